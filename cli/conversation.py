@@ -4,6 +4,8 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from rnnlm.errors import TextError
+
 from . import terminal
 
 PROMPT = "> "
@@ -14,12 +16,15 @@ def lines(errors: str) -> Iterator[str]:
     soon as it is there. errors: "strict" or "replace", of bad UTF-8.
 
     Raises:
-        TextError: a line is not UTF-8.
+        TextError: a line is not UTF-8, or standard input is closed.
     """
-    from rnnlm.text.file_lines import numbered_lines, without_end
+    from rnnlm.files.reading import text_lines
+    from rnnlm.text.file_lines import without_end
 
-    if sys.stdin is None or not sys.stdin.isatty():
-        yield from (without_end(line) for _, line in numbered_lines("-", errors))
+    if sys.stdin is None:
+        raise TextError("cannot read standard input", "it is closed")
+    if not sys.stdin.isatty():
+        yield from map(without_end, text_lines("-", sys.stdin.buffer, errors))
         return
     with contextlib.suppress(ImportError):
         import readline  # noqa: F401 (input() then has a history)

@@ -1,17 +1,19 @@
 """`rnnlm train --grid`: the runs of a grid as they go on, and the table of what came of them."""
 
 import contextlib
+import functools
 import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from rnnlm.errors import UsageError
+from rnnlm.events import OF_100
 
 from . import terminal
-from .label_figures import percent
 from .live import display_for
 from .signals import Signals, saving_ignored
+from .translation_figures import shown
 
 
 def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool) -> int:
@@ -132,7 +134,8 @@ def _say_ended(event: Any) -> None:
 
 def _figure(result: Any) -> str:
     """The figure of the validation text that counts, with its name."""
-    return f"{result.main} {percent(result.of('valid'))} %" if result.main else f"perplexity {terminal.number(result.of('valid'))}"
+    value, unit = result.of("valid"), "" if result.main in OF_100 else " %"
+    return f"{result.main} {shown(result.main, value)}{unit}" if result.main else f"perplexity {terminal.number(value)}"
 
 
 @contextlib.contextmanager
@@ -188,9 +191,9 @@ def _row(result: Any, has_test: bool, main: str | None) -> dict[str, str]:
     row = dict(result.values) | {name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()}
     for text in ("valid", *(["test"] if has_test else [])):
         low, high = (result.of(text, bound) for bound in ("low", "high"))
-        shown = percent if main else terminal.number
-        row[f"{text}_{main or 'ppl'}"] = shown(result.of(text))
-        row[f"{text}_95%"] = "-" if low is None else f"[{shown(low)}, {shown(high)}]"
+        as_shown = functools.partial(shown, main) if main else terminal.number
+        row[f"{text}_{main or 'ppl'}"] = as_shown(result.of(text))
+        row[f"{text}_95%"] = "-" if low is None else f"[{as_shown(low)}, {as_shown(high)}]"
     return row
 
 

@@ -16,7 +16,7 @@ def show(result: Any) -> None:
     names = [model.name for model in result.models]
     columns = list(result.models[0].intervals)
     rows = [
-        [_named(key, column, columns), *(_interval(model.intervals[column].get(key)) for model in result.models)]
+        [_named(key, column, columns), *(interval(model.intervals[column].get(key), ".2f", scale=100) for model in result.models)]
         for column in columns
         for key in KEYS
         if any(key in model.intervals[column] for model in result.models)
@@ -24,7 +24,12 @@ def show(result: Any) -> None:
     terminal.print_table(["measure", *names], rows, right=names)
     click.echo()
     rows = [
-        [f"{each.second} - {each.first}", _named(key, column, columns), _interval(found[key].interval, "+.2f"), f"{found[key].p:.4f}"]
+        [
+            f"{each.second} - {each.first}",
+            _named(key, column, columns),
+            interval(found[key].interval, "+.2f", scale=100),
+            f"{found[key].p:.4f}",
+        ]
         for each in result.differences
         for column, found in each.figures.items()
         for key in KEYS
@@ -41,8 +46,9 @@ def _named(key: str, column: str, columns: list[str]) -> str:
     return key if columns == [column] else f"{column} {key}"
 
 
-def _interval(interval: Any, form: str = ".2f") -> str:
-    if interval is None:
+def interval(found: Any, form: str, shift: float = 0.0, scale: float = 1.0) -> str:
+    """A figure with the bounds of its interval; a dash where there is none. shift: is taken off; scale: 100 of percentages."""
+    if found is None:
         return "-"
-    estimate, low, high = (format(100 * value, form) for value in (interval.estimate, interval.low, interval.high))
+    estimate, low, high = (format(scale * (value - shift), form) for value in (found.estimate, found.low, found.high))
     return f"{estimate} [{low}, {high}]"

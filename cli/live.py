@@ -133,8 +133,8 @@ class LiveDisplay:
 
 
 def shown_figure(event: events.Validated, figure: float) -> str:
-    """A perplexity or a loss as it is, a share of what is labelled in percent."""
-    return f"{figure:.2f}" if event.criterion in (events.PERPLEXITY, "loss_nats") else f"{figure:.2%}"
+    """A perplexity, a loss or a figure from 0 to 100 as it is, a share in percent."""
+    return f"{figure:.2f}" if event.criterion in (events.PERPLEXITY, "loss_nats", *events.OF_100) else f"{figure:.2%}"
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:

@@ -4,11 +4,12 @@ from typing import Any
 
 import click
 
+from rnnlm.events import OF_100
+
 from . import terminal
 from .label_figures import percent
 
 WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
-OF_100 = ("bleu", "chrf")  # figures from 0 to 100; the others are shares
 COUNTS = ("sources", "sentences", "tokens", "words", "oov_words", "zero_probability_tokens")
 PERPLEXITIES = ("ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
 
@@ -37,6 +38,7 @@ def show_evaluation(found: Any) -> None:
     closed = " (closed vocabulary)" if result["closed_vocabulary"] else ""
     notes = {"ppl_word": closed, "ppl_word_no_oov": closed}
     kept = [key for key in PERPLEXITIES if result[key] is not None or key == "ppl_token"]
+    kept = [key for key in kept if result["oov_words"] or not key.endswith("_no_oov")]
     rows += [[key, terminal.cell(result[key], 4) + notes.get(key, "")] for key in kept]
     rows += [[key, shown(key, result[key])] for key in WRITTEN if result.get(key) is not None]
     terminal.print_table(["measure", "value"], rows, right=["value"])

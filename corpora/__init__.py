@@ -38,10 +38,21 @@ COLUMNS = {  # of a corpus with labels: the column that is read, those that labe
     "travel": ("text", ("slots",), ("intent",)),
     "words-and-tags": ("form", ("upos",), ()),
 }
+_TINY = {"embedding_size": 64, "hidden_size": 128, "batch_rows": 32}
 PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
-    "answers": ("remark", "reply", {"tokenizer": "word", "split_punctuation": True, "lowercase": True}),
-    "dates": ("phrase", "iso", {"tokenizer": "char", "lowercase": True}),
-}
+    "answers": (
+        "remark",
+        "reply",
+        _TINY | {"tokenizer": "word", "split_punctuation": True, "lowercase": True, "target_lowercase": False, "learning_rate": 0.005,
+                 "label_smoothing": 0.0, "criterion": "chrf", "budget": "120epochs"},
+    ),
+    "dates": (
+        "phrase",
+        "iso",
+        _TINY | {"tokenizer": "char", "lowercase": True, "input_feeding": True, "learning_rate": 0.003, "dropout_input": 0.1,
+                 "dropout_output": 0.1, "label_smoothing": 0.0, "budget": "11epochs"},
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
-from .. import terminal
+from .. import terminal, translation_options
 from ..help import Command
+from ..label_differences import interval
 from ..options import (
-    LABEL_OPTIONS,
     PATH,
     check_task,
     context_option,
@@ -23,6 +23,7 @@ from ..options import (
 )
 
 SHOWN = 3  # lines and words of each side on the terminal, unless --top says
+_OF_LANGUAGE_MODELS = ("context", "block_lines", "train", "report", "overwrite", "top")
 COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens", "logprob_nats")
 
 
@@ -45,6 +46,8 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
     click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of the resampling."),
 )  # fmt: skip
 @label_options
+@translation_options.pair_options
+@translation_options.decoding_options
 @section("Run", device_option)
 @section(
     "Output",
@@ -58,13 +61,14 @@ def command(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
-    """Compare models on a text, by perplexities or by labels.
+    """Compare models on a text, by perplexities, labels or BLEU.
 
     \b
     rnnlm compare demo kn5 --on test.txt
     rnnlm compare demo kn5 --on test.txt --train train.txt --report compared.html
     rnnlm compare demo demo+cache --on test.txt    as `rnnlm eval --adapt cache`
     rnnlm compare crf softmax --on test.conll      of taggers: F1, accuracy, ...
+    rnnlm compare fra fra-plain --on test.tsv      of encoder-decoders: BLEU, ...
 
     Perplexities and differences have 95 % intervals, differences also p-values.
 
@@ -73,16 +77,18 @@ def command(
     difference is given with and without them.
 
     Taggers, or classifiers, of the same labels are compared by all figures of `rnnlm eval`, sentences being resampled; p is that of
-    approximate randomisation.
+    approximate randomisation. So are encoder-decoders, whatever tokens they read and write; their perplexities are compared where they are
+    of the same tokens, words or characters.
     """
     if report:
         _check(report, overwrite)
-    if _are_of_labels(models):
-        resampling = {name: given[name] for name in ("resamples", "seed")}
+    task, resampling = _task_of(models), {name: given[name] for name in ("resamples", "seed")}
+    if translation_options.check_task(task, models[0], _OF_LANGUAGE_MODELS):
+        _compare_pairs(models, on, resampling | translation_options.take(given), device, as_json)
+        return
+    if check_task(task, models[0], _OF_LANGUAGE_MODELS):
         _compare_labels(models, on, resampling | take_label_options(given), device, as_json)
         return
-    for name in LABEL_OPTIONS:
-        given.pop(name)
     settings = {name: given.pop(name) for name in ("context", "block_lines", "resamples", "seed")}
     result = _compare(models, on, train, report, settings | {"top": top}, text_flags(given), device)
     if as_json:
@@ -100,8 +106,8 @@ def _check(report: Path, overwrite: bool) -> None:
     check(report, overwrite)
 
 
-def _are_of_labels(models: tuple[str, ...]) -> bool:
-    """Whether the models are of another task than language modelling, all of one."""
+def _task_of(models: tuple[str, ...]) -> str:
+    """What the models were trained for, all of them the same."""
     from rnnlm.models.loading import task_of
 
     tasks = {name: task_of(name) for name in models}
@@ -109,13 +115,22 @@ def _are_of_labels(models: tuple[str, ...]) -> bool:
         from rnnlm.models.uses import check_same_task
 
         check_same_task(tasks)
-    return check_task(tasks[models[0]], models[0], ("context", "block_lines", "train", "report", "overwrite", "top"))
+    return tasks[models[0]]
 
 
 def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
     from rnnlm.tasks.evaluation.comparison import compare
 
     from ..label_differences import show
+
+    result = compare(models, on, device=device, **given)
+    terminal.print_json(result.to_dict()) if as_json else show(result)
+
+
+def _compare_pairs(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+    from rnnlm.tasks.seq2seq.evaluation.comparison import compare
+
+    from ..translation_differences import show
 
     result = compare(models, on, device=device, **given)
     terminal.print_json(result.to_dict()) if as_json else show(result)
@@ -189,7 +204,7 @@ def _show_differences(result: Any) -> None:
         name = f"{each.second} - {each.first}"
         measured = {name: each, f"{name}, no unknown tokens": each.no_oov}
         rows += [
-            [what, _interval(its.difference_bits, "+.4f"), _interval(its.ppl_ratio, "+.1%", shift=1), terminal.cell(its.p, ".4f")]
+            [what, interval(its.difference_bits, "+.4f"), interval(its.ppl_ratio, "+.1%", shift=1), terminal.cell(its.p, ".4f")]
             for what, its in measured.items()
             if its
         ]
@@ -198,13 +213,6 @@ def _show_differences(result: Any) -> None:
     for each in result.differences:
         if each.disagreement:
             terminal.say(f"note: {each.disagreement}")
-
-
-def _interval(interval: Any, form: str, shift: float = 0.0) -> str:
-    if interval is None:
-        return "-"
-    estimate, low, high = (format(value - shift, form) for value in (interval.estimate, interval.low, interval.high))
-    return f"{estimate} [{low}, {high}]"
 
 
 def _show_apart(what: str, number: str, apart: Any, top: int) -> None:

@@ -34,6 +34,7 @@ def command(model_name: str | None, file: str | None, compact: Path | None, bits
 
         sizes = compaction.compact(named(model_name), compact, overwrite, int(bits or 16), test)
         terminal.say(f"written to {compact}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB")
+        _say_figures(compact)
         return
     model = load_model(model_name, "cpu")
     from rnnlm.ngram.arpa import exchange
@@ -41,3 +42,15 @@ def command(model_name: str | None, file: str | None, compact: Path | None, bits
     exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
     if file != "-":
         terminal.say(f"written to {file}")
+
+
+def _say_figures(folder: Path) -> None:
+    """Of an encoder-decoder how good it was and is."""
+    from rnnlm.models.manifest import read_manifest
+
+    from ..translation_figures import WRITTEN, shown
+
+    for text, result in read_manifest(folder).results.items():
+        if "main" in result:
+            figures = ", ".join(f"{name} {shown(name, result[name])}" for name in WRITTEN if result[name] is not None)
+            terminal.say(f"{text}: perplexity {terminal.number(result['ppl_token'])} per token, {figures}")

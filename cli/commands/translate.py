@@ -105,7 +105,7 @@ def command(
         _converse(translator, as_json, given)
         return
     kept: list[Any] = []
-    found = _counted(translator.translate(_of_arguments(lines) if lines else _of_file(source, given)), kept)
+    found = _counted(translator.translate(_of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)), kept)
     if as_json:
         options.put(translated.as_json(found), output)
     elif settings.nbest == translator.num == 1:
@@ -175,14 +175,15 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     return iter(lines)
 
 
-def _of_file(source: str | None, given: dict[str, Any]) -> Iterator[str]:
+def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[str]:
     from rnnlm.tasks.labelling.text_files import TextFileSettings
-    from rnnlm.tasks.seq2seq.decoding.source_files import read_sources
+    from rnnlm.tasks.seq2seq.decoding.source_files import USUAL_COLUMNS, read_sources
 
     if source is None and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal, until Ctrl-D; --interactive answers each at once")
     settings = TextFileSettings(given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict")
-    return read_sources("-" if source is None else source, settings)
+    usual = USUAL_COLUMNS if codec.column is None else (codec.column, *USUAL_COLUMNS)
+    return read_sources("-" if source is None else source, settings, usual)
 
 
 def _converse(translator: Any, as_json: bool, given: dict[str, Any]) -> None:
@@ -216,7 +217,8 @@ def _draw(translator: Any, kept: list[Any], plot: Path) -> None:
     from rnnlm.tasks.seq2seq.decoding.plots import plot_attention
 
     if not kept:
-        raise TextError("there is no attention to draw", "no line has words")
+        notice(f"{plot} is not drawn: no line has words")
+        return
     if len(kept) > 1:
         notice(f"{plot} shows line {kept[0].number}, the first one with words")
     looking = replace(translator, settings=replace(translator.settings, attention=True))

@@ -34,8 +34,8 @@ _MARKED = 60  # curves of at most so many points show each
 @dataclass(frozen=True)
 class CurvePoint:
     """What was found after so many steps. tokens: read by then. value: of the validation text, or of the training text since the point
-    before (with dropout, so it may be the worse one): perplexity per token, or of a model of labels the figure that its best weights are
-    chosen by, which `criterion` names. chooses: whether the weights might have been kept."""
+    before (with dropout, so it may be the worse one): perplexity per token, or of a model of another task the figure that its best
+    weights are chosen by, which `criterion` names. chooses: whether the weights might have been kept."""
 
     steps: int
     tokens: int
@@ -153,8 +153,8 @@ def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps
 
     Returns the curves.
 
-    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; of models of labels the figure that their best weights
-    are chosen by. A model of counts is a level line. training: draw the perplexity of the training text, too, as a thin line.
+    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; of models of other tasks the figure that their best
+    weights are chosen by. A model of counts is a level line. training: draw the perplexity of the training text, too, as a thin line.
 
     Raises:
         UsageError: there is no run, no such axis, or the suffix is another one. ModelError: a run is not there. OutputError: the file
@@ -214,7 +214,7 @@ def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[Lea
             notice(f"{curve.name} is not drawn: its run has no validation")
         elif curve.is_counted:
             notice(f"{curve.name} has no learning curve, as a model of kind {curve.model} is counted: the line is its perplexity")
-    if len({_measured_on(Path(curve.folder)) for curve in drawn} - {""}) > 1:
+    if len({_measured_on(Path(curve.folder), curve.criterion) for curve in drawn} - {""}) > 1:
         what = (
             "validation text or tokenizer: their perplexities do"
             if drawn[0].criterion == PERPLEXITY
@@ -223,8 +223,9 @@ def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[Lea
         notice(f"the runs differ in {what} not compare (rnnlm compare says what does)")
 
 
-def _measured_on(folder: Path) -> str:
+def _measured_on(folder: Path, criterion: str) -> str:
     """The validation text, and tokenizer if it matters, in the signature of a run; "" where it has none yet."""
     results = read_manifest(folder).results if is_model(folder) else {}
-    found = re.search(r"\|data:[^|]*\|(tok:[^|]*\|)?", results.get("valid", {}).get("signature", ""))
+    of_tokens = "(tok:[^|]*\\|)?" if criterion in (PERPLEXITY, "loss_nats") else ""
+    found = re.search(rf"\|data:[^|]*\|{of_tokens}", results.get("valid", {}).get("signature", ""))
     return found[0] if found else ""

@@ -2,10 +2,12 @@
 
 Every beginning may end at every step, whatever its rank, so a beam as wide as the tree finds what exhaustive search finds. Texts
 are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation 14); at 0, by their probability.
+
+:mod:`rnnlm.generation.search` is the beam search of translation: there `</s>` takes a place in the beam, and as many texts as that is wide
+are enough. It is no substitute: which of exactly equal beginnings at the beam's edge are kept differs, and with it what n-gram models find.
 """
 
 import heapq
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from msgspec import Meta
 
 from rnnlm.config import Count, NonNegative
 from rnnlm.errors import UsageError
+from rnnlm.generation.beams import length_penalty
 from rnnlm.generation.generator import Sample, encoded_prompt
 from rnnlm.generation.starts import read_prompt
 from rnnlm.generation.word_constraints import Ban
@@ -84,7 +87,7 @@ def _search(model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings
     state, input_B, live_B, texts = start.state.select([0]), start.input_S, np.zeros(1), [()]
     found: list[_Found] = []
     for length in range(1, settings.max_tokens + 1):
-        is_last, penalty = length == settings.max_tokens, _length_penalty(length, settings)
+        is_last, penalty = length == settings.max_tokens, length_penalty(length, settings.length_power)
         logprob_BV, state = _predict_in_parts(model, input_B, state)
         total_BV = live_B[:, None] + logprob_BV
         total_BV[:, ban.always] = -np.inf
@@ -138,8 +141,4 @@ def _keep(found: list[_Found], text: _Found, count: int) -> None:
 def _is_settled(found: list[_Found], best_live: float, settings: BeamSettings) -> bool:
     """Whether no beginning can become better than the worst of as many texts as are wanted: its probability only falls, and no
     length divides it by more than max_tokens does."""
-    return len(found) == settings.beam and best_live / _length_penalty(settings.max_tokens, settings) < found[0].score
-
-
-def _length_penalty(tokens: int, settings: BeamSettings) -> float:
-    return math.pow((5 + tokens) / 6, settings.length_power)
+    return len(found) == settings.beam and best_live / length_penalty(settings.max_tokens, settings.length_power) < found[0].score

@@ -6,16 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import visible
+from rnnlm.events import OF_100
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
 from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.models.uses import SEQ2SEQ
 
 _WHAT = {
     LANGUAGE_MODEL: "A language model",
     "tagging": "A tagger of words",
     "classification": "A classifier of texts",
-    "seq2seq": "An encoder-decoder",
+    SEQ2SEQ: "An encoder-decoder",
 }
 _USE = {
     LANGUAGE_MODEL: (
@@ -25,21 +27,14 @@ _USE = {
     ),
     "tagging": ('rnnlm tag -m {name} "a sentence"', "rnnlm eval -m {name} DATA"),
     "classification": ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA"),
-    "seq2seq": ('rnnlm translate -m {name} "a line"', "rnnlm eval -m {name} DATA"),
+    SEQ2SEQ: ('rnnlm translate -m {name} "a line"', "rnnlm eval -m {name} DATA"),
 }
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}  # else labels
 FIGURES = (
-    "f1",
-    "precision",
-    "recall",
-    "accuracy",
-    "accuracy_known",
-    "accuracy_unknown",
-    "macro_f1",
-    "word_error_rate",
-    "symbol_error_rate",
+    "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1", "word_error_rate", "symbol_error_rate",
     "ece",
-)
+)  # fmt: skip
+OF_PAIRS = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")  # of what an encoder-decoder writes
 MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
 
 
@@ -65,7 +60,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "|---|---|",
         *(f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)),
         "",
-        *(_results if manifest.task == LANGUAGE_MODEL else _figures)(manifest.results),
+        *{LANGUAGE_MODEL: _results, SEQ2SEQ: _of_pairs}.get(manifest.task, _figures)(manifest.results),
         "## How to use it",
         "",
         "```",
@@ -113,7 +108,7 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
             yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`"
         yield "weights", training["weights"]
     elif "imported_from" not in training:
-        of = {"tagging": "sentences", "classification": "texts", "seq2seq": "pairs"}.get(manifest.task, "lines")
+        of = {"tagging": "sentences", "classification": "texts", SEQ2SEQ: "pairs"}.get(manifest.task, "lines")
         text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
         yield "recipe", training.get("recipe") or "-"
         yield "training text", f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
@@ -126,7 +121,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
         if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
             yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
     yield from labels(tokenizer)
-    yield "tokenizer", f"{tokenizer.name}, V = {tokenizer.size:,}, `{tokenizer.fingerprint}`"
+    for what, each in tokenizers(tokenizer).items():
+        yield what, f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
     if _is_reversed(manifest):
         yield "direction", "reads each line from its end"
     if "ngrams" in training:
@@ -140,6 +136,17 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
     if "seconds" in training:
         yield "seconds", f"{training['seconds']:,}"
     yield "model", f"`{manifest.fingerprint}`"
+
+
+def tokenizers(codec: Any) -> dict[str, Tokenizer]:
+    """The tokenizers of a model by what they are called: one, or those of both sides of an encoder-decoder."""
+    if not hasattr(codec, "is_shared"):
+        return {"tokenizer": codec}
+    return (
+        {"tokenizer of both sides": codec.source}
+        if codec.is_shared
+        else {"source tokenizer": codec.source, "target tokenizer": codec.target}
+    )
 
 
 def labels(codec: Any) -> Iterator[tuple[str, str]]:
@@ -178,6 +185,26 @@ def _figures(results: dict[str, dict[str, Any]]) -> list[str]:
     columns = [(name, each) for name, result in results.items() for each in result.get("columns", ())]
     signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, each in columns]
     return [*lines, "", "Signatures:", "", *signatures, ""]
+
+
+def _of_pairs(results: dict[str, dict[str, Any]]) -> list[str]:
+    """The figures of an encoder-decoder on each text."""
+    if not results:
+        return []
+    lines = ["## Numbers", "", "| text | ppl_token | " + " | ".join(OF_PAIRS) + " |", "|---" * (2 + len(OF_PAIRS)) + "|"]
+    for name, result in results.items():
+        cells = [number(result["ppl_token"]), *(number_of_pairs(key, result[key]) for key in OF_PAIRS)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", "Error rates and exact_match are in percent.", "", "Signatures:", ""]
+    for name, result in results.items():
+        theirs = [f"`{each}`" for key, each in result["sacrebleu_signatures"].items() if result[key] is not None]
+        lines.append(f"* {name}: `{result['signature']}`, `{result['signatures'][result['main']]}`; of sacrebleu {', '.join(theirs)}")
+    return [*lines, ""]
+
+
+def number_of_pairs(name: str, value: float | None) -> str:
+    """A figure of :data:`OF_PAIRS`: from 0 to 100, or a share in percent."""
+    return number(value if value is None or name in OF_100 else 100 * value)
 
 
 def number(value: float | None) -> str:

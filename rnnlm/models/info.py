@@ -9,7 +9,8 @@ from typing import Any
 
 from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError
-from rnnlm.models import card, loading, model_folder, registry
+from rnnlm.interface import Tokenizer
+from rnnlm.models import card, loading, model_folder, registry, uses
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import checks
 from rnnlm.text.prepared.index import is_prepared
@@ -18,6 +19,7 @@ from rnnlm.text.tokenizers import TokenizerSettings
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
 _SIZES = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")  # told even where they are the defaults
 _UNTOLD = {"model", "tokenizer", "device", "threads", "save_every", "keep_checkpoints", "resumable", "rank_timeout"}
+_OF_TARGET = tuple(f"target_{each.name}=" for each in dataclasses.fields(TokenizerSettings))  # what is told with the target's tokenizer
 
 
 def describe(name: str) -> dict[str, Any]:
@@ -34,12 +36,16 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
-    kind, tokenizer, shapes = model_folder.content(folder, manifest)
+    kind, codec, shapes = model_folder.content(folder, manifest)
+    tokenizer: Any = codec  # of a task with what the model writes
     labels = [
         {"column": each.name, "level": each.level, "scheme": each.scheme, "form": each.form, "labels": list(each.symbols)}
         for each in getattr(tokenizer, "columns", ())
     ]
-    of_task = {"task": kind.task, "labels": labels} if kind.task != registry.LANGUAGE_MODEL else {}
+    of_task: dict[str, Any] = {"task": kind.task, "labels": labels} if kind.task != registry.LANGUAGE_MODEL else {}
+    if kind.task == uses.SEQ2SEQ:
+        of_sides = {what.replace(" ", "_"): _tokenizer(each) for what, each in card.tokenizers(tokenizer).items()}
+        of_task = {"task": kind.task, "shared_vocabulary": tokenizer.is_shared, "spelled": tokenizer.spelled, **of_sides}
     return of_task | {
         "folder": str(folder),
         "model": manifest.model,
@@ -58,6 +64,10 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         "settings": card.settings_of(manifest),
         "files": {name: entry.bytes for name, entry in manifest.files.items()},
     }
+
+
+def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
+    return {"kind": tokenizer.name, "size": tokenizer.size, "fingerprint": tokenizer.fingerprint}
 
 
 def summary(name: str) -> list[tuple[str, str]]:
@@ -108,8 +118,11 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     """What the model card says of texts, parts and tokenizer; of a combination of many parts the first ones."""
     if source := manifest.training.get("imported_from"):
         yield "imported from", source
-    told = {what: value.replace("`", "") for what, value in card.facts(manifest, model_folder.content(folder, manifest)[1])}
-    told["tokenizer"] = ", ".join([told["tokenizer"], *_changed(manifest.tokenizer, TokenizerSettings)])
+    codec = model_folder.content(folder, manifest)[1]
+    told = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
+    for what, tokenizer in card.tokenizers(codec).items():
+        changed = _changed(tokenizer.to_settings() if what.startswith("target") else manifest.tokenizer, TokenizerSettings)
+        told[what] = ", ".join([told[what], *(f"target_{each}" if what.startswith("target") else each for each in changed)])
     parts = [what for what in told if what.startswith("part ")]
     untold = {"step", "seconds", "model", *parts[MOST_PARTS:]}
     yield from ((what, value) for what, value in told.items() if what not in untold and value != "-")
@@ -136,7 +149,7 @@ def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     if kind.task != registry.LANGUAGE_MODEL:
         of_texts = [each for each in kind.text_settings if not issubclass(each, TokenizerSettings)]
     for what, classes in (("settings", [own]), ("trained with", [*others, *of_texts])):
-        if told := _changed(card.settings_of(manifest), *classes):
+        if told := [each for each in _changed(card.settings_of(manifest), *classes) if not each.startswith(_OF_TARGET)]:
             yield what, " ".join(told)
 
 
@@ -152,6 +165,11 @@ def _results(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for text, found in list(results.items())[-MOST_RESULTS:]:
         if "columns" in found:
             yield from _figures(text, found["columns"])
+            continue
+        if "main" in found:
+            shown = [f"{name} {card.number_of_pairs(name, found[name])}" for name in card.OF_PAIRS if found[name] is not None]
+            yield text, f"perplexity {card.number(found['ppl_token'])} per token, {', '.join(shown)}"
+            yield "signature", found["signatures"][found["main"]]
             continue
         per_token, per_word, known = (card.number(found[key]) for key in ("ppl_token", "ppl_word", "ppl_token_no_oov"))
         told = f"perplexity {per_token} per token, {per_word} per word"

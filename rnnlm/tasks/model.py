@@ -1,6 +1,5 @@
 """A trained network of a task, as it is loaded, saved, and read with."""
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +11,18 @@ from torch import Tensor
 from rnnlm.errors import ModelError
 from rnnlm.events import never
 from rnnlm.interface import Shapes
-from rnnlm.models import uses
-from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.neural.device import reading, resolve_device
+from rnnlm.neural.device import resolve_device
 from rnnlm.tasks import settings as task_settings
 from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.encoders.contextual import loaded
 from rnnlm.tasks.fitting.batches import batch_tensors
 from rnnlm.tasks.network import Features, TaskNetwork
+from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.settings import TaggingSettings
 
 TOKENS = 1 << 12  # read in one call, about
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
-OF_LANGUAGE_MODELS = {"initial_state", "score", "predict", "concat_states", "state_from_arrays", "hidden", "call_tokens", "normalised"}
 
 
 @dataclass(frozen=True)
@@ -37,22 +34,11 @@ class Reading:
     features: Features
 
 
-class TaskModel(PickledByOrigin):
-    """Reads in evaluation mode, without gradients, in fp32 unless `precision` says otherwise. codec: its tokenizer and labels."""
-
-    def __init__(self, network: TaskNetwork, codec: Codec, precision: str = "fp32", fingerprint: str | None = None) -> None:
-        self.network = network
-        self.codec = codec
-        self.precision = precision
-        self.fingerprint = fingerprint
-
-    def __getattr__(self, name: str) -> Any:
-        if name in OF_LANGUAGE_MODELS:
-            raise uses.refusal("score", self.task, None if self.origin is None else self.origin[0])
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+class TaskModel(SavedModel[TaskNetwork, Codec]):
+    """A tagger or classifier. codec: its tokenizer and labels."""
 
     @property
-    def task(self) -> str:
+    def task(self) -> str:  # type: ignore[override]  # it follows from the settings
         """What it was trained for: "tagging" or "classification"."""
         return self.network.settings.task
 
@@ -61,25 +47,6 @@ class TaskModel(PickledByOrigin):
         """Whether the labels of spans keep to their scheme, unless something else is asked for."""
         settings = self.network.settings
         return isinstance(settings, TaggingSettings) and settings.constrained
-
-    @property
-    def name(self) -> str:
-        """Where it was loaded from."""
-        return "this model" if self.origin is None else self.origin[0]
-
-    @property
-    def tokenizer(self) -> Codec:
-        """What is saved with it beside its arrays."""
-        return self.codec
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights lie."""
-        return next(self.network.parameters()).device
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Its weights by name."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
         """The features of texts, each a list of words, batch by batch, those of about the same length together. Ends early where `stop`,
@@ -97,10 +64,6 @@ class TaskModel(PickledByOrigin):
             with self.reading():
                 features = self.network(inputs)
             yield Reading(chosen, inputs, features)
-
-    def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Evaluation mode, no gradients, the model's precision. A network in training goes back to that afterwards."""
-        return reading(self.network, self.precision)
 
 
 def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:

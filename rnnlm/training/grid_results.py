@@ -13,10 +13,11 @@ from rnnlm.files import tsv
 from rnnlm.files.tables import cell_text
 from rnnlm.files.writing import replace_file
 from rnnlm.models import model_folder
-from rnnlm.models.card import FIGURES
+from rnnlm.models.card import FIGURES, OF_PAIRS
 from rnnlm.models.metrics_log import read_events
 from rnnlm.training.grid_request import Combination
 
+BOUNDS = ("low", "high")  # of an interval
 CLEARLY = 1.01  # a perplexity as many times another is not just about the same
 
 
@@ -25,8 +26,8 @@ class RunResult:
     """What came of one run. values: its settings of the grid. stopped: how it ended, as :class:`rnnlm.events.Fitted` has it. parameters:
     numbers in the model. step: of the weights that were kept, of `steps`. seconds: of training, with its validations, and tokens read in
     each. ppl: perplexity per token, exact, with its 95 % bootstrap interval over lines; no_oov: without unknown tokens. Figures are None
-    where there are none. figures: of a model of labels, which has no perplexity, those of each text by their names, such as valid_f1; main:
-    the name, without that of the text, of the one that counts, which has an interval."""
+    where there are none. figures: of another task than language modelling, those of each text by their names, such as valid_f1 or
+    valid_bleu; main: the name, without that of the text, of the one that counts, which has an interval."""
 
     run: str
     folder: str
@@ -51,7 +52,7 @@ class RunResult:
     main: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, as JSON can hold it: perplexities, or the figures of labels."""
+        """All of it, as JSON can hold it: perplexities, or the figures of a task."""
         shown = dataclasses.asdict(self)
         figures, main = shown.pop("figures"), shown.pop("main")
         return {name: value for name, value in shown.items() if "_ppl" not in name} | figures if main else shown
@@ -85,20 +86,20 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
         shapes = model_folder.content(folder, manifest)[2]
         known |= {"step": manifest.step, "parameters": sum(math.prod(shape) for _, shape in shapes.values())}
         for text, result in manifest.results.items():
-            if "columns" in result:
-                known |= _of_labels(text, result, known.setdefault("figures", {}))
+            if "columns" in result or "main" in result:
+                known |= _of_task(text, result, known.setdefault("figures", {}))
                 continue
             known |= {f"{text}_signature": result["signature"], f"{text}_ppl": result["ppl_token"]}
             known |= {f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}") for bound in ("low", "high", "no_oov")}
     return RunResult(run.name, str(folder), run.values, **known)
 
 
-def _of_labels(text: str, result: dict[str, Any], figures: dict[str, float]) -> dict[str, Any]:
-    """What a result on a text says of labels, but for its figures, which go into `figures`."""
-    columns = result["columns"]
+def _of_task(text: str, result: dict[str, Any], figures: dict[str, float]) -> dict[str, Any]:
+    """What a result on a text says of labels, or of what is written, but for its figures, which go into `figures`."""
+    columns = result.get("columns", [result])
     prefixes = [f"{each['column']}_" if len(columns) > 1 else "" for each in columns]
     for prefix, each in zip(prefixes, columns, strict=True):
-        shown = {name: each[name] for name in FIGURES} | {f"{each['main']}_{bound}": each.get(bound) for bound in ("low", "high")}
+        shown = {name: each.get(name) for name in (*FIGURES, *OF_PAIRS)} | {f"{each['main']}_{bound}": each.get(bound) for bound in BOUNDS}
         figures |= {f"{text}_{prefix}{name}": value for name, value in shown.items() if value is not None}
     return {f"{text}_signature": result["signature"], "main": prefixes[0] + columns[0]["main"]}
 

@@ -1,12 +1,16 @@
 """Tiny encoder-decoders with random weights, and a batch of pairs of different lengths for them."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.models import model_folder
+from rnnlm.tasks.seq2seq.codec import PairCodec
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import KINDS
 from support.tiny_models import make_tokenizer
@@ -73,3 +77,25 @@ def batch(padding: int = -1) -> Batch:
 def arrays(network: Seq2SeqNetwork) -> dict[str, np.ndarray]:
     """The network's weights by name."""
     return {name: value.detach().numpy() for name, value in network.state_dict().items()}
+
+
+def tiny_model(**settings: Any) -> Seq2SeqModel:
+    """An encoder-decoder of words with random weights, in fp32."""
+    return Seq2SeqModel(tiny_network(dtype=torch.float32, **settings).eval(), PairCodec(SOURCE, TARGET))
+
+
+def saved(folder: Path, **settings: Any) -> Path:
+    """:func:`tiny_model` in a folder."""
+    model = tiny_model(**settings)
+    model_folder.save(folder, model, model.network.settings.model, asdict(model.network.settings), 1, {})
+    return folder
+
+
+def varied_model(**settings: Any) -> Seq2SeqModel:
+    """As :func:`tiny_model`; some of its lines end before their limit, and it looks at several places."""
+    model = tiny_model(**settings)
+    with torch.no_grad():
+        model.network.output.bias[TARGET.boundary_id] += 1
+        for parameter in (*model.network.decoder.attention.parameters(), *model.network.decoder.body.parameters()):
+            parameter *= 4
+    return model

@@ -5,6 +5,7 @@ the bundled corpus, has the lines that the page shows behind it; `<!-- compared,
 `<!-- file: NAME -->` stands before the content of a file that the commands of the page read.
 """
 
+import io
 import itertools
 import json
 import os
@@ -113,8 +114,10 @@ def folder(tmp_path_factory):
         (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
     for name, content in re.findall(r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$", "".join(TEXTS.values()), re.MULTILINE | re.DOTALL):
         (folder / name).write_text(content, encoding="utf-8")
-    for name in {*corpora.COLUMNS, *corpora.PAIRS}:  # corpora with labels or pairs are small
+    for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
+    for table in (folder / "corpora").glob("dates/*.tsv"):  # the others are small
+        table.write_text("".join(table.read_text(encoding="utf-8").splitlines(keepends=True)[:100]), encoding="utf-8")
     (folder / "docs" / "pictures").mkdir(parents=True)
     (folder / "mine.toml").write_text("layers = 1\n")
     vectors = (f"{word} {' '.join(['0.1'] * 16)}" for word in sorted(set(" ".join(lines[:50]).split())))
@@ -133,6 +136,7 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))  # what somebody types to --interactive
     for block in BLOCKS[page]:
         if block.language == "sh" and not re.search("compared|demo|tests", block.before.partition("<!--")[2]):
             for words in commands(block.code):
@@ -151,8 +155,8 @@ def run_command(words: list[str], capsys) -> None:
         assert run([*words[1:], "--help"]) == 0
     elif is_rnnlm(words):
         if words[1] == "train":
-            for name in {*words} & {*N_GRAMS}:
-                shutil.rmtree(name)  # the page that makes it makes it anew
+            for name in {*words} & {*N_GRAMS, "checkpoints/dates"}:
+                shutil.rmtree(name, ignore_errors=True)  # a page that makes it makes it anew
         code, printed = run(made_small(words[1:])), capsys.readouterr()
         assert code == 0 and "internal error" not in printed.err, f"{shlex.join(words)}\n{printed.err}"
     else:

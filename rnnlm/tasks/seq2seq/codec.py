@@ -19,7 +19,7 @@ class PairCodec:
     """Two tokenizers, or one for both sides. A model stores it where a language model stores its tokenizer.
 
     details: what a model's folder says of its data, in JSON's types: `spelled`, whether sources are spelled (letters split by spaces), so
-    that a word's symbols are those of its line.
+    that a word's symbols are those of its line; `column`, what their column is called.
     """
 
     def __init__(self, source: Tokenizer, target: Tokenizer | None = None, details: Mapping[str, Any] | None = None) -> None:
@@ -31,6 +31,11 @@ class PairCodec:
     def spelled(self) -> bool:
         """Whether the sources of the training data are spelled."""
         return bool(self.details.get("spelled"))
+
+    @property
+    def column(self) -> str | None:
+        """What the column of the sources is called in the training data."""
+        return self.details.get("column")
 
     @property
     def name(self) -> str:
@@ -71,6 +76,7 @@ class _Stored(msgspec.Struct):
     shared: bool
     target: dict[str, Any]
     spelled: bool = False
+    column: str | None = None
 
 
 def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:

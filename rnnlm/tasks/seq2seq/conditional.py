@@ -57,9 +57,7 @@ def _sources(memory: Memory, chosen_M: np.ndarray) -> Memory:
     """The memory of these sources."""
     if np.array_equal(chosen_M, np.arange(len(memory.lengths_M))):
         return memory
-    index = torch.as_tensor(chosen_M, device=memory.lengths_M.device)
-    states, keys, lengths = memory
-    return Memory(states.index_select(1, index), None if keys is None else keys.index_select(1, index), lengths.index_select(0, index))
+    return memory.select(torch.as_tensor(chosen_M, device=memory.lengths_M.device))
 
 
 @keeps(HiddenStateModel)
@@ -123,7 +121,7 @@ class ConditionalModel:
         inputs_BT = self._ids(inputs_BT)
         check_shapes(inputs_BT, rows=state.rows)
         with self.model.reading():
-            features_TBE, _, after = self.model.network.decode(inputs_BT.t(), state.memory, None, state.tensors)
+            features_TBE, _, after = self.model.network.decode(inputs_BT.t(), state.memory, state.tensors)
         return features_TBE.transpose(0, 1), ConditionalState(after, state.memory)
 
     def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:

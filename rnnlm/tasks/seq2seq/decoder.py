@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.neural.layers.stack import RecurrentStack
-from rnnlm.tasks.seq2seq.attention import Attention, Memory, by_group
+from rnnlm.tasks.seq2seq.attention import Attention, Memory
 from rnnlm.tasks.seq2seq.feeding import draw, read_step_by_step
 from rnnlm.tasks.seq2seq.kernels.choice import has_loop, make_loop
 from rnnlm.tasks.seq2seq.kernels.fed_loop import run
+from rnnlm.tasks.seq2seq.kernels.single_step import one_step
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 
 DecoderState = tuple[Tensor, ...]  # of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F)
@@ -40,33 +41,31 @@ class Decoder(nn.Module):
         elif width != features:
             self.projection = nn.Linear(width, features)
 
-    def forward(
-        self, x_TBE: Tensor, memory: Memory, of_B: Tensor | None, state: DecoderState
-    ) -> tuple[Tensor, Tensor | None, DecoderState]:
+    def forward(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
         """a (T, B, F), the weights of attention (T, B, S) and the state after the last word."""
-        if self.attention is None:
-            h_TBD, after = self.body(x_TBE, state)
-            return self.projection(h_TBD), None, after
-        memory = memory if of_B is None else by_group(memory, of_B)
         if self.settings.input_feeding:
             return self._fed(x_TBE, memory, state)
-        h_TBD, after = self.body(x_TBE, state)
+        is_one = len(x_TBE) == 1 and not self.training and not torch.is_grad_enabled()
+        h_TBD, after = one_step(self.body, x_TBE, state) if is_one else self.body(x_TBE, state)
+        if self.attention is None:
+            return self.projection(h_TBD), None, after
         return *self.look(h_TBD, memory), after
-
-    def _fed(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
-        assert self.attention is not None and self.combination is not None
-        drawn = draw(self.body, self.settings, x_TBE)
-        if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
-            return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
-        weights = [given.get("weight_hh", layer.get_parameter("weight_hh")) for given, layer in zip(drawn.weights, self.body.layers, strict=True)]
-        masks = (drawn.fed_TBF, *drawn.between_TBX)
-        return run(make_loop(self.body, self.attention, self.combination.weight, x_TBE, memory, state, weights, masks))
 
     def look(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
         assert self.attention is not None and self.combination is not None
         context_TBH, weights_TBS = self.attention(h_TBD, memory)
         return torch.tanh(self.combination(torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2))), weights_TBS
+
+    def _fed(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        assert self.attention is not None and self.combination is not None
+        drawn = draw(self.body, self.settings, x_TBE)
+        if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
+            return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
+        given = zip(drawn.weights, self.body.layers, strict=True)
+        recurrent = [its.get("weight_hh", layer.get_parameter("weight_hh")) for its, layer in given]
+        masks = (drawn.fed_TBF, *drawn.between_TBX)
+        return run(make_loop(self.body, self.attention, self.combination.weight, x_TBE, memory, state, recurrent, masks))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them), to be initialised."""

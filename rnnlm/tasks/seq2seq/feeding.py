@@ -16,6 +16,7 @@ from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.regularization import dropout
 from rnnlm.tasks.seq2seq.attention import Memory
+from rnnlm.tasks.seq2seq.kernels.single_step import layer_step
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 
 State = tuple[Tensor, ...]
@@ -72,7 +73,10 @@ def _layers(body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: Dra
         if number and (mask_TBX := drawn.between_TBX[number - 1]) is not None:
             x_1BX = x_1BX * mask_TBX[t]
         own = tuple(state[len(after) : len(after) + len(layer.state_shapes())])
-        y_1BD, own = functional_call(layer, weights, (x_1BX, own)) if weights else layer(x_1BX, own)
+        if weights:
+            y_1BD, own = functional_call(layer, weights, (x_1BX, own))
+        else:
+            y_1BD, own = layer(x_1BX, own) if torch.is_grad_enabled() or body.training else layer_step(layer, x_1BX, own)
         after += own
         x_1BX = body.connect(number, x_1BX, y_1BD)
     return x_1BX, after

@@ -1,6 +1,5 @@
 """A trained encoder-decoder, as it is loaded, saved, and read with."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,10 +9,9 @@ import torch
 from torch import Tensor
 
 from rnnlm.interface import PADDING, Shapes
-from rnnlm.models import uses
-from rnnlm.models.pickling import PickledByOrigin
-from rnnlm.neural.device import reading, resolve_device
+from rnnlm.neural.device import resolve_device
 from rnnlm.tasks.fitting.batches import on_device
+from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.codec import PairCodec
 from rnnlm.tasks.seq2seq.conditional import ConditionalModel, ConditionalState
@@ -22,49 +20,18 @@ from rnnlm.tasks.seq2seq.fitting.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
 
 TOKENS = 1 << 12  # of targets, read in one call, about
-OF_LANGUAGE_MODELS = {"initial_state", "score", "predict", "concat_states", "state_from_arrays", "hidden", "call_tokens", "normalised"}
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
 
-class Seq2SeqModel(PickledByOrigin):
-    """Reads in evaluation mode, without gradients, in fp32 unless `precision` says otherwise. codec: the tokenizers of both sides."""
+class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
+    """An encoder-decoder. codec: the tokenizers of both sides."""
 
     task = "seq2seq"
-
-    def __init__(self, network: Seq2SeqNetwork, codec: PairCodec, precision: str = "fp32", fingerprint: str | None = None) -> None:
-        self.network = network
-        self.codec = codec
-        self.precision = precision
-        self.fingerprint = fingerprint
-
-    def __getattr__(self, name: str) -> Any:
-        if name in OF_LANGUAGE_MODELS:
-            raise uses.refusal("generate", self.task, None if self.origin is None else self.origin[0])
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    @property
-    def name(self) -> str:
-        """Where it was loaded from."""
-        return "this model" if self.origin is None else self.origin[0]
-
-    @property
-    def tokenizer(self) -> PairCodec:
-        """What is saved with it beside its arrays."""
-        return self.codec
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights lie."""
-        return next(self.network.parameters()).device
 
     @cached_property
     def decoder(self) -> ConditionalModel:
         """The language model of targets, which begins in the states of their sources. Its initial state is that of an empty source."""
         return ConditionalModel(self)
-
-    def to_arrays(self) -> dict[str, np.ndarray]:
-        """Its weights by name."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def states(self, sources: Sequence[str]) -> ConditionalState:
         """The states of the decoder before the first token of a target, one row for each source; `</s>` is the first input.
@@ -101,7 +68,7 @@ class Seq2SeqModel(PickledByOrigin):
         """The same of tensors as :func:`rnnlm.tasks.seq2seq.fitting.batches.pair_tensors` makes them."""
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
-            features_TBE, _, _ = self.network.decode(inputs_TB, memory, None, state)
+            features_TBE, _, _ = self.network.decode(inputs_TB, memory, state)
             return self.network.score_features(features_TBE, targets_TB)
 
     def attention(self, data: PairedData, chosen_B: np.ndarray) -> list[np.ndarray]:
@@ -110,16 +77,12 @@ class Seq2SeqModel(PickledByOrigin):
         sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(data, chosen_B, self.codec.target.boundary_id, self.device)
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
-            _, weights_TBS, _ = self.network.decode(inputs_TB, memory, None, state)
+            _, weights_TBS, _ = self.network.decode(inputs_TB, memory, state)
         lengths = zip((targets_TB != PADDING).sum(dim=0).tolist(), lengths_1B[0].tolist(), strict=True)
         if weights_TBS is None:
             return [np.zeros((T, 0), dtype=np.float32) for T, _ in lengths]
         weights = weights_TBS.float().cpu().numpy()
         return [weights[:T, row, :S] for row, (T, S) in enumerate(lengths)]
-
-    def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Evaluation mode, no gradients, the model's precision. A network in training goes back to that afterwards."""
-        return reading(self.network, self.precision)
 
 
 def array_shapes(settings: dict[str, Any], codec: PairCodec, stored: Shapes | None = None) -> Shapes:

@@ -51,14 +51,11 @@ class Seq2SeqNetwork(nn.Module):
             state = (*state, y_SMH.new_zeros((1, y_SMH.shape[1], width)))
         return memory, state
 
-    def decode(
-        self, inputs_TB: Tensor, memory: Memory, of_B: Tensor | None, state: DecoderState
-    ) -> tuple[Tensor, Tensor | None, DecoderState]:
+    def decode(self, inputs_TB: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
         """What the output layer reads after each input (T, B, E), the weights of attention (T, B, S), None without attention, and the
-        state after the last input. of_B: the source of each row; None: row b reads source b. Rows that stand in equal groups by source
-        are attended without copying the memory. Negative ids are padding."""
+        state after the last input. Rows stand by source, as many for each one. Negative ids are padding."""
         x_TBE = self._drop_input(self.target_words(inputs_TB.masked_fill(inputs_TB < 0, self.target_boundary)))
-        a_TBE, weights_TBS, state = self.decoder(x_TBE, memory, of_B, state)
+        a_TBE, weights_TBS, state = self.decoder(x_TBE, memory, state)
         return dropout(a_TBE, self.settings.dropout_output, self.training, self.settings.locked_dropout), weights_TBS, state
 
     def loss(
@@ -73,7 +70,7 @@ class Seq2SeqNetwork(nn.Module):
         """
         if own_words:
             inputs_TB = self._with_own_words(sources_SB, lengths_B, inputs_TB, own_words)
-        features_TBE, _, _ = self.decode(inputs_TB, *self._before(*self.encode(sources_SB, lengths_B)))
+        features_TBE, _, _ = self.decode(inputs_TB, *self.encode(sources_SB, lengths_B))
         features_NE, targets_N = features_TBE.flatten(0, 1), self.target_words.known(targets_TB).flatten()
         if targets_N.device.type == "cpu":  # where looking for padding waits for no device
             features_NE, targets_N = without_padding(features_NE, targets_N)
@@ -103,10 +100,6 @@ class Seq2SeqNetwork(nn.Module):
     def _drop_input(self, x_TBE: Tensor) -> Tensor:
         return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
 
-    @staticmethod
-    def _before(memory: Memory, state: DecoderState) -> tuple[Memory, None, DecoderState]:
-        return memory, None, state
-
     def _with_own_words(self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, chance: float) -> Tensor:
         """The inputs, some of them replaced by what the network finds likeliest after those before them, as they are then."""
         is_own_TB = torch.rand(inputs_TB.shape, device=inputs_TB.device) < chance
@@ -115,7 +108,7 @@ class Seq2SeqNetwork(nn.Module):
         with torch.no_grad():
             memory, state = self.encode(sources_SB, lengths_B)
             for is_own_B, given_B in zip(is_own_TB[1:], inputs_TB[1:], strict=True):
-                features_1BE, _, state = self.decode(read[-1].unsqueeze(0), memory, None, state)
+                features_1BE, _, state = self.decode(read[-1].unsqueeze(0), memory, state)
                 own_B = self.predict_features(features_1BE)[0].argmax(dim=1)
                 read.append(torch.where(is_own_B & (given_B != PADDING), own_B, given_B))
         self.train(was_training)

@@ -49,7 +49,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     if valid is None and (share := resolved.make(HoldoutSettings).holdout):
         train, valid, valid_is = _held_out(train, share)
-    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train)})
+    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train), "column": train.source_name})
     check_target(codec.target)
     longest = resolved.make(Seq2SeqFittingSettings).longest
     encoded = encode_pairs(codec, train, longest)
@@ -97,7 +97,9 @@ def _parts(request: Any, resolved: Resolved) -> dict[str, tuple[str, ...]]:
         return names
     corpus = corpora.paired(name)
     if corpus is None:
-        raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=f"use --task {corpora.TASKS[name][0]}")
+        task = corpora.TASKS[name][0]
+        hint = "leave --task out" if task == registry.LANGUAGE_MODEL else f"use --task {task}"
+        raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
     if len(names["train"]) > 1:
         raise UsageError(f"{name} is a bundled corpus, which is trained on alone", hint=f"rnnlm train {name} --task seq2seq")
     for setting, value in {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}.items():

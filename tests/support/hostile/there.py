@@ -6,6 +6,7 @@ from rnnlm.cli.main import run
 from rnnlm.models.loading import load_tokenizer
 from rnnlm.text.prepared import encoder
 from rnnlm.text.prepared.preparation import prepare
+from support import tiny_seq2seq
 from support.hostile import arpa, lists
 
 
@@ -27,5 +28,5 @@ def there(models, tagger, classifier, tmp_path_factory):
         patched.setattr(encoder, "SHARD_BYTES", 4_000)
         list(prepare(models.text, folder / "prepared", tokenizer=load_tokenizer(models.unigram), workers=0))
     return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text, "valid": models.valid, "tagger": tagger.folder,
-                    "classifier": classifier.folder, "arpa": folder / "arpa",
+                    "classifier": classifier.folder, "translator": tiny_seq2seq.saved(folder / "translator"), "arpa": folder / "arpa",
                     "nbest": folder / "nbest.tsv", "pairs": folder / "pairs.tsv", "prepared": folder / "prepared"}  # fmt: skip

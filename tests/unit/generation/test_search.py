@@ -9,6 +9,7 @@ from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import search as search_module
+from rnnlm.generation.beams import Beams
 from rnnlm.generation.search import Found, SearchSettings, search
 from rnnlm.generation.starts import Starts
 from rnnlm.generation.word_constraints import Ban
@@ -17,6 +18,7 @@ from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after
 from support.tiny_models import LINES, fit, make_tokenizer
 
 SHORT = ("a b", "b a b", "a", "b b")
+GROW = Beams.grow
 
 
 @pytest.fixture(scope="module", params=["lstm", "ngram"])
@@ -119,6 +121,19 @@ def test_settled_texts_leave_the_batch_and_nothing_is_selected_where_rows_stay(m
     assert (calls, selected) == ([3, 3, 2, 1], [[0, 2], [0]])
 
 
+def test_rows_stand_in_equal_groups_by_text_so_that_a_memory_serves_its_group(monkeypatch):
+    model = fit("ngram", LINES)
+    starts = starts_after(model, PROMPTS, EVERY_LENGTH)
+    grown = []
+    monkeypatch.setattr(Beams, "grow", lambda self, *of: grown.append((of[0].shape[0], self.total_LP.copy())) or GROW(self, *of))
+    found = search(model, starts, SearchSettings(beam=4, nbest=4))
+    assert all(rows == total_LP.size for rows, total_LP in grown)
+    idle = [np.isneginf(total_LP) for _, total_LP in grown]
+    assert any(each.any() for each in idle), "some text had fewer alive than others"
+    assert not any(each[:, 0].any() or each.all(axis=0).any() for each in idle), "no text is without any, and no place idle in all"
+    assert all(text.logprob_nats > -np.inf for its in found for text in its)
+
+
 def test_of_equals_the_lower_token_and_the_shorter_text_are_taken():
     with np.errstate(divide="ignore"):
         model = UnigramModel(np.log([0.25, 0.0, 0.25, 0.25, 0.25]), make_tokenizer(["a b c"]))
@@ -169,7 +184,7 @@ def test_what_does_not_go_together_is_an_error():
     one = Starts(model.initial_state(1), np.zeros(1, dtype=np.int64), np.ones(1, dtype=np.int64))
     with pytest.raises(UsageError, match="beam of 2"):
         search(model, one, SearchSettings(beam=2, nbest=3))
-    with pytest.raises(UsageError, match="1 texts at a time"):
+    with pytest.raises(UsageError, match="one text at a time"):
         search(adapt(model, "dynamic"), one, SearchSettings(beam=2))
     with pytest.raises(UsageError, match="limit of 0"):
         Starts(one.state, one.input_S, np.zeros(1, dtype=np.int64))

@@ -21,7 +21,7 @@ class ResetAfterGRU(torch.autograd.Function):
     def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias_ih.to(products))
-        W, b = _n_first(weight_hh).to(products), _n_first(bias_hh).to(products)
+        W, b = n_first(weight_hh).to(products), n_first(bias_hh).to(products)
         y_TBH = weight_hh.new_empty((T, B, H))
         slots = T if keep else 1
         before_TBH = xU_TBG.new_empty((slots, B, H))
@@ -42,7 +42,7 @@ class ResetAfterGRU(torch.autograd.Function):
         """dr = da_n * m    dm = da_n * r    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T"""
         x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, gates_TBG = ctx.saved_tensors
         T, B, H = y_TBH.shape
-        W = _n_first(weight_hh).to(before_TBH.dtype)
+        W = n_first(weight_hh).to(before_TBH.dtype)
         da_TBG = before_TBH.new_empty((T, B, 4 * H))  # m r z n: the recurrent product's are the first 3H, the input's the last
         dh, back = torch.zeros_like(h_BH, dtype=y_TBH.dtype), torch.zeros_like(before_TBH[0])
         d = torch.empty_like(gates_TBG[0])
@@ -50,7 +50,7 @@ class ResetAfterGRU(torch.autograd.Function):
         for t in reversed(range(T)):
             m, r, z, n = gates_TBG[t].chunk(4, 1)
             dh.add_(back).add_(dy_TBH[t])
-            _through_update(dh, z, n, y_TBH[t - 1] if t else h_BH, dz, dn)
+            through_update(dh, z, n, y_TBH[t - 1] if t else h_BH, dz, dn)
             torch.mul(dn, m, out=dr)
             torch.mul(dn, r, out=dm)
             rz = gates_TBG[t][:, H : 3 * H]
@@ -59,9 +59,9 @@ class ResetAfterGRU(torch.autograd.Function):
             torch.mm(da[:, : 3 * H], W, out=back)
             dh.mul_(z)
         dx, dU = input_gradients(da_TBG[..., H:], x_TBE, weight_ih, ctx.needs_input_grad[0])
-        dW = _n_last(recurrent_gradient(da_TBG[..., : 3 * H], before_TBH, weight_hh))
+        dW = n_last(recurrent_gradient(da_TBG[..., : 3 * H], before_TBH, weight_hh))
         db = bias_gradient(da_TBG, bias_ih)
-        return dx, dh.add_(back), dU, dW, db[H:], _n_last(db[: 3 * H]), None, None
+        return dx, dh.add_(back), dU, dW, db[H:], n_last(db[: 3 * H]), None, None
 
 
 class ResetBeforeGRU(torch.autograd.Function):
@@ -104,7 +104,7 @@ class ResetBeforeGRU(torch.autograd.Function):
             r, z, n = gates_TBG[t].chunk(3, 1)
             h = y_TBH[t - 1] if t else h_BH
             dh.add_(dy_TBH[t])
-            _through_update(dh, z, n, h, dz, dn)
+            through_update(dh, z, n, h, dz, dn)
             da = da_TBG[t]
             q = torch.mm(da[:, 2 * H :].copy_(dn), W[2 * H :]).to(dh.dtype)
             torch.mul(q, h, out=dr)
@@ -118,17 +118,17 @@ class ResetBeforeGRU(torch.autograd.Function):
         return dx, dh, dU, torch.cat((dW_rz, dW_n)), db, db, None, None
 
 
-def _through_update(dh: Tensor, z: Tensor, n: Tensor, h: Tensor, dz: Tensor, dn: Tensor) -> None:
+def through_update(dh: Tensor, z: Tensor, n: Tensor, h: Tensor, dz: Tensor, dn: Tensor) -> None:
     """Into `dz`: dh * (h' - n); into `dn`, before its activation: dh * (1 - z) * (1 - n^2)."""
     torch.sub(h, n, out=dz).mul_(dh)
     tanh_backward(torch.addcmul(dh, dh, z, value=-1, out=dn), n, grad_input=dn)
 
 
-def _n_first(rzn: Tensor) -> Tensor:
+def n_first(rzn: Tensor) -> Tensor:
     H = len(rzn) // 3
     return torch.cat((rzn[2 * H :], rzn[: 2 * H]))
 
 
-def _n_last(nrz: Tensor) -> Tensor:
+def n_last(nrz: Tensor) -> Tensor:
     H = len(nrz) // 3
     return torch.cat((nrz[H:], nrz[:H]))

@@ -20,8 +20,9 @@ from rnnlm.tasks.seq2seq.decoding.alignments import Aligner, attended
 from rnnlm.tasks.seq2seq.decoding.results import Attention, TranslatedLine, Translation
 from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.text.lines import is_blank
 
-BATCH_LINES = 64
+BATCH_LINES, BATCH_ROWS = 64, 256  # rows: beams of all lines
 BATCH_TOKENS = 1 << 13  # of sources, padding counted
 
 
@@ -61,8 +62,8 @@ class Translator:
         found = [TranslatedLine(source, number, ()) for number, source in enumerate(sources, start=first)]
         encoded = self.model.codec.source.encode(sources)
         lengths = np.diff(encoded.offsets)
-        worded = np.array([number for number, source in enumerate(sources) if source.split() and lengths[number] > 1], dtype=np.int64)
-        for chosen_B in batches(lengths, worded):
+        worded = np.array([number for number, source in enumerate(sources) if not is_blank(source) and lengths[number] > 1], dtype=np.int64)
+        for chosen_B in batches(lengths, worded, min(BATCH_LINES, BATCH_ROWS // self.settings.width)):
             lines = [found[number] for number in chosen_B.tolist()]
             for line, hypotheses in zip(lines, self._hypotheses(lines, rows(encoded, chosen_B)), strict=True):
                 found[line.number - first] = TranslatedLine(line.source, line.number, tuple(hypotheses))
@@ -136,11 +137,11 @@ def translate(
     return list(translator.translate(sources))
 
 
-def batches(lengths_N: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
-    """The chosen numbers of sources in batches of BATCH_LINES at most, those of about the same length together, the longest first."""
+def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:
+    """The chosen numbers of sources in batches of `most` at most, those of about the same length together, the longest first."""
     order = chosen[np.argsort(-lengths_N[chosen], kind="stable")]
     start = 0
     while start < len(order):
-        count = max(1, min(BATCH_LINES, BATCH_TOKENS // int(lengths_N[order[start]])))
+        count = max(1, min(most, BATCH_TOKENS // int(lengths_N[order[start]])))
         yield order[start : start + count]
         start += count

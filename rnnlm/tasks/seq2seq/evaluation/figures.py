@@ -9,12 +9,14 @@ import numpy as np
 
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.intervals import LineSums, intervals_of
+from rnnlm.evaluation.counts import Measure
 from rnnlm.evaluation.perplexity import Evaluation
 from rnnlm.evaluation.resampling import RESAMPLES
 from rnnlm.evaluation.significance import figure_interval
 from rnnlm.evaluation.translation.by_length import LengthFigures, by_length
 from rnnlm.evaluation.translation.figures import TranslationFigures, measures
 from rnnlm.evaluation.translation.figures import measure as measure_translations
+from rnnlm.evaluation.translation.overlap import BLEU_ORDER
 from rnnlm.evaluation.translation.signature import TranslationSignature
 from rnnlm.evaluation.translation.tokenizer_loss import tokenizer_figures
 from rnnlm.evaluation.translation.translations import Translations, TranslationSettings
@@ -34,11 +36,11 @@ _DECODING = {"beam": "width", "length_power": "power", "max_length": "max_length
 class Written:
     """What a model writes for sources, and how good that is.
 
-    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where the references are
-    too short for BLEU, which counts four words in a row. by_length: by tokens of the source,
+    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where no reference has the
+    four words that BLEU looks for. by_length: by tokens of the source,
     without `</s>`. of_tokenizer: the figures of references put through the target's tokenizer, beyond which no model gets; None where it
     loses nothing. signatures: of each figure. translations: in the order in which the sources first appear. lines: what it writes for each
-    pair that was read. has_bleu: whether a reference is long enough for it.
+    pair that was read. measures: the figures with what each source contributes; without BLEU where no reference is long enough for it.
     """
 
     figures: TranslationFigures
@@ -49,11 +51,11 @@ class Written:
     signatures: Mapping[str, str]
     translations: Translations = field(repr=False, compare=False)
     lines: tuple[str, ...] = field(repr=False)
-    has_bleu: bool
+    measures: Mapping[str, Measure] = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The figures by name, in JSON's types."""
-        figures = self.figures.to_dict() | ({} if self.has_bleu else {"bleu": None})
+        figures = self.figures.to_dict() | ({} if "bleu" in self.measures else {"bleu": None})
         of_all = {name: figures.pop(name) for name in ("lowercase", "spelled")}
         decoding = {name: getattr(self.decoding, place) for name, place in _DECODING.items()}
         sacrebleu = {name: figures.pop(f"{name}_signature") for name in ("bleu", "chrf")}
@@ -89,8 +91,11 @@ class PairEvaluation:
         return {"task": self.task, "sources": len(self.sums.logprob_S), **self.references.to_dict(), **written, "seconds": self.seconds}
 
 
-def measure(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings | None = GREEDY) -> PairEvaluation:
-    """The figures that `rnnlm eval` prints. decoding: None where perplexity is enough.
+def measure(
+    model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings | None = GREEDY, lowercase: bool = False
+) -> PairEvaluation:  # fmt: skip
+    """The figures that `rnnlm eval` prints. decoding: None where perplexity is enough. lowercase: what is written is compared without upper
+    case, as it is anyway where the model knows none.
 
     Raises:
         ModelError: the model's scores are not numbers. UsageError: the model cannot decode so.
@@ -100,7 +105,7 @@ def measure(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings | 
     assert logprob_N is not None  # nothing asked it to stop
     encoded = references_of(data, model.codec.target)
     references = perplexity.summary(model.decoder, logprob_N, encoded, "reset", began)
-    written = None if decoding is None else _written(model, data, decoding)
+    written = None if decoding is None else _written(model, data, decoding, lowercase)
     sums = source_sums(data, encoded, logprob_N)
     return PairEvaluation(references, written, time.perf_counter() - began, sums)
 
@@ -109,16 +114,17 @@ def evaluate(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False)
     """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources: `low` and `high` of the figure that counts,
     `ppl_token_low` and `ppl_token_high`."""
     found = measure(model, data)
-    result = found.to_dict() | (_bounds(found) if has_intervals else {})
-    return {name: value for name, value in result.items() if name != "by_length"}  # which `rnnlm eval` shows
+    return found.to_dict() | (_bounds(found) if has_intervals else {})
 
 
-def _bounds(found: PairEvaluation) -> dict[str, float | None]:
-    assert found.written is not None  # training decodes
-    of_ppl = intervals_of(found.references, found.sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
-    of_main = figure_interval(measures(found.written.translations)[found.written.main])
-    names = {"": of_main, "ppl_token_": of_ppl}
-    return {name + bound: its and getattr(its, bound) for name, its in names.items() for bound in ("low", "high")}
+def _bounds(measured: PairEvaluation) -> dict[str, float | None]:
+    assert measured.written is not None  # training decodes
+    of_ppl = intervals_of(measured.references, measured.sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
+    of_main = figure_interval(measured.written.measures[measured.written.main])
+    found: dict[str, float | None] = {}
+    for name, its in (("", of_main), ("ppl_token_", of_ppl)):
+        found |= {f"{name}low": None if its is None else its.low, f"{name}high": None if its is None else its.high}
+    return found
 
 
 def decoded(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never) -> dict[str, float] | None:
@@ -131,26 +137,34 @@ def decoded(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = ne
 
 
 def translations_of(codec: PairCodec, data: PairedData, texts: Sequence[str], lowercase: bool = False) -> Translations:
-    """What was written for the sources of the data, beside their references. lowercase: both sides are lower-cased, as they are in any
-    case where the model knows no upper case."""
+    """What was written for the sources of the data, beside their references. lowercase: as for :func:`measure`."""
     settings = TranslationSettings(lowercase=lowercase or not codec.target.keeps_case, spelled=codec.spelled)
     return Translations(texts, [each.references for each in data.groups], settings)
 
 
-def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings) -> Written:
+def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, lowercase: bool) -> Written:
     sources = [each.source for each in data.groups]
     texts = hypotheses(model, sources, decoding)
     assert texts is not None  # nothing asked it to stop
-    translations = translations_of(model.codec, data, texts)
+    translations = translations_of(model.codec, data, texts, lowercase)
     of_tokenizer = tokenizer_figures(model.codec.target, translations.references, translations.settings)
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
-    has_bleu, text_of = of_tokenizer.bleu > 0, dict(zip(sources, texts, strict=True))
+    by_name, text_of = measures(translations), dict(zip(sources, texts, strict=True))
+    of_lengths = tuple(by_length(by_name, lengths_N))
+    if not of_tokenizer.bleu:
+        del by_name["bleu"]
     return Written(
-        measure_translations(translations), "word_error_rate" if model.codec.spelled else "bleu" if has_bleu else "exact_match",
-        tuple(by_length(measures(translations), lengths_N)), None if of_tokenizer.is_perfect else of_tokenizer, decoding,
-        _signatures(model, data, translations.settings, decoding), translations,
-        tuple(text_of[each.source] for each in data.text.pairs), has_bleu,
+        measure_translations(translations), _main(model.codec, translations), of_lengths,
+        None if of_tokenizer.is_perfect else of_tokenizer, decoding, _signatures(model, data, translations.settings, decoding),
+        translations, tuple(text_of[each.source] for each in data.text.pairs), by_name,
     )  # fmt: skip
+
+
+def _main(codec: PairCodec, translations: Translations) -> str:
+    if codec.spelled:
+        return "word_error_rate"
+    longest = max(len(translations.words(each)) for references in translations.references for each in references)
+    return "bleu" if longest >= BLEU_ORDER else "exact_match"
 
 
 def _signatures(model: Seq2SeqModel, data: PairedData, settings: TranslationSettings, decoding: DecodingSettings) -> dict[str, str]:

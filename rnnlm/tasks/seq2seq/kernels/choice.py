@@ -10,21 +10,26 @@ from torch import Tensor
 
 from rnnlm.neural.device import product_type
 from rnnlm.neural.layers import layer as layers
-from rnnlm.neural.layers.stack import LstmLayer, MogrifierLayer, RecurrentStack
-from rnnlm.tasks.padding import is_word
+from rnnlm.neural.layers.kernels.choice import swap_update_gate
+from rnnlm.neural.layers.stack import GruLayer, LstmLayer, MogrifierLayer, RecurrentStack
 from rnnlm.tasks.seq2seq.attention import Attention, Memory
-from rnnlm.tasks.seq2seq.kernels.attending import AdditiveSteps, DotSteps
 from rnnlm.tasks.seq2seq.kernels.fed_loop import FedLoop
+from rnnlm.tasks.seq2seq.kernels.gru import GruSteps
 from rnnlm.tasks.seq2seq.kernels.lstm import LstmSteps
-from rnnlm.tasks.seq2seq.kernels.parts import Attending, Layer
+from rnnlm.tasks.seq2seq.kernels.parts import Layer
 
 State = tuple[Tensor, ...]
 
 
 def has_loop(body: RecurrentStack) -> bool:
-    """Whether all layers are LSTMs, plain or residual."""
-    are_lstms = all(isinstance(layer, LstmLayer) and not isinstance(layer, MogrifierLayer) for layer in body.layers)
-    return are_lstms and body.settings.connections in ("plain", "residual")
+    """Whether all layers are LSTMs or GRUs (reset after the product), plain or residual."""
+    return all(map(_has_steps, body.layers)) and body.settings.connections in ("plain", "residual")
+
+
+def _has_steps(layer: layers.Layer) -> bool:
+    if isinstance(layer, GruLayer):
+        return layer.reset_gate == "after"
+    return isinstance(layer, LstmLayer) and not isinstance(layer, MogrifierLayer)
 
 
 def make_loop(
@@ -32,34 +37,29 @@ def make_loop(
     recurrent: Sequence[Tensor], masks: Sequence[Tensor | None],
 ) -> FedLoop:  # fmt: skip
     """recurrent: the recurrent weights of each layer, as dropout left them. masks: see :class:`FedLoop`."""
-    *of_layers, fed_1BF = state
+    (*of_layers, fed_1BF), T, products = state, len(x_TBE), product_type(x_TBE)
     parts: list[Layer] = []
-    for number, (layer, weight_hh) in enumerate(zip(body.layers, recurrent, strict=True)):
-        own = tuple(each[0] for each in of_layers[number * layer.states : (number + 1) * layer.states])
-        parts.append(_layer(layer, x_TBE if number == 0 else None, weight_hh, own, len(x_TBE), product_type(x_TBE)))
-    return FedLoop(
-        parts, _attending(attention, memory, len(x_TBE), product_type(x_TBE)), weight_FC, fed_1BF[0], masks,
-        body.settings.connections == "residual", product_type(x_TBE),
-    )  # fmt: skip
+    for layer, weight_hh in zip(body.layers, recurrent, strict=True):
+        own = tuple(of_layers.pop(0)[0] for _ in range(layer.states))
+        parts.append(_steps(layer, None if parts else x_TBE, weight_hh, own, T, products))
+    residual = body.settings.connections == "residual"
+    return FedLoop(parts, attention.steps(memory, T, products), weight_FC, fed_1BF[0], masks, residual, products)
 
 
-def _layer(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, state: State, T: int, products: torch.dtype) -> Layer:
-    assert isinstance(layer, LstmLayer)
-    words, weight_read = None, layer.weight_ih
+def _steps(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, state: State, T: int, products: torch.dtype) -> Layer:
+    weight_ih: Tensor = layer.weight_ih
+    bias_ih: Tensor = layer.bias_ih
+    bias_hh: Tensor | None = None
+    if isinstance(layer, GruLayer):
+        own = weight_ih, weight_hh, bias_ih, layer.bias_hh
+        weight_ih, weight_hh, bias_ih, bias_hh = map(swap_update_gate, own) if layer.update_gate == "renew" else own
+    words, weight_read = None, weight_ih
     if words_TBE is not None:
         E = words_TBE.shape[2]
-        weight_GE, weight_read = layer.weight_ih.split([E, layer.weight_ih.shape[1] - E], dim=1)
+        weight_GE, weight_read = weight_ih.split([E, weight_ih.shape[1] - E], dim=1)
         words = words_TBE, weight_GE
-    h_BH, c_BH = state
-    return LstmSteps(words, torch.cat([weight_hh, weight_read], dim=1), layer.bias_ih, (h_BH, c_BH), layer.peepholes, T, products)
-
-
-def _attending(attention: Attention, memory: Memory, T: int, products: torch.dtype) -> Attending:
-    assert memory.keys_SMA is not None
-    states_SBH = memory.states_SMH
-    keys_BSA, memory_BSH = (each.transpose(0, 1).to(states_SBH.dtype).contiguous() for each in (memory.keys_SMA, states_SBH))
-    is_padding_BS = ~is_word(len(states_SBH), memory.lengths_M).t()
-    if attention.scale is None:
-        return DotSteps(keys_BSA, memory_BSH, is_padding_BS, T)
-    assert isinstance(attention.query, torch.nn.Linear)
-    return AdditiveSteps(keys_BSA, memory_BSH, is_padding_BS, attention.query.weight, attention.scale, T, products)
+    if bias_hh is not None:
+        return GruSteps(words, (weight_hh, weight_read), (bias_hh, bias_ih), state[0], T, products)
+    assert isinstance(layer, LstmLayer)
+    weight_GK = torch.cat([weight_hh, weight_read], dim=1)
+    return LstmSteps(words, weight_GK, bias_ih, (state[0], state[1]), layer.peepholes, T, products)

@@ -36,7 +36,7 @@ def test_features_attention_and_loss_equal_a_transcription_word_by_word(model, s
     network = tiny_network(model, **({"source": source} if source else {}), **shape)
     pairs, weights, settings = batch().pairs(), arrays(network), network.settings
     memory, state = network.encode(batch().sources_SB, batch().lengths_B)
-    features_TBE, weights_TBS, _ = network.decode(batch().inputs_TB, memory, None, state)
+    features_TBE, weights_TBS, _ = network.decode(batch().inputs_TB, memory, state)
     for row, (given, inputs, _) in enumerate(pairs):
         features, seen = encoder_decoder.decode(settings, weights, given, inputs)
         np.testing.assert_allclose(features_TBE[: len(inputs), row].detach().numpy(), features, atol=1e-12)
@@ -54,34 +54,28 @@ def test_features_attention_and_loss_equal_a_transcription_word_by_word(model, s
 def test_gradients_equal_finite_differences(model, shape):
     network = tiny_network(model, tied_embeddings=None, **shape)
     network.loss(*batch().tensors, label_smoothing=0.2).backward()
-    for name, parameter in network.named_parameters():
-        at = int(parameter.grad.abs().argmax())
-        with torch.no_grad():
-            values, ends = parameter.view(-1), []
-            kept = values[at].item()
-            for moved in (kept + 1e-5, kept - 1e-5):
-                values[at] = moved
-                ends.append(network.loss(*batch().tensors, label_smoothing=0.2).item())
-            values[at] = kept
-        assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(parameter.grad.view(-1)[at].item(), rel=1e-5), name
+    parameters = list(network.parameters())
+    way = [torch.randn_like(each) for each in parameters]
+    ends = []
+    with torch.no_grad():
+        for distance in (1e-5, -2e-5):
+            torch._foreach_add_(parameters, way, alpha=distance)
+            ends.append(network.loss(*batch().tensors, label_smoothing=0.2).item())
+    along = sum((each.grad.to_dense() * its).sum().item() for each, its in zip(parameters, way, strict=True))
+    assert all(each.grad.any() for each in parameters)
+    assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(along, rel=1e-6)
 
 
 @pytest.mark.parametrize("model, shape", [(model, FED[1]) for model in KINDS] + [("lstm", shape) for shape in FED], ids=str)
 def test_a_row_is_the_same_alone_and_in_any_batch(model, shape):
-    for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
+    for dtype, error in ((torch.float64, 1e-9), *(((torch.float32, 1e-5),) if model == "lstm" else ())):
         network = tiny_network(model, dtype, layers=2, **shape)
         memory, state = network.encode(batch().sources_SB, batch().lengths_B)
-        together, _, _ = network.decode(batch().inputs_TB, memory, None, state)
+        together, _, _ = network.decode(batch().inputs_TB, memory, state)
         for row in range(len(SOURCE_LENGTHS)):
             one = batch().row(row)
-            alone, _, _ = network.decode(one.inputs_TB, *before(network, one))
+            alone, _, _ = network.decode(one.inputs_TB, *network.encode(one.sources_SB, one.lengths_B))
             torch.testing.assert_close(together[: len(alone), row], alone[:, 0], rtol=0, atol=error)
-
-
-def before(network, given):
-    """The memory, no choice of sources, and the first state."""
-    memory, state = network.encode(given.sources_SB, given.lengths_B)
-    return memory, None, state
 
 
 @pytest.mark.parametrize("shape", FED, ids=str)
@@ -103,10 +97,11 @@ def test_padding_changes_neither_loss_nor_gradients(shape):
 @pytest.mark.parametrize("model, shape", [("lstm", shape) for shape in FED] + [("qrnn", FED[0]), ("qrnn", FED[1])], ids=str)
 def test_all_words_at_once_equal_word_by_word(model, shape):
     network = tiny_network(model, decoder_layers=2, **shape)
-    memory, _, state = before(network, batch(padding=0))
-    features_TBE, weights_TBS, after = network.decode(batch(padding=0).inputs_TB, memory, None, state)
+    given = batch(padding=0)
+    memory, state = network.encode(given.sources_SB, given.lengths_B)
+    features_TBE, weights_TBS, after = network.decode(batch(padding=0).inputs_TB, memory, state)
     for t, inputs_B in enumerate(batch(padding=0).inputs_TB):
-        features_1BE, weights_1BS, state = network.decode(inputs_B[None], memory, None, state)
+        features_1BE, weights_1BS, state = network.decode(inputs_B[None], memory, state)
         torch.testing.assert_close(features_1BE[0], features_TBE[t])
         if weights_1BS is not None:
             torch.testing.assert_close(weights_1BS[0], weights_TBS[t])
@@ -118,15 +113,15 @@ def test_all_words_at_once_equal_word_by_word(model, shape):
     torch.testing.assert_close(network.score_features(features_TBE, targets_TB), chosen_TB)
 
 
-@pytest.mark.parametrize("of_B", [[0, 0, 1, 1, 2, 2, 3, 3], [2, 2, 0, 0], [3, 0, 0, 1], [1, 1, 1], [0, 1, 2, 3]], ids=str)
+@pytest.mark.parametrize("rows", [1, 2, 3])
 @pytest.mark.parametrize("shape", FED, ids=str)
-def test_rows_of_one_source_equal_rows_that_have_it_each_to_itself(shape, of_B):
+def test_rows_of_one_source_equal_rows_that_have_it_each_to_itself(shape, rows):
     network = tiny_network(**shape)
-    memory, _, state = before(network, batch())
-    of_B = torch.tensor(of_B)
+    memory, state = network.encode(batch().sources_SB, batch().lengths_B)
+    of_B = torch.arange(len(memory.lengths_M)).repeat_interleave(rows)
     inputs_TB, state = torch.arange(2 * len(of_B)).view(2, -1) % TARGET.size, tuple(part[:, of_B] for part in state)
-    grouped = network.decode(inputs_TB, memory, of_B, state)
-    gathered = network.decode(inputs_TB, memory.select(of_B), None, state)
+    grouped = network.decode(inputs_TB, memory, state)
+    gathered = network.decode(inputs_TB, memory.select(of_B), state)
     torch.testing.assert_close(grouped[0], gathered[0])
     torch.testing.assert_close(grouped[1], gathered[1])
 
@@ -134,10 +129,10 @@ def test_rows_of_one_source_equal_rows_that_have_it_each_to_itself(shape, of_B):
 def test_own_words_are_those_that_the_network_finds_likeliest_itself():
     network = tiny_network(input_feeding=True)
     given, (first_B, *_) = batch(padding=0), batch().inputs_TB
-    memory, _, state = before(network, given)
+    memory, state = network.encode(given.sources_SB, given.lengths_B)
     own, inputs_1B = [first_B], first_B[None]
     for _ in given.inputs_TB[1:]:
-        features_1BE, _, state = network.decode(inputs_1B, memory, None, state)
+        features_1BE, _, state = network.decode(inputs_1B, memory, state)
         inputs_1B = network.predict_features(features_1BE).argmax(dim=2)
         own.append(inputs_1B[0])
     expected = network.loss(given.sources_SB, given.lengths_B, torch.stack(own), given.targets_TB)
@@ -166,8 +161,8 @@ def test_under_bf16_the_loss_stays_near_that_of_fp32_and_states_keep_its_type(sh
     exact = network.loss(*batch().tensors, label_smoothing=0.1)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         near = network.loss(*batch().tensors, label_smoothing=0.1)
-        memory, _, state = before(network, batch())
-        _, _, after = network.decode(batch().inputs_TB, memory, None, state)
+        memory, state = network.encode(batch().sources_SB, batch().lengths_B)
+        _, _, after = network.decode(batch().inputs_TB, memory, state)
     near.backward()
     assert {part.dtype for part in (*state, *after)} == {torch.float32}
     assert near.item() == pytest.approx(exact.item(), abs=0.03)
@@ -177,7 +172,7 @@ def test_under_bf16_the_loss_stays_near_that_of_fp32_and_states_keep_its_type(sh
 def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row(feeds):
     network = tiny_network(dropout_output=0.5, dropout_input=0.4, input_feeding=feeds, weight_drop=0.3, locked_dropout=True)
     given = batch(padding=0)
-    features_TBE, _, _ = network.decode(given.inputs_TB, *before(network, given))
+    features_TBE, _, _ = network.decode(given.inputs_TB, *network.encode(given.sources_SB, given.lengths_B))
     is_dropped_TBE = features_TBE == 0
     assert is_dropped_TBE.any() and torch.equal(is_dropped_TBE.any(0), is_dropped_TBE.all(0))
     assert not torch.equal(network.loss(*given.tensors), network.loss(*given.tensors))

@@ -1,0 +1,110 @@
+"""N-best lists of translations, rescored given their sources."""
+
+import itertools
+import json
+
+import pytest
+
+from rnnlm.errors import TextError
+from rnnlm.rescoring.features import TextMapping, feature_table
+from rnnlm.rescoring.files import read_nbest, save_nbest
+from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
+from rnnlm.rescoring.rescorer import RescoreSettings, rescore, tune_weights
+from rnnlm.rescoring.weights import Weights
+from rnnlm.scoring.scorer import score_sentences
+from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.decoding.translator import Translator
+from support.tiny_models import fit
+from support.tiny_seq2seq import tiny_model
+
+SOURCES = ["a dog", "the cat sat on the mat", "the dog", "a cat", "the mat"]
+TARGETS = ["un chien", "le chat est assis", "la chatte", "chat", ""]
+TSV = "u1\tSRC\t\ta dog\nu1\tREF\t\tun chien\nu1\t1\t-1\tle chat\nu1\t2\t-2\tun chien\nu2\t1\t-1\tle chat\n"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model(attention="dot")
+
+
+def translated(utt, source, texts, reference=None):
+    return Utterance(utt, tuple(Hypothesis(text, -float(rank)) for rank, text in enumerate(texts)), reference, "list", source)
+
+
+def test_a_hypothesis_has_its_score_given_its_source_beside_that_of_a_language_model(model):
+    plain = fit("unigram", TARGETS)
+    lists = [translated(source, source, TARGETS) for source in SOURCES]
+    table = feature_table(lists, {"fra": model.decoder, "lm": plain}, TextMapping())
+    assert table.names == ("lm:fra", "lm:lm", "words", "oov:fra", "oov:lm")
+    for row, source in enumerate(SOURCES):
+        alone = [score_sentences(model, [target], sources=source)[0].logprob_nats for target in TARGETS]
+        assert table.features_KSN[0, row] == pytest.approx(alone, abs=1e-5)
+    assert (table.features_KSN[1] == table.features_KSN[1, :1]).all()
+
+
+def test_sources_are_mapped_as_hypotheses_are_and_one_that_is_missing_is_named(model):
+    table = feature_table(
+        [translated("u1", "A  DOG!", ["Un chien."])], {"m": model.decoder}, TextMapping(lowercase=True, remove_punctuation=True)
+    )
+    assert table.features_KSN[0, 0, 0] == pytest.approx(score_sentences(model, ["un chien"], sources="a dog")[0].logprob_nats, abs=1e-6)
+    with pytest.raises(TextError, match="'u2' has no source"):
+        feature_table([translated("u1", "a dog", ["un"]), translated("u2", None, ["un"])], {"m": model.decoder}, TextMapping())
+
+
+def test_what_is_right_for_one_source_and_wrong_for_another_is_told_apart(model):
+    """Two lists with the same hypotheses, of which the model finds one likelier after one source, the other after the other; the first
+    pass has both wrong."""
+    nats = {source: [score.logprob_nats for score in score_sentences(model, TARGETS, sources=source)] for source in SOURCES}
+    gains = {
+        (one, other, a, b): min(nats[one][a] - nats[one][b], nats[other][b] - nats[other][a])
+        for one, other in itertools.permutations(SOURCES, 2) for a, b in itertools.permutations(range(len(TARGETS)), 2)
+    }  # fmt: skip
+    one, other, a, b = max(gains, key=gains.__getitem__)
+    lists = [translated("u1", one, [TARGETS[b], TARGETS[a]], TARGETS[a]), translated("u2", other, [TARGETS[a], TARGETS[b]], TARGETS[b])]
+    rescored = rescore(lists, {"m": model}, tune_weights(lists, {"m": model}, RescoreSettings(words=False, oov=False)))
+    assert gains[one, other, a, b] > 0.01 and rescored.rates.first.errors > 0
+    assert [each.hypotheses[0].text for each in rescored.utterances] == [TARGETS[a], TARGETS[b]] and rescored.rates.rescored.errors == 0
+
+
+def test_what_a_model_translates_has_the_same_score_when_it_is_rescored(tmp_path):
+    model = tiny_model(attention="dot")
+    model.network.output.bias.data[model.codec.target.boundary_id] += 2  # or its lines would hardly ever end
+    found = list(Translator(model, DecodingSettings(beam=4, nbest=4)).translate(SOURCES))
+    path = tmp_path / "list.jsonl"
+    path.write_text("".join(json.dumps(line.to_dict()) + "\n" for line in found))
+    utterances = read_nbest(path)
+    assert [(each.utt, each.source) for each in utterances] == [(str(number), source) for number, source in enumerate(SOURCES, start=1)]
+    features = feature_table(utterances, {"m": model.decoder}, TextMapping()).features_KSN[0]
+    complete = [(row, rank, each) for row, line in enumerate(found) for rank, each in enumerate(line.hypotheses) if each.complete]
+    assert len(complete) >= len(SOURCES)
+    for row, rank, each in complete:
+        assert features[row, rank] == pytest.approx(each.logprob_nats, abs=1e-5)
+
+
+def test_sources_stand_in_a_list_or_in_a_file_and_are_written_with_it(model, tmp_path):
+    listed, beside, keyed = tmp_path / "list.tsv", tmp_path / "list", tmp_path / "sources"
+    listed.write_text(TSV)
+    keyed.write_text("u2 the cat\nu1 a dog\n")
+    assert [each.source for each in read_nbest(listed)] == ["a dog", None]
+    utterances = read_nbest(listed, sources=[keyed])
+    assert [(each.source, each.reference) for each in utterances] == [("a dog", "un chien"), ("the cat", None)]
+    rescored = rescore(utterances, {"m": model}, Weights({"lm:m": 1.0}, {"m": None}))
+    for path in (beside.with_suffix(".tsv.gz"), beside.with_suffix(".jsonl")):
+        save_nbest(rescored, path)
+        assert [(each.source, each.reference) for each in read_nbest(path)] == [("a dog", "un chien"), ("the cat", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "keyed", "message"),
+    [
+        (TSV, "u1 the cat\n", "another source for 'u1'"),
+        (TSV + "u1\tSRC\t\ta cat\n", "", "'u1' has a source already"),
+        (TSV, "u2 a\nu2 b\n", "'u2' has a source already"),
+        ("u1\tSRC\t-1\ta dog\nu1\t1\t-1\tun\n", "", "a source has a score"),
+    ],
+)
+def test_sources_that_contradict_each_other_are_refused(tmp_path, text, keyed, message):
+    (tmp_path / "list.tsv").write_text(text)
+    (tmp_path / "sources").write_text(keyed)
+    with pytest.raises(TextError, match=message):
+        read_nbest(tmp_path / "list.tsv", ListSettings(), sources=[tmp_path / "sources"])

@@ -1,0 +1,141 @@
+"""What an encoder-decoder writes: the same in any batch, scored as it scores, with what it looked at."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm.errors import UsageError
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.tasks.seq2seq.codec import PairCodec
+from rnnlm.tasks.seq2seq.data import PairedData, joined, rows
+from rnnlm.tasks.seq2seq.decoding import translator as translators
+from rnnlm.tasks.seq2seq.decoding.alignments import Aligner, attended
+from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.text.parallel.pair import ParallelText
+from support.tiny_models import make_tokenizer
+from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model
+
+LINES = ["the cat sat", "dog", "a dog sat on the mat", "   ", "the the cat on mat a dog", "the cow sat", "mat"]
+SETTINGS = {
+    "greedy": (DecodingSettings(), None, 1),
+    "n best": (DecodingSettings(nbest=3, beam=4, length_power=3), None, 1),
+    "samples": (DecodingSettings(max_length=1), SamplingSettings(seed=3), 2),
+}
+LOOKING = DecodingSettings(nbest=2, attention=True)
+
+
+def texts(line):
+    return [each.text for each in line.hypotheses]
+
+
+@pytest.fixture
+def model():
+    return varied_model()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_line_is_answered_in_its_place_as_if_it_were_alone(model, monkeypatch, name):
+    monkeypatch.setattr(translators, "BATCH_LINES", 3)
+    translator = translators.Translator(model, *SETTINGS[name])
+    found = list(translator.translate(LINES))
+    assert [line.source for line in found] == LINES and [line.number for line in found] == [*range(1, 8)]
+    assert found[3].hypotheses == () and found[3].text == "" and len({text for line in found for text in texts(line)}) > 3
+    for line in found:
+        [alone] = translator.translate([line.source], line.number)
+        assert texts(alone) == texts(line)
+        for one, other in zip(alone.hypotheses, line.hypotheses, strict=True):
+            assert one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-5) and one.tokens == other.tokens
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_scores_are_those_that_the_model_gives_the_line(model, name):
+    settings, sampling, num = SETTINGS[name]
+    lines = [line for line in rnnlm.translate(model, LINES, settings=settings, sampling=sampling, num=num) if line.hypotheses]
+    assert len(lines) == len(LINES) - 1 and all(len(line.hypotheses) == max(settings.nbest, num) for line in lines)
+    assert {each.complete for line in lines for each in line.hypotheses} == ({True} if sampling else {True, False})
+    encode = model.codec.target.encode
+    for source, each in ((line.source, each) for line in lines for each in line.hypotheses):
+        ids = encode([each.text]).ids[: each.tokens]
+        data = PairedData(ParallelText((), "", "", ""), SOURCE.encode([source]), joined([ids]))
+        assert len(ids) == each.tokens and each.logprob_nats == pytest.approx(float(model.score_pairs(data, np.array([0])).sum()), abs=1e-5)
+        power = settings.length_power or 0
+        assert each.score == pytest.approx(each.logprob_nats / ((5 + each.tokens) / 6) ** power)
+
+
+def test_lines_end_at_their_limit_which_is_a_multiple_of_the_source_and_ten(model):
+    settings = {factor: DecodingSettings(max_length=factor) for factor in (0.5, 2, 3.5)}
+    for factor, each in settings.items():
+        found = rnnlm.translate(model, LINES, settings=each)
+        assert {each.complete for line in found for each in line.hypotheses} == {True, False}
+        for line in found:
+            limit = int(factor * (len(line.source.split()) + 1)) + 10
+            assert all(each.complete or each.tokens == limit for each in line.hypotheses), factor
+    assert settings[3.5].limit(4) == 24 and settings[0.5].limit(1) == 10
+
+
+def test_unknown_words_are_written_where_that_is_asked_for_and_copied_from_where_attention_points(model):
+    with torch.no_grad():
+        model.network.output.bias[TARGET.unk_id] = 100
+    plain, unknown, copied = (
+        rnnlm.translate(model, ["a cow sat on the mat"], settings=DecodingSettings(attention=True, **settings))[0].hypotheses[0]
+        for settings in ({}, {"unknown": True}, {"copy_unknown": True})
+    )
+    assert "<unk>" not in plain.text and {*unknown.text.split()} == {"<unk>"} == {*unknown.attention.target_tokens}
+    words = "a cow sat on the mat".split()
+    expected = [words[row[:6].argmax()] for row in copied.attention.weights]
+    assert copied.text.split() == expected and copied.attention.target_tokens == tuple(expected) and len({*expected}) > 1
+
+
+def test_a_copied_word_is_whole_where_the_source_is_read_in_pieces():
+    letters = make_tokenizer(["the cat"], tokenizer="char")
+    aligner = Aligner(PairCodec(letters, TARGET))
+    weights_TS = np.full((3, 8), 0.01)
+    weights_TS[[0, 1, 2], [5, 7, 2]] = [0.5, 0.9, 0.5]  # a of cat; the end, and so the next best; e of the
+    weights_TS[1, 4] = 0.02
+    text, attention = aligner.aligned("the cat", [TARGET.unk_id, TARGET.unk_id, TARGET.encode(["chat"]).ids[0]], weights_TS, True)
+    assert text == "cat cat chat" and attention.target_tokens == ("cat", "cat", "chat") and attention.most_attended == (5, 7, 2)
+    to_letters = Aligner(PairCodec(letters, letters))
+    assert to_letters.aligned("the cow", [letters.unk_id] * 3, np.eye(3, 8, 4), True)[0] == "cow"  # letters for letters, the unseen too
+
+
+def test_attention_is_that_of_the_teacher_forced_pass_in_the_order_of_the_text():
+    forward, backward = SOURCE, SOURCE.in_direction(True)
+    network = tiny_network().float().eval()
+    for source in (forward, backward):
+        model = Seq2SeqModel(network, PairCodec(source, TARGET))
+        for line in rnnlm.translate(model, LINES, settings=LOOKING):
+            for each in line.hypotheses:
+                ids = rows(TARGET.encode([each.text]), [0])[0][: each.tokens]
+                [expected_TS] = attended(model, [source.encode([line.source]).ids], [ids])
+                if source is backward:
+                    expected_TS = expected_TS[:, [*range(expected_TS.shape[1] - 2, -1, -1), -1]]
+                np.testing.assert_allclose(each.attention.weights, expected_TS, atol=1e-5)
+                np.testing.assert_allclose(each.attention.weights.sum(axis=1), 1, atol=1e-5)
+                assert each.attention.source_tokens == (*line.source.split(), "</s>")
+                assert len(each.attention.target_tokens) == each.tokens == len(expected_TS)
+
+
+def test_what_cannot_be_is_told(model):
+    blind = tiny_model(attention=None)
+    for settings in (DecodingSettings(attention=True), DecodingSettings(copy_unknown=True)):
+        with pytest.raises(UsageError, match="this model has no attention"):
+            rnnlm.translate(blind, LINES, settings=settings)
+    assert len(rnnlm.translate(blind, LINES)) == len(LINES)
+    with pytest.raises(UsageError, match="a beam of 2 holds no 3 lines"):
+        DecodingSettings(beam=2, nbest=3)
+    for settings in (DecodingSettings(beam=2), DecodingSettings(nbest=2)):
+        with pytest.raises(UsageError, match="samples do not go with a beam"):
+            rnnlm.translate(model, LINES, settings=settings, sampling=SamplingSettings())
+    with pytest.raises(UsageError, match="demo is a language model"):
+        rnnlm.translate("demo", LINES)
+
+
+def test_a_very_long_source_is_translated(model):
+    [line] = rnnlm.translate(
+        model, [" ".join(itertools.islice(itertools.cycle(["the", "cat"]), 9000))], settings=DecodingSettings(max_length=0.001)
+    )
+    assert 1 <= line.hypotheses[0].tokens <= 19
