@@ -45,7 +45,7 @@ USES: Mapping[str, Mapping[str, str]] = {
     "mix": {LANGUAGE_MODEL: "one model of several"},
     "tune": {LANGUAGE_MODEL: "settings of adaptation"},
     "prune": {LANGUAGE_MODEL: "a smaller n-gram model"},
-    "bench": {LANGUAGE_MODEL: "speed"},
+    "bench": {LANGUAGE_MODEL: "speed", SEQ2SEQ: "speed of translating"},
     "count": dict.fromkeys(ANY, "n-grams of its tokenizer's tokens"),
 }  # fmt: skip
 WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts",
