@@ -82,6 +82,8 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     else:
         layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
     task = _topmost(layers, "task") or registry.LANGUAGE_MODEL
+    if not request.resume:
+        layers = [Layer("the bundled corpus", corpora.suiting(task, request.text)), *layers]
     kind = registry.trained_kind(str(_topmost(layers, "model") or _model_to_start_from(request, task) or DEFAULT_RECIPE), task)
     start = _settings_to_start_from(request, kind)
     layers = [*layers[: len(layers) - len(own)], *(layer for _, layer in start), *own]
