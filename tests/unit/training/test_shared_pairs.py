@@ -19,6 +19,11 @@ def test_pairs_that_one_run_leaves_out_as_too_long_are_read_by_another(tmp_path)
     assert counts == {"4": 6, "250": 14}
 
 
+def test_settings_of_a_bundled_corpus_for_its_tokenizer_are_left_out_with_another_one():
+    resolved = resolve_request(Request(task="seq2seq", assignments={"tokenizer": "byte"}))[2]
+    assert not resolved.values["lowercase"] and resolved.values["input_feeding"] and resolved.values["column"] == "phrase"
+
+
 def test_settings_of_a_bundled_corpus_hold_for_each_run_of_it():
     shared = SharedTexts(None)
     (first, one), (second, other) = (opened(shared, ("answers",), seed=seed) for seed in ("1", "2"))
