@@ -139,3 +139,8 @@ def test_a_very_long_source_is_translated(model):
         model, [" ".join(itertools.islice(itertools.cycle(["the", "cat"]), 9000))], settings=DecodingSettings(max_length=0.001)
     )
     assert 1 <= line.hypotheses[0].tokens <= 19
+
+
+def test_states_may_have_no_rows(model):
+    none, two = model.states(["the cat"]).select([]), model.states(["a dog", "the"])
+    assert none.select([]).rows == 0 and model.decoder.concat_states([none, two, two.select([0, 0])]).rows == 4
