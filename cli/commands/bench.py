@@ -9,7 +9,7 @@ import click
 from rnnlm.errors import UsageError
 
 from .. import terminal
-from ..options import device_option, json_option, load_model, model_or_demo_option, or_demo
+from ..options import device_option, json_option, load_model, model_or_demo_option, or_demo, refuse_if
 
 
 @click.group()
@@ -201,6 +201,54 @@ def _bench_scoring(text: tuple[str, ...], model_name: str, tokens: int, rounds: 
         for s in done
     ]  # fmt: skip
     terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["tokens a line"])
+
+
+@command.command()
+@click.argument("text", nargs=-1)
+@click.option("-m", "--model", "model_name", metavar="MODEL", help="Model folder, or a name in ./checkpoints.  [default: random weights]")
+@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the random weights; may be repeated.")
+@click.option("--lines", type=click.IntRange(1), default=256, show_default=True, help="The first so many lines of TEXT.")
+@click.option("--beam", type=click.IntRange(1, 1 << 16), default=5, show_default=True, help="Width for lines that come one by one.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds after the one to warm up.")
+@device_option
+@json_option
+def translate(text: tuple[str, ...], model_name: str | None, assignments: tuple[str, ...], **given: Any) -> None:
+    """Tokens/s that an encoder-decoder writes, and its latency.
+
+    \b
+    rnnlm bench translate
+    rnnlm bench translate -m my-model sources.txt
+
+    Greedily, 64 lines at once; then lines of about ten words, one by one, by beam search. For the lines of TEXT; without a model, random
+    weights of the default sizes write a dozen tokens for each of some random lines of 8,000 words.
+    """
+    refuse_if(bool(text) != bool(model_name), "a model and the lines that it is to read go together: name both, or neither.")
+    refuse_if(assignments and model_name, "--set is for random weights: leave it out, or --model.")
+    from rnnlm.benchmarks import random_pairs, translating
+    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+
+    device, lines, as_json, longest = given.pop("device"), given.pop("lines"), given.pop("as_json"), DecodingSettings.max_length
+    if model_name:
+        from rnnlm.tasks.labelling.opening import model_for
+        from rnnlm.text.corpus import Corpus
+
+        model, sources = model_for("translate", model_name, device), translating.first_lines(Corpus(text), lines)
+    else:
+        from rnnlm.config import parse_assignments
+
+        model = translating.random_model({"device": device} | parse_assignments(assignments))
+        sources, longest = random_pairs.random_sides()[0][:lines], translating.SHORT
+    _show_translating(list(translating.bench_translating(model, sources, max_length=longest, **given)), as_json)
+
+
+def _show_translating(done: list[Any], as_json: bool) -> None:
+    records = [
+        {"beam": str(s.beam), "lines at once": str(s.at_once), "lines": f"{s.lines:,}", "tokens": f"{s.tokens:,}",
+         "tokens/s": f"{s.tokens_per_second:,.0f}", "median ms": terminal.number(s.median_ms, 3),
+         "95 % within ms": terminal.number(s.p95_ms, 3)}
+        for s in done
+    ]  # fmt: skip
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=[])
 
 
 def _show_growth(sizes: list[Any], sort_speed: float) -> None:

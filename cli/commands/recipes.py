@@ -8,13 +8,14 @@ from .. import terminal
 from ..options import json_option
 
 MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled test": "demo"}  # what a figure is of, in a cell
-UNITS = {"bits per character": "bpc", "% accuracy": "%", "F1": "F1", "% words wrong": "WER"}
+UNITS = {"bits per character": "bpc", "% accuracy": "%", "F1": "F1", "% words wrong": "WER", "BLEU": "BLEU"}
 LEGEND = (
     "perplexities on PTB (the Penn Treebank as prepared by Mikolov), its validation",
     "text unless marked: test, its test text; WT2, WikiText-2; demo, the bundled",
     "test text; bpc, bits per character of PTB's test text",
-    "%, accuracy, F1 of spans, WER, share of words wrong in %: of taggers and",
-    "classifiers, on the validation text of the data that the recipe names",
+    "%, accuracy, F1 of spans, WER, share of words wrong in %, BLEU: of taggers,",
+    "classifiers and encoder-decoders, on the validation part of the data that the",
+    "recipe names",
     "*: with other settings than the recipe's, which rnnlm recipes NAME shows",
     "time to our figure, on one or two CPU cores; ~: estimated, for a whole run",
     "rnnlm recipes NAME tells the rest",

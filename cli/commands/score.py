@@ -107,26 +107,20 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     \b
     rnnlm score "recognize speech" "wreck a nice beach"
     rnnlm score -m demo --input stimuli.csv --words --with entropy -o words.csv
-    rnnlm score -m demo --input stimuli.csv --regions "|" --format tsv
     rnnlm score -m demo -m kn5 "the dogs bark" --words --plot words.svg
     rnnlm score -m demo --pairs homophones.tsv
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
-    rnnlm score -m fra --input test.en --target test.fr --words -o words.csv
 
-    A table shows the likeliest first; rows and records are in input order. Each sentence is scored alone from the start and with its end,
-    unless options say otherwise. Every input line has a record; a line
-    that cannot be scored has the reason instead of figures. Words are counted as the model's tokenizer cuts them: a mark that it splits
-    off is a word. ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target | source); language models
-    beside them score the target alone.
+    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has a record; a line that
+    cannot be scored has the reason instead of figures. Words are counted as the model's tokenizer cuts them: a mark that it splits off is a
+    word. ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target | source).
     """
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
         output, form = None, form or "jsonl"
-    options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
     split, given["split"] = _splits(given.pop("splits"))
-    idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
-    options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
+    _check_input(sentences, inputs, given)
     form, plot = _format(form, as_json, output), None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
     _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite)
@@ -146,6 +140,12 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         score_output.show(models, read, settings, form, rank or "logprob", bool(inputs), bool(given["region_columns"]))
     if plot:
         score_plot.draw(plot, models, plotted, settings)
+
+
+def _check_input(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]) -> None:
+    options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
+    idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
+    options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
 
 
 def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None, plot: Path | None, overwrite: bool) -> None:

@@ -1,7 +1,6 @@
 """How fast encoder-decoders are trained here: with and without input feeding, in fp32 and in this machine's own precision.
 
-Each as :mod:`rnnlm.benchmarks.training` measures it. Without a text they read random pairs: lines of the length that captions have, words
-as often as words of that rank are (Zipf).
+Each as :mod:`rnnlm.benchmarks.training` measures it.
 """
 
 import tempfile
@@ -10,16 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
-
+from rnnlm.benchmarks.random_pairs import plan_pairs
 from rnnlm.benchmarks.training import Summary, bench_training
-from rnnlm.training.plan import plan
-from rnnlm.training.request import Request
 
 FORMS = {"input_feeding": ("false", "true"), "precision": ("fp32", "auto")}
-PAIRS, VOCABULARY = 4_000, 8_000
-OF_RANDOM_PAIRS = {"tokenizer": "word", "column": "source", "target_column": "target"}
-WORDS, SPREAD, SHORTEST, LONGEST = 14, 4, 4, 40  # of a line: mean, standard deviation, bounds
 
 
 @dataclass(frozen=True)
@@ -43,14 +36,10 @@ def bench_pairs(
     Raises:
         SettingsError: a setting is unknown. RnnlmError: the text cannot be read.
     """
-    with tempfile.TemporaryDirectory() as name:
-        folder, done = Path(name), set()
-        settings = assignments
-        if not text:
-            text, settings = (str(_random_pairs(folder / "pairs.tsv")),), OF_RANDOM_PAIRS | assignments
+    with tempfile.TemporaryDirectory() as folder:
+        done = set()
         for form in _forms(assignments):
-            chosen = {"holdout": "0", **settings, **form}
-            planned = plan(Request(text=text, recipe=recipe, assignments=chosen, task="seq2seq", output=folder / "model"))
+            planned = plan_pairs(text, recipe, assignments | form, Path(folder))
             feeds, precision = bool(planned.resolved.values["input_feeding"]), _precision(planned.resolved.values)
             if (feeds, precision) not in done:
                 done.add((feeds, precision))
@@ -70,22 +59,3 @@ def _precision(values: dict[str, Any]) -> str:
     from rnnlm.neural.device import resolve_device, resolve_precision
 
     return resolve_precision(values["precision"], resolve_device(values["device"]))
-
-
-def _random_pairs(path: Path) -> Path:
-    """Pairs of lines of about the same length; every word on either side once at least."""
-    random = np.random.default_rng(1)
-    source_P = random.normal(WORDS, SPREAD, PAIRS)
-    sides = [_random_lines(random, length_P) for length_P in (source_P, source_P + random.normal(0, 2, PAIRS))]
-    rows = (f"{source}\t{target}\n" for source, target in zip(*sides, strict=True))
-    path.write_text("source\ttarget\n" + "".join(rows), encoding="utf-8")
-    return path
-
-
-def _random_lines(random: np.random.Generator, length_P: np.ndarray) -> Iterator[str]:
-    ends_P = np.cumsum(length_P.round().clip(SHORTEST, LONGEST).astype(int))
-    chance_V = 1 / np.arange(1, VOCABULARY + 1)
-    drawn = random.choice(VOCABULARY, ends_P[-1] - VOCABULARY, p=chance_V / chance_V.sum())
-    words = random.permutation(np.concatenate([np.arange(VOCABULARY), drawn]))
-    for ids in np.split(words, ends_P[:-1]):
-        yield " ".join(f"w{each}" for each in ids.tolist())

@@ -66,8 +66,7 @@ class TextbookPairs(nn.Module):
         x_SBE = self.drop_input(self.source_embedding(sources_SB))
         packed = nn.utils.rnn.pack_padded_sequence(x_SBE, lengths_B.cpu(), enforce_sorted=False)
         packed, (last, _) = self.encoder(packed)
-        memory_SBH, _ = nn.utils.rnn.pad_packed_sequence(packed)
-        memory_BSH = memory_SBH.transpose(0, 1)
+        memory_BSH, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
         is_padding_BS = torch.arange(len(sources_SB), device=lengths_B.device) >= lengths_B.unsqueeze(1)
         states = self._first_states(last)
         fed_BF = memory_BSH.new_zeros(len(memory_BSH), self.settings.fed_width)
@@ -91,7 +90,7 @@ class TextbookPairs(nn.Module):
 
     def _look(self, h_BD: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor) -> Tensor:
         """The attentional vector."""
-        scores_BS = torch.bmm(memory_BSH, self.query(h_BD).unsqueeze(2)).squeeze(2)
+        scores_BS = torch.bmm(self.query(h_BD).unsqueeze(1), memory_BSH.transpose(1, 2)).squeeze(1)
         weights_BS = scores_BS.masked_fill(is_padding_BS, -torch.inf).softmax(dim=1)
         context_BH = torch.bmm(weights_BS.unsqueeze(1), memory_BSH).squeeze(1)
         return torch.tanh(self.combination(torch.cat([h_BD, context_BH], dim=1)))

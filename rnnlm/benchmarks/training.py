@@ -116,11 +116,12 @@ def _summary(done: list[Round], peak: int) -> Summary:
 
 
 def _trainer(plan: Plan, steps: int) -> Any:
-    """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for going on, which would be timed."""
+    """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for going on, which would be timed. Its
+    budget is one step more: at the end of its budget a run reads the last batch once again, to see whether its weights are good."""
     from rnnlm.config import Budget
 
     trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(plan.resolved, replace(cast(Any, plan.data), valid=None))
-    trainer.clock.budget = Budget(steps=steps)
+    trainer.clock.budget = Budget(steps=steps + 1)
     trainer.resumable = False
     trainer.rollbacks.limit = 0
     return trainer
@@ -140,7 +141,7 @@ def _timed(loop: Loop, device: Any) -> float:
 def _ours(trainer: Any) -> int:
     trainer.step_count = 0
     trainer.source.load_state_dict(START)
-    for _ in trainer.train(lambda: False):
+    for _ in trainer.train(lambda: trainer.clock.budget.steps - trainer.step_count <= 1):
         pass
     return trainer.source.tokens
 

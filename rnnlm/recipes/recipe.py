@@ -20,6 +20,8 @@ _TEXTS = {
     "ATIS": "atis/train.tsv --valid atis/valid.tsv ",
     "SNIPS": "snips/train.tsv --valid snips/valid.tsv ",
     "SST-2": "phrases-and-sentences.txt --valid sentences-dev.txt ",
+    "Multi30k": "train.de --target train.en --valid valid.de --valid-target valid.en ",
+    "Tatoeba": "train.tsv --valid valid.tsv ",
     "CMUdict": "train.letters --labels train.phones --valid valid.letters --valid-labels valid.phones ",
 }
 
@@ -70,7 +72,8 @@ class Recipe:
     def command(self) -> str:
         """What trains it on a text of one's own."""
         figures = self._figures()
-        own = "" if figures and figures[0].on.startswith("bundled") else "my.txt "
+        file = "my.tsv" if self.settings.get("task") == "seq2seq" else "my.txt"
+        own = "" if figures and figures[0].on.startswith("bundled") else f"{file} "
         return f"rnnlm train {own}--recipe {self.name}"
 
     def command_of_figure(self) -> str | None:
@@ -79,7 +82,10 @@ class Recipe:
             return None
         settings = self.measured.settings if self.measured else {}
         given = [f"--budget {value}" if name == "budget" else f"--set {name}={value}" for name, value in settings.items()]
-        return " ".join([f"rnnlm train {_TEXTS[figures[0].on.split()[0]]}--recipe {self.name}", *given])
+        text = _TEXTS[figures[0].on.split()[0]]
+        if self.settings.get("task") == "seq2seq":  # what others learn as labels
+            text = text.replace("labels", "target")
+        return " ".join([f"rnnlm train {text}--recipe {self.name}", *given])
 
     def _figures(self) -> list[Figure]:
         return [*([self.measured] if self.measured else []), *self.published]

@@ -1,1 +1,1 @@
-"""Tagging and classification with the recurrent stack."""
+"""Tagging, classification and encoder-decoders on the recurrent stack."""

@@ -123,7 +123,9 @@ def _check_helpers(request: Request, kind: registry.Kind) -> None:
                 hint = _INSTEAD[kind.task][name]
             elif kind.task != registry.LANGUAGE_MODEL:
                 hint = f"leave it out; it is for --task {others}"
-            raise UsageError(f"{option} is for tasks", _WHY_NOT[kind.task], hint)
+            what = f"{option} is for tasks" if kind.task == registry.LANGUAGE_MODEL else f"{option} is not for {kind.task}"
+            why = "an encoder-decoder has two sides" if name == "init_from" else _WHY_NOT[kind.task]
+            raise UsageError(what, why, hint)
 
 
 def _as_there_is_something(request: Request) -> Request:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from rnnlm.benchmarks import ngram, pairs, processes, textbook, training
+from rnnlm.benchmarks import ngram, processes, random_pairs, textbook, training
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 
@@ -101,8 +101,8 @@ TINY_PAIRS = (*TINY[:6], "--set", "decoder_hidden_size=8", "--rounds", 1, "--ste
 
 
 def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_precisions(rnnlm, here, monkeypatch):
-    monkeypatch.setattr(pairs, "PAIRS", 12)
-    monkeypatch.setattr(pairs, "VOCABULARY", 20)
+    monkeypatch.setattr(random_pairs, "PAIRS", 12)
+    monkeypatch.setattr(random_pairs, "VOCABULARY", 20)
     monkeypatch.setattr(device, "has_native_bf16", lambda device: True)
     shown = rnnlm("bench", "train", "--task", "seq2seq", *TINY_PAIRS)
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
@@ -119,6 +119,36 @@ def test_of_encoder_decoders_what_is_set_is_not_varied(rnnlm, here):
     ]
     assert (found["input_feeding"], found["precision"], found["ratio_plain"]) == (True, "fp32", None)
     assert found["tokens_per_second"] > 0
+
+
+def test_writing_is_timed_in_batches_and_line_by_line(rnnlm, monkeypatch):
+    monkeypatch.setattr(random_pairs, "PAIRS", 12)
+    monkeypatch.setattr(random_pairs, "VOCABULARY", 20)
+    asked = ("bench", "translate", *TINY[:4], "--lines", 6, "--rounds", 1)
+    many, single = (json.loads(line) for line in rnnlm(*asked, "--json").out.splitlines())
+    assert (many["beam"], many["at_once"], many["lines"], many["median_ms"]) == (1, 6, 6, None)
+    assert (single["beam"], single["at_once"], single["lines"]) == (5, 1, 6)
+    assert 6 * 10 < many["tokens"] == single["tokens"] < 6 * 16 and 0 < single["median_ms"] <= single["p95_ms"]
+    columns, *rows = [line.split("\t") for line in rnnlm(*asked).out.splitlines()]
+    assert columns[0] == "beam" and [row[0] for row in rows] == ["1", "5"]
+
+
+def test_a_trained_model_writes_for_the_first_lines_of_a_text(rnnlm, translator, here):
+    (here / "sources.txt").write_text("one two\n\n three\nfour\nfive\n")
+    translated = rnnlm("translate", "-m", translator.folder, "one two", "three", "four", "--json").out
+    ended = rnnlm("bench", "translate", "-m", translator.folder, "sources.txt", "--lines", 3, "--beam", 2, "--rounds", 1, "--json")
+    many, single = (json.loads(line) for line in ended.out.splitlines())
+    assert many["lines"] == single["lines"] == 3 and single["beam"] == 2
+    assert many["tokens"] == sum(json.loads(line)["hypotheses"][0]["tokens"] for line in translated.splitlines())
+
+
+@pytest.mark.parametrize("arguments, what", [
+    (["-m", "demo"], "a model and the lines that it is to read go together"), (["a.txt"], "a model and the lines"),
+    (["-m", "demo", "a.txt", "--set", "layers=2"], "--set is for random weights"),
+])  # fmt: skip
+def test_writing_needs_a_model_and_its_lines_or_neither(rnnlm, arguments, what):
+    ended = rnnlm("bench", "translate", *arguments)
+    assert ended.code == 2 and what in ended.err
 
 
 def test_growth_is_for_language_models(rnnlm):

@@ -21,7 +21,9 @@ from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
-from support.model_cases import ADAPTED, CASES, TRAINED
+from rnnlm.tasks.seq2seq.conditional import ConditionalModel
+from support import tiny_pairs
+from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
 
 SAME_STATE = {  # settings that change numbers, and nothing that threads share
@@ -42,12 +44,14 @@ def adapted(kind: str, model):
 
 
 @pytest.fixture(
-    scope="module", params=[*(("none", *case) for case in CASES), *ADAPTED],
+    scope="module", params=[*(("none", *case) for case in CASES), *ADAPTED, *(("conditional", *case) for case in CONDITIONAL)],
     ids=lambda case: "-".join([*case[case[0] == "none" : 2], *map(str, case[2].values())]),
 )  # fmt: skip
 def case(request):
     """Name, settings and the model: as the registry makes it, or one around it."""
     kind, name, settings = request.param
+    if kind == "conditional":
+        return name, settings, tiny_pairs.fit(name, [(line, line) for line in LINES], learning_rate=0.3, **settings).decoder
     model = fit(name, **settings)
     return name, settings, model if kind == "none" else adapted(kind, model)
 
@@ -300,7 +304,7 @@ def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_
 
 def test_a_saved_model_scores_the_same(case, tmp_path):
     name, settings, model = case
-    if isinstance(model, AdaptedModel):  # it is not saved: its settings are kept beside the model
+    if isinstance(model, AdaptedModel | ConditionalModel):  # not saved: its settings are kept beside the model; a part of a model that is
         return
     manifest = save(tmp_path / "model", model, name, **settings)
     loaded, _ = model_folder.load(tmp_path / "model", "cpu")

@@ -1,4 +1,4 @@
-"""The contract that every model of a task keeps, over every kind in the registry and its variants: it is saved and loaded, a text has the
+"""The contract that every model of labels keeps, over every kind in the registry and its variants: it is saved and loaded, a text has the
 same labels and scores in any company, probabilities sum to one."""
 
 import copy
@@ -39,7 +39,8 @@ VARIANTS = {
     ("classification", "bag"): [{"layers": 2, "characters": "cnn"}],
     ("classification", "cnn"): [{"filter_widths": "2,5"}],
 }  # fmt: skip
-CASES = [(kind.task, kind.name, variant) for kind in registry.TASK_KINDS for variant in [{}, *VARIANTS.get((kind.task, kind.name), [])]]
+KINDS = [(kind.task, kind.name) for kind in registry.TASK_KINDS if kind.task != "seq2seq"]  # those write labels
+CASES = [(*kind, variant) for kind in KINDS for variant in [{}, *VARIANTS.get(kind, [])]]
 PARTS = [  # each part of a network in one of them
     *(("tagging", "lstm", settings) for settings in ({"output_layer": "crf", "both": True}, {"label_feedback": True})),
     ("tagging", "qrnn", {}), ("classification", "rnn", {"sentence_pooling": "attention"}),

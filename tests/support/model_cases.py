@@ -51,6 +51,11 @@ CASES = [
     *(("mixture", settings) for settings in MIXTURES),
 ]  # fmt: skip
 
+CONDITIONAL = [  # decoders of encoder-decoders, given the empty source
+    ("rnn", {"attention": None}), ("gru", {"attention": "dot", "layers": 2}), ("lstm", {"attention": "additive", "input_feeding": True}),
+    ("qrnn", {"decoder_layers": 2, "input_feeding": True, "tied_embeddings": None}), ("lstm", {"bridge": "mean", "decoder_model": "gru"}),
+]  # fmt: skip
+
 ADAPTED = [
     ("unigram", "ngram", {"order": 3}), ("unigram", "lstm", {}), ("unigram", "lstm", {"tokenizer": "char"}), ("unigram", "lstm", SPELLING),
     ("cache", "lstm", {}), ("cache", "lstm", SPELLING), ("cache", "lstm", {"output_layer": "adaptive", "cutoffs": "4,8"}),

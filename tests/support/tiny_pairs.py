@@ -1,8 +1,7 @@
-"""Pairs of lines in memory, and tiny encoder-decoders of every kind, for the tests."""
+"""Tiny encoder-decoders of every kind, trained in memory for a few steps, for the tests."""
 
-import random
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,65 +9,53 @@ from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.models import model_folder, registry
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
+from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.seq2seq.data import PairTrainingData, encode_pairs
+from rnnlm.tasks.seq2seq.fitting.fitting import make_trainer
 from rnnlm.tasks.seq2seq.tokenizers import make_codec
-from rnnlm.text.parallel.pair import Pair, ParallelText
 from rnnlm.training.request import Request
+from support.tiny_translators import numbers, parallel_text
 
+Rows = Sequence[tuple[str, str]]
 SMALL = {
     "embedding_size": 5, "hidden_size": 4, "batch_rows": 4, "budget": "6steps", "learning_rate": 0.02, "tokenizer": "word",
     "device": "cpu", "precision": "fp32", "threads": 1,
 }  # fmt: skip
-WORDS = {"one": "uno", "two": "dos", "three": "tres", "four": "cuatro", "five": "cinco", "six": "seis"}
-
-
-def counted(count: int, seed: int = 1, longest: int = 6) -> list[tuple[str, str]]:
-    """Lines of numbers, and the same numbers of another language from the last to the first."""
-    draw = random.Random(seed)
-    lines = [[draw.choice([*WORDS]) for _ in range(draw.randint(1, longest))] for _ in range(count)]
-    return [(" ".join(words), " ".join(WORDS[word] for word in reversed(words))) for words in lines]
-
-
-TRAIN, VALID = counted(24), counted(7, seed=2)
-
-
-def paired(rows: Iterable[tuple[str, str]]) -> ParallelText:
-    """Pairs in memory."""
-    pairs = tuple(Pair(source, (target,), line, "memory") for line, (source, target) in enumerate(rows, start=1))
-    return ParallelText(pairs, "source", "target", "tsv")
+TRAIN, VALID = numbers(24), numbers(7, seed=2)
 
 
 def settings_of(name: str, **settings: Any) -> Resolved:
     """All settings of a tiny network of this kind."""
     kind = registry.kind_of(name, "seq2seq")
-    return resolve(
-        (*kind.settings_classes(), *kind.text_settings), [Layer("test", {"model": name, "task": "seq2seq", **SMALL, **settings})]
-    )
+    values = {"model": name, "task": "seq2seq", **SMALL, **settings}
+    return resolve((*kind.settings_classes(), *kind.text_settings), [Layer("test", values)])
 
 
-def data_of(
-    resolved: Resolved,
-    train: Sequence[tuple[str, str]] = TRAIN,
-    valid: Sequence[tuple[str, str]] | None = None,
-    request: Request | None = None,
-) -> PairTrainingData:
+def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None, request: Request | None = None) -> PairTrainingData:
     """Pairs as a network reads them."""
-    codec = make_codec(request or Request(), resolved, paired(train), {})
-    return PairTrainingData(codec, encode_pairs(codec, paired(train)), None if valid is None else encode_pairs(codec, paired(valid)))
+    text = parallel_text(list(train))
+    codec = make_codec(request or Request(), resolved, text, {})
+    return PairTrainingData(codec, encode_pairs(codec, text), valid and encode_pairs(codec, parallel_text(list(valid))))
 
 
-def run(
-    name: str, train: Sequence[tuple[str, str]] = TRAIN, valid: Sequence[tuple[str, str]] | None = None,
-    initial: TrainingState | None = None, **settings: Any,
-) -> list[Event]:  # fmt: skip
-    """The events of a short training run in memory, from its start or from where `initial` says that it stood."""
+def trainer_of(
+    name: str, train: Rows = TRAIN, valid: Rows | None = VALID, initial: TrainingState | None = None,
+    ranks: SingleProcess = SINGLE_PROCESS, **settings: Any,
+) -> Trainer:  # fmt: skip
+    """A trainer of a tiny network, at its start or where `initial` says that it stood."""
     resolved = settings_of(name, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        return list(registry.kind_of(name, "seq2seq").fit(resolved, data_of(resolved, train, valid), never, initial))
+        return make_trainer(resolved, data_of(resolved, train, valid), initial, ranks)
 
 
-def fit(name: str, train: Sequence[tuple[str, str]] = TRAIN, **settings: Any) -> Any:
+def run(name: str, train: Rows = TRAIN, valid: Rows | None = None, **settings: Any) -> list[Event]:
+    """The events of a short training run in memory."""
+    return list(trainer_of(name, train, valid, **settings).train(never))
+
+
+def fit(name: str, train: Rows = TRAIN, **settings: Any) -> Any:
     """A model of this kind, trained for a few steps."""
     return run(name, train, **settings)[-1].model
 

@@ -13,11 +13,7 @@ from typing import Any
 import pytest
 
 from rnnlm.cli.main import run as run_command
-from rnnlm.tasks.seq2seq.codec import PairCodec
-from rnnlm.tasks.seq2seq.data import PairedData, encode_pairs
-from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.text.parallel.pair import Pair, ParallelText
-from support import tiny_seq2seq
 
 NUMBERS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "seven": "sept"}
 TINY = {
@@ -45,19 +41,6 @@ def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
         for line, (source, target) in enumerate(rows, start=1)
     )
     return ParallelText(pairs, "source", "target", "tsv")
-
-
-def random_model(**settings: Any) -> Seq2SeqModel:
-    """An encoder-decoder with random weights, for words of :data:`support.tiny_seq2seq.SOURCE` and `TARGET`."""
-    import torch
-
-    network = tiny_seq2seq.tiny_network(dtype=torch.float32, **settings).eval()
-    return Seq2SeqModel(network, PairCodec(tiny_seq2seq.SOURCE, tiny_seq2seq.TARGET))
-
-
-def paired_data(model: Seq2SeqModel, rows: list[tuple[str, Any]]) -> PairedData:
-    """Pairs in memory as a model reads them."""
-    return encode_pairs(model.codec, parallel_text(rows))
 
 
 @dataclass(frozen=True)

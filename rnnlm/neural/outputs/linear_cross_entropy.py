@@ -14,6 +14,8 @@ from rnnlm.neural.device import product_type
 CHUNK_BYTES = 1 << 28  # the more rows at once, the more a product does with each weight it reads
 SLICE_WEIGHTS = 1 << 20
 ONES = 16  # columns of ones beside the features: one would do, but widths of sixteens multiply faster
+LINE = 16  # numbers of fp32 in a cache line
+WIDE_BYTES, WIDE_ROWS = 1 << 25, 128  # of the products that fill whole lines: at most, and at least
 SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
 
 
@@ -44,7 +46,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         rows = chunk_rows(len(features), len(weight) * features.element_size())
         for start in range(0, max(1, len(features)), rows):
             part = slice(start, start + rows)
-            logits = torch.mm(features[part], weight.t()).add_(bias)
+            logits = logits_of(features[part], weight, bias)
             target = row_N[: len(logits)], index_N[part]
             if smoothing:
                 loss += smoothing * (logits[target].to(wide) * share_N1[part, 0]).sum()
@@ -85,6 +87,25 @@ def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
     if grad.device.type == "cpu" and grad == 1:
         return gradients
     return tuple(gradient * grad for gradient in gradients)
+
+
+def logits_of(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
+    """features W^T + b.
+
+    On a CPU products in fp32 take up to 1.6 times as long where the rows of the result are not whole cache lines. There the result is
+    written to wider rows, some hundred at a time. The numbers are the same.
+    """
+    N, V = len(features_NE), len(weight_VE)
+    width = -(-V // LINE) * LINE
+    most = WIDE_BYTES // (4 * width)
+    if features_NE.device.type != "cpu" or features_NE.dtype != torch.float32 or width == V or min(N, most) < WIDE_ROWS:
+        return torch.mm(features_NE, weight_VE.t()).add_(bias_V)
+    logits_NV, rows = features_NE.new_empty((N, V)), _even_rows(N, most)
+    wide = features_NE.new_empty((rows, width))[:, :V]
+    for start in range(0, N, rows):
+        part = features_NE[start : start + rows]
+        torch.add(torch.mm(part, weight_VE.t(), out=wide[: len(part)]), bias_V, out=logits_NV[start : start + rows])
+    return logits_NV
 
 
 def softmax_over_V(logits_NV: Tensor) -> Tensor:

@@ -15,8 +15,6 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import EncodedWords, LabelledData, padded
 
-POOL = 50  # batches' worth of examples that are sorted by length
-
 
 class LengthBatches:
     """A BatchSource: batches of `rows` examples. Each epoch draws an order; in each pool of examples those of about the same length
@@ -28,6 +26,7 @@ class LengthBatches:
         TrainingError: there are no examples, or fewer than ranks.
     """
 
+    pool = 50  # batches' worth of examples that are sorted by length
     _batches: Iterator[tuple[float, np.ndarray]]
 
     def __init__(
@@ -78,7 +77,7 @@ class LengthBatches:
 
     def _epoch(self, random: np.random.Generator) -> Iterator[np.ndarray]:
         order = random.permutation(len(self.order_E))
-        for pool in np.split(order, range(POOL * self.rows, len(order), POOL * self.rows)):
+        for pool in np.split(order, range(self.pool * self.rows, len(order), self.pool * self.rows)):
             by_length = pool[np.argsort(self.order_E[pool], kind="stable")]
             batches = np.array_split(by_length, -(-len(by_length) // self.rows))
             for number in random.permutation(len(batches)):

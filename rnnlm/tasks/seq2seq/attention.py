@@ -16,8 +16,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from rnnlm.neural.device import product_type
 from rnnlm.tasks.padding import is_word
+from rnnlm.tasks.seq2seq.kernels.attending import AdditiveSteps, DotSteps, attend
 from rnnlm.tasks.seq2seq.settings import AttentionKind
+
+CHUNK_NUMBERS = 1 << 24  # of tanh(W h + U m) at once, of which there are T B S A
 
 
 class Memory(NamedTuple):
@@ -48,8 +52,9 @@ class Attention(nn.Module):
     def forward(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
         """Contexts (T, B, H) and weights (T, B, S), zeros at padding. Rows stand by source, k for each one: B = M k."""
         assert memory.keys_SMA is not None
-        S, M, _ = memory.states_SMH.shape
-        T, B, _ = h_TBD.shape
+        (S, M, _), (T, B, _) = memory.states_SMH.shape, h_TBD.shape
+        if self.kind == "additive" and M == B and T > 1:
+            return attend(self.steps(memory, T, product_type(h_TBD)), h_TBD)
         query_MNA = self.query(h_TBD).view(T, M, B // M, -1).transpose(0, 1).flatten(1, 2)  # N = T k
         is_padding_M1S = ~is_word(S, memory.lengths_M).t().unsqueeze(1)
         scores_MNS = self._scores(query_MNA, memory.keys_SMA.transpose(0, 1))
@@ -60,8 +65,22 @@ class Attention(nn.Module):
     def _scores(self, query_MNA: Tensor, keys_MSA: Tensor) -> Tensor:
         if self.scale is None:
             return torch.bmm(query_MNA.to(keys_MSA.dtype), keys_MSA.transpose(1, 2))
-        sum_MNSA = query_MNA.unsqueeze(2) + keys_MSA.unsqueeze(1)
-        return nn.functional.linear(torch.tanh(sum_MNSA), self.scale).squeeze(3)
+        parts = query_MNA.split(max(1, CHUNK_NUMBERS // keys_MSA.numel()), dim=1)
+        tanhs = (torch.tanh(part_MnA.unsqueeze(2) + keys_MSA.unsqueeze(1)) for part_MnA in parts)
+        return torch.cat([nn.functional.linear(tanh_MnSA, self.scale).squeeze(3) for tanh_MnSA in tanhs], dim=1)
+
+    def steps(self, memory: Memory, T: int, products: torch.dtype) -> DotSteps:
+        """The same as steps, for T of them; row b reads source b."""
+        assert memory.keys_SMA is not None
+        memory_BSH = memory.states_SMH.transpose(0, 1).contiguous()
+        is_padding_BS = ~is_word(len(memory.states_SMH), memory.lengths_M).t()
+        if self.kind == "dot":
+            return DotSteps(memory_BSH, memory_BSH, is_padding_BS, T)
+        keys_BSA = memory.keys_SMA.transpose(0, 1).to(memory_BSH.dtype).contiguous()
+        if self.scale is None:
+            return DotSteps(keys_BSA, memory_BSH, is_padding_BS, T)
+        assert isinstance(self.query, nn.Linear)
+        return AdditiveSteps(keys_BSA, memory_BSH, is_padding_BS, self.query.weight, self.scale, T, products)
 
     @staticmethod
     def _rows(x_MNX: Tensor, T: int) -> Tensor:

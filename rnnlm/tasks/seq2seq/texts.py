@@ -97,7 +97,9 @@ def _parts(request: Any) -> dict[str, tuple[str, ...]]:
         return names
     corpus = corpora.paired(name)
     if corpus is None:
-        raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=f"use --task {corpora.TASKS[name][0]}")
+        task = corpora.TASKS[name][0]
+        hint = "leave --task out" if task == registry.LANGUAGE_MODEL else f"use --task {task}"
+        raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
     if len(names["train"]) > 1:
         raise UsageError(f"{name} is a bundled corpus, which is trained on alone", hint=f"rnnlm train {name} --task seq2seq")
     return {part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),) for part in names}

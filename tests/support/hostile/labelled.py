@@ -28,7 +28,7 @@ ROWS = [
 ROWS += [
     Bad("tag: a missing file", "tag -m {tagger} --input none", "cannot read none"),
     Bad("tag: a directory", "tag -m {tagger} --input .", ". is a directory"),
-    Bad("tag: nothing on stdin", "tag -m {tagger}", "no sentences in -"),
+    Bad("tag: nothing on stdin", "tag -m {tagger}", "no sentences in standard input"),
     Bad("tag: an empty sentence", "tag -m {tagger} 'go' ' '", "sentence 2 has no words"),
     Bad("tag: a file that is there", "tag -m {tagger} go -o f", "f already exists", {"f": b"mine"}),
     Bad("tag: bad in the middle, to a file", "tag -m {tagger} --input f --format columns -o out", "f, line 5: 1 column",

@@ -9,7 +9,7 @@ WITH = "translate -m {translator}"
 ROWS = [
     Bad("translate: a missing file", f"{WITH} --input none", "cannot read none"),
     Bad("translate: a directory", f"{WITH} --input .", ". is a directory"),
-    Bad("translate: nothing on stdin", WITH, "no lines in -"),
+    Bad("translate: nothing on stdin", WITH, "no lines in standard input"),
     Bad("translate: bad UTF-8", f"{WITH} --input f", "f, line 1, byte 5: not UTF-8", {"f": b"the \xff\n"}),
     Bad("translate: bad UTF-8 in a conversation", f"{WITH} --interactive", "-, line 1, byte 1: not UTF-8", stdin=b"\xff\n"),
     Bad("translate: an empty line", f"{WITH} the ''", "line 2 has no words"),

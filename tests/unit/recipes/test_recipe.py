@@ -81,8 +81,8 @@ WIDE = {"awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.soak if name in WIDE else ()) for name in recipes.names()])
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
     fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
-    if "task" in recipes.load(name).settings:
-        trains_on_labels(name, tmp_path / "m")
+    if (task := recipes.load(name).settings.get("task")) is not None:
+        (trains_on_pairs if task == "seq2seq" else trains_on_labels)(name, tmp_path / "m")
         return
     *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
     assert finished.stopped == ("complete" if registry.kind_of(recipes.load(name).settings["model"]).family == "ngram" else "budget")
@@ -90,6 +90,16 @@ def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
     assert manifest.training["recipe"] == name and manifest.model == recipes.load(name).settings["model"]
     for result in finished.results.values():
         assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
+
+
+def trains_on_pairs(name, output):
+    """Two steps of a recipe for encoder-decoders."""
+    path = output.with_suffix(".tsv")
+    rows = [f"{n} {word} chats\t{n} {word} cats" for n in "123456789" for word in ("petits", "grands", "noirs", "blancs")]
+    path.write_text("french\tenglish\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    columns = {"column": "french", "target_column": "english"}
+    *_, finished = train(path, recipe=name, output=output, budget="2steps", device="cpu", hidden_size=8, vocab_size=300, **columns)
+    assert model_folder.read_manifest(output).training["recipe"] == name
 
 
 def trains_on_labels(name, output):

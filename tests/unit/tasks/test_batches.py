@@ -10,7 +10,6 @@ from rnnlm.errors import RnnlmWarning, TrainingError
 from rnnlm.neural.fitting.ranks import ProcessGroup
 from rnnlm.system import Rank
 from rnnlm.tasks.data import encode_words, one_token
-from rnnlm.tasks.fitting import batches as batches_module
 from rnnlm.tasks.fitting.batches import ExampleBatches, batch_tensors, label_tensors
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import TRAIN, data_of, labelled, settings_of
@@ -66,7 +65,7 @@ def test_a_word_of_several_tokens_or_none_has_one_place(words, settings):
 @pytest.mark.parametrize("ranks", [1, 3])
 @pytest.mark.parametrize("count", [3, 7, 16, 48, 61])
 def test_an_epoch_reads_each_example_once_and_ends_in_a_whole_number(monkeypatch, count, ranks):
-    monkeypatch.setattr(batches_module, "POOL", 3)  # 61 examples: the last pool has one, fewer than ranks
+    monkeypatch.setattr(ExampleBatches, "pool", 3)  # 61 examples: the last pool has one, fewer than ranks
     of = data((TRAIN * 2)[:count])
     shares = [source(of, rows=4, ranks=ProcessGroup(Rank(rank, ranks), "60s")) for rank in range(ranks)]
     orders = []

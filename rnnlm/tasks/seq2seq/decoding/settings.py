@@ -40,7 +40,7 @@ class DecodingSettings:
 
     def __post_init__(self) -> None:
         if self.beam is not None and self.beam < self.nbest:
-            raise UsageError(f"a beam of {self.beam} holds no {self.nbest} lines", hint=f"set the beam to {self.nbest} or more")
+            raise UsageError(f"a beam of {self.beam} holds fewer than {self.nbest} lines", hint=f"set the beam to {self.nbest} or more")
 
     @property
     def width(self) -> int:

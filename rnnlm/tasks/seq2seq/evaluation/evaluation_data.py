@@ -8,7 +8,7 @@ from typing import Any
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Layer, from_stored, resolve
-from rnnlm.errors import UsageError
+from rnnlm.errors import TextError, UsageError
 from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks.seq2seq.data import PairedData, encode_pairs
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
@@ -46,7 +46,13 @@ def open_pairs(
 
 
 def encoded_pairs(model: Seq2SeqModel, text: ParallelText, called: str = "") -> PairedData:
-    """The pairs of a text as the model reads them; a notice names marks, such as quotes of some form, that its tokenizers never saw."""
+    """The pairs of a text as the model reads them; a notice names marks, such as quotes of some form, that its tokenizers never saw.
+
+    Raises:
+        TextError: there are none.
+    """
+    if not text.pairs:
+        raise TextError("there are no pairs to read", "the text is empty")
     name = called or "the model"
     codec = model.codec
     tell_unseen(count_marks(each.source for each in text.pairs), {f"what {name} reads": codec.source})

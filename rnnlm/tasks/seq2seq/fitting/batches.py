@@ -14,6 +14,8 @@ from rnnlm.tasks.seq2seq.data import PairedData, rows
 class PairBatches(LengthBatches):
     """Batches of pairs, by the length of the target and then of the source; what it raises is as for :class:`LengthBatches`."""
 
+    pool = 200  # as two lengths are to be alike: of German and English captions 8 % of the sources is then padding, with 50 it is 17 %
+
     def __init__(
         self, data: PairedData, boundary_id: int, rows: int, seed: int, device: torch.device, ranks: SingleProcess = SINGLE_PROCESS
     ) -> None:

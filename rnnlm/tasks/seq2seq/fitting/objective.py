@@ -55,13 +55,16 @@ class PairValidation:
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         own_stop = self.ranks.own_stop(stop)
         logprob_N = figures.target_scores(self.model, self.data, own_stop)
-        found = {} if self.criterion == "loss" or logprob_N is None else figures.decoded(self.model, self.data, stop=own_stop)
+        loss = math.inf if logprob_N is None else -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
+        is_decoded = self.criterion != "loss" and math.isfinite(loss)  # nothing can be decoded of what are no numbers
+        found = figures.decoded(self.model, self.data, stop=own_stop) if is_decoded else {}
         stopped = self.ranks.totals(float(logprob_N is None or found is None))[0]
         self.ranks.synchronize()
-        if stopped or logprob_N is None or found is None:
+        if stopped or found is None:
             return None
-        loss = -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
         loss = loss if math.isfinite(loss) else math.inf
         if self.criterion == "loss":
             return Verdict(loss, loss, "loss_nats")
-        return Verdict(loss, found[self.criterion], self.criterion, CRITERIA[self.criterion], {"loss_nats": loss, **found})
+        is_higher_better = CRITERIA[self.criterion]
+        figure = found.get(self.criterion, 0.0 if is_higher_better else math.inf)
+        return Verdict(loss, figure, self.criterion, is_higher_better, {"loss_nats": loss, **found})

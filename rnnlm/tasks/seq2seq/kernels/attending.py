@@ -1,8 +1,11 @@
-"""Attention, step by step. The equations stand in :mod:`rnnlm.tasks.seq2seq.attention`.
+"""Attention, step by step, in the loop of input feeding or alone. The equations stand in :mod:`rnnlm.tasks.seq2seq.attention`.
 
 Its products are small, and read the whole memory for one number or two that each of its numbers gives: they run in the type of the memory.
 Shapes: T target time, B rows, S source time, H width of the memory, A of its keys, D of states.
 """
+
+import contextlib
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -80,3 +83,31 @@ class AdditiveSteps(DotSteps):
 
     def _compared(self, t: int) -> Tensor:
         return tanh_(self.keys_BSA + self.queries_TBA[t].unsqueeze(1))
+
+
+class _Attend(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, steps: DotSteps, h_TBD: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.steps = steps
+        with no_autocast(h_TBD):
+            contexts_TBH = torch.stack([steps.forward(t, h_BD) for t, h_BD in enumerate(h_TBD)])
+        weights_TBS = steps.weights_TBS.clone()
+        ctx.mark_non_differentiable(weights_TBS)
+        return contexts_TBH, weights_TBS
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        dh_TBD = torch.stack([ctx.steps.backward(t, dcontext_BH) for t, dcontext_BH in enumerate(gradients[0])])
+        return None, dh_TBD.to(gradients[0].dtype), *ctx.steps.gradients()
+
+
+def attend(steps: DotSteps, h_TBD: Tensor) -> tuple[Tensor, Tensor]:
+    """The contexts (T, B, H) of states, and the weights of attention (T, B, S), which have no gradient."""
+    contexts_TBH, weights_TBS = _Attend.apply(steps, h_TBD, *steps.tensors)
+    return contexts_TBH, weights_TBS
+
+
+def no_autocast(x: Tensor) -> contextlib.AbstractContextManager:
+    """Autocast would take attention's products, too."""
+    is_available = torch.amp.is_autocast_available(x.device.type)
+    return torch.autocast(x.device.type, enabled=False) if is_available else contextlib.nullcontext()

@@ -6,19 +6,17 @@ Shapes: T target time, B rows, S source time, E width of the word vectors, F of 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnnlm.neural.device import product_type
 from rnnlm.neural.layers import layer as layers
 from rnnlm.neural.layers.kernels.choice import swap_update_gate
 from rnnlm.neural.layers.stack import GruLayer, LstmLayer, MogrifierLayer, RecurrentStack
-from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.seq2seq.attention import Attention, Memory
-from rnnlm.tasks.seq2seq.kernels.attending import AdditiveSteps, DotSteps
 from rnnlm.tasks.seq2seq.kernels.fed_loop import FedLoop
 from rnnlm.tasks.seq2seq.kernels.gru import GruSteps
 from rnnlm.tasks.seq2seq.kernels.lstm import LstmSteps
-from rnnlm.tasks.seq2seq.kernels.parts import Attending, Layer
+from rnnlm.tasks.seq2seq.kernels.parts import Layer
 
 State = tuple[Tensor, ...]
 
@@ -45,7 +43,7 @@ def make_loop(
         own = tuple(of_layers.pop(0)[0] for _ in range(layer.states))
         parts.append(_steps(layer, None if parts else x_TBE, weight_hh, own, T, products))
     residual = body.settings.connections == "residual"
-    return FedLoop(parts, _attending(attention, memory, T, products), weight_FC, fed_1BF[0], masks, residual, products)
+    return FedLoop(parts, attention.steps(memory, T, products), weight_FC, fed_1BF[0], masks, residual, products)
 
 
 def _steps(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, state: State, T: int, products: torch.dtype) -> Layer:
@@ -65,16 +63,3 @@ def _steps(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, sta
     assert isinstance(layer, LstmLayer)
     weight_GK = torch.cat([weight_hh, weight_read], dim=1)
     return LstmSteps(words, weight_GK, bias_ih, (state[0], state[1]), layer.peepholes, T, products)
-
-
-def _attending(attention: Attention, memory: Memory, T: int, products: torch.dtype) -> Attending:
-    assert memory.keys_SMA is not None
-    memory_BSH = memory.states_SMH.transpose(0, 1).contiguous()
-    is_padding_BS = ~is_word(len(memory.states_SMH), memory.lengths_M).t()
-    if attention.kind == "dot":
-        return DotSteps(memory_BSH, memory_BSH, is_padding_BS, T)
-    keys_BSA = memory.keys_SMA.transpose(0, 1).to(memory_BSH.dtype).contiguous()
-    if attention.scale is None:
-        return DotSteps(keys_BSA, memory_BSH, is_padding_BS, T)
-    assert isinstance(attention.query, nn.Linear)
-    return AdditiveSteps(keys_BSA, memory_BSH, is_padding_BS, attention.query.weight, attention.scale, T, products)

@@ -3,7 +3,6 @@
 Shapes: T target time, B rows, X what a layer reads, D width of the highest layer's states, H of the memory, F of attentional vectors.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.neural.layers.kernels.window import tanh_
+from rnnlm.tasks.seq2seq.kernels.attending import no_autocast
 from rnnlm.tasks.seq2seq.kernels.parts import Attending, Layer
 
 tanh_backward = torch.ops.aten.tanh_backward
@@ -85,8 +85,7 @@ class FedLoop:
 class _Run(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, loop: FedLoop, *tensors: Tensor) -> tuple[Tensor, ...]:
-        is_autocast = loop.products != loop.fed_BF.dtype  # which would take attention's products, too
-        with torch.autocast(loop.fed_BF.device.type, enabled=False) if is_autocast else contextlib.nullcontext():
+        with no_autocast(loop.fed_BF):
             a_TBF = loop.forward()
         ctx.loop = loop
         ctx.save_for_backward(a_TBF)

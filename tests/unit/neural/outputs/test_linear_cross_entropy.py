@@ -72,6 +72,14 @@ def test_chunks_are_of_about_the_same_size(count, most, rows):
     assert linear_cross_entropy._even_rows(count, most) == rows
 
 
+@pytest.mark.parametrize("size", [301, 304])
+def test_logits_in_wide_rows_are_the_same_numbers(monkeypatch, size):
+    features, weight, bias = torch.randn(300, 24), torch.randn(size, 24), torch.randn(size)
+    monkeypatch.setattr(linear_cross_entropy, "WIDE_BYTES", 4 * 304 * 140)  # parts of 100 rows
+    expected = torch.mm(features, weight.t()).add_(bias)
+    assert torch.equal(linear_cross_entropy.logits_of(features, weight, bias), expected)
+
+
 def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
     monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * V * 4)
     largest, softmax = 0, linear_cross_entropy.softmax_over_V

@@ -125,7 +125,7 @@ def test_what_cannot_be_is_told(model):
         with pytest.raises(UsageError, match="this model has no attention"):
             rnnlm.translate(blind, LINES, settings=settings)
     assert len(rnnlm.translate(blind, LINES)) == len(LINES)
-    with pytest.raises(UsageError, match="a beam of 2 holds no 3 lines"):
+    with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 lines"):
         DecodingSettings(beam=2, nbest=3)
     for settings in (DecodingSettings(beam=2), DecodingSettings(nbest=2)):
         with pytest.raises(UsageError, match="samples do not go with a beam"):

@@ -11,9 +11,9 @@ from rnnlm.evaluation.significance import figure_difference
 from rnnlm.evaluation.translation.figures import measures
 from rnnlm.tasks.seq2seq.codec import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from support import tiny_seq2seq
 from support.tiny_models import make_tokenizer
-from support.tiny_translators import parallel_text, random_model
+from support.tiny_seq2seq import TARGET, tiny_model
+from support.tiny_translators import parallel_text
 
 ROWS = [("the cat sat", "le chat est assis"), ("a dog", "un chien"), ("on the mat", "la chatte"), ("a dog", "la chatte est assis")] * 3
 FEW = ComparisonSettings(resamples=50)
@@ -21,7 +21,7 @@ FEW = ComparisonSettings(resamples=50)
 
 @pytest.fixture(scope="module")
 def models():
-    return [random_model(), random_model(model="gru", attention="dot", decoder_hidden_size=6)]
+    return [tiny_model(), tiny_model(model="gru", attention="dot", decoder_hidden_size=6)]
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +64,14 @@ def test_models_that_write_other_tokens_compare_by_what_they_write(models):
 
 
 def test_where_one_model_knows_no_upper_case_none_is_compared_by_it(models):
-    lowering = with_target(models[0], tiny_seq2seq.TARGET.symbols()[2:], lowercase=True)
+    lowering = with_target(models[0], TARGET.symbols()[2:], lowercase=True)
     found = rnnlm.compare([models[0], lowering], parallel_text([("a dog", "Un chien")]), settings=FEW, names=["a", "b"])
     assert all(each.evaluation.written.figures.lowercase for each in found.models)
     assert "case:kept for a, case:lower for b" in found.refused[0].why
 
 
 def test_models_that_do_not_read_the_same_pairs_or_are_of_other_tasks_are_refused(models, translator, tagger):
-    with pytest.raises(ComparisonError, match="translator|fra is an encoder-decoder"):
+    with pytest.raises(ComparisonError, match="fra is an encoder-decoder"):
         rnnlm.compare([translator.folder, tagger.folder], "none")
     with pytest.raises(UsageError, match="at least two models"):
         rnnlm.compare(models[:1], parallel_text(ROWS))

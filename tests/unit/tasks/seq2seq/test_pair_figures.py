@@ -10,19 +10,20 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.translation.figures import measure
 from rnnlm.evaluation.translation.translations import Translations, TranslationSettings
 from rnnlm.tasks.seq2seq.codec import PairCodec
+from rnnlm.tasks.seq2seq.data import encode_pairs
 from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
 from rnnlm.tasks.seq2seq.evaluation import figures
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from support.tiny_models import make_tokenizer
-from support.tiny_seq2seq import TARGET
-from support.tiny_translators import paired_data, parallel_text, random_model
+from support.tiny_seq2seq import TARGET, tiny_model
+from support.tiny_translators import parallel_text
 
 ROWS = [("the cat sat", "le chat est assis"), ("a dog", "un chien"), ("on the mat a cat", "la chatte noire"), ("a dog", "la chatte")]
 
 
 @pytest.fixture(scope="module")
 def model():
-    return random_model()
+    return tiny_model()
 
 
 def word_by_word(model, source, target):
@@ -86,16 +87,16 @@ def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
 
 
 def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
-    data = paired_data(model, ROWS)
+    data = encode_pairs(model.codec, parallel_text(ROWS))
     found = figures.evaluate(model, data, has_intervals=True)
     assert found["low"] <= found["bleu"] <= found["high"]
     assert found["ppl_token_low"] < found["ppl_token"] < found["ppl_token_high"]
-    one = figures.evaluate(model, paired_data(model, ROWS[1::2]), has_intervals=True)  # two references of one source
+    one = figures.evaluate(model, encode_pairs(model.codec, parallel_text(ROWS[1::2])), has_intervals=True)  # two references of one source
     assert one["ppl_token_low"] == one["ppl_token"] == one["ppl_token_high"]
 
 
 def test_measuring_ends_where_it_is_asked_to(model):
-    data = paired_data(model, ROWS)
+    data = encode_pairs(model.codec, parallel_text(ROWS))
     assert figures.target_scores(model, data, lambda: True) is None and figures.decoded(model, data, lambda: True) is None
     assert figures.decoded(model, data)["chrf"] == rnnlm.evaluate(model, data.text).written.figures.chrf
 
@@ -137,6 +138,11 @@ def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translato
     with pytest.raises(UsageError, match="there are 2 of sources and 1 of targets"):
         rnnlm.evaluate(translator.folder, ["a", "b"], target=["c"])
     with pytest.raises(UsageError, match="has no attention"):
-        rnnlm.evaluate(random_model(attention=None), parallel_text(ROWS), decoding=DecodingSettings(copy_unknown=True))
+        rnnlm.evaluate(tiny_model(attention=None), parallel_text(ROWS), decoding=DecodingSettings(copy_unknown=True))
     with pytest.raises(UsageError, match="no data to evaluate on"):
         rnnlm.evaluate(translator.folder)
+
+
+def test_of_references_that_the_tokenizer_knows_nothing_of_the_figures_stay_numbers(model):
+    found = figures.evaluate(model, encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])), has_intervals=True)
+    assert found["main"] == "bleu" and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0

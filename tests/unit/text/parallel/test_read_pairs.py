@@ -43,7 +43,7 @@ def sides(text):
     [
         (TSV, "x.tsv", "tsv", [2, 3]),
         ("\ufeff" + TSV.replace("\n", "\r\n"), "x", "tsv", [2, 3]),
-        (gzip.compress(TSV.encode()), "x.tsv.gz", "tsv", [2, 3]),
+        (gzip.compress(TSV.encode(), mtime=0), "x.tsv.gz", "tsv", [2, 3]),
         (CSV, "x.csv", "csv", [2, 3]),
         (JSON_LINES, "x.jsonl", "jsonl", [1, 2]),
         ("\n" + JSON_LINES, "x", "jsonl", [2, 3]),

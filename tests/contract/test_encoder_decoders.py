@@ -1,0 +1,189 @@
+"""The contract that every encoder-decoder keeps, over every kind and its variants: it is saved and loaded, a pair has the same scores and a
+source the same translation in any company, probabilities sum to one, on the meta device and in bf16, too."""
+
+import copy
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.errors import UsageError
+from rnnlm.models import model_folder, registry
+from rnnlm.neural.fitting.settings import RunSettings
+from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.tasks.seq2seq.data import encode_pairs
+from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.decoding.translator import translate
+from rnnlm.tasks.seq2seq.evaluation.target_scores import target_scores
+from rnnlm.tasks.seq2seq.fitting.batches import PairBatches
+from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
+from rnnlm.tasks.seq2seq.fitting.objective import TargetLoss
+from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from support import tiny_pairs
+from support.tiny_pairs import TRAIN, VALID, fit, save
+from support.tiny_translators import parallel_text
+
+VARIANTS = {
+    "rnn": [{"attention": "additive", "layers": 2, "decoder_layers": 2, "connections": "residual"}],
+    "gru": [
+        {"input_feeding": True, "attention": "additive", "tokenizer": "char"},
+        {"attention": None, "layers": 2, "layer_sizes": "5,3", "bridge": "last"}, {"tied_embeddings": "all", "shared_vocabulary": True},
+    ],
+    "lstm": [
+        {"input_feeding": True, "layers": 2, "decoder_layers": 2, "peepholes": True}, {"attention": "dot", "bridge": None},
+        {"attention": None, "bridge": "mean", "decoder_model": "qrnn"},
+        {"bidirectional": False, "input_feeding": True, "connections": "dense", "decoder_layers": 2, "tied_embeddings": None},
+        {"mogrifier_rounds": 2, "connections": "highway", "layers": 2, "decoder_layers": 2, "input_feeding": True, "ema_decay": 0.9},
+    ],
+    "qrnn": [{"input_feeding": True, "attention": "dot", "convolution_words": 3, "reversed": True}],
+}  # fmt: skip
+CASES = [(kind.name, each) for kind in registry.TASK_KINDS if kind.task == "seq2seq" for each in [{}, *VARIANTS[kind.name]]]
+PARTS = [  # each part of a network in one of them
+    ("lstm", {"input_feeding": True, "own_words": 0.5}), ("gru", {"attention": "additive", "input_feeding": True}),
+    ("qrnn", {"attention": None, "bridge": "mean"}), ("rnn", {"attention": "dot", "label_smoothing": 0.0}),
+]  # fmt: skip
+SHORT = 0.1  # of the source's length and some more, at most, as what they write ends by chance
+SOURCES = ["one two seven", "never seen", "four", "two " * 12, "one one"]
+PAIRS = [*VALID[:4], ("never seen", "jamais vu"), ("one", "un " * 9), ("two " * 12, "deux"), ("", "un")]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())]))
+def case(request):
+    """Settings and the model, whose weights are large enough that all parts matter."""
+    name, settings = request.param
+    return settings, fit(name, **{"budget": "3steps", "learning_rate": 0.2, "init_range": 0.5, **settings})
+
+
+@pytest.fixture(scope="module")
+def model(case):
+    return case[1]
+
+
+def encoded(model, rows=PAIRS):
+    return encode_pairs(model.codec, parallel_text(list(rows)))
+
+
+def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
+    settings, model = case
+    save(tmp_path / "m", model, **settings)
+    loaded, manifest = model_folder.load(tmp_path / "m", "cpu")
+    assert (loaded.task, manifest.model, loaded.codec.fingerprint) == ("seq2seq", model.network.settings.model, model.codec.fingerprint)
+    expected = target_scores(model, encoded(model))
+    for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(model)):
+        assert np.array_equal(target_scores(each, encoded(each)), expected)
+
+
+def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
+    with pytest.raises(UsageError, match="not loaded from a folder"):
+        pickle.dumps(model)
+    with pytest.raises(UsageError, match="rnnlm translate"):
+        model.score([[1]], [[1]], None)
+
+
+def scores(model, data, chosen):
+    """The log-probabilities of each token of these pairs, read together."""
+    logprob_TB = model.score_pairs(data, np.array(chosen))
+    lengths = data.target_lengths[chosen]
+    assert all(not logprob_TB[length:, row].any() for row, length in enumerate(lengths))
+    return [logprob_TB[:length, row] for row, length in enumerate(lengths)]
+
+
+@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float64, 1e-9)])
+def test_a_pair_has_the_same_scores_alone_and_in_any_company(model, dtype, tolerance):
+    model = Seq2SeqModel(copy.deepcopy(model.network).to(dtype), model.codec)
+    data, order = encoded(model), list(range(len(PAIRS)))
+    alone = [scores(model, data, [number])[0] for number in order]
+    for count in (2, len(PAIRS)):
+        random.Random(count).shuffle(order)
+        for number, found in zip(order[:count], scores(model, data, order[:count]), strict=True):
+            torch.testing.assert_close(found, alone[number], atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("settings", [
+    DecodingSettings(max_length=SHORT), DecodingSettings(beam=3, nbest=2, max_length=SHORT),
+], ids=["greedy", "beam"])  # fmt: skip
+def test_a_source_has_the_same_translation_alone_and_in_any_company(model, settings):
+    alone = [translate(model, [source], settings=settings)[0] for source in SOURCES]
+    order = list(range(len(SOURCES)))
+    random.Random(1).shuffle(order)
+    together = translate(model, [SOURCES[number] for number in order], settings=settings)
+    for number, found in zip(order, together, strict=True):
+        assert [each.text for each in found.hypotheses] == [each.text for each in alone[number].hypotheses]
+        one, other = ([each.logprob_nats for each in line.hypotheses] for line in (found, alone[number]))
+        np.testing.assert_allclose(one, other, atol=1e-5 * 30)
+
+
+def test_probabilities_of_targets_sum_to_one_and_are_those_that_pairs_are_scored_with(model):
+    data, decoder = encoded(model), model.decoder
+    for chosen in ([0, 3], [1]):
+        (inputs_BT, targets_BT), state = padded_targets(model, data, chosen), model.states([PAIRS[number][0] for number in chosen])
+        logprob_BTV, _ = decoder.predict(inputs_BT, state)
+        torch.testing.assert_close(logprob_BTV.exp().sum(2), torch.ones(targets_BT.shape), atol=1e-5, rtol=0)
+        for row, found in enumerate(scores(model, data, chosen)):
+            targets_T1 = torch.as_tensor(targets_BT[row, : len(found), None])
+            torch.testing.assert_close(logprob_BTV[row].gather(1, targets_T1)[:, 0], found, atol=1e-5, rtol=0)
+
+
+def padded_targets(model, data, chosen):
+    """inputs and targets (B, T) of these pairs; padding is the boundary."""
+    offsets, boundary = data.target.offsets, model.codec.target.boundary_id
+    targets_BT = np.full((len(chosen), data.target_lengths[chosen].max()), boundary)
+    for row, number in enumerate(chosen):
+        ids = data.target.ids[offsets[number] : offsets[number + 1]]
+        targets_BT[row, : len(ids)] = ids
+    return np.concatenate([np.full((len(chosen), 1), boundary), targets_BT[:, :-1]], axis=1), targets_BT
+
+
+def test_states_of_several_sources_are_chosen_and_put_side_by_side_row_by_row(model):
+    """Whatever groups of one source the rows stand in."""
+    decoder, boundary, draw = model.decoder, model.codec.target.boundary_id, random.Random(2)
+    rows = [decoder.predict([[boundary]], model.states([source]))[1] for source in SOURCES[:4]]  # each source by itself
+    together = decoder.predict([[boundary]] * 4, model.states(SOURCES[:4]))[1]
+    sources = list(range(4))
+    for _ in range(5):
+        kind = draw.choice(["groups", "any", "joined"])
+        if kind == "groups":
+            chosen = [row for row in draw.sample(range(len(sources)), 2) for _ in range(2)]
+        else:
+            chosen = draw.choices(range(len(sources)), k=draw.randint(1, 5))
+        together, sources = together.select(chosen), [sources[row] for row in chosen]
+        if kind == "joined":
+            other = rows[draw.randrange(4)]
+            together, sources = decoder.concat_states([together, rows[1], other]), [*sources, 1, rows.index(other)]
+        together = decoder.state_from_arrays(together.to_arrays())
+        inputs_BT = [[2, 1]] * len(sources)
+        found, _ = decoder.predict(inputs_BT, together)
+        expected = torch.cat([decoder.predict(inputs_BT[:1], rows[source])[0] for source in sources])
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name, settings", PARTS, ids=str)
+def test_a_training_step_and_a_decoding_step_run_on_the_meta_device(name, settings):
+    model = fit(name, **{**settings, "budget": "1steps"})
+    network, meta = copy.deepcopy(model.network).to("meta"), torch.device("meta")
+    on_meta = Seq2SeqModel(network, model.codec)
+    fitting = Seq2SeqFittingSettings(own_words=settings.get("own_words", 0.0))
+    batches = PairBatches(encoded(model, TRAIN), model.codec.target.boundary_id, 4, 1, meta)
+    trainer = Trainer(TargetLoss(on_meta, fitting), batches, None, fitting, RunSettings(budget="2steps"), "fp32")
+    batch = batches.next()
+    loss, _ = trainer.step(batch, (), 0.1)
+    used = [weight for weight in network.parameters() if weight.grad is not None]
+    assert loss.device.type == "meta" and used and all(weight.grad.device.type == "meta" for weight in used)
+    assert on_meta.score_tensors(*batch.tensors).device.type == "meta"
+    state = on_meta.states(SOURCES[:3])
+    logprob_BTV, after = on_meta.decoder.predict(torch.ones((3, 1), dtype=torch.int64), state)
+    assert logprob_BTV.shape == (3, 1, model.codec.size) and {part.device.type for part in after.tensors} == {"meta"}
+
+
+@pytest.mark.parametrize("name, settings", PARTS, ids=str)
+def test_a_run_in_bf16_is_close_to_one_in_fp32(name, settings):
+    own = {"budget": "2steps", **settings, "own_words": 0.0}
+    fp32, bf16 = (tiny_pairs.run(name, valid=VALID, precision=precision, **own)[-1].model for precision in ("fp32", "bf16"))
+    changed = False
+    for key, array in fp32.to_arrays().items():
+        other = bf16.to_arrays()[key]
+        changed |= not np.array_equal(array, other)
+        np.testing.assert_allclose(other, array, atol=0.05)
+    assert changed
