@@ -46,7 +46,7 @@ def show_evaluation(found: Any) -> None:
         _show_written(found.written, result)
     click.echo()
     click.echo(f"signature of perplexity: {result['signature']}")
-    for name in result.get("signatures", ()):
+    for name in [each for each in WRITTEN if result.get(each) is not None]:
         click.echo(f"signature of {name}: {_signature(result, name)}")
 
 

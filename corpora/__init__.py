@@ -3,7 +3,7 @@
 They are named here, so that what else lies in a checkout's corpora/ is never taken for one of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,16 @@ def paired(name: str) -> Paired | None:
     if name not in PAIRS:
         return None
     return Paired(*_parts(name), *PAIRS[name], TASKS[name])
+
+
+def suiting(task: str, text: Sequence[str]) -> dict[str, Any]:
+    """The settings that suit a text where it is a bundled corpus of pairs: its columns, and those of its network. A file of that name comes
+    first. text: as it is named; nothing stands for the corpus that is usual for the task."""
+    name = text[0] if text else USUAL.get(task, "")
+    corpus = paired(name)
+    if corpus is None or task not in corpus.tasks or Path(name).is_file():
+        return {}
+    return {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}
 
 
 def _parts(name: str) -> tuple[Path, Path, Path]:

@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import Request
 
-PAIRS, VOCABULARY = 4_000, 8_000
+PAIRS, VOCABULARY = 4_000, 7_998  # words of either side; with </s> and <unk> 8,000 tokens
 WORDS, SPREAD, SHORTEST, LONGEST = 14, 4, 4, 40  # of a line: mean, standard deviation, bounds
 SETTINGS = {"tokenizer": "word", "column": "source", "target_column": "target"}  # that suit them
 

@@ -65,6 +65,7 @@ def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
     with tempfile.TemporaryDirectory() as folder:
         planned = plan_pairs((), None, assignments, Path(folder))
         model: Seq2SeqModel = make_trainer(planned.resolved, cast(Any, planned.data)).objective.model()
+    model.network.eval()
     model.network.output.bias.data[model.codec.target.boundary_id] = -math.inf
     return model
 

@@ -26,6 +26,11 @@ MOST_SMALL_BYTES = 1 << 24
 LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compressed file may hold an endless one
 
 
+def shown_name(source: str) -> str:
+    """What a sentence calls a file: `-` is standard input."""
+    return "standard input" if source == STANDARD_INPUT else source
+
+
 @contextlib.contextmanager
 def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
     """The decompressed bytes of `source`. `on_read` is called with how many bytes have been read from a file.

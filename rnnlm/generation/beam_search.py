@@ -16,9 +16,9 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from rnnlm.config import Count, NonNegative
+from rnnlm.config import Count
 from rnnlm.errors import UsageError
-from rnnlm.generation.beams import length_penalty
+from rnnlm.generation.beams import LengthPower, length_penalty
 from rnnlm.generation.generator import Sample, encoded_prompt
 from rnnlm.generation.starts import read_prompt
 from rnnlm.generation.word_constraints import Ban
@@ -34,7 +34,7 @@ class BeamSettings:
     """How wide the beam is, and how texts of different length compare."""
 
     beam: Annotated[Annotated[int, Meta(ge=1, le=1 << 16)], Meta(description="beginnings that are kept at each step")] = 8
-    length_power: Annotated[NonNegative, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 0.0
+    length_power: Annotated[LengthPower, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 0.0
     max_tokens: Annotated[Count, Meta(description="tokens per text at most")] = 100
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
 

@@ -2,12 +2,16 @@
 
 import heapq
 import math
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from rnnlm.generation.best_tokens import best_tokens
 from rnnlm.generation.starts import Found, Starts
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
+
+LengthPower = Annotated[float, Meta(ge=0, le=10)]  # at 10, texts of 10^30 tokens have a penalty still
 
 
 def length_penalty(tokens: int, length_power: float) -> float:

@@ -16,9 +16,9 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from rnnlm.config import Count, NonNegative
+from rnnlm.config import Count
 from rnnlm.errors import UsageError
-from rnnlm.generation.beams import Beams
+from rnnlm.generation.beams import Beams, LengthPower
 from rnnlm.generation.best_tokens import best_tokens
 from rnnlm.generation.starts import Found, Starts
 from rnnlm.generation.word_constraints import Ban
@@ -33,7 +33,7 @@ class SearchSettings:
     """How wide the beam is, how texts of different length compare, and how many are wanted."""
 
     beam: Annotated[Annotated[int, Meta(ge=1, le=1 << 16)], Meta(description="continuations kept at each step; 1: greedy search")] = 5
-    length_power: Annotated[NonNegative, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 1.0
+    length_power: Annotated[LengthPower, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 1.0
     nbest: Annotated[Count, Meta(description="texts to give back, at most as many as the beam is wide")] = 1
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
 

@@ -18,7 +18,7 @@ import rnnlm.corpora as corpora
 from rnnlm.errors import SettingsError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
-from rnnlm.files.reading import opened
+from rnnlm.files.reading import opened, shown_name
 
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
@@ -141,9 +141,9 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     with contextlib.suppress(TextError):  # one is missing, which whoever reads it says
         expanded = expand(tuple(map(str, names)))
     if found := [name for name in expanded if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))]:
-        shown_names = " and ".join("standard input" if name == "-" else name for name in found)
         notice(
-            f"{shown_names}: read line by line as text, without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "
+            f"{' and '.join(map(shown_name, found))}: read line by line as text, "
+            f"without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "
             "--delimiter reads any file as a table"
         )
 

@@ -82,6 +82,8 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
     else:
         layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
     task = _topmost(layers, "task") or registry.LANGUAGE_MODEL
+    if not request.resume:
+        layers = [Layer("the bundled corpus", _with_tokenizer(corpora.suiting(task, request.text), _topmost(layers, "tokenizer"))), *layers]
     kind = registry.trained_kind(str(_topmost(layers, "model") or _model_to_start_from(request, task) or DEFAULT_RECIPE), task)
     start = _settings_to_start_from(request, kind)
     layers = [*layers[: len(layers) - len(own)], *(layer for _, layer in start), *own]
@@ -161,13 +163,15 @@ def _own_layers(request: Request) -> list[Layer]:
 
 
 def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
-    """A recipe's settings; those of its tokenizer go with it, and are left out where another one is asked for."""
-    if recipe is None:
-        return []
-    values = recipes.load(recipe).settings
-    if tokenizer not in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
-        values = {name: value for name, value in values.items() if name not in TokenizerSettings.__dataclass_fields__}
-    return [Layer(f"recipe {recipe}", values)]
+    """A recipe's settings. tokenizer: the kind that is asked for, if any."""
+    return [] if recipe is None else [Layer(f"recipe {recipe}", _with_tokenizer(recipes.load(recipe).settings, tokenizer))]
+
+
+def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """Settings, without those of a tokenizer of another kind than `tokenizer`, if that is asked for: these go with theirs."""
+    if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
+        return values
+    return {name: value for name, value in values.items() if name not in TokenizerSettings.__dataclass_fields__}
 
 
 def _topmost(layers: list[Layer], name: str) -> Any:

@@ -24,7 +24,8 @@ from rnnlm.training.overlap import Overlap, overlaps, warn_of
 from rnnlm.training.request import DEMO_CORPUS, Request
 
 TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)  # those of every language model
-OF_LABELS = ("output_layer", "constrained")  # of a task's network; they say how its labels write spans inside
+# settings of a task's network and training on which its data depend: how labels write spans inside; which pairs are left out
+OF_DATA = ("output_layer", "constrained", "longest")
 
 
 class Counted(Protocol):
@@ -216,7 +217,7 @@ class SharedTexts:
         names = [field.name for cls in kind.text_settings if cls is not HoldoutSettings for field in fields(cls)]
         has_valid = request.valid or not request.text  # so that nothing is held out
         share = () if has_valid else (held_out_share(kind, resolved), _is_share_asked(resolved))
-        shaping = () if kind.task == registry.LANGUAGE_MODEL else OF_LABELS
+        shaping = () if kind.task == registry.LANGUAGE_MODEL else OF_DATA
         parts = (
             [resolved.values[name] for name in (*names, *shaping) if name in resolved.values],
             share,

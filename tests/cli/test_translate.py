@@ -170,6 +170,12 @@ def test_a_model_of_another_task_is_named_with_the_command_that_takes_it(rnnlm, 
     assert rnnlm("tag", "-m", model, "x").errors[2] == f"  try: rnnlm translate -m {model}"
 
 
+@pytest.mark.parametrize("options", [("--max-length", "inf"), ("--beam", "2", "--length-power", "1e4")], ids=str)
+def test_numbers_that_no_line_can_be_ranked_or_limited_by_are_refused(rnnlm, model, options):
+    shown = rnnlm("translate", "-m", model, *options, "the cat")
+    assert shown.code == 2 and options[-2].removeprefix("--").replace("-", "_") in shown.errors[0]
+
+
 def test_a_file_name_among_the_lines_is_noticed(rnnlm, model, here):
     (here / "text.txt").write_text("the cat\n")
     assert "--input text.txt translates its lines" in rnnlm("translate", "-m", model, "text.txt").err

@@ -25,7 +25,7 @@ from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
-from support import tiny_tasks
+from support import tiny_pairs, tiny_tasks
 
 ROWS = 6  # of all ranks
 LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
@@ -48,7 +48,9 @@ CASES = {
     },
     "tagging": {"task": "tagging", "model": "gru", "output_layer": "crf", "both": True, "characters": "lstm", "tokenizer": "word"},
     "classification": {"task": "classification", "model": "lstm", "tokenizer": "char", "accumulation": 2},
+    "pairs": {"task": "seq2seq", "model": "lstm", "input_feeding": True, "accumulation": 2},
 }  # fmt: skip
+OF_TASKS = {"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.3, "validate_every_steps": 6}
 CUT = 8  # steps, in the middle of an epoch
 DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
 
@@ -73,6 +75,8 @@ def trainer_of(
     folder: Path, settings: dict, ranks=SINGLE_PROCESS, budget: str = "20steps", initial: TrainingState | None = None
 ) -> Trainer:
     """Of ROWS rows in all."""
+    if settings.get("task") == "seq2seq":
+        return pairs_trainer_of(ranks, **{**OF_TASKS, **settings, "budget": budget, "initial": initial})
     if "task" in settings:
         return task_trainer_of(**settings, ranks=ranks, budget=budget, initial=initial)
     settings = {**LSTM, **NO_DROPOUT, **FITTING, **settings}
@@ -93,13 +97,15 @@ def trainer_of(
 
 def task_trainer_of(task: str, model: str, ranks, tokenizer: str, initial, both: bool = False, **settings) -> Trainer:
     """Of 19 requests, which ROWS do not divide: the last batch of an epoch has fewer."""
-    resolved = tiny_tasks.settings_of(
-        task, model, **{"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.3, "validate_every_steps": 6, **settings},
-        batch_rows=ROWS // ranks.count,
-    )  # fmt: skip
+    resolved = tiny_tasks.settings_of(task, model, **{**OF_TASKS, **settings}, batch_rows=ROWS // ranks.count)
     train, valid = (tiny_tasks.labelled(rows, task, both) for rows in (tiny_tasks.TRAIN[:19], tiny_tasks.VALID))
     data = tiny_tasks.data_of(resolved, train, valid, tokenizer=tokenizer, min_count=1)
     return tasks_fitting.make_trainer(resolved, data, initial, ranks)
+
+
+def pairs_trainer_of(ranks, task: str, model: str, **settings) -> Trainer:
+    """Of 19 pairs of different lengths."""
+    return tiny_pairs.trainer_of(model, tiny_pairs.TRAIN[:19], ranks=ranks, **NO_DROPOUT, **settings, batch_rows=ROWS // ranks.count)
 
 
 def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, np.ndarray]:

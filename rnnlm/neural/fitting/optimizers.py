@@ -65,9 +65,14 @@ def clip_gradients(settings: OptimizationSettings, network: nn.Module) -> Tensor
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
         found = norm if settings.clip_norm is None else gradient_norm(parameters)
-    if settings.clip_norm is not None:
+    if settings.clip_norm is not None and not _is_within(found, settings.clip_norm):
         nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, found)
     return norm
+
+
+def _is_within(norm: Tensor, clip_norm: float) -> bool:
+    """Whether torch would multiply all gradients by exactly 1, as far as that is known without waiting for a device."""
+    return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
 
 
 def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnlm.errors import TextError, UsageError
+from rnnlm.files.reading import shown_name
 from rnnlm.tasks.codec import PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.results import TaggedSentence
 from rnnlm.tasks.labelling.tagging import Tagger, windows
@@ -109,7 +110,7 @@ def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]
     for sentence in sentences:
         yield sentence
     if sentence is None:
-        raise TextError(f"no sentences in {source}", "nothing stands in it")
+        raise TextError(f"no sentences in {shown_name(source)}", "nothing stands in it")
 
 
 def tagged(tagger: Tagger, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, TaggedSentence]]:

@@ -99,7 +99,8 @@ class Tagger:
         if self.nbest < 1:
             raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
         if self.beam is not None and self.beam < self.nbest:
-            raise UsageError(f"a beam of {self.beam} holds no {self.nbest} label sequences", hint=f"set the beam to {self.nbest} or more")
+            what = f"a beam of {self.beam} holds fewer than {self.nbest} label sequences"
+            raise UsageError(what, hint=f"set the beam to {self.nbest} or more")
         if self.beam is not None and not getattr(self.model.network.settings, "label_feedback", False):
             notice("the beam makes no difference: without label feedback the search is exact")
         paths = self.nbest * self._paths_each

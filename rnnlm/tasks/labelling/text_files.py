@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from rnnlm.errors import TextError
 from rnnlm.files import tables, tsv
+from rnnlm.files.reading import shown_name
 from rnnlm.tasks.labelling.classifying import classified
 from rnnlm.tasks.labelling.results import ClassifiedText
 from rnnlm.tasks.labelling.tagging import windows
@@ -70,7 +71,7 @@ def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator
     for text in (_lines if format == TEXT_LINES else _rows)(source, format, settings):
         yield text
     if text is None:
-        raise TextError(f"no texts in {source}", "nothing stands in it")
+        raise TextError(f"no texts in {shown_name(source)}", "nothing stands in it")
 
 
 def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:

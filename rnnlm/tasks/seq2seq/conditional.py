@@ -34,11 +34,16 @@ class ConditionalState:
         """B."""
         return self.tensors[0].shape[1]
 
+    @property
+    def rows_of_each(self) -> int:
+        """Of each source, B / M."""
+        return self.rows // max(1, len(self.memory.lengths_M))
+
     def select(self, rows: Sequence[int] | np.ndarray) -> "ConditionalState":
         chosen = np.asarray(rows, dtype=np.int64)
         index = torch.as_tensor(chosen, device=self.tensors[0].device)
         tensors = tuple(tensor.index_select(1, index) for tensor in self.tensors)
-        return ConditionalState(tensors, _sources(self.memory, _grouped(chosen // max(1, self.rows // len(self.memory.lengths_M)))))
+        return ConditionalState(tensors, _sources(self.memory, _grouped(chosen // max(1, self.rows_of_each))))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         named = {f"state_{number}": tensor for number, tensor in enumerate(self.tensors)}
@@ -138,7 +143,7 @@ class ConditionalModel:
             yield
 
     def concat_states(self, states: Sequence[ConditionalState]) -> ConditionalState:
-        groups = {state.rows // len(state.memory.lengths_M) for state in states}
+        groups = {state.rows_of_each for state in states}
         if len(groups) > 1:  # one source for each row
             states = [ConditionalState(each.tensors, _sources(each.memory, _each_row(each))) for each in states]
         tensors = tuple(torch.cat(parts, dim=1) for parts in zip(*(state.tensors for state in states), strict=True))
@@ -164,8 +169,7 @@ class ConditionalModel:
 
 def _each_row(state: ConditionalState) -> np.ndarray:
     """The source of each row."""
-    sources = len(state.memory.lengths_M)
-    return np.repeat(np.arange(sources), state.rows // sources)
+    return np.repeat(np.arange(len(state.memory.lengths_M)), state.rows_of_each)
 
 
 def _lengthened(tensor_SMX: Tensor | None, longest: int) -> Tensor:

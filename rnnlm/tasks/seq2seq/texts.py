@@ -42,7 +42,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
         TextError, ModelError: a file, or the model that a tokenizer is of, cannot be read. UsageError: what is given contradicts what is
             asked for.
     """
-    names = _parts(request, resolved)
+    names = _parts(request)
     train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
     settings = _taken_over(train, resolved)
     valid, test = (_read(names[part], settings, getattr(request, f"{part}_target")) for part in ("valid", "test"))
@@ -85,8 +85,8 @@ def _read(names: tuple[str, ...], settings: ParallelSettings, targets: tuple[str
     return read_pairs(names, settings, [(each,) for each in targets])
 
 
-def _parts(request: Any, resolved: Resolved) -> dict[str, tuple[str, ...]]:
-    """The files of each part: those that are named, or those of a bundled corpus, whose columns and settings then go into `resolved`.
+def _parts(request: Any) -> dict[str, tuple[str, ...]]:
+    """The files of each part: those that are named, or those of a bundled corpus.
 
     Raises:
         UsageError: the bundled corpus serves another task.
@@ -102,9 +102,6 @@ def _parts(request: Any, resolved: Resolved) -> dict[str, tuple[str, ...]]:
         raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
     if len(names["train"]) > 1:
         raise UsageError(f"{name} is a bundled corpus, which is trained on alone", hint=f"rnnlm train {name} --task seq2seq")
-    for setting, value in {"column": corpus.column, "target_column": corpus.target_column, **corpus.settings}.items():
-        if resolved.origins[setting] == "default":
-            resolved.values[setting], resolved.origins[setting] = value, "the bundled corpus"
     return {part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),) for part in names}
 
 

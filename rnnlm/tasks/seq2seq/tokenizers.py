@@ -47,8 +47,9 @@ def make_codec(request: Any, resolved: Resolved, train: ParallelText, details: d
     """The tokenizers that are asked for, made from the training text or taken from models. What is decided on the way goes into `resolved`.
 
     Raises:
-        SettingsError: the settings of the target contradict each other, or one vocabulary. ModelError: a model cannot be read. UsageError:
-            another tokenizer was asked for than a model brings.
+        SettingsError: the settings of the target contradict each other, or one vocabulary; the vectors of both sides are to be the same,
+            and the vocabularies are not. ModelError: a model cannot be read. UsageError: another tokenizer was asked for than a model
+            brings.
     """
     own = resolved.make(SourceTokenizerSettings)
     of_target = _of_target(resolved)
@@ -58,12 +59,19 @@ def make_codec(request: Any, resolved: Resolved, train: ParallelText, details: d
     if request.tokenizer_from is not None:
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
         brings = f"{'--resume' if request.resume else '--tokenizer-from'} brings"
+        _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
         _record(codec.source, "", brings, resolved)
         if not codec.is_shared:
             _record(codec.target, OF_TARGET, brings, resolved)
+        for name, value in codec.source.to_settings().items() if codec.is_shared else ():
+            if resolved.values.get(OF_TARGET + name) is not None:
+                _check_asked(OF_TARGET + name, value, brings, resolved)
     else:
         codec = _made(request, resolved, train, details)
     resolved.values["shared_vocabulary"] = codec.is_shared
+    if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
+        why = "the vectors of both sides are the same, and each side has a vocabulary of its own"
+        raise SettingsError("tied_embeddings = all needs one vocabulary", why, "set shared_vocabulary=true, or tied_embeddings=target")
     return codec
 
 
@@ -127,10 +135,17 @@ def _record(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) 
         UsageError: another one was asked for.
     """
     for name, value in tokenizer.to_settings().items():
-        if (setting := prefix + name) in resolved.values and (asked := resolved.values[setting]) != value:
-            if brings and resolved.origins[setting] in ASKED:
-                raise UsageError(f"{brings} {setting} = {as_text(value)}", f"{as_text(asked)} was asked for", "give one of them")
+        if (setting := prefix + name) in resolved.values and resolved.values[setting] != value:
+            if brings:
+                _check_asked(setting, value, brings, resolved)
             resolved.values[setting], resolved.origins[setting] = value, "the tokenizer"
+
+
+def _check_asked(setting: str, value: Any, brings: str, resolved: Resolved) -> None:
+    """Raises UsageError: a person asked for another value of a setting than a model brings."""
+    asked = resolved.values[setting]
+    if asked != value and resolved.origins[setting] in ASKED:
+        raise UsageError(f"{brings} {setting} = {as_text(value)}", f"{as_text(asked)} was asked for", "give one of them")
 
 
 def _blocks(*sides: Sequence[str]) -> list[Block]:

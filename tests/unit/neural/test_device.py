@@ -175,7 +175,7 @@ TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
     "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())",  # numpy's, on the host already
     "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",
-    "int(self.data.words_encoded.token_lengths[chosen_B].sum())", "int(offsets[encoded.word_offsets[each]])",
+    "int(self.tokens_E[chosen_B].sum())", "int(offsets[encoded.word_offsets[each]])",
     "int(offsets[encoded.word_offsets[each + 1]])",
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
@@ -228,7 +228,9 @@ STEP_MODULES = (
     "network", "regularization", "layers.layer", "layers.stack", "layers.bidirectional", "layers.qrnn", "layers.feedforward",
     "layers.jordan", *(f"tasks.{name}" for name in (
         "network", "encoders.encoder", "encoders.lower_case", "encoders.contextual", "encoders.pooling", "encoders.text_encoders",
-        "fitting.batches", "fitting.objective", "outputs.heads", "outputs.linear_chain", "outputs.label_feedback", "padding")),
+        "fitting.batches", "fitting.objective", "outputs.heads", "outputs.linear_chain", "outputs.label_feedback", "padding",
+        "seq2seq.network", "seq2seq.encoder", "seq2seq.decoder", "seq2seq.attention", "seq2seq.feeding", "seq2seq.fitting.batches",
+        "seq2seq.fitting.objective", *(f"seq2seq.kernels.{name}" for name in ("choice", "fed_loop", "lstm", "attending", "parts")))),
     *(f"fitting.{name}" for name in ("optimizers", "averaging", "streams", "language_modelling", "trainer", "step", "cuda_graphs")),
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
@@ -252,7 +254,8 @@ FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _o
 __call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
 _widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates
 read vectors is_word mirror _last _best
-losses log_partition log_likelihood is_word batch_tensors label_tensors"""
+losses log_partition log_likelihood is_word batch_tensors label_tensors
+encode decode look read_step_by_step _with_own_words make_loop pair_tensors scores_backward"""
 
 
 def test_the_step_is_followed_into_all_it_calls():

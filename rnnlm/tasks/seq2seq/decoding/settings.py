@@ -5,10 +5,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from rnnlm.config import Count, NonNegative, Positive
+from rnnlm.config import Count
 from rnnlm.errors import UsageError
+from rnnlm.generation.beams import LengthPower
 
 Width = Annotated[int, Meta(ge=1, le=1 << 16)]
+Factor = Annotated[float, Meta(gt=0, le=1_000_000)]
 BEAM_LENGTH_POWER = 1.0  # of beams; greedy search has but one line to rank
 LONGER = 10  # tokens that a line may have beyond its factor of the source's
 
@@ -23,12 +25,12 @@ class DecodingSettings:
 
     beam: Annotated[Width | None, Meta(description="lines kept at each step; none: nbest of them; 1: greedy search")] = None
     length_power: Annotated[
-        NonNegative | None,
+        LengthPower | None,
         Meta(description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: 1, for greedy search 0"),
     ] = None
     nbest: Annotated[Count, Meta(description="lines for each source")] = 1
     max_length: Annotated[
-        Positive, Meta(description=f"a line has at most so many times the tokens of its source, </s> counted, and {LONGER} more")
+        Factor, Meta(description=f"a line has at most so many times the tokens of its source, </s> counted, and {LONGER} more")
     ] = 2.0
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
     copy_unknown: Annotated[bool, Meta(description="where <unk> is chosen, the source's word that attention points at stands for it")] = (
@@ -38,7 +40,7 @@ class DecodingSettings:
 
     def __post_init__(self) -> None:
         if self.beam is not None and self.beam < self.nbest:
-            raise UsageError(f"a beam of {self.beam} holds no {self.nbest} lines", hint=f"set the beam to {self.nbest} or more")
+            raise UsageError(f"a beam of {self.beam} holds fewer than {self.nbest} lines", hint=f"set the beam to {self.nbest} or more")
 
     @property
     def width(self) -> int:

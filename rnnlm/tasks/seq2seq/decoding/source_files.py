@@ -5,6 +5,7 @@ from typing import Any
 
 from rnnlm.errors import TextError
 from rnnlm.files import tables
+from rnnlm.files.reading import shown_name
 from rnnlm.tasks.labelling.text_files import TEXT_LINES, TextFileSettings, detect_text_format
 from rnnlm.text.file_lines import numbered_lines, without_end
 from rnnlm.text.parallel.pair_tables import TRANSLATION, USUAL
@@ -25,7 +26,7 @@ def read_sources(file: str, settings: TextFileSettings, usual: Sequence[str] = U
     for source in _lines(file, settings) if form == TEXT_LINES else _cells(file, form, settings, usual):
         yield source
     if source is None:
-        raise TextError(f"no lines in {file}", "nothing stands in it")
+        raise TextError(f"no lines in {shown_name(file)}", "nothing stands in it")
 
 
 def _lines(file: str, settings: TextFileSettings) -> Iterator[str]:

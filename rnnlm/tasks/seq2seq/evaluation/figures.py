@@ -37,10 +37,10 @@ class Written:
     """What a model writes for sources, and how good that is.
 
     main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where no reference has the
-    four words that BLEU looks for. by_length: by tokens of the source,
-    without `</s>`. of_tokenizer: the figures of references put through the target's tokenizer, beyond which no model gets; None where it
-    loses nothing. signatures: of each figure. translations: in the order in which the sources first appear. lines: what it writes for each
-    pair that was read. measures: the figures with what each source contributes; without BLEU where no reference is long enough for it.
+    four words that BLEU looks for. by_length: by tokens of the source, without `</s>`. of_tokenizer: the figures of references put through
+    the target's tokenizer, beyond which no model gets; None where it loses nothing. signatures: of each figure. translations: in the order
+    in which the sources first appear. lines: what it writes for each pair that was read. measures: the figures with what each source
+    contributes; without BLEU where no reference is long enough for it.
     """
 
     figures: TranslationFigures
@@ -151,11 +151,12 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, 
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
     by_name, text_of = measures(translations), dict(zip(sources, texts, strict=True))
     of_lengths = tuple(by_length(by_name, lengths_N))
-    if not of_tokenizer.bleu:
+    main = _main(model.codec, translations)
+    if main != "bleu" and not of_tokenizer.bleu:
         del by_name["bleu"]
     return Written(
-        measure_translations(translations), _main(model.codec, translations), of_lengths,
-        None if of_tokenizer.is_perfect else of_tokenizer, decoding, _signatures(model, data, translations.settings, decoding),
+        measure_translations(translations), main, of_lengths, None if of_tokenizer.is_perfect else of_tokenizer, decoding,
+        _signatures(model, data, translations.settings, decoding),
         translations, tuple(text_of[each.source] for each in data.text.pairs), by_name,
     )  # fmt: skip
 

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from rnnlm.config import Resolved
-from rnnlm.errors import SettingsError
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.neural.device import memory_errors
 from rnnlm.neural.fitting import fitting, state
@@ -21,18 +20,6 @@ from rnnlm.tasks.seq2seq.fitting.objective import PairValidation, TargetLoss
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import make_network
 from rnnlm.tasks.seq2seq.settings import KINDS
-
-
-def check(resolved: Resolved, has_valid: bool) -> None:
-    """As :func:`rnnlm.neural.fitting.fitting.check`.
-
-    Raises:
-        SettingsError: the vectors of both sides are to be the same, and the vocabularies are not.
-    """
-    fitting.check(resolved, has_valid)
-    if resolved.values["tied_embeddings"] == "all" and not resolved.values["shared_vocabulary"]:
-        why = "the vectors of both sides are the same, and each side has a vocabulary of its own"
-        raise SettingsError("tied_embeddings = all needs one vocabulary", why, "set shared_vocabulary=true, or tied_embeddings=target")
 
 
 def fit(
@@ -77,4 +64,5 @@ def make_trainer(
         return trainer
 
 
+check = fitting.check
 initial_settings, initial_weights = transfer.settings, transfer.weights

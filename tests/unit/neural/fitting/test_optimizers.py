@@ -42,6 +42,17 @@ def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_v
     torch.testing.assert_close(network.bias.grad, torch.tensor(bias))
 
 
+@pytest.mark.parametrize("norm, calls", [(13.5, 0), (13.0, 1), (math.inf, 0)])
+def test_gradients_that_need_no_clipping_are_not_written_again(network, monkeypatch, norm, calls):
+    scaled = []
+    monkeypatch.setattr(nn.utils, "clip_grads_with_norm_", lambda *given: scaled.append(given))
+    clip_gradients(FittingSettings(clip_norm=norm), network)
+    assert len(scaled) == calls
+    network.bias.grad[0] = math.nan
+    clip_gradients(FittingSettings(clip_norm=norm), network)
+    assert len(scaled) == calls + 1
+
+
 def steps_of(network, count=3, **settings):
     """Weights and biases after `count` steps with constant gradients."""
     settings = {"learning_rate": 0.1, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0, **settings}

@@ -111,7 +111,7 @@ def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
         rnnlm.tag(classifier.folder, ["fly me"])
     with pytest.raises(UsageError, match="is a language model"):
         rnnlm.tag(rnnlm.load(models.unigram), ["fly me"])
-    with pytest.raises(UsageError, match="a beam of 2 holds no 3 label sequences"):
+    with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 label sequences"):
         rnnlm.tag(model, ["fly me"], nbest=3, beam=2)
     with pytest.raises(UsageError, match=r"sentences\[1\] has 2 words"):
         rnnlm.tag(pronouncer, ["tap", "tap tap"])

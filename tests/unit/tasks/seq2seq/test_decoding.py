@@ -125,7 +125,7 @@ def test_what_cannot_be_is_told(model):
         with pytest.raises(UsageError, match="this model has no attention"):
             rnnlm.translate(blind, LINES, settings=settings)
     assert len(rnnlm.translate(blind, LINES)) == len(LINES)
-    with pytest.raises(UsageError, match="a beam of 2 holds no 3 lines"):
+    with pytest.raises(UsageError, match="a beam of 2 holds fewer than 3 lines"):
         DecodingSettings(beam=2, nbest=3)
     for settings in (DecodingSettings(beam=2), DecodingSettings(nbest=2)):
         with pytest.raises(UsageError, match="samples do not go with a beam"):
@@ -139,3 +139,8 @@ def test_a_very_long_source_is_translated(model):
         model, [" ".join(itertools.islice(itertools.cycle(["the", "cat"]), 9000))], settings=DecodingSettings(max_length=0.001)
     )
     assert 1 <= line.hypotheses[0].tokens <= 19
+
+
+def test_states_may_have_no_rows(model):
+    none, two = model.states(["the cat"]).select([]), model.states(["a dog", "the"])
+    assert none.select([]).rows == 0 and model.decoder.concat_states([none, two, two.select([0, 0])]).rows == 4

@@ -141,3 +141,8 @@ def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translato
         rnnlm.evaluate(tiny_model(attention=None), parallel_text(ROWS), decoding=DecodingSettings(copy_unknown=True))
     with pytest.raises(UsageError, match="no data to evaluate on"):
         rnnlm.evaluate(translator.folder)
+
+
+def test_of_references_that_the_tokenizer_knows_nothing_of_the_figures_stay_numbers(model):
+    found = figures.evaluate(model, encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])), has_intervals=True)
+    assert found["main"] == "bleu" and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0

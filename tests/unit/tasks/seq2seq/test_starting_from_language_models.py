@@ -32,7 +32,7 @@ class Started:
 def started(task="seq2seq", **given) -> Started:
     """What a request makes of its language models, before training; the folders of these are given as paths."""
     flags = {"device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4, **given.pop("flags", {})}
-    request = Request(task=task, flags=flags, **{name: str(value) for name, value in given.items()})
+    request = Request(text=("pairs.tsv",), task=task, flags=flags, **{name: str(value) for name, value in given.items()})
     _, _, resolved = resolve_request(request)
     data = data_of(resolved, PAIRS, request=request)
     trainer = make_trainer(resolved, data, initial_weights(request, resolved, data))

@@ -43,7 +43,7 @@ def sides(text):
     [
         (TSV, "x.tsv", "tsv", [2, 3]),
         ("\ufeff" + TSV.replace("\n", "\r\n"), "x", "tsv", [2, 3]),
-        (gzip.compress(TSV.encode()), "x.tsv.gz", "tsv", [2, 3]),
+        (gzip.compress(TSV.encode(), mtime=0), "x.tsv.gz", "tsv", [2, 3]),
         (CSV, "x.csv", "csv", [2, 3]),
         (JSON_LINES, "x.jsonl", "jsonl", [1, 2]),
         ("\n" + JSON_LINES, "x", "jsonl", [2, 3]),
@@ -116,6 +116,10 @@ def test_columns_of_a_table_without_a_header_are_named_by_number(read, name, del
 
 def test_a_line_end_in_a_cell_is_a_space(read):
     assert sides(read('a,b\n"one\r\ntwo\n","x\ny"\n', name="x.csv")) == [("one two", ("x y",))]
+
+
+def test_references_of_one_line_are_kept_as_they_are(read):
+    assert sides(read("a\nb\n", "1\n2\n", "1\n3\n").grouped()) == [("a", ("1", "1")), ("b", ("2", "3"))]
 
 
 def test_rows_of_one_source_are_grouped_where_it_stands_first_and_each_reference_is_kept_once(read):

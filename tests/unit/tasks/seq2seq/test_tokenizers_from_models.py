@@ -1,0 +1,47 @@
+"""The tokenizers of another encoder-decoder: one of each side, or one of both, and nothing else than it brings."""
+
+import pytest
+
+from rnnlm.errors import RnnlmError
+from rnnlm.tasks.seq2seq.tokenizers import make_codec
+from rnnlm.training.request import Request, resolve_request
+from support.tiny_pairs import TRAIN, fit, paired, save
+
+
+@pytest.fixture(scope="module", params=["true", "false"], ids=["shared", "two"])
+def model(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param) / "model"
+    save(folder, fit("lstm", shared_vocabulary=request.param == "true"), shared_vocabulary=request.param == "true")
+    return request.param == "true", str(folder)
+
+
+def codec_of(folder, **settings):
+    request = Request(text=("pairs.tsv",), task="seq2seq", tokenizer_from=folder, assignments=settings)
+    _, _, resolved = resolve_request(request)
+    return make_codec(request, resolved, paired(TRAIN), {}), resolved.values
+
+
+def test_whether_they_share_a_vocabulary_is_taken_over(model):
+    is_shared, folder = model
+    codec, values = codec_of(folder)
+    assert codec.is_shared == values["shared_vocabulary"] == is_shared
+    assert codec_of(folder, shared_vocabulary=str(is_shared).lower())[0].fingerprint == codec.fingerprint
+
+
+@pytest.mark.parametrize("settings", [
+    {"shared_vocabulary": None}, {"target_tokenizer": "char"}, {"target_lowercase": "true"}, {"tokenizer": "byte"},
+], ids=str)  # fmt: skip
+def test_what_they_are_not_is_refused(model, settings):
+    is_shared, folder = model
+    given = {name: value or str(not is_shared).lower() for name, value in settings.items()}
+    with pytest.raises(RnnlmError, match=f"--tokenizer-from brings {next(iter(given))} = "):
+        codec_of(folder, **given)
+
+
+def test_vectors_are_those_of_both_sides_only_where_there_is_one_vocabulary(model):
+    is_shared, folder = model
+    if is_shared:
+        assert codec_of(folder, tied_embeddings="all")[0].is_shared
+        return
+    with pytest.raises(RnnlmError, match="tied_embeddings = all needs one vocabulary"):
+        codec_of(folder, tied_embeddings="all")
