@@ -67,7 +67,7 @@ def evaluate(
     model: LabelModel | LanguageModel | str | Path, text: Given = None, *, context: Context = "carry",
     text_settings: TextSettings | None = None, progress: Progress = silent, labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
     reading: Mapping[str, Any] | None = None, target: Sequence[str | Path] = (), decode: bool = True,
-    decoding: "DecodingSettings | None" = None,
+    decoding: Any = None,
 ) -> "Evaluation | TaskEvaluation | PairEvaluation":  # fmt: skip
     """Evaluate a model, itself or by its name, on a text or several, given as paths or opened: a language model as
     :func:`rnnlm.evaluation.perplexity.evaluate` does, with `context`, `text_settings` and `progress`; a model of labels on labelled data,
@@ -144,7 +144,7 @@ def compare(
     settings: ComparisonSettings = ComparisonSettings(), names: Sequence[str] | None = None, device: str | Device = "auto",
     text_settings: TextSettings | None = None, report: Progress = silent, labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
     reading: Mapping[str, Any] | None = None, target: Sequence[str | Path] = (), decode: bool = True,
-    decoding: "DecodingSettings | None" = None,
+    decoding: Any = None,
 ) -> Any:  # fmt: skip
     """Compare models, themselves or by their names, on one text: language models as
     :func:`rnnlm.evaluation.comparison.comparison.compare` does; models of another task on data that are read as for :func:`evaluate`. Of
