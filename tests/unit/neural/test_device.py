@@ -235,7 +235,7 @@ STEP_MODULES = (
     *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
 )  # fmt: skip
-ON_THE_CPU = {"rows_by_group"}  # where picks_rows has said that the device is the host
+ON_THE_CPU = {"rows_by_group", "_is_within"}  # where it is known that the device is the host
 BEFORE = {"prepare", "arrange", "ranks", "run", "paths"}  # called before the first step, reached by names of buffers, attributes, modules
 
 
