@@ -48,7 +48,8 @@ class ParallelText:
         return digest.hexdigest()[:12]
 
     def grouped(self) -> "ParallelText":
-        """The same with each source once, where it stands first, with all references that it has anywhere, each of them once."""
+        """The same with each source once, where it stands first, with the references that stand beside it there, and those of
+        its other pairs that differ from these."""
         groups: dict[str, list[Pair]] = {}
         for pair in self.pairs:
             groups.setdefault(pair.source, []).append(pair)
@@ -56,8 +57,10 @@ class ParallelText:
 
 
 def _merged(pairs: Sequence[Pair]) -> Pair:
-    """The first of several pairs, with the references of all."""
-    first = pairs[0]
-    if len(pairs) == len(first.references) == 1:
+    """The first of several pairs, with the other references of all. Its own are kept even if two of them are equal: as many as there are
+    files of targets, so that a signature says how many references lines have."""
+    first, *others = pairs
+    if not others:
         return first
-    return replace(first, references=tuple(dict.fromkeys(reference for pair in pairs for reference in pair.references)))
+    found = dict.fromkeys(reference for pair in others for reference in pair.references if reference not in first.references)
+    return replace(first, references=(*first.references, *found))

@@ -43,7 +43,7 @@ ROWS += [
     usage("tag: no model", "tag go", "which model?"),
     usage("tag: a sentence and a file", "tag -m {tagger} go --input f", "give sentences or --input"),
     usage("tag: over its input", "tag -m {tagger} --input f -o f --overwrite", "f is also an input", {"f": b"go"}),
-    usage("tag: a small beam", "tag -m {tagger} go --nbest 3 --beam 2", "a beam of 2 holds no 3 label sequences"),
+    usage("tag: a small beam", "tag -m {tagger} go --nbest 3 --beam 2", "a beam of 2 holds fewer than 3 label sequences"),
     usage("classify: a tagger", "classify -m m go", "m is a tagger of words", {"m": copy("tagger")}),
     usage("classify: a mixture", "classify -m m go", "m is a language model", {"m": copy("mixture")}),
     Bad("classify: bad UTF-8", "classify -m {classifier} --input f", "f, line 1, byte 1: not UTF-8", {"f": b"\xff\n"}),

@@ -32,7 +32,7 @@ ROWS = [
     usage("translate: no model", "translate the", "which model?"),
     usage("translate: a line and a file", f"{WITH} the --input f", "give lines or --input"),
     usage("translate: over its input", f"{WITH} --input f -o f --overwrite", "f is also an input", {"f": b"the"}),
-    usage("translate: a small beam", f"{WITH} the --nbest 3 --beam 2", "a beam of 2 holds no 3 lines"),
+    usage("translate: a small beam", f"{WITH} the --nbest 3 --beam 2", "a beam of 2 holds fewer than 3 lines"),
     usage("translate: no seed", f"{WITH} the --seed 99999999999999999999", "seed = 99999999999999999999 is not valid"),
     usage("translate: no picture", f"{WITH} the --attention-plot f.gif", "f.gif does not have a plot suffix"),
     fine("translate: escapes, JSON", f"{WITH} '{ESC}' --json --attention --nbest 2"),

@@ -118,6 +118,10 @@ def test_a_line_end_in_a_cell_is_a_space(read):
     assert sides(read('a,b\n"one\r\ntwo\n","x\ny"\n', name="x.csv")) == [("one two", ("x y",))]
 
 
+def test_references_of_one_line_are_kept_as_they_are(read):
+    assert sides(read("a\nb\n", "1\n2\n", "1\n3\n").grouped()) == [("a", ("1", "1")), ("b", ("2", "3"))]
+
+
 def test_rows_of_one_source_are_grouped_where_it_stands_first_and_each_reference_is_kept_once(read):
     text = read("b\na\nb\nc\nb\n", "1\n2\n3\n4\n1\n")
     grouped = text.grouped()
