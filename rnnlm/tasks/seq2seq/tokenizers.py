@@ -125,7 +125,7 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     if not is_shared:
         why = "it has one tokenizer, and each side is to have its own"
         raise SettingsError(f"--tokenizer-from {name} serves one side", why, "set shared_vocabulary=true")
-    return PairCodec(codec.in_direction(False), None, details)
+    return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)  # of a task without the labels
 
 
 def _record(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) -> None:

@@ -5,7 +5,8 @@ import pytest
 from rnnlm.errors import RnnlmError
 from rnnlm.tasks.seq2seq.tokenizers import make_codec
 from rnnlm.training.request import Request, resolve_request
-from support.tiny_pairs import TRAIN, fit, paired, save
+from support.tiny_pairs import TRAIN, fit, save
+from support.tiny_translators import parallel_text
 
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["shared", "two"])
@@ -18,7 +19,7 @@ def model(request, tmp_path_factory):
 def codec_of(folder, **settings):
     request = Request(text=("pairs.tsv",), task="seq2seq", tokenizer_from=folder, assignments=settings)
     _, _, resolved = resolve_request(request)
-    return make_codec(request, resolved, paired(TRAIN), {}), resolved.values
+    return make_codec(request, resolved, parallel_text(TRAIN), {}), resolved.values
 
 
 def test_whether_they_share_a_vocabulary_is_taken_over(model):
@@ -45,3 +46,8 @@ def test_vectors_are_those_of_both_sides_only_where_there_is_one_vocabulary(mode
         return
     with pytest.raises(RnnlmError, match="tied_embeddings = all needs one vocabulary"):
         codec_of(folder, tied_embeddings="all")
+
+
+def test_that_of_a_model_of_labels_serves_both_sides(tagger):
+    codec, values = codec_of(str(tagger.folder), shared_vocabulary="true")
+    assert codec.is_shared and codec.source.name == values["tokenizer"] == "word"
