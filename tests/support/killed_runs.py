@@ -60,7 +60,8 @@ class Runs:
         self.context.set_forkserver_preload(
             [
                 "torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.training.run",
-                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.fitting.fitting", "rnnlm.tasks.texts", "support.killed_runs",
+                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.fitting.fitting", "rnnlm.tasks.texts", "rnnlm.tasks.seq2seq.fitting.fitting",
+                "rnnlm.tasks.seq2seq.texts", "support.killed_runs",
             ]
         )  # fmt: skip
 

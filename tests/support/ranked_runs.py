@@ -48,7 +48,7 @@ CASES = {
     },
     "tagging": {"task": "tagging", "model": "gru", "output_layer": "crf", "both": True, "characters": "lstm", "tokenizer": "word"},
     "classification": {"task": "classification", "model": "lstm", "tokenizer": "char", "accumulation": 2},
-    "pairs": {"task": "seq2seq", "model": "lstm", "input_feeding": True, "accumulation": 2},
+    "pairs": {"task": "seq2seq", "model": "lstm", "input_feeding": True, "accumulation": 2, "learning_rate": 3.0},
 }  # fmt: skip
 OF_TASKS = {"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.3, "validate_every_steps": 6}
 CUT = 8  # steps, in the middle of an epoch

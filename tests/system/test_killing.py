@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support import tiny_tasks
+from support import tiny_tasks, tiny_translators
 from support.killed_runs import VARIANTS, checked, command, newest_step, outcome
 
 STEPS = {"budget": "60steps", "save_every": "3steps"}
@@ -79,12 +79,21 @@ def test_a_run_killed_within_a_save_ends_as_if_it_had_not_been(runs, texts):
         killed_within_a_save(runs, texts, settings, expected, "after", call)
 
 
-def test_the_run_of_a_tagger_killed_within_a_save_ends_as_if_it_had_not_been(runs, tmp_path):
+OF_TASKS = {
+    "tagging": (tiny_tasks.columns, {"output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9}),
+    "seq2seq": (tiny_translators.table, {"tokenizer": "word", "input_feeding": True, "own_words": 0.3, "dropout_input": 0.3}),
+}
+
+
+@pytest.mark.parametrize("task", OF_TASKS)
+def test_the_run_of_a_task_killed_within_a_save_ends_as_if_it_had_not_been(runs, tmp_path, task):
+    write, settings = OF_TASKS[task]
+    examples = (tiny_tasks.TRAIN, tiny_tasks.VALID) if task == "tagging" else map(tiny_translators.numbers, (40, 7), (1, 2))
     texts = tmp_path / "text", tmp_path / "valid"
-    for path, rows in zip(texts, (tiny_tasks.TRAIN, tiny_tasks.VALID), strict=True):
-        path.write_text(tiny_tasks.columns(rows), encoding="utf-8")
-    settings = {"validate_every_steps": 4, "output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9}
-    options = {"task": "tagging", "budget": "9steps", "save_every": "3steps"}
+    for path, rows in zip(texts, examples, strict=True):
+        path.write_text(write(rows), encoding="utf-8")
+    settings = {"validate_every_steps": 4, **settings}
+    options = {"task": task, "budget": "9steps", "save_every": "3steps"}
     expected, whole = unbroken(runs, texts, settings, **options)
     folder = tmp_path / "killed" / "m"
     writes = [call for call in whole.operations if "weights" in call or "state" in call]

@@ -89,7 +89,7 @@ def test_short_strings_are_copied_and_reversed_without_a_mistake_through_attenti
 def test_strings_of_20_letters_are_learned_with_attention_and_not_through_one_state(turn):
     letters, lengths = "abcdefgh", range(1, 21)
     train = strings(20000, letters, lengths, 1, turn)
-    own = {**LEARNING, "learning_rate": 0.005, "hidden_size": 64, "embedding_size": 32, "budget": "3000steps"}
+    own = {**LEARNING, "learning_rate": 0.005, "hidden_size": 64, "embedding_size": 32, "budget": "2000steps"}
     models = [fit("gru", train, attention=kind, **own) for kind in ("general", None)]
     found = [[exact(model, strings(100, letters, [length], 2, turn)) for length in lengths] for model in models]
     for length, with_attention, without in zip(lengths, *found, strict=True):
