@@ -89,7 +89,7 @@ def test_the_shell_can_complete_commands_and_options(spawn):
         *given, incomplete = words.split(" ")
         return [item.value for item in completion.get_completions(given, incomplete)]
 
-    assert completed("tr") == ["train"]
+    assert completed("tr") == ["train", "translate"]
     assert completed("train --rec") == ["--recipe"]
     assert completed("train --tokenizer ") == ["word", "char", "byte", "sentencepiece"]
 

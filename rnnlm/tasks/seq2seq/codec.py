@@ -97,4 +97,7 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
     if stored.shared:
         return PairCodec(tokenizer, None, details)
     of_target = {name.removeprefix(TARGET): data for name, data in files.items() if name.startswith(TARGET)}
-    return PairCodec(tokenizer, tokenizers.load(stored.target, of_target), details)
+    target = tokenizers.load(stored.target, of_target)
+    if target.is_reversed:
+        raise ModelError(f"{FILE} is damaged", "no model writes its target from the end")
+    return PairCodec(tokenizer, target, details)
