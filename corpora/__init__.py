@@ -50,7 +50,7 @@ PAIRS = {  # of a corpus of pairs: the columns of source and target, and setting
         "phrase",
         "iso",
         _TINY | {"tokenizer": "char", "lowercase": True, "input_feeding": True, "learning_rate": 0.003, "dropout_input": 0.1,
-                 "dropout_output": 0.1, "label_smoothing": 0.0, "budget": "11epochs"},
+                 "dropout_output": 0.1, "label_smoothing": 0.0, "ema_decay": 0.998, "budget": "15epochs"},
     ),
 }  # fmt: skip
 

@@ -174,14 +174,24 @@ def _item_hint(hint: Any) -> Any:
 
 
 def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
-    """What of `value` does not match the annotation."""
+    """What of `value` does not match the annotation. Unions of the same members are one to Python, in whatever order they were written.
+
+    Raises:
+        UsageError: nothing matches, and `value` itself says why: a model of another task.
+    """
     if type(value) in _alternatives(hint):
         return None
-    found = []
+    found, refusal = [], None
     for each in _alternatives(hint):
-        found.append(_mismatch_of_one(value, each, where))
+        try:
+            found.append(_mismatch_of_one(value, each, where))
+        except UsageError as error:
+            refusal = error
+            continue
         if found[-1] is None:
             return None
+    if refusal is not None:
+        raise refusal
     inside = next((each for each in found if each and each.where != where), None)  # the right kind of collection
     return inside or _Mismatch(where, hint, value)
 

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 import rnnlm
+from rnnlm import arguments
 from rnnlm.arguments import checked, hints_of
+from rnnlm.errors import UsageError
+from rnnlm.models.uses import LabelModel
 from support.tiny_models import LINES, fit, save
 
 FUNCTIONS = {name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isfunction(getattr(rnnlm, name))}
@@ -135,6 +138,20 @@ def test_an_annotation_that_only_type_checkers_know_is_not_checked():
     assert checked(function, "function")(1, figure="anything") == "anything"
     with pytest.raises(TypeError, match="function: count must be an int, not a str"):
         checked(function, "function")("1")
+
+
+def test_a_model_of_another_task_is_taken_in_whatever_order_a_union_names_it():
+    class Tagger:
+        task = "tagging"
+
+        def __getattr__(self, name):
+            raise UsageError(f"it is no language model, and has no {name}")
+
+    for hint in (rnnlm.LanguageModel | LabelModel | str, LabelModel | rnnlm.LanguageModel | str):
+        arguments._alternatives.cache_clear()
+        assert arguments._mismatch(Tagger(), hint, "model") is None
+    with pytest.raises(UsageError, match="it is no language model"):
+        arguments._mismatch(Tagger(), rnnlm.LanguageModel | str, "model")
 
 
 def test_public_functions_can_be_pickled():
