@@ -15,7 +15,7 @@ from ..options import device_option, json_option, load_model, model_or_demo_opti
 
 @click.group()
 def command() -> None:
-    """Measure speed beside a bare reference, in one run; how long layers remember."""
+    """Measure speed beside a bare reference, and memory of layers."""
 
 
 command.add_command(memory)
