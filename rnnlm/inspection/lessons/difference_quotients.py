@@ -25,6 +25,7 @@ class CheckedWeight:
 
     @property
     def quotient(self) -> float:
+        """(f(w + h) - f(w - h)) / 2h."""
         return (self.above - self.below) / (2 * self.step)
 
     @property
@@ -33,9 +34,11 @@ class CheckedWeight:
         return abs(self.gradient - self.quotient) / max(abs(self.gradient), abs(self.quotient), FLOOR)
 
     def agrees(self) -> bool:
-        return self.difference <= TOLERANCE  # False of nan, too
+        """Whether gradient and quotient are equal but for the quotient's own error."""
+        return self.difference <= TOLERANCE  # not so of nan
 
     def to_dict(self) -> dict[str, Any]:
+        """Its numbers by name."""
         return {
             "index": list(self.index), "weight": self.weight, "step": self.step, "above": self.above, "below": self.below,
             "quotient": self.quotient, "gradient": self.gradient, "difference": self.difference,
@@ -52,6 +55,7 @@ class CheckedMatrix:
 
     @property
     def worst(self) -> CheckedWeight:
+        """The one whose gradient differs most from its quotient."""
         return max(self.weights, key=lambda each: (not each.agrees(), each.difference))
 
     @property
@@ -69,6 +73,7 @@ class CheckedMatrix:
         return f"{self.name}[{', '.join(map(str, weight.index))}]"
 
     def to_dict(self) -> dict[str, Any]:
+        """The matrix and its weights."""
         return {
             "name": self.name, "shape": list(self.shape), "zero_gradients": self.zeros, "largest_difference": self.worst.difference,
             "weights": [each.to_dict() for each in self.weights],
@@ -108,9 +113,9 @@ def _drawn(gradient_N: np.ndarray, draw: int, random: np.random.Generator) -> li
 def _quotient(loss: Callable[[], Tensor], parameter: nn.Parameter, place: int, step: float, gradient: float) -> CheckedWeight:
     flat_N = parameter.view(-1)
     weight = float(flat_N[place])
-    values = []
-    for moved in (weight + step, weight - step):
-        flat_N[place] = moved
-        values.append(float(loss()))
+    flat_N[place] = weight + step
+    above = float(loss())
+    flat_N[place] = weight - step
+    below = float(loss())
     flat_N[place] = weight
-    return CheckedWeight(tuple(map(int, np.unravel_index(place, tuple(parameter.shape)))), weight, step, *values, gradient)
+    return CheckedWeight(tuple(map(int, np.unravel_index(place, tuple(parameter.shape)))), weight, step, above, below, gradient)

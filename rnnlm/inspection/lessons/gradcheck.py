@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnnlm import corpora
+import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.lessons.difference_quotients import TOLERANCE, CheckedMatrix, CheckedWeight, check
@@ -51,6 +51,7 @@ class GradientCheck:
 
     @property
     def verdict(self) -> str:
+        """Whether the backward pass is right, and where it is worst."""
         weights = [weight for matrix in self.matrices for weight in matrix.weights]
         zeros = sum(matrix.zeros for matrix in self.matrices)
         worst = max(self.matrices, key=_badness)
@@ -64,6 +65,7 @@ class GradientCheck:
                 f"{TOLERANCE:g}, the worst by {where}{said_zeros}.")  # fmt: skip
 
     def tables(self) -> Sequence[Table]:
+        """A row for each matrix; and the numbers of one weight, from w to the relative difference."""
         columns = ("matrix", "shape", "weights", "zero gradients", "largest gradient", "largest relative difference")
         rows = tuple(
             (each.name, " x ".join(map(str, each.shape)), len(each.weights), each.zeros, each.largest.gradient,
@@ -79,6 +81,7 @@ class GradientCheck:
         return Table(columns, rows), Table(("number", "value"), worked, f"one weight: {matrix.label(weight)}")
 
     def to_dict(self) -> dict[str, Any]:
+        """All weights that were checked, as JSON can hold them."""
         matrix, weight = self.worked
         found = {
             "model": self.model, "loss_nats": self.loss_nats, "targets": self.targets, "right": self.is_right, "tolerance": TOLERANCE,

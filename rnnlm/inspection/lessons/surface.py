@@ -42,6 +42,7 @@ class Surface:
 
     @property
     def verdict(self) -> str:
+        """The highest gradient on the grid, and where each path ends."""
         weight, bias, highest = self.steepest
         typical = float(np.median(self.gradient_GG))
         said = (f"The gradient is {typical:.2g} or less at half of the grid, and {highest:,.4g} where it is the highest, at "
@@ -53,6 +54,7 @@ class Surface:
         return said
 
     def tables(self) -> Sequence[Table]:
+        """A row for each path."""
         columns = ("descent", "updates", "highest gradient", "longest step", "w at the end", "b at the end", "error at the end",
                    "lowest error")  # fmt: skip
         rows = tuple(
@@ -63,6 +65,7 @@ class Surface:
         return (Table(columns, rows),)
 
     def to_dict(self) -> dict[str, Any]:
+        """The whole grid and both paths, as JSON can hold them."""
         weight, bias, highest = self.steepest
         return {
             "steps": self.unit.steps, "target": self.unit.target, "initial": self.unit.initial, "rate": self.rate, "clip": self.clip,
@@ -76,6 +79,7 @@ class Surface:
         }  # fmt: skip
 
     def figure(self) -> "Figure":
+        """The surface by its colour, with both paths on it, and the error along them."""
         figure, (over, along) = plotting.new_panels(
             [("Error of one recurrent unit", "weight w", "bias b"), ("Error along both paths", "update", "error")], width=11.0, height=4.6
         )

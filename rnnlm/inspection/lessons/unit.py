@@ -61,7 +61,7 @@ def descend(unit: RecurrentUnit, start: tuple[float, float], rate: float, update
     whose numbers are no longer finite ends before them."""
     met, (weight, bias) = [], start
     for _ in range(updates + 1):
-        error, by_weight, by_bias = (float(value) for value in unit.error(np.float64(weight), np.float64(bias)))
+        error, by_weight, by_bias = (float(value) for value in unit.error(np.array(weight), np.array(bias)))
         norm = float(np.hypot(by_weight, by_bias))
         if not np.isfinite([weight, bias, error, norm]).all():
             break
