@@ -10,9 +10,9 @@ from rnnlm.neural.layers.stack import RecurrentStack
 
 
 def named_layers(network: nn.Module) -> dict[str, Layer]:
-    """The layers of a network of any task, the lowest first: "layer 1", "layer 2"; of one that reads from both ends "layer 1", "layer 1
-    backward"; of an encoder-decoder "encoder layer 1", ..., "decoder layer 1"; last the "label feedback" of taggers that have it. Empty
-    where a network has none: bags of words, filters."""
+    """The layers of a network of any task, the lowest first: "layer 1", "layer 2"; of one that reads from both ends "layer 1 forward",
+    "layer 1 backward"; of an encoder-decoder "encoder layer 1", ..., "decoder layer 1"; last the "label feedback" of taggers that have
+    it. Empty where a network has none: bags of words, filters."""
     encoder, decoder = getattr(network, "encoder", None), getattr(network, "decoder", None)
     parts = {"": network} if encoder is None else {"": encoder} if decoder is None else {"encoder ": encoder, "decoder ": decoder}
     found = {prefix + name: layer for prefix, part in parts.items() for name, layer in _of_body(getattr(part, "body", None))}
@@ -28,5 +28,5 @@ def _of_body(body: nn.Module | None) -> Iterator[tuple[str, Layer]]:
         yield from ((f"layer {number}", layer) for number, layer in enumerate(body.layers, start=1))
     elif isinstance(body, BidirectionalStack):
         for number, (onwards, backwards) in enumerate(zip(body.onwards, body.backwards, strict=True), start=1):
-            yield f"layer {number}", onwards
+            yield f"layer {number} forward", onwards
             yield f"layer {number} backward", backwards
