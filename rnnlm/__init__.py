@@ -75,6 +75,8 @@ _PUBLIC = {
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
     "learning_curve": "rnnlm.evaluation.learning_curves",
+    "inspect_gates": "rnnlm.inspection.gates.gates",
+    "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
     "load_adapted": "rnnlm.models.loading",
@@ -129,6 +131,8 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inspection.gates.gates import inspect_gates
+    from rnnlm.inspection.weights.spectrum import inspect_spectrum
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa

@@ -18,6 +18,7 @@ from rnnlm.neural.layers.kernels.mogrifier import by_round
 from rnnlm.neural.layers.layer import Layer
 from rnnlm.neural.layers.naming import named_layers
 from rnnlm.neural.layers.stack import ElmanLayer, GruLayer, LstmLayer, MogrifierLayer
+from rnnlm.neural.network import Network
 
 RECURRENT = "recurrent"  # the only matrix of an Elman or Jordan layer
 THROUGH_OUTPUT = "recurrent, through the output"
@@ -71,13 +72,13 @@ def _blocks(layer: Layer) -> dict[str, Tensor]:
 def _through_output(network: nn.Module) -> np.ndarray:
     """W dq/dh at h = 0 (H, H), with q what a Jordan layer's output feeds back: there q is the distribution of the output's biases."""
     twin = copy.deepcopy(network).double()
-    [fed_back] = twin.feedback
-    weight_hh, width = twin.body.weight_hh, twin.body.width
+    assert isinstance(twin, Network) and isinstance(twin.body, JordanLayer)
+    [fed_back], layer = twin.feedback, twin.body
 
     def recurrent_part(h_H: Tensor) -> Tensor:
-        return F.linear(fed_back(h_H.unsqueeze(0)), weight_hh)[0]
+        return F.linear(fed_back(h_H.unsqueeze(0)), layer.weight_hh)[0]
 
-    zeros_H = torch.zeros(width, dtype=torch.float64, device=weight_hh.device)
+    zeros_H = layer.weight_hh.new_zeros(layer.width)
     return _float64(torch.autograd.functional.jacobian(recurrent_part, zeros_H))
 
 

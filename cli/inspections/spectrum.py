@@ -1,0 +1,28 @@
+"""`rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights."""
+
+from pathlib import Path
+
+import click
+
+from ..inspecting import check_plot, plot_option, show
+from ..options import device_option, json_option, models_or_demo_option, or_demo
+
+
+@click.command()
+@models_or_demo_option
+@plot_option
+@json_option
+@device_option
+def command(model_names: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, device: str) -> None:
+    """Show eigenvalues, singular values and norms of powers of recurrent weights.
+
+    \b
+    rnnlm inspect spectrum
+    rnnlm inspect spectrum -m gru -m lstm --plot spectrum.svg
+
+    Each gate of each layer has a matrix of its own. The plot shows the eigenvalues in the complex plane, with the unit circle.
+    """
+    from rnnlm.inspection.weights.spectrum import inspect_spectrum
+
+    check_plot(plot, overwrite)
+    show(inspect_spectrum(tuple(filter(None, model_names)) or (or_demo(None),), device=device), as_json, plot)
