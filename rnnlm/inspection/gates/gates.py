@@ -113,6 +113,8 @@ def _steepness(layer: LayerActivity) -> str:
     bounded = [each for each in layer.activations if each.above is not None and each.below is not None]
     if bounded:
         most = max(bounded, key=lambda each: (each.above or 0.0) + (each.below or 0.0))
+        if not most.above and not most.below:
+            return "nothing in it is saturated"
         shares = f"{most.below:.0%} in the lowest tenth of its range, {most.above:.0%} in the highest"
         return f"saturated most often is its {_called(most.gate)}, {shares}, with a mean derivative of {most.derivative_mean:.2g}"
     return ", ".join(f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}" for each in layer.activations)

@@ -16,6 +16,7 @@ import numpy as np
 from rnnlm.errors import ModelError
 from rnnlm.inspection.result import Table
 from rnnlm.inspection.subjects import Models, subjects
+from rnnlm.inspection.untrained import at_start
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.recurrent_matrices import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
@@ -107,17 +108,19 @@ class SpectrumInspection:
         return draw(self.by_model())
 
 
-def inspect_spectrum(models: Models = (SHIPPED,), *, device: str | Device = "auto") -> SpectrumInspection:
+def inspect_spectrum(models: Models = (SHIPPED,), *, untrained: bool = False, device: str | Device = "auto") -> SpectrumInspection:
     """Eigenvalues, singular values and norms of powers of the recurrent weights of networks of any task, in float64.
 
-    models: names, or models by the names that results call them. device: where models given by name are loaded.
+    models: names, or models by the names that results call them. untrained: beside each model the same network at its
+    start, with the seed of its training. device: where models given by name are loaded.
 
     Raises:
         UsageError: a model has no recurrent weights, as QRNNs, feed-forward models and n-grams. ModelError: there is no such model, or
             its weights are not finite.
     """
     found: list[MatrixSpectrum] = []
-    for subject in subjects("spectrum", models, device):
+    given = subjects("spectrum", models, device)
+    for subject in (each for model in given for each in ((model, at_start(model)) if untrained else (model,))):
         network = subject.model.network
         found += [spectrum_of(each, subject.name, _steepest(network.settings)) for each in recurrent_matrices(network)]
     return SpectrumInspection(tuple(found))
@@ -133,12 +136,12 @@ def spectrum_of(matrix: RecurrentMatrix, model: str, steepest: float | None = No
     if not np.isfinite(W).all():
         what = f"{model}: the weights of {matrix.layer}, {matrix.name}, are not all finite"
         raise ModelError(what, "its training diverged, or the model is damaged", "check it with rnnlm doctor")
+    singular_values = np.linalg.svd(W, compute_uv=False)
     eigenvalues, norms = None, {}
     if matrix.is_state_map:
         eigenvalues = np.linalg.eigvals(W)
         eigenvalues = eigenvalues[np.argsort(-abs(eigenvalues), kind="stable")]
-        norms = {k: _norm_of_power(W, k) for k in POWERS}
-    singular_values = np.linalg.svd(W, compute_uv=False)
+        norms = {k: _norm_of_power(W, k) if k > 1 else float(singular_values[0]) for k in POWERS}
     return MatrixSpectrum(model, matrix.layer, matrix.name, (W.shape[0], W.shape[1]), singular_values, eigenvalues, norms, steepest)
 
 

@@ -140,5 +140,7 @@ def test_models_of_other_tasks_show_both_directions():
 def test_the_picture_has_a_panel_for_each_gate():
     figure = inspect_gates(fit("lstm"), LINE, units=[0, 5]).figure()
     panels = [axes for axes in figure.axes if axes.images]
-    assert [axes.get_title() for axes in panels] == ["layer 1, hidden", "cell", "input", "forget", "candidate", "output"]
+    assert [axes.get_title() for axes in panels] == [
+        f"layer 1, {name}" for name in ("hidden", "cell", "input", "forget", "candidate", "output")
+    ]
     assert panels[3].images[0].get_array().shape == (2, 7)
