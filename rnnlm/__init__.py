@@ -74,9 +74,11 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
-    "learning_curve": "rnnlm.evaluation.learning_curves",
     "inspect_gates": "rnnlm.inspection.gates.gates",
+    "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
     "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
+    "inspect_surface": "rnnlm.inspection.lessons.surface",
+    "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
     "load_adapted": "rnnlm.models.loading",
@@ -132,6 +134,8 @@ if TYPE_CHECKING:
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.inspection.gates.gates import inspect_gates
+    from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
+    from rnnlm.inspection.lessons.surface import inspect_surface
     from rnnlm.inspection.weights.spectrum import inspect_spectrum
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
