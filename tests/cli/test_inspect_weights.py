@@ -9,16 +9,23 @@ from support.tiny_models import fit, save
 
 def test_spectra_of_several_models_stand_side_by_side(rnnlm, models, here):
     save(here / "elman", fit("rnn"), "rnn")
-    done = rnnlm("inspect", "spectrum", "-m", models.lstm, "-m", here / "elman", "--untrained", "--plot", "spectrum.svg")
+    done = rnnlm("inspect", "spectrum", "-m", models.lstm, "-m", here / "elman")
     assert done.code == 0, done.err
     title, header, *rows = done.out.splitlines()
     assert title == "recurrent weights W" and header.split("\t")[:4] == ["model", "layer", "matrix", "size"]
     gates = [("tiny", gate) for gate in ("input", "forget", "candidate", "output")]
-    assert [tuple(row.split("\t")[0:3:2]) for row in rows[:4]] == gates and rows[4].startswith("tiny, untrained\tlayer 1\tinput")
-    tiny, _, elman, start = done.out.splitlines()[-4:]
-    assert start.startswith("elman, untrained: layer 1: powers")
+    assert [tuple(row.split("\t")[0:3:2]) for row in rows[:5]] == [*gates, ("elman", "recurrent")]
+    tiny, elman = done.out.splitlines()[-2:]
     assert tiny.startswith("tiny: the spectral radius of its recurrent weights lies between") and elman.startswith("elman: layer 1: powers")
-    assert (here / "spectrum.svg").read_text().count('<g id="axes_') == 8
+
+
+def test_the_start_of_a_network_stands_beside_it_in_figures_and_picture(rnnlm, here):
+    save(here / "elman", fit("rnn"), "rnn")
+    done = rnnlm("inspect", "spectrum", "-m", here / "elman", "--untrained", "--json", "--plot", "spectrum.svg")
+    trained, start = json.loads(done.out)["matrices"]
+    assert (trained["model"], start["model"]) == ("elman", "elman, untrained")
+    assert len(trained["eigenvalues"]) == 12 and trained["spectral_radius"] != start["spectral_radius"]
+    assert (here / "spectrum.svg").read_text().count('<g id="axes_') == 4
 
 
 def test_gates_of_a_sentence_are_tables_a_picture_and_all_values_in_json(rnnlm, models, here):
