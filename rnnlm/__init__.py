@@ -74,8 +74,10 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "inspect_cloze": "rnnlm.inspection.cloze.cloze",
     "inspect_gates": "rnnlm.inspection.gates.gates",
     "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
+    "inspect_memory": "rnnlm.inspection.memory.memory",
     "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
     "inspect_surface": "rnnlm.inspection.lessons.surface",
     "learning_curve": "rnnlm.evaluation.learning_curves",
@@ -133,9 +135,11 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inspection.cloze.cloze import inspect_cloze
     from rnnlm.inspection.gates.gates import inspect_gates
     from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
     from rnnlm.inspection.lessons.surface import inspect_surface
+    from rnnlm.inspection.memory.memory import inspect_memory
     from rnnlm.inspection.weights.spectrum import inspect_spectrum
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
