@@ -50,6 +50,11 @@ class Trajectory:
         """The first part of the state, after each step."""
         return torch.cat([state[0] for state in self.states[1:]])
 
+    def first_rows(self, rows: int) -> "Trajectory":
+        """The same at the first so many positions."""
+        states = [tuple(part[:, :rows] for part in state) for state in self.states]
+        return Trajectory(self.layer, self.inputs_TBE[:, :rows], states, self.feedback)
+
     def pull_back(self, step: int, vectors_MBS: Tensor) -> Tensor:
         """v^T J for each of the vectors, with J the Jacobian of the state after `step` (0 is the first) with respect to that before."""
         parts = len(self.parts)
