@@ -74,8 +74,10 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
     "inspect_gradients": "rnnlm.inspection.gradients.flow",
     "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
+    "inspect_surface": "rnnlm.inspection.lessons.surface",
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
@@ -133,6 +135,8 @@ if TYPE_CHECKING:
     from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.inspection.gradients.flow import inspect_gradients
     from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
+    from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
+    from rnnlm.inspection.lessons.surface import inspect_surface
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa

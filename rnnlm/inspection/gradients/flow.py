@@ -90,8 +90,8 @@ def inspect_gradients(
     to 64 units are exact, others come from random vectors (Hutchinson 1990). dc(t)/dc(t-k) counts all ways from cell to cell, through
     gates and h too. Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents (Engelken et al. 2023).
 
-    models: by their names, or themselves; also by name. text: paths, or opened; None: the test part of the bundled corpus english. Of any text
-    100,000 tokens at most are read. lags: largest k, in tokens. positions: how many; fewer where the text is short. probes:
+    models: by their names, or themselves; also by name. text: paths, or opened; None: the test part of the bundled corpus english. Of any
+    text 100,000 tokens at most are read. lags: largest k, in tokens. positions: how many; fewer where the text is short. probes:
     random vectors for each position, shared out over h and c. exponents: how many of each layer. untrained: after each model, also a
     network of its settings and seed at its start. seed: of positions and random vectors.
 
