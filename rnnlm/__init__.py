@@ -77,7 +77,9 @@ _PUBLIC = {
     "inspect_cloze": "rnnlm.inspection.cloze.cloze",
     "inspect_gates": "rnnlm.inspection.gates.gates",
     "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
+    "inspect_gradients": "rnnlm.inspection.gradients.flow",
     "inspect_memory": "rnnlm.inspection.memory.memory",
+    "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
     "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
     "inspect_surface": "rnnlm.inspection.lessons.surface",
     "learning_curve": "rnnlm.evaluation.learning_curves",
@@ -137,6 +139,8 @@ if TYPE_CHECKING:
     from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.inspection.cloze.cloze import inspect_cloze
     from rnnlm.inspection.gates.gates import inspect_gates
+    from rnnlm.inspection.gradients.flow import inspect_gradients
+    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
     from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
     from rnnlm.inspection.lessons.surface import inspect_surface
     from rnnlm.inspection.memory.memory import inspect_memory
