@@ -23,6 +23,8 @@ _PUBLIC = {
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
     "DecodingSettings": "rnnlm.tasks.seq2seq.decoding.settings",
+    "EmbeddedLines": "rnnlm.vectors.embedding",
+    "EmbeddingSettings": "rnnlm.vectors.embedding",
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
@@ -69,6 +71,8 @@ _PUBLIC = {
     "classify": "rnnlm.tasks.labelling.classifying",
     "compare": "rnnlm.evaluation.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
+    "embed": "rnnlm.vectors.embedding",
+    "embed_chunks": "rnnlm.vectors.embedding",
     "evaluate": "rnnlm.evaluation.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.exchange",
     "gain_over": "rnnlm.rescoring.rescorer",
@@ -162,6 +166,7 @@ if TYPE_CHECKING:
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
+    from rnnlm.vectors.embedding import EmbeddedLines, EmbeddingSettings, embed, embed_chunks
 
 
 def __getattr__(name: str) -> Any:

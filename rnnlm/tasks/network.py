@@ -15,6 +15,7 @@ from rnnlm.tasks.encoders.encoder import Encoder
 from rnnlm.tasks.encoders.pooling import Pooling, at_tokens, at_words
 from rnnlm.tasks.encoders.text_encoders import BagOfWords, WordFilters, make_text_encoder
 from rnnlm.tasks.outputs.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
 
 
@@ -45,12 +46,8 @@ class TaskNetwork(nn.Module):
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
         """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB and words_1B; where language models are
         read beside them their states_TBX; as :func:`rnnlm.tasks.fitting.batches.batch_tensors` makes them."""
-        context_SBC = None
-        if self.context is not None:
-            inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
+        inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
-        if context_SBC is not None and len(inputs) > 2:
-            context_SBC = at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs_SB))
         if not isinstance(self.encoder, Encoder) or not isinstance(self.settings, RecurrentTaskSettings):
             return Features(None, self.encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
         y_TBH = self.encoder.read(inputs_SB, lengths_B, context_SBC)
@@ -60,6 +57,22 @@ class TaskNetwork(nn.Module):
             y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, self.settings)
         text_BH = self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
         return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
+
+    def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+        """What the network reads of each token, (S, B, E), and, where it is recurrent, what each layer gives, the lowest first, and the
+        highest hands on, (S, B, H). inputs: as for :meth:`forward`."""
+        inputs, context_SBC = self._with_context(inputs)
+        inputs_SB, lengths_B = inputs[0], inputs[1][0]
+        if isinstance(self.encoder, Encoder):
+            return self.encoder.layers(inputs_SB, lengths_B, context_SBC)
+        return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
+
+    def _with_context(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """The inputs, and what is read beside each token of the states of language models."""
+        if self.context is None:
+            return inputs, None
+        inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
+        return inputs, at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs[0])) if len(inputs) > 2 else context_SBC
 
     def depths(self) -> dict[nn.Parameter, int]:
         """How many layers stand above each weight that is not an output layer's: 1 of the highest layer, most of the words."""

@@ -41,15 +41,24 @@ class Seq2SeqNetwork(nn.Module):
 
     def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[Memory, DecoderState]:
         """What the decoder sees of sources, and its state before the first word. The ids of padding may be any."""
-        sources_SM = sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary)
-        x_SME = self._drop_input((self.target_words if self.source_words is None else self.source_words)(sources_SM))
-        y_SMH, last = self.encoder(x_SME, lengths_M)
+        y_SMH, last = self.encoder(self._source_vectors(sources_SM, lengths_M), lengths_M)
         attention = self.decoder.attention
         memory = Memory(y_SMH, None if attention is None else attention.key(y_SMH), lengths_M)
         state = self.bridge(y_SMH, last, lengths_M)
         if width := self.settings.fed_width:
             state = (*state, y_SMH.new_zeros((1, y_SMH.shape[1], width)))
         return memory, state
+
+    def source_layers(self, sources_SM: Tensor, lengths_M: Tensor) -> list[Tensor]:
+        """What is read of each token of sources, (S, M, E), what each layer of the encoder gives, [forward; backward], the lowest first,
+        and the encoder's outputs, (S, M, H). What stands in padding means nothing."""
+        x_SME = self._source_vectors(sources_SM, lengths_M)
+        y_SMH, layers = self.encoder.read(x_SME, lengths_M)
+        return [x_SME, *layers, y_SMH]
+
+    def _source_vectors(self, sources_SM: Tensor, lengths_M: Tensor) -> Tensor:
+        sources_SM = sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary)
+        return self._drop_input((self.target_words if self.source_words is None else self.source_words)(sources_SM))
 
     def decode(self, inputs_TB: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
         """What the output layer reads after each input (T, B, E), the weights of attention (T, B, S), None without attention, and the

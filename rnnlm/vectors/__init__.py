@@ -1,0 +1,1 @@
+"""Vectors of words, and of lines and their words in context."""
