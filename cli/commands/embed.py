@@ -20,10 +20,11 @@ input_options = options.section(
 vector_options = options.section(
     "Vectors",
     click.option("--pooling", type=click.Choice(["last", "mean", "max"]),
-                 help="The vector of a line: the last one, when all of it is read, or the mean or maximum over its tokens.  [default: last; "
-                      "of a classifier's features, its own]"),
-    click.option("--layer", metavar="LAYER", help="input (what is read of each token), 1 (the lowest layer), 2 and so on, or features (what "
-                 "the output layer reads).  [default: features]"),
+                 help="The vector of a line: the one after its last token, or the mean or maximum over its tokens.  [default: last; of the "
+                      "features of a classifier, its own]"),
+    click.option("--layer", metavar="LAYER",
+                 help="input (what is read of each token), 1 (the lowest layer), 2 and so on, or features (what the output layer reads).  "
+                      "[default: features]"),
     click.option("--words", is_flag=True, help="A vector of each word in its context instead of one of each line."),
 )  # fmt: skip
 output_options = options.section(

@@ -59,7 +59,7 @@ class LayerReader(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """"input", what the network reads of each token; "1" and so on, its layers, the lowest first; "features", what its output layer
+        """ "input", what the network reads of each token; "1" and so on, its layers, the lowest first; "features", what its output layer
         reads."""
 
     @property

@@ -190,8 +190,8 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
     loaded: Any = loading.load(model, device) if isinstance(model, (str, os.PathLike)) else model
     if not isinstance(loaded, LayeredModel):
         name = loading.called(model) or "this model"
-        why = "n-gram models only count, and mixtures and adapted models are made of several models"
-        raise UsageError(f"{name} is not a network and has no vectors of text", why, "name a network, such as demo or a part of the mixture")
+        why = "n-gram models only count; mixtures and adapted models have no layers of their own"
+        raise UsageError(f"{name} has no vectors of text", why, "name a network, such as demo or a part of the mixture")
     return loaded.layer_reader()
 
 
