@@ -45,7 +45,7 @@ def command(model_name: str | None, device: str, inputs: tuple[str, ...], output
 
     \b
     rnnlm embed --input text.txt -o lines.npy
-    rnnlm embed -m demo --input reviews.csv --column review --pooling mean -o reviews.parquet
+    rnnlm embed --input in.csv --column review --pooling mean -o out.parquet
     rnnlm embed -m pos --input text.txt --words --layer 1 -o words.jsonl
 
     Each line is read alone, after </s>, and has a row, in the order of the input; an empty line has the vector of </s>. Networks have such

@@ -16,6 +16,7 @@ from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, reading, resolve_device
 from rnnlm.neural.layer_outputs import NetworkLayers
 from rnnlm.neural.network import Network, NetworkState
+from rnnlm.neural.trace import LineTrace, NamedLayer
 
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
@@ -94,6 +95,19 @@ class NeuralLanguageModel(PickledByOrigin):
     def layer_reader(self) -> NetworkLayers:
         """What reads lines and gives what its layers give."""
         return NetworkLayers(self.network, self.tokenizer, self.precision)
+
+    def trace_line(self, line: str) -> LineTrace:
+        """What each layer did at each token of one line, `</s>` read first, from the initial state on; see :meth:`Network.trace`.
+
+        Raises:
+            TextError: the line holds a newline.
+        """
+        ids_T = self.tokenizer.encode([line]).ids
+        inputs_T1 = self.ids(np.concatenate(([self.tokenizer.boundary_id], ids_T[:-1]))[np.newaxis]).t()
+        with self.reading():
+            layers = self.network.trace(inputs_T1, self.network.initial_state(1)).layers
+        tokens = (self.tokenizer.symbols()[self.tokenizer.boundary_id], *self.tokenizer.surfaces([line])[0][:-1])
+        return LineTrace(tokens, tuple(NamedLayer(f"layer {number}", layer) for number, layer in enumerate(layers, start=1)))
 
     @contextlib.contextmanager
     def exact_products(self) -> Iterator[None]:

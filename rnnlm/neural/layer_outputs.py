@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, Part, line_words
+from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, Part, line_words
 from rnnlm.inference.token_spans import Span, word_spans
-from rnnlm.interface import Encoded, Tokenizer
+from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.neural.device import reading
 from rnnlm.neural.layers.bidirectional import first_state, mirror, mirror_places
 from rnnlm.neural.layers.stack import RecurrentStack
@@ -38,6 +38,7 @@ def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tenso
     return [x_KBE, top_KBH], top_KBH
 
 
+@keeps(LayerReader)
 class NetworkLayers:
     """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a language model. `</s>` is read before each line; of a line without
     tokens the outputs are those of that. A model that reads lines from their end has read all at the first token."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LineWords, Part
+from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, LineWords, Part
 from rnnlm.inference.token_spans import Span
+from rnnlm.interface import keeps
 from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.encoders.pooling import ends
 from rnnlm.tasks.fitting.batches import batch_tensors
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Parts = Sequence[tuple[int, bool]]  # of each part of a layer its width, and whether the backward direction gives it
 
 
+@keeps(LayerReader)
 class TaskLayers:
     """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. Lines are split into words as the training data
     are; one without words is read as the one word `</s>`. The features of a classifier are those of the whole text."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.stack import make_layer
+from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.codec import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.encoders.contextual import LayerMixture
 from rnnlm.tasks.encoders.encoder import Encoder
@@ -67,12 +68,22 @@ class TaskNetwork(nn.Module):
             return self.encoder.layers(inputs_SB, lengths_B, context_SBC)
         return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
 
+    def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
+        """What the recurrent layers do at each token of one text, and at `</s>` at either end where that is read; none where there are no
+        such layers."""
+        if not isinstance(self.encoder, Encoder):
+            return ()
+        inputs, context_SBC = self._with_context(inputs)
+        return trace_stack(self.encoder.body, self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC))
+
     def _with_context(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """The inputs, and what is read beside each token of the states of language models."""
+        """The inputs that stand for the words, and what is read beside each token, (S, B, C)."""
         if self.context is None:
             return inputs, None
         inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
-        return inputs, at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs[0])) if len(inputs) > 2 else context_SBC
+        if len(inputs) > 2:
+            context_SBC = at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs[0]))
+        return inputs, context_SBC
 
     def depths(self) -> dict[nn.Parameter, int]:
         """How many layers stand above each weight that is not an output layer's: 1 of the highest layer, most of the words."""

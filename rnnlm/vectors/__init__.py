@@ -1,1 +1,1 @@
-"""Vectors of words, and of lines and their words in context."""
+"""Vectors of words, of words in context and of lines: of models, of files, learned from text."""

@@ -85,31 +85,30 @@ class Encoder(Reader):
 
     def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """The features before dropout."""
-        x_SBE, around_B = self._around(inputs_TB, lengths_B, context_TBC)
-        return self._at_words(self._states(x_SBE, around_B), len(inputs_TB), lengths_B)
+        x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
+        return self._at_words(self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB))), len(inputs_TB), lengths_B)
 
     def layers(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> list[Tensor]:
         """What is read of each word, what each layer gives, [forward; backward], the lowest first, and the features; without the dropout
         between layers."""
-        x_SBE, around_B = self._around(inputs_TB, lengths_B, context_TBC)
+        x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
         if isinstance(self.body, BidirectionalStack):
-            y_SBH, layers = self.body.read(x_SBE, around_B)
+            y_SBH, layers = self.body.read(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB)))
         else:
             layers, y_SBH = of_stack(self.body, x_SBE)
         return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
 
-    def _around(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None) -> tuple[Tensor, Tensor]:
-        """What the layers read, and how many places of each row. With `</s>` at either end each direction begins with one, and what it
-        gives for the other one is dropped."""
+    def read_vectors(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """What the layers read: a vector for each word and, where they read it, for `</s>` at either end."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
-            return self.vectors(inputs_TB, is_word_TB, context_TBC), lengths_B
+            return self.vectors(inputs_TB, is_word_TB, context_TBC)
         around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
         beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
-        return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC), lengths_B + 2
+        return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
 
     def _at_words(self, y_SBH: Tensor, T: int, lengths_B: Tensor) -> Tensor:
-        """What is given for the words alone, zeros in padding."""
+        """What is given for the words alone, zeros in padding: each direction begins with one `</s>`; the other one is dropped."""
         return (y_SBH[1:-1] if self.reads_boundary else y_SBH) * is_word(T, lengths_B).unsqueeze(2)
 
     def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, Part, line_words
+from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, Part, line_words
 from rnnlm.inference.token_spans import word_spans
+from rnnlm.interface import keeps
 from rnnlm.neural.layers.bidirectional import mirror, mirror_places
 from rnnlm.tasks.encoders.pooling import ends
 from rnnlm.tasks.fitting.batches import on_device
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 
 
+@keeps(LayerReader)
 class EncoderLayers:
     """The :class:`rnnlm.inference.layer_outputs.LayerReader` of an encoder-decoder: of what its encoder reads, each source with its `</s>`,
     which counts as a token. What it reads onwards is all read at `</s>`, also of a source that is read from its end."""

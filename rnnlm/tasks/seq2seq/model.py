@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnlm.interface import PADDING, Shapes
 from rnnlm.neural.device import resolve_device
+from rnnlm.neural.trace import LineTrace
 from rnnlm.tasks.fitting.batches import on_device
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.seq2seq import settings as network_settings
@@ -53,6 +54,18 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
     def layer_reader(self) -> EncoderLayers:
         """What reads sources and gives what the layers of the encoder give."""
         return EncoderLayers(self)
+
+    def trace_line(self, line: str) -> LineTrace:
+        """What each layer of the encoder did at each token of a source, `</s>` read last.
+
+        Raises:
+            TextError: the source holds a newline.
+        """
+        source = self.codec.source
+        ids_S = source.encode([line]).ids
+        with self.reading():
+            layers = self.network.trace_source(on_device(ids_S, self.device).unsqueeze(1))
+        return LineTrace(tuple(source.surfaces([line])[0]), layers)
 
     def batches(self, data: PairedData) -> Iterator[np.ndarray]:
         """The numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those of about the same length together."""

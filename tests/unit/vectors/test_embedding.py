@@ -96,7 +96,9 @@ def test_words_that_a_tokenizer_splits_or_drops_stand_where_their_tokens_do():
     assert [each.tolist() for each in chunk.words[0].tokens_W2] == [[0, 2], [2, 3], [3, 5]]
 
 
-@pytest.mark.parametrize("settings", [{}, {"connections": "dense", "layers": 2}, {"bidirectional": False}, {"tokenizer": "char", "characters": None}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"connections": "dense", "layers": 2}, {"bidirectional": False}, {"tokenizer": "char", "characters": None}]
+)
 def test_a_taggers_words_are_those_that_its_output_layers_read(settings):
     model = labeller_of("tagging", **settings)
     texts = [request[0] for request in tiny_tasks.requests(6, seed=3)]
@@ -142,7 +144,7 @@ def test_an_encoder_decoder_has_the_vectors_of_what_its_encoder_reads(settings, 
     model = tiny_seq2seq.tiny_model(**settings)
     model.codec.source = tiny_seq2seq.SOURCE.in_direction(is_reversed)
     sources = ["the cat sat on the mat", "", "a dog"]
-    expected_SMH = model.states(sources).memory.values_SMH.numpy()
+    expected_SMH = model.states(sources).memory.states_SMH.numpy()
     mean = np.stack([expected_SMH[:length, row].mean(axis=0) for row, length in enumerate((7, 1, 3))])
     np.testing.assert_allclose(rnnlm.embed(model, sources, pooling="mean"), mean, atol=1e-5)
     words = rnnlm.embed(model, sources, words=True)
@@ -163,7 +165,7 @@ def test_the_same_vectors_come_in_whatever_chunks_and_batches(monkeypatch):
 
 
 def test_no_lines_are_no_rows_of_the_same_width():
-    model = network_of(model="rnn", tied=None)
+    model = network_of(model="rnn", tied=False)
     assert rnnlm.embed(model, []).shape == rnnlm.embed(model, [""], words=True).shape == (0, 7)
 
 

@@ -36,7 +36,7 @@ def test_all_formats_hold_what_embed_gives(tmp_path, model, words):
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist()
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert table == rows == [json.loads(line) for line in gzip.open(tmp_path / "a.jsonl.gz")]
+    assert table == rows == [json.loads(line) for line in gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).splitlines()]
     np.testing.assert_array_equal(np.array([row.pop("vector") for row in rows], np.float32), expected)
     if not words:
         assert rows == [{"line": number, "text": line} for number, line in enumerate(LINES, start=1)]
