@@ -78,6 +78,7 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "inspect_probe": "rnnlm.inspection.probing.probe",
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
@@ -133,6 +134,7 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inspection.probing.probe import inspect_probe
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa

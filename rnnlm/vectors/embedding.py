@@ -140,17 +140,21 @@ class Embedder:
         return "" if is_blank(line) else check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
 
     def _lines(self, encoded: EncodedLines) -> np.ndarray:
-        found: np.ndarray | None = None
-        for chosen_B in batches(encoded.lengths_L):
-            vectors_BH = of_lines(self.reader.read(encoded, chosen_B, [self.layer])[0], self.pooling).cpu().numpy()
-            if found is None:
-                found = np.empty((len(encoded.lengths_L), vectors_BH.shape[1]), np.float32)
-            found[chosen_B] = vectors_BH
-        assert found is not None
-        return found
+        return lines_of_layers(self.reader, encoded, [self.layer], self.pooling)[0]
 
     def _words(self, encoded: EncodedLines) -> np.ndarray:
         return words_of_layers(self.reader, encoded, [self.layer])[0]
+
+
+def lines_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling) -> list[np.ndarray]:
+    """The vectors of lines, one at least, (L, H) float32 of each layer."""
+    found: list[np.ndarray] = []
+    for chosen_B in batches(encoded.lengths_L):
+        vectors = [of_lines(each, pooling).cpu().numpy() for each in reader.read(encoded, chosen_B, layers)]
+        found = found or [np.empty((len(encoded.lengths_L), each.shape[1]), np.float32) for each in vectors]
+        for values_LH, vectors_BH in zip(found, vectors, strict=True):
+            values_LH[chosen_B] = vectors_BH
+    return found
 
 
 def words_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str]) -> list[np.ndarray]:
