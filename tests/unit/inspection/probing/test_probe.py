@@ -13,7 +13,7 @@ from support.tiny_models import LINES, fit
 
 RANDOM = np.random.default_rng(5)
 WORDS = sorted({word for line in LINES for word in line.split()} - {"<unk>"})
-TEXTS = [" ".join(RANDOM.choice(WORDS, 5)) for _ in range(240)]
+TEXTS = [" ".join(RANDOM.choice(WORDS, 5)) for _ in range(160)]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_pa
     )  # fmt: skip
     assert found.gain.low > 0 and found.over_untrained.low > 0
     assert "is predicted best from layer 1 of" in found.verdict and "supports it" in found.verdict
-    assert (found.train_items, found.test_items, found.labels) == (960, 240, 3)
+    assert (found.train_items, found.test_items, found.labels) == (640, 160, 3)
 
 
 def test_shuffled_labels_are_at_chance(tmp_path, model):
@@ -88,7 +88,7 @@ def test_labels_of_texts_are_probed_in_the_mean_of_their_vectors_without_a_contr
     (tmp_path / "a.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n")
     found = rnnlm.inspect_probe(model, tmp_path / "a.tsv", level="text", label_column="label", reading={"column": "text"})
     assert found.probes[0].accuracy.low > found.majority and found.probes[0].selectivity is None
-    assert found.test_items == 48 and "test texts are right" in found.verdict and "selectivity" not in found.verdict
+    assert found.test_items == 32 and "test texts are right" in found.verdict and "selectivity" not in found.verdict
 
 
 def test_a_taggers_layers_are_probed_too(tmp_path):
@@ -102,14 +102,14 @@ def test_a_taggers_layers_are_probed_too(tmp_path):
 def test_of_many_words_sentences_are_drawn_whole_and_a_note_says_so(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
     data = read_items(str(path), (), None, None, 100, 1)
-    assert data.drawn == {"train": 960, "test": 240} and len(data.train.labels) == 100 == 5 * len(data.train.texts)
+    assert data.drawn == {"train": 640, "test": 160} and len(data.train.labels) == 100 == 5 * len(data.train.texts)
     found = rnnlm.inspect_probe(model, path, most_items=100)
-    assert "960 words, sentences were drawn (seed 1)" in found.tables()[0].title
+    assert "640 words, sentences were drawn (seed 1)" in found.tables()[0].title
 
 
 def test_the_same_seed_gives_the_same_figures_and_all_of_them_as_json(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
-    first, again = (rnnlm.inspect_probe(model, path, most_items=200) for _ in range(2))
+    first, again = (rnnlm.inspect_probe(model, path, most_items=80) for _ in range(2))
     assert first.to_dict() == again.to_dict() and first.to_dict()["probes"][0]["accuracy"]["level"] == 0.95
     axes = first.figure().axes[0]
     assert [each.get_text() for each in axes.get_xticklabels()] == ["embeddings", "layer 1", "features"]
