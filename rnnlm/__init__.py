@@ -23,6 +23,8 @@ _PUBLIC = {
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
     "DecodingSettings": "rnnlm.tasks.seq2seq.decoding.settings",
+    "EmbeddedLines": "rnnlm.vectors.embedding",
+    "EmbeddingSettings": "rnnlm.vectors.embedding",
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
@@ -69,6 +71,8 @@ _PUBLIC = {
     "classify": "rnnlm.tasks.labelling.classifying",
     "compare": "rnnlm.evaluation.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
+    "embed": "rnnlm.vectors.embedding",
+    "embed_chunks": "rnnlm.vectors.embedding",
     "evaluate": "rnnlm.evaluation.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.exchange",
     "gain_over": "rnnlm.rescoring.rescorer",
@@ -79,6 +83,7 @@ _PUBLIC = {
     "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
     "inspect_gradients": "rnnlm.inspection.gradients.flow",
     "inspect_memory": "rnnlm.inspection.memory.memory",
+    "inspect_probe": "rnnlm.inspection.probing.probe",
     "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
     "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
     "inspect_surface": "rnnlm.inspection.lessons.surface",
@@ -144,6 +149,7 @@ if TYPE_CHECKING:
     from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
     from rnnlm.inspection.lessons.surface import inspect_surface
     from rnnlm.inspection.memory.memory import inspect_memory
+    from rnnlm.inspection.probing.probe import inspect_probe
     from rnnlm.inspection.weights.spectrum import inspect_spectrum
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
@@ -178,6 +184,7 @@ if TYPE_CHECKING:
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
+    from rnnlm.vectors.embedding import EmbeddedLines, EmbeddingSettings, embed, embed_chunks
 
 
 def __getattr__(name: str) -> Any:
