@@ -62,6 +62,7 @@ _PUBLIC = {
     "Weights": "rnnlm.rescoring.weights",
     "WordPrefix": "rnnlm.scoring.word_scorer",
     "WordScorer": "rnnlm.scoring.word_scorer",
+    "WordVectors": "rnnlm.vectors.word_vectors",
     "accuracy_differences": "rnnlm.scoring.pairs.accuracy",
     "adapt": "rnnlm.combinations.adaptation",
     "as_numpy": "rnnlm.arrays",
@@ -74,6 +75,7 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
@@ -89,10 +91,12 @@ _PUBLIC = {
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
     "read_sentences": "rnnlm.scoring.sentences",
+    "read_vectors": "rnnlm.vectors.word_vectors",
     "read_weights": "rnnlm.rescoring.weights",
     "rescore": "rnnlm.rescoring.rescorer",
     "save_best": "rnnlm.rescoring.files",
     "save_nbest": "rnnlm.rescoring.files",
+    "save_vectors": "rnnlm.vectors.writing",
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
     "score_models": "rnnlm.scoring.several_models",
@@ -108,6 +112,7 @@ _PUBLIC = {
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
+    "word_vectors": "rnnlm.vectors.word_vectors",
 }
 _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
@@ -162,6 +167,9 @@ if TYPE_CHECKING:
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
+    from rnnlm.vectors.learning import learn_vectors
+    from rnnlm.vectors.word_vectors import WordVectors, read_vectors, word_vectors
+    from rnnlm.vectors.writing import save_vectors
 
 
 def __getattr__(name: str) -> Any:
