@@ -1,5 +1,6 @@
 """Word vectors learned from a text: skip-gram, CBOW, or singular vectors of counts."""
 
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +37,9 @@ def learn_vectors(
             too few words. UsageError: gensim is needed and not installed, or the text is prepared with another tokenizer.
     """
     settings = LearningSettings(method, width, window, min_count, epochs, negative, learning_rate, seed, threads)
-    opened = as_text(_named(text), text_settings)
+    if not isinstance(text, Text):
+        text = named_text(() if text is None else [text] if isinstance(text, (str, os.PathLike)) else text)
+    opened = as_text(text, text_settings)
     if tokenizer is not None and opened.tokenizer is not None:
         raise UsageError(f"{opened.sources[0]} is a prepared text, which has its tokenizer", hint="leave the settings of a tokenizer out")
     began = time.monotonic()
@@ -49,10 +52,9 @@ def learn_vectors(
     return WordVectors(stream.words, matrix_VE, f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}")
 
 
-def _named(text: str | Path | Sequence[str | Path] | Text | None) -> str | Path | Sequence[str | Path] | Text:
-    """The text, or the training part of the bundled corpus of that name; a file of that name comes first."""
-    name = CORPUS if text is None else text
-    if isinstance(name, Sequence) and not isinstance(name, str) and len(name) == 1:
-        name = name[0]
-    is_bundled = isinstance(name, str) and name in corpora.names() and not Path(name).exists()
-    return corpora.part(str(name), "train") if is_bundled else name
+def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
+    """Texts by their names; a bundled corpus is its training part, unless there is a file of that name. None: the usual one."""
+    if not names:
+        return (str(corpora.part(CORPUS, "train")),)
+    bundled = {name: str(corpora.part(name, "train")) for name in corpora.names() if not Path(name).exists()}
+    return tuple(bundled.get(name, name) for name in map(str, names))
