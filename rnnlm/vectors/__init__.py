@@ -1,1 +1,1 @@
-"""Word vectors: those of a model, of a file, or learned from text; and vectors of words and lines in context."""
+"""Vectors of words, of words in context and of lines: of models, of files, learned from text."""

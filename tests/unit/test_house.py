@@ -12,7 +12,8 @@ LONGEST_FILE, LONGEST_FUNCTION = 300, 40
 # A room imports from rooms of lower floors only; the rooms of one floor do not know each other.
 FLOORS = {
     0: "ground", 1: "files recipes corpora checkpoints", 2: "text", 3: "models inference", 4: "neural ngram generation",
-    5: "evaluation", 6: "scoring training combinations conversion tasks vectors", 7: "rescoring integrations benchmarks", 8: "doors",
+    5: "evaluation", 6: "scoring training combinations conversion tasks vectors",
+    7: "rescoring integrations benchmarks inspection", 8: "doors",
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 DOORS = {"__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval"}
@@ -25,6 +26,8 @@ FAMILY_SERVICES = {  # importer -> what it may import of a family; all others as
     "rnnlm.integrations.kenlm": "ngram.arpa",
     "rnnlm.integrations.pyctcdecode": "ngram.arpa",
     "rnnlm.benchmarks": "neural",
+    "rnnlm.inspection": "neural",
+    "rnnlm.vectors": "neural",
     "rnnlm.tasks": "neural",
 }
 CODELESS_BUT = {"rnnlm", "rnnlm.text.tokenizers", "rnnlm.ngram.smoothing", "rnnlm.corpora", "rnnlm.checkpoints"}
