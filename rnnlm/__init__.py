@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Analogies": "rnnlm.inspection.word_vectors.analogies",
+    "Analogy": "rnnlm.inspection.word_vectors.analogy",
     "Attention": "rnnlm.tasks.seq2seq.decoding.results",
     "BeamSettings": "rnnlm.generation.beam_search",
     "Checkpoint": "rnnlm.events",
@@ -37,6 +39,7 @@ _PUBLIC = {
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
     "ModelSaved": "rnnlm.events",
+    "Neighbours": "rnnlm.inspection.word_vectors.neighbours",
     "Pair": "rnnlm.scoring.pairs.pair",
     "Prepared": "rnnlm.text.prepared.preparation",
     "RescoreSettings": "rnnlm.rescoring.rescorer",
@@ -49,6 +52,7 @@ _PUBLIC = {
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
     "SentenceSettings": "rnnlm.scoring.sentence_settings",
+    "Similarity": "rnnlm.inspection.word_vectors.similarity",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
@@ -60,6 +64,7 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
+    "WordMap": "rnnlm.inspection.word_vectors.map",
     "WordPrefix": "rnnlm.scoring.word_scorer",
     "WordScorer": "rnnlm.scoring.word_scorer",
     "WordVectors": "rnnlm.vectors.word_vectors",
@@ -75,6 +80,11 @@ _PUBLIC = {
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "inspect_analogies": "rnnlm.inspection.word_vectors.analogies",
+    "inspect_analogy": "rnnlm.inspection.word_vectors.analogy",
+    "inspect_map": "rnnlm.inspection.word_vectors.map",
+    "inspect_neighbours": "rnnlm.inspection.word_vectors.neighbours",
+    "inspect_similarity": "rnnlm.inspection.word_vectors.similarity",
     "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
@@ -134,6 +144,11 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inspection.word_vectors.analogies import Analogies, inspect_analogies
+    from rnnlm.inspection.word_vectors.analogy import Analogy, inspect_analogy
+    from rnnlm.inspection.word_vectors.map import WordMap, inspect_map
+    from rnnlm.inspection.word_vectors.neighbours import Neighbours, inspect_neighbours
+    from rnnlm.inspection.word_vectors.similarity import Similarity, inspect_similarity
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa

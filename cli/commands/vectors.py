@@ -17,15 +17,22 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
 @click.argument("text", nargs=-1)
 @section(
     "Vectors",
-    click.option("--method", type=click.Choice(["skipgram", "cbow", "svd"]), default="skipgram", show_default=True,
-                 help="Skip-gram or CBOW by gensim, or singular vectors of counts."),
+    click.option(
+        "--method",
+        type=click.Choice(["skipgram", "cbow", "svd"]),
+        default="skipgram",
+        show_default=True,
+        help="Skip-gram or CBOW by gensim, or singular vectors of counts.",
+    ),
     click.option("--width", type=int, default=100, show_default=True, metavar="N", help="Numbers of a vector."),
     click.option("--window", type=int, default=5, show_default=True, metavar="N", help="Words on each side that are its context."),
     click.option("--min-count", type=int, default=5, show_default=True, metavar="K", help="Rarer words get no vector."),
     click.option("--epochs", type=int, metavar="N", help="Of skip-gram and CBOW: how often the text is read.  [default: 5]"),
     click.option("--negative", type=int, metavar="N", help="Of skip-gram and CBOW: words drawn for each word of the text.  [default: 5]"),
     click.option("--learning-rate", type=float, metavar="X", help="Of skip-gram and CBOW, at the start.  [default: 0.025]"),
-    click.option("--seed", type=int, default=1, show_default=True, metavar="N", help="With one thread, the same seed gives the same vectors."),
+    click.option(
+        "--seed", type=int, default=1, show_default=True, metavar="N", help="With one thread, the same seed gives the same vectors."
+    ),
     click.option("--threads", type=int, metavar="N", help="Of skip-gram and CBOW.  [default: 1]"),
 )
 @section(

@@ -107,7 +107,7 @@ def word_vectors(model: "LanguageModel | LabelModel | WordVectors | str | Path" 
     name = _short(loading.called(model))
     if not hasattr(opened, "word_vectors"):
         why = "networks have them; n-grams, mixtures and models that adapt themselves have none of their own"
-        raise UsageError(f"{name} has no word vectors", why, "name a network with -m MODEL, or a file of vectors with --file FILE")
+        raise UsageError(f"{name} has no word vectors", why, "name a network")
     rows = opened.word_vectors(which)
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)
 
