@@ -82,9 +82,11 @@ _PUBLIC = {
     "import_arpa": "rnnlm.ngram.arpa.exchange",
     "inspect_analogies": "rnnlm.inspection.word_vectors.analogies",
     "inspect_analogy": "rnnlm.inspection.word_vectors.analogy",
+    "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
     "inspect_map": "rnnlm.inspection.word_vectors.map",
     "inspect_neighbours": "rnnlm.inspection.word_vectors.neighbours",
     "inspect_similarity": "rnnlm.inspection.word_vectors.similarity",
+    "inspect_surface": "rnnlm.inspection.lessons.surface",
     "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
@@ -144,6 +146,8 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
+    from rnnlm.inspection.lessons.surface import inspect_surface
     from rnnlm.inspection.word_vectors.analogies import Analogies, inspect_analogies
     from rnnlm.inspection.word_vectors.analogy import Analogy, inspect_analogy
     from rnnlm.inspection.word_vectors.map import WordMap, inspect_map
