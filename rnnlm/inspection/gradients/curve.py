@@ -33,6 +33,7 @@ class Trend:
 
     @property
     def course(self) -> Course:
+        """What becomes of the size within the largest lag."""
         bound = math.log(2) / self.largest_lag
         if self.high < -bound:
             return "vanishes"
