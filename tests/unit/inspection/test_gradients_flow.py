@@ -47,12 +47,15 @@ def test_a_power_of_the_lag_has_its_course_and_its_half_life(a, course, half_lif
     assert trend.low == pytest.approx(trend.high)
 
 
-def test_a_course_is_undecided_where_positions_disagree_and_all_is_lost_where_nothing_is_left():
+def test_a_course_is_undecided_where_positions_disagree_and_goes_by_what_is_left_where_all_vanishes():
     assert curve(np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1), 1, seed=0).trend.course == "undecided"
     gone = _squares(0.9)
     gone[20:] = 0
     trend = curve(gone, 1, seed=0).trend
-    assert (trend.course, trend.slope) == ("vanishes", -math.inf)
+    assert trend.course == "vanishes" and trend.slope == pytest.approx(math.log(0.9))
+    trend = curve(0 * gone, 1, seed=0).trend
+    assert trend.course == "vanishes" and trend.slope == -math.inf
+    assert curve(_squares(1e3), 1, seed=0).trend.course == "explodes"
 
 
 def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quantiles():
