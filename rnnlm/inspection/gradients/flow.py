@@ -136,8 +136,8 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
 def _curve_dict(curve: Curve) -> dict[str, Any]:
     trend = curve.trend
     figures = {
-        "lag": curve.lags, "mean": curve.mean, "standard_error": curve.standard_error, "quantile_0.1": curve.low, "median": curve.median,
-        "quantile_0.9": curve.high,
+        "lag": curve.lags, "root_mean_square": curve.mean, "standard_error": curve.standard_error, "quantile_0.1": curve.low,
+        "median": curve.median, "quantile_0.9": curve.high,
     }  # fmt: skip
     rate = {"slope_nats_per_token": trend.slope, "slope_low": trend.low, "slope_high": trend.high, "half_life_tokens": trend.half_life}
     return figures | {"course": trend.course, **rate}
