@@ -115,14 +115,7 @@ def inspect_surface(
     Raises:
         UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a number is not positive or not finite.
     """
-    for name, (low, high) in (("weights", weights), ("biases", biases)):
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise UsageError(f"{name} from {low:g} to {high:g} is an empty range", hint="the lower end comes first")
-    if not 2 <= grid <= GREATEST_GRID:
-        raise UsageError(f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}")
-    for name, value in {"steps": steps, "rate": rate, "clip": clip, "updates": updates}.items():
-        if not (np.isfinite(value) and value > 0):
-            raise UsageError(f"{name} = {value:g} is not a positive number")
+    _check(weights, biases, grid, start, {"steps": steps, "rate": rate, "clip": clip, "updates": updates})
     if not np.isfinite([target, initial, *start]).all():
         raise UsageError("target, initial state and start are finite numbers")
     unit = RecurrentUnit(steps, target, initial)
@@ -132,3 +125,17 @@ def inspect_surface(
     if not all(len(path.error_U) for path in paths):
         raise UsageError(f"start {start[0]:g}, {start[1]:g} is too far away", "the gradient there is not finite")
     return Surface(unit, weight_G, bias_G, error_GG, np.hypot(by_weight_GG, by_bias_GG), rate, clip, paths)
+
+
+def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float], positive: dict[str, float]) -> None:
+    for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
+        if len(pair) != 2:
+            raise UsageError(f"{name} are two numbers, not {len(pair)}")
+    for name, (low, high) in {"weights": weights, "biases": biases}.items():
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise UsageError(f"{name} from {low:g} to {high:g} is an empty range", hint="the lower end comes first")
+    if not 2 <= grid <= GREATEST_GRID:
+        raise UsageError(f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}")
+    for name, value in positive.items():
+        if not (np.isfinite(value) and value > 0):
+            raise UsageError(f"{name} = {value:g} is not a positive number")
