@@ -83,11 +83,10 @@ class GradientCheck:
     def to_dict(self) -> dict[str, Any]:
         """All weights that were checked, as JSON can hold them."""
         matrix, weight = self.worked
-        found = {
+        return plain({
             "model": self.model, "loss_nats": self.loss_nats, "targets": self.targets, "right": self.is_right, "tolerance": TOLERANCE,
             "matrices": [each.to_dict() for each in self.matrices], "worked": {"matrix": matrix.name} | weight.to_dict(),
-        }  # fmt: skip
-        return {name: plain(value) for name, value in found.items()}
+        })  # fmt: skip
 
     def figure(self) -> "Figure":
         """The relative difference of each weight, a row for each matrix."""
