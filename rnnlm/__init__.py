@@ -25,6 +25,8 @@ _PUBLIC = {
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
     "DecodingSettings": "rnnlm.tasks.seq2seq.decoding.settings",
+    "EmbeddedLines": "rnnlm.vectors.embedding",
+    "EmbeddingSettings": "rnnlm.vectors.embedding",
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
@@ -75,6 +77,8 @@ _PUBLIC = {
     "classify": "rnnlm.tasks.labelling.classifying",
     "compare": "rnnlm.evaluation.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
+    "embed": "rnnlm.vectors.embedding",
+    "embed_chunks": "rnnlm.vectors.embedding",
     "evaluate": "rnnlm.evaluation.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.exchange",
     "gain_over": "rnnlm.rescoring.rescorer",
@@ -82,10 +86,17 @@ _PUBLIC = {
     "import_arpa": "rnnlm.ngram.arpa.exchange",
     "inspect_analogies": "rnnlm.inspection.word_vectors.analogies",
     "inspect_analogy": "rnnlm.inspection.word_vectors.analogy",
+    "inspect_cloze": "rnnlm.inspection.cloze.cloze",
+    "inspect_gates": "rnnlm.inspection.gates.gates",
     "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
+    "inspect_gradients": "rnnlm.inspection.gradients.flow",
     "inspect_map": "rnnlm.inspection.word_vectors.map",
+    "inspect_memory": "rnnlm.inspection.memory.memory",
     "inspect_neighbours": "rnnlm.inspection.word_vectors.neighbours",
+    "inspect_probe": "rnnlm.inspection.probing.probe",
+    "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
     "inspect_similarity": "rnnlm.inspection.word_vectors.similarity",
+    "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
     "inspect_surface": "rnnlm.inspection.lessons.surface",
     "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
@@ -146,8 +157,15 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inspection.cloze.cloze import inspect_cloze
+    from rnnlm.inspection.gates.gates import inspect_gates
+    from rnnlm.inspection.gradients.flow import inspect_gradients
+    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
     from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
     from rnnlm.inspection.lessons.surface import inspect_surface
+    from rnnlm.inspection.memory.memory import inspect_memory
+    from rnnlm.inspection.probing.probe import inspect_probe
+    from rnnlm.inspection.weights.spectrum import inspect_spectrum
     from rnnlm.inspection.word_vectors.analogies import Analogies, inspect_analogies
     from rnnlm.inspection.word_vectors.analogy import Analogy, inspect_analogy
     from rnnlm.inspection.word_vectors.map import WordMap, inspect_map
@@ -186,6 +204,7 @@ if TYPE_CHECKING:
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
+    from rnnlm.vectors.embedding import EmbeddedLines, EmbeddingSettings, embed, embed_chunks
     from rnnlm.vectors.learning import learn_vectors
     from rnnlm.vectors.word_vectors import WordVectors, read_vectors, word_vectors
     from rnnlm.vectors.writing import save_vectors

@@ -30,6 +30,8 @@ USES: Mapping[str, Mapping[str, str]] = {
     "translate": {SEQ2SEQ: "what it writes, n best, attention"},
     "score": {LANGUAGE_MODEL: "log-probabilities, surprisals", SEQ2SEQ: "log-probabilities of targets"},
     "generate": {LANGUAGE_MODEL: "text"},
+    "embed": {LANGUAGE_MODEL: "vectors of lines and words, of networks", TAGGING: "vectors of lines and words",
+              CLASSIFICATION: "vectors of texts and words", SEQ2SEQ: "vectors of sources and their words"},
     "rescore": {LANGUAGE_MODEL: "n-best lists in a new order", SEQ2SEQ: "n-best lists of translations"},
     "compare": dict.fromkeys(ANY, "differences with intervals and p-values"),
     "plot": {LANGUAGE_MODEL: "curves of perplexity", TAGGING: "curves of the validation figure",

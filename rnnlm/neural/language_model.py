@@ -14,6 +14,7 @@ from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, k
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, reading, resolve_device
+from rnnlm.neural.layer_outputs import NetworkLayers
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.trace import LineTrace, NamedLayer
 from rnnlm.neural.word_rows import WordRows, input_rows, output_rows
@@ -91,6 +92,10 @@ class NeuralLanguageModel(PickledByOrigin):
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
         with self.reading():
             return self.network.predict_features(hidden_BTH.transpose(0, 1)).transpose(0, 1)
+
+    def layer_reader(self) -> NetworkLayers:
+        """What reads lines and gives what its layers give."""
+        return NetworkLayers(self.network, self.tokenizer, self.precision)
 
     def word_vectors(self, which: str) -> WordRows:
         """The vectors of its words: those that the network reads ("input"), or the weights of its softmax ("output").

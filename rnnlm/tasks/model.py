@@ -19,6 +19,7 @@ from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.encoders.contextual import loaded
 from rnnlm.tasks.fitting.batches import batch_tensors
+from rnnlm.tasks.layer_outputs import TaskLayers
 from rnnlm.tasks.network import Features, TaskNetwork
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.settings import TaggingSettings
@@ -50,6 +51,10 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         """Whether the labels of spans keep to their scheme, unless something else is asked for."""
         settings = self.network.settings
         return isinstance(settings, TaggingSettings) and settings.constrained
+
+    def layer_reader(self) -> TaskLayers:
+        """What reads lines and gives what its layers give."""
+        return TaskLayers(self)
 
     def word_vectors(self, which: str) -> WordRows:
         """The vectors of the words that it reads ("input").

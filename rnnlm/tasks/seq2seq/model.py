@@ -19,6 +19,7 @@ from rnnlm.tasks.seq2seq.codec import PairCodec
 from rnnlm.tasks.seq2seq.conditional import ConditionalModel, ConditionalState
 from rnnlm.tasks.seq2seq.data import PairedData, rows
 from rnnlm.tasks.seq2seq.fitting.batches import pair_tensors, source_arrays
+from rnnlm.tasks.seq2seq.layer_outputs import EncoderLayers
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
 
 TOKENS = 1 << 12  # of targets, read in one call, about
@@ -61,6 +62,10 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         with self.reading():
             memory, state = self.network.encode(sources_SM, lengths_1M[0])
         return ConditionalState(state, memory)
+
+    def layer_reader(self) -> EncoderLayers:
+        """What reads sources and gives what the layers of the encoder give."""
+        return EncoderLayers(self)
 
     def trace_line(self, line: str) -> LineTrace:
         """What each layer of the encoder did at each token of a source, `</s>` read last.
