@@ -134,7 +134,7 @@ def _kind_of_line(line: str) -> str | None:
 
 
 def _split_at_spaces(source: str, has_header: bool | None) -> Iterator[tables.Row]:
-    lines = ((number, cells) for number, line in numbered_lines(source) if (cells := line.split()))
+    lines: Iterator[tuple[int, list[str]]] = ((number, cells) for number, line in numbered_lines(source) if (cells := line.split()))
     first = next(lines, None)
     if first is None:
         return
