@@ -37,7 +37,9 @@ class _Looks(click.Group):
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - max(map(len, WHATS)) - 6
         groups = {
-            title: [(name, self.get_command(context, name).get_short_help_str(width)) for name in names] for title, names in GROUPS.items()
+            title: [(name, self.get_command(context, name).get_short_help_str(width)) for name in names]
+            for title, names in GROUPS.items()
+            if names
         }
         write_sections(formatter, groups | {"Options": [option.get_help_record(context) for option in self.get_params(context)]})
 

@@ -42,8 +42,8 @@ USES: Mapping[str, Mapping[str, str]] = {
     "doctor": {LANGUAGE_MODEL: "files, arrays, sums of probabilities", TAGGING: "files, arrays, sums of probabilities, padding",
                CLASSIFICATION: "files, arrays, sums of probabilities, padding",
                SEQ2SEQ: "files, arrays, sums of probabilities, padding, greedy search"},
-    "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form of networks", TAGGING: "compact form", CLASSIFICATION: "compact form",
-               SEQ2SEQ: "compact form"},
+    "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form and word vectors of networks"} | dict.fromkeys(
+        (TAGGING, CLASSIFICATION, SEQ2SEQ), "compact form, word vectors"),
     "inspect": {LANGUAGE_MODEL: "gradients, spectrum, gates, memory, cloze, word vectors, probes, a check of gradients",
                 TAGGING: "spectrum, gates, word vectors, probes, a check of gradients",
                 CLASSIFICATION: "spectrum, gates, word vectors, a check of gradients",
