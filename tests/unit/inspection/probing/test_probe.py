@@ -67,8 +67,9 @@ def test_a_label_of_the_word_itself_is_in_the_embeddings_and_no_layer_adds_to_it
 
 def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
     """l2 W = mean over examples of (1[y] - softmax(W x + b)) x, and the same without l2 for the biases."""
-    x_NH = RANDOM.normal(2, 3, size=(90, 4)).astype(np.float32)
-    labels_N = np.argmax(x_NH[:, :3] + RANDOM.normal(size=(90, 3)), axis=1)
+    random = np.random.default_rng(6)
+    x_NH = random.normal(2, 3, size=(90, 4)).astype(np.float32)
+    labels_N = np.argmax(x_NH[:, :3] + random.normal(size=(90, 3)), axis=1)
     probe = fit_probe(x_NH, labels_N, np.arange(90), 3)
     standard_NH = (x_NH - x_NH.mean(axis=0)) / x_NH.std(axis=0)
     p_NK = np.exp(standard_NH @ probe.weight_KH.T + probe.bias_K)
@@ -78,9 +79,10 @@ def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
 
 
 def test_noise_takes_a_strong_penalty_and_a_rule_a_weak_one():
-    x_NH = RANDOM.normal(size=(200, 30)).astype(np.float32)
-    noise, rule = RANDOM.integers(2, size=200), (x_NH[:, 0] > 0).astype(int)
-    assert fit_probe(x_NH, noise, np.arange(200), 2).l2 > fit_probe(x_NH, rule, np.arange(200), 2).l2
+    random = np.random.default_rng(1)
+    x_NH = random.normal(size=(400, 30)).astype(np.float32)
+    noise, rule = random.integers(2, size=400), (x_NH[:, 0] > 0).astype(int)
+    assert fit_probe(x_NH, noise, np.arange(400), 2).l2 > fit_probe(x_NH, rule, np.arange(400), 2).l2
 
 
 def test_labels_of_texts_are_probed_in_the_mean_of_their_vectors_without_a_control(tmp_path, model):
