@@ -65,8 +65,8 @@ def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
 
 
 def clip_gradients(settings: OptimizationSettings, norms: dict[nn.Parameter, Tensor]) -> Tensor:
-    """By value, then by global norm (Pascanu et al. 2013), as far as asked for. norms: as :func:`gradient_norms` gives them. The global norm
-    of the gradients before that."""
+    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm before that. norms: of each gradient,
+    as :func:`gradient_norms` gives them."""
     parameters = list(norms)
     norm = found = total_norm(norms)
     if settings.clip_value is not None:
