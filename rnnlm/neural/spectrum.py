@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
-SUBSPACE = 64  # vectors that Arnoldi's method keeps
+SUBSPACE = 40  # vectors that Arnoldi's method keeps
 ACCURACY = 1e-3  # of its largest eigenvalue, relative
 
 

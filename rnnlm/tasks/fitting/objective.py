@@ -14,7 +14,7 @@ from rnnlm.tasks.evaluation import figures
 from rnnlm.tasks.fitting.batches import batch_tensors
 from rnnlm.tasks.model import TaskModel
 
-LOOKED_AT = 4  # texts, where a few are to be read
+LOOKED_AT = 2  # texts, where a few are to be read
 
 
 class JointLoss:

@@ -15,7 +15,7 @@ from rnnlm.tasks.seq2seq.fitting.batches import pair_tensors
 from rnnlm.tasks.seq2seq.fitting.fitting_settings import CRITERIA, Seq2SeqFittingSettings
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 
-LOOKED_AT = 4  # pairs, where a few are to be read
+LOOKED_AT = 2  # pairs, where a few are to be read
 
 
 class TargetLoss:

@@ -8,6 +8,7 @@ import torch
 
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.neural.fitting import layer_figures
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.cuda_graphs import GraphedStep
@@ -16,6 +17,12 @@ from rnnlm.neural.layers.steps import Step
 from support import tiny_pairs, tiny_tasks
 
 OWN = {"batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0, "validate_every_steps": 3}
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    """All figures at each validation, however few tokens are read in between."""
+    monkeypatch.setattr(layer_figures, "APART", {"cpu": 0})
 
 
 @pytest.fixture
@@ -58,14 +65,16 @@ def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
     settings = {"dropout_output": 0.3, "weight_drop": 0.2, "state_reset": 0.1}
     *events, fitted = make(**settings).train(never)
     random = torch.get_rng_state()
-    monkeypatch.setattr(LayerFigures, "measure", lambda self: {})
+    monkeypatch.setattr(LayerFigures, "measure", lambda self, tokens: {})
     *_, plain = make(**settings).train(never)
     assert torch.equal(torch.get_rng_state(), random) and all(event.layers for event in validated(events))
     weights = zip(fitted.model.network.parameters(), plain.model.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
 
 
-def test_a_run_that_goes_on_tells_the_same(make):
+@pytest.mark.parametrize("apart", [0, 200])
+def test_a_run_that_goes_on_tells_the_same(apart, make, monkeypatch):
+    monkeypatch.setattr(layer_figures, "APART", {"cpu": apart})
     expected = [(event.step, event.layers) for event in validated(make().train(never))]
     for steps in (2, 3, 7):  # at 3 the validation is cut off, and made up for when the run goes on
         cut = make()
@@ -75,6 +84,7 @@ def test_a_run_that_goes_on_tells_the_same(make):
         state_module.load_state_dict(later, state_module.checked(state))
         told = [(event.step, event.layers) for event in validated([*some, *later.train(never)])]
         assert told == expected
+    assert ["saturated" in layers["layer 1"] for _, layers in expected] == ([True] * 4 if not apart else [True, False, True, False])
     del state.facts["layers"]  # as of a version before
     state_module.load_state_dict(make(), state)
 
@@ -88,7 +98,7 @@ def test_what_is_no_number_is_null_and_metrics_hold_it(make, tmp_path):
     with torch.no_grad():
         trainer.network.body.layers[0].weight_hh[0] = float("nan")
     trainer.layers.norms = {weight: torch.tensor(float("inf")) for weight in trainer.network.parameters()}
-    told = trainer.layers.measure()["layer 1"]
+    told = trainer.layers.measure(10**6)["layer 1"]
     assert told["spectral_radius"]["input"] is None and told["spectral_radius"]["forget"] > 0 and told["gradient_norm"] is None
 
 
@@ -138,7 +148,7 @@ def test_each_activation_has_its_own_way_to_be_saturated(make):
     for activation in ("tanh", "sigmoid", "relu", "elu", "leaky_relu"):
         layer = make(model="rnn", activation=activation).network.body.layers[0]
         layer.width = 6
-        shares[activation] = round(float(saturated_share(layer, Step(hidden))) * 6)
+        shares[activation] = round(float(saturated_share(layer, [Step(hidden)])) * 6)
     assert shares == {"tanh": 2, "sigmoid": 3, "relu": 1, "elu": 1, "leaky_relu": 0}
 
 
