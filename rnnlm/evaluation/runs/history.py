@@ -69,23 +69,22 @@ class RunHistory:
     @property
     def layers(self) -> list[str]:
         """The names of the layers that validations tell of, in their order."""
-        return list(dict.fromkeys(name for event in self.of("validated") for name in _layers(event)))
+        return list(dict.fromkeys(name for event in self.of("validated") for name in layers_of(event)))
 
     def of_layer(self, name: str, figure: str) -> dict[str, Points]:
         """A figure of a layer at each validation, by block ("" where there is one number)."""
         found: dict[str, Points] = {}
         for event in self.of("validated"):
-            its = _layers(event).get(name, {})
-            value = its.get(figure) if isinstance(its, dict) else None
+            value = layers_of(event).get(name, {}).get(figure)
             for block, each in value.items() if isinstance(value, dict) else [("", value)]:
                 found.setdefault(str(block), []).extend(points([{"step": event.get("step"), "value": each}], "value"))
         return {block: series for block, series in found.items() if series}
 
 
-def _layers(event: dict[str, Any]) -> dict[str, Any]:
-    """Events of before, and other tools', have none."""
+def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The figures of each layer that a validation tells of; those of before tell of none."""
     layers = event.get("layers")
-    return layers if isinstance(layers, dict) else {}
+    return {name: figures for name, figures in layers.items() if isinstance(figures, dict)} if isinstance(layers, dict) else {}
 
 
 def points(events: Iterable[dict[str, Any]], figure: str, by: str = "step") -> Points:

@@ -9,7 +9,7 @@ from typing import Any
 from rnnlm.errors import ModelError, RnnlmWarning, UsageError
 from rnnlm.evaluation import pages
 from rnnlm.evaluation.learning_curves import GRID_TABLE, LearningCurve, learning_curve
-from rnnlm.evaluation.runs.history import RunHistory, is_number, shown, thinned
+from rnnlm.evaluation.runs.history import RunHistory, is_number, layers_of, shown, thinned
 from rnnlm.evaluation.runs.plots import plots
 from rnnlm.evaluation.runs.settings import settings_with_origin
 from rnnlm.models import card, info, loading
@@ -63,7 +63,8 @@ def render(run: str | Path) -> str:
     try:
         return pages.render("run.html", **_values(str(run), folder, history, manifest))
     except (AttributeError, KeyError, TypeError, ValueError):  # what a run or a tool wrote there is of another form
-        raise ModelError(f"what {run} says of itself is damaged", hint=f"rnnlm info {run} --all shows it as it is") from None
+        hint = f"rnnlm info {run} --all shows it as it is" if manifest else ""
+        raise ModelError(f"what {run} says of itself is damaged", hint=hint) from None
 
 
 def _folder(run: str | Path) -> Path:
@@ -164,7 +165,7 @@ def _layers(history: RunHistory) -> Iterator[list[str]]:
     for name in history.layers:
         last: dict[str, Any] = {}
         for event in history.of("validated"):
-            its = (event.get("layers") or {}).get(name) or {}
+            its = layers_of(event).get(name, {})
             last |= {"step": event.get("step")} if "saturated" in its or "step" not in last else {}
             last |= {key: value for key, value in its.items() if value is not None}
         radii = last.get("spectral_radius")
