@@ -209,8 +209,8 @@ def test_what_is_no_run_is_refused(log, tmp_path, undrawn):
         render(tmp_path)
     with pytest.raises(ModelError, match="damaged"):
         render(log(STARTED, validated(1, 90.0), {"event": "rolledback"}, name="damaged"))
-    unlike = step(1) | {"step": "x"}, validated(1, 3.0) | {"step": None}, {"event": "step"}, {"event": "validated", "layers": {"layer 1": 7}}
-    odd = log(STARTED, *unlike, name="odd")
+    unlike = [step(1) | {"step": "x"}, validated(1, 3.0) | {"step": None}, {"event": "step"}]
+    odd = log(STARTED, *unlike, {"event": "validated", "layers": {"layer 1": 7}}, name="odd")
     assert "It has not ended" in text_of(render(odd))  # what is no number is left out
 
 
