@@ -1,4 +1,4 @@
-"""`rnnlm bench`: how fast this machine is, beside bare references in the same run."""
+"""`rnnlm bench`: how fast this machine is, beside bare references in the same run; and how long layers remember."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +9,16 @@ import click
 from rnnlm.errors import UsageError
 
 from .. import terminal
+from ..bench_memory import memory
 from ..options import device_option, json_option, load_model, model_or_demo_option, or_demo, refuse_if
 
 
 @click.group()
 def command() -> None:
-    """Measure speed beside a bare reference, in one run."""
+    """Measure speed beside a bare reference, and memory of layers."""
+
+
+command.add_command(memory)
 
 
 @command.command()

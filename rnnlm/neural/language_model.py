@@ -15,6 +15,7 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, reading, resolve_device
 from rnnlm.neural.network import Network, NetworkState
+from rnnlm.neural.trace import LineTrace, NamedLayer
 
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
@@ -89,6 +90,19 @@ class NeuralLanguageModel(PickledByOrigin):
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
         with self.reading():
             return self.network.predict_features(hidden_BTH.transpose(0, 1)).transpose(0, 1)
+
+    def trace_line(self, line: str) -> LineTrace:
+        """What each layer did at each token of one line, `</s>` read first, from the initial state on; see :meth:`Network.trace`.
+
+        Raises:
+            TextError: the line holds a newline.
+        """
+        ids_T = self.tokenizer.encode([line]).ids
+        inputs_T1 = self.ids(np.concatenate(([self.tokenizer.boundary_id], ids_T[:-1]))[np.newaxis]).t()
+        with self.reading():
+            layers = self.network.trace(inputs_T1, self.network.initial_state(1)).layers
+        tokens = (self.tokenizer.symbols()[self.tokenizer.boundary_id], *self.tokenizer.surfaces([line])[0][:-1])
+        return LineTrace(tokens, tuple(NamedLayer(f"layer {number}", layer) for number, layer in enumerate(layers, start=1)))
 
     @contextlib.contextmanager
     def exact_products(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from rnnlm.neural.layers.bidirectional import BidirectionalStack, first_state
 from rnnlm.neural.layers.layer import Layer, State
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.layers.steps import Step
@@ -44,6 +45,22 @@ class LayerTrace:
 
 
 @dataclass(frozen=True)
+class NamedLayer:
+    """A layer by its name: "layer 1", "layer 1 backward", "encoder layer 1". Its steps stand in the order of the text."""
+
+    name: str
+    layer: LayerTrace
+
+
+@dataclass(frozen=True)
+class LineTrace:
+    """How a model reads one line: the T tokens, as they are shown, and what each recurrent layer did at each of them, (T, 1, .)."""
+
+    tokens: tuple[str, ...]
+    layers: tuple[NamedLayer, ...]
+
+
+@dataclass(frozen=True)
 class Trace:
     """Of each layer, the lowest first; what the output layer reads; the state after the last input."""
 
@@ -64,6 +81,25 @@ def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
         layers.append(traced)
         after += own
     return Trace(tuple(layers), network.projection(x_TBE), after)
+
+
+def trace_stack(body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = "") -> tuple[NamedLayer, ...]:
+    """How recurrent layers read whole rows of T steps, without padding, from states of zeros on. where: what the names begin with."""
+    if isinstance(body, RecurrentStack):
+        directions = [("", body.layers)]
+    else:
+        directions = [(" forward", body.onwards), (" backward", body.backwards)]
+    found: list[NamedLayer] = []
+    for number in range(len(directions[0][1])):
+        given = []
+        for direction, layers in directions:
+            is_backward = direction == " backward"
+            read, _ = _read(layers[number], x_TBE.flip(0) if is_backward else x_TBE, first_state(layers[number], x_TBE), ())
+            read = LayerTrace(x_TBE, read.steps[::-1]) if is_backward else read
+            found.append(NamedLayer(f"{where}layer {number + 1}{direction}", read))
+            given.append(read.hidden_TBH)
+        x_TBE = body.connect(number, x_TBE, torch.cat(given, dim=2))
+    return tuple(found)
 
 
 def _read(layer: Layer, x_TBE: Tensor, state: State, feedback: tuple) -> tuple[LayerTrace, State]:

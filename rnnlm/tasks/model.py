@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.errors import ModelError
+from rnnlm.errors import ModelError, TextError
 from rnnlm.events import never
 from rnnlm.interface import Shapes
 from rnnlm.neural.device import resolve_device
+from rnnlm.neural.trace import LineTrace
 from rnnlm.tasks import settings as task_settings
 from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import EncodedWords, encode_texts
@@ -20,6 +21,7 @@ from rnnlm.tasks.fitting.batches import batch_tensors
 from rnnlm.tasks.network import Features, TaskNetwork
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.settings import TaggingSettings
+from rnnlm.tasks.splitting import splitter_of
 
 TOKENS = 1 << 12  # read in one call, about
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
@@ -64,6 +66,25 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             with self.reading():
                 features = self.network(inputs)
             yield Reading(chosen, inputs, features)
+
+    def trace_line(self, line: str) -> LineTrace:
+        """What each recurrent layer did at each token of a text, split into words as the model splits text; no layers where it has none.
+
+        Raises:
+            TextError: the text has no words.
+        """
+        words = splitter_of(self.codec)(line).words
+        if not words:
+            raise TextError("there is nothing to read", "the text has no words")
+        encoded = encode_texts(self.codec, [words])
+        with self.reading():
+            layers = self.network.trace(batch_tensors(encoded, np.zeros(1, dtype=np.int64), self.device))
+        symbols = self.codec.tokenizer.symbols()
+        tokens = words if encoded.is_by_word else tuple(symbols[id] for id in encoded.ids)
+        if len(layers) and len(layers[0].layer.steps) > len(tokens):
+            boundary = symbols[self.codec.tokenizer.boundary_id]
+            tokens = (boundary, *tokens, boundary)
+        return LineTrace(tokens, layers)
 
 
 def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:

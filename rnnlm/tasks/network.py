@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.stack import make_layer
+from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.codec import MULTI, WORD, Codec, LabelColumn
 from rnnlm.tasks.encoders.contextual import LayerMixture
 from rnnlm.tasks.encoders.encoder import Encoder
@@ -45,12 +46,8 @@ class TaskNetwork(nn.Module):
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
         """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB and words_1B; where language models are
         read beside them their states_TBX; as :func:`rnnlm.tasks.fitting.batches.batch_tensors` makes them."""
-        context_SBC = None
-        if self.context is not None:
-            inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
+        inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
-        if context_SBC is not None and len(inputs) > 2:
-            context_SBC = at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs_SB))
         if not isinstance(self.encoder, Encoder) or not isinstance(self.settings, RecurrentTaskSettings):
             return Features(None, self.encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
         y_TBH = self.encoder.read(inputs_SB, lengths_B, context_SBC)
@@ -60,6 +57,23 @@ class TaskNetwork(nn.Module):
             y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, self.settings)
         text_BH = self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
         return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
+
+    def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
+        """What the recurrent layers do at each token of one text, and at `</s>` at either end where that is read; none where there are no
+        such layers."""
+        if not isinstance(self.encoder, Encoder):
+            return ()
+        inputs, context_SBC = self._with_context(inputs)
+        return trace_stack(self.encoder.body, self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC))
+
+    def _with_context(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """The inputs that stand for the words, and what is read beside each token, (S, B, C)."""
+        if self.context is None:
+            return inputs, None
+        inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
+        if len(inputs) > 2:
+            context_SBC = at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs[0]))
+        return inputs, context_SBC
 
     def depths(self) -> dict[nn.Parameter, int]:
         """How many layers stand above each weight that is not an output layer's: 1 of the highest layer, most of the words."""

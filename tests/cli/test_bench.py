@@ -265,3 +265,37 @@ def test_latencies_of_a_text_without_words_are_an_error(rnnlm, models, here):
     (here / "blank").write_text("\n \n")
     ended = rnnlm("bench", "score", "--latency", "-m", models.unigram, "blank")
     assert (ended.code, ended.errors[0]) == (1, "error: no text in blank")
+
+
+QUICK = ("--tasks", "order,adding", "--cells", "irnn", "--lags", "5,6", "--steps", 3, "--width", 8, "--device", "cpu")
+
+
+def test_memory_is_a_table_of_the_longest_lags(rnnlm, here):
+    shown = rnnlm("bench", "memory", *QUICK, "--plot", "lags.svg")
+    columns, order, adding, *criteria = shown.out.splitlines()
+    assert columns.split("\t") == ["task", "layer", "parameters", "longest lag", "after steps", "not solved", "there"]
+    assert order.split("\t")[:6] == ["order", "irnn", "156", "0", "-", "5"] and adding.split("\t")[6].startswith("error ")
+    assert [line.split(":")[0] for line in criteria] == ["order", "adding"]
+    assert "order, irnn, lag 5: not solved after 3 steps" in shown.err and (here / "lags.svg").stat().st_size > 1000
+
+
+def test_memory_as_json_is_a_line_for_each_task_and_layer(rnnlm):
+    found = [json.loads(line) for line in rnnlm("bench", "memory", *QUICK, "--json").out.splitlines()]
+    assert [(each["task"], each["longest_lag"], each["failed"]["lag"], each["failed"]["steps"]) for each in found] == [
+        ("order", 0, 5, 3), ("adding", 0, 5, 3),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--lags", "5,ten"), "'5,ten' is not a list of whole numbers"),
+        (("--lags", "2"), "a lag of 2 is too short"),
+        (("--cells", "lsmt"), "there is no layer 'lsmt' here"),
+        (("--overwrite",), "--overwrite is for a picture"),
+        (("--plot", "lags.txt"), "lags.txt does not have a plot suffix"),
+    ],
+)
+def test_what_memory_cannot_do_is_one_line(rnnlm, arguments, what):
+    ended = rnnlm("bench", "memory", *arguments)
+    assert ended.code == 2 and what in ended.err

@@ -31,7 +31,8 @@ def test_each_command_that_takes_a_model_is_in_the_table():
 
 
 def _parameters(command):
-    return [each for part in getattr(command, "commands", {"": command}).values() for each in part.params]
+    parts = [command.get_command(None, name) for name in command.list_commands(None)] if isinstance(command, click.Group) else [command]
+    return [each for part in parts for each in part.params]
 
 
 REFUSED = {

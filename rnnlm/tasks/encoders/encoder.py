@@ -84,15 +84,19 @@ class Encoder(Reader):
 
     def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """The features before dropout."""
+        x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
+        y_SBH = self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB)))
+        y_TBH = y_SBH[1:-1] if self.reads_boundary else y_SBH  # each direction begins with one `</s>`; the other one is dropped
+        return y_TBH * is_word(len(inputs_TB), lengths_B).unsqueeze(2)
+
+    def read_vectors(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """What the layers read: a vector for each word and, where they read it, for `</s>` at either end."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
-            y_TBH = self._states(self.vectors(inputs_TB, is_word_TB, context_TBC), lengths_B)
-        else:  # `</s>` at either end: each direction begins with one, and what it gives for the other one is dropped
-            around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
-            beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
-            x_SBE = self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
-            y_TBH = self._states(x_SBE, lengths_B + 2)[1:-1]
-        return y_TBH * is_word_TB.unsqueeze(2)
+            return self.vectors(inputs_TB, is_word_TB, context_TBC)
+        around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
+        beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
+        return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
 
     def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
         if isinstance(self.body, BidirectionalStack):

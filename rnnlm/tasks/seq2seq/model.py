@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rnnlm.interface import PADDING, Shapes
 from rnnlm.neural.device import resolve_device
+from rnnlm.neural.trace import LineTrace
 from rnnlm.tasks.fitting.batches import on_device
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.seq2seq import settings as network_settings
@@ -48,6 +49,18 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         with self.reading():
             memory, state = self.network.encode(sources_SM, lengths_1M[0])
         return ConditionalState(state, memory)
+
+    def trace_line(self, line: str) -> LineTrace:
+        """What each layer of the encoder did at each token of a source, `</s>` read last.
+
+        Raises:
+            TextError: the source holds a newline.
+        """
+        source = self.codec.source
+        ids_S = source.encode([line]).ids
+        with self.reading():
+            layers = self.network.trace_source(on_device(ids_S, self.device).unsqueeze(1))
+        return LineTrace(tuple(source.surfaces([line])[0]), layers)
 
     def batches(self, data: PairedData) -> Iterator[np.ndarray]:
         """The numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those of about the same length together."""

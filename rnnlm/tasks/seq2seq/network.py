@@ -16,6 +16,7 @@ from rnnlm.neural.outputs.base import without_padding
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.neural.regularization import dropout
+from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.seq2seq.attention import Memory
 from rnnlm.tasks.seq2seq.decoder import Decoder, DecoderState
@@ -41,8 +42,7 @@ class Seq2SeqNetwork(nn.Module):
 
     def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[Memory, DecoderState]:
         """What the decoder sees of sources, and its state before the first word. The ids of padding may be any."""
-        sources_SM = sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary)
-        x_SME = self._drop_input((self.target_words if self.source_words is None else self.source_words)(sources_SM))
+        x_SME = self._source_vectors(sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary))
         y_SMH, last = self.encoder(x_SME, lengths_M)
         attention = self.decoder.attention
         memory = Memory(y_SMH, None if attention is None else attention.key(y_SMH), lengths_M)
@@ -50,6 +50,13 @@ class Seq2SeqNetwork(nn.Module):
         if width := self.settings.fed_width:
             state = (*state, y_SMH.new_zeros((1, y_SMH.shape[1], width)))
         return memory, state
+
+    def trace_source(self, source_S1: Tensor) -> tuple[NamedLayer, ...]:
+        """What the encoder's layers do at each token of one source, `</s>` at its end."""
+        return trace_stack(self.encoder.body, self._source_vectors(source_S1), "encoder ")
+
+    def _source_vectors(self, sources_SM: Tensor) -> Tensor:
+        return self._drop_input((self.target_words if self.source_words is None else self.source_words)(sources_SM))
 
     def decode(self, inputs_TB: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
         """What the output layer reads after each input (T, B, E), the weights of attention (T, B, S), None without attention, and the

@@ -1,0 +1,100 @@
+"""`rnnlm bench memory`: the longest lag that each recurrent layer learns to bridge."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import score_plot, terminal
+from .options import PATH, device_option, json_option, refuse_if
+
+
+def _names(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, (text or "").split(","))))
+
+
+def _lags(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(map(int, _names(context, option, text)))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of whole numbers, such as 5,10,20") from None
+
+
+@click.command("memory")
+@click.option("--tasks", metavar="NAMES", callback=_names, help="Of copy,adding,parity,order.  [default: all]")
+@click.option("--cells", metavar="NAMES", callback=_names, help="Of elman,irnn,gru,lstm.  [default: all]")
+@click.option("--lags", metavar="NUMBERS", callback=_lags, default="5,10,20,50,100,200", show_default=True, help="Steps; 5 at least.")
+@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Of training, at most, for each lag.")
+@click.option("--rows", type=click.IntRange(1), default=32, show_default=True, help="Sequences in a step.")
+@click.option("--width", type=click.IntRange(1, 1 << 14), default=64, show_default=True, help="Units of each layer.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.005, show_default=True, help="Of Adam, constant.")
+@click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5, show_default=True,
+              help="Gradients are scaled down to this norm.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights and sequences.")
+@click.option("--plot", type=PATH, metavar="FILE", help="Draw the longest lags: .svg, .png or .pdf.")
+@click.option("--overwrite", is_flag=True, help="Replace the file of --plot.")
+@device_option
+@json_option
+def memory(
+    tasks: tuple[str, ...], cells: tuple[str, ...], lags: tuple[int, ...], device: str, plot: Path | None, overwrite: bool, as_json: bool,
+    **given: Any,
+) -> None:  # fmt: skip
+    """The longest lag that each recurrent layer learns.
+
+    \b
+    rnnlm bench memory
+    rnnlm bench memory --tasks adding --cells gru,lstm --steps 5000
+    rnnlm bench memory --lags 10,30,90 --plot lags.svg
+
+    One layer of each kind learns synthetic tasks under the same budget, lag after lag, until it fails: copy (three letters, again after
+    so many steps), adding (two marked numbers), parity (of all bits), order (of two letters; Hochreiter & Schmidhuber 1997, Le et al.
+    2015). Solved is an accuracy of 99 %, or a mean squared error below 0.01, on 1,000 sequences of their own. A lag that is solved ends
+    early. The budget counts steps, not time.
+    """
+    refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
+    from rnnlm.benchmarks.memory.search import Reach, bench_memory
+    from rnnlm.benchmarks.memory.training import Budget
+
+    if plot:
+        score_plot.check(plot, overwrite)
+    budget, done = Budget(**{field.name: given[field.name] for field in fields(Budget)}), []
+    for result in bench_memory(tasks, cells, lags, budget, device):
+        if isinstance(result, Reach):
+            done.append(result)
+        else:
+            terminal.say(_line(result))
+    if plot:
+        from rnnlm.benchmarks.memory.plots import draw
+        from rnnlm.evaluation.plotting import save
+
+        save(draw(done), plot)
+    terminal.print_json(*(reach.to_dict() for reach in done)) if as_json else _show(done)
+
+
+def _line(trained: Any) -> str:
+    ended = "solved" if trained.solved else "not solved"
+    return f"{trained.task}, {trained.cell}, lag {trained.lag}: {ended} after {trained.steps:,} steps ({_figure(trained)})"
+
+
+def _show(reaches: list[Any]) -> None:
+    from rnnlm.benchmarks.memory.tasks import TASKS
+
+    records = [
+        {"task": reach.task, "layer": reach.cell, "parameters": f"{reach.parameters:,}", "longest lag": str(reach.longest),
+         "after steps": f"{reach.solved.steps:,}" if reach.solved else "-",
+         "not solved": str(reach.failed.lag) if reach.failed else "-",
+         "there": _figure(reach.failed) if reach.failed else "-"}
+        for reach in reaches
+    ]  # fmt: skip
+    terminal.print_records(records, left=["task", "layer"])
+    for name in dict.fromkeys(reach.task for reach in reaches):
+        task = TASKS[name]
+        click.echo(f"{name}: solved is {task.criterion}; {task.figure} of a guess without the input is {task.chance:.3g}")
+
+
+def _figure(trained: Any) -> str:
+    from rnnlm.benchmarks.memory.tasks import TASKS
+
+    task = TASKS[trained.task]
+    return f"error {trained.figure:.4f}" if task.classes is None else f"{trained.figure:.1%}"

@@ -1,0 +1,64 @@
+"""What all `rnnlm inspect WHAT` share: the options for the picture, and how figures are shown."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import terminal
+from .options import PATH, refuse_if, stacked
+
+plot_option = stacked(
+    click.option("--plot", type=PATH, metavar="FILE", help="Draw it: .svg, .png or .pdf."),
+    click.option("--overwrite", is_flag=True, help="Replace FILE."),
+)
+
+
+def check_plot(plot: Path | None, overwrite: bool) -> None:
+    """Make sure that a picture can be written there, before time goes into it.
+
+    Raises:
+        UsageError: its suffix is another one, or --overwrite stands alone. OutputError: it cannot be written.
+    """
+    from rnnlm.evaluation import plotting
+    from rnnlm.files.writing import check_file
+
+    refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
+    if plot is not None:
+        plotting.check_path(plot)
+        check_file(plot, overwrite)
+
+
+def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
+    """Print tables and the verdict, or one JSON object with both; save the picture if one is asked for."""
+    if plot is not None:
+        from rnnlm.evaluation import plotting
+
+        plotting.save(inspection.figure(), plot)
+        terminal.say(f"saved in {plot}")
+    if as_json:
+        terminal.print_json(inspection.to_dict() | {"verdict": inspection.verdict})
+        return
+    for number, table in enumerate(inspection.tables()):
+        if number:
+            click.echo()
+        if table.title:
+            click.echo(table.title)
+        numeric = [name for place, name in enumerate(table.columns) if _is_numeric(row[place] for row in table.rows)]
+        terminal.print_table(table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric)
+    click.echo(f"\n{inspection.verdict}")
+
+
+def _is_numeric(values: Any) -> bool:
+    found = [value for value in values if value is not None]
+    return bool(found) and all(isinstance(value, int | float) for value in found)
+
+
+def _cell(value: Any) -> str:
+    """Text as it is; numbers with four figures that count."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value and not 0.001 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    digits = 4 if isinstance(value, float) and abs(value) < 1 else 3 if isinstance(value, float) and abs(value) < 100 else 1
+    return terminal.cell(value, digits)

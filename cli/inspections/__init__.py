@@ -1,0 +1,1 @@
+"""`rnnlm inspect WHAT`: one file each."""

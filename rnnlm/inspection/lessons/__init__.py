@@ -1,0 +1,1 @@
+"""Lessons: the error surface of one recurrent unit, and a network's gradients beside difference quotients."""

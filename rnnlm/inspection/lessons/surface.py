@@ -1,0 +1,134 @@
+"""The error surface of one recurrent unit over weight and bias, and gradient descent on it with and without clipping."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnlm.errors import UsageError
+from rnnlm.evaluation import plotting
+from rnnlm.inspection.lessons.unit import Descent, RecurrentUnit, descend
+from rnnlm.inspection.result import Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Range = tuple[float, float]
+LEVELS = 40  # of colour
+GREATEST_GRID = 2000
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Errors and norms of gradients on a grid of G x G points, and the two paths. weight_G, bias_G: its lines; error_GG[i, j] is at
+    bias_G[i] and weight_G[j]."""
+
+    unit: RecurrentUnit
+    weight_G: np.ndarray
+    bias_G: np.ndarray
+    error_GG: np.ndarray
+    gradient_GG: np.ndarray
+    rate: float
+    clip: float
+    descents: tuple[Descent, Descent]
+
+    @property
+    def steepest(self) -> tuple[float, float, float]:
+        """Weight, bias and norm of the gradient where that is the highest on the grid."""
+        i, j = np.unravel_index(np.argmax(self.gradient_GG), self.gradient_GG.shape)
+        return float(self.weight_G[j]), float(self.bias_G[i]), float(self.gradient_GG[i, j])
+
+    @property
+    def verdict(self) -> str:
+        """The highest gradient on the grid, and where each path ends."""
+        weight, bias, highest = self.steepest
+        typical = float(np.median(self.gradient_GG))
+        said = (f"The gradient is {typical:.2g} or less at half of the grid, and {highest:,.4g} where it is the highest, at "
+                f"w = {weight:.4g}, b = {bias:.4g}.")  # fmt: skip
+        for each in self.descents:
+            said += (f" {each.name.capitalize()}, gradient descent meets gradients up to {each.gradient_U.max():,.4g}, takes steps up to "
+                     f"{each.longest_step:.3g} and ends at w = {each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}, where the error is "
+                     f"{each.error_U[-1]:.3g}.")  # fmt: skip
+        return said
+
+    def tables(self) -> Sequence[Table]:
+        """A row for each path."""
+        columns = ("descent", "updates", "highest gradient", "longest step", "w at the end", "b at the end", "error at the end",
+                   "lowest error")  # fmt: skip
+        rows = tuple(
+            (each.name, len(each.error_U) - 1, float(each.gradient_U.max()), each.longest_step, float(each.weight_U[-1]),
+             float(each.bias_U[-1]), float(each.error_U[-1]), float(each.error_U.min()))
+            for each in self.descents
+        )  # fmt: skip
+        return (Table(columns, rows),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole grid and both paths, as JSON can hold them."""
+        weight, bias, highest = self.steepest
+        return {
+            "steps": self.unit.steps, "target": self.unit.target, "initial": self.unit.initial, "rate": self.rate, "clip": self.clip,
+            "weights": self.weight_G.tolist(), "biases": self.bias_G.tolist(), "errors": self.error_GG.tolist(),
+            "gradients": self.gradient_GG.tolist(), "steepest": {"weight": weight, "bias": bias, "gradient": highest},
+            "descents": [
+                {"name": each.name, "weights": each.weight_U.tolist(), "biases": each.bias_U.tolist(), "errors": each.error_U.tolist(),
+                 "gradients": each.gradient_U.tolist(), "longest_step": each.longest_step}
+                for each in self.descents
+            ],
+        }  # fmt: skip
+
+    def figure(self) -> "Figure":
+        """The surface by its colour, with both paths on it, and the error along them."""
+        figure, (over, along) = plotting.new_panels(
+            [("Error of one recurrent unit", "weight w", "bias b"), ("Error along both paths", "update", "error")], width=11.0, height=4.6
+        )
+        self._draw_surface(figure, over)
+        for each in self.descents:
+            along.plot(each.error_U, label=each.name)
+        if min(each.error_U.min() for each in self.descents) > 0:
+            plotting.log_y(along)
+        along.legend()
+        return figure
+
+    def _draw_surface(self, figure: "Figure", axes: "Axes") -> None:
+        axes.grid(False)
+        colours = axes.contourf(self.weight_G, self.bias_G, self.error_GG, levels=LEVELS, cmap="Greys")
+        figure.colorbar(colours, ax=axes, label="error")
+        for each in self.descents:
+            axes.plot(each.weight_U, each.bias_U, marker=".", markersize=4, linewidth=1.2, label=each.name)
+        axes.plot(self.descents[0].weight_U[:1], self.descents[0].bias_U[:1], marker="o", color="black")
+        axes.set_xlim(self.weight_G[0], self.weight_G[-1])
+        axes.set_ylim(self.bias_G[0], self.bias_G[-1])
+
+
+def inspect_surface(
+    *, weights: Range = (4.0, 7.0), biases: Range = (-3.0, 1.0), grid: int = 200, steps: int = 50, target: float = 0.7,
+    initial: float = 0.5, start: tuple[float, float] = (5.0, -2.4), rate: float = 0.1, clip: float = 0.5, updates: int = 200,
+) -> Surface:  # fmt: skip
+    """The error of one recurrent unit, x_t = w s(x_{t-1}) + b, over `weights` and `biases`, each a range cut by `grid` lines, and the paths
+    of gradient descent from `start` (w, b) with and without clipping.
+
+    steps: after which its output s(x) is to be `target`; initial: the state x before them. rate, updates: of gradient descent. clip: the
+    norm to which longer gradients are scaled down. Pascanu, Mikolov & Bengio 2013, figure 6.
+
+    Raises:
+        UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a number is not positive or not finite.
+    """
+    for name, (low, high) in (("weights", weights), ("biases", biases)):
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise UsageError(f"{name} from {low:g} to {high:g} is an empty range", hint="the lower end comes first")
+    if not 2 <= grid <= GREATEST_GRID:
+        raise UsageError(f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}")
+    for name, value in {"steps": steps, "rate": rate, "clip": clip, "updates": updates}.items():
+        if not (np.isfinite(value) and value > 0):
+            raise UsageError(f"{name} = {value:g} is not a positive number")
+    if not np.isfinite([target, initial, *start]).all():
+        raise UsageError("target, initial state and start are finite numbers")
+    unit = RecurrentUnit(steps, target, initial)
+    weight_G, bias_G = np.linspace(*weights, grid), np.linspace(*biases, grid)
+    error_GG, by_weight_GG, by_bias_GG = unit.error(weight_G[None, :], bias_G[:, None])
+    paths = descend(unit, start, rate, updates, None, "without clipping"), descend(unit, start, rate, updates, clip, f"clipped to {clip:g}")
+    if not all(len(path.error_U) for path in paths):
+        raise UsageError(f"start {start[0]:g}, {start[1]:g} is too far away", "the gradient there is not finite")
+    return Surface(unit, weight_G, bias_G, error_GG, np.hypot(by_weight_GG, by_bias_GG), rate, clip, paths)

@@ -1,0 +1,52 @@
+"""How a model reads a line, token by token, is what it computes when it labels, translates or predicts."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.models import loading
+from rnnlm.models.registry import kind_of
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.network import make_network
+from rnnlm.neural.settings import KINDS
+from rnnlm.tasks.data import encode_texts
+from rnnlm.tasks.fitting.batches import batch_tensors
+from rnnlm.tasks.seq2seq.data import rows
+from support.tiny_models import make_tokenizer, small_settings
+
+
+def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_the_last():
+    tokenizer = make_tokenizer()
+    torch.manual_seed(2)
+    model = NeuralLanguageModel(make_network(small_settings(kind_of("lstm"), layers=2).make(KINDS["lstm"]), tokenizer).eval(), tokenizer)
+    line = tokenizer.decode(np.arange(3, 8))
+    found = model.trace_line(line)
+    inputs_1T = np.array([[tokenizer.boundary_id, *tokenizer.encode([line]).ids[:-1]]])
+    expected, _ = model.network.features(torch.from_numpy(inputs_1T.T).long(), model.network.initial_state(1))
+    assert found.tokens == ("</s>", *line.split()) and [each.name for each in found.layers] == ["layer 1", "layer 2"]
+    torch.testing.assert_close(model.network.projection(found.layers[1].layer.hidden_TBH), expected)
+
+
+@pytest.mark.parametrize("folder", ["treebank_tagger", "pronouncer"])
+def test_the_trace_of_a_tagger_gives_what_its_heads_read(request, folder):
+    model = loading.load(str(request.getfixturevalue(folder)))
+    line = "They don't like cold songs." if folder == "treebank_tagger" else "sheep"
+    found = model.trace_line(line)
+    encoder = model.network.encoder
+    words = [token for token in found.tokens if token != "</s>"]
+    assert [each.name for each in found.layers] == ["layer 1 forward", "layer 1 backward"]
+    inputs = batch_tensors(encode_texts(model.codec, [words]), np.zeros(1, dtype=np.int64), model.device)
+    with model.reading():
+        expected_TBH = encoder.read(inputs[0], inputs[1][0])
+    both_TBH = torch.cat([each.layer.hidden_TBH for each in found.layers], dim=2)
+    torch.testing.assert_close(both_TBH[1:-1] if encoder.reads_boundary else both_TBH, expected_TBH)
+
+
+def test_the_trace_of_an_encoder_gives_what_attention_sees(translator):
+    model = loading.load(str(translator.folder))
+    line = "two seven one"
+    found = model.trace_line(line)
+    states = model.states_of(rows(model.codec.source.encode([line]), [0]))
+    both_SBH = torch.cat([each.layer.hidden_TBH for each in found.layers], dim=2)
+    assert found.tokens == ("two", "seven", "one", "</s>")
+    torch.testing.assert_close(both_SBH, states.memory.states_SMH)

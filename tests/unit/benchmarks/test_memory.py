@@ -1,0 +1,111 @@
+"""The synthetic tasks are what their definitions say, and the search ends where a layer fails."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.benchmarks.memory import search
+from rnnlm.benchmarks.memory.plots import draw
+from rnnlm.benchmarks.memory.reader import CELLS, Reader
+from rnnlm.benchmarks.memory.search import bench_memory
+from rnnlm.benchmarks.memory.tasks import TASKS
+from rnnlm.benchmarks.memory.training import Budget, Trained, train
+from rnnlm.errors import RnnlmError
+
+CPU = torch.device("cpu")
+
+
+def copied(steps):
+    """The letter that stands `lag` steps before each sign."""
+    symbols = [step.index(1) for step in steps]
+    lag = symbols.index(9)
+    return [symbols[place - lag] for place, symbol in enumerate(symbols) if symbol == 9]
+
+
+def added(steps):
+    return [sum(number for number, mark in steps if mark == 1)]
+
+
+def odd(steps):
+    return [[bit for (bit,) in steps].count(1) % 2]
+
+
+def ordered(steps):
+    found = "".join("XY......"[step.index(1)] for step in steps).replace(".", "")
+    return [["XX", "XY", "YX", "YY"].index(found)]
+
+
+@pytest.mark.parametrize("lag", [5, 6, 20])
+@pytest.mark.parametrize(("name", "answer"), [("copy", copied), ("adding", added), ("parity", odd), ("order", ordered)])
+def test_answers_are_those_of_a_plain_definition(name, answer, lag):
+    x_TBI, answers_AB = TASKS[name].draw(np.random.default_rng(0), lag, 40)
+    assert x_TBI.dtype == np.float32 and x_TBI.shape == (lag + 3 if name == "copy" else lag, 40, TASKS[name].width)
+    found_BA = [answer([[float(value) for value in step] for step in steps_TI]) for steps_TI in x_TBI.transpose(1, 0, 2)]
+    assert answers_AB.T.tolist() == [pytest.approx(each) for each in found_BA]
+
+
+def test_marks_of_the_adding_task_lie_in_either_half_and_order_leaves_a_lag_behind_each_letter():
+    random = np.random.default_rng(0)
+    marks_TB = TASKS["adding"].draw(random, 20, 500)[0][..., 1]
+    assert (marks_TB[:10].sum(axis=0) == 1).all() and (marks_TB[10:].sum(axis=0) == 1).all()
+    letters_TB = TASKS["order"].draw(random, 20, 500)[0][..., :2].any(axis=2)
+    assert sorted(set(np.nonzero(letters_TB)[0])) == [2, 3, 4, 10, 11, 12]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_chance_is_that_of_the_best_guess_without_the_input(name):
+    task = TASKS[name]
+    _, answers_AB = task.draw(np.random.default_rng(0), 10, 20_000)
+    best = np.var(answers_AB) if task.classes is None else max(np.bincount(answers_AB.ravel())) / answers_AB.size
+    assert best == pytest.approx(task.chance, rel=0.05)
+    assert not task.is_solved(task.chance)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_network_before_training_is_no_better_than_chance(cell):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        for task in TASKS.values():
+            drawn = [torch.from_numpy(array) for array in task.draw(np.random.default_rng(0), 20, 2000)]
+            figure = Reader(task, cell, 16).figure(*drawn)
+            assert figure > task.chance if task.classes is None else figure == pytest.approx(task.chance, abs=0.07)
+
+
+def test_a_gru_learns_order_at_a_short_lag():
+    found = train("order", "gru", 5, Budget(steps=200, rows=16, width=24, learning_rate=0.01), CPU)
+    assert found.solved and found.figure >= 0.99
+    assert found.parameters == 3 * (24 * 6 + 24 * 24 + 2 * 24) + 24 * 4 + 4
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another():
+    first, again, other = (train("adding", "elman", 5, Budget(steps=3, seed=seed), CPU) for seed in (1, 1, 2))
+    assert first == again and not first.solved and first.figure != other.figure
+
+
+def test_the_search_begins_with_the_shortest_lag_and_ends_at_the_first_failure(monkeypatch):
+    def trained(task, cell, lag, budget, device):
+        return Trained(task, cell, lag, lag <= {"gru": 10, "lstm": 50}.get(cell, 0), 1, 0.5, 7)
+
+    monkeypatch.setattr(search, "train", trained)
+    found = list(bench_memory(["copy"], ["gru", "lstm", "irnn"], lags=[50, 5, 10, 20], device="cpu"))
+    runs = [(each.cell, each.lag) for each in found if isinstance(each, Trained)]
+    assert runs == [*(("gru", lag) for lag in (5, 10, 20)), *(("lstm", lag) for lag in (5, 10, 20, 50)), ("irnn", 5)]
+    reaches = [each for each in found if not isinstance(each, Trained)]
+    assert [(each.cell, each.longest, each.failed and each.failed.lag) for each in reaches] == [
+        ("gru", 10, 20), ("lstm", 50, None), ("irnn", 0, 5),
+    ]  # fmt: skip
+    (axes,) = draw(reaches).axes
+    assert [text.get_text() for text in axes.texts] == ["10", "50", "0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({"tasks": ["adding", "ading"]}, "there is no task 'ading' here"),
+        ({"cells": ["qrnn"]}, "there is no layer 'qrnn' here"),
+        ({"lags": [10, 4]}, "a lag of 4 is too short"),
+    ],
+)
+def test_what_is_not_there_is_refused(arguments, what):
+    with pytest.raises(RnnlmError, match=what):
+        next(bench_memory(**arguments, device="cpu"))

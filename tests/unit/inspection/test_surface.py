@@ -1,0 +1,88 @@
+"""The error of one recurrent unit is that of a loop in plain Python, its gradient that of finite differences."""
+
+import math
+
+import pytest
+
+from rnnlm.errors import RnnlmError
+from rnnlm.inspection.lessons.surface import inspect_surface
+from rnnlm.inspection.lessons.unit import RecurrentUnit, descend
+
+
+def plain_error(weight, bias, steps=50, target=0.7, initial=0.5):
+    """As on paper."""
+    x = initial
+    for _ in range(steps):
+        x = weight / (1 + math.exp(-x)) + bias
+    return (1 / (1 + math.exp(-x)) - target) ** 2
+
+
+def test_the_surface_is_that_of_a_loop_in_plain_python():
+    found = inspect_surface(weights=(3.0, 6.5), biases=(-3.2, 0.5), grid=7)
+    assert found.error_GG.shape == (7, 7)
+    for i, bias in enumerate(found.bias_G):
+        for j, weight in enumerate(found.weight_G):
+            assert found.error_GG[i, j] == pytest.approx(plain_error(weight, bias), rel=1e-9, abs=1e-13)
+
+
+def test_steps_target_and_initial_state_are_those_asked_for():
+    unit = RecurrentUnit(steps=7, target=0.2, initial=-1.0)
+    assert float(unit.error(4.5, -2.0)[0]) == pytest.approx(plain_error(4.5, -2.0, 7, 0.2, -1.0), rel=1e-12)
+
+
+@pytest.mark.parametrize(("weight", "bias"), [(5.0, -2.4), (4.2, -2.1), (-6.0, 3.0), (6.0, -2.6)])
+def test_the_gradient_is_that_of_finite_differences(weight, bias):
+    _, by_weight, by_bias = RecurrentUnit().error(weight, bias)
+    h = 1e-6
+    assert float(by_weight) == pytest.approx((plain_error(weight + h, bias) - plain_error(weight - h, bias)) / (2 * h), rel=1e-5, abs=1e-9)
+    assert float(by_bias) == pytest.approx((plain_error(weight, bias + h) - plain_error(weight, bias - h)) / (2 * h), rel=1e-5, abs=1e-9)
+
+
+def test_one_update_is_minus_rate_times_gradient_and_clipping_keeps_its_direction():
+    unit = RecurrentUnit()
+    error, by_weight, by_bias = (float(value) for value in unit.error(5.0, -2.4))
+    norm = math.hypot(by_weight, by_bias)
+    plain, clipped = (descend(unit, (5.0, -2.4), 0.1, 1, clip, "") for clip in (None, norm / 2))
+    assert (plain.error_U[0], plain.gradient_U[0]) == pytest.approx((error, norm))
+    assert (plain.weight_U[1], plain.bias_U[1]) == pytest.approx((5 - 0.1 * by_weight, -2.4 - 0.1 * by_bias))
+    assert (clipped.weight_U[1], clipped.bias_U[1]) == pytest.approx((5 - 0.05 * by_weight, -2.4 - 0.05 * by_bias))
+    assert descend(unit, (5.0, -2.4), 0.1, 1, 2 * norm, "").weight_U[1] == plain.weight_U[1]  # not too long: as it is
+
+
+def test_without_clipping_the_wall_throws_the_path_off_and_with_it_the_path_arrives():
+    found = inspect_surface(grid=50)
+    plain, clipped = found.descents
+    assert plain.error_U[-1] > 0.08 and plain.longest_step > 3
+    assert clipped.error_U[-1] < 0.005 and clipped.longest_step <= 0.1 * 0.5 + 1e-12
+    weight, bias, highest = found.steepest
+    assert highest == found.gradient_GG.max() and f"w = {weight:.4g}, b = {bias:.4g}" in found.verdict
+    assert "Without clipping" in found.verdict and "Clipped to 0.5" in found.verdict
+    assert [row[0] for row in found.tables()[0].rows] == ["without clipping", "clipped to 0.5"]
+
+
+def test_a_path_whose_numbers_overflow_ends_before_that():
+    path = descend(RecurrentUnit(), (4.588, -2.357), 1e308, 20, None, "")  # on the wall
+    assert path.weight_U.tolist() == [4.588]
+
+
+def test_the_picture_holds_the_surface_and_both_paths():
+    over, along, *_ = inspect_surface(grid=5, updates=30).figure().axes
+    assert [len(line.get_xdata()) for line in over.lines] == [31, 31, 1]
+    assert [line.get_label() for line in along.lines] == ["without clipping", "clipped to 0.5"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"weights": (5.0, 5.0)}, "weights from 5 to 5 is an empty range"),
+        ({"biases": (0.0, math.nan)}, "empty range"),
+        ({"grid": 1}, "a grid of 1 lines cannot be drawn"),
+        ({"rate": 0.0}, "rate = 0 is not a positive number"),
+        ({"updates": -1}, "updates = -1 is not a positive number"),
+        ({"start": (math.inf, 0.0)}, "are finite numbers"),
+        ({"start": (1e10, -5e9), "initial": 0.0}, "is too far away"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(settings, what):
+    with pytest.raises(RnnlmError, match=what):
+        inspect_surface(**settings)
