@@ -56,8 +56,7 @@ class Trainer:
         self.layers = LayerFigures(self.network, validation)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
-        self.resumable = run.resumable
-        self.saving = Interval.parse(run.save_every)
+        self.resumable, self.saving = run.resumable, Interval.parse(run.save_every)
         self.step_count = 0
         self.share = ranks.share(source.rows)  # the rows that this rank reads
         self.carry = objective.initial_carry(self.share.stop - self.share.start)  # from batch to batch
