@@ -14,7 +14,7 @@ TABLES = ("test.tsv", "train.tsv", "valid.tsv")
 FILES = {
     "answers": TABLES,
     "dates": TABLES,
-    "english": ("agreement.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"),
+    "english": ("agreement.tsv", "cloze.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"),
     "opinions": TABLES,
     "travel": TABLES,
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
+    "Analogies": "rnnlm.inspection.word_vectors.analogies",
+    "Analogy": "rnnlm.inspection.word_vectors.analogy",
     "Attention": "rnnlm.tasks.seq2seq.decoding.results",
     "BeamSettings": "rnnlm.generation.beam_search",
     "Checkpoint": "rnnlm.events",
@@ -23,6 +25,8 @@ _PUBLIC = {
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
     "DecodingSettings": "rnnlm.tasks.seq2seq.decoding.settings",
+    "EmbeddedLines": "rnnlm.vectors.embedding",
+    "EmbeddingSettings": "rnnlm.vectors.embedding",
     "Estimated": "rnnlm.events",
     "Evaluation": "rnnlm.evaluation.perplexity",
     "Finished": "rnnlm.events",
@@ -37,6 +41,7 @@ _PUBLIC = {
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
     "ModelSaved": "rnnlm.events",
+    "Neighbours": "rnnlm.inspection.word_vectors.neighbours",
     "Pair": "rnnlm.scoring.pairs.pair",
     "Prepared": "rnnlm.text.prepared.preparation",
     "RescoreSettings": "rnnlm.rescoring.rescorer",
@@ -49,6 +54,7 @@ _PUBLIC = {
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
     "SentenceSettings": "rnnlm.scoring.sentence_settings",
+    "Similarity": "rnnlm.inspection.word_vectors.similarity",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
@@ -60,8 +66,10 @@ _PUBLIC = {
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
     "Weights": "rnnlm.rescoring.weights",
+    "WordMap": "rnnlm.inspection.word_vectors.map",
     "WordPrefix": "rnnlm.scoring.word_scorer",
     "WordScorer": "rnnlm.scoring.word_scorer",
+    "WordVectors": "rnnlm.vectors.word_vectors",
     "accuracy_differences": "rnnlm.scoring.pairs.accuracy",
     "adapt": "rnnlm.combinations.adaptation",
     "as_numpy": "rnnlm.arrays",
@@ -69,13 +77,28 @@ _PUBLIC = {
     "classify": "rnnlm.tasks.labelling.classifying",
     "compare": "rnnlm.evaluation.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
+    "embed": "rnnlm.vectors.embedding",
+    "embed_chunks": "rnnlm.vectors.embedding",
     "evaluate": "rnnlm.evaluation.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.exchange",
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.generator",
     "import_arpa": "rnnlm.ngram.arpa.exchange",
+    "inspect_analogies": "rnnlm.inspection.word_vectors.analogies",
+    "inspect_analogy": "rnnlm.inspection.word_vectors.analogy",
+    "inspect_cloze": "rnnlm.inspection.cloze.cloze",
+    "inspect_gates": "rnnlm.inspection.gates.gates",
     "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
+    "inspect_gradients": "rnnlm.inspection.gradients.flow",
+    "inspect_map": "rnnlm.inspection.word_vectors.map",
+    "inspect_memory": "rnnlm.inspection.memory.memory",
+    "inspect_neighbours": "rnnlm.inspection.word_vectors.neighbours",
+    "inspect_probe": "rnnlm.inspection.probing.probe",
+    "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
+    "inspect_similarity": "rnnlm.inspection.word_vectors.similarity",
+    "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
     "inspect_surface": "rnnlm.inspection.lessons.surface",
+    "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
     "likeliest": "rnnlm.generation.beam_search",
     "load": "rnnlm.models.loading",
@@ -91,11 +114,13 @@ _PUBLIC = {
     "read_nbest": "rnnlm.rescoring.files",
     "read_pairs": "rnnlm.scoring.pairs.files",
     "read_sentences": "rnnlm.scoring.sentences",
+    "read_vectors": "rnnlm.vectors.word_vectors",
     "read_weights": "rnnlm.rescoring.weights",
     "report": "rnnlm.evaluation.runs.report",
     "rescore": "rnnlm.rescoring.rescorer",
     "save_best": "rnnlm.rescoring.files",
     "save_nbest": "rnnlm.rescoring.files",
+    "save_vectors": "rnnlm.vectors.writing",
     "save_weights": "rnnlm.rescoring.weights",
     "score_chunks": "rnnlm.scoring.scorer",
     "score_models": "rnnlm.scoring.several_models",
@@ -111,6 +136,7 @@ _PUBLIC = {
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
+    "word_vectors": "rnnlm.vectors.word_vectors",
 }
 _RENAMED = {"Kept": "Checkpoint", "Saved": "ModelSaved"}  # former names, for one release
 __all__ = ["__version__", *sorted(_PUBLIC)]  # noqa: PLE0604 (all are strings)
@@ -133,8 +159,20 @@ if TYPE_CHECKING:
     from rnnlm.generation.beam_search import BeamSettings, likeliest
     from rnnlm.generation.generator import generate
     from rnnlm.generation.sampling import SamplingSettings
+    from rnnlm.inspection.cloze.cloze import inspect_cloze
+    from rnnlm.inspection.gates.gates import inspect_gates
+    from rnnlm.inspection.gradients.flow import inspect_gradients
+    from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
     from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
     from rnnlm.inspection.lessons.surface import inspect_surface
+    from rnnlm.inspection.memory.memory import inspect_memory
+    from rnnlm.inspection.probing.probe import inspect_probe
+    from rnnlm.inspection.weights.spectrum import inspect_spectrum
+    from rnnlm.inspection.word_vectors.analogies import Analogies, inspect_analogies
+    from rnnlm.inspection.word_vectors.analogy import Analogy, inspect_analogy
+    from rnnlm.inspection.word_vectors.map import WordMap, inspect_map
+    from rnnlm.inspection.word_vectors.neighbours import Neighbours, inspect_neighbours
+    from rnnlm.inspection.word_vectors.similarity import Similarity, inspect_similarity
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
@@ -168,6 +206,10 @@ if TYPE_CHECKING:
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
+    from rnnlm.vectors.embedding import EmbeddedLines, EmbeddingSettings, embed, embed_chunks
+    from rnnlm.vectors.learning import learn_vectors
+    from rnnlm.vectors.word_vectors import WordVectors, read_vectors, word_vectors
+    from rnnlm.vectors.writing import save_vectors
 
 
 def __getattr__(name: str) -> Any:

@@ -1,11 +1,12 @@
-"""`rnnlm export`: a model for other programs."""
+"""`rnnlm export`: a model, or its word vectors, for other programs."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .. import terminal
-from ..options import PATH, load_model, model_option, named, refuse_if
+from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, refuse_if
 
 
 @click.command()
@@ -15,20 +16,38 @@ from ..options import PATH, load_model, model_option, named, refuse_if
 @click.option("--compact", type=PATH, metavar="DIR", help="Write a model folder with weights in bf16.")
 @click.option("--bits", type=click.Choice(["16", "8"]), help="With --compact: of a weight; 16 is bf16, 8 half of that.  [default: 16]")
 @click.option("--test", metavar="TEXT", help="With --compact: a text to evaluate the compact model on, for its card.")
+@click.option(
+    "--vectors", type=PATH, metavar="FILE", help="Write word vectors as text of word2vec; compressed as with --arpa. - is stdout."
+)
+@click.option(
+    "--which",
+    type=click.Choice(["input", "output"]),
+    help="With --vectors: what the network reads for a word, or the word's weights in its softmax.  [default: input]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
-def command(model_name: str | None, file: str | None, compact: Path | None, bits: str | None, test: str | None, overwrite: bool) -> None:
-    """Write an ARPA file of n-grams, or a network in compact form.
+def command(
+    model_name: str | None, file: str | None, compact: Path | None, bits: str | None, test: str | None, vectors: Path | None,
+    which: str | None, overwrite: bool,
+) -> None:  # fmt: skip
+    """Write an ARPA file of n-grams, a network in compact form, or its word vectors.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz
     rnnlm export -m my-5gram --arpa - | build_binary /dev/stdin my-5gram.binary
     rnnlm export -m my-lstm --compact small
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
+    rnnlm export -m my-lstm --vectors my-lstm.vec
 
-    KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
+    KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter. gensim, rnnlm train --embeddings and
+    rnnlm inspect --file read word vectors.
     """
-    refuse_if((file is None) == (compact is None), "say what to write: --arpa FILE or --compact DIR.")
+    given = sum(each is not None for each in (file, compact, vectors))
+    refuse_if(given != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")
     refuse_if((bits or test) and compact is None, "--bits and --test go with --compact DIR.")
+    refuse_if(which and vectors is None, "--which goes with --vectors FILE.")
+    if vectors is not None:
+        _write_vectors(named(model_name), vectors, which or "input", overwrite)
+        return
     if compact is not None:
         from rnnlm.conversion import compaction
 
@@ -42,6 +61,19 @@ def command(model_name: str | None, file: str | None, compact: Path | None, bits
     exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
     if file != "-":
         terminal.say(f"written to {file}")
+
+
+def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:
+    from rnnlm.files.writing import check_file
+    from rnnlm.vectors.word_vectors import word_vectors
+    from rnnlm.vectors.writing import save_vectors
+
+    check_file(file, overwrite)
+    vectors = word_vectors(name, which)
+    count = save_vectors(vectors, file, overwrite)
+    note = f" ({vectors.note})" if vectors.note else ""
+    if file != STANDARD_OUTPUT:
+        terminal.say(f"{vectors.source}{note}: {count:,} symbols, {vectors.width} numbers each, written to {file}")
 
 
 def _say_figures(folder: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.files.compression import compressed
@@ -108,22 +109,25 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
     Raises:
         OSError: it cannot be written; what was at `path` is there still.
     """
+    with replacing(path) as stream:
+        stream.writelines([data] if isinstance(data, bytes) else data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream into a file of a new name, which is fsynced and takes the place of `path` at the end. An error leaves what was there."""
     new = path.with_name(path.name + UNFINISHED)
     try:
-        _write_synced(new, [data] if isinstance(data, bytes) else data)
+        with open(new, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         os.replace(new, path)
     except BaseException:
         with contextlib.suppress(OSError):
             new.unlink()
         raise
     _sync_folder(path.parent)
-
-
-def _write_synced(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    with open(path, "wb") as stream:
-        stream.writelines(pieces)
-        stream.flush()
-        os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -33,7 +33,7 @@ APPLIES: Mapping[str, Applies] = {
     "gradients": Applies({LANGUAGE_MODEL: WITH_JORDAN}, "recurrent layers of a language model"),
     "spectrum": Applies(_every_task(("rnn", "gru", "lstm", "jordan")) | {TAGGING: RECURRENT[:3], CLASSIFICATION: RECURRENT[:3],
                                                                          SEQ2SEQ: RECURRENT[:3]}, "recurrent weights"),
-    "gates": Applies(_every_task(RECURRENT), "gates or a hidden state"),
+    "gates": Applies(_every_task(WITH_JORDAN), "gates or a hidden state"),
     "memory": Applies({LANGUAGE_MODEL: ALL}, "a probability for the next word"),
     "cloze": Applies({LANGUAGE_MODEL: ALL}, "a probability for the next word"),
     "neighbours": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),

@@ -14,8 +14,10 @@ from rnnlm.interface import Array, HiddenStateModel, Shapes, State, Tokenizer, k
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, reading, resolve_device
+from rnnlm.neural.layer_outputs import NetworkLayers
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.trace import LineTrace, NamedLayer
+from rnnlm.neural.word_rows import WordRows, input_rows, output_rows
 
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
@@ -90,6 +92,22 @@ class NeuralLanguageModel(PickledByOrigin):
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
         with self.reading():
             return self.network.predict_features(hidden_BTH.transpose(0, 1)).transpose(0, 1)
+
+    def layer_reader(self) -> NetworkLayers:
+        """What reads lines and gives what its layers give."""
+        return NetworkLayers(self.network, self.tokenizer, self.precision)
+
+    def word_vectors(self, which: str) -> WordRows:
+        """The vectors of its words: those that the network reads ("input"), or the weights of its softmax ("output").
+
+        Raises:
+            UsageError: its output layer has no weights of single words.
+        """
+        network = self.network
+        if which == "output":
+            return output_rows(network.output, network.tied_VE, self.tokenizer)
+        rows = input_rows(network.input, self.tokenizer)
+        return rows if network.tied_VE is None else rows._replace(note="tied: input and output vectors are the same")
 
     def trace_line(self, line: str) -> LineTrace:
         """What each layer did at each token of one line, `</s>` read first, from the initial state on; see :meth:`Network.trace`.

@@ -8,16 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.errors import ModelError, TextError
+from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.events import never
 from rnnlm.interface import Shapes
 from rnnlm.neural.device import resolve_device
 from rnnlm.neural.trace import LineTrace
+from rnnlm.neural.word_rows import WordRows, input_rows
 from rnnlm.tasks import settings as task_settings
 from rnnlm.tasks.codec import Codec
 from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.encoders.contextual import loaded
 from rnnlm.tasks.fitting.batches import batch_tensors
+from rnnlm.tasks.layer_outputs import TaskLayers
 from rnnlm.tasks.network import Features, TaskNetwork
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.settings import TaggingSettings
@@ -49,6 +51,20 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         """Whether the labels of spans keep to their scheme, unless something else is asked for."""
         settings = self.network.settings
         return isinstance(settings, TaggingSettings) and settings.constrained
+
+    def layer_reader(self) -> TaskLayers:
+        """What reads lines and gives what its layers give."""
+        return TaskLayers(self)
+
+    def word_vectors(self, which: str) -> WordRows:
+        """The vectors of the words that it reads ("input").
+
+        Raises:
+            UsageError: others are asked for: it predicts labels, not words.
+        """
+        if which == "output":
+            raise UsageError("this model has no output vectors", "it predicts labels, not words", "take its input vectors: --vectors input")
+        return input_rows(self.network.encoder.input, self.codec.tokenizer)
 
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
         """The features of texts, each a list of words, batch by batch, those of about the same length together. Ends early where `stop`,

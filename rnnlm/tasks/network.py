@@ -16,6 +16,7 @@ from rnnlm.tasks.encoders.encoder import Encoder
 from rnnlm.tasks.encoders.pooling import Pooling, at_tokens, at_words
 from rnnlm.tasks.encoders.text_encoders import BagOfWords, WordFilters, make_text_encoder
 from rnnlm.tasks.outputs.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
 
 
@@ -57,6 +58,15 @@ class TaskNetwork(nn.Module):
             y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, self.settings)
         text_BH = self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
         return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
+
+    def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+        """What the network reads of each token, (S, B, E), and, where it is recurrent, what each layer gives, the lowest first, and the
+        highest hands on, (S, B, H). inputs: as for :meth:`forward`."""
+        inputs, context_SBC = self._with_context(inputs)
+        inputs_SB, lengths_B = inputs[0], inputs[1][0]
+        if isinstance(self.encoder, Encoder):
+            return self.encoder.layers(inputs_SB, lengths_B, context_SBC)
+        return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
 
     def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
         """What the recurrent layers do at each token of one text, and at `</s>` at either end where that is read; none where there are no

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
 from rnnlm.generation.word_constraints import Ban
-from rnnlm.neural.embeddings.pretrained import read_vectors
 from rnnlm.rescoring import kaldi_espnet
 from rnnlm.rescoring.files import read_nbest
 from rnnlm.rescoring.nbest import ListSettings, parse_score
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.sentences import Sentence
+from rnnlm.text.vector_files import read_vectors
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
 from support.tiny_models import make_tokenizer
 

@@ -13,7 +13,7 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
-from rnnlm.neural.embeddings.pretrained import check_text, load_vectors, read_vectors
+from rnnlm.neural.embeddings.pretrained import load_vectors
 from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
@@ -27,6 +27,7 @@ from rnnlm.neural.settings import KINDS, NetworkSettings
 from rnnlm.system import bind_device, current_rank
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.lines import TextSettings
+from rnnlm.text.vector_files import check_text, read_vectors
 
 
 def check(resolved: Resolved, has_valid: bool) -> None:

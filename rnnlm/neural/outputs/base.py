@@ -34,6 +34,11 @@ class OutputLayer(nn.Module):
         """The weight matrices, which the network initialises."""
         raise NotImplementedError
 
+    def word_rows(self, tied_VE: Tensor | None = None) -> Tensor | None:
+        """The weights of each word, (V, E), whose product with the features makes its logit; None where words have no such row, or rows
+        that do not compare."""
+        return None
+
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         """What training minimises, in nats: a mean over the targets that are not padding (-1)."""
         raise NotImplementedError

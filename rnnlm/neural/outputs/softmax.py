@@ -32,6 +32,9 @@ class SoftmaxOutput(OutputLayer):
     def matrices(self) -> list[nn.Parameter]:
         return [] if self.weight is None else [self.weight]
 
+    def word_rows(self, tied_VE: Tensor | None = None) -> Tensor | None:
+        return self._weight(tied_VE)
+
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         return LinearCrossEntropy.apply(features_NE, self._weight(tied_VE), self.bias, targets_N)
 

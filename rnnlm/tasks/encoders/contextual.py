@@ -18,7 +18,7 @@ from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.models import loading, model_folder
 from rnnlm.models.model_parts import part_folders
 from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.neural.layers.bidirectional import first_state
+from rnnlm.neural.layer_outputs import of_network
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.network import Network
 from rnnlm.tasks.data import EncodedWords, TaskData, encode_words, padded
@@ -111,19 +111,6 @@ def _widths(network: Network) -> list[int]:
     return [network.settings.input_width, *body.settings.widths]
 
 
-def layers(network: Network, inputs_KB: Tensor) -> list[Tensor]:
-    """What a language model reads for each token, and what each of its layers gives, the lowest first, from the initial state on."""
-    body = network.body
-    assert isinstance(body, RecurrentStack)
-    x_KBE = network.input(inputs_KB)
-    found = [x_KBE]
-    for number, layer in enumerate(body.layers):
-        y_KBH, _ = layer(x_KBE, first_state(layer, x_KBE))
-        x_KBE = body.connect(number, x_KBE, y_KBH)
-        found.append(y_KBH)
-    return found
-
-
 def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarray) -> Tensor:
     """(T, B, X) of one model."""
     rows, places = [], []
@@ -135,7 +122,7 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
         places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])  # after `</s>` and so many tokens
     inputs_KB, at_TB = (torch.from_numpy(padded(each, 0)).to(model.device) for each in (rows, places))
     with model.reading():
-        states_KBX = torch.cat([each.float() for each in layers(model.network, inputs_KB)], dim=2)
+        states_KBX = torch.cat([each.float() for each in of_network(model.network, inputs_KB)[0]], dim=2)
         states_TBX = states_KBX.gather(0, at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2]))
         return states_TBX * (at_TB > 0).unsqueeze(2)
 

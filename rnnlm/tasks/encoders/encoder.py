@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.embeddings.word_input import WordInput
+from rnnlm.neural.layer_outputs import of_stack
 from rnnlm.neural.layers.bidirectional import BidirectionalStack, first_state
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.regularization import dropout
@@ -85,9 +86,17 @@ class Encoder(Reader):
     def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """The features before dropout."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
-        y_SBH = self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB)))
-        y_TBH = y_SBH[1:-1] if self.reads_boundary else y_SBH  # each direction begins with one `</s>`; the other one is dropped
-        return y_TBH * is_word(len(inputs_TB), lengths_B).unsqueeze(2)
+        return self._at_words(self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB))), len(inputs_TB), lengths_B)
+
+    def layers(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> list[Tensor]:
+        """What is read of each word, what each layer gives, [forward; backward], the lowest first, and the features; without the dropout
+        between layers."""
+        x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
+        if isinstance(self.body, BidirectionalStack):
+            y_SBH, layers = self.body.read(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB)))
+        else:
+            layers, y_SBH = of_stack(self.body, x_SBE)
+        return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
 
     def read_vectors(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """What the layers read: a vector for each word and, where they read it, for `</s>` at either end."""
@@ -97,6 +106,10 @@ class Encoder(Reader):
         around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
         beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
         return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
+
+    def _at_words(self, y_SBH: Tensor, T: int, lengths_B: Tensor) -> Tensor:
+        """What is given for the words alone, zeros in padding: each direction begins with one `</s>`; the other one is dropped."""
+        return (y_SBH[1:-1] if self.reads_boundary else y_SBH) * is_word(T, lengths_B).unsqueeze(2)
 
     def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
         if isinstance(self.body, BidirectionalStack):

@@ -6,6 +6,7 @@ Shapes: T time, B rows, H width of the features. Every row has a word at least.
 import torch
 from torch import Tensor, nn
 
+from rnnlm.neural.recurrent_settings import RecurrentSettings
 from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.settings import RecurrentTaskSettings
 
@@ -22,7 +23,7 @@ class Pooling(nn.Module):
     def __init__(self, settings: RecurrentTaskSettings) -> None:
         super().__init__()
         self.kind, self.width = settings.sentence_pooling, settings.output_width
-        self.ends = _ends(settings)
+        self.ends = ends(settings)
         self.query = nn.Parameter(torch.zeros(self.width)) if self.kind == "attention" else None
 
     def forward(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B:
     """Features (T, B, H) of words that have several tokens: of what the forward direction gives the vector at a word's last token, of what
     the backward one gives that at its first. Zeros in padding."""
     parts, start = [], 0
-    for width, is_backward in _ends(settings):
+    for width, is_backward in ends(settings):
         at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
         parts.append(features_SBH[:, :, start : start + width].gather(0, at_TBH))
         start += width
@@ -67,7 +68,7 @@ def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) ->
     return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))
 
 
-def _ends(settings: RecurrentTaskSettings) -> list[tuple[int, bool]]:
+def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
     """(width, whether the backward direction gives it) of each part of the features, in their order."""
     directions = [False, True][: settings.directions]
     if settings.connections == "dense":

@@ -26,8 +26,7 @@ class Encoder(nn.Module):
     def forward(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Outputs (S, M, H), zeros in padding, and of each layer the last hidden states (M, L), [forward; backward]: at the last token of
         each source, and of the backward direction at its first."""
-        read = self._both_ways if isinstance(self.body, BidirectionalStack) else self._onwards
-        y_SMH, layers = read(x_SME, lengths_M)
+        y_SMH, layers = self.read(x_SME, lengths_M)
         at_1M1 = (lengths_M - 1).view(1, -1, 1)
         last = []
         for number, y_SML in enumerate(layers):
@@ -36,11 +35,11 @@ class Encoder(nn.Module):
             last.append(torch.cat([onwards_ML, y_SML[0, :, width:]], dim=1))
         return y_SMH * is_word(len(x_SME), lengths_M).unsqueeze(2), last
 
-    def _both_ways(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
-        assert isinstance(self.body, BidirectionalStack)
-        return self.body.read(x_SME, lengths_M)
+    def read(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Outputs (S, M, H), and what each layer gives by itself, [forward; backward]. What stands in padding means nothing."""
+        return self.body.read(x_SME, lengths_M) if isinstance(self.body, BidirectionalStack) else self._onwards(x_SME)
 
-    def _onwards(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _onwards(self, x_SME: Tensor) -> tuple[Tensor, list[Tensor]]:
         assert isinstance(self.body, RecurrentStack)
         layers = []
         for number, layer in enumerate(self.body.layers):

@@ -11,6 +11,7 @@ from torch import Tensor
 from rnnlm.interface import PADDING, Shapes
 from rnnlm.neural.device import resolve_device
 from rnnlm.neural.trace import LineTrace
+from rnnlm.neural.word_rows import WordRows, input_rows, output_rows
 from rnnlm.tasks.fitting.batches import on_device
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.seq2seq import settings as network_settings
@@ -18,6 +19,7 @@ from rnnlm.tasks.seq2seq.codec import PairCodec
 from rnnlm.tasks.seq2seq.conditional import ConditionalModel, ConditionalState
 from rnnlm.tasks.seq2seq.data import PairedData, rows
 from rnnlm.tasks.seq2seq.fitting.batches import pair_tensors, source_arrays
+from rnnlm.tasks.seq2seq.layer_outputs import EncoderLayers
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
 
 TOKENS = 1 << 12  # of targets, read in one call, about
@@ -34,6 +36,17 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         """The language model of targets, which begins in the states of their sources. Its initial state is that of an empty source."""
         return ConditionalModel(self)
 
+    def word_vectors(self, which: str) -> WordRows:
+        """The vectors of the source's words ("input"), or the weights of the target's words in the softmax ("output")."""
+        network, codec = self.network, self.codec
+        if which == "output":
+            note = "of the target" + ("" if network.tied_VE is None else "; tied: the decoder reads the same")
+            rows = output_rows(network.output, network.tied_VE, codec.target)._replace(note=note)
+        else:
+            source = network.source_words or network.target_words
+            rows = input_rows(source, codec.source)._replace(note="of the source")
+        return rows if network.source_words else rows._replace(note="tied: one matrix for source, target and output")
+
     def states(self, sources: Sequence[str]) -> ConditionalState:
         """The states of the decoder before the first token of a target, one row for each source; `</s>` is the first input.
 
@@ -49,6 +62,10 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         with self.reading():
             memory, state = self.network.encode(sources_SM, lengths_1M[0])
         return ConditionalState(state, memory)
+
+    def layer_reader(self) -> EncoderLayers:
+        """What reads sources and gives what the layers of the encoder give."""
+        return EncoderLayers(self)
 
     def trace_line(self, line: str) -> LineTrace:
         """What each layer of the encoder did at each token of a source, `</s>` read last.

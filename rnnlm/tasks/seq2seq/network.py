@@ -51,6 +51,13 @@ class Seq2SeqNetwork(nn.Module):
             state = (*state, y_SMH.new_zeros((1, y_SMH.shape[1], width)))
         return memory, state
 
+    def source_layers(self, sources_SM: Tensor, lengths_M: Tensor) -> list[Tensor]:
+        """What is read of each token of sources, (S, M, E), what each layer of the encoder gives, [forward; backward], the lowest first,
+        and the encoder's outputs, (S, M, H). What stands in padding means nothing."""
+        x_SME = self._source_vectors(sources_SM)
+        y_SMH, layers = self.encoder.read(x_SME, lengths_M)
+        return [x_SME, *layers, y_SMH]
+
     def trace_source(self, source_S1: Tensor) -> tuple[NamedLayer, ...]:
         """What the encoder's layers do at each token of one source, `</s>` at its end."""
         return trace_stack(self.encoder.body, self._source_vectors(source_S1), "encoder ")

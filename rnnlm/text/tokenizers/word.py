@@ -8,7 +8,6 @@ import functools
 import itertools
 import re
 import string
-import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -172,24 +171,20 @@ def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
 
 def split_punctuation(text: str) -> str:
     """`text` with spaces around its marks."""
-    return _punctuation(text.isascii()).sub(_spaced, text)
+    marks = "" if text.isascii() else "".join(c for c in sorted(set(text)) if c > "\x7f" and unicodedata.category(c)[0] in "PS")
+    return _punctuation(marks).sub(_spaced, text)
 
 
 def _spaced(match: re.Match[str]) -> str:
     return f" {match[0]} "
 
 
-@functools.cache
-def _punctuation(ascii_only: bool) -> re.Pattern[str]:
-    """Matches what is split off: `<unk>` whole, and marks (Unicode P and S) but apostrophes inside a word."""
-    marks = string.punctuation if ascii_only else _all_marks()
-    others = "".join(mark for mark in marks if mark not in _APOSTROPHES)
+@functools.lru_cache(maxsize=256)
+def _punctuation(marks: str) -> re.Pattern[str]:
+    """Matches what is split off: `<unk>` whole, and marks (Unicode P and S) but apostrophes inside a word. marks: those beyond ASCII that
+    occur, as a class of all that there are is slow."""
+    others = "".join(mark for mark in string.punctuation + marks if mark not in _APOSTROPHES)
     return re.compile(rf"<unk>|[{re.escape(others)}]|(?<!\w)[{_APOSTROPHES}]|[{_APOSTROPHES}](?!\w)")
-
-
-@functools.cache
-def _all_marks() -> str:
-    return "".join(c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c)[0] in "PS")
 
 
 def _join_punctuation(text: str) -> str:

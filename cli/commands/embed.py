@@ -1,0 +1,84 @@
+"""`rnnlm embed`: vectors of lines, or of each word in its context, written to a file."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import options, terminal
+from ..help import Command
+
+input_options = options.section(
+    "Input",
+    click.option("--input", "inputs", multiple=True, metavar="FILE", help="Lines of a text, or texts of a table (see --column); compressed "
+                 "or not; - is standard input. May be repeated."),
+    options.source_options,
+    options.special_symbols_option,
+)  # fmt: skip
+vector_options = options.section(
+    "Vectors",
+    click.option("--pooling", type=click.Choice(["last", "mean", "max"]),
+                 help="The vector of a line: the one after its last token, or the mean or maximum over its tokens.  [default: last; of the "
+                      "features of a classifier, its own]"),
+    click.option("--layer", metavar="LAYER",
+                 help="input (what is read of each token), 1 (the lowest layer), 2 and so on, or features (what the output layer reads).  "
+                      "[default: features]"),
+    click.option("--words", is_flag=True, help="A vector of each word in its context instead of one of each line."),
+)  # fmt: skip
+output_options = options.section(
+    "Output",
+    click.option("--output", "-o", type=options.PATH, required=True, metavar="FILE", help="FILE.npy, .parquet or .jsonl; - is JSON-lines "
+                 "on standard output."),
+    click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
+)  # fmt: skip
+
+
+@click.command(cls=Command)
+@options.section("Model", options.model_or_demo_option, options.device_option)
+@input_options
+@vector_options
+@output_options
+def command(model_name: str | None, device: str, inputs: tuple[str, ...], output: Path, overwrite: bool, **given: Any) -> None:
+    """Vectors of lines, or of words in context.
+
+    \b
+    rnnlm embed --input text.txt -o lines.npy
+    rnnlm embed --input in.csv --column review --pooling mean -o out.parquet
+    rnnlm embed -m pos --input text.txt --words --layer 1 -o words.jsonl
+
+    Each line is read alone, after </s>, and has a row, in the order of the input; an empty line has the vector of </s>. Networks have such
+    vectors, of whatever task: of an encoder-decoder, the encoder's of the source. With --words a row is a word, with its line, number and
+    place; those of FILE.npy stand in FILE.npy.words.tsv.
+    """
+    from rnnlm.files.writing import check_apart
+    from rnnlm.text import sources
+    from rnnlm.vectors.embedding import Embedder, EmbeddingSettings
+    from rnnlm.vectors.embedding_files import check_path, save_vectors
+
+    options.refuse_if(overwrite and output == options.STANDARD_OUTPUT, "--overwrite is about a file: name it with --output.")
+    check_path(output, given["words"], overwrite)
+    check_apart([output], sources.expand(inputs))
+    settings = EmbeddingSettings(given["pooling"], given["layer"], given["words"])
+    embedder = Embedder(options.or_demo(model_name), settings, device)
+    with terminal.Progress() as say:
+        count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)
+    if output != options.STANDARD_OUTPUT:
+        terminal.say(f"vectors of {count:,} {'line' if count == 1 else 'lines'} written to {output}")
+
+
+def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
+    """The texts of the input, one a row, as `rnnlm score` reads them."""
+    from rnnlm.scoring.sentence_checks import check
+    from rnnlm.scoring.sentences import SentenceSettings, read_sentences
+
+    if not inputs and sys.stdin is not None and sys.stdin.isatty():
+        terminal.say("reading lines from the terminal; Ctrl-D ends")
+    settings = SentenceSettings(
+        given["column"], split=given["split"] or "train", encoding_errors=given["encoding_errors"] or "strict",
+        delimiter=given["delimiter"], keep=(),
+    )  # fmt: skip
+    for sentence in read_sentences(inputs or ("-",), settings):
+        (checked,), _ = check([sentence], given["special_symbols"] or "error", False)
+        yield checked.text

@@ -1,0 +1,90 @@
+"""`rnnlm vectors`: word vectors learned from a text."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import terminal
+from ..help import Command
+from ..options import PATH, STANDARD_OUTPUT, section, text_flags, text_options
+
+_OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
+
+
+@click.command(cls=Command)
+@click.argument("text", nargs=-1)
+@section(
+    "Vectors",
+    click.option(
+        "--method",
+        type=click.Choice(["skipgram", "cbow", "svd"]),
+        default="skipgram",
+        show_default=True,
+        help="Skip-gram or CBOW by gensim, or singular vectors of counts.",
+    ),
+    click.option("--width", type=int, default=100, show_default=True, metavar="N", help="Numbers of a vector."),
+    click.option("--window", type=int, default=5, show_default=True, metavar="N", help="Words on each side that are its context."),
+    click.option("--min-count", type=int, default=5, show_default=True, metavar="K", help="Rarer words get no vector."),
+    click.option("--epochs", type=int, metavar="N", help="Of skip-gram and CBOW: how often the text is read.  [default: 5]"),
+    click.option("--negative", type=int, metavar="N", help="Of skip-gram and CBOW: words drawn for each word of the text.  [default: 5]"),
+    click.option("--learning-rate", type=float, metavar="X", help="Of skip-gram and CBOW, at the start.  [default: 0.025]"),
+    click.option(
+        "--seed", type=int, default=1, show_default=True, metavar="N", help="With one thread, the same seed gives the same vectors."
+    ),
+    click.option("--threads", type=int, metavar="N", help="Of skip-gram and CBOW.  [default: 1]"),
+)
+@section(
+    "Words",
+    click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
+    click.option("--normalise", metavar="FORMS", help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all."),
+    click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True, help="Punctuation becomes a space, but for apostrophes inside words."),
+)
+@text_options
+@section(
+    "Output",
+    click.option("-o", "--output", type=PATH, required=True, metavar="FILE",
+                 help="Text as word2vec writes it; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout."),
+    click.option("--overwrite", is_flag=True, help="Replace FILE."),
+)  # fmt: skip
+def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) -> None:
+    """Learn vectors of the words of TEXT; without TEXT, of the bundled corpus.
+
+    \b
+    rnnlm vectors my.txt --lowercase --split-punctuation -o my.vec
+    rnnlm vectors my.txt --method svd -o counted.vec
+    rnnlm train my.txt --embeddings my.vec --set embedding_size=100
+    rnnlm inspect neighbours king queen --file my.vec
+
+    TEXT: files, globs, - (standard input), hf:OWNER/NAME (a data set), the name of a bundled corpus, or a prepared text.
+
+    skipgram and cbow (Mikolov et al. 2013) need the package gensim: pip install 'rnnlm[vectors]'. svd needs nothing more: positive
+    pointwise mutual information of words and their contexts, and its truncated singular value decomposition (Levy et al. 2015).
+    """
+    from rnnlm.files import writing
+    from rnnlm.text import sources
+    from rnnlm.text.tokenizers import TokenizerSettings
+    from rnnlm.vectors.learning import learn_vectors, named_text
+    from rnnlm.vectors.writing import save_vectors
+
+    from ..options import corpus_of, refuse_given
+
+    flags = text_flags(given)
+    if given["method"] == "svd":
+        refuse_given(("epochs", "negative", "learning_rate", "threads"), "for skip-gram and CBOW; --method svd counts once.")
+    writing.check_file(output, overwrite)
+    names = named_text(text)
+    if output != STANDARD_OUTPUT:
+        writing.check_apart([output], sources.expand(names))
+    words = {name: value for name in _OF_WORDS if (value := given.pop(name))}
+    settings = {name: value for name, value in given.items() if value is not None}
+    began = time.monotonic()
+    with terminal.Progress() as progress:
+        vectors = learn_vectors(
+            corpus_of(names, flags), tokenizer=TokenizerSettings(**words) if words else None, progress=progress, **settings
+        )
+        count = save_vectors(vectors, output, overwrite)
+    took = terminal.duration(time.monotonic() - began)
+    terminal.say(f"{vectors.source}: {count:,} words, {vectors.width} numbers each, in {took}; written to {output}")

@@ -1,0 +1,43 @@
+"""`rnnlm inspect gates`: gates, cells and hidden states at each word of a sentence."""
+
+from pathlib import Path
+
+import click
+
+from ..inspecting import check_plot, plot_option, show
+from ..options import device_option, json_option, model_or_demo_option, or_demo
+
+
+def _units(context: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(each) for each in given.split(",")) if given else ()
+    except ValueError:
+        raise click.BadParameter(f"{given!r} is not a list of numbers, such as 3,17.") from None
+
+
+@click.command()
+@click.argument("sentence")
+@model_or_demo_option
+@click.option("--units", metavar="N,...", callback=_units, help="Units of the plot, from 0 on.  [default: those that vary most]")
+@click.option("--unit-count", type=click.IntRange(1), default=16, show_default=True, help="How many units that vary most are drawn.")
+@plot_option
+@json_option
+@device_option
+def command(
+    sentence: str, model_name: str | None, units: tuple[int, ...], unit_count: int, plot: Path | None, overwrite: bool, as_json: bool,
+    device: str,
+) -> None:  # fmt: skip
+    """Show what the gates of a model do at each token of SENTENCE.
+
+    \b
+    rnnlm inspect gates "the old man had no money"
+    rnnlm inspect gates "the old man had no money" --units 3,17 --plot gates.svg
+
+    The share of the state that each token rewrites; how often each gate is saturated (in the lowest or highest tenth of its range: below
+    0.1 or above 0.9 for a sigmoid); the derivatives of activations that were met. The plot shows hidden states, cells and gates as heat
+    maps. For models of any task with recurrent layers; encoder-decoders are shown reading a source.
+    """
+    from rnnlm.inspection.gates.gates import inspect_gates
+
+    check_plot(plot, overwrite)
+    show(inspect_gates(or_demo(model_name), sentence, units=units, unit_count=unit_count, device=device), as_json, plot)

@@ -1,0 +1,33 @@
+"""`rnnlm inspect map`: word vectors on a plane."""
+
+from pathlib import Path
+
+import click
+
+from ..inspecting import check_plot, plot_option, show
+from ..inspecting_vectors import vectors_options, vectors_or_model
+from ..options import json_option
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="WORD...|FILE")
+@vectors_options
+@plot_option
+@json_option
+def command(
+    words: tuple[str, ...], model_name: str | None, vectors: str, vectors_file: Path | None, plot: Path | None, overwrite: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Draw words on the plane of their two principal components.
+
+    \b
+    rnnlm inspect map cat dog horse table chair lamp --plot map.svg
+    rnnlm inspect map words.txt --file vectors.txt --plot map.pdf
+
+    FILE lists words, one or more on a line. Only the words that are drawn shape the plane. Table: their coordinates.
+    """
+    import rnnlm
+
+    check_plot(plot, overwrite)
+    chosen = Path(words[0]) if len(words) == 1 and Path(words[0]).is_file() else words
+    show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), chosen, vectors=vectors), as_json, plot)

@@ -1,0 +1,43 @@
+"""`rnnlm inspect similarity`: do word vectors rank pairs of words as people do?"""
+
+from pathlib import Path
+
+import click
+
+from ..inspecting import check_plot, plot_option, show
+from ..inspecting_vectors import vectors_options, vectors_or_model
+from ..options import json_option
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@vectors_options
+@click.option(
+    "--columns",
+    metavar="WORD1,WORD2,SCORE",
+    help="Columns of FILE by name or number.  [default: the first two of words, and the first of numbers behind them]",
+)
+@click.option("--strip-tags", is_flag=True, help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of the interval's resamples.")
+@plot_option
+@json_option
+def command(
+    file: str, model_name: str | None, vectors: str, vectors_file: Path | None, columns: str | None, strip_tags: bool, seed: int,
+    plot: Path | None, overwrite: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Do vectors rank the pairs of FILE as people do? Spearman's correlation.
+
+    \b
+    rnnlm inspect similarity SimLex-999.txt --columns word1,word2,SimLex999
+    rnnlm inspect similarity MEN_dataset_natural_form_full --file vectors.txt
+    rnnlm inspect similarity MEN_dataset_lemma_form_full --strip-tags --file vectors.txt
+
+    FILE: two words and a judgment on each line, between tabs, commas, semicolons or spaces, with a header or without; or JSON-lines,
+    or Parquet. Pairs with a word that has no vector are left out and counted. The interval is a bootstrap over pairs, 95 %.
+    """
+    import rnnlm
+
+    check_plot(plot, overwrite)
+    model = vectors_or_model(model_name, vectors_file)
+    found = rnnlm.inspect_similarity(model, file, vectors=vectors, columns=columns, strip_tags=strip_tags, seed=seed)
+    show(found, as_json, plot)

@@ -1,0 +1,93 @@
+"""Sizes at many positions as a curve over lags, and how fast the curve falls or rises.
+
+Its points are root mean squares over positions, since squares are what random probes estimate without a bias. The rate is the slope of the
+logarithm of the curve over all lags, by least squares; its interval, 95 %, comes from positions drawn again with replacement (Efron 1979).
+With L the largest lag, a size
+
+vanishes  if the interval lies below -ln 2 / L: it would halve within the lags that were looked at
+explodes  if it lies above ln 2 / L: it would double
+holds     if it lies between
+and is undecided if the interval reaches over one of these bounds.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Course = Literal["vanishes", "holds", "explodes", "undecided"]
+LOW, HIGH = 0.1, 0.9  # quantiles over positions
+RESAMPLES = 500
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Trend:
+    """slope, and the ends of its interval: of the size's natural logarithm, a token; -inf where nothing of the size is left."""
+
+    slope: float
+    low: float
+    high: float
+    largest_lag: int
+
+    @property
+    def course(self) -> Course:
+        bound = math.log(2) / self.largest_lag
+        if self.high < -bound:
+            return "vanishes"
+        if self.low > bound:
+            return "explodes"
+        return "holds" if -bound <= self.low and self.high <= bound else "undecided"
+
+    @property
+    def half_life(self) -> float | None:
+        """Tokens in which the size halves; of one that explodes, negative: those in which it doubles. None where it stays as it is."""
+        return -math.log(2) / self.slope if self.slope else None
+
+
+@dataclass(frozen=True)
+class Curve:
+    """By lag: the root mean square of the size over positions, its standard error (over positions and probes; NaN for a single position),
+    and the size's quantiles over positions, 0.1, 0.5 and 0.9. float64, (K,) each."""
+
+    lags: np.ndarray
+    mean: np.ndarray
+    standard_error: np.ndarray
+    low: np.ndarray
+    median: np.ndarray
+    high: np.ndarray
+    trend: Trend
+
+    def at(self, lag: int) -> int:
+        """The place of a lag."""
+        return int(lag - self.lags[0])
+
+
+def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
+    """The curve of squared sizes at lags from `first_lag` on, by position."""
+    rows = squares_KB.shape[1]
+    lags = np.arange(first_lag, first_lag + len(squares_KB))
+    mean = np.sqrt(squares_KB.mean(1))
+    spread = squares_KB.std(1, ddof=1) if rows > 1 else np.full(len(lags), math.nan)
+    error = np.divide(spread, 2 * mean * math.sqrt(rows), out=np.zeros_like(mean), where=mean > 0)  # d sqrt(x) = dx / (2 sqrt(x))
+    low, median, high = np.sqrt(np.quantile(squares_KB, (LOW, 0.5, HIGH), axis=1))
+    return Curve(lags, mean, error, low, median, high, _trend(squares_KB[lags > 0], seed))
+
+
+def _trend(squares_KB: np.ndarray, seed: int) -> Trend:
+    largest_lag, rows = squares_KB.shape
+    weights_RB = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
+    low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), method="nearest")
+    return Trend(float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag)
+
+
+def _slopes(squares_RK: np.ndarray) -> np.ndarray:
+    """Of ln sqrt(square) over lags from 1 on; -inf where a size is zero: of that, nothing comes back."""
+    lags = np.arange(1, squares_RK.shape[1] + 1)
+    if len(lags) == 1:  # the size at lag 0 is that of the identity
+        lags, squares_RK = np.arange(2), np.insert(squares_RK, 0, 1.0, axis=1)
+    centred = lags - lags.mean()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = (np.log(squares_RK) / 2) @ centred / (centred**2).sum()
+    return np.where((squares_RK == 0).any(1), -math.inf, slopes)

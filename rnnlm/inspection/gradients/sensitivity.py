@@ -1,0 +1,123 @@
+"""The sensitivity of each step of a sentence to each earlier word, as a map (after Graves 2012, figures 4.1 and 4.4).
+
+A cell is ||dloss(t)/dx(s)||: how much the surprisal of the token predicted after step t changes with the vector of the one read at step s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.errors import TextError
+from rnnlm.inspection.result import Table, plain
+from rnnlm.inspection.subjects import Models, subjects
+from rnnlm.interface import Device
+from rnnlm.models.loading import SHIPPED
+from rnnlm.neural.language_model import NeuralLanguageModel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_TOKENS = 200
+FAR = 5  # tokens
+
+
+@dataclass(frozen=True)
+class SensitivityMap:
+    """Of one model: norms[t, s], (T, T), in nats per unit of length, is that of predicted[t] to read[s]; NaN for s > t, which is not
+    read by then. surprisal_nats: of predicted[t]."""
+
+    name: str
+    read: tuple[str, ...]
+    predicted: tuple[str, ...]
+    norms: np.ndarray
+    surprisal_nats: np.ndarray
+
+    def share(self, nearest: int, farthest: int | None = None) -> float:
+        """Of all sensitivity, the share that goes to words read `nearest` to `farthest` tokens before the last one."""
+        norms = np.nan_to_num(self.norms)
+        chosen = np.tril(norms, -nearest) - (0 if farthest is None else np.tril(norms, -farthest - 1))
+        return float(chosen.sum() / norms.sum()) if norms.sum() else 0.0
+
+
+@dataclass(frozen=True)
+class SentenceSensitivity:
+    """What :func:`inspect_sensitivity` found; an :class:`~rnnlm.inspection.result.Inspection`."""
+
+    maps: tuple[SensitivityMap, ...]
+
+    @property
+    def verdict(self) -> str:
+        """How much of the sensitivity goes to near words."""
+        return "\n".join(
+            f"{each.name}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the token read last, {each.share(1, FAR):.0%} to "
+            f"the {FAR} before it, {each.share(FAR + 1):.0%} to earlier ones."
+            for each in self.maps
+        )
+
+    def tables(self) -> Sequence[Table]:
+        """For each model its map: a row for each word predicted, a column for each word read."""
+        return [_table(each) for each in self.maps]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The maps, null where nothing was read yet."""
+        return {"models": [plain(vars(each)) for each in self.maps]}
+
+    def figure(self) -> "Figure":
+        """The heat maps, side by side."""
+        from rnnlm.inspection.gradients.drawing import draw_maps
+
+        return draw_maps([(each.name, each.read, each.predicted, each.norms) for each in self.maps])
+
+
+def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto") -> SentenceSensitivity:
+    """How much the prediction of each word of a sentence, read from the initial state on, feels each word before it.
+
+    models: recurrent language models, by their names, or themselves; also by name. sentence: one line, of 200 tokens at most.
+
+    Raises:
+        UsageError: a model has no recurrent layers. ModelError: there is no such model. TextError: the sentence has no words, a newline, or
+            too many tokens.
+    """
+    if not sentence.split():
+        raise TextError("the sentence has no words", "nothing stands in it")
+    return SentenceSensitivity(tuple(_map(each.name, each.model, sentence) for each in subjects("gradients", models, device)))
+
+
+def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap:
+    tokenizer = model.tokenizer
+    ids_T = np.asarray(tokenizer.encode([sentence]).ids)
+    if len(ids_T) > MOST_TOKENS:
+        raise TextError(f"the sentence has {len(ids_T):,} tokens", f"a map has room for {MOST_TOKENS}", "take a shorter one")
+    words = tokenizer.surfaces([sentence])[0]
+    boundary = tokenizer.symbols()[tokenizer.boundary_id]
+    inputs_T = model.ids(np.concatenate(([tokenizer.boundary_id], ids_T[:-1]))[np.newaxis])[0]
+    with model.reading():
+        norms_TT, surprisal_T = _norms(model, inputs_T, model.ids(ids_T[np.newaxis])[0])
+    norms = np.where(np.tri(len(ids_T), dtype=bool), norms_TT.cpu().numpy(), np.nan)
+    return SensitivityMap(name, (boundary, *words[:-1]), tuple(words), norms, surprisal_T.double().cpu().numpy())
+
+
+def _norms(model: NeuralLanguageModel, inputs_T: Tensor, targets_T: Tensor) -> tuple[Tensor, Tensor]:
+    """The sentence in T rows, of which each has the loss of another step."""
+    network, T = model.network, len(inputs_T)
+    x_TTE = network.input.vectors(inputs_T.unsqueeze(1)).expand(-1, T, -1).detach().clone().requires_grad_()
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward pass in evaluation mode
+        y_TTH, _ = network.body(x_TTE, network.initial_state(T), *network.feedback)
+        at_T = torch.arange(T, device=y_TTH.device)
+        features_1TE = network.projection(y_TTH[at_T, at_T].unsqueeze(0))
+        surprisal_T = -network.score_features(features_1TE, targets_T.unsqueeze(0))[0]
+        (gradient_TTE,) = torch.autograd.grad(surprisal_T.sum(), [x_TTE])
+    return gradient_TTE.double().norm(dim=2).t(), surprisal_T.detach()
+
+
+def _table(found: SensitivityMap) -> Table:
+    """Words that are read twice have columns of different names."""
+    columns = ("predicted", "surprisal (nats)", *(f"{place} {word}" for place, word in enumerate(found.read)))
+    rows = []
+    for word, surprisal, norms_T in zip(found.predicted, found.surprisal_nats.tolist(), found.norms.tolist(), strict=True):
+        rows.append((word, surprisal, *(None if norm != norm else norm for norm in norms_T)))
+    return Table(columns, tuple(rows), f"{found.name}: norm of d(surprisal)/d(vector of the word read), in nats")

@@ -1,0 +1,97 @@
+"""The figures on gradients as tables and in words."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from rnnlm.inspection.gradients.bounds import Bounds
+from rnnlm.inspection.gradients.curve import Curve, Trend
+from rnnlm.inspection.gradients.measuring import LayerGradients
+from rnnlm.inspection.result import Table
+
+SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]  # a model's name, its curves by what they are of, its layers
+
+
+def gradient_tables(models: Sequence[Shown]) -> list[Table]:
+    """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where there are any."""
+    sizes = [row for name, curves, layers in models for what, curve in curves for row in _size_rows(name, what, curve)]
+    rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
+    layers = [(name, layer) for name, _, layers in models for layer in layers]
+    tables = [
+        Table(("model", "size of", "lag", "mean", "std. error", "10 %", "median", "90 %"), tuple(sizes), "Size of gradients by lag"),
+        Table(("model", "size of", "course", "half-life", "slope", "from", "to", "by"), tuple(rates), "Course, in tokens and nats a token"),
+    ]
+    if any(layer.exponents for _, layer in layers):
+        most = max(len(layer.exponents) for _, layer in layers)
+        rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
+        columns = ("model", "layer", *(cell for number in range(1, most + 1) for cell in (f"exponent {number}", f"std. error {number}")))
+        tables.append(Table(columns, rows, "Largest Lyapunov exponents, in nats a token"))
+    if bounded := [(name, layer.name, *_bound_cells(layer.bounds)) for name, layer in layers if layer.bounds]:
+        columns = ("model", "layer", "sigma_max(W)", "max phi'", "at most", "sigma_min(W)", "phi' met", "at least")
+        tables.append(Table(columns, tuple(bounded), "Bounds of what the size is multiplied by with each token"))
+    return tables
+
+
+def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve) -> str:
+    """What becomes of gradients in one model, in a sentence."""
+    said = [f"the state of {layer.name} {_course(layer.state)}{_of_bounds(layer.bounds)}" for layer in layers]
+    return f"{name}: {'; '.join(said)}; the loss's gradient by word {_course(loss)}."
+
+
+def _course(curve: Curve) -> str:
+    trend, last = curve.trend, curve.trend.largest_lag
+    sizes = f"{_number(curve.mean[curve.at(1)])} at lag 1, {_number(curve.mean[curve.at(last)])} at lag {last}"
+    interval = _interval(trend)
+    if trend.course == "vanishes":
+        half = "0" if trend.half_life is None or not math.isfinite(trend.slope) else _number(trend.half_life)
+        return f"vanishes with a half-life of {half} tokens ({interval}{sizes})"
+    if trend.course == "explodes":
+        return f"explodes: it doubles every {_number(-(trend.half_life or 0))} tokens ({interval}{sizes})"
+    if trend.course == "holds":
+        return f"holds: it changes by less than a factor of 2 over {last} tokens ({sizes})"
+    return f"cannot be told from one that holds: too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats a token; {sizes})"
+
+
+def _interval(trend: Trend) -> str:
+    ends = sorted(math.log(2) / abs(each) for each in (trend.low, trend.high))
+    return f"95 % interval {_number(ends[0])} to {_number(ends[1])}; " if ends[1] > 0 else ""
+
+
+def _of_bounds(bounds: Bounds | None) -> str:
+    if bounds is None:
+        return ""
+    if bounds.upper < 1:
+        return f", as it must where sigma_max(W) max phi' = {_number(bounds.upper)} is below 1"
+    return f", where sigma_max(W) max phi' = {_number(bounds.upper)} would allow it to explode"
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.3g}"
+
+
+def _size_rows(name: str, what: str, curve: Curve) -> list[tuple[Any, ...]]:
+    rows = []
+    for lag in sorted({*SHOWN_LAGS, int(curve.lags[-1])} & set(curve.lags.tolist())):
+        cells = (float(each[curve.at(lag)]) for each in (curve.mean, curve.standard_error, curve.low, curve.median, curve.high))
+        rows.append((name, what, lag, *(None if math.isnan(cell) else cell for cell in cells)))
+    return rows
+
+
+def _rate_row(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients]) -> tuple[Any, ...]:
+    trend = curve.trend
+    layer = next((layer for layer in layers if what.startswith(f"{layer.name},")), None)
+    by = "exact" if layer is None or layer.probes is None else f"{layer.probes} probes a part of the state"
+    half_life = trend.half_life if trend.course == "vanishes" else None
+    return name, what, trend.course, half_life, trend.slope, trend.low, trend.high, by
+
+
+def _exponent_cells(layer: LayerGradients, most: int) -> list[float | None]:
+    cells: list[float | None] = []
+    for each in layer.exponents:
+        cells += [each.value, each.standard_error]
+    return cells + [None] * (2 * most - len(cells))
+
+
+def _bound_cells(bounds: Bounds) -> tuple[float, ...]:
+    return bounds.largest, bounds.steepest, bounds.upper, bounds.smallest, bounds.flattest, bounds.lower

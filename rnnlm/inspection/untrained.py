@@ -1,0 +1,54 @@
+"""A network of the same settings at its start: what a model was before it learned anything."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rnnlm.inspection.subjects import Subject
+from rnnlm.models.manifest import read_manifest
+from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.models.uses import SEQ2SEQ
+from rnnlm.neural import network as language_models
+from rnnlm.tasks import network as labellers
+from rnnlm.tasks.seq2seq import network as encoder_decoders
+
+SEED = 1  # of models whose own is not known, as they lie in no folder
+
+
+def at_start(subject: Subject) -> Subject:
+    """The same model with the random weights that its training began with: its settings' and its seed's. Where a run began with the weights
+    of another model or with vectors from a file, those are not there.
+
+    Raises:
+        SettingsError: its output layer needs word counts, which the model does not hold.
+    """
+    origin = getattr(subject.model, "origin", None)
+    seed = SEED if origin is None else int(read_manifest(Path(origin[0])).settings.get("seed", SEED))
+    return Subject(f"{subject.name}, untrained", untrained(subject.model, subject.task, seed), subject.task, subject.kind)
+
+
+def untrained(model: Any, task: str, seed: int) -> Any:
+    """A copy of a neural model of a task with the random weights of `seed`, on the same device.
+
+    Raises:
+        SettingsError: its output layer needs word counts, which the model does not hold.
+    """
+    twin = copy.copy(model)
+    twin.__dict__.pop("decoder", None)  # which an encoder-decoder keeps for its weights
+    with torch.random.fork_rng(devices=[]):  # weights are drawn on the CPU
+        torch.manual_seed(seed)
+        twin.network = _network(model, task).to(model.device).eval()
+    twin.fingerprint = twin.origin = None
+    return twin
+
+
+def _network(model: Any, task: str) -> nn.Module:
+    settings = model.network.settings
+    if task == LANGUAGE_MODEL:
+        return language_models.make_network(settings, model.tokenizer)
+    if task == SEQ2SEQ:
+        return encoder_decoders.make_network(settings, model.codec.source, model.codec.target)
+    return labellers.make_network(settings, model.codec)

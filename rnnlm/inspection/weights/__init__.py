@@ -1,0 +1,1 @@
+"""The recurrent weights of a network by themselves: their spectra and powers."""

@@ -1,0 +1,212 @@
+"""Vectors of lines, or of each of their words in its context, from the layers of a network.
+
+Lines are read a few thousand at a time, those of about the same length side by side, each alone from the initial state: a vector depends
+neither on the batch nor on the order.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnlm.errors import ModelError, TextError, UsageError
+from rnnlm.inference.layer_outputs import FEATURES, EncodedLines, LayeredModel, LayerReader, LineWords
+from rnnlm.interface import Device
+from rnnlm.models import loading
+from rnnlm.models.loading import ScoringModel
+from rnnlm.text.lines import check_reserved, is_blank
+from rnnlm.vectors.pooling import Pooling, of_lines, of_words
+
+LINES_PER_CHUNK = 4096
+CHARACTERS_PER_CHUNK = {False: 1 << 21, True: 1 << 17}  # without and with vectors of all words, which must fit in memory
+TOKENS, ROWS = 1 << 13, 128  # read in one call, about
+_POOLINGS = ("last", "mean", "max")
+
+
+@dataclass(frozen=True)
+class EmbeddingSettings:
+    """Which vectors are made.
+
+    pooling: of a line "last", after its last token (each direction of a bidirectional layer after the token that it reads last), or the
+    "mean" or "max" over its tokens; None: last. layer: "input", what the network reads of each token; 1 and so on, a layer, the lowest
+    first; "features", what the output layer reads. None: features; of a classifier, whose features are those of the whole text, the
+    highest layer where words or a pooling are asked for. words: a vector of each word in its context instead of one a line.
+    special_symbols: `<s>` and `</s>` in a line are an "error", or they "drop" or "replace" it by `<unk>`.
+    """
+
+    pooling: Pooling | None = None
+    layer: str | int | None = None
+    words: bool = False
+    special_symbols: str = "error"
+
+
+@dataclass(frozen=True)
+class EmbeddedLines:
+    """Lines that were read together. first: the number of the first one, from 1. words: of each line; () where they have no vectors.
+    vectors_NH: one a line, or one a word, in their order, float32."""
+
+    first: int
+    lines: tuple[str, ...]
+    words: tuple[LineWords, ...]
+    vectors_NH: np.ndarray
+
+
+def embed(
+    model: ScoringModel, lines: Iterable[str], *, pooling: Pooling | None = None, layer: str | int | None = None, words: bool = False,
+    device: str | Device = "auto",
+) -> np.ndarray:  # fmt: skip
+    """Vectors of lines, (N, H) float32, in their order; a line without words has the vector of `</s>` alone.
+
+    model: a network, or the name of one: a language model, a tagger, a classifier, or an encoder-decoder, of which the encoder reads.
+    pooling, layer: as :class:`EmbeddingSettings` has them. words: one vector a word, the words of the first line first; words are split
+    at white space, by a model of labels as its training data are (:func:`embed_chunks` says which word each row is). device: where a
+    model given by name is loaded.
+
+    Raises:
+        TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or `<s>` or `</s>`. UsageError: the model
+            has no layers, or not this one; the request contradicts itself. ModelError: there is no such model, or its vectors are not
+            numbers. DeviceError: the device is not available.
+    """
+    embedder = Embedder(model, EmbeddingSettings(pooling, layer, words), device)
+    return np.concatenate([np.empty((0, embedder.width), np.float32), *(chunk.vectors_NH for chunk in embedder.chunks(lines))])
+
+
+def embed_chunks(
+    model: ScoringModel, lines: Iterable[str], settings: EmbeddingSettings = EmbeddingSettings(), *, device: str | Device = "auto"
+) -> Iterator[EmbeddedLines]:
+    """Vectors of any number of lines, chunk by chunk, with the lines and their words.
+
+    Raises:
+        As :func:`embed`; those about lines while iterating.
+    """
+    return Embedder(model, settings, device).chunks(lines)
+
+
+class Embedder:
+    """Makes vectors of lines. layer, pooling: those that are chosen.
+
+    Raises:
+        As :func:`embed`.
+    """
+
+    def __init__(self, model: ScoringModel, settings: EmbeddingSettings = EmbeddingSettings(), device: str | Device = "auto") -> None:
+        self.settings = settings
+        self.reader = reader_of(model, device)
+        self.layer = _layer(self.reader, settings)
+        if settings.pooling not in (None, *_POOLINGS):
+            raise UsageError(f"there is no pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}")
+        if settings.pooling and (settings.words or self.layer in self.reader.text_layers):
+            what = "words are not pooled" if settings.words else f"layer {self.layer} of this model has one vector a text"
+            raise UsageError(f"{what}: a pooling has nothing to do", hint="leave it out, or choose another layer")
+        self.pooling: Pooling = settings.pooling or "last"
+
+    @property
+    def width(self) -> int:
+        """H."""
+        return self._lines(self.reader.encode([""])).shape[1]
+
+    def chunks(self, lines: Iterable[str]) -> Iterator[EmbeddedLines]:
+        """The vectors of lines, chunk by chunk."""
+        first = 1
+        for chunk in self._cut(lines):
+            checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
+            encoded = self.reader.encode(checked, with_words=self.settings.words)
+            words = encoded.words if self.settings.words else ()
+            vectors_NH = self._words(encoded) if self.settings.words else self._lines(encoded)
+            if not np.isfinite(vectors_NH).all():
+                raise ModelError("the model's vectors are not numbers", "its weights are damaged", "see rnnlm doctor")
+            yield EmbeddedLines(first, tuple(checked), words, vectors_NH)
+            first += len(chunk)
+
+    def _cut(self, lines: Iterable[str]) -> Iterator[list[str]]:
+        chunk: list[str] = []
+        characters = 0
+        for line in lines:
+            chunk.append(line)
+            characters += len(line)
+            if len(chunk) >= LINES_PER_CHUNK or characters >= CHARACTERS_PER_CHUNK[self.settings.words]:
+                yield chunk
+                chunk, characters = [], 0
+        if chunk:
+            yield chunk
+
+    def _checked(self, line: str, number: int) -> str:
+        """The line as it is read, in which its words then stand."""
+        if "\n" in line:
+            raise TextError(f"line {number} holds a newline", hint="give each line on its own")
+        hint = "remove it, or use --special-symbols drop or replace (special_symbols from Python)"
+        return "" if is_blank(line) else check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
+
+    def _lines(self, encoded: EncodedLines) -> np.ndarray:
+        return lines_of_layers(self.reader, encoded, [self.layer], self.pooling)[0]
+
+    def _words(self, encoded: EncodedLines) -> np.ndarray:
+        return words_of_layers(self.reader, encoded, [self.layer])[0]
+
+
+def lines_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling) -> list[np.ndarray]:
+    """The vectors of lines, one at least, (L, H) float32 of each layer."""
+    found: list[np.ndarray] = []
+    for chosen_B in batches(encoded.lengths_L):
+        vectors = [of_lines(each, pooling).cpu().numpy() for each in reader.read(encoded, chosen_B, layers)]
+        found = found or [np.empty((len(encoded.lengths_L), each.shape[1]), np.float32) for each in vectors]
+        for values_LH, vectors_BH in zip(found, vectors, strict=True):
+            values_LH[chosen_B] = vectors_BH
+    return found
+
+
+def words_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str]) -> list[np.ndarray]:
+    """The vectors of all words of the lines, (W, H) float32 of each layer, the words of the first line first."""
+    words_L = np.array([len(each.words) for each in encoded.words])
+    starts_L = np.cumsum(words_L) - words_L
+    found: list[np.ndarray] = []
+    for chosen_B in batches(encoded.lengths_L):
+        outputs = reader.read(encoded, chosen_B, layers)
+        if not found:
+            widths = [sum(part.values_TBW.shape[2] for part in each.parts) for each in outputs]
+            found = [np.empty((int(words_L.sum()), width), np.float32) for width in widths]
+        at_W = np.concatenate([np.arange(starts_L[line], starts_L[line] + words_L[line]) for line in chosen_B])
+        for values_WH, each in zip(found, outputs, strict=True):
+            values_WH[at_W] = of_words(each, [encoded.words[line].tokens_W2 for line in chosen_B]).cpu().numpy()
+    return found
+
+
+def batches(lengths_L: np.ndarray) -> Iterator[np.ndarray]:
+    """The numbers of lines that are read side by side: those of about the same length, of about so many tokens."""
+    order = np.argsort(lengths_L, kind="stable")
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and end - start < ROWS and (end - start + 1) * lengths_L[order[end]] <= TOKENS:
+            end += 1
+        yield order[start:end]
+        start = end
+
+
+def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:
+    """What reads lines with the layers of a network.
+
+    Raises:
+        ModelError: there is no such model. UsageError: it has no layers of its own. DeviceError: the device is not available.
+    """
+    loaded: Any = loading.load(model, device) if isinstance(model, (str, os.PathLike)) else model
+    if not isinstance(loaded, LayeredModel):
+        name = loading.called(model) or "this model"
+        why = "n-gram models only count; mixtures and adapted models have no layers of their own"
+        raise UsageError(f"{name} has no vectors of text", why, "name a network, such as demo or a part of the mixture")
+    return loaded.layer_reader()
+
+
+def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:
+    if settings.layer is None:
+        of_tokens = [layer for layer in reader.layers if layer not in reader.text_layers]
+        return of_tokens[-1] if settings.words or settings.pooling else FEATURES
+    layer = str(settings.layer)
+    if layer not in reader.layers:
+        raise UsageError(f"there is no layer {layer!r}", f"the model has {', '.join(reader.layers)}")
+    if settings.words and layer in reader.text_layers:
+        others = [each for each in reader.layers if each not in reader.text_layers]
+        raise UsageError(f"layer {layer} of this model has one vector a text, and none of words", hint=f"choose {', '.join(others)}")
+    return layer

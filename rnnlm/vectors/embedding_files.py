@@ -1,0 +1,136 @@
+"""Vectors of lines or words written to a file chunk by chunk, whole or not at all.
+
+.npy:     an array (N, H) of float32, the format of numpy; the words of its rows stand in FILE.words.tsv beside it
+.parquet: a row each: line and text, or line, word_index, word, start and end; and the vector, a list of H numbers
+.jsonl:   the same columns, one JSON object a line; compressed where the name goes on (.jsonl.gz); `-` is standard output
+
+line counts from 1, word_index from 1 within the line; start and end are characters of the line, first and behind the last.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+
+from rnnlm.errors import UsageError, nearest
+from rnnlm.files import tsv
+from rnnlm.files.compression import without_suffix
+from rnnlm.files.writing import STANDARD_OUTPUT, check_file, replacing, save_file, writing
+from rnnlm.text.lines import Progress, silent
+from rnnlm.vectors.embedding import EmbeddedLines, Embedder
+
+NPY, PARQUET, JSON_LINES = ".npy", ".parquet", ".jsonl"
+SUFFIXES = (NPY, PARQUET, JSON_LINES)
+WORDS = ".words.tsv"
+_WORD_COLUMNS = ("line", "word_index", "word", "start", "end")
+
+
+def save_vectors(path: Path, embedder: Embedder, lines: Iterable[str], overwrite: bool = False, progress: Progress = silent) -> int:
+    """Write the vectors of `lines` to a file, in the format of its suffix; how many lines there were. progress: called with how far it is.
+
+    Raises:
+        UsageError: no such format. OutputError: the file, or that of its words, is there, or cannot be written. As
+            :func:`rnnlm.vectors.embedding.embed`.
+    """
+    kind = check_path(path, embedder.settings.words, overwrite)
+    count = 0
+
+    def counted() -> Iterator[EmbeddedLines]:
+        nonlocal count
+        for chunk in embedder.chunks(lines):
+            yield chunk
+            count += len(chunk.lines)
+            progress(f"{count:,} lines embedded")
+
+    if kind == JSON_LINES:
+        save_file(path, map(_json_lines, counted()))
+        return count
+    with writing(path), replacing(path) as stream:
+        if kind == PARQUET:
+            _write_parquet(stream, counted(), embedder)
+        elif embedder.settings.words:
+            with replacing(words_path(path)) as words:
+                _write_npy(stream, _with_words(words, counted()), embedder.width)
+        else:
+            _write_npy(stream, counted(), embedder.width)
+    return count
+
+
+def check_path(path: Path, words: bool, overwrite: bool) -> str:
+    """The format that the suffix of a file names, which may be written.
+
+    Raises:
+        As :func:`save_vectors`.
+    """
+    if path == STANDARD_OUTPUT:
+        return JSON_LINES
+    plain = Path(without_suffix(path.name)).suffix.lower()
+    suffix = JSON_LINES if plain == JSON_LINES else path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path} is not a file of vectors by its suffix", hint=nearest(path.suffix, SUFFIXES))
+    for each in (path, words_path(path)) if words and suffix == NPY else (path,):
+        check_file(each, overwrite)
+    return suffix
+
+
+def words_path(path: Path) -> Path:
+    """The table of the words whose vectors are the rows of the .npy file `path`."""
+    return path.with_name(path.name + WORDS)
+
+
+def rows(chunk: EmbeddedLines) -> Iterator[dict[str, Any]]:
+    """What each vector is of: line and text; or line, word_index, word, start and end."""
+    if not chunk.words:
+        for number, line in enumerate(chunk.lines, start=chunk.first):
+            yield {"line": number, "text": line}
+    for number, of in enumerate(chunk.words, start=chunk.first):
+        for index, (word, (start, end)) in enumerate(zip(of.words, of.spans, strict=True), start=1):
+            yield dict(zip(_WORD_COLUMNS, (number, index, word, start, end), strict=True))
+
+
+def _json_lines(chunk: EmbeddedLines) -> bytes:
+    encode = msgspec.json.Encoder().encode
+    both = zip(rows(chunk), chunk.vectors_NH.tolist(), strict=True)
+    return b"".join(encode({**row, "vector": vector}) + b"\n" for row, vector in both)
+
+
+def _write_npy(stream: BinaryIO, chunks: Iterable[EmbeddedLines], width: int) -> None:
+    """The header, which numpy pads so that the number of rows may grow, is written again when that is known."""
+    stream.write(_npy_header(0, width))
+    count = 0
+    for chunk in chunks:
+        count += len(chunk.vectors_NH)
+        stream.write(chunk.vectors_NH.astype("<f4", copy=False).data)
+    stream.seek(0)
+    stream.write(_npy_header(count, width))
+
+
+def _npy_header(count: int, width: int) -> bytes:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (count, width)})
+    return header.getvalue()
+
+
+def _with_words(stream: BinaryIO, chunks: Iterable[EmbeddedLines]) -> Iterator[EmbeddedLines]:
+    stream.write(tsv.line(_WORD_COLUMNS).encode("utf-8"))
+    for chunk in chunks:
+        stream.write("".join(tsv.line(map(str, row.values())) for row in rows(chunk)).encode("utf-8"))
+        yield chunk
+
+
+def _write_parquet(stream: BinaryIO, chunks: Iterable[EmbeddedLines], embedder: Embedder) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    width, of_words = embedder.width, embedder.settings.words
+    names = _WORD_COLUMNS if of_words else ("line", "text")
+    types = [pyarrow.string() if name in ("word", "text") else pyarrow.int64() for name in names]
+    schema = pyarrow.schema([*zip(names, types, strict=True), ("vector", pyarrow.list_(pyarrow.float32(), width))])
+    with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
+        for chunk in chunks:
+            table = pyarrow.Table.from_pylist(list(rows(chunk)), schema=schema.remove(len(names)))
+            vectors = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(chunk.vectors_NH.ravel()), width)
+            writer.write_table(table.append_column(schema.field("vector"), vectors))

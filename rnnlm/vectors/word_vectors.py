@@ -1,0 +1,116 @@
+"""Words and their vectors: of a model, of a file of word2vec or GloVe, or learned."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from rnnlm.errors import UsageError, nearest
+from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel
+from rnnlm.models import loading
+from rnnlm.models.uses import LabelModel
+from rnnlm.text.vector_files import read_all_vectors
+
+Which = Literal["input", "output"]
+SPECIAL = {BOUNDARY, SENTENCE_START, UNKNOWN}  # never the answer to a question about words
+_LIKE = 60  # per cent of edits that leave a word alike, for hints
+
+
+@dataclass(frozen=True, eq=False)
+class WordVectors:
+    """Words, each with a vector. words: V different ones, the most frequent first where that is known. matrix_VE: float32. source: what
+    they are, as messages call them. note: what else one should know of them, or nothing."""
+
+    words: tuple[str, ...]
+    matrix_VE: np.ndarray
+    source: str = "word vectors"
+    note: str = ""
+
+    @property
+    def width(self) -> int:
+        """E, the numbers of a vector."""
+        return int(self.matrix_VE.shape[1])
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The row of each word."""
+        return {word: number for number, word in enumerate(self.words)}
+
+    @cached_property
+    def unit_VE(self) -> np.ndarray:
+        """The vectors at length 1, float32; a vector of zeros stays one."""
+        length_V1 = np.linalg.norm(self.matrix_VE, axis=1, keepdims=True)
+        return np.asarray(self.matrix_VE / np.where(length_V1 > 0, length_V1, 1), dtype=np.float32)
+
+    @cached_property
+    def is_word_V(self) -> np.ndarray:
+        """bool: which rows are of words, not of special symbols."""
+        return np.array([word not in SPECIAL for word in self.words])
+
+    @cached_property
+    def is_lower(self) -> bool:
+        """Whether no word has a capital letter."""
+        return all(word == word.lower() for word in self.words)
+
+    def number(self, word: str) -> int:
+        """The row of a word.
+
+        Raises:
+            UsageError: there is none; the hint names the word that is spelled most like it.
+        """
+        if (number := self.numbers.get(word)) is not None:
+            return number
+        from rapidfuzz import process
+
+        found = process.extractOne(word, self.words, score_cutoff=_LIKE)
+        alike = word.lower() if word.lower() in self.numbers else found[0] if found else None
+        raise UsageError(f"unknown word {word!r}", f"{self.source}: {len(self.words):,} words", f"did you mean {alike!r}?" if alike else "")
+
+    def nearest(self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()) -> list[tuple[str, float]]:
+        """The words whose vectors have the largest cosine with `vector_E`, largest first, with it; special symbols are none of them.
+        without: rows that are left out."""
+        length = float(np.linalg.norm(vector_E))
+        cosine_V = self.unit_VE @ (vector_E / length if length else vector_E)
+        cosine_V[~self.is_word_V] = -np.inf
+        cosine_V[list(without)] = -np.inf
+        best = np.argsort(-cosine_V, kind="stable")[:count]
+        return [(self.words[row], float(cosine_V[row])) for row in best if np.isfinite(cosine_V[row])]
+
+
+def read_vectors(path: str | Path) -> WordVectors:
+    """The vectors in a file of text as word2vec and GloVe write it, which may be compressed (.gz, .xz, .bz2, .zst).
+
+    Raises:
+        TextError: it cannot be read, is binary, not UTF-8, cut off, or a vector is not made of numbers. SettingsError: the vectors do not
+            have the width that the first line says.
+    """
+    words, matrix_VE = read_all_vectors(path)
+    return WordVectors(tuple(words), matrix_VE, str(path))
+
+
+def word_vectors(model: "LanguageModel | LabelModel | WordVectors | str | Path" = loading.SHIPPED, which: Which = "input") -> WordVectors:
+    """The vectors that a network of any task has of the tokens of its vocabulary: those that it reads ("input"), or the weights of its
+    softmax ("output"). model: the network or its name; vectors themselves are given back.
+
+    Raises:
+        UsageError: the model has no such vectors. ModelError: there is no model of that name, or it is damaged.
+    """
+    if isinstance(model, WordVectors):
+        return model
+    if which not in get_args(Which):
+        raise UsageError(f"unknown vectors {which!r}", hint=nearest(which, get_args(Which)))
+    opened: Any = loading.load(model, "cpu") if isinstance(model, (str, os.PathLike)) else model
+    name = _short(loading.called(model))
+    if not hasattr(opened, "word_vectors"):
+        why = "networks have them; n-grams, mixtures and models that adapt themselves have none of their own"
+        raise UsageError(f"{name} has no word vectors", why, "name a network")
+    rows = opened.word_vectors(which)
+    return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)
+
+
+def _short(name: str | None) -> str:
+    return "this model" if name is None else Path(name).name

@@ -1,0 +1,42 @@
+"""`rnnlm embed`: lines of texts and tables, their words, and one clear line where there are no vectors."""
+
+import json
+
+import numpy as np
+import pytest
+
+from rnnlm import embed
+
+
+def test_lines_of_a_text_and_texts_of_a_table_have_the_same_vectors_in_order(rnnlm, models, here):
+    (here / "in.txt").write_text("the ship came home .\n\na letter\n")
+    (here / "in.csv").write_text('n,said\n1,the ship came home .\n2,""\n3,a letter\n')
+    outcome = rnnlm("embed", "-m", models.lstm, "--input", "in.txt", "--pooling", "mean", "-o", "a.npy")
+    assert (outcome.code, outcome.out) == (0, "") and "vectors of 3 lines written to a.npy" in outcome.err
+    rnnlm("embed", "-m", models.lstm, "--input", "in.csv", "--column", "said", "--pooling", "mean", "-o", "b.npy")
+    expected = embed(models.lstm, ["the ship came home .", "", "a letter"], pooling="mean")
+    for name in ("a.npy", "b.npy"):
+        np.testing.assert_array_equal(np.load(here / name), expected)
+
+
+def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
+    outcome = rnnlm("embed", "-m", models.lstm, "--words", "--layer", "1", "-o", "-", stdin=b"\nthe ship\n")
+    rows = [json.loads(line) for line in outcome.out.splitlines()]
+    assert [len(row.pop("vector")) for row in rows] == [8, 8]
+    assert rows[1] == {"line": 2, "word_index": 2, "word": "ship", "start": 4, "end": 8}
+
+
+@pytest.mark.parametrize(("options", "stdin", "error"), [
+    (("-m", "{uni}", "-o", "a.npy"), b"a\n", "error: {uni} has no vectors of text"),
+    (("-m", "{lstm}", "-o", "a.npy", "--layer", "2"), b"a\n", "error: there is no layer '2'"),
+    (("-m", "{lstm}", "-o", "a.txt"), b"a\n", "error: a.txt is not a file of vectors by its suffix"),
+    (("-m", "{lstm}", "-o", "a.npy"), b"a\n\xff\n", "error: sentence 2: not UTF-8 (byte 1 is 0xff)"),
+    (("-m", "{lstm}", "-o", "a.npy"), b"a\nb </s>\n", "error: sentence 2: the text holds </s>"),
+    (("-m", "{lstm}", "-o", "there.npy"), b"a\n", "error: there.npy already exists"),
+])  # fmt: skip
+def test_what_cannot_be_done_is_one_clear_line(rnnlm, models, here, options, stdin, error):
+    (here / "there.npy").write_text("mine")
+    names = {"uni": models.unigram, "lstm": models.lstm}
+    outcome = rnnlm("embed", *(each.format(**names) for each in options), stdin=stdin)
+    assert outcome.code and outcome.errors[0] == error.format(**names)
+    assert [each.name for each in here.iterdir()] == ["there.npy"] and (here / "there.npy").read_text() == "mine"

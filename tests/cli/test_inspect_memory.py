@@ -1,0 +1,58 @@
+"""`rnnlm inspect memory` and `inspect cloze`: tables, JSON, plots, and one line where something is wrong."""
+
+import json
+
+import pytest
+
+from support.tiny_models import LINES, fit, save
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for order in (2, 3):
+        save(tmp_path / f"{order}gram", fit("ngram", order=order), "ngram", order=order)
+    (tmp_path / "text.txt").write_text("\n".join(LINES * 3) + "\n")
+    return ["-m", "2gram", "-m", "3gram"]
+
+
+def test_memory_shows_both_tables_of_all_models_and_a_verdict_for_each(rnnlm, models, tmp_path):
+    shown = rnnlm("inspect", "memory", *models, "--on", "text.txt", "--plot", "memory.svg")
+    tables = shown.out.split("\n\n")
+    assert shown.code == 0 and len(tables) == 3 and (tmp_path / "memory.svg").read_text().count("3gram") == 1
+    for table in tables[:2]:
+        title, header, *rows = table.splitlines()
+        assert header.split("\t")[:3] == ["model", "k", "positions affected"]
+        assert [tuple(row.split("\t")[:2]) for row in rows] == [(f"{n}gram", k) for n in (2, 3) for k in "1 2 5 10 20 50 100 all".split()]
+    assert tables[2].startswith("2gram: the last token alone brings perplexity to")
+
+
+def test_memory_as_json_has_the_effective_context_and_the_perplexity_of_eval(rnnlm, models):
+    found = json.loads(rnnlm("inspect", "memory", *models, "--on", "text.txt", "--context", "reset", "--json").out)
+    evaluated = json.loads(rnnlm("eval", "-m", "3gram", "text.txt", "--context", "reset", "--json").out)
+    assert [model["effective_context"] for model in found["models"]] == [1, 2] and found["context"] == "reset"
+    assert found["models"][1]["seen"][-1]["perplexity"] == pytest.approx(evaluated["ppl_token"])
+
+
+def test_cloze_shows_accuracy_by_kind_and_json_has_the_items(rnnlm, models, tmp_path):
+    (tmp_path / "items.tsv").write_text("text\tanswer\tkind\nthe cat ___\tsat\tverb\nit is ___ to\thard\tother\n")
+    shown = rnnlm("inspect", "cloze", "items.tsv", *models, "--plot", "cloze.svg")
+    rows = [row.split("\t") for row in shown.out.split("\n\n")[0].splitlines()]
+    assert [row[:5] for row in rows[1:4]] == [["2gram", by, group, n, "0"] for by, group, n in
+                                              (("all", "all", "2"), ("kind", "verb", "1"), ("kind", "other", "1"))]  # fmt: skip
+    found = json.loads(rnnlm("inspect", "cloze", "items.tsv", *models, "--json").out)
+    assert [each["item"]["answer"] for each in found["models"][0]["scores"]] == ["sat", "hard"] and "likeliest word" in found["verdict"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cloze", "text.txt"], "no column 'text'"),
+        (["cloze", "none.tsv"], "none.tsv"),
+        (["memory", "--on", "none.txt"], "none.txt"),
+        (["memory", "--on", "text.txt", "--plot", "a.doc"], "a.doc does not have a plot suffix"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(rnnlm, models, arguments, message):
+    shown = rnnlm("inspect", *arguments, *models)
+    assert shown.code != 0 and message in shown.err.splitlines()[0] and "Traceback" not in shown.err

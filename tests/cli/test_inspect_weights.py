@@ -1,0 +1,54 @@
+"""`rnnlm inspect spectrum` and `rnnlm inspect gates`: tables, JSON, pictures, and one clear line where there is nothing to see."""
+
+import json
+
+import pytest
+
+from support.tiny_models import fit, save
+
+
+def test_spectra_of_several_models_stand_side_by_side(rnnlm, models, here):
+    save(here / "elman", fit("rnn"), "rnn")
+    done = rnnlm("inspect", "spectrum", "-m", models.lstm, "-m", here / "elman")
+    assert done.code == 0, done.err
+    title, header, *rows = done.out.splitlines()
+    assert title == "recurrent weights W" and header.split("\t")[:4] == ["model", "layer", "matrix", "size"]
+    gates = [("tiny", gate) for gate in ("input", "forget", "candidate", "output")]
+    assert [tuple(row.split("\t")[0:3:2]) for row in rows[:5]] == [*gates, ("elman", "recurrent")]
+    tiny, elman = done.out.splitlines()[-2:]
+    assert tiny.startswith("tiny: the spectral radius of its recurrent weights lies between") and elman.startswith("elman: layer 1: powers")
+
+
+def test_the_start_of_a_network_stands_beside_it_in_figures_and_picture(rnnlm, here):
+    save(here / "elman", fit("rnn"), "rnn")
+    done = rnnlm("inspect", "spectrum", "-m", here / "elman", "--untrained", "--json", "--plot", "spectrum.svg")
+    trained, start = json.loads(done.out)["matrices"]
+    assert (trained["model"], start["model"]) == ("elman", "elman, untrained")
+    assert len(trained["eigenvalues"]) == 12 and trained["spectral_radius"] != start["spectral_radius"]
+    assert (here / "spectrum.svg").read_text().count('<g id="axes_') == 4
+
+
+def test_gates_of_a_sentence_are_tables_a_picture_and_all_values_in_json(rnnlm, models, here):
+    done = rnnlm("inspect", "gates", "-m", models.lstm, "the old man", "--units", "0,7", "--plot", "gates.png")
+    assert done.code == 0 and (here / "gates.png").read_bytes().startswith(b"\x89PNG")
+    by_token, by_gate = (part.splitlines() for part in done.out.split("\n\n")[:2])
+    assert [line.split("\t")[0] for line in by_token] == ["share of the state, by token", "token", "</s>", "the", "old", "man"]
+    assert [line.split("\t")[1] for line in by_gate[2:]] == ["input", "forget", "candidate", "output", "tanh of the cell"]
+    stored = json.loads(rnnlm("inspect", "gates", "-m", models.lstm, "the old man", "--json").out)
+    assert [len(values) for values in stored["layers"][0]["gates"].values()] == [4] * 4 and stored["verdict"] in done.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("spectrum", "-m", "{uni}"), "has no recurrent weights"),
+        (("gates", "-m", "{uni}", "a line"), "has no gates or a hidden state"),
+        (("gates", "-m", "{tiny}", "a line", "--units", "8"), "there is no unit 8 in layer 1"),
+        (("gates", "-m", "{tiny}", "a line", "--units", "x"), "'x' is not a list of numbers"),
+        (("gates", "-m", "{tiny}", "two\nlines"), "newline"),
+        (("gates", "-m", "{tiny}", ""), "there is nothing to read"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_clear_message(rnnlm, models, arguments, message):
+    done = rnnlm("inspect", *(each.format(uni=models.unigram, tiny=models.lstm) for each in arguments))
+    assert done.code in (1, 2) and not done.out and message in done.err, done.err

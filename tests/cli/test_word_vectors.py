@@ -1,0 +1,76 @@
+"""Word vectors on the command line: learned, exported, read by training, looked at."""
+
+import json
+
+import numpy as np
+import pytest
+
+from support.failures import checked_error
+
+VECTORS = "6 2\nking 1 0.1\nqueen 1 0.9\nman 0.1 0.1\nwoman 0.1 0.9\nprince 0.9 0.3\ncat -1 0\n"
+
+
+@pytest.fixture
+def vectors(here):
+    (here / "v.txt").write_text(VECTORS, encoding="utf-8")
+    return "v.txt"
+
+
+def test_vectors_of_a_text_are_written_and_looked_at(rnnlm, models, here):
+    learned = rnnlm("vectors", models.text, "--method", "svd", "--width", "8", "--min-count", "2", "-o", "my.vec.gz")
+    assert (learned.code, learned.out) == (0, "") and "8 numbers each, in " in learned.err.splitlines()[-1]
+    shown = rnnlm("inspect", "neighbours", "the", "--file", "my.vec.gz", "-n", "3", "--json")
+    found = json.loads(shown.out)
+    assert len(found["neighbours"][0]) == 3 and found["source"].startswith("my.vec.gz: ") and "lies nearest" in found["verdict"]
+    checked_error(rnnlm("vectors", models.text, "--method", "svd", "-o", "my.vec.gz"), 1, "my.vec.gz already exists")
+    checked_error(rnnlm("vectors", models.text, "--method", "svd", "--epochs", "2", "-o", "x.vec"), 2, "--epochs: for skip-gram and CBOW")
+    checked_error(rnnlm("vectors", "absent.txt", "-o", "x.vec"), 1, "no such file: absent.txt")
+
+
+def test_without_a_text_the_bundled_corpus_is_read(rnnlm, here, monkeypatch):
+    from rnnlm.vectors import learning
+
+    texts = []
+    monkeypatch.setattr(learning, "word_stream", lambda text, *_: texts.extend(text.sources) or pytest.skip("not learned here"))
+    for arguments in ((), ("english",), ("travel",)):
+        with pytest.raises(pytest.skip.Exception):
+            rnnlm("vectors", *arguments, "-o", "v.vec")
+    assert [text.rpartition("/")[0].rpartition("/")[2] for text in texts] == ["english", "english", "travel"]
+
+
+def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, here):
+    import rnnlm as library
+
+    ended = rnnlm("export", "-m", models.lstm, "--vectors", "m.vec")
+    assert ended.code == 0 and "written to m.vec" in ended.err.splitlines()[-1]
+    exported, own = library.read_vectors("m.vec"), library.word_vectors(str(models.lstm))
+    assert exported.words == own.words and np.array_equal(exported.matrix_VE, own.matrix_VE)
+    frozen = ("--embeddings", "m.vec", "--set", "freeze_embeddings=true", "--set", f"embedding_size={own.width}", "--budget", "2steps")
+    assert rnnlm("train", models.text, *frozen, "--tokenizer-from", models.lstm, "-o", "again").code == 0
+    assert np.array_equal(library.word_vectors("again").matrix_VE, own.matrix_VE)
+    assert rnnlm("export", "-m", models.lstm, "--vectors", "-", "--which", "output").out.startswith(f"{len(own.words)} ")
+    checked_error(rnnlm("export", "-m", models.lstm, "--vectors", "m.vec"), 1, "m.vec already exists")
+    checked_error(rnnlm("export", "-m", models.unigram, "--vectors", "u.vec"), 2, "uni has no word vectors")
+    checked_error(rnnlm("export", "-m", models.lstm, "--compact", "c", "--which", "input"), 2, "--which goes with --vectors")
+
+
+def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
+    (here / "pairs.tsv").write_text("king\tqueen\t5\nking\tcat\t1\nman\twoman\t4\nman\tcat\t2\n", encoding="utf-8")
+    (here / "questions.txt").write_text(": family\nman king woman queen\n", encoding="utf-8")
+    for arguments, row in (
+        (("neighbours", "king"), "king\t1\tprince\t"), (("analogy", "king", "man", "woman"), "1\tqueen\t"),
+        (("similarity", "pairs.tsv"), "pairs.tsv\t4\t4\t"), (("analogies", "questions.txt"), "family\t1\t1\t1\t1.000"),
+        (("map", "king", "queen", "cat"), "king\t"),
+    ):  # fmt: skip
+        shown = rnnlm("inspect", *arguments, "--file", vectors, *(["--plot", "map.svg"] if arguments[0] == "map" else []))
+        assert shown.code == 0 and any(line.startswith(row) for line in shown.out.splitlines()), shown.out
+        assert shown.out.splitlines()[-1].endswith(".")
+    assert ">queen<" in (here / "map.svg").read_text(encoding="utf-8")
+
+
+def test_wrong_usage_and_unknown_words_are_one_clear_line(rnnlm, vectors, models):
+    checked_error(rnnlm("inspect", "neighbours", "King", "--file", vectors), 2, "unknown word 'King'")
+    checked_error(rnnlm("inspect", "analogy", "king", "man", "--file", vectors), 2, "")
+    checked_error(rnnlm("inspect", "neighbours", "king", "--file", vectors, "--vectors", "output"), 2, "--vectors: for vectors of a model")
+    checked_error(rnnlm("inspect", "neighbours", "king", "-m", models.unigram), 2, "inspect neighbours has nothing to show")
+    checked_error(rnnlm("inspect", "map", "king", "queen", "--file", vectors), 2, "a map needs three words or more")

@@ -1,0 +1,128 @@
+"""Probes: labels that were planted in a layer come out, shuffled ones do not, and the controls are what they are said to be."""
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm.errors import TextError, UsageError
+from rnnlm.inspection.probing.classifier import fit_probe
+from rnnlm.inspection.probing.labelled_items import read_items
+from support import tiny_tasks
+from support.tiny_models import LINES, fit
+
+RANDOM = np.random.default_rng(5)
+WORDS = sorted({word for line in LINES for word in line.split()} - {"<unk>"})
+TEXTS = [" ".join(RANDOM.choice(WORDS, 5)) for _ in range(160)]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A language model with a layer that mixes the last words, as no training of six steps would make one."""
+    made = fit("gru", min_count=1)
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for parameter in made.network.body.parameters():
+            parameter.uniform_(-1.5, 1.5)
+    return made
+
+
+def planted(path, model, layer, shuffled=False):
+    """A file of words, each with the number of the largest of three random products with its vector in a layer."""
+    vectors_WH = rnnlm.embed(model, TEXTS, words=True, layer=layer)
+    scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ np.random.default_rng(1).normal(size=(vectors_WH.shape[1], 3))
+    labels = [f"L{label}" for label in scores_WK.argmax(axis=1)]
+    if shuffled:
+        np.random.default_rng(2).shuffle(labels)
+    words = [text.split() for text in TEXTS]
+    each = iter(labels)
+    path.write_text("".join("".join(f"{word}\t{next(each)}\n" for word in sentence) + "\n" for sentence in words))
+    return path
+
+
+def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_path, model):
+    found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, 1))
+    by_layer = {(each.network, each.layer): each for each in found.probes}
+    best = by_layer["trained", "layer 1"]
+    assert found.best is best and best.accuracy.estimate > 0.95 > by_layer["trained", "embeddings"].accuracy.high
+    assert best.control_accuracy < 0.8 and best.selectivity.low > 0 and best.selectivity.estimate == pytest.approx(
+        best.accuracy.estimate - best.control_accuracy
+    )  # fmt: skip
+    assert found.gain.low > 0 and found.over_untrained.low > 0
+    assert "is predicted best from layer 1 of" in found.verdict and "supports it" in found.verdict
+    assert (found.train_items, found.test_items, found.labels) == (640, 160, 3)
+
+
+def test_shuffled_labels_are_at_chance(tmp_path, model):
+    found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, 1, shuffled=True))
+    assert all(abs(each.accuracy.estimate - found.majority) < 0.1 for each in found.probes)
+    assert "does not support it" in found.verdict and "not clearly more" in found.verdict
+
+
+def test_a_label_of_the_word_itself_is_in_the_embeddings_and_no_layer_adds_to_it(tmp_path, model):
+    found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, "input"))
+    assert found.best.layer == "embeddings" and found.gain is None and found.by_word == 1
+    assert found.probes[0].accuracy.estimate > 0.99
+
+
+def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
+    """l2 W = mean over examples of (1[y] - softmax(W x + b)) x, and the same without l2 for the biases."""
+    x_NH = RANDOM.normal(2, 3, size=(90, 4)).astype(np.float32)
+    labels_N = np.argmax(x_NH[:, :3] + RANDOM.normal(size=(90, 3)), axis=1)
+    probe = fit_probe(x_NH, labels_N, np.arange(90), 3)
+    standard_NH = (x_NH - x_NH.mean(axis=0)) / x_NH.std(axis=0)
+    p_NK = np.exp(standard_NH @ probe.weight_KH.T + probe.bias_K)
+    error_NK = np.eye(3)[labels_N] - p_NK / p_NK.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(error_NK.T @ standard_NH / 90, probe.l2 * probe.weight_KH, atol=1e-3)
+    np.testing.assert_allclose(error_NK.mean(axis=0), 0, atol=1e-3)
+
+
+def test_noise_takes_a_strong_penalty_and_a_rule_a_weak_one():
+    x_NH = RANDOM.normal(size=(200, 30)).astype(np.float32)
+    noise, rule = RANDOM.integers(2, size=200), (x_NH[:, 0] > 0).astype(int)
+    assert fit_probe(x_NH, noise, np.arange(200), 2).l2 > fit_probe(x_NH, rule, np.arange(200), 2).l2
+
+
+def test_labels_of_texts_are_probed_in_the_mean_of_their_vectors_without_a_control(tmp_path, model):
+    lines = [f"{'yes' if 'cat' in text.split() else 'no'}\t{text}" for text in TEXTS]
+    (tmp_path / "a.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n")
+    found = rnnlm.inspect_probe(model, tmp_path / "a.tsv", level="text", label_column="label", reading={"column": "text"})
+    assert found.probes[0].accuracy.low > found.majority and found.probes[0].selectivity is None
+    assert found.test_items == 32 and "test texts are right" in found.verdict and "selectivity" not in found.verdict
+
+
+def test_a_taggers_layers_are_probed_too(tmp_path):
+    rows = tiny_tasks.requests(60, seed=2)
+    (tmp_path / "a.txt").write_text("".join("".join(f"{w} {s}\n" for w, s in zip(*row[:2], strict=True)) + "\n" for row in rows))
+    found = rnnlm.inspect_probe(tiny_tasks.fit("tagging", "lstm"), tmp_path / "a.txt")
+    assert [each.layer for each in found.probes] == 2 * ["embeddings", "layer 1"]  # its features are those of layer 1
+    assert found.column and found.best.accuracy.estimate > found.majority
+
+
+def test_of_many_words_sentences_are_drawn_whole_and_a_note_says_so(tmp_path, model):
+    path = planted(tmp_path / "a.txt", model, 1)
+    data = read_items(str(path), (), None, None, 100, 1)
+    assert data.drawn == {"train": 640, "test": 160} and len(data.train.labels) == 100 == 5 * len(data.train.texts)
+    found = rnnlm.inspect_probe(model, path, most_items=100)
+    assert "640 words, sentences were drawn (seed 1)" in found.tables()[0].title
+
+
+def test_the_same_seed_gives_the_same_figures_and_all_of_them_as_json(tmp_path, model):
+    path = planted(tmp_path / "a.txt", model, 1)
+    first, again = (rnnlm.inspect_probe(model, path, most_items=80) for _ in range(2))
+    assert first.to_dict() == again.to_dict() and first.to_dict()["probes"][0]["accuracy"]["level"] == 0.95
+    axes = first.figure().axes[0]
+    assert [each.get_text() for each in axes.get_xticklabels()] == ["embeddings", "layer 1", "features"]
+
+
+def test_what_cannot_be_probed_is_one_clear_error(tmp_path, model):
+    with pytest.raises(UsageError, match="inspect probe has nothing to show"):
+        rnnlm.inspect_probe(fit("ngram"))
+    (tmp_path / "a.txt").write_text("the X\ncat X\n\na X\n\n" * 5)
+    with pytest.raises(UsageError, match="one label only"):
+        rnnlm.inspect_probe(model, tmp_path / "a.txt", label_column="2")
+    with pytest.raises(TextError, match="column"):
+        rnnlm.inspect_probe(model, tmp_path / "a.txt", label_column="7")
+    (tmp_path / "b.txt").write_text("the X\ncat Y\n")
+    with pytest.raises(UsageError, match="too few sentences"):
+        rnnlm.inspect_probe(model, tmp_path / "b.txt")

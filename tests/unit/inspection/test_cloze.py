@@ -1,0 +1,112 @@
+"""Gaps that models fill: ranks, surprisals, shares by distance and kind, and what is wrong with a table."""
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm import arrays
+from rnnlm.errors import TextError, UsageError
+from rnnlm.inspection.cloze.cloze import inspect_cloze
+from rnnlm.inspection.cloze.items import ClozeItem, read_items
+from rnnlm.inspection.cloze.results import Cloze, ModelCloze, figures_of
+from rnnlm.inspection.cloze.scoring import ClozeScore, score_items
+from support.tiny_models import LINES, fit, halves_model
+
+ITEMS = [ClozeItem(" ".join(line.split()[:place]), line.split()[place]) for line in LINES[:4] for place in range(len(line.split()))]
+
+
+def distribution(model, context):
+    """Log-probabilities (nats) of the next token."""
+    ids = np.array([[model.tokenizer.boundary_id, *model.tokenizer.encode([context]).ids[:-1]]])
+    return arrays.as_numpy(model.predict(ids, model.initial_state(1))[0])[0, -1]
+
+
+@pytest.mark.parametrize("name", ["lstm", "ngram", "unigram"])
+def test_ranks_are_those_of_the_sorted_predictions(name):
+    model = fit(name)
+    symbols = model.tokenizer.symbols()
+    for score in score_items(model, ITEMS):
+        logprob_V = distribution(model, score.item.context)
+        words = [symbols[id] for id in np.argsort(-logprob_V, kind="stable")]
+        assert score.rank == 1 + words.index(score.item.answer)
+        assert score.surprisal_bits == pytest.approx(-logprob_V[symbols.index(score.item.answer)] / np.log(2), abs=1e-5)
+
+
+def test_words_of_pieces_are_ranked_as_whole_words():
+    model = fit("ngram", order=4, tokenizer="char")
+    lines = rnnlm.score_sentences(model, LINES[:4], next_words=10)
+    expected = [
+        ([each.word for each in words], score) for line in lines for words, score in zip(line.next_words, line.word_scores, strict=False)
+    ]
+    expected = [(words, score) for words, score in expected if score.word != "</s>"]
+    for score, (words, word) in zip(score_items(model, ITEMS), expected, strict=True):
+        assert score.item.answer == word.word and score.surprisal_bits == pytest.approx(word.surprisal_bits)
+        assert score.rank == (words.index(word.word) + 1 if word.word in words else None)
+
+
+def test_surprisals_are_in_bits_and_equally_likely_tokens_go_by_their_ids():
+    a, b = score_items(halves_model(), [ClozeItem("a b", "a"), ClozeItem("", "b")])
+    assert (a.rank, a.surprisal_bits) == (1, pytest.approx(1))
+    assert (b.rank, b.surprisal_bits) == (4, pytest.approx(3))  # behind a, </s>, and <unk>, which is as likely
+
+
+def test_unknown_answers_count_as_missed_and_are_named(tmp_path):
+    (tmp_path / "items.tsv").write_text("text\tanswer\na b ___ b\ta\nb ___ a\tunicorn\n")
+    cloze = inspect_cloze({"halves": halves_model()}, tmp_path / "items.tsv")
+    (figures,) = cloze.models[0].figures
+    assert (figures.items, figures.unknown, [each.share for each in figures.accuracy]) == (2, 1, [0.5, 0.5, 0.5])
+    assert figures.mean_bits == cloze.models[0].scores[0].surprisal_bits and cloze.models[0].scores[1].rank is None
+    assert "halves: 1 answer is not in its vocabulary and counts as missed: unicorn." in cloze.verdict
+    cloze.figure()
+
+
+def planted(ranks_near, ranks_far):
+    items = [(ClozeItem("a", "b", 1, "topic"), rank) for rank in ranks_near] + [(ClozeItem("a", "b", 30), rank) for rank in ranks_far]
+    scores = tuple(ClozeScore(item, rank, 2.0, False) for item, rank in items)
+    return Cloze("planted", (ModelCloze("it", figures_of(scores), scores),))
+
+
+def test_shares_are_counted_by_distance_and_kind_with_the_bounds_of_wilson():
+    cloze = planted([1, 1, 4, 40], [7, None])
+    found = {(each.by, each.group): each for each in cloze.models[0].figures}
+    assert list(found) == [("all", "all"), ("distance", "0-2"), ("distance", "21+"), ("kind", "topic")]
+    assert [each.share for each in found["distance", "0-2"].accuracy] == [0.5, 0.75, 0.75]
+    assert [each.share for each in found["distance", "21+"].accuracy] == [0, 0, 0.5]
+    assert (found["distance", "0-2"].median_rank, found["distance", "21+"].median_rank) == (2.5, None)
+    half = found["distance", "0-2"].accuracy[0]  # Wilson 1927: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) for p = 1/2, n = 4
+    z2 = 1.959964**2
+    width = np.sqrt(z2 * (0.25 / 4 + z2 / 64)) / (1 + z2 / 4)
+    assert (half.low, half.high) == pytest.approx((0.5 - width, 0.5 + width), abs=1e-5)
+
+
+def test_the_verdict_says_whether_accuracy_falls_with_distance():
+    assert "the first share falls from 100% to 0%" in planted([1] * 20, [30] * 20).verdict
+    assert "the first share goes from 50% to 50%, which may be chance" in planted([1, 20], [1, 20]).verdict
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("sentence\tanswer\na ___\tb\n", "no column 'text'"),
+        ("text\tword\na ___\tb\n", "no column 'answer'"),
+        ("text\tanswer\n", "holds no items"),
+        ("text\tanswer\na b\tb\n", "line 2: no gap in the text"),
+        ("text\tanswer\n___ a ___\tb\n", "line 2: 2 gaps in the text"),
+        ("text\tanswer\na ___\tb c\n", "line 2: the answer 'b c' is not one word"),
+        ("text\tanswer\tdistance\na ___\tb\tfar\n", "line 2: the distance 'far' is not a number of words"),
+    ],
+)
+def test_a_table_that_is_no_cloze_test_is_one_clear_line(tmp_path, table, message):
+    (tmp_path / "items.tsv").write_text(table)
+    with pytest.raises(TextError, match=message):
+        read_items(tmp_path / "items.tsv")
+
+
+def test_what_stands_behind_the_gap_is_not_read(tmp_path):
+    (tmp_path / "items.csv").write_text('text,answer,kind,distance\n"the cat ___, and more",sat,,\n')
+    assert read_items(tmp_path / "items.csv") == [ClozeItem("the cat", "sat")]
+
+
+def test_a_model_that_reads_from_the_end_is_refused():
+    with pytest.raises(UsageError, match="it cannot fill a gap"):
+        score_items(fit("unigram", reversed=True), ITEMS)

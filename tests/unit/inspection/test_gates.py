@@ -1,0 +1,146 @@
+"""What gates did at each word: the trace itself, and shares, saturation and derivatives worked out by hand or by autograd."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.errors import UsageError
+from rnnlm.inspection.gates.activations import SIGMOID, TANH, activations_of
+from rnnlm.inspection.gates.gates import inspect_gates
+from rnnlm.inspection.gates.layer_activity import changed, most_varied, rewritten
+from rnnlm.neural.layers.stack import make_layers
+from rnnlm.neural.recurrent_settings import ElmanCell, GruCell, LstmCell, QrnnCell
+from support import tiny_seq2seq, tiny_tasks
+from support.tiny_models import fit
+
+LINE = "the cat sat on the mat"
+CELLS = [
+    *(ElmanCell("rnn", activation=name) for name in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")),
+    *(GruCell("gru", reset_gate=where) for where in ("after", "before")),
+    *(LstmCell("lstm", peepholes=is_coupled, coupled_gates=is_coupled) for is_coupled in (False, True)),
+    *(QrnnCell("qrnn", pooling=pooling) for pooling in ("f", "fo", "ifo")),
+]
+
+
+def test_values_equal_the_trace():
+    model = fit("lstm", layers=2)
+    found = inspect_gates(model, LINE)
+    ids = np.concatenate([[model.tokenizer.boundary_id], model.tokenizer.encode([LINE]).ids[:-1]])
+    with torch.no_grad():
+        trace = model.network.trace(torch.from_numpy(ids).unsqueeze(1), model.network.initial_state(1))
+    assert found.tokens == ("</s>", *LINE.split())
+    for layer, traced in zip(found.layers, trace.layers, strict=True):
+        np.testing.assert_array_equal(layer.hidden_TH, traced.hidden_TBH[:, 0])
+        np.testing.assert_array_equal(layer.cell_TH, traced.cell_TBH[:, 0])
+        assert list(layer.gates) == ["input", "forget", "candidate", "output"]
+        for name, values in layer.gates.items():
+            np.testing.assert_array_equal(values, traced.gates[name][:, 0])
+    stored = json.loads(json.dumps(found.to_dict()))["layers"][1]
+    np.testing.assert_allclose(stored["gates"]["forget"], trace.layers[1].gates["forget"][:, 0], atol=1e-6)
+    np.testing.assert_allclose(stored["rewritten"], 1 - trace.layers[1].gates["forget"][:, 0].mean(1), atol=1e-6)
+
+
+def test_the_share_rewritten_is_what_the_gates_do_not_keep():
+    gate = np.array([[1.0, 0.5, 0.0], [0.9, 0.9, 0.6]])
+    keep, renew = (make_layers(GruCell("gru", update_gate=name))[0] for name in ("keep", "renew"))
+    np.testing.assert_allclose(rewritten({"forget": gate}, make_layers(LstmCell("lstm"))[0]), [0.5, 0.2])
+    np.testing.assert_allclose(rewritten({"update": gate}, keep), [0.5, 0.2])
+    np.testing.assert_allclose(rewritten({"update": gate}, renew), [0.5, 0.8])
+    assert rewritten({}, make_layers(ElmanCell("rnn"))[0]) is None
+
+
+def test_the_change_of_a_state_is_its_step_beside_the_lengths_of_both():
+    state = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [6.0, 8.0]])  # lengths 5, 5, 0, 0, 10
+    np.testing.assert_allclose(changed(state), [1, 0, 1, 0, 1])
+    np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]])), [1, 5 / 7])
+    np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]]), is_backward=True), [5 / 7, 1])
+
+
+def test_saturation_counts_the_tenths_at_either_end():
+    assert SIGMOID.saturation(np.array([0.05, 0.1, 0.5, 0.95, 0.99, 0.9, 0.2, 0.3])) == (1 / 8, 2 / 8)
+    assert TANH.saturation(np.array([-0.9, -0.7, 0.0, 0.85])) == (1 / 4, 1 / 4)
+    assert activations_of(make_layers(ElmanCell("rnn", activation="relu"))[0])["hidden state"].saturation(np.zeros(3)) is None
+
+
+@pytest.mark.parametrize("settings", CELLS, ids=lambda settings: settings.model)
+def test_derivatives_equal_autograds(settings):
+    torch.manual_seed(3)
+    layer = make_layers(settings)[0].double()
+    for parameter in layer.parameters():
+        parameter.data.uniform_(-0.8, 0.8)
+    state = tuple(torch.rand(places, 1, width, dtype=torch.float64) for places, width in layer.state_shapes())
+    step, _ = layer.step(torch.randn(1, settings.input_width, dtype=torch.float64), state)
+    order = {"rnn": ["hidden state"], "gru": ["reset", "update", "candidate"], "qrnn": ["candidate", "forget", "output", "input"]}.get(
+        settings.model, ["input", "forget", "candidate", "output"][layer.gates == 3 :]
+    )
+    for name, activation in activations_of(layer).items():
+        if name == "tanh of the cell":
+            cell = step.cell_BH.detach().requires_grad_()
+            values = torch.tanh(cell)
+            [slopes] = torch.autograd.grad(values.sum(), cell)
+        else:  # each bias is added to one number alone, before its activation
+            values = step.gates.get(name, step.hidden_BH)
+            start = order.index(name) * layer.width
+            slopes = torch.autograd.grad(values.sum(), layer.bias_ih, retain_graph=True)[0][start : start + layer.width].unsqueeze(0)
+        np.testing.assert_allclose(activation.derivative(values.detach().numpy()), slopes, atol=1e-12)
+
+
+def test_the_gates_of_a_mogrifiers_rounds_are_doubled():
+    model = fit("lstm", mogrifier_rounds=3)
+    [layer] = inspect_gates(model, LINE).layers
+    assert [each.gate for each in layer.activations[:3]] == ["round 1", "round 2", "round 3"]
+    gate, a = layer.gates["round 1"], torch.tensor(0.3, requires_grad=True)
+    assert gate.shape == (7, 8) and layer.gates["round 2"].shape == (7, 12)
+    doubled = 2 * torch.sigmoid(a)
+    doubled.backward()
+    assert activations_of(model.network.body.layers[0])["round 1"].derivative(doubled.detach().numpy()) == pytest.approx(a.grad.item())
+
+
+def test_units_are_those_named_or_those_that_vary_most():
+    model = fit("gru")
+    assert inspect_gates(model, LINE, units=[3, 7]).layers[0].units == (3, 7)
+    [layer] = inspect_gates(model, LINE, unit_count=4).layers
+    spread = layer.hidden_TH.var(axis=0)
+    assert len(layer.units) == 4 and min(spread[list(layer.units)]) >= sorted(spread)[-4]
+    assert most_varied(np.array([[0, 0, 5.0], [1, 9, 5.0]]), 2) == (0, 1)
+    with pytest.raises(UsageError, match="there is no unit 12 in layer 1"):
+        inspect_gates(model, LINE, units=[12])
+
+
+@pytest.mark.parametrize("kind", ["rnn", "jordan"])
+def test_layers_without_gates_show_their_states_and_derivatives(kind):
+    found = inspect_gates(fit(kind, activation="tanh"), LINE)
+    [layer] = found.layers
+    assert layer.gates == {} and layer.rewritten_T is None and layer.changed_T.shape == (7,)
+    assert found.tables()[0].columns == ("token", "layer 1, changed")
+    assert "layer 1 has no gate that keeps its state, which changes by" in found.verdict
+    assert layer.activations[0].derivative_mean == pytest.approx((1 - layer.hidden_TH**2).mean())
+
+
+@pytest.mark.parametrize("kind", ["ngram", "ffnn"])
+def test_models_without_gates_and_states_are_refused(kind):
+    with pytest.raises(UsageError, match=f"a model of kind {kind} has no gates or a hidden state"):
+        inspect_gates(fit(kind), LINE)
+
+
+def test_models_of_other_tasks_show_both_directions():
+    tagger, classifier = (tiny_tasks.fit(task, kind) for task, kind in (("tagging", "gru"), ("classification", "lstm")))
+    encoder = inspect_gates(tiny_seq2seq.tiny_model(bidirectional=True), "the cat sat")
+    assert [layer.name for layer in encoder.layers] == ["encoder layer 1 forward", "encoder layer 1 backward"]
+    for model in (tagger, classifier):
+        found = inspect_gates(model, "show flights from oslo")
+        onwards, backwards = found.layers
+        assert (onwards.name, backwards.name) == ("layer 1 forward", "layer 1 backward") and found.task == model.task
+        assert onwards.changed_T[0] == pytest.approx(1) and backwards.changed_T[-1] == pytest.approx(1)  # each begins with zeros
+        assert max(onwards.changed_T[1:]) < 1 and max(backwards.changed_T[:-1]) < 1
+
+
+def test_the_picture_has_a_panel_for_each_gate():
+    figure = inspect_gates(fit("lstm"), LINE, units=[0, 5]).figure()
+    panels = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title() for axes in panels] == [
+        f"layer 1, {name}" for name in ("hidden", "cell", "input", "forget", "candidate", "output")
+    ]
+    assert panels[3].images[0].get_array().shape == (2, 7)

@@ -1,0 +1,204 @@
+"""Jacobians by lag: equal central differences for every kind of layer; of linear layers they are powers of W."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rnnlm.inspection.gradients.bounds import elman_bounds, flattest_slope
+from rnnlm.inspection.gradients.jacobians import squared_sizes
+from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
+from rnnlm.inspection.gradients.lyapunov import exponents, growth
+from rnnlm.inspection.gradients.trajectory import Trajectory, trajectories
+from rnnlm.neural.layers.steps import ACTIVATIONS
+from rnnlm.neural.network import Network
+from rnnlm.neural.settings import KINDS
+from support.tiny_models import make_tokenizer
+
+LAGS, ROWS = 3, 2
+CELLS = (
+    *({"model": "rnn", "activation": each} for each in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")),
+    *({"model": "gru", "reset_gate": each} for each in ("after", "before")),
+    {"model": "gru", "update_gate": "renew"},
+    {"model": "lstm"},
+    {"model": "lstm", "peepholes": True},
+    {"model": "lstm", "coupled_gates": True},
+    {"model": "lstm", "mogrifier_rounds": 3},
+    *({"model": "qrnn", "pooling": each} for each in ("f", "fo", "ifo")),
+)
+JORDAN = ({"model": "jordan"}, {"model": "jordan", "feedback": "embedding"})
+STACKED = [{**cell, "layers": layers} for cell in CELLS for layers in (1, 2)]
+CONNECTED = [{"model": "lstm", "layers": 2, "connections": each} for each in ("residual", "dense", "highway")]
+
+
+def _name(settings):
+    return "-".join(map(str, settings.values()))
+
+
+def _network(model, **settings):
+    """A network of weights large enough for all of it to count, in float64."""
+    torch.manual_seed(1)
+    made = Network(KINDS[model](model=model, embedding_size=4, hidden_size=4, **settings), make_tokenizer()).double().eval()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.uniform_(-0.9, 0.9)
+    return made
+
+
+def _read(network, steps=LAGS + 2):
+    ids_TB = torch.randint(0, 10, (steps, ROWS), generator=torch.Generator().manual_seed(0))
+    state = tuple(torch.rand_like(each) - 0.5 for each in network.initial_state(ROWS))
+    return ids_TB, state
+
+
+def _differences(function, x, h=1e-5):
+    """d function / dx by central differences: (outputs, inputs)."""
+    columns = []
+    for place in range(x.numel()):
+        step = torch.zeros(x.numel(), dtype=x.dtype)
+        step[place] = h
+        step = step.view(x.shape)
+        columns.append((function(x + step) - function(x - step)).flatten() / (2 * h))
+    return torch.stack(columns, dim=1)
+
+
+@pytest.mark.parametrize("settings", [*STACKED, *JORDAN], ids=_name)
+def test_jacobians_of_states_equal_central_differences_of_the_quick_kernels(settings):
+    network = _network(**settings)
+    with torch.no_grad():
+        for trajectory in trajectories(network, *_read(network)):
+            H, parts = 4, len(trajectory.parts)
+            sizes = squared_sizes(trajectory, LAGS, 1, torch.Generator())
+            for lag in range(1, LAGS + 1):
+                start = trajectory.steps - lag
+                before = trajectory.states[start]
+
+                def after(parts_PBH, start=start, before=before, trajectory=trajectory, parts=parts):
+                    state = (*(part.unsqueeze(0) for part in parts_PBH), *before[parts:])
+                    _, state = trajectory.layer(trajectory.inputs_TBE[start:], state, *trajectory.feedback)
+                    return torch.cat(state[:parts])
+
+                jacobian = _differences(after, torch.cat(before[:parts])).view(parts, ROWS, H, parts, ROWS, H)
+                for row in range(ROWS):
+                    own = jacobian[:, row, :, :, row]
+                    assert float(own.square().sum()) / (parts * H) == pytest.approx(float(sizes.state_KB[lag - 1, row]), rel=1e-6)
+                    if sizes.cell_KB is not None:
+                        cell = own[-1, :, -1].square().sum() / H
+                        assert float(cell) == pytest.approx(float(sizes.cell_KB[lag - 1, row]), rel=1e-6)
+
+
+@pytest.mark.parametrize("settings", [*STACKED, *JORDAN, *CONNECTED], ids=_name)
+def test_gradients_of_the_loss_equal_central_differences_of_the_plain_steps(settings):
+    network = _network(**settings)
+    ids_TB, state = _read(network)
+    targets_B = torch.tensor([1, 2])
+    norms_TB = loss_gradient_norms(network, ids_TB, targets_B, state)
+
+    with torch.no_grad():
+        x_TBE, read = network.input.vectors(ids_TB), network.input.vectors
+
+        def loss(changed_TBE):
+            network.input.vectors = lambda _: changed_TBE
+            features_1BE = network.trace(ids_TB, state).features_TBE[-1:]
+            return -network.score_features(features_1BE, targets_B.unsqueeze(0))
+
+        gradient = _differences(loss, x_TBE).view(ROWS, *x_TBE.shape)
+        network.input.vectors = read
+    for row in range(ROWS):
+        torch.testing.assert_close(norms_TB[:, row], gradient[row, :, row].norm(dim=1).flip(0), rtol=1e-6, atol=1e-9)
+
+
+class Linear(nn.Module):
+    """h = h' W^T + x, a layer whose Jacobian over k steps is W^k."""
+
+    states = 1
+
+    def __init__(self, W):
+        super().__init__()
+        self.W, self.width = W, len(W)
+
+    def step(self, x_BE, state):
+        after = (state[0] @ self.W.T + x_BE,)
+        return None, after
+
+
+def _linear_trajectory(W, steps, rows):
+    x_TBE = torch.zeros(steps, rows, len(W), dtype=W.dtype)
+    return Trajectory(Linear(W), x_TBE, [(x_TBE[:1],)] * (steps + 1))
+
+
+def _orthogonal(width, seed=3):
+    return torch.linalg.qr(torch.randn(width, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))).Q
+
+
+@pytest.mark.parametrize("a", [0.9, 1.0, 1.1])
+@pytest.mark.parametrize("width", [16, 80])
+def test_a_scaled_rotation_has_size_a_to_the_lag_and_exponents_ln_a(a, width):
+    trajectory = _linear_trajectory(a * _orthogonal(width), 60, 2)
+    sizes = squared_sizes(trajectory, 60, 4, torch.Generator()).state_KB.sqrt()
+    expected = a ** torch.arange(1, 61, dtype=torch.float64).unsqueeze(1).expand(60, 2)
+    torch.testing.assert_close(sizes, expected, rtol=1e-6, atol=0)
+    for exponent in exponents(growth(trajectory, 60, 3, torch.Generator())):
+        assert exponent.value == pytest.approx(math.log(a), abs=1e-6)
+
+
+@pytest.mark.parametrize("a", [0.9, 1.0, 1.1])
+def test_an_elman_layer_of_relu_whose_units_are_all_active_is_such_a_network(a):
+    network = _network("rnn", activation="relu")
+    (layer,) = network.body.layers
+    with torch.no_grad():
+        layer.weight_hh.copy_(a * torch.eye(4)[[2, 0, 3, 1]])  # orthogonal, and nothing in it is negative
+        layer.weight_ih.zero_()
+        layer.bias_ih.fill_(1.0)
+        (trajectory,) = trajectories(network, torch.zeros(31, 1, dtype=torch.int64), network.initial_state(1))
+        sizes = squared_sizes(trajectory, 30, 4, torch.Generator()).state_KB.sqrt()[:, 0]
+        (exponent,) = exponents(growth(trajectory, 30, 1, torch.Generator()))
+    assert exponent.value == pytest.approx(math.log(a), abs=1e-6)
+    torch.testing.assert_close(sizes, a ** torch.arange(1, 31, dtype=torch.float64), rtol=1e-6, atol=0)
+
+
+def test_probes_agree_with_powers_of_any_matrix_within_their_standard_error():
+    rows, width = 400, 80
+    W = torch.randn(width, width, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) / math.sqrt(width)
+    squares_KB = squared_sizes(_linear_trajectory(W, 20, rows), 20, 2, torch.Generator().manual_seed(0)).state_KB
+    for lag in (1, 2, 5, 20):
+        exact = float(torch.linalg.matrix_power(W, lag).square().sum()) / width
+        error = float(squares_KB[lag - 1].std()) / math.sqrt(rows)
+        assert abs(float(squares_KB[lag - 1].mean()) - exact) < 3 * error
+        assert error < 0.2 * exact
+
+
+def test_sizes_stay_right_where_fp32_would_have_vanished_or_exploded():
+    for a in (1e-2, 1e2):
+        sizes = squared_sizes(_linear_trajectory((a * _orthogonal(16)).float(), 60, 1), 60, 4, torch.Generator()).state_KB.sqrt()
+        assert float(sizes[59, 0]) == pytest.approx(a**60, rel=1e-4)
+
+
+def test_exponents_of_a_diagonal_network_are_the_logarithms_of_its_largest_values():
+    values = torch.tensor([0.9, 0.5, 1.2, 0.1, 0.7], dtype=torch.float64)
+    Q = _orthogonal(5)
+    found = exponents(growth(_linear_trajectory(Q @ values.diag() @ Q.T, 200, 3), 200, 3, torch.Generator().manual_seed(0)))
+    assert [each.value for each in found] == pytest.approx([math.log(each) for each in (1.2, 0.9, 0.7)], abs=1e-3)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "elu", "leaky_relu"])
+def test_the_size_lies_between_the_bounds_of_pascanu_et_al(activation):
+    network = _network("rnn", activation=activation)
+    with torch.no_grad():
+        (trajectory,) = trajectories(network, *_read(network, 10))
+        sizes = squared_sizes(trajectory, 9, 1, torch.Generator()).state_KB.sqrt()
+        bounds = elman_bounds(trajectory.layer, flattest_slope(trajectory.hidden_TBH, activation))
+    for lag in range(1, 10):
+        assert bounds.lower**lag - 1e-12 <= float(sizes[lag - 1].min())
+        assert float(sizes[lag - 1].max()) <= bounds.upper**lag + 1e-12
+    assert bounds.largest == pytest.approx(float(torch.linalg.matrix_norm(trajectory.layer.weight_hh.detach(), 2)))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "elu", "leaky_relu"])
+def test_slopes_told_from_the_units_values_are_those_of_autograd(activation):
+    for a in torch.linspace(-2, 2, 8, dtype=torch.float64):
+        a = a.clone().requires_grad_()
+        h = ACTIVATIONS[activation](a)
+        (slope,) = torch.autograd.grad(h, a)
+        assert flattest_slope(h.detach().unsqueeze(0), activation) == pytest.approx(float(slope))

@@ -1,0 +1,149 @@
+"""How much of the past a model sees: what is read is what is said to be read, and a known memory comes out."""
+
+import numpy as np
+import pytest
+
+from rnnlm import arrays
+from rnnlm.combinations.settings import UnigramCacheSettings
+from rnnlm.combinations.unigram_cache import UnigramCache
+from rnnlm.errors import UsageError
+from rnnlm.evaluation.perplexity import evaluate, spans_of
+from rnnlm.inference.span_scoring import score_spans
+from rnnlm.inspection.memory.contexts import draw_places, with_last, with_shuffled
+from rnnlm.inspection.memory.memory import inspect_memory
+from rnnlm.text.lines import TextSettings
+from support.tiny_models import LINES, Lines, fit
+
+TEXT = Lines(LINES * 3)
+KINDS = {
+    "lstm": ("lstm", {}), "char": ("gru", {"tokenizer": "char"}), "ngram": ("ngram", {"order": 3}),
+    "mixture": ("mixture", {"parts": (("lstm", {}), ("ngram", {"order": 2})), "weights": (0.5, 0.5)}),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=[*KINDS, "cache"])
+def model(request):
+    if request.param == "cache":
+        return UnigramCache(fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4))
+    name, settings = KINDS[request.param]
+    return fit(name, **settings)
+
+
+def all_places(model, text, context):
+    encoded = text.encode(model.tokenizer)
+    ids, spans = np.asarray(encoded.ids), spans_of(encoded, context)
+    return draw_places(ids, spans, model.tokenizer.boundary_id, len(ids), 0), score_spans(model, ids, spans)
+
+
+DOCUMENTS = Lines(LINES, document_starts=(0, 2, 3), settings=TextSettings(blank_lines="documents"))
+
+
+@pytest.mark.parametrize(("text", "context"), [(Lines(LINES), "carry"), (Lines(LINES), "reset"), (DOCUMENTS, "carry")])
+def test_where_all_of_it_is_among_the_last_tokens_scores_are_those_of_an_evaluation(model, text, context):
+    places, expected = all_places(model, text, context)
+    assert with_last(model, places, len(expected)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_last_tokens_are_read_from_the_initial_state_without_a_boundary(model):
+    places, _ = all_places(model, TEXT, "carry")
+    scores = with_last(model, places, 3)
+    inputs = [model.tokenizer.boundary_id, *places.ids_N.tolist()]
+    for at in (0, 1, 2, 3, 4, 9, len(inputs) - 2):
+        state = model.initial_state(1)
+        for token in inputs[max(0, at - 2) : at + 1]:
+            predicted, state = model.predict(np.array([[token]]), state)
+        assert scores[at] == pytest.approx(arrays.as_numpy(predicted)[0, 0, places.ids_N[at]], abs=1e-5)
+
+
+def test_the_perplexity_with_all_is_that_of_an_evaluation():
+    model = UnigramCache(fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4))
+    (found,) = inspect_memory({"it": model}, TEXT, positions=10_000).models
+    evaluated = evaluate(model, TEXT)
+    assert found.positions == evaluated.tokens
+    assert found.seen[-1].perplexity == pytest.approx(evaluated.ppl_token, rel=1e-6)
+    assert found.seen[-1].increase == found.shuffled[-1].increase == 0
+
+
+def test_a_sample_of_positions_has_the_scores_that_they_have_in_the_evaluation():
+    model = fit("ngram", order=2)
+    encoded = TEXT.encode(model.tokenizer)
+    ids, spans = np.asarray(encoded.ids), spans_of(encoded, "reset")
+    places = draw_places(ids, spans, model.tokenizer.boundary_id, 20, 5)
+    (found,) = inspect_memory([model], TEXT, positions=20, context="reset", seed=5).models
+    expected = np.exp(-score_spans(model, ids, spans)[places.at_P].mean())
+    assert len(set(places.at_P.tolist())) == 20 and found.seen[-1].perplexity == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 6])
+def test_an_n_gram_model_is_flat_from_order_less_one_on(order):
+    model = fit("ngram", order=order)
+    places, expected = all_places(model, TEXT, "carry")
+    for length in (5, 10, order - 1):
+        if length >= max(1, order - 1):
+            assert with_last(model, places, length) == pytest.approx(expected, abs=1e-9)
+            assert with_shuffled(model, places, length, 40, 1) == pytest.approx(expected, abs=1e-9)
+    if order == 6:
+        assert abs(with_last(model, places, 1) - expected).max() > 0.1
+
+
+def test_the_effective_context_of_a_trigram_is_two_tokens():
+    memory = inspect_memory({"trigram": fit("ngram", order=3)}, TEXT, positions=10_000)
+    assert (memory.models[0].effective_context, memory.models[0].ordered_context) == (2, 2)
+    assert "the last 2 tokens alone bring perplexity to" in memory.verdict
+
+
+class Recorder:
+    """A model that keeps the rows it is given, which end in the targets."""
+
+    call_tokens, max_rows = 64, None
+
+    def __init__(self):
+        self.rows = {}
+
+    def initial_state(self, rows):
+        return [()] * rows
+
+    def score(self, inputs_BT, targets_BT, state):
+        state = [(*read, *row) for read, row in zip(state, inputs_BT.tolist(), strict=True)]
+        self.rows |= {target: read for read, target in zip(state, targets_BT[:, -1].tolist(), strict=True)}
+        return np.zeros(inputs_BT.shape), state
+
+
+def test_shuffling_keeps_the_last_tokens_and_the_beginning_and_what_was_read():
+    ids, kept, window = np.arange(1, 200), 5, 60
+    places = draw_places(ids, np.array([[0, 30], [30, 199]]), 0, 199, 0)
+    rows = []
+    for _ in range(2):
+        with_shuffled(recorder := Recorder(), places, kept, window, seed=3)
+        rows.append(recorder.rows)
+    assert rows[0] == rows[1] and len(rows[0]) == 199
+    for target, read in rows[0].items():
+        begin = 0 if target <= 30 else 30
+        inputs = tuple(range(max(begin, target - window), target))
+        assert sorted(read) == list(inputs) and read[-kept:] == inputs[-kept:]
+        assert read[0] == begin or inputs[0] != begin
+    assert sum(read != tuple(sorted(read)) for read in rows[0].values()) > 150
+
+
+def test_tokens_of_probability_zero_are_counted_and_there_is_no_perplexity():
+    memory = inspect_memory({"mle": fit("ngram", order=2, smoothing="mle")}, Lines(["the dog saw it", "a cat is a dog"]), positions=99)
+    full = memory.models[0].seen[-1]
+    assert (full.perplexity, full.increase) == (None, None) and full.zeros > 0
+    assert f"{full.zeros} of {memory.models[0].positions} tokens have probability zero" in memory.verdict
+    memory.figure()
+
+
+def test_models_of_other_tokens_are_told_apart():
+    verdict = inspect_memory({"words": fit("unigram"), "letters": fit("unigram", tokenizer="char")}, TEXT, positions=50).verdict
+    assert "different tokens" in verdict
+
+
+def test_what_cannot_be_measured_is_refused_in_one_line():
+    model = fit("unigram")
+    with pytest.raises(UsageError, match="1 positions are not enough"):
+        inspect_memory([model], TEXT, positions=1)
+    with pytest.raises(UsageError, match="a window of 100 tokens is too short"):
+        inspect_memory([model], TEXT, window=100)
+    model.max_rows = 1
+    with pytest.raises(UsageError, match="reads one text at a time"):
+        inspect_memory({"dynamic": model}, TEXT)

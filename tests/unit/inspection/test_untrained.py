@@ -1,0 +1,43 @@
+"""The network that training began with."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.inspection.subjects import subject
+from rnnlm.inspection.untrained import at_start, untrained
+from rnnlm.models import loading
+from support import tiny_models, tiny_seq2seq, tiny_tasks
+
+STANDS_STILL = {"learning_rate": 1e-30, "seed": 5}
+
+
+@pytest.mark.parametrize("task", ["language-model", "tagging"])
+def test_it_has_the_weights_of_a_run_that_learned_nothing(task):
+    make = tiny_models.fit if task == "language-model" else tiny_tasks.fit
+    arguments = ("lstm",) if task == "language-model" else (task, "lstm")
+    kept, learned = make(*arguments, **STANDS_STILL), make(*arguments, seed=5)
+    before = torch.get_rng_state()
+    found = untrained(learned, task, 5).to_arrays()
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, values in kept.to_arrays().items():
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-25, err_msg=name)  # biases start at 0
+    assert not np.array_equal(learned.to_arrays()[name], found[name])
+
+
+def test_the_seed_is_that_of_the_models_folder(tmp_path):
+    model = tiny_models.fit("gru", seed=7)
+    tiny_models.save(tmp_path / "m", model, "gru", seed=7)
+    found = at_start(subject("spectrum", loading.load(str(tmp_path / "m"))))
+    assert found.name.endswith("m, untrained")
+    expected = untrained(model, "language-model", 7).to_arrays()
+    for name, values in found.model.to_arrays().items():
+        np.testing.assert_array_equal(values, expected[name])
+
+
+def test_an_encoder_decoder_gets_random_weights_for_both_sides():
+    model = tiny_seq2seq.tiny_model()
+    found = untrained(model, "seq2seq", 1)
+    assert found.decoder is not model.decoder and not np.array_equal(
+        found.network.decoder.body.layers[0].weight_hh.detach(), model.network.decoder.body.layers[0].weight_hh.detach()
+    )

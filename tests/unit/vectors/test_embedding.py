@@ -1,0 +1,187 @@
+"""Vectors of lines and words: what a layer gives by itself, pooled as one would by hand, whatever stands beside a line."""
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm.config import Layer, resolve
+from rnnlm.errors import ModelError, TextError, UsageError
+from rnnlm.models import registry
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.network import make_network
+from rnnlm.tasks.model import TaskModel
+from rnnlm.tasks.network import make_network as make_task_network
+from rnnlm.vectors import embedding
+from rnnlm.vectors.embedding import EmbeddingSettings
+from support import tiny_seq2seq, tiny_tasks
+from support.tiny_models import LINES, fit, make_tokenizer
+
+TEXT = ("the cat sat", "", "a dog saw the cat on the mat", "dog", "it is hard to recognize speech", "a cat sat")
+POOLINGS = {"last": lambda values: values[-1], "mean": lambda values: values.mean(axis=0), "max": lambda values: values.max(axis=0)}
+KINDS = [
+    {"model": "rnn"}, {"model": "gru", "connections": "dense", "layers": 2}, {"model": "lstm", "layers": 2, "layer_sizes": "7,6"},
+    {"model": "qrnn", "layers": 2}, {"model": "jordan", "tied": None}, {"model": "ffnn", "direct_connections": True, "tied": None},
+]  # fmt: skip
+
+
+def network_of(tokenizer=None, **settings):
+    """A language model with random weights."""
+    tokenizer = tokenizer or make_tokenizer(LINES, min_count=1)
+    torch.manual_seed(1)
+    values = {"embedding_size": 5, "hidden_size": 7, **settings}
+    made = resolve(registry.kind_of(settings["model"]).settings_classes(), [Layer("test", values)])
+    network = make_network(made.make(registry.kind_of(settings["model"]).settings_classes()[0]), tokenizer)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.uniform_(-0.7, 0.7)
+    return NeuralLanguageModel(network.eval(), tokenizer)
+
+
+def labeller_of(task, name="lstm", tokenizer="word", **settings):
+    """A tagger or classifier with random weights."""
+    resolved = tiny_tasks.settings_of(task, name, **settings)
+    words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
+    codec = tiny_tasks.data_of(resolved, tiny_tasks.labelled(tiny_tasks.TRAIN, task), **words).tokenizer
+    torch.manual_seed(1)
+    settings = resolved.make(registry.kind_of(name, task).settings_classes()[0])
+    return TaskModel(make_task_network(settings, codec).eval(), codec)
+
+
+def read_alone(model, line):
+    """(T, H): the features after each token of a line, by the model's own way; after `</s>` where there are none."""
+    ids = model.tokenizer.encode([line]).ids[:-1]
+    hidden_1TH, _ = model.hidden(np.array([[model.tokenizer.boundary_id, *ids]]), model.initial_state(1))
+    return hidden_1TH[0, min(1, len(ids)) :].numpy()
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
+def test_a_line_has_the_pooled_features_of_its_tokens_and_a_blank_one_those_of_its_boundary(settings):
+    model = network_of(**settings)
+    for pooling, by_hand in POOLINGS.items():
+        expected = np.stack([by_hand(read_alone(model, line)) for line in TEXT])
+        np.testing.assert_allclose(rnnlm.embed(model, TEXT, pooling=pooling), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
+def test_layers_are_those_that_a_trace_shows(settings):
+    model = network_of(**settings)
+    ids = torch.as_tensor([model.tokenizer.boundary_id, *model.tokenizer.encode([TEXT[2]]).ids[:-1].tolist()]).unsqueeze(1)
+    with torch.no_grad():
+        traced = model.network.trace(ids, model.network.initial_state(1))
+    for number, layer in enumerate(traced.layers, start=1):
+        found = rnnlm.embed(model, TEXT, words=True, layer=number)[3:11]
+        np.testing.assert_allclose(found, layer.hidden_TBH[1:, 0], atol=1e-5)
+    inputs_TE = model.network.input(ids)[1:, 0].detach().numpy()
+    np.testing.assert_allclose(rnnlm.embed(model, TEXT, words=True, layer="input")[3:11], inputs_TE, atol=1e-6)
+
+
+def test_a_model_that_reads_from_the_end_has_read_all_at_the_first_word():
+    model = network_of(make_tokenizer(LINES, min_count=1, reversed=True), model="gru")
+    np.testing.assert_allclose(rnnlm.embed(model, TEXT), np.stack([read_alone(model, line)[-1] for line in TEXT]), atol=1e-5)
+    words = rnnlm.embed(model, TEXT, words=True)
+    np.testing.assert_allclose(words[:3], read_alone(model, TEXT[0])[::-1], atol=1e-5)
+
+
+def test_a_word_of_many_tokens_has_the_vector_after_its_last_one():
+    model = network_of(make_tokenizer(LINES, tokenizer="char", min_count=1), model="lstm")
+    (chunk,) = rnnlm.embed_chunks(model, ["", "the  cat sat "], EmbeddingSettings(words=True))
+    assert [chunk.lines[1][start:end] for start, end in chunk.words[1].spans] == list(chunk.words[1].words) == ["the", "cat", "sat"]
+    np.testing.assert_allclose(chunk.vectors_NH, read_alone(model, "the  cat sat ")[[2, 7, 11]], atol=1e-5)
+
+
+def test_words_that_a_tokenizer_splits_or_drops_stand_where_their_tokens_do():
+    model = network_of(make_tokenizer(["go , he said ."], min_count=1, split_punctuation=True), model="rnn")
+    (chunk,) = rnnlm.embed_chunks(model, ["go, he said."], EmbeddingSettings(words=True))
+    assert [each.tolist() for each in chunk.words[0].tokens_W2] == [[0, 2], [2, 3], [3, 5]]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"connections": "dense", "layers": 2}, {"bidirectional": False}, {"tokenizer": "char", "characters": None}]
+)
+def test_a_taggers_words_are_those_that_its_output_layers_read(settings):
+    model = labeller_of("tagging", **settings)
+    texts = [request[0] for request in tiny_tasks.requests(6, seed=3)]
+    expected = [None] * len(texts)
+    for reading in model.read(texts):
+        for row, number in enumerate(reading.chosen):
+            expected[number] = reading.features.words_TBH[: len(texts[number]), row].numpy()
+    found = rnnlm.embed(model, [" ".join(words) for words in texts], words=True)
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
+
+
+def test_the_last_vector_of_both_directions_is_that_of_the_last_word_and_of_the_first():
+    model = labeller_of("tagging")
+    lines = ["fly me to oslo", "noon", ""]
+    words = rnnlm.embed(model, lines, words=True, layer=1)
+    last = rnnlm.embed(model, lines, layer=1)
+    np.testing.assert_allclose(last[0], [*words[3, :8], *words[0, 8:]], atol=1e-6)
+    np.testing.assert_allclose(last[1], words[4], atol=1e-6)
+    alone = np.concatenate([rnnlm.embed(model, [line], layer=1) for line in lines])
+    np.testing.assert_allclose(last, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lstm", "bag", "cnn"])
+def test_a_classifiers_features_are_those_of_the_text_and_its_layers_those_of_words(name):
+    model = labeller_of("classification", name)
+    texts = [request[0] for request in tiny_tasks.requests(5, seed=3)]
+    (reading,) = model.read(texts)
+    found = rnnlm.embed(model, [" ".join(words) for words in texts])
+    np.testing.assert_allclose(found[reading.chosen], reading.features.text_BH.numpy(), atol=1e-5)
+    highest = rnnlm.embed(model, ["fly me"], words=True)
+    assert highest.shape == (2, {"lstm": 16}.get(name, 8)) and not np.allclose(*highest)
+    with pytest.raises(UsageError, match="one vector a text"):
+        rnnlm.embed(model, ["fly me"], words=True, layer="features")
+    with pytest.raises(UsageError, match="a pooling has nothing to do"):
+        rnnlm.embed(model, ["fly me"], pooling="max", layer="features")
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_reversed", "onwards"),
+    [({}, False, 3), ({"bidirectional": False, "layers": 2}, False, 3), ({"connections": "dense"}, False, 8), ({}, True, 3)],
+)
+def test_an_encoder_decoder_has_the_vectors_of_what_its_encoder_reads(settings, is_reversed, onwards):
+    model = tiny_seq2seq.tiny_model(**settings)
+    model.codec.source = tiny_seq2seq.SOURCE.in_direction(is_reversed)
+    sources = ["the cat sat on the mat", "", "a dog"]
+    expected_SMH = model.states(sources).memory.states_SMH.numpy()
+    mean = np.stack([expected_SMH[:length, row].mean(axis=0) for row, length in enumerate((7, 1, 3))])
+    np.testing.assert_allclose(rnnlm.embed(model, sources, pooling="mean"), mean, atol=1e-5)
+    words = rnnlm.embed(model, sources, words=True)
+    np.testing.assert_allclose(words[:6], expected_SMH[5::-1, 0] if is_reversed else expected_SMH[:6, 0], atol=1e-5)
+    last = rnnlm.embed(model, sources)
+    np.testing.assert_allclose(last[0, :onwards], expected_SMH[6, 0, :onwards], atol=1e-5)  # after `</s>`
+    np.testing.assert_allclose(last[0, onwards:], expected_SMH[0, 0, onwards:], atol=1e-5)
+
+
+def test_the_same_vectors_come_in_whatever_chunks_and_batches(monkeypatch):
+    model = network_of(model="lstm")
+    once, words = rnnlm.embed(model, TEXT), rnnlm.embed(model, TEXT, words=True)
+    for name, value in {"LINES_PER_CHUNK": 4, "TOKENS": 6, "ROWS": 2}.items():
+        monkeypatch.setattr(embedding, name, value)
+    np.testing.assert_allclose(rnnlm.embed(model, TEXT), once, atol=1e-6)
+    np.testing.assert_allclose(rnnlm.embed(model, TEXT, words=True), words, atol=1e-6)
+    assert [chunk.first for chunk in rnnlm.embed_chunks(model, TEXT)] == [1, 5]
+
+
+def test_no_lines_are_no_rows_of_the_same_width():
+    model = network_of(model="rnn", tied=False)
+    assert rnnlm.embed(model, []).shape == rnnlm.embed(model, [""], words=True).shape == (0, 7)
+
+
+def test_what_cannot_be_read_or_has_no_layers_is_one_clear_error():
+    model = network_of(model="rnn")
+    with pytest.raises(UsageError, match="has no vectors of text"):
+        rnnlm.embed(fit("ngram"), ["a"])
+    with pytest.raises(UsageError, match="there is no layer '2'"):
+        rnnlm.embed(model, ["a"], layer=2)
+    with pytest.raises(UsageError, match="words are not pooled"):
+        rnnlm.embed(model, ["a"], words=True, pooling="mean")
+    with pytest.raises(TextError, match="line 2: the text holds <s>"):
+        rnnlm.embed(model, ["a", "b <s> c"])
+    with pytest.raises(TextError, match="line 1 holds a newline"):
+        rnnlm.embed(model, ["a\nb"])
+    with torch.no_grad():
+        model.network.body.layers[0].weight_ih.fill_(torch.nan)
+    with pytest.raises(ModelError, match="not numbers"):
+        rnnlm.embed(model, ["a"])

@@ -1,0 +1,55 @@
+"""Word vectors learned from text."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.errors import SettingsError, TextError, UsageError
+from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.vectors.word_stream import word_stream
+from support.tiny_models import Lines
+
+
+def planted(lines=400):
+    """Sentences in which words of one group stand where the others of it may stand: animals beside animals' verbs, tools beside theirs."""
+    draw = np.random.default_rng(1)
+    groups = (("cat", "dog", "cow"), ("eats", "sleeps", "runs")), (("axe", "saw", "pick"), ("cuts", "breaks", "rusts"))
+    chosen = (groups[int(number)] for number in draw.integers(0, 2, lines))
+    return Lines([f"the {draw.choice(things)} {draw.choice(does)} {draw.choice(things)}" for things, does in chosen])
+
+
+def test_rare_words_and_special_symbols_are_out_of_the_lines_before_windows_are_taken():
+    stream = word_stream(Lines(["a once b", "b <unk> a", "a b"]), TokenizerSettings(), 2)
+    assert stream.words == ("a", "b") and stream.counts_V.tolist() == [3, 3]
+    assert list(stream.sentences()) == [["a", "b"], ["b", "a"], ["a", "b"]]
+
+
+@pytest.mark.parametrize("method", ["skipgram", "cbow", "svd"])
+def test_planted_groups_come_out_and_the_same_seed_gives_the_same_vectors(method):
+    if method != "svd":
+        pytest.importorskip("gensim")
+    settings = {"method": method, "width": 6, "window": 2, "epochs": 20, "learning_rate": 0.1, "seed": 3}
+    vectors = rnnlm.learn_vectors(planted(), **settings)
+    assert vectors.matrix_VE.shape == (13, 6)
+    for group in (("cat", "dog", "cow"), ("axe", "saw", "pick")):
+        nearest = {word for word, _ in vectors.nearest(vectors.matrix_VE[vectors.number(group[0])], 2, [vectors.number(group[0])])}
+        assert nearest == set(group[1:])
+    assert np.array_equal(vectors.matrix_VE, rnnlm.learn_vectors(planted(), **settings).matrix_VE)
+
+
+def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused():
+    with pytest.raises(SettingsError, match=r"unknown method 'cbo'.*'cbow'"):
+        rnnlm.learn_vectors(planted(), method="cbo")
+    with pytest.raises(SettingsError, match="window = 0"):
+        rnnlm.learn_vectors(planted(), window=0)
+    with pytest.raises(TextError, match=r"too little text in memory.*lower --min-count"):
+        rnnlm.learn_vectors(Lines(["a b c"]), method="svd")
+
+
+def test_without_gensim_the_message_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gensim", None)
+    monkeypatch.setitem(sys.modules, "gensim.models.word2vec", None)
+    with pytest.raises(UsageError, match=r"skip-gram and CBOW need the package gensim.*rnnlm\[vectors\]"):
+        rnnlm.learn_vectors(planted())

@@ -1,0 +1,69 @@
+"""PPMI and its singular vectors, against counts in dictionaries and numpy's decomposition."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from rnnlm.errors import SettingsError
+from rnnlm.text.tokenizers import TokenizerSettings
+from rnnlm.vectors.svd import cooccurrences, ppmi, svd_vectors
+from rnnlm.vectors.word_stream import word_stream
+from support.tiny_models import Lines
+
+LINES = ("a b c a d", "b a", "c", "d c b a a", "a rare b d", "e e a e b")
+
+
+def stream(min_count=2):
+    return word_stream(Lines(LINES), TokenizerSettings(), min_count)
+
+
+def pairs_in_dictionary(window):
+    """How often words stand within `window` of each other, words that occur once taken out first."""
+    counts = Counter(word for line in LINES for word in line.split())
+    pairs = Counter()
+    for line in LINES:
+        words = [word for word in line.split() if counts[word] > 1]
+        for i, word in enumerate(words):
+            for j in range(max(0, i - window), min(len(words), i + window + 1)):
+                pairs[word, words[j]] += i != j
+    return +pairs
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_co_occurrences_and_ppmi_equal_a_count_in_a_dictionary(window):
+    text = stream()
+    pairs = pairs_in_dictionary(window)
+    counts = cooccurrences(text, window)
+    assert {(text.words[i], text.words[j]): n for (i, j), n in np.ndenumerate(counts.toarray()) if n} == dict(pairs)
+
+    of_word, of_context = Counter(), Counter()
+    for (word, context), n in pairs.items():
+        of_word[word] += n
+        of_context[context] += n
+    smoothed = {context: n**0.75 for context, n in of_context.items()}
+    total, total_smoothed = sum(of_word.values()), sum(smoothed.values())
+    found = ppmi(counts).toarray()
+    for (i, j), value in np.ndenumerate(found):
+        word, context = text.words[i], text.words[j]
+        joint = pairs[word, context] / total
+        expected = math.log(joint / (of_word[word] / total * smoothed[context] / total_smoothed)) if joint else 0
+        assert value == pytest.approx(max(0, expected), abs=1e-12)
+    assert (found > 0).any() and (found == 0).any()
+
+
+def test_vectors_are_the_largest_singular_vectors_with_roots_of_the_values_and_the_same_again():
+    text = stream()
+    matrix = ppmi(cooccurrences(text, 3)).toarray()
+    u, s, _ = np.linalg.svd(matrix)
+    found = svd_vectors(text, 2, 3, seed=1)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * np.sqrt(s[:2])), atol=1e-5)
+    assert np.array_equal(found, svd_vectors(text, 2, 3, seed=1))
+    np.testing.assert_allclose(found, svd_vectors(text, 2, 3, seed=2), atol=1e-5)
+
+
+def test_a_width_that_the_words_do_not_allow_is_refused():
+    with pytest.raises(SettingsError, match="more than 5 words allow"):
+        svd_vectors(stream(), 5, 3, seed=1)
