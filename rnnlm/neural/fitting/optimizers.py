@@ -64,11 +64,12 @@ def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
     return dict(zip(gradients, torch._foreach_norm(list(gradients.values())), strict=True)) if gradients else {}
 
 
-def clip_gradients(settings: OptimizationSettings, norms: dict[nn.Parameter, Tensor]) -> Tensor:
-    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm before that. norms: of each gradient,
-    as :func:`gradient_norms` gives them."""
-    parameters = list(norms)
-    norm = found = total_norm(norms)
+def clip_gradients(settings: OptimizationSettings, network: nn.Module, norms: dict[nn.Parameter, Tensor] | None = None) -> Tensor:
+    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm of the gradients before that. norms: as
+    :func:`gradient_norms` gives them, where they are known."""
+    norms = gradient_norms(network) if norms is None else norms
+    parameters, norm = list(norms), total_norm(norms)
+    found = norm
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
         found = norm if settings.clip_norm is None else nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])

@@ -34,7 +34,7 @@ class TrainingStep:
         drop_frozen_gradients(self.optimizer)
         self.penalty.add_gradients()
         self.norms = gradient_norms(self.network)
-        gradient_norm = clip_gradients(self.settings, self.norms)
+        gradient_norm = clip_gradients(self.settings, self.network, self.norms)
         self.set_rate(rate)
         self.optimizer.step()
         return loss, gradient_norm, carry

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.fitting.optimizers import FUSED, Penalty, clip_gradients, gradient_norms, make_optimizer
+from rnnlm.neural.fitting.optimizers import FUSED, Penalty, clip_gradients, make_optimizer
 from rnnlm.neural.fitting.settings import FittingSettings
 
 CPU = torch.device("cpu")
@@ -37,7 +37,7 @@ ROOT = math.sqrt(27)
     (1.0, 3.0, [[3 / ROOT, 0.0], [0.0, 3 / ROOT]], [0.0, 3 / ROOT]),  # by value first: the norm is sqrt(27) after the cut
 ])  # fmt: skip
 def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_value(network, norm, value, weight, bias):
-    assert float(clip_gradients(FittingSettings(clip_norm=norm, clip_value=value), gradient_norms(network))) == 13.0  # before it
+    assert float(clip_gradients(FittingSettings(clip_norm=norm, clip_value=value), network)) == 13.0  # before it
     torch.testing.assert_close(network.weight.grad, torch.tensor(weight))
     torch.testing.assert_close(network.bias.grad, torch.tensor(bias))
 
@@ -46,10 +46,10 @@ def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_v
 def test_gradients_that_need_no_clipping_are_not_written_again(network, monkeypatch, norm, calls):
     scaled = []
     monkeypatch.setattr(nn.utils, "clip_grads_with_norm_", lambda *given: scaled.append(given))
-    clip_gradients(FittingSettings(clip_norm=norm), gradient_norms(network))
+    clip_gradients(FittingSettings(clip_norm=norm), network)
     assert len(scaled) == calls
     network.bias.grad[0] = math.nan
-    clip_gradients(FittingSettings(clip_norm=norm), gradient_norms(network))
+    clip_gradients(FittingSettings(clip_norm=norm), network)
     assert len(scaled) == calls + 1
 
 
