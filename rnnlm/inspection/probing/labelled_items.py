@@ -65,6 +65,9 @@ def read_items(
         level = level or ("text" if column in bundled.text_columns or not bundled.word_columns else "word")
         columns = bundled.word_columns if level == "word" else bundled.text_columns
         column = column or next(iter(columns), None)
+        if column not in columns:
+            named = f"labels of {level}s are {', '.join(columns)}" if columns else f"it has no labels of {level}s"
+            raise UsageError(f"the bundled corpus {data} has no column {column!r} of labels of {level}s", named)
         settings.setdefault("column", bundled.column)
     level = level or "word"
     train = _read([data if bundled is None else str(bundled.train)], level, column, settings)
