@@ -77,12 +77,6 @@ def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
     np.testing.assert_allclose(error_NK.mean(axis=0), 0, atol=1e-3)
 
 
-def test_noise_takes_a_strong_penalty_and_a_rule_a_weak_one():
-    x_NH = RANDOM.normal(size=(200, 30)).astype(np.float32)
-    noise, rule = RANDOM.integers(2, size=200), (x_NH[:, 0] > 0).astype(int)
-    assert fit_probe(x_NH, noise, np.arange(200), 2).l2 > fit_probe(x_NH, rule, np.arange(200), 2).l2
-
-
 def test_labels_of_texts_are_probed_in_the_mean_of_their_vectors_without_a_control(tmp_path, model):
     lines = [f"{'yes' if 'cat' in text.split() else 'no'}\t{text}" for text in TEXTS]
     (tmp_path / "a.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n")
