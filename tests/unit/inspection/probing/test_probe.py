@@ -67,8 +67,9 @@ def test_a_label_of_the_word_itself_is_in_the_embeddings_and_no_layer_adds_to_it
 
 def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
     """l2 W = mean over examples of (1[y] - softmax(W x + b)) x, and the same without l2 for the biases."""
-    x_NH = RANDOM.normal(2, 3, size=(90, 4)).astype(np.float32)
-    labels_N = np.argmax(x_NH[:, :3] + RANDOM.normal(size=(90, 3)), axis=1)
+    random = np.random.default_rng(6)
+    x_NH = random.normal(2, 3, size=(90, 4)).astype(np.float32)
+    labels_N = np.argmax(x_NH[:, :3] + random.normal(size=(90, 3)), axis=1)
     probe = fit_probe(x_NH, labels_N, np.arange(90), 3)
     standard_NH = (x_NH - x_NH.mean(axis=0)) / x_NH.std(axis=0)
     p_NK = np.exp(standard_NH @ probe.weight_KH.T + probe.bias_K)
