@@ -33,8 +33,8 @@ def command(
     rnnlm inspect gates "the old man had no money"
     rnnlm inspect gates "the old man had no money" --units 3,17 --plot gates.svg
 
-    The share of the state that each token rewrites; how often each gate is saturated (in the lowest or highest tenth of its range: below
-    0.1 or above 0.9 for a sigmoid); the derivatives of activations that were met. The plot shows hidden states, cells and gates as heat
+    The share of the state that each token rewrites; how often each gate is saturated (within 0.1 of an end of its range: below 0.1 or
+    above 0.9 for a sigmoid); the derivatives of activations that were met. The plot shows hidden states, cells and gates as heat
     maps. For models of any task with recurrent layers; encoder-decoders are shown reading a source.
     """
     from rnnlm.inspection.gates.gates import inspect_gates

@@ -57,7 +57,7 @@ class GatesInspection:
                     columns.append(values.tolist())
         by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), "share of the state, by token")
         quantiles = (f"{quantile:.0%} quantile" for quantile in QUANTILES)
-        heads = ("layer", "gate", "activation", "lowest tenth", "highest tenth", "mean derivative", *quantiles)
+        heads = ("layer", "gate", "activation", "saturated low", "saturated high", "mean derivative", *quantiles)
         rows = tuple(
             (layer.name, each.gate, each.activation, each.below, each.above, each.derivative_mean, *each.derivative_quantiles)
             for layer in self.layers
@@ -115,7 +115,7 @@ def _steepness(layer: LayerActivity) -> str:
         most = max(bounded, key=lambda each: (each.above or 0.0) + (each.below or 0.0))
         if not most.above and not most.below:
             return "nothing in it is saturated"
-        shares = f"{most.below:.0%} in the lowest tenth of its range, {most.above:.0%} in the highest"
+        shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
         return f"saturated most often is its {_called(most.gate)}, {shares}, with a mean derivative of {most.derivative_mean:.2g}"
     return ", ".join(f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}" for each in layer.activations)
 

@@ -19,13 +19,13 @@ from rnnlm.inspection.subjects import Models, subjects
 from rnnlm.inspection.untrained import at_start
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
+from rnnlm.neural.layers.activations import BY_NAME
 from rnnlm.neural.recurrent_matrices import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POWERS = (1, 2, 5, 10, 20, 50, 100)
-STEEPEST_SIGMOID = 0.25  # the largest derivative of the logistic function; those of all other activations are at most 1
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
 def _steepest(settings: Any) -> float | None:
     """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones, whose settings have none."""
     activation = getattr(settings, "activation", None)
-    return None if activation is None else STEEPEST_SIGMOID if activation == "sigmoid" else 1.0
+    return None if activation is None else BY_NAME[activation].steepest
 
 
 def _finite(value: float) -> float | None:

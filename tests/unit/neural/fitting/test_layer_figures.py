@@ -35,7 +35,7 @@ def validated(events):
     return [event for event in events if isinstance(event, Validated)]
 
 
-BLOCKS = {"rnn": ["hidden"], "gru": ["reset", "update", "candidate"], "lstm": ["input", "forget", "candidate", "output"]}
+BLOCKS = {"rnn": ["recurrent"], "gru": ["reset", "update", "candidate"], "lstm": ["input", "forget", "candidate", "output"]}
 
 
 @pytest.mark.parametrize("model", BLOCKS)
@@ -143,20 +143,22 @@ def test_layers_without_square_recurrent_weights_have_no_spectrum(model, names, 
 
 
 def test_each_activation_has_its_own_way_to_be_saturated(make):
-    hidden = torch.tensor([[-0.95, 0.0, 0.05, 0.5, 0.95, 3.0]])
+    values = {
+        "tanh": [-0.95, -0.85, 0.05, 0.95], "sigmoid": [0.05, 0.15, 0.85, 0.95], "relu": [0.0, 0.05, 0.95, 3.0],
+        "elu": [-0.95, -0.85, 0.95, 3.0], "leaky_relu": [-0.95, 0.0, 0.95, 3.0],
+    }  # fmt: skip
     shares = {}
-    for activation in ("tanh", "sigmoid", "relu", "elu", "leaky_relu"):
+    for activation, hidden in values.items():
         layer = make(model="rnn", activation=activation).network.body.layers[0]
-        layer.width = 6
-        shares[activation] = round(float(saturated_share(layer, [Step(hidden)])) * 6)
-    assert shares == {"tanh": 2, "sigmoid": 3, "relu": 1, "elu": 1, "leaky_relu": 0}
+        shares[activation] = float(saturated_share(layer, [Step(torch.tensor([hidden]))]))
+    assert shares == {"tanh": 0.5, "sigmoid": 0.5, "relu": 0.25, "elu": 0.25, "leaky_relu": 0}
 
 
 def test_taggers_and_classifiers_have_layers_of_both_directions():
     valid = tiny_tasks.labelled(tiny_tasks.TRAIN[:20], "tagging")
     events = tiny_tasks.run("tagging", "lstm", valid=valid, budget="4steps", validate_every_steps=2)
     told = validated(events)[-1].layers
-    assert list(told) == ["layer 1", "layer 1 backward"]
+    assert list(told) == ["layer 1 forward", "layer 1 backward"]
     assert all(layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values())
 
 
