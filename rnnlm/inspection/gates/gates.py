@@ -72,7 +72,7 @@ class GatesInspection:
 
     def figure(self) -> "Figure":
         """Heat maps of the chosen units, a row for each layer."""
-        from rnnlm.inspection.gates.plot import draw
+        from rnnlm.inspection.gates.plots import draw
 
         return draw(self.tokens, self.layers)
 

@@ -21,8 +21,8 @@ DECIMALS = 6  # of values of units in JSON, which networks compute in fp32
 
 @dataclass(frozen=True)
 class ActivationFigures:
-    """The values of one activation over all words and units. gate: its name, or "hidden state", "tanh of the cell". below, above: shares
-    that are saturated at the lower and at the upper bound, None where there is no such bound. derivative_quantiles: at :data:`QUANTILES`."""
+    """The values of one activation over all words and units. gate: its name, or "hidden state", "tanh of the cell". below, above: the
+    shares that are saturated at the lower and at the upper bound, None without such a bound. derivative_quantiles: at :data:`QUANTILES`."""
 
     gate: str
     activation: str
