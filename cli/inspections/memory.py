@@ -46,6 +46,6 @@ def command(
     from rnnlm.inspection.memory.memory import inspect_memory, texts_of
 
     check_plot(plot, overwrite)
-    names = tuple(filter(None, model_names)) or (options.or_demo(None),)
+    names = options.models_or_demo(model_names)
     corpus = options.corpus_of(texts_of(text), options.text_flags(given))
     show(inspect_memory(names, corpus, device=device, progress=terminal.Progress(), **given), as_json, plot)

@@ -17,11 +17,12 @@ from typing import Literal
 
 import numpy as np
 
+from rnnlm.evaluation.resampling import LEVEL
+
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions
 RESAMPLES = 500
 SMALLEST_SQUARE, LARGEST_SQUARE = 1e-300, 1e150  # beyond them a size has vanished altogether, or is taken to grow no more
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _trend(squares_KB: np.ndarray, seed: int) -> Trend:
     vanished = np.flatnonzero(squares_KB.mean(1) < SMALLEST_SQUARE)
     squares_KB = squares_KB[: max(1, vanished[0])] if len(vanished) else squares_KB
     weights_RB = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), method="nearest")
+    low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
     return Trend(float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag)
 
 

@@ -1,6 +1,5 @@
 """One network at many positions: the curves of each layer and of the loss, in parts of so many positions as keep memory bounded."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +17,7 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.layers.jordan import JordanLayer
 from rnnlm.neural.layers.stack import ElmanLayer, RecurrentStack
 from rnnlm.neural.network import Network
+from rnnlm.text.lines import Progress
 
 NUMBERS_AT_ONCE = 48 << 20  # that a part of the positions keeps in memory, roughly: 200 MB in fp32
 EXPONENT_POSITIONS = 100  # of which Lyapunov exponents are taken: they vary little
@@ -60,7 +60,7 @@ class Settings:
 
 
 def measure(
-    model: NeuralLanguageModel, positions: Positions, settings: Settings, report: Callable[[str], None]
+    model: NeuralLanguageModel, positions: Positions, settings: Settings, progress: Progress
 ) -> tuple[tuple[LayerGradients, ...], Curve]:
     """The layers, the lowest first, and the curve of the loss, by lag from 0 on."""
     found: list[_Layer] = []
@@ -75,7 +75,7 @@ def measure(
                     found.append(_Layer(trajectory))
                 _add(found[number], trajectory, max(0, EXPONENT_POSITIONS - done), settings, generator)
             done += part.rows
-            report(f"{done:,} of {positions.rows:,} positions")
+            progress(f"{done:,} of {positions.rows:,} positions")
     layers = tuple(_layer(number, layer, settings) for number, layer in enumerate(found, start=1))
     return layers, curve(torch.cat(losses, dim=1).square().cpu().numpy(), 0, settings.seed)
 

@@ -30,7 +30,7 @@ class SensitivityMap:
     """Of one model: norms[t, s], (T, T), in nats per unit of length, is that of predicted[t] to read[s]; NaN for s > t, which is not
     read by then. surprisal_nats: of predicted[t]."""
 
-    name: str
+    model: str
     read: tuple[str, ...]
     predicted: tuple[str, ...]
     norms: np.ndarray
@@ -53,8 +53,8 @@ class SentenceSensitivity:
     def verdict(self) -> str:
         """How much of the sensitivity goes to near words."""
         return "\n".join(
-            f"{each.name}: {_percent(each.share(0, 0))} of the sensitivity of predictions is to the token read last, "
-            f"{_percent(each.share(1, FAR))} to the {FAR} before it, {_percent(each.share(FAR + 1))} to earlier ones."
+            f"{each.model}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the token read last, "
+            f"{each.share(1, FAR):.0%} to the {FAR} before it, {each.share(FAR + 1):.0%} to earlier ones."
             for each in self.maps
         )
 
@@ -68,9 +68,9 @@ class SentenceSensitivity:
 
     def figure(self) -> "Figure":
         """The heat maps, side by side."""
-        from rnnlm.inspection.gradients.drawing import draw_maps
+        from rnnlm.inspection.gradients.plots import draw_maps
 
-        return draw_maps([(each.name, each.read, each.predicted, each.norms) for each in self.maps])
+        return draw_maps([(each.model, each.read, each.predicted, each.norms) for each in self.maps])
 
 
 def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto") -> SentenceSensitivity:
@@ -114,14 +114,10 @@ def _norms(model: NeuralLanguageModel, inputs_T: Tensor, targets_T: Tensor) -> t
     return gradient_TTE.double().norm(dim=2).t(), surprisal_T.detach()
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
 def _table(found: SensitivityMap) -> Table:
     """Words that are read twice have columns of different names."""
     columns = ("predicted", "surprisal (nats)", *(f"{place} {word}" for place, word in enumerate(found.read)))
     rows = []
     for word, surprisal, norms_T in zip(found.predicted, found.surprisal_nats.tolist(), found.norms.tolist(), strict=True):
         rows.append((word, surprisal, *(None if norm != norm else norm for norm in norms_T)))
-    return Table(columns, tuple(rows), f"{found.name}: norm of d(surprisal)/d(vector of the word read), in nats")
+    return Table(columns, tuple(rows), f"{found.model}: norm of d(surprisal)/d(vector of the word read), in nats")

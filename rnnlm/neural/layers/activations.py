@@ -19,8 +19,8 @@ LEAK = 0.01  # the slope of leaky_relu below 0
 
 @dataclass(frozen=True)
 class Activation:
-    """derivative: f'(a) by y = f(a); steepest: its largest value. low, high: at or beyond them it is saturated, so that its unit hardly
-    learns: within 0.1 of a bound (a logistic gate below 0.1 or above 0.9: Karpathy et al. 2015, section 4.2); None where it has no bound."""
+    """derivative: f'(a) by y = f(a); steepest: its largest value. low, high: where it is saturated, so that its unit hardly learns: within
+    0.1 of a bound (a logistic gate below 0.1 or above 0.9: Karpathy et al. 2015, section 4.2), of a ReLU at it; None without a bound."""
 
     name: str
     derivative: Callable[[Any], Any]

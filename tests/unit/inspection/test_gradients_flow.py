@@ -131,7 +131,7 @@ def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
 
 def test_untrained_stands_beside_the_model(lstm):
     both = inspect_gradients({"tiny": lstm}, TEXT, lags=3, positions=5, untrained=True)
-    assert [each.name for each in both.models] == ["tiny", "tiny untrained"]
+    assert [each.model for each in both.models] == ["tiny", "tiny untrained"]
     assert both.models[0].loss.mean[0] != both.models[1].loss.mean[0]
 
 
