@@ -130,8 +130,7 @@ class Memory:
             ticks = [row.tokens for row in getattr(self.models[0], kind)[:-1]]
             axes.set_xticks(ticks, labels=map(str, ticks), minor=False)
             axes.minorticks_off()
-            if axes.has_data():
-                plotting.log_y(axes)
+            plotting.log_y(axes)
         plotting.legend_above(figure, panels[0])
         return figure
 
