@@ -116,6 +116,7 @@ def folder(tmp_path_factory):
     for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {"constraints.txt"}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
+    shutil.copy(corpora.part("english", "cloze.tsv"), folder / "corpora" / "english")
     for name, content in re.findall(r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$", "".join(TEXTS.values()), re.MULTILINE | re.DOTALL):
         (folder / name).write_text(content, encoding="utf-8")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
