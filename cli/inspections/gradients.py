@@ -37,7 +37,7 @@ def command(
     rnnlm inspect gradients
     rnnlm inspect gradients -m my-rnn -m my-lstm --on my.txt --plot gradients.svg
     rnnlm inspect gradients --untrained
-    rnnlm inspect gradients --sentence "the old man who had lost his key went home" --plot map.svg
+    rnnlm inspect gradients --sentence "the man who lost it went home"
 
     For each lag k: the size of the Jacobian of a layer's state at t with respect to that at t-k (1: all lengths are kept), of that of its
     cell, and of the gradient of the loss at t by the vector of the word read at t-k; Lyapunov exponents; of Elman layers bounds by the

@@ -1,7 +1,8 @@
 """Sizes at many positions as a curve over lags, and how fast the curve falls or rises.
 
 Its points are root mean squares over positions, since squares are what random probes estimate without a bias. The rate is the slope of the
-logarithm of the curve over all lags, by least squares; its interval, 95 %, comes from positions drawn again with replacement (Efron 1979).
+logarithm of the curve over all lags, or up to where nothing of it is left, by least squares; its interval, 95 %, comes from positions
+drawn again with replacement (Efron 1979).
 With L the largest lag, a size
 
 vanishes  if the interval lies below -ln 2 / L: it would halve within the lags that were looked at
@@ -19,6 +20,7 @@ import numpy as np
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions
 RESAMPLES = 500
+SMALLEST_SQUARE, LARGEST_SQUARE = 1e-300, 1e150  # beyond them a size has vanished altogether, or is taken to grow no more
 CONFIDENCE = 0.95
 
 
@@ -33,6 +35,7 @@ class Trend:
 
     @property
     def course(self) -> Course:
+        """What becomes of the size within the largest lag."""
         bound = math.log(2) / self.largest_lag
         if self.high < -bound:
             return "vanishes"
@@ -66,7 +69,7 @@ class Curve:
 
 def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
     """The curve of squared sizes at lags from `first_lag` on, by position."""
-    rows = squares_KB.shape[1]
+    rows, squares_KB = squares_KB.shape[1], np.minimum(squares_KB, LARGEST_SQUARE)
     lags = np.arange(first_lag, first_lag + len(squares_KB))
     mean = np.sqrt(squares_KB.mean(1))
     spread = squares_KB.std(1, ddof=1) if rows > 1 else np.full(len(lags), math.nan)
@@ -77,6 +80,8 @@ def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
 
 def _trend(squares_KB: np.ndarray, seed: int) -> Trend:
     largest_lag, rows = squares_KB.shape
+    vanished = np.flatnonzero(squares_KB.mean(1) < SMALLEST_SQUARE)
+    squares_KB = squares_KB[: max(1, vanished[0])] if len(vanished) else squares_KB
     weights_RB = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
     low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), method="nearest")
     return Trend(float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag)

@@ -11,10 +11,10 @@ from rnnlm.evaluation.perplexity import as_text
 from rnnlm.inspection.gradients.curve import Curve
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, measure
 from rnnlm.inspection.gradients.positions import draw
-from rnnlm.inspection.gradients.untrained import untrained as at_its_start
 from rnnlm.inspection.gradients.wording import gradient_tables, verdict_of
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, Subject, subjects
+from rnnlm.inspection.untrained import at_start
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.corpus import Text
@@ -103,9 +103,7 @@ def inspect_gradients(
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
     opened = as_text(corpora.part("english", "test") if text is None else text, text_settings)
-    looked_at = [
-        each for found in subjects("gradients", models, device) for each in ([found, at_its_start(found)] if untrained else [found])
-    ]
+    looked_at = [each for found in subjects("gradients", models, device) for each in ([found, at_start(found)] if untrained else [found])]
     settings = Settings(probes, exponents, seed)
     return GradientFlow(tuple(_look(each, opened, lags, positions, settings, progress) for each in looked_at))
 
@@ -138,8 +136,8 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
 def _curve_dict(curve: Curve) -> dict[str, Any]:
     trend = curve.trend
     figures = {
-        "lag": curve.lags, "mean": curve.mean, "standard_error": curve.standard_error, "quantile_0.1": curve.low, "median": curve.median,
-        "quantile_0.9": curve.high,
+        "lag": curve.lags, "root_mean_square": curve.mean, "standard_error": curve.standard_error, "quantile_0.1": curve.low,
+        "median": curve.median, "quantile_0.9": curve.high,
     }  # fmt: skip
     rate = {"slope_nats_per_token": trend.slope, "slope_low": trend.low, "slope_high": trend.high, "half_life_tokens": trend.half_life}
     return figures | {"course": trend.course, **rate}

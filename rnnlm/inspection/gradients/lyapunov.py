@@ -19,7 +19,7 @@ STEPS_BETWEEN = 4  # two orthogonalisations
 
 @dataclass(frozen=True)
 class Exponent:
-    """In nats a token, averaged over positions. standard_error: over positions; None where there is one alone."""
+    """In nats a token, averaged over positions. standard_error: over positions; None where there is one alone, or nothing to average."""
 
     value: float
     standard_error: float | None
@@ -46,5 +46,5 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
     """Means over rows, and their standard errors."""
     rows = growth_MB.shape[1]
     mean_M = growth_MB.mean(1)
-    error_M = (growth_MB.std(1) / math.sqrt(rows)).tolist() if rows > 1 else [None] * len(mean_M)
-    return tuple(Exponent(value, error) for value, error in zip(mean_M.tolist(), error_M, strict=True))
+    error_M = (growth_MB.std(1) / math.sqrt(rows)).tolist() if rows > 1 else [math.nan] * len(mean_M)
+    return tuple(Exponent(value, error if math.isfinite(error) else None) for value, error in zip(mean_M.tolist(), error_M, strict=True))

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnnlm.inspection.gradients.bounds import Bounds, elman_bounds, flattest_slope
 from rnnlm.inspection.gradients.curve import Curve, curve
-from rnnlm.inspection.gradients.jacobians import probes_for, squared_sizes
+from rnnlm.inspection.gradients.jacobians import EXACT_UNITS, probes_for, squared_sizes
 from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
 from rnnlm.inspection.gradients.lyapunov import Exponent, exponents, growth
 from rnnlm.inspection.gradients.positions import Positions
@@ -84,9 +84,10 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
     """How many positions are looked at side by side."""
     layers = network.body.layers if isinstance(network.body, RecurrentStack) else [network.body]
     read = sum(layer.weight_ih.shape[1] + 8 * layer.width for layer in layers) * (lags + 1)
-    fed_back = network.body.weight_hh.shape[1] * (lags + 1) * 4 if isinstance(network.body, JordanLayer) else 0
-    pulled = max(max(2 * probes, 2 * layer.width if layer.width <= 64 else 0) * 16 * layer.width for layer in layers)
-    return max(1, NUMBERS_AT_ONCE // (read + fed_back + pulled + 4 * network.input.size))
+    vectors = [2 * max(probes, layer.width if layer.width <= EXACT_UNITS else 0) for layer in layers]
+    pulled = max(16 * count * layer.width for count, layer in zip(vectors, layers, strict=True))
+    distributions = lags + vectors[0] if isinstance(network.body, JordanLayer) else 1
+    return max(1, NUMBERS_AT_ONCE // (read + pulled + 4 * distributions * network.input.size))
 
 
 def _add(found: _Layer, trajectory: Trajectory, rows: int, settings: Settings, generator: torch.Generator) -> None:

@@ -53,8 +53,8 @@ class SentenceSensitivity:
     def verdict(self) -> str:
         """How much of the sensitivity goes to near words."""
         return "\n".join(
-            f"{each.name}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the token read last, {each.share(1, FAR):.0%} to "
-            f"the {FAR} before it, {each.share(FAR + 1):.0%} to earlier ones."
+            f"{each.name}: {_percent(each.share(0, 0))} of the sensitivity of predictions is to the token read last, "
+            f"{_percent(each.share(1, FAR))} to the {FAR} before it, {_percent(each.share(FAR + 1))} to earlier ones."
             for each in self.maps
         )
 
@@ -112,6 +112,10 @@ def _norms(model: NeuralLanguageModel, inputs_T: Tensor, targets_T: Tensor) -> t
         surprisal_T = -network.score_features(features_1TE, targets_T.unsqueeze(0))[0]
         (gradient_TTE,) = torch.autograd.grad(surprisal_T.sum(), [x_TTE])
     return gradient_TTE.double().norm(dim=2).t(), surprisal_T.detach()
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _table(found: SensitivityMap) -> Table:

@@ -19,7 +19,7 @@ def gradient_tables(models: Sequence[Shown]) -> list[Table]:
     rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
     layers = [(name, layer) for name, _, layers in models for layer in layers]
     tables = [
-        Table(("model", "size of", "lag", "mean", "std. error", "10 %", "median", "90 %"), tuple(sizes), "Size of gradients by lag"),
+        Table(("model", "size of", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %"), tuple(sizes), "Size of gradients by lag"),
         Table(("model", "size of", "course", "half-life", "slope", "from", "to", "by"), tuple(rates), "Course, in tokens and nats a token"),
     ]
     if any(layer.exponents for _, layer in layers):

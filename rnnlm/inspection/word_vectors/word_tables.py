@@ -59,8 +59,7 @@ def read_pairs(source: str, columns: str | None = None, strip_tags: bool = False
         word1, word2, score = _cells(row, names)
         if (number := _number(score)) is None:
             raise TextError(f"{row.where}: {score!r} is not a number", f"column {names[2]!r} is how alike the words are", "see --columns")
-        if strip_tags:
-            word1, word2 = _TAG.sub("", word1), _TAG.sub("", word2)
+        word1, word2 = (_TAG.sub("", word) if strip_tags else word for word in (word1, word2))
         pairs.append(WordPair(word1, word2, number))
     if not pairs:
         raise TextError(f"no pairs of words in {source}", "it is empty, or has a header alone")

@@ -52,15 +52,12 @@ def _read(network, steps=LAGS + 2):
     return ids_TB, state
 
 
-def _differences(function, x, h=1e-5):
-    """d function / dx by central differences: (outputs, inputs)."""
-    columns = []
-    for place in range(x.numel()):
-        step = torch.zeros(x.numel(), dtype=x.dtype)
-        step[place] = h
-        step = step.view(x.shape)
-        columns.append((function(x + step) - function(x - step)).flatten() / (2 * h))
-    return torch.stack(columns, dim=1)
+def _differences(function, x_BX, h=1e-5):
+    """The Jacobians of each row by central differences, (B, outputs, X); `function` gets all that is changed as rows, (X B, X)."""
+    rows, width = x_BX.shape
+    step_X1X = h * torch.eye(width, dtype=x_BX.dtype).unsqueeze(1)
+    plus, minus = (function((x_BX + sign * step_X1X).flatten(0, 1)).view(width, rows, -1) for sign in (1, -1))
+    return ((plus - minus) / (2 * h)).permute(1, 2, 0)
 
 
 @pytest.mark.parametrize("settings", [*STACKED, *JORDAN], ids=_name)
@@ -74,39 +71,39 @@ def test_jacobians_of_states_equal_central_differences_of_the_quick_kernels(sett
                 start = trajectory.steps - lag
                 before = trajectory.states[start]
 
-                def after(parts_PBH, start=start, before=before, trajectory=trajectory, parts=parts):
-                    state = (*(part.unsqueeze(0) for part in parts_PBH), *before[parts:])
-                    _, state = trajectory.layer(trajectory.inputs_TBE[start:], state, *trajectory.feedback)
-                    return torch.cat(state[:parts])
+                def after(changed_NS, start=start, before=before, trajectory=trajectory, parts=parts):
+                    copies = len(changed_NS) // ROWS
+                    state = (*changed_NS.unsqueeze(0).chunk(parts, dim=2), *(each.repeat(1, copies, 1) for each in before[parts:]))
+                    _, state = trajectory.layer(trajectory.inputs_TBE[start:].repeat(1, copies, 1), state, *trajectory.feedback)
+                    return torch.cat(state[:parts], dim=2)[0]
 
-                jacobian = _differences(after, torch.cat(before[:parts])).view(parts, ROWS, H, parts, ROWS, H)
-                for row in range(ROWS):
-                    own = jacobian[:, row, :, :, row]
-                    assert float(own.square().sum()) / (parts * H) == pytest.approx(float(sizes.state_KB[lag - 1, row]), rel=1e-6)
-                    if sizes.cell_KB is not None:
-                        cell = own[-1, :, -1].square().sum() / H
-                        assert float(cell) == pytest.approx(float(sizes.cell_KB[lag - 1, row]), rel=1e-6)
+                jacobian_BSS = _differences(after, torch.cat(before[:parts], dim=2)[0])
+                expected_B = jacobian_BSS.square().sum((1, 2)) / (parts * H)
+                torch.testing.assert_close(sizes.state_KB[lag - 1], expected_B, rtol=1e-6, atol=0)
+                if sizes.cell_KB is not None:
+                    expected_B = jacobian_BSS[:, -H:, -H:].square().sum((1, 2)) / H
+                    torch.testing.assert_close(sizes.cell_KB[lag - 1], expected_B, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("settings", [*STACKED, *JORDAN, *CONNECTED], ids=_name)
-def test_gradients_of_the_loss_equal_central_differences_of_the_plain_steps(settings):
+def test_gradients_of_the_loss_equal_central_differences_of_the_plain_steps(settings, monkeypatch):
     network = _network(**settings)
     ids_TB, state = _read(network)
     targets_B = torch.tensor([1, 2])
     norms_TB = loss_gradient_norms(network, ids_TB, targets_B, state)
 
     with torch.no_grad():
-        x_TBE, read = network.input.vectors(ids_TB), network.input.vectors
+        x_TBE = network.input.vectors(ids_TB)
 
-        def loss(changed_TBE):
-            network.input.vectors = lambda _: changed_TBE
-            features_1BE = network.trace(ids_TB, state).features_TBE[-1:]
-            return -network.score_features(features_1BE, targets_B.unsqueeze(0))
+        def loss(changed_NX):
+            copies = len(changed_NX) // ROWS
+            monkeypatch.setattr(network.input, "vectors", lambda _: changed_NX.unflatten(1, (len(x_TBE), -1)).transpose(0, 1))
+            features_TNE = network.trace(ids_TB.repeat(1, copies), tuple(each.repeat(1, copies, 1) for each in state)).features_TBE
+            return -network.score_features(features_TNE[-1:], targets_B.repeat(copies).unsqueeze(0))[0]
 
-        gradient = _differences(loss, x_TBE).view(ROWS, *x_TBE.shape)
-        network.input.vectors = read
-    for row in range(ROWS):
-        torch.testing.assert_close(norms_TB[:, row], gradient[row, :, row].norm(dim=1).flip(0), rtol=1e-6, atol=1e-9)
+        gradient_BX = _differences(loss, x_TBE.transpose(0, 1).flatten(1))[:, 0]
+    expected_TB = gradient_BX.unflatten(1, (len(x_TBE), -1)).norm(dim=2).t().flip(0)
+    torch.testing.assert_close(norms_TB, expected_TB, rtol=1e-6, atol=1e-9)
 
 
 class Linear(nn.Module):

@@ -1,0 +1,38 @@
+import json
+
+
+def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, here):
+    asked = ("inspect", "gradients", "-m", models.lstm, "--on", models.text, "--lags", 5, "--positions", 8, "--device", "cpu")
+    shown = rnnlm(*asked, "--untrained", "--plot", "gradients.svg")
+    sizes, rates, exponents, verdict = shown.out.split("\n\n")
+    assert shown.code == 0
+    assert sizes.splitlines()[1] == "model\tsize of\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"
+    assert {line.split("\t")[1] for line in sizes.splitlines()[2:]} == {"layer 1, state", "layer 1, cell", "loss by word"}
+    assert len(rates.splitlines()) == 2 + 6 and len(exponents.splitlines()) == 2 + 2
+    trained, start = verdict.splitlines()
+    assert "the state of layer 1 " in trained and " untrained: the state of layer 1 " in start
+    assert (here / "gradients.svg").stat().st_size > 1000
+
+    found = json.loads(rnnlm(*asked, "--json").out)
+    assert found["verdict"] == trained and found["models"][0]["layers"][0]["state"]["lag"] == [1, 2, 3, 4, 5]
+
+
+def test_a_sentence_is_a_map_of_its_words(rnnlm, models, here):
+    shown = rnnlm("inspect", "gradients", "-m", models.lstm, "--sentence", "the cat sat", "--plot", "map.png", "--device", "cpu")
+    title, columns, *rows, _, verdict = shown.out.splitlines()
+    assert columns == "predicted\tsurprisal (nats)\t0 </s>\t1 the\t2 cat\t3 sat"
+    assert [row.split("\t")[0] for row in rows] == ["the", "cat", "sat", "</s>"]
+    assert "of the sensitivity of predictions is to the token read last" in verdict and title.startswith("tiny: ")
+    assert (here / "map.png").stat().st_size > 1000
+
+
+def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
+    for arguments, what in (
+        (("-m", models.unigram), "has no recurrent layers of a language model"),
+        (("-m", models.lstm, "--sentence", " "), "the sentence has no words"),
+        (("-m", models.lstm, "--sentence", "a", "--lags", 3, "--on", "x"), "--on, --lags: this is about positions of a text"),
+        (("-m", models.lstm, "--on", "nowhere.txt"), "nowhere.txt"),
+        (("-m", models.lstm, "--plot", "x.jpg"), "x.jpg does not have a plot suffix"),
+    ):
+        ended = rnnlm("inspect", "gradients", *arguments)
+        assert ended.code in (1, 2) and what in ended.err and "Traceback" not in ended.err and not ended.out

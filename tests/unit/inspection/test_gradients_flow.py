@@ -1,0 +1,162 @@
+"""inspect_gradients and inspect_sensitivity: positions, curves and their course, networks before training, maps of a sentence."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm import inspect_gradients, inspect_sensitivity
+from rnnlm.errors import RnnlmWarning, TextError, UsageError
+from rnnlm.inspection.gradients import measuring
+from rnnlm.inspection.gradients.curve import curve
+from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
+from rnnlm.inspection.gradients.positions import draw
+from support.tiny_models import LINES, Lines, fit
+
+TEXT = Lines(LINES * 6)
+
+
+@pytest.fixture(scope="module")
+def lstm():
+    return fit("lstm", layers=2)
+
+
+@pytest.fixture(scope="module")
+def elman():
+    return fit("rnn")
+
+
+def _squares(rate, rows=5, lags=40):
+    return np.repeat(rate ** (2 * np.arange(1, lags + 1, dtype=float)), rows).reshape(lags, rows)
+
+
+@pytest.mark.parametrize("a, course, half_life", [
+    (0.9, "vanishes", math.log(2) / -math.log(0.9)), (1.1, "explodes", -math.log(2) / math.log(1.1)), (1.0, "holds", None),
+    (0.99, "holds", math.log(2) / -math.log(0.99)), (0.98, "vanishes", math.log(2) / -math.log(0.98)),
+])  # fmt: skip
+def test_a_power_of_the_lag_has_its_course_and_its_half_life(a, course, half_life):
+    trend = curve(_squares(a), 1, seed=0).trend
+    assert trend.course == course
+    if half_life is None:
+        assert trend.slope == pytest.approx(0, abs=1e-12)
+    else:
+        assert trend.half_life == pytest.approx(half_life)
+    assert trend.low == pytest.approx(trend.high)
+
+
+def test_a_course_is_undecided_where_positions_disagree_and_goes_by_what_is_left_where_all_vanishes():
+    assert curve(np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1), 1, seed=0).trend.course == "undecided"
+    gone = _squares(0.9)
+    gone[20:] = 0
+    trend = curve(gone, 1, seed=0).trend
+    assert trend.course == "vanishes" and trend.slope == pytest.approx(math.log(0.9))
+    trend = curve(0 * gone, 1, seed=0).trend
+    assert trend.course == "vanishes" and trend.slope == -math.inf
+    assert curve(_squares(1e3), 1, seed=0).trend.course == "explodes"
+
+
+def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quantiles():
+    squares = np.random.default_rng(0).exponential(size=(2, 1000)) ** 2
+    found = curve(squares, 1, seed=0)
+    assert found.mean == pytest.approx(np.sqrt(squares.mean(1)))
+    again = np.random.default_rng(1).integers(1000, size=(4000, 1000))
+    assert found.standard_error[0] == pytest.approx(np.sqrt(squares[0][again].mean(1)).std(), rel=0.1)
+    assert found.median == pytest.approx(np.median(np.sqrt(squares), axis=1))
+
+
+def test_each_position_is_come_to_in_the_state_that_the_text_before_it_leaves(lstm):
+    ids = np.asarray(TEXT.encode(lstm.tokenizer).ids)[:40]
+    drawn = draw(lstm, ids, 10, 1000, seed=0)  # all places of the one stream that so short a text is
+    assert (drawn.rows, drawn.lags) == (30, 10)
+    inputs = np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1]))
+    state = lstm.initial_state(1)
+    for row in range(30):
+        assert drawn.inputs_TB[:, row].tolist() == inputs[row : row + 11].tolist()
+        assert int(drawn.targets_B[row]) == ids[row + 10]
+        for found, expected in zip(drawn.state, state.tensors, strict=True):
+            torch.testing.assert_close(found[:, row], expected[:, 0])
+        _, state = lstm.score(inputs[None, row : row + 1], ids[None, row : row + 1], state)
+
+
+def test_streams_side_by_side_are_parts_of_the_text(lstm):
+    ids = np.asarray(TEXT.encode(lstm.tokenizer).ids)
+    drawn = draw(lstm, ids, 2, 30, seed=0)
+    assert drawn.rows == 30
+    text = ",".join(map(str, [lstm.tokenizer.boundary_id, *ids]))
+    windows = {",".join(map(str, column)) for column in torch.cat([drawn.inputs_TB, drawn.targets_B[None]]).t().tolist()}
+    assert all(window in text for window in windows)
+
+
+def test_a_short_text_has_fewer_lags_and_one_token_none(lstm):
+    with pytest.warns(RnnlmWarning, match="lags go up to 5, not 100"):
+        found = inspect_gradients({"tiny": lstm}, Lines(["the cat sat on it"]), positions=3)
+    assert found.models[0].lags == 5
+    with pytest.raises(TextError, match="too short"):
+        draw(lstm, np.array([0]), 10, 5, seed=0)
+
+
+def test_figures_do_not_depend_on_how_many_positions_are_looked_at_at_once(lstm, monkeypatch):
+    whole = inspect_gradients({"tiny": lstm}, TEXT, lags=6, positions=20, exponents=0).models[0]
+    monkeypatch.setattr(measuring, "rows_at_once", lambda *_: 7)
+    parts = inspect_gradients({"tiny": lstm}, TEXT, lags=6, positions=20, exponents=0).models[0]
+    for (_, one), (_, other) in zip(whole.curves(), parts.curves(), strict=True):
+        assert one.mean == pytest.approx(other.mean, rel=1e-4)
+        assert one.median == pytest.approx(other.median, rel=1e-4)
+
+
+def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_it(lstm, elman):
+    found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
+    big, small = found.models
+    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word"]
+    assert [layer.bounds is None for layer in (*big.layers, *small.layers)] == [True, True, False]
+    assert len(small.layers[0].exponents) == 3
+    assert small.loss.lags.tolist() == [0, 1, 2, 3, 4, 5]
+    for layer in small.layers:
+        assert (layer.state.high <= layer.bounds.upper**layer.state.lags + 1e-9).all()
+        assert layer.exponents[0].value <= math.log(layer.bounds.upper)
+    assert found.verdict.count("\n") == 1
+    assert "of layer 2" in found.verdict
+    json.dumps(found.to_dict(), allow_nan=False)
+    assert len(found.to_dict()["models"][0]["layers"][1]["cell"]["root_mean_square"]) == 5
+    assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
+    assert len(found.figure().axes) == 2
+
+
+def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
+    one, same, other = (inspect_gradients({"a": elman}, TEXT, lags=3, positions=5, seed=seed).to_dict() for seed in (0, 0, 1))
+    assert one == same != other
+
+
+def test_untrained_stands_beside_the_model(lstm):
+    both = inspect_gradients({"tiny": lstm}, TEXT, lags=3, positions=5, untrained=True)
+    assert [each.name for each in both.models] == ["tiny", "tiny untrained"]
+    assert both.models[0].loss.mean[0] != both.models[1].loss.mean[0]
+
+
+def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
+    sentence = "the cat sat on the mat"
+    (found,) = inspect_sensitivity({"tiny": lstm}, sentence).maps
+    assert found.read == ("</s>", "the", "cat", "sat", "on", "the", "mat")
+    assert found.predicted == ("the", "cat", "sat", "on", "the", "mat", "</s>")
+    ids = np.asarray(lstm.tokenizer.encode([sentence]).ids)
+    inputs_T1 = torch.from_numpy(np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1])).astype(np.int64)).unsqueeze(1)
+    for t in range(len(ids)):
+        norms_TB = loss_gradient_norms(lstm.network, inputs_T1[: t + 1], torch.tensor([int(ids[t])]), lstm.network.initial_state(1))
+        assert found.norms[t, : t + 1] == pytest.approx(norms_TB[:, 0].flip(0).numpy(), rel=1e-3)
+        assert np.isnan(found.norms[t, t + 1 :]).all()
+    logprob_BT, _ = lstm.score(inputs_T1.T.numpy(), ids[None], lstm.initial_state(1))
+    assert found.surprisal_nats == pytest.approx(-logprob_BT[0].numpy(), rel=1e-4)
+    assert found.share(0, 0) + found.share(1, 5) + found.share(6) == pytest.approx(1)
+
+
+def test_models_without_recurrence_and_wrong_numbers_are_one_clear_line(elman):
+    for model in (fit("ffnn"), fit("ngram")):
+        with pytest.raises(UsageError, match="nothing to show of m"):
+            inspect_gradients({"m": model}, TEXT)
+    with pytest.raises(UsageError, match="lags = 0 is too small"):
+        inspect_gradients({"m": elman}, TEXT, lags=0)
+    for sentence, why in ((" ", "no words"), ("the cat " * 200, "400? tokens|401 tokens")):
+        with pytest.raises(TextError, match=why):
+            inspect_sensitivity({"m": elman}, sentence)
