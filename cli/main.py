@@ -24,7 +24,7 @@ from .help import write_sections
 GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
     "Train and evaluate": ("train", "eval", "tune", "mix", "prepare", "vectors", "recipes", "corpora"),
     "Use": ("score", "generate", "rescore", "tag", "classify", "translate", "embed"),
-    "Measure": ("compare", "plot", "inspect", "bench"),
+    "Measure": ("compare", "plot", "report", "inspect", "bench"),
     "N-grams": ("count", "prune"),
     "Models on disk": ("info", "doctor", "export", "import"),
 }

@@ -116,6 +116,7 @@ _PUBLIC = {
     "read_sentences": "rnnlm.scoring.sentences",
     "read_vectors": "rnnlm.vectors.word_vectors",
     "read_weights": "rnnlm.rescoring.weights",
+    "report": "rnnlm.evaluation.runs.report",
     "rescore": "rnnlm.rescoring.rescorer",
     "save_best": "rnnlm.rescoring.files",
     "save_nbest": "rnnlm.rescoring.files",
@@ -151,6 +152,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.evaluation import compare, evaluate
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.perplexity import Evaluation
+    from rnnlm.evaluation.runs.report import report
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
     from rnnlm.generation.autocomplete import next_words

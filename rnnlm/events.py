@@ -138,6 +138,7 @@ class Validated:
     model: LanguageModel = field(repr=False)
     criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
     chooses: bool = True
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)  # of each recurrent layer, as neural/fitting/layer_figures.py has it
 
     @property
     def ppl_token(self) -> float | None:
@@ -152,7 +153,8 @@ class Validated:
     def record(self) -> dict[str, Any]:
         """What metrics.jsonl tells of it."""
         shown = {"step": self.step, "epoch": self.epoch, **self.figures, f"best_{self.criterion}": self.best}
-        return {**shown, "improved": self.improved, "chooses": self.chooses, "seconds": self.seconds}
+        layers = {"layers": self.layers} if self.layers else {}
+        return {**shown, "improved": self.improved, "chooses": self.chooses, "seconds": self.seconds, **layers}
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def command(
     model_name: str | None, file: str | None, compact: Path | None, bits: str | None, test: str | None, vectors: Path | None,
     which: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
-    """Write an ARPA file of n-grams, a network in compact form, or its word vectors.
+    """Write an ARPA file, a compact network, or word vectors.
 
     \b
     rnnlm export -m my-5gram --arpa my-5gram.arpa.gz

@@ -50,7 +50,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )  # fmt: skip
 def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) -> None:
-    """Learn vectors of the words of TEXT; without TEXT, of the bundled corpus.
+    """Learn word vectors from TEXT, or from the bundled corpus.
 
     \b
     rnnlm vectors my.txt --lowercase --split-punctuation -o my.vec

@@ -23,7 +23,7 @@ def command(
 
     \b
     rnnlm inspect neighbours winter
-    rnnlm inspect neighbours king queen -m my-lstm --vectors output --plot near.svg
+    rnnlm inspect neighbours king queen -m my-lstm --plot near.svg
     rnnlm inspect neighbours king --file vectors.txt -n 20
 
     Nearness is the cosine of the angle between two vectors: 1 in the same direction, 0 at right angles.

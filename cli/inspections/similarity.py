@@ -29,8 +29,8 @@ def command(
 
     \b
     rnnlm inspect similarity SimLex-999.txt --columns word1,word2,SimLex999
-    rnnlm inspect similarity MEN_dataset_natural_form_full --file vectors.txt
-    rnnlm inspect similarity MEN_dataset_lemma_form_full --strip-tags --file vectors.txt
+    rnnlm inspect similarity men.txt --file vectors.txt
+    rnnlm inspect similarity men-tagged.txt --strip-tags --file vectors.txt
 
     FILE: two words and a judgment on each line, between tabs, commas, semicolons or spaces, with a header or without; or JSON-lines,
     or Parquet. Pairs with a word that has no vector are left out and counted. The interval is a bootstrap over pairs, 95 %.

@@ -38,14 +38,14 @@ def subject(what: str, model: Model, device: str | Device = "auto", name: str | 
     """
     shown = name or loading.called(model) or "the model"
     if isinstance(model, (str, os.PathLike)):
-        base, adaptation = loading.without_adaptation(str(model))
-        manifest = read_manifest(loading.find(base))
+        base, kind_of_adaptation = loading.without_adaptation(str(model))
+        adapts, manifest = kind_of_adaptation is not None, read_manifest(loading.find(base))
         task, kind = manifest.task, manifest.model
     else:
-        base, adaptation = shown, getattr(model, "adaptation", "none") != "none"
+        base, adapts = shown, getattr(model, "adaptation", "none") != "none"
         task, kind = loading.task_of(model), kind_in_memory(model)
     check_applies(what, shown, task, kind)
-    if adaptation and what not in OF_PROBABILITIES:
+    if adapts and what not in OF_PROBABILITIES:
         raise UsageError(
             f"inspect {what} looks at a network itself", f"{shown} adapts itself to what it reads", f"name the model: -m {base}"
         )

@@ -12,22 +12,22 @@ from rnnlm.models.manifest import read_manifest
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.models.uses import SEQ2SEQ
 from rnnlm.neural import network as language_models
+from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.tasks import network as labellers
 from rnnlm.tasks.seq2seq import network as encoder_decoders
 
-SEED = 1  # of models whose own is not known, as they lie in no folder
-
 
 def at_start(subject: Subject) -> Subject:
-    """The same model with the random weights that its training began with: its settings' and its seed's. Where a run began with the weights
-    of another model or with vectors from a file, those are not there.
+    """The same model with the random weights that its training began with: those of its settings and its seed (the default one, where it
+    lies in no folder). Weights of another model and vectors from a file, with which a run may begin, are not read.
 
     Raises:
         SettingsError: its output layer needs word counts, which the model does not hold.
     """
     origin = getattr(subject.model, "origin", None)
-    seed = SEED if origin is None else int(read_manifest(Path(origin[0])).settings.get("seed", SEED))
-    return Subject(f"{subject.name}, untrained", untrained(subject.model, subject.task, seed), subject.task, subject.kind)
+    stored = {} if origin is None else read_manifest(Path(origin[0])).settings
+    start = untrained(subject.model, subject.task, int(stored.get("seed", RunSettings.seed)))
+    return Subject(f"{subject.name} untrained", start, subject.task, subject.kind)
 
 
 def untrained(model: Any, task: str, seed: int) -> Any:

@@ -111,6 +111,7 @@ class _Reader:
     def _check_fields(self, number: int, fields: list[str]) -> None:
         """Of a first vector, or one with more or fewer fields than a word and `width` numbers: whether it is a vector of another
         width, damaged, or of a word with spaces inside."""
+        assert self.width is not None
         found = len(fields) - 1
         are_numbers = list(map(_is_number, fields[1:]))
         if found > self.width and not all(are_numbers[: -self.width]) and all(are_numbers[-self.width :]):

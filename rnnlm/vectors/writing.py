@@ -15,13 +15,14 @@ from rnnlm.vectors.word_vectors import WordVectors
 _ROWS = 1000  # written at a time
 
 
-def save_vectors(vectors: WordVectors, path: Path, overwrite: bool = False) -> int:
+def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False) -> int:
     """Write vectors to a file, compressed as its suffix says, or to standard output (`-`); how many. A notice says how many symbols are
     left out: those with white space inside, which the format cannot hold.
 
     Raises:
         OutputError: the file cannot be written, or is there and not to be replaced. UsageError: there is no vector to write.
     """
+    path = Path(path)
     writing.check_file(path, overwrite)
     spaces = set(f"{WORD_SPACE}\n")
     rows = [row for row, word in enumerate(vectors.words) if word and not spaces & set(word)]

@@ -23,7 +23,7 @@ def test_the_start_of_a_network_stands_beside_it_in_figures_and_picture(rnnlm, h
     save(here / "elman", fit("rnn"), "rnn")
     done = rnnlm("inspect", "spectrum", "-m", here / "elman", "--untrained", "--json", "--plot", "spectrum.svg")
     trained, start = json.loads(done.out)["matrices"]
-    assert (trained["model"], start["model"]) == ("elman", "elman, untrained")
+    assert (trained["model"], start["model"]) == ("elman", "elman untrained")
     assert len(trained["eigenvalues"]) == 12 and trained["spectral_radius"] != start["spectral_radius"]
     assert (here / "spectrum.svg").read_text().count('<g id="axes_') == 4
 

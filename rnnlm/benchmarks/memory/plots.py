@@ -22,5 +22,6 @@ def draw(reaches: Sequence[Reach]) -> "Figure":
         axes.bar_label(bars, labels=[str(each.longest) for each in own], fontsize=8)
     axes.set_xticks(range(len(tasks)), tasks)
     plotting.log_y(axes)
+    axes.set_ylim(bottom=1)
     plotting.legend_above(figure, axes)
     return figure

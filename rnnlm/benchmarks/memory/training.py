@@ -18,7 +18,8 @@ CHECK_STEPS = 100  # between looks at them
 
 @dataclass(frozen=True)
 class Budget:
-    """What every layer gets for each lag of a task: steps of Adam over `rows` sequences each, at one rate and with clipped gradients."""
+    """What every layer gets for each lag of a task: steps of Adam over `rows` sequences each, clipped as `rnnlm train` does by default and
+    at its peak learning rate, which stays."""
 
     steps: int = 2000
     rows: int = 32

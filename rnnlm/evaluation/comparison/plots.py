@@ -1,7 +1,6 @@
 """The plots of a comparison, as SVG: learning curves, perplexity by group, differences, lines against lines, calibration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +9,11 @@ from rnnlm.evaluation import plotting
 from rnnlm.evaluation.comparison.comparison import Compared, Comparison
 from rnnlm.evaluation.comparison.tables import GroupRow
 from rnnlm.evaluation.learning_curves import learning_curve
+from rnnlm.evaluation.pages import Plot
 from rnnlm.evaluation.plotting import MARKERS, short_name
 from rnnlm.models.metrics_log import is_of_a_run
 
 MOST_POINTS = 1000  # lines drawn
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A plot with what it shows, in words: title, and what to know."""
-
-    title: str
-    note: str
-    svg: str
 
 
 def plots(comparison: Comparison) -> list[Plot]:

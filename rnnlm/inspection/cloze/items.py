@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnlm.errors import TextError
 from rnnlm.files import tables
-from rnnlm.text.lines import WORD_SPACE
+from rnnlm.text.lines import WORD_SPACE, check_reserved
 from rnnlm.text.table_columns import check_length, no_column, text_of
 
 TEXT, ANSWER, DISTANCE, KIND = "text", "answer", "distance", "kind"
@@ -30,7 +30,7 @@ def read_items(source: str | Path) -> list[ClozeItem]:
 
     Raises:
         TextError: the file cannot be read, lacks a column, or holds no items; or an item has no gap or more than one, an answer that is
-            not one word, or a distance that is no natural number.
+            not one word, `<s>` or `</s>`, or a distance that is no natural number.
     """
     name = str(source)
     items = [_item(row) for row in tables.rows(name, tables.kind_of(name) or tables.TSV)]
@@ -51,6 +51,8 @@ def _item(row: tables.Row) -> ClozeItem:
         raise TextError(f"{row.where}: {len(gaps) or 'no'} gap{'s' if len(gaps) > 1 else ''} in the text", hint="mark one by ___")
     if len(answer.split()) != 1:
         raise TextError(f"{row.where}: the answer {answer!r} is not one word")
+    for value in (text, answer):
+        check_reserved(value, row.where, "error", hint="remove it: a text begins at a boundary by itself")
     kind = columns.get(KIND)
     return ClozeItem(text[: gaps[0].start()].strip(WORD_SPACE), answer.strip(), _distance(row, columns.get(DISTANCE)),
                      text_of(kind, row.where, KIND) if kind not in (None, "") else None)  # fmt: skip

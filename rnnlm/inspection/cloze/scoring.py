@@ -37,8 +37,7 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     :mod:`rnnlm.inference.next_word` does it, and surprisals are those of :mod:`rnnlm.inference.word_surprisal`.
 
     Raises:
-        UsageError: the model reads lines from their end. TextError: an item holds `<s>` or `</s>`. ModelError: the model's scores are
-            not numbers.
+        UsageError: the model reads lines from their end. ModelError: its scores are not numbers.
     """
     check_reads_forward(model.tokenizer, "fill a gap from what stands before it")
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())

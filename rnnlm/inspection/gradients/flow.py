@@ -12,10 +12,10 @@ from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import Curve
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, measure
 from rnnlm.inspection.gradients.positions import draw
-from rnnlm.inspection.gradients.untrained import untrained as at_its_start
 from rnnlm.inspection.gradients.wording import gradient_tables, verdict_of
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, Subject, subjects
+from rnnlm.inspection.untrained import at_start
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.corpus import Text
@@ -104,9 +104,7 @@ def inspect_gradients(
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
     opened = as_text(corpora.part("english", "test") if text is None else text, text_settings)
-    looked_at = [
-        each for found in subjects("gradients", models, device) for each in ([found, at_its_start(found)] if untrained else [found])
-    ]
+    looked_at = [each for found in subjects("gradients", models, device) for each in ([found, at_start(found)] if untrained else [found])]
     settings = Settings(probes, exponents, seed)
     return GradientFlow(tuple(_look(each, opened, lags, positions, settings, progress) for each in looked_at))
 

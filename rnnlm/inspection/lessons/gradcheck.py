@@ -15,7 +15,7 @@ from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Model, Subject, subject
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
-from rnnlm.models.uses import LANGUAGE_MODEL, SEQ2SEQ
+from rnnlm.models.uses import LANGUAGE_MODEL
 from rnnlm.tasks.evaluation.bundled_data import bundled_corpus_of
 
 if TYPE_CHECKING:
@@ -83,11 +83,10 @@ class GradientCheck:
     def to_dict(self) -> dict[str, Any]:
         """All weights that were checked, as JSON can hold them."""
         matrix, weight = self.worked
-        found = {
+        return plain({
             "model": self.model, "loss_nats": self.loss_nats, "targets": self.targets, "right": self.is_right, "tolerance": TOLERANCE,
             "matrices": [each.to_dict() for each in self.matrices], "worked": {"matrix": matrix.name} | weight.to_dict(),
-        }  # fmt: skip
-        return {name: plain(value) for name, value in found.items()}
+        })  # fmt: skip
 
     def figure(self) -> "Figure":
         """The relative difference of each weight, a row for each matrix."""
@@ -130,7 +129,11 @@ def _bundled(subject: Subject) -> str:
     """The test part of the bundled corpus of running text, or of the one that the model of a task was trained on."""
     if subject.task == LANGUAGE_MODEL:
         return str(corpora.part("english", "test"))
-    return bundled_corpus_of(subject.model, "test.conllu" if subject.task != SEQ2SEQ else "test.tsv")
+    try:
+        return bundled_corpus_of(subject.model, "")
+    except UsageError:
+        why = f"{subject.name} was not trained on a bundled corpus"
+        raise UsageError("no data to take the loss of", why, "name a file: --on FILE, text=FILE") from None
 
 
 def _badness(matrix: CheckedMatrix) -> tuple[bool, float]:

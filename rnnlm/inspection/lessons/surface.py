@@ -9,7 +9,7 @@ import numpy as np
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.lessons.unit import Descent, RecurrentUnit, descend
-from rnnlm.inspection.result import Table
+from rnnlm.inspection.result import Table, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,14 +37,14 @@ class Surface:
     @property
     def steepest(self) -> tuple[float, float, float]:
         """Weight, bias and norm of the gradient where that is the highest on the grid."""
-        i, j = np.unravel_index(np.argmax(self.gradient_GG), self.gradient_GG.shape)
+        i, j = np.unravel_index(np.nanargmax(self.gradient_GG), self.gradient_GG.shape)
         return float(self.weight_G[j]), float(self.bias_G[i]), float(self.gradient_GG[i, j])
 
     @property
     def verdict(self) -> str:
         """The highest gradient on the grid, and where each path ends."""
         weight, bias, highest = self.steepest
-        typical = float(np.median(self.gradient_GG))
+        typical = float(np.nanmedian(self.gradient_GG))
         said = (f"The gradient is {typical:.2g} or less at half of the grid, and {highest:,.4g} where it is the highest, at "
                 f"w = {weight:.4g}, b = {bias:.4g}.")  # fmt: skip
         for each in self.descents:
@@ -67,16 +67,16 @@ class Surface:
     def to_dict(self) -> dict[str, Any]:
         """The whole grid and both paths, as JSON can hold them."""
         weight, bias, highest = self.steepest
-        return {
+        return plain({
             "steps": self.unit.steps, "target": self.unit.target, "initial": self.unit.initial, "rate": self.rate, "clip": self.clip,
-            "weights": self.weight_G.tolist(), "biases": self.bias_G.tolist(), "errors": self.error_GG.tolist(),
-            "gradients": self.gradient_GG.tolist(), "steepest": {"weight": weight, "bias": bias, "gradient": highest},
+            "weights": self.weight_G, "biases": self.bias_G, "errors": self.error_GG,
+            "gradients": self.gradient_GG, "steepest": {"weight": weight, "bias": bias, "gradient": highest},
             "descents": [
-                {"name": each.name, "weights": each.weight_U.tolist(), "biases": each.bias_U.tolist(), "errors": each.error_U.tolist(),
-                 "gradients": each.gradient_U.tolist(), "longest_step": each.longest_step}
+                {"name": each.name, "weights": each.weight_U, "biases": each.bias_U, "errors": each.error_U,
+                 "gradients": each.gradient_U, "longest_step": each.longest_step}
                 for each in self.descents
             ],
-        }  # fmt: skip
+        })  # fmt: skip
 
     def figure(self) -> "Figure":
         """The surface by its colour, with both paths on it, and the error along them."""
@@ -115,14 +115,7 @@ def inspect_surface(
     Raises:
         UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a number is not positive or not finite.
     """
-    for name, (low, high) in (("weights", weights), ("biases", biases)):
-        if not (np.isfinite([low, high]).all() and low < high):
-            raise UsageError(f"{name} from {low:g} to {high:g} is an empty range", hint="the lower end comes first")
-    if not 2 <= grid <= GREATEST_GRID:
-        raise UsageError(f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}")
-    for name, value in {"steps": steps, "rate": rate, "clip": clip, "updates": updates}.items():
-        if not (np.isfinite(value) and value > 0):
-            raise UsageError(f"{name} = {value:g} is not a positive number")
+    _check(weights, biases, grid, start, {"steps": steps, "rate": rate, "clip": clip, "updates": updates})
     if not np.isfinite([target, initial, *start]).all():
         raise UsageError("target, initial state and start are finite numbers")
     unit = RecurrentUnit(steps, target, initial)
@@ -131,4 +124,20 @@ def inspect_surface(
     paths = descend(unit, start, rate, updates, None, "without clipping"), descend(unit, start, rate, updates, clip, f"clipped to {clip:g}")
     if not all(len(path.error_U) for path in paths):
         raise UsageError(f"start {start[0]:g}, {start[1]:g} is too far away", "the gradient there is not finite")
-    return Surface(unit, weight_G, bias_G, error_GG, np.hypot(by_weight_GG, by_bias_GG), rate, clip, paths)
+    with np.errstate(over="ignore"):
+        gradient_GG = np.hypot(by_weight_GG, by_bias_GG)
+    return Surface(unit, weight_G, bias_G, error_GG, gradient_GG, rate, clip, paths)
+
+
+def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float], positive: dict[str, float]) -> None:
+    for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
+        if len(pair) != 2:
+            raise UsageError(f"{name}: {len(pair)} numbers, where two are needed")
+    for name, (low, high) in {"weights": weights, "biases": biases}.items():
+        if not (np.isfinite([low, high]).all() and low < high):
+            raise UsageError(f"{name} from {low:g} to {high:g} is an empty range", hint="the lower end comes first")
+    if not 2 <= grid <= GREATEST_GRID:
+        raise UsageError(f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}")
+    for name, value in positive.items():
+        if not (np.isfinite(value) and value > 0):
+            raise UsageError(f"{name} = {value:g} is not a positive number")

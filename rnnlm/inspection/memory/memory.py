@@ -24,7 +24,7 @@ from rnnlm.inspection.memory.results import Memory, ModelMemory, Remembered
 from rnnlm.inspection.subjects import Models, Subject, subjects
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
-from rnnlm.text.corpus import Text
+from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100)
@@ -65,6 +65,8 @@ def inspect_memory(
     if not isinstance(text, Text):
         text = texts_of(() if text is None else (text,) if isinstance(text, (str, os.PathLike)) else text)
     read = evaluation.as_text(text, text_settings)
+    if len(opened) > 1 and read.tokenizer is None:
+        read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed
     found = [_memory(subject, read, context, drawn, prefixed(progress, subject.name)) for subject in opened]
     return Memory(tuple(found), context, window, seed)

@@ -62,30 +62,37 @@ def read_items(
     bundled = None if Path(data).is_file() else corpora.labelled(data)
     settings: dict[str, Any] = {"scheme": "none", **(reading or {})}
     if bundled is not None:
-        level = level or ("text" if column in bundled.text_columns or not bundled.word_columns else "word")
-        columns = bundled.word_columns if level == "word" else bundled.text_columns
-        column = column or next(iter(columns), None)
+        level, column = _of_bundled(data, bundled, level, column)
         settings.setdefault("column", bundled.column)
-    level = level or "word"
+    level, random = level or "word", np.random.default_rng(seed)
     train = _read([data if bundled is None else str(bundled.train)], level, column, settings)
-    test_files = [fspath(each) for each in test_data] or ([] if bundled is None else [str(bundled.test)])
-    examples, random = train.examples, np.random.default_rng(seed)
-    if test_files:
+    examples = train.examples
+    if test_files := [fspath(each) for each in test_data] or ([] if bundled is None else [str(bundled.test)]):
         held_out = _read(test_files, level, column, settings).examples
     else:
         order = random.permutation(len(examples))
         count = round(len(examples) * TEST_SHARE)
-        examples, held_out = (tuple(examples[each] for each in sorted(part)) for part in (order[count:], order[:count]))
+        examples, held_out = (tuple(train.examples[each] for each in sorted(part)) for part in (order[count:], order[:count]))
     if not examples or not held_out:
         raise UsageError(f"{data} has too few sentences", f"{len(train.examples)}, of which a fifth is for testing", "name --test-data")
     parts, drawn = {}, {}
     for name, each in (("train", examples), ("test", held_out)):
-        items = _items(each, level)
-        if len(items.labels) > most:
-            drawn[name] = len(items.labels)
-            items = _items(_drawn(each, level, most, random), level)
-        parts[name] = items
+        parts[name] = _items(each, level)
+        if len(parts[name].labels) > most:
+            drawn[name] = len(parts[name].labels)
+            parts[name] = _items(_drawn(each, level, most, random), level)
     return ProbeData(data, (train.word_columns or train.text_columns)[0], level, parts["train"], parts["test"], drawn)
+
+
+def _of_bundled(name: str, corpus: corpora.Labelled, level: Level | None, column: str | None) -> tuple[Level, str]:
+    """What is labelled in a bundled corpus, and the column of the labels: the one that is named, or its first one."""
+    level = level or ("text" if column in corpus.text_columns or not corpus.word_columns else "word")
+    columns = corpus.word_columns if level == "word" else corpus.text_columns
+    column = column or next(iter(columns), None)
+    if column not in columns or column is None:
+        why = f"labels of {level}s are {', '.join(columns)}" if columns else f"it has no labels of {level}s"
+        raise UsageError(f"the bundled corpus {name} has no column {column!r} of labels of {level}s", why)
+    return level, column
 
 
 def _read(paths: Sequence[str], level: Level, column: str | None, values: Mapping[str, Any]) -> LabelledText:

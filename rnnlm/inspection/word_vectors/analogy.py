@@ -78,4 +78,4 @@ def inspect_analogy(
     answers = tuple(Neighbour(*each) for each in known.nearest(target_E, count, [a, b, c]))
     if not answers:
         raise UsageError(f"{known.source}: there are no other words")
-    return Analogy(described(known), *words, answers, Neighbour(*known.nearest(target_E, 1)[0]))
+    return Analogy(described(known), words[0], words[1], words[2], answers, Neighbour(*known.nearest(target_E, 1)[0]))

@@ -57,8 +57,8 @@ class WordMap:
 
     def figure(self) -> "Figure":
         """The words at their places."""
-        labels = (f"principal component {number} ({share:.1%})" for number, share in enumerate(self.variance, start=1))
-        figure, axes = plotting.new_figure("", *labels, width=7, height=6)
+        x_label, y_label = (f"principal component {number} ({share:.1%})" for number, share in enumerate(self.variance, start=1))
+        figure, axes = plotting.new_figure("", x_label, y_label, width=7, height=6)
         axes.scatter([place.x for place in self.places], [place.y for place in self.places], s=12)
         for place in self.places:
             axes.annotate(

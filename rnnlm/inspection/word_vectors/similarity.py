@@ -78,7 +78,7 @@ class Similarity:
         """Cosines over judgments, a point a pair."""
         figure, axes = plotting.new_figure(f"Spearman {self.spearman:.3f}", "judgment", "cosine")
         known = [(pair.score, pair.cosine) for pair in self.pairs if pair.cosine is not None]
-        axes.scatter(*zip(*known, strict=True), s=6, alpha=0.4, linewidths=0)
+        axes.scatter([score for score, _ in known], [cosine for _, cosine in known], s=6, alpha=0.4, linewidths=0)
         return figure
 
 
@@ -100,10 +100,10 @@ def inspect_similarity(
     lowers = lower_cases(known, (word for pair in read for word in (pair.word1, pair.word2)), str(file))
     pairs = []
     for pair in read:
-        words = [word.lower() if lowers else word for word in (pair.word1, pair.word2)]
-        rows = [known.numbers.get(word) for word in words]
-        cosine = None if None in rows else float(known.unit_VE[rows[0]] @ known.unit_VE[rows[1]])
-        pairs.append(JudgedPair(*words, pair.score, cosine))
+        word1, word2 = (word.lower() if lowers else word for word in (pair.word1, pair.word2))
+        row1, row2 = known.numbers.get(word1), known.numbers.get(word2)
+        cosine = None if row1 is None or row2 is None else float(known.unit_VE[row1] @ known.unit_VE[row2])
+        pairs.append(JudgedPair(word1, word2, pair.score, cosine))
     judged = np.array([(pair.score, pair.cosine) for pair in pairs if pair.cosine is not None])
     if len(judged) < 3:
         why = f"{len(judged)} of {len(pairs):,} pairs have vectors for both words"

@@ -59,7 +59,8 @@ def read_pairs(source: str, columns: str | None = None, strip_tags: bool = False
         word1, word2, score = _cells(row, names)
         if (number := _number(score)) is None:
             raise TextError(f"{row.where}: {score!r} is not a number", f"column {names[2]!r} is how alike the words are", "see --columns")
-        pairs.append(WordPair(*(_TAG.sub("", word) if strip_tags else word for word in (word1, word2)), number))
+        word1, word2 = (_TAG.sub("", word) if strip_tags else word for word in (word1, word2))
+        pairs.append(WordPair(word1, word2, number))
     if not pairs:
         raise TextError(f"no pairs of words in {source}", "it is empty, or has a header alone")
     return pairs
@@ -134,7 +135,7 @@ def _kind_of_line(line: str) -> str | None:
 
 
 def _split_at_spaces(source: str, has_header: bool | None) -> Iterator[tables.Row]:
-    lines = ((number, cells) for number, line in numbered_lines(source) if (cells := line.split()))
+    lines: Iterator[tuple[int, list[str]]] = ((number, cells) for number, line in numbered_lines(source) if (cells := line.split()))
     first = next(lines, None)
     if first is None:
         return

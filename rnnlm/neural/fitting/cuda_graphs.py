@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnlm.errors import TrainingError
 from rnnlm.neural.fitting.contracts import Batch, Carry
@@ -30,7 +30,9 @@ def with_graphs(step: TrainingStep, settings: OptimizationSettings, device: torc
 
 
 class GraphedStep:
-    """A :class:`TrainingStep` with a graph for each shape of batch that is frequent. Results hold until the next call."""
+    """A :class:`TrainingStep` with a graph for each shape of batch that is frequent. Results, and `norms`, hold until the next call."""
+
+    norms: dict[nn.Parameter, Tensor]
 
     def __init__(self, step: TrainingStep, recorder: "CudaRecorder") -> None:
         self.plain = step
@@ -44,13 +46,15 @@ class GraphedStep:
         if shapes not in self.graphs:
             self.uses[shapes] += 1
             if self.uses[shapes] <= PLAIN_USES:
-                return self.recorder.warm_up(partial(self.plain, batch, carry, rate))
+                results = self.recorder.warm_up(partial(self.plain, batch, carry, rate))
+                self.norms = self.plain.norms
+                return results
             self.graphs[shapes] = self._record(batch, carry)
         graph = self.graphs[shapes]
         for place, given in zip(graph.places, (*batch.tensors, *carry), strict=True):
             place.copy_(given)
         graph.rate.fill_(rate)
-        results = graph.replay()
+        results, self.norms = graph.replay(), graph.norms
         self.plain.set_rate(rate)  # for who reads it: the recording left its own array there
         return results
 
@@ -58,16 +62,18 @@ class GraphedStep:
         tensors, before = (tuple(given.clone() for given in part) for part in (batch.tensors, carry))
         rate = torch.zeros((), device=tensors[0].device)
         its = replace(batch, tensors=tensors)
-        return Graph([*tensors, *before], rate, self.recorder.record(partial(self.plain, its, before, rate)))
+        replay = self.recorder.record(partial(self.plain, its, before, rate))
+        return Graph([*tensors, *before], rate, replay, self.plain.norms)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """A recorded step. places: where it reads the batch and the carry from; rate: its learning rate."""
+    """A recorded step. places: where it reads the batch and the carry from; rate: its learning rate. norms: as of a TrainingStep."""
 
     places: list[Tensor]
     rate: Tensor
     replay: Run
+    norms: dict[nn.Parameter, Tensor]
 
 
 class CudaRecorder:

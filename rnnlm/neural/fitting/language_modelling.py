@@ -16,6 +16,7 @@ from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import EncodedText
 
 ROWS = 32
+LOOKED_AT = (8, 16)  # rows and tokens of each, where a little of the text is to be read
 
 
 class CrossEntropy:
@@ -70,6 +71,14 @@ class PerplexityValidation:
             return None
         ppl = _perplexity(total, self.text.tokens)
         return Verdict(math.log(ppl), ppl, PERPLEXITY)
+
+    def read_some(self) -> None:
+        """The beginning of the text, in pieces, each from the state of zeros on."""
+        tokens = min(LOOKED_AT[1], self.text.tokens)
+        rows = min(LOOKED_AT[0], self.text.tokens // tokens)
+        targets_BT = np.asarray(self.text.ids[: rows * tokens], dtype=np.int64).reshape(rows, tokens)
+        inputs_BT = np.concatenate([[self.model.tokenizer.boundary_id], targets_BT.flatten()[:-1]]).reshape(rows, tokens)
+        self.model.score(inputs_BT, targets_BT, self.model.initial_state(rows))
 
     def _logprob(self, stop: Callable[[], bool]) -> float | None:
         """Of this rank's share, in nats; None where it was to stop."""

@@ -58,13 +58,21 @@ def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
                 parameter.grad = None
 
 
-def clip_gradients(settings: OptimizationSettings, network: nn.Module) -> Tensor:
-    """By value, then by global norm (Pascanu et al. 2013), as far as asked for. The global norm of the gradients before that."""
-    parameters = [parameter for parameter in network.parameters() if parameter.grad is not None]
-    norm = found = gradient_norm(parameters)
+def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
+    """The norm of the gradient of each weight that has one, on their device."""
+    gradients = {parameter: parameter.grad for parameter in network.parameters() if parameter.grad is not None}
+    return dict(zip(gradients, torch._foreach_norm(list(gradients.values())), strict=True)) if gradients else {}
+
+
+def clip_gradients(settings: OptimizationSettings, network: nn.Module, norms: dict[nn.Parameter, Tensor] | None = None) -> Tensor:
+    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm of the gradients before that. norms: as
+    :func:`gradient_norms` gives them, where they are known."""
+    norms = gradient_norms(network) if norms is None else norms
+    parameters, norm = list(norms), total_norm(norms)
+    found = norm
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
-        found = norm if settings.clip_norm is None else gradient_norm(parameters)
+        found = norm if settings.clip_norm is None else nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
     if settings.clip_norm is not None and not _is_within(found, settings.clip_norm):
         nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, found)
     return norm
@@ -75,9 +83,9 @@ def _is_within(norm: Tensor, clip_norm: float) -> bool:
     return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
 
 
-def gradient_norm(parameters: list[nn.Parameter]) -> Tensor:
+def total_norm(norms: dict[nn.Parameter, Tensor]) -> Tensor:
     """The norm of all gradients as one vector, on their device."""
-    return nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    return torch.linalg.vector_norm(torch.stack(list(norms.values()))) if norms else torch.tensor(0.0)
 
 
 class Penalty:

@@ -75,7 +75,7 @@ def _parts(trainer: Any) -> dict[str, Part]:
         "network": _Weights(trainer), "optimizer": _Moments(trainer), "averaging": trainer.averaging, "source": trainer.source,
         "schedule": trainer.schedule, "best": trainer.best, "validation": trainer.validation, "curve": trainer.curve,
         "fine_tuning": trainer.fine_tuning, "divergence": trainer.divergence, "clock": trainer.clock, "rollbacks": trainer.rollbacks,
-        "carry": _Carried(trainer), "random": _RandomStates(trainer),
+        "layers": trainer.layers, "carry": _Carried(trainer), "random": _RandomStates(trainer),
     }  # fmt: skip
 
 

@@ -8,12 +8,15 @@ from torch import Tensor, nn
 from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting.contracts import Batch, Carry, Objective
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
-from rnnlm.neural.fitting.optimizers import Penalty, clip_gradients, drop_frozen_gradients
+from rnnlm.neural.fitting.optimizers import Penalty, clip_gradients, drop_frozen_gradients, gradient_norms
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 
 
 class TrainingStep:
-    """One batch after the other through the objective, whose weights `optimizer` updates."""
+    """One batch after the other through the objective, whose weights `optimizer` updates. norms: of the gradient of each weight in the last
+    step, before clipping, on the device."""
+
+    norms: dict[nn.Parameter, Tensor]
 
     def __init__(self, objective: Objective, settings: OptimizationSettings, optimizer: torch.optim.Optimizer, precision: str) -> None:
         self.objective = objective
@@ -30,7 +33,8 @@ class TrainingStep:
         loss, carry = self.gradients(batch, carry)
         drop_frozen_gradients(self.optimizer)
         self.penalty.add_gradients()
-        gradient_norm = clip_gradients(self.settings, self.network)
+        self.norms = gradient_norms(self.network)
+        gradient_norm = clip_gradients(self.settings, self.network, self.norms)
         self.set_rate(rate)
         self.optimizer.step()
         return loss, gradient_norm, carry

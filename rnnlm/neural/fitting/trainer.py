@@ -19,6 +19,7 @@ from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
 from rnnlm.neural.fitting.cuda_graphs import GraphedStep, with_graphs
 from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
+from rnnlm.neural.fitting.layer_figures import LayerFigures
 from rnnlm.neural.fitting.learning_curve import CurvePoints
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 from rnnlm.neural.fitting.optimizers import make_optimizer, set_layer_factors
@@ -46,16 +47,15 @@ class Trainer:
         self.optimizer = make_optimizer(settings, self.network, self.device)
         self.schedule = LearningRate(settings)
         self.update = self.make_update()
-        self.averaging = Averaging(settings, self.network)
-        self.fine_tuning = FineTuning(settings)
+        self.averaging, self.fine_tuning = Averaging(settings, self.network), FineTuning(settings)
         self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
         self.best = BestWeights(self.network)
         self.validation = ModelSelection(validation, self.best, settings, self.clock)
         self.curve = CurvePoints(self.validation)
+        self.layers = LayerFigures(self.network, validation)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
-        self.resumable = run.resumable
-        self.saving = Interval.parse(run.save_every)
+        self.resumable, self.saving = run.resumable, Interval.parse(run.save_every)
         self.step_count = 0
         self.share = ranks.share(source.rows)  # the rows that this rank reads
         self.carry = objective.initial_carry(self.share.stop - self.share.start)  # from batch to batch
@@ -121,7 +121,9 @@ class Trainer:
         best = verdict.figure if chooses and self.best.figure is None else self.best.figure
         improved, figures = chooses and self.validation.improved, {verdict.name: verdict.figure, **verdict.figures}
         step, epochs, seconds, model = self.step_count, self.source.epochs, self.clock.elapsed(), self.objective.model()
-        return Validated(step, epochs, figures, best, improved, seconds, model, verdict.name, chooses)
+        return Validated(
+            step, epochs, figures, best, improved, seconds, model, verdict.name, chooses, self.layers.measure(self.source.tokens)
+        )
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """A validation for the learning curve alone."""
@@ -226,7 +228,7 @@ class Trainer:
         """Loss, gradients, update; nothing here waits for the device. Of several ranks, `carry` is of this one's rows, and the loss is
         their part of the mean."""
         loss, self.gradient_norm, carry = self.update(batch, restart_rows(carry, batch.fresh), rate)
-        self.step_count += 1
+        self.step_count, self.layers.norms = self.step_count + 1, self.update.norms
         self.averaging.update(self.step_count)
         return loss, carry
 
@@ -249,11 +251,10 @@ class Trainer:
 
     def roll_back(self) -> RolledBack:
         """Take up the last good state, to go on from there at a lower rate."""
-        step, rollbacks = self.step_count, self.rollbacks
+        step, rollbacks, self.batch = self.step_count, self.rollbacks, None
         rollbacks.count, rollbacks.fault = rollbacks.count + 1, self.divergence.fault
         self.load_good_state()
         self.divergence.forget()
-        self.batch = None
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
         count, left, factor = rollbacks.count, rollbacks.left, rollbacks.rate_factor

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 from torch import Tensor
 
 from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
@@ -10,7 +11,10 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.codec import MULTI, LabelColumn
 from rnnlm.tasks.data import LabelledData
 from rnnlm.tasks.evaluation import figures
+from rnnlm.tasks.fitting.batches import batch_tensors
 from rnnlm.tasks.model import TaskModel
+
+LOOKED_AT = 2  # texts, where a few are to be read
 
 
 class JointLoss:
@@ -71,3 +75,9 @@ class TaskValidation:
         stopped = self.ranks.totals(float(found is None))[0]
         self.ranks.synchronize()
         return None if stopped or found is None else figures.verdict(self.model, self.data, found, self.criterion)
+
+    def read_some(self) -> None:
+        """The first texts, one after the other, so that there is no padding."""
+        for number in range(min(LOOKED_AT, self.data.sentences)):
+            with self.model.reading():
+                self.model.network(batch_tensors(self.data.words_encoded, np.array([number]), self.model.device))

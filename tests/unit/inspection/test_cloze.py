@@ -93,6 +93,7 @@ def test_the_verdict_says_whether_accuracy_falls_with_distance():
         ("text\tanswer\na b\tb\n", "line 2: no gap in the text"),
         ("text\tanswer\n___ a ___\tb\n", "line 2: 2 gaps in the text"),
         ("text\tanswer\na ___\tb c\n", "line 2: the answer 'b c' is not one word"),
+        ("text\tanswer\n</s> a ___\tb\n", "line 2: the text holds </s>"),
         ("text\tanswer\tdistance\na ___\tb\tfar\n", "line 2: the distance 'far' is not a number of words"),
     ],
 )

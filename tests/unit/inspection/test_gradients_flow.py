@@ -13,8 +13,7 @@ from rnnlm.inspection.gradients import measuring
 from rnnlm.inspection.gradients.curve import curve
 from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
 from rnnlm.inspection.gradients.positions import draw
-from rnnlm.neural.network import make_network
-from support.tiny_models import LINES, Lines, fit, save
+from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(LINES * 6)
 
@@ -132,19 +131,7 @@ def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
     assert one == same != other
 
 
-def test_untrained_is_the_network_that_training_started_from(tmp_path, lstm, monkeypatch):
-    import rnnlm
-    from rnnlm.inspection.gradients.untrained import untrained
-    from rnnlm.inspection.subjects import subject
-
-    save(tmp_path / "model", fit("gru", seed=7), "gru", seed=7)
-    before = torch.get_rng_state()
-    found = untrained(subject("gradients", tmp_path / "model", "cpu", "gru"))
-    assert torch.equal(before, torch.get_rng_state())
-    torch.manual_seed(7)
-    expected = make_network(found.model.network.settings, rnnlm.load_tokenizer(tmp_path / "model"))
-    for (name, one), other in zip(expected.state_dict().items(), found.model.network.state_dict().values(), strict=True):
-        assert torch.equal(one, other), name
+def test_untrained_stands_beside_the_model(lstm):
     both = inspect_gradients({"tiny": lstm}, TEXT, lags=3, positions=5, untrained=True)
     assert [each.name for each in both.models] == ["tiny", "tiny untrained"]
     assert both.models[0].loss.mean[0] != both.models[1].loss.mean[0]

@@ -11,7 +11,7 @@ from rnnlm.evaluation.perplexity import evaluate, spans_of
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.inspection.memory.contexts import draw_places, with_last, with_shuffled
 from rnnlm.inspection.memory.memory import inspect_memory
-from rnnlm.text.lines import TextSettings
+from rnnlm.text.lines import Block, TextSettings
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(LINES * 3)
@@ -133,9 +133,19 @@ def test_tokens_of_probability_zero_are_counted_and_there_is_no_perplexity():
     memory.figure()
 
 
-def test_models_of_other_tokens_are_told_apart():
-    verdict = inspect_memory({"words": fit("unigram"), "letters": fit("unigram", tokenizer="char")}, TEXT, positions=50).verdict
-    assert "different tokens" in verdict
+class Once(Lines):
+    """A text that can be read once, as standard input."""
+
+    def blocks(self):
+        for block in super().blocks():
+            yield Block(list(block.lines), [])
+            self.lines.clear()
+
+
+def test_models_of_other_tokens_read_one_text_once_and_are_told_apart():
+    models = {"words": fit("unigram"), "letters": fit("unigram", tokenizer="char")}
+    memory = inspect_memory(models, Once(list(LINES)), positions=50)
+    assert "different tokens" in memory.verdict and [model.positions for model in memory.models] == [31, 50]
 
 
 def test_what_cannot_be_measured_is_refused_in_one_line():

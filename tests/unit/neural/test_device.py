@@ -250,8 +250,9 @@ def step_functions():
     return found
 
 
-FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _on_device clip_gradients features loss connect _even_rows
-__call__ warm_up record replay set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
+FOLLOWED = """add_gradients update _share_of_new step next batch restart_rows _on_device gradient_norms clip_gradients features loss connect
+_even_rows __call__ warm_up record replay
+set_rate dropout activation_penalty _drop_words recurrent_weights cudnns_layer flat_weights kernel_type
 _widened forward backward draw _by_class _tails _paths window_loss by_doubling step_backward _gates
 read vectors is_word mirror _last _best
 losses log_partition log_likelihood is_word batch_tensors label_tensors

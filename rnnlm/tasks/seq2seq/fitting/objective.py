@@ -4,14 +4,18 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.tasks.seq2seq.data import PairedData
 from rnnlm.tasks.seq2seq.evaluation import figures
+from rnnlm.tasks.seq2seq.fitting.batches import pair_tensors
 from rnnlm.tasks.seq2seq.fitting.fitting_settings import CRITERIA, Seq2SeqFittingSettings
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+
+LOOKED_AT = 2  # pairs, where a few are to be read
 
 
 class TargetLoss:
@@ -68,3 +72,18 @@ class PairValidation:
         is_higher_better = CRITERIA[self.criterion]
         figure = found.get(self.criterion, 0.0 if is_higher_better else math.inf)
         return Verdict(loss, figure, self.criterion, is_higher_better, {"loss_nats": loss, **found})
+
+    def read_some(self) -> None:
+        """The first pairs, one after the other, so that there is no padding."""
+        for number in range(min(LOOKED_AT, self.data.sentences)):
+            boundary = self.model.codec.target.boundary_id
+            self._read(*pair_tensors(self.data, np.array([number]), boundary, self.model.device)[:3])
+
+    def _read(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor) -> None:
+        """Word by word where the output is fed back: the loops that read whole targets go round the layers."""
+        network = self.model.network
+        words = inputs_TB.split(1) if network.settings.input_feeding else (inputs_TB,)
+        with self.model.reading(), torch.set_grad_enabled(len(words) > 1):  # with gradients no kernel takes a layer's place
+            memory, state = network.encode(sources_SB, lengths_1B[0])
+            for each_TB in words:
+                _, _, state = network.decode(each_TB, memory, state)

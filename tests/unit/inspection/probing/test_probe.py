@@ -56,7 +56,7 @@ def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_pa
 def test_shuffled_labels_are_at_chance(tmp_path, model):
     found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, 1, shuffled=True))
     assert all(abs(each.accuracy.estimate - found.majority) < 0.1 for each in found.probes)
-    assert "does not support it" in found.verdict and "not clearly more" in found.verdict
+    assert "is not clearly above zero" in found.verdict and "not clearly more" in found.verdict
 
 
 def test_a_label_of_the_word_itself_is_in_the_embeddings_and_no_layer_adds_to_it(tmp_path, model):
@@ -67,20 +67,15 @@ def test_a_label_of_the_word_itself_is_in_the_embeddings_and_no_layer_adds_to_it
 
 def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
     """l2 W = mean over examples of (1[y] - softmax(W x + b)) x, and the same without l2 for the biases."""
-    x_NH = RANDOM.normal(2, 3, size=(90, 4)).astype(np.float32)
-    labels_N = np.argmax(x_NH[:, :3] + RANDOM.normal(size=(90, 3)), axis=1)
+    random = np.random.default_rng(6)
+    x_NH = random.normal(2, 3, size=(90, 4)).astype(np.float32)
+    labels_N = np.argmax(x_NH[:, :3] + random.normal(size=(90, 3)), axis=1)
     probe = fit_probe(x_NH, labels_N, np.arange(90), 3)
     standard_NH = (x_NH - x_NH.mean(axis=0)) / x_NH.std(axis=0)
     p_NK = np.exp(standard_NH @ probe.weight_KH.T + probe.bias_K)
     error_NK = np.eye(3)[labels_N] - p_NK / p_NK.sum(axis=1, keepdims=True)
     np.testing.assert_allclose(error_NK.T @ standard_NH / 90, probe.l2 * probe.weight_KH, atol=1e-3)
     np.testing.assert_allclose(error_NK.mean(axis=0), 0, atol=1e-3)
-
-
-def test_noise_takes_a_strong_penalty_and_a_rule_a_weak_one():
-    x_NH = RANDOM.normal(size=(200, 30)).astype(np.float32)
-    noise, rule = RANDOM.integers(2, size=200), (x_NH[:, 0] > 0).astype(int)
-    assert fit_probe(x_NH, noise, np.arange(200), 2).l2 > fit_probe(x_NH, rule, np.arange(200), 2).l2
 
 
 def test_labels_of_texts_are_probed_in_the_mean_of_their_vectors_without_a_control(tmp_path, model):

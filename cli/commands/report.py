@@ -1,0 +1,30 @@
+"""`rnnlm report`: all of a training run as one page."""
+
+from pathlib import Path
+
+import click
+
+from .. import terminal
+from ..options import PATH
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option("-o", "--output", type=PATH, metavar="FILE.html", required=True, help="The page.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE.")
+def command(run: str, output: Path, overwrite: bool) -> None:
+    """Write all that is known of a training run as one page.
+
+    \b
+    rnnlm report checkpoints/lstm -o lstm.html
+
+    RUN: the folder of a training run, or the name of a model.
+
+    The page shows what the model is, its figures with signatures and its settings; and as plots the learning curves, the learning rate,
+    gradient norms, spectral radius and saturated units of each layer, rollbacks and speed. A run that still goes on has a page, too, and so
+    has one that diverged and has left no model. The page is one file without scripts that loads nothing; a browser in dark mode shows it
+    dark.
+    """
+    from rnnlm.evaluation.runs.report import report
+
+    terminal.say(f"the report is in {report(run, output, overwrite=overwrite)}")

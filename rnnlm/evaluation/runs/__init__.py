@@ -1,0 +1,1 @@
+"""A training run as one page: what its log and its model tell, in tables and plots."""

@@ -1,0 +1,28 @@
+"""`rnnlm inspect probe`: the table and its verdict, JSON, a picture, and one clear line where there is nothing to probe."""
+
+import json
+
+import pytest
+
+DATA = ("words-and-tags", "--label-column", "upos", "--most-items", "60")
+
+
+def test_the_table_ends_in_a_verdict_and_json_holds_the_same(rnnlm, models, here):
+    shown = rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--plot", "p.svg")
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith("upos of words-and-tags: ") and (here / "p.svg").read_text().startswith("<?xml")
+    verdict = shown.out.splitlines()[-1]
+    assert verdict.startswith("upos is predicted best from ") and " of tiny: " in verdict
+    found = json.loads(rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--json").out)
+    assert found["verdict"] == verdict and {each["network"] for each in found["probes"]} == {"trained", "untrained"}
+
+
+@pytest.mark.parametrize(("arguments", "error"), [
+    (("none.conllu",), "error: no such file: none.conllu"),
+    (("words-and-tags", "--label-column", "xpos"), "error: the bundled corpus words-and-tags has no column 'xpos'"),
+    (("travel", "--texts", "--label-column", "slots"), "error: the bundled corpus travel has no column 'slots'"),
+    (("words-and-tags", "--plot", "p.txt"), "error: p.txt does not have a plot suffix"),
+])  # fmt: skip
+def test_what_cannot_be_probed_is_one_clear_line(rnnlm, models, arguments, error):
+    outcome = rnnlm("inspect", "probe", *arguments, "-m", models.lstm)
+    assert outcome.code and outcome.errors[0].startswith(error) and not outcome.out

@@ -1,0 +1,42 @@
+"""Looks at models, vectors of words and lines: models without what is to be seen, files that are not what is asked for."""
+
+from support.hostile.cases import Bad, usage
+
+CLOZE = "text\tanswer\tdistance\tkind\n"
+ROWS = [
+    usage("inspect: no such look", "inspect gadgets", "there is nothing to inspect called 'gadgets'", {}),
+    usage("inspect: gradients of n-grams", "inspect gradients -m {ngram} --on {text}",
+        "inspect gradients has nothing to show of ngram", {}),
+    usage("inspect: gates of n-grams", "inspect gates -m {ngram} man", "inspect gates has nothing to show of ngram", {}),
+    usage("inspect: a spectrum of a mixture", "inspect spectrum -m {mixture}", "inspect spectrum has nothing to show of mixture", {}),
+    usage("inspect: memory of a tagger", "inspect memory -m {tagger} --on {text}", "inspect memory has nothing to show of", {}),
+    Bad("inspect: a text that is not there", "inspect gradients -m {lstm} --on gone.txt", "no such file: gone.txt", {}),
+    Bad("inspect: an empty sentence", "inspect gates -m {lstm} ''", "", {}),
+    usage("inspect: a unit that is not there", "inspect gates -m {lstm} man --units 999", "there is no unit 999 in layer 1", {}),
+    Bad("inspect: a cloze test that is empty", "inspect cloze c.tsv -m {lstm}", "c.tsv", {"c.tsv": b""}),
+    Bad("inspect: a cloze test without the columns", "inspect cloze c.tsv -m {lstm}", "c.tsv", {"c.tsv": b"a\tb\nx\ty\n"}),
+    Bad("inspect: a cloze item without a gap", "inspect cloze c.tsv -m {lstm}", "c.tsv, line 2",
+        {"c.tsv": f"{CLOZE}the man\tman\t1\ta\n".encode()}),
+    Bad("inspect: a cloze distance of words", "inspect cloze c.tsv -m {lstm}", "c.tsv, line 2",
+        {"c.tsv": f"{CLOZE}the ___\tman\tfar\ta\n".encode()}),
+    usage("inspect: an unknown word", "inspect neighbours -m {lstm} xyzzy", "unknown word 'xyzzy'", {}),
+    usage("inspect: an analogy of two words", "inspect analogy -m {lstm} the man", "Argument 'words' takes 3 values", {}),
+    Bad("inspect: pairs without numbers", "inspect similarity p.tsv -m {lstm}",
+        "no pairs of words in p.tsv", {"p.tsv": b"the\tman\tnear\n"}),
+    Bad("inspect: pairs without the column", "inspect similarity p.tsv -m {lstm} --columns a,b,c", "p.tsv",
+        {"p.tsv": b"x\ty\tz\nthe\tman\t1\n"}),
+    Bad("inspect: analogies of three words", "inspect analogies a.txt -m {lstm}", "a.txt, line 2", {"a.txt": b": kin\nthe man the\n"}),
+    Bad("inspect: a probe of a column that is not there", "inspect probe t.tsv -m {lstm} --label-column upos",
+        "t.tsv, line 2: no column 'upos'",
+        {"t.tsv": b"text\tslots\nthe man\tO O\n"}),
+    usage("inspect: a plot that is none", "inspect surface --plot plot.txt", "plot.txt does not have a plot suffix", {}),
+    Bad("vectors: a text that is not there", "vectors gone.txt --method svd -o v.txt", "no such file: gone.txt", {}),
+    Bad("vectors: no word is frequent enough", "vectors t.txt --method svd --min-count 99 -o v.txt",
+        "too little text in t.txt", {"t.txt": b"the man\n"}),
+    usage("embed: n-grams", "embed -m {ngram} --input {text} --output v.npy", "", {}),
+    usage("embed: a layer that is not there", "embed -m {lstm} --input {text} --output v.npy --layer 9", "there is no layer '9'", {}),
+    usage("embed: a file of no known kind", "embed -m {lstm} --input {text} --output v.xyz", "v.xyz is not a file of vectors", {}),
+    Bad("embed: not UTF-8", "embed -m {lstm} --input bad.txt --output v.npy",
+        "sentence 1: not UTF-8 (byte 1 is 0xff)", {"bad.txt": b"\xff\n"}),
+    usage("export: vectors of n-grams", "export -m {ngram} --vectors v.txt", "ngram has no word vectors", {}),
+]  # fmt: skip

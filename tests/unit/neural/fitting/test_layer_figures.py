@@ -1,0 +1,167 @@
+"""What validations tell of recurrent layers is what one finds by hand, changes nothing, and comes again when a run goes on."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.events import TrainingState, Validated, never
+from rnnlm.models.metrics_log import MetricsLog
+from rnnlm.neural.fitting import layer_figures
+from rnnlm.neural.fitting import state as state_module
+from rnnlm.neural.fitting.contracts import Batch
+from rnnlm.neural.fitting.cuda_graphs import GraphedStep
+from rnnlm.neural.fitting.layer_figures import LayerFigures, saturated_share
+from rnnlm.neural.layers.steps import Step
+from support import tiny_pairs, tiny_tasks
+
+OWN = {"batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0, "validate_every_steps": 3}
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch):
+    """All figures at each validation, however few tokens are read in between."""
+    monkeypatch.setattr(layer_figures, "APART", {"cpu": 0})
+
+
+@pytest.fixture
+def make(make_data, make_trainer, sentences):
+    data = make_data(sentences[:20], sentences[20:40])
+    return lambda **settings: make_trainer(data, **{**OWN, **settings})
+
+
+def validated(events):
+    return [event for event in events if isinstance(event, Validated)]
+
+
+BLOCKS = {"rnn": ["hidden"], "gru": ["reset", "update", "candidate"], "lstm": ["input", "forget", "candidate", "output"]}
+
+
+@pytest.mark.parametrize("model", BLOCKS)
+def test_the_figures_are_those_that_one_finds_by_hand(model, make):
+    trainer = make(model=model, clip_norm=0.01, layers=2, learning_rate=0.2)
+    event = next(event for event in trainer.train(never) if isinstance(event, Validated) and event.step == 9)
+    assert list(event.layers) == ["layer 1", "layer 2"]
+    ids = np.asarray(trainer.validation.validation.text.ids[:128], dtype=np.int64)
+    inputs_TB = torch.from_numpy(np.concatenate([[trainer.objective.reader.tokenizer.boundary_id], ids[:-1]]).reshape(8, 16)).t()
+    trace = trainer.network.trace(inputs_TB, trainer.network.initial_state(8))
+    for layer, traced, told in zip(trainer.network.body.layers, trace.layers, event.layers.values(), strict=True):
+        blocks = np.split(layer.weight_hh.detach().double().numpy(), layer.gates)
+        radii = {name: float(np.abs(np.linalg.eigvals(block)).max()) for name, block in zip(BLOCKS[model], blocks, strict=True)}
+        assert told["spectral_radius"] == pytest.approx(radii, rel=1e-3)
+        shares = [((g < 0.1) | (g > 0.9)) if name != "candidate" else g.abs() > 0.9 for name, g in traced.gates.items()]
+        shares = shares or [traced.hidden_TBH.abs() > 0.9]
+        assert told["saturated"] > 0.01
+        assert told["saturated"] == pytest.approx(float(torch.stack(shares).float().mean()), rel=1e-3, abs=1e-4)
+    norms = [told["gradient_norm"] for told in event.layers.values()]
+    clipped = [torch.stack([weight.grad.norm() for weight in layer.parameters()]).norm() for layer in trainer.network.body.layers]
+    everything = torch.stack([weight.grad.norm() for weight in trainer.network.parameters()]).norm()
+    assert norms == pytest.approx([float(each * trainer.gradient_norm / everything) for each in clipped], rel=1e-3)  # before clipping
+    assert float(everything) == pytest.approx(0.01, rel=1e-3) and float(trainer.gradient_norm) > 0.05
+
+
+def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
+    settings = {"dropout_output": 0.3, "weight_drop": 0.2, "state_reset": 0.1}
+    *events, fitted = make(**settings).train(never)
+    random = torch.get_rng_state()
+    monkeypatch.setattr(LayerFigures, "measure", lambda self, tokens: {})
+    *_, plain = make(**settings).train(never)
+    assert torch.equal(torch.get_rng_state(), random) and all(event.layers for event in validated(events))
+    weights = zip(fitted.model.network.parameters(), plain.model.network.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in weights)
+
+
+@pytest.mark.parametrize("apart", [0, 200])
+def test_a_run_that_goes_on_tells_the_same(apart, make, monkeypatch):
+    monkeypatch.setattr(layer_figures, "APART", {"cpu": apart})
+    expected = [(event.step, event.layers) for event in validated(make().train(never))]
+    for steps in (2, 3, 7):  # at 3 the validation is cut off, and made up for when the run goes on
+        cut = make()
+        *some, stopped = cut.train(lambda cut=cut, steps=steps: cut.step_count >= steps)
+        state = TrainingState(json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays)
+        later = make()
+        state_module.load_state_dict(later, state_module.checked(state))
+        told = [(event.step, event.layers) for event in validated([*some, *later.train(never)])]
+        assert told == expected
+    assert ["saturated" in layers["layer 1"] for _, layers in expected] == ([True] * 4 if not apart else [True, False, True, False])
+    del state.facts["layers"]  # as of a version before
+    state_module.load_state_dict(make(), state)
+
+
+def test_what_is_no_number_is_null_and_metrics_hold_it(make, tmp_path):
+    trainer = make()
+    event = next(event for event in trainer.train(never) if isinstance(event, Validated))
+    log = MetricsLog(tmp_path)
+    log.add(event)
+    assert json.loads(log.pending[0])["layers"] == event.layers
+    with torch.no_grad():
+        trainer.network.body.layers[0].weight_hh[0] = float("nan")
+    trainer.layers.norms = {weight: torch.tensor(float("inf")) for weight in trainer.network.parameters()}
+    told = trainer.layers.measure(10**6)["layer 1"]
+    assert told["spectral_radius"]["input"] is None and told["spectral_radius"]["forget"] > 0 and told["gradient_norm"] is None
+
+
+class Recorder:
+    """What a recording does, on the CPU: it runs the step once, and gives that again."""
+
+    def warm_up(self, run):
+        return run()
+
+    def record(self, run):
+        results = run()
+        return lambda: results
+
+
+class Norms:
+    """A step whose one norm is the number of tokens of its batch."""
+
+    def __call__(self, batch, carry, rate):
+        self.norms = {"weight": batch.tensors[0].sum()}
+        return torch.zeros(()), torch.zeros(()), ()
+
+    def set_rate(self, rate):
+        pass
+
+
+def test_a_recorded_step_has_the_norms_of_its_own_recording():
+    step = GraphedStep(Norms(), Recorder())
+    found = []
+    for count in [3] * 5 + [7] * 5 + [3]:
+        step(Batch((torch.ones(count),), np.ones(1), slice(0, 1)), (), 0.1)
+        found.append(int(step.norms["weight"]))
+    assert found == [3] * 5 + [7] * 5 + [3]
+
+
+@pytest.mark.parametrize("model, names", [("ffnn", 1), ("jordan", 1), ("qrnn", 2)])
+def test_layers_without_square_recurrent_weights_have_no_spectrum(model, names, make):
+    layers = 2 if model == "qrnn" else 1
+    told = validated(make(model=model, **({"layers": layers} if layers > 1 else {})).train(never))[0].layers
+    assert len(told) == names
+    for layer in told.values():
+        assert layer["spectral_radius"] is None and layer["gradient_norm"] > 0 and 0 <= layer["saturated"] <= 1
+
+
+def test_each_activation_has_its_own_way_to_be_saturated(make):
+    hidden = torch.tensor([[-0.95, 0.0, 0.05, 0.5, 0.95, 3.0]])
+    shares = {}
+    for activation in ("tanh", "sigmoid", "relu", "elu", "leaky_relu"):
+        layer = make(model="rnn", activation=activation).network.body.layers[0]
+        layer.width = 6
+        shares[activation] = round(float(saturated_share(layer, [Step(hidden)])) * 6)
+    assert shares == {"tanh": 2, "sigmoid": 3, "relu": 1, "elu": 1, "leaky_relu": 0}
+
+
+def test_taggers_and_classifiers_have_layers_of_both_directions():
+    valid = tiny_tasks.labelled(tiny_tasks.TRAIN[:20], "tagging")
+    events = tiny_tasks.run("tagging", "lstm", valid=valid, budget="4steps", validate_every_steps=2)
+    told = validated(events)[-1].layers
+    assert list(told) == ["layer 1", "layer 1 backward"]
+    assert all(layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values())
+
+
+@pytest.mark.parametrize("settings", [{"input_feeding": True}, {"attention": None}], ids=["fed", "plain"])
+def test_encoder_decoders_have_layers_of_both_sides(settings):
+    told = validated(tiny_pairs.trainer_of("lstm", budget="4steps", validate_every_steps=2, **settings).train(never))[-1].layers
+    assert {name.split()[0] for name in told} == {"encoder", "decoder"}
+    assert all(layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values())
