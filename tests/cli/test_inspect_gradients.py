@@ -1,5 +1,8 @@
 import json
 
+from rnnlm import corpora
+from rnnlm.inspection import texts
+
 
 def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
     asked = ("inspect", "gradients", "-m", models.lstm, "--on", models.text, "--lags", 5, "--positions", 8, "--device", "cpu")
@@ -36,3 +39,11 @@ def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
     ):
         ended = rnnlm("inspect", "gradients", *arguments)
         assert ended.code in (1, 2) and what in ended.err and "Traceback" not in ended.err and not ended.out
+
+
+def test_bundled_corpora_are_read_by_name(monkeypatch, here):
+    monkeypatch.setattr(texts, "as_text", lambda sources, settings: sources)
+    assert texts.opened(None) == texts.opened("english") == (str(corpora.part("english", "test")),)
+    assert texts.opened(["english", "my.txt"])[1] == "my.txt"
+    (here / "english").write_text("one line\n")
+    assert texts.opened("english") == ("english",)

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.perplexity import as_text
+from rnnlm.inspection import texts
 from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import Curve
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, measure
@@ -15,6 +13,7 @@ from rnnlm.inspection.gradients.positions import draw
 from rnnlm.inspection.gradients.wording import gradient_tables, verdict_of
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, Subject, subjects
+from rnnlm.inspection.texts import Source
 from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
@@ -72,7 +71,7 @@ class GradientFlow:
 
 def inspect_gradients(
     models: Models = (SHIPPED,),
-    text: str | Path | Sequence[str | Path] | Text | None = None,
+    text: Source | None = None,
     *,
     lags: int = 100,
     positions: int = 1000,
@@ -91,7 +90,8 @@ def inspect_gradients(
     to 64 units are exact, others come from random vectors (Hutchinson 1990). dc(t)/dc(t-k) counts all ways from cell to cell, through
     gates and h too. Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents (Engelken et al. 2023).
 
-    models: by their names, or themselves; also by name. text: paths, or opened; None: the test part of the bundled corpus english. Of any
+    models: by their names, or themselves; also by name. text: as for :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain
+    text, for its test part; None: that of the bundled English. Of any
     text 100,000 tokens at most are read. lags: largest k, in tokens. positions: how many; fewer where the text is short. probes:
     random vectors for each position, shared out over h and c. exponents: how many of each layer. untrained: after each model, also a
     network of its settings and seed at its start. seed: of positions and random vectors.
@@ -103,7 +103,7 @@ def inspect_gradients(
     for name, value, least in (("lags", lags, 1), ("positions", positions, 1), ("probes", probes, 1), ("exponents", exponents, 0)):
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
-    opened = as_text(corpora.part("english", "test") if text is None else text, text_settings)
+    opened = texts.opened(text, text_settings)
     given = subjects("gradients", models, device)
     settings = Settings(probes, exponents, seed)
     looked_at = with_starts(given) if untrained else given

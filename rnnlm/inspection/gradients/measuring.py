@@ -9,7 +9,7 @@ from torch import Tensor
 from rnnlm.inspection.gradients.bounds import Bounds, elman_bounds, flattest_slope
 from rnnlm.inspection.gradients.curve import Curve, curve
 from rnnlm.inspection.gradients.jacobians import EXACT_UNITS, probes_for, squared_sizes
-from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
+from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.lyapunov import Exponent, exponents, growth
 from rnnlm.inspection.gradients.positions import Positions
 from rnnlm.inspection.gradients.trajectory import Trajectory, trajectories
@@ -69,7 +69,7 @@ def measure(
     done = 0
     with model.reading():
         for part in positions.parts(rows_at_once(model.network, positions.lags, settings.probes)):
-            losses.append(loss_gradient_norms(model.network, part.inputs_TB, part.targets_B, part.state))
+            losses.append(_by_lag(model.network, part))
             for number, trajectory in enumerate(trajectories(model.network, part.inputs_TB, part.state)):
                 if number == len(found):
                     found.append(_Layer(trajectory))
@@ -78,6 +78,13 @@ def measure(
             progress(f"{done:,} of {positions.rows:,} positions")
     layers = tuple(_layer(number, layer, settings) for number, layer in enumerate(found, start=1))
     return layers, curve(torch.cat(losses, dim=1).square().cpu().numpy(), 0, settings.seed)
+
+
+def _by_lag(network: Network, positions: Positions) -> Tensor:
+    """The norm of the gradient of the loss at each position, (lags + 1, B), with the word read so many tokens before."""
+    last_B = torch.full_like(positions.targets_B, positions.lags)
+    norms_TB, _ = loss_gradients(network, network.input.vectors(positions.inputs_TB), last_B, positions.targets_B, positions.state)
+    return norms_TB.flip(0)
 
 
 def rows_at_once(network: Network, lags: int, probes: int) -> int:

@@ -11,7 +11,7 @@ from rnnlm import inspect_gradients, inspect_sensitivity
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.inspection.gradients import measuring
 from rnnlm.inspection.gradients.curve import curve
-from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
+from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.positions import draw
 from support.tiny_models import LINES, Lines, fit
 
@@ -145,8 +145,9 @@ def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
     ids = np.asarray(lstm.tokenizer.encode([sentence]).ids)
     inputs_T1 = torch.from_numpy(np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1])).astype(np.int64)).unsqueeze(1)
     for t in range(len(ids)):
-        norms_TB = loss_gradient_norms(lstm.network, inputs_T1[: t + 1], torch.tensor([int(ids[t])]), lstm.network.initial_state(1))
-        assert found.norms[t, : t + 1] == pytest.approx(norms_TB[:, 0].flip(0).numpy(), rel=1e-3)
+        x_TBE, target = lstm.network.input.vectors(inputs_T1[: t + 1]), torch.tensor([int(ids[t])])
+        norms_TB, _ = loss_gradients(lstm.network, x_TBE, torch.tensor([t]), target, lstm.network.initial_state(1))
+        assert found.norms[t, : t + 1] == pytest.approx(norms_TB[:, 0].numpy(), rel=1e-3)
         assert np.isnan(found.norms[t, t + 1 :]).all()
     logprob_BT, _ = lstm.score(inputs_T1.T.numpy(), ids[None], lstm.initial_state(1))
     assert found.surprisal_nats == pytest.approx(-logprob_BT[0].numpy(), rel=1e-4)
