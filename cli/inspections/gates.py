@@ -18,8 +18,8 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
 @click.command()
 @click.argument("sentence")
 @model_or_demo_option
-@click.option("--units", metavar="N,...", callback=_units, help="Units of the plot, from 0 on.  [default: those that vary most]")
-@click.option("--unit-count", type=click.IntRange(1), default=16, show_default=True, help="How many units that vary most are drawn.")
+@click.option("--units", metavar="N,...", callback=_units, help="Units to draw, numbered from 0.  [default: those that vary most]")
+@click.option("--unit-count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="How many of these to draw.")
 @plot_option
 @json_option
 @device_option
@@ -27,7 +27,7 @@ def command(
     sentence: str, model_name: str | None, units: tuple[int, ...], unit_count: int, plot: Path | None, overwrite: bool, as_json: bool,
     device: str,
 ) -> None:  # fmt: skip
-    """Show what the gates of a model do at each token of SENTENCE.
+    """What the gates of a model do at each token of SENTENCE.
 
     \b
     rnnlm inspect gates "the old man had no money"

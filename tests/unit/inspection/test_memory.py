@@ -89,7 +89,7 @@ def test_an_n_gram_model_is_flat_from_order_less_one_on(order):
 def test_the_effective_context_of_a_trigram_is_two_tokens():
     memory = inspect_memory({"trigram": fit("ngram", order=3)}, TEXT, positions=10_000)
     assert (memory.models[0].effective_context, memory.models[0].ordered_context) == (2, 2)
-    assert "the last 2 tokens alone bring perplexity to" in memory.verdict
+    assert "with the last 2 tokens alone, perplexity is" in memory.verdict
 
 
 class Recorder:
