@@ -92,7 +92,7 @@ def _show(reaches: list[Any]) -> None:
     terminal.print_records(records, left=["task", "layer"])
     for name in dict.fromkeys(reach.task for reach in reaches):
         task = TASKS[name]
-        click.echo(f"{name} is solved by {task.criterion}; guessing without the input gives {task.chance:.3g}")
+        click.echo(f"{name}: solved means {task.criterion}; guessing without the input gives {task.chance:.3g}")
 
 
 def _figure(trained: Any) -> str:
