@@ -164,9 +164,16 @@ def _sentence(model: ModelMemory) -> str:
         )
     else:
         row = next(row for row in model.seen if row.tokens == tokens)
-        last = "the last token" if tokens == 1 else f"the last {tokens} tokens"
-        seen = f"with {last} alone, perplexity is {row.perplexity:.1f}, within {CLOSE:.0%} of the {full.perplexity:.1f} with all"
+        context = "1 token: with that" if tokens == 1 else f"{tokens} tokens: with those"
+        seen = f"the effective context is {context} alone, perplexity is {row.perplexity:.1f}, {_compared(row, full)}"
     return f"{model.name}: {seen}; {_order(model)}."
+
+
+def _compared(row: Remembered, full: Remembered) -> str:
+    """By how much the perplexity of a row differs from that with all, with the interval."""
+    assert row.increase is not None and row.increase_low is not None and row.increase_high is not None
+    change = f"{abs(row.increase):.1%} {'below' if row.increase < 0 else 'above'} the {full.perplexity:.1f} with all"
+    return f"{change} (95 % interval {row.increase_low:+.1%} to {row.increase_high:+.1%})"
 
 
 def _order(model: ModelMemory) -> str:
