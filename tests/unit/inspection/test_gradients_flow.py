@@ -109,7 +109,7 @@ def test_figures_do_not_depend_on_how_many_positions_are_looked_at_at_once(lstm,
 def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_it(lstm, elman):
     found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
     big, small = found.models
-    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word"]
+    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word read"]
     assert [layer.bounds is None for layer in (*big.layers, *small.layers)] == [True, True, False]
     assert len(small.layers[0].exponents) == 3
     assert small.loss.lags.tolist() == [0, 1, 2, 3, 4, 5]
@@ -133,7 +133,7 @@ def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
 
 def test_untrained_stands_beside_the_model(lstm):
     both = inspect_gradients({"tiny": lstm}, TEXT, lags=3, positions=5, untrained=True)
-    assert [each.model for each in both.models] == ["tiny", "tiny untrained"]
+    assert [each.model for each in both.models] == ["tiny", "tiny, untrained"]
     assert both.models[0].loss.mean[0] != both.models[1].loss.mean[0]
 
 
