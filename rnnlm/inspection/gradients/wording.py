@@ -35,7 +35,7 @@ def gradient_tables(models: Sequence[Shown]) -> list[Table]:
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve) -> str:
     """What becomes of gradients in one model, in a sentence."""
-    said = [f"the state of {layer.name} {_course(layer.state)}{_of_bounds(layer.bounds)}" for layer in layers]
+    said = [f"the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}" for layer in layers]
     return f"{name}: {'; '.join(said)}; the loss's gradient by word {_course(loss)}."
 
 
@@ -58,12 +58,14 @@ def _interval(trend: Trend) -> str:
     return f"95 % interval {_number(ends[0])} to {_number(ends[1])}; " if ends[1] > 0 else ""
 
 
-def _of_bounds(bounds: Bounds | None) -> str:
-    if bounds is None:
+def _of_bounds(layer: LayerGradients) -> str:
+    if layer.bounds is None:
         return ""
-    if bounds.upper < 1:
-        return f", as it must where sigma_max(W) max phi' = {_number(bounds.upper)} is below 1"
-    return f", where sigma_max(W) max phi' = {_number(bounds.upper)} would allow it to explode"
+    upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
+    if layer.bounds.upper < 1:
+        vanishes = layer.state.trend.course == "vanishes"
+        return f", as it must where {upper} is below 1" if vanishes else f"; further back it must vanish, as {upper} is below 1"
+    return f", where {upper} would allow it to explode"
 
 
 def _number(value: Any) -> str:
