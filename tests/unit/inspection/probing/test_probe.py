@@ -8,6 +8,7 @@ import rnnlm
 from rnnlm.errors import TextError, UsageError
 from rnnlm.inspection.probing.classifier import fit_probe
 from rnnlm.inspection.probing.labelled_items import read_items
+from rnnlm.inspection.probing.probe import _Task
 from support import tiny_tasks
 from support.tiny_models import LINES, fit
 
@@ -51,6 +52,19 @@ def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_pa
     assert found.gain.low > 0 and found.over_untrained.low > 0
     assert "is predicted best from layer 1 of" in found.verdict and "supports it" in found.verdict
     assert (found.train_items, found.test_items, found.labels) == (640, 160, 3)
+
+
+def test_a_word_has_the_same_control_label_wherever_it_stands_and_the_labels_have_their_distribution(tmp_path, model):
+    lines = [f"w{number % 900} {'ABBB'[number % 4]}\n\n" for number in range(4500)]
+    (tmp_path / "a.txt").write_text("".join(lines))
+    data = read_items(str(tmp_path / "a.txt"), (), None, None, 9000, 1)
+    task = _Task.of(data, seed=1)
+    labels = {}
+    parts = ((data.train, task.control_train_N), (data.test, task.control_test_N))
+    for word, label in (pair for items, control_N in parts for pair in zip(items.words, control_N.tolist(), strict=True)):
+        labels.setdefault(word, set()).add(label)
+    assert len(labels) == 900 and all(len(each) == 1 for each in labels.values())
+    assert np.mean([label for (label,) in labels.values()]) == pytest.approx(0.25, abs=0.05)  # A, the rarer one, is label 1
 
 
 def test_shuffled_labels_are_at_chance(tmp_path, model):
