@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import SettingsError
+from rnnlm.errors import SettingsError, TextError
 from rnnlm.text.lines import Progress, silent
 from rnnlm.vectors.word_stream import WordStream
 
@@ -26,14 +26,19 @@ def svd_vectors(stream: WordStream, width: int, window: int, seed: int, progress
     """Vectors (V, width) float32 of the words of a stream; the same for the same stream and seed, which draws the solver's start.
 
     Raises:
-        SettingsError: there are no more words than `width`.
+        SettingsError: there are no more words than `width`. TextError: no word stands beside another one.
     """
     from scipy.sparse.linalg import svds
 
     size = len(stream.words)
     if width >= size:
         raise SettingsError(f"width = {width} is more than {size:,} words allow", "the matrix has a row and a column for each", "lower it")
-    matrix_VV = ppmi(cooccurrences(stream, window, progress)).astype(np.float32)
+    counts_VV = cooccurrences(stream, window, progress)
+    if not counts_VV.nnz:
+        raise TextError(
+            "there is nothing to count", "no line holds two words that occur often enough", "lower --min-count, or take more text"
+        )
+    matrix_VV = ppmi(counts_VV).astype(np.float32)
     progress(f"singular values of {matrix_VV.nnz:,} numbers")
     start_V = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)

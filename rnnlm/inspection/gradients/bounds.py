@@ -7,6 +7,7 @@ sigma_max(W) max phi', and those of k steps between the k-th powers. An upper bo
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,6 +34,15 @@ class Bounds:
     def lower(self) -> float:
         """The same, at least."""
         return self.smallest * self.flattest
+
+    def upper_at(self, lag: int) -> float:
+        """Of the size at a lag; infinite where that is more than a float holds."""
+        with np.errstate(over="ignore"):
+            return float(np.power(self.upper, float(lag)))
+
+    def lower_at(self, lag: int) -> float:
+        """Of the size at a lag."""
+        return float(np.power(self.lower, float(lag)))
 
 
 def elman_bounds(layer: ElmanLayer, flattest: float) -> Bounds:

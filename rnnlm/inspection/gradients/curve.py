@@ -21,7 +21,7 @@ import numpy as np
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions
 RESAMPLES = 500
-SMALLEST_SQUARE, LARGEST_SQUARE = 1e-300, 1e150  # beyond them a size has vanished altogether, or is taken to grow no more
+SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150  # below, a size has vanished: fp32 ends there; above, it is taken to grow no more
 CONFIDENCE = 0.95
 
 

@@ -34,8 +34,8 @@ def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]]) -
             if layer.cell is not None:
                 _draw(states, layer.cell, f"{short}, {layer.name}, cell", colour, "--")
             if layer.bounds is not None:
-                for per_token in (layer.bounds.lower, layer.bounds.upper):
-                    states.plot(layer.state.lags, np.power(per_token, layer.state.lags, dtype=float), ":", color=colour, linewidth=1)
+                for bound_at in (layer.bounds.lower_at, layer.bounds.upper_at):
+                    states.plot(layer.state.lags, [bound_at(lag) for lag in layer.state.lags.tolist()], ":", color=colour, linewidth=1)
             shown += [layer.state]
             if number == 0:
                 _draw(losses, loss, "", colour)

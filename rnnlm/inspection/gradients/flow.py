@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text
+from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import Curve
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, measure
 from rnnlm.inspection.gradients.positions import draw
@@ -124,13 +125,24 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
             "is_exact": layer.probes is None,
             "state": _curve_dict(layer.state),
             "cell": None if layer.cell is None else _curve_dict(layer.cell),
-            "bounds": None if layer.bounds is None else {**vars(layer.bounds), "upper": layer.bounds.upper, "lower": layer.bounds.lower},
+            "bounds": None if layer.bounds is None else _bounds_dict(layer.bounds, layer.state.lags.tolist()),
             "lyapunov_exponents_nats_per_token": [vars(each) for each in layer.exponents],
         }
         for layer in model.layers
     ]
     found = {"model": model.name, "kind": model.kind, "lags": model.lags, "positions": model.positions}
     return plain(found | {"layers": layers, "loss": _curve_dict(model.loss)})
+
+
+def _bounds_dict(bounds: Bounds, lags: list[int]) -> dict[str, Any]:
+    by_lag = {"upper": [bounds.upper_at(lag) for lag in lags], "lower": [bounds.lower_at(lag) for lag in lags]}
+    return {
+        "largest_singular_value": bounds.largest,
+        "smallest_singular_value": bounds.smallest,
+        "steepest_slope": bounds.steepest,
+        "flattest_slope_met": bounds.flattest,
+        **by_lag,
+    }
 
 
 def _curve_dict(curve: Curve) -> dict[str, Any]:

@@ -10,16 +10,18 @@ from rnnlm.inspection.gradients.measuring import LayerGradients
 from rnnlm.inspection.result import Table
 
 SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+SIZES = ("model", "size of", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
 Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]  # a model's name, its curves by what they are of, its layers
 
 
 def gradient_tables(models: Sequence[Shown]) -> list[Table]:
     """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where there are any."""
-    sizes = [row for name, curves, layers in models for what, curve in curves for row in _size_rows(name, what, curve)]
+    bounded = any(layer.bounds for _, _, layers in models for layer in layers)
+    sizes = [row for name, curves, layers in models for what, curve in curves for row in _size_rows(name, what, curve, layers, bounded)]
     rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
     layers = [(name, layer) for name, _, layers in models for layer in layers]
     tables = [
-        Table(("model", "size of", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %"), tuple(sizes), "Size of gradients by lag"),
+        Table((*SIZES, *(("at least", "at most") if bounded else ())), tuple(sizes), "Size of gradients by lag"),
         Table(("model", "size of", "course", "half-life", "slope", "from", "to", "by"), tuple(rates), "Course, in tokens and nats a token"),
     ]
     if any(layer.exponents for _, layer in layers):
@@ -27,9 +29,10 @@ def gradient_tables(models: Sequence[Shown]) -> list[Table]:
         rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
         columns = ("model", "layer", *(cell for number in range(1, most + 1) for cell in (f"exponent {number}", f"std. error {number}")))
         tables.append(Table(columns, rows, "Largest Lyapunov exponents, in nats a token"))
-    if bounded := [(name, layer.name, *_bound_cells(layer.bounds)) for name, layer in layers if layer.bounds]:
+    if bounded:
+        bounds = tuple((name, layer.name, *_bound_cells(layer.bounds)) for name, layer in layers if layer.bounds)
         columns = ("model", "layer", "sigma_max(W)", "max phi'", "at most", "sigma_min(W)", "phi' met", "at least")
-        tables.append(Table(columns, tuple(bounded), "Bounds of what the size is multiplied by with each token"))
+        tables.append(Table(columns, bounds, "Bounds of what the size is multiplied by with each token"))
     return tables
 
 
@@ -72,11 +75,14 @@ def _number(value: Any) -> str:
     return f"{float(value):.3g}"
 
 
-def _size_rows(name: str, what: str, curve: Curve) -> list[tuple[Any, ...]]:
+def _size_rows(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients], bounded: bool) -> list[tuple[Any, ...]]:
+    """bounded: whether there are columns for bounds, which are those of the state of an Elman layer."""
+    bounds = next((layer.bounds for layer in layers if what == f"{layer.name}, state"), None)
     rows = []
     for lag in sorted({*SHOWN_LAGS, int(curve.lags[-1])} & set(curve.lags.tolist())):
         cells = (float(each[curve.at(lag)]) for each in (curve.mean, curve.standard_error, curve.low, curve.median, curve.high))
-        rows.append((name, what, lag, *(None if math.isnan(cell) else cell for cell in cells)))
+        ends = (bounds.lower_at(lag), bounds.upper_at(lag)) if bounds else (None, None)
+        rows.append((name, what, lag, *(None if math.isnan(cell) else cell for cell in cells), *(ends if bounded else ())))
     return rows
 
 

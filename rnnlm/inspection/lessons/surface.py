@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Range = tuple[float, float]
-LEVELS = 40  # of colour
 GREATEST_GRID = 2000
 
 
@@ -93,7 +92,8 @@ class Surface:
 
     def _draw_surface(self, figure: "Figure", axes: "Axes") -> None:
         axes.grid(False)
-        colours = axes.contourf(self.weight_G, self.bias_G, self.error_GG, levels=LEVELS, cmap="Greys")
+        extent = (self.weight_G[0], self.weight_G[-1], self.bias_G[0], self.bias_G[-1])
+        colours = axes.imshow(self.error_GG, origin="lower", extent=extent, aspect="auto", interpolation="none", cmap="Greys")
         figure.colorbar(colours, ax=axes, label="error")
         for each in self.descents:
             axes.plot(each.weight_U, each.bias_U, marker=".", markersize=4, linewidth=1.2, label=each.name)

@@ -139,6 +139,8 @@ def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_
     assert "of layer 2" in found.verdict
     json.dumps(found.to_dict(), allow_nan=False)
     assert len(found.to_dict()["models"][0]["layers"][1]["cell"]["root_mean_square"]) == 5
+    (bounds,) = [layer["bounds"] for layer in found.to_dict()["models"][1]["layers"]]
+    assert bounds["upper"][2] == pytest.approx((bounds["largest_singular_value"] * bounds["steepest_slope"]) ** 3)
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
     assert len(found.figure().axes) == 2
 
