@@ -39,6 +39,7 @@ class ProbeInspection:
 
     majority: accuracy of the most frequent label alone; by_word: of each word's most frequent label, None for texts. gain: the best
     trained layer's accuracy over that of the embeddings, None where these are best; over_untrained: over the best of the untrained network.
+    The best layer is chosen on the same test items, which favours it a little.
     notes: what was left out.
     """
 
