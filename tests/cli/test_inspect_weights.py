@@ -43,7 +43,7 @@ def test_gates_of_a_sentence_are_tables_a_picture_and_all_values_in_json(rnnlm, 
     ("arguments", "message"),
     [
         (("spectrum", "-m", "{uni}"), "has no recurrent weights"),
-        (("gates", "-m", "{uni}", "a line"), "has no gates or a hidden state"),
+        (("gates", "-m", "{uni}", "a line"), "has no gates and no hidden state"),
         (("gates", "-m", "{tiny}", "a line", "--units", "8"), "there is no unit 8 in layer 1"),
         (("gates", "-m", "{tiny}", "a line", "--units", "x"), "'x' is not a list of numbers"),
         (("gates", "-m", "{tiny}", "two\nlines"), "newline"),
