@@ -69,7 +69,10 @@ def test_a_single_lag_has_its_rate_from_lag_0_on(gone):
 
 def test_the_verdict_says_of_a_size_that_still_holds_that_it_must_vanish_further_back(elman):
     (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
-    for a, words in ((0.5, "as it must where sigma_max(W) max phi' = 0.999 is"), (0.999, "; further back it must vanish, as sigma_max(W)")):
+    for a, words in (
+        (0.5, "as it must, since sigma_max(W) max phi' = 0.999 is"),
+        (0.999, "; further back it must vanish, as sigma_max(W)"),
+    ):
         looked = replace(layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(0.999, 0.4, 1.0, 0.5))
         assert words in verdict_of("a", [looked], looked.state)
 

@@ -86,7 +86,10 @@ def test_a_label_that_training_lacks_is_always_missed_and_intervals_draw_whole_s
     answers = [_Answers((network, "embeddings"), 4, 1.0, right_N, None) for network in ("trained", "untrained")]
     found = _inspection("it", data, task, answers, 1)
     accuracy, error = found.probes[0].accuracy, np.sqrt(2 / 3 * 1 / 3 / 30)
-    assert (accuracy.estimate, accuracy.high - accuracy.low) == (pytest.approx(2 / 3), pytest.approx(2 * 1.96 * error, rel=0.15))
+    assert (accuracy.estimate, accuracy.high - accuracy.low) == (
+        pytest.approx(2 / 3),
+        pytest.approx(2 * 1.96 * error, rel=0.3),
+    )  # of words it would be 0.58 of that
     assert found.by_word == pytest.approx(2 / 3)  # "cat" is missed; "sat", which training lacks, gets the most frequent label
 
 
