@@ -30,5 +30,5 @@ def command(file: str | None, model_names: tuple[str, ...], device: str, plot: P
     from rnnlm.inspection.cloze.cloze import inspect_cloze
 
     check_plot(plot, overwrite)
-    names = tuple(filter(None, model_names)) or (options.or_demo(None),)
+    names = options.models_or_demo(model_names)
     show(inspect_cloze(names, file, device=device), as_json, plot)

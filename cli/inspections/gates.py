@@ -34,8 +34,8 @@ def command(
     rnnlm inspect gates "the old man had no money" --units 3,17 --plot gates.svg
 
     The share of the state that each token rewrites, and by how much the state changes (0: not at all, 1: altogether); how often each gate
-    is saturated (in the lowest or highest tenth of its range: below 0.1 or above 0.9 for a sigmoid); the derivatives of the activations.
-    The plot shows hidden states, cells and gates as heat maps. Models of any task with recurrent layers; of encoder-decoders, the encoder.
+    is saturated (within 0.1 of an end of its range: below 0.1 or above 0.9 for a sigmoid); the derivatives of the activations. The plot
+    shows hidden states, cells and gates as heat maps. Models of any task with recurrent layers; of encoder-decoders, the encoder.
     """
     from rnnlm.inspection.gates.gates import inspect_gates
 

@@ -49,7 +49,7 @@ def command(
     called = ", ".join("--on" if name == "texts" else f"--{name}" for name in idle)
     options.refuse_if(sentence is not None and idle, f"{called}: this is about positions of a text, not about --sentence.")
     inspecting.check_plot(plot, overwrite)
-    models = tuple(filter(None, model_names)) or (options.or_demo(None),)
+    models = options.models_or_demo(model_names)
     if sentence is not None:
         from rnnlm import inspect_sensitivity
 

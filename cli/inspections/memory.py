@@ -43,9 +43,10 @@ def command(
 
     The model is not trained anew for short contexts. Any language model: n-grams, networks, mixtures, caches (NAME+cache).
     """
-    from rnnlm.inspection.memory.memory import inspect_memory, texts_of
+    from rnnlm.inspection.memory.memory import inspect_memory
+    from rnnlm.inspection.texts import sources_of
 
     check_plot(plot, overwrite)
-    names = tuple(filter(None, model_names)) or (options.or_demo(None),)
-    corpus = options.corpus_of(texts_of(text), options.text_flags(given))
+    names = options.models_or_demo(model_names)
+    corpus = options.corpus_of(sources_of(text), options.text_flags(given))
     show(inspect_memory(names, corpus, device=device, progress=terminal.Progress(), **given), as_json, plot)

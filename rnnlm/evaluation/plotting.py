@@ -28,18 +28,22 @@ def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, heigh
 
 
 def new_panels(
-    labels: Sequence[tuple[str, str, str]], width: float = 6.4, height: float = 4.0, stacked: bool = False
+    labels: Sequence[tuple[str, str, str] | None], width: float = 6.4, height: float = 4.0, columns: int | None = None
 ) -> "tuple[Figure, list[Axes]]":
-    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), side by side or `stacked`."""
+    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), None leaving a place free: row by row in so many
+    columns; None: all side by side."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         panels = []
-        for number, (title, x_label, y_label) in enumerate(labels, start=1):
-            place = (len(labels), 1, number) if stacked else (1, len(labels), number)
-            axes = figure.add_subplot(*place, xlabel=x_label, ylabel=y_label, title=title)
+        columns = columns or len(labels)
+        for number, names in enumerate(labels, start=1):
+            if names is None:
+                continue
+            title, x_label, y_label = names
+            axes = figure.add_subplot(-(-len(labels) // columns), columns, number, xlabel=x_label, ylabel=y_label, title=title)
             axes.set_prop_cycle(color=list(COLOURS))
             panels.append(axes)
     return figure, panels

@@ -1,6 +1,7 @@
 """A network of the same settings at its start: what a model was before it learned anything."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,15 @@ from rnnlm.neural import network as language_models
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.tasks import network as labellers
 from rnnlm.tasks.seq2seq import network as encoder_decoders
+
+
+def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
+    """After each subject the same network at its start.
+
+    Raises:
+        As :func:`at_start`.
+    """
+    return [each for subject in subjects for each in (subject, at_start(subject))]
 
 
 def at_start(subject: Subject) -> Subject:

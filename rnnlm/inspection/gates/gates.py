@@ -59,7 +59,7 @@ class GatesInspection:
                     columns.append(values.tolist())
         by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), STATE)
         quantiles = ("median" if quantile == 0.5 else f"{quantile:.0%}" for quantile in QUANTILES)
-        heads = ("layer", "gate", "activation", "lowest tenth", "highest tenth", "mean derivative", *quantiles)
+        heads = ("layer", "gate", "activation", "saturated low", "saturated high", "mean derivative", *quantiles)
         rows = tuple(
             (layer.name, each.gate, each.activation, each.below, each.above, each.derivative_mean, *each.derivative_quantiles)
             for layer in self.layers
@@ -74,7 +74,7 @@ class GatesInspection:
 
     def figure(self) -> "Figure":
         """Heat maps of the chosen units, a row for each layer."""
-        from rnnlm.inspection.gates.plot import draw
+        from rnnlm.inspection.gates.plots import draw
 
         return draw(self.tokens, self.layers)
 
@@ -117,7 +117,7 @@ def _steepness(layer: LayerActivity) -> str:
         most = max(bounded, key=lambda each: (each.above or 0.0) + (each.below or 0.0))
         if not most.above and not most.below:
             return "nothing in it is saturated"
-        shares = f"{most.below:.0%} in the lowest tenth of its range, {most.above:.0%} in the highest"
+        shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
         return f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative of {most.derivative_mean:.2g}"
     return ", ".join(f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}" for each in layer.activations)
 

@@ -40,7 +40,7 @@ def gradient_tables(models: Sequence[Shown]) -> list[Table]:
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve) -> str:
     """What becomes of gradients in one model, in a sentence."""
-    said = [f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer.bounds)}" for layer in layers]
+    said = [f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}" for layer in layers]
     return f"{name}: {'; '.join(said)}; that of the loss by the word read {_course(loss)}."
 
 
@@ -63,12 +63,14 @@ def _interval(trend: Trend) -> str:
     return f"95 % interval {_number(ends[0])} to {_number(ends[1])}; " if ends[1] > 0 else ""
 
 
-def _of_bounds(bounds: Bounds | None) -> str:
-    if bounds is None:
+def _of_bounds(layer: LayerGradients) -> str:
+    if layer.bounds is None:
         return ""
-    if bounds.upper < 1:
-        return f", as it must, since sigma_max(W) max phi' = {_number(bounds.upper)} is below 1"
-    return f", though sigma_max(W) max phi' = {_number(bounds.upper)} would allow it to explode"
+    upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
+    if layer.bounds.upper < 1:
+        vanishes = layer.state.trend.course == "vanishes"
+        return f", as it must, since {upper} is below 1" if vanishes else f"; further back it must vanish, as {upper} is below 1"
+    return f", though {upper} would allow it to explode"
 
 
 def _number(value: Any) -> str:

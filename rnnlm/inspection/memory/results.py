@@ -51,7 +51,7 @@ class ModelMemory:
     tokenizer: its kind and fingerprint; models compare where it is the same.
     """
 
-    name: str
+    model: str
     tokenizer: str
     normalised: bool
     positions: int
@@ -89,7 +89,7 @@ class Memory:
         lines = [_sentence(model) for model in self.models]
         if len({model.tokenizer for model in self.models}) > 1:
             lines.append("The models cut the text into different tokens: their numbers of tokens and perplexities do not compare.")
-        lines += [f"{model.name} is not normalised: its figures are not perplexities." for model in self.models if not model.normalised]
+        lines += [f"{model.model} is not normalised: its figures are not perplexities." for model in self.models if not model.normalised]
         return "\n".join(lines)
 
     def tables(self) -> list[Table]:
@@ -106,7 +106,7 @@ class Memory:
             for row in getattr(model, kind):
                 increases = map(_percent, (row.increase, row.increase_low, row.increase_high))
                 figures = (row.perplexity, row.low, row.high, *increases, row.increase_bits)
-                yield (model.name, "all" if row.tokens is None else row.tokens, row.affected, *figures)
+                yield (model.model, "all" if row.tokens is None else row.tokens, row.affected, *figures)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, in JSON's types."""
@@ -126,13 +126,12 @@ class Memory:
         figure, panels = plotting.new_panels(labels, width=9.6, height=4.2)
         for kind, axes in zip(("seen", "shuffled"), panels, strict=True):
             for number, model in enumerate(self.models):
-                _draw(axes, plotting.short_name(model.name), getattr(model, kind), number)
+                _draw(axes, plotting.short_name(model.model), getattr(model, kind), number)
             axes.set_xscale("log")
             ticks = [row.tokens for row in getattr(self.models[0], kind)[:-1]]
             axes.set_xticks(ticks, labels=map(str, ticks), minor=False)
             axes.minorticks_off()
-            if axes.has_data():
-                plotting.log_y(axes)
+            plotting.log_y(axes)
         plotting.legend_above(figure, panels[0])
         return figure
 
@@ -154,7 +153,7 @@ def _sentence(model: ModelMemory) -> str:
     """What the figures of a model mean."""
     full = model.seen[-1]
     if full.perplexity is None:
-        return f"{model.name}: {full.zeros:,} of {model.positions:,} tokens have probability zero, so there is no perplexity."
+        return f"{model.model}: {full.zeros:,} of {model.positions:,} tokens have probability zero, so there is no perplexity."
     if (tokens := model.effective_context) is None:
         row = model.seen[-2]
         seen = f"more than the last {row.tokens} tokens are needed" + (
@@ -166,7 +165,7 @@ def _sentence(model: ModelMemory) -> str:
         row = next(row for row in model.seen if row.tokens == tokens)
         context = "1 token: with that" if tokens == 1 else f"{tokens} tokens: with those"
         seen = f"the effective context is {context} alone, perplexity is {row.perplexity:.1f}, {_compared(row, full)}"
-    return f"{model.name}: {seen}; {_order(model)}."
+    return f"{model.model}: {seen}; {_order(model)}."
 
 
 def _compared(row: Remembered, full: Remembered) -> str:

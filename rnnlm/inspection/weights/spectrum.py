@@ -16,16 +16,16 @@ import numpy as np
 from rnnlm.errors import ModelError
 from rnnlm.inspection.result import Table
 from rnnlm.inspection.subjects import Models, subjects
-from rnnlm.inspection.untrained import at_start
+from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
+from rnnlm.neural.layers.activations import BY_NAME
 from rnnlm.neural.recurrent_matrices import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POWERS = (1, 2, 5, 10, 20, 50, 100)
-STEEPEST_SIGMOID = 0.25  # the largest derivative of the logistic function; those of all other activations are at most 1
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class SpectrumInspection:
 
     def figure(self) -> "Figure":
         """Of each layer the eigenvalues in the complex plane, with the unit circle, and the norms of powers."""
-        from rnnlm.inspection.weights.plot import draw
+        from rnnlm.inspection.weights.plots import draw
 
         return draw(self.by_model())
 
@@ -120,7 +120,7 @@ def inspect_spectrum(models: Models = (SHIPPED,), *, untrained: bool = False, de
     """
     found: list[MatrixSpectrum] = []
     given = subjects("spectrum", models, device)
-    for subject in (each for model in given for each in ((model, at_start(model)) if untrained else (model,))):
+    for subject in with_starts(given) if untrained else given:
         network = subject.model.network
         found += [spectrum_of(each, subject.name, _steepest(network.settings)) for each in recurrent_matrices(network)]
     return SpectrumInspection(tuple(found))
@@ -154,7 +154,7 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
 def _steepest(settings: Any) -> float | None:
     """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones, whose settings have none."""
     activation = getattr(settings, "activation", None)
-    return None if activation is None else STEEPEST_SIGMOID if activation == "sigmoid" else 1.0
+    return None if activation is None else BY_NAME[activation].steepest
 
 
 def _finite(value: float) -> float | None:
