@@ -160,7 +160,9 @@ def _sentence(model: ModelMemory) -> str:
     else:
         row = next(row for row in model.seen if row.tokens == tokens)
         last = "the last token alone" if tokens == 1 else f"the last {tokens} tokens alone"
-        seen = f"{last} bring perplexity to {row.perplexity:.1f}, within {CLOSE:.0%} of the {full.perplexity:.1f} with all"
+        is_lower = row.perplexity is not None and row.perplexity < (1 - CLOSE) * full.perplexity
+        close = "below" if is_lower else f"within {CLOSE:.0%} of"
+        seen = f"{last} bring perplexity to {row.perplexity:.1f}, {close} the {full.perplexity:.1f} with all"
         seen = seen.replace("bring", "brings") if tokens == 1 else seen
     return f"{model.name}: {seen}; {_order(model)}."
 
