@@ -4,14 +4,14 @@ decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2 and 3).
     PMI(w, c) = log P(w, c) / (P(w) P_a(c)),  P_a(c) = #(c)^a / sum over c' of #(c')^a,  a = 0.75   (their equation 3)
 
 The smoothed P_a takes away PMI's liking for rare contexts. Of M = U S V^T, M being PPMI = max(PMI, 0), a word's vector is its row of
-U S^0.5 (equation 6 with p = 0.5): S itself, as in the best approximation of M, does worse on all of their tasks.
+U S^0.5 (equation 6 with p = 0.5): S itself, as in the best approximation of M, does worse in their comparison.
 """
 
 from typing import Any
 
 import numpy as np
 
-from rnnlm.errors import SettingsError
+from rnnlm.errors import SettingsError, TextError
 from rnnlm.text.lines import Progress, silent
 from rnnlm.vectors.word_stream import WordStream
 
@@ -26,14 +26,19 @@ def svd_vectors(stream: WordStream, width: int, window: int, seed: int, progress
     """Vectors (V, width) float32 of the words of a stream; the same for the same stream and seed, which draws the solver's start.
 
     Raises:
-        SettingsError: there are no more words than `width`.
+        SettingsError: there are no more words than `width`. TextError: no word stands beside another one.
     """
     from scipy.sparse.linalg import svds
 
     size = len(stream.words)
     if width >= size:
         raise SettingsError(f"width = {width} is more than {size:,} words allow", "the matrix has a row and a column for each", "lower it")
-    matrix_VV = ppmi(cooccurrences(stream, window, progress)).astype(np.float32)
+    counts_VV = cooccurrences(stream, window, progress)
+    if not counts_VV.nnz:
+        raise TextError(
+            "there is nothing to count", "no line holds two words that occur often enough", "lower --min-count, or take more text"
+        )
+    matrix_VV = ppmi(counts_VV).astype(np.float32)
     progress(f"singular values of {matrix_VV.nnz:,} numbers")
     start_V = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnlm.errors import TextError
+from rnnlm.files.reading import shown_name
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Text
@@ -62,7 +63,7 @@ def word_stream(text: Text, tokenizer: TokenizerSettings, min_count: int, progre
     kept = order[: int((counts_V >= min_count).sum())]
     if len(kept) < 2:
         why = f"{len(kept)} of its words occur {min_count} times or more"
-        raise TextError(f"too little text in {', '.join(text.sources)}", why, "lower --min-count, or name more text")
+        raise TextError(f"too little text in {', '.join(map(shown_name, text.sources))}", why, "lower --min-count, or name more text")
     number_V = np.full(len(counts_V), -1, dtype=np.int32)
     number_V[kept] = np.arange(len(kept), dtype=np.int32)
     renumbered_N = number_V[ids_N]

@@ -30,6 +30,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\) \|", README)]
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
+FEW = {"gradients": ["--positions", "5", "--lags", "3"], "memory": ["--positions", "5"], "probe": ["--most-items", "200"]}
 COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
 OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", "."}
 DECIMAL = re.compile(r"[-+]?\d[\d,]*\.\d+")
@@ -80,9 +81,12 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """A training with a budget of a few steps, in one process; a comparison with few resamples; other commands as they are."""
+    """A training with a budget of a few steps, in one process; a comparison with few resamples; a look from few positions; other
+    commands as they are."""
     if arguments[0] == "compare":
         return [*arguments, "--resamples", "50"]
+    if arguments[0] == "inspect":
+        return [*arguments, *FEW.get(arguments[1], ())]
     if arguments[0] != "train" or COUNTED & set(arguments):
         return arguments
     if "--processes" in arguments:  # several are proven by test_ranks.py
@@ -112,6 +116,7 @@ def folder(tmp_path_factory):
     for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {"constraints.txt"}:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
+    shutil.copy(corpora.part("english", "cloze.tsv"), folder / "corpora" / "english")
     for name, content in re.findall(r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$", "".join(TEXTS.values()), re.MULTILINE | re.DOTALL):
         (folder / name).write_text(content, encoding="utf-8")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:

@@ -39,4 +39,7 @@ ROWS = [
     Bad("embed: not UTF-8", "embed -m {lstm} --input bad.txt --output v.npy",
         "sentence 1: not UTF-8 (byte 1 is 0xff)", {"bad.txt": b"\xff\n"}),
     usage("export: vectors of n-grams", "export -m {ngram} --vectors v.txt", "ngram has no word vectors", {}),
+    Bad("report: a run that is not there", "report gone -o r.html", "no model at gone", {}),
+    Bad("report: a folder without a run", "report . -o r.html", "", {}),
+    usage("report: a page that is none", "report {lstm} -o r.pdf", "a report of a run cannot be written to r.pdf", {}),
 ]  # fmt: skip

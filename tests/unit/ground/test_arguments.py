@@ -56,6 +56,8 @@ def example(hint, model):
         return kind(*(example(hints[field.name], model) for field in dataclasses.fields(kind)))
     if kind in (str, int, float, bool, Path):
         return kind("1")
+    if kind is np.ndarray:
+        return np.zeros((1, 1), dtype=np.float32)
     return {} if isinstance(kind, type) and issubclass(kind, Mapping) else ()
 
 
@@ -188,7 +190,7 @@ def utterance():
 
 def test_every_function_that_takes_a_model_takes_its_name():
     taken = [(name, hint) for name, function in FUNCTIONS.items() for each, hint in hints_of(function).items() if each != "return"]
-    or_its_name = re.compile(r"LanguageModel( \| [\w.]+\.LabelModel)? \| str \| pathlib.Path")
+    or_its_name = re.compile(r"LanguageModel( \| [\w.]+\.(LabelModel|WordVectors))* \| str \| pathlib.Path")
     without = [name for name, hint in taken if "interface.LanguageModel" in str(hint) and not or_its_name.search(str(hint))]
     assert without == [] and sum("LanguageModel" in str(hint) for _, hint in taken) >= 18
 

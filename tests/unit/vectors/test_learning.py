@@ -53,3 +53,12 @@ def test_without_gensim_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim.models.word2vec", None)
     with pytest.raises(UsageError, match=r"skip-gram and CBOW need the package gensim.*rnnlm\[vectors\]"):
         rnnlm.learn_vectors(planted())
+
+
+def test_a_prepared_text_keeps_its_tokenizer(tmp_path):
+    (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in planted(50).lines), encoding="utf-8")
+    list(rnnlm.prepare([tmp_path / "text.txt"], tmp_path / "prepared"))
+    vectors = rnnlm.learn_vectors(tmp_path / "prepared", method="svd", width=4)
+    assert np.array_equal(vectors.matrix_VE, rnnlm.learn_vectors(tmp_path / "text.txt", method="svd", width=4).matrix_VE)
+    with pytest.raises(UsageError, match="is a prepared text, which has its tokenizer"):
+        rnnlm.learn_vectors(tmp_path / "prepared", method="svd", width=4, tokenizer=TokenizerSettings(lowercase=True))

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from rnnlm.errors import SettingsError
+from rnnlm.errors import SettingsError, TextError
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.vectors.svd import cooccurrences, ppmi, svd_vectors
 from rnnlm.vectors.word_stream import word_stream
@@ -62,6 +62,11 @@ def test_vectors_are_the_largest_singular_vectors_with_roots_of_the_values_and_t
     np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * np.sqrt(s[:2])), atol=1e-5)
     assert np.array_equal(found, svd_vectors(text, 2, 3, seed=1))
     np.testing.assert_allclose(found, svd_vectors(text, 2, 3, seed=2), atol=1e-5)
+
+
+def test_lines_of_single_words_have_nothing_to_count():
+    with pytest.raises(TextError, match="there is nothing to count"):
+        svd_vectors(word_stream(Lines(["a", "b", "c"] * 3), TokenizerSettings(), 2), 2, 3, seed=1)
 
 
 def test_a_width_that_the_words_do_not_allow_is_refused():

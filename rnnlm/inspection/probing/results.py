@@ -39,10 +39,11 @@ class ProbeInspection:
 
     majority: accuracy of the most frequent label alone; by_word: of each word's most frequent label, None for texts. gain: the best
     trained layer's accuracy over that of the embeddings, None where these are best; over_untrained: over the best of the untrained network.
+    The best layer is chosen on the same test items, which favours it a little.
     notes: what was left out.
     """
 
-    name: str
+    model: str
     data: str
     column: str
     level: str
@@ -67,8 +68,8 @@ class ProbeInspection:
         best = self.best
         gain = "no layer is better than they are" if self.gain is None else f"{_points(self.gain)} than from the embeddings"
         found = (
-            f"{self.column} is predicted best from {_called(best.layer)} of {self.name}: {100 * best.accuracy.estimate:.1f} % of the test "
-            f"{self.level}s are right ({100 * self.majority:.1f} % with the most frequent label alone), {gain}, "
+            f"{self.column} is predicted best from {_called(best.layer)} of {self.model}: {best.accuracy.estimate:.1%} of the test "
+            f"{self.level}s are right ({self.majority:.1%} with the most frequent label alone), {gain}, "
             f"{_points(self.over_untrained)} than from an untrained network"
         )
         return f"{found}; {self._of_control(best)}" if best.selectivity is not None else f"{found}."
@@ -90,7 +91,8 @@ class ProbeInspection:
             f"{self.column} of {self.data}: {self.train_items:,} {self.level}s to learn from, {self.test_items:,} to test, "
             f"{self.labels} labels"
         )
-        columns = ("network", "layer", "width", "l2", "accuracy_%", "low", "high", "control_%", "selectivity", "s_low", "s_high")
+        columns = ("network", "layer", "width", "l2", "accuracy %", "low", "high", "control %", "selectivity",
+                   "selectivity low", "selectivity high")  # fmt: skip
         rows = [(each.network, each.layer, each.width, each.l2, *_percent(each.accuracy), _percent_of(each.control_accuracy),
                  *_percent(each.selectivity)) for each in self.probes]  # fmt: skip
         baselines = [("-", "most frequent label", self.majority)]
@@ -107,7 +109,7 @@ class ProbeInspection:
         """Accuracy of each layer, trained and untrained, with its control."""
         from rnnlm.evaluation import plotting
 
-        figure, axes = plotting.new_figure(f"{self.column} in {plotting.short_name(self.name)}", "", "accuracy on test data (%)")
+        figure, axes = plotting.new_figure(f"{self.column} in {plotting.short_name(self.model)}", "", "accuracy on test data (%)")
         layers = list(dict.fromkeys(each.layer for each in self.probes))
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
             its = [each for each in self.probes if each.network == network]
