@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import UsageError
 from rnnlm.inspection.gates.layer_activity import QUANTILES, LayerActivity, activity_of
 from rnnlm.inspection.result import Table
 from rnnlm.inspection.subjects import Model, subjects
+from rnnlm.inspection.texts import checked_sentence
 from rnnlm.interface import Device
 from rnnlm.neural.layers.naming import named_layers
 
@@ -88,13 +89,12 @@ def inspect_gates(
     shows; none: in each layer the `unit_count` whose state varies most over the tokens. device: where a model given by name is loaded.
 
     Raises:
-        UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence is empty or holds a newline.
+        UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence is empty, or holds a newline, `<s>` or `</s>`.
         ModelError: there is no such model, or it is damaged.
     """
     if unit_count < 1:
         raise UsageError(f"unit_count = {unit_count}: at least one unit is drawn")
-    if not sentence.split():
-        raise TextError("there is nothing to read", "the sentence has no words")
+    sentence = checked_sentence(sentence)
     [found] = subjects("gates", (model,), device)
     line = found.model.trace_line(sentence)
     layers = named_layers(found.model.network)

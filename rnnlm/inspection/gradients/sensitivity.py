@@ -14,6 +14,7 @@ from rnnlm.errors import TextError
 from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, subjects
+from rnnlm.inspection.texts import checked_sentence
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.language_model import NeuralLanguageModel
@@ -79,11 +80,10 @@ def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, devi
     models: recurrent language models, by their names, or themselves; also by name. sentence: one line, of 200 tokens at most.
 
     Raises:
-        UsageError: a model has no recurrent layers. ModelError: there is no such model. TextError: the sentence has no words, a newline, or
-            too many tokens.
+        UsageError: a model has no recurrent layers. ModelError: there is no such model. TextError: the sentence has no words, too many
+            tokens, or a newline, `<s>` or `</s>`.
     """
-    if not sentence.split():
-        raise TextError("the sentence has no words", "nothing stands in it")
+    sentence = checked_sentence(sentence)
     return SentenceSensitivity(tuple(_map(each.name, each.model, sentence) for each in subjects("gradients", models, device)))
 
 
