@@ -46,19 +46,21 @@ def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterato
             raise TextError(f"{source} is a directory", hint=f"name its files: '{source}/*.txt'") from None
 
 
-def decode(data: bytes, source: str, first_line: int, errors: str) -> str:
-    """`data`, which begins with line `first_line` of `source`, as text.
+def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str:
+    """`data`, which begins with line `first_line` of `source`, as text. errors: None: "strict", where nothing else can be asked for.
 
     Raises:
         TextError: it is not UTF-8, and that is to be an error.
     """
     try:
-        return data.decode("utf-8", errors)
+        return data.decode("utf-8", errors or "strict")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         line = first_line + before.count(b"\n")
         byte = error.start - (before.rfind(b"\n") + 1) + 1
-        hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8), or use --encoding-errors replace"
+        hint = "convert it to UTF-8 (from Windows: iconv -f WINDOWS-1252 -t UTF-8)"
+        if errors:
+            hint += ", or use --encoding-errors replace"
         if data.startswith(UTF16) and first_line == 1:
             hint = "it looks like UTF-16: convert it to UTF-8"
         raise TextError(f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint) from None
@@ -69,7 +71,7 @@ def undecoded(text: str, place: int) -> str:
     return f"byte {len(text[:place].encode('utf-8', 'surrogateescape')) + 1} is 0x{ord(text[place]) - 0xDC00:02x}"
 
 
-def text_lines(source: str, stream: IO[bytes], errors: str) -> Iterator[str]:
+def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[str]:
     """The lines of a source with their ends, as text, without the byte order mark of the first.
 
     Raises:

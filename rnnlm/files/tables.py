@@ -56,13 +56,13 @@ def is_json(line: str) -> bool:
 
 
 def rows(
-    source: str, kind: str | None = None, errors: str = "strict", unreadable: Literal["raise", "report"] = "raise",
+    source: str, kind: str | None = None, errors: str | None = None, unreadable: Literal["raise", "report"] = "raise",
     delimiter: str | None = None, columns: Sequence[str] = (), has_header: bool = True,
 ) -> Iterator[Row]:  # fmt: skip
-    """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace"; or
-    "surrogateescape", as Python has it. unreadable: with "report", a line that is not JSON becomes a row with its `reason`. delimiter: what
-    stands between the cells of CSV; None: the one whose header has the `columns` that are asked for, else the most columns. has_header:
-    whether CSV and TSV have one; columns are else called "1", "2" and so on.
+    """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace", or
+    "surrogateescape", as Python has it; None: "strict", where nothing else can be asked for. unreadable: with "report", a line that is not
+    JSON becomes a row with its `reason`. delimiter: what stands between the cells of CSV; None: the one whose header has the `columns` that
+    are asked for, else the most columns. has_header: whether CSV and TSV have one; columns are else called "1", "2" and so on.
     """
     kind = kind_with(delimiter, kind or kind_of(source))
     if kind == PARQUET:

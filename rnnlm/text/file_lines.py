@@ -9,8 +9,8 @@ from rnnlm.files.reading import opened, text_lines
 Line = tuple[int, str]  # its number, from 1, and its text
 
 
-def numbered_lines(source: str, errors: str = "strict") -> Iterator[Line]:
-    """The lines of a file with their ends, without a byte order mark.
+def numbered_lines(source: str, errors: str | None = None) -> Iterator[Line]:
+    """The lines of a file with their ends, without a byte order mark. errors: as :func:`rnnlm.files.reading.decode` has them.
 
     Raises:
         TextError: it cannot be read or decoded.

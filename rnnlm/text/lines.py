@@ -87,7 +87,7 @@ def read_blocks(source: str, settings: TextSettings, source_settings: SourceSett
         TextError: it cannot be read or decoded, or holds a reserved symbol.
     """
     starts_document = True
-    for first_line, lines in numbered_lines(source, settings, source_settings):
+    for first_line, lines in numbered_lines(source, settings.encoding_errors, source_settings):
         block, starts_document = to_block(source, first_line, lines, settings, starts_document)
         if block.lines:
             yield block
@@ -152,23 +152,24 @@ def check_reserved(line: str, where: str, special_symbols: str, hint: str = "rem
 
 
 def numbered_lines(
-    source: str, settings: TextSettings, source_settings: SourceSettings = SourceSettings()
+    source: str, errors: str | None = None, source_settings: SourceSettings = SourceSettings()
 ) -> Iterator[tuple[int, list[str]]]:
-    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1.
+    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1. errors: as
+    :func:`rnnlm.files.reading.decode` has them.
 
     Raises:
         TextError: it cannot be read or decoded, or a line is longer than LONGEST_LINE.
     """
     next_line = 1
-    for whole in whole_lines(sources.read(source, source_settings, settings.encoding_errors)):
+    for whole in whole_lines(sources.read(source, source_settings, errors or "strict")):
         if whole is None:
             raise too_long(source, next_line)
-        lines = lines_of(whole, source, next_line, settings.encoding_errors)
+        lines = lines_of(whole, source, next_line, errors)
         yield next_line, lines
         next_line += len(lines)
 
 
-def lines_of(whole: bytes | list[str], source: str, first_line: int, errors: str) -> list[str]:
+def lines_of(whole: bytes | list[str], source: str, first_line: int, errors: str | None) -> list[str]:
     """The lines of one of the :func:`whole_lines` of `source`, which begins with line `first_line`.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 
 from rnnlm.errors import SettingsError, TextError, notice
 from rnnlm.files.compression import naming_errors, open_decompressed
-from rnnlm.text.lines import TextSettings, numbered_lines
+from rnnlm.text.lines import numbered_lines
 
 FEW = 0.2  # share of the vocabulary below which vectors change little
 _HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
@@ -57,14 +57,14 @@ def check_text(path: str) -> None:
             raise TextError(f"{path} is a binary file", "vectors are read from text files, as written by word2vec and GloVe", hint)
 
 
-def read_all_vectors(path: str | Path, encoding_errors: Literal["strict", "replace"] = "strict") -> tuple[list[str], np.ndarray]:
+def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
     """All words of the file at `path` but those with spaces inside, in its order, and their vectors, (V, E) float32. A notice says how many
     words occur several times (the first counts).
 
     Raises:
         TextError: as :func:`read_vectors`. SettingsError: the first line says another width than the vectors have.
     """
-    reader = _read(_Reader(str(path), None, None), encoding_errors)
+    reader = _read(_Reader(str(path), None, None), None)
     if not reader.values:
         raise TextError(f"no vectors in {path}", "each of its words has spaces inside")
     return list(reader.ids), np.stack(list(reader.values.values()))
@@ -166,10 +166,10 @@ class _Reader:
         return TextError(f"{self.path}, line {number}: {what}", why)
 
 
-def _read(reader: _Reader, encoding_errors: Literal["strict", "replace"]) -> _Reader:
+def _read(reader: _Reader, encoding_errors: str | None) -> _Reader:
     """The reader, which has read its file."""
     check_text(reader.path)
-    for first, lines in numbered_lines(reader.path, TextSettings(encoding_errors=encoding_errors)):
+    for first, lines in numbered_lines(reader.path, encoding_errors):
         for number, line in enumerate(lines, start=first):
             reader.add(number, line.rstrip(" "))
     reader.check_whole()

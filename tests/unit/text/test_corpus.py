@@ -124,7 +124,7 @@ def test_symbols_are_reserved_as_words_only(corpus, line):
 def test_lines_are_numbered_from_one_blank_ones_too(corpus, monkeypatch):
     monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 3)
     (source,) = corpus("a\n\nb\nc\n").sources
-    numbered = [(first + index, line) for first, lines in numbered_lines(source, TextSettings()) for index, line in enumerate(lines)]
+    numbered = [(first + index, line) for first, lines in numbered_lines(source) for index, line in enumerate(lines)]
     assert numbered == [(1, "a"), (2, ""), (3, "b"), (4, "c")]
 
 

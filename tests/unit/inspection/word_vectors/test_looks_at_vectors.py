@@ -193,6 +193,17 @@ def test_bad_input_is_one_clear_line(tmp_path, ask, message):
         ask(tmp_path)
 
 
+@pytest.mark.parametrize("look", [
+    lambda file: rnnlm.inspect_cloze(["demo"], file), lambda file: rnnlm.inspect_similarity(planted(), file), rnnlm.read_vectors,
+    lambda file: rnnlm.inspect_analogies(planted(), file), lambda file: rnnlm.inspect_map(planted(), file),
+])  # fmt: skip
+def test_a_file_that_is_not_utf_8_is_to_be_converted_as_these_looks_have_no_other_way(tmp_path, look):
+    (tmp_path / "bad.txt").write_bytes(b"bad \xff\n")
+    with pytest.raises(TextError, match="bad.txt, line 1, byte 5: not UTF-8") as caught:
+        look(tmp_path / "bad.txt")
+    assert "convert it to UTF-8" in caught.value.hint and "--encoding-errors" not in caught.value.hint
+
+
 def test_words_at_one_place_of_a_map_do_not_cover_each_other():
     names, dots = ["winter", "summer", "autumn", "far"], [(50.0, 50.0), (52.0, 51.0), (50.0, 49.0), (300.0, 300.0)]
     offsets = label_offsets(names, dots)
