@@ -29,5 +29,7 @@ def command(
     import rnnlm
 
     check_plot(plot, overwrite)
-    chosen = Path(words[0]) if len(words) == 1 and Path(words[0]).is_file() else words
+    path = Path(words[0])
+    names_file = len(words) == 1 and (path.exists() or path.suffix or path.name != words[0])
+    chosen = path if names_file else words
     show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), chosen, vectors=vectors), as_json, plot)

@@ -201,6 +201,7 @@ def _load_dataset(name: str, revision: str | None, config: str | None, split: st
                 raise TextError(f"data set {name} has no split {split!r}", hint=nearest(split, saved))
             return saved[split]
         return saved
+    name = os.path.abspath(name) if os.path.isdir(name) else name  # it is called after its folder, and . has no name
     return datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 BATCH_PAIRS = 2_000_000  # drawn at a time, which bounds the memory
+FEWEST = 20  # pairs with an interval: a bootstrap of a few pairs is far too narrow
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,14 @@ class JudgedPair:
 @dataclass(frozen=True)
 class Similarity:
     """Spearman's correlation between judgments and cosines over the pairs that have both, with its 95 % interval (bootstrap over pairs).
-    file: what holds the pairs. source: what the vectors are."""
+    None with fewer than 20 pairs. file: what holds the pairs. source: what the vectors are."""
 
     file: str
     source: str
     pairs: tuple[JudgedPair, ...]
     spearman: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     @property
     def known(self) -> int:
@@ -57,7 +58,10 @@ class Similarity:
     def verdict(self) -> str:
         """The correlation, over how many pairs, and whether it could be chance."""
         share = f"{self.known:,} of {len(self.pairs):,} pairs ({self.known / len(self.pairs):.1%}) have vectors for both words"
-        said = f"Spearman's correlation with the judgments is {self.spearman:.3f} [{self.low:.3f}, {self.high:.3f}]; {share}."
+        said = f"Spearman's correlation with the judgments is {self.spearman:.3f}"
+        if self.low is None or self.high is None:
+            return f"{said}; {share}: too few to tell whether these vectors rank pairs as people do."
+        said = f"{said} [{self.low:.3f}, {self.high:.3f}]; {share}."
         if self.low > 0:
             return f"{said} Words that people find alike have vectors that are alike."
         if self.high < 0:
@@ -112,8 +116,9 @@ def inspect_similarity(
     return Similarity(str(file), described(known), tuple(pairs), *spearman(judged[:, 0], judged[:, 1], seed))
 
 
-def spearman(scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1) -> tuple[float, float, float]:
-    """Spearman's rank correlation, ties at their mean rank, and the bounds of its interval: percentile bootstrap over the N pairs."""
+def spearman(scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1) -> tuple[float, float | None, float | None]:
+    """Spearman's rank correlation, ties at their mean rank, and the bounds of its interval: percentile bootstrap over the N pairs,
+    None with fewer than 20."""
     from scipy.stats import rankdata
 
     def correlation(scores: np.ndarray, cosines: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -121,5 +126,7 @@ def spearman(scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1) -> tupl
         x, y = (each - each.mean(axis=axis, keepdims=True) for each in (x, y))
         return np.asarray((x * y).sum(axis=axis) / np.sqrt((x * x).sum(axis=axis) * (y * y).sum(axis=axis)))
 
+    if len(scores_N) < FEWEST:
+        return float(correlation(scores_N, cosines_N)), None, None
     low, high = percentile_bounds((scores_N, cosines_N), correlation, seed=seed, batch_units=BATCH_PAIRS)
     return float(correlation(scores_N, cosines_N)), low, high
