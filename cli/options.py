@@ -249,12 +249,17 @@ def or_demo(name: str | None) -> str:
     return str(SHIPPED)
 
 
+def models_or_demo(names: tuple[str, ...]) -> tuple[str, ...]:
+    """What a repeatable `-m` or its environment variable names, else the shipped model, which a note names."""
+    return tuple(filter(None, names)) or (or_demo(None),)
+
+
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     """What scores lines with the models of a repeatable `-m`, by the names that results call them; without any, the shipped one."""
     from rnnlm.evaluation.comparison.comparability import names_of
     from rnnlm.models.loading import scoring_model_of
 
-    given = tuple(filter(None, names)) or (or_demo(None),)
+    given = models_or_demo(names)
     return {short: scoring_model_of(name, device) for short, name in zip(names_of(given, None), given, strict=True)}
 
 

@@ -1,7 +1,6 @@
 """`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a file of cli/inspections."""
 
 import importlib
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,10 +14,6 @@ GROUPS = {  # as `rnnlm inspect --help` shows them
     "Word vectors": ("neighbours", "analogy", "analogies", "similarity", "map"),
     "Layers": ("probe",),
     "Lessons": ("surface", "gradcheck"),
-}
-GROUPS = {
-    title: tuple(name for name in names if (Path(__file__).parents[1] / "inspections" / f"{name}.py").is_file())
-    for title, names in GROUPS.items()
 }
 WHATS = tuple(name for names in GROUPS.values() for name in names)
 
@@ -37,9 +32,7 @@ class _Looks(click.Group):
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - max(map(len, WHATS)) - 6
         groups = {
-            title: [(name, self.get_command(context, name).get_short_help_str(width)) for name in names]
-            for title, names in GROUPS.items()
-            if names
+            title: [(name, self.get_command(context, name).get_short_help_str(width)) for name in names] for title, names in GROUPS.items()
         }
         write_sections(formatter, groups | {"Options": [option.get_help_record(context) for option in self.get_params(context)]})
 

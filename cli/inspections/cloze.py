@@ -14,7 +14,7 @@ from ..inspecting import check_plot, plot_option, show
 @options.section("Model", options.models_or_demo_option, options.device_option)
 @options.section("Output", plot_option, options.json_option)
 def command(file: str | None, model_names: tuple[str, ...], device: str, plot: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Show how well language models fill the gaps of FILE.
+    """How well language models fill the gaps of FILE.
 
     \b
     rnnlm inspect cloze
@@ -30,5 +30,5 @@ def command(file: str | None, model_names: tuple[str, ...], device: str, plot: P
     from rnnlm.inspection.cloze.cloze import inspect_cloze
 
     check_plot(plot, overwrite)
-    names = tuple(filter(None, model_names)) or (options.or_demo(None),)
+    names = options.models_or_demo(model_names)
     show(inspect_cloze(names, file, device=device), as_json, plot)

@@ -19,7 +19,7 @@ def command(
     words: tuple[str, ...], model_name: str | None, vectors: str, vectors_file: Path | None, count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Which words lie nearest to WORD?
+    """The words that lie nearest to WORD.
 
     \b
     rnnlm inspect neighbours winter

@@ -5,17 +5,17 @@ from pathlib import Path
 import click
 
 from ..inspecting import check_plot, plot_option, show
-from ..options import device_option, json_option, models_or_demo_option, or_demo
+from ..options import device_option, json_option, models_or_demo, models_or_demo_option
 
 
 @click.command()
 @models_or_demo_option
-@click.option("--untrained", is_flag=True, help="Beside each model the same network at its start, with the seed of its training.")
+@click.option("--untrained", is_flag=True, help="Beside each model, the same network before training.")
 @plot_option
 @json_option
 @device_option
 def command(model_names: tuple[str, ...], untrained: bool, plot: Path | None, overwrite: bool, as_json: bool, device: str) -> None:
-    """Show eigenvalues, singular values and norms of powers of recurrent weights.
+    """Eigenvalues and singular values of recurrent weights.
 
     \b
     rnnlm inspect spectrum
@@ -27,5 +27,4 @@ def command(model_names: tuple[str, ...], untrained: bool, plot: Path | None, ov
     from rnnlm.inspection.weights.spectrum import inspect_spectrum
 
     check_plot(plot, overwrite)
-    names = tuple(filter(None, model_names)) or (or_demo(None),)
-    show(inspect_spectrum(names, untrained=untrained, device=device), as_json, plot)
+    show(inspect_spectrum(models_or_demo(model_names), untrained=untrained, device=device), as_json, plot)

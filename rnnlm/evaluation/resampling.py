@@ -47,9 +47,27 @@ def ratio_interval(
     estimate = numerator_N.sum() / denominator_N.sum()
     low, high = estimate, estimate
     if len(numerator_N) > 1:
-        low, high = _bootstrap(numerator_N, denominator_N, resamples, level, seed)
+        low, high = percentile_bounds((numerator_N, denominator_N), _ratio, resamples=resamples, level=level, seed=seed)
     low, estimate, high = (float(transform(np.float64(value)) if transform else value) for value in (low, estimate, high))
     return Interval(estimate, min(low, high), max(low, high), level)
+
+
+def percentile_bounds(
+    values: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], *, resamples: int = RESAMPLES, level: float = LEVEL,
+    seed: int = 1, batch_units: int = BATCH_UNITS,
+) -> tuple[float, float]:  # fmt: skip
+    """The bounds of the percentile bootstrap of any statistic of N units drawn with replacement. values: of each unit, (N,) each, which
+    `statistic` takes with an `axis`. Where units drawn have no finite statistic they are left out."""
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # all equal: an interval without width
+        drawn = bootstrap(
+            values, statistic, n_resamples=resamples, method="percentile", paired=True, vectorized=True,
+            batch=max(1, batch_units // len(values[0])), rng=np.random.default_rng(seed),
+        ).bootstrap_distribution  # fmt: skip
+    low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def permutation_p(difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 1) -> float:
@@ -89,21 +107,8 @@ def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
     return np.add.reduceat(values_N, np.arange(0, len(values_N), length)) if len(values_N) else values_N
 
 
-def _bootstrap(numerator_N: np.ndarray, denominator_N: np.ndarray, resamples: int, level: float, seed: int) -> tuple[float, float]:
-    from scipy.stats import DegenerateDataWarning, bootstrap
-
-    def ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
-        return numerator.sum(axis=axis) / denominator.sum(axis=axis)
-
-    batch = max(1, BATCH_UNITS // len(numerator_N))
-    with np.errstate(all="ignore"), warnings.catch_warnings():  # units drawn may hold nothing: they have no ratio
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # all equal: an interval without width
-        drawn = bootstrap(
-            (numerator_N, denominator_N), ratio, n_resamples=resamples, method="percentile", paired=True, vectorized=True,
-            batch=batch, rng=np.random.default_rng(seed),
-        ).bootstrap_distribution  # fmt: skip
-    low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])
-    return low, high
+def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
+    return np.asarray(numerator.sum(axis=axis) / denominator.sum(axis=axis))
 
 
 def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from rnnlm.inference.token_spans import Span, token_spans
+from rnnlm.inference.token_spans import Span, token_spans, word_spans
 from rnnlm.interface import Array, Tokenizer
 
 INPUT, FEATURES = "input", "features"
@@ -86,6 +86,13 @@ class LayeredModel(Protocol):
 
     def layer_reader(self) -> LayerReader:
         """What reads lines and gives what its layers give."""
+
+
+def words_of_lines(lines: Sequence[str], lengths: np.ndarray, tokenizer: Tokenizer) -> tuple[LineWords, ...]:
+    """The words of lines, those between white space; as :func:`line_words`."""
+    spans = [word_spans(line) for line in lines]
+    words = [[line[start:end] for start, end in its] for line, its in zip(lines, spans, strict=True)]
+    return line_words(lines, words, spans, lengths, tokenizer)
 
 
 def line_words(

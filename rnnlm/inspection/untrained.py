@@ -1,6 +1,7 @@
 """A network of the same settings at its start: what a model was before it learned anything."""
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ from rnnlm.tasks import network as labellers
 from rnnlm.tasks.seq2seq import network as encoder_decoders
 
 
+def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
+    """After each subject the same network at its start.
+
+    Raises:
+        As :func:`at_start`.
+    """
+    return [each for subject in subjects for each in (subject, at_start(subject))]
+
+
 def at_start(subject: Subject) -> Subject:
     """The same model with the random weights that its training began with: those of its settings and its seed (the default one, where it
     lies in no folder). Weights of another model and vectors from a file, with which a run may begin, are not read.
@@ -27,7 +37,7 @@ def at_start(subject: Subject) -> Subject:
     origin = getattr(subject.model, "origin", None)
     stored = {} if origin is None else read_manifest(Path(origin[0])).settings
     start = untrained(subject.model, subject.task, int(stored.get("seed", RunSettings.seed)))
-    return Subject(f"{subject.name} untrained", start, subject.task, subject.kind)
+    return Subject(f"{subject.name}, untrained", start, subject.task, subject.kind)
 
 
 def untrained(model: Any, task: str, seed: int) -> Any:

@@ -1,6 +1,7 @@
 """A neural network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch log-probabilities out."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, reading, resolve_device
 from rnnlm.neural.layer_outputs import NetworkLayers
+from rnnlm.neural.layers.naming import named_layers
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.trace import LineTrace, NamedLayer
 from rnnlm.neural.word_rows import WordRows, input_rows, output_rows
@@ -120,7 +122,7 @@ class NeuralLanguageModel(PickledByOrigin):
         with self.reading():
             layers = self.network.trace(inputs_T1, self.network.initial_state(1)).layers
         tokens = (self.tokenizer.symbols()[self.tokenizer.boundary_id], *self.tokenizer.surfaces([line])[0][:-1])
-        return LineTrace(tokens, tuple(NamedLayer(f"layer {number}", layer) for number, layer in enumerate(layers, start=1)))
+        return LineTrace(tokens, tuple(itertools.starmap(NamedLayer, zip(named_layers(self.network), layers, strict=True))))
 
     @contextlib.contextmanager
     def exact_products(self) -> Iterator[None]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, Part, line_words
-from rnnlm.inference.token_spans import Span, word_spans
+from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, Part, line_words, words_of_lines
+from rnnlm.inference.token_spans import Span
 from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.neural.device import reading
 from rnnlm.neural.layers.bidirectional import first_state, mirror, mirror_places
@@ -53,22 +53,15 @@ class NetworkLayers:
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         encoded = self.tokenizer.encode(lines)
-        if not with_words:
-            return EncodedLines(np.diff(encoded.offsets), (), encoded)
-        spans = [word_spans(line) for line in lines]
-        words = [[line[start:end] for start, end in its] for line, its in zip(lines, spans, strict=True)]
-        return self._with_words(lines, words, spans, encoded)
+        lengths_L = np.diff(encoded.offsets)
+        return EncodedLines(lengths_L, words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (), encoded)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Texts that are split into words already: each is read as a line with a space between two words."""
         lines = [" ".join(words) for words in texts]
-        return self._with_words(lines, texts, [_places(words) for words in texts], self.tokenizer.encode(lines))
-
-    def _with_words(
-        self, lines: Sequence[str], words: Sequence[Sequence[str]], spans: Sequence[Sequence[Span]], encoded: Encoded
-    ) -> EncodedLines:
+        encoded = self.tokenizer.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        return EncodedLines(lengths_L, line_words(lines, words, spans, lengths_L - 1, self.tokenizer), encoded)
+        return EncodedLines(lengths_L, line_words(lines, texts, list(map(_places, texts)), lengths_L - 1, self.tokenizer), encoded)
 
     def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:
         lengths_B = encoded.lengths_L[chosen_B] - 1

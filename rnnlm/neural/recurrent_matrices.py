@@ -52,12 +52,12 @@ def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
             for number, factors in enumerate(by_round(list(layer.mogrifier), layer.rounds), start=1):
                 product = factors[0] if len(factors) == 1 else factors[1].double() @ factors[0].double()
                 found.append(RecurrentMatrix(layer_name, f"round {number}", _float64(product), is_state_map=False))
-        found += [RecurrentMatrix(layer_name, name, _float64(block)) for name, block in _blocks(layer).items()]
+        found += [RecurrentMatrix(layer_name, name, _float64(block)) for name, block in recurrent_blocks(layer).items()]
     return found
 
 
-def _blocks(layer: Layer) -> dict[str, Tensor]:
-    """The blocks of weight_hh by the gates' names."""
+def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:
+    """The blocks (H, H) of weight_hh by the gates' names; none where what comes back is not the state itself."""
     if isinstance(layer, ElmanLayer):
         names: tuple[str, ...] = (RECURRENT,)
     elif isinstance(layer, GruLayer):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rnnlm.neural.layers.bidirectional import BidirectionalStack, first_state
 from rnnlm.neural.layers.layer import Layer, State
+from rnnlm.neural.layers.naming import BACKWARD, rows_of
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.layers.steps import Step
 
@@ -85,18 +86,14 @@ def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
 
 def trace_stack(body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = "") -> tuple[NamedLayer, ...]:
     """How recurrent layers read whole rows of T steps, without padding, from states of zeros on. where: what the names begin with."""
-    if isinstance(body, RecurrentStack):
-        directions = [("", body.layers)]
-    else:
-        directions = [(" forward", body.onwards), (" backward", body.backwards)]
     found: list[NamedLayer] = []
-    for number in range(len(directions[0][1])):
+    for number, row in enumerate(rows_of(body)):
         given = []
-        for direction, layers in directions:
-            is_backward = direction == " backward"
-            read, _ = _read(layers[number], x_TBE.flip(0) if is_backward else x_TBE, first_state(layers[number], x_TBE), ())
+        for name, layer in row:
+            is_backward = name.endswith(BACKWARD)
+            read, _ = _read(layer, x_TBE.flip(0) if is_backward else x_TBE, first_state(layer, x_TBE), ())
             read = LayerTrace(x_TBE, read.steps[::-1]) if is_backward else read
-            found.append(NamedLayer(f"{where}layer {number + 1}{direction}", read))
+            found.append(NamedLayer(where + name, read))
             given.append(read.hidden_TBH)
         x_TBE = body.connect(number, x_TBE, torch.cat(given, dim=2))
     return tuple(found)

@@ -82,7 +82,7 @@ def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
     longest = max(len(label) for its in labels for label in its) if wanted > width else 0  # of words that are turned upright
     height = 0.4 + (PANEL_INCHES + longest * INCHES_PER_LETTER) * len(drawn)
     titles = [visible(id) if len(drawn) > 1 and isinstance(id, str) else "" for id, _ in drawn]
-    figure, panels = plotting.new_panels([(title, "", "surprisal (bits)") for title in titles], width, height, stacked=True)
+    figure, panels = plotting.new_panels([(title, "", "surprisal (bits)") for title in titles], width, height, columns=1)
     highest = max((each.surprisal_bits or 0 for by_model in shown for words in by_model.values() for each in words), default=0)
     for axes, by_model, its in zip(panels, shown, labels, strict=True):
         _draw(axes, by_model)

@@ -11,6 +11,7 @@ from torch import Tensor
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, LineWords, Part
 from rnnlm.inference.token_spans import Span
 from rnnlm.interface import keeps
+from rnnlm.neural.recurrent_settings import RecurrentSettings
 from rnnlm.tasks.data import EncodedWords, encode_texts
 from rnnlm.tasks.encoders.pooling import ends
 from rnnlm.tasks.fitting.batches import batch_tensors
@@ -33,13 +34,8 @@ class TaskLayers:
         self.model = model
         settings = model.network.settings
         self.text_layers = () if model.codec.word_columns else (FEATURES,)
-        self._parts: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
-        if isinstance(settings, RecurrentTaskSettings):
-            directions = [False, True][: settings.directions]
-            for number, width in enumerate(settings.widths, start=1):
-                self._parts[str(number)] = [(width, each) for each in directions]
-        self._parts[FEATURES] = ends(settings) if isinstance(settings, RecurrentTaskSettings) and not self.text_layers else []
-        self.layers = tuple(self._parts)
+        self._parts = parts_of(settings) if isinstance(settings, RecurrentTaskSettings) else {INPUT: [(settings.input_width, False)]}
+        self.layers = tuple(self._parts | {FEATURES: []})
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         split = splitter_of(self.model.codec)
@@ -77,6 +73,14 @@ class TaskLayers:
                 text_BH = self.model.network(inputs).text_BH
                 found[FEATURES] = side_by_side(text_BH.unsqueeze(0), [(text_BH.shape[1], False)], np.ones_like(lengths_B))
         return [found[layer] for layer in layers]
+
+
+def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
+    """The parts of each layer of a recurrent encoder, the lowest first."""
+    found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
+    for number, width in enumerate(settings.widths, start=1):
+        found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
+    return found | {FEATURES: ends(settings)}
 
 
 def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> LayerOutputs:

@@ -1,17 +1,20 @@
 import json
 
+from rnnlm import corpora
+from rnnlm.inspection import texts
 
-def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, here):
+
+def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
     asked = ("inspect", "gradients", "-m", models.lstm, "--on", models.text, "--lags", 5, "--positions", 8, "--device", "cpu")
     shown = rnnlm(*asked, "--untrained", "--plot", "gradients.svg")
     sizes, rates, exponents, verdict = shown.out.split("\n\n")
     assert shown.code == 0
-    assert sizes.splitlines()[1] == "model\tsize of\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"
-    assert {line.split("\t")[1] for line in sizes.splitlines()[2:]} == {"layer 1, state", "layer 1, cell", "loss by word"}
+    assert sizes.splitlines()[1] == "model\tquantity\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"
+    assert {line.split("\t")[1] for line in sizes.splitlines()[2:]} == {"layer 1, state", "layer 1, cell", "loss by word read"}
     assert len(rates.splitlines()) == 2 + 6 and len(exponents.splitlines()) == 2 + 2
     trained, start = verdict.splitlines()
-    assert "the state of layer 1 " in trained and " untrained: the state of layer 1 " in start
-    assert (here / "gradients.svg").stat().st_size > 1000
+    assert "tiny: the gradient of the state of layer 1 " in trained and "tiny, untrained: the gradient" in start
+    assert [axes.get_ylabel() for axes in pictures["gradients.svg"].axes] == ["size", "norm of the gradient (nats)"]
 
     found = json.loads(rnnlm(*asked, "--json").out)
     assert found["verdict"] == trained and found["models"][0]["layers"][0]["state"]["lag"] == [1, 2, 3, 4, 5]
@@ -36,3 +39,11 @@ def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
     ):
         ended = rnnlm("inspect", "gradients", *arguments)
         assert ended.code in (1, 2) and what in ended.err and "Traceback" not in ended.err and not ended.out
+
+
+def test_bundled_corpora_are_read_by_name(monkeypatch, here):
+    monkeypatch.setattr(texts, "as_text", lambda sources, settings: sources)
+    assert texts.opened(None) == texts.opened("english") == (str(corpora.part("english", "test")),)
+    assert texts.opened(["english", "my.txt"])[1] == "my.txt"
+    (here / "english").write_text("one line\n")
+    assert texts.opened("english") == ("english",)

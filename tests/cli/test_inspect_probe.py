@@ -1,16 +1,27 @@
 """`rnnlm inspect probe`: the table and its verdict, JSON, a picture, and one clear line where there is nothing to probe."""
 
 import json
+from functools import partial
 
 import pytest
+
+from rnnlm.evaluation.resampling import ratio_interval
+from rnnlm.inspection.probing import classifier, probe
 
 DATA = ("words-and-tags", "--label-column", "upos", "--most-items", "60")
 
 
-def test_the_table_ends_in_a_verdict_and_json_holds_the_same(rnnlm, models, here):
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Fewer penalties to choose from, and fewer resamples."""
+    monkeypatch.setattr(classifier, "PENALTIES", (0.01, 0.001))
+    monkeypatch.setattr(probe, "ratio_interval", partial(ratio_interval, resamples=100))
+
+
+def test_the_table_ends_in_a_verdict_and_json_holds_the_same(rnnlm, models, pictures):
     shown = rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--plot", "p.svg")
     assert shown.code == 0, shown.err
-    assert shown.out.startswith("upos of words-and-tags: ") and (here / "p.svg").read_text().startswith("<?xml")
+    assert shown.out.startswith("upos of words-and-tags: ") and pictures["p.svg"].axes
     verdict = shown.out.splitlines()[-1]
     assert verdict.startswith("upos is predicted best from ") and " of tiny: " in verdict
     found = json.loads(rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--json").out)

@@ -14,6 +14,7 @@ import pytest
 
 from rnnlm import corpora
 from rnnlm.cli.main import run
+from rnnlm.evaluation import plotting
 from rnnlm.files import reading
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")
@@ -100,6 +101,14 @@ def rnnlm(here, capsys, monkeypatch):
         return Outcome(code, captured.out, captured.err)
 
     return command
+
+
+@pytest.fixture
+def pictures(monkeypatch):
+    """The figures that commands save, by file; they are not rendered, which takes longest."""
+    saved = {}
+    monkeypatch.setattr(plotting, "save", lambda figure, path: saved.update({path.name: figure}))
+    return saved
 
 
 @pytest.fixture

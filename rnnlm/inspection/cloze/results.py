@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.evaluation import plotting
+from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.inspection.cloze.scoring import ClozeScore
 from rnnlm.inspection.result import Table, plain
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 ALL, DISTANCE, KIND = "all", "distance", "kind"
 FIRST = (1, 5, 10)
 DISTANCES = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))  # groups of distances, bounds included
-LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ClozeFigures:
 class ModelCloze:
     """How one model does: figures by group, and the score of each item in the order of the file."""
 
-    name: str
+    model: str
     figures: tuple[ClozeFigures, ...]
     scores: tuple[ClozeScore, ...]
 
@@ -93,7 +93,7 @@ def _share(ranks: np.ndarray, first: int) -> Share:
 class Cloze:
     """What :func:`inspect_cloze` finds."""
 
-    source: str
+    file: str
     models: tuple[ModelCloze, ...]
 
     @property
@@ -103,18 +103,18 @@ class Cloze:
 
     def tables(self) -> list[Table]:
         """One table, a row for each model and group."""
-        names = [name for first in FIRST for name in (f"first {first}", f"low {first}", f"high {first}")]
-        return [Table(("model", "by", "group", "items", "unknown", *names, "median rank", "mean bits"), tuple(self._rows()))]
+        names = [name for first in FIRST for name in (f"accuracy at {first}", f"low at {first}", f"high at {first}")]
+        return [Table(("model", "by", "group", "items", "unknown answers", *names, "median rank", "surprisal (bits)"), tuple(self._rows()))]
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         for model in self.models:
             for each in model.figures:
                 shares = [value for share in each.accuracy for value in (share.share, share.low, share.high)]
-                yield (model.name, each.by, each.group, each.items, each.unknown, *shares, each.median_rank, each.mean_bits)
+                yield (model.model, each.by, each.group, each.items, each.unknown, *shares, each.median_rank, each.mean_bits)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, in JSON's types."""
-        found: dict[str, Any] = plain({"file": self.source, "models": [dataclasses.asdict(model) for model in self.models]})
+        found: dict[str, Any] = plain({"file": self.file, "models": [dataclasses.asdict(model) for model in self.models]})
         return found
 
     def figure(self) -> "Figure":
@@ -133,7 +133,7 @@ class Cloze:
                     axes.errorbar(
                         [each.group for each in groups], y, yerr=np.maximum(errors, 0), color=colour, marker="o", capsize=3,
                         linestyle=style if by == DISTANCE else "", fillstyle="full" if which else "none",
-                        label=f"{plotting.short_name(model.name)}, {'first' if not which else f'among {FIRST[which]}'}",
+                        label=f"{plotting.short_name(model.model)}, {'first' if not which else f'among {FIRST[which]}'}",
                     )  # fmt: skip
             axes.set_ylim(0, 1)
             if by == KIND:
@@ -145,9 +145,9 @@ class Cloze:
 def _sentence(model: ModelCloze) -> str:
     (whole,) = model.by(ALL)
     first, ten = whole.accuracy[0], whole.accuracy[-1]
-    said = f"{first.share:.0%} of {whole.items:,} answers are its likeliest word ({first.low:.0%} to {first.high:.0%})"
+    said = f"{first.share:.0%} of {whole.items:,} answers are its likeliest word (95 % interval {first.low:.0%} to {first.high:.0%})"
     among = f"{ten.share:.0%} are among its {ten.first} likeliest ({ten.low:.0%} to {ten.high:.0%})"
-    return f"{model.name}: {said}, {among}.{_by_distance(model.by(DISTANCE))}"
+    return f"{model.model}: {said}, and {among}.{_by_distance(model.by(DISTANCE))}"
 
 
 def _by_distance(groups: Sequence[ClozeFigures]) -> str:
@@ -156,7 +156,7 @@ def _by_distance(groups: Sequence[ClozeFigures]) -> str:
         return ""
     near, far = groups[0], groups[-1]
     first, ten = (_change(near, far, which) for which in (0, -1))
-    return f" Where the cue stands {far.group} words before the gap instead of {near.group}, the first share {first}, the second {ten}."
+    return f" With {far.group} words between cue and gap instead of {near.group}, the first share {first}, and the second {ten}."
 
 
 def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
@@ -165,6 +165,8 @@ def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
 
     shares = [each.accuracy[which].share for each in (near, far)]
     found = [(round(share * each.items), each.items) for share, each in zip(shares, (near, far), strict=True)]
+    if shares[0] == shares[1]:
+        return f"stays at {shares[0]:.0%}"
     change = f"from {shares[0]:.0%} to {shares[1]:.0%}"
     if fisher_exact([[hits, items - hits] for hits, items in found]).pvalue >= 1 - LEVEL:
         return f"goes {change}, which may be chance"
@@ -178,4 +180,4 @@ def _unknown(model: ModelCloze) -> str:
     count = sum(each.unknown for each in model.scores)
     more = f" and {len(words) - 10} more" if len(words) > 10 else ""
     are = "answer is not in its vocabulary and counts" if count == 1 else "answers are not in its vocabulary and count"
-    return f"{model.name}: {count:,} {are} as missed: {', '.join(words[:10])}{more}."
+    return f"{model.model}: {count:,} {are} as missed: {', '.join(words[:10])}{more}."

@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.inspection.gates.activations import CELL, HIDDEN, activations_of
+from rnnlm.neural.layers.activations import CELL, HIDDEN, Activation, activations_of
 from rnnlm.neural.layers.layer import Layer
+from rnnlm.neural.layers.naming import BACKWARD
 from rnnlm.neural.layers.stack import GruLayer
 from rnnlm.neural.trace import NamedLayer
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 DECIMALS = 6  # of values of units in JSON, which networks compute in fp32
-BACKWARD = " backward"  # what the names of layers end with that read from the last word to the first
 
 
 @dataclass(frozen=True)
 class ActivationFigures:
-    """The values of one activation over all words and units. gate: its name, or "hidden state", "tanh of the cell". below, above: shares
-    in the lowest and the highest tenth of its range, None where that has no end. derivative_quantiles: at :data:`QUANTILES`."""
+    """The values of one activation over all words and units. gate: its name, or "hidden state", "tanh of the cell". below, above: the
+    shares that are saturated at the lower and at the upper bound, None without such a bound. derivative_quantiles: at :data:`QUANTILES`."""
 
     gate: str
     activation: str
@@ -107,9 +107,10 @@ def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:
     return np.asarray(np.linalg.norm(state_TH - before_TH, axis=1) / np.where(lengths_T > 0, lengths_T, 1))
 
 
-def _figures(name: str, activation: Any, y: np.ndarray) -> ActivationFigures:
+def _figures(name: str, activation: Activation, y: np.ndarray) -> ActivationFigures:
     slopes = activation.derivative(y)
-    below, above = activation.saturation(y) or (None, None)
+    below = None if activation.low is None else float(activation.is_low(y).mean())
+    above = None if activation.high is None else float(activation.is_high(y).mean())
     quantiles = tuple(np.quantile(slopes, QUANTILES).tolist())
     return ActivationFigures(name, activation.name, below, above, float(slopes.mean()), quantiles)
 

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.neural.layers.activations import BY_NAME
 from rnnlm.neural.layers.stack import ElmanLayer
-
-STEEPEST = {"tanh": 1.0, "relu": 1.0, "sigmoid": 0.25, "elu": 1.0, "leaky_relu": 1.0}  # max phi'
 
 
 @dataclass(frozen=True)
@@ -48,18 +47,9 @@ class Bounds:
 def elman_bounds(layer: ElmanLayer, flattest: float) -> Bounds:
     """The bounds of a layer, of whose slopes `flattest` was the smallest that was met."""
     singular_H = torch.linalg.svdvals(layer.weight_hh.detach().double())
-    return Bounds(float(singular_H[0]), float(singular_H[-1]), STEEPEST[layer.activation], flattest)
+    return Bounds(float(singular_H[0]), float(singular_H[-1]), BY_NAME[layer.activation].steepest, flattest)
 
 
 def flattest_slope(hidden: Tensor, activation: str) -> float:
     """The smallest phi' among units whose values, after the activation, are `hidden`."""
-    h = hidden.double()
-    if activation == "tanh":
-        slope = 1 - h.square()
-    elif activation == "sigmoid":
-        slope = h * (1 - h)
-    elif activation == "elu":
-        slope = torch.where(h > 0, 1.0, h + 1)
-    else:
-        slope = torch.where(h > 0, 1.0, 0.0 if activation == "relu" else 0.01)
-    return float(slope.min())
+    return float(BY_NAME[activation].derivative(hidden.double()).min())

@@ -18,11 +18,12 @@ from typing import Literal
 
 import numpy as np
 
+from rnnlm.evaluation.resampling import LEVEL
+
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions
 RESAMPLES = 500
 SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150  # below, a size has vanished: fp32 ends there; above, it is taken to grow no more
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
     if len(squares_KB) == 1:
         squares_KB = np.stack([at_0_B, squares_KB[0]])
     weights_RB = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2), method="nearest")
+    low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
     return Trend(float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag)
 
 

@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.perplexity import as_text
+from rnnlm.inspection import texts
 from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import Curve
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, measure
@@ -15,11 +13,12 @@ from rnnlm.inspection.gradients.positions import draw
 from rnnlm.inspection.gradients.wording import gradient_tables, verdict_of
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, Subject, subjects
-from rnnlm.inspection.untrained import at_start
+from rnnlm.inspection.texts import Source
+from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.corpus import Text
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +29,7 @@ class ModelGradients:
     """Of one model. lags, positions: of its text, which may have fewer than were asked for. layers: the lowest first. loss: the norm of
     dloss(t)/dx(t-k), by lag k from 0 on, in nats per unit of length of what the lowest layer reads."""
 
-    name: str
+    model: str
     kind: str
     lags: int
     positions: int
@@ -41,7 +40,7 @@ class ModelGradients:
         """All curves, by what each is the size of."""
         named = [(f"{layer.name}, state", layer.state) for layer in self.layers]
         named += [(f"{layer.name}, cell", layer.cell) for layer in self.layers if layer.cell is not None]
-        return [*named, ("loss by word", self.loss)]
+        return [*named, ("loss by word read", self.loss)]
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class GradientFlow:
     @property
     def verdict(self) -> str:
         """For each model and each of its layers whether gradients vanish, hold or explode, and how fast."""
-        return "\n".join(verdict_of(model.name, model.layers, model.loss) for model in self.models)
+        return "\n".join(verdict_of(model.model, model.layers, model.loss) for model in self.models)
 
     def tables(self) -> Sequence[Table]:
         """Sizes at some lags, their rates, and what the weights alone say."""
-        return gradient_tables([(model.name, model.curves(), model.layers) for model in self.models])
+        return gradient_tables([(model.model, model.curves(), model.layers) for model in self.models])
 
     def to_dict(self) -> dict[str, Any]:
         """All figures at all lags."""
@@ -65,14 +64,14 @@ class GradientFlow:
 
     def figure(self) -> "Figure":
         """Size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic scale, with the quantiles 0.1 and 0.9 as bands."""
-        from rnnlm.inspection.gradients.drawing import draw_curves
+        from rnnlm.inspection.gradients.plots import draw_curves
 
-        return draw_curves([(model.name, model.layers, model.loss) for model in self.models])
+        return draw_curves([(model.model, model.layers, model.loss) for model in self.models])
 
 
 def inspect_gradients(
     models: Models = (SHIPPED,),
-    text: str | Path | Sequence[str | Path] | Text | None = None,
+    text: Source | None = None,
     *,
     lags: int = 100,
     positions: int = 1000,
@@ -91,7 +90,8 @@ def inspect_gradients(
     to 64 units are exact, others come from random vectors (Hutchinson 1990). dc(t)/dc(t-k) counts all ways from cell to cell, through
     gates and h too. Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents (Engelken et al. 2023).
 
-    models: by their names, or themselves; also by name. text: paths, or opened; None: the test part of the bundled corpus english. Of any
+    models: by their names, or themselves; also by name. text: as for :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain
+    text, for its test part; None: that of the bundled English. Of any
     text 100,000 tokens at most are read. lags: largest k, in tokens. positions: how many; fewer where the text is short. probes:
     random vectors for each position, shared out over h and c. exponents: how many of each layer. untrained: after each model, also a
     network of its settings and seed at its start. seed: of positions and random vectors.
@@ -103,15 +103,16 @@ def inspect_gradients(
     for name, value, least in (("lags", lags, 1), ("positions", positions, 1), ("probes", probes, 1), ("exponents", exponents, 0)):
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
-    opened = as_text(corpora.part("english", "test") if text is None else text, text_settings)
-    looked_at = [each for found in subjects("gradients", models, device) for each in ([found, at_start(found)] if untrained else [found])]
+    opened = texts.opened(text, text_settings)
+    given = subjects("gradients", models, device)
     settings = Settings(probes, exponents, seed)
-    return GradientFlow(tuple(_look(each, opened, lags, positions, settings, progress) for each in looked_at))
+    looked_at = with_starts(given) if untrained else given
+    return GradientFlow(tuple(_look(each, opened, lags, positions, settings, prefixed(progress, each.name)) for each in looked_at))
 
 
 def _look(subject: Subject, text: Text, lags: int, count: int, settings: Settings, progress: Progress) -> ModelGradients:
     drawn = draw(subject.model, text.encode(subject.model.tokenizer).ids, lags, count, settings.seed)
-    layers, loss = measure(subject.model, drawn, settings, lambda done: progress(f"{subject.name}: {done}"))
+    layers, loss = measure(subject.model, drawn, settings, progress)
     return ModelGradients(subject.name, subject.kind, drawn.lags, drawn.rows, layers, loss)
 
 
@@ -130,7 +131,7 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
         }
         for layer in model.layers
     ]
-    found = {"model": model.name, "kind": model.kind, "lags": model.lags, "positions": model.positions}
+    found = {"model": model.model, "kind": model.kind, "lags": model.lags, "positions": model.positions}
     return plain(found | {"layers": layers, "loss": _curve_dict(model.loss)})
 
 
@@ -152,4 +153,4 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
         "median": curve.median, "quantile_0.9": curve.high,
     }  # fmt: skip
     rate = {"slope_nats_per_token": trend.slope, "slope_low": trend.low, "slope_high": trend.high, "half_life_tokens": trend.half_life}
-    return figures | {"course": trend.course, **rate}
+    return figures | {"trend": trend.course, **rate}

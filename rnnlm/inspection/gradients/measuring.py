@@ -1,6 +1,5 @@
 """One network at many positions: the curves of each layer and of the loss, in parts of so many positions as keep memory bounded."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +9,7 @@ from torch import Tensor
 from rnnlm.inspection.gradients.bounds import Bounds, elman_bounds, flattest_slope
 from rnnlm.inspection.gradients.curve import Curve, curve
 from rnnlm.inspection.gradients.jacobians import EXACT_UNITS, probes_for, squared_sizes
-from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
+from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.lyapunov import Exponent, exponents, growth
 from rnnlm.inspection.gradients.positions import Positions
 from rnnlm.inspection.gradients.trajectory import Trajectory, trajectories
@@ -18,6 +17,7 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.layers.jordan import JordanLayer
 from rnnlm.neural.layers.stack import ElmanLayer, RecurrentStack
 from rnnlm.neural.network import Network
+from rnnlm.text.lines import Progress
 
 NUMBERS_AT_ONCE = 48 << 20  # that a part of the positions keeps in memory, roughly: 200 MB in fp32
 EXPONENT_POSITIONS = 100  # of which Lyapunov exponents are taken: they vary little
@@ -60,7 +60,7 @@ class Settings:
 
 
 def measure(
-    model: NeuralLanguageModel, positions: Positions, settings: Settings, report: Callable[[str], None]
+    model: NeuralLanguageModel, positions: Positions, settings: Settings, progress: Progress
 ) -> tuple[tuple[LayerGradients, ...], Curve]:
     """The layers, the lowest first, and the curve of the loss, by lag from 0 on."""
     found: list[_Layer] = []
@@ -69,15 +69,22 @@ def measure(
     done = 0
     with model.reading():
         for part in positions.parts(rows_at_once(model.network, positions.lags, settings.probes)):
-            losses.append(loss_gradient_norms(model.network, part.inputs_TB, part.targets_B, part.state))
+            losses.append(_by_lag(model.network, part))
             for number, trajectory in enumerate(trajectories(model.network, part.inputs_TB, part.state)):
                 if number == len(found):
                     found.append(_Layer(trajectory))
                 _add(found[number], trajectory, max(0, EXPONENT_POSITIONS - done), settings, generator)
             done += part.rows
-            report(f"{done:,} of {positions.rows:,} positions")
+            progress(f"{done:,} of {positions.rows:,} positions")
     layers = tuple(_layer(number, layer, settings) for number, layer in enumerate(found, start=1))
     return layers, curve(torch.cat(losses, dim=1).square().cpu().numpy(), 0, settings.seed)
+
+
+def _by_lag(network: Network, positions: Positions) -> Tensor:
+    """The norm of the gradient of the loss at each position, (lags + 1, B), with the word read so many tokens before."""
+    last_B = torch.full_like(positions.targets_B, positions.lags)
+    norms_TB, _ = loss_gradients(network, network.input.vectors(positions.inputs_TB), last_B, positions.targets_B, positions.state)
+    return norms_TB.flip(0)
 
 
 def rows_at_once(network: Network, lags: int, probes: int) -> int:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from rnnlm.errors import TextError
+from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, subjects
 from rnnlm.interface import Device
@@ -30,7 +30,7 @@ class SensitivityMap:
     """Of one model: norms[t, s], (T, T), in nats per unit of length, is that of predicted[t] to read[s]; NaN for s > t, which is not
     read by then. surprisal_nats: of predicted[t]."""
 
-    name: str
+    model: str
     read: tuple[str, ...]
     predicted: tuple[str, ...]
     norms: np.ndarray
@@ -53,8 +53,8 @@ class SentenceSensitivity:
     def verdict(self) -> str:
         """How much of the sensitivity goes to near words."""
         return "\n".join(
-            f"{each.name}: {_percent(each.share(0, 0))} of the sensitivity of predictions is to the token read last, "
-            f"{_percent(each.share(1, FAR))} to the {FAR} before it, {_percent(each.share(FAR + 1))} to earlier ones."
+            f"{each.model}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the token read last, "
+            f"{each.share(1, FAR):.0%} to the {FAR} before it, {each.share(FAR + 1):.0%} to earlier ones."
             for each in self.maps
         )
 
@@ -68,9 +68,9 @@ class SentenceSensitivity:
 
     def figure(self) -> "Figure":
         """The heat maps, side by side."""
-        from rnnlm.inspection.gradients.drawing import draw_maps
+        from rnnlm.inspection.gradients.plots import draw_maps
 
-        return draw_maps([(each.name, each.read, each.predicted, each.norms) for each in self.maps])
+        return draw_maps([(each.model, each.read, each.predicted, each.norms) for each in self.maps])
 
 
 def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto") -> SentenceSensitivity:
@@ -95,27 +95,12 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
     words = tokenizer.surfaces([sentence])[0]
     boundary = tokenizer.symbols()[tokenizer.boundary_id]
     inputs_T = model.ids(np.concatenate(([tokenizer.boundary_id], ids_T[:-1]))[np.newaxis])[0]
-    with model.reading():
-        norms_TT, surprisal_T = _norms(model, inputs_T, model.ids(ids_T[np.newaxis])[0])
-    norms = np.where(np.tri(len(ids_T), dtype=bool), norms_TT.cpu().numpy(), np.nan)
+    T, at_T = len(ids_T), torch.arange(len(ids_T), device=model.device)
+    with model.reading():  # in T rows, of which each has the loss of another step
+        x_TTE = model.network.input.vectors(inputs_T.unsqueeze(1)).expand(-1, T, -1)
+        norms_TT, surprisal_T = loss_gradients(model.network, x_TTE, at_T, model.ids(ids_T[np.newaxis])[0], model.network.initial_state(T))
+    norms = np.where(np.tri(T, dtype=bool), norms_TT.t().cpu().numpy(), np.nan)
     return SensitivityMap(name, (boundary, *words[:-1]), tuple(words), norms, surprisal_T.double().cpu().numpy())
-
-
-def _norms(model: NeuralLanguageModel, inputs_T: Tensor, targets_T: Tensor) -> tuple[Tensor, Tensor]:
-    """The sentence in T rows, of which each has the loss of another step."""
-    network, T = model.network, len(inputs_T)
-    x_TTE = network.input.vectors(inputs_T.unsqueeze(1)).expand(-1, T, -1).detach().clone().requires_grad_()
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward pass in evaluation mode
-        y_TTH, _ = network.body(x_TTE, network.initial_state(T), *network.feedback)
-        at_T = torch.arange(T, device=y_TTH.device)
-        features_1TE = network.projection(y_TTH[at_T, at_T].unsqueeze(0))
-        surprisal_T = -network.score_features(features_1TE, targets_T.unsqueeze(0))[0]
-        (gradient_TTE,) = torch.autograd.grad(surprisal_T.sum(), [x_TTE])
-    return gradient_TTE.double().norm(dim=2).t(), surprisal_T.detach()
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def _table(found: SensitivityMap) -> Table:
@@ -124,4 +109,4 @@ def _table(found: SensitivityMap) -> Table:
     rows = []
     for word, surprisal, norms_T in zip(found.predicted, found.surprisal_nats.tolist(), found.norms.tolist(), strict=True):
         rows.append((word, surprisal, *(None if norm != norm else norm for norm in norms_T)))
-    return Table(columns, tuple(rows), f"{found.name}: norm of d(surprisal)/d(vector of the word read), in nats")
+    return Table(columns, tuple(rows), f"{found.model}: norm of d(surprisal)/d(vector of the word read), in nats")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnnlm.evaluation.perplexity import as_text
+from rnnlm.inspection import texts
 from rnnlm.inspection.subjects import Subject
 from rnnlm.tasks.evaluation.evaluation import opened
 from rnnlm.tasks.fitting.batches import batch_tensors, label_tensors
@@ -56,7 +56,7 @@ def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
 
 
 def _words(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable[[], Tensor], int]:
-    ids = np.asarray(as_text(data).encode(model.tokenizer).ids[:tokens], dtype=np.int64)
+    ids = np.asarray(texts.opened(data).encode(model.tokenizer).ids[:tokens], dtype=np.int64)
     targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
     inputs_T1 = torch.cat((torch.full_like(targets_T1[:1], model.tokenizer.boundary_id), targets_T1[:-1]))
 

@@ -6,22 +6,21 @@ model reads, and so does this: the model is not trained anew, and may do worse w
 """
 
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity as evaluation
 from rnnlm.evaluation.perplexity import Context
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference import span_scoring
+from rnnlm.inspection import texts
 from rnnlm.inspection.memory.contexts import Places, draw_places, with_last, with_shuffled
 from rnnlm.inspection.memory.results import Memory, ModelMemory, Remembered
 from rnnlm.inspection.subjects import Models, Subject, subjects
+from rnnlm.inspection.texts import Source
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.corpus import Text, TextInMemory
@@ -33,7 +32,7 @@ SHUFFLED_SHARE = 4  # one of so many positions: a window is longer than most of 
 
 def inspect_memory(
     models: Models = (SHIPPED,),
-    text: str | Path | Sequence[str | Path] | Text | None = None,
+    text: Source | None = None,
     *,
     positions: int = 2000,
     window: int = 200,
@@ -61,14 +60,12 @@ def inspect_memory(
         DeviceError: `device` is not available.
     """
     _check(positions, window, context)
-    opened = [_with_rows(subject) for subject in subjects("memory", models, device)]
-    if not isinstance(text, Text):
-        text = texts_of(() if text is None else (text,) if isinstance(text, (str, os.PathLike)) else text)
-    read = evaluation.as_text(text, text_settings)
-    if len(opened) > 1 and read.tokenizer is None:
+    looked_at = [_with_rows(subject) for subject in subjects("memory", models, device)]
+    read = texts.opened(text, text_settings)
+    if len(looked_at) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed
-    found = [_memory(subject, read, context, drawn, prefixed(progress, subject.name)) for subject in opened]
+    found = [_memory(subject, read, context, drawn, prefixed(progress, subject.name)) for subject in looked_at]
     return Memory(tuple(found), context, window, seed)
 
 
@@ -78,14 +75,6 @@ def _check(positions: int, window: int, context: str) -> None:
         raise UsageError(f"{positions} positions are not enough", hint="2 or more: intervals need several")
     if window <= LENGTHS[-1]:
         raise UsageError(f"a window of {window} tokens is too short", f"up to {LENGTHS[-1]} of them stay in place", "make it longer")
-
-
-def texts_of(names: Sequence[str | Path]) -> tuple[str, ...]:
-    """The sources that names of texts stand for: that of a bundled corpus of plain text for its test part, unless there is a file of that
-    name; none for that of the bundled English."""
-    plain = [name for name in corpora.names() if "language-model" in corpora.TASKS[name]]
-    chosen = map(str, names or ("english",))
-    return tuple(str(corpora.part(name, "test")) if name in plain and not Path(name).exists() else name for name in chosen)
 
 
 def _with_rows(subject: Subject) -> Subject:

@@ -20,7 +20,7 @@ from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
 from rnnlm.inspection.probing.classifier import fit_probe
 from rnnlm.inspection.probing.labelled_items import Items, Level, ProbeData, read_items
-from rnnlm.inspection.probing.result import EMBEDDINGS, TRAINED, UNTRAINED, LayerProbe, ProbeInspection
+from rnnlm.inspection.probing.results import EMBEDDINGS, TRAINED, UNTRAINED, LayerProbe, ProbeInspection
 from rnnlm.inspection.subjects import Model, subjects
 from rnnlm.inspection.untrained import untrained
 from rnnlm.interface import Device

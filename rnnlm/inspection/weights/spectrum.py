@@ -16,16 +16,16 @@ import numpy as np
 from rnnlm.errors import ModelError
 from rnnlm.inspection.result import Table
 from rnnlm.inspection.subjects import Models, subjects
-from rnnlm.inspection.untrained import at_start
+from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
+from rnnlm.neural.layers.activations import BY_NAME
 from rnnlm.neural.recurrent_matrices import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 POWERS = (1, 2, 5, 10, 20, 50, 100)
-STEEPEST_SIGMOID = 0.25  # the largest derivative of the logistic function; those of all other activations are at most 1
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class SpectrumInspection:
 
     def tables(self) -> Sequence[Table]:
         """The spectra, and the norms of powers of the matrices that have them."""
-        columns = ("model", "layer", "matrix", "size", "spectral radius", "largest singular value", "smallest")
+        columns = ("model", "layer", "matrix", "shape", "spectral radius", "largest singular value", "smallest singular value")
         rows = [
             (each.model, each.layer, each.matrix, "{} x {}".format(*each.shape), each.spectral_radius, float(each.singular_values[0]),
              float(each.singular_values[-1]))
@@ -95,7 +95,7 @@ class SpectrumInspection:
         powered = [each for each in self.matrices if each.power_norms]
         norms = [(each.model, each.layer, each.matrix, *map(_finite, each.power_norms.values())) for each in powered]
         power_columns = ("model", "layer", "matrix", *(f"k = {k}" for k in POWERS))
-        return [Table(columns, tuple(rows), "recurrent weights W"), Table(power_columns, tuple(norms), "2-norm of W^k")]
+        return [Table(columns, tuple(rows), "Recurrent weights W"), Table(power_columns, tuple(norms), "2-norm of W^k")]
 
     def to_dict(self) -> dict[str, Any]:
         """All values, by matrix."""
@@ -103,7 +103,7 @@ class SpectrumInspection:
 
     def figure(self) -> "Figure":
         """Of each layer the eigenvalues in the complex plane, with the unit circle, and the norms of powers."""
-        from rnnlm.inspection.weights.plot import draw
+        from rnnlm.inspection.weights.plots import draw
 
         return draw(self.by_model())
 
@@ -120,7 +120,7 @@ def inspect_spectrum(models: Models = (SHIPPED,), *, untrained: bool = False, de
     """
     found: list[MatrixSpectrum] = []
     given = subjects("spectrum", models, device)
-    for subject in (each for model in given for each in ((model, at_start(model)) if untrained else (model,))):
+    for subject in with_starts(given) if untrained else given:
         network = subject.model.network
         found += [spectrum_of(each, subject.name, _steepest(network.settings)) for each in recurrent_matrices(network)]
     return SpectrumInspection(tuple(found))
@@ -154,7 +154,7 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
 def _steepest(settings: Any) -> float | None:
     """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones, whose settings have none."""
     activation = getattr(settings, "activation", None)
-    return None if activation is None else STEEPEST_SIGMOID if activation == "sigmoid" else 1.0
+    return None if activation is None else BY_NAME[activation].steepest
 
 
 def _finite(value: float) -> float | None:
@@ -169,8 +169,8 @@ def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
     smallest = min(maps, key=lambda each: each.spectral_radius or 0.0)
     between = f"lies between {smallest.spectral_radius:.3g} ({smallest.name}) and {largest.spectral_radius:.3g} ({largest.name})"
     return (
-        f"{model}: the spectral radius of its recurrent weights {between}; its state also goes on through its gates, so that these "
-        "figures alone do not say whether gradients vanish: rnnlm inspect gradients measures that."
+        f"{model}: the spectral radius of its recurrent weights {between}; its state also passes through its gates, so "
+        "these figures alone do not tell whether gradients vanish; rnnlm inspect gradients measures that."
     )
 
 
@@ -178,14 +178,17 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     """What the weights of a layer without gates say of its gradients."""
     assert spectrum.steepest is not None
     radius, norm, bound = spectrum.spectral_radius or 0.0, float(spectrum.singular_values[0]), 1 / spectrum.steepest
-    course = f"{spectrum.layer}: powers of its weights ({spectrum.matrix}) {'shrink' if radius < 1 else 'do not shrink'}"
+    kind, _, way = spectrum.matrix.partition(", ")
+    weights = f"{kind} weights{way and ' ' + way}"
+    course = f"in {spectrum.layer} powers of the {weights} {'shrink' if radius < 1 else 'do not shrink'}"
     course += f", as the spectral radius is {radius:.3g}"
     peak = max(spectrum.power_norms, key=spectrum.power_norms.__getitem__)
     if radius < 1 < spectrum.power_norms[peak]:
         course += f", though the norm of W^k is {spectrum.power_norms[peak]:.3g} at k = {peak}"
     if spectrum.matrix == THROUGH_OUTPUT:
-        return f"{course}; this holds near a hidden state of zeros, as what comes back depends on the state"
+        return f"{course}; this holds near a hidden state of zeros, since what comes back depends on the state"
     largest = f"the largest singular value, {norm:.3g}, is"
+    limit = "1" if bound == 1 else f"{bound:g}, one over the largest derivative of the activation"
     if norm < bound:
-        return f"{course}; gradients vanish, whatever it reads: {largest} below {bound:g}"
-    return f"{course}; whether gradients vanish depends on what it reads: {largest} not below {bound:g}"
+        return f"{course}; gradients vanish, whatever it reads: {largest} below {limit}"
+    return f"{course}; whether gradients vanish depends on what it reads: {largest} not below {limit}"

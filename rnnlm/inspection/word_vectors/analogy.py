@@ -9,7 +9,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.result import Table
 from rnnlm.inspection.subjects import Model
-from rnnlm.inspection.word_vectors.neighbours import Neighbour
+from rnnlm.inspection.word_vectors.neighbours import Neighbour, draw_cosines
 from rnnlm.inspection.word_vectors.vocabulary import described, vectors_of
 from rnnlm.models.loading import SHIPPED
 from rnnlm.vectors.word_vectors import Which, WordVectors
@@ -54,9 +54,7 @@ class Analogy:
         """Bars of the cosines of the answers."""
         title = f"{self.a} - {self.b} + {self.c}"
         figure, axes = plotting.new_figure(title, "cosine", "", height=1 + 0.25 * len(self.answers))
-        axes.barh(range(len(self.answers)), [each.cosine for each in self.answers])
-        axes.set_yticks(range(len(self.answers)), [plotting.short_name(each.word) for each in self.answers], parse_math=False)
-        axes.invert_yaxis()
+        draw_cosines(axes, self.answers)
         return figure
 
 

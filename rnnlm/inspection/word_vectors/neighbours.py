@@ -63,11 +63,12 @@ class Neighbours:
     def figure(self) -> "Figure":
         """Bars of the cosines, one panel a word, and a line at two random words."""
         across, down = min(_PER_ROW, len(self.words)), -(-len(self.words) // _PER_ROW)
-        figure = plotting.new_figure("", "", "", width=1 + 2.6 * across, height=0.8 + down * (0.6 + 0.22 * len(self.neighbours[0])))[0]
-        figure.clear()
-        for place, (word, its) in enumerate(zip(self.words, self.neighbours, strict=True), start=1):
-            axes = figure.add_subplot(down, across, place, title=word, xlabel="cosine")
-            _draw(axes, its, self.random_mean)
+        labels = [(word, "cosine", "") for word in self.words]
+        height = 0.8 + down * (0.6 + 0.22 * len(self.neighbours[0]))
+        figure, panels = plotting.new_panels(labels, 1 + 2.6 * across, height, across)
+        for axes, its in zip(panels, self.neighbours, strict=True):
+            draw_cosines(axes, its)
+            axes.axvline(self.random_mean, color="grey", linestyle=":")
         return figure
 
 
@@ -93,8 +94,8 @@ def inspect_neighbours(
     return Neighbours(described(known), tuple(words), found, float(cosines.mean()), float(cosines.std()))
 
 
-def _draw(axes: "Axes", its: Sequence[Neighbour], random_mean: float) -> None:
+def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
+    """A bar for each word, the first one on top."""
     axes.barh(range(len(its)), [each.cosine for each in its], color=plotting.COLOURS[0])
     axes.set_yticks(range(len(its)), [plotting.short_name(each.word, 20) for each in its], parse_math=False)
     axes.invert_yaxis()
-    axes.axvline(random_mean, color="grey", linestyle=":")

@@ -2,7 +2,6 @@
 al. 2014)."""
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from rnnlm.errors import TextError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.resampling import LEVEL, RESAMPLES
+from rnnlm.evaluation.resampling import percentile_bounds
 from rnnlm.inspection.result import Table
 from rnnlm.inspection.subjects import Model
 from rnnlm.inspection.word_vectors.vocabulary import described, lower_cases, vectors_of
@@ -68,7 +67,7 @@ class Similarity:
     def tables(self) -> Sequence[Table]:
         """The correlation and what it was measured on."""
         row = (self.file, len(self.pairs), self.known, self.known / len(self.pairs), self.spearman, self.low, self.high)
-        return [Table(("file", "pairs", "known", "share_known", "spearman", "low", "high"), (row,), self.source)]
+        return [Table(("file", "pairs", "known", "share known", "spearman", "low", "high"), (row,), self.source)]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types, the pairs among it."""
@@ -115,19 +114,12 @@ def inspect_similarity(
 
 def spearman(scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1) -> tuple[float, float, float]:
     """Spearman's rank correlation, ties at their mean rank, and the bounds of its interval: percentile bootstrap over the N pairs."""
-    from scipy.stats import DegenerateDataWarning, bootstrap, rankdata
+    from scipy.stats import rankdata
 
     def correlation(scores: np.ndarray, cosines: np.ndarray, axis: int = -1) -> np.ndarray:
         x, y = (rankdata(each, axis=axis) for each in (scores, cosines))
         x, y = (each - each.mean(axis=axis, keepdims=True) for each in (x, y))
-        with np.errstate(invalid="ignore"):  # all drawn pairs may be one
-            return np.asarray((x * y).sum(axis=axis) / np.sqrt((x * x).sum(axis=axis) * (y * y).sum(axis=axis)))
+        return np.asarray((x * y).sum(axis=axis) / np.sqrt((x * x).sum(axis=axis) * (y * y).sum(axis=axis)))
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        drawn = bootstrap(
-            (scores_N, cosines_N), correlation, paired=True, vectorized=True, n_resamples=RESAMPLES, method="percentile",
-            rng=np.random.default_rng(seed), batch=max(1, BATCH_PAIRS // len(scores_N)),
-        ).bootstrap_distribution  # fmt: skip
-    low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(correlation(scores_N, cosines_N)), float(low), float(high)
+    low, high = percentile_bounds((scores_N, cosines_N), correlation, seed=seed, batch_units=BATCH_PAIRS)
+    return float(correlation(scores_N, cosines_N)), low, high

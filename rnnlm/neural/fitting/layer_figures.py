@@ -6,7 +6,6 @@ nothing: clipping needs them. The others cost what training on some hundred toke
 
 import contextlib
 import math
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -14,18 +13,16 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from rnnlm.neural.layers.feedforward import WordWindow
+from rnnlm.neural.layers.activations import CELL, DOUBLED, HIDDEN, activations_of
 from rnnlm.neural.layers.layer import Layer
+from rnnlm.neural.layers.naming import named_layers
 from rnnlm.neural.layers.steps import Step
+from rnnlm.neural.recurrent_matrices import recurrent_blocks
 from rnnlm.neural.spectrum import spectral_radius
 
 STEPS = 16  # of each layer that are looked at
 APART = {"cpu": 40_000}  # tokens from one look at spectrum and units to the next, so that they take at most 1 % of the training between
 APART_ELSEWHERE = 500_000  # a GPU reads them as quickly, but looks no quicker
-SATURATED = 0.1  # a unit this near to a bound of its activation (of tanh, which is twice as high, too) hardly learns
-BOUNDS = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0), "relu": (0.0,), "elu": (-1.0,), "leaky_relu": ()}
-_TANH_GATES = ("candidate",)  # as steps.py calls them; the others are logistic
-_PLACE = re.compile(r"(?:(encoder|decoder)\.)?body(?:\.(layers|onwards|backwards)\.(\d+))?")
 
 
 @runtime_checkable
@@ -61,7 +58,7 @@ class LayerFigures:
         self.looked_at = tokens
         saturated = self._saturated()
         for name, layer in self.layers.items():
-            of_blocks = {block: _number(radius) for block, radius in radii(layer).items()}
+            of_blocks = {block: _number(spectral_radius(weight_HH)) for block, weight_HH in recurrent_blocks(layer).items()}
             found[name] |= {"spectral_radius": of_blocks or None, "saturated": saturated.get(name)}
         return found
 
@@ -91,31 +88,6 @@ class LayerFigures:
         return {name: _number(mean) for name, mean in means.items()}
 
 
-def named_layers(network: nn.Module) -> dict[str, Layer]:
-    """The layers of a network's body by name, the lowest first: "layer 1", "layer 1 backward", "encoder layer 1"; what is recurrent in its
-    input or output is left out."""
-    found = {}
-    has_two_sides = hasattr(network, "decoder")
-    for path, layer in network.named_modules():
-        place = _PLACE.fullmatch(path)
-        if isinstance(layer, Layer) and place:
-            side, direction, number = place.groups()
-            name = f"layer {int(number or 0) + 1}" + (" backward" if direction == "backwards" else "")
-            found[f"{side} {name}" if has_two_sides else name] = layer
-    return found
-
-
-def radii(layer: Layer) -> dict[str, float]:
-    """The spectral radius of each square block of a layer's recurrent weights, by the gate it belongs to; "hidden" where there are no
-    gates."""
-    if layer.weight_hh is None or layer.weight_hh.shape[1] != layer.width:
-        return {}
-    names = {1: ("hidden",), 3: ("reset", "update", "candidate"), 4: ("input", "forget", "candidate", "output")}[layer.gates]
-    if layer.gates == 3 and layer.states == 2:
-        names = ("forget", "candidate", "output")  # coupled gates
-    return {name: spectral_radius(block_HH) for name, block_HH in zip(names, layer.weight_hh.chunk(layer.gates), strict=True)}
-
-
 @contextlib.contextmanager
 def watched(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, int]]]]:
     """While this lasts, by name of each layer the share of saturated units and the steps it is of, :data:`STEPS` at most in all."""
@@ -141,24 +113,15 @@ def _watch(seen: list[tuple[float, int]], layer: Layer, read: tuple[Any, ...]) -
 
 
 def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
-    """Which share of a layer's activations is saturated: of gates and candidates or, where there are none, of hidden units.
-
-    Below 0.1 or above 0.9 for the logistic function (Karpathy et al. 2015), beyond 0.9 on either side for tanh; a ReLU at zero; an ELU
-    below -0.9.
-    """
-    gates = {name: torch.stack([step.gates[name] for step in steps]) for name in steps[0].gates if "round" not in name}
-    parts = [_is_saturated(values, "tanh" if name in _TANH_GATES else "sigmoid") for name, values in gates.items()]
-    if not parts:
-        activation = layer.settings.activation if isinstance(layer, WordWindow) else getattr(layer, "activation", "tanh")
-        parts = [_is_saturated(torch.stack([step.hidden_BH for step in steps])[..., : layer.width], activation)]
-    return torch.cat([each.flatten() for each in parts]).float().mean()
-
-
-def _is_saturated(values: Tensor, activation: str) -> Tensor:
-    found = torch.zeros_like(values, dtype=torch.bool)
-    for bound in BOUNDS[activation]:
-        found |= values == bound if activation == "relu" else (values - bound).abs() < SATURATED
-    return found
+    """Which share of a layer's activations is saturated: of gates and candidates or, where there are none, of hidden units."""
+    parts = []
+    for name, activation in activations_of(layer).items():
+        if name != CELL and activation is not DOUBLED:
+            # a WordWindow with direct connections hands on more than its hidden units
+            values = [step.hidden_BH[:, : layer.width] if name == HIDDEN else step.gates[name] for step in steps]
+            y = torch.stack(values)
+            parts.append((activation.is_low(y) | activation.is_high(y)).flatten())
+    return torch.cat(parts).float().mean()
 
 
 def _number(value: float) -> float | None:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, Part, line_words
-from rnnlm.inference.token_spans import word_spans
+from rnnlm.inference.layer_outputs import EncodedLines, LayerOutputs, LayerReader, Part, words_of_lines
 from rnnlm.interface import keeps
 from rnnlm.neural.layers.bidirectional import mirror, mirror_places
-from rnnlm.tasks.encoders.pooling import ends
 from rnnlm.tasks.fitting.batches import on_device
+from rnnlm.tasks.layer_outputs import parts_of
 from rnnlm.tasks.seq2seq.data import rows
 from rnnlm.tasks.seq2seq.fitting.batches import source_arrays
 
@@ -28,22 +27,14 @@ class EncoderLayers:
 
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
-        settings = model.network.settings
         self.is_reversed, self.tokenizer = model.codec.source.is_reversed, model.codec.source.in_direction(False)
-        self._parts = {INPUT: [(settings.input_width, False)]}
-        for number, width in enumerate(settings.widths, start=1):
-            self._parts[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
-        self._parts[FEATURES] = ends(settings)
+        self._parts = parts_of(model.network.settings)
         self.layers = tuple(self._parts)
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         encoded = self.model.codec.source.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        if not with_words:
-            return EncodedLines(lengths_L, (), encoded)
-        spans = [word_spans(line) for line in lines]
-        words = [[line[start:end] for start, end in its] for line, its in zip(lines, spans, strict=True)]
-        return EncodedLines(lengths_L, line_words(lines, words, spans, lengths_L - 1, self.tokenizer), encoded)
+        return EncodedLines(lengths_L, words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (), encoded)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Texts that are split into words already: each is read as a line with a space between two words."""

@@ -12,7 +12,7 @@ from rnnlm.inspection.cloze.results import Cloze, ModelCloze, figures_of
 from rnnlm.inspection.cloze.scoring import ClozeScore, score_items
 from support.tiny_models import LINES, fit, halves_model
 
-ITEMS = [ClozeItem(" ".join(line.split()[:place]), line.split()[place]) for line in LINES[:4] for place in range(len(line.split()))]
+ITEMS = [ClozeItem(" ".join(line.split()[:place]), line.split()[place]) for line in LINES[:2] for place in range(len(line.split()))]
 
 
 def distribution(model, context):
@@ -34,7 +34,7 @@ def test_ranks_are_those_of_the_sorted_predictions(name):
 
 def test_words_of_pieces_are_ranked_as_whole_words():
     model = fit("ngram", order=4, tokenizer="char")
-    lines = rnnlm.score_sentences(model, LINES[:4], next_words=10)
+    lines = rnnlm.score_sentences(model, LINES[:2], next_words=10)
     expected = [
         ([each.word for each in words], score) for line in lines for words, score in zip(line.next_words, line.word_scores, strict=False)
     ]
@@ -57,7 +57,7 @@ def test_unknown_answers_count_as_missed_and_are_named(tmp_path):
     assert (figures.items, figures.unknown, [each.share for each in figures.accuracy]) == (2, 1, [0.5, 0.5, 0.5])
     assert figures.mean_bits == cloze.models[0].scores[0].surprisal_bits and cloze.models[0].scores[1].rank is None
     assert "halves: 1 answer is not in its vocabulary and counts as missed: unicorn." in cloze.verdict
-    cloze.figure()
+    assert {axes.get_xlabel() for axes in cloze.figure().axes} == {"all"}
 
 
 def planted(ranks_near, ranks_far):
@@ -87,7 +87,7 @@ def test_both_bounds_of_a_group_of_distances_belong_to_it():
 
 def test_the_verdict_says_whether_accuracy_falls_with_distance():
     assert "the first share falls from 100% to 0%" in planted([1] * 20, [30] * 20).verdict
-    assert "the first share goes from 50% to 50%, which may be chance" in planted([1, 20], [1, 20]).verdict
+    assert "the first share stays at 50%" in planted([1, 20], [1, 20]).verdict
 
 
 @pytest.mark.parametrize(

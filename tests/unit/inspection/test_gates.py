@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
-from rnnlm.inspection.gates.activations import SIGMOID, TANH, activations_of
 from rnnlm.inspection.gates.gates import inspect_gates
 from rnnlm.inspection.gates.layer_activity import changed, most_varied, rewritten
+from rnnlm.neural.layers.activations import activations_of
 from rnnlm.neural.layers.stack import make_layers
 from rnnlm.neural.recurrent_settings import ElmanCell, GruCell, LstmCell, QrnnCell
 from support import tiny_seq2seq, tiny_tasks
@@ -58,10 +58,15 @@ def test_the_change_of_a_state_is_its_step_beside_the_lengths_of_both():
     np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]]), is_backward=True), [5 / 7, 1])
 
 
-def test_saturation_counts_the_tenths_at_either_end():
-    assert SIGMOID.saturation(np.array([0.05, 0.1, 0.5, 0.95, 0.99, 0.9, 0.2, 0.3])) == (1 / 8, 2 / 8)
-    assert TANH.saturation(np.array([-0.9, -0.7, 0.0, 0.85])) == (1 / 4, 1 / 4)
-    assert activations_of(make_layers(ElmanCell("rnn", activation="relu"))[0])["hidden state"].saturation(np.zeros(3)) is None
+def test_saturation_is_told_of_each_end():
+    [layer] = inspect_gates(fit("lstm"), LINE).layers
+    for each in layer.activations:
+        values = np.tanh(layer.cell_TH) if each.gate == "tanh of the cell" else layer.gates[each.gate]
+        low = -0.9 if each.activation == "tanh" else 0.1
+        assert (each.below, each.above) == (pytest.approx((values < low).mean()), pytest.approx((values > 0.9).mean()))
+    [layer] = inspect_gates(fit("rnn", activation="relu"), LINE).layers
+    [figures] = layer.activations
+    assert figures.below == pytest.approx((layer.hidden_TH == 0).mean()) and figures.above is None
 
 
 @pytest.mark.parametrize("settings", CELLS, ids=lambda settings: settings.model)
@@ -121,7 +126,7 @@ def test_layers_without_gates_show_their_states_and_derivatives(kind):
 
 @pytest.mark.parametrize("kind", ["ngram", "ffnn"])
 def test_models_without_gates_and_states_are_refused(kind):
-    with pytest.raises(UsageError, match=f"a model of kind {kind} has no gates or a hidden state"):
+    with pytest.raises(UsageError, match=f"a model of kind {kind} has no gates and no hidden state"):
         inspect_gates(fit(kind), LINE)
 
 

@@ -13,7 +13,7 @@ from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.inspection.gradients import measuring
 from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import curve
-from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
+from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.positions import draw
 from rnnlm.inspection.gradients.wording import verdict_of
 from support.tiny_models import LINES, Lines, fit
@@ -70,7 +70,7 @@ def test_a_single_lag_has_its_rate_from_lag_0_on(gone):
 def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
     (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
     must, later, cannot = (
-        "as it must where sigma_max(W) max phi' = 0.99 is below",
+        "as it must, since sigma_max(W) max phi' = 0.99 is below",
         "; further back it must vanish",
         ", and cannot explode, as",
     )
@@ -78,7 +78,7 @@ def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
         (0.5, 0.99, must),
         (0.99, 0.99, later),
         (1.0, 1.0, cannot),
-        (1.0, 1.1, ", where sigma_max(W) max phi' = 1.1 would"),
+        (1.0, 1.1, ", though sigma_max(W) max phi' = 1.1 would"),
     ):
         looked = replace(layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(largest, 0.4, 1.0, 0.5))
         assert words in verdict_of("a", [looked], looked.state)
@@ -138,7 +138,7 @@ def test_figures_do_not_depend_on_how_many_positions_are_looked_at_at_once(lstm,
 def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_it(lstm, elman):
     found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
     big, small = found.models
-    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word"]
+    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word read"]
     assert [layer.bounds is None for layer in (*big.layers, *small.layers)] == [True, True, False]
     assert len(small.layers[0].exponents) == 3
     assert small.loss.lags.tolist() == [0, 1, 2, 3, 4, 5]
@@ -162,7 +162,7 @@ def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
 
 def test_untrained_stands_beside_the_model(lstm):
     both = inspect_gradients({"tiny": lstm}, TEXT, lags=3, positions=5, untrained=True)
-    assert [each.name for each in both.models] == ["tiny", "tiny untrained"]
+    assert [each.model for each in both.models] == ["tiny", "tiny, untrained"]
     assert both.models[0].loss.mean[0] != both.models[1].loss.mean[0]
 
 
@@ -174,8 +174,9 @@ def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
     ids = np.asarray(lstm.tokenizer.encode([sentence]).ids)
     inputs_T1 = torch.from_numpy(np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1])).astype(np.int64)).unsqueeze(1)
     for t in range(len(ids)):
-        norms_TB = loss_gradient_norms(lstm.network, inputs_T1[: t + 1], torch.tensor([int(ids[t])]), lstm.network.initial_state(1))
-        assert found.norms[t, : t + 1] == pytest.approx(norms_TB[:, 0].flip(0).numpy(), rel=1e-3)
+        x_TBE, target = lstm.network.input.vectors(inputs_T1[: t + 1]), torch.tensor([int(ids[t])])
+        norms_TB, _ = loss_gradients(lstm.network, x_TBE, torch.tensor([t]), target, lstm.network.initial_state(1))
+        assert found.norms[t, : t + 1] == pytest.approx(norms_TB[:, 0].numpy(), rel=1e-3)
         assert np.isnan(found.norms[t, t + 1 :]).all()
     logprob_BT, _ = lstm.score(inputs_T1.T.numpy(), ids[None], lstm.initial_state(1))
     assert found.surprisal_nats == pytest.approx(-logprob_BT[0].numpy(), rel=1e-4)

@@ -8,7 +8,7 @@ from torch import nn
 
 from rnnlm.inspection.gradients.bounds import STEEPEST, elman_bounds, flattest_slope
 from rnnlm.inspection.gradients.jacobians import probes_for, squared_sizes
-from rnnlm.inspection.gradients.loss_gradients import loss_gradient_norms
+from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.lyapunov import exponents, growth
 from rnnlm.inspection.gradients.trajectory import Trajectory, trajectories
 from rnnlm.neural.layers.steps import ACTIVATIONS
@@ -90,7 +90,8 @@ def test_gradients_of_the_loss_equal_central_differences_of_the_plain_steps(sett
     network = _network(**settings)
     ids_TB, state = _read(network)
     targets_B = torch.tensor([1, 2])
-    norms_TB = loss_gradient_norms(network, ids_TB, targets_B, state)
+    norms_TB, _ = loss_gradients(network, network.input.vectors(ids_TB), torch.full((ROWS,), len(ids_TB) - 1), targets_B, state)
+    norms_TB = norms_TB.flip(0)
 
     with torch.no_grad():
         x_TBE = network.input.vectors(ids_TB)

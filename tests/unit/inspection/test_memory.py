@@ -1,5 +1,7 @@
 """How much of the past a model sees: what is read is what is said to be read, and a known memory comes out."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -8,9 +10,12 @@ from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import evaluate, spans_of
+from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference.span_scoring import score_spans
+from rnnlm.inspection.memory import memory as memory_module
 from rnnlm.inspection.memory.contexts import draw_places, with_last, with_shuffled
 from rnnlm.inspection.memory.memory import inspect_memory
+from rnnlm.inspection.memory.results import Memory, ModelMemory, Remembered
 from rnnlm.text.lines import Block, TextSettings
 from support.tiny_models import LINES, Lines, fit
 
@@ -19,6 +24,12 @@ KINDS = {
     "lstm": ("lstm", {}), "char": ("gru", {"tokenizer": "char"}), "ngram": ("ngram", {"order": 3}),
     "mixture": ("mixture", {"parts": (("lstm", {}), ("ngram", {"order": 2})), "weights": (0.5, 0.5)}),
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Fewer resamples."""
+    monkeypatch.setattr(memory_module, "ratio_interval", partial(ratio_interval, resamples=20))
 
 
 @pytest.fixture(scope="module", params=[*KINDS, "cache"])
@@ -89,7 +100,15 @@ def test_an_n_gram_model_is_flat_from_order_less_one_on(order):
 def test_the_effective_context_of_a_trigram_is_two_tokens():
     memory = inspect_memory({"trigram": fit("ngram", order=3)}, TEXT, positions=10_000)
     assert (memory.models[0].effective_context, memory.models[0].ordered_context) == (2, 2)
-    assert "the last 2 tokens alone bring perplexity to" in memory.verdict
+    assert "the effective context is 2 tokens: with those alone, perplexity is" in memory.verdict
+
+
+def test_the_verdict_says_by_how_much_fewer_tokens_are_worse_or_better_than_all():
+    everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
+    last = Remembered(1, 9, 97.0, 87.0, 107.0, -0.03, -0.2, 0.15, -0.04, 0)
+    model = ModelMemory("m", "word", True, 9, (last, everything), 9, (last, everything))
+    said = Memory((model,), "carry", 200, 0).verdict
+    assert "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval -20.0% to +15.0%)" in said
 
 
 @pytest.mark.parametrize(("context", "affected"), [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])])
@@ -152,7 +171,7 @@ def test_tokens_of_probability_zero_are_counted_and_there_is_no_perplexity():
     full = memory.models[0].seen[-1]
     assert (full.perplexity, full.increase) == (None, None) and full.zeros > 0
     assert f"{full.zeros} of {memory.models[0].positions} tokens have probability zero" in memory.verdict
-    memory.figure()
+    assert not any(line.get_xdata().size for axes in memory.figure().axes for line in axes.lines)
 
 
 class Once(Lines):

@@ -14,7 +14,8 @@ from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.cuda_graphs import GraphedStep
 from rnnlm.neural.fitting.layer_figures import LayerFigures, saturated_share
 from rnnlm.neural.layers.steps import Step
-from rnnlm.neural.recurrent_matrices import recurrent_matrices
+from rnnlm.neural.recurrent_matrices import recurrent_blocks, recurrent_matrices
+from rnnlm.neural.spectrum import spectral_radius
 from support import tiny_pairs, tiny_tasks
 
 OWN = {"batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0, "validate_every_steps": 3}
@@ -36,7 +37,7 @@ def validated(events):
     return [event for event in events if isinstance(event, Validated)]
 
 
-BLOCKS = {"rnn": ["hidden"], "gru": ["reset", "update", "candidate"], "lstm": ["input", "forget", "candidate", "output"]}
+BLOCKS = {"rnn": ["recurrent"], "gru": ["reset", "update", "candidate"], "lstm": ["input", "forget", "candidate", "output"]}
 
 
 @pytest.mark.parametrize("model", BLOCKS)
@@ -73,11 +74,11 @@ def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
     assert all(torch.equal(one, other) for one, other in weights)
 
 
-@pytest.mark.parametrize("apart", [0, 200])
-def test_a_run_that_goes_on_tells_the_same(apart, make, monkeypatch):
+@pytest.mark.parametrize(("apart", "ends"), [(0, (2, 3)), (200, (7,))])
+def test_a_run_that_goes_on_tells_the_same(apart, ends, make, monkeypatch):
     monkeypatch.setattr(layer_figures, "APART", {"cpu": apart})
     expected = [(event.step, event.layers) for event in validated(make().train(never))]
-    for steps in (2, 3, 7):  # at 3 the validation is cut off, and made up for when the run goes on
+    for steps in ends:  # at 3 the validation is cut off, and made up for when the run goes on
         cut = make()
         *some, stopped = cut.train(lambda cut=cut, steps=steps: cut.step_count >= steps)
         state = TrainingState(json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays)
@@ -147,24 +148,27 @@ def test_blocks_of_coupled_gates_and_beside_a_mogrifier_are_those_that_inspect_s
     for settings in ({"coupled_gates": True}, {"mogrifier_rounds": 2}):
         network = make(model="lstm", **settings).network
         expected = {each.name: np.abs(np.linalg.eigvals(each.values)).max() for each in recurrent_matrices(network) if each.is_state_map}
-        assert layer_figures.radii(network.body.layers[0]) == pytest.approx(expected)
+        found = {name: spectral_radius(weight_HH) for name, weight_HH in recurrent_blocks(network.body.layers[0]).items()}
+        assert found == pytest.approx(expected)
 
 
 def test_each_activation_has_its_own_way_to_be_saturated(make):
-    hidden = torch.tensor([[-0.95, 0.0, 0.05, 0.5, 0.95, 3.0]])
+    values = {
+        "tanh": [-0.95, -0.85, 0.05, 0.95], "sigmoid": [0.05, 0.15, 0.85, 0.95], "relu": [0.0, 0.05, 0.95, 3.0],
+        "elu": [-0.95, -0.85, 0.95, 3.0], "leaky_relu": [-0.95, 0.0, 0.95, 3.0],
+    }  # fmt: skip
     shares = {}
-    for activation in ("tanh", "sigmoid", "relu", "elu", "leaky_relu"):
+    for activation, hidden in values.items():
         layer = make(model="rnn", activation=activation).network.body.layers[0]
-        layer.width = 6
-        shares[activation] = round(float(saturated_share(layer, [Step(hidden)])) * 6)
-    assert shares == {"tanh": 2, "sigmoid": 3, "relu": 1, "elu": 1, "leaky_relu": 0}
+        shares[activation] = float(saturated_share(layer, [Step(torch.tensor([hidden]))]))
+    assert shares == {"tanh": 0.5, "sigmoid": 0.5, "relu": 0.25, "elu": 0.25, "leaky_relu": 0}
 
 
 def test_taggers_and_classifiers_have_layers_of_both_directions():
     valid = tiny_tasks.labelled(tiny_tasks.TRAIN[:20], "tagging")
     events = tiny_tasks.run("tagging", "lstm", valid=valid, budget="4steps", validate_every_steps=2)
     told = validated(events)[-1].layers
-    assert list(told) == ["layer 1", "layer 1 backward"]
+    assert list(told) == ["layer 1 forward", "layer 1 backward"]
     assert all(layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values())
 
 

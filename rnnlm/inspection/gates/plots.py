@@ -5,18 +5,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnlm.errors import visible
 from rnnlm.evaluation.plotting import new_panels
 from rnnlm.inspection.gates.layer_activity import LayerActivity, most_varied
+from rnnlm.inspection.heat_maps import draw_heat_map
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SIGNED, SHARES = "RdBu_r", "viridis"  # maps of colours
 COLUMNS = 3
-MOST_LABELS = 40  # of tokens below a panel
-LONGEST_TOKEN = 14  # characters of a label
 Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float]]  # title, values, units, colours, range
 
 
@@ -24,16 +21,13 @@ def draw(tokens: Sequence[str], layers: Sequence[LayerActivity]) -> "Figure":
     """The chosen units of each layer."""
     rows = [row for layer in layers for row in _in_rows(_panels(layer))]
     columns = max(map(len, rows))
-    labels = [(title, "", "unit") for row in rows for title, *_ in row]
+    labels = [(row[place][0], "", "unit") if place < len(row) else None for row in rows for place in range(columns)]
     width = min(1.6 + 0.22 * len(tokens), 6.0)
     height = 1.4 + 0.16 * max(len(layer.units) for layer in layers)
-    figure, panels = new_panels(labels, columns * width, len(rows) * height)
-    grid, drawn = figure.add_gridspec(len(rows), columns), iter(panels)
-    for number, row in enumerate(rows):
-        for column, (_, values_TH, units, colours, limit) in enumerate(row):
-            axes = next(drawn)
-            axes.set_subplotspec(grid[number, column])
-            _heat_map(axes, tokens, values_TH[:, list(units)], units, colours, limit)
+    figure, panels = new_panels(labels, columns * width, len(rows) * height, columns)
+    drawn = (panel for row in rows for panel in row)
+    for axes, (_, values_TH, units, colours, limits) in zip(panels, drawn, strict=True):
+        draw_heat_map(axes, values_TH[:, list(units)].T, tokens, list(map(str, units)), colours, *limits)
     return figure
 
 
@@ -57,17 +51,3 @@ def _panels(layer: LayerActivity) -> list[Panel]:
             colours, limit = (SIGNED, (-1.0, 1.0)) if name == "candidate" else (SHARES, (0.0, 1.0))
             found.append((f"{layer.name}, {name}", values, layer.units, colours, limit))
     return found
-
-
-def _heat_map(
-    axes: "Axes", tokens: Sequence[str], values_TU: np.ndarray, units: Sequence[int], colours: str, limit: tuple[float, float]
-) -> None:
-    image = axes.imshow(values_TU.T, cmap=colours, vmin=limit[0], vmax=limit[1], aspect="auto", interpolation="nearest")
-    axes.grid(False)
-    every = -(-len(tokens) // MOST_LABELS)
-    places = range(0, len(tokens), every)
-    shown = (visible(tokens[place]) for place in places)
-    names = [each if len(each) <= LONGEST_TOKEN else each[: LONGEST_TOKEN - 1] + "\u2026" for each in shown]
-    axes.set_xticks(list(places), names, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(units)), [str(unit) for unit in units], fontsize=7)
-    axes.figure.colorbar(image, ax=axes)

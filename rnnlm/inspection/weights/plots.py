@@ -28,12 +28,9 @@ def draw(by_model: "Mapping[str, Sequence[MatrixSpectrum]]") -> "Figure":
     for model, layer in rows:
         title = f"{short_name(model, LONGEST_TITLE - len(layer))}, {layer}"
         labels += [(title, "real part", "imaginary part"), ("powers", "k", "log10 of the 2-norm of W^k")]
-    figure, panels = new_panels(labels, 9.5, 4.0 * len(rows))
-    grid = figure.add_gridspec(len(rows), 2)
+    figure, panels = new_panels(labels, 9.5, 4.0 * len(rows), columns=2)
     for number, matrices in enumerate(rows.values()):
         plane, powers = panels[2 * number : 2 * number + 2]
-        for column, axes in enumerate((plane, powers)):
-            axes.set_subplotspec(grid[number, column])
         _draw_plane(plane, matrices)
         _draw_powers(powers, matrices)
     return figure

@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnnlm.errors import visible
 from rnnlm.evaluation import plotting
 from rnnlm.inspection.gradients.curve import Curve
 from rnnlm.inspection.gradients.measuring import LayerGradients
+from rnnlm.inspection.heat_maps import draw_heat_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DECADES = 12  # of sizes at most; what is smaller lies below the picture
-LONGEST_WORD = 16  # characters beside a map
 INCHES_PER_WORD = 0.3
 SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
 
@@ -67,14 +66,5 @@ def draw_maps(maps: Sequence[tuple[str, Sequence[str], Sequence[str], np.ndarray
     labels = [(plotting.short_name(name), "word read", "word predicted") for name, *_ in maps]
     figure, panels = plotting.new_panels(labels, width=inches * len(maps), height=inches)
     for axes, (_, read, predicted, norms_TT) in zip(panels, maps, strict=True):
-        axes.grid(visible=False)
-        image = axes.imshow(norms_TT, cmap="viridis", vmin=0, aspect="auto")
-        axes.set_xticks(range(len(read)), [_short(word) for word in read], rotation=90, fontsize=8)
-        axes.set_yticks(range(len(predicted)), [_short(word) for word in predicted], fontsize=8)
-        figure.colorbar(image, ax=axes, label="norm of the gradient (nats)")
+        draw_heat_map(axes, norms_TT, read, predicted, label="norm of the gradient (nats)")
     return figure
-
-
-def _short(word: str) -> str:
-    word = visible(word)
-    return word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + "…"

@@ -43,7 +43,7 @@ class ProbeInspection:
     notes: what was left out.
     """
 
-    name: str
+    model: str
     data: str
     column: str
     level: str
@@ -68,8 +68,8 @@ class ProbeInspection:
         best = self.best
         gain = "no layer is better than they are" if self.gain is None else f"{_points(self.gain)} than from the embeddings"
         found = (
-            f"{self.column} is predicted best from {_called(best.layer)} of {self.name}: {100 * best.accuracy.estimate:.1f} % of the test "
-            f"{self.level}s are right ({100 * self.majority:.1f} % with the most frequent label alone), {gain}, "
+            f"{self.column} is predicted best from {_called(best.layer)} of {self.model}: {best.accuracy.estimate:.1%} of the test "
+            f"{self.level}s are right ({self.majority:.1%} with the most frequent label alone), {gain}, "
             f"{_points(self.over_untrained)} than from an untrained network"
         )
         return f"{found}; {self._of_control(best)}" if best.selectivity is not None else f"{found}."
@@ -82,8 +82,8 @@ class ProbeInspection:
             why = "labels drawn at random for each word are learned as well, so it may be the probe that knows them"
             return f"{points} is not clearly above zero ({100 * chosen.low:+.1f} to {100 * chosen.high:+.1f}): {why}."
         if of_embeddings is not None and of_embeddings > chosen.estimate:
-            return f"{points} is less than the {100 * of_embeddings:.1f} of the embeddings: a part may be words that the probe memorises."
-        return f"{points} supports it: labels drawn at random for each word are learned less well by so much."
+            return f"{points} is less than the {100 * of_embeddings:.1f} of the embeddings: part may come from memorised words."
+        return f"{points} supports it: labels drawn at random for each word are learned that much less well."
 
     def tables(self) -> Sequence[Table]:
         """A row for each network and layer, then the baselines."""
@@ -91,7 +91,8 @@ class ProbeInspection:
             f"{self.column} of {self.data}: {self.train_items:,} {self.level}s to learn from, {self.test_items:,} to test, "
             f"{self.labels} labels"
         )
-        columns = ("network", "layer", "width", "l2", "accuracy_%", "low", "high", "control_%", "selectivity", "s_low", "s_high")
+        columns = ("network", "layer", "width", "l2", "accuracy %", "low", "high", "control %", "selectivity",
+                   "selectivity low", "selectivity high")  # fmt: skip
         rows = [(each.network, each.layer, each.width, each.l2, *_percent(each.accuracy), _percent_of(each.control_accuracy),
                  *_percent(each.selectivity)) for each in self.probes]  # fmt: skip
         baselines = [("-", "most frequent label", self.majority)]
@@ -108,7 +109,7 @@ class ProbeInspection:
         """Accuracy of each layer, trained and untrained, with its control."""
         from rnnlm.evaluation import plotting
 
-        figure, axes = plotting.new_figure(f"{self.column} in {plotting.short_name(self.name)}", "", "accuracy on test data (%)")
+        figure, axes = plotting.new_figure(f"{self.column} in {plotting.short_name(self.model)}", "", "accuracy on test data (%)")
         layers = list(dict.fromkeys(each.layer for each in self.probes))
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
             its = [each for each in self.probes if each.network == network]

@@ -1,0 +1,27 @@
+"""The texts that looks read: files, bundled corpora by name, and the bundled English where none is named."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import rnnlm.corpora as corpora
+from rnnlm.evaluation.perplexity import as_text
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import TextSettings
+
+Source = str | Path | Sequence[str | Path] | Text
+
+
+def opened(text: Source | None, settings: TextSettings | None = None) -> Text:
+    """A text, itself or by its sources."""
+    if isinstance(text, Text):
+        return text
+    return as_text(sources_of(() if text is None else (text,) if isinstance(text, (str, os.PathLike)) else text), settings)
+
+
+def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
+    """The sources that names of texts stand for: that of a bundled corpus of plain text for its test part, unless there is a file of that
+    name; none for that of the bundled English."""
+    plain = [name for name in corpora.names() if "language-model" in corpora.TASKS[name]]
+    chosen = map(str, names or ("english",))
+    return tuple(str(corpora.part(name, "test")) if name in plain and not Path(name).exists() else name for name in chosen)
