@@ -88,7 +88,7 @@ def test_words_read_as_characters_have_vectors_made_of_them():
 def test_output_layers_without_a_row_for_each_word_are_refused(layer):
     more = {"cutoffs": "4"} if layer == "adaptive" else {}
     model = tiny_models.fit("lstm", output_layer=layer, tied=False, **more)
-    with pytest.raises(UsageError, match=r"no output vectors.*--vectors input"):
+    with pytest.raises(UsageError, match=r"no output vectors.*--which input"):
         rnnlm.word_vectors(model, "output")
     assert rnnlm.word_vectors(model).width == 8
 
