@@ -23,16 +23,18 @@ def _lags(context: click.Context, option: click.Parameter, text: str) -> tuple[i
 
 
 @click.command("memory")
-@click.option("--tasks", metavar="NAMES", callback=_names, help="Of copy,adding,parity,order.  [default: all]")
-@click.option("--cells", metavar="NAMES", callback=_names, help="Of elman,irnn,gru,lstm.  [default: all]")
-@click.option("--lags", metavar="NUMBERS", callback=_lags, default="5,10,20,50,100,200", show_default=True, help="Steps; 5 at least.")
-@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, help="Of training, at most, for each lag.")
-@click.option("--rows", type=click.IntRange(1), default=32, show_default=True, help="Sequences in a step.")
-@click.option("--width", type=click.IntRange(1, 1 << 14), default=64, show_default=True, help="Units of each layer.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=0.005, show_default=True, help="Of Adam, constant.")
+@click.option("--tasks", metavar="NAMES", callback=_names, help="Some of copy,adding,parity,order.  [default: all]")
+@click.option("--cells", metavar="NAMES", callback=_names, help="Some of elman,irnn,gru,lstm.  [default: all]")
+@click.option("--lags", metavar="NUMBERS", callback=_lags, default="5,10,20,50,100,200", show_default=True, help="In steps; 5 at least.")
+@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, metavar="N", help="Training steps for each lag, at most.")
+@click.option("--rows", type=click.IntRange(1), default=32, show_default=True, metavar="N", help="Sequences in a training step.")
+@click.option("--width", type=click.IntRange(1, 1 << 14), default=64, show_default=True, metavar="N", help="Units of each layer.")
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, min_open=True), default=0.005, show_default=True, metavar="X", help="Of Adam, constant."
+)
 @click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5, show_default=True,
-              help="Gradients are scaled down to this norm.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of weights and sequences.")
+              metavar="X", help="Longer gradients are scaled down to this norm.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of weights and sequences.")
 @plot_option
 @device_option
 @json_option
@@ -81,14 +83,14 @@ def _show(reaches: list[Any]) -> None:
     records = [
         {"task": reach.task, "layer": reach.cell, "parameters": f"{reach.parameters:,}", "longest lag": str(reach.longest),
          "after steps": f"{reach.solved.steps:,}" if reach.solved else "-",
-         "not solved": str(reach.failed.lag) if reach.failed else "-",
-         "there": _figure(reach.failed) if reach.failed else "-"}
+         "first lag not solved": str(reach.failed.lag) if reach.failed else "-",
+         "figure there": _figure(reach.failed) if reach.failed else "-"}
         for reach in reaches
     ]  # fmt: skip
     terminal.print_records(records, left=["task", "layer"])
     for name in dict.fromkeys(reach.task for reach in reaches):
         task = TASKS[name]
-        click.echo(f"{name}: solved is {task.criterion}; {task.figure} of a guess without the input is {task.chance:.3g}")
+        click.echo(f"{name}: solved means {task.criterion}; guessing without the input gives {task.chance:.3g}")
 
 
 def _figure(trained: Any) -> str:

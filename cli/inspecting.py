@@ -9,7 +9,7 @@ from . import terminal
 from .options import PATH, refuse_if, stacked
 
 plot_option = stacked(
-    click.option("--plot", type=PATH, metavar="FILE", help="Draw it: .svg, .png or .pdf."),
+    click.option("--plot", type=PATH, metavar="FILE", help="Save a plot: .svg, .png or .pdf."),
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )
 
@@ -45,7 +45,7 @@ def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
         if table.title:
             click.echo(table.title)
         numeric = [name for place, name in enumerate(table.columns) if _is_numeric(row[place] for row in table.rows)]
-        terminal.print_table(table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric)
+        terminal.print_blocks(table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric)
     click.echo(f"\n{inspection.verdict}")
 
 

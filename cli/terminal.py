@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 import sys
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,7 @@ from rnnlm.errors import CONTROL, RnnlmWarning, visible
 from rnnlm.files import tsv
 
 NARROW_COLUMNS = 50
+GAP = 3  # characters between the columns of a table
 HUGE = 1e9  # figures from there on are written with an exponent
 PROGRESS_SECONDS, MOST_PROGRESS_SECONDS = 5.0, 30.0  # between lines: at first, and of long work
 SILENT_SECONDS = 60.0
@@ -169,6 +171,34 @@ def print_table(
         return
     for row in shown:
         click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
+
+
+def print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    """As :func:`print_table`; where a terminal has no room for all columns, they stand in tables below each other, each of which begins
+    with the columns of text that the whole one begins with. Numbers and the words of headings are never cut."""
+    from rich.console import Console
+
+    console = Console()
+    if not sys.stdout.isatty() or console.width < NARROW_COLUMNS:
+        print_table(columns, rows, right)
+        return
+    heads, shown = [visible(column) for column in columns], [[visible(cell) for cell in row] for row in rows]
+    least = [max(map(len, (*head.split(), *(row[place] for row in shown))), default=0) for place, head in enumerate(heads)]
+    for block in _blocks(least, next((place for place, head in enumerate(columns) if head in right), len(columns)), console.width):
+        spare = (console.width - sum(least[place] + GAP for place in block)) // len(block)
+        named = [textwrap.fill(heads[place], least[place] + max(0, spare), break_on_hyphens=False) for place in block]
+        numeric = [name for name, place in zip(named, block, strict=True) if columns[place] in right]
+        console.print(_rich_table(named, [[row[place] for place in block] for row in shown], numeric, False, "\n"))
+
+
+def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
+    """The places of columns of such widths in tables of `room` characters, the first `keys` in each."""
+    blocks = [list(range(keys))]
+    for place in range(keys, len(widths)):
+        if len(blocks[-1]) > keys and sum(widths[each] + GAP for each in (*blocks[-1], place)) > room:
+            blocks.append(list(range(keys)))
+        blocks[-1].append(place)
+    return blocks
 
 
 def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> None:

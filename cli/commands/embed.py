@@ -70,8 +70,8 @@ def command(model_name: str | None, device: str, inputs: tuple[str, ...], output
 
 def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
     """The texts of the input, one a row, as `rnnlm score` reads them."""
-    from rnnlm.scoring.sentence_checks import check
-    from rnnlm.scoring.sentences import SentenceSettings, read_sentences
+    from rnnlm.scoring.sentence_checks import checked_text
+    from rnnlm.scoring.sentences import SentenceSettings, read_texts
 
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal; Ctrl-D ends")
@@ -79,6 +79,5 @@ def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
         given["column"], split=given["split"] or "train", encoding_errors=given["encoding_errors"] or "strict",
         delimiter=given["delimiter"], keep=(),
     )  # fmt: skip
-    for sentence in read_sentences(inputs or ("-",), settings):
-        (checked,), _ = check([sentence], given["special_symbols"] or "error", False)
-        yield checked.text
+    for where, text in read_texts(inputs or ("-",), settings):
+        yield checked_text(text, where, given["special_symbols"] or "error")

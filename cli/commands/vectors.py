@@ -25,7 +25,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
         help="Skip-gram or CBOW by gensim, or singular vectors of counts.",
     ),
     click.option("--width", type=int, default=100, show_default=True, metavar="N", help="Numbers of a vector."),
-    click.option("--window", type=int, default=5, show_default=True, metavar="N", help="Words on each side that are its context."),
+    click.option("--window", type=int, default=5, show_default=True, metavar="N", help="Words on each side that are its context, at most."),
     click.option("--min-count", type=int, default=5, show_default=True, metavar="K", help="Rarer words get no vector."),
     click.option("--epochs", type=int, metavar="N", help="Of skip-gram and CBOW: how often the text is read.  [default: 5]"),
     click.option("--negative", type=int, metavar="N", help="Of skip-gram and CBOW: words drawn for each word of the text.  [default: 5]"),

@@ -20,7 +20,7 @@ def command(
     file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """How many analogies of FILE come out, by type?
+    """How many analogies of FILE come out right, by type.
 
     \b
     rnnlm inspect analogies questions-words.txt --file vectors.txt

@@ -20,7 +20,7 @@ def command(
     words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Which words lie nearest to A - B + C?
+    """The words that lie nearest to A - B + C.
 
     \b
     rnnlm inspect analogy king man woman      man is to king as woman is to ...

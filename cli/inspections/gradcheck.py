@@ -12,15 +12,15 @@ from ..options import device_option, json_option, model_or_demo_option, or_demo
 @click.command()
 @model_or_demo_option
 @click.option("--on", "text", metavar="TEXT", multiple=True, help="Text or data; may be repeated.  [default: a bundled test part]")
-@click.option("--weights", type=int, default=6, show_default=True, help="Drawn from each matrix.")
-@click.option("--step", type=float, default=1e-5, show_default=True, help="h.")
-@click.option("--tokens", type=int, default=40, show_default=True, help="Of the text that the loss is of.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of what is drawn.")
+@click.option("--weights", type=int, default=6, show_default=True, metavar="N", help="Weights drawn from each matrix.")
+@click.option("--step", type=float, default=1e-5, show_default=True, metavar="H", help="Step h of the difference quotients.")
+@click.option("--tokens", type=int, default=40, show_default=True, metavar="N", help="Tokens of the text whose loss is f.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the draws.")
 @device_option
 @plot_option
 @json_option
 def command(model_name: str | None, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
-    """Gradients against (f(w + h) - f(w - h)) / 2h.
+    """Gradients checked against (f(w + h) - f(w - h)) / 2h.
 
     \b
     rnnlm inspect gradcheck

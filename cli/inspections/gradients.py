@@ -16,22 +16,22 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
 @options.section("Models", options.models_or_demo_option, options.device_option)
 @options.section(
     "Positions of a text",
-    click.option("--on", "texts", multiple=True, metavar="TEXT", help="Texts to draw from.  [default: test part of the bundled corpus]"),
-    click.option("--lags", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Look so many tokens back."),
-    click.option("--positions", type=click.IntRange(1), default=1000, show_default=True, metavar="N", help="Places to look from."),
+    click.option("--on", "texts", multiple=True, metavar="TEXT", help="Text; may be repeated.  [default: the bundled English, test part]"),
+    click.option("--lags", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Largest lag, in tokens."),
+    click.option("--positions", type=click.IntRange(1), default=1000, show_default=True, metavar="N", help="Positions in the text."),
     click.option("--probes", type=click.IntRange(1), default=4, show_default=True, metavar="N",
-                 help="Random vectors for each place, in layers of more than 64 units; others are exact."),
+                 help="Random vectors for each position, in layers of more than 64 units; smaller ones are exact."),
     click.option("--exponents", type=click.IntRange(0), default=3, show_default=True, metavar="N",
                  help="Lyapunov exponents of each layer."),
-    click.option("--untrained", is_flag=True, help="Beside each model a network of its settings and seed before training."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of places and random vectors."),
+    click.option("--untrained", is_flag=True, help="Beside each model, the same network before training."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and random vectors."),
 )  # fmt: skip
-@options.section("One sentence", click.option("--sentence", metavar="TEXT", help="A map of its words in the place of all that."))
+@options.section("One sentence", click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."))
 @options.section("Output", options.json_option, inspecting.plot_option)
 def command(
     model_names: tuple[str, ...], device: str, sentence: str | None, as_json: bool, plot: Path | None, overwrite: bool, **given: Any
 ) -> None:
-    """How much of the past a step feels: gradients by lag.
+    """How far gradients flow back through time, by lag.
 
     \b
     rnnlm inspect gradients
@@ -40,7 +40,7 @@ def command(
     rnnlm inspect gradients --sentence "the man who lost it went home"
 
     For each lag k: the size of the Jacobian of a layer's state at t with respect to that at t-k (1: all lengths are kept), of that of its
-    cell, and of the gradient of the loss at t by the vector of the word read at t-k; Lyapunov exponents; of Elman layers bounds by the
+    cell, and of the gradient of the loss at t by the vector of the word read at t-k; Lyapunov exponents; for Elman layers bounds by the
     singular values of W. A size vanishes if it halves within the lags looked at, explodes if it doubles, and holds in between.
     --sentence shows how much the prediction of each word depends on each word before it.
     """

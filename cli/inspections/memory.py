@@ -20,16 +20,16 @@ from ..inspecting import check_plot, plot_option, show
 )
 @options.section(
     "Measuring",
-    click.option("--positions", type=click.IntRange(2), default=2000, show_default=True, metavar="N", help="Tokens that are predicted."),
+    click.option("--positions", type=click.IntRange(2), default=2000, show_default=True, metavar="N", help="Tokens to predict."),
     click.option("--window", type=click.IntRange(101), default=200, show_default=True, metavar="N",
                  help="Tokens read where those further back than k are shuffled."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of positions and shuffling."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and shuffling."),
 )  # fmt: skip
 @options.section("Output", plot_option, options.json_option)
 def command(
     model_names: tuple[str, ...], device: str, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any
 ) -> None:
-    """Show how far back language models remember.
+    """How far back language models remember.
 
     \b
     rnnlm inspect memory

@@ -20,7 +20,7 @@ def command(
     words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Which words lie nearest to WORD?
+    """The words that lie nearest to WORD.
 
     \b
     rnnlm inspect neighbours winter

@@ -13,13 +13,14 @@ data_options = options.section(
     click.option("--label-column", metavar="NAME", help="Column of the labels.  [default: the only one]"),
     click.option("--test-data", multiple=True, metavar="FILE",
                  help="Data to test on. May be repeated.  [default: the test part of a bundled corpus; else a fifth of the sentences]"),
-    click.option("--texts", is_flag=True, help="The labels are of whole texts, not of words."),
+    click.option("--texts", is_flag=True, help="The labels belong to whole texts, not to words."),
     click.option("--format", metavar="FORMAT", help="As of rnnlm train: conllu, columns, slashes, tsv, csv, jsonl, ..."),
     click.option("--column", metavar="NAME", help="Column of the words or the text."),
     options.encoding_option,
     click.option("--most-items", type=click.IntRange(1), default=5000, show_default=True, metavar="N",
-                 help="Of more words (or texts) in a part, sentences are drawn."),
-    click.option("--seed", type=int, default=1, show_default=True, help="Of what is drawn, control labels, the untrained network."),
+                 help="Most words (or texts) of each part; of more, sentences are drawn."),
+    click.option("--seed", type=int, default=1, show_default=True, metavar="N",
+                 help="Seed of drawing, control labels and the untrained network."),
 )  # fmt: skip
 
 
@@ -29,7 +30,7 @@ data_options = options.section(
 @data_options
 @options.section("Output", options.json_option, inspecting.plot_option)
 def command(data: str, model_name: str | None, device: str, as_json: bool, plot: Path | None, overwrite: bool, **given: Any) -> None:
-    """What does a layer know? Linear probes of labels, with controls.
+    """What each layer knows of labels, by linear probes.
 
     \b
     rnnlm inspect probe words-and-tags --label-column upos

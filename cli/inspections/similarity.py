@@ -19,14 +19,14 @@ from ..options import json_option
     help="Columns of FILE by name or number.  [default: the first two of words, and the first of numbers behind them]",
 )
 @click.option("--strip-tags", is_flag=True, help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of the interval's resamples.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of the interval's resamples.")
 @plot_option
 @json_option
 def command(
     file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, strip_tags: bool, seed: int,
     plot: Path | None, overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Do vectors rank the pairs of FILE as people do? Spearman's correlation.
+    """Whether vectors rank pairs of words as people do.
 
     \b
     rnnlm inspect similarity SimLex-999.txt --columns word1,word2,SimLex999

@@ -10,12 +10,12 @@ from ..options import device_option, json_option, models_or_demo, models_or_demo
 
 @click.command()
 @models_or_demo_option
-@click.option("--untrained", is_flag=True, help="Beside each model the same network at its start, with the seed of its training.")
+@click.option("--untrained", is_flag=True, help="Beside each model, the same network before training.")
 @plot_option
 @json_option
 @device_option
 def command(model_names: tuple[str, ...], untrained: bool, plot: Path | None, overwrite: bool, as_json: bool, device: str) -> None:
-    """Show eigenvalues, singular values and norms of powers of recurrent weights.
+    """Eigenvalues and singular values of recurrent weights.
 
     \b
     rnnlm inspect spectrum

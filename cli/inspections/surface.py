@@ -14,14 +14,14 @@ PAIR = {"nargs": 2, "type": float, "show_default": True}
 @click.command()
 @click.option("--weights", **PAIR, metavar="LOW HIGH", default=(4.0, 7.0), help="Range of the weight w.")
 @click.option("--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, 1.0), help="Range of the bias b.")
-@click.option("--grid", type=int, default=200, show_default=True, help="Lines in each direction.")
-@click.option("--steps", type=int, default=50, show_default=True, help="Of the unit.")
-@click.option("--target", type=float, default=0.7, show_default=True, help="What it is to give after them.")
-@click.option("--initial", type=float, default=0.5, show_default=True, help="Its state before them.")
+@click.option("--grid", type=int, default=200, show_default=True, metavar="N", help="Grid lines in each direction.")
+@click.option("--steps", type=int, default=50, show_default=True, metavar="N", help="Steps of the unit.")
+@click.option("--target", type=float, default=0.7, show_default=True, help="Output it is to give after these steps.")
+@click.option("--initial", type=float, default=0.5, show_default=True, help="State before them.")
 @click.option("--start", **PAIR, metavar="W B", default=(5.0, -2.4), help="Where gradient descent starts.")
 @click.option("--rate", type=float, default=0.1, show_default=True, help="Learning rate.")
-@click.option("--clip", type=float, default=0.5, show_default=True, help="Longest gradient of the clipped path.")
-@click.option("--updates", type=int, default=200, show_default=True, help="Of gradient descent.")
+@click.option("--clip", type=float, default=0.5, show_default=True, help="Norm that longer gradients of the clipped path get.")
+@click.option("--updates", type=int, default=200, show_default=True, metavar="N", help="Updates of gradient descent.")
 @plot_option
 @json_option
 def command(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:

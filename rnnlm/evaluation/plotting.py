@@ -10,6 +10,7 @@ from rnnlm.files.writing import save_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 SUFFIXES = (".svg", ".png", ".pdf")
@@ -65,16 +66,25 @@ def legend_above(figure: "Figure", axes: "Axes") -> None:
 
 def log_y(axes: "Axes") -> None:
     """Make the y axis logarithmic, with plain numbers beside it."""
+    axes.set_yscale("log")
+    _plain_numbers(axes.yaxis, *axes.get_ylim())
+
+
+def log_x(axes: "Axes") -> None:
+    """Make the x axis logarithmic, with plain numbers below it."""
+    axes.set_xscale("log")
+    _plain_numbers(axes.xaxis, *axes.get_xlim())
+
+
+def _plain_numbers(axis: "Axis", low: float, high: float) -> None:
     from matplotlib import ticker
 
-    axes.set_yscale("log")
-    low, high = axes.get_ylim()
     subs: Sequence[float] = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
     if high < 2.5 * low:
         subs = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
-    axes.yaxis.set_major_locator(ticker.LogLocator(subs=subs))
-    axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
-    axes.yaxis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_locator(ticker.LogLocator(subs=subs))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
+    axis.set_minor_locator(ticker.NullLocator())
 
 
 def as_svg(figure: "Figure") -> str:

@@ -37,7 +37,7 @@ def at_start(subject: Subject) -> Subject:
     origin = getattr(subject.model, "origin", None)
     stored = {} if origin is None else read_manifest(Path(origin[0])).settings
     start = untrained(subject.model, subject.task, int(stored.get("seed", RunSettings.seed)))
-    return Subject(f"{subject.name} untrained", start, subject.task, subject.kind)
+    return Subject(f"{subject.name}, untrained", start, subject.task, subject.kind)
 
 
 def untrained(model: Any, task: str, seed: int) -> Any:

@@ -43,7 +43,7 @@ def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenize
     rows_VE = output.word_rows(tied_VE)
     if rows_VE is None:
         why = f"its output layer, {type(output).__name__}, spreads a word over several groups, whose weights do not compare"
-        raise UsageError("this model has no output vectors", why, "take its input vectors: --which input")
+        raise UsageError("this model has no output vectors", why, "take its input vectors, which are the default")
     return _rows(tokenizer, rows_VE, "tied: input and output vectors are the same" if tied_VE is not None else "")
 
 

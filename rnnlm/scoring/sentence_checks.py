@@ -27,12 +27,13 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
         try:
             if sentence.reason:
                 raise TextError(f"sentence {sentence.id}: {sentence.reason}")
-            text, given = (_checked(part, sentence.id, special_symbols) for part in (sentence.text, sentence.given))
+            where = f"sentence {sentence.id}"
+            text, given = (checked_text(part, where, special_symbols) for part in (sentence.text, sentence.given))
             regions = sentence.regions
             if regions and text != sentence.text:
-                regions = tuple(replace(each, text=_checked(each.text, sentence.id, special_symbols)) for each in regions)
+                regions = tuple(replace(each, text=checked_text(each.text, where, special_symbols)) for each in regions)
                 text = joined(regions)
-            source = sentence.source and _checked(sentence.source, sentence.id, special_symbols)
+            source = sentence.source and checked_text(sentence.source, where, special_symbols)
             checked.append(replace(sentence, text="" if is_blank(text) else text, given=given, regions=regions, source=source))
             reasons.append(None)
         except TextError as error:
@@ -51,8 +52,12 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
     return text.isascii() or not SURROGATE.search(text)
 
 
-def _checked(text: str, id: int | str, special_symbols: str) -> str:
-    where = f"sentence {id}"
+def checked_text(text: str, where: str, special_symbols: str) -> str:
+    """The text of a sentence as it is read, `special_symbols` treated. where: what messages call its place.
+
+    Raises:
+        TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is to be an error.
+    """
     if found := SURROGATE.search(text):
         why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
         raise TextError(f"{where}: not UTF-8 ({why})", hint="convert it to UTF-8, or use --encoding-errors replace")

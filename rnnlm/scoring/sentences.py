@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
-from rnnlm.files.reading import opened, text_lines
+from rnnlm.files.reading import opened, shown_name, text_lines
 from rnnlm.scoring.carried_columns import CarriedColumns, clean
 from rnnlm.scoring.regions import Region, check_mark, joined, split_regions
 from rnnlm.scoring.sentence_settings import SentenceSettings
@@ -87,6 +87,23 @@ def read_sentences(
         notice(f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" from Python) takes it out')
 
 
+def read_texts(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[tuple[str, str]]:
+    """The texts of all files, globs, `-` and data sets, each behind the place where it stands: `FILE, line 3`, of a table `FILE, row 3`.
+    What is not UTF-8 is in them as :func:`rnnlm.scoring.sentence_checks.checked_text` finds it.
+
+    Raises:
+        TextError: a source is not there or cannot be read, a column is not there, or a row holds no text.
+    """
+    warn_of_repeats(names)
+    for source in sources.expand(names):
+        unit = "row" if _is_dataset(source) or _is_table(settings.source.table_kind(source), settings) else "line"
+        for number, record in enumerate(_read(source, settings, CarriedColumns(())), start=1):
+            where = f"{shown_name(source)}, {unit} {number}"
+            if record.reason:
+                raise TextError(f"{where}: {record.reason}")
+            yield where, record.text
+
+
 def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:
     """The names of the columns that the sentences carry, and all the sentences, of which those up to the first readable one were read."""
     sentences, read = iter(sentences), []
@@ -143,16 +160,24 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
 
 def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
     """The sentences of one source."""
-    if source.startswith(sources.HUB) or os.path.isdir(source):
+    if _is_dataset(source):
         return _dataset(source, settings)
     kind = settings.source.table_kind(source) or (tables.TSV if settings.are_pairs else None)
-    if kind and (kind != tables.TSV or settings.wants_table):
+    if kind and _is_table(kind, settings):
         return _table(source, kind, settings, carried)
     if kind:
         notice(f"{source} is read line by line, as no column is named; --column names the one to read of a table")
     if settings.wants_table:
         raise TextError(f"{source} does not have a table suffix", "a column is named", "tables are " + ", ".join(tables.SUFFIXES))
     return _lines(source, settings)
+
+
+def _is_dataset(source: str) -> bool:
+    return source.startswith(sources.HUB) or os.path.isdir(source)
+
+
+def _is_table(kind: str | None, settings: SentenceSettings) -> bool:
+    return kind is not None and (kind != tables.TSV or settings.wants_table)
 
 
 def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:

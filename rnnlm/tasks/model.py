@@ -63,7 +63,9 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             UsageError: others are asked for: it predicts labels, not words.
         """
         if which == "output":
-            raise UsageError("this model has no output vectors", "it predicts labels, not words", "take its input vectors: --which input")
+            raise UsageError(
+                "this model has no output vectors", "it predicts labels, not words", "take its input vectors, which are the default"
+            )
         return input_rows(self.network.encoder.input, self.codec.tokenizer)
 
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:

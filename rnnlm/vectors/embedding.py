@@ -99,7 +99,8 @@ class Embedder:
             raise UsageError(f"there is no pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}")
         if settings.pooling and (settings.words or self.layer in self.reader.text_layers):
             what = "words are not pooled" if settings.words else f"layer {self.layer} of this model has one vector a text"
-            raise UsageError(f"{what}: a pooling has nothing to do", hint="leave it out, or choose another layer")
+            hint = "leave it out" if settings.words else "leave it out, or choose another layer"
+            raise UsageError(f"{what}: a pooling has nothing to do", hint=hint)
         self.pooling: Pooling = settings.pooling or "last"
 
     @property

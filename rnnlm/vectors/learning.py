@@ -28,9 +28,11 @@ def learn_vectors(
     """Learn vectors of the words of a text: a path, several, the name of a bundled corpus, or a text; without one the bundled corpus.
 
     method: "skipgram" or "cbow" (Mikolov et al. 2013), which need gensim; "svd": PPMI and its truncated singular value decomposition (Levy,
-    Goldberg & Dagan 2015). width: numbers of a vector. window: words on each side that count as context. min_count: rarer words get no
-    vector. epochs, negative, learning_rate: of skip-gram and CBOW. tokenizer: how text becomes words; None: split on white space, or as the
-    text is prepared. threads: of skip-gram and CBOW; with one, the same seed gives the same vectors. progress: called with how far it is.
+    Goldberg & Dagan 2015). width: numbers of a vector. window: words on each side that count as context; of skip-gram and CBOW at most,
+    as their window is drawn for each word, from 1 on, and frequent words are left out at random. min_count: rarer words get no vector.
+    epochs, negative, learning_rate: of skip-gram and CBOW. tokenizer: how text becomes words; None: split on white space, or as the
+    text is prepared. threads: of skip-gram and CBOW; with one, the same seed gives the same vectors. progress: called with how far it
+    is.
 
     Raises:
         SettingsError: a setting is out of range, or the width is more than the words allow. TextError: the text cannot be read, or holds

@@ -10,7 +10,8 @@ Method = Literal["skipgram", "cbow", "svd"]
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How word vectors are learned. window: the words on each side that count as context. min_count: rarer words get no vector. epochs,
+    """How word vectors are learned. window: the words on each side that count as context, of skip-gram and CBOW at
+    most: their window is drawn for each word, from 1 on. min_count: rarer words get no vector. epochs,
     negative (words drawn for each word of the text), learning_rate and seed are of skip-gram and CBOW."""
 
     method: Method = "skipgram"

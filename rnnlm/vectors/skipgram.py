@@ -1,4 +1,8 @@
-"""Skip-gram and CBOW with negative sampling (Mikolov et al. 2013a, 2013b), by gensim."""
+"""Skip-gram and CBOW with negative sampling (Mikolov et al. 2013a, 2013b), by gensim.
+
+As in word2vec, the window of each word is drawn from 1 to the one that is asked for, so that nearer words count more; occurrences of words
+that are more than 1 in 1,000 of the text are left out at random; noise words are drawn by counts to the power 0.75.
+"""
 
 from collections.abc import Iterator
 

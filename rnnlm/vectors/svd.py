@@ -4,7 +4,7 @@ decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2 and 3).
     PMI(w, c) = log P(w, c) / (P(w) P_a(c)),  P_a(c) = #(c)^a / sum over c' of #(c')^a,  a = 0.75   (their equation 3)
 
 The smoothed P_a takes away PMI's liking for rare contexts. Of M = U S V^T, M being PPMI = max(PMI, 0), a word's vector is its row of
-U S^0.5 (equation 6 with p = 0.5): S itself, as in the best approximation of M, does worse on all of their tasks.
+U S^0.5 (equation 6 with p = 0.5): S itself, as in the best approximation of M, does worse in their comparison.
 """
 
 from typing import Any

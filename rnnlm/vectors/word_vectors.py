@@ -64,9 +64,9 @@ class WordVectors:
         """
         if (number := self.numbers.get(word)) is not None:
             return number
-        from rapidfuzz import process
+        from rapidfuzz import fuzz, process
 
-        found = process.extractOne(word, self.words, score_cutoff=_LIKE)
+        found = process.extractOne(word, self.words, scorer=fuzz.ratio, score_cutoff=_LIKE)
         alike = word.lower() if word.lower() in self.numbers else found[0] if found else None
         raise UsageError(f"unknown word {word!r}", f"{self.source}: {len(self.words):,} words", f"did you mean {alike!r}?" if alike else "")
 

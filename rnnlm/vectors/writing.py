@@ -29,7 +29,8 @@ def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False
     if not rows:
         raise UsageError("there are no vectors to write", f"{vectors.source}: no symbol without white space")
     if left := len(vectors.words) - len(rows):
-        notice(f"{left:,} symbols with white space inside are left out: files of word2vec cannot hold them")
+        which = "1 symbol with white space inside is" if left == 1 else f"{left:,} symbols with white space inside are"
+        notice(f"{which} left out: files of word2vec cannot hold them")
     writing.save_file(path, _pieces(vectors, rows))
     return len(rows)
 

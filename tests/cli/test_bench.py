@@ -273,7 +273,7 @@ QUICK = ("--tasks", "order,adding", "--cells", "irnn", "--lags", "5,6", "--steps
 def test_memory_is_a_table_of_the_longest_lags(rnnlm, here):
     shown = rnnlm("bench", "memory", *QUICK, "--plot", "lags.svg")
     columns, order, adding, *criteria = shown.out.splitlines()
-    assert columns.split("\t") == ["task", "layer", "parameters", "longest lag", "after steps", "not solved", "there"]
+    assert columns.split("\t") == ["task", "layer", "parameters", "longest lag", "after steps", "first lag not solved", "figure there"]
     assert order.split("\t")[:6] == ["order", "irnn", "156", "0", "-", "5"] and adding.split("\t")[6].startswith("error ")
     assert [line.split(":")[0] for line in criteria] == ["order", "adding"]
     assert "order, irnn, lag 5: not solved after 3 steps" in shown.err and (here / "lags.svg").stat().st_size > 1000

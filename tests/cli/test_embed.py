@@ -19,6 +19,17 @@ def test_lines_of_a_text_and_texts_of_a_table_have_the_same_vectors_in_order(rnn
         np.testing.assert_array_equal(np.load(here / name), expected)
 
 
+def test_an_error_names_the_file_and_the_place_in_it(rnnlm, models, here):
+    (here / "first.txt").write_text("a\nb | c\n")
+    (here / "bad.txt").write_bytes(b"a\nb\nc \xff\n")
+    (here / "bad.csv").write_bytes(b"n,said\n1,a\n2,<s>\n")
+    for name, error in (("bad.txt", "bad.txt, line 3: not UTF-8 (byte 3 is 0xff)"), ("bad.csv", "bad.csv, row 2: the text holds <s>")):
+        column = ("--column", "said") if name == "bad.csv" else ("--input", "first.txt")
+        outcome = rnnlm("embed", "-m", models.lstm, *column, "--input", name, "-o", "a.npy")
+        assert (outcome.code, outcome.errors[0]) == (1, f"error: {error}")
+    assert "--regions" not in rnnlm("embed", "-m", models.lstm, "--input", "first.txt", "-o", "a.npy").err
+
+
 def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
     outcome = rnnlm("embed", "-m", models.lstm, "--words", "--layer", "1", "-o", "-", stdin=b"\nthe ship\n")
     rows = [json.loads(line) for line in outcome.out.splitlines()]
@@ -30,8 +41,8 @@ def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
     (("-m", "{uni}", "-o", "a.npy"), b"a\n", "error: {uni} has no vectors of text"),
     (("-m", "{lstm}", "-o", "a.npy", "--layer", "2"), b"a\n", "error: there is no layer '2'"),
     (("-m", "{lstm}", "-o", "a.txt"), b"a\n", "error: a.txt is not a file of vectors by its suffix"),
-    (("-m", "{lstm}", "-o", "a.npy"), b"a\n\xff\n", "error: sentence 2: not UTF-8 (byte 1 is 0xff)"),
-    (("-m", "{lstm}", "-o", "a.npy"), b"a\nb </s>\n", "error: sentence 2: the text holds </s>"),
+    (("-m", "{lstm}", "-o", "a.npy"), b"a\n\xff\n", "error: standard input, line 2: not UTF-8 (byte 1 is 0xff)"),
+    (("-m", "{lstm}", "-o", "a.npy"), b"a\nb </s>\n", "error: standard input, line 2: the text holds </s>"),
     (("-m", "{lstm}", "-o", "there.npy"), b"a\n", "error: there.npy already exists"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_one_clear_line(rnnlm, models, here, options, stdin, error):

@@ -9,11 +9,11 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
     shown = rnnlm(*asked, "--untrained", "--plot", "gradients.svg")
     sizes, rates, exponents, verdict = shown.out.split("\n\n")
     assert shown.code == 0
-    assert sizes.splitlines()[1] == "model\tsize of\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"
-    assert {line.split("\t")[1] for line in sizes.splitlines()[2:]} == {"layer 1, state", "layer 1, cell", "loss by word"}
+    assert sizes.splitlines()[1] == "model\tquantity\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"
+    assert {line.split("\t")[1] for line in sizes.splitlines()[2:]} == {"layer 1, state", "layer 1, cell", "loss by word read"}
     assert len(rates.splitlines()) == 2 + 6 and len(exponents.splitlines()) == 2 + 2
     trained, start = verdict.splitlines()
-    assert "the state of layer 1 " in trained and " untrained: the state of layer 1 " in start
+    assert "tiny: the gradient of the state of layer 1 " in trained and "tiny, untrained: the gradient" in start
     assert [axes.get_ylabel() for axes in pictures["gradients.svg"].axes] == ["size", "norm of the gradient (nats)"]
 
     found = json.loads(rnnlm(*asked, "--json").out)

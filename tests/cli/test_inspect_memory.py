@@ -29,7 +29,7 @@ def test_memory_shows_both_tables_of_all_models_and_a_verdict_for_each(rnnlm, mo
         title, header, *rows = table.splitlines()
         assert header.split("\t")[:3] == ["model", "k", "positions affected"]
         assert [tuple(row.split("\t")[:2]) for row in rows] == [(f"{n}gram", k) for n in (2, 3) for k in "1 2 5 10 20 50 100 all".split()]
-    assert tables[2].startswith("2gram: the last token alone brings perplexity to")
+    assert tables[2].startswith("2gram: the effective context is 1 token: with that alone, perplexity is")
 
 
 def test_memory_as_json_has_the_effective_context_and_the_perplexity_of_eval(rnnlm, models):

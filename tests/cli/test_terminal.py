@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -25,6 +26,18 @@ def test_tables_on_a_terminal_fold_to_its_width_and_lose_nothing(capsys, termina
     shown = capsys.readouterr().out
     assert shown.count("w") == 500
     assert "[bold]2[/bold]" in shown
+
+
+def test_columns_without_room_stand_in_a_table_below_with_the_words_that_rows_begin_with_and_no_number_is_cut(capsys, terminal_of):
+    columns, rows = ["model", *(f"a long figure {n}" for n in range(12))], [["lstm", *(f"{n}.12345" for n in range(12))]]
+    terminal_of(60)
+    terminal.print_blocks(columns, rows, right=columns[1:])
+    shown = capsys.readouterr().out
+    assert all(f" {n}.12345 " in shown for n in range(12)) and shown.count("lstm") > 1
+    assert max(map(len, re.sub(r"\x1b\[\d*m", "", shown).splitlines())) <= 60
+    terminal_of(400)
+    terminal.print_blocks(columns, rows, right=columns[1:])
+    assert capsys.readouterr().out.count("lstm") == 1
 
 
 def test_on_a_narrow_terminal_each_cell_has_its_line(capsys, terminal_of):

@@ -103,8 +103,8 @@ class Cloze:
 
     def tables(self) -> list[Table]:
         """One table, a row for each model and group."""
-        names = [name for first in FIRST for name in (f"first {first}", f"low {first}", f"high {first}")]
-        return [Table(("model", "by", "group", "items", "unknown", *names, "median rank", "mean bits"), tuple(self._rows()))]
+        names = [name for first in FIRST for name in (f"accuracy at {first}", f"low at {first}", f"high at {first}")]
+        return [Table(("model", "by", "group", "items", "unknown answers", *names, "median rank", "surprisal (bits)"), tuple(self._rows()))]
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         for model in self.models:
@@ -145,9 +145,9 @@ class Cloze:
 def _sentence(model: ModelCloze) -> str:
     (whole,) = model.by(ALL)
     first, ten = whole.accuracy[0], whole.accuracy[-1]
-    said = f"{first.share:.0%} of {whole.items:,} answers are its likeliest word ({first.low:.0%} to {first.high:.0%})"
+    said = f"{first.share:.0%} of {whole.items:,} answers are its likeliest word (95 % interval {first.low:.0%} to {first.high:.0%})"
     among = f"{ten.share:.0%} are among its {ten.first} likeliest ({ten.low:.0%} to {ten.high:.0%})"
-    return f"{model.model}: {said}, {among}.{_by_distance(model.by(DISTANCE))}"
+    return f"{model.model}: {said}, and {among}.{_by_distance(model.by(DISTANCE))}"
 
 
 def _by_distance(groups: Sequence[ClozeFigures]) -> str:
@@ -156,7 +156,7 @@ def _by_distance(groups: Sequence[ClozeFigures]) -> str:
         return ""
     near, far = groups[0], groups[-1]
     first, ten = (_change(near, far, which) for which in (0, -1))
-    return f" Where the cue stands {far.group} words before the gap instead of {near.group}, the first share {first}, the second {ten}."
+    return f" With {far.group} words between cue and gap instead of {near.group}, the first share {first}, and the second {ten}."
 
 
 def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
@@ -165,6 +165,8 @@ def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
 
     shares = [each.accuracy[which].share for each in (near, far)]
     found = [(round(share * each.items), each.items) for share, each in zip(shares, (near, far), strict=True)]
+    if shares[0] == shares[1]:
+        return f"stays at {shares[0]:.0%}"
     change = f"from {shares[0]:.0%} to {shares[1]:.0%}"
     if fisher_exact([[hits, items - hits] for hits, items in found]).pvalue >= 1 - LEVEL:
         return f"goes {change}, which may be chance"

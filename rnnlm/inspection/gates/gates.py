@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_UNITS = 16  # that are drawn unless some are named
+STATE = "Share of the state that each token rewrites, and by how much it changes the state (0 to 1)"
+ACTIVATIONS = "Activations: shares saturated at the lower and at the upper end of their range; mean and quantiles of derivatives"
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,13 @@ class GatesInspection:
         """What becomes of the state of a layer."""
         if layer.rewritten_T is not None:
             top = int(layer.rewritten_T.argmax())
-            most = f"most of it, {layer.rewritten_T[top]:.0%}, at '{self.tokens[top]}'"
-            return f"rewrites {layer.rewritten_T.mean():.0%} of its state at a token on average, {most}"
+            most = f"and most at '{self.tokens[top]}' ({layer.rewritten_T[top]:.0%})"
+            return f"rewrites {layer.rewritten_T.mean():.0%} of its state at each token on average, {most}"
         if len(self.tokens) == 1:
             return "has no gate that keeps its state"
         top = int(layer.changed_T[1:].argmax()) + 1  # the first token always changes all
-        average = f"{layer.changed_T[1:].mean():.2f} at a token on average (0: stays, 1: at most)"
-        return f"has no gate that keeps its state, which changes by {average}, most of all at '{self.tokens[top]}'"
+        average = f"{layer.changed_T[1:].mean():.2f} at each token on average (0: not at all, 1: altogether)"
+        return f"has no gate that keeps its state, which changes by {average}, most at '{self.tokens[top]}'"
 
     def tables(self) -> Sequence[Table]:
         """How much of its state each layer rewrites at each token, and the activations of each layer."""
@@ -55,15 +57,15 @@ class GatesInspection:
                 if values is not None:
                     names.append(f"{layer.name}, {what}")
                     columns.append(values.tolist())
-        by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), "share of the state, by token")
-        quantiles = (f"{quantile:.0%} quantile" for quantile in QUANTILES)
+        by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), STATE)
+        quantiles = ("median" if quantile == 0.5 else f"{quantile:.0%}" for quantile in QUANTILES)
         heads = ("layer", "gate", "activation", "saturated low", "saturated high", "mean derivative", *quantiles)
         rows = tuple(
             (layer.name, each.gate, each.activation, each.below, each.above, each.derivative_mean, *each.derivative_quantiles)
             for layer in self.layers
             for each in layer.activations
         )
-        return [by_token, Table(heads, rows, "saturation and derivatives of activations")]
+        return [by_token, Table(heads, rows, ACTIVATIONS)]
 
     def to_dict(self) -> dict[str, Any]:
         """All values of all units."""
@@ -116,7 +118,7 @@ def _steepness(layer: LayerActivity) -> str:
         if not most.above and not most.below:
             return "nothing in it is saturated"
         shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
-        return f"saturated most often is its {_called(most.gate)}, {shares}, with a mean derivative of {most.derivative_mean:.2g}"
+        return f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative of {most.derivative_mean:.2g}"
     return ", ".join(f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}" for each in layer.activations)
 
 

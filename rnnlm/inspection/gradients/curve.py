@@ -2,7 +2,8 @@
 
 Its points are root mean squares over positions, since squares are what random probes estimate without a bias. The rate is the slope of the
 logarithm of the curve over all lags, or up to where nothing of it is left, by least squares; its interval, 95 %, comes from positions
-drawn again with replacement (Efron 1979).
+drawn again with replacement (Efron 1979). Where a few positions hold most of the size, as at long lags, it is too narrow: of 100 to 1,000
+positions of an Elman network and an LSTM it held the rate of all 6,000 positions in 78 to 95 of 100 draws.
 With L the largest lag, a size
 
 vanishes  if the interval lies below -ln 2 / L: it would halve within the lags that were looked at
@@ -76,23 +77,25 @@ def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
     spread = squares_KB.std(1, ddof=1) if rows > 1 else np.full(len(lags), math.nan)
     error = np.divide(spread, 2 * mean * math.sqrt(rows), out=np.zeros_like(mean), where=mean > 0)  # d sqrt(x) = dx / (2 sqrt(x))
     low, median, high = np.sqrt(np.quantile(squares_KB, (LOW, 0.5, HIGH), axis=1))
-    return Curve(lags, mean, error, low, median, high, _trend(squares_KB[lags > 0], seed))
+    at_0_B = squares_KB[0] if first_lag == 0 else np.ones(rows)  # a Jacobian is the identity there
+    return Curve(lags, mean, error, low, median, high, _trend(squares_KB[lags > 0], at_0_B, seed))
 
 
-def _trend(squares_KB: np.ndarray, seed: int) -> Trend:
+def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
+    """Over lags from 1 on; where a single one has anything left, between that and lag 0."""
     largest_lag, rows = squares_KB.shape
     vanished = np.flatnonzero(squares_KB.mean(1) < SMALLEST_SQUARE)
     squares_KB = squares_KB[: max(1, vanished[0])] if len(vanished) else squares_KB
+    if len(squares_KB) == 1:
+        squares_KB = np.stack([at_0_B, squares_KB[0]])
     weights_RB = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
     low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
     return Trend(float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag)
 
 
 def _slopes(squares_RK: np.ndarray) -> np.ndarray:
-    """Of ln sqrt(square) over lags from 1 on; -inf where a size is zero: of that, nothing comes back."""
-    lags = np.arange(1, squares_RK.shape[1] + 1)
-    if len(lags) == 1:  # the size at lag 0 is that of the identity
-        lags, squares_RK = np.arange(2), np.insert(squares_RK, 0, 1.0, axis=1)
+    """Of ln sqrt(square) over lags that follow each other; -inf where a size is zero: of that, nothing comes back."""
+    lags = np.arange(squares_RK.shape[1])
     centred = lags - lags.mean()
     with np.errstate(divide="ignore", invalid="ignore"):
         slopes = (np.log(squares_RK) / 2) @ centred / (centred**2).sum()

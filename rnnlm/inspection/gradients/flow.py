@@ -40,7 +40,7 @@ class ModelGradients:
         """All curves, by what each is the size of."""
         named = [(f"{layer.name}, state", layer.state) for layer in self.layers]
         named += [(f"{layer.name}, cell", layer.cell) for layer in self.layers if layer.cell is not None]
-        return [*named, ("loss by word", self.loss)]
+        return [*named, ("loss by word read", self.loss)]
 
 
 @dataclass(frozen=True)
@@ -153,4 +153,4 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
         "median": curve.median, "quantile_0.9": curve.high,
     }  # fmt: skip
     rate = {"slope_nats_per_token": trend.slope, "slope_low": trend.low, "slope_high": trend.high, "half_life_tokens": trend.half_life}
-    return figures | {"course": trend.course, **rate}
+    return figures | {"trend": trend.course, **rate}

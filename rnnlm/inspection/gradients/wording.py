@@ -10,7 +10,9 @@ from rnnlm.inspection.gradients.measuring import LayerGradients
 from rnnlm.inspection.result import Table
 
 SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-SIZES = ("model", "size of", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
+SIZE_COLUMNS = ("model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
+SIZES = "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of the loss by the word read"
+TRENDS = "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per token, with its 95 % interval"
 Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]  # a model's name, its curves by what they are of, its layers
 
 
@@ -21,25 +23,25 @@ def gradient_tables(models: Sequence[Shown]) -> list[Table]:
     rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
     layers = [(name, layer) for name, _, layers in models for layer in layers]
     tables = [
-        Table((*SIZES, *(("at least", "at most") if bounded else ())), tuple(sizes), "Size of gradients by lag"),
-        Table(("model", "size of", "course", "half-life", "slope", "from", "to", "by"), tuple(rates), "Course, in tokens and nats a token"),
+        Table((*SIZE_COLUMNS, *(("lower bound", "upper bound") if bounded else ())), tuple(sizes), SIZES),
+        Table(("model", "quantity", "trend", "half-life", "slope", "slope low", "slope high", "method"), tuple(rates), TRENDS),
     ]
     if any(layer.exponents for _, layer in layers):
         most = max(len(layer.exponents) for _, layer in layers)
         rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
         columns = ("model", "layer", *(cell for number in range(1, most + 1) for cell in (f"exponent {number}", f"std. error {number}")))
-        tables.append(Table(columns, rows, "Largest Lyapunov exponents, in nats a token"))
+        tables.append(Table(columns, rows, "Largest Lyapunov exponents, in nats per token"))
     if bounded:
         bounds = tuple((name, layer.name, *_bound_cells(layer.bounds)) for name, layer in layers if layer.bounds)
-        columns = ("model", "layer", "sigma_max(W)", "max phi'", "at most", "sigma_min(W)", "phi' met", "at least")
-        tables.append(Table(columns, bounds, "Bounds of what the size is multiplied by with each token"))
+        columns = ("model", "layer", "sigma_max(W)", "max phi'", "upper bound", "sigma_min(W)", "min phi' met", "lower bound")
+        tables.append(Table(columns, bounds, "Bounds on the factor by which each token multiplies the size"))
     return tables
 
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve) -> str:
     """What becomes of gradients in one model, in a sentence."""
-    said = [f"the state of {layer.name} {_course(layer.state)}{_of_bounds(layer.bounds)}" for layer in layers]
-    return f"{name}: {'; '.join(said)}; the loss's gradient by word {_course(loss)}."
+    said = [f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}" for layer in layers]
+    return f"{name}: {'; '.join(said)}; that of the loss by the word read {_course(loss)}."
 
 
 def _course(curve: Curve) -> str:
@@ -50,10 +52,10 @@ def _course(curve: Curve) -> str:
         half = "0" if trend.half_life is None or not math.isfinite(trend.slope) else _number(trend.half_life)
         return f"vanishes with a half-life of {half} tokens ({interval}{sizes})"
     if trend.course == "explodes":
-        return f"explodes: it doubles every {_number(-(trend.half_life or 0))} tokens ({interval}{sizes})"
+        return f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens ({interval}{sizes})"
     if trend.course == "holds":
-        return f"holds: it changes by less than a factor of 2 over {last} tokens ({sizes})"
-    return f"cannot be told from one that holds: too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats a token; {sizes})"
+        return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
+    return f"is undecided, for too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats per token; {sizes})"
 
 
 def _interval(trend: Trend) -> str:
@@ -61,12 +63,14 @@ def _interval(trend: Trend) -> str:
     return f"95 % interval {_number(ends[0])} to {_number(ends[1])}; " if ends[1] > 0 else ""
 
 
-def _of_bounds(bounds: Bounds | None) -> str:
-    if bounds is None:
+def _of_bounds(layer: LayerGradients) -> str:
+    if layer.bounds is None:
         return ""
-    if bounds.upper < 1:
-        return f", as it must where sigma_max(W) max phi' = {_number(bounds.upper)} is below 1"
-    return f", where sigma_max(W) max phi' = {_number(bounds.upper)} would allow it to explode"
+    upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
+    if layer.bounds.upper < 1:
+        vanishes = layer.state.trend.course == "vanishes"
+        return f", as it must, since {upper} is below 1" if vanishes else f"; further back it must vanish, as {upper} is below 1"
+    return f", though {upper} would allow it to explode"
 
 
 def _number(value: Any) -> str:
@@ -87,9 +91,11 @@ def _size_rows(name: str, what: str, curve: Curve, layers: Sequence[LayerGradien
 def _rate_row(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients]) -> tuple[Any, ...]:
     trend = curve.trend
     layer = next((layer for layer in layers if what.startswith(f"{layer.name},")), None)
-    by = "exact" if layer is None or layer.probes is None else f"{layer.probes} probes a part of the state"
+    method = "exact"
+    if layer is not None and layer.probes is not None:
+        method = f"{layer.probes} probes each of {' and '.join(layer.parts)}" if len(layer.parts) > 1 else f"{layer.probes} probes"
     half_life = trend.half_life if trend.course == "vanishes" else None
-    return name, what, trend.course, half_life, trend.slope, trend.low, trend.high, by
+    return name, what, trend.course, half_life, trend.slope, trend.low, trend.high, method
 
 
 def _exponent_cells(layer: LayerGradients, most: int) -> list[float | None]:

@@ -12,7 +12,7 @@ from rnnlm.evaluation import plotting
 from rnnlm.inspection.lessons.difference_quotients import TOLERANCE, CheckedMatrix, CheckedWeight, check
 from rnnlm.inspection.lessons.losses import Data, loss_of
 from rnnlm.inspection.result import Table, plain
-from rnnlm.inspection.subjects import Model, Subject, subject
+from rnnlm.inspection.subjects import Model, Subject, subjects
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.models.uses import LANGUAGE_MODEL
@@ -78,7 +78,7 @@ class GradientCheck:
             ("f(w - h)", f"{weight.below:.15g}"), ("(f(w + h) - f(w - h)) / 2h", f"{weight.quotient:.12g}"),
             ("gradient", f"{weight.gradient:.12g}"), ("relative difference", f"{weight.difference:.2g}"),
         )  # fmt: skip
-        return Table(columns, rows), Table(("number", "value"), worked, f"one weight: {matrix.label(weight)}")
+        return Table(columns, rows), Table(("quantity", "value"), worked, f"One weight, step by step: {matrix.label(weight)}")
 
     def to_dict(self) -> dict[str, Any]:
         """All weights that were checked, as JSON can hold them."""
@@ -98,7 +98,7 @@ class GradientCheck:
         axes.axvline(TOLERANCE, color=plotting.COLOURS[1])
         axes.set_yticks(range(len(self.matrices)), [each.name for each in self.matrices])
         axes.invert_yaxis()
-        axes.set_xscale("log")
+        plotting.log_x(axes)
         return figure
 
 
@@ -119,7 +119,7 @@ def inspect_gradcheck(
     for name, value in {"weights": weights, "step": step, "tokens": tokens}.items():
         if not (np.isfinite(value) and value > 0):
             raise UsageError(f"{name} = {value:g} is not a positive number")
-    checked = subject("gradcheck", model, device)
+    [checked] = subjects("gradcheck", (model,), device)
     loss = loss_of(checked, _bundled(checked) if text is None else text, tokens, seed)
     found = tuple(check(loss.network, loss, weights, step, np.random.default_rng(seed)))
     return GradientCheck(checked.name, loss().item(), loss.targets, found)

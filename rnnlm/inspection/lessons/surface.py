@@ -44,17 +44,17 @@ class Surface:
         """The highest gradient on the grid, and where each path ends."""
         weight, bias, highest = self.steepest
         typical = float(np.nanmedian(self.gradient_GG))
-        said = (f"The gradient is {typical:.2g} or less at half of the grid, and {highest:,.4g} where it is the highest, at "
+        said = (f"The norm of the gradient is at most {typical:.2g} on half of the grid, and {highest:,.4g} at its largest, at "
                 f"w = {weight:.4g}, b = {bias:.4g}.")  # fmt: skip
         for each in self.descents:
-            said += (f" {each.name.capitalize()}, gradient descent meets gradients up to {each.gradient_U.max():,.4g}, takes steps up to "
-                     f"{each.longest_step:.3g} and ends at w = {each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}, where the error is "
-                     f"{each.error_U[-1]:.3g}.")  # fmt: skip
+            said += (f" {each.name.capitalize()}, gradient descent meets gradients of up to {each.gradient_U.max():,.4g}, "
+                     f"takes steps of up to {each.longest_step:.3g} and ends at w = {each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}, "
+                     f"where the error is {each.error_U[-1]:.3g} (lowest on the way: {each.error_U.min():.3g}).")  # fmt: skip
         return said
 
     def tables(self) -> Sequence[Table]:
         """A row for each path."""
-        columns = ("descent", "updates", "highest gradient", "longest step", "w at the end", "b at the end", "error at the end",
+        columns = ("path", "updates", "largest gradient", "longest step", "final w", "final b", "final error",
                    "lowest error")  # fmt: skip
         rows = tuple(
             (each.name, len(each.error_U) - 1, float(each.gradient_U.max()), each.longest_step, float(each.weight_U[-1]),

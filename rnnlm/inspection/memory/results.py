@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CLOSE = 0.01  # so much above the perplexity of all, as a share of it, is as good as all
-_COLUMNS = ("perplexity", "low", "high", "increase", "increase low", "increase high", "increase bits")
+_COLUMNS = ("perplexity", "low", "high", "increase %", "increase % low", "increase % high", "increase (bits)")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class Memory:
     def _rows(self, kind: str) -> Iterator[tuple[Any, ...]]:
         for model in self.models:
             for row in getattr(model, kind):
-                figures = (row.perplexity, row.low, row.high, row.increase, row.increase_low, row.increase_high, row.increase_bits)
+                increases = map(_percent, (row.increase, row.increase_low, row.increase_high))
+                figures = (row.perplexity, row.low, row.high, *increases, row.increase_bits)
                 yield (model.model, "all" if row.tokens is None else row.tokens, row.affected, *figures)
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,6 +145,10 @@ def _draw(axes: "Axes", name: str, rows: Sequence[Remembered], number: int) -> N
         axes.axhline(rows[-1].perplexity, color=colour, linestyle="--", linewidth=1)
 
 
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
 def _sentence(model: ModelMemory) -> str:
     """What the figures of a model mean."""
     full = model.seen[-1]
@@ -158,15 +163,21 @@ def _sentence(model: ModelMemory) -> str:
         )
     else:
         row = next(row for row in model.seen if row.tokens == tokens)
-        last = "the last token alone" if tokens == 1 else f"the last {tokens} tokens alone"
-        seen = f"{last} bring perplexity to {row.perplexity:.1f}, within {CLOSE:.0%} of the {full.perplexity:.1f} with all"
-        seen = seen.replace("bring", "brings") if tokens == 1 else seen
+        context = "1 token: with that" if tokens == 1 else f"{tokens} tokens: with those"
+        seen = f"the effective context is {context} alone, perplexity is {row.perplexity:.1f}, {_compared(row, full)}"
     return f"{model.model}: {seen}; {_order(model)}."
+
+
+def _compared(row: Remembered, full: Remembered) -> str:
+    """By how much the perplexity of a row differs from that with all, with the interval."""
+    assert row.increase is not None and row.increase_low is not None and row.increase_high is not None
+    change = f"{abs(row.increase):.1%} {'below' if row.increase < 0 else 'above'} the {full.perplexity:.1f} with all"
+    return f"{change} (95 % interval {row.increase_low:+.1%} to {row.increase_high:+.1%})"
 
 
 def _order(model: ModelMemory) -> str:
     if model.shuffled[-1].perplexity is None:
-        return "of the order there is no perplexity"
+        return "with shuffled tokens there is no perplexity"
     if (tokens := model.ordered_context) is None:
         return f"the order of tokens matters even further back than {model.shuffled[-2].tokens}"
-    return f"the order of tokens further back than {tokens} makes less than {CLOSE:.0%} of difference"
+    return f"losing the order of tokens further back than {tokens} raises it by {CLOSE:.0%} at most"

@@ -39,6 +39,7 @@ class ProbeInspection:
 
     majority: accuracy of the most frequent label alone; by_word: of each word's most frequent label, None for texts. gain: the best
     trained layer's accuracy over that of the embeddings, None where these are best; over_untrained: over the best of the untrained network.
+    The best layer is chosen on the same test items, which favours it a little.
     notes: what was left out.
     """
 
@@ -90,7 +91,8 @@ class ProbeInspection:
             f"{self.column} of {self.data}: {self.train_items:,} {self.level}s to learn from, {self.test_items:,} to test, "
             f"{self.labels} labels"
         )
-        columns = ("network", "layer", "width", "l2", "accuracy_%", "low", "high", "control_%", "selectivity", "s_low", "s_high")
+        columns = ("network", "layer", "width", "l2", "accuracy %", "low", "high", "control %", "selectivity",
+                   "selectivity low", "selectivity high")  # fmt: skip
         rows = [(each.network, each.layer, each.width, each.l2, *_percent(each.accuracy), _percent_of(each.control_accuracy),
                  *_percent(each.selectivity)) for each in self.probes]  # fmt: skip
         baselines = [("-", "most frequent label", self.majority)]

@@ -86,7 +86,7 @@ class SpectrumInspection:
 
     def tables(self) -> Sequence[Table]:
         """The spectra, and the norms of powers of the matrices that have them."""
-        columns = ("model", "layer", "matrix", "size", "spectral radius", "largest singular value", "smallest")
+        columns = ("model", "layer", "matrix", "shape", "spectral radius", "largest singular value", "smallest singular value")
         rows = [
             (each.model, each.layer, each.matrix, "{} x {}".format(*each.shape), each.spectral_radius, float(each.singular_values[0]),
              float(each.singular_values[-1]))
@@ -95,7 +95,7 @@ class SpectrumInspection:
         powered = [each for each in self.matrices if each.power_norms]
         norms = [(each.model, each.layer, each.matrix, *map(_finite, each.power_norms.values())) for each in powered]
         power_columns = ("model", "layer", "matrix", *(f"k = {k}" for k in POWERS))
-        return [Table(columns, tuple(rows), "recurrent weights W"), Table(power_columns, tuple(norms), "2-norm of W^k")]
+        return [Table(columns, tuple(rows), "Recurrent weights W"), Table(power_columns, tuple(norms), "2-norm of W^k")]
 
     def to_dict(self) -> dict[str, Any]:
         """All values, by matrix."""
@@ -169,8 +169,8 @@ def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
     smallest = min(maps, key=lambda each: each.spectral_radius or 0.0)
     between = f"lies between {smallest.spectral_radius:.3g} ({smallest.name}) and {largest.spectral_radius:.3g} ({largest.name})"
     return (
-        f"{model}: the spectral radius of its recurrent weights {between}; its state also goes on through its gates, so that these "
-        "figures alone do not say whether gradients vanish: rnnlm inspect gradients measures that."
+        f"{model}: the spectral radius of its recurrent weights {between}; its state also passes through its gates, so "
+        "these figures alone do not tell whether gradients vanish; rnnlm inspect gradients measures that."
     )
 
 
@@ -178,14 +178,17 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     """What the weights of a layer without gates say of its gradients."""
     assert spectrum.steepest is not None
     radius, norm, bound = spectrum.spectral_radius or 0.0, float(spectrum.singular_values[0]), 1 / spectrum.steepest
-    course = f"{spectrum.layer}: powers of its weights ({spectrum.matrix}) {'shrink' if radius < 1 else 'do not shrink'}"
+    kind, _, way = spectrum.matrix.partition(", ")
+    weights = f"{kind} weights{way and ' ' + way}"
+    course = f"in {spectrum.layer} powers of the {weights} {'shrink' if radius < 1 else 'do not shrink'}"
     course += f", as the spectral radius is {radius:.3g}"
     peak = max(spectrum.power_norms, key=spectrum.power_norms.__getitem__)
     if radius < 1 < spectrum.power_norms[peak]:
         course += f", though the norm of W^k is {spectrum.power_norms[peak]:.3g} at k = {peak}"
     if spectrum.matrix == THROUGH_OUTPUT:
-        return f"{course}; this holds near a hidden state of zeros, as what comes back depends on the state"
+        return f"{course}; this holds near a hidden state of zeros, since what comes back depends on the state"
     largest = f"the largest singular value, {norm:.3g}, is"
+    limit = "1" if bound == 1 else f"{bound:g}, one over the largest derivative of the activation"
     if norm < bound:
-        return f"{course}; gradients vanish, whatever it reads: {largest} below {bound:g}"
-    return f"{course}; whether gradients vanish depends on what it reads: {largest} not below {bound:g}"
+        return f"{course}; gradients vanish, whatever it reads: {largest} below {limit}"
+    return f"{course}; whether gradients vanish depends on what it reads: {largest} not below {limit}"

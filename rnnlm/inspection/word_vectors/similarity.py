@@ -67,7 +67,7 @@ class Similarity:
     def tables(self) -> Sequence[Table]:
         """The correlation and what it was measured on."""
         row = (self.file, len(self.pairs), self.known, self.known / len(self.pairs), self.spearman, self.low, self.high)
-        return [Table(("file", "pairs", "known", "share_known", "spearman", "low", "high"), (row,), self.source)]
+        return [Table(("file", "pairs", "known", "share known", "spearman", "low", "high"), (row,), self.source)]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types, the pairs among it."""

@@ -126,7 +126,7 @@ def test_layers_without_gates_show_their_states_and_derivatives(kind):
 
 @pytest.mark.parametrize("kind", ["ngram", "ffnn"])
 def test_models_without_gates_and_states_are_refused(kind):
-    with pytest.raises(UsageError, match=f"a model of kind {kind} has no gates or a hidden state"):
+    with pytest.raises(UsageError, match=f"a model of kind {kind} has no gates and no hidden state"):
         inspect_gates(fit(kind), LINE)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 from rnnlm import inspect_gradients, inspect_sensitivity
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.inspection.gradients import measuring
+from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import curve
 from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.positions import draw
+from rnnlm.inspection.gradients.wording import verdict_of
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(LINES * 6)
@@ -34,7 +37,7 @@ def _squares(rate, rows=5, lags=40):
 
 @pytest.mark.parametrize("a, course, half_life", [
     (0.9, "vanishes", math.log(2) / -math.log(0.9)), (1.1, "explodes", -math.log(2) / math.log(1.1)), (1.0, "holds", None),
-    (0.99, "holds", math.log(2) / -math.log(0.99)), (0.98, "vanishes", math.log(2) / -math.log(0.98)),
+    (0.983, "holds", math.log(2) / -math.log(0.983)), (0.982, "vanishes", math.log(2) / -math.log(0.982)),  # 0.5 ** (1 / 40) lies between
 ])  # fmt: skip
 def test_a_power_of_the_lag_has_its_course_and_its_half_life(a, course, half_life):
     trend = curve(_squares(a), 1, seed=0).trend
@@ -57,6 +60,23 @@ def test_a_course_is_undecided_where_positions_disagree_and_goes_by_what_is_left
     assert curve(_squares(1e3), 1, seed=0).trend.course == "explodes"
 
 
+@pytest.mark.parametrize("gone", [0, 2])
+def test_a_single_lag_has_its_rate_from_lag_0_on(gone):
+    squares = np.array([[4.0] * 5, [1.0] * 5] + [[0.0] * 5] * gone)  # sizes 2 and 1, as of a loss
+    assert curve(squares, 0, seed=0).trend.slope == pytest.approx(-math.log(2))
+    assert curve(squares[1:] / 4, 1, seed=0).trend.slope == pytest.approx(-math.log(2))  # of a Jacobian: 1 and 1/2
+
+
+def test_the_verdict_says_of_a_size_that_still_holds_that_it_must_vanish_further_back(elman):
+    (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
+    for a, words in (
+        (0.5, "as it must, since sigma_max(W) max phi' = 0.999 is"),
+        (0.999, "; further back it must vanish, as sigma_max(W)"),
+    ):
+        looked = replace(layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(0.999, 0.4, 1.0, 0.5))
+        assert words in verdict_of("a", [looked], looked.state)
+
+
 def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quantiles():
     squares = np.random.default_rng(0).exponential(size=(2, 1000)) ** 2
     found = curve(squares, 1, seed=0)
@@ -64,6 +84,8 @@ def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quan
     again = np.random.default_rng(1).integers(1000, size=(4000, 1000))
     assert found.standard_error[0] == pytest.approx(np.sqrt(squares[0][again].mean(1)).std(), rel=0.1)
     assert found.median == pytest.approx(np.median(np.sqrt(squares), axis=1))
+    assert found.low == pytest.approx(np.quantile(np.sqrt(squares), 0.1, axis=1), rel=1e-3)
+    assert found.high == pytest.approx(np.quantile(np.sqrt(squares), 0.9, axis=1), rel=1e-3)
 
 
 def test_each_position_is_come_to_in_the_state_that_the_text_before_it_leaves(lstm):
@@ -109,7 +131,7 @@ def test_figures_do_not_depend_on_how_many_positions_are_looked_at_at_once(lstm,
 def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_it(lstm, elman):
     found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
     big, small = found.models
-    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word"]
+    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word read"]
     assert [layer.bounds is None for layer in (*big.layers, *small.layers)] == [True, True, False]
     assert len(small.layers[0].exponents) == 3
     assert small.loss.lags.tolist() == [0, 1, 2, 3, 4, 5]
@@ -133,7 +155,7 @@ def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
 
 def test_untrained_stands_beside_the_model(lstm):
     both = inspect_gradients({"tiny": lstm}, TEXT, lags=3, positions=5, untrained=True)
-    assert [each.model for each in both.models] == ["tiny", "tiny untrained"]
+    assert [each.model for each in both.models] == ["tiny", "tiny, untrained"]
     assert both.models[0].loss.mean[0] != both.models[1].loss.mean[0]
 
 

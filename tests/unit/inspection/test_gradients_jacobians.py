@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from rnnlm.inspection.gradients.bounds import elman_bounds, flattest_slope
-from rnnlm.inspection.gradients.jacobians import squared_sizes
+from rnnlm.inspection.gradients.jacobians import probes_for, squared_sizes
 from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.lyapunov import exponents, growth
 from rnnlm.inspection.gradients.trajectory import Trajectory, trajectories
@@ -165,6 +165,13 @@ def test_probes_agree_with_powers_of_any_matrix_within_their_standard_error():
         error = float(squares_KB[lag - 1].std()) / math.sqrt(rows)
         assert abs(float(squares_KB[lag - 1].mean()) - exact) < 3 * error
         assert error < 0.2 * exact
+
+
+@pytest.mark.parametrize(("width", "states", "asked", "taken"), [(80, 1, 4, 4), (80, 2, 5, 2), (80, 2, 1, 1), (64, 2, 4, 64)])
+def test_probes_are_shared_out_over_the_parts_of_a_wide_state_and_a_narrow_one_is_exact(width, states, asked, taken):
+    trajectory = _linear_trajectory(torch.eye(width), 1, 1)
+    trajectory.layer.states = states
+    assert probes_for(trajectory, asked) == taken
 
 
 def test_sizes_stay_right_where_fp32_would_have_vanished_or_exploded():

@@ -15,6 +15,7 @@ from rnnlm.inference.span_scoring import score_spans
 from rnnlm.inspection.memory import memory as memory_module
 from rnnlm.inspection.memory.contexts import draw_places, with_last, with_shuffled
 from rnnlm.inspection.memory.memory import inspect_memory
+from rnnlm.inspection.memory.results import Memory, ModelMemory, Remembered
 from rnnlm.text.lines import Block, TextSettings
 from support.tiny_models import LINES, Lines, fit
 
@@ -99,7 +100,37 @@ def test_an_n_gram_model_is_flat_from_order_less_one_on(order):
 def test_the_effective_context_of_a_trigram_is_two_tokens():
     memory = inspect_memory({"trigram": fit("ngram", order=3)}, TEXT, positions=10_000)
     assert (memory.models[0].effective_context, memory.models[0].ordered_context) == (2, 2)
-    assert "the last 2 tokens alone bring perplexity to" in memory.verdict
+    assert "the effective context is 2 tokens: with those alone, perplexity is" in memory.verdict
+
+
+def test_the_verdict_says_by_how_much_fewer_tokens_are_worse_or_better_than_all():
+    everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
+    last = Remembered(1, 9, 97.0, 87.0, 107.0, -0.03, -0.2, 0.15, -0.04, 0)
+    model = ModelMemory("m", "word", True, 9, (last, everything), 9, (last, everything))
+    said = Memory((model,), "carry", 200, 0).verdict
+    assert "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval -20.0% to +15.0%)" in said
+
+
+@pytest.mark.parametrize(("context", "affected"), [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])])
+def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_two_perplexities(context, affected):
+    three_lines = Lines(["the cat sat", "a dog", "it saw the mat"])  # 12 targets with their boundaries
+    (found,) = inspect_memory({"it": fit("ngram", order=3)}, three_lines, context=context).models
+    assert [row.affected for row in found.seen] == affected
+    assert found.seen[0].increase_low < found.seen[0].increase < found.seen[0].increase_high
+    for row in found.seen:
+        assert row.low < row.perplexity < row.high
+        assert 1 + row.increase == pytest.approx(row.perplexity / found.seen[-1].perplexity)
+        assert row.increase_bits == pytest.approx(np.log2(row.perplexity / found.seen[-1].perplexity), abs=1e-12)
+
+
+def test_what_is_shuffled_is_compared_with_the_same_window_in_order():
+    model = UnigramCache(fit("ngram", order=2), UnigramCacheSettings(cache_tokens=300, cache_weight=0.4))
+    text = Lines(LINES * 7)
+    places, expected = all_places(model, text, "carry")
+    (found,) = inspect_memory({"it": model}, text, positions=10_000, window=101).models
+    in_order = np.exp(-with_last(model, places.every(4), 101).mean())
+    assert found.shuffled[-1].perplexity == pytest.approx(in_order, rel=1e-9)
+    assert found.shuffled_positions == len(expected[::4]) and in_order != pytest.approx(np.exp(-expected[::4].mean()), rel=1e-4)
 
 
 class Recorder:

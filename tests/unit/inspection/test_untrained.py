@@ -29,7 +29,7 @@ def test_the_seed_is_that_of_the_models_folder(tmp_path):
     model = tiny_models.fit("gru", seed=7)
     tiny_models.save(tmp_path / "m", model, "gru", seed=7)
     found = at_start(subject("spectrum", loading.load(str(tmp_path / "m"))))
-    assert found.name.endswith("m untrained")
+    assert found.name.endswith("m, untrained")
     expected = untrained(model, "language-model", 7).to_arrays()
     for name, values in found.model.to_arrays().items():
         np.testing.assert_array_equal(values, expected[name])

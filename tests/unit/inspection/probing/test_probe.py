@@ -11,6 +11,7 @@ from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inspection.probing import classifier, probe
 from rnnlm.inspection.probing.labelled_items import read_items
+from rnnlm.inspection.probing.probe import _Answers, _inspection, _Task
 from support import tiny_tasks
 from support.tiny_models import LINES, fit
 
@@ -60,6 +61,36 @@ def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_pa
     assert found.gain.low > 0 and found.over_untrained.low > 0
     assert "is predicted best from layer 1 of" in found.verdict and "supports it" in found.verdict
     assert (found.train_items, found.test_items, found.labels) == (640, 160, 3)
+
+
+def test_a_word_has_the_same_control_label_wherever_it_stands_and_the_labels_have_their_distribution(tmp_path):
+    lines = [f"w{number % 900} {'ABBB'[number % 4]}\n\n" for number in range(2700)]
+    (tmp_path / "a.txt").write_text("".join(lines))
+    data = read_items(str(tmp_path / "a.txt"), (), None, None, 9000, 1)
+    task = _Task.of(data, seed=1)
+    labels = {}
+    parts = ((data.train, task.control_train_N), (data.test, task.control_test_N))
+    for word, label in (pair for items, control_N in parts for pair in zip(items.words, control_N.tolist(), strict=True)):
+        labels.setdefault(word, set()).add(label)
+    assert len(labels) == 900 and all(len(each) == 1 for each in labels.values())
+    assert np.mean([label for (label,) in labels.values()]) == pytest.approx(0.25, abs=0.05)  # A, the rarer one, is label 1
+
+
+def test_a_label_that_training_lacks_is_always_missed_and_intervals_draw_whole_sentences(tmp_path):
+    (tmp_path / "a.txt").write_text("the X\ncat Y\n\n" * 4)
+    (tmp_path / "b.txt").write_text("the X\ncat Z\nsat X\n\n" * 30)
+    data = read_items(str(tmp_path / "a.txt"), [tmp_path / "b.txt"], None, None, 9000, 1)
+    task = _Task.of(data, seed=1)
+    assert task.test_N.tolist() == 30 * [0, -1, 0]
+    right_N = np.repeat(np.arange(30) % 3 > 0, 3)  # of a sentence all words or none
+    answers = [_Answers((network, "embeddings"), 4, 1.0, right_N, None) for network in ("trained", "untrained")]
+    found = _inspection("it", data, task, answers, 1)
+    accuracy, error = found.probes[0].accuracy, np.sqrt(2 / 3 * 1 / 3 / 30)
+    assert (accuracy.estimate, accuracy.high - accuracy.low) == (
+        pytest.approx(2 / 3),
+        pytest.approx(2 * 1.96 * error, rel=0.3),
+    )  # of words it would be 0.58 of that
+    assert found.by_word == pytest.approx(2 / 3)  # "cat" is missed; "sat", which training lacks, gets the most frequent label
 
 
 def test_shuffled_labels_are_at_chance(tmp_path, model):

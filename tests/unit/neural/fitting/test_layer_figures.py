@@ -14,6 +14,8 @@ from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.cuda_graphs import GraphedStep
 from rnnlm.neural.fitting.layer_figures import LayerFigures, saturated_share
 from rnnlm.neural.layers.steps import Step
+from rnnlm.neural.recurrent_matrices import recurrent_blocks, recurrent_matrices
+from rnnlm.neural.spectrum import spectral_radius
 from support import tiny_pairs, tiny_tasks
 
 OWN = {"batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0, "validate_every_steps": 3}
@@ -140,6 +142,14 @@ def test_layers_without_square_recurrent_weights_have_no_spectrum(model, names, 
     assert len(told) == names
     for layer in told.values():
         assert layer["spectral_radius"] is None and layer["gradient_norm"] > 0 and 0 <= layer["saturated"] <= 1
+
+
+def test_blocks_of_coupled_gates_and_beside_a_mogrifier_are_those_that_inspect_spectrum_shows(make):
+    for settings in ({"coupled_gates": True}, {"mogrifier_rounds": 2}):
+        network = make(model="lstm", **settings).network
+        expected = {each.name: np.abs(np.linalg.eigvals(each.values)).max() for each in recurrent_matrices(network) if each.is_state_map}
+        found = {name: spectral_radius(weight_HH) for name, weight_HH in recurrent_blocks(network.body.layers[0]).items()}
+        assert found == pytest.approx(expected)
 
 
 def test_each_activation_has_its_own_way_to_be_saturated(make):
