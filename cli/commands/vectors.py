@@ -87,4 +87,5 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
         )
         count = save_vectors(vectors, output, overwrite)
     took = terminal.duration(time.monotonic() - began)
-    terminal.say(f"{vectors.source}: {count:,} words, {vectors.width} numbers each, in {took}; written to {output}")
+    written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
+    terminal.say(f"{vectors.source}: {count:,} words, {vectors.width} numbers each, in {took}{written}")

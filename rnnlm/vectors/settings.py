@@ -30,5 +30,7 @@ class LearningSettings:
         for name in ("width", "window", "min_count", "epochs", "negative", "threads"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"{name} = {getattr(self, name)} is not valid", "1 or more is needed")
-        if not 0 < self.learning_rate < 1 or not 0 <= self.seed < 1 << 32:
-            raise SettingsError(f"learning_rate = {self.learning_rate}, seed = {self.seed}: out of range", "0 < rate < 1, 0 <= seed < 2^32")
+        if not 0 < self.learning_rate < 1:
+            raise SettingsError(f"learning_rate = {self.learning_rate} is not valid", "a number between 0 and 1 is needed")
+        if not 0 <= self.seed < 1 << 32:
+            raise SettingsError(f"seed = {self.seed} is not valid", "0 or more, and less than 2^32, is needed")

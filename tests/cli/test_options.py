@@ -11,7 +11,7 @@ ONE_MODEL = [
 
 
 def test_the_commands_that_take_one_model():
-    assert ONE_MODEL == ["classify", "count", "doctor", "eval", "export", "generate", "info", "prune", "tag", "translate", "tune"]
+    assert ONE_MODEL == ["classify", "count", "doctor", "embed", "eval", "export", "generate", "info", "prune", "tag", "translate", "tune"]
 
 
 @pytest.mark.parametrize("command", [*ONE_MODEL, "bench score"])

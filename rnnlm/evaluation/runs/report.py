@@ -26,7 +26,7 @@ _STARTED = (
     ("precision", "precision"), ("validation", "validation reads"), ("processes", "processes"),
 )  # fmt: skip
 _ELSEWHERE = ("valid", "test", "result", "signature", "use it")  # of a model's summary: the page has them in another place
-_NO_RUN = "It was not trained step by step: there is no run to tell of."
+_NO_RUN = f"There is no run to tell of: its folder has no {METRICS}, in which the training of a network tells of itself, or nothing in it."
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ class GradientCheck:
         zeros = sum(matrix.zeros for matrix in self.matrices)
         worst = max(self.matrices, key=_badness)
         where = f"{worst.worst.difference:.2g} at {worst.label(worst.worst)}"
-        said_zeros = f"; {zeros:,} of the gradients are zero" if zeros else ""
+        said_zeros = f"; {zeros:,} of the gradients {'is' if zeros == 1 else 'are'} zero" if zeros else ""
         if self.is_right:
             return (f"The backward pass is right: {len(weights):,} gradients from {len(self.matrices)} matrices equal their difference "
                     f"quotients; the largest relative difference is {where}{said_zeros}.")  # fmt: skip

@@ -82,8 +82,8 @@ class ProbeInspection:
             why = "labels drawn at random for each word are learned as well, so it may be the probe that knows them"
             return f"{points} is not clearly above zero ({100 * chosen.low:+.1f} to {100 * chosen.high:+.1f}): {why}."
         if of_embeddings is not None and of_embeddings > chosen.estimate:
-            return f"{points} is less than the {100 * of_embeddings:.1f} of the embeddings: a part may be words that the probe memorises."
-        return f"{points} supports it: labels drawn at random for each word are learned less well by so much."
+            return f"{points} is less than the {100 * of_embeddings:.1f} of the embeddings: part may come from memorised words."
+        return f"{points} supports it: labels drawn at random for each word are learned that much less well."
 
     def tables(self) -> Sequence[Table]:
         """A row for each network and layer, then the baselines."""

@@ -20,6 +20,9 @@ from rnnlm.vectors.word_vectors import Which, WordVectors
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FONT = 8  # points, of the words
+BESIDE = ((3, 3), (3, -9), (-3, 3), (-3, -9), (3, 12), (3, -18), (-3, 12), (-3, -18))  # places of a word by its dot, in points
+
 
 @dataclass(frozen=True)
 class Place:
@@ -60,12 +63,36 @@ class WordMap:
         x_label, y_label = (f"principal component {number} ({share:.1%})" for number, share in enumerate(self.variance, start=1))
         figure, axes = plotting.new_figure("", x_label, y_label, width=7, height=6)
         axes.scatter([place.x for place in self.places], [place.y for place in self.places], s=12)
-        for place in self.places:
-            axes.annotate(
-                plotting.short_name(place.word), (place.x, place.y), (3, 3), textcoords="offset points", fontsize=8, parse_math=False,
-            )  # fmt: skip
         axes.margins(x=0.15, y=0.08)
+        names = [plotting.short_name(place.word) for place in self.places]
+        across, up = (72 * inches * 0.85 for inches in (7, 6))  # points of the axes, about
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        dots = [((place.x - left) / (right - left) * across, (place.y - low) / (high - low) * up) for place in self.places]
+        for place, name, offset in zip(self.places, names, label_offsets(names, dots), strict=True):
+            axes.annotate(
+                name, (place.x, place.y), offset, textcoords="offset points", fontsize=FONT, parse_math=False,
+                ha="right" if offset[0] < 0 else "left",
+            )  # fmt: skip
         return figure
+
+
+def label_offsets(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> list[tuple[int, int]]:
+    """Where each word stands beside its dot, in points: at the first place that no word before it covers, else at the first."""
+    boxes: list[tuple[float, float, float, float]] = []
+    found: list[tuple[int, int]] = []
+    for name, (x, y) in zip(names, dots, strict=True):
+        width = 0.6 * FONT * len(name)
+        choices = {}
+        for right, up in BESIDE:
+            left = x + right - (width if right < 0 else 0)
+            choices[right, up] = (left, y + up, left + width, y + up + FONT)
+        free = (
+            offset for offset, (west, south, east, north) in choices.items()
+            if not any(west < box[2] and box[0] < east and south < box[3] and box[1] < north for box in boxes)
+        )  # fmt: skip
+        found.append(next(free, BESIDE[0]))
+        boxes.append(choices[found[-1]])
+    return found
 
 
 def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Path = (), *, which: Which = "input") -> WordMap:

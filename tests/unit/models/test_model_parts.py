@@ -206,13 +206,13 @@ def test_a_failing_copy_leaves_the_old_mixture_and_no_litter(tmp_path, parts, mo
 
 
 def test_a_first_bundle_that_fails_leaves_nothing_and_one_that_was_killed_can_be_replaced(tmp_path, parts, monkeypatch):
-    def full(path, pieces):
+    def full(path):
         if path.parent.name == "part-2":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        original(path, pieces)
+        return original(path)
 
-    original = writing._write_synced
-    monkeypatch.setattr(writing, "_write_synced", full)
+    original = writing.replacing
+    monkeypatch.setattr(writing, "replacing", full)
     with pytest.raises(OutputError):
         mixed(tmp_path / "mix", parts, bundle=True)
     assert not (tmp_path / "mix").exists()

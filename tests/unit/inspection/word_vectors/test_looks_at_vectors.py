@@ -8,7 +8,7 @@ from scipy.stats import spearmanr
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.inspection.word_vectors.map import principal_plane
+from rnnlm.inspection.word_vectors.map import label_offsets, principal_plane
 from rnnlm.inspection.word_vectors.word_tables import read_analogies, read_pairs
 from rnnlm.vectors.word_vectors import WordVectors
 from support import tiny_models
@@ -191,3 +191,9 @@ def analogies_of(name, *lines):
 def test_bad_input_is_one_clear_line(tmp_path, ask, message):
     with pytest.raises((UsageError, TextError), match=message):
         ask(tmp_path)
+
+
+def test_words_at_one_place_of_a_map_do_not_cover_each_other():
+    names, dots = ["winter", "summer", "autumn", "far"], [(50.0, 50.0), (52.0, 51.0), (50.0, 49.0), (300.0, 300.0)]
+    offsets = label_offsets(names, dots)
+    assert len(set(offsets[:3])) == 3 and offsets[3] == offsets[0]
