@@ -42,7 +42,7 @@ def evaluate(
 
 
 @overload
-def evaluate(  # type: ignore[overload-overlap, unused-ignore]  # an encoder-decoder is a LabelModel, too; mypy sees it or not by the order of imports
+def evaluate(  # type: ignore[overload-overlap, unused-ignore]  # seen or not, by the order of imports
     model: "Seq2SeqModel", text: Given = None, *, target: Sequence[str | Path] = (), decode: bool = True,
     decoding: "DecodingSettings | None" = None, reading: Mapping[str, Any] | None = None,
 ) -> "PairEvaluation": ...  # fmt: skip
