@@ -1,6 +1,7 @@
 """`rnnlm inspect map`: word vectors on a plane."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from ..options import json_option
 @plot_option
 @json_option
 def command(
-    words: tuple[str, ...], model_name: str | None, vectors: str, vectors_file: Path | None, plot: Path | None, overwrite: bool,
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Draw words on the plane of their two principal components.
@@ -30,4 +31,4 @@ def command(
 
     check_plot(plot, overwrite)
     chosen = Path(words[0]) if len(words) == 1 and Path(words[0]).is_file() else words
-    show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), chosen, vectors=vectors), as_json, plot)
+    show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), chosen, which=which), as_json, plot)
