@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
-from . import score_plot, terminal
-from .options import PATH, device_option, json_option, refuse_if
+from . import terminal
+from .inspecting import check_plot, plot_option
+from .options import device_option, json_option
 
 
 def _names(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -34,8 +35,7 @@ def _lags(context: click.Context, option: click.Parameter, text: str) -> tuple[i
 @click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5, show_default=True,
               metavar="X", help="Longer gradients are scaled down to this norm.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of weights and sequences.")
-@click.option("--plot", type=PATH, metavar="FILE", help="Draw the longest lags: .svg, .png or .pdf.")
-@click.option("--overwrite", is_flag=True, help="Replace the file of --plot.")
+@plot_option
 @device_option
 @json_option
 def memory(
@@ -54,12 +54,10 @@ def memory(
     2015). Solved is an accuracy of 99 %, or a mean squared error below 0.01, on 1,000 sequences of their own. A lag that is solved ends
     early. The budget counts steps, not time.
     """
-    refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
+    check_plot(plot, overwrite)
     from rnnlm.benchmarks.memory.search import Reach, bench_memory
     from rnnlm.benchmarks.memory.training import Budget
 
-    if plot:
-        score_plot.check(plot, overwrite)
     budget, done = Budget(**{field.name: given[field.name] for field in fields(Budget)}), []
     for result in bench_memory(tasks, cells, lags, budget, device):
         if isinstance(result, Reach):

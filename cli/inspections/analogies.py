@@ -1,6 +1,7 @@
 """`rnnlm inspect analogies`: how many analogies of a test set come out."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ from ..options import json_option
 @plot_option
 @json_option
 def command(
-    file: str, model_name: str | None, vectors: str, vectors_file: Path | None, columns: str | None, plot: Path | None, overwrite: bool,
+    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """How many analogies of FILE come out right, by type.
@@ -33,4 +34,4 @@ def command(
 
     check_plot(plot, overwrite)
     model = vectors_or_model(model_name, vectors_file)
-    show(rnnlm.inspect_analogies(model, file, vectors=vectors, columns=columns), as_json, plot)
+    show(rnnlm.inspect_analogies(model, file, which=which, columns=columns), as_json, plot)

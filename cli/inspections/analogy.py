@@ -1,6 +1,7 @@
 """`rnnlm inspect analogy`: king - man + woman."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ from ..options import json_option
 @plot_option
 @json_option
 def command(
-    words: tuple[str, ...], model_name: str | None, vectors: str, vectors_file: Path | None, count: int, plot: Path | None,
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """The words that lie nearest to A - B + C.
@@ -31,4 +32,4 @@ def command(
     import rnnlm
 
     check_plot(plot, overwrite)
-    show(rnnlm.inspect_analogy(vectors_or_model(model_name, vectors_file), words, vectors=vectors, count=count), as_json, plot)
+    show(rnnlm.inspect_analogy(vectors_or_model(model_name, vectors_file), words, which=which, count=count), as_json, plot)

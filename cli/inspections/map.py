@@ -1,6 +1,7 @@
 """`rnnlm inspect map`: word vectors on a plane."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,7 @@ from ..options import json_option
 @plot_option
 @json_option
 def command(
-    words: tuple[str, ...], model_name: str | None, vectors: str, vectors_file: Path | None, plot: Path | None, overwrite: bool,
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Draw words on the plane of their two principal components.
@@ -31,5 +32,4 @@ def command(
     check_plot(plot, overwrite)
     path = Path(words[0])
     names_file = len(words) == 1 and (path.exists() or path.suffix or path.name != words[0])
-    chosen = path if names_file else words
-    show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), chosen, vectors=vectors), as_json, plot)
+    show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), path if names_file else words, which=which), as_json, plot)

@@ -1,6 +1,7 @@
 """`rnnlm inspect neighbours`: the words whose vectors lie nearest to a word's."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,7 +17,7 @@ from ..options import json_option
 @plot_option
 @json_option
 def command(
-    words: tuple[str, ...], model_name: str | None, vectors: str, vectors_file: Path | None, count: int, plot: Path | None,
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """The words that lie nearest to WORD.
@@ -31,5 +32,5 @@ def command(
     import rnnlm
 
     check_plot(plot, overwrite)
-    found = rnnlm.inspect_neighbours(vectors_or_model(model_name, vectors_file), words, vectors=vectors, count=count)
+    found = rnnlm.inspect_neighbours(vectors_or_model(model_name, vectors_file), words, which=which, count=count)
     show(found, as_json, plot)

@@ -1,6 +1,7 @@
 """`rnnlm inspect similarity`: do word vectors rank pairs of words as people do?"""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,7 +23,7 @@ from ..options import json_option
 @plot_option
 @json_option
 def command(
-    file: str, model_name: str | None, vectors: str, vectors_file: Path | None, columns: str | None, strip_tags: bool, seed: int,
+    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, strip_tags: bool, seed: int,
     plot: Path | None, overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Whether vectors rank pairs of words as people do.
@@ -39,5 +40,5 @@ def command(
 
     check_plot(plot, overwrite)
     model = vectors_or_model(model_name, vectors_file)
-    found = rnnlm.inspect_similarity(model, file, vectors=vectors, columns=columns, strip_tags=strip_tags, seed=seed)
+    found = rnnlm.inspect_similarity(model, file, which=which, columns=columns, strip_tags=strip_tags, seed=seed)
     show(found, as_json, plot)

@@ -42,7 +42,7 @@ def evaluate(
 
 
 @overload
-def evaluate(
+def evaluate(  # type: ignore[overload-overlap, unused-ignore]  # seen or not, by the order of imports
     model: "Seq2SeqModel", text: Given = None, *, target: Sequence[str | Path] = (), decode: bool = True,
     decoding: "DecodingSettings | None" = None, reading: Mapping[str, Any] | None = None,
 ) -> "PairEvaluation": ...  # fmt: skip
@@ -116,7 +116,7 @@ def compare(
 
 
 @overload
-def compare(
+def compare(  # type: ignore[overload-overlap, unused-ignore]
     models: "Sequence[Seq2SeqModel]", text: Several, *, settings: ComparisonSettings = ..., names: Sequence[str] | None = None,
     device: str | Device = "auto", target: Sequence[str | Path] = (), decode: bool = True, decoding: "DecodingSettings | None" = None,
     reading: Mapping[str, Any] | None = None,

@@ -11,9 +11,8 @@ from torch import Tensor
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, LineWords, Part
 from rnnlm.inference.token_spans import Span
 from rnnlm.interface import keeps
-from rnnlm.neural.recurrent_settings import RecurrentSettings
 from rnnlm.tasks.data import EncodedWords, encode_texts
-from rnnlm.tasks.encoders.pooling import ends
+from rnnlm.tasks.encoders.pooling import Parts, parts_of
 from rnnlm.tasks.fitting.batches import batch_tensors
 from rnnlm.tasks.settings import RecurrentTaskSettings
 from rnnlm.tasks.splitting import splitter_of
@@ -21,8 +20,6 @@ from rnnlm.text.labelled.splitting.split_text import SplitText
 
 if TYPE_CHECKING:
     from rnnlm.tasks.model import TaskModel
-
-Parts = Sequence[tuple[int, bool]]  # of each part of a layer its width, and whether the backward direction gives it
 
 
 @keeps(LayerReader)
@@ -73,14 +70,6 @@ class TaskLayers:
                 text_BH = self.model.network(inputs).text_BH
                 found[FEATURES] = side_by_side(text_BH.unsqueeze(0), [(text_BH.shape[1], False)], np.ones_like(lengths_B))
         return [found[layer] for layer in layers]
-
-
-def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
-    """The parts of each layer of a recurrent encoder, the lowest first."""
-    found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
-    for number, width in enumerate(settings.widths, start=1):
-        found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
-    return found | {FEATURES: ends(settings)}
 
 
 def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> LayerOutputs:

@@ -71,6 +71,6 @@ def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
 def test_wrong_usage_and_unknown_words_are_one_clear_line(rnnlm, vectors, models):
     checked_error(rnnlm("inspect", "neighbours", "King", "--file", vectors), 2, "unknown word 'King'")
     checked_error(rnnlm("inspect", "analogy", "king", "man", "--file", vectors), 2, "")
-    checked_error(rnnlm("inspect", "neighbours", "king", "--file", vectors, "--vectors", "output"), 2, "--vectors: for vectors of a model")
+    checked_error(rnnlm("inspect", "neighbours", "king", "--file", vectors, "--which", "output"), 2, "--which: for vectors of a model")
     checked_error(rnnlm("inspect", "neighbours", "king", "-m", models.unigram), 2, "inspect neighbours has nothing to show")
     checked_error(rnnlm("inspect", "map", "king", "queen", "--file", vectors), 2, "a map needs three words or more")

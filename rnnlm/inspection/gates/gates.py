@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_UNITS = 16  # that are drawn unless some are named
 STATE = "Share of the state that each token rewrites, and by how much it changes the state (0 to 1)"
-ACTIVATIONS = "Activations: shares in the lowest and highest tenth of their range (saturated); mean and quantiles of derivatives"
+ACTIVATIONS = "Activations: shares saturated at the lower and at the upper end of their range; mean and quantiles of derivatives"
 
 
 @dataclass(frozen=True)

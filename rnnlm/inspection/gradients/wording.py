@@ -9,6 +9,7 @@ from rnnlm.inspection.gradients.curve import Curve, Trend
 from rnnlm.inspection.gradients.measuring import LayerGradients
 from rnnlm.inspection.result import Table
 
+ROUNDING = 1e-6  # of singular values of weights in fp32
 SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SIZE_COLUMNS = ("model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
 SIZES = "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of the loss by the word read"
@@ -47,12 +48,11 @@ def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve) -> str:
 def _course(curve: Curve) -> str:
     trend, last = curve.trend, curve.trend.largest_lag
     sizes = f"{_number(curve.mean[curve.at(1)])} at lag 1, {_number(curve.mean[curve.at(last)])} at lag {last}"
-    interval = _interval(trend)
     if trend.course == "vanishes":
         half = "0" if trend.half_life is None or not math.isfinite(trend.slope) else _number(trend.half_life)
-        return f"vanishes with a half-life of {half} tokens ({interval}{sizes})"
+        return f"vanishes with a half-life of {half} tokens ({_interval(trend)}{sizes})"
     if trend.course == "explodes":
-        return f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens ({interval}{sizes})"
+        return f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens ({_interval(trend)}{sizes})"
     if trend.course == "holds":
         return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
     return f"is undecided, for too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats per token; {sizes})"
@@ -67,9 +67,11 @@ def _of_bounds(layer: LayerGradients) -> str:
     if layer.bounds is None:
         return ""
     upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
-    if layer.bounds.upper < 1:
+    if layer.bounds.upper < 1 - ROUNDING:
         vanishes = layer.state.trend.course == "vanishes"
         return f", as it must, since {upper} is below 1" if vanishes else f"; further back it must vanish, as {upper} is below 1"
+    if layer.bounds.upper <= 1 + ROUNDING:
+        return f", and cannot explode, as {upper}"
     return f", though {upper} would allow it to explode"
 
 

@@ -86,11 +86,11 @@ class Analogies:
 
 
 def inspect_analogies(
-    model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, vectors: Which = "input",
+    model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, which: Which = "input",
     columns: str | None = None,
 ) -> Analogies:  # fmt: skip
     """How many analogies of a `file` come out, by type: its lines are `A B C D`, those of a type below a line `: TYPE`, or it is a table.
-    model and vectors as for :func:`rnnlm.inspect_neighbours`. columns: of a table: "TYPE,A,B,C,D" or "A,B,C,D" by name or number; None: its
+    model and which as for :func:`rnnlm.inspect_neighbours`. columns: of a table: "TYPE,A,B,C,D" or "A,B,C,D" by name or number; None: its
     last five or four columns of words. The three words of a question are no answers. Where no word that has a vector has capital letters,
     the file's words are lower-cased, and a notice says so.
 
@@ -98,7 +98,7 @@ def inspect_analogies(
         TextError: the file cannot be read, lacks a column, or no question has vectors for its four words. UsageError: the model has no such
             vectors. ModelError: there is no such model.
     """
-    known = vectors_of("analogies", model, vectors)
+    known = vectors_of("analogies", model, which)
     questions = read_analogies(str(file), columns)
     if lower_cases(known, (word for question in questions for word in question.words), str(file)):
         questions = [Question(each.kind, *(word.lower() for word in each.words)) for each in questions]

@@ -59,16 +59,16 @@ class Analogy:
 
 
 def inspect_analogy(
-    model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, vectors: Which = "input",
+    model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, which: Which = "input",
     count: int = 10,
 ) -> Analogy:  # fmt: skip
-    """The `count` words nearest to a - b + c, (a, b, c) being `words`, each vector at length 1; the three are no answers. model and vectors
+    """The `count` words nearest to a - b + c, (a, b, c) being `words`, each vector at length 1; the three are no answers. model and which
     as for :func:`rnnlm.inspect_neighbours`.
 
     Raises:
         UsageError: there are not three words, one has no vector, or the model has no such vectors. ModelError: there is no such model.
     """
-    known = vectors_of("analogy", model, vectors)
+    known = vectors_of("analogy", model, which)
     if len(words) != 3 or count < 1:
         raise UsageError(f"an analogy needs three words, not {len(words)}", "A B C asks for A - B + C", "for instance: king man woman")
     a, b, c = (known.number(word) for word in words)

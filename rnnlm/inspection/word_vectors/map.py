@@ -95,15 +95,15 @@ def label_offsets(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> 
     return found
 
 
-def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Path = (), *, vectors: Which = "input") -> WordMap:
+def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Path = (), *, which: Which = "input") -> WordMap:
     """The vectors of some words on the plane of their two principal components. words: three or more, or the path of a file that lists
-    them. model and vectors as for :func:`rnnlm.inspect_neighbours`.
+    them. model and which as for :func:`rnnlm.inspect_neighbours`.
 
     Raises:
         UsageError: there are fewer than three words, one has no vector, all vectors are equal, or the model has no such vectors. TextError:
             the file cannot be read. ModelError: there is no such model.
     """
-    known = vectors_of("map", model, vectors)
+    known = vectors_of("map", model, which)
     chosen = tuple(dict.fromkeys(read_words(str(words)) if isinstance(words, Path) else words))
     if len(chosen) < 3:
         raise UsageError(f"a map needs three words or more, not {len(chosen)}")

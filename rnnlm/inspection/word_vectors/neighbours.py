@@ -73,16 +73,16 @@ class Neighbours:
 
 
 def inspect_neighbours(
-    model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, vectors: Which = "input",
+    model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, which: Which = "input",
     count: int = 10,
 ) -> Neighbours:  # fmt: skip
     """The `count` nearest neighbours of each of the `words` by cosine, among all words that have a vector. model: a network of any task,
-    its name, or word vectors; vectors: of a network, those it reads ("input") or those of its softmax ("output").
+    its name, or word vectors; which: of a network, those it reads ("input") or those of its softmax ("output").
 
     Raises:
         UsageError: a word has no vector, no word is given, or the model has no such vectors. ModelError: there is no such model.
     """
-    known = vectors_of("neighbours", model, vectors)
+    known = vectors_of("neighbours", model, which)
     if not words or count < 1:
         raise UsageError("nothing to look up", "one word and one neighbour at least are needed")
     rows = [known.number(word) for word in words]

@@ -86,11 +86,11 @@ class Similarity:
 
 
 def inspect_similarity(
-    model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, vectors: Which = "input",
+    model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, which: Which = "input",
     columns: str | None = None, strip_tags: bool = False, seed: int = 1,
 ) -> Similarity:  # fmt: skip
     """Spearman's correlation between how alike people find the words of each pair in a `file` and the cosines of their vectors. model and
-    vectors as for :func:`rnnlm.inspect_neighbours`. columns: "WORD1,WORD2,SCORE" by name or number; None: two of words and one of numbers
+    which as for :func:`rnnlm.inspect_neighbours`. columns: "WORD1,WORD2,SCORE" by name or number; None: two of words and one of numbers
     behind them. strip_tags: words lose tags such as -n at their end. Where no word that has a vector has capital letters, the file's words
     are lower-cased, and a notice says so. seed: of the bootstrap.
 
@@ -98,7 +98,7 @@ def inspect_similarity(
         TextError: the file cannot be read, lacks a column, fewer than three of its pairs have vectors for both words, or all judgments
             or cosines are equal. UsageError: the model has no such vectors. ModelError: there is no such model.
     """
-    known = vectors_of("similarity", model, vectors)
+    known = vectors_of("similarity", model, which)
     read = read_pairs(str(file), columns, strip_tags)
     lowers = lower_cases(known, (word for pair in read for word in (pair.word1, pair.word2)), str(file))
     pairs = []

@@ -55,7 +55,7 @@ def read_pairs(source: str, columns: str | None = None, strip_tags: bool = False
     pairs, names = [], None
     for row in _rows(source):
         if names is None:
-            names = _named(row, columns, 3) if columns else _pair_columns(source, row)
+            names = _named(row, columns, 3) if columns else _pair_columns(row)
         word1, word2, score = _cells(row, names)
         if (number := _number(score)) is None:
             raise TextError(f"{row.where}: {score!r} is not a number", f"column {names[2]!r} is how alike the words are", "see --columns")
@@ -165,7 +165,7 @@ def _named(row: tables.Row, columns: str, count: int) -> list[str]:
     return asked
 
 
-def _pair_columns(source: str, row: tables.Row) -> list[str]:
+def _pair_columns(row: tables.Row) -> list[str]:
     names, words = _names(row), _words_of(row)
     behind = [name for name in names[names.index(words[1]) + 1 :] if _number(row.values[name]) is not None] if words[1:] else []
     if not behind:

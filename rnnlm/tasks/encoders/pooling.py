@@ -3,12 +3,17 @@
 Shapes: T time, B rows, H width of the features. Every row has a word at least.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
+from rnnlm.inference.layer_outputs import FEATURES, INPUT
 from rnnlm.neural.recurrent_settings import RecurrentSettings
 from rnnlm.tasks.padding import is_word
 from rnnlm.tasks.settings import RecurrentTaskSettings
+
+Parts = Sequence[tuple[int, bool]]  # of each part of a layer its width, and whether the backward direction gives it
 
 
 class Pooling(nn.Module):
@@ -74,3 +79,11 @@ def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
     if settings.connections == "dense":
         return [(settings.input_width, False), *((width, each) for width in settings.widths for each in directions)]
     return [(settings.widths[-1], each) for each in directions]
+
+
+def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
+    """The parts of each layer of a recurrent encoder, the lowest first."""
+    found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
+    for number, width in enumerate(settings.widths, start=1):
+        found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
+    return found | {FEATURES: ends(settings)}

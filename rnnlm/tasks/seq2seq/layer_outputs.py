@@ -9,8 +9,8 @@ from torch import Tensor
 from rnnlm.inference.layer_outputs import EncodedLines, LayerOutputs, LayerReader, Part, words_of_lines
 from rnnlm.interface import keeps
 from rnnlm.neural.layers.bidirectional import mirror, mirror_places
+from rnnlm.tasks.encoders.pooling import parts_of
 from rnnlm.tasks.fitting.batches import on_device
-from rnnlm.tasks.layer_outputs import parts_of
 from rnnlm.tasks.seq2seq.data import rows
 from rnnlm.tasks.seq2seq.fitting.batches import source_arrays
 

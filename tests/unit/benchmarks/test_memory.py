@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.benchmarks.memory import search
+from rnnlm.benchmarks.memory import search, training
 from rnnlm.benchmarks.memory.plots import draw
 from rnnlm.benchmarks.memory.reader import CELLS, Reader
 from rnnlm.benchmarks.memory.search import bench_memory
@@ -50,6 +50,29 @@ def test_marks_of_the_adding_task_lie_in_either_half_and_order_leaves_a_lag_behi
     assert (marks_TB[:10].sum(axis=0) == 1).all() and (marks_TB[10:].sum(axis=0) == 1).all()
     letters_TB = TASKS["order"].draw(random, 20, 500)[0][..., :2].any(axis=2)
     assert sorted(set(np.nonzero(letters_TB)[0])) == [2, 3, 4, 10, 11, 12]
+
+
+def test_a_task_is_solved_by_99_of_100_right_answers_or_an_error_below_a_hundredth():
+    assert [TASKS["copy"].is_solved(accuracy) for accuracy in (0.989, 0.99, float("nan"))] == [False, True, False]
+    assert [TASKS["adding"].is_solved(error) for error in (0.0099, 0.01, float("nan"))] == [True, False, False]
+
+
+def test_an_irnn_is_a_relu_layer_that_starts_with_the_identity():
+    (layer,) = Reader(TASKS["copy"], "irnn", 8).body.layers
+    assert layer.activation == "relu" and torch.equal(layer.weight_hh.detach(), torch.eye(8))
+
+
+def test_sequences_that_judge_are_others_than_those_that_train(monkeypatch):
+    drawn = []
+
+    def draw(task, random, lag, rows, device):
+        drawn.append(real(task, random, lag, rows, device))
+        return drawn[-1]
+
+    real = training._drawn
+    monkeypatch.setattr(training, "_drawn", draw)
+    train("adding", "elman", 5, Budget(steps=1, rows=1000, width=4), CPU)
+    assert [len(x_TBI[0]) for x_TBI, _ in drawn] == [1000, 1000] and not torch.equal(drawn[0][0], drawn[1][0])
 
 
 @pytest.mark.parametrize("name", TASKS)

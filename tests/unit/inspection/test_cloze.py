@@ -79,6 +79,12 @@ def test_shares_are_counted_by_distance_and_kind_with_the_bounds_of_wilson():
     assert (half.low, half.high) == pytest.approx((0.5 - width, 0.5 + width), abs=1e-5)
 
 
+def test_both_bounds_of_a_group_of_distances_belong_to_it():
+    distances = (0, 2, 3, 5, 6, 10, 11, 20, 21, 99)
+    figures = figures_of([ClozeScore(ClozeItem("a", "b", distance), 1, 2.0, False) for distance in distances])
+    assert [(each.group, each.items) for each in figures[1:]] == [(group, 2) for group in ("0-2", "3-5", "6-10", "11-20", "21+")]
+
+
 def test_the_verdict_says_whether_accuracy_falls_with_distance():
     assert "the first share falls from 100% to 0%" in planted([1] * 20, [30] * 20).verdict
     assert "the first share stays at 50%" in planted([1, 20], [1, 20]).verdict

@@ -67,13 +67,20 @@ def test_a_single_lag_has_its_rate_from_lag_0_on(gone):
     assert curve(squares[1:] / 4, 1, seed=0).trend.slope == pytest.approx(-math.log(2))  # of a Jacobian: 1 and 1/2
 
 
-def test_the_verdict_says_of_a_size_that_still_holds_that_it_must_vanish_further_back(elman):
+def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
     (layer,) = inspect_gradients({"a": elman}, TEXT, lags=5, positions=10).models[0].layers
-    for a, words in (
-        (0.5, "as it must, since sigma_max(W) max phi' = 0.999 is"),
-        (0.999, "; further back it must vanish, as sigma_max(W)"),
+    must, later, cannot = (
+        "as it must, since sigma_max(W) max phi' = 0.99 is below",
+        "; further back it must vanish",
+        ", and cannot explode, as",
+    )
+    for a, largest, words in (
+        (0.5, 0.99, must),
+        (0.99, 0.99, later),
+        (1.0, 1.0, cannot),
+        (1.0, 1.1, ", though sigma_max(W) max phi' = 1.1 would"),
     ):
-        looked = replace(layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(0.999, 0.4, 1.0, 0.5))
+        looked = replace(layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(largest, 0.4, 1.0, 0.5))
         assert words in verdict_of("a", [looked], looked.state)
 
 

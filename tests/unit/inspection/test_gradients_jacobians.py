@@ -11,6 +11,7 @@ from rnnlm.inspection.gradients.jacobians import probes_for, squared_sizes
 from rnnlm.inspection.gradients.loss_gradients import loss_gradients
 from rnnlm.inspection.gradients.lyapunov import exponents, growth
 from rnnlm.inspection.gradients.trajectory import Trajectory, trajectories
+from rnnlm.neural.layers.activations import BY_NAME
 from rnnlm.neural.layers.steps import ACTIVATIONS
 from rnnlm.neural.network import Network
 from rnnlm.neural.settings import KINDS
@@ -207,3 +208,10 @@ def test_slopes_told_from_the_units_values_are_those_of_autograd(activation):
         h = ACTIVATIONS[activation](a)
         (slope,) = torch.autograd.grad(h, a)
         assert flattest_slope(h.detach().unsqueeze(0), activation) == pytest.approx(float(slope))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "elu", "leaky_relu"])
+def test_the_steepest_slope_is_the_largest_of_autograd(activation):
+    a = torch.linspace(-3, 3, 601, dtype=torch.float64, requires_grad=True)  # 0 among them
+    (slopes,) = torch.autograd.grad(ACTIVATIONS[activation](a).sum(), a)
+    assert BY_NAME[activation].steepest == pytest.approx(float(slopes.max()))

@@ -152,7 +152,7 @@ def test_every_look_has_tables_json_and_a_picture_and_takes_models(tmp_path):
     pairs = written(tmp_path / "pairs.txt", "cat dog 3", "cat mat 2", "dog sat 1", "the a 1")
     questions = written(tmp_path / "questions.txt", "cat sat dog saw", "the cat a dog")
     looks = [
-        rnnlm.inspect_neighbours(model, ["cat", "dog"]), rnnlm.inspect_analogy(model, ["cat", "the", "a"], vectors="output"),
+        rnnlm.inspect_neighbours(model, ["cat", "dog"]), rnnlm.inspect_analogy(model, ["cat", "the", "a"], which="output"),
         rnnlm.inspect_similarity(model, pairs), rnnlm.inspect_analogies(model, questions), rnnlm.inspect_map(model, ["cat", "dog", "mat"]),
     ]  # fmt: skip
     for look in looks:
