@@ -55,7 +55,7 @@ def memory(
     early. The budget counts steps, not time.
     """
     check_plot(plot, overwrite)
-    from rnnlm.benchmarks.memory.search import Reach, bench_memory
+    from rnnlm.benchmarks.memory.search import Reach, bench_memory, verdict_of
     from rnnlm.benchmarks.memory.training import Budget
 
     budget, done = Budget(**{field.name: given[field.name] for field in fields(Budget)}), []
@@ -69,7 +69,11 @@ def memory(
         from rnnlm.evaluation.plotting import save
 
         save(draw(done), plot)
-    terminal.print_json(*(reach.to_dict() for reach in done)) if as_json else _show(done)
+    if as_json:
+        terminal.print_json(*(reach.to_dict() for reach in done), {"verdict": verdict_of(done)})
+        return
+    _show(done)
+    click.echo(f"\n{verdict_of(done)}")
 
 
 def _line(trained: Any) -> str:

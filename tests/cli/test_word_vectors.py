@@ -74,3 +74,5 @@ def test_wrong_usage_and_unknown_words_are_one_clear_line(rnnlm, vectors, models
     checked_error(rnnlm("inspect", "neighbours", "king", "--file", vectors, "--which", "output"), 2, "--which: for vectors of a model")
     checked_error(rnnlm("inspect", "neighbours", "king", "-m", models.unigram), 2, "inspect neighbours has nothing to show")
     checked_error(rnnlm("inspect", "map", "king", "queen", "--file", vectors), 2, "a map needs three words or more")
+    checked_error(rnnlm("inspect", "map", "gone.txt", "--file", vectors), 1, "cannot read gone.txt")
+    checked_error(rnnlm("inspect", "map", "..", "--file", vectors), 1, ".. is a directory")

@@ -32,6 +32,18 @@ class Reach:
         return asdict(self) | {"longest_lag": self.longest, "criterion": TASKS[self.task].criterion, "chance": TASKS[self.task].chance}
 
 
+def verdict_of(reaches: Sequence[Reach]) -> str:
+    """For each task which layers solve the longest lag, in one sentence, and what is to be kept in mind."""
+    said = []
+    for task in dict.fromkeys(reach.task for reach in reaches):
+        own = [reach for reach in reaches if reach.task == task]
+        longest = max(reach.longest for reach in own)
+        best = [reach.cell for reach in own if reach.longest == longest]
+        tried = min(reach.failed.lag for reach in own if reach.failed) if not longest else 0
+        said.append(f"{task}, {longest} steps ({' and '.join(best)})" if longest else f"{task}, none (not even {tried} steps)")
+    return f"The longest lag that a layer solves: {'; '.join(said)}. A lag that is not solved may be with more training."
+
+
 def bench_memory(
     tasks: Sequence[str] = (), cells: Sequence[str] = (), lags: Sequence[int] = LAGS, budget: Budget | None = None, device: str = "auto"
 ) -> Iterator[Trained | Reach]:

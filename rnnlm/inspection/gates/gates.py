@@ -89,8 +89,8 @@ def inspect_gates(
     shows; none: in each layer the `unit_count` whose state varies most over the tokens. device: where a model given by name is loaded.
 
     Raises:
-        UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence is empty, or holds a newline, `<s>` or `</s>`.
-        ModelError: there is no such model, or it is damaged.
+        UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence is empty, or holds a newline,
+            `<s>` or `</s>`. ModelError: there is no such model, or it is damaged.
     """
     if unit_count < 1:
         raise UsageError(f"unit_count = {unit_count}: at least one unit is drawn")

@@ -10,7 +10,7 @@ from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import Curve
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, measure
 from rnnlm.inspection.gradients.positions import draw
-from rnnlm.inspection.gradients.wording import gradient_tables, verdict_of
+from rnnlm.inspection.gradients.wording import common, gradient_tables, unit_of, verdict_of
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, Subject, subjects
 from rnnlm.inspection.texts import Source
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ModelGradients:
     """Of one model. lags, positions: of its text, which may have fewer than were asked for. layers: the lowest first. loss: the norm of
-    dloss(t)/dx(t-k), by lag k from 0 on, in nats per unit of length of what the lowest layer reads."""
+    dloss(t)/dx(t-k), by lag k from 0 on, in nats per unit of length of what the lowest layer reads. unit: what it reads, "word" or "token".
+    """
 
     model: str
     kind: str
@@ -35,12 +36,13 @@ class ModelGradients:
     positions: int
     layers: tuple[LayerGradients, ...]
     loss: Curve
+    unit: str = "word"
 
     def curves(self) -> list[tuple[str, Curve]]:
         """All curves, by what each is the size of."""
         named = [(f"{layer.name}, state", layer.state) for layer in self.layers]
         named += [(f"{layer.name}, cell", layer.cell) for layer in self.layers if layer.cell is not None]
-        return [*named, ("loss by word read", self.loss)]
+        return [*named, (f"loss by {self.unit} read", self.loss)]
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,12 @@ class GradientFlow:
     @property
     def verdict(self) -> str:
         """For each model and each of its layers whether gradients vanish, hold or explode, and how fast."""
-        return "\n".join(verdict_of(model.model, model.layers, model.loss) for model in self.models)
+        return "\n".join(verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models)
 
     def tables(self) -> Sequence[Table]:
         """Sizes at some lags, their rates, and what the weights alone say."""
-        return gradient_tables([(model.model, model.curves(), model.layers) for model in self.models])
+        unit = common([model.unit for model in self.models])
+        return gradient_tables([(model.model, model.curves(), model.layers) for model in self.models], unit)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures at all lags."""
@@ -66,7 +69,8 @@ class GradientFlow:
         """Size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic scale, with the quantiles 0.1 and 0.9 as bands."""
         from rnnlm.inspection.gradients.plots import draw_curves
 
-        return draw_curves([(model.model, model.layers, model.loss) for model in self.models])
+        unit = common([model.unit for model in self.models])
+        return draw_curves([(model.model, model.layers, model.loss) for model in self.models], unit)
 
 
 def inspect_gradients(
@@ -113,7 +117,7 @@ def inspect_gradients(
 def _look(subject: Subject, text: Text, lags: int, count: int, settings: Settings, progress: Progress) -> ModelGradients:
     drawn = draw(subject.model, text.encode(subject.model.tokenizer).ids, lags, count, settings.seed)
     layers, loss = measure(subject.model, drawn, settings, progress)
-    return ModelGradients(subject.name, subject.kind, drawn.lags, drawn.rows, layers, loss)
+    return ModelGradients(subject.name, subject.kind, drawn.lags, drawn.rows, layers, loss, unit_of(subject.model.tokenizer))
 
 
 def _model_dict(model: ModelGradients) -> dict[str, Any]:

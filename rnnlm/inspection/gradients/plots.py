@@ -19,9 +19,10 @@ INCHES_PER_WORD = 0.3
 SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
 
 
-def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]]) -> "Figure":
-    """Two panels: of each model and layer the state, the cell (dashed) and bounds (dotted); of each model the loss."""
-    labels = [("Jacobian of the state", "lag (tokens)", "size"), ("Loss by word read", "lag (tokens)", "norm of the gradient (nats)")]
+def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str) -> "Figure":
+    """Two panels: of each model and layer the state, the cell (dashed) and bounds (dotted); of each model the loss. unit: what all of
+    them read, words or tokens."""
+    labels = [("Jacobian of the state", "lag (tokens)", "size"), (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)")]
     figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6)
     colours = iter(plotting.COLOURS * (1 + sum(len(layers) for _, layers, _ in models)))
     shown: list[Curve] = []
@@ -40,6 +41,8 @@ def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]]) -
                 _draw(losses, loss, "", colour)
     _limit(states, shown)
     _limit(losses, [loss for _, _, loss in models])
+    for axes in (states, losses):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     plotting.legend_above(figure, states)
     return figure
 
@@ -60,11 +63,12 @@ def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
     plotting.log_y(axes)
 
 
-def draw_maps(maps: Sequence[tuple[str, Sequence[str], Sequence[str], np.ndarray]]) -> "Figure":
-    """A panel for each model: name, words read (columns), words predicted (rows), and the norms: NaN where nothing was read yet."""
-    inches = min(LARGEST, max(SMALLEST, INCHES_PER_WORD * max(len(read) for _, read, _, _ in maps) + 1.5))
-    labels = [(plotting.short_name(name), "word read", "word predicted") for name, *_ in maps]
+def draw_maps(maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]]) -> "Figure":
+    """A panel for each model: name, unit (word or token), what is read (columns), what is predicted (rows), and the norms: NaN where
+    nothing was read yet."""
+    inches = min(LARGEST, max(SMALLEST, INCHES_PER_WORD * max(len(read) for _, _, read, _, _ in maps) + 1.5))
+    labels = [(plotting.short_name(name), f"{unit} read", f"{unit} predicted") for name, unit, *_ in maps]
     figure, panels = plotting.new_panels(labels, width=inches * len(maps), height=inches)
-    for axes, (_, read, predicted, norms_TT) in zip(panels, maps, strict=True):
+    for axes, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
         draw_heat_map(axes, norms_TT, read, predicted, label="norm of the gradient (nats)")
     return figure

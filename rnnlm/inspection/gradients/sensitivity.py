@@ -12,6 +12,7 @@ import torch
 
 from rnnlm.errors import TextError
 from rnnlm.inspection.gradients.loss_gradients import loss_gradients
+from rnnlm.inspection.gradients.wording import unit_of
 from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, subjects
 from rnnlm.inspection.texts import checked_sentence
@@ -29,16 +30,17 @@ FAR = 5  # tokens
 @dataclass(frozen=True)
 class SensitivityMap:
     """Of one model: norms[t, s], (T, T), in nats per unit of length, is that of predicted[t] to read[s]; NaN for s > t, which is not
-    read by then. surprisal_nats: of predicted[t]."""
+    read by then. surprisal_nats: of predicted[t]. unit: what is read, "word" or "token"."""
 
     model: str
     read: tuple[str, ...]
     predicted: tuple[str, ...]
     norms: np.ndarray
     surprisal_nats: np.ndarray
+    unit: str = "word"
 
     def share(self, nearest: int, farthest: int | None = None) -> float:
-        """Of all sensitivity, the share that goes to words read `nearest` to `farthest` tokens before the last one."""
+        """Of all sensitivity, the share that goes to tokens read `nearest` to `farthest` tokens before the last one."""
         norms = np.nan_to_num(self.norms)
         chosen = np.tril(norms, -nearest) - (0 if farthest is None else np.tril(norms, -farthest - 1))
         return float(chosen.sum() / norms.sum()) if norms.sum() else 0.0
@@ -52,7 +54,7 @@ class SentenceSensitivity:
 
     @property
     def verdict(self) -> str:
-        """How much of the sensitivity goes to near words."""
+        """How much of the sensitivity goes to near tokens."""
         return "\n".join(
             f"{each.model}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the token read last, "
             f"{each.share(1, FAR):.0%} to the {FAR} before it, {each.share(FAR + 1):.0%} to earlier ones."
@@ -60,7 +62,7 @@ class SentenceSensitivity:
         )
 
     def tables(self) -> Sequence[Table]:
-        """For each model its map: a row for each word predicted, a column for each word read."""
+        """For each model its map: a row for each token predicted, a column for each token read."""
         return [_table(each) for each in self.maps]
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,7 +73,7 @@ class SentenceSensitivity:
         """The heat maps, side by side."""
         from rnnlm.inspection.gradients.plots import draw_maps
 
-        return draw_maps([(each.model, each.read, each.predicted, each.norms) for each in self.maps])
+        return draw_maps([(each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps])
 
 
 def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto") -> SentenceSensitivity:
@@ -100,7 +102,7 @@ def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap
         x_TTE = model.network.input.vectors(inputs_T.unsqueeze(1)).expand(-1, T, -1)
         norms_TT, surprisal_T = loss_gradients(model.network, x_TTE, at_T, model.ids(ids_T[np.newaxis])[0], model.network.initial_state(T))
     norms = np.where(np.tri(T, dtype=bool), norms_TT.t().cpu().numpy(), np.nan)
-    return SensitivityMap(name, (boundary, *words[:-1]), tuple(words), norms, surprisal_T.double().cpu().numpy())
+    return SensitivityMap(name, (boundary, *words[:-1]), tuple(words), norms, surprisal_T.double().cpu().numpy(), unit_of(tokenizer))
 
 
 def _table(found: SensitivityMap) -> Table:
@@ -109,4 +111,4 @@ def _table(found: SensitivityMap) -> Table:
     rows = []
     for word, surprisal, norms_T in zip(found.predicted, found.surprisal_nats.tolist(), found.norms.tolist(), strict=True):
         rows.append((word, surprisal, *(None if norm != norm else norm for norm in norms_T)))
-    return Table(columns, tuple(rows), f"{found.model}: norm of d(surprisal)/d(vector of the word read), in nats")
+    return Table(columns, tuple(rows), f"{found.model}: norm of d(surprisal)/d(vector of the {found.unit} read), in nats")

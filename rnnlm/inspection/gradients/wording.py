@@ -8,23 +8,35 @@ from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import Curve, Trend
 from rnnlm.inspection.gradients.measuring import LayerGradients
 from rnnlm.inspection.result import Table
+from rnnlm.interface import Tokenizer
 
 ROUNDING = 1e-6  # of singular values of weights in fp32
 SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SIZE_COLUMNS = ("model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
-SIZES = "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of the loss by the word read"
+SIZES = "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of the loss by the {} read"
 TRENDS = "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per token, with its 95 % interval"
 Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]  # a model's name, its curves by what they are of, its layers
 
 
-def gradient_tables(models: Sequence[Shown]) -> list[Table]:
-    """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where there are any."""
+def unit_of(tokenizer: Tokenizer) -> str:
+    """What its tokens are called: words, where they are."""
+    return "word" if tokenizer.name == "word" else "token"
+
+
+def common(units: Sequence[str]) -> str:
+    """What the tokens of several models are called."""
+    return "word" if set(units) == {"word"} else "token"
+
+
+def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
+    """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where there are any. unit: what all of them
+    read, "word" or "token"."""
     bounded = any(layer.bounds for _, _, layers in models for layer in layers)
     sizes = [row for name, curves, layers in models for what, curve in curves for row in _size_rows(name, what, curve, layers, bounded)]
     rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
     layers = [(name, layer) for name, _, layers in models for layer in layers]
     tables = [
-        Table((*SIZE_COLUMNS, *(("lower bound", "upper bound") if bounded else ())), tuple(sizes), SIZES),
+        Table((*SIZE_COLUMNS, *(("lower bound", "upper bound") if bounded else ())), tuple(sizes), SIZES.format(unit)),
         Table(("model", "quantity", "trend", "half-life", "slope", "slope low", "slope high", "method"), tuple(rates), TRENDS),
     ]
     if any(layer.exponents for _, layer in layers):
@@ -39,10 +51,10 @@ def gradient_tables(models: Sequence[Shown]) -> list[Table]:
     return tables
 
 
-def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve) -> str:
-    """What becomes of gradients in one model, in a sentence."""
+def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
+    """What becomes of gradients in one model, in a sentence. unit: what it reads, a word or a token."""
     said = [f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}" for layer in layers]
-    return f"{name}: {'; '.join(said)}; that of the loss by the word read {_course(loss)}."
+    return f"{name}: {'; '.join(said)}; that of the loss by the {unit} read {_course(loss)}."
 
 
 def _course(curve: Curve) -> str:

@@ -165,7 +165,16 @@ def _sentence(model: ModelMemory) -> str:
         row = next(row for row in model.seen if row.tokens == tokens)
         context = "1 token: with that" if tokens == 1 else f"{tokens} tokens: with those"
         seen = f"the effective context is {context} alone, perplexity is {row.perplexity:.1f}, {_compared(row, full)}"
-    return f"{model.model}: {seen}; {_order(model)}."
+    return f"{model.model}: {seen}{_fewer(model)}; {_order(model)}."
+
+
+def _fewer(model: ModelMemory) -> str:
+    """Whether the next smaller number of tokens than the effective context may do, too: the context is an estimate."""
+    lengths = [row.tokens for row in model.seen]
+    at = lengths.index(model.effective_context) - 1  # where no number tried is enough, the largest one of them
+    if at < 0 or (low := model.seen[at].increase_low) is None or low > CLOSE:
+        return ""
+    return f" ({lengths[at]} may be enough: its interval begins at {low:+.1%})"
 
 
 def _compared(row: Remembered, full: Remembered) -> str:

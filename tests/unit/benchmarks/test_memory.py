@@ -7,7 +7,7 @@ import torch
 from rnnlm.benchmarks.memory import search, training
 from rnnlm.benchmarks.memory.plots import draw
 from rnnlm.benchmarks.memory.reader import CELLS, Reader
-from rnnlm.benchmarks.memory.search import bench_memory
+from rnnlm.benchmarks.memory.search import Reach, bench_memory, verdict_of
 from rnnlm.benchmarks.memory.tasks import TASKS
 from rnnlm.benchmarks.memory.training import Budget, Trained, train
 from rnnlm.errors import RnnlmError
@@ -119,6 +119,16 @@ def test_the_search_begins_with_the_shortest_lag_and_ends_at_the_first_failure(m
     ]  # fmt: skip
     (axes,) = draw(reaches).axes
     assert [text.get_text() for text in axes.texts] == ["10", "50", "0"]
+
+
+def test_the_verdict_names_the_layers_of_the_longest_lag_of_each_task():
+    def reach(task, cell, longest, failed):
+        runs = [lag and Trained(task, cell, lag, lag == longest, 1, 0.5, 7) for lag in (longest, failed)]
+        return Reach(task, cell, 7, runs[0] or None, runs[1] or None)
+
+    found = [reach("copy", "elman", 5, 10), reach("copy", "gru", 20, None), reach("copy", "lstm", 20, None), reach("parity", "gru", 0, 5)]
+    said = "The longest lag that a layer solves: copy, 20 steps (gru and lstm); parity, none (not even 5 steps). "
+    assert verdict_of(found).startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
         (1.0, 1.1, ", though sigma_max(W) max phi' = 1.1 would"),
     ):
         looked = replace(layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(largest, 0.4, 1.0, 0.5))
-        assert words in verdict_of("a", [looked], looked.state)
+        assert words in verdict_of("a", [looked], looked.state, "word")
 
 
 def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quantiles():
@@ -153,6 +153,21 @@ def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_
     assert bounds["upper"][2] == pytest.approx((bounds["largest_singular_value"] * bounds["steepest_slope"]) ** 3)
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
     assert len(found.figure().axes) == 2
+
+
+def test_what_is_read_is_called_a_word_where_all_tokens_are_words_and_lags_are_whole_numbers(elman):
+    models = {"words": elman, "letters": fit("rnn", tokenizer="char")}
+    found = inspect_gradients(models, TEXT, lags=2, positions=5, exponents=0)
+    assert ["by the word read" in line for line in found.verdict.splitlines()] == [True, False]
+    assert ["by the token read" in line for line in found.verdict.splitlines()] == [False, True]
+    assert "by the token read" in found.tables()[0].title and found.models[1].curves()[-1][0] == "loss by token read"
+    figure = found.figure()
+    assert figure.axes[1].get_title() == "Loss by token read"
+    assert all(tick == int(tick) for axes in figure.axes for tick in axes.get_xticks())
+    words, letters = inspect_sensitivity(models, "the cat").tables()
+    assert "of the word read" in words.title and "of the token read" in letters.title
+    labels = [axes.get_xlabel() for axes in inspect_sensitivity(models, "the cat").figure().axes[:2]]
+    assert labels == ["word read", "token read"]
 
 
 def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):

@@ -111,6 +111,16 @@ def test_the_verdict_says_by_how_much_fewer_tokens_are_worse_or_better_than_all(
     assert "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval -20.0% to +15.0%)" in said
 
 
+@pytest.mark.parametrize(("low", "is_said"), [(0.008, True), (0.012, False)])
+@pytest.mark.parametrize("last", [None, Remembered(50, 9, 100.5, 90.0, 110.0, 0.005, 0.001, 0.009, 0.01, 0)])
+def test_the_verdict_names_the_next_smaller_context_where_its_interval_reaches_below_1_per_cent(low, is_said, last):
+    everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
+    fewer = Remembered(20, 9, 102.0, 92.0, 112.0, 0.02, low, 0.03, 0.03, 0)
+    rows = (fewer, *([last] if last else []), everything)
+    said = Memory((ModelMemory("m", "word", True, 9, rows, 9, rows),), "carry", 200, 0).verdict
+    assert ("(20 may be enough: its interval begins at +0.8%)" in said) == is_said == ("may be enough" in said)
+
+
 @pytest.mark.parametrize(("context", "affected"), [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])])
 def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_two_perplexities(context, affected):
     three_lines = Lines(["the cat sat", "a dog", "it saw the mat"])  # 12 targets with their boundaries

@@ -181,6 +181,11 @@ def test_a_local_folder_of_a_data_set_is_read(saved, name):
             read(saved / name, column="body")
 
 
+def test_the_folder_that_one_stands_in_is_read_by_its_short_name(saved, monkeypatch):
+    monkeypatch.chdir(saved / "jsonl")
+    assert read(".") == LINES
+
+
 def test_folders_are_streamed(saved):
     rows = sources._load_dataset(str(saved / "jsonl"), None, None, "train")
     assert type(rows).__name__ == "IterableDataset"

@@ -111,6 +111,14 @@ def test_pairs_are_read_from_tables_of_all_shapes(tmp_path, name, lines, columns
     assert [(each.word1, each.word2, each.score) for each in read] == [("sun", "light", 4.5), ("car", "bus", 2.0)]
 
 
+@pytest.mark.parametrize("pairs", [19, 20])
+def test_fewer_than_20_known_pairs_have_no_interval_and_are_said_to_tell_nothing(tmp_path, pairs):
+    lines = [f"country{number}\tcapital{(number * 7) % 40}\t{number}" for number in range(pairs)]
+    found = rnnlm.inspect_similarity(planted(), written(tmp_path / "pairs.tsv", *lines))
+    assert found.known == pairs and (found.low is None, found.high is None, "too few to tell" in found.verdict) == (pairs < 20,) * 3
+    assert found.to_dict()["low"] == found.low == found.tables()[0].rows[0][5]
+
+
 def test_tags_are_cut_off_and_hyphens_inside_words_stay(tmp_path):
     file = written(tmp_path / "a.txt", "sun-n x-ray_NN 1", "t-shirt well-known/JJ 2")
     assert [(each.word1, each.word2) for each in read_pairs(str(file), strip_tags=True)] == [("sun", "x-ray"), ("t-shirt", "well-known")]
