@@ -73,7 +73,7 @@ def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:
     count = save_vectors(vectors, file, overwrite)
     note = f" ({vectors.note})" if vectors.note else ""
     if file != STANDARD_OUTPUT:
-        terminal.say(f"{vectors.source}{note}: {count:,} symbols, {vectors.width} numbers each, written to {file}")
+        terminal.say(f"{vectors.source}{note}: {count:,} symbols, {vectors.width_in_words}, written to {file}")
 
 
 def _say_figures(folder: Path) -> None:

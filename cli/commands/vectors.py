@@ -88,4 +88,4 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
         count = save_vectors(vectors, output, overwrite)
     took = terminal.duration(time.monotonic() - began)
     written = "" if output == STANDARD_OUTPUT else f"; written to {output}"
-    terminal.say(f"{vectors.source}: {count:,} words, {vectors.width} numbers each, in {took}{written}")
+    terminal.say(f"{vectors.source}: {count:,} words, {vectors.width_in_words}, in {took}{written}")

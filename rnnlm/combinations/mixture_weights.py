@@ -65,7 +65,7 @@ def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Pro
     good_K, good_loss = weights_K, math.inf
     for step in range(1, MOST_STEPS + 1):
         loss, gradient_K, hessian_KK = _moments(predictions, weights_K)
-        report(f"Newton, step {step}: {loss:.4f} nats a token")
+        report(f"Newton, step {step}: {loss:.4f} nats per token")
         if not loss <= good_loss + TOLERANCE_NATS:  # too far, perhaps beyond what numbers can hold
             weights_K = (good_K + weights_K) / 2
             continue

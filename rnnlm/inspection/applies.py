@@ -58,4 +58,4 @@ def check_applies(what: str, name: str, task: str, kind: str) -> None:
     is_task = task in applies.kinds
     model = f"a model of kind {kind}" if task == LANGUAGE_MODEL or is_task else WHAT[task]
     taken = "; ".join(f"{WHAT[task]}: {', '.join(kinds)}" for task, kinds in applies.kinds.items() if kinds)
-    raise UsageError(f"inspect {what} has nothing to show of {name}", f"{model} has no {applies.lacks}", f"it applies to {taken}")
+    raise UsageError(f"inspect {what} has nothing to show for {name}", f"{model} has no {applies.lacks}", f"it applies to {taken}")

@@ -43,8 +43,9 @@ class _Sentences:
         self.epoch = 0
 
     def __iter__(self) -> Iterator[list[str]]:
+        done, total = self.epoch * self.count, self.epochs * self.count
         self.epoch += 1
-        for number, sentence in enumerate(self.stream.sentences()):
-            if number % SENTENCES_BETWEEN == 0:
-                self.progress(f"epoch {self.epoch} of {self.epochs}, {number / self.count:.0%}")
+        for number, sentence in enumerate(self.stream.sentences(), start=1):
             yield sentence
+            if number % SENTENCES_BETWEEN == 0 or number == self.count:
+                self.progress(f"epoch {self.epoch}: {done + number:,} of {total:,} lines")

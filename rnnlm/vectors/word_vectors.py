@@ -35,6 +35,11 @@ class WordVectors:
         """E, the numbers of a vector."""
         return int(self.matrix_VE.shape[1])
 
+    @property
+    def width_in_words(self) -> str:
+        """The same, for messages."""
+        return "1 number each" if self.width == 1 else f"{self.width} numbers each"
+
     @cached_property
     def numbers(self) -> dict[str, int]:
         """The row of each word."""

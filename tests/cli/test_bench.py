@@ -272,18 +272,20 @@ QUICK = ("--tasks", "order,adding", "--cells", "irnn", "--lags", "5,6", "--steps
 
 def test_memory_is_a_table_of_the_longest_lags(rnnlm, here):
     shown = rnnlm("bench", "memory", *QUICK, "--plot", "lags.svg")
-    columns, order, adding, *criteria = shown.out.splitlines()
+    columns, order, adding, *criteria, _, verdict = shown.out.splitlines()
     assert columns.split("\t") == ["task", "layer", "parameters", "longest lag", "after steps", "first lag not solved", "figure there"]
     assert order.split("\t")[:6] == ["order", "irnn", "156", "0", "-", "5"] and adding.split("\t")[6].startswith("error ")
     assert [line.split(":")[0] for line in criteria] == ["order", "adding"]
+    assert verdict.startswith("The longest lag that a layer solves: order, none (not even 5 steps); adding, none ")
     assert "order, irnn, lag 5: not solved after 3 steps" in shown.err and (here / "lags.svg").stat().st_size > 1000
 
 
-def test_memory_as_json_is_a_line_for_each_task_and_layer(rnnlm):
-    found = [json.loads(line) for line in rnnlm("bench", "memory", *QUICK, "--json").out.splitlines()]
+def test_memory_as_json_is_a_line_for_each_task_and_layer_and_one_for_the_verdict(rnnlm):
+    *found, last = [json.loads(line) for line in rnnlm("bench", "memory", *QUICK, "--json").out.splitlines()]
     assert [(each["task"], each["longest_lag"], each["failed"]["lag"], each["failed"]["steps"]) for each in found] == [
         ("order", 0, 5, 3), ("adding", 0, 5, 3),
     ]  # fmt: skip
+    assert list(last) == ["verdict"] and last["verdict"].startswith("The longest lag")
 
 
 @pytest.mark.parametrize(

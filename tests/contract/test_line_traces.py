@@ -15,16 +15,20 @@ from rnnlm.tasks.seq2seq.data import rows
 from support.tiny_models import make_tokenizer, small_settings
 
 
-def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_the_last():
+@pytest.mark.parametrize(("kind", "more"), [
+    ("lstm", {"layers": 2}), ("lstm", {"layers": 2, "mogrifier_rounds": 3}), ("qrnn", {"layers": 2}), ("jordan", {}), ("ffnn", {}),
+])  # fmt: skip
+def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_the_last(kind, more):
     tokenizer = make_tokenizer()
     torch.manual_seed(2)
-    model = NeuralLanguageModel(make_network(small_settings(kind_of("lstm"), layers=2).make(KINDS["lstm"]), tokenizer).eval(), tokenizer)
+    model = NeuralLanguageModel(make_network(small_settings(kind_of(kind), **more).make(KINDS[kind]), tokenizer).eval(), tokenizer)
     line = tokenizer.decode(np.arange(3, 8))
     found = model.trace_line(line)
     inputs_1T = np.array([[tokenizer.boundary_id, *tokenizer.encode([line]).ids[:-1]]])
     expected, _ = model.network.features(torch.from_numpy(inputs_1T.T).long(), model.network.initial_state(1))
-    assert found.tokens == ("</s>", *line.split()) and [each.name for each in found.layers] == ["layer 1", "layer 2"]
-    torch.testing.assert_close(model.network.projection(found.layers[1].layer.hidden_TBH), expected)
+    assert found.tokens == ("</s>", *line.split()) and [each.name for each in found.layers] == ["layer 1", "layer 2"][: len(found.layers)]
+    assert len(found.layers) == more.get("layers", 1)
+    torch.testing.assert_close(model.network.projection(found.layers[-1].layer.hidden_TBH), expected)
 
 
 @pytest.mark.parametrize("folder", ["treebank_tagger", "pronouncer"])

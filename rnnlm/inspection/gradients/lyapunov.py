@@ -1,4 +1,4 @@
-"""The largest Lyapunov exponents of a layer, driven by the text: by how much, in nats a token, nearby states come apart or together.
+"""The largest Lyapunov exponents of a layer, driven by the text: by how much, in nats per token, nearby states come apart or together.
 
 By QR (Benettin et al. 1980; for recurrent networks Engelken et al. 2023): a few vectors go through the Jacobians, are made orthogonal
 again every few steps, and the logarithms of the lengths that they then have are averaged over time. They go backwards here: a product of
@@ -19,7 +19,7 @@ STEPS_BETWEEN = 4  # two orthogonalisations
 
 @dataclass(frozen=True)
 class Exponent:
-    """In nats a token, averaged over positions. standard_error: over positions; None where there is one alone, or nothing to average."""
+    """In nats per token, averaged over positions. standard_error: over positions; None where there is one alone, or nothing to average."""
 
     value: float
     standard_error: float | None

@@ -189,4 +189,4 @@ def _order(model: ModelMemory) -> str:
         return "with shuffled tokens there is no perplexity"
     if (tokens := model.ordered_context) is None:
         return f"the order of tokens matters even further back than {model.shuffled[-2].tokens}"
-    return f"losing the order of tokens further back than {tokens} raises it by {CLOSE:.0%} at most"
+    return f"losing the order of tokens further back than {tokens} raises it by {100 * CLOSE:g} % at most"

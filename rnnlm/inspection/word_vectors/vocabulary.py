@@ -27,4 +27,4 @@ def lower_cases(vectors: WordVectors, words: Iterable[str], source: str) -> bool
 def described(vectors: WordVectors) -> str:
     """What the vectors are, as the title of a table has it."""
     note = f" ({vectors.note})" if vectors.note else ""
-    return f"{vectors.source}{note}: {len(vectors.words):,} words, {vectors.width} numbers each"
+    return f"{vectors.source}{note}: {len(vectors.words):,} words, {vectors.width_in_words}"

@@ -101,7 +101,7 @@ def _of_lines(source: str) -> Iterator[Question]:
         elif len(words) == 4:
             yield Question(kind, *words)
         elif words:
-            raise TextError(f"{source}, line {number}: {len(words)} words instead of four", "a line is A B C D, or : TYPE")
+            raise TextError(f"{source}, line {number}: four words are needed, not {len(words)}", "a line is A B C D, or : TYPE")
 
 
 def _of_table(source: str, columns: str | None) -> Iterator[Question]:

@@ -56,7 +56,7 @@ def align(pairs: Sequence[Pair], iterations: int = ITERATIONS, max_symbols: int 
         logprob_U = _log_shares(counts_U)
         log_likelihoods.append(log_likelihood)
         mean = log_likelihood / max(len(pairs) - len(units.skipped), 1)
-        progress(f"alignment, iteration {iteration + 1} of {iterations}: {mean:.3f} nats a word")
+        progress(f"alignment, iteration {iteration + 1} of {iterations}: {mean:.3f} nats per word")
     return _aligned(units, logprob_U, len(pairs), max_symbols, log_likelihoods)
 
 

@@ -36,5 +36,5 @@ def test_a_model_without_what_is_to_be_seen_is_refused_in_one_line(what):
             if kind in APPLIES[what].kinds.get(task, ()):
                 check_applies(what, "mine", task, kind)
             else:
-                with pytest.raises(UsageError, match=f"inspect {what} has nothing to show of mine"):
+                with pytest.raises(UsageError, match=f"inspect {what} has nothing to show for mine"):
                     check_applies(what, "mine", task, kind)

@@ -200,7 +200,7 @@ def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
 
 def test_models_without_recurrence_and_wrong_numbers_are_one_clear_line(elman):
     for model in (fit("ffnn"), fit("ngram")):
-        with pytest.raises(UsageError, match="nothing to show of m"):
+        with pytest.raises(UsageError, match="nothing to show for m"):
             inspect_gradients({"m": model}, TEXT)
     with pytest.raises(UsageError, match="lags = 0 is too small"):
         inspect_gradients({"m": elman}, TEXT, lags=0)

@@ -39,6 +39,13 @@ def test_planted_groups_come_out_and_the_same_seed_gives_the_same_vectors(method
     assert np.array_equal(vectors.matrix_VE, rnnlm.learn_vectors(planted(), **settings).matrix_VE)
 
 
+def test_progress_counts_the_lines_of_all_epochs_to_the_end():
+    pytest.importorskip("gensim")
+    said = []
+    rnnlm.learn_vectors(planted(30), width=4, epochs=3, progress=said.append)
+    assert said[-3:] == ["epoch 1: 30 of 90 lines", "epoch 2: 60 of 90 lines", "epoch 3: 90 of 90 lines"]
+
+
 def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused():
     with pytest.raises(SettingsError, match=r"unknown method 'cbo'.*'cbow'"):
         rnnlm.learn_vectors(planted(), method="cbo")

@@ -181,7 +181,7 @@ def analogies_of(name, *lines):
 @pytest.mark.parametrize(("ask", "message"), [
     (lambda _: rnnlm.inspect_neighbours(planted(), ["Country1"]), "unknown word 'Country1'.*did you mean 'country1'"),
     (lambda _: rnnlm.inspect_neighbours(planted(), []), "nothing to look up"),
-    (lambda _: rnnlm.inspect_neighbours(tiny_models.fit("ngram", order=2), ["cat"]), "nothing to show of .* no word vectors"),
+    (lambda _: rnnlm.inspect_neighbours(tiny_models.fit("ngram", order=2), ["cat"]), "nothing to show for .* no word vectors"),
     (lambda _: rnnlm.inspect_analogy(planted(), ["a", "b"]), "needs three words, not 2"),
     (pairs_of("word1\tword2\tscore", "sun\tmoon\thigh"), "which columns are the pairs"),
     (pairs_of("w\tv\ts", "sun\tmoon\t1", "car\tbus\tx"), "line 3: 'x' is not a number"),
@@ -191,7 +191,7 @@ def analogies_of(name, *lines):
     (pairs_of("w\tv\ts", "sun\tmoon\t1"), "too few pairs.*0 of 1 pairs"), (pairs_of(), "no pairs of words"),
     (pairs_of("w\tv\ts", *(f"country{n}\tcapital{n}\t1" for n in range(5))), "nothing to rank"),
     (lambda folder: rnnlm.inspect_similarity(planted(), folder / "absent.tsv"), "absent.tsv"),
-    (analogies_of("a.txt", ": t", "a b c"), "line 2: 3 words instead of four"), (analogies_of("a.txt", ": t"), "no analogies"),
+    (analogies_of("a.txt", ": t", "a b c"), "line 2: four words are needed, not 3"), (analogies_of("a.txt", ": t"), "no analogies"),
     (analogies_of("a.txt", "a b c d"), "no analogy of .* is known"), (analogies_of("a.tsv", "a\tb", "x\ty"), "fewer than four columns"),
     (lambda _: rnnlm.inspect_map(planted(), ["country1", "country2", "x"]), "unknown word 'x'"),
     (lambda _: rnnlm.inspect_map(planted(), ["country1", "country2"]), "a map needs three words or more, not 2"),
