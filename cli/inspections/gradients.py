@@ -40,9 +40,9 @@ def command(
     rnnlm inspect gradients --sentence "the man who lost it went home"
 
     For each lag k: the size of the Jacobian of a layer's state at t with respect to that at t-k (1: all lengths are kept), of that of its
-    cell, and of the gradient of the loss at t by the vector of the word read at t-k; Lyapunov exponents; for Elman layers bounds by the
+    cell, and of the gradient of the loss at t by the vector of the token read at t-k; Lyapunov exponents; for Elman layers bounds by the
     singular values of W. A size vanishes if it halves within the lags looked at, explodes if it doubles, and holds in between.
-    --sentence shows how much the prediction of each word depends on each word before it.
+    --sentence shows how much the prediction of each token depends on each token before it.
     """
     context = click.get_current_context()
     idle = [name for name in OF_POSITIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]

@@ -41,7 +41,7 @@ def verdict_of(reaches: Sequence[Reach]) -> str:
         best = [reach.cell for reach in own if reach.longest == longest]
         tried = min(reach.failed.lag for reach in own if reach.failed) if not longest else 0
         said.append(f"{task}, {longest} steps ({' and '.join(best)})" if longest else f"{task}, none (not even {tried} steps)")
-    return f"The longest lag that a layer solves: {'; '.join(said)}. A lag that is not solved may be with more training."
+    return f"The longest lag that a layer solves: {'; '.join(said)}. More training may solve longer ones."
 
 
 def bench_memory(

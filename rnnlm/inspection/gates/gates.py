@@ -59,7 +59,7 @@ class GatesInspection:
                     names.append(f"{layer.name}, {what}")
                     columns.append(values.tolist())
         by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), STATE)
-        quantiles = ("median" if quantile == 0.5 else f"{quantile:.0%}" for quantile in QUANTILES)
+        quantiles = ("median" if quantile == 0.5 else f"{100 * quantile:g} %" for quantile in QUANTILES)
         heads = ("layer", "gate", "activation", "saturated low", "saturated high", "mean derivative", *quantiles)
         rows = tuple(
             (layer.name, each.gate, each.activation, each.below, each.above, each.derivative_mean, *each.derivative_quantiles)
