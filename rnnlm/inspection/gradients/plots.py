@@ -42,7 +42,7 @@ def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], u
     _limit(states, shown)
     _limit(losses, [loss for _, _, loss in models])
     for axes in (states, losses):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
     plotting.legend_above(figure, states)
     return figure
 
