@@ -47,7 +47,7 @@ def test_gates_of_a_sentence_are_tables_a_picture_and_all_values_in_json(rnnlm, 
         (("gates", "-m", "{tiny}", "a line", "--units", "8"), "there is no unit 8 in layer 1"),
         (("gates", "-m", "{tiny}", "a line", "--units", "x"), "'x' is not a list of numbers"),
         (("gates", "-m", "{tiny}", "two\nlines"), "newline"),
-        (("gates", "-m", "{tiny}", ""), "there is nothing to read"),
+        (("gates", "-m", "{tiny}", ""), "the sentence has no words"),
     ],
 )
 def test_what_cannot_be_shown_is_one_clear_message(rnnlm, models, arguments, message):

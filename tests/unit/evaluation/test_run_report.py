@@ -165,7 +165,7 @@ def test_models_without_a_run_say_so(tmp_path):
     parts = [save(tmp_path / name, fit("unigram"), "unigram") and tmp_path / name for name in ("one", "two")]
     rnnlm.mix([str(part) for part in parts], output=tmp_path / "mixed", weights=[0.5, 0.5])
     page = render(tmp_path / "mixed")
-    assert "there is no run to tell of" in text_of(page) and "weight 0.5000" in text_of(page)
+    assert "There is no run to tell of" in text_of(page) and "weight 0.5000" in text_of(page)
 
 
 def test_models_of_tasks_have_figures_of_their_own(tagger, classifier, translator, undrawn):
