@@ -58,8 +58,12 @@ def _unpacked(parameters: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _minimum(x_NH: np.ndarray, labels_N: np.ndarray, count: int, l2: float, start: np.ndarray) -> np.ndarray:
-    """Weights and biases, (K (H + 1),), at the minimum of the loss, by L-BFGS; the products run in float32."""
+    """Weights and biases, (K (H + 1),), at the minimum of the loss, by L-BFGS; the products run in float32.
+
+    In one thread: numpy and scipy each have threads of their own, which take turns thousands of times here and wait for each other.
+    """
     from scipy.optimize import minimize
+    from threadpoolctl import threadpool_limits
 
     x_NX = np.concatenate([x_NH, np.ones((len(x_NH), 1), x_NH.dtype)], axis=1).astype(np.float32)
     at_N = np.arange(len(labels_N))
@@ -77,5 +81,6 @@ def _minimum(x_NH: np.ndarray, labels_N: np.ndarray, count: int, l2: float, star
         gradient_KX[:, :-1] += l2 * both_KX[:, :-1]
         return nll + l2 / 2 * float((both_KX[:, :-1] ** 2).sum()), gradient_KX.ravel()
 
-    found: np.ndarray = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "gtol": 1e-4}).x
+    with threadpool_limits(1, "blas"):
+        found: np.ndarray = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "gtol": 1e-4}).x
     return found
