@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from . import terminal
-from .inspecting import check_plot, plot_option
 from .options import device_option, json_option
+from .plots import check_plot, plot_option
 
 
 def _names(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:

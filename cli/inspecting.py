@@ -1,4 +1,4 @@
-"""What all `rnnlm inspect WHAT` share: the options for the picture, and how figures are shown."""
+"""What all `rnnlm inspect WHAT` share: how figures are shown."""
 
 from pathlib import Path
 from typing import Any
@@ -6,27 +6,6 @@ from typing import Any
 import click
 
 from . import terminal
-from .options import PATH, refuse_if, stacked
-
-plot_option = stacked(
-    click.option("--plot", type=PATH, metavar="FILE", help="Save a plot: .svg, .png or .pdf."),
-    click.option("--overwrite", is_flag=True, help="Replace FILE."),
-)
-
-
-def check_plot(plot: Path | None, overwrite: bool) -> None:
-    """Make sure that a picture can be written there, before time goes into it.
-
-    Raises:
-        UsageError: its suffix is another one, or --overwrite stands alone. OutputError: it cannot be written.
-    """
-    from rnnlm.evaluation import plotting
-    from rnnlm.files.writing import check_file
-
-    refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
-    if plot is not None:
-        plotting.check_path(plot)
-        check_file(plot, overwrite)
 
 
 def show(inspection: Any, as_json: bool, plot: Path | None) -> None:

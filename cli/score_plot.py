@@ -9,15 +9,6 @@ from typing import Any
 from rnnlm.errors import RnnlmWarning
 
 
-def check(path: Path, overwrite: bool) -> None:
-    """Make sure that the plot can be written, before time goes into scoring."""
-    from rnnlm.evaluation import plotting
-    from rnnlm.files.writing import check_file
-
-    plotting.check_path(path)
-    check_file(path, overwrite)
-
-
 def keeping(sentences: Iterator[Any], plot: Path | None) -> tuple[Iterator[Any], list[Any]]:
     """All of `sentences`, and a list that holds the first of them, as many as the plot needs to know, as soon as they are read."""
     kept: list[Any] = []

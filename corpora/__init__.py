@@ -91,6 +91,11 @@ def part(name: str, which: str) -> Path:
     return FOLDER / name / next((file for file in FILES[name] if Path(file).stem == which), which)
 
 
+def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Texts by their names: that of a corpus among `known` stands for its part `which`, unless there is a file of that name."""
+    return tuple(str(part(name, which)) if name in known and not Path(name).exists() else name for name in map(str, names))
+
+
 def labelled(name: str) -> Labelled | None:
     """The parts and columns of a bundled corpus with labels; None where no such corpus has this name."""
     if name not in COLUMNS:

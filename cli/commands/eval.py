@@ -7,6 +7,7 @@ import click
 
 from .. import options, terminal, translation_options
 from ..help import Command
+from ..plots import check_plot
 
 _OF_LANGUAGE_MODELS = ("context", "kind", "settings")
 
@@ -81,17 +82,11 @@ def _show(result: dict[str, Any]) -> None:
 
 def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
     """The figures of a tagger or classifier. given: how the data are read, and what is shown."""
-    from rnnlm.evaluation import plotting
-    from rnnlm.files.writing import check_file
-
     from .. import label_figures
 
     plot: Path | None = given.pop("plot")
     overwrite, most = given.pop("overwrite"), given.pop("confusions")
-    options.refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
-    if plot:
-        plotting.check_path(plot)
-        check_file(plot, overwrite)
+    check_plot(plot, overwrite)
     from rnnlm.tasks.evaluation.evaluation import evaluate
 
     found = evaluate(model_name, text, device=device, **options.take_label_options(given))

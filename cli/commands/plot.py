@@ -35,11 +35,9 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
     refuse_if(output is None and (by or training or overwrite), "--by, --training and --overwrite are for a picture: name it with -o.")
     from rnnlm.evaluation import plotting
     from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, runs_of
-    from rnnlm.files.writing import check_file
 
     if output:
-        plotting.check_path(output)
-        check_file(output, overwrite)
+        plotting.check(output, overwrite)
     curves = [learning_curve(run) for name in runs for run in runs_of(name)]
     if output:
         plotting.save(curves_figure(curves, by or "steps", training), output)

@@ -150,7 +150,9 @@ def _check_input(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dic
 
 def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None, plot: Path | None, overwrite: bool) -> None:
     if plot:
-        score_plot.check(plot, overwrite)
+        from rnnlm.evaluation import plotting
+
+        plotting.check(plot, overwrite)
     if output or plot:
         from rnnlm.files import writing
         from rnnlm.text import sources

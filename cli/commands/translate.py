@@ -147,8 +147,7 @@ def _check_outputs(output: Path | None, plot: Path | None, overwrite: bool, sour
         from rnnlm.evaluation import plotting
         from rnnlm.files import writing
 
-        plotting.check_path(plot)
-        writing.check_file(plot, overwrite)
+        plotting.check(plot, overwrite)
         writing.check_apart([plot, *([output] if output else [])], [source] if source else [])
 
 

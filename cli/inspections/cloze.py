@@ -6,7 +6,8 @@ import click
 
 from .. import options
 from ..help import Command
-from ..inspecting import check_plot, plot_option, show
+from ..inspecting import show
+from ..plots import check_plot, plot_option
 
 
 @click.command(cls=Command)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from ..inspecting import check_plot, plot_option, show
+from ..inspecting import show
 from ..options import device_option, json_option, model_or_demo_option, or_demo
+from ..plots import check_plot, plot_option
 
 
 def _units(context: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from ..inspecting import check_plot, plot_option, show
+from ..inspecting import show
 from ..options import device_option, json_option, model_or_demo_option, or_demo
+from ..plots import check_plot, plot_option
 
 
 @click.command()

@@ -8,6 +8,7 @@ from click.core import ParameterSource
 
 from .. import inspecting, options, terminal
 from ..help import Command
+from ..plots import check_plot, plot_option
 
 OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained", "seed")
 
@@ -27,7 +28,7 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and random vectors."),
 )  # fmt: skip
 @options.section("One sentence", click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."))
-@options.section("Output", options.json_option, inspecting.plot_option)
+@options.section("Output", options.json_option, plot_option)
 def command(
     model_names: tuple[str, ...], device: str, sentence: str | None, as_json: bool, plot: Path | None, overwrite: bool, **given: Any
 ) -> None:
@@ -48,7 +49,7 @@ def command(
     idle = [name for name in OF_POSITIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     called = ", ".join("--on" if name == "texts" else f"--{name}" for name in idle)
     options.refuse_if(sentence is not None and idle, f"{called}: this is about positions of a text, not about --sentence.")
-    inspecting.check_plot(plot, overwrite)
+    check_plot(plot, overwrite)
     models = options.models_or_demo(model_names)
     if sentence is not None:
         from rnnlm import inspect_sensitivity

@@ -7,6 +7,7 @@ import click
 
 from .. import inspecting, options, terminal
 from ..help import Command
+from ..plots import check_plot, plot_option
 
 data_options = options.section(
     "Data",
@@ -28,7 +29,7 @@ data_options = options.section(
 @click.argument("data", default="words-and-tags", metavar="[DATA]")
 @options.section("Model", options.model_or_demo_option, options.device_option)
 @data_options
-@options.section("Output", options.json_option, inspecting.plot_option)
+@options.section("Output", options.json_option, plot_option)
 def command(data: str, model_name: str | None, device: str, as_json: bool, plot: Path | None, overwrite: bool, **given: Any) -> None:
     """What each layer knows of labels, by linear probes.
 
@@ -43,7 +44,7 @@ def command(data: str, model_name: str | None, device: str, as_json: bool, plot:
     """
     from rnnlm.inspection.probing.probe import inspect_probe
 
-    inspecting.check_plot(plot, overwrite)
+    check_plot(plot, overwrite)
     names = ("format", "column", "encoding_errors")
     reading = {name: value for name in names if (value := given.pop(name)) is not None}
     level = "text" if given.pop("texts") else None

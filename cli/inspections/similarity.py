@@ -5,9 +5,10 @@ from typing import Any
 
 import click
 
-from ..inspecting import check_plot, plot_option, show
+from ..inspecting import show
 from ..inspecting_vectors import vectors_options, vectors_or_model
 from ..options import json_option
+from ..plots import check_plot, plot_option
 
 
 @click.command()

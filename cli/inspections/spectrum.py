@@ -4,8 +4,9 @@ from pathlib import Path
 
 import click
 
-from ..inspecting import check_plot, plot_option, show
+from ..inspecting import show
 from ..options import device_option, json_option, models_or_demo, models_or_demo_option
+from ..plots import check_plot, plot_option
 
 
 @click.command()

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from ..inspecting import check_plot, plot_option, show
+from ..inspecting import show
 from ..options import json_option
+from ..plots import check_plot, plot_option
 
 PAIR = {"nargs": 2, "type": float, "show_default": True}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import UsageError, nearest, visible
-from rnnlm.files.writing import save_file
+from rnnlm.files.writing import check_file, save_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,6 +101,16 @@ def check_path(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
+
+
+def check(path: Path, overwrite: bool) -> None:
+    """Make sure that a figure can be written there, before time goes into it.
+
+    Raises:
+        UsageError: there is no format of its suffix. OutputError: it is there and not to be replaced, or cannot be written.
+    """
+    check_path(path)
+    check_file(path, overwrite)
 
 
 def save(figure: "Figure", path: Path) -> None:

@@ -49,7 +49,7 @@ def subject(what: str, model: Model, device: str | Device = "auto", name: str | 
         raise UsageError(
             f"inspect {what} looks at a network itself", f"{shown} adapts itself to what it reads", f"name the model: -m {base}"
         )
-    return Subject(shown, loading.load(model, device) if isinstance(model, (str, os.PathLike)) else model, task, kind)
+    return Subject(shown, loading.opened(model, device), task, kind)
 
 
 def subjects(what: str, models: Models, device: str | Device = "auto") -> list[Subject]:

@@ -35,5 +35,4 @@ def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
     """The sources that names of texts stand for: that of a bundled corpus of plain text for its test part, unless there is a file of that
     name; none for that of the bundled English."""
     plain = [name for name in corpora.names() if "language-model" in corpora.TASKS[name]]
-    chosen = map(str, names or ("english",))
-    return tuple(str(corpora.part(name, "test")) if name in plain and not Path(name).exists() else name for name in chosen)
+    return corpora.sources(names or ("english",), "test", plain)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError, UsageError, nearest
@@ -39,6 +39,15 @@ def model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -
     Raises:
         As :func:`load`.
     """
+    return cast(LanguageModel, opened(model, device))
+
+
+def opened(model: ScoringModel, device: str | Device = "auto") -> Any:
+    """The same of a model of any task.
+
+    Raises:
+        As :func:`load`.
+    """
     return load(model, device) if isinstance(model, (str, os.PathLike)) else model
 
 
@@ -60,8 +69,8 @@ def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> Lang
         As :func:`load`. UsageError: it is a model of labels.
     """
     uses.check_use("score", task := task_of(model), called(model))
-    opened: Any = load(model, device) if isinstance(model, (str, os.PathLike)) else model
-    return opened.decoder if task == uses.SEQ2SEQ else opened
+    found = opened(model, device)
+    return cast(LanguageModel, found.decoder if task == uses.SEQ2SEQ else found)
 
 
 def called(model: LanguageModel | LabelModel | str | Path) -> str | None:

@@ -37,24 +37,26 @@ class TaskLayers:
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         split = splitter_of(self.model.codec)
         found = [split(line) for line in lines]
-        encoded = self.encode_words([each.words for each in found])
-        if not with_words:
-            return encoded
-        located = (replace(words, spans=places_of(line, its)) for line, its, words in zip(lines, found, encoded.words, strict=True))
-        return replace(encoded, words=tuple(located))
+        spans = [places_of(line, its) for line, its in zip(lines, found, strict=True)] if with_words else None
+        return self._encoded([each.words for each in found], spans)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Texts that are split into words already; their places are those in a line with a space between two words."""
+        return self._encoded(texts, [places_of(" ".join(words), SplitText(tuple(words))) for words in texts])
+
+    def _encoded(self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None) -> EncodedLines:
+        """spans: the places of the words of each text; None where nobody asks for the words."""
         encoded = with_boundaries(encode_texts(self.model.codec, texts), self.model.codec.tokenizer.boundary_id)
         if encoded.beside is not None:
             models = zip(encoded.beside.encoded, encoded.beside.models.tokenizers, strict=True)
             beside = tuple(with_boundaries(each, tokenizer.boundary_id) for each, tokenizer in models)
             encoded = replace(encoded, beside=replace(encoded.beside, encoded=beside))
         found = []
-        for words, (first, end) in zip(texts, itertools.pairwise(encoded.word_offsets.tolist()), strict=True):
+        bounds = itertools.pairwise(encoded.word_offsets.tolist())
+        for words, places, (first, end) in zip(texts, spans, bounds, strict=True) if spans is not None else ():
             offsets_W = encoded.token_offsets[first : end + 1] - encoded.token_offsets[first]
             tokens_W2 = np.stack([offsets_W[:-1], offsets_W[1:]], axis=1)[: len(words)]
-            found.append(LineWords(tuple(words), places_of(" ".join(words), SplitText(tuple(words))), tokens_W2))
+            found.append(LineWords(tuple(words), places, tokens_W2))
         return EncodedLines(encoded.token_lengths, tuple(found), encoded)
 
     def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:

@@ -24,6 +24,7 @@ from rnnlm.tasks.network import Features, TaskNetwork
 from rnnlm.tasks.saved_model import SavedModel
 from rnnlm.tasks.settings import TaggingSettings
 from rnnlm.tasks.splitting import splitter_of
+from rnnlm.text.batches import by_length
 
 TOKENS = 1 << 12  # read in one call, about
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
@@ -72,14 +73,9 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         """The features of texts, each a list of words, batch by batch, those of about the same length together. Ends early where `stop`,
         asked before each batch, says so."""
         encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
-        lengths = encoded.token_lengths
-        order = np.argsort(lengths, kind="stable")
-        start = 0
-        while start < len(order) and not stop():
-            end = start + 1
-            while end < len(order) and (end - start + 1) * max(1, lengths[order[end]]) <= TOKENS:
-                end += 1
-            chosen, start = order[start:end], end
+        for chosen in by_length(encoded.token_lengths, TOKENS):
+            if stop():
+                return
             inputs = batch_tensors(encoded, chosen, self.device)
             with self.reading():
                 features = self.network(inputs)

@@ -197,3 +197,15 @@ def gather(ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.n
 def with_boundary(ids: np.ndarray, boundary_id: int) -> np.ndarray:
     """`[boundary, *ids]`: the inputs of `ids`, in the same compact type."""
     return np.concatenate([np.array([boundary_id], dtype=ids.dtype), ids])
+
+
+def by_length(lengths_N: np.ndarray, tokens: int, rows: int | None = None) -> Iterator[np.ndarray]:
+    """The numbers of rows of such lengths, in batches of those of about the same length, the shortest first: each has about `tokens` tokens
+    with its padding, one row at least, and no more than `rows`."""
+    order, start = np.argsort(lengths_N, kind="stable"), 0
+    while start < len(order):
+        end, most = start + 1, len(order) if rows is None else min(len(order), start + rows)
+        while end < most and (end - start + 1) * max(1, lengths_N[order[end]]) <= tokens:
+            end += 1
+        yield order[start:end]
+        start = end

@@ -4,10 +4,8 @@ Lines are read a few thousand at a time, those of about the same length side by 
 neither on the batch nor on the order.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from rnnlm.inference.layer_outputs import FEATURES, EncodedLines, LayeredModel, 
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
+from rnnlm.text.batches import by_length
 from rnnlm.text.lines import check_reserved, is_blank
 from rnnlm.vectors.pooling import Pooling, of_lines, of_words
 
@@ -150,7 +149,7 @@ class Embedder:
 def lines_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling) -> list[np.ndarray]:
     """The vectors of lines, one at least, (L, H) float32 of each layer."""
     found: list[np.ndarray] = []
-    for chosen_B in batches(encoded.lengths_L):
+    for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
         vectors = [of_lines(each, pooling).cpu().numpy() for each in reader.read(encoded, chosen_B, layers)]
         found = found or [np.empty((len(encoded.lengths_L), each.shape[1]), np.float32) for each in vectors]
         for values_LH, vectors_BH in zip(found, vectors, strict=True):
@@ -163,7 +162,7 @@ def words_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence
     words_L = np.array([len(each.words) for each in encoded.words])
     starts_L = np.cumsum(words_L) - words_L
     found: list[np.ndarray] = []
-    for chosen_B in batches(encoded.lengths_L):
+    for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
         outputs = reader.read(encoded, chosen_B, layers)
         if not found:
             widths = [sum(part.values_TBW.shape[2] for part in each.parts) for each in outputs]
@@ -174,25 +173,13 @@ def words_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence
     return found
 
 
-def batches(lengths_L: np.ndarray) -> Iterator[np.ndarray]:
-    """The numbers of lines that are read side by side: those of about the same length, of about so many tokens."""
-    order = np.argsort(lengths_L, kind="stable")
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and end - start < ROWS and (end - start + 1) * lengths_L[order[end]] <= TOKENS:
-            end += 1
-        yield order[start:end]
-        start = end
-
-
 def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader:
     """What reads lines with the layers of a network.
 
     Raises:
         ModelError: there is no such model. UsageError: it has no layers of its own. DeviceError: the device is not available.
     """
-    loaded: Any = loading.load(model, device) if isinstance(model, (str, os.PathLike)) else model
+    loaded = loading.opened(model, device)
     if not isinstance(loaded, LayeredModel):
         name = loading.called(model) or "this model"
         why = "n-gram models only count; mixtures and adapted models have no layers of their own"

@@ -56,7 +56,4 @@ def learn_vectors(
 
 def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
     """Texts by their names; a bundled corpus is its training part, unless there is a file of that name. None: the usual one."""
-    if not names:
-        return (str(corpora.part(CORPUS, "train")),)
-    bundled = {name: str(corpora.part(name, "train")) for name in corpora.names() if not Path(name).exists()}
-    return tuple(bundled.get(name, name) for name in map(str, names))
+    return corpora.sources(names, "train", corpora.names()) if names else (str(corpora.part(CORPUS, "train")),)

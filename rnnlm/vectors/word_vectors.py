@@ -1,11 +1,10 @@
 """Words and their vectors: of a model, of a file of word2vec or GloVe, or learned."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -108,7 +107,7 @@ def word_vectors(model: "LanguageModel | LabelModel | WordVectors | str | Path" 
         return model
     if which not in get_args(Which):
         raise UsageError(f"unknown vectors {which!r}", hint=nearest(which, get_args(Which)))
-    opened: Any = loading.load(model, "cpu") if isinstance(model, (str, os.PathLike)) else model
+    opened = loading.opened(model, "cpu")
     name = _short(loading.called(model))
     if not hasattr(opened, "word_vectors"):
         why = "networks have them; n-grams, mixtures and models that adapt themselves have none of their own"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.inspection.result import Table
+from rnnlm.inspection.result import Table, plain
 from rnnlm.inspection.subjects import Models, subjects
 from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
@@ -62,7 +62,7 @@ class MatrixSpectrum:
             "spectral_radius": self.spectral_radius,
             "eigenvalues": None if eigenvalues is None else np.column_stack([eigenvalues.real, eigenvalues.imag]).tolist(),
             "singular_values": self.singular_values.tolist(),
-            "power_norms": {str(k): norm if math.isfinite(norm) else None for k, norm in self.power_norms.items()},
+            "power_norms": plain(self.power_norms),
         }  # fmt: skip
 
 

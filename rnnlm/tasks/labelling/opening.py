@@ -1,8 +1,7 @@
 """The model that is asked to label, which must be of the task that this needs."""
 
-import os
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, uses
@@ -20,5 +19,4 @@ def model_for(command: str, model: Labeller, device: str | Device = "auto") -> T
             available.
     """
     uses.check_use(command, loading.task_of(model), loading.called(model))
-    loaded: Any = loading.load(model, device) if isinstance(model, (str, os.PathLike)) else model
-    return cast(TaskModel, loaded)
+    return cast(TaskModel, loading.opened(model, device))

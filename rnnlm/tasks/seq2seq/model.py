@@ -21,6 +21,7 @@ from rnnlm.tasks.seq2seq.data import PairedData, rows
 from rnnlm.tasks.seq2seq.fitting.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.layer_outputs import EncoderLayers
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
+from rnnlm.text.batches import by_length
 
 TOKENS = 1 << 12  # of targets, read in one call, about
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
@@ -81,14 +82,7 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
 
     def batches(self, data: PairedData) -> Iterator[np.ndarray]:
         """The numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those of about the same length together."""
-        lengths_P = np.maximum(data.source_lengths, data.target_lengths)
-        order, start = np.argsort(lengths_P, kind="stable"), 0
-        while start < len(order):
-            end = start + 1
-            while end < len(order) and (end - start + 1) * lengths_P[order[end]] <= TOKENS:
-                end += 1
-            yield order[start:end]
-            start = end
+        return by_length(np.maximum(data.source_lengths, data.target_lengths), TOKENS)
 
     def score_pairs(self, data: PairedData, chosen_B: np.ndarray) -> Tensor:
         """Log-probability (nats) of each token of these targets given their sources, (T, B), 0 in padding."""

@@ -11,6 +11,7 @@ from rnnlm.text.batches import (
     PADDING_SHARE,
     DocumentBorders,
     DrawnLineBorders,
+    by_length,
     gather,
     span_batches,
     stream_bounds,
@@ -152,3 +153,12 @@ def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows
         assert (position_B == batch.end_B).all()
     assert sorted(seen_spans) == list(range(len(lengths)))
     assert seen == Counter(range(sum(lengths)))
+
+
+def test_batches_by_length_have_each_row_once_and_no_more_than_is_allowed():
+    lengths_N = np.random.default_rng(3).integers(0, 40, size=200)
+    found = list(by_length(lengths_N, 100, rows=9))
+    assert sorted(np.concatenate(found)) == list(range(200)) and max(map(len, found)) == 9
+    assert (np.diff(lengths_N[np.concatenate(found)]) >= 0).all()
+    assert all(len(each) == 1 or len(each) * lengths_N[each].max() <= 100 for each in found)
+    assert [each.tolist() for each in by_length(np.array([500, 3]), 100)] == [[1], [0]]
