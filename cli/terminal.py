@@ -153,10 +153,10 @@ def tsv_line(cells: Iterable[str]) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, dense: bool = False, break_at: str = "\n"
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, gap: int | None = None, break_at: str = "\n"
 ) -> None:
-    """A table on a terminal (columns in `right` are right-aligned; `dense` ones close together; one cell a line where it is narrow), TSV
-    elsewhere. break_at: where the name of a column may have a line end on a terminal."""
+    """A table on a terminal (columns in `right` are right-aligned, `gap` spaces apart and without edges; one cell a line where it is
+    narrow), TSV elsewhere. break_at: where the name of a column may have a line end on a terminal."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo(tsv_line(row), nl=False)
@@ -167,7 +167,7 @@ def print_table(
 
     console = Console()
     if console.width >= NARROW_COLUMNS:
-        console.print(_rich_table(columns, shown, right, dense, break_at))
+        console.print(_rich_table(columns, shown, right, gap, break_at))
         return
     for row in shown:
         click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
@@ -188,7 +188,7 @@ def print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], right: S
         spare = (console.width - sum(least[place] + GAP for place in block)) // len(block)
         named = [textwrap.fill(heads[place], least[place] + max(0, spare), break_on_hyphens=False) for place in block]
         numeric = [name for name, place in zip(named, block, strict=True) if columns[place] in right]
-        console.print(_rich_table(named, [[row[place] for place in block] for row in shown], numeric, False, "\n"))
+        console.print(_rich_table(named, [[row[place] for place in block] for row in shown], numeric, None, "\n"))
 
 
 def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
@@ -207,13 +207,13 @@ def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> Non
     print_table(columns, [list(record.values()) for record in records], right=[name for name in columns if name not in left])
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], dense: bool, break_at: str) -> Any:
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], gap: int | None, break_at: str) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    padding = (0, 1, 0, 0) if dense else (0, 1)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=not dense)
+    padding = (0, 1) if gap is None else (0, gap - 1, 0, 0)  # beside the space that stands for a line between columns
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=gap is None)
     for column in columns:
         table.add_column(Text(column.replace(break_at, "\n", 1)), justify="right" if column in right else "left", overflow="fold")
     for row in rows:

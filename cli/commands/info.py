@@ -32,7 +32,7 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
         rows = [[name, terminal.cell(value, ".6g")] for name, value in _flat(info.describe(name)) if value not in (None, {}, [])]
         terminal.print_table(["what", "value"], rows)
     else:
-        terminal.print_table(["what", "value"], info.summary(name), dense=True)
+        terminal.print_table(["what", "value"], info.summary(name), gap=2)
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

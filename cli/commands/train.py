@@ -214,7 +214,7 @@ def _show_plan(plan: Any, as_json: bool) -> None:
         terminal.print_json({**sizes, "settings": settings})
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
-    terminal.print_table(["setting", "value", "origin", "what it is"], rows, dense=True)
+    terminal.print_table(["setting", "value", "origin", "what it is"], rows, gap=2)
     for name, value in sizes.items():
         if value is None:
             value = "known once counted"

@@ -38,6 +38,7 @@ OF_FITTING = {
     "penalised": {"l1": ANY, "l2": ANY},
     "plateau_factor": {"schedule": ("plateau",)},
     "plateau_patience": {"schedule": ("plateau",)},
+    "plateau_gain": {"schedule": ("plateau",)},
     "decay_after_epochs": {"schedule": ("step",)},
     "decay_every_epochs": {"schedule": ("step",)},
     "decay_factor": {"schedule": ("step",)},

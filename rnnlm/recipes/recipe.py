@@ -12,8 +12,8 @@ from rnnlm.errors import SettingsError, nearest
 
 # What to train, validate and test on, by the first word of a figure's text; PTB is the Penn Treebank as prepared by Mikolov.
 _TEXTS = {
-    "PTB": "ptb.train.txt --valid ptb.valid.txt --test ptb.test.txt ",
-    "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --test wiki.test.tokens --keep-blank-lines ",
+    "PTB": "ptb.train.txt --valid ptb.valid.txt ",
+    "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --keep-blank-lines ",
     "bundled": "",
     "EWT": "en_ewt-ud-train.conllu --valid en_ewt-ud-dev.conllu ",
     "CoNLL-2003": "eng.train --valid eng.testa ",
@@ -42,13 +42,25 @@ class Figure:
 class Measured(Figure):
     """A figure of ours."""
 
-    minutes: float | None = None  # on two cores, unless the note says otherwise
+    minutes: float | None = None  # that it took, validations included
+    cores: int = 2  # of a CPU
     settings: dict[str, Any] = field(default_factory=dict)  # in the place of the recipe's, as --set takes them
     note: str = ""
 
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether the run had a smaller budget than the recipe's."""
+        return "budget" in self.settings
+
+    @property
+    def has_other_settings(self) -> bool:
+        """Whether the run differed from the recipe in more than its budget."""
+        return bool(self.settings.keys() - {"budget"})
+
     def __str__(self) -> str:
         given = [f"{name}={value}" for name, value in self.settings.items() if name != "budget"]
-        after = f" after {time_of(self.minutes)}" if self.minutes else ""
+        cores = {1: " on one core", 2: " on two cores"}.get(self.cores, f" on {self.cores} cores")
+        after = f" after {time_of(self.minutes)}{cores}" if self.minutes else ""
         return super().__str__() + after + (f" ({', '.join(given)})" if given else "") + (f"; {self.note}" if self.note else "")
 
 
@@ -63,11 +75,13 @@ class Recipe:
     published: tuple[Figure, ...] = ()  # what it aims at
     published_note: str = ""
     source: str = ""  # of the published figure and of the settings
+    differs: str = ""  # where the recipe is not the source's, and why ours is better or worse
     measured: Measured | None = None
     cpu_minutes: float | None = None  # of all of it on two cores, on the text that the figures or the note name
     cpu_is_estimated: bool = True
     cpu_note: str = ""
-    gpu_time: str = "not measured"
+    gpu_minutes: float | None = None
+    uses_gpu: bool = True
 
     def command(self) -> str:
         """What trains it on a text of one's own."""
@@ -80,12 +94,16 @@ class Recipe:
         """What repeats our figure, or tries for the published one; None where there is neither."""
         if not (figures := self._figures()):
             return None
-        settings = self.measured.settings if self.measured else {}
-        given = [f"--budget {value}" if name == "budget" else f"--set {name}={value}" for name, value in settings.items()]
         text = _TEXTS[figures[0].on.split()[0]]
         if self.settings.get("task") == "seq2seq":  # what others learn as labels
             text = text.replace("labels", "target")
-        return " ".join([f"rnnlm train {text}--recipe {self.name}", *given])
+        return f"rnnlm train {text}{self.options_of_figure()}"
+
+    def options_of_figure(self) -> str:
+        """What follows the texts in that command."""
+        settings = self.measured.settings if self.measured else {}
+        given = [f"--budget {value}" if name == "budget" else f"--set {name}={value}" for name, value in settings.items()]
+        return " ".join([f"--recipe {self.name}", *given])
 
     def _figures(self) -> list[Figure]:
         return [*([self.measured] if self.measured else []), *self.published]
@@ -102,9 +120,10 @@ class Recipe:
             "description": self.description or self.summary,
             "published": published or "none",
             "source": self.source,
+            "differs": self.differs,
             "measured": str(self.measured) if self.measured else "not measured",
             "cpu_time": whole,
-            "gpu_time": self.gpu_time,
+            "gpu_time": "uses none" if not self.uses_gpu else time_of(self.gpu_minutes) if self.gpu_minutes else "not measured",
             "command": self.command(),
             "command_of_figure": self.command_of_figure(),
             "published_figures": [asdict(figure) for figure in self.published],

@@ -2,20 +2,15 @@ import json
 
 import pytest
 
-from rnnlm.models import registry
+from rnnlm.recipes import overview
 from rnnlm.recipes import recipe as recipes
 
 
 def test_all_recipes_are_listed_with_what_they_are_for_and_what_they_reach(rnnlm):
     columns, *rows = [line.split("\t") for line in rnnlm("recipes").out.splitlines()]
-    assert columns == ["recipe", "kind", "what for", "published", "ours", "time"]
-    assert [row[0] for row in rows] == recipes.names()
-    assert all(row[1] in {*registry.KINDS, *(kind.name for kind in registry.TASK_KINDS)} and all(row) for row in rows)
-    shown = {row[0]: row[3:] for row in rows}
-    assert shown["ffnn"] == ["140.2 test", "143.2", "3.5 min"]
-    assert shown["awd-lstm-char-ptb"] == ["1.175 bpc", "-", "~21 d"]
-    assert shown["demo"] == ["-", "38.3 demo", "3 min"]
-    assert shown["awd-lstm-fast"] == ["60.0", "75.0*", "60 min"]  # of a smaller network than the recipe's
+    assert columns == ["recipe", "what for", "published", "ours", "off by", "time", "GPU"]
+    assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
+    assert [row[0] for row in rows] == recipes.names() and all(all(row) for row in rows)
 
 
 def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
@@ -42,17 +37,16 @@ def test_one_recipe_is_shown_with_its_settings_figures_and_source(rnnlm, name):
     assert dict(line.split("\t") for line in table.splitlines()) == {key: str(value) for key, value in recipe.settings.items()}
     shown = dict(line.split(": ", 1) for line in facts.splitlines())
     assert (shown["about"], shown["published"], shown["ours"]) == (recipe.description, record["published"], record["measured"])
-    assert shown.get("source", "") == recipe.source
+    assert (shown.get("source", ""), shown.get("what differs", "")) == (recipe.source, recipe.differs)
     assert shown["to run it"].endswith(f"--recipe {name}")
 
 
 def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     """What a recipe says of its figure resolves: texts of their own, the settings in the place of the recipe's, the budget."""
     (here / "ptb.train.txt").symlink_to(models.text)
-    for part in ("valid", "test"):
-        (here / f"ptb.{part}.txt").symlink_to(models.valid)
+    (here / "ptb.valid.txt").symlink_to(models.valid)
     told = dict(line.split(": ", 1) for line in rnnlm("recipes", "awd-lstm-fast").out.splitlines() if ": " in line)
-    assert told["measured by"].startswith("rnnlm train ptb.train.txt --valid ptb.valid.txt --test ptb.test.txt --recipe awd-lstm-fast ")
+    assert told["measured by"].startswith("rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast ")
     plan = json.loads(rnnlm(*told["measured by"].split()[1:], "--dry-run", "--json").out)
     assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "--set"}
     assert plan["settings"]["budget"]["value"] == "60m"

@@ -2,6 +2,7 @@
 unbroken one."""
 
 import os
+import re
 import signal
 import time
 
@@ -48,7 +49,7 @@ def ended_by(process, number):
 
 
 PHASES = {
-    "steps": lambda runs, steps: steps.value == 7, "validation": lambda runs, steps: steps.value == 10,
+    "steps": lambda runs, steps: steps.value > 5, "validation": lambda runs, steps: steps.value == 10,
     "exact evaluation": lambda runs, steps: "exact evaluation" in (runs.folder / "said.txt").read_text(encoding="utf-8"),
 }  # fmt: skip
 
@@ -70,7 +71,8 @@ def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expecte
     said = (runs.folder / "said.txt").read_text(encoding="utf-8")
     assert "Traceback" not in said
     if phase == "steps":
-        assert "stopped on request; the best model (step 5) is saved in " in said and "to continue: run the same command with -o " in said
+        assert re.search(r"stopped on request; the best model \(step \d+\) is saved in ", said)
+        assert "to continue: run the same command with -o " in said
     assert checked(runs.folder / "m") and newest_step(runs.folder / "m") == done
     assert not (runs.folder / "m" / "training" / "owner.json").exists()
     ended = runs.run(arguments)

@@ -69,6 +69,9 @@ class OptimizationSettings:
     warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.03
     plateau_factor: Annotated[Fraction, Meta(description="plateau: factor when validation does not improve")] = 0.5
     plateau_patience: Annotated[Natural, Meta(description="plateau: validations without improvement before that")] = 0
+    plateau_gain: Annotated[
+        NonNegative, Meta(description="plateau: improvement is a perplexity lower by this than the last one; 0: a new best validation")
+    ] = 0.0
     return_to_best: Annotated[bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")] = False
     decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls")] = 4
     decay_every_epochs: Annotated[Count, Meta(description="step: epochs from one fall to the next")] = 1

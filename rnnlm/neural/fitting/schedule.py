@@ -5,6 +5,8 @@ import math
 from rnnlm.neural.fitting.contracts import Numbers
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 
+_MOST_NATS = 100.0  # beyond it a perplexity is no number any more
+
 
 class LearningRate(Numbers):
     """Warm-up over a share of the budget, then a schedule:
@@ -12,7 +14,8 @@ class LearningRate(Numbers):
     constant; cosine, linear: down to `final_rate` over the budget;
     step (Zaremba et al. 2014, section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch,
     or every so many;
-    plateau: times `plateau_factor` after more than `plateau_patience` validations without improvement;
+    plateau: times `plateau_factor` after more than `plateau_patience` validations without improvement, which is a new best one or, with
+    `plateau_gain`, a perplexity lower by so much than that of the validation before (Kim et al. 2016, section 4.2, with 1);
     halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
     improved too little, and used up at the second such one.
     """
@@ -37,7 +40,7 @@ class LearningRate(Numbers):
             self._halve(loss_nats)
             return not improved
         if self.settings.schedule == "plateau":
-            return self._is_lowered(improved) and self.settings.return_to_best
+            return self._is_lowered(self._has_gained(loss_nats, improved)) and self.settings.return_to_best
         return False
 
     def _halve(self, nats: float) -> None:
@@ -49,6 +52,12 @@ class LearningRate(Numbers):
         if self.is_halving:
             self.factor /= 2
         self.last_nats = nats
+
+    def _has_gained(self, nats: float, improved: bool) -> bool:
+        if not self.settings.plateau_gain:
+            return improved
+        last, self.last_nats = self.last_nats, nats
+        return math.exp(min(last, _MOST_NATS)) - math.exp(min(nats, _MOST_NATS)) > self.settings.plateau_gain
 
     def _is_lowered(self, improved: bool) -> bool:
         self.bad_validations = 0 if improved else self.bad_validations + 1

@@ -54,8 +54,8 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
 def test_figures_and_times_in_words():
     record = recipes.load("awd-lstm-fast").to_dict()
     assert record["published"] == "PTB valid 60.0, PTB test 57.3; in 1,000 epochs"
-    assert record["measured"].startswith("PTB valid 75.0 after 60 min (layers=1, layer_sizes=none, ")
-    assert record["measured"].endswith(", weight_drop=0.4); on one core, and so narrower")
+    assert record["measured"].startswith("PTB valid 75.0 after 60 min on one core (layers=1, layer_sizes=none, ")
+    assert record["measured"].endswith(", weight_drop=0.4); narrower, for one core")
     assert record["cpu_time"] == "estimated: 8 h for PTB"
     assert recipes.load("rnn").to_dict()["measured"] == recipes.load("rnn").to_dict()["cpu_time"] == "not measured"
     assert recipes.load("rnn").to_dict()["published"] == "none"

@@ -58,6 +58,18 @@ def test_step_keeps_the_rate_for_some_epochs_and_lowers_it_with_each_one_after(e
     assert rate(0.5, epochs, schedule="step", warmup=0.0, decay_after_epochs=3, decay_factor=0.5) == expected
 
 
+def test_plateau_with_a_gain_asks_for_so_much_less_perplexity_than_the_last_validation_had():
+    """The rate of 1 is halved after each epoch in which the perplexity did not fall by more than 1 (Kim et al. 2016)."""
+    rate = LearningRate(FittingSettings(learning_rate=1.0, schedule="plateau", warmup=0.0, plateau_gain=1.0))
+    rates = []
+    for perplexity, is_best in ((200.0, True), (150.0, True), (149.5, True), (148.4, True), (160.0, False), (150.0, False), (147.9, True)):
+        rate.after_validation(math.log(perplexity), is_best)
+        rates.append(rate.at(0.5))
+    assert rates == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
+    rate.after_validation(1e6, False)  # a perplexity beyond all numbers is a bad one
+    assert rate.at(0.5) == 0.125
+
+
 def test_plateau_goes_back_to_the_best_weights_where_it_lowers_the_rate_if_asked_to():
     settings = {"schedule": "plateau", "plateau_patience": 1}
     for returns in (True, False):

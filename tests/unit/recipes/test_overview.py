@@ -1,0 +1,65 @@
+"""The table of recipes: what it says follows from their [about], and docs/recipes.md says the same."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnlm.recipes import overview
+from rnnlm.recipes.recipe import Figure, Measured, Recipe, load, names
+
+ROOT = Path(__file__).parents[3]
+
+
+def made(*, published=(), **about):
+    return Recipe("x", {"model": "lstm"}, "of a test", published=published, **about)
+
+
+def test_a_distance_is_relative_to_the_published_figure_of_the_same_text():
+    pair = (Figure("PTB valid", 80.0), Figure("PTB test", 75.0))
+    line = overview.line_of(made(published=pair, measured=Measured("PTB valid", 84.0, minutes=30, cores=1), gpu_minutes=2))
+    assert line.cells() == ["x", "of a test", "80.0", "84.0", "+5.0%", "30 min/1", "2 min"]
+    assert overview.line_of(made(published=pair, measured=Measured("PTB valid", 79.6))).distance == "-0.5%"
+    assert overview.line_of(made(published=pair, measured=Measured("PTB valid", 120.0))).distance == "+50%"
+
+
+def test_a_figure_of_the_test_text_alone_is_carried_over_to_validation():
+    """The ratio is that of the published pairs of PTB, worked out here again."""
+    ratios = []
+    for name in names():
+        figures = {figure.on: figure.value for figure in load(name).published}
+        if {"PTB valid", "PTB test"} <= figures.keys():
+            ratios.append(figures["PTB valid"] / figures["PTB test"])
+    assert overview.valid_over_test() == pytest.approx(sum(ratios) / len(ratios)) and 1.03 < sum(ratios) / len(ratios) < 1.05
+    recipe = made(published=(Figure("PTB test", 100.0),), measured=Measured("PTB valid", 110.0))
+    share, is_estimated = overview.distance(recipe)
+    assert is_estimated and share == pytest.approx(1.1 / overview.valid_over_test() - 1)
+    assert overview.line_of(recipe).distance == f"~{100 * share:+.1f}%"
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (Figure("PTB test", 1.38, "bits per character"), Measured("PTB valid", 1.4, "bits per character")),
+        (Figure("CoNLL-2003 test", 83.6, "F1"), Measured("CoNLL-2003 valid", 90.3, "F1")),
+        (Figure("PTB valid", 80.0), Measured("WikiText-2 valid", 80.0)),
+    ],
+)
+def test_what_is_not_of_one_kind_has_no_distance(theirs, ours):
+    assert overview.distance(made(published=(theirs,), measured=ours)) is None
+    assert overview.line_of(made(published=(theirs,), measured=ours)).distance == "-"
+
+
+def test_what_differs_from_the_recipe_is_marked():
+    assert overview.shown(None) == "-"
+    assert overview.shown(Measured("PTB valid", 80.0, settings={"budget": "1m"})) == "80.0…"
+    assert overview.shown(Measured("WikiText-2 valid", 80.0, settings={"layers": 1})) == "80.0* WT2"
+    assert overview.shown(Measured("PTB valid", 80.0, settings={"layers": 1, "budget": "1m"})) == "80.0*…"
+    assert overview.line_of(made(cpu_minutes=60)).time == "~60 min"
+    assert overview.line_of(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"
+
+
+def test_the_page_has_each_recipe_as_its_about_has_it():
+    """Cell by cell."""
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `--recipe")]
+    assert rows == [overview.page_cells(load(name)) for name in names()]
