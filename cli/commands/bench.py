@@ -1,4 +1,4 @@
-"""`rnnlm bench`: how fast this machine is, beside bare references in the same run; and how long layers remember."""
+"""`rnnlm bench`: how fast this machine is, beside bare references in the same run; how long layers remember; which cell is best."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,15 +9,17 @@ import click
 from rnnlm.errors import UsageError
 
 from .. import terminal
+from ..bench_cells import cells
 from ..bench_memory import memory
 from ..options import device_option, json_option, load_model, model_or_demo_option, or_demo, refuse_if
 
 
 @click.group()
 def command() -> None:
-    """Measure speed beside a bare reference, and memory of layers."""
+    """Measure speed beside a bare reference, memory of layers, and cells under equal conditions."""
 
 
+command.add_command(cells)
 command.add_command(memory)
 
 

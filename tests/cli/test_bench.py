@@ -301,3 +301,53 @@ def test_memory_as_json_is_a_line_for_each_task_and_layer_and_one_for_the_verdic
 def test_what_memory_cannot_do_is_one_line(rnnlm, arguments, what):
     ended = rnnlm("bench", "memory", *arguments)
     assert ended.code == 2 and what in ended.err
+
+
+FEW = (
+    "--budget",
+    "2steps",
+    "--parameters",
+    3000,
+    "--embedding-size",
+    8,
+    "--rates",
+    "0.01",
+    "--dropouts",
+    "0",
+    "--seeds",
+    "1,2",
+    "--device",
+    "cpu",
+)
+
+
+def test_cells_are_a_table_of_runs_in_processes_of_their_own_and_the_same_command_reads_it_again(rnnlm, here, models):
+    (here / "a.txt").write_text(models.text.read_text(encoding="utf-8"), encoding="utf-8")
+    shown = rnnlm("bench", "cells", "a.txt", *FEW, "--cells", "elman", "-o", "c")
+    columns, row = [line.split("\t") for line in shown.out.splitlines()]
+    assert columns == ["cell", "width", "parameters", "rate", "dropout", "perplexity", "95 % interval", "steps", "tokens/s", "peak MB"]
+    assert row[0] == "elman" and row[3:5] == ["0.01", "0"] and row[7] == "2" and row[6].startswith("[")
+    assert (
+        "2 runs of 2steps in c; the same command goes on" in shown.err and "elman, rate 0.01, dropout 0, seed 2: perplexity " in shown.err
+    )
+    stored = {path: path.stat().st_mtime_ns for path in (here / "c").rglob("*")}
+    (found,) = [
+        json.loads(line) for line in rnnlm("bench", "cells", "a.txt", *FEW, "--cells", "elman", "-o", "c", "--json").out.splitlines()
+    ]
+    assert f"{found['parameters']:,}" == row[2] and found["low"] < found["ppl"] < found["high"] and found["peak_bytes"] > 1e8
+    assert {path: path.stat().st_mtime_ns for path in (here / "c").rglob("*")} == stored
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (("--cells", "lsmt"), "there is no cell 'lsmt' here"),
+        (("--seeds", ""), "no seeds are named"),
+        (("--rates", "0.1,fast"), "'0.1,fast' is not a list of numbers"),
+        (("--parameters", 5), "no width has 5 parameters"),
+        (("--budget", "2parsecs"), "rnnlm train failed"),
+    ],
+)
+def test_cells_without_an_answer(rnnlm, here, models, arguments, what):
+    ended = rnnlm("bench", "cells", str(models.text), *FEW, *arguments, "-o", "c")
+    assert ended.code in (1, 2) and what in ended.err and not (here / "c" / "cells.json").exists()

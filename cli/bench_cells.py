@@ -1,0 +1,86 @@
+"""`rnnlm bench cells`: recurrent cells with as many parameters, as much time and as many trials."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import terminal
+from .options import device_option, json_option
+
+
+def _list_of(kind: type, what: str) -> Any:
+    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[Any, ...] | None:
+        if text is None:
+            return None
+        try:
+            return tuple(dict.fromkeys(kind(part) for part in map(str.strip, text.split(",")) if part))
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not a list of {what}") from None
+
+    return parse
+
+
+@click.command("cells")
+@click.argument("text", nargs=-1)
+@click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("checkpoints/cells"), show_default=True, metavar="DIR",
+              help="Folder of the runs; the same command goes on there.")  # fmt: skip
+@click.option("--cells", metavar="NAMES", callback=_list_of(str, "names"),
+              help="Some of elman,irnn,gru,lstm,coupled-lstm,mogrifier,qrnn.  [default: all]")  # fmt: skip
+@click.option("--parameters", type=click.IntRange(1), default=4_000_000, show_default=True, metavar="N",
+              help="Of each layer and its projection, without word vectors.")  # fmt: skip
+@click.option("--embedding-size", type=click.IntRange(1), default=300, show_default=True, metavar="N", help="Width of word vectors.")
+@click.option("--budget", default="10m", show_default=True, help="Of each run: 10m, 5epochs, 2000steps.")
+@click.option("--rates", metavar="NUMBERS", callback=_list_of(float, "numbers"), default="0.001,0.002,0.004", show_default=True,
+              help="Learning rates that are tried.")  # fmt: skip
+@click.option("--dropouts", metavar="NUMBERS", callback=_list_of(float, "numbers"), default="0.2,0.4", show_default=True,
+              help="Dropouts that are tried, each with each rate; of input and output.")  # fmt: skip
+@click.option("--seeds", metavar="NUMBERS", callback=_list_of(int, "whole numbers"), default="1,2,3", show_default=True,
+              help="The first is that of the trials; the best of them runs again with the others.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of each run.")
+@device_option
+@json_option
+def cells(
+    text: tuple[str, ...], valid: tuple[str, ...], output: Path, threads: int | None, device: str, as_json: bool, **given: Any
+) -> None:
+    """Perplexity of recurrent cells under equal conditions.
+
+    \b
+    rnnlm bench cells
+    rnnlm bench cells my.txt --valid valid.txt --budget 10m -o checkpoints/mine
+    rnnlm bench cells --cells gru,lstm --parameters 500000 --budget 2m
+
+    One layer of each cell, as wide as gives it the same number of parameters, trains on TEXT (none: the bundled corpus) for the same
+    time. Rate and dropout are tuned for each cell by the same trials; the best of them runs again with other seeds. The table has the
+    mean perplexity of the validation text over seeds with its 95 % interval (Student's t), steps, tokens/s and peak memory.
+    """
+    from rnnlm.benchmarks.cells.comparison import Question, Result, compare
+
+    given = {name: value for name, value in given.items() if value is not None}
+    more = ("--device", device, *(() if threads is None else ("--threads", str(threads))))
+    question, done = Question(text=text, valid=valid, more=more, **given), []
+    terminal.say(f"{question.runs} runs of {question.budget} in {output}; the same command goes on where it is cut off")
+    for found in compare(question, output):
+        if isinstance(found, Result):
+            done.append(found)
+        else:
+            terminal.say(
+                f"{found.cell}, rate {found.learning_rate:g}, dropout {found.dropout:g}, seed {found.seed}: "
+                f"{'diverged' if found.ppl is None else f'perplexity {terminal.number(found.ppl)}'}, "
+                f"{found.steps:,} steps, {found.tokens_per_second:,.0f} tokens/s"
+            )
+    if as_json:
+        terminal.print_json(*(result.to_dict() for result in done))
+        return
+    terminal.print_records([_record(result) for result in done], left=["cell"])
+
+
+def _record(result: Any) -> dict[str, str]:
+    low, high = terminal.number(result.low, 1), terminal.number(result.high, 1)
+    return {
+        "cell": result.cell, "width": f"{result.width:,}", "parameters": f"{result.parameters:,}", "rate": f"{result.learning_rate:g}",
+        "dropout": f"{result.dropout:g}", "perplexity": terminal.number(result.ppl, 1),
+        "95 % interval": "-" if result.low is None else f"[{low}, {high}]", "steps": f"{result.steps:,}",
+        "tokens/s": f"{result.tokens_per_second:,.0f}", "peak MB": "-" if result.peak_bytes is None else f"{result.peak_bytes / 1e6:,.0f}",
+    }  # fmt: skip

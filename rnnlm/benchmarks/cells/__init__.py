@@ -1,0 +1,1 @@
+"""Recurrent cells beside each other: as many parameters, as much time, as many trials."""

@@ -1,0 +1,204 @@
+"""The comparison: for each cell the same trials of learning rate and dropout, and the best of them again with other seeds.
+
+Each run is `rnnlm train` in a process of its own, so that time and memory are its own. What has ended stands in `cells.json` of the folder
+and is not done again; a run that was cut off goes on from its checkpoint.
+"""
+
+import itertools
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rnnlm.benchmarks.cells.cells import CELLS, parameters_of, settings_of, width_for
+from rnnlm.benchmarks.processes import run_rnnlm
+from rnnlm.config import as_text
+from rnnlm.errors import ModelError, RnnlmError, UsageError, nearest
+from rnnlm.files.writing import replace_file, writing
+from rnnlm.models.metrics_log import METRICS, read_events
+from rnnlm.models.model_folder import read_manifest
+
+RECORD = "cells.json"  # in the folder of a comparison: what was asked, and the runs that have ended
+SHARED = ("text", "valid", "parameters", "embedding_size", "budget", "more")  # what all runs of a folder have in common
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is compared. text, valid: as `rnnlm train` takes them; none: the bundled corpus. budget: of each run. parameters: of each layer
+    with its projection. rates, dropouts: each pair is a trial, of the first seed."""
+
+    text: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    cells: tuple[str, ...] = tuple(CELLS)
+    parameters: int = 4_000_000
+    embedding_size: int = 300
+    budget: str = "10m"
+    rates: tuple[float, ...] = (0.001, 0.002, 0.004)
+    dropouts: tuple[float, ...] = (0.2, 0.4)
+    seeds: tuple[int, ...] = (1, 2, 3)
+    more: tuple[str, ...] = ()  # options of `rnnlm train` for all runs
+
+    @property
+    def runs(self) -> int:
+        """How many there are."""
+        return len(self.cells) * (len(self.rates) * len(self.dropouts) + len(self.seeds) - 1)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training. ppl: exact, per token of the validation text; None where the run diverged. peak_bytes: of the memory of its process;
+    None where the run diverged."""
+
+    cell: str
+    learning_rate: float
+    dropout: float
+    seed: int
+    ppl: float | None
+    steps: int
+    tokens_per_second: float
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """A cell at its best rate and dropout: the geometric mean of perplexities over seeds, with the 95 % interval of Student's t over their
+    logarithms (None with one seed); means of the other figures. ppl is None where a run diverged."""
+
+    cell: str
+    width: int
+    parameters: int
+    learning_rate: float
+    dropout: float
+    trials: int
+    seeds: int
+    ppl: float | None
+    low: float | None
+    high: float | None
+    steps: int
+    tokens_per_second: float
+    peak_bytes: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
+    """Each run as it ends, or as `folder` has it, and after the last one of a cell its result.
+
+    Raises:
+        UsageError: there is no such cell, no width fits, or the folder holds runs of another question. RnnlmError: a run failed.
+    """
+    for name in ("cells", "rates", "dropouts", "seeds"):
+        if not getattr(question, name):
+            raise UsageError(f"no {name} are named", hint=f"name some with --{name}, or leave that out")
+    for cell in question.cells:
+        if cell not in CELLS:
+            raise UsageError(f"there is no cell {cell!r} here", hint=nearest(cell, CELLS))
+    widths = {cell: width_for(cell, question.parameters, question.embedding_size) for cell in question.cells}
+    done = _Done(folder, question)
+    first, *others = question.seeds
+    for cell, width in widths.items():
+        trials = []
+        for rate, dropout in itertools.product(question.rates, question.dropouts):
+            trials.append(done.run(cell, width, rate, dropout, first))
+            yield trials[-1]
+        best = min(trials, key=lambda run: math.inf if run.ppl is None else run.ppl)
+        runs = [best]
+        for seed in others:
+            runs.append(done.run(cell, width, best.learning_rate, best.dropout, seed))
+            yield runs[-1]
+        parameters = parameters_of(cell, width, question.embedding_size)
+        yield result_of(runs, width, parameters, len(trials))
+
+
+def result_of(runs: Sequence[Run], width: int, parameters: int, trials: int) -> Result:
+    """What the runs of one cell, with several seeds, came to."""
+    means = {name: statistics.fmean(getattr(run, name) for run in runs) for name in ("steps", "tokens_per_second")}
+    sizes = [run.peak_bytes for run in runs if run.peak_bytes is not None]
+    best = runs[0]
+    return Result(
+        best.cell, width, parameters, best.learning_rate, best.dropout, trials, len(runs), *_mean_ppl([run.ppl for run in runs]),
+        round(means["steps"]), means["tokens_per_second"], round(statistics.fmean(sizes)) if sizes else None,
+    )  # fmt: skip
+
+
+def _mean_ppl(ppls: Sequence[float | None]) -> tuple[float | None, float | None, float | None]:
+    """The geometric mean, and the bounds of its interval."""
+    nats = [math.log(ppl) for ppl in ppls if ppl is not None]
+    if len(nats) < len(ppls):
+        return None, None, None
+    middle = statistics.fmean(nats)
+    if len(nats) == 1:
+        return math.exp(middle), None, None
+    from scipy.stats import t
+
+    half = float(t.ppf(0.975, len(nats) - 1)) * statistics.stdev(nats) / math.sqrt(len(nats))
+    return math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+
+
+@dataclass
+class _Record:
+    """The content of the record. asked: what all its runs have in common."""
+
+    asked: dict[str, Any]
+    runs: list[Run]
+
+
+class _Done:
+    """The runs that the folder has, and how to get those it lacks."""
+
+    def __init__(self, folder: Path, question: Question) -> None:
+        self.folder, self.question, self.path = folder, question, folder / RECORD
+        asked = {name: list(value) if isinstance(value := getattr(question, name), tuple) else value for name in SHARED}
+        self.record = _Record(asked, [])
+        if not self.path.is_file():
+            return
+        try:
+            self.record = msgspec.json.decode(self.path.read_bytes(), type=_Record)
+        except msgspec.MsgspecError as error:
+            raise ModelError(f"{self.path} is damaged", str(error), "choose another folder with -o") from None
+        others = [name for name in SHARED if self.record.asked.get(name) != asked[name]]
+        if others:
+            why = f"its {others[0]} is {self.record.asked.get(others[0])}, not {asked[others[0]]}"
+            raise UsageError(f"{folder} holds another comparison", why, "repeat its options, or choose another folder with -o")
+
+    def run(self, cell: str, width: int, rate: float, dropout: float, seed: int) -> Run:
+        asked = cell, rate, dropout, seed
+        for each in self.record.runs:
+            if (each.cell, each.learning_rate, each.dropout, each.seed) == asked:
+                return each
+        self.record.runs.append(self._trained(cell, width, rate, dropout, seed))
+        with writing(self.folder):
+            replace_file(self.path, msgspec.json.format(msgspec.json.encode(self.record)))
+        return self.record.runs[-1]
+
+    def _trained(self, cell: str, width: int, rate: float, dropout: float, seed: int) -> Run:
+        output = self.folder / cell / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}"
+        settings = settings_of(cell, width, self.question.embedding_size)
+        kind = settings.pop("model")
+        settings |= {"learning_rate": rate, "dropout_input": dropout, "dropout_output": dropout}
+        given = [word for name, value in settings.items() for word in ("--set", f"{name}={as_text(value)}")]
+        valid = [word for path in self.question.valid for word in ("--valid", path)]
+        arguments = (
+            *self.question.text, *valid, "--model", kind, *given, "--budget", self.question.budget, "--seed", str(seed),
+            *self.question.more, "--resume", "auto", "-o", str(output),
+        )  # fmt: skip
+        try:
+            peak: int | None = run_rnnlm("train", *arguments).peak_bytes
+        except RnnlmError:
+            if _fitted(output).get("stopped") != "diverged":
+                raise
+            peak = None
+        fitted = _fitted(output)
+        ppl = None if peak is None else read_manifest(output).results["valid"]["ppl_token"]
+        return Run(cell, rate, dropout, seed, ppl, fitted["steps"], fitted["tokens"] / fitted["seconds"], peak)
+
+
+def _fitted(folder: Path) -> dict[str, Any]:
+    """How the training in `folder` ended; empty where it did not."""
+    events = read_events(folder) if (folder / METRICS).is_file() else []
+    return next((event for event in reversed(events) if event.get("event") == "fitted"), {})
