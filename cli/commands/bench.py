@@ -16,7 +16,7 @@ from ..options import device_option, json_option, load_model, model_or_demo_opti
 
 @click.group()
 def command() -> None:
-    """Measure speed beside a bare reference, memory of layers, and cells under equal conditions."""
+    """Measure speed, memory of layers, cells under equal conditions."""
 
 
 command.add_command(cells)

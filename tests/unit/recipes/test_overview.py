@@ -58,6 +58,13 @@ def test_what_differs_from_the_recipe_is_marked():
     assert overview.line_of(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"
 
 
+def test_the_page_says_what_differs_as_the_recipes_do():
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    section = page.partition("## What differs\n")[2].partition("\n## ")[0]
+    said = [line for line in section.splitlines() if line.startswith("* ")]
+    assert said == [f"* `{name}`: {load(name).differs}" for name in names() if load(name).differs]
+
+
 def test_the_page_has_each_recipe_as_its_about_has_it():
     """Cell by cell."""
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
