@@ -48,7 +48,7 @@ def command(name: str | None, as_json: bool) -> None:
 def _show(recipe: dict[str, Any]) -> None:
     names = {
         "description": "about", "published": "published", "source": "source", "measured": "ours", "differs": "what differs",
-        "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text", "cpu_time": "whole run on 2 cores",
+        "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text", "cpu_time": "whole run",
         "gpu_time": "time on a GPU", "command": "to run it",
     }  # fmt: skip
     for key, shown in names.items():

@@ -59,8 +59,7 @@ class Measured(Figure):
 
     def __str__(self) -> str:
         given = [f"{name}={value}" for name, value in self.settings.items() if name != "budget"]
-        cores = {1: " on one core", 2: " on two cores"}.get(self.cores, f" on {self.cores} cores")
-        after = f" after {time_of(self.minutes)}{cores}" if self.minutes else ""
+        after = f" after {time_of(self.minutes)} on {_cores(self.cores)}" if self.minutes else ""
         return super().__str__() + after + (f" ({', '.join(given)})" if given else "") + (f"; {self.note}" if self.note else "")
 
 
@@ -105,14 +104,21 @@ class Recipe:
         given = [f"--budget {value}" if name == "budget" else f"--set {name}={value}" for name, value in settings.items()]
         return " ".join([f"--recipe {self.name}", *given])
 
+    def _whole_run(self) -> str:
+        """The time of all of it on a CPU, in words: estimated, or that of the run that gave our figure."""
+        if self.cpu_minutes is not None:
+            estimated = "estimated: " if self.cpu_is_estimated else ""
+            return f"{estimated}{time_of(self.cpu_minutes)} on two cores {self.cpu_note}".rstrip()
+        if self.measured and self.measured.minutes and not self.measured.settings:
+            return f"{time_of(self.measured.minutes)} on {_cores(self.measured.cores)} {self.cpu_note}".rstrip()
+        return "not measured"
+
     def _figures(self) -> list[Figure]:
         return [*([self.measured] if self.measured else []), *self.published]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON: figures and times in words, then as numbers."""
         published = "; ".join(filter(None, [", ".join(map(str, self.published)), self.published_note]))
-        estimated = "estimated: " if self.cpu_is_estimated else ""
-        whole = "not measured" if self.cpu_minutes is None else f"{estimated}{time_of(self.cpu_minutes)} {self.cpu_note}".rstrip()
         return {
             "name": self.name,
             "settings": self.settings,
@@ -122,7 +128,7 @@ class Recipe:
             "source": self.source,
             "differs": self.differs,
             "measured": str(self.measured) if self.measured else "not measured",
-            "cpu_time": whole,
+            "cpu_time": self._whole_run(),
             "gpu_time": "uses none" if not self.uses_gpu else time_of(self.gpu_minutes) if self.gpu_minutes else "not measured",
             "command": self.command(),
             "command_of_figure": self.command_of_figure(),
@@ -130,6 +136,10 @@ class Recipe:
             "measured_figure": asdict(self.measured) if self.measured else None,
             "cpu_minutes": self.cpu_minutes,
         }
+
+
+def _cores(count: int) -> str:
+    return {1: "one core", 2: "two cores"}.get(count, f"{count} cores")
 
 
 def time_of(minutes: float) -> str:

@@ -56,7 +56,8 @@ def test_figures_and_times_in_words():
     assert record["published"] == "PTB valid 60.0, PTB test 57.3; in 1,000 epochs"
     assert record["measured"].startswith("PTB valid 75.0 after 60 min on one core (layers=1, layer_sizes=none, ")
     assert record["measured"].endswith(", weight_drop=0.4); narrower, for one core")
-    assert record["cpu_time"] == "estimated: 8 h for PTB"
+    assert record["cpu_time"] == "estimated: 8 h on two cores for PTB"
+    assert recipes.load("zaremba-small").to_dict()["cpu_time"] == "30 min on one core for PTB"
     assert recipes.load("rnn").to_dict()["measured"] == recipes.load("rnn").to_dict()["cpu_time"] == "not measured"
     assert recipes.load("rnn").to_dict()["published"] == "none"
     times = {0.02: "1 s", 3.5: "3.5 min", 90: "90 min", 840: "14 h", 5000: "3.5 d", 30000: "21 d"}
