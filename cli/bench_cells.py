@@ -59,14 +59,15 @@ def cells(
 
     given = {name: value for name, value in given.items() if value is not None}
     more = ("--device", device, *(() if threads is None else ("--threads", str(threads))))
-    question, done = Question(text=text, valid=valid, more=more, **given), []
+    question, done, runs = Question(text=text, valid=valid, more=more, **given), [], 0
     terminal.say(f"{question.runs} runs of {question.budget} in {output}; the same command goes on where it is cut off")
     for found in compare(question, output):
         if isinstance(found, Result):
             done.append(found)
         else:
+            runs += 1
             terminal.say(
-                f"{found.cell}, rate {found.learning_rate:g}, dropout {found.dropout:g}, seed {found.seed}: "
+                f"{runs} of {question.runs}: {found.cell}, rate {found.learning_rate:g}, dropout {found.dropout:g}, seed {found.seed}: "
                 f"{'diverged' if found.ppl is None else f'perplexity {terminal.number(found.ppl)}'}, "
                 f"{found.steps:,} steps, {found.tokens_per_second:,.0f} tokens/s"
             )
