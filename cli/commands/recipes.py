@@ -35,9 +35,9 @@ def command(name: str | None, as_json: bool) -> None:
     from rnnlm.recipes import recipe as recipes
 
     if as_json:
-        terminal.print_json(*(recipes.load(each).to_dict() for each in ([name] if name else recipes.names())))
+        terminal.print_json(*(overview.record(recipes.load(each)) for each in ([name] if name else recipes.names())))
     elif name:
-        _show(recipes.load(name).to_dict())
+        _show(overview.record(recipes.load(name)))
     else:
         rows = [line.cells() for line in overview.lines()]
         terminal.print_table(["recipe", "what for", "published", "ours", "off by", "time", "GPU"], rows, gap=1)
@@ -47,8 +47,8 @@ def command(name: str | None, as_json: bool) -> None:
 
 def _show(recipe: dict[str, Any]) -> None:
     names = {
-        "description": "about", "published": "published", "source": "source", "measured": "ours", "differs": "what differs",
-        "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text", "cpu_time": "whole run",
+        "description": "about", "published": "published", "source": "source", "measured": "ours", "off_by": "off by",
+        "differs": "what differs", "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text", "cpu_time": "whole run",
         "gpu_time": "time on a GPU", "command": "to run it",
     }  # fmt: skip
     for key, shown in names.items():

@@ -6,6 +6,7 @@
 from dataclasses import asdict, dataclass
 from functools import cache
 from statistics import fmean
+from typing import Any
 
 from rnnlm.recipes.recipe import Figure, Measured, Recipe, load, names, time_of
 
@@ -50,6 +51,12 @@ def page_cells(recipe: Recipe) -> list[str]:
     ours = facts["measured"] if recipe.measured else NONE
     published = facts["published"] if recipe.published else NONE
     return [f"`{recipe.options_of_figure()}`", published, recipe.source or NONE, ours, line.distance, line.time, line.gpu]
+
+
+def record(recipe: Recipe) -> dict[str, Any]:
+    """All of a recipe for JSON, and the distance: as it is shown, and as a share."""
+    found = distance(recipe)
+    return recipe.to_dict() | {"off_by": None if found is None else _distance(recipe), "distance": None if found is None else found[0]}
 
 
 def shown(figure: Figure | None) -> str:

@@ -328,7 +328,8 @@ def test_cells_are_a_table_of_runs_in_processes_of_their_own_and_the_same_comman
     assert columns == ["cell", "width", "parameters", "rate", "dropout", "perplexity", "95 % interval", "steps", "tokens/s", "peak MB"]
     assert row[0] == "elman" and row[3:5] == ["0.01", "0"] and row[7] == "2" and row[6].startswith("[")
     assert (
-        "2 runs of 2steps in c; the same command goes on" in shown.err and "2 of 2: elman, rate 0.01, dropout 0, seed 2: perplexity " in shown.err
+        "2 runs of 2steps in c; the same command goes on" in shown.err
+        and "2 of 2: elman, rate 0.01, dropout 0, seed 2: perplexity " in shown.err
     )
     stored = {path: path.stat().st_mtime_ns for path in (here / "c").rglob("*")}
     (found,) = [

@@ -24,19 +24,20 @@ def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
 
 def test_json_has_one_line_per_recipe(rnnlm):
     records = [json.loads(line) for line in rnnlm("recipes", "--json").out.splitlines()]
-    assert records == [recipes.load(name).to_dict() for name in recipes.names()]
+    assert records == [overview.record(recipes.load(name)) for name in recipes.names()]
 
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_one_recipe_is_shown_with_its_settings_figures_and_source(rnnlm, name):
     recipe = recipes.load(name)
     record = json.loads(rnnlm("recipes", name, "--json").out)
-    assert record == recipe.to_dict()
+    assert record == overview.record(recipe)
     out = rnnlm("recipes", name).out
     facts, _, table = out.partition("setting\tvalue\n")
     assert dict(line.split("\t") for line in table.splitlines()) == {key: str(value) for key, value in recipe.settings.items()}
     shown = dict(line.split(": ", 1) for line in facts.splitlines())
     assert (shown["about"], shown["published"], shown["ours"]) == (recipe.description, record["published"], record["measured"])
+    assert shown.get("off by") == record["off_by"]
     assert (shown.get("source", ""), shown.get("what differs", "")) == (recipe.source, recipe.differs)
     assert shown["to run it"].endswith(f"--recipe {name}")
 

@@ -33,7 +33,8 @@ def test_a_figure_of_the_test_text_alone_is_carried_over_to_validation():
     recipe = made(published=(Figure("PTB test", 100.0),), measured=Measured("PTB valid", 110.0))
     share, is_estimated = overview.distance(recipe)
     assert is_estimated and share == pytest.approx(1.1 / overview.valid_over_test() - 1)
-    assert overview.line_of(recipe).distance == f"~{100 * share:+.1f}%"
+    assert overview.line_of(recipe).distance == f"~{100 * share:+.1f}%" == overview.record(recipe)["off_by"]
+    assert overview.record(recipe)["distance"] == share and overview.record(made())["distance"] is None
 
 
 @pytest.mark.parametrize(
