@@ -167,6 +167,9 @@ def find(name: LanguageModel | str | Path) -> Path:
     hint = f"there are: {', '.join(sorted(known))}" if known else "train one: rnnlm train"
     base, _, kind = name.rpartition("+")
     if base and any(model_folder.is_model(place) for place in _places(base)):
+        if kind in registry.ADAPTATIONS:
+            why = f"{base} with --adapt {kind} is for eval, score, generate and compare"
+            raise ModelError(f"no model at {name}", why, f"name {base} alone here")
         raise ModelError(f"no model at {name}", f"{base} does not adapt itself by {kind!r}", nearest(kind, registry.ADAPTATIONS))
     raise ModelError(f"no model at {name}", "there is no such folder", hint)
 
