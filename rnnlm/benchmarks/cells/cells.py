@@ -1,12 +1,13 @@
 """The cells that are compared, and the width at which each has a given number of parameters."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.recurrent_settings import RecurrentSettings
 from rnnlm.neural.settings import KINDS
 
 CELLS: Mapping[str, Mapping[str, Any]] = {
@@ -37,7 +38,7 @@ def parameters_of(cell: str, width: int, embedding_size: int) -> int:
     """The weights of the layer and of the projection to the width of word vectors: all but word vectors and the biases of the output."""
     settings = dict(CELLS[cell]) | {"layers": 1, "hidden_size": width, "embedding_size": embedding_size}
     with torch.device("meta"):
-        stack = RecurrentStack(KINDS[settings["model"]](**settings))
+        stack = RecurrentStack(cast(RecurrentSettings, KINDS[settings["model"]](**settings)))
     projection = (width + 1) * embedding_size if width != embedding_size else 0
     return sum(parameter.numel() for parameter in stack.parameters()) + projection
 
