@@ -6,19 +6,8 @@ from typing import Any
 import click
 
 from . import terminal
+from .lists import list_of
 from .options import device_option, json_option
-
-
-def _list_of(kind: type, what: str) -> Any:
-    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[Any, ...] | None:
-        if text is None:
-            return None
-        try:
-            return tuple(dict.fromkeys(kind(part) for part in map(str.strip, text.split(",")) if part))
-        except ValueError:
-            raise click.BadParameter(f"{text!r} is not a list of {what}") from None
-
-    return parse
 
 
 @click.command("cells")
@@ -26,17 +15,17 @@ def _list_of(kind: type, what: str) -> Any:
 @click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("checkpoints/cells"), show_default=True, metavar="DIR",
               help="Folder of the runs; the same command goes on there.")  # fmt: skip
-@click.option("--cells", metavar="NAMES", callback=_list_of(str, "names"),
+@click.option("--cells", metavar="NAMES", callback=list_of(str, "names"),
               help="Some of elman,irnn,gru,lstm,coupled-lstm,mogrifier,qrnn.  [default: all]")  # fmt: skip
 @click.option("--parameters", type=click.IntRange(1), default=4_000_000, show_default=True, metavar="N",
               help="Of each layer and its projection, without word vectors.")  # fmt: skip
 @click.option("--embedding-size", type=click.IntRange(1), default=300, show_default=True, metavar="N", help="Width of word vectors.")
 @click.option("--budget", default="10m", show_default=True, help="Of each run: 10m, 5epochs, 2000steps.")
-@click.option("--rates", metavar="NUMBERS", callback=_list_of(float, "numbers"), default="0.001,0.002,0.004", show_default=True,
+@click.option("--rates", metavar="NUMBERS", callback=list_of(float, "numbers"), default="0.001,0.002,0.004", show_default=True,
               help="Learning rates that are tried.")  # fmt: skip
-@click.option("--dropouts", metavar="NUMBERS", callback=_list_of(float, "numbers"), default="0.2,0.4", show_default=True,
+@click.option("--dropouts", metavar="NUMBERS", callback=list_of(float, "numbers"), default="0.2,0.4", show_default=True,
               help="Dropouts that are tried, each with each rate; of input and output.")  # fmt: skip
-@click.option("--seeds", metavar="NUMBERS", callback=_list_of(int, "whole numbers"), default="1,2,3", show_default=True,
+@click.option("--seeds", metavar="NUMBERS", callback=list_of(int, "whole numbers"), default="1,2,3", show_default=True,
               help="The first is that of the trials; the best of them runs again with the others.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of each run.")
 @device_option

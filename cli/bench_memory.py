@@ -7,25 +7,22 @@ from typing import Any
 import click
 
 from . import terminal
+from .lists import list_of
 from .options import device_option, json_option
 from .plots import check_plot, plot_option
 
 
-def _names(context: click.Context, option: click.Parameter, text: str | None) -> tuple[str, ...]:
-    return tuple(filter(None, map(str.strip, (text or "").split(","))))
-
-
-def _lags(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, _names(context, option, text)))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of whole numbers, such as 5,10,20") from None
-
-
 @click.command("memory")
-@click.option("--tasks", metavar="NAMES", callback=_names, help="Some of copy,adding,parity,order.  [default: all]")
-@click.option("--cells", metavar="NAMES", callback=_names, help="Some of elman,irnn,gru,lstm.  [default: all]")
-@click.option("--lags", metavar="NUMBERS", callback=_lags, default="5,10,20,50,100,200", show_default=True, help="In steps; 5 at least.")
+@click.option("--tasks", metavar="NAMES", callback=list_of(str, "names"), help="Some of copy,adding,parity,order.  [default: all]")
+@click.option("--cells", metavar="NAMES", callback=list_of(str, "names"), help="Some of elman,irnn,gru,lstm.  [default: all]")
+@click.option(
+    "--lags",
+    metavar="NUMBERS",
+    callback=list_of(int, "whole numbers, such as 5,10,20"),
+    default="5,10,20,50,100,200",
+    show_default=True,
+    help="In steps; 5 at least.",
+)
 @click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, metavar="N", help="Training steps for each lag, at most.")
 @click.option("--rows", type=click.IntRange(1), default=32, show_default=True, metavar="N", help="Sequences in a training step.")
 @click.option("--width", type=click.IntRange(1, 1 << 14), default=64, show_default=True, metavar="N", help="Units of each layer.")
@@ -39,8 +36,8 @@ def _lags(context: click.Context, option: click.Parameter, text: str) -> tuple[i
 @device_option
 @json_option
 def memory(
-    tasks: tuple[str, ...], cells: tuple[str, ...], lags: tuple[int, ...], device: str, plot: Path | None, overwrite: bool, as_json: bool,
-    **given: Any,
+    tasks: tuple[str, ...] | None, cells: tuple[str, ...] | None, lags: tuple[int, ...], device: str, plot: Path | None, overwrite: bool,
+    as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """The longest lag that each recurrent layer learns.
 
@@ -59,7 +56,7 @@ def memory(
     from rnnlm.benchmarks.memory.training import Budget
 
     budget, done = Budget(**{field.name: given[field.name] for field in fields(Budget)}), []
-    for result in bench_memory(tasks, cells, lags, budget, device):
+    for result in bench_memory(tasks or (), cells or (), lags, budget, device):
         if isinstance(result, Reach):
             done.append(result)
         else:

@@ -108,6 +108,11 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
     return [event for event in events if isinstance(event, dict)]
 
 
+def fitted(folder: Path) -> dict[str, Any]:
+    """The last event in the file of `folder` that tells how the training ended; empty where there is none."""
+    return next((event for event in reversed(read_events(folder)) if event.get("event") == "fitted"), {})
+
+
 def is_of_a_run(folder: Path) -> bool:
     """Whether `folder` has such a file, and a training run wrote it."""
     return [event.get("event") for event in read_events(folder)[:1]] == ["started"]

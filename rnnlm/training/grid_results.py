@@ -14,7 +14,7 @@ from rnnlm.files.tables import cell_text
 from rnnlm.files.writing import replace_file
 from rnnlm.models import model_folder
 from rnnlm.models.card import FIGURES, OF_PAIRS
-from rnnlm.models.metrics_log import read_events
+from rnnlm.models.metrics_log import fitted
 from rnnlm.training.grid_request import Combination
 
 BOUNDS = ("low", "high")  # of an interval
@@ -77,10 +77,10 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
     """
     folder = run.request.output
     assert folder is not None
-    fitted: dict[str, Any] = next((event for event in reversed(read_events(folder)) if event.get("event") == "fitted"), {})
-    known = {"steps": fitted.get("steps"), "seconds": fitted.get("seconds"), "stopped": fitted.get("stopped", "error")}
+    ended = fitted(folder)
+    known: dict[str, Any] = {"steps": ended.get("steps"), "seconds": ended.get("seconds"), "stopped": ended.get("stopped", "error")}
     if known["seconds"]:
-        known["tokens_per_second"] = fitted["tokens"] / known["seconds"]
+        known["tokens_per_second"] = ended["tokens"] / known["seconds"]
     if model_folder.is_model(folder):
         manifest = model_folder.read_manifest(folder)
         shapes = model_folder.content(folder, manifest)[2]

@@ -19,7 +19,7 @@ from rnnlm.benchmarks.processes import run_rnnlm
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError, RnnlmError, UsageError, nearest
 from rnnlm.files.writing import replace_file, writing
-from rnnlm.models.metrics_log import METRICS, read_events
+from rnnlm.models.metrics_log import fitted
 from rnnlm.models.model_folder import read_manifest
 
 RECORD = "cells.json"  # in the folder of a comparison: what was asked, and the runs that have ended
@@ -190,15 +190,9 @@ class _Done:
         try:
             peak: int | None = run_rnnlm("train", *arguments).peak_bytes
         except RnnlmError:
-            if _fitted(output).get("stopped") != "diverged":
+            if fitted(output).get("stopped") != "diverged":
                 raise
             peak = None
-        fitted = _fitted(output)
+        ended = fitted(output)
         ppl = None if peak is None else read_manifest(output).results["valid"]["ppl_token"]
-        return Run(cell, rate, dropout, seed, ppl, fitted["steps"], fitted["tokens"] / fitted["seconds"], peak)
-
-
-def _fitted(folder: Path) -> dict[str, Any]:
-    """How the training in `folder` ended; empty where it did not."""
-    events = read_events(folder) if (folder / METRICS).is_file() else []
-    return next((event for event in reversed(events) if event.get("event") == "fitted"), {})
+        return Run(cell, rate, dropout, seed, ppl, ended["steps"], ended["tokens"] / ended["seconds"], peak)

@@ -123,5 +123,5 @@ def test_a_run_that_fails_is_an_error_and_one_that_diverged_is_none(monkeypatch,
     monkeypatch.setattr(comparison, "run_rnnlm", fails)
     with pytest.raises(RnnlmError, match="gone.txt"):
         list(compare(QUESTION, tmp_path))
-    monkeypatch.setattr(comparison, "_fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
+    monkeypatch.setattr(comparison, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
     assert next(compare(QUESTION, tmp_path)) == Run("gru", 9, 0.1, 1, None, 4, 4.0, None)
