@@ -44,6 +44,7 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
     rnnlm mix lstm kn5 --on valid.txt --log-linear        probabilities multiplied
     rnnlm mix lstm kn5 --weights 0.7,0.3                  weights as given
     rnnlm mix lstm kn5 --on valid.txt -o both --bundle    with copies of both
+    rnnlm mix lstm+cache kn5 --on valid.txt               one adapts itself
 
     Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned by Newton's method.
 

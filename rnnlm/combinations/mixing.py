@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from rnnlm.combinations import adapted_parts
 from rnnlm.combinations.mixture import Mixture, MixtureKind, added, check_weights, shared_tokenizer
 from rnnlm.combinations.mixture_weights import MixtureWeights, Predictions, linear_weights, log_linear_weights
 from rnnlm.errors import UsageError, nearest
@@ -51,8 +52,9 @@ def mix(
 ) -> Mixed:  # fmt: skip
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
-    names: or models that were loaded from their folders. kind: "linear" (probabilities are added up) or "log-linear" (multiplied and
-    normalised). bundle: the folder `output` holds copies of the models; else it refers to them. report: called with tuning's progress.
+    names: or models that were loaded from their folders; NAME+KIND adapts itself, by the settings tuned so far. kind: "linear"
+    (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the folder `output` holds copies of the models;
+    else it refers to them. report: called with tuning's progress.
 
     Raises:
         UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
@@ -61,11 +63,11 @@ def mix(
     began = time.perf_counter()
     output, called = Path(output), [loading.name_of(name) for name in names]
     _check(called, on, kind, weights, context)
-    folders = [loading.find(name) for name in called]
+    folders = [loading.find(loading.without_adaptation(name)[0]) for name in called]
     model_folder.check_output(output, overwrite)
     if not bundle:
         model_parts.referenced(output, folders)  # whether they can be, before the work
-    models = [model_folder.load(folder, device)[0] for folder in folders]
+    models = [loading.load(name, device) for name in called]
     shared_tokenizer([model.tokenizer for model in models], called)
     measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context, report)
     tuned = None
@@ -75,7 +77,8 @@ def mix(
     mixture = Mixture(models, tuned.weights_K if tuned else weights if weights is not None else (), kind)
     facts = _facts(called, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
     weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
-    manifest = model_folder.save(output, weighed, "mixture", {"model": "mixture", "mixing": kind}, 0, facts, folders, bundle)
+    settings = {"model": "mixture", "mixing": kind, **adapted_parts.stored(models)}
+    manifest = model_folder.save(output, weighed, "mixture", settings, 0, facts, folders, bundle)
     mixture.fingerprint = manifest.fingerprint
     whole, *alone = [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
     if measured is not None and whole:
@@ -158,6 +161,9 @@ def _measure(models: list[LanguageModel], text: Text, context: Context, report: 
 def _facts(names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None) -> dict[str, Any]:
     """What is kept with the mixture: its models by name, their weights, and where these come from."""
     weights = mixture.weights_K.tolist()
-    mixed = [{"model": name, "weight": weight} for name, weight in zip(names, weights, strict=True)]
+    mixed = [
+        {"model": name, "weight": weight, **({} if part.adaptation == "none" else {"adaptation": part.adaptation})}
+        for name, weight, part in zip(names, weights, mixture.parts, strict=True)
+    ]
     origin = "given" if tuned is None or measured is None else f"tuned on {measured.source}, context {measured.context}"
     return {"mixed": mixed, "weights": origin}

@@ -10,6 +10,7 @@ from rnnlm.events import OF_100
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
+from rnnlm.models.model_parts import ADAPTATIONS
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.models.uses import SEQ2SEQ
 
@@ -78,9 +79,10 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:
-    """The settings a model was made with: of one that comes from elsewhere only its kind, order and tokenizer are known."""
+    """The settings a model was made with: of one that comes from elsewhere only its kind, order and tokenizer are known. How the parts
+    of a combination adapt is told with these."""
     if "imported_from" not in manifest.training:
-        return manifest.settings
+        return {name: value for name, value in manifest.settings.items() if name != ADAPTATIONS}
     return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
 
 
@@ -105,7 +107,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
     training = manifest.training
     if "mixed" in training:
         for number, (part, mixed) in enumerate(zip(manifest.parts, training["mixed"], strict=True), start=1):
-            yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`"
+            adaptation = f", {mixed['adaptation']}" if "adaptation" in mixed else ""
+            yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`{adaptation}"
         yield "weights", training["weights"]
     elif "imported_from" not in training:
         of = {"tagging": "sentences", "classification": "texts", SEQ2SEQ: "pairs"}.get(manifest.task, "lines")

@@ -168,7 +168,7 @@ def find(name: LanguageModel | str | Path) -> Path:
     base, _, kind = name.rpartition("+")
     if base and any(model_folder.is_model(place) for place in _places(base)):
         if kind in registry.ADAPTATIONS:
-            why = f"{base} with --adapt {kind} is for eval, score, generate and compare"
+            why = f"{base} with --adapt {kind} is for eval, score, generate, compare and mix"
             raise ModelError(f"no model at {name}", why, f"name {base} alone here")
         raise ModelError(f"no model at {name}", f"{base} does not adapt itself by {kind!r}", nearest(kind, registry.ADAPTATIONS))
     raise ModelError(f"no model at {name}", "there is no such folder", hint)

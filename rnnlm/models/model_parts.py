@@ -19,10 +19,11 @@ import numpy as np
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.files.writing import UNFINISHED, replace_file
 from rnnlm.interface import Tokenizer
-from rnnlm.models.manifest import CONFIG, DATA, Manifest, PartEntry, damaged_files, is_model, read_manifest, write_manifest
+from rnnlm.models.manifest import COMPANION, CONFIG, DATA, Manifest, PartEntry, damaged_files, is_model, read_manifest, write_manifest
 
 COPY = re.compile(r"part-\d+(-[0-9a-f]{12})?")
 CARD = "README.md"
+ADAPTATIONS = "adaptations"  # a setting of a combination: one entry for each part, null where it does not adapt; absent where none does
 PIECE = 1 << 24  # bytes copied at a time
 
 
@@ -66,6 +67,7 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
             name += f"-{manifest.fingerprint}"
         if not _is_copy(folder / name, manifest):
             _copy(source, folder / name, manifest)
+        _copy_companions(source, folder / name)
         entries.append(PartEntry(name, manifest.fingerprint))
     return entries
 
@@ -144,6 +146,13 @@ def _copy(source: Path, target: Path, manifest: Manifest) -> None:
     write_manifest(target, dataclasses.replace(manifest, parts=parts))
 
 
+def _copy_companions(source: Path, target: Path) -> None:
+    """Copy what is kept beside the model for adapting it."""
+    for path in source.iterdir():
+        if COMPANION.fullmatch(path.name):
+            _copy_file(path, target / path.name)
+
+
 def _copy_file(source: Path, target: Path) -> None:
     with open(source, "rb") as stream:
         replace_file(target, iter(lambda: stream.read(PIECE), b""))
@@ -155,6 +164,6 @@ def _remove(folder: Path) -> None:
         for entry in sorted(folder.iterdir()):
             if COPY.fullmatch(entry.name) and not entry.is_symlink():
                 _remove(entry)
-            elif DATA.fullmatch(entry.name) or entry.name.removesuffix(UNFINISHED) in (CONFIG, CARD):
+            elif DATA.fullmatch(entry.name) or COMPANION.fullmatch(entry.name) or entry.name.removesuffix(UNFINISHED) in (CONFIG, CARD):
                 entry.unlink()
         folder.rmdir()

@@ -32,6 +32,15 @@ def test_the_mixture_works_as_any_other_model(rnnlm, parts, option):
     assert "part 2: tables\tok" in rnnlm("doctor", "both").out
 
 
+def test_a_part_can_adapt_itself(rnnlm, parts):
+    ended = rnnlm("mix", "lstm+cache", "kn", "--on", "valid.txt", "-o", "both")
+    assert ended.code == 0 and "note: cache(tokens=2000,weight=0.1,flatness=0.3): default settings" in ended.err
+    assert [line.split("\t")[0] for line in ended.out.splitlines()[1:3]] == ["lstm+cache", "kn"]
+    assert "adapt:cache(" in rnnlm("eval", "-m", "both", "valid.txt").out
+    assert "cache(tokens=2000" in rnnlm("info", "both").out
+    checked_error(rnnlm("mix", "kn+cache", "kn", "--on", "valid.txt"), 2, "an n-gram model cannot be adapted so")
+
+
 def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm, models, parts):
     told = "note: this is the very text that kn and uni were trained on: weights found there flatter them; use held-out text\n"
     assert told in rnnlm("mix", "kn", "uni", "--on", models.text).err

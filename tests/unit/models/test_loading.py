@@ -52,7 +52,7 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
     with pytest.raises(ModelError, match=r"no model at mine\+cach; mine does not adapt itself by 'cach'; did you mean 'cache'"):
         loading.load("mine+cach")
     with pytest.raises(ModelError, match=r"no model at mine\+cache; mine with --adapt cache is for eval, score, .*; name mine alone here"):
-        loading.find("mine+cache")  # as `rnnlm mix` looks for its parts
+        loading.find("mine+cache")  # as `rnnlm export` looks for its model
 
 
 @pytest.mark.parametrize("name, why", [("empty", "holds no config.json"), ("file", "it is a file"), ("w" * 5000, "no such folder")])

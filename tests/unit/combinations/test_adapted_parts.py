@@ -1,0 +1,116 @@
+"""Mixtures of models that adapt themselves: stored as they were mixed, read back as the same model."""
+
+import json
+import math
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnnlm
+from rnnlm.combinations.mixing import mix
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.inference import span_scoring
+from support.tiny_models import HELD_OUT, LINES, fit, save
+
+TEXT = "text.txt"
+pytestmark = pytest.mark.filterwarnings("ignore:.*default settings; rnnlm tune finds better ones")
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / TEXT).write_text("\n".join([*HELD_OUT, "the dog sat on a mat", "speech is hard", "a cat sat"]) + "\n")
+    (tmp_path / "train.txt").write_text("\n".join(LINES) + "\n")
+    for name, kind, settings in (("lstm", "lstm", {}), ("kn", "ngram", {"order": 3})):
+        save(tmp_path / name, fit(kind, **settings), kind, **settings)
+    return tmp_path
+
+
+def _scores(name):
+    model = rnnlm.load(name, "cpu")
+    ids = model.tokenizer.encode((Path(TEXT)).read_text().splitlines()).ids
+    return np.asarray(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), dtype=np.float64)
+
+
+@pytest.mark.parametrize(("kind", "bundle"), [("cache", True), ("unigram", False), ("dynamic", False)])
+def test_an_adapting_part_adds_its_probabilities_and_is_the_same_when_read_back(kind, bundle):
+    mixed = mix([f"lstm+{kind}", "kn"], TEXT, "both", bundle=bundle)
+    weight, rest = (part.weight for part in mixed.parts)
+    by_hand = np.log(weight * np.exp(_scores(f"lstm+{kind}")) + rest * np.exp(_scores("kn")))
+    assert _scores("both") == pytest.approx(by_hand, rel=1e-5)
+    assert mixed.evaluation.ppl_token == pytest.approx(math.exp(-by_hand.mean()), rel=1e-5)
+    again = rnnlm.evaluate(rnnlm.load("both", "cpu"), TEXT)
+    assert again.signature == mixed.evaluation.signature and f"adapt:{kind}(" in again.signature
+    assert mixed.parts[0].name == f"lstm+{kind}"
+
+
+def test_a_log_linear_mixture_adapts_too():
+    mixed = mix(["lstm+cache", "kn"], TEXT, "both", kind="log-linear")
+    again = rnnlm.evaluate(rnnlm.load("both", "cpu"), TEXT)
+    assert again.ppl_token == pytest.approx(mixed.evaluation.ppl_token, rel=1e-5)
+
+
+def test_settings_are_those_of_the_moment_of_mixing():
+    list(rnnlm.tune("lstm", "cache", TEXT))
+    mix(["lstm+cache", "kn"], TEXT, "both")
+    before = _scores("both")
+    tuned = Path("lstm/adapt-cache.json")
+    changed = json.loads(tuned.read_text())
+    changed["settings"]["cache_weight"] = 0.9
+    tuned.write_text(json.dumps(changed))
+    assert (_scores("lstm+cache") != pytest.approx(before, rel=1e-5)) and (_scores("both") == before).all()
+
+
+def test_plain_parts_leave_no_trace_and_adapting_ones_change_the_fingerprint():
+    mix(["lstm", "kn"], None, "plain", weights=[0.5, 0.5])
+    mix(["lstm+cache", "kn"], None, "adapting", weights=[0.5, 0.5])
+    plain, adapting = (json.loads(Path(name, "config.json").read_text()) for name in ("plain", "adapting"))
+    assert "adaptations" not in plain["settings"] and "adaptation" not in plain["training"]["mixed"][0]
+    assert adapting["settings"]["adaptations"][1] is None and adapting["settings"]["adaptations"][0]["kind"] == "cache"
+    assert rnnlm.load("plain").fingerprint != rnnlm.load("adapting").fingerprint
+    card = Path("adapting/README.md").read_text()
+    assert "`lstm+cache`, weight 0.5" in card and ", cache(tokens=2000" in card and "adaptations" not in card
+
+
+def test_gradient_statistics_are_copied_into_a_bundle_and_must_not_change():
+    list(rnnlm.tune("lstm", "dynamic", TEXT, statistics="train.txt", tokens=20))
+    mix(["lstm+dynamic", "kn"], TEXT, "referred")
+    mix(["lstm+dynamic", "kn"], TEXT, "bundled", bundle=True)
+    before = _scores("bundled")
+    assert before == pytest.approx(_scores("referred"), rel=1e-6)
+    list(rnnlm.tune("lstm", "dynamic", TEXT, statistics=TEXT, tokens=20))
+    assert (_scores("bundled") == before).all()
+    with pytest.raises(ModelError, match=r"gradient statistics in .*lstm are not those that it was mixed with"):
+        rnnlm.load("referred", "cpu")
+
+
+def test_it_pickles():
+    mix(["lstm+cache", "kn"], TEXT, "both")
+    model = pickle.loads(pickle.dumps(rnnlm.load("both", "cpu")))
+    assert model.adaptation.startswith("cache(")
+
+
+@pytest.mark.parametrize("name, error, what", [
+    ("kn+cache", UsageError, "an n-gram model cannot be adapted so"),
+    ("lstm+cash", ModelError, "no model at lstm[+]cash"),
+])  # fmt: skip
+def test_what_cannot_adapt_itself_is_refused(name, error, what):
+    with pytest.raises(error, match=what):
+        mix([name, "kn"], TEXT, "both")
+    assert not Path("both").exists()
+
+
+@pytest.mark.parametrize("adaptations", [
+    "cache", [None], [{"kind": "cache"}, None], [{"kind": "sleep", "settings": {}, "also": {}}, None],
+    [{"kind": "cache", "settings": {"cache_weight": 7}, "also": {}}, None], [None, {"kind": "cache", "settings": {}, "also": {}}],
+])  # fmt: skip
+def test_damaged_settings_are_reported(adaptations):
+    mix(["lstm+cache", "kn"], None, "both", weights=[0.5, 0.5])
+    path = Path("both/config.json")
+    config = json.loads(path.read_text())
+    config["settings"]["adaptations"] = adaptations
+    path.write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="the model at both is damaged"):
+        rnnlm.load("both", "cpu")
