@@ -1,5 +1,6 @@
 """Every shipped recipe resolves, and trains."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,8 @@ def test_figures_and_times_in_words():
     assert record["measured"].endswith(", weight_drop=0.4); narrower, for one core")
     assert record["cpu_time"] == "estimated: 8 h on two cores for PTB"
     assert recipes.load("zaremba-small").to_dict()["cpu_time"] == "30 min on one core for PTB"
-    assert recipes.load("rnn").to_dict()["measured"] == recipes.load("rnn").to_dict()["cpu_time"] == "not measured"
-    assert recipes.load("rnn").to_dict()["published"] == "none"
+    record = dataclasses.replace(recipes.load("rnn"), measured=None).to_dict()
+    assert (record["published"], record["measured"], record["cpu_time"]) == ("none", "not measured", "not measured")
     times = {0.02: "1 s", 3.5: "3.5 min", 90: "90 min", 840: "14 h", 5000: "3.5 d", 30000: "21 d"}
     assert {minutes: recipes.time_of(minutes) for minutes in times} == times
 
@@ -67,7 +68,7 @@ def test_figures_and_times_in_words():
 def test_the_commands_of_a_recipe_name_the_text_of_its_figures():
     assert recipes.load("demo").command() == recipes.load("demo").command_of_figure() == "rnnlm train --recipe demo"
     assert recipes.load("gru").command() == "rnnlm train my.txt --recipe gru"
-    assert recipes.load("rnn").command_of_figure() is None
+    assert dataclasses.replace(recipes.load("rnn"), measured=None).command_of_figure() is None
     assert "--keep-blank-lines --recipe awd-lstm-wt2" in recipes.load("awd-lstm-wt2").command_of_figure()
 
 
