@@ -52,9 +52,8 @@ def mix(
 ) -> Mixed:  # fmt: skip
     """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
 
-    names: or models that were loaded from their folders; NAME+KIND adapts itself, by the settings tuned so far. kind: "linear"
-    (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: the folder `output` holds copies of the models;
-    else it refers to them. report: called with tuning's progress.
+    names: or models loaded from folders; NAME+KIND adapts itself as tuned. kind: "linear" (probabilities are added up) or "log-linear"
+    (multiplied and normalised). bundle: `output` holds copies of the models, else refers to them. report: called with tuning's progress.
 
     Raises:
         UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
@@ -77,8 +76,7 @@ def mix(
     mixture = Mixture(models, tuned.weights_K if tuned else weights if weights is not None else (), kind)
     facts = _facts(called, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
     weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
-    settings = {"model": "mixture", "mixing": kind, **adapted_parts.stored(models)}
-    manifest = model_folder.save(output, weighed, "mixture", settings, 0, facts, folders, bundle)
+    manifest = model_folder.save(output, weighed, "mixture", _settings(kind, models), 0, facts, folders, bundle)
     mixture.fingerprint = manifest.fingerprint
     whole, *alone = [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
     if measured is not None and whole:
@@ -156,6 +154,10 @@ def _measure(models: list[LanguageModel], text: Text, context: Context, report: 
     )
     span_scoring.check_scores(scores_KN)
     return _ScoredText(models, text, encoded, context, scores_KN, began)
+
+
+def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, Any]:
+    return {"model": "mixture", "mixing": kind, **adapted_parts.stored(models)}
 
 
 def _facts(names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None) -> dict[str, Any]:
