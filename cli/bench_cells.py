@@ -46,7 +46,10 @@ def cells(
     """
     from rnnlm.benchmarks.cells.comparison import Question, Result, compare
 
-    given = {name: value for name, value in given.items() if value is not None}
+    lists = {
+        name: tuple(dict.fromkeys(value)) for name, value in given.items() if isinstance(value, tuple)
+    }  # what is named twice runs once
+    given = {name: value for name, value in given.items() if value is not None} | lists
     more = ("--device", device, *(() if threads is None else ("--threads", str(threads))))
     question, done, runs = Question(text=text, valid=valid, more=more, **given), [], 0
     terminal.say(f"{question.runs} runs of {question.budget} in {output}; the same command goes on where it is cut off")

@@ -13,7 +13,7 @@ def list_of(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, .
         if text is None:
             return None
         try:
-            return tuple(dict.fromkeys(kind(part) for part in map(str.strip, text.split(",")) if part))
+            return tuple(kind(part) for part in map(str.strip, text.split(",")) if part)
         except ValueError:
             raise click.BadParameter(f"{text!r} is not a list of {what}") from None
 

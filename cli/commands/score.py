@@ -13,6 +13,7 @@ from rnnlm.errors import notice
 
 from .. import options, score_plot, score_sources, terminal
 from ..help import Command
+from ..lists import list_of
 from ..pairs import pairs_options, show_pairs, take_request
 
 _SPLITS = ("whitespace", "tokens")
@@ -20,9 +21,7 @@ _MEASURES = ("entropy", "frequency")
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv", ".csv": "csv", ".parquet": "parquet"}
 
 
-def _names(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    """The names of a list with commas between them."""
-    return None if value is None else tuple(name.strip() for name in value.split(",") if name.strip())
+_names = list_of(str, "names")
 
 
 def _measures(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from rnnlm.config import from_stored
 from rnnlm.errors import ModelError
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
-from rnnlm.models.model_parts import ADAPTATIONS
+from rnnlm.models.model_parts import PART_ADAPTATIONS
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def stored(parts: Sequence[LanguageModel]) -> dict[str, Any]:
     adaptations = [
         PartAdaptation(part.kind, asdict(part.settings), part.also) if isinstance(part, AdaptedModel) else None for part in parts
     ]
-    return {ADAPTATIONS: msgspec.to_builtins(adaptations)} if any(adaptations) else {}
+    return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)} if any(adaptations) else {}
 
 
 def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list[LanguageModel]:
@@ -42,14 +42,14 @@ def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list
         ModelError: the settings are damaged, or a part's gradient statistics are not those that it was mixed with. UsageError: a part
             cannot adapt itself so.
     """
-    if ADAPTATIONS not in settings:
+    if PART_ADAPTATIONS not in settings:
         return list(parts)
     try:
-        adaptations = msgspec.convert(settings[ADAPTATIONS], list[PartAdaptation | None])
+        adaptations = msgspec.convert(settings[PART_ADAPTATIONS], list[PartAdaptation | None])
     except msgspec.ValidationError as error:
-        raise ModelError("the stored settings are damaged", f"{ADAPTATIONS}: {error}") from None
+        raise ModelError("the stored settings are damaged", f"{PART_ADAPTATIONS}: {error}") from None
     if len(adaptations) != len(parts):
-        raise ModelError("the stored settings are damaged", f"{ADAPTATIONS} has {len(adaptations)} entries for {len(parts)} models")
+        raise ModelError("the stored settings are damaged", f"{PART_ADAPTATIONS} has {len(adaptations)} entries for {len(parts)} models")
     return [_adapted(part, its) if its else part for part, its in zip(parts, adaptations, strict=True)]
 
 
@@ -57,7 +57,8 @@ def _adapted(part: LanguageModel, its: PartAdaptation) -> LanguageModel:
     settings = from_stored(settings_class(its.kind), its.settings)
     folder = loading.find(part)
     model = adapt(part, its.kind, settings, load_statistics(folder, part, settings))
-    if isinstance(model, AdaptedModel) and model.also != its.also:
+    assert isinstance(model, AdaptedModel)
+    if model.also != its.also:
         hint = "mix the models again"
         raise ModelError(f"the gradient statistics in {folder} are not those that it was mixed with", "they were gathered anew", hint)
     return model

@@ -62,7 +62,7 @@ def mix(
     began = time.perf_counter()
     output, called = Path(output), [loading.name_of(name) for name in names]
     _check(called, on, kind, weights, context)
-    folders = [loading.find(loading.without_adaptation(name)[0]) for name in called]
+    folders = [loading.folder_of(name) for name in called]
     model_folder.check_output(output, overwrite)
     if not bundle:
         model_parts.referenced(output, folders)  # whether they can be, before the work

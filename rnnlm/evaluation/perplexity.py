@@ -105,8 +105,7 @@ def _bundled_test(model: LanguageModel | str | Path) -> Path:
         UsageError: it was trained on another text, or is not given by its name. ModelError: there is no such model.
     """
     if isinstance(model, (str, os.PathLike)):
-        base, _ = loading.without_adaptation(str(model))
-        trained_on = read_manifest(loading.find(base)).training.get("text")
+        trained_on = read_manifest(loading.folder_of(model)).training.get("text")
         for name in corpora.names():
             if trained_on == [corpora.named(name)]:
                 return corpora.part(name, "test")

@@ -10,7 +10,7 @@ from rnnlm.events import OF_100
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.model_folder import Manifest
-from rnnlm.models.model_parts import ADAPTATIONS
+from rnnlm.models.model_parts import PART_ADAPTATIONS
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.models.uses import SEQ2SEQ
 
@@ -82,7 +82,7 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     """The settings a model was made with: of one that comes from elsewhere only its kind, order and tokenizer are known. How the parts
     of a combination adapt is told with these."""
     if "imported_from" not in manifest.training:
-        return {name: value for name, value in manifest.settings.items() if name != ADAPTATIONS}
+        return {name: value for name, value in manifest.settings.items() if name != PART_ADAPTATIONS}
     return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
 
 

@@ -89,7 +89,7 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     """
     if not isinstance(model, (str, os.PathLike)):
         return str(getattr(model, "task", registry.LANGUAGE_MODEL))
-    return read_manifest(find(without_adaptation(str(model))[0])).task
+    return read_manifest(folder_of(model)).task
 
 
 def models_by_name(models: Mapping[str, ScoringModel] | Sequence[str | Path]) -> dict[str, LanguageModel]:
@@ -124,6 +124,15 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
     if not base or kind not in registry.ADAPTATIONS or any(model_folder.is_model(place) for place in _places(name)):
         return name, None
     return base, kind
+
+
+def folder_of(name: str | Path) -> Path:
+    """The folder of the model called NAME, also of NAME+KIND.
+
+    Raises:
+        ModelError: there is none.
+    """
+    return find(without_adaptation(str(name))[0])
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:

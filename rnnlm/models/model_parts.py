@@ -2,7 +2,7 @@
 
 Those are referred to by path and fingerprint, or bundled: copied into the combination's folder.
 
-A bundle's copies are `part-1`, `part-2`, ... under the combination's folder. A copy is never changed: where the name is taken by
+A bundle's copies are `part-1`, `part-2`, ... under the combination's folder. A copied model is never changed: where the name is taken by
 another model, the fingerprint is added to it, so that what was there works until config.json names the new ones.
 """
 
@@ -23,7 +23,9 @@ from rnnlm.models.manifest import COMPANION, CONFIG, DATA, Manifest, PartEntry, 
 
 COPY = re.compile(r"part-\d+(-[0-9a-f]{12})?")
 CARD = "README.md"
-ADAPTATIONS = "adaptations"  # a setting of a combination: one entry for each part, null where it does not adapt; absent where none does
+PART_ADAPTATIONS = (
+    "adaptations"  # a setting of a combination: one entry for each part, null where it does not adapt; absent where none does
+)
 PIECE = 1 << 24  # bytes copied at a time
 
 
@@ -162,8 +164,9 @@ def _remove(folder: Path) -> None:
     """Delete what `_copy` may have written into `folder`, and it itself when nothing else is there."""
     with contextlib.suppress(OSError):
         for entry in sorted(folder.iterdir()):
+            name = entry.name.removesuffix(UNFINISHED)
             if COPY.fullmatch(entry.name) and not entry.is_symlink():
                 _remove(entry)
-            elif DATA.fullmatch(entry.name) or COMPANION.fullmatch(entry.name) or entry.name.removesuffix(UNFINISHED) in (CONFIG, CARD):
+            elif DATA.fullmatch(name) or COMPANION.fullmatch(name) or name in (CONFIG, CARD):
                 entry.unlink()
         folder.rmdir()

@@ -149,8 +149,7 @@ def compare(
 
 def _opened(name: str, device: str | Device) -> tuple[LanguageModel, Path]:
     """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that kind."""
-    base, _ = loading.without_adaptation(name)
-    return loading.load(name, device), loading.find(base)
+    return loading.load(name, device), loading.folder_of(name)
 
 
 def _check(names: Sequence[str], settings: ComparisonSettings) -> None:

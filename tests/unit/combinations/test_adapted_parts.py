@@ -30,7 +30,7 @@ def folders(tmp_path, monkeypatch):
 
 def _scores(name):
     model = rnnlm.load(name, "cpu")
-    ids = model.tokenizer.encode((Path(TEXT)).read_text().splitlines()).ids
+    ids = model.tokenizer.encode(Path(TEXT).read_text().splitlines()).ids
     return np.asarray(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), dtype=np.float64)
 
 
