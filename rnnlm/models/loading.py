@@ -177,7 +177,7 @@ def find(name: LanguageModel | str | Path) -> Path:
     base, _, kind = name.rpartition("+")
     if base and any(model_folder.is_model(place) for place in _places(base)):
         if kind in registry.ADAPTATIONS:
-            why = f"{base} with --adapt {kind} is for eval, score, generate, compare and mix"
+            why = f"only eval, score, generate, compare and mix adapt {base} by {kind!r}"
             raise ModelError(f"no model at {name}", why, f"name {base} alone here")
         raise ModelError(f"no model at {name}", f"{base} does not adapt itself by {kind!r}", nearest(kind, registry.ADAPTATIONS))
     raise ModelError(f"no model at {name}", "there is no such folder", hint)

@@ -51,7 +51,7 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
         loading.find("./checkpoints")
     with pytest.raises(ModelError, match=r"no model at mine\+cach; mine does not adapt itself by 'cach'; did you mean 'cache'"):
         loading.load("mine+cach")
-    with pytest.raises(ModelError, match=r"no model at mine\+cache; mine with --adapt cache is for eval, score, .*; name mine alone here"):
+    with pytest.raises(ModelError, match=r"no model at mine\+cache; only eval, score, .* adapt mine by 'cache'; name mine alone here"):
         loading.find("mine+cache")  # as `rnnlm export` looks for its model
 
 
