@@ -10,7 +10,7 @@ from typing import Any
 
 from rnnlm.recipes.recipe import Figure, Measured, Recipe, load, names, time_of
 
-_MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled valid": "demo", "bundled test": "demo"}
+_MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled valid": "demo"}
 _UNITS = {"bits per character": "bpc", "% accuracy": "%", "F1": "F1", "% words wrong": "WER", "BLEU": "BLEU"}
 NONE = "-"
 
