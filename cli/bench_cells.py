@@ -21,6 +21,7 @@ from .options import device_option, json_option
               help="Of each layer and its projection, without word vectors.")  # fmt: skip
 @click.option("--embedding-size", type=click.IntRange(1), default=300, show_default=True, metavar="N", help="Width of word vectors.")
 @click.option("--budget", default="10m", show_default=True, help="Of each run: 10m, 5epochs, 2000steps.")
+@click.option("--trial-budget", metavar="TEXT", help="Of each trial, where that is less.  [default: that of each run]")
 @click.option("--rates", metavar="NUMBERS", callback=list_of(float, "numbers"), default="0.001,0.002,0.004", show_default=True,
               help="Learning rates that are tried.")  # fmt: skip
 @click.option("--dropouts", metavar="NUMBERS", callback=list_of(float, "numbers"), default="0.2,0.4", show_default=True,
@@ -41,8 +42,9 @@ def cells(
     rnnlm bench cells --cells gru,lstm --parameters 500000 --budget 2m
 
     One layer of each cell, as wide as gives it the same number of parameters, trains on TEXT (none: the bundled corpus) for the same
-    time. Rate and dropout are tuned for each cell by the same trials; the best of them runs again with other seeds. The table has the
-    mean perplexity of the validation text over seeds with its 95 % interval (Student's t), steps, tokens/s and peak memory.
+    time. Rate and dropout are tuned for each cell by the same trials; the best of them runs again with other seeds, or, with
+    --trial-budget, with all seeds. The table has the mean perplexity of the validation text over seeds with its 95 % interval (Student's
+    t), steps, tokens/s and peak memory.
     """
     from rnnlm.benchmarks.cells.comparison import Question, Result, compare
 
@@ -52,7 +54,8 @@ def cells(
     given = {name: value for name, value in given.items() if value is not None} | lists
     more = ("--device", device, *(() if threads is None else ("--threads", str(threads))))
     question, done, runs = Question(text=text, valid=valid, more=more, **given), [], 0
-    terminal.say(f"{question.runs} runs of {question.budget} in {output}; the same command goes on where it is cut off")
+    trials = f", trials of {question.trial_budget}," if question.trial_budget else ""
+    terminal.say(f"{question.runs} runs of {question.budget}{trials} in {output}; the same command goes on where it is cut off")
     for found in compare(question, output):
         if isinstance(found, Result):
             done.append(found)

@@ -23,13 +23,14 @@ from rnnlm.models.metrics_log import fitted
 from rnnlm.models.model_folder import read_manifest
 
 RECORD = "cells.json"  # in the folder of a comparison: what was asked, and the runs that have ended
-SHARED = ("text", "valid", "parameters", "embedding_size", "budget", "more")  # what all runs of a folder have in common
+SHARED = ("text", "valid", "parameters", "embedding_size", "budget", "trial_budget", "more")  # what all runs of a folder have in common
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is compared. text, valid: as `rnnlm train` takes them; none: the bundled corpus. budget: of each run. parameters: of each layer
-    with its projection. rates, dropouts: each pair is a trial, of the first seed."""
+    """What is compared. text, valid: as `rnnlm train` takes them; none: the bundled corpus. parameters: of each layer with its projection.
+    budget: of each run. trial_budget: of each trial; None: the same, so that the best trial is also the run of the first seed.
+    rates, dropouts: each pair is a trial, of the first seed."""
 
     text: tuple[str, ...] = ()
     valid: tuple[str, ...] = ()
@@ -37,15 +38,22 @@ class Question:
     parameters: int = 4_000_000
     embedding_size: int = 300
     budget: str = "10m"
+    trial_budget: str | None = None
     rates: tuple[float, ...] = (0.001, 0.002, 0.004)
     dropouts: tuple[float, ...] = (0.2, 0.4)
     seeds: tuple[int, ...] = (1, 2, 3)
     more: tuple[str, ...] = ()  # options of `rnnlm train` for all runs
 
     @property
+    def has_short_trials(self) -> bool:
+        """Trials have a budget of their own."""
+        return self.trial_budget not in (None, self.budget)
+
+    @property
     def runs(self) -> int:
         """How many there are."""
-        return len(self.cells) * (len(self.rates) * len(self.dropouts) + len(self.seeds) - 1)
+        again = len(self.seeds) - (not self.has_short_trials)
+        return len(self.cells) * (len(self.rates) * len(self.dropouts) + again)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,7 @@ class Run:
     steps: int
     tokens_per_second: float
     peak_bytes: int | None
+    is_short: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,14 +110,15 @@ def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
     widths = {cell: width_for(cell, question.parameters, question.embedding_size) for cell in question.cells}
     done = _Done(folder, question)
     first, *others = question.seeds
+    is_short = question.has_short_trials
     for cell, width in widths.items():
         trials = []
         for rate, dropout in itertools.product(question.rates, question.dropouts):
-            trials.append(done.run(cell, width, rate, dropout, first))
+            trials.append(done.run(cell, width, rate, dropout, first, is_short))
             yield trials[-1]
         best = min(trials, key=lambda run: math.inf if run.ppl is None else run.ppl)
-        runs = [best]
-        for seed in others:
+        runs = [] if is_short else [best]
+        for seed in question.seeds if is_short else others:
             runs.append(done.run(cell, width, best.learning_rate, best.dropout, seed))
             yield runs[-1]
         parameters = parameters_of(cell, width, question.embedding_size)
@@ -166,25 +176,26 @@ class _Done:
             why = f"its {others[0]} is {self.record.asked.get(others[0])}, not {asked[others[0]]}"
             raise UsageError(f"{folder} holds another comparison", why, "repeat its options, or choose another folder with -o")
 
-    def run(self, cell: str, width: int, rate: float, dropout: float, seed: int) -> Run:
-        asked = cell, rate, dropout, seed
+    def run(self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool = False) -> Run:
+        asked = cell, rate, dropout, seed, is_short
         for each in self.record.runs:
-            if (each.cell, each.learning_rate, each.dropout, each.seed) == asked:
+            if (each.cell, each.learning_rate, each.dropout, each.seed, each.is_short) == asked:
                 return each
-        self.record.runs.append(self._trained(cell, width, rate, dropout, seed))
+        self.record.runs.append(self._trained(cell, width, rate, dropout, seed, is_short))
         with writing(self.folder):
             replace_file(self.path, msgspec.json.format(msgspec.json.encode(self.record)))
         return self.record.runs[-1]
 
-    def _trained(self, cell: str, width: int, rate: float, dropout: float, seed: int) -> Run:
-        output = self.folder / cell / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}"
+    def _trained(self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool) -> Run:
+        budget = self.question.trial_budget if is_short else self.question.budget
+        output = self.folder / cell / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}{',trial' if is_short else ''}"
         settings = settings_of(cell, width, self.question.embedding_size)
         kind = settings.pop("model")
         settings |= {"learning_rate": rate, "dropout_input": dropout, "dropout_output": dropout}
         given = [word for name, value in settings.items() for word in ("--set", f"{name}={as_text(value)}")]
         valid = [word for path in self.question.valid for word in ("--valid", path)]
         arguments = (
-            *self.question.text, *valid, "--model", kind, *given, "--budget", self.question.budget, "--seed", str(seed),
+            *self.question.text, *valid, "--model", kind, *given, "--budget", str(budget), "--seed", str(seed),
             *self.question.more, "--resume", "auto", "-o", str(output),
         )  # fmt: skip
         try:
@@ -195,4 +206,4 @@ class _Done:
             peak = None
         ended = fitted(output)
         ppl = None if peak is None else read_manifest(output).results["valid"]["ppl_token"]
-        return Run(cell, rate, dropout, seed, ppl, ended["steps"], ended["tokens"] / ended["seconds"], peak)
+        return Run(cell, rate, dropout, seed, ppl, ended["steps"], ended["tokens"] / ended["seconds"], peak, is_short)

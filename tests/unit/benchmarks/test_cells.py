@@ -69,10 +69,10 @@ def trained(monkeypatch):
     """Runs that are not trained: their perplexity is 100 + 1000 |rate - 0.02| + 10 dropout + seed; which were asked for."""
     asked = []
 
-    def train(self, cell, width, rate, dropout, seed):
-        asked.append((cell, rate, dropout, seed))
-        ppl = None if rate == 9 else 100 + 1000 * abs(rate - 0.02) + 10 * dropout + seed
-        return Run(cell, rate, dropout, seed, ppl, 5, 100.0, 1000)
+    def train(self, cell, width, rate, dropout, seed, is_short):
+        asked.append((cell, rate, dropout, seed, is_short))
+        ppl = None if rate == 9 else 100 + 1000 * abs(rate - 0.02) + 10 * dropout + seed + 50 * is_short
+        return Run(cell, rate, dropout, seed, ppl, 5, 100.0, 1000, is_short)
 
     monkeypatch.setattr(comparison._Done, "_trained", train)
     return asked
@@ -84,13 +84,27 @@ QUESTION = Question(cells=("gru", "elman"), parameters=5000, embedding_size=8, r
 def test_the_best_trial_of_each_cell_runs_again_with_the_other_seeds(trained, tmp_path):
     found = list(compare(QUESTION, tmp_path))
     assert QUESTION.runs == len(trained) == 14
-    assert trained[:6] == [("gru", rate, dropout, 1) for rate in (9, 0.01, 0.02) for dropout in (0.1, 0.2)]
-    assert trained[6] == ("gru", 0.02, 0.1, 2)
+    assert trained[:6] == [("gru", rate, dropout, 1, False) for rate in (9, 0.01, 0.02) for dropout in (0.1, 0.2)]
+    assert trained[6] == ("gru", 0.02, 0.1, 2, False)
     results = [each for each in found if isinstance(each, Result)]
     assert [(each.cell, each.learning_rate, each.dropout, each.trials, each.seeds) for each in results] == [
         ("gru", 0.02, 0.1, 6, 2), ("elman", 0.02, 0.1, 6, 2),
     ]  # fmt: skip
     assert results[0].ppl == pytest.approx(math.sqrt(102 * 103))
+
+
+def test_after_short_trials_the_best_one_runs_with_all_seeds(trained, tmp_path):
+    question = Question(**{**vars(QUESTION), "trial_budget": "1m"})
+    found = list(compare(question, tmp_path))
+    assert question.runs == len(trained) == 16
+    assert trained[:6] == [("gru", rate, dropout, 1, True) for rate in (9, 0.01, 0.02) for dropout in (0.1, 0.2)]
+    assert trained[6:8] == [("gru", 0.02, 0.1, seed, False) for seed in (1, 2)]
+    assert next(each for each in found if isinstance(each, Result)).ppl == pytest.approx(math.sqrt(102 * 103))
+    trained.clear()
+    assert list(compare(question, tmp_path)) == found and trained == []
+    with pytest.raises(UsageError, match="its trial_budget is 1m, not None"):
+        list(compare(QUESTION, tmp_path))
+    assert not Question(**{**vars(QUESTION), "trial_budget": QUESTION.budget}).has_short_trials
 
 
 def test_what_the_folder_has_is_not_trained_again(trained, tmp_path):
@@ -99,7 +113,7 @@ def test_what_the_folder_has_is_not_trained_again(trained, tmp_path):
     assert list(compare(QUESTION, tmp_path)) == first and trained == []
     more = Question(**{**vars(QUESTION), "seeds": (1, 2, 3)})
     list(compare(more, tmp_path))
-    assert trained == [("gru", 0.02, 0.1, 3), ("elman", 0.02, 0.1, 3)]
+    assert trained == [("gru", 0.02, 0.1, 3, False), ("elman", 0.02, 0.1, 3, False)]
     other = Question(**{**vars(QUESTION), "budget": "1m"})
     with pytest.raises(UsageError, match="holds another comparison"):
         list(compare(other, tmp_path))
@@ -125,3 +139,17 @@ def test_a_run_that_fails_is_an_error_and_one_that_diverged_is_none(monkeypatch,
         list(compare(QUESTION, tmp_path))
     monkeypatch.setattr(comparison, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
     assert next(compare(QUESTION, tmp_path)) == Run("gru", 9, 0.1, 1, None, 4, 4.0, None)
+
+
+def test_a_short_trial_has_its_budget_and_a_folder_of_its_own(monkeypatch, tmp_path):
+    given = []
+
+    def notes(*arguments):
+        given.append(arguments)
+        raise RnnlmError("rnnlm train failed")
+
+    monkeypatch.setattr(comparison, "run_rnnlm", notes)
+    monkeypatch.setattr(comparison, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
+    list(compare(Question(**{**vars(QUESTION), "cells": ("gru",), "rates": (0.02,), "dropouts": (0.1,), "trial_budget": "1m"}), tmp_path))
+    assert [words[words.index("--budget") + 1] for words in given] == ["1m", "10m", "10m"]
+    assert len({words[words.index("-o") + 1] for words in given}) == 3
