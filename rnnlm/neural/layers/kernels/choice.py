@@ -17,7 +17,7 @@ from rnnlm.neural.layers.kernels.torch_layers import torchs_layer
 from rnnlm.neural.recurrent_settings import Activation, ResetGate, UpdateGate
 
 TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
-WIDE_LSTM = 768  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
+WIDE_LSTM = 640  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
 def elman(x_TBE: Tensor, h_BH: Tensor, weight_ih_HE: Tensor, weight_hh_HH: Tensor, bias_H: Tensor, activation: Activation) -> Tensor:
@@ -78,9 +78,10 @@ def lstm(
 def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
     """Whether torch's own kernel does the standard form of `kind` faster than the loops here.
 
-    On a CPU it has one for the LSTM only, oneDNN's: 0.75 times the loops' time at H = 512 in bf16, half of it in fp32. But
-    its backward pass in bf16 slows down with width: at H = 800 training takes 1.3 times the loops' time. torch's GRU and
-    Elman layers run step by step under autograd there, in 1.1 to 1.3 times the loops' time. Elsewhere it has all three.
+    On a CPU it has one for the LSTM only, oneDNN's: 0.75 times the loops' time at H = 512 in bf16, half of it in fp32.
+    But its backward pass in bf16 slows down with width: training takes 1.2 times the loops' time at H = 640, 1.5 times
+    at H = 800, and three times where another training shares the cache. torch's GRU and Elman layers run step by step
+    under autograd there, in 1.1 to 1.3 times the loops' time. Elsewhere it has all three.
     """
     if x_TBE.device.type != "cpu":
         return True
