@@ -45,9 +45,13 @@ class Question:
     more: tuple[str, ...] = ()  # options of `rnnlm train` for all runs
 
     @property
+    def budget_of_trials(self) -> str:
+        return self.budget if self.trial_budget is None else self.trial_budget
+
+    @property
     def has_short_trials(self) -> bool:
-        """Trials have a budget of their own."""
-        return self.trial_budget not in (None, self.budget)
+        """Trials have a budget of their own, so that none of them is the run of the first seed, too."""
+        return self.budget_of_trials != self.budget
 
     @property
     def runs(self) -> int:
@@ -109,18 +113,17 @@ def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
             raise UsageError(f"there is no cell {cell!r} here", hint=nearest(cell, CELLS))
     widths = {cell: width_for(cell, question.parameters, question.embedding_size) for cell in question.cells}
     done = _Done(folder, question)
-    first, *others = question.seeds
-    is_short = question.has_short_trials
     for cell, width in widths.items():
         trials = []
         for rate, dropout in itertools.product(question.rates, question.dropouts):
-            trials.append(done.run(cell, width, rate, dropout, first, is_short))
+            trials.append(done.run(cell, width, rate, dropout, question.seeds[0], question.has_short_trials))
             yield trials[-1]
         best = min(trials, key=lambda run: math.inf if run.ppl is None else run.ppl)
-        runs = [] if is_short else [best]
-        for seed in question.seeds if is_short else others:
+        runs = []
+        for seed in question.seeds:
             runs.append(done.run(cell, width, best.learning_rate, best.dropout, seed))
-            yield runs[-1]
+            if runs[-1] is not best:
+                yield runs[-1]
         parameters = parameters_of(cell, width, question.embedding_size)
         yield result_of(runs, width, parameters, len(trials))
 
@@ -187,7 +190,7 @@ class _Done:
         return self.record.runs[-1]
 
     def _trained(self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool) -> Run:
-        budget = self.question.trial_budget if is_short else self.question.budget
+        budget = self.question.budget_of_trials if is_short else self.question.budget
         output = self.folder / cell / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}{',trial' if is_short else ''}"
         settings = settings_of(cell, width, self.question.embedding_size)
         kind = settings.pop("model")
@@ -195,7 +198,7 @@ class _Done:
         given = [word for name, value in settings.items() for word in ("--set", f"{name}={as_text(value)}")]
         valid = [word for path in self.question.valid for word in ("--valid", path)]
         arguments = (
-            *self.question.text, *valid, "--model", kind, *given, "--budget", str(budget), "--seed", str(seed),
+            *self.question.text, *valid, "--model", kind, *given, "--budget", budget, "--seed", str(seed),
             *self.question.more, "--resume", "auto", "-o", str(output),
         )  # fmt: skip
         try:
