@@ -41,6 +41,9 @@ class InputSettings:
     character_highways: Annotated[
         Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")
     ] = 1
+    character_overhang: Annotated[
+        bool, Meta(description="characters=cnn: filters stand beyond a word's end, too, over zeros (as the code of Kim et al. 2016 does)")
+    ] = False
     character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
 
     dropout_embedding: Annotated[
@@ -51,7 +54,7 @@ class InputSettings:
     locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a window")] = False
 
     init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = "uniform"
-    init_input: Annotated[Initialisation, Meta(description="how weights into hidden layers start")] = "torch"
+    init_input: Annotated[Initialisation, Meta(description="how weights into hidden layers and character filters start")] = "torch"
     init_recurrent: Annotated[Initialisation, Meta(description="how recurrent weights start")] = "torch"
     init_output: Annotated[Initialisation, Meta(description="how output weights start")] = "uniform"
     init_range: Annotated[Positive, Meta(description="uniform: weights start in [-r, r]")] = 0.1

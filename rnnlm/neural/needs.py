@@ -10,6 +10,7 @@ OWNERS = {  # these differ from their defaults only where that is chosen
     "character_size": ("characters", ("cnn", "lstm")),
     "character_filters": ("characters", ("cnn",)),
     "character_highways": ("characters", ("cnn",)),
+    "character_overhang": ("characters", ("cnn",)),
     "character_hidden_size": ("characters", ("lstm",)),
     "samples": ("loss", ("sampled", "nce")),
     "cutoffs": ("output_layer", ("adaptive",)),

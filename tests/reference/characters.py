@@ -19,8 +19,8 @@ def rows_of(word, rows, special=None):
     return [0, *inner, 1]
 
 
-def cnn(weights, rows, highways):
-    """Kim et al. 2016, eq. 5 to 8, of one word."""
+def cnn(weights, rows, highways, overhang=False):
+    """Kim et al. 2016, eq. 5 to 8, of one word; overhang: behind the word stand zeros without end."""
     vectors_LC = weights["vectors.weight"][rows]
     C = vectors_LC.shape[1]
     best = []
@@ -28,7 +28,7 @@ def cnn(weights, rows, highways):
         if f"filters.{w}.weight" not in weights:
             continue
         kernel_FCw = weights[f"filters.{w}.weight"].reshape(-1, C, w)
-        word_LC = np.concatenate([vectors_LC, np.zeros((max(0, w - len(rows)), C))])
+        word_LC = np.concatenate([vectors_LC, np.zeros((w if overhang else max(0, w - len(rows)), C))])
         places = [
             np.tanh(np.einsum("fcj,jc->f", kernel_FCw, word_LC[p : p + w]) + weights[f"filters.{w}.bias"])
             for p in range(len(word_LC) - w + 1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rnnlm.neural.initialisation import initialise
 from rnnlm.neural.input_settings import InputSettings, sizes
 
 
@@ -18,7 +19,11 @@ class CharacterCNN(nn.Module):
         f_p = tanh(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
     A filter stands at all places where it covers characters of the word alone; on a shorter word, at the beginning, with
-    zeros after it.
+    zeros after it. With `character_overhang` it stands beyond the word's end, too, where it reads zeros, and where it reads nothing else:
+    so it finds an ending that is shorter than itself, and y >= tanh(b). The code of Kim et al. does that
+    (yoonkim/lstm-char-cnn, model/TDNN.lua).
+
+    Weights start as `init_input` says, biases as torch's layers start them.
     """
 
     def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
@@ -28,12 +33,17 @@ class CharacterCNN(nn.Module):
         self.filters = nn.ModuleDict(
             {str(w): nn.Linear(w * settings.character_size, count) for w, count in enumerate(counts, start=1) if count}
         )
-        self.widest = len(counts)
+        self.widest, self.hangs_over = len(counts), settings.character_overhang
         self.highways = nn.ModuleList(Highway(sum(counts)) for _ in range(settings.character_highways))
+        if settings.init_input != "torch":
+            for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
+                name, bound, gain = settings.init_input, settings.init_range, settings.init_gain
+                initialise(linear.weight, name, init_range=bound, gain=gain, width=linear.in_features)
 
     def forward(self, characters_NL: Tensor) -> Tensor:
         """Vectors (N, F) of the words."""
-        characters_NL = F.pad(characters_NL, (0, max(0, self.widest - characters_NL.shape[1])), value=-1)
+        after = self.widest if self.hangs_over else max(0, self.widest - characters_NL.shape[1])
+        characters_NL = F.pad(characters_NL, (0, after), value=-1)
         is_inside_NL = characters_NL >= 0
         x_NLC = self.vectors(characters_NL.clamp(min=0)) * is_inside_NL.unsqueeze(2)
         y_NF = torch.cat([self._best(int(w), linear, x_NLC, is_inside_NL) for w, linear in self.filters.items()], dim=1)
@@ -45,6 +55,8 @@ class CharacterCNN(nn.Module):
     def _best(self, w: int, linear: nn.Module, x_NLC: Tensor, is_inside_NL: Tensor) -> Tensor:
         """The largest product of each filter of width `w`; the tanh, which rises, may follow."""
         y_NPF = linear(x_NLC.unfold(1, w, 1).flatten(2))
+        if self.hangs_over:
+            return y_NPF.amax(dim=1)
         is_outside_NP = F.pad(~is_inside_NL[:, w:], (1, 0))  # the first place always counts
         return y_NPF.masked_fill(is_outside_NP.unsqueeze(2), -torch.inf).amax(dim=1)
 

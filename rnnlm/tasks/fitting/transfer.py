@@ -28,7 +28,7 @@ from rnnlm.tasks.settings import KINDS, RecurrentTaskSettings
 
 _OF_INPUT = ("embedding_size", "characters")
 _OF_CHARACTERS = {
-    "cnn": ("characters_beside", "character_size", "character_filters", "character_highways"),
+    "cnn": ("characters_beside", "character_size", "character_filters", "character_highways", "character_overhang"),
     "lstm": ("characters_beside", "character_size", "character_hidden_size"),
 }
 

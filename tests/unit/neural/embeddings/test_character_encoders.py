@@ -13,6 +13,7 @@ CASES = [
     ("cnn", {"character_filters": "4,5,6", "character_highways": 2}),
     ("cnn", {"character_filters": "0,3,0,0,2", "character_highways": 0}),
     ("cnn", {}),
+    ("cnn", {"character_filters": "4,0,5", "character_highways": 1, "character_overhang": True}),
     ("lstm", {"character_hidden_size": 6}),
 ]
 READERS = {"cnn": CharacterCNN, "lstm": CharacterLSTM}
@@ -22,7 +23,7 @@ WORDS = [[0, 5, 1], [0, 7, 6, 5, 11, 1], [0, 3, 1], [0, *range(5, 12), *range(5,
 
 def make(characters, options):
     torch.manual_seed(5)
-    settings = LstmSettings(characters=characters, init_range=0.8, **{"character_size": 4, **options})
+    settings = LstmSettings(characters=characters, **{"character_size": 4, "init_range": 0.8, **options})
     return READERS[characters](settings, ALPHABET).double(), settings
 
 
@@ -34,7 +35,7 @@ def padded(words, width=None):
 def expected(module, settings, word):
     weights = {name: value.numpy() for name, value in module.state_dict().items()}
     if settings.characters == "cnn":
-        return reference.cnn(weights, word, settings.character_highways)
+        return reference.cnn(weights, word, settings.character_highways, settings.character_overhang)
     return reference.lstm(weights, word)
 
 
@@ -71,6 +72,26 @@ def test_padding_has_no_influence(characters, options, width):
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-12)
     for name, value in module.named_parameters():
         torch.testing.assert_close(gradients[name], value.grad, rtol=0, atol=1e-10, msg=name)
+
+
+def test_an_ending_shorter_than_a_filter_is_found_behind_any_stem():
+    """Filters of width 3 that know the last character and the mark of the end: without overhang they would read what is before."""
+    module, _ = make("cnn", {"character_filters": "0,0,1", "character_highways": 0, "character_overhang": True})
+    with torch.no_grad():
+        for value in (module.filters["3"].weight, module.filters["3"].bias, module.vectors.weight):
+            value.zero_()
+        module.vectors.weight[1, 0], module.vectors.weight[7, 1], module.vectors.weight[8:, :2] = 1.0, 1.0, -5.0
+        module.filters["3"].weight[0, 3], module.filters["3"].weight[0, 1] = 1.0, 1.0  # character 7, then the end
+        y_NF = module(padded([[0, 7, 1], [0, 9, 8, 7, 1], [0, 9, 8, 10, 11, 7, 1], [0, 9, 1]]))
+    torch.testing.assert_close(y_NF[:, 0], torch.tanh(torch.tensor([2.0, 2.0, 2.0, 0.0], dtype=torch.float64)))
+
+
+def test_filters_and_highways_start_as_asked_for():
+    module, _ = make("cnn", {"init_input": "uniform", "init_range": 0.03})
+    linears = [module.filters["1"], module.filters["6"], module.highways[0].candidate, module.highways[0].gate]
+    assert [linear.weight.abs().max().item() <= 0.03 for linear in linears] == [True] * 4
+    assert module.filters["6"].weight.std().item() == pytest.approx(0.03 / 3**0.5, rel=0.1)
+    assert make("cnn", {})[0].filters["6"].weight.abs().max() > 0.15  # 1 / sqrt(6 * 4) = 0.2
 
 
 def test_filters_of_which_there_are_none_are_wrong():
