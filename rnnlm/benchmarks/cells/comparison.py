@@ -100,32 +100,36 @@ class Result:
 
 
 def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
-    """Each run as it ends, or as `folder` has it, and after the last one of a cell its result.
+    """Each run as it ends, or as `folder` has it, and at the end the result of each cell. All cells have their first trial, then all
+    their second one, and so on, and the seeds alike: a machine that becomes slower or quicker meanwhile does so for all of them.
 
     Raises:
         UsageError: there is no such cell, no width fits, or the folder holds runs of another question. RnnlmError: a run failed.
     """
+    _check(question)
+    widths = {cell: width_for(cell, question.parameters, question.embedding_size) for cell in question.cells}
+    done = _Done(folder, question)
+    trials: dict[str, list[Run]] = {cell: [] for cell in widths}
+    for rate, dropout, (cell, width) in itertools.product(question.rates, question.dropouts, widths.items()):
+        trials[cell].append(done.run(cell, width, rate, dropout, question.seeds[0], question.has_short_trials))
+        yield trials[cell][-1]
+    best = {cell: min(tried, key=lambda run: math.inf if run.ppl is None else run.ppl) for cell, tried in trials.items()}
+    runs: dict[str, list[Run]] = {cell: [] for cell in widths}
+    for seed, (cell, width) in itertools.product(question.seeds, widths.items()):
+        runs[cell].append(done.run(cell, width, best[cell].learning_rate, best[cell].dropout, seed))
+        if runs[cell][-1] is not best[cell]:
+            yield runs[cell][-1]
+    for cell, width in widths.items():
+        yield result_of(runs[cell], width, parameters_of(cell, width, question.embedding_size), len(trials[cell]))
+
+
+def _check(question: Question) -> None:
     for name in ("cells", "rates", "dropouts", "seeds"):
         if not getattr(question, name):
             raise UsageError(f"no {name} are named", hint=f"name some with --{name}, or leave that out")
     for cell in question.cells:
         if cell not in CELLS:
             raise UsageError(f"there is no cell {cell!r} here", hint=nearest(cell, CELLS))
-    widths = {cell: width_for(cell, question.parameters, question.embedding_size) for cell in question.cells}
-    done = _Done(folder, question)
-    for cell, width in widths.items():
-        trials = []
-        for rate, dropout in itertools.product(question.rates, question.dropouts):
-            trials.append(done.run(cell, width, rate, dropout, question.seeds[0], question.has_short_trials))
-            yield trials[-1]
-        best = min(trials, key=lambda run: math.inf if run.ppl is None else run.ppl)
-        runs = []
-        for seed in question.seeds:
-            runs.append(done.run(cell, width, best.learning_rate, best.dropout, seed))
-            if runs[-1] is not best:
-                yield runs[-1]
-        parameters = parameters_of(cell, width, question.embedding_size)
-        yield result_of(runs, width, parameters, len(trials))
 
 
 def result_of(runs: Sequence[Run], width: int, parameters: int, trials: int) -> Result:
