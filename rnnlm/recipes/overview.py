@@ -46,11 +46,15 @@ def line_of(recipe: Recipe) -> Line:
 
 
 def page_cells(recipe: Recipe) -> list[str]:
-    """One recipe as a row of docs/recipes.md: options of the command, published, source, ours, distance, time, and time on a GPU."""
+    """One recipe as a row of docs/recipes.md: options of the command, published, source, ours, distance, time, of a run that was cut short
+    beside that of the whole one, and time on a GPU."""
     facts, line = recipe.to_dict(), line_of(recipe)
     ours = facts["measured"] if recipe.measured else NONE
     published = facts["published"] if recipe.published else NONE
-    return [f"`{recipe.options_of_figure()}`", published, recipe.source or NONE, ours, line.distance, line.time, line.gpu]
+    time = line.time
+    if recipe.cpu_minutes and recipe.measured and recipe.measured.was_cut_short:
+        time += f" of ~{time_of(recipe.cpu_minutes)}"
+    return [f"`{recipe.options_of_figure()}`", published, recipe.source or NONE, ours, line.distance, time, line.gpu]
 
 
 def record(recipe: Recipe) -> dict[str, Any]:

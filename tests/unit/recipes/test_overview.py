@@ -56,6 +56,9 @@ def test_what_differs_from_the_recipe_is_marked():
     assert overview.shown(Measured("WikiText-2 valid", 80.0, settings={"layers": 1})) == "80.0* WT2"
     assert overview.shown(Measured("PTB valid", 80.0, settings={"layers": 1, "budget": "1m"})) == "80.0*…"
     assert overview.line_of(made(cpu_minutes=60)).time == "~60 min"
+    part = Measured("PTB valid", 80.0, minutes=60, cores=1, settings={"budget": "60m"})
+    assert overview.page_cells(made(cpu_minutes=840, measured=part))[-2] == "60 min/1 of ~14 h"
+    assert overview.line_of(made(cpu_minutes=840, measured=part)).time == overview.page_cells(made(measured=part))[-2] == "60 min/1"
     assert overview.line_of(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"
 
 
