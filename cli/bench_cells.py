@@ -1,4 +1,4 @@
-"""`rnnlm bench cells`: recurrent cells with as many parameters, as much time and as many trials."""
+"""`rnnlm bench cells`: recurrent cells with equal parameters, time and trials."""
 
 from pathlib import Path
 from typing import Any
@@ -16,35 +16,35 @@ from .options import device_option, json_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("checkpoints/cells"), show_default=True, metavar="DIR",
               help="Folder of the runs; the same command goes on there.")  # fmt: skip
 @click.option("--cells", metavar="NAMES", callback=list_of(str, "names"),
-              help="Some of elman,irnn,gru,lstm,coupled-lstm,mogrifier,qrnn.  [default: all]")  # fmt: skip
+              help="Cells to compare: elman,irnn,gru,lstm,coupled-lstm,mogrifier,qrnn.  [default: all]")  # fmt: skip
 @click.option("--parameters", type=click.IntRange(1), default=4_000_000, show_default=True, metavar="N",
-              help="Of each layer and its projection, without word vectors.")  # fmt: skip
+              help="Parameters of each layer and its projection; word vectors are not counted.")  # fmt: skip
 @click.option("--embedding-size", type=click.IntRange(1), default=300, show_default=True, metavar="N", help="Width of word vectors.")
-@click.option("--budget", default="10m", show_default=True, help="Of each run: 10m, 5epochs, 2000steps.")
-@click.option("--trial-budget", metavar="TEXT", help="Of each trial, where that is less.  [default: that of each run]")
+@click.option("--budget", default="10m", show_default=True, metavar="BUDGET", help="Budget of each run: 10m, 5epochs, 2000steps.")
+@click.option("--trial-budget", metavar="BUDGET", help="Shorter budget for the trials of rates and dropouts.  [default: that of --budget]")
 @click.option("--rates", metavar="NUMBERS", callback=list_of(float, "numbers"), default="0.001,0.002,0.004", show_default=True,
-              help="Learning rates that are tried.")  # fmt: skip
+              help="Learning rates to try.")  # fmt: skip
 @click.option("--dropouts", metavar="NUMBERS", callback=list_of(float, "numbers"), default="0.2,0.4", show_default=True,
-              help="Dropouts that are tried, each with each rate; of input and output.")  # fmt: skip
+              help="Dropouts to try with each rate, of input and output.")  # fmt: skip
 @click.option("--seeds", metavar="NUMBERS", callback=list_of(int, "whole numbers"), default="1,2,3", show_default=True,
-              help="The first is that of the trials; the best of them runs again with the others.")  # fmt: skip
+              help="The trials have the first seed; the settings of the best trial run again with the others.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), metavar="N", help="CPU threads of each run.")
 @device_option
 @json_option
 def cells(
     text: tuple[str, ...], valid: tuple[str, ...], output: Path, threads: int | None, device: str, as_json: bool, **given: Any
 ) -> None:
-    """Perplexity of recurrent cells under equal conditions.
+    """Compare recurrent cells with equal parameters, time and trials.
 
     \b
     rnnlm bench cells
     rnnlm bench cells my.txt --valid valid.txt --budget 10m -o checkpoints/mine
     rnnlm bench cells --cells gru,lstm --parameters 500000 --budget 2m
 
-    One layer of each cell, as wide as gives it the same number of parameters, trains on TEXT (none: the bundled corpus) for the same
-    time. Rate and dropout are tuned for each cell by the same trials; the best of them runs again with other seeds, or, with
-    --trial-budget, with all seeds. The table has the mean perplexity of the validation text over seeds with its 95 % interval (Student's
-    t), steps, tokens/s and peak memory.
+    One layer of each cell trains on TEXT (none: the bundled corpus) for the same time. Widths are chosen so that all layers have the same
+    number of parameters. Rate and dropout are tuned for each cell by the same trials; the settings of the best trial run again with the
+    other seeds, or, with --trial-budget, with all seeds. The table has the geometric mean of the validation perplexity over seeds with
+    its 95 % interval (Student's t), steps, tokens/s and peak memory.
     """
     from rnnlm.benchmarks.cells.comparison import Question, Result, compare
 

@@ -54,7 +54,7 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
 
 def test_figures_and_times_in_words():
     record = recipes.load("awd-lstm-fast").to_dict()
-    assert record["published"] == "PTB valid 60.0, PTB test 57.3; in 1,000 epochs"
+    assert record["published"] == "PTB valid 60.0, PTB test 57.3; after fine-tuning"
     assert record["measured"].startswith("PTB valid 75.0 after 60 min on one core (layers=1, layer_sizes=none, ")
     assert record["measured"].endswith(", weight_drop=0.4); narrower, for one core")
     assert record["cpu_time"] == "estimated: 8 h on two cores for PTB"
