@@ -18,6 +18,7 @@ OWNERS = {  # these differ from their defaults only where that is chosen
     "classes": ("output_layer", ("class",)),
     "mixture_components": ("output_layer", ("mos",)),
     "dropout_latent": ("output_layer", ("mos",)),
+    "init_output_bias": ("output_layer", ("softmax", "mos")),
 }
 WORD_VECTORS = {"characters": (None,), "characters_beside": (True,)}
 STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")

@@ -19,6 +19,7 @@ from rnnlm.neural.layers.feedforward import WordWindow
 from rnnlm.neural.layers.jordan import FedBack, JordanLayer
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.outputs.choice import make_output
+from rnnlm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.neural.recurrent_settings import RecurrentSettings
 from rnnlm.neural.regularization import activation_penalty, dropout
 from rnnlm.neural.settings import FeedForwardSettings, JordanSettings, NetworkSettings
@@ -122,7 +123,10 @@ class Network(nn.Module):
 
 
 def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
-    """A network with random weights as the settings ask for, whose output layer begins at the unigram distribution.
+    """A network with random weights as the settings ask for, whose output layer begins at the unigram distribution, but for biases of zero.
+
+    At the unigram distribution the mean gradient of what the output layer reads is zero. A deep network that hands it small numbers, as the
+    AWD-LSTM does, then hardly moves under plain SGD; with biases of zero it has frequencies to learn, which make these numbers grow.
 
     Raises:
         SettingsError: an initialisation does not fit its weights; the output layer needs counts and the tokenizer has none.
@@ -135,6 +139,9 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
             f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts", "the tokenizer has none",
             "use output_layer=softmax with loss=full, or a tokenizer trained on text",
         )  # fmt: skip
+    if settings.init_output_bias == "zero":
+        assert isinstance(network.output, SoftmaxOutput)  # the settings refuse others
+        nn.init.zeros_(network.output.bias)
     start_weights(settings, network.body.matrices(), network.output.matrices(), network.input.weight)
     return network.prepare()
 

@@ -37,6 +37,10 @@ class NetworkSettings(InputSettings):
     classes: Annotated[Count | None, Meta(description="output_layer=class: number of classes; none: the square root of V")] = None
     mixture_components: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="output_layer=mos: softmaxes that are mixed")] = 15
     dropout_latent: Annotated[Probability, Meta(description="output_layer=mos: dropout on what each softmax reads")] = 0.0
+    init_output_bias: Annotated[
+        Literal["unigram", "zero"],
+        Meta(description="output_layer=softmax, mos: biases start at the words' frequencies, or at zero (for deep networks under SGD)"),
+    ] = "unigram"
 
     def __post_init__(self) -> None:
         if self.tied and (why := self._cannot_tie()):

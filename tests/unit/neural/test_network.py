@@ -124,6 +124,33 @@ def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
         assert weights[name].abs().max().item() == pytest.approx(width**-0.5, rel=0.02), name
 
 
+COUNTS_V = 100 * torch.arange(V)
+
+
+def begun(**settings):
+    tokenizer = SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=COUNTS_V.numpy())
+    return start(make_settings(**settings), tokenizer)
+
+
+@pytest.mark.parametrize("settings", [{}, {"tied": False}, {"loss": "sampled", "samples": 5}, {"output_layer": "mos"}], ids=str)
+def test_output_biases_start_at_the_unigram_distribution_or_at_zero(settings):
+    assert torch.allclose(begun(**settings).output.bias, ((COUNTS_V + 0.5) / (COUNTS_V + 0.5).sum()).log())
+    assert not begun(**settings, init_output_bias="zero").output.bias.any()
+
+
+def test_the_unigram_distribution_leaves_the_features_no_mean_gradient():
+    """Why a deep network may stay there under SGD: over the training text, p - y sums to nothing but for the add-half."""
+    targets_N = torch.arange(V).repeat_interleave(COUNTS_V)
+
+    def mean_gradient(bias):
+        network = begun(tied=False, init_output_bias=bias)
+        features_NE = torch.zeros(len(targets_N), PLAIN["hidden_size"], requires_grad=True)
+        network.output.loss(features_NE, targets_N).backward()
+        return features_NE.grad.sum(0).norm().item()
+
+    assert mean_gradient("unigram") < 0.01 * mean_gradient("zero")
+
+
 @pytest.mark.parametrize("chosen", ["embedding", "input", "recurrent", "output"])
 @pytest.mark.parametrize("model", ["rnn", "gru", "lstm", "qrnn", "jordan", "ffnn"])
 def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
