@@ -36,9 +36,9 @@ class CharacterCNN(nn.Module):
         self.widest, self.hangs_over = len(counts), settings.character_overhang
         self.highways = nn.ModuleList(Highway(sum(counts)) for _ in range(settings.character_highways))
         if settings.init_input != "torch":
+            bound, gain = settings.init_range, settings.init_gain
             for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
-                name, bound, gain = settings.init_input, settings.init_range, settings.init_gain
-                initialise(linear.weight, name, init_range=bound, gain=gain, width=linear.in_features)
+                initialise(linear.weight, settings.init_input, init_range=bound, gain=gain, width=linear.in_features)
 
     def forward(self, characters_NL: Tensor) -> Tensor:
         """Vectors (N, F) of the words."""

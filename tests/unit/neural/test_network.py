@@ -36,11 +36,15 @@ def make_settings(model="lstm", **settings):
     return KINDS[model](model=model, **{**PLAIN, **between, **settings})
 
 
+def begun(counts_V, model="lstm", **settings):
+    """As training begins, after a text with these counts of its words."""
+    tokenizer = SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=counts_V)
+    return start(make_settings(model, **settings), tokenizer)
+
+
 def make_network(model="lstm", dtype=torch.float32, **settings):
     torch.manual_seed(8)
-    network = start(
-        make_settings(model, **settings), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V))
-    ).to(dtype)
+    network = begun(np.arange(V), model, **settings).to(dtype)
     with torch.no_grad():
         network.output.bias.uniform_(-1, 1) if hasattr(network.output, "bias") else None
     return network
@@ -88,7 +92,7 @@ def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
 
 def test_output_bias_from_counts_makes_the_network_a_unigram():
     counts_V = torch.arange(V) * 10
-    network = start(make_settings(), SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=counts_V.numpy()))
+    network = begun(counts_V.numpy())
     logprob_V = network.output.predict(torch.zeros(1, 4), network.tied_VE)[0]
     expected = (counts_V + 0.5) / (counts_V + 0.5).sum()
     torch.testing.assert_close(logprob_V.exp(), expected)
@@ -124,26 +128,20 @@ def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
         assert weights[name].abs().max().item() == pytest.approx(width**-0.5, rel=0.02), name
 
 
-COUNTS_V = 100 * torch.arange(V)
-
-
-def begun(**settings):
-    tokenizer = SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=COUNTS_V.numpy())
-    return start(make_settings(**settings), tokenizer)
-
-
 @pytest.mark.parametrize("settings", [{}, {"tied": False}, {"loss": "sampled", "samples": 5}, {"output_layer": "mos"}], ids=str)
 def test_output_biases_start_at_the_unigram_distribution_or_at_zero(settings):
-    assert torch.allclose(begun(**settings).output.bias, ((COUNTS_V + 0.5) / (COUNTS_V + 0.5).sum()).log())
-    assert not begun(**settings, init_output_bias="zero").output.bias.any()
+    counts_V = 100 * torch.arange(V)
+    assert torch.allclose(begun(counts_V.numpy(), **settings).output.bias, ((counts_V + 0.5) / (counts_V + 0.5).sum()).log())
+    assert not begun(counts_V.numpy(), **settings, init_output_bias="zero").output.bias.any()
 
 
 def test_the_unigram_distribution_leaves_the_features_no_mean_gradient():
     """Why a deep network may stay there under SGD: over the training text, p - y sums to nothing but for the add-half."""
-    targets_N = torch.arange(V).repeat_interleave(COUNTS_V)
+    counts_V = 100 * torch.arange(V)
+    targets_N = torch.arange(V).repeat_interleave(counts_V)
 
     def mean_gradient(bias):
-        network = begun(tied=False, init_output_bias=bias)
+        network = begun(counts_V.numpy(), tied=False, init_output_bias=bias)
         features_NE = torch.zeros(len(targets_N), PLAIN["hidden_size"], requires_grad=True)
         network.output.loss(features_NE, targets_N).backward()
         return features_NE.grad.sum(0).norm().item()
