@@ -191,10 +191,7 @@ def test_a_state_has_the_type_of_the_weights_whatever_products_run_in(model, var
 
 def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
     """Le et al. 2015: the identity and ReLU add up non-negative inputs."""
-    network = start(
-        make_settings("rnn", activation="relu", init_recurrent="identity", embedding_size=6, tied=False),
-        SimpleNamespace(size=V, input_size=V, unk_id=1, spells=False, counts_V=np.arange(V)),
-    )
+    network = begun(np.arange(V), "rnn", activation="relu", init_recurrent="identity", embedding_size=6, tied=False)
     layer = network.body.layers[0]
     assert torch.equal(layer.weight_hh, torch.eye(6)) and not layer.bias_ih.any()
     with torch.no_grad():
