@@ -28,7 +28,7 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
         mixture = settings.embedding_size, settings.mixture_components, settings.dropout_latent, settings.locked_dropout
         return MixtureOfSoftmaxes(size, width, settings.is_tied, *mixture)
     if settings.loss == "sampled":
-        return SampledSoftmax(size, width, settings.is_tied, min(settings.samples, size))
+        return SampledSoftmax(size, width, settings.is_tied, settings.samples)
     if settings.loss == "nce":
         return NoiseContrastiveSoftmax(size, width, settings.is_tied, min(settings.samples, size))
     return SoftmaxOutput(size, width, settings.is_tied)

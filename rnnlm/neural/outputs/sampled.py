@@ -1,12 +1,8 @@
-"""Training a softmax on a few words of a large vocabulary, the target and noise words drawn from the unigram distribution:
+"""Training a softmax on a few words of a large vocabulary, the target and noise words that are drawn by their frequency:
 sampled softmax (Bengio & Senécal 2008; Jean et al. 2015) and noise-contrastive estimation (Gutmann & Hyvärinen 2010).
 
-Noise is drawn by Walker's alias method (1977; tables by Vose 1991): V columns of equal mass hold at most two words each, so
-that a draw is a column and a comparison. Unlike a search in cumulated fp32 probabilities it never loses the rarest words of
-a large vocabulary, and nothing waits for the device.
+Both see a logit minus the log of how often the word is expected among the noise. Drawing waits for no device.
 """
-
-import math
 
 import torch
 from torch import Tensor
@@ -22,21 +18,21 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     """A full softmax whose training loss looks at the targets and `samples` noise words shared by the whole window.
 
     The gradient of the weights is dense, V E numbers that are zero for most words: filling it and the optimizer's pass over
-    it is then what a step costs, since the optimizers here have no sparse form.
+    it is then what a step costs, since the optimizers here have no sparse form. The unigram distribution is stored as an alias table.
     """
 
     needs_counts = True
     is_exact = False
     keep_V: Tensor
     alias_V: Tensor
-    log_noise_V: Tensor
+    log_expected_V: Tensor
 
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
         super().__init__(size, width, tied)
         self.samples = samples
         self.register_buffer("keep_V", torch.empty(size))  # share of its column that is word v's own
         self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is
-        derived(self, "log_noise_V")
+        derived(self, "log_expected_V")  # the log of how often each word is expected among the noise
 
     def arrange(self, counts_V: Tensor) -> None:
         super().arrange(counts_V)
@@ -48,50 +44,62 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         keep_V, alias_V = self.keep_V.double(), self.alias_V.long()
         if not bool(((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()):
             raise ModelError("the output layer's noise distribution is damaged", "its alias table points beyond the vocabulary")
-        self.log_noise_V = (keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).log().float()
+        self.log_expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).log().float()
+
+    def expected(self, unigram_V: Tensor) -> Tensor:
+        """How often each word is expected among the noise, (V,) fp64."""
+        raise NotImplementedError
 
     def draw(self) -> Tensor:
-        """`samples` words (K,) int64, each drawn from the noise distribution."""
-        device = self.keep_V.device
-        column_K = torch.randint(len(self.keep_V), (self.samples,), device=device)
-        own_K = torch.rand(self.samples, device=device) < self.keep_V[column_K]
-        return torch.where(own_K, column_K, self.alias_V[column_K].long())
+        """The noise words (K,) int64 of a window."""
+        raise NotImplementedError
 
     def logits(self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The targets' (N,) and the noise words' (N, K) logits in fp32 or wider; padding has those of word 0."""
+        """The targets' (N,) and the noise words' (N, K) logits minus `log_expected_V`, in fp32 or wider; padding has those of word 0."""
         words = torch.cat([targets_N.clamp(min=0), noise_K])  # in one gather, so that the dense gradient is filled once
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         parts = [len(targets_N), len(noise_K)]
         target_NE, noise_KE = F.embedding(words, self._weight(tied_VE)).split(parts)
-        target_bias_N, noise_bias_K = self.bias.index_select(0, words).split(parts)
+        target_bias_N, noise_bias_K = (self.bias.index_select(0, words) - self.log_expected_V[words]).split(parts)
         target_N = (features_NE.to(wide) * target_NE).sum(dim=1) + target_bias_N
         noise_NK = torch.mm(features_NE, noise_KE.to(features_NE.dtype).t()).to(wide) + noise_bias_K
         return target_N, noise_NK
 
 
 class SampledSoftmax(NoiseTrainedSoftmax):
-    """Cross-entropy over {target} and the distinct words among K drawn ones, logits minus the log of how often each is expected.
+    """Cross-entropy over {target} and K distinct noise words, logits minus the log of how likely each word is to be among these.
 
-    A word is among K drawn ones with the probability pi = 1 - (1 - q)^K. Given the set, the posterior of which word is
-    the target is proportional to P(w | h) / pi_w; so the target's logit is corrected, too, and a noise word that is
-    the target itself is left out. As pi goes to 1, this is the full softmax.
+    Word v is among them with the probability pi = min(1, c q), where c makes these sum to K: frequent words always are. Given the set,
+    the posterior of which word is the target is proportional to P(w | h) / pi_w; so the target's logit is corrected, too, and a noise word
+    that is the target itself is left out. With K = V, this is the full softmax.
     """
 
+    inclusion_V: Tensor
+
+    def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
+        super().__init__(size, width, tied, min(samples, size))
+        derived(self, "inclusion_V")
+
+    def expected(self, unigram_V: Tensor) -> Tensor:
+        self.inclusion_V = inclusion(unigram_V, self.samples)
+        return self.inclusion_V
+
+    def draw(self) -> Tensor:
+        """By systematic sampling in random order (Madow 1949): the words' pi, laid end to end, are a line of length K, on which a comb of
+        K teeth, one apart, falls at random."""
+        device = self.inclusion_V.device
+        order_V = torch.randperm(len(self.inclusion_V), device=device)
+        teeth_K = torch.arange(self.samples, device=device) + torch.rand((), dtype=torch.float64, device=device)
+        place_K = torch.searchsorted(self.inclusion_V[order_V].cumsum(dim=0), teeth_K)
+        return order_V[place_K.clamp(max=len(order_V) - 1)]  # rounding can make the line a little shorter than K
+
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        noise_K = self.draw().sort().values
+        noise_K = self.draw()
         target_N, noise_NK = self.logits(features_NE, targets_N, noise_K, tied_VE)
-        target_N = target_N - self._log_expected(targets_N.clamp(min=0))
-        noise_NK = noise_NK - self._log_expected(noise_K)
-        repeated_K = F.pad(noise_K[1:] == noise_K[:-1], (1, 0))
-        left_out_NK = repeated_K | (noise_K == targets_N.unsqueeze(1))
-        logits_NL = torch.cat([target_N.unsqueeze(1), noise_NK.masked_fill(left_out_NK, -torch.inf)], dim=1)
-        nats_N = torch.logsumexp(logits_NL, dim=1) - target_N
+        noise_NK = noise_NK.masked_fill(noise_K == targets_N.unsqueeze(1), -torch.inf)
+        nats_N = torch.logsumexp(torch.cat([target_N.unsqueeze(1), noise_NK], dim=1), dim=1) - target_N
         kept_N = targets_N != PADDING
         return (nats_N * kept_N).sum() / kept_N.sum().clamp(min=1)
-
-    def _log_expected(self, words: Tensor) -> Tensor:
-        """log(1 - (1 - q)^K), in a form that is exact for small q."""
-        return torch.log(-torch.expm1(self.samples * torch.log1p(-self.log_noise_V[words].exp())))
 
 
 class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
@@ -102,14 +110,33 @@ class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
     with the unigram's logarithms for biases, it is there.
     """
 
+    def expected(self, unigram_V: Tensor) -> Tensor:
+        return self.samples * unigram_V
+
+    def draw(self) -> Tensor:
+        """By Walker's alias method (1977; tables by Vose 1991): V columns of equal mass hold at most two words each, so that a draw is a
+        column and a comparison. It never loses the rarest words of a large vocabulary."""
+        device = self.keep_V.device
+        column_K = torch.randint(len(self.keep_V), (self.samples,), device=device)
+        own_K = torch.rand(self.samples, device=device) < self.keep_V[column_K]
+        return torch.where(own_K, column_K, self.alias_V[column_K].long())
+
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        noise_K = self.draw()
-        target_N, noise_NK = self.logits(features_NE, targets_N, noise_K, tied_VE)
-        log_samples = math.log(self.samples)
-        true_N = F.logsigmoid(target_N - log_samples - self.log_noise_V[targets_N.clamp(min=0)])
-        false_N = F.logsigmoid(log_samples + self.log_noise_V[noise_K] - noise_NK).sum(dim=1)
+        target_N, noise_NK = self.logits(features_NE, targets_N, self.draw(), tied_VE)
+        nats_N = F.logsigmoid(target_N) + F.logsigmoid(-noise_NK).sum(dim=1)
         kept_N = targets_N != PADDING
-        return -((true_N + false_N) * kept_N).sum() / kept_N.sum().clamp(min=1)
+        return -(nats_N * kept_N).sum() / kept_N.sum().clamp(min=1)
+
+
+def inclusion(p_V: Tensor, count: int) -> Tensor:
+    """min(1, c p), (V,) fp64, which sum to `count`, V at most."""
+    if count == len(p_V):
+        return torch.ones_like(p_V)
+    sorted_V = p_V.sort(descending=True).values
+    rest_V = sorted_V.flip(0).cumsum(dim=0).flip(0)  # the sum of this one and all after it
+    factor_K = (count - torch.arange(count, device=p_V.device)) / rest_V[:count]  # c, if all before it are certain
+    certain = int((factor_K * sorted_V[:count] > 1).sum())
+    return (factor_K[certain] * p_V).clamp(max=1.0)
 
 
 def alias_table(p: list[float]) -> tuple[list[float], list[int]]:

@@ -1,5 +1,5 @@
-"""Training on noise words: they come from the unigram distribution, the rarest too; both losses against transcriptions, sampled softmax
-against the full one as samples grow, the gradient of noise-contrastive estimation against that of maximum likelihood."""
+"""Training on noise words: they come by their frequency, the rarest too; both losses against transcriptions, sampled softmax
+against the full one with all words, the gradient of noise-contrastive estimation against that of maximum likelihood."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 
 from rnnlm.errors import ModelError
 from rnnlm.neural.outputs.base import unigram
-from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax, alias_table
+from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax, alias_table, inclusion
 from support.output_layers import LAYERS, counts_of, gradients, plain_loss, ready, window
 
 V = 11
@@ -27,19 +27,41 @@ def test_columns_hold_each_words_probability(p):
     assert all(0 <= share <= 1 for share in keep)
 
 
-def test_noise_follows_the_unigram_distribution():
+def test_contrastive_noise_follows_the_unigram_distribution():
     counts_V = counts_of(11)
-    layer = ready(SampledSoftmax(11, 6, False, 200_000), counts_V)
+    layer = ready(NoiseContrastiveSoftmax(11, 6, False, 200_000), counts_V)
     p_V = unigram(counts_V)
-    torch.testing.assert_close(layer.log_noise_V, p_V.log().float(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(layer.log_expected_V, (200_000 * p_V).log().float(), atol=1e-5, rtol=1e-5)
     drawn_V = torch.bincount(layer.draw(), minlength=11) / 200_000
     assert ((drawn_V - p_V).abs() < 5 * (p_V * (1 - p_V) / 200_000).sqrt()).all()
 
 
-def test_the_rarest_words_of_a_large_vocabulary_keep_their_probability():
+@pytest.mark.parametrize("samples", [1, 4, 40, 48, 49])
+def test_a_sampled_softmax_draws_distinct_words_each_as_often_as_expected(samples):
+    layer = ready(SampledSoftmax(50, 6, False, samples), counts_of(50))
+    draws = torch.stack([layer.draw() for _ in range(4000)])
+    assert all(len(row.unique()) == samples for row in draws)
+    expected_V = layer.inclusion_V
+    drawn_V = torch.bincount(draws.flatten(), minlength=50) / 4000
+    assert ((drawn_V - expected_V).abs() <= 5 * (expected_V * (1 - expected_V) / 4000).sqrt() + 1e-12).all()
+
+
+@pytest.mark.parametrize("size, count", [(3, 1), (50, 4), (50, 49), (50, 50), (10_000, 1024), (10_000, 9999)])
+def test_inclusion_is_proportional_to_frequency_where_it_is_below_one(size, count):
+    p_V = unigram(counts_of(size))
+    pi_V = inclusion(p_V, count)
+    assert pi_V.sum().item() == pytest.approx(count, rel=1e-12)
+    below = pi_V < 1
+    factor = (pi_V / p_V)[below]
+    assert count == size or (factor - factor[0]).abs().max() <= 1e-9 * factor[0]
+    assert (factor.max() * p_V[~below] >= 1 - 1e-9).all() if below.any() else count == size
+
+
+@pytest.mark.parametrize("kind", [SampledSoftmax, NoiseContrastiveSoftmax])
+def test_the_rarest_words_of_a_large_vocabulary_keep_their_probability(kind):
     counts_V = torch.cat([torch.tensor([10**9]), torch.zeros(9999, dtype=torch.int64)])
-    layer = ready(SampledSoftmax(10_000, 2, False, 1), counts_V)
-    torch.testing.assert_close(layer.log_noise_V, unigram(counts_V).log().float(), atol=1e-4, rtol=1e-5)
+    layer = ready(kind(10_000, 2, False, 1), counts_V)
+    torch.testing.assert_close(layer.log_expected_V, unigram(counts_V).log().float(), atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name, value", [("alias_V", 11), ("alias_V", -1), ("keep_V", 1.5), ("keep_V", float("nan"))])
@@ -62,11 +84,11 @@ def test_each_window_has_noise_of_its_own_from_torchs_generator(kind):
 
 
 def test_the_sampled_loss_equals_a_transcription(monkeypatch):
-    layer, (features_NE, targets_N) = make(SampledSoftmax, 6), window(V, dtype=torch.float64)
-    noise = [4, 1, 4, 7, 0, 1]
+    layer, (features_NE, targets_N) = make(SampledSoftmax, 4), window(V, dtype=torch.float64)
+    noise = [4, 1, 7, 0]
     monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
     h, W, b = features_NE.detach().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
-    expected = 1 - (1 - unigram(counts_of(V)).numpy()) ** 6  # chance to be among six
+    expected = layer.inclusion_V.numpy()
     losses = []
     for row, target in zip(h, targets_N.tolist(), strict=True):
         if target >= 0:
@@ -76,12 +98,12 @@ def test_the_sampled_loss_equals_a_transcription(monkeypatch):
     np.testing.assert_allclose(layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-5)
 
 
-def test_with_all_words_drawn_the_sampled_softmax_is_the_full_one():
-    layer, (features_NE, targets_N) = make(SampledSoftmax, 100_000), window(V, dtype=torch.float64)
-    assert set(layer.draw().tolist()) == set(range(V))
+@pytest.mark.parametrize("samples", [V, 100_000])
+def test_with_all_words_drawn_the_sampled_softmax_is_the_full_one(samples):
+    layer, (features_NE, targets_N) = make(SampledSoftmax, samples), window(V, dtype=torch.float64)
     ours, full = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
-    torch.testing.assert_close(ours, full, atol=1e-6, rtol=1e-6)
-    torch.testing.assert_close(gradients(ours, layer, features_NE), gradients(full, layer, features_NE), atol=1e-6, rtol=1e-6)
+    torch.testing.assert_close(ours, full, atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(gradients(ours, layer, features_NE), gradients(full, layer, features_NE), atol=1e-12, rtol=1e-12)
 
 
 def test_the_optimum_of_sampled_softmax_is_the_distribution_of_the_text_whatever_the_samples():
