@@ -50,7 +50,9 @@ model_options = section(
         metavar="MODEL",
         help="With --task: a language model whose layers are read beside the words, and stay as they are; may be repeated.",
     ),
-    click.option("--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe."),
+    click.option(
+        "--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in the training text."
+    ),
 )
 tokenizer_options = section(
     "Tokenizer",

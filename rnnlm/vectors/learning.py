@@ -9,11 +9,11 @@ import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.text.corpus import Text
+from rnnlm.text.counted_vectors import svd_vectors
 from rnnlm.text.lines import Progress, TextSettings, silent
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.vectors.settings import LearningSettings, Method
 from rnnlm.vectors.skipgram import predicted_vectors
-from rnnlm.vectors.svd import svd_vectors
 from rnnlm.vectors.word_stream import word_stream
 from rnnlm.vectors.word_vectors import WordVectors
 
@@ -48,7 +48,7 @@ def learn_vectors(
     stream = word_stream(opened, tokenizer or TokenizerSettings(), min_count, progress)
     progress(f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in {time.monotonic() - began:.0f}s")
     if method == "svd":
-        matrix_VE = svd_vectors(stream, width, window, seed, progress)
+        matrix_VE = svd_vectors(stream.ids_N, stream.line_offsets, len(stream.words), width, window, seed, progress)
     else:
         matrix_VE = predicted_vectors(stream, settings, progress)
     return WordVectors(stream.words, matrix_VE, f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}")

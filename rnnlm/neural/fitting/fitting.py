@@ -13,10 +13,10 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
-from rnnlm.neural.embeddings.pretrained import load_vectors
+from rnnlm.neural.embeddings.pretrained import counted_vectors, load_vectors
 from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation
-from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
+from rnnlm.neural.fitting.optimization_settings import COUNTED, OptimizationSettings
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.streams import TextStreams
@@ -25,24 +25,27 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.settings import KINDS, NetworkSettings
 from rnnlm.system import bind_device, current_rank
-from rnnlm.text.encoding import TrainingData
+from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.vector_files import check_text, read_vectors
 
 
-def check(resolved: Resolved, has_valid: bool) -> None:
+def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
     """Whether the device and the precision asked for are here, the file of word vectors, and validation text for a schedule
-    that needs it.
+    that needs it. has_text: word vectors can be counted in what the network is trained on.
 
     Raises:
-        DeviceError: they are not. SettingsError: there is no such device. TextError: the file of word vectors cannot be
-            read, or is binary. UsageError: there is no validation text.
+        DeviceError: they are not. SettingsError: there is no such device, or no text to count. TextError: the file of word vectors
+            cannot be read, or is binary. UsageError: there is no validation text.
     """
     run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
     resolve_precision(run.precision, resolve_device(bind_device(run.device)))
     if settings.cuda_graphs and current_rank().count > 1:
         raise UsageError("cuda_graphs is for one process", f"there are {current_rank().count}", "set cuda_graphs=false")
-    if settings.embeddings:
+    if settings.embeddings == COUNTED and not has_text:
+        hint = "make a file of vectors with rnnlm vectors --method svd, and name that"
+        raise SettingsError(f"embeddings = {COUNTED} is for language models", hint=hint)
+    if settings.embeddings and settings.embeddings != COUNTED:
         check_text(settings.embeddings)
     if settings.follows_validations and not has_valid:
         hint = "name one with --valid, or hold some out: --set holdout=0.05"
@@ -105,7 +108,8 @@ def make_trainer(
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
-        place_vectors(network.input.weight, settings, data.tokenizer, encoding_errors, is_started=initial is not None)
+        weight_VE = network.input.weight
+        place_vectors(weight_VE, settings, data.tokenizer, encoding_errors, is_started=initial is not None, text=data.train)
         ranks.seed_per_rank(run.seed)
         rows = stored.facts["source"]["rows"] if stored else None
         trainer = language_model_trainer(network, settings, run, data, precision, ranks, rows)
@@ -188,11 +192,14 @@ def place_vectors(
     tokenizer: Tokenizer,
     encoding_errors: Literal["strict", "replace"],
     is_started: bool,
+    text: EncodedText | None = None,
 ) -> None:
-    """The word vectors of a network from a file, and whether they are trained; `is_started`: whether it has weights of another model.
+    """The word vectors of a network from a file or from counts of `text`, and whether they are trained; `is_started`: whether it has
+    weights of another model.
 
     Raises:
-        SettingsError: there are no word vectors, they have another width, or would stay random. TextError: the file is damaged.
+        SettingsError: there are no word vectors, they have another width, or would stay random. TextError: the file is damaged, or the
+            text holds nothing to count.
     """
     if not settings.embeddings and not settings.freeze_embeddings:
         return
@@ -201,9 +208,11 @@ def place_vectors(
     if not settings.embeddings and not is_started:
         hint = "name a file with --embeddings, or a model with --init-from"
         raise SettingsError("freeze_embeddings = true would keep random word vectors", hint=hint)
-    if settings.embeddings:
+    if settings.embeddings == COUNTED:
+        assert text is not None, "check() refuses that"
+        load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape))
+    elif settings.embeddings:
         if tokenizer.name != "word":
             notice(f"{settings.embeddings} has vectors of words: they have an effect on those {tokenizer.name} tokens alone that are words")
-        found = read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors)
-        load_vectors(weight_VE, found)
+        load_vectors(weight_VE, read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors))
     weight_VE.requires_grad_(not settings.freeze_embeddings)

@@ -15,6 +15,8 @@ Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Factor = Annotated[float, Meta(gt=0, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
+COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text
+
 
 @dataclass(frozen=True)
 class OptimizationSettings:
@@ -26,7 +28,13 @@ class OptimizationSettings:
     accumulation: Annotated[
         Count, Meta(description="parts in which the rows of a step are read, one after the other; less memory, the same step")
     ] = 1
-    embeddings: Annotated[str | None, Meta(description="file of word vectors to start from, text of word2vec or GloVe")] = None
+    embeddings: Annotated[
+        str | None,
+        Meta(
+            description="word vectors to start from: a file, text of word2vec or GloVe; or svd (language models): counted in the training "
+            "text, as rnnlm vectors --method svd does"
+        ),
+    ] = None
     freeze_embeddings: Annotated[bool, Meta(description="word vectors, and output weights tied to them, stay as they start")] = False
     optimizer: Annotated[
         Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"], Meta(description="optimizer; asgd: sgd whose weights are averaged")

@@ -1,5 +1,6 @@
 """Fitting a task's network to examples: what can be checked beforehand, the weights it starts from, and its training as events."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -22,7 +23,7 @@ from rnnlm.tasks.model import TaskModel
 from rnnlm.tasks.network import make_network
 from rnnlm.tasks.settings import KINDS
 
-check = fitting.check
+check = functools.partial(fitting.check, has_text=False)
 
 
 def fit(

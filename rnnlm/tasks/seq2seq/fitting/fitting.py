@@ -1,5 +1,6 @@
 """Fitting an encoder-decoder to pairs: what can be checked beforehand, the weights it starts from, and its training as events."""
 
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -64,5 +65,5 @@ def make_trainer(
         return trainer
 
 
-check = fitting.check
+check = functools.partial(fitting.check, has_text=False)
 initial_settings, initial_weights = transfer.settings, transfer.weights

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,8 +10,10 @@ from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, TextError, TrainingError
 from rnnlm.events import Fitted, Started, never
 from rnnlm.models.registry import kind_of
+from rnnlm.neural.embeddings import pretrained
 from rnnlm.neural.fitting import fitting
 from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.text.counted_vectors import svd_vectors
 from rnnlm.training.plan import Request, plan
 
 
@@ -61,6 +64,40 @@ def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(m
     assert torch.equal(trainer.network.input.weight, start) == frozen
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_word_vectors_can_be_counted_in_the_training_text(make_data, sentences, tied):
+    data = make_data(sentences[:20])
+    resolved = resolved_for(embeddings="svd", tied=tied)
+    trainer = fitting.make_trainer(resolved, data)
+    weight_VE, ids_N, size = trainer.network.input.weight, np.asarray(data.train.ids), data.tokenizer.size
+    expected_VE = torch.from_numpy(svd_vectors(ids_N, np.asarray(data.train.line_offsets), size, 3))
+    seen_V = torch.from_numpy(np.bincount(ids_N, minlength=size) > 0)
+    assert torch.equal(weight_VE[seen_V], expected_VE[seen_V])
+    random_VE = fitting.make_trainer(resolved_for(tied=tied), data).network.input.weight
+    assert not seen_V.all() and torch.equal(weight_VE[~seen_V], random_VE[~seen_V])  # <unk>
+    list(trainer.train(never))
+    assert not torch.equal(trainer.network.input.weight[seen_V], expected_VE[seen_V])
+
+
+def test_where_there_are_fewer_tokens_than_numbers_the_other_numbers_stay_random(make_data):
+    data = make_data(["a b", "b c a"])
+    size = data.tokenizer.size
+    weight_VE = fitting.make_trainer(resolved_for(embeddings="svd", embedding_size=9), data).network.input.weight
+    random_VE = fitting.make_trainer(resolved_for(embedding_size=9), data).network.input.weight
+    assert torch.equal(weight_VE[:, size - 1 :], random_VE[:, size - 1 :])
+    assert (weight_VE[1:, : size - 1] != random_VE[1:, : size - 1]).any(dim=1).sum() >= 3
+
+
+def test_of_a_long_text_the_beginning_is_counted_up_to_a_line_that_is_cut(make_data, sentences, monkeypatch):
+    text, size = make_data(sentences[:20]).train, 400
+    monkeypatch.setattr(pretrained, "MOST_TOKENS", int(text.line_offsets[7]) + 2)
+    found = pretrained.counted_vectors(text, size, 3)
+    offsets = np.append(text.line_offsets[:8], text.line_offsets[7] + 2)
+    expected_VE = svd_vectors(np.asarray(text.ids[: offsets[-1]]), offsets, size, 3)
+    assert set(found.ids_K.tolist()) == set(np.asarray(text.ids[: offsets[-1]]).tolist())
+    assert np.array_equal(found.values_KE, expected_VE[found.ids_K])
+
+
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentences, tmp_path):
     (tmp_path / "text.txt").write_text("\n".join([*sentences[:20], "the end"]))
@@ -78,10 +115,18 @@ def test_word_vectors_that_do_not_fit_the_network_are_refused(make_data, sentenc
     beside = "set characters_beside=true"
     for asked, what in (
         ({"embeddings": vectors, "embedding_size": 5}, "set embedding_size=3"),
-        ({"characters": "cnn", "embeddings": "x.txt"}, beside), ({"characters": "cnn", "freeze_embeddings": True}, beside),
+        ({"characters": "cnn", "embeddings": "x.txt"}, beside), ({"characters": "cnn", "embeddings": "svd"}, beside),
+        ({"characters": "cnn", "freeze_embeddings": True}, beside),
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=what):
             fitting.make_trainer(resolved_for(**asked), make_data(sentences[:20]))
+
+
+def test_word_vectors_are_counted_for_language_models_alone(tmp_path):
+    (tmp_path / "tags.txt").write_text("a\tX\nb\tY\n\n" * 3, encoding="utf-8")
+    flags = {"model": "lstm", "embeddings": "svd", "device": "cpu"}
+    with pytest.raises(SettingsError, match="svd is for language models.*rnnlm vectors --method svd"):
+        plan(Request(text=(str(tmp_path / "tags.txt"),), task="tagging", flags=flags, output=tmp_path / "m"))
 
 
 def test_random_word_vectors_are_not_frozen(make_data, sentences):

@@ -13,8 +13,8 @@ import numpy as np
 
 from rnnlm.errors import SettingsError, TextError
 from rnnlm.text.lines import Progress, silent
-from rnnlm.vectors.word_stream import WordStream
 
+WINDOW = 5
 SMOOTHING = 0.75
 EIGENVALUE_POWER = 0.5
 BLOCK_WORDS = 1 << 20
@@ -22,18 +22,21 @@ BLOCK_WORDS = 1 << 20
 Matrix = Any  # a scipy.sparse.csr_array
 
 
-def svd_vectors(stream: WordStream, width: int, window: int, seed: int, progress: Progress = silent) -> np.ndarray:
-    """Vectors (V, width) float32 of the words of a stream; the same for the same stream and seed, which draws the solver's start.
+def svd_vectors(
+    ids_N: np.ndarray, line_offsets: np.ndarray, size: int, width: int, window: int = WINDOW, seed: int = 1, progress: Progress = silent
+) -> np.ndarray:
+    """Vectors (V, width) float32 of the V = `size` words of a text; the same for the same text and seed, which draws the solver's start.
+
+    ids_N: of all lines. line_offsets: (lines + 1,) where each line begins, and the end. window: words on each side that count as context.
 
     Raises:
         SettingsError: there are no more words than `width`. TextError: no word stands beside another one.
     """
     from scipy.sparse.linalg import svds
 
-    size = len(stream.words)
     if width >= size:
         raise SettingsError(f"width = {width} is more than {size:,} words allow", "the matrix has a row and a column for each", "lower it")
-    counts_VV = cooccurrences(stream, window, progress)
+    counts_VV = cooccurrences(ids_N, line_offsets, size, window, progress)
     if not counts_VV.nnz:
         raise TextError(
             "there is nothing to count", "no line holds two words that occur often enough", "lower --min-count, or take more text"
@@ -47,20 +50,19 @@ def svd_vectors(stream: WordStream, width: int, window: int, seed: int, progress
     return np.ascontiguousarray(u_VE * np.sign(largest_E) * s_E**EIGENVALUE_POWER, dtype=np.float32)
 
 
-def cooccurrences(stream: WordStream, window: int, progress: Progress = silent) -> Matrix:
+def cooccurrences(ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window: int, progress: Progress = silent) -> Matrix:
     """How often word c stands within `window` words of word w in the same line, (V, V), symmetric; pairs at any distance count 1."""
     from scipy.sparse import coo_array, csr_array
 
-    size = len(stream.words)
     total = csr_array((size, size), dtype=np.int64)
-    line_N = np.repeat(np.arange(len(stream.line_offsets) - 1), np.diff(stream.line_offsets))
+    line_N = np.repeat(np.arange(len(line_offsets) - 1), np.diff(line_offsets))
     for distance in range(1, window + 1):
         progress(f"words at distance {distance} of {window}")
-        for start in range(0, len(stream.ids_N) - distance, BLOCK_WORDS):
-            end = min(start + BLOCK_WORDS, len(stream.ids_N) - distance)
+        for start in range(0, len(ids_N) - distance, BLOCK_WORDS):
+            end = min(start + BLOCK_WORDS, len(ids_N) - distance)
             here, there = slice(start, end), slice(start + distance, end + distance)
             is_pair = line_N[here] == line_N[there]
-            pairs = stream.ids_N[here][is_pair], stream.ids_N[there][is_pair]
+            pairs = ids_N[here][is_pair], ids_N[there][is_pair]
             total += coo_array((np.ones(len(pairs[0]), dtype=np.int64), pairs), shape=(size, size)).tocsr()
     return (total + total.T).tocsr()
 

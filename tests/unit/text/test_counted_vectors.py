@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import SettingsError, TextError
+from rnnlm.text.counted_vectors import cooccurrences, ppmi, svd_vectors
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.vectors.svd import cooccurrences, ppmi, svd_vectors
 from rnnlm.vectors.word_stream import word_stream
 from support.tiny_models import Lines
 
@@ -17,6 +17,11 @@ LINES = ("a b c a d", "b a", "c", "d c b a a", "a rare b d", "e e a e b")
 
 def stream(min_count=2):
     return word_stream(Lines(LINES), TokenizerSettings(), min_count)
+
+
+def of(text):
+    """What the functions read of it."""
+    return text.ids_N, text.line_offsets, len(text.words)
 
 
 def pairs_in_dictionary(window):
@@ -35,7 +40,7 @@ def pairs_in_dictionary(window):
 def test_co_occurrences_and_ppmi_equal_a_count_in_a_dictionary(window):
     text = stream()
     pairs = pairs_in_dictionary(window)
-    counts = cooccurrences(text, window)
+    counts = cooccurrences(*of(text), window)
     assert {(text.words[i], text.words[j]): n for (i, j), n in np.ndenumerate(counts.toarray()) if n} == dict(pairs)
 
     of_word, of_context = Counter(), Counter()
@@ -55,20 +60,20 @@ def test_co_occurrences_and_ppmi_equal_a_count_in_a_dictionary(window):
 
 def test_vectors_are_the_largest_singular_vectors_with_roots_of_the_values_and_the_same_again():
     text = stream()
-    matrix = ppmi(cooccurrences(text, 3)).toarray()
+    matrix = ppmi(cooccurrences(*of(text), 3)).toarray()
     u, s, _ = np.linalg.svd(matrix)
-    found = svd_vectors(text, 2, 3, seed=1)
+    found = svd_vectors(*of(text), 2, 3, seed=1)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.abs(found), np.abs(u[:, :2] * np.sqrt(s[:2])), atol=1e-5)
-    assert np.array_equal(found, svd_vectors(text, 2, 3, seed=1))
-    np.testing.assert_allclose(found, svd_vectors(text, 2, 3, seed=2), atol=1e-5)
+    assert np.array_equal(found, svd_vectors(*of(text), 2, 3, seed=1))
+    np.testing.assert_allclose(found, svd_vectors(*of(text), 2, 3, seed=2), atol=1e-5)
 
 
 def test_lines_of_single_words_have_nothing_to_count():
     with pytest.raises(TextError, match="there is nothing to count"):
-        svd_vectors(word_stream(Lines(["a", "b", "c"] * 3), TokenizerSettings(), 2), 2, 3, seed=1)
+        svd_vectors(*of(word_stream(Lines(["a", "b", "c"] * 3), TokenizerSettings(), 2)), 2, 3)
 
 
 def test_a_width_that_the_words_do_not_allow_is_refused():
     with pytest.raises(SettingsError, match="more than 5 words allow"):
-        svd_vectors(stream(), 5, 3, seed=1)
+        svd_vectors(*of(stream()), 5, 3)
