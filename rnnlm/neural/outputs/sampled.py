@@ -70,8 +70,8 @@ class SampledSoftmax(NoiseTrainedSoftmax):
     """Cross-entropy over {target} and K distinct noise words, logits minus the log of how likely each word is to be among these.
 
     Word v is among them with the probability pi = min(1, c q), where c makes these sum to K: frequent words always are. Given the set,
-    the posterior of which word is the target is proportional to P(w | h) / pi_w; so the target's logit is corrected, too, and a noise word
-    that is the target itself is left out. With K = V, this is the full softmax.
+    the posterior of which word is the target is proportional to P(w | h) / pi_w, were words drawn independently, and nearly so here; so the
+    target's logit is corrected, too, and a noise word that is the target itself is left out. With K = V, this is the full softmax.
     """
 
     inclusion_V: Tensor
@@ -88,7 +88,7 @@ class SampledSoftmax(NoiseTrainedSoftmax):
         """By systematic sampling in random order (Madow 1949): the words' pi, laid end to end, are a line of length K, on which a comb of
         K teeth, one apart, falls at random."""
         device = self.inclusion_V.device
-        order_V = torch.randperm(len(self.inclusion_V), device=device)
+        order_V = torch.rand(len(self.inclusion_V), device=device).argsort()  # randperm would draw on the host where V is small
         teeth_K = torch.arange(self.samples, device=device) + torch.rand((), dtype=torch.float64, device=device)
         place_K = torch.searchsorted(self.inclusion_V[order_V].cumsum(dim=0), teeth_K)
         return order_V[place_K.clamp(max=len(order_V) - 1)]  # rounding can make the line a little shorter than K
