@@ -26,8 +26,7 @@ def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
     Raises:
         TextError: no token stands beside another one.
     """
-    ids_N = np.asarray(text.ids[:MOST_TOKENS])
-    offsets = np.asarray(text.line_offsets)
+    ids_N, offsets = text.ids[:MOST_TOKENS], text.line_offsets[:MOST_TOKENS]  # no line is empty
     offsets = np.append(offsets[offsets < len(ids_N)], len(ids_N))
     values_VE = svd_vectors(ids_N, offsets, size, min(width, size - 1))
     seen_K = np.flatnonzero(np.abs(values_VE).max(axis=1) > NOTHING)

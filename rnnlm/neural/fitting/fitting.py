@@ -108,8 +108,8 @@ def make_trainer(
         network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
-        weight_VE = network.input.weight
-        place_vectors(weight_VE, settings, data.tokenizer, encoding_errors, is_started=initial is not None, text=data.train)
+        weight_VE, text = network.input.weight, None if stored else data.train
+        place_vectors(weight_VE, settings, data.tokenizer, encoding_errors, is_started=initial is not None, text=text)
         ranks.seed_per_rank(run.seed)
         rows = stored.facts["source"]["rows"] if stored else None
         trainer = language_model_trainer(network, settings, run, data, precision, ranks, rows)
@@ -195,7 +195,7 @@ def place_vectors(
     text: EncodedText | None = None,
 ) -> None:
     """The word vectors of a network from a file or from counts of `text`, and whether they are trained; `is_started`: whether it has
-    weights of another model.
+    weights of another model. text: None where none is counted, as in a run that goes on, whose weights are stored.
 
     Raises:
         SettingsError: there are no word vectors, they have another width, or would stay random. TextError: the file is damaged, or the
@@ -209,8 +209,8 @@ def place_vectors(
         hint = "name a file with --embeddings, or a model with --init-from"
         raise SettingsError("freeze_embeddings = true would keep random word vectors", hint=hint)
     if settings.embeddings == COUNTED:
-        assert text is not None, "check() refuses that"
-        load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape))
+        if text is not None:
+            load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape))
     elif settings.embeddings:
         if tokenizer.name != "word":
             notice(f"{settings.embeddings} has vectors of words: they have an effect on those {tokenizer.name} tokens alone that are words")

@@ -79,6 +79,16 @@ def test_word_vectors_can_be_counted_in_the_training_text(make_data, sentences, 
     assert not torch.equal(trainer.network.input.weight[seen_V], expected_VE[seen_V])
 
 
+def test_a_run_that_goes_on_counts_nothing_again(make_data, sentences, monkeypatch):
+    data, resolved = make_data(sentences[:20]), resolved_for(embeddings="svd", freeze_embeddings=True)
+    first = fitting.make_trainer(resolved, data)
+    first.begin()
+    first.keep_state()
+    monkeypatch.setattr(fitting, "counted_vectors", None)  # calling it would fail
+    again = fitting.make_trainer(resolved, data, first.rollbacks.good)
+    assert torch.equal(again.network.input.weight, first.network.input.weight) and not again.network.input.weight.requires_grad
+
+
 def test_where_there_are_fewer_tokens_than_numbers_the_other_numbers_stay_random(make_data):
     data = make_data(["a b", "b c a"])
     size = data.tokenizer.size
