@@ -110,7 +110,7 @@ def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
         notice(f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}")
     name = "init_from" if request.init_from else "init_encoder_from"
     if (file := resolved.values.get("embeddings")) and (source := getattr(request, name)):
-        notice(f"for the words that {file} has, its vectors take the place of those of --{name.replace('_', '-')} {source}")
+        notice(f"for the same words, the vectors of embeddings = {file} replace those of --{name.replace('_', '-')} {source}")
 
 
 def _check_helpers(request: Request, kind: registry.Kind) -> None:
