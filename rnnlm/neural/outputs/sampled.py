@@ -25,6 +25,7 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     is_exact = False
     keep_V: Tensor
     alias_V: Tensor
+    expected_V: Tensor
     log_expected_V: Tensor
 
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
@@ -32,7 +33,7 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         self.samples = samples
         self.register_buffer("keep_V", torch.empty(size))  # share of its column that is word v's own
         self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is
-        derived(self, "log_expected_V")  # the log of how often each word is expected among the noise
+        derived(self, "expected_V", "log_expected_V")  # how often each word is expected among the noise, and the log of it
 
     def arrange(self, counts_V: Tensor) -> None:
         super().arrange(counts_V)
@@ -41,10 +42,12 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         self.alias_V.copy_(torch.tensor(alias))
 
     def prepare(self) -> None:
-        keep_V, alias_V = self.keep_V.double(), self.alias_V.long()
+        keep_V, alias_V = self.keep_V.to("cpu", torch.float64), self.alias_V.to("cpu", torch.int64)  # not every device has float64
         if not bool(((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()):
             raise ModelError("the output layer's noise distribution is damaged", "its alias table points beyond the vocabulary")
-        self.log_expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).log().float()
+        expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V))
+        self.expected_V = expected_V.to(self.keep_V.device, torch.float32)
+        self.log_expected_V = expected_V.log().to(self.keep_V.device, torch.float32)
 
     def expected(self, unigram_V: Tensor) -> Tensor:
         """How often each word is expected among the noise, (V,) fp64."""
@@ -74,23 +77,20 @@ class SampledSoftmax(NoiseTrainedSoftmax):
     target's logit is corrected, too, and a noise word that is the target itself is left out. With K = V, this is the full softmax.
     """
 
-    inclusion_V: Tensor
-
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
         super().__init__(size, width, tied, min(samples, size))
-        derived(self, "inclusion_V")
 
     def expected(self, unigram_V: Tensor) -> Tensor:
-        self.inclusion_V = inclusion(unigram_V, self.samples)
-        return self.inclusion_V
+        return inclusion(unigram_V, self.samples)
 
     def draw(self) -> Tensor:
         """By systematic sampling in random order (Madow 1949): the words' pi, laid end to end, are a line of length K, on which a comb of
         K teeth, one apart, falls at random."""
-        device = self.inclusion_V.device
-        order_V = torch.rand(len(self.inclusion_V), device=device).argsort()  # randperm would draw on the host where V is small
-        teeth_K = torch.arange(self.samples, device=device) + torch.rand((), dtype=torch.float64, device=device)
-        place_K = torch.searchsorted(self.inclusion_V[order_V].cumsum(dim=0), teeth_K)
+        device = self.expected_V.device
+        wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
+        order_V = torch.rand(len(self.expected_V), device=device).argsort()  # randperm would draw on the host where V is small
+        teeth_K = torch.arange(self.samples, device=device) + torch.rand((), dtype=wide, device=device)
+        place_K = torch.searchsorted(self.expected_V[order_V].to(wide).cumsum(dim=0), teeth_K)
         return order_V[place_K.clamp(max=len(order_V) - 1)]  # rounding can make the line a little shorter than K
 
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:

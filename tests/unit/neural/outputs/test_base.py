@@ -108,6 +108,15 @@ def test_matrices_are_the_parameters_that_are_no_biases(kind):
 
 
 @pytest.mark.parametrize("kind", LAYERS)
+def test_what_moves_to_a_device_needs_no_float64(kind):
+    """MPS has none: moving such a buffer there is an error."""
+    layer = LAYERS[kind](50, False, E)
+    layer.arrange(counts_of(50))
+    layer.prepare()
+    assert torch.float64 not in {each.dtype for each in [*layer.parameters(), *layer.buffers()]}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
 def test_products_in_bf16_come_close(kind):
     layer, (features_NE, targets_N) = make(kind, 50), window(50)
     torch.manual_seed(5)

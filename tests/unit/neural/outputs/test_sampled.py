@@ -41,7 +41,7 @@ def test_a_sampled_softmax_draws_distinct_words_each_as_often_as_expected(sample
     layer = ready(SampledSoftmax(50, 6, False, samples), counts_of(50))
     draws = torch.stack([layer.draw() for _ in range(4000)])
     assert all(len(row.unique()) == samples for row in draws)
-    expected_V = layer.inclusion_V
+    expected_V = layer.expected_V
     drawn_V = torch.bincount(draws.flatten(), minlength=50) / 4000
     assert ((drawn_V - expected_V).abs() <= 5 * (expected_V * (1 - expected_V) / 4000).sqrt() + 1e-12).all()
 
@@ -88,7 +88,7 @@ def test_the_sampled_loss_equals_a_transcription(monkeypatch):
     noise = [4, 1, 7, 0]
     monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
     h, W, b = features_NE.detach().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
-    expected = layer.inclusion_V.numpy()
+    expected = layer.expected_V.numpy()
     losses = []
     for row, target in zip(h, targets_N.tolist(), strict=True):
         if target >= 0:
