@@ -26,14 +26,13 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     keep_V: Tensor
     alias_V: Tensor
     expected_V: Tensor
-    log_expected_V: Tensor
 
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
         super().__init__(size, width, tied)
         self.samples = samples
         self.register_buffer("keep_V", torch.empty(size))  # share of its column that is word v's own
         self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is
-        derived(self, "expected_V", "log_expected_V")  # how often each word is expected among the noise, and the log of it
+        derived(self, "expected_V")  # how often each word is expected among the noise
 
     def arrange(self, counts_V: Tensor) -> None:
         super().arrange(counts_V)
@@ -45,9 +44,7 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         keep_V, alias_V = self.keep_V.to("cpu", torch.float64), self.alias_V.to("cpu", torch.int64)  # not every device has float64
         if not bool(((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()):
             raise ModelError("the output layer's noise distribution is damaged", "its alias table points beyond the vocabulary")
-        expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V))
-        self.expected_V = expected_V.to(self.keep_V.device, torch.float32)
-        self.log_expected_V = expected_V.log().to(self.keep_V.device, torch.float32)
+        self.expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).to(self.keep_V.device, torch.float32)
 
     def expected(self, unigram_V: Tensor) -> Tensor:
         """How often each word is expected among the noise, (V,) fp64."""
@@ -58,12 +55,12 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         raise NotImplementedError
 
     def logits(self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The targets' (N,) and the noise words' (N, K) logits minus `log_expected_V`, in fp32 or wider; padding has those of word 0."""
+        """The targets' logits (N,) and the noise words' (N, K) minus the log of `expected_V`, fp32 or wider; padding has word 0's."""
         words = torch.cat([targets_N.clamp(min=0), noise_K])  # in one gather, so that the dense gradient is filled once
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         parts = [len(targets_N), len(noise_K)]
         target_NE, noise_KE = F.embedding(words, self._weight(tied_VE)).split(parts)
-        target_bias_N, noise_bias_K = (self.bias.index_select(0, words) - self.log_expected_V[words]).split(parts)
+        target_bias_N, noise_bias_K = (self.bias.index_select(0, words) - self.expected_V[words].log()).split(parts)
         target_N = (features_NE.to(wide) * target_NE).sum(dim=1) + target_bias_N
         noise_NK = torch.mm(features_NE, noise_KE.to(features_NE.dtype).t()).to(wide) + noise_bias_K
         return target_N, noise_NK
