@@ -144,6 +144,7 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     """Run the plan under the display, if this process is the one that `speaks`; the last event. Signals are handled until
     the exact evaluation at the end, by when all is saved: it may be cut off."""
     from rnnlm.events import Evaluating
+    from rnnlm.neural.fitting.optimization_settings import COUNTED
     from rnnlm.training import run as training
 
     from ..live import display_for
@@ -160,6 +161,8 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
         terminal.say(f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}")
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
+    if plan.resolved.values.get("embeddings") == COUNTED and not plan.request.resume:
+        terminal.say("word vectors are counted in the training text first")
     with signals, display_for(plan.kind.family, plan.kind.task) as display:
         for event in training.run(plan, signals.wants_end, signals.wants_saving):
             display.show(event)

@@ -54,6 +54,16 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
     checked_error(rnnlm("export", "-m", models.lstm, "--compact", "c", "--which", "input"), 2, "--which goes with --vectors")
 
 
+def test_training_says_that_it_counts_word_vectors_first_unless_it_goes_on(rnnlm, models, here):
+    small = ("--model", "gru", "--set", "embedding_size=4", "--set", "hidden_size=4")
+    command = ("train", models.text, "--embeddings", "svd", *small, "-o", "m")
+    said = "word vectors are counted in the training text first"
+    assert said in rnnlm(*command, "--budget", "2steps").err.splitlines()
+    again = rnnlm(*command, "--budget", "3steps", "--resume")
+    assert again.code == 0 and said not in again.err
+    assert said not in rnnlm("train", models.text, "--model", "unigram", "-o", "u").err
+
+
 def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
     (here / "pairs.tsv").write_text("king\tqueen\t5\nking\tcat\t1\nman\twoman\t4\nman\tcat\t2\n", encoding="utf-8")
     (here / "questions.txt").write_text(": family\nman king woman queen\n", encoding="utf-8")
