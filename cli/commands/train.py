@@ -159,10 +159,10 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
     elif plan.request.resume:
         terminal.say(f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}")
+    elif plan.resolved.values.get("embeddings") == COUNTED:
+        terminal.say("word vectors are counted in the training text first")
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
-    if plan.resolved.values.get("embeddings") == COUNTED and not plan.request.resume:
-        terminal.say("word vectors are counted in the training text first")
     with signals, display_for(plan.kind.family, plan.kind.task) as display:
         for event in training.run(plan, signals.wants_end, signals.wants_saving):
             display.show(event)

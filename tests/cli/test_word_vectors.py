@@ -61,6 +61,10 @@ def test_training_says_that_it_counts_word_vectors_first_unless_it_goes_on(rnnlm
     assert said in rnnlm(*command, "--budget", "2steps").err.splitlines()
     again = rnnlm(*command, "--budget", "3steps", "--resume")
     assert again.code == 0 and said not in again.err
+    once = (*command[:-1], "once", "--budget", "2steps", "--set", "resumable=false", "--resume", "auto")
+    assert said in rnnlm(*once).err
+    ended = rnnlm(*once)
+    assert "has already ended" in ended.err and said not in ended.err
     assert said not in rnnlm("train", models.text, "--model", "unigram", "-o", "u").err
 
 
