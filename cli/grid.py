@@ -11,7 +11,7 @@ from rnnlm.errors import UsageError
 from rnnlm.events import OF_100
 
 from . import terminal
-from .live import display_for
+from .live import announce_counting, display_for
 from .signals import Signals, saving_ignored
 from .translation_figures import shown
 
@@ -99,6 +99,7 @@ def _train(planned: Any) -> tuple[Any, bool, int]:
         for event in run_grid(planned, lambda: current[-1].wants_end(), lambda: current[-1].wants_saving()):
             if isinstance(event, GridRunStarted):
                 terminal.say(f"run {event.number} of {event.count}: {event.run.name}{_left(event, time.monotonic() - began)}")
+                announce_counting(event.plan)
                 current.append(Signals(ends_in_order=event.plan.kind.family == "neural"))
                 shown.enter_context(current[-1])
                 display = shown.enter_context(display_for(event.plan.kind.family, event.plan.kind.task))

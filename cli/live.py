@@ -9,6 +9,7 @@ from typing import Any
 
 from rnnlm import events
 from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.neural.fitting.optimization_settings import COUNTED
 
 from . import terminal
 
@@ -32,6 +33,13 @@ def display_for(family: str, task: str = LANGUAGE_MODEL) -> Iterator["PlainDispl
     display = LiveDisplay(console, task)
     with display.live:
         yield display
+
+
+def announce_counting(plan: Any) -> None:
+    """Say that a run counts word vectors before its first step, if it does: a long text takes a while."""
+    begins = not plan.finished and not plan.request.resume
+    if begins and plan.resolved.values.get("embeddings") == COUNTED:
+        terminal.say("word vectors are counted in the training text first")
 
 
 class PlainDisplay:

@@ -144,10 +144,9 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     """Run the plan under the display, if this process is the one that `speaks`; the last event. Signals are handled until
     the exact evaluation at the end, by when all is saved: it may be cut off."""
     from rnnlm.events import Evaluating
-    from rnnlm.neural.fitting.optimization_settings import COUNTED
     from rnnlm.training import run as training
 
-    from ..live import display_for
+    from ..live import announce_counting, display_for
 
     if not speaks:
         with signals:
@@ -159,8 +158,7 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
     elif plan.request.resume:
         terminal.say(f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}")
-    elif plan.resolved.values.get("embeddings") == COUNTED:
-        terminal.say("word vectors are counted in the training text first")
+    announce_counting(plan)
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
     with signals, display_for(plan.kind.family, plan.kind.task) as display:

@@ -66,6 +66,9 @@ def test_training_says_that_it_counts_word_vectors_first_unless_it_goes_on(rnnlm
     ended = rnnlm(*once)
     assert "has already ended" in ended.err and said not in ended.err
     assert said not in rnnlm("train", models.text, "--model", "unigram", "-o", "u").err
+    grid = ("train", models.text, "--embeddings", "svd", *small[:4], "--budget", "2steps", "--grid", "hidden_size=3,4", "-o", "g")
+    lines = [line for line in rnnlm(*grid).err.splitlines() if line.startswith("run ") or line == said]
+    assert [line == said for line in lines] == [False, True] * 2 and said not in rnnlm(*grid).err
 
 
 def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
