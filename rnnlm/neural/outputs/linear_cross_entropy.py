@@ -39,7 +39,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
         index_N, row_N = targets_N.clamp(min=0), torch.arange(len(targets_N), device=targets_N.device)
         count = kept_N1.sum(dtype=wide).clamp(min=1)
-        share_N1 = kept_N1 / count  # of each row in the mean, 0 for padding
+        share_N1 = kept_N1.to(wide) / count  # of each row in the mean, 0 for padding; in bf16 1 / n may be 0.4 % off
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
         sum_V = torch.zeros(len(bias), dtype=wide, device=features_NE.device)
