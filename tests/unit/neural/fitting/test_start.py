@@ -45,6 +45,19 @@ def test_initial_weights_are_where_training_starts(make_data, make_trainer, sent
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in first.network.state_dict().items())
 
 
+def test_from_initial_weights_on_dropout_draws_other_masks_with_the_same_seed(make_data, sentences):
+    """With the same ones a network remembers the windows it has read under them."""
+    data, resolved = make_data(sentences[:10]), resolved_for(dropout_output=0.5)
+    first = fitting.make_trainer(resolved, data)
+    masks = torch.get_rng_state()
+    arrays = NeuralLanguageModel(first.network, data.tokenizer).to_arrays()
+    drawn = [(fitting.make_trainer(resolved, data, arrays), torch.get_rng_state())[1] for _ in range(2)]
+    assert torch.equal(*drawn) and not torch.equal(drawn[0], masks)
+    list(first.train(never))
+    fitting.make_trainer(resolved, data, NeuralLanguageModel(first.network, data.tokenizer).to_arrays())
+    assert not torch.equal(torch.get_rng_state(), drawn[0])
+
+
 @pytest.fixture
 def vectors(tmp_path):
     path = tmp_path / "vectors.txt"
