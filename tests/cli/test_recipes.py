@@ -46,8 +46,13 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     """What a recipe says of its figure resolves: texts of their own, the settings in the place of the recipe's, the budget."""
     (here / "ptb.train.txt").symlink_to(models.text)
     (here / "ptb.valid.txt").symlink_to(models.valid)
-    told = dict(line.split(": ", 1) for line in rnnlm("recipes", "awd-lstm-fast").out.splitlines() if ": " in line)
-    assert told["measured by"].startswith("rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast ")
-    plan = json.loads(rnnlm(*told["measured by"].split()[1:], "--dry-run", "--json").out)
-    assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "--set"}
-    assert plan["settings"]["budget"]["value"] == "60m"
+    begin = "rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast "
+    cases = [
+        ("awd-lstm-fast", begin, "budget", "the command line", "60m"),
+        ("ngram-3", "rnnlm train --recipe ngram-3 ", "lowercase", "--set", True),
+    ]
+    for name, begins, setting, origin, value in cases:
+        told = dict(line.split(": ", 1) for line in rnnlm("recipes", name).out.splitlines() if ": " in line)
+        assert told["measured by"].startswith(begins)
+        plan = json.loads(rnnlm(*told["measured by"].split()[1:], "--dry-run", "--json").out)
+        assert plan["settings"][setting] == {"value": value, "origin": origin}
