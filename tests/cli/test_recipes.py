@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -46,13 +47,12 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     """What a recipe says of its figure resolves: texts of their own, the settings in the place of the recipe's, the budget."""
     (here / "ptb.train.txt").symlink_to(models.text)
     (here / "ptb.valid.txt").symlink_to(models.valid)
-    begin = "rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast "
-    cases = [
-        ("awd-lstm-fast", begin, "budget", "the command line", "60m"),
-        ("ngram-3", "rnnlm train --recipe ngram-3 ", "lowercase", "--set", True),
-    ]
-    for name, begins, setting, origin, value in cases:
-        told = dict(line.split(": ", 1) for line in rnnlm("recipes", name).out.splitlines() if ": " in line)
-        assert told["measured by"].startswith(begins)
-        plan = json.loads(rnnlm(*told["measured by"].split()[1:], "--dry-run", "--json").out)
-        assert plan["settings"][setting] == {"value": value, "origin": origin}
+    recipe = recipes.load("awd-lstm-fast")
+    told = dict(line.split(": ", 1) for line in rnnlm("recipes", recipe.name).out.splitlines() if ": " in line)
+    assert told["measured by"] == recipe.command_of_figure()
+    narrower = dataclasses.replace(recipe.measured, settings={"layers": 1, "layer_sizes": "none", "hidden_size": 640, "budget": "60m"})
+    command = dataclasses.replace(recipe, measured=narrower).command_of_figure()
+    assert command.startswith("rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast ")
+    plan = json.loads(rnnlm(*command.split()[1:], "--dry-run", "--json").out)
+    assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "--set"}
+    assert plan["settings"]["budget"]["value"] == "60m"
