@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from rnnlm.neural.initialisation import initialise
 from rnnlm.neural.input_settings import InputSettings, sizes
+from rnnlm.neural.layers.kernels.choice import lstm
 
 
 class CharacterCNN(nn.Module):
@@ -86,21 +87,30 @@ class CharacterLSTM(nn.Module):
         super().__init__()
         self.vectors = character_vectors(settings, alphabet_size)
         shape = (settings.character_size, settings.character_hidden_size)
-        self.onwards = nn.LSTM(*shape, batch_first=True)
-        self.backwards = nn.LSTM(*shape, batch_first=True)
+        self.onwards = nn.LSTM(*shape)  # hold the weights; `lstm` computes with them
+        self.backwards = nn.LSTM(*shape)
 
     def forward(self, characters_NL: Tensor) -> Tensor:
-        """Vectors (N, 2 H) of the words."""
+        """Return the words' vectors (N, 2 H)."""
         last_N1 = (characters_NL >= 0).sum(dim=1, keepdim=True) - 1
         place_NL = last_N1 - torch.arange(characters_NL.shape[1], device=characters_NL.device)
         reversed_NL = characters_NL.gather(1, place_NL.clamp(min=0))
-        ends = [self._end(lstm, read_NL, last_N1) for lstm, read_NL in ((self.onwards, characters_NL), (self.backwards, reversed_NL))]
-        return torch.cat(ends, dim=1)
+        h_NH = self._state_at_end(self.onwards, characters_NL, last_N1)
+        reversed_h_NH = self._state_at_end(self.backwards, reversed_NL, last_N1)
+        return torch.cat([h_NH, reversed_h_NH], dim=1)
 
-    def _end(self, lstm: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
-        """The state at the last character. What is read after it has no influence (packed sequences need lengths on the host)."""
-        y_NLH, _ = lstm(self.vectors(characters_NL.clamp(min=0)))
-        return y_NLH.gather(1, last_N1.unsqueeze(2).expand(-1, 1, y_NLH.shape[2])).squeeze(1)
+    def _state_at_end(self, weights: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
+        """Return the state (N, H) at the last character.
+
+        What is read after it has no influence. (Packed sequences would need the lengths on the host.)
+        nn.LSTM is not called: on CUDA, autocast to bf16 would run it in fp16, without loss scaling.
+        """
+        x_LNC = self.vectors(characters_NL.clamp(min=0)).transpose(0, 1)
+        zeros_NH = weights.weight_hh_l0.new_zeros(len(characters_NL), weights.hidden_size)
+        bias = weights.bias_ih_l0 + weights.bias_hh_l0
+        y_LNH, _ = lstm(x_LNC, zeros_NH, zeros_NH, weights.weight_ih_l0, weights.weight_hh_l0, bias)
+        place_1NH = last_N1.unsqueeze(0).expand(-1, -1, weights.hidden_size)
+        return y_LNH.gather(0, place_1NH).squeeze(0)
 
 
 def character_vectors(settings: InputSettings, alphabet_size: int) -> nn.Embedding:

@@ -120,3 +120,15 @@ def test_under_bf16_vectors_are_nearly_the_same(characters, options):
         rough.float().sum().backward()
     assert rough.isfinite().all()
     torch.testing.assert_close(rough.float(), exact, rtol=0, atol=0.05)
+
+
+def test_torchs_own_lstm_module_does_not_run(monkeypatch):
+    """On CUDA, autocast to bf16 would run it in fp16."""
+    module, _ = make("lstm", {})
+    expected = module(padded(WORDS))
+
+    def forward(*_):
+        raise AssertionError("nn.LSTM ran")
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", forward)
+    torch.testing.assert_close(module(padded(WORDS)), expected)
