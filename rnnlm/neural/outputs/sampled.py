@@ -14,6 +14,9 @@ from rnnlm.neural.outputs.base import derived, unigram
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 
 
+UNIT = 1 << 40  # parts of one on the line of sampled softmax; 2^22 samples fit into int64
+
+
 class NoiseTrainedSoftmax(SoftmaxOutput):
     """A full softmax whose training loss looks at the targets and `samples` noise words shared by the whole window.
 
@@ -81,13 +84,23 @@ class SampledSoftmax(NoiseTrainedSoftmax):
         return inclusion(unigram_V, self.samples)
 
     def draw(self) -> Tensor:
-        """By systematic sampling in random order (Madow 1949): the words' pi, laid end to end, are a line of length K, on which a comb of
-        K teeth, one apart, falls at random."""
+        """Draw the words by systematic sampling in random order (Madow 1949).
+
+        The words' pi, laid end to end, are a line of length K, on which a comb of K teeth, one apart, falls at random.
+        The line is laid in whole numbers of 1 / UNIT: their sums are exact, the same on each device, and the same
+        again in torch's deterministic mode, where CUDA has no running sum of floating-point numbers.
+        """
         device = self.expected_V.device
-        wide = torch.float32 if device.type == "mps" else torch.float64  # mps has no float64
+        wide = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
         order_V = torch.rand(len(self.expected_V), device=device).argsort()  # randperm would draw on the host where V is small
-        teeth_K = torch.arange(self.samples, device=device) + torch.rand((), dtype=wide, device=device)
-        place_K = torch.searchsorted(self.expected_V[order_V].to(wide).cumsum(dim=0), teeth_K)
+
+        # Where each word's part of the line ends, and where the teeth fall.
+        length_V = (self.expected_V[order_V].to(wide) * UNIT).round().long()
+        end_V = length_V.cumsum(dim=0)
+        offset = (torch.rand((), dtype=wide, device=device) * UNIT).ceil().long()
+        teeth_K = torch.arange(self.samples, device=device) * UNIT + offset
+
+        place_K = torch.searchsorted(end_V, teeth_K)
         return order_V[place_K.clamp(max=len(order_V) - 1)]  # rounding can make the line a little shorter than K
 
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:

@@ -46,6 +46,14 @@ def test_a_sampled_softmax_draws_distinct_words_each_as_often_as_expected(sample
     assert ((drawn_V - expected_V).abs() <= 5 * (expected_V * (1 - expected_V) / 4000).sqrt() + 1e-12).all()
 
 
+def test_running_sums_are_of_whole_numbers_which_cuda_has_in_deterministic_mode(monkeypatch):
+    layer, types = ready(SampledSoftmax(50, 6, False, 9), counts_of(50)), []
+    cumsum = torch.Tensor.cumsum
+    monkeypatch.setattr(torch.Tensor, "cumsum", lambda given, dim: types.append(given.dtype) or cumsum(given, dim))
+    layer.draw()
+    assert types == [torch.int64]
+
+
 @pytest.mark.parametrize("size, count", [(3, 1), (50, 4), (50, 49), (50, 50), (10_000, 1024), (10_000, 9999)])
 def test_inclusion_is_proportional_to_frequency_where_it_is_below_one(size, count):
     p_V = unigram(counts_of(size))
