@@ -9,9 +9,22 @@ import torch
 from torch import Tensor
 
 
+def tanh(a: Tensor) -> Tensor:
+    """Return tanh(a), differentiable.
+
+    A CPU computes it as 2 s(2a) - 1: torch's logistic function takes an eighth of the time of its tanh
+    there. A GPU would launch four kernels for that, so it gets the one that it has.
+    """
+    if a.device.type == "cpu":
+        return 2 * torch.sigmoid(2 * a) - 1
+    return torch.tanh(a)
+
+
 def tanh_(a: Tensor) -> Tensor:
-    """tanh(a) = 2 s(2a) - 1, in place: torch's logistic function takes an eighth of its tanh's time on a CPU."""
-    return a.mul_(2).sigmoid_().mul_(2).sub_(1)
+    """Replace `a` by tanh(a), in the way of :func:`tanh`."""
+    if a.device.type == "cpu":
+        return a.mul_(2).sigmoid_().mul_(2).sub_(1)
+    return a.tanh_()
 
 
 def input_gradients(da_TBG: Tensor, x_TBE: Tensor, weight_GE: Tensor, wanted: bool) -> tuple[Tensor | None, Tensor]:
