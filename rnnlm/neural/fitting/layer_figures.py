@@ -1,11 +1,13 @@
 """How the recurrent layers of a network fare in training: spectral radius, norm of the gradient, share of saturated units, of each.
 
-They are looked at after a validation, change nothing, draw nothing at random, and are the same in a run that was resumed. Norms cost
-nothing: clipping needs them. The others cost what training on some hundred tokens does, so that after few tokens they are left out.
+They are looked at after a validation, change nothing and draw nothing at random. Norms cost nothing: clipping needs them. The
+others need eigenvalues, which a CPU computes: seconds for wide layers, in which a GPU reads a whole text. So they are looked at as
+often as one hundredth of the run's time allows, by what the last look took.
 """
 
 import contextlib
 import math
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -13,6 +15,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from rnnlm.config import Budget
+from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.layers.activations import CELL, DOUBLED, HIDDEN, activations_of
 from rnnlm.neural.layers.layer import Layer
 from rnnlm.neural.layers.naming import named_layers
@@ -21,8 +25,6 @@ from rnnlm.neural.recurrent_matrices import recurrent_blocks
 from rnnlm.neural.spectrum import spectral_radius
 
 STEPS = 16  # of each layer that are looked at
-APART = {"cpu": 40_000}  # tokens from one look at spectrum and units to the next, so that they take at most 1 % of the training between
-APART_ELSEWHERE = 500_000  # a GPU reads them as quickly, but looks no quicker
 
 
 @runtime_checkable
@@ -35,31 +37,42 @@ class Reads(Protocol):
 
 
 class LayerFigures:
-    """A Part of the trainer. norms: of the gradient of each weight in the last step, on the device; None before the first one of this
-    process, when those of the last step before it hold."""
+    """A Part of the trainer.
 
-    def __init__(self, network: nn.Module, validation: Any) -> None:
+    norms: of the gradient of each weight in the last step, on the device; None before the first step of this process, when those
+    of the last step before it hold.
+    """
+
+    def __init__(self, network: nn.Module, validation: Any, clock: BudgetClock) -> None:
         self.network = network
         self.validation = validation
+        self.clock = clock
         self.layers = named_layers(network)
         self.norms: dict[nn.Parameter, Tensor] | None = None
         self.stored: list[float | None] = []
-        self.looked_at: int | None = None  # tokens that were read when spectrum and units were looked at
+        self.looks = Interval(Budget(seconds=0.0))  # at spectrum and units: as often as their cost allows
 
-    def measure(self, tokens: int) -> dict[str, dict[str, Any]]:
-        """Of each layer, by name: `gradient_norm`, of all its weights in the last step, before clipping; and, where `tokens` have been read
-        in all and :data:`APART` of them since the last time, `spectral_radius`, by block of recurrent weights, and `saturated`, the share
-        of its units. None where there is no such thing, or it is not a number."""
+    def measure(self, step: int) -> dict[str, dict[str, Any]]:
+        """Return the figures of each layer after `step` steps, by the layer's name.
+
+        gradient_norm: of all its weights in the last step, before clipping. Where a look is due, spectral_radius by block of
+        recurrent weights, and saturated, the share of its units. None where there is no such thing, or it is not a number.
+        """
         norms = self.gradient_norms() or [None] * len(self.layers)
-        found: dict[str, dict[str, Any]] = {name: {"gradient_norm": norm} for name, norm in zip(self.layers, norms, strict=True)}
-        device = next(self.network.parameters()).device.type
-        if self.looked_at is not None and tokens - self.looked_at < APART.get(device, APART_ELSEWHERE):
+        found: dict[str, dict[str, Any]] = {}
+        for name, norm in zip(self.layers, norms, strict=True):
+            found[name] = {"gradient_norm": norm}
+        seconds = self.clock.elapsed()
+        if not self.looks.due(step, seconds):
             return found
-        self.looked_at = tokens
+
+        # The clock of several processes stands still between their exchanges, so the cost is by our own.
+        began = time.perf_counter()
         saturated = self._saturated()
         for name, layer in self.layers.items():
-            of_blocks = {block: _number(spectral_radius(weight_HH)) for block, weight_HH in recurrent_blocks(layer).items()}
-            found[name] |= {"spectral_radius": of_blocks or None, "saturated": saturated.get(name)}
+            radii = {block: _number(spectral_radius(weight_HH)) for block, weight_HH in recurrent_blocks(layer).items()}
+            found[name] |= {"spectral_radius": radii or None, "saturated": saturated.get(name)}
+        self.looks.done(step, seconds, seconds + time.perf_counter() - began)
         return found
 
     def gradient_norms(self) -> list[float | None]:
@@ -72,12 +85,12 @@ class LayerFigures:
         return [_number(next(values)) if each else None for each in of_layers]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"gradient_norms": self.gradient_norms(), "looked_at": self.looked_at}
+        return {"gradient_norms": self.gradient_norms(), "seconds": self.looks.seconds, "cost": self.looks.cost}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Checkpoints of before hold none."""
+        """Take up a stored state. Checkpoints of earlier versions hold no norms, or no times: then the first look is due at once."""
         self.norms, self.stored = None, state.get("gradient_norms", [])
-        self.looked_at = state.get("looked_at")
+        self.looks.seconds, self.looks.cost = state.get("seconds", 0.0), state.get("cost", 0.0)
 
     def _saturated(self) -> dict[str, float | None]:
         if not self.layers or not isinstance(self.validation, Reads):

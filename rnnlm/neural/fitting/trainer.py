@@ -52,7 +52,7 @@ class Trainer:
         self.best = BestWeights(self.network)
         self.validation = ModelSelection(validation, self.best, settings, self.clock)
         self.curve = CurvePoints(self.validation)
-        self.layers = LayerFigures(self.network, validation)
+        self.layers = LayerFigures(self.network, validation, self.clock)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
         self.rollbacks = Rollbacks(settings)
         self.resumable, self.saving = run.resumable, Interval.parse(run.save_every)
@@ -122,7 +122,7 @@ class Trainer:
         improved, figures = chooses and self.validation.improved, {verdict.name: verdict.figure, **verdict.figures}
         step, epochs, seconds, model = self.step_count, self.source.epochs, self.clock.elapsed(), self.objective.model()
         return Validated(
-            step, epochs, figures, best, improved, seconds, model, verdict.name, chooses, self.layers.measure(self.source.tokens)
+            step, epochs, figures, best, improved, seconds, model, verdict.name, chooses, self.layers.measure(self.step_count)
         )
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:

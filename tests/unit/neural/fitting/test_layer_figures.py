@@ -8,7 +8,7 @@ import torch
 
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.neural.fitting import layer_figures
+from rnnlm.neural.fitting import budget, layer_figures
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch
 from rnnlm.neural.fitting.cuda_graphs import GraphedStep
@@ -23,8 +23,8 @@ OWN = {"batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch):
-    """All figures at each validation, however few tokens are read in between."""
-    monkeypatch.setattr(layer_figures, "APART", {"cpu": 0})
+    """All figures at each validation, whatever they cost."""
+    monkeypatch.setattr(budget, "MOST_COST", float("inf"))
 
 
 @pytest.fixture
@@ -67,28 +67,56 @@ def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
     settings = {"dropout_output": 0.3, "weight_drop": 0.2, "state_reset": 0.1}
     *events, fitted = make(**settings).train(never)
     random = torch.get_rng_state()
-    monkeypatch.setattr(LayerFigures, "measure", lambda self, tokens: {})
+    monkeypatch.setattr(LayerFigures, "measure", lambda self, step: {})
     *_, plain = make(**settings).train(never)
     assert torch.equal(torch.get_rng_state(), random) and all(event.layers for event in validated(events))
     weights = zip(fitted.model.network.parameters(), plain.model.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
 
 
-@pytest.mark.parametrize(("apart", "ends"), [(0, (2, 3)), (200, (7,))])
-def test_a_run_that_goes_on_tells_the_same(apart, ends, make, monkeypatch):
-    monkeypatch.setattr(layer_figures, "APART", {"cpu": apart})
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_run_that_goes_on_tells_the_same(steps, make):
     expected = [(event.step, event.layers) for event in validated(make().train(never))]
-    for steps in ends:  # at 3 the validation is cut off, and made up for when the run goes on
-        cut = make()
-        *some, stopped = cut.train(lambda cut=cut, steps=steps: cut.step_count >= steps)
-        state = TrainingState(json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays)
-        later = make()
-        state_module.load_state_dict(later, state_module.checked(state))
-        told = [(event.step, event.layers) for event in validated([*some, *later.train(never)])]
-        assert told == expected
-    assert ["saturated" in layers["layer 1"] for _, layers in expected] == ([True] * 4 if not apart else [True, False, True, False])
+    cut = make()
+    *some, stopped = cut.train(lambda: cut.step_count >= steps)  # at 3, a validation is cut off, and made up for
+    state = TrainingState(json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays)
+    later = make()
+    state_module.load_state_dict(later, state_module.checked(state))
+    assert [(event.step, event.layers) for event in validated([*some, *later.train(never)])] == expected
+    assert all("saturated" in layers["layer 1"] for _, layers in expected)
     del state.facts["layers"]  # as of a version before
     state_module.load_state_dict(make(), state)
+
+
+class Clock:
+    """A clock that a test sets, in the place of a run's and of this process's."""
+
+    now = 0.0
+
+    def elapsed(self):
+        return self.now
+
+    perf_counter = elapsed
+
+
+@pytest.mark.parametrize(("cost", "looks"), [(0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4)])
+def test_looks_are_as_far_apart_as_a_hundred_times_what_one_costs(cost, looks, make, monkeypatch):
+    monkeypatch.setattr(budget, "MOST_COST", 0.01)
+    clock, network = Clock(), make().network
+    monkeypatch.setattr(layer_figures.time, "perf_counter", clock.perf_counter)
+
+    def radius(weight_HH):
+        clock.now += cost / 4  # of each of an LSTM's four blocks
+        return 1.0
+
+    monkeypatch.setattr(layer_figures, "spectral_radius", radius)
+    figures, found = LayerFigures(network, None, clock), []
+    for number in range(5):
+        clock.now = 30.0 * number + cost * sum(found)
+        found.append("spectral_radius" in figures.measure(number)["layer 1"])
+        figures, before = LayerFigures(network, None, clock), figures
+        figures.load_state_dict(json.loads(json.dumps(before.state_dict())))  # as if the run had been resumed
+    assert found == looks
 
 
 def test_what_is_no_number_is_null_and_metrics_hold_it(make, tmp_path):
@@ -100,7 +128,7 @@ def test_what_is_no_number_is_null_and_metrics_hold_it(make, tmp_path):
     with torch.no_grad():
         trainer.network.body.layers[0].weight_hh[0] = float("nan")
     trainer.layers.norms = {weight: torch.tensor(float("inf")) for weight in trainer.network.parameters()}
-    told = trainer.layers.measure(10**6)["layer 1"]
+    told = trainer.layers.measure(trainer.step_count)["layer 1"]
     assert told["spectral_radius"]["input"] is None and told["spectral_radius"]["forget"] > 0 and told["gradient_norm"] is None
 
 
