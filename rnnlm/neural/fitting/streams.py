@@ -55,7 +55,13 @@ class TextStreams:
         self.text_tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
         self.line_offsets, self.document_offsets = text.line_offsets, text.document_offsets
-        self.reader = (DiskReader if isinstance(text.ids, ChunkedArray) else DeviceReader)(text.ids, boundary_id, self._on_device)
+        self.reader: DiskReader | DeviceReader
+        if isinstance(text.ids, ChunkedArray):
+            self.reader = DiskReader(text.ids, boundary_id, self._on_device)
+        else:
+            # Pageable, and waited for: pinned memory of the whole text would stay locked while the process lives.
+            stream = torch.from_numpy(with_boundary(text.ids, boundary_id).astype(np.int32))
+            self.reader = DeviceReader(stream.to(device), self._on_device)
         self.load_state_dict({"tokens": 0, "epochs": 0.0})
 
     def next(self) -> Batch:
@@ -126,11 +132,14 @@ def fitting_rows(rows: int, tokens: int) -> int:
 
 
 class DeviceReader:
-    """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each."""
+    """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each.
 
-    def __init__(self, ids: np.ndarray, boundary_id: int, on_device: OnDevice) -> None:
+    stream: the boundary and the text's ids, int32, on the device.
+    """
+
+    def __init__(self, stream: Tensor, on_device: OnDevice) -> None:
+        self.stream = stream
         self.on_device = on_device
-        self.stream = on_device(with_boundary(ids, boundary_id).astype(np.int32))
 
     def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end are padding."""

@@ -8,8 +8,8 @@ import torch
 
 from rnnlm.errors import ModelError
 from rnnlm.files.chunked_array import ChunkedArray
-from rnnlm.neural.fitting.streams import DeviceReader, DiskReader
-from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows
+from rnnlm.neural.fitting.streams import DeviceReader, DiskReader, TextStreams
+from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows, with_boundary
 
 BOUNDARY = 0
 
@@ -29,7 +29,8 @@ def on_device(array):
 def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(tokens, rows, length, documents):
     ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
     lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
-    disk, device = DiskReader(in_parts(ids, lengths), BOUNDARY, on_device), DeviceReader(ids, BOUNDARY, on_device)
+    stream = torch.from_numpy(with_boundary(ids, BOUNDARY).astype(np.int32))
+    disk, device = DiskReader(in_parts(ids, lengths), BOUNDARY, on_device), DeviceReader(stream, on_device)
     documents = documents if tokens == 53 else None
     for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, [] if documents is None else [DocumentBorders(documents)]):
         length = int(window.tokens_B.max())
@@ -43,3 +44,19 @@ def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
     disk.window(np.array([0]), np.array([2]), 2)
     with pytest.raises(ModelError, match="damaged"):
         disk.window(np.array([0]), np.array([3]), 3)
+
+
+def test_pinned_memory_is_for_windows_and_never_for_the_whole_text(make_data, make_trainer, sentences, monkeypatch):
+    """Arrays on the way to the device through `_on_device` are pinned on CUDA, and stay so while the process lives."""
+    data, sizes = make_data(sentences), []
+    copied = TextStreams._on_device
+
+    def watched(streams, array):
+        sizes.append(array.size)
+        return copied(streams, array)
+
+    monkeypatch.setattr(TextStreams, "_on_device", watched)
+    trainer = make_trainer(data, state_reset=0.5)
+    for _ in range(5):
+        trainer.source.next()
+    assert sizes and max(sizes) <= trainer.source.rows < data.train.tokens
