@@ -134,7 +134,7 @@ def _timed(loop: Loop, device: Any) -> float:
     began = time.perf_counter()
     tokens = loop()
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return tokens / (time.perf_counter() - began)
 
 

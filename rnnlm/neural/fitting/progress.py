@@ -106,7 +106,7 @@ class Meter:
             return _Sent(figures, None, tokens, steps, at)
         host = torch.empty(figures.shape, pin_memory=True).copy_(figures, non_blocking=True)
         arrival = torch.cuda.Event()
-        arrival.record()
+        arrival.record(torch.cuda.current_stream(self.device))  # which need not be that of the current device
         return _Sent(host, arrival, tokens, steps, at)
 
 
