@@ -121,9 +121,7 @@ class Trainer:
         best = verdict.figure if chooses and self.best.figure is None else self.best.figure
         improved, figures = chooses and self.validation.improved, {verdict.name: verdict.figure, **verdict.figures}
         step, epochs, seconds, model = self.step_count, self.source.epochs, self.clock.elapsed(), self.objective.model()
-        return Validated(
-            step, epochs, figures, best, improved, seconds, model, verdict.name, chooses, self.layers.measure(self.step_count)
-        )
+        return Validated(step, epochs, figures, best, improved, seconds, model, verdict.name, chooses, self.layers.measure(self.step_count))
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """A validation for the learning curve alone."""

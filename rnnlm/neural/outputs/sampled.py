@@ -13,7 +13,6 @@ from rnnlm.interface import PADDING
 from rnnlm.neural.outputs.base import derived, unigram
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 
-
 UNIT = 1 << 40  # parts of one on the line of sampled softmax; 2^22 samples fit into int64
 
 
