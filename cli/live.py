@@ -157,6 +157,7 @@ def started_line(event: events.Started) -> str:
         f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
         + (f", {event.rows} streams of {event.bptt_tokens}-token windows" if event.bptt_tokens else "")
         + (f" in {event.processes} processes" if event.processes > 1 else "")
+        + (", steps recorded as CUDA graphs" if event.cuda_graphs else "")
         + (f"; validation during training: {event.validation}" if event.validation else "")
     )
 

@@ -230,7 +230,8 @@ _BOUNDS = {"minimum": "of at least {}", "exclusiveMinimum": "above {}", "maximum
 def _in_words(schema: dict[str, Any]) -> str:
     """What a value must be."""
     if "enum" in schema:
-        return "one of " + ", ".join(map(str, schema["enum"]))
+        words = ", ".join(map(str, schema["enum"]))
+        return words if len(schema["enum"]) == 1 else f"one of {words}"
     if "pattern" in schema:
         return "a list of whole numbers" if r"\d" in schema["pattern"] else "a list of names"
     kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "none"}
@@ -241,7 +242,7 @@ def _in_words(schema: dict[str, Any]) -> str:
 def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
     """The nearest of the texts that are valid, or an example."""
     for schema in schemas:
-        if "enum" in schema:
+        if len(schema.get("enum", ())) > 1:
             return nearest(value if isinstance(value, str) else "", schema["enum"])
         if "examples" in schema:
             return f"for instance {schema['examples'][0]}"

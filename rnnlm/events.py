@@ -64,6 +64,7 @@ class Started:
     validation: str = ""  # how validation during training reads the text
     step: int = 0  # done in earlier pieces of the run
     processes: int = 1
+    cuda_graphs: bool = False  # whether steps are recorded as CUDA graphs
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 pytest_plugins = [
     "support.commands",
+    "support.devices",
     "support.hostile.there",
     "support.networks",
     "support.tiny_tasks",

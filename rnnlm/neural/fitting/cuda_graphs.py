@@ -17,6 +17,7 @@ from rnnlm.errors import TrainingError
 from rnnlm.neural.fitting.contracts import Batch, Carry
 from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 from rnnlm.neural.fitting.step import TrainingStep
+from rnnlm.neural.layers.naming import named_layers
 
 Results = tuple[Tensor, Tensor, Carry]  # the loss, the norm of its gradient, and what the batch carries on
 Run = Callable[[], Results]
@@ -24,9 +25,23 @@ Run = Callable[[], Results]
 PLAIN_USES = 3  # steps of a shape before its recording: kernels are loaded and chosen, and rare shapes are never recorded
 
 
-def with_graphs(step: TrainingStep, settings: OptimizationSettings, device: torch.device) -> "TrainingStep | GraphedStep":
-    """`step`, recorded where `settings` ask for it and there is something to record with."""
-    return GraphedStep(step, CudaRecorder(device)) if settings.cuda_graphs and device.type == "cuda" else step
+def records_steps(settings: OptimizationSettings, network: nn.Module, device: torch.device, processes: int) -> bool:
+    """Return whether training steps of `network` are recorded as CUDA graphs.
+
+    Where `settings` leave that open, they are where the host would launch each step of a window by itself. cuDNN's
+    layers are a few launches a window: with them, a GPU is the slower of the two.
+    """
+    if not has_graphs(device):
+        return False
+    if settings.cuda_graphs != "auto":
+        return settings.cuda_graphs
+    is_launch_bound = any(layer.is_launched_step_by_step for layer in named_layers(network).values())
+    return is_launch_bound and settings.can_be_recorded and processes == 1
+
+
+def has_graphs(device: torch.device) -> bool:
+    """Return whether steps on `device` can be recorded."""
+    return device.type == "cuda"
 
 
 class GraphedStep:
@@ -96,7 +111,8 @@ class CudaRecorder:
         """Raises TrainingError: something in `run` waits for the device, or cannot be recorded for another reason."""
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+            # torch.cuda.graph waits for the current device before it records, which must be the one that is recorded
+            with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
                 results = run()
         except torch.OutOfMemoryError:
             raise

@@ -16,6 +16,7 @@ from rnnlm.interface import Tokenizer
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
 from rnnlm.neural.embeddings.pretrained import counted_vectors, load_vectors
 from rnnlm.neural.fitting import state
+from rnnlm.neural.fitting.cuda_graphs import records_steps
 from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation
 from rnnlm.neural.fitting.optimization_settings import COUNTED, OptimizationSettings
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
@@ -41,7 +42,7 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
     """
     run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
     resolve_precision(run.precision, resolve_device(bind_device(run.device)))
-    if settings.cuda_graphs and current_rank().count > 1:
+    if settings.cuda_graphs is True and current_rank().count > 1:
         raise UsageError("cuda_graphs is for one process", f"there are {current_rank().count}", "set cuda_graphs=false")
     if settings.embeddings == COUNTED and not has_text:
         hint = "make a file of vectors with rnnlm vectors --method svd, and name that"
@@ -158,7 +159,8 @@ def language_model_trainer(
         TrainingError: the text has no tokens, or fewer rows than there are ranks.
     """
     tokenizer, device = data.tokenizer, next(network.parameters()).device
-    streams = TextStreams(data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows)
+    multiple = settings.multiple(records_steps(settings, network, device, ranks.count))
+    streams = TextStreams(data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows, multiple)
     model = NeuralLanguageModel(network, tokenizer, precision)
     validation = PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks) if data.valid else None
     return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
@@ -176,6 +178,7 @@ def started(trainer: Trainer, model: str, data: TrainingData, bptt_tokens: int =
         precision=trainer.precision,
         rows=trainer.source.rows,
         processes=trainer.ranks.count,
+        cuda_graphs=trainer.is_recorded,
         bptt_tokens=bptt_tokens,
         validation=str(trainer.validation.validation or "none"),
         step=trainer.step_count,

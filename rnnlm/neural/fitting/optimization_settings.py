@@ -15,6 +15,7 @@ Fraction = Annotated[float, Meta(gt=0, lt=1)]
 Factor = Annotated[float, Meta(gt=0, le=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
+UNRECORDABLE = ("adagrad", "rmsprop")  # optimizers that CUDA graphs cannot hold
 COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text
 
 
@@ -109,12 +110,13 @@ class OptimizationSettings:
         ),
     ] = 20
     cuda_graphs: Annotated[
-        bool,
+        bool | Literal["auto"],
         Meta(
-            description="on CUDA, iterations are recorded, one for each length of window, and replayed: try with rnnlm bench what "
-            "that gives on your GPU"
+            description="on CUDA, steps are recorded, one for each length of window, and replayed; auto: in language models whose "
+            "cells are not torch's own, so that each step of a window is launched by itself: peepholes, coupled gates, the "
+            "Mogrifier, Jordan networks, sigmoid and other activations of an rnn, reset_gate=before"
         ),
-    ] = False
+    ] = "auto"
 
     def __post_init__(self) -> None:
         for is_wrong, what, why, hint in self._contradictions():
@@ -127,6 +129,11 @@ class OptimizationSettings:
         if self.nonmonotone_interval:
             return "nonmonotone_interval"
         return f"schedule {self.schedule}" if self.schedule in ("plateau", "halving") else ""
+
+    @property
+    def can_be_recorded(self) -> bool:
+        """Whether CUDA graphs can hold a step of these settings, and few of them all steps."""
+        return False
 
     @property
     def varies_by_layer(self) -> bool:
@@ -153,9 +160,9 @@ class OptimizationSettings:
         what, hint = "fine_tune_after needs the rule by which fine-tuning ends", "set optimizer=asgd and nonmonotone_interval=5"
         yield self.fine_tune_after and not self.nonmonotone_interval, what, "nonmonotone_interval is none", hint
         what, hint = "cuda_graphs needs an optimizer that torch can record", "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
-        yield self.cuda_graphs and name in ("adagrad", "rmsprop"), what, why, hint
+        yield self.cuda_graphs is True and name in UNRECORDABLE, what, why, hint
         what, hint = "cuda_graphs and accumulation cannot be combined", "set cuda_graphs=false, or accumulation=1"
-        yield self.cuda_graphs and self.accumulation > 1, what, "", hint
+        yield self.cuda_graphs is True and self.accumulation > 1, what, "", hint
         what, hint = "return_to_best is a setting of the plateau schedule", "set schedule=plateau, or return_to_best=false"
         yield self.return_to_best and self.schedule != "plateau", what, f"the schedule is {self.schedule}", hint
         is_asgd, is_ema = name == "asgd", self.ema_decay is not None

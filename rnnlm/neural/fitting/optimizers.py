@@ -12,8 +12,12 @@ from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
 FUSED = {"sgd": ("cpu", "cuda"), "asgd": ("cpu", "cuda"), "adam": ("cpu", "cuda"), "adamw": ("cpu", "cuda"), "adagrad": ("cpu",)}
 
 
-def make_optimizer(settings: OptimizationSettings, network: nn.Module, device: torch.device) -> torch.optim.Optimizer:
+def make_optimizer(
+    settings: OptimizationSettings, network: nn.Module, device: torch.device, is_recorded: bool = False
+) -> torch.optim.Optimizer:
     """The optimizer of `settings`; weight decay concerns matrices, not biases. One fused kernel where torch has it.
+
+    is_recorded: its steps are recorded as CUDA graphs, so that the number of its steps is to be on the device.
 
     `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.averaging.Averaging` averages the weights. (torch.optim.ASGD does
     both, but takes each step at the learning rate of the step before, and on CUDA the host waits for it.)
@@ -29,8 +33,7 @@ def make_optimizer(settings: OptimizationSettings, network: nn.Module, device: t
     if name == "rmsprop":
         return torch.optim.RMSprop(groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum)
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    recorded = settings.cuda_graphs and device.type == "cuda"
-    return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=recorded, **fused)
+    return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=is_recorded, **fused)
 
 
 def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:

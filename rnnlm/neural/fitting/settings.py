@@ -7,10 +7,11 @@ from msgspec import Meta
 
 from rnnlm.config import Budget, Count, NonNegative, Probability
 from rnnlm.errors import SettingsError
-from rnnlm.neural.fitting.optimization_settings import OptimizationSettings, Share
+from rnnlm.neural.fitting.optimization_settings import UNRECORDABLE, OptimizationSettings, Share
 from rnnlm.neural.input_settings import Width
 from rnnlm.neural.needs import OF_RUNS
 
+RECORDED_MULTIPLE = 8  # of the tokens of drawn windows: about five lengths around 70 instead of thirty
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -25,7 +26,13 @@ class FittingSettings(OptimizationSettings):
         Meta(description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike"),
     ] = 0.0
     bptt_short: Annotated[Probability, Meta(description="chance that a window is drawn around half of bptt_tokens")] = 0.0
-    bptt_multiple: Annotated[Width, Meta(description="a window's tokens are a multiple of this (CUDA graphs: one for each length)")] = 1
+    bptt_multiple: Annotated[
+        Width | None,
+        Meta(
+            description=f"a window's tokens are a multiple of this; none: 1, or {RECORDED_MULTIPLE} where their number is drawn and "
+            "steps are recorded as CUDA graphs, of which there is one for each length"
+        ),
+    ] = None
     state_reset: Annotated[Probability, Meta(description="chance that a stream starts a window from the initial state")] = 0.0
     line_starts: Annotated[
         Share,
@@ -39,6 +46,16 @@ class FittingSettings(OptimizationSettings):
     def draws_lengths(self) -> bool:
         """Whether windows differ in length."""
         return bool(self.bptt_deviation or self.bptt_short)
+
+    @property
+    def can_be_recorded(self) -> bool:
+        return self.optimizer not in UNRECORDABLE and self.accumulation == 1
+
+    def multiple(self, is_recorded: bool) -> int:
+        """Return what a window's tokens are a multiple of. is_recorded: whether steps are recorded as CUDA graphs."""
+        if self.bptt_multiple is not None:
+            return self.bptt_multiple
+        return RECORDED_MULTIPLE if is_recorded and self.draws_lengths else 1
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 
 class TextStreams:
     """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is too short, with a notice) in windows of
-    `bptt_tokens`, of which each rank reads its share of rows.
+    `bptt_tokens`, of which each rank reads its share of rows. multiple: of which a window's tokens are one.
 
     Raises:
         TrainingError: the text has no tokens, or there are fewer streams than ranks.
@@ -38,7 +38,7 @@ class TextStreams:
 
     def __init__(
         self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device,
-        ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,
+        ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None, multiple: int = 1,
     ) -> None:  # fmt: skip
         if text.tokens < 1:
             raise TrainingError("there is nothing to train on", "the text has no tokens")
@@ -51,6 +51,7 @@ class TextStreams:
         self.share = ranks.share(self.rows)
         self.settings = settings
         self.seed = seed
+        self.multiple = multiple
         self.device = device
         self.text_tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
@@ -70,9 +71,11 @@ class TextStreams:
         return self.batch(window)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "tokens": self.tokens, "epochs": self.epochs}
+        return {"rows": self.rows, "multiple": self.multiple, "tokens": self.tokens, "epochs": self.epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a stored state; the run keeps its windows, also on a device where others would be drawn."""
+        self.multiple = state.get("multiple", self.multiple)
         self.tokens, self.epochs = state["tokens"], float(state["epochs"])
         self._windows = self.windows(self.epochs)
 
@@ -112,8 +115,8 @@ class TextStreams:
 
     def _length(self, random: np.random.Generator) -> int:
         """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`, around half of
-        it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `bptt_multiple`, which keeps the mean."""
-        settings, multiple = self.settings, self.settings.bptt_multiple
+        it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `multiple`, which keeps the mean."""
+        settings, multiple = self.settings, self.multiple
         length = settings.bptt_tokens
         if settings.draws_lengths:
             mean = length / 2 if random.random() < settings.bptt_short else length

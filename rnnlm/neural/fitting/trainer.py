@@ -17,7 +17,7 @@ from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.averaging import Averaging, FineTuning
 from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
-from rnnlm.neural.fitting.cuda_graphs import GraphedStep, with_graphs
+from rnnlm.neural.fitting.cuda_graphs import CudaRecorder, GraphedStep, records_steps
 from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
 from rnnlm.neural.fitting.layer_figures import LayerFigures
 from rnnlm.neural.fitting.learning_curve import CurvePoints
@@ -44,7 +44,8 @@ class Trainer:
         self.objective, self.network = objective, objective.network
         self.source, self.settings, self.precision, self.ranks = source, settings, precision, ranks
         self.device = next(self.network.parameters()).device
-        self.optimizer = make_optimizer(settings, self.network, self.device)
+        self.is_recorded = records_steps(settings, self.network, self.device, ranks.count)
+        self.optimizer = make_optimizer(settings, self.network, self.device, self.is_recorded)
         self.schedule = LearningRate(settings)
         self.update = self.make_update()
         self.averaging, self.fine_tuning = Averaging(settings, self.network), FineTuning(settings)
@@ -232,7 +233,8 @@ class Trainer:
 
     def make_update(self) -> TrainingStep | GraphedStep:
         """For :meth:`step`; anew wherever the optimizer's arrays are others, as a recorded one knows only those of before."""
-        return with_graphs(make_step(self.objective, self.settings, self.optimizer, self.precision, self.ranks), self.settings, self.device)
+        step = make_step(self.objective, self.settings, self.optimizer, self.precision, self.ranks)
+        return GraphedStep(step, CudaRecorder(self.device)) if self.is_recorded else step
 
     def pending_reports(self) -> Iterator[Step]:
         """Of all steps that are not reported yet."""

@@ -22,6 +22,7 @@ class JordanLayer(Layer):
     the distribution of the output layer's biases. Each step works out a distribution: the cost of T softmaxes one by one."""
 
     weight_hh: nn.Parameter
+    is_launched_step_by_step = True
 
     def __init__(self, settings: JordanSettings, feedback_width: int) -> None:
         super().__init__(settings.input_width, settings.hidden_size, feedback_width)

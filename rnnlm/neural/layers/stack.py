@@ -38,6 +38,7 @@ class ElmanLayer(RecurrentLayer):
     def __init__(self, settings: ElmanCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width)
         self.activation = settings.activation
+        self.is_launched_step_by_step = not choice.torch_has_elman(settings.activation)
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
@@ -56,6 +57,7 @@ class GruLayer(RecurrentLayer):
         super().__init__(settings, input_width, width, gates=3)
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
         self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
+        self.is_launched_step_by_step = not choice.torch_has_gru(settings.reset_gate)
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih, self.bias_hh)
@@ -76,6 +78,7 @@ class LstmLayer(RecurrentLayer):
     def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width, gates=3 if settings.coupled_gates else 4)
         self.coupled = settings.coupled_gates
+        self.is_launched_step_by_step = not choice.torch_has_lstm(settings.peepholes, settings.coupled_gates)
         self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
         with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
             self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = settings.forget_bias
@@ -101,6 +104,7 @@ class MogrifierLayer(LstmLayer):
     def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width)
         self.rounds, rank = settings.mogrifier_rounds, settings.mogrifier_rank
+        self.is_launched_step_by_step = True
         shapes = []
         for number in range(self.rounds):
             rows, columns = (input_width, width) if number % 2 == 0 else (width, input_width)

@@ -55,7 +55,7 @@ class TaskFittingSettings(OptimizationSettings):
     def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
         yield from super()._contradictions()
         why = "a recorded step always trains the same layers"
-        yield self.unfreeze and self.cuda_graphs, "unfreeze and cuda_graphs cannot be combined", why, "set cuda_graphs=false"
+        yield self.unfreeze and self.cuda_graphs is True, "unfreeze and cuda_graphs cannot be combined", why, "set cuda_graphs=false"
 
     def weights_of(self, columns: int) -> tuple[float, ...]:
         """The weight of the loss of each of so many columns.

@@ -16,13 +16,13 @@ from rnnlm.neural.layers.kernels.lstm import ScheduledLSTM
 from rnnlm.neural.layers.kernels.torch_layers import torchs_layer
 from rnnlm.neural.recurrent_settings import Activation, ResetGate, UpdateGate
 
-TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
+TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}  # the activations that it has kernels for
 WIDE_LSTM = 640  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
 def elman(x_TBE: Tensor, h_BH: Tensor, weight_ih_HE: Tensor, weight_hh_HH: Tensor, bias_H: Tensor, activation: Activation) -> Tensor:
-    """y_TBH; the last state is y_TBH[-1]. torch has kernels for tanh and ReLU alone."""
-    if activation in TORCHS_ELMAN and _torch_is_quicker("elman", x_TBE, h_BH):
+    """y_TBH; the last state is y_TBH[-1]."""
+    if torch_has_elman(activation) and _torch_is_quicker("elman", x_TBE, h_BH):
         return torchs_layer(TORCHS_ELMAN[activation], x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None))[0]
     weights = weight_ih_HE, weight_hh_HH, bias_H
     return ScheduledElman.apply(x_TBE, h_BH, *weights, activation, product_type(x_TBE), torch.is_grad_enabled())
@@ -38,11 +38,11 @@ def gru(
     reset_gate: ResetGate,
     update_gate: UpdateGate,
 ) -> Tensor:
-    """y_TBH; the last state is y_TBH[-1]. torch has kernels for the reset "after" the recurrent product alone."""
+    """y_TBH; the last state is y_TBH[-1]."""
     if update_gate == "renew":
         weight_ih, weight_hh, bias_ih, bias_hh = map(swap_update_gate, (weight_ih, weight_hh, bias_ih, bias_hh))
     weights = weight_ih, weight_hh, bias_ih, bias_hh
-    if reset_gate == "after" and _torch_is_quicker("gru", x_TBE, h_BH):
+    if torch_has_gru(reset_gate) and _torch_is_quicker("gru", x_TBE, h_BH):
         return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
     kind = ResetAfterGRU if reset_gate == "after" else ResetBeforeGRU
     return kind.apply(x_TBE, h_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
@@ -67,12 +67,30 @@ def lstm(
     peepholes: Tensor | None = None,
     coupled: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """y_TBH and the last cell. torch has kernels for the LSTM without peepholes and coupled gates alone."""
-    if peepholes is None and not coupled and _torch_is_quicker("lstm", x_TBE, h_BH):
+    """y_TBH and the last cell."""
+    if torch_has_lstm(peepholes is not None, coupled) and _torch_is_quicker("lstm", x_TBE, h_BH):
         y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None))
         return y_TBH, last_BH
     weights = weight_ih, weight_hh, bias, peepholes
     return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
+
+
+# Which forms torch has kernels for. All others are loops of our own on every device.
+
+
+def torch_has_elman(activation: Activation) -> bool:
+    """Return whether torch has a kernel for the Elman layer with this activation."""
+    return activation in TORCHS_ELMAN
+
+
+def torch_has_gru(reset_gate: ResetGate) -> bool:
+    """Return whether torch has a kernel for the GRU with this reset gate."""
+    return reset_gate == "after"
+
+
+def torch_has_lstm(peepholes: bool, coupled: bool) -> bool:
+    """Return whether torch has a kernel for the LSTM with or without peepholes and coupled gates."""
+    return not peepholes and not coupled
 
 
 def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:

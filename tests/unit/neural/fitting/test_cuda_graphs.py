@@ -1,42 +1,23 @@
 """Recorded iterations equal plain ones: shown with a stand-in that, like a graph, knows only the arrays of its recording."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
 
+from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, TrainingError
-from rnnlm.neural.fitting import trainer as trainer_module
-from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedStep
-from rnnlm.neural.fitting.settings import FittingSettings
+from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedStep, records_steps
+from rnnlm.neural.fitting.fitting import started
+from rnnlm.neural.fitting.settings import RECORDED_MULTIPLE, FittingSettings
 from rnnlm.neural.fitting.step import TrainingStep
 from rnnlm.text.batches import Window
+from support import tiny_pairs
+from support.devices import Repeater
 
 ROWS = 3
 LENGTHS = [4, 6, 4, 4, 6, 4, 3, 6, 4, 6, 6, 4, 3, 4, 6]  # 4 and 6 are frequent, 3 is not
-
-
-class Repeater:
-    """Does the recorded run again; its results overwrite those of the time before."""
-
-    def __init__(self):
-        self.warm_ups = self.replays = 0
-
-    def warm_up(self, run):
-        self.warm_ups += 1
-        return run()
-
-    def record(self, run):
-        kept = []
-
-        def replay():
-            self.replays += 1
-            loss, norm, state = run()
-            kept[:] = kept or [tensor.clone() for tensor in (loss, norm, *state)]
-            for place, result in zip(kept, (loss, norm, *state), strict=True):
-                place.copy_(result)
-            return kept[0], kept[1], tuple(kept[2:])
-
-        return replay
 
 
 def windows(trainer):
@@ -79,7 +60,7 @@ def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plai
     assert {shapes[0][0] for shapes in graphed.update.graphs} == {4, 6}  # the frequent ones, once each
 
 
-def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer, sentences, monkeypatch):
+def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer, sentences, graphs_on_cpu):
     def weights_after(**more):
         settings = {
             "bptt_tokens": 8,
@@ -92,17 +73,96 @@ def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer,
         trainer = make_trainer(make_data(sentences, sentences[:20]), **settings, validate_every_steps=15, **more)
         return trainer, list(trainer.train(lambda: False))[-1].model.to_arrays()
 
-    _, expected = weights_after()
-    monkeypatch.setattr(trainer_module, "with_graphs", lambda step, settings, device: GraphedStep(step, Repeater()))
+    _, expected = weights_after(cuda_graphs=False)
     trainer, found = weights_after(cuda_graphs=True)
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-6)
     assert len(trainer.update.graphs) >= 2
 
 
-def test_graphs_are_left_out_where_there_is_no_cuda(make_data, make_trainer, sentences):
-    trainer = make_trainer(make_data(sentences[:20]), cuda_graphs=True)
-    assert type(trainer.update) is TrainingStep
+@pytest.mark.parametrize("cuda_graphs", [True, "auto"])
+def test_graphs_are_left_out_where_there_is_no_cuda(make_data, make_trainer, sentences, cuda_graphs):
+    trainer = make_trainer(make_data(sentences[:20]), model="rnn", activation="sigmoid", cuda_graphs=cuda_graphs)
+    assert type(trainer.update) is TrainingStep and not trainer.is_recorded
+
+
+# ---- auto: recorded where the host would launch every step of a window
+
+OF_TORCH = [
+    {"model": "ffnn"}, {"model": "qrnn"}, {"model": "rnn", "activation": "tanh"}, {"model": "rnn", "activation": "relu"},
+    {"model": "gru", "reset_gate": "after"}, {"model": "lstm"}, {"model": "lstm", "weight_drop": 0.5, "layers": 2},
+]  # fmt: skip
+OF_OURS = [
+    {"model": "jordan"}, {"model": "rnn", "activation": "sigmoid"}, {"model": "rnn", "activation": "elu"},
+    {"model": "gru", "reset_gate": "before"}, {"model": "lstm", "peepholes": True}, {"model": "lstm", "coupled_gates": True},
+    {"model": "lstm", "mogrifier_rounds": 2},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "expected"), [(each, False) for each in OF_TORCH] + [(each, True) for each in OF_OURS], ids=str)
+def test_by_itself_a_run_records_cells_that_torch_has_no_kernel_for(make_data, make_trainer, sentences, graphs_on_cpu, settings, expected):
+    trainer = make_trainer(make_data(sentences[:20]), **settings)
+    assert trainer.settings.cuda_graphs == "auto" and trainer.is_recorded == isinstance(trainer.update, GraphedStep) == expected
+    assert started(trainer, "x", make_data(sentences[:20])).cuda_graphs == expected
+
+
+@pytest.mark.parametrize(
+    "settings", [{"optimizer": "rmsprop"}, {"optimizer": "adagrad"}, {"accumulation": 2}, {"cuda_graphs": False}], ids=str
+)
+def test_by_itself_a_run_records_nothing_that_cannot_be(make_data, make_trainer, sentences, graphs_on_cpu, settings):
+    trainer = make_trainer(make_data(sentences[:20]), model="jordan", **settings)
+    assert not trainer.is_recorded
+
+
+def test_several_processes_record_nothing(make_data, make_trainer, sentences, graphs_on_cpu):
+    trainer = make_trainer(make_data(sentences[:20]), model="jordan")
+    assert records_steps(trainer.settings, trainer.network, trainer.device, 1)
+    assert not records_steps(trainer.settings, trainer.network, trainer.device, 2)
+
+
+def test_tasks_whose_batches_have_many_lengths_are_recorded_on_demand_alone(graphs_on_cpu):
+    for asked, expected in (("auto", False), (True, True)):
+        trainer = tiny_pairs.trainer_of("lstm", input_feeding=True, peepholes=True, cuda_graphs=asked)
+        assert trainer.is_recorded is expected
+
+
+DRAWN = {"model": "jordan", "bptt_tokens": 30, "bptt_deviation": 5.0, "batch_rows": 2}
+
+
+def lengths_of(trainer, count):
+    return {trainer.source.next().tensors[0].shape[0] for _ in range(count)}
+
+
+def test_recorded_windows_of_drawn_lengths_have_few_of_them(make_data, make_trainer, sentences, graphs_on_cpu):
+    data = make_data(sentences)
+    found = lengths_of(make_trainer(data, **DRAWN), 40)
+    assert len(found) <= 6 and {length % RECORDED_MULTIPLE for length in found} == {0}
+    for settings in ({"cuda_graphs": False}, {"bptt_multiple": 1}):
+        assert len(lengths_of(make_trainer(data, **DRAWN, **settings), 40)) > 10
+    assert lengths_of(make_trainer(data, **{**DRAWN, "bptt_deviation": 0.0}), 5) == {30}
+
+
+def test_a_run_keeps_its_windows_where_others_would_be_drawn(make_data, make_trainer, sentences, graphs_on_cpu, monkeypatch):
+    data = make_data(sentences)
+    recorded = make_trainer(data, **DRAWN)
+    expected = [recorded.source.next().tensors[0] for _ in range(4)]
+    state = make_trainer(data, **DRAWN).source.state_dict()
+    plain = make_trainer(data, **DRAWN, cuda_graphs=False)
+    plain.source.load_state_dict(state)
+    torch.testing.assert_close([plain.source.next().tensors[0] for _ in range(4)], expected)
+    with_none = {name: value for name, value in state.items() if name != "multiple"}  # as an earlier version stored it
+    plain.source.load_state_dict(with_none)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("true", True), ("false", False)])
+def test_graphs_are_asked_for_by_a_word(text, expected):
+    assert resolve([FittingSettings], [Layer("--set", {"cuda_graphs": text}, is_text=True)]).values["cuda_graphs"] == expected
+
+
+def test_another_word_is_refused_with_those_that_there_are():
+    with pytest.raises(SettingsError) as caught:
+        resolve([FittingSettings], [Layer("--set", {"cuda_graphs": "always"}, is_text=True)])
+    assert str(caught.value) == "setting cuda_graphs = 'always' is not valid; true or false or auto is needed"
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop"])
@@ -148,6 +208,7 @@ def cuda(monkeypatch):
     monkeypatch.setattr(torch.cuda, "Stream", lambda device: Cuda.Stream("side", fake))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: fake.current)
     monkeypatch.setattr(torch.cuda, "stream", lambda stream: stream)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
     monkeypatch.setattr(torch.cuda, "CUDAGraph", fake.CUDAGraph)
     monkeypatch.setattr(torch.cuda, "graph", fake.graph)

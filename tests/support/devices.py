@@ -1,0 +1,66 @@
+"""Tests on each device: on the CPU in every run and, with `pytest -m gpu`, the same functions on a CUDA device.
+
+So an assertion that fails on a GPU has held on the CPU, and fails for reasons of the GPU.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from rnnlm.neural.fitting import cuda_graphs, trainer
+
+WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+CUDA = pytest.param("cuda", marks=[pytest.mark.gpu, WITHOUT_CUDA])
+ON_EACH_DEVICE = pytest.mark.parametrize("device", ["cpu", CUDA])
+
+
+@contextlib.contextmanager
+def no_waits(device: str) -> Iterator[None]:
+    """Fail where the host waits for a CUDA device meanwhile. A CPU has nothing to wait for."""
+    if device == "cpu":
+        yield
+        return
+    torch.cuda.synchronize()
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+class Repeater:
+    """A recorder of steps for the CPU: a replay does the recorded run again, on the arrays of its recording.
+
+    As in a CUDA graph, its results overwrite those of the replay before.
+    """
+
+    def __init__(self, device: Any = None) -> None:
+        self.warm_ups = self.replays = 0
+
+    def warm_up(self, run: Callable[[], Any]) -> Any:
+        self.warm_ups += 1
+        return run()
+
+    def record(self, run: Callable[[], Any]) -> Callable[[], Any]:
+        kept: list[torch.Tensor] = []
+
+        def replay() -> Any:
+            self.replays += 1
+            loss, norm, carry = run()
+            kept[:] = kept or [tensor.clone() for tensor in (loss, norm, *carry)]
+            for place, result in zip(kept, (loss, norm, *carry), strict=True):
+                place.copy_(result)
+            return kept[0], kept[1], tuple(kept[2:])
+
+        return replay
+
+
+@pytest.fixture
+def graphs_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps on the CPU are recorded, too, by a :class:`Repeater`."""
+    recorder, has_graphs = cuda_graphs.CudaRecorder, cuda_graphs.has_graphs
+    monkeypatch.setattr(cuda_graphs, "has_graphs", lambda device: device.type == "cpu" or has_graphs(device))
+    monkeypatch.setattr(trainer, "CudaRecorder", lambda device: Repeater() if device.type == "cpu" else recorder(device))
