@@ -99,17 +99,17 @@ class CharacterLSTM(nn.Module):
         reversed_h_NH = self._state_at_end(self.backwards, reversed_NL, last_N1)
         return torch.cat([h_NH, reversed_h_NH], dim=1)
 
-    def _state_at_end(self, weights: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
+    def _state_at_end(self, layer: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
         """Return the state (N, H) at the last character.
 
         What is read after it has no influence. (Packed sequences would need the lengths on the host.)
         nn.LSTM is not called: on CUDA, autocast to bf16 would run it in fp16, without loss scaling.
         """
+        weight_ih, weight_hh, bias_ih, bias_hh = layer.parameters()
         x_LNC = self.vectors(characters_NL.clamp(min=0)).transpose(0, 1)
-        zeros_NH = weights.weight_hh_l0.new_zeros(len(characters_NL), weights.hidden_size)
-        bias = weights.bias_ih_l0 + weights.bias_hh_l0
-        y_LNH, _ = lstm(x_LNC, zeros_NH, zeros_NH, weights.weight_ih_l0, weights.weight_hh_l0, bias)
-        place_1NH = last_N1.unsqueeze(0).expand(-1, -1, weights.hidden_size)
+        zeros_NH = weight_hh.new_zeros(len(characters_NL), layer.hidden_size)
+        y_LNH, _ = lstm(x_LNC, zeros_NH, zeros_NH, weight_ih, weight_hh, bias_ih + bias_hh)
+        place_1NH = last_N1.unsqueeze(0).expand(-1, -1, layer.hidden_size)
         return y_LNH.gather(0, place_1NH).squeeze(0)
 
 

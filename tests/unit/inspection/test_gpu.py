@@ -1,25 +1,28 @@
-"""What only a CUDA device can show of looks and embeddings: run with `pytest -m gpu` on a machine that has one."""
+"""Inspections and embeddings on each device: on the CPU and, with `pytest -m gpu`, on a CUDA device."""
 
 import numpy as np
 import pytest
-import torch
 
 import rnnlm
 from rnnlm.neural.language_model import from_arrays
+from support.devices import CUDA
 from support.tiny_models import LINES, fit
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")]
-DEVICE = "cuda"
 KINDS = [("rnn", {}), ("gru", {"layers": 2}), ("lstm", {"layers": 2}), ("lstm", {"hidden_size": 80}), ("qrnn", {})]
 LINE = "the cat sat on the mat"
 
 
+@pytest.fixture(scope="module", params=["cpu", CUDA])
+def device(request):
+    return request.param
+
+
 @pytest.fixture(scope="module", params=KINDS, ids=str)
-def both(request):
+def both(request, device):
     """A model on the CPU, and the same one on the device."""
     name, settings = request.param
     host = fit(name, **settings)
-    return host, from_arrays(vars(host.network.settings), host.tokenizer, host.to_arrays(), DEVICE, None)
+    return host, from_arrays(vars(host.network.settings), host.tokenizer, host.to_arrays(), device, None)
 
 
 def numbers(value):
