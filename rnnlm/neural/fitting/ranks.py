@@ -225,16 +225,23 @@ def join(device: torch.device, timeout: str) -> SingleProcess:
     here = current_rank()
     if here.count == 1:
         return SINGLE_PROCESS
+    with lost_at_start(here):
+        run = next(_runs)
+        return open_group(here, device, timeout, distributed.PrefixStore(f"run{run}", store()), run)
+
+
+def open_group(here: Rank, device: torch.device, timeout: str, place_to_meet: distributed.Store, run: int = 0) -> ProcessGroup:
+    """Open torch's group of processes, and return it once all have come to `place_to_meet`.
+
+    They exchange gradients on GPUs over NCCL, and all else over gloo.
+    """
     if device.type == "cuda":
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     limit = timedelta(seconds=Budget.parse(timeout).seconds or 0)  # RunSettings takes times alone
-    with lost_at_start(here):
-        run = next(_runs)
-        own_store = distributed.PrefixStore(f"run{run}", store())
-        distributed.init_process_group(backend, store=own_store, rank=here.rank, world_size=here.count, timeout=limit)
-        ranks = ProcessGroup(here, timeout, run)
-        ranks.synchronize()
+    distributed.init_process_group(backend, store=place_to_meet, rank=here.rank, world_size=here.count, timeout=limit)
+    ranks = ProcessGroup(here, timeout, run)
+    ranks.synchronize()
     return ranks
 
 

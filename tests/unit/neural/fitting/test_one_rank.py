@@ -1,0 +1,71 @@
+"""A run of several processes with only one of them, on each device: the path over gloo and, on a GPU, over NCCL.
+
+Several GPUs are rarely at hand. One shows whether the group opens, whether gradients go through NCCL and come back as they
+were, and whether what is exchanged over gloo is copied from the device.
+"""
+
+import pytest
+import torch
+from torch import distributed
+
+from rnnlm.events import Checkpoint, Validated, never
+from rnnlm.neural.fitting import ranks as ranks_module
+from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
+from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, open_group
+from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
+from rnnlm.neural.fitting.step import SharedStep
+from rnnlm.neural.settings import LstmSettings
+from rnnlm.system import Rank
+from support.devices import ON_EACH_DEVICE
+
+NETWORK = LstmSettings(hidden_size=16, embedding_size=16, dropout_input=0.0, dropout_between=0.0, dropout_output=0.0)
+FITTING = FittingSettings(batch_rows=4, bptt_tokens=12, optimizer="sgd", learning_rate=1.0, validate_every_steps=6)
+RUN = RunSettings(budget="12steps", save_every="4steps")
+
+
+@pytest.fixture
+def group(monkeypatch):
+    """Opens a group of one process on a device, which is closed after the test."""
+    monkeypatch.setattr(ranks_module, "farewell", lambda *_: None)  # there is nobody to wait for
+
+    def open_on(device):
+        return open_group(Rank(), torch.device(device), "1m", distributed.HashStore())
+
+    yield open_on
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def run_with(ranks, data, device):
+    """Returns the trainer after its run, and the events of the run."""
+    torch.manual_seed(1)
+    network = start_network(NETWORK, data.tokenizer, torch.device(device))
+    trainer = language_model_trainer(network, FITTING, RUN, data, "fp32", ranks)
+    with ranks.together():
+        return trainer, list(trainer.train(never))
+
+
+@ON_EACH_DEVICE
+def test_one_rank_trains_as_a_process_without_ranks(make_data, sentences, group, device):
+    data = make_data(sentences[:40], sentences[40:60])
+    plain, expected = run_with(SINGLE_PROCESS, data, device)
+    shared, found = run_with(group(device), data, device)
+    assert type(shared.update) is SharedStep and not distributed.is_initialized()  # the run has closed the group
+
+    weights = plain.network.state_dict()
+    torch.testing.assert_close(shared.network.state_dict(), weights, atol=1e-4, rtol=1e-4)
+    for events in (expected, found):
+        assert sum(isinstance(event, Checkpoint) for event in events) == 2
+    figures = [[event.best for event in events if isinstance(event, Validated)] for events in (expected, found)]
+    assert len(figures[0]) == 2 and figures[1] == pytest.approx(figures[0], rel=1e-4)
+
+
+@ON_EACH_DEVICE
+def test_gradients_are_exchanged_where_they_are(group, device):
+    """A GPU's go over NCCL: gloo would copy each of them to the host."""
+    with group(device).together():
+        backend = distributed.get_backend_config()
+        assert ("cuda:nccl" in backend) == (device == "cuda") and "gloo" in backend
+        tensor = torch.full((3,), 2.0, device=device)
+        distributed.all_reduce(tensor)
+        assert tensor.tolist() == [2.0] * 3
