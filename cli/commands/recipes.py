@@ -17,6 +17,7 @@ LEGEND = (
     "time to our figure on two CPU cores (/1: on one); ~: estimated, of a whole run",
     "rnnlm recipes NAME tells settings, sources and commands",
 )
+GPU_LEGEND = "GPU: tokens per second of training there, or the time of a whole run"
 
 
 @click.command()
@@ -39,17 +40,20 @@ def command(name: str | None, as_json: bool) -> None:
     elif name:
         _show(overview.record(recipes.load(name)))
     else:
-        rows = [line.cells() for line in overview.lines()]
+        lines = overview.lines()
+        rows = [line.cells() for line in lines]
         terminal.print_table(["recipe", "what for", "published", "ours", "off by", "time", "GPU"], rows, gap=1)
         for line in LEGEND:
             terminal.say(line)
+        if any(line.gpu != overview.NONE for line in lines):
+            terminal.say(GPU_LEGEND)
 
 
 def _show(recipe: dict[str, Any]) -> None:
     names = {
         "description": "about", "published": "published", "source": "source", "measured": "ours", "off_by": "off by",
         "differs": "what differs", "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text",
-        "cpu_time": "whole run", "gpu_time": "time on a GPU", "command": "to run it",
+        "cpu_time": "whole run", "gpu_speed": "speed on a GPU", "gpu_time": "time on a GPU", "command": "to run it",
     }  # fmt: skip
     for key, shown in names.items():
         if recipe[key]:

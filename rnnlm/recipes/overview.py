@@ -8,7 +8,7 @@ from functools import cache
 from statistics import fmean
 from typing import Any
 
-from rnnlm.recipes.recipe import Figure, Measured, Recipe, load, names, time_of
+from rnnlm.recipes.recipe import Figure, Measured, Recipe, load, names, short_count, speed_of, time_of
 
 _MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled valid": "demo"}
 _UNITS = {"bits per character": "bpc", "% accuracy": "%", "F1": "F1", "% words wrong": "WER", "BLEU": "BLEU"}
@@ -20,6 +20,7 @@ class Line:
     """One recipe, each cell in as few words as fit 80 columns.
 
     distance: of our figure from the published one, relative to that. time: to our figure on CPU cores, or an estimate of the whole.
+    gpu: tokens per second of training on a GPU, or the minutes of a whole run where no speed was measured.
     """
 
     recipe: str
@@ -47,14 +48,14 @@ def line_of(recipe: Recipe) -> Line:
 
 def page_cells(recipe: Recipe) -> list[str]:
     """One recipe as a row of docs/recipes.md: options of the command, published, source, ours, distance, time, of a run that was cut short
-    beside that of the whole one, and time on a GPU."""
+    beside that of the whole one, then speed and time on a GPU."""
     facts, line = recipe.to_dict(), line_of(recipe)
     ours = facts["measured"] if recipe.measured else NONE
     published = facts["published"] if recipe.published else NONE
     time = line.time
     if recipe.cpu_minutes and recipe.measured and recipe.measured.was_cut_short:
         time += f" of ~{time_of(recipe.cpu_minutes)}"
-    return [f"`{recipe.options_of_figure()}`", published, recipe.source or NONE, ours, line.distance, time, line.gpu]
+    return [f"`{recipe.options_of_figure()}`", published, recipe.source or NONE, ours, line.distance, time, _gpu_in_full(recipe)]
 
 
 def record(recipe: Recipe) -> dict[str, Any]:
@@ -116,4 +117,17 @@ def _time(recipe: Recipe) -> str:
 
 
 def _gpu(recipe: Recipe) -> str:
-    return time_of(recipe.gpu_minutes) if recipe.gpu_minutes else NONE
+    fastest = recipe.fastest_on_gpu()
+    if fastest is not None:
+        return f"{short_count(fastest.tokens_per_second)}/s"
+    return time_of(recipe.gpu_run.minutes) if recipe.gpu_run else NONE
+
+
+def _gpu_in_full(recipe: Recipe) -> str:
+    """Name the speed and the time of the whole run: `412k tokens/s, 4.1 min`."""
+    fastest, parts = recipe.fastest_on_gpu(), []
+    if fastest is not None:
+        parts.append(speed_of(fastest.tokens_per_second))
+    if recipe.gpu_run:
+        parts.append(time_of(recipe.gpu_run.minutes))
+    return ", ".join(parts) or NONE

@@ -64,6 +64,36 @@ class Measured(Figure):
 
 
 @dataclass(frozen=True)
+class GpuSpeed:
+    """Training speed on one card, as `.ci/gpu record` writes it."""
+
+    card: str  # as torch names it
+    precision: str
+    tokens_per_second: float
+    ratio_plain: float | None = None  # our speed over that of torch's own loop in the same run
+    text: str = "bundled"
+
+    def __str__(self) -> str:
+        beside = ""
+        if self.ratio_plain is not None:
+            beside = f", {self.ratio_plain:g} times that of torch's own loop"
+        return f"{speed_of(self.tokens_per_second)} in {self.precision} on {self.card} ({self.text}){beside}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuRun(Figure):
+    """What a whole run reached on one card, as `.ci/gpu record` writes it."""
+
+    card: str
+    minutes: float  # that it took, validations included
+    note: str = ""
+
+    def __str__(self) -> str:
+        note = f"; {self.note}" if self.note else ""
+        return f"{time_of(self.minutes)} on {self.card}: {super().__str__()}{note}"
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Settings by name, and what a person should know of them."""
 
@@ -79,7 +109,8 @@ class Recipe:
     cpu_minutes: float | None = None  # of all of it on two cores, on the text that the figures or the note name
     cpu_is_estimated: bool = True
     cpu_note: str = ""
-    gpu_minutes: float | None = None
+    gpu: tuple[GpuSpeed, ...] = ()
+    gpu_run: GpuRun | None = None
     uses_gpu: bool = True
 
     def command(self) -> str:
@@ -113,6 +144,16 @@ class Recipe:
             return f"{time_of(self.measured.minutes)} on {_cores(self.measured.cores)} {self.cpu_note}".rstrip()
         return "not measured"
 
+    def _run_on_gpu(self) -> str:
+        """Describe the whole run on a GPU."""
+        if not self.uses_gpu:
+            return "uses none"
+        return str(self.gpu_run) if self.gpu_run else "not measured"
+
+    def fastest_on_gpu(self) -> GpuSpeed | None:
+        """Return the highest speed on any card, in any precision."""
+        return max(self.gpu, key=lambda speed: speed.tokens_per_second, default=None)
+
     def _figures(self) -> list[Figure]:
         return [*([self.measured] if self.measured else []), *self.published]
 
@@ -129,12 +170,15 @@ class Recipe:
             "differs": self.differs,
             "measured": str(self.measured) if self.measured else "not measured",
             "cpu_time": self._whole_run(),
-            "gpu_time": "uses none" if not self.uses_gpu else time_of(self.gpu_minutes) if self.gpu_minutes else "not measured",
+            "gpu_time": self._run_on_gpu(),
+            "gpu_speed": "; ".join(map(str, self.gpu)),
             "command": self.command(),
             "command_of_figure": self.command_of_figure(),
             "published_figures": [asdict(figure) for figure in self.published],
             "measured_figure": asdict(self.measured) if self.measured else None,
             "cpu_minutes": self.cpu_minutes,
+            "gpu_speeds": [asdict(speed) for speed in self.gpu],
+            "gpu_run": asdict(self.gpu_run) if self.gpu_run else None,
         }
 
 
@@ -152,6 +196,21 @@ def time_of(minutes: float) -> str:
     return f"{hours:.2g} h" if hours < 48 else f"{hours / 24:.2g} d"
 
 
+def speed_of(tokens_per_second: float) -> str:
+    """Tokens per second for people: 950 tokens/s, 412k tokens/s, 1.2M tokens/s."""
+    return f"{short_count(tokens_per_second)} tokens/s"
+
+
+def short_count(count: float) -> str:
+    """Round a count to three digits: 950, 412k, 1.2M."""
+    rounded = float(f"{count:.3g}")
+    if rounded >= 1e6:
+        return f"{rounded / 1e6:g}M"
+    if rounded >= 1e3:
+        return f"{rounded / 1e3:g}k"
+    return f"{rounded:g}"
+
+
 def names() -> list[str]:
     """All recipes, sorted."""
     return sorted(entry.name.removesuffix(".toml") for entry in resources.files(__package__).iterdir() if entry.name.endswith(".toml"))
@@ -165,8 +224,17 @@ def load(name: str) -> Recipe:
     """
     if name not in names():
         raise SettingsError(f"unknown recipe {name!r}", hint=nearest(name, names()))
-    settings = tomllib.loads((resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+    return parse(name, (resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def parse(name: str, text: str) -> Recipe:
+    """Read the recipe called `name` from the text of its file."""
+    settings = tomllib.loads(text)
     about = settings.pop("about")
+
+    # Tables of [about] become figures; all else is a word or a number as it is.
     published = tuple(Figure(**figure) for figure in about.pop("published", ()))
+    gpu = tuple(GpuSpeed(**speed) for speed in about.pop("gpu", ()))
     measured = Measured(**about.pop("measured")) if "measured" in about else None
-    return Recipe(name, settings, published=published, measured=measured, **about)
+    gpu_run = GpuRun(**about.pop("gpu_run")) if "gpu_run" in about else None
+    return Recipe(name, settings, published=published, measured=measured, gpu=gpu, gpu_run=gpu_run, **about)

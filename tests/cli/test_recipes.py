@@ -23,6 +23,25 @@ def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
     assert max(map(len, lines)) <= 80
 
 
+def test_figures_of_a_gpu_are_explained_and_named_with_their_card(rnnlm, monkeypatch, terminal_of):
+    """The table still fits, and says what stands in the column only once something does."""
+    assert "GPU: tokens" not in rnnlm("recipes").err
+    speed = recipes.GpuSpeed("CARD", "bf16", 123_456.0, 1.31, text="PTB")
+    run = recipes.GpuRun(on="PTB valid", value=61.2, card="CARD", minutes=4.1)
+    measured = dataclasses.replace(recipes.load("awd-lstm-fast"), gpu=(speed,), gpu_run=run)
+    monkeypatch.setattr(recipes, "load", lambda name: measured)
+    monkeypatch.setattr(overview, "load", lambda name: dataclasses.replace(measured, name=name))
+
+    told = rnnlm("recipes", "awd-lstm-fast").out
+    assert "speed on a GPU: 123k tokens/s in bf16 on CARD (PTB), 1.31 times that of torch's own loop\n" in told
+    assert "time on a GPU: 4.1 min on CARD: PTB valid 61.2\n" in told
+
+    assert "GPU: tokens per second" in rnnlm("recipes").err
+    terminal_of(80)
+    lines = rnnlm("recipes").plain.splitlines()
+    assert lines[2].endswith("123k/s") and max(map(len, lines)) <= 80
+
+
 def test_json_has_one_line_per_recipe(rnnlm):
     records = [json.loads(line) for line in rnnlm("recipes", "--json").out.splitlines()]
     assert records == [overview.record(recipes.load(name)) for name in recipes.names()]
