@@ -32,7 +32,7 @@ TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
 FEW = {"gradients": ["--positions", "5", "--lags", "3"], "memory": ["--positions", "5"], "probe": ["--most-items", "200"]}
 COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
-OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", "."}
+OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", ".", ".ci/gpu"}
 DECIMAL = re.compile(r"[-+]?\d[\d,]*\.\d+")
 
 

@@ -1,83 +1,556 @@
-"""The script for machines with a GPU: what it calls, in which order, and what it does when something fails."""
+"""The script for machines with a GPU: its parts, what it keeps of them, how it goes on, and where its figures go.
 
+Most tests let it call a program that only writes down what it is asked and answers from files.
+"""
+
+import importlib.machinery
+import importlib.util
+import json
 import os
-import shlex
+import re
+import shutil
+import signal
 import subprocess
+import sys
+import tomllib
+import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / ".ci" / "gpu"
-RECORDER = """#!/bin/sh
-[ "$1" = -c ] && exit 0
-echo "$@" >> "$CALLS"
-case "$2 $3" in
-"pytest -q") exit "${PYTEST:-0}" ;;
-"rnnlm train") exit "${TRAIN:-0}" ;;
+from rnnlm.recipes import overview
+from rnnlm.recipes.recipe import parse
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / ".ci" / "gpu"
+CARD = {"card": "CARD", "torch": "2.13", "cuda": "13.0", "cudnn": 90000}
+
+# Answers with the file that is called like the command: its status on the first line, then what it prints.
+STAND_IN = """#!/bin/sh
+echo "$@" >> "$ANSWERS/calls"
+case "$2 $3 $4" in
+pytest*--collect-only*) answer=collect ;;
+pytest*) answer=pytest ;;
+"rnnlm bench train") answer=bench ;;
+"rnnlm train"*) answer=train ;;
 esac
+sed 1d "$ANSWERS/$answer"
+exit "$(head -n 1 "$ANSWERS/$answer")"
 """
+SPEED = {"tokens_per_second": 412_345.6, "ratio_plain": 1.314, "kernel_share": 0.9}
+VALID = {"tokens": 100, "ppl_token": 61.234, "ppl_token_no_oov": 58.1, "signature": "s"}
+TRAINED = {"stopped": "budget", "steps": 900, "seconds": 246.0, "results": {"valid": VALID}}
+CUT = {"stopped": "request", "steps": 300, "seconds": 80.0, "results": {}}
+PASSED = "tests/unit/x.py::test_a PASSED [ 50%]"
+FAILED = "tests/unit/x.py::test_b[two words] FAILED [100%]"
+
+
+def loaded():
+    """The script as a module, which has no suffix."""
+    loader = importlib.machinery.SourceFileLoader("gpu_script", str(SCRIPT))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("gpu_script", loader))
+    sys.modules["gpu_script"] = module  # where its dataclasses look for it
+    loader.exec_module(module)
+    return module
+
+
+gpu = loaded()
+packages, figures_of = gpu.gpu_packages, gpu.gpu_figures
+
+
+class Machine:
+    """A machine with a card, on which each command answers as a test says."""
+
+    def __init__(self, folder):
+        self.folder, self.figures = folder, folder / "gpu.json"
+        self.python = folder / "python"
+        self.python.write_text(STAND_IN)
+        self.python.chmod(0o755)
+        self.answer("pytest", 0, PASSED)
+        self.answer("collect", 0, "")
+        self.answer("bench", 0, json.dumps(SPEED))
+        self.answer("train", 0, json.dumps(TRAINED))
+
+    def answer(self, command, status, printed):
+        (self.folder / command).write_text(f"{status}\n{printed}\n")
+
+    def run(self, *arguments):
+        """Call the script. Return its exit status and the commands that it has called."""
+        calls = self.folder / "calls"
+        calls.write_text("")
+        status = gpu.main([*arguments, "--figures", str(self.figures), "--output", str(self.folder / "model")])
+        return status, calls.read_text().splitlines()
+
+    def steps(self, card="CARD"):
+        return json.loads(self.figures.read_text())[card]["steps"]
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Runs the script with a `python` that only writes down what it is asked: the exit status, and what was asked."""
-    python, calls = tmp_path / "python", tmp_path / "calls"
-    python.write_text(RECORDER)
-    python.chmod(0o755)
-    for name in ("train.txt", "valid.txt"):
-        (tmp_path / name).touch()
-
-    def run(*arguments, **environment):
-        calls.write_text("")
-        given = {**os.environ, "PYTHON": str(python), "CALLS": str(calls), **environment}
-        ended = subprocess.run([SCRIPT, *arguments], cwd=tmp_path, env=given, capture_output=True, text=True)
-        return ended.returncode, [call.replace(f"{tmp_path}/", "") for call in calls.read_text().splitlines()]
-
-    return run
+def machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("ANSWERS", str(tmp_path))
+    machine = Machine(tmp_path)
+    monkeypatch.setattr(packages, "prepared_python", lambda options: str(machine.python))
+    monkeypatch.setattr(gpu, "look_at_device", lambda python, device: dict(CARD))
+    monkeypatch.setattr(gpu, "files_with_gpu_tests", lambda: ["tests/unit/x.py", "tests/unit/y.py"])
+    monkeypatch.setattr(gpu, "LAYERS_OF_TORCH", ("awd-lstm-fast",))
+    monkeypatch.setattr(gpu, "OWN_LOOPS", (("gru", {"reset_gate": "before"}),))
+    return machine
 
 
-def test_it_checks_then_times_then_trains(run):
-    code, calls = run("train.txt", "valid.txt", "out", "gru", "8m", "--set", "layers=2", STEPS="7")
-    assert code == 0
+# ---- how it is called
+
+
+def test_the_shell_finds_it_and_it_says_how_it_is_called():
+    assert os.access(SCRIPT, os.X_OK) and SCRIPT.read_text().startswith("#!/usr/bin/env python3\n")
+    ended = subprocess.run([sys.executable, SCRIPT, "nonsense"], capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "usage: .ci/gpu" in ended.stderr and "the parts are checks, ranks, speed, train" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--train", "x.txt"], '--on the name of the second: "PTB valid"'),
+        (["--train", "no.txt", "--valid", "no.txt", "--on", "PTB valid"], "there is no file"),
+        (["--minutes", "0"], "--minutes takes a number above 0"),
+        (["--recipe", "none-such"], "there is no recipe 'none-such'"),
+        (["--set", "layers"], "--set takes NAME=VALUE"),
+        (["fill", "--python", "3"], "--python takes a version"),
+    ],
+)
+def test_what_it_cannot_do_it_refuses_in_one_line(capsys, arguments, said):
+    with pytest.raises(SystemExit) as ended:
+        gpu.main(arguments)
+    assert ended.value.code == 2 and said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_words_that_no_step_has_are_an_error(machine):
+    with pytest.raises(gpu.Failure, match=r"no step has 'nix' in its name; leave --only out"):
+        machine.run("--only", "nix")
+
+
+# ---- its parts
+
+
+def test_it_checks_then_times_then_trains(machine):
+    status, calls = machine.run("--steps", "7")
+    tests = "-m pytest -v --tb=short -p no:cacheprovider -m gpu"
+    bench = "-m rnnlm bench train --recipe"
+    given = "--set device=cuda --rounds 3 --steps 7 --json"
+    before = f"{bench} gru --set reset_gate=before"
+    assert status == 0
     assert calls == [
-        "-m rnnlm --version",
-        "-m pytest -q -m gpu tests/unit/neural tests/unit/tasks",
-        "-m rnnlm bench train train.txt --recipe gru --set layers=2 --rounds 3 --steps 7",
-        "-m rnnlm train train.txt --valid valid.txt -o out --recipe gru --set layers=2 --budget 8m",
+        f"{tests} tests/unit/x.py",
+        f"{tests} tests/unit/y.py",
+        f"{tests} tests/unit/neural/fitting/test_one_rank.py",
+        f"{bench} awd-lstm-fast --set precision=bf16 {given}",
+        f"{bench} awd-lstm-fast --set precision=fp32 {given}",
+        f"{before} --set precision=bf16 {given}",
+        f"{before} --set precision=fp32 {given}",
+        f"{before} --set cuda_graphs=false --set precision=bf16 {given}",
+        f"{before} --set cuda_graphs=false --set precision=fp32 {given}",
+        f"-m rnnlm train -o {machine.folder}/model --recipe awd-lstm-fast --device cuda --resume auto --json",
     ]
 
 
-def test_a_run_that_is_there_is_resumed(run, tmp_path):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "config.json").touch()
-    assert run("train.txt", "valid.txt", "out", "gru", "8m")[1][-1].endswith("--budget 8m --resume")
+def test_a_part_can_run_alone_and_on_another_text(machine):
+    for name in ("a.txt", "b.txt"):
+        (machine.folder / name).touch()
+    text, valid = str(machine.folder / "a.txt"), str(machine.folder / "b.txt")
+    _, calls = machine.run("train", "--train", text, "--valid", valid, "--on", "PTB valid", "speed")
+    assert f"-m rnnlm bench train {text} --recipe awd-lstm-fast" in calls[0] and len(calls) == 7
+    assert f"-m rnnlm train {text} --valid {valid} -o " in calls[-1]
+
+    entry = machine.steps()["train awd-lstm-fast"]
+    assert (entry["on"], entry["ppl_token"], entry["minutes"]) == ("PTB valid", 61.234, 4.1)
+    assert machine.steps()["speed awd-lstm-fast bf16"]["text"] == "PTB"
 
 
-def test_without_recipe_and_budget_it_is_the_fast_one_of_its_own_length(run):
-    assert run("train.txt", "valid.txt", "out")[1][-1].endswith("-o out --recipe awd-lstm-fast")
+def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once():
+    """pytest finds them in its own way, among the files that name such a device."""
+    words = re.compile("gpu|cuda|devices", re.IGNORECASE)
+    candidates = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__) and words.search(path.read_text())]
+    called = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-m", "gpu", *map(str, candidates)]
+    listed = subprocess.run(called, cwd=ROOT, capture_output=True, text=True).stdout
+    files = {line.partition("::")[0] for line in listed.splitlines() if "::" in line}
+    assert files - {gpu.RANKS} == set(gpu.files_with_gpu_tests())
+    assert gpu.RANKS not in gpu.files_with_gpu_tests()
 
 
-@pytest.mark.parametrize("checks, code, last", [("stop", 1, "pytest"), ("go-on", 0, "rnnlm train"), ("skip", 0, "rnnlm train")])
-def test_a_failing_check_ends_it_unless_told_otherwise(run, checks, code, last):
-    ended, calls = run("train.txt", "valid.txt", "out", CHECKS=checks, PYTEST="1")
-    assert ended == code and last in calls[-1]
-    assert any("pytest" in call for call in calls) == (checks != "skip")
+def test_the_recipes_that_speed_times_are_networks_with_a_file():
+    for recipe in {*gpu.LAYERS_OF_TORCH, *(recipe for recipe, _ in gpu.OWN_LOOPS)}:
+        settings = tomllib.loads((ROOT / "rnnlm" / "recipes" / f"{recipe}.toml").read_text())
+        assert settings["model"] in ("ffnn", "rnn", "gru", "lstm", "qrnn") and "task" not in settings
 
 
-@pytest.mark.parametrize("status, code", [("1", 1), ("124", 0)])
-def test_a_failing_training_is_a_failure_and_one_whose_time_is_over_is_none(run, status, code):
-    assert run("train.txt", "valid.txt", "out", TRAIN=status)[0] == code
+# ---- what goes wrong
 
 
-def test_without_arguments_it_says_how_it_is_called():
-    ended = subprocess.run([SCRIPT], capture_output=True, text=True)
-    assert ended.returncode == 2 and ".ci/gpu TRAIN VALID OUTPUT" in ended.stderr and "MINUTES=9" in ended.stderr
+def test_a_failing_check_fails_it_in_the_end_and_the_other_parts_go_on(machine, capsys):
+    machine.answer("pytest", 1, f"{PASSED}\n{FAILED}")
+    status, calls = machine.run()
+    assert status == 1 and len(calls) == 10
+    entry = machine.steps()["checks tests/unit/x.py"]
+    assert (entry["outcome"], entry["passed"], entry["failed"]) == ("failed", 1, 1)
+    assert entry["failed_tests"] == ["tests/unit/x.py::test_b[two words]"]
+    said = capsys.readouterr().out
+    assert f"    {FAILED}" in said and "3 failed, 0 left; failed: checks tests/unit/x.py" in said
 
 
-def test_what_it_calls_times_and_trains(run, rnnlm, models, monkeypatch):
-    tiny = [part for setting in ("hidden_size=8", "embedding_size=8", "precision=fp32") for part in ("--set", setting)]
-    *_, timing, training = (shlex.split(call) for call in run("train.txt", "valid.txt", "out", "lstm", "2steps", *tiny, STEPS="1")[1])
-    texts = {"train.txt": models.text, "valid.txt": models.valid}
-    timed, trained = (rnnlm(*(texts.get(part, part) for part in call[2:])) for call in (timing, training))
-    assert timed.code == trained.code == 0, (timed.err, trained.err)
-    assert "median\t" in timed.out and "ppl_token" in trained.out
+def test_checks_that_all_skip_have_failed_on_a_gpu(machine):
+    machine.answer("pytest", 0, PASSED.replace("PASSED", "SKIPPED (needs a CUDA device)"))
+    assert machine.run("checks")[0] == 1
+    assert machine.steps()["checks tests/unit/x.py"]["why"] == "no test ran"
+    assert machine.run("checks", "--again", "--device", "cpu")[0] == 0
+
+
+@pytest.mark.parametrize("command", ["bench", "train"])
+def test_a_command_that_fails_is_a_failure_with_its_reason(machine, command):
+    machine.answer(command, 1, "error: no room on the card\n  try: a smaller one")
+    status, calls = machine.run()
+    assert status == 1 and len(calls) == 10
+    assert "no room on the card" in [entry.get("why") for entry in machine.steps().values()]
+
+
+def test_training_whose_time_is_over_has_not_failed(machine, monkeypatch, capsys):
+    def cut_off(command, log, seconds, reserve):
+        log.parent.mkdir(exist_ok=True)
+        return gpu.Ended(130, f"step 300: checkpoint\n{json.dumps(CUT)}", 1.0, was_cut_off=True)
+
+    monkeypatch.setattr(gpu, "run_command", cut_off)
+    assert machine.run("train")[0] == 0
+    assert "cut off after 1 s, after 300 steps of training" in capsys.readouterr().out
+    assert gpu.outcome_of_training(gpu.Ended(130, "", 1.0))["outcome"] == "failed"  # nobody asked for that
+
+
+def test_a_command_is_asked_to_end_when_its_time_is_over(tmp_path):
+    waits = "trap 'echo in order; exit 130' INT; echo begun; while :; do sleep 0.05; done"
+    ended = gpu.run_command(["sh", "-c", waits], tmp_path / "log", 0.3, 10)
+    assert (ended.status, ended.was_cut_off, ended.printed) == (130, True, "begun\nin order\n")
+    assert (tmp_path / "log").read_text() == ended.printed
+
+    deaf = gpu.run_command(["sh", "-c", "trap '' INT; exec sleep 60"], tmp_path / "log", 0.2, 0.2)
+    assert deaf.status == -signal.SIGKILL and deaf.was_cut_off and deaf.seconds < 10
+
+
+def test_ctrl_c_ends_the_command_keeps_what_there_is_and_begins_no_other(machine, monkeypatch):
+    def interrupted(command, log, seconds, reserve):
+        log.parent.mkdir(exist_ok=True)
+        return gpu.Ended(130, json.dumps(CUT), 1.0, was_cut_off=True, was_interrupted=True)
+
+    monkeypatch.setattr(gpu, "run_command", interrupted)
+    assert machine.run("train", "speed")[0] == 130
+    assert [entry["outcome"] for entry in machine.steps().values()] == ["cut off"]
+
+
+# ---- going on
+
+
+def test_what_is_done_is_not_done_again_unless_it_is_asked_for(machine, capsys):
+    machine.run()
+    assert machine.run() == (0, [])
+    assert "6 of 6 done before" in capsys.readouterr().out
+    status, calls = machine.run("train", "--again")
+    assert status == 0 and calls[0].endswith("--device cuda --overwrite --json")
+
+
+def test_when_the_time_is_over_no_step_begins_and_the_next_call_goes_on(machine, capsys):
+    _, calls = machine.run("checks", "--minutes", "0.01")
+    assert len(calls) == 1
+    assert "1 done, 0 failed, 1 left; the same command goes on" in capsys.readouterr().out
+    _, calls = machine.run("checks", "--minutes", "0.01")
+    assert [call.rpartition(" ")[2] for call in calls] == ["tests/unit/y.py"]
+
+
+def test_failed_checks_run_again_without_the_tests_that_passed(machine):
+    machine.answer("pytest", 1, f"{PASSED}\n{FAILED}")
+    machine.run("checks", "--only", "x.py")
+    machine.answer("collect", 0, "tests/unit/x.py::test_a\ntests/unit/x.py::test_b[two words]\n2 tests")
+    machine.answer("pytest", 0, FAILED.replace("FAILED", "PASSED"))
+    status, calls = machine.run("checks", "--only", "x.py")
+    assert status == 0 and calls[-1].endswith("-m gpu tests/unit/x.py::test_b[two words]")
+    entry = machine.steps()["checks tests/unit/x.py"]
+    assert (entry["outcome"], entry["passed"], entry["failed"]) == ("passed", 2, 0)
+
+
+def test_after_a_mend_checks_and_speeds_are_run_anew_but_a_training_that_is_over_is_not(machine, monkeypatch):
+    machine.run()
+    monkeypatch.setattr(gpu, "code_of", lambda *folders: "mended")
+    status, calls = machine.run()
+    assert status == 0 and len(calls) == 9 and not [call for call in calls if "rnnlm train" in call]
+    assert machine.run() == (0, [])
+
+
+def test_missing_figures_come_before_those_of_other_code(machine, monkeypatch):
+    machine.run("speed", "--only", "bf16")
+    monkeypatch.setattr(gpu, "code_of", lambda *folders: "mended")
+    _, calls = machine.run("speed")
+    assert ["precision=fp32" in call for call in calls] == [True] * 3 + [False] * 3
+
+
+def test_figures_of_another_card_are_kept_apart(machine, monkeypatch):
+    machine.run("speed")
+    monkeypatch.setattr(gpu, "look_at_device", lambda python, device: CARD | {"card": "OTHER"})
+    _, calls = machine.run("speed")
+    assert len(calls) == 6 and machine.steps("CARD").keys() == machine.steps("OTHER").keys()
+
+
+def test_a_file_that_holds_no_figures_is_refused_and_stays(machine):
+    machine.figures.write_text('{"some": "thing"}')
+    with pytest.raises(gpu.Failure, match="is no file of figures; move it away"):
+        machine.run()
+    assert machine.figures.read_text() == '{"some": "thing"}'
+
+
+# ---- the real commands
+
+
+def test_what_it_calls_times_and_trains(rnnlm, models, tmp_path):
+    texts = ["--train", str(models.text), "--valid", str(models.valid), "--on", "PTB valid"]
+    tiny = [word for setting in ("hidden_size=8", "embedding_size=8") for word in ("--set", setting)]
+    there = ["--recipe", "lstm", "--output", str(tmp_path / "m"), "--device", "cpu", "--steps", "1"]
+    options = gpu.run_options([*texts, *tiny, *there, "--set", "budget=2steps"])
+
+    timing = next(step for step in gpu.speeds(options) if step.name.startswith("speed lstm fp32"))
+    told = rnnlm(*timing.command[1:])
+    outcome = gpu.outcome_of_speed(gpu.Ended(told.code, told.err + told.out, 1.0))
+    assert outcome["outcome"] == "done" and outcome["tokens_per_second"] > 0 and outcome["ratio_plain"] > 0
+
+    for _ in range(2):  # one that is over says so again
+        told = rnnlm(*gpu.training(options).command[1:])
+        outcome = gpu.outcome_of_training(gpu.Ended(told.code, told.err + told.out, 1.0))
+        assert outcome["outcome"] == "done" and outcome["stopped"] == "budget" and outcome["ppl_token"] > 1
+
+
+def test_what_pytest_prints_is_understood(tmp_path):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_x.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.parametrize('x', ['a b', 'c'])\n"
+        "def test_some(x): assert x == 'c'\n"
+        "@pytest.mark.skip(reason='needs (one)')\n"
+        "def test_none(): pass\n"
+        "@pytest.fixture\n"
+        "def broken(): yield 1; raise OSError\n"
+        "def test_late(broken): pass\n"
+    )
+    command = gpu.check("checks", "tests/test_x.py").command
+    called = [sys.executable, "-m", *[word for word in command if word not in ("-m", "gpu")]]
+    ended = subprocess.run(called, cwd=tmp_path, env=gpu.environment(), capture_output=True, text=True)
+    outcome = gpu.outcome_of_tests(gpu.Ended(ended.returncode, ended.stdout, 1.0), [], "cuda")
+    assert outcome["outcome"] == "failed" and (outcome["passed"], outcome["skipped"]) == (1, 1)
+    assert outcome["passed_tests"] == ["tests/test_x.py::test_some[c]"]
+    assert outcome["failed_tests"] == ["tests/test_x.py::test_some[a b]", "tests/test_x.py::test_late"]
+
+
+def test_a_device_that_is_not_there_is_one_line(tmp_path):
+    python = tmp_path / "python"
+    for said, message in (
+        ("torch 2.13 finds no device", "--device cuda does not work: torch 2.13 finds no device; run it where"),
+        ("ModuleNotFoundError: No module named 'torch'", "has no torch; call .ci/gpu with the Python that has it"),
+    ):
+        python.write_text(f'#!/bin/sh\necho "Traceback" >&2\necho "{said}" >&2\nexit 1\n')
+        python.chmod(0o755)
+        with pytest.raises(gpu.Failure, match=re.escape(message)):
+            gpu.look_at_device(python, "cuda")
+    assert gpu.look_at_device(sys.executable, "cpu")["card"] == "CPU"
+
+
+# ---- packages
+
+
+def test_what_is_installed_needs_no_torch_and_holds_what_builds_it():
+    names = [packages.name_in(line) for line in packages.requirements()]
+    assert {"numpy", "click", "pytest", "hypothesis"} <= set(names) and "torch" not in names
+    assert not [line for line in packages.pinned(without=("torch",)) if line.startswith("torch==")]
+
+
+def test_a_virtual_environment_sees_the_packages_of_the_machine_behind_its_own(tmp_path, monkeypatch):
+    """The machine's Python may itself be one, whose packages --system-site-packages would miss."""
+    site = tmp_path / "machine" / "lib" / "site-packages"
+    site.mkdir(parents=True)
+    (site / "only_there.py").write_text("")
+    (site / "twice.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(ROOT / ".ci"), str(site), "/usr/lib/python3"])
+    assert packages.package_folders() == [str(site)]
+
+    packages.make_venv(tmp_path / "venv")
+    (own,) = (tmp_path / "venv").glob("lib/python3*/site-packages")
+    (own / "twice.py").write_text("")
+    python = tmp_path / "venv" / "bin" / "python"
+    shows = "import only_there, twice; print(only_there.__file__, twice.__file__)"
+    ended = subprocess.run([python, "-c", shows], capture_output=True, text=True, cwd=tmp_path)
+    assert ended.stdout.split() == [str(site / "only_there.py"), str(own / "twice.py")]
+
+
+def test_rnnlm_is_used_where_it_is_and_else_installed(tmp_path, monkeypatch):
+    assert packages.prepared_python(SimpleNamespace(wheels=None)) == sys.executable
+
+    # A Python without it: rnnlm goes into an environment of its own, once for each set of wheels.
+    without = {"missing": [], "rnnlm": None, "why": "No module named 'rnnlm'"}
+    good = {"missing": ["pyarrow"], "rnnlm": str(ROOT / "rnnlm" / "__init__.py"), "why": ""}
+    python, done = str(tmp_path / "gpu-venv" / "bin" / "python"), []
+    monkeypatch.setattr(packages, "BUILD", tmp_path)
+    monkeypatch.setattr(packages, "inventory", lambda asked: without if asked == sys.executable else good)
+    monkeypatch.setattr(packages, "install", lambda *given: done.append(given))
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    (wheels / "a-1-py3-none-any.whl").touch()
+    for _ in range(2):
+        assert packages.prepared_python(SimpleNamespace(wheels=wheels)) == python
+    assert done == [(python, wheels)]
+    (wheels / "b-1-py3-none-any.whl").touch()
+    packages.prepared_python(SimpleNamespace(wheels=wheels))
+    assert len(done) == 2
+
+
+def test_an_rnnlm_from_elsewhere_is_not_used(tmp_path):
+    assert packages.why_unfit({"rnnlm": "/opt/rnnlm/__init__.py"}) == "it finds the rnnlm of /opt/rnnlm/__init__.py"
+
+
+def test_wheels_are_installed_by_the_pip_among_them_and_nothing_else(tmp_path, monkeypatch):
+    for name in ("pip-26-py3-none-any.whl", "click-8-py3-none-any.whl"):
+        (tmp_path / name).touch()
+    monkeypatch.setenv("PIP_CONSTRAINT", "/etc/pip/constraint.txt")
+    calls = []
+    monkeypatch.setattr(packages, "run_pip", lambda called, environment: calls.append((called, environment)))
+    packages.install("PYTHON", tmp_path)
+    pip = ["PYTHON", f"{tmp_path}/pip-26-py3-none-any.whl/pip", "install", "--quiet", "--no-index", "--no-deps"]
+    assert calls[0][0] == [*pip, f"{tmp_path}/click-8-py3-none-any.whl", f"{tmp_path}/pip-26-py3-none-any.whl"]
+    assert calls[1][0] == [*pip, "--no-build-isolation", "-e", str(ROOT)]
+    assert "PIP_CONSTRAINT" not in calls[0][1]
+
+    # Without wheels pip is left to find the packages, as the machine has it set up.
+    packages.install("PYTHON", None)
+    assert calls[2][0][-2:] == ["-e", f"{ROOT}[test]"] and calls[2][1]["PIP_CONSTRAINT"]
+
+
+def test_wheels_of_another_python_are_refused_and_so_is_an_empty_folder(tmp_path):
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    with pytest.raises(gpu.Failure, match=f"holds no wheels; run .ci/gpu fill --python {here}"):
+        packages.check_wheels(tmp_path)
+    (tmp_path / "a-1-py3-none-any.whl").touch()
+    (tmp_path / "wheels.json").write_text('{"python": "3.2"}')
+    with pytest.raises(gpu.Failure, match=f"are for Python 3.2: this is {here}"):
+        packages.check_wheels(tmp_path)
+
+
+def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(tmp_path, monkeypatch, capsys):
+    """pip reads conditions for the Python that it runs in; the script reads them for the target's."""
+    pytest.importorskip("pip")
+    made = {
+        "big": [], "old": [], "new": [], "extra": [],
+        "first": ['old; python_version < "3.3"', 'new; python_version >= "3.77"', "big[more]"],
+    }  # fmt: skip
+    made["big"] = ['extra; extra == "more"', 'never; extra == "other"']
+    asked = []
+
+    def download(wanted, constraints, folder, options):
+        asked.append(sorted(wanted))
+        for name in map(packages.name_in, wanted):
+            with zipfile.ZipFile(folder / f"{name}-1-py3-none-any.whl", "w") as wheel:
+                needs = "".join(f"Requires-Dist: {line}\n" for line in made.get(name, []))
+                wheel.writestr(f"{name}-1.dist-info/METADATA", f"Name: {name}\n{needs}")
+
+    monkeypatch.setattr(packages, "download", download)
+    monkeypatch.setattr(packages, "requirements", lambda: ["first>=1"])
+    stale = tmp_path / "first-0-py3-none-any.whl"
+    stale.touch()
+    assert gpu.main(["fill", str(tmp_path), "--python", "3.77", "--without", "Big"]) == 0
+    assert asked == [["first>=1", "pip", "setuptools>=77", "wheel"], ["big[more]", "new"], ["extra"]]
+    there = sorted(path.name.partition("-")[0] for path in tmp_path.glob("*.whl"))
+    assert there == ["extra", "first", "new", "pip", "setuptools", "wheel"] and not stale.exists()
+    assert json.loads((tmp_path / "wheels.json").read_text())["python"] == "3.77"
+    said = capsys.readouterr().out
+    assert "6 wheels for Python 3.77, 0 MB" in said and "the machine must have them: torch, big" in said
+
+
+# ---- recording
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """Copies of the recipes and their page, into which figures may go."""
+    shutil.copytree(ROOT / "rnnlm" / "recipes", tmp_path / "recipes")
+    shutil.copy(ROOT / "docs" / "recipes.md", tmp_path / "recipes.md")
+    return SimpleNamespace(recipes=tmp_path / "recipes", page=tmp_path / "recipes.md", figures=tmp_path / "gpu.json")
+
+
+def texts_of(options):
+    return {path.name: path.read_text() for path in [*options.recipes.glob("*.toml"), options.page]}
+
+
+def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machine, copied, capsys):
+    (machine.folder / "t.txt").touch()
+    text = str(machine.folder / "t.txt")
+    assert machine.run("--train", text, "--valid", text, "--on", "PTB valid", "--steps", "7")[0] == 0
+    before = texts_of(copied)
+    assert figures_of.record(copied) == 0
+    after = texts_of(copied)
+    assert {name for name in after if after[name] != before[name]} == {"awd-lstm-fast.toml", "recipes.md"}
+
+    new = set(after["awd-lstm-fast.toml"].splitlines()) - set(before["awd-lstm-fast.toml"].splitlines())
+    speeds = [
+        '{ card = "CARD", precision = "bf16", tokens_per_second = 412000, ratio_plain = 1.31, text = "PTB" }',
+        '{ card = "CARD", precision = "fp32", tokens_per_second = 412000, ratio_plain = 1.31, text = "PTB" }',
+    ]
+    run = '{ on = "PTB valid", value = 61.2, card = "CARD", minutes = 4.1 }'
+    assert new == {f"gpu = [{', '.join(speeds)}]", f"gpu_run = {run}"}
+    recipe = parse("awd-lstm-fast", after["awd-lstm-fast.toml"])
+    rows = [line for line in after["recipes.md"].splitlines() if line not in before["recipes.md"].splitlines()]
+    assert rows == [f"| {' | '.join(overview.page_cells(recipe))} |"] and rows[0].endswith("| 412k tokens/s, 4.1 min |")
+
+    # The gated variant has no recipe. Recording twice changes nothing.
+    assert "4 figures are of other settings than a recipe's" in capsys.readouterr().out
+    figures_of.record(copied)
+    assert texts_of(copied) == after and "nothing to record" in capsys.readouterr().out
+
+
+def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old(copied):
+    def written(card, speed):
+        origin = {"date": "2030-01-01"}
+        step = {"outcome": "done", "recipe": "gru", "settings": {}, "precision": "bf16", "text": "PTB", "with": origin}
+        steps = {"speed gru bf16": step | {"tokens_per_second": speed, "ratio_plain": None}}
+        copied.figures.write_text(json.dumps({card: {"device": "cuda", "steps": steps}}))
+        figures_of.record(copied)
+        return parse("gru", (copied.recipes / "gru.toml").read_text())
+
+    written("SLOW", 1_000.0)
+    written("FAST", 9_999.0)
+    recipe = written("SLOW", 1_234.5)
+    assert [(speed.card, speed.tokens_per_second) for speed in recipe.gpu] == [("FAST", 10_000), ("SLOW", 1_230)]
+
+    # This recipe has a table behind [about], into which the line must not slip.
+    assert recipe.measured == parse("gru", (ROOT / "rnnlm" / "recipes" / "gru.toml").read_text()).measured
+
+
+def test_of_the_bundled_corpus_the_figure_is_without_unknown_words(machine, copied):
+    machine.run("train")
+    figures_of.record(copied)
+    run = parse("awd-lstm-fast", (copied.recipes / "awd-lstm-fast.toml").read_text()).gpu_run
+    assert (run.on, run.value, run.note) == ("bundled valid", 58.1, "without unknown words")
+
+
+def test_figures_of_a_cpu_and_trials_of_other_settings_are_not_recorded(machine, copied):
+    before = texts_of(copied)
+    machine.run("speed", "--device", "cpu")
+    with pytest.raises(gpu.Failure, match=r"holds no figures of a GPU: it was made with --device cpu; run .ci/gpu on"):
+        figures_of.record(copied)
+    machine.figures.unlink()
+    machine.run("speed", "train", "--set", "hidden_size=8")
+    figures_of.record(copied)
+    assert texts_of(copied) == before
+    copied.figures = copied.figures.with_name("none.json")
+    with pytest.raises(gpu.Failure, match="there is no .*none.json; run .ci/gpu first"):
+        figures_of.record(copied)
+
+
+def test_a_recipe_in_which_more_would_change_is_left_alone(machine, copied):
+    machine.run("speed", "--only", "awd")
+    path = copied.recipes / "awd-lstm-fast.toml"
+    by_hand = path.read_text() + 'gpu = [\n    { card = "X", precision = "bf16", tokens_per_second = 1 },\n]\n'
+    path.write_text(by_hand)
+    with pytest.raises(gpu.Failure, match="write gpu and gpu_run of its .about. on one line each"):
+        figures_of.record(copied)
+    assert path.read_text() == by_hand and copied.page.read_text() == (ROOT / "docs" / "recipes.md").read_text()
