@@ -4,6 +4,7 @@ The file holds a table by card: the device, and each step with its outcome, what
 the code, torch and day that it was measured with.
 """
 
+import hashlib
 import json
 import re
 import sys
@@ -26,6 +27,15 @@ def read(path):
     raise Failure(f"{shown(path)} is no file of figures", hint="move it away, or name another file")
 
 
+def settings_of(recipe, folder):
+    """Identify the settings of a recipe; what its [about] says does not count."""
+    import tomllib
+
+    settings = tomllib.loads((folder / f"{recipe}.toml").read_text(encoding="utf-8"))
+    settings.pop("about")
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def record(options):
     """Put the figures of real cards into the recipes, and into their rows of the page."""
     cards = read(options.figures)
@@ -39,7 +49,7 @@ def record(options):
         )
 
     # Make and check all texts before the first file is written.
-    speeds_of, run_of, others = sorted_out(real)
+    speeds_of, run_of, others = sorted_out(real, options.recipes)
     page = options.page.read_text(encoding="utf-8")
     written = {}
     for recipe in sorted({*speeds_of, *run_of}):
@@ -54,28 +64,32 @@ def record(options):
 
     for path, text in written.items():
         write_atomically(path, text)
-    say(
-        f"recorded: {', '.join(map(shown, written))}"
-        if written
-        else "nothing to record: all of it is there"
-    )
+    if written:
+        say(f"recorded: {', '.join(map(shown, written))}")
+    else:
+        say("nothing new to record")
     if others:
         stay = f"they stay in {shown(options.figures)}"
         say(f"{others} figures are of other settings than a recipe's; {stay}")
     return 0
 
 
-def sorted_out(real):
+def sorted_out(real, recipes):
     """Return the speeds and the newest run of each recipe, and how many other figures there are."""
     speeds_of, run_of, others = {}, {}, 0
     for card, steps in sorted(real.items()):
         for step in steps.values():
-            is_figure = step["outcome"] == "done"
-            if is_figure and step["settings"]:
+            if step["outcome"] != "done":
+                continue
+
+            # A recipe may have changed since, or a setting been tried in place of its own.
+            is_there = (recipes / f"{step['recipe']}.toml").exists()
+            is_same = is_there and step["own"]["recipe"] == settings_of(step["recipe"], recipes)
+            if step["settings"] or not is_same:
                 others += 1
-            elif is_figure and "tokens_per_second" in step:
+            elif "tokens_per_second" in step:
                 speeds_of.setdefault(step["recipe"], []).append(speed_figure(card, step))
-            elif is_figure:
+            else:
                 newest = run_of.get(step["recipe"])
                 if newest is None or newest["with"]["date"] <= step["with"]["date"]:
                     run_of[step["recipe"]] = {**step, "card": card}

@@ -504,13 +504,13 @@ def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machi
     # The gated variant has no recipe. Recording twice changes nothing.
     assert "4 figures are of other settings than a recipe's" in capsys.readouterr().out
     figures_of.record(copied)
-    assert texts_of(copied) == after and "nothing to record" in capsys.readouterr().out
+    assert texts_of(copied) == after and "nothing new to record" in capsys.readouterr().out
 
 
 def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old(copied):
     def written(card, speed):
-        origin = {"date": "2030-01-01"}
-        step = {"outcome": "done", "recipe": "gru", "settings": {}, "precision": "bf16", "text": "PTB", "with": origin}
+        own = {"recipe": figures_of.settings_of("gru", copied.recipes)}
+        step = {"outcome": "done", "recipe": "gru", "settings": {}, "precision": "bf16", "text": "PTB", "own": own}
         steps = {"speed gru bf16": step | {"tokens_per_second": speed, "ratio_plain": None}}
         copied.figures.write_text(json.dumps({card: {"device": "cuda", "steps": steps}}))
         figures_of.record(copied)
@@ -541,6 +541,16 @@ def test_figures_of_a_cpu_and_trials_of_other_settings_are_not_recorded(machine,
     machine.run("speed", "train", "--set", "hidden_size=8")
     figures_of.record(copied)
     assert texts_of(copied) == before
+
+    # Nor are those of a recipe that has changed since.
+    machine.figures.unlink()
+    machine.run("speed", "train")
+    recipe = copied.recipes / "awd-lstm-fast.toml"
+    recipe.write_text(recipe.read_text().replace("batch_rows = 64", "batch_rows = 32"))
+    before = texts_of(copied)
+    figures_of.record(copied)
+    assert texts_of(copied) == before
+
     copied.figures = copied.figures.with_name("none.json")
     with pytest.raises(gpu.Failure, match="there is no .*none.json; run .ci/gpu first"):
         figures_of.record(copied)
