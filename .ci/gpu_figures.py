@@ -75,36 +75,38 @@ def record(options):
 
 
 def sorted_out(real, recipes):
-    """Return the speeds and the newest run of each recipe, and how many other figures there are."""
+    """Return the speeds and the run of each recipe, and how many other figures there are."""
+    done = []
+    for card, steps in real.items():
+        done += [{**step, "card": card} for step in steps.values() if step["outcome"] == "done"]
+
+    # Of two figures the later in this order stands: on a text that was carried along, and newer.
+    done.sort(key=lambda step: (not step["on"].startswith("bundled"), step["with"]["date"]))
+
     speeds_of, run_of, others = {}, {}, 0
-    for card, steps in sorted(real.items()):
-        for step in steps.values():
-            if step["outcome"] != "done":
-                continue
-
-            # A recipe may have changed since, or a setting been tried in place of its own.
-            is_there = (recipes / f"{step['recipe']}.toml").exists()
-            is_same = is_there and step["own"]["recipe"] == settings_of(step["recipe"], recipes)
-            if step["settings"] or not is_same:
-                others += 1
-            elif "tokens_per_second" in step:
-                speeds_of.setdefault(step["recipe"], []).append(speed_figure(card, step))
-            else:
-                newest = run_of.get(step["recipe"])
-                if newest is None or newest["with"]["date"] <= step["with"]["date"]:
-                    run_of[step["recipe"]] = {**step, "card": card}
-    return speeds_of, {recipe: run_figure(step) for recipe, step in run_of.items()}, others
+    for step in done:
+        # A recipe may have changed since, or a setting been tried in place of its own.
+        recipe = step["recipe"]
+        is_there = (recipes / f"{recipe}.toml").exists()
+        is_same = is_there and step["own"]["recipe"] == settings_of(recipe, recipes)
+        if step["settings"] or not is_same:
+            others += 1
+        elif "tokens_per_second" in step:
+            speeds_of.setdefault(recipe, []).append(speed_figure(step))
+        else:
+            run_of[recipe] = run_figure(step)
+    return speeds_of, run_of, others
 
 
-def speed_figure(card, step):
+def speed_figure(step):
     figure = {
-        "card": card,
+        "card": step["card"],
         "precision": step["precision"],
         "tokens_per_second": int(float(f"{step['tokens_per_second']:.3g}")),
     }
     if step["ratio_plain"] is not None:
         figure["ratio_plain"] = round(step["ratio_plain"], 2)
-    return {**figure, "text": step["text"]}
+    return {**figure, "text": step["on"]}
 
 
 def run_figure(step):

@@ -162,9 +162,9 @@ def test_a_part_can_run_alone_and_on_another_text(machine):
     assert f"-m rnnlm bench train {text} --recipe awd-lstm-fast" in calls[0] and len(calls) == 7
     assert f"-m rnnlm train {text} --valid {valid} -o " in calls[-1]
 
-    entry = machine.steps()["train awd-lstm-fast"]
+    entry = machine.steps()["train awd-lstm-fast on PTB valid"]
     assert (entry["on"], entry["ppl_token"], entry["minutes"]) == ("PTB valid", 61.234, 4.1)
-    assert machine.steps()["speed awd-lstm-fast bf16"]["text"] == "PTB"
+    assert machine.steps()["speed awd-lstm-fast bf16 on PTB"]["on"] == "PTB"
 
 
 def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once():
@@ -510,7 +510,8 @@ def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machi
 def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old(copied):
     def written(card, speed):
         own = {"recipe": figures_of.settings_of("gru", copied.recipes)}
-        step = {"outcome": "done", "recipe": "gru", "settings": {}, "precision": "bf16", "text": "PTB", "own": own}
+        step = {"outcome": "done", "recipe": "gru", "settings": {}, "precision": "bf16", "on": "PTB", "own": own}
+        step["with"] = {"date": "2030-01-01"}
         steps = {"speed gru bf16": step | {"tokens_per_second": speed, "ratio_plain": None}}
         copied.figures.write_text(json.dumps({card: {"device": "cuda", "steps": steps}}))
         figures_of.record(copied)
@@ -523,6 +524,17 @@ def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old
 
     # This recipe has a table behind [about], into which the line must not slip.
     assert recipe.measured == parse("gru", (ROOT / "rnnlm" / "recipes" / "gru.toml").read_text()).measured
+
+
+def test_a_text_that_was_carried_along_goes_before_the_bundled_corpus(machine, copied):
+    (machine.folder / "t.txt").touch()
+    text = str(machine.folder / "t.txt")
+    machine.run("speed", "train", "--train", text, "--valid", text, "--on", "PTB valid")
+    _, calls = machine.run("speed", "train")
+    assert len(calls) == 7
+    figures_of.record(copied)
+    recipe = parse("awd-lstm-fast", (copied.recipes / "awd-lstm-fast.toml").read_text())
+    assert recipe.gpu_run.on == "PTB valid" and {speed.text for speed in recipe.gpu} == {"PTB"}
 
 
 def test_of_the_bundled_corpus_the_figure_is_without_unknown_words(machine, copied):
