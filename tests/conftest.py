@@ -14,6 +14,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+# What a person's environment says of the terminal, of threads and of models, no test and no process of a test may see.
+UNSEEN = (
+    "COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
+)  # fmt: skip
+for name in UNSEEN:
+    os.environ.pop(name, None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
