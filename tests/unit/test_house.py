@@ -67,6 +67,10 @@ def tree_of(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+HOLD_IMPORTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
+
+
+@functools.cache
 def imports(path: Path) -> list[tuple[int, str]]:
     """(line, dotted name) of all imports in a file, those in functions too; those for type checkers only are left out.
 
@@ -84,7 +88,7 @@ def imports(path: Path) -> list[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (f"{node.module}." if node.module else "")
             found += [(node.lineno, module + alias.name) for alias in node.names]
-        pending.extend(ast.iter_child_nodes(node))
+        pending.extend(each for each in ast.iter_child_nodes(node) if isinstance(each, HOLD_IMPORTS))
     return sorted(found)
 
 
