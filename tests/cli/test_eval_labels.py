@@ -33,7 +33,8 @@ def test_the_figures_of_the_validation_data_are_those_that_training_stored(rnnlm
     found = json.loads(rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).out)
     assert [each.pop("confusions") for each in found["columns"]] == [[]] * len(stored["columns"])
     assert without(found, "seconds", "loss_nats") == without(stored, "seconds", "loss_nats")
-    assert found["loss_nats"] == pytest.approx(stored["loss_nats"])
+    # Training was on the CPU; where there is a GPU, eval adds up the same fp32 numbers in another order.
+    assert found["loss_nats"] == pytest.approx(stored["loss_nats"], abs=1e-5)
 
 
 def test_the_table_has_figures_types_confusions_and_a_signature_for_each_column(rnnlm, slot_tagger):
