@@ -47,7 +47,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 ROOT = Path(__file__).resolve().parents[2]
 REPORT = "PRETENDED_GPU_REPORT"  # environment variable: the file for what was noticed in the process
@@ -353,8 +352,8 @@ class EveryOperation(TorchDispatchMode):
 def dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     """Run one operation of ATen under the rules of the device that it belongs to."""
     name = func._schema.name.partition("::")[2]
-    flat, spec = tree_flatten((args, kwargs))
-    on_device = [each for each in flat if isinstance(each, CudaTensor)]
+    tensors = tensors_in((args, tuple(kwargs.values())))
+    on_device = [each for each in tensors if isinstance(each, CudaTensor)]
 
     # Pinned memory is the host's, and an attribute of its storage here.
     if name in ("pin_memory", "_pin_memory"):
@@ -380,7 +379,6 @@ def dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     if name in ("set_", "resize_"):
         raise NotImplementedError(f"the pretended GPU has no {func}")
 
-    tensors = [each for each in flat if isinstance(each, Tensor)]
     if name != "copy_":
         check_devices(func, name, args, tensors, index)
     check_waits(name, args, kwargs)
@@ -392,7 +390,8 @@ def dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     STATE.operations += 1
 
     # The same operation on the tensors inside.
-    inner_args, inner_kwargs = tree_unflatten([on_host(each) for each in flat], spec)
+    inner_args = mapped(on_host, args)
+    inner_kwargs = {key: mapped(on_host, value) for key, value in kwargs.items()}
     if name == "native_dropout" and inner_args[2] is None:
         inner_args = (*inner_args[:2], True)  # no answer to "training?" is a yes on CUDA alone
 
@@ -401,7 +400,7 @@ def dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
             return with_generator(index, lambda: func(*inner_args, **inner_kwargs))
         return func(*inner_args, **inner_kwargs)
 
-    reads = tree_flatten((inner_args, inner_kwargs))[0]
+    reads = mapped(on_host, tensors)
     found = execute(run, reads, arguments_written(func, inner_args, inner_kwargs))
     if name == "_pack_padded_sequence":
         return CudaTensor(found[0], index), found[1]  # how many rows each step has: for the host
@@ -420,17 +419,32 @@ def on_host(value: Any) -> Any:
 def wrapped(found: Any, given: list[CudaTensor], index: int) -> Any:
     """Wrap results; what an operation wrote to in place stays the same object."""
     wrappers = {id(each.inner): each for each in given}
-    flat, spec = tree_flatten(found)
-    made = []
-    for each in flat:
-        if not isinstance(each, Tensor):
-            made.append(each)
-        elif id(each) in wrappers:
-            assert wrappers[id(each)].shape == each.shape, "a shape was changed in place"
-            made.append(wrappers[id(each)])
-        else:
-            made.append(CudaTensor(each, index))
-    return tree_unflatten(made, spec)
+
+    def wrap(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if id(value) in wrappers:
+            assert wrappers[id(value)].shape == value.shape, "a shape was changed in place"
+            return wrappers[id(value)]
+        return CudaTensor(value, index)
+
+    return mapped(wrap, found)
+
+
+def mapped(change: Callable[[Any], Any], values: Any) -> Any:
+    """Apply `change` to each value in lists and tuples, which is all that ATen's arguments nest in."""
+    if isinstance(values, (list, tuple)):
+        return type(values)([mapped(change, each) for each in values])
+    return change(values)
+
+
+def tensors_in(values: Any) -> list[Tensor]:
+    """Return the tensors in nested lists and tuples."""
+    if isinstance(values, Tensor):
+        return [values]
+    if not isinstance(values, (list, tuple)):
+        return []
+    return [tensor for each in values for tensor in tensors_in(each)]
 
 
 # ---- copies between host and device
@@ -514,24 +528,24 @@ class CUDAGraph:
     """Operations in the order in which they were asked for, with the very arrays they read and write."""
 
     def __init__(self, *_args: Any, **_settings: Any) -> None:
-        self.recorded: list[tuple[Callable[[], Any], list[Any]]] = []
+        self.recorded: list[tuple[Callable[[], Any], list[Tensor]]] = []
         self.before: dict[int, tuple[Any, Any]] = {}  # address -> storage from before, its content
         self.made: set[int] = set()  # addresses of arrays that the capture made
         self.read: set[int] = set()  # addresses of those it found
 
-    def record(self, run: Callable[[], Any], reads: list[Any], writes: list[Tensor]) -> Any:
+    def record(self, run: Callable[[], Any], reads: list[Tensor], writes: list[Tensor]) -> Any:
         """Add an operation; its results say what shapes the following ones have."""
-        for each in [*reads, *writes]:
-            if isinstance(each, Tensor) and each.untyped_storage().data_ptr() not in self.made:
+        for each in reads:
+            if each.untyped_storage().data_ptr() not in self.made:
                 self.read.add(each.untyped_storage().data_ptr())
         for each in writes:
             storage = each.untyped_storage()
             if storage.data_ptr() not in self.before:
                 self.before[storage.data_ptr()] = storage, storage.clone()
         found = run()
-        results = tree_flatten(found)[0]
+        results = tensors_in(found)
         for each in results:
-            if isinstance(each, Tensor) and each.untyped_storage().data_ptr() not in self.read:
+            if each.untyped_storage().data_ptr() not in self.read:
                 self.made.add(each.untyped_storage().data_ptr())
         self.recorded.append((run, results))
         return found
@@ -542,17 +556,14 @@ class CUDAGraph:
             storage.copy_(content)
         for _, results in self.recorded:
             for each in results:
-                is_number = isinstance(each, Tensor) and each.is_floating_point()
-                if is_number and each.untyped_storage().data_ptr() in self.made:
+                if each.is_floating_point() and each.untyped_storage().data_ptr() in self.made:
                     each.detach().fill_(torch.nan)
         self.before = {}
 
     def replay(self) -> None:
         """Run the recorded operations again; their results go to the arrays of the recording."""
         for run, results in self.recorded:
-            for old, new in zip(results, tree_flatten(run())[0], strict=True):
-                if not isinstance(old, Tensor) or old is new:
-                    continue
+            for old, new in zip(results, tensors_in(run()), strict=True):
                 is_same_memory = old.untyped_storage().data_ptr() == new.untyped_storage().data_ptr()
                 if not is_same_memory:
                     old.copy_(new)
@@ -581,7 +592,7 @@ class capture:
         STATE.generators = self.generators
 
 
-def execute(run: Callable[[], Any], reads: list[Any], writes: list[Tensor] | None = None) -> Any:
+def execute(run: Callable[[], Any], reads: list[Tensor], writes: list[Tensor] | None = None) -> Any:
     """Run an operation, or record it while a graph is being captured."""
     if STATE.capturing is None:
         return run()
@@ -596,7 +607,7 @@ def arguments_written(func: Any, args: tuple, kwargs: dict) -> list[Tensor]:
     for number, argument in enumerate(func._schema.arguments):
         if argument.alias_info is not None and argument.alias_info.is_write:
             places.append(args[number] if number < len(args) else kwargs.get(argument.name))
-    return [each for each in tree_flatten(places)[0] if isinstance(each, Tensor)]
+    return tensors_in(places)
 
 
 # ---- cuDNN's recurrent layers

@@ -1,0 +1,219 @@
+"""Every kind of network, from its first training step to sampling from the saved model, on the device that is here.
+
+For each kind of cell, output layer, character input and task: a few training steps, scores beside those of
+the CPU, saving and loading, samples, and a run that is resumed. Small enough to run three times: on the CPU
+with all other tests, on a GPU with `-m gpu`, and on the pretended GPU (tests/support/pretended_gpu.py), where
+a training step must not wait for the device.
+"""
+
+import json
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import rnnlm
+from rnnlm.config import Resolved
+from rnnlm.errors import RnnlmWarning
+from rnnlm.events import Step, TrainingState, never
+from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.inference.span_scoring import score_spans, whole_text
+from rnnlm.models import model_folder, registry
+from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.tasks.prediction import Search, predict
+from rnnlm.tasks.seq2seq.data import encode_pairs
+from rnnlm.tasks.seq2seq.decoding.translator import translate
+from rnnlm.tasks.seq2seq.evaluation.target_scores import target_scores
+from rnnlm.text import tokenizers
+from rnnlm.text.encoding import TrainingData
+from rnnlm.text.tokenizers import TokenizerSettings
+from support import pretended_gpu, tiny_models, tiny_pairs, tiny_tasks
+from support.tiny_models import HELD_OUT, LINES, Lines
+from support.tiny_translators import parallel_text
+
+pytestmark = pytest.mark.gpu
+
+# Where the host waits for the device in a training step, as "file:line: what": nowhere.
+WAITS_IN_A_TRAINING_STEP: list[str] = []
+# What a real GPU would compute otherwise than was meant, by the case in which it was noticed.
+FP16 = "rnnlm/neural/embeddings/character_encoders.py:102: a layer of cuDNN under autocast computes in fp16"
+FAULTS_IN_A_TRAINING_STEP: dict[str, list[str]] = {"characters lstm": [FP16], "tags, characters lstm": [FP16]}
+
+DROPOUT = {"dropout_input": 0.2, "dropout_between": 0.2, "dropout_output": 0.2}
+STEPS, CUT = 4, 2
+SMALL = {"budget": f"{STEPS}steps", "validate_every_steps": 2, "learning_rate": 0.02}
+TEXTS = [words for words, _, _ in tiny_tasks.VALID[:4]] + [["oslo"], ["never-seen", "at", "noon"]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of network: its task, its kind of model, and what it is besides."""
+
+    name: str
+    task: str
+    model: str
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def resolved(self, **more: Any) -> Resolved:
+        """All settings of a tiny network of this kind."""
+        given = {**SMALL, **self.settings, **more}
+        if self.task == LANGUAGE_MODEL:
+            return tiny_models.small_settings(registry.kind_of(self.model), **given)
+        if self.task == "seq2seq":
+            return tiny_pairs.settings_of(self.model, **given)
+        return tiny_tasks.settings_of(self.task, self.model, **given)
+
+    def data(self, resolved: Resolved) -> Any:
+        """A few examples as this network reads them."""
+        if self.task == LANGUAGE_MODEL:
+            tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(LINES).blocks())
+            train, valid = (Lines(lines).encode(tokenizer) for lines in (LINES * 2, HELD_OUT))
+            return TrainingData(tokenizer, train, valid)
+        if self.task == "seq2seq":
+            return tiny_pairs.data_of(resolved, tiny_pairs.TRAIN[:12], tiny_pairs.VALID[:4])
+        train, valid = (tiny_tasks.labelled(rows, self.task) for rows in (tiny_tasks.TRAIN[:16], tiny_tasks.VALID[:4]))
+        return tiny_tasks.data_of(resolved, train, valid)
+
+    def trainer(self, device: str, initial: TrainingState | None = None, **settings: Any) -> Trainer:
+        """A trainer at the start of a run, or where `initial` says that it was cut off."""
+        resolved = self.resolved(device=device, **settings)
+        make = resolve_name(f"{registry.kind_of(self.model, self.task).fitting}:make_trainer")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RnnlmWarning)
+            return make(resolved, self.data(resolved), initial)
+
+    def save(self, folder: Path, model: Any) -> None:
+        """Save `model` as a command does."""
+        model_folder.save(folder, model, self.model, self.resolved().values, STEPS, {})
+
+    def scores(self, model: Any) -> np.ndarray:
+        """The log-probabilities of a few texts, or the probabilities of their labels."""
+        if self.task == LANGUAGE_MODEL:
+            ids = Lines(HELD_OUT + LINES[:2]).encode(model.tokenizer).ids
+            return score_spans(model, ids, whole_text(ids))
+        if self.task == "seq2seq":
+            return target_scores(model, encode_pairs(model.codec, parallel_text(tiny_pairs.VALID)))
+        search = Search(probabilities=True, beam=2, nbest=2)
+        labels = [column for prediction in predict(model, TEXTS, search) for column in prediction]
+        logprobs = [each.logprob_nats for column in labels for each in column.best]
+        return np.concatenate([column.p_TK.ravel() for column in labels] + [logprobs])
+
+    def samples(self, model: Any) -> list[str] | None:
+        """Texts drawn from the model; None: it writes none."""
+        sampling = SamplingSettings(max_tokens=5, seed=5)
+        if self.task == LANGUAGE_MODEL:
+            return [each.text for each in rnnlm.generate(model, num=3, settings=sampling)]
+        if self.task == "seq2seq":
+            lines = translate(model, ["one two", "seven"], sampling=sampling, num=2)
+            return [each.text for line in lines for each in line.hypotheses]
+        return None
+
+
+AWD = {"layers": 2, "weight_drop": 0.3, "locked_dropout": True, "activation_penalty": 2.0, "temporal_penalty": 1.0, **DROPOUT}
+CELLS = {
+    "tanh": ("rnn", {}),
+    "sigmoid": ("rnn", {"activation": "sigmoid"}),
+    "relu": ("rnn", {"activation": "relu"}),
+    "jordan": ("jordan", {}),
+    "ffnn": ("ffnn", {}),
+    "gru, reset after": ("gru", {"reset_gate": "after"}),
+    "gru, reset before": ("gru", {"reset_gate": "before"}),
+    "lstm": ("lstm", DROPOUT),
+    "peepholes": ("lstm", {"peepholes": True, "connections": "highway", "layers": 2}),
+    "coupled gates": ("lstm", {"coupled_gates": True}),
+    "mogrifier": ("lstm", {"mogrifier_rounds": 2}),
+    "qrnn": ("qrnn", {"layers": 2}),
+    "awd": ("lstm", AWD),
+}
+OUTPUTS = {
+    "adaptive": {"output_layer": "adaptive", "cutoffs": "4,9", "tied": None},
+    "class": {"output_layer": "class"},
+    "hierarchical": {"output_layer": "hierarchical", "tied": None},
+    "mos": {"output_layer": "mos", "mixture_components": 2, "dropout_latent": 0.2},
+    "sampled": {"loss": "sampled", "samples": 5},
+    "nce": {"loss": "nce", "samples": 5},
+}
+CHARACTERS = {
+    "characters cnn": {"characters": "cnn", "tied": None, "character_size": 4, "character_filters": "0,6"},
+    "characters lstm": {"characters": "lstm", "tied": None, "character_size": 4, "character_hidden_size": 4},
+}
+TASKS = [
+    Case("tags", "tagging", "lstm"),
+    Case("tags, crf", "tagging", "lstm", {"output_layer": "crf", "characters": None}),
+    Case("tags, label feedback", "tagging", "gru", {"label_feedback": True, "characters": None}),
+    Case("tags, characters lstm", "tagging", "rnn", {"characters": "lstm"}),
+    Case("classes", "classification", "lstm", {"sentence_pooling": "attention"}),
+    Case("classes, cnn", "classification", "cnn"),
+    Case("pairs", "seq2seq", "lstm", {"attention": None, "bridge": "mean"}),
+    Case("pairs, attention", "seq2seq", "gru", {"attention": "additive"}),
+    Case("pairs, input feeding", "seq2seq", "lstm", {"attention": "dot", "input_feeding": True}),
+]
+CASES = [
+    *(Case(name, LANGUAGE_MODEL, model, settings) for name, (model, settings) in CELLS.items()),
+    *(Case(name, LANGUAGE_MODEL, "lstm", settings) for name, settings in (OUTPUTS | CHARACTERS).items()),
+    *TASKS,
+]
+every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+
+
+@pytest.fixture
+def device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def through_a_file(state: TrainingState) -> TrainingState:
+    """The state as it comes back from JSON and arrays."""
+    facts = json.loads(json.dumps(state.facts, allow_nan=False))
+    return TrainingState(facts, {name: array.copy() for name, array in state.arrays.items()})
+
+
+@every_case
+def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, device, tmp_path):
+    trainer = case.trainer(device)
+    *events, fitted = trainer.train(never)
+    losses = [event.loss_nats for event in events if isinstance(event, Step)]
+    assert fitted.stopped == "budget" and fitted.steps == STEPS
+    assert losses and np.isfinite([*losses, fitted.best]).all()
+    assert {parameter.device.type for parameter in trainer.network.parameters()} == {device}
+
+    # Saved and loaded again, on this device and on the CPU.
+    case.save(tmp_path / "model", fitted.model)
+    loaded = rnnlm.load(tmp_path / "model", device)
+    scores = case.scores(loaded)
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores, case.scores(fitted.model), atol=1e-5)
+    np.testing.assert_allclose(scores, case.scores(rnnlm.load(tmp_path / "model", "cpu")), atol=1e-3)
+    assert case.samples(loaded) == case.samples(loaded)
+
+    # A run that is cut off and resumed ends where the unbroken one ended, to the optimizer's last array.
+    cut = case.trainer(device)
+    *_, half = cut.train(lambda: cut.step_count >= CUT)
+    resumed = case.trainer(device, through_a_file(half.state))
+    *_, whole = resumed.train(never)
+    assert (half.steps, whole.steps) == (CUT, STEPS)
+    assert whole.state.arrays.keys() == fitted.state.arrays.keys()
+    for name, array in fitted.state.arrays.items():
+        np.testing.assert_allclose(whole.state.arrays[name], array, rtol=1e-3, atol=1e-5, err_msg=name)
+        is_weight = name.startswith("network.") and array.ndim > 1 and array.dtype == np.float32
+        assert not is_weight or not np.array_equal(half.state.arrays[name], array), name
+
+
+@pytest.mark.skipif(not pretended_gpu.STATE.is_on, reason=pretended_gpu.why_not() or pretended_gpu.HOW_TO)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@every_case
+def test_a_training_step_waits_for_the_device_in_the_listed_places_alone(case, precision):
+    trainer = case.trainer("cuda", precision=precision, budget="20steps")
+    trainer.begin()
+    trainer.train_step()  # which sets up what stays, and may wait
+    trainer.train_step()
+    with pretended_gpu.waits() as waits, pretended_gpu.faults() as faults:
+        for _ in range(2):
+            trainer.train_step()
+    assert waits == WAITS_IN_A_TRAINING_STEP
+    assert faults == (FAULTS_IN_A_TRAINING_STEP.get(case.name, []) if precision == "bf16" else [])
