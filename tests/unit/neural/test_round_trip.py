@@ -25,6 +25,7 @@ from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import model_folder, registry
 from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, GraphedStep
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.prediction import Search, predict
 from rnnlm.tasks.seq2seq.data import encode_pairs
@@ -41,9 +42,8 @@ pytestmark = pytest.mark.gpu
 
 # Where the host waits for the device in a training step, as "file:line: what": nowhere.
 WAITS_IN_A_TRAINING_STEP: list[str] = []
-# What a real GPU would compute otherwise than was meant, by the case in which it was noticed.
-FP16 = "rnnlm/neural/embeddings/character_encoders.py:102: a layer of cuDNN under autocast computes in fp16"
-FAULTS_IN_A_TRAINING_STEP: dict[str, list[str]] = {"characters lstm": [FP16], "tags, characters lstm": [FP16]}
+# Where a real GPU would compute something else than was meant, such as fp16 instead of bf16: nowhere.
+FAULTS_IN_A_TRAINING_STEP: list[str] = []
 
 DROPOUT = {"dropout_input": 0.2, "dropout_between": 0.2, "dropout_output": 0.2}
 STEPS, CUT = 4, 2
@@ -200,20 +200,21 @@ def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, devic
     assert whole.state.arrays.keys() == fitted.state.arrays.keys()
     for name, array in fitted.state.arrays.items():
         np.testing.assert_allclose(whole.state.arrays[name], array, rtol=1e-3, atol=1e-5, err_msg=name)
-        is_weight = name.startswith("network.") and array.ndim > 1 and array.dtype == np.float32
-        assert not is_weight or not np.array_equal(half.state.arrays[name], array), name
+    weights = [name for name in half.state.arrays if name.startswith("network.")]
+    assert any(not np.array_equal(half.state.arrays[name], fitted.state.arrays[name]) for name in weights)
 
 
 @pytest.mark.skipif(not pretended_gpu.STATE.is_on, reason=pretended_gpu.why_not() or pretended_gpu.HOW_TO)
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision, cuda_graphs", [("fp32", False), ("bf16", "auto")])
 @every_case
-def test_a_training_step_waits_for_the_device_in_the_listed_places_alone(case, precision):
-    trainer = case.trainer("cuda", precision=precision, budget="20steps")
+def test_a_training_step_waits_for_the_device_in_the_listed_places_alone(case, precision, cuda_graphs):
+    trainer = case.trainer("cuda", precision=precision, cuda_graphs=cuda_graphs, budget="20steps")
     trainer.begin()
-    trainer.train_step()  # which sets up what stays, and may wait
-    trainer.train_step()
+    # The first steps set up what stays, and may wait; where steps are recorded, these include the recording.
+    for _ in range(PLAIN_USES + 2 if isinstance(trainer.update, GraphedStep) else 2):
+        trainer.train_step()
     with pretended_gpu.waits() as waits, pretended_gpu.faults() as faults:
         for _ in range(2):
             trainer.train_step()
     assert waits == WAITS_IN_A_TRAINING_STEP
-    assert faults == (FAULTS_IN_A_TRAINING_STEP.get(case.name, []) if precision == "bf16" else [])
+    assert faults == FAULTS_IN_A_TRAINING_STEP
