@@ -22,6 +22,7 @@ from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
 from rnnlm.tasks.seq2seq.fitting.objective import TargetLoss
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from support import tiny_pairs
+from support.devices import MODELS_DEVICE
 from support.tiny_pairs import TRAIN, VALID, fit, save
 from support.tiny_translators import parallel_text
 
@@ -68,7 +69,7 @@ def encoded(model, rows=PAIRS):
 def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     settings, model = case
     save(tmp_path / "m", model, **settings)
-    loaded, manifest = model_folder.load(tmp_path / "m", "cpu")
+    loaded, manifest = model_folder.load(tmp_path / "m", MODELS_DEVICE)
     assert (loaded.task, manifest.model, loaded.codec.fingerprint) == ("seq2seq", model.network.settings.model, model.codec.fingerprint)
     expected = target_scores(model, encoded(model))
     for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(model)):
@@ -120,9 +121,9 @@ def test_probabilities_of_targets_sum_to_one_and_are_those_that_pairs_are_scored
     for chosen in ([0, 3], [1]):
         (inputs_BT, targets_BT), state = padded_targets(model, data, chosen), model.states([PAIRS[number][0] for number in chosen])
         logprob_BTV, _ = decoder.predict(inputs_BT, state)
-        torch.testing.assert_close(logprob_BTV.exp().sum(2), torch.ones(targets_BT.shape), atol=1e-5, rtol=0)
+        torch.testing.assert_close(logprob_BTV.exp().sum(2).cpu(), torch.ones(targets_BT.shape), atol=1e-5, rtol=0)
         for row, found in enumerate(scores(model, data, chosen)):
-            targets_T1 = torch.as_tensor(targets_BT[row, : len(found), None])
+            targets_T1 = torch.as_tensor(targets_BT[row, : len(found), None], device=MODELS_DEVICE)
             torch.testing.assert_close(logprob_BTV[row].gather(1, targets_T1)[:, 0], found, atol=1e-5, rtol=0)
 
 

@@ -23,6 +23,7 @@ from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
 from rnnlm.tasks.seq2seq.conditional import ConditionalModel
 from support import tiny_pairs
+from support.devices import MODELS_DEVICE
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
 
@@ -307,7 +308,7 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
     if isinstance(model, AdaptedModel | ConditionalModel):  # not saved: its settings are kept beside the model; a part of a model that is
         return
     manifest = save(tmp_path / "model", model, name, **settings)
-    loaded, _ = model_folder.load(tmp_path / "model", "cpu")
+    loaded, _ = model_folder.load(tmp_path / "model", MODELS_DEVICE)
     assert loaded.fingerprint == manifest.fingerprint
     assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
     text = Lines(LINES).encode(loaded.tokenizer)

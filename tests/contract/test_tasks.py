@@ -23,6 +23,7 @@ from rnnlm.tasks.model import TaskModel
 from rnnlm.tasks.outputs.heads import TaggingHead
 from rnnlm.tasks.prediction import Search, predict
 from support import tiny_tasks
+from support.devices import MODELS_DEVICE
 from support.tiny_tasks import VALID, fit, labelled, save
 
 VARIANTS = {
@@ -71,7 +72,7 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     folder = tmp_path / "m"
     known = {key: value for key, value in settings.items() if key not in ("both", "form")}
     save(folder, model, **known)
-    loaded, manifest = model_folder.load(folder, "cpu")
+    loaded, manifest = model_folder.load(folder, MODELS_DEVICE)
     assert (loaded.task, manifest.model, manifest.settings["task"]) == (task, name, task)
     search = Search(probabilities=True)
     expected = predict(model, TEXTS, search)
@@ -84,11 +85,11 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
 def test_one_saved_over_another_is_the_new_one_and_the_pickled_other_is_gone(task, tmp_path):
     folder, search, model = tmp_path / "m", Search(probabilities=True), fit(task, "gru", budget="1steps")
     save(folder, model)
-    loaded, _ = model_folder.load(folder, "cpu")
+    loaded, _ = model_folder.load(folder, MODELS_DEVICE)
     with torch.no_grad():
         next(model.network.parameters()).add_(0.5)
     save(folder, model)
-    assert same(predict(model_folder.load(folder, "cpu")[0], TEXTS, search), predict(model, TEXTS, search))
+    assert same(predict(model_folder.load(folder, MODELS_DEVICE)[0], TEXTS, search), predict(model, TEXTS, search))
     assert same(predict(copy.copy(model), TEXTS, search), predict(model, TEXTS, search))
     with pytest.raises(ModelError, match="has changed since it was pickled"):
         pickle.loads(pickle.dumps(loaded))
@@ -120,7 +121,7 @@ def scores(network, codec, texts, chosen):
     """Of each text that is read together with the others: the loss of its own best labels and all probabilities, column by column."""
     encoded = encode_words(codec.tokenizer, texts)
     with torch.no_grad():
-        features = network(batch_tensors(encoded, np.array(chosen), torch.device("cpu")))
+        features = network(batch_tensors(encoded, np.array(chosen), torch.device(MODELS_DEVICE)))
         found = []
         for head in network.heads:
             if isinstance(head, TaggingHead):

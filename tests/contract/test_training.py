@@ -8,6 +8,7 @@ from rnnlm.events import Checkpoint
 from rnnlm.inference import span_scoring
 from rnnlm.models import checkpoints, model_folder, registry
 from rnnlm.models.checkpoints import Run
+from support.devices import MODELS_DEVICE
 from support.model_cases import SPELLED, VARIANTS
 from support.tiny_models import HELD_OUT, LINES, Lines, run, save
 
@@ -27,7 +28,7 @@ def test_a_run_in_bf16_is_stored_and_goes_on_bit_by_bit_and_its_model_is_loaded(
     for key, array in whole.state.arrays.items():
         assert np.array_equal(resumed.state.arrays[key], array), key
     save(tmp_path / "model", whole.model, name, **settings)
-    loaded, _ = model_folder.load(tmp_path / "model", "cpu")
+    loaded, _ = model_folder.load(tmp_path / "model", MODELS_DEVICE)
     ids = Lines(LINES).encode(loaded.tokenizer).ids
     span = span_scoring.whole_text(ids)
     assert np.array_equal(span_scoring.score_spans(loaded, ids, span), span_scoring.score_spans(whole.model, ids, span))

@@ -35,6 +35,7 @@ import platform
 import re
 import runpy
 import sys
+import threading
 import time
 import types
 import warnings
@@ -72,6 +73,7 @@ class State:
 
 
 STATE = State()
+ONE_DRAWS = threading.RLock()  # of several threads
 
 
 def index_of(device: Any) -> int:
@@ -161,15 +163,16 @@ def with_generator(index: int, run: Callable[[], Any]) -> Any:
     Device and host draw independently on a real machine: drawing on one leaves the other as it is.
     """
     host = torch.random.default_generator
-    if index not in STATE.generators:
-        seed_generator(host.initial_seed(), index)
-    before = host.get_state()
-    host.set_state(STATE.generators[index])
-    try:
-        return run()
-    finally:
-        STATE.generators[index] = host.get_state()
-        host.set_state(before)
+    with ONE_DRAWS:
+        if index not in STATE.generators:
+            seed_generator(host.initial_seed(), index)
+        before = host.get_state()
+        host.set_state(STATE.generators[index])
+        try:
+            return run()
+        finally:
+            STATE.generators[index] = host.get_state()
+            host.set_state(before)
 
 
 # ---- tensors
@@ -228,6 +231,18 @@ class CudaTensor(Tensor):
 
     def data_ptr(self) -> int:
         return self.inner.data_ptr()
+
+    @property
+    def data(self) -> Tensor:
+        """The same numbers without gradients. Given another tensor, this one takes its memory."""
+        return CudaTensor(self.inner, self.device.index)
+
+    @data.setter
+    def data(self, new: Tensor) -> None:
+        if not isinstance(new, CudaTensor):
+            raise RuntimeError("incompatible tensor type: .data of a tensor of the device is one, too")
+        Tensor.data.__set__(self, new)
+        self.inner = new.inner
 
 
 def restored(inner: Tensor, index: int, requires_grad: bool) -> Tensor:
@@ -349,6 +364,24 @@ class EveryOperation(TorchDispatchMode):
         return dispatch(func, args, kwargs or {})
 
 
+def watch_thread() -> EveryOperation:
+    """Return the mode for the running thread: each has its own modes, and its own switches of autograd.
+
+    Backward passes stay in the thread that asks for them, where the mode is.
+    """
+    torch._C._set_multithreading_enabled(False)
+    return EveryOperation()
+
+
+plain_thread = threading.Thread.run
+
+
+def watched_thread(self: threading.Thread) -> None:
+    """Run a thread of Python under the mode."""
+    with watch_thread():
+        plain_thread(self)
+
+
 def dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     """Run one operation of ATen under the rules of the device that it belongs to."""
     name = func._schema.name.partition("::")[2]
@@ -463,9 +496,12 @@ def is_pinned(host: Tensor) -> bool:
 
 def copied(func: Any, source: Tensor, kwargs: dict, index: int | None) -> Tensor:
     """Copy `source` to the device `index`, or to the host where that is None (ATen's _to_copy)."""
-    apart = ("device", "non_blocking", "pin_memory")
-    own = {name: value for name, value in kwargs.items() if name not in apart}
-    is_async = kwargs.get("non_blocking", False)
+    own = dict(kwargs)
+    is_async = own.pop("non_blocking", False)
+    device = own.pop("device", None)
+    own.pop("pin_memory", None)
+    if device is not None and torch.device(device).type == "meta":
+        return func(on_host(source), device=device, **own)  # shapes without numbers: nothing is copied
     if not isinstance(source, CudaTensor):
         assert index is not None
         leave_host(source, is_async)
@@ -973,10 +1009,9 @@ def pretend() -> None:
 
     # torch.tensor(..., device="cuda") makes its array on the host and copies it, where `dispatch` sees it.
     torch._C._set_only_lift_cpu_tensors(True)
-    # Backward passes stay in the thread that asked for them: dispatch modes belong to a thread.
-    torch._C._set_multithreading_enabled(False)
     torch.nn.Module._apply = moved
-    EveryOperation().__enter__()
+    threading.Thread.run = watched_thread
+    watch_thread().__enter__()
     if os.environ.get(REPORT):
         atexit.register(write_report, Path(os.environ[REPORT]))
 

@@ -27,12 +27,13 @@ from rnnlm.text import tokenizers
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
+from support.devices import MODELS_DEVICE
 
 PLACES, TIMES = ("oslo", "rome", "new york", "san jose", "rio de janeiro"), ("noon", "ten", "half past six")
 VERBS = {"show flights": "flight", "fly me": "flight", "what costs it": "fare", "tell the fare": "fare"}
 SMALL = {
-    "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1, "device": "cpu", "precision": "fp32", "threads": 1,
-    "unknown_words": 0.0, "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_output": 0.0,
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1, "device": MODELS_DEVICE, "precision": "fp32",
+    "threads": 1, "unknown_words": 0.0, "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_output": 0.0,
 }  # fmt: skip
 SMALL_CHARACTERS = {
     "cnn": {"character_size": 4, "character_filters": "0,6"}, "lstm": {"character_size": 4, "character_hidden_size": 4}, None: {},

@@ -14,10 +14,11 @@ import pytest
 
 from rnnlm.cli.main import run as run_command
 from rnnlm.text.parallel.pair import Pair, ParallelText
+from support.devices import MODELS_DEVICE
 
 NUMBERS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "seven": "sept"}
 TINY = {
-    "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16, "learning_rate": 0.02, "device": "cpu",
+    "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16, "learning_rate": 0.02, "device": MODELS_DEVICE,
     "precision": "fp32", "threads": 1, "validate_every_steps": 60, "label_smoothing": 0, "dropout_input": 0, "dropout_output": 0,
 }  # fmt: skip
 

@@ -6,6 +6,7 @@ These tests need the pretended device; tests/system/test_pretended_gpu.py runs t
 import copy
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,16 @@ def test_tensors_are_pickled_and_copied_with_their_device():
     assert weight.tolist() == [1, 1]
 
 
+def test_a_parameter_takes_the_memory_that_it_is_given_as_its_data():
+    weight, other = nn.Parameter(on_device(2)), on_device(2) * 3
+    weight.data = other
+    assert weight.tolist() == [3, 3] and weight.requires_grad
+    weight.data.add_(1)
+    assert weight.tolist() == other.tolist() == [4, 4]
+    with pytest.raises(RuntimeError, match="incompatible tensor type"):
+        weight.data = torch.ones(2)
+
+
 def test_there_are_as_many_devices_as_it_is_told(two_devices):
     first, second = (torch.ones(2, device=f"cuda:{index}") for index in (0, 1))
     with pytest.raises(RuntimeError, match="found at least two devices, cuda:0 and cuda:1"):
@@ -138,6 +149,23 @@ def test_a_module_that_moves_keeps_its_parameters():
     assert weight.is_cuda and weight is first.weight is second.weight and isinstance(weight, nn.Parameter)
     module.load_state_dict(module.state_dict())
     assert not torch.equal(module.cpu()[0].weight, before) and weight is first.weight
+
+
+def test_a_network_of_shapes_alone_can_be_made_of_one_on_the_device():
+    module = nn.Linear(3, 2).to(CUDA)
+    assert copy.deepcopy(module).to("meta")(torch.ones(4, 3, device="meta")).shape == (4, 2)
+    assert module.weight.is_cuda
+
+
+def test_threads_have_the_device_too():
+    x = on_device(3, requires_grad=True)
+
+    def work(_):
+        y = torch.rand(3, device=CUDA) * x
+        return torch.autograd.grad(y.sum(), x)[0].is_cuda
+
+    with ThreadPoolExecutor(2) as pool:
+        assert all(pool.map(work, range(4)))
 
 
 # ---- waits
