@@ -4,24 +4,24 @@
     python tests/support/pretended_gpu.py -m rnnlm train ... --device cuda          a program
 
 The idea
-    `CudaTensor` is a tensor that reports a CUDA device and has no memory there; beside it lies `inner`,
-    a CPU tensor with the numbers. Every operation of torch passes through `dispatch`, below autograd and
-    autocast, which are therefore the real ones with their rules for CUDA. `dispatch` checks the rules
-    that a real device enforces, runs the operation on the CPU tensors and wraps the results.
+    `CudaTensor` reports a CUDA device and has no memory there; it holds a CPU tensor with the
+    numbers, `inner`. Every operation of torch passes through `dispatch`, below autograd and
+    autocast, which are therefore the real ones with their rules for CUDA. `dispatch` checks the
+    rules that a real device enforces, runs the operation on the inner tensors and wraps the results.
     torch.cuda's functions are replaced by ones that keep the state of a pretended device.
 
 What it shows
-    * tensors of different devices in one operation, a host generator for a device tensor, `.numpy()`;
-    * waits: places where the host waits for the device, such as `.item()`, a mask as an index or a copy
-      from pageable memory. `waits()` lists them; torch.cuda.set_sync_debug_mode("error") raises;
+    * tensors of different devices in one operation, a host generator for the device, `.numpy()`;
+    * waits: places where the host waits for the device, such as `.item()`, a mask as an index or a
+      copy from pageable memory. `waits()` lists them, and set_sync_debug_mode("error") raises;
     * CUDA graphs: a capture only records, and a replay runs what was recorded on the same arrays;
     * the conditions of cuDNN's recurrent layers;
     * operations that CUDA lacks, or lacks under torch.use_deterministic_algorithms(True);
     * an event on one device that does not cover a copy from another (`faults()`).
 
 What it cannot show
-    Speed, memory, rounding, kernels that fail, and races between streams: work is always done when it
-    is asked for. Processes that a test starts see no device.
+    Speed, memory, rounding, kernels that fail, and races between streams: work is always done when
+    it is asked for. Processes that a test starts see no device.
 
 It needs torch exactly as constraints.txt has it, built for CPUs, on x86-64 Linux: `why_not()`.
 """
@@ -45,13 +45,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 ROOT = Path(__file__).resolve().parents[2]
-REPORT = "PRETENDED_GPU_REPORT"  # environment variable: the file for what was noticed in the process
-HOW_TO = "run it with PYTHONPATH=tests python -m pytest -p support.pretended_gpu"
+REPORT = "PRETENDED_GPU_REPORT"  # environment variable: the file for what was noticed
+HOW_TO = "PYTHONPATH=tests python -m pytest -p support.pretended_gpu"
 
 # ---- the device and its state
 
@@ -66,14 +67,14 @@ class State:
     sync_debug_mode: int = 0  # 0 default, 1 warn, 2 error
     capturing: "CUDAGraph | None" = None
     streams: dict[int, "Stream"] = field(default_factory=dict)  # the current stream of each device
-    generators: dict[int, Tensor] = field(default_factory=dict)  # the generator's state on each device
-    # Copies to the host that were started without waiting, by device, until something waits for them.
+    generators: dict[int, Tensor] = field(default_factory=dict)  # each device's, as their states
+    # By device, copies to the host that were started without waiting, until an event covers them.
     copies_under_way: Counter[int] = field(default_factory=Counter)
     operations: int = 0
 
 
 STATE = State()
-ONE_DRAWS = threading.RLock()  # of several threads
+DRAWING_LOCK = threading.RLock()  # one thread draws at a time
 
 
 def index_of(device: Any) -> int:
@@ -89,7 +90,7 @@ def index_of(device: Any) -> int:
 
 
 class Notes:
-    """Things noticed, each as `file:line: what`; `collect` takes those of its context for itself."""
+    """Things noticed, each as `file:line: what`. `collect` keeps those of its context apart."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -120,7 +121,7 @@ waits, copies, faults = WAITS.collect, COPIES.collect, FAULTS.collect
 
 
 def calling_line() -> str:
-    """Return the innermost running line of rnnlm, or else of whoever called torch, as `file:line`."""
+    """Return the innermost running line of rnnlm, else that of the caller, as `file:line`."""
     frame = sys._getframe(1)
     caller = ""
     while frame is not None:
@@ -138,7 +139,7 @@ def wait(what: str, torch_notices: bool = True) -> None:
     """Note that the host waits for the device here, and do what torch does then.
 
     c10::cuda::memcpy_and_sync and stream_synchronize honour the debug mode; the driver refuses all
-    waits while a stream is being captured. Waits that happen inside the driver torch does not notice.
+    waits while a stream is being captured. torch does not notice waits inside the driver.
     """
     WAITS.add(what)
     if STATE.capturing is not None:
@@ -163,7 +164,7 @@ def with_generator(index: int, run: Callable[[], Any]) -> Any:
     Device and host draw independently on a real machine: drawing on one leaves the other as it is.
     """
     host = torch.random.default_generator
-    with ONE_DRAWS:
+    with DRAWING_LOCK:
         if index not in STATE.generators:
             seed_generator(host.initial_seed(), index)
         before = host.get_state()
@@ -179,7 +180,7 @@ def with_generator(index: int, run: Callable[[], Any]) -> Any:
 
 
 class CudaTensor(Tensor):
-    """A tensor that reports a CUDA device. `inner`, on the CPU, has the same shape and the numbers."""
+    """A tensor that reports a CUDA device. `inner`, on the CPU, has its shape and numbers."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl
     inner: Tensor
@@ -240,7 +241,7 @@ class CudaTensor(Tensor):
     @data.setter
     def data(self, new: Tensor) -> None:
         if not isinstance(new, CudaTensor):
-            raise RuntimeError("incompatible tensor type: .data of a tensor of the device is one, too")
+            raise RuntimeError("incompatible tensor type: .data is on the device of its tensor")
         Tensor.data.__set__(self, new)
         self.inner = new.inner
 
@@ -256,8 +257,8 @@ plain_apply = torch.nn.Module._apply
 def moved(self: torch.nn.Module, function: Callable, recurse: bool = True) -> torch.nn.Module:
     """Move a module, as Module.to() asks for it, so that its parameters stay the same objects.
 
-    torch gives a parameter other memory in place, which cannot make a CudaTensor of a plain one. In its
-    other way two objects swap all that they are.
+    torch gives a parameter other memory in place, which cannot make a CudaTensor of a plain tensor.
+    Its other way, in which two objects swap everything, can.
     """
     before = torch.__future__.get_swap_module_params_on_conversion()
     torch.__future__.set_swap_module_params_on_conversion(True)
@@ -272,13 +273,18 @@ def moved(self: torch.nn.Module, function: Callable, recurse: bool = True) -> to
 # The host needs a number or a size from the device: it waits.
 WAITING = frozenset(
     """
-    _local_scalar_dense is_nonzero equal nonzero masked_select bincount multinomial _unique2 unique_dim
-    unique_consecutive unique_dim_consecutive embedding_renorm_ _linalg_svd _linalg_eigh linalg_eig
-    linalg_eigvals _linalg_eigvals linalg_lstsq _linalg_check_errors
+    _local_scalar_dense is_nonzero equal nonzero masked_select bincount multinomial
+    embedding_renorm_ _unique2 unique_dim unique_consecutive unique_dim_consecutive
+    _linalg_svd _linalg_eigh linalg_eig linalg_eigvals _linalg_eigvals linalg_lstsq
+    _linalg_check_errors
     """.split()
 )
-# torch's list at torch.use_deterministic_algorithms; these raise for floating-point numbers on CUDA.
-NONDETERMINISTIC = frozenset("cumsum cumsum_ put_ histc kthvalue median _ctc_loss grid_sampler_2d_backward nll_loss2d_forward".split())
+# From torch's page on use_deterministic_algorithms: on CUDA they raise for floating-point numbers.
+NONDETERMINISTIC = frozenset(
+    """
+    cumsum cumsum_ put_ histc kthvalue median _ctc_loss grid_sampler_2d_backward nll_loss2d_forward
+    """.split()
+)
 # cuBLAS, which CUDA asks for products: of floating-point numbers only (addmm_cuda).
 PRODUCTS = frozenset("mm addmm addmm_ bmm baddbmm baddbmm_ mv addmv dot".split())
 WHOLE_NUMBERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)
@@ -291,25 +297,29 @@ DRAWING = frozenset(
     native_dropout dropout
     """.split()
 )
-# Beside pointwise operations, these take a number that lies on the host (a tensor without dimensions).
+# These take a number on the host (a tensor without dimensions), as pointwise operations do.
 TAKE_HOST_NUMBERS = frozenset(
     """
-    masked_fill masked_fill_ where fill_ index_fill index_fill_ index_put index_put_ _index_put_impl_
-    clamp
+    masked_fill masked_fill_ where clamp fill_ index_fill index_fill_
+    index_put index_put_ _index_put_impl_
     """.split()
 )
-INDEXING = frozenset("index index_put index_put_ _index_put_impl_ _unsafe_index _unsafe_index_put".split())
+INDEXING = frozenset(
+    """
+    index index_put index_put_ _index_put_impl_ _unsafe_index _unsafe_index_put
+    """.split()
+)
 
 
 def check_devices(func: Any, name: str, args: tuple, tensors: list[Tensor], index: int) -> None:
-    """Raise what TensorIterator and its like raise when tensors of an operation differ in device."""
+    """Raise what TensorIterator raises when the tensors of an operation differ in device."""
     device = torch.device("cuda", index)
     exempt: list[Tensor] = []
     if name in INDEXING:
         exempt = [each for each in args[1] if each is not None]
         if not isinstance(args[0], CudaTensor):
-            what = "indices should be either on cpu or on the same device as the indexed tensor (cpu)"
-            raise RuntimeError(f"{what}: {func}")
+            what = "indices should be either on cpu or on the same device as the indexed tensor"
+            raise RuntimeError(f"{what} (cpu): {func}")
     if name == "_pack_padded_sequence":
         exempt = [args[1]]  # the lengths, which torch wants on the host
 
@@ -326,7 +336,7 @@ def check_devices(func: Any, name: str, args: tuple, tensors: list[Tensor], inde
 
 def check_waits(name: str, args: tuple, kwargs: dict) -> None:
     """Note the waits that belong to an operation rather than to a copy."""
-    # A mask is turned into numbers by nonzero, whose result's size the host needs; numbers are copied.
+    # nonzero turns a mask into numbers, and the host asks how many. Numbers on the host are copied.
     if name in INDEXING:
         for each in args[1]:
             if each is not None and each.dtype in (torch.bool, torch.uint8):
@@ -351,7 +361,8 @@ def check_kernels(name: str, first: Tensor) -> None:
         raise RuntimeError(f"{name}_cuda_kernel does not have a deterministic implementation")
     workspace = os.environ.get("CUBLAS_WORKSPACE_CONFIG")
     if name in PRODUCTS and workspace not in REPRODUCIBLE_WORKSPACES:
-        raise RuntimeError("Deterministic behavior was enabled, but CuBLAS needs CUBLAS_WORKSPACE_CONFIG=:4096:8")
+        what = "Deterministic behavior was enabled, but this operation uses CuBLAS"
+        raise RuntimeError(f"{what}: set CUBLAS_WORKSPACE_CONFIG=:4096:8")
 
 
 # ---- dispatch: every operation of torch comes through here
@@ -365,9 +376,9 @@ class EveryOperation(TorchDispatchMode):
 
 
 def watch_thread() -> EveryOperation:
-    """Return the mode for the running thread: each has its own modes, and its own switches of autograd.
+    """Return the mode for the running thread: each thread has modes and switches of its own.
 
-    Backward passes stay in the thread that asks for them, where the mode is.
+    Backward passes are to stay in the thread that asks for them, where the mode is.
     """
     torch._C._set_multithreading_enabled(False)
     return EveryOperation()
@@ -465,7 +476,7 @@ def wrapped(found: Any, given: list[CudaTensor], index: int) -> Any:
 
 
 def mapped(change: Callable[[Any], Any], values: Any) -> Any:
-    """Apply `change` to each value in lists and tuples, which is all that ATen's arguments nest in."""
+    """Apply `change` to each value in nested lists and tuples, as arguments of ATen are."""
     if isinstance(values, (list, tuple)):
         return type(values)([mapped(change, each) for each in values])
     return change(values)
@@ -501,7 +512,7 @@ def copied(func: Any, source: Tensor, kwargs: dict, index: int | None) -> Tensor
     device = own.pop("device", None)
     own.pop("pin_memory", None)
     if device is not None and torch.device(device).type == "meta":
-        return func(on_host(source), device=device, **own)  # shapes without numbers: nothing is copied
+        return func(on_host(source), device=device, **own)  # shapes alone: nothing is copied
     if not isinstance(source, CudaTensor):
         assert index is not None
         leave_host(source, is_async)
@@ -509,7 +520,7 @@ def copied(func: Any, source: Tensor, kwargs: dict, index: int | None) -> Tensor
         return CudaTensor(found.clone() if found is source else found, index)
     inner = source.inner
     if index is None:
-        leave_device(source, is_async, is_pinned=True)  # torch makes the copy in pinned memory itself
+        leave_device(source, is_async, is_pinned=True)  # torch takes pinned memory here by itself
         host = func(inner, **own)
         return pinned(host) if is_async else host
     return CudaTensor(execute(lambda: func(inner, **own), [inner]), index)
@@ -529,15 +540,12 @@ def copied_across(target: Tensor, source: Tensor, is_async: bool) -> Tensor:
 def leave_host(source: Tensor, is_async: bool) -> None:
     """Apply the rules of a copy from the host to the device (copy_kernel_cuda).
 
-    A blocking copy waits until it is done. One that need not wait does so in the driver where its memory
-    is pageable, because that may move: cudaMemcpyAsync stages it first.
+    A blocking copy waits until it is done. Another one waits in the driver where its memory is
+    pageable, because that may move: cudaMemcpyAsync stages it first.
     """
     kind = "pinned" if is_pinned(source) else "pageable"
     COPIES.add(f"{kind}, {'asynchronous' if is_async else 'blocking'}")
-    if STATE.capturing is not None:
-        what = "copy from the host"
-        raise RuntimeError(f"CUDA error: operation not permitted when stream is capturing ({what})")
-    if not is_async:
+    if not is_async or STATE.capturing is not None:
         wait("copy from the host")
     elif kind == "pageable":
         wait("copy from pageable memory", torch_notices=False)
@@ -546,12 +554,10 @@ def leave_host(source: Tensor, is_async: bool) -> None:
 def leave_device(source: CudaTensor, is_async: bool, is_pinned: bool) -> None:
     """Apply the rules of a copy from the device to the host."""
     index = source.device.index
-    if not is_async:
+    if not is_async or STATE.capturing is not None:
         wait("copy to the host")
         STATE.copies_under_way[index] = 0
         return
-    if STATE.capturing is not None:
-        raise RuntimeError("CUDA error: operation not permitted when stream is capturing (copy to the host)")
     if not is_pinned:
         wait("copy to pageable memory", torch_notices=False)
     STATE.copies_under_way[index] += 1
@@ -561,7 +567,7 @@ def leave_device(source: CudaTensor, is_async: bool, is_pinned: bool) -> None:
 
 
 class CUDAGraph:
-    """Operations in the order in which they were asked for, with the very arrays they read and write."""
+    """Operations in the order in which they were asked for, with the arrays they read and write."""
 
     def __init__(self, *_args: Any, **_settings: Any) -> None:
         self.recorded: list[tuple[Callable[[], Any], list[Tensor]]] = []
@@ -587,7 +593,7 @@ class CUDAGraph:
         return found
 
     def end_capture(self) -> None:
-        """Undo what recording computed: a captured operation has not run, and its result is not a number yet."""
+        """Undo what recording computed: nothing has run, and results are no numbers yet."""
         for storage, content in self.before.values():
             storage.copy_(content)
         for _, results in self.recorded:
@@ -600,8 +606,8 @@ class CUDAGraph:
         """Run the recorded operations again; their results go to the arrays of the recording."""
         for run, results in self.recorded:
             for old, new in zip(results, tensors_in(run()), strict=True):
-                is_same_memory = old.untyped_storage().data_ptr() == new.untyped_storage().data_ptr()
-                if not is_same_memory:
+                places = {each.untyped_storage().data_ptr() for each in (old, new)}
+                if len(places) == 2:
                     old.copy_(new)
 
     def reset(self) -> None:
@@ -614,7 +620,7 @@ class CUDAGraph:
 class capture:
     """torch.cuda.graph: capture instead of run, and leave the generators as they were."""
 
-    def __init__(self, cuda_graph: CUDAGraph, pool: Any = None, stream: Any = None, **_: Any) -> None:
+    def __init__(self, cuda_graph: CUDAGraph, *_args: Any, **_settings: Any) -> None:
         self.graph = cuda_graph
 
     def __enter__(self) -> None:
@@ -659,7 +665,7 @@ def cudnn_layer(name: str) -> Callable[..., tuple[Tensor, ...]]:
     """
 
     def layer(x: Tensor, *given: Any) -> tuple[Tensor, ...]:
-        # (x, hx, weights, settings...), or (x, rows of each step, hx, weights, settings...) if packed.
+        # Called with (x, hx, weights, settings...), or packed (x, rows a step, hx, weights, ...).
         if not isinstance(x, CudaTensor):
             return NATIVE[name](x, *given)
         is_packed = not isinstance(given[2], bool)
@@ -675,7 +681,7 @@ def cudnn_layer(name: str) -> Callable[..., tuple[Tensor, ...]]:
         else:
             is_training = True  # torch's own kernels have a backward pass in any mode
         if torch.autograd.forward_ad._current_level >= 0:
-            raise NotImplementedError("Trying to use forward AD with _cudnn_rnn that does not support it")
+            raise NotImplementedError("Trying to use forward AD with _cudnn_rnn, which has none")
         call = Call(name, rows_T, len(states), tuple(settings))
         return CudnnLayer.apply(call, is_training, x, *states, *weights)
 
@@ -687,7 +693,7 @@ def under_cudnn(x: Tensor, states: list, weights: list) -> tuple[Tensor, list, l
     if not all(each.is_contiguous() for each in states):
         raise RuntimeError("rnn: hx is not contiguous")
     if torch.is_autocast_enabled("cuda") and x.dtype != torch.float64:
-        # torch's wrapper casts to fp16 whatever type autocast was asked for, and into new flat weights.
+        # torch's wrapper casts to fp16 whatever autocast was asked for, and makes the weights flat.
         FAULTS.add("a layer of cuDNN under autocast computes in fp16")
         with torch.autocast("cuda", enabled=False):
             return x.half(), [each.half() for each in states], [each.half() for each in weights]
@@ -753,7 +759,8 @@ class CudnnLayer(torch.autograd.Function):
 
         def run():
             with _disable_current_modes(), torch.enable_grad():
-                given = [one.to(other.dtype) for one, other in zip(inner, kept["found"], strict=True)]
+                pairs = zip(inner, kept["found"], strict=True)
+                given = [gradient.to(found.dtype) for gradient, found in pairs]
                 keep = {"retain_graph": True, "allow_unused": True, "materialize_grads": True}
                 found = torch.autograd.grad(kept["found"], kept["given"], given, **keep)
             return tuple(each.to(outer_type).contiguous() for each in found)
@@ -761,7 +768,7 @@ class CudnnLayer(torch.autograd.Function):
         return None, None, *(CudaTensor(each, ctx.index) for each in execute(run, inner))
 
 
-def lstm_cell(x: Tensor, states: tuple, w_ih: Tensor, w_hh: Tensor, *biases: Tensor) -> tuple[Tensor, Tensor]:
+def lstm_cell(x: Tensor, states: tuple, w_ih: Tensor, w_hh: Tensor, *biases: Tensor) -> tuple:
     """One step of nn.LSTMCell, for which CUDA has a kernel of its own that no CPU has."""
     if not isinstance(x, CudaTensor):
         return NATIVE["lstm_cell"](x, states, w_ih, w_hh, *biases)
@@ -777,11 +784,12 @@ def lstm_cell(x: Tensor, states: tuple, w_ih: Tensor, w_hh: Tensor, *biases: Ten
 
 
 def flatten_parameters(self: torch.nn.RNNBase) -> None:
-    """Put the weights of torch's own layers one after the other, as cuDNN wants them (nn.RNNBase)."""
+    """Put the weights of an nn.LSTM or its like one after the other, as cuDNN wants them."""
     weights = self._flat_weights
     if not all(isinstance(each, CudaTensor) for each in weights):
         return
-    parts = torch.cat([each.inner.flatten() for each in weights]).split([each.numel() for each in weights])
+    flat = torch.cat([each.inner.flatten() for each in weights])
+    parts = flat.split([each.numel() for each in weights])
     for each, part in zip(weights, parts, strict=True):
         each.inner = part.view(each.shape)
 
@@ -900,8 +908,8 @@ def manual_seed_all(seed: int) -> None:
 
 
 def get_device_properties(device: Any = None) -> types.SimpleNamespace:
-    name, memory = "NVIDIA H100 (pretended)", 80 << 30
-    return types.SimpleNamespace(name=name, major=9, minor=0, total_memory=memory, multi_processor_count=132)
+    settings = {"major": 9, "minor": 0, "total_memory": 80 << 30, "multi_processor_count": 132}
+    return types.SimpleNamespace(name="NVIDIA H100 (pretended)", **settings)
 
 
 class Profile(torch.profiler.profile):
@@ -954,7 +962,7 @@ FUNCTIONS = {
 }
 
 
-# ---- switching it on
+# ---- switching it on, in pytest and for programs
 
 
 def why_not() -> str | None:
@@ -962,8 +970,9 @@ def why_not() -> str | None:
     wanted = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     found = torch.__version__.partition("+")[0]
     if wanted is None or found != wanted[1]:
-        wanted_version = wanted[1] if wanted else "no torch"
-        return f"the pretended GPU is made for the torch of constraints.txt, {wanted_version}; this is {found}"
+        version = wanted[1] if wanted else "which it lacks"
+        what = f"the pretended GPU is made for the torch of constraints.txt, {version}"
+        return f"{what}; this is {found}"
     if STATE.is_on:
         return None
     if torch.version.cuda or torch.version.hip or torch.cuda.is_available():
@@ -972,6 +981,12 @@ def why_not() -> str | None:
         where = f"{platform.system()} on {platform.machine()}"
         return f"the pretended GPU is made for Linux on x86-64; this is {where}"
     return None
+
+
+def needed() -> pytest.MarkDecorator:
+    """Return the mark of tests that need the pretended device: without it they are skipped."""
+    reason = why_not() or f"needs the pretended GPU: {HOW_TO}"
+    return pytest.mark.skipif(not STATE.is_on, reason=reason)
 
 
 def pretend() -> None:
@@ -1007,7 +1022,7 @@ def pretend() -> None:
     torch._VF.lstm_cell = lstm_cell
     torch.nn.RNNBase.flatten_parameters = flatten_parameters
 
-    # torch.tensor(..., device="cuda") makes its array on the host and copies it, where `dispatch` sees it.
+    # torch.tensor(..., device="cuda") makes its array on the host, and `dispatch` sees the copy.
     torch._C._set_only_lift_cpu_tensors(True)
     torch.nn.Module._apply = moved
     threading.Thread.run = watched_thread
@@ -1019,33 +1034,33 @@ def pretend() -> None:
 def register_with_torch() -> None:
     """Give torch's C++ the two objects of a CUDA build without which it refuses CUDA tensors.
 
-    Both are C++ objects with tables of virtual functions, built here by hand. The numbers of the slots
-    are the order of declarations in the headers named below, in x86-64 Linux's C++ ABI; this is why
-    another torch or platform is refused.
+    Both are C++ objects with tables of virtual functions, built here by hand. The numbers of the
+    slots are the order of declarations in the headers named below, in the C++ ABI of x86-64 Linux;
+    this is why another torch or platform is refused.
     """
     folder = Path(torch.__file__).parent / "lib"
     zero = ctypes.CFUNCTYPE(ctypes.c_longlong)(lambda: 0)
     one = ctypes.CFUNCTYPE(ctypes.c_longlong)(lambda: 1)
     answer_0, answer_1 = (ctypes.cast(each, ctypes.c_void_p).value for each in (zero, one))
 
-    # A device guard (c10/core/impl/DeviceGuardImplInterface.h) whose every function does nothing and
-    # returns 0: autograd asks it for the current device and stream around each backward function.
+    # A device guard (c10/core/impl/DeviceGuardImplInterface.h) whose functions do nothing and
+    # return 0: autograd asks for the current device and stream around each backward function.
     library = ctypes.CDLL(str(folder / "libc10.so"))
     table = (ctypes.c_void_p * 96)(*[answer_0] * 96)
     guard = (ctypes.c_void_p * 1)(ctypes.addressof(table))
-    name = "_ZN3c104impl24DeviceGuardImplRegistrarC1ENS_10DeviceTypeEPKNS0_24DeviceGuardImplInterfaceE"
-    register = getattr(library, name)
+    arguments = "ENS_10DeviceTypeEPKNS0_24DeviceGuardImplInterfaceE"
+    register = getattr(library, f"_ZN3c104impl24DeviceGuardImplRegistrarC1{arguments}")
     register.argtypes = [ctypes.c_void_p, ctypes.c_int8, ctypes.c_void_p]
     register((ctypes.c_char * 64)(), 1, guard)  # 1: c10::DeviceType::CUDA
     library._ZN3c104impl24ensureCUDADeviceGuardSetEv()
 
-    # CUDA's hooks (ATen/detail/CUDAHooksInterface.h): a copy of the ones of a build without CUDA, but for
-    # those by which autograd and torch.Generator ask whether there is CUDA at all.
+    # CUDA's hooks (ATen/detail/CUDAHooksInterface.h): those of a build without CUDA, except for the
+    # ones by which autograd asks whether there is CUDA at all.
     hooks_of = ctypes.CDLL(str(folder / "libtorch_cpu.so"))._ZN2at6detail12getCUDAHooksEv
     hooks_of.restype = ctypes.c_void_p
     hooks = ctypes.cast(hooks_of(), ctypes.POINTER(ctypes.c_void_p))
     inherited = (ctypes.c_void_p * 48).from_address(hooks[0])
-    own = (ctypes.c_void_p * 50)(0, 0, *inherited)  # two words stand before a table of virtual functions
+    own = (ctypes.c_void_p * 50)(0, 0, *inherited)  # a table of virtual functions follows two words
     is_built, is_available, has_primary_context, init, has_cuda = 2, 3, 4, 5, 16
     for slot in (is_built, is_available, has_primary_context, has_cuda):
         own[2 + slot] = answer_1
@@ -1063,11 +1078,11 @@ def write_report(path: Path) -> None:
     path.write_text(json.dumps(found, indent=1) + "\n")
 
 
-# ---- as a plugin of pytest, and as a launcher of programs
-
-
 def pytest_load_initial_conftests() -> None:
-    """Before any test is imported: `-m gpu` asks for the device then."""
+    """Switch it on before any test is imported: marks ask then whether there is a device."""
+    reason = why_not()
+    if reason is not None:
+        raise pytest.UsageError(reason)
     pretend()
 
 

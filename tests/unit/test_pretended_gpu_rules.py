@@ -1,4 +1,4 @@
-"""The pretended GPU keeps the rules of a real one: each rule has a test that a device without it fails.
+"""The pretended GPU keeps the rules of a real one: a test for each.
 
 These tests need the pretended device; tests/system/test_pretended_gpu.py runs them with it.
 """
@@ -18,8 +18,7 @@ from rnnlm import arrays
 from support import pretended_gpu
 from support.pretended_gpu import STATE, faults, waits
 
-reason = pretended_gpu.why_not() or pretended_gpu.HOW_TO
-pytestmark = pytest.mark.skipif(not STATE.is_on, reason=f"about the pretended GPU: {reason}")
+pytestmark = pretended_gpu.needed()
 CUDA = "cuda"
 
 
@@ -146,7 +145,8 @@ def test_a_module_that_moves_keeps_its_parameters():
     weight, before = first.weight, first.weight.detach().clone()
     module.to(CUDA)(on_device(1, 3)).sum().backward()
     optimizer.step()
-    assert weight.is_cuda and weight is first.weight is second.weight and isinstance(weight, nn.Parameter)
+    assert weight is first.weight is second.weight
+    assert weight.is_cuda and isinstance(weight, nn.Parameter)
     module.load_state_dict(module.state_dict())
     assert not torch.equal(module.cpu()[0].weight, before) and weight is first.weight
 
@@ -171,19 +171,26 @@ def test_threads_have_the_device_too():
 # ---- waits
 
 
-def mask_as_index(x):
-    return x[x > 0]
-
-
 WAITING = {
-    "item": lambda x: x.sum().item(), "if": lambda x: bool(x.sum() > 0), "tolist": lambda x: x.tolist(), "cpu": lambda x: x.cpu(),
-    "a mask as an index": mask_as_index, "an index on the host": lambda x: x[torch.tensor([0])], "nonzero": lambda x: x.nonzero(),
-    "unique": lambda x: x.unique(), "equal": lambda x: torch.equal(x, x), "multinomial": lambda x: x.multinomial(1),
-    "repeat_interleave": lambda x: x.repeat_interleave(x.long()), "a number to the device": lambda x: torch.tensor(1.0, device=x.device),
-    "a copy to the device": lambda x: torch.ones(3).to(x.device), "a copy into an array": lambda x: x.copy_(torch.ones(3)),
-    "pinned, but not asynchronous": lambda x: torch.ones(3).pin_memory().to(x.device), "svd": lambda x: torch.linalg.svdvals(x[None]),
-    "synchronize": lambda x: torch.cuda.synchronize(), "a stream": lambda x: torch.cuda.current_stream().synchronize(),
-}  # fmt: skip
+    "item": lambda x: x.sum().item(),
+    "if": lambda x: bool(x.sum() > 0),
+    "tolist": lambda x: x.tolist(),
+    "cpu": lambda x: x.cpu(),
+    "a mask as an index": lambda x: x[x > 0],
+    "an index on the host": lambda x: x[torch.tensor([0])],
+    "nonzero": lambda x: x.nonzero(),
+    "unique": lambda x: x.unique(),
+    "equal": lambda x: torch.equal(x, x),
+    "multinomial": lambda x: x.multinomial(1),
+    "repeat_interleave": lambda x: x.repeat_interleave(x.long()),
+    "svd": lambda x: torch.linalg.svdvals(x[None]),
+    "a number to the device": lambda x: torch.tensor(1.0, device=x.device),
+    "a copy to the device": lambda x: torch.ones(3).to(x.device),
+    "a copy into an array": lambda x: x.copy_(torch.ones(3)),
+    "pinned, but not asynchronous": lambda x: torch.ones(3).pin_memory().to(x.device),
+    "synchronize": lambda x: torch.cuda.synchronize(),
+    "a stream": lambda x: torch.cuda.current_stream().synchronize(),
+}
 
 
 @pytest.mark.parametrize("wait", WAITING.values(), ids=WAITING)
@@ -213,7 +220,8 @@ def test_what_stays_on_the_device_waits_for_nothing(strict):
         (y * torch.rand(2, device=CUDA)).sum().backward()
         F.dropout(x, 0.5).clamp(max=1).masked_fill(x > 0, 0.0)
         x.detach().multinomial(4, replacement=True)
-        x.detach().long().repeat_interleave(torch.ones(3, dtype=torch.int64, device=CUDA), output_size=3)
+        whole = x.detach().long()
+        whole.repeat_interleave(whole, output_size=3)
     assert found == []
 
 
@@ -230,14 +238,15 @@ def test_a_wait_in_rnnlm_is_named_by_its_line_there():
 def test_copies_from_pinned_memory_wait_for_nothing_and_those_from_pageable_memory_wait(strict):
     host, place = torch.ones(3), on_device(3)
     with waits() as found:
-        assert host.pin_memory().is_pinned() and not host.is_pinned() and host.pin_memory()[1:].is_pinned()
+        assert not host.is_pinned() and host.pin_memory()[1:].is_pinned()
         host.pin_memory().to(CUDA, non_blocking=True)
         torch.empty(3, pin_memory=True).copy_(place, non_blocking=True)
         place.to("cpu", non_blocking=True)
         assert found == []
         host.to(CUDA, non_blocking=True)
         torch.empty(3).copy_(place, non_blocking=True)
-    assert [note.partition(": ")[2] for note in found] == ["copy from pageable memory", "copy to pageable memory"]
+    what = [note.partition(": ")[2] for note in found]
+    assert what == ["copy from pageable memory", "copy to pageable memory"]
 
 
 def test_pinned_memory_is_pageable_again_when_it_was_freed():
@@ -400,7 +409,8 @@ def cudnn_lstm(module, x, **changes):
     """`module` over x, called as nn.LSTM calls torch.lstm."""
     zeros = torch.zeros(1, x.shape[1], module.hidden_size, device=CUDA)
     weights = changes.get("weights", module._flat_weights)
-    return torch.lstm(x, changes.get("states", (zeros, zeros)), weights, True, 1, 0.0, changes.get("is_training", True), False, False)
+    states, is_training = changes.get("states", (zeros, zeros)), changes.get("is_training", True)
+    return torch.lstm(x, states, weights, True, 1, 0.0, is_training, False, False)
 
 
 @pytest.fixture
@@ -457,7 +467,8 @@ def test_cudnn_has_no_gradients_in_evaluation_and_none_of_gradients(lstm, x_TBE)
     y, *_ = cudnn_lstm(lstm, x_TBE, is_training=False)
     with pytest.raises(RuntimeError, match="only be called in training mode"):
         y.sum().backward()
-    (gradient,) = torch.autograd.grad(cudnn_lstm(lstm, x_TBE)[0].square().sum(), x_TBE, create_graph=True)
+    loss = cudnn_lstm(lstm, x_TBE)[0].square().sum()
+    (gradient,) = torch.autograd.grad(loss, x_TBE, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
 
@@ -496,7 +507,8 @@ def test_packed_sequences_are_those_of_the_cpu(lstm):
 def test_a_profile_of_kernels_is_empty():
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         on_device(3) + 1
-    assert not [event for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    devices = {event.device_type for event in profile.events()}
+    assert torch.autograd.DeviceType.CUDA not in devices
 
 
 def test_streams_and_events_are_known(two_devices):

@@ -48,9 +48,9 @@ def statistics(model):
 
 def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]:
     """Segment by segment: scores, then torch's gradients, then the update as the paper writes it, weight by weight."""
-    network = copy.deepcopy(model.network).eval().requires_grad_(True)
+    network = copy.deepcopy(model.network).cpu().eval().requires_grad_(True)
     trained = {name: weight.detach().clone() for name, weight in network.named_parameters()}
-    root = {name: square.sqrt() for name, square in statistics.items()}
+    root = {name: square.cpu().sqrt() for name, square in statistics.items()}
     mean = sum(float(each.sum()) for each in root.values()) / sum(each.numel() for each in root.values())
     state, scores = network.initial_state(1), []
     for start in range(0, len(inputs_T), settings.segment_tokens):
@@ -147,7 +147,7 @@ def test_statistics_are_the_means_of_squared_gradients_over_segments(name, setti
     model = fit(name, **settings)
     inputs_1T, targets_1T = text_of(model)
     half = targets_1T.shape[1] // 2
-    network = copy.deepcopy(model.network).eval().requires_grad_(True)
+    network = copy.deepcopy(model.network).cpu().eval().requires_grad_(True)
     state, segments = network.initial_state(2), range(0, half, 3)
     sums = {name: 0 for name, _ in network.named_parameters()}
     for start in segments:
@@ -160,7 +160,7 @@ def test_statistics_are_the_means_of_squared_gradients_over_segments(name, setti
     found = gather_statistics(model, targets_1T[0, : 2 * half], 3)
     assert found.keys() == sums.keys()
     for name, square in found.items():
-        torch.testing.assert_close(square, sums[name] / len(segments), atol=1e-7, rtol=1e-3)
+        torch.testing.assert_close(square.cpu(), sums[name] / len(segments), atol=1e-7, rtol=1e-3)
 
 
 def test_statistics_take_a_text_shorter_than_a_segment_as_one():

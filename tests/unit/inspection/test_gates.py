@@ -29,17 +29,18 @@ def test_values_equal_the_trace():
     found = inspect_gates(model, LINE)
     ids = np.concatenate([[model.tokenizer.boundary_id], model.tokenizer.encode([LINE]).ids[:-1]])
     with torch.no_grad():
-        trace = model.network.trace(torch.from_numpy(ids).unsqueeze(1), model.network.initial_state(1))
+        trace = model.network.trace(torch.from_numpy(ids).unsqueeze(1).to(model.device), model.network.initial_state(1))
     assert found.tokens == ("</s>", *LINE.split())
     for layer, traced in zip(found.layers, trace.layers, strict=True):
-        np.testing.assert_array_equal(layer.hidden_TH, traced.hidden_TBH[:, 0])
-        np.testing.assert_array_equal(layer.cell_TH, traced.cell_TBH[:, 0])
+        np.testing.assert_array_equal(layer.hidden_TH, traced.hidden_TBH[:, 0].cpu())
+        np.testing.assert_array_equal(layer.cell_TH, traced.cell_TBH[:, 0].cpu())
         assert list(layer.gates) == ["input", "forget", "candidate", "output"]
         for name, values in layer.gates.items():
-            np.testing.assert_array_equal(values, traced.gates[name][:, 0])
+            np.testing.assert_array_equal(values, traced.gates[name][:, 0].cpu())
     stored = json.loads(json.dumps(found.to_dict()))["layers"][1]
-    np.testing.assert_allclose(stored["gates"]["forget"], trace.layers[1].gates["forget"][:, 0], atol=1e-6)
-    np.testing.assert_allclose(stored["rewritten"], 1 - trace.layers[1].gates["forget"][:, 0].mean(1), atol=1e-6)
+    forget_TH = trace.layers[1].gates["forget"][:, 0].cpu()
+    np.testing.assert_allclose(stored["gates"]["forget"], forget_TH, atol=1e-6)
+    np.testing.assert_allclose(stored["rewritten"], 1 - forget_TH.mean(1), atol=1e-6)
 
 
 def test_the_share_rewritten_is_what_the_gates_do_not_keep():

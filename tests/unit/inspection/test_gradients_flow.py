@@ -1,5 +1,6 @@
 """inspect_gradients and inspect_sensitivity: positions, curves and their course, networks before training, maps of a sentence."""
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -188,13 +189,14 @@ def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
     assert found.predicted == ("the", "cat", "sat", "on", "the", "mat", "</s>")
     ids = np.asarray(lstm.tokenizer.encode([sentence]).ids)
     inputs_T1 = torch.from_numpy(np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1])).astype(np.int64)).unsqueeze(1)
+    network = copy.deepcopy(lstm.network).cpu()
     for t in range(len(ids)):
-        x_TBE, target = lstm.network.input.vectors(inputs_T1[: t + 1]), torch.tensor([int(ids[t])])
-        norms_TB, _ = loss_gradients(lstm.network, x_TBE, torch.tensor([t]), target, lstm.network.initial_state(1))
+        x_TBE, target = network.input.vectors(inputs_T1[: t + 1]), torch.tensor([int(ids[t])])
+        norms_TB, _ = loss_gradients(network, x_TBE, torch.tensor([t]), target, network.initial_state(1))
         assert found.norms[t, : t + 1] == pytest.approx(norms_TB[:, 0].numpy(), rel=1e-3)
         assert np.isnan(found.norms[t, t + 1 :]).all()
     logprob_BT, _ = lstm.score(inputs_T1.T.numpy(), ids[None], lstm.initial_state(1))
-    assert found.surprisal_nats == pytest.approx(-logprob_BT[0].numpy(), rel=1e-4)
+    assert found.surprisal_nats == pytest.approx(-logprob_BT[0].cpu().numpy(), rel=1e-4)
     assert found.share(0, 0) + found.share(1, 5) + found.share(6) == pytest.approx(1)
 
 

@@ -1,9 +1,9 @@
-"""Every kind of network, from its first training step to sampling from the saved model, on the device that is here.
+"""Every kind of network, from its first training step to samples of the saved model.
 
-For each kind of cell, output layer, character input and task: a few training steps, scores beside those of
-the CPU, saving and loading, samples, and a run that is resumed. Small enough to run three times: on the CPU
-with all other tests, on a GPU with `-m gpu`, and on the pretended GPU (tests/support/pretended_gpu.py), where
-a training step must not wait for the device.
+For each kind of cell, output layer, character input and task: a few training steps, scores beside
+those of the CPU, saving and loading, samples, and a run that is resumed. Small enough to run three
+times: on the CPU with all other tests, on a GPU with `-m gpu`, and on the pretended GPU
+(tests/support/pretended_gpu.py), where a training step must not wait for the device.
 """
 
 import json
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.gpu
 
 # Where the host waits for the device in a training step, as "file:line: what": nowhere.
 WAITS_IN_A_TRAINING_STEP: list[str] = []
-# Where a real GPU would compute something else than was meant, such as fp16 instead of bf16: nowhere.
+# Where a GPU would compute something else than was meant, such as in fp16 instead of bf16: nowhere.
 FAULTS_IN_A_TRAINING_STEP: list[str] = []
 
 DROPOUT = {"dropout_input": 0.2, "dropout_between": 0.2, "dropout_output": 0.2}
@@ -77,10 +77,10 @@ class Case:
             return TrainingData(tokenizer, train, valid)
         if self.task == "seq2seq":
             return tiny_pairs.data_of(resolved, tiny_pairs.TRAIN[:12], tiny_pairs.VALID[:4])
-        train, valid = (tiny_tasks.labelled(rows, self.task) for rows in (tiny_tasks.TRAIN[:16], tiny_tasks.VALID[:4]))
-        return tiny_tasks.data_of(resolved, train, valid)
+        train = tiny_tasks.labelled(tiny_tasks.TRAIN[:16], self.task)
+        return tiny_tasks.data_of(resolved, train, tiny_tasks.labelled(tiny_tasks.VALID[:4], self.task))
 
-    def trainer(self, device: str, initial: TrainingState | None = None, **settings: Any) -> Trainer:
+    def trainer(self, device: str, initial: TrainingState | None = None, **settings) -> Trainer:
         """A trainer at the start of a run, or where `initial` says that it was cut off."""
         resolved = self.resolved(device=device, **settings)
         make = resolve_name(f"{registry.kind_of(self.model, self.task).fitting}:make_trainer")
@@ -115,7 +115,8 @@ class Case:
         return None
 
 
-AWD = {"layers": 2, "weight_drop": 0.3, "locked_dropout": True, "activation_penalty": 2.0, "temporal_penalty": 1.0, **DROPOUT}
+PENALTIES = {"activation_penalty": 2.0, "temporal_penalty": 1.0}
+AWD = {"layers": 2, "weight_drop": 0.3, "locked_dropout": True, **PENALTIES, **DROPOUT}
 CELLS = {
     "tanh": ("rnn", {}),
     "sigmoid": ("rnn", {"activation": "sigmoid"}),
@@ -140,9 +141,10 @@ OUTPUTS = {
     "nce": {"loss": "nce", "samples": 5},
 }
 CHARACTERS = {
-    "characters cnn": {"characters": "cnn", "tied": None, "character_size": 4, "character_filters": "0,6"},
-    "characters lstm": {"characters": "lstm", "tied": None, "character_size": 4, "character_hidden_size": 4},
+    "characters cnn": {"characters": "cnn", "character_filters": "0,6"},
+    "characters lstm": {"characters": "lstm", "character_hidden_size": 4},
 }
+FROM_CHARACTERS = {"tied": None, "character_size": 4}
 TASKS = [
     Case("tags", "tagging", "lstm"),
     Case("tags, crf", "tagging", "lstm", {"output_layer": "crf", "characters": None}),
@@ -156,7 +158,8 @@ TASKS = [
 ]
 CASES = [
     *(Case(name, LANGUAGE_MODEL, model, settings) for name, (model, settings) in CELLS.items()),
-    *(Case(name, LANGUAGE_MODEL, "lstm", settings) for name, settings in (OUTPUTS | CHARACTERS).items()),
+    *(Case(name, LANGUAGE_MODEL, "lstm", settings) for name, settings in OUTPUTS.items()),
+    *(Case(name, LANGUAGE_MODEL, "lstm", FROM_CHARACTERS | CHARACTERS[name]) for name in CHARACTERS),
     *TASKS,
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -188,10 +191,11 @@ def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, devic
     scores = case.scores(loaded)
     assert np.isfinite(scores).all()
     np.testing.assert_allclose(scores, case.scores(fitted.model), atol=1e-5)
-    np.testing.assert_allclose(scores, case.scores(rnnlm.load(tmp_path / "model", "cpu")), atol=1e-3)
+    on_cpu = rnnlm.load(tmp_path / "model", "cpu")
+    np.testing.assert_allclose(scores, case.scores(on_cpu), atol=1e-3)
     assert case.samples(loaded) == case.samples(loaded)
 
-    # A run that is cut off and resumed ends where the unbroken one ended, to the optimizer's last array.
+    # A run that is cut off and resumed ends where the unbroken one ended, its optimizer too.
     cut = case.trainer(device)
     *_, half = cut.train(lambda: cut.step_count >= CUT)
     resumed = case.trainer(device, through_a_file(half.state))
@@ -199,18 +203,20 @@ def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, devic
     assert (half.steps, whole.steps) == (CUT, STEPS)
     assert whole.state.arrays.keys() == fitted.state.arrays.keys()
     for name, array in fitted.state.arrays.items():
-        np.testing.assert_allclose(whole.state.arrays[name], array, rtol=1e-3, atol=1e-5, err_msg=name)
-    weights = [name for name in half.state.arrays if name.startswith("network.")]
-    assert any(not np.array_equal(half.state.arrays[name], fitted.state.arrays[name]) for name in weights)
+        found = whole.state.arrays[name]
+        np.testing.assert_allclose(found, array, rtol=1e-3, atol=1e-5, err_msg=name)
+    before, after = half.state.arrays, fitted.state.arrays
+    weights = [name for name in before if name.startswith("network.")]
+    assert any(not np.array_equal(before[name], after[name]) for name in weights)
 
 
-@pytest.mark.skipif(not pretended_gpu.STATE.is_on, reason=pretended_gpu.why_not() or pretended_gpu.HOW_TO)
+@pretended_gpu.needed()
 @pytest.mark.parametrize("precision, cuda_graphs", [("fp32", False), ("bf16", "auto")])
 @every_case
-def test_a_training_step_waits_for_the_device_in_the_listed_places_alone(case, precision, cuda_graphs):
+def test_a_training_step_waits_in_the_listed_places_alone(case, precision, cuda_graphs):
     trainer = case.trainer("cuda", precision=precision, cuda_graphs=cuda_graphs, budget="20steps")
     trainer.begin()
-    # The first steps set up what stays, and may wait; where steps are recorded, these include the recording.
+    # The first steps, and a recording, set up what stays, and may wait.
     for _ in range(PLAIN_USES + 2 if isinstance(trainer.update, GraphedStep) else 2):
         trainer.train_step()
     with pretended_gpu.waits() as waits, pretended_gpu.faults() as faults:
