@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 import rnnlm
 from rnnlm.config import Resolved
@@ -35,10 +34,9 @@ from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizers import TokenizerSettings
 from support import pretended_gpu, tiny_models, tiny_pairs, tiny_tasks
+from support.devices import ON_EACH_DEVICE
 from support.tiny_models import HELD_OUT, LINES, Lines
 from support.tiny_translators import parallel_text
-
-pytestmark = pytest.mark.gpu
 
 # Where the host waits for the device in a training step, as "file:line: what": nowhere.
 WAITS_IN_A_TRAINING_STEP: list[str] = []
@@ -165,11 +163,6 @@ CASES = [
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 
-@pytest.fixture
-def device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def through_a_file(state: TrainingState) -> TrainingState:
     """The state as it comes back from JSON and arrays."""
     facts = json.loads(json.dumps(state.facts, allow_nan=False))
@@ -177,6 +170,7 @@ def through_a_file(state: TrainingState) -> TrainingState:
 
 
 @every_case
+@ON_EACH_DEVICE
 def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, device, tmp_path):
     trainer = case.trainer(device)
     *events, fitted = trainer.train(never)
