@@ -24,6 +24,7 @@ from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import model_folder, registry
 from rnnlm.models.registry import LANGUAGE_MODEL
+from rnnlm.neural.fitting import progress
 from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, GraphedStep
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.prediction import Search, predict
@@ -218,3 +219,16 @@ def test_a_training_step_waits_in_the_listed_places_alone(case, precision, cuda_
             trainer.train_step()
     assert waits == WAITS_IN_A_TRAINING_STEP
     assert faults == FAULTS_IN_A_TRAINING_STEP
+
+
+@pretended_gpu.needed()
+def test_a_run_on_the_second_device_stays_there_and_waits_for_its_own_copies(monkeypatch):
+    monkeypatch.setattr(pretended_gpu.STATE, "device_count", 2)
+    monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
+    (case,) = (case for case in CASES if case.name == "lstm")
+    trainer = case.trainer("cuda:1", budget="10steps", validate_every_steps=None)
+    with pretended_gpu.faults() as faults:
+        *events, fitted = trainer.train(never)
+    assert fitted.steps == 10 and sum(isinstance(event, Step) for event in events) >= 3
+    assert faults == []
+    assert {str(parameter.device) for parameter in trainer.network.parameters()} == {"cuda:1"}
