@@ -2,6 +2,8 @@
 
     PYTHONPATH=tests python -m pytest -p support.pretended_gpu -m gpu tests/unit    tests
     python tests/support/pretended_gpu.py -m rnnlm train ... --device cuda          a program
+    PRETENDED_GPU_REPORT=FILE   where either one leaves what was noticed, and how often
+    PRETENDED_GPUS=2            how many devices there are; without it, one
 
 The idea
     `CudaTensor` reports a CUDA device and has no memory there; it holds a CPU tensor with the
@@ -412,18 +414,20 @@ def dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     is_for_device = bool(on_device) if asked is None else torch.device(asked).type == "cuda"
     if not on_device and not is_for_device:
         return func(*args, **kwargs)
-    index = on_device[0].device.index if asked is None or not is_for_device else index_of(asked)
+    index = index_of(asked) if asked is not None and is_for_device else on_device[0].device.index
 
-    # Copies have rules of their own.
+    # Copies have rules of their own; a new array of the host, like one of the device, has none.
     if name == "_to_copy":
         return copied(func, args[0], kwargs, index if is_for_device else None)
     if name == "copy_" and isinstance(args[0], CudaTensor) != isinstance(args[1], CudaTensor):
         is_async = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
         return copied_across(args[0], args[1], is_async)
+    if not is_for_device:
+        return func(*mapped(on_host, args), **kwargs)
     if name in ("set_", "resize_"):
         raise NotImplementedError(f"the pretended GPU has no {func}")
 
-    if name != "copy_":
+    if name != "copy_" and asked is None:  # a new array with a device takes but a shape from another
         check_devices(func, name, args, tensors, index)
     check_waits(name, args, kwargs)
     if tensors:

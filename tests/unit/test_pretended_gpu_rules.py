@@ -55,6 +55,8 @@ def test_a_tensor_of_the_device_says_so_and_so_does_whatever_follows_from_it():
     x = torch.randn(3, device=CUDA)
     assert x.is_cuda and str(x.device) == "cuda:0" and (x + 1).is_cuda and x[:2].is_cuda
     assert torch.zeros_like(x).is_cuda and x.new_zeros(2).is_cuda and not x.cpu().is_cuda
+    assert not torch.zeros_like(x, device="cpu").is_cuda and torch.zeros_like(x.cpu(), device=CUDA).is_cuda
+    assert torch.empty_like(x, device="meta").is_meta
     assert torch.cuda.is_available() and torch.cuda.device_count() == 1
 
 
