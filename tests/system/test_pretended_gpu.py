@@ -128,7 +128,7 @@ def test_a_program_runs_on_it_too(tmp_path, texts):
     environment = {**os.environ, pretended_gpu.REPORT: str(tmp_path / "report.json")}
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    assert "bf16" in (tmp_path / "model" / "config.json").read_text()
+    assert "cuda:0 bf16" in ended.stdout + ended.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["faults"] == {}
     assert any("rnnlm/neural/fitting/state.py" in note for note in report["waits"])
