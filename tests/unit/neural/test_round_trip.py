@@ -44,6 +44,8 @@ WAITS_IN_A_TRAINING_STEP: list[str] = []
 # Where a GPU would compute something else than was meant, such as in fp16 instead of bf16: nowhere.
 FAULTS_IN_A_TRAINING_STEP: list[str] = []
 
+FEW_OPERATIONS = 4  # more for each token of a window; a sigmoid cell has 8, a Mogrifier a hundred
+
 DROPOUT = {"dropout_input": 0.2, "dropout_between": 0.2, "dropout_output": 0.2}
 STEPS, CUT = 4, 2
 SMALL = {"budget": f"{STEPS}steps", "validate_every_steps": 2, "learning_rate": 0.02}
@@ -232,3 +234,26 @@ def test_a_run_on_the_second_device_stays_there_and_waits_for_its_own_copies(mon
     assert fitted.steps == 10 and sum(isinstance(event, Step) for event in events) >= 3
     assert faults == []
     assert {str(parameter.device) for parameter in trainer.network.parameters()} == {"cuda:1"}
+
+
+def operations_of_a_step(case: Case, tokens: int) -> int:
+    """Operations that the host hands to the device in a training step over so many tokens."""
+    trainer = case.trainer("cuda", bptt_tokens=tokens, cuda_graphs=False, budget="20steps")
+    trainer.begin()
+    trainer.train_step()
+    before = pretended_gpu.STATE.operations
+    trainer.train_step()
+    return pretended_gpu.STATE.operations - before
+
+
+@pretended_gpu.needed()
+@pytest.mark.parametrize("name", CELLS)
+def test_cells_are_recorded_whose_operations_grow_with_the_window(name):
+    """The host launches each step of such a cell by itself, forward and backward.
+
+    cuDNN's layers are one operation a window; the QRNN's are as many as doublings reach over it.
+    """
+    model, settings = CELLS[name]
+    case = Case(name, LANGUAGE_MODEL, model, settings)
+    per_token = (operations_of_a_step(case, 48) - operations_of_a_step(case, 16)) / (48 - 16)
+    assert case.trainer("cuda").is_recorded == (per_token > FEW_OPERATIONS)
