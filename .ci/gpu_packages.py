@@ -122,7 +122,10 @@ def download(wanted, constraints, folder, options):
 
 def unmet(wanted, folder, options):
     """Return requirements of the target's Python that no wheel in the folder answers."""
-    from pip._vendor.packaging.requirements import Requirement
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:  # a Python without pytest; pip, which downloads, has a copy
+        from pip._vendor.packaging.requirements import Requirement
 
     target = {
         "python_version": options.python,

@@ -30,6 +30,7 @@ VARIANTS = {
     "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau", "plateau_factor": 0.3, "dropout_between": 0.2},
 }  # fmt: skip
 TIMES = "seconds tokens_per_second read_at cost set_aside metrics_bytes last_loss".split()  # the last: as of a report every so often
+TIMES += "looked_after look_seconds spectral_radius saturated".split()  # looks at layers, as far apart as their cost allows
 MOST_STEPS = 4096
 
 

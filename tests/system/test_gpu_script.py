@@ -438,7 +438,7 @@ def test_wheels_of_another_python_are_refused_and_so_is_an_empty_folder(tmp_path
 
 def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(tmp_path, monkeypatch, capsys):
     """pip reads conditions for the Python that it runs in; the script reads them for the target's."""
-    pytest.importorskip("pip")
+    pytest.importorskip("packaging")
     made = {
         "big": [], "old": [], "new": [], "extra": [],
         "first": ['old; python_version < "3.3"', 'new; python_version >= "3.77"', "big[more]"],

@@ -85,12 +85,12 @@ class LayerFigures:
         return [_number(next(values)) if each else None for each in of_layers]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"gradient_norms": self.gradient_norms(), "seconds": self.looks.seconds, "cost": self.looks.cost}
+        return {"gradient_norms": self.gradient_norms(), "looked_after": self.looks.seconds, "look_seconds": self.looks.cost}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a stored state. Checkpoints of earlier versions hold no norms, or no times: then the first look is due at once."""
         self.norms, self.stored = None, state.get("gradient_norms", [])
-        self.looks.seconds, self.looks.cost = state.get("seconds", 0.0), state.get("cost", 0.0)
+        self.looks.seconds, self.looks.cost = state.get("looked_after", 0.0), state.get("look_seconds", 0.0)
 
     def _saturated(self) -> dict[str, float | None]:
         if not self.layers or not isinstance(self.validation, Reads):
