@@ -24,7 +24,7 @@ def read(path):
         ) from None
     except (ValueError, TypeError, AttributeError):
         pass
-    raise Failure(f"{shown(path)} is no file of figures", hint="move it away, or name another file")
+    raise Failure(f"{shown(path)} is not a results file", hint="move it away, or name another file")
 
 
 def settings_of(recipe, folder):
@@ -69,8 +69,8 @@ def record(options):
     else:
         say("nothing new to record")
     if others:
-        stay = f"they stay in {shown(options.figures)}"
-        say(f"{others} figures are of other settings than a recipe's; {stay}")
+        why = "their settings differ from the recipe's"
+        say(f"kept {others} results in {shown(options.figures)} only: {why}")
     return 0
 
 
@@ -80,14 +80,14 @@ def sorted_out(real, recipes):
     for card, steps in real.items():
         done += [{**step, "card": card} for step in steps.values() if step["outcome"] == "done"]
 
-    # Of two figures the later in this order stands: on a text that was carried along, and newer.
+    # Later entries win, here and in with_figures: own text over bundled, newer over older.
     done.sort(key=lambda step: (not step["on"].startswith("bundled"), step["with"]["date"]))
 
     speeds_of, run_of, others = {}, {}, 0
     for step in done:
         # A recipe may have changed since, or a setting been tried in place of its own.
         recipe = step["recipe"]
-        is_there = (recipes / f"{recipe}.toml").exists()
+        is_there = recipe is not None and (recipes / f"{recipe}.toml").exists()
         is_same = is_there and step["own"]["recipe"] == settings_of(recipe, recipes)
         if step["settings"] or not is_same:
             others += 1
@@ -143,7 +143,8 @@ def with_figures(recipe, text, speeds, run):
         is_expected = False
     if not is_expected:
         hint = "write gpu and gpu_run of its [about] on one line each"
-        raise Failure(f"{recipe}.toml would not be the same but for the figures", hint=hint)
+        what = f"cannot add results to {recipe}.toml without changing other lines"
+        raise Failure(what, hint=hint)
     return text
 
 

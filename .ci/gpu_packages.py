@@ -78,7 +78,7 @@ def fill(options):
     held = f"{len(kept)} wheels for Python {options.python}, {megabytes:.0f} MB"
     say(f"{shown(options.wheels)}: {held}")
     if left_out:
-        say(f"left out, so the machine must have them: torch, {', '.join(sorted(left_out))}")
+        say(f"left out; the target machine must provide: torch, {', '.join(sorted(left_out))}")
     return 0
 
 
@@ -116,7 +116,7 @@ def download(wanted, constraints, folder, options):
         raise Failure(
             "pip could not download",
             last_line(ended.stderr),
-            "see that pip works here, then repeat it",
+            "check that pip works here, then retry",
         )
 
 
@@ -189,12 +189,13 @@ def prepared_python(options):
     if not why_unfit(found) and not found["missing"]:
         return sys.executable
 
-    # One that was made before will do, unless there are other wheels now.
+    # One that was made before will do, unless it is of another Python or of other wheels.
     python = BUILD / "gpu-venv" / "bin" / "python"
     wheels = sorted(options.wheels.glob("*.whl")) if options.wheels else []
-    names = "".join(f"{wheel.name}\n" for wheel in wheels)
-    installed = BUILD / "gpu-venv" / "wheels.txt"
-    is_current = installed.exists() and installed.read_text(encoding="utf-8") == names
+    parts = [sys.executable, sys.version, *package_folders(), *(wheel.name for wheel in wheels)]
+    made_of = "".join(f"{part}\n" for part in parts)
+    noted = BUILD / "gpu-venv" / "made_of.txt"
+    is_current = noted.exists() and noted.read_text(encoding="utf-8") == made_of
     if is_current and not why_unfit(inventory(python)):
         return str(python)
 
@@ -206,9 +207,9 @@ def prepared_python(options):
     found = inventory(python)
     why = why_unfit(found)
     if why:
-        hint = "fill the folder of wheels again, with what is missing"
+        hint = "rerun .ci/gpu fill without leaving these out"
         raise Failure("rnnlm is installed but does not run", why, hint)
-    installed.write_text(names, encoding="utf-8")
+    noted.write_text(made_of, encoding="utf-8")
 
     # Wheels may have been left out to save room. Much of rnnlm does without some of them.
     if found["missing"]:
@@ -229,7 +230,10 @@ def inventory(python):
     """Ask a Python for its rnnlm and for the packages that it lacks."""
     needed = [name_in(line) for line in requirements(with_tests=False)]
     called = [str(python), "-P", "-c", INVENTORY, json.dumps(needed)]
-    ended = subprocess.run(called, cwd=ROOT, capture_output=True, text=True)
+    try:
+        ended = subprocess.run(called, cwd=ROOT, capture_output=True, text=True)
+    except OSError as error:  # an environment that was carried here from another machine
+        return {"missing": [], "rnnlm": None, "why": str(error)}
     if ended.returncode:
         why = last_line(ended.stderr) or f"Python ended with status {ended.returncode}"
         return {"missing": [], "rnnlm": None, "why": why}
@@ -260,7 +264,7 @@ def make_venv(folder):
     if ended.returncode:
         why = last_line(ended.stderr or ended.stdout)
         raise Failure(
-            "this Python makes no virtual environment",
+            "this Python cannot create a virtual environment",
             why,
             "install its venv module (python3-venv)",
         )

@@ -22,7 +22,7 @@ from rnnlm.training.plan import Plan
 
 Batches = list[tuple[tuple[Any, ...], int]]  # the tensors of each batch, and how many tokens it has
 Loop = Callable[[], int]  # gives the tokens it has read
-START = {"tokens": 0, "epochs": 0.0}  # the state of a source of batches
+START = {"tokens": 0, "epochs": 0.0}  # of a source's state: nothing is read
 
 
 @dataclass(frozen=True)
@@ -140,15 +140,20 @@ def _timed(loop: Loop, device: Any) -> float:
 
 def _ours(trainer: Any) -> int:
     trainer.step_count = 0
-    trainer.source.load_state_dict(START)
+    _rewind(trainer.source)
     for _ in trainer.train(lambda: trainer.clock.budget.steps - trainer.step_count <= 1):
         pass
     return trainer.source.tokens
 
 
+def _rewind(source: Any) -> None:
+    """Begin the text again; windows stay of the lengths that they have."""
+    source.load_state_dict(source.state_dict() | START)
+
+
 def _batches(trainer: Any, steps: int) -> Iterator[tuple[tuple[Any, ...], int]]:
     """What the trainer reads in one round."""
-    trainer.source.load_state_dict(START)
+    _rewind(trainer.source)
     for _ in range(steps):
         before = trainer.source.tokens
         yield trainer.source.next().tensors, trainer.source.tokens - before
@@ -192,7 +197,9 @@ def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Lo
     if not is_in_torch(settings):
         return None
     of_rows = replace(trainer.settings, batch_rows=rows)
-    streams = TextStreams(cast(EncodedText, plan.data.train), plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device)
+    streams = TextStreams(
+        cast(EncodedText, plan.data.train), plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device, multiple=trainer.source.multiple
+    )
     batches = [streams.batch(window).tensors for _, window in islice(streams.windows(), steps)]
     return make_loop(settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device)
 

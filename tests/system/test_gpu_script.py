@@ -93,7 +93,8 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(packages, "prepared_python", lambda options: str(machine.python))
     monkeypatch.setattr(gpu, "look_at_device", lambda python, device: dict(CARD))
     monkeypatch.setattr(gpu, "files_with_gpu_tests", lambda: ["tests/unit/x.py", "tests/unit/y.py"])
-    monkeypatch.setattr(gpu, "LAYERS_OF_TORCH", ("awd-lstm-fast",))
+    monkeypatch.setattr(gpu, "FEW_LAUNCHES", ("awd-lstm-fast",))
+    monkeypatch.setattr(gpu, "INPUT_FEEDING", ())
     monkeypatch.setattr(gpu, "OWN_LOOPS", (("gru", {"reset_gate": "before"}),))
     return machine
 
@@ -178,8 +179,36 @@ def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once():
     assert gpu.RANKS not in gpu.files_with_gpu_tests()
 
 
+def test_encoder_decoders_are_timed_in_both_forms_and_precisions(machine, monkeypatch):
+    monkeypatch.setattr(gpu, "INPUT_FEEDING", ("true", "false"))
+    _, calls = machine.run("speed", "--only", "seq2seq")
+    assert [re.findall(r"input_feeding=(\w+) --set precision=(\w+)", call)[0] for call in calls] == [
+        ("true", "bf16"), ("true", "fp32"), ("false", "bf16"), ("false", "fp32"),
+    ]  # fmt: skip
+    assert all(call.startswith("-m rnnlm bench train --task seq2seq") and call.endswith("--json") for call in calls)
+
+
+def test_a_trial_with_other_settings_is_a_run_of_its_own(machine):
+    for settings in ([], ["hidden_size=8"]):
+        options = gpu.run_options(["train", *(word for each in settings for word in ("--set", each))])
+        (step,) = gpu.steps_of("train", options)
+        assert step.name == " ".join(["train awd-lstm-fast", *settings])
+        assert step.command[step.command.index("-o") + 1].endswith("-".join(["gpu-awd-lstm-fast-bundled", *settings]))
+
+
+def test_a_training_that_is_cut_off_while_it_validates_is_not_over():
+    finished = {"stopped": "budget", "seconds": 60, "steps": 9, "results": {}}
+    ended = gpu.Ended(130, json.dumps(finished), 5.0, was_cut_off=True)
+    assert gpu.outcome_of_training(ended) == {"outcome": "cut off", "steps": 9}
+
+
+def test_an_environment_of_another_machine_is_no_traceback(tmp_path):
+    found = packages.inventory(tmp_path / "bin" / "python")
+    assert found["rnnlm"] is None and "No such file" in found["why"]
+
+
 def test_the_recipes_that_speed_times_are_networks_with_a_file():
-    for recipe in {*gpu.LAYERS_OF_TORCH, *(recipe for recipe, _ in gpu.OWN_LOOPS)}:
+    for recipe in {*gpu.FEW_LAUNCHES, *(recipe for recipe, _ in gpu.OWN_LOOPS)}:
         settings = tomllib.loads((ROOT / "rnnlm" / "recipes" / f"{recipe}.toml").read_text())
         assert settings["model"] in ("ffnn", "rnn", "gru", "lstm", "qrnn") and "task" not in settings
 
@@ -250,7 +279,7 @@ def test_ctrl_c_ends_the_command_keeps_what_there_is_and_begins_no_other(machine
 def test_what_is_done_is_not_done_again_unless_it_is_asked_for(machine, capsys):
     machine.run()
     assert machine.run() == (0, [])
-    assert "6 of 6 done before" in capsys.readouterr().out
+    assert "skipping 6 of 6 finished steps" in capsys.readouterr().out
     status, calls = machine.run("train", "--again")
     assert status == 0 and calls[0].endswith("--device cuda --overwrite --json")
 
@@ -258,7 +287,7 @@ def test_what_is_done_is_not_done_again_unless_it_is_asked_for(machine, capsys):
 def test_when_the_time_is_over_no_step_begins_and_the_next_call_goes_on(machine, capsys):
     _, calls = machine.run("checks", "--minutes", "0.01")
     assert len(calls) == 1
-    assert "1 done, 0 failed, 1 left; the same command goes on" in capsys.readouterr().out
+    assert "1 done, 0 failed, 1 left; run the same command again to resume" in capsys.readouterr().out
     _, calls = machine.run("checks", "--minutes", "0.01")
     assert [call.rpartition(" ")[2] for call in calls] == ["tests/unit/y.py"]
 
@@ -298,7 +327,7 @@ def test_figures_of_another_card_are_kept_apart(machine, monkeypatch):
 
 def test_a_file_that_holds_no_figures_is_refused_and_stays(machine):
     machine.figures.write_text('{"some": "thing"}')
-    with pytest.raises(gpu.Failure, match="is no file of figures; move it away"):
+    with pytest.raises(gpu.Failure, match="is not a results file; move it away"):
         machine.run()
     assert machine.figures.read_text() == '{"some": "thing"}'
 
@@ -463,7 +492,7 @@ def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(
     assert there == ["extra", "first", "new", "pip", "setuptools", "wheel"] and not stale.exists()
     assert json.loads((tmp_path / "wheels.json").read_text())["python"] == "3.77"
     said = capsys.readouterr().out
-    assert "6 wheels for Python 3.77, 0 MB" in said and "the machine must have them: torch, big" in said
+    assert "6 wheels for Python 3.77, 0 MB" in said and "the target machine must provide: torch, big" in said
 
 
 # ---- recording
@@ -502,7 +531,7 @@ def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machi
     assert rows == [f"| {' | '.join(overview.page_cells(recipe))} |"] and rows[0].endswith("| 412k tokens/s, 4.1 min |")
 
     # The gated variant has no recipe. Recording twice changes nothing.
-    assert "4 figures are of other settings than a recipe's" in capsys.readouterr().out
+    assert "kept 4 results in " in capsys.readouterr().out
     figures_of.record(copied)
     assert texts_of(copied) == after and "nothing new to record" in capsys.readouterr().out
 

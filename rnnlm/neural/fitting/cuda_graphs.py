@@ -28,8 +28,8 @@ PLAIN_USES = 3  # steps of a shape before its recording: kernels are loaded and 
 def records_steps(settings: OptimizationSettings, network: nn.Module, device: torch.device, processes: int) -> bool:
     """Return whether training steps of `network` are recorded as CUDA graphs.
 
-    Where `settings` leave that open, they are where the host would launch each step of a window by itself. cuDNN's
-    layers are a few launches a window: with them, a GPU is the slower of the two.
+    With cuda_graphs=auto, they are where a layer launches its kernels step by step. cuDNN's layers need few launches, so
+    that the GPU is the bottleneck there.
     """
     if not has_graphs(device):
         return False
@@ -108,7 +108,14 @@ class CudaRecorder:
         return results
 
     def record(self, run: Run) -> Run:
-        """Raises TrainingError: something in `run` waits for the device, or cannot be recorded for another reason."""
+        """Record `run`, and return what replays it.
+
+        A recording that failed leaves torch's random numbers and current stream in the middle of it, so that the run
+        cannot go on with plain steps, also where nobody asked for graphs.
+
+        Raises:
+            TrainingError: something in `run` waits for the device, or cannot be recorded for another reason.
+        """
         graph = torch.cuda.CUDAGraph()
         try:
             # torch.cuda.graph waits for the current device before it records, which must be the one that is recorded

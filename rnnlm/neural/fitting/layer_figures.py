@@ -1,8 +1,8 @@
 """How the recurrent layers of a network fare in training: spectral radius, norm of the gradient, share of saturated units, of each.
 
 They are looked at after a validation, change nothing and draw nothing at random. Norms cost nothing: clipping needs them. The
-others need eigenvalues, which a CPU computes: seconds for wide layers, in which a GPU reads a whole text. So they are looked at as
-often as one hundredth of the run's time allows, by what the last look took.
+others need eigenvalues, which a CPU computes: seconds for wide layers, in which a GPU reads a whole text. After the first look,
+looks are spaced so that they take one hundredth of the run's time, judged by the last one.
 """
 
 import contextlib
@@ -66,7 +66,7 @@ class LayerFigures:
         if not self.looks.due(step, seconds):
             return found
 
-        # The clock of several processes stands still between their exchanges, so the cost is by our own.
+        # Several processes share a clock that advances only when they synchronize, so time the look with our own.
         began = time.perf_counter()
         saturated = self._saturated()
         for name, layer in self.layers.items():

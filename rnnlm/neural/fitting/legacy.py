@@ -33,7 +33,7 @@ def upgraded(stored: TrainingState) -> TrainingState:
         "fine_tuning": {**before["fine_tuning"], "history": _history(histories["fine_tuning"])},
         "clock": {"seconds": before["seconds"], **before["clock"]},
         "rollbacks": before["rollbacks"],
-        "source": {"rows": before.get("rows"), "multiple": 1, "tokens": before["tokens"], "epochs": before["epochs"]},
+        "source": {"rows": before.get("rows"), "multiple": None, "tokens": before["tokens"], "epochs": before["epochs"]},
         "random": {"ranks": before.get("ranks", 1)},
     }
     arrays = {_name(name, before): array for name, array in stored.arrays.items() if not name.startswith(LEFT_OUT)}

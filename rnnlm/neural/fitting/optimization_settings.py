@@ -112,9 +112,9 @@ class OptimizationSettings:
     cuda_graphs: Annotated[
         bool | Literal["auto"],
         Meta(
-            description="on CUDA, steps are recorded, one for each length of window, and replayed; auto: in language models whose "
-            "cells are not torch's own, so that each step of a window is launched by itself: peepholes, coupled gates, the "
-            "Mogrifier, Jordan networks, sigmoid and other activations of an rnn, reset_gate=before"
+            description="on CUDA, record training steps as graphs, one for each length of window, and replay them; auto: in language "
+            "models whose cells run as step-by-step loops of our own (peepholes, coupled gates, Mogrifier, Jordan, reset_gate=before, "
+            "activations of an rnn other than tanh and relu)"
         ),
     ] = "auto"
 
@@ -132,7 +132,7 @@ class OptimizationSettings:
 
     @property
     def can_be_recorded(self) -> bool:
-        """Whether CUDA graphs can hold a step of these settings, and few of them all steps."""
+        """Whether steps of these settings can be recorded as CUDA graphs, in so few shapes that it pays."""
         return False
 
     @property

@@ -235,7 +235,7 @@ def open_group(here: Rank, device: torch.device, timeout: str, place_to_meet: di
 
     They exchange gradients on GPUs over NCCL, and all else over gloo.
     """
-    if device.type == "cuda":
+    if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     limit = timedelta(seconds=Budget.parse(timeout).seconds or 0)  # RunSettings takes times alone

@@ -52,7 +52,10 @@ class FittingSettings(OptimizationSettings):
         return self.optimizer not in UNRECORDABLE and self.accumulation == 1
 
     def multiple(self, is_recorded: bool) -> int:
-        """Return what a window's tokens are a multiple of. is_recorded: whether steps are recorded as CUDA graphs."""
+        """Return the number that window lengths are rounded to a multiple of.
+
+        is_recorded: whether steps are recorded as CUDA graphs.
+        """
         if self.bptt_multiple is not None:
             return self.bptt_multiple
         return RECORDED_MULTIPLE if is_recorded and self.draws_lengths else 1

@@ -28,12 +28,13 @@ OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 
 class TextStreams:
     """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is too short, with a notice) in windows of
-    `bptt_tokens`, of which each rank reads its share of rows. multiple: of which a window's tokens are one.
+    `bptt_tokens`, of which each rank reads its share of rows. multiple: window lengths are rounded to a multiple of this.
 
     Raises:
         TrainingError: the text has no tokens, or there are fewer streams than ranks.
     """
 
+    multiple: int
     _windows: Iterator[tuple[float, Window]]
 
     def __init__(
@@ -51,7 +52,6 @@ class TextStreams:
         self.share = ranks.share(self.rows)
         self.settings = settings
         self.seed = seed
-        self.multiple = multiple
         self.device = device
         self.text_tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
@@ -63,7 +63,7 @@ class TextStreams:
             # Pageable, and waited for: pinned memory of the whole text would stay locked while the process lives.
             stream = torch.from_numpy(with_boundary(text.ids, boundary_id).astype(np.int32))
             self.reader = DeviceReader(stream.to(device), self._on_device)
-        self.load_state_dict({"tokens": 0, "epochs": 0.0})
+        self.load_state_dict({"multiple": multiple, "tokens": 0, "epochs": 0.0})
 
     def next(self) -> Batch:
         self.epochs, window = next(self._windows)
@@ -74,8 +74,12 @@ class TextStreams:
         return {"rows": self.rows, "multiple": self.multiple, "tokens": self.tokens, "epochs": self.epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state; the run keeps its windows, also on a device where others would be drawn."""
-        self.multiple = state.get("multiple", self.multiple)
+        """Take up a stored state. The run keeps its windows, also on a device where others would be drawn.
+
+        Earlier versions stored no multiple: theirs was that of the settings.
+        """
+        multiple = state.get("multiple")
+        self.multiple = self.settings.multiple(is_recorded=False) if multiple is None else multiple
         self.tokens, self.epochs = state["tokens"], float(state["epochs"])
         self._windows = self.windows(self.epochs)
 

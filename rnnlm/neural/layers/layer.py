@@ -15,7 +15,7 @@ class Layer(nn.Module):
     that. Biases start at zero. `forward` takes x_TBE and the state, and gives y_TBH and the state after the last step."""
 
     states = 1  # tensors (1, B, H) of state: h, or h and c
-    is_launched_step_by_step = False  # on a GPU, by a loop of our own: then the host is what takes the time
+    is_launched_step_by_step = False  # on a GPU: many small kernels for each step, so that launching them takes the time
     weight_hh: nn.Parameter | None
 
     def __init__(self, input_width: int, width: int, fed_back: int = 0, gates: int = 1) -> None:

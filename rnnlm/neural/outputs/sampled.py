@@ -13,7 +13,7 @@ from rnnlm.interface import PADDING
 from rnnlm.neural.outputs.base import derived, unigram
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 
-UNIT = 1 << 40  # parts of one on the line of sampled softmax; 2^22 samples fit into int64
+UNIT = 1 << 40  # parts of one on the line of sampled softmax; with up to 2^22 samples, sums fit into int64
 
 
 class NoiseTrainedSoftmax(SoftmaxOutput):
@@ -93,7 +93,7 @@ class SampledSoftmax(NoiseTrainedSoftmax):
         wide = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
         order_V = torch.rand(len(self.expected_V), device=device).argsort()  # randperm would draw on the host where V is small
 
-        # Where each word's part of the line ends, and where the teeth fall.
+        # Where each word's part of the line ends, and where the teeth fall: above 0, so that the first falls on a word.
         length_V = (self.expected_V[order_V].to(wide) * UNIT).round().long()
         end_V = length_V.cumsum(dim=0)
         offset = (torch.rand((), dtype=wide, device=device) * UNIT).ceil().long()
