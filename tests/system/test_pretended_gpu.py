@@ -40,7 +40,7 @@ class Part:
 
 
 PARTS = {
-    "tests of the GPU": Part("-m gpu tests/unit", 290, "cpu"),
+    "tests of the GPU": Part("-m gpu tests/unit", 230, "cpu"),
     "commands": Part("tests/cli", 1700, "cpu"),
     "contract": Part("tests/contract", 2400),
     "tasks": Part("-m 'not gpu' tests/unit/tasks", 600),
