@@ -10,7 +10,7 @@ from .label_figures import ERRORS, MAIN
 KEYS = (*MAIN, *ERRORS)
 
 
-def show(result: Any) -> None:
+def show_label_differences(result: Any) -> None:
     """The figures of a :class:`rnnlm.tasks.evaluation.comparison.TaskComparison` in percent, each with its interval; differences, in
     points; the signatures last."""
     names = [model.name for model in result.models]

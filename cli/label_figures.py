@@ -11,11 +11,11 @@ MAIN = ("f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unk
 ERRORS = ("word_error_rate", "symbol_error_rate")
 MOST = 10  # confusions that are shown, unless something else is asked for
 MOST_TYPES = 40  # on the terminal; --json has all of them
-COUNTS = ("sentences", "words", "words_unknown", "unseen_count")
+LABEL_COUNTS = ("sentences", "words", "words_unknown", "unseen_count")
 OF_TYPES = ("precision", "recall", "f1")
 
 
-def show(results: dict[str, dict[str, Any]]) -> None:
+def show_label_metrics(results: dict[str, dict[str, Any]]) -> None:
     """A row for each text and column of labels, figures in percent; then the signatures."""
     columns = [(name, each) for name, result in results.items() for each in result["columns"]]
     keys = [key for key in (*MAIN, *ERRORS) if any(each[key] is not None for _, each in columns)]
@@ -25,11 +25,11 @@ def show(results: dict[str, dict[str, Any]]) -> None:
         click.echo(f"{name}, {each['column']} signature: {each['signature']}")
 
 
-def show_evaluation(found: Any, confusions: int | None = None) -> None:
+def show_label_evaluation(found: Any, confusions: int | None = None) -> None:
     """The figures of a :class:`rnnlm.tasks.evaluation.figures.TaskEvaluation`: of each column of labels all that apply, then by
     type, and confusions; the signatures last."""
     names = [each.column for each in found.columns]
-    rows = [[key, *(terminal.cell(getattr(each, key)) for each in found.columns)] for key in COUNTS if _applies(found, key)]
+    rows = [[key, *(terminal.cell(getattr(each, key)) for each in found.columns)] for key in LABEL_COUNTS if _applies(found, key)]
     rows += [[key, *(percent(getattr(each, key)) for each in found.columns)] for key in (*MAIN, *ERRORS) if _applies(found, key)]
     rows += [["loss_nats", terminal.number(found.loss_nats, 4), *[""] * (len(names) - 1)]] if found.loss_nats is not None else []
     rows += [["all columns right", percent(found.exact_match), *[""] * (len(names) - 1)]] if len(names) > 1 else []

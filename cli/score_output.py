@@ -31,9 +31,9 @@ def show(
             scores += chunk
     say.close()
     if not text and len(models) > 1:
-        score_side_by_side.show(scores, settings, rank, with_ids, layout.layout.carried)
+        score_side_by_side.show_side_by_side(scores, settings, rank, with_ids, layout.layout.carried)
     elif not text:
-        score_table.show([score for each in scores for score in each.values()], settings, rank, with_ids, layout.layout.carried)
+        score_table.show_table([score for each in scores for score in each.values()], settings, rank, with_ids, layout.layout.carried)
     about.say()
 
 

@@ -15,7 +15,7 @@ from .side_by_side import Cell, own, print_columns, shared
 Scores = dict[str, Any]  # of one sentence, by model
 
 
-def show(scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
+def show_side_by_side(scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
     """Print the scores, ranked by the first model: its log-probability as a whole, by word or by token. carried: columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
@@ -28,7 +28,7 @@ def show(scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried
     unknown: dict[str, Cell] = {"unknown words": lambda score: ", ".join(score.oov), "no score because": lambda score: score.reason or ""}
     print_columns(columns | shared(unknown, by_model), left=("id", *carried, "sentence", *unknown))
     for each in ranked:
-        _show_surprisals(each, settings)
+        _show_surprisals_side_by_side(each, settings)
     if len(ranked) == 2 and unit == "logprob":
         for name, its in by_model.items():
             if said := score_table.odds(*sorted(its, key=lambda score: _rank(score, unit, settings.eos), reverse=True), settings.eos):
@@ -50,7 +50,7 @@ def _figures(unit: str, eos: bool) -> dict[str, Cell]:
     }  # fmt: skip
 
 
-def _show_surprisals(scores: Scores, settings: Any) -> None:
+def _show_surprisals_side_by_side(scores: Scores, settings: Any) -> None:
     measures = [column for name, column in MEASURES.items() if name in settings.measures]
     for unit, of, figures in (("token", "token_scores", []), ("word", "word_scores", measures)):
         by_model = _beside({name: getattr(score, of) for name, score in scores.items()}, unit)
@@ -66,7 +66,7 @@ def _show_surprisals(scores: Scores, settings: Any) -> None:
         click.echo()
         print_columns(columns, left=(unit, "unknown", "likeliest"))
     if _first(scores).region_scores:
-        _show_regions({name: score.region_scores for name, score in scores.items()})
+        _show_regions_side_by_side({name: score.region_scores for name, score in scores.items()})
 
 
 def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
@@ -79,7 +79,7 @@ def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
     return {name: [its.get(place) for place in places] for name, its in placed.items()}
 
 
-def _show_regions(by_model: dict[str, Any]) -> None:
+def _show_regions_side_by_side(by_model: dict[str, Any]) -> None:
     regions = next(iter(by_model.values()))
     columns = {
         "region": [region.name or str(region.index) for region in regions], "text": [region.text for region in regions],

@@ -13,7 +13,7 @@ from rnnlm.scoring.rows import MEASURES
 from . import terminal
 
 
-def show(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
+def show_table(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
     """Print the scores, ranked by their log-probability as a whole, by word or by token. carried: columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")

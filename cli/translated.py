@@ -13,7 +13,7 @@ def as_lines(found: Iterable[Any]) -> Iterator[str]:
     return (f"{each.text}\n" for each in found)
 
 
-def as_json(found: Iterable[Any]) -> Iterator[str]:
+def translation_as_json(found: Iterable[Any]) -> Iterator[str]:
     """All that is known of each source's lines."""
     return (terminal.json_text(each.to_dict()) + "\n" for each in found)
 

@@ -11,7 +11,7 @@ from .label_differences import interval
 from .translation_figures import WRITTEN
 
 
-def show(result: Any) -> None:
+def show_translation_differences(result: Any) -> None:
     """The figures of a :class:`rnnlm.tasks.seq2seq.evaluation.comparison.PairComparison`, each with its interval; differences, of shares in
     points; the signatures last."""
     names = [model.name for model in result.models]

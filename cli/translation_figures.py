@@ -10,7 +10,7 @@ from . import terminal
 from .label_figures import percent
 
 WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
-COUNTS = ("sources", "sentences", "tokens", "words", "oov_words", "zero_probability_tokens")
+TRANSLATION_COUNTS = ("sources", "sentences", "tokens", "words", "oov_words", "zero_probability_tokens")
 PERPLEXITIES = ("ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
 
 
@@ -19,7 +19,7 @@ def shown(name: str, value: float | None) -> str:
     return terminal.number(value) if name in OF_100 else percent(value)
 
 
-def show(results: dict[str, dict[str, Any]]) -> None:
+def show_translation_metrics(results: dict[str, dict[str, Any]]) -> None:
     """A row for each text that a model was measured on after training; then the signatures."""
     keys = ("ppl_token", *(key for key in WRITTEN if any(each[key] is not None for each in results.values())))
     rows = [[name, *(_cell(key, each[key]) for key in keys)] for name, each in results.items()]
@@ -29,11 +29,11 @@ def show(results: dict[str, dict[str, Any]]) -> None:
         click.echo(f"{name} {each['main']} signature: {_signature(each, each['main'])}")
 
 
-def show_evaluation(found: Any) -> None:
+def show_translation_evaluation(found: Any) -> None:
     """The figures of a :class:`rnnlm.tasks.seq2seq.evaluation.figures.PairEvaluation`, then those by length of the source, what the
     tokenizer loses, and the signatures."""
     result = found.to_dict()
-    rows = [[key, terminal.cell(result[key])] for key in COUNTS if result[key] or key in COUNTS[:4]]
+    rows = [[key, terminal.cell(result[key])] for key in TRANSLATION_COUNTS if result[key] or key in TRANSLATION_COUNTS[:4]]
     rows += [["logprob_nats", terminal.cell(result["logprob_nats"], 4)]]
     closed = " (closed vocabulary)" if result["closed_vocabulary"] else ""
     notes = {"ppl_word": closed, "ppl_word_no_oov": closed}

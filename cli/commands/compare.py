@@ -121,19 +121,19 @@ def _task_of(models: tuple[str, ...]) -> str:
 def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
     from rnnlm.tasks.evaluation.comparison import compare
 
-    from ..label_differences import show
+    from ..label_differences import show_label_differences
 
     result = compare(models, on, device=device, **given)
-    terminal.print_json(result.to_dict()) if as_json else show(result)
+    terminal.print_json(result.to_dict()) if as_json else show_label_differences(result)
 
 
 def _compare_pairs(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
     from rnnlm.tasks.seq2seq.evaluation.comparison import compare
 
-    from ..translation_differences import show
+    from ..translation_differences import show_translation_differences
 
     result = compare(models, on, device=device, **given)
-    terminal.print_json(result.to_dict()) if as_json else show(result)
+    terminal.print_json(result.to_dict()) if as_json else show_translation_differences(result)
 
 
 def _compare(

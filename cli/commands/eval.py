@@ -95,12 +95,12 @@ def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, An
     if as_json:
         terminal.print_json(label_figures.as_json(found, label_figures.MOST if most is None else most))
     else:
-        label_figures.show_evaluation(found, most)
+        label_figures.show_label_evaluation(found, most)
 
 
 def _evaluate_pairs(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
     """The figures of an encoder-decoder. given: how the data are read and decoded, and where what it writes goes."""
-    from ..translation_figures import show_evaluation
+    from ..translation_figures import show_translation_evaluation
 
     asked, output = translation_options.take(given), given["output"]
     options.refuse_if(output and not asked["decode"], "--no-decode: nothing is written, and -o has nothing to take.")
@@ -112,7 +112,7 @@ def _evaluate_pairs(model_name: str, text: tuple[str, ...], given: dict[str, Any
     if output:
         options.put((f"{line}\n" for line in found.written.lines), output)
         terminal.say(f"saved in {output}")
-    terminal.print_json(found.to_dict()) if as_json else show_evaluation(found)
+    terminal.print_json(found.to_dict()) if as_json else show_translation_evaluation(found)
 
 
 def _notes(result: dict[str, Any]) -> dict[str, str]:

@@ -27,7 +27,7 @@ class _Looks(click.Group):
     def get_command(self, context: click.Context | None, name: str) -> click.Command | None:
         if name not in WHATS:
             return None
-        return importlib.import_module(f"...inspections.{name}", __name__).command
+        return getattr(importlib.import_module(f"...inspections.{name}", __name__), f"show_{name}")
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - max(map(len, WHATS)) - 6

@@ -191,7 +191,10 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
     if plan.kind.task != LANGUAGE_MODEL:
         from .. import label_figures, translation_figures
 
-        (translation_figures if plan.kind.task == "seq2seq" else label_figures).show(finished.results)
+        if plan.kind.task == "seq2seq":
+            translation_figures.show_translation_metrics(finished.results)
+        else:
+            label_figures.show_label_metrics(finished.results)
         return
     keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
     rows = [[name, *(terminal.cell(result[key]) for key in keys)] for name, result in finished.results.items()]

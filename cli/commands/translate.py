@@ -107,7 +107,7 @@ def command(
     kept: list[Any] = []
     found = _counted(translator.translate(_of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)), kept)
     if as_json:
-        options.put(translated.as_json(found), output)
+        options.put(translated.translation_as_json(found), output)
     elif settings.nbest == translator.num == 1:
         options.put(translated.as_lines(found), output)
     elif lines and not output:
@@ -187,7 +187,7 @@ def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[
 
 def _converse(translator: Any, as_json: bool, given: dict[str, Any]) -> None:
     """Answers each line as it is typed."""
-    make = translated.as_json if as_json else translated.as_lines
+    make = translated.translation_as_json if as_json else translated.as_lines
     for number, line in enumerate(conversation.lines(given["encoding_errors"] or "strict"), start=1):
         options.put(make(translator.translate([line], number)), None)
 

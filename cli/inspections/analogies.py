@@ -17,7 +17,7 @@ from ..plots import check_plot, plot_option
 @click.option("--columns", metavar="TYPE,A,B,C,D", help="Columns of a table, by name or number; TYPE may be left out.")
 @plot_option
 @json_option
-def command(
+def show_analogies(
     file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip

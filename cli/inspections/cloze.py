@@ -14,7 +14,7 @@ from ..plots import check_plot, plot_option
 @click.argument("file", required=False, metavar="[FILE]")
 @options.section("Model", options.models_or_demo_option, options.device_option)
 @options.section("Output", plot_option, options.json_option)
-def command(file: str | None, model_names: tuple[str, ...], device: str, plot: Path | None, overwrite: bool, as_json: bool) -> None:
+def show_cloze(file: str | None, model_names: tuple[str, ...], device: str, plot: Path | None, overwrite: bool, as_json: bool) -> None:
     """How well language models fill the gaps of FILE.
 
     \b

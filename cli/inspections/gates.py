@@ -24,7 +24,7 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
 @plot_option
 @json_option
 @device_option
-def command(
+def show_gates(
     sentence: str, model_name: str | None, units: tuple[int, ...], unit_count: int, plot: Path | None, overwrite: bool, as_json: bool,
     device: str,
 ) -> None:  # fmt: skip

@@ -20,7 +20,7 @@ from ..plots import check_plot, plot_option
 @device_option
 @plot_option
 @json_option
-def command(model_name: str | None, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+def show_gradcheck(model_name: str | None, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
     """Gradients checked against (f(w + h) - f(w - h)) / 2h.
 
     \b

@@ -29,7 +29,7 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
 )  # fmt: skip
 @options.section("One sentence", click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."))
 @options.section("Output", options.json_option, plot_option)
-def command(
+def show_gradients(
     model_names: tuple[str, ...], device: str, sentence: str | None, as_json: bool, plot: Path | None, overwrite: bool, **given: Any
 ) -> None:
     """How far gradients flow back through time, by lag.

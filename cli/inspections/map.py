@@ -16,7 +16,7 @@ from ..plots import check_plot, plot_option
 @vectors_options
 @plot_option
 @json_option
-def command(
+def show_map(
     words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip

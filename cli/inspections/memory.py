@@ -27,7 +27,7 @@ from ..plots import check_plot, plot_option
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and shuffling."),
 )  # fmt: skip
 @options.section("Output", plot_option, options.json_option)
-def command(
+def show_memory(
     model_names: tuple[str, ...], device: str, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any
 ) -> None:
     """How far back language models remember.

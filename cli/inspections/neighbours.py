@@ -17,7 +17,7 @@ from ..plots import check_plot, plot_option
 @click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Neighbours of each word.")
 @plot_option
 @json_option
-def command(
+def show_neighbours(
     words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip

@@ -30,7 +30,7 @@ data_options = options.section(
 @options.section("Model", options.model_or_demo_option, options.device_option)
 @data_options
 @options.section("Output", options.json_option, plot_option)
-def command(data: str, model_name: str | None, device: str, as_json: bool, plot: Path | None, overwrite: bool, **given: Any) -> None:
+def show_probe(data: str, model_name: str | None, device: str, as_json: bool, plot: Path | None, overwrite: bool, **given: Any) -> None:
     """What each layer knows of labels, by linear probes.
 
     \b

@@ -23,7 +23,7 @@ from ..plots import check_plot, plot_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of the interval's resamples.")
 @plot_option
 @json_option
-def command(
+def show_similarity(
     file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, strip_tags: bool, seed: int,
     plot: Path | None, overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip

@@ -15,7 +15,7 @@ from ..plots import check_plot, plot_option
 @plot_option
 @json_option
 @device_option
-def command(model_names: tuple[str, ...], untrained: bool, plot: Path | None, overwrite: bool, as_json: bool, device: str) -> None:
+def show_spectrum(model_names: tuple[str, ...], untrained: bool, plot: Path | None, overwrite: bool, as_json: bool, device: str) -> None:
     """Eigenvalues and singular values of recurrent weights.
 
     \b

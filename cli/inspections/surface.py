@@ -25,7 +25,7 @@ PAIR = {"nargs": 2, "type": float, "show_default": True}
 @click.option("--updates", type=int, default=200, show_default=True, metavar="N", help="Updates of gradient descent.")
 @plot_option
 @json_option
-def command(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+def show_surface(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
     """The error surface of one recurrent unit, with its walls.
 
     \b

@@ -47,13 +47,13 @@ def bench_latency(load: Callable[[], LanguageModel], text: Text, tokens: int, ro
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)  # the same as the first time
         for _ in range(rounds):
-            milliseconds, model = _timed(load)
+            milliseconds, model = _timed_call(load)
             loading.append(milliseconds)
-            answering.append(_timed(score_sentences, model, [sentence])[0])
+            answering.append(_timed_call(score_sentences, model, [sentence])[0])
     yield _latency("load", loading)
     yield _latency("first call", answering)
     some = list(_some(itertools.chain([first], lines), model, tokens))
-    yield _latency("one call", [_timed(score_sentences, model, [" ".join(words)])[0] for words in some])
+    yield _latency("one call", [_timed_call(score_sentences, model, [" ".join(words)])[0] for words in some])
     yield _latency("one more word", list(_words(model, some)))
 
 
@@ -70,11 +70,11 @@ def _words(model: LanguageModel, lines: Sequence[list[str]]) -> Iterator[float]:
     for words in lines:
         state = growing.begin()
         for word in words:
-            milliseconds, (_, state) = _timed(growing.extend, state, word)
+            milliseconds, (_, state) = _timed_call(growing.extend, state, word)
             yield milliseconds
 
 
-def _timed(call: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+def _timed_call(call: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
     """The milliseconds that a call takes, and what it gives."""
     began = time.perf_counter()
     given = call(*arguments)

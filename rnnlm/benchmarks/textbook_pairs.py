@@ -17,7 +17,7 @@ from rnnlm.neural.device import training_products
 from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
 from rnnlm.tasks.seq2seq.settings import LstmSeq2Seq, Seq2SeqSettings
 
-IN_TORCH: dict[str, tuple[Any, ...]] = {
+PAIRS_IN_TORCH: dict[str, tuple[Any, ...]] = {
     "attention": ("general", "dot", None), "bridge": ("last",), "tied_embeddings": ("target", None), "connections": ("plain",),
     "decoder_model": (None, "lstm"), "peepholes": (False,), "coupled_gates": (False,), "mogrifier_rounds": (0,), "weight_drop": (0.0,),
 }  # fmt: skip
@@ -26,14 +26,14 @@ OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch
 PairTensors = tuple[Tensor, Tensor, Tensor, Tensor]  # sources_SB, lengths_1B, inputs_TB, targets_TB
 
 
-def is_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSettings) -> bool:
+def are_pairs_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSettings) -> bool:
     """Whether tutorials have such a network and such training: LSTMs of one width on either side, attention by products or none."""
     if not isinstance(settings, LstmSeq2Seq) or fitting.optimizer not in OPTIMIZERS or fitting.own_words:
         return False
     if len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
         return False
     fits = settings.attention is not None or settings.features_width == settings.decoder_width
-    return fits and all(getattr(settings, name) in forms for name, forms in IN_TORCH.items())
+    return fits and all(getattr(settings, name) in forms for name, forms in PAIRS_IN_TORCH.items())
 
 
 class TextbookPairs(nn.Module):
@@ -96,7 +96,7 @@ class TextbookPairs(nn.Module):
         return torch.tanh(self.combination(torch.cat([h_BD, context_BH], dim=1)))
 
 
-def make_loop(
+def make_pairs_loop(
     network: TextbookPairs, fitting: Seq2SeqFittingSettings, batches: Sequence[PairTensors], precision: str, device: torch.device
 ) -> Callable[[], int]:
     """A function that trains over `batches` once and returns how many tokens of both sides that were."""

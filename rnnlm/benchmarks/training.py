@@ -205,10 +205,10 @@ def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Lo
 
 
 def _plain_pairs(plan: Plan, trainer: Any, batches: Batches) -> Loop | None:
-    from rnnlm.benchmarks.textbook_pairs import TextbookPairs, is_in_torch, make_loop
+    from rnnlm.benchmarks.textbook_pairs import TextbookPairs, are_pairs_in_torch, make_pairs_loop
 
     settings, codec = trainer.network.settings, plan.data.tokenizer
-    if not is_in_torch(settings, trainer.settings):
+    if not are_pairs_in_torch(settings, trainer.settings):
         return None
     network = TextbookPairs(settings, codec.source.size, codec.target.size)
-    return make_loop(network, trainer.settings, cast(Any, [tensors for tensors, _ in batches]), trainer.precision, trainer.device)
+    return make_pairs_loop(network, trainer.settings, cast(Any, [tensors for tensors, _ in batches]), trainer.precision, trainer.device)

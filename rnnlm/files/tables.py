@@ -73,7 +73,7 @@ def rows(
             cells = _csv(source, text_lines(source, stream, errors), delimiter, columns if has_header else ())
             yield from _named(source, cells, has_header)
         elif kind == TSV:
-            yield from _named(source, tsv.rows(text_lines(source, stream, errors)), has_header)
+            yield from _named(source, tsv.tsv_rows(text_lines(source, stream, errors)), has_header)
         elif kind == JSON_LINES:
             yield from _json(source, text_lines(source, stream, errors), unreadable == "report")
         else:

@@ -30,7 +30,7 @@ def unquoted(cell: str) -> str:
     return cell[1:-1].replace('""', '"') if _QUOTED.fullmatch(cell) else cell
 
 
-def rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:
+def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:
     """The rows of `lines`, each with the number of its first line, from 1; empty lines are none. columns: how many cells a row has;
     None: as many as the first one.
 

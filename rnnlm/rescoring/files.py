@@ -80,14 +80,14 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
             raise TextError(f"{source} is empty", "an n-best list holds utterances")
         if first.lstrip()[0] in "{[":
             return "json"
-        _, cells = next(tsv.rows(itertools.chain([first], lines), len(_HEADER)))
+        _, cells = next(tsv.tsv_rows(itertools.chain([first], lines), len(_HEADER)))
     return "tsv" if len(cells) > 2 else "kaldi"
 
 
 def _read_tsv(builder: ListBuilder) -> None:
     source, settings = builder.source, builder.settings
     with opened(source) as stream:
-        for number, fields in tsv.rows(text_lines(source, stream, settings.encoding_errors), len(_HEADER)):
+        for number, fields in tsv.tsv_rows(text_lines(source, stream, settings.encoding_errors), len(_HEADER)):
             where = f"{source}, line {number}"
             if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
                 continue

@@ -96,7 +96,7 @@ def _check_task(settings: LabelledSettings, task: str) -> None:
 
 def results(model: TaskModel, texts: dict[str, LabelledData], has_intervals: bool) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {name: figures.evaluate(model, data, has_intervals=has_intervals) for name, data in texts.items()}
+    return {name: figures.evaluate_as_json(model, data, has_intervals=has_intervals) for name, data in texts.items()}
 
 
 def _read(names: dict[str, tuple[str, ...]], part: str, request: Any, settings: LabelledSettings, kind: registry.Kind) -> LabelledText:

@@ -9,7 +9,7 @@ from rnnlm.files.reading import opened, text_lines
 Line = tuple[int, str]  # its number, from 1, and its text
 
 
-def numbered_lines(source: str, errors: str | None = None) -> Iterator[Line]:
+def lines_with_ends(source: str, errors: str | None = None) -> Iterator[Line]:
     """The lines of a file with their ends, without a byte order mark. errors: as :func:`rnnlm.files.reading.decode` has them.
 
     Raises:
@@ -30,7 +30,7 @@ def side_by_side(files: Sequence[str], errors: str, what: str) -> Iterator[tuple
     Raises:
         TextError: one of them cannot be read or decoded, or has fewer lines than another.
     """
-    streams = ((without_end(line) for _, line in numbered_lines(each, errors)) for each in files)
+    streams = ((without_end(line) for _, line in lines_with_ends(each, errors)) for each in files)
     for number, lines in enumerate(zip_longest(*streams), start=1):
         if None in lines:
             shorter = files[lines.index(None)]

@@ -17,7 +17,7 @@ from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.overlap import Overlap
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, OF_TASKS, STARTS, Request, resolve_request
-from rnnlm.training.texts import Counted, Data, Opener, held_out_share
+from rnnlm.training.texts import CountedText, Data, Opener, held_out_share
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Plan:
     resolved: Resolved
     data: Data
     initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
-    test: Counted | None
+    test: CountedText | None
     valid_is: str  # what the validation text is, in words
     output: Path
     finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"

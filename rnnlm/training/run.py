@@ -21,7 +21,7 @@ from rnnlm.system import current_rank, planning_together
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import STARTS, Request
 from rnnlm.training.storage import RunStorage
-from rnnlm.training.texts import Counted
+from rnnlm.training.texts import CountedText
 
 _SEVERAL = (
     "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target", "test_target", "contextual",
@@ -163,18 +163,18 @@ def _unevaluated(plan: Plan, finished: Manifest) -> bool:
     return any(not _is_of(finished.results.get(name), text) for name, text in _evaluated(plan).items())
 
 
-def _is_of(result: dict[str, Any] | None, text: Counted) -> bool:
+def _is_of(result: dict[str, Any] | None, text: CountedText) -> bool:
     """Whether `result` is an exact evaluation of `text`."""
     return result is not None and f"|data:{text.lines_hash}|" in f"{result['signature']}|"
 
 
-def _evaluated(plan: Plan) -> dict[str, Counted]:
+def _evaluated(plan: Plan) -> dict[str, CountedText]:
     """The texts that the model is evaluated on at the end."""
     texts = {"valid": plan.data.valid, "test": plan.test}
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _results(plan: Plan, model: Any, fingerprint: str, texts: dict[str, Counted]) -> dict[str, dict[str, Any]]:
+def _results(plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedText]) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights."""
     model.fingerprint = fingerprint
     return plan.kind.results(model, texts, plan.has_intervals)

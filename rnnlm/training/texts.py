@@ -28,7 +28,7 @@ TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSetting
 OF_DATA = ("output_layer", "constrained", "longest")
 
 
-class Counted(Protocol):
+class CountedText(Protocol):
     """A text that a model is trained or evaluated on, whatever the task."""
 
     @property
@@ -61,12 +61,12 @@ class Data(Protocol):
         ...
 
     @property
-    def train(self) -> Counted:
+    def train(self) -> CountedText:
         """What the weights are learned from."""
         ...
 
     @property
-    def valid(self) -> Counted | None:
+    def valid(self) -> CountedText | None:
         """What chooses the best weights."""
         ...
 
@@ -78,7 +78,7 @@ class Texts:
 
     data: Data
     valid_is: str
-    test: Counted | None
+    test: CountedText | None
     overlaps: dict[str, Overlap]
 
 

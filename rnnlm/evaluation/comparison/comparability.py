@@ -71,7 +71,7 @@ class Comparable:
     refused: tuple[Refused, ...]
 
 
-def comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
+def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
     """The figures of FIGURES that compare between all of `subjects`. holds_unk: whether `<unk>` stands in the text.
 
     Raises:

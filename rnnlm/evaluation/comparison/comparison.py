@@ -187,7 +187,7 @@ class _Read:
             for name, model, its in zip(names, models, encoded, strict=True)
         ]
         holds_unk = any(UNKNOWN in line.lower() for block in text.blocks() for line in block.lines)
-        comparable = comparability.comparable(subjects, holds_unk)
+        comparable = comparability.find_comparable(subjects, holds_unk)
         scores = []
         for name, model, its in zip(names, models, encoded, strict=True):
             report(f"{name} reads {its.tokens:,} tokens")

@@ -30,10 +30,10 @@ _NAMES = {"gradient_norm": "mean", "gradient_norm_max": "largest"}
 
 def plots(history: RunHistory, curve: LearningCurve | None) -> list[Plot]:
     """All plots for which the run tells something."""
-    return [plot for plot in (_curve(curve), *_of_steps(history), *_of_layers(history)) if plot is not None]
+    return [plot for plot in (_learning_curve_plot(curve), *_of_steps(history), *_of_layers(history)) if plot is not None]
 
 
-def _curve(curve: LearningCurve | None) -> Plot | None:
+def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
     if curve is None or not curve.points or curve.is_counted:
         return None
     figure = curves_figure([curve], training=True)

@@ -9,13 +9,14 @@ import numpy as np
 
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.resampling import LEVEL
+from rnnlm.inspection.cloze.items import DISTANCE, KIND
 from rnnlm.inspection.cloze.scoring import ClozeScore
 from rnnlm.inspection.result import Table, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ALL, DISTANCE, KIND = "all", "distance", "kind"
+ALL = "all"
 FIRST = (1, 5, 10)
 DISTANCES = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))  # groups of distances, bounds included
 

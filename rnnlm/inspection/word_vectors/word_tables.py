@@ -14,7 +14,7 @@ from typing import Any
 
 from rnnlm.errors import TextError
 from rnnlm.files import tables
-from rnnlm.text.file_lines import numbered_lines
+from rnnlm.text.file_lines import lines_with_ends
 from rnnlm.text.table_columns import no_column
 
 _TAG = re.compile(r"(?<=\w)(?:-[a-z]|[_/#][A-Za-z]{1,5})$")
@@ -86,7 +86,7 @@ def read_words(source: str) -> list[str]:
     Raises:
         TextError: it cannot be read, or holds none.
     """
-    words = list(dict.fromkeys(word for _, line in numbered_lines(source) for word in line.split()))
+    words = list(dict.fromkeys(word for _, line in lines_with_ends(source) for word in line.split()))
     if not words:
         raise TextError(f"no words in {source}", "it is empty")
     return words
@@ -94,7 +94,7 @@ def read_words(source: str) -> list[str]:
 
 def _of_lines(source: str) -> Iterator[Question]:
     kind = ""
-    for number, line in numbered_lines(source):
+    for number, line in lines_with_ends(source):
         words = line.split()
         if words[:1] == [":"]:
             kind = " ".join(words[1:])
@@ -117,7 +117,7 @@ def _of_table(source: str, columns: str | None) -> Iterator[Question]:
 
 def _rows(source: str, has_header: bool | None = None) -> Iterator[tables.Row]:
     """The rows of a table. has_header: None: where the first row holds no number."""
-    first = next((line for _, line in numbered_lines(source) if line.strip()), "") if tables.kind_of(source) != tables.PARQUET else ""
+    first = next((line for _, line in lines_with_ends(source) if line.strip()), "") if tables.kind_of(source) != tables.PARQUET else ""
     kind = tables.kind_of(source) or _kind_of_line(first)
     if kind is None:
         yield from _split_at_spaces(source, has_header)
@@ -135,7 +135,7 @@ def _kind_of_line(line: str) -> str | None:
 
 
 def _split_at_spaces(source: str, has_header: bool | None) -> Iterator[tables.Row]:
-    lines: Iterator[tuple[int, list[str]]] = ((number, cells) for number, line in numbered_lines(source) if (cells := line.split()))
+    lines: Iterator[tuple[int, list[str]]] = ((number, cells) for number, line in lines_with_ends(source) if (cells := line.split()))
     first = next(lines, None)
     if first is None:
         return

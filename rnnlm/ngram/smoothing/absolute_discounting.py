@@ -15,7 +15,7 @@ import numpy as np
 from rnnlm.errors import notice
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, OrderCounts, Shares
 
-FALLBACK = 0.5
+FALLBACK_DISCOUNT = 0.5
 
 
 class AbsoluteDiscounting(Estimator):
@@ -39,5 +39,5 @@ def discount_of(tally: CountsOfCounts, order: int) -> float:
     if once and twice:
         return float(once / (once + 2 * twice))
     missing = "twice" if once else "once"
-    notice(f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: {FALLBACK} is used")
-    return FALLBACK
+    notice(f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: {FALLBACK_DISCOUNT} is used")
+    return FALLBACK_DISCOUNT

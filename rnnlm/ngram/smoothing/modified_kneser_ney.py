@@ -20,7 +20,7 @@ from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
 from rnnlm.ngram.smoothing.lmplz_discounts import with_end_of_text
 
-FALLBACK = (0.5, 1.0, 1.5)  # lmplz's, with --discount_fallback
+FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # lmplz's, with --discount_fallback
 SMALLEST = 1e-9  # below that, a discount is 0 but for rounding
 
 
@@ -58,6 +58,6 @@ def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.n
         return discounts
     notice(
         f"order {order}: too few different counts for Kneser-Ney discounts (t1 to t4 are {', '.join(map(str, tally[1:5]))}): "
-        f"{FALLBACK} are used"
+        f"{FALLBACK_DISCOUNTS} are used"
     )
-    return np.array([0.0, *FALLBACK])
+    return np.array([0.0, *FALLBACK_DISCOUNTS])

@@ -24,7 +24,7 @@ ATTRACTORS = ("attractors", "n_attractors", "n_attr", "n_diff_intervening")
 
 GOOD, BAD = ("good", "sentence_good"), ("bad", "sentence_bad")
 
-SENTENCE = ("sentence", "orig_sentence", "masked")
+SENTENCE_COLUMNS = ("sentence", "orig_sentence", "masked")
 RIGHT = ("right", "right_form", "good_verb", "verb_good", "correct", "verb")
 WRONG = ("wrong", "wrong_form", "bad_verb", "verb_bad", "incorrect", "wrong_verb")
 POSITION = ("verb_index", "position", "verb_position")
@@ -124,7 +124,7 @@ def _template_sentences(values: Values) -> tuple[str, str]:
     Raises:
         RowProblem: it has no such place, or a form is missing.
     """
-    sentence, right, wrong = text(values, SENTENCE), text(values, RIGHT), text(values, WRONG)
+    sentence, right, wrong = text(values, SENTENCE_COLUMNS), text(values, RIGHT), text(values, WRONG)
     marks = list(_MASK.finditer(sentence))
     if len(marks) == 1:
         before, after = sentence[: marks[0].start()], sentence[marks[0].end() :]
@@ -156,6 +156,6 @@ SENTENCES = RowFormat(
     lambda values: (text(values, GOOD), text(values, BAD)),
 )  # fmt: skip
 TEMPLATES = RowFormat(
-    "agreement templates", WORD, lambda columns: has(columns, SENTENCE) and (has(columns, RIGHT) or has(columns, WRONG)),
-    (SENTENCE, RIGHT, WRONG), _template_sentences,
+    "agreement templates", WORD, lambda columns: has(columns, SENTENCE_COLUMNS) and (has(columns, RIGHT) or has(columns, WRONG)),
+    (SENTENCE_COLUMNS, RIGHT, WRONG), _template_sentences,
 )  # fmt: skip

@@ -11,17 +11,17 @@ from rnnlm.errors import shown
 from rnnlm.scoring.pairs.formats import RowFormat, RowProblem, Values, as_text, has, text
 from rnnlm.scoring.pairs.pair import PARTIAL
 
-SENTENCE = ("sentence", "text")
+SCHEMA_COLUMNS = ("sentence", "text")
 OPTION_1, OPTION_2 = ("option1", "option_1", "option_a"), ("option2", "option_2", "option_b")
 OPTIONS, ANSWER = ("options",), ("answer", "label")
-_NEEDED = (SENTENCE, OPTION_1 + OPTIONS, OPTION_2 + OPTIONS, ANSWER)
+_NEEDED = (SCHEMA_COLUMNS, OPTION_1 + OPTIONS, OPTION_2 + OPTIONS, ANSWER)
 _BLANK = re.compile(r"(?<!\w)_+(?!\w)")
 _ANSWERS = {"1": 0, "2": 1, "a": 0, "b": 1}
 _ARTICLES = {"The", "A", "An"}
 
 
 def fits(columns: set[str]) -> bool:
-    return has(columns, SENTENCE) and has(columns, OPTIONS + OPTION_1 + OPTION_2)
+    return has(columns, SCHEMA_COLUMNS) and has(columns, OPTIONS + OPTION_1 + OPTION_2)
 
 
 def sentences_of(values: Values) -> tuple[str, str]:
@@ -30,7 +30,7 @@ def sentences_of(values: Values) -> tuple[str, str]:
     Raises:
         RowProblem: a part is missing, or it is not clear where the options go.
     """
-    sentence, options = text(values, SENTENCE), _options(values)
+    sentence, options = text(values, SCHEMA_COLUMNS), _options(values)
     right = _answer(values, options)
     start, stop = _place(values, sentence)
     good, bad = options[right], options[1 - right]

@@ -108,7 +108,7 @@ def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", sear
     return TaskEvaluation(model.task, data.sentences, data.words, loss, columns, joint, columns[0].signature, seconds, tuple(predictions))
 
 
-def evaluate(
+def evaluate_as_json(
     model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None, has_intervals: bool = False
 ) -> dict[str, Any]:
     """The same in JSON's types. has_intervals: with `low` and `high`, the 95 % interval of the figure that counts, of each column."""

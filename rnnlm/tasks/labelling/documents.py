@@ -10,7 +10,7 @@ from rnnlm.tasks.codec import PLAIN, SOUNDS, Codec
 from rnnlm.tasks.labelling.results import TaggedSentence
 from rnnlm.tasks.labelling.tagging import Tagger, windows
 from rnnlm.tasks.splitting import FORMAT, is_of_letters, splitter_of, words_in
-from rnnlm.text.file_lines import numbered_lines
+from rnnlm.text.file_lines import lines_with_ends
 from rnnlm.text.labelled.documents.opening import RAW, TABLES, detect_document_format, open_document
 from rnnlm.text.labelled.documents.raw_documents import raw_sentence
 from rnnlm.text.labelled.documents.sentence import Sentence
@@ -84,7 +84,7 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
     if format == RAW:
         output = settings.raw_format(codec)
         if has_letters and not settings.tokenised:
-            lines = (line for _, line in numbered_lines(source, settings.encoding_errors))
+            lines = (line for _, line in lines_with_ends(source, settings.encoding_errors))
             found = _of_texts(codec, lines, settings, output)
         else:
             split = at_white_space if settings.tokenised else splitter_of(codec)

@@ -12,17 +12,18 @@ from rnnlm.errors import TextError
 from rnnlm.files import tables, tsv
 from rnnlm.files.reading import shown_name
 from rnnlm.tasks.labelling.classifying import classified
+from rnnlm.tasks.labelling.documents import PROBABILITY
 from rnnlm.tasks.labelling.results import ClassifiedText
 from rnnlm.tasks.labelling.tagging import windows
 from rnnlm.tasks.model import TaskModel
-from rnnlm.text.file_lines import numbered_lines, without_end
+from rnnlm.text.file_lines import lines_with_ends, without_end
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, labels_in
 from rnnlm.text.labelled.labelled_tables import text_column, words_of
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.table_columns import KINDS
 
 TEXT_LINES = "text"
-PROBABILITY, RANK = "_probability", "rank"
+RANK = "rank"
 Row = Mapping[str, Any]
 
 
@@ -54,7 +55,7 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind:
         return next(name for name, each in KINDS.items() if each == kind)
-    if any(tables.is_json(line) for _, line in islice(numbered_lines(source, settings.encoding_errors), 1)):
+    if any(tables.is_json(line) for _, line in islice(lines_with_ends(source, settings.encoding_errors), 1)):
         return "jsonl"
     if settings.column:
         raise TextError(f"{source} does not have a table suffix", "a column is named", "name its format with --format")
@@ -131,7 +132,7 @@ def _csv_line(cells: Iterable[str]) -> str:
 
 
 def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
-    for _, line in numbered_lines(source, settings.encoding_errors):
+    for _, line in lines_with_ends(source, settings.encoding_errors):
         yield Text(without_end(line), {"text": without_end(line)})
 
 

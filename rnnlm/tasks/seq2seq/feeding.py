@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from rnnlm.neural.layers.layer import Layer
+from rnnlm.neural.layers.layer import Layer, State
 from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
 from rnnlm.neural.layers.stack import RecurrentStack
 from rnnlm.neural.regularization import dropout
@@ -19,7 +19,6 @@ from rnnlm.tasks.seq2seq.attention import Memory
 from rnnlm.tasks.seq2seq.kernels.single_step import layer_step
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 
-State = tuple[Tensor, ...]
 Look = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]  # h and the memory to a and the weights of attention
 
 

@@ -63,7 +63,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
 
 def results(model: Seq2SeqModel, texts: dict[str, PairedData], has_intervals: bool) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {name: figures.evaluate(model, data, has_intervals=has_intervals) for name, data in texts.items()}
+    return {name: figures.evaluate_as_json(model, data, has_intervals=has_intervals) for name, data in texts.items()}
 
 
 def is_spelled(text: ParallelText) -> bool:

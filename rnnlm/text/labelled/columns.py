@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sys import intern
 
 from rnnlm.errors import TextError, visible
-from rnnlm.text.file_lines import Line, numbered_lines
+from rnnlm.text.file_lines import Line, lines_with_ends
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.labelled.lines import blocks
 from rnnlm.text.labelled.settings import LabelledSettings
@@ -77,14 +77,14 @@ def place_of(name: str, count: int, where: str) -> int:
     return int(name) - 1
 
 
-def read(source: str, settings: LabelledSettings) -> LabelledText:
+def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     """A file with columns: words in the first one, labels in the last, where no others are named.
 
     Raises:
         TextError: lines have different numbers of columns or empty cells, a column does not exist, or the last one, which nobody named,
             has a single value.
     """
-    found = list(sentences(source, numbered_lines(source, settings.encoding_errors)))
+    found = list(sentences(source, lines_with_ends(source, settings.encoding_errors)))
     if not found:
         return LabelledText((), (), (), "columns")
     where, count = f"{source}, line {found[0][0]}", len(found[0][1][0])

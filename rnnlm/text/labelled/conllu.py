@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sys import intern
 
 from rnnlm.errors import TextError
-from rnnlm.text.file_lines import Line, numbered_lines
+from rnnlm.text.file_lines import Line, lines_with_ends
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.labelled.lines import blocks, no_words
 from rnnlm.text.labelled.settings import LabelledSettings
@@ -128,7 +128,7 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     word_column, label_columns = columns_of(source, settings)
     text_columns = settings.sentence_label_columns
     examples = []
-    for sentence in sentences(source, numbered_lines(source, settings.encoding_errors)):
+    for sentence in sentences(source, lines_with_ends(source, settings.encoding_errors)):
         rows = sentence.cells
         words = tuple(intern(row[word_column]) for row in rows)
         labels = tuple(tuple(intern(row[column]) for row in rows) for column in label_columns)

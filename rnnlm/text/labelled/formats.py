@@ -5,7 +5,7 @@ from itertools import islice
 
 from rnnlm.errors import TextError, shown
 from rnnlm.files import tables
-from rnnlm.text.file_lines import numbered_lines, without_end
+from rnnlm.text.file_lines import lines_with_ends, without_end
 from rnnlm.text.labelled import conllu, slashes
 from rnnlm.text.labelled.columns import is_document_start
 from rnnlm.text.labelled.labelled_lines import PREFIX
@@ -28,7 +28,7 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
         return next(name for name, each in KINDS.items() if each == kind)
-    lines = [without_end(line) for _, line in islice(numbered_lines(source, settings.encoding_errors), SAMPLE_LINES)]
+    lines = [without_end(line) for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)]
     found = _by_lines(lines, settings, task)
     if not found:
         hint = "name it with --format; --labels names a file that holds only labels"

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from sys import intern
 
 from rnnlm.errors import TextError, shown
-from rnnlm.text.file_lines import numbered_lines, without_end
+from rnnlm.text.file_lines import lines_with_ends, without_end
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledText, joined_labels
 from rnnlm.text.labelled.labelled_tables import several_labels, text_label
 from rnnlm.text.labelled.lines import no_words
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 
-COLUMN = "label"
+LABEL_COLUMN = "label"
 PREFIX = "__label__"
 
 
@@ -21,10 +21,10 @@ def read_label_first(source: str, settings: LabelledSettings) -> LabelledText:
     Raises:
         TextError: a line has no label or no text.
     """
-    names = (*settings.label_columns, *settings.sentence_label_columns, COLUMN)[:1]
+    names = (*settings.label_columns, *settings.sentence_label_columns, LABEL_COLUMN)[:1]
     examples = []
     has_tabs: bool | None = None
-    for number, line in numbered_lines(source, settings.encoding_errors):
+    for number, line in lines_with_ends(source, settings.encoding_errors):
         line, where = without_end(line), f"{source}, line {number}"
         if is_blank(line):
             continue
@@ -51,9 +51,9 @@ def read_fasttext(source: str, settings: LabelledSettings) -> LabelledText:
     Raises:
         TextError: a line has no label or no text, or several labels where one is needed.
     """
-    names = (*settings.label_columns, *settings.sentence_label_columns, COLUMN)[:1]
+    names = (*settings.label_columns, *settings.sentence_label_columns, LABEL_COLUMN)[:1]
     examples = []
-    for number, line in numbered_lines(source, settings.encoding_errors):
+    for number, line in lines_with_ends(source, settings.encoding_errors):
         tokens, where = split_words(line), f"{source}, line {number}"
         if not tokens:
             continue

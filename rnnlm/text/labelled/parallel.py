@@ -9,16 +9,16 @@ from rnnlm.text.labelled.lines import no_words, unequal
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 from rnnlm.text.lines import split_words
 
-COLUMN = "label"
+LABEL_COLUMN = "label"
 
 
-def read(source: str, labels: str, settings: LabelledSettings, task: Task, aligned: bool = True) -> LabelledText:
+def read_parallel(source: str, labels: str, settings: LabelledSettings, task: Task, aligned: bool = True) -> LabelledText:
     """The text `source` with the labels of the file `labels`. aligned: whether each word has one label.
 
     Raises:
         TextError: one has more lines than the other, or a line lacks words or labels.
     """
-    names = settings.label_columns[:1] or (COLUMN,)
+    names = settings.label_columns[:1] or (LABEL_COLUMN,)
     examples: list[Example] = []
     for number, (text, label_line) in side_by_side((source, labels), settings.encoding_errors, "labels"):
         words = tuple(map(intern, split_words(text)))

@@ -11,7 +11,7 @@ from rnnlm.text.labelled.formats import detect_format
 from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
 from rnnlm.text.labelled.settings import LabelledSettings, Task
 
-_OF_WORDS = {"conllu": conllu.read, "columns": columns.read, "slashes": slashes.read}
+_OF_WORDS = {"conllu": conllu.read, "columns": columns.read_columns, "slashes": slashes.read_slashes}
 _OF_TEXTS = {"label-first": labelled_lines.read_label_first, "fasttext": labelled_lines.read_fasttext}
 
 
@@ -33,7 +33,7 @@ def read_labelled(
     _check(files, label_files, settings)
     if label_files:
         _check_columns(label_files[0], "parallel", settings, task)
-        parts = [parallel.read(*pair, settings, task, aligned) for pair in zip(files, label_files, strict=True)]
+        parts = [parallel.read_parallel(*pair, settings, task, aligned) for pair in zip(files, label_files, strict=True)]
     else:
         parts = [_read(source, settings, task, aligned) for source in files]
     return _joined(files, parts, settings)

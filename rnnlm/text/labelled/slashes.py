@@ -8,12 +8,12 @@ import re
 from sys import intern
 
 from rnnlm.errors import TextError, shown
-from rnnlm.text.file_lines import numbered_lines
+from rnnlm.text.file_lines import lines_with_ends
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.lines import split_words
 
-COLUMN = "tag"
+TAG_COLUMN = "tag"
 _ESCAPED = re.compile(r"(?<!\\)(\\*+)/")
 
 
@@ -58,15 +58,15 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: match[1][: len(match[1]) // 2] + "/", text)
 
 
-def read(source: str, settings: LabelledSettings) -> LabelledText:
+def read_slashes(source: str, settings: LabelledSettings) -> LabelledText:
     """A file of lines with `word/TAG`; its one label column is called as the settings say, or "tag".
 
     Raises:
         TextError: a token has no tag or no word.
     """
-    names = settings.label_columns[:1] or (COLUMN,)
+    names = settings.label_columns[:1] or (TAG_COLUMN,)
     examples = []
-    for number, line in numbered_lines(source, settings.encoding_errors):
+    for number, line in lines_with_ends(source, settings.encoding_errors):
         tokens = split_words(line)
         pairs = [parse(token) for token in tokens]
         if None in pairs:

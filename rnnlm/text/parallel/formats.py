@@ -2,7 +2,7 @@
 
 from rnnlm.errors import TextError, shown
 from rnnlm.files import tables
-from rnnlm.text.file_lines import numbered_lines, without_end
+from rnnlm.text.file_lines import lines_with_ends, without_end
 from rnnlm.text.lines import is_blank
 from rnnlm.text.parallel.settings import ParallelSettings
 from rnnlm.text.sources import kind_with
@@ -18,7 +18,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
     kind = KINDS[settings.format] if settings.format != "auto" else tables.kind_of(source)
     kind = kind_with(settings.delimiter, kind, source)
     if kind is None:
-        lines = (without_end(line) for _, line in numbered_lines(source, settings.encoding_errors))
+        lines = (without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors))
         first = next((line for line in lines if not is_blank(line)), None)
         kind = tables.TSV if first is None else _by_line(first)  # an empty file is for whoever asked for it to tell
         if kind is None:

@@ -21,7 +21,7 @@ Values = Mapping[Any, Any]
 Columns = tuple[str, str]  # of the sources, of the targets
 
 
-def read(source: str, format: str, collector: PairCollector) -> Columns | None:
+def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
     """Collect the pairs of a table. Returns the names of their columns; None: it has no rows.
 
     Raises:

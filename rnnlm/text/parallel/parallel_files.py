@@ -8,7 +8,7 @@ from rnnlm.text.parallel.collecting import PairCollector
 SOURCE, TARGET = "source", "target"  # the names of their columns, so to say
 
 
-def read(source: str, targets: Sequence[str], collector: PairCollector) -> tuple[str, str]:
+def read_parallel_files(source: str, targets: Sequence[str], collector: PairCollector) -> tuple[str, str]:
     """Collect the pairs of a file of sources and one file of targets for each reference. Returns the names of both sides.
 
     Raises:

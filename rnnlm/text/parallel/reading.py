@@ -33,7 +33,7 @@ def read_pairs(paths: Paths, settings: ParallelSettings = ParallelSettings(), ta
     collector = PairCollector(settings)
     if target_files:
         for name, *of_name in zip(files, *target_files, strict=True):
-            parallel_files.read(name, of_name, collector)
+            parallel_files.read_parallel_files(name, of_name, collector)
         names, format = (parallel_files.SOURCE, parallel_files.TARGET), PARALLEL
     else:
         names, format = _read_tables(files, collector)
@@ -67,7 +67,7 @@ def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[pair_t
     found: list[tuple[str, pair_tables.Columns, str]] = []
     for name in files:
         format = detect_format(name, collector.settings)
-        columns = pair_tables.read(name, format, collector)
+        columns = pair_tables.read_pair_table(name, format, collector)
         if columns is None:
             continue
         found.append((name, columns, format))

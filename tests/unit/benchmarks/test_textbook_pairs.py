@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rnnlm.benchmarks.textbook_pairs import TextbookPairs, is_in_torch, make_loop, mean_loss
+from rnnlm.benchmarks.textbook_pairs import TextbookPairs, are_pairs_in_torch, make_pairs_loop, mean_loss
 from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
 from rnnlm.tasks.seq2seq.settings import KINDS
 from support.tiny_seq2seq import SOURCE, TARGET, batch, tiny_network
@@ -52,7 +52,7 @@ def copy_layer(layer, theirs, ending):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_its_loss_and_gradients_are_ours(form, smoothing):
     ours = tiny_network(**form)
-    assert is_in_torch(ours.settings, Seq2SeqFittingSettings())
+    assert are_pairs_in_torch(ours.settings, Seq2SeqFittingSettings())
     theirs = as_theirs(ours)
     expected = ours.loss(*batch().tensors, label_smoothing=smoothing)
     found = mean_loss(theirs, tensors(), smoothing, "fp32")
@@ -83,8 +83,8 @@ def test_it_has_as_many_weights_as_ours_but_for_a_second_bias_of_each_layer():
 ])  # fmt: skip
 def test_only_what_tutorials_have_is_compared_with(settings, expected):
     shape = KINDS["lstm"](embedding_size=16, hidden_size=8, **settings)
-    assert is_in_torch(shape, Seq2SeqFittingSettings()) == expected
-    assert not is_in_torch(shape, Seq2SeqFittingSettings(own_words=0.5))
+    assert are_pairs_in_torch(shape, Seq2SeqFittingSettings()) == expected
+    assert not are_pairs_in_torch(shape, Seq2SeqFittingSettings(own_words=0.5))
 
 
 def test_it_learns_and_counts_the_tokens_of_both_sides():
@@ -92,7 +92,7 @@ def test_it_learns_and_counts_the_tokens_of_both_sides():
     settings = KINDS["lstm"](embedding_size=16, hidden_size=16, input_feeding=True, dropout_input=0.0, dropout_output=0.0)
     network = TextbookPairs(settings, SOURCE.size, TARGET.size)
     fitting = Seq2SeqFittingSettings(learning_rate=0.05, label_smoothing=0.0)
-    loop = make_loop(network, fitting, [tensors()] * 2, "fp32", torch.device("cpu"))
+    loop = make_pairs_loop(network, fitting, [tensors()] * 2, "fp32", torch.device("cpu"))
     given = batch(padding=0)
     for _ in range(25):
         assert loop() == 2 * (int(given.lengths_B.sum()) + int((given.targets_TB >= 0).sum()))

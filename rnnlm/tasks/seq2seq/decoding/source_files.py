@@ -7,7 +7,7 @@ from rnnlm.errors import TextError
 from rnnlm.files import tables
 from rnnlm.files.reading import shown_name
 from rnnlm.tasks.labelling.text_files import TEXT_LINES, TextFileSettings, detect_text_format
-from rnnlm.text.file_lines import numbered_lines, without_end
+from rnnlm.text.file_lines import lines_with_ends, without_end
 from rnnlm.text.parallel.pair_tables import TRANSLATION, USUAL
 from rnnlm.text.parallel.settings import ParallelSettings
 from rnnlm.text.table_columns import KINDS, check_length, no_column, text_of
@@ -30,7 +30,7 @@ def read_sources(file: str, settings: TextFileSettings, usual: Sequence[str] = U
 
 
 def _lines(file: str, settings: TextFileSettings) -> Iterator[str]:
-    return (without_end(line) for _, line in numbered_lines(file, settings.encoding_errors))
+    return (without_end(line) for _, line in lines_with_ends(file, settings.encoding_errors))
 
 
 def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str]) -> Iterator[str]:

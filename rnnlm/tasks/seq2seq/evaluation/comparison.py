@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.comparison.comparability import UNITS, Comparable, Refused, Subject, comparable, names_of
+from rnnlm.evaluation.comparison.comparability import UNITS, Comparable, Refused, Subject, find_comparable, names_of
 from rnnlm.evaluation.comparison.differences import Difference, difference
 from rnnlm.evaluation.comparison.intervals import intervals_of, lines_per_block
 from rnnlm.evaluation.counts import Measure
@@ -134,7 +134,7 @@ def _perplexities(names: Sequence[str], models: Sequence[Seq2SeqModel], data: Pa
         subjects.append(Subject.of(name, perplexity.sign(model.decoder, encoded, "reset"), model.codec.target, encoded))
     holds_unk = any(UNKNOWN in reference.lower() for pair in data.text.pairs for reference in pair.references)
     try:
-        return comparable(subjects, holds_unk)
+        return find_comparable(subjects, holds_unk)
     except ComparisonError as error:
         if not decode:
             raise

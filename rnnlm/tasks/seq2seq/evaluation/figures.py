@@ -110,7 +110,7 @@ def measure(
     return PairEvaluation(references, written, time.perf_counter() - began, sums)
 
 
-def evaluate(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False) -> dict[str, Any]:
+def evaluate_as_json(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False) -> dict[str, Any]:
     """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources: `low` and `high` of the figure that counts,
     `ppl_token_low` and `ppl_token_high`."""
     found = measure(model, data)

@@ -11,14 +11,13 @@ from torch import Tensor
 from rnnlm.neural.device import product_type
 from rnnlm.neural.layers import layer as layers
 from rnnlm.neural.layers.kernels.choice import swap_update_gate
+from rnnlm.neural.layers.layer import State
 from rnnlm.neural.layers.stack import GruLayer, LstmLayer, MogrifierLayer, RecurrentStack
 from rnnlm.tasks.seq2seq.attention import Attention, Memory
 from rnnlm.tasks.seq2seq.kernels.fed_loop import FedLoop
 from rnnlm.tasks.seq2seq.kernels.gru import GruSteps
 from rnnlm.tasks.seq2seq.kernels.lstm import LstmSteps
-from rnnlm.tasks.seq2seq.kernels.parts import Layer
-
-State = tuple[Tensor, ...]
+from rnnlm.tasks.seq2seq.kernels.parts import LayerSteps
 
 
 def has_loop(body: RecurrentStack) -> bool:
@@ -38,7 +37,7 @@ def make_loop(
 ) -> FedLoop:  # fmt: skip
     """recurrent: the recurrent weights of each layer, as dropout left them. masks: see :class:`FedLoop`."""
     (*of_layers, fed_1BF), T, products = state, len(x_TBE), product_type(x_TBE)
-    parts: list[Layer] = []
+    parts: list[LayerSteps] = []
     for layer, weight_hh in zip(body.layers, recurrent, strict=True):
         own = tuple(of_layers.pop(0)[0] for _ in range(layer.states))
         parts.append(_steps(layer, None if parts else x_TBE, weight_hh, own, T, products))
@@ -46,7 +45,7 @@ def make_loop(
     return FedLoop(parts, attention.steps(memory, T, products), weight_FC, fed_1BF[0], masks, residual, products)
 
 
-def _steps(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, state: State, T: int, products: torch.dtype) -> Layer:
+def _steps(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, state: State, T: int, products: torch.dtype) -> LayerSteps:
     weight_ih: Tensor = layer.weight_ih
     bias_ih: Tensor = layer.bias_ih
     bias_hh: Tensor | None = None

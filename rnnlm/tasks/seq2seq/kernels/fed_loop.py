@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnlm.neural.layers.kernels.window import tanh_
 from rnnlm.tasks.seq2seq.kernels.attending import no_autocast
-from rnnlm.tasks.seq2seq.kernels.parts import Attending, Layer
+from rnnlm.tasks.seq2seq.kernels.parts import Attending, LayerSteps
 
 tanh_backward = torch.ops.aten.tanh_backward
 
@@ -22,7 +22,7 @@ class FedLoop:
     """masks: of what the lowest layer reads of the fed vectors, (T, B, F), then of what each layer above it reads, (T, B, X); None: all
     of it. weight_FC: of [h; context]. residual: each layer but the lowest adds what it reads to what it gives."""
 
-    layers: Sequence[Layer]
+    layers: Sequence[LayerSteps]
     attending: Attending
     weight_FC: Tensor
     fed_BF: Tensor

@@ -18,7 +18,7 @@ class Part(Protocol):
         """Those of `tensors`, after the last step backward."""
 
 
-class Layer(Part, Protocol):
+class LayerSteps(Part, Protocol):
     """A recurrent layer. It is given what it reads beside the words, (B, X), and gives (B, H)."""
 
     after: tuple[Tensor, ...]  # its state after the last step forward, (B, H) each

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rnnlm.errors import TextError
-from rnnlm.text.file_lines import Line, numbered_lines, without_end
+from rnnlm.text.file_lines import Line, lines_with_ends, without_end
 from rnnlm.text.labelled import conllu, slashes
 from rnnlm.text.labelled.columns import Layout, is_document_start, place_of
 from rnnlm.text.labelled.documents.sentence import Sentence, TextLabels, WordLabels, end_of, on_one_line, only_labels, refuse
@@ -27,7 +27,7 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         TextError: it is not as the format has it.
     """
     word_column, _ = conllu.columns_of(source, LabelledSettings(column=settings.column))
-    lines = numbered_lines(source, settings.encoding_errors)
+    lines = lines_with_ends(source, settings.encoding_errors)
     for chunk in chunks(lines, lambda line: not line.startswith("#")):
         block = [(number, without_end(line)) for number, line in chunk if not is_blank(without_end(line))]
         while block[-1][1].startswith("#"):  # the comments at the end of a file belong to no sentence
@@ -69,7 +69,7 @@ def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         TextError: lines have different numbers of columns, or a word is empty.
     """
     layout = Layout(source)
-    for chunk in chunks(numbered_lines(source, settings.encoding_errors), lambda line: not is_document_start(line)):
+    for chunk in chunks(lines_with_ends(source, settings.encoding_errors), lambda line: not is_document_start(line)):
         rows, places = [], []
         for place, (number, line) in enumerate(chunk):
             if is_blank(without_end(line)) or is_document_start(line):
@@ -114,7 +114,7 @@ def read_slashes(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     Raises:
         TextError: it cannot be read.
     """
-    for chunk in chunks(_line_by_line(numbered_lines(source, settings.encoding_errors)), lambda line: True):
+    for chunk in chunks(_line_by_line(lines_with_ends(source, settings.encoding_errors)), lambda line: True):
         number, line = next(each for each in chunk if not is_blank(without_end(each[1])))
         tokens = split_words(line)
         pairs = [slashes.parse(token) for token in tokens]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnlm.errors import TextError, UsageError, nearest
 from rnnlm.files import tables
-from rnnlm.text.file_lines import numbered_lines
+from rnnlm.text.file_lines import lines_with_ends
 from rnnlm.text.labelled import slashes
 from rnnlm.text.labelled.columns import is_document_start
 from rnnlm.text.labelled.documents.line_documents import read_columns, read_conllu, read_slashes
@@ -35,7 +35,7 @@ def detect_document_format(source: str, settings: LabelledSettings, labels: Coll
     kind = tables.kind_of(source)
     if kind in (tables.TSV, tables.JSON_LINES):
         return "tsv" if kind == tables.TSV else "jsonl"
-    lines = [line for _, line in islice(numbered_lines(source, settings.encoding_errors), SAMPLE_LINES) if not is_blank(line.rstrip("\n"))]
+    lines = [line for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES) if not is_blank(line.rstrip("\n"))]
     if lines and tables.is_json(lines[0]):
         return "jsonl"
     if any(is_word_of_conllu(line) for line in lines):

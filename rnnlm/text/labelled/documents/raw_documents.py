@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rnnlm.files import tsv
-from rnnlm.text.file_lines import numbered_lines, without_end
+from rnnlm.text.file_lines import lines_with_ends, without_end
 from rnnlm.text.labelled import conllu, slashes
 from rnnlm.text.labelled.documents.sentence import Sentence, TextLabels, WordLabels, on_one_line, only_labels, refuse
 from rnnlm.text.labelled.documents.table_documents import joined
@@ -25,7 +25,7 @@ def read_raw(
         TextError: it cannot be read or decoded.
     """
     is_first = True
-    for number, line in numbered_lines(source, settings.encoding_errors):
+    for number, line in lines_with_ends(source, settings.encoding_errors):
         if not is_blank(without_end(line)) and (parts := split(without_end(line))).words:
             yield raw_sentence(without_end(line), parts, output, number, is_first)
             is_first = False

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 LONGEST_PIECE = 15  # characters of a piece that is remembered
-LEAST, LEAST_SHARE = 2, 0.8  # how often such a piece is seen, and how much of that alike
+LEAST_CUTS, LEAST_CUT_SHARE = 2, 0.8  # how often such a piece is seen, and how much of that alike
 _SIDES = ((3, 3), (2, 2), (1, 1), (0, 1))  # characters before and behind the place, beside the one before, from specific to general
 _ADDRESS = re.compile(r"://|www\.|@")
 _EDGE = "\0"  # white space
@@ -70,7 +70,7 @@ class Context:
         return self.shape[place : place + count] + (_EDGE if place + count > len(self.shape) else "")
 
 
-def learn(chunks: Iterable[Sequence[str]]) -> MarkCuts:
+def learn_mark_cuts(chunks: Iterable[Sequence[str]]) -> MarkCuts:
     """The cuts of some chunks, each given as its pieces. Contexts that decide as more general ones do are left out."""
     seen: list[tuple[list[str], bool]] = []
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -89,7 +89,7 @@ def learn(chunks: Iterable[Sequence[str]]) -> MarkCuts:
 
 
 def _is_sure(count: Sequence[int]) -> bool:
-    return sum(count) >= LEAST and max(count) >= LEAST_SHARE * sum(count)
+    return sum(count) >= LEAST_CUTS and max(count) >= LEAST_CUT_SHARE * sum(count)
 
 
 def _examples(pieces: Sequence[str]) -> Iterator[tuple[list[str], bool]]:

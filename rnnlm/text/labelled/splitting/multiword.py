@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from rnnlm.text.labelled.splitting.alignment import Surface
 
-LEAST, LEAST_SHARE = 3, 0.9  # of how many different forms an end is a word, and of how many that it ends
+LEAST_WORDS, LEAST_WORD_SHARE = 3, 0.9  # of how many different forms an end is a word, and of how many that it ends
 LONGEST_END = 8  # characters
 
 
@@ -33,7 +33,7 @@ class Multiwords:
         return (form,)
 
 
-def learn(forms: Iterable[Surface]) -> Multiwords:
+def learn_multiwords(forms: Iterable[Surface]) -> Multiwords:
     """The multiword forms of a treebank, of which these are all forms."""
     seen: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for form in forms:
@@ -58,7 +58,7 @@ def _ends(seen: Mapping[str, Counter[tuple[str, ...]]]) -> frozenset[str]:
         for length in range(1, min(LONGEST_END, len(form) - 1) + 1):
             if form[-length:] in as_word:
                 in_all[form[-length:]] += counts.total()
-    return frozenset(end for end, count in as_word.items() if stems[end] >= LEAST and count >= LEAST_SHARE * in_all[end])
+    return frozenset(end for end, count in as_word.items() if stems[end] >= LEAST_WORDS and count >= LEAST_WORD_SHARE * in_all[end])
 
 
 def _end_of(form: str, ends: frozenset[str]) -> str:

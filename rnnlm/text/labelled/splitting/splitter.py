@@ -9,7 +9,7 @@ import msgspec
 
 from rnnlm.errors import ModelError
 from rnnlm.text import sources
-from rnnlm.text.file_lines import numbered_lines
+from rnnlm.text.file_lines import lines_with_ends
 from rnnlm.text.labelled.conllu import ConlluSentence, sentences
 from rnnlm.text.labelled.settings import LabelledSettings
 from rnnlm.text.labelled.splitting import mark_cuts, multiword
@@ -28,7 +28,7 @@ def learn_splitter(paths: Iterable[str | PathLike[str]], settings: LabelledSetti
         TextError: one cannot be read, or is not as the format has it.
     """
     files = sources.expand(tuple(fspath(path) for path in paths))
-    return Splitter.learn(each for source in files for each in sentences(source, numbered_lines(source, settings.encoding_errors)))
+    return Splitter.learn(each for source in files for each in sentences(source, lines_with_ends(source, settings.encoding_errors)))
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -55,7 +55,7 @@ class Splitter:
             found = surfaces(sentence)
             forms += found
             cut += [[form.form for form in chunk] for chunk in chunks(found)]
-        return cls(mark_cuts.learn(cut) if cut else None, multiword.learn(forms))
+        return cls(mark_cuts.learn_mark_cuts(cut) if cut else None, multiword.learn_multiwords(forms))
 
     def split(self, text: str) -> SplitText:
         """The words of a raw text, its multiword forms, and where there are no spaces."""

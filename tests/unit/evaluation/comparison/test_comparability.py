@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparability import FIGURES, UNITS, Subject, comparable, names_of
+from rnnlm.evaluation.comparison.comparability import FIGURES, UNITS, Subject, find_comparable, names_of
 from rnnlm.evaluation.signature import Signature
 from support.tiny_models import Lines, make_tokenizer
 
@@ -16,39 +16,39 @@ def subject(name: str, unknown_tokens: int = 0, keeps_text: bool = True, cut: st
 
 @pytest.mark.parametrize("part", ["ctx", "prec", "adapt", "model"])
 def test_what_may_differ_forbids_nothing(part):
-    found = comparable([subject("a", 3), subject("b", 3, **{part: "other"})])
+    found = find_comparable([subject("a", 3), subject("b", 3, **{part: "other"})])
     assert (found.figures, found.main, found.refused) == (FIGURES, "ppl_token", ())
 
 
 @pytest.mark.parametrize("part", ["data", "case", "blank", "unk", "eos"])
 def test_what_must_agree_is_named_with_both_values_and_a_way_out(part):
     with pytest.raises(ComparisonError, match=f"the part {part} of their signatures differs") as error:
-        comparable([subject("a"), subject("b", **{part: "other"})])
+        find_comparable([subject("a"), subject("b", **{part: "other"})])
     assert error.value.exit_code == 1 and error.value.hint
     assert f"{part}:{getattr(SIGNATURE, part)} for a" in error.value.why and f"{part}:other for b" in error.value.why
 
 
 def test_how_unk_is_read_makes_no_difference_to_a_text_without_one():
-    found = comparable([subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")], holds_unk=False)
+    found = find_comparable([subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")], holds_unk=False)
     assert found.main == "bits_per_char" and [each.part for each in found.refused] == ["tok", "tok"]
 
 
 def test_other_tokens_compare_per_word_character_and_byte():
-    found = comparable([subject("a"), subject("b", tok="char:f2,V=5")])
+    found = find_comparable([subject("a"), subject("b", tok="char:f2,V=5")])
     assert found.figures == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte") and found.main == "bits_per_char"
     assert [(each.figure, each.part) for each in found.refused] == [("ppl_token", "tok"), ("ppl_token_no_oov", "tok")]
     assert "char:f2,V=5 for b" in found.refused[0].why
 
 
 def test_other_tokens_of_a_text_that_is_not_kept_compare_per_word_alone():
-    found = comparable([subject("a", keeps_text=False), subject("b", keeps_text=False, tok="word:f2,V=7")])
+    found = find_comparable([subject("a", keeps_text=False), subject("b", keeps_text=False, tok="word:f2,V=7")])
     assert found.main == "ppl_word" and "bits_per_char" not in found.figures
     assert {each.figure: each.part for each in found.refused}["bits_per_char"] is None
 
 
 def test_other_tokens_and_unknown_words_compare_in_nothing():
     with pytest.raises(ComparisonError, match="the part tok of their signatures differs") as error:
-        comparable([subject("a", 12), subject("b", tok="sentencepiece:f2,V=5")])
+        find_comparable([subject("a", 12), subject("b", tok="sentencepiece:f2,V=5")])
     assert "12 tokens to a" in error.value.why and "--tokenizer-from" in error.value.hint
 
 
@@ -59,18 +59,18 @@ def test_white_space_that_is_unknown_to_a_model_of_characters_is_an_event_of_its
     assert [each.unknown_tokens for each in subjects] == [0, 1]
     other = dataclasses.replace(subjects[1], signature=dataclasses.replace(SIGNATURE, tok="char:f2,V=7"))
     with pytest.raises(ComparisonError, match="tok"):
-        comparable([subjects[0], other])
+        find_comparable([subjects[0], other])
 
 
 def test_words_with_and_without_their_punctuation_are_other_words():
     with pytest.raises(ComparisonError) as error:
-        comparable([subject("a"), subject("b", keeps_text=False, cut="punctuation split off", tok="word:f2,V=5")])
+        find_comparable([subject("a"), subject("b", keeps_text=False, cut="punctuation split off", tok="word:f2,V=5")])
     assert "punctuation split off for b" in error.value.why
 
 
 def test_one_of_several_is_enough_to_differ_and_every_main_figure_has_its_unit():
     with pytest.raises(ComparisonError, match="case"):
-        comparable([subject("a"), subject("b"), subject("c", case="lower")])
+        find_comparable([subject("a"), subject("b"), subject("c", case="lower")])
     assert set(UNITS) == {"ppl_token", "ppl_word", "bits_per_char"}
 
 

@@ -88,10 +88,12 @@ def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
 
 def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
-    found = figures.evaluate(model, data, has_intervals=True)
+    found = figures.evaluate_as_json(model, data, has_intervals=True)
     assert found["low"] <= found["bleu"] <= found["high"]
     assert found["ppl_token_low"] < found["ppl_token"] < found["ppl_token_high"]
-    one = figures.evaluate(model, encode_pairs(model.codec, parallel_text(ROWS[1::2])), has_intervals=True)  # two references of one source
+    one = figures.evaluate_as_json(
+        model, encode_pairs(model.codec, parallel_text(ROWS[1::2])), has_intervals=True
+    )  # two references of one source
     assert one["ppl_token_low"] == one["ppl_token"] == one["ppl_token_high"]
 
 
@@ -144,5 +146,5 @@ def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translato
 
 
 def test_of_references_that_the_tokenizer_knows_nothing_of_the_figures_stay_numbers(model):
-    found = figures.evaluate(model, encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])), has_intervals=True)
+    found = figures.evaluate_as_json(model, encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])), has_intervals=True)
     assert found["main"] == "bleu" and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0
