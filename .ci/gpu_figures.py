@@ -175,7 +175,7 @@ def with_row(page, recipe, text):
     """Return the page with the row of a recipe as its file says now."""
     sys.path.insert(0, str(ROOT))
     try:
-        from rnnlm.recipes import overview
+        from rnnlm.recipes import recipe as overview
         from rnnlm.recipes.recipe import parse
     finally:
         sys.path.pop(0)

@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .lists import list_of
-from .options import device_option, json_option
+from .options import device_option, json_option, list_of
 
 
 @click.command("cells")
@@ -46,7 +45,7 @@ def cells(
     other seeds, or, with --trial-budget, with all seeds. The table has the geometric mean of the validation perplexity over seeds with
     its 95 % interval (Student's t), steps, tokens/s and peak memory.
     """
-    from rnnlm.benchmarks.cells.comparison import Question, Result, compare
+    from rnnlm.benchmarks.cells import Question, Result, compare
 
     lists = {
         name: tuple(dict.fromkeys(value)) for name, value in given.items() if isinstance(value, tuple)

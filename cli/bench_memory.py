@@ -7,9 +7,7 @@ from typing import Any
 import click
 
 from . import terminal
-from .lists import list_of
-from .options import device_option, json_option
-from .plots import check_plot, plot_option
+from .options import check_plot, device_option, json_option, list_of, plot_option
 
 
 @click.command("memory")
@@ -52,8 +50,7 @@ def memory(
     early. The budget counts steps, not time.
     """
     check_plot(plot, overwrite)
-    from rnnlm.benchmarks.memory.search import Reach, bench_memory, verdict_of
-    from rnnlm.benchmarks.memory.training import Budget
+    from rnnlm.benchmarks.memory import Budget, Reach, bench_memory, verdict_of
 
     budget, done = Budget(**{field.name: given[field.name] for field in fields(Budget)}), []
     for result in bench_memory(tasks or (), cells or (), lags, budget, device):
@@ -62,7 +59,7 @@ def memory(
         else:
             terminal.say(_line(result))
     if plot:
-        from rnnlm.benchmarks.memory.plots import draw
+        from rnnlm.benchmarks.memory import draw
         from rnnlm.evaluation.plotting import save
 
         save(draw(done), plot)
@@ -79,7 +76,7 @@ def _line(trained: Any) -> str:
 
 
 def _show(reaches: list[Any]) -> None:
-    from rnnlm.benchmarks.memory.tasks import TASKS
+    from rnnlm.benchmarks.memory_tasks import TASKS
 
     records = [
         {"task": reach.task, "layer": reach.cell, "parameters": f"{reach.parameters:,}", "longest lag": str(reach.longest),
@@ -95,7 +92,7 @@ def _show(reaches: list[Any]) -> None:
 
 
 def _figure(trained: Any) -> str:
-    from rnnlm.benchmarks.memory.tasks import TASKS
+    from rnnlm.benchmarks.memory_tasks import TASKS
 
     task = TASKS[trained.task]
     return f"error {trained.figure:.4f}" if task.classes is None else f"{trained.figure:.1%}"

@@ -12,8 +12,8 @@ from rnnlm.events import OF_100
 
 from . import terminal
 from .live import announce_counting, display_for
+from .metrics import shown
 from .signals import Signals, saving_ignored
-from .translation_figures import shown
 
 
 def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnnlm import events
 from rnnlm.models.registry import LANGUAGE_MODEL
-from rnnlm.neural.fitting.optimization_settings import COUNTED
+from rnnlm.neural.fitting.settings import COUNTED
 
 from . import terminal
 

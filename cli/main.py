@@ -19,7 +19,7 @@ import click
 from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 
 from . import terminal
-from .help import write_sections
+from .options import write_sections
 
 GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
     "Train and evaluate": ("train", "eval", "tune", "mix", "prepare", "vectors", "recipes", "corpora"),

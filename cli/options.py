@@ -3,7 +3,7 @@
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +66,11 @@ def models_checked(context: click.Context, option: click.Parameter, names: Any) 
     """
     if not names or context.resilient_parsing:
         return names
-    from rnnlm.models import loading, uses
+    from rnnlm.models import loading, registry
 
     for name in names:
         with contextlib.suppress(ModelError, OSError, ValueError):
-            uses.check_use(context.command_path.split()[1], loading.task_of(name), name)
+            registry.check_use(context.command_path.split()[1], loading.task_of(name), name)
     return names
 
 
@@ -256,7 +256,7 @@ def models_or_demo(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     """What scores lines with the models of a repeatable `-m`, by the names that results call them; without any, the shipped one."""
-    from rnnlm.evaluation.comparison.comparability import names_of
+    from rnnlm.evaluation.comparison.comparison import names_of
     from rnnlm.models.loading import scoring_model_of
 
     given = models_or_demo(names)
@@ -297,3 +297,72 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
     from rnnlm.files.writing import save_file
 
     save_file(output, (piece.encode("utf-8") for piece in pieces))
+
+
+# ---- What `--help` shows: options by section, commands by group, in columns that line up.
+#
+# Our own rather than cloup's: that takes 30 ms more to import, wants its own decorators, and knows
+# no commands that are imported when used.
+
+WIDEST = 30  # of the first column: what is longer has a line of its own, as click has it
+Record = tuple[str, str]
+
+
+class Command(click.Command):
+    """Shows its options below the titles that `options.section` gave them, in the order of each title's first option; options without one
+    come last."""
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [option for option in self.get_params(context) if isinstance(option, click.Option) and not option.hidden]
+        titles = [option.section for option in options if hasattr(option, "section")]
+        rest = "Other options" if titles else "Options"
+        sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
+        for option in options:
+            sections[getattr(option, "section", rest)].append(option.get_help_record(context))
+        write_sections(formatter, sections)
+
+
+def write_sections(formatter: click.HelpFormatter, sections: Mapping[str, Sequence[Record]]) -> None:
+    """Write the records below their titles; their second column starts at one place."""
+    width = min(WIDEST, max(len(name) for records in sections.values() for name, _ in records))
+    for title, records in sections.items():
+        with formatter.section(title):
+            formatter.write_dl([(name.ljust(width), about) for name, about in records], col_max=WIDEST)
+
+
+# ---- The options of a picture beside what a command prints: --plot FILE and --overwrite.
+
+plot_option = stacked(
+    click.option("--plot", type=PATH, metavar="FILE", help="Save a plot: .svg, .png or .pdf."),
+    click.option("--overwrite", is_flag=True, help="Replace FILE."),
+)
+
+
+def check_plot(plot: Path | None, overwrite: bool) -> None:
+    """Make sure that the picture of --plot can be written, before time goes into it.
+
+    Raises:
+        UsageError: its suffix is another one, or --overwrite stands alone. OutputError: it cannot be written.
+    """
+    refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
+    if plot is not None:
+        from rnnlm.evaluation import plotting
+
+        plotting.check(plot, overwrite)
+
+
+# ---- Options that take a list: parts between commas.
+
+
+def list_of(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, ...] | None]:
+    """What reads an option as a list of `kind`; `what` names its parts in a message. None where the option is not given."""
+
+    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[Any, ...] | None:
+        if text is None:
+            return None
+        try:
+            return tuple(kind(part) for part in map(str.strip, text.split(",")) if part)
+        except ValueError:
+            raise click.BadParameter(f"{text!r} is not a list of {what}") from None
+
+    return parse

@@ -1,5 +1,5 @@
 """What people see: messages on stderr, tables on stdout. Text from outside is shown literally, control characters escaped; but a piped
-table is TSV (:mod:`rnnlm.files.tsv`), in which tabs and line ends stay what they are, in quoted cells."""
+table is TSV (:mod:`rnnlm.files.tables`), in which tabs and line ends stay what they are, in quoted cells."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from rnnlm.errors import CONTROL, RnnlmWarning, visible
-from rnnlm.files import tsv
+from rnnlm.files import tables
 
 NARROW_COLUMNS = 50
 GAP = 3  # characters between the columns of a table
@@ -149,7 +149,7 @@ def json_text(value: Any) -> str:
 
 def tsv_line(cells: Iterable[str]) -> str:
     """A row of TSV. Programs read back its tabs and line ends; other control characters are written out, as it may end on a terminal."""
-    return tsv.line(visible(cell, kept="\t\n") for cell in cells)
+    return tables.line(visible(cell, kept="\t\n") for cell in cells)
 
 
 def print_table(

@@ -40,7 +40,7 @@ def check_task(task: str, name: str, of_language_models: Collection[str]) -> boo
     """Whether the model of that name is an encoder-decoder; options that do not go with it, or that only go with it, are wrong usage.
     of_language_models: options of the command that are for these, beside those for reading text."""
     if task != "seq2seq":
-        from rnnlm.models.uses import WHAT
+        from rnnlm.models.registry import WHAT
 
         refuse_given(_OF_PAIRS, f"{name} is {WHAT[task]}, and this is for encoder-decoders.")
         return False
@@ -60,6 +60,6 @@ def take(given: dict[str, Any]) -> dict[str, Any]:
 
 def _settings(values: dict[str, Any]) -> Any:
     from rnnlm.config import Layer, resolve
-    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.results import DecodingSettings
 
     return resolve([DecodingSettings], [Layer("the command line", values)]).make(DecodingSettings)

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Analogies": "rnnlm.inspection.word_vectors.analogies",
-    "Analogy": "rnnlm.inspection.word_vectors.analogy",
-    "Attention": "rnnlm.tasks.seq2seq.decoding.results",
-    "BeamSettings": "rnnlm.generation.beam_search",
+    "Analogies": "rnnlm.inspection.test_sets",
+    "Analogy": "rnnlm.inspection.neighbours",
+    "Attention": "rnnlm.tasks.seq2seq.results",
+    "BeamSettings": "rnnlm.generation.search",
     "Checkpoint": "rnnlm.events",
     "CheckpointSaved": "rnnlm.events",
-    "ClassifiedText": "rnnlm.tasks.labelling.results",
+    "ClassifiedText": "rnnlm.tasks.labels.results",
     "Comparison": "rnnlm.evaluation.comparison.comparison",
     "ComparisonSettings": "rnnlm.evaluation.comparison.comparison",
     "Corpus": "rnnlm.text.corpus",
     "Counted": "rnnlm.events",
-    "DecodingSettings": "rnnlm.tasks.seq2seq.decoding.settings",
+    "DecodingSettings": "rnnlm.tasks.seq2seq.results",
     "EmbeddedLines": "rnnlm.vectors.embedding",
     "EmbeddingSettings": "rnnlm.vectors.embedding",
     "Estimated": "rnnlm.events",
@@ -34,14 +34,14 @@ _PUBLIC = {
     "GridRunEnded": "rnnlm.training.grid",
     "GridRunStarted": "rnnlm.training.grid",
     "Hypothesis": "rnnlm.rescoring.nbest",
-    "LabelSequence": "rnnlm.tasks.labelling.results",
+    "LabelSequence": "rnnlm.tasks.labels.results",
     "LanguageModel": "rnnlm.interface",
     "LearningCurve": "rnnlm.evaluation.learning_curves",
     "ListSettings": "rnnlm.rescoring.nbest",
     "Mixed": "rnnlm.combinations.mixing",
     "Mixture": "rnnlm.combinations.mixture",
     "ModelSaved": "rnnlm.events",
-    "Neighbours": "rnnlm.inspection.word_vectors.neighbours",
+    "Neighbours": "rnnlm.inspection.neighbours",
     "Pair": "rnnlm.scoring.pairs.pair",
     "Prepared": "rnnlm.text.prepared.preparation",
     "RescoreSettings": "rnnlm.rescoring.rescorer",
@@ -53,20 +53,20 @@ _PUBLIC = {
     "ScoringSettings": "rnnlm.scoring.records",
     "Sentence": "rnnlm.scoring.sentences",
     "SentenceScore": "rnnlm.scoring.records",
-    "SentenceSettings": "rnnlm.scoring.sentence_settings",
-    "Similarity": "rnnlm.inspection.word_vectors.similarity",
+    "SentenceSettings": "rnnlm.scoring.sentences",
+    "Similarity": "rnnlm.inspection.test_sets",
     "SourceSettings": "rnnlm.text.sources",
     "Started": "rnnlm.events",
     "Step": "rnnlm.events",
-    "TaggedSentence": "rnnlm.tasks.labelling.results",
+    "TaggedSentence": "rnnlm.tasks.labels.results",
     "TextMapping": "rnnlm.rescoring.features",
     "TextSettings": "rnnlm.text.lines",
-    "TranslatedLine": "rnnlm.tasks.seq2seq.decoding.results",
-    "Translation": "rnnlm.tasks.seq2seq.decoding.results",
+    "TranslatedLine": "rnnlm.tasks.seq2seq.results",
+    "Translation": "rnnlm.tasks.seq2seq.results",
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
-    "Weights": "rnnlm.rescoring.weights",
-    "WordMap": "rnnlm.inspection.word_vectors.map",
+    "Weights": "rnnlm.rescoring.mert",
+    "WordMap": "rnnlm.inspection.map",
     "WordPrefix": "rnnlm.scoring.word_scorer",
     "WordScorer": "rnnlm.scoring.word_scorer",
     "WordVectors": "rnnlm.vectors.word_vectors",
@@ -74,33 +74,33 @@ _PUBLIC = {
     "adapt": "rnnlm.combinations.adaptation",
     "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
-    "classify": "rnnlm.tasks.labelling.classifying",
+    "classify": "rnnlm.tasks.labels.tagging",
     "compare": "rnnlm.evaluation.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
     "embed": "rnnlm.vectors.embedding",
     "embed_chunks": "rnnlm.vectors.embedding",
     "evaluate": "rnnlm.evaluation.evaluation",
-    "export_arpa": "rnnlm.ngram.arpa.exchange",
+    "export_arpa": "rnnlm.ngram.arpa.writing",
     "gain_over": "rnnlm.rescoring.rescorer",
-    "generate": "rnnlm.generation.generator",
-    "import_arpa": "rnnlm.ngram.arpa.exchange",
-    "inspect_analogies": "rnnlm.inspection.word_vectors.analogies",
-    "inspect_analogy": "rnnlm.inspection.word_vectors.analogy",
-    "inspect_cloze": "rnnlm.inspection.cloze.cloze",
-    "inspect_gates": "rnnlm.inspection.gates.gates",
-    "inspect_gradcheck": "rnnlm.inspection.lessons.gradcheck",
+    "generate": "rnnlm.generation.drawing",
+    "import_arpa": "rnnlm.ngram.arpa.writing",
+    "inspect_analogies": "rnnlm.inspection.test_sets",
+    "inspect_analogy": "rnnlm.inspection.neighbours",
+    "inspect_cloze": "rnnlm.inspection.cloze",
+    "inspect_gates": "rnnlm.inspection.gates",
+    "inspect_gradcheck": "rnnlm.inspection.gradcheck",
     "inspect_gradients": "rnnlm.inspection.gradients.flow",
-    "inspect_map": "rnnlm.inspection.word_vectors.map",
-    "inspect_memory": "rnnlm.inspection.memory.memory",
-    "inspect_neighbours": "rnnlm.inspection.word_vectors.neighbours",
-    "inspect_probe": "rnnlm.inspection.probing.probe",
+    "inspect_map": "rnnlm.inspection.map",
+    "inspect_memory": "rnnlm.inspection.memory",
+    "inspect_neighbours": "rnnlm.inspection.neighbours",
+    "inspect_probe": "rnnlm.inspection.probing",
     "inspect_sensitivity": "rnnlm.inspection.gradients.sensitivity",
-    "inspect_similarity": "rnnlm.inspection.word_vectors.similarity",
-    "inspect_spectrum": "rnnlm.inspection.weights.spectrum",
-    "inspect_surface": "rnnlm.inspection.lessons.surface",
+    "inspect_similarity": "rnnlm.inspection.test_sets",
+    "inspect_spectrum": "rnnlm.inspection.spectrum",
+    "inspect_surface": "rnnlm.inspection.surface",
     "learn_vectors": "rnnlm.vectors.learning",
     "learning_curve": "rnnlm.evaluation.learning_curves",
-    "likeliest": "rnnlm.generation.beam_search",
+    "likeliest": "rnnlm.generation.search",
     "load": "rnnlm.models.loading",
     "load_adapted": "rnnlm.models.loading",
     "load_tokenizer": "rnnlm.models.loading",
@@ -115,13 +115,13 @@ _PUBLIC = {
     "read_pairs": "rnnlm.scoring.pairs.files",
     "read_sentences": "rnnlm.scoring.sentences",
     "read_vectors": "rnnlm.vectors.word_vectors",
-    "read_weights": "rnnlm.rescoring.weights",
-    "report": "rnnlm.evaluation.runs.report",
+    "read_weights": "rnnlm.rescoring.mert",
+    "report": "rnnlm.evaluation.run_report",
     "rescore": "rnnlm.rescoring.rescorer",
     "save_best": "rnnlm.rescoring.files",
     "save_nbest": "rnnlm.rescoring.files",
-    "save_vectors": "rnnlm.vectors.writing",
-    "save_weights": "rnnlm.rescoring.weights",
+    "save_vectors": "rnnlm.vectors.word_vectors",
+    "save_weights": "rnnlm.rescoring.mert",
     "score_chunks": "rnnlm.scoring.scorer",
     "score_models": "rnnlm.scoring.several_models",
     "score_pairs": "rnnlm.scoring.pairs.scoring",
@@ -129,10 +129,10 @@ _PUBLIC = {
     "score_sentences": "rnnlm.scoring.scorer",
     "score_set": "rnnlm.scoring.pairs.accuracy",
     "scorer": "rnnlm.scoring.word_scorer",
-    "tag": "rnnlm.tasks.labelling.tagging",
+    "tag": "rnnlm.tasks.labels.tagging",
     "train": "rnnlm.training.run",
     "train_grid": "rnnlm.training.grid",
-    "translate": "rnnlm.tasks.seq2seq.decoding.translator",
+    "translate": "rnnlm.tasks.seq2seq.decoding",
     "tune": "rnnlm.combinations.tuning",
     "tune_and_rescore": "rnnlm.rescoring.rescorer",
     "tune_weights": "rnnlm.rescoring.rescorer",
@@ -152,35 +152,33 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.evaluation import compare, evaluate
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.perplexity import Evaluation
-    from rnnlm.evaluation.runs.report import report
+    from rnnlm.evaluation.run_report import report
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
     from rnnlm.generation.autocomplete import next_words
-    from rnnlm.generation.beam_search import BeamSettings, likeliest
-    from rnnlm.generation.generator import generate
+    from rnnlm.generation.drawing import generate
     from rnnlm.generation.sampling import SamplingSettings
-    from rnnlm.inspection.cloze.cloze import inspect_cloze
-    from rnnlm.inspection.gates.gates import inspect_gates
+    from rnnlm.generation.search import BeamSettings, likeliest
+    from rnnlm.inspection.cloze import inspect_cloze
+    from rnnlm.inspection.gates import inspect_gates
+    from rnnlm.inspection.gradcheck import inspect_gradcheck
     from rnnlm.inspection.gradients.flow import inspect_gradients
     from rnnlm.inspection.gradients.sensitivity import inspect_sensitivity
-    from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
-    from rnnlm.inspection.lessons.surface import inspect_surface
-    from rnnlm.inspection.memory.memory import inspect_memory
-    from rnnlm.inspection.probing.probe import inspect_probe
-    from rnnlm.inspection.weights.spectrum import inspect_spectrum
-    from rnnlm.inspection.word_vectors.analogies import Analogies, inspect_analogies
-    from rnnlm.inspection.word_vectors.analogy import Analogy, inspect_analogy
-    from rnnlm.inspection.word_vectors.map import WordMap, inspect_map
-    from rnnlm.inspection.word_vectors.neighbours import Neighbours, inspect_neighbours
-    from rnnlm.inspection.word_vectors.similarity import Similarity, inspect_similarity
+    from rnnlm.inspection.map import WordMap, inspect_map
+    from rnnlm.inspection.memory import inspect_memory
+    from rnnlm.inspection.neighbours import Analogy, Neighbours, inspect_analogy, inspect_neighbours
+    from rnnlm.inspection.probing import inspect_probe
+    from rnnlm.inspection.spectrum import inspect_spectrum
+    from rnnlm.inspection.surface import inspect_surface
+    from rnnlm.inspection.test_sets import Analogies, Similarity, inspect_analogies, inspect_similarity
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
-    from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
+    from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
     from rnnlm.rescoring.features import TextMapping
     from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
+    from rnnlm.rescoring.mert import Weights, read_weights, save_weights
     from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
     from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
-    from rnnlm.rescoring.weights import Weights, read_weights, save_weights
     from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
@@ -189,16 +187,13 @@ if TYPE_CHECKING:
     from rnnlm.scoring.records import ScoringSettings, SentenceScore
     from rnnlm.scoring.rows import score_rows
     from rnnlm.scoring.scorer import score_chunks, score_sentences
-    from rnnlm.scoring.sentence_settings import SentenceSettings
-    from rnnlm.scoring.sentences import Sentence, read_sentences
+    from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
     from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
-    from rnnlm.tasks.labelling.classifying import classify
-    from rnnlm.tasks.labelling.results import ClassifiedText, LabelSequence, TaggedSentence
-    from rnnlm.tasks.labelling.tagging import tag
-    from rnnlm.tasks.seq2seq.decoding.results import Attention, TranslatedLine, Translation
-    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-    from rnnlm.tasks.seq2seq.decoding.translator import translate
+    from rnnlm.tasks.labels.results import ClassifiedText, LabelSequence, TaggedSentence
+    from rnnlm.tasks.labels.tagging import classify, tag
+    from rnnlm.tasks.seq2seq.decoding import translate
+    from rnnlm.tasks.seq2seq.results import Attention, DecodingSettings, TranslatedLine, Translation
     from rnnlm.text.corpus import Corpus
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.normalisation import normalise
@@ -208,8 +203,7 @@ if TYPE_CHECKING:
     from rnnlm.training.run import train
     from rnnlm.vectors.embedding import EmbeddedLines, EmbeddingSettings, embed, embed_chunks
     from rnnlm.vectors.learning import learn_vectors
-    from rnnlm.vectors.word_vectors import WordVectors, read_vectors, word_vectors
-    from rnnlm.vectors.writing import save_vectors
+    from rnnlm.vectors.word_vectors import WordVectors, read_vectors, save_vectors, word_vectors
 
 
 def __getattr__(name: str) -> Any:

@@ -139,7 +139,7 @@ class Validated:
     model: LanguageModel = field(repr=False)
     criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
     chooses: bool = True
-    layers: dict[str, dict[str, Any]] = field(default_factory=dict)  # of each recurrent layer, as neural/fitting/layer_figures.py has it
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)  # of each recurrent layer, as neural/fitting/progress.py has it
 
     @property
     def ppl_token(self) -> float | None:

@@ -177,7 +177,7 @@ def score(
 
 def _bench_latency(text: tuple[str, ...], model_name: str, tokens: int, rounds: int, device: str, as_json: bool) -> None:
     from rnnlm import corpora
-    from rnnlm.benchmarks.latency import bench_latency
+    from rnnlm.benchmarks.scoring import bench_latency
     from rnnlm.text.corpus import Corpus
 
     corpus = Corpus(text or (str(corpora.part("english", "train")),))
@@ -230,12 +230,12 @@ def translate(text: tuple[str, ...], model_name: str | None, assignments: tuple[
     """
     refuse_if(bool(text) != bool(model_name), "a model and the lines that it is to read go together: name both, or neither.")
     refuse_if(assignments and model_name, "--set is for random weights: leave it out, or --model.")
-    from rnnlm.benchmarks import random_pairs, translating
-    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+    from rnnlm.benchmarks import pairs, translating
+    from rnnlm.tasks.seq2seq.results import DecodingSettings
 
     device, lines, as_json, longest = given.pop("device"), given.pop("lines"), given.pop("as_json"), DecodingSettings.max_length
     if model_name:
-        from rnnlm.tasks.labelling.opening import model_for
+        from rnnlm.tasks.labels.tagging import model_for
         from rnnlm.text.corpus import Corpus
 
         model, sources = model_for("translate", model_name, device), translating.first_lines(Corpus(text), lines)
@@ -243,7 +243,7 @@ def translate(text: tuple[str, ...], model_name: str | None, assignments: tuple[
         from rnnlm.config import parse_assignments
 
         model = translating.random_model({"device": device} | parse_assignments(assignments))
-        sources, longest = random_pairs.random_sides()[0][:lines], translating.SHORT
+        sources, longest = pairs.random_sides()[0][:lines], translating.SHORT
     _show_translating(list(translating.bench_translating(model, sources, max_length=longest, **given)), as_json)
 
 

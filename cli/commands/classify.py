@@ -12,7 +12,7 @@ import click
 from rnnlm.errors import TextError, notice
 
 from .. import options, terminal
-from ..help import Command
+from ..options import Command
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -60,22 +60,22 @@ def command(
     why = "Parquet is not written: name a FILE.csv, .tsv or .jsonl."
     options.refuse_if(output and output.suffix.lower() == ".parquet", why)
     options.check_output(output, overwrite, source)
-    from rnnlm.tasks.labelling import text_files
-    from rnnlm.tasks.labelling.opening import model_for
+    from rnnlm.tasks.labels import files
+    from rnnlm.tasks.labels.tagging import model_for
 
     model = model_for("classify", options.named(model_name), device)
     form, read = ("tsv", _of_arguments(texts)) if texts else _of_file(source, given)
     form = _SUFFIXES.get(output.suffix.lower(), form) if output else form
-    found = _counted(text_files.with_labels(model, read))
+    found = _counted(files.with_labels(model, read))
     if as_json:
         options.put((terminal.json_text(each.to_dict(top)) + "\n" for _, each in found), output)
         return
     names = [column.name for column in model.codec.columns]
-    rows = (row for text, each in found for row in text_files.labelled_rows(text.row, each, names, top))
+    rows = (row for text, each in found for row in files.labelled_rows(text.row, each, names, top))
     if texts and not output:
         _show([*rows])
         return
-    write = text_files.writer(form)
+    write = files.writer(form)
     options.put((write(row, number == 0) for number, row in enumerate(rows)), output)
 
 
@@ -83,7 +83,7 @@ _ABOUT_INPUT = {"--format": "form", "--column": "column", "--delimiter": "delimi
 
 
 def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
-    from rnnlm.tasks.labelling.text_files import Text
+    from rnnlm.tasks.labels.files import Text
 
     for number, text in enumerate(texts, start=1):
         if not options.checked_utf8(text, f"text {number}").split():
@@ -95,7 +95,7 @@ def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
 
 def _of_file(source: str | None, given: dict[str, Any]) -> tuple[str, Iterator[Any]]:
     """The format in which the texts are to be written, and the texts."""
-    from rnnlm.tasks.labelling.text_files import TextFileSettings, detect_text_format, read_texts
+    from rnnlm.tasks.labels.files import TextFileSettings, detect_text_format, read_texts
 
     if source is None and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
@@ -118,7 +118,7 @@ def _counted(found: Iterable[Any]) -> Iterator[Any]:
 
 
 def _show(rows: list[Any]) -> None:
-    from rnnlm.tasks.labelling.text_files import cell
+    from rnnlm.tasks.labels.files import cell
 
     columns = [*rows[0]]
     right = [name for name in columns if name == "rank" or name.endswith("_probability")]

@@ -6,10 +6,9 @@ from typing import Any
 import click
 
 from .. import terminal, translation_options
-from ..help import Command
-from ..label_differences import interval
 from ..options import (
     PATH,
+    Command,
     check_task,
     context_option,
     corpus_of,
@@ -112,25 +111,25 @@ def _task_of(models: tuple[str, ...]) -> str:
 
     tasks = {name: task_of(name) for name in models}
     if len(set(tasks.values())) > 1:
-        from rnnlm.models.uses import check_same_task
+        from rnnlm.models.registry import check_same_task
 
         check_same_task(tasks)
     return tasks[models[0]]
 
 
 def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
-    from rnnlm.tasks.evaluation.comparison import compare
+    from rnnlm.tasks.labels.comparison import compare
 
-    from ..label_differences import show_label_differences
+    from ..metrics import show_label_differences
 
     result = compare(models, on, device=device, **given)
     terminal.print_json(result.to_dict()) if as_json else show_label_differences(result)
 
 
 def _compare_pairs(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
-    from rnnlm.tasks.seq2seq.evaluation.comparison import compare
+    from rnnlm.tasks.seq2seq.comparison import compare
 
-    from ..translation_differences import show_translation_differences
+    from ..metrics import show_translation_differences
 
     result = compare(models, on, device=device, **given)
     terminal.print_json(result.to_dict()) if as_json else show_translation_differences(result)
@@ -198,6 +197,8 @@ def _figure(model: Any, figure: str) -> str:
 
 
 def _show_differences(result: Any) -> None:
+    from ..metrics import interval
+
     columns = ["difference", f"bits per {result.per}", "perplexity", "p"]
     rows = []
     for each in result.differences:

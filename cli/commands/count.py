@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..help import Command
-from ..options import PATH, corpus_of, one_model_option, refuse_if, section, text_flags, text_options
+from ..options import PATH, Command, corpus_of, one_model_option, refuse_if, section, text_flags, text_options
 
 DEFAULT_ORDER = 3
 
@@ -52,7 +51,7 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
     in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark is quoted as in CSV, so that Python's csv, pandas and R read it.
     """
     from rnnlm.files import writing
-    from rnnlm.ngram.counting import files, strings
+    from rnnlm.ngram.counting import strings
     from rnnlm.text import sources
 
     flags = text_flags(given)
@@ -65,14 +64,14 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
     if merge:
         unused = bool(flags) or any(given.values())
         refuse_if(unused, "--merge adds up counts: options for reading, tokenizing and counting text have no effect.")
-        counts = files.merge_counts(text, min_count)
+        counts = strings.merge_counts(text, min_count)
     else:
         order, highest_only = given.pop("order") or DEFAULT_ORDER, given.pop("highest_only")
         corpus, tokenizer = corpus_of(text, flags), _tokenizer(given)
         counts = strings.count_text(corpus, tokenizer, order, highest_only=highest_only, min_count=min_count, report=progress)
-    lines = files.count_lines(counts, progress)
+    lines = strings.count_lines(counts, progress)
     if output:
-        files.save(output, lines)
+        strings.save(output, lines)
         return
     for part in lines:
         click.echo(part, nl=False)

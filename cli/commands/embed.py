@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import options, terminal
-from ..help import Command
+from ..options import Command
 
 input_options = options.section(
     "Input",
@@ -70,7 +70,7 @@ def command(model_name: str | None, device: str, inputs: tuple[str, ...], output
 
 def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
     """The texts of the input, one a row, as `rnnlm score` reads them."""
-    from rnnlm.scoring.sentence_checks import checked_text
+    from rnnlm.scoring.scorer import checked_text
     from rnnlm.scoring.sentences import SentenceSettings, read_texts
 
     if not inputs and sys.stdin is not None and sys.stdin.isatty():

@@ -6,8 +6,7 @@ from typing import Any
 import click
 
 from .. import options, terminal, translation_options
-from ..help import Command
-from ..plots import check_plot
+from ..options import Command, check_plot
 
 _OF_LANGUAGE_MODELS = ("context", "kind", "settings")
 
@@ -82,31 +81,31 @@ def _show(result: dict[str, Any]) -> None:
 
 def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
     """The figures of a tagger or classifier. given: how the data are read, and what is shown."""
-    from .. import label_figures
+    from .. import metrics
 
     plot: Path | None = given.pop("plot")
     overwrite, most = given.pop("overwrite"), given.pop("confusions")
     check_plot(plot, overwrite)
-    from rnnlm.tasks.evaluation.evaluation import evaluate
+    from rnnlm.tasks.labels.evaluation import evaluate
 
     found = evaluate(model_name, text, device=device, **options.take_label_options(given))
     if plot:
-        label_figures.draw(found, plot, overwrite)
+        metrics.draw(found, plot, overwrite)
     if as_json:
-        terminal.print_json(label_figures.as_json(found, label_figures.MOST if most is None else most))
+        terminal.print_json(metrics.as_json(found, metrics.MOST if most is None else most))
     else:
-        label_figures.show_label_evaluation(found, most)
+        metrics.show_label_evaluation(found, most)
 
 
 def _evaluate_pairs(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
     """The figures of an encoder-decoder. given: how the data are read and decoded, and where what it writes goes."""
-    from ..translation_figures import show_translation_evaluation
+    from ..metrics import show_translation_evaluation
 
     asked, output = translation_options.take(given), given["output"]
     options.refuse_if(output and not asked["decode"], "--no-decode: nothing is written, and -o has nothing to take.")
     options.refuse_if(output == options.STANDARD_OUTPUT, "standard output takes the figures: name a FILE with -o.")
     options.check_output(output, given["overwrite"], None)
-    from rnnlm.tasks.seq2seq.evaluation.evaluation import evaluate
+    from rnnlm.tasks.seq2seq.evaluation import evaluate
 
     found = evaluate(model_name, text, device=device, **asked)
     if output:

@@ -56,17 +56,16 @@ def command(
         _say_figures(compact)
         return
     model = load_model(model_name, "cpu")
-    from rnnlm.ngram.arpa import exchange
+    from rnnlm.ngram.arpa import writing
 
-    exchange.export_arpa(model, Path(file), overwrite, terminal.Progress())
+    writing.export_arpa(model, Path(file), overwrite, terminal.Progress())
     if file != "-":
         terminal.say(f"written to {file}")
 
 
 def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:
     from rnnlm.files.writing import check_file
-    from rnnlm.vectors.word_vectors import word_vectors
-    from rnnlm.vectors.writing import save_vectors
+    from rnnlm.vectors.word_vectors import save_vectors, word_vectors
 
     check_file(file, overwrite)
     vectors = word_vectors(name, which)
@@ -80,7 +79,7 @@ def _say_figures(folder: Path) -> None:
     """Of an encoder-decoder how good it was and is."""
     from rnnlm.models.manifest import read_manifest
 
-    from ..translation_figures import WRITTEN, shown
+    from ..metrics import WRITTEN, shown
 
     for text, result in read_manifest(folder).results.items():
         if "main" in result:

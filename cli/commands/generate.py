@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .. import options, terminal
-from ..help import Command
+from ..options import Command
 
 CHECKED_SAMPLES = 500
 NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "as_finished", "check", "interactive", "prompt"}
@@ -81,8 +81,8 @@ class _Plan:
 
     def __init__(self, given: dict[str, Any]) -> None:
         from rnnlm.config import Layer, resolve
-        from rnnlm.generation.beam_search import BeamSettings
         from rnnlm.generation.sampling import SamplingSettings
+        from rnnlm.generation.search import BeamSettings
 
         self.prompt = options.checked_utf8(given["prompt"], "the prompt")
         self.ban = [*(options.checked_utf8(word, "a word of --ban") for word in given["ban"]), *_listed(given["ban_list"])]
@@ -99,10 +99,10 @@ class _Plan:
     def texts(self, model: Any) -> Iterable[Any]:
         """The samples, or the likeliest texts."""
         if self.beams:
-            from rnnlm.generation.beam_search import likeliest
+            from rnnlm.generation.search import likeliest
 
             return likeliest(model, prompt=self.prompt, num=self.num, settings=self.beams, ban=self.ban)
-        from rnnlm.generation.generator import generate
+        from rnnlm.generation.drawing import generate
 
         return generate(model, prompt=self.prompt, num=self.num, settings=self.sampling, ban=self.ban, as_finished=self.as_finished)
 

@@ -27,11 +27,11 @@ def command(file: Path, output: Path, lowercase: bool, split_punctuation: bool, 
     """
     why = "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out."
     refuse_if(tokenizer_from and (lowercase or split_punctuation), why)
-    from rnnlm.ngram.arpa import exchange
+    from rnnlm.ngram.arpa import writing
     from rnnlm.text.tokenizers import TokenizerSettings
 
     settings = TokenizerSettings(lowercase=lowercase, split_punctuation=split_punctuation)
-    model = exchange.import_arpa(file, output, overwrite, settings=settings, tokenizer_from=tokenizer_from, report=terminal.Progress())
+    model = writing.import_arpa(file, output, overwrite, settings=settings, tokenizer_from=tokenizer_from, report=terminal.Progress())
     ngrams = ", ".join(f"{len(values):,}" for values in model.values)
     terminal.say(f"an n-gram model of order {model.order}, V = {model.size:,}; n-grams by order: {ngrams}")
     terminal.say(f"saved in {output}")

@@ -1,4 +1,4 @@
-"""`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a file of cli/inspections."""
+"""`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a command of cli/looks.py."""
 
 import importlib
 from typing import Any
@@ -7,7 +7,7 @@ import click
 
 from rnnlm.errors import UsageError, nearest
 
-from ..help import write_sections
+from ..options import write_sections
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Through time": ("gradients", "spectrum", "gates", "memory", "cloze"),
@@ -19,7 +19,7 @@ WHATS = tuple(name for names in GROUPS.values() for name in names)
 
 
 class _Looks(click.Group):
-    """Finds each look in its file."""
+    """Finds each look in cli/looks.py."""
 
     def list_commands(self, context: click.Context | None) -> list[str]:
         return list(WHATS)
@@ -27,7 +27,7 @@ class _Looks(click.Group):
     def get_command(self, context: click.Context | None, name: str) -> click.Command | None:
         if name not in WHATS:
             return None
-        return getattr(importlib.import_module(f"...inspections.{name}", __name__), f"show_{name}")
+        return getattr(importlib.import_module("...looks", __name__), f"show_{name}")
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - max(map(len, WHATS)) - 6

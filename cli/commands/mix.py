@@ -6,8 +6,18 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..help import Command
-from ..options import PATH, context_option, corpus_of, device_option, json_option, models_checked, section, text_flags, text_options
+from ..options import (
+    PATH,
+    Command,
+    context_option,
+    corpus_of,
+    device_option,
+    json_option,
+    models_checked,
+    section,
+    text_flags,
+    text_options,
+)
 
 
 def _numbers(text: str) -> list[float]:

@@ -9,8 +9,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..help import Command
-from ..options import PATH, json_option, section, text_flags, text_options
+from ..options import PATH, Command, json_option, section, text_flags, text_options
 from .train import tokenizer_options
 
 
@@ -45,8 +44,7 @@ def command(as_json: bool, **given: Any) -> None:
     files, tables, data sets, -). The bytes in DIR do not depend on the number of workers. What is done stays when the work is cut off.
     """
     from rnnlm.config import parse_assignments
-    from rnnlm.text.prepared.preparation import run
-    from rnnlm.text.prepared.request import Request
+    from rnnlm.text.prepared.preparation import Request, run
 
     own = {name: given.pop(name) for name in Request.__dataclass_fields__ if name in given}
     own["assignments"] = parse_assignments(own["assignments"])

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..help import Command
-from ..options import PATH, corpus_of, json_option, model_option, named, section, text_flags, text_options
+from ..options import PATH, Command, corpus_of, json_option, model_option, named, section, text_flags, text_options
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 

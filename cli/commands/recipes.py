@@ -32,20 +32,19 @@ def command(name: str | None, as_json: bool) -> None:
 
     Of one, also what it aims at, what it reached, by which command, and the sources.
     """
-    from rnnlm.recipes import overview
-    from rnnlm.recipes import recipe as recipes
+    from rnnlm.recipes import recipe
 
     if as_json:
-        terminal.print_json(*(overview.record(recipes.load(each)) for each in ([name] if name else recipes.names())))
+        terminal.print_json(*(recipe.record(recipe.load(each)) for each in ([name] if name else recipe.names())))
     elif name:
-        _show(overview.record(recipes.load(name)))
+        _show(recipe.record(recipe.load(name)))
     else:
-        lines = overview.lines()
+        lines = recipe.lines()
         rows = [line.cells() for line in lines]
         terminal.print_table(["recipe", "what for", "published", "ours", "off by", "time", "GPU"], rows, gap=1)
         for line in LEGEND:
             terminal.say(line)
-        if any(line.gpu != overview.NONE for line in lines):
+        if any(line.gpu != recipe.NONE for line in lines):
             terminal.say(GPU_LEGEND)
 
 

@@ -25,6 +25,6 @@ def command(run: str, output: Path, overwrite: bool) -> None:
     has one that diverged and has left no model. The page is one file without scripts that loads nothing; a browser in dark mode shows it
     dark.
     """
-    from rnnlm.evaluation.runs.report import report
+    from rnnlm.evaluation.run_report import report
 
     terminal.say(f"the report is in {report(run, output, overwrite=overwrite)}")

@@ -1,20 +1,64 @@
 """`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal pairs."""
 
+import dataclasses
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rnnlm.errors import notice
+from rnnlm.errors import RnnlmWarning, notice
 
-from .. import options, score_plot, score_sources, terminal
-from ..help import Command
-from ..lists import list_of
+from .. import options, terminal
+from ..options import Command, list_of, refuse_if, section
 from ..pairs import pairs_options, show_pairs, take_request
+
+# ---- The sources of `rnnlm score` with an encoder-decoder: where they stand, and what goes with
+# them.
+
+source_options = section(
+    "Sources, for encoder-decoders",
+    click.option("--source", metavar="TEXT", help="Source of all sentences: log p(sentence | source)."),
+    click.option("--target", "targets", multiple=True, metavar="FILE",
+                 help="Targets, line by line, of the sources in --input. May be repeated, as often as --input."),
+    click.option("--target-column", metavar="NAME",
+                 help="Column of a table that holds the targets; --column is that of the sources.  [default: as rnnlm train finds them]"),
+)  # fmt: skip
+_NAMES = {"source": "--source", "targets": "--target", "target_column": "--target-column"}
+_OF_TABLES = {
+    "column": "--column", "target_column": "--target-column", "delimiter": "--delimiter", "id_column": "--id-column",
+    "given_column": "--given-column", "keep": "--keep", "region_columns": "--region-columns",
+}  # fmt: skip
+
+
+def are_pairs(models: dict[str, Any], sentences: Sequence[str], inputs: Sequence[str], given: dict[str, Any], wants_minimal: bool) -> bool:
+    """Whether tables of the input hold pairs of a source and a target. Options that do not go with each other, or not with the models, are
+    wrong usage. wants_minimal: minimal pairs are asked for."""
+    from rnnlm.inference.span_scoring import reads_sources
+
+    conditional = [name for name, model in models.items() if reads_sources(model)]
+    asked = [option for name, option in _NAMES.items() if given[name]]
+    if not conditional:
+        refuse_if(asked, f"{', '.join(asked)}: {next(iter(models))} is a language model, which reads no source.")
+        return False
+    name = conditional[0]
+    refuse_if(wants_minimal, f"--pairs compares sentences alone: {name} is an encoder-decoder, which scores a target given its source.")
+    refuse_if(given["context"] == "carry", f"--context carry: {name} is an encoder-decoder, which reads each target from its own source.")
+    why = f"{name} is an encoder-decoder: which source have these sentences? Name it with --source; --input takes pairs."
+    refuse_if(sentences and given["source"] is None, why)
+    refuse_if(given["source"] is not None and len(asked) > 1, f"{' and '.join(asked)}: the source is named twice.")
+    if given["targets"]:
+        idle = [option for its, option in _OF_TABLES.items() if given[its]]
+        refuse_if(idle, f"{', '.join(idle)}: this is about tables, and --target names a file of plain lines.")
+        refuse_if(not inputs, "--target: name the file of the sources with --input.")
+    return given["source"] is None and not given["targets"]
+
+
+# ---- score
 
 _SPLITS = ("whitespace", "tokens")
 _MEASURES = ("entropy", "frequency")
@@ -95,7 +139,7 @@ _ABOUT_INPUT = {
 @click.argument("sentences", nargs=-1)
 @options.section("Model", options.models_or_demo_option, options.device_option)
 @input_options
-@score_sources.source_options
+@source_options
 @result_options
 @pairs_options
 @output_options
@@ -124,13 +168,13 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
     _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite)
     models = options.load_models(model_names, device)
-    given["are_pairs"] = score_sources.are_pairs(models, sentences, inputs, given, pairs is not None)
+    given["are_pairs"] = are_pairs(models, sentences, inputs, given, pairs is not None)
     if pairs:
         show_pairs(models, pairs)
         return
     settings = _settings(given, split or "whitespace")
     _check_side_by_side(models, settings, form, plot)
-    read, plotted = score_plot.keeping(_sentences(sentences, inputs, given, form), plot)
+    read, plotted = keeping(_sentences(sentences, inputs, given, form), plot)
     from .. import score_output
 
     if output:
@@ -138,7 +182,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     else:
         score_output.show(models, read, settings, form, rank or "logprob", bool(inputs), bool(given["region_columns"]))
     if plot:
-        score_plot.draw(plot, models, plotted, settings)
+        draw(plot, models, plotted, settings)
 
 
 def _check_input(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]) -> None:
@@ -229,3 +273,32 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
         given["encoding_errors"] or "strict", given["delimiter"], keep, given["region_mark"], given["region_columns"] or (),
         given["are_pairs"], given["target_column"], given["source"],
     ), given["targets"])  # fmt: skip
+
+
+# ---- The plot of `rnnlm score --plot`: the surprisals of the first sentences that are scored.
+
+
+def keeping(sentences: Iterator[Any], plot: Path | None) -> tuple[Iterator[Any], list[Any]]:
+    """All of `sentences`, and a list that holds the first of them, as many as the plot needs to know, as soon as they are read."""
+    kept: list[Any] = []
+    return (_keeping(sentences, kept), kept) if plot else (sentences, kept)
+
+
+def _keeping(sentences: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
+    from rnnlm.scoring.plots import MOST_SENTENCES
+
+    for sentence in sentences:
+        if len(kept) <= MOST_SENTENCES:  # one more than it shows
+            kept.append(sentence)
+        yield sentence
+
+
+def draw(path: Path, models: dict[str, Any], kept: list[Any], settings: Any) -> None:
+    """Plot the sentences that were kept. They are scored once more: a run that goes on where another one stopped has only the rest."""
+    from rnnlm.scoring.plots import plot_surprisals
+    from rnnlm.scoring.several_models import score_chunks_of_models
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RnnlmWarning)  # it was said before
+        chunks = list(score_chunks_of_models(models, kept, dataclasses.replace(settings, with_words=True)))
+    plot_surprisals([scores for chunk in chunks for scores in chunk], path)

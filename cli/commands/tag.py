@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import click
 
 from rnnlm.errors import TextError, notice
 
-from .. import options, tagged, terminal
-from ..help import Command
+from .. import options, terminal
+from ..options import Command
 
 FORMATS = ("conllu", "columns", "slashes", "jsonl", "tsv")
 _SUFFIXES = {".conllu": "conllu", ".conll": "columns", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
@@ -72,20 +72,19 @@ def command(
     --json prints, for each sentence, its words and labels, with --nbest and --probabilities all that was asked for.
     """
     _check(sentences, source, as_json, output, overwrite, nbest, given)
-    from rnnlm.tasks.labelling import documents
-    from rnnlm.tasks.labelling.opening import model_for
-    from rnnlm.tasks.labelling.tagging import Tagger
+    from rnnlm.tasks.labels import files
+    from rnnlm.tasks.labels.tagging import Tagger, model_for
 
     model = model_for("tag", options.named(model_name), device)
     tagger = Tagger(model, nbest, probabilities, constrained, beam)
     document = _document(model.codec, sentences, source, output, given)
-    found = _counted(documents.tagged(tagger, document.sentences))
+    found = _counted(files.tagged(tagger, document.sentences))
     if as_json:
         options.put((terminal.json_text(each.to_dict()) + "\n" for _, each in found), output)
     elif sentences and not output and not given["output_form"]:
-        tagged.show([each for _, each in found], model.codec, probabilities, nbest > 1)
+        show([each for _, each in found], model.codec, probabilities, nbest > 1)
     else:
-        options.put((documents.written(model.codec, *each, document.format) for each in found), output)
+        options.put((files.written(model.codec, *each, document.format) for each in found), output)
 
 
 def _check(
@@ -105,10 +104,10 @@ _NAMES = {"--format": "form", "--column": "column", "--encoding-errors": "encodi
 
 def _document(codec: Any, sentences: tuple[str, ...], source: str | None, output: Path | None, given: dict[str, Any]) -> Any:
     """What is to be tagged, and the format it is to be written in."""
-    from rnnlm.tasks.labelling import documents
+    from rnnlm.tasks.labels import files
 
     suffix = output.suffix.lower() if output else ""
-    settings = documents.DocumentSettings(
+    settings = files.DocumentSettings(
         given["form"],
         given["output_form"],
         given["column"],
@@ -119,13 +118,13 @@ def _document(codec: Any, sentences: tuple[str, ...], source: str | None, output
     if not sentences:
         if source is None and sys.stdin is not None and sys.stdin.isatty():
             terminal.say("reading sentences from the terminal, one a line; Ctrl-D ends")
-        return documents.of_file(codec, "-" if source is None else source, settings)
+        return files.of_file(codec, "-" if source is None else source, settings)
     for number, sentence in enumerate(sentences, start=1):
         if not options.checked_utf8(sentence, f"sentence {number}").split():
             raise TextError(f"sentence {number} has no words", "nothing stands in it")
     if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
         notice(f"{file!r} is tagged as a sentence; there is a file of that name, too: --input {shlex.quote(file)} tags what is in it")
-    return documents.of_texts(codec, sentences, settings)
+    return files.of_texts(codec, sentences, settings)
 
 
 def _counted(found: Iterable[Any]) -> Iterator[Any]:
@@ -134,3 +133,69 @@ def _counted(found: Iterable[Any]) -> Iterator[Any]:
         for number, each in enumerate(found, start=1):
             said(f"{number:,} sentences tagged")
             yield each
+
+
+# ---- Tagged sentences as tables: a row for each word, or for each of the n best label sequences.
+
+DIGITS = 4
+
+
+def show(sentences: Sequence[Any], codec: Any, with_probabilities: bool, is_nbest: bool) -> None:
+    """Print a table of :class:`rnnlm.TaggedSentence`, whose model has this codec. One sentence alone has no number."""
+    from rnnlm.tasks.labels.splitting import is_of_letters
+
+    make = _of_letters if is_of_letters(codec) else _nbest if is_nbest else _words
+    rows = [row for number, each in enumerate(sentences, start=1) for row in make(each, number, with_probabilities, is_nbest)]
+    dropped = set() if len(sentences) > 1 or make is _of_letters else {"sentence"}
+    if make is _nbest and len(codec.columns) == 1:
+        dropped.add("column")
+    columns = [name for name in rows[0] if name not in dropped]
+    right = [name for name in columns if name in ("sentence", "rank") or name.endswith("probability")]
+    terminal.print_table(columns, [[row[name] for name in columns] for row in rows], right)
+
+
+def _words(found: Any, number: int, with_probabilities: bool, is_nbest: bool) -> list[dict[str, str]]:
+    rows = []
+    for place, word in enumerate(found.words):
+        row = {"sentence": str(number), "word": word}
+        for name, labels in found.labels.items():
+            row[name] = labels[place]
+            if with_probabilities:
+                row[f"{name}_probability"] = _figure(found.probabilities[name][place][labels[place]])
+        for name, label in found.sentence_labels.items():
+            row[name] = label
+            if with_probabilities:
+                row[f"{name}_probability"] = _figure(found.sentence_probabilities[name].get(label, 0.0))
+        rows.append(row)
+    return rows
+
+
+def _nbest(found: Any, number: int, with_probabilities: bool, is_nbest: bool) -> list[dict[str, str]]:
+    rows = []
+    for name, best in found.nbest.items():
+        for rank, each in enumerate(best, start=1):
+            labels = " ".join(f"{word}/{label}" for word, label in zip(found.words, each.labels, strict=True))
+            rows.append(_ranked(number, name, rank, each.probability, labels))
+    for name, probabilities in found.sentence_probabilities.items():
+        most = max(map(len, found.nbest.values()))
+        rows += [_ranked(number, name, rank, p, label) for rank, (label, p) in enumerate([*probabilities.items()][:most], start=1)]
+    return rows
+
+
+def _ranked(number: int, column: str, rank: int, probability: float, labels: str) -> dict[str, str]:
+    return {"sentence": str(number), "column": column, "rank": str(rank), "probability": _figure(probability), "labels": labels}
+
+
+def _of_letters(found: Any, number: int, with_probabilities: bool, is_nbest: bool) -> list[dict[str, str]]:
+    word = found.text if found.text is not None else " ".join(found.words)
+    rows = []
+    for name, best in found.nbest.items():
+        for rank, each in enumerate(best, start=1):
+            row = {"word": word} | ({"rank": str(rank)} if is_nbest else {})
+            row |= {"probability": _figure(each.probability)} if is_nbest or with_probabilities else {}
+            rows.append(row | {name: " ".join(each.labels)})
+    return rows
+
+
+def _figure(probability: float) -> str:
+    return terminal.number(probability, DIGITS) if probability >= 10**-DIGITS else f"{probability:.2g}"

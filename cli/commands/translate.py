@@ -1,9 +1,10 @@
 """`rnnlm translate`: what an encoder-decoder writes for lines."""
 
+import contextlib
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import click
 
 from rnnlm.errors import TextError, notice
 
-from .. import conversation, options, terminal, translated
-from ..help import Command
+from .. import options, terminal
+from ..options import Command
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 _SAMPLING = ("sample", "num", "seed", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")  # any asks for samples
@@ -97,8 +98,8 @@ def command(
     _check(lines, source, as_json, given)
     _check_outputs(output, plot, overwrite, source, given)
     settings, sampling = _settings(given)
-    from rnnlm.tasks.labelling.opening import model_for
-    from rnnlm.tasks.seq2seq.decoding.translator import Translator
+    from rnnlm.tasks.labels.tagging import model_for
+    from rnnlm.tasks.seq2seq.decoding import Translator
 
     translator = Translator(model_for("translate", options.named(model_name), device), settings, sampling, given["num"] or 1)
     if given["interactive"]:
@@ -107,13 +108,13 @@ def command(
     kept: list[Any] = []
     found = _counted(translator.translate(_of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)), kept)
     if as_json:
-        options.put(translated.translation_as_json(found), output)
+        options.put(translation_as_json(found), output)
     elif settings.nbest == translator.num == 1:
-        options.put(translated.as_lines(found), output)
+        options.put(as_lines(found), output)
     elif lines and not output:
-        translated.show([*found], sampling is not None)
+        show([*found], sampling is not None)
     else:
-        options.put(translated.as_rows(found, sampling is not None), output)
+        options.put(as_rows(found, sampling is not None), output)
     if plot:
         _draw(translator, kept, plot)
 
@@ -155,7 +156,7 @@ def _settings(given: dict[str, Any]) -> tuple[Any, Any]:
     """Those of the search, and those of samples, None where nobody asks for any."""
     from rnnlm.config import Layer, resolve
     from rnnlm.generation.sampling import SamplingSettings
-    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+    from rnnlm.tasks.seq2seq.results import DecodingSettings
 
     def settings_of(kind: type, names: Iterable[str]) -> Any:
         values = {name: given[name] for name in names if given[name] is not None}
@@ -175,8 +176,8 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
 
 
 def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[str]:
-    from rnnlm.tasks.labelling.text_files import TextFileSettings
-    from rnnlm.tasks.seq2seq.decoding.source_files import USUAL_COLUMNS, read_sources
+    from rnnlm.tasks.labels.files import TextFileSettings
+    from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
 
     if source is None and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal, until Ctrl-D; --interactive answers each at once")
@@ -187,8 +188,8 @@ def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[
 
 def _converse(translator: Any, as_json: bool, given: dict[str, Any]) -> None:
     """Answers each line as it is typed."""
-    make = translated.translation_as_json if as_json else translated.as_lines
-    for number, line in enumerate(conversation.lines(given["encoding_errors"] or "strict"), start=1):
+    make = translation_as_json if as_json else as_lines
+    for number, line in enumerate(lines(given["encoding_errors"] or "strict"), start=1):
         options.put(make(translator.translate([line], number)), None)
 
 
@@ -213,7 +214,7 @@ def _counted(found: Iterable[Any], kept: list[Any]) -> Iterator[Any]:
 
 def _draw(translator: Any, kept: list[Any], plot: Path) -> None:
     """The plot of the first line that was translated."""
-    from rnnlm.tasks.seq2seq.decoding.plots import plot_attention
+    from rnnlm.tasks.seq2seq.results import plot_attention
 
     if not kept:
         notice(f"{plot} is not drawn: no line has words")
@@ -223,3 +224,89 @@ def _draw(translator: Any, kept: list[Any], plot: Path) -> None:
     looking = replace(translator, settings=replace(translator.settings, attention=True))
     [line] = looking.translate([kept[0].source], kept[0].number)
     plot_attention(line.hypotheses[0].attention, plot)
+
+
+# ---- Lines as somebody types them, each of which is answered before the next one is read.
+
+PROMPT = "> "
+
+
+def lines(errors: str) -> Iterator[str]:
+    """What is typed at a terminal, after a prompt, with editing keys and a history, until Ctrl-D; else the lines of standard input, each as
+    soon as it is there. errors: "strict" or "replace", of bad UTF-8.
+
+    Raises:
+        TextError: a line is not UTF-8, or standard input is closed.
+    """
+    from rnnlm.files.reading import text_lines
+    from rnnlm.text.lines import without_end
+
+    if sys.stdin is None:
+        raise TextError("cannot read standard input", "it is closed")
+    if not sys.stdin.isatty():
+        yield from map(without_end, text_lines("-", sys.stdin.buffer, errors))
+        return
+    with contextlib.suppress(ImportError):
+        import readline  # noqa: F401 (input() then has a history)
+    while True:
+        try:
+            line = _typed()
+        except EOFError:
+            terminal.say("")
+            return
+        if line.strip():
+            yield line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _typed() -> str:
+    """The next line. The prompt never gets into a file that the answers go to.
+
+    Raises:
+        EOFError: Ctrl-D.
+    """
+    if sys.stdout.isatty():
+        return input(PROMPT)
+    sys.stderr.write(PROMPT)
+    sys.stderr.flush()
+    return input()
+
+
+# ---- Translated lines as they are printed: lines alone, rows of a table, or JSON.
+
+DIGITS = 4
+
+
+def as_lines(found: Iterable[Any]) -> Iterator[str]:
+    """The best line for each source."""
+    return (f"{each.text}\n" for each in found)
+
+
+def translation_as_json(found: Iterable[Any]) -> Iterator[str]:
+    """All that is known of each source's lines."""
+    return (terminal.json_text(each.to_dict()) + "\n" for each in found)
+
+
+def as_rows(found: Iterable[Any], is_drawn: bool) -> Iterator[str]:
+    """A row of TSV for each of several lines of a source, below a header."""
+    yield terminal.tsv_line(_columns(is_drawn))
+    for each in found:
+        yield "".join(map(terminal.tsv_line, _rows(each, is_drawn)))
+
+
+def show(found: Sequence[Any], is_drawn: bool) -> None:
+    """Print the rows of :func:`as_rows` as a table; of a single source they have no number."""
+    first = 0 if len(found) > 1 else 1
+    columns = _columns(is_drawn)[first:]
+    terminal.print_table(columns, [row[first:] for each in found for row in _rows(each, is_drawn)], right=columns[:-1])
+
+
+def _columns(is_drawn: bool) -> list[str]:
+    return ["line", "sample", "logprob_nats", "text"] if is_drawn else ["line", "rank", "logprob_nats", "score", "text"]
+
+
+def _rows(line: Any, is_drawn: bool) -> list[list[str]]:
+    rows = []
+    for number, each in enumerate(line.hypotheses, start=1):
+        figures = [each.logprob_nats] if is_drawn else [each.logprob_nats, each.score]
+        rows.append([str(line.number), str(number), *(f"{figure:.{DIGITS}f}" for figure in figures), each.text])
+    return rows

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .. import options, terminal
-from ..help import Command
+from ..options import Command
 
 
 @click.command(cls=Command)

@@ -7,8 +7,7 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..help import Command
-from ..options import PATH, STANDARD_OUTPUT, section, text_flags, text_options
+from ..options import PATH, STANDARD_OUTPUT, Command, section, text_flags, text_options
 
 _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation")
 
@@ -67,7 +66,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     from rnnlm.text import sources
     from rnnlm.text.tokenizers import TokenizerSettings
     from rnnlm.vectors.learning import learn_vectors, named_text
-    from rnnlm.vectors.writing import save_vectors
+    from rnnlm.vectors.word_vectors import save_vectors
 
     from ..options import corpus_of, refuse_given
 

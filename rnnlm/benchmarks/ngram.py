@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.benchmarks.processes import Process, exponent, run, run_rnnlm
+from rnnlm.benchmarks.growth import Process, exponent, run, run_rnnlm
 from rnnlm.errors import RnnlmError, notice
 from rnnlm.interface import UNKNOWN
 from rnnlm.models import model_folder

@@ -5,7 +5,7 @@ word vectors dropped in a copy of the whole matrix (Merity et al. 2018).
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_map
 
 from rnnlm.neural.device import training_products
 from rnnlm.neural.settings import ElmanSettings, NetworkSettings, RecurrentModelSettings
+from rnnlm.tasks.seq2seq.settings import LstmSeq2Seq, Seq2SeqFittingSettings, Seq2SeqSettings
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 IN_TORCH: dict[str, tuple[Any, ...]] = {
@@ -143,3 +144,122 @@ def make_loop(
         return tokens
 
     return loop
+
+
+# ---- The training loop of the tutorials for encoder-decoders, to be compared with: torch's own
+# layers, the decoder step by step, all logits.
+#
+# nn.LSTM over packed sources, then nn.LSTMCell for each word of the targets, attention (Luong et
+# al. 2015) at each of them, one F.cross_entropy over the logits of all words.
+#
+# Shapes: S source time, T target time, B rows, E width of the word vectors, H of what the encoder
+# gives, D of the decoder, V vocabulary.
+
+PAIRS_IN_TORCH: dict[str, tuple[Any, ...]] = {
+    "attention": ("general", "dot", None), "bridge": ("last",), "tied_embeddings": ("target", None), "connections": ("plain",),
+    "decoder_model": (None, "lstm"), "peepholes": (False,), "coupled_gates": (False,), "mogrifier_rounds": (0,), "weight_drop": (0.0,),
+}  # fmt: skip
+OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
+
+PairTensors = tuple[Tensor, Tensor, Tensor, Tensor]  # sources_SB, lengths_1B, inputs_TB, targets_TB
+
+
+def are_pairs_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSettings) -> bool:
+    """Whether tutorials have such a network and such training: LSTMs of one width on either side, attention by products or none."""
+    if not isinstance(settings, LstmSeq2Seq) or fitting.optimizer not in OPTIMIZERS or fitting.own_words:
+        return False
+    if len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
+        return False
+    fits = settings.attention is not None or settings.features_width == settings.decoder_width
+    return fits and all(getattr(settings, name) in forms for name, forms in PAIRS_IN_TORCH.items())
+
+
+class TextbookPairs(nn.Module):
+    """The network of `settings` that are :func:`is_in_torch`, of so many tokens on either side."""
+
+    def __init__(self, settings: Seq2SeqSettings, source_size: int, target_size: int) -> None:
+        super().__init__()
+        self.settings = settings
+        H, D, F_ = settings.output_width, settings.decoder_width, settings.features_width
+        between = settings.dropout_between if settings.layers > 1 else 0.0
+        self.source_embedding = nn.Embedding(source_size, settings.embedding_size)
+        self.target_embedding = nn.Embedding(target_size, settings.target_width)
+        width, both = settings.widths[0], settings.bidirectional
+        self.encoder = nn.LSTM(settings.embedding_size, width, settings.layers, bidirectional=both, dropout=between)
+        widths = [settings.target_width + settings.fed_width, *[D] * (settings.decoder_layers - 1)]
+        self.cells = nn.ModuleList(nn.LSTMCell(each, D) for each in widths)
+        self.bridge = nn.ModuleList(nn.Linear(H, D) for _ in range(2 * settings.decoder_layers))
+        self.query = nn.Linear(D, H, bias=False) if settings.attention == "general" else nn.Identity()
+        self.combination = nn.Linear(D + H, F_, bias=False) if settings.attention else nn.Identity()
+        self.drop_input, self.drop_between = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_between)
+        self.drop_output = nn.Dropout(settings.dropout_output)
+        self.output = nn.Linear(F_, target_size)
+        nn.init.uniform_(self.source_embedding.weight, -0.1, 0.1)
+        nn.init.uniform_(self.target_embedding.weight, -0.1, 0.1)
+        if settings.tied_embeddings:
+            self.output.weight = self.target_embedding.weight
+
+    def forward(self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor) -> Tensor:
+        """Logits (T, B, V)."""
+        x_SBE = self.drop_input(self.source_embedding(sources_SB))
+        packed = nn.utils.rnn.pack_padded_sequence(x_SBE, lengths_B.cpu(), enforce_sorted=False)
+        packed, (last, _) = self.encoder(packed)
+        memory_BSH, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+        is_padding_BS = torch.arange(len(sources_SB), device=lengths_B.device) >= lengths_B.unsqueeze(1)
+        states = self._first_states(last)
+        fed_BF = memory_BSH.new_zeros(len(memory_BSH), self.settings.fed_width)
+        features = []
+        for x_BE in self.drop_input(self.target_embedding(inputs_TB)):
+            if self.settings.input_feeding:
+                x_BE = torch.cat([x_BE, self.drop_input(fed_BF)], dim=1)
+            h_BD = x_BE
+            for number, cell in enumerate(self.cells):
+                states[number] = cell(self.drop_between(h_BD) if number else h_BD, states[number])
+                h_BD = states[number][0]
+            fed_BF = self._look(h_BD, memory_BSH, is_padding_BS) if self.settings.attention else h_BD
+            features.append(fed_BF)
+        return self.output(self.drop_output(torch.stack(features)))
+
+    def _first_states(self, last: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """The state (h, c) of each layer of the decoder. last: the last hidden states of the encoder, (layers x directions, B, width)."""
+        last_LBH = last.unflatten(0, (self.settings.layers, -1)).transpose(1, 2).flatten(2)
+        maps = iter(self.bridge)
+        return [(torch.tanh(next(maps)(last_BH)), torch.tanh(next(maps)(last_BH))) for last_BH in last_LBH]
+
+    def _look(self, h_BD: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor) -> Tensor:
+        """The attentional vector."""
+        scores_BS = torch.bmm(self.query(h_BD).unsqueeze(1), memory_BSH.transpose(1, 2)).squeeze(1)
+        weights_BS = scores_BS.masked_fill(is_padding_BS, -torch.inf).softmax(dim=1)
+        context_BH = torch.bmm(weights_BS.unsqueeze(1), memory_BSH).squeeze(1)
+        return torch.tanh(self.combination(torch.cat([h_BD, context_BH], dim=1)))
+
+
+def make_pairs_loop(
+    network: TextbookPairs, fitting: Seq2SeqFittingSettings, batches: Sequence[PairTensors], precision: str, device: torch.device
+) -> Callable[[], int]:
+    """A function that trains over `batches` once and returns how many tokens of both sides that were."""
+    network.to(device)
+    optimizer = OPTIMIZERS[fitting.optimizer](network.parameters(), lr=fitting.learning_rate)
+    tokens = sum(int(lengths_1B.sum()) + int((targets_TB >= 0).sum()) for _, lengths_1B, _, targets_TB in batches)
+
+    def loop() -> int:
+        network.train()
+        for tensors in batches:
+            loss = mean_loss(network, tensors, fitting.label_smoothing, precision)
+            optimizer.zero_grad()
+            loss.backward()
+            if fitting.clip_norm is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), fitting.clip_norm)
+            optimizer.step()
+        return tokens
+
+    return loop
+
+
+def mean_loss(network: TextbookPairs, tensors: PairTensors, label_smoothing: float, precision: str) -> Tensor:
+    """The loss of a batch, nats a target."""
+    sources_SB, lengths_1B, inputs_TB, targets_TB = tensors
+    with training_products(precision, sources_SB.device):
+        logits_TBV = network(sources_SB, lengths_1B[0], inputs_TB)
+    logits_NV = logits_TBV.flatten(0, 1).float()
+    return F.cross_entropy(logits_NV, targets_TB.flatten(), ignore_index=-1, label_smoothing=label_smoothing)

@@ -191,7 +191,7 @@ def _plain_loop(plan: Plan, trainer: Any, batches: Batches, rows: int) -> Loop |
 
 def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Loop | None:
     from rnnlm.benchmarks.textbook import is_in_torch, make_loop
-    from rnnlm.neural.fitting.streams import TextStreams
+    from rnnlm.neural.fitting.language_modelling import TextStreams
 
     settings = trainer.network.settings
     if not is_in_torch(settings):
@@ -205,7 +205,7 @@ def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Lo
 
 
 def _plain_pairs(plan: Plan, trainer: Any, batches: Batches) -> Loop | None:
-    from rnnlm.benchmarks.textbook_pairs import TextbookPairs, are_pairs_in_torch, make_pairs_loop
+    from rnnlm.benchmarks.textbook import TextbookPairs, are_pairs_in_torch, make_pairs_loop
 
     settings, codec = trainer.network.settings, plan.data.tokenizer
     if not are_pairs_in_torch(settings, trainer.settings):

@@ -16,10 +16,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from rnnlm.benchmarks.random_pairs import plan_pairs
-from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-from rnnlm.tasks.seq2seq.decoding.translator import BATCH_LINES, Translator
+from rnnlm.benchmarks.pairs import plan_pairs
+from rnnlm.tasks.seq2seq.decoding import BATCH_LINES, Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.results import DecodingSettings
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import is_blank, no_text
 
@@ -60,7 +60,7 @@ def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
     Raises:
         SettingsError: a setting is unknown.
     """
-    from rnnlm.tasks.seq2seq.fitting.fitting import make_trainer
+    from rnnlm.tasks.seq2seq.fitting import make_trainer
 
     with tempfile.TemporaryDirectory() as folder:
         planned = plan_pairs((), None, assignments, Path(folder))

@@ -12,7 +12,7 @@ import numpy as np
 from rnnlm.combinations.settings import KINDS
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import replace_file, writing
@@ -89,7 +89,7 @@ def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint
     """
     owned = {**statistics, _OWNER: _as_array(fingerprint)}
     with writing(folder):
-        replace_file(folder / STATISTICS, tensor_files.chunks({**owned, _HASH: _as_array(_hash(owned))}))
+        replace_file(folder / STATISTICS, tensors.chunks({**owned, _HASH: _as_array(_hash(owned))}))
     return folder / STATISTICS
 
 
@@ -129,7 +129,7 @@ def check(folder: Path) -> list[str]:
 def _statistics(path: Path) -> dict[str, np.ndarray]:
     """All arrays of the file but their hash, which is checked; files of earlier versions have no hash."""
     try:
-        found = {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
+        found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
     except ModelError as error:
         raise ModelError(f"the gradient statistics in {path} are damaged", error.why, _ANEW) from None
     recorded = found.pop(_HASH, None)
@@ -139,7 +139,7 @@ def _statistics(path: Path) -> dict[str, np.ndarray]:
 
 
 def _hash(arrays: dict[str, np.ndarray]) -> str:
-    return safe_files.digest(tensor_files.chunks(arrays))
+    return safe_files.digest(tensors.chunks(arrays))
 
 
 def _as_array(text: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from rnnlm import arrays as array_types
 from rnnlm.arguments import check_shapes, check_state, token_ids
-from rnnlm.combinations import adapted_parts
+from rnnlm.combinations import adaptation
 from rnnlm.combinations.settings import joined
 from rnnlm.config import from_stored
 from rnnlm.errors import ModelError, UsageError
@@ -282,7 +282,7 @@ def from_arrays(
         ModelError: parts and weights do not fit together.
     """
     try:
-        parts = adapted_parts.adapted(parts, settings)
+        parts = adaptation.adapted(parts, settings)
         return Mixture(parts, arrays["weights"], from_stored(MixtureSettings, settings).mixing, fingerprint)
     except UsageError as error:
         raise ModelError(error.what, error.why) from None

@@ -27,7 +27,7 @@ from rnnlm.evaluation.perplexity import as_text
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Device, HiddenStateModel, LanguageModel
 from rnnlm.models import loading, model_folder
-from rnnlm.models.provenance import warn_if_trained_on
+from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids

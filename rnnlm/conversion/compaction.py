@@ -6,8 +6,8 @@ from typing import Any
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.evaluation import evaluate
 from rnnlm.evaluation.perplexity import as_text
-from rnnlm.models import card, loading, model_folder, registry, uses
-from rnnlm.models.model_parts import ModelArrays
+from rnnlm.models import card, loading, model_folder, registry
+from rnnlm.models.manifest import ModelArrays
 from rnnlm.text.corpus import Text
 
 BEFORE = "test, before"  # what the figures of the model that is written in compact form are called
@@ -40,7 +40,7 @@ def compact(
     stored = model_folder.save(output, weights, manifest.model, manifest.settings, step, training, bits=bits)
     if data is not None:
         results = {"test": evaluate(loading.load(output, "cpu"), data).to_dict()}
-        if manifest.task == uses.SEQ2SEQ:  # which is also decoded, where a small change of weights can make a large one
+        if manifest.task == registry.SEQ2SEQ:  # which is also decoded, where a small change of weights can make a large one
             results = {BEFORE: evaluate(model, data).to_dict()} | results
         stored = model_folder.save_results(output, stored, results, training)
     card.write(output, stored, model.tokenizer)
@@ -50,5 +50,5 @@ def compact(
 def _opened(model: Any, test: str | Path | Text) -> Any:
     """A text as the model reads it; of a model of labels, data that are read as its training data were."""
     if (task := loading.task_of(model)) != registry.LANGUAGE_MODEL:
-        return registry.task_function(task, "evaluation.evaluation:opened")(model, test)
+        return registry.task_function(task, "evaluation:opened")(model, test)
     return as_text(test).encode(model.tokenizer)

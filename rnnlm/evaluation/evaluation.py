@@ -8,24 +8,24 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import comparison
 from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
-from rnnlm.evaluation.labels.spans import Mode
+from rnnlm.evaluation.labels import Mode
 from rnnlm.evaluation.perplexity import Context, Evaluation
 from rnnlm.interface import Device, LanguageModel
-from rnnlm.models import loading, registry, uses
-from rnnlm.models.uses import LabelModel
+from rnnlm.models import loading, registry
+from rnnlm.models.registry import LabelModel
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.lines import Progress, TextSettings, silent
-from rnnlm.text.parallel.pair import ParallelText
+from rnnlm.text.pairs import ParallelText
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.evaluation.comparison import TaskComparison
-    from rnnlm.tasks.evaluation.figures import TaskEvaluation
-    from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-    from rnnlm.tasks.seq2seq.evaluation.comparison import PairComparison
-    from rnnlm.tasks.seq2seq.evaluation.figures import PairEvaluation
+    from rnnlm.tasks.labels.comparison import TaskComparison
+    from rnnlm.tasks.labels.evaluation import TaskEvaluation
+    from rnnlm.tasks.seq2seq.comparison import PairComparison
+    from rnnlm.tasks.seq2seq.evaluation import PairEvaluation
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+    from rnnlm.tasks.seq2seq.results import DecodingSettings
 
 Several = str | Path | Sequence[str | Path] | Text | LabelledText | ParallelText
 Trained = str | Path | Sequence[str | Path] | Text | None
@@ -76,8 +76,8 @@ def evaluate(
     labels: for each file one with its labels, where these are in files of their own. mode: how spans are counted, "conlleval" or "strict".
     target: for each file one with its targets, where these are in files of their own; as many again for each further reference.
     decode: whether sources are decoded; else perplexity is all that is found. decoding: how; None: greedily.
-    reading: settings of :class:`~rnnlm.text.labelled.settings.LabelledSettings`, or of
-        :class:`~rnnlm.text.parallel.settings.ParallelSettings`, that are to differ from the training data's.
+    reading: settings of :class:`~rnnlm.text.labelled.example.LabelledSettings`, or of
+        :class:`~rnnlm.text.pairs.ParallelSettings`, that are to differ from the training data's.
 
     Raises:
         UsageError: what is given does not go with the model. TextError: a text cannot be read or is empty. ModelError: there is no such
@@ -87,7 +87,7 @@ def evaluate(
     of_tasks = {"labels": labels, "mode": mode, "reading": reading, "target": target, "decode": decode, "decoding": decoding}
     own = _own(task, {"context": context, "text_settings": text_settings}, of_tasks)
     if task != registry.LANGUAGE_MODEL:
-        return registry.task_function(task, "evaluation.evaluation:evaluate")(model, text, **own)
+        return registry.task_function(task, "evaluation:evaluate")(model, text, **own)
     return perplexity.evaluate(cast(Any, model), cast(Any, text), progress=progress, **own)
 
 
@@ -99,12 +99,12 @@ def _own(task: str, of_language_models: Mapping[str, Any], of_tasks: Mapping[str
     """
     given = {**of_language_models, **of_tasks}
     groups = {"language models": tuple(of_language_models), "models of labels": _OF_LABELS, "encoder-decoders": _OF_PAIRS}
-    own = groups[{registry.LANGUAGE_MODEL: "language models", uses.SEQ2SEQ: "encoder-decoders"}.get(task, "models of labels")]
+    own = groups[{registry.LANGUAGE_MODEL: "language models", registry.SEQ2SEQ: "encoder-decoders"}.get(task, "models of labels")]
     for of, group in groups.items():
         others = [name for name in group if name not in own]
         if any(given[name] not in (_DEFAULTS.get(name), (), [], {}) for name in others):
             hint = "" if task == registry.LANGUAGE_MODEL else "reading= says how its data are read"
-            raise UsageError(f"{', '.join(others[:-1])} and {others[-1]} are of {of}", f"this is {uses.WHAT[task]}", hint)
+            raise UsageError(f"{', '.join(others[:-1])} and {others[-1]} are of {of}", f"this is {registry.WHAT[task]}", hint)
     return {name: given[name] for name in own}
 
 
@@ -161,4 +161,4 @@ def compare(
     if task == registry.LANGUAGE_MODEL:
         return comparison.compare(cast(Any, models), cast(Any, text), settings=settings, report=report, **own)
     trials = {"resamples": settings.resamples, "seed": settings.seed}
-    return registry.task_function(task, "evaluation.comparison:compare")(models, text, **trials, **own)
+    return registry.task_function(task, "comparison:compare")(models, text, **trials, **own)

@@ -9,15 +9,14 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, nearest
-from rnnlm.evaluation.signature import Signature
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
@@ -28,6 +27,49 @@ from rnnlm.text.corpus import Text, open_text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, silent
 from rnnlm.text.marks import tell_unseen
+
+# ---- The signature: one line saying what a number was measured on and how, so that numbers can be
+# compared or not.
+
+VERSION = "0.1"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The parts of a signature, in the order they are printed."""
+
+    data: str  # hash over the scored lines
+    tok: str  # tokenizer kind, fingerprint (of no direction) and size
+    case: str  # kept | lower
+    ctx: str  # carry | reset
+    blank: str  # skip | keep | documents
+    unk: str  # literal | spell
+    eos: str  # yes | no
+    prec: str
+    adapt: str
+    model: str
+    dir: str = ""  # reversed, of a model that reads each line from its end; else there is no such part
+
+    def __str__(self) -> str:
+        parts = "|".join(f"{field.name}:{value}" for field in fields(self) if (value := getattr(self, field.name)) or field.name != "dir")
+        return f"rnnlm:{VERSION}|{parts}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Signature":
+        """The inverse of str().
+
+        Raises:
+            UsageError: `text` is not a signature.
+        """
+        parts = dict(part.partition(":")[::2] for part in text.split("|"))
+        parts.pop("rnnlm", None)
+        try:
+            return cls(**parts)
+        except TypeError:
+            raise UsageError(f"not a signature: {text!r}") from None
+
+
+# ---- perplexity
 
 Context = Literal["carry", "reset"]
 
@@ -196,3 +238,47 @@ def summary(model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, c
         signature=str(sign(model, encoded, context)),
         seconds=time.perf_counter() - began,
     )
+
+
+# ---- The signature of a figure of a task: what was counted, by which convention, on which data,
+# for which model.
+
+
+@dataclass(frozen=True)
+class FigureSignature:
+    """What signatures of figures have in common: the figure, and parts with names, of which empty ones are left out."""
+
+    figure: str
+    of_what: ClassVar[str]  # labels, translations
+    may_differ: ClassVar[frozenset[str]] = frozenset({"model"})  # parts by which figures that compare may differ
+
+    def __str__(self) -> str:
+        parts = [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
+        return "|".join([_escaped(self.figure), *(f"{name}:{_escaped(value)}" for name, value in parts if value)])
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The inverse of str().
+
+        Raises:
+            UsageError: `text` is not a signature of this kind.
+        """
+        figure, *parts = text.split("|")
+        values = dict(part.partition(":")[::2] for part in parts)
+        if not figure or ":" in figure or not set(values) <= {field.name for field in fields(cls)[1:]}:
+            raise UsageError(f"not a signature of {cls.of_what}: {text!r}")
+        return cls(_read(figure), **{name: _read(value) for name, value in values.items()})
+
+    def differing(self, other: Self) -> list[str]:
+        """The names of parts by which the two figures are not of the same thing: none where they compare."""
+        names = [field.name for field in fields(self) if field.name not in self.may_differ]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+
+def _escaped(value: str) -> str:
+    """Columns are named by people; what divides the parts is written as URLs do."""
+    return value.replace("%", "%25").replace("|", "%7C").replace(":", "%3A")
+
+
+def _read(value: str) -> str:
+    return value.replace("%3A", ":").replace("%7C", "|").replace("%25", "%")

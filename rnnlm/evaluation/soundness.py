@@ -4,8 +4,8 @@ Whole: config.json can be read, every file has its length and SHA-256, what is k
 are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
 that were put in, and whole. Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask, after all
 contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that. What is asked
-of a model of labels instead is the matter of :mod:`rnnlm.tasks.evaluation.soundness`, of an encoder-decoder that of
-:mod:`rnnlm.tasks.seq2seq.evaluation.soundness`.
+of a model of labels instead is the matter of :mod:`rnnlm.tasks.labels.evaluation`, of an encoder-decoder that of
+:mod:`rnnlm.tasks.seq2seq.evaluation`.
 """
 
 import dataclasses
@@ -19,9 +19,10 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
-from rnnlm.models import loading, model_folder, model_parts, registry
-from rnnlm.text.prepared.checks import problems
+from rnnlm.models import loading, model_folder, registry
+from rnnlm.models import manifest as model_parts
 from rnnlm.text.prepared.index import is_prepared
+from rnnlm.text.prepared.prepared_text import problems
 
 Result = Literal["ok", "failed", "not claimed"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
@@ -88,7 +89,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
     yield _numbers(stored, manifest.family)
     if manifest.task in registry.TASKS:
-        yield from registry.task_function(manifest.task, "evaluation.soundness:checks")(model, sample, seed)
+        yield from registry.task_function(manifest.task, "evaluation:checks")(model, sample, seed)
         return
     if hasattr(model, "check_tables"):
         problem, detail = model.check_tables()

@@ -7,10 +7,10 @@ model's tokens are words; other models go on from the text as it is.
 from itertools import islice
 from pathlib import Path
 
-from rnnlm.generation.generator import encoded_prompt, generate
+from rnnlm.generation.drawing import encoded_prompt, generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.next_word import NextWord, WordSearch, check_count
-from rnnlm.inference.word_surprisal import WordFinder
+from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel
 from rnnlm.models.loading import language_model_of
 from rnnlm.text.lines import WORD_SPACE, split_words

@@ -7,22 +7,111 @@ settled text leaves the batch.
 
 Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation 14). Of equal continuations the one
 with the better beginning is taken, then the one with the lower token id; of equal texts the shorter, then the lower ids. With a beam of 1
-that is greedy search. How :mod:`rnnlm.generation.beam_search` differs is said there.
+that is greedy search. How :mod:`rnnlm.generation.search` differs is said there.
 """
 
+import heapq
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 from msgspec import Meta
 
+from rnnlm import arrays
 from rnnlm.config import Count
 from rnnlm.errors import UsageError
-from rnnlm.generation.beams import Beams, LengthPower
-from rnnlm.generation.best_tokens import best_tokens
-from rnnlm.generation.starts import Found, Starts
-from rnnlm.generation.word_constraints import Ban
+from rnnlm.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
+from rnnlm.generation.word_constraints import LOOK_BACK, Ban
+from rnnlm.inference.distributions import predict
+from rnnlm.inference.span_scoring import check_scores
 from rnnlm.interface import Array, LanguageModel, State
+from rnnlm.models.loading import language_model_of
+
+# ---- The beams of many texts while they grow by one token at a time; knows nothing of the model.
+
+LengthPower = Annotated[float, Meta(ge=0, le=10)]  # at 10, texts of 10^30 tokens have a penalty still
+
+
+def length_penalty(tokens: int, length_power: float) -> float:
+    """What the log-probability of a text of so many tokens is divided by: ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation 14,
+    without its coverage)."""
+    return math.pow((5 + tokens) / 6, length_power)
+
+
+class Beams:
+    """L texts that are alive, P rows for each, the best first; all have as many tokens. And what is found of each of the S texts.
+
+    Rows stand in equal groups by text, so that a decoder's memory of a source serves its group: a text of which fewer are alive has rows of
+    no probability at the end of its group.
+    """
+
+    def __init__(self, starts: Starts, beam: int, length_power: float, nbest: int, boundary: int) -> None:
+        """nbest: how many of each text will be wanted; what cannot be among them is not kept."""
+        self.starts, self.beam, self.length_power, self.nbest, self.boundary = starts, beam, length_power, nbest, boundary
+        self.limits_S = np.asarray(starts.limits_S)
+        self.highest_penalty_S = np.array([length_penalty(limit, length_power) for limit in self.limits_S.tolist()])
+        self.found_S: list[list[Found]] = [[] for _ in range(len(starts))]
+        self._scores_S: list[list[float]] = [[] for _ in range(len(starts))]  # heaps of the nbest best
+        self.number_S = np.zeros(len(starts), dtype=np.int64)  # of those that are finished
+        self.worst_S = np.full(len(starts), -np.inf)  # score of the last of the nbest best
+        self.text_L = np.arange(len(starts))
+        self.total_LP = np.zeros((len(starts), 1))
+        self.ids_RT = np.zeros((len(starts), 0), dtype=np.int64)  # R = L P
+
+    def forbidden(self, ban: Ban, row: int) -> list[int]:
+        """What must not come next in a row, beside what never may."""
+        text, ids_T = int(self.text_L[row // self.total_LP.shape[1]]), self.ids_RT[row]
+        before = [*self.starts.prompt(text)[-LOOK_BACK:].tolist(), *ids_T[-LOOK_BACK:].tolist()]
+        return ban.forbidden(before, bool(len(ids_T) + 1 == self.limits_S[text]))
+
+    def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Adds a token, out of those of each row, to the texts that go on: the rows that they come from, and the tokens."""
+        origin_LB, token_LB, total_LB = self._best(token_RK, logprob_RK)
+        is_possible_LB = total_LB > -np.inf
+        is_over_LB = (token_LB == self.boundary) | (self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1)[:, None]
+        for slot, place in np.argwhere(is_possible_LB & is_over_LB).tolist():
+            ids = (*self.ids_RT[origin_LB[slot, place]].tolist(), int(token_LB[slot, place]))
+            self._add(int(self.text_L[slot]), ids, float(total_LB[slot, place]))
+        total_LB = np.where(is_over_LB, -np.inf, total_LB)
+        highest_L = total_LB.max(axis=1) / self.highest_penalty_S[self.text_L]
+        is_settled_L = (highest_L <= self.worst_S[self.text_L]) | (self.number_S[self.text_L] >= self.beam)
+        alive = np.flatnonzero(~is_settled_L)[:, None]
+        most = int((total_LB[alive[:, 0]] > -np.inf).sum(axis=1).max(initial=0))
+        order_LP = np.argsort(total_LB[alive[:, 0]] == -np.inf, axis=1, kind="stable")[:, :most]  # those that go on, then the others
+        origin_R, token_R = origin_LB[alive, order_LP].ravel(), token_LB[alive, order_LP].ravel()
+        self.text_L, self.total_LP = self.text_L[alive[:, 0]], total_LB[alive, order_LP]
+        self.ids_RT = np.concatenate([self.ids_RT[origin_R], token_R[:, None]], axis=1)
+        return origin_R, token_R
+
+    def _best(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The `beam` best continuations of each text: row, token and log-probability, (L, B); -inf where there is none."""
+        (texts, places), candidates = self.total_LP.shape, token_RK.shape[1]
+        total_LPK = self.total_LP[:, :, None] + logprob_RK.reshape(texts, places, candidates)
+        at_LB, total_LB = best_tokens(total_LPK.reshape(texts, -1), self.beam)
+        place_LB, candidate_LB = np.divmod(at_LB, candidates)
+        origin_LB = np.arange(texts)[:, None] * places + place_LB
+        return origin_LB, token_RK[origin_LB, candidate_LB], total_LB
+
+    def _add(self, text: int, ids: tuple[int, ...], total: float) -> None:
+        """One of the continuations of a text is finished."""
+        score = total / length_penalty(len(ids), self.length_power)
+        self.number_S[text] += 1
+        if score < self.worst_S[text]:
+            return
+        self.found_S[text].append(Found(ids, total, score, ids[-1] == self.boundary))
+        scores = self._scores_S[text]
+        if len(scores) < self.nbest:
+            heapq.heappush(scores, score)
+        else:
+            heapq.heappushpop(scores, score)
+        if len(scores) == self.nbest:
+            self.worst_S[text] = scores[0]
+
+
+# ---- search
 
 MOST_CELLS = 1 << 24  # of the scores, (R, V), that one call of the model gives
 FEW = 8  # tokens that are forbidden at every step, so many without a copy of the scores
@@ -100,3 +189,203 @@ class _Reader:
             for row in range(len(logprob_RV)):
                 logprob_RV[row, beams.forbidden(self.ban, first + row)] = -np.inf
         return best_tokens(logprob_RV, self.count)
+
+
+# ---- Beam search: the likeliest texts, not typical ones. As many beginnings as the beam is wide
+# are kept at each step.
+#
+# Every beginning may end at every step, whatever its rank, so a beam as wide as the tree finds what
+# exhaustive search finds. Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power
+# (Wu et al. 2016, equation 14); at 0, by their probability.
+#
+# :mod:`rnnlm.generation.search` is the beam search of translation: there `</s>` takes a place in
+# the beam, and as many texts as that is wide are enough. It is no substitute: which of exactly
+# equal beginnings at the beam's edge are kept differs, and with it what n-gram models find.
+
+ROWS_PER_CALL = 128
+
+
+@dataclass(frozen=True)
+class BeamSettings:
+    """How wide the beam is, and how texts of different length compare."""
+
+    beam: Annotated[Annotated[int, Meta(ge=1, le=1 << 16)], Meta(description="beginnings that are kept at each step")] = 8
+    length_power: Annotated[LengthPower, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 0.0
+    max_tokens: Annotated[Count, Meta(description="tokens per text at most")] = 100
+    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
+
+
+@dataclass(frozen=True, order=True)
+class _Found:
+    """A text and its rank; of equals, the shorter one is better."""
+
+    score: float
+    minus_length: int
+    ids: tuple[int, ...]
+    logprob_nats: float
+    ended: bool
+
+
+def likeliest(
+    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1, settings: BeamSettings = BeamSettings(), ban: Sequence[str] = ()
+) -> list[Sample]:
+    """The `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at max_tokens are ranked with the others.
+
+    model: a language model, or the name of one, which is then loaded anew by each call.
+    ban: words that must not be there (:mod:`rnnlm.generation.word_constraints`).
+
+    Raises:
+        UsageError: `num` is above the beam's width or below 1; the model reads one row at a time; what is banned is no word, or
+            stands in the prompt; nothing is left to write. TextError: the prompt holds a newline or `</s>`. ModelError: there is no such
+            model, or its scores are not numbers.
+    """
+    if not 1 <= num <= settings.beam:
+        raise UsageError(f"num = {num} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
+    model = language_model_of(model)
+    if model.max_rows and model.max_rows < settings.beam:
+        raise UsageError("this model reads one text at a time", "its weights follow it", "search without --adapt dynamic")
+    banned = Ban(model.tokenizer, ban, settings.unknown)
+    prompt_ids = encoded_prompt(model, prompt)
+    banned.check_prompt(prompt_ids.tolist())
+    found = _search(model, prompt_ids, settings, banned)
+    if not found:
+        raise UsageError("nothing is left to write", "every text has probability zero or is forbidden", "forbid less")
+    decode = model.tokenizer.decode
+    return [
+        Sample(number, decode([*prompt_ids.tolist(), *each.ids]), len(each.ids), each.logprob_nats, each.ended)
+        for number, each in enumerate(sorted(found, reverse=True)[:num])
+    ]
+
+
+def _search(model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings, ban: Ban) -> list[_Found]:
+    start, boundary = read_prompt(model, prompt_ids, settings.max_tokens), model.tokenizer.boundary_id
+    prompt = prompt_ids.tolist()
+    state, input_B, live_B, texts = start.state.select([0]), start.input_S, np.zeros(1), [()]
+    found: list[_Found] = []
+    for length in range(1, settings.max_tokens + 1):
+        is_last, penalty = length == settings.max_tokens, length_penalty(length, settings.length_power)
+        logprob_BV, state = _predict_in_parts(model, input_B, state)
+        total_BV = live_B[:, None] + logprob_BV
+        total_BV[:, ban.always] = -np.inf
+        if ban.looks_back:
+            for row, text in enumerate(texts):
+                total_BV[row, ban.forbidden([*prompt, *text], is_last)] = -np.inf
+        for row in np.flatnonzero(total_BV[:, boundary] > -np.inf).tolist():
+            total = float(total_BV[row, boundary])
+            _keep(found, _Found(total / penalty, -length, (*texts[row], boundary), total, True), settings.beam)
+        total_BV[:, boundary] = -np.inf
+        row_K, token_K = _best(total_BV, settings.beam)
+        live_B = total_BV[row_K, token_K]
+        texts = [(*texts[row], token) for row, token in zip(row_K.tolist(), token_K.tolist(), strict=True)]
+        if is_last:
+            for total, text in zip(live_B.tolist(), texts, strict=True):
+                _keep(found, _Found(total / penalty, -length, text, total, False), settings.beam)
+        elif not len(texts) or _is_settled(found, float(live_B[0]), settings):
+            break
+        state, input_B = state.select(row_K), token_K
+    return found
+
+
+def _predict_in_parts(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+    """`predict` for any number of rows, float64."""
+    parts, states = [], []
+    for first in range(0, len(input_B), ROWS_PER_CALL):
+        rows = np.arange(first, min(first + ROWS_PER_CALL, len(input_B)))
+        logprob_BV, after = predict(model, input_B[rows], state.select(rows))
+        parts.append(logprob_BV.astype(np.float64))
+        states.append(after)
+    return np.concatenate(parts), states[0] if len(states) == 1 else model.concat_states(states)
+
+
+def _best(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and token of the likeliest continuations that are possible, likeliest first; of equals, the first."""
+    flat = total_BV.ravel()
+    at = np.argpartition(-flat, count - 1)[:count] if count < len(flat) else np.arange(len(flat))
+    at = np.sort(at[flat[at] > -np.inf])
+    at = at[np.argsort(-flat[at], kind="stable")]
+    return np.divmod(at, total_BV.shape[1])
+
+
+def _keep(found: list[_Found], text: _Found, count: int) -> None:
+    """Add `text` to a heap of the best `count`."""
+    if len(found) < count:
+        heapq.heappush(found, text)
+    else:
+        heapq.heappushpop(found, text)
+
+
+def _is_settled(found: list[_Found], best_live: float, settings: BeamSettings) -> bool:
+    """Whether no beginning can become better than the worst of as many texts as are wanted: its probability only falls, and no
+    length divides it by more than max_tokens does."""
+    return len(found) == settings.beam and best_live / length_penalty(settings.max_tokens, settings.length_power) < found[0].score
+
+
+# ---- The likeliest tokens of each row, found on the device where the model left its scores; only
+# they are copied to the host.
+#
+# The largest of each block of columns are found first, and only the blocks that hold the largest of
+# these are looked through: all K largest numbers lie in the K blocks of the largest maxima. Of
+# equal numbers that of the lower column is taken, which neither torch nor numpy promises.
+
+BLOCK = 64  # columns
+
+
+def best_tokens(logprob_RV: Array, count: int, without: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` largest of each row, or all V where these are fewer, largest first: columns (R, K) int64 and values (R, K) float64.
+
+    Of equals the lower column comes first. without: a few columns that count as -inf.
+
+    Raises:
+        ModelError: a row holds what is not a number.
+    """
+    width = logprob_RV.shape[1]
+    at_RK, value_RK = map(arrays.as_numpy, _largest(logprob_RV, min(count + len(without) + 1, width)))
+    check_scores(value_RK)  # a NaN counts as the largest of its row
+    lowest_R = value_RK.min(axis=1)
+    if len(without):
+        value_RK = np.where((at_RK[:, :, None] == np.asarray(without)).any(axis=2), -np.inf, value_RK)
+    order_RK = np.lexsort((at_RK, -value_RK), axis=1)[:, :count]
+    at_RK, value_RK = np.take_along_axis(at_RK, order_RK, axis=1), np.take_along_axis(value_RK, order_RK, axis=1)
+    if count < width:
+        is_tied_R = (value_RK[:, -1] == lowest_R) & (lowest_R > -np.inf)  # with columns that may not be among those taken
+        for row in np.flatnonzero(is_tied_R).tolist():
+            at_RK[row] = _first_largest(arrays.as_numpy(logprob_RV[row]), lowest_R[row], without, count)
+    return at_RK, value_RK.astype(np.float64)
+
+
+def _first_largest(values_V: np.ndarray, lowest: float, without: Sequence[int], count: int) -> np.ndarray:
+    """The columns of the `count` largest, none below `lowest`."""
+    candidates = np.setdiff1d(np.flatnonzero(values_V >= lowest), without)
+    return candidates[np.argsort(-values_V[candidates], kind="stable")[:count]]
+
+
+def _largest(values_RV: Array, count: int) -> tuple[Array, Array]:
+    """Columns and values of the `count` largest of each row, in any order."""
+    rows, width = values_RV.shape
+    blocks = width // BLOCK
+    if blocks <= 2 * count:
+        return _top(values_RV, count)
+    xp, in_blocks = arrays.library(values_RV), blocks * BLOCK
+    values_RBW = values_RV[:, :in_blocks].reshape(rows, blocks, BLOCK)
+    block_RK, _ = _top(xp.amax(values_RBW, 2), count)
+    chosen_RC = _along(values_RBW, block_RK[:, :, None]).reshape(rows, -1)
+    if in_blocks < width:
+        chosen_RC = xp.concatenate([chosen_RC, values_RV[:, in_blocks:]], 1)
+    at_RK, value_RK = _top(chosen_RC, count)
+    inside_RK = _along(block_RK, (at_RK // BLOCK).clip(0, count - 1)) * BLOCK + at_RK % BLOCK
+    return xp.where(at_RK < count * BLOCK, inside_RK, at_RK + in_blocks - count * BLOCK), value_RK
+
+
+def _top(values_RN: Array, count: int) -> tuple[Array, Array]:
+    """As :func:`_largest`, of rows that are looked through in one go."""
+    if not isinstance(values_RN, np.ndarray):
+        value_RK, at_RK = values_RN.topk(count, dim=1, sorted=False)
+        return at_RK, value_RK
+    smallest = values_RN.shape[1] - count
+    at_RK = np.argpartition(values_RN, smallest, axis=1)[:, smallest:] if smallest else np.broadcast_to(np.arange(count), values_RN.shape)
+    return at_RK, _along(values_RN, at_RK)
+
+
+def _along(values: Array, at: Array) -> Array:
+    """values[r, at[r, k]] at each r and k."""
+    return np.take_along_axis(values, at, axis=1) if isinstance(values, np.ndarray) else values.take_along_dim(at, dim=1)

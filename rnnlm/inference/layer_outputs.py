@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from rnnlm.inference.token_spans import Span, token_spans, word_spans
+from rnnlm.inference.words import Span, token_spans, word_spans
 from rnnlm.interface import Array, Tokenizer
 
 INPUT, FEATURES = "input", "features"

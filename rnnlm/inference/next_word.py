@@ -1,7 +1,7 @@
 """The likeliest next words at each place of a sentence, whatever a model's tokens are.
 
 Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole words are built piece by piece,
-the likeliest beginning first: P(w|c) as :mod:`rnnlm.inference.word_surprisal` has it. A beginning is at least as likely as each word that
+the likeliest beginning first: P(w|c) as :mod:`rnnlm.inference.words` has it. A beginning is at least as likely as each word that
 goes on from it, so what is found first is the likeliest: exactly so where the model sums to one and no more than MOST_TRIED
 beginnings had to be tried; else it is the best that was found. A word is counted as the tokenizer cuts it, not in other pieces.
 """
@@ -16,10 +16,9 @@ from numbers import Integral
 import numpy as np
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import predict
-from rnnlm.inference.span_scoring import read_on
-from rnnlm.inference.word_surprisal import WordFinder
+from rnnlm.inference.span_scoring import check_reads_forward, read_on
+from rnnlm.inference.words import WordFinder
 from rnnlm.interface import BOUNDARY, LanguageModel, State
 from rnnlm.text.lines import WORD_SPACE
 

@@ -20,8 +20,8 @@ import numpy as np
 from rnnlm import arrays
 from rnnlm.errors import notice
 from rnnlm.inference import span_scoring
-from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import MOST_CELLS, predict
+from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids

@@ -6,15 +6,15 @@ depends neither on the batch nor on the order.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from rnnlm import arrays
-from rnnlm.errors import ModelError
-from rnnlm.interface import LanguageModel, State
+from rnnlm.errors import ModelError, UsageError
+from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
 
@@ -182,3 +182,52 @@ def perplexity(logprob_nats: float, count: int) -> float | None:
         return None
     mean = -logprob_nats / count
     return math.exp(mean) if mean < 700 else None
+
+
+# ---- Lines that are conditional on others: a model that offers `states` begins each line in the
+# state of its source.
+
+
+class Decoder(LanguageModel[Any], Protocol):
+    """A language model of targets that are conditional on sources."""
+
+    def states(self, sources: Sequence[str]) -> State:
+        """The states in which targets of these sources begin, a row for each; the boundary is the first input."""
+
+
+def reads_sources(model: LanguageModel) -> bool:
+    """Whether the model gives probabilities of a line given its source, as the decoder of an encoder-decoder does."""
+    return hasattr(model, "states")
+
+
+def initial_states(model: LanguageModel, sources: Sequence[Any]) -> Initial | None:
+    """What lines of these sources begin with, as :func:`rnnlm.inference.span_scoring.score_spans` takes it; None: the model reads no
+    sources. A source that several lines of a batch have is read once."""
+    if not reads_sources(model):
+        return None
+    decoder: Any = model
+
+    def initial(lines: np.ndarray) -> State:
+        numbers: dict[str, int] = {}
+        rows = [numbers.setdefault(sources[line], len(numbers)) for line in lines.tolist()]
+        state: State = decoder.states(list(numbers))
+        return state if len(rows) == len(numbers) else state.select(rows)
+
+    return initial
+
+
+# ---- What a model cannot do that reads each line from its end.
+
+
+def check_reads_forward(tokenizer: Tokenizer, task: str) -> None:
+    """Make sure that a model of `tokenizer` reads lines from their beginning. task: what it is asked for, after "it cannot".
+
+    Raises:
+        UsageError: it reads them from their end.
+    """
+    if tokenizer.is_reversed:
+        raise UsageError(
+            f"this model reads each line from its end: it cannot {task}",
+            "it says how likely a word is before the words that follow it",
+            "take a model trained without reversed=true; whole lines are scored by eval, score and rescore",
+        )

@@ -8,13 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from rnnlm.inspection.subjects import Subject
+from rnnlm.inspection.common import Subject
 from rnnlm.models.manifest import read_manifest
-from rnnlm.models.registry import LANGUAGE_MODEL
-from rnnlm.models.uses import SEQ2SEQ
+from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ
 from rnnlm.neural import network as language_models
 from rnnlm.neural.fitting.settings import RunSettings
-from rnnlm.tasks import network as labellers
+from rnnlm.tasks.labels import network as labellers
 from rnnlm.tasks.seq2seq import network as encoder_decoders
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rnnlm.errors import notice
-from rnnlm.generation.loop import stream
+from rnnlm.generation.drawing import stream
 from rnnlm.generation.sampling import SamplingSettings, draw
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference import prefixes, span_scoring
-from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import predict
+from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.interface import LanguageModel, State, Tokenizer
 from rnnlm.text.lines import check_reserved, is_blank
 

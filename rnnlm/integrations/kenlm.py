@@ -20,11 +20,11 @@ from typing import Any
 
 from rnnlm.errors import ArgumentTypeError, RnnlmWarning, TextError, UsageError, given
 from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
-from rnnlm.inference.word_tokens import WordTokens
+from rnnlm.inference.words import WordTokens
 from rnnlm.interface import BOUNDARY, SENTENCE_START
 from rnnlm.interface import LanguageModel as AnyModel
 from rnnlm.models import loading
-from rnnlm.ngram.arpa import exchange
+from rnnlm.ngram.arpa import writing
 from rnnlm.text.lines import split_words
 
 LOG10_PER_NAT = 1 / math.log(10)
@@ -108,7 +108,7 @@ class Model:
             with warnings.catch_warnings():
                 if config is not None and config.arpa_complain == ARPALoadComplain.NONE:
                     warnings.simplefilter("ignore", RnnlmWarning)
-                model: AnyModel = exchange.load_arpa(path)
+                model: AnyModel = writing.load_arpa(path)
         else:
             path = str(loading.find(path))
             model = loading.language_model_of(path, device)

@@ -12,7 +12,7 @@ from typing import Any
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
 from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.inference.direction import check_reads_forward
+from rnnlm.inference.span_scoring import check_reads_forward
 from rnnlm.integrations import continuations
 from rnnlm.interface import LanguageModel
 from rnnlm.models import loading

@@ -18,7 +18,7 @@ from rnnlm.files import writing
 from rnnlm.integrations import kenlm
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.interface import LanguageModel as AnyModel
-from rnnlm.ngram.arpa import exchange
+from rnnlm.ngram.arpa import writing as exchange
 
 package: Any = require_package("pyctcdecode.language_model", "pyctcdecode", "CTC beam searches")
 constants: Any = require_package("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")

@@ -9,10 +9,9 @@ from rnnlm.errors import visible
 from rnnlm.events import OF_100
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
+from rnnlm.models.manifest import PART_ADAPTATIONS
 from rnnlm.models.model_folder import Manifest
-from rnnlm.models.model_parts import PART_ADAPTATIONS
-from rnnlm.models.registry import LANGUAGE_MODEL
-from rnnlm.models.uses import SEQ2SEQ
+from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ
 
 _WHAT = {
     LANGUAGE_MODEL: "A language model",

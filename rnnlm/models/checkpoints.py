@@ -17,7 +17,7 @@ import numpy as np
 from rnnlm.config import renamed
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.writing import replace_file, writing
@@ -56,7 +56,7 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
         OutputError: it cannot be written; earlier ones are whole.
     """
     place = folder / FOLDER
-    pieces = list(tensor_files.chunks(state.arrays))
+    pieces = list(tensors.chunks(state.arrays))
     stored = _Stored(run, state.facts, safe_files.digest(pieces))
     data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
     step = f"state-{state.facts['step']:08d}"
@@ -101,7 +101,7 @@ def load(folder: Path) -> TrainingState:
     for path, stored in _readable(folder, report=True):
         arrays = path.with_suffix(".safetensors")
         if safe_files.sha256(arrays) == stored.sha256:
-            return TrainingState(stored.facts, {name: np.array(array) for name, array in tensor_files.mapped(arrays).items()})
+            return TrainingState(stored.facts, {name: np.array(array) for name, array in tensors.mapped(arrays).items()})
         _report_damaged(folder, f"{arrays.name} is missing or damaged")
     raise AssertionError("_readable ends with an error")
 

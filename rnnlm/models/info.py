@@ -10,9 +10,9 @@ from typing import Any
 from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError
 from rnnlm.interface import Tokenizer
-from rnnlm.models import card, loading, model_folder, registry, uses
+from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import checks
+from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.tokenizers import TokenizerSettings
 
@@ -30,7 +30,7 @@ def describe(name: str) -> dict[str, Any]:
         ModelError: there is none, or its config.json or index.json is damaged.
     """
     if is_prepared(name):
-        return checks.describe(Path(name))
+        return prepared_text.describe(Path(name))
     folder = loading.find(name)
     return _described(folder, model_folder.read_manifest(folder))
 
@@ -43,7 +43,7 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
         for each in getattr(tokenizer, "columns", ())
     ]
     of_task: dict[str, Any] = {"task": kind.task, "labels": labels} if kind.task != registry.LANGUAGE_MODEL else {}
-    if kind.task == uses.SEQ2SEQ:
+    if kind.task == registry.SEQ2SEQ:
         of_sides = {what.replace(" ", "_"): _tokenizer(each) for what, each in card.tokenizers(tokenizer).items()}
         of_task = {"task": kind.task, "shared_vocabulary": tokenizer.is_shared, "spelled": tokenizer.spelled, **of_sides}
     return of_task | {
@@ -79,7 +79,7 @@ def summary(name: str) -> list[tuple[str, str]]:
     """
     try:
         if is_prepared(name):
-            return list(_prepared_text(name, checks.describe(Path(name))))
+            return list(_prepared_text(name, prepared_text.describe(Path(name))))
         return list(_model(name, loading.find(name)))
     except (AttributeError, KeyError, TypeError, ValueError):  # what a run or a tool wrote there is of another form
         raise ModelError(f"what {name} says of itself is damaged", hint=f"rnnlm info {name} --all shows it as it is") from None

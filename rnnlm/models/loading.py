@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import rnnlm.checkpoints as shipped_models
-from rnnlm.errors import ModelError, UsageError, nearest
+from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Tokenizer
-from rnnlm.models import model_folder, registry, uses
+from rnnlm.models import manifest as model_parts
+from rnnlm.models import model_folder, registry
 from rnnlm.models.manifest import read_manifest
-from rnnlm.models.uses import LabelModel
+from rnnlm.models.registry import LabelModel
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
@@ -57,7 +58,7 @@ def language_model_of(model: LanguageModel | str | Path, device: str | Device = 
     Raises:
         As :func:`load`. UsageError: it is a model of another task, and gives no probabilities of text.
     """
-    uses.check_is_language_model(task_of(model), called(model))
+    registry.check_is_language_model(task_of(model), called(model))
     return model_of(model, device)
 
 
@@ -68,9 +69,9 @@ def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> Lang
     Raises:
         As :func:`load`. UsageError: it is a model of labels.
     """
-    uses.check_use("score", task := task_of(model), called(model))
+    registry.check_use("score", task := task_of(model), called(model))
     found = opened(model, device)
-    return cast(LanguageModel, found.decoder if task == uses.SEQ2SEQ else found)
+    return cast(LanguageModel, found.decoder if task == registry.SEQ2SEQ else found)
 
 
 def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
@@ -114,7 +115,7 @@ def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = 
     """
     adapted = registry.adapter(kind, given)
     folder = find(name)
-    uses.check_use("tune", task_of(folder), str(name))
+    registry.check_use("tune", task_of(folder), str(name))
     return adapted(model_folder.load(folder, device)[0], folder)
 
 
@@ -205,3 +206,27 @@ def _places(name: str) -> list[Path]:
 def shipped() -> list[Path]:
     """The folders of the models that come with rnnlm."""
     return [shipped_models.FOLDER / name for name in shipped_models.NAMES]
+
+
+# ---- Whether a text is held out: what is found on the very text that a model was trained on
+# flatters that model.
+
+
+def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str) -> None:
+    """Send a notice that names those of the models, each in its folder, that were trained on the text of that hash.
+
+    found: what is looked for on the text: "weights", "settings".
+    """
+    if names := [name for name, folder in folders.items() if _was_trained_on(folder, lines_hash)]:
+        one = "it" if len(names) == 1 else "them"
+        notice(
+            f"this is the very text that {' and '.join(names)} {'was' if len(names) == 1 else 'were'} trained on: "
+            f"{found} found there flatter {one}; use held-out text"
+        )
+
+
+def _was_trained_on(folder: Path, lines_hash: str) -> bool:
+    """Whether the model there was, or one that it is made of."""
+    manifest = read_manifest(folder)
+    parts = model_parts.part_folders(folder, manifest)
+    return manifest.training.get("train_data") == lines_hash or any(_was_trained_on(part, lines_hash) for part in parts)

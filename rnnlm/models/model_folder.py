@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ import numpy as np
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
+from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
-from rnnlm.models import checkpoints, model_parts, quantization, registry
+from rnnlm.models import checkpoints, registry
+from rnnlm.models import manifest as model_parts
 from rnnlm.models.manifest import (
     COMPANION,
     CONFIG,
@@ -86,8 +88,8 @@ def _contents(
     folder: Path, model: LanguageModel | model_parts.ModelArrays, step: int, bits: int | None
 ) -> Iterator[tuple[str, Path, list[bytes | memoryview]]]:
     """(role, wanted path, content in pieces) of the files of a model, weights first."""
-    arrays = quantization.compacted(model.to_arrays(), bits) if bits else model.to_arrays()
-    yield "weights", folder / f"weights-{step:08d}.safetensors", list(tensor_files.chunks(arrays))
+    arrays = compacted(model.to_arrays(), bits) if bits else model.to_arrays()
+    yield "weights", folder / f"weights-{step:08d}.safetensors", list(tensors.chunks(arrays))
     for role, data in model.tokenizer.to_files().items():
         yield role, folder / role, [data]
 
@@ -161,7 +163,7 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
             tokenizer = kind.codec(tokenizer, _tokenizer_files(folder, manifest))
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
-            shapes = kind.array_shapes(manifest.settings, tokenizer, tensor_files.shapes(next(iter(_files(folder, manifest, "weights")))))
+            shapes = kind.array_shapes(manifest.settings, tokenizer, tensors.shapes(next(iter(_files(folder, manifest, "weights")))))
         return kind, tokenizer, shapes
 
 
@@ -276,14 +278,14 @@ def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind) -> dict[str, np.ndarray]:
     """The arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and seen to be numbers."""
     if kind.mapped:
-        arrays = quantization.joined([tensor_files.mapped(path) for path in files])
-        tensor_files.check_shapes(arrays, shapes)
+        arrays = joined([tensors.mapped(path) for path in files])
+        tensors.check_shapes(arrays, shapes)
         return arrays
-    most_bytes = tensor_files.bytes_of(shapes) + tensor_files.LARGEST_HEADER
+    most_bytes = tensors.bytes_of(shapes) + tensors.LARGEST_HEADER
     if sum(entry.bytes for entry in files.values()) > most_bytes:
         raise ModelError("the weights do not fit the settings", f"they take more than {most_bytes:,} bytes")
-    arrays = quantization.joined([_hashed(path, entry) for path, entry in files.items()])
-    tensor_files.check_shapes(arrays, shapes)
+    arrays = joined([_hashed(path, entry) for path, entry in files.items()])
+    tensors.check_shapes(arrays, shapes)
     for name, array in arrays.items():
         if np.isnan(array).any() or (kind.family == "neural" and not np.isfinite(array).all()):
             raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN or infinity", "train it anew")
@@ -293,8 +295,92 @@ def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Ki
 def _hashed(path: Path, entry: FileEntry) -> dict[str, np.ndarray]:
     """The arrays of a file in memory; it is what was written."""
     try:
-        arrays, sha256 = tensor_files.hashed(path)
+        arrays, sha256 = tensors.hashed(path)
     except ModelError as error:
         raise ModelError(f"{path.name} cannot be read", error.why, HINT) from None
     check_hash(path, entry, sha256)
     return arrays
+
+
+# ---- Arrays in 16 or 8 bits: models at half their bytes, or a quarter.
+#
+# bfloat16 is the upper half of a float32: eight bits of mantissa are kept, rounded to nearest, ties
+# to even. With 8 bits, each row of a matrix is whole numbers from -127 to 127 times a scale of its
+# own, NAME@scale (symmetric, per channel: Krishnamoorthi 2018, section 2.1); vectors stay bfloat16.
+# Earlier versions divided arrays over several files, and cut large ones along their first axis into
+# pieces named NAME#0, NAME#1, ...; these are still read.
+
+CUT = "#"
+SCALE = "@scale"
+LONGEST_NUMBER = 9  # digits, of a piece
+LARGEST_WHOLE = 127  # of 8 bits, symmetric
+
+
+def rounded(array: np.ndarray) -> np.ndarray:
+    """float32 as bfloat16; arrays of other types as they are."""
+    if array.dtype != np.float32:
+        return array
+    bits = np.ascontiguousarray(array).view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).view(BF16).reshape(array.shape)
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """bfloat16 as float32, exactly; arrays of other types as they are."""
+    if array.dtype != BF16:
+        return array
+    return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def scaled(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """A float32 matrix as whole numbers and the scale of each row; other arrays rounded."""
+    if array.dtype != np.float32 or array.ndim < 2:
+        return {name: rounded(array)}
+    rows = array.reshape(len(array), -1)
+    scale = np.abs(rows).max(axis=1, initial=0.0) / LARGEST_WHOLE
+    wholes = np.rint(rows / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
+    return {name: wholes.reshape(array.shape), name + SCALE: scale.astype(np.float32)}
+
+
+def compacted(arrays: Mapping[str, np.ndarray], bits: int) -> dict[str, np.ndarray]:
+    """The arrays in 16 or 8 bits."""
+    small: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        small |= scaled(name, array) if bits == 8 else {name: rounded(array)}
+    return small
+
+
+def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The arrays of the files of a model, compact or not; in float32 again.
+
+    Raises:
+        ModelError: an array appears twice, or pieces or scales do not fit.
+    """
+    found: dict[str, dict[int, np.ndarray]] = {}
+    for name, array in (each for arrays in files for each in arrays.items()):
+        whole, cut, number = name.rpartition(CUT)
+        whole, at = (whole, int(number)) if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER else (name, -1)
+        if at in found.setdefault(whole, {}):
+            raise ModelError("the weights cannot be read", f"array {name!r} appears twice")
+        found[whole][at] = array
+    return _multiplied({name: _whole(name, pieces) for name, pieces in found.items()})
+
+
+def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Whole numbers times their scales, as float32; other arrays as they are."""
+    for name in [name for name in arrays if name.endswith(SCALE)]:
+        scale, wholes = arrays.pop(name), arrays.get(name.removesuffix(SCALE))
+        if wholes is None or wholes.dtype != np.int8 or scale.dtype != np.float32 or scale.shape != wholes.shape[:1]:
+            raise ModelError("the weights cannot be read", f"array {name!r} is not the scale of another array")
+        arrays[name.removesuffix(SCALE)] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
+    return arrays
+
+
+def _whole(name: str, pieces: dict[int, np.ndarray]) -> np.ndarray:
+    if pieces.keys() == {-1}:
+        return widened(pieces[-1])
+    if pieces.keys() != set(range(len(pieces))):
+        raise ModelError("the weights cannot be read", f"a piece of array {name!r} is missing")
+    try:
+        return widened(np.concatenate([pieces[number] for number in range(len(pieces))]))
+    except (ValueError, TypeError):
+        raise ModelError("the weights cannot be read", f"the pieces of array {name!r} do not fit together") from None

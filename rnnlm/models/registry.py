@@ -1,12 +1,13 @@
 """Every kind of model by name: where its settings, its fitting and its loading live. Nothing is imported before use."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Protocol
 
-from rnnlm.errors import SettingsError, UsageError, nearest
+from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 LANGUAGE_MODEL = "language-model"
@@ -126,19 +127,19 @@ KINDS = {
 
 
 def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
-    classes = tuple(f"rnnlm.tasks.{each}" for each in (f"settings:{settings}", "fitting.fitting_settings:TaskFittingSettings"))
+    classes = tuple(f"rnnlm.tasks.labels.settings:{each}" for each in (settings, "TaskFittingSettings"))
     return Kind(
-        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.fitting.fitting", "rnnlm.tasks.model", holds_out=True,
-        task=task, texts="rnnlm.tasks.texts", labels="rnnlm.tasks.codec",
+        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.labels.fitting", "rnnlm.tasks.labels.model", holds_out=True,
+        task=task, texts="rnnlm.tasks.labels.texts", labels="rnnlm.tasks.labels.data",
     )  # fmt: skip
 
 
 def _encoder_decoder(name: str, cell: str) -> Kind:
-    classes = ("settings:" + cell + "Seq2Seq", "fitting.fitting_settings:Seq2SeqFittingSettings")
-    settings = (*(f"rnnlm.tasks.seq2seq.{each}" for each in classes), _FITTING_SETTINGS[1])
+    classes = (f"{cell}Seq2Seq", "Seq2SeqFittingSettings")
+    settings = (*(f"rnnlm.tasks.seq2seq.settings:{each}" for each in classes), _FITTING_SETTINGS[1])
     return Kind(
-        name, "neural", f"{ABOUT['seq2seq']}: {KINDS[name].about}", settings, "rnnlm.tasks.seq2seq.fitting.fitting",
-        "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq", texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.codec",
+        name, "neural", f"{ABOUT['seq2seq']}: {KINDS[name].about}", settings, "rnnlm.tasks.seq2seq.fitting",
+        "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq", texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.data",
     )  # fmt: skip
 
 
@@ -194,9 +195,119 @@ def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any,
 
 def task_function(task: str, path: str) -> Callable[..., Any]:
     """A function of the room of a task, given as "module:name", for those that do with its models what they do with language models."""
-    return resolve_name(f"{_ROOMS.get(task, 'rnnlm.tasks')}.{path}")
+    return resolve_name(f"{_ROOMS.get(task, 'rnnlm.tasks.labels')}.{path}")
 
 
 def check_companions(folder: Path) -> list[str]:
     """The files in `folder` that are kept for adapting its model, checked: see :func:`rnnlm.combinations.companions.check`."""
     return resolve_name("rnnlm.combinations.companions:check")(folder)
+
+
+# ---- What each command does with the models of each task, and why it does nothing with others.
+
+
+class LabelModel(Protocol):
+    """A model of another task than language modelling, which labels words or texts, or writes a line for each that it reads."""
+
+    @property
+    def task(self) -> str:
+        """What it was trained for: "tagging", "classification" or "seq2seq"."""
+
+
+TAGGING, CLASSIFICATION, SEQ2SEQ = "tagging", "classification", "seq2seq"
+ANY = (LANGUAGE_MODEL, TAGGING, CLASSIFICATION, SEQ2SEQ)
+_LABELS = "accuracy, F1 of spans and by type, error rates of sounds, confusions"
+_CLASSES = "accuracy, macro F1 and by label, calibration error, confusions"
+
+# command -> task -> what it does with models of that task; tasks that are not named are refused
+USES: Mapping[str, Mapping[str, str]] = {
+    "eval": {LANGUAGE_MODEL: "perplexity, bits per character", TAGGING: _LABELS, CLASSIFICATION: _CLASSES,
+             SEQ2SEQ: "perplexity, BLEU, chrF, exact match, error rates, by length"},
+    "tag": {TAGGING: "labels of words"},
+    "classify": {CLASSIFICATION: "labels of texts"},
+    "translate": {SEQ2SEQ: "what it writes, n best, attention"},
+    "score": {LANGUAGE_MODEL: "log-probabilities, surprisals", SEQ2SEQ: "log-probabilities of targets"},
+    "generate": {LANGUAGE_MODEL: "text"},
+    "embed": {LANGUAGE_MODEL: "vectors of lines and words, of networks", TAGGING: "vectors of lines and words",
+              CLASSIFICATION: "vectors of texts and words", SEQ2SEQ: "vectors of sources and their words"},
+    "rescore": {LANGUAGE_MODEL: "n-best lists in a new order", SEQ2SEQ: "n-best lists of translations"},
+    "compare": dict.fromkeys(ANY, "differences with intervals and p-values"),
+    "plot": {LANGUAGE_MODEL: "curves of perplexity", TAGGING: "curves of the validation figure",
+             CLASSIFICATION: "curves of the validation figure", SEQ2SEQ: "curves of the validation figure"},
+    "info": dict.fromkeys(ANY, "kind, size, texts, settings, figures") | {
+        TAGGING: "kind, size, labels, texts, settings, figures", CLASSIFICATION: "kind, size, labels, texts, settings, figures",
+        SEQ2SEQ: "kind, size, both tokenizers, texts, settings, figures"},
+    "doctor": {LANGUAGE_MODEL: "files, arrays, sums of probabilities", TAGGING: "files, arrays, sums of probabilities, padding",
+               CLASSIFICATION: "files, arrays, sums of probabilities, padding",
+               SEQ2SEQ: "files, arrays, sums of probabilities, padding, greedy search"},
+    "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form and word vectors of networks"} | dict.fromkeys(
+        (TAGGING, CLASSIFICATION, SEQ2SEQ), "compact form, word vectors"),
+    "inspect": {LANGUAGE_MODEL: "gradients, spectrum, gates, memory, cloze, word vectors, probes, a check of gradients",
+                TAGGING: "spectrum, gates, word vectors, probes, a check of gradients",
+                CLASSIFICATION: "spectrum, gates, word vectors, a check of gradients",
+                SEQ2SEQ: "spectrum, gates, word vectors, a check of gradients"},
+    "mix": {LANGUAGE_MODEL: "one model of several"},
+    "tune": {LANGUAGE_MODEL: "settings of adaptation"},
+    "prune": {LANGUAGE_MODEL: "a smaller n-gram model"},
+    "bench": {LANGUAGE_MODEL: "speed", SEQ2SEQ: "speed of translating"},
+    "count": dict.fromkeys(ANY, "n-grams of its tokenizer's tokens"),
+}  # fmt: skip
+WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts",
+        SEQ2SEQ: "an encoder-decoder"}  # fmt: skip
+INSTEAD = {  # what is done with a model of each task
+    LANGUAGE_MODEL: "score", TAGGING: "tag", CLASSIFICATION: "classify", SEQ2SEQ: "translate",
+}  # fmt: skip
+_LEARNED = {  # what a model has not learned that a command needs
+    "tag": "it has learned no labels of words", "classify": "it has learned no labels of whole texts",
+    "translate": "it has not learned to write a line for another",
+}  # fmt: skip
+_NO_TEXT = "gives no probabilities of text"
+_ONLY_GIVEN = "gives probabilities of a text only for a source that it reads"
+_WHY = {  # what a model of another task does not do that a command for language models needs
+    "generate": "writes labels, not text",
+    "prune": "has no n-grams",
+    "tune": "does not adapt itself to what it reads",
+}
+
+
+def check_use(command: str, task: str, name: str | None) -> None:
+    """Whether a command does something with the models of a task. name: what the model is called; None of one in memory.
+
+    Raises:
+        UsageError: it does not; the hint names the command that does.
+    """
+    if command in USES and task not in USES[command]:
+        raise refusal(command, task, name)
+
+
+def check_is_language_model(task: str, name: str | None) -> None:
+    """Whether a model is a language model. name: what it is called; None of one in memory.
+
+    Raises:
+        UsageError: it is not; the hint names the command that does something with it.
+    """
+    if task != LANGUAGE_MODEL:
+        raise refusal("mix", task, name)
+
+
+def refusal(command: str, task: str, name: str | None) -> UsageError:
+    """Why a command does nothing with the model called `name`, which is of another task than it needs, and which one does."""
+    called, hint = name or "this model", f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
+    if command in _LEARNED:
+        return UsageError(f"{called} is {WHAT[task]}", _LEARNED[command], hint)
+    reason = _WHY.get(command, _NO_TEXT)
+    if task == SEQ2SEQ and command not in ("prune", "tune"):
+        reason = _ONLY_GIVEN
+    why = f"it is {WHAT[task]}, and {reason}"
+    return UsageError(f"{called} is not a language model", why, f"{hint}, or rnnlm eval")
+
+
+def check_same_task(tasks: Mapping[str, str]) -> None:
+    """Whether models, each by its name, are of one task.
+
+    Raises:
+        ComparisonError: they are not.
+    """
+    if len(set(tasks.values())) > 1:
+        why = ", ".join(f"{name} is {WHAT[task]}" for name, task in tasks.items())
+        raise ComparisonError("models of different tasks do not compare", why, "name models of one task")

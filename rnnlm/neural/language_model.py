@@ -16,10 +16,10 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.device import exact_products, reading, resolve_device
 from rnnlm.neural.layer_outputs import NetworkLayers
-from rnnlm.neural.layers.naming import named_layers
+from rnnlm.neural.layers.names import named_layers
 from rnnlm.neural.network import Network, NetworkState
 from rnnlm.neural.trace import LineTrace, NamedLayer
-from rnnlm.neural.word_rows import WordRows, input_rows, output_rows
+from rnnlm.neural.words import WordRows, input_rows, output_rows
 
 _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 

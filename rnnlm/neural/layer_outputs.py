@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, Part, line_words, words_of_lines
-from rnnlm.inference.token_spans import Span
+from rnnlm.inference.words import Span
 from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.neural.device import reading
-from rnnlm.neural.layers.bidirectional import first_state, mirror, mirror_places
-from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
 from rnnlm.neural.network import Network
 
 

@@ -13,17 +13,13 @@ from torch import Tensor, nn
 
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
-from rnnlm.neural.embeddings.word_input import WordInput
-from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.feedforward import WordWindow
-from rnnlm.neural.layers.jordan import FedBack, JordanLayer
-from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.initialisation import activation_penalty, dropout, start_weights
+from rnnlm.neural.layers.layers import FedBack, JordanLayer, RecurrentStack, WordWindow
 from rnnlm.neural.outputs.choice import make_output
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.neural.recurrent_settings import RecurrentSettings
-from rnnlm.neural.regularization import activation_penalty, dropout
-from rnnlm.neural.settings import FeedForwardSettings, JordanSettings, NetworkSettings
+from rnnlm.neural.settings import FeedForwardSettings, JordanSettings, NetworkSettings, RecurrentSettings
 from rnnlm.neural.trace import Trace, trace
+from rnnlm.neural.words import WordInput
 
 NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 

@@ -4,15 +4,270 @@ One class a kind of model, each with what all networks have (input_settings.py),
 ones have the settings of their layers (recurrent_settings.py).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, NonNegative, Probability, from_stored
+from rnnlm.config import ANY, Count, NonNegative, Positive, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.neural.input_settings import InputSettings, Sizes, Width
-from rnnlm.neural.recurrent_settings import OF_ACTIVATIONS, Activation, ElmanCell, GruCell, LstmCell, QrnnCell, RecurrentSettings
+
+# ---- Which settings of networks and their training have no effect without a certain value of
+# another one.
+#
+# name -> {other setting: the values of it, one of which is needed}; several others: one of them is
+# enough. See :func:`rnnlm.config.needs_of`.
+
+OWNERS = {  # these differ from their defaults only where that is chosen
+    "characters_beside": ("characters", ("cnn", "lstm")),
+    "character_size": ("characters", ("cnn", "lstm")),
+    "character_filters": ("characters", ("cnn",)),
+    "character_highways": ("characters", ("cnn",)),
+    "character_overhang": ("characters", ("cnn",)),
+    "character_hidden_size": ("characters", ("lstm",)),
+    "samples": ("loss", ("sampled", "nce")),
+    "cutoffs": ("output_layer", ("adaptive",)),
+    "cluster_shrink": ("output_layer", ("adaptive",)),
+    "classes": ("output_layer", ("class",)),
+    "mixture_components": ("output_layer", ("mos",)),
+    "dropout_latent": ("output_layer", ("mos",)),
+    "init_output_bias": ("output_layer", ("softmax", "mos")),
+}
+WORD_VECTORS = {"characters": (None,), "characters_beside": (True,)}
+STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
+
+OF_NETWORKS = {
+    **{name: {owner: choices} for name, (owner, choices) in OWNERS.items()},
+    "embedding_size": {**WORD_VECTORS, "output_layer": ("mos",)},
+    "init_embedding": WORD_VECTORS,
+    "hidden_size": {"layer_sizes": (None,)},
+    "dropout_between": {"layers": range(2, 101)},
+    "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between", "dropout_latent"), ANY),
+    "init_range": {**dict.fromkeys(STARTS, ("uniform",)), "characters": ("cnn", "lstm")},
+    "init_gain": dict.fromkeys(STARTS, ("glorot", "he", "orthogonal", "identity")),
+}
+OF_FITTING = {
+    "rms_decay": {"optimizer": ("rmsprop",)},
+    "beta1": {"optimizer": ("adam", "adamw")},
+    "beta2": {"optimizer": ("adam", "adamw")},
+    "penalised": {"l1": ANY, "l2": ANY},
+    "plateau_factor": {"schedule": ("plateau",)},
+    "plateau_patience": {"schedule": ("plateau",)},
+    "plateau_gain": {"schedule": ("plateau",)},
+    "decay_after_epochs": {"schedule": ("step",)},
+    "decay_every_epochs": {"schedule": ("step",)},
+    "decay_factor": {"schedule": ("step",)},
+    "min_improvement": {"schedule": ("halving",)},
+    "final_rate": {"schedule": ("cosine", "linear")},
+    "rollback_factor": {"rollbacks": ANY},
+    "patience": {"valid": ANY, "holdout": ANY},
+    "validate_every_steps": {"valid": ANY, "holdout": ANY},
+    "min_validations": {"validate_every_steps": (None,)},
+}
+OF_RUNS = {"save_every": {"resumable": ANY}, "keep_checkpoints": {"resumable": ANY}}
+
+
+# ---- What all networks have that read words, whatever they make of them: word vectors, characters,
+# dropout, initialisation.
+#
+# It does not import torch.
+
+# Bounds far above any use: the shapes in a damaged or hostile config.json are checked before anything is allocated.
+Depth = Annotated[int, Meta(ge=1, le=100)]
+Width = Annotated[int, Meta(ge=1, le=1 << 20)]
+
+Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
+Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
+
+
+@dataclass(frozen=True)
+class InputSettings:
+    """How words are read, and what is dropped and how weights start in any network."""
+
+    NEEDS = OF_NETWORKS
+
+    model: Annotated[str, Meta(description="kind of model")] = "lstm"
+    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
+    hidden_size: Annotated[Width, Meta(description="width of the hidden layers")] = 256
+
+    characters: Annotated[
+        Literal["cnn", "lstm"] | None, Meta(description="words are read character by character; none: word vectors alone")
+    ] = None
+    characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = False
+    character_size: Annotated[Width, Meta(description="width of the character vectors")] = 15
+    character_filters: Annotated[Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")] = (
+        "25,50,75,100,125,150"
+    )
+    character_highways: Annotated[
+        Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")
+    ] = 1
+    character_overhang: Annotated[
+        bool, Meta(description="characters=cnn: filters stand beyond a word's end, too, over zeros (as the code of Kim et al. 2016 does)")
+    ] = False
+    character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
+
+    dropout_embedding: Annotated[
+        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a window")
+    ] = 0.0
+    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
+    locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a window")] = False
+
+    init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = "uniform"
+    init_input: Annotated[Initialisation, Meta(description="how weights into hidden layers and character filters start")] = "torch"
+    init_recurrent: Annotated[Initialisation, Meta(description="how recurrent weights start")] = "torch"
+    init_output: Annotated[Initialisation, Meta(description="how output weights start")] = "uniform"
+    init_range: Annotated[Positive, Meta(description="uniform: weights start in [-r, r]")] = 0.1
+    init_gain: Annotated[Positive, Meta(description="glorot, he, orthogonal, identity: multiplies the weights")] = 1.0
+
+    def __post_init__(self) -> None:
+        self._check_owners()
+        if not any(sizes(self.character_filters)):
+            raise SettingsError(f"character_filters = {self.character_filters} has no filters")
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether an output layer's weights are the word vectors: in language models they may be."""
+        return False
+
+    @property
+    def has_word_vectors(self) -> bool:
+        return not self.characters or self.characters_beside
+
+    @property
+    def input_width(self) -> int:
+        """Width of what the body reads for each word: its vector, what its characters say, or both."""
+        words = self.embedding_size if self.has_word_vectors else 0
+        spelled = {"cnn": sum(sizes(self.character_filters)), "lstm": 2 * self.character_hidden_size, None: 0}
+        return words + spelled[self.characters]
+
+    @property
+    def output_width(self) -> int:
+        """Width of what the body hands to the output layer, before a projection."""
+        return self.hidden_size
+
+    def _check_owners(self) -> None:
+        """A setting that differs from its default belongs to what was chosen."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for name, (owner, choices) in OWNERS.items():
+            if name in defaults and getattr(self, name) != defaults[name] and getattr(self, owner) not in choices:
+                what = f"{name} is a setting of {owner} = {' or '.join(choices)}"
+                hint = f"set {owner}={choices[0]}, or {name}={str(defaults[name]).lower()}"
+                raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", hint)
+
+
+def sizes(text: str) -> tuple[int, ...]:
+    """The numbers of a list such as 650,650,400."""
+    return tuple(int(number) for number in text.split(","))
+
+
+# ---- The stack of recurrent layers of any network, and the settings of each kind of layer. It does
+# not import torch.
+
+Activation = Literal["tanh", "relu", "sigmoid", "elu", "leaky_relu"]
+ResetGate = Literal["after", "before"]
+UpdateGate = Literal["keep", "renew"]
+Pooling = Literal["f", "fo", "ifo"]
+OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
+
+
+@dataclass(frozen=True)
+class RecurrentSettings(InputSettings):
+    """What all recurrent kinds share: a stack of recurrent layers."""
+
+    layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
+    layer_sizes: Annotated[Sizes | None, Meta(description="width of each layer: 650,650,400; none: hidden_size for all")] = None
+    connections: Annotated[Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")] = (
+        "plain"
+    )
+    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
+    weight_drop: Annotated[
+        Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")
+    ] = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layer_sizes is not None and len(self.widths) != self.layers:
+            raise SettingsError(
+                f"layer_sizes = {self.layer_sizes} names {len(self.widths)} widths", f"layers is {self.layers}",
+                f"set layers={len(self.widths)}",
+            )  # fmt: skip
+        if not all(self.widths):
+            raise SettingsError(f"layer_sizes = {self.layer_sizes}: a layer has a width of 0")
+        if self.connections in ("residual", "highway") and len(set(self.widths)) > 1:
+            raise SettingsError(
+                f"{self.connections} connections need layers of equal width", f"layer_sizes is {self.layer_sizes}",
+                "set connections=dense or plain, or equal widths",
+            )  # fmt: skip
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of each recurrent layer."""
+        return sizes(self.layer_sizes) if self.layer_sizes else (self.hidden_size,) * self.layers
+
+    @property
+    def directions(self) -> int:
+        """2 where another layer beside each one reads the words from the last to the first."""
+        return 1
+
+    @property
+    def output_width(self) -> int:
+        if self.connections == "dense":
+            return self.input_width + self.directions * sum(self.widths)
+        return self.directions * self.widths[-1]
+
+
+@dataclass(frozen=True)
+class ElmanCell(RecurrentSettings):
+    """Of `rnn`."""
+
+    activation: Annotated[Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")] = "tanh"
+
+
+@dataclass(frozen=True)
+class GruCell(RecurrentSettings):
+    """Of `gru`."""
+
+    reset_gate: Annotated[
+        ResetGate, Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)")
+    ] = "after"
+    update_gate: Annotated[
+        UpdateGate, Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)")
+    ] = "keep"
+
+
+@dataclass(frozen=True)
+class LstmCell(RecurrentSettings):
+    """Of `lstm`."""
+
+    forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
+    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = False
+    coupled_gates: Annotated[bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")] = False
+    mogrifier_rounds: Annotated[
+        Annotated[int, Meta(ge=0, le=100)], Meta(description="rounds in which input and last output gate each other (Melis et al. 2020)")
+    ] = 0
+    mogrifier_rank: Annotated[Width | None, Meta(description="rank of the matrices of these gates; none: full")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mogrifier_rank is not None and not self.mogrifier_rounds:
+            what = "mogrifier_rank needs the gates of a Mogrifier LSTM"
+            raise SettingsError(what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none")
+
+
+@dataclass(frozen=True)
+class QrnnCell(RecurrentSettings):
+    """Of `qrnn`."""
+
+    convolution_words: Annotated[
+        Annotated[int, Meta(ge=1, le=100)], Meta(description="words that the first layer's convolution reads; later layers read one place")
+    ] = 2
+    pooling: Annotated[
+        Pooling, Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise")
+    ] = "fo"
+
+
+# ---- settings
 
 
 @dataclass(frozen=True)

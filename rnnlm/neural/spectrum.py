@@ -1,10 +1,18 @@
 """The spectrum of recurrent weights: how much h' W stretches a state that goes round and round."""
 
+import copy
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.neural.layers.kernels.mogrifier import by_round
+from rnnlm.neural.layers.layers import ElmanLayer, GruLayer, JordanLayer, Layer, LstmLayer, MogrifierLayer
+from rnnlm.neural.layers.names import named_layers
+from rnnlm.neural.network import Network
 
 EXACT_WIDTH = 128  # up to which all eigenvalues are taken at once: a few milliseconds
 SUBSPACE = 40  # vectors that Arnoldi's method keeps
@@ -38,3 +46,76 @@ def _largest(matrix_HH: np.ndarray) -> float | None:
     except ArpackError:
         return None
     return float(np.abs(found).max())
+
+
+# ---- Recurrent weights as square matrices, one for each gate.
+#
+# Of a layer h = f(x U + h' W + b) the matrix is W, which h' is multiplied by in each step: where h'
+# is small, h is about (x U + b) + h' W, and what W does to h' over k steps is W^k. W is kept as
+# torch has it, (H, H), and multiplies columns: its eigenvalues are those of its transpose. In gated
+# layers each gate has a matrix of its own, and the state goes on through the gates as well.
+
+RECURRENT = "recurrent"  # the only matrix of an Elman or Jordan layer
+THROUGH_OUTPUT = "recurrent, through the output"
+
+
+@dataclass(frozen=True)
+class RecurrentMatrix:
+    """layer: its name, as :func:`named_layers` has it. name: the gate's, as in :class:`rnnlm.neural.layers.steps.Step`. values: float64,
+    (H, H); of a Mogrifier's rounds (E, H) or (H, E). is_state_map: it takes the state to the state, so that it has eigenvalues and
+    powers. A Mogrifier's rounds have neither, not even where E and H happen to be equal."""
+
+    layer: str
+    name: str
+    values: np.ndarray
+    is_state_map: bool = True
+
+
+def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
+    """The recurrent weights of a network of any task, layer by layer, the lowest first.
+
+    rnn: recurrent. gru: reset, update, candidate. lstm: input (not where the gates are coupled), forget, candidate, output; before them
+    the matrices of a Mogrifier's rounds. jordan: "recurrent, through the output", the derivative of W q with respect to h at h = 0, with q
+    the output that is fed back: it depends on the state, and at h = 0 it is the one that the output layer's biases stand for. qrnn, ffnn,
+    bag, cnn: none.
+    """
+    found = []
+    for layer_name, layer in named_layers(network).items():
+        if isinstance(layer, JordanLayer):
+            found.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, _through_output(network)))
+        if isinstance(layer, MogrifierLayer):
+            for number, factors in enumerate(by_round(list(layer.mogrifier), layer.rounds), start=1):
+                product = factors[0] if len(factors) == 1 else factors[1].double() @ factors[0].double()
+                found.append(RecurrentMatrix(layer_name, f"round {number}", _float64(product), is_state_map=False))
+        found += [RecurrentMatrix(layer_name, name, _float64(block)) for name, block in recurrent_blocks(layer).items()]
+    return found
+
+
+def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:
+    """The blocks (H, H) of weight_hh by the gates' names; none where what comes back is not the state itself."""
+    if isinstance(layer, ElmanLayer):
+        names: tuple[str, ...] = (RECURRENT,)
+    elif isinstance(layer, GruLayer):
+        names = ("reset", "update", "candidate")
+    elif isinstance(layer, LstmLayer):
+        names = ("input", "forget", "candidate", "output")[1 if layer.coupled else 0 :]
+    else:
+        return {}
+    return dict(zip(names, layer.weight_hh.chunk(len(names)), strict=True))
+
+
+def _through_output(network: nn.Module) -> np.ndarray:
+    """W dq/dh at h = 0 (H, H), with q what a Jordan layer's output feeds back: there q is the distribution of the output's biases."""
+    twin = copy.deepcopy(network).double()
+    assert isinstance(twin, Network) and isinstance(twin.body, JordanLayer)
+    [fed_back], layer = twin.feedback, twin.body
+
+    def recurrent_part(h_H: Tensor) -> Tensor:
+        return F.linear(fed_back(h_H.unsqueeze(0)), layer.weight_hh)[0]
+
+    zeros_H = layer.weight_hh.new_zeros(layer.width)
+    return _float64(torch.autograd.functional.jacobian(recurrent_part, zeros_H))
+
+
+def _float64(weight: Tensor) -> np.ndarray:
+    return np.asarray(weight.detach().double().cpu().numpy())

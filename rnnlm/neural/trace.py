@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from rnnlm.neural.layers.bidirectional import BidirectionalStack, first_state
-from rnnlm.neural.layers.layer import Layer, State
-from rnnlm.neural.layers.naming import BACKWARD, rows_of
-from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.layers.layers import BidirectionalStack, Layer, RecurrentStack, State, first_state
+from rnnlm.neural.layers.names import BACKWARD, rows_of
 from rnnlm.neural.layers.steps import Step
 
 if TYPE_CHECKING:

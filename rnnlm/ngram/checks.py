@@ -3,16 +3,21 @@
 Reading all of them takes a while, so it is done before work that reads them anyway.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnnlm.errors import ModelError
-from rnnlm.ngram.tables import split_keys
+from rnnlm.inference.span_scoring import perplexity
+from rnnlm.interface import LanguageModel
+from rnnlm.ngram.tables import NOWHERE, find_many, make_keys, split_keys
+from rnnlm.text.batches import gather, with_boundary
 
 if TYPE_CHECKING:
     from rnnlm.ngram.model import NgramModel
+
 
 TOLERANCE = 1e-5  # of a probability of 1, in fp32
 
@@ -81,3 +86,43 @@ def _words(model: "NgramModel", length: int, numbers: np.ndarray) -> np.ndarray:
     """The ids of the n-grams of that length with these numbers; `<s>` is read as the boundary."""
     words_BT = np.stack(model.words(length, numbers), axis=1)
     return np.where(words_BT == model.size, model.tokenizer.boundary_id, words_BT)
+
+
+# ---- The perplexity of validation text under a model of this family, which is asked itself: one
+# stream, one row.
+
+
+def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
+    """Of a text read as one stream; infinite where a token has probability zero."""
+    stream, state = with_boundary(ids, model.tokenizer.boundary_id), model.initial_state(1)
+    logprob_N = np.zeros(len(ids))
+    for start in range(0, len(ids), model.call_tokens):
+        end = min(start + model.call_tokens, len(ids))
+        inputs_1T, targets_1T = gather(ids, stream, np.array([start]), np.array([end]))
+        logprob_1T, state = model.score(inputs_1T, targets_1T, state)
+        logprob_N[start:end] = logprob_1T[0]
+    return perplexity(float(logprob_N.sum()), len(ids)) or math.inf
+
+
+# ---- The longest n-gram of a table that ends at each token of a text: whether a model, or a
+# training text, has met it.
+
+
+def longest_matches(ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int) -> np.ndarray:
+    """(N,) int64: how many words the longest n-gram has that ends at each token, the start of the line counted as one; 1 where
+    not even two.
+
+    ids_N: tokens below `size`, each line ending in the boundary. keys[n]: sorted keys of order n + 2 (:mod:`rnnlm.ngram.tables`).
+    """
+    words_N = ids_N.astype(np.int64)
+    inputs_N = with_boundary(words_N, boundary_id)[:-1]
+    starts_N = inputs_N == boundary_id
+    contexts_N = np.where(starts_N, size, inputs_N)
+    matched_N = np.ones(len(words_N), dtype=np.int64)
+    for n, keys_M in enumerate(keys, start=2):
+        numbers_N = find_many(keys_M, make_keys(np.maximum(contexts_N, 0), words_N, size))
+        numbers_N[contexts_N < 0] = NOWHERE
+        matched_N[numbers_N >= 0] = n
+        contexts_N = np.append(NOWHERE, numbers_N[:-1])
+        contexts_N[starts_N] = NOWHERE  # nothing lies before the start of a line
+    return matched_N

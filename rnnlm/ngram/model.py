@@ -20,8 +20,8 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
+from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.incremental import IncrementalScorer
-from rnnlm.ngram.matching import longest_matches
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, naming_damage, split_keys, word_bits
 from rnnlm.system import in_threads, processors
 from rnnlm.text.encoding import known_ids

@@ -16,10 +16,10 @@ from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
 from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
 from rnnlm.models.pickling import PickledByOrigin
+from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.incremental import IncrementalScorer
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import UnigramSettings
-from rnnlm.ngram.validation import stream_perplexity
 from rnnlm.text.encoding import TrainingData, known_ids
 
 

@@ -10,12 +10,11 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.inference import span_scoring
-from rnnlm.inference.conditions import initial_states, reads_sources
 from rnnlm.inference.prefixes import score_trie
-from rnnlm.inference.span_scoring import score_spans
+from rnnlm.inference.span_scoring import initial_states, reads_sources, score_spans
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
-from rnnlm.scoring.sentence_checks import check
+from rnnlm.scoring.scorer import check
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.lines import Progress, check_reserved, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen

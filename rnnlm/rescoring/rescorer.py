@@ -11,15 +11,85 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import ModelError, UsageError, notice
-from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
+from rnnlm.evaluation.statistics import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import ScoringModel, models_by_name
 from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
-from rnnlm.rescoring.mert import RESTARTS, Candidates, minimise_errors
+from rnnlm.rescoring.mert import RESTARTS, Candidates, Tuned, Weights, matched, minimise_errors, warn_of_few
 from rnnlm.rescoring.nbest import Utterance, with_references
-from rnnlm.rescoring.weights import Tuned, Weights, matched, warn_of_few
-from rnnlm.rescoring.word_errors import Edits, WordErrorRate, count_edits, word_error_rate
-from rnnlm.text.lines import Progress, silent
+from rnnlm.text.lines import Progress, silent, split_words
+
+# ---- Word errors: substitutions, deletions and insertions of the cheapest alignment (Levenshtein
+# 1966), by rapidfuzz.
+#
+# The conventions are those of jiwer: words are what stands between white space, compared as they
+# are; the errors of all utterances are added up before they are divided by the words of all
+# references; an utterance with an empty reference adds its insertions, one with an empty hypothesis
+# its deletions; where no reference holds a word, the rate is the number of insertions.
+
+
+@dataclass(frozen=True)
+class Edits:
+    """How a hypothesis differs from a reference of so many `words`."""
+
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions together."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+@dataclass(frozen=True)
+class WordErrorRate:
+    """The errors over a list. wer: a fraction, 0.06 for 6 %; interval: its bootstrap interval over utterances, None where no
+    reference holds a word; utterance_errors: utterances with an error."""
+
+    wer: float
+    interval: Interval | None
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+    utterances: int
+    utterance_errors: int
+
+    @property
+    def errors(self) -> int:
+        """Substitutions, deletions and insertions together."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+def count_edits(reference: str, hypothesis: str) -> Edits:
+    """The edits that make `hypothesis` of `reference`."""
+    from rapidfuzz.distance import Levenshtein
+
+    expected, found = split_words(reference), split_words(hypothesis)
+    kinds = [edit.tag for edit in Levenshtein.editops(expected, found)]
+    return Edits(kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(expected))
+
+
+def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
+    """The rate over utterances, with its interval (see :mod:`rnnlm.evaluation.statistics`).
+
+    Raises:
+        UsageError: there are no utterances.
+    """
+    errors_S, words_S = (np.array(values, dtype=np.float64) for values in ([e.errors for e in edits], [e.words for e in edits]))
+    words = int(words_S.sum())
+    interval = ratio_interval(errors_S, words_S, seed=seed) if words else None
+    return WordErrorRate(
+        wer=interval.estimate if interval else float(errors_S.sum()), interval=interval,
+        substitutions=sum(e.substitutions for e in edits), deletions=sum(e.deletions for e in edits),
+        insertions=sum(e.insertions for e in edits), words=words, utterances=len(edits),
+        utterance_errors=int(np.count_nonzero(errors_S)),
+    )  # fmt: skip
+
+
+# ---- rescorer
 
 CROSS_VALIDATE = ": cross-validation (--folds 5) tells what such weights do on other utterances"
 Models = Mapping[str, ScoringModel] | Sequence[str | Path]

@@ -10,13 +10,11 @@ import numpy as np
 
 from rnnlm.evaluation.perplexity import Context
 from rnnlm.inference.next_word import NextWord, WordSearch, tokens_as_words
-from rnnlm.inference.shown_words import ShownWords, Split
 from rnnlm.inference.span_scoring import Initial, perplexity
-from rnnlm.inference.word_surprisal import WordSpans, surprisals
+from rnnlm.inference.words import ShownWords, Split, WordSpans, surprisals
 from rnnlm.interface import Encoded, Tokenizer
-from rnnlm.scoring.regions import RegionScore, region_scores
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.scoring.word_scores import Seen, WordColumns, WordScore
+from rnnlm.scoring.word_scores import RegionScore, Seen, WordColumns, WordScore, region_scores
 
 Unit = Literal["logprob", "word", "token"]
 Measure = Literal["entropy", "frequency"]

@@ -18,8 +18,7 @@ import msgspec
 from rnnlm.errors import OutputError, UsageError
 from rnnlm.files.compression import SUFFIXES
 from rnnlm.files.writing import check_file, replace_file, writing
-from rnnlm.scoring.carried_columns import in_json
-from rnnlm.scoring.sentences import Sentence
+from rnnlm.scoring.sentences import Sentence, in_json
 
 JOURNAL = ".run"
 

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rnnlm.errors import UsageError
-from rnnlm.scoring.carried_columns import in_json
 from rnnlm.scoring.records import ScoringSettings, SentenceScore
-from rnnlm.scoring.regions import RegionScore
-from rnnlm.scoring.word_scores import WordScore
+from rnnlm.scoring.sentences import in_json
+from rnnlm.scoring.word_scores import RegionScore, WordScore
 
 By = Literal["sentence", "token", "word", "region"]
 Row = dict[str, Any]

@@ -5,35 +5,30 @@ decoder reads each from the state of its source.
 Lines are read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
+import dataclasses
 import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from rnnlm.errors import TextError, UsageError, notice
-from rnnlm.evaluation.perplexity import Context
-from rnnlm.evaluation.signature import Signature
+from rnnlm.errors import TextError, UsageError, nearest, notice
+from rnnlm.evaluation.perplexity import Context, Signature, check_context, signature_of
+from rnnlm.files.reading import undecoded
 from rnnlm.inference import distributions, span_scoring
-from rnnlm.inference.conditions import initial_states, reads_sources
-from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.next_word import WordSearch
-from rnnlm.inference.shown_words import ShownWords, Split, shown_words
-from rnnlm.inference.span_scoring import Initial
-from rnnlm.inference.word_surprisal import WordFinder, WordSpans
+from rnnlm.inference.span_scoring import Initial, check_reads_forward, initial_states, reads_sources
+from rnnlm.inference.words import ShownWords, Split, WordFinder, WordSpans, shown_words
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import Measure, ReadSentences, ScoringSettings, SentenceScore
-from rnnlm.scoring.runs import check_settings, signature_after
-from rnnlm.scoring.sentence_checks import check
-from rnnlm.scoring.sentences import Sentence, line_of, of_texts
-from rnnlm.scoring.word_frequency import WordFrequencies
-from rnnlm.scoring.word_scores import Seen
-from rnnlm.text import direction
+from rnnlm.scoring.sentences import SURROGATE, Sentence, line_of, of_texts
+from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
+from rnnlm.text import encoding
 from rnnlm.text.encoding import LinesHash
-from rnnlm.text.lines import is_blank
+from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
 from rnnlm.text.marks import count_marks, tell_unseen
 
 LINES_PER_CHUNK = 4096
@@ -75,12 +70,12 @@ def score_sentences(
     model: a language model or an encoder-decoder, or the name of one, which is then loaded anew by each call.
     sources: of an encoder-decoder, what each sentence is the target of (one text for all, or one for each): log p(sentence | source).
     given: what comes before each sentence in the same line (one text for all, or one for each); scores are conditional on it.
-    with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.word_surprisal`; `word_surprisal` "naive" adds up
+    with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.words`; `word_surprisal` "naive" adds up
     a word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads
     all sentences as one stream. unscorable: "null" gives a sentence that cannot be read a score of None with its reason.
     split: words are those between white space ("whitespace") or those of the tokenizer, marks apart ("tokens"). measures: "entropy" (of the
     prediction at each word, bits) and "frequency" (log10 of the word's share of the training text). regions: what separates regions in
-    the sentences, such as "|"; it is taken out, and `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.regions`).
+    the sentences, such as "|"; it is taken out, and `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.word_scores`).
 
     Raises:
         TypeError: `sentences` is one text instead of several. TextError: a sentence holds a newline, or `<s>` or `</s>` (see
@@ -245,15 +240,15 @@ class _Scorer:
         """The scores of the tokens, and what was seen of the predictions at the shown words, in the order of reading."""
         if not self.model.tokenizer.is_reversed:
             return self._read_forward(encoded, shown, initial)
-        at_N = direction.mirror(encoded.offsets)
+        at_N = encoding.mirror(encoded.offsets)
         if shown is None:
-            logprob_N, seen = self._read_forward(direction.mirrored(encoded), None, initial)
+            logprob_N, seen = self._read_forward(encoding.mirrored(encoded), None, initial)
             return logprob_N[at_N], seen
         items = shown.items
         first_W = at_N[items.ends - 1]  # a word's last token is read first
         order = np.argsort(first_W)
         turned = replace(shown, items=replace(items, starts=first_W[order]))
-        logprob_N, seen = self._read_forward(direction.mirrored(encoded), turned, initial)
+        logprob_N, seen = self._read_forward(encoding.mirrored(encoded), turned, initial)
         back = np.argsort(order)
         entropy = seen.entropy_bits[back] if len(seen.entropy_bits) else seen.entropy_bits
         return logprob_N[at_N], replace(seen, entropy_bits=entropy)
@@ -287,3 +282,109 @@ class _Scorer:
         if self.finder.tokens_are_words and settings.next_words:
             looks["likeliest"] = functools.partial(distributions.likeliest, count=settings.next_words)
         return looks
+
+
+# ---- What makes a run of scoring: the model, the settings, and the signature of what was scored.
+
+
+def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, str]:
+    """What makes a run of scoring, by name: the model and the settings.
+
+    Raises:
+        UsageError: the settings contradict each other or the model.
+    """
+    check_settings(model, settings)
+    signature = signature_before(model, settings)
+    named = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
+    return {"model": signature.model, "adapt": signature.adapt, "prec": signature.prec, "tok": signature.tok, **named}
+
+
+def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signature:
+    """The signature before any sentence is read."""
+    return signature_after(model, settings, LinesHash())
+
+
+def signature_after(model: LanguageModel, settings: ScoringSettings, lines: LinesHash) -> Signature:
+    """The signature once the sentences are read whose lines were hashed."""
+    return signature_of(model, lines.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no")
+
+
+def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
+    """Make sure that the settings go with each other and the model.
+
+    Raises:
+        UsageError: they do not.
+    """
+    check_context(settings.context)
+    if settings.context == "carry" and reads_sources(model):
+        raise UsageError("each target is read from its own source", "context is carry", "use --context reset")
+    if settings.next_words:
+        check_reads_forward(model.tokenizer, "say which words come next")
+    if settings.split not in get_args(Split):
+        raise UsageError(f"words cannot be split by {settings.split!r}", hint=nearest(str(settings.split), get_args(Split)))
+    for name in settings.measures:
+        if name not in get_args(Measure):
+            raise UsageError(f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure)))
+    if settings.measures and not (settings.with_words or settings.next_words):
+        raise UsageError(f"{' and '.join(settings.measures)}: a measure of words", "words are not asked for", "score with with_words=True")
+    if settings.context == "carry" and settings.next_words and not model.tokenizer.starts_word_V.all():
+        raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
+
+
+# ---- Whether sentences can be scored: what is not UTF-8, holds a line end or a reserved symbol has
+# no score, and the reason why.
+
+_BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is not UTF-8 ("surrogateescape")
+
+
+def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> tuple[list[Sentence], list[str | None]]:
+    """The sentences as they are scored (`special_symbols` treated, a blank one empty), and why each has no score, or None.
+
+    Raises:
+        TextError: one cannot be scored, unless there are to be `nulls`.
+    """
+    if _is_plain(sentences):
+        return [each if each.text.strip(WORD_SPACE) else replace(each, text="", regions=()) for each in sentences], [None] * len(sentences)
+    checked: list[Sentence] = []
+    reasons: list[str | None] = []
+    for sentence in sentences:
+        try:
+            if sentence.reason:
+                raise TextError(f"sentence {sentence.id}: {sentence.reason}")
+            where = f"sentence {sentence.id}"
+            text, given = (checked_text(part, where, special_symbols) for part in (sentence.text, sentence.given))
+            regions = sentence.regions
+            if regions and text != sentence.text:
+                regions = tuple(replace(each, text=checked_text(each.text, where, special_symbols)) for each in regions)
+                text = joined(regions)
+            source = sentence.source and checked_text(sentence.source, where, special_symbols)
+            checked.append(replace(sentence, text="" if is_blank(text) else text, given=given, regions=regions, source=source))
+            reasons.append(None)
+        except TextError as error:
+            if not nulls:
+                raise
+            checked.append(Sentence(SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns))
+            reasons.append(error.what.removeprefix(f"sentence {sentence.id}: "))
+    return checked, reasons
+
+
+def _is_plain(sentences: Sequence[Sentence]) -> bool:
+    """Whether no sentence has anything to find fault with: found out for all at once."""
+    text = "\n".join([f"{each.given}{each.source or ''}{each.text}" if each.given or each.source else each.text for each in sentences])
+    if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1 or any(each.reason for each in sentences):
+        return False
+    return text.isascii() or not SURROGATE.search(text)
+
+
+def checked_text(text: str, where: str, special_symbols: str) -> str:
+    """The text of a sentence as it is read, `special_symbols` treated. where: what messages call its place.
+
+    Raises:
+        TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is to be an error.
+    """
+    if found := SURROGATE.search(text):
+        why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
+        raise TextError(f"{where}: not UTF-8 ({why})", hint="convert it to UTF-8, or use --encoding-errors replace")
+    if "\n" in text:
+        raise TextError(f"{where}: a line holds a newline", hint="give each line on its own")
+    return check_reserved(text, where, special_symbols)

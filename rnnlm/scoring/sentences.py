@@ -5,23 +5,176 @@ why it has no score. What is damaged as a table is an error.
 """
 
 import itertools
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, shown_name, text_lines
-from rnnlm.scoring.carried_columns import CarriedColumns, clean
-from rnnlm.scoring.regions import Region, check_mark, joined, split_regions
-from rnnlm.scoring.sentence_settings import SentenceSettings
+from rnnlm.files.tables import Row
+from rnnlm.scoring.word_scores import Region, check_mark, joined, split_regions
 from rnnlm.text import sources
-from rnnlm.text.file_lines import side_by_side
-from rnnlm.text.lines import WORD_SPACE, is_blank
-from rnnlm.text.parallel.pair_tables import columns_of, values_of
-from rnnlm.text.parallel.parallel_files import SOURCE
-from rnnlm.text.repeats import warn_of_repeats
+from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
+from rnnlm.text.pairs import SOURCE, ParallelSettings, columns_of, values_of
+from rnnlm.text.sources import SourceSettings, warn_of_repeats
+
+# ---- How sentences are read: of which columns, with what before them, and what goes along.
+
+
+@dataclass(frozen=True)
+class SentenceSettings:
+    """How sentences are read.
+
+    column, id_column, given_column: of tables. id_column None: the column `id` where there is one, else the number of the record,
+    over all sources, from 1. given: what comes before each sentence in its line, where no column says it.
+    encoding_errors: "strict" makes a line that is not UTF-8 a record without a score, "replace" puts U+FFFD.
+    keep: the columns of tables that sentences carry with them; None: all but those of the text and of ids.
+    region_mark: what separates regions in a text. region_columns: the columns that hold them, instead of `column`.
+    are_pairs: the rows of tables are pairs of a source, in `column`, and a text, in `target_column`; without names, the columns are found
+    as :mod:`rnnlm.text.pairs` finds them. given_source: the source of all sentences.
+    """
+
+    column: str | None = None
+    id_column: str | None = None
+    given_column: str | None = None
+    given: str = ""
+    split: str = "train"
+    encoding_errors: str = "strict"
+    delimiter: str | None = None
+    keep: tuple[str, ...] | None = None
+    region_mark: str | None = None
+    region_columns: tuple[str, ...] = ()
+    are_pairs: bool = False
+    target_column: str | None = None
+    given_source: str | None = None
+
+    @property
+    def wants_table(self) -> bool:
+        """Whether a column or its separator is named, which only tables have."""
+        named = self.column or self.id_column or self.given_column or self.region_columns
+        return bool(named or self.are_pairs or self.delimiter or self.keep)
+
+    @property
+    def source(self) -> SourceSettings:
+        """How its texts are taken out of tables and data sets."""
+        return SourceSettings(self.column, self.split, self.delimiter)
+
+    def check(self) -> None:
+        """Make sure that the settings do not contradict each other.
+
+        Raises:
+            UsageError: they do, or what is to separate regions is white space.
+        """
+        if self.given and self.given_column:
+            raise UsageError("a given text for all, and a column of given texts", hint="choose one")
+        if self.are_pairs and self.region_columns:
+            raise UsageError("columns of regions, and pairs", "a target stands in one column", "mark regions in it: --regions MARK")
+        if self.region_columns and (self.column or self.region_mark is not None):
+            other = "a text column" if self.column else "a mark between regions"
+            raise UsageError(f"columns of regions, and {other}", "the columns of regions, joined, are the text", hint="choose one of them")
+        if self.region_mark is not None:
+            check_mark(self.region_mark)
+
+    @property
+    def pairs(self) -> ParallelSettings:
+        """How the columns of pairs are found."""
+        return ParallelSettings(column=self.column, target_column=self.target_column)
+
+    @property
+    def errors(self) -> str:
+        """How bytes that are not UTF-8 are decoded: Python's name of the error handler."""
+        return "replace" if self.encoding_errors == "replace" else "surrogateescape"
+
+
+# ---- Columns of a table of sentences that go with them into the table of their scores, such as an
+# item and its condition.
+
+OWN = frozenset({
+    "id", "text", "logprob_nats", "tokens", "words", "oov", "ppl_word", "reason", "surprisals", "word_surprisals", "regions", "position",
+    "token", "word", "word_index", "start", "end", "surprisal_bits", "next_surprisal_bits", "entropy_bits", "log10_frequency", "region",
+    "region_index", "next", "rank", "next_word", "probability", "models",
+})  # fmt: skip
+PREFIX = "input_"  # of a carried column that has the name of one of ours
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class CarriedColumns:
+    """The columns that are carried through: those of the first table, so that all rows have the same.
+
+    keep: their names; None: all but those that :meth:`begin_table` is told to leave out.
+    """
+
+    def __init__(self, keep: Sequence[str] | None) -> None:
+        self._keep = keep
+        self._shown: dict[str, str] | None = None  # name -> name in the result
+        self._known: set[str] = set()
+        self._source = ""
+
+    def begin_table(self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()) -> None:
+        """The next rows come from a table with columns of these names. always: those that are carried whatever is to be kept.
+
+        Raises:
+            TextError: one of those to keep is not among them.
+        """
+        for name in self._keep or ():
+            if name not in names:
+                raise TextError(f"{source}: no column {name!r}", "it is to be kept", nearest(name, names))
+        self._source, self._known = source, {*names, *left_out}
+        if self._shown is None:
+            kept = [name for name in names if name not in left_out] if self._keep is None else dict.fromkeys([*always, *self._keep])
+            self._shown = _renamed(list(kept))
+            return
+        if missing := [name for name in self._shown if name not in names]:
+            notice(f"{source} does not have the columns {', '.join(missing)} of the first table: their cells are empty")
+        if self._keep is None and (others := self._known - self._shown.keys() - left_out):
+            notice(f"{source} has columns that the first table does not have; they are left out: {', '.join(sorted(others))}")
+
+    def of(self, row: Row) -> dict[str, Any]:
+        """What a row carries, by the names in the result."""
+        if self._keep is None and (others := row.values.keys() - self._known - {None}):  # a JSON object may have any
+            self._known |= {str(name) for name in others}
+            names = ", ".join(sorted(map(str, others)))
+            notice(f"{row.where} has columns that the first row does not have; they are left out: {names}")
+        return {shown: clean(row.values.get(name)) for name, shown in (self._shown or {}).items()}
+
+
+def _renamed(names: Sequence[str]) -> dict[str, str]:
+    shown: dict[str, str] = {}
+    for name in names:
+        its = clean(name)
+        while its in OWN or (its != name and its in names) or its in shown.values():
+            its = PREFIX + its
+        shown[name] = its
+    if changed := [f"{name} is {its}" for name, its in shown.items() if name != its]:
+        notice(f"columns with the names of those of scores are renamed in the result: {', '.join(changed)}")
+    return shown
+
+
+def clean(value: Any) -> Any:
+    """`value` as it is shown, with U+FFFD for what is not UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else SURROGATE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {clean(name): clean(its) for name, its in value.items()}
+    return [clean(its) for its in value] if isinstance(value, list) else value
+
+
+def in_json(value: Any) -> Any:
+    """`value`, which a table may hold, in JSON's types: what is not a number is null; dates and the like are texts."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, (list, tuple)):
+        return [in_json(each) for each in value]
+    if isinstance(value, Mapping):
+        return {str(name): in_json(each) for name, each in value.items()}
+    return value if value is None or isinstance(value, (str, int)) else str(value)
+
+
+# ---- sentences
 
 ID = "id"
 
@@ -89,7 +242,7 @@ def read_sentences(
 
 def read_texts(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[tuple[str, str]]:
     """The texts of all files, globs, `-` and data sets, each behind the place where it stands: `FILE, line 3`, of a table `FILE, row 3`.
-    What is not UTF-8 is in them as :func:`rnnlm.scoring.sentence_checks.checked_text` finds it.
+    What is not UTF-8 is in them as :func:`rnnlm.scoring.scorer.checked_text` finds it.
 
     Raises:
         TextError: a source is not there or cannot be read, a column is not there, or a row holds no text.

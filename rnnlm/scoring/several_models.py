@@ -5,13 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnnlm.errors import ComparisonError, UsageError
-from rnnlm.evaluation.comparison.comparability import names_of
-from rnnlm.evaluation.signature import Signature
+from rnnlm.evaluation.comparison.comparison import names_of
+from rnnlm.evaluation.perplexity import Signature
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import ScoringSettings, SentenceScore
-from rnnlm.scoring.runs import describe_run
-from rnnlm.scoring.scorer import Chunk, lines_per_chunk, score_chunks
+from rnnlm.scoring.scorer import Chunk, describe_run, lines_per_chunk, score_chunks
 from rnnlm.scoring.sentences import Sentence
 
 NamedModels = Mapping[str, ScoringModel]
@@ -86,7 +85,7 @@ def score_chunks_of_models(
 
 
 def describe_run_of_models(models: Mapping[str, LanguageModel], settings: ScoringSettings) -> dict[str, str]:
-    """What makes a run of scoring, by name: :func:`rnnlm.scoring.runs.describe_run` of one model; of several, what is each one's own
+    """What makes a run of scoring, by name: :func:`rnnlm.scoring.scorer.describe_run` of one model; of several, what is each one's own
     with its name behind.
 
     Raises:

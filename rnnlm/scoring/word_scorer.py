@@ -16,8 +16,7 @@ from typing import Any
 from rnnlm.errors import ArgumentTypeError, TextError, UsageError, given
 from rnnlm.inference.next_word import NextWord, WordSearch, check_count
 from rnnlm.inference.prefixes import PrefixScorer, prefix_scorer
-from rnnlm.inference.word_surprisal import WordFinder
-from rnnlm.inference.word_tokens import WordTokens
+from rnnlm.inference.words import WordFinder, WordTokens
 from rnnlm.interface import BOUNDARY, LanguageModel
 from rnnlm.models.loading import language_model_of
 from rnnlm.text.lines import split_words
@@ -101,7 +100,7 @@ class WordScorer:
         are left out.
 
         Where every token is a word, that is exp(log p) of :meth:`extend`. Where words are made of pieces it is the probability of the
-        whole word, with its end, given that another word ended before it (:mod:`rnnlm.inference.word_surprisal`).
+        whole word, with its end, given that another word ended before it (:mod:`rnnlm.inference.words`).
 
         Raises:
             UsageError: `state` is of another scorer, or `count` below 0. ArgumentTypeError: `count` is no whole number. ModelError: the

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rnnlm.models import uses
+from rnnlm.models import registry
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural.device import reading
 
@@ -33,7 +33,7 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     def __getattr__(self, name: str) -> Any:
         if name in OF_LANGUAGE_MODELS:
-            raise uses.refusal("mix", self.task, None if self.origin is None else self.origin[0])
+            raise registry.refusal("mix", self.task, None if self.origin is None else self.origin[0])
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property

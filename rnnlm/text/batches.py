@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rnnlm.files.chunked_array import ChunkedArray
+from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import PADDING
 
 

@@ -9,8 +9,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from types import MappingProxyType
+from typing import Annotated, Protocol, runtime_checkable
 
+from msgspec import Meta
+
+from rnnlm.config import Probability
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import sources
@@ -18,8 +22,7 @@ from rnnlm.text.encoding import EncodedText, encode_parts
 from rnnlm.text.lines import Block, Progress, TextSettings, read_blocks, silent, watched
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
-from rnnlm.text.repeats import warn_of_repeats
-from rnnlm.text.sources import SourceSettings
+from rnnlm.text.sources import SourceSettings, warn_of_repeats
 
 
 @runtime_checkable
@@ -236,3 +239,15 @@ def open_text(
     if len(names) > 1:
         raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", hint="prepare all of the text into one folder")
     return prepared_text.load(Path(prepared[0]))
+
+
+# ---- What is done where no validation text is named: a share of the text is held out.
+
+
+@dataclass(frozen=True)
+class HoldoutSettings:
+    """What is done where no validation text is named."""
+
+    NEEDS = MappingProxyType({"holdout": {"valid": (None,)}})
+
+    holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05

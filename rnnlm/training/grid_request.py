@@ -17,7 +17,7 @@ from rnnlm.config import Layer, Resolved, as_text, renamed
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
-from rnnlm.text.holdout import HoldoutSettings
+from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.training.request import DEMO_CORPUS, Request, resolve_request
 from rnnlm.training.texts import TEXT_SETTINGS
 

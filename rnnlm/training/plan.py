@@ -15,9 +15,8 @@ from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
-from rnnlm.training.overlap import Overlap
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, OF_TASKS, STARTS, Request, resolve_request
-from rnnlm.training.texts import CountedText, Data, Opener, held_out_share
+from rnnlm.training.texts import CountedText, Data, Opener, Overlap, held_out_share
 
 
 @dataclass(frozen=True)

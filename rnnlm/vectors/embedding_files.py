@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from rnnlm.errors import UsageError, nearest
-from rnnlm.files import tsv
+from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.writing import STANDARD_OUTPUT, check_file, replacing, save_file, writing
 from rnnlm.text.lines import Progress, silent
@@ -115,9 +115,9 @@ def _npy_header(count: int, width: int) -> bytes:
 
 
 def _with_words(stream: BinaryIO, chunks: Iterable[EmbeddedLines]) -> Iterator[EmbeddedLines]:
-    stream.write(tsv.line(_WORD_COLUMNS).encode("utf-8"))
+    stream.write(tables.line(_WORD_COLUMNS).encode("utf-8"))
     for chunk in chunks:
-        stream.write("".join(tsv.line(map(str, row.values())) for row in rows(chunk)).encode("utf-8"))
+        stream.write("".join(tables.line(map(str, row.values())) for row in rows(chunk)).encode("utf-8"))
         yield chunk
 
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from rnnlm.benchmarks import ngram, processes, random_pairs, textbook, training
+from rnnlm.benchmarks import growth, ngram, pairs, textbook, training
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 
@@ -101,8 +101,8 @@ TINY_PAIRS = (*TINY[:6], "--set", "decoder_hidden_size=8", "--rounds", 1, "--ste
 
 
 def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_precisions(rnnlm, here, monkeypatch):
-    monkeypatch.setattr(random_pairs, "PAIRS", 12)
-    monkeypatch.setattr(random_pairs, "VOCABULARY", 20)
+    monkeypatch.setattr(pairs, "PAIRS", 12)
+    monkeypatch.setattr(pairs, "VOCABULARY", 20)
     monkeypatch.setattr(device, "has_native_bf16", lambda device: True)
     shown = rnnlm("bench", "train", "--task", "seq2seq", *TINY_PAIRS)
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
@@ -122,8 +122,8 @@ def test_of_encoder_decoders_what_is_set_is_not_varied(rnnlm, here):
 
 
 def test_writing_is_timed_in_batches_and_line_by_line(rnnlm, monkeypatch):
-    monkeypatch.setattr(random_pairs, "PAIRS", 12)
-    monkeypatch.setattr(random_pairs, "VOCABULARY", 20)
+    monkeypatch.setattr(pairs, "PAIRS", 12)
+    monkeypatch.setattr(pairs, "VOCABULARY", 20)
     asked = ("bench", "translate", *TINY[:4], "--lines", 6, "--rounds", 1)
     many, single = (json.loads(line) for line in rnnlm(*asked, "--json").out.splitlines())
     assert (many["beam"], many["at_once"], many["lines"], many["median_ms"]) == (1, 6, 6, None)
@@ -226,7 +226,7 @@ def test_a_text_without_words_is_an_error(rnnlm, here):
 def test_a_training_that_fails_says_why(rnnlm, models, tmp_path_factory, monkeypatch, without_kenlm):
     folder = tmp_path_factory.mktemp("bin")
     fake(folder, "python", "echo 'note: a note' >&2\necho 'error: no space' >&2\necho '  try: less' >&2\nexit 1")
-    monkeypatch.setattr(processes.sys, "executable", str(folder / "python"))
+    monkeypatch.setattr(growth.sys, "executable", str(folder / "python"))
     ended = rnnlm("bench", "ngram", models.text, "--rounds", 1)
     assert (ended.code, ended.out, ended.errors) == (1, "", ["error: rnnlm train failed", "  why: no space"])
 

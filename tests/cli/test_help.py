@@ -8,7 +8,7 @@ import pytest
 
 from rnnlm.cli import main as entry
 from rnnlm.cli import options
-from rnnlm.cli.help import Command
+from rnnlm.cli.options import Command
 
 LONG = 15  # more options than this in one list are not found
 

@@ -1,7 +1,7 @@
 import json
 
 from rnnlm import corpora
-from rnnlm.inspection import texts
+from rnnlm.inspection import common
 
 
 def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
@@ -42,8 +42,8 @@ def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
 
 
 def test_bundled_corpora_are_read_by_name(monkeypatch, here):
-    monkeypatch.setattr(texts, "as_text", lambda sources, settings: sources)
-    assert texts.opened(None) == texts.opened("english") == (str(corpora.part("english", "test")),)
-    assert texts.opened(["english", "my.txt"])[1] == "my.txt"
+    monkeypatch.setattr(common, "as_text", lambda sources, settings: sources)
+    assert common.opened(None) == common.opened("english") == (str(corpora.part("english", "test")),)
+    assert common.opened(["english", "my.txt"])[1] == "my.txt"
     (here / "english").write_text("one line\n")
-    assert texts.opened("english") == ("english",)
+    assert common.opened("english") == ("english",)

@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from rnnlm.evaluation.resampling import ratio_interval
-from rnnlm.inspection.memory import memory
+from rnnlm.evaluation.statistics import ratio_interval
+from rnnlm.inspection import memory
 from support.tiny_models import LINES, fit, save
 
 

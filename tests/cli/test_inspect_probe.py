@@ -5,8 +5,8 @@ from functools import partial
 
 import pytest
 
-from rnnlm.evaluation.resampling import ratio_interval
-from rnnlm.inspection.probing import classifier, probe
+from rnnlm.evaluation.statistics import ratio_interval
+from rnnlm.inspection import probing
 
 DATA = ("words-and-tags", "--label-column", "upos", "--most-items", "60")
 
@@ -14,8 +14,8 @@ DATA = ("words-and-tags", "--label-column", "upos", "--most-items", "60")
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Fewer penalties to choose from, and fewer resamples."""
-    monkeypatch.setattr(classifier, "PENALTIES", (0.01, 0.001))
-    monkeypatch.setattr(probe, "ratio_interval", partial(ratio_interval, resamples=100))
+    monkeypatch.setattr(probing, "PENALTIES", (0.01, 0.001))
+    monkeypatch.setattr(probing, "ratio_interval", partial(ratio_interval, resamples=100))
 
 
 def test_the_table_ends_in_a_verdict_and_json_holds_the_same(rnnlm, models, pictures):

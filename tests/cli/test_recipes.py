@@ -3,15 +3,14 @@ import json
 
 import pytest
 
-from rnnlm.recipes import overview
-from rnnlm.recipes import recipe as recipes
+from rnnlm.recipes import recipe as overview
 
 
 def test_all_recipes_are_listed_with_what_they_are_for_and_what_they_reach(rnnlm):
     columns, *rows = [line.split("\t") for line in rnnlm("recipes").out.splitlines()]
     assert columns == ["recipe", "what for", "published", "ours", "off by", "time", "GPU"]
     assert [tuple(row) for row in rows] == [tuple(line.cells()) for line in overview.lines()]
-    assert [row[0] for row in rows] == recipes.names() and all(all(row) for row in rows)
+    assert [row[0] for row in rows] == overview.names() and all(all(row) for row in rows)
 
 
 def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
@@ -19,17 +18,17 @@ def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
     assert [line for line in piped.out.splitlines() + piped.err.splitlines() if len(line) > 80] == []
     terminal_of(80)
     lines = rnnlm("recipes").plain.splitlines()
-    assert [line.split()[0] for line in lines[2:]] == recipes.names()
+    assert [line.split()[0] for line in lines[2:]] == overview.names()
     assert max(map(len, lines)) <= 80
 
 
 def test_figures_of_a_gpu_are_explained_and_named_with_their_card(rnnlm, monkeypatch, terminal_of):
     """The table still fits, and says what stands in the column only once something does."""
     assert "GPU: tokens" not in rnnlm("recipes").err
-    speed = recipes.GpuSpeed("CARD", "bf16", 123_456.0, 1.31, text="PTB")
-    run = recipes.GpuRun(on="PTB valid", value=61.2, card="CARD", minutes=4.1)
-    measured = dataclasses.replace(recipes.load("awd-lstm-fast"), gpu=(speed,), gpu_run=run)
-    monkeypatch.setattr(recipes, "load", lambda name: measured)
+    speed = overview.GpuSpeed("CARD", "bf16", 123_456.0, 1.31, text="PTB")
+    run = overview.GpuRun(on="PTB valid", value=61.2, card="CARD", minutes=4.1)
+    measured = dataclasses.replace(overview.load("awd-lstm-fast"), gpu=(speed,), gpu_run=run)
+    monkeypatch.setattr(overview, "load", lambda name: measured)
     monkeypatch.setattr(overview, "load", lambda name: dataclasses.replace(measured, name=name))
 
     told = rnnlm("recipes", "awd-lstm-fast").out
@@ -44,12 +43,12 @@ def test_figures_of_a_gpu_are_explained_and_named_with_their_card(rnnlm, monkeyp
 
 def test_json_has_one_line_per_recipe(rnnlm):
     records = [json.loads(line) for line in rnnlm("recipes", "--json").out.splitlines()]
-    assert records == [overview.record(recipes.load(name)) for name in recipes.names()]
+    assert records == [overview.record(overview.load(name)) for name in overview.names()]
 
 
-@pytest.mark.parametrize("name", recipes.names())
+@pytest.mark.parametrize("name", overview.names())
 def test_one_recipe_is_shown_with_its_settings_figures_and_source(rnnlm, name):
-    recipe = recipes.load(name)
+    recipe = overview.load(name)
     record = json.loads(rnnlm("recipes", name, "--json").out)
     assert record == overview.record(recipe)
     out = rnnlm("recipes", name).out
@@ -66,7 +65,7 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     """What a recipe says of its figure resolves: texts of their own, the settings in the place of the recipe's, the budget."""
     (here / "ptb.train.txt").symlink_to(models.text)
     (here / "ptb.valid.txt").symlink_to(models.valid)
-    recipe = recipes.load("awd-lstm-fast")
+    recipe = overview.load("awd-lstm-fast")
     told = dict(line.split(": ", 1) for line in rnnlm("recipes", recipe.name).out.splitlines() if ": " in line)
     assert told["measured by"] == recipe.command_of_figure()
     narrower = dataclasses.replace(recipe.measured, settings={"layers": 1, "layer_sizes": "none", "hidden_size": 640, "budget": "60m"})

@@ -5,7 +5,7 @@ import json
 import pyarrow.parquet
 import pytest
 
-from rnnlm.cli.score_table import times
+from rnnlm.cli.score_output import times
 
 
 def test_the_likeliest_sentence_comes_first_and_unknown_words_are_named(rnnlm, models):

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from rnnlm.cli.main import COMMANDS, cli
-from rnnlm.models.uses import ANY, INSTEAD, USES
+from rnnlm.models.registry import ANY, INSTEAD, USES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
 TAKE_MODELS = {"models", "model_names", "model_name", "names", "runs"}  # parameters that name models

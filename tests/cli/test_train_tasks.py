@@ -6,7 +6,7 @@ import rnnlm as library
 from rnnlm.errors import RnnlmError
 from rnnlm.events import never
 from rnnlm.models import model_folder
-from rnnlm.tasks import texts
+from rnnlm.tasks.labels import texts
 from rnnlm.training.request import Request, resolve_request
 from support.tiny_tasks import TRAIN, VALID, columns, table
 

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import pytest
 
 import rnnlm as library
-from rnnlm.cli import conversation
+from rnnlm.cli.commands import translate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models import model_folder
-from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
+from rnnlm.tasks.seq2seq.results import DecodingSettings
 from support.tiny_seq2seq import tiny_model, varied_model
 
 LINES = ["the cat sat", "dog", "a dog sat on the mat", "the the cat on mat a dog"]
@@ -142,7 +142,7 @@ def test_a_conversation_answers_line_by_line(rnnlm, model, expected, monkeypatch
 
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr(builtins, "input", typing)
-    assert list(conversation.lines("strict")) == ["the cat", "caf\u00e9"]
+    assert list(translate.lines("strict")) == ["the cat", "caf\u00e9"]
 
 
 def test_a_line_of_a_conversation_does_not_wait_for_the_next_one(monkeypatch):
@@ -158,7 +158,7 @@ def test_a_line_of_a_conversation_does_not_wait_for_the_next_one(monkeypatch):
             return len(part)
 
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BufferedReader(Pipe())))
-    lines = conversation.lines("strict")
+    lines = translate.lines("strict")
     assert next(lines) == "the cat" and len(Pipe.parts) == 1
     assert [*lines] == ["a dog"]
 

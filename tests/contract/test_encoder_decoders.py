@@ -13,14 +13,14 @@ from rnnlm.errors import UsageError
 from rnnlm.models import model_folder, registry
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
+from rnnlm.tasks.seq2seq.batches import PairBatches
 from rnnlm.tasks.seq2seq.data import encode_pairs
-from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-from rnnlm.tasks.seq2seq.decoding.translator import translate
-from rnnlm.tasks.seq2seq.evaluation.target_scores import target_scores
-from rnnlm.tasks.seq2seq.fitting.batches import PairBatches
-from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
-from rnnlm.tasks.seq2seq.fitting.objective import TargetLoss
+from rnnlm.tasks.seq2seq.decoding import translate
+from rnnlm.tasks.seq2seq.evaluation import target_scores
+from rnnlm.tasks.seq2seq.fitting import TargetLoss
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.results import DecodingSettings
+from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from support import tiny_pairs
 from support.devices import MODELS_DEVICE
 from support.tiny_pairs import TRAIN, VALID, fit, save

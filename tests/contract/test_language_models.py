@@ -21,7 +21,7 @@ from rnnlm.errors import UsageError
 from rnnlm.inference import span_scoring
 from rnnlm.interface import PADDING, HiddenStateModel, Tokenizer
 from rnnlm.models import model_folder
-from rnnlm.tasks.seq2seq.conditional import ConditionalModel
+from rnnlm.tasks.seq2seq.model import ConditionalModel
 from support import tiny_pairs
 from support.devices import MODELS_DEVICE
 from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED

@@ -9,8 +9,8 @@ from rnnlm.models.registry import kind_of
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import make_network
 from rnnlm.neural.settings import KINDS
-from rnnlm.tasks.data import encode_texts
-from rnnlm.tasks.fitting.batches import batch_tensors
+from rnnlm.tasks.batches import batch_tensors
+from rnnlm.tasks.labels.data import encode_texts
 from rnnlm.tasks.seq2seq.data import rows
 from support.tiny_models import make_tokenizer, small_settings
 

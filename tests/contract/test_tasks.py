@@ -13,15 +13,13 @@ from rnnlm.errors import ModelError, UsageError
 from rnnlm.models import model_folder, registry
 from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks.codec import MULTI
-from rnnlm.tasks.data import encode_examples, encode_words
-from rnnlm.tasks.evaluation import figures
-from rnnlm.tasks.fitting.batches import ExampleBatches, batch_tensors
-from rnnlm.tasks.fitting.fitting_settings import TaskFittingSettings
-from rnnlm.tasks.fitting.objective import JointLoss
-from rnnlm.tasks.model import TaskModel
-from rnnlm.tasks.outputs.heads import TaggingHead
-from rnnlm.tasks.prediction import Search, predict
+from rnnlm.tasks.batches import ExampleBatches, batch_tensors
+from rnnlm.tasks.labels import evaluation
+from rnnlm.tasks.labels.data import MULTI, encode_examples, encode_words
+from rnnlm.tasks.labels.fitting import JointLoss
+from rnnlm.tasks.labels.heads import TaggingHead
+from rnnlm.tasks.labels.model import Search, TaskModel, predict
+from rnnlm.tasks.labels.settings import TaskFittingSettings
 from support import tiny_tasks
 from support.devices import MODELS_DEVICE
 from support.tiny_tasks import VALID, fit, labelled, save
@@ -157,7 +155,7 @@ def test_figures_are_of_labels_and_unknown_ones_count_as_wrong(case):
     rows = [(["fly", "me", "to", "mars"], ["O", "O", "O", "B-planet"], "escape"), *VALID[:4]]
     text = labelled(rows, task, settings.get("both", False))
     data = encode_examples(model.codec, text, text)
-    found = figures.evaluate_as_json(model, data)
+    found = evaluation.evaluate_as_json(model, data)
     assert found["sentences"] == 5 and np.isfinite(found["loss_nats"]) and found["task"] == task
     assert len(found["columns"]) == len(model.codec.columns)
     assert all(0 <= column["accuracy"] < 1 for column in found["columns"] if column["accuracy"] is not None)

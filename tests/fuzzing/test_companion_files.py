@@ -13,7 +13,7 @@ from rnnlm.files import writing
 from rnnlm.models import checkpoints
 from rnnlm.models.checkpoints import Run
 from rnnlm.models.metrics_log import read_events
-from rnnlm.rescoring.weights import Weights, read_weights, save_weights
+from rnnlm.rescoring.mert import Weights, read_weights, save_weights
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, put, value_or_error
 
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
-from rnnlm.text.labelled.documents.opening import FORMATS, open_document
+from rnnlm.text.labelled.documents import FORMATS, open_document
+from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.labelled.settings import LabelledSettings
-from rnnlm.text.labelled.splitting.splitter import Splitter, learn_splitter
+from rnnlm.text.labelled.splitting import Splitter, learn_splitter
 from support.odd_inputs import changed, damaged, json_bytes, odd_text, value_or_error
 
 CONLLU = (

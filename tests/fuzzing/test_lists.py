@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
 from rnnlm.generation.word_constraints import Ban
-from rnnlm.rescoring import kaldi_espnet
+from rnnlm.rescoring import files
 from rnnlm.rescoring.files import read_nbest
 from rnnlm.rescoring.nbest import ListSettings, parse_score
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.text.vector_files import read_vectors
+from rnnlm.text.vectors import read_vectors
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
 from support.tiny_models import make_tokenizer
 
@@ -80,7 +80,7 @@ def test_folders_of_espnet_of_any_name(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("espnet")
     for name in names:
         (folder / f"x{name}" / "1best_recog").mkdir(parents=True)
-    assert len(kaldi_espnet.espnet_folders(str(folder))) == len(names)
+    assert len(files.espnet_folders(str(folder))) == len(names)
 
 
 @given(odd_text | odd_numbers | odd_numbers.map("tensor({})".format), st.booleans())

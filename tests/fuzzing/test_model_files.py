@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
-from rnnlm.files import tensor_files
-from rnnlm.files.tensor_files import DTYPES
-from rnnlm.generation.generator import generate
+from rnnlm.files import tensors
+from rnnlm.files.tensors import DTYPES
+from rnnlm.generation.drawing import generate
 from rnnlm.generation.sampling import SamplingSettings
-from rnnlm.models import model_folder, quantization
+from rnnlm.models import model_folder
 from rnnlm.models.info import describe, summary
 from rnnlm.models.manifest import read_manifest
 from rnnlm.scoring.scorer import score_sentences
@@ -143,7 +143,7 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
 @example(b"\xff" * 8)
 @given(
     st.one_of(
-        damaged(b"".join(tensor_files.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
+        damaged(b"".join(tensors.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
         changed(ENTRIES).map(lambda entries: of_header(json_bytes(entries))),
         st.dictionaries(
             st.sampled_from(["a", "a#0", "a#1", "a#2", "a@scale", "b@scale", "#", "@scale", "a#0@scale", "a@scale#0"]) | odd_text,
@@ -157,13 +157,13 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
 def test_any_file_of_arrays(place, data):
     path = place / "any.safetensors"
     put(path, data)
-    value_or_error(lambda: tensor_files.shapes(path))
-    arrays = value_or_error(lambda: tensor_files.mapped(path))
+    value_or_error(lambda: tensors.shapes(path))
+    arrays = value_or_error(lambda: tensors.mapped(path))
     if not isinstance(arrays, RnnlmError):
         assert sum(array.nbytes for array in arrays.values()) <= len(arrays) * len(data)
-        joined = value_or_error(lambda: quantization.joined([arrays]))
+        joined = value_or_error(lambda: model_folder.joined([arrays]))
         if not isinstance(joined, RnnlmError):
-            value_or_error(lambda: tensor_files.check_shapes(joined, dict.fromkeys(joined, ("F32", (2, 3)))))
+            value_or_error(lambda: tensors.check_shapes(joined, dict.fromkeys(joined, ("F32", (2, 3)))))
 
 
 def test_what_is_damaged_above_was_whole(folders):

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError
-from rnnlm.ngram.arpa.exchange import arpa, load_arpa
-from rnnlm.ngram.counting.files import count_lines, merge_counts
+from rnnlm.ngram.arpa.writing import arpa, load_arpa
+from rnnlm.ngram.counting.strings import count_lines, merge_counts
 from rnnlm.scoring.scorer import score_sentences
 from support.odd_inputs import damaged, odd_numbers, odd_text, quiet, value_or_error
 from support.tiny_models import fit

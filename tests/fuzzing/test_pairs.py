@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rnnlm.errors import RnnlmError
 from rnnlm.scoring.pairs.accuracy import pair_accuracies, record_of, score_set
 from rnnlm.scoring.pairs.files import read_pairs
-from rnnlm.scoring.pairs.formulas import LONGEST, Formula, parse
+from rnnlm.scoring.pairs.suites import LONGEST, Formula, parse
 from support.hostile.tables import SUITE
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
 from support.tiny_models import halves_model

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError, RnnlmWarning
 from rnnlm.text.lines import is_blank
-from rnnlm.text.parallel.reading import read_pairs
-from rnnlm.text.parallel.settings import ParallelSettings
+from rnnlm.text.pairs import ParallelSettings, read_pairs
 from support.odd_inputs import changed, damaged, json_bytes, odd_text, value_or_error
 
 TABLE = b'source\ttarget\nGo.\tVa !\n"a ""b"""\tc\n'

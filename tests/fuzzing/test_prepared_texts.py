@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rnnlm
-from rnnlm.files import tensor_files
-from rnnlm.text.prepared import checks as checking
+from rnnlm.files import tensors
 from rnnlm.text.prepared import encoder, prepared_text
 from rnnlm.text.prepared.index import INDEX, JOURNAL, read_index
 from support.odd_inputs import changed, damaged, deep_json, json_bytes, put, value_or_error
@@ -34,8 +33,8 @@ def read_all(folder):
     tracemalloc.start()
     try:
         text = value_or_error(lambda: prepared_text.load(folder))
-        value_or_error(lambda: checking.describe(folder))
-        checks = value_or_error(lambda: list(checking.problems(folder)))
+        value_or_error(lambda: prepared_text.describe(folder))
+        checks = value_or_error(lambda: list(prepared_text.problems(folder)))
         if isinstance(text, prepared_text.PreparedText):
             encoded = value_or_error(lambda: text.encode(text.tokenizer))
             value_or_error(lambda: text.split(0.3).encode(text.tokenizer))
@@ -96,12 +95,12 @@ def test_a_damaged_header_of_a_shard(folder, data):
 
 @given(st.data())
 def test_odd_numbers_in_a_shard(folder, data):
-    arrays = {name: np.array(array) for name, array in tensor_files.mapped(folder / SHARD).items()}
+    arrays = {name: np.array(array) for name, array in tensors.mapped(folder / SHARD).items()}
     name = data.draw(st.sampled_from(sorted(arrays)))
     most = np.iinfo(arrays[name].dtype).max
     for at in data.draw(st.lists(st.integers(0, max(0, len(arrays[name]) - 1)), min_size=1, max_size=3)):
         arrays[name][at : at + 1] = data.draw(st.sampled_from([0, 1, 2, 100, most // 2, most]))
-    before = replaced(folder, b"".join(tensor_files.chunks(arrays)))
+    before = replaced(folder, b"".join(tensors.chunks(arrays)))
     try:
         encoded, _ = read_all(folder)
         if not isinstance(encoded, Exception):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rnnlm.combinations.settings import KINDS
 from rnnlm.config import Budget, Layer, parse_assignments, resolve
 from rnnlm.errors import RnnlmError, UsageError
-from rnnlm.evaluation.signature import Signature
+from rnnlm.evaluation.perplexity import Signature
 from rnnlm.files.reading import read_toml
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.models import registry

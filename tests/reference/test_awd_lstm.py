@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from reference.awd_lstm import awd_loss
-from rnnlm.neural import network
-from rnnlm.neural.embeddings import word_input
-from rnnlm.neural.layers import stack
-from rnnlm.neural.regularization import activation_penalty, dropout
+from rnnlm.neural import network, words
+from rnnlm.neural.initialisation import activation_penalty, dropout
+from rnnlm.neural.layers import layers
 from rnnlm.neural.settings import LstmSettings
 
 PIECES = {
@@ -35,7 +34,7 @@ def masks(monkeypatch):
         found.append(mask)
         return x * mask
 
-    for module in (word_input, network, stack):
+    for module in (words, network, layers):
         monkeypatch.setattr(module, "dropout", recording)
     return found
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.neural.layers.kernels import choice
-from rnnlm.neural.layers.stack import ElmanLayer, GruLayer, LstmLayer, RecurrentLayer
+from rnnlm.neural.layers.layers import ElmanLayer, GruLayer, LstmLayer, RecurrentLayer
 from rnnlm.neural.settings import ElmanSettings, GruSettings, LstmSettings
 
 L = math.log(3)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from rnnlm.neural.fitting import cuda_graphs, trainer
+from rnnlm.neural.fitting import step, trainer
 
 # Where the tiny models of the helpers are trained: elsewhere than on the CPU, any test that has one is a test of
 # that device. tests/system/test_pretended_gpu.py asks for it.
@@ -66,6 +66,6 @@ class Repeater:
 @pytest.fixture
 def graphs_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps on the CPU are recorded, too, by a :class:`Repeater`."""
-    recorder, has_graphs = cuda_graphs.CudaRecorder, cuda_graphs.has_graphs
-    monkeypatch.setattr(cuda_graphs, "has_graphs", lambda device: device.type == "cpu" or has_graphs(device))
+    recorder, has_graphs = step.CudaRecorder, step.has_graphs
+    monkeypatch.setattr(step, "has_graphs", lambda device: device.type == "cpu" or has_graphs(device))
     monkeypatch.setattr(trainer, "CudaRecorder", lambda device: Repeater() if device.type == "cpu" else recorder(device))

@@ -61,7 +61,7 @@ class Runs:
         self.context.set_forkserver_preload(
             [
                 "torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.training.run",
-                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.fitting.fitting", "rnnlm.tasks.texts", "rnnlm.tasks.seq2seq.fitting.fitting",
+                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.labels.fitting", "rnnlm.tasks.labels.texts", "rnnlm.tasks.seq2seq.fitting",
                 "rnnlm.tasks.seq2seq.texts", "support.killed_runs",
             ]
         )  # fmt: skip

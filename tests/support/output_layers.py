@@ -2,9 +2,7 @@
 
 import torch
 
-from rnnlm.neural.outputs.adaptive import AdaptiveSoftmax
-from rnnlm.neural.outputs.class_factored import ClassSoftmax
-from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
+from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
 from rnnlm.neural.outputs.softmax import SoftmaxOutput

@@ -19,7 +19,7 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import KINDS
-from rnnlm.tasks.fitting import fitting as tasks_fitting
+from rnnlm.tasks.labels import fitting as tasks_fitting
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnnlm.generation.starts import Starts, read_prompt
+from rnnlm.generation.drawing import Starts, read_prompt
 
 PROMPTS = ("", "the cat", "a dog saw the", "it", "on the mat the dog", "cat cat", "speech")
 EVERY_LENGTH = [3, 9, 1, 5, 12, 2, 7]

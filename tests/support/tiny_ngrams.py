@@ -12,7 +12,7 @@ import numpy as np
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.ngram.counting.counts import NgramCounts, count
-from rnnlm.ngram.estimation import estimate, heldout_counts
+from rnnlm.ngram.fitting import estimate, heldout_counts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import estimator
 from rnnlm.ngram.tables import BackoffLevel, make_keys

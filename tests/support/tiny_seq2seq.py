@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.models import model_folder
-from rnnlm.tasks.seq2seq.codec import PairCodec
+from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import KINDS

@@ -20,9 +20,8 @@ from rnnlm.config import Layer, Resolved, resolve
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import Event, TrainingState, never
 from rnnlm.models import model_folder, registry
-from rnnlm.tasks import codec as codecs
-from rnnlm.tasks.codec import PLAIN, TEXT, WORD, Codec
-from rnnlm.tasks.data import TaskData, encode_examples
+from rnnlm.tasks.labels import data as codecs
+from rnnlm.tasks.labels.data import PLAIN, TEXT, WORD, Codec, TaskData, encode_examples
 from rnnlm.text import tokenizers
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import Example, LabelledText

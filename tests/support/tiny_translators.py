@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rnnlm.cli.main import run as run_command
-from rnnlm.text.parallel.pair import Pair, ParallelText
+from rnnlm.text.pairs import Pair, ParallelText
 from support.devices import MODELS_DEVICE
 
 NUMBERS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "seven": "sept"}

@@ -8,7 +8,7 @@ import pytest
 from rnnlm import corpora
 from rnnlm.errors import OutputError, RnnlmWarning
 from rnnlm.events import Checkpoint, Fitted, ModelSaved, SaveFailed
-from rnnlm.training import storage
+from rnnlm.training import run
 from rnnlm.training.run import train
 from support.failing_files import failing
 from support.killed_runs import checked, outcome
@@ -38,8 +38,8 @@ def expected(text, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(storage, "RETRY_SECONDS", 0.0)
-    monkeypatch.setattr(storage, "LAST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(run, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run, "LAST_PAUSE_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("calls", [range(1), range(5), range(2, 4)], ids=["once", "for a while", "later on"])
@@ -98,11 +98,11 @@ def test_no_more_is_tried_at_the_end_once_that_has_taken_long(text, tmp_path, mo
     """Each try takes its time with a large model, and who sent a signal waits."""
     tries = []
     for seconds in (60.0, -1.0):
-        monkeypatch.setattr(storage, "LAST_SECONDS", seconds)
+        monkeypatch.setattr(run, "LAST_SECONDS", seconds)
         with failing(tmp_path / "m", ("write",), FULL, "weights") as failed, pytest.raises(OutputError):
             list(train(text, output=tmp_path / "m", **{**RUN, "budget": "2steps", "save_every": "9steps"}))
         tries.append(len(failed))
-    assert tries == [tries[1] + storage.LAST_TRIES - 1, tries[1]]
+    assert tries == [tries[1] + run.LAST_TRIES - 1, tries[1]]
 
 
 @pytest.mark.parametrize("after", [Checkpoint, ModelSaved, Fitted])

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from rnnlm.recipes import overview
+from rnnlm.recipes import recipe as overview
 from rnnlm.recipes.recipe import parse
 
 ROOT = Path(__file__).parents[2]

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 # A room imports from rooms of lower floors only; the rooms of one floor do not know each other.
 FLOORS = {
     0: "ground", 1: "files recipes corpora checkpoints", 2: "text", 3: "models inference", 4: "neural ngram generation",
-    5: "evaluation", 6: "scoring training combinations conversion tasks vectors",
-    7: "rescoring integrations benchmarks inspection", 8: "doors",
+    5: "evaluation", 6: "tasks", 7: "scoring training combinations conversion vectors",
+    8: "rescoring integrations benchmarks inspection", 9: "doors",
 }  # fmt: skip
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms.split()}
 DOORS = {"__init__", "__main__", "kenlm", "pyctcdecode", "lm_eval"}
@@ -21,7 +21,7 @@ FAMILIES = {"ngram", "neural"}
 FAMILY_SERVICES = {  # importer -> what it may import of a family; all others ask the model
     "rnnlm.combinations.dynamic_evaluation": "neural.language_model",
     "rnnlm.conversion.pruning": "ngram",
-    "rnnlm.evaluation.comparison.tables": "ngram.counting.counts ngram.matching",
+    "rnnlm.evaluation.comparison.tables": "ngram.counting.counts ngram.checks",
     "rnnlm.integrations.kenlm": "ngram.arpa",
     "rnnlm.integrations.pyctcdecode": "ngram.arpa",
     "rnnlm.benchmarks": "neural",

@@ -2,41 +2,332 @@
 
 All models read the same lines, and every token is scored exactly once; the figures are those of :mod:`rnnlm.evaluation.perplexity`.
 Intervals and p-values are over lines, or blocks of lines, that both models of a pair have read: Koehn (2004) for the paired bootstrap,
-Good (2005) for the permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its pair alone, whatever others are
+Good (2005) for the permutation of signs; see :mod:`rnnlm.evaluation.statistics`. A p-value is of its pair alone, whatever others are
 compared.
 """
 
 import dataclasses
 import math
+import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import ComparisonError, UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.calibration import Calibration, calibrate
-from rnnlm.evaluation.comparison import comparability
 from rnnlm.evaluation.comparison import tables as difference_tables
-from rnnlm.evaluation.comparison import units as text_units
-from rnnlm.evaluation.comparison.comparability import Comparable, Refused, Subject
-from rnnlm.evaluation.comparison.differences import Difference, difference
-from rnnlm.evaluation.comparison.intervals import LineSums, intervals_of, lines_per_block
-from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences
-from rnnlm.evaluation.comparison.units import Units
-from rnnlm.evaluation.perplexity import Context, Evaluation
-from rnnlm.evaluation.resampling import RESAMPLES, Interval
+from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
+from rnnlm.evaluation.perplexity import Context, Evaluation, Signature, spans_of, summary
+from rnnlm.evaluation.statistics import LEVEL, PERMUTATIONS, RESAMPLES, Interval, by_block, permutation_p, ratio_interval
 from rnnlm.inference import span_scoring
+from rnnlm.inference.span_scoring import score_spans
 from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
-from rnnlm.models.provenance import warn_if_trained_on
+from rnnlm.models.loading import ScoringModel, warn_if_trained_on
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 from rnnlm.text.marks import tell_unseen
+
+# ---- What several models are called, which of their figures on one text can be compared, and which
+# part of their signatures forbids the others.
+#
+# Numbers compare when they are about the same events. Lines, case, blank lines, `<unk>` and line
+# ends must be treated alike for anything to compare; how `<unk>` is read makes no difference to a
+# text that holds none. Where tokenizers differ, tokens are different events; whole words,
+# characters and bytes are the same ones, if no word is unknown: an unknown word is one event to a
+# model of words, and many to a model of pieces. In which direction lines are read makes no
+# difference to the events: either way the probabilities of a line's tokens multiply to that of the
+# line, so numbers of both directions compare, and signatures say which is which.
+
+PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
+PER_WORD = ("ppl_word", "ppl_word_no_oov")
+PER_TEXT = ("bits_per_char", "bits_per_byte")
+FIGURES = (*PER_TOKEN, *PER_WORD, *PER_TEXT)
+UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}  # of the figures that models are compared by
+_HINT = {
+    "data": "measure both on the same text",
+    "case": "compare models of which all keep the case, or none",
+    "blank": "read blank lines alike",
+    "unk": "compare models trained with the same literal_unk, or on a text without <unk>",
+    "eos": "count line ends alike",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What decides whether figures of a model on a text compare with those of another. unknown_tokens: those of words, and white
+    space. cut: how the tokenizer changes the text before it is cut into tokens, beside the case."""
+
+    name: str
+    signature: Signature
+    unknown_tokens: int
+    keeps_text: bool
+    cut: str
+
+    @classmethod
+    def of(cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText) -> "Subject":
+        settings: dict[str, Any] = tokenizer.to_settings()
+        changes = [tokenizer.rewriting, "punctuation split off" if settings.get("split_punctuation") else ""]
+        cut = ", ".join(filter(None, changes)) or "the text as it stands"
+        return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A figure that cannot be compared, the part of the signature that differs (None: it is not that), and why not."""
+
+    figure: str
+    part: str | None
+    why: str
+
+
+@dataclass(frozen=True)
+class Comparable:
+    """figures: those that compare. main: the one that models are compared by. refused: the others."""
+
+    figures: tuple[str, ...]
+    main: str
+    refused: tuple[Refused, ...]
+
+
+def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
+    """The figures of FIGURES that compare between all of `subjects`. holds_unk: whether `<unk>` stands in the text.
+
+    Raises:
+        ComparisonError: none does; it names the part of the signatures that differs.
+    """
+    for part, hint in _HINT.items():
+        if _differ(subjects, part) and (part != "unk" or holds_unk):
+            what = f"these models cannot be compared: the part {part} of their signatures differs"
+            raise ComparisonError(what, _values(subjects, part), hint)
+    if not _differ(subjects, "tok"):
+        return Comparable(FIGURES, FIGURES[0], ())
+    _check_same_words(subjects)
+    why = f"tokens are different events: {_values(subjects, 'tok')}"
+    refused = [Refused(figure, "tok", why) for figure in PER_TOKEN]
+    changing = [subject.name for subject in subjects if not subject.keeps_text]
+    if not changing:
+        return Comparable((*PER_WORD, *PER_TEXT), PER_TEXT[0], tuple(refused))
+    why = f"{' and '.join(changing)} {'does' if len(changing) == 1 else 'do'} not keep the text as it is"
+    return Comparable(PER_WORD, PER_WORD[0], (*refused, *(Refused(figure, None, why) for figure in PER_TEXT)))
+
+
+def _check_same_words(subjects: Sequence[Subject]) -> None:
+    """Whether models of different tokenizers predict the same words, all of them known.
+
+    Raises:
+        ComparisonError: they do not.
+    """
+    what = "these models cannot be compared: the part tok of their signatures differs"
+    if len({subject.cut for subject in subjects}) > 1:
+        why = "and so do the words they predict: " + ", ".join(f"{subject.cut} for {subject.name}" for subject in subjects)
+        raise ComparisonError(what, why, "compare models of one tokenizer: rnnlm train --tokenizer-from")
+    unknown = [f"{subject.unknown_tokens:,} tokens to {subject.name}" for subject in subjects if subject.unknown_tokens]
+    if unknown:
+        why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
+        why += ", so nothing compares per word, character or byte"
+        hint = "train one again with --tokenizer-from the other, or compare on lines whose words all of them know"
+        raise ComparisonError(what, why, hint)
+
+
+def _differ(subjects: Sequence[Subject], part: str) -> bool:
+    return len({getattr(subject.signature, part) for subject in subjects}) > 1
+
+
+def _values(subjects: Sequence[Subject], part: str) -> str:
+    return ", ".join(f"{part}:{getattr(subject.signature, part)} for {subject.name}" for subject in subjects)
+
+
+def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
+    """A name for each model, all different: the last part of its folder, or as many parts as tell it from the others.
+
+    Raises:
+        UsageError: the number of names is not that of the models.
+    """
+    if names is not None and len(names) != len(models):
+        raise UsageError(f"{len(names)} names do not fit {len(models)} models", hint="give one for each")
+    given = list(names or (str(model) if isinstance(model, (str, Path)) else f"model {k}" for k, model in enumerate(models, start=1)))
+    parts = [os.path.normpath(name).split(os.sep) for name in given]
+    for depth in range(1, 1 + max(map(len, parts), default=0) if names is None else 0):
+        short = [os.sep.join(each[-depth:]) for each in parts]
+        if len(set(short)) == len(short):
+            return short
+    return [name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})" for k, name in enumerate(given)]
+
+
+# ---- Bootstrap intervals of the figures of an evaluation, over the lines of its text or blocks of
+# them.
+
+MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
+
+
+def lines_per_block(lines: int, wanted: int | None) -> int:
+    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks at most. With a single block, a
+    notice says so."""
+    length = wanted or -(-lines // MOST_BLOCKS)
+    if lines <= length:
+        notice("the text is a single block of lines, so nothing can be resampled: intervals have no width and p is 1")
+    return length
+
+
+@dataclass(frozen=True)
+class LineSums:
+    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown tokens, and all that is counted. Words count
+    each line's end; characters and bytes one more for it."""
+
+    logprob_S: np.ndarray
+    logprob_no_oov_S: np.ndarray
+    tokens_S: np.ndarray
+    oov_S: np.ndarray
+    words_S: np.ndarray
+    characters_S: np.ndarray
+    bytes_S: np.ndarray
+
+    @classmethod
+    def of(cls, encoded: EncodedText, logprob_N: np.ndarray) -> "LineSums":
+        starts = encoded.line_offsets[:-1]
+        known_N = logprob_N.copy()
+        known_N[encoded.oov] = 0.0
+        is_oov_N = np.zeros(encoded.tokens, dtype=np.int64)
+        is_oov_N[encoded.oov] = 1
+        return cls(
+            logprob_S=np.add.reduceat(logprob_N, starts),
+            logprob_no_oov_S=np.add.reduceat(known_N, starts),
+            tokens_S=np.diff(encoded.line_offsets),
+            oov_S=np.add.reduceat(is_oov_N, starts),
+            words_S=encoded.words_L.astype(np.int64) + 1,
+            characters_S=encoded.characters_L.astype(np.int64),
+            bytes_S=encoded.bytes_L.astype(np.int64),
+        )
+
+    def blocks(self, lines: int) -> "LineSums":
+        """The sums of consecutive blocks of so many lines."""
+        return LineSums(*(by_block(getattr(self, each.name), lines) for each in fields(self)))
+
+    def counts_S(self, figure: str) -> np.ndarray:
+        """What the figure of that name is taken per: tokens, words, characters or bytes."""
+        counts = {
+            "ppl_token": self.tokens_S,
+            "ppl_token_no_oov": self.tokens_S - self.oov_S,
+            "ppl_word": self.words_S,
+            "ppl_word_no_oov": self.words_S - self.oov_S,  # only given where words are tokens, or none is unknown
+            "bits_per_char": self.characters_S,
+            "bits_per_byte": self.bytes_S,
+        }
+        return counts[figure]
+
+
+def evaluate_with_interval(model: LanguageModel, encoded: EncodedText) -> dict[str, Any]:
+    """The :class:`~rnnlm.evaluation.perplexity.Evaluation` of a text as a dictionary, the state carried across lines, with the bounds
+    of the 95 % interval of its perplexity over lines: `ppl_token_low`, `ppl_token_high`; None where there is none."""
+    began = time.perf_counter()
+    logprob_N = score_spans(model, encoded.ids, spans_of(encoded, "carry"))
+    evaluation = summary(model, logprob_N, encoded, "carry", began)
+    sums = LineSums.of(encoded, logprob_N).blocks(lines_per_block(encoded.sentences, None))
+    interval = intervals_of(evaluation, sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
+    bounds = (interval.low, interval.high) if interval else (None, None)
+    return evaluation.to_dict() | dict(zip(("ppl_token_low", "ppl_token_high"), bounds, strict=True))
+
+
+def intervals_of(evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int) -> dict[str, Interval]:
+    """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none where a bound is too large."""
+    found = {figure: _interval(sums, figure, resamples, seed) for figure in figures if getattr(evaluation, figure) is not None}
+    return {figure: interval for figure, interval in found.items() if math.isfinite(interval.high)}
+
+
+def _interval(sums: LineSums, figure: str, resamples: int, seed: int) -> Interval:
+    nats_N = -(sums.logprob_no_oov_S if figure.endswith("_no_oov") else sums.logprob_S)
+    counts_N = sums.counts_S(figure)
+    held = counts_N > 0  # a line of unknown words alone adds nothing to what leaves them out
+    if figure.startswith("ppl"):
+        with np.errstate(over="ignore"):
+            return ratio_interval(nats_N[held], counts_N[held], transform=np.exp, resamples=resamples, seed=seed)
+    return ratio_interval(nats_N[held] / math.log(2), counts_N[held], resamples=resamples, seed=seed)
+
+
+# ---- By how much two models differ on the lines of a text, and how sure that is: with its unknown
+# tokens, and without them.
+#
+# What a model gives to an unknown word says little about how it predicts words, and may decide a
+# comparison all the same: where a text has such words, both figures are given, and where they
+# disagree one sentence says so.
+
+LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
+NO_OOV = "_no_oov"  # what the names of figures end in that leave unknown tokens out
+
+
+@dataclass(frozen=True)
+class Measured:
+    """difference_bits: bits per token, word or character, as the comparison's `figure` has it, of the second model less the first;
+    below 0 the second is better. ppl_ratio: the second's perplexity over the first's, None where the figure is not a perplexity,
+    or their ratio is not finite. All are None where a token has probability zero."""
+
+    difference_bits: Interval | None
+    ppl_ratio: Interval | None
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Difference(Measured):
+    """Two models. no_oov: the same without unknown tokens, None where nothing is unknown. disagreement: a sentence that says how these
+    two differ about which model is better, where they do."""
+
+    first: str
+    second: str
+    no_oov: Measured | None
+    disagreement: str | None
+
+
+def difference(
+    names: tuple[str, str], sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int
+) -> Difference:
+    """The difference of two models on the same lines, resampled in blocks of `block_lines`. resamples: None for RESAMPLES and
+    PERMUTATIONS."""
+    unknown = int(sums[0].oov_S.sum())
+    with_all = _measured(sums, figure, block_lines, resamples, seed)
+    no_oov = _measured(sums, figure + NO_OOV, block_lines, resamples, seed) if unknown else None
+    said = _disagreement(names, with_all, no_oov, unknown) if no_oov else None
+    return Difference(with_all.difference_bits, with_all.ppl_ratio, with_all.p, *names, no_oov, said)
+
+
+def _measured(sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int) -> Measured:
+    first, second = (each.logprob_no_oov_S if figure.endswith(NO_OOV) else each.logprob_S for each in sums)
+    if not (np.isfinite(first).all() and np.isfinite(second).all()):
+        return Measured(None, None, None)
+    bits_N = by_block((first - second) / math.log(2), block_lines)
+    counts_N = by_block(sums[0].counts_S(figure), block_lines)
+    bits = ratio_interval(bits_N, counts_N, resamples=resamples or RESAMPLES, seed=seed)
+    is_ratio = figure.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
+    ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level) if is_ratio else None
+    return Measured(bits, ratio, permutation_p(bits_N, resamples=resamples or PERMUTATIONS, seed=seed))
+
+
+def _disagreement(names: tuple[str, str], with_all: Measured, no_oov: Measured, unknown: int) -> str | None:
+    verdicts = [_verdict(names, each) for each in (with_all, no_oov)]
+    if None in verdicts or verdicts[0] == verdicts[1]:
+        return None
+    tokens = "the unknown token" if unknown == 1 else f"the {unknown:,} unknown tokens"
+    without = "without it" if unknown == 1 else "without them"
+    return f"with {tokens}, {verdicts[0]}; {without}, {verdicts[1]}: only the latter is about words that the models know"
+
+
+def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
+    """Which model is better, in words; None where a token has probability zero."""
+    if measured.difference_bits is None or measured.p is None:
+        return None
+    if measured.p > 1 - LEVEL:
+        return "neither model is significantly better"
+    first, second = names
+    return f"{second} is better than {first}" if measured.difference_bits.estimate < 0 else f"{first} is better than {second}"
+
+
+# ---- comparison
 
 TOP = 20
 
@@ -72,7 +363,7 @@ class Comparison:
     tokens or words. bits_KS: surprisal of each line under each model. lines_apart, words_apart: where models differ most from the first.
 
     bands: by training frequency, empty where none is known. ngrams: by the longest n-gram that is in `ngram_source`, None where nothing
-    says. unaligned_lines: see :class:`rnnlm.evaluation.comparison.units.Units`.
+    says. unaligned_lines: see :class:`rnnlm.evaluation.comparison.tables.Units`.
     """
 
     figure: str
@@ -98,7 +389,7 @@ class Comparison:
     @property
     def per(self) -> str:
         """What the differences are per: token, word or character."""
-        return comparability.UNITS[self.figure]
+        return UNITS[self.figure]
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types, without the lines' surprisals."""
@@ -122,7 +413,7 @@ def compare(
             cannot be read or is empty. ModelError: a model is missing or damaged. DeviceError.
     """
     began = time.perf_counter()
-    names = comparability.names_of(models, names)
+    names = names_of(models, names)
     _check(names, settings)
     opened = [_opened(str(model), device) if isinstance(model, (str, Path)) else (model, None) for model in models]
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
@@ -130,7 +421,7 @@ def compare(
     read = _Read.of(loaded, names, text, settings.context, report)
     stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
     warn_if_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
-    units = text_units.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
+    units = difference_tables.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
     if units.unaligned_lines:
         notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them")
     sums = [LineSums.of(encoded, scores) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
@@ -187,7 +478,7 @@ class _Read:
             for name, model, its in zip(names, models, encoded, strict=True)
         ]
         holds_unk = any(UNKNOWN in line.lower() for block in text.blocks() for line in block.lines)
-        comparable = comparability.find_comparable(subjects, holds_unk)
+        comparable = find_comparable(subjects, holds_unk)
         scores = []
         for name, model, its in zip(names, models, encoded, strict=True):
             report(f"{name} reads {its.tokens:,} tokens")

@@ -1,26 +1,28 @@
 """How far gradients flow back through recurrent language models: of each layer, of its cell, and of the loss, by lag."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from rnnlm.errors import UsageError
-from rnnlm.inspection import texts
-from rnnlm.inspection.gradients.bounds import Bounds
-from rnnlm.inspection.gradients.curve import Curve
-from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, measure
-from rnnlm.inspection.gradients.positions import draw
-from rnnlm.inspection.gradients.wording import common, gradient_tables, unit_of, verdict_of
-from rnnlm.inspection.result import Table, plain
-from rnnlm.inspection.subjects import Models, Subject, subjects
-from rnnlm.inspection.texts import Source
+from rnnlm.evaluation import plotting
+from rnnlm.inspection import common as texts
+from rnnlm.inspection.common import Models, Source, Subject, Table, plain, subjects
+from rnnlm.inspection.gradients.curve import Curve, Trend
+from rnnlm.inspection.gradients.jacobians import Bounds
+from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
+from rnnlm.inspection.heat_maps import draw_heat_map
 from rnnlm.inspection.untrained import with_starts
-from rnnlm.interface import Device
+from rnnlm.interface import Device, Tokenizer
 from rnnlm.models.loading import SHIPPED
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -47,7 +49,7 @@ class ModelGradients:
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """What :func:`inspect_gradients` found; an :class:`~rnnlm.inspection.result.Inspection`."""
+    """What :func:`inspect_gradients` found; an :class:`~rnnlm.inspection.common.Inspection`."""
 
     models: tuple[ModelGradients, ...]
 
@@ -67,8 +69,6 @@ class GradientFlow:
 
     def figure(self) -> "Figure":
         """Size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic scale, with the quantiles 0.1 and 0.9 as bands."""
-        from rnnlm.inspection.gradients.plots import draw_curves
-
         unit = common([model.unit for model in self.models])
         return draw_curves([(model.model, model.layers, model.loss) for model in self.models], unit)
 
@@ -158,3 +158,180 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
     }  # fmt: skip
     rate = {"slope_nats_per_token": trend.slope, "slope_low": trend.low, "slope_high": trend.high, "half_life_tokens": trend.half_life}
     return figures | {"trend": trend.course, **rate}
+
+
+# ---- The figures on gradients as tables and in words.
+
+ROUNDING = 1e-6  # of singular values of weights in fp32
+SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+SIZE_COLUMNS = ("model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
+SIZES = "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of the loss by the {} read"
+TRENDS = "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per token, with its 95 % interval"
+Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]  # a model's name, its curves by what they are of, its layers
+
+
+def unit_of(tokenizer: Tokenizer) -> str:
+    """What its tokens are called: words, where they are."""
+    return "word" if tokenizer.name == "word" else "token"
+
+
+def common(units: Sequence[str]) -> str:
+    """What the tokens of several models are called."""
+    return "word" if set(units) == {"word"} else "token"
+
+
+def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
+    """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where there are any. unit: what all of them
+    read, "word" or "token"."""
+    bounded = any(layer.bounds for _, _, layers in models for layer in layers)
+    sizes = [row for name, curves, layers in models for what, curve in curves for row in _size_rows(name, what, curve, layers, bounded)]
+    rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
+    layers = [(name, layer) for name, _, layers in models for layer in layers]
+    tables = [
+        Table((*SIZE_COLUMNS, *(("lower bound", "upper bound") if bounded else ())), tuple(sizes), SIZES.format(unit)),
+        Table(("model", "quantity", "trend", "half-life", "slope", "slope low", "slope high", "method"), tuple(rates), TRENDS),
+    ]
+    if any(layer.exponents for _, layer in layers):
+        most = max(len(layer.exponents) for _, layer in layers)
+        rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
+        columns = ("model", "layer", *(cell for number in range(1, most + 1) for cell in (f"exponent {number}", f"std. error {number}")))
+        tables.append(Table(columns, rows, "Largest Lyapunov exponents, in nats per token"))
+    if bounded:
+        bounds = tuple((name, layer.name, *_bound_cells(layer.bounds)) for name, layer in layers if layer.bounds)
+        columns = ("model", "layer", "sigma_max(W)", "max phi'", "upper bound", "sigma_min(W)", "min phi' met", "lower bound")
+        tables.append(Table(columns, bounds, "Bounds on the factor by which each token multiplies the size"))
+    return tables
+
+
+def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
+    """What becomes of gradients in one model, in a sentence. unit: what it reads, a word or a token."""
+    said = [f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}" for layer in layers]
+    return f"{name}: {'; '.join(said)}; that of the loss by the {unit} read {_course(loss)}."
+
+
+def _course(curve: Curve) -> str:
+    trend, last = curve.trend, curve.trend.largest_lag
+    sizes = f"{_number(curve.mean[curve.at(1)])} at lag 1, {_number(curve.mean[curve.at(last)])} at lag {last}"
+    if trend.course == "vanishes":
+        half = "0" if trend.half_life is None or not math.isfinite(trend.slope) else _number(trend.half_life)
+        return f"vanishes with a half-life of {half} tokens ({_interval(trend)}{sizes})"
+    if trend.course == "explodes":
+        return f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens ({_interval(trend)}{sizes})"
+    if trend.course == "holds":
+        return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
+    return f"is undecided, for too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats per token; {sizes})"
+
+
+def _interval(trend: Trend) -> str:
+    ends = sorted(math.log(2) / abs(each) for each in (trend.low, trend.high))
+    return f"95 % interval {_number(ends[0])} to {_number(ends[1])}; " if ends[1] > 0 else ""
+
+
+def _of_bounds(layer: LayerGradients) -> str:
+    if layer.bounds is None:
+        return ""
+    upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
+    if layer.bounds.upper < 1 - ROUNDING:
+        vanishes = layer.state.trend.course == "vanishes"
+        return f", as it must, since {upper} is below 1" if vanishes else f"; further back it must vanish, as {upper} is below 1"
+    if layer.bounds.upper <= 1 + ROUNDING:
+        return f", and cannot explode, as {upper}"
+    return f", though {upper} would allow it to explode"
+
+
+def _number(value: Any) -> str:
+    return f"{float(value):.3g}"
+
+
+def _size_rows(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients], bounded: bool) -> list[tuple[Any, ...]]:
+    """bounded: whether there are columns for bounds, which are those of the state of an Elman layer."""
+    bounds = next((layer.bounds for layer in layers if what == f"{layer.name}, state"), None)
+    rows = []
+    for lag in sorted({*SHOWN_LAGS, int(curve.lags[-1])} & set(curve.lags.tolist())):
+        cells = (float(each[curve.at(lag)]) for each in (curve.mean, curve.standard_error, curve.low, curve.median, curve.high))
+        ends = (bounds.lower_at(lag), bounds.upper_at(lag)) if bounds else (None, None)
+        rows.append((name, what, lag, *(None if math.isnan(cell) else cell for cell in cells), *(ends if bounded else ())))
+    return rows
+
+
+def _rate_row(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients]) -> tuple[Any, ...]:
+    trend = curve.trend
+    layer = next((layer for layer in layers if what.startswith(f"{layer.name},")), None)
+    method = "exact"
+    if layer is not None and layer.probes is not None:
+        method = f"{layer.probes} probes each of {' and '.join(layer.parts)}" if len(layer.parts) > 1 else f"{layer.probes} probes"
+    half_life = trend.half_life if trend.course == "vanishes" else None
+    return name, what, trend.course, half_life, trend.slope, trend.low, trend.high, method
+
+
+def _exponent_cells(layer: LayerGradients, most: int) -> list[float | None]:
+    cells: list[float | None] = []
+    for each in layer.exponents:
+        cells += [each.value, each.standard_error]
+    return cells + [None] * (2 * most - len(cells))
+
+
+def _bound_cells(bounds: Bounds) -> tuple[float, ...]:
+    return bounds.largest, bounds.steepest, bounds.upper, bounds.smallest, bounds.flattest, bounds.lower
+
+
+# ---- The pictures of gradients: curves by lag, and maps of the words of a sentence.
+
+DECADES = 12  # of sizes at most; what is smaller lies below the picture
+INCHES_PER_WORD = 0.3
+SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
+
+
+def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str) -> "Figure":
+    """Two panels: of each model and layer the state, the cell (dashed) and bounds (dotted); of each model the loss. unit: what all of
+    them read, words or tokens."""
+    labels = [("Jacobian of the state", "lag (tokens)", "size"), (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)")]
+    figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6)
+    colours = iter(plotting.COLOURS * (1 + sum(len(layers) for _, layers, _ in models)))
+    shown: list[Curve] = []
+    for name, layers, loss in models:
+        short = plotting.short_name(name)
+        for number, layer in enumerate(layers):
+            colour = next(colours)
+            _draw(states, layer.state, f"{short}, {layer.name}", colour)
+            if layer.cell is not None:
+                _draw(states, layer.cell, f"{short}, {layer.name}, cell", colour, "--")
+            if layer.bounds is not None:
+                for bound_at in (layer.bounds.lower_at, layer.bounds.upper_at):
+                    states.plot(layer.state.lags, [bound_at(lag) for lag in layer.state.lags.tolist()], ":", color=colour, linewidth=1)
+            shown += [layer.state]
+            if number == 0:
+                _draw(losses, loss, "", colour)
+    _limit(states, shown)
+    _limit(losses, [loss for _, _, loss in models])
+    for axes in (states, losses):
+        axes.locator_params(axis="x", integer=True)
+    plotting.legend_above(figure, states)
+    return figure
+
+
+def _draw(axes: "Axes", curve: Curve, label: str, colour: str, line: str = "-") -> None:
+    axes.plot(curve.lags, np.where(curve.mean > 0, curve.mean, np.nan), line, color=colour, label=label)
+    if line == "-":
+        low, high = (np.where(each > 0, each, np.nan) for each in (curve.low, curve.high))
+        axes.fill_between(curve.lags, low, high, color=colour, alpha=0.15, linewidth=0)
+
+
+def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
+    values = np.concatenate([curve.mean for curve in curves])
+    values = values[np.isfinite(values) & (values > 0)]
+    if len(values):
+        high = 3 * values.max()
+        axes.set_ylim(max(values.min() / 3, high * 10.0**-DECADES), high)
+    plotting.log_y(axes)
+
+
+def draw_maps(maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]]) -> "Figure":
+    """A panel for each model: name, unit (word or token), what is read (columns), what is predicted (rows), and the norms: NaN where
+    nothing was read yet."""
+    inches = min(LARGEST, max(SMALLEST, INCHES_PER_WORD * max(len(read) for _, _, read, _, _ in maps) + 1.5))
+    labels = [(plotting.short_name(name), f"{unit} read", f"{unit} predicted") for name, unit, *_ in maps]
+    figure, panels = plotting.new_panels(labels, width=inches * len(maps), height=inches)
+    for axes, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
+        draw_heat_map(axes, norms_TT, read, predicted, label="norm of the gradient (nats)")
+    return figure

@@ -1,20 +1,104 @@
-"""The size of a layer's Jacobian by lag, at each position.
+"""Jacobians along a trajectory: their size by lag, Lyapunov exponents, bounds, gradients of the loss."""
 
-||J||_F^2 = E||J^T v||^2 for a random v with E v v^T = I (Hutchinson 1990), so one pass back over the steps gives all lags at once. The
-vectors of a position are orthogonal to each other: each has all the same the distribution that the estimate needs, as many as there are
-units give ||J||_F exactly, and fewer of them spread less than independent ones.
-
-They are drawn for each part of the state apart: those that begin at c, and what of them arrives at c, give the block dc(t)/dc(t-k).
-That is a total derivative: all ways from the one cell to the other count, through gates and h in between too, not only that by way of the
-forget gates.
-"""
-
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.inspection.gradients.trajectory import Trajectory
+from rnnlm.neural.layers.layers import ElmanLayer, Layer, QuasiRecurrentLayer, RecurrentStack, State
+from rnnlm.neural.layers.names import BY_NAME
+from rnnlm.neural.network import Network
+
+# ---- What a recurrent layer went through at several positions of a text, and vectors pulled back
+# along it.
+#
+# A layer's Jacobian dS(t)/dS(t-k) is the product of the Jacobians of its k last steps, in which
+# everything that the layer reads stays what it was. S is all that goes round in the layer: h, for
+# an LSTM h and c side by side, for a QRNN c. The words that a QRNN's convolution reads are inputs,
+# not state.
+#
+# Shapes: T steps, B rows (positions, read side by side), H width of the layer, S width of its state
+# (H or 2H), M vectors.
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A layer, what it read, (T, B, .), and its states: those before each step and the one after the last."""
+
+    layer: Layer
+    inputs_TBE: Tensor
+    states: Sequence[State]
+    feedback: tuple = ()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What the state consists of."""
+        return ("c",) if isinstance(self.layer, QuasiRecurrentLayer) else ("h", "c")[: self.layer.states]
+
+    @property
+    def state_width(self) -> int:
+        return self.layer.width * len(self.parts)
+
+    @property
+    def steps(self) -> int:
+        return len(self.inputs_TBE)
+
+    @property
+    def rows(self) -> int:
+        return self.inputs_TBE.shape[1]
+
+    @property
+    def hidden_TBH(self) -> Tensor:
+        """The first part of the state, after each step."""
+        return torch.cat([state[0] for state in self.states[1:]])
+
+    def first_rows(self, rows: int) -> "Trajectory":
+        """The same at the first so many positions."""
+        states = [tuple(part[:, :rows] for part in state) for state in self.states]
+        return Trajectory(self.layer, self.inputs_TBE[:, :rows], states, self.feedback)
+
+    def pull_back(self, step: int, vectors_MBS: Tensor) -> Tensor:
+        """v^T J for each of the vectors, with J the Jacobian of the state after `step` (0 is the first) with respect to that before."""
+        parts = len(self.parts)
+        before = [part[0].detach().requires_grad_() for part in self.states[step][:parts]]
+        with torch.enable_grad():
+            whole = (*(part.unsqueeze(0) for part in before), *self.states[step][parts:])
+            _, after = self.layer.step(self.inputs_TBE[step], whole, *self.feedback)
+            outputs = [part[0] for part in after[:parts]]
+        pulled = torch.autograd.grad(outputs, before, vectors_MBS.chunk(parts, dim=2), is_grads_batched=True)
+        return torch.cat(pulled, dim=2)
+
+
+def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[Trajectory]:
+    """What each layer of a recurrent network goes through while it reads `inputs_TB` from `state` on, the lowest layer first."""
+    body, x_TBE = network.body, network.input.vectors(inputs_TB)
+    used = 0
+    for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
+        tensors = len(layer.state_shapes())
+        states, hidden = [state[used : used + tensors]], []
+        used += tensors
+        for x_BE in x_TBE:
+            step, after = layer.step(x_BE, states[-1], *network.feedback)
+            states.append(after)
+            hidden.append(step.hidden_BH)
+        yield Trajectory(layer, x_TBE, states, network.feedback)
+        y_TBH = torch.stack(hidden)
+        x_TBE = body.connect(number, x_TBE, y_TBH) if isinstance(body, RecurrentStack) else y_TBH
+
+
+# ---- The size of a layer's Jacobian by lag, at each position.
+#
+# ||J||_F^2 = E||J^T v||^2 for a random v with E v v^T = I (Hutchinson 1990), so one pass back over
+# the steps gives all lags at once. The vectors of a position are orthogonal to each other: each has
+# all the same the distribution that the estimate needs, as many as there are units give ||J||_F
+# exactly, and fewer of them spread less than independent ones.
+#
+# They are drawn for each part of the state apart: those that begin at c, and what of them arrives
+# at c, give the block dc(t)/dc(t-k). That is a total derivative: all ways from the one cell to the
+# other count, through gates and h in between too, not only that by way of the forget gates.
 
 EXACT_UNITS = 64  # up to this width vectors are taken for all units
 STEPS_BETWEEN = 4  # two times that the vectors' lengths are brought back to 1
@@ -75,3 +159,116 @@ def _shortened(vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor) ->
     """Vectors of length 1 again, so that they neither vanish nor explode in fp32; what they lost is kept as a logarithm."""
     safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
     return vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2), log_length_MB + safe_MB.log()
+
+
+# ---- The largest Lyapunov exponents of a layer, driven by the text: by how much, in nats per
+# token, nearby states come apart or together.
+#
+# By QR (Benettin et al. 1980; for recurrent networks Engelken et al. 2023): a few vectors go
+# through the Jacobians, are made orthogonal again every few steps, and the logarithms of the
+# lengths that they then have are averaged over time. They go backwards here: a product of Jacobians
+# and its transpose have the same singular values, of whose logarithms the exponents are the growth.
+
+SETTLING = 0.25  # share of the steps in which the vectors turn to their directions, before lengths count
+
+
+@dataclass(frozen=True)
+class Exponent:
+    """In nats per token, averaged over positions. standard_error: over positions; None where there is one alone, or nothing to average."""
+
+    value: float
+    standard_error: float | None
+
+
+def growth(trajectory: Trajectory, steps: int, count: int, generator: torch.Generator) -> Tensor:
+    """The `count` largest exponents of each row, (M, B), float64, over the last `steps` steps; -inf where all of the past is forgotten."""
+    S, rows, like = trajectory.state_width, trajectory.rows, trajectory.states[0][0]
+    drawn_BSM = torch.randn((rows, S, min(count, S)), generator=generator, dtype=torch.float64)
+    vectors_BSM = torch.linalg.qr(drawn_BSM).Q.to(like)
+    settling = int(SETTLING * steps)
+    sum_BM = torch.zeros(rows, vectors_BSM.shape[2], dtype=torch.float64, device=like.device)
+    for number in range(1, steps + 1):
+        vectors_BSM = trajectory.pull_back(trajectory.steps - number, vectors_BSM.permute(2, 0, 1)).permute(1, 2, 0)
+        if number in (settling, steps) or (number - settling) % STEPS_BETWEEN == 0:
+            Q_BSM, R_BMM = torch.linalg.qr(vectors_BSM.double())
+            vectors_BSM = Q_BSM.to(like)
+            if number > settling:
+                sum_BM += R_BMM.diagonal(dim1=1, dim2=2).abs().log()
+    return sum_BM.t() / (steps - settling)
+
+
+def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
+    """Means over rows, and their standard errors."""
+    rows = growth_MB.shape[1]
+    mean_M = growth_MB.mean(1)
+    error_M = (growth_MB.std(1) / math.sqrt(rows)).tolist() if rows > 1 else [math.nan] * len(mean_M)
+    return tuple(Exponent(value, error if math.isfinite(error) else None) for value, error in zip(mean_M.tolist(), error_M, strict=True))
+
+
+# ---- Between what an Elman layer's Jacobian must lie, by the singular values of W alone (after
+# Pascanu, Mikolov & Bengio 2013, section 2.1).
+#
+# A step's Jacobian is diag(phi') W, so that its singular values, and with them its size, lie
+# between sigma_min(W) min phi' and sigma_max(W) max phi', and those of k steps between the k-th
+# powers. An upper bound below 1 is sufficient for gradients to vanish; one above 1 is necessary for
+# them to explode, not sufficient.
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """largest, smallest: singular values of W. steepest: max phi' of the activation; flattest: the smallest phi' that was met."""
+
+    largest: float
+    smallest: float
+    steepest: float
+    flattest: float
+
+    @property
+    def upper(self) -> float:
+        """What the size is multiplied by with each token, at most."""
+        return self.largest * self.steepest
+
+    @property
+    def lower(self) -> float:
+        """The same, at least."""
+        return self.smallest * self.flattest
+
+    def upper_at(self, lag: int) -> float:
+        """Of the size at a lag; infinite where that is more than a float holds."""
+        with np.errstate(over="ignore"):
+            return float(np.power(self.upper, float(lag)))
+
+    def lower_at(self, lag: int) -> float:
+        """Of the size at a lag."""
+        return float(np.power(self.lower, float(lag)))
+
+
+def elman_bounds(layer: ElmanLayer, flattest: float) -> Bounds:
+    """The bounds of a layer, of whose slopes `flattest` was the smallest that was met."""
+    singular_H = torch.linalg.svdvals(layer.weight_hh.detach().double())
+    return Bounds(float(singular_H[0]), float(singular_H[-1]), BY_NAME[layer.activation].steepest, flattest)
+
+
+def flattest_slope(hidden: Tensor, activation: str) -> float:
+    """The smallest phi' among units whose values, after the activation, are `hidden`."""
+    return float(BY_NAME[activation].derivative(hidden.double()).min())
+
+
+# ---- How much the loss at a position changes with the vectors of the words read before it:
+# ||dloss(t)/dx(s)||, through all layers.
+#
+# x is what the lowest layer reads for a word (its vector, what its characters say), loss(t) the
+# surprisal, in nats, of the token that follows the one read at t. All is a total derivative: gates,
+# cells and connections between layers are gone through as in training.
+
+
+def loss_gradients(network: Network, x_TBE: Tensor, at_B: Tensor, targets_B: Tensor, state: State) -> tuple[Tensor, Tensor]:
+    """Of each row the norms, by the step s that x was read at, (T, B), float64, in nats per unit of length; and the loss in nats, (B,).
+    at_B: the step t whose loss it is. state: before the first step."""
+    x_TBE = x_TBE.detach().clone().requires_grad_()
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward pass in evaluation mode
+        y_TBH, _ = network.body(x_TBE, state, *network.feedback)
+        features_1BE = network.projection(y_TBH[at_B, torch.arange(len(at_B), device=y_TBH.device)].unsqueeze(0))
+        loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]
+        (gradient_TBE,) = torch.autograd.grad(loss_B.sum(), [x_TBE])
+    return gradient_TBE.double().norm(dim=2), loss_B.detach()

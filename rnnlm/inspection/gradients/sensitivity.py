@@ -11,11 +11,9 @@ import numpy as np
 import torch
 
 from rnnlm.errors import TextError
-from rnnlm.inspection.gradients.loss_gradients import loss_gradients
-from rnnlm.inspection.gradients.wording import unit_of
-from rnnlm.inspection.result import Table, plain
-from rnnlm.inspection.subjects import Models, subjects
-from rnnlm.inspection.texts import checked_sentence
+from rnnlm.inspection.common import Models, Table, checked_sentence, plain, subjects
+from rnnlm.inspection.gradients.flow import unit_of
+from rnnlm.inspection.gradients.jacobians import loss_gradients
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.language_model import NeuralLanguageModel
@@ -48,7 +46,7 @@ class SensitivityMap:
 
 @dataclass(frozen=True)
 class SentenceSensitivity:
-    """What :func:`inspect_sensitivity` found; an :class:`~rnnlm.inspection.result.Inspection`."""
+    """What :func:`inspect_sensitivity` found; an :class:`~rnnlm.inspection.common.Inspection`."""
 
     maps: tuple[SensitivityMap, ...]
 
@@ -71,7 +69,7 @@ class SentenceSensitivity:
 
     def figure(self) -> "Figure":
         """The heat maps, side by side."""
-        from rnnlm.inspection.gradients.plots import draw_maps
+        from rnnlm.inspection.gradients.flow import draw_maps
 
         return draw_maps([(each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps])
 

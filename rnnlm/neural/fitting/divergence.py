@@ -6,7 +6,7 @@ from rnnlm.config import Budget
 from rnnlm.events import Step, TrainingState
 from rnnlm.neural.fitting.budget import Interval
 from rnnlm.neural.fitting.contracts import Numbers
-from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
+from rnnlm.neural.fitting.settings import OptimizationSettings
 
 GOOD_STATE_SECONDS = 10.0
 TELLING_TOKENS = 32  # of a single window: fewer may all be rare

@@ -14,22 +14,20 @@ from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
-from rnnlm.neural.embeddings.pretrained import counted_vectors, load_vectors
 from rnnlm.neural.fitting import state
-from rnnlm.neural.fitting.cuda_graphs import records_steps
-from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation
-from rnnlm.neural.fitting.optimization_settings import COUNTED, OptimizationSettings
+from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation, TextStreams
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
-from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
-from rnnlm.neural.fitting.streams import TextStreams
+from rnnlm.neural.fitting.settings import COUNTED, FittingSettings, OptimizationSettings, RunSettings
+from rnnlm.neural.fitting.step import records_steps
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import Network, make_network
 from rnnlm.neural.settings import KINDS, NetworkSettings
+from rnnlm.neural.words import counted_vectors, load_vectors
 from rnnlm.system import bind_device, current_rank
 from rnnlm.text.encoding import EncodedText, TrainingData
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.vector_files import check_text, read_vectors
+from rnnlm.text.vectors import check_text, read_vectors
 
 
 def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:

@@ -1,18 +1,25 @@
 """What makes the trainer train a language model: cross-entropy as its objective, perplexity as its validation."""
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from rnnlm.errors import TrainingError, notice
 from rnnlm.events import PERPLEXITY
+from rnnlm.files.tensors import ChunkedArray
 from rnnlm.inference import span_scoring
-from rnnlm.neural.fitting.contracts import Carry, Loss, Verdict
+from rnnlm.interface import PADDING
+from rnnlm.neural.fitting.contracts import Batch, Carry, Loss, Verdict
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.streams import fitting_rows
+from rnnlm.neural.fitting.settings import FittingSettings
 from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
-from rnnlm.text.batches import stream_bounds
+from rnnlm.text.batches import Borders, DocumentBorders, DrawnLineBorders, StreamWindows, Window, stream_bounds, with_boundary
 from rnnlm.text.encoding import EncodedText
 
 ROWS = 32
@@ -107,3 +114,171 @@ def _perplexity(logprob: float, tokens: int) -> float:
     """exp of the mean negative log-probability; infinite where that is not a number."""
     ppl = span_scoring.perplexity(logprob, tokens)
     return math.inf if ppl is None else ppl
+
+
+# ---- The training text as B contiguous streams, read side by side in windows of T tokens: the
+# source of batches of a language model.
+#
+# The text lies on the device, or, where it is too large for memory, on disk.
+
+SHORTEST = 5  # tokens of a window whose length is drawn
+LINES = 1  # tells the random numbers that draw lines from those that draw windows
+OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
+
+
+class TextStreams:
+    """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is too short, with a notice) in windows of
+    `bptt_tokens`, of which each rank reads its share of rows. multiple: window lengths are rounded to a multiple of this.
+
+    Raises:
+        TrainingError: the text has no tokens, or there are fewer streams than ranks.
+    """
+
+    multiple: int
+    _windows: Iterator[tuple[float, Window]]
+
+    def __init__(
+        self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device,
+        ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None, multiple: int = 1,
+    ) -> None:  # fmt: skip
+        if text.tokens < 1:
+            raise TrainingError("there is nothing to train on", "the text has no tokens")
+        wanted = rows or settings.batch_rows * ranks.count
+        self.rows = fitting_rows(wanted, text.tokens)
+        if self.rows < wanted:
+            notice(f"the text has {text.tokens} tokens only: {self.rows} parallel streams instead of {wanted}")
+        if self.rows < ranks.count:
+            raise TrainingError(f"{ranks.count} processes are too many", f"there are {self.rows} streams of text", "start fewer")
+        self.share = ranks.share(self.rows)
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.text_tokens = text.tokens
+        self.bounds = stream_bounds(text.tokens, self.rows)
+        self.line_offsets, self.document_offsets = text.line_offsets, text.document_offsets
+        self.reader: DiskReader | DeviceReader
+        if isinstance(text.ids, ChunkedArray):
+            self.reader = DiskReader(text.ids, boundary_id, self._on_device)
+        else:
+            # Pageable, and waited for: pinned memory of the whole text would stay locked while the process lives.
+            stream = torch.from_numpy(with_boundary(text.ids, boundary_id).astype(np.int32))
+            self.reader = DeviceReader(stream.to(device), self._on_device)
+        self.load_state_dict({"multiple": multiple, "tokens": 0, "epochs": 0.0})
+
+    def next(self) -> Batch:
+        self.epochs, window = next(self._windows)
+        self.tokens += window.tokens
+        return self.batch(window)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows, "multiple": self.multiple, "tokens": self.tokens, "epochs": self.epochs}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a stored state. The run keeps its windows, also on a device where others would be drawn.
+
+        Earlier versions stored no multiple: theirs was that of the settings.
+        """
+        multiple = state.get("multiple")
+        self.multiple = self.settings.multiple(is_recorded=False) if multiple is None else multiple
+        self.tokens, self.epochs = state["tokens"], float(state["epochs"])
+        self._windows = self.windows(self.epochs)
+
+    def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
+        """(epochs done with it, window), epoch after epoch without end, after those that `epochs_done` says are done. An
+        epoch's first window is fresh in every row, any other one where a document or a drawn line begins, and by the chance
+        `state_reset`."""
+        for epoch in itertools.count(int(epochs_done)):
+            random = np.random.default_rng((self.seed, epoch))
+            read, streams = 0, StreamWindows(self.bounds, self._borders(epoch))
+            while window := streams.next(self._length(random)):
+                if self.settings.state_reset:
+                    drawn_B = random.random(self.rows) < self.settings.state_reset
+                    window = replace(window, fresh_B=window.fresh_B | drawn_B)
+                read += window.tokens
+                done = epoch + read / self.text_tokens
+                if done > epochs_done:
+                    yield done, window
+
+    def batch(self, window: Window) -> Batch:
+        """This rank's rows of `window`, as long as the longest row of all ranks; targets past a row's end are padding."""
+        rows, length = self.share, int((window.end_B - window.start_B).max())
+        tensors = self.reader.window(window.start_B[rows], window.end_B[rows], length)
+        fresh_B = window.fresh_B[rows]
+        fresh_1B1 = self._on_device(fresh_B).view(1, -1, 1) if fresh_B.any() else None
+        # tokens of longer and shorter windows weigh alike (Merity et al. 2018, section 4.1)
+        factor = window.length / self.settings.bptt_tokens if self.settings.draws_lengths else 1.0
+        return Batch(tensors, window.tokens_B, rows, fresh_1B1, factor)
+
+    def _borders(self, epoch: int) -> list[Borders]:
+        """Where rows begin anew in that epoch: at every document, and at lines drawn by the chance `line_starts`."""
+        borders: list[Borders] = [] if self.document_offsets is None else [DocumentBorders(self.document_offsets)]
+        if self.settings.line_starts:
+            random = np.random.default_rng((self.seed, epoch, LINES))
+            borders.append(DrawnLineBorders(self.line_offsets, self.bounds[:-1], self.settings.line_starts, random))
+        return borders
+
+    def _length(self, random: np.random.Generator) -> int:
+        """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`, around half of
+        it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `multiple`, which keeps the mean."""
+        settings, multiple = self.settings, self.multiple
+        length = settings.bptt_tokens
+        if settings.draws_lengths:
+            mean = length / 2 if random.random() < settings.bptt_short else length
+            length = max(min(SHORTEST, length), round(random.normal(mean, settings.bptt_deviation)))
+        return max(1, round(length / multiple)) * multiple
+
+    def _on_device(self, array: np.ndarray) -> Tensor:
+        """From memory that may be paged out, the host would wait until the device has come to the copy."""
+        host = torch.from_numpy(np.ascontiguousarray(array))
+        return (host.pin_memory() if self.device.type == "cuda" else host).to(self.device, non_blocking=True)
+
+
+def fitting_rows(rows: int, tokens: int) -> int:
+    """`rows`, or as many streams of two tokens or more as `tokens` allow; at least one."""
+    return max(1, min(rows, tokens // 2))
+
+
+class DeviceReader:
+    """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each.
+
+    stream: the boundary and the text's ids, int32, on the device.
+    """
+
+    def __init__(self, stream: Tensor, on_device: OnDevice) -> None:
+        self.stream = stream
+        self.on_device = on_device
+
+    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
+        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end are padding."""
+        position_TB = self.on_device(start_B) + torch.arange(length, device=self.stream.device).unsqueeze(1)
+        inside_TB = position_TB < self.on_device(end_B)
+        position_TB = position_TB.clamp(max=len(self.stream) - 2)
+        targets_TB = self.stream[position_TB + 1].long().masked_fill(~inside_TB, PADDING)
+        return self.stream[position_TB].long(), targets_TB
+
+
+class DiskReader:
+    """The same windows, past their rows' ends, too, of a text on disk: rows are gathered on the host, and copied while the device works
+    on the window before."""
+
+    def __init__(self, ids: ChunkedArray, boundary_id: int, on_device: OnDevice) -> None:
+        self.ids = ids
+        self.boundary_id = boundary_id
+        self.on_device = on_device
+
+    def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
+        inputs_BT = np.empty((len(start_B), length), dtype=np.int64)
+        targets_BT = np.full_like(inputs_BT, PADDING)
+        for row, (start, end) in enumerate(zip(start_B.tolist(), end_B.tolist(), strict=True)):
+            self._read_row(start, end, inputs_BT[row], targets_BT[row])
+        return self.on_device(inputs_BT.T), self.on_device(targets_BT.T)
+
+    def _read_row(self, start: int, end: int, inputs_T: np.ndarray, targets_T: np.ndarray) -> None:
+        last, wanted = len(self.ids) - 1, end - start  # where the last input stands: what lies behind reads that one again
+        start = min(start, last)
+        stream = np.empty(min(len(inputs_T), last - start + 1) + 1, dtype=np.int64)  # the inputs, and the target of the last
+        stream[0] = self.boundary_id
+        self.ids.read_into(stream[start == 0 :], max(0, start - 1))
+        inputs_T[: len(stream) - 1] = stream[:-1]
+        inputs_T[len(stream) - 1 :] = stream[-2]
+        targets_T[:wanted] = stream[1 : wanted + 1]

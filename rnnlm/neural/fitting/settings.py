@@ -1,15 +1,182 @@
 """How a language model is trained, and on what and how long a network is. Knows nothing of torch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Budget, Count, NonNegative, Probability
+from rnnlm.config import Budget, Count, Natural, NonNegative, Positive, Probability
 from rnnlm.errors import SettingsError
-from rnnlm.neural.fitting.optimization_settings import UNRECORDABLE, OptimizationSettings, Share
-from rnnlm.neural.input_settings import Width
-from rnnlm.neural.needs import OF_RUNS
+from rnnlm.neural.settings import OF_FITTING, OF_RUNS, Width
+
+# ---- How a network is trained, whatever the task: batches, optimizer, schedule, validation. Knows
+# nothing of torch.
+
+Fraction = Annotated[float, Meta(gt=0, lt=1)]
+Factor = Annotated[float, Meta(gt=0, le=1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+UNRECORDABLE = ("adagrad", "rmsprop")  # optimizers that CUDA graphs cannot hold
+COUNTED = "svd"  # where a file of word vectors could be named: those of counts of the training text
+
+
+@dataclass(frozen=True)
+class OptimizationSettings:
+    """How a network is trained, whatever it is trained on: all that the trainer knows."""
+
+    NEEDS = OF_FITTING
+
+    batch_rows: Annotated[Width, Meta(description="rows read side by side in a step, of each process")] = 32
+    accumulation: Annotated[
+        Count, Meta(description="parts in which the rows of a step are read, one after the other; less memory, the same step")
+    ] = 1
+    embeddings: Annotated[
+        str | None,
+        Meta(
+            description="word vectors to start from: a file, text of word2vec or GloVe; or svd (language models): counted in the training "
+            "text, as rnnlm vectors --method svd does"
+        ),
+    ] = None
+    freeze_embeddings: Annotated[bool, Meta(description="word vectors, and output weights tied to them, stay as they start")] = False
+    optimizer: Annotated[
+        Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"], Meta(description="optimizer; asgd: sgd whose weights are averaged")
+    ] = "adamw"
+    learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
+    momentum: Annotated[Probability, Meta(description="sgd, rmsprop: momentum")] = 0.0
+    nesterov: Annotated[bool, Meta(description="sgd: Nesterov's momentum")] = False
+    rms_decay: Annotated[Probability, Meta(description="rmsprop: decay of the mean of squared gradients")] = 0.99
+    asgd_start: Annotated[Natural, Meta(description="asgd: steps before its average begins")] = 0
+    nonmonotone_interval: Annotated[
+        Count | None,
+        Meta(
+            description="asgd: its average begins when validation is worse than the best one more than so many before (NT-ASGD); "
+            "none: asgd_start"
+        ),
+    ] = None
+    fine_tune_after: Annotated[
+        Fraction | None,
+        Meta(
+            description="asgd: share of the budget after which the best weights are trained on, averaged from the first step, "
+            "until validation is worse than the best one more than nonmonotone_interval before; none: never"
+        ),
+    ] = None
+    ema_decay: Annotated[
+        Probability | None,
+        Meta(description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"),
+    ] = None
+    beta1: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of gradients")] = 0.9
+    beta2: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")] = 0.999
+    weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
+    l1: Annotated[NonNegative, Meta(description="penalty on weights: l1 |w|")] = 0.0
+    l2: Annotated[NonNegative, Meta(description="penalty on weights: l2/2 |w|^2")] = 0.0
+    penalised: Annotated[Literal["all", "recurrent"], Meta(description="l1, l2: on all weight matrices, or on the recurrent ones")] = "all"
+    clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 0.5
+    clip_value: Annotated[Positive | None, Meta(description="gradients are cut to this absolute value")] = None
+    schedule: Annotated[
+        Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
+        Meta(description="learning rate: over the budget; step: by epochs; plateau, halving: as validations tell"),
+    ] = "cosine"
+    warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.03
+    plateau_factor: Annotated[Fraction, Meta(description="plateau: factor when validation does not improve")] = 0.5
+    plateau_patience: Annotated[Natural, Meta(description="plateau: validations without improvement before that")] = 0
+    plateau_gain: Annotated[
+        NonNegative, Meta(description="plateau: improvement is a perplexity lower by this than the last one; 0: a new best validation")
+    ] = 0.0
+    return_to_best: Annotated[bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")] = False
+    decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls")] = 4
+    decay_every_epochs: Annotated[Count, Meta(description="step: epochs from one fall to the next")] = 1
+    decay_factor: Annotated[Factor, Meta(description="step: factor of each fall")] = 0.5
+    min_improvement: Annotated[
+        Annotated[float, Meta(ge=1)], Meta(description="halving: factor by which a validation's log-likelihood is to improve")
+    ] = 1.003
+    final_rate: Annotated[Share, Meta(description="cosine, linear: share of the rate left at the end")] = 0.0
+    rollbacks: Annotated[
+        Natural,
+        Meta(
+            description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two "
+            "losses in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state is one more "
+            "checkpoint, in memory; in each process"
+        ),
+    ] = 3
+    rollback_factor: Annotated[Factor, Meta(description="the learning rate is multiplied by it each time")] = 0.5
+    patience: Annotated[Count | None, Meta(description="early stopping: validations without improvement; none: never")] = None
+    validate_every_steps: Annotated[
+        Count | None, Meta(description="steps between validations; none: every epoch, or by time at 5 % of its cost")
+    ] = None
+    min_validations: Annotated[
+        Natural,
+        Meta(
+            description="validations of a run at least, where validate_every_steps is none: those between epochs draw the learning curve "
+            "alone, and take a minute or a tenth of the time at most; 0: no more than choose the model"
+        ),
+    ] = 20
+    cuda_graphs: Annotated[
+        bool | Literal["auto"],
+        Meta(
+            description="on CUDA, record training steps as graphs, one for each length of window, and replay them; auto: in language "
+            "models whose cells run as step-by-step loops of our own (peepholes, coupled gates, Mogrifier, Jordan, reset_gate=before, "
+            "activations of an rnn other than tanh and relu)"
+        ),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        for is_wrong, what, why, hint in self._contradictions():
+            if is_wrong:
+                raise SettingsError(what, why, hint)
+
+    @property
+    def follows_validations(self) -> str:
+        """What goes by validations, and so needs validation text; "" if nothing does."""
+        if self.nonmonotone_interval:
+            return "nonmonotone_interval"
+        return f"schedule {self.schedule}" if self.schedule in ("plateau", "halving") else ""
+
+    @property
+    def can_be_recorded(self) -> bool:
+        """Whether steps of these settings can be recorded as CUDA graphs, in so few shapes that it pays."""
+        return False
+
+    @property
+    def varies_by_layer(self) -> bool:
+        """Whether layers learn at rates of their own."""
+        return False
+
+    def rate_factor(self, depth: int, epochs: float) -> float:
+        """Of the learning rate of weights with so many layers above them, after so many epochs; 0: they stay as they are."""
+        return 1.0
+
+    def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
+        """(whether it is one, what, why, the hint) of everything that cannot be asked for together."""
+        name, why = self.optimizer, f"the optimizer is {self.optimizer}"
+        sgd = "or optimizer=sgd"
+        yield self.momentum and name not in ("sgd", "rmsprop"), "momentum is a setting of sgd and rmsprop", why, f"set momentum=0, {sgd}"
+        yield self.nesterov and name != "sgd", "nesterov is a setting of sgd", why, f"set nesterov=false, {sgd}"
+        hint = "set momentum=0.9, or nesterov=false"
+        yield self.nesterov and not self.momentum, "nesterov is a kind of momentum", "momentum is 0", hint
+        yield self.asgd_start and name != "asgd", "asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd"
+        what, hint = "nonmonotone_interval is a setting of asgd", "set nonmonotone_interval=none, or optimizer=asgd"
+        yield self.nonmonotone_interval and name != "asgd", what, why, hint
+        what = "asgd_start and nonmonotone_interval both say when averaging begins"
+        yield self.nonmonotone_interval and self.asgd_start, what, "", "set asgd_start=0, or nonmonotone_interval=none"
+        what, hint = "fine_tune_after needs the rule by which fine-tuning ends", "set optimizer=asgd and nonmonotone_interval=5"
+        yield self.fine_tune_after and not self.nonmonotone_interval, what, "nonmonotone_interval is none", hint
+        what, hint = "cuda_graphs needs an optimizer that torch can record", "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
+        yield self.cuda_graphs is True and name in UNRECORDABLE, what, why, hint
+        what, hint = "cuda_graphs and accumulation cannot be combined", "set cuda_graphs=false, or accumulation=1"
+        yield self.cuda_graphs is True and self.accumulation > 1, what, "", hint
+        what, hint = "return_to_best is a setting of the plateau schedule", "set schedule=plateau, or return_to_best=false"
+        yield self.return_to_best and self.schedule != "plateau", what, f"the schedule is {self.schedule}", hint
+        is_asgd, is_ema = name == "asgd", self.ema_decay is not None
+        what = "ema_decay and optimizer = asgd are two averages of the weights"
+        yield is_asgd and is_ema, what, "", f"set ema_decay=none, {sgd}"
+        back, average = "return_to_best" if self.return_to_best else "schedule = halving", "optimizer = asgd" if is_asgd else "ema_decay"
+        why = "the best weights are averages, and training goes on from weights that are not"
+        is_wrong = (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving")
+        yield is_wrong, f"{back} and {average} cannot be combined", why, "leave one of them out"
+
+
+# ---- settings
 
 RECORDED_MULTIPLE = 8  # of the tokens of drawn windows: about five lengths around 70 instead of thirty
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]

@@ -14,21 +14,15 @@ from torch import Tensor
 from rnnlm.config import Budget
 from rnnlm.events import Checkpoint, Event, Fitted, RolledBack, Step, TrainingState, Validated, never
 from rnnlm.neural.fitting import state
-from rnnlm.neural.fitting.averaging import Averaging, FineTuning
 from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
-from rnnlm.neural.fitting.cuda_graphs import CudaRecorder, GraphedStep, records_steps
 from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
-from rnnlm.neural.fitting.layer_figures import LayerFigures
-from rnnlm.neural.fitting.learning_curve import CurvePoints
-from rnnlm.neural.fitting.optimization_settings import OptimizationSettings
-from rnnlm.neural.fitting.optimizers import make_optimizer, set_layer_factors
-from rnnlm.neural.fitting.progress import Meter
+from rnnlm.neural.fitting.optimization import Averaging, FineTuning, LearningRate, make_optimizer, set_layer_factors
+from rnnlm.neural.fitting.progress import LayerFigures, Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
-from rnnlm.neural.fitting.schedule import LearningRate
-from rnnlm.neural.fitting.settings import RunSettings
-from rnnlm.neural.fitting.step import TrainingStep, make_step, restart_rows
-from rnnlm.neural.fitting.validation import BestWeights, ModelSelection
+from rnnlm.neural.fitting.settings import OptimizationSettings, RunSettings
+from rnnlm.neural.fitting.step import CudaRecorder, GraphedStep, TrainingStep, make_step, records_steps, restart_rows
+from rnnlm.neural.fitting.validation import BestWeights, CurvePoints, ModelSelection
 
 
 class Trainer:

@@ -1,14 +1,10 @@
 """The output layers by the names that settings give them."""
 
-from rnnlm.neural.input_settings import sizes
-from rnnlm.neural.outputs.adaptive import AdaptiveSoftmax
-from rnnlm.neural.outputs.base import OutputLayer
-from rnnlm.neural.outputs.class_factored import ClassSoftmax
-from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax
+from rnnlm.neural.outputs.classes import AdaptiveSoftmax, ClassSoftmax, HierarchicalSoftmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax
-from rnnlm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.neural.settings import NetworkSettings
+from rnnlm.neural.outputs.softmax import OutputLayer, SoftmaxOutput
+from rnnlm.neural.settings import NetworkSettings, sizes
 
 
 def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer:

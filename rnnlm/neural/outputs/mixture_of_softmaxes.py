@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from rnnlm.interface import PADDING
 from rnnlm.neural.device import product_type
+from rnnlm.neural.initialisation import dropout
 from rnnlm.neural.outputs.linear_cross_entropy import ONES, SMALLEST, add_slices, chunk_rows, scaled, softmax_over_V
 from rnnlm.neural.outputs.softmax import SoftmaxOutput, linear_logits, log_likelihood
-from rnnlm.neural.regularization import dropout
 
 
 class MixtureOfSoftmaxes(SoftmaxOutput):

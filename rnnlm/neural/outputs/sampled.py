@@ -10,8 +10,7 @@ from torch.nn import functional as F
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
-from rnnlm.neural.outputs.base import derived, unigram
-from rnnlm.neural.outputs.softmax import SoftmaxOutput
+from rnnlm.neural.outputs.softmax import SoftmaxOutput, derived, unigram
 
 UNIT = 1 << 40  # parts of one on the line of sampled softmax; with up to 2^22 samples, sums fit into int64
 

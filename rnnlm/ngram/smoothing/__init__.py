@@ -1,4 +1,4 @@
-"""The classical estimators, one short file each, and what they have in common.
+"""The classical estimators: what they have in common.
 
 An estimator looks at one order at a time. Of the probability that a context h has to give, it puts a share on each word
 seen after h, and says how much is left for the lower order, whose context h' lacks the first word of h:
@@ -20,15 +20,15 @@ from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 
 ESTIMATORS = {
-    "mkn": "modified_kneser_ney:ModifiedKneserNey",
-    "kn": "kneser_ney:KneserNey",
-    "witten-bell": "witten_bell:WittenBell",
-    "absolute": "absolute_discounting:AbsoluteDiscounting",
-    "additive": "additive:Additive",
-    "jelinek-mercer": "jelinek_mercer:JelinekMercer",
-    "katz": "katz:Katz",
-    "stupid": "stupid_backoff:StupidBackoff",
-    "mle": "maximum_likelihood:MaximumLikelihood",
+    "mkn": "discounting:ModifiedKneserNey",
+    "kn": "discounting:KneserNey",
+    "witten-bell": "others:WittenBell",
+    "absolute": "discounting:AbsoluteDiscounting",
+    "additive": "others:Additive",
+    "jelinek-mercer": "others:JelinekMercer",
+    "katz": "others:Katz",
+    "stupid": "others:StupidBackoff",
+    "mle": "others:MaximumLikelihood",
 }
 
 

@@ -9,9 +9,8 @@ from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import decode, opened
 from rnnlm.scoring.pairs.accuracy import TestSet
-from rnnlm.scoring.pairs.formats import SENTENCES, TEMPLATES, RowFormat, pair_of
+from rnnlm.scoring.pairs.pair import SENTENCES, TEMPLATES, WINOGRAD, RowFormat, pair_of
 from rnnlm.scoring.pairs.suites import is_suite, suite_of
-from rnnlm.scoring.pairs.winograd import WINOGRAD
 from rnnlm.text import sources
 from rnnlm.text.sources import SourceSettings
 

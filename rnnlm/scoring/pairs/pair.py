@@ -1,6 +1,14 @@
-"""Pairs of sentences, one good and one bad, with what their results are grouped by."""
+"""Minimal pairs: what a pair is, and the formats of files that hold them."""
 
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from rnnlm.errors import shown
+from rnnlm.text.lines import is_blank, split_words
+
+# ---- Pairs of sentences, one good and one bad, with what their results are grouped by.
 
 FULL, PARTIAL, WORD = "full", "partial", "word"
 SCORINGS = (FULL, PARTIAL, WORD)
@@ -28,3 +36,243 @@ class Pair:
     scoring: str = FULL
     where: str = ""
     problem: str | None = None
+
+
+# ---- Tables of pairs: what a row may hold beside its sentences (an id, and what results are
+# grouped by), and two kinds of table.
+#
+# Good and bad sentences: BLiMP's JSON-lines (Warstadt et al. 2020, arXiv 1912.00582), or columns
+# good and bad. Agreement templates in the style of Linzen, Dupoux & Goldberg (2016, arXiv
+# 1611.01368): a sentence, the place of its verb, and the verb's right and wrong form; what is
+# compared is the verb, given what stands before it.
+
+Values = Mapping[Any, Any]  # by column; None: cells beyond the columns
+KIND = ("kind", "paradigm", "UID")
+ID = ("id", "pair_id", "pairID", "qID", "sentid")
+PHENOMENON = ("phenomenon", "linguistics_term")
+DISTANCE = ("distance",)
+FIELD = ("field",)
+ATTRACTORS = ("attractors", "n_attractors", "n_attr", "n_diff_intervening")
+
+GOOD, BAD = ("good", "sentence_good"), ("bad", "sentence_bad")
+
+SENTENCE_COLUMNS = ("sentence", "orig_sentence", "masked")
+RIGHT = ("right", "right_form", "good_verb", "verb_good", "correct", "verb")
+WRONG = ("wrong", "wrong_form", "bad_verb", "verb_bad", "incorrect", "wrong_verb")
+POSITION = ("verb_index", "position", "verb_position")
+_MASK = re.compile(r"\*\*\*mask\*\*\*|\[MASK\]|<mask>|(?<!\w)_+(?!\w)")
+
+
+class RowProblem(Exception):
+    """Why a row gives no pair."""
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """A kind of table. fits: whether a table with such columns is meant to be one. needed: columns that it must have, each by any
+    of its names. sentences_of: good and bad sentence of a row."""
+
+    name: str
+    scoring: str
+    fits: Callable[[set[str]], bool]
+    needed: tuple[tuple[str, ...], ...]
+    sentences_of: Callable[[Values], tuple[str, str]]
+
+
+def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
+    """The pair of a row; `kind`: where the row names none. What a row lacks is the pair's `problem`."""
+    kind, id = _label(values, KIND) or kind, _label(values, ID)
+    try:
+        if None in values:
+            raise RowProblem("it has more cells than columns")
+        good, bad = format.sentences_of(values)
+        return Pair(
+            kind, good, bad, id, _label(values, PHENOMENON), _field(values), _label(values, ("number",)),
+            whole_number(values, DISTANCE), whole_number(values, ATTRACTORS), format.scoring, where,
+        )  # fmt: skip
+    except RowProblem as problem:
+        return Pair(kind, "", "", id, scoring=format.scoring, where=where, problem=str(problem))
+
+
+def text(values: Values, names: Sequence[str]) -> str:
+    """The text in the first of these columns that the row has.
+
+    Raises:
+        RowProblem: it has none, or one without words.
+    """
+    name = named(values, names)
+    value = values.get(name)
+    if value is None:
+        raise RowProblem(f"{name} is missing")
+    if not isinstance(value, str):
+        raise RowProblem(f"{name} is not text")
+    if is_blank(value.replace("\n", " ")):
+        raise RowProblem(f"{name} is missing")
+    return value
+
+
+def as_text(value: Any) -> str:
+    """What a cell holds, as text; of a list or an object, however deeply nested, no more than is needed to know it."""
+    return shown(value) if isinstance(value, (list, dict)) else str(value)
+
+
+def named(columns: Any, names: Sequence[str]) -> str:
+    """The first of `names` that is a column; where none is, the first."""
+    return next((name for name in names if name in columns), names[0])
+
+
+def has(columns: set[str], names: Sequence[str]) -> bool:
+    return not columns.isdisjoint(names)
+
+
+def _label(values: Values, names: Sequence[str]) -> str | None:
+    value = next((values[name] for name in names if values.get(name) not in (None, "")), None)
+    return None if value is None else as_text(value)
+
+
+def _field(values: Values) -> str | None:
+    """BLiMP writes one of its fields in two ways."""
+    field = _label(values, FIELD)
+    return "syntax/semantics" if field == "syntax_semantics" else field
+
+
+def whole_number(values: Values, names: Sequence[str]) -> int | None:
+    """The number in the first of these columns that holds anything.
+
+    Raises:
+        RowProblem: it is not a whole number.
+    """
+    value = _label(values, names)
+    if value is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.0*)?", value.strip()):  # 3.0, as columns with gaps are written
+        raise RowProblem(f"{named(values, names)} is not a whole number")
+    return int(float(value))
+
+
+def _template_sentences(values: Values) -> tuple[str, str]:
+    """Both sentences of a row; the verb's place is a mark in the sentence, or the number of a word, from 1.
+
+    Raises:
+        RowProblem: it has no such place, or a form is missing.
+    """
+    sentence, right, wrong = text(values, SENTENCE_COLUMNS), text(values, RIGHT), text(values, WRONG)
+    marks = list(_MASK.finditer(sentence))
+    if len(marks) == 1:
+        before, after = sentence[: marks[0].start()], sentence[marks[0].end() :]
+        return f"{before}{right}{after}", f"{before}{wrong}{after}"
+    if marks:
+        raise RowProblem("several places of the verb are marked")
+    words = split_words(sentence)
+    place = _verb_place(values, len(words))
+    if words[place].lower() not in (right.lower(), wrong.lower()):
+        raise RowProblem(f"word {place + 1} is {words[place]!r}, neither {right!r} nor {wrong!r}")
+    good, bad = ([*words[:place], form, *words[place + 1 :]] for form in (right, wrong))
+    return " ".join(good), " ".join(bad)
+
+
+def _verb_place(values: Values, words: int) -> int:
+    """The place of the verb among the words, from 0."""
+    if not has(set(values), POSITION):
+        raise RowProblem("the verb's place is neither marked in the sentence nor given as verb_index")
+    column, place = named(values, POSITION), whole_number(values, POSITION)
+    if place is None:
+        raise RowProblem(f"{column} is missing")
+    if not 1 <= place <= words:
+        raise RowProblem(f"{column} is {place}, but the sentence has {words} words")
+    return place - 1
+
+
+SENTENCES = RowFormat(
+    "good and bad sentences", FULL, lambda columns: has(columns, GOOD) or has(columns, BAD), (GOOD, BAD),
+    lambda values: (text(values, GOOD), text(values, BAD)),
+)  # fmt: skip
+TEMPLATES = RowFormat(
+    "agreement templates", WORD, lambda columns: has(columns, SENTENCE_COLUMNS) and (has(columns, RIGHT) or has(columns, WRONG)),
+    (SENTENCE_COLUMNS, RIGHT, WRONG), _template_sentences,
+)  # fmt: skip
+
+
+# ---- Winograd schemas (Levesque, Davis & Morgenstern 2012): a sentence with a blank or a pronoun,
+# what it may stand for, the answer.
+#
+# As WinoGrande has them (sentence with `_`, option1, option2, answer) and as the WSC data set
+# (text, pronoun, pronoun_loc, options, label). Scored by what follows the option (Trinh & Le 2018,
+# arXiv 1806.02847).
+
+SCHEMA_COLUMNS = ("sentence", "text")
+OPTION_1, OPTION_2 = ("option1", "option_1", "option_a"), ("option2", "option_2", "option_b")
+OPTIONS, ANSWER = ("options",), ("answer", "label")
+_NEEDED = (SCHEMA_COLUMNS, OPTION_1 + OPTIONS, OPTION_2 + OPTIONS, ANSWER)
+_BLANK = re.compile(r"(?<!\w)_+(?!\w)")
+_ANSWERS = {"1": 0, "2": 1, "a": 0, "b": 1}
+_ARTICLES = {"The", "A", "An"}
+
+
+def fits(columns: set[str]) -> bool:
+    return has(columns, SCHEMA_COLUMNS) and has(columns, OPTIONS + OPTION_1 + OPTION_2)
+
+
+def sentences_of(values: Values) -> tuple[str, str]:
+    """The sentence with the right option, and with the wrong one.
+
+    Raises:
+        RowProblem: a part is missing, or it is not clear where the options go.
+    """
+    sentence, options = text(values, SCHEMA_COLUMNS), _options(values)
+    right = _answer(values, options)
+    start, stop = _place(values, sentence)
+    good, bad = options[right], options[1 - right]
+    return _filled(sentence, start, stop, good), _filled(sentence, start, stop, bad)
+
+
+def _options(values: Values) -> tuple[str, str]:
+    if "options" not in values:
+        return text(values, OPTION_1), text(values, OPTION_2)
+    options = values["options"]
+    if not isinstance(options, list) or len(options) != 2 or not all(isinstance(option, str) and option.strip() for option in options):
+        raise RowProblem("options are not two texts")
+    return options[0], options[1]
+
+
+def _answer(values: Values, options: tuple[str, str]) -> int:
+    """Which option is right: 0 or 1."""
+    label: Any = values.get("label")
+    if values.get("answer") in (None, ""):
+        if as_text(label) not in ("0", "1"):
+            raise RowProblem("answer is missing" if label in (None, "") else f"label is {shown(label)}, neither 0 nor 1")
+        return int(label)
+    answer = as_text(values["answer"]).strip()
+    if answer in options and options[0] != options[1]:
+        return options.index(answer)
+    if answer.lower().rstrip(".") not in _ANSWERS:
+        raise RowProblem(f"answer is {answer!r}, neither 1 nor 2, nor an option")
+    return _ANSWERS[answer.lower().rstrip(".")]
+
+
+def _place(values: Values, sentence: str) -> tuple[int, int]:
+    """Where the blank or the pronoun stands in the sentence."""
+    pronoun = values.get("pronoun")
+    if pronoun in (None, ""):
+        places, what = [match.span() for match in _BLANK.finditer(sentence)], "a blank (_)"
+    else:
+        places, what = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(as_text(pronoun))}(?!\w)", sentence)], "the pronoun"
+        at = values.get("pronoun_loc")
+        if at not in (None, ""):
+            places = [place for place in places if str(place[0]) == as_text(at)]
+    if len(places) != 1:
+        raise RowProblem(f"{what} stands in the sentence {len(places)} times, not once")
+    return places[0]
+
+
+def _filled(sentence: str, start: int, stop: int, option: str) -> str:
+    """The sentence with `option` from `start` to `stop`; its article is capitalised as its place has it."""
+    first, space, rest = option.strip().partition(" ")
+    if start == 0:
+        first = first[:1].upper() + first[1:]
+    elif first in _ARTICLES:
+        first = first.lower()
+    return f"{sentence[:start]}{first}{space}{rest}{sentence[stop:]}"
+
+
+WINOGRAD = RowFormat("Winograd schemas", PARTIAL, fits, _NEEDED, sentences_of)

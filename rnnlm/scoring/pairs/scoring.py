@@ -9,9 +9,9 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.inference import span_scoring
-from rnnlm.inference.direction import check_reads_forward
 from rnnlm.inference.distributions import score_and_look
-from rnnlm.inference.word_surprisal import WordFinder
+from rnnlm.inference.span_scoring import check_reads_forward
+from rnnlm.inference.words import WordFinder
 from rnnlm.interface import Encoded, LanguageModel, Tokenizer
 from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import FULL, PARTIAL, SCORINGS, WORD, Pair

@@ -4,24 +4,89 @@ Shapes: S source time, T target time, M sources, B rows, E width of the features
 kernels want it. What a row gives is the same alone and beside any others.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from rnnlm.interface import PADDING, Tokenizer
-from rnnlm.neural.embeddings.word_input import WordInput
-from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.outputs.base import without_padding
+from rnnlm.neural.initialisation import dropout, start_weights
+from rnnlm.neural.layers.layers import BidirectionalStack, Layer, QuasiRecurrentLayer, RecurrentStack, State, first_state
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
-from rnnlm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.neural.regularization import dropout
+from rnnlm.neural.outputs.softmax import SoftmaxOutput, without_padding
 from rnnlm.neural.trace import NamedLayer, trace_stack
+from rnnlm.neural.words import WordInput
 from rnnlm.tasks.padding import is_word
-from rnnlm.tasks.seq2seq.attention import Memory
-from rnnlm.tasks.seq2seq.decoder import Decoder, DecoderState
-from rnnlm.tasks.seq2seq.encoder import Bridge, Encoder
+from rnnlm.tasks.seq2seq.attention import Attention, Memory
+from rnnlm.tasks.seq2seq.kernels import has_loop, layer_step, make_loop, one_step, run
 from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
+
+# ---- The decoder: recurrent layers, attention, and the attentional vector that the output layer
+# reads (Luong et al. 2015, eq. 5).
+#
+#     h_t = layers([x_t; with input feeding a_(t-1)])    a_t = tanh(W [h_t; context_t])
+#
+# Without attention a_t = h_t, through a linear map where the output layer is tied to word vectors
+# of another width. Shapes: T target time, B rows, E width of the word vectors, D of h, F of a.
+
+DecoderState = tuple[Tensor, ...]  # of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F)
+
+
+class Decoder(nn.Module):
+    """From the vectors of target words to what the output layer reads, before its dropout."""
+
+    def __init__(self, settings: Seq2SeqSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        layers = settings.decoder
+        width, memory_width, features = layers.output_width, settings.output_width, settings.features_width
+        draws_itself = not settings.input_feeding  # else what is dropped is drawn before the first step
+        self.body = RecurrentStack(layers if draws_itself else replace(layers, weight_drop=0.0, dropout_between=0.0))
+        self.attention = self.combination = None
+        self.projection: nn.Module = nn.Identity()
+        if settings.attention:
+            self.attention = Attention(settings.attention, width, memory_width, settings.compared_width)
+            self.combination = nn.Linear(width + memory_width, features, bias=False)
+        elif width != features:
+            self.projection = nn.Linear(width, features)
+
+    def forward(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
+        """a (T, B, F), the weights of attention (T, B, S) and the state after the last word."""
+        if self.settings.input_feeding:
+            return self._fed(x_TBE, memory, state)
+        is_one = len(x_TBE) == 1 and not self.training and not torch.is_grad_enabled()
+        h_TBD, after = one_step(self.body, x_TBE, state) if is_one else self.body(x_TBE, state)
+        if self.attention is None:
+            return self.projection(h_TBD), None, after
+        return *self.look(h_TBD, memory), after
+
+    def look(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
+        """a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
+        assert self.attention is not None and self.combination is not None
+        context_TBH, weights_TBS = self.attention(h_TBD, memory)
+        return torch.tanh(self.combination(torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2))), weights_TBS
+
+    def _fed(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+        assert self.attention is not None and self.combination is not None
+        drawn = draw(self.body, self.settings, x_TBE)
+        if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
+            return read_step_by_step(self.body, x_TBE, memory, state, self.look, drawn)
+        given = zip(drawn.weights, self.body.layers, strict=True)
+        recurrent = [its.get("weight_hh", layer.get_parameter("weight_hh")) for its, layer in given]
+        masks = (drawn.fed_TBF, *drawn.between_TBX)
+        return run(make_loop(self.body, self.attention, self.combination.weight, x_TBE, memory, state, recurrent, masks))
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        yield from self.body.matrices()
+        for module in (self.attention, self.combination, self.projection):
+            if module is not None:
+                yield from ((weight, "input", 1) for name, weight in module.named_parameters() if not name.endswith("bias"))
+
+
+# ---- network
 
 __all__ = ["DecoderState", "Memory", "Seq2SeqNetwork", "make_network"]
 
@@ -142,3 +207,155 @@ def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer
     if network.source_words is not None:
         start_weights(settings, (), (), network.source_words.weight)
     return network
+
+
+# ---- The encoder: recurrent layers that read the source from one end or both, and the bridge to
+# the decoder's first state.
+#
+# Shapes: S source time, M sources, E width of what is read for each token, H of what the encoder
+# gives, L of a layer's last states.
+
+
+class Encoder(nn.Module):
+    """What stands before the decoder: a vector for each token of a source, whatever stands in padding."""
+
+    def __init__(self, settings: Seq2SeqSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
+
+    def forward(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Outputs (S, M, H), zeros in padding, and of each layer the last hidden states (M, L), [forward; backward]: at the last token of
+        each source, and of the backward direction at its first."""
+        y_SMH, layers = self.read(x_SME, lengths_M)
+        at_1M1 = (lengths_M - 1).view(1, -1, 1)
+        last = []
+        for number, y_SML in enumerate(layers):
+            width = self.settings.widths[number]
+            onwards_ML = y_SML[:, :, :width].gather(0, at_1M1.expand(-1, -1, width))[0]
+            last.append(torch.cat([onwards_ML, y_SML[0, :, width:]], dim=1))
+        return y_SMH * is_word(len(x_SME), lengths_M).unsqueeze(2), last
+
+    def read(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Outputs (S, M, H), and what each layer gives by itself, [forward; backward]. What stands in padding means nothing."""
+        return self.body.read(x_SME, lengths_M) if isinstance(self.body, BidirectionalStack) else self._onwards(x_SME)
+
+    def _onwards(self, x_SME: Tensor) -> tuple[Tensor, list[Tensor]]:
+        assert isinstance(self.body, RecurrentStack)
+        layers = []
+        for number, layer in enumerate(self.body.layers):
+            x_SME = self.body.drop_between(number, x_SME)
+            y_SML, _ = layer(x_SME, first_state(layer, x_SME))
+            layers.append(y_SML)
+            x_SME = self.body.connect(number, x_SME, y_SML)
+        return x_SME, layers
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        return self.body.matrices()
+
+
+class Bridge(nn.Module):
+    """The decoder's first state: each h and c of each of its layers is tanh(W s + b), with W and b of its own, and s
+
+    last: the last hidden states of the encoder's layer of the same height; layers above its highest one read that, and a decoder
+    of fewer layers reads the highest ones. The recurrent kernels do not give the cells at each row's own end, so that cells
+    begin from hidden states, too;
+    mean: the mean of the encoder's outputs over the source's tokens (Sennrich et al. 2017).
+
+    Without a bridge the first state is zero; so are the earlier inputs that a QRNN reads.
+    """
+
+    def __init__(self, settings: Seq2SeqSettings, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.kind, highest = settings.bridge, len(settings.widths) - 1
+        self.shapes = [(place < layer.states, shape) for layer in layers for place, shape in enumerate(layer.state_shapes())]
+        above = max(0, len(settings.widths) - len(layers))
+        self.below = [min(number + above, highest) for number, layer in enumerate(layers) for _ in layer.state_shapes()]
+        read = [settings.directions * settings.widths[each] if self.kind == "last" else settings.output_width for each in self.below]
+        linears = [nn.Linear(E, shape[1]) for E, (is_hidden, shape) in zip(read, self.shapes, strict=True) if self.kind and is_hidden]
+        self.maps: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
+
+    def forward(self, y_SMH: Tensor, last: list[Tensor], lengths_M: Tensor) -> State:
+        """The first state, in the type of the outputs. y_SMH: the encoder's outputs, zeros in padding. last: of each layer."""
+        maps, state = iter(self.maps), []
+        mean_MH = y_SMH.sum(dim=0) / lengths_M.unsqueeze(1) if self.kind == "mean" else None
+        for below, (is_hidden, (places, width)) in zip(self.below, self.shapes, strict=True):
+            if self.kind and is_hidden:
+                state.append(torch.tanh(next(maps)(last[below] if mean_MH is None else mean_MH)).to(y_SMH.dtype).unsqueeze(0))
+            else:
+                state.append(y_SMH.new_zeros((places, y_SMH.shape[1], width)))
+        return tuple(state)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        return ((each.weight, "input", 1) for each in self.maps)
+
+
+# ---- Input feeding (Luong et al. 2015, section 3.3): each step reads the attentional vector of the
+# step before beside its word.
+#
+# So the steps wait for each other, layers and attention alike. What dropout draws is drawn for the
+# whole window before the first step. Shapes: T target time, B rows, E width of the word vectors, D
+# of the layers' states h, F of attentional vectors a, S source time.
+
+Look = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]  # h and the memory to a and the weights of attention
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What dropout drew for a window. fed_TBF: what the fed vectors are multiplied by, and between_TBX: what each layer above the
+    lowest one reads, None: nothing is dropped. weights: of each layer those that differ from its own, by name."""
+
+    fed_TBF: Tensor | None
+    between_TBX: tuple[Tensor | None, ...]
+    weights: tuple[dict[str, Tensor], ...]
+
+
+def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Drawn:
+    """What is dropped of a window of these word vectors."""
+    layers, T, B = body.layers, *x_TBE.shape[:2]
+
+    def mask(p: float, width: int) -> Tensor | None:
+        if not body.training or not p:
+            return None
+        return dropout(layers[0].weight_ih.new_ones((T, B, width)), p, True, settings.locked_dropout)
+
+    def weights(layer: Layer) -> dict[str, Tensor]:
+        name = "weight_ih" if isinstance(layer, QuasiRecurrentLayer) else "weight_hh"
+        return {name: dropout(layer.get_parameter(name), settings.weight_drop, True)} if body.training and settings.weight_drop else {}
+
+    between = tuple(mask(settings.dropout_between, each.weight_ih.shape[1]) for each in layers[1:])
+    return Drawn(mask(settings.dropout_input, settings.fed_width), between, tuple(map(weights, layers)))
+
+
+def read_step_by_step(
+    body: RecurrentStack, x_TBE: Tensor, memory: Memory, state: State, look: Look, drawn: Drawn
+) -> tuple[Tensor, Tensor, State]:
+    """a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The layers of `body` drop nothing themselves."""
+    *layers, fed_1BF = state
+    features, weights = [], []
+    for t, x_BE in enumerate(x_TBE):
+        read_1BF = fed_1BF if drawn.fed_TBF is None else fed_1BF * drawn.fed_TBF[t]
+        h_1BD, layers = _layers(body, torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2), layers, drawn, t)
+        a_1BF, weights_1BS = look(h_1BD, memory)
+        fed_1BF = a_1BF.to(state[-1].dtype)
+        features.append(a_1BF)
+        weights.append(weights_1BS)
+    return torch.cat(features), torch.cat(weights), (*layers, fed_1BF)
+
+
+def _layers(body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: Drawn, t: int) -> tuple[Tensor, list[Tensor]]:
+    """What the layers make of one step, and their state after it."""
+    after: list[Tensor] = []
+    for number, (layer, weights) in enumerate(zip(body.layers, drawn.weights, strict=True)):
+        if number and (mask_TBX := drawn.between_TBX[number - 1]) is not None:
+            x_1BX = x_1BX * mask_TBX[t]
+        own = tuple(state[len(after) : len(after) + len(layer.state_shapes())])
+        if weights:
+            y_1BD, own = functional_call(layer, weights, (x_1BX, own))
+        else:
+            y_1BD, own = layer(x_1BX, own) if torch.is_grad_enabled() or body.training else layer_step(layer, x_1BX, own)
+        after += own
+        x_1BX = body.connect(number, x_1BX, y_1BD)
+    return x_1BX, after

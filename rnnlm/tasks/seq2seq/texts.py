@@ -10,16 +10,21 @@ import rnnlm.corpora as corpora
 from rnnlm.config import ASKED, Resolved
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.models import registry
-from rnnlm.tasks.seq2seq.data import PairedData, PairTrainingData, encode_pairs
-from rnnlm.tasks.seq2seq.evaluation import figures
-from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
+from rnnlm.tasks.seq2seq import evaluation
+from rnnlm.tasks.seq2seq.data import (
+    PairedData,
+    PairTrainingData,
+    SourceTokenizerSettings,
+    TargetTokenizerSettings,
+    check_target,
+    encode_pairs,
+    make_codec,
+)
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
-from rnnlm.tasks.seq2seq.tokenizers import SourceTokenizerSettings, TargetTokenizerSettings, check_target, make_codec
-from rnnlm.text.holdout import HoldoutSettings
+from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
+from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.lines import Progress
-from rnnlm.text.parallel.pair import ParallelText
-from rnnlm.text.parallel.reading import read_pairs
-from rnnlm.text.parallel.settings import ParallelSettings
+from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 
 TEXT_SETTINGS = (SourceTokenizerSettings, TargetTokenizerSettings, ParallelSettings, HoldoutSettings)
 
@@ -63,7 +68,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
 
 def results(model: Seq2SeqModel, texts: dict[str, PairedData], has_intervals: bool) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {name: figures.evaluate_as_json(model, data, has_intervals=has_intervals) for name, data in texts.items()}
+    return {name: evaluation.evaluate_as_json(model, data, has_intervals=has_intervals) for name, data in texts.items()}
 
 
 def is_spelled(text: ParallelText) -> bool:

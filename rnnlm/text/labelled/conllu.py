@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from sys import intern
 
 from rnnlm.errors import TextError
-from rnnlm.text.file_lines import Line, lines_with_ends
-from rnnlm.text.labelled.example import Example, LabelledText
-from rnnlm.text.labelled.lines import blocks, no_words
-from rnnlm.text.labelled.settings import LabelledSettings
-from rnnlm.text.table_columns import no_column
+from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, blocks, no_words
+from rnnlm.text.lines import Line, lines_with_ends
+from rnnlm.text.sources import no_column
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 DEFAULT_LABEL = "upos"

@@ -1,11 +1,17 @@
 """Labelled examples: words, with a label for each word or for the whole text."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
+
+from rnnlm.errors import SettingsError, TextError, shown
+from rnnlm.text.lines import Line, is_blank, without_end
+from rnnlm.text.sources import parse_delimiter
 
 LABEL_SEPARATOR = "|"  # between the labels of a text that has several
 
@@ -63,3 +69,105 @@ def labels_in(joined: str) -> tuple[str, ...]:
 def joined_labels(labels: Iterable[str]) -> str:
     """Several labels as one text, each once."""
     return LABEL_SEPARATOR.join(dict.fromkeys(labels))
+
+
+# ---- The settings with which labelled texts are read.
+
+Task = Literal["tagging", "classification"]
+Format = Literal["auto", "conllu", "columns", "slashes", "tsv", "csv", "jsonl", "parquet", "parallel", "label-first", "fasttext"]
+SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmewo", "bmes"]
+
+
+@dataclass(frozen=True)
+class LabelledSettings:
+    """How labelled texts are read. Columns are named by the header of a table, the names of CoNLL-U's fields, or numbers from 1 on."""
+
+    format: Annotated[Format, Meta(description="how labels are written; auto: told by the content of the file")] = "auto"
+    column: Annotated[str | None, Meta(description="column of the words or the text")] = None
+    label_column: Annotated[str | None, Meta(description="column of what is learned; several are joined by commas")] = None
+    sentence_label_column: Annotated[
+        str | None, Meta(description="tagging: column of what is learned about the sentence as a whole; several are joined by commas")
+    ] = None
+    scheme: Annotated[SchemeName | None, Meta(description="how labels write spans; auto: told by the labels; none: they do not")] = "auto"
+    multi_label: Annotated[bool, Meta(description="classification: a text has any number of labels, joined by |")] = False
+    align: Annotated[
+        bool, Meta(description="tagging: labels are the sounds of letters, as many as there are; each letter is given those it stands for")
+    ] = False
+    encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
+    delimiter: Annotated[str | None, Meta(description="what separates the cells of a table; none: as its header has it")] = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
+        object.__setattr__(self, "scheme", self.scheme or "none")  # None is how settings read the word
+        for name in ("label_column", "sentence_label_column"):
+            columns = names_in(getattr(self, name))
+            if len(set(columns)) < len(columns):
+                raise SettingsError(f"{name} = {shown(getattr(self, name))} names a column twice")
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The label columns that are named."""
+        return names_in(self.label_column)
+
+    @property
+    def sentence_label_columns(self) -> tuple[str, ...]:
+        """The columns of labels of the whole sentence that are named."""
+        return names_in(self.sentence_label_column)
+
+
+def names_in(joined: str | None) -> tuple[str, ...]:
+    """The names that are joined by commas."""
+    return tuple(name for name in map(str.strip, (joined or "").split(",")) if name)
+
+
+# ---- Blocks of lines between blank ones, and the errors for sentences whose words have no labels.
+
+
+def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Consecutive lines that are not blank, each block to its blank line."""
+    block: list[Line] = []
+    for number, line in lines:
+        if not is_blank(without_end(line)):
+            block.append((number, without_end(line)))
+        elif block:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[list[Line]]:
+    """All lines with their ends, a sentence at a time, each with the blank lines behind it. Lines of which `is_word` says no go with the
+    sentence that follows, the last ones with the one before; where no line has a word, there are no sentences."""
+    before: list[Line] = []
+    chunk: list[Line] = []
+    has_words = is_over = False
+    for line in lines:
+        blank = is_blank(without_end(line[1]))
+        if is_over and not blank:
+            if before:
+                yield before
+            before, chunk, has_words, is_over = chunk, [], False, False
+        chunk.append(line)
+        has_words = has_words or (not blank and is_word(line[1]))
+        is_over = blank and has_words
+    if before and has_words:
+        yield before
+        before = []
+    if before or has_words:
+        yield before + chunk
+
+
+def unequal(where: str, labels: int, words: int, column: str) -> TextError:
+    """The error for a sentence that has more or fewer labels than words."""
+    hint = "with --align letters have any number of sounds; labels of whole texts are for --task classification"
+    return TextError(f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}", "each word needs one label", hint)
+
+
+def no_words(where: str) -> TextError:
+    """The error for a sentence or a text without words."""
+    return TextError(f"{where}: no words", "a sentence needs at least one", "remove it")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

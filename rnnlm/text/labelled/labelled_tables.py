@@ -11,11 +11,9 @@ from typing import Any
 
 from rnnlm.errors import TextError, given
 from rnnlm.files import tables
-from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledText, joined_labels
-from rnnlm.text.labelled.lines import no_words, unequal
-from rnnlm.text.labelled.settings import LabelledSettings, Task
+from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledSettings, LabelledText, Task, joined_labels, no_words, unequal
 from rnnlm.text.lines import split_words
-from rnnlm.text.table_columns import KINDS, check_length, no_column, text_of
+from rnnlm.text.sources import KINDS, check_length, no_column, text_of
 
 USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
 USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)

@@ -1,18 +1,23 @@
 """Files with labels read into examples, whatever their format."""
 
+import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from os import PathLike
 
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError, UsageError, shown
+from rnnlm.files import tables
 from rnnlm.text import sources
-from rnnlm.text.labelled import columns, conllu, labelled_lines, labelled_tables, parallel, slashes
-from rnnlm.text.labelled.example import LabelledText
-from rnnlm.text.labelled.formats import detect_format
+from rnnlm.text.labelled import conllu, labelled_tables, line_formats
+from rnnlm.text.labelled.example import LabelledSettings, LabelledText, Task
+from rnnlm.text.labelled.labelled_tables import USUAL_LABELS, USUAL_TEXT
+from rnnlm.text.labelled.line_formats import PREFIX, is_document_start
 from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
-from rnnlm.text.labelled.settings import LabelledSettings, Task
+from rnnlm.text.lines import is_blank, lines_with_ends, split_words, without_end
+from rnnlm.text.sources import KINDS
 
-_OF_WORDS = {"conllu": conllu.read, "columns": columns.read_columns, "slashes": slashes.read_slashes}
-_OF_TEXTS = {"label-first": labelled_lines.read_label_first, "fasttext": labelled_lines.read_fasttext}
+_OF_WORDS = {"conllu": conllu.read, "columns": line_formats.read_columns, "slashes": line_formats.read_slashes}
+_OF_TEXTS = {"label-first": line_formats.read_label_first, "fasttext": line_formats.read_fasttext}
 
 
 def read_labelled(
@@ -33,7 +38,7 @@ def read_labelled(
     _check(files, label_files, settings)
     if label_files:
         _check_columns(label_files[0], "parallel", settings, task)
-        parts = [parallel.read_parallel(*pair, settings, task, aligned) for pair in zip(files, label_files, strict=True)]
+        parts = [line_formats.read_parallel(*pair, settings, task, aligned) for pair in zip(files, label_files, strict=True)]
     else:
         parts = [_read(source, settings, task, aligned) for source in files]
     return _joined(files, parts, settings)
@@ -90,3 +95,68 @@ def _joined(files: Sequence[str], parts: Sequence[LabelledText], settings: Label
         for example in examples:
             check_scheme(example.word_labels[place], scheme, example.where)
     return LabelledText(examples, first.word_columns, first.text_columns, first.format, schemes)
+
+
+# ---- The format of a file with labels, detected from its first lines.
+
+SAMPLE_LINES = 100
+
+
+def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
+    """The format of a file, as :class:`LabelledSettings` calls it.
+
+    Raises:
+        TextError: it cannot be read, or looks like none of them.
+    """
+    if settings.format != "auto":
+        return settings.format
+    kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
+    if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
+        return next(name for name, each in KINDS.items() if each == kind)
+    lines = [without_end(line) for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)]
+    found = _by_lines(lines, settings, task)
+    if not found:
+        hint = "name it with --format; --labels names a file that holds only labels"
+        hint = "name it with --format; label-first is for lines that begin with their label" if task == "classification" else hint
+        first = next((line for line in lines if not is_blank(line)), "")
+        raise TextError(f"{source}: cannot tell how its labels are written", f"its first line is {shown(first)}", hint)
+    return found
+
+
+def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str | None:
+    """The format of a file that begins with these lines."""
+    filled = [line for line in lines if not is_blank(line)]
+    if not filled:
+        return "label-first" if task == "classification" else "columns"  # an empty file, which whoever asked for it tells
+    if tables.is_json(filled[0]):
+        return "jsonl"
+    if any(is_word_of_conllu(line) for line in filled):
+        return "conllu"
+    if "\t" in filled[0] and _is_header(filled, settings):
+        return "tsv"
+    if task == "classification":
+        has_prefix = any(word.startswith(PREFIX) for word in split_words(filled[0]))
+        return "fasttext" if has_prefix else "label-first" if "\t" in filled[0] else None
+    if all(line_formats.parse(token) for line in filled for token in split_words(line)):
+        return "slashes"
+    rows = [split_words(line) for line in filled if not is_document_start(line)]
+    is_one_word = len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
+    return "columns" if "\t" in filled[0] or is_one_word else None
+
+
+def is_word_of_conllu(line: str) -> bool:
+    """Whether the line is one of a word in CoNLL-U."""
+    cells = line.split("\t")
+    return len(cells) == len(conllu.FIELDS) and re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+
+
+def _is_header(lines: list[str], settings: LabelledSettings) -> bool:
+    """Whether the first of the lines holds the names of columns. Only then can others than numbers be asked for; where nobody asks, it
+    names a text and labels as is usual, or there are texts of several words below it."""
+    asked = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
+    if any(name and not name.isdigit() for name in asked):
+        return True
+    names = lines[0].split("\t")
+    has_texts = any(" " in cell.strip() for line in lines[1:] for cell in line.split("\t"))
+    has_labels = any(name in names for usual in USUAL_LABELS.values() for name in usual)
+    return any(name in names for name in USUAL_TEXT) and (has_texts or has_labels)

@@ -17,10 +17,9 @@ from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer
 from rnnlm.text.encoding import LinesHash, as_bytes, encode_block, line_ends
 from rnnlm.text.lines import Block, TextSettings, lines_of, to_block
-from rnnlm.text.prepared.index import JOURNAL, Shard, read_index
+from rnnlm.text.prepared.index import JOURNAL, EncodedLines, Shard, joined, read_index
 from rnnlm.text.prepared.pieces import Piece
 from rnnlm.text.prepared.prepared_text import load_tokenizer
-from rnnlm.text.prepared.shard import EncodedLines, joined
 
 SHARD_BYTES = 32 << 20  # of text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import ModelError, OutputError, UsageError
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.lock import OWNER
 from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, replace_file, writing
@@ -105,7 +105,7 @@ def add_shard(folder: Path, index: Index, shard: FullShard) -> Index:
         OutputError: it cannot be written; the earlier ones are whole.
     """
     name = shard_name(len(index.shards))
-    pieces = list(tensor_files.chunks(shard.lines.to_arrays()))
+    pieces = list(tensors.chunks(shard.lines.to_arrays()))
     totals = shard.lines.totals()
     counts = Counts(lines=len(shard.lines), documents=len(shard.lines.document_lines), oov_tokens=len(shard.lines.oov), **totals)
     with writing(folder):

@@ -52,13 +52,13 @@ def _word() -> Any:
 
 
 def _char() -> Any:
-    from rnnlm.text.tokenizers.char import CharTokenizer
+    from rnnlm.text.tokenizers.characters import CharTokenizer
 
     return CharTokenizer
 
 
 def _byte() -> Any:
-    from rnnlm.text.tokenizers.byte import ByteTokenizer
+    from rnnlm.text.tokenizers.characters import ByteTokenizer
 
     return ByteTokenizer
 

@@ -17,9 +17,16 @@ import numpy as np
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.lines import WORD_SPACE
-from rnnlm.text.tokenizers.base import VOCABULARY_FILE, VocabularyTokenizer, cut_into_lines, newline_error, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import (
+    VOCABULARY_FILE,
+    Vocabulary,
+    VocabularyTokenizer,
+    cut_into_lines,
+    newline_error,
+    rewritten,
+    stored_vocabulary,
+)
 from rnnlm.text.tokenizers.settings import TokenizerSettings
-from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
 MODEL_FILE = "tokenizer.model"
 TRAINING_LINES = 1_000_000  # sentencepiece sees this many lines at most

@@ -8,7 +8,9 @@ import functools
 import itertools
 import re
 import string
+import threading
 import unicodedata
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import repeat
@@ -16,10 +18,46 @@ from itertools import repeat
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import Vocabulary, VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
 from rnnlm.text.tokenizers.settings import TokenizerSettings
-from rnnlm.text.tokenizers.unseen import UnseenWords, unseen_words
-from rnnlm.text.tokenizers.vocabulary import Vocabulary
+
+# ---- Words outside a vocabulary, numbered as they come, for models that read words by their
+# characters.
+
+
+class UnseenWords:
+    """words[number]: the words met so far. A word keeps its number; threads may ask side by side."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self._numbers: dict[bytes, int] = {}
+        self._lock = threading.Lock()
+
+    def numbers(self, words: Sequence[bytes]) -> np.ndarray:
+        """The numbers (int32) of `words`; those not met before get the next ones."""
+        with self._lock:
+            for word in words:
+                if word not in self._numbers:
+                    self._numbers[word] = len(self.words)
+                    self.words.append(word.decode("utf-8"))
+            return np.fromiter(map(self._numbers.__getitem__, words), dtype=np.int32, count=len(words))
+
+    def __deepcopy__(self, memo: object) -> "UnseenWords":
+        """Itself: a copied network reads the same ids."""
+        return self
+
+
+_by_vocabulary: weakref.WeakValueDictionary[str, UnseenWords] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def unseen_words(fingerprint: str) -> UnseenWords:
+    """Those of the vocabulary with that fingerprint, the same for all who hold them."""
+    with _lock:
+        return _by_vocabulary.setdefault(fingerprint, UnseenWords())
+
+
+# ---- word
 
 _LINE_END = b"\xfd"
 _RESERVED = (b"<s>", b"</s>")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 
 Maker = Callable[[Path, Mapping[str, Path]], None]  # (where, the models by name)
 TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2steps"
@@ -148,9 +148,9 @@ def arrays(change: Callable[[dict[str, np.ndarray]], Any]) -> Callable[[Path], N
 
     def damage(folder: Path) -> None:
         path = weights_file(folder)
-        found = {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
+        found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
         found = change(found) or found
-        path.write_bytes(b"".join(tensor_files.chunks(found)))
+        path.write_bytes(b"".join(tensors.chunks(found)))
         recorded(folder, path.name)
 
     return damage

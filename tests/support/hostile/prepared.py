@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import rnnlm
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 from support.hostile.cases import TINY, Bad, Maker, copy, fine, usage
 from support.hostile.models import PICKLE, write
 from support.hostile.outputs import thesis
@@ -59,9 +59,9 @@ def shard(change: Callable[[dict[str, np.ndarray]], Any], number: int = 0) -> Da
 
     def damage(folder: Path) -> None:
         path = sorted(folder.glob("shard-*"))[number]
-        arrays = {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
+        arrays = {name: np.array(array) for name, array in tensors.mapped(path).items()}
         arrays = change(arrays) or arrays
-        rewritten(b"".join(tensor_files.chunks(arrays)), number)(folder)
+        rewritten(b"".join(tensors.chunks(arrays)), number)(folder)
 
     return damage
 

@@ -4,13 +4,12 @@ import math
 
 import pytest
 
-from rnnlm.benchmarks.cells import comparison
-from rnnlm.benchmarks.cells.cells import CELLS, parameters_of, settings_of, width_for
-from rnnlm.benchmarks.cells.comparison import Question, Result, Run, compare, result_of
+from rnnlm.benchmarks import cells
+from rnnlm.benchmarks.cells import CELLS, Question, Result, Run, compare, parameters_of, result_of, settings_of, width_for
 from rnnlm.config import parse_assignments
 from rnnlm.errors import ModelError, RnnlmError, UsageError
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers.base import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training.request import Request, resolve_request
 
@@ -74,7 +73,7 @@ def trained(monkeypatch):
         ppl = None if rate == 9 else 100 + 1000 * abs(rate - 0.02) + 10 * dropout + seed + 50 * is_short
         return Run(cell, rate, dropout, seed, ppl, 5, 100.0, 1000, is_short)
 
-    monkeypatch.setattr(comparison._Done, "_trained", train)
+    monkeypatch.setattr(cells._Done, "_trained", train)
     return asked
 
 
@@ -120,7 +119,7 @@ def test_what_the_folder_has_is_not_trained_again(trained, tmp_path):
     other = Question(**{**vars(QUESTION), "budget": "1m"})
     with pytest.raises(UsageError, match="holds another comparison"):
         list(compare(other, tmp_path))
-    (tmp_path / comparison.RECORD).write_text("{")
+    (tmp_path / cells.RECORD).write_text("{")
     with pytest.raises(ModelError, match="is damaged"):
         list(compare(QUESTION, tmp_path))
 
@@ -137,10 +136,10 @@ def test_a_run_that_fails_is_an_error_and_one_that_diverged_is_none(monkeypatch,
     def fails(*arguments):
         raise RnnlmError("rnnlm train failed", "no such file: gone.txt")
 
-    monkeypatch.setattr(comparison, "run_rnnlm", fails)
+    monkeypatch.setattr(cells, "run_rnnlm", fails)
     with pytest.raises(RnnlmError, match="gone.txt"):
         list(compare(QUESTION, tmp_path))
-    monkeypatch.setattr(comparison, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
+    monkeypatch.setattr(cells, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
     assert next(compare(QUESTION, tmp_path)) == Run("gru", 9, 0.1, 1, None, 4, 4.0, None)
 
 
@@ -151,8 +150,8 @@ def test_a_short_trial_has_its_budget_and_a_folder_of_its_own(monkeypatch, tmp_p
         given.append(arguments)
         raise RnnlmError("rnnlm train failed")
 
-    monkeypatch.setattr(comparison, "run_rnnlm", notes)
-    monkeypatch.setattr(comparison, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
+    monkeypatch.setattr(cells, "run_rnnlm", notes)
+    monkeypatch.setattr(cells, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
     list(compare(Question(**{**vars(QUESTION), "cells": ("gru",), "rates": (0.02,), "dropouts": (0.1,), "trial_budget": "1m"}), tmp_path))
     assert [words[words.index("--budget") + 1] for words in given] == ["1m", "10m", "10m"]
     assert len({words[words.index("-o") + 1] for words in given}) == 3

@@ -4,12 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.benchmarks.memory import search, training
-from rnnlm.benchmarks.memory.plots import draw
-from rnnlm.benchmarks.memory.reader import CELLS, Reader
-from rnnlm.benchmarks.memory.search import Reach, bench_memory, verdict_of
-from rnnlm.benchmarks.memory.tasks import TASKS
-from rnnlm.benchmarks.memory.training import Budget, Trained, train
+from rnnlm.benchmarks import memory
+from rnnlm.benchmarks.memory import CELLS, Budget, Reach, Reader, Trained, bench_memory, draw, train, verdict_of
+from rnnlm.benchmarks.memory_tasks import TASKS
 from rnnlm.errors import RnnlmError
 
 CPU = torch.device("cpu")
@@ -69,8 +66,8 @@ def test_sequences_that_judge_are_others_than_those_that_train(monkeypatch):
         drawn.append(real(task, random, lag, rows, device))
         return drawn[-1]
 
-    real = training._drawn
-    monkeypatch.setattr(training, "_drawn", draw)
+    real = memory._drawn
+    monkeypatch.setattr(memory, "_drawn", draw)
     train("adding", "elman", 5, Budget(steps=1, rows=1000, width=4), CPU)
     assert [len(x_TBI[0]) for x_TBI, _ in drawn] == [1000, 1000] and not torch.equal(drawn[0][0], drawn[1][0])
 
@@ -109,7 +106,7 @@ def test_the_search_begins_with_the_shortest_lag_and_ends_at_the_first_failure(m
     def trained(task, cell, lag, budget, device):
         return Trained(task, cell, lag, lag <= {"gru": 10, "lstm": 50}.get(cell, 0), 1, 0.5, 7)
 
-    monkeypatch.setattr(search, "train", trained)
+    monkeypatch.setattr(memory, "train", trained)
     found = list(bench_memory(["copy"], ["gru", "lstm", "irnn"], lags=[50, 5, 10, 20], device="cpu"))
     runs = [(each.cell, each.lag) for each in found if isinstance(each, Trained)]
     assert runs == [*(("gru", lag) for lag in (5, 10, 20)), *(("lstm", lag) for lag in (5, 10, 20, 50)), ("irnn", 5)]

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from rnnlm.benchmarks.processes import exponent, run
+from rnnlm.benchmarks.growth import exponent, run
 
 
 def test_output_time_and_memory_are_the_processs_own():

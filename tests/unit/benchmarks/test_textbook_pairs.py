@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from rnnlm.benchmarks.textbook_pairs import TextbookPairs, are_pairs_in_torch, make_pairs_loop, mean_loss
-from rnnlm.tasks.seq2seq.fitting.fitting_settings import Seq2SeqFittingSettings
-from rnnlm.tasks.seq2seq.settings import KINDS
+from rnnlm.benchmarks.textbook import TextbookPairs, are_pairs_in_torch, make_pairs_loop, mean_loss
+from rnnlm.tasks.seq2seq.settings import KINDS, Seq2SeqFittingSettings
 from support.tiny_seq2seq import SOURCE, TARGET, batch, tiny_network
 
 FORMS = [

@@ -6,7 +6,7 @@ import pytest
 from rnnlm.combinations import companions
 from rnnlm.combinations.companions import STATISTICS, TunedSettings
 from rnnlm.errors import ModelError
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 
 TUNED = TunedSettings("cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0)
 SQUARES = {"a": np.float32([[1, 2], [3, 4]]), "b": np.float32([0, 0.5])}
@@ -65,5 +65,5 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
 
 def test_statistics_of_earlier_versions_have_no_hash_and_load(tmp_path):
     owner = np.frombuffer(b"0123456789ab", dtype=np.uint8)
-    (tmp_path / STATISTICS).write_bytes(b"".join(tensor_files.chunks({**SQUARES, "model": owner})))
+    (tmp_path / STATISTICS).write_bytes(b"".join(tensors.chunks({**SQUARES, "model": owner})))
     assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab").keys() == SQUARES.keys()

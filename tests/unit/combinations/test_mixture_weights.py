@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from rnnlm.combinations import mixture_weights
+from rnnlm.combinations import mixing
+from rnnlm.combinations.mixing import Predictions, linear_weights, log_linear_weights
 from rnnlm.combinations.mixture import Mixture
-from rnnlm.combinations.mixture_weights import Predictions, linear_weights, log_linear_weights
 from rnnlm.inference import span_scoring
 from support.tiny_models import HELD_OUT, Lines, fit
 
@@ -40,7 +40,7 @@ def test_em_ends_within_its_tolerance_of_the_best(models):
     found = loss(linear_weights(scores_KN).weights_K, scores_KN)
     steps = np.linspace(0, 1, 101)
     grid = [(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1]
-    assert found <= min(loss(np.abs(weights), scores_KN) for weights in grid) + mixture_weights.TOLERANCE_NATS
+    assert found <= min(loss(np.abs(weights), scores_KN) for weights in grid) + mixing.TOLERANCE_NATS
     assert found <= min(loss(np.eye(3)[k], scores_KN) for k in range(3))
 
 
@@ -48,7 +48,7 @@ def test_em_never_makes_the_text_less_probable(models, monkeypatch):
     _, scores_KN = read(models)
     losses = []
     for rounds in range(1, 30):
-        monkeypatch.setattr(mixture_weights, "MOST_ROUNDS", rounds)
+        monkeypatch.setattr(mixing, "MOST_ROUNDS", rounds)
         losses.append(loss(linear_weights(scores_KN).weights_K, scores_KN))
     assert (np.diff(losses) <= 1e-12).all() and losses[-1] < losses[0]
 
@@ -95,10 +95,10 @@ def test_gradient_and_curvature_are_those_of_the_loss(models):
     ids, _ = read(models[1:])
     predictions = Predictions(Mixture(models[1:], [0.5, 0.5], "log-linear"), ids, span_scoring.whole_text(ids))
     at, step = np.array([0.6, -0.3]), 1e-3
-    value, gradient, hessian = mixture_weights._moments(predictions, at)
+    value, gradient, hessian = mixing._moments(predictions, at)
     assert value == pytest.approx(log_linear_loss(models[1:], at))
     for k, each in enumerate(np.eye(2) * step):
-        sides = [mixture_weights._moments(predictions, at + sign * each) for sign in (1, -1)]
+        sides = [mixing._moments(predictions, at + sign * each) for sign in (1, -1)]
         assert gradient[k] == pytest.approx((sides[0][0] - sides[1][0]) / (2 * step), abs=1e-5)
         assert hessian[k] == pytest.approx((sides[0][1] - sides[1][1]) / (2 * step), abs=1e-4)
 
@@ -122,5 +122,5 @@ def test_kept_predictions_are_those_read_anew(models, monkeypatch):
     kept = predictions.kept()
     assert isinstance(kept, list)
     assert log_linear_weights(kept, 3).weights_K.tolist() == log_linear_weights(predictions, 3).weights_K.tolist()
-    monkeypatch.setattr(mixture_weights, "KEPT_BYTES", 100)
+    monkeypatch.setattr(mixing, "KEPT_BYTES", 100)
     assert predictions.kept() is predictions

@@ -9,7 +9,7 @@ import torch
 import rnnlm
 from rnnlm.conversion.compaction import compact
 from rnnlm.errors import ModelError, OutputError, UsageError
-from rnnlm.files import tensor_files, writing
+from rnnlm.files import tensors, writing
 from rnnlm.models import loading, manifest, model_folder
 from rnnlm.training.run import train
 
@@ -63,13 +63,13 @@ def test_a_model_whose_weights_were_written_in_parts_still_loads(text, tmp_path)
     compact(str(folder), small, bits=8)
     expected, stored = loading.load(small, "cpu").to_arrays(), model_folder.read_manifest(small)
     (whole,) = small.glob("weights-*")
-    arrays = tensor_files.hashed(whole)[0]
+    arrays = tensors.hashed(whole)[0]
     embedding = arrays.pop("input.embedding.weight")
     parts = {"part1": {**arrays, "input.embedding.weight#1": embedding[9:]}, "part2": {"input.embedding.weight#0": embedding[:9]}}
     files = {name: entry for name, entry in stored.files.items() if name != whole.name}
     for part, its in parts.items():
         path = small / f"{whole.stem}-{part}.safetensors"
-        path.write_bytes(b"".join(tensor_files.chunks(its)))
+        path.write_bytes(b"".join(tensors.chunks(its)))
         files[path.name] = manifest.FileEntry("weights", path.stat().st_size, writing.sha256(path))
     whole.unlink()
     manifest.write_manifest(small, dataclasses.replace(stored, files=files))

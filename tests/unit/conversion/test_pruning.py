@@ -9,7 +9,7 @@ from rnnlm.conversion.pruning import Limits, prune
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.models import model_folder, registry
-from rnnlm.text.tokenizers.vocabulary import Vocabulary
+from rnnlm.text.tokenizers.base import Vocabulary
 from support.tiny_models import Lines, fit, small_settings
 
 LINES = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:200]

@@ -1,8 +1,8 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.counts import Measure
-from rnnlm.evaluation.error_rates import error_counts, symbol_error_rate, word_error_rate
+from rnnlm.evaluation.statistics import Measure
+from rnnlm.evaluation.translation import error_counts, symbol_error_rate, word_error_rate
 
 
 def rates(references, predicted):

@@ -4,8 +4,7 @@ import pytest
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
-from rnnlm.evaluation.perplexity import evaluate
-from rnnlm.evaluation.signature import Signature
+from rnnlm.evaluation.perplexity import Signature, evaluate
 from rnnlm.generation.autocomplete import next_words, with_word
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.text.normalisation import normalise, remove_punctuation

@@ -10,10 +10,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ModelError, OutputError, UsageError
-from rnnlm.evaluation.runs import plots
-from rnnlm.evaluation.runs import report as report_module
-from rnnlm.evaluation.runs.history import RunHistory, thinned
-from rnnlm.evaluation.runs.report import render, report
+from rnnlm.evaluation import run_report
+from rnnlm.evaluation.run_report import RunHistory, render, report, thinned
 from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x1b[31m"
@@ -59,7 +57,7 @@ def page(models):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Pages without plots, which take longest."""
-    monkeypatch.setattr(report_module, "plots", lambda history, curve: [])
+    monkeypatch.setattr(run_report, "plots", lambda history, curve: [])
 
 
 def tree(page):
@@ -108,7 +106,7 @@ def test_plots_show_what_the_log_tells(page):
 def test_logs_of_before_and_of_one_figure_have_the_plots_that_they_can(log):
     before = RunHistory((STARTED, step(1), validated(1, 90.0)))
     assert before.layers == [] and before.of_layer("layer 1", "saturated") == {}
-    (plot,) = plots.plots(RunHistory((STARTED, validated(2, 80.0, layers={NASTY: {"saturated": 0.3, "spectral_radius": None}}))), None)
+    (plot,) = run_report.plots(RunHistory((STARTED, validated(2, 80.0, layers={NASTY: {"saturated": 0.3, "spectral_radius": None}}))), None)
     assert plot.title == "Saturated units" and "script" not in plot.svg
     found = RunHistory((validated(1, 90.0, layers=LAYER), validated(2, None, layers=LAYER)))
     assert found.of_layer("layer 1", "spectral_radius") == {"candidate": [(1, 1.234), (2, 1.234)], "forget": [(1, 0.77), (2, 0.77)]}

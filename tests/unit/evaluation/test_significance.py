@@ -4,11 +4,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.counts import Counts, Measure
-from rnnlm.evaluation.labels.class_counts import f1
-from rnnlm.evaluation.labels.report import Predictions, measures
-from rnnlm.evaluation.resampling import permutation_p, ratio_interval
-from rnnlm.evaluation.significance import figure_difference, figure_interval
+from rnnlm.evaluation.labels import Predictions, f1, measures
+from rnnlm.evaluation.statistics import Counts, Measure, figure_difference, figure_interval, permutation_p, ratio_interval
 
 LABELS = "O B-X I-X B-Y I-Y".split()
 

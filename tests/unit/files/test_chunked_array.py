@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError
-from rnnlm.files.chunked_array import ChunkedArray
+from rnnlm.files.tensors import ChunkedArray
 
 
 def in_parts(values, borders):

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from safetensors import numpy as safetensors_numpy
 
 from rnnlm.errors import ModelError
-from rnnlm.files import tensor_files, writing
-from rnnlm.models import quantization
+from rnnlm.files import tensors, writing
+from rnnlm.models import model_folder
 
-KINDS = [kind for kind in tensor_files.DTYPES.values() if kind is not tensor_files.BF16]  # of numpy's own
+KINDS = [kind for kind in tensors.DTYPES.values() if kind is not tensors.BF16]  # of numpy's own
 SOME = {
     "facts": np.array([1.0, -0.5]), "keys_2": np.arange(7, dtype=np.uint64) << np.uint64(60),
     "values_1": np.linspace(-9, 0, 10, dtype=np.float32).reshape(5, 2), "odd": np.arange(3, dtype=np.uint8),
@@ -22,7 +22,7 @@ SOME = {
 
 
 def write(path, arrays):
-    path.write_bytes(b"".join(tensor_files.chunks(arrays)))
+    path.write_bytes(b"".join(tensors.chunks(arrays)))
     return path
 
 
@@ -48,44 +48,44 @@ def test_what_is_written_is_read_back_and_the_safetensors_library_reads_the_same
     expected = {**SOME, **arrays}
     assert same(safetensors_numpy.load(path.read_bytes()), expected)
     assert same(safetensors_numpy.load_file(path), expected)
-    found = tensor_files.mapped(path)
+    found = tensors.mapped(path)
     assert same(found, expected)
-    assert tensor_files.shapes(path) == {name: (tensor_files.NAMES[array.dtype], array.shape) for name, array in expected.items()}
-    tensor_files.check_shapes(found, tensor_files.shapes(path))
+    assert tensors.shapes(path) == {name: (tensors.NAMES[array.dtype], array.shape) for name, array in expected.items()}
+    tensors.check_shapes(found, tensors.shapes(path))
 
 
 @given(arrays=named_arrays())
 def test_what_the_safetensors_library_writes_is_read(tmp_path_factory, arrays):
     path = tmp_path_factory.mktemp("arrays") / "x"
     path.write_bytes(safetensors_numpy.save({**SOME, **arrays}, {"format": "np"}))
-    assert same(tensor_files.mapped(path), {**SOME, **arrays})
-    found, sha256 = tensor_files.hashed(path)
+    assert same(tensors.mapped(path), {**SOME, **arrays})
+    found, sha256 = tensors.hashed(path)
     assert same(found, {**SOME, **arrays}) and sha256 == writing.sha256(path)
 
 
 def test_hashed_arrays_are_in_memory_and_the_hash_is_of_all_that_the_file_holds(tmp_path):
-    path = write(tmp_path / "x", {**SOME, "half": quantization.rounded(np.float32([1, -2]))})
-    found, sha256 = tensor_files.hashed(path)
+    path = write(tmp_path / "x", {**SOME, "half": model_folder.rounded(np.float32([1, -2]))})
+    found, sha256 = tensors.hashed(path)
     whole = path.read_bytes()
     path.write_bytes(bytes(len(whole)))
-    assert same(found, {**SOME, "half": quantization.rounded(np.float32([1, -2]))}) and sha256 == hashlib.sha256(whole).hexdigest()
+    assert same(found, {**SOME, "half": model_folder.rounded(np.float32([1, -2]))}) and sha256 == hashlib.sha256(whole).hexdigest()
     assert all(array.flags.aligned and array.flags.writeable and array.flags.owndata for array in found.values())
 
 
 def test_mapped_arrays_are_aligned_and_cannot_be_written(tmp_path):
-    for array in tensor_files.mapped(write(tmp_path / "x", SOME)).values():
+    for array in tensors.mapped(write(tmp_path / "x", SOME)).values():
         assert array.flags.aligned and not array.flags.writeable
         with pytest.raises(ValueError, match="read-only"):
             array[...] = 0
 
 
 def test_large_arrays_go_out_in_pieces_and_any_layout_is_written_in_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(tensor_files, "PIECE", 100)
+    monkeypatch.setattr(tensors, "PIECE", 100)
     table = np.arange(600, dtype=np.int32).reshape(20, 30)
     arrays = {"turned": table.T, "every second": table[::2, ::3], "all": table}
-    pieces = [len(piece) for piece in tensor_files.chunks(arrays)]
+    pieces = [len(piece) for piece in tensors.chunks(arrays)]
     assert max(pieces[1:]) == 100 and sum(pieces[1:]) == sum(array.nbytes for array in arrays.values())
-    assert same(tensor_files.mapped(write(tmp_path / "x", arrays)), arrays)
+    assert same(tensors.mapped(write(tmp_path / "x", arrays)), arrays)
 
 
 @pytest.mark.parametrize(("change", "odd"), [
@@ -95,11 +95,11 @@ def test_large_arrays_go_out_in_pieces_and_any_layout_is_written_in_order(tmp_pa
     (lambda arrays: arrays.update(facts=np.zeros(3)), r"'facts' is F64 \(3,\), the settings imply F64 \(2,\)"),
 ])  # fmt: skip
 def test_other_arrays_than_expected_are_named(tmp_path, change, odd):
-    expected = tensor_files.shapes(write(tmp_path / "x", SOME))
+    expected = tensors.shapes(write(tmp_path / "x", SOME))
     arrays = dict(SOME)
     change(arrays)
     with pytest.raises(ModelError, match=odd):
-        tensor_files.check_shapes(arrays, expected)
+        tensors.check_shapes(arrays, expected)
 
 
 def file_of(header, data: bytes = bytes(16), size: int | None = None) -> bytes:
@@ -134,14 +134,14 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-@pytest.mark.parametrize("read", [tensor_files.shapes, tensor_files.mapped, tensor_files.hashed], ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__)
 def test_damaged_files_are_errors_of_the_model(tmp_path, name, read):
     (tmp_path / "x").write_bytes(DAMAGED[name])
     with pytest.raises(ModelError, match="the weights cannot be read"):
         read(tmp_path / "x")
 
 
-@pytest.mark.parametrize("read", [tensor_files.shapes, tensor_files.mapped, tensor_files.hashed], ids=lambda read: read.__name__)
+@pytest.mark.parametrize("read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__)
 def test_files_that_are_not_there_or_folders_are_errors_of_the_model(tmp_path, read):
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(ModelError, match="the weights cannot be read"):
@@ -155,4 +155,4 @@ def test_a_file_of_which_a_byte_belongs_to_no_array_or_to_two_is_not_hashed(tmp_
     header = {name: {"dtype": "F32", "shape": [4], "data_offsets": each} for name, each in zip("xy", offsets, strict=True)}
     (tmp_path / "x").write_bytes(file_of(header, bytes(40)))
     with pytest.raises(ModelError, match="does not follow|longer than its arrays"):
-        tensor_files.hashed(tmp_path / "x")
+        tensors.hashed(tmp_path / "x")

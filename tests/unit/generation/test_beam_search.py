@@ -6,9 +6,9 @@ import pytest
 
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import UsageError
-from rnnlm.generation.beam_search import BeamSettings, likeliest
-from rnnlm.generation.generator import generate
+from rnnlm.generation.drawing import generate
 from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.search import BeamSettings, likeliest
 from rnnlm.inference import span_scoring
 from support.tiny_models import LINES, fit
 

@@ -6,8 +6,7 @@ import pytest
 from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import RnnlmWarning
-from rnnlm.generation.generator import generate
-from rnnlm.generation.loop import FEWEST_ROWS, ROW_COUNTS, row_counts
+from rnnlm.generation.drawing import FEWEST_ROWS, ROW_COUNTS, generate, row_counts
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.ngram.unigram import UnigramModel

@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import SettingsError
-from rnnlm.generation.generator import generate
-from rnnlm.generation.samples import draw_samples
+from rnnlm.generation.drawing import Starts, draw_samples, generate
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.search import SearchSettings, search
-from rnnlm.generation.starts import Starts
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after

@@ -9,9 +9,8 @@ from rnnlm import arrays
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.generation import search as search_module
-from rnnlm.generation.beams import Beams
-from rnnlm.generation.search import Found, SearchSettings, search
-from rnnlm.generation.starts import Starts
+from rnnlm.generation.drawing import Starts
+from rnnlm.generation.search import Beams, Found, SearchSettings, search
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.ngram.unigram import UnigramModel
 from support.starts import EVERY_LENGTH, PROMPTS, one_of, starts_after

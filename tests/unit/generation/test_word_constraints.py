@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.generation.beam_search import BeamSettings, likeliest
-from rnnlm.generation.generator import generate
+from rnnlm.generation.drawing import generate
 from rnnlm.generation.sampling import SamplingSettings
+from rnnlm.generation.search import BeamSettings, likeliest
 from rnnlm.generation.word_constraints import Ban
 from rnnlm.ngram.unigram import UnigramModel
 from support.tiny_models import make_tokenizer

@@ -15,7 +15,7 @@ import rnnlm
 from rnnlm import arguments
 from rnnlm.arguments import checked, hints_of
 from rnnlm.errors import UsageError
-from rnnlm.models.uses import LabelModel
+from rnnlm.models.registry import LabelModel
 from support.tiny_models import LINES, fit, save
 
 FUNCTIONS = {name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isfunction(getattr(rnnlm, name))}

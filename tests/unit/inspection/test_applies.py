@@ -7,9 +7,8 @@ import pytest
 
 from rnnlm.cli.commands.inspect import WHATS
 from rnnlm.errors import UsageError
-from rnnlm.inspection.applies import APPLIES, check_applies
-from rnnlm.models.registry import KINDS, TASK_KINDS
-from rnnlm.models.uses import ANY, LANGUAGE_MODEL
+from rnnlm.inspection.common import APPLIES, check_applies
+from rnnlm.models.registry import ANY, KINDS, LANGUAGE_MODEL, TASK_KINDS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "insight.md").read_text(encoding="utf-8")
 WITHOUT_MODEL = {"surface"}

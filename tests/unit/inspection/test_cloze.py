@@ -6,10 +6,7 @@ import pytest
 import rnnlm
 from rnnlm import arrays
 from rnnlm.errors import TextError, UsageError
-from rnnlm.inspection.cloze.cloze import inspect_cloze
-from rnnlm.inspection.cloze.items import ClozeItem, read_items
-from rnnlm.inspection.cloze.results import Cloze, ModelCloze, figures_of
-from rnnlm.inspection.cloze.scoring import ClozeScore, score_items
+from rnnlm.inspection.cloze import Cloze, ClozeItem, ClozeScore, ModelCloze, figures_of, inspect_cloze, read_items, score_items
 from support.tiny_models import LINES, fit, halves_model
 
 ITEMS = [ClozeItem(" ".join(line.split()[:place]), line.split()[place]) for line in LINES[:2] for place in range(len(line.split()))]

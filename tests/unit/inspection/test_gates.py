@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
-from rnnlm.inspection.gates.gates import inspect_gates
-from rnnlm.inspection.gates.layer_activity import changed, most_varied, rewritten
-from rnnlm.neural.layers.activations import activations_of
-from rnnlm.neural.layers.stack import make_layers
-from rnnlm.neural.recurrent_settings import ElmanCell, GruCell, LstmCell, QrnnCell
+from rnnlm.inspection.gates import changed, inspect_gates, most_varied, rewritten
+from rnnlm.neural.layers.layers import make_layers
+from rnnlm.neural.layers.names import activations_of
+from rnnlm.neural.settings import ElmanCell, GruCell, LstmCell, QrnnCell
 from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import fit
 

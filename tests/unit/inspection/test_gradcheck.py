@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from rnnlm.errors import RnnlmError
-from rnnlm.inspection.lessons import difference_quotients
-from rnnlm.inspection.lessons.gradcheck import inspect_gradcheck
-from rnnlm.neural.layers.kernels import gru
+from rnnlm.inspection import gradcheck
+from rnnlm.inspection.gradcheck import inspect_gradcheck
+from rnnlm.neural.layers.kernels import loops
 from support import tiny_models
 
 CASES = [
@@ -46,13 +46,13 @@ def test_the_loss_is_that_of_training_without_dropout(text):
 
 def test_a_wrong_backward_pass_is_found(text, monkeypatch):
     """One factor forgotten in the gradient of a GRU's update gate."""
-    right = gru.through_update
+    right = loops.through_update
 
     def wrong(dh, z, n, h, dz, dn):
         right(dh, z, n, h, dz, dn)
         dz.mul_(1.001)
 
-    monkeypatch.setattr(gru, "through_update", wrong)
+    monkeypatch.setattr(loops, "through_update", wrong)
     found = inspect_gradcheck(tiny_models.fit("gru"), text, weights=4, tokens=6, device="cpu")
     assert not found.is_right and found.verdict.startswith("The backward pass is wrong")
     matrix, weight = found.worked
@@ -80,7 +80,7 @@ class Square(nn.Module):
 
 
 def checked(network, step=1e-5):
-    (matrix,) = difference_quotients.check(network, network.loss, 3, step, np.random.default_rng(0))
+    (matrix,) = gradcheck.check(network, network.loss, 3, step, np.random.default_rng(0))
     return matrix, {each.index: each for each in matrix.weights}
 
 

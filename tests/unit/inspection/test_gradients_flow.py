@@ -12,11 +12,10 @@ import torch
 from rnnlm import inspect_gradients, inspect_sensitivity
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.inspection.gradients import measuring
-from rnnlm.inspection.gradients.bounds import Bounds
 from rnnlm.inspection.gradients.curve import curve
-from rnnlm.inspection.gradients.loss_gradients import loss_gradients
-from rnnlm.inspection.gradients.positions import draw
-from rnnlm.inspection.gradients.wording import verdict_of
+from rnnlm.inspection.gradients.flow import verdict_of
+from rnnlm.inspection.gradients.jacobians import Bounds, loss_gradients
+from rnnlm.inspection.gradients.measuring import draw
 from support.tiny_models import LINES, Lines, fit
 
 TEXT = Lines(LINES * 6)

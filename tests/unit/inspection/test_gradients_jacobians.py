@@ -6,12 +6,18 @@ import pytest
 import torch
 from torch import nn
 
-from rnnlm.inspection.gradients.bounds import elman_bounds, flattest_slope
-from rnnlm.inspection.gradients.jacobians import probes_for, squared_sizes
-from rnnlm.inspection.gradients.loss_gradients import loss_gradients
-from rnnlm.inspection.gradients.lyapunov import exponents, growth
-from rnnlm.inspection.gradients.trajectory import Trajectory, trajectories
-from rnnlm.neural.layers.activations import BY_NAME
+from rnnlm.inspection.gradients.jacobians import (
+    Trajectory,
+    elman_bounds,
+    exponents,
+    flattest_slope,
+    growth,
+    loss_gradients,
+    probes_for,
+    squared_sizes,
+    trajectories,
+)
+from rnnlm.neural.layers.names import BY_NAME
 from rnnlm.neural.layers.steps import ACTIVATIONS
 from rnnlm.neural.network import Network
 from rnnlm.neural.settings import KINDS

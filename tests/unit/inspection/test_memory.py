@@ -10,12 +10,10 @@ from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import evaluate, spans_of
-from rnnlm.evaluation.resampling import ratio_interval
+from rnnlm.evaluation.statistics import ratio_interval
 from rnnlm.inference.span_scoring import score_spans
-from rnnlm.inspection.memory import memory as memory_module
-from rnnlm.inspection.memory.contexts import draw_places, with_last, with_shuffled
-from rnnlm.inspection.memory.memory import inspect_memory
-from rnnlm.inspection.memory.results import Memory, ModelMemory, Remembered
+from rnnlm.inspection import memory as memory_module
+from rnnlm.inspection.memory import Memory, ModelMemory, Remembered, draw_places, inspect_memory, with_last, with_shuffled
 from rnnlm.text.lines import Block, TextSettings
 from support.tiny_models import LINES, Lines, fit
 

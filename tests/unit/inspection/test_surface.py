@@ -5,8 +5,7 @@ import math
 import pytest
 
 from rnnlm.errors import RnnlmError
-from rnnlm.inspection.lessons.surface import inspect_surface
-from rnnlm.inspection.lessons.unit import RecurrentUnit, descend
+from rnnlm.inspection.surface import RecurrentUnit, descend, inspect_surface
 
 
 def plain_error(weight, bias, steps=50, target=0.7, initial=0.5):

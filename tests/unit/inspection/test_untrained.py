@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.inspection.subjects import subject
+from rnnlm.inspection.common import subject
 from rnnlm.inspection.untrained import at_start, untrained
 from rnnlm.models import loading
 from support import tiny_models, tiny_seq2seq, tiny_tasks

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError
-from rnnlm.generation.generator import SamplingSettings
+from rnnlm.generation.drawing import SamplingSettings
 from rnnlm.inference import span_scoring
 from rnnlm.integrations.continuations import continue_texts, score_continuations, score_texts
 from rnnlm.ngram.unigram import UnigramModel

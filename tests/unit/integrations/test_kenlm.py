@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import rnnlm.integrations.kenlm as ours
 from rnnlm import adapt, score_sentences
 from rnnlm.errors import ModelError, RnnlmWarning, TextError, UsageError
-from rnnlm.ngram.arpa import exchange
+from rnnlm.ngram.arpa import writing
 from support.arpa_files import GOLDEN, SMALL, random_arpa
 from support.tiny_models import LINES, fit, save
 
@@ -39,7 +39,7 @@ def arpas(tmp_path_factory):
     for name in ("g1-order5", "g3-order4-prune"):
         paths.append(folder / f"{name}.arpa")
         paths[-1].write_bytes(gzip.decompress((GOLDEN / f"{name}.arpa.gz").read_bytes()))
-    exchange.export_arpa(fit("ngram", order=4), folder / "ours.arpa")
+    writing.export_arpa(fit("ngram", order=4), folder / "ours.arpa")
     for seed in (0, 2, 4):
         paths.append(folder / f"random{seed}.arpa")
         paths[-1].write_text(random_arpa(seed, 2 + seed // 2, 0))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError
-from rnnlm.ngram.arpa import exchange
+from rnnlm.ngram.arpa import writing
 from support.arpa_files import SMALL
 from support.tiny_models import LINES, fit, save
 
@@ -28,7 +28,7 @@ def quiet():
 @pytest.fixture(scope="module")
 def arpa(tmp_path_factory):
     path = tmp_path_factory.mktemp("arpa") / "model.arpa"
-    exchange.export_arpa(fit("ngram", order=3), path)
+    writing.export_arpa(fit("ngram", order=3), path)
     return path
 
 

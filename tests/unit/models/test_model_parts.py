@@ -11,7 +11,8 @@ from rnnlm.errors import ModelError, OutputError, UsageError
 from rnnlm.evaluation.soundness import audit
 from rnnlm.files import writing
 from rnnlm.inference import span_scoring
-from rnnlm.models import info, model_folder, model_parts
+from rnnlm.models import info, model_folder
+from rnnlm.models import manifest as model_parts
 from support.saved_models import edit_config, names
 from support.tiny_models import LINES, Lines, fit, save
 

@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder
-from rnnlm.models.provenance import warn_if_trained_on
+from rnnlm.models.loading import warn_if_trained_on
 from support.tiny_models import fit, mixture
 
 

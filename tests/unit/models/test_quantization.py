@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from rnnlm.errors import ModelError
-from rnnlm.files import tensor_files
-from rnnlm.models.quantization import SCALE, compacted, joined, rounded, scaled, widened
+from rnnlm.files import tensors
+from rnnlm.models.model_folder import SCALE, compacted, joined, rounded, scaled, widened
 
 FINITE = st.floats(-(2.0**120), 2.0**120, width=32, allow_nan=False)
 
@@ -67,6 +67,6 @@ def test_the_safetensors_library_reads_what_is_written(tmp_path):
     from safetensors.torch import load_file
 
     array = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)
-    (tmp_path / "x").write_bytes(b"".join(tensor_files.chunks({"w": rounded(array)})))
+    (tmp_path / "x").write_bytes(b"".join(tensors.chunks({"w": rounded(array)})))
     assert torch.equal(load_file(tmp_path / "x")["w"], torch.from_numpy(array).bfloat16())
-    np.testing.assert_array_equal(widened(tensor_files.mapped(tmp_path / "x")["w"]), torch.from_numpy(array).bfloat16().float().numpy())
+    np.testing.assert_array_equal(widened(tensors.mapped(tmp_path / "x")["w"]), torch.from_numpy(array).bfloat16().float().numpy())

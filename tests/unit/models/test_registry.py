@@ -39,7 +39,7 @@ def test_what_is_made_of_models_is_not_trained_and_says_what_makes_it():
 
 
 def test_setting_names_are_unique_over_the_classes_of_a_kind():
-    from rnnlm.text.holdout import HoldoutSettings
+    from rnnlm.text.corpus import HoldoutSettings
     from rnnlm.text.lines import TextSettings
     from rnnlm.text.sources import SourceSettings
     from rnnlm.text.tokenizers import TokenizerSettings

@@ -179,6 +179,8 @@ ON_THE_HOST = {
     "int(offsets[encoded.word_offsets[each + 1]])",
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
+    "int(epochs)",  # of the schedule, a number of the host
+    "rows_VE.detach().float().cpu().numpy()", "rows_VE.detach().float().cpu()",  # word vectors, before the first step
 }  # fmt: skip
 
 
@@ -225,18 +227,22 @@ def waits(function):
 
 
 STEP_MODULES = (
-    "network", "regularization", "layers.layer", "layers.stack", "layers.bidirectional", "layers.qrnn", "layers.feedforward",
-    "layers.jordan", *(f"tasks.{name}" for name in (
-        "network", "encoders.encoder", "encoders.lower_case", "encoders.contextual", "encoders.pooling", "encoders.text_encoders",
-        "fitting.batches", "fitting.objective", "outputs.heads", "outputs.linear_chain", "outputs.label_feedback", "padding",
-        "seq2seq.network", "seq2seq.encoder", "seq2seq.decoder", "seq2seq.attention", "seq2seq.feeding", "seq2seq.fitting.batches",
-        "seq2seq.fitting.objective", *(f"seq2seq.kernels.{name}" for name in ("choice", "fed_loop", "lstm", "attending", "parts")))),
-    *(f"fitting.{name}" for name in ("optimizers", "averaging", "streams", "language_modelling", "trainer", "step", "cuda_graphs")),
-    *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels", "embeddings") for module in pkgutil.iter_modules(
-        importlib.import_module(f"rnnlm.neural.{room}").__path__) if module.name != "pretrained"),
+    "network", "initialisation", "layers.layers", "words", *(f"tasks.{name}" for name in (
+        "labels.network", "labels.encoders", "labels.contextual", "labels.fitting", "labels.heads", "batches", "padding",
+        "seq2seq.network", "seq2seq.attention", "seq2seq.batches", "seq2seq.fitting", "seq2seq.kernels")),
+    *(f"fitting.{name}" for name in ("optimization", "language_modelling", "trainer", "step")),
+    *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels") for module in pkgutil.iter_modules(
+        importlib.import_module(f"rnnlm.neural.{room}").__path__)),
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group", "_is_within"}  # where it is known that the device is the host
-BEFORE = {"prepare", "arrange", "ranks", "run", "paths"}  # called before the first step, reached by names of buffers, attributes, modules
+BEFORE = {
+    "prepare",
+    "arrange",
+    "ranks",
+    "run",
+    "paths",
+    "_best_path",
+}  # called before the first step or in decoding, reached by names of buffers, attributes, modules
 
 
 def step_functions():

@@ -6,8 +6,8 @@ import torch
 
 from rnnlm.combinations.adaptation import adapt
 from rnnlm.combinations.dynamic_evaluation import gather_statistics
+from rnnlm.combinations.mixing import Predictions, log_linear_weights
 from rnnlm.combinations.mixture import Mixture
-from rnnlm.combinations.mixture_weights import Predictions, log_linear_weights
 from rnnlm.combinations.settings import DynamicSettings, NeuralCacheSettings, UnigramCacheSettings
 from rnnlm.events import RolledBack
 from rnnlm.inference.span_scoring import score_spans, whole_text

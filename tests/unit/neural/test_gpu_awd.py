@@ -11,10 +11,9 @@ from rnnlm.errors import TrainingError
 from rnnlm.events import Step
 from rnnlm.neural import network
 from rnnlm.neural.device import exact_products, memory_errors, training_products
-from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, GraphedStep
-from rnnlm.neural.layers import stack as cells
-from rnnlm.neural.layers.kernels.choice import elman, gru, lstm
-from rnnlm.neural.layers.kernels.torch_layers import kernel_type
+from rnnlm.neural.fitting.step import PLAIN_USES, GraphedStep
+from rnnlm.neural.layers import layers as cells
+from rnnlm.neural.layers.kernels.choice import elman, gru, kernel_type, lstm
 from support.devices import ON_EACH_DEVICE, no_waits
 from support.network_variants import VARIANTS
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.layers.naming import named_layers
+from rnnlm.neural.layers.names import named_layers
 from rnnlm.neural.network import make_network
-from rnnlm.neural.recurrent_matrices import recurrent_matrices
 from rnnlm.neural.settings import KINDS
+from rnnlm.neural.spectrum import recurrent_matrices
 from support import tiny_seq2seq
 from support.tiny_models import make_tokenizer
 

@@ -25,12 +25,12 @@ from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import model_folder, registry
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.neural.fitting import progress
-from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, GraphedStep
+from rnnlm.neural.fitting.step import PLAIN_USES, GraphedStep
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.tasks.prediction import Search, predict
+from rnnlm.tasks.labels.model import Search, predict
 from rnnlm.tasks.seq2seq.data import encode_pairs
-from rnnlm.tasks.seq2seq.decoding.translator import translate
-from rnnlm.tasks.seq2seq.evaluation.target_scores import target_scores
+from rnnlm.tasks.seq2seq.decoding import translate
+from rnnlm.tasks.seq2seq.evaluation import target_scores
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import TrainingData
 from rnnlm.text.tokenizers import TokenizerSettings

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference import ngram_formulas as formulas
-from rnnlm.ngram.estimation import heldout_counts
+from rnnlm.ngram.fitting import heldout_counts
 from support.tiny_ngrams import BEGIN, END, Table, counts_of, fit, ids_of
 
 ESTIMATORS = {

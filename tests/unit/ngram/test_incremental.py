@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import ModelError
+from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.counting.counts import count
 from rnnlm.ngram.incremental import NULL, IncrementalScorer
-from rnnlm.ngram.matching import longest_matches
 from support.arpa_files import SMALL, model_of, random_arpa
 from support.tiny_models import fit
 

@@ -17,8 +17,7 @@ from rnnlm.interface import PADDING
 from rnnlm.ngram import model as model_module
 from rnnlm.ngram import pruning
 from rnnlm.ngram import tables as levels_module
-from rnnlm.ngram.estimation import estimate, heldout_counts
-from rnnlm.ngram.fitting import pruning_thresholds
+from rnnlm.ngram.fitting import estimate, heldout_counts, pruning_thresholds
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import ESTIMATORS, estimator

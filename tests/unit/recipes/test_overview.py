@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rnnlm.recipes import overview
+from rnnlm.recipes import recipe as overview
 from rnnlm.recipes.recipe import Figure, GpuRun, GpuSpeed, Measured, Recipe, load, names
 
 ROOT = Path(__file__).parents[3]

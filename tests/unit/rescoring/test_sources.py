@@ -8,12 +8,12 @@ import pytest
 from rnnlm.errors import TextError
 from rnnlm.rescoring.features import TextMapping, feature_table
 from rnnlm.rescoring.files import read_nbest, save_nbest
+from rnnlm.rescoring.mert import Weights
 from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
 from rnnlm.rescoring.rescorer import RescoreSettings, rescore, tune_weights
-from rnnlm.rescoring.weights import Weights
 from rnnlm.scoring.scorer import score_sentences
-from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-from rnnlm.tasks.seq2seq.decoding.translator import Translator
+from rnnlm.tasks.seq2seq.decoding import Translator
+from rnnlm.tasks.seq2seq.results import DecodingSettings
 from support.tiny_models import fit
 from support.tiny_seq2seq import tiny_model
 

@@ -2,9 +2,9 @@ import pytest
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.scoring.records import ScoringSettings
-from rnnlm.scoring.regions import check_mark, joined, split_regions
 from rnnlm.scoring.scorer import score_chunks, score_sentences
 from rnnlm.scoring.sentences import SentenceSettings, read_sentences
+from rnnlm.scoring.word_scores import check_mark, joined, split_regions
 from support.tiny_models import fit
 
 

@@ -7,12 +7,11 @@ import pytest
 from rnnlm.errors import ComparisonError, RnnlmWarning, TextError, UsageError
 from rnnlm.scoring import scorer
 from rnnlm.scoring.records import ScoringSettings
-from rnnlm.scoring.regions import Region
 from rnnlm.scoring.rows import score_rows
-from rnnlm.scoring.runs import describe_run
-from rnnlm.scoring.scorer import score_sentences
+from rnnlm.scoring.scorer import describe_run, score_sentences
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.scoring.several_models import check_same_tokens, describe_run_of_models, score_chunks_of_models, score_models
+from rnnlm.scoring.word_scores import Region
 from support.tiny_models import LINES, fit, halves_model, save
 
 REGIONS = ScoringSettings(with_words=True, with_regions=True)

@@ -11,10 +11,9 @@ import pytest
 from rnnlm.errors import OutputError, TextError, UsageError
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.scorer import score_chunks, score_sentences
-from rnnlm.scoring.sentence_settings import SentenceSettings
-from rnnlm.scoring.sentences import Sentence, read_sentences
+from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
 from rnnlm.scoring.several_models import score_models
-from rnnlm.tasks.seq2seq.codec import PairCodec
+from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import make_network
 from rnnlm.tasks.seq2seq.settings import KINDS

@@ -7,8 +7,8 @@ import pytest
 
 from rnnlm.errors import ModelError
 from rnnlm.models import loading, model_folder
-from rnnlm.tasks import codec as codecs
-from rnnlm.tasks.codec import EDIT, FILE, MULTI, PLAIN, TEXT, WORD, Codec, codec, column_of
+from rnnlm.tasks.labels import data as codecs
+from rnnlm.tasks.labels.data import EDIT, FILE, MULTI, PLAIN, TEXT, WORD, Codec, codec, column_of
 from rnnlm.text.labelled import schemes
 from support.hostile.cases import config, edited
 from support.tiny_models import make_tokenizer

@@ -10,9 +10,9 @@ import torch
 
 from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.models import loading, model_folder
-from rnnlm.tasks.encoders.contextual import FrozenModels, LayerMixture
-from rnnlm.tasks.prediction import predict
-from rnnlm.tasks.settings import LstmTagger
+from rnnlm.tasks.labels.contextual import FrozenModels, LayerMixture
+from rnnlm.tasks.labels.model import predict
+from rnnlm.tasks.labels.settings import LstmTagger
 from rnnlm.training.run import train
 from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, VALID, columns, small, table
@@ -130,7 +130,7 @@ def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bi
 
 def test_states_that_memory_cannot_hold_are_read_again_in_each_step(tmp_path, language_models, monkeypatch):
     kept = loading.load(trained(tmp_path, "kept"), "cpu")
-    monkeypatch.setattr("rnnlm.tasks.encoders.contextual.CACHE_BYTES", 0)
+    monkeypatch.setattr("rnnlm.tasks.labels.contextual.CACHE_BYTES", 0)
     read_again = loading.load(trained(tmp_path, "again"), "cpu")
     assert all(np.allclose(array, read_again.to_arrays()[name], atol=2e-2) for name, array in kept.to_arrays().items())
 

@@ -4,11 +4,10 @@ import pytest
 import torch
 
 from rnnlm.neural.initialisation import start_weights
-from rnnlm.neural.layers.bidirectional import first_state, mirror, mirror_places
-from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
 from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
-from rnnlm.tasks.encoders.encoder import Encoder
-from rnnlm.tasks.settings import KINDS
+from rnnlm.tasks.labels.encoders import Encoder
+from rnnlm.tasks.labels.settings import KINDS
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]

@@ -6,11 +6,11 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ComparisonError, RnnlmError, RnnlmWarning, UsageError
-from rnnlm.evaluation.labels.report import Predictions, report
-from rnnlm.tasks.codec import EDIT, SOUNDS, WORD, Codec, column_of
-from rnnlm.tasks.evaluation import soundness
-from rnnlm.tasks.evaluation.evaluation_data import labelled_data
-from rnnlm.tasks.prediction import predict
+from rnnlm.evaluation.labels import Predictions, report
+from rnnlm.tasks.labels import evaluation
+from rnnlm.tasks.labels.data import EDIT, SOUNDS, WORD, Codec, column_of
+from rnnlm.tasks.labels.evaluation_data import labelled_data
+from rnnlm.tasks.labels.model import predict
 from rnnlm.text import tokenizers
 from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
@@ -113,12 +113,12 @@ def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
 
 
 def test_a_model_that_answers_differently_in_company_fails_its_check(model, monkeypatch):
-    assert {check.name: check.result for check in soundness.checks(model, 4, 0)}["padding"] == "ok"
+    assert {check.name: check.result for check in evaluation.checks(model, 4, 0)}["padding"] == "ok"
 
     def disturbed(of, texts, search):
         found = predict(of, texts, search)
         return [(dataclasses.replace(each[0], p_TK=each[0].p_TK + 1e-3 * (len(texts) > 1)),) for each in found]
 
-    monkeypatch.setattr(soundness, "predict", disturbed)
-    results = {check.name: check.result for check in soundness.checks(model, 4, 0)}
+    monkeypatch.setattr(evaluation, "predict", disturbed)
+    results = {check.name: check.result for check in evaluation.checks(model, 4, 0)}
     assert results["padding"] == "failed" and results["sums"] == "failed"

@@ -11,11 +11,10 @@ import torch
 
 from rnnlm.errors import RnnlmWarning, SettingsError
 from rnnlm.events import TrainingState, Validated, never
-from rnnlm.tasks.codec import MULTI
-from rnnlm.tasks.data import encode_examples
-from rnnlm.tasks.evaluation import figures
-from rnnlm.tasks.fitting.fitting import make_trainer
-from rnnlm.tasks.prediction import Search, predict
+from rnnlm.tasks.labels import evaluation
+from rnnlm.tasks.labels.data import MULTI, encode_examples
+from rnnlm.tasks.labels.fitting import make_trainer
+from rnnlm.tasks.labels.model import Search, predict
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settings_of
 
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3, "dropout_embedding": 0.1}
@@ -86,7 +85,7 @@ def test_labels_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_ot
     found = {}
     for kind, its in (("train", train), ("valid", valid)):
         text = labelled(its, task, scheme="none")
-        found[kind] = figures.evaluate_as_json(model, encode_examples(model.codec, text, text))["columns"][0]["accuracy"]
+        found[kind] = evaluation.evaluate_as_json(model, encode_examples(model.codec, text, text))["columns"][0]["accuracy"]
     chances = 360 if task == "tagging" else 60
     assert found["train"] > 0.85
     assert abs(found["valid"] - 0.5) < 4 * math.sqrt(0.25 / chances)

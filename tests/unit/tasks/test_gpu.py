@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from rnnlm.events import never
-from rnnlm.tasks.codec import MULTI
-from rnnlm.tasks.fitting.fitting import make_trainer
-from rnnlm.tasks.model import from_arrays
-from rnnlm.tasks.prediction import Search, predict
+from rnnlm.tasks.labels.data import MULTI
+from rnnlm.tasks.labels.fitting import make_trainer
+from rnnlm.tasks.labels.model import Search, from_arrays, predict
 from support.devices import ON_EACH_DEVICE, no_waits
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, settings_of
 

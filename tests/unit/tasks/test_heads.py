@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from rnnlm.errors import UsageError
-from rnnlm.neural.layers.stack import LstmLayer
+from rnnlm.neural.layers.layers import LstmLayer
 from rnnlm.neural.settings import LstmSettings
-from rnnlm.tasks.outputs.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
 
 T, B, H, K = 3, 3, 4, 3
 LENGTHS = torch.tensor([3, 1, 2])

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.layers.qrnn import QuasiRecurrentLayer
-from rnnlm.neural.layers.stack import GruLayer, LstmLayer
+from rnnlm.neural.layers.layers import GruLayer, LstmLayer, QuasiRecurrentLayer
 from rnnlm.neural.settings import GruSettings, LstmSettings, QrnnSettings
-from rnnlm.tasks.outputs.label_feedback import LabelFeedback
+from rnnlm.tasks.labels.heads import LabelFeedback
 
 T, B, H, K, E = 4, 3, 3, 3, 2
 LENGTHS = torch.tensor([4, 1, 3])

@@ -2,9 +2,8 @@
 
 import torch
 
-from rnnlm.tasks.encoders.encoder import Encoder
-from rnnlm.tasks.encoders.lower_case import LowerCasedForms
-from rnnlm.tasks.settings import KINDS
+from rnnlm.tasks.labels.encoders import Encoder, LowerCasedForms
+from rnnlm.tasks.labels.settings import KINDS
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the The THE cat the cat Paris Paris"]

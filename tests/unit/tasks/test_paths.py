@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.tasks.outputs import paths
-from rnnlm.tasks.outputs.paths import Chain, best_paths, constraint_chain, nbest_paths
+from rnnlm.tasks.labels import heads
+from rnnlm.tasks.labels.heads import Chain, best_paths, constraint_chain, nbest_paths
 
 T, B, K = 5, 3, 3
 LENGTHS = torch.tensor([5, 2, 3])
@@ -65,7 +65,7 @@ def test_a_row_without_a_sequence_that_is_allowed_has_none(scores_TBK):
 
 def test_rows_that_are_not_read_at_once_have_the_same_paths(scores_TBK, chain, monkeypatch):
     together = nbest_paths(scores_TBK, LENGTHS, chain, 3)
-    monkeypatch.setattr(paths, "CELLS_AT_ONCE", 1)
+    monkeypatch.setattr(heads, "CELLS_AT_ONCE", 1)
     assert all(map(torch.equal, together, nbest_paths(scores_TBK, LENGTHS, chain, 3)))
 
 

@@ -7,8 +7,8 @@ import pytest
 from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
+from rnnlm.tasks.labels.settings import KINDS, stored
 from rnnlm.tasks.refusals import refusal
-from rnnlm.tasks.settings import KINDS, stored
 
 
 @pytest.mark.parametrize("task, model", KINDS)

@@ -4,10 +4,8 @@ import pytest
 import torch
 
 from rnnlm.neural.initialisation import start_weights
-from rnnlm.tasks.encoders.encoder import Encoder
-from rnnlm.tasks.encoders.pooling import Pooling
-from rnnlm.tasks.encoders.text_encoders import make_text_encoder
-from rnnlm.tasks.settings import KINDS
+from rnnlm.tasks.labels.encoders import Encoder, Pooling, make_text_encoder
+from rnnlm.tasks.labels.settings import KINDS
 from support.tiny_models import make_tokenizer
 
 LENGTHS = [5, 1, 3]

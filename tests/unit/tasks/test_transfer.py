@@ -8,12 +8,11 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.models import loading
-from rnnlm.tasks.codec import Codec
-from rnnlm.tasks.data import TaskData, encode_words
-from rnnlm.tasks.fitting import fitting
-from rnnlm.tasks.fitting.batches import batch_tensors
-from rnnlm.tasks.network import TaskNetwork
-from rnnlm.tasks.settings import KINDS
+from rnnlm.tasks.batches import batch_tensors
+from rnnlm.tasks.labels import fitting
+from rnnlm.tasks.labels.data import Codec, TaskData, encode_words
+from rnnlm.tasks.labels.network import TaskNetwork
+from rnnlm.tasks.labels.settings import KINDS
 from rnnlm.training.request import Request, resolve_request
 from support import tiny_tasks
 from support.random_language_models import SUBWORDS, language_model

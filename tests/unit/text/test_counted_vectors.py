@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import SettingsError, TextError
-from rnnlm.text.counted_vectors import cooccurrences, ppmi, svd_vectors
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.vectors.word_stream import word_stream
+from rnnlm.text.vectors import cooccurrences, ppmi, svd_vectors
+from rnnlm.vectors.learning import word_stream
 from support.tiny_models import Lines
 
 LINES = ("a b c a d", "b a", "c", "d c b a a", "a rare b d", "e e a e b")

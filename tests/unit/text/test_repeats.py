@@ -6,11 +6,11 @@ import warnings
 import pytest
 
 from rnnlm.errors import RnnlmWarning
-from rnnlm.ngram.counting.files import merge_counts
+from rnnlm.ngram.counting.strings import merge_counts
 from rnnlm.scoring.sentences import read_sentences
-from rnnlm.text import repeats
+from rnnlm.text import sources
 from rnnlm.text.corpus import open_text
-from rnnlm.text.prepared.request import Request, resolve_request
+from rnnlm.text.prepared.preparation import Request, resolve_request
 
 TOLD = "the same text is given more than once, and read as often: "
 
@@ -51,17 +51,17 @@ def test_repeats_are_named(there, names, told):
 
 
 def test_large_files_differ_by_a_byte_in_any_piece_that_is_compared(there, monkeypatch):
-    monkeypatch.setattr(repeats, "PIECES", 4)
-    monkeypatch.setattr(repeats, "PIECE_BYTES", 10)
+    monkeypatch.setattr(sources, "PIECES", 4)
+    monkeypatch.setattr(sources, "PIECE_BYTES", 10)
     text = bytearray(b"abcdefghi\n" * 100)
     for number, place in enumerate([None, None, 0, 9, 330, 999, 500]):  # the last one is in no piece
         changed = bytearray(text)
         if place is not None:
             changed[place] ^= 1
         (there / f"{number}.bin").write_bytes(changed)
-    assert repeats.repeated([f"{number}.bin" for number in range(7)]) == [["0.bin", "1.bin", "6.bin"]]
-    monkeypatch.setattr(repeats, "MOST_COMPARED", 6)
-    assert repeats.repeated([f"{number}.bin" for number in range(7)] + ["0.bin"]) == [["0.bin", "0.bin"]]
+    assert sources.repeated([f"{number}.bin" for number in range(7)]) == [["0.bin", "1.bin", "6.bin"]]
+    monkeypatch.setattr(sources, "MOST_COMPARED", 6)
+    assert sources.repeated([f"{number}.bin" for number in range(7)] + ["0.bin"]) == [["0.bin", "0.bin"]]
 
 
 @pytest.mark.parametrize(

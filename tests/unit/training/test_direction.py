@@ -9,14 +9,14 @@ import pytest
 import rnnlm
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.evaluation.comparison.comparison import compare
-from rnnlm.evaluation.comparison.units import units_of
+from rnnlm.evaluation.comparison.tables import units_of
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.events import Checkpoint
 from rnnlm.inference.span_scoring import score_spans, whole_text
 from rnnlm.models import loading, model_folder
 from rnnlm.models.info import summary
-from rnnlm.ngram.arpa.exchange import export_arpa, import_arpa
-from rnnlm.tasks.texts import TaskTokenizerSettings
+from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
+from rnnlm.tasks.labels.texts import TaskTokenizerSettings
 from rnnlm.text.lines import TextSettings
 from rnnlm.training.run import train
 from support.tiny_models import Lines

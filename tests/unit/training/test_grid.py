@@ -10,9 +10,8 @@ from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.text import tokenizers
-from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, plan_grid, train_grid
+from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, RunResult, notice_unknown_words, plan_grid, train_grid
 from rnnlm.training.grid_request import GridRequest
-from rnnlm.training.grid_results import RunResult, notice_unknown_words
 from rnnlm.training.request import Request
 from rnnlm.training.run import train
 from support.small_runs import SMALL, numbers

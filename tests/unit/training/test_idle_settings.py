@@ -7,9 +7,9 @@ import pytest
 from rnnlm import errors
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder, registry
-from rnnlm.text.holdout import HoldoutSettings
-from rnnlm.text.prepared.request import Request as PrepareRequest
-from rnnlm.text.prepared.request import resolve_request as resolve_prepare
+from rnnlm.text.corpus import HoldoutSettings
+from rnnlm.text.prepared.preparation import Request as PrepareRequest
+from rnnlm.text.prepared.preparation import resolve_request as resolve_prepare
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Request

@@ -11,10 +11,10 @@ from rnnlm.errors import RnnlmWarning
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import open_text
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.training import overlap
-from rnnlm.training.overlap import Overlap, overlaps
+from rnnlm.training import texts as overlap
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Request
+from rnnlm.training.texts import Overlap, overlaps
 
 
 def encoded(path, tokenizer):

@@ -184,9 +184,9 @@ def test_a_diverging_run_leaves_the_model_it_was_to_replace(text):
 
 
 def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
-    from rnnlm.neural.fitting import schedule
+    from rnnlm.neural.fitting import optimization
 
-    monkeypatch.setattr(schedule.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
+    monkeypatch.setattr(optimization.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
     with pytest.raises(TrainingError, match="the best weights, of step 2, are in m"):
         list(train(text, output="m", validate_every_steps=2, optimizer="sgd", clip_norm=None, **SMALL))
     assert model_folder.read_manifest(Path("m")).step == 2
@@ -194,13 +194,13 @@ def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
 
 
 def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text, monkeypatch):
-    from rnnlm.neural.fitting import budget, divergence, schedule
+    from rnnlm.neural.fitting import budget, divergence, optimization
     from rnnlm.neural.fitting import progress as report
 
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(budget, "MOST_COST", math.inf)
-    monkeypatch.setattr(schedule.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
+    monkeypatch.setattr(optimization.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
     with pytest.raises(
         TrainingError,
         match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*"

@@ -6,12 +6,12 @@ import pytest
 import rnnlm
 from rnnlm import corpora
 from rnnlm.errors import UsageError
-from rnnlm.files import tensor_files
+from rnnlm.files import tensors
 from rnnlm.models.checkpoints import load_run
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import encoder, prepared_text, request
+from rnnlm.text.prepared import encoder, preparation, prepared_text
 
 TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 11, "precision": "fp32", "device": "cpu", "seed": 3}
 SHARD_BYTES = 6_000
@@ -26,7 +26,7 @@ def texts(tmp_path_factory):
     (folder / "valid.txt").write_text("\n".join(lines[400:460]) + "\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
-        patched.setattr(request, "SHARD_BYTES", SHARD_BYTES)
+        patched.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
         for blank in ("skip", "documents"):
             list(rnnlm.prepare(folder / "text.txt", folder / f"text-{blank}", min_count=2, blank_lines=blank, workers=0))
         list(rnnlm.prepare(folder / "valid.txt", folder / "valid-skip", tokenizer=rnnlm.load_tokenizer(folder / "text-skip"), workers=0))
@@ -35,7 +35,7 @@ def texts(tmp_path_factory):
 
 def weights(folder):
     (path,) = folder.glob("weights-*.safetensors")
-    return {name: np.array(array) for name, array in tensor_files.mapped(path).items()}
+    return {name: np.array(array) for name, array in tensors.mapped(path).items()}
 
 
 def trained(output, text, **settings):

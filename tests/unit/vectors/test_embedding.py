@@ -10,8 +10,8 @@ from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.models import registry
 from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.neural.network import make_network
-from rnnlm.tasks.model import TaskModel
-from rnnlm.tasks.network import make_network as make_task_network
+from rnnlm.tasks.labels.model import TaskModel
+from rnnlm.tasks.labels.network import make_network as make_task_network
 from rnnlm.vectors import embedding
 from rnnlm.vectors.embedding import EmbeddingSettings
 from support import tiny_seq2seq, tiny_tasks

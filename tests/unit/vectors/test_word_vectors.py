@@ -5,7 +5,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, TextError, UsageError
-from rnnlm.text.vector_files import read_vectors as read_some
+from rnnlm.text.vectors import read_vectors as read_some
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 
 VECTORS = rnnlm.WordVectors(("</s>", "king", "queen", "cat"), np.array([[1, 0], [1, 0.1], [0.9, 0.2], [0, 2]], dtype=np.float32))

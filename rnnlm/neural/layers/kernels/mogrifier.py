@@ -14,8 +14,7 @@ import torch
 from torch import Tensor
 
 from rnnlm.neural.device import product_type
-from rnnlm.neural.layers.kernels.lstm import lstm_step, lstm_step_backward, peephole_gradient
-from rnnlm.neural.layers.kernels.window import bias_gradient
+from rnnlm.neural.layers.kernels.loops import bias_gradient, lstm_step, lstm_step_backward, peephole_gradient
 
 
 def mogrifier_lstm(

@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparability import FIGURES, UNITS, Subject, find_comparable, names_of
-from rnnlm.evaluation.signature import Signature
+from rnnlm.evaluation.comparison.comparison import FIGURES, UNITS, Subject, find_comparable, names_of
+from rnnlm.evaluation.perplexity import Signature
 from support.tiny_models import Lines, make_tokenizer
 
 SIGNATURE = Signature("d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1")

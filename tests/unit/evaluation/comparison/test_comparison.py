@@ -7,7 +7,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
-from rnnlm.evaluation.comparison import intervals as figure_intervals
+from rnnlm.evaluation.comparison import comparison as figure_intervals
 from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
 from rnnlm.evaluation.comparison.tables import GroupRow
 from rnnlm.ngram.unigram import UnigramModel

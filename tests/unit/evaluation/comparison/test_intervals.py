@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.comparison.intervals import LineSums, intervals_of
+from rnnlm.evaluation.comparison.comparison import LineSums, intervals_of
 from rnnlm.inference import span_scoring
 from support.tiny_models import Lines, fit
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies
 
-from rnnlm.evaluation.comparison.units import units_of
+from rnnlm.evaluation.comparison.tables import units_of
 from support.tiny_models import LINES, Lines, make_tokenizer
 
 TOKENIZERS = {

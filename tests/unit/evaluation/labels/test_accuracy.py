@@ -1,9 +1,8 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.counts import Measure, ratio
-from rnnlm.evaluation.labels.accuracy import accuracy_counts, label_counts
-from rnnlm.evaluation.labels.class_counts import by_class, macro_f1
+from rnnlm.evaluation.labels import accuracy_counts, by_class, label_counts, macro_f1
+from rnnlm.evaluation.statistics import Measure, ratio
 
 GOLD = ["DET NOUN VERB".split(), ["NOUN"], []]
 PREDICTED = ["DET NOUN NOUN".split(), ["VERB"], []]

@@ -3,7 +3,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.labels.confusion import OTHERS, confusion, plot
+from rnnlm.evaluation.labels import OTHERS, confusion, plot
 
 GOLD = ["N N N V".split(), "V V A".split()]
 PREDICTED = ["N V V V".split(), "V N X".split()]

@@ -3,8 +3,7 @@ from dataclasses import replace
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.labels.differences import differences
-from rnnlm.evaluation.labels.report import Predictions
+from rnnlm.evaluation.labels import Predictions, differences
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4
 FIRST = Predictions("tagging", GOLD, [["O", "O"], *GOLD[1:-1], ["O", "O"]], scheme="bio")

@@ -1,8 +1,8 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.counts import Measure
-from rnnlm.evaluation.labels.calibration import calibration_counts, expected_error
+from rnnlm.evaluation.labels import calibration_counts, expected_error
+from rnnlm.evaluation.statistics import Measure
 
 
 def ece(right, probabilities):

@@ -1,7 +1,7 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.signature import LabelSignature
+from rnnlm.evaluation.labels import LabelSignature
 
 SPANS = LabelSignature("f1", mode="conlleval", scheme="bio", data="77d05c1b9f3e", model="1f0c8d2a4b6e")
 

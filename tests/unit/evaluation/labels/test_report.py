@@ -4,7 +4,7 @@ import math
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.report import Predictions, joint_exact_match, measures, report
+from rnnlm.evaluation.labels import Predictions, joint_exact_match, measures, report
 
 SLOTS = Predictions(
     "tagging", gold=["B-city I-city O".split(), "O B-day".split()], predicted=["B-city I-city O".split(), "O B-city".split()],

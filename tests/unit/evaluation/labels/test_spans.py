@@ -6,9 +6,8 @@ import pytest
 
 from reference import label_spans
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.counts import Counts, Measure
-from rnnlm.evaluation.labels.class_counts import GOLD, PREDICTED, RIGHT, by_class, f1, macro_f1, precision, recall
-from rnnlm.evaluation.labels.spans import Span, span_counts, spans
+from rnnlm.evaluation.labels import GOLD, PREDICTED, RIGHT, Span, by_class, f1, macro_f1, precision, recall, span_counts, spans
+from rnnlm.evaluation.statistics import Counts, Measure
 from rnnlm.text.labelled import schemes
 
 

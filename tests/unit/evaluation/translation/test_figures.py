@@ -7,8 +7,7 @@ import jiwer
 import pytest
 
 from rnnlm.errors import ArgumentTypeError, UsageError
-from rnnlm.evaluation.translation.figures import measure, measures
-from rnnlm.evaluation.translation.translations import Translations, TranslationSettings
+from rnnlm.evaluation.translation import Translations, TranslationSettings, measure, measures
 
 WORDS = "The a House house cat, sat sat. on mat über! I'm 3.5 isn't".split()
 

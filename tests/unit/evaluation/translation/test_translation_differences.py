@@ -5,10 +5,8 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.significance import figure_intervals
-from rnnlm.evaluation.translation.differences import differences
-from rnnlm.evaluation.translation.figures import measure, measures
-from rnnlm.evaluation.translation.translations import Translations, TranslationSettings
+from rnnlm.evaluation.statistics import figure_intervals
+from rnnlm.evaluation.translation import Translations, TranslationSettings, differences, measure, measures
 
 WORDS = "the a house cat dog sat ran on under mat".split()
 FIGURES = ["bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"]

@@ -1,9 +1,8 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels.signature import LabelSignature
-from rnnlm.evaluation.translation.signature import TranslationSignature
-from rnnlm.evaluation.translation.translations import TranslationSettings
+from rnnlm.evaluation.labels import LabelSignature
+from rnnlm.evaluation.translation import TranslationSettings, TranslationSignature
 
 PARTS = {"data": "77d05c1b9f3e", "beam": "5", "length_power": "1.0", "max_length": "2x+10", "copy_unknown": "no", "model": "1f0c8d2a4b6e"}
 BLEU = TranslationSignature.of("bleu", TranslationSettings(lowercase=True), **PARTS)

@@ -8,10 +8,9 @@ import torch
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.evaluation.resampling import ratio_interval
-from rnnlm.inspection.probing import classifier, probe
-from rnnlm.inspection.probing.labelled_items import read_items
-from rnnlm.inspection.probing.probe import _Answers, _inspection, _Task
+from rnnlm.evaluation.statistics import ratio_interval
+from rnnlm.inspection import probing
+from rnnlm.inspection.probing import _Answers, _inspection, _Task, read_items
 from support import tiny_tasks
 from support.tiny_models import LINES, fit
 
@@ -22,8 +21,8 @@ TEXTS = [" ".join(words) for words in np.random.default_rng(5).choice(WORDS, (16
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Fewer penalties to choose from, and fewer resamples."""
-    monkeypatch.setattr(classifier, "PENALTIES", (0.01, 0.001))
-    monkeypatch.setattr(probe, "ratio_interval", partial(ratio_interval, resamples=100))
+    monkeypatch.setattr(probing, "PENALTIES", (0.01, 0.001))
+    monkeypatch.setattr(probing, "ratio_interval", partial(ratio_interval, resamples=100))
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +109,7 @@ def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
     random = np.random.default_rng(6)
     x_NH = random.normal(2, 3, size=(90, 4)).astype(np.float32)
     labels_N = np.argmax(x_NH[:, :3] + random.normal(size=(90, 3)), axis=1)
-    fitted = classifier.fit_probe(x_NH, labels_N, np.arange(90), 3)
+    fitted = probing.fit_probe(x_NH, labels_N, np.arange(90), 3)
     standard_NH = (x_NH - x_NH.mean(axis=0)) / x_NH.std(axis=0)
     p_NK = np.exp(standard_NH @ fitted.weight_KH.T + fitted.bias_K)
     error_NK = np.eye(3)[labels_N] - p_NK / p_NK.sum(axis=1, keepdims=True)

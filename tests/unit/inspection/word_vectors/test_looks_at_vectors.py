@@ -8,8 +8,8 @@ from scipy.stats import spearmanr
 
 import rnnlm
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.inspection.word_vectors.map import label_offsets, principal_plane
-from rnnlm.inspection.word_vectors.word_tables import read_analogies, read_pairs
+from rnnlm.inspection.map import label_offsets, principal_plane
+from rnnlm.inspection.word_tables import read_analogies, read_pairs
 from rnnlm.vectors.word_vectors import WordVectors
 from support import tiny_models
 

@@ -6,8 +6,8 @@ import torch
 
 from reference import characters as reference
 from rnnlm.errors import SettingsError
-from rnnlm.neural.embeddings.character_encoders import CharacterCNN, CharacterLSTM, Highway
 from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.words import CharacterCNN, CharacterLSTM, Highway
 
 CASES = [
     ("cnn", {"character_filters": "4,5,6", "character_highways": 2}),

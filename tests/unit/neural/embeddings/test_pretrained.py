@@ -12,8 +12,8 @@ import torch
 import zstandard
 
 from rnnlm.errors import RnnlmWarning, SettingsError, TextError
-from rnnlm.neural.embeddings.pretrained import load_vectors
-from rnnlm.text.vector_files import read_vectors
+from rnnlm.neural.words import load_vectors
+from rnnlm.text.vectors import read_vectors
 
 SYMBOLS = ["</s>", "<unk>", "the", "cat", "m\u00e4t", "dog"]
 GLOVE = "the 0.1 -0.2 3e-1\nzebra 7 7 7\nm\u00e4t 1 2 3\n"

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from reference import characters as reference
-from rnnlm.neural.embeddings import word_input
-from rnnlm.neural.embeddings.word_input import WordInput
+from rnnlm.neural import words
 from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.words import WordInput
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]
@@ -79,7 +79,7 @@ def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
     assert shapes == [(len(ids_TB.unique()), 5)]  # begin, three characters, end: <unk> is one
     everywhere = whole(module.characters.spelled(ids_TB.flatten())).view(*ids_TB.shape, -1)  # as on other devices
     torch.testing.assert_close(on_cpu, everywhere, rtol=0, atol=1e-6)
-    monkeypatch.setattr(word_input, "WORDS_OF_A_LENGTH", 4)
+    monkeypatch.setattr(words, "WORDS_OF_A_LENGTH", 4)
     torch.testing.assert_close(module(ids_TB), on_cpu, rtol=0, atol=1e-6)
     assert shapes[1:] == [(4, 4), (4, 5), (3, 5)]
 

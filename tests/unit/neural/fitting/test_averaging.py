@@ -6,7 +6,7 @@ from torch import nn
 
 from rnnlm.events import Validated
 from rnnlm.neural.fitting import language_modelling
-from rnnlm.neural.fitting.averaging import Averaging, NonMonotone
+from rnnlm.neural.fitting.optimization import Averaging, NonMonotone
 from rnnlm.neural.fitting.settings import FittingSettings
 
 

@@ -8,10 +8,9 @@ import torch
 
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, TrainingError
-from rnnlm.neural.fitting.cuda_graphs import PLAIN_USES, CudaRecorder, GraphedStep, records_steps
 from rnnlm.neural.fitting.fitting import started
 from rnnlm.neural.fitting.settings import RECORDED_MULTIPLE, FittingSettings
-from rnnlm.neural.fitting.step import TrainingStep
+from rnnlm.neural.fitting.step import PLAIN_USES, CudaRecorder, GraphedStep, TrainingStep, records_steps
 from rnnlm.text.batches import Window
 from support import tiny_pairs
 from support.devices import Repeater

@@ -8,14 +8,13 @@ import torch
 
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models.metrics_log import MetricsLog
-from rnnlm.neural.fitting import budget, layer_figures
+from rnnlm.neural.fitting import budget, progress
 from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting.contracts import Batch
-from rnnlm.neural.fitting.cuda_graphs import GraphedStep
-from rnnlm.neural.fitting.layer_figures import LayerFigures, saturated_share
+from rnnlm.neural.fitting.progress import LayerFigures, saturated_share
+from rnnlm.neural.fitting.step import GraphedStep
 from rnnlm.neural.layers.steps import Step
-from rnnlm.neural.recurrent_matrices import recurrent_blocks, recurrent_matrices
-from rnnlm.neural.spectrum import spectral_radius
+from rnnlm.neural.spectrum import recurrent_blocks, recurrent_matrices, spectral_radius
 from support import tiny_pairs, tiny_tasks
 
 OWN = {"batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0, "validate_every_steps": 3}
@@ -103,13 +102,13 @@ class Clock:
 def test_looks_are_as_far_apart_as_a_hundred_times_what_one_costs(cost, looks, make, monkeypatch):
     monkeypatch.setattr(budget, "MOST_COST", 0.01)
     clock, network = Clock(), make().network
-    monkeypatch.setattr(layer_figures.time, "perf_counter", clock.perf_counter)
+    monkeypatch.setattr(progress.time, "perf_counter", clock.perf_counter)
 
     def radius(weight_HH):
         clock.now += cost / 4  # of each of an LSTM's four blocks
         return 1.0
 
-    monkeypatch.setattr(layer_figures, "spectral_radius", radius)
+    monkeypatch.setattr(progress, "spectral_radius", radius)
     figures, found = LayerFigures(network, None, clock), []
     for number in range(5):
         clock.now = 30.0 * number + cost * sum(found)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from rnnlm.neural.fitting.schedule import LearningRate
+from rnnlm.neural.fitting.optimization import LearningRate
 from rnnlm.neural.fitting.settings import FittingSettings
 
 

@@ -10,10 +10,10 @@ from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, TextError, TrainingError
 from rnnlm.events import Fitted, Started, never
 from rnnlm.models.registry import kind_of
-from rnnlm.neural.embeddings import pretrained
+from rnnlm.neural import words
 from rnnlm.neural.fitting import fitting
 from rnnlm.neural.language_model import NeuralLanguageModel
-from rnnlm.text.counted_vectors import svd_vectors
+from rnnlm.text.vectors import svd_vectors
 from rnnlm.training.plan import Request, plan
 
 
@@ -113,8 +113,8 @@ def test_where_there_are_fewer_tokens_than_numbers_the_other_numbers_stay_random
 
 def test_of_a_long_text_the_beginning_is_counted_up_to_a_line_that_is_cut(make_data, sentences, monkeypatch):
     text, size = make_data(sentences[:20]).train, 400
-    monkeypatch.setattr(pretrained, "MOST_TOKENS", int(text.line_offsets[7]) + 2)
-    found = pretrained.counted_vectors(text, size, 3)
+    monkeypatch.setattr(words, "MOST_TOKENS", int(text.line_offsets[7]) + 2)
+    found = words.counted_vectors(text, size, 3)
     offsets = np.append(text.line_offsets[:8], text.line_offsets[7] + 2)
     expected_VE = svd_vectors(np.asarray(text.ids[: offsets[-1]]), offsets, size, 3)
     assert set(found.ids_K.tolist()) == set(np.asarray(text.ids[: offsets[-1]]).tolist())

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.files.chunked_array import ChunkedArray
-from rnnlm.neural.fitting.streams import DeviceReader, DiskReader, TextStreams
+from rnnlm.files.tensors import ChunkedArray
+from rnnlm.neural.fitting.language_modelling import DeviceReader, DiskReader, TextStreams
 from rnnlm.text.batches import DocumentBorders, stream_bounds, tbptt_windows, with_boundary
 
 BOUNDARY = 0

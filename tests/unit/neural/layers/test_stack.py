@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from reference import recurrent_network
-from rnnlm.neural.layers.stack import RecurrentStack
+from rnnlm.neural.layers.layers import RecurrentStack
 from rnnlm.neural.settings import KINDS
 
 VARIANTS = [

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from rnnlm.neural.outputs import adaptive, class_factored, linear_cross_entropy, softmax
-from rnnlm.neural.outputs import hierarchical as hierarchical_softmax
-from rnnlm.neural.outputs.base import unigram
+from rnnlm.neural.outputs import classes, linear_cross_entropy, softmax
+from rnnlm.neural.outputs.softmax import unigram
 from support.output_layers import EXACT, LAYERS, NOISY, TIED, E, counts_of, gradients, make, plain_loss, window
 
 SIZES = [2, 11]
@@ -17,10 +16,10 @@ def chunked(request, monkeypatch):
     if request.param != "whole":
         monkeypatch.setattr(softmax, "CHUNK_LOGITS", 1)
         monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 1)
-        monkeypatch.setattr(class_factored, "CHUNK_LOGITS", 1)
-        monkeypatch.setattr(hierarchical_softmax, "CHUNK_NUMBERS", 1)
+        monkeypatch.setattr(classes, "CHUNK_LOGITS", 1)
+        monkeypatch.setattr(classes, "CHUNK_NUMBERS", 1)
     if request.param == "as on a GPU":
-        for module in (adaptive, class_factored):
+        for module in (classes, classes):
             monkeypatch.setattr(module, "picks_rows", lambda features_NE: False)
 
 

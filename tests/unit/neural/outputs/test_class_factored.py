@@ -4,10 +4,9 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError, SettingsError
-from rnnlm.neural.outputs import class_factored
-from rnnlm.neural.outputs.class_factored import ClassSoftmax, Slices, class_starts
+from rnnlm.neural.outputs import classes
+from rnnlm.neural.outputs.classes import ClassSoftmax, Slices, class_starts, order_by_count, ranks, rows_by_group
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
-from rnnlm.neural.outputs.word_groups import order_by_count, ranks, rows_by_group
 from support.output_layers import counts_of, make, ready
 
 
@@ -69,7 +68,7 @@ def test_a_training_step_computes_only_the_classes_of_its_targets(monkeypatch):
             return LinearCrossEntropy.apply(features, weight, bias, targets)
 
     layer = make("class", 50)
-    monkeypatch.setattr(class_factored, "LinearCrossEntropy", Spy)
+    monkeypatch.setattr(classes, "LinearCrossEntropy", Spy)
     rarest, commonest = layer.order_V[-1], layer.order_V[0]
     layer.loss(torch.randn(5, 6), torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long())
     assert seen == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
@@ -86,7 +85,7 @@ def test_within_classes_products_are_in_fp32_whatever_autocast_says(monkeypatch)
             return LinearCrossEntropy.apply(features, weight, bias, targets)
 
     layer = make("class", 50)
-    monkeypatch.setattr(class_factored, "LinearCrossEntropy", Spy)
+    monkeypatch.setattr(classes, "LinearCrossEntropy", Spy)
     features_NE = torch.randn(5, 6, dtype=torch.bfloat16, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         layer.loss(features_NE, torch.tensor([1, 2, 3, 4, 5])).backward()

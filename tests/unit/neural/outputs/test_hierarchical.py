@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.outputs.hierarchical import HierarchicalSoftmax, huffman, paths
+from rnnlm.neural.outputs.classes import HierarchicalSoftmax, huffman, paths
 from support.output_layers import make
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.outputs.base import unigram
 from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax, alias_table, inclusion
+from rnnlm.neural.outputs.softmax import unigram
 from support.output_layers import LAYERS, counts_of, gradients, plain_loss, ready, window
 
 V = 11

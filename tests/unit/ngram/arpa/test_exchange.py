@@ -6,7 +6,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import ModelError, OutputError
 from rnnlm.models import model_folder, registry
-from rnnlm.ngram.arpa import exchange
+from rnnlm.ngram.arpa import writing
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.arpa_files import GOLDEN, word_scores
@@ -23,10 +23,10 @@ def model():
 @pytest.mark.parametrize("suffix", ["", ".gz", ".xz", ".bz2", ".zst"])
 def test_a_model_survives_the_way_out_and_in(model, suffix, tmp_path):
     path = tmp_path / f"m.arpa{suffix}"
-    exchange.export_arpa(model, path)
+    writing.export_arpa(model, path)
     assert os.listdir(tmp_path) == [path.name]
     assert path.read_bytes().startswith(b"\\data\\") == (suffix == "")
-    exchange.import_arpa(path, tmp_path / "model")
+    writing.import_arpa(path, tmp_path / "model")
     again = rnnlm.load(tmp_path / "model")
     assert again.tokenizer.symbols() == model.tokenizer.symbols()
     for ours, theirs in zip(model.to_arrays().items(), again.to_arrays().items(), strict=True):
@@ -35,7 +35,7 @@ def test_a_model_survives_the_way_out_and_in(model, suffix, tmp_path):
 
 
 def test_an_imported_model_is_one_like_others_but_marked(tmp_path):
-    imported = exchange.import_arpa(GOLDEN / "g6-order2.arpa", tmp_path / "model")
+    imported = writing.import_arpa(GOLDEN / "g6-order2.arpa", tmp_path / "model")
     model, manifest = model_folder.load(tmp_path / "model")
     assert (model.normalised, model.order, model.tokenizer.counts_V) == (False, 2, None)
     assert model.fingerprint == imported.fingerprint == manifest.fingerprint
@@ -50,10 +50,10 @@ def test_an_imported_model_is_one_like_others_but_marked(tmp_path):
 
 def test_only_plain_files_are_written(model, tmp_path):
     with pytest.raises(OutputError, match="not a plain file"):
-        exchange.export_arpa(model, tmp_path, overwrite=True)
-    exchange.export_arpa(model, type(tmp_path)(os.devnull))  # what keeps nothing takes everything
+        writing.export_arpa(model, tmp_path, overwrite=True)
+    writing.export_arpa(model, type(tmp_path)(os.devnull))  # what keeps nothing takes everything
     with pytest.raises(OutputError, match="cannot write .*nowhere"):
-        exchange.export_arpa(model, tmp_path / "nowhere" / "m.arpa")
+        writing.export_arpa(model, tmp_path / "nowhere" / "m.arpa")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made
     model = fit("ngram", lines, order=3, **tokenizer)
     resolved = small_settings(registry.kind_of("ngram"), order=3, **tokenizer)
     model_folder.save(tmp_path / "model", model, "ngram", resolved.values, 1, {})
-    exchange.export_arpa(model, tmp_path / "m.arpa")
-    again = exchange.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "model"))
+    writing.export_arpa(model, tmp_path / "m.arpa")
+    again = writing.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "model"))
     assert again.tokenizer.fingerprint == model.tokenizer.fingerprint
     for name, array in model.to_arrays().items():
         assert name == "facts" or np.array_equal(again.to_arrays()[name], array), name
@@ -81,15 +81,15 @@ def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made
 def test_a_file_of_other_words_than_the_tokenizer_is_refused(model, tmp_path):
     other = fit("ngram", ["quite other words"], order=2)
     model_folder.save(tmp_path / "other", other, "ngram", small_settings(registry.kind_of("ngram")).values, 1, {})
-    exchange.export_arpa(model, tmp_path / "m.arpa")
+    writing.export_arpa(model, tmp_path / "m.arpa")
     with pytest.raises(ModelError, match="has other words than the tokenizer; only one of them has 'a'"):
-        exchange.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "other"))
+        writing.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "other"))
     assert not (tmp_path / "again").exists()
 
 
 def test_a_lower_cased_file_takes_text_in_any_case(model, tmp_path):
-    exchange.export_arpa(model, tmp_path / "m.arpa")
-    exchange.import_arpa(tmp_path / "m.arpa", tmp_path / "lower", settings=TokenizerSettings(lowercase=True, split_punctuation=True))
+    writing.export_arpa(model, tmp_path / "m.arpa")
+    writing.import_arpa(tmp_path / "m.arpa", tmp_path / "lower", settings=TokenizerSettings(lowercase=True, split_punctuation=True))
     lower = rnnlm.load(tmp_path / "lower")
     (ours,), (theirs,) = rnnlm.score_sentences(model, ["the cat sat"]), rnnlm.score_sentences(lower, ["The CAT sat"])
     assert ours.logprob_nats == theirs.logprob_nats

@@ -7,9 +7,8 @@ import pytest
 
 from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, RnnlmWarning
-from rnnlm.ngram.arpa import lines as arpa_lines
-from rnnlm.ngram.arpa.lines import ArpaLines
-from rnnlm.ngram.arpa.reading import read_arpa
+from rnnlm.ngram.arpa import reading as arpa_lines
+from rnnlm.ngram.arpa.reading import ArpaLines, read_arpa
 from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
 
 LN10 = math.log(10)

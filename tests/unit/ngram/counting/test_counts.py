@@ -6,8 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from reference.ngram_formulas import BEGIN, adjusted_counts, raw_counts
-from rnnlm.ngram.counting.counts import NgramCounts
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.counting.counts import NgramCounts, Workspace
 from rnnlm.ngram.tables import NOWHERE
 from support.tiny_ngrams import counts_of, grams_of
 

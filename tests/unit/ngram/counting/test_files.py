@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnlm.ngram.counting.files import count_lines, merge_counts, save
-from rnnlm.ngram.counting.strings import count_text
+from rnnlm.ngram.counting.strings import count_lines, count_text, merge_counts, save
 from support.tiny_models import LINES, Lines
 
 texts = st.lists(

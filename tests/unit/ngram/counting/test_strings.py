@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from rnnlm.errors import TextError
 from rnnlm.ngram.counting import strings
-from rnnlm.ngram.counting.files import count_lines
-from rnnlm.ngram.counting.strings import count_text
+from rnnlm.ngram.counting.strings import count_lines, count_text
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import LINES, Lines, make_tokenizer
 

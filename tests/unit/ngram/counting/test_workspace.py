@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.ngram.counting import workspace as workspace_module
-from rnnlm.ngram.counting.workspace import Workspace
+from rnnlm.ngram.counting import counts as workspace_module
+from rnnlm.ngram.counting.counts import Workspace
 
 
 @pytest.fixture

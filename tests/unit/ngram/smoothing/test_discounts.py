@@ -5,8 +5,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.ngram.smoothing import CountsOfCounts
-from rnnlm.ngram.smoothing.absolute_discounting import discount_of
-from rnnlm.ngram.smoothing.modified_kneser_ney import discounts_of
+from rnnlm.ngram.smoothing.discounting import discount_of, discounts_of
 
 
 @pytest.mark.parametrize(("counts", "missing"), [([1, 1, 1, 5], "twice"), ([2, 2, 7], "once"), ([9], "once")])

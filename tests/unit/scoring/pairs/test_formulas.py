@@ -3,7 +3,7 @@ import math
 import pytest
 
 from rnnlm.errors import TextError
-from rnnlm.scoring.pairs.formulas import Reference, parse
+from rnnlm.scoring.pairs.suites import Reference, parse
 
 BITS = {Reference(1, "a"): 2.0, Reference(2, "a"): 5.0, Reference(1, "b"): 3.0, Reference(None, "a"): 7.0, Reference(2, "b-c_d"): 3.0}
 

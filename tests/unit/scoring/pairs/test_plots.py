@@ -4,8 +4,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.scoring.pairs.accuracy import PairAccuracy
-from rnnlm.scoring.pairs.plots import accuracy_figure
+from rnnlm.scoring.pairs.accuracy import PairAccuracy, accuracy_figure
 
 
 def accuracy(by: str, group: str | int, share: float | None) -> PairAccuracy:

@@ -4,8 +4,7 @@ import pytest
 
 from rnnlm.errors import TextError, UsageError
 from rnnlm.scoring.pairs.accuracy import TestSet, pair_accuracies, score_set
-from rnnlm.scoring.pairs.formulas import Reference
-from rnnlm.scoring.pairs.suites import is_suite, score_suite, suite_of
+from rnnlm.scoring.pairs.suites import Reference, is_suite, score_suite, suite_of
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit
 

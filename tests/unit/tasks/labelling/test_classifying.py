@@ -4,8 +4,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import UsageError
-from rnnlm.tasks.labelling.results import ClassifiedText
-from rnnlm.tasks.labelling.text_files import labelled_rows
+from rnnlm.tasks.labels.files import labelled_rows
+from rnnlm.tasks.labels.results import ClassifiedText
 from support import tiny_tasks
 from support.tiny_tasks import VALID
 

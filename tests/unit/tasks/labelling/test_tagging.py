@@ -5,8 +5,8 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ArgumentTypeError, RnnlmWarning, UsageError
-from rnnlm.tasks.codec import EDIT, WORD, LabelColumn
-from rnnlm.tasks.labelling import label_probabilities, tagging
+from rnnlm.tasks.labels import results, tagging
+from rnnlm.tasks.labels.data import EDIT, WORD, LabelColumn
 from rnnlm.text.labelled import edit_scripts
 from rnnlm.text.labelled.alignment import join
 from support.tiny_tasks import VALID
@@ -66,17 +66,17 @@ def test_marginals_sum_to_one_and_stand_for_labels_as_the_data_write_them(slot_t
 def test_an_inner_label_is_written_by_what_stands_before_it_in_iob1():
     column = LabelColumn("ner", WORD, ("O", "B-X", "I-X", "E-X", "S-X"), "iob1", "bioes")
     p_TK = np.array([[0, 0, 0, 0, 1], [0.1, 0.2, 0.3, 0, 0.4]])
-    first, second = label_probabilities.of_words(column, p_TK, ["a", "b"], ["I-X", "B-X"])
+    first, second = results.of_words(column, p_TK, ["a", "b"], ["I-X", "B-X"])
     assert first == {"I-X": 1.0} and second == pytest.approx({"B-X": 0.6, "I-X": 0.3, "O": 0.1})
 
 
 def test_edit_scripts_that_give_the_same_lemma_add_up():
     scripts = (edit_scripts.script("cats", "cat"), edit_scripts.script("cat", "cat"))
     column = LabelColumn("lemma", WORD, scripts, form=EDIT)
-    [found] = label_probabilities.of_words(column, np.array([[0.6, 0.3995]]), ["as"], ["a"])
+    [found] = results.of_words(column, np.array([[0.6, 0.3995]]), ["as"], ["a"])
     assert found == pytest.approx({"a": 0.6, "as": 0.3995})
     same = LabelColumn("lemma", WORD, (scripts[1], edit_scripts.script("Cat", "cat")), form=EDIT)
-    assert label_probabilities.of_words(same, np.array([[0.75, 0.25]]), ["it"], ["it"]) == ({"it": 1.0},)
+    assert results.of_words(same, np.array([[0.75, 0.25]]), ["it"], ["it"]) == ({"it": 1.0},)
 
 
 def test_a_word_is_read_letter_by_letter_and_its_sounds_are_joined(pronouncer):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.tasks.seq2seq.codec import FILE, PairCodec, codec
+from rnnlm.tasks.seq2seq.data import FILE, PairCodec, codec
 from support.tiny_seq2seq import SOURCE, TARGET
 
 

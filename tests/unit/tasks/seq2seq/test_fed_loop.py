@@ -5,9 +5,8 @@ import contextlib
 import pytest
 import torch
 
-from rnnlm.tasks.seq2seq.feeding import draw, read_step_by_step
-from rnnlm.tasks.seq2seq.kernels.choice import has_loop, make_loop
-from rnnlm.tasks.seq2seq.kernels.fed_loop import run
+from rnnlm.tasks.seq2seq.kernels import has_loop, make_loop, run
+from rnnlm.tasks.seq2seq.network import draw, read_step_by_step
 from support.tiny_seq2seq import batch, tiny_network
 
 DROPS = {"dropout_input": 0.4, "dropout_between": 0.3, "weight_drop": 0.3}

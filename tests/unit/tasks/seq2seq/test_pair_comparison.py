@@ -7,9 +7,9 @@ import pytest
 import rnnlm
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparison import ComparisonSettings
-from rnnlm.evaluation.significance import figure_difference
-from rnnlm.evaluation.translation.figures import measures
-from rnnlm.tasks.seq2seq.codec import PairCodec
+from rnnlm.evaluation.statistics import figure_difference
+from rnnlm.evaluation.translation import measures
+from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import TARGET, tiny_model

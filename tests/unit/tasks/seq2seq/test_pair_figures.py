@@ -7,13 +7,11 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.evaluation.translation.figures import measure
-from rnnlm.evaluation.translation.translations import Translations, TranslationSettings
-from rnnlm.tasks.seq2seq.codec import PairCodec
-from rnnlm.tasks.seq2seq.data import encode_pairs
-from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-from rnnlm.tasks.seq2seq.evaluation import figures
+from rnnlm.evaluation.translation import Translations, TranslationSettings, measure
+from rnnlm.tasks.seq2seq import evaluation
+from rnnlm.tasks.seq2seq.data import PairCodec, encode_pairs
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+from rnnlm.tasks.seq2seq.results import DecodingSettings
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import TARGET, tiny_model
 from support.tiny_translators import parallel_text
@@ -88,10 +86,10 @@ def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
 
 def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
-    found = figures.evaluate_as_json(model, data, has_intervals=True)
+    found = evaluation.evaluate_as_json(model, data, has_intervals=True)
     assert found["low"] <= found["bleu"] <= found["high"]
     assert found["ppl_token_low"] < found["ppl_token"] < found["ppl_token_high"]
-    one = figures.evaluate_as_json(
+    one = evaluation.evaluate_as_json(
         model, encode_pairs(model.codec, parallel_text(ROWS[1::2])), has_intervals=True
     )  # two references of one source
     assert one["ppl_token_low"] == one["ppl_token"] == one["ppl_token_high"]
@@ -99,8 +97,8 @@ def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
 
 def test_measuring_ends_where_it_is_asked_to(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
-    assert figures.target_scores(model, data, lambda: True) is None and figures.decoded(model, data, lambda: True) is None
-    assert figures.decoded(model, data)["chrf"] == rnnlm.evaluate(model, data.text).written.figures.chrf
+    assert evaluation.target_scores(model, data, lambda: True) is None and evaluation.decoded(model, data, lambda: True) is None
+    assert evaluation.decoded(model, data)["chrf"] == rnnlm.evaluate(model, data.text).written.figures.chrf
 
 
 def test_a_model_by_its_name_reads_files_as_its_training_data_were_read(translator, tmp_path):
@@ -146,5 +144,5 @@ def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translato
 
 
 def test_of_references_that_the_tokenizer_knows_nothing_of_the_figures_stay_numbers(model):
-    found = figures.evaluate_as_json(model, encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])), has_intervals=True)
+    found = evaluation.evaluate_as_json(model, encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])), has_intervals=True)
     assert found["main"] == "bleu" and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0

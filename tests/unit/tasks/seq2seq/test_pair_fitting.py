@@ -12,7 +12,7 @@ import torch
 from rnnlm.errors import RnnlmWarning
 from rnnlm.events import TrainingState, Validated, never
 from rnnlm.models import registry
-from rnnlm.tasks.seq2seq.decoding.translator import translate
+from rnnlm.tasks.seq2seq.decoding import translate
 from rnnlm.training.plan import plan
 from rnnlm.training.request import Request
 from rnnlm.training.run import run as train

@@ -5,10 +5,10 @@ import pytest
 
 from rnnlm.events import never
 from rnnlm.tasks.seq2seq.data import encode_pairs
-from rnnlm.tasks.seq2seq.decoding.settings import DecodingSettings
-from rnnlm.tasks.seq2seq.decoding.translator import translate
-from rnnlm.tasks.seq2seq.evaluation.target_scores import target_scores
+from rnnlm.tasks.seq2seq.decoding import translate
+from rnnlm.tasks.seq2seq.evaluation import target_scores
 from rnnlm.tasks.seq2seq.model import from_arrays
+from rnnlm.tasks.seq2seq.results import DecodingSettings
 from support.devices import ON_EACH_DEVICE, no_waits
 from support.tiny_pairs import VALID, fit, trainer_of
 from support.tiny_translators import parallel_text

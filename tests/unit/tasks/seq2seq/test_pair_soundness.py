@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from rnnlm.tasks.seq2seq.evaluation import soundness
+from rnnlm.tasks.seq2seq import evaluation
 from support.tiny_seq2seq import tiny_model
 
 
 def results(model):
-    return {each.name: each.result for each in soundness.checks(model, 6, seed=1)}
+    return {each.name: each.result for each in evaluation.checks(model, 6, seed=1)}
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def test_a_source_that_reads_differently_in_company_is_found(model):
 
 
 def test_a_search_that_leaves_the_likeliest_token_is_found(model, monkeypatch):
-    found = soundness.search
+    found = evaluation.search
 
     def second_best(decoder, starts, settings):
         return [texts[-1:] for texts in found(decoder, starts, dataclasses.replace(settings, beam=2, nbest=2))]
 
-    monkeypatch.setattr(soundness, "search", second_best)
+    monkeypatch.setattr(evaluation, "search", second_best)
     assert results(model)["greedy"] == "failed"

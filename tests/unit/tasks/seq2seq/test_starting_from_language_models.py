@@ -10,7 +10,7 @@ import torch
 from rnnlm.config import Resolved
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
 from rnnlm.models import model_folder
-from rnnlm.tasks.seq2seq.fitting.fitting import initial_weights, make_trainer
+from rnnlm.tasks.seq2seq.fitting import initial_weights, make_trainer
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.training.request import Request, resolve_request
 from support.random_language_models import LINES, SUBWORDS, language_model

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, strategies
 
 from rnnlm.errors import SettingsError, TextError
-from rnnlm.text.labelled.alignment import align, align_more, join
-from rnnlm.text.labelled.alignment_lattices import best_units, expected_counts
-from rnnlm.text.labelled.alignment_units import units_of
+from rnnlm.text.labelled.alignment import align, align_more, best_units, expected_counts, join, units_of
 
 SHOES = [
     tuple(pair.split("/")) for pair in "schuh/SU hut/HUT schaf/SAF haus/HAUS busch/BUS tusche/TUSE uhu/UU huf/HUF cap/CAP ufo/UFO".split()

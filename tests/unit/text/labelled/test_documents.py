@@ -7,11 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
-from rnnlm.text.labelled.documents.opening import FORMATS, detect_document_format, open_document
-from rnnlm.text.labelled.documents.raw_documents import raw_sentence
+from rnnlm.text.labelled.documents import FORMATS, detect_document_format, open_document, raw_sentence
+from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.labelled.settings import LabelledSettings
-from rnnlm.text.labelled.splitting.split_text import SplitText
+from rnnlm.text.labelled.splitting import SplitText
 
 CONLLU = (
     "\ufeff# newdoc\n\n# text = We don't.\n# mood = plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\tX=1\r\n"

@@ -8,9 +8,8 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmError, SettingsError, TextError, UsageError
-from rnnlm.text.labelled.example import labels_in
+from rnnlm.text.labelled.example import LabelledSettings, labels_in
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.labelled.settings import LabelledSettings
 
 WORDS, TAGS = ("We", "do", "n't", "fly", "."), ("PRON", "AUX", "PART", "VERB", "PUNCT")
 CONLLU = (

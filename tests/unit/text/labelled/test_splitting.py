@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError
-from rnnlm.text.labelled.settings import LabelledSettings
-from rnnlm.text.labelled.splitting.split_text import at_marks, at_white_space
-from rnnlm.text.labelled.splitting.splitter import Splitter, learn_splitter
+from rnnlm.text.labelled.example import LabelledSettings
+from rnnlm.text.labelled.splitting import Splitter, at_marks, at_white_space, learn_splitter
 
 # Each sentence: its text; and its forms, with the words of a multiword form joined by +.
 TREEBANK = [

@@ -8,9 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
-from rnnlm.text.parallel.pair import Pair
-from rnnlm.text.parallel.reading import read_pairs
-from rnnlm.text.parallel.settings import ParallelSettings
+from rnnlm.text.pairs import Pair, ParallelSettings, read_pairs
 
 ROWS = [{"id": 7, "english": "Go.", "french": "Va !"}, {"id": 8, "english": 'He said "a, b"', "french": "Il a dit\u202f: b"}]
 SIDES = [("Go.", ("Va !",)), ('He said "a, b"', ("Il a dit\u202f: b",))]

@@ -5,7 +5,7 @@ import pytest
 import rnnlm
 from rnnlm import corpora
 from rnnlm.text import sources
-from rnnlm.text.prepared import encoder, pieces, request
+from rnnlm.text.prepared import encoder, pieces, preparation
 
 SHARD_BYTES = 20_000
 
@@ -14,7 +14,7 @@ SHARD_BYTES = 20_000
 def small_shards(monkeypatch):
     """Shards and pieces of a few thousand bytes."""
     monkeypatch.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
-    monkeypatch.setattr(request, "SHARD_BYTES", SHARD_BYTES)
+    monkeypatch.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
     monkeypatch.setattr(sources, "CHUNK_BYTES", 7_000)
     monkeypatch.setattr(pieces, "PIECE_BYTES", 3_000)
 

@@ -21,7 +21,7 @@ from rnnlm.text import sources, tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.prepared import checks, pieces, prepared_text, workers
+from rnnlm.text.prepared import pieces, prepared_text, workers
 from rnnlm.text.prepared import writer as storing
 from rnnlm.text.prepared.preparation import Encoding, Prepared, Sampled, Sampling
 from rnnlm.text.tokenizers import TokenizerSettings
@@ -63,8 +63,8 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
 def test_a_whole_folder_has_no_problems_and_is_described(tmp_path, prepared):
     """Damaged ones are in support/hostile/prepared.py."""
     lines = prepared().lines
-    assert [problem for _, problem, _ in checks.problems(tmp_path / "prepared")] == ["", "", ""]
-    described = checks.describe(tmp_path / "prepared")
+    assert [problem for _, problem, _ in prepared_text.problems(tmp_path / "prepared")] == ["", "", ""]
+    described = prepared_text.describe(tmp_path / "prepared")
     assert described["counts"]["lines"] == lines and described["prepared text"] == "finished" and described["shards"] > 2
 
 

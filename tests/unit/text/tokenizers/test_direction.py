@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnlm.text import direction, tokenizers
+from rnnlm.text import encoding, tokenizers
 from support.tiny_models import LINES, make_tokenizer
 
 AWKWARD = [*LINES, "It's an a\u2028b zebra", "", " two  spaces ", "\u00e4\u20ac\u2581\U0001f600 ."]
@@ -52,6 +52,6 @@ def test_unseen_words_that_are_spelled_have_the_same_ids_in_both_directions():
 
 
 def test_mirroring_twice_changes_nothing():
-    at_N = direction.mirror(np.array([0, 1, 4, 9]))
+    at_N = encoding.mirror(np.array([0, 1, 4, 9]))
     assert at_N.tolist() == [0, 2, 1, 3, 7, 6, 5, 4, 8]
-    assert at_N[at_N].tolist() == list(range(9)) and direction.mirror(np.zeros(1)).tolist() == []
+    assert at_N[at_N].tolist() == list(range(9)) and encoding.mirror(np.zeros(1)).tolist() == []

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rnnlm.errors import SettingsError
 from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
-from rnnlm.text.tokenizers.unseen import UnseenWords, unseen_words
+from rnnlm.text.tokenizers.word import UnseenWords, unseen_words
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "the <unk> sat", "a cat"]  # </s> <unk> the cat sat a mat on

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.layers.kernels import linear_recurrence
-from rnnlm.neural.layers.kernels.linear_recurrence import LinearRecurrence, by_doubling, step_by_step
+from rnnlm.neural.layers.kernels import loops
+from rnnlm.neural.layers.kernels.loops import LinearRecurrence, by_doubling, step_by_step
 
 ways = pytest.mark.parametrize("way", [step_by_step, by_doubling])
 
@@ -43,5 +43,5 @@ def test_gates_that_are_shut_or_open_for_long_stay_finite(way):
 @ways
 @pytest.mark.parametrize("T", [1, 5])
 def test_gradients_equal_finite_differences(way, T, monkeypatch):
-    monkeypatch.setattr(linear_recurrence, "_recur", way)
+    monkeypatch.setattr(loops, "_recur", way)
     assert torch.autograd.gradcheck(LinearRecurrence.apply, [part.requires_grad_() for part in example(T)])

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from rnnlm.neural.device import training_products
-from rnnlm.neural.layers.kernels import choice, torch_layers
-from rnnlm.neural.layers.kernels.torch_layers import cudnns_layer, flat_weights, kernel_type, whole_width
+from rnnlm.neural.layers.kernels import choice
+from rnnlm.neural.layers.kernels.choice import cudnns_layer, flat_weights, kernel_type, whole_width
 
 T, B = 4, 3
 LAYERS = {"lstm": (torch.lstm, 4, 2), "gru": (torch.gru, 3, 1), "tanh": (torch.rnn_tanh, 1, 1), "relu": (torch.rnn_relu, 1, 1)}
@@ -85,7 +85,7 @@ def test_added_units_stay_zero(kind):
 
 @pytest.mark.parametrize("has_bf16, dtype", [(True, torch.bfloat16), (False, torch.float32)])
 def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(monkeypatch, has_bf16, dtype):
-    monkeypatch.setattr(torch_layers, "_cudnn_has_bf16", lambda: has_bf16)
+    monkeypatch.setattr(choice, "_cudnn_has_bf16", lambda: has_bf16)
     seen = []
 
     def layer(x_TBE, states, weights, *settings):
@@ -107,10 +107,10 @@ def test_bf16_needs_a_cudnn_and_a_torch_that_have_it(monkeypatch):
     x = torch.ones(1, dtype=torch.bfloat16)
     for version, release, expected in [(91300, "2.10", torch.bfloat16), (91200, "2.10", torch.float32), (None, "2.10", torch.float32)]:
         monkeypatch.setattr(torch.backends.cudnn, "version", lambda version=version: version)
-        monkeypatch.setattr(torch_layers, "TORCH_WITH_BF16", release)
+        monkeypatch.setattr(choice, "TORCH_WITH_BF16", release)
         assert kernel_type(x) == expected
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91300)
-    monkeypatch.setattr(torch_layers, "TORCH_WITH_BF16", "99.0")
+    monkeypatch.setattr(choice, "TORCH_WITH_BF16", "99.0")
     assert kernel_type(x) == torch.float32
     assert kernel_type(x.double()) == torch.float64
 

@@ -1,1 +1,0 @@
-"""`rnnlm inspect WHAT`: one file each."""

@@ -1,0 +1,536 @@
+"""The commands of `rnnlm inspect`, one for each look, and what they share: which vectors, how results are shown."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from . import options, terminal
+from .options import (
+    PATH,
+    Command,
+    check_plot,
+    device_option,
+    json_option,
+    model_or_demo_option,
+    models_or_demo,
+    models_or_demo_option,
+    or_demo,
+    plot_option,
+    refuse_given,
+    stacked,
+)
+
+# ---- What all `rnnlm inspect WHAT` share: how figures are shown.
+
+
+def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
+    """Print tables and the verdict, or one JSON object with both; save the picture if one is asked for."""
+    if plot is not None:
+        from rnnlm.evaluation import plotting
+
+        plotting.save(inspection.figure(), plot)
+        terminal.say(f"saved in {plot}")
+    if as_json:
+        terminal.print_json(inspection.to_dict() | {"verdict": inspection.verdict})
+        return
+    for number, table in enumerate(inspection.tables()):
+        if number:
+            click.echo()
+        if table.title:
+            click.echo(table.title)
+        numeric = [name for place, name in enumerate(table.columns) if _is_numeric(row[place] for row in table.rows)]
+        terminal.print_blocks(table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric)
+    click.echo(f"\n{inspection.verdict}")
+
+
+def _is_numeric(values: Any) -> bool:
+    found = [value for value in values if value is not None]
+    return bool(found) and all(isinstance(value, int | float) for value in found)
+
+
+def _cell(value: Any) -> str:
+    """Text as it is; numbers with four figures that count."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value and not 0.001 <= abs(value) < 1e6:
+        return f"{value:.3g}"
+    digits = 4 if isinstance(value, float) and abs(value) < 1 else 3 if isinstance(value, float) and abs(value) < 100 else 1
+    return terminal.cell(value, digits)
+
+
+# ---- What the looks at word vectors share: which vectors, of a model or a file.
+
+vectors_options = stacked(
+    model_or_demo_option,
+    click.option("--which", type=click.Choice(["input", "output"]), default="input", show_default=True,
+                 help="Of a model: what it reads for a word, or the word's weights in its softmax."),
+    click.option("--file", "vectors_file", type=PATH, metavar="FILE",
+                 help="Instead of a model: a file of word vectors, text of word2vec or GloVe."),
+)  # fmt: skip
+
+
+def vectors_or_model(model_name: str | None, vectors_file: Path | None) -> Any:
+    """The vectors of --file, or the name of the model."""
+    if vectors_file is None:
+        return or_demo(model_name)
+    refuse_given(("model_name", "which"), "for vectors of a model; --file brings its own.")
+    from rnnlm.vectors.word_vectors import read_vectors
+
+    return read_vectors(vectors_file)
+
+
+# ---- `rnnlm inspect gradients`: how much of the past a step feels.
+
+OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained", "seed")
+
+
+@click.command(cls=Command)
+@options.section("Models", options.models_or_demo_option, options.device_option)
+@options.section(
+    "Positions of a text",
+    click.option("--on", "texts", multiple=True, metavar="TEXT", help="Text; may be repeated.  [default: the bundled English, test part]"),
+    click.option("--lags", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Largest lag, in tokens."),
+    click.option("--positions", type=click.IntRange(1), default=1000, show_default=True, metavar="N", help="Positions in the text."),
+    click.option("--probes", type=click.IntRange(1), default=4, show_default=True, metavar="N",
+                 help="Random vectors for each position, in layers of more than 64 units; smaller ones are exact."),
+    click.option("--exponents", type=click.IntRange(0), default=3, show_default=True, metavar="N",
+                 help="Lyapunov exponents of each layer."),
+    click.option("--untrained", is_flag=True, help="Beside each model, the same network before training."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and random vectors."),
+)  # fmt: skip
+@options.section("One sentence", click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."))
+@options.section("Output", options.json_option, plot_option)
+def show_gradients(
+    model_names: tuple[str, ...], device: str, sentence: str | None, as_json: bool, plot: Path | None, overwrite: bool, **given: Any
+) -> None:
+    """How far gradients flow back through time, by lag.
+
+    \b
+    rnnlm inspect gradients
+    rnnlm inspect gradients -m my-rnn -m my-lstm --on my.txt --plot gradients.svg
+    rnnlm inspect gradients --untrained
+    rnnlm inspect gradients --sentence "the man who lost it went home"
+
+    For each lag k: the size of the Jacobian of a layer's state at t with respect to that at t-k (1: all lengths are kept), of that of its
+    cell, and of the gradient of the loss at t by the vector of the token read at t-k; Lyapunov exponents; for Elman layers bounds by the
+    singular values of W. A size vanishes if it halves within the lags looked at, explodes if it doubles, and holds in between.
+    --sentence shows how much the prediction of each token depends on each token before it.
+    """
+    context = click.get_current_context()
+    idle = [name for name in OF_POSITIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    called = ", ".join("--on" if name == "texts" else f"--{name}" for name in idle)
+    options.refuse_if(sentence is not None and idle, f"{called}: this is about positions of a text, not about --sentence.")
+    check_plot(plot, overwrite)
+    models = options.models_or_demo(model_names)
+    if sentence is not None:
+        from rnnlm import inspect_sensitivity
+
+        found = inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
+    else:
+        from rnnlm import inspect_gradients
+
+        texts = list(given.pop("texts")) or None
+        with terminal.Progress() as said:
+            found = inspect_gradients(models, texts, **given, device=device, progress=said)
+    show(found, as_json, plot)
+
+
+# ---- `rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights.
+
+
+@click.command()
+@models_or_demo_option
+@click.option("--untrained", is_flag=True, help="Beside each model, the same network before training.")
+@plot_option
+@json_option
+@device_option
+def show_spectrum(model_names: tuple[str, ...], untrained: bool, plot: Path | None, overwrite: bool, as_json: bool, device: str) -> None:
+    """Eigenvalues and singular values of recurrent weights.
+
+    \b
+    rnnlm inspect spectrum
+    rnnlm inspect spectrum -m gru -m lstm --plot spectrum.svg
+    rnnlm inspect spectrum --untrained
+
+    Each gate of each layer has a matrix of its own. The plot shows the eigenvalues in the complex plane, with the unit circle.
+    """
+    from rnnlm.inspection.spectrum import inspect_spectrum
+
+    check_plot(plot, overwrite)
+    show(inspect_spectrum(models_or_demo(model_names), untrained=untrained, device=device), as_json, plot)
+
+
+# ---- `rnnlm inspect gates`: gates, cells and hidden states at each word of a sentence.
+
+
+def _units(context: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:
+    try:
+        return tuple(int(each) for each in given.split(",")) if given else ()
+    except ValueError:
+        raise click.BadParameter(f"{given!r} is not a list of numbers, such as 3,17.") from None
+
+
+@click.command()
+@click.argument("sentence")
+@model_or_demo_option
+@click.option("--units", metavar="N,...", callback=_units, help="Units to draw, numbered from 0.  [default: those that vary most]")
+@click.option("--unit-count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="How many of these to draw.")
+@plot_option
+@json_option
+@device_option
+def show_gates(
+    sentence: str, model_name: str | None, units: tuple[int, ...], unit_count: int, plot: Path | None, overwrite: bool, as_json: bool,
+    device: str,
+) -> None:  # fmt: skip
+    """What the gates of a model do at each token of SENTENCE.
+
+    \b
+    rnnlm inspect gates "the old man had no money"
+    rnnlm inspect gates "the old man had no money" --units 3,17 --plot gates.svg
+
+    The share of the state that each token rewrites, and by how much the state changes (0: not at all, 1: altogether); how often each gate
+    is saturated (within 0.1 of an end of its range: below 0.1 or above 0.9 for a sigmoid); the derivatives of the activations. The plot
+    shows hidden states, cells and gates as heat maps. Models of any task with recurrent layers; of encoder-decoders, the encoder.
+    """
+    from rnnlm.inspection.gates import inspect_gates
+
+    check_plot(plot, overwrite)
+    show(inspect_gates(or_demo(model_name), sentence, units=units, unit_count=unit_count, device=device), as_json, plot)
+
+
+# ---- `rnnlm inspect memory`: perplexity by how much of the past a model sees.
+
+
+@click.command(cls=Command)
+@options.section("Model", options.models_or_demo_option, options.device_option)
+@options.section(
+    "Text",
+    click.option("--on", "text", multiple=True, metavar="TEXT", help="Text; may be repeated.  [default: the bundled English, test part]"),
+    options.context_option,
+    options.text_options,
+)
+@options.section(
+    "Measuring",
+    click.option("--positions", type=click.IntRange(2), default=2000, show_default=True, metavar="N", help="Tokens to predict."),
+    click.option("--window", type=click.IntRange(101), default=200, show_default=True, metavar="N",
+                 help="Tokens read where those further back than k are shuffled."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and shuffling."),
+)  # fmt: skip
+@options.section("Output", plot_option, options.json_option)
+def show_memory(
+    model_names: tuple[str, ...], device: str, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any
+) -> None:
+    """How far back language models remember.
+
+    \b
+    rnnlm inspect memory
+    rnnlm inspect memory -m my-lstm -m my-5gram --on test.txt --plot memory.svg
+    rnnlm inspect memory --on test.txt --context reset    each line alone
+
+    At tokens drawn at random from TEXT: perplexity where only the last k tokens are seen, and where those further back than k are in
+    random order (at one token of four), for k of 1, 2, 5, 10, 20, 50 and 100; above that with all by how much, with 95 % intervals, the
+    same tokens compared (bootstrap). The last k tokens are read from the initial state without a boundary before them; where fewer stand
+    before, from the true beginning. The effective context is the smallest k that comes within 1 % of the perplexity with all.
+
+    The model is not trained anew for short contexts. Any language model: n-grams, networks, mixtures, caches (NAME+cache).
+    """
+    from rnnlm.inspection.common import sources_of
+    from rnnlm.inspection.memory import inspect_memory
+
+    check_plot(plot, overwrite)
+    names = options.models_or_demo(model_names)
+    corpus = options.corpus_of(sources_of(text), options.text_flags(given))
+    show(inspect_memory(names, corpus, device=device, progress=terminal.Progress(), **given), as_json, plot)
+
+
+# ---- `rnnlm inspect cloze`: the word that belongs into a gap.
+
+
+@click.command(cls=Command)
+@click.argument("file", required=False, metavar="[FILE]")
+@options.section("Model", options.models_or_demo_option, options.device_option)
+@options.section("Output", plot_option, options.json_option)
+def show_cloze(file: str | None, model_names: tuple[str, ...], device: str, plot: Path | None, overwrite: bool, as_json: bool) -> None:
+    """How well language models fill the gaps of FILE.
+
+    \b
+    rnnlm inspect cloze
+    rnnlm inspect cloze my-items.tsv -m my-lstm -m my-5gram --plot cloze.svg
+
+    FILE is a table with the columns text (___ marks the gap) and answer, and perhaps distance (words between the gap and the word that
+    decides) and kind. Without FILE: 200 items in the vocabulary of the bundled English.
+
+    Models read only what stands before the gap, each text from the initial state. Accuracy is the share of answers that are among the 1, 5
+    and 10 likeliest next words, with 95 % intervals (Wilson), by distance and kind; surprisals are in bits. Words made of pieces are
+    ranked as whole words. Answers that are not in a model's vocabulary count as missed, and are named.
+    """
+    from rnnlm.inspection.cloze import inspect_cloze
+
+    check_plot(plot, overwrite)
+    names = options.models_or_demo(model_names)
+    show(inspect_cloze(names, file, device=device), as_json, plot)
+
+
+# ---- `rnnlm inspect neighbours`: the words whose vectors lie nearest to a word's.
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="WORD...")
+@vectors_options
+@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Neighbours of each word.")
+@plot_option
+@json_option
+def show_neighbours(
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
+    overwrite: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """The words that lie nearest to WORD.
+
+    \b
+    rnnlm inspect neighbours winter
+    rnnlm inspect neighbours king queen -m my-lstm --plot near.svg
+    rnnlm inspect neighbours king --file vectors.txt -n 20
+
+    Nearness is the cosine of the angle between two vectors: 1 in the same direction, 0 at right angles.
+    """
+    import rnnlm
+
+    check_plot(plot, overwrite)
+    found = rnnlm.inspect_neighbours(vectors_or_model(model_name, vectors_file), words, which=which, count=count)
+    show(found, as_json, plot)
+
+
+# ---- `rnnlm inspect analogy`: king - man + woman.
+
+
+@click.command()
+@click.argument("words", nargs=3, metavar="A B C")
+@vectors_options
+@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Answers.")
+@plot_option
+@json_option
+def show_analogy(
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
+    overwrite: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """The words that lie nearest to A - B + C.
+
+    \b
+    rnnlm inspect analogy king man woman      man is to king as woman is to ...
+    rnnlm inspect analogy paris france italy --file vectors.txt
+
+    Each vector has length 1; A, B and C themselves are no answers (Mikolov et al. 2013, Levy & Goldberg 2014: 3CosAdd). The sentence below
+    the table tells whether one of them would have come first.
+    """
+    import rnnlm
+
+    check_plot(plot, overwrite)
+    show(rnnlm.inspect_analogy(vectors_or_model(model_name, vectors_file), words, which=which, count=count), as_json, plot)
+
+
+# ---- `rnnlm inspect analogies`: how many analogies of a test set come out.
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@vectors_options
+@click.option("--columns", metavar="TYPE,A,B,C,D", help="Columns of a table, by name or number; TYPE may be left out.")
+@plot_option
+@json_option
+def show_analogies(
+    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, plot: Path | None, overwrite: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """How many analogies of FILE come out right, by type.
+
+    \b
+    rnnlm inspect analogies questions-words.txt --file vectors.txt
+    rnnlm inspect analogies analogies.csv -m my-lstm --columns type,a,b,c,d
+
+    FILE: four words on each line, A is to B as C is to D, those of a type below a line `: TYPE`, as in Google's test set
+    (Mikolov et al. 2013); or a table with a header. Right is where D is the word nearest to B - A + C, these three left out. Questions with
+    a word that has no vector are left out and counted.
+    """
+    import rnnlm
+
+    check_plot(plot, overwrite)
+    model = vectors_or_model(model_name, vectors_file)
+    show(rnnlm.inspect_analogies(model, file, which=which, columns=columns), as_json, plot)
+
+
+# ---- `rnnlm inspect similarity`: do word vectors rank pairs of words as people do?
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@vectors_options
+@click.option(
+    "--columns",
+    metavar="WORD1,WORD2,SCORE",
+    help="Columns of FILE by name or number.  [default: the first two of words, and the first of numbers behind them]",
+)
+@click.option("--strip-tags", is_flag=True, help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of the interval's resamples.")
+@plot_option
+@json_option
+def show_similarity(
+    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, strip_tags: bool, seed: int,
+    plot: Path | None, overwrite: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Whether vectors rank pairs of words as people do.
+
+    \b
+    rnnlm inspect similarity SimLex-999.txt --columns word1,word2,SimLex999
+    rnnlm inspect similarity men.txt --file vectors.txt
+    rnnlm inspect similarity men-tagged.txt --strip-tags --file vectors.txt
+
+    FILE: two words and a judgment on each line, between tabs, commas, semicolons or spaces, with a header or without; or JSON-lines,
+    or Parquet. Pairs with a word that has no vector are left out and counted. The interval is a bootstrap over pairs, 95 %.
+    """
+    import rnnlm
+
+    check_plot(plot, overwrite)
+    model = vectors_or_model(model_name, vectors_file)
+    found = rnnlm.inspect_similarity(model, file, which=which, columns=columns, strip_tags=strip_tags, seed=seed)
+    show(found, as_json, plot)
+
+
+# ---- `rnnlm inspect map`: word vectors on a plane.
+
+
+@click.command()
+@click.argument("words", nargs=-1, required=True, metavar="WORD...|FILE")
+@vectors_options
+@plot_option
+@json_option
+def show_map(
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, plot: Path | None, overwrite: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Draw words on the plane of their two principal components.
+
+    \b
+    rnnlm inspect map cat dog horse table chair lamp --plot map.svg
+    rnnlm inspect map words.txt --file vectors.txt --plot map.pdf
+
+    FILE lists words, one or more on a line. Only the words that are drawn shape the plane. Table: their coordinates.
+    """
+    import rnnlm
+
+    check_plot(plot, overwrite)
+    path = Path(words[0])
+    names_file = len(words) == 1 and (path.exists() or path.suffix or path.name != words[0])
+    show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), path if names_file else words, which=which), as_json, plot)
+
+
+# ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.
+
+data_options = options.section(
+    "Data",
+    click.option("--label-column", metavar="NAME", help="Column of the labels.  [default: the only one]"),
+    click.option("--test-data", multiple=True, metavar="FILE",
+                 help="Data to test on. May be repeated.  [default: the test part of a bundled corpus; else a fifth of the sentences]"),
+    click.option("--texts", is_flag=True, help="The labels belong to whole texts, not to words."),
+    click.option("--format", metavar="FORMAT", help="As of rnnlm train: conllu, columns, slashes, tsv, csv, jsonl, ..."),
+    click.option("--column", metavar="NAME", help="Column of the words or the text."),
+    options.encoding_option,
+    click.option("--most-items", type=click.IntRange(1), default=5000, show_default=True, metavar="N",
+                 help="Most words (or texts) of each part; of more, sentences are drawn."),
+    click.option("--seed", type=int, default=1, show_default=True, metavar="N",
+                 help="Seed of drawing, control labels and the untrained network."),
+)  # fmt: skip
+
+
+@click.command(cls=Command)
+@click.argument("data", default="words-and-tags", metavar="[DATA]")
+@options.section("Model", options.model_or_demo_option, options.device_option)
+@data_options
+@options.section("Output", options.json_option, plot_option)
+def show_probe(data: str, model_name: str | None, device: str, as_json: bool, plot: Path | None, overwrite: bool, **given: Any) -> None:
+    """What each layer knows of labels, by linear probes.
+
+    \b
+    rnnlm inspect probe words-and-tags --label-column upos
+    rnnlm inspect probe -m my-model news.conllu --label-column upos --json
+    rnnlm inspect probe travel --label-column intent --plot intent.svg
+
+    DATA is a file of labels as rnnlm train --task tagging reads it, or a bundled corpus. From the vectors of each layer a linear classifier
+    learns the labels: beside it stand the embeddings, an untrained network of the same settings, and a control task, in which each word has
+    a label drawn at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
+    """
+    from rnnlm.inspection.probing import inspect_probe
+
+    check_plot(plot, overwrite)
+    names = ("format", "column", "encoding_errors")
+    reading = {name: value for name in names if (value := given.pop(name)) is not None}
+    level = "text" if given.pop("texts") else None
+    with terminal.Progress() as say:
+        found = inspect_probe(options.or_demo(model_name), data, level=level, reading=reading, device=device, progress=say, **given)
+    show(found, as_json, plot)
+
+
+# ---- `rnnlm inspect surface`: the error surface of one recurrent unit, and gradient descent on it.
+
+PAIR = {"nargs": 2, "type": float, "show_default": True}
+
+
+@click.command()
+@click.option("--weights", **PAIR, metavar="LOW HIGH", default=(4.0, 7.0), help="Range of the weight w.")
+@click.option("--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, 1.0), help="Range of the bias b.")
+@click.option("--grid", type=int, default=200, show_default=True, metavar="N", help="Grid lines in each direction.")
+@click.option("--steps", type=int, default=50, show_default=True, metavar="N", help="Steps of the unit.")
+@click.option("--target", type=float, default=0.7, show_default=True, help="Output it is to give after these steps.")
+@click.option("--initial", type=float, default=0.5, show_default=True, help="State before them.")
+@click.option("--start", **PAIR, metavar="W B", default=(5.0, -2.4), help="Where gradient descent starts.")
+@click.option("--rate", type=float, default=0.1, show_default=True, help="Learning rate.")
+@click.option("--clip", type=float, default=0.5, show_default=True, help="Norm that longer gradients of the clipped path get.")
+@click.option("--updates", type=int, default=200, show_default=True, metavar="N", help="Updates of gradient descent.")
+@plot_option
+@json_option
+def show_surface(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+    """The error surface of one recurrent unit, with its walls.
+
+    \b
+    rnnlm inspect surface --plot surface.svg
+    rnnlm inspect surface --start 5.5 -2.2 --rate 0.3 --clip 1
+
+    One unit without input, x = w s(x) + b, is to give the target after some steps; the error is squared. Over w and b it has walls at
+    which gradients explode. Two paths of gradient descent start at the same point; on one, long gradients are scaled down (Pascanu,
+    Mikolov & Bengio 2013, figure 6). No model is needed. --json holds the whole grid.
+    """
+    check_plot(plot, overwrite)
+    from rnnlm.inspection.surface import inspect_surface
+
+    show(inspect_surface(**given), as_json, plot)
+
+
+# ---- `rnnlm inspect gradcheck`: gradients beside difference quotients.
+
+
+@click.command()
+@model_or_demo_option
+@click.option("--on", "text", metavar="TEXT", multiple=True, help="Text or data; may be repeated.  [default: a bundled test part]")
+@click.option("--weights", type=int, default=6, show_default=True, metavar="N", help="Weights drawn from each matrix.")
+@click.option("--step", type=float, default=1e-5, show_default=True, metavar="H", help="Step h of the difference quotients.")
+@click.option("--tokens", type=int, default=40, show_default=True, metavar="N", help="Tokens of the text whose loss is f.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the draws.")
+@device_option
+@plot_option
+@json_option
+def show_gradcheck(model_name: str | None, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+    """Gradients checked against (f(w + h) - f(w - h)) / 2h.
+
+    \b
+    rnnlm inspect gradcheck
+    rnnlm inspect gradcheck -m my-model --on my.txt --weights 20
+
+    f is the training loss on the first tokens of TEXT, in float64, without dropout; sampled losses draw the same noise words each time.
+    Half of the weights drawn have a gradient that is not zero. With the largest relative difference of each matrix, and the numbers of one
+    weight step by step.
+    """
+    check_plot(plot, overwrite)
+    from rnnlm.inspection.gradcheck import inspect_gradcheck
+
+    show(inspect_gradcheck(or_demo(model_name), list(text) or None, **given), as_json, plot)

@@ -1,1 +1,0 @@
-"""A training run as one page: what its log and its model tell, in tables and plots."""

@@ -1,0 +1,376 @@
+"""Texts drawn from a language model, with reproducible samples and banned words.
+
+Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of seed 1 is the same text
+whether 4 samples or 400 are drawn.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from rnnlm import arrays
+from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.generation.sampling import SamplingSettings, draw, penalise
+from rnnlm.generation.word_constraints import LOOK_BACK, Ban
+from rnnlm.inference.distributions import predict
+from rnnlm.inference.span_scoring import check_reads_forward, read_on
+from rnnlm.interface import LanguageModel, State
+from rnnlm.models.loading import language_model_of
+from rnnlm.text.lines import check_reserved
+
+# ---- Where texts begin: rows of a state that a model has reached, such as those of a decoder's
+# conditions; and what is found from there.
+
+
+@dataclass(frozen=True)
+class Starts:
+    """S texts, each of which begins in its row of `state`, before its input.
+
+    input_S: (S,) the token that each row reads first, `</s>` at the beginning of a line. limits_S: (S,) how many tokens a text may have
+    at most, `</s>` counted. prompts: the tokens of each text that were read before and belong to it, at which bans and the repetition
+    penalty look, too; (): none were.
+
+    Raises:
+        UsageError: inputs, limits and prompts are not of the same number, or a limit is below 1.
+    """
+
+    state: State
+    input_S: np.ndarray
+    limits_S: np.ndarray
+    prompts: tuple[np.ndarray, ...] = ()
+
+    def __post_init__(self) -> None:
+        if np.shape(self.input_S) != np.shape(self.limits_S) or np.ndim(self.input_S) != 1:
+            raise UsageError(
+                f"inputs of shape {np.shape(self.input_S)} do not go with limits of shape {np.shape(self.limits_S)}",
+                "each text has one of each",
+            )
+        if self.prompts and len(self.prompts) != len(self):
+            raise UsageError(f"{len(self.prompts)} prompts do not go with {len(self)} inputs", "each text has one of each")
+        if len(self) and np.min(self.limits_S) < 1:
+            raise UsageError(f"a limit of {np.min(self.limits_S)} tokens is not valid", "a text has at least one token, its </s>")
+
+    def __len__(self) -> int:
+        return len(self.input_S)
+
+    def prompt(self, number: int) -> np.ndarray:
+        """The tokens of one text that were read before, (T,)."""
+        return self.prompts[number] if self.prompts else np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A text: its tokens, with `</s>` where it ended and not where it was cut off at its limit.
+
+    logprob_nats: the model's own. score: what it is ranked by; of a search the log-probability divided by the length penalty, of a sample
+    the log-probability itself.
+    """
+
+    ids: tuple[int, ...]
+    logprob_nats: float
+    score: float
+    ended: bool
+
+
+def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Starts:
+    """The start of one text of at most `limit` further tokens: reads the boundary and the prompt, which may be of any length, but for the
+    last token."""
+    inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
+    state = read_on(model, inputs_T[None], model.initial_state(1))
+    return Starts(state, inputs_T[-1:], np.array([limit]), (np.asarray(prompt_ids, dtype=np.int64),))
+
+
+# ---- The loop that draws texts from a model side by side: where one ends, the next takes its row.
+#
+# A text depends on its own random stream alone, not on how many are drawn nor on its neighbours, to
+# the last bit. A model gives the same bits for a row of few as for one of many only where its
+# products are summed in one order: so that is tried out first (`row_counts`), and where it is not
+# so, texts are drawn in tiles of a fixed number of rows, each in a row of its own.
+
+FEWEST_ROWS = 16  # always so many, a single text has idle neighbours
+ROW_COUNTS = (16, 32, 64, 128)
+MOST_CELLS = 1 << 22  # of a call's (B, V) result, beyond the fewest rows
+TRIED_STEPS = 3
+FRESH = -1
+
+
+@dataclass
+class DrawnText:
+    """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own; `ended`: its last token is `</s>`."""
+
+    number: int
+    stream: np.random.Generator
+    start: int = 0
+    ids: list[int] = field(default_factory=list)
+    logprob_nats: float = 0.0
+    ended: bool = False
+    distinct: set[int] = field(default_factory=set)
+
+    def add(self, token: int, logprob_nats: float, is_end: bool) -> None:
+        self.ids.append(token)
+        self.distinct.add(token)
+        self.logprob_nats += logprob_nats
+        self.ended = is_end
+
+
+def stream(seed: int, number: int, start: int = 0) -> np.random.Generator:
+    """The random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011): 2^128 to each."""
+    counter = np.array([0, 0, start, 0], dtype=np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64), counter=counter))
+
+
+def check_streams(num: int, seed: int) -> None:
+    """Make sure that there are such streams.
+
+    Raises:
+        SettingsError: the number of samples is below 1, or the seed too large.
+    """
+    if num < 1:
+        raise SettingsError(f"num = {num} is not valid", "at least one sample is needed")
+    if seed >= 1 << 64:
+        raise SettingsError(f"seed = {seed} is not valid", "it must be below 2^64")
+
+
+def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
+    """How many rows calls may have for `num` texts, ascending, and whether a text may begin in a row that has become free.
+
+    Random tokens are read in different places of calls of each size, and all bits compared. How sums are ordered depends on
+    shapes, not on values, so what holds for these holds for others. A model that adapts itself has shapes that grow.
+    """
+    if model.max_rows:
+        return (min(FEWEST_ROWS, model.max_rows),), False
+    fewest = FEWEST_ROWS if _is_on_host(model) else ROW_COUNTS[-1]  # a GPU has many rows done in the time of a few
+    if num <= fewest or model.adaptation != "none":
+        return (fewest,), False
+    random = np.random.default_rng(1)
+    inputs_BT = random.integers(0, model.tokenizer.size, (fewest, TRIED_STEPS))
+    expected_BTV = _predict_steps(model, inputs_BT)
+    agreeing: list[int] = []
+    for rows in (rows for rows in ROW_COUNTS if rows >= fewest):
+        if rows > fewest and (rows * model.tokenizer.size > MOST_CELLS or rows >= 2 * num):
+            break
+        order = random.permutation(rows) % fewest
+        if not np.array_equal(_predict_steps(model, inputs_BT[order]), expected_BTV[order]):
+            break
+        agreeing.append(rows)
+    return (tuple(agreeing), True) if agreeing else ((fewest,), False)
+
+
+def draw_texts(
+    model: LanguageModel, starts: Starts, texts: Iterable[DrawnText], num: int, settings: SamplingSettings, ban: Ban
+) -> Iterator[DrawnText]:
+    """The `num` texts drawn to their end (`</s>`, or the limit of their start), as they finish."""
+    counts, may_refill = row_counts(model, num)
+    waiting = iter(texts)
+    rows: list[DrawnText | None] = [None] * next((count for count in counts if count >= num), counts[-1])
+    state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
+    chooser = _Chooser(model, starts, settings, ban)
+    while True:
+        free = [row for row, text in enumerate(rows) if text is None]
+        fresh = list(islice(waiting, len(free))) if may_refill or len(free) == len(rows) else []
+        is_begun = len(free) < len(rows)
+        origin_B = np.arange(len(rows)) if is_begun else np.full(len(rows), FRESH)  # the row each was before; FRESH where a text begins
+        for row, text in zip(free, fresh, strict=False):
+            rows[row], origin_B[row] = text, FRESH
+        if may_refill and len(fresh) < len(free):
+            rows, origin_B = _without_idle(rows, origin_B, counts)
+        active = {row: text for row, text in enumerate(rows) if text is not None}
+        if not active:
+            return
+        state, input_B = _arranged(model, starts, state, input_B, origin_B, np.array([text.start if text else 0 for text in rows]))
+        logprob_BV, state = predict(model, input_B, state)
+        input_B = input_B.copy()  # the state may hold the array that was read
+        for row, token, logprob_nats in chooser.choose(active, logprob_BV):
+            text = active[row]
+            text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
+            input_B[row] = token
+            if (text.ended and not settings.running) or len(text.ids) == starts.limits_S[text.start]:
+                rows[row] = None
+                yield text
+
+
+class _Chooser:
+    """Chooses the next token of each row that is going."""
+
+    def __init__(self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban) -> None:
+        self.tokenizer = model.tokenizer
+        self.starts = starts
+        self.settings = settings
+        self.ban = ban
+        prompts = [starts.prompt(number) for number in range(len(starts))]
+        self.prompt_ends = [ids[-LOOK_BACK:].tolist() for ids in prompts]
+        self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
+
+    def choose(self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray) -> Iterator[tuple[int, int, float]]:
+        """(row, token, the model's log-probability of it) for each of the rows `active`, with the texts that they draw."""
+        texts = list(active.values())
+        own_RV = logprob_BV if len(active) == len(logprob_BV) else logprob_BV[list(active)]
+        allowed_RV = np.array(own_RV)
+        self._forbid(allowed_RV, texts)
+        if self.settings.repetition_penalty > 1:
+            penalise(allowed_RV, self._seen(texts), self.settings.repetition_penalty)
+        token_R = draw(allowed_RV, np.array([text.stream.random() for text in texts]), self.settings)
+        logprob_R = own_RV[np.arange(len(active)), token_R]
+        yield from zip(active, token_R.tolist(), logprob_R.tolist(), strict=True)
+
+    def _forbid(self, allowed_RV: np.ndarray, texts: Sequence[DrawnText]) -> None:
+        allowed_RV[:, self.ban.always] = -np.inf
+        for row, text in enumerate(texts if self.ban.looks_back else ()):
+            is_last = len(text.ids) + 1 == self.starts.limits_S[text.start]
+            allowed_RV[row, self.ban.forbidden([*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
+
+    def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
+        """Which tokens stand in each text, the boundary left out: a line must end some time, and as it would; (R, V)."""
+        seen_RV = np.zeros((len(texts), self.tokenizer.size), dtype=bool)
+        for row, text in enumerate(texts):
+            seen_RV[row, self.in_prompts[text.start]] = True
+            seen_RV[row, list(text.distinct)] = True
+        seen_RV[:, self.tokenizer.boundary_id] = False
+        return seen_RV
+
+
+def _without_idle(rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]) -> tuple[list[DrawnText | None], np.ndarray]:
+    """The rows with a text in them, in as few as calls may have."""
+    active = [row for row, text in enumerate(rows) if text is not None]
+    fewer = next(count for count in counts if count >= len(active))
+    if fewer >= len(rows):
+        return rows, origin_B
+    idle = fewer - len(active)
+    return [*(rows[row] for row in active), *[None] * idle], np.append(origin_B[active], np.full(idle, FRESH))
+
+
+def _arranged(
+    model: LanguageModel, starts: Starts, state: State, input_B: np.ndarray, origin_B: np.ndarray, start_B: np.ndarray
+) -> tuple[State, np.ndarray]:
+    """State and next input of the rows that come from those of `origin_B`, or where these say so from the starts `start_B`."""
+    if np.array_equal(origin_B, np.arange(len(input_B))):
+        return state, input_B
+    is_fresh_B = origin_B == FRESH
+    if is_fresh_B.all():
+        state = starts.state.select(start_B)
+    else:
+        begun = starts.state.select(start_B[is_fresh_B])
+        state = model.concat_states([state, begun]).select(np.where(is_fresh_B, len(input_B) - 1 + is_fresh_B.cumsum(), origin_B))
+    return state, np.where(is_fresh_B, starts.input_S[start_B], input_B[origin_B])
+
+
+def _predict_steps(model: LanguageModel, inputs_BT: np.ndarray) -> np.ndarray:
+    """What the model predicts after each token, one at a time; (B, T, V)."""
+    state, steps = model.initial_state(len(inputs_BT)), []
+    for input_B in inputs_BT.T:
+        predicted, state = model.predict(input_B[:, None], state)
+        steps.append(arrays.as_numpy(predicted)[:, -1])
+    return np.stack(steps, axis=1)
+
+
+def _is_on_host(model: LanguageModel) -> bool:
+    predicted, _ = model.predict(np.full((1, 1), model.tokenizer.boundary_id), model.initial_state(1))
+    return isinstance(predicted, np.ndarray) or predicted.device.type == "cpu"
+
+
+# ---- generator
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One drawn text. logprob_nats is the model's own, of the drawn tokens; `complete`: it ended in `</s>`."""
+
+    number: int
+    text: str
+    tokens: int
+    logprob_nats: float
+    complete: bool
+
+
+def generate(
+    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1, settings: SamplingSettings = SamplingSettings(),
+    ban: Sequence[str] = (), as_finished: bool = False,
+) -> Iterator[Sample]:  # fmt: skip
+    """`num` samples that begin with `prompt`, in the order of their numbers, or else as they finish.
+
+    model: a language model, or the name of one, which is then loaded anew by each call.
+    A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a newline. ban: words
+    that are not drawn (:mod:`rnnlm.generation.word_constraints`).
+
+    Raises:
+        SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a newline or `</s>`.
+        UsageError: a word to ban is not one word, or stands in the prompt; nothing is left that may be drawn.
+        ModelError: there is no such model, or its scores are not numbers.
+    """
+    check_streams(num, settings.seed)
+    model = language_model_of(model)
+    check_reads_forward(model.tokenizer, "generate text")
+    banned = Ban(model.tokenizer, ban, settings.unknown)
+    prompt_ids = encoded_prompt(model, prompt)
+    banned.check_prompt(prompt_ids.tolist())
+    undrawn = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
+    texts = draw_texts(model, read_prompt(model, prompt_ids, settings.max_tokens), undrawn, num, settings, banned)
+    for text in texts if as_finished else _in_order(texts):
+        decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
+        yield Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)
+
+
+def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
+    """The prompt's tokens without a boundary at the end; words read as unknown ones are named in a notice.
+
+    Raises:
+        TextError: it holds a newline, `<s>` or `</s>`.
+    """
+    if not prompt:  # some tokenizers begin every line with a piece of its own, which nobody asked to begin with here
+        return np.zeros(0, dtype=np.int32)
+    encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])
+    if len(encoded.oov) and not model.tokenizer.spells:
+        surface = model.tokenizer.surface(prompt)
+        unknown = ", ".join(dict.fromkeys(surface[at] for at in encoded.oov))
+        notice(f"the prompt has words the model does not know, read as <unk>: {unknown}")
+    return encoded.ids[:-1]
+
+
+def _in_order(texts: Iterable[DrawnText]) -> Iterator[DrawnText]:
+    """The texts by number, each as soon as those before it are there."""
+    early: dict[int, DrawnText] = {}
+    number = 0
+    for text in texts:
+        early[text.number] = text
+        while number in early:
+            yield early.pop(number)
+            number += 1
+
+
+# ---- Samples of many texts at once, from the states that they are given.
+
+
+def draw_samples(
+    model: LanguageModel, starts: Starts, num: int = 1, settings: SamplingSettings = SamplingSettings(), ban: Ban | None = None,
+    numbers: Sequence[int] | None = None,
+) -> list[list[Found]]:  # fmt: skip
+    """For each text `num` samples, in the order of their numbers.
+
+    Each sample has a random stream of its own, by the seed, the number of its text and its own number; so it does not depend on the texts
+    beside it, as far as :mod:`rnnlm.generation.drawing` promises and the states of the starts do not. Sample n of text 0 from the model's
+    initial state is sample n of :func:`rnnlm.generate`. The starts' limits hold, not `settings.max_tokens`.
+
+    ban: what must not be drawn; None: <unk>, where `settings` forbid it. numbers: what the texts are called in their streams, such as
+    their places in a file of which these are a batch; None: 0, 1 and so on.
+
+    Raises:
+        SettingsError: `num` is below 1, or the seed too large. UsageError: nothing is left that may be drawn. ModelError: the model's
+            scores are not numbers.
+    """
+    check_streams(num, settings.seed)
+    called = range(len(starts)) if numbers is None else numbers
+    if not len(starts):
+        return []
+    undrawn = (
+        DrawnText(number, stream(settings.seed, number, text), start)
+        for start, text in zip(range(len(starts)), called, strict=True)
+        for number in range(num)
+    )
+    banned = Ban(model.tokenizer, (), settings.unknown) if ban is None else ban
+    drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings, banned)
+    in_order = sorted(drawn, key=lambda text: (text.start, text.number))
+    found = [Found(tuple(text.ids), text.logprob_nats, text.logprob_nats, text.ended) for text in in_order]
+    return [found[first : first + num] for first in range(0, len(found), num)]

@@ -1,0 +1,347 @@
+"""The words of a line: as they are shown, the tokens of each, and their surprisal."""
+
+import functools
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from rnnlm.errors import TextError
+from rnnlm.inference.distributions import log_sum
+from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, Array, Encoded, Tokenizer
+from rnnlm.text.lines import WORD_SPACE, split_words
+
+# ---- Where the tokens of a line stand in the line itself, in code points, whatever a tokenizer
+# makes of it.
+#
+# Everything that shows words or places of a line goes through :func:`token_spans`.
+
+Span = tuple[int, int]  # first character, and the one behind the last
+
+_TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
+_OF_BYTES = ("byte", "sentencepiece")  # tokenizers whose tokens are bytes of the line; the others' are characters
+
+
+def word_spans(text: str) -> list[Span]:
+    """Where the white-space words of `text` (:func:`rnnlm.text.lines.split_words`) stand."""
+    spans, end = [], -1
+    for word in text.translate(_TO_SPACE).split(" "):
+        start = end + 1
+        end = start + len(word)
+        if word:
+            spans.append((start, end))
+    return spans
+
+
+def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    """For each line (T, 2), the characters that each of its tokens was made of, `</s>` left out.
+
+    The white space between words belongs to no token of a word tokenizer, nor do marks that a tokenizer removes. Tokens that share
+    characters (the bytes of one, the two that "\u0130" is in lower case, what an entity stands for) have the same span.
+    """
+    reads = tokenizer.normalise(lines)
+    spans = _spans_by_size(reads, tokenizer) if tokenizer.name in _OF_BYTES else _spans_by_text(reads, tokenizer)
+    if not tokenizer.rewriting:
+        return spans
+    return [
+        its_T2 if read == line else _before_rewriting(its_T2, *tokenizer.normalise_with_offsets(line))
+        for line, read, its_T2 in zip(lines, reads, spans, strict=True)
+    ]
+
+
+def _before_rewriting(spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray) -> np.ndarray:
+    """Spans of what was read, as spans of the line that was rewritten; begin_N, end_N: of what each character that was read was made. Of
+    the white space before a piece, its last character alone belongs to it: others may end a written word, such as U+200B."""
+    if not read:
+        return spans_T2
+    begin_N = np.where([character == " " for character in read], end_N - 1, begin_N)
+    begin_T = begin_N[np.minimum(spans_T2[:, 0], len(read) - 1)]
+    end_T = np.where(spans_T2[:, 0] < spans_T2[:, 1], end_N[np.maximum(spans_T2[:, 1] - 1, 0)], begin_T)
+    return np.stack([begin_T, end_T], axis=1)
+
+
+def _spans_by_text(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    surfaces = tokenizer.surfaces(lines)
+    return [_of_characters(line, tokens[:-1], tokenizer.keeps_case) for line, tokens in zip(lines, surfaces, strict=True)]
+
+
+def _spans_by_size(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
+    size_V = np.array([len(data) for data in tokenizer.token_bytes()], dtype=np.int64)
+    encoded = tokenizer.encode(lines)
+    bounds = zip(encoded.offsets[:-1].tolist(), (encoded.offsets[1:] - 1).tolist(), strict=True)
+    prefix = int(tokenizer.name == "sentencepiece")  # it reads a space before the line
+    return [
+        _of_bytes(line, size_V[encoded.ids[start:end]], tokenizer.keeps_case, prefix)
+        for line, (start, end) in zip(lines, bounds, strict=True)
+    ]
+
+
+def _of_characters(line: str, tokens: Sequence[str], keeps_case: bool) -> np.ndarray:
+    read = line if keeps_case else line.lower()
+    spans, end = [], 0
+    for token in tokens:  # nothing but white space stands before it
+        start = read.find(token, end)
+        end = start + len(token)
+        spans.append((start, end))
+    spans_T2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
+    if len(read) == len(line):
+        return spans_T2
+    return _at_origin(spans_T2, np.repeat(np.arange(len(line)), [len(character.lower()) for character in line]))
+
+
+def _of_bytes(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) -> np.ndarray:
+    end_T = np.cumsum(size_T)
+    characters = [character if keeps_case else character.lower() for character in line]
+    origin = np.repeat(np.arange(len(line)), [len(character.encode("utf-8")) for character in characters])
+    return _at_origin(np.stack([end_T - size_T, end_T], axis=1), np.concatenate([np.full(prefix, -1), origin]))
+
+
+def _at_origin(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
+    """Spans of what was read, as spans of the line; origin: the character that each unit of what was read comes from, -1 for none."""
+    return np.stack([np.maximum(origin[spans_T2[:, 0]], 0), origin[spans_T2[:, 1] - 1] + 1], axis=1)
+
+
+# ---- Surprisals of whole words under models of pieces: bytes, characters, subwords (Pimentel &
+# Meister 2024; Oh & Schuler 2024).
+#
+# That w is the next word after the words c includes that the piece behind it begins another one.
+# Along the tokenizer's own segmentation, with B(x) the sum of P(v|x) over the pieces v that begin a
+# word (`</s>` among them):
+#
+#     P(w|c) = P(pieces of w | c) B(c w) / B(c),   B = 1 at the start of a line
+#
+# `</s>` is an item of its own, P(</s>|c) / B(c): the factors B cancel, and the surprisals of a
+# line's words and of its end add up to the line's. White space belongs to the word behind it, at
+# the end of a line to `</s>`. Of tokenizers whose every token is a word, B is 1.
+
+ROUNDING_NATS = 1e-5
+
+
+@dataclass(frozen=True)
+class WordSpans:
+    """Where the words of a chunk of lines are. starts, ends: (W,) bounds in the ids, `</s>` an item of its own.
+
+    line_bounds: (lines + 1,) the items of line i are those from `line_bounds[i]` to `line_bounds[i + 1]`.
+    is_place_N: where B is needed, before the token there is read.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    line_bounds: np.ndarray
+    is_place_N: np.ndarray
+
+
+class WordFinder:
+    """Finds words among the tokens of a tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.starts_word_V = tokenizer.starts_word_V
+        self.starters = np.flatnonzero(self.starts_word_V)
+        self.tokens_are_words = bool(self.starts_word_V.all())
+        self.is_space_V = np.zeros(tokenizer.size, dtype=bool)
+        if not self.tokens_are_words:
+            candidates = [id for id in self.starters.tolist() if id != tokenizer.boundary_id]
+            self.is_space_V[[id for id in candidates if not tokenizer.decode([id]).strip(WORD_SPACE)]] = True
+
+    def log_boundary(self, logprob_MV: Array) -> np.ndarray:
+        """log B (nats), (M,) float64, of distributions over the next token."""
+        return log_sum(logprob_MV[:, self.starters])
+
+    def find(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
+        """The words of the lines, each read from its token `begins` on: what stands before is given."""
+        if self.tokens_are_words:
+            return self._each_token(encoded, begins)
+        is_start_N = self.starts_word_V[encoded.ids]
+        is_start_N[1:] &= ~self.is_space_V[encoded.ids[:-1]]
+        is_start_N[begins] = True
+        starts = np.flatnonzero(is_start_N & _within(encoded, begins))
+        line_starts = encoded.offsets[:-1]
+        is_place_N = np.zeros(len(encoded.ids), dtype=bool)
+        is_place_N[starts] = True
+        is_place_N[line_starts] = False
+        return _words(encoded, starts, is_place_N)
+
+    def _each_token(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
+        starts = np.flatnonzero(_within(encoded, begins))
+        return _words(encoded, starts, np.zeros(len(encoded.ids), dtype=bool))
+
+
+def _within(encoded: Encoded, begins: np.ndarray) -> np.ndarray:
+    """Which tokens do not stand before their line's `begins`."""
+    return np.arange(len(encoded.ids)) >= np.repeat(begins, np.diff(encoded.offsets))
+
+
+def _words(encoded: Encoded, starts: np.ndarray, is_place_N: np.ndarray) -> WordSpans:
+    line_bounds = np.searchsorted(starts, encoded.offsets)
+    ends = np.append(starts[1:], len(encoded.ids))
+    ends[line_bounds[1:] - 1] = encoded.offsets[1:]
+    return WordSpans(starts, ends, line_bounds, is_place_N)
+
+
+def surprisals(words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray | float) -> np.ndarray:
+    """-log2 p of each item, (W,); infinite or NaN where it or what stands before it is impossible.
+
+    log_boundary: log B (nats) at the places of `words`, in their order.
+    """
+    log_boundary_N = np.zeros(len(logprob_N) + 1)
+    log_boundary_N[:-1][words.is_place_N] = log_boundary
+    after_W = log_boundary_N[words.ends]
+    after_W[words.line_bounds[1:] - 1] = 0.0  # behind `</s>`; with a given text there may be a place at the next line's begin
+    with np.errstate(invalid="ignore"):
+        cost_W = -(np.add.reduceat(logprob_N, words.starts) if _is_gapless(words) else _sums(words, logprob_N))
+        cost_W = cost_W - after_W + log_boundary_N[words.starts]
+    return np.where((cost_W < 0) & (cost_W > -ROUNDING_NATS), 0.0, cost_W) / np.log(2)
+
+
+def _is_gapless(words: WordSpans) -> bool:
+    return len(words.starts) > 0 and bool((words.ends[:-1] == words.starts[1:]).all())
+
+
+def _sums(words: WordSpans, logprob_N: np.ndarray) -> np.ndarray:
+    bounds = np.stack([words.starts, words.ends], axis=1).ravel()
+    return np.add.reduceat(np.append(logprob_N, 0.0), bounds)[::2]
+
+
+# ---- The words of a line as they are shown: those between white space, as they are written, or
+# those of the tokenizer.
+#
+# A written word may be several words of the tokenizer (marks that are split off), and each of these
+# several tokens. What a model of pieces takes for one word may be several written ones, where white
+# space is unknown to it: then the second of them begins with that white space.
+
+Split = Literal["whitespace", "tokens"]
+
+
+@dataclass(frozen=True)
+class ShownWords:
+    """The shown words of a chunk of lines. items: their tokens, `</s>` an item of its own at the end of each line.
+
+    places: for each line, where its words stand in the text that is scored. before: how many words of the line are given. numbers: of the
+    words of a line and its `</s>` in the text, from 0, where not all written words are shown on their own.
+    """
+
+    items: WordSpans
+    places: list[list[Span]]
+    before: list[int]
+    numbers: dict[int, list[int]]
+
+
+def shown_words(
+    split: Split, words: WordSpans, encoded: Encoded, begins: np.ndarray, texts: Sequence[str], lines: Sequence[str], tokenizer: Tokenizer
+) -> ShownWords:
+    """The words of `texts`, each of which stands at the end of its line.
+
+    words: those of the tokenizer in the lines from the tokens `begins` on (:class:`rnnlm.inference.words.WordFinder`).
+    """
+    places = [word_spans(text) for text in texts]
+    bounds = words.line_bounds.tolist()
+    given = (begins - encoded.offsets[:-1]).tolist()
+    are_tokens = split == "tokens" and tokenizer.name == "word"
+    before = given if are_tokens else [_words_before(*each) if its else 0 for its, *each in zip(given, lines, texts, strict=True)]
+    reads = tokenizer.normalise(lines)
+    differing = [
+        index for index, its in enumerate(places) if len(its) != bounds[index + 1] - bounds[index] - 1 or reads[index] != lines[index]
+    ]  # fmt: skip
+    starts, numbers = {}, {}
+    for index, spans_T2 in zip(differing, token_spans([lines[index] for index in differing], tokenizer), strict=True):
+        spans_T2 = np.maximum(spans_T2[given[index] :] - (len(lines[index]) - len(texts[index])), 0)
+        if split == "tokens":
+            starts_W = words.starts[bounds[index] : bounds[index + 1]] - begins[index]
+            places[index] = [_without_space(texts[index], spans_T2[start:end]) for start, end in itertools.pairwise(starts_W)]
+        else:
+            starts_W, numbers[index] = _written(places[index], spans_T2)
+            starts[index] = starts_W + begins[index]
+            places[index] = _joined(places[index], numbers[index])
+    return ShownWords(_with_starts(words, starts) if starts else words, places, before, numbers)
+
+
+def _words_before(line: str, text: str) -> int:
+    return len(split_words(line[: len(line) - len(text)]))
+
+
+def _without_space(text: str, spans_T2: np.ndarray) -> Span:
+    """Where the word stands that is made of these tokens, without the white space around it."""
+    start, end = int(spans_T2[0, 0]), int(spans_T2[-1, 1])
+    word = text[start:end]
+    start += len(word) - len(word.lstrip(WORD_SPACE))
+    return start, max(start, end - len(word) + len(word.rstrip(WORD_SPACE)))
+
+
+def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """The first tokens of written words, then of `</s>`, and the numbers of these words, from 0. White space belongs to the word behind it.
+    A word without tokens of its own, of marks that were removed or for which it shares one with the word before, is a part of that."""
+    if not len(spans_T2):
+        return np.zeros(1, dtype=np.int64), [len(places)]
+    ends = [end for _, end in places]
+    behind = np.searchsorted(spans_T2[:, 1], ends, side="right").tolist()  # the first token that reaches behind each word
+    firsts, numbers = [0], [0]
+    for number, ((start, end), last_end, first) in enumerate(zip(places[1:], ends, behind, strict=False), start=1):
+        if first < len(spans_T2) and spans_T2[first, 0] < last_end:  # a token of the last word: it holds white space
+            first += 1
+        if firsts[-1] < first < len(spans_T2) and spans_T2[first - 1, 1] <= start and spans_T2[first, 0] < end:
+            firsts.append(first)
+            numbers.append(number)
+    last = behind[-1]
+    last += bool(last < len(spans_T2) and spans_T2[last, 0] < ends[-1])
+    return np.array([*firsts, max(last, firsts[-1] + 1)]), [*numbers, len(places)]  # a line of white space alone has it for its word
+
+
+def _joined(places: list[Span], numbers: list[int]) -> list[Span]:
+    """The spans of the words that begin with those of these numbers, up to the next one."""
+    return [(places[first][0], places[behind - 1][1]) for first, behind in itertools.pairwise(numbers)]
+
+
+def _with_starts(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:
+    """`words` with other items in some of the lines, which begin at these tokens."""
+    bounds = words.line_bounds.tolist()
+    by_line = [starts.get(index, words.starts[first:last]) for index, (first, last) in enumerate(itertools.pairwise(bounds))]
+    starts_W = np.concatenate(by_line)
+    line_bounds = np.concatenate([[0], np.cumsum([len(each) for each in by_line])])
+    ends = np.append(starts_W[1:], words.ends[-1])
+    ends[line_bounds[1:] - 1] = words.ends[words.line_bounds[1:] - 1]
+    is_place_N = np.zeros_like(words.is_place_N)
+    is_place_N[starts_W] = words.is_place_N[starts_W]
+    return WordSpans(starts_W, ends, line_bounds, is_place_N)
+
+
+# ---- The tokens of single words, for callers that ask a model word by word.
+
+CACHED_WORDS = 1 << 17
+SPACED = ("char", "byte")  # tokenizers to which the space before a word is a token of that word
+
+
+class WordTokens:
+    """The tokens of single words, as in a line in which one space stands between two."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.is_spaced = tokenizer.name in SPACED
+        self.is_closed = tokenizer.name == "word"
+        self._tokenizer = tokenizer
+        self._unknown = () if tokenizer.unk_id is None else (tokenizer.unk_id,)
+        self._is_plain = self.is_closed and tokenizer.keeps_text and not tokenizer.spells
+        self._id_of = {symbol: id for id, symbol in enumerate(tokenizer.symbols())}
+        self.of = functools.lru_cache(CACHED_WORDS)(self._of)
+
+    def _of(self, word: str, is_first: bool = False) -> tuple[tuple[int, ...], bool]:
+        """The ids of `word`, and whether the model knows it; `is_first`: nothing stands before it in its line.
+
+        `</s>` is the boundary; the empty word is unknown where words can be unknown.
+
+        Raises:
+            TextError: it is `<s>`, which nothing predicts.
+        """
+        tokenizer = self._tokenizer
+        if word == SENTENCE_START:
+            raise TextError(f"{SENTENCE_START} has no probability", "it is only a context", "leave it out: a line begins so")
+        if word == BOUNDARY:
+            return (tokenizer.boundary_id,), True
+        if self._is_plain:
+            ids = (self._id_of[word],) if word in self._id_of else self._unknown
+            return ids, ids != self._unknown
+        if not word:
+            return (self._unknown, False) if self.is_closed else ((), True)
+        encoded = tokenizer.encode([word if is_first or not self.is_spaced else f" {word}"])
+        is_unknown = len(encoded.oov) or (word == UNKNOWN and tokenizer.literal_unk == "symbol")
+        return tuple(encoded.ids[:-1].tolist()), not is_unknown

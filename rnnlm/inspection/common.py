@@ -1,0 +1,218 @@
+"""What all looks share: which models and texts, whether a look applies, and what it gives: tables, a verdict, JSON, a picture."""
+
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import rnnlm.corpora as corpora
+from rnnlm.errors import TextError, UsageError
+from rnnlm.evaluation.comparison.comparison import names_of
+from rnnlm.evaluation.perplexity import as_text
+from rnnlm.interface import Device, LanguageModel
+from rnnlm.models import loading
+from rnnlm.models.manifest import read_manifest
+from rnnlm.models.registry import CLASSIFICATION, LANGUAGE_MODEL, SEQ2SEQ, TAGGING, WHAT, LabelModel
+from rnnlm.text.corpus import Text
+from rnnlm.text.lines import TextSettings, check_reserved
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# ---- What every look at a model gives: tables, a sentence that says what they mean, all of it as
+# JSON, a picture.
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of rows, each with a cell for every column: text, numbers, truth values, or None where there is nothing."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    title: str = ""
+
+
+class Inspection(Protocol):
+    """What the functions `rnnlm.inspect_...` return."""
+
+    @property
+    def verdict(self) -> str:
+        """What the figures mean: a sentence, or one for each model, between newlines."""
+
+    def tables(self) -> Sequence[Table]:
+        """The figures as people read them."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All figures, as JSON can hold them."""
+
+    def figure(self) -> "Figure":
+        """The picture."""
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: arrays and tensors become lists, numbers that are not finite None, keys text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(each) for each in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# ---- The models that are looked at: opened, named, and checked for having what is to be seen.
+
+Model = LanguageModel | LabelModel | str | Path  # a model, or the name of one
+OF_PROBABILITIES = ("memory", "cloze")  # looks that ask for probabilities only, which a model that adapts itself gives, too
+
+Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that is looked at. kind: as config.json has it: "lstm", "ngram", "mixture"."""
+
+    name: str
+    model: Any
+    task: str
+    kind: str
+
+
+def subject(what: str, model: Model, device: str | Device = "auto", name: str | None = None) -> Subject:
+    """A model, opened, that `what` applies to.
+
+    Raises:
+        UsageError: `what` does not apply to it. ModelError: there is no such model. DeviceError: `device` is not available.
+    """
+    shown = name or loading.called(model) or "the model"
+    if isinstance(model, (str, os.PathLike)):
+        base, kind_of_adaptation = loading.without_adaptation(str(model))
+        adapts, manifest = kind_of_adaptation is not None, read_manifest(loading.find(base))
+        task, kind = manifest.task, manifest.model
+    else:
+        base, adapts = shown, getattr(model, "adaptation", "none") != "none"
+        task, kind = loading.task_of(model), kind_in_memory(model)
+    check_applies(what, shown, task, kind)
+    if adapts and what not in OF_PROBABILITIES:
+        raise UsageError(
+            f"inspect {what} looks at a network itself", f"{shown} adapts itself to what it reads", f"name the model: -m {base}"
+        )
+    return Subject(shown, loading.opened(model, device), task, kind)
+
+
+def subjects(what: str, models: Models, device: str | Device = "auto") -> list[Subject]:
+    """Several models, opened, that `what` applies to, by short names that differ.
+
+    Raises:
+        UsageError: there is none, or `what` does not apply to one. Else as :func:`subject`.
+    """
+    given = models if isinstance(models, Mapping) else dict(zip(_names(models), models, strict=True))
+    if not given:
+        raise UsageError(f"inspect {what} needs a model", "none is named")
+    return [subject(what, model, device, name) for name, model in given.items()]
+
+
+def _names(models: Sequence[Model]) -> list[str]:
+    return names_of([str(loading.called(model) or "model") for model in models], None)
+
+
+def kind_in_memory(model: Any) -> str:
+    """The kind of a model that is opened, as its config.json has it."""
+    if settings := getattr(getattr(model, "network", None), "settings", None):
+        return str(settings.model)
+    if hasattr(model, "parts"):
+        return "mixture"
+    return kind_in_memory(model.model) if hasattr(model, "model") else "ngram"
+
+
+# ---- The texts that looks read: sentences, files, bundled corpora by name, and the bundled English
+# where none is named.
+
+Source = str | Path | Sequence[str | Path] | Text
+
+
+def opened(text: Source | None, settings: TextSettings | None = None) -> Text:
+    """A text, itself or by its sources."""
+    if isinstance(text, Text):
+        return text
+    return as_text(sources_of(() if text is None else (text,) if isinstance(text, (str, os.PathLike)) else text), settings)
+
+
+def checked_sentence(sentence: str) -> str:
+    """A sentence that a look reads.
+
+    Raises:
+        TextError: it has no words, or holds `<s>` or `</s>`.
+    """
+    if not sentence.split():
+        raise TextError("the sentence has no words", "nothing stands in it")
+    return check_reserved(sentence, "the sentence", "error", hint="remove it: a text begins at a boundary by itself")
+
+
+def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
+    """The sources that names of texts stand for: that of a bundled corpus of plain text for its test part, unless there is a file of that
+    name; none for that of the bundled English."""
+    plain = [name for name in corpora.names() if "language-model" in corpora.TASKS[name]]
+    return corpora.sources(names or ("english",), "test", plain)
+
+
+# ---- Which look applies to which kind of model and task, and why the others have nothing to see
+# there: data, and one check.
+#
+# docs/insight.md shows the same table; a test compares the two.
+
+RECURRENT = ("rnn", "gru", "lstm", "qrnn")
+WITH_JORDAN = (*RECURRENT, "jordan")
+NEURAL = (*WITH_JORDAN, "ffnn")
+ALL = (*NEURAL, "ngram", "unigram", "mixture")
+TEXT_KINDS = ("bag", "cnn")  # of classifiers without recurrent layers
+
+
+@dataclass(frozen=True)
+class Applies:
+    """kinds: of each task those that a look applies to. lacks: what the other models do not have."""
+
+    kinds: Mapping[str, Collection[str]]
+    lacks: str
+
+
+def _every_task(language_models: Collection[str], texts: Collection[str] = ()) -> dict[str, Collection[str]]:
+    labelling = {TAGGING: RECURRENT, CLASSIFICATION: (*RECURRENT, *texts), SEQ2SEQ: RECURRENT}
+    return {LANGUAGE_MODEL: language_models, **labelling}
+
+
+APPLIES: Mapping[str, Applies] = {
+    "gradients": Applies({LANGUAGE_MODEL: WITH_JORDAN}, "recurrent layers of a language model"),
+    "spectrum": Applies(_every_task(("rnn", "gru", "lstm", "jordan")) | {TAGGING: RECURRENT[:3], CLASSIFICATION: RECURRENT[:3],
+                                                                         SEQ2SEQ: RECURRENT[:3]}, "recurrent weights"),
+    "gates": Applies(_every_task(WITH_JORDAN), "gates and no hidden state"),
+    "memory": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
+    "cloze": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
+    "neighbours": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
+    "analogy": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
+    "analogies": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
+    "similarity": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
+    "map": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
+    "probe": Applies({LANGUAGE_MODEL: NEURAL, TAGGING: RECURRENT}, "layers with a state for each word"),
+    "gradcheck": Applies(_every_task(NEURAL, TEXT_KINDS), "weights that are trained by gradients"),
+}  # fmt: skip
+
+
+def check_applies(what: str, name: str, task: str, kind: str) -> None:
+    """Whether `what` applies to the model called `name`.
+
+    Raises:
+        UsageError: it does not; the hint names the kinds that it does apply to.
+    """
+    applies = APPLIES[what]
+    if kind in applies.kinds.get(task, ()):
+        return
+    is_task = task in applies.kinds
+    model = f"a model of kind {kind}" if task == LANGUAGE_MODEL or is_task else WHAT[task]
+    taken = "; ".join(f"{WHAT[task]}: {', '.join(kinds)}" for task, kinds in applies.kinds.items() if kinds)
+    raise UsageError(f"inspect {what} has nothing to show for {name}", f"{model} has no {applies.lacks}", f"it applies to {taken}")

@@ -1,0 +1,131 @@
+"""Word vectors on a plane: their two principal components (Pearson 1901), by numpy's singular value decomposition."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnnlm.errors import UsageError
+from rnnlm.evaluation import plotting
+from rnnlm.inspection.common import Model, Table
+from rnnlm.inspection.neighbours import described, vectors_of
+from rnnlm.inspection.word_tables import read_words
+from rnnlm.models.loading import SHIPPED
+from rnnlm.vectors.word_vectors import Which, WordVectors
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+FONT = 8  # points, of the words
+BESIDE = ((3, 3), (3, -9), (-3, 3), (-3, -9), (3, 12), (3, -18), (-3, 12), (-3, -18))  # places of a word by its dot, in points
+
+
+@dataclass(frozen=True)
+class Place:
+    """A word and its coordinates on the first and second principal component."""
+
+    word: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class WordMap:
+    """Words on the plane of their two principal components. variance: the share of the variance along each."""
+
+    source: str
+    places: tuple[Place, ...]
+    variance: tuple[float, float]
+
+    @property
+    def verdict(self) -> str:
+        """How much of the distances between words the plane shows."""
+        first, second = self.variance
+        return (
+            f"The plane shows {first + second:.1%} of the variance of {len(self.places)} words ({first:.1%} and {second:.1%}): what lies "
+            f"together in it may lie apart in the other {1 - first - second:.1%}."
+        )
+
+    def tables(self) -> Sequence[Table]:
+        """The coordinates of each word."""
+        return [Table(("word", "x", "y"), tuple((place.word, place.x, place.y) for place in self.places), self.source)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it in JSON's types."""
+        return {**dataclasses.asdict(self), "variance": list(self.variance)}
+
+    def figure(self) -> "Figure":
+        """The words at their places."""
+        x_label, y_label = (f"principal component {number} ({share:.1%})" for number, share in enumerate(self.variance, start=1))
+        figure, axes = plotting.new_figure("", x_label, y_label, width=7, height=6)
+        axes.scatter([place.x for place in self.places], [place.y for place in self.places], s=12)
+        axes.margins(x=0.15, y=0.08)
+        names = [plotting.short_name(place.word) for place in self.places]
+        across, up = (72 * inches * 0.85 for inches in (7, 6))  # points of the axes, about
+        (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+        dots = [((place.x - left) / (right - left) * across, (place.y - low) / (high - low) * up) for place in self.places]
+        for place, name, offset in zip(self.places, names, label_offsets(names, dots), strict=True):
+            axes.annotate(
+                name, (place.x, place.y), offset, textcoords="offset points", fontsize=FONT, parse_math=False,
+                ha="right" if offset[0] < 0 else "left",
+            )  # fmt: skip
+        return figure
+
+
+def label_offsets(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> list[tuple[int, int]]:
+    """Where each word stands beside its dot, in points: at the first place that no word before it covers, else at the first."""
+    boxes: list[tuple[float, float, float, float]] = []
+    found: list[tuple[int, int]] = []
+    for name, (x, y) in zip(names, dots, strict=True):
+        width = 0.6 * FONT * len(name)
+        choices = {}
+        for right, up in BESIDE:
+            left = x + right - (width if right < 0 else 0)
+            choices[right, up] = (left, y + up, left + width, y + up + FONT)
+        free = (
+            offset for offset, (west, south, east, north) in choices.items()
+            if not any(west < box[2] and box[0] < east and south < box[3] and box[1] < north for box in boxes)
+        )  # fmt: skip
+        found.append(next(free, BESIDE[0]))
+        boxes.append(choices[found[-1]])
+    return found
+
+
+def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Path = (), *, which: Which = "input") -> WordMap:
+    """The vectors of some words on the plane of their two principal components. words: three or more, or the path of a file that lists
+    them. model and which as for :func:`rnnlm.inspect_neighbours`.
+
+    Raises:
+        UsageError: there are fewer than three words, one has no vector, all vectors are equal, or the model has no such vectors. TextError:
+            the file cannot be read. ModelError: there is no such model.
+    """
+    known = vectors_of("map", model, which)
+    chosen = tuple(dict.fromkeys(read_words(str(words)) if isinstance(words, Path) else words))
+    if len(chosen) < 3:
+        raise UsageError(f"a map needs three words or more, not {len(chosen)}")
+    matrix_NE = known.matrix_VE[[known.number(word) for word in chosen]].astype(np.float64)
+    places_N2, variance = principal_plane(matrix_NE)
+    places = (Place(word, float(x), float(y)) for word, (x, y) in zip(chosen, places_N2, strict=True))
+    return WordMap(described(known), tuple(places), variance)
+
+
+def principal_plane(matrix_NE: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """Coordinates (N, 2) of rows on their two principal components, and the share of the variance along each. The largest coordinate on
+    each is positive: signs are free.
+
+    Raises:
+        UsageError: all rows are equal.
+    """
+    centred_NE = matrix_NE - matrix_NE.mean(axis=0)
+    u_NK, s_K, _ = np.linalg.svd(centred_NE, full_matrices=False)
+    if not s_K[0] > 1e-12 * max(1.0, float(np.abs(matrix_NE).max())):
+        raise UsageError("there is nothing to draw", "all vectors are equal")
+    places_N2 = np.zeros((len(matrix_NE), 2))
+    places_N2[:, : min(2, len(s_K))] = (u_NK * s_K)[:, :2]
+    largest_2 = places_N2[np.abs(places_N2).argmax(axis=0), [0, 1]]
+    shares = [*(s_K**2 / (s_K**2).sum()).tolist(), 0.0]
+    return places_N2 * np.where(largest_2 < 0, -1, 1), (shares[0], shares[1])

@@ -1,1 +1,0 @@
-"""The recurrent weights of a network by themselves: their spectra and powers."""

@@ -1,1 +1,0 @@
-"""What word vectors say: which words lie together, which differences between them are alike, and how well that matches what people say."""

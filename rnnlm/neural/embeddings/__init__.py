@@ -1,1 +1,0 @@
-"""What a network reads of words: vectors, characters, vectors made elsewhere."""

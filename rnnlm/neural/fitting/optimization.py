@@ -1,0 +1,338 @@
+"""Optimizers by name, schedules of the learning rate, averaged weights, the clipping of gradients."""
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnlm.errors import SettingsError
+from rnnlm.neural.fitting.contracts import Numbers
+from rnnlm.neural.fitting.settings import OptimizationSettings
+
+# ---- Optimizers by name, the clipping of gradients, and penalties on the size of weights.
+
+FUSED = {"sgd": ("cpu", "cuda"), "asgd": ("cpu", "cuda"), "adam": ("cpu", "cuda"), "adamw": ("cpu", "cuda"), "adagrad": ("cpu",)}
+
+
+def make_optimizer(
+    settings: OptimizationSettings, network: nn.Module, device: torch.device, is_recorded: bool = False
+) -> torch.optim.Optimizer:
+    """The optimizer of `settings`; weight decay concerns matrices, not biases. One fused kernel where torch has it.
+
+    is_recorded: its steps are recorded as CUDA graphs, so that the number of its steps is to be on the device.
+
+    `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.optimization.Averaging` averages the weights. (torch.optim.ASGD does
+    both, but takes each step at the learning rate of the step before, and on CUDA the host waits for it.)
+    """
+    name = settings.optimizer
+    groups = list(_groups(settings, network))
+    fused = {"fused": True} if device.type in FUSED.get(name, ()) else {}
+    rate = settings.learning_rate
+    if name in ("sgd", "asgd"):
+        return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, nesterov=settings.nesterov, **fused)
+    if name == "adagrad":
+        return torch.optim.Adagrad(groups, lr=rate, **fused)
+    if name == "rmsprop":
+        return torch.optim.RMSprop(groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum)
+    kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+    return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=is_recorded, **fused)
+
+
+def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
+    """Matrices, then the rest; where layers learn at rates of their own, for each depth, the highest layer first."""
+    depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]  # networks that can, have it
+    parameters = [(depths.get(parameter, 0), parameter) for parameter in network.parameters() if parameter.requires_grad]
+    for depth in sorted({0, *depths.values()}):
+        own = [parameter for its, parameter in parameters if its == depth]
+        yield {"params": [p for p in own if p.dim() > 1], "weight_decay": settings.weight_decay, "depth": depth}
+        yield {"params": [p for p in own if p.dim() <= 1], "weight_decay": 0.0, "depth": depth}
+
+
+def set_layer_factors(optimizer: torch.optim.Optimizer, settings: OptimizationSettings, epochs: float) -> None:
+    """Of the next step, after so many epochs, the factor of each group's learning rate."""
+    if settings.varies_by_layer:
+        for group in optimizer.param_groups:
+            group["factor"] = settings.rate_factor(group["depth"], epochs)
+
+
+def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Weights whose rate is zero have no gradient: they count neither for clipping nor for what an optimizer remembers."""
+    for group in optimizer.param_groups:
+        if group.get("factor", 1.0) == 0:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+
+def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
+    """The norm of the gradient of each weight that has one, on their device."""
+    gradients = {parameter: parameter.grad for parameter in network.parameters() if parameter.grad is not None}
+    return dict(zip(gradients, torch._foreach_norm(list(gradients.values())), strict=True)) if gradients else {}
+
+
+def clip_gradients(settings: OptimizationSettings, network: nn.Module, norms: dict[nn.Parameter, Tensor] | None = None) -> Tensor:
+    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm of the gradients before that. norms: as
+    :func:`gradient_norms` gives them, where they are known."""
+    norms = gradient_norms(network) if norms is None else norms
+    parameters, norm = list(norms), total_norm(norms)
+    found = norm
+    if settings.clip_value is not None:
+        nn.utils.clip_grad_value_(parameters, settings.clip_value)
+        found = norm if settings.clip_norm is None else nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+    if settings.clip_norm is not None and not _is_within(found, settings.clip_norm):
+        nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, found)
+    return norm
+
+
+def _is_within(norm: Tensor, clip_norm: float) -> bool:
+    """Whether torch would multiply all gradients by exactly 1, as far as that is known without waiting for a device."""
+    return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
+
+
+def total_norm(norms: dict[nn.Parameter, Tensor]) -> Tensor:
+    """The norm of all gradients as one vector, on their device."""
+    return torch.linalg.vector_norm(torch.stack(list(norms.values()))) if norms else torch.tensor(0.0)
+
+
+class Penalty:
+    """A part of the loss, l1 |w|_1 + l2/2 |w|_2^2, added as its gradient: on all weight matrices (word vectors are some; biases are not) or
+    on the recurrent ones (`weight_hh...`) alone.
+
+    The loss that is reported stays the cross-entropy.
+
+    Raises:
+        SettingsError: there are no recurrent weights to penalise.
+    """
+
+    def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
+        self.l1, self.l2 = settings.l1, settings.l2
+        self.weights = []
+        if not (self.l1 or self.l2):
+            return
+        for name, weight in network.named_parameters():
+            is_chosen = settings.penalised == "all" or name.rpartition(".")[2].startswith("weight_hh")
+            if is_chosen and weight.dim() > 1 and weight.requires_grad:
+                self.weights.append(weight)
+        if not self.weights:
+            raise SettingsError("penalised = recurrent: this kind of model has no recurrent weights", hint="set penalised=all")
+
+    @torch.no_grad()
+    def add_gradients(self) -> None:
+        """After the backward pass: l1 sign(w) + l2 w is added to the gradient of each penalised w (0 at w = 0)."""
+        weights: list[Tensor] = [weight for weight in self.weights if weight.grad is not None]
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        if not weights:
+            return
+        if self.l2:
+            torch._foreach_add_(gradients, weights, alpha=self.l2)
+        if self.l1:
+            torch._foreach_add_(gradients, torch._foreach_sign(weights), alpha=self.l1)
+
+
+# ---- The learning rate: over the budget, over epochs, or by what validations find.
+
+_MOST_NATS = 100.0  # beyond it a perplexity is no number any more
+
+
+class LearningRate(Numbers):
+    """Warm-up over a share of the budget, then a schedule:
+
+    constant; cosine, linear: down to `final_rate` over the budget;
+    step (Zaremba et al. 2014, section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch,
+    or every so many;
+    plateau: times `plateau_factor` after more than `plateau_patience` validations without improvement, which is a new best one or, with
+    `plateau_gain`, a perplexity lower by so much than that of the validation before (Kim et al. 2016, section 4.2, with 1);
+    halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
+    improved too little, and used up at the second such one.
+    """
+
+    STATE = ("factor", "bad_validations", "last_nats", "is_halving", "is_used_up")
+
+    def __init__(self, settings: OptimizationSettings) -> None:
+        self.settings = settings
+        self.factor = 1.0  # what validations made of the rate
+        self.bad_validations = 0
+        self.last_nats = math.inf
+        self.is_halving = False
+        self.is_used_up = False  # training at lower rates would gain nothing
+
+    def at(self, progress: float, epochs: float = 0.0) -> float:
+        """The rate when `progress` (0 to 1) of the budget is used and `epochs` are done."""
+        return self.settings.learning_rate * self.factor * self._share(min(max(progress, 0.0), 1.0), epochs)
+
+    def after_validation(self, loss_nats: float, improved: bool) -> bool:
+        """Take note of a validation: its loss, and whether it is the best so far. Whether the weights should go back to the best ones."""
+        if self.settings.schedule == "halving":
+            self._halve(loss_nats)
+            return not improved
+        if self.settings.schedule == "plateau":
+            return self._is_lowered(self._has_gained(loss_nats, improved)) and self.settings.return_to_best
+        return False
+
+    def _halve(self, nats: float) -> None:
+        """`nats`: minus the mean log-likelihood. It is to fall by the factor `min_improvement`, measured, as there, from
+        the validation before, whether or not that was the best."""
+        if nats * self.settings.min_improvement > self.last_nats:
+            self.is_used_up = self.is_halving
+            self.is_halving = True
+        if self.is_halving:
+            self.factor /= 2
+        self.last_nats = nats
+
+    def _has_gained(self, nats: float, improved: bool) -> bool:
+        if not self.settings.plateau_gain:
+            return improved
+        last, self.last_nats = self.last_nats, nats
+        return math.exp(min(last, _MOST_NATS)) - math.exp(min(nats, _MOST_NATS)) > self.settings.plateau_gain
+
+    def _is_lowered(self, improved: bool) -> bool:
+        self.bad_validations = 0 if improved else self.bad_validations + 1
+        if self.bad_validations <= self.settings.plateau_patience:
+            return False
+        self.factor *= self.settings.plateau_factor
+        self.bad_validations = 0
+        return True
+
+    def _share(self, progress: float, epochs: float) -> float:
+        settings = self.settings
+        if progress < settings.warmup:
+            return max(progress / settings.warmup, 0.01)
+        if settings.schedule == "step":
+            beyond = int(epochs) - settings.decay_after_epochs
+            return settings.decay_factor ** max(0, beyond // settings.decay_every_epochs + 1)
+        if settings.schedule in ("constant", "plateau", "halving"):
+            return 1.0
+        done = (progress - settings.warmup) / (1.0 - settings.warmup)
+        left = 1.0 - done if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+        return settings.final_rate + (1.0 - settings.final_rate) * left
+
+
+# ---- Averages of the weights over steps: what is validated and saved, while training goes on with
+# the weights themselves.
+
+
+class Averaging:
+    """One average of each weight, if `settings` ask for it:
+
+    asgd: the mean of the weights after each step from `asgd_start` on (Polyak & Juditsky 1992), or from the first validation
+    on that triggers it (NT-ASGD, Merity et al. 2018, algorithm 1);
+    ema_decay: the exponential moving average, with the decay min(ema_decay, (1 + n) / (10 + n)) after n weights, so that
+    the first ones are soon forgotten.
+
+    start: steps before the first weights that are averaged.
+    """
+
+    def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
+        trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        self.names, self.weights = list(trained), list[torch.Tensor](trained.values())
+        self.ema_decay = settings.ema_decay
+        self.trigger = NonMonotone(settings.nonmonotone_interval) if settings.nonmonotone_interval else None
+        starts_at_once = settings.optimizer == "asgd" and not self.trigger
+        self.begin_after(0 if self.ema_decay is not None else settings.asgd_start if starts_at_once else math.inf)
+
+    def begin_after(self, step: float) -> None:
+        """A new average, of the weights after each step beyond `step`."""
+        self.start = step
+        self.count = 0
+        self.averages: list[torch.Tensor] = []
+
+    def after_validation(self, cost: float, step: int) -> None:
+        """Take note of a validation after `step` steps, which may be the one from which on weights are averaged."""
+        if self.trigger and self.start == math.inf and self.trigger.observe(cost):
+            self.begin_after(step)
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take the weights as they are after `step` steps into the average."""
+        if step <= self.start:
+            return
+        if not self.count:
+            self.averages = [weight.clone() for weight in self.weights]
+        else:
+            torch._foreach_lerp_(self.averages, self.weights, self._share_of_new())
+        self.count += 1
+
+    @torch.no_grad()
+    def install(self) -> None:
+        """The weights become their averages, where there are some."""
+        if self.averages:
+            torch._foreach_copy_(self.weights, self.averages)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """The weights are their averages while this lasts, and afterwards exactly what they were."""
+        before = [weight.detach().clone() for weight in self.weights] if self.averages else []
+        self.install()
+        try:
+            yield
+        finally:
+            if before:
+                with torch.no_grad():
+                    torch._foreach_copy_(self.weights, before)
+
+    def state_dict(self) -> dict[str, Any]:
+        history = self.trigger.history if self.trigger else None
+        return {"start": self.start, "count": self.count, "history": history, **dict(zip(self.names, self.averages, strict=False))}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """To be called when the weights are loaded: an average that is not in `state`, as of a run in compact form, goes on from them."""
+        self.start, self.count = state["start"], state["count"]
+        if self.trigger:
+            self.trigger.history = list(state["history"])
+        found = [state.get(name, weight) for name, weight in zip(self.names, self.weights, strict=True)] if self.count else []
+        self.averages = [average.to(weight.device, copy=True) for average, weight in zip(found, self.weights, strict=False)]
+
+    def _share_of_new(self) -> float:
+        if self.ema_decay is None:
+            return 1.0 / (self.count + 1)
+        return 1.0 - min(self.ema_decay, (1 + self.count) / (10 + self.count))
+
+
+class NonMonotone:
+    """Observes the figures of one validation after the other, less being better, and tells when they no longer improve: one is worse than
+    the best of all but the last `interval` before it (Merity et al. 2018, algorithm 1)."""
+
+    def __init__(self, interval: int | None) -> None:
+        self.interval = interval or 0
+        self.history: list[float] = []
+
+    def observe(self, cost: float) -> bool:
+        earlier = self.history[: -self.interval]
+        self.history.append(cost)
+        return bool(earlier) and cost > min(earlier)
+
+
+class FineTuning:
+    """The second run of AWD-LSTM (Merity et al. 2018, section 5): from the best weights on, which may be averages, averaged from the
+    first step.
+
+    It begins at the first validation after the share `fine_tune_after` of the budget, if that is asked for, and is over by the rule that
+    triggers NT-ASGD. trigger: observes the validations of the second run; None before it.
+    """
+
+    def __init__(self, settings: OptimizationSettings) -> None:
+        self.settings = settings
+        self.trigger: NonMonotone | None = None
+        self.is_over = False
+
+    def after_validation(self, progress: float, cost: float) -> bool:
+        """Take note of a validation, `progress` of the budget used; whether the second run begins here."""
+        if self.trigger is not None:
+            self.is_over = self.trigger.observe(cost)
+            return False
+        if self.settings.fine_tune_after is None or progress < self.settings.fine_tune_after:
+            return False
+        self.trigger = NonMonotone(self.settings.nonmonotone_interval)
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"is_over": self.is_over, "history": self.trigger and self.trigger.history}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.is_over, self.trigger = state["is_over"], None
+        if state["history"] is not None:
+            self.trigger = NonMonotone(self.settings.nonmonotone_interval)
+            self.trigger.history = list(state["history"])

@@ -1,0 +1,447 @@
+"""Recurrent and feed-forward layers: what one layer computes, and stacks of them in one direction or both."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.neural.initialisation import dropout
+from rnnlm.neural.layers import steps
+from rnnlm.neural.layers.kernels import choice
+from rnnlm.neural.layers.kernels.loops import LinearRecurrence, tanh
+from rnnlm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
+from rnnlm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
+from rnnlm.neural.settings import ElmanCell, FeedForwardSettings, GruCell, JordanSettings, LstmCell, QrnnCell, RecurrentSettings
+
+# ---- What all layers are: weights under torch's names, a state, a quick pass over a window and a
+# plain step that shows what is in it.
+
+State = tuple[Tensor, ...]  # tensors (places, B, width)
+
+
+class Layer(nn.Module):
+    """`gates` blocks of `width` rows each: U for what the layer reads and, where something of width `fed_back` comes back to it, W for
+    that. Biases start at zero. `forward` takes x_TBE and the state, and gives y_TBH and the state after the last step."""
+
+    states = 1  # tensors (1, B, H) of state: h, or h and c
+    is_launched_step_by_step = False  # on a GPU: many small kernels for each step, so that launching them takes the time
+    weight_hh: nn.Parameter | None
+
+    def __init__(self, input_width: int, width: int, fed_back: int = 0, gates: int = 1) -> None:
+        super().__init__()
+        self.width, self.gates = width, gates
+        self.weight_ih = nn.Parameter(torch.empty(gates * width, input_width))
+        self.weight_hh = nn.Parameter(torch.empty(gates * width, fed_back)) if fed_back else None
+        self.bias_ih = nn.Parameter(torch.zeros(gates * width))
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
+        """One step as its equations have it, without dropout, and the state after it."""
+        raise NotImplementedError
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        """(places, width) of each tensor of the state."""
+        return [(1, self.width)] * self.states
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        yield self.weight_ih, "input", self.gates
+        if self.weight_hh is not None:
+            yield self.weight_hh, "recurrent", self.gates
+
+
+# ---- The recurrent layers, and the stack of them, apart from word input and output layer. The
+# equations stand in steps.py.
+
+Weights = tuple[Tensor, Tensor, Tensor]  # for what is read, for what is fed back, biases
+HIGHWAY_BIAS = -1.0  # a highway starts by carrying most of its input (Srivastava et al. 2015)
+
+
+class RecurrentLayer(Layer):
+    """A layer that reads its own last output."""
+
+    weight_hh: nn.Parameter
+
+    def __init__(self, settings: RecurrentSettings, input_width: int, width: int, gates: int = 1) -> None:
+        super().__init__(input_width, width, width, gates)
+        self.weight_drop = settings.weight_drop
+
+    def recurrent_weights(self) -> Tensor:
+        """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section 2): one mask a window, so that
+        all its steps go through the same weights, and gradients reach the weights themselves."""
+        return dropout(self.weight_hh, self.weight_drop, self.training)
+
+
+class ElmanLayer(RecurrentLayer):
+    """One bias: a second one would add nothing."""
+
+    def __init__(self, settings: ElmanCell, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width)
+        self.activation = settings.activation
+        self.is_launched_step_by_step = not choice.torch_has_elman(settings.activation)
+
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+        y_TBH = choice.elman(x_TBE, state[0][0], *weights, self.activation)
+        return y_TBH, (y_TBH[-1:],)
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        step = steps.elman_step(x_BE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
+        return step, step.state
+
+
+class GruLayer(RecurrentLayer):
+    """Blocks r, z, n. `bias_hh` is inside what the reset gate multiplies, in torch's form."""
+
+    def __init__(self, settings: GruCell, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width, gates=3)
+        self.bias_hh = nn.Parameter(torch.zeros(3 * width))
+        self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
+        self.is_launched_step_by_step = not choice.torch_has_gru(settings.reset_gate)
+
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih, self.bias_hh)
+        y_TBH = choice.gru(x_TBE, state[0][0], *weights, self.reset_gate, self.update_gate)
+        return y_TBH, (y_TBH[-1:],)
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        step = steps.gru_step(x_BE, state[0][0], *weights, self.reset_gate, self.update_gate)
+        return step, step.state
+
+
+class LstmLayer(RecurrentLayer):
+    """Blocks i, f, g, o; f, g, o where the gates are coupled. Peepholes: i, f, o (f, o), one number a unit."""
+
+    states = 2
+
+    def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width, gates=3 if settings.coupled_gates else 4)
+        self.coupled = settings.coupled_gates
+        self.is_launched_step_by_step = not choice.torch_has_lstm(settings.peepholes, settings.coupled_gates)
+        self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
+        with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
+            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = settings.forget_bias
+
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        h_BH, c_BH = state[0][0], state[1][0]
+        y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, (self.weight_ih, self.recurrent_weights(), self.bias_ih))
+        return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        weights = (self.weight_ih, self.weight_hh, self.bias_ih, self.peepholes)
+        step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, self.coupled)
+        return step, step.state
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+        return choice.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
+
+
+class MogrifierLayer(LstmLayer):
+    """An LSTM whose input and last output gate each other for `mogrifier_rounds` before each step (Melis et al. 2020). Odd
+    rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k it is the product of (., k) and (k, .)."""
+
+    def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
+        super().__init__(settings, input_width, width)
+        self.rounds, rank = settings.mogrifier_rounds, settings.mogrifier_rank
+        self.is_launched_step_by_step = True
+        shapes = []
+        for number in range(self.rounds):
+            rows, columns = (input_width, width) if number % 2 == 0 else (width, input_width)
+            shapes += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
+        self.mogrifier = nn.ParameterList(torch.empty(shape) for shape in shapes)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        yield from super().matrices()
+        for place, factor in enumerate(self.mogrifier):
+            yield factor, "input" if place * self.rounds // len(self.mogrifier) % 2 else "recurrent", 1
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
+        x_BE, h_BH, gates = steps.mogrify(x_BE, state[0][0], by_round(list(self.mogrifier), self.rounds))
+        step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]))
+        return steps.Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
+
+    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+        return mogrifier_lstm(x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes)
+
+
+class Stack(nn.Module):
+    """Layers on top of each other, with dropout between them. From the second layer f on, with x what it reads:
+
+    plain: f(x). residual (He et al. 2016): x + f(x). highway (Srivastava et al. 2015): t f(x) + (1 - t) x, t = s(A x + a).
+    dense (Godin et al. 2017): each layer, and the output layer, reads the words and all layers below, side by side.
+    """
+
+    highways: nn.ModuleList
+
+    def __init__(self, settings: RecurrentSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def _make_highways(self) -> nn.ModuleList:
+        widths = self.settings.widths[1:] if self.settings.connections == "highway" else ()
+        return nn.ModuleList(_highway(self.settings.directions * width) for width in widths)
+
+    def drop_between(self, number: int, x_TBE: Tensor) -> Tensor:
+        """What layer `number` reads of x: the lowest one all of it."""
+        return dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout) if number else x_TBE
+
+    def connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
+        """What is read after layer `number`, which read x and gave y."""
+        connections = self.settings.connections
+        if connections == "dense":
+            return torch.cat([x_TBE, y_TBH.to(x_TBE.dtype)], dim=2)
+        if number == 0 or connections == "plain":
+            return y_TBH
+        if connections == "residual":
+            return x_TBE + y_TBH
+        t_TBH = torch.sigmoid(self.highways[number - 1](x_TBE))
+        return x_TBE + t_TBH * (y_TBH - x_TBE)
+
+
+class RecurrentStack(Stack):
+    """Reads one window after the other, from a state to a state."""
+
+    layers: Sequence[Layer]
+
+    def __init__(self, settings: RecurrentSettings) -> None:
+        super().__init__(settings)
+        self.layers = make_layers(settings)  # type: ignore[assignment]  # a list of modules does not say of which
+        self.highways = self._make_highways()
+
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        after: State = ()
+        for number, layer in enumerate(self.layers):
+            x_TBE = self.drop_between(number, x_TBE)
+            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + len(layer.state_shapes())])
+            after += layer_state
+            x_TBE = self.connect(number, x_TBE, y_TBH)
+        return x_TBE, after
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        """(places, width) of each tensor of the state."""
+        return [shape for layer in self.layers for shape in layer.state_shapes()]
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        for layer in self.layers:
+            yield from layer.matrices()
+
+
+def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
+    """The layers of one direction, the lowest first; each reads what all directions of those below give."""
+    below, layers = settings.input_width, nn.ModuleList()
+    for number, width in enumerate(settings.widths):
+        layers.append(make_layer(settings, number, below, width))
+        given = settings.directions * width
+        below = below + given if settings.connections == "dense" else given
+    return layers
+
+
+def make_layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
+    if isinstance(settings, QrnnCell):
+        return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
+    if isinstance(settings, LstmCell):
+        kind = MogrifierLayer if settings.mogrifier_rounds else LstmLayer
+        return kind(settings, input_width, width)
+    return {"rnn": ElmanLayer, "gru": GruLayer}[settings.model](settings, input_width, width)
+
+
+def _highway(width: int) -> nn.Linear:
+    gate = nn.Linear(width, width)
+    nn.init.constant_(gate.bias, HIGHWAY_BIAS)
+    return gate
+
+
+# ---- Recurrent layers that read each row from both ends (Schuster & Paliwal 1997; Graves &
+# Schmidhuber 2005).
+#
+# The two directions have weights of their own. Each layer gives [forward; backward], side by side,
+# and the layers above read both.
+
+
+class BidirectionalStack(Stack):
+    """Reads whole rows of different lengths, from states of zeros on.
+
+    For the backward direction a row is turned round within its own length, so that padding comes last in both directions and
+    has no influence on what stands before it.
+    """
+
+    onwards: Sequence[Layer]
+    backwards: Sequence[Layer]
+
+    def __init__(self, settings: RecurrentSettings) -> None:
+        super().__init__(settings)
+        self.onwards = make_layers(settings)  # type: ignore[assignment]  # a list of modules does not say of which
+        self.backwards = make_layers(settings)  # type: ignore[assignment]
+        self.highways = self._make_highways()
+
+    def forward(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
+        """What the highest layer gives, (T, B, H). Its cells after a row's end mean nothing."""
+        return self.read(x_TBE, lengths_B)[0]
+
+    def read(self, x_TBE: Tensor, lengths_B: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The same, and [forward; backward] of each layer by itself, before it is connected to those below."""
+        places_N, layers = mirror_places(len(x_TBE), lengths_B), []
+        for number, (onwards, backwards) in enumerate(zip(self.onwards, self.backwards, strict=True)):
+            x_TBE = self.drop_between(number, x_TBE)
+            forward_TBH, _ = onwards(x_TBE, first_state(onwards, x_TBE))
+            backward_TBH, _ = backwards(mirror(x_TBE, places_N), first_state(backwards, x_TBE))
+            layers.append(torch.cat([forward_TBH, mirror(backward_TBH, places_N)], dim=2))
+            x_TBE = self.connect(number, x_TBE, layers[-1])
+        return x_TBE, layers
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised."""
+        for layer in (*self.onwards, *self.backwards):
+            yield from layer.matrices()
+
+
+def first_state(layer: Layer, x_TBE: Tensor) -> State:
+    """Zeros, of the type of the layer's weights, for the rows of x."""
+    return tuple(layer.weight_ih.new_zeros((places, x_TBE.shape[1], width)) for places, width in layer.state_shapes())
+
+
+def mirror_places(T: int, lengths_B: Tensor) -> Tensor:
+    """For each cell (t, b) of a window, in the order of memory, the one that takes its place when every row is turned round within its
+    length: (T B) int64. Cells after a row's end stay where they are. Done twice, all is as before."""
+    rows = len(lengths_B)
+    t_T1 = torch.arange(T, device=lengths_B.device).unsqueeze(1)
+    other_TB = torch.where(t_T1 < lengths_B, lengths_B - 1 - t_T1, t_T1)
+    return (other_TB * rows + torch.arange(rows, device=lengths_B.device)).flatten()
+
+
+def mirror(x_TBE: Tensor, places_N: Tensor) -> Tensor:
+    """x with its rows turned round, for places from :func:`mirror_places`."""
+    mirrored: Tensor = _Mirror.apply(x_TBE, places_N)
+    return mirrored
+
+
+class _Mirror(torch.autograd.Function):
+    """As the exchange is its own inverse, the gradient goes the same way: whole rows are copied, where autograd's own rule for an
+    index would add them to zeros one by one."""
+
+    @staticmethod
+    def forward(ctx: Any, x_TBE: Tensor, places_N: Tensor) -> Tensor:
+        ctx.save_for_backward(places_N)
+        return x_TBE.flatten(0, 1).index_select(0, places_N).view(x_TBE.shape)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return mirror(gradients[0], *ctx.saved_tensors), None
+
+
+# ---- A recurrent layer that reads its own last output, not its last hidden state. Jordan 1986; as
+# a language model, the output that is fed back is the distribution over the next word.
+#
+# h = f(x U + b + q' W), with q' the distribution (V) of the step before, or the word vector (E)
+# expected under it.
+
+FedBack = Callable[[Tensor], Tensor]  # from a hidden vector (B, H) to what of its output the next step reads
+
+
+class JordanLayer(Layer):
+    """The state is the last hidden vector (1, B, H), from which the output fed back follows; zeros at the start stand for
+    the distribution of the output layer's biases. Each step works out a distribution: the cost of T softmaxes one by one."""
+
+    weight_hh: nn.Parameter
+    is_launched_step_by_step = True
+
+    def __init__(self, settings: JordanSettings, feedback_width: int) -> None:
+        super().__init__(settings.input_width, settings.hidden_size, feedback_width)
+        self.activation = settings.activation
+
+    def forward(self, x_TBE: Tensor, state: State, fed_back: FedBack) -> tuple[Tensor, State]:
+        h_BH, steps = state[0][0], []
+        for inputs_BH in F.linear(x_TBE, self.weight_ih, self.bias_ih):  # one product for the whole window
+            a_BH = inputs_BH + F.linear(fed_back(h_BH), self.weight_hh)
+            h_BH = ACTIVATIONS[self.activation](a_BH.to(h_BH.dtype))  # products may run in bf16; the state keeps its type
+            steps.append(h_BH)
+        return torch.stack(steps), (h_BH.unsqueeze(0),)
+
+    def step(self, x_BE: Tensor, state: State, fed_back: FedBack) -> tuple[Step, State]:  # type: ignore[override]
+        step = elman_step(x_BE, fed_back(state[0][0]), self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
+        return step, step.state
+
+
+# ---- The hidden layer of a feed-forward language model: a window of words. Bengio et al. 2003,
+# equation 1.
+#
+# With x the vectors of the last N - 1 words, side by side: h = f(x W1 + b1). The output layer reads
+# h and, with direct connections, x as well: softmax(W2 h + W3 x + b3), the matrices W2 and W3 side
+# by side.
+
+
+class WordWindow(Layer):
+    """The state is the vectors (N - 2, B, E) of the words before the next one; before the first word they are zeros.
+
+    So words of an earlier window of text are read, but not trained, like the states of truncated BPTT.
+    """
+
+    def __init__(self, settings: FeedForwardSettings) -> None:
+        super().__init__(settings.context_words * settings.input_width, settings.hidden_size)
+        self.settings = settings
+
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        before = self.settings.context_words - 1
+        all_SBE = torch.cat([state[0].to(x_TBE.dtype), x_TBE])  # S = N - 2 + T
+        window_TBX = torch.cat([all_SBE[start : start + len(x_TBE)] for start in range(before + 1)], dim=2)
+        after = all_SBE[len(all_SBE) - before :].to(state[0].dtype)  # words read as characters may come in bf16
+        return self._hidden(window_TBX), (after,)
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
+        all_NBE = torch.cat([state[0], x_BE.unsqueeze(0)])
+        return Step(self._hidden(torch.cat(all_NBE.unbind(0), dim=1))), (all_NBE[1:],)
+
+    def _hidden(self, window_X: Tensor) -> Tensor:
+        """Of windows (..., X): h and, with direct connections, the window after it."""
+        h = feed_forward_step(window_X, self.weight_ih, self.bias_ih, self.settings.activation).hidden_BH
+        return torch.cat([h, window_X.to(h.dtype)], dim=-1) if self.settings.direct_connections else h
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        return [(self.settings.context_words - 1, self.settings.input_width)]
+
+
+# ---- The quasi-recurrent layer (Bradbury, Merity, Xiong & Socher 2017): gates that read words, not
+# the state, so that all products of a window are taken at once; what is left to do step by step is
+# element-wise. The equations stand in steps.py.
+
+
+class QuasiRecurrentLayer(Layer):
+    """Blocks z, f, o, i of weights, as many as the pooling has, for k = `convolution_words` inputs, oldest first.
+
+    The state is c (1, B, H) and the k - 1 inputs before the window (k - 1, B, E); zeros stand before the first word.
+    `weight_drop` is DropConnect on all its weights, as in the AWD-QRNN (Merity et al. 2018b).
+    """
+
+    def __init__(self, settings: QrnnCell, input_width: int, width: int, convolution_words: int) -> None:
+        super().__init__(convolution_words * input_width, width, gates=1 + len(settings.pooling))
+        self.input_width, self.words = input_width, convolution_words
+        self.pooling, self.weight_drop = settings.pooling, settings.weight_drop
+
+    def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
+        c_1BH, *before = state
+        inputs_SBE = torch.cat((*before, x_TBE.to(c_1BH.dtype)))
+        z_TBH, f_TBH, *more = self._gates(inputs_SBE, len(x_TBE))
+        i_TBH = more[1] if len(more) == 2 else 1 - f_TBH
+        c_TBH = LinearRecurrence.apply(f_TBH, i_TBH * z_TBH, c_1BH[0])
+        y_TBH = more[0] * c_TBH if more else c_TBH
+        return y_TBH, (c_TBH[-1:], inputs_SBE[len(x_TBE) :])[: len(state)]
+
+    def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
+        c_1BH, *before = state
+        inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
+        step = qrnn_step(torch.cat(inputs_KBE.unbind(0), dim=1), c_1BH[0], self.weight_ih, self.bias_ih, self.pooling)
+        return step, (*step.state[1:], inputs_KBE[1:])[: len(state)]
+
+    def state_shapes(self) -> list[tuple[int, int]]:
+        return [(1, self.width), *([(self.words - 1, self.input_width)] if self.words > 1 else [])]
+
+    def _gates(self, inputs_SBE: Tensor, T: int) -> tuple[Tensor, ...]:
+        """z, f, o, i of each step, after their activations."""
+        windows_TBX = torch.cat([inputs_SBE[start : start + T] for start in range(self.words)], dim=2)
+        weights = dropout(self.weight_ih, self.weight_drop, self.training)
+        a_TBG = F.linear(windows_TBX, weights, self.bias_ih).to(self.weight_ih.dtype)
+        z_TBH, gates_TBG = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)
+        return tanh(z_TBH), *torch.sigmoid(gates_TBG).chunk(self.gates - 1, dim=2)

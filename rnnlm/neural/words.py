@@ -1,0 +1,374 @@
+"""What a network reads of words: vectors, characters, vectors made elsewhere."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.errors import UsageError
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.initialisation import dropout, initialise
+from rnnlm.neural.layers.kernels.choice import lstm
+from rnnlm.neural.outputs.softmax import OutputLayer
+from rnnlm.neural.settings import InputSettings, sizes
+from rnnlm.text.encoding import EncodedText
+from rnnlm.text.vectors import FoundVectors, svd_vectors
+
+# ---- A word's vector from its characters: convolutions with highway layers (Kim et al. 2016), or
+# an LSTM from both ends (Ling et al. 2015; Lample et al. 2016).
+#
+# Both read characters_NL, a row of character numbers a word, -1 after its end; a word's vector does
+# not depend on how much of that there is. Shapes: N words, L characters, C width of the character
+# vectors, P places of a filter, F filters.
+
+
+class CharacterCNN(nn.Module):
+    """Filters of w = 1, 2, 3, ... characters, each at its best place (Kim et al. 2016, eq. 5 and 6):
+
+        f_p = tanh(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
+
+    A filter stands at all places where it covers characters of the word alone; on a shorter word, at the beginning, with
+    zeros after it. With `character_overhang` it stands beyond the word's end, too, where it reads zeros, and where it reads nothing else:
+    so it finds an ending that is shorter than itself, and y >= tanh(b). The code of Kim et al. does that
+    (yoonkim/lstm-char-cnn, model/TDNN.lua).
+
+    Weights start as `init_input` says, biases as torch's layers start them.
+    """
+
+    def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
+        super().__init__()
+        counts = sizes(settings.character_filters)
+        self.vectors = character_vectors(settings, alphabet_size)
+        self.filters = nn.ModuleDict(
+            {str(w): nn.Linear(w * settings.character_size, count) for w, count in enumerate(counts, start=1) if count}
+        )
+        self.widest, self.hangs_over = len(counts), settings.character_overhang
+        self.highways = nn.ModuleList(Highway(sum(counts)) for _ in range(settings.character_highways))
+        if settings.init_input != "torch":
+            bound, gain = settings.init_range, settings.init_gain
+            for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
+                initialise(linear.weight, settings.init_input, init_range=bound, gain=gain, width=linear.in_features)
+
+    def forward(self, characters_NL: Tensor) -> Tensor:
+        """Vectors (N, F) of the words."""
+        after = self.widest if self.hangs_over else max(0, self.widest - characters_NL.shape[1])
+        characters_NL = F.pad(characters_NL, (0, after), value=-1)
+        is_inside_NL = characters_NL >= 0
+        x_NLC = self.vectors(characters_NL.clamp(min=0)) * is_inside_NL.unsqueeze(2)
+        y_NF = torch.cat([self._best(int(w), linear, x_NLC, is_inside_NL) for w, linear in self.filters.items()], dim=1)
+        y_NF = torch.tanh(y_NF)
+        for highway in self.highways:
+            y_NF = highway(y_NF)
+        return y_NF
+
+    def _best(self, w: int, linear: nn.Module, x_NLC: Tensor, is_inside_NL: Tensor) -> Tensor:
+        """The largest product of each filter of width `w`; the tanh, which rises, may follow."""
+        y_NPF = linear(x_NLC.unfold(1, w, 1).flatten(2))
+        if self.hangs_over:
+            return y_NPF.amax(dim=1)
+        is_outside_NP = F.pad(~is_inside_NL[:, w:], (1, 0))  # the first place always counts
+        return y_NPF.masked_fill(is_outside_NP.unsqueeze(2), -torch.inf).amax(dim=1)
+
+
+class Highway(nn.Module):
+    """z = t * relu(W y + b) + (1 - t) * y with t = s(W' y + b') (Srivastava et al. 2015, eq. 3; Kim et al. 2016, eq. 8).
+
+    b' starts at -2: at first nearly all of y passes.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.candidate = nn.Linear(width, width)
+        self.gate = nn.Linear(width, width)
+        nn.init.constant_(self.gate.bias, -2.0)
+
+    def forward(self, y_NF: Tensor) -> Tensor:
+        t_NF = torch.sigmoid(self.gate(y_NF))
+        return t_NF * torch.relu(self.candidate(y_NF)) + (1 - t_NF) * y_NF
+
+
+class CharacterLSTM(nn.Module):
+    """[h; h'] with h the state of an LSTM after the word's last character, h' of another one, that reads it backwards, after its
+    first (Ling et al. 2015, section 3; Lample et al. 2016, section 4.1)."""
+
+    def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
+        super().__init__()
+        self.vectors = character_vectors(settings, alphabet_size)
+        shape = (settings.character_size, settings.character_hidden_size)
+        self.onwards = nn.LSTM(*shape)  # hold the weights; `lstm` computes with them
+        self.backwards = nn.LSTM(*shape)
+
+    def forward(self, characters_NL: Tensor) -> Tensor:
+        """Return the words' vectors (N, 2 H)."""
+        last_N1 = (characters_NL >= 0).sum(dim=1, keepdim=True) - 1
+        place_NL = last_N1 - torch.arange(characters_NL.shape[1], device=characters_NL.device)
+        reversed_NL = characters_NL.gather(1, place_NL.clamp(min=0))
+        h_NH = self._state_at_end(self.onwards, characters_NL, last_N1)
+        reversed_h_NH = self._state_at_end(self.backwards, reversed_NL, last_N1)
+        return torch.cat([h_NH, reversed_h_NH], dim=1)
+
+    def _state_at_end(self, layer: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
+        """Return the state (N, H) at the last character.
+
+        What is read after it has no influence. (Packed sequences would need the lengths on the host.)
+        nn.LSTM is not called: on CUDA, autocast to bf16 would run it in fp16, without loss scaling.
+        """
+        weight_ih, weight_hh, bias_ih, bias_hh = layer.parameters()
+        x_LNC = self.vectors(characters_NL.clamp(min=0)).transpose(0, 1)
+        zeros_NH = weight_hh.new_zeros(len(characters_NL), layer.hidden_size)
+        y_LNH, _ = lstm(x_LNC, zeros_NH, zeros_NH, weight_ih, weight_hh, bias_ih + bias_hh)
+        place_1NH = last_N1.unsqueeze(0).expand(-1, -1, layer.hidden_size)
+        return y_LNH.gather(0, place_1NH).squeeze(0)
+
+
+def character_vectors(settings: InputSettings, alphabet_size: int) -> nn.Embedding:
+    """The characters' vectors, uniform in [-init_range, init_range]."""
+    weight = torch.empty(alphabet_size, settings.character_size).uniform_(-settings.init_range, settings.init_range)
+    return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta
+
+
+# ---- Words as rows of character numbers, for networks that read words by their characters.
+#
+# The characters are those of the vocabulary's words, so what a network's weights look like follows
+# from settings and tokenizer alone; any other is the unknown character. `</s>` and `<unk>` are each
+# one character of their own. A word is read between a mark for its beginning and one for its end,
+# at most 65 with these (the bound of Kim et al. 2016): the rest of a longer word is not read.
+
+LONGEST = 65
+PADDING = -1
+BEGIN, END, UNKNOWN_CHARACTER, BOUNDARY_SYMBOL, UNKNOWN_SYMBOL, FIRST_CHARACTER = range(6)
+
+
+class Alphabet:
+    """The characters of a tokenizer's words by number: the five special ones, then the others in the order of Unicode."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.symbols = {tokenizer.boundary_id: BOUNDARY_SYMBOL}
+        if tokenizer.unk_id is not None:
+            self.symbols[tokenizer.unk_id] = UNKNOWN_SYMBOL
+        words = [word for id, word in enumerate(tokenizer.symbols()) if id not in self.symbols]
+        self.code_points = np.unique(_code_points("".join(words)))
+
+    @property
+    def size(self) -> int:
+        return FIRST_CHARACTER + len(self.code_points)
+
+    def spell(self, words: list[str], first_id: int) -> np.ndarray:
+        """Rows (W, L) int32, padded with -1, for words whose ids begin with `first_id`; L is the longest's length."""
+        symbols = {id - first_id: symbol for id, symbol in self.symbols.items() if first_id <= id < first_id + len(words)}
+        read = [" " if at in symbols else word[: LONGEST - 2] for at, word in enumerate(words)]
+        length_W = np.fromiter(map(len, read), dtype=np.int64, count=len(read))
+        points = _code_points("".join(read))
+        numbers = FIRST_CHARACTER + np.searchsorted(self.code_points, points)
+        row = np.repeat(np.arange(len(read)), length_W)
+        column = np.arange(len(points)) - np.repeat(np.cumsum(length_W) - length_W, length_W)
+        characters_WL = np.full((len(read), int(length_W.max(initial=0)) + 2), PADDING, dtype=np.int32)
+        characters_WL[:, 0] = BEGIN
+        characters_WL[row, column + 1] = np.where(np.isin(points, self.code_points), numbers, UNKNOWN_CHARACTER)
+        characters_WL[np.arange(len(read)), length_W + 1] = END
+        for at, symbol in symbols.items():
+            characters_WL[at, 1] = symbol
+        return characters_WL
+
+
+class SpelledWords(nn.Module):
+    """The characters of every word that has an id, looked up on the network's device.
+
+    The table is not a weight, and is not stored. It is made when it is first needed and grows with the tokenizer's unseen words;
+    new words are spelled on the host, and nothing waits for the device. Threads that need new words at the same time make a longer
+    table each, and read from their own: which of them stays makes no difference, as a word keeps its id.
+    """
+
+    characters_WL: Tensor
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.alphabet = Alphabet(tokenizer)
+        nothing = np.zeros((0, 1), dtype=np.int32)  # from numpy: a real array even where modules are made on the meta device
+        self.register_buffer("characters_WL", torch.from_numpy(nothing), persistent=False)
+
+    def forward(self, ids_N: Tensor) -> Tensor:
+        """Characters (N, L) int32 of the words, -1 after their ends."""
+        return self._grown().index_select(0, ids_N)
+
+    def _grown(self) -> Tensor:
+        """The table with rows for all words that have an id now."""
+        characters_WL = self.characters_WL
+        known, longest = characters_WL.shape
+        if known >= self.tokenizer.input_size:
+            return characters_WL
+        new = torch.from_numpy(self.alphabet.spell(self.tokenizer.spellings(known), known))
+        new_WL = new.to(characters_WL.device, non_blocking=True)
+        width = max(longest, new_WL.shape[1])
+        grown_WL = torch.cat([_widened(part_WL, width) for part_WL in (characters_WL, new_WL)])
+        self.characters_WL = grown_WL
+        return grown_WL
+
+
+def _widened(characters_WL: Tensor, width: int) -> Tensor:
+    return nn.functional.pad(characters_WL, (0, width - characters_WL.shape[1]), value=PADDING)
+
+
+def _code_points(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+
+
+# ---- What a network reads for each word: its vector, its characters, or both side by side.
+
+WORDS_AT_ONCE = 4096  # what their characters' products take in memory stays below some hundred megabytes
+WORDS_OF_A_LENGTH = 128  # are read side by side on a CPU: half to three quarters of the time that 300 words at once take
+
+
+class WordInput(nn.Module):
+    """ids_TB to x_TBE, E being `settings.input_width`: the word's vector, then what its characters say.
+
+    Where words are read as characters the tokenizer is one that spells (`tokenizer.spelling()`). Ids from V on, unseen
+    words, have the vector of `<unk>` and characters of their own.
+    """
+
+    def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.size, self.unk_id, self.is_shared = tokenizer.size, tokenizer.unk_id, settings.is_tied
+        self.dropout = settings.dropout_embedding
+        self.embedding = _word_vectors(settings, self.size) if settings.has_word_vectors else None
+        self.characters = CharacterInput(settings, tokenizer) if settings.characters else None
+
+    @property
+    def weight(self) -> Tensor | None:
+        """The word vectors (V, E), for an output layer to share; None where there are none."""
+        return None if self.embedding is None else self.embedding.weight
+
+    def forward(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
+        return self._drop_words(self.vectors(ids_TB, vector_ids_TB), ids_TB)
+
+    def vectors(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
+        """The words without dropout. vector_ids_TB: of the vectors that are read, below V; None: the words' own. Characters are the words'
+        own all the same."""
+        parts = []
+        if (weight_VE := self.weight) is not None:
+            known_TB = self.known(ids_TB) if vector_ids_TB is None else vector_ids_TB
+            parts.append(F.embedding(known_TB, weight_VE, sparse=self._adds_rows(ids_TB)))
+        if self.characters is not None:
+            parts.append(self.characters(ids_TB))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+
+    def _drop_words(self, x_TBE: Tensor, ids_TB: Tensor) -> Tensor:
+        """Embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3): rows of the matrix of word vectors, so a
+        word that is drawn is zero at all its places in the window. As output weights the word vectors stay whole."""
+        if not self.training or self.dropout == 0:
+            return x_TBE
+        kept_V = dropout(x_TBE.new_ones(self.size), self.dropout, training=True)
+        return x_TBE * kept_V[self.known(ids_TB)].unsqueeze(2)
+
+    def _adds_rows(self, ids_TB: Tensor) -> bool:
+        """Whether the gradient is of the rows read alone: where the output layer shares the word vectors, its own gradient is
+        there already, and on a CPU rows are added to it in place, which spares an array of zeros of that size."""
+        return self.is_shared and ids_TB.device.type == "cpu"
+
+    def known(self, ids: Tensor) -> Tensor:
+        """`ids` with `<unk>` for unseen words: what they are as targets, and where nothing is spelled."""
+        return ids if self.unk_id is None else ids.masked_fill(ids >= self.size, self.unk_id)
+
+
+class CharacterInput(nn.Module):
+    """ids_TB to what the words' characters say."""
+
+    def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.spelled = SpelledWords(tokenizer)
+        reader = CharacterCNN if settings.characters == "cnn" else CharacterLSTM
+        self.reader = reader(settings, self.spelled.alphabet.size)
+
+    def forward(self, ids_TB: Tensor) -> Tensor:
+        """On a CPU each different word is read once, beside words of about its length. Elsewhere all are read side by side: to
+        know how many differ, and how long they are, the host would wait for the device (and the meta device cannot tell)."""
+        if ids_TB.device.type == "cpu":
+            different_N, at_TB = torch.unique(ids_TB, return_inverse=True)
+            y_NE, place_N = self._read_by_length(self.spelled(different_N))
+            return F.embedding(place_N[at_TB], y_NE)
+        parts = self.spelled(ids_TB.flatten()).split(WORDS_AT_ONCE)
+        return torch.cat([self.reader(part_NL) for part_NL in parts]).unflatten(0, ids_TB.shape)
+
+    def _read_by_length(self, characters_NL: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of the words, shorter ones first, and each word's place among them."""
+        lengths_N, order_N = (characters_NL >= 0).sum(dim=1).sort()
+        parts = zip(order_N.split(WORDS_OF_A_LENGTH), lengths_N.split(WORDS_OF_A_LENGTH), strict=True)
+        y_NE = torch.cat([self.reader(characters_NL[words_N, : int(length_N[-1])]) for words_N, length_N in parts])
+        return y_NE, order_N.argsort()
+
+
+def _word_vectors(settings: InputSettings, size: int) -> nn.Embedding:
+    """Uniform in [-init_range, init_range]."""
+    weight = torch.empty(size, settings.embedding_size).uniform_(-settings.init_range, settings.init_range)
+    return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta
+
+
+# ---- Word vectors that a network starts from: made elsewhere, or counted in its training text.
+
+MOST_TOKENS = 10_000_000  # of a longer text, its beginning is counted
+NOTHING = 1e-6  # what rounding leaves of a vector that is zero: such a token stands beside none
+
+
+def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
+    """Write the vectors into their rows, and narrower ones into the first columns; the rest stays as it is."""
+    with torch.no_grad():
+        ids_K, values_KE = (torch.from_numpy(array).to(weight_VE.device) for array in (found.ids_K, found.values_KE))
+        weight_VE[:, : values_KE.shape[1]].index_copy_(0, ids_K, values_KE.to(weight_VE.dtype))
+
+
+def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
+    """Vectors of a text's tokens by what stands beside them in its lines, each line's `</s>` among them. They have fewer than V = `size`
+    numbers, and `width` at most.
+
+    Raises:
+        TextError: no token stands beside another one.
+    """
+    ids_N, offsets = text.ids[:MOST_TOKENS], text.line_offsets[:MOST_TOKENS]  # no line is empty
+    offsets = np.append(offsets[offsets < len(ids_N)], len(ids_N))
+    values_VE = svd_vectors(ids_N, offsets, size, min(width, size - 1))
+    seen_K = np.flatnonzero(np.abs(values_VE).max(axis=1) > NOTHING)
+    return FoundVectors(seen_K, values_VE[seen_K])
+
+
+# ---- The vectors that a network has of its words: those it reads, and the weights of its output
+# layer.
+
+
+class WordRows(NamedTuple):
+    """symbols: V, as their tokenizer has them. rows_VE: float32, a vector for each. note: what sets them apart from plain word vectors, or
+    nothing."""
+
+    symbols: list[str]
+    rows_VE: np.ndarray
+    note: str
+
+
+def input_rows(words: WordInput, tokenizer: Tokenizer) -> WordRows:
+    """What a network reads for each word of the vocabulary: its vector. Where words are read as characters alone, what these make of it."""
+    if (weight_VE := words.weight) is not None:
+        note = "" if words.characters is None else "the characters that are read beside them are left out"
+        return _rows(tokenizer, weight_VE, note)
+    with torch.no_grad():
+        parts = torch.arange(tokenizer.size, device=next(words.parameters()).device).split(WORDS_AT_ONCE)
+        rows_VE = torch.cat([words.vectors(part_N.unsqueeze(0))[0] for part_N in parts])
+    return _rows(tokenizer, rows_VE, f"made of the characters of each of the {tokenizer.size:,} words of the vocabulary")
+
+
+def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenizer) -> WordRows:
+    """The weights of each word in a softmax.
+
+    Raises:
+        UsageError: the output layer is one that has no such weights.
+    """
+    rows_VE = output.word_rows(tied_VE)
+    if rows_VE is None:
+        why = f"its output layer, {type(output).__name__}, spreads a word over several groups, whose weights do not compare"
+        raise UsageError("this model has no output vectors", why, "take its input vectors, which are the default")
+    return _rows(tokenizer, rows_VE, "tied: input and output vectors are the same" if tied_VE is not None else "")
+
+
+def _rows(tokenizer: Tokenizer, rows_VE: Tensor, note: str) -> WordRows:
+    return WordRows(tokenizer.symbols(), rows_VE.detach().float().cpu().numpy(), note)

@@ -1,0 +1,184 @@
+"""Discounting: absolute, Kneser-Ney and modified Kneser-Ney. Every count gives up a part of itself."""
+
+import numpy as np
+
+from rnnlm.errors import notice
+from rnnlm.ngram.counting.counts import NgramCounts
+from rnnlm.ngram.settings import NgramSettings
+from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
+from rnnlm.ngram.tables import NOWHERE
+
+# ---- Absolute discounting (Ney, Essen & Kneser 1994; Chen & Goodman 1999, section 2.6): every
+# count gives up the same amount D.
+#
+# With c(hw) the count of hw, c(h) = sum over w of c(hw), T(h) how many different words were seen
+# after h, and one D an order:
+#
+#     share(w|h) = (c(hw) - D) / c(h)      where hw was seen
+#     left(h)    = D T(h) / c(h)
+#     D = t_1 / (t_1 + 2 t_2),   t_j = number of n-grams with count j
+#
+# Where t_1 or t_2 is 0, the formula gives 0 or 1, which leaves nothing to unseen words, or nothing
+# to those seen once; D = 1/2 is used instead.
+
+FALLBACK_DISCOUNT = 0.5
+
+
+class AbsoluteDiscounting(Estimator):
+    """Discounts by order are in the report."""
+
+    joins = ("interpolate", "back off")
+
+    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
+        self.discount = discount_of(tally, order)
+        self.estimated[f"discount of order {order}"] = round(self.discount, 6)
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        total_H = seen.totals()
+        discount_M = np.where(seen.counts_M > 0, self.discount, 0.0)
+        return Shares((seen.counts_M - discount_M) / total_H[seen.contexts_M], seen.per_context(discount_M) / total_H)
+
+
+def discount_of(tally: CountsOfCounts, order: int) -> float:
+    """D of an order; where it does not exist, 1/2, and a notice."""
+    _, once, twice = tally.first(2)
+    if once and twice:
+        return float(once / (once + 2 * twice))
+    missing = "twice" if once else "once"
+    notice(f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: {FALLBACK_DISCOUNT} is used")
+    return FALLBACK_DISCOUNT
+
+
+# ---- Kneser-Ney (Kneser & Ney 1995; Chen & Goodman 1999, section 2.7): absolute discounting, but
+# below the highest order a word counts by how many different words it follows.
+#
+# With a(hw) the adjusted count (raw at the highest order and after `<s>`, else the number of
+# different words to the left of hw), S(h) = sum over w of a(hw), T(h) how many different words were
+# seen after h, and one D an order:
+#
+#     share(w|h) = (a(hw) - D) / S(h)      where hw was seen
+#     left(h)    = D T(h) / S(h)
+#     D = t_1 / (t_1 + 2 t_2),   t_j = number of n-grams with adjusted count j
+#
+# Where t_1 or t_2 is 0, D = 1/2. In "San Francisco", Francisco is frequent, but follows one word
+# only: after other words it is a poor guess.
+
+
+class KneserNey(AbsoluteDiscounting):
+    """Discounts by order are in the report."""
+
+    counts = "adjusted"
+
+
+# ---- Modified Kneser-Ney (Chen & Goodman 1999, section 3; Heafield et al. 2013, section 2), the
+# estimator of KenLM's lmplz.
+#
+# Kneser-Ney with three discounts an order, for counts of one, two, and three or more. With a(hw)
+# the adjusted count (raw at the highest order and after `<s>`, else the number of different words
+# to the left of hw), S(h) = sum over w of a(hw) and N_j(h) the number of words that follow h with
+# adjusted count j (3: or more):
+#
+#     share(w|h) = (a(hw) - D_a(hw)) / S(h)
+#     left(h)    = (D_1 N_1(h) + D_2 N_2(h) + D_3 N_3(h)) / S(h)
+#     Y = t_1 / (t_1 + 2 t_2),   D_j = j - (j + 1) Y t_(j+1) / t_j,
+#         t_j = number of n-grams with adjusted count j
+#
+# Where t_1, t_2 or t_3 is 0 or a D_j is not above 0, D = 1/2, 1, 3/2 is used instead for that
+# order. (lmplz accepts D_j = 0, which leaves nothing to unseen words after some contexts;
+# `--discounts lmplz` does, too.)
+
+FALLBACK_DISCOUNTS = (0.5, 1.0, 1.5)  # lmplz's, with --discount_fallback
+SMALLEST = 1e-9  # below that, a discount is 0 but for rounding
+
+
+class ModifiedKneserNey(Estimator):
+    """Discounts by order are in the report."""
+
+    counts = "adjusted"
+    joins = ("interpolate", "back off")
+
+    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+        super().__init__(settings, counts, heldout)
+        self.all_counts = counts
+
+    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
+        t = tally.first(4)
+        like_lmplz = self.settings.discounts == "lmplz"
+        if like_lmplz:
+            t = with_end_of_text(t, self.all_counts, order)
+        self.discounts = discounts_of(t, order, least=0.0 if like_lmplz else SMALLEST)
+        self.estimated[f"discounts of order {order}"] = [round(float(value), 6) for value in self.discounts[1:]]
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        total_H = seen.totals()
+        discount_M = self.discounts[np.minimum(seen.counts_M, 3)]
+        return Shares((seen.counts_M - discount_M) / total_H[seen.contexts_M], seen.per_context(discount_M) / total_H)
+
+
+def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.ndarray:
+    """D_0 = 0 and D_1 to D_3 from the counts of counts t_0 to t_4; where they do not exist, fixed ones, and a notice."""
+    t = tally.astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        y = t[1] / (t[1] + 2 * t[2])
+        discounts = np.array([0.0, *(j - (j + 1) * y * t[j + 1] / t[j] for j in (1, 2, 3))])
+    if t[1:4].all() and all(least <= discounts[j] <= j for j in (1, 2, 3)):
+        return discounts
+    notice(
+        f"order {order}: too few different counts for Kneser-Ney discounts (t1 to t4 are {', '.join(map(str, tally[1:5]))}): "
+        f"{FALLBACK_DISCOUNTS} are used"
+    )
+    return np.array([0.0, *FALLBACK_DISCOUNTS])
+
+
+# ---- The one oddity of lmplz's discounts, for `--discounts lmplz`: how the end of its sorted input
+# enters the counts of counts.
+#
+# lmplz numbers words `<unk>` 0, `<s>` 1, `</s>` 2, then by first appearance, pads sentences with
+# N-1 `<s>`, and reads the highest-order n-grams sorted by last word, then the one before it, and so
+# on. The suffixes of the very last of them enter the counts of counts with their raw instead of
+# their adjusted count, as far as they hold at most one `<s>`. On large texts this changes nothing
+# that one could see; on small ones up to 0.01 in log10.
+
+UNKNOWN, START, END, FIRST_WORD = range(4)  # lmplz's numbers of words
+
+
+def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.ndarray:
+    """Counts of counts `tally` of `order`, changed as lmplz has them. The n-grams that end at :func:`last_read` are those
+    that :func:`rnnlm.ngram.counting.counts.count` watched."""
+    number = counts.levels[order - 1].watched
+    if number == NOWHERE:
+        return tally
+    tally = tally.copy()
+    for count, change in ((counts.adjusted(order)[number], -1), (counts.raw(order)[number], 1)):
+        if count < len(tally):
+            tally[count] += change
+    return tally
+
+
+def last_read(ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int, order: int) -> int:
+    """The position in the text where the n-gram ends that lmplz reads last."""
+    lmplz_V = _lmplz_numbers(ids_T, boundary_id, unk_id, size)
+    last_T = lmplz_V[ids_T]
+    positions = np.flatnonzero(last_T == last_T.max())
+    ends = np.flatnonzero(ids_T == boundary_id)
+    starts = np.concatenate(([0], ends + 1))[np.searchsorted(ends, positions)]
+    for back in range(1, order):
+        inside = positions - back >= starts
+        words = np.where(inside, lmplz_V[ids_T[np.maximum(positions - back, 0)]], START)
+        keep = words == words.max()
+        positions, starts = positions[keep], starts[keep]
+    return int(positions[0])
+
+
+def _lmplz_numbers(ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int) -> np.ndarray:
+    """lmplz's number of each word of V."""
+    first_V = np.full(size, len(ids_T))
+    first_V[ids_T[::-1]] = np.arange(len(ids_T))[::-1]  # of several positions the last one written stays: the first
+    special = [boundary_id] if unk_id is None else [unk_id, boundary_id]
+    first_V[special] = -1
+    numbers_V = np.empty(size, dtype=np.int64)
+    numbers_V[np.argsort(first_V, kind="stable")] = np.arange(size) - len(special) + FIRST_WORD
+    numbers_V[boundary_id] = END
+    if unk_id is not None:
+        numbers_V[unk_id] = UNKNOWN
+    return numbers_V

@@ -1,0 +1,320 @@
+"""The other classical estimators: additive, Good-Turing, Jelinek-Mercer, Katz, maximum likelihood, stupid backoff, Witten-Bell."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from rnnlm.errors import notice
+from rnnlm.ngram.counting.counts import NgramCounts
+from rnnlm.ngram.settings import NgramSettings
+from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
+from rnnlm.ngram.smoothing.discounting import discount_of
+
+# ---- Additive smoothing (Lidstone 1920; Chen & Goodman 1999, section 2.1), each order's prior
+# being the next lower order (MacKay & Peto 1995).
+#
+# With c(hw) the count of hw, c(h) = sum over w of c(hw), and V words:
+#
+#     share(w|h) = c(hw) / (c(h) + k V)
+#     left(h)    = k V   / (c(h) + k V),   so   p(w|h) = (c(hw) + k V p(w|h')) / (c(h) + k V)
+#
+# For unigrams that is (c(w) + k) / (N + k V): k is added to every count. Higher up, the k V
+# imagined events are shared out as the lower order says. One k serves all orders: the one given, or
+# else the one under which held-out text is most probable.
+
+LOWEST, HIGHEST = -8.0, 4.0  # log10 k
+STEPS, SMALLEST_STEP = 6, 0.002
+
+
+class Additive(Estimator):
+    """k is in the report."""
+
+    heldout = "without additive_k"
+
+    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+        super().__init__(settings, counts, heldout)
+        if (k := settings.additive_k) is None:
+            assert heldout is not None  # as `heldout` of the class asks for
+            k = best_k(heldout)
+        self.estimated["k"] = k
+        self.added = k * counts.size
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        total_H = seen.per_context(seen.counts_M)
+        return Shares(seen.counts_M / (total_H + self.added)[seen.contexts_M], 1 / (1 + total_H / self.added))
+
+
+def best_k(heldout: HeldoutCounts) -> float:
+    """The k that makes the held-out text most probable, by ever finer steps in log k around the best so far."""
+    low, high = LOWEST, HIGHEST
+    while high - low > SMALLEST_STEP:
+        grid = np.linspace(low, high, STEPS + 1)
+        best = int(np.argmax([logprob(heldout, 10.0**exponent) for exponent in grid]))
+        low, high = grid[max(0, best - 1)], grid[min(STEPS, best + 1)]
+    return float(f"{10 ** ((low + high) / 2):.4g}")
+
+
+def logprob(heldout: HeldoutCounts, k: float) -> float:
+    """Of the held-out text, in nats."""
+    added = k * heldout.size
+    prob_T = 1 / heldout.size
+    for ngrams_T, contexts_T in zip(heldout.ngrams_NT, heldout.contexts_NT, strict=True):
+        prob_T = (ngrams_T + added * prob_T) / (contexts_T + added)
+    return float(np.log(prob_T).sum())
+
+
+# ---- Simple Good-Turing (Gale & Sampson 1995): what something seen r times is worth, judging by
+# how many things were seen how often.
+#
+# With t_r the number of things seen r times, Turing's estimate and its standard deviation are
+#
+#     x(r) = (r + 1) t_(r+1) / t_r,   sd(r) = (r + 1) / t_r sqrt(t_(r+1) (1 + t_(r+1) / t_r))
+#
+# Where r is large, t_r is mostly 0 or 1. So t_r is averaged over the gap between the counts around
+# it, q and s, Z_r = 2 t_r / (s - q) (s = 2 r - q at the last), and log Z_r = a + b log r is fitted
+# by least squares, which makes the smoothed estimate
+#
+#     y(r) = (r + 1) Z_(r+1) / Z_r = r (1 + 1/r)^(b + 1)
+#
+# r* is x(r) from r = 1 on as long as |x(r) - y(r)| > 1.65 sd(r), and y(r) from the first r on where
+# that is not so.
+
+SIGNIFICANT = 1.65
+
+
+def simple_good_turing(counts_R: np.ndarray, tally_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """r* and the smoothed y(r) for the R >= 2 different counts r, ascending; `tally_R` things have each."""
+    r_R, t_R = counts_R.astype(np.float64), tally_R.astype(np.float64)
+    smoothed_R = r_R * (1 + 1 / r_R) ** (_slope(r_R, t_R) + 1)
+    next_R = np.append(np.where(np.diff(r_R) == 1, t_R[1:], 0.0), 0.0)
+    turing_R = (r_R + 1) * next_R / t_R
+    deviation_R = (r_R + 1) / t_R * np.sqrt(next_R * (1 + next_R / t_R))
+    differs_R = (next_R > 0) & (np.abs(turing_R - smoothed_R) > SIGNIFICANT * deviation_R)
+    return np.where(np.logical_and.accumulate(differs_R), turing_R, smoothed_R), smoothed_R
+
+
+def _slope(r_R: np.ndarray, t_R: np.ndarray) -> float:
+    """b of the line through (log r, log Z_r)."""
+    before_R = np.append(0.0, r_R[:-1])
+    after_R = np.append(r_R[1:], 2 * r_R[-1] - before_R[-1])
+    x_R, y_R = np.log(r_R), np.log(2 * t_R / (after_R - before_R))
+    x_R = x_R - x_R.mean()
+    return float(x_R @ y_R / (x_R @ x_R))
+
+
+# ---- Jelinek-Mercer (Jelinek & Mercer 1980; Chen & Goodman 1999, section 2.3): relative
+# frequencies of all orders, mixed.
+#
+# With c(hw) the count of hw and c(h) = sum over w of c(hw):
+#
+#     share(w|h) = lambda_b(h) c(hw) / c(h)
+#     left(h)    = 1 - lambda_b(h)
+#
+# The more often h was seen, the more it can be trusted: each order has one weight for each bucket b
+# of contexts, b(h) = 1, 2, 3, ... where c(h) is 1, 2 to 3, 4 to 7, ... Weights are those under
+# which held-out text is most probable, of all orders together, found by EM (Dempster, Laird & Rubin
+# 1977). A held-out word is thought of as drawn by descending from the highest order: at each order
+# it is drawn there with probability lambda, else one goes on below. So
+#
+#     lambda_b = (expected words drawn at b + 1/2) / (expected words that came to b + 1)
+#
+# where one imagined word, half of it drawn, keeps every weight off 0 and 1: held-out text that
+# never met a new word after h is no proof that there is none. A bucket that no held-out word came
+# to is given a weight between its neighbours'.
+
+START = 0.5
+ROUNDS, SMALLEST_CHANGE = 500, 1e-4
+
+
+class JelinekMercer(Estimator):
+    """Weights by order are in the report, beside the smallest c(h) of their bucket."""
+
+    heldout = "always"
+
+    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts) -> None:
+        super().__init__(settings, counts, heldout)
+        buckets = int(bucket(counts.raw(1).sum())) + 1
+        self.weights_NB = fitted_weights(heldout, buckets)
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        bucket_H = bucket(seen.per_context(seen.counts_M))
+        weights_B = self.weights_NB[seen.order - 1]
+        occurring = [number for number in np.flatnonzero(np.bincount(bucket_H)).tolist() if number]
+        reported = self.estimated.setdefault(f"weights of order {seen.order}", {})
+        reported.update({str(2 ** (number - 1)): round(float(weights_B[number]), 4) for number in occurring})
+        weight_H = weights_B[bucket_H]
+        return Shares((weight_H / seen.totals())[seen.contexts_M] * seen.counts_M, 1 - weight_H)
+
+    def report(self) -> dict[str, Any]:
+        return {name: dict(sorted(weights.items(), key=lambda item: int(item[0]))) for name, weights in self.estimated.items()}
+
+
+def bucket(counts: np.ndarray) -> np.ndarray:
+    """Bits of a count: 0 for 0, 1 for 1, 2 for 2 to 3, 3 for 4 to 7, ..."""
+    return np.frexp(counts)[1]
+
+
+def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
+    """weights_NB by EM; bucket 0, contexts never seen, has weight 0."""
+    buckets_NT = bucket(heldout.contexts_NT)
+    relative_NT = heldout.ngrams_NT / np.maximum(heldout.contexts_NT, 1)
+    weights_NB = np.full((len(buckets_NT), buckets), START)
+    weights_NB[:, 0] = 0
+    for _ in range(ROUNDS):
+        drawn_NB, came_NB = _expected(weights_NB, relative_NT, buckets_NT, heldout.size)
+        previous_NB = weights_NB
+        weights_NB = (drawn_NB + 0.5) / (came_NB + 1)
+        weights_NB[:, 0] = 0
+        if np.abs(weights_NB - previous_NB).max() < SMALLEST_CHANGE:
+            break
+    for weights_B, came_B in zip(weights_NB[:, 1:], came_NB[:, 1:], strict=True):
+        known = np.flatnonzero(came_B)
+        if len(known):
+            weights_B[:] = np.interp(np.arange(len(weights_B)), known, weights_B[known])
+    return weights_NB
+
+
+def _expected(weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Held-out words expected to be drawn at each order and bucket, and to have come there."""
+    orders, buckets = weights_NB.shape
+    drawn_NT = np.empty_like(relative_NT)  # probability that a word that came to the order was drawn there
+    prob_T = 1 / size
+    for n in range(orders):
+        weight_T = weights_NB[n, buckets_NT[n]]
+        here_T = weight_T * relative_NT[n]
+        prob_T = here_T + (1 - weight_T) * prob_T
+        drawn_NT[n] = here_T / prob_T
+    drawn_NB, came_NB = np.zeros_like(weights_NB), np.zeros_like(weights_NB)
+    came_T = np.ones(relative_NT.shape[1])
+    for n in reversed(range(orders)):
+        came_NB[n] = np.bincount(buckets_NT[n], came_T, minlength=buckets)
+        drawn_NB[n] = np.bincount(buckets_NT[n], came_T * drawn_NT[n], minlength=buckets)
+        came_T = came_T * (1 - drawn_NT[n])
+    return drawn_NB, came_NB
+
+
+# ---- Katz backoff (Katz 1987; Chen & Goodman 1999, section 2.4) with Good-Turing counts: what was
+# seen is worth a little less than its count, the rest is for what was not.
+#
+# With c(hw) the count of hw, c(h) = sum over w of c(hw), and r* what an n-gram of that order seen r
+# times is worth:
+#
+#     share(w|h) = c*(hw) / c(h)                                          where hw was seen
+#     left(h)    = 1 - sum over w of c*(hw) / c(h)
+#     p(w|h) = bow(h) p(w|h') for other words,
+#         bow(h) = left(h) / (1 - sum over words seen after h of p(w|h'))
+#
+# Where all words were seen after h, their shares are scaled to sum to one. r* are Simple
+# Good-Turing's (Gale & Sampson 1995) of each order; its last step, scaling them all to sum to one,
+# is done here by bow(h), context by context. Shares make sense where 0 < r* < r for every r. Where
+# that does not hold, there is a ladder: the smoothed r* alone (good where the fitted line falls
+# faster than 1/r); and where they do no better, or only one count occurs at all, r* = r - D as in
+# absolute discounting.
+
+REPORTED = 5
+SMALLEST_DISCOUNT = 1e-6  # below that, a count is not discounted but for rounding
+
+
+class Katz(Estimator):
+    """1* to 5* by order are in the report."""
+
+    joins = ("back off",)
+
+    def begin_order(self, order: int, tally: CountsOfCounts) -> None:
+        self.counts_R, self.worth_R = tally.counts_R, _worth(tally, order)
+        first = zip(self.counts_R[:REPORTED].tolist(), self.worth_R[:REPORTED].tolist(), strict=True)
+        self.estimated[f"counts of order {order}"] = {str(count): round(worth, 6) for count, worth in first}
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        place_M = np.searchsorted(self.counts_R, seen.counts_M)
+        worth_M = np.where(seen.counts_M > 0, self.worth_R[place_M], 0.0)
+        total_H = seen.totals()
+        return Shares(worth_M / total_H[seen.contexts_M], seen.per_context(seen.counts_M - worth_M) / total_H)
+
+
+def _worth(tally: CountsOfCounts, order: int) -> np.ndarray:
+    """r* for each of the different counts r of an order, 0 < r* < r."""
+    counts_R = tally.counts_R
+    if len(counts_R) < 2:
+        notice(f"order {order}: all counts are equal, too little for Good-Turing: absolute discounting is used")
+    else:
+        both, smoothed_R = simple_good_turing(counts_R, tally.tally_R)
+        if _are_sound(both, counts_R):
+            return both
+        if _are_sound(smoothed_R, counts_R):
+            notice(f"order {order}: Turing's estimates are not below the counts themselves: only smoothed ones are used")
+            return smoothed_R
+        notice(f"order {order}: Good-Turing counts are not below the counts themselves: absolute discounting is used")
+    return counts_R - discount_of(tally, order)
+
+
+def _are_sound(worth_R: np.ndarray, counts_R: np.ndarray) -> bool:
+    return bool(((worth_R > 0) & (counts_R - worth_R > SMALLEST_DISCOUNT)).all())
+
+
+# ---- Maximum likelihood: what the text itself says, and nothing else (Chen & Goodman 1999, section
+# 1).
+#
+#     share(w|h) = c(hw) / c(h)
+#     left(h)    = 0
+#
+# c(hw) is how often hw occurs in the text, c(h) = sum over w of c(hw). What was not seen after h is
+# impossible, so the model suits lessons and comparisons; only after a context that was never seen
+# at all, where the formula says 0 / 0, does it go by a shorter one.
+
+
+class MaximumLikelihood(Estimator):
+    """Nothing is estimated but the shares."""
+
+    joins = ("fixed weight",)
+    normalised = False
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        return Shares(seen.counts_M / seen.totals()[seen.contexts_M], np.zeros(seen.contexts))
+
+
+# ---- Stupid backoff (Brants et al. 2007, eq. 5): relative frequencies, and a fixed price for each
+# word of context given up.
+#
+#     S(w|h) = c(hw) / c(h)      where hw was seen
+#              alpha S(w|h')     elsewhere, also after a context h that was never seen
+#
+# c(hw) is how often hw occurs in the text, c(h) = sum over w of c(hw); alpha is 0.4 in the paper. S
+# are scores, not probabilities: they do not sum to one. The paper's recursion ends at c(w) / N; a
+# word of the vocabulary that never occurs gets alpha / V here, not zero.
+
+
+class StupidBackoff(Estimator):
+    """The factor is a setting; nothing is estimated but the shares."""
+
+    joins = ("fixed weight",)
+    normalised = False
+
+    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+        super().__init__(settings, counts, heldout)
+        self.unseen_context_logprob = math.log(settings.backoff_factor)
+        self.estimated["backoff factor"] = settings.backoff_factor
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        left_H = np.full(seen.contexts, self.settings.backoff_factor)
+        return Shares(seen.counts_M / seen.totals()[seen.contexts_M], left_H)
+
+
+# ---- Witten-Bell (Witten & Bell 1991, method C; Chen & Goodman 1999, section 2.5): a new word is
+# as likely as new words were so far.
+#
+# With c(hw) the count of hw, c(h) = sum over w of c(hw), and T(h) how many different words were
+# seen after h:
+#
+#     share(w|h) = c(hw) / (c(h) + T(h))
+#     left(h)    = T(h)  / (c(h) + T(h))
+
+
+class WittenBell(Estimator):
+    """Nothing is estimated but the shares."""
+
+    def shares(self, seen: OrderCounts) -> Shares:
+        types_H = seen.per_context(seen.counts_M > 0)
+        both_H = seen.totals() + types_H
+        return Shares(seen.counts_M / both_H[seen.contexts_M], types_H / both_H)

@@ -1,1 +1,0 @@
-"""What reads the words: vectors, recurrent layers in both directions, pooling, frozen language models."""

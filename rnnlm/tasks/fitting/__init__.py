@@ -1,1 +1,0 @@
-"""Training a task's network: its settings, batches, loss, and the weights it starts from."""

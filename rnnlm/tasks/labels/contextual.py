@@ -1,0 +1,211 @@
+"""Language models that a task's network reads beside the words: the states of all their layers, frozen (Peters et al. 2018).
+
+Shapes: T words of the longest text, B rows, W words in all, X the widths of all layers of all language models side by side, C what the
+network makes of them, K inputs of the longest text of one language model, `</s>` first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.config import Resolved
+from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.models import loading, model_folder
+from rnnlm.models.manifest import part_folders
+from rnnlm.neural.language_model import NeuralLanguageModel
+from rnnlm.neural.layer_outputs import of_network
+from rnnlm.neural.layers.layers import RecurrentStack
+from rnnlm.neural.network import Network
+from rnnlm.tasks.labels.data import EncodedWords, TaskData, encode_words, padded
+from rnnlm.tasks.labels.settings import TaskSettings
+
+CACHE_BYTES = 1 << 30  # of states that a training run keeps; what would take more is read again in each step
+TOKENS = 1 << 12  # read in one call, about
+
+
+class FrozenModels:
+    """Recurrent language models, each of which reads whole texts, from its initial state.
+
+    Raises:
+        UsageError: a model is of another kind.
+    """
+
+    def __init__(self, models: Sequence[Any], names: Sequence[str]) -> None:
+        for model, name in zip(models, names, strict=True):
+            if task := getattr(model, "task", ""):
+                raise UsageError(f"--contextual {name}: it is not a language model", f"it is a model for {task}")
+            if not isinstance(model, NeuralLanguageModel) or not isinstance(model.network.body, RecurrentStack):
+                raise UsageError(
+                    f"--contextual {name}: it has no recurrent layers to read", hint="train one with --model lstm, gru, rnn or qrnn"
+                )
+        self.models: tuple[NeuralLanguageModel, ...] = tuple(models)
+        self.tokenizers = tuple(model.tokenizer.in_direction(False) for model in self.models)
+
+    @property
+    def setting(self) -> str:
+        """What settings say of them: of each its fingerprint, and the widths of the words and of all layers."""
+        return ",".join(f"{model.fingerprint}:{'+'.join(map(str, _widths(model.network)))}" for model in self.models)
+
+    def to(self, device: torch.device) -> "FrozenModels":
+        """Themselves, on `device`."""
+        for model in self.models:
+            model.network.to(device)
+        return self
+
+    @property
+    def width(self) -> int:
+        """X."""
+        return sum(sum(_widths(model.network)) for model in self.models)
+
+    def encode(self, texts: Sequence[Sequence[str]]) -> "WordStates":
+        """The words of texts as the tokens of each model, in reading order."""
+        return WordStates(self, tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers))
+
+    def read(self, encoded: Sequence[EncodedWords], chosen_B: np.ndarray) -> Tensor:
+        """(T, B, X): at each word of the chosen texts the states after its last token, of a reversed model after its first; zeros in
+        padding."""
+        return torch.cat([_read(model, its, chosen_B) for model, its in zip(self.models, encoded, strict=True)], dim=2)
+
+
+@dataclass(frozen=True)
+class WordStates:
+    """The words of texts as frozen models read them; kept_WX: what these make of each word, where that is kept, and a last row of zeros
+    (W + 1, X), on the CPU."""
+
+    models: FrozenModels
+    encoded: tuple[EncodedWords, ...]
+    kept_WX: Tensor | None = None
+
+    def states(self, words: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> Tensor:
+        """(T, B, X) of the chosen texts on the device. words: the same texts."""
+        if self.kept_WX is None:
+            return self.models.read(self.encoded, chosen_B)
+        return self.kept_WX[_word_places(words, chosen_B)].to(device)
+
+    def kept(self, words: EncodedWords, dtype: torch.dtype) -> "WordStates":
+        """The same with the states of all words."""
+        states_WX = torch.zeros((len(words.is_known) + 1, self.models.width), dtype=dtype)
+        lengths_E = np.diff(words.word_offsets)
+        order = np.argsort(lengths_E, kind="stable")
+        parts = np.cumsum(lengths_E[order]) // TOKENS
+        for chosen_B in np.split(order, np.flatnonzero(np.diff(parts)) + 1):
+            states_WX[_word_places(words, chosen_B)] = self.models.read(self.encoded, chosen_B).to("cpu", dtype)
+        states_WX[-1] = 0
+        return replace(self, kept_WX=states_WX)
+
+
+def _word_places(words: EncodedWords, chosen_B: np.ndarray) -> Tensor:
+    """(T, B): the number of each word of the chosen texts; in padding that after the last word's."""
+    rows = [np.arange(words.word_offsets[each], words.word_offsets[each + 1]) for each in chosen_B]
+    return torch.from_numpy(padded(rows, len(words.is_known)))
+
+
+def _widths(network: Network) -> list[int]:
+    body = network.body
+    assert isinstance(body, RecurrentStack)
+    return [network.settings.input_width, *body.settings.widths]
+
+
+def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarray) -> Tensor:
+    """(T, B, X) of one model."""
+    rows, places = [], []
+    for each in chosen_B:
+        offsets = encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1]
+        ids, offsets = encoded.ids[offsets[0] : offsets[-1]], offsets - offsets[0]
+        is_reversed = model.tokenizer.is_reversed
+        rows.append(np.concatenate(([model.tokenizer.boundary_id], ids[::-1] if is_reversed else ids)))
+        places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])  # after `</s>` and so many tokens
+    inputs_KB, at_TB = (torch.from_numpy(padded(each, 0)).to(model.device) for each in (rows, places))
+    with model.reading():
+        states_KBX = torch.cat([each.float() for each in of_network(model.network, inputs_KB)[0]], dim=2)
+        states_TBX = states_KBX.gather(0, at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2]))
+        return states_TBX * (at_TB > 0).unsqueeze(2)
+
+
+class LayerMixture(nn.Module):
+    """What the network makes of the states (Peters et al. 2018, eq. 1, with a projection of each layer): of each language model
+
+        gamma sum over layers l of softmax(s)_l P_l h_l
+
+    of `context_size` numbers, those of all language models side by side. All layers begin with the same weight.
+    """
+
+    def __init__(self, settings: TaskSettings) -> None:
+        super().__init__()
+        self.widths = settings.context_widths
+        self.scores = nn.ParameterList(torch.zeros(len(widths)) for widths in self.widths)
+        self.gammas = nn.Parameter(torch.ones(len(self.widths)))
+        size = settings.context_size
+        self.projections = nn.ModuleList(nn.ModuleList(nn.Linear(width, size, bias=False) for width in each) for each in self.widths)
+
+    def forward(self, states_TBX: Tensor) -> Tensor:
+        """(T, B, C)."""
+        states = states_TBX.to(self.gammas.dtype).split([sum(each) for each in self.widths], dim=2)
+        return torch.cat([self._mixed(number, its_TBX) for number, its_TBX in enumerate(states)], dim=2)
+
+    def _mixed(self, number: int, states_TBX: Tensor) -> Tensor:
+        """One product of all layers side by side."""
+        weights = self.gammas[number] * torch.softmax(self.scores[number], dim=0)
+        projections = self.projections[number]
+        assert isinstance(projections, nn.ModuleList)
+        return F.linear(states_TBX, torch.cat([weight * each.weight for weight, each in zip(weights, projections, strict=True)], dim=1))
+
+
+def opened(request: Any, resolved: Resolved) -> FrozenModels | None:
+    """The language models of `--contextual`, or of the run that goes on; `resolved` takes on what they are. None where there are none.
+
+    Raises:
+        ModelError: one is missing or damaged. UsageError: one has no recurrent layers, or settings name some and the request none.
+    """
+    folders = [loading.find(name) for name in request.contextual]
+    names = list(request.contextual)
+    if not folders and request.resume and model_folder.is_model(request.output):
+        folders = part_folders(request.output, model_folder.read_manifest(request.output))
+        names = [str(folder) for folder in folders]
+    if not folders:
+        if resolved.values["context_models"]:
+            raise UsageError("context_models is not set by itself", "the language models are missing", "name them with --contextual")
+        return None
+    found = FrozenModels([model_folder.load(folder, "cpu")[0] for folder in folders], names)
+    if not request.resume:
+        resolved.values["context_models"], resolved.origins["context_models"] = found.setting, "--contextual"
+    elif resolved.values["context_models"] != found.setting:
+        raise UsageError(
+            f"{request.output} holds another run", "it reads other language models", "repeat its --contextual, or leave it out"
+        )
+    return found
+
+
+def loaded(settings: TaskSettings, parts: Sequence[Any]) -> FrozenModels | None:
+    """The language models that a stored network reads.
+
+    Raises:
+        ModelError: they are not those that its settings name.
+    """
+    if not parts and not settings.context_models:
+        return None
+    found = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)]) if parts else None
+    if found is None or found.setting != settings.context_models:
+        raise ModelError("the language models that it reads are other ones", "its settings and its parts differ")
+    return found
+
+
+def cached(data: TaskData) -> TaskData:
+    """The data with the states of all their words, of the training data in 16 bits, as far as memory may hold them."""
+    found, left = {}, CACHE_BYTES
+    for name, dtype in (("train", torch.float16), ("valid", torch.float32)):
+        part = getattr(data, name)
+        if part is None or (beside := part.words_encoded.beside) is None:
+            continue
+        words = part.words_encoded
+        left -= part.words * beside.models.width * dtype.itemsize
+        if left < 0:
+            notice(f"the states of --contextual for the {name} data are too large to keep: they are computed again and again")
+            break
+        found[name] = replace(part, words_encoded=replace(words, beside=beside.kept(words, dtype)))
+    return replace(data, **found)

@@ -1,0 +1,357 @@
+"""Examples and labels as numbers: the codec of the labels, the tokens of each word, the label of each word or text."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from rnnlm.errors import ModelError, TextError
+from rnnlm.files.reading import decode_json
+from rnnlm.interface import PADDING, Tokenizer
+from rnnlm.text.labelled import edit_scripts, schemes
+from rnnlm.text.labelled.example import Example, LabelledText, labels_in
+
+# ---- How a task's model encodes words and labels as numbers: the tokenizer of its words, and the
+# symbols of each label column.
+
+FILE = "labels.json"
+WORD, TEXT = "word", "text"
+PLAIN, EDIT, SOUNDS, MULTI = "plain", "edit", "sounds", "multi"  # forms
+
+_Scheme = Annotated[str, Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETTERS))})$")]
+
+
+@dataclass(frozen=True)
+class LabelColumn:
+    """The labels of one column.
+
+    level: "word" or "text", what a label belongs to. symbols: the K classes that the network distinguishes. scheme: the scheme in which the
+    training data write spans; inner: that of `symbols`. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for
+    lemmas; "sounds": a symbol joins the sounds that a letter stands for; "multi": a text has any number of labels.
+    """
+
+    name: str
+    level: Annotated[str, Meta(pattern=f"^({WORD}|{TEXT})$")]
+    symbols: tuple[str, ...]
+    scheme: _Scheme = schemes.NONE
+    inner: _Scheme = schemes.NONE
+    form: Annotated[str, Meta(pattern=f"^({PLAIN}|{EDIT}|{SOUNDS}|{MULTI})$")] = PLAIN
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        """The number of each symbol."""
+        return {symbol: number for number, symbol in enumerate(self.symbols)}
+
+    def to_symbols(self, labels: Sequence[str], words: Sequence[str]) -> Sequence[str]:
+        """The labels of a sentence's words as symbols, known ones or not."""
+        if self.form == EDIT:
+            return [edit_scripts.script(word, label) for word, label in zip(words, labels, strict=True)]
+        return schemes.convert(labels, self.scheme, self.inner)
+
+    def encode_words(self, labels: Sequence[str], words: Sequence[str]) -> list[int]:
+        """The number of each word's symbol, -1 where training never saw it."""
+        return [self.ids.get(symbol, PADDING) for symbol in self.to_symbols(labels, words)]
+
+    def encode_text(self, label: str) -> np.ndarray:
+        """The number of a text's label, (1,), -1 if training never saw it; in a column of the form "multi" which symbols are among the
+        labels, as zeros and ones, (K,)."""
+        if self.form != MULTI:
+            return np.array([self.ids.get(label, PADDING)])
+        found = np.zeros(len(self.symbols), dtype=np.int64)
+        found[[self.ids[each] for each in labels_in(label) if each in self.ids]] = 1
+        return found
+
+    def decode_words(self, ids: Sequence[int], words: Sequence[str]) -> tuple[str, ...]:
+        """The labels of a sentence's words as the training data write them."""
+        symbols = [self.symbols[id] for id in ids]
+        if self.form == EDIT:
+            return tuple(edit_scripts.apply(script, word) for script, word in zip(symbols, words, strict=True))
+        return tuple(schemes.convert(symbols, self.inner, self.scheme))
+
+    def labels_in(self, scheme: str) -> set[str]:
+        """The labels that training saw, and those that write other spans of the same types, as `scheme` writes them."""
+        if scheme == schemes.NONE:
+            return set(self.symbols)
+        kinds = {schemes.parse(symbol)[1] for symbol in self.symbols if symbol != schemes.OUTSIDE}
+        return {schemes.OUTSIDE, *(label for kind in kinds for label in _all_labels(kind, scheme))}
+
+    @cached_property
+    def constraints(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Which symbols may begin, end and follow each other; None where all may."""
+        return None if self.inner == schemes.NONE else schemes.allowed(self.symbols, self.inner)
+
+
+def column_of(
+    name: str, level: str, rows: Iterable[tuple[Sequence[str], Sequence[str]]], scheme: str, inner: str, form: str
+) -> LabelColumn:
+    """The column whose symbols are those of `rows`, most frequent first. rows: the labels of each sentence, and its words."""
+    empty = LabelColumn(name, level, (), scheme, inner, form)
+    counts: Counter[str] = Counter()
+    for labels, words in rows:
+        counts.update(empty.to_symbols(labels, words) if level == WORD else labels)
+    symbols = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
+    if level == WORD and inner != schemes.NONE:  # so that spans of several words can be of any length
+        single = schemes.LETTERS[inner][-1] if inner == schemes.BIOES else ""
+        parsed = [schemes.parse(symbol) for symbol in symbols if symbol != schemes.OUTSIDE]
+        kinds = sorted({kind for letter, kind in parsed if letter != single})
+        symbols += [each for kind in kinds for each in _all_labels(kind, inner) if each not in counts]
+        symbols += [] if schemes.OUTSIDE in counts else [schemes.OUTSIDE]
+    return LabelColumn(name, level, tuple(symbols), scheme, inner, form)
+
+
+def _all_labels(kind: str, scheme: str) -> list[str]:
+    """The labels that a scheme has for spans of a kind."""
+    return [letter + (f"-{kind}" if kind else "") for letter in dict.fromkeys(f"B{schemes.LETTERS[scheme]}")]
+
+
+class Codec:
+    """A tokenizer of words and the label columns. A task's model stores it where a language model stores its tokenizer.
+
+    details: the format of the training data, and how they split raw text (:mod:`rnnlm.tasks.labels.splitting`). beside: the language models of
+    `--contextual` (a :class:`rnnlm.tasks.labels.contextual.FrozenModels`), which read the same words; None without any.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, columns: Sequence[LabelColumn], details: dict[str, Any] | None = None, beside: Any = None
+    ) -> None:
+        self.tokenizer, self.beside = tokenizer, beside
+        self.columns = tuple(columns)
+        self.details = details or {}
+
+    @property
+    def word_columns(self) -> tuple[LabelColumn, ...]:
+        """Those whose labels belong to words."""
+        return tuple(column for column in self.columns if column.level == WORD)
+
+    @property
+    def text_columns(self) -> tuple[LabelColumn, ...]:
+        """Those whose labels belong to the whole text."""
+        return tuple(column for column in self.columns if column.level == TEXT)
+
+    @cached_property
+    def places(self) -> tuple[int, ...]:
+        """The place of each column among those of its level, where examples have its labels."""
+        levels = [column.level for column in self.columns]
+        return tuple(levels[:number].count(level) for number, level in enumerate(levels))
+
+    def spelling(self) -> "Codec":
+        """The codec for a network that reads characters: its tokenizer gives every word an id of its own."""
+        return Codec(self.tokenizer.spelling(), self.columns, self.details, self.beside)
+
+    @property
+    def name(self) -> str:
+        """Of the tokenizer."""
+        return self.tokenizer.name
+
+    @property
+    def size(self) -> int:
+        """How many words, or pieces of words, have vectors of their own."""
+        return self.tokenizer.size
+
+    @property
+    def is_reversed(self) -> bool:
+        """False: a task's network reads both ways, or from the beginning."""
+        return False
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hexadecimal digits over the tokenizer and the labels."""
+        return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[:12]
+
+    def to_settings(self) -> dict[str, Any]:
+        """Those of the tokenizer."""
+        return self.tokenizer.to_settings()
+
+    def to_files(self) -> dict[str, bytes]:
+        """The files from which :func:`codec` restores it, by role."""
+        return {**self.tokenizer.to_files(), FILE: self._to_json()}
+
+    def _to_json(self) -> bytes:
+        return msgspec.json.format(msgspec.json.encode({"columns": [asdict(each) for each in self.columns], **self.details}), indent=1)
+
+
+def _check(column: LabelColumn) -> None:
+    """Whether a stored column is one that :func:`column_of` could have made.
+
+    Raises:
+        ValueError, TextError: it is not.
+    """
+    "".join((column.name, *column.symbols)).encode()  # JSON can hold halves of characters
+    if not len(set(column.symbols)) == len(column.symbols) > 0:
+        raise ValueError(f"the column {column.name!r} has no labels, or one of them twice")
+    is_text, has_spans = column.level == TEXT, column.scheme != schemes.NONE
+    if column.form != PLAIN and (column.form == MULTI) != is_text:
+        raise ValueError(f"labels of a {column.level} are not of the form {column.form}")
+    if has_spans != (column.inner != schemes.NONE) or (has_spans and is_text):
+        raise ValueError(f"labels of a {column.level} are not of scheme {column.scheme}, inside {column.inner}")
+    if column.inner not in (column.scheme, schemes.BIOES):
+        raise ValueError(f"spans of scheme {column.scheme} are not learned as {column.inner}")
+    if column.form == PLAIN:
+        schemes.check_scheme(column.symbols, column.inner, column.name)
+    for symbol in column.symbols if column.form == EDIT else ():
+        edit_scripts.apply(symbol, "word")
+
+
+class _Stored(msgspec.Struct):
+    columns: list[LabelColumn]
+
+
+def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
+    """The codec whose `to_files()` are in a model's folder.
+
+    Raises:
+        ModelError: the file of labels is missing or damaged.
+    """
+    if FILE not in files:
+        raise ModelError("the model has no labels", f"{FILE} is missing")
+    try:
+        columns = decode_json(files[FILE], _Stored).columns
+        details = decode_json(files[FILE], dict[str, Any])
+        for column in columns:
+            _check(column)
+    except (ValueError, TextError) as error:
+        raise ModelError(f"{FILE} is damaged", error.what if isinstance(error, TextError) else str(error)) from None
+    if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
+        raise ModelError(f"{FILE} is damaged", "there are no columns, or one of them twice")
+    details.pop("columns")
+    return Codec(tokenizer, columns, details)
+
+
+# ---- Examples as numbers: the tokens of each word, the label of each word or text.
+
+
+@dataclass(frozen=True)
+class EncodedWords:
+    """The words of E texts as tokens, each word encoded alone.
+
+    ids: (N,) tokens. token_offsets: (W + 1,), word w is `ids[token_offsets[w]:token_offsets[w + 1]]`. word_offsets: (E + 1,), text e has
+    the words from `word_offsets[e]` on. is_known: (W,), whether the vocabulary has the word, all its tokens. beside: the same words as the
+    language models of `--contextual` read them (:class:`rnnlm.tasks.labels.contextual.WordStates`), where there are some.
+    """
+
+    ids: np.ndarray
+    token_offsets: np.ndarray
+    word_offsets: np.ndarray
+    is_known: np.ndarray
+    beside: Any = None
+
+    @property
+    def texts(self) -> int:
+        """How many."""
+        return len(self.word_offsets) - 1
+
+    @cached_property
+    def is_by_word(self) -> bool:
+        """Whether each word is one token."""
+        return len(self.ids) == len(self.token_offsets) - 1
+
+    @cached_property
+    def token_lengths(self) -> np.ndarray:
+        """Tokens of each text, (E,)."""
+        return np.diff(self.token_offsets[self.word_offsets])
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Examples and what a network reads of them.
+
+    labels: for each column of the codec numbers of labels, -1 where training never saw one: (W,) of a column of words, (E, 1) of a
+    column of texts, (E, K) zeros and ones where a text has several. content_hash: of words and labels.
+    """
+
+    examples: tuple[Example, ...]
+    words_encoded: EncodedWords
+    labels: tuple[np.ndarray, ...]
+    content_hash: str
+
+    @property
+    def lines_hash(self) -> str:
+        """Identifies the data when a run is resumed."""
+        return self.content_hash
+
+    @property
+    def tokens(self) -> int:
+        return len(self.words_encoded.ids)
+
+    @property
+    def words(self) -> int:
+        return len(self.words_encoded.token_offsets) - 1
+
+    @property
+    def sentences(self) -> int:
+        return len(self.examples)
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a task's network is trained on; tokenizer: the codec. valid: None where nothing is held out."""
+
+    tokenizer: Codec
+    train: LabelledData
+    valid: LabelledData | None
+
+
+def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
+    """The words of texts as a task's network reads them."""
+    encoded = encode_words(codec.tokenizer, texts)
+    return encoded if codec.beside is None else replace(encoded, beside=codec.beside.encode(texts))
+
+
+def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
+    """The words of texts as tokens. A word that the tokenizer reduces to nothing becomes the unknown token."""
+    different = list(dict.fromkeys(word for words in texts for word in words))
+    encoded = tokenizer.encode([one_token(word) for word in different])
+    unknown = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
+    pieces = [encoded.ids[start : end - 1] for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)]
+    pieces = [piece if len(piece) else np.array([unknown], dtype=np.int32) for piece in pieces]
+    is_known_D = np.ones(len(different), dtype=bool)
+    is_known_D[np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1] = False
+    numbers = {word: number for number, word in enumerate(different)}
+    order = np.fromiter((numbers[word] for words in texts for word in words), dtype=np.int64)
+    lengths_W = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))[order]
+    ids = np.concatenate([pieces[number] for number in order.tolist()]) if len(order) else np.zeros(0, dtype=np.int32)
+    words_E = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    return EncodedWords(ids, _offsets(lengths_W), _offsets(words_E), is_known_D[order])
+
+
+def one_token(word: str) -> str:
+    """The word without white space at which a tokenizer would split it, as in 10 000."""
+    parts = [] if word.isalnum() else word.split()
+    return "\u00a0".join(parts) if len(parts) > 1 else word.strip("\n")
+
+
+def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
+    """Examples whose label columns are those of the codec, in its order. learned: the same examples with one label per word; differs from
+    `gold` only where letters and sounds were aligned."""
+    encoded = encode_texts(codec, [example.words for example in gold.examples])
+    return LabelledData(gold.examples, encoded, encode_labels(codec, learned.examples), gold.content_hash)
+
+
+def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray, ...]:
+    """The labels of each column as :class:`LabelledData` has them."""
+    found: list[np.ndarray] = []
+    for column, place in zip(codec.columns, codec.places, strict=True):
+        if column.level == WORD:
+            rows: Any = [column.encode_words(each.word_labels[place], each.words) for each in examples]
+            found.append(np.fromiter((id for row in rows for id in row), dtype=np.int64))
+        else:
+            found.append(np.stack([column.encode_text(each.text_labels[place]) for each in examples]))
+    return tuple(found)
+
+
+def padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
+    """Rows of different lengths side by side, (T, B) int64, T being the length of the longest one."""
+    padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
+    for number, row in enumerate(rows):
+        padded_TB[: len(row), number] = row
+    return padded_TB
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate(([0], np.cumsum(lengths)))

@@ -1,0 +1,335 @@
+"""From words to features: word input, dropout, recurrent layers that read each text from both ends, dropout.
+
+Shapes: T time, B rows, E width of what is read for each word, H of the features. Time comes first, as the recurrent kernels want
+it. A row is a text, followed by padding; what a row gives is the same alone and beside any others.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rnnlm.inference.layer_outputs import FEATURES, INPUT
+from rnnlm.interface import Tokenizer
+from rnnlm.neural.initialisation import dropout
+from rnnlm.neural.layer_outputs import of_stack
+from rnnlm.neural.layers.layers import BidirectionalStack, RecurrentStack, first_state
+from rnnlm.neural.settings import RecurrentSettings
+from rnnlm.neural.words import WordInput
+from rnnlm.tasks.labels.settings import BagClassifier, CnnClassifier, RecurrentTaskSettings, TaskSettings
+from rnnlm.tasks.padding import is_word
+
+
+class Reader(nn.Module):
+    """What all networks of tasks have: the words' vectors, and features of `width` that are dropped out before an output layer."""
+
+    def __init__(self, settings: TaskSettings, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.settings, self.width = settings, settings.output_width
+        self.padding_id = tokenizer.boundary_id
+        self.input = WordInput(settings, tokenizer)
+        self.forms = LowerCasedForms(tokenizer) if settings.lowercase_vectors and settings.characters else None
+        self.unknown_V: Tensor | None
+        self.register_buffer("unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False)
+
+    def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """(T, B, E), dropped out; what is read beside the words comes last. The ids of padding, which may be any, are read as `</s>`."""
+        inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
+        vector_ids_TB = self.input.known(inputs_TB) if self.forms is None else self.forms(inputs_TB)
+        if self.training and self.unknown_V is not None and self.input.unk_id is not None:
+            is_unknown_TB = torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[vector_ids_TB]
+            vector_ids_TB = vector_ids_TB.masked_fill(is_unknown_TB, self.input.unk_id)
+        x_TBE = self.input(inputs_TB, vector_ids_TB)
+        if context_TBC is not None:
+            x_TBE = torch.cat([x_TBE, context_TBC.to(x_TBE.dtype)], dim=2)
+        return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
+
+    def drop(self, features: Tensor) -> Tensor:
+        """Features of words (T, B, H) or texts (B, H) after `dropout_output`."""
+        is_locked = self.settings.locked_dropout and features.dim() == 3
+        return dropout(features, self.settings.dropout_output, self.training, is_locked)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        """(weights, what they multiply, blocks stacked in them), to be initialised; the word vectors and the output layer apart."""
+        raise NotImplementedError
+
+    def levels(self) -> list[list[nn.Module]]:
+        """The layers above the words, the lowest first, each with all that belongs to it."""
+        raise NotImplementedError
+
+
+def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
+    """How likely each word is to be read as `<unk>` in training, (V,); None where none is."""
+    counts_V = tokenizer.counts_V
+    if not alpha or counts_V is None or tokenizer.unk_id is None:
+        return None
+    chance_V = alpha / (alpha + np.maximum(counts_V, 1))
+    chance_V[tokenizer.boundary_id] = 0
+    return torch.from_numpy(chance_V.astype(np.float32))
+
+
+class Encoder(Reader):
+    """A text's words as features, one vector a word: [forward; backward] of the highest layer. With dense connections the word's vector
+    stands before them, and both directions of each layer, the lowest first."""
+
+    def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, tokenizer)
+        self.reads_boundary = settings.reads_boundary
+        self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
+
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
+        """Features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each row, after dropout; zeros in padding."""
+        return self.drop(self.read(inputs_TB, lengths_B))
+
+    def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """The features before dropout."""
+        x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
+        return self._at_words(self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB))), len(inputs_TB), lengths_B)
+
+    def layers(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> list[Tensor]:
+        """What is read of each word, what each layer gives, [forward; backward], the lowest first, and the features; without the dropout
+        between layers."""
+        x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
+        if isinstance(self.body, BidirectionalStack):
+            y_SBH, layers = self.body.read(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB)))
+        else:
+            layers, y_SBH = of_stack(self.body, x_SBE)
+        return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
+
+    def read_vectors(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """What the layers read: a vector for each word and, where they read it, for `</s>` at either end."""
+        is_word_TB = is_word(len(inputs_TB), lengths_B)
+        if not self.reads_boundary:
+            return self.vectors(inputs_TB, is_word_TB, context_TBC)
+        around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
+        beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
+        return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
+
+    def _at_words(self, y_SBH: Tensor, T: int, lengths_B: Tensor) -> Tensor:
+        """What is given for the words alone, zeros in padding: each direction begins with one `</s>`; the other one is dropped."""
+        return (y_SBH[1:-1] if self.reads_boundary else y_SBH) * is_word(T, lengths_B).unsqueeze(2)
+
+    def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
+        if isinstance(self.body, BidirectionalStack):
+            return self.body(x_TBE, lengths_B)
+        y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
+        return y_TBH  # padding comes after all words
+
+    def levels(self) -> list[list[nn.Module]]:
+        body = self.body
+        both = zip(body.onwards, body.backwards, strict=True) if isinstance(body, BidirectionalStack) else zip(body.layers, strict=True)
+        found: list[list[nn.Module]] = [list(layers) for layers in both]
+        for level, highway in zip(found[1:], body.highways, strict=False):
+            level.append(highway)
+        return found
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        return self.body.matrices()
+
+
+# ---- By which vector a word is read: that of its lower-cased form, however it is written.
+
+
+class LowerCasedForms(nn.Module):
+    """Ids of words to ids of their forms: of all words of the vocabulary that are the same in lower case, the most frequent one; also of a
+    word that the vocabulary lacks, where the tokenizer spells. Specials stay.
+
+    The table is not a weight, and is not stored. It grows with the tokenizer's unseen words, as that of their characters does
+    (:class:`rnnlm.neural.words.SpelledWords`).
+    """
+
+    form_V: Tensor
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.specials = {tokenizer.boundary_id, tokenizer.unk_id}
+        self.form_of: dict[str, int] = {}
+        for id, word in enumerate(tokenizer.symbols()):  # the most frequent come first
+            if id not in self.specials:
+                self.form_of.setdefault(word.lower(), id)
+        self.register_buffer("form_V", torch.from_numpy(np.zeros(0, dtype=np.int64)), persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """The ids of the forms, all below V; `<unk>` where no word of the vocabulary is the same in lower case."""
+        return self._grown()[ids]
+
+    def _grown(self) -> Tensor:
+        """The table with a place for each word that has an id now."""
+        form_V = self.form_V
+        known = len(form_V)
+        if known >= self.tokenizer.input_size:
+            return form_V
+        new = [self._form(known + place, word) for place, word in enumerate(self.tokenizer.spellings(known))]
+        grown_V = torch.cat([form_V, torch.from_numpy(np.array(new, dtype=np.int64)).to(form_V.device, non_blocking=True)])
+        self.form_V = grown_V
+        return grown_V
+
+    def _form(self, id: int, word: str) -> int:
+        if id in self.specials:
+            return id
+        unknown = self.tokenizer.boundary_id if self.tokenizer.unk_id is None else self.tokenizer.unk_id
+        return self.form_of.get(word.lower(), unknown)
+
+
+# ---- One vector of a whole text from those of its words, whatever stands in padding.
+#
+# Shapes: T time, B rows, H width of the features. Every row has a word at least.
+
+Parts = Sequence[tuple[int, bool]]  # of each part of a layer its width, and whether the backward direction gives it
+
+
+class Pooling(nn.Module):
+    """`sentence_pooling` of the features of an :class:`rnnlm.tasks.labels.encoders.Encoder`:
+
+    last: of what the forward direction gives the vector at the last word, of what the backward one gives that at the first
+    (with dense connections the words stand beside both, and the last one's vector is taken);
+    mean, max, sum: over the words, number by number;
+    attention: sum of a_t y_t with a = softmax over the words of q . y_t, q learned; zeros at the start, so that it begins as the mean.
+    """
+
+    def __init__(self, settings: RecurrentTaskSettings) -> None:
+        super().__init__()
+        self.kind, self.width = settings.sentence_pooling, settings.output_width
+        self.ends = ends(settings)
+        self.query = nn.Parameter(torch.zeros(self.width)) if self.kind == "attention" else None
+
+    def forward(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
+        """The texts' vectors (B, H)."""
+        is_word_TB1 = is_word(len(features_TBH), lengths_B).unsqueeze(2)
+        if self.kind == "last":
+            return self._last(features_TBH, lengths_B)
+        if self.kind == "max":
+            return features_TBH.masked_fill(~is_word_TB1, -torch.inf).amax(dim=0)
+        if self.query is not None:
+            score_TB1 = (features_TBH @ self.query).unsqueeze(2)
+            weight_TB1 = score_TB1.masked_fill(~is_word_TB1, -torch.inf).softmax(dim=0)
+            return (weight_TB1 * features_TBH).sum(dim=0)
+        sum_BH = (features_TBH * is_word_TB1).sum(dim=0)
+        return sum_BH / lengths_B.unsqueeze(1) if self.kind == "mean" else sum_BH
+
+    def _last(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
+        at_1BH = (lengths_B - 1).view(1, -1, 1).expand(1, -1, features_TBH.shape[2])
+        widths = [width for width, _ in self.ends]
+        last, first = (end_BH.split(widths, dim=1) for end_BH in (features_TBH.gather(0, at_1BH)[0], features_TBH[0]))
+        parts = [first[part] if is_backward else last[part] for part, (_, is_backward) in enumerate(self.ends)]
+        return torch.cat(parts, dim=1)
+
+
+def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B: Tensor, settings: RecurrentTaskSettings) -> Tensor:
+    """Features (T, B, H) of words that have several tokens: of what the forward direction gives the vector at a word's last token, of what
+    the backward one gives that at its first. Zeros in padding."""
+    parts, start = [], 0
+    for width, is_backward in ends(settings):
+        at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
+        parts.append(features_SBH[:, :, start : start + width].gather(0, at_TBH))
+        start += width
+    return torch.cat(parts, dim=2) * is_word(len(first_TB), lengths_B).unsqueeze(2)
+
+
+def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
+    """What is read of words (T, B, C) at each of their tokens, (S, B, C); first_TB: the place of each word's first token."""
+    starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
+    is_word_TB = is_word(len(first_TB), lengths_B)
+    starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
+    number_SB = starts_SB[:S].cumsum(0) - 1
+    return words_TBC.gather(0, number_SB.unsqueeze(2).expand(-1, -1, words_TBC.shape[2]))
+
+
+def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
+    """(width, whether the backward direction gives it) of each part of the features, in their order."""
+    directions = [False, True][: settings.directions]
+    if settings.connections == "dense":
+        return [(settings.input_width, False), *((width, each) for width in settings.widths for each in directions)]
+    return [(settings.widths[-1], each) for each in directions]
+
+
+def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
+    """The parts of each layer of a recurrent encoder, the lowest first."""
+    found: dict[str, Parts] = {INPUT: [(settings.input_width, False)]}
+    for number, width in enumerate(settings.widths, start=1):
+        found[str(number)] = [(width, each) for each in (False, True)[: settings.directions]]
+    return found | {FEATURES: ends(settings)}
+
+
+# ---- From the words of a text to one vector of it without recurrence: as a bag of words, or by
+# filters over the words.
+#
+# Each is made of settings and a tokenizer, and gives features (B, H), H = `width`, of inputs (T, B)
+# and lengths (B), at least 1. Shapes: E width of what is read for each word, P places of a filter,
+# F filters.
+
+
+class BagOfWords(Reader):
+    """The mean of the words' vectors, then `layers` of y = f(W x + b), with dropout between them (the deep averaging network of Iyyer
+    et al. 2015)."""
+
+    def __init__(self, settings: BagClassifier, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, tokenizer)
+        self.activation = {"tanh": torch.tanh, "relu": torch.relu}[settings.activation]
+        self.dropout_between = settings.dropout_between
+        widths = [settings.input_width] + settings.layers * [settings.hidden_size]
+        linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
+        self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
+
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """Features (B, H) after dropout."""
+        is_word_TB = is_word(len(inputs_TB), lengths_B)
+        y_BH = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).sum(dim=0) / lengths_B.unsqueeze(1)
+        for number, layer in enumerate(self.layers):
+            y_BH = self.activation(layer(dropout(y_BH, self.dropout_between if number else 0.0, self.training)))
+        return self.drop(y_BH)
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        return ((layer.weight, "input", 1) for layer in self.layers)
+
+    def levels(self) -> list[list[nn.Module]]:
+        return [[layer] for layer in self.layers]
+
+
+class WordFilters(Reader):
+    """Filters of w words, each at its best place (Kim 2014, eq. 2 and 3):
+
+        f_p = relu(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
+
+    Zeros stand before and after the text, w - 1 on either side (a wide convolution, Kalchbrenner et al. 2014), so that a text may be
+    shorter than a filter.
+    """
+
+    def __init__(self, settings: CnnClassifier, tokenizer: Tokenizer) -> None:
+        super().__init__(settings, tokenizer)
+        self.widths = settings.words_read
+        linears = [nn.Linear(w * settings.input_width, settings.hidden_size) for w in self.widths]
+        self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
+
+    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+        """Features (B, H) after dropout."""
+        is_word_TB = is_word(len(inputs_TB), lengths_B)
+        x_BET = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).permute(1, 2, 0)
+        y_BH = torch.cat([_best(w, linear, x_BET, lengths_B) for w, linear in zip(self.widths, self.filters, strict=True)], dim=1)
+        return self.drop(torch.relu(y_BH))
+
+    def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
+        return ((linear.weight, "input", 1) for linear in self.filters)
+
+    def levels(self) -> list[list[nn.Module]]:
+        return [list(self.filters)]
+
+
+def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor:
+    """The largest product (B, F) of each filter of width `w`; the ReLU, which never falls, may follow."""
+    weight_FEw = linear.weight.unflatten(1, (w, -1)).transpose(1, 2)
+    y_BFP = F.conv1d(x_BET, weight_FEw, linear.bias, padding=w - 1)
+    has_words_BP = is_word(y_BFP.shape[2], lengths_B + w - 1).t()
+    return y_BFP.masked_fill(~has_words_BP.unsqueeze(1), -torch.inf).amax(dim=2)
+
+
+def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> BagOfWords | WordFilters:
+    """What reads texts for `bag` or `cnn`, with weights that :func:`rnnlm.neural.initialisation.start_weights` is to fill."""
+    if isinstance(settings, BagClassifier):
+        return BagOfWords(settings, tokenizer)
+    assert isinstance(settings, CnnClassifier)
+    return WordFilters(settings, tokenizer)

@@ -1,0 +1,305 @@
+"""Files tagged or classified: read, and written again with labels and all else they hold."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from rnnlm.errors import TextError, UsageError
+from rnnlm.files import tables
+from rnnlm.files.reading import shown_name
+from rnnlm.tasks.labels.data import PLAIN, SOUNDS, Codec
+from rnnlm.tasks.labels.model import TaskModel
+from rnnlm.tasks.labels.results import ClassifiedText, TaggedSentence
+from rnnlm.tasks.labels.splitting import FORMAT, is_of_letters, splitter_of, words_in
+from rnnlm.tasks.labels.tagging import Tagger, classified, windows
+from rnnlm.text.labelled.documents import RAW, TABLES, Sentence, detect_document_format, open_document, raw_sentence
+from rnnlm.text.labelled.example import LABEL_SEPARATOR, LabelledSettings, labels_in
+from rnnlm.text.labelled.labelled_tables import text_column, words_of
+from rnnlm.text.labelled.schemes import BIOES, NONE
+from rnnlm.text.labelled.splitting import SplitText, at_white_space
+from rnnlm.text.lines import lines_with_ends, without_end
+from rnnlm.text.sources import KINDS
+
+# ---- Files tagged: read sentence by sentence, and written again with labels and all else they
+# hold.
+
+DIGITS = 4  # of probabilities
+PROBABILITY = "_probability"  # behind the name of a column, that of the probability of its labels
+
+
+@dataclass(frozen=True)
+class DocumentSettings:
+    """How a file is read and written. format: "auto": told by its content. output: None: as the input is; raw text in the format
+    `raw_output`, None: that of the model's training data. column: of the words. tokenised: raw text is split at white space alone."""
+
+    format: str = "auto"
+    output: str | None = None
+    column: str | None = None
+    tokenised: bool = False
+    encoding_errors: Literal["strict", "replace"] = "strict"
+    raw_output: str | None = None
+
+    def raw_format(self, codec: Codec) -> str:
+        """The format that raw text is written in."""
+        return self.output or self.raw_output or usual_format(codec)
+
+
+def usual_format(codec: Codec) -> str:
+    """That of the training data, where it has room for all labels."""
+    trained = str(codec.details.get(FORMAT))
+    if is_of_letters(codec) or trained in ("tsv", "csv", "parquet"):
+        return "tsv"
+    if trained in ("conllu", "jsonl") or (trained == "slashes" and len(codec.columns) == 1):
+        return trained
+    return "tsv" if codec.text_columns else "columns"
+
+
+@dataclass(frozen=True)
+class Document:
+    """The sentences of a document, and the format that they are written in."""
+
+    sentences: Iterator[Sentence]
+    format: str
+
+
+def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> Document:
+    """Texts at hand as sentences; for a model of letters each word of them."""
+    output = settings.raw_format(codec)
+    return Document(_of_texts(codec, texts, settings, output), output)
+
+
+def _of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings, output: str) -> Iterator[Sentence]:
+    split = at_white_space if settings.tokenised else splitter_of(codec)
+    by_word = is_of_letters(codec) and not settings.tokenised
+    items = (item for text in texts for item in (words_in(text) if by_word else [text]))
+    for number, item in enumerate(items, start=1):
+        yield raw_sentence(item, split(item), output, number, number == 1)
+
+
+def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
+    """The sentences of a file, or of standard input (`-`).
+
+    Raises:
+        TextError: it cannot be read, is not as its format has it, or holds no sentences. UsageError: it holds words, and the model reads
+            letters.
+    """
+    labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
+    format = detect_document_format(source, labelled, _known_labels(codec)) if settings.format == "auto" else settings.format
+    has_letters = is_of_letters(codec)
+    if format == RAW:
+        output = settings.raw_format(codec)
+        if has_letters and not settings.tokenised:
+            lines = (line for _, line in lines_with_ends(source, settings.encoding_errors))
+            found = _of_texts(codec, lines, settings, output)
+        else:
+            split = at_white_space if settings.tokenised else splitter_of(codec)
+            found = open_document(source, RAW, labelled, split, output)
+        return Document(_not_empty(found, source), output)
+    if has_letters and format not in TABLES:
+        raise UsageError(f"format {format} holds sentences", "the model gives the sounds of a word", "use --format text, tsv or jsonl")
+    found = _not_empty(open_document(source, format, labelled), source)
+    if has_letters:
+        found = _spelled(found, splitter_of(codec), source)
+    output = settings.output or format
+    return Document(found if output == format else _converted(found, output), output)
+
+
+def _known_labels(codec: Codec) -> set[str]:
+    """The labels of words, in all schemes, by which a file is known to hold some."""
+    plain = [column for column in codec.word_columns if column.form == PLAIN]
+    return {label for column in plain for label in column.labels_in(NONE if column.scheme == NONE else BIOES)}
+
+
+def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:
+    sentence = None
+    for sentence in sentences:
+        yield sentence
+    if sentence is None:
+        raise TextError(f"no sentences in {shown_name(source)}", "nothing stands in it")
+
+
+def tagged(tagger: Tagger, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, TaggedSentence]]:
+    """Each sentence and its labels, in order."""
+    for window in windows(sentences, lambda sentence: len(sentence.words)):
+        found = tagger.tag((each.text, SplitText(each.words, each.ranges)) for each in window)
+        yield from zip(window, found, strict=True)
+
+
+def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str) -> str:
+    """The sentence as its document holds it, with its labels, and their probabilities where they were asked for.
+
+    Raises:
+        UsageError: the format has no place for them.
+    """
+    figure: Callable[[float], Any] = (lambda p: round(p, DIGITS)) if format == "jsonl" else (lambda p: f"{p:.{DIGITS}f}")
+    word_labels: dict[str, Sequence[Any]] = {}
+    text_labels: dict[str, Any] = {}
+    for column in codec.word_columns:
+        name, labels = column.name, found.labels[column.name]
+        if column.form == SOUNDS:
+            text_labels[name] = " ".join(labels)
+            continue
+        word_labels[name] = labels
+        if name in found.probabilities:
+            pairs = zip(found.probabilities[name], labels, strict=True)
+            word_labels[name + PROBABILITY] = [figure(p[label]) for p, label in pairs]
+    for name, label in found.sentence_labels.items():
+        text_labels[name] = label
+        if name in found.sentence_probabilities:
+            text_labels[name + PROBABILITY] = figure(found.sentence_probabilities[name].get(label, 0.0))
+    return sentence.with_labels(word_labels, text_labels)
+
+
+def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]:
+    """The sentences to be written in another format, which keeps their words, text and multiword forms."""
+    for number, each in enumerate(sentences):
+        yield raw_sentence(each.text or " ".join(each.words), SplitText(each.words, each.ranges), output, each.line, number == 0)
+
+
+def _spelled(sentences: Iterable[Sentence], split: Callable[[str], SplitText], source: str) -> Iterator[Sentence]:
+    """The rows of a table, in which words stand as such or letter by letter, letter by letter.
+
+    Raises:
+        TextError: one has several words.
+    """
+    for each in sentences:
+        if all(len(word) == 1 for word in each.words):
+            yield each
+            continue
+        if len(each.words) > 1:
+            why = "the model gives the sounds of one word; letters may have spaces between them"
+            raise TextError(f"{source}, line {each.line}: {len(each.words):,} words", why, "write a word in each row")
+        yield Sentence(split(each.words[0]).words, each.line, each.write, each.text)
+
+
+# ---- Files of texts classified: lines of text or tables, each text with its labels and the other
+# columns of its row.
+
+TEXT_LINES = "text"
+RANK = "rank"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TextFileSettings:
+    """How texts are read. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet"; "auto": told by suffix and content. column: of
+    the text in a table."""
+
+    format: str = "auto"
+    column: str | None = None
+    delimiter: str | None = None
+    encoding_errors: Literal["strict", "replace"] = "strict"
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text, or its words, and the row that it stands in."""
+
+    text: str | Sequence[str]
+    row: Row
+
+
+def detect_text_format(source: str, settings: TextFileSettings) -> str:
+    """The format of a file where nobody names it.
+
+    Raises:
+        TextError: it cannot be read; it has the name of no table, and a column is named.
+    """
+    kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
+    if kind:
+        return next(name for name, each in KINDS.items() if each == kind)
+    if any(tables.is_json(line) for _, line in islice(lines_with_ends(source, settings.encoding_errors), 1)):
+        return "jsonl"
+    if settings.column:
+        raise TextError(f"{source} does not have a table suffix", "a column is named", "name its format with --format")
+    return TEXT_LINES
+
+
+def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
+    """The texts of a file, those without words, too.
+
+    Raises:
+        TextError: it cannot be read, lacks the column, or is not a table; it holds no texts.
+    """
+    text = None
+    for text in (_lines if format == TEXT_LINES else _rows)(source, format, settings):
+        yield text
+    if text is None:
+        raise TextError(f"no texts in {shown_name(source)}", "nothing stands in it")
+
+
+def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text, ClassifiedText]]:
+    """Each text and its labels, in order."""
+    for window in windows(texts, lambda text: len(text.text)):
+        yield from zip(window, classified(model, [each.text for each in window]), strict=True)
+
+
+def labelled_rows(row: Row, found: ClassifiedText, names: Sequence[str], top: int | None) -> Iterator[Row]:
+    """The row of a text with its label and the label's probability for each of the model's columns `names`; a column of the row's own that
+    is called so stays, and "predicted_" comes before the new one's name. top: so many rows, one for each of the most probable labels."""
+    for rank in range(1, (top or 1) + 1):
+        added: dict[str, Any] = {RANK: rank} if top else {}
+        for name in names:
+            label, probability = _label(found, name, rank) if top else _best(found, name)
+            its_name = f"predicted_{name}" if name in row else name
+            added |= {its_name: label, its_name + PROBABILITY: probability}
+        if rank == 1 or any(value is not None for key, value in added.items() if key != RANK):
+            yield {**row, **added}
+
+
+def writer(format: str) -> Callable[[Row, bool], str]:
+    """What makes text of a row, and of its header where it is the first: "tsv", "csv" or "jsonl"."""
+    if format == "jsonl":
+        return lambda row, is_first: json.dumps(row, ensure_ascii=False, default=str) + "\n"
+    line = _csv_line if format == "csv" else tables.line
+    return lambda row, is_first: (line(map(str, row)) if is_first else "") + line(map(cell, row.values()))
+
+
+def cell(value: Any) -> str:
+    """A value of a row as text; of several probabilities, joined as labels are."""
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, tuple):
+        return LABEL_SEPARATOR.join(map(cell, value))
+    return tables.cell_text(value)
+
+
+def _best(found: ClassifiedText, name: str) -> tuple[str | None, Any]:
+    label = found.labels.get(name)
+    if label is None:
+        return None, None
+    probabilities = found.probabilities[name]
+    if label in probabilities:
+        return label, probabilities[label]
+    return label, tuple(probabilities[each] for each in labels_in(label))
+
+
+def _label(found: ClassifiedText, name: str, rank: int) -> tuple[str | None, float | None]:
+    return next(islice(found.probabilities.get(name, {}).items(), rank - 1, None), (None, None))
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
+    for _, line in lines_with_ends(source, settings.encoding_errors):
+        yield Text(without_end(line), {"text": without_end(line)})
+
+
+def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
+    column = None
+    asked = [settings.column] if settings.column else []
+    for row in tables.rows(source, KINDS[format], settings.encoding_errors, delimiter=settings.delimiter, columns=asked):
+        if row.is_too_long:
+            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint="a text that holds the delimiter needs quotation marks around it")
+        column = column or text_column([str(name) for name in row.values], row.where, LabelledSettings(column=settings.column))
+        cell = row.values.get(column)
+        text = cell if isinstance(cell, str) else () if cell is None else words_of(cell, row.where, column)
+        yield Text(text, {str(name): value for name, value in row.values.items()})

@@ -1,0 +1,130 @@
+"""The network of a task: what reads the words, and an output layer (head) for each column of labels on what it gives.
+
+Shapes: S tokens and T words of the longest text, B rows, H width of the features, K labels of a column.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from rnnlm.neural.initialisation import start_weights
+from rnnlm.neural.layers.layers import make_layer
+from rnnlm.neural.trace import NamedLayer, trace_stack
+from rnnlm.tasks.labels.contextual import LayerMixture
+from rnnlm.tasks.labels.data import MULTI, WORD, Codec, LabelColumn
+from rnnlm.tasks.labels.encoders import BagOfWords, Encoder, Pooling, WordFilters, at_tokens, at_words, make_text_encoder
+from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
+from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
+from rnnlm.tasks.padding import is_word
+
+
+class Features(NamedTuple):
+    """What output layers read, after dropout. words_TBH: of words, zeros in padding; None where no column has labels of words. text_BH: of
+    texts; None where no column has labels of texts. lengths_B: words of each row."""
+
+    words_TBH: Tensor | None
+    text_BH: Tensor | None
+    lengths_B: Tensor
+
+
+class TaskNetwork(nn.Module):
+    """A network that labels words, texts, or both at once: the layers are shared, each column has a head of its own."""
+
+    def __init__(self, settings: TaskSettings, codec: Codec) -> None:
+        super().__init__()
+        self.settings = settings
+        self.has_word_labels, self.has_text_labels = bool(codec.word_columns), bool(codec.text_columns)
+        if isinstance(settings, RecurrentTaskSettings):
+            self.encoder: Encoder | BagOfWords | WordFilters = Encoder(settings, codec.tokenizer)
+            self.pooling = Pooling(settings) if self.has_text_labels else None
+        else:
+            self.encoder, self.pooling = make_text_encoder(settings, codec.tokenizer), None
+        self.heads = nn.ModuleList(_head(settings, column) for column in codec.columns)
+        self.context = LayerMixture(settings) if settings.context_models else None
+
+    def forward(self, inputs: tuple[Tensor, ...]) -> Features:
+        """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB and words_1B; where language models are
+        read beside them their states_TBX; as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        inputs, context_SBC = self._with_context(inputs)
+        inputs_SB, lengths_B = inputs[0], inputs[1][0]
+        if not isinstance(self.encoder, Encoder) or not isinstance(self.settings, RecurrentTaskSettings):
+            return Features(None, self.encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
+        y_TBH = self.encoder.read(inputs_SB, lengths_B, context_SBC)
+        if len(inputs) > 2:
+            first_TB, last_TB, words_1B = inputs[2:]
+            lengths_B = words_1B[0]
+            y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, self.settings)
+        text_BH = self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
+        return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
+
+    def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+        """What the network reads of each token, (S, B, E), and, where it is recurrent, what each layer gives, the lowest first, and the
+        highest hands on, (S, B, H). inputs: as for :meth:`forward`."""
+        inputs, context_SBC = self._with_context(inputs)
+        inputs_SB, lengths_B = inputs[0], inputs[1][0]
+        if isinstance(self.encoder, Encoder):
+            return self.encoder.layers(inputs_SB, lengths_B, context_SBC)
+        return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
+
+    def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
+        """What the recurrent layers do at each token of one text, and at `</s>` at either end where that is read; none where there are no
+        such layers."""
+        if not isinstance(self.encoder, Encoder):
+            return ()
+        inputs, context_SBC = self._with_context(inputs)
+        return trace_stack(self.encoder.body, self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC))
+
+    def _with_context(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """The inputs that stand for the words, and what is read beside each token, (S, B, C)."""
+        if self.context is None:
+            return inputs, None
+        inputs, context_SBC = inputs[:-1], self.context(inputs[-1])
+        if len(inputs) > 2:
+            context_SBC = at_tokens(context_SBC, inputs[2], inputs[4][0], len(inputs[0]))
+        return inputs, context_SBC
+
+    def depths(self) -> dict[nn.Parameter, int]:
+        """How many layers stand above each weight that is not an output layer's: 1 of the highest layer, most of the words."""
+        levels = [[self.encoder.input, *([self.context] if self.context is not None else [])], *self.encoder.levels()]
+        return {each: len(levels) - number for number, modules in enumerate(levels) for module in modules for each in module.parameters()}
+
+    def losses(self, features: Features, labels: tuple[Tensor, ...]) -> list[Tensor]:
+        """The sum over the batch of the loss of each column, in nats."""
+        return [_loss(head, features, each) for head, each in zip(self.heads, labels, strict=True)]
+
+
+def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
+    """A network with random weights as the settings ask for.
+
+    Raises:
+        SettingsError: an initialisation does not fit its weights.
+    """
+    network = TaskNetwork(settings, codec)
+    tagging = [head for head in network.heads if isinstance(head, TaggingHead)]
+    hidden = [*network.encoder.matrices(), *(each for head in tagging for each in head.hidden_matrices())]
+    outputs = [weight for head in network.heads for weight in _checked(head).output_matrices()]
+    start_weights(settings, hidden, outputs, network.encoder.input.weight)
+    return network
+
+
+def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
+    width, count = settings.output_width, len(column.symbols)
+    if column.level != WORD:
+        return TextHead(width, count, column.form == MULTI)
+    assert isinstance(settings, TaggingSettings) and isinstance(settings, RecurrentTaskSettings)
+    if settings.label_feedback:
+        return FeedbackHead(make_layer(settings, 0, width + settings.label_size, settings.hidden_size), count, settings.label_size)
+    return (CrfHead if settings.output_layer == "crf" else SoftmaxHead)(width, count)
+
+
+def _loss(head: nn.Module, features: Features, labels: Tensor) -> Tensor:
+    if isinstance(head, TextHead):
+        assert features.text_BH is not None
+        return head.loss(features.text_BH, labels.t() if head.multi_label else labels[0])[0]
+    assert isinstance(head, TaggingHead) and features.words_TBH is not None
+    return head.loss(features.words_TBH, labels, features.lengths_B)[0]
+
+
+def _checked(head: nn.Module) -> TaggingHead | TextHead:
+    assert isinstance(head, TaggingHead | TextHead)
+    return head

@@ -1,0 +1,210 @@
+"""Taggers and classifiers in use: raw text or lists of words in, labels out."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar, cast
+
+from rnnlm.errors import UsageError, notice
+from rnnlm.interface import Device, LanguageModel
+from rnnlm.models import loading, registry
+from rnnlm.models.registry import LabelModel
+from rnnlm.tasks.labels import results
+from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT, LabelColumn
+from rnnlm.tasks.labels.model import ColumnPrediction, Prediction, Search, TaskModel, WordLabels, predict
+from rnnlm.tasks.labels.results import ClassifiedText, LabelSequence, TaggedSentence
+from rnnlm.tasks.labels.splitting import is_of_letters, splitter_of, words_in
+from rnnlm.text.labelled.alignment import join
+from rnnlm.text.labelled.schemes import NONE
+from rnnlm.text.labelled.splitting import SplitText, at_white_space
+
+# ---- The model that is asked to label, which must be of the task that this needs.
+
+Labeller = LabelModel | LanguageModel | str | Path  # a model, or the name of one; language models are told apart
+
+
+def model_for(command: str, model: Labeller, device: str | Device = "auto") -> TaskModel:
+    """The model, which a command ("tag", "classify") does something with; given by path or name it is loaded.
+
+    Raises:
+        UsageError: it was trained for another task. ModelError: there is no such model, or it is damaged. DeviceError: the device is not
+            available.
+    """
+    registry.check_use(command, loading.task_of(model), loading.called(model))
+    return cast(TaskModel, loading.opened(model, device))
+
+
+# ---- Sentences tagged: raw text or lists of words in, their labels out, in order and a window of
+# sentences at a time.
+
+T = TypeVar("T")
+
+WINDOW = 1024  # sentences that are read before the first of them is written; those of about the same length are tagged together
+LARGEST_WINDOW = 1 << 17  # words
+ALIGNMENTS = 8  # of letters and sounds: how many of a word are looked at for each pronunciation that is asked for
+
+
+def tag(
+    model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1, probabilities: bool = False,
+    constrained: bool | None = None, beam: int | None = None, tokenised: bool = False, device: str | Device = "auto",
+) -> list[TaggedSentence]:  # fmt: skip
+    """Label the words of sentences.
+
+    model: a tagger or its name. sentences: each a str, which is split as the training data of the model are (`tokenised`: at white space
+    alone), or a list of its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many label sequences of
+    each sentence. probabilities: also those of each word's labels; of a CRF the marginals. constrained: spans keep to their scheme (no I-X
+    after O); None: as the model was trained. beam: how many label sequences a model with label feedback keeps; None: as many as are asked
+    for. device: where a model given by name is loaded.
+
+    Raises:
+        UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is no such model, or it is damaged.
+    """
+    tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
+    split = at_white_space if tokenised else splitter_of(tagger.model.codec)
+    if is_of_letters(tagger.model.codec) and not tokenised:
+        _check_single_words(sentences)
+        sentences = ["".join(words_in(each)) if isinstance(each, str) else each for each in sentences]
+    texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
+    return list(tagger.tag(texts))
+
+
+def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
+    """The items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size: words of an item."""
+    window: list[T] = []
+    words = 0
+    for item in items:
+        window.append(item)
+        words += size(item)
+        if len(window) >= WINDOW or words >= LARGEST_WINDOW:
+            yield window
+            window, words = [], 0
+    if window:
+        yield window
+
+
+def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
+    for place, sentence in enumerate(sentences):
+        if isinstance(sentence, str) and len(words_in(sentence)) > 1:
+            why = "the model reads letters, and gives the sounds of a word"
+            raise UsageError(f"tag: sentences[{place}] has {len(sentence.split()):,} words", why, "split it: give each word by itself")
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A model and what it is asked for; as the arguments of :func:`tag` have it."""
+
+    model: TaskModel
+    nbest: int = 1
+    probabilities: bool = False
+    constrained: bool | None = None
+    beam: int | None = None
+
+    def tag(self, texts: Iterable[tuple[str | None, SplitText]]) -> Iterator[TaggedSentence]:
+        """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or all.
+
+        Raises:
+            UsageError: the beam is smaller than nbest.
+        """
+        search = self._search
+        for window in windows(texts, lambda text: len(text[1].words)):
+            filled = [parts.words for _, parts in window if parts.words]
+            predictions = iter(predict(self.model, filled, search))
+            for text, parts in window:
+                yield self._tagged(text, parts, next(predictions) if parts.words else None)
+
+    @cached_property
+    def _search(self) -> Search:
+        if self.nbest < 1:
+            raise UsageError(f"nbest = {self.nbest}: at least one label sequence is needed")
+        if self.beam is not None and self.beam < self.nbest:
+            what = f"a beam of {self.beam} holds fewer than {self.nbest} label sequences"
+            raise UsageError(what, hint=f"set the beam to {self.nbest} or more")
+        if self.beam is not None and not getattr(self.model.network.settings, "label_feedback", False):
+            notice("the beam makes no difference: without label feedback the search is exact")
+        paths = self.nbest * self._paths_each
+        paths = min(paths, self.beam or paths)
+        return Search(self.constrained, self.beam or paths, paths, self.probabilities)
+
+    @property
+    def _paths_each(self) -> int:
+        """How many of the network's label sequences are looked at for each that is asked for, where several may be written alike."""
+        if is_of_letters(self.model.codec):
+            return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
+        is_constrained = self.model.is_constrained if self.constrained is None else self.constrained
+        columns = self.model.codec.word_columns
+        are_alike = any(column.form == EDIT or (column.scheme != NONE and not is_constrained) for column in columns)
+        return 2 if are_alike and self.nbest > 1 else 1
+
+    def _tagged(self, text: str | None, parts: SplitText, prediction: Prediction | None) -> TaggedSentence:
+        columns = self.model.codec.columns
+        of_words = [(place, column.name) for place, column in enumerate(columns) if column.level != TEXT]
+        if prediction is None:
+            return TaggedSentence((), {name: () for _, name in of_words}, {}, {name: () for _, name in of_words}, text=text)
+        nbest = {name: self._nbest(columns[place], prediction[place]) for place, name in of_words}
+        labels = {name: best[0].labels for name, best in nbest.items()}
+        of_texts = [each for column, each in zip(columns, prediction, strict=True) if column.level == TEXT]
+        return TaggedSentence(
+            parts.words, labels, {each.column: each.label for each in of_texts}, nbest, text=text, multiwords=parts.ranges,
+            probabilities={name: self._of_words(columns[place], prediction[place], parts.words) for place, name in of_words
+                           if self.probabilities and columns[place].form != SOUNDS},
+            sentence_probabilities={each.column: probabilities_of_text(each) for each in of_texts}
+            if self.probabilities or self.nbest > 1 else {},
+        )  # fmt: skip
+
+    def _nbest(self, column: LabelColumn, prediction: ColumnPrediction) -> tuple[LabelSequence, ...]:
+        return _without_doubles(prediction.best, join if column.form == SOUNDS else tuple)[: self.nbest]
+
+    def _of_words(self, column: LabelColumn, prediction: ColumnPrediction, words: Sequence[str]) -> tuple[Mapping[str, float], ...]:
+        assert prediction.p_TK is not None  # it was asked for
+        return results.of_words(column, prediction.p_TK, words, prediction.best[0].labels)
+
+
+def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
+    """The probability of each label of a text, highest first."""
+    assert prediction.p_TK is not None  # texts always have them
+    return results.highest_first(zip(prediction.symbols, prediction.p_TK[0].tolist(), strict=True))
+
+
+def _without_doubles(best: Sequence[WordLabels], written: Callable[[Sequence[str]], Iterable[str]]) -> tuple[LabelSequence, ...]:
+    """What label sequences are `written` as, each once, in the order of the best that is written so; their probabilities add up: alignments
+    of a pronunciation, edit scripts with the same lemma, labels that break their scheme."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for each in best:
+        found.setdefault(tuple(written(each.labels)), []).append(each.logprob_nats)
+    logprobs = {labels: _log_sum(each) for labels, each in found.items()}
+    return tuple(LabelSequence(labels, math.exp(logprob), logprob) for labels, logprob in logprobs.items())
+
+
+def _log_sum(logprobs: Sequence[float]) -> float:
+    highest = max(logprobs)
+    return highest + math.log(sum(math.exp(each - highest) for each in logprobs))
+
+
+# ---- Texts classified: raw text or lists of words in, their labels and probabilities out.
+
+
+def classify(model: Labeller, texts: Sequence[str | Sequence[str]], *, device: str | Device = "auto") -> list[ClassifiedText]:
+    """Label texts.
+
+    model: a classifier or its name. texts: each a str, which is split at white space as the training data are, or a list of words.
+    device: where a model given by name is loaded.
+
+    Raises:
+        UsageError: the model is no classifier. ModelError: there is no such model, or it is damaged.
+    """
+    return list(classified(model_for("classify", model, device), texts))
+
+
+def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:
+    """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or all."""
+    split = splitter_of(model.codec)
+    for window in windows(texts, len):
+        words = [split(text).words if isinstance(text, str) else tuple(text) for text in window]
+        predictions = iter(predict(model, [each for each in words if each]))
+        for text, its_words in zip(window, words, strict=True):
+            prediction = next(predictions) if its_words else ()
+            labels = {each.column: each.label for each in prediction}
+            its_probabilities = {each.column: probabilities_of_text(each) for each in prediction}
+            yield ClassifiedText(text if isinstance(text, str) else None, its_words, labels, its_probabilities)

@@ -1,1 +1,0 @@
-"""Training an encoder-decoder: its settings, batches, loss, and the weights it starts from."""

@@ -1,0 +1,179 @@
+"""Translation from outside: the settings of decoding, its results, pictures of attention."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from msgspec import Meta
+
+from rnnlm.config import Count
+from rnnlm.errors import UsageError, notice, visible
+from rnnlm.evaluation import plotting
+from rnnlm.generation.search import LengthPower
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+# ---- The results of translating a line.
+
+DIGITS = 4  # of weights that are printed
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What each token of a line looked at. Tokens are as the tokenizers write them, `</s>` the last; those of a source in the order of its
+    text, in whatever direction it was read.
+
+    weights: (T, S), float32; each row sums to 1.
+    """
+
+    source_tokens: tuple[str, ...]
+    target_tokens: tuple[str, ...]
+    weights: np.ndarray
+
+    @property
+    def most_attended(self) -> tuple[int, ...]:
+        """For each token of the line the number of the source's token with the largest weight, from 0."""
+        return tuple(self.weights.argmax(axis=1).tolist())
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `rnnlm translate --json --attention` prints of it."""
+        weights = [[round(weight, DIGITS) for weight in row] for row in self.weights.tolist()]
+        return {"source_tokens": list(self.source_tokens), "target_tokens": list(self.target_tokens),
+                "most_attended": list(self.most_attended), "weights": weights}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Translation:
+    """One line that a model writes for a source.
+
+    tokens: how many, `</s>` counted where it is written. logprob_nats: log p(line | source). score: what lines are ranked by,
+    log p / ((5 + tokens) / 6)^length_power. complete: it ended by itself; False: it was cut off at its limit.
+    attention: where it was asked for.
+    """
+
+    text: str
+    tokens: int
+    logprob_nats: float
+    score: float
+    complete: bool
+    attention: Attention | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `rnnlm translate --json` prints of it."""
+        found: dict[str, Any] = {"text": self.text, "logprob_nats": self.logprob_nats, "score": self.score, "tokens": self.tokens,
+                                 "complete": self.complete}  # fmt: skip
+        return found if self.attention is None else found | {"attention": self.attention.to_dict()}
+
+
+@dataclass(frozen=True)
+class TranslatedLine:
+    """A source and what a model writes for it.
+
+    number: of the source, from 1. hypotheses: the best first, or samples as they were drawn; none where the source has no words.
+    """
+
+    source: str
+    number: int
+    hypotheses: tuple[Translation, ...]
+
+    @property
+    def text(self) -> str:
+        """The first of them; "" where there is none."""
+        return self.hypotheses[0].text if self.hypotheses else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `rnnlm translate --json` prints of it, as `rnnlm rescore` reads it."""
+        return {"utt": self.number, "source": self.source, "text": self.text, "hypotheses": [each.to_dict() for each in self.hypotheses]}
+
+
+# ---- How the line that answers a source is searched for, and what is told of it.
+
+Width = Annotated[int, Meta(ge=1, le=1 << 16)]
+Factor = Annotated[float, Meta(gt=0, le=1_000_000)]
+BEAM_LENGTH_POWER = 1.0  # of beams; greedy search has but one line to rank
+LONGER = 10  # tokens that a line may have beyond its factor of the source's
+
+
+@dataclass(frozen=True)
+class DecodingSettings:
+    """What is searched for and told. Properties give what follows where a setting is none.
+
+    Raises:
+        UsageError: the beam is narrower than `nbest`.
+    """
+
+    beam: Annotated[Width | None, Meta(description="lines kept at each step; none: nbest of them; 1: greedy search")] = None
+    length_power: Annotated[
+        LengthPower | None,
+        Meta(description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: 1, for greedy search 0"),
+    ] = None
+    nbest: Annotated[Count, Meta(description="lines for each source")] = 1
+    max_length: Annotated[
+        Factor, Meta(description=f"a line has at most so many times the tokens of its source, </s> counted, and {LONGER} more")
+    ] = 2.0
+    unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
+    copy_unknown: Annotated[bool, Meta(description="where <unk> is chosen, the source's word that attention points at stands for it")] = (
+        False
+    )
+    attention: Annotated[bool, Meta(description="tell what each token of a line looked at")] = False
+
+    def __post_init__(self) -> None:
+        if self.beam is not None and self.beam < self.nbest:
+            raise UsageError(f"a beam of {self.beam} holds fewer than {self.nbest} lines", hint=f"set the beam to {self.nbest} or more")
+
+    @property
+    def width(self) -> int:
+        """Of the beam."""
+        return self.beam or self.nbest
+
+    @property
+    def power(self) -> float:
+        """The length power in use."""
+        if self.length_power is not None:
+            return self.length_power
+        return BEAM_LENGTH_POWER if self.width > 1 else 0.0
+
+    def limit(self, source_tokens: int) -> int:
+        """How many tokens a line may have whose source has so many, `</s>` counted in both."""
+        return int(self.max_length * source_tokens) + LONGER
+
+
+# ---- Attention as a figure: the tokens of a source below, those of the line beside, and how much
+# each looked at each.
+
+MOST_TOKENS = 120  # of a side
+LONGEST_TOKEN = 24  # characters
+INCHES_PER_TOKEN, SMALLEST, MARGIN = 0.22, 2.0, 1.6
+
+
+def plot_attention(attention: Attention, path: str | Path | None = None) -> "Figure":
+    """A matplotlib figure of what each token of a line (a row, the first one at the top) looked at in its source (a column): white is
+    nothing, black is all. The first 120 tokens of a side are drawn; a notice says so where there are more. path: also write the figure
+    there; .svg, .png or .pdf.
+
+    Raises:
+        UsageError: `path` has another suffix. OutputError: it cannot be written.
+    """
+    if path is not None:
+        plotting.check_path(Path(path))
+    if max(attention.weights.shape) > MOST_TOKENS:
+        notice(f"the plot shows the first {MOST_TOKENS} tokens")
+    source, target = (_labels(tokens) for tokens in (attention.source_tokens, attention.target_tokens))
+    width, height = (max(SMALLEST, INCHES_PER_TOKEN * len(tokens)) + MARGIN for tokens in (source, target))
+    figure, axes = plotting.new_figure("", "source", "target", width, height)
+    image = axes.imshow(attention.weights[:MOST_TOKENS, :MOST_TOKENS], cmap="Greys", vmin=0, vmax=1, aspect="equal")
+    axes.set_xticks(range(len(source)), source, rotation=90)
+    axes.set_yticks(range(len(target)), target)
+    axes.grid(False)
+    figure.colorbar(image, ax=axes, label="weight", shrink=0.6)
+    if path is not None:
+        plotting.save(figure, Path(path))
+    return figure
+
+
+def _labels(tokens: tuple[str, ...]) -> list[str]:
+    shown = ["\u2423" if token == " " else visible(token) for token in tokens[:MOST_TOKENS]]
+    return [token if len(token) <= LONGEST_TOKEN else token[: LONGEST_TOKEN - 1] + "\u2026" for token in shown]

@@ -1,1 +1,0 @@
-"""Parallel text: a source and its targets, line by line."""

@@ -1,0 +1,144 @@
+"""One token per Unicode character, or per byte of UTF-8, white space included."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from rnnlm.errors import ModelError
+from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
+from rnnlm.text.tokenizers.base import Vocabulary, VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.settings import TokenizerSettings
+
+# ---- One token per Unicode character, white space included; unseen characters are `<unk>`.
+
+_LITERAL_UNK = "\ud800"  # a lone surrogate: no text holds it
+_CODE_POINTS = 0x110000
+
+
+@keeps(Tokenizer)
+class CharTokenizer(VocabularyTokenizer):
+    """Ids: `</s>` 0, `<unk>` 1, then characters by descending count."""
+
+    name = "char"
+    unk_id: int = 1
+    relevant = ("literal_unk",)
+
+    def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary) -> None:
+        super().__init__(settings, vocabulary)
+        self._ids = np.full(_CODE_POINTS, -1, dtype=np.int32)
+        for id, symbol in enumerate(vocabulary.symbols):
+            if id > 1:
+                self._ids[ord(symbol)] = id
+        self._ids[ord("\n")] = self.boundary_id
+        self._ids[ord(_LITERAL_UNK)] = self.unk_id
+
+    @classmethod
+    def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "CharTokenizer":
+        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
+        counts_by_point = np.zeros(_CODE_POINTS, dtype=np.int64)
+        for lines in blocks:
+            points = _code_points(lines, settings)
+            counts = np.bincount(points)
+            counts_by_point[: len(counts)] += counts
+        specials = {BOUNDARY: int(counts_by_point[ord("\n")]), UNKNOWN: int(counts_by_point[ord(_LITERAL_UNK)])}
+        counts_by_point[[ord("\n"), ord(_LITERAL_UNK)]] = 0
+        seen = Counter({chr(point): int(counts_by_point[point]) for point in np.flatnonzero(counts_by_point)})
+        return cls(settings, Vocabulary.from_counts(seen, specials, settings.min_count, settings.max_vocab))
+
+    @classmethod
+    def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "CharTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
+        vocabulary = stored_vocabulary(files, (BOUNDARY, UNKNOWN))
+        if any(len(symbol) != 1 for symbol in vocabulary.symbols[2:]):
+            raise ModelError("the vocabulary is damaged", "a symbol is not one character")
+        return cls(settings, vocabulary)
+
+    @property
+    def starts_word_V(self) -> np.ndarray:
+        starts = np.array([symbol in " \t\r\0" for symbol in self.vocabulary.symbols])
+        starts[self.boundary_id] = True
+        return starts
+
+    def _encode(self, lines: Sequence[str]) -> Encoded:
+        ids = self._ids[_code_points(lines, self.settings)]
+        oov = np.flatnonzero(ids < 0)
+        ids[oov] = self.unk_id
+        return cut_into_lines(ids, oov, self.boundary_id, lines)
+
+    def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
+        points = (_code_points([line], self.settings)[:-1] for line in lines)
+        return [[*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in its), BOUNDARY] for its in points]
+
+    def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        text = "".join("\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids)
+        return text.removesuffix("\n")
+
+
+def _code_points(lines: Sequence[str], settings: TokenizerSettings) -> np.ndarray:
+    """The code points of `lines`, a newline after each."""
+    text = "".join(f"{line}\n" for line in rewritten(lines, settings))
+    if settings.lowercase:
+        text = text.lower()
+    if settings.literal_unk == "symbol":
+        text = text.replace(UNKNOWN, _LITERAL_UNK)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64)
+
+
+# ---- One token per byte of UTF-8: nothing is unknown, and every text comes back as it was, or as
+# it was normalised.
+
+_NEWLINE = 0x0A
+_SYMBOLS = (BOUNDARY, *(f"<0x{byte:02X}>" for byte in range(256)))
+
+
+@keeps(Tokenizer)
+class ByteTokenizer(VocabularyTokenizer):
+    """Ids: `</s>` 0, then byte b is b + 1."""
+
+    name = "byte"
+    unk_id = None
+    literal_unk = "spell"
+
+    @classmethod
+    def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "ByteTokenizer":
+        """The tokenizer whose vocabulary comes from these lines, a block after the other."""
+        counts_V = np.zeros(len(_SYMBOLS), dtype=np.int64)
+        for lines in blocks:
+            counts_V += np.bincount(_ids(rewritten(lines, settings)), minlength=len(_SYMBOLS))
+        return cls(settings, Vocabulary(_SYMBOLS, counts_V))
+
+    @classmethod
+    def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "ByteTokenizer":
+        """The tokenizer whose settings and `to_files()` these are.
+
+        Raises:
+            ModelError: a file is missing or damaged.
+        """
+        return cls(settings, stored_vocabulary(files, _SYMBOLS))
+
+    @property
+    def starts_word_V(self) -> np.ndarray:
+        starts = np.zeros(self.size, dtype=bool)
+        starts[[self.boundary_id, *(byte + 1 for byte in b" \t\r\0")]] = True
+        return starts
+
+    def token_bytes(self) -> list[bytes]:
+        return [b"\n", *(bytes([byte]) for byte in range(256))]
+
+    def _encode(self, lines: Sequence[str]) -> Encoded:
+        return cut_into_lines(_ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
+
+    def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
+        data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)
+        return data.decode("utf-8", "replace").removesuffix("\n")
+
+
+def _ids(lines: Sequence[str]) -> np.ndarray:
+    """Byte plus one, and the boundary for the newline after each line."""
+    data = np.frombuffer("".join(f"{line}\n" for line in lines).encode("utf-8"), dtype=np.uint8)
+    return np.where(data == _NEWLINE, 0, data.astype(np.int32) + 1).astype(np.int32)

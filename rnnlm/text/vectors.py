@@ -1,0 +1,260 @@
+"""Word vectors by counting: positive pointwise mutual information of words and what stands beside them, and its truncated singular value
+decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2 and 3).
+
+    PMI(w, c) = log P(w, c) / (P(w) P_a(c)),  P_a(c) = #(c)^a / sum over c' of #(c')^a,  a = 0.75   (their equation 3)
+
+The smoothed P_a takes away PMI's liking for rare contexts. Of M = U S V^T, M being PPMI = max(PMI, 0), a word's vector is its row of
+U S^0.5 (equation 6 with p = 0.5): S itself, as in the best approximation of M, does worse in their comparison.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from rnnlm.errors import SettingsError, TextError, notice
+from rnnlm.files.compression import naming_errors, open_decompressed
+from rnnlm.text.lines import Progress, numbered_lines, silent
+
+WINDOW = 5
+SMOOTHING = 0.75
+EIGENVALUE_POWER = 0.5
+BLOCK_WORDS = 1 << 20
+
+Matrix = Any  # a scipy.sparse.csr_array
+
+
+def svd_vectors(
+    ids_N: np.ndarray, line_offsets: np.ndarray, size: int, width: int, window: int = WINDOW, seed: int = 1, progress: Progress = silent
+) -> np.ndarray:
+    """Vectors (V, width) float32 of the V = `size` words of a text; the same for the same text and seed, which draws the solver's start.
+
+    ids_N: of all lines. line_offsets: (lines + 1,) where each line begins, and the end. window: words on each side that count as context.
+
+    Raises:
+        SettingsError: there are no more words than `width`. TextError: no word stands beside another one.
+    """
+    from scipy.sparse.linalg import svds
+
+    if width >= size:
+        raise SettingsError(f"width = {width} is more than {size:,} words allow", "the matrix has a row and a column for each", "lower it")
+    counts_VV = cooccurrences(ids_N, line_offsets, size, window, progress)
+    if not counts_VV.nnz:
+        raise TextError(
+            "there is nothing to count", "no line holds two words that occur often enough", "lower --min-count, or take more text"
+        )
+    matrix_VV = ppmi(counts_VV).astype(np.float32)
+    progress(f"singular values of {matrix_VV.nnz:,} numbers")
+    start_V = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
+    u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)
+    u_VE, s_E = u_VE[:, ::-1], np.maximum(s_E[::-1], 0)
+    largest_E = u_VE[np.abs(u_VE).argmax(axis=0), np.arange(width)]  # the sign of a singular vector is free
+    return np.ascontiguousarray(u_VE * np.sign(largest_E) * s_E**EIGENVALUE_POWER, dtype=np.float32)
+
+
+def cooccurrences(ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window: int, progress: Progress = silent) -> Matrix:
+    """How often word c stands within `window` words of word w in the same line, (V, V), symmetric; pairs at any distance count 1."""
+    from scipy.sparse import coo_array, csr_array
+
+    total = csr_array((size, size), dtype=np.int64)
+    line_N = np.repeat(np.arange(len(line_offsets) - 1), np.diff(line_offsets))
+    for distance in range(1, window + 1):
+        progress(f"words at distance {distance} of {window}")
+        for start in range(0, len(ids_N) - distance, BLOCK_WORDS):
+            end = min(start + BLOCK_WORDS, len(ids_N) - distance)
+            here, there = slice(start, end), slice(start + distance, end + distance)
+            is_pair = line_N[here] == line_N[there]
+            pairs = ids_N[here][is_pair], ids_N[there][is_pair]
+            total += coo_array((np.ones(len(pairs[0]), dtype=np.int64), pairs), shape=(size, size)).tocsr()
+    return (total + total.T).tocsr()
+
+
+def ppmi(counts_VV: Matrix, smoothing: float = SMOOTHING) -> Matrix:
+    """Positive PMI of counts (words in rows, contexts in columns), natural logarithms, float64; what is zero is not stored."""
+    from scipy.sparse import csr_array
+
+    counts = counts_VV.tocoo()
+    words_V = np.asarray(counts_VV.sum(axis=1), dtype=np.float64)
+    contexts_V = np.asarray(counts_VV.sum(axis=0), dtype=np.float64) ** smoothing
+    contexts_V /= contexts_V.sum()
+    row, column = counts.coords
+    pmi = np.log(counts.data / (words_V[row] * contexts_V[column]))  # P(w, c) / P(w) is #(w, c) / #(w)
+    kept = pmi > 0
+    return csr_array((pmi[kept], (row[kept], column[kept])), shape=counts.shape)
+
+
+# ---- Word vectors in the text files of word2vec (a first line `COUNT WIDTH`) and GloVe (none).
+#
+# Each line is a word and its numbers, between spaces; the last `width` fields are the numbers, so a
+# word may have spaces inside. The file is read line by line; where only the words of a vocabulary
+# are asked for, the vectors of others are neither parsed nor kept. Words are compared as they are:
+# no other case is tried.
+
+FEW = 0.2  # share of the vocabulary below which vectors change little
+_HEADER = re.compile(r"(\d{1,18}) (\d{1,9})")
+_FIRST_BYTES = 1 << 16
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class FoundVectors:
+    """ids_K: int64, the words of the vocabulary that have a vector. values_KE: float32, the vectors."""
+
+    ids_K: np.ndarray
+    values_KE: np.ndarray
+
+
+def read_vectors(
+    path: str | Path, symbols: Sequence[str], width: int, encoding_errors: Literal["strict", "replace"] = "strict"
+) -> FoundVectors:
+    """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz, .xz, .bz2, .zst).
+
+    Notices say how many symbols have one, and how many words occur several times (the first counts).
+
+    Raises:
+        SettingsError: the file's vectors are not `width` wide. TextError: it cannot be read, is binary, not UTF-8 (and
+            encoding_errors is not "replace"), cut off, or a vector is not made of numbers.
+    """
+    return _read(_Reader(str(path), symbols, width), encoding_errors).result()
+
+
+def check_text(path: str) -> None:
+    """Look at the beginning of a file of vectors, which costs nothing.
+
+    Raises:
+        TextError: it cannot be read, or is binary.
+    """
+    with naming_errors(path, TextError), open_decompressed(path) as stream:
+        if b"\0" in stream.read(_FIRST_BYTES):
+            hint = "write it as text (gensim: save_word2vec_format(..., binary=False))"
+            raise TextError(f"{path} is a binary file", "vectors are read from text files, as written by word2vec and GloVe", hint)
+
+
+def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
+    """All words of the file at `path` but those with spaces inside, in its order, and their vectors, (V, E) float32. A notice says how many
+    words occur several times (the first counts).
+
+    Raises:
+        TextError: as :func:`read_vectors`. SettingsError: the first line says another width than the vectors have.
+    """
+    reader = _read(_Reader(str(path), None, None), None)
+    if not reader.values:
+        raise TextError(f"no vectors in {path}", "each of its words has spaces inside")
+    return list(reader.ids), np.stack(list(reader.values.values()))
+
+
+class _Reader:
+    """Takes line after line of a file. symbols: the words that are kept; None: all, as they come. width: None: that of the file."""
+
+    def __init__(self, path: str, symbols: Sequence[str] | None, width: int | None) -> None:
+        self.path = path
+        self.width = width
+        self.takes_all = symbols is None
+        self.ids = {symbol: id for id, symbol in enumerate(symbols or ())}
+        self.values: dict[int, np.ndarray] = {}
+        self.promised: int | None = None  # vectors, by the first line
+        self.vectors = self.repeated = 0
+
+    def add(self, number: int, line: str) -> None:
+        """Line `number`, without spaces at its end."""
+        if number == 1 and (header := _HEADER.fullmatch(line)):
+            self.promised = int(header[1])
+            self._check_width(number, int(header[2]))
+        elif line:
+            self._add_vector(number, line)
+
+    def _add_vector(self, number: int, line: str) -> None:
+        spaces = line.count(" ")
+        if self.width is None:
+            self.width = spaces
+        if spaces != self.width or not self.vectors:
+            self._check_fields(number, line.split(" "))
+        self.vectors += 1
+        if spaces > self.width:
+            return  # no symbol has a space inside
+        word, _, numbers = line.partition(" ")
+        id = self.ids.setdefault(word, len(self.ids)) if self.takes_all else self.ids.get(word)
+        if id is None:
+            return
+        if id in self.values:
+            self.repeated += 1
+            return
+        self.values[id] = self._numbers(number, numbers.split(" "))
+
+    def _check_fields(self, number: int, fields: list[str]) -> None:
+        """Of a first vector, or one with more or fewer fields than a word and `width` numbers: whether it is a vector of another
+        width, damaged, or of a word with spaces inside."""
+        assert self.width is not None
+        found = len(fields) - 1
+        are_numbers = list(map(_is_number, fields[1:]))
+        if found > self.width and not all(are_numbers[: -self.width]) and all(are_numbers[-self.width :]):
+            return
+        if not all(are_numbers):
+            raise self._not_finite(number, fields[1:])
+        if not self.vectors and self.promised is None and found:
+            self._check_width(number, found)
+        if found != self.width:
+            raise self._error(number, f"{found} numbers instead of {self.width}", "the line is damaged, or was cut off")
+
+    def _check_width(self, number: int, found: int) -> None:
+        if self.width is None:
+            self.width = found
+        if found != self.width:
+            what = f"{self.path}, line {number}: vectors of width {found}"
+            raise SettingsError(what, f"embedding_size is {self.width}", f"set embedding_size={found}")
+
+    def _numbers(self, number: int, fields: list[str]) -> np.ndarray:
+        try:
+            values_E = np.array(list(map(float, fields)))
+        except ValueError:
+            raise self._not_finite(number, fields) from None
+        if not (np.abs(values_E) <= _LARGEST).all():
+            raise self._not_finite(number, fields)
+        return values_E.astype(np.float32)
+
+    def check_whole(self) -> None:
+        if not self.vectors:
+            raise TextError(f"no vectors in {self.path}", "no line holds one")
+        if self.promised is not None and self.vectors < self.promised:
+            raise TextError(f"{self.path} is cut off", f"it has {self.vectors:,} vectors, its first line says {self.promised:,}")
+        if self.repeated:
+            notice(f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of each word is used")
+
+    def result(self) -> FoundVectors:
+        found, size = len(self.values), len(self.ids)
+        if not found:
+            why = "its words are different ones, or written in another case"
+            raise TextError(f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase")
+        message = f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random"
+        if found < FEW * size:
+            message += ", so that the file has little effect; its words may be written in another case (see --lowercase)"
+        notice(message)
+        return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
+
+    def _not_finite(self, number: int, fields: list[str]) -> TextError:
+        odd = next(field for field in fields if not _is_number(field))
+        return self._error(number, f"{odd[:40]!r} is not a finite number", "the line is damaged, or is not a word vector")
+
+    def _error(self, number: int, what: str, why: str) -> TextError:
+        return TextError(f"{self.path}, line {number}: {what}", why)
+
+
+def _read(reader: _Reader, encoding_errors: str | None) -> _Reader:
+    """The reader, which has read its file."""
+    check_text(reader.path)
+    for first, lines in numbered_lines(reader.path, encoding_errors):
+        for number, line in enumerate(lines, start=first):
+            reader.add(number, line.rstrip(" "))
+    reader.check_whole()
+    return reader
+
+
+def _is_number(field: str) -> bool:
+    """Whether it is a number that single precision holds."""
+    try:
+        return abs(float(field)) <= _LARGEST
+    except ValueError:
+        return False
