@@ -1,1 +1,2 @@
-"""The command line of rnnlm: one file per command. A command parses, calls one function of the library, prints."""
+"""The command line of rnnlm: one file per command. A command parses, calls one function of the
+library, prints."""

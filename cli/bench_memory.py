@@ -27,14 +27,16 @@ from .options import check_plot, device_option, json_option, list_of, plot_optio
 @click.option(
     "--learning-rate", type=click.FloatRange(0, min_open=True), default=0.005, show_default=True, metavar="X", help="Of Adam, constant."
 )
-@click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5, show_default=True,
+@click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5,
+              show_default=True,
               metavar="X", help="Longer gradients are scaled down to this norm.")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of weights and sequences.")
 @plot_option
 @device_option
 @json_option
 def memory(
-    tasks: tuple[str, ...] | None, cells: tuple[str, ...] | None, lags: tuple[int, ...], device: str, plot: Path | None, overwrite: bool,
+    tasks: tuple[str, ...] | None, cells: tuple[str, ...] | None, lags: tuple[int, ...],
+    device: str, plot: Path | None, overwrite: bool,
     as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """The longest lag that each recurrent layer learns.
@@ -44,10 +46,11 @@ def memory(
     rnnlm bench memory --tasks adding --cells gru,lstm --steps 5000
     rnnlm bench memory --lags 10,30,90 --plot lags.svg
 
-    One layer of each kind learns synthetic tasks under the same budget, lag after lag, until it fails: copy (three letters, again after
-    so many steps), adding (two marked numbers), parity (of all bits), order (of two letters; Hochreiter & Schmidhuber 1997, Le et al.
-    2015). Solved is an accuracy of 99 %, or a mean squared error below 0.01, on 1,000 sequences of their own. A lag that is solved ends
-    early. The budget counts steps, not time.
+    One layer of each kind learns synthetic tasks under the same budget, lag after lag, until it
+    fails: copy (three letters, again after so many steps), adding (two marked numbers), parity (of
+    all bits), order (of two letters; Hochreiter & Schmidhuber 1997, Le et al. 2015). Solved is an
+    accuracy of 99 %, or a mean squared error below 0.01, on 1,000 sequences of their own. A lag
+    that is solved ends early. The budget counts steps, not time.
     """
     check_plot(plot, overwrite)
     from rnnlm.benchmarks.memory import Budget, Reach, bench_memory, verdict_of
@@ -79,7 +82,8 @@ def _show(reaches: list[Any]) -> None:
     from rnnlm.benchmarks.memory_tasks import TASKS
 
     records = [
-        {"task": reach.task, "layer": reach.cell, "parameters": f"{reach.parameters:,}", "longest lag": str(reach.longest),
+        {"task": reach.task, "layer": reach.cell, "parameters": f"{reach.parameters:,}",
+         "longest lag": str(reach.longest),
          "after steps": f"{reach.solved.steps:,}" if reach.solved else "-",
          "first lag not solved": str(reach.failed.lag) if reach.failed else "-",
          "figure there": _figure(reach.failed) if reach.failed else "-"}

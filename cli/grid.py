@@ -75,7 +75,8 @@ def _differences(planned: Any) -> list[str]:
 
 
 def _by_value(planned: Any, values: dict[str, str]) -> str:
-    """Each value of a setting with the runs that have it: by the setting of the grid that it follows, if there is one."""
+    """Each value of a setting with the runs that have it: by the setting of the grid that it
+    follows, if there is one."""
     having = [run for run in planned.runs if run.name in values]
     for axis in planned.request.axes:
         if len({(run.values[axis], values[run.name]) for run in having}) == len({run.values[axis] for run in having}):

@@ -1,4 +1,5 @@
-"""Typing with a model: below what is typed stand the likeliest next words and continuations, drawn anew with each key."""
+"""Typing with a model: below what is typed stand the likeliest next words and continuations, drawn
+anew with each key."""
 
 import codecs
 import os
@@ -23,7 +24,8 @@ _BACKSPACE, _TAB, _ENTER, _CLEAR, _LAST_WORD, _END = "\x7f\b", "\t", "\r\n", "\x
 
 _ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]*[@-~]|O.|.)?")  # arrows and the like, which do nothing
 
-ReadKeys = Callable[[float | None], str]  # seconds to wait (None: until there is one) -> the keys pressed; "" if none
+# seconds to wait (None: until there is one) -> the keys pressed; "" if none
+ReadKeys = Callable[[float | None], str]
 
 
 def run_interactive(model: Any, prompt: str, settings: Any) -> None:
@@ -100,7 +102,8 @@ class Desk:
 
 
 def work(desk: Desk, console: Any, read_keys: ReadKeys) -> None:
-    """Draws the desk, and reads keys, until the text is ended. Keys that wait are read before more is worked out."""
+    """Draws the desk, and reads keys, until the text is ended. Keys that wait are read before more
+    is worked out."""
     from rich.live import Live
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
@@ -114,7 +117,8 @@ def work(desk: Desk, console: Any, read_keys: ReadKeys) -> None:
 
 
 def drawn(desk: Desk, width: int, height: int) -> Any:
-    """The text, the words with their probabilities, the continuations, cut to the terminal's width and height."""
+    """The text, the words with their probabilities, the continuations, cut to the terminal's width
+    and height."""
     from rich.table import Table
     from rich.text import Text
 
@@ -139,7 +143,8 @@ def drawn(desk: Desk, width: int, height: int) -> Any:
 
 @contextmanager
 def _raw_keys() -> Iterator[ReadKeys]:
-    """Keys as they are pressed, unechoed; Ctrl-C still interrupts. The terminal is as before afterwards, whatever happens."""
+    """Keys as they are pressed, unechoed; Ctrl-C still interrupts. The terminal is as before
+    afterwards, whatever happens."""
     try:
         import select
         import termios
@@ -153,7 +158,8 @@ def _raw_keys() -> Iterator[ReadKeys]:
         if not select.select([keyboard], [], [], seconds)[0]:
             return ""
         data = os.read(keyboard, 1024)
-        return _ESCAPE.sub("", decoder.decode(data)) if data else _END  # without data, the terminal is gone
+        # without data, the terminal is gone
+        return _ESCAPE.sub("", decoder.decode(data)) if data else _END
 
     before = termios.tcgetattr(keyboard)
     try:

@@ -1,4 +1,5 @@
-"""How a training run looks while it lasts: a live panel on a terminal, a plain line now and then elsewhere."""
+"""How a training run looks while it lasts: a live panel on a terminal, a plain line now and then
+elsewhere."""
 
 import math
 import sys
@@ -18,7 +19,8 @@ PLAIN_SECONDS = 15.0
 
 @contextmanager
 def display_for(family: str, task: str = LANGUAGE_MODEL) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
-    """The display that suits this terminal, the family of models and what is learned, for the time of a run."""
+    """The display that suits this terminal, the family of models and what is learned, for the time
+    of a run."""
     if family == "ngram":
         with terminal.Progress() as progress:
             yield CountingDisplay(progress)
@@ -36,7 +38,8 @@ def display_for(family: str, task: str = LANGUAGE_MODEL) -> Iterator["PlainDispl
 
 
 def announce_counting(plan: Any) -> None:
-    """Say that a run counts word vectors before its first step, if it does: a long text takes a while."""
+    """Say that a run counts word vectors before its first step, if it does: a long text takes a
+    while."""
     begins = not plan.finished and not plan.request.resume
     if begins and plan.resolved.values.get("embeddings") == COUNTED:
         terminal.say("word vectors are counted in the training text first")
@@ -176,7 +179,8 @@ def news(event: events.Event) -> str:
 
 
 def training_figure(event: events.Step, task: str = LANGUAGE_MODEL) -> str:
-    """The perplexity since the last report; the loss itself where it is on noise words, or of labels."""
+    """The perplexity since the last report; the loss itself where it is on noise words, or of
+    labels."""
     if not event.is_exact or task != LANGUAGE_MODEL:
         return f"loss {event.loss_nats:.3f}"
     return f"perplexity {math.exp(event.loss_nats) if event.loss_nats < 700 else math.inf:.1f}"

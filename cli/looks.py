@@ -1,4 +1,5 @@
-"""The commands of `rnnlm inspect`, one for each look, and what they share: which vectors, how results are shown."""
+"""The commands of `rnnlm inspect`, one for each look, and what they share: which vectors, how
+results are shown."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ from .options import (
 
 
 def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
-    """Print tables and the verdict, or one JSON object with both; save the picture if one is asked for."""
+    """Print tables and the verdict, or one JSON object with both; save the picture if one is asked
+    for."""
     if plot is not None:
         from rnnlm.evaluation import plotting
 
@@ -64,7 +66,8 @@ def _cell(value: Any) -> str:
 
 vectors_options = stacked(
     model_or_demo_option,
-    click.option("--which", type=click.Choice(["input", "output"]), default="input", show_default=True,
+    click.option("--which", type=click.Choice(["input", "output"]), default="input",
+                 show_default=True,
                  help="Of a model: what it reads for a word, or the word's weights in its softmax."),
     click.option("--file", "vectors_file", type=PATH, metavar="FILE",
                  help="Instead of a model: a file of word vectors, text of word2vec or GloVe."),
@@ -90,15 +93,21 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
 @options.section("Models", options.models_or_demo_option, options.device_option)
 @options.section(
     "Positions of a text",
-    click.option("--on", "texts", multiple=True, metavar="TEXT", help="Text; may be repeated.  [default: the bundled English, test part]"),
-    click.option("--lags", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Largest lag, in tokens."),
-    click.option("--positions", type=click.IntRange(1), default=1000, show_default=True, metavar="N", help="Positions in the text."),
+    click.option("--on", "texts", multiple=True, metavar="TEXT",
+                 help="Text; may be repeated.  [default: the bundled English, test part]"),
+    click.option("--lags", type=click.IntRange(1), default=100, show_default=True, metavar="N",
+                 help="Largest lag, in tokens."),
+    click.option("--positions", type=click.IntRange(1), default=1000, show_default=True,
+                 metavar="N", help="Positions in the text."),
     click.option("--probes", type=click.IntRange(1), default=4, show_default=True, metavar="N",
-                 help="Random vectors for each position, in layers of more than 64 units; smaller ones are exact."),
+                 help="Random vectors for each position, in layers of more than 64 units; smaller "
+                      "ones are exact."),
     click.option("--exponents", type=click.IntRange(0), default=3, show_default=True, metavar="N",
                  help="Lyapunov exponents of each layer."),
-    click.option("--untrained", is_flag=True, help="Beside each model, the same network before training."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and random vectors."),
+    click.option("--untrained", is_flag=True,
+                 help="Beside each model, the same network before training."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+                 help="Seed of positions and random vectors."),
 )  # fmt: skip
 @options.section("One sentence", click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."))
 @options.section("Output", options.json_option, plot_option)
@@ -113,10 +122,11 @@ def show_gradients(
     rnnlm inspect gradients --untrained
     rnnlm inspect gradients --sentence "the man who lost it went home"
 
-    For each lag k: the size of the Jacobian of a layer's state at t with respect to that at t-k (1: all lengths are kept), of that of its
-    cell, and of the gradient of the loss at t by the vector of the token read at t-k; Lyapunov exponents; for Elman layers bounds by the
-    singular values of W. A size vanishes if it halves within the lags looked at, explodes if it doubles, and holds in between.
-    --sentence shows how much the prediction of each token depends on each token before it.
+    For each lag k: the size of the Jacobian of a layer's state at t with respect to that at t-k (1:
+    all lengths are kept), of that of its cell, and of the gradient of the loss at t by the vector
+    of the token read at t-k; Lyapunov exponents; for Elman layers bounds by the singular values of
+    W. A size vanishes if it halves within the lags looked at, explodes if it doubles, and holds in
+    between. --sentence shows how much the prediction of each token depends on each token before it.
     """
     context = click.get_current_context()
     idle = [name for name in OF_POSITIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
@@ -154,7 +164,8 @@ def show_spectrum(model_names: tuple[str, ...], untrained: bool, plot: Path | No
     rnnlm inspect spectrum -m gru -m lstm --plot spectrum.svg
     rnnlm inspect spectrum --untrained
 
-    Each gate of each layer has a matrix of its own. The plot shows the eigenvalues in the complex plane, with the unit circle.
+    Each gate of each layer has a matrix of its own. The plot shows the eigenvalues in the complex
+    plane, with the unit circle.
     """
     from rnnlm.inspection.spectrum import inspect_spectrum
 
@@ -181,7 +192,8 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
 @json_option
 @device_option
 def show_gates(
-    sentence: str, model_name: str | None, units: tuple[int, ...], unit_count: int, plot: Path | None, overwrite: bool, as_json: bool,
+    sentence: str, model_name: str | None, units: tuple[int, ...], unit_count: int,
+    plot: Path | None, overwrite: bool, as_json: bool,
     device: str,
 ) -> None:  # fmt: skip
     """What the gates of a model do at each token of SENTENCE.
@@ -190,9 +202,11 @@ def show_gates(
     rnnlm inspect gates "the old man had no money"
     rnnlm inspect gates "the old man had no money" --units 3,17 --plot gates.svg
 
-    The share of the state that each token rewrites, and by how much the state changes (0: not at all, 1: altogether); how often each gate
-    is saturated (within 0.1 of an end of its range: below 0.1 or above 0.9 for a sigmoid); the derivatives of the activations. The plot
-    shows hidden states, cells and gates as heat maps. Models of any task with recurrent layers; of encoder-decoders, the encoder.
+    The share of the state that each token rewrites, and by how much the state changes (0: not at
+    all, 1: altogether); how often each gate is saturated (within 0.1 of an end of its range: below
+    0.1 or above 0.9 for a sigmoid); the derivatives of the activations. The plot shows hidden
+    states, cells and gates as heat maps. Models of any task with recurrent layers; of
+    encoder-decoders, the encoder.
     """
     from rnnlm.inspection.gates import inspect_gates
 
@@ -213,10 +227,12 @@ def show_gates(
 )
 @options.section(
     "Measuring",
-    click.option("--positions", type=click.IntRange(2), default=2000, show_default=True, metavar="N", help="Tokens to predict."),
+    click.option("--positions", type=click.IntRange(2), default=2000, show_default=True,
+                 metavar="N", help="Tokens to predict."),
     click.option("--window", type=click.IntRange(101), default=200, show_default=True, metavar="N",
                  help="Tokens read where those further back than k are shuffled."),
-    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Seed of positions and shuffling."),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
+                 help="Seed of positions and shuffling."),
 )  # fmt: skip
 @options.section("Output", plot_option, options.json_option)
 def show_memory(
@@ -229,12 +245,15 @@ def show_memory(
     rnnlm inspect memory -m my-lstm -m my-5gram --on test.txt --plot memory.svg
     rnnlm inspect memory --on test.txt --context reset    each line alone
 
-    At tokens drawn at random from TEXT: perplexity where only the last k tokens are seen, and where those further back than k are in
-    random order (at one token of four), for k of 1, 2, 5, 10, 20, 50 and 100; above that with all by how much, with 95 % intervals, the
-    same tokens compared (bootstrap). The last k tokens are read from the initial state without a boundary before them; where fewer stand
-    before, from the true beginning. The effective context is the smallest k that comes within 1 % of the perplexity with all.
+    At tokens drawn at random from TEXT: perplexity where only the last k tokens are seen, and where
+    those further back than k are in random order (at one token of four), for k of 1, 2, 5, 10, 20,
+    50 and 100; above that with all by how much, with 95 % intervals, the same tokens compared
+    (bootstrap). The last k tokens are read from the initial state without a boundary before them;
+    where fewer stand before, from the true beginning. The effective context is the smallest k that
+    comes within 1 % of the perplexity with all.
 
-    The model is not trained anew for short contexts. Any language model: n-grams, networks, mixtures, caches (NAME+cache).
+    The model is not trained anew for short contexts. Any language model: n-grams, networks,
+    mixtures, caches (NAME+cache).
     """
     from rnnlm.inspection.common import sources_of
     from rnnlm.inspection.memory import inspect_memory
@@ -259,12 +278,14 @@ def show_cloze(file: str | None, model_names: tuple[str, ...], device: str, plot
     rnnlm inspect cloze
     rnnlm inspect cloze my-items.tsv -m my-lstm -m my-5gram --plot cloze.svg
 
-    FILE is a table with the columns text (___ marks the gap) and answer, and perhaps distance (words between the gap and the word that
-    decides) and kind. Without FILE: 200 items in the vocabulary of the bundled English.
+    FILE is a table with the columns text (___ marks the gap) and answer, and perhaps distance
+    (words between the gap and the word that decides) and kind. Without FILE: 200 items in the
+    vocabulary of the bundled English.
 
-    Models read only what stands before the gap, each text from the initial state. Accuracy is the share of answers that are among the 1, 5
-    and 10 likeliest next words, with 95 % intervals (Wilson), by distance and kind; surprisals are in bits. Words made of pieces are
-    ranked as whole words. Answers that are not in a model's vocabulary count as missed, and are named.
+    Models read only what stands before the gap, each text from the initial state. Accuracy is the
+    share of answers that are among the 1, 5 and 10 likeliest next words, with 95 % intervals
+    (Wilson), by distance and kind; surprisals are in bits. Words made of pieces are ranked as whole
+    words. Answers that are not in a model's vocabulary count as missed, and are named.
     """
     from rnnlm.inspection.cloze import inspect_cloze
 
@@ -283,7 +304,8 @@ def show_cloze(file: str | None, model_names: tuple[str, ...], device: str, plot
 @plot_option
 @json_option
 def show_neighbours(
-    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None,
+    count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """The words that lie nearest to WORD.
@@ -293,7 +315,8 @@ def show_neighbours(
     rnnlm inspect neighbours king queen -m my-lstm --plot near.svg
     rnnlm inspect neighbours king --file vectors.txt -n 20
 
-    Nearness is the cosine of the angle between two vectors: 1 in the same direction, 0 at right angles.
+    Nearness is the cosine of the angle between two vectors: 1 in the same direction, 0 at right
+    angles.
     """
     import rnnlm
 
@@ -312,7 +335,8 @@ def show_neighbours(
 @plot_option
 @json_option
 def show_analogy(
-    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, count: int, plot: Path | None,
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None,
+    count: int, plot: Path | None,
     overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """The words that lie nearest to A - B + C.
@@ -321,8 +345,9 @@ def show_analogy(
     rnnlm inspect analogy king man woman      man is to king as woman is to ...
     rnnlm inspect analogy paris france italy --file vectors.txt
 
-    Each vector has length 1; A, B and C themselves are no answers (Mikolov et al. 2013, Levy & Goldberg 2014: 3CosAdd). The sentence below
-    the table tells whether one of them would have come first.
+    Each vector has length 1; A, B and C themselves are no answers (Mikolov et al. 2013, Levy &
+    Goldberg 2014: 3CosAdd). The sentence below the table tells whether one of them would have come
+    first.
     """
     import rnnlm
 
@@ -340,7 +365,8 @@ def show_analogy(
 @plot_option
 @json_option
 def show_analogies(
-    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, plot: Path | None, overwrite: bool,
+    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None,
+    plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """How many analogies of FILE come out right, by type.
@@ -349,9 +375,10 @@ def show_analogies(
     rnnlm inspect analogies questions-words.txt --file vectors.txt
     rnnlm inspect analogies analogies.csv -m my-lstm --columns type,a,b,c,d
 
-    FILE: four words on each line, A is to B as C is to D, those of a type below a line `: TYPE`, as in Google's test set
-    (Mikolov et al. 2013); or a table with a header. Right is where D is the word nearest to B - A + C, these three left out. Questions with
-    a word that has no vector are left out and counted.
+    FILE: four words on each line, A is to B as C is to D, those of a type below a line `: TYPE`, as
+    in Google's test set (Mikolov et al. 2013); or a table with a header. Right is where D is the
+    word nearest to B - A + C, these three left out. Questions with a word that has no vector are
+    left out and counted.
     """
     import rnnlm
 
@@ -376,7 +403,8 @@ def show_analogies(
 @plot_option
 @json_option
 def show_similarity(
-    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None, strip_tags: bool, seed: int,
+    file: str, model_name: str | None, which: Any, vectors_file: Path | None, columns: str | None,
+    strip_tags: bool, seed: int,
     plot: Path | None, overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Whether vectors rank pairs of words as people do.
@@ -386,8 +414,9 @@ def show_similarity(
     rnnlm inspect similarity men.txt --file vectors.txt
     rnnlm inspect similarity men-tagged.txt --strip-tags --file vectors.txt
 
-    FILE: two words and a judgment on each line, between tabs, commas, semicolons or spaces, with a header or without; or JSON-lines,
-    or Parquet. Pairs with a word that has no vector are left out and counted. The interval is a bootstrap over pairs, 95 %.
+    FILE: two words and a judgment on each line, between tabs, commas, semicolons or spaces, with a
+    header or without; or JSON-lines, or Parquet. Pairs with a word that has no vector are left out
+    and counted. The interval is a bootstrap over pairs, 95 %.
     """
     import rnnlm
 
@@ -406,7 +435,8 @@ def show_similarity(
 @plot_option
 @json_option
 def show_map(
-    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None, plot: Path | None, overwrite: bool,
+    words: tuple[str, ...], model_name: str | None, which: Any, vectors_file: Path | None,
+    plot: Path | None, overwrite: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
     """Draw words on the plane of their two principal components.
@@ -415,7 +445,8 @@ def show_map(
     rnnlm inspect map cat dog horse table chair lamp --plot map.svg
     rnnlm inspect map words.txt --file vectors.txt --plot map.pdf
 
-    FILE lists words, one or more on a line. Only the words that are drawn shape the plane. Table: their coordinates.
+    FILE lists words, one or more on a line. Only the words that are drawn shape the plane. Table:
+    their coordinates.
     """
     import rnnlm
 
@@ -429,14 +460,18 @@ def show_map(
 
 data_options = options.section(
     "Data",
-    click.option("--label-column", metavar="NAME", help="Column of the labels.  [default: the only one]"),
+    click.option("--label-column", metavar="NAME",
+                 help="Column of the labels.  [default: the only one]"),
     click.option("--test-data", multiple=True, metavar="FILE",
-                 help="Data to test on. May be repeated.  [default: the test part of a bundled corpus; else a fifth of the sentences]"),
+                 help="Data to test on. May be repeated.  [default: the test part of a bundled "
+                      "corpus; else a fifth of the sentences]"),
     click.option("--texts", is_flag=True, help="The labels belong to whole texts, not to words."),
-    click.option("--format", metavar="FORMAT", help="As of rnnlm train: conllu, columns, slashes, tsv, csv, jsonl, ..."),
+    click.option("--format", metavar="FORMAT",
+                 help="As of rnnlm train: conllu, columns, slashes, tsv, csv, jsonl, ..."),
     click.option("--column", metavar="NAME", help="Column of the words or the text."),
     options.encoding_option,
-    click.option("--most-items", type=click.IntRange(1), default=5000, show_default=True, metavar="N",
+    click.option("--most-items", type=click.IntRange(1), default=5000, show_default=True,
+                 metavar="N",
                  help="Most words (or texts) of each part; of more, sentences are drawn."),
     click.option("--seed", type=int, default=1, show_default=True, metavar="N",
                  help="Seed of drawing, control labels and the untrained network."),
@@ -456,9 +491,10 @@ def show_probe(data: str, model_name: str | None, device: str, as_json: bool, pl
     rnnlm inspect probe -m my-model news.conllu --label-column upos --json
     rnnlm inspect probe travel --label-column intent --plot intent.svg
 
-    DATA is a file of labels as rnnlm train --task tagging reads it, or a bundled corpus. From the vectors of each layer a linear classifier
-    learns the labels: beside it stand the embeddings, an untrained network of the same settings, and a control task, in which each word has
-    a label drawn at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
+    DATA is a file of labels as rnnlm train --task tagging reads it, or a bundled corpus. From the
+    vectors of each layer a linear classifier learns the labels: beside it stand the embeddings, an
+    untrained network of the same settings, and a control task, in which each word has a label drawn
+    at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
     """
     from rnnlm.inspection.probing import inspect_probe
 
@@ -496,9 +532,10 @@ def show_surface(plot: Path | None, overwrite: bool, as_json: bool, **given: Any
     rnnlm inspect surface --plot surface.svg
     rnnlm inspect surface --start 5.5 -2.2 --rate 0.3 --clip 1
 
-    One unit without input, x = w s(x) + b, is to give the target after some steps; the error is squared. Over w and b it has walls at
-    which gradients explode. Two paths of gradient descent start at the same point; on one, long gradients are scaled down (Pascanu,
-    Mikolov & Bengio 2013, figure 6). No model is needed. --json holds the whole grid.
+    One unit without input, x = w s(x) + b, is to give the target after some steps; the error is
+    squared. Over w and b it has walls at which gradients explode. Two paths of gradient descent
+    start at the same point; on one, long gradients are scaled down (Pascanu, Mikolov & Bengio 2013,
+    figure 6). No model is needed. --json holds the whole grid.
     """
     check_plot(plot, overwrite)
     from rnnlm.inspection.surface import inspect_surface
@@ -526,9 +563,9 @@ def show_gradcheck(model_name: str | None, text: tuple[str, ...], plot: Path | N
     rnnlm inspect gradcheck
     rnnlm inspect gradcheck -m my-model --on my.txt --weights 20
 
-    f is the training loss on the first tokens of TEXT, in float64, without dropout; sampled losses draw the same noise words each time.
-    Half of the weights drawn have a gradient that is not zero. With the largest relative difference of each matrix, and the numbers of one
-    weight step by step.
+    f is the training loss on the first tokens of TEXT, in float64, without dropout; sampled losses
+    draw the same noise words each time. Half of the weights drawn have a gradient that is not zero.
+    With the largest relative difference of each matrix, and the numbers of one weight step by step.
     """
     check_plot(plot, overwrite)
     from rnnlm.inspection.gradcheck import inspect_gradcheck

@@ -1,6 +1,8 @@
-"""The entry point: commands are imported when used; errors, signals and closed pipes become exit codes here.
+"""The entry point: commands are imported when used; errors, signals and closed pipes become exit
+codes here.
 
-0 done; 1 failed, missing or bad input; 2 wrong usage; 128+n for signal n (130 Ctrl-C, 143 TERM, 141 closed pipe).
+0 done; 1 failed, missing or bad input; 2 wrong usage; 128+n for signal n (130 Ctrl-C, 143 TERM, 141
+closed pipe).
 """
 
 import contextlib
@@ -116,14 +118,17 @@ def cli() -> None:
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
     _occupy_standard_streams()
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (None where the process was started with it closed)
-    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):  # python -u: a write cut short would pass for a whole one
+    # None where the process was started with it closed
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    # python -u: a write cut short would pass for a whole one
+    if isinstance(getattr(sys.stdout, "buffer", None), io.RawIOBase):
         sys.stdout = io.TextIOWrapper(io.BufferedWriter(sys.stdout.buffer), write_through=True)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:  # nohup ignores SIGHUP
+        # nohup ignores SIGHUP
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), _raise_signalled)
     code = run(sys.argv[1:])
     _discard_unwritable_output()
@@ -146,7 +151,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _exit_code(error: BaseException, command: str) -> int:
-    """Say what went wrong, and give its exit code. command: whose help to see where click does not say it."""
+    """Say what went wrong, and give its exit code. command: whose help to see where click does not
+    say it."""
     if isinstance(error, RnnlmError):
         terminal.show_error(error.what, error.why, error.hint)
         return error.exit_code
@@ -190,7 +196,8 @@ def _raise_signalled(number: int, frame: Any) -> None:
 
 
 def _occupy_standard_streams() -> None:
-    """Where the process was started with one of its first three streams closed, a file that it writes must not come to stand there."""
+    """Where the process was started with one of its first three streams closed, a file that it
+    writes must not come to stand there."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(number)

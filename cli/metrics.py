@@ -1,4 +1,5 @@
-"""How metrics are shown: those of taggers, classifiers and encoder-decoders, and their differences between models."""
+"""How metrics are shown: those of taggers, classifiers and encoder-decoders, and their differences
+between models."""
 
 from pathlib import Path
 from typing import Any
@@ -30,8 +31,8 @@ def show_label_metrics(results: dict[str, dict[str, Any]]) -> None:
 
 
 def show_label_evaluation(found: Any, confusions: int | None = None) -> None:
-    """The figures of a :class:`rnnlm.tasks.labels.evaluation.TaskEvaluation`: of each column of labels all that apply, then by
-    type, and confusions; the signatures last."""
+    """The figures of a :class:`rnnlm.tasks.labels.evaluation.TaskEvaluation`: of each column of
+    labels all that apply, then by type, and confusions; the signatures last."""
     names = [each.column for each in found.columns]
     rows = [[key, *(terminal.cell(getattr(each, key)) for each in found.columns)] for key in LABEL_COUNTS if _applies(found, key)]
     rows += [[key, *(percent(getattr(each, key)) for each in found.columns)] for key in (*MAIN, *ERRORS) if _applies(found, key)]
@@ -97,7 +98,8 @@ def as_json(found: Any, confusions: int) -> dict[str, Any]:
 
 
 def draw(found: Any, path: Path, overwrite: bool) -> None:
-    """The confusion matrix of each column, in a file; of several columns the name of each becomes part of the file's."""
+    """The confusion matrix of each column, in a file; of several columns the name of each becomes
+    part of the file's."""
     from rnnlm.evaluation import plotting
     from rnnlm.evaluation.labels import plot
     from rnnlm.files.writing import check_file
@@ -123,8 +125,8 @@ KEYS = (*MAIN, *ERRORS)
 
 
 def show_label_differences(result: Any) -> None:
-    """The figures of a :class:`rnnlm.tasks.labels.comparison.TaskComparison` in percent, each with its interval; differences, in
-    points; the signatures last."""
+    """The figures of a :class:`rnnlm.tasks.labels.comparison.TaskComparison` in percent, each with
+    its interval; differences, in points; the signatures last."""
     names = [model.name for model in result.models]
     columns = list(result.models[0].intervals)
     rows = [
@@ -159,7 +161,8 @@ def _named(key: str, column: str, columns: list[str]) -> str:
 
 
 def interval(found: Any, form: str, shift: float = 0.0, scale: float = 1.0) -> str:
-    """A figure with the bounds of its interval; a dash where there is none. shift: is taken off; scale: 100 of percentages."""
+    """A figure with the bounds of its interval; a dash where there is none. shift: is taken off;
+    scale: 100 of percentages."""
     if found is None:
         return "-"
     estimate, low, high = (format(scale * (value - shift), form) for value in (found.estimate, found.low, found.high))
@@ -189,8 +192,8 @@ def show_translation_metrics(results: dict[str, dict[str, Any]]) -> None:
 
 
 def show_translation_evaluation(found: Any) -> None:
-    """The figures of a :class:`rnnlm.tasks.seq2seq.evaluation.PairEvaluation`, then those by length of the source, what the
-    tokenizer loses, and the signatures."""
+    """The figures of a :class:`rnnlm.tasks.seq2seq.evaluation.PairEvaluation`, then those by length
+    of the source, what the tokenizer loses, and the signatures."""
     result = found.to_dict()
     rows = [[key, terminal.cell(result[key])] for key in TRANSLATION_COUNTS if result[key] or key in TRANSLATION_COUNTS[:4]]
     rows += [["logprob_nats", terminal.cell(result["logprob_nats"], 4)]]
@@ -236,8 +239,8 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def show_translation_differences(result: Any) -> None:
-    """The figures of a :class:`rnnlm.tasks.seq2seq.comparison.PairComparison`, each with its interval; differences, of shares in
-    points; the signatures last."""
+    """The figures of a :class:`rnnlm.tasks.seq2seq.comparison.PairComparison`, each with its
+    interval; differences, of shares in points; the signatures last."""
     names = [model.name for model in result.models]
     has_oov = any(model.evaluation.references.oov_words for model in result.models)
     keys = list(dict.fromkeys(key for model in result.models for key in model.intervals if has_oov or not key.endswith("_no_oov")))

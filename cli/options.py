@@ -31,8 +31,9 @@ def stacked(*decorators: Decorator) -> Decorator:
 
 
 def section(title: str, *decorators: Decorator) -> Decorator:
-    """Options as one decorator, in reading order, which the `--help` of a :class:`help.Command` shows below `title`: all of that title
-    together, wherever they stand. Options that have a section already stay in it."""
+    """Options as one decorator, in reading order, which the `--help` of a :class:`help.Command`
+    shows below `title`: all of that title together, wherever they stand. Options that have a
+    section already stay in it."""
 
     def apply(function: Callable) -> Callable:
         before = len(getattr(function, "__click_params__", ()))
@@ -51,15 +52,16 @@ def refuse_if(wrong: Any, why: str) -> None:
 
 
 def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.AbstractContextManager[Any]:
-    """Where one of the `outputs` is standard output (`-`), what is printed for people goes to stderr while this lasts; --json, or a
-    second one, is wrong usage."""
+    """Where one of the `outputs` is standard output (`-`), what is printed for people goes to
+    stderr while this lasts; --json, or a second one, is wrong usage."""
     streams = [path for path in outputs if path == STANDARD_OUTPUT]
     refuse_if(len(streams) + as_json > 1, "standard output takes one result: name a FILE for the others, and leave --json out.")
     return contextlib.redirect_stdout(sys.stderr or io.StringIO()) if streams else contextlib.nullcontext()
 
 
 def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
-    """The names of models, none of which is of a task that the command does nothing with; as the callback of an option or argument.
+    """The names of models, none of which is of a task that the command does nothing with; as the
+    callback of an option or argument.
 
     Raises:
         UsageError: one is. Names of no model are the command's own matter.
@@ -75,7 +77,8 @@ def models_checked(context: click.Context, option: click.Parameter, names: Any) 
 
 
 class _ModelOption(click.Option):
-    """`-m MODEL`, however often it stands there; by default the one model that its environment variable names."""
+    """`-m MODEL`, however often it stands there; by default the one model that its environment
+    variable names."""
 
     def __init__(self, *names: str, **more: Any) -> None:
         super().__init__(*names, multiple=True, **more)
@@ -100,7 +103,8 @@ def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
 
 
 def one_model_option(help: str, **more: Any) -> Decorator:
-    """`-m MODEL`, as `model_name`, for a command that takes one model: a second one is refused, not taken in the place of the first."""
+    """`-m MODEL`, as `model_name`, for a command that takes one model: a second one is refused, not
+    taken in the place of the first."""
     return click.option("-m", "--model", "model_name", cls=_ModelOption, callback=_only_one, metavar="MODEL", help=help, **more)
 
 
@@ -110,11 +114,14 @@ model_or_demo_option = one_model_option(
 )
 models_or_demo_option = click.option(
     "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
-    help="Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: $RNNLM_MODEL, else the "
+    help="Model folder, or a name in ./checkpoints; repeat it to see models side by side. Default: "
+         "$RNNLM_MODEL, else the "
          "shipped model of plain English.",
 )  # fmt: skip
-context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry", show_default=True,
-                              help="One stream with the state carried across lines, or each line alone.")  # fmt: skip
+context_option = click.option("--context", type=click.Choice(["carry", "reset"]), default="carry",
+                              show_default=True,
+                              help="One stream with the state carried across lines, or each line "
+                                   "alone.")  # fmt: skip
 device_option = click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
@@ -138,7 +145,8 @@ source_options = stacked(
 text_options = section(
     "Text",
     source_options,
-    click.option("--keep-blank-lines", is_flag=True, help="A blank line is a sentence of </s> alone."),
+    click.option("--keep-blank-lines", is_flag=True,
+                 help="A blank line is a sentence of </s> alone."),
     click.option("--documents", is_flag=True, help="Blank lines separate documents."),
     special_symbols_option,
 )  # fmt: skip
@@ -147,18 +155,27 @@ text_options = section(
 _LABELS = "Labels, of taggers and classifiers"
 label_options = section(
     _LABELS,
-    click.option("--format", metavar="FORMAT", help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext."),
-    click.option("--label-column", metavar="NAME,...", help="Columns of the gold labels, by name or number."),
-    click.option("--sentence-label-column", metavar="NAME,...", help="Of a tagger: columns of gold labels of the whole sentence."),
-    click.option("--labels", multiple=True, metavar="FILE", help="Gold labels of TEXT, in a file of their own; line by line."),
-    click.option("--scheme", metavar="SCHEME", help="How gold labels write spans: none, iob1, bio, bioes, ..."),
-    click.option("--mode", type=click.Choice(["conlleval", "strict"]), help="How spans are counted: as the script conlleval does, or only "
-                 "those that keep to their scheme, as seqeval's strict mode does.  [default: conlleval]"),
+    click.option("--format", metavar="FORMAT",
+                 help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext."),
+    click.option("--label-column", metavar="NAME,...",
+                 help="Columns of the gold labels, by name or number."),
+    click.option("--sentence-label-column", metavar="NAME,...",
+                 help="Of a tagger: columns of gold labels of the whole sentence."),
+    click.option("--labels", multiple=True, metavar="FILE",
+                 help="Gold labels of TEXT, in a file of their own; line by line."),
+    click.option("--scheme", metavar="SCHEME",
+                 help="How gold labels write spans: none, iob1, bio, bioes, ..."),
+    click.option("--mode", type=click.Choice(["conlleval", "strict"]),
+                 help="How spans are counted: as the script conlleval does, or only "
+                 "those that keep to their scheme, as seqeval's strict mode does.  [default: "
+                 "conlleval]"),
 )  # fmt: skip
 confusion_options = section(
     _LABELS,
-    click.option("--confusions", type=click.IntRange(0), metavar="N", help="Show the N most frequent confusions.  [default: 10]"),
-    click.option("--plot", type=PATH, metavar="FILE.svg", help="Draw the confusion matrix: .svg, .png or .pdf; one for each column."),
+    click.option("--confusions", type=click.IntRange(0), metavar="N",
+                 help="Show the N most frequent confusions.  [default: 10]"),
+    click.option("--plot", type=PATH, metavar="FILE.svg",
+                 help="Draw the confusion matrix: .svg, .png or .pdf; one for each column."),
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )  # fmt: skip
 LABEL_OPTIONS = ("format", "label_column", "sentence_label_column", "labels", "scheme", "mode")
@@ -167,7 +184,8 @@ _OF_PLAIN_TEXT = ("split", "keep_blank_lines", "documents", "special_symbols")
 
 
 def take_label_options(given: dict[str, Any]) -> dict[str, Any]:
-    """Takes the values of `label_options`, and of `text_options`, out of `given`: keywords of :func:`rnnlm.evaluate` for labelled data."""
+    """Takes the values of `label_options`, and of `text_options`, out of `given`: keywords of
+    :func:`rnnlm.evaluate` for labelled data."""
     labels, mode = given.pop("labels"), given.pop("mode") or "conlleval"
     reading = {name: given.pop(name) for name in (*LABEL_OPTIONS, "column", "delimiter", "encoding_errors") if name in given}
     for name in _OF_PLAIN_TEXT:
@@ -176,8 +194,9 @@ def take_label_options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def check_task(task: str, name: str, others: Collection[str], labelled: Collection[str] = ()) -> bool:
-    """Whether models are of another task than language modelling; options that do not go with them are wrong usage. name: of one of them.
-    others: options of the command that are for language models, beside those for reading text; labelled: those that are for others."""
+    """Whether models are of another task than language modelling; options that do not go with them
+    are wrong usage. name: of one of them. others: options of the command that are for language
+    models, beside those for reading text; labelled: those that are for others."""
     if task == "language-model":
         refuse_given((*LABEL_OPTIONS, *labelled), f"{name} is a language model, and this is for models of labels.")
         return False
@@ -204,7 +223,8 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
-    """The text of these sources, read as `flags` say, or the one that is prepared in a folder, which was read before."""
+    """The text of these sources, read as `flags` say, or the one that is prepared in a folder,
+    which was read before."""
     from rnnlm.config import Layer, resolve
     from rnnlm.text.corpus import open_text
     from rnnlm.text.lines import TextSettings
@@ -250,12 +270,14 @@ def or_demo(name: str | None) -> str:
 
 
 def models_or_demo(names: tuple[str, ...]) -> tuple[str, ...]:
-    """What a repeatable `-m` or its environment variable names, else the shipped model, which a note names."""
+    """What a repeatable `-m` or its environment variable names, else the shipped model, which a
+    note names."""
     return tuple(filter(None, names)) or (or_demo(None),)
 
 
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
-    """What scores lines with the models of a repeatable `-m`, by the names that results call them; without any, the shipped one."""
+    """What scores lines with the models of a repeatable `-m`, by the names that results call them;
+    without any, the shipped one."""
     from rnnlm.evaluation.comparison.comparison import names_of
     from rnnlm.models.loading import scoring_model_of
 
@@ -264,7 +286,8 @@ def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
 
 
 def argument_or_option(model: str | None, model_name: str | None) -> str | None:
-    """The model that stands as an argument, else that of `-m` or its environment variable; not in both places."""
+    """The model that stands as an argument, else that of `-m` or its environment variable; not in
+    both places."""
     context = click.get_current_context()
     if model and context.get_parameter_source("model_name") is ParameterSource.COMMANDLINE:
         raise _one_model_taken(context, f"{model}, {model_name}")
@@ -278,7 +301,8 @@ def named(model_name: str | None) -> str:
 
 
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
-    """Make sure that the file of -o may be written, before time goes into it; `source` is what is read."""
+    """Make sure that the file of -o may be written, before time goes into it; `source` is what is
+    read."""
     refuse_if(overwrite and output in (None, STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
     if output and output != STANDARD_OUTPUT:
         from rnnlm.files import writing
@@ -288,7 +312,8 @@ def check_output(output: Path | None, overwrite: bool, source: str | None) -> No
 
 
 def put(pieces: Iterable[str], output: Path | None) -> None:
-    """Write pieces of text as they come, to standard output, or to a file, which is whole in the end or not there."""
+    """Write pieces of text as they come, to standard output, or to a file, which is whole in the
+    end or not there."""
     if output in (None, STANDARD_OUTPUT):
         is_terminal = sys.stdout.isatty()
         for piece in pieces:
@@ -309,8 +334,8 @@ Record = tuple[str, str]
 
 
 class Command(click.Command):
-    """Shows its options below the titles that `options.section` gave them, in the order of each title's first option; options without one
-    come last."""
+    """Shows its options below the titles that `options.section` gave them, in the order of each
+    title's first option; options without one come last."""
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         options = [option for option in self.get_params(context) if isinstance(option, click.Option) and not option.hidden]
@@ -342,7 +367,8 @@ def check_plot(plot: Path | None, overwrite: bool) -> None:
     """Make sure that the picture of --plot can be written, before time goes into it.
 
     Raises:
-        UsageError: its suffix is another one, or --overwrite stands alone. OutputError: it cannot be written.
+        UsageError: its suffix is another one, or --overwrite stands alone. OutputError: it cannot
+            be written.
     """
     refuse_if(overwrite and plot is None, "--overwrite is for a picture: name it with --plot.")
     if plot is not None:
@@ -355,7 +381,8 @@ def check_plot(plot: Path | None, overwrite: bool) -> None:
 
 
 def list_of(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, ...] | None]:
-    """What reads an option as a list of `kind`; `what` names its parts in a message. None where the option is not given."""
+    """What reads an option as a list of `kind`; `what` names its parts in a message. None where the
+    option is not given."""
 
     def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[Any, ...] | None:
         if text is None:

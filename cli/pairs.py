@@ -20,13 +20,18 @@ from .side_by_side import Cell, own, print_columns, shared
 pairs_options = section(
     "Minimal pairs",
     click.option("--pairs", "pairs_source", metavar="FILE|FOLDER",
-                 help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement templates, Winograd schemas, SyntaxGym suites."),
+                 help="Accuracy on minimal pairs: BLiMP, columns good and bad, agreement "
+                      "templates, Winograd schemas, SyntaxGym suites."),
     click.option("--pairs-scoring", type=click.Choice(["full", "partial", "word"]),
-                 help="Compare whole sentences; what follows the part that differs; or that part itself, after the same beginning.  "
-                      "[default: word for agreement templates, partial for Winograd schemas, else full]"),
-    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl", help="Write one record a pair, JSON-lines; - is standard output."),
+                 help="Compare whole sentences; what follows the part that differs; or that part "
+                      "itself, after the same beginning.  "
+                      "[default: word for agreement templates, partial for Winograd schemas, else "
+                      "full]"),
+    click.option("--pairs-details", type=PATH, metavar="FILE.jsonl",
+                 help="Write one record a pair, JSON-lines; - is standard output."),
     click.option("--plot", type=PATH, metavar="FILE.svg",
-                 help="Plot surprisal by word, with or without --words; with --pairs, accuracy by distance and attractors, or by kind. "
+                 help="Plot surprisal by word, with or without --words; with --pairs, accuracy by "
+                      "distance and attractors, or by kind. "
                       "Several models are drawn side by side; .svg, .png or .pdf."),
 )  # fmt: skip
 
@@ -51,7 +56,8 @@ class PairsRequest:
         return list(filter(None, (self.details, self.plot)))
 
 
-_BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite", "special_symbols", "encoding_errors",
+_BESIDE = {"model_names", "pairs_source", "pairs_scoring", "pairs_details", "plot", "overwrite",
+           "special_symbols", "encoding_errors",
            "delimiter", "device", "as_json"}  # fmt: skip
 
 
@@ -81,7 +87,8 @@ def _refuse_others() -> None:
 
 
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
-    """Score the pairs of a file or folder with each model, print their accuracies, write what else is asked for."""
+    """Score the pairs of a file or folder with each model, print their accuracies, write what else
+    is asked for."""
     from rnnlm.scoring.pairs.accuracy import pair_accuracies, signature_of_set
     from rnnlm.scoring.pairs.files import read_pairs
 
@@ -113,7 +120,8 @@ def _print(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]], as_js
 
 
 def _scores(models: dict[str, Any], test_set: Any, request: PairsRequest) -> dict[str, list[Any]]:
-    """The scores of a set by each model. What is to be said of them is said once, with the models that it is about, unless of all."""
+    """The scores of a set by each model. What is to be said of them is said once, with the models
+    that it is about, unless of all."""
     from rnnlm.scoring.pairs.accuracy import score_set
 
     scores, said = {}, defaultdict(list)
@@ -129,7 +137,8 @@ def _scores(models: dict[str, Any], test_set: Any, request: PairsRequest) -> dic
 
 
 def _check_files(request: PairsRequest) -> None:
-    """Make sure that the pairs are there and the files asked for can be written, before time goes into scoring."""
+    """Make sure that the pairs are there and the files asked for can be written, before time goes
+    into scoring."""
     from rnnlm.evaluation import plotting
     from rnnlm.files.writing import check_apart, check_file
     from rnnlm.scoring.pairs.files import files_of
@@ -153,7 +162,8 @@ def _write_details(path: Path, scores: dict[str, list[Any]]) -> None:
     else:
         records = (record_of_models(dict(zip(scores, each, strict=True))) for each in zip(*scores.values(), strict=True))
     lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
-    save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))  # names of files may be no UTF-8
+    # names of files may be no UTF-8
+    save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))
 
 
 def _show(accuracies: Sequence[Any]) -> None:
@@ -201,7 +211,8 @@ def print_records(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]]
 
 
 def print_tables(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]]) -> None:
-    """A row for each group with the columns of each model; a row for each group and model less the first."""
+    """A row for each group with the columns of each model; a row for each group and model less the
+    first."""
     has_unknown = any(each.oov_pairs for its in accuracies.values() for each in its)
     groups = next(iter(accuracies.values()))
     columns = {"by": [each.by for each in groups], "group": [str(each.group) for each in groups]}

@@ -1,8 +1,10 @@
-"""`--processes N`: the processes of one training run on this machine, started, watched and ended together.
+"""`--processes N`: the processes of one training run on this machine, started, watched and ended
+together.
 
-Each runs the command again, as one of N ranks. The first one has the terminal; the output of the others is kept, and shown where it is
-the reason that the run failed. Signals are passed on to all. They end when this process does, however it ends: their standard input, which
-it holds open, ends with it.
+Each runs the command again, as one of N ranks. The first one has the terminal; the output of the
+others is kept, and shown where it is the reason that the run failed. Signals are passed on to all.
+They end when this process does, however it ends: their standard input, which it holds open, ends
+with it.
 """
 
 import contextlib
@@ -33,8 +35,8 @@ HINT = "to continue from the last checkpoint, run the same command with --resume
 
 
 def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
-    """Run the command `arguments` in `count` processes; the exit code. `threads`: of each, where that was asked for; else they share
-    the processors."""
+    """Run the command `arguments` in `count` processes; the exit code. `threads`: of each, where
+    that was asked for; else they share the processors."""
     with contextlib.ExitStack() as open_files:
         outputs = [open_files.enter_context(tempfile.TemporaryFile()) if rank else None for rank in range(count)]
         environment = _environment(count, threads)
@@ -48,14 +50,16 @@ def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
 
 
 def end_with_parent() -> None:
-    """In a process started here: it ends when the one that started it is gone, as if by SIGTERM, and soon in any case."""
+    """In a process started here: it ends when the one that started it is gone, as if by SIGTERM,
+    and soon in any case."""
     if LAUNCHED in os.environ:
         threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 @contextlib.contextmanager
 def reported_once(context: click.Context) -> Iterator[None]:
-    """One process reports the errors of a run of several: the one that fails, or, where that is gone, the one that started it."""
+    """One process reports the errors of a run of several: the one that fails, or, where that is
+    gone, the one that started it."""
     try:
         yield
     except ReportedElsewhere as error:
@@ -92,14 +96,16 @@ class _Processes:
             signal.signal(number, handler)
 
     def start(self, command: list[str], environment: dict[str, str], errors: IO[bytes] | None) -> None:
-        """One more, in a session of its own: Ctrl-C reaches this process alone, which passes it on once."""
+        """One more, in a session of its own: Ctrl-C reaches this process alone, which passes it on
+        once."""
         out = subprocess.DEVNULL if errors else None
         self.running[len(self.running)] = subprocess.Popen(
             command, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=errors, start_new_session=True
         )
 
     def wait(self) -> None:
-        """Until all have ended. Where one fails, the others notice by themselves, and have some time for it."""
+        """Until all have ended. Where one fails, the others notice by themselves, and have some
+        time for it."""
         asked = False
         while self.running:
             for rank, process in list(self.running.items()):
@@ -117,12 +123,15 @@ class _Processes:
             time.sleep(POLL_SECONDS)
 
     def report(self, outputs: list[IO[bytes] | None]) -> int:
-        """Report why the run failed, if it did and the first process has not reported it; its exit code."""
+        """Report why the run failed, if it did and the first process has not reported it; its exit
+        code."""
         own = {rank: code for rank, code in self.codes.items() if self._is_failure(code) and code != LOST and rank not in self.killed}
         rank, code = next(iter(own.items()), (0, 0))
         who = f"process {rank + 1} of {self.count}"
         if code < 0 and self.codes.get(0) == 0:
-            code = 0  # the first one has come to its end, where all is saved: the other one broke down in leaving
+            # the first one has come to its end, where all is saved: the other one broke down in
+            # leaving
+            code = 0
         elif code < 0:
             terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", HINT)
         elif code and rank:
@@ -142,12 +151,14 @@ class _Processes:
         return [number for number in self.signals if number != getattr(signal, "SIGUSR1", None)]
 
     def _is_failure(self, code: int) -> bool:
-        """Whether a process ended in a way that is no end to the run of the others: neither well nor as it was asked by a signal, which
-        ends it outright where it comes while Python is ending, as the others were asked a little earlier."""
+        """Whether a process ended in a way that is no end to the run of the others: neither well
+        nor as it was asked by a signal, which ends it outright where it comes while Python is
+        ending, as the others were asked a little earlier."""
         return code != 0 and code <= 128 and -code not in self._ending()
 
     def _pass_on(self, number: int, frame: Any) -> None:
-        """To all; the wish for a checkpoint to the first one alone, which is enough. After a second one they have little time left."""
+        """To all; the wish for a checkpoint to the first one alone, which is enough. After a second
+        one they have little time left."""
         is_wish = number == getattr(signal, "SIGUSR1", None)
         if self.signals and not is_wish:
             self.deadline = min(self.deadline, time.monotonic() + TERM_SECONDS)

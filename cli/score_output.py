@@ -1,4 +1,5 @@
-"""Where `rnnlm score` puts its scores: on standard output, or in a file that can be gone on with."""
+"""Where `rnnlm score` puts its scores: on standard output, or in a file that can be gone on
+with."""
 
 import csv
 import io
@@ -56,8 +57,8 @@ def write(
     overwrite: bool,
     has_region_names: bool,
 ) -> None:
-    """Write the scores to a file, chunk by chunk; with `resume`, behind those that an unfinished run has written. A Parquet file is
-    written whole or not at all."""
+    """Write the scores to a file, chunk by chunk; with `resume`, behind those that an unfinished
+    run has written. A Parquet file is written whole or not at all."""
     if form == "parquet":
         _write_parquet(path, models, sentences, settings, overwrite, has_region_names)
         return
@@ -116,7 +117,8 @@ def _layout(models: dict[str, Any], sentences: Iterator[Any], settings: Any, has
 
 
 class _About:
-    """What is said below the scores: how many sentences have none, and the signature; of each model."""
+    """What is said below the scores: how many sentences have none, and the signature; of each
+    model."""
 
     def __init__(self, models: dict[str, Any], settings: Any) -> None:
         from rnnlm.scoring.scorer import signature_before
@@ -144,7 +146,8 @@ def _say_written(sentences: int, path: Path) -> None:
 
 
 def show_table(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
-    """Print the scores, ranked by their log-probability as a whole, by word or by token. carried: columns of the input."""
+    """Print the scores, ranked by their log-probability as a whole, by word or by token. carried:
+    columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True)
@@ -169,8 +172,10 @@ _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "p
 def _cells(score: Any, unit: str, eos: bool) -> dict[str, str]:
     return {
         "id": str(score.id), f"logprob_per_{unit}": terminal.number(score.logprob_by(unit, eos), 4),
-        "logprob_nats": terminal.number(score.logprob_nats), "words": str(score.words) if score.is_read else "-",
-        "ppl_word": terminal.number(score.ppl_word), "sentence": score.text, "unknown words": ", ".join(score.oov),
+        "logprob_nats": terminal.number(score.logprob_nats),
+        "words": str(score.words) if score.is_read else "-",
+        "ppl_word": terminal.number(score.ppl_word), "sentence": score.text,
+        "unknown words": ", ".join(score.oov),
         "no score because": score.reason or "",
     }  # fmt: skip
 
@@ -204,7 +209,8 @@ def _item(item: Any, unit: str, measures: list[str]) -> list[str]:
 
 def _show_regions(regions: Any) -> None:
     rows = [
-        [region.name or str(region.index), region.text, str(region.words), terminal.number(region.surprisal_bits),
+        [region.name or str(region.index), region.text, str(region.words),
+         terminal.number(region.surprisal_bits),
          terminal.number(region.next_surprisal_bits), "unknown words" if region.is_oov else ""]
         for region in regions
     ]  # fmt: skip
@@ -219,7 +225,8 @@ def words_there(likeliest: Sequence[Any]) -> str:
 
 
 def odds(better: Any, worse: Any, eos: bool) -> str | None:
-    """How many times likelier the first of two sentences is, in total and per word; None where one has no score, or another source."""
+    """How many times likelier the first of two sentences is, in total and per word; None where one
+    has no score, or another source."""
     from rnnlm.scoring.records import likelihood_ratio
 
     ratio = likelihood_ratio(better, worse, eos) if better.source == worse.source else None
@@ -250,11 +257,13 @@ def times(log10: float) -> str:
 # regions (with --next, for each of the likely next words there). A figure that is not there is an
 # empty cell, and the last column says why.
 
-Form = tuple[str, Callable[[Any], str]]  # what stands before all scores, and what makes the text of a sentence
+# what stands before all scores, and what makes the text of a sentence
+Form = tuple[str, Callable[[Any], str]]
 
 
 def form_of(name: str, settings: Any, layout: Any) -> Form:
-    """How `name` (jsonl, tsv, csv) writes the scores of a sentence by model. layout: rows of a table, and records."""
+    """How `name` (jsonl, tsv, csv) writes the scores of a sentence by model. layout: rows of a
+    table, and records."""
     if name == "jsonl":
         return "", lambda scores: terminal.json_text(layout.record(scores, settings)) + "\n"
     lines = _tsv_lines if name == "tsv" else _csv_lines
@@ -272,7 +281,8 @@ def _csv_lines(rows: Iterable[Iterable[Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value as a cell, control characters but tabs and line ends written out, as it may end on a terminal."""
+    """A value as a cell, control characters but tabs and line ends written out, as it may end on a
+    terminal."""
     if type(value) is float or type(value) is int:
         return repr(value)
     text = value if type(value) is str else cell_text(value)
@@ -286,7 +296,8 @@ Scores = dict[str, Any]  # of one sentence, by model
 
 
 def show_side_by_side(scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
-    """Print the scores, ranked by the first model: its log-probability as a whole, by word or by token. carried: columns of the input."""
+    """Print the scores, ranked by the first model: its log-probability as a whole, by word or by
+    token. carried: columns of the input."""
     if not scores:
         raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
     ranked = sorted(scores, key=lambda each: _rank(_first(each), unit, settings.eos), reverse=True)
@@ -316,7 +327,8 @@ def _rank(score: Any, unit: Any, eos: bool) -> float:
 def _figures(unit: str, eos: bool) -> dict[str, Cell]:
     per = {} if unit == "logprob" else {f"logprob_per_{unit}": lambda score: terminal.number(score.logprob_by(unit, eos), 4)}
     return per | {
-        "logprob_nats": lambda score: terminal.number(score.logprob_nats), "ppl_word": lambda score: terminal.number(score.ppl_word),
+        "logprob_nats": lambda score: terminal.number(score.logprob_nats),
+        "ppl_word": lambda score: terminal.number(score.ppl_word),
     }  # fmt: skip
 
 
@@ -340,8 +352,9 @@ def _show_surprisals_side_by_side(scores: Scores, settings: Any) -> None:
 
 
 def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
-    """The tokens or words of each model, in the order of the text; None for a word that it does not have: one that removes marks has
-    fewer words, which end elsewhere. Tokens are the same for all."""
+    """The tokens or words of each model, in the order of the text; None for a word that it does
+    not have: one that removes marks has fewer words, which end elsewhere. Tokens are the same
+    for all."""
     if unit == "token":
         return by_model
     placed = {name: {(item.start, item.end, item.index): item for item in its} for name, its in by_model.items()}
@@ -352,7 +365,8 @@ def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
 def _show_regions_side_by_side(by_model: dict[str, Any]) -> None:
     regions = next(iter(by_model.values()))
     columns = {
-        "region": [region.name or str(region.index) for region in regions], "text": [region.text for region in regions],
+        "region": [region.name or str(region.index) for region in regions],
+        "text": [region.text for region in regions],
         "words": [str(region.words) for region in regions],
     }  # fmt: skip
     columns |= own(_numbers("surprisal_bits", "next_surprisal_bits"), by_model)

@@ -1,4 +1,5 @@
-"""Figures of several models in one table: what is the same for all stands once, and what is a model's own has its name behind a dot."""
+"""Figures of several models in one table: what is the same for all stands once, and what is a
+model's own has its name behind a dot."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +15,8 @@ def own(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[str, 
 
 
 def shared(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[str, list[str]]:
-    """The columns that `cells` makes, each once where it is the same for all models, and not at all where it is empty."""
+    """The columns that `cells` makes, each once where it is the same for all models, and not at all
+    where it is empty."""
     columns: dict[str, list[str]] = {}
     for title, cell in cells.items():
         made = own({title: cell}, results)
@@ -24,6 +26,7 @@ def shared(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[st
 
 
 def print_columns(columns: dict[str, list[str]], left: Sequence[str]) -> None:
-    """A table of these columns, right-aligned but for those whose titles begin with one of `left`."""
+    """A table of these columns, right-aligned but for those whose titles begin with one of
+    `left`."""
     right = [title for title in columns if not title.startswith(tuple(left))]
     terminal.print_table([*columns], list(zip(*columns.values(), strict=True)), right, break_at=".")

@@ -1,4 +1,5 @@
-"""What signals ask of a run that lasts: to end in order, or to store now what it could go on from."""
+"""What signals ask of a run that lasts: to end in order, or to store now what it could go on
+from."""
 
 import contextlib
 import os
@@ -10,7 +11,9 @@ from typing import Any
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 SAVING = "SIGUSR1"
-ONE_WISH_SECONDS = 0.2  # timeout, torchrun and a terminal that closes send the same signal twice: to the process, and to its group
+# timeout, torchrun and a terminal that closes send the same signal twice: to the process, and to
+# its group
+ONE_WISH_SECONDS = 0.2
 
 
 @contextlib.contextmanager
@@ -26,10 +29,12 @@ def saving_ignored() -> Iterator[None]:
 
 
 class Signals:
-    """Hears signals while it is entered. The first Ctrl-C, TERM or HUP asks the run to end in order; a second one, if it is a wish
-    of its own and no echo of the first, does what it did before: it ends at once. USR1 asks to save, as often as it comes.
+    """Hears signals while it is entered. The first Ctrl-C, TERM or HUP asks the run to end in
+    order; a second one, if it is a wish of its own and no echo of the first, does what it did
+    before: it ends at once. USR1 asks to save, as often as it comes.
 
-    ends_in_order: whether the run can do that; else the first one ends it at once. ending: the signal that asked for the end, or 0.
+    ends_in_order: whether the run can do that; else the first one ends it at once. ending: the
+    signal that asked for the end, or 0.
     """
 
     def __init__(self, ends_in_order: bool = True) -> None:

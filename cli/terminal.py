@@ -1,5 +1,6 @@
-"""What people see: messages on stderr, tables on stdout. Text from outside is shown literally, control characters escaped; but a piped
-table is TSV (:mod:`rnnlm.files.tables`), in which tabs and line ends stay what they are, in quoted cells."""
+"""What people see: messages on stderr, tables on stdout. Text from outside is shown literally,
+control characters escaped; but a piped table is TSV (:mod:`rnnlm.files.tables`), in which tabs and
+line ends stay what they are, in quoted cells."""
 
 import contextlib
 import json
@@ -26,19 +27,22 @@ _OF = re.compile(r"([\d,]+) of ([\d,]+)")
 
 
 def say(message: str) -> None:
-    """One line for people, on stderr. Where it cannot be shown (a terminal that is gone, a full disk), work goes on."""
+    """One line for people, on stderr. Where it cannot be shown (a terminal that is gone, a full
+    disk), work goes on."""
     with contextlib.suppress(OSError):
         click.echo(visible(message), err=True)
 
 
 def say_signatures(signatures: dict[str, Any]) -> None:
-    """What each model's figures were measured on, and how: a line each, which names the model where there are several."""
+    """What each model's figures were measured on, and how: a line each, which names the model where
+    there are several."""
     for name, signature in signatures.items():
         say(f"signature of {name}: {signature}" if len(signatures) > 1 else f"signature: {signature}")
 
 
 class Unfailing:
-    """A stream that takes what it can: what is drawn on a terminal that is gone is lost, and nothing else."""
+    """A stream that takes what it can: what is drawn on a terminal that is gone is lost, and
+    nothing else."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -57,8 +61,9 @@ class Unfailing:
 
 
 class Progress:
-    """Says how far the work is, now and then, and how far each part of it has come in the end; nothing of what is done soon. Without a
-    terminal, where that is silent for a minute, a line says that the work goes on, until the command ends or the progress is closed.
+    """Says how far the work is, now and then, and how far each part of it has come in the end;
+    nothing of what is done soon. Without a terminal, where that is silent for a minute, a line says
+    that the work goes on, until the command ends or the progress is closed.
 
     Messages of one part differ in figures alone.
     """
@@ -67,11 +72,13 @@ class Progress:
         self.clock = clock
         self.began = self.last_line = clock()
         self.message = self.part = ""
-        self.is_said = self.is_part_known = False  # whether the last message was said, and one of its part
+        # whether the last message was said, and one of its part
+        self.is_said = self.is_part_known = False
         self.closed = threading.Event()
         if context := click.get_current_context(silent=True):
             context.call_on_close(self.close)
-            if sys.stderr is not None and not sys.stderr.isatty():  # None: the process was started with it closed
+            # None: the process was started with it closed
+            if sys.stderr is not None and not sys.stderr.isatty():
                 threading.Thread(target=self._go_on_saying, daemon=True).start()
 
     def __enter__(self) -> "Progress":
@@ -130,7 +137,8 @@ def show_error(what: str, why: str = "", hint: str = "") -> None:
 
 
 def show_warning(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """Notices of the library as one line; warnings of other libraries are their developers' matter."""
+    """Notices of the library as one line; warnings of other libraries are their developers'
+    matter."""
     if issubclass(category, RnnlmWarning):
         say(f"note: {message}")
 
@@ -148,15 +156,17 @@ def json_text(value: Any) -> str:
 
 
 def tsv_line(cells: Iterable[str]) -> str:
-    """A row of TSV. Programs read back its tabs and line ends; other control characters are written out, as it may end on a terminal."""
+    """A row of TSV. Programs read back its tabs and line ends; other control characters are written
+    out, as it may end on a terminal."""
     return tables.line(visible(cell, kept="\t\n") for cell in cells)
 
 
 def print_table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, gap: int | None = None, break_at: str = "\n"
 ) -> None:
-    """A table on a terminal (columns in `right` are right-aligned, `gap` spaces apart and without edges; one cell a line where it is
-    narrow), TSV elsewhere. break_at: where the name of a column may have a line end on a terminal."""
+    """A table on a terminal (columns in `right` are right-aligned, `gap` spaces apart and without
+    edges; one cell a line where it is narrow), TSV elsewhere. break_at: where the name of a column
+    may have a line end on a terminal."""
     if not sys.stdout.isatty():
         for row in [columns, *rows]:
             click.echo(tsv_line(row), nl=False)
@@ -174,8 +184,9 @@ def print_table(
 
 
 def print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
-    """As :func:`print_table`; where a terminal has no room for all columns, they stand in tables below each other, each of which begins
-    with the columns of text that the whole one begins with. Numbers and the words of headings are never cut."""
+    """As :func:`print_table`; where a terminal has no room for all columns, they stand in tables
+    below each other, each of which begins with the columns of text that the whole one begins with.
+    Numbers and the words of headings are never cut."""
     from rich.console import Console
 
     console = Console()
@@ -192,7 +203,8 @@ def print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], right: S
 
 
 def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
-    """The places of columns of such widths in tables of `room` characters, the first `keys` in each."""
+    """The places of columns of such widths in tables of `room` characters, the first `keys` in
+    each."""
     blocks = [list(range(keys))]
     for place in range(keys, len(widths)):
         if len(blocks[-1]) > keys and sum(widths[each] + GAP for each in (*blocks[-1], place)) > room:
@@ -212,7 +224,8 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     from rich.table import Table
     from rich.text import Text
 
-    padding = (0, 1) if gap is None else (0, gap - 1, 0, 0)  # beside the space that stands for a line between columns
+    # beside the space that stands for a line between columns
+    padding = (0, 1) if gap is None else (0, gap - 1, 0, 0)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=gap is None)
     for column in columns:
         table.add_column(Text(column.replace(break_at, "\n", 1)), justify="right" if column in right else "left", overflow="fold")
@@ -229,8 +242,8 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def cell(value: Any, fractions: int | str = 2, whole: str = ",") -> str:
-    """A value of any type in a table: fractions with so many digits or in such a format, whole numbers in the format
-    `whole`, a dash for none."""
+    """A value of any type in a table: fractions with so many digits or in such a format, whole
+    numbers in the format `whole`, a dash for none."""
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if isinstance(value, float):

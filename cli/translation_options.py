@@ -1,4 +1,5 @@
-"""Options for pairs, and for what an encoder-decoder writes for them, of commands that measure models."""
+"""Options for pairs, and for what an encoder-decoder writes for them, of commands that measure
+models."""
 
 from collections.abc import Collection
 from typing import Any
@@ -10,20 +11,27 @@ from .options import CONFUSION_OPTIONS, LABEL_OPTIONS, PATH, refuse_given, refus
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
 pair_options = section(
     _PAIRS,
-    click.option("--target", multiple=True, metavar="FILE", help="What is to be written for each line of TEXT; several are several "
+    click.option("--target", multiple=True, metavar="FILE",
+                 help="What is to be written for each line of TEXT; several are several "
                  "references."),
-    click.option("--target-column", metavar="NAME", help="Column of what is to be written; --column is what is read."),
-    click.option("--skip-empty", is_flag=True, default=None, help="Pairs with an empty side are left out."),
+    click.option("--target-column", metavar="NAME",
+                 help="Column of what is to be written; --column is what is read."),
+    click.option("--skip-empty", is_flag=True, default=None,
+                 help="Pairs with an empty side are left out."),
 )  # fmt: skip
 decoding_options = section(
     _DECODING,
-    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N", help="Lines kept at each step.  [default: 1, greedy search]"),
+    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N",
+                 help="Lines kept at each step.  [default: 1, greedy search]"),
     click.option("--length-power", type=click.FloatRange(0), metavar="A",
-                 help="Lines are ranked by log p / ((5 + tokens) / 6)^A.  [default: 1; 0 for greedy search]"),
+                 help="Lines are ranked by log p / ((5 + tokens) / 6)^A.  [default: 1; 0 for "
+                      "greedy search]"),
     click.option("--max-length", type=click.FloatRange(0, min_open=True), metavar="X",
-                 help="A line has at most X times the tokens of its source, and 10 more.  [default: 2]"),
+                 help="A line has at most X times the tokens of its source, and 10 more.  "
+                      "[default: 2]"),
     click.option("--copy-unknown", is_flag=True, default=None,
-                 help="Where <unk> is likeliest, write the word of the source that attention points at."),
+                 help="Where <unk> is likeliest, write the word of the source that attention "
+                      "points at."),
     click.option("--no-decode", is_flag=True, help="Perplexity alone, which takes less time."),
 )  # fmt: skip
 output_option = section(
@@ -37,8 +45,9 @@ _OF_PLAIN_TEXT = ("split", "keep_blank_lines", "documents")
 
 
 def check_task(task: str, name: str, of_language_models: Collection[str]) -> bool:
-    """Whether the model of that name is an encoder-decoder; options that do not go with it, or that only go with it, are wrong usage.
-    of_language_models: options of the command that are for these, beside those for reading text."""
+    """Whether the model of that name is an encoder-decoder; options that do not go with it, or that
+    only go with it, are wrong usage. of_language_models: options of the command that are for these,
+    beside those for reading text."""
     if task != "seq2seq":
         from rnnlm.models.registry import WHAT
 
@@ -50,9 +59,12 @@ def check_task(task: str, name: str, of_language_models: Collection[str]) -> boo
 
 
 def take(given: dict[str, Any]) -> dict[str, Any]:
-    """The values of `pair_options`, `decoding_options` and of those that read text: keywords of :func:`rnnlm.evaluate` for pairs."""
+    """The values of `pair_options`, `decoding_options` and of those that read text: keywords of
+    :func:`rnnlm.evaluate` for pairs."""
     decoding = {name: given[name] for name in _OF_DECODING if given[name] is not None}
-    refuse_if(given["no_decode"] and decoding, f"--no-decode: nothing is written, and --{next(iter(decoding), '').replace('_', '-')} is "
+    refuse_if(given["no_decode"] and decoding,
+              "--no-decode: nothing is written, and "
+              f"--{next(iter(decoding), '').replace('_', '-')} is "
               "about how.")  # fmt: skip
     reading = {name: given[name] for name in _READING if given[name] is not None}
     return {"target": given["target"], "reading": reading, "decode": not given["no_decode"], "decoding": _settings(decoding)}

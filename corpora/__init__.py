@@ -1,4 +1,5 @@
-"""Corpora that come with rnnlm: one folder each, with a train, a valid and a test part and a README that states its licence.
+"""Corpora that come with rnnlm: one folder each, with a train, a valid and a test part and a README
+that states its licence.
 
 They are named here, so that what else lies in a checkout's corpora/ is never taken for one of them.
 """
@@ -33,24 +34,25 @@ USUAL = {  # of each task, where no text is named
     "classification": "opinions",
     "seq2seq": "dates",
 }
-COLUMNS = {  # of a corpus with labels: the column that is read, those that label each word, those that label the whole text
-    "opinions": ("text", (), ("label",)),
-    "travel": ("text", ("slots",), ("intent",)),
-    "words-and-tags": ("form", ("upos",), ()),
-}
+# of a corpus with labels: the column that is read, those that label each word, those that label the
+# whole text
+COLUMNS = {"opinions": ("text", (), ("label",)), "travel": ("text", ("slots",), ("intent",)), "words-and-tags": ("form", ("upos",), ())}
 _TINY = {"embedding_size": 64, "hidden_size": 128, "batch_rows": 32}
 PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
     "answers": (
         "remark",
         "reply",
-        _TINY | {"tokenizer": "word", "split_punctuation": True, "lowercase": True, "target_lowercase": False, "learning_rate": 0.005,
+        _TINY | {"tokenizer": "word", "split_punctuation": True, "lowercase": True,
+                 "target_lowercase": False, "learning_rate": 0.005,
                  "label_smoothing": 0.0, "criterion": "chrf", "budget": "120epochs"},
     ),
     "dates": (
         "phrase",
         "iso",
-        _TINY | {"tokenizer": "char", "lowercase": True, "input_feeding": True, "learning_rate": 0.003, "dropout_input": 0.1,
-                 "dropout_output": 0.1, "label_smoothing": 0.0, "ema_decay": 0.998, "budget": "15epochs"},
+        _TINY | {"tokenizer": "char", "lowercase": True, "input_feeding": True,
+                 "learning_rate": 0.003, "dropout_input": 0.1,
+                 "dropout_output": 0.1, "label_smoothing": 0.0, "ema_decay": 0.998,
+                 "budget": "15epochs"},
     ),
 }  # fmt: skip
 
@@ -92,27 +94,31 @@ def part(name: str, which: str) -> Path:
 
 
 def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tuple[str, ...]:
-    """Texts by their names: that of a corpus among `known` stands for its part `which`, unless there is a file of that name."""
+    """Texts by their names: that of a corpus among `known` stands for its part `which`, unless
+    there is a file of that name."""
     return tuple(str(part(name, which)) if name in known and not Path(name).exists() else name for name in map(str, names))
 
 
 def labelled(name: str) -> Labelled | None:
-    """The parts and columns of a bundled corpus with labels; None where no such corpus has this name."""
+    """The parts and columns of a bundled corpus with labels; None where no such corpus has this
+    name."""
     if name not in COLUMNS:
         return None
     return Labelled(*_parts(name), *COLUMNS[name], TASKS[name])
 
 
 def paired(name: str) -> Paired | None:
-    """The parts, columns and settings of a bundled corpus of pairs; None where no such corpus has this name."""
+    """The parts, columns and settings of a bundled corpus of pairs; None where no such corpus has
+    this name."""
     if name not in PAIRS:
         return None
     return Paired(*_parts(name), *PAIRS[name], TASKS[name])
 
 
 def suiting(task: str, text: Sequence[str]) -> dict[str, Any]:
-    """The settings that suit a text where it is a bundled corpus of pairs: its columns, and those of its network. A file of that name comes
-    first. text: as it is named; nothing stands for the corpus that is usual for the task."""
+    """The settings that suit a text where it is a bundled corpus of pairs: its columns, and those
+    of its network. A file of that name comes first. text: as it is named; nothing stands for the
+    corpus that is usual for the task."""
     name = text[0] if text else USUAL.get(task, "")
     corpus = paired(name)
     if corpus is None or task not in corpus.tasks or Path(name).is_file():
@@ -130,6 +136,7 @@ def named(name: str) -> str:
 
 
 def title(source: str) -> str:
-    """How a text is named in a model's card: a bundled one by what it is, wherever it is installed; others as they are given."""
+    """How a text is named in a model's card: a bundled one by what it is, wherever it is installed;
+    others as they are given."""
     path = Path(source)
     return f"bundled corpus {path.parent.name}, {path.name}" if path.is_relative_to(FOLDER) else source

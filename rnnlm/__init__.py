@@ -1,4 +1,5 @@
-"""rnnlm: language modelling from Python. The names below are the public ones; each is imported when first used.
+"""rnnlm: language modelling from Python. The names below are the public ones; each is imported when
+first used.
 
 >>> import rnnlm
 >>> model = rnnlm.load()                                                   # doctest: +SKIP
@@ -230,7 +231,8 @@ def _checked(function: Any, name: str) -> Any:
 
 @functools.cache
 def _with_tokenizer_from(prepare: Any) -> Any:
-    """`prepare` that also takes the name of a model instead of its tokenizer, as before, for one release."""
+    """`prepare` that also takes the name of a model instead of its tokenizer, as before, for one
+    release."""
 
     @functools.wraps(prepare)
     def with_tokenizer_from(*arguments: Any, tokenizer_from: str | None = None, **request: Any) -> Any:

@@ -1,8 +1,10 @@
-"""Arguments of public functions, checked against the functions' annotations before anything is done.
+"""Arguments of public functions, checked against the functions' annotations before anything is
+done.
 
-A wrong type is an :class:`rnnlm.errors.ArgumentTypeError` that names the parameter, what it takes and what it was given. The items of a
-collection are checked with it, those of an iterator as they come, the fields of settings with their settings. Ranges and known names are
-the functions' own matter.
+A wrong type is an :class:`rnnlm.errors.ArgumentTypeError` that names the parameter, what it takes
+and what it was given. The items of a collection are checked with it, those of an iterator as they
+come, the fields of settings with their settings. Ranges and known names are the functions' own
+matter.
 """
 
 import contextlib
@@ -25,16 +27,20 @@ from rnnlm.interface import Array
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ACCEPTED: dict[Any, tuple[type[Any], ...]] = {  # where an annotation means more than its class
-    int: (numbers.Integral,), float: (numbers.Real,), bool: (numbers.Integral, np.bool_), Path: (os.PathLike,),
+    int: (numbers.Integral,), float: (numbers.Real,), bool: (numbers.Integral, np.bool_),
+    Path: (os.PathLike,),
 }  # fmt: skip
 _NAMED = {
-    str: ("a str", "str"), int: ("an int", "int"), float: ("a number", "numbers"), bool: ("True or False", "True or False"),
-    types.NoneType: ("None", "None"), Path: ("a Path", "Path"), "LanguageModel": ("a language model", "language models"),
+    str: ("a str", "str"), int: ("an int", "int"), float: ("a number", "numbers"),
+    bool: ("True or False", "True or False"),
+    types.NoneType: ("None", "None"), Path: ("a Path", "Path"),
+    "LanguageModel": ("a language model", "language models"),
     "Tokenizer": ("a tokenizer", "tokenizers"), "Text": ("a text such as rnnlm.Corpus", "texts"),
     "EncodedText": ("an encoded text", "encoded texts"),
 }  # fmt: skip
 _NEEDED = {"LanguageModel": ("tokenizer", "initial_state", "score", "predict"), "Tokenizer": ("boundary_id", "encode", "decode")}
-_KNOWN: set[tuple[type[Any], Any]] = set()  # classes that keep a protocol, which takes a while to find out
+# classes that keep a protocol, which takes a while to find out
+_KNOWN: set[tuple[type[Any], Any]] = set()
 _NAME_OR_PATH = ("a name or path", "names or paths")
 _MODEL_OR_NAME = ("a language model or its name", "language models or their names")
 
@@ -54,7 +60,8 @@ class _Mismatch(NamedTuple):
 
 
 def checked(function: F, name: str) -> F:
-    """`function`, called `name` in :mod:`rnnlm`, which checks the types of its arguments when it is called."""
+    """`function`, called `name` in :mod:`rnnlm`, which checks the types of its arguments when it is
+    called."""
     signature = inspect.signature(function)
 
     @functools.wraps(function)
@@ -62,7 +69,8 @@ def checked(function: F, name: str) -> F:
         try:
             bound = signature.bind(*arguments, **keywords)
         except TypeError:
-            return function(*arguments, **keywords)  # Python says itself what is missing, or too much
+            # Python says itself what is missing, or too much
+            return function(*arguments, **keywords)
         hints = hints_of(function)
         for parameter, value in bound.arguments.items():
             if parameter in hints and signature.parameters[parameter].kind is not inspect.Parameter.VAR_KEYWORD:
@@ -74,7 +82,8 @@ def checked(function: F, name: str) -> F:
 
 
 def check(function: str, values: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
-    """Check `values` of parameters of that function by name, where `hints` has an annotation for them.
+    """Check `values` of parameters of that function by name, where `hints` has an annotation for
+    them.
 
     Raises:
         ArgumentTypeError: one is of another type.
@@ -84,7 +93,8 @@ def check(function: str, values: Mapping[str, Any], hints: Mapping[str, Any]) ->
 
 
 def token_ids(ids_BT: Any) -> Array:
-    """`ids_BT`, an array of numpy or torch (lists become one of numpy), which holds token ids, T in each of B rows.
+    """`ids_BT`, an array of numpy or torch (lists become one of numpy), which holds token ids, T in
+    each of B rows.
 
     Raises:
         ArgumentTypeError: it does not.
@@ -112,7 +122,8 @@ def check_state(state: Any, kind: type[Any]) -> None:
 
 
 def check_shapes(inputs_BT: Array, targets_BT: Array | None = None, rows: int | None = None) -> None:
-    """Check that a model scores as many targets as it reads, and reads as many rows as its state has: kernels take that for granted.
+    """Check that a model scores as many targets as it reads, and reads as many rows as its state
+    has: kernels take that for granted.
 
     Raises:
         UsageError: it would not.
@@ -127,7 +138,8 @@ def check_shapes(inputs_BT: Array, targets_BT: Array | None = None, rows: int | 
 
 @functools.cache
 def hints_of(source: Any) -> dict[str, Any]:
-    """The annotations of a function or a class; a name in them that only type checkers know is Any."""
+    """The annotations of a function or a class; a name in them that only type checkers know is
+    Any."""
     unknown: dict[str, Any] = {}
     while True:
         try:
@@ -137,7 +149,8 @@ def hints_of(source: Any) -> dict[str, Any]:
 
 
 def _checked(value: Any, hint: Any, where: str, function: str) -> Any:
-    """`value`; an iterator as a list where several reads are expected, else as one that checks its items.
+    """`value`; an iterator as a list where several reads are expected, else as one that checks its
+    items.
 
     Raises:
         ArgumentTypeError: it is not what `hint` says.
@@ -174,7 +187,8 @@ def _item_hint(hint: Any) -> Any:
 
 
 def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
-    """What of `value` does not match the annotation. Unions of the same members are one to Python, in whatever order they were written.
+    """What of `value` does not match the annotation. Unions of the same members are one to Python,
+    in whatever order they were written.
 
     Raises:
         UsageError: nothing matches, and `value` itself says why: a model of another task.
@@ -192,14 +206,16 @@ def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
             return None
     if refusal is not None:
         raise refusal
-    inside = next((each for each in found if each and each.where != where), None)  # the right kind of collection
+    # the right kind of collection
+    inside = next((each for each in found if each and each.where != where), None)
     return inside or _Mismatch(where, hint, value)
 
 
 def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
     origin = typing.get_origin(hint)
     if item_hint := _item_hint(hint):
-        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(value, "columns")  # of a table
+        # of a table
+        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(value, "columns")
         is_right = isinstance(value, Iterable) and not is_whole
         inside = _mismatch_inside(value, item_hint, where) if is_right else None
     elif isinstance(origin, type) and issubclass(origin, Mapping):
@@ -247,7 +263,8 @@ def _is_a(value: Any, kind: Any, origin: Any) -> bool:
 
 
 def _has_parts(value: Any, protocol: Any) -> bool:
-    """Whether `value` has what every function needs of the protocol; which parts it can do without is its own matter."""
+    """Whether `value` has what every function needs of the protocol; which parts it can do without
+    is its own matter."""
     needed = _NEEDED.get(protocol.__name__) or [part for part in vars(protocol) if not part.startswith("_")]
     return all(hasattr(value, part) for part in needed)
 

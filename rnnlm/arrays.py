@@ -1,4 +1,5 @@
-"""The only doors between numpy arrays and the arrays of a model's own device. Never imports torch itself."""
+"""The only doors between numpy arrays and the arrays of a model's own device. Never imports torch
+itself."""
 
 import math
 import mmap
@@ -12,8 +13,9 @@ from rnnlm.interface import Array
 
 
 def as_numpy(values: Array) -> np.ndarray:
-    """`values`, an array of numpy or torch such as a model's `score` and `predict` give, as a numpy array of the same shape and type on the
-    host: itself where it is one, else a copy or a view, without gradients. Waits for the device.
+    """`values`, an array of numpy or torch such as a model's `score` and `predict` give, as a numpy
+    array of the same shape and type on the host: itself where it is one, else a copy or a view,
+    without gradients. Waits for the device.
 
     Raises:
         ArgumentTypeError (a TypeError): it is neither.
@@ -42,7 +44,8 @@ def as_array_of(values: Any, reference: Array) -> Array:
 
 
 def mixed(logprob: Array, share: Array, weight: float) -> Array:
-    """log((1 - weight) exp(logprob) + weight share), nats, as :func:`same_dtype` makes arrays of both; `share` is a probability."""
+    """log((1 - weight) exp(logprob) + weight share), nats, as :func:`same_dtype` makes arrays of
+    both; `share` is a probability."""
     logprob, share = same_dtype([logprob, share])
     xp = library(logprob)
     with np.errstate(divide="ignore"):
@@ -60,7 +63,8 @@ def strip_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def same_dtype(values: Sequence[Array]) -> list[Array]:
-    """`values` as arrays of one type: that of the first that is no numpy array, on its device; float64 where all are numpy's."""
+    """`values` as arrays of one type: that of the first that is no numpy array, on its device;
+    float64 where all are numpy's."""
     reference = next((each for each in values if not isinstance(each, np.ndarray)), None)
     if reference is None:
         return [each.astype(np.float64, copy=False) for each in values]
@@ -71,7 +75,8 @@ def same_dtype(values: Sequence[Array]) -> list[Array]:
 
 
 def library(values: Array) -> Any:
-    """numpy or torch: the library whose array `values` is. Many functions (exp, where, logaddexp) have one name in both."""
+    """numpy or torch: the library whose array `values` is. Many functions (exp, where, logaddexp)
+    have one name in both."""
     if isinstance(values, np.ndarray):
         return np
     import torch
@@ -80,7 +85,8 @@ def library(values: Array) -> Any:
 
 
 def drop_pages(array: np.ndarray | memoryview) -> None:
-    """What of a mapped array is in memory may leave it, to be read again when needed. Does nothing to other arrays."""
+    """What of a mapped array is in memory may leave it, to be read again when needed. Does nothing
+    to other arrays."""
     owner: Any = array
     while isinstance(owner, (np.ndarray, memoryview)):
         owner = owner.base if isinstance(owner, np.ndarray) else owner.obj

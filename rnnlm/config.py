@@ -1,8 +1,10 @@
-"""Settings: frozen dataclasses, filled from layers (recipe, file, command line) that remember their origin.
+"""Settings: frozen dataclasses, filled from layers (recipe, file, command line) that remember their
+origin.
 
-A settings class is a frozen dataclass whose fields are annotated with a type, and with :class:`msgspec.Meta`
-for its range and description. :func:`resolve` merges layers into such classes; later layers win. Names are
-unique over all classes of a run, so a recipe is one flat table and `--set name=value` needs no section.
+A settings class is a frozen dataclass whose fields are annotated with a type, and with
+:class:`msgspec.Meta` for its range and description. :func:`resolve` merges layers into such
+classes; later layers win. Names are unique over all classes of a run, so a recipe is one flat table
+and `--set name=value` needs no section.
 """
 
 import dataclasses
@@ -20,9 +22,11 @@ from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
 
-ASKED = ("--grid", "--set", "the command line")  # origins of what a person asks for with this very run
+# origins of what a person asks for with this very run
+ASKED = ("--grid", "--set", "the command line")
 ANY: tuple[Any, ...] = ()  # of what a setting needs: whatever is neither zero, nor false, nor none
-RENAMED = {"output": "output_layer"}  # settings by the names that they had in models, runs and recipes of before
+# settings by the names that they had in models, runs and recipes of before
+RENAMED = {"output": "output_layer"}
 
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -33,7 +37,8 @@ Probability = Annotated[float, Meta(ge=0, lt=1)]
 
 @dataclass(frozen=True)
 class Layer:
-    """Values from one place. `origin` is what messages call it; text values are parsed by the field's type."""
+    """Values from one place. `origin` is what messages call it; text values are parsed by the
+    field's type."""
 
     origin: str
     values: Mapping[str, Any]
@@ -77,12 +82,14 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
     resolved = Resolved(values, origins, classes)
     for cls in classes:
         made: Any = resolved.make(cls)
-        values.update({field.name: getattr(made, field.name) for field in _fields(cls)})  # a class may know one spelling of a value
+        # a class may know one spelling of a value
+        values.update({field.name: getattr(made, field.name) for field in _fields(cls)})
     return resolved
 
 
 def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
-    """`values` under the names that settings have today. written_in: where a person wrote them; a notice names each former name."""
+    """`values` under the names that settings have today. written_in: where a person wrote them; a
+    notice names each former name."""
     if written_in:
         for name in RENAMED.keys() & values.keys():
             notice(f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not accept the old name")
@@ -90,7 +97,8 @@ def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
 
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
-    """`value` as the type `kind`; text from the command line is parsed. "none" is None, which TOML cannot say.
+    """`value` as the type `kind`; text from the command line is parsed. "none" is None, which TOML
+    cannot say.
 
     Raises:
         SettingsError: it is of another type, out of range, or not a finite number.
@@ -99,9 +107,11 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         value = None
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
-    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter: lone surrogates, as JSON may hold them
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        # the latter: lone surrogates, as JSON may hold them
         schemas = _schemas(kind)
-        if _is_flat_list(value) and any("pattern" in schema for schema in schemas):  # TOML's form of 650,650,400
+        # TOML's form of 650,650,400
+        if _is_flat_list(value) and any("pattern" in schema for schema in schemas):
             return convert(name, ",".join(map(str, value)), kind, is_text)
         needed = " or ".join(map(_in_words, schemas))
         raise SettingsError(f"setting {name} = {shown(value)} is not valid", f"{needed} is needed", _hint(value, schemas)) from None
@@ -115,7 +125,8 @@ def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
 
 
 def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take the default.
+    """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take
+    the default.
 
     Raises:
         ModelError: a value is not valid.
@@ -134,16 +145,19 @@ def describe(cls: type) -> dict[str, str]:
 
 
 def needs_of(cls: Any) -> dict[str, Mapping[str, Collection[Any]]]:
-    """What settings of the class need to have an effect, by name: of another setting one of these values, or ANY; of several others,
-    one is enough. A class says so in its attribute NEEDS, if it has one."""
+    """What settings of the class need to have an effect, by name: of another setting one of these
+    values, or ANY; of several others, one is enough. A class says so in its attribute NEEDS, if it
+    has one."""
     return {name: needed for name, needed in getattr(cls, "NEEDS", {}).items() if name in cls.__dataclass_fields__}
 
 
 def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
-    """Send a notice that names settings which somebody asked for, and which have no effect beside the others.
+    """Send a notice that names settings which somebody asked for, and which have no effect beside
+    the others.
 
-    Asked for are those of `--set` and the command line, and those of the file `config` that differ from their defaults; not what is
-    switched off. beside: what is no setting, but needed by some, by name.
+    Asked for are those of `--set` and the command line, and those of the file `config` that differ
+    from their defaults; not what is switched off. beside: what is no setting, but needed by some,
+    by name.
     """
     values, idle = {**resolved.values, **beside}, []
     for name, needed in ((name, needed) for cls in resolved.classes for name, needed in needs_of(cls).items()):

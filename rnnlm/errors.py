@@ -1,8 +1,9 @@
 """The errors and warnings of the library: what happened, why, and what to do about it.
 
-Every failure a caller may expect is an :class:`RnnlmError`; the command line turns it into one line each
-for what, why and the hint, and into the exit code of its class. Things worth saying that are no failure
-(a vocabulary lowered, a smaller batch chosen) are :class:`RnnlmWarning`, sent through :mod:`warnings`.
+Every failure a caller may expect is an :class:`RnnlmError`; the command line turns it into one line
+each for what, why and the hint, and into the exit code of its class. Things worth saying that are
+no failure (a vocabulary lowered, a smaller batch chosen) are :class:`RnnlmWarning`, sent through
+:mod:`warnings`.
 """
 
 import difflib
@@ -22,7 +23,8 @@ LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of 
 
 
 class RnnlmError(Exception):
-    """Base of all errors raised on purpose. `what` happened, `why`, and the `hint`, one line each, cut where too long to be read."""
+    """Base of all errors raised on purpose. `what` happened, `why`, and the `hint`, one line each,
+    cut where too long to be read."""
 
     exit_code = 1
 
@@ -62,7 +64,8 @@ class SettingsError(UsageError):
 
 
 class ArgumentTypeError(UsageError, TypeError):
-    """An argument from Python is of the wrong type: a :class:`RnnlmError` that is a TypeError, too."""
+    """An argument from Python is of the wrong type: a :class:`RnnlmError` that is a TypeError,
+    too."""
 
 
 class TextError(RnnlmError):
@@ -90,7 +93,8 @@ class LostProcess(TrainingError):
 
 
 class ReportedElsewhere(RnnlmError):
-    """Another process of the run says what failed: nothing is to be said here. `exit_code` is as there."""
+    """Another process of the run says what failed: nothing is to be said here. `exit_code` is as
+    there."""
 
     def __init__(self, exit_code: int = 1) -> None:
         super().__init__("another process of the run failed")
@@ -106,7 +110,8 @@ class RnnlmWarning(UserWarning):
 
 
 def notice(message: str) -> None:
-    """Tell the caller something that is no failure, as an :class:`RnnlmWarning` that points to the line outside of rnnlm that led to it."""
+    """Tell the caller something that is no failure, as an :class:`RnnlmWarning` that points to the
+    line outside of rnnlm that led to it."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "rnnlm":
         level, frame = level + 1, frame.f_back
@@ -131,15 +136,17 @@ def with_article(name: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint for an unknown `name`: the nearest of the `known` ones, or all of them if none is near."""
+    """A hint for an unknown `name`: the nearest of the `known` ones, or all of them if none is
+    near."""
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else "known are: " + ", ".join(known)
 
 
 def visible(text: str, kept: str = "") -> str:
-    """`text`, which may come from outside, with control characters (terminal escapes, line ends, bidirectional overrides) written out as in
-    Python's strings, but those `kept`: a terminal obeys them, and text that is turned round misleads its reader."""
+    """`text`, which may come from outside, with control characters (terminal escapes, line ends,
+    bidirectional overrides) written out as in Python's strings, but those `kept`: a terminal obeys
+    them, and text that is turned round misleads its reader."""
     return CONTROL.sub(lambda match: match[0] if match[0] in kept else _written_out(match[0]), text)
 
 
@@ -148,7 +155,8 @@ def _written_out(character: str) -> str:
 
 
 def require_package(module: str, extra: str, use: str) -> ModuleType:
-    """The module of that name, which is installed with the extra called `extra`. `use`: what needs it, as "CTC beam searches".
+    """The module of that name, which is installed with the extra called `extra`. `use`: what needs
+    it, as "CTC beam searches".
 
     Raises:
         UsageError: it is not installed.

@@ -1,4 +1,5 @@
-"""What a training run reports while it goes on. Each event is a frozen value; the caller decides what to draw.
+"""What a training run reports while it goes on. Each event is a frozen value; the caller decides
+what to draw.
 
 kind: its name in metrics.jsonl, which stays when a class is renamed.
 """
@@ -22,7 +23,8 @@ def never() -> bool:
 
 
 class SaveSignal:
-    """Whether a run should save what it could go on from: `asked` says so, or the time has come to try again what could not be written.
+    """Whether a run should save what it could go on from: `asked` says so, or the time has come to
+    try again what could not be written.
 
     retry_at: on time.monotonic's clock; None where all is saved.
     """
@@ -41,7 +43,8 @@ class SaveSignal:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """What a run that was cut off goes on from: facts that JSON can hold (`step` among them), and arrays by name."""
+    """What a run that was cut off goes on from: facts that JSON can hold (`step` among them), and
+    arrays by name."""
 
     facts: dict[str, Any]
     arrays: dict[str, np.ndarray] = field(repr=False)
@@ -102,15 +105,18 @@ class Step:
     tokens_per_second: float
     progress: float  # share of the budget used, 0 to 1
     seconds: float
-    is_exact: bool = True  # whether the loss is the cross-entropy, so that exp of it is a perplexity
+    # whether the loss is the cross-entropy, so that exp of it is a perplexity
+    is_exact: bool = True
     gradient_norm: float = 0.0  # mean over those steps, before clipping
     gradient_norm_max: float = 0.0  # the largest of them
-    weight_norm: float = 0.0  # Euclidean, of all weights after the last of them but the biases of the output layer
+    # Euclidean, of all weights after the last of them but the biases of the output layer
+    weight_norm: float = 0.0
 
 
 @dataclass(frozen=True)
 class RolledBack:
-    """A fault in the numbers was noticed: the run goes on from its last good state, at a lower learning rate."""
+    """A fault in the numbers was noticed: the run goes on from its last good state, at a lower
+    learning rate."""
 
     kind: ClassVar = "rolledback"
     step: int  # by which it was noticed
@@ -124,22 +130,26 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class Validated:
-    """The validation text was read. `improved`: `model` holds the best weights so far and should be saved now.
+    """The validation text was read. `improved`: `model` holds the best weights so far and should be
+    saved now.
 
-    chooses: False where it only adds a point to the learning curve: its weights are not among those that the best are chosen from.
+    chooses: False where it only adds a point to the learning curve: its weights are not among those
+    that the best are chosen from.
     """
 
     kind: ClassVar = "validated"
     step: int
     epoch: float
     figures: dict[str, float]  # what was found, by name
-    best: float | None  # the best of the criterion so far; None before the first validation that chooses
+    # the best of the criterion so far; None before the first validation that chooses
+    best: float | None
     improved: bool
     seconds: float
     model: LanguageModel = field(repr=False)
     criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
     chooses: bool = True
-    layers: dict[str, dict[str, Any]] = field(default_factory=dict)  # of each recurrent layer, as neural/fitting/progress.py has it
+    # of each recurrent layer, as neural/fitting/progress.py has it
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def ppl_token(self) -> float | None:
@@ -160,8 +170,8 @@ class Validated:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the run could go on, should it be cut off: to be stored. `model`: the weights as they are, to be saved with it, as no
-    validation has kept any; else None."""
+    """Where the run could go on, should it be cut off: to be stored. `model`: the weights as they
+    are, to be saved with it, as no validation has kept any; else None."""
 
     kind: ClassVar = "kept"
     step: int
@@ -172,19 +182,26 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no good ones); `steps` were done in all."""
+    """The family's own fitting ended. `model` holds the best weights, those of `step` (0: no good
+    ones); `steps` were done in all."""
 
     kind: ClassVar = "fitted"
     step: int
     steps: int
     tokens: int
     seconds: float
-    stopped: str  # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the caller asked),
+    # "complete" (there is nothing more to do), "budget", "early" (no improvement), "request" (the
+    # caller asked),
+    stopped: str
     # "diverged" (`facts["divergence"]` says how)
-    model: LanguageModel | None = field(repr=False)  # None where it was stopped before there was one
-    best: float | None = None  # what the validation of these weights found; None where there was none
-    facts: dict[str, Any] = field(default_factory=dict)  # what was found out on the way, to be kept with the model
-    state: TrainingState | None = field(default=None, repr=False)  # where the run can go on, if it can
+    # None where it was stopped before there was one
+    model: LanguageModel | None = field(repr=False)
+    # what the validation of these weights found; None where there was none
+    best: float | None = None
+    # what was found out on the way, to be kept with the model
+    facts: dict[str, Any] = field(default_factory=dict)
+    # where the run can go on, if it can
+    state: TrainingState | None = field(default=None, repr=False)
     criterion: str = PERPLEXITY  # the name of the figure `best`
 
     @property
@@ -213,8 +230,8 @@ class CheckpointSaved:
 
 @dataclass(frozen=True)
 class SaveFailed:
-    """Something could not be written; training goes on. What was in the folder is whole, and it is tried again, `retry_seconds`
-    later or when the next checkpoint is due."""
+    """Something could not be written; training goes on. What was in the folder is whole, and it is
+    tried again, `retry_seconds` later or when the next checkpoint is due."""
 
     kind: ClassVar = "unsaved"
     folder: str
@@ -233,7 +250,8 @@ class Evaluating:
 
 @dataclass(frozen=True)
 class Finished:
-    """The run is over. `results`: the exact evaluations, as :class:`rnnlm.evaluation.perplexity.Evaluation` dictionaries."""
+    """The run is over. `results`: the exact evaluations, as
+    :class:`rnnlm.evaluation.perplexity.Evaluation` dictionaries."""
 
     kind: ClassVar = "finished"
     folder: str

@@ -1,8 +1,8 @@
 """The contracts of the library: what a tokenizer, a language model and its state promise.
 
-Shapes are suffixes: B rows, T time, V vocabulary, H hidden. Log-probabilities are natural logarithms.
-One boundary symbol `</s>` ends each line and is the first input of every text; input t is the target of t-1.
-A target of -1 is padding and scores 0.
+Shapes are suffixes: B rows, T time, V vocabulary, H hidden. Log-probabilities are natural
+logarithms. One boundary symbol `</s>` ends each line and is the first input of every text; input t
+is the target of t-1. A target of -1 is padding and scores 0.
 """
 
 import inspect
@@ -25,7 +25,8 @@ UNKNOWN = "<unk>"
 
 
 def keeps(*protocols: Any) -> Callable[[C], C]:
-    """Says of a class that it keeps these protocols: methods and properties without docstrings of their own have those of the protocols."""
+    """Says of a class that it keeps these protocols: methods and properties without docstrings of
+    their own have those of the protocols."""
 
     def documented(cls: C) -> C:
         for name, part in vars(cls).items():
@@ -41,9 +42,9 @@ def keeps(*protocols: Any) -> Callable[[C], C]:
 class Encoded:
     """Lines as token ids; each line ends in the boundary id.
 
-    ids: (N,) int32. offsets: (lines + 1,) int64, line i is `ids[offsets[i]:offsets[i + 1]]`.
-    oov: (K,) int64, ascending positions in `ids` of tokens that are unknown (a literal `<unk>` is not); `ids` has unk_id
-    there, or, from a tokenizer that spells, an id from V on.
+    ids: (N,) int32. offsets: (lines + 1,) int64, line i is `ids[offsets[i]:offsets[i + 1]]`. oov:
+    (K,) int64, ascending positions in `ids` of tokens that are unknown (a literal `<unk>` is not);
+    `ids` has unk_id there, or, from a tokenizer that spells, an id from V on.
     """
 
     ids: np.ndarray
@@ -65,11 +66,13 @@ class Tokenizer(Protocol):
 
     @property
     def input_size(self) -> int:
-        """The number of ids that a model may read: V, and the unseen words that a spelling tokenizer has met so far."""
+        """The number of ids that a model may read: V, and the unseen words that a spelling
+        tokenizer has met so far."""
 
     @property
     def spells(self) -> bool:
-        """Whether unseen words get ids from V on, as they are read, and are spelled as inputs; as targets they are unk_id."""
+        """Whether unseen words get ids from V on, as they are read, and are spelled as inputs; as
+        targets they are unk_id."""
 
     @property
     def boundary_id(self) -> int:
@@ -81,7 +84,8 @@ class Tokenizer(Protocol):
 
     @property
     def counts_V(self) -> np.ndarray | None:
-        """How often each token was in the training text, (V,) int64; None where that is not known."""
+        """How often each token was in the training text, (V,) int64; None where that is not
+        known."""
 
     @property
     def starts_word_V(self) -> np.ndarray:
@@ -89,7 +93,8 @@ class Tokenizer(Protocol):
 
     @property
     def keeps_text(self) -> bool:
-        """Whether `decode` gives the text back, up to white space between words: it is not changed before it is cut."""
+        """Whether `decode` gives the text back, up to white space between words: it is not changed
+        before it is cut."""
 
     @property
     def keeps_case(self) -> bool:
@@ -97,10 +102,12 @@ class Tokenizer(Protocol):
 
     @property
     def is_reversed(self) -> bool:
-        """Whether each line is read from its end: `encode` gives its tokens from the last to the first, then the boundary."""
+        """Whether each line is read from its end: `encode` gives its tokens from the last to the
+        first, then the boundary."""
 
     def in_direction(self, is_reversed: bool) -> "Tokenizer":
-        """This tokenizer, reading lines from their end or, if not `is_reversed`, from their beginning; itself where it does so."""
+        """This tokenizer, reading lines from their end or, if not `is_reversed`, from their
+        beginning; itself where it does so."""
 
     @property
     def literal_unk(self) -> str:
@@ -108,38 +115,46 @@ class Tokenizer(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the same ids, in the same order."""
+        """A hash of symbols and settings, not of counts: tokenizers of one fingerprint give the
+        same ids, in the same order."""
 
     @property
     def seen_text(self) -> tuple[str, bytes]:
-        """The symbols that occur in the training text, one a line, and its single bytes among them."""
+        """The symbols that occur in the training text, one a line, and its single bytes among
+        them."""
 
     @property
     def rewriting(self) -> str:
-        """What it does to a line besides its case, as a signature says it: "normalise=quotes"; "": nothing."""
+        """What it does to a line besides its case, as a signature says it: "normalise=quotes"; "":
+        nothing."""
 
     def normalise(self, lines: Sequence[str]) -> Sequence[str]:
-        """The lines as they are read, but for the case: as they are where `rewriting` is empty. Done twice, it is as done once."""
+        """The lines as they are read, but for the case: as they are where `rewriting` is empty.
+        Done twice, it is as done once."""
 
     def normalise_with_offsets(self, line: str) -> tuple[str, np.ndarray, np.ndarray]:
-        """The N characters of the normalised line, and where in `line` what each was made of begins and ends, two arrays (N,)."""
+        """The N characters of the normalised line, and where in `line` what each was made of begins
+        and ends, two arrays (N,)."""
 
     def encode(self, lines: Sequence[str]) -> Encoded:
         """The ids of lines, each followed by the boundary's.
 
         Raises:
-            ArgumentTypeError (a TypeError): `lines` is a single str, or one of them is not a str. TextError: a line holds a newline.
+            ArgumentTypeError (a TypeError): `lines` is a single str, or one of them is not a str.
+                TextError: a line holds a newline.
         """
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        """The text of `ids`, in the order of reading; a boundary becomes a newline, one at the end is dropped.
+        """The text of `ids`, in the order of reading; a boundary becomes a newline, one at the end
+        is dropped.
 
         Raises:
             ArgumentTypeError (a TypeError): they are not whole numbers in one row.
         """
 
     def surface(self, line: str) -> list[str]:
-        """What each token of `encode([line])` reads as in the line itself, unknown ones too; `</s>` last."""
+        """What each token of `encode([line])` reads as in the line itself, unknown ones too; `</s>`
+        last."""
 
     def surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         """:meth:`surface` of each of many lines, faster than one by one."""
@@ -148,13 +163,15 @@ class Tokenizer(Protocol):
         """What a person is shown for each id of V."""
 
     def token_bytes(self) -> list[bytes]:
-        """What each id of V adds to a text, as UTF-8: white space before a word belongs to it; the boundary is a newline."""
+        """What each id of V adds to a text, as UTF-8: white space before a word belongs to it; the
+        boundary is a newline."""
 
     def spellings(self, start: int = 0) -> list[str]:
         """The text of the ids from `start` to `input_size`, for a model that reads characters."""
 
     def spelling(self) -> "Tokenizer":
-        """This tokenizer as a model that reads characters needs it: same ids, files and fingerprint, but it `spells`.
+        """This tokenizer as a model that reads characters needs it: same ids, files and
+        fingerprint, but it `spells`.
 
         Raises:
             SettingsError: its tokens are not made of characters.
@@ -168,16 +185,17 @@ class Tokenizer(Protocol):
 
 
 class State(Protocol):
-    """What a model remembers of the text so far, for B rows. A value: using it twice gives the same answer.
-    `select` and `concat_states` of a model may pad or trim what rows remember to a common length (a decoder's encoded source, a
-    cache); that changes no score.
+    """What a model remembers of the text so far, for B rows. A value: using it twice gives the same
+    answer. `select` and `concat_states` of a model may pad or trim what rows remember to a common
+    length (a decoder's encoded source, a cache); that changes no score.
     """
 
     def select(self, rows: Sequence[int] | np.ndarray) -> Self:
         """The state of `rows`, in that order, repeats allowed."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Its arrays by name, the rows in the first axis but for networks (the second); `state_from_arrays` of the model takes them."""
+        """Its arrays by name, the rows in the first axis but for networks (the second);
+        `state_from_arrays` of the model takes them."""
 
 
 class Device(Protocol):
@@ -193,11 +211,14 @@ class Device(Protocol):
 
 
 class LanguageModel(Protocol[S]):
-    """A distribution over the next token given the tokens so far. State depends on inputs only: a model takes its own kind of state.
+    """A distribution over the next token given the tokens so far. State depends on inputs only: a
+    model takes its own kind of state.
 
-    Arrays of token ids are numpy's, of any integer type; networks take torch's, too. What comes back is the model's own array type on its
-    own device: numpy of n-gram models, torch of networks, and of a mixture numpy where those of all its parts are, else torch on the
-    network's device; a model that adapts itself has the type of the model that it adapts. `rnnlm.as_numpy` makes any of them numpy's.
+    Arrays of token ids are numpy's, of any integer type; networks take torch's, too. What comes
+    back is the model's own array type on its own device: numpy of n-gram models, torch of networks,
+    and of a mixture numpy where those of all its parts are, else torch on the network's device; a
+    model that adapts itself has the type of the model that it adapts. `rnnlm.as_numpy` makes any of
+    them numpy's.
     """
 
     fingerprint: str | None  # of weights and tokenizer, once saved
@@ -231,23 +252,28 @@ class LanguageModel(Protocol[S]):
         """How it adapts itself to what it reads, as a signature says it, or "none"."""
 
     def initial_state(self, rows: int) -> S:
-        """The state of B = `rows` texts of which nothing is read yet; the boundary is their first input."""
+        """The state of B = `rows` texts of which nothing is read yet; the boundary is their first
+        input."""
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: S) -> tuple[Array, S]:
-        """Log-probability (nats) of each target given the inputs up to its place, shape (B, T), and the state after the last input. The
-        array is of the model's own type, on its own device (see the class). A target of -1 is padding and scores 0.
+        """Log-probability (nats) of each target given the inputs up to its place, shape (B, T), and
+        the state after the last input. The array is of the model's own type, on its own device (see
+        the class). A target of -1 is padding and scores 0.
 
         Raises:
-            ArgumentTypeError (a TypeError): ids are not whole numbers of shape (B, T), or the state is another model's.
+            ArgumentTypeError (a TypeError): ids are not whole numbers of shape (B, T), or the state
+                is another model's.
         """
 
     def predict(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
-        """Log-probabilities (nats) of every next token after each input, shape (B, T, V), and the state after the last input. The array
-        is of the model's own type, on its own device (see the class). It has B * T * V numbers: the caller bounds T. Errors as of `score`.
+        """Log-probabilities (nats) of every next token after each input, shape (B, T, V), and the
+        state after the last input. The array is of the model's own type, on its own device (see the
+        class). It has B * T * V numbers: the caller bounds T. Errors as of `score`.
         """
 
     def concat_states(self, states: Sequence[S]) -> S:
-        """The states one below the other: the rows of the first, then those of the second, and so on."""
+        """The states one below the other: the rows of the first, then those of the second, and so
+        on."""
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> S:
         """The state whose `to_arrays()` gave `arrays`."""
@@ -257,7 +283,8 @@ class LanguageModel(Protocol[S]):
 
 
 class OptionalMethods(Protocol):
-    """What a model may offer beside, where its family can answer; a caller looks whether it does."""
+    """What a model may offer beside, where its family can answer; a caller looks whether it
+    does."""
 
     description: str  # what it is, in a message: "an n-gram model"
     order: int  # the number of words of its longest n-grams
@@ -269,7 +296,8 @@ class OptionalMethods(Protocol):
         """What is wrong with its tables, or nothing; and what they hold."""
 
     def contexts(self, most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
-        """At most so many of the contexts after which its predictions differ, at random: ids (S, T) by length, and whether that is all."""
+        """At most so many of the contexts after which its predictions differ, at random: ids (S, T)
+        by length, and whether that is all."""
 
     def longest_matches(self, ids_N: np.ndarray) -> np.ndarray:
         """(N,): how many words the longest of its n-grams has that ends at each token of a text."""
@@ -288,13 +316,16 @@ class HiddenStateModel(LanguageModel[S], Protocol[S]):
         """The torch.device that its numbers are on."""
 
     def hidden(self, inputs_BT: Array, state: S) -> tuple[Array, S]:
-        """The vectors that the output layer multiplies, shape (B, T, H), H their width; and the state."""
+        """The vectors that the output layer multiplies, shape (B, T, H), H their width; and the
+        state."""
 
     def score_hidden(self, hidden_BTH: Array, targets_BT: Array) -> Array:
-        """What `score` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T)."""
+        """What `score` gives where `hidden` gave these vectors: log-probabilities (nats), (B,
+        T)."""
 
     def predict_hidden(self, hidden_BTH: Array) -> Array:
-        """What `predict` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T, V)."""
+        """What `predict` gives where `hidden` gave these vectors: log-probabilities (nats), (B, T,
+        V)."""
 
     def exact_products(self) -> AbstractContextManager[None]:
         """While it lasts, products of hidden states are IEEE fp32, and no gradients are kept."""

@@ -1,7 +1,9 @@
-"""This process and its machine: processors and threads, memory, and its rank among the processes of a run.
+"""This process and its machine: processors and threads, memory, and its rank among the processes of
+a run.
 
-torchrun or `rnnlm train --processes` starts the processes of a run and says in the environment which of them this one is. torch is imported
-where it is used: processes that need no torch ask for their rank, too.
+torchrun or `rnnlm train --processes` starts the processes of a run and says in the environment
+which of them this one is. torch is imported where it is used: processes that need no torch ask for
+their rank, too.
 """
 
 import contextlib
@@ -37,8 +39,8 @@ def processors() -> int:
 
 
 def in_threads(function: Callable[[Any], Any], parts: Iterable[Any], threads: int | None = None) -> Iterator[Any]:
-    """`function` of each part, in their order, so many side by side (none: as many as there are processors); no more are under
-    way, or wait to be taken."""
+    """`function` of each part, in their order, so many side by side (none: as many as there are
+    processors); no more are under way, or wait to be taken."""
     threads = threads or processors()
     if threads < 2:
         yield from map(function, parts)
@@ -54,14 +56,16 @@ def in_threads(function: Callable[[Any], Any], parts: Iterable[Any], threads: in
 
 
 def held_bytes() -> int:
-    """How much memory this process holds now, where the system shows it; elsewhere the most it has held."""
+    """How much memory this process holds now, where the system shows it; elsewhere the most it has
+    held."""
     with contextlib.suppress(OSError), open("/proc/self/statm") as statistics:
         return int(statistics.read().split()[1]) * mmap.PAGESIZE
     return peak_bytes()
 
 
 def peak_bytes(usage: Any = None) -> int:
-    """The most memory held so far by this process, or by the one of that `usage`; 0 where the system does not show it."""
+    """The most memory held so far by this process, or by the one of that `usage`; 0 where the
+    system does not show it."""
     if usage is None:
         try:
             import resource
@@ -72,16 +76,17 @@ def peak_bytes(usage: Any = None) -> int:
 
 
 def return_freed() -> None:
-    """Freed arrays go back to the system at once, so that memory held is memory used (glibc; elsewhere nothing happens)."""
+    """Freed arrays go back to the system at once, so that memory held is memory used (glibc;
+    elsewhere nothing happens)."""
     _set_malloc({_M_MMAP_THRESHOLD: 1 << 20})
 
 
 def keep_freed() -> None:
-    """Freed arrays stay with the process: large ones would go back to the system, and whoever makes the same ones again and again
-    would wait for their pages each time. Peak memory is unchanged.
+    """Freed arrays stay with the process: large ones would go back to the system, and whoever makes
+    the same ones again and again would wait for their pages each time. Peak memory is unchanged.
 
-    oneDNN, torch's kernels on a CPU, keeps what it has prepared for each shape. By default for 1,024 shapes, a gigabyte or two where
-    batches of lines are of any shape; here for fewer."""
+    oneDNN, torch's kernels on a CPU, keeps what it has prepared for each shape. By default for
+    1,024 shapes, a gigabyte or two where batches of lines are of any shape; here for fewer."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", PREPARED_SHAPES)
     _set_malloc({_M_MMAP_THRESHOLD: 1 << 30, _M_TRIM_THRESHOLD: (1 << 31) - 1})
 
@@ -137,10 +142,12 @@ def current_rank() -> Rank:
 
 
 def bind_device(name: str) -> str:
-    """The device of this rank where `name` was asked for: of several ranks, each has a GPU of its own, or all are on the CPU.
+    """The device of this rank where `name` was asked for: of several ranks, each has a GPU of its
+    own, or all are on the CPU.
 
     Raises:
-        UsageError: it is one device, for several ranks. DeviceError: there are fewer GPUs than ranks.
+        UsageError: it is one device, for several ranks. DeviceError: there are fewer GPUs than
+            ranks.
     """
     here = current_rank()
     if here.count == 1:
@@ -161,7 +168,8 @@ def bind_device(name: str) -> str:
 
 @contextlib.contextmanager
 def planning_together() -> Iterator[None]:
-    """What each rank does for itself before training. Where it fails on one, it fails on all, and one of them reports it.
+    """What each rank does for itself before training. Where it fails on one, it fails on all, and
+    one of them reports it.
 
     Raises:
         ReportedElsewhere: another rank reports what failed. LostProcess: one does not come.
@@ -176,7 +184,8 @@ def planning_together() -> Iterator[None]:
         yield
     except Exception as error:
         code = getattr(error, "exit_code", 1)
-        with contextlib.suppress(RuntimeError):  # of a store that is gone, with the rank that held it
+        # of a store that is gone, with the rank that held it
+        with contextlib.suppress(RuntimeError):
             place_to_meet.set(f"plan{run}/{here.rank}", str(code))
         if any(_plan_code(place_to_meet, run, lower) for lower in range(here.rank)):
             raise ReportedElsewhere(code) from None
@@ -200,23 +209,27 @@ def _plan_code(place_to_meet: Any, run: int, rank: int) -> int:
         while not place_to_meet.check([key]):
             time.sleep(POLL_SECONDS)
         return int(place_to_meet.get(key))
-    except RuntimeError:  # the store went with the rank that held it, which had no reason to end but an error
+    except RuntimeError:
+        # the store went with the rank that held it, which had no reason to end but an error
         return 1
 
 
 @functools.cache
 def store() -> Any:
-    """What all processes can write to and read, until the one that holds it ends: torchrun, or rank 0."""
+    """What all processes can write to and read, until the one that holds it ends: torchrun, or rank
+    0."""
     from torch.distributed import rendezvous
 
     return next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
 
 
 def farewell(name: str, here: Rank) -> None:
-    """Wait until each rank has noted, in the store, that it exchanges nothing more: one that closes its connections while another is
-    still in the last exchange would break that one down. Who is gone, or takes longer than FAREWELL_SECONDS, is not waited for."""
+    """Wait until each rank has noted, in the store, that it exchanges nothing more: one that closes
+    its connections while another is still in the last exchange would break that one down. Who is
+    gone, or takes longer than FAREWELL_SECONDS, is not waited for."""
     place_to_meet, until = store(), time.monotonic() + FAREWELL_SECONDS
-    with contextlib.suppress(RuntimeError):  # the store went with the rank that held it, which had seen all notes
+    # the store went with the rank that held it, which had seen all notes
+    with contextlib.suppress(RuntimeError):
         place_to_meet.set(f"{name}/bye{here.rank}", "1")
         while not place_to_meet.check([f"{name}/bye{rank}" for rank in range(here.count)]) and time.monotonic() < until:
             time.sleep(POLL_SECONDS)

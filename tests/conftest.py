@@ -1,9 +1,12 @@
 """What all tests share.
 
-* Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it looks for new ones, and for many.
-* Several workers (`-n 2`) have one thread each. A file of tests stays on one worker, which builds its models once, and so
+* Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it
+  looks for new ones, and for many.
+* Several workers (`-n 2`) have one thread each. A file of tests stays on one worker, which builds
+  its models once, and so
   do all tests of tests/system, which start processes and wait for them.
-* Signals arrive, although whoever starts the tests in the background, or with nohup, has some of them ignored in every process below.
+* Signals arrive, although whoever starts the tests in the background, or with nohup, has some of
+  them ignored in every process below.
 """
 
 import os
@@ -14,10 +17,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-# What a person's environment says of the terminal, of threads and of models, no test and no process of a test may see.
+# What a person's environment says of the terminal, of threads and of models, no test and no process
+# of a test may see.
 UNSEEN = (
-    "COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE",
-    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL", "RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
+    "COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE",
+    "TTY_COMPATIBLE", "TTY_INTERACTIVE",
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL", "RANK", "WORLD_SIZE",
+    "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
 )  # fmt: skip
 for name in UNSEEN:
     os.environ.pop(name, None)
@@ -52,7 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The long proofs run only when they are asked for; the fuzzing tests are long proofs too, then."""
+    """The long proofs run only when they are asked for; the fuzzing tests are long proofs too,
+    then."""
     for item in items:
         if "system" in item.path.parts:
             item.add_marker("system")
@@ -64,9 +71,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several workers, one of them has all system tests, and each other file is one worker's, so that its models are made once.
+    """With several workers, one of them has all system tests, and each other file is one worker's,
+    so that its models are made once.
 
-    (`--dist loadgroup` would do it by markers, but pytest-xdist 3.8 cannot mark the tests of pytest 9.2.)
+    (`--dist loadgroup` would do it by markers, but pytest-xdist 3.8 cannot mark the tests of pytest
+    9.2.)
     """
     from xdist.scheduler import LoadScopeScheduling
 

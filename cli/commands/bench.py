@@ -1,4 +1,5 @@
-"""`rnnlm bench`: how fast this machine is, beside bare references in the same run; how long layers remember; which cell is best."""
+"""`rnnlm bench`: how fast this machine is, beside bare references in the same run; how long layers
+remember; which cell is best."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +34,8 @@ command.add_command(memory)
 @click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
 @click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
 @click.option("--growth", is_flag=True,
-              help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, on random text (minutes).")  # fmt: skip
+              help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, "
+                   "on random text (minutes).")  # fmt: skip
 @json_option
 def train(text: tuple[str, ...], task: str | None, recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
     """Tokens/s of training, beside a plain textbook loop.
@@ -43,11 +45,13 @@ def train(text: tuple[str, ...], task: str | None, recipe: str | None, assignmen
     rnnlm bench train my.txt --recipe lstm --set hidden_size=1024
     rnnlm bench train --task seq2seq
 
-    Ours, its matrix products alone, and a plain textbook loop, in turns. On TEXT, or the bundled corpus. Nothing is saved. With
-    weight-drop the plain loop is AWD-LSTM as its scripts have it. On CUDA also the share of time in which kernels run.
+    Ours, its matrix products alone, and a plain textbook loop, in turns. On TEXT, or the bundled
+    corpus. Nothing is saved. With weight-drop the plain loop is AWD-LSTM as its scripts have it. On
+    CUDA also the share of time in which kernels run.
 
-    With --task seq2seq: with and without input feeding, in fp32 and in the precision that suits this machine, each beside torch's nn.LSTM
-    and nn.LSTMCell; on TEXT, or on random pairs of 14 words a side and 8,000 words in all. Tokens of both sides count.
+    With --task seq2seq: with and without input feeding, in fp32 and in the precision that suits
+    this machine, each beside torch's nn.LSTM and nn.LSTMCell; on TEXT, or on random pairs of 14
+    words a side and 8,000 words in all. Tokens of both sides count.
     """
     from rnnlm.config import parse_assignments
 
@@ -91,8 +95,10 @@ def _bench_pairs(text: tuple[str, ...], recipe: str | None, settings: dict[str, 
         terminal.say(f"input feeding: {feeds}, {speed.precision}: {s.tokens_per_second:,.0f} tokens/s")
         done.append(speed.record())
         speeds = (s.tokens_per_second, s.products_tokens_per_second, s.plain_tokens_per_second)
-        cells.append([feeds, speed.precision, *("-" if each is None else f"{each:,.0f}" for each in speeds),
-                      terminal.number(s.ratio_products, 3), terminal.number(s.ratio_plain, 3)])  # fmt: skip
+        cells.append([feeds, speed.precision,
+                      *("-" if each is None else f"{each:,.0f}" for each in speeds),
+                      terminal.number(s.ratio_products, 3),
+                      terminal.number(s.ratio_plain, 3)])  # fmt: skip
     terminal.print_json(*done) if as_json else terminal.print_table(columns, cells, right=columns[2:])
 
 
@@ -104,8 +110,10 @@ def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bo
         terminal.say(f"{growth.setting} {growth.value:,}: {growth.tokens_per_second:,.0f} tokens/s")
         done.append(growth)
     records = [
-        {"setting": g.setting, "value": f"{g.value:,}", "tokens/s": f"{g.tokens_per_second:,.0f}", "peak MB": f"{g.peak_bytes / 1e6:,.0f}",
-         "time over products": terminal.number(g.ratio_products), "time grows by power": terminal.number(g.time_exponent),
+        {"setting": g.setting, "value": f"{g.value:,}", "tokens/s": f"{g.tokens_per_second:,.0f}",
+         "peak MB": f"{g.peak_bytes / 1e6:,.0f}",
+         "time over products": terminal.number(g.ratio_products),
+         "time grows by power": terminal.number(g.time_exponent),
          "memory by power": terminal.number(g.memory_exponent)}
         for g in done
     ]  # fmt: skip
@@ -124,8 +132,9 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
     rnnlm bench ngram
     rnnlm bench ngram my.txt --order 3
 
-    Of 1/16, a quarter and all of TEXT, or of the bundled corpus. Whole processes, from text to a saved model, and of eval on that text;
-    beside numpy's sort, and lmplz with build_binary where they are on the PATH, in turns. Nothing is saved.
+    Of 1/16, a quarter and all of TEXT, or of the bundled corpus. Whole processes, from text to a
+    saved model, and of eval on that text; beside numpy's sort, and lmplz with build_binary where
+    they are on the PATH, in turns. Nothing is saved.
     """
     from rnnlm import corpora
     from rnnlm.benchmarks.ngram import Growth, bench_ngram
@@ -150,9 +159,11 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 @model_or_demo_option
 @click.option("--tokens", type=click.IntRange(1), help="Of each mix of lengths, about.  [default: 100,000; 2,000 in all with --latency]")
 @click.option("--rounds", type=click.IntRange(1),
-              help="Rounds after the one to warm up; medians are shown.  [default: 3; 20 with --latency]")  # fmt: skip
+              help="Rounds after the one to warm up; medians are shown.  [default: 3; 20 with "
+                   "--latency]")  # fmt: skip
 @click.option("--latency", is_flag=True,
-              help="Measure milliseconds instead: to load the model, for the first call, a sentence, one more word.")  # fmt: skip
+              help="Measure milliseconds instead: to load the model, for the first call, a "
+                   "sentence, one more word.")  # fmt: skip
 @device_option
 @json_option
 def score(
@@ -165,9 +176,10 @@ def score(
     rnnlm bench score -m my-model my.txt
     rnnlm bench score --latency
 
-    Measured from text to records, for several mixes of lengths; lines are cut out of TEXT, or of the bundled corpus. Networks are timed in
-    turns with their bare matrix products. With --latency: medians and 95th percentiles of what a service waits for, one line of TEXT a
-    call, then word by word.
+    Measured from text to records, for several mixes of lengths; lines are cut out of TEXT, or of
+    the bundled corpus. Networks are timed in turns with their bare matrix products. With --latency:
+    medians and 95th percentiles of what a service waits for, one line of TEXT a call, then word by
+    word.
     """
     if latency:
         _bench_latency(text, or_demo(model_name), tokens or 2_000, rounds or 20, device, as_json)
@@ -183,7 +195,8 @@ def _bench_latency(text: tuple[str, ...], model_name: str, tokens: int, rounds: 
     corpus = Corpus(text or (str(corpora.part("english", "train")),))
     done = list(bench_latency(lambda: load_model(model_name, device), corpus, tokens, rounds))
     records = [
-        {"waited for": each.step, "times": f"{each.count:,}", "median ms": terminal.number(each.median_ms, 3),
+        {"waited for": each.step, "times": f"{each.count:,}",
+         "median ms": terminal.number(each.median_ms, 3),
          "95 % within ms": terminal.number(each.p95_ms, 3)}
         for each in done
     ]  # fmt: skip
@@ -201,9 +214,11 @@ def _bench_scoring(text: tuple[str, ...], model_name: str, tokens: int, rounds: 
         terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")
         done.append(speed)
     records = [
-        {"tokens a line": s.mix, "lines": f"{s.lines:,}", "tokens": f"{s.tokens:,}", "seconds": terminal.number(s.seconds, 3),
+        {"tokens a line": s.mix, "lines": f"{s.lines:,}", "tokens": f"{s.tokens:,}",
+         "seconds": terminal.number(s.seconds, 3),
          "tokens/s": f"{s.tokens_per_second:,.0f}", "words/s": f"{s.words_per_second:,.0f}",
-         "products seconds": terminal.number(s.products_seconds, 3), "time over products": terminal.number(s.ratio_products, 3)}
+         "products seconds": terminal.number(s.products_seconds, 3),
+         "time over products": terminal.number(s.ratio_products, 3)}
         for s in done
     ]  # fmt: skip
     terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["tokens a line"])
@@ -225,8 +240,9 @@ def translate(text: tuple[str, ...], model_name: str | None, assignments: tuple[
     rnnlm bench translate
     rnnlm bench translate -m my-model sources.txt
 
-    Greedily, 64 lines at once; then lines of about ten words, one by one, by beam search. For the lines of TEXT; without a model, random
-    weights of the default sizes write a dozen tokens for each of some random lines of 8,000 words.
+    Greedily, 64 lines at once; then lines of about ten words, one by one, by beam search. For the
+    lines of TEXT; without a model, random weights of the default sizes write a dozen tokens for
+    each of some random lines of 8,000 words.
     """
     refuse_if(bool(text) != bool(model_name), "a model and the lines that it is to read go together: name both, or neither.")
     refuse_if(assignments and model_name, "--set is for random weights: leave it out, or --model.")
@@ -249,7 +265,8 @@ def translate(text: tuple[str, ...], model_name: str | None, assignments: tuple[
 
 def _show_translating(done: list[Any], as_json: bool) -> None:
     records = [
-        {"beam": str(s.beam), "lines at once": str(s.at_once), "lines": f"{s.lines:,}", "tokens": f"{s.tokens:,}",
+        {"beam": str(s.beam), "lines at once": str(s.at_once), "lines": f"{s.lines:,}",
+         "tokens": f"{s.tokens:,}",
          "tokens/s": f"{s.tokens_per_second:,.0f}", "median ms": terminal.number(s.median_ms, 3),
          "95 % within ms": terminal.number(s.p95_ms, 3)}
         for s in done
@@ -259,10 +276,13 @@ def _show_translating(done: list[Any], as_json: bool) -> None:
 
 def _show_growth(sizes: list[Any], sort_speed: float) -> None:
     records = [
-        {"text": s.part, "tokens": f"{s.tokens:,}", "n-grams": f"{s.ngrams:,}", "seconds": terminal.number(s.seconds),
+        {"text": s.part, "tokens": f"{s.tokens:,}", "n-grams": f"{s.ngrams:,}",
+         "seconds": terminal.number(s.seconds),
          "tokens/s": f"{s.tokens_per_second:,.0f}", "peak MB": f"{s.peak_bytes / 1e6:,.0f}",
-         "time grows by power": terminal.number(s.seconds_exponent), "memory by power": terminal.number(s.memory_exponent),
-         "eval seconds": terminal.number(s.eval_seconds), "eval words/s": f"{s.eval_words_per_second:,.0f}"}
+         "time grows by power": terminal.number(s.seconds_exponent),
+         "memory by power": terminal.number(s.memory_exponent),
+         "eval seconds": terminal.number(s.eval_seconds),
+         "eval words/s": f"{s.eval_words_per_second:,.0f}"}
         for s in sizes
     ]  # fmt: skip
     compared = any(size.ratio is not None for size in sizes)

@@ -23,23 +23,31 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
 @options.section("Model", options.model_option, options.device_option)
 @options.section(
     "Input",
-    click.option("--input", "source", metavar="FILE", help="Texts, one a line, or those of a table (see --column); compressed or not; - is "
+    click.option("--input", "source", metavar="FILE",
+                 help="Texts, one a line, or those of a table (see --column); compressed or not; - "
+                      "is "
                  "standard input."),
-    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto", metavar="NAME",
-                 help="text (a text a line), tsv, csv, jsonl or parquet.  [default: told by suffix and content]"),
-    click.option("--column", metavar="NAME", help="Column of the text in a table.  [default: text or sentence]"),
+    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto",
+                 metavar="NAME",
+                 help="text (a text a line), tsv, csv, jsonl or parquet.  [default: told by suffix "
+                      "and content]"),
+    click.option("--column", metavar="NAME",
+                 help="Column of the text in a table.  [default: text or sentence]"),
     options.delimiter_option,
     options.encoding_option,
 )  # fmt: skip
 @options.section(
     "Output",
-    click.option("--top", type=click.IntRange(1), metavar="N", help="The N most probable labels of each text, a row each."),
+    click.option("--top", type=click.IntRange(1), metavar="N",
+                 help="The N most probable labels of each text, a row each."),
     options.json_option,
-    click.option("-o", "--output", type=options.PATH, metavar="FILE", help="Write there; - is standard output."),
+    click.option("-o", "--output", type=options.PATH, metavar="FILE",
+                 help="Write there; - is standard output."),
     click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
 )  # fmt: skip
 def command(
-    texts: tuple[str, ...], model_name: str | None, device: str, source: str | None, top: int | None, as_json: bool,
+    texts: tuple[str, ...], model_name: str | None, device: str, source: str | None,
+    top: int | None, as_json: bool,
     output: Path | None, overwrite: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Label whole texts: opinions, topics, intents.
@@ -49,8 +57,9 @@ def command(
     rnnlm classify -m opinions --input reviews.csv --column review -o labelled.csv
     rnnlm classify -m intents "fly me to oslo" --top 3
 
-    Each text comes with its label and the probability of that label; rows of a table keep their other columns. Lines of text become TSV,
-    and so does Parquet; any other table stays what it is, unless the suffix of -o says otherwise. A text without words has no label.
+    Each text comes with its label and the probability of that label; rows of a table keep their
+    other columns. Lines of text become TSV, and so does Parquet; any other table stays what it is,
+    unless the suffix of -o says otherwise. A text without words has no label.
 
     --json prints, for each text, its labels and the probabilities of all labels, or of the --top N.
     """
@@ -88,7 +97,8 @@ def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
     for number, text in enumerate(texts, start=1):
         if not options.checked_utf8(text, f"text {number}").split():
             raise TextError(f"text {number} has no words", "nothing stands in it")
-    if file := next(filter(os.path.isfile, texts), None):  # who names a file means what is in it, more often than not
+    # who names a file means what is in it, more often than not
+    if file := next(filter(os.path.isfile, texts), None):
         notice(f"{file!r} is classified as a text; there is a file of that name, too: --input {shlex.quote(file)} classifies its texts")
     return (Text(text, {"text": text}) for text in texts)
 
@@ -106,7 +116,8 @@ def _of_file(source: str | None, given: dict[str, Any]) -> tuple[str, Iterator[A
 
 
 def _counted(found: Iterable[Any]) -> Iterator[Any]:
-    """What is found, while stderr says how far it is, and in the end how many texts have no label."""
+    """What is found, while stderr says how far it is, and in the end how many texts have no
+    label."""
     empty = 0
     with terminal.Progress() as said:
         for number, (text, each) in enumerate(found, start=1):

@@ -30,7 +30,8 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
 @section(
     "Text",
-    click.option("--on", multiple=True, required=True, metavar="TEXT", help="The text; may be repeated."),
+    click.option("--on", multiple=True, required=True, metavar="TEXT",
+                 help="The text; may be repeated."),
     click.option("--train", multiple=True, metavar="TEXT",
                  help="Training text, to tell n-grams it holds from unseen ones; may be repeated."),
     context_option,
@@ -42,7 +43,8 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
                  help="Lines resampled together.  [default: 1, more from 10,000 lines on]"),
     click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N",
                  help="How often it is resampled.  [default: bootstrap 2000, permutation test 9999]"),
-    click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Of the resampling."),
+    click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N",
+                 help="Of the resampling."),
 )  # fmt: skip
 @label_options
 @translation_options.pair_options
@@ -50,14 +52,16 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
 @section("Run", device_option)
 @section(
     "Output",
-    click.option("--report", type=PATH, metavar="FILE.html", help="Write all of it, with plots, as one page."),
+    click.option("--report", type=PATH, metavar="FILE.html",
+                 help="Write all of it, with plots, as one page."),
     click.option("--overwrite", is_flag=True, help="Replace the report that is there."),
     click.option("--top", type=click.IntRange(0), metavar="N",
                  help="Lines and words listed for each model.  [default: 3; report and JSON 20]"),
     json_option,
 )  # fmt: skip
 def command(
-    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, overwrite: bool, top: int | None,
+    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None,
+    overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Compare models on a text, by perplexities, labels or BLEU.
@@ -71,13 +75,15 @@ def command(
 
     Perplexities and differences have 95 % intervals, differences also p-values.
 
-    Models of different tokenizers compare per word, character and byte, if nothing in the text is unknown to one of them. What does not
-    compare is refused, and the part of the signature that differs is named. Where words of the text are unknown to the models, each
-    difference is given with and without them.
+    Models of different tokenizers compare per word, character and byte, if nothing in the text is
+    unknown to one of them. What does not compare is refused, and the part of the signature that
+    differs is named. Where words of the text are unknown to the models, each difference is given
+    with and without them.
 
-    Taggers, or classifiers, of the same labels are compared by all figures of `rnnlm eval`, sentences being resampled; p is that of
-    approximate randomisation. So are encoder-decoders, whatever tokens they read and write; their perplexities are compared where they are
-    of the same tokens, words or characters.
+    Taggers, or classifiers, of the same labels are compared by all figures of `rnnlm eval`,
+    sentences being resampled; p is that of approximate randomisation. So are encoder-decoders,
+    whatever tokens they read and write; their perplexities are compared where they are of the same
+    tokens, words or characters.
     """
     if report:
         _check(report, overwrite)
@@ -136,7 +142,8 @@ def _compare_pairs(models: tuple[str, ...], on: tuple[str, ...], given: dict[str
 
 
 def _compare(
-    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None, given: dict[str, Any],
+    models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None,
+    given: dict[str, Any],
     flags: dict[str, Any], device: str,
 ) -> Any:  # fmt: skip
     """Language models side by side, with the report if one is asked for."""

@@ -19,9 +19,11 @@ def command(as_json: bool) -> None:
         for file in corpora.FILES[name]:
             path = corpora.part(name, file)
             data = path.read_bytes()
-            rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"), "words": len(data.split()),
+            rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"),
+                         "words": len(data.split()),
                          "bytes": len(data), "path": str(path),
-                         "task": ", ".join(corpora.TASKS[name]), "licence": corpora.LICENCE})  # fmt: skip
+                         "task": ", ".join(corpora.TASKS[name]),
+                         "licence": corpora.LICENCE})  # fmt: skip
     if as_json:
         terminal.print_json(*rows)
         return

@@ -12,11 +12,15 @@ DEFAULT_ORDER = 3
 
 tokenizer_options = section(
     "Tokenizer",
-    click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]), help="What is counted.  [default: word]"),
+    click.option("--tokenizer", type=click.Choice(["word", "char", "byte"]),
+                 help="What is counted.  [default: word]"),
     click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
-    click.option("--normalise", metavar="FORMS", help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all."),
-    click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
-    click.option("--remove-punctuation", is_flag=True, help="Punctuation becomes a space, but for apostrophes inside words."),
+    click.option("--normalise", metavar="FORMS",
+                 help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all."),
+    click.option("--split-punctuation", is_flag=True,
+                 help="Punctuation marks are words of their own."),
+    click.option("--remove-punctuation", is_flag=True,
+                 help="Punctuation becomes a space, but for apostrophes inside words."),
     one_model_option("Count the tokens of this model's tokenizer."),
 )  # fmt: skip
 
@@ -33,7 +37,8 @@ tokenizer_options = section(
 @section(
     "Output",
     click.option("-o", "--output", type=PATH, metavar="FILE",
-                 help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard output]"),
+                 help="Written safely; .gz, .xz, .bz2, .zst by its suffix.  [default: -, standard "
+                      "output]"),
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )  # fmt: skip
 @tokenizer_options
@@ -47,8 +52,9 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
 
     All of TEXT is one text. Rows are `n-gram TAB count`, the n-grams sorted as LC_ALL=C sort sorts.
 
-    A sentence begins with <s> and ends with </s>. In words, backslash, white space and control characters are written as
-    in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark is quoted as in CSV, so that Python's csv, pandas and R read it.
+    A sentence begins with <s> and ends with </s>. In words, backslash, white space and control
+    characters are written as in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark is quoted
+    as in CSV, so that Python's csv, pandas and R read it.
     """
     from rnnlm.files import writing
     from rnnlm.ngram.counting import strings

@@ -12,7 +12,8 @@ from ..options import argument_or_option, device_option, json_option, model_or_d
 @click.argument("model", required=False)
 @model_or_demo_option
 @click.option("--sample", type=int, metavar="N",
-              help="Take the sums after N contexts, sentences or sources, at random.  [default: all, or what takes seconds]")  # fmt: skip
+              help="Take the sums after N contexts, sentences or sources, at random.  [default: "
+                   "all, or what takes seconds]")  # fmt: skip
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of the random sample.")
 @device_option
 @json_option
@@ -23,8 +24,9 @@ def command(model: str | None, model_name: str | None, sample: int | None, seed:
     rnnlm doctor my-model
     rnnlm doctor my-model --sample 1000
 
-    The probabilities of all tokens must sum to one after any context, those of labels at any word; and labels, or what is written, must be
-    the same whatever else is read beside a sentence. Exit code 0 when all is well, 1 otherwise.
+    The probabilities of all tokens must sum to one after any context, those of labels at any word;
+    and labels, or what is written, must be the same whatever else is read beside a sentence. Exit
+    code 0 when all is well, 1 otherwise.
     """
     from rnnlm.evaluation.soundness import audit
 

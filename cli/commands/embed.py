@@ -12,7 +12,8 @@ from ..options import Command
 
 input_options = options.section(
     "Input",
-    click.option("--input", "inputs", multiple=True, metavar="FILE", help="Lines of a text, or texts of a table (see --column); compressed "
+    click.option("--input", "inputs", multiple=True, metavar="FILE",
+                 help="Lines of a text, or texts of a table (see --column); compressed "
                  "or not; - is standard input. May be repeated."),
     options.source_options,
     options.special_symbols_option,
@@ -20,16 +21,20 @@ input_options = options.section(
 vector_options = options.section(
     "Vectors",
     click.option("--pooling", type=click.Choice(["last", "mean", "max"]),
-                 help="The vector of a line: the one after its last token, or the mean or maximum over its tokens.  [default: last; of the "
+                 help="The vector of a line: the one after its last token, or the mean or maximum "
+                      "over its tokens.  [default: last; of the "
                       "features of a classifier, its own]"),
     click.option("--layer", metavar="LAYER",
-                 help="input (what is read of each token), 1 (the lowest layer), 2 and so on, or features (what the output layer reads).  "
+                 help="input (what is read of each token), 1 (the lowest layer), 2 and so on, or "
+                      "features (what the output layer reads).  "
                       "[default: features]"),
-    click.option("--words", is_flag=True, help="A vector of each word in its context instead of one of each line."),
+    click.option("--words", is_flag=True,
+                 help="A vector of each word in its context instead of one of each line."),
 )  # fmt: skip
 output_options = options.section(
     "Output",
-    click.option("--output", "-o", type=options.PATH, required=True, metavar="FILE", help="FILE.npy, .parquet or .jsonl; - is JSON-lines "
+    click.option("--output", "-o", type=options.PATH, required=True, metavar="FILE",
+                 help="FILE.npy, .parquet or .jsonl; - is JSON-lines "
                  "on standard output."),
     click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
 )  # fmt: skip
@@ -48,9 +53,10 @@ def command(model_name: str | None, device: str, inputs: tuple[str, ...], output
     rnnlm embed --input in.csv --column review --pooling mean -o out.parquet
     rnnlm embed -m pos --input text.txt --words --layer 1 -o words.jsonl
 
-    Each line is read alone, after </s>, and has a row, in the order of the input; an empty line has the vector of </s>. Networks have such
-    vectors, of whatever task: of an encoder-decoder, the encoder's of the source. With --words a row is a word, with its line, number and
-    place; those of FILE.npy stand in FILE.npy.words.tsv.
+    Each line is read alone, after </s>, and has a row, in the order of the input; an empty line has
+    the vector of </s>. Networks have such vectors, of whatever task: of an encoder-decoder, the
+    encoder's of the source. With --words a row is a word, with its line, number and place; those of
+    FILE.npy stand in FILE.npy.words.tsv.
     """
     from rnnlm.files.writing import check_apart
     from rnnlm.text import sources
@@ -76,7 +82,8 @@ def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading lines from the terminal; Ctrl-D ends")
     settings = SentenceSettings(
-        given["column"], split=given["split"] or "train", encoding_errors=given["encoding_errors"] or "strict",
+        given["column"], split=given["split"] or "train",
+        encoding_errors=given["encoding_errors"] or "strict",
         delimiter=given["delimiter"], keep=(),
     )  # fmt: skip
     for where, text in read_texts(inputs or ("-",), settings):

@@ -1,4 +1,5 @@
-"""`rnnlm eval`: perplexity and its companions; of models of labels accuracy, of encoder-decoders BLEU, and theirs."""
+"""`rnnlm eval`: perplexity and its companions; of models of labels accuracy, of encoder-decoders
+BLEU, and theirs."""
 
 from pathlib import Path
 from typing import Any
@@ -35,18 +36,20 @@ def command(text: tuple[str, ...], model_name: str | None, device: str, as_json:
 
     Every token is scored exactly once, in IEEE fp32.
 
-    words, and with them ppl_word, are those of the text, split on white space, whatever the tokenizer takes for words (`rnnlm score` counts
-    those of the tokenizer).
+    words, and with them ppl_word, are those of the text, split on white space, whatever the
+    tokenizer takes for words (`rnnlm score` counts those of the tokenizer).
 
-    With --adapt the model adapts itself to what it has read so far: the settings are those that `rnnlm tune` chose for it, else
-    defaults, and --set changes them.
+    With --adapt the model adapts itself to what it has read so far: the settings are those that
+    `rnnlm tune` chose for it, else defaults, and --set changes them.
 
-    Of a tagger or classifier TEXT holds gold labels too, of an encoder-decoder pairs, and is read as the training data were: the same
-    format and columns, unless options say otherwise. The bundled corpora are named, and stand for their test part. Labels that training
-    never saw count as wrong.
+    Of a tagger or classifier TEXT holds gold labels too, of an encoder-decoder pairs, and is read
+    as the training data were: the same format and columns, unless options say otherwise. The
+    bundled corpora are named, and stand for their test part. Labels that training never saw count
+    as wrong.
 
-    An encoder-decoder decodes each source once, greedily unless --beam says otherwise; its figures are against the nearest of all
-    references that the source has. Perplexity is that of the references given their sources.
+    An encoder-decoder decodes each source once, greedily unless --beam says otherwise; its figures
+    are against the nearest of all references that the source has. Perplexity is that of the
+    references given their sources.
     """
     from rnnlm.models.loading import task_of
 
@@ -98,7 +101,8 @@ def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, An
 
 
 def _evaluate_pairs(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
-    """The figures of an encoder-decoder. given: how the data are read and decoded, and where what it writes goes."""
+    """The figures of an encoder-decoder. given: how the data are read and decoded, and where what
+    it writes goes."""
     from ..metrics import show_translation_evaluation
 
     asked, output = translation_options.take(given), given["output"]

@@ -12,7 +12,8 @@ from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, re
 @click.command()
 @model_option
 @click.option("--arpa", "file", metavar="FILE",
-              help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout.")  # fmt: skip
+              help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is "
+                   "stdout.")  # fmt: skip
 @click.option("--compact", type=PATH, metavar="DIR", help="Write a model folder with weights in bf16.")
 @click.option("--bits", type=click.Choice(["16", "8"]), help="With --compact: of a weight; 16 is bf16, 8 half of that.  [default: 16]")
 @click.option("--test", metavar="TEXT", help="With --compact: a text to evaluate the compact model on, for its card.")
@@ -26,7 +27,8 @@ from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, re
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
 def command(
-    model_name: str | None, file: str | None, compact: Path | None, bits: str | None, test: str | None, vectors: Path | None,
+    model_name: str | None, file: str | None, compact: Path | None, bits: str | None,
+    test: str | None, vectors: Path | None,
     which: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Write an ARPA file, a compact network, or word vectors.
@@ -38,8 +40,8 @@ def command(
     rnnlm export -m my-lstm --compact smaller --bits 8 --test test.txt
     rnnlm export -m my-lstm --vectors my-lstm.vec
 
-    KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter. gensim, rnnlm train --embeddings and
-    rnnlm inspect --file read word vectors.
+    KenLM, SRILM and others read ARPA files. The compact form takes half the bytes, or a quarter.
+    gensim, rnnlm train --embeddings and rnnlm inspect --file read word vectors.
     """
     given = sum(each is not None for each in (file, compact, vectors))
     refuse_if(given != 1, "say what to write: --arpa FILE, --compact DIR or --vectors FILE.")

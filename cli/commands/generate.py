@@ -27,22 +27,30 @@ _OF_TYPING = {"interactive", "prompt"}
 )
 @options.section(
     "What is drawn",
-    click.option("--temperature", type=float, metavar="X", default=1.0, show_default=True, help="Below 1: safer; 0: always the likeliest."),
+    click.option("--temperature", type=float, metavar="X", default=1.0, show_default=True,
+                 help="Below 1: safer; 0: always the likeliest."),
     click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only."),
-    click.option("--top-p", type=float, metavar="P", help="Draw from the fewest tokens that hold probability P."),
-    click.option("--min-p", type=float, metavar="P", help="Draw from tokens at least P times as likely as the likeliest."),
-    click.option("--typical-p", type=float, metavar="P", help="Draw from the tokens nearest to the entropy that hold probability P."),
+    click.option("--top-p", type=float, metavar="P",
+                 help="Draw from the fewest tokens that hold probability P."),
+    click.option("--min-p", type=float, metavar="P",
+                 help="Draw from tokens at least P times as likely as the likeliest."),
+    click.option("--typical-p", type=float, metavar="P",
+                 help="Draw from the tokens nearest to the entropy that hold probability P."),
     click.option("--repetition-penalty", type=float, default=1.0, show_default=True, metavar="R",
                  help="Multiplies the log-probability of tokens that are there already."),
-    click.option("--ban", multiple=True, metavar="WORD", help="A word not to be written; may be repeated."),
+    click.option("--ban", multiple=True, metavar="WORD",
+                 help="A word not to be written; may be repeated."),
     click.option("--ban-list", metavar="FILE", help="Words not to be written, from a file."),
     click.option("--unknown", is_flag=True, help="<unk> may be drawn."),
 )  # fmt: skip
 @options.section(
     "Instead of samples",
-    click.option("--beam", type=int, metavar="K", help="The likeliest texts, by a beam of width K."),
-    click.option("--length-power", type=float, metavar="A", help="With --beam: 0 ranks by probability, 1 nearly per token.  [default: 0]"),
-    click.option("--interactive", is_flag=True, help="Type, and see the likeliest next words and continuations."),
+    click.option("--beam", type=int, metavar="K",
+                 help="The likeliest texts, by a beam of width K."),
+    click.option("--length-power", type=float, metavar="A",
+                 help="With --beam: 0 ranks by probability, 1 nearly per token.  [default: 0]"),
+    click.option("--interactive", is_flag=True,
+                 help="Type, and see the likeliest next words and continuations."),
     click.option("--check", is_flag=False, flag_value="", metavar="[TEXT]",
                  help="Statistics of samples beside those of TEXT (none: the bundled corpus)."),
 )  # fmt: skip
@@ -60,8 +68,8 @@ def command(model_name: str | None, device: str, kind: str | None, settings: tup
     rnnlm generate -m demo --beam 10 --num 3 --length-power 0.7
     rnnlm generate -m demo --check train.txt
 
-    Restrictions of what is drawn work in the order in which they stand here, each on what is left: repetition penalty, temperature,
-    top-k, top-p, min-p, typical-p.
+    Restrictions of what is drawn work in the order in which they stand here, each on what is left:
+    repetition penalty, temperature, top-k, top-p, min-p, typical-p.
     """
     _check_together(given, as_json)
     plan = _Plan(given)
@@ -157,7 +165,8 @@ def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) ->
         terminal.print_json({"samples": ours, "text": theirs})
         return
     names = {"length_quantiles": [f"length_quantile_{share:g}" for share in QUANTILES],
-             "new_ngrams": [f"new_{n}grams" for n in range(1, len(ours["new_ngrams"]) + 1)]}  # fmt: skip
+             "new_ngrams": [f"new_{n}grams" for n in range(1,
+                                                           len(ours["new_ngrams"]) + 1)]}  # fmt: skip
     rows = []
     for name, value in ours.items():
         several = zip(names[name], value, theirs[name], strict=True) if name in names else [(name, value, theirs[name])]

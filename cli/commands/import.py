@@ -22,8 +22,8 @@ def command(file: Path, output: Path, lowercase: bool, split_punctuation: bool, 
     rnnlm import my.arpa.gz -o my-model
     rnnlm eval -m my-model TEXT
 
-    The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. Its probabilities are taken as they are; whether they sum to
-    one is not known, so results are marked.
+    The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. Its probabilities are
+    taken as they are; whether they sum to one is not known, so results are marked.
     """
     why = "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out."
     refuse_if(tokenizer_from and (lowercase or split_punctuation), why)

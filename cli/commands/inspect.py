@@ -51,5 +51,6 @@ def command() -> None:
     rnnlm inspect memory -m my-model --on my.txt
     rnnlm inspect neighbours winter
 
-    Each prints tables and a sentence on what they mean; --json, --plot FILE. The model is not changed.
+    Each prints tables and a sentence on what they mean; --json, --plot FILE. The model is not
+    changed.
     """

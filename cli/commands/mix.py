@@ -39,9 +39,11 @@ def _numbers(text: str) -> list[float]:
 )
 @section(
     "Saving",
-    click.option("-o", "--output", type=PATH, metavar="DIR", default=Path("checkpoints/mixture"), show_default=True,
+    click.option("-o", "--output", type=PATH, metavar="DIR", default=Path("checkpoints/mixture"),
+                 show_default=True,
                  help="Folder for the mixture."),
-    click.option("--bundle", is_flag=True, help="Copy the models into DIR, so that it can be moved and they can go."),
+    click.option("--bundle", is_flag=True,
+                 help="Copy the models into DIR, so that it can be moved and they can go."),
     click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
 )  # fmt: skip
 @section("Text", context_option, text_options)
@@ -56,9 +58,11 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
     rnnlm mix lstm kn5 --on valid.txt -o both --bundle    with copies of both
     rnnlm mix lstm+cache kn5 --on valid.txt               one adapts itself
 
-    Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned by Newton's method.
+    Models share a tokenizer by rnnlm train --tokenizer-from. The weights of --log-linear are tuned
+    by Newton's method.
 
-    The mixture is a model like any other. Without --bundle it refers to the models where they lie; they must stay as they are.
+    The mixture is a model like any other. Without --bundle it refers to the models where they lie;
+    they must stay as they are.
     """
     flags = text_flags(given)
     corpus = corpus_of(on, flags) if on else None

@@ -27,10 +27,11 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
 
     RUN: the folder of a training run or of a grid, or the name of a model.
 
-    A point is the validation perplexity per token after so many steps, as training measured it, or of models of other tasks the figure
-    that chooses the model; a run has 20 or more, evenly over its budget (rnnlm train --set min_validations=N), unless that is some seconds.
-    Those between the ends of epochs do not choose the model that is kept: their column `chooses` is false. An n-gram model has no curve,
-    and is drawn as a level line.
+    A point is the validation perplexity per token after so many steps, as training measured it, or
+    of models of other tasks the figure that chooses the model; a run has 20 or more, evenly over
+    its budget (rnnlm train --set min_validations=N), unless that is some seconds. Those between the
+    ends of epochs do not choose the model that is kept: their column `chooses` is false. An n-gram
+    model has no curve, and is drawn as a level line.
     """
     refuse_if(output is None and (by or training or overwrite), "--by, --training and --overwrite are for a picture: name it with -o.")
     from rnnlm.evaluation import plotting

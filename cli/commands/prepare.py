@@ -40,8 +40,9 @@ def command(as_json: bool, **given: Any) -> None:
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
-    The vocabulary is made of a sample of TEXT: stretches at even distances, or the start of what can only be read from there (compressed
-    files, tables, data sets, -). The bytes in DIR do not depend on the number of workers. What is done stays when the work is cut off.
+    The vocabulary is made of a sample of TEXT: stretches at even distances, or the start of what
+    can only be read from there (compressed files, tables, data sets, -). The bytes in DIR do not
+    depend on the number of workers. What is done stays when the work is cut off.
     """
     from rnnlm.config import parse_assignments
     from rnnlm.text.prepared.preparation import Request, run
@@ -80,7 +81,8 @@ def _saying_what_stays(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _display() -> Iterator[tuple[Callable[[str], None], Callable[[Any], None]]]:
-    """What shows a line, and how far the work is: a bar on a terminal, plain lines now and then elsewhere."""
+    """What shows a line, and how far the work is: a bar on a terminal, plain lines now and then
+    elsewhere."""
     from rich.console import Console
 
     console = Console(stderr=True)

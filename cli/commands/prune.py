@@ -31,12 +31,16 @@ def _amount(text: str) -> int:
     "What goes",
     click.option("--threshold", type=float, metavar="1e-8",
                  help="Leave out n-grams without which perplexity rises by less than that share."),
-    click.option("--ngrams", type=_amount, metavar="1M", help="The same, leaving at most so many n-grams of all orders."),
+    click.option("--ngrams", type=_amount, metavar="1M",
+                 help="The same, leaving at most so many n-grams of all orders."),
     click.option("--cutoffs", metavar="0,0,1",
-                 help="Leave out n-grams seen at most so often in the text of --counts, by order; the last repeats."),
-    click.option("--counts", multiple=True, metavar="TEXT", help="The text to count, such as that of training; may be repeated."),
+                 help="Leave out n-grams seen at most so often in the text of --counts, by order; "
+                      "the last repeats."),
+    click.option("--counts", multiple=True, metavar="TEXT",
+                 help="The text to count, such as that of training; may be repeated."),
     click.option("--max-order", type=int, metavar="N", help="Longest n-gram."),
-    click.option("--max-vocab", type=int, metavar="N", help="Keep the N most frequent words, </s> and <unk> included."),
+    click.option("--max-vocab", type=int, metavar="N",
+                 help="Keep the N most frequent words, </s> and <unk> included."),
     click.option("--vocab", metavar="FILE", help="Keep the words of FILE, one a line."),
 )  # fmt: skip
 @section(
@@ -57,11 +61,13 @@ def command(
     rnnlm prune -m big -o small --cutoffs 0,0,1 --counts train.txt
     rnnlm prune -m big -o small --max-vocab 20000
 
-    The n-grams that stay keep their probability; backoff weights are set anew, so that a model that summed to one still does.
-    Unigrams stay, and so does whatever a longer n-gram begins with. The unigram probability of words that leave the vocabulary
-    goes to <unk>. Several limits apply in this order: vocabulary, order, counts, entropy. Counts are not stored in a model;
-    to cut a new one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by entropy pruning than other
-    estimators do, as its lower orders are not made to tell how frequent a history is (Chelba et al. 2010).
+    The n-grams that stay keep their probability; backoff weights are set anew, so that a model that
+    summed to one still does. Unigrams stay, and so does whatever a longer n-gram begins with. The
+    unigram probability of words that leave the vocabulary goes to <unk>. Several limits apply in
+    this order: vocabulary, order, counts, entropy. Counts are not stored in a model; to cut a new
+    one by its own counts, see rnnlm train --prune. Kneser-Ney loses more by entropy pruning than
+    other estimators do, as its lower orders are not made to tell how frequent a history is (Chelba
+    et al. 2010).
     """
     flags = text_flags(given)
     name = named(model_name)

@@ -50,9 +50,12 @@ def command(name: str | None, as_json: bool) -> None:
 
 def _show(recipe: dict[str, Any]) -> None:
     names = {
-        "description": "about", "published": "published", "source": "source", "measured": "ours", "off_by": "off by",
-        "differs": "what differs", "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text",
-        "cpu_time": "whole run", "gpu_speed": "speed on a GPU", "gpu_time": "time on a GPU", "command": "to run it",
+        "description": "about", "published": "published", "source": "source", "measured": "ours",
+        "off_by": "off by",
+        "differs": "what differs",
+        "command_of_figure": "measured by" if recipe["measured_figure"] else "on that text",
+        "cpu_time": "whole run", "gpu_speed": "speed on a GPU", "gpu_time": "time on a GPU",
+        "command": "to run it",
     }  # fmt: skip
     for key, shown in names.items():
         if recipe[key]:

@@ -20,10 +20,11 @@ def command(run: str, output: Path, overwrite: bool) -> None:
 
     RUN: the folder of a training run, or the name of a model.
 
-    The page shows what the model is, its figures with signatures and its settings; and as plots the learning curves, the learning rate,
-    gradient norms, spectral radius and saturated units of each layer, rollbacks and speed. A run that still goes on has a page, too, and so
-    has one that diverged and has left no model. The page is one file without scripts that loads nothing; a browser in dark mode shows it
-    dark.
+    The page shows what the model is, its figures with signatures and its settings; and as plots the
+    learning curves, the learning rate, gradient norms, spectral radius and saturated units of each
+    layer, rollbacks and speed. A run that still goes on has a page, too, and so has one that
+    diverged and has left no model. The page is one file without scripts that loads nothing; a
+    browser in dark mode shows it dark.
     """
     from rnnlm.evaluation.run_report import report
 

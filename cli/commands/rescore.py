@@ -1,4 +1,5 @@
-"""`rnnlm rescore`: n-best lists reordered with language models and encoder-decoders, and what that does to the word-error rate."""
+"""`rnnlm rescore`: n-best lists reordered with language models and encoder-decoders, and what that
+does to the word-error rate."""
 
 import dataclasses
 import os
@@ -25,33 +26,45 @@ from ..options import (
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
     "Format of the lists",
-    click.option("--format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]), help="Format of the lists.  [default: by content]"),
-    click.option("--ref", "references", multiple=True, metavar="FILE", help="References, `utt words...` a line; may be repeated."),
-    click.option("--sources", multiple=True, metavar="FILE", help="Sources of translations, `utt words...` a line; may be repeated."),
+    click.option("--format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]),
+                 help="Format of the lists.  [default: by content]"),
+    click.option("--ref", "references", multiple=True, metavar="FILE",
+                 help="References, `utt words...` a line; may be repeated."),
+    click.option("--sources", multiple=True, metavar="FILE",
+                 help="Sources of translations, `utt words...` a line; may be repeated."),
     click.option("--scores", "score_files", multiple=True, metavar="[FACTOR*]FILE",
-                 help="Of Kaldi lists: a file of `utt-N number`, beside the list or a path; several add up."),
+                 help="Of Kaldi lists: a file of `utt-N number`, beside the list or a path; "
+                      "several add up."),
     click.option("--costs", is_flag=True, help="Scores are costs: the lower, the better."),
-    click.option("--skip-incomplete", is_flag=True, help="Leave out utterances without hypotheses or reference, instead of an error."),
-    click.option("--encoding-errors", type=click.Choice(["strict", "replace"]), default="strict", show_default=True,
+    click.option("--skip-incomplete", is_flag=True,
+                 help="Leave out utterances without hypotheses or reference, instead of an error."),
+    click.option("--encoding-errors", type=click.Choice(["strict", "replace"]), default="strict",
+                 show_default=True,
                  help="Bad UTF-8: an error, or U+FFFD."),
 )  # fmt: skip
 mapping_options = section(
     "Text",
     click.option("--lowercase", is_flag=True, help="The models read lower case."),
     click.option("--remove-punctuation", is_flag=True,
-                 help="The models read no punctuation; it becomes a space, apostrophes inside words stay."),
+                 help="The models read no punctuation; it becomes a space, apostrophes inside "
+                      "words stay."),
     click.option("--normalise-wer", is_flag=True,
-                 help="Errors are counted on texts as --lowercase and --remove-punctuation change them."),
+                 help="Errors are counted on texts as --lowercase and --remove-punctuation change "
+                      "them."),
     special_symbols_option,
 )  # fmt: skip
 tuning_options = section(
     "Weights",
     click.option("--no-words", is_flag=True, help="No weight for the number of words."),
-    click.option("--no-oov", is_flag=True, help="No weight for the number of words unknown to a model."),
-    click.option("--each", is_flag=True, help="Also with the first model alone, the first two, and so on: what each adds."),
-    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True, metavar="N",
+    click.option("--no-oov", is_flag=True,
+                 help="No weight for the number of words unknown to a model."),
+    click.option("--each", is_flag=True,
+                 help="Also with the first model alone, the first two, and so on: what each adds."),
+    click.option("--restarts", type=click.IntRange(min=0), default=20, show_default=True,
+                 metavar="N",
                  help="Random starts of the search for weights."),
-    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N", help="Of restarts and resampling."),
+    click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, metavar="N",
+                 help="Of restarts and resampling."),
 )  # fmt: skip
 
 
@@ -59,13 +72,18 @@ tuning_options = section(
 @section(
     "Models and lists",
     click.option("-m", "--model", "names", multiple=True, metavar="MODEL", callback=models_checked,
-                 help="A language model, or an encoder-decoder for translations; may be repeated. Default: $RNNLM_MODEL."),
-    click.option("--tune", "tune_on", metavar="LIST", help="Tune weights on this list, which has references."),
-    click.option("--apply", "apply_to", metavar="LIST", help="Rescore this list.  [default: that of --tune]"),
-    click.option("--weights", "weights_file", metavar="FILE", help="Weights of an earlier run, instead of --tune."),
+                 help="A language model, or an encoder-decoder for translations; may be repeated. "
+                      "Default: $RNNLM_MODEL."),
+    click.option("--tune", "tune_on", metavar="LIST",
+                 help="Tune weights on this list, which has references."),
+    click.option("--apply", "apply_to", metavar="LIST",
+                 help="Rescore this list.  [default: that of --tune]"),
+    click.option("--weights", "weights_file", metavar="FILE",
+                 help="Weights of an earlier run, instead of --tune."),
     click.option("--split", type=click.Choice(["even-odd"]),
                  help="Tune on the even utterances of --tune, counted from 0, apply to the odd."),
-    click.option("--folds", type=click.IntRange(min=2), metavar="K", help="Cross-validate on --tune: utterance i is in fold i modulo K."),
+    click.option("--folds", type=click.IntRange(min=2), metavar="K",
+                 help="Cross-validate on --tune: utterance i is in fold i modulo K."),
     device_option,
 )  # fmt: skip
 @mapping_options
@@ -92,9 +110,10 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     rnnlm rescore --weights w.json --apply test.tsv -m kn --output best.txt
     rnnlm rescore --tune list.tsv --split even-odd -m kn -m lstm
 
-    A hypothesis scores its first-pass score + weights * (log-probability under each model in nats, number of words, number of words
-    unknown to each model). The weights are those of the fewest word errors, by exact line search (Och 2003), the middle of the
-    interval; those of models are never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
+    A hypothesis scores its first-pass score + weights * (log-probability under each model in nats,
+    number of words, number of words unknown to each model). The weights are those of the fewest
+    word errors, by exact line search (Och 2003), the middle of the interval; those of models are
+    never negative. An encoder-decoder gives log p(hypothesis | source). The 1-best is the first
     hypothesis of a list. Intervals (95 %) and p-values are by resampling utterances.
 
     \b
@@ -256,12 +275,15 @@ def print_record(stages: list[Any], rescored: Any, weights: Any) -> None:
     rates = rescored.rates
     terminal.print_json({
         "utterances": len(rescored.utterances),
-        **{name: _rate(getattr(rates, name)) if rates else None for name in ("first", "rescored", "oracle")},
+        **{name: _rate(getattr(rates, name)) if rates else None for name in ("first", "rescored",
+            "oracle")},
         "gain": dataclasses.asdict(rates.gain) if rates else None,
         "stages": [
             {
-                "models": stage.models, "rescored": _rate(stage.rescored.rates.rescored) if stage.rescored.rates else None,
-                "gain": dataclasses.asdict(stage.gain) if stage.gain else None, "weights": stage.weights.weights,
+                "models": stage.models,
+                "rescored": _rate(stage.rescored.rates.rescored) if stage.rescored.rates else None,
+                "gain": dataclasses.asdict(stage.gain) if stage.gain else None,
+                "weights": stage.weights.weights,
             }
             for stage in stages
         ],

@@ -1,4 +1,5 @@
-"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal pairs."""
+"""`rnnlm score`: log-probabilities of sentences, ranked; surprisals; likely next words; minimal
+pairs."""
 
 import dataclasses
 import os
@@ -22,22 +23,27 @@ from ..pairs import pairs_options, show_pairs, take_request
 
 source_options = section(
     "Sources, for encoder-decoders",
-    click.option("--source", metavar="TEXT", help="Source of all sentences: log p(sentence | source)."),
+    click.option("--source", metavar="TEXT",
+                 help="Source of all sentences: log p(sentence | source)."),
     click.option("--target", "targets", multiple=True, metavar="FILE",
-                 help="Targets, line by line, of the sources in --input. May be repeated, as often as --input."),
+                 help="Targets, line by line, of the sources in --input. May be repeated, as often "
+                      "as --input."),
     click.option("--target-column", metavar="NAME",
-                 help="Column of a table that holds the targets; --column is that of the sources.  [default: as rnnlm train finds them]"),
+                 help="Column of a table that holds the targets; --column is that of the sources.  "
+                      "[default: as rnnlm train finds them]"),
 )  # fmt: skip
 _NAMES = {"source": "--source", "targets": "--target", "target_column": "--target-column"}
 _OF_TABLES = {
-    "column": "--column", "target_column": "--target-column", "delimiter": "--delimiter", "id_column": "--id-column",
+    "column": "--column", "target_column": "--target-column", "delimiter": "--delimiter",
+    "id_column": "--id-column",
     "given_column": "--given-column", "keep": "--keep", "region_columns": "--region-columns",
 }  # fmt: skip
 
 
 def are_pairs(models: dict[str, Any], sentences: Sequence[str], inputs: Sequence[str], given: dict[str, Any], wants_minimal: bool) -> bool:
-    """Whether tables of the input hold pairs of a source and a target. Options that do not go with each other, or not with the models, are
-    wrong usage. wants_minimal: minimal pairs are asked for."""
+    """Whether tables of the input hold pairs of a source and a target. Options that do not go
+    with each other, or not with the models, are wrong usage. wants_minimal: minimal pairs are
+    asked for."""
     from rnnlm.inference.span_scoring import reads_sources
 
     conditional = [name for name, model in models.items() if reads_sources(model)]
@@ -77,47 +83,69 @@ def _measures(context: click.Context, option: click.Parameter, value: str | None
 
 input_options = options.section(
     "Input",
-    click.option("--input", "inputs", multiple=True, metavar="FILE", help="Sentences of a text, one a line, or of a table (see --column); "
+    click.option("--input", "inputs", multiple=True, metavar="FILE",
+                 help="Sentences of a text, one a line, or of a table (see --column); "
                  "compressed or not; - is standard input. May be repeated."),
     options.column_option,
     options.delimiter_option,
     options.encoding_option,
-    click.option("--id-column", metavar="NAME", help="Column of a table that names its rows.  [default: id, if there; else their number]"),
+    click.option("--id-column", metavar="NAME",
+                 help="Column of a table that names its rows.  [default: id, if there; else their "
+                      "number]"),
     click.option("--keep", metavar="A,B,...", callback=_names,
-                 help="Columns of a table to carry into the result; or all, or none.  [default: all; for a ranked table none]"),
-    click.option("--regions", "region_mark", metavar="MARK", help='Mark that separates regions in the text, such as "|".'),
+                 help="Columns of a table to carry into the result; or all, or none.  [default: "
+                      "all; for a ranked table none]"),
+    click.option("--regions", "region_mark", metavar="MARK",
+                 help='Mark that separates regions in the text, such as "|".'),
     click.option("--region-columns", metavar="A,B,...", callback=_names,
                  help="Columns of a table that hold the regions; joined, they are the text."),
-    click.option("--given", default="", metavar="TEXT", help="Text that comes before each sentence: the score is conditional on it."),
-    click.option("--given-column", metavar="NAME", help="Column of a table that holds the given text."),
+    click.option("--given", default="", metavar="TEXT",
+                 help="Text that comes before each sentence: the score is conditional on it."),
+    click.option("--given-column", metavar="NAME",
+                 help="Column of a table that holds the given text."),
     options.special_symbols_option,
-    click.option("--strict", is_flag=True, help="A line that has no score is an error, not a record without one."),
+    click.option("--strict", is_flag=True,
+                 help="A line that has no score is an error, not a record without one."),
 )  # fmt: skip
 result_options = options.section(
     "Scores",
     click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
-    click.option("--words", "with_words", is_flag=True, help="Each word's surprisal, in bits, whatever the model's tokens are."),
+    click.option("--words", "with_words", is_flag=True,
+                 help="Each word's surprisal, in bits, whatever the model's tokens are."),
     click.option("--split", "splits", multiple=True, metavar="NAME",
-                 help="Words are those between white space (whitespace) or those of the tokenizer, marks apart (tokens). Any other "
-                      "NAME is the split of a data set in --input. May be repeated.  [default: whitespace and train]"),
+                 help="Words are those between white space (whitespace) or those of the tokenizer, "
+                      "marks apart (tokens). Any other "
+                      "NAME is the split of a data set in --input. May be repeated.  [default: "
+                      "whitespace and train]"),
     click.option("--with", "measures", metavar="NAME,...", callback=_measures,
-                 help="Also, for each word, the entropy of the prediction or its frequency in training (log10)."),
-    click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact", show_default=True,
-                 help="For models of subwords, characters or bytes: exact counts that the word ends there; naive adds up its pieces."),
-    click.option("--next", "next_words", type=click.IntRange(0), default=0, metavar="K", help="The K likeliest words at each place."),
-    click.option("--no-eos", "eos", flag_value=False, default=True, type=bool, help="Score sentences without their end."),
-    click.option("--context", type=click.Choice(["reset", "carry"]), default="reset", show_default=True,
+                 help="Also, for each word, the entropy of the prediction or its frequency in "
+                      "training (log10)."),
+    click.option("--word-surprisal", type=click.Choice(["exact", "naive"]), default="exact",
+                 show_default=True,
+                 help="For models of subwords, characters or bytes: exact counts that the word "
+                      "ends there; naive adds up its pieces."),
+    click.option("--next", "next_words", type=click.IntRange(0), default=0, metavar="K",
+                 help="The K likeliest words at each place."),
+    click.option("--no-eos", "eos", flag_value=False, default=True, type=bool,
+                 help="Score sentences without their end."),
+    click.option("--context", type=click.Choice(["reset", "carry"]), default="reset",
+                 show_default=True,
                  help="Each line alone, or all lines as one stream."),
     click.option("--rank", type=click.Choice(["logprob", "word", "token"]), default=None,
-                 help="What the table is sorted by: log-probability, or that by word or token.  [default: logprob]"),
+                 help="What the table is sorted by: log-probability, or that by word or token.  "
+                      "[default: logprob]"),
 )  # fmt: skip
 output_options = options.section(
     "Output",
-    click.option("--format", "form", type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]), default=None,
-                 help="A ranked table; or rows or records in input order.  [default: table; with --output, by its suffix]"),
+    click.option("--format", "form", type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]),
+                 default=None,
+                 help="A ranked table; or rows or records in input order.  [default: table; with "
+                      "--output, by its suffix]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
-    click.option("--output", "-o", type=options.PATH, metavar="FILE", help="Write rows or records there; - is standard output."),
-    click.option("--resume", is_flag=True, help="Continue the --output of a run that was interrupted."),
+    click.option("--output", "-o", type=options.PATH, metavar="FILE",
+                 help="Write rows or records there; - is standard output."),
+    click.option("--resume", is_flag=True,
+                 help="Continue the --output of a run that was interrupted."),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )  # fmt: skip
 
@@ -143,8 +171,10 @@ _ABOUT_INPUT = {
 @result_options
 @pairs_options
 @output_options
-def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...], device: str, form: str | None,
-            as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None, **given: Any) -> None:  # fmt: skip
+def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tuple[str, ...],
+            device: str, form: str | None,
+            as_json: bool, output: Path | None, resume: bool, overwrite: bool, rank: str | None,
+            **given: Any) -> None:  # fmt: skip
     """Score sentences, or targets given their sources.
 
     \b
@@ -155,9 +185,11 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     rnnlm score -m fra --source "how are you ?" "comment vas-tu ?" "tu vas bien ?"
     rnnlm score -m fra --input pairs.tsv --column english --target-column french
 
-    Each sentence is scored alone from the start and with its end, unless options say otherwise. Every input line has a record; a line that
-    cannot be scored has the reason instead of figures. Words are counted as the model's tokenizer cuts them: a mark that it splits off is a
-    word. ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target | source).
+    Each sentence is scored alone from the start and with its end, unless options say otherwise.
+    Every input line has a record; a line that cannot be scored has the reason instead of figures.
+    Words are counted as the model's tokenizer cuts them: a mark that it splits off is a word.
+    ppl_word counts the end as a word, as perplexities do. Encoder-decoders give log p(target |
+    source).
     """
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
@@ -201,12 +233,14 @@ def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Pa
         from rnnlm.text import sources
 
         writing.check_apart(filter(None, (output, plot)), sources.expand(inputs))
-    if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
+    # who names a file means what is in it, more often than not
+    if file := next(filter(os.path.isfile, sentences), None):
         notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
 
 
 def _check_side_by_side(models: dict[str, Any], settings: Any, form: str, plot: Path | None) -> None:
-    """Make sure that what several models have a row for is the same for all: tokens are, where their tokenizers are."""
+    """Make sure that what several models have a row for is the same for all: tokens are, where
+    their tokenizers are."""
     rows = form != "jsonl" and (settings.with_tokens or (settings.with_words and settings.split == "tokens"))
     if len(models) > 1 and (rows or (plot and settings.split == "tokens")):
         from rnnlm.scoring.several_models import check_same_tokens
@@ -252,8 +286,10 @@ def _settings(given: dict[str, Any], split: Any) -> Any:
     from rnnlm.scoring.records import ScoringSettings
 
     return ScoringSettings(
-        given["with_tokens"], given["with_words"] or given["next_words"] > 0, given["word_surprisal"], given["next_words"], given["eos"],
-        given["context"], given["special_symbols"] or "error", "raise" if given["strict"] else "null", split,
+        given["with_tokens"], given["with_words"] or given["next_words"] > 0,
+        given["word_surprisal"], given["next_words"], given["eos"],
+        given["context"], given["special_symbols"] or "error",
+        "raise" if given["strict"] else "null", split,
         given["measures"], given["region_mark"] is not None or bool(given["region_columns"]),
     )  # fmt: skip
 
@@ -269,8 +305,10 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
     usual: tuple[str, ...] | None = () if form == "table" else None
     keep = {("all",): None, ("none",): (), None: usual}.get(given["keep"], given["keep"])
     return read_sentences(inputs or ("-",), SentenceSettings(
-        given["column"], given["id_column"], given["given_column"], given["given"], given["split"] or "train",
-        given["encoding_errors"] or "strict", given["delimiter"], keep, given["region_mark"], given["region_columns"] or (),
+        given["column"], given["id_column"], given["given_column"], given["given"],
+        given["split"] or "train",
+        given["encoding_errors"] or "strict", given["delimiter"], keep, given["region_mark"],
+        given["region_columns"] or (),
         given["are_pairs"], given["target_column"], given["source"],
     ), given["targets"])  # fmt: skip
 
@@ -279,7 +317,8 @@ def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[
 
 
 def keeping(sentences: Iterator[Any], plot: Path | None) -> tuple[Iterator[Any], list[Any]]:
-    """All of `sentences`, and a list that holds the first of them, as many as the plot needs to know, as soon as they are read."""
+    """All of `sentences`, and a list that holds the first of them, as many as the plot needs to
+    know, as soon as they are read."""
     kept: list[Any] = []
     return (_keeping(sentences, kept), kept) if plot else (sentences, kept)
 
@@ -294,7 +333,8 @@ def _keeping(sentences: Iterator[Any], kept: list[Any]) -> Iterator[Any]:
 
 
 def draw(path: Path, models: dict[str, Any], kept: list[Any], settings: Any) -> None:
-    """Plot the sentences that were kept. They are scored once more: a run that goes on where another one stopped has only the rest."""
+    """Plot the sentences that were kept. They are scored once more: a run that goes on where
+    another one stopped has only the rest."""
     from rnnlm.scoring.plots import plot_surprisals
     from rnnlm.scoring.several_models import score_chunks_of_models
 

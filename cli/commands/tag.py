@@ -19,29 +19,40 @@ _SUFFIXES = {".conllu": "conllu", ".conll": "columns", ".tsv": "tsv", ".jsonl": 
 
 input_options = options.section(
     "Input",
-    click.option("--input", "source", metavar="FILE", help="A file to be tagged, compressed or not; - is standard input."),
-    click.option("--format", "form", type=click.Choice(["auto", *FORMATS, "text"]), default="auto", metavar="NAME",
-                 help="conllu, columns, slashes, jsonl, tsv, or text: raw text, one sentence a line.  [default: told by its content]"),
-    click.option("--column", metavar="NAME", help="Column of the words.  [default: as in training data]"),
-    click.option("--tokenised", is_flag=True, help="Sentences are split into words already: by white space."),
+    click.option("--input", "source", metavar="FILE",
+                 help="A file to be tagged, compressed or not; - is standard input."),
+    click.option("--format", "form", type=click.Choice(["auto", *FORMATS, "text"]), default="auto",
+                 metavar="NAME",
+                 help="conllu, columns, slashes, jsonl, tsv, or text: raw text, one sentence a "
+                      "line.  [default: told by its content]"),
+    click.option("--column", metavar="NAME",
+                 help="Column of the words.  [default: as in training data]"),
+    click.option("--tokenised", is_flag=True,
+                 help="Sentences are split into words already: by white space."),
     options.encoding_option,
 )  # fmt: skip
 search_options = options.section(
     "Labels",
-    click.option("--nbest", type=click.IntRange(1), default=1, metavar="N", help="The N best label sequences of each sentence."),
-    click.option("--probabilities", is_flag=True, help="The probability of each word's label; of a CRF the marginal."),
+    click.option("--nbest", type=click.IntRange(1), default=1, metavar="N",
+                 help="The N best label sequences of each sentence."),
+    click.option("--probabilities", is_flag=True,
+                 help="The probability of each word's label; of a CRF the marginal."),
     click.option("--constrained/--unconstrained", default=None,
-                 help="Spans keep to their scheme (no I-X after O), or labels may follow each other in any way.  [default: as trained]"),
+                 help="Spans keep to their scheme (no I-X after O), or labels may follow each "
+                      "other in any way.  [default: as trained]"),
     click.option("--beam", type=click.IntRange(1), metavar="N",
-                 help="Label sequences that are kept at each word, with label feedback.  [default: as many as --nbest]"),
+                 help="Label sequences that are kept at each word, with label feedback.  [default: "
+                      "as many as --nbest]"),
 )  # fmt: skip
 output_options = options.section(
     "Output",
     options.json_option,
     click.option("--output-format", "output_form", type=click.Choice(FORMATS), metavar="NAME",
-                 help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw text by the suffix of -o, or as the "
+                 help="conllu, columns, slashes, jsonl or tsv.  [default: as the input; for raw "
+                      "text by the suffix of -o, or as the "
                       "training data]"),
-    click.option("-o", "--output", type=options.PATH, metavar="FILE", help="Write there; - is standard output."),
+    click.option("-o", "--output", type=options.PATH, metavar="FILE",
+                 help="Write there; - is standard output."),
     click.option("--overwrite", is_flag=True, help="Replace a file that is there."),
 )  # fmt: skip
 
@@ -53,8 +64,10 @@ output_options = options.section(
 @search_options
 @output_options
 def command(
-    sentences: tuple[str, ...], model_name: str | None, device: str, source: str | None, as_json: bool, output: Path | None,
-    overwrite: bool, nbest: int, probabilities: bool, constrained: bool | None, beam: int | None, **given: Any,
+    sentences: tuple[str, ...], model_name: str | None, device: str, source: str | None,
+    as_json: bool, output: Path | None,
+    overwrite: bool, nbest: int, probabilities: bool, constrained: bool | None, beam: int | None,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Label words: parts of speech, names, slots, sounds.
 
@@ -65,11 +78,14 @@ def command(
     rnnlm tag -m slots "fly me to oslo at noon" --nbest 3
     rnnlm tag -m sounds speech
 
-    Raw text is split into words as the training data of the model are: a tagger trained on CoNLL-U splits multiword forms (don't) and marks
-    as its treebank does, any other splits at white space and splits marks off. The other formats hold words already; their comments and
-    other columns are kept. A model of letters and sounds takes words, or the letters of one word with spaces between them.
+    Raw text is split into words as the training data of the model are: a tagger trained on CoNLL-U
+    splits multiword forms (don't) and marks as its treebank does, any other splits at white space
+    and splits marks off. The other formats hold words already; their comments and other columns are
+    kept. A model of letters and sounds takes words, or the letters of one word with spaces between
+    them.
 
-    --json prints, for each sentence, its words and labels, with --nbest and --probabilities all that was asked for.
+    --json prints, for each sentence, its words and labels, with --nbest and --probabilities all
+    that was asked for.
     """
     _check(sentences, source, as_json, output, overwrite, nbest, given)
     from rnnlm.tasks.labels import files
@@ -122,7 +138,8 @@ def _document(codec: Any, sentences: tuple[str, ...], source: str | None, output
     for number, sentence in enumerate(sentences, start=1):
         if not options.checked_utf8(sentence, f"sentence {number}").split():
             raise TextError(f"sentence {number} has no words", "nothing stands in it")
-    if file := next(filter(os.path.isfile, sentences), None):  # who names a file means what is in it, more often than not
+    # who names a file means what is in it, more often than not
+    if file := next(filter(os.path.isfile, sentences), None):
         notice(f"{file!r} is tagged as a sentence; there is a file of that name, too: --input {shlex.quote(file)} tags what is in it")
     return files.of_texts(codec, sentences, settings)
 
@@ -141,7 +158,8 @@ DIGITS = 4
 
 
 def show(sentences: Sequence[Any], codec: Any, with_probabilities: bool, is_nbest: bool) -> None:
-    """Print a table of :class:`rnnlm.TaggedSentence`, whose model has this codec. One sentence alone has no number."""
+    """Print a table of :class:`rnnlm.TaggedSentence`, whose model has this codec. One sentence
+    alone has no number."""
     from rnnlm.tasks.labels.splitting import is_of_letters
 
     make = _of_letters if is_of_letters(codec) else _nbest if is_nbest else _words

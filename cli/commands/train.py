@@ -66,23 +66,34 @@ model_options = section(
 )
 tokenizer_options = section(
     "Tokenizer",
-    click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]), help="How text becomes tokens."),
+    click.option("--tokenizer", type=click.Choice(["word", "char", "byte", "sentencepiece"]),
+                 help="How text becomes tokens."),
     click.option("--lowercase/--keep-case", default=None, help="Lower-case the text first."),
-    click.option("--normalise", metavar="FORMS", help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all. [default: none]"),
-    click.option("--split-punctuation/--keep-punctuation", default=None, help="Punctuation marks are words of their own."),
+    click.option("--normalise", metavar="FORMS",
+                 help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all. [default: "
+                      "none]"),
+    click.option("--split-punctuation/--keep-punctuation", default=None,
+                 help="Punctuation marks are words of their own."),
     click.option("--remove-punctuation", is_flag=True, default=None,
-                 help="Punctuation becomes a space; apostrophes inside words stay, and become straight."),
-    click.option("--min-count", type=int, metavar="N", help="Rarer words, or characters, become <unk>."),
-    click.option("--max-vocab", type=int, metavar="N", help="Largest vocabulary of words or characters, </s> and <unk> included."),
-    click.option("--literal-unk", type=click.Choice(["symbol", "spell"]), help="What <unk> in the text is."),
+                 help="Punctuation becomes a space; apostrophes inside words stay, and become "
+                      "straight."),
+    click.option("--min-count", type=int, metavar="N",
+                 help="Rarer words, or characters, become <unk>."),
+    click.option("--max-vocab", type=int, metavar="N",
+                 help="Largest vocabulary of words or characters, </s> and <unk> included."),
+    click.option("--literal-unk", type=click.Choice(["symbol", "spell"]),
+                 help="What <unk> in the text is."),
     click.option("--tokenizer-from", metavar="MODEL", help="Share the tokenizer of another model."),
 )  # fmt: skip
 ngram_options = section(
     "N-grams",
     click.option("--order", type=int, metavar="N", help="Longest n-gram.  [default: 5]"),
-    click.option("--smoothing", metavar="NAME", help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle."),
-    click.option("--prune", metavar="0,0,1", help="N-grams seen at most so often are left out, by order; the last repeats."),
-    click.option("--discounts", type=click.Choice(["exact", "lmplz"]), help="Of mkn: the paper's, or exactly lmplz's."),
+    click.option("--smoothing", metavar="NAME",
+                 help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle."),
+    click.option("--prune", metavar="0,0,1",
+                 help="N-grams seen at most so often are left out, by order; the last repeats."),
+    click.option("--discounts", type=click.Choice(["exact", "lmplz"]),
+                 help="Of mkn: the paper's, or exactly lmplz's."),
     click.option("--memory", metavar="SIZE", help="Most memory counting may take: 500M, 2G."),
 )  # fmt: skip
 run_options = section(
@@ -90,19 +101,25 @@ run_options = section(
     click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
     click.option("--device", metavar="DEVICE", help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--seed", type=int, metavar="N", help="Of weights and dropout."),
-    click.option("--dry-run", is_flag=True, help="Show every setting with its origin, sizes and tokens; train nothing."),
-    click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="Of the products in training."),
+    click.option("--dry-run", is_flag=True,
+                 help="Show every setting with its origin, sizes and tokens; train nothing."),
+    click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]),
+                 help="Of the products in training."),
     click.option("--threads", type=int, metavar="N", help="CPU threads, of each process."),
     click.option("--processes", type=click.IntRange(1, 1024), metavar="N",
-                 help="Processes on this machine that share the work, each with batch_rows streams and its share of GPUs or CPU threads."),
+                 help="Processes on this machine that share the work, each with batch_rows streams "
+                      "and its share of GPUs or CPU threads."),
 )  # fmt: skip
 saving_options = section(
     "Saving",
-    click.option("-o", "--output", type=PATH, metavar="DIR", help="Model folder.  [default: checkpoints/NAME]"),
+    click.option("-o", "--output", type=PATH, metavar="DIR",
+                 help="Model folder.  [default: checkpoints/NAME]"),
     click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
     click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
-                 help="Go on with the run in DIR; its budget counts from its start. auto: if there is one, else start."),
-    click.option("--save-every", metavar="INTERVAL", help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
+                 help="Go on with the run in DIR; its budget counts from its start. auto: if there "
+                      "is one, else start."),
+    click.option("--save-every", metavar="INTERVAL",
+                 help="How often what --resume needs is stored: 5m, 200steps.  [default: 5m]"),
 )  # fmt: skip
 
 
@@ -152,13 +169,16 @@ def command(context: click.Context, **given: Any) -> None:
 
     TEXT: files, globs, - (standard input), or hf:OWNER/NAME (a data set).
 
-    With --grid, a run goes to DIR/model=gru and so on, all with one text, tokenizer, budget and seed, and DIR/grid.tsv and
-    DIR/curves.svg tell what came of them. The same command again trains only what is missing.
+    With --grid, a run goes to DIR/model=gru and so on, all with one text, tokenizer, budget and
+    seed, and DIR/grid.tsv and DIR/curves.svg tell what came of them. The same command again trains
+    only what is missing.
 
-    The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end training at once, all of it
-    stored; USR1 stores it and training goes on. To be safe overnight, repeat the same command with --resume auto until it ends well.
-    When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess, training goes back to its last
-    good state at half the learning rate, three times at most (--set rollbacks=3, rollback_factor=0.5).
+    The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end
+    training at once, all of it stored; USR1 stores it and training goes on. To be safe overnight,
+    repeat the same command with --resume auto until it ends well. When loss, gradients or weights
+    are no longer numbers, or the loss is far above a uniform guess, training goes back to its last
+    good state at half the learning rate, three times at most (--set rollbacks=3,
+    rollback_factor=0.5).
     """
     as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
     grid, equal = given.pop("grid"), given.pop("equal")
@@ -235,8 +255,9 @@ def _request(given: dict[str, Any]) -> Any:
 
 
 def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
-    """Run the plan under the display, if this process is the one that `speaks`; the last event. Signals are handled until
-    the exact evaluation at the end, by when all is saved: it may be cut off."""
+    """Run the plan under the display, if this process is the one that `speaks`; the last event.
+    Signals are handled until the exact evaluation at the end, by when all is saved: it may be cut
+    off."""
     from rnnlm.events import Evaluating
     from rnnlm.training import run as training
 

@@ -17,29 +17,41 @@ from .. import options, terminal
 from ..options import Command
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
-_SAMPLING = ("sample", "num", "seed", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")  # any asks for samples
+# any asks for samples
+_SAMPLING = ("sample", "num", "seed", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")
 _ABOUT_INPUT = {"--format": "form", "--column": "column", "--delimiter": "delimiter", "--encoding-errors": "encoding_errors"}
 
 input_options = options.section(
     "Input",
-    click.option("--input", "source", metavar="FILE", help="Lines to translate, or a table of them (see --column); compressed or not; - is "
+    click.option("--input", "source", metavar="FILE",
+                 help="Lines to translate, or a table of them (see --column); compressed or not; - "
+                      "is "
                  "standard input."),
-    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto", metavar="NAME",
-                 help="text (plain lines), tsv, csv, jsonl or parquet.  [default: told by suffix and content]"),
-    click.option("--column", metavar="NAME", help="Column of the sources in a table.  [default: as in the training data, or as usual]"),
+    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto",
+                 metavar="NAME",
+                 help="text (plain lines), tsv, csv, jsonl or parquet.  [default: told by suffix "
+                      "and content]"),
+    click.option("--column", metavar="NAME",
+                 help="Column of the sources in a table.  [default: as in the training data, or as "
+                      "usual]"),
     options.delimiter_option,
     options.encoding_option,
-    click.option("--interactive", is_flag=True, help="A conversation: each line is answered before the next one is read."),
+    click.option("--interactive", is_flag=True,
+                 help="A conversation: each line is answered before the next one is read."),
 )  # fmt: skip
 search_options = options.section(
     "Search",
-    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N", help="Lines that are kept at each step; 1 is greedy search.  "
+    click.option("--beam", type=click.IntRange(1, 1 << 16), metavar="N",
+                 help="Lines that are kept at each step; 1 is greedy search.  "
                  "[default: 1, or as many as --nbest]"),
     click.option("--length-power", type=click.FloatRange(0), metavar="A",
-                 help="With --beam: lines are ranked by log p / ((5 + tokens) / 6)^A, so 0 favours short ones.  [default: 1]"),
-    click.option("--nbest", type=click.IntRange(1), metavar="N", help="The N best lines for each source, with their log-probabilities."),
+                 help="With --beam: lines are ranked by log p / ((5 + tokens) / 6)^A, so 0 favours "
+                      "short ones.  [default: 1]"),
+    click.option("--nbest", type=click.IntRange(1), metavar="N",
+                 help="The N best lines for each source, with their log-probabilities."),
     click.option("--max-length", type=click.FloatRange(0, min_open=True), metavar="X",
-                 help="A line has at most X times the tokens of its source, and 10 more.  [default: 2]"),
+                 help="A line has at most X times the tokens of its source, and 10 more.  "
+                      "[default: 2]"),
 )  # fmt: skip
 sampling_options = options.section(
     "Samples, instead of a search",
@@ -79,7 +91,8 @@ output_options = options.section(
 @unknown_options
 @output_options
 def command(
-    lines: tuple[str, ...], model_name: str | None, device: str, source: str | None, as_json: bool, output: Path | None, overwrite: bool,
+    lines: tuple[str, ...], model_name: str | None, device: str, source: str | None, as_json: bool,
+    output: Path | None, overwrite: bool,
     plot: Path | None, **given: Any,
 ) -> None:  # fmt: skip
     """Write a line for each line: translations, spellings, answers.
@@ -90,10 +103,11 @@ def command(
     rnnlm translate -m dates "the third of May 2024" --attention-plot a.svg
     rnnlm translate -m answers --interactive
 
-    For each line that goes in one comes out, in the same order: an empty one where there are no words. With --nbest or --num they are rows
-    of a table.
+    For each line that goes in one comes out, in the same order: an empty one where there are no
+    words. With --nbest or --num they are rows of a table.
 
-    --json prints, for each source, all its lines with their log-probabilities (rnnlm rescore reads that).
+    --json prints, for each source, all its lines with their log-probabilities (rnnlm rescore reads
+    that).
     """
     _check(lines, source, as_json, given)
     _check_outputs(output, plot, overwrite, source, given)
@@ -170,7 +184,8 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     for number, line in enumerate(lines, start=1):
         if not options.checked_utf8(line, f"line {number}").split():
             raise TextError(f"line {number} has no words", "nothing stands in it")
-    if file := next(filter(os.path.isfile, lines), None):  # who names a file means what is in it, more often than not
+    # who names a file means what is in it, more often than not
+    if file := next(filter(os.path.isfile, lines), None):
         notice(f"{file!r} is translated as a line; there is a file of that name, too: --input {shlex.quote(file)} translates its lines")
     return iter(lines)
 
@@ -194,8 +209,8 @@ def _converse(translator: Any, as_json: bool, given: dict[str, Any]) -> None:
 
 
 def _counted(found: Iterable[Any], kept: list[Any]) -> Iterator[Any]:
-    """What is found, while stderr says how far it is, and in the end which lines are not what one would expect. kept: takes the first two
-    of those that have words."""
+    """What is found, while stderr says how far it is, and in the end which lines are not what one
+    would expect. kept: takes the first two of those that have words."""
     empty = cut = 0
     with terminal.Progress() as said:
         for number, each in enumerate(found, start=1):
@@ -232,8 +247,9 @@ PROMPT = "> "
 
 
 def lines(errors: str) -> Iterator[str]:
-    """What is typed at a terminal, after a prompt, with editing keys and a history, until Ctrl-D; else the lines of standard input, each as
-    soon as it is there. errors: "strict" or "replace", of bad UTF-8.
+    """What is typed at a terminal, after a prompt, with editing keys and a history, until Ctrl-D;
+    else the lines of standard input, each as soon as it is there. errors: "strict" or "replace", of
+    bad UTF-8.
 
     Raises:
         TextError: a line is not UTF-8, or standard input is closed.

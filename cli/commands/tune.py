@@ -13,16 +13,20 @@ from ..options import Command
 @options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
 @options.section(
     "Text",
-    click.option("--on", multiple=True, required=True, metavar="TEXT", help="Held-out text; may be repeated."),
+    click.option("--on", multiple=True, required=True, metavar="TEXT",
+                 help="Held-out text; may be repeated."),
     click.option("--statistics", multiple=True, metavar="TEXT",
-                 help="Training text: gathers its mean squared gradients, and tunes --adapt dynamic with the rule rms."),
+                 help="Training text: gathers its mean squared gradients, and tunes --adapt "
+                      "dynamic with the rule rms."),
     click.option("--tokens", type=int, metavar="N",
-                 help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram 1000000]"),
+                 help="How much of --on is read.  [default: dynamic 10000, cache 100000, unigram "
+                      "1000000]"),
     options.text_options,
 )  # fmt: skip
 @options.section("Output", options.json_option)
 def command(
-    model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...], settings: tuple[str, ...],
+    model_name: str | None, kind: str | None, on: tuple[str, ...], statistics: tuple[str, ...],
+    settings: tuple[str, ...],
     tokens: int | None, device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Choose on held-out text how a model adapts itself.
@@ -35,9 +39,9 @@ def command(
 
     What is found is saved in the model's folder.
 
-    What --set gives stays as it is; the other settings go up and down while perplexity falls. --on is read as one stream. Dynamic
-    evaluation has two rules: sgd needs nothing more; rms divides gradients by their root mean square on training text, which
-    --statistics gathers and saves.
+    What --set gives stays as it is; the other settings go up and down while perplexity falls. --on
+    is read as one stream. Dynamic evaluation has two rules: sgd needs nothing more; rms divides
+    gradients by their root mean square on training text, which --statistics gathers and saves.
     """
     flags = options.text_flags(given)
     options.refuse_if(not kind, "which adaptation? Name it: --adapt dynamic, cache or unigram.")
@@ -48,8 +52,10 @@ def command(
     progress = terminal.Progress()
     texts = [options.corpus_of(each, flags) if each else None for each in (on, statistics)]
     for event in tune(
-        name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens, device=device,
-        report=lambda done, segments: progress(f"gradient statistics: {done:,} of {segments:,} segments"),
+        name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens,
+        device=device,
+        report=lambda done,
+        segments: progress(f"gradient statistics: {done:,} of {segments:,} segments"),
     ):  # fmt: skip
         if isinstance(event, Trial):
             progress.say(f"perplexity {terminal.number(event.ppl)}: {_listed(event.settings)}")

@@ -45,7 +45,8 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
 @section(
     "Output",
     click.option("-o", "--output", type=PATH, required=True, metavar="FILE",
-                 help="Text as word2vec writes it; compressed if it ends in .gz, .xz, .bz2 or .zst. - is stdout."),
+                 help="Text as word2vec writes it; compressed if it ends in .gz, .xz, .bz2 or "
+                      ".zst. - is stdout."),
     click.option("--overwrite", is_flag=True, help="Replace FILE."),
 )  # fmt: skip
 def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) -> None:
@@ -57,10 +58,12 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     rnnlm train my.txt --embeddings my.vec --set embedding_size=100
     rnnlm inspect neighbours king queen --file my.vec
 
-    TEXT: files, globs, - (standard input), hf:OWNER/NAME (a data set), the name of a bundled corpus, or a prepared text.
+    TEXT: files, globs, - (standard input), hf:OWNER/NAME (a data set), the name of a bundled
+    corpus, or a prepared text.
 
-    skipgram and cbow (Mikolov et al. 2013) need the package gensim: pip install 'rnnlm[vectors]'. svd needs nothing more: positive
-    pointwise mutual information of words and their contexts, and its truncated singular value decomposition (Levy et al. 2015).
+    skipgram and cbow (Mikolov et al. 2013) need the package gensim: pip install 'rnnlm[vectors]'.
+    svd needs nothing more: positive pointwise mutual information of words and their contexts, and
+    its truncated singular value decomposition (Levy et al. 2015).
     """
     from rnnlm.files import writing
     from rnnlm.text import sources

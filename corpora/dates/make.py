@@ -1,7 +1,8 @@
-"""Makes train.tsv, valid.tsv and test.tsv: 10,000 dates as they are written and said in English, German and French, and their ISO form.
+"""Makes train.tsv, valid.tsv and test.tsv: 10,000 dates as they are written and said in English,
+German and French, and their ISO form.
 
-Each date occurs once, so that no phrase and no date of one part stands in another. The same seed gives the same files on every machine:
-`python make.py`.
+Each date occurs once, so that no phrase and no date of one part stands in another. The same seed
+gives the same files on every machine: `python make.py`.
 """
 
 import random
@@ -14,8 +15,9 @@ SEED, SIZES = 19, {"train": 8000, "valid": 1000, "test": 1000}
 FIRST, LAST = date(1900, 1, 1), date(2099, 12, 31)
 LANGUAGES = [*4 * ["en"], *3 * ["de"], *3 * ["fr"]]  # as often as they stand here
 
-# In braces: d and m are day and month in digits, dd and mm with a leading zero, y the year in digits and `year` in words; `nth` is the
-# day with its ending (3rd, 1er), `ordinal` the day in words; `abbr` and `wd` are short names of month and weekday, `mon` has three letters.
+# In braces: d and m are day and month in digits, dd and mm with a leading zero, y the year in
+# digits and `year` in words; `nth` is the day with its ending (3rd, 1er), `ordinal` the day in
+# words; `abbr` and `wd` are short names of month and weekday, `mon` has three letters.
 FORMS = {
     "en": """
 {month} {d}, {y}
@@ -212,16 +214,20 @@ def phrase(language: str, form: str, when: date, pick: Callable[[list[str]], str
     month = MONTHS[language].split()[when.month - 1]
     abbr = SHORT_MONTHS[language].split()[when.month - 1]
     return form.format(
-        d=when.day, dd=f"{when.day:02}", m=when.month, mm=f"{when.month:02}", y=when.year, month=month, mon=month[:3],
-        abbr=pick([abbr, abbr.rstrip(".")]) if language == "en" else abbr, nth=nth(language, when.day),
+        d=when.day, dd=f"{when.day:02}", m=when.month, mm=f"{when.month:02}", y=when.year,
+        month=month, mon=month[:3],
+        abbr=pick([abbr, abbr.rstrip(".")]) if language == "en" else abbr,
+        nth=nth(language, when.day),
         ordinal=ordinal(language, when.day), year=pick(years(language, when.year)),
-        weekday=WEEKDAYS[language].split()[when.weekday()], wd=SHORT_WEEKDAYS[language].split()[when.weekday()],
+        weekday=WEEKDAYS[language].split()[when.weekday()],
+        wd=SHORT_WEEKDAYS[language].split()[when.weekday()],
     )  # fmt: skip
 
 
 def parts() -> dict[str, list[tuple[str, str]]]:
     """(phrase, ISO form) of each row of each part. All chance comes from one seed."""
-    chance = random.Random(SEED).random  # the one method whose numbers are the same in all versions of Python
+    # the one method whose numbers are the same in all versions of Python
+    chance = random.Random(SEED).random
     days, rows = list(range(FIRST.toordinal(), LAST.toordinal() + 1)), {}
 
     def pick(choices: list[str]) -> str:

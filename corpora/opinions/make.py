@@ -1,8 +1,11 @@
-"""Makes train.tsv, valid.tsv and test.tsv: 600 opinions, half of them positive, in which the order of the words decides.
+"""Makes train.tsv, valid.tsv and test.tsv: 600 opinions, half of them positive, in which the order
+of the words decides.
 
-Each pattern is written down once and used for both labels: `+` stands for a word of the label's own side, `-` for one of the other side.
-An opinion and its counterpart share pattern, topic and length and lie in the same part, so that none of these tells the label, and words
-of praise are as frequent in negative opinions as in positive ones. The same seed gives the same files on every machine: `python make.py`.
+Each pattern is written down once and used for both labels: `+` stands for a word of the label's own
+side, `-` for one of the other side. An opinion and its counterpart share pattern, topic and length
+and lie in the same part, so that none of these tells the label, and words of praise are as frequent
+in negative opinions as in positive ones. The same seed gives the same files on every machine:
+`python make.py`.
 """
 
 import random
@@ -104,7 +107,8 @@ only a fool would call the T -
 if this T is - , then i do not know what + means
 we thought that the A would be - , and we were wrong
 """
-FAMILIES = [lines.strip().split("\n") for lines in (PLAIN, NEGATED, CONTRAST, CONTRAST, EXPECTED)]  # contrast twice as often
+# contrast twice as often
+FAMILIES = [lines.strip().split("\n") for lines in (PLAIN, NEGATED, CONTRAST, CONTRAST, EXPECTED)]
 KINDS = {"": ADJECTIVES, "V": VERBS, "F": FEELINGS}
 
 
@@ -112,7 +116,8 @@ class Writer:
     """Writes pairs of opinions; all chance comes from one seed."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed).random  # the one method whose numbers are the same in all versions of Python
+        # the one method whose numbers are the same in all versions of Python
+        self.random = random.Random(seed).random
 
     def below(self, size: int) -> int:
         return int(self.random() * size)
@@ -152,7 +157,8 @@ def parts() -> dict[str, list[tuple[str, str]]]:
             pair = writer.pair()
             if not seen & set(pair):
                 seen |= set(pair)
-                for row in zip(LABELS, pair, strict=True):  # at a random place, so that neighbors tell nothing
+                # at a random place, so that neighbors tell nothing
+                for row in zip(LABELS, pair, strict=True):
                     rows[part].insert(writer.below(len(rows[part]) + 1), row)
     return rows
 

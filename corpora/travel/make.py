@@ -1,6 +1,8 @@
-"""Makes train.tsv, valid.tsv and test.tsv: 2,000 requests to a travel desk, with an intent each and a slot label for every word.
+"""Makes train.tsv, valid.tsv and test.tsv: 2,000 requests to a travel desk, with an intent each and
+a slot label for every word.
 
-Requests come from grammar.txt, which says how its rules are written. The same seed gives the same files on every machine: `python make.py`.
+Requests come from grammar.txt, which says how its rules are written. The same seed gives the same
+files on every machine: `python make.py`.
 """
 
 import random
@@ -10,7 +12,8 @@ from pathlib import Path
 FOLDER = Path(__file__).parent
 SEED, SIZES = 18, {"train": 1600, "valid": 200, "test": 200}
 SHARES = {  # of each intent in all parts
-    "flight": 0.21, "train": 0.13, "hotel": 0.18, "taxi": 0.09, "weather": 0.10, "hours": 0.07, "price": 0.08, "status": 0.06,
+    "flight": 0.21, "train": 0.13, "hotel": 0.18, "taxi": 0.09, "weather": 0.10, "hours": 0.07,
+    "price": 0.08, "status": 0.06,
     "cancel": 0.05, "change": 0.03,
 }  # fmt: skip
 
@@ -39,12 +42,14 @@ class Writer:
     """Writes requests; all chance comes from one seed."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed).random  # the one method whose numbers are the same in all versions of Python
+        # the one method whose numbers are the same in all versions of Python
+        self.random = random.Random(seed).random
         self.unseen = 0.0
         self.used: set[str] = set()
 
     def request(self, intent: str, unseen: float) -> tuple[list[str], list[str]]:
-        """Words and labels of a request; `unseen` is the share of values that train does not have."""
+        """Words and labels of a request; `unseen` is the share of values that train does not
+        have."""
         self.unseen, self.used = unseen, set()
         pairs = self.expand(self.pick(GRAMMAR["rule"][intent]))
         while pairs[-1][0] in (",", ":"):

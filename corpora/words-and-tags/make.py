@@ -1,7 +1,9 @@
-"""Makes train.conllu, valid.conllu and test.conllu of sentences.txt, where each word has its part of speech behind a slash.
+"""Makes train.conllu, valid.conllu and test.conllu of sentences.txt, where each word has its part
+of speech behind a slash.
 
-The sentences are those of the training part of the bundled corpus `english`, from which their spelling is taken: where words stand apart,
-and which words were split (don't -> do n't). A sentence that is not there, or a tag that is none, is an error: `python make.py`.
+The sentences are those of the training part of the bundled corpus `english`, from which their
+spelling is taken: where words stand apart, and which words were split (don't -> do n't). A sentence
+that is not there, or a tag that is none, is an error: `python make.py`.
 """
 
 from pathlib import Path
@@ -26,7 +28,8 @@ def sentences() -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def conllu(number: int, text: str, words: list[tuple[str, str]]) -> str:
-    """A sentence in CoNLL-U. A word that was split comes with its range; the one before a word without a blank says SpaceAfter=No."""
+    """A sentence in CoNLL-U. A word that was split comes with its range; the one before a word
+    without a blank says SpaceAfter=No."""
     rows, rest = [f"# sent_id = words-and-tags-{number:03}", f"# text = {text}"], text
     ends = []  # whether a blank (or the end) follows each word
     for word, _ in words:

@@ -25,7 +25,8 @@ from rnnlm.neural.settings import KINDS, RecurrentSettings
 CELLS: Mapping[str, Mapping[str, Any]] = {
     "elman": {"model": "rnn", "activation": "tanh"},
     "irnn": {  # of one stream without end, a sum grows without bound: hence the gain below 1
-        "model": "rnn", "activation": "relu", "init_recurrent": "identity", "init_gain": 0.9, "init_input": "uniform", "init_range": 0.05,
+        "model": "rnn", "activation": "relu", "init_recurrent": "identity", "init_gain": 0.9,
+        "init_input": "uniform", "init_range": 0.05,
     },
     "gru": {"model": "gru"},
     "lstm": {"model": "lstm"},
@@ -33,10 +34,11 @@ CELLS: Mapping[str, Mapping[str, Any]] = {
     "mogrifier": {"model": "lstm", "mogrifier_rounds": 5, "mogrifier_rank": 64},
     "qrnn": {"model": "qrnn"},
 }  # fmt: skip
-# One layer of each. What is not named here is the same in all kinds by default. The softmax is sampled in training, and no validation is
-# for the curve alone: the time is the cell's.
+# One layer of each. What is not named here is the same in all kinds by default. The softmax is
+# sampled in training, and no validation is for the curve alone: the time is the cell's.
 COMMON: Mapping[str, Any] = {
-    "layers": 1, "tied": True, "loss": "sampled", "batch_rows": 32, "bptt_tokens": 35, "optimizer": "adamw", "weight_decay": 0.01,
+    "layers": 1, "tied": True, "loss": "sampled", "batch_rows": 32, "bptt_tokens": 35,
+    "optimizer": "adamw", "weight_decay": 0.01,
     "clip_norm": 0.25, "schedule": "cosine", "warmup": 0.03, "patience": None, "min_validations": 0,
 }  # fmt: skip
 MOST_UNITS = 1 << 15
@@ -48,7 +50,8 @@ def settings_of(cell: str, width: int, embedding_size: int) -> dict[str, Any]:
 
 
 def parameters_of(cell: str, width: int, embedding_size: int) -> int:
-    """The weights of the layer and of the projection to the width of word vectors: all but word vectors and the biases of the output."""
+    """The weights of the layer and of the projection to the width of word vectors: all but word
+    vectors and the biases of the output."""
     settings = dict(CELLS[cell]) | {"layers": 1, "hidden_size": width, "embedding_size": embedding_size}
     with torch.device("meta"):
         stack = RecurrentStack(cast(RecurrentSettings, KINDS[settings["model"]](**settings)))
@@ -79,14 +82,16 @@ def width_for(cell: str, parameters: int, embedding_size: int) -> int:
 # from its checkpoint.
 
 RECORD = "cells.json"  # in the folder of a comparison: what was asked, and the runs that have ended
-SHARED = ("text", "valid", "parameters", "embedding_size", "budget", "trial_budget", "more")  # what all runs of a folder have in common
+# what all runs of a folder have in common
+SHARED = ("text", "valid", "parameters", "embedding_size", "budget", "trial_budget", "more")
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is compared. text, valid: as `rnnlm train` takes them; none: the bundled corpus. parameters: of each layer with its projection.
-    budget: of each run. trial_budget: of each trial; None: the same, so that the best trial is also the run of the first seed.
-    rates, dropouts: each pair is a trial, of the first seed."""
+    """What is compared. text, valid: as `rnnlm train` takes them; none: the bundled corpus.
+    parameters: of each layer with its projection. budget: of each run. trial_budget: of each trial;
+    None: the same, so that the best trial is also the run of the first seed. rates, dropouts: each
+    pair is a trial, of the first seed."""
 
     text: tuple[str, ...] = ()
     valid: tuple[str, ...] = ()
@@ -106,7 +111,8 @@ class Question:
 
     @property
     def has_short_trials(self) -> bool:
-        """Trials have a budget of their own, so that none of them is the run of the first seed, too."""
+        """Trials have a budget of their own, so that none of them is the run of the first seed,
+        too."""
         return self.budget_of_trials != self.budget
 
     @property
@@ -118,8 +124,8 @@ class Question:
 
 @dataclass(frozen=True)
 class Run:
-    """One training. ppl: exact, per token of the validation text; None where the run diverged. peak_bytes: of the memory of its process;
-    None where the run diverged."""
+    """One training. ppl: exact, per token of the validation text; None where the run diverged.
+    peak_bytes: of the memory of its process; None where the run diverged."""
 
     cell: str
     learning_rate: float
@@ -134,8 +140,9 @@ class Run:
 
 @dataclass(frozen=True)
 class Result:
-    """A cell at its best rate and dropout: the geometric mean of perplexities over seeds, with the 95 % interval of Student's t over their
-    logarithms (None with one seed); means of the other figures. ppl is None where a run diverged."""
+    """A cell at its best rate and dropout: the geometric mean of perplexities over seeds, with the
+    95 % interval of Student's t over their logarithms (None with one seed); means of the other
+    figures. ppl is None where a run diverged."""
 
     cell: str
     width: int
@@ -156,11 +163,13 @@ class Result:
 
 
 def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
-    """Each run as it ends, or as `folder` has it, and at the end the result of each cell. All cells have their first trial, then all
-    their second one, and so on, and the seeds alike: a machine that becomes slower or quicker meanwhile does so for all of them.
+    """Each run as it ends, or as `folder` has it, and at the end the result of each cell. All cells
+    have their first trial, then all their second one, and so on, and the seeds alike: a machine
+    that becomes slower or quicker meanwhile does so for all of them.
 
     Raises:
-        UsageError: there is no such cell, no width fits, or the folder holds runs of another question. RnnlmError: a run failed.
+        UsageError: there is no such cell, no width fits, or the folder holds runs of another
+            question. RnnlmError: a run failed.
     """
     _check(question)
     widths = {cell: width_for(cell, question.parameters, question.embedding_size) for cell in question.cells}
@@ -194,8 +203,10 @@ def result_of(runs: Sequence[Run], width: int, parameters: int, trials: int) -> 
     sizes = [run.peak_bytes for run in runs if run.peak_bytes is not None]
     best = runs[0]
     return Result(
-        best.cell, width, parameters, best.learning_rate, best.dropout, trials, len(runs), *_mean_ppl([run.ppl for run in runs]),
-        round(means["steps"]), means["tokens_per_second"], round(statistics.fmean(sizes)) if sizes else None,
+        best.cell, width, parameters, best.learning_rate, best.dropout, trials, len(runs),
+        *_mean_ppl([run.ppl for run in runs]),
+        round(means["steps"]), means["tokens_per_second"],
+        round(statistics.fmean(sizes)) if sizes else None,
     )  # fmt: skip
 
 
@@ -258,7 +269,8 @@ class _Done:
         given = [word for name, value in settings.items() for word in ("--set", f"{name}={as_text(value)}")]
         valid = [word for path in self.question.valid for word in ("--valid", path)]
         arguments = (
-            *self.question.text, *valid, "--model", kind, *given, "--budget", budget, "--seed", str(seed),
+            *self.question.text, *valid, "--model", kind, *given, "--budget", budget, "--seed",
+            str(seed),
             *self.question.more, "--resume", "auto", "-o", str(output),
         )  # fmt: skip
         try:

@@ -1,4 +1,5 @@
-"""How the cost of training grows with the network: one setting at a time, each in a process of its own."""
+"""How the cost of training grows with the network: one setting at a time, each in a process of its
+own."""
 
 import itertools
 import json
@@ -23,13 +24,15 @@ TOKENS = 120_000
 LINE_WORDS = 20
 BASE = {"hidden_size": 256, "layers": 1, "vocabulary": 10_000, "bptt_tokens": 35}
 VALUES = {
-    "hidden_size": (128, 256, 512, 1024), "layers": (1, 2, 4), "vocabulary": (2_500, 10_000, 40_000, 160_000), "bptt_tokens": (9, 35, 140),
+    "hidden_size": (128, 256, 512, 1024), "layers": (1, 2, 4),
+    "vocabulary": (2_500, 10_000, 40_000, 160_000), "bptt_tokens": (9, 35, 140),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Growth:
-    """One setting at one value, all others as in BASE. Exponents: the power of the value by which a figure grew from the one before.
+    """One setting at one value, all others as in BASE. Exponents: the power of the value by which a
+    figure grew from the one before.
 
     ratio_products: time of a step over that of its matrix products alone.
     """
@@ -46,10 +49,12 @@ class Growth:
 def bench_growth(
     recipe: str, assignments: dict[str, str], steps: int, values: dict[str, tuple[int, ...]] | None = None
 ) -> Iterator[Growth]:
-    """Every value of every setting (`values`: VALUES), on texts of random words, as often as words of that rank are (Zipf).
+    """Every value of every setting (`values`: VALUES), on texts of random words, as often as words
+    of that rank are (Zipf).
 
     Raises:
-        UsageError: a setting is asked for that is varied. SettingsError: a setting is unknown. RnnlmError: training failed.
+        UsageError: a setting is asked for that is varied. SettingsError: a setting is unknown.
+            RnnlmError: training failed.
     """
     varied = sorted({*BASE, "embedding_size"} & assignments.keys())
     if varied:
@@ -77,7 +82,8 @@ def _grown(
     speed, peak, value = found["tokens_per_second"], found["peak_bytes"], shape[setting]
     return Growth(
         setting, value, speed, peak, found["ratio_products"],
-        exponent(value, 1 / speed, (before.value, 1 / before.tokens_per_second) if before else None),
+        exponent(value, 1 / speed,
+                 (before.value, 1 / before.tokens_per_second) if before else None),
         exponent(value, peak, (before.value, before.peak_bytes) if before else None),
     )  # fmt: skip
 
@@ -139,7 +145,8 @@ def _last_words(messages: str) -> str:
 
 
 def exponent(size: float, value: float, before: tuple[float, float] | None) -> float | None:
-    """a, where a value grew as a size to the power of a; None where there is no size and value `before` to compare with."""
+    """a, where a value grew as a size to the power of a; None where there is no size and value
+    `before` to compare with."""
     if before is None or not all(before) or size == before[0]:
         return None
     return math.log(value / before[1]) / math.log(size / before[0])

@@ -1,4 +1,5 @@
-"""How long recurrent layers remember: synthetic tasks whose lag is a knob, and the longest lag that each layer learns to bridge."""
+"""How long recurrent layers remember: synthetic tasks whose lag is a knob, and the longest lag that
+each layer learns to bridge."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -32,8 +33,8 @@ CHECK_STEPS = 100  # between looks at them
 
 @dataclass(frozen=True)
 class Budget:
-    """What every layer gets for each lag of a task: steps of Adam over `rows` sequences each, clipped as `rnnlm train` does by default and
-    at its peak learning rate, which stays."""
+    """What every layer gets for each lag of a task: steps of Adam over `rows` sequences each,
+    clipped as `rnnlm train` does by default and at its peak learning rate, which stays."""
 
     steps: int = 2000
     rows: int = 32
@@ -45,7 +46,8 @@ class Budget:
 
 @dataclass(frozen=True)
 class Trained:
-    """How far one layer came. steps: after which it was solved, or all. figure: accuracy or mean squared error, of the last look."""
+    """How far one layer came. steps: after which it was solved, or all. figure: accuracy or mean
+    squared error, of the last look."""
 
     task: str
     cell: str
@@ -57,7 +59,8 @@ class Trained:
 
 
 def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.device) -> Trained:
-    """A new network for this lag: the same seed gives the same one. One whose loss is no number any more has failed."""
+    """A new network for this lag: the same seed gives the same one. One whose loss is no number any
+    more has failed."""
     task = TASKS[task_name]
     random, held_out = np.random.default_rng([budget.seed, lag]), np.random.default_rng([budget.seed, lag, 1])
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -95,8 +98,8 @@ LAGS = (5, 10, 20, 50, 100, 200)
 
 @dataclass(frozen=True)
 class Reach:
-    """How far one layer comes on one task. solved: at the longest lag that it solves; None where that is none. failed: at the next one;
-    None where it solves all."""
+    """How far one layer comes on one task. solved: at the longest lag that it solves; None where
+    that is none. failed: at the next one; None where it solves all."""
 
     task: str
     cell: str
@@ -114,7 +117,8 @@ class Reach:
 
 
 def verdict_of(reaches: Sequence[Reach]) -> str:
-    """For each task which layers solve the longest lag, in one sentence, and what is to be kept in mind."""
+    """For each task which layers solve the longest lag, in one sentence, and what is to be kept in
+    mind."""
     said = []
     for task in dict.fromkeys(reach.task for reach in reaches):
         own = [reach for reach in reaches if reach.task == task]
@@ -128,11 +132,13 @@ def verdict_of(reaches: Sequence[Reach]) -> str:
 def bench_memory(
     tasks: Sequence[str] = (), cells: Sequence[str] = (), lags: Sequence[int] = LAGS, budget: Budget | None = None, device: str = "auto"
 ) -> Iterator[Trained | Reach]:
-    """Each training as it ends and, after the last one of a task and layer, how far that came. Of all tasks and layers where none is named;
-    each lag begins anew with `budget`, the default one if None.
+    """Each training as it ends and, after the last one of a task and layer, how far that came. Of
+    all tasks and layers where none is named; each lag begins anew with `budget`, the default one if
+    None.
 
     Raises:
-        UsageError: there is no such task or layer, or a lag is too short; none is named twice. DeviceError: there is no such device.
+        UsageError: there is no such task or layer, or a lag is too short; none is named twice.
+            DeviceError: there is no such device.
     """
     from rnnlm.neural.device import resolve_device
 
@@ -164,14 +170,16 @@ def _checked(what: str, given: Sequence[str], known: dict[str, Any]) -> tuple[st
 
 CELLS: dict[str, RecurrentSettings] = {
     "elman": ElmanCell("rnn", init_output="torch"),
-    "irnn": ElmanCell("rnn", init_output="torch", activation="relu", init_recurrent="identity"),  # Le et al. 2015
+    # Le et al. 2015
+    "irnn": ElmanCell("rnn", init_output="torch", activation="relu", init_recurrent="identity"),
     "gru": GruCell("gru", init_output="torch"),
     "lstm": LstmCell("lstm", init_output="torch"),
 }
 
 
 class Reader(nn.Module):
-    """A layer of `width` units of one of CELLS, which reads a task's sequences from a state of zeros."""
+    """A layer of `width` units of one of CELLS, which reads a task's sequences from a state of
+    zeros."""
 
     def __init__(self, task: MemoryTask, cell: str, width: int) -> None:
         super().__init__()
@@ -207,7 +215,8 @@ class Reader(nn.Module):
 
 
 def draw(reaches: Sequence[Reach]) -> "Figure":
-    """On a logarithmic axis of lags; a layer that solves no lag has a bar without height, marked 0."""
+    """On a logarithmic axis of lags; a layer that solves no lag has a bar without height, marked
+    0."""
     tasks, cells = (list(dict.fromkeys(names)) for names in zip(*((each.task, each.cell) for each in reaches), strict=True))
     figure, axes = plotting.new_figure("Longest lag learned", "task", "lag in steps", width=7.2)
     width = 0.8 / len(cells)

@@ -1,6 +1,8 @@
-"""The synthetic tasks: sequences drawn by numpy whose answer lies `lag` steps back, and when a task counts as solved.
+"""The synthetic tasks: sequences drawn by numpy whose answer lies `lag` steps back, and when a task
+counts as solved.
 
-All answers are asked for at the last steps. Shapes: T steps, B sequences, I numbers read at a step, A steps with an answer.
+All answers are asked for at the last steps. Shapes: T steps, B sequences, I numbers read at a step,
+A steps with an answer.
 """
 
 from collections.abc import Callable
@@ -13,13 +15,15 @@ MOST_ERROR = 0.01  # of adding: the mean squared error below which it is solved
 LEAST_ACCURACY = 0.99
 SHORTEST_LAG = 5
 
-Drawn = tuple[np.ndarray, np.ndarray]  # inputs_TBI float32; answers_AB, int64 classes or float32 numbers
+# inputs_TBI float32; answers_AB, int64 classes or float32 numbers
+Drawn = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class MemoryTask:
-    """One task. classes: of an answer; None where it is a number. chance: the accuracy of the best guess without the input, or its mean
-    squared error. draw: of a generator, a lag and a number of sequences."""
+    """One task. classes: of an answer; None where it is a number. chance: the accuracy of the best
+    guess without the input, or its mean squared error. draw: of a generator, a lag and a number of
+    sequences."""
 
     name: str
     width: int
@@ -42,8 +46,9 @@ class MemoryTask:
 
 
 def draw_copy(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """COPIED letters, blanks, and then a sign at each step that asks for the letter read `lag` steps before; after Hochreiter &
-    Schmidhuber 1997. Inputs are one-hot: letters, blank, sign. T = lag + COPIED."""
+    """COPIED letters, blanks, and then a sign at each step that asks for the letter read `lag`
+    steps before; after Hochreiter & Schmidhuber 1997. Inputs are one-hot: letters, blank, sign. T =
+    lag + COPIED."""
     letters_AB = random.integers(LETTERS, size=(COPIED, rows))
     symbols_TB = np.full((lag + COPIED, rows), LETTERS)
     symbols_TB[:COPIED] = letters_AB
@@ -52,8 +57,8 @@ def draw_copy(random: np.random.Generator, lag: int, rows: int) -> Drawn:
 
 
 def draw_adding(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """Numbers from [0, 1], two of which are marked, one in each half: their sum (Hochreiter & Schmidhuber 1997, experiment 4, as in Le
-    et al. 2015). Inputs: number, mark. T = lag."""
+    """Numbers from [0, 1], two of which are marked, one in each half: their sum (Hochreiter &
+    Schmidhuber 1997, experiment 4, as in Le et al. 2015). Inputs: number, mark. T = lag."""
     number_TB = random.random((lag, rows), dtype=np.float32)
     mark_TB, row_B = np.zeros_like(number_TB), np.arange(rows)
     for start, end in ((0, lag // 2), (lag // 2, lag)):
@@ -62,15 +67,16 @@ def draw_adding(random: np.random.Generator, lag: int, rows: int) -> Drawn:
 
 
 def draw_parity(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """Bits, read as -1 and 1: whether the number of ones among all of them is odd, asked for once, at the end. T = lag."""
+    """Bits, read as -1 and 1: whether the number of ones among all of them is odd, asked for once,
+    at the end. T = lag."""
     bit_TB = random.integers(2, size=(lag, rows))
     return (2 * bit_TB - 1).astype(np.float32)[:, :, None], bit_TB.sum(axis=0, keepdims=True) % 2
 
 
 def draw_order(random: np.random.Generator, lag: int, rows: int) -> Drawn:
-    """X or Y in the second tenth, and again just after the middle, four other letters everywhere else: in which order they came, XX, XY,
-    YX or YY (Hochreiter & Schmidhuber 1997, experiment 6a, without its letters for start and end). Inputs are one-hot: X, Y, the
-    others. T = lag."""
+    """X or Y in the second tenth, and again just after the middle, four other letters everywhere
+    else: in which order they came, XX, XY, YX or YY (Hochreiter & Schmidhuber 1997, experiment 6a,
+    without its letters for start and end). Inputs are one-hot: X, Y, the others. T = lag."""
     symbols_TB, row_B = random.integers(2, 6, size=(lag, rows)), np.arange(rows)
     first_B, second_B = random.integers(2, size=(2, rows))
     symbols_TB[random.integers(lag // 10, lag // 5 + 1, size=rows), row_B] = first_B
@@ -86,7 +92,8 @@ TASKS = {
     task.name: task
     for task in (
         MemoryTask("copy", LETTERS + 2, LETTERS, 1 / LETTERS, draw_copy),
-        MemoryTask("adding", 2, None, 1 / 6, draw_adding),  # the variance of a sum of two uniform numbers
+        # the variance of a sum of two uniform numbers
+        MemoryTask("adding", 2, None, 1 / 6, draw_adding),
         MemoryTask("parity", 1, 2, 1 / 2, draw_parity),
         MemoryTask("order", 6, 4, 1 / 4, draw_order),
     )

@@ -1,8 +1,9 @@
 """How n-gram training grows with the text, beside bare references in the same run.
 
-The first sixteenth, the first quarter and all of a text, each from text to a saved model and back to a perplexity, in
-processes of their own, so that memory is that process's alone. Where KenLM's lmplz and build_binary are on the PATH, they take
-turns with ours. Ratios hold where the machine's speed drifts; single figures do not.
+The first sixteenth, the first quarter and all of a text, each from text to a saved model and back
+to a perplexity, in processes of their own, so that memory is that process's alone. Where KenLM's
+lmplz and build_binary are on the PATH, they take turns with ours. Ratios hold where the machine's
+speed drifts; single figures do not.
 """
 
 import json
@@ -32,7 +33,8 @@ SORTS = 5
 
 @dataclass(frozen=True)
 class Growth:
-    """One size of text, medians over the rounds. Exponents: the power of the tokens by which a figure grew from size to size."""
+    """One size of text, medians over the rounds. Exponents: the power of the tokens by which a
+    figure grew from size to size."""
 
     part: str
     tokens: int
@@ -64,7 +66,8 @@ class _Round:
 
 
 def bench_ngram(text: Text, order: int, rounds: int) -> Iterator[Growth | SortSpeed]:
-    """Growth over the parts of `text`, then the calibration: last, as a process inherits the peak of the one that starts it.
+    """Growth over the parts of `text`, then the calibration: last, as a process inherits the peak
+    of the one that starts it.
 
     Raises:
         TextError: the text cannot be read, or is empty. RnnlmError: training failed.
@@ -128,7 +131,8 @@ def _growth(part: str, done: list[_Round], before: Growth | None) -> Growth:
 
 
 def _lmplz_seconds(path: Path, work: Path, order: int) -> float | None:
-    """From text to a queryable model by KenLM's programs; None where they are not on the PATH or, with a notice, one of them fails."""
+    """From text to a queryable model by KenLM's programs; None where they are not on the PATH or,
+    with a notice, one of them fails."""
     lmplz, build_binary = shutil.which("lmplz"), shutil.which("build_binary")
     if not lmplz or not build_binary:
         return None

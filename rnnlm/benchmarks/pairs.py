@@ -1,4 +1,5 @@
-"""How fast encoder-decoders are trained here: with and without input feeding, in fp32 and in this machine's own precision.
+"""How fast encoder-decoders are trained here: with and without input feeding, in fp32 and in this
+machine's own precision.
 
 Each as :mod:`rnnlm.benchmarks.training` measures it.
 """
@@ -34,7 +35,8 @@ class FormSpeed:
 def bench_pairs(
     text: tuple[str, ...], recipe: str | None, assignments: dict[str, str], rounds: int, steps: int, alone: bool = False
 ) -> Iterator[FormSpeed]:
-    """Each form that `assignments` leave open; one precision where the machine's own is fp32. text: none: random pairs.
+    """Each form that `assignments` leave open; one precision where the machine's own is fp32. text:
+    none: random pairs.
 
     Raises:
         SettingsError: a setting is unknown. RnnlmError: the text cannot be read.
@@ -73,7 +75,8 @@ SETTINGS = {"tokenizer": "word", "column": "source", "target_column": "target"} 
 
 
 def plan_pairs(text: tuple[str, ...], recipe: str | None, assignments: dict[str, str], folder: Path) -> Plan:
-    """What training an encoder-decoder on all pairs of a text would be; on random ones, which are written to `folder`, where there is none.
+    """What training an encoder-decoder on all pairs of a text would be; on random ones, which are
+    written to `folder`, where there is none.
 
     Raises:
         SettingsError: a setting is unknown. RnnlmError: the text cannot be read.
@@ -86,7 +89,8 @@ def plan_pairs(text: tuple[str, ...], recipe: str | None, assignments: dict[str,
 
 
 def random_sides() -> tuple[list[str], list[str]]:
-    """Sources and targets, those of a pair about as long; every word on either side once at least. The same ones each time."""
+    """Sources and targets, those of a pair about as long; every word on either side once at least.
+    The same ones each time."""
     random = np.random.default_rng(1)
     source_P = random.normal(WORDS, SPREAD, PAIRS)
     source, target = (list(_lines(random, length_P)) for length_P in (source_P, source_P + random.normal(0, 2, PAIRS)))

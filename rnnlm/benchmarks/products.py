@@ -1,4 +1,5 @@
-"""What a training step cannot do without: its matrix products, recorded as it runs and repeated alone."""
+"""What a training step cannot do without: its matrix products, recorded as it runs and repeated
+alone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,9 +33,11 @@ class Product:
 
 
 class BareProducts(TorchDispatchMode):
-    """A context that records the products done in it, in order; `repeat` does them again on numbers of no meaning.
+    """A context that records the products done in it, in order; `repeat` does them again on numbers
+    of no meaning.
 
-    Of a kernel that does a whole recurrent layer no product is seen: oneDNN's are known, cuDNN is left out meanwhile.
+    Of a kernel that does a whole recurrent layer no product is seen: oneDNN's are known, cuDNN is
+    left out meanwhile.
     """
 
     def __init__(self) -> None:
@@ -61,7 +64,8 @@ class BareProducts(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
     def repeat(self) -> Callable[[], None]:
-        """What does the recorded products once at each call; operands of one shape share their numbers."""
+        """What does the recorded products once at each call; operands of one shape share their
+        numbers."""
         operands = {operand for product in self.products for operand in (product.left, product.right)}
         tensors = {operand: _filled(operand) for operand in operands}
 
@@ -74,7 +78,8 @@ class BareProducts(TorchDispatchMode):
 
 
 def _of_fused_layer(x_TBE: Tensor, weight_hh: Tensor, is_forward: bool) -> list[Product]:
-    """What oneDNN's recurrent layer multiplies inside: the window's inputs at once, states step by step."""
+    """What oneDNN's recurrent layer multiplies inside: the window's inputs at once, states step by
+    step."""
     (T, B, E), (G, H), like = x_TBE.shape, weight_hh.shape, x_TBE
 
     def product(rows: int, inner: int, columns: int) -> Product:

@@ -1,7 +1,8 @@
-"""How fast sentences are scored here: from text to records, beside the bare matrix products of the same run.
+"""How fast sentences are scored here: from text to records, beside the bare matrix products of the
+same run.
 
-Lines of several mixes of lengths are cut out of a text. Ours and the products take turns; ratios hold where the machine's speed
-drifts, single figures do not.
+Lines of several mixes of lengths are cut out of a text. Ours and the products take turns; ratios
+hold where the machine's speed drifts, single figures do not.
 """
 
 import itertools
@@ -22,14 +23,15 @@ from rnnlm.scoring.word_scorer import scorer
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import no_text, split_words
 
-MIXES = {"1 to 20": (1, 20), "1 to 1000": (1, 1000), "1000": (1000, 1000), "mostly short": None}  # tokens of a line
+# tokens of a line
+MIXES = {"1 to 20": (1, 20), "1 to 1000": (1, 1000), "1000": (1000, 1000), "mostly short": None}
 LONG_SHARE = 0.02  # of the lines of "mostly short": as long as any; the others have 20 at most
 
 
 @dataclass(frozen=True)
 class MixSpeed:
-    """Scoring lines of one mix of lengths, medians over the rounds. ratio_products: our time over that of the network's matrix
-    products, round by round; None where a model has none."""
+    """Scoring lines of one mix of lengths, medians over the rounds. ratio_products: our time over
+    that of the network's matrix products, round by round; None where a model has none."""
 
     mix: str
     lines: int
@@ -43,7 +45,8 @@ class MixSpeed:
 
 
 def bench_scoring(model: LanguageModel, text: Text, tokens: int, rounds: int) -> Iterator[MixSpeed]:
-    """The speed of each mix over about so many tokens, after a round to warm up; TextError where there is no text."""
+    """The speed of each mix over about so many tokens, after a round to warm up; TextError where
+    there is no text."""
     words = [word for block in text.blocks() for line in block.lines for word in split_words(line)]
     if not words:
         raise no_text(text.sources)
@@ -76,7 +79,8 @@ def _speed(model: LanguageModel, mix: str, lines: list[str], rounds: int) -> Mix
     return MixSpeed(
         mix, len(lines), words, tokens, seconds, tokens / seconds, words / seconds,
         statistics.median(products) if products else None,
-        statistics.median(mine / theirs for mine, theirs in zip(ours, products, strict=True)) if products else None,
+        statistics.median(mine / theirs for mine,
+                          theirs in zip(ours, products, strict=True)) if products else None,
     )  # fmt: skip
 
 
@@ -91,7 +95,8 @@ def _score(model: LanguageModel, lines: list[str]) -> tuple[int, int]:
 
 
 def _products(model: LanguageModel, lines: list[str]) -> Callable[[], None] | None:
-    """The matrix products of scoring the lines, again; None where the model is no network and has none."""
+    """The matrix products of scoring the lines, again; None where the model is no network and has
+    none."""
     one = np.array([[model.tokenizer.boundary_id]])
     if isinstance(model.score(one, one, model.initial_state(1))[0], np.ndarray):
         return None
@@ -122,7 +127,8 @@ def _timed(run: Callable[[], object]) -> float:
 
 @dataclass(frozen=True)
 class Latency:
-    """What was waited for, how often it was timed, and milliseconds: the median, and what 95 of 100 do not exceed."""
+    """What was waited for, how often it was timed, and milliseconds: the median, and what 95 of 100
+    do not exceed."""
 
     step: str
     count: int
@@ -131,8 +137,8 @@ class Latency:
 
 
 def bench_latency(load: Callable[[], LanguageModel], text: Text, tokens: int, rounds: int) -> Iterator[Latency]:
-    """Loading and the first sentence, so many rounds after one to warm up; then the first lines of `text`, of about so many tokens,
-    as one sentence a call, and word by word.
+    """Loading and the first sentence, so many rounds after one to warm up; then the first lines of
+    `text`, of about so many tokens, as one sentence a call, and word by word.
 
     Raises:
         TextError: there is no text.

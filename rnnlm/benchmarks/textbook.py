@@ -1,7 +1,9 @@
-"""The training loop of the tutorials, to be compared with: torch's own layers, all logits at once, an optimizer as it comes.
+"""The training loop of the tutorials, to be compared with: torch's own layers, all logits at once,
+an optimizer as it comes.
 
-With weight-drop it is AWD-LSTM as scripts write it: layers one by one, their recurrent weights dropped anew at each step into an attribute,
-word vectors dropped in a copy of the whole matrix (Merity et al. 2018).
+With weight-drop it is AWD-LSTM as scripts write it: layers one by one, their recurrent weights
+dropped anew at each step into an attribute, word vectors dropped in a copy of the whole matrix
+(Merity et al. 2018).
 """
 
 import itertools
@@ -19,15 +21,16 @@ from rnnlm.tasks.seq2seq.settings import LstmSeq2Seq, Seq2SeqFittingSettings, Se
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 IN_TORCH: dict[str, tuple[Any, ...]] = {
-    "activation": ("tanh", "relu"), "reset_gate": ("after",), "peepholes": (False,), "coupled_gates": (False,), "mogrifier_rounds": (0,),
+    "activation": ("tanh", "relu"), "reset_gate": ("after",), "peepholes": (False,),
+    "coupled_gates": (False,), "mogrifier_rounds": (0,),
 }  # fmt: skip
 
 States = list[tuple[Tensor, Tensor] | Tensor]  # of each layer
 
 
 def is_in_torch(settings: NetworkSettings) -> bool:
-    """Whether torch has the layers of such a network: word vectors, one recurrent kernel of equal widths (or, under weight-drop,
-    a kernel for each layer), a softmax."""
+    """Whether torch has the layers of such a network: word vectors, one recurrent kernel of equal
+    widths (or, under weight-drop, a kernel for each layer), a softmax."""
     if not isinstance(settings, RecurrentModelSettings) or settings.model not in KERNELS:
         return False
     if settings.characters or settings.output_layer != "softmax":
@@ -37,7 +40,8 @@ def is_in_torch(settings: NetworkSettings) -> bool:
 
 
 class _Network(nn.Module):
-    """Word vectors and the layer of logits; tied where `settings` tie, through a projection if widths differ."""
+    """Word vectors and the layer of logits; tied where `settings` tie, through a projection if
+    widths differ."""
 
     def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__()
@@ -56,7 +60,8 @@ class _Network(nn.Module):
 
 
 class TextbookNetwork(_Network):
-    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear, for settings that are :func:`is_in_torch`, without weight-drop."""
+    """nn.Embedding, nn.RNN, nn.GRU or nn.LSTM, nn.Linear, for settings that are
+    :func:`is_in_torch`, without weight-drop."""
 
     def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__(settings, size)
@@ -65,13 +70,15 @@ class TextbookNetwork(_Network):
         self.kernel = self._kernel(settings.embedding_size, settings.widths[0], settings.layers, dropout=between)
 
     def forward(self, inputs_TB: Tensor, state: Any) -> tuple[Tensor, float, Any]:
-        """Logits (T, B, V), no penalty, and the state after the window; `state` is as torch's layers have it, or None."""
+        """Logits (T, B, V), no penalty, and the state after the window; `state` is as torch's
+        layers have it, or None."""
         y_TBH, state = self.kernel(self.drop_input(self.embedding(inputs_TB)), state)
         return self.decoder(self.drop_output(self.projection(y_TBH))), 0.0, state
 
 
 class WeightDropLayer(nn.Module):
-    """One of torch's layers. Its recurrent weights are a parameter beside it; what its kernel reads is made of them at each step."""
+    """One of torch's layers. Its recurrent weights are a parameter beside it; what its kernel reads
+    is made of them at each step."""
 
     def __init__(self, kernel: nn.RNNBase, p: float) -> None:
         super().__init__()
@@ -94,7 +101,8 @@ class WeightDropNetwork(_Network):
         self.layers = nn.ModuleList(WeightDropLayer(self._kernel(*shape), settings.weight_drop) for shape in itertools.pairwise(widths))
 
     def forward(self, inputs_TB: Tensor, states: States | None) -> tuple[Tensor, Tensor | float, States]:
-        """Logits (T, B, V), the penalty on activations (AR and TAR), and the states after the window."""
+        """Logits (T, B, V), the penalty on activations (AR and TAR), and the states after the
+        window."""
         settings, after = self.settings, []
         y_TBH = self._drop(self._embed(inputs_TB), settings.dropout_input)
         for number, layer in enumerate(self.layers):
@@ -120,11 +128,12 @@ class WeightDropNetwork(_Network):
 
 
 def make_loop(
-    settings: RecurrentModelSettings, size: int, learning_rate: float, batches: Iterable[tuple[Tensor, ...]],
+    settings: RecurrentModelSettings, size: int, learning_rate: float,
+    batches: Iterable[tuple[Tensor, ...]],
     precision: str, device: torch.device,
 ) -> Callable[[], int]:  # fmt: skip
-    """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many tokens that were; with AdamW, or with
-    SGD under weight-drop, as in the scripts of AWD-LSTM."""
+    """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many
+    tokens that were; with AdamW, or with SGD under weight-drop, as in the scripts of AWD-LSTM."""
     network = (WeightDropNetwork if settings.weight_drop else TextbookNetwork)(settings, size).to(device)
     optimizer = (torch.optim.SGD if settings.weight_drop else torch.optim.AdamW)(network.parameters(), lr=learning_rate)
 
@@ -156,8 +165,10 @@ def make_loop(
 # gives, D of the decoder, V vocabulary.
 
 PAIRS_IN_TORCH: dict[str, tuple[Any, ...]] = {
-    "attention": ("general", "dot", None), "bridge": ("last",), "tied_embeddings": ("target", None), "connections": ("plain",),
-    "decoder_model": (None, "lstm"), "peepholes": (False,), "coupled_gates": (False,), "mogrifier_rounds": (0,), "weight_drop": (0.0,),
+    "attention": ("general", "dot", None), "bridge": ("last",), "tied_embeddings": ("target", None),
+    "connections": ("plain",),
+    "decoder_model": (None, "lstm"), "peepholes": (False,), "coupled_gates": (False,),
+    "mogrifier_rounds": (0,), "weight_drop": (0.0,),
 }  # fmt: skip
 OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "sgd": torch.optim.SGD}
 
@@ -165,7 +176,8 @@ PairTensors = tuple[Tensor, Tensor, Tensor, Tensor]  # sources_SB, lengths_1B, i
 
 
 def are_pairs_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSettings) -> bool:
-    """Whether tutorials have such a network and such training: LSTMs of one width on either side, attention by products or none."""
+    """Whether tutorials have such a network and such training: LSTMs of one width on either side,
+    attention by products or none."""
     if not isinstance(settings, LstmSeq2Seq) or fitting.optimizer not in OPTIMIZERS or fitting.own_words:
         return False
     if len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
@@ -221,7 +233,8 @@ class TextbookPairs(nn.Module):
         return self.output(self.drop_output(torch.stack(features)))
 
     def _first_states(self, last: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """The state (h, c) of each layer of the decoder. last: the last hidden states of the encoder, (layers x directions, B, width)."""
+        """The state (h, c) of each layer of the decoder. last: the last hidden states of the
+        encoder, (layers x directions, B, width)."""
         last_LBH = last.unflatten(0, (self.settings.layers, -1)).transpose(1, 2).flatten(2)
         maps = iter(self.bridge)
         return [(torch.tanh(next(maps)(last_BH)), torch.tanh(next(maps)(last_BH))) for last_BH in last_LBH]
@@ -237,7 +250,8 @@ class TextbookPairs(nn.Module):
 def make_pairs_loop(
     network: TextbookPairs, fitting: Seq2SeqFittingSettings, batches: Sequence[PairTensors], precision: str, device: torch.device
 ) -> Callable[[], int]:
-    """A function that trains over `batches` once and returns how many tokens of both sides that were."""
+    """A function that trains over `batches` once and returns how many tokens of both sides that
+    were."""
     network.to(device)
     optimizer = OPTIMIZERS[fitting.optimizer](network.parameters(), lr=fitting.learning_rate)
     tokens = sum(int(lengths_1B.sum()) + int((targets_TB >= 0).sum()) for _, lengths_1B, _, targets_TB in batches)

@@ -1,9 +1,10 @@
 """How fast training is on this machine, beside references in the same run.
 
-Loops take turns over the same text, batch and precision: ours (with events, budget and clipping), the matrix products of its steps alone,
-and the loop of the textbooks: torch's own layers, all logits at once (F.linear, F.cross_entropy under autocast), the optimizer's defaults;
-for recipes with weight-drop, AWD-LSTM as its scripts have it. Ratios hold where the machine's speed drifts; single figures do not.
-Tokens are those that a network reads: of an encoder-decoder both sides.
+Loops take turns over the same text, batch and precision: ours (with events, budget and clipping),
+the matrix products of its steps alone, and the loop of the textbooks: torch's own layers, all
+logits at once (F.linear, F.cross_entropy under autocast), the optimizer's defaults; for recipes
+with weight-drop, AWD-LSTM as its scripts have it. Ratios hold where the machine's speed drifts;
+single figures do not. Tokens are those that a network reads: of an encoder-decoder both sides.
 """
 
 import statistics
@@ -37,9 +38,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Summary:
-    """Medians over the rounds. ratio_plain: our speed over that of the plain loop, round by round; ratio_products: our time over that of
-    the products. peak_bytes: the most memory this process held while our loop alone had run. kernel_share: the share of our time in which
-    a CUDA device worked; None elsewhere."""
+    """Medians over the rounds. ratio_plain: our speed over that of the plain loop, round by round;
+    ratio_products: our time over that of the products. peak_bytes: the most memory this process
+    held while our loop alone had run. kernel_share: the share of our time in which a CUDA device
+    worked; None elsewhere."""
 
     tokens_per_second: float
     products_tokens_per_second: float
@@ -51,7 +53,8 @@ class Summary:
 
 
 def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, plain_rows: int | None = None) -> Iterator[Round | Summary]:
-    """`rounds` rounds of `steps` steps of each loop (`alone`: ours and its products), after one to warm up; then the summary.
+    """`rounds` rounds of `steps` steps of each loop (`alone`: ours and its products), after one to
+    warm up; then the summary.
 
     `plain_rows`: parallel streams of the plain loop; None: as many as ours.
 
@@ -73,13 +76,15 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
         if number:
             done.append(its)
             yield its
-    seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)  # in a round of its own, which watching kernels slows down
+    # in a round of its own, which watching kernels slows down
+    seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)
     summary = _summary(done, peak)
     yield replace(summary, kernel_share=seconds and seconds / trainer.source.tokens * summary.tokens_per_second)
 
 
 def kernel_seconds(run: Callable[[], int], device: Any) -> float | None:
-    """Seconds in which kernels and copies ran while `run` did; None where there is no CUDA, or nobody can look into it."""
+    """Seconds in which kernels and copies ran while `run` did; None where there is no CUDA, or
+    nobody can look into it."""
     if device.type != "cuda":
         return None
     import torch
@@ -91,7 +96,8 @@ def kernel_seconds(run: Callable[[], int], device: Any) -> float | None:
 
 
 def busy_seconds(events: Iterable[Any]) -> float:
-    """Seconds covered by the `events` (torch's, times in microseconds) of the device: where some overlap, once."""
+    """Seconds covered by the `events` (torch's, times in microseconds) of the device: where some
+    overlap, once."""
     from torch.autograd import DeviceType
 
     spans = sorted(
@@ -116,8 +122,9 @@ def _summary(done: list[Round], peak: int) -> Summary:
 
 
 def _trainer(plan: Plan, steps: int) -> Any:
-    """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for going on, which would be timed. Its
-    budget is one step more: at the end of its budget a run reads the last batch once again, to see whether its weights are good."""
+    """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for
+    going on, which would be timed. Its budget is one step more: at the end of its budget a run
+    reads the last batch once again, to see whether its weights are good."""
     from rnnlm.config import Budget
 
     trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(plan.resolved, replace(cast(Any, plan.data), valid=None))
@@ -182,8 +189,8 @@ def _products_loop(trainer: Any, batches: Batches) -> Loop:
 
 
 def _plain_loop(plan: Plan, trainer: Any, batches: Batches, rows: int) -> Loop | None:
-    """The loop of the textbooks; None where torch has no such layers. For language models at `rows` rows, over as many windows of the same
-    text; for others over the same batches."""
+    """The loop of the textbooks; None where torch has no such layers. For language models at `rows`
+    rows, over as many windows of the same text; for others over the same batches."""
     if plan.kind.task == LANGUAGE_MODEL:
         return _plain_language_model(plan, trainer, len(batches), rows)
     return _plain_pairs(plan, trainer, batches) if plan.kind.task == "seq2seq" else None

@@ -1,7 +1,8 @@
-"""How fast an encoder-decoder writes here: many lines greedily, and one line at a time by beam search.
+"""How fast an encoder-decoder writes here: many lines greedily, and one line at a time by beam
+search.
 
-Without a model one of the default sizes with random weights writes for random lines. It never ends a line by itself: all are cut off after
-about a dozen tokens.
+Without a model one of the default sizes with random weights writes for random lines. It never ends
+a line by itself: all are cut off after about a dozen tokens.
 """
 
 import itertools
@@ -23,15 +24,17 @@ from rnnlm.tasks.seq2seq.results import DecodingSettings
 from rnnlm.text.corpus import Text
 from rnnlm.text.lines import is_blank, no_text
 
-SENTENCE_WORDS, SENTENCES = 10, 10  # of lines that are written alone: words of each, about, and how many
-SHORT = 0.1  # max_length for random weights: a tenth of the source's tokens, and the ten that are always allowed
+# of lines that are written alone: words of each, about, and how many
+SENTENCE_WORDS, SENTENCES = 10, 10
+# max_length for random weights: a tenth of the source's tokens, and the ten that are always allowed
+SHORT = 0.1
 
 
 @dataclass(frozen=True)
 class WritingSpeed:
-    """Lines written by a beam of one width. at_once: lines in a batch. tokens: written in a round, `</s>` counted; per second: the median
-    of the rounds. Milliseconds: from a line to what is written for it, the median and what 95 of 100 do not exceed, where lines come one by
-    one."""
+    """Lines written by a beam of one width. at_once: lines in a batch. tokens: written in a round,
+    `</s>` counted; per second: the median of the rounds. Milliseconds: from a line to what is
+    written for it, the median and what 95 of 100 do not exceed, where lines come one by one."""
 
     beam: int
     at_once: int
@@ -55,7 +58,8 @@ def first_lines(text: Text, count: int) -> list[str]:
 
 
 def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
-    """A model with random weights for random lines, of the default sizes unless `assignments` say otherwise; to it `</s>` is impossible.
+    """A model with random weights for random lines, of the default sizes unless `assignments` say
+    otherwise; to it `</s>` is impossible.
 
     Raises:
         SettingsError: a setting is unknown.
@@ -71,8 +75,8 @@ def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
 
 
 def bench_translating(model: Seq2SeqModel, lines: Sequence[str], beam: int, rounds: int, max_length: float) -> Iterator[WritingSpeed]:
-    """All lines, greedily, so many rounds after one to warm up; then those of about ten words one by one, by beam search. max_length: of
-    :class:`DecodingSettings`."""
+    """All lines, greedily, so many rounds after one to warm up; then those of about ten words one
+    by one, by beam search. max_length: of :class:`DecodingSettings`."""
     greedily = Translator(model, DecodingSettings(max_length=max_length))
     searching = Translator(model, DecodingSettings(beam=beam, max_length=max_length))
     yield _speed(greedily, [lines], rounds)

@@ -1,4 +1,5 @@
-"""A model that adapts itself to what it reads: made around another, with settings given, tuned, or by default."""
+"""A model that adapts itself to what it reads: made around another, with settings given, tuned, or
+by default."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,16 +21,20 @@ from rnnlm.models.manifest import PART_ADAPTATIONS
 
 
 def adapt(model: LanguageModel | str | Path, kind: str, settings: Any = None, statistics: Mapping[str, Any] | None = None) -> LanguageModel:
-    """`model` as one that adapts: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
+    """`model` as one that adapts: "unigram", a cache of words; "cache", the neural cache;
+    "dynamic", dynamic evaluation.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
-    settings: of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its defaults. statistics: for the rule
-    rms of "dynamic", what :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives. What `rnnlm tune` has found for a
-    named model is read by :func:`rnnlm.load_adapted`, or `rnnlm.load("NAME+KIND")`, not here.
+    model: a language model, or the name of one, which is then loaded anew by each call. settings:
+    of the class that :data:`rnnlm.combinations.settings.KINDS` names; None: its defaults.
+    statistics: for the rule rms of "dynamic", what
+    :func:`rnnlm.combinations.dynamic_evaluation.gather_statistics` gives. What `rnnlm tune` has
+    found for a named model is read by :func:`rnnlm.load_adapted`, or `rnnlm.load("NAME+KIND")`, not
+    here.
 
     Raises:
-        UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed. ModelError: there is no such model.
-            ArgumentTypeError (a TypeError): the settings are of another class.
+        UsageError: the kind is unknown, the model cannot be adapted so, or statistics are needed.
+            ModelError: there is no such model. ArgumentTypeError (a TypeError): the settings are of
+            another class.
     """
     settings = settings or settings_class(kind)()
     check("adapt", {"settings": settings}, {"settings": settings_class(kind)})
@@ -49,11 +54,13 @@ def adapt(model: LanguageModel | str | Path, kind: str, settings: Any = None, st
 
 
 def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[LanguageModel, Path], LanguageModel]:
-    """What makes a model, found in a folder, adapt itself with the settings tuned for it, or by default; `given` ones come first.
+    """What makes a model, found in a folder, adapt itself with the settings tuned for it, or by
+    default; `given` ones come first.
 
     Raises:
-        UsageError: the kind is unknown; from the function returned: see :func:`adapt`. SettingsError: a given setting is unknown or not
-            valid. ModelError: what was tuned for the model is damaged.
+        UsageError: the kind is unknown; from the function returned: see :func:`adapt`.
+            SettingsError: a given setting is unknown or not valid. ModelError: what was tuned for
+            the model is damaged.
     """
     cls = settings_class(kind)
     is_text = [Layer("--set", given or {}, is_text=True)]
@@ -132,11 +139,12 @@ def stored(parts: Sequence[LanguageModel]) -> dict[str, Any]:
 
 
 def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list[LanguageModel]:
-    """The parts of a mixture with these settings, which were loaded from their folders, adapting themselves as stored.
+    """The parts of a mixture with these settings, which were loaded from their folders, adapting
+    themselves as stored.
 
     Raises:
-        ModelError: the settings are damaged, or a part's gradient statistics are not those that it was mixed with. UsageError: a part
-            cannot adapt itself so.
+        ModelError: the settings are damaged, or a part's gradient statistics are not those that it
+            was mixed with. UsageError: a part cannot adapt itself so.
     """
     if PART_ADAPTATIONS not in settings:
         return list(parts)

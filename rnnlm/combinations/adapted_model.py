@@ -1,4 +1,5 @@
-"""What all models have in common that adapt another one to what it reads, and how their states are stored."""
+"""What all models have in common that adapt another one to what it reads, and how their states are
+stored."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -29,7 +30,8 @@ class AdaptedModel:
         self.call_tokens = model.call_tokens
         self.precision = model.precision
         self.fingerprint = model.fingerprint
-        self.also: dict[str, str] = {}  # what results depend on beside model and settings, for signatures
+        # what results depend on beside model and settings, for signatures
+        self.also: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """The model within, as that pickles, and how it adapts."""

@@ -1,4 +1,5 @@
-"""What is kept in a model's folder for adapting it: tuned settings, and gradient statistics. Companions of the model, not part of it."""
+"""What is kept in a model's folder for adapting it: tuned settings, and gradient statistics.
+Companions of the model, not part of it."""
 
 import dataclasses
 import json
@@ -25,7 +26,8 @@ _ANEW = "gather them again: rnnlm tune --adapt dynamic --statistics TRAINING_TEX
 
 @dataclass(frozen=True)
 class TunedSettings:
-    """Settings chosen on a text, the fingerprint of the model they were chosen for, and the perplexities on that text."""
+    """Settings chosen on a text, the fingerprint of the model they were chosen for, and the
+    perplexities on that text."""
 
     kind: str
     settings: dict[str, Any]
@@ -94,10 +96,12 @@ def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint
 
 
 def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerprint: str | None) -> dict[str, np.ndarray] | None:
-    """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where none were gathered.
+    """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where
+    none were gathered.
 
     Raises:
-        ModelError: they are damaged, or belong to the weights that the model had before it was trained again.
+        ModelError: they are damaged, or belong to the weights that the model had before it was
+            trained again.
     """
     path = folder / STATISTICS
     if not path.exists():
@@ -114,7 +118,8 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
 
 
 def check(folder: Path) -> list[str]:
-    """The names of the files in `folder` that are kept for adapting its model, each found to be whole.
+    """The names of the files in `folder` that are kept for adapting its model, each found to be
+    whole.
 
     Raises:
         ModelError: one is damaged.
@@ -127,7 +132,8 @@ def check(folder: Path) -> list[str]:
 
 
 def _statistics(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of the file but their hash, which is checked; files of earlier versions have no hash."""
+    """All arrays of the file but their hash, which is checked; files of earlier versions have no
+    hash."""
     try:
         found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
     except ModelError as error:

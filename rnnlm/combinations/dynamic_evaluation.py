@@ -1,17 +1,24 @@
-"""Dynamic evaluation (Krause, Kahembwe, Murray & Renals 2018): the weights follow the text that is read.
+"""Dynamic evaluation (Krause, Kahembwe, Murray & Renals 2018): the weights follow the text that is
+read.
 
-The text is cut into segments of `segment_tokens`. When a segment is known whole, the weights take a step on its loss L,
-a mean in nats over its tokens, and fall back by a share of the way to the trained weights theta_0 (section 5):
+The text is cut into segments of `segment_tokens`. When a segment is known whole, the weights take a
+step on its loss L, a mean in nats over its tokens, and fall back by a share of the way to the
+trained weights theta_0 (section 5):
 
-    sgd:  theta <- theta - eta g + lambda (theta_0 - theta)                                      g = grad L(segment)
-    rms:  theta <- theta - eta g / (sqrt(MS_g) + epsilon) + min(1, lambda r) (theta_0 - theta)   r = sqrt(MS_g) / mean sqrt(MS_g)
+    sgd:  theta <- theta - eta g + lambda (theta_0 - theta)
+        g = grad L(segment)
+    rms:  theta <- theta - eta g / (sqrt(MS_g) + epsilon) + min(1, lambda r) (theta_0 - theta)
+        r = sqrt(MS_g) / mean sqrt(MS_g)
 
-with MS_g = 1/N sum_k (grad L(segment k))^2 over the training text, element by element. A segment's tokens are scored with the
-weights from before its step, and hidden states are carried on as they were computed. Segments lie at fixed places of the stream. The
-target of a segment's last place is the input after it, so the step is taken when that is read: scores depend on nothing that comes later.
+with MS_g = 1/N sum_k (grad L(segment k))^2 over the training text, element by element. A segment's
+tokens are scored with the weights from before its step, and hidden states are carried on as they
+were computed. Segments lie at fixed places of the stream. The target of a segment's last place is
+the input after it, so the step is taken when that is read: scores depend on nothing that comes
+later.
 
-For MS_g a segment is `segment_tokens` long in each of ROWS streams that are read side by side, as in the authors' own experiments, and
-its loss the mean over all of its tokens: with one row, gradients would be larger, and a text would take up to a hundred times as long.
+For MS_g a segment is `segment_tokens` long in each of ROWS streams that are read side by side, as
+in the authors' own experiments, and its loss the mean over all of its tokens: with one row,
+gradients would be larger, and a text would take up to a hundred times as long.
 """
 
 import contextlib
@@ -41,15 +48,16 @@ ROWS = 100
 
 Statistics = Mapping[str, Tensor]  # weight by name: MS_g
 
-# the network of a call, features (T, 1, E) of some places of it, which those are, and the log-probability of the input after each
-# where it is known -> what the call gives for them
+# the network of a call, features (T, 1, E) of some places of it, which those are, and the
+# log-probability of the input after each where it is known -> what the call gives for them
 Give = Callable[[Network, Tensor, slice, Tensor | None], Tensor]
 
 
 @keeps(State)
 @dataclass(frozen=True)
 class DynamicState:
-    """The weights (P,) as adapted so far, the unfinished segment's inputs, and the hidden state before them."""
+    """The weights (P,) as adapted so far, the unfinished segment's inputs, and the hidden state
+    before them."""
 
     weights_P: Tensor
     hidden: NeuralState
@@ -66,8 +74,9 @@ class DynamicState:
 
 @keeps(LanguageModel)
 class DynamicEvaluation(AdaptedModel):
-    """Around a neural network, one row at a time. The network it is made of keeps its weights; each call computes with a copy, into
-    which it puts the weights of its state, so there are as many copies as threads have read at the same time."""
+    """Around a neural network, one row at a time. The network it is made of keeps its weights; each
+    call computes with a copy, into which it puts the weights of its state, so there are as many
+    copies as threads have read at the same time."""
 
     kind = "dynamic"
     model: NeuralLanguageModel
@@ -136,7 +145,8 @@ class DynamicEvaluation(AdaptedModel):
                     features_T1E, hidden = network.features(stream_S1[at : at + size], hidden)
                     logprob_T1 = network.score_features(features_T1E, next_T1)
                     loss = -logprob_T1.mean()
-                if (new := max(at, before)) < at + size:  # what comes earlier was given in calls before
+                # what comes earlier was given in calls before
+                if (new := max(at, before)) < at + size:
                     places = slice(new - before, at + size - before)
                     parts.append(give(network, features_T1E.detach()[new - at :], places, logprob_T1.detach()[new - at :]))
                 self._step(weights, loss)
@@ -166,7 +176,8 @@ class DynamicEvaluation(AdaptedModel):
             weight.lerp_(start.view_as(weight), decay).addcmul_(gradient, rate, value=-1)
 
     def _steps(self, statistics: Statistics | None) -> tuple[list[Tensor], list[Tensor]]:
-        """For each weight what its gradient is multiplied by, and the share of the way back that it goes."""
+        """For each weight what its gradient is multiplied by, and the share of the way back that it
+        goes."""
         rate, decay = self.start_P.new_tensor([self.settings.adaptation_rate, self.settings.adaptation_decay])
         if self.settings.adaptation_rule == "sgd":
             count = len(list(self.model.network.parameters()))
@@ -232,7 +243,8 @@ def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
 def gather_statistics(
     model: NeuralLanguageModel, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None = None
 ) -> Statistics:
-    """MS_g of each weight over the text `ids`; report: called with the number of segments done, and of all."""
+    """MS_g of each weight over the text `ids`; report: called with the number of segments done, and
+    of all."""
     network = (reader := trainable_copy(model)).network
     weights = dict(network.named_parameters())
     sums = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}

@@ -1,4 +1,5 @@
-"""Models of a folder each, mixed: weights tuned on a text or given, the mixture saved as a model of its own."""
+"""Models of a folder each, mixed: weights tuned on a text or given, the mixture saved as a model of
+its own."""
 
 import math
 import time
@@ -41,7 +42,8 @@ from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
 
 TOLERANCE_NATS = 1e-7  # a token: how far the mean log-probability may stay below the best
 MOST_ROUNDS, MOST_STEPS = 20_000, 100
-KEPT_BYTES = 1 << 30  # predictions are kept where they take no more, else computed again at each step
+# predictions are kept where they take no more, else computed again at each step
+KEPT_BYTES = 1 << 30
 SMALLEST_CURVATURE = 1e-6  # of the largest: directions in which the parts are the same to rounding
 
 Predicted = tuple[list[Array], np.ndarray]  # logprob_RV of each part, the targets, (R,)
@@ -60,7 +62,8 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
     parts = len(scores_KN)
     best_N = scores_KN.max(axis=0)
     possible_KN = scores_KN[:, np.isfinite(best_N)]
-    prob_KN = np.exp(possible_KN - best_N[np.isfinite(best_N)])  # relative to the best part: nothing underflows
+    # relative to the best part: nothing underflows
+    prob_KN = np.exp(possible_KN - best_N[np.isfinite(best_N)])
     weights_K = np.full(parts, 1 / parts)
     rounds = 0
     while prob_KN.size and rounds < MOST_ROUNDS:
@@ -75,7 +78,8 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
 
 
 def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Progress = silent) -> MixtureWeights:
-    """Newton's method on what the parts predict at each place, gone through once a step; starts at equal weights."""
+    """Newton's method on what the parts predict at each place, gone through once a step; starts at
+    equal weights."""
     weights_K = np.full(parts, 1 / parts)
     good_K, good_loss = weights_K, math.inf
     for step in range(1, MOST_STEPS + 1):
@@ -94,7 +98,8 @@ def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Pro
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the parts of a mixture predict at each place of a text, some places at a time; computed again in each iteration."""
+    """What the parts of a mixture predict at each place of a text, some places at a time; computed
+    again in each iteration."""
 
     mixture: Mixture
     ids: np.ndarray
@@ -166,19 +171,25 @@ class Mixed:
 
 
 def mix(
-    names: Sequence[LanguageModel | str | Path], on: str | Path | Sequence[str | Path] | Text | None = None,
+    names: Sequence[LanguageModel | str | Path],
+    on: str | Path | Sequence[str | Path] | Text | None = None,
     output: str | Path = "checkpoints/mixture", *,
-    kind: MixtureKind = "linear", weights: Sequence[float] | None = None, context: Context = "carry", bundle: bool = False,
-    overwrite: bool = False, device: str | Device = "auto", text_settings: TextSettings | None = None, report: Progress = silent,
+    kind: MixtureKind = "linear", weights: Sequence[float] | None = None,
+    context: Context = "carry", bundle: bool = False,
+    overwrite: bool = False, device: str | Device = "auto",
+    text_settings: TextSettings | None = None, report: Progress = silent,
 ) -> Mixed:  # fmt: skip
-    """Mix the models called `names`, with the weights under which the text `on` is most probable, or with given ones.
+    """Mix the models called `names`, with the weights under which the text `on` is most probable,
+    or with given ones.
 
-    names: or models loaded from folders; NAME+KIND adapts itself as tuned. kind: "linear" (probabilities are added up) or "log-linear"
-    (multiplied and normalised). bundle: `output` holds copies of the models, else refers to them. report: called with tuning's progress.
+    names: or models loaded from folders; NAME+KIND adapts itself as tuned. kind: "linear"
+    (probabilities are added up) or "log-linear" (multiplied and normalised). bundle: `output` holds
+    copies of the models, else refers to them. report: called with tuning's progress.
 
     Raises:
-        UsageError: there are fewer than two models, their tokenizers differ, the weights are not valid, or there is neither
-            a text nor weights. TextError: the text cannot be read. ModelError: a model is missing or damaged. OutputError.
+        UsageError: there are fewer than two models, their tokenizers differ, the weights are not
+            valid, or there is neither a text nor weights. TextError: the text cannot be read.
+            ModelError: a model is missing or damaged. OutputError.
     """
     began = time.perf_counter()
     output, called = Path(output), [loading.name_of(name) for name in names]
@@ -282,7 +293,8 @@ def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, A
 
 
 def _facts(names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None) -> dict[str, Any]:
-    """What is kept with the mixture: its models by name, their weights, and where these come from."""
+    """What is kept with the mixture: its models by name, their weights, and where these come
+    from."""
     weights = mixture.weights_K.tolist()
     mixed = [
         {"model": name, "weight": weight, **({} if part.adaptation == "none" else {"adaptation": part.adaptation})}

@@ -1,10 +1,13 @@
-"""Several models as one: their probabilities added up (linear) or multiplied (log-linear), with a weight for each part.
+"""Several models as one: their probabilities added up (linear) or multiplied (log-linear), with a
+weight for each part.
 
-    linear:      p(w|h) = sum over k of weight_k p_k(w|h)                     (Jelinek & Mercer 1980)
+    linear:      p(w|h) = sum over k of weight_k p_k(w|h)
+        (Jelinek & Mercer 1980)
     log-linear:  p(w|h) = product over k of p_k(w|h)^weight_k / Z(h)          (Klakow 1998)
 
-Z(h) is the sum over the whole vocabulary, computed at each place, so a log-linear mixture sums to one whatever its parts do. A
-part of weight 0 is left out. Shapes: K parts, B rows, T time, V vocabulary.
+Z(h) is the sum over the whole vocabulary, computed at each place, so a log-linear mixture sums to
+one whatever its parts do. A part of weight 0 is left out. Shapes: K parts, B rows, T time, V
+vocabulary.
 """
 
 import math
@@ -26,7 +29,9 @@ from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.text.encoding import known_ids
 
 MixtureKind = Literal["linear", "log-linear"]
-MOST_CELLS = 1 << 20  # tokens times vocabulary that each part of a log-linear mixture predicts at a time: arrays that fit a cache
+# tokens times vocabulary that each part of a log-linear mixture predicts at a time: arrays that fit
+# a cache
+MOST_CELLS = 1 << 20
 FEWEST_TOKENS = 16  # but no fewer tokens than that: a network reads all its output weights for them
 SUM_TOLERANCE = 1e-6
 PRECISIONS = ("bf16", "fp32", "fp64")  # a mixture is as precise as its least precise part
@@ -58,16 +63,18 @@ class MixtureState:
 
 @keeps(LanguageModel)
 class Mixture(PickledByOrigin):
-    """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all parts are, else torch's."""
+    """A mixture of `parts`, which share a tokenizer. Its arrays are numpy's where those of all
+    parts are, else torch's."""
 
     description = "a mixture"
 
     def __init__(
-        self, parts: Sequence[LanguageModel], weights_K: Sequence[float] | np.ndarray, kind: MixtureKind = "linear",
+        self, parts: Sequence[LanguageModel], weights_K: Sequence[float] | np.ndarray,
+        kind: MixtureKind = "linear",
         fingerprint: str | None = None,
     ) -> None:  # fmt: skip
-        """Raises:
-        UsageError: the parts have different tokenizers, or the weights are not valid (:func:`check_weights`).
+        """Raises: UsageError: the parts have different tokenizers, or the weights are not valid
+        (:func:`check_weights`).
         """
         self.parts = tuple(parts)
         self.weights_K = np.asarray(weights_K, dtype=np.float64)
@@ -110,9 +117,11 @@ class Mixture(PickledByOrigin):
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
-        """:meth:`rnnlm.LanguageModel.score` in numpy where all parts are numpy's, else in torch on the network's device. A log-linear
-        mixture predicts all tokens for it, in pieces of the time."""
-        inputs_BT, targets_BT = map(array_types.as_numpy, map(token_ids, (inputs_BT, targets_BT)))  # numpy's: every model takes these
+        """:meth:`rnnlm.LanguageModel.score` in numpy where all parts are numpy's, else in torch on
+        the network's device. A log-linear mixture predicts all tokens for it, in pieces of the
+        time."""
+        # numpy's: every model takes these
+        inputs_BT, targets_BT = map(array_types.as_numpy, map(token_ids, (inputs_BT, targets_BT)))
         check_shapes(inputs_BT, targets_BT)
         if self.kind == "log-linear":
             known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
@@ -122,13 +131,15 @@ class Mixture(PickledByOrigin):
         return _without_padding(logprob_BT, targets_BT), after
 
     def predict(self, inputs_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
-        """:meth:`rnnlm.LanguageModel.predict` in numpy where all parts are numpy's, else in torch on the network's device."""
+        """:meth:`rnnlm.LanguageModel.predict` in numpy where all parts are numpy's, else in torch
+        on the network's device."""
         predicted_KBTV, after = self.predict_parts(inputs_BT, state)
         combine = added if self.kind == "linear" else multiplied
         return combine(predicted_KBTV, self.weights_K[self._counting]), after
 
     def predict_parts(self, inputs_BT: Array, state: MixtureState) -> tuple[list[Array], MixtureState]:
-        """What each part that counts predicts, (B, T, V) each, and the state after the last input."""
+        """What each part that counts predicts, (B, T, V) each, and the state after the last
+        input."""
         ids_BT = array_types.as_numpy(token_ids(inputs_BT))
         return self._asked(lambda part, its: part.predict(ids_BT, its), state)
 
@@ -149,7 +160,8 @@ class Mixture(PickledByOrigin):
         return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
     def _asked(self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState) -> tuple[list[Array], MixtureState]:
-        """What the parts that count answer, as arrays of one type, and the state with theirs afterwards."""
+        """What the parts that count answer, as arrays of one type, and the state with theirs
+        afterwards."""
         check_state(state, MixtureState)
         answers, states = [], list(state.parts)
         for k in self._counting:
@@ -168,7 +180,8 @@ class Mixture(PickledByOrigin):
 
 
 def added(logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] | np.ndarray) -> Array:
-    """log sum over k of weight_k exp(logprob_k), for arrays of one shape; the log of zero is welcome. Weights are above 0."""
+    """log sum over k of weight_k exp(logprob_k), for arrays of one shape; the log of zero is
+    welcome. Weights are above 0."""
     xp = array_types.library(logprobs_K[0])
     weighted_K = [logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)]
     total = weighted_K[0]
@@ -178,8 +191,8 @@ def added(logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] |
 
 
 def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.ndarray) -> Array:
-    """sum over k of weight_k logprob_k, normalised over the last axis. What one part holds impossible is so; where nothing is
-    possible for every part, nothing is."""
+    """sum over k of weight_k logprob_k, normalised over the last axis. What one part holds
+    impossible is so; where nothing is possible for every part, nothing is."""
     xp = array_types.library(logprobs_KV[0])
     total_V = 0.0
     for logprob_V, weight in zip(logprobs_KV, weights_K, strict=True):
@@ -206,8 +219,8 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
     """Whether a mixture of so many parts can have these weights.
 
     Raises:
-        UsageError: there are too few or too many, they are not numbers, or all are zero; of a linear
-            mixture: one is negative, or their sum is not 1.
+        UsageError: there are too few or too many, they are not numbers, or all are zero; of a
+            linear mixture: one is negative, or their sum is not 1.
     """
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
@@ -222,7 +235,8 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
 
 
 def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None) -> Tokenizer:
-    """The tokenizer of all parts: one that spells unseen words, if a part reads characters; the others take these for `<unk>`.
+    """The tokenizer of all parts: one that spells unseen words, if a part reads characters; the
+    others take these for `<unk>`.
 
     Raises:
         UsageError: they are different ones, or read in different directions.
@@ -265,7 +279,8 @@ def _prefix(number: int) -> str:
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
-    """Name to (safetensors type, shape) of a mixture's arrays; None where the file must be asked how many parts there are."""
+    """Name to (safetensors type, shape) of a mixture's arrays; None where the file must be asked
+    how many parts there are."""
     if stored is None:
         return None
     _, shape = stored.get("weights", ("F64", (1,)))
@@ -273,7 +288,8 @@ def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes 
 
 
 def from_arrays(
-    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None,
+    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str,
+    fingerprint: str | None,
     parts: Sequence[LanguageModel] = (),
 ) -> Mixture:  # fmt: skip
     """The mixture of `parts` (which are on their device) whose `to_arrays()` gave `arrays`.

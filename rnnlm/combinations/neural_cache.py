@@ -1,6 +1,8 @@
-"""The neural cache (Grave, Joulin & Usunier 2017): what followed hidden states like the present one is likely to follow now.
+"""The neural cache (Grave, Joulin & Usunier 2017): what followed hidden states like the present one
+is likely to follow now.
 
-With h_i the hidden state after input i, over the last `cache_tokens` pairs of h_i and the input x_i+1 that followed it:
+With h_i the hidden state after input i, over the last `cache_tokens` pairs of h_i and the input
+x_i+1 that followed it:
 
     p_cache(w) ~ sum_i 1{w = x_i+1} exp(theta h_t . h_i)        equation 2
     p(w) = (1 - lambda) p_model(w) + lambda p_cache(w)          equation 3
@@ -25,15 +27,18 @@ from rnnlm.combinations.settings import NeuralCacheSettings
 from rnnlm.interface import PADDING, Array, HiddenStateModel, LanguageModel, State, keeps
 
 NO_WORD = -1
-CHUNK_CELLS = 1 << 19  # of similarities, rows times places times pairs: what stays in the processor's cache
+# of similarities, rows times places times pairs: what stays in the processor's cache
+CHUNK_CELLS = 1 << 19
 
 
 @keeps(State)
 @dataclass(frozen=True)
 class NeuralCacheState:
-    """The model's state; hidden states (B, R + 1, H), latest last, and the words (B, R) that followed all but the last of them.
+    """The model's state; hidden states (B, R + 1, H), latest last, and the words (B, R) that
+    followed all but the last of them.
 
-    NO_WORD: no such pair. has_read_B: false before a row's first input, which has no hidden state yet.
+    NO_WORD: no such pair. has_read_B: false before a row's first input, which has no hidden state
+    yet.
     """
 
     model: State
@@ -102,9 +107,11 @@ class NeuralCache(AdaptedModel):
         return self.shares(seen.hidden_BSH, seen.words_BR, self._known(targets_BT, seen.words_BR.device))
 
     def shares(self, hidden_BSH: Tensor, words_BR: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """The cache's own probability of each target, and whether there was a pair in it, both (B, T).
+        """The cache's own probability of each target, and whether there was a pair in it, both (B,
+        T).
 
-        `hidden_BSH`, `words_BR`: those of the state, then those of the T places, which are the last S - 1 to S - T.
+        `hidden_BSH`, `words_BR`: those of the state, then those of the T places, which are the last
+        S - 1 to S - T.
         """
         share_BT = torch.zeros(targets_BT.shape, device=hidden_BSH.device)
         is_filled_BT = torch.zeros(targets_BT.shape, dtype=torch.bool, device=hidden_BSH.device)
@@ -129,7 +136,8 @@ class NeuralCache(AdaptedModel):
     def _read(self, hidden_BTH: Tensor, inputs_BT: Array, state: NeuralCacheState, inner: State) -> NeuralCacheState:
         """The state with all that was read, more than it will keep."""
         words_BT = self._known(inputs_BT, hidden_BTH.device)
-        words_BT[:, 0].masked_fill_(~state.has_read_B, NO_WORD)  # no hidden state was there before a row's first input
+        # no hidden state was there before a row's first input
+        words_BT[:, 0].masked_fill_(~state.has_read_B, NO_WORD)
         hidden = torch.cat([state.hidden_BSH, hidden_BTH], dim=1)
         return NeuralCacheState(inner, hidden, torch.cat([state.words_BR, words_BT], dim=1), torch.ones_like(state.has_read_B))
 
@@ -145,14 +153,16 @@ class NeuralCache(AdaptedModel):
         return ids.clone() if self.tokenizer.unk_id is None else ids.masked_fill(ids >= self.tokenizer.size, self.tokenizer.unk_id)
 
     def _attend(self, hidden_BSH: Tensor, words_BR: Tensor, T: int) -> Iterator[tuple[slice, Tensor, Tensor, Tensor]]:
-        """Chunk by chunk of the last T places: which they are, the weight of each pair (B, n, M), their words (B, M), and
-        whether there is any, (B, n)."""
+        """Chunk by chunk of the last T places: which they are, the weight of each pair (B, n, M),
+        their words (B, M), and whether there is any, (B, n)."""
         B, R = words_BR.shape
         size = min(self.settings.cache_tokens, R)
-        rows = max(1, int(math.sqrt(size**2 / 4 + CHUNK_CELLS / B) - size / 2))  # so many places see rows + size pairs
+        # so many places see rows + size pairs
+        rows = max(1, int(math.sqrt(size**2 / 4 + CHUNK_CELLS / B) - size / 2))
         for start in range(0, T, rows):
             end = min(start + rows, T)
-            now = torch.arange(R - T + start, R - T + end, device=words_BR.device)[:, None]  # the latest pair at each place
+            # the latest pair at each place
+            now = torch.arange(R - T + start, R - T + end, device=words_BR.device)[:, None]
             pairs = slice(max(0, R - T + start - size + 1), R - T + end)
             number = torch.arange(pairs.start, pairs.stop, device=words_BR.device)
             words_BM = words_BR[:, pairs]
@@ -161,7 +171,8 @@ class NeuralCache(AdaptedModel):
                 queries_BnH = hidden_BSH[:, R - T + 1 + start : R - T + 1 + end] * self.settings.cache_flatness
                 similarity_BnM = torch.bmm(queries_BnH, hidden_BSH[:, pairs].transpose(1, 2))
             weight_BnM = similarity_BnM.masked_fill_(~is_seen_BnM, -torch.inf).softmax(dim=2)
-            yield slice(start, end), weight_BnM.nan_to_num_(0), words_BM, is_seen_BnM.any(dim=2)  # no pair at all: softmax gives NaN
+            # no pair at all: softmax gives NaN
+            yield slice(start, end), weight_BnM.nan_to_num_(0), words_BM, is_seen_BnM.any(dim=2)
 
     def _mixed(self, logprob: Tensor, share: Tensor, is_filled: Tensor) -> Tensor:
         return torch.where(is_filled, arrays.mixed(logprob, share, self.settings.cache_weight), logprob)

@@ -56,7 +56,8 @@ OF_RMS = {
 
 
 def describe(kind: str, settings: Any, more: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Kind and settings, and what else results depend on, as a signature names them: `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
+    """Kind and settings, and what else results depend on, as a signature names them:
+    `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
     values = {field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name) for field in fields(settings)}
     values |= more
     return f"{kind}({','.join(f'{name}={value}' for name, value in values.items())})"

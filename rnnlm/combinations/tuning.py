@@ -1,8 +1,9 @@
-"""The settings of an adaptation, chosen on held-out text: one after the other is moved along a ladder while that helps.
+"""The settings of an adaptation, chosen on held-out text: one after the other is moved along a
+ladder while that helps.
 
-What weight a cache gets is not tried but worked out: of the probabilities that model and cache give each token, the mixture
-likeliest to have made the text is a maximum of a concave function. The network runs once over the text for a cache; each
-trial of dynamic evaluation reads the text again.
+What weight a cache gets is not tried but worked out: of the probabilities that model and cache give
+each token, the mixture likeliest to have made the text is a maximum of a concave function. The
+network runs once over the text for a cache; each trial of dynamic evaluation reads the text again.
 """
 
 import dataclasses
@@ -54,24 +55,33 @@ class Trial:
 
 
 Measure = Callable[[Any], Trial]
-CacheShares = Callable[[Any], np.ndarray]  # settings of a cache -> its probability of each token, fp64
+# settings of a cache -> its probability of each token, fp64
+CacheShares = Callable[[Any], np.ndarray]
 
 
 def tune(
-    name: LanguageModel | str | Path, kind: str, on: str | Path | Sequence[str | Path] | Text, *, given: Mapping[str, Any] | None = None,
-    statistics: str | Path | Sequence[str | Path] | Text | None = None, tokens: int | None = None, device: str | Device = "auto",
+    name: LanguageModel | str | Path, kind: str, on: str | Path | Sequence[str | Path] | Text, *,
+    given: Mapping[str, Any] | None = None,
+    statistics: str | Path | Sequence[str | Path] | Text | None = None, tokens: int | None = None,
+    device: str | Device = "auto",
     report: Callable[[int, int], None] | None = None,
 ) -> Iterator[Trial | TunedSettings]:  # fmt: skip
-    """Choose the settings of the adaptation `kind` for the model called `name`, and save them in its folder.
+    """Choose the settings of the adaptation `kind` for the model called `name`, and save them in
+    its folder.
 
-    name: or a model that was loaded from its folder. on: held-out text (a path, several, or a text), read as one stream, of which the
-    first `tokens` are used (None: DEFAULT_TOKENS). given: settings that are not to be chosen. statistics: training text on which
-    gradient statistics are gathered first, and saved; the rule rms is tuned then. report: called with its segments done, and all.
+    name: or a model that was loaded from its folder. on: held-out text (a path, several, or a
+    text), read as one stream, of which the first `tokens` are used (None: DEFAULT_TOKENS). given:
+    settings that are not to be chosen. statistics: training text on which gradient statistics are
+    gathered first, and saved; the rule rms is tuned then. report: called with its segments done,
+    and all.
 
     Raises:
-        UsageError: the kind is unknown or not for this model; statistics are missing, or are for another kind.
-        SettingsError: a given setting is unknown or not valid. TextError: a text cannot be read, or is empty.
-        ModelError: there is no such model, or it is damaged. DeviceError. OutputError: the folder cannot be written to.
+        UsageError: the kind is unknown or not for this model; statistics are missing, or are for
+            another kind.
+        SettingsError: a given setting is unknown or not valid. TextError: a text cannot be read, or
+            is empty.
+        ModelError: there is no such model, or it is damaged. DeviceError. OutputError: the folder
+            cannot be written to.
     """
     folder, given, on = loading.find(name), given or {}, as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)
@@ -100,7 +110,8 @@ def tune(
 
 
 def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure) -> Generator[Trial, None, Trial]:
-    """Coordinate descent: up and down each ladder while perplexity falls, until a whole round changes nothing.
+    """Coordinate descent: up and down each ladder while perplexity falls, until a whole round
+    changes nothing.
 
     Yields each :class:`Trial`, and returns the best.
     """
@@ -127,7 +138,8 @@ def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Me
 def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
     """The w in [0, 1) that makes the product of (1 - w) p + w share largest.
 
-    The derivative of its logarithm, sum (share - p) / ((1 - w) p + w share), falls with w: its zero is found by bisection.
+    The derivative of its logarithm, sum (share - p) / ((1 - w) p + w share), falls with w: its zero
+    is found by bisection.
     """
     is_possible = (p_N > 0) | (share_N > 0)
     p_N, share_N = p_N[is_possible], share_N[is_possible]
@@ -172,7 +184,8 @@ def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: Mapping[str, Any
 
 
 def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
-    """The model's own log-probabilities, and the cache's probabilities as a function of its settings."""
+    """The model's own log-probabilities, and the cache's probabilities as a function of its
+    settings."""
     words_1M = known_ids(with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer)
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
     return logprob_N, lambda settings: UnigramCache(model, settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]

@@ -1,6 +1,7 @@
 """A cache of words (Kuhn & De Mori 1990): a word that was read lately is likely to come again.
 
-p(w) = (1 - weight) p_model(w) + weight count(w among the last n inputs) / n, n being `cache_tokens`, or fewer at the beginning.
+p(w) = (1 - weight) p_model(w) + weight count(w among the last n inputs) / n, n being
+`cache_tokens`, or fewer at the beginning.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,8 @@ NO_WORD = -1
 @keeps(State)
 @dataclass(frozen=True)
 class UnigramCacheState:
-    """The model's state, and the words read last, (B, R), latest last; NO_WORD before a row's first."""
+    """The model's state, and the words read last, (B, R), latest last; NO_WORD before a row's
+    first."""
 
     model: State
     words_BR: np.ndarray
@@ -65,12 +67,14 @@ class UnigramCache(AdaptedModel):
         return arrays.mixed(logprob_BTV, self._all_shares(seen_BM, inputs_BT.shape[1]), self.settings.cache_weight), after
 
     def shares(self, seen_BM: np.ndarray, targets_BT: np.ndarray) -> np.ndarray:
-        """The cache's own probability of each target, fp64. `seen_BM`: the words of the state, then those of the T places."""
+        """The cache's own probability of each target, fp64. `seen_BM`: the words of the state, then
+        those of the T places."""
         (B, M), T = seen_BM.shape, targets_BT.shape[1]
         last_T = np.arange(M - T, M)
         first_T = np.maximum(0, last_T - self.settings.cache_tokens + 1)
         row_B1 = np.arange(B)[:, None] * (self.tokenizer.size + 1)
-        places = np.sort(((row_B1 + seen_BM + 1) * M + np.arange(M)).ravel())  # by row, word and place: a word's places are neighbours
+        # by row, word and place: a word's places are neighbours
+        places = np.sort(((row_B1 + seen_BM + 1) * M + np.arange(M)).ravel())
         target_BT = (row_B1 + targets_BT + 1) * M
         count_BT = np.searchsorted(places, target_BT + last_T, side="right") - np.searchsorted(places, target_BT + first_T)
         return count_BT / self._lengths(seen_BM, T)
@@ -98,12 +102,14 @@ class UnigramCache(AdaptedModel):
         return np.minimum(before_B1 + np.arange(1, T + 1), self.settings.cache_tokens)
 
     def _all_shares(self, seen_BM: np.ndarray, T: int) -> np.ndarray:
-        """The cache's own probability of every word at each of the last T places, (B, T, V), fp64."""
+        """The cache's own probability of every word at each of the last T places, (B, T, V),
+        fp64."""
         B, M = seen_BM.shape
         before, size = M - T, self.settings.cache_tokens
         change_BTV = np.zeros((B, T, self.tokenizer.size))
         for change, places in ((1, np.arange(max(0, before - size + 1), M)), (-1, np.arange(max(0, before - size + 1), M - size))):
-            at = places - before + (size if change < 0 else 0)  # a word comes at its place, and goes `size` places later
+            # a word comes at its place, and goes `size` places later
+            at = places - before + (size if change < 0 else 0)
             row, column = np.nonzero(seen_BM[:, places] != NO_WORD)
             np.add.at(change_BTV, (row, np.maximum(0, at[column]), seen_BM[row, places[column]]), change)
         return change_BTV.cumsum(axis=1) / self._lengths(seen_BM, T)[:, :, None]

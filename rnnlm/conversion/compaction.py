@@ -1,4 +1,5 @@
-"""A network's folder in compact form: a model like any other, with weights in bfloat16 or 8 bits."""
+"""A network's folder in compact form: a model like any other, with weights in bfloat16 or 8
+bits."""
 
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,16 @@ BEFORE = "test, before"  # what the figures of the model that is written in comp
 def compact(
     name: str, output: str | Path, overwrite: bool = False, bits: int = 16, test: str | Path | Text | None = None
 ) -> dict[str, int]:
-    """Write the neural model called `name` to the folder `output` in compact form; the bytes of its files by name.
+    """Write the neural model called `name` to the folder `output` in compact form; the bytes of its
+    files by name.
 
-    bits: 16 or 8, of a weight. test: a text that the compact model is evaluated on, for its card; an encoder-decoder also as it was before.
+    bits: 16 or 8, of a weight. test: a text that the compact model is evaluated on, for its card;
+    an encoder-decoder also as it was before.
 
     Raises:
-        UsageError: it is not a neural model, or weights are not written with so many bits. ModelError: it is missing or damaged.
-            OutputError: the folder cannot be written, or holds a model already. TextError: the text cannot be read or is empty.
+        UsageError: it is not a neural model, or weights are not written with so many bits.
+            ModelError: it is missing or damaged. OutputError: the folder cannot be written, or
+            holds a model already. TextError: the text cannot be read or is empty.
     """
     if bits not in (16, 8):
         raise UsageError(f"weights of {bits} bits are not written", hint="16 or 8")
@@ -31,7 +35,8 @@ def compact(
     if output.resolve() == folder.resolve():
         raise UsageError(f"{output} cannot be written in compact form over itself", hint="name another folder")
     model, manifest = model_folder.load(folder, "cpu")
-    data = None if test is None else _opened(model, test)  # whether it can be read shows before anything is written
+    # whether it can be read shows before anything is written
+    data = None if test is None else _opened(model, test)
     if manifest.family != "neural":
         hint = "rnnlm prune makes n-gram models smaller" if manifest.family == "ngram" else "write its parts in compact form, and mix them"
         raise UsageError(f"a model of kind {manifest.model} has no compact form", "it is made of counts or of other models", hint)
@@ -40,7 +45,8 @@ def compact(
     stored = model_folder.save(output, weights, manifest.model, manifest.settings, step, training, bits=bits)
     if data is not None:
         results = {"test": evaluate(loading.load(output, "cpu"), data).to_dict()}
-        if manifest.task == registry.SEQ2SEQ:  # which is also decoded, where a small change of weights can make a large one
+        # which is also decoded, where a small change of weights can make a large one
+        if manifest.task == registry.SEQ2SEQ:
             results = {BEFORE: evaluate(model, data).to_dict()} | results
         stored = model_folder.save_results(output, stored, results, training)
     card.write(output, stored, model.tokenizer)
@@ -48,7 +54,8 @@ def compact(
 
 
 def _opened(model: Any, test: str | Path | Text) -> Any:
-    """A text as the model reads it; of a model of labels, data that are read as its training data were."""
+    """A text as the model reads it; of a model of labels, data that are read as its training data
+    were."""
     if (task := loading.task_of(model)) != registry.LANGUAGE_MODEL:
         return registry.task_function(task, "evaluation:opened")(model, test)
     return as_text(test).encode(model.tokenizer)

@@ -1,5 +1,6 @@
-"""A trained n-gram model made smaller: read from its folder, cut down, saved as a model of its own, with sizes and perplexity
-before and after. What can be limited stands in :class:`Limits`; the mathematics is in :mod:`rnnlm.ngram.pruning`."""
+"""A trained n-gram model made smaller: read from its folder, cut down, saved as a model of its own,
+with sizes and perplexity before and after. What can be limited stands in :class:`Limits`; the
+mathematics is in :mod:`rnnlm.ngram.pruning`."""
 
 import dataclasses
 import math
@@ -27,13 +28,12 @@ SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word
 class Limits:
     """What is left out of a model, in this order; None: nothing of the kind.
 
-    max_vocab: all but the most frequent words, `</s>` and `<unk>` included. vocab: all but the words of a file. What the others
-    had as unigrams goes to `<unk>`.
-    max_order: longer n-grams.
-    cutoffs: n-grams that occur at most so often in a text, one number an order, the last repeats: `0,0,1`; 0 leaves an order
-    whole.
-    threshold: n-grams without which perplexity rises by less than that share (Stolcke 1998).
-    ngrams: the same, with the threshold that leaves at most so many n-grams of all orders.
+    max_vocab: all but the most frequent words, `</s>` and `<unk>` included. vocab: all but the
+    words of a file. What the others had as unigrams goes to `<unk>`. max_order: longer n-grams.
+    cutoffs: n-grams that occur at most so often in a text, one number an order, the last repeats:
+    `0,0,1`; 0 leaves an order whole. threshold: n-grams without which perplexity rises by less than
+    that share (Stolcke 1998). ngrams: the same, with the threshold that leaves at most so many
+    n-grams of all orders.
     """
 
     max_vocab: int | None = None
@@ -46,7 +46,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Size:
-    """n-grams by order (`<s>` is one of the unigrams), words, bytes of the files; what a text costs under the model."""
+    """n-grams by order (`<s>` is one of the unigrams), words, bytes of the files; what a text costs
+    under the model."""
 
     ngrams: tuple[int, ...]
     vocabulary_size: int
@@ -67,11 +68,12 @@ class Reduction:
 def prune(
     name: str, output: Path, limits: Limits, *, counted: Text | None = None, on: Text | None = None, overwrite: bool = False
 ) -> Reduction:
-    """Save in `output` what `limits` leave of the model called `name`. Cut-offs go by the n-grams of the text `counted`;
-    perplexities are measured `on` another.
+    """Save in `output` what `limits` leave of the model called `name`. Cut-offs go by the n-grams
+    of the text `counted`; perplexities are measured `on` another.
 
     Raises:
-        UsageError: no limits are given, they contradict each other, or they do not suit the model. TextError: a text cannot be read.
+        UsageError: no limits are given, they contradict each other, or they do not suit the model.
+            TextError: a text cannot be read.
         ModelError: there is no such model. OutputError: it cannot be written.
     """
     _check(limits, counted)
@@ -175,7 +177,8 @@ def _most_frequent(model: NgramModel, tokenizer: WordTokenizer, kept_V: np.ndarr
 
 
 def _limited(tokenizer: WordTokenizer, kept_V: np.ndarray) -> WordTokenizer:
-    """The tokenizer of the words kept, in their order; occurrences of the others count for `<unk>`."""
+    """The tokenizer of the words kept, in their order; occurrences of the others count for
+    `<unk>`."""
     symbols = tuple(symbol for symbol, kept in zip(tokenizer.symbols(), kept_V.tolist(), strict=True) if kept)
     counts_V = tokenizer.counts_V
     if counts_V is not None:

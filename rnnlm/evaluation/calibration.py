@@ -1,7 +1,8 @@
 """Calibration: whether the token that a model finds likeliest comes as often as the model says.
 
-The tokens are put into bins by the probability of the likeliest token; in each bin, how often it was the right one is set beside the
-mean of these probabilities. Expected calibration error: sum over bins of n_b / n |accuracy_b - mean_b| (Guo et al. 2017, eq. 3).
+The tokens are put into bins by the probability of the likeliest token; in each bin, how often it
+was the right one is set beside the mean of these probabilities. Expected calibration error: sum
+over bins of n_b / n |accuracy_b - mean_b| (Guo et al. 2017, eq. 3).
 """
 
 import itertools
@@ -25,7 +26,8 @@ WINDOW_TOKENS, ROWS = 256, 16  # of a window; lines that are read alone stand si
 
 @dataclass(frozen=True)
 class Bin:
-    """Tokens whose likeliest candidate had a probability from `low` to `high`. Both means are None where there are none."""
+    """Tokens whose likeliest candidate had a probability from `low` to `high`. Both means are None
+    where there are none."""
 
     low: float
     high: float
@@ -64,7 +66,8 @@ def calibrate(model: LanguageModel, encoded: EncodedText, context: Context, most
 
 
 def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The probability of the likeliest token at each place that is no padding, and whether it was the right one."""
+    """The probability of the likeliest token at each place that is no padding, and whether it was
+    the right one."""
     is_token_BT = targets_BT != PADDING
     likeliest_N = logprob_BTV.argmax(axis=-1)[is_token_BT]
     probability_N = np.exp(logprob_BTV.max(axis=-1)[is_token_BT].astype(np.float64))
@@ -72,8 +75,8 @@ def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndar
 
 
 def _looked_at(model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What :func:`_likeliest` finds in windows of the text. Where lines are read alone, every so many lines are; else the whole text is,
-    and every so many windows are predicted."""
+    """What :func:`_likeliest` finds in windows of the text. Where lines are read alone, every so
+    many lines are; else the whole text is, and every so many windows are predicted."""
     apart = model.forgets_at_boundary or context == "reset"
     spans = perplexity.spans_of(encoded, "reset" if apart else context)
     stride = max(1, round(encoded.tokens / most_tokens))

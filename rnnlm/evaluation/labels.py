@@ -1,4 +1,5 @@
-"""Measures of labels: accuracy, spans, confusions, error rates, calibration, their signature, intervals and tests."""
+"""Measures of labels: accuracy, spans, confusions, error rates, calibration, their signature,
+intervals and tests."""
 
 import dataclasses
 from collections import Counter
@@ -26,8 +27,8 @@ RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """Precision, recall and F1 of one class of spans or labels (0 where the denominator is 0), and how many were right, predicted and
-    there."""
+    """Precision, recall and F1 of one class of spans or labels (0 where the denominator is 0), and
+    how many were right, predicted and there."""
 
     precision: float
     recall: float
@@ -138,7 +139,8 @@ ROUNDING = 1e-3  # by how much a probability may exceed 1 in the precision of a 
 
 
 def calibration_counts(gold: Labels, predicted: Labels, probabilities: Sequence[Sequence[float]]) -> Counts:
-    """Labels, the sum of their probabilities, and right labels, by sentence and bin. probabilities: of each predicted label.
+    """Labels, the sum of their probabilities, and right labels, by sentence and bin. probabilities:
+    of each predicted label.
 
     Raises:
         UsageError: the three are not of the same words, or a probability is not between 0 and 1.
@@ -173,13 +175,15 @@ OTHERS = "(others)"
 
 @dataclass(frozen=True)
 class Confusion:
-    """How often each gold label (row) was predicted as each label (column). labels: the frequent ones first; counts_KK: int64."""
+    """How often each gold label (row) was predicted as each label (column). labels: the frequent
+    ones first; counts_KK: int64."""
 
     labels: tuple[str, ...]
     counts_KK: np.ndarray
 
     def most_frequent(self, most: int = 10) -> list[tuple[str, str, int]]:
-        """The most frequent confusions: gold label, predicted label, how often; the most frequent first."""
+        """The most frequent confusions: gold label, predicted label, how often; the most frequent
+        first."""
         wrong_KK = self.counts_KK * (1 - np.eye(len(self.labels), dtype=np.int64))
         order = np.argsort(-wrong_KK, axis=None, kind="stable")[:most]
         pairs = zip(*np.unravel_index(order, wrong_KK.shape), strict=True)
@@ -216,7 +220,8 @@ def confusion(gold: Labels, predicted: Labels) -> Confusion:
 
 
 def plot(matrix: Confusion, title: str = "") -> "Figure":
-    """The matrix as a figure, for :func:`rnnlm.evaluation.plotting.save`: colours are shares of the gold label, numbers are counts."""
+    """The matrix as a figure, for :func:`rnnlm.evaluation.plotting.save`: colours are shares of the
+    gold label, numbers are counts."""
     matrix = matrix.joined(MOST_LABELS)
     size = len(matrix.labels)
     inches = max(4.0, 0.32 * size + 2.0)
@@ -266,7 +271,8 @@ def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> Counts:
 
 
 def label_set_counts(gold: Labels, predicted: Labels) -> Counts:
-    """How often each label was right, predicted and there, by text. The order of a text's labels makes no difference.
+    """How often each label was right, predicted and there, by text. The order of a text's labels
+    makes no difference.
 
     Raises:
         UsageError: the two are not of the same texts.
@@ -278,7 +284,8 @@ def label_set_counts(gold: Labels, predicted: Labels) -> Counts:
 
 
 def set_match_counts(gold: Labels, predicted: Labels) -> Counts:
-    """Texts whose set of labels is right, and texts: exact match (subset accuracy) is the `ratio` of the two.
+    """Texts whose set of labels is right, and texts: exact match (subset accuracy) is the `ratio`
+    of the two.
 
     Raises:
         UsageError: the two are not of the same texts.
@@ -293,8 +300,9 @@ def set_match_counts(gold: Labels, predicted: Labels) -> Counts:
 
 @dataclass(frozen=True)
 class LabelSignature(FigureSignature):
-    """The parts of a signature, in the order they are printed; empty ones are left out. figure: f1, accuracy, ...; column: which labels,
-    where the data has several; mode and scheme: of spans; data: the hash of words and labels; model: its fingerprint."""
+    """The parts of a signature, in the order they are printed; empty ones are left out. figure: f1,
+    accuracy, ...; column: which labels, where the data has several; mode and scheme: of spans;
+    data: the hash of words and labels; model: its fingerprint."""
 
     of_what: ClassVar[str] = "labels"
 
@@ -321,7 +329,8 @@ Mode = Literal["conlleval", "strict"]
 Scheme = Literal["iob1", "bio", "bioes"]
 PREFIXES = {"iob1": "BIO", "bio": "BIO", "bioes": "BIOES"}
 _AS_BIO = {"S": "B", "E": "I"}
-_STARTS = {("B", "B"), ("I", "B"), ("O", "B"), ("O", "I"), ("E", "E"), ("E", "I"), ("O", "E")}  # E: of schemes that mark ends
+# E: of schemes that mark ends
+_STARTS = {("B", "B"), ("I", "B"), ("O", "B"), ("O", "I"), ("E", "E"), ("E", "I"), ("O", "E")}
 _OUTSIDE = ("O", ".")  # the dot is conlleval's
 _ENDS = {("B", "B"), ("B", "O"), ("I", "B"), ("I", "O"), ("E", "E"), ("E", "I"), ("E", "O")}
 
@@ -335,7 +344,8 @@ class Span(NamedTuple):
 
 
 def spans(labels: Sequence[str], scheme: str, mode: str = "conlleval") -> list[Span]:
-    """The spans of a sentence, in their order. scheme: iob1, bio or bioes; mode: conlleval or strict.
+    """The spans of a sentence, in their order. scheme: iob1, bio or bioes; mode: conlleval or
+    strict.
 
     Raises:
         UsageError: there is no such scheme or mode; in strict mode, a label is not of the scheme.
@@ -387,7 +397,8 @@ def _conlleval(parts: Sequence[tuple[str, str]]) -> Iterator[Span]:
 
 
 def _strict(parts: Sequence[tuple[str, str]], scheme: str) -> Iterator[Span]:
-    """Of BIO: B and all I of its type that follow. Of BIOES: S; or B, any number of I, and E, of one type."""
+    """Of BIO: B and all I of its type that follow. Of BIOES: S; or B, any number of I, and E, of
+    one type."""
     start = None
     for place, (prefix, type_) in enumerate([*parts, ("O", "")]):
         continues = start is not None and prefix in "IE" and type_ == parts[start][1]
@@ -405,8 +416,9 @@ def _strict(parts: Sequence[tuple[str, str]], scheme: str) -> Iterator[Span]:
 
 
 def _strict_iob1(parts: Sequence[tuple[str, str]]) -> Iterator[Span]:
-    """An I begins a span wherever it does not continue one; a B only right after a label of its type, which is what it is for. A lone B
-    is no span where a B of another type follows: seqeval does not list that as an end."""
+    """An I begins a span wherever it does not continue one; a B only right after a label of its
+    type, which is what it is for. A lone B is no span where a B of another type follows: seqeval
+    does not list that as an end."""
     start = None
     before, type_before = "O", ""
     for place, (prefix, type_) in enumerate([*parts, ("O", "")]):
@@ -437,11 +449,13 @@ Task = Literal["tagging", "classification"]
 class Predictions:
     """A column of labels as the data and a model have it, and what else is known of it.
 
-    gold, predicted: of each sentence the labels of its words; of each text its label, as a list of one, or its labels (`multi_label`).
-    column: its name. scheme: none, or that of spans: iob1, bio or bioes. mode: how spans are counted. known: of each word, whether training
-    knew it. training_labels: those that training saw. probabilities: of each predicted label; not of several labels of a text.
-    references, symbols: of letters to sounds, the references of each word and the symbols that were predicted for it; `gold` and
-    `predicted` are then the labels of letters, or empty where the data does not say which letter bears which symbol.
+    gold, predicted: of each sentence the labels of its words; of each text its label, as a list of
+    one, or its labels (`multi_label`). column: its name. scheme: none, or that of spans: iob1, bio
+    or bioes. mode: how spans are counted. known: of each word, whether training knew it.
+    training_labels: those that training saw. probabilities: of each predicted label; not of several
+    labels of a text. references, symbols: of letters to sounds, the references of each word and the
+    symbols that were predicted for it; `gold` and `predicted` are then the labels of letters, or
+    empty where the data does not say which letter bears which symbol.
     """
 
     task: Task
@@ -468,13 +482,16 @@ class Predictions:
 
 @dataclass(frozen=True)
 class LabelFigures:
-    """The figures of a column of labels, fractions of 1; None where a figure does not apply or nothing was counted for it.
+    """The figures of a column of labels, fractions of 1; None where a figure does not apply or
+    nothing was counted for it.
 
-    sentences: or texts, where these are classified. words: those that have labels; words_unknown: those that training did not know.
-    accuracy: None where a text bears several labels. precision, recall, f1: of spans, or of the labels of texts that bear several (micro
-    averages). macro_f1: the mean over types of spans, or over labels where there are no spans; by_type: the figures of each.
-    exact_match: sentences, or texts of several labels, of which every label is right. ece: expected calibration error. unseen_labels: gold
-    labels that training never saw, which count as wrong, and how often each occurs; unseen_count: all of these together. word_error_rate,
+    sentences: or texts, where these are classified. words: those that have labels; words_unknown:
+    those that training did not know. accuracy: None where a text bears several labels. precision,
+    recall, f1: of spans, or of the labels of texts that bear several (micro averages). macro_f1:
+    the mean over types of spans, or over labels where there are no spans; by_type: the figures of
+    each. exact_match: sentences, or texts of several labels, of which every label is right. ece:
+    expected calibration error. unseen_labels: gold labels that training never saw, which count as
+    wrong, and how often each occurs; unseen_count: all of these together. word_error_rate,
     symbol_error_rate: of letters to sounds; the latter can be above 1.
     """
 
@@ -589,7 +606,8 @@ def _by_class(its: Counts) -> dict[str, Measure]:
 
 
 def _unseen(predictions: Predictions) -> dict[str, int] | None:
-    """Gold labels that training never saw, the most frequent first; None where it is not known what training saw."""
+    """Gold labels that training never saw, the most frequent first; None where it is not known what
+    training saw."""
     if predictions.training_labels is None:
         return None
     seen = set(predictions.training_labels)
@@ -603,10 +621,12 @@ def _unseen(predictions: Predictions) -> dict[str, int] | None:
 def differences(
     first: Predictions, second: Predictions, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, seed: int = 1
 ) -> dict[str, FigureDifference]:
-    """The figures of the second system less those of the first, by name; figures that only one of them has are left out.
+    """The figures of the second system less those of the first, by name; figures that only one of
+    them has are left out.
 
     Raises:
-        ComparisonError: the two are not about the same labels, counted alike. UsageError: the labels are not of the same words.
+        ComparisonError: the two are not about the same labels, counted alike. UsageError: the
+            labels are not of the same words.
     """
     for name, what in (("task", "tasks"), ("scheme", "schemes"), ("mode", "ways to count spans"), ("multi_label", "kinds of labels")):
         values = [getattr(each, name) for each in (first, second)]

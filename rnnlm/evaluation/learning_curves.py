@@ -1,4 +1,5 @@
-"""Learning curves: what validations found while models were trained, as their folders tell it, and a picture of several."""
+"""Learning curves: what validations found while models were trained, as their folders tell it, and
+a picture of several."""
 
 import dataclasses
 import itertools
@@ -33,9 +34,10 @@ _MARKED = 60  # curves of at most so many points show each
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What was found after so many steps. tokens: read by then. value: of the validation text, or of the training text since the point
-    before (with dropout, so it may be the worse one): perplexity per token, or of a model of another task the figure that its best
-    weights are chosen by, which `criterion` names. chooses: whether the weights might have been kept."""
+    """What was found after so many steps. tokens: read by then. value: of the validation text, or
+    of the training text since the point before (with dropout, so it may be the worse one):
+    perplexity per token, or of a model of another task the figure that its best weights are chosen
+    by, which `criterion` names. chooses: whether the weights might have been kept."""
 
     steps: int
     tokens: int
@@ -59,8 +61,9 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """The curve of one run. model: its kind. points: validations, in order. training: figures of the training text, one in ten seconds or
-    so; none where the loss is not the cross-entropy, or perplexity is not what counts. criterion: the name of the figure of the points."""
+    """The curve of one run. model: its kind. points: validations, in order. training: figures of
+    the training text, one in ten seconds or so; none where the loss is not the cross-entropy, or
+    perplexity is not what counts. criterion: the name of the figure of the points."""
 
     name: str
     folder: str
@@ -71,7 +74,8 @@ class LearningCurve:
 
     @property
     def is_counted(self) -> bool:
-        """Whether the model is made of counts, which are not learned step by step: its one figure is no curve."""
+        """Whether the model is made of counts, which are not learned step by step: its one figure
+        is no curve."""
         return self.model in registry.KINDS and registry.KINDS[self.model].family == "ngram"
 
     def to_dict(self) -> dict[str, Any]:
@@ -82,7 +86,8 @@ class LearningCurve:
 
 
 def learning_curve(run: str | Path) -> LearningCurve:
-    """The curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. A run that goes on, or that diverged, has one, too.
+    """The curve of a run: of its folder, or of a model given as for :func:`rnnlm.load`. A run that
+    goes on, or that diverged, has one, too.
 
     Raises:
         ModelError: there is none, or it has no metrics.jsonl, or a damaged one.
@@ -137,7 +142,8 @@ def _point(event: dict[str, Any], value: Any, started: dict[str, Any], criterion
 
 
 def runs_of(name: str | Path) -> list[str | Path]:
-    """The folders of the runs of a grid, in its order, if `name` is the folder of one; else `name` itself.
+    """The folders of the runs of a grid, in its order, if `name` is the folder of one; else `name`
+    itself.
 
     Raises:
         TextError: the table of the grid is damaged.
@@ -149,16 +155,18 @@ def runs_of(name: str | Path) -> list[str | Path]:
 
 
 def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False) -> list[LearningCurve]:
-    """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a file, SVG, PNG or PDF as its suffix says.
+    """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a
+    file, SVG, PNG or PDF as its suffix says.
 
     Returns the curves.
 
-    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; of models of other tasks the figure that their best
-    weights are chosen by. A model of counts is a level line. training: draw the perplexity of the training text, too, as a thin line.
+    Validation perplexity (a logarithmic scale) by steps, tokens, epochs or seconds; of models of
+    other tasks the figure that their best weights are chosen by. A model of counts is a level line.
+    training: draw the perplexity of the training text, too, as a thin line.
 
     Raises:
-        UsageError: there is no run, no such axis, or the suffix is another one. ModelError: a run is not there. OutputError: the file
-            cannot be written.
+        UsageError: there is no run, no such axis, or the suffix is another one. ModelError: a run
+            is not there. OutputError: the file cannot be written.
     """
     plotting.check_path(Path(path))
     if not runs:
@@ -172,7 +180,8 @@ def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: b
     """The picture of :func:`plot_curves`. Notices name what it does not show.
 
     Raises:
-        UsageError: there is no such axis, none of the runs has a point, or they are measured by different figures.
+        UsageError: there is no such axis, none of the runs has a point, or they are measured by
+            different figures.
     """
     if by not in get_args(By):
         raise UsageError(f"curves by {by!r} are not known", hint=nearest(by, get_args(By)))
@@ -224,7 +233,8 @@ def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[Lea
 
 
 def _measured_on(folder: Path, criterion: str) -> str:
-    """The validation text, and tokenizer if it matters, in the signature of a run; "" where it has none yet."""
+    """The validation text, and tokenizer if it matters, in the signature of a run; "" where it has
+    none yet."""
     results = read_manifest(folder).results if is_model(folder) else {}
     of_tokens = "(tok:[^|]*\\|)?" if criterion in (PERPLEXITY, "loss_nats") else ""
     found = re.search(rf"\|data:[^|]*\|{of_tokens}", results.get("valid", {}).get("signature", ""))

@@ -1,4 +1,5 @@
-"""Pages of HTML: self-contained, which is XML, too; no script, nothing fetched. All text from outside is escaped."""
+"""Pages of HTML: self-contained, which is XML, too; no script, nothing fetched. All text from
+outside is escaped."""
 
 import importlib.metadata
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ class Plot:
 
 
 def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
-    """Make sure that a page can be made and written to `path`, before time goes into it. what: what it is of, for messages.
+    """Make sure that a page can be made and written to `path`, before time goes into it. what: what
+    it is of, for messages.
 
     Raises:
-        UsageError: its name is that of something else than HTML. OutputError: it cannot be written there.
+        UsageError: its name is that of something else than HTML. OutputError: it cannot be written
+            there.
     """
     writing.check_file(path, overwrite)
     suffix = Path(without_suffix(str(path))).suffix

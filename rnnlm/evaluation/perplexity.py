@@ -1,7 +1,7 @@
 """Perplexity and its companions: every token of a text scored exactly once, totals in float64.
 
-context "carry": one stream, the state goes on across lines (how PTB and WikiText results are given).
-context "reset": each line alone. With documents, the state is reset at each document.
+context "carry": one stream, the state goes on across lines (how PTB and WikiText results are
+given). context "reset": each line alone. With documents, the state is reset at each document.
 """
 
 import dataclasses
@@ -48,7 +48,8 @@ class Signature:
     prec: str
     adapt: str
     model: str
-    dir: str = ""  # reversed, of a model that reads each line from its end; else there is no such part
+    # reversed, of a model that reads each line from its end; else there is no such part
+    dir: str = ""
 
     def __str__(self) -> str:
         parts = "|".join(f"{field.name}:{value}" for field in fields(self) if (value := getattr(self, field.name)) or field.name != "dir")
@@ -78,10 +79,11 @@ Context = Literal["carry", "reset"]
 class Evaluation:
     """What a text costs under a model. Perplexities are None where a token has probability zero.
 
-    ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one. characters and bytes count
-    each line plus one for its end. `_no_oov` leaves unknown tokens out of sum and count (ppl_word_no_oov is None where words
-    are not tokens, and a part of a word may be unknown). bits_per_char and bits_per_byte
-    are None, and closed_vocabulary is true, where something was unknown or the tokenizer does not keep the text.
+    ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one.
+    characters and bytes count each line plus one for its end. `_no_oov` leaves unknown tokens out
+    of sum and count (ppl_word_no_oov is None where words are not tokens, and a part of a word may
+    be unknown). bits_per_char and bits_per_byte are None, and closed_vocabulary is true, where
+    something was unknown or the tokenizer does not keep the text.
     """
 
     tokens: int
@@ -117,15 +119,16 @@ def evaluate(
     text_settings: TextSettings | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or the folder of a prepared text.
+    """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or
+    the folder of a prepared text.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
-    text: None stands for the test part of the bundled corpus that a named model was trained on. progress: called with how far reading and
-    scoring are.
+    model: a language model, or the name of one, which is then loaded anew by each call. text: None
+    stands for the test part of the bundled corpus that a named model was trained on. progress:
+    called with how far reading and scoring are.
 
     Raises:
-        UsageError: there is no such context, or no text. TextError: the text cannot be read or is empty. ModelError: there is no such
-            model, or its scores are not numbers.
+        UsageError: there is no such context, or no text. TextError: the text cannot be read or is
+            empty. ModelError: there is no such model, or its scores are not numbers.
     """
     began = time.perf_counter()
     check_context(context)
@@ -144,7 +147,8 @@ def _bundled_test(model: LanguageModel | str | Path) -> Path:
     """The test part of the bundled corpus that the model of this name was trained on.
 
     Raises:
-        UsageError: it was trained on another text, or is not given by its name. ModelError: there is no such model.
+        UsageError: it was trained on another text, or is not given by its name. ModelError: there
+            is no such model.
     """
     if isinstance(model, (str, os.PathLike)):
         trained_on = read_manifest(loading.folder_of(model)).training.get("text")
@@ -177,7 +181,8 @@ def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signat
 
 
 def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes") -> Signature:
-    """The signature of numbers measured with `model` on the lines of that hash. eos: "no" where `</s>` is not scored."""
+    """The signature of numbers measured with `model` on the lines of that hash. eos: "no" where
+    `</s>` is not scored."""
     tokenizer = model.tokenizer.in_direction(False)
     return Signature(
         data=lines_hash,
@@ -246,11 +251,13 @@ def summary(model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, c
 
 @dataclass(frozen=True)
 class FigureSignature:
-    """What signatures of figures have in common: the figure, and parts with names, of which empty ones are left out."""
+    """What signatures of figures have in common: the figure, and parts with names, of which empty
+    ones are left out."""
 
     figure: str
     of_what: ClassVar[str]  # labels, translations
-    may_differ: ClassVar[frozenset[str]] = frozenset({"model"})  # parts by which figures that compare may differ
+    # parts by which figures that compare may differ
+    may_differ: ClassVar[frozenset[str]] = frozenset({"model"})
 
     def __str__(self) -> str:
         parts = [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
@@ -270,7 +277,8 @@ class FigureSignature:
         return cls(_read(figure), **{name: _read(value) for name, value in values.items()})
 
     def differing(self, other: Self) -> list[str]:
-        """The names of parts by which the two figures are not of the same thing: none where they compare."""
+        """The names of parts by which the two figures are not of the same thing: none where they
+        compare."""
         names = [field.name for field in fields(self) if field.name not in self.may_differ]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 

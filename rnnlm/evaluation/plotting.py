@@ -16,13 +16,17 @@ if TYPE_CHECKING:
 SUFFIXES = (".svg", ".png", ".pdf")
 MARKERS = "osD^vP"
 LONGEST_NAME = 32  # characters of a model's name in a plot
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe & Ito: colour-blind readers can distinguish them
-_STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3,
-          "svg.fonttype": "none", "svg.hashsalt": "rnnlm", "legend.frameon": False, "text.parse_math": False}  # fmt: skip
+# Okabe & Ito: colour-blind readers can distinguish them
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
+                          "axes.grid": True, "grid.alpha": 0.3,
+          "svg.fonttype": "none", "svg.hashsalt": "rnnlm", "legend.frameon": False,
+          "text.parse_math": False}  # fmt: skip
 
 
 def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, height: float = 4.0) -> "tuple[Figure, Axes]":
-    """An empty figure (inches) with one pair of axes. Text is drawn as it is, never as mathematics."""
+    """An empty figure (inches) with one pair of axes. Text is drawn as it is, never as
+    mathematics."""
     figure, (axes,) = new_panels([(title, x_label, y_label)], width, height)
     return figure, axes
 
@@ -30,8 +34,8 @@ def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, heigh
 def new_panels(
     labels: Sequence[tuple[str, str, str] | None], width: float = 6.4, height: float = 4.0, columns: int | None = None
 ) -> "tuple[Figure, list[Axes]]":
-    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), None leaving a place free: row by row in so many
-    columns; None: all side by side."""
+    """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), None leaving a
+    place free: row by row in so many columns; None: all side by side."""
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -50,7 +54,8 @@ def new_panels(
 
 
 def short_name(name: str, longest: int = LONGEST_NAME) -> str:
-    """A model's name that fits into a plot: the end of a long path, `longest` characters at most."""
+    """A model's name that fits into a plot: the end of a long path, `longest` characters at
+    most."""
     name = visible(name)
     return name if len(name) <= longest else "\u2026" + name[1 - longest :]
 
@@ -107,7 +112,8 @@ def check(path: Path, overwrite: bool) -> None:
     """Make sure that a figure can be written there, before time goes into it.
 
     Raises:
-        UsageError: there is no format of its suffix. OutputError: it is there and not to be replaced, or cannot be written.
+        UsageError: there is no format of its suffix. OutputError: it is there and not to be
+            replaced, or cannot be written.
     """
     check_path(path)
     check_file(path, overwrite)

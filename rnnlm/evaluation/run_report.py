@@ -40,7 +40,8 @@ Points = list[tuple[int, float]]  # (step, value)
 
 @dataclass(frozen=True)
 class RunHistory:
-    """The events of a run, all its pieces, oldest first, as :func:`rnnlm.models.metrics_log.read_events` reads them."""
+    """The events of a run, all its pieces, oldest first, as
+    :func:`rnnlm.models.metrics_log.read_events` reads them."""
 
     events: tuple[dict[str, Any], ...]
 
@@ -81,7 +82,8 @@ class RunHistory:
         return f"{_ENDS.get(stopped, f'It ended ({stopped})')}{after}{f': {why}' if why else ''}."
 
     def best(self, criterion: str) -> str:
-        """The last best figure by which weights were chosen, as one sentence; "" where there is none."""
+        """The last best figure by which weights were chosen, as one sentence; "" where there is
+        none."""
         chosen = [event for event in self.of("validated") if event.get("improved") and is_number(event.get(criterion))]
         if not chosen:
             return ""
@@ -142,12 +144,16 @@ MARKED = 60  # series of at most so many points show each
 MOST_LINES = 16  # of a plot
 _LINES = ("-", "--", ":", "-.")
 OF_STEPS = (
-    ("Loss in training", "nats per target", ("loss_nats",), False, "Mean over the steps since the point before; with dropout."),
-    ("Learning rate", "learning rate", ("learning_rate",), False, "As the schedule, batches and rollbacks make it."),
+    ("Loss in training", "nats per target", ("loss_nats",), False,
+     "Mean over the steps since the point before; with dropout."),
+    ("Learning rate", "learning rate", ("learning_rate",), False,
+     "As the schedule, batches and rollbacks make it."),
     ("Gradient norm", "norm of all gradients", ("gradient_norm", "gradient_norm_max"), True,
      "Before clipping: the mean and the largest since the point before."),
-    ("Norm of the weights", "norm", ("weight_norm",), False, "Of all weights but the biases of the output layer."),
-    ("Speed", "tokens per second", ("tokens_per_second",), False, "In training, without validations."),
+    ("Norm of the weights", "norm", ("weight_norm",), False,
+     "Of all weights but the biases of the output layer."),
+    ("Speed", "tokens per second", ("tokens_per_second",), False,
+     "In training, without validations."),
 )  # fmt: skip
 _NAMES = {"gradient_norm": "mean", "gradient_norm_max": "largest"}
 
@@ -228,11 +234,14 @@ MOST_VALIDATIONS = 200
 _OF_LANGUAGE_MODELS = ("ppl_token", "ppl_token_no_oov", "ppl_word", "bits_per_char", "bits_per_byte")
 _COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens")
 _STARTED = (
-    ("model", "kind"), ("parameters", "parameters"), ("vocabulary_size", "vocabulary"), ("train_tokens", "training tokens"),
-    ("valid_tokens", "validation tokens"), ("rows", "rows of a batch"), ("bptt_tokens", "steps back in time"), ("device", "device"),
+    ("model", "kind"), ("parameters", "parameters"), ("vocabulary_size", "vocabulary"),
+    ("train_tokens", "training tokens"),
+    ("valid_tokens", "validation tokens"), ("rows", "rows of a batch"),
+    ("bptt_tokens", "steps back in time"), ("device", "device"),
     ("precision", "precision"), ("validation", "validation reads"), ("processes", "processes"),
 )  # fmt: skip
-_ELSEWHERE = ("valid", "test", "result", "signature", "use it")  # of a model's summary: the page has them in another place
+# of a model's summary: the page has them in another place
+_ELSEWHERE = ("valid", "test", "result", "signature", "use it")
 _NO_RUN = f"There is no run to tell of: its folder has no {METRICS}, in which the training of a network tells of itself, or nothing in it."
 
 
@@ -246,15 +255,18 @@ class Figures:
 
 
 def report(run: str | Path, path: str | Path, *, overwrite: bool = False) -> Path:
-    """Write all that is known of a training run to a page of HTML: what it is, its figures with signatures, its settings with their origin;
-    learning curves, learning rate, gradient norms, spectral radius and saturated units by layer, rollbacks, speed. The page's path.
+    """Write all that is known of a training run to a page of HTML: what it is, its figures with
+    signatures, its settings with their origin; learning curves, learning rate, gradient norms,
+    spectral radius and saturated units by layer, rollbacks, speed. The page's path.
 
-    The page loads nothing. `run` is a folder, or the name of a model. A run that goes on has a page, too, and one that diverged, even where
-    it has left no more than its metrics.jsonl; of a model without a run (a mixture, an imported one) the page says what it is.
+    The page loads nothing. `run` is a folder, or the name of a model. A run that goes on has a
+    page, too, and one that diverged, even where it has left no more than its metrics.jsonl; of a
+    model without a run (a mixture, an imported one) the page says what it is.
 
     Raises:
-        ModelError: there is no such run or model, or what it says of itself is damaged. UsageError: `run` is a grid, or `path` is the name
-            of something else than HTML. OutputError: the page cannot be written, or is there already and `overwrite` is not set.
+        ModelError: there is no such run or model, or what it says of itself is damaged. UsageError:
+            `run` is a grid, or `path` is the name of something else than HTML. OutputError: the
+            page cannot be written, or is there already and `overwrite` is not set.
     """
     path = Path(path)
     pages.check(path, overwrite, WHAT)
@@ -269,7 +281,8 @@ def render(run: str | Path) -> str:
     manifest = read_manifest(folder) if is_model(folder) else None
     try:
         return pages.render("run.html", **_values(str(run), folder, history, manifest))
-    except (AttributeError, KeyError, TypeError, ValueError):  # what a run or a tool wrote there is of another form
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # what a run or a tool wrote there is of another form
         hint = f"rnnlm info {run} --all shows it as it is" if manifest else ""
         raise ModelError(f"what {run} says of itself is damaged", hint=hint) from None
 
@@ -293,7 +306,8 @@ def _values(name: str, folder: Path, history: RunHistory, manifest: Manifest | N
         "figures": list(_figures(manifest.results)) if manifest else [],
         "plots": drawn,
         "without_plots": "" if drawn else _without_plots(history),
-        "rollbacks": _cells(history.of("rolledback"), ("step", "to_step", "rate_factor", "left", "why")),
+        "rollbacks": _cells(history.of("rolledback"),
+                            ("step", "to_step", "rate_factor", "left", "why")),
         "layers": list(_layers(history)),
         "validation_columns": columns,
         "validations": _cells(thinned(validations, MOST_VALIDATIONS), columns),
@@ -392,8 +406,9 @@ DEFAULT, ASKED = "default", "asked for"
 
 
 def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
-    """(name, value, origin) of each setting, those that are no defaults first. A model's folder does not keep who set what: a value that is
-    the recipe's counts as its, else one that is the default's as default, and others were asked for, by a file or on the command line."""
+    """(name, value, origin) of each setting, those that are no defaults first. A model's folder
+    does not keep who set what: a value that is the recipe's counts as its, else one that is the
+    default's as default, and others were asked for, by a file or on the command line."""
     found = list(_told(card.settings_of(manifest), _defaults(manifest), *_recipe(manifest)))
     return sorted(found, key=lambda row: row[2] == DEFAULT)
 

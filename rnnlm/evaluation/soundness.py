@@ -1,10 +1,12 @@
 """Is a model whole, and does it sum to one? One check after another, each reported as it ends.
 
-Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the model is not damaged, the arrays
-are what the settings imply and hold numbers, and the tables of an n-gram model are in order; the parts of a combination are the models
-that were put in, and whole. Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask, after all
-contexts where they are few, else after a random sample. A model that does not claim to sum to one does not fail for that. What is asked
-of a model of labels instead is the matter of :mod:`rnnlm.tasks.labels.evaluation`, of an encoder-decoder that of
+Whole: config.json can be read, every file has its length and SHA-256, what is kept for adapting the
+model is not damaged, the arrays are what the settings imply and hold numbers, and the tables of an
+n-gram model are in order; the parts of a combination are the models that were put in, and whole.
+Sums: the probabilities of all next tokens are asked of the model itself, as anybody would ask,
+after all contexts where they are few, else after a random sample. A model that does not claim to
+sum to one does not fail for that. What is asked of a model of labels instead is the matter of
+:mod:`rnnlm.tasks.labels.evaluation`, of an encoder-decoder that of
 :mod:`rnnlm.tasks.seq2seq.evaluation`.
 """
 
@@ -28,12 +30,14 @@ Result = Literal["ok", "failed", "not claimed"]
 TOLERANCE = 1e-5  # of a sum of 1, in fp32
 MOST_CELLS = 100_000_000  # contexts times vocabulary that are asked for by default
 CELLS_PER_CALL = 4_000_000
-BEGUN_LINES, LONGEST_CONTEXT = 1000, 16  # how many, and of how many tokens, where contexts cannot be listed
+# how many, and of how many tokens, where contexts cannot be listed
+BEGUN_LINES, LONGEST_CONTEXT = 1000, 16
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check and its result. "not claimed": the model does not promise it; the detail says what was found."""
+    """One check and its result. "not claimed": the model does not promise it; the detail says what
+    was found."""
 
     name: str
     result: Result
@@ -41,15 +45,16 @@ class Check:
 
 
 def audit(name: LanguageModel | str | Path, *, sample: int | None = None, seed: int = 0, device: str | Device = "auto") -> Iterator[Check]:
-    """Check the model called `name`, or the prepared text in that folder; what needs a check that failed is not looked at.
+    """Check the model called `name`, or the prepared text in that folder; what needs a check that
+    failed is not looked at.
 
-    name: or a model that was loaded, whose folder is checked.
-    sample: after how many contexts the sums are taken, of a model of labels in how many sentences, of an encoder-decoder after how many
+    name: or a model that was loaded, whose folder is checked. sample: after how many contexts the
+    sums are taken, of a model of labels in how many sentences, of an encoder-decoder after how many
         sources; None: after all, if that is not too much.
 
     Raises:
-        UsageError: the sample is empty, or the model was not loaded from a folder. ModelError: there is no such model. DeviceError:
-            `device` is not available.
+        UsageError: the sample is empty, or the model was not loaded from a folder. ModelError:
+            there is no such model. DeviceError: `device` is not available.
     """
     if sample is not None and sample < 1:
         raise UsageError(f"a sample of {sample} contexts is empty", hint="ask for at least one")
@@ -62,7 +67,8 @@ def audit(name: LanguageModel | str | Path, *, sample: int | None = None, seed: 
 
 
 def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) -> Iterator[Check]:
-    """The checks of the model in `folder`; those of the models it is made of come before what needs them."""
+    """The checks of the model in `folder`; those of the models it is made of come before what needs
+    them."""
     try:
         manifest = model_folder.read_manifest(folder)
     except ModelError as error:
@@ -129,7 +135,8 @@ def _damage(path: Path, length: int) -> str:
 
 
 def _numbers(stored: dict[str, np.ndarray], family: str) -> Check:
-    """No NaN and no infinity; but -inf may be the logarithm of a count-based probability of zero."""
+    """No NaN and no infinity; but -inf may be the logarithm of a count-based probability of
+    zero."""
     zeros = 0
     for name, array in stored.items():
         values = array.reshape(-1)
@@ -162,7 +169,8 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
 
 
 def _totals(model: LanguageModel, ids_BT: np.ndarray) -> np.ndarray:
-    """The sums of the probabilities of all tokens after these, read from the initial state. Shape (B,), float64."""
+    """The sums of the probabilities of all tokens after these, read from the initial state. Shape
+    (B,), float64."""
     state = model.initial_state(len(ids_BT))
     if ids_BT.shape[1] > 1:
         _, state = model.score(ids_BT[:, :-1], ids_BT[:, 1:], state)

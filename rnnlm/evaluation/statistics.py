@@ -30,7 +30,8 @@ class Counts:
 
     @classmethod
     def of_events(cls, sentences: int, kinds: Sequence[Iterable[tuple[int, str]]]) -> "Counts":
-        """Counts of events, each the number of its sentence and its class; the classes are sorted."""
+        """Counts of events, each the number of its sentence and its class; the classes are
+        sorted."""
         counters = [Counter(events) for events in kinds]
         classes = tuple(sorted({name for counter in counters for _, name in counter}))
         number_of = {name: number for number, name in enumerate(classes)}
@@ -46,7 +47,8 @@ class Counts:
 
     @classmethod
     def of_places(cls, sentences: int, classes: Sequence[str], rows_E: Numbers, columns_E: Numbers, *kinds_E: Numbers) -> "Counts":
-        """Counts that lie in rows (sentences) and columns (classes), each place with a value of each kind; values of one place add up."""
+        """Counts that lie in rows (sentences) and columns (classes), each place with a value of
+        each kind; values of one place add up."""
         from scipy.sparse import csr_array
 
         places = (np.asarray(rows_E, dtype=np.int64), np.asarray(columns_E, dtype=np.int64))
@@ -59,7 +61,8 @@ class Counts:
         return int(self.by_kind[0].shape[0])
 
     def sums(self, weights_RN: np.ndarray | None = None) -> np.ndarray:
-        """The sums (K, R, C) over sentences, each taken `weights_RN` times; (K, 1, C) over all of them without weights."""
+        """The sums (K, R, C) over sentences, each taken `weights_RN` times; (K, 1, C) over all of
+        them without weights."""
         weights_RN = np.ones((1, self.sentences)) if weights_RN is None else weights_RN
         return np.stack([np.asarray(weights_RN @ table) for table in self.by_kind])
 
@@ -119,12 +122,15 @@ class Interval:
 
 
 def ratio_interval(
-    numerator_N: np.ndarray, denominator_N: np.ndarray | None = None, *, transform: Callable[[Any], Any] | None = None,
+    numerator_N: np.ndarray, denominator_N: np.ndarray | None = None, *,
+    transform: Callable[[Any], Any] | None = None,
     resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1,
 ) -> Interval:  # fmt: skip
-    """Percentile bootstrap of sum(numerator_N) / sum(denominator_N) over N units drawn with replacement.
+    """Percentile bootstrap of sum(numerator_N) / sum(denominator_N) over N units drawn with
+    replacement.
 
-    denominator_N: None for the mean over units. transform: applied to the ratio, as np.exp for a perplexity; it must be monotone.
+    denominator_N: None for the mean over units. transform: applied to the ratio, as np.exp for a
+    perplexity; it must be monotone.
 
     Raises:
         UsageError: there are no units, the denominators add up to zero, or a value is not finite.
@@ -141,17 +147,21 @@ def ratio_interval(
 
 
 def percentile_bounds(
-    values: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], *, resamples: int = RESAMPLES, level: float = LEVEL,
+    values: tuple[np.ndarray, ...], statistic: Callable[..., np.ndarray], *,
+    resamples: int = RESAMPLES, level: float = LEVEL,
     seed: int = 1, batch_units: int = BATCH_UNITS,
 ) -> tuple[float, float]:  # fmt: skip
-    """The bounds of the percentile bootstrap of any statistic of N units drawn with replacement. values: of each unit, (N,) each, which
-    `statistic` takes with an `axis`. Where units drawn have no finite statistic they are left out."""
+    """The bounds of the percentile bootstrap of any statistic of N units drawn with replacement.
+    values: of each unit, (N,) each, which `statistic` takes with an `axis`. Where units drawn have
+    no finite statistic they are left out."""
     from scipy.stats import DegenerateDataWarning, bootstrap
 
     with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # all equal: an interval without width
+        # all equal: an interval without width
+        warnings.simplefilter("ignore", DegenerateDataWarning)
         drawn = bootstrap(
-            values, statistic, n_resamples=resamples, method="percentile", paired=True, vectorized=True,
+            values, statistic, n_resamples=resamples, method="percentile", paired=True,
+            vectorized=True,
             batch=max(1, batch_units // len(values[0])), rng=np.random.default_rng(seed),
         ).bootstrap_distribution  # fmt: skip
     low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])
@@ -159,8 +169,8 @@ def percentile_bounds(
 
 
 def permutation_p(difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 1) -> float:
-    """Two-sided p-value of paired differences: how often their sum is as far from zero when signs are drawn at random. Exact
-    where all signs can be tried.
+    """Two-sided p-value of paired differences: how often their sum is as far from zero when signs
+    are drawn at random. Exact where all signs can be tried.
 
     Raises:
         UsageError: there are no units, or a value is not finite.
@@ -177,14 +187,16 @@ def permutation_p(difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, se
 
     batch = max(1, BATCH_UNITS // len(differing))
     result = permutation_test(
-        (differing,), total, permutation_type="samples", vectorized=True, n_resamples=resamples, batch=batch,
+        (differing,), total, permutation_type="samples", vectorized=True, n_resamples=resamples,
+        batch=batch,
         rng=np.random.default_rng(seed),
     )  # fmt: skip
     return float(result.pvalue)
 
 
 def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
-    """The sums of consecutive blocks of `length` units (the last may be shorter): units that lie close depend on each other.
+    """The sums of consecutive blocks of `length` units (the last may be shorter): units that lie
+    close depend on each other.
 
     Raises:
         UsageError: `length` is below 1.
@@ -223,8 +235,9 @@ ROUNDING = 1e-12  # figures that differ by less are equal
 
 @dataclass(frozen=True)
 class FigureDifference:
-    """A figure of the second system less that of the first. interval: of the paired bootstrap. p: two-sided, of approximate
-    randomisation. p_bootstrap: two-sided, twice the share of resamples in which the difference is 0 or on the other side of it."""
+    """A figure of the second system less that of the first. interval: of the paired bootstrap. p:
+    two-sided, of approximate randomisation. p_bootstrap: two-sided, twice the share of resamples in
+    which the difference is 0 or on the other side of it."""
 
     interval: Interval
     p: float
@@ -232,7 +245,8 @@ class FigureDifference:
 
 
 def figure_interval(measure: Measure, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1) -> Interval | None:
-    """The percentile bootstrap interval of a figure over sentences; None where it has no value, or there are no sentences."""
+    """The percentile bootstrap interval of a figure over sentences; None where it has no value, or
+    there are no sentences."""
     estimate = measure.value
     if estimate is None or not measure.counts.sentences:
         return None
@@ -243,8 +257,8 @@ def figure_interval(measure: Measure, *, resamples: int = RESAMPLES, level: floa
 def figure_difference(
     first: Measure, second: Measure, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, level: float = LEVEL, seed: int = 1
 ) -> FigureDifference | None:
-    """By how much the same figure of two systems differs on the same sentences, and how sure that is; None where one
-    has no value, or there are no sentences.
+    """By how much the same figure of two systems differs on the same sentences, and how sure that
+    is; None where one has no value, or there are no sentences.
 
     Raises:
         UsageError: the two are not of equally many sentences, or not the same figure.
@@ -278,10 +292,12 @@ def figure_differences(
     permutations: int = PERMUTATIONS,
     seed: int = 1,
 ) -> dict[str, FigureDifference]:
-    """By how much several figures of two systems differ, by name; those are left out that only one system has, or that have no value.
+    """By how much several figures of two systems differ, by name; those are left out that only one
+    system has, or that have no value.
 
     Raises:
-        UsageError: the two are not of equally many sentences, or figures of one name are not the same.
+        UsageError: the two are not of equally many sentences, or figures of one name are not the
+            same.
     """
     trials = {"resamples": resamples, "permutations": permutations, "seed": seed}
     found = {name: figure_difference(first[name], second[name], **trials) for name in first if name in second}
@@ -316,7 +332,8 @@ def _bootstrap_p(drawn_R: np.ndarray) -> float:
 
 
 def _randomisation_p(measure: Measure, first: Counts, second: Counts, permutations: int, seed: int) -> float:
-    """Exact where all ways to exchange sentences can be tried; else one is added to both counts, for the way that was found."""
+    """Exact where all ways to exchange sentences can be tried; else one is added to both counts,
+    for the way that was found."""
     changes = tuple(b - a for a, b in zip(first.by_kind, second.by_kind, strict=True))
     differing = np.flatnonzero(sum((abs(change).sum(axis=1) for change in changes), np.zeros(first.sentences)))
     if len(differing) < 2:  # either way round, a single one is as far from zero

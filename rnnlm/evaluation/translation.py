@@ -1,4 +1,5 @@
-"""Measures of texts that a model wrote, beside references: BLEU, chrF, exact match and error rates, by length and with intervals."""
+"""Measures of texts that a model wrote, beside references: BLEU, chrF, exact match and error rates,
+by length and with intervals."""
 
 import dataclasses
 import itertools
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 # ---- Figures by the length of the source: where an encoder that hands on one vector falls off, and
 # attention does not (Bahdanau et al. 2015, figure 2).
 
-BOUNDS = (5, 10, 15, 20, 30, 40, 50)  # the longest sources of each bucket but the last, which has no end
+# the longest sources of each bucket but the last, which has no end
+BOUNDS = (5, 10, 15, 20, 30, 40, 50)
 
 
 @dataclass(frozen=True)
 class LengthFigures:
-    """The figures of the sentences whose sources have from `shortest` to `longest` words or tokens (None: any number); figures as in
-    :class:`rnnlm.evaluation.translation.TranslationFigures`."""
+    """The figures of the sentences whose sources have from `shortest` to `longest` words or tokens
+    (None: any number); figures as in :class:`rnnlm.evaluation.translation.TranslationFigures`."""
 
     shortest: int
     longest: int | None
@@ -52,13 +54,15 @@ class LengthFigures:
 def by_length(
     measures: Mapping[str, Measure], lengths_N: Sequence[int] | np.ndarray, bounds: Sequence[int] = BOUNDS
 ) -> list[LengthFigures]:
-    """The figures of short sources, of longer ones, and so on; buckets without a sentence are left out.
+    """The figures of short sources, of longer ones, and so on; buckets without a sentence are left
+    out.
 
-    measures: of :func:`rnnlm.evaluation.translation.measures`. lengths_N: the length of each sentence's source, without `</s>`.
-    bounds: the longest source of each bucket but the last.
+    measures: of :func:`rnnlm.evaluation.translation.measures`. lengths_N: the length of each
+    sentence's source, without `</s>`. bounds: the longest source of each bucket but the last.
 
     Raises:
-        UsageError: there are not as many lengths as sentences, a length is negative, or the bounds do not rise from 0 or more.
+        UsageError: there are not as many lengths as sentences, a length is negative, or the bounds
+            do not rise from 0 or more.
     """
     lengths_N, sentences = np.asarray(lengths_N), next(iter(measures.values())).counts.sentences
     if lengths_N.shape != (sentences,) or (lengths_N < 0).any():
@@ -95,11 +99,14 @@ class TranslationSettings:
 
 @dataclass(frozen=True)
 class Translations:
-    """One hypothesis for each of N sentences, and its references: one or more, not necessarily equally many for each.
+    """One hypothesis for each of N sentences, and its references: one or more, not necessarily
+    equally many for each.
 
     Raises:
-        UsageError: there is no sentence, the two are not of the same sentences, or a sentence has no reference.
-        ArgumentTypeError (a TypeError): a hypothesis is not a string, or the references of a sentence are not a sequence of strings.
+        UsageError: there is no sentence, the two are not of the same sentences, or a sentence has
+            no reference.
+        ArgumentTypeError (a TypeError): a hypothesis is not a string, or the references of a
+            sentence are not a sequence of strings.
     """
 
     hypotheses: Sequence[str]
@@ -134,8 +141,10 @@ class Translations:
 def differences(
     first: Translations, second: Translations, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, seed: int = 1
 ) -> dict[str, FigureDifference]:
-    """The figures of the second system less those of the first, by name, with the interval and p-value of the paired bootstrap (Koehn
-    2004) and the p-value of approximate randomisation (Riezler & Maxwell 2005); figures that have no value are left out.
+    """The figures of the second system less those of the first, by name, with the interval and
+    p-value of the paired bootstrap (Koehn
+    2004) and the p-value of approximate randomisation (Riezler & Maxwell 2005); figures that have
+          no value are left out.
 
     Raises:
         ComparisonError: the two are not measured alike, or not against the same references.
@@ -157,13 +166,16 @@ FULL = 100 - 1e-9  # BLEU of a text against itself, to rounding
 
 @dataclass(frozen=True)
 class TranslationFigures:
-    """BLEU and chrF from 0 to 100 with sacrebleu's signatures; exact match and error rates as fractions of 1.
+    """BLEU and chrF from 0 to 100 with sacrebleu's signatures; exact match and error rates as
+    fractions of 1.
 
-    sentences, references: how many. exact_match: sentences that equal one of their references, where white space of any kind and length
-    counts as one space. word_error_rate, symbol_error_rate: edits over the lengths of the nearest references; they can be above 1, and are
-    None where no reference has a word. Symbols are characters, spaces included; where texts are `spelled`, they are what stands between
-    white space, a word is the whole line, and word_error_rate is the share of lines that are wrong. lowercase: of lower-cased texts, all
-    of the figures. bleu: 0 where no hypothesis has four words in a row.
+    sentences, references: how many. exact_match: sentences that equal one of their references,
+    where white space of any kind and length counts as one space. word_error_rate,
+    symbol_error_rate: edits over the lengths of the nearest references; they can be above 1, and
+    are None where no reference has a word. Symbols are characters, spaces included; where texts are
+    `spelled`, they are what stands between white space, a word is the whole line, and
+    word_error_rate is the share of lines that are wrong. lowercase: of lower-cased texts, all of
+    the figures. bleu: 0 where no hypothesis has four words in a row.
     """
 
     sentences: int
@@ -199,14 +211,16 @@ def measure(translations: Translations) -> TranslationFigures:
     chrf, chrf_signature = corpus_figure(chrf_metric(settings), translations)
     others: dict[str, Any] = {name: each.value for name, each in _of_edits(translations).items()}
     return TranslationFigures(
-        len(translations.hypotheses), sum(len(each) for each in translations.references), bleu, chrf, **others,
-        lowercase=settings.lowercase, spelled=settings.spelled, bleu_signature=bleu_signature, chrf_signature=chrf_signature,
+        len(translations.hypotheses), sum(len(each) for each in translations.references), bleu,
+        chrf, **others,
+        lowercase=settings.lowercase, spelled=settings.spelled, bleu_signature=bleu_signature,
+        chrf_signature=chrf_signature,
     )  # fmt: skip
 
 
 def measures(translations: Translations) -> dict[str, Measure]:
-    """The same figures with what each sentence contributes to them, by the names in :class:`TranslationFigures`, to be resampled
-    (:mod:`rnnlm.evaluation.statistics`).
+    """The same figures with what each sentence contributes to them, by the names in
+    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.statistics`).
 
     Raises:
         UsageError: the BLEU tokenizer needs a package that is not installed.
@@ -240,7 +254,8 @@ def _of_edits(translations: Translations) -> dict[str, Measure]:
 
 BLEU_ORDER, CHRF_ORDER = 4, 6
 RECALL_WEIGHT = 2  # beta: recall counts so many times as much as precision
-MATCHING, HYPOTHESIS, REFERENCE = range(3)  # the kinds of counts by order; BLEU has the length of the reference as its 1-grams alone
+# the kinds of counts by order; BLEU has the length of the reference as its 1-grams alone
+MATCHING, HYPOTHESIS, REFERENCE = range(3)
 
 
 def bleu_metric(settings: TranslationSettings) -> "BLEU":
@@ -254,12 +269,14 @@ def bleu_metric(settings: TranslationSettings) -> "BLEU":
     if settings.bleu_tokenizer not in (known := get_args(BleuTokenizer)):
         raise UsageError(f"there is no BLEU tokenizer {settings.bleu_tokenizer!r}", hint=f"one of {', '.join(known)}")
     try:
-        return BLEU(lowercase=settings.lowercase, tokenize=settings.bleu_tokenizer, force=True)  # without a warning about tokenised text
+        # without a warning about tokenised text
+        return BLEU(lowercase=settings.lowercase, tokenize=settings.bleu_tokenizer, force=True)
     except RuntimeError as error:
         language = settings.bleu_tokenizer.partition("-")[0]
         raise UsageError(
             f"the BLEU tokenizer {settings.bleu_tokenizer} is not installed",
-            " ".join(str(error).split()).partition(". ")[0], f"pip install 'sacrebleu[{language}]', or choose another one",
+            " ".join(str(error).split()).partition(". ")[0],
+            f"pip install 'sacrebleu[{language}]', or choose another one",
         ) from None  # fmt: skip
 
 
@@ -274,7 +291,8 @@ def corpus_figure(metric: "BLEU | CHRF", translations: Translations) -> tuple[fl
     """The figure of all sentences, and sacrebleu's signature of it."""
     longest = max(len(each) for each in translations.references)
     by_number = [[each[number] if number < len(each) else None for each in translations.references] for number in range(longest)]
-    score = metric.corpus_score(list(translations.hypotheses), by_number)  # type: ignore[arg-type]  # None where there are fewer
+    # None where there are fewer
+    score = metric.corpus_score(list(translations.hypotheses), by_number)  # type: ignore[arg-type]
     return score.score, str(metric.get_signature())
 
 
@@ -303,7 +321,8 @@ def chrf_measure(translations: Translations) -> Measure:
 
 
 def bleu(sums_KRC: np.ndarray) -> np.ndarray:
-    """BLEU of sums of counts, by sacrebleu, with its smoothing (exp); 0 where the hypotheses have no four words in a row."""
+    """BLEU of sums of counts, by sacrebleu, with its smoothing (exp); 0 where the hypotheses have
+    no four words in a row."""
     from sacrebleu.metrics import BLEU
 
     rows = zip(*sums_KRC[:REFERENCE].tolist(), sums_KRC[HYPOTHESIS, :, 0], sums_KRC[REFERENCE, :, 0], strict=True)
@@ -320,7 +339,8 @@ def chrf(sums_KRC: np.ndarray) -> np.ndarray:
 
 
 def _matches(hypothesis: str, reference: str, lowercase: bool) -> list[list[int]]:
-    """The counts of one sentence: kinds by orders. An order that the reference is too short for does not count, as sacrebleu has it."""
+    """The counts of one sentence: kinds by orders. An order that the reference is too short for
+    does not count, as sacrebleu has it."""
     from sacrebleu import extract_char_ngrams
 
     if lowercase:
@@ -355,8 +375,9 @@ def _mean(values_RC: np.ndarray, is_counted_RC: np.ndarray) -> np.ndarray:
 class TranslationSignature(FigureSignature):
     """The parts of a signature, in the order they are printed; empty ones are left out.
 
-    figure: bleu, word_error_rate, ... data: the hash of sources and references. beam, length_power, max_length, copy_unknown: how texts
-    were decoded; by these, as by the model, figures that compare may differ.
+    figure: bleu, word_error_rate, ... data: the hash of sources and references. beam, length_power,
+    max_length, copy_unknown: how texts were decoded; by these, as by the model, figures that
+    compare may differ.
     """
 
     of_what: ClassVar[str] = "translations"
@@ -374,7 +395,8 @@ class TranslationSignature(FigureSignature):
 
     @classmethod
     def of(cls, figure: str, settings: TranslationSettings, **parts: str) -> Self:
-        """That of a figure measured with these settings; parts: data, model, and how texts were decoded."""
+        """That of a figure measured with these settings; parts: data, model, and how texts were
+        decoded."""
         tok = settings.bleu_tokenizer if figure == "bleu" else ""
         units = ("spelled" if settings.spelled else "plain") if figure.endswith("_error_rate") else ""
         return cls(figure, case="lower" if settings.lowercase else "kept", units=units, tok=tok, **parts)
@@ -390,12 +412,14 @@ class TranslationSignature(FigureSignature):
 def tokenizer_figures(
     tokenizer: Tokenizer, references: Sequence[Sequence[str]], settings: TranslationSettings = TranslationSettings()
 ) -> TranslationFigures:
-    """The figures of every single reference after `encode` and `decode`, against itself; its `is_perfect` says whether anything is lost.
+    """The figures of every single reference after `encode` and `decode`, against itself; its
+    `is_perfect` says whether anything is lost.
 
     settings: with `lowercase` where the tokenizer lower-cases, as for the model's own figures.
 
     Raises:
-        UsageError: there is no reference, or the BLEU tokenizer needs a package that is not installed.
+        UsageError: there is no reference, or the BLEU tokenizer needs a package that is not
+            installed.
     """
     lines = [each for row in references for each in row]
     encoded = tokenizer.encode(lines)
@@ -415,7 +439,8 @@ References = Sequence[Sequence[Sequence[str]]]  # of each word, its references, 
 
 
 def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> Counts:
-    """Edits, symbols of the nearest reference, wrong words and words, by word: what the two rates are made of.
+    """Edits, symbols of the nearest reference, wrong words and words, by word: what the two rates
+    are made of.
 
     Raises:
         UsageError: there are not as many predictions as words, or a word has no reference.
@@ -432,7 +457,8 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
 
 
 def symbol_error_rate(sums_KRC: np.ndarray) -> np.ndarray:
-    """Edits over symbols of the nearest references; not a number where these have none. It can be above 1."""
+    """Edits over symbols of the nearest references; not a number where these have none. It can be
+    above 1."""
     return ratio(sums_KRC[:2])
 
 

@@ -22,13 +22,15 @@ def open_decompressed(path: str) -> IO[bytes]:
     """The bytes of the file at `path`, decompressed as its suffix says.
 
     Raises:
-        OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated; zlib.error: it is damaged.
+        OSError: it cannot be opened, or is damaged. While reading, EOFError: it is truncated;
+            zlib.error: it is damaged.
     """
     return decompressed(open(path, "rb"), Path(path).suffix.lower())
 
 
 def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
-    """The bytes of a file with that suffix, of which `stream` holds what is on disk; what it raises is as for :func:`open_decompressed`."""
+    """The bytes of a file with that suffix, of which `stream` holds what is on disk; what it raises
+    is as for :func:`open_decompressed`."""
     if suffix in (".gz", ".bz2"):
         return (gzip if suffix == ".gz" else bz2).open(stream, "rb")
     if suffix == ".xz":
@@ -83,8 +85,9 @@ def without_suffix(path: str) -> str:
 
 
 class _Frames(io.RawIOBase):
-    """All frames (or streams) of a compressed file, decompressed a little at a time, whatever they claim to hold. zstandard's own
-    reader stops after the first, and takes a truncated one for whole; lzma's allocates as large a dictionary as the file asks for."""
+    """All frames (or streams) of a compressed file, decompressed a little at a time, whatever they
+    claim to hold. zstandard's own reader stops after the first, and takes a truncated one for
+    whole; lzma's allocates as large a dictionary as the file asks for."""
 
     def __init__(self, compressed: IO[bytes], start: Callable[[], Any], damage: type[Exception], padding: bytes = b"") -> None:
         self.compressed = compressed

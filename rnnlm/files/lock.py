@@ -1,8 +1,9 @@
 """One run at a time in a folder: owner.json names the owner of the folder while a run lasts.
 
-The system locks that file for the owner's process and releases it however the process ends. Many network file systems do not show locks of
-other machines: there the file itself shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
-:data:`SILENT_SECONDS` is stale. Times are those of the file system, so clocks may differ.
+The system locks that file for the owner's process and releases it however the process ends. Many
+network file systems do not show locks of other machines: there the file itself shows the owner. The
+owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for :data:`SILENT_SECONDS`
+is stale. Times are those of the file system, so clocks may differ.
 """
 
 import contextlib
@@ -27,7 +28,8 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose run it is. machine: what distinguishes machines of one name, where the system knows it."""
+    """Whose run it is. machine: what distinguishes machines of one name, where the system knows
+    it."""
 
     host: str
     machine: str
@@ -48,7 +50,8 @@ class Owner:
 
 @contextlib.contextmanager
 def held(folder: Path, within: str, work: str) -> Iterator[None]:
-    """Own the folder while this lasts. Folders made for that are removed where nothing was put into them. A notice names a stale lock.
+    """Own the folder while this lasts. Folders made for that are removed where nothing was put into
+    them. A notice names a stale lock.
 
     within: where in the folder owner.json is. work: what is done there, such as "training".
 
@@ -66,7 +69,8 @@ def held(folder: Path, within: str, work: str) -> Iterator[None]:
                 yield
         finally:
             with contextlib.suppress(OSError), stream:
-                if os.path.samestat(os.fstat(stream.fileno()), os.stat(place / OWNER)):  # else the folder vanished, and another run came
+                # else the folder vanished, and another run came
+                if os.path.samestat(os.fstat(stream.fileno()), os.stat(place / OWNER)):
                     (place / OWNER).unlink()
     finally:
         with contextlib.suppress(OSError):
@@ -76,7 +80,8 @@ def held(folder: Path, within: str, work: str) -> Iterator[None]:
 
 
 def check(folder: Path, within: str, work: str) -> None:
-    """Make sure that no run owns the folder, before time goes into another one; an OutputError names its owner."""
+    """Make sure that no run owns the folder, before time goes into another one; an OutputError
+    names its owner."""
     if (folder / within / OWNER).exists():
         with writing(folder), open(folder / within / OWNER, "ab+") as stream:
             _check_free(folder, stream, work)

@@ -1,4 +1,5 @@
-"""The bytes of a source (a file, compressed or not, or standard input) and how they become text; small files, read as a whole."""
+"""The bytes of a source (a file, compressed or not, or standard input) and how they become text;
+small files, read as a whole."""
 
 import contextlib
 import errno
@@ -23,7 +24,8 @@ T = TypeVar("T")
 STANDARD_INPUT = "-"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 MOST_SMALL_BYTES = 1 << 24
-LONGEST_LINE = 1 << 27  # bytes; a line is held as a whole, and a small compressed file may hold an endless one
+# bytes; a line is held as a whole, and a small compressed file may hold an endless one
+LONGEST_LINE = 1 << 27
 
 
 def shown_name(source: str) -> str:
@@ -33,10 +35,12 @@ def shown_name(source: str) -> str:
 
 @contextlib.contextmanager
 def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterator[IO[bytes]]:
-    """The decompressed bytes of `source`. `on_read` is called with how many bytes have been read from a file.
+    """The decompressed bytes of `source`. `on_read` is called with how many bytes have been read
+    from a file.
 
     Raises:
-        TextError: it cannot be opened, read or decompressed; also while it is read inside the context.
+        TextError: it cannot be opened, read or decompressed; also while it is read inside the
+            context.
     """
     with naming_errors(source, TextError):
         try:
@@ -47,7 +51,8 @@ def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterato
 
 
 def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str:
-    """`data`, which begins with line `first_line` of `source`, as text. errors: None: "strict", where nothing else can be asked for.
+    """`data`, which begins with line `first_line` of `source`, as text. errors: None: "strict",
+    where nothing else can be asked for.
 
     Raises:
         TextError: it is not UTF-8, and that is to be an error.
@@ -67,7 +72,8 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
 
 
 def undecoded(text: str, place: int) -> str:
-    """The byte that stands at a place of `text` which was read with "surrogateescape", for messages."""
+    """The byte that stands at a place of `text` which was read with "surrogateescape", for
+    messages."""
     return f"byte {len(text[:place].encode('utf-8', 'surrogateescape')) + 1} is 0x{ord(text[place]) - 0xDC00:02x}"
 
 
@@ -75,7 +81,8 @@ def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[s
     """The lines of a source with their ends, as text, without the byte order mark of the first.
 
     Raises:
-        TextError: as :func:`decode`; it is UTF-16, though `errors` lets bad bytes pass one by one; a line is longer than LONGEST_LINE.
+        TextError: as :func:`decode`; it is UTF-16, though `errors` lets bad bytes pass one by one;
+            a line is longer than LONGEST_LINE.
     """
     for number, line in enumerate(iter(lambda: stream.readline(LONGEST_LINE + 1), b""), start=1):
         if len(line) > LONGEST_LINE:
@@ -117,11 +124,12 @@ class _CountedFile(io.FileIO):
 
 @functools.cache
 def standard_input() -> IO[bytes]:
-    """All of standard input, in a temporary file where it is long: it can be read once only, and a text is read twice (vocabulary, then
-    tokens)."""
+    """All of standard input, in a temporary file where it is long: it can be read once only, and a
+    text is read twice (vocabulary, then tokens)."""
     if sys.stdin is None:
         raise TextError("cannot read standard input", "it is closed")
-    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115 (it is read until the process ends)
+    # it is read until the process ends
+    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115
     while len(data := sys.stdin.buffer.read(CHUNK_BYTES)) == CHUNK_BYTES:
         spool.write(data)
     spool.write(data)  # less than was asked for is the end, which a terminal says once
@@ -147,14 +155,16 @@ class _Spooled(io.RawIOBase):
 
 
 def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:
-    """The content of the file at `path`, of `limit` bytes at most: no more is read of a larger file, or of a device without end.
+    """The content of the file at `path`, of `limit` bytes at most: no more is read of a larger
+    file, or of a device without end.
 
     Raises:
         OSError: it cannot be read, or is larger.
     """
     data = bytearray()
     with open(path, "rb") as stream:
-        while piece := stream.read(CHUNK_BYTES):  # asked for `limit` bytes, Python would make room for all of them
+        # asked for `limit` bytes, Python would make room for all of them
+        while piece := stream.read(CHUNK_BYTES):
             data += piece
             if len(data) > limit:
                 raise OSError(errno.EFBIG, f"it is larger than {limit:,} bytes", str(path))
@@ -189,7 +199,8 @@ def read_json(
 ) -> T:  # fmt: skip
     """The JSON file at `path` as a value of type `kind`.
 
-    damaged: what the error says where the file is not of that type. newest: what has a `format_version`, and the newest that is read.
+    damaged: what the error says where the file is not of that type. newest: what has a
+    `format_version`, and the newest that is read.
 
     Raises:
         An error of the class `error`: the file cannot be read, is damaged, or has a newer format.
@@ -217,7 +228,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         table = tomllib.loads(read_small(path).decode("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
-    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or a number or a nest beyond all bounds
+    except (ValueError, RecursionError) as error:
+        # no TOML, no UTF-8, or a number or a nest beyond all bounds
         raise SettingsError(f"{path} is not TOML", str(error)) from None
     for name, value in table.items():
         if isinstance(value, dict):

@@ -1,8 +1,10 @@
-"""Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from standard input.
+"""Rows of tables: JSON-lines, a JSON array, CSV, TSV, Parquet, the text ones compressed or from
+standard input.
 
-A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted as RFC 4180 has it; its header says
-whether commas separate its cells, or semicolons, as spreadsheets write it in most of Europe. TSV is as :mod:`rnnlm.files.tables` says. What
-cannot be read or decoded, or is not the table it is said to be, raises TextError.
+A row is a dict from column name to value, with the place it stands at, for messages. CSV is quoted
+as RFC 4180 has it; its header says whether commas separate its cells, or semicolons, as
+spreadsheets write it in most of Europe. TSV is as :mod:`rnnlm.files.tables` says. What cannot be
+read or decoded, or is not the table it is said to be, raises TextError.
 """
 
 import csv
@@ -48,11 +50,12 @@ def unquoted(cell: str) -> str:
 
 
 def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple[int, list[str]]]:
-    """The rows of `lines`, each with the number of its first line, from 1; empty lines are none. columns: how many cells a row has;
-    None: as many as the first one.
+    """The rows of `lines`, each with the number of its first line, from 1; empty lines are none.
+    columns: how many cells a row has; None: as many as the first one.
 
-    A quoted cell may hold tabs and line ends. But lines that each have as many cells as there are columns are rows of their own, and a
-    quotation mark that is open at the end of one is a character: sentences of one speech follow each other like that.
+    A quoted cell may hold tabs and line ends. But lines that each have as many cells as there are
+    columns are rows of their own, and a quotation mark that is open at the end of one is a
+    character: sentences of one speech follow each other like that.
     """
     csv.field_size_limit(LARGEST_CELL)
     stream, number = _Lines(lines), 1
@@ -88,7 +91,8 @@ def _split(line: str) -> list[str]:
 
 
 def _spanning(first: str, stream: _Lines, columns: int | None) -> tuple[int, list[str]] | None:
-    """How many lines the row takes that begins with `first`, and its cells, where one of them holds a tab or a line end; else None."""
+    """How many lines the row takes that begins with `first`, and its cells, where one of them holds
+    a tab or a line end; else None."""
     if columns is None or not any(cell.startswith('"') and not _QUOTED.fullmatch(cell) for cell in _split(first)):
         return None
     taken = [first]
@@ -103,7 +107,8 @@ def _spanning(first: str, stream: _Lines, columns: int | None) -> tuple[int, lis
 
     try:
         cells = next(csv.reader(following(), delimiter="\t", strict=True))
-    except csv.Error:  # the quotation mark that begins a cell has no end, or one inside is not doubled
+    except csv.Error:
+        # the quotation mark that begins a cell has no end, or one inside is not doubled
         cells = []
     if len(cells) == columns and any(len(_split(line)) != columns for line in taken):
         return len(taken), cells
@@ -115,18 +120,23 @@ def _spanning(first: str, stream: _Lines, columns: int | None) -> tuple[int, lis
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
 SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
-ROWS_PER_BATCH = 256  # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand times
-LARGEST_VALUE = LARGEST_CELL  # characters of one JSON value or cell, which takes many times that in memory
+# all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand
+# times
+ROWS_PER_BATCH = 256
+# characters of one JSON value or cell, which takes many times that in memory
+LARGEST_VALUE = LARGEST_CELL
 TOO_LONG = "the row has more cells than columns"
 DELIMITERS = ",;\t|"  # that a CSV file's header may have
-_SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')  # above the header, by which programs tell Excel the delimiter
+# above the header, by which programs tell Excel the delimiter
+_SEPARATOR_LINE = re.compile(r'sep=([^"\0\r\n])\r?\n?')
 _JSON = re.compile(r'\s*(?:\[\s*)?\{\s*(?:"[^"\\]*"\s*:|\}|$)')
 USUAL_COLUMNS = ("text", "sentence")  # of the text, where none is named
 
 
 class Row(NamedTuple):
-    """One row of a table. where: "FILE, line 3", for messages; number: that 3 (of the line, the row of a Parquet file, the element of a
-    JSON array). reason: why it cannot be read, where that is reported instead of raised."""
+    """One row of a table. where: "FILE, line 3", for messages; number: that 3 (of the line, the row
+    of a Parquet file, the element of a JSON array). reason: why it cannot be read, where that is
+    reported instead of raised."""
 
     where: str
     values: dict[str | None, Any]  # None: cells beyond the columns, where they hold anything
@@ -135,7 +145,8 @@ class Row(NamedTuple):
 
     @property
     def is_too_long(self) -> bool:
-        """Whether it has more cells than columns: a comma or tab in a text, perhaps, and the text is none of its cells."""
+        """Whether it has more cells than columns: a comma or tab in a text, perhaps, and the text
+        is none of its cells."""
         return None in self.values
 
 
@@ -150,13 +161,16 @@ def is_json(line: str) -> bool:
 
 
 def rows(
-    source: str, kind: str | None = None, errors: str | None = None, unreadable: Literal["raise", "report"] = "raise",
+    source: str, kind: str | None = None, errors: str | None = None,
+    unreadable: Literal["raise", "report"] = "raise",
     delimiter: str | None = None, columns: Sequence[str] = (), has_header: bool = True,
 ) -> Iterator[Row]:  # fmt: skip
-    """The rows of a table, as they come. kind: one of those above; None: as the name says. errors: bad UTF-8, "strict" or "replace", or
-    "surrogateescape", as Python has it; None: "strict", where nothing else can be asked for. unreadable: with "report", a line that is not
-    JSON becomes a row with its `reason`. delimiter: what stands between the cells of CSV; None: the one whose header has the `columns` that
-    are asked for, else the most columns. has_header: whether CSV and TSV have one; columns are else called "1", "2" and so on.
+    """The rows of a table, as they come. kind: one of those above; None: as the name says. errors:
+    bad UTF-8, "strict" or "replace", or "surrogateescape", as Python has it; None: "strict", where
+    nothing else can be asked for. unreadable: with "report", a line that is not JSON becomes a row
+    with its `reason`. delimiter: what stands between the cells of CSV; None: the one whose header
+    has the `columns` that are asked for, else the most columns. has_header: whether CSV and TSV
+    have one; columns are else called "1", "2" and so on.
     """
     kind = kind_with(delimiter, kind or kind_of(source))
     if kind == PARQUET:
@@ -175,7 +189,8 @@ def rows(
 
 
 def kind_with(delimiter: str | None, kind: str | None) -> str | None:
-    """The kind of a table whose cells a `delimiter` is said to separate: CSV, where the name says nothing else, or TSV."""
+    """The kind of a table whose cells a `delimiter` is said to separate: CSV, where the name says
+    nothing else, or TSV."""
     if delimiter is None or kind in (JSON_LINES, PARQUET):
         return kind
     return TSV if kind == TSV and delimiter == "\t" else CSV
@@ -212,7 +227,8 @@ def parquet_columns(source: str) -> list[str]:
 def save_parquet(path: Path, types: Mapping[str, str | None], batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
     """Write rows to a Parquet file, whole or not at all, when all `batches` of them have come.
 
-    types: of the columns (int64, double, bool, string); None: that of the values, or text where they differ or are lists or objects.
+    types: of the columns (int64, double, bool, string); None: that of the values, or text where
+    they differ or are lists or objects.
 
     Raises:
         OutputError: it cannot be written.
@@ -237,12 +253,14 @@ def _column(values: list[Any]) -> Any:
     values = [cell_text(value) if isinstance(value, (dict, list)) else value for value in values]
     try:
         return pyarrow.array(values)
-    except (pyarrow.ArrowException, OverflowError):  # numbers and texts, or numbers that are too large
+    except (pyarrow.ArrowException, OverflowError):
+        # numbers and texts, or numbers that are too large
         return pyarrow.array([None if value is None else cell_text(value) for value in values], "string")
 
 
 def cell_text(value: Any) -> str:
-    """A value as the text of a cell: nothing is empty, true and false are 1 and 0, lists and objects are JSON."""
+    """A value as the text of a cell: nothing is empty, true and false are 1 and 0, lists and
+    objects are JSON."""
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False, default=str)
     if isinstance(value, bool):
@@ -320,7 +338,8 @@ def _csv(source: str, lines: Iterator[str], delimiter: str | None, columns: Sequ
 
 
 def _named(source: str, table: Iterator[tuple[int, list[str]]], has_header: bool) -> Iterator[Row]:
-    """The rows of a table, below its header; where it has none, columns are called by their numbers from 1 on."""
+    """The rows of a table, below its header; where it has none, columns are called by their numbers
+    from 1 on."""
     line, names = next(table, (0, []))
     if has_header:
         _check_columns(source, names)
@@ -338,8 +357,9 @@ def _named(source: str, table: Iterator[tuple[int, list[str]]], has_header: bool
 
 
 def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
-    """The delimiter of a CSV file by its first line: the first of DELIMITERS by which it has all `columns`, or where none are asked for,
-    one of USUAL_COLUMNS; else that by which it has the most."""
+    """The delimiter of a CSV file by its first line: the first of DELIMITERS by which it has all
+    `columns`, or where none are asked for, one of USUAL_COLUMNS; else that by which it has the
+    most."""
     cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
     for delimiter, names in cells.items():
         if all(name in names for name in columns) if columns else any(name in names for name in USUAL_COLUMNS):
@@ -350,7 +370,9 @@ def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
 def _cells(header: str, delimiter: str) -> list[str]:
     try:
         return next(csv.reader([header], strict=True, delimiter=delimiter), [])
-    except csv.Error:  # something else stands behind a quotation mark; or it has its end in another line, with any delimiter
+    except csv.Error:
+        # something else stands behind a quotation mark; or it has its end in another line, with any
+        # delimiter
         return []
 
 

@@ -1,8 +1,9 @@
-"""Arrays in one file of the safetensors format: written as a stream, read by mapping the file into memory or, hashed, as a whole.
+"""Arrays in one file of the safetensors format: written as a stream, read by mapping the file into
+memory or, hashed, as a whole.
 
-The format: 8 bytes length of the header, little endian; the header, JSON: name to dtype, shape and data offsets; the data.
-Mapped arrays are read from disk when and where they are used, so a model of gigabytes opens at once. A file that cannot be read, or
-is no such file, raises ModelError.
+The format: 8 bytes length of the header, little endian; the header, JSON: name to dtype, shape and
+data offsets; the data. Mapped arrays are read from disk when and where they are used, so a model of
+gigabytes opens at once. A file that cannot be read, or is no such file, raises ModelError.
 """
 
 import contextlib
@@ -24,7 +25,8 @@ from rnnlm.interface import Shapes
 
 BF16 = np.dtype([("bf16", "<u2")])  # numpy has no bfloat16: its bits
 _DTYPES: dict[str, Any] = {
-    "BF16": BF16, "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "BF16": BF16, "F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.int64,
+    "I32": np.int32, "I16": np.int16, "I8": np.int8,
     "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
 }  # fmt: skip
 DTYPES = {name: np.dtype(kind) for name, kind in _DTYPES.items()}
@@ -75,8 +77,9 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
 
 
 def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays of a file, in memory, and the SHA-256 of the file: of the very bytes that the arrays are made of, which are read once.
-    A byte that belongs to no array, or to two of them, is an error."""
+    """The arrays of a file, in memory, and the SHA-256 of the file: of the very bytes that the
+    arrays are made of, which are read once. A byte that belongs to no array, or to two of them, is
+    an error."""
     with _opened(path) as stream:
         header, entries = _read_header(stream)
         found, at, arrays = hashlib.sha256(header), 0, {}
@@ -99,7 +102,8 @@ def bytes_of(shapes: Shapes) -> int:
 
 
 def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
-    """Make sure that no array is missing, unknown, or of another type or shape than expected; a ModelError names one."""
+    """Make sure that no array is missing, unknown, or of another type or shape than expected; a
+    ModelError names one."""
     if arrays.keys() != shapes.keys():
         odd = min(arrays.keys() ^ shapes.keys())
         raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")
@@ -120,7 +124,8 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def _read_header(stream: BufferedReader) -> tuple[bytes, dict[str, _Entry]]:
-    """What comes before the data, and the entries, each within the file and of the length its shape implies."""
+    """What comes before the data, and the entries, each within the file and of the length its shape
+    implies."""
     length, header = os.fstat(stream.fileno()).st_size, stream.read(8)
     size = int.from_bytes(header, "little")
     if not 2 <= size <= min(LARGEST_HEADER, length - 8):
@@ -148,15 +153,18 @@ HELD_ITEMS = 1 << 22  # how many are read before what of mapped parts is in memo
 
 
 class ChunkedArray:
-    """Looks like an array of one dimension; a slice of it is an array, all of it is too with np.asarray (which reads everything).
+    """Looks like an array of one dimension; a slice of it is an array, all of it is too with
+    np.asarray (which reads everything).
 
-    starts: where each chunk begins, ascending from 0, and the length of all as the last. chunk: the chunk of that number; it is asked
-    for whenever something of it is read, so it should be at hand. below: what every item is less than, and none below zero, if
-    given: reading another one raises ModelError. sums: of each chunk, where they are known.
+    starts: where each chunk begins, ascending from 0, and the length of all as the last. chunk: the
+    chunk of that number; it is asked for whenever something of it is read, so it should be at hand.
+    below: what every item is less than, and none below zero, if given: reading another one raises
+    ModelError. sums: of each chunk, where they are known.
     """
 
     def __init__(
-        self, starts: Sequence[int] | np.ndarray, chunk: Callable[[int], np.ndarray], dtype: Any, below: int | None = None,
+        self, starts: Sequence[int] | np.ndarray, chunk: Callable[[int], np.ndarray], dtype: Any,
+        below: int | None = None,
         sums: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self.starts = np.asarray(starts, dtype=np.int64)
@@ -201,7 +209,8 @@ class ChunkedArray:
     def until(self, stop: int) -> "ChunkedArray":
         """The items before `stop`."""
         starts = self.starts[self.starts < stop]
-        sums = self.sums[: min(len(starts), int((self.starts[1:] <= stop).sum()))]  # of the chunks that stay whole
+        # of the chunks that stay whole
+        sums = self.sums[: min(len(starts), int((self.starts[1:] <= stop).sum()))]
         return ChunkedArray(
             [*starts, stop], lambda number: self.chunk(number)[: stop - int(self.starts[number])], self.dtype, self.below, sums
         )

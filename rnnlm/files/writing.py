@@ -20,7 +20,8 @@ UNFINISHED = ".new"  # what the name of a file ends in until it is whole
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a folder. role: what it is there, such as `weights`, or the tokenizer's name for it."""
+    """One file of a folder. role: what it is there, such as `weights`, or the tokenizer's name for
+    it."""
 
     role: str
     bytes: int
@@ -29,7 +30,8 @@ class FileEntry:
 
 @contextlib.contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turns the errors of writing into an OutputError that names `place`: the file or folder that a person asked for."""
+    """Turns the errors of writing into an OutputError that names `place`: the file or folder that a
+    person asked for."""
     try:
         yield
     except OSError as error:
@@ -45,7 +47,8 @@ def check_file(path: Path, overwrite: bool) -> None:
     """Make sure that a file may be written to `path`, before time goes into it.
 
     Raises:
-        OutputError: something is there that is not to be replaced, there is no such folder, or nothing can be written into it.
+        OutputError: something is there that is not to be replaced, there is no such folder, or
+            nothing can be written into it.
     """
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
@@ -60,7 +63,8 @@ def check_file(path: Path, overwrite: bool) -> None:
 
 
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
-    """Make sure that no two outputs are one file, and none of them a file that is read; a UsageError names one that is."""
+    """Make sure that no two outputs are one file, and none of them a file that is read; a
+    UsageError names one that is."""
     taken = {os.path.realpath(source) for source in sources}
     for path in outputs:
         place = os.path.realpath(path)
@@ -70,11 +74,12 @@ def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
 
 
 def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a device or standard output (`-`) as they
-    come.
+    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
+    device or standard output (`-`) as they come.
 
     Raises:
-        OutputError: it cannot be written; what was there is there still. BrokenPipeError: nobody reads standard output any more.
+        OutputError: it cannot be written; what was there is there still. BrokenPipeError: nobody
+            reads standard output any more.
     """
     if path == STANDARD_OUTPUT:
         _write_to_standard_output(pieces)
@@ -96,7 +101,8 @@ def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether what is at `path` takes bytes without keeping them: standard output, a pipe, a terminal, a device."""
+    """Whether what is at `path` takes bytes without keeping them: standard output, a pipe, a
+    terminal, a device."""
     if path == STANDARD_OUTPUT:
         return True
     mode = path.stat().st_mode if path.exists() else 0
@@ -115,7 +121,8 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A stream into a file of a new name, which is fsynced and takes the place of `path` at the end. An error leaves what was there."""
+    """A stream into a file of a new name, which is fsynced and takes the place of `path` at the
+    end. An error leaves what was there."""
     new = path.with_name(path.name + UNFINISHED)
     try:
         with open(new, "wb") as stream:

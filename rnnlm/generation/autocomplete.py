@@ -1,7 +1,9 @@
-"""What may come after a text that somebody is typing: the likeliest next words, and whole continuations.
+"""What may come after a text that somebody is typing: the likeliest next words, and whole
+continuations.
 
-A last word that no white space follows counts as begun: the words that begin so are given. Continuations finish it first where the
-model's tokens are words; other models go on from the text as it is.
+A last word that no white space follows counts as begun: the words that begin so are given.
+Continuations finish it first where the model's tokens are words; other models go on from the text
+as it is.
 """
 
 from itertools import islice
@@ -17,14 +19,14 @@ from rnnlm.text.lines import WORD_SPACE, split_words
 
 
 def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) -> list[NextWord]:
-    """The `count` likeliest next words after `text`, likeliest first; fewer where no more begin like what is typed. Unknown ones
-    are left out.
+    """The `count` likeliest next words after `text`, likeliest first; fewer where no more begin
+    like what is typed. Unknown ones are left out.
 
     model: a language model, or the name of one, which is then loaded anew by each call.
 
     Raises:
-        TextError: the text holds a newline or `</s>`. UsageError: `count` is below 0. ModelError: there is no such model, or its scores
-            are not numbers.
+        TextError: the text holds a newline or `</s>`. UsageError: `count` is below 0. ModelError:
+            there is no such model, or its scores are not numbers.
     """
     check_count(count)
     model = language_model_of(model)
@@ -43,8 +45,8 @@ def with_word(model: LanguageModel, text: str, word: str) -> str:
 
 
 def continuations(model: LanguageModel, text: str, num: int, settings: SamplingSettings) -> list[str]:
-    """`num` samples that begin with `text`; where tokens are words, one that is begun becomes the likeliest that begins so, if there
-    is one."""
+    """`num` samples that begin with `text`; where tokens are words, one that is begun becomes the
+    likeliest that begins so, if there is one."""
     _, begun = _split(model, text)
     if begun and model.tokenizer.starts_word_V.all() and (found := next_words(model, text, 1)):
         text = with_word(model, text, found[0].word)

@@ -1,7 +1,7 @@
 """Texts drawn from a language model, with reproducible samples and banned words.
 
-Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of seed 1 is the same text
-whether 4 samples or 400 are drawn.
+Each sample has a random stream of its own (Philox, keyed by seed and sample number); so sample 3 of
+seed 1 is the same text whether 4 samples or 400 are drawn.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,9 +29,10 @@ from rnnlm.text.lines import check_reserved
 class Starts:
     """S texts, each of which begins in its row of `state`, before its input.
 
-    input_S: (S,) the token that each row reads first, `</s>` at the beginning of a line. limits_S: (S,) how many tokens a text may have
-    at most, `</s>` counted. prompts: the tokens of each text that were read before and belong to it, at which bans and the repetition
-    penalty look, too; (): none were.
+    input_S: (S,) the token that each row reads first, `</s>` at the beginning of a line. limits_S:
+    (S,) how many tokens a text may have at most, `</s>` counted. prompts: the tokens of each text
+    that were read before and belong to it, at which bans and the repetition penalty look, too; ():
+    none were.
 
     Raises:
         UsageError: inputs, limits and prompts are not of the same number, or a limit is below 1.
@@ -65,8 +66,8 @@ class Starts:
 class Found:
     """A text: its tokens, with `</s>` where it ended and not where it was cut off at its limit.
 
-    logprob_nats: the model's own. score: what it is ranked by; of a search the log-probability divided by the length penalty, of a sample
-    the log-probability itself.
+    logprob_nats: the model's own. score: what it is ranked by; of a search the log-probability
+    divided by the length penalty, of a sample the log-probability itself.
     """
 
     ids: tuple[int, ...]
@@ -76,8 +77,8 @@ class Found:
 
 
 def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Starts:
-    """The start of one text of at most `limit` further tokens: reads the boundary and the prompt, which may be of any length, but for the
-    last token."""
+    """The start of one text of at most `limit` further tokens: reads the boundary and the prompt,
+    which may be of any length, but for the last token."""
     inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
     state = read_on(model, inputs_T[None], model.initial_state(1))
     return Starts(state, inputs_T[-1:], np.array([limit]), (np.asarray(prompt_ids, dtype=np.int64),))
@@ -99,7 +100,8 @@ FRESH = -1
 
 @dataclass
 class DrawnText:
-    """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own; `ended`: its last token is `</s>`."""
+    """A text while it is drawn. start: which of the starts it has; logprob_nats is the model's own;
+    `ended`: its last token is `</s>`."""
 
     number: int
     stream: np.random.Generator
@@ -117,7 +119,8 @@ class DrawnText:
 
 
 def stream(seed: int, number: int, start: int = 0) -> np.random.Generator:
-    """The random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011): 2^128 to each."""
+    """The random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011): 2^128
+    to each."""
     counter = np.array([0, 0, start, 0], dtype=np.uint64)
     return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64), counter=counter))
 
@@ -135,14 +138,17 @@ def check_streams(num: int, seed: int) -> None:
 
 
 def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
-    """How many rows calls may have for `num` texts, ascending, and whether a text may begin in a row that has become free.
+    """How many rows calls may have for `num` texts, ascending, and whether a text may begin in a
+    row that has become free.
 
-    Random tokens are read in different places of calls of each size, and all bits compared. How sums are ordered depends on
-    shapes, not on values, so what holds for these holds for others. A model that adapts itself has shapes that grow.
+    Random tokens are read in different places of calls of each size, and all bits compared. How
+    sums are ordered depends on shapes, not on values, so what holds for these holds for others. A
+    model that adapts itself has shapes that grow.
     """
     if model.max_rows:
         return (min(FEWEST_ROWS, model.max_rows),), False
-    fewest = FEWEST_ROWS if _is_on_host(model) else ROW_COUNTS[-1]  # a GPU has many rows done in the time of a few
+    # a GPU has many rows done in the time of a few
+    fewest = FEWEST_ROWS if _is_on_host(model) else ROW_COUNTS[-1]
     if num <= fewest or model.adaptation != "none":
         return (fewest,), False
     random = np.random.default_rng(1)
@@ -172,7 +178,8 @@ def draw_texts(
         free = [row for row, text in enumerate(rows) if text is None]
         fresh = list(islice(waiting, len(free))) if may_refill or len(free) == len(rows) else []
         is_begun = len(free) < len(rows)
-        origin_B = np.arange(len(rows)) if is_begun else np.full(len(rows), FRESH)  # the row each was before; FRESH where a text begins
+        # the row each was before; FRESH where a text begins
+        origin_B = np.arange(len(rows)) if is_begun else np.full(len(rows), FRESH)
         for row, text in zip(free, fresh, strict=False):
             rows[row], origin_B[row] = text, FRESH
         if may_refill and len(fresh) < len(free):
@@ -205,7 +212,8 @@ class _Chooser:
         self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
 
     def choose(self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray) -> Iterator[tuple[int, int, float]]:
-        """(row, token, the model's log-probability of it) for each of the rows `active`, with the texts that they draw."""
+        """(row, token, the model's log-probability of it) for each of the rows `active`, with the
+        texts that they draw."""
         texts = list(active.values())
         own_RV = logprob_BV if len(active) == len(logprob_BV) else logprob_BV[list(active)]
         allowed_RV = np.array(own_RV)
@@ -223,7 +231,8 @@ class _Chooser:
             allowed_RV[row, self.ban.forbidden([*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
 
     def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
-        """Which tokens stand in each text, the boundary left out: a line must end some time, and as it would; (R, V)."""
+        """Which tokens stand in each text, the boundary left out: a line must end some time, and as
+        it would; (R, V)."""
         seen_RV = np.zeros((len(texts), self.tokenizer.size), dtype=bool)
         for row, text in enumerate(texts):
             seen_RV[row, self.in_prompts[text.start]] = True
@@ -245,7 +254,8 @@ def _without_idle(rows: list[DrawnText | None], origin_B: np.ndarray, counts: Se
 def _arranged(
     model: LanguageModel, starts: Starts, state: State, input_B: np.ndarray, origin_B: np.ndarray, start_B: np.ndarray
 ) -> tuple[State, np.ndarray]:
-    """State and next input of the rows that come from those of `origin_B`, or where these say so from the starts `start_B`."""
+    """State and next input of the rows that come from those of `origin_B`, or where these say so
+    from the starts `start_B`."""
     if np.array_equal(origin_B, np.arange(len(input_B))):
         return state, input_B
     is_fresh_B = origin_B == FRESH
@@ -276,7 +286,8 @@ def _is_on_host(model: LanguageModel) -> bool:
 
 @dataclass(frozen=True)
 class Sample:
-    """One drawn text. logprob_nats is the model's own, of the drawn tokens; `complete`: it ended in `</s>`."""
+    """One drawn text. logprob_nats is the model's own, of the drawn tokens; `complete`: it ended in
+    `</s>`."""
 
     number: int
     text: str
@@ -286,18 +297,22 @@ class Sample:
 
 
 def generate(
-    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1, settings: SamplingSettings = SamplingSettings(),
+    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1,
+    settings: SamplingSettings = SamplingSettings(),
     ban: Sequence[str] = (), as_finished: bool = False,
 ) -> Iterator[Sample]:  # fmt: skip
-    """`num` samples that begin with `prompt`, in the order of their numbers, or else as they finish.
+    """`num` samples that begin with `prompt`, in the order of their numbers, or else as they
+    finish.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
-    A sample is a sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a newline. ban: words
-    that are not drawn (:mod:`rnnlm.generation.word_constraints`).
+    model: a language model, or the name of one, which is then loaded anew by each call. A sample is
+    a sentence, or with `settings.running` a text of max_tokens tokens in which each `</s>` is a
+    newline. ban: words that are not drawn (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
-        SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a newline or `</s>`.
-        UsageError: a word to ban is not one word, or stands in the prompt; nothing is left that may be drawn.
+        SettingsError: `num` is below 1, or the seed too large. TextError: the prompt holds a
+            newline or `</s>`.
+        UsageError: a word to ban is not one word, or stands in the prompt; nothing is left that may
+            be drawn.
         ModelError: there is no such model, or its scores are not numbers.
     """
     check_streams(num, settings.seed)
@@ -314,12 +329,15 @@ def generate(
 
 
 def encoded_prompt(model: LanguageModel, prompt: str) -> np.ndarray:
-    """The prompt's tokens without a boundary at the end; words read as unknown ones are named in a notice.
+    """The prompt's tokens without a boundary at the end; words read as unknown ones are named in a
+    notice.
 
     Raises:
         TextError: it holds a newline, `<s>` or `</s>`.
     """
-    if not prompt:  # some tokenizers begin every line with a piece of its own, which nobody asked to begin with here
+    # some tokenizers begin every line with a piece of its own, which nobody asked to begin with
+    # here
+    if not prompt:
         return np.zeros(0, dtype=np.int32)
     encoded = model.tokenizer.encode([check_reserved(prompt, "the prompt", "error", "remove it")])
     if len(encoded.oov) and not model.tokenizer.spells:
@@ -344,21 +362,24 @@ def _in_order(texts: Iterable[DrawnText]) -> Iterator[DrawnText]:
 
 
 def draw_samples(
-    model: LanguageModel, starts: Starts, num: int = 1, settings: SamplingSettings = SamplingSettings(), ban: Ban | None = None,
+    model: LanguageModel, starts: Starts, num: int = 1,
+    settings: SamplingSettings = SamplingSettings(), ban: Ban | None = None,
     numbers: Sequence[int] | None = None,
 ) -> list[list[Found]]:  # fmt: skip
     """For each text `num` samples, in the order of their numbers.
 
-    Each sample has a random stream of its own, by the seed, the number of its text and its own number; so it does not depend on the texts
-    beside it, as far as :mod:`rnnlm.generation.drawing` promises and the states of the starts do not. Sample n of text 0 from the model's
-    initial state is sample n of :func:`rnnlm.generate`. The starts' limits hold, not `settings.max_tokens`.
+    Each sample has a random stream of its own, by the seed, the number of its text and its own
+    number; so it does not depend on the texts beside it, as far as :mod:`rnnlm.generation.drawing`
+    promises and the states of the starts do not. Sample n of text 0 from the model's initial state
+    is sample n of :func:`rnnlm.generate`. The starts' limits hold, not `settings.max_tokens`.
 
-    ban: what must not be drawn; None: <unk>, where `settings` forbid it. numbers: what the texts are called in their streams, such as
-    their places in a file of which these are a batch; None: 0, 1 and so on.
+    ban: what must not be drawn; None: <unk>, where `settings` forbid it. numbers: what the texts
+    are called in their streams, such as their places in a file of which these are a batch; None: 0,
+    1 and so on.
 
     Raises:
-        SettingsError: `num` is below 1, or the seed too large. UsageError: nothing is left that may be drawn. ModelError: the model's
-            scores are not numbers.
+        SettingsError: `num` is below 1, or the seed too large. UsageError: nothing is left that may
+            be drawn. ModelError: the model's scores are not numbers.
     """
     check_streams(num, settings.seed)
     called = range(len(starts)) if numbers is None else numbers

@@ -1,15 +1,20 @@
-"""How the next token is drawn: temperature, repetition penalty, top-k, nucleus, min-p and typical sampling.
+"""How the next token is drawn: temperature, repetition penalty, top-k, nucleus, min-p and typical
+sampling.
 
 They work one after the other, in this order, each on what the ones before it leave:
 
-    repetition penalty   log p of what stands in the text already is multiplied by it (after Keskar et al. 2019, section 4.1)
+    repetition penalty   log p of what stands in the text already is multiplied by it (after Keskar
+                         et al. 2019, section 4.1)
     temperature          log p / temperature
     top-k                the k likeliest (Fan, Lewis & Dauphin 2018)
-    top-p                the nucleus: the fewest tokens, likeliest first, that hold probability p (Holtzman et al. 2020)
+    top-p                the nucleus: the fewest tokens, likeliest first, that hold probability p
+                         (Holtzman et al. 2020)
     min-p                tokens at least min_p times as likely as the likeliest (Nguyen et al. 2024)
-    typical-p            the fewest tokens, nearest to the entropy first, that hold probability p (Meister et al. 2023)
+    typical-p            the fewest tokens, nearest to the entropy first, that hold probability p
+                         (Meister et al. 2023)
 
-Rows are worked on one by one in effect: what is drawn for one depends neither on the others nor on its place.
+Rows are worked on one by one in effect: what is drawn for one depends neither on the others nor on
+its place.
 """
 
 from dataclasses import dataclass
@@ -22,7 +27,8 @@ from rnnlm.config import Count, Natural, NonNegative
 from rnnlm.errors import UsageError
 
 BLOCK = 64  # a draw finds the block first, by the sums of blocks, then the token in it
-FIRST_CANDIDATES = 256  # so many are sorted; all of them only where these hold too little probability
+# so many are sorted; all of them only where these hold too little probability
+FIRST_CANDIDATES = 256
 
 _Share = Annotated[float, Meta(gt=0, le=1)]
 
@@ -46,7 +52,8 @@ class SamplingSettings:
 
 
 def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettings) -> np.ndarray:
-    """One token per row, by inverting the cumulative distribution at `uniform_B`, numbers in [0, 1); (B,) int64.
+    """One token per row, by inverting the cumulative distribution at `uniform_B`, numbers in [0,
+    1); (B,) int64.
 
     logprob_BV: nats; -inf where a token must not be drawn.
 
@@ -63,7 +70,8 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
     p_BW = np.zeros((len(logprob_BV), -(-logprob_BV.shape[1] // BLOCK) * BLOCK), dtype=logprob_BV.dtype)
     p_BV = p_BW[:, : logprob_BV.shape[1]]
     limits = np.finfo(p_BV.dtype)
-    with np.errstate(over="ignore", under="ignore"):  # at a temperature near 0 all but the likeliest become -inf
+    # at a temperature near 0 all but the likeliest become -inf
+    with np.errstate(over="ignore", under="ignore"):
         np.subtract(logprob_BV, highest_B1, out=p_BV)
         if settings.temperature != 1:
             p_BV /= min(max(settings.temperature, float(limits.tiny)), float(limits.max))
@@ -73,8 +81,9 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
 
 
 def penalise(logprob_BV: np.ndarray, seen_BV: np.ndarray, penalty: float) -> None:
-    """Multiply the log-probabilities where `seen_BV` is true, in place. Keskar et al. 2019 divide positive logits of a
-    softmax that need not sum to one; log-probabilities are never positive, so there multiplying makes less likely."""
+    """Multiply the log-probabilities where `seen_BV` is true, in place. Keskar et al. 2019 divide
+    positive logits of a softmax that need not sum to one; log-probabilities are never positive, so
+    there multiplying makes less likely."""
     np.multiply(logprob_BV, penalty, out=logprob_BV, where=seen_BV)
 
 
@@ -98,7 +107,8 @@ def _is_top_k(p_BV: np.ndarray, k: int) -> np.ndarray:
 
 
 def _distance_to_entropy(p_BV: np.ndarray) -> np.ndarray:
-    """| -log p - H | of each token, in nats (Meister et al. 2023, equation 9); infinite where p is 0."""
+    """| -log p - H | of each token, in nats (Meister et al. 2023, equation 9); infinite where p is
+    0."""
     total_B1 = p_BV.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         information_BV = np.log(total_B1) - np.log(p_BV)
@@ -107,7 +117,8 @@ def _distance_to_entropy(p_BV: np.ndarray) -> np.ndarray:
 
 
 def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.ndarray:
-    """The fewest tokens, those of smallest key first, whose probabilities reach `share` of the sum."""
+    """The fewest tokens, those of smallest key first, whose probabilities reach `share` of the
+    sum."""
     mask_BV = np.zeros(p_BV.shape, dtype=bool)
     wanted_B = share * p_BV.sum(axis=1, dtype=np.float64)
     rows, candidates, size = np.arange(len(p_BV)), FIRST_CANDIDATES, p_BV.shape[1]
@@ -129,7 +140,8 @@ def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.n
 
 
 def _inverted(p_BKW: np.ndarray, uniform_B: np.ndarray) -> np.ndarray:
-    """The token of each row in which the cumulative sum of unnormalised probabilities passes `uniform_B` of the total.
+    """The token of each row in which the cumulative sum of unnormalised probabilities passes
+    `uniform_B` of the total.
 
     p_BKW: (B, blocks, BLOCK).
     """

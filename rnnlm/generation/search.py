@@ -1,13 +1,16 @@
-"""Beam search for the best continuations of many texts at once, from the states that they are given.
+"""Beam search for the best continuations of many texts at once, from the states that they are
+given.
 
-At each step the `beam` best continuations of a text are taken, `</s>` among them; those that end are finished, the others go on. A
-text is settled when `beam` of its continuations are finished, when nothing alive can become one of the best `nbest` (its probability only
-falls, and no length divides it by more than the limit does), or at its limit, where those that did not end are ranked as they stand. A
-settled text leaves the batch.
+At each step the `beam` best continuations of a text are taken, `</s>` among them; those that end
+are finished, the others go on. A text is settled when `beam` of its continuations are finished,
+when nothing alive can become one of the best `nbest` (its probability only falls, and no length
+divides it by more than the limit does), or at its limit, where those that did not end are ranked as
+they stand. A settled text leaves the batch.
 
-Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation 14). Of equal continuations the one
-with the better beginning is taken, then the one with the lower token id; of equal texts the shorter, then the lower ids. With a beam of 1
-that is greedy search. How :mod:`rnnlm.generation.search` differs is said there.
+Texts are ranked by log P / lp with lp = ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation
+14). Of equal continuations the one with the better beginning is taken, then the one with the lower
+token id; of equal texts the shorter, then the lower ids. With a beam of 1 that is greedy search.
+How :mod:`rnnlm.generation.search` differs is said there.
 """
 
 import heapq
@@ -32,20 +35,22 @@ from rnnlm.models.loading import language_model_of
 
 # ---- The beams of many texts while they grow by one token at a time; knows nothing of the model.
 
-LengthPower = Annotated[float, Meta(ge=0, le=10)]  # at 10, texts of 10^30 tokens have a penalty still
+# at 10, texts of 10^30 tokens have a penalty still
+LengthPower = Annotated[float, Meta(ge=0, le=10)]
 
 
 def length_penalty(tokens: int, length_power: float) -> float:
-    """What the log-probability of a text of so many tokens is divided by: ((5 + tokens) / 6)^length_power (Wu et al. 2016, equation 14,
-    without its coverage)."""
+    """What the log-probability of a text of so many tokens is divided by: ((5 + tokens) /
+    6)^length_power (Wu et al. 2016, equation 14, without its coverage)."""
     return math.pow((5 + tokens) / 6, length_power)
 
 
 class Beams:
-    """L texts that are alive, P rows for each, the best first; all have as many tokens. And what is found of each of the S texts.
+    """L texts that are alive, P rows for each, the best first; all have as many tokens. And what is
+    found of each of the S texts.
 
-    Rows stand in equal groups by text, so that a decoder's memory of a source serves its group: a text of which fewer are alive has rows of
-    no probability at the end of its group.
+    Rows stand in equal groups by text, so that a decoder's memory of a source serves its group: a
+    text of which fewer are alive has rows of no probability at the end of its group.
     """
 
     def __init__(self, starts: Starts, beam: int, length_power: float, nbest: int, boundary: int) -> None:
@@ -54,7 +59,8 @@ class Beams:
         self.limits_S = np.asarray(starts.limits_S)
         self.highest_penalty_S = np.array([length_penalty(limit, length_power) for limit in self.limits_S.tolist()])
         self.found_S: list[list[Found]] = [[] for _ in range(len(starts))]
-        self._scores_S: list[list[float]] = [[] for _ in range(len(starts))]  # heaps of the nbest best
+        # heaps of the nbest best
+        self._scores_S: list[list[float]] = [[] for _ in range(len(starts))]
         self.number_S = np.zeros(len(starts), dtype=np.int64)  # of those that are finished
         self.worst_S = np.full(len(starts), -np.inf)  # score of the last of the nbest best
         self.text_L = np.arange(len(starts))
@@ -68,7 +74,8 @@ class Beams:
         return ban.forbidden(before, bool(len(ids_T) + 1 == self.limits_S[text]))
 
     def grow(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Adds a token, out of those of each row, to the texts that go on: the rows that they come from, and the tokens."""
+        """Adds a token, out of those of each row, to the texts that go on: the rows that they come
+        from, and the tokens."""
         origin_LB, token_LB, total_LB = self._best(token_RK, logprob_RK)
         is_possible_LB = total_LB > -np.inf
         is_over_LB = (token_LB == self.boundary) | (self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1)[:, None]
@@ -80,14 +87,16 @@ class Beams:
         is_settled_L = (highest_L <= self.worst_S[self.text_L]) | (self.number_S[self.text_L] >= self.beam)
         alive = np.flatnonzero(~is_settled_L)[:, None]
         most = int((total_LB[alive[:, 0]] > -np.inf).sum(axis=1).max(initial=0))
-        order_LP = np.argsort(total_LB[alive[:, 0]] == -np.inf, axis=1, kind="stable")[:, :most]  # those that go on, then the others
+        # those that go on, then the others
+        order_LP = np.argsort(total_LB[alive[:, 0]] == -np.inf, axis=1, kind="stable")[:, :most]
         origin_R, token_R = origin_LB[alive, order_LP].ravel(), token_LB[alive, order_LP].ravel()
         self.text_L, self.total_LP = self.text_L[alive[:, 0]], total_LB[alive, order_LP]
         self.ids_RT = np.concatenate([self.ids_RT[origin_R], token_R[:, None]], axis=1)
         return origin_R, token_R
 
     def _best(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The `beam` best continuations of each text: row, token and log-probability, (L, B); -inf where there is none."""
+        """The `beam` best continuations of each text: row, token and log-probability, (L, B); -inf
+        where there is none."""
         (texts, places), candidates = self.total_LP.shape, token_RK.shape[1]
         total_LPK = self.total_LP[:, :, None] + logprob_RK.reshape(texts, places, candidates)
         at_LB, total_LB = best_tokens(total_LPK.reshape(texts, -1), self.beam)
@@ -130,12 +139,12 @@ class SearchSettings:
 def search(model: LanguageModel, starts: Starts, settings: SearchSettings = SearchSettings(), ban: Ban | None = None) -> list[list[Found]]:
     """For each text its `nbest` best continuations, best first; fewer where no more are possible.
 
-    What is found for a text depends on the others only as far as the model's rounding does. ban: what must not be written, beside <unk>
-    where `settings` forbid it.
+    What is found for a text depends on the others only as far as the model's rounding does. ban:
+    what must not be written, beside <unk> where `settings` forbid it.
 
     Raises:
-        UsageError: `nbest` is above the beam's width; the model reads one row at a time; nothing is left to write. ModelError: the model's
-            scores are not numbers.
+        UsageError: `nbest` is above the beam's width; the model reads one row at a time; nothing is
+            left to write. ModelError: the model's scores are not numbers.
     """
     if settings.nbest > settings.beam:
         raise UsageError(f"nbest = {settings.nbest} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
@@ -229,15 +238,17 @@ class _Found:
 def likeliest(
     model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1, settings: BeamSettings = BeamSettings(), ban: Sequence[str] = ()
 ) -> list[Sample]:
-    """The `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at max_tokens are ranked with the others.
+    """The `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at
+    max_tokens are ranked with the others.
 
     model: a language model, or the name of one, which is then loaded anew by each call.
     ban: words that must not be there (:mod:`rnnlm.generation.word_constraints`).
 
     Raises:
-        UsageError: `num` is above the beam's width or below 1; the model reads one row at a time; what is banned is no word, or
-            stands in the prompt; nothing is left to write. TextError: the prompt holds a newline or `</s>`. ModelError: there is no such
-            model, or its scores are not numbers.
+        UsageError: `num` is above the beam's width or below 1; the model reads one row at a time;
+            what is banned is no word, or stands in the prompt; nothing is left to write. TextError:
+            the prompt holds a newline or `</s>`. ModelError: there is no such model, or its scores
+            are not numbers.
     """
     if not 1 <= num <= settings.beam:
         raise UsageError(f"num = {num} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
@@ -298,7 +309,8 @@ def _predict_in_parts(model: LanguageModel, input_B: np.ndarray, state: State) -
 
 
 def _best(total_BV: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row and token of the likeliest continuations that are possible, likeliest first; of equals, the first."""
+    """Row and token of the likeliest continuations that are possible, likeliest first; of equals,
+    the first."""
     flat = total_BV.ravel()
     at = np.argpartition(-flat, count - 1)[:count] if count < len(flat) else np.arange(len(flat))
     at = np.sort(at[flat[at] > -np.inf])
@@ -315,8 +327,8 @@ def _keep(found: list[_Found], text: _Found, count: int) -> None:
 
 
 def _is_settled(found: list[_Found], best_live: float, settings: BeamSettings) -> bool:
-    """Whether no beginning can become better than the worst of as many texts as are wanted: its probability only falls, and no
-    length divides it by more than max_tokens does."""
+    """Whether no beginning can become better than the worst of as many texts as are wanted: its
+    probability only falls, and no length divides it by more than max_tokens does."""
     return len(found) == settings.beam and best_live / length_penalty(settings.max_tokens, settings.length_power) < found[0].score
 
 
@@ -331,7 +343,8 @@ BLOCK = 64  # columns
 
 
 def best_tokens(logprob_RV: Array, count: int, without: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` largest of each row, or all V where these are fewer, largest first: columns (R, K) int64 and values (R, K) float64.
+    """The `count` largest of each row, or all V where these are fewer, largest first: columns (R,
+    K) int64 and values (R, K) float64.
 
     Of equals the lower column comes first. without: a few columns that count as -inf.
 
@@ -347,7 +360,8 @@ def best_tokens(logprob_RV: Array, count: int, without: Sequence[int] = ()) -> t
     order_RK = np.lexsort((at_RK, -value_RK), axis=1)[:, :count]
     at_RK, value_RK = np.take_along_axis(at_RK, order_RK, axis=1), np.take_along_axis(value_RK, order_RK, axis=1)
     if count < width:
-        is_tied_R = (value_RK[:, -1] == lowest_R) & (lowest_R > -np.inf)  # with columns that may not be among those taken
+        # with columns that may not be among those taken
+        is_tied_R = (value_RK[:, -1] == lowest_R) & (lowest_R > -np.inf)
         for row in np.flatnonzero(is_tied_R).tolist():
             at_RK[row] = _first_largest(arrays.as_numpy(logprob_RV[row]), lowest_R[row], without, count)
     return at_RK, value_RK.astype(np.float64)

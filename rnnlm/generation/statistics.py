@@ -1,8 +1,10 @@
-"""Samples beside a text that people wrote: length of sentences, variety of words, what is new and what is copied.
+"""Samples beside a text that people wrote: length of sentences, variety of words, what is new and
+what is copied.
 
-A tenth of the text's lines, spread over it, are held out and stand beside the samples; the others are what both are compared
-with. So a figure of samples may be read against the figure of real sentences, which are new to that text, too. A word is what is one to the
-model where its tokens are words (all that it doesn't know are one), and else what stands between white space.
+A tenth of the text's lines, spread over it, are held out and stand beside the samples; the others
+are what both are compared with. So a figure of samples may be read against the figure of real
+sentences, which are new to that text, too. A word is what is one to the model where its tokens are
+words (all that it doesn't know are one), and else what stands between white space.
 """
 
 import itertools
@@ -23,11 +25,13 @@ QUANTILES = (0.1, 0.5, 0.9)
 
 @dataclass(frozen=True)
 class TextStatistics:
-    """Figures of one set of sentences. Shares are from 0 to 1; None where there is nothing to count.
+    """Figures of one set of sentences. Shares are from 0 to 1; None where there is nothing to
+    count.
 
-    length_*: words in a sentence. types_per_token: different words over words, among the first `compared_words` of both sets.
-    new_ngrams: the share of its n-grams, n from 1 to 4, that the rest of the text does not have. repeated: the share of sentences
-    that occurred in the set before; copied: that occur in the rest of the text, word for word.
+    length_*: words in a sentence. types_per_token: different words over words, among the first
+    `compared_words` of both sets. new_ngrams: the share of its n-grams, n from 1 to 4, that the
+    rest of the text does not have. repeated: the share of sentences that occurred in the set
+    before; copied: that occur in the rest of the text, word for word.
     """
 
     sentences: int
@@ -97,7 +101,8 @@ def _numbered(sets_of_lines: Sequence[Sequence[str]], tokenizer: Tokenizer) -> I
 
 
 def _new_shares(sets_of_words: Sequence[Sequence[Sequence[int]]], n: int) -> list[float | None]:
-    """Of the first two sets, the share of n-grams (within a sentence) that the last does not have."""
+    """Of the first two sets, the share of n-grams (within a sentence) that the last does not
+    have."""
     ours, theirs, rest = (_ngrams(sentences, n) for sentences in sets_of_words)
     known = set(rest)
     are_new = [[ngram not in known for ngram in ngrams] for ngrams in (ours, theirs)]

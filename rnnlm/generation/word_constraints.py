@@ -1,8 +1,9 @@
 """Words that a drawn text must not have, whatever tokens the model reads.
 
-Where each token is a word, a word is one token. Elsewhere a word is a run of letters, digits, `_` and characters beyond ASCII,
-as long as it goes: "cat" is a word of "a cat's tail", not of "category". A banned word is therefore kept from ending, not from
-beginning: after it stands written, only what makes a longer word of it may follow.
+Where each token is a word, a word is one token. Elsewhere a word is a run of letters, digits, `_`
+and characters beyond ASCII, as long as it goes: "cat" is a word of "a cat's tail", not of
+"category". A banned word is therefore kept from ending, not from beginning: after it stands
+written, only what makes a longer word of it may follow.
 """
 
 import re
@@ -53,7 +54,8 @@ class WordMatcher:
         return self.tokenizer.decode(self.tokenizer.encode([word]).ids).encode("utf-8")
 
     def found(self, ids: Sequence[int]) -> set[bytes] | set[int]:
-        """The words that stand whole in a text: token ids where these are words, else their bytes."""
+        """The words that stand whole in a text: token ids where these are words, else their
+        bytes."""
         return set(ids) if self.are_tokens else set(_RUN.findall(self._text(ids)))
 
     def last_run(self, ids: Sequence[int]) -> bytes:
@@ -81,8 +83,10 @@ class Ban:
                 always.add(ids[0])
             else:
                 self.banned.add(words.key(word))
-        self._ending: defaultdict[bytes, list[int]] = defaultdict(list)  # ids by the part of a word that they end
-        self._whole: defaultdict[bytes, list[int]] = defaultdict(list)  # ids that are a part of a word and do not end it
+        # ids by the part of a word that they end
+        self._ending: defaultdict[bytes, list[int]] = defaultdict(list)
+        # ids that are a part of a word and do not end it
+        self._whole: defaultdict[bytes, list[int]] = defaultdict(list)
         self._at_the_end: set[int] = set()  # ids after which a banned word stands at the end
         if self.banned:
             self._sort_tokens(always)
@@ -94,7 +98,8 @@ class Ban:
         return bool(self.banned)
 
     def forbidden(self, ids: Sequence[int], is_last: bool) -> list[int]:
-        """The ids that must not follow `ids`, beside `always`. `is_last`: nothing will come after."""
+        """The ids that must not follow `ids`, beside `always`. `is_last`: nothing will come
+        after."""
         run = self.words.last_run(ids)
         found = list(self._at_the_end) if is_last else []
         for rest in (word[len(run) :] for word in self.banned if word.startswith(run)):

@@ -1,7 +1,8 @@
-"""Scores of a text, and what is seen of whole distributions at chosen places of it, in bounded memory.
+"""Scores of a text, and what is seen of whole distributions at chosen places of it, in bounded
+memory.
 
-A network runs once; its output layer is worked out in full at the chosen places alone. Other models predict everywhere, a few
-tokens at a time.
+A network runs once; its output layer is worked out in full at the chosen places alone. Other models
+predict everywhere, a few tokens at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,17 +18,21 @@ from rnnlm.text.encoding import known_ids
 
 MOST_CELLS = 1 << 22  # of distributions in memory at once
 
-Look = Callable[[Array], np.ndarray]  # log-probabilities (nats), (M, V) -> what is kept of them, (M, ...)
+# log-probabilities (nats), (M, V) -> what is kept of them, (M, ...)
+Look = Callable[[Array], np.ndarray]
 
 
 def score_and_look(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, is_place_N: np.ndarray, look: Look, state: State | None = None,
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, is_place_N: np.ndarray, look: Look,
+    state: State | None = None,
     initial: span_scoring.Initial | None = None,
 ) -> tuple[np.ndarray, np.ndarray, State | None]:  # fmt: skip
-    """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees of the distribution of the token
-    at each place (within the spans), in the order of places; and the state after the last token.
+    """The scores of `ids` as by :func:`rnnlm.inference.span_scoring.score_spans`; what `look` sees
+    of the distribution of the token at each place (within the spans), in the order of places; and
+    the state after the last token.
 
-    state: what a single span begins with; None: its initial state, and none is given back. initial: what spans begin with, as there.
+    state: what a single span begins with; None: its initial state, and none is given back. initial:
+    what spans begin with, as there.
     """
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
     reader: Any = _Hidden(model, at_once) if isinstance(model, HiddenStateModel) else _Predicting(model)
@@ -96,12 +101,14 @@ def log_sum(logprob_MV: Array) -> np.ndarray:
 
 
 def entropy_bits(logprob_MV: Array) -> np.ndarray:
-    """The entropy of each distribution, (M,), float64, bits; one that does not sum to one is divided by its sum before."""
+    """The entropy of each distribution, (M,), float64, bits; one that does not sum to one is
+    divided by its sum before."""
     xp = arrays.library(logprob_MV)
     p_MV = xp.exp(logprob_MV)
     weighted_MV = p_MV * xp.where(p_MV > 0, logprob_MV, xp.zeros_like(logprob_MV))
     mean_M, total_M = (arrays.as_numpy(each_MV.sum(-1)).astype(np.float64) for each_MV in (weighted_MV, p_MV))
-    with np.errstate(divide="ignore", invalid="ignore"):  # after a context in which nothing is possible
+    # after a context in which nothing is possible
+    with np.errstate(divide="ignore", invalid="ignore"):
         return np.maximum(0.0, np.log(total_M) - mean_M / total_M) / np.log(2)
 
 
@@ -111,7 +118,8 @@ def side_by_side(looks: Sequence[Look]) -> Look:
 
 
 def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
-    """The `count` likeliest tokens of each distribution, likeliest first, (M, count, 2): their ids, their log-probabilities."""
+    """The `count` likeliest tokens of each distribution, likeliest first, (M, count, 2): their ids,
+    their log-probabilities."""
     logprob_MV = arrays.as_numpy(logprob_MV)
     count = min(count, logprob_MV.shape[1])
     top_MK = np.argpartition(-logprob_MV, count - 1, axis=1)[:, :count]

@@ -1,7 +1,9 @@
-"""What the layers of a network give for lines of text: what every neural model, of whatever task, offers beside its own work.
+"""What the layers of a network give for lines of text: what every neural model, of whatever task,
+offers beside its own work.
 
-A model's `layer_reader()` gives a :class:`LayerReader`. It encodes lines, or lists of words, and reads batches of them, each line alone
-from the initial state. All places stand in the order of the text, whatever direction a layer reads in.
+A model's `layer_reader()` gives a :class:`LayerReader`. It encodes lines, or lists of words, and
+reads batches of them, each line alone from the initial state. All places stand in the order of the
+text, whatever direction a layer reads in.
 """
 
 from collections.abc import Sequence
@@ -17,8 +19,9 @@ INPUT, FEATURES = "input", "features"
 
 
 class Part(NamedTuple):
-    """What one direction of a layer gives for B lines, (T, B, W). is_backward: it reads from the end of the line, so that a word is read
-    whole at its first token. last_B: the place at which the direction has read all of each line."""
+    """What one direction of a layer gives for B lines, (T, B, W). is_backward: it reads from the
+    end of the line, so that a word is read whole at its first token. last_B: the place at which the
+    direction has read all of each line."""
 
     values_TBW: Array
     is_backward: bool
@@ -27,7 +30,8 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class LayerOutputs:
-    """What one layer gives for B lines, its parts side by side. begins_B, ends_B: the places of each line's tokens, one at least."""
+    """What one layer gives for B lines, its parts side by side. begins_B, ends_B: the places of
+    each line's tokens, one at least."""
 
     parts: tuple[Part, ...]
     begins_B: np.ndarray
@@ -36,8 +40,8 @@ class LayerOutputs:
 
 @dataclass(frozen=True)
 class LineWords:
-    """The W words of a line. spans: the characters of each, first and behind the last. tokens_W2: its first token, and the one behind its
-    last, among those of the line."""
+    """The W words of a line. spans: the characters of each, first and behind the last. tokens_W2:
+    its first token, and the one behind its last, among those of the line."""
 
     words: tuple[str, ...]
     spans: tuple[Span, ...]
@@ -46,8 +50,8 @@ class LineWords:
 
 @dataclass(frozen=True)
 class EncodedLines:
-    """L lines as a model reads them. lengths_L: how many tokens of each are read. words: of each line; () where nobody asked for them.
-    data: the lines in the reader's own form."""
+    """L lines as a model reads them. lengths_L: how many tokens of each are read. words: of each
+    line; () where nobody asked for them. data: the lines in the reader's own form."""
 
     lengths_L: np.ndarray
     words: tuple[LineWords, ...]
@@ -59,15 +63,16 @@ class LayerReader(Protocol):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """ "input", what the network reads of each token; "1" and so on, its layers, the lowest first; "features", what its output layer
-        reads."""
+        """ "input", what the network reads of each token; "1" and so on, its layers, the lowest
+        first; "features", what its output layer reads."""
 
     @property
     def text_layers(self) -> tuple[str, ...]:
         """Those of the layers that have one vector a line, and none of its tokens."""
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
-        """Lines of text. Their words are those between white space, or as the training data of a model of labels split a text.
+        """Lines of text. Their words are those between white space, or as the training data of a
+        model of labels split a text.
 
         Raises:
             TextError: a line holds a newline.
@@ -77,7 +82,8 @@ class LayerReader(Protocol):
         """Texts that are split into words already, with their words."""
 
     def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:
-        """What each of these layers gives for the lines of these numbers, which are read side by side."""
+        """What each of these layers gives for the lines of these numbers, which are read side by
+        side."""
 
 
 @runtime_checkable
@@ -98,10 +104,12 @@ def words_of_lines(lines: Sequence[str], lengths: np.ndarray, tokenizer: Tokeniz
 def line_words(
     lines: Sequence[str], words: Sequence[Sequence[str]], spans: Sequence[Sequence[Span]], lengths: np.ndarray, tokenizer: Tokenizer
 ) -> tuple[LineWords, ...]:
-    """The words of lines that a tokenizer encodes as they are, from their first tokens to their last.
+    """The words of lines that a tokenizer encodes as they are, from their first tokens to their
+    last.
 
-    spans: the characters of each word. lengths: the tokens of each line, without `</s>`. A word of which no token is left, such as a mark
-    that the tokenizer removes, stands at the token before it.
+    spans: the characters of each word. lengths: the tokens of each line, without `</s>`. A word of
+    which no token is left, such as a mark that the tokenizer removes, stands at the token before
+    it.
     """
     reads = tokenizer.normalise(lines)
     is_plain = tokenizer.name == "word"
@@ -122,7 +130,8 @@ def _one_each(words: int) -> np.ndarray:
 
 
 def _tokens_of(spans: Sequence[Span], spans_T2: np.ndarray) -> np.ndarray:
-    """The first token of each word and the one behind its last, (W, 2), by characters that both hold."""
+    """The first token of each word and the one behind its last, (W, 2), by characters that both
+    hold."""
     bounds_W2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
     end_W = np.maximum(np.searchsorted(spans_T2[:, 0], bounds_W2[:, 1], side="left"), min(1, len(spans_T2)))
     first_W = np.searchsorted(spans_T2[:, 1], bounds_W2[:, 0], side="right")

@@ -1,9 +1,11 @@
 """The likeliest next words at each place of a sentence, whatever a model's tokens are.
 
-Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole words are built piece by piece,
-the likeliest beginning first: P(w|c) as :mod:`rnnlm.inference.words` has it. A beginning is at least as likely as each word that
-goes on from it, so what is found first is the likeliest: exactly so where the model sums to one and no more than MOST_TRIED
-beginnings had to be tried; else it is the best that was found. A word is counted as the tokenizer cuts it, not in other pieces.
+Where every token is a word these are the likeliest tokens. Where words are made of pieces, whole
+words are built piece by piece, the likeliest beginning first: P(w|c) as
+:mod:`rnnlm.inference.words` has it. A beginning is at least as likely as each word that goes on
+from it, so what is found first is the likeliest: exactly so where the model sums to one and no more
+than MOST_TRIED beginnings had to be tried; else it is the best that was found. A word is counted as
+the tokenizer cuts it, not in other pieces.
 """
 
 import heapq
@@ -49,13 +51,15 @@ def check_count(count: int) -> None:
 
 
 def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:
-    """The likeliest tokens, given by id and log-probability (nats), as words; impossible ones are none."""
+    """The likeliest tokens, given by id and log-probability (nats), as words; impossible ones are
+    none."""
     return tuple(NextWord(symbols[int(id)], math.exp(logprob_nats)) for id, logprob_nats in top_K2.tolist() if logprob_nats > -math.inf)
 
 
 @dataclass(frozen=True)
 class _Beginning:
-    """The pieces of a word so far, what they cost (nats) after the context, and the state behind all of them: a row of `state_B`.
+    """The pieces of a word so far, what they cost (nats) after the context, and the state behind
+    all of them: a row of `state_B`.
 
     logprob_V: of the next piece. order: the pieces that may go on from here, likeliest first.
     """
@@ -70,7 +74,8 @@ class _Beginning:
 
 @dataclass(frozen=True, order=True)
 class _Candidate:
-    """The pieces of a whole word (`beginning` is None), or of a beginning with one more: that of its `order` at `rank`."""
+    """The pieces of a whole word (`beginning` is None), or of a beginning with one more: that of
+    its `order` at `rank`."""
 
     cost_nats: float
     number: int  # of equally likely ones the earlier comes first
@@ -99,9 +104,11 @@ class WordSearch:
     def at_places(
         self, ids_T: np.ndarray, places: Sequence[int], begun: str = "", state: State | None = None
     ) -> Iterator[Iterator[NextWord]]:
-        """The words at each of the ascending `places` of a line, before the token there, likeliest first.
+        """The words at each of the ascending `places` of a line, before the token there, likeliest
+        first.
 
-        begun: what each begins with, as the tokenizer writes it. state: what the line begins with; None: the model's initial state.
+        begun: what each begins with, as the tokenizer writes it. state: what the line begins with;
+        None: the model's initial state.
 
         Raises:
             ModelError: the model's scores are not numbers.
@@ -114,8 +121,8 @@ class WordSearch:
             yield self.after(logprob_V, after, place == 0, begun)
 
     def after(self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: str = "") -> Iterator[NextWord]:
-        """The words that may come next, likeliest first, where `logprob_V` (nats) is the distribution of the next token and `state` the
-        model's state there."""
+        """The words that may come next, likeliest first, where `logprob_V` (nats) is the
+        distribution of the next token and `state` the model's state there."""
         return self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, state, is_line_start, begun.encode())
 
     def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
@@ -152,7 +159,8 @@ class WordSearch:
             yield _Candidate(cost_nats, next(number), (*beginning.ids, piece), beginning, rank)
 
     def _likeliest(self, heap: list[_Candidate], number: Iterator[int], begun: bytes) -> list[_Candidate]:
-        """Takes the beginnings to try next from the heap: those likelier than any whole word there."""
+        """Takes the beginnings to try next from the heap: those likelier than any whole word
+        there."""
         chosen: list[_Candidate] = []
         while heap and len(chosen) < self.at_once and (beginning := heap[0].beginning) is not None and heap[0].cost_nats < math.inf:
             candidate = heapq.heappop(heap)
@@ -164,7 +172,8 @@ class WordSearch:
         return chosen
 
     def _longer(self, chosen: list[_Candidate], number: Iterator[int]) -> Iterator[_Candidate]:
-        """What is made of beginnings once they have been read: whole words, and beginnings to go on from."""
+        """What is made of beginnings once they have been read: whole words, and beginnings to go on
+        from."""
         ends = [each for each in chosen if each.ids[-1] == self.model.tokenizer.boundary_id]
         yield from (_Candidate(each.cost_nats, next(number), each.ids) for each in ends)
         chosen = [each for each in chosen if each not in ends]
@@ -189,7 +198,8 @@ class WordSearch:
         return b"".join(self.token_bytes[id] for id in ids).lstrip(_SPACE)
 
     def _spelled(self, ids: tuple[int, ...], is_line_start: bool, begun: bytes) -> str | None:
-        """How a word reads; None where it begins otherwise, or the tokenizer would cut it otherwise: with other white space, too."""
+        """How a word reads; None where it begins otherwise, or the tokenizer would cut it
+        otherwise: with other white space, too."""
         tokenizer = self.model.tokenizer
         if ids[-1] == tokenizer.boundary_id:
             return BOUNDARY

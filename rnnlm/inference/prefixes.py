@@ -1,10 +1,13 @@
-"""Growing prefixes: one token at a time through a model of any kind, and many lines at once whose common beginnings are read once.
+"""Growing prefixes: one token at a time through a model of any kind, and many lines at once whose
+common beginnings are read once.
 
-Decoders ask token by token, and their next question depends on the answer. A prefix is a value that they pass around. A model may
-offer a scorer of its own (`incremental`, as n-gram models do). For all others the distribution after a prefix is cached, so that many
-tokens can be asked for there at the price of one; a prefix is read only when something after it is asked for.
+Decoders ask token by token, and their next question depends on the answer. A prefix is a value that
+they pass around. A model may offer a scorer of its own (`incremental`, as n-gram models do). For
+all others the distribution after a prefix is cached, so that many tokens can be asked for there at
+the price of one; a prefix is read only when something after it is asked for.
 
-The lines of n-best lists are known beforehand: they form a trie, which is read level by level, all its rows side by side.
+The lines of n-best lists are known beforehand: they form a trie, which is read level by level, all
+its rows side by side.
 """
 
 import functools
@@ -34,8 +37,9 @@ _LINE_END = b"\xff" * 4  # sorts behind every token: a line stands behind those 
 
 
 class PrefixScorer(Protocol):
-    """Scores tokens after a prefix, in any thread. A prefix has `words`, which are equal where the model makes no difference between two
-    prefixes. model: whose states :meth:`distribution` gives."""
+    """Scores tokens after a prefix, in any thread. A prefix has `words`, which are equal where
+    the model makes no difference between two prefixes. model: whose states :meth:`distribution`
+    gives."""
 
     order: int
     model: LanguageModel
@@ -49,15 +53,18 @@ class PrefixScorer(Protocol):
         ...
 
     def extend(self, prefix: Any, token: int) -> tuple[float, int, Any]:
-        """log p (nats) of a token, the length of the n-gram that gave it, and the prefix with the token."""
+        """log p (nats) of a token, the length of the n-gram that gave it, and the prefix with the
+        token."""
         ...
 
     def extend_all(self, prefixes: Sequence[Any], tokens: Sequence[int]) -> list[tuple[float, int, Any]]:
-        """:meth:`extend` of each prefix with its token, side by side where that is quicker; equal to rounding."""
+        """:meth:`extend` of each prefix with its token, side by side where that is quicker; equal
+        to rounding."""
         ...
 
     def line(self, prefix: Any, tokens: Sequence[int]) -> list[tuple[float, int]]:
-        """The same for each of `tokens`, from the start of a line or the null prefix, without the prefixes."""
+        """The same for each of `tokens`, from the start of a line or the null prefix, without the
+        prefixes."""
         ...
 
     def distribution(self, prefix: Any) -> tuple[np.ndarray, State]:
@@ -66,7 +73,8 @@ class PrefixScorer(Protocol):
 
 
 def prefix_scorer(model: LanguageModel) -> PrefixScorer:
-    """The fastest scorer of prefixes for `model`: its own (`incremental`), or one by its predictions. UsageError: it reads from the end."""
+    """The fastest scorer of prefixes for `model`: its own (`incremental`), or one by its
+    predictions. UsageError: it reads from the end."""
     check_reads_forward(model.tokenizer, "score lines that grow word by word")
     offered = getattr(model, "incremental", None)
     return offered() if offered else CachedPrefixes(model)
@@ -74,14 +82,16 @@ def prefix_scorer(model: LanguageModel) -> PrefixScorer:
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """All tokens that were read, the boundary first; and the model's state before the last of them."""
+    """All tokens that were read, the boundary first; and the model's state before the last of
+    them."""
 
     words: tuple[int, ...]
     before: State = field(compare=False, repr=False)
 
 
 class CachedPrefixes:
-    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as nothing is forgotten by rule."""
+    """Scores prefixes by predictions. The length of an n-gram is that of the whole prefix, as
+    nothing is forgotten by rule."""
 
     order = UNBOUNDED
 
@@ -155,7 +165,8 @@ class CachedPrefixes:
     def _keep(self, prefix: Prefix, logprob_V: np.ndarray, after: State) -> tuple[np.ndarray, State]:
         with self._lock:
             if not self._cache:
-                state_bytes = sum(array.nbytes for array in after.to_arrays().values())  # with dynamic evaluation, a whole model
+                # with dynamic evaluation, a whole model
+                state_bytes = sum(array.nbytes for array in after.to_arrays().values())
                 self._most_cached = max(FEWEST_CACHED, CACHED_BYTES // (logprob_V.nbytes + state_bytes))
             self._cache[prefix.words] = logprob_V, after
             if len(self._cache) > self._most_cached:
@@ -164,10 +175,12 @@ class CachedPrefixes:
 
 
 def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """As :func:`rnnlm.inference.span_scoring.score_spans`, to rounding, but beginnings that several spans share are read once.
+    """As :func:`rnnlm.inference.span_scoring.score_spans`, to rounding, but beginnings that several
+    spans share are read once.
 
-    Networks read each of them once; a mixture reads the token before a branch once for each branch. Models that adapt themselves
-    or forget at a boundary (n-grams, which are fastest on a stream) read every span in full.
+    Networks read each of them once; a mixture reads the token before a branch once for each branch.
+    Models that adapt themselves or forget at a boundary (n-grams, which are fastest on a stream)
+    read every span in full.
     """
     if model.max_rows or model.forgets_at_boundary or model.adaptation != "none":
         return span_scoring.score_spans(model, ids, spans)
@@ -175,9 +188,11 @@ def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.n
 
 
 def score_and_compare(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The scores as by :func:`score_trie`, whatever the model; and whether tokens are the likeliest of all at their place.
+    """The scores as by :func:`score_trie`, whatever the model; and whether tokens are the likeliest
+    of all at their place.
 
-    compared_S: from which of its tokens on each span is compared, up to the first that is not the likeliest; false elsewhere.
+    compared_S: from which of its tokens on each span is compared, up to the first that is not the
+    likeliest; false elsewhere.
     """
     logprob_N, is_likeliest_N = np.zeros(len(ids)), np.zeros(len(ids), dtype=bool)
     keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
@@ -188,18 +203,21 @@ def score_and_compare(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, 
     for first in range(0, len(order), at_once):
         lines = order[first : first + at_once]
         trie = _Trie(model, ids, spans[lines], compared_S[lines], is_likeliest_N)
-        for position_E, logprob_E in list(trie.read(stream)):  # they are copied from the device once all is computed
+        # they are copied from the device once all is computed
+        for position_E, logprob_E in list(trie.read(stream)):
             logprob_N[position_E] = arrays.as_numpy(logprob_E)
         trie.copy_shared(logprob_N)
     return logprob_N, is_likeliest_N
 
 
 class _Trie:
-    """L sorted lines. At a depth, the first of the lines with the same beginning is the row that reads for all of them.
+    """L sorted lines. At a depth, the first of the lines with the same beginning is the row that
+    reads for all of them.
 
-    shared_L: how many tokens each has in common with the line before it. joins_L: the depth from which it may be a row: those of a
-    network branch after the last shared input, as its hidden vectors are good for every target; those of other models before it.
-    is_open_L: whether it is still compared with the likeliest tokens.
+    shared_L: how many tokens each has in common with the line before it. joins_L: the depth from
+    which it may be a row: those of a network branch after the last shared input, as its hidden
+    vectors are good for every target; those of other models before it. is_open_L: whether it is
+    still compared with the likeliest tokens.
     """
 
     def __init__(
@@ -216,7 +234,8 @@ class _Trie:
         self.compared_L, self.is_open_L, self.is_likeliest_N = compared_L, compared_L < self.length_L, is_likeliest_N
 
     def read(self, stream: np.ndarray) -> Iterator[tuple[np.ndarray, Array]]:
-        """The positions of targets and their log-probabilities, (E,), each distinct beginning once."""
+        """The positions of targets and their log-probabilities, (E,), each distinct beginning
+        once."""
         depth, rows = 0, self._rows_at(0)
         state = self.model.initial_state(len(rows))
         while len(rows):
@@ -251,14 +270,16 @@ class _Trie:
         return np.flatnonzero(self.is_open_L & (self.compared_L <= depth) & (self.length_L > depth))
 
     def _next_change(self, rows: np.ndarray, depth: int) -> int:
-        """How far the rows can be read in one call: to where a line ends, branches off, or is compared."""
+        """How far the rows can be read in one call: to where a line ends, branches off, or is
+        compared."""
         if len(self._compared_at(depth)):
             return depth + 1
         changes = np.concatenate([self.length_L[rows], self.joins_L, self.compared_L[self.is_open_L]])
         return min(depth + max(1, self.model.call_tokens // len(rows)), int(changes[changes > depth].min()))
 
     def _score_hidden(self, hidden_RTH: Array, position_RT: np.ndarray, rows: np.ndarray, end: int) -> tuple[np.ndarray, Array]:
-        """The scores of the rows' targets, and of the first own target of lines that branch off after the last input."""
+        """The scores of the rows' targets, and of the first own target of lines that branch off
+        after the last input."""
         new = np.flatnonzero((self.joins_L == end) & (self.length_L >= end))
         count, length = position_RT.shape
         row_E = np.concatenate([np.repeat(np.arange(count), length), _rows_of(new, rows)])
@@ -268,7 +289,8 @@ class _Trie:
         return position_E, self.model.score_hidden(hidden_EH[None], self.ids[position_E][None])[0]
 
     def _compare(self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]) -> None:
-        """Compares the tokens of lines at this depth with the likeliest by `predict`, which takes rows, (M,), and gives (M, V)."""
+        """Compares the tokens of lines at this depth with the likeliest by `predict`, which takes
+        rows, (M,), and gives (M, V)."""
         lines = self._compared_at(depth)
         if not len(lines):
             return

@@ -1,8 +1,9 @@
-"""Reading spans of a text through a language model: the one loop behind evaluation, scoring and validation.
+"""Reading spans of a text through a language model: the one loop behind evaluation, scoring and
+validation.
 
-A span is what is read from the initial state: a line (context: reset), a document, or the whole text (context: carry).
-Spans are batched by length and cut into windows with the state carried, so a span may be of any length; the result
-depends neither on the batch nor on the order.
+A span is what is read from the initial state: a line (context: reset), a document, or the whole
+text (context: carry). Spans are batched by length and cut into windows with the state carried, so a
+span may be of any length; the result depends neither on the batch nor on the order.
 """
 
 import math
@@ -20,16 +21,18 @@ from rnnlm.text.lines import Progress, silent
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
 Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Any, Any]]  # the states are those of one model
-Initial = Callable[[np.ndarray], State]  # the numbers of spans -> the state that each is read from, row by row
+# the numbers of spans -> the state that each is read from, row by row
+Initial = Callable[[np.ndarray], State]
 
 
 def score_spans(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, initial: Initial | None = None, report: Progress = silent
 ) -> np.ndarray:
-    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S, 2) bounds); else 0.
+    """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S,
+    2) bounds); else 0.
 
-    initial: what spans begin with, such as the states of their conditions; None: the model's initial state. report: called with how many
-    tokens were read.
+    initial: what spans begin with, such as the states of their conditions; None: the model's
+    initial state. report: called with how many tokens were read.
     """
     logprob_N = np.zeros(len(ids))
     if model.forgets_at_boundary and initial is None:
@@ -46,7 +49,8 @@ def score_spans(
 
 
 def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.ndarray, State]:
-    """As :func:`score_spans`, of `ids` as the next part of a stream whose last token was a boundary; and the state after them."""
+    """As :func:`score_spans`, of `ids` as the next part of a stream whose last token was a
+    boundary; and the state after them."""
     carried = Carried(model.score, state)
     logprob_N = np.zeros(len(ids))
     for start_B, end_B, logprob_BT in list(windows(model, ids, whole_text(ids), carried.step)):
@@ -55,7 +59,8 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
 
 
 class Carried:
-    """A step that goes on from the state that the last one left, whatever state it is given: so one stream is read in parts."""
+    """A step that goes on from the state that the last one left, whatever state it is given: so one
+    stream is read in parts."""
 
     def __init__(self, step: Step, state: State) -> None:
         self._step = step
@@ -68,7 +73,8 @@ class Carried:
 
 
 def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
-    """The state after all inputs but the last of each row, from `state` on; they may be of any number."""
+    """The state after all inputs but the last of each row, from `state` on; they may be of any
+    number."""
     rows, last = inputs_BT.shape[0], inputs_BT.shape[1] - 1
     length = max(1, model.call_tokens // rows)
     for start in range(0, last, length):
@@ -84,13 +90,15 @@ def place(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob
 
 
 def positions(start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The position in the text of each cell of a window, (B, T), and whether it lies within its row."""
+    """The position in the text of each cell of a window, (B, T), and whether it lies within its
+    row."""
     position_BT = start_B[:, None] + np.arange(int((end_B - start_B).max(initial=0)))
     return position_BT, position_BT < end_B[:, None]
 
 
 def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
-    """Spans that follow one upon the other, with a boundary between them, as one: which is faster to read."""
+    """Spans that follow one upon the other, with a boundary between them, as one: which is faster
+    to read."""
     if not len(spans):
         return spans
     follows = (spans[1:, 0] == spans[:-1, 1]) & (spans[1:, 0] > 0) & (ids[spans[1:, 0] - 1] == boundary_id)
@@ -101,10 +109,11 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SpanWindow:
-    """One window over spans that are read side by side: row b has the targets `ids[start_B[b]:end_B[b]]`.
+    """One window over spans that are read side by side: row b has the targets
+    `ids[start_B[b]:end_B[b]]`.
 
-    spans: the numbers of the rows' spans. rows_before: of the window before, of which these are the first ones and go on from its state; 0:
-    they begin from the initial state.
+    spans: the numbers of the rows' spans. rows_before: of the window before, of which these are the
+    first ones and go on from its state; 0: they begin from the initial state.
     """
 
     spans: np.ndarray
@@ -118,8 +127,8 @@ class SpanWindow:
 def span_windows(
     ids: np.ndarray, spans: np.ndarray, boundary_id: int, call_tokens: int, max_rows: int | None = None
 ) -> Iterator[SpanWindow]:
-    """The windows in which all of `spans` are read, of at most `call_tokens` tokens and `max_rows` rows. Rows that have come to their end
-    are read no further."""
+    """The windows in which all of `spans` are read, of at most `call_tokens` tokens and `max_rows`
+    rows. Rows that have come to their end are read no further."""
     stream = with_boundary(ids, boundary_id)
     rows = max(1, call_tokens // TOKENS_PER_ROW)
     for batch in span_batches(spans, min(rows, max_rows or rows)):
@@ -132,9 +141,11 @@ def span_windows(
 def windows(
     model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None, initial: Initial | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
-    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the state carried.
+    """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the
+    state carried.
 
-    call_tokens: the most of a window, over all rows; None: the model's. initial: as in :func:`score_spans`.
+    call_tokens: the most of a window, over all rows; None: the model's. initial: as in
+    :func:`score_spans`.
     """
     for window in span_windows(ids, spans, model.tokenizer.boundary_id, call_tokens or model.call_tokens, model.max_rows):
         rows = len(window.spans)
@@ -155,8 +166,10 @@ def check_scores(logprob: np.ndarray) -> None:
     if np.isnan(logprob).any() or np.isposinf(logprob).any():
         raise ModelError(
             "the model's scores are not numbers",
-            "its weights are damaged or were adapted too fast, or its state overflowed on a long text",
-            "see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller adaptation_rate",
+            ("its weights are damaged or were adapted too fast, or its state overflowed on a long "
+             "text"),
+            ("see rnnlm doctor, or try --context reset; with --adapt dynamic, a smaller "
+             "adaptation_rate"),
         )  # fmt: skip
 
 
@@ -192,17 +205,20 @@ class Decoder(LanguageModel[Any], Protocol):
     """A language model of targets that are conditional on sources."""
 
     def states(self, sources: Sequence[str]) -> State:
-        """The states in which targets of these sources begin, a row for each; the boundary is the first input."""
+        """The states in which targets of these sources begin, a row for each; the boundary is the
+        first input."""
 
 
 def reads_sources(model: LanguageModel) -> bool:
-    """Whether the model gives probabilities of a line given its source, as the decoder of an encoder-decoder does."""
+    """Whether the model gives probabilities of a line given its source, as the decoder of an
+    encoder-decoder does."""
     return hasattr(model, "states")
 
 
 def initial_states(model: LanguageModel, sources: Sequence[Any]) -> Initial | None:
-    """What lines of these sources begin with, as :func:`rnnlm.inference.span_scoring.score_spans` takes it; None: the model reads no
-    sources. A source that several lines of a batch have is read once."""
+    """What lines of these sources begin with, as :func:`rnnlm.inference.span_scoring.score_spans`
+    takes it; None: the model reads no sources. A source that several lines of a batch have is read
+    once."""
     if not reads_sources(model):
         return None
     decoder: Any = model
@@ -220,7 +236,8 @@ def initial_states(model: LanguageModel, sources: Sequence[Any]) -> Initial | No
 
 
 def check_reads_forward(tokenizer: Tokenizer, task: str) -> None:
-    """Make sure that a model of `tokenizer` reads lines from their beginning. task: what it is asked for, after "it cannot".
+    """Make sure that a model of `tokenizer` reads lines from their beginning. task: what it is
+    asked for, after "it cannot".
 
     Raises:
         UsageError: it reads them from their end.

@@ -21,7 +21,8 @@ from rnnlm.text.lines import WORD_SPACE, split_words
 Span = tuple[int, int]  # first character, and the one behind the last
 
 _TO_SPACE = dict.fromkeys(map(ord, f"{WORD_SPACE}\n"), " ")
-_OF_BYTES = ("byte", "sentencepiece")  # tokenizers whose tokens are bytes of the line; the others' are characters
+# tokenizers whose tokens are bytes of the line; the others' are characters
+_OF_BYTES = ("byte", "sentencepiece")
 
 
 def word_spans(text: str) -> list[Span]:
@@ -38,8 +39,9 @@ def word_spans(text: str) -> list[Span]:
 def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     """For each line (T, 2), the characters that each of its tokens was made of, `</s>` left out.
 
-    The white space between words belongs to no token of a word tokenizer, nor do marks that a tokenizer removes. Tokens that share
-    characters (the bytes of one, the two that "\u0130" is in lower case, what an entity stands for) have the same span.
+    The white space between words belongs to no token of a word tokenizer, nor do marks that a
+    tokenizer removes. Tokens that share characters (the bytes of one, the two that "\u0130" is in
+    lower case, what an entity stands for) have the same span.
     """
     reads = tokenizer.normalise(lines)
     spans = _spans_by_size(reads, tokenizer) if tokenizer.name in _OF_BYTES else _spans_by_text(reads, tokenizer)
@@ -52,8 +54,9 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
 
 
 def _before_rewriting(spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray) -> np.ndarray:
-    """Spans of what was read, as spans of the line that was rewritten; begin_N, end_N: of what each character that was read was made. Of
-    the white space before a piece, its last character alone belongs to it: others may end a written word, such as U+200B."""
+    """Spans of what was read, as spans of the line that was rewritten; begin_N, end_N: of what each
+    character that was read was made. Of the white space before a piece, its last character alone
+    belongs to it: others may end a written word, such as U+200B."""
     if not read:
         return spans_T2
     begin_N = np.where([character == " " for character in read], end_N - 1, begin_N)
@@ -99,7 +102,8 @@ def _of_bytes(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) -> n
 
 
 def _at_origin(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Spans of what was read, as spans of the line; origin: the character that each unit of what was read comes from, -1 for none."""
+    """Spans of what was read, as spans of the line; origin: the character that each unit of what
+    was read comes from, -1 for none."""
     return np.stack([np.maximum(origin[spans_T2[:, 0]], 0), origin[spans_T2[:, 1] - 1] + 1], axis=1)
 
 
@@ -121,10 +125,11 @@ ROUNDING_NATS = 1e-5
 
 @dataclass(frozen=True)
 class WordSpans:
-    """Where the words of a chunk of lines are. starts, ends: (W,) bounds in the ids, `</s>` an item of its own.
+    """Where the words of a chunk of lines are. starts, ends: (W,) bounds in the ids, `</s>` an item
+    of its own.
 
-    line_bounds: (lines + 1,) the items of line i are those from `line_bounds[i]` to `line_bounds[i + 1]`.
-    is_place_N: where B is needed, before the token there is read.
+    line_bounds: (lines + 1,) the items of line i are those from `line_bounds[i]` to `line_bounds[i
+    + 1]`. is_place_N: where B is needed, before the token there is read.
     """
 
     starts: np.ndarray
@@ -150,7 +155,8 @@ class WordFinder:
         return log_sum(logprob_MV[:, self.starters])
 
     def find(self, encoded: Encoded, begins: np.ndarray) -> WordSpans:
-        """The words of the lines, each read from its token `begins` on: what stands before is given."""
+        """The words of the lines, each read from its token `begins` on: what stands before is
+        given."""
         if self.tokens_are_words:
             return self._each_token(encoded, begins)
         is_start_N = self.starts_word_V[encoded.ids]
@@ -188,7 +194,8 @@ def surprisals(words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray
     log_boundary_N = np.zeros(len(logprob_N) + 1)
     log_boundary_N[:-1][words.is_place_N] = log_boundary
     after_W = log_boundary_N[words.ends]
-    after_W[words.line_bounds[1:] - 1] = 0.0  # behind `</s>`; with a given text there may be a place at the next line's begin
+    # behind `</s>`; with a given text there may be a place at the next line's begin
+    after_W[words.line_bounds[1:] - 1] = 0.0
     with np.errstate(invalid="ignore"):
         cost_W = -(np.add.reduceat(logprob_N, words.starts) if _is_gapless(words) else _sums(words, logprob_N))
         cost_W = cost_W - after_W + log_boundary_N[words.starts]
@@ -216,10 +223,12 @@ Split = Literal["whitespace", "tokens"]
 
 @dataclass(frozen=True)
 class ShownWords:
-    """The shown words of a chunk of lines. items: their tokens, `</s>` an item of its own at the end of each line.
+    """The shown words of a chunk of lines. items: their tokens, `</s>` an item of its own at the
+    end of each line.
 
-    places: for each line, where its words stand in the text that is scored. before: how many words of the line are given. numbers: of the
-    words of a line and its `</s>` in the text, from 0, where not all written words are shown on their own.
+    places: for each line, where its words stand in the text that is scored. before: how many words
+    of the line are given. numbers: of the words of a line and its `</s>` in the text, from 0, where
+    not all written words are shown on their own.
     """
 
     items: WordSpans
@@ -233,7 +242,8 @@ def shown_words(
 ) -> ShownWords:
     """The words of `texts`, each of which stands at the end of its line.
 
-    words: those of the tokenizer in the lines from the tokens `begins` on (:class:`rnnlm.inference.words.WordFinder`).
+    words: those of the tokenizer in the lines from the tokens `begins` on
+    (:class:`rnnlm.inference.words.WordFinder`).
     """
     places = [word_spans(text) for text in texts]
     bounds = words.line_bounds.tolist()
@@ -242,7 +252,8 @@ def shown_words(
     before = given if are_tokens else [_words_before(*each) if its else 0 for its, *each in zip(given, lines, texts, strict=True)]
     reads = tokenizer.normalise(lines)
     differing = [
-        index for index, its in enumerate(places) if len(its) != bounds[index + 1] - bounds[index] - 1 or reads[index] != lines[index]
+        index for index,
+        its in enumerate(places) if len(its) != bounds[index + 1] - bounds[index] - 1 or reads[index] != lines[index]
     ]  # fmt: skip
     starts, numbers = {}, {}
     for index, spans_T2 in zip(differing, token_spans([lines[index] for index in differing], tokenizer), strict=True):
@@ -270,22 +281,26 @@ def _without_space(text: str, spans_T2: np.ndarray) -> Span:
 
 
 def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list[int]]:
-    """The first tokens of written words, then of `</s>`, and the numbers of these words, from 0. White space belongs to the word behind it.
-    A word without tokens of its own, of marks that were removed or for which it shares one with the word before, is a part of that."""
+    """The first tokens of written words, then of `</s>`, and the numbers of these words, from 0.
+    White space belongs to the word behind it. A word without tokens of its own, of marks that were
+    removed or for which it shares one with the word before, is a part of that."""
     if not len(spans_T2):
         return np.zeros(1, dtype=np.int64), [len(places)]
     ends = [end for _, end in places]
-    behind = np.searchsorted(spans_T2[:, 1], ends, side="right").tolist()  # the first token that reaches behind each word
+    # the first token that reaches behind each word
+    behind = np.searchsorted(spans_T2[:, 1], ends, side="right").tolist()
     firsts, numbers = [0], [0]
     for number, ((start, end), last_end, first) in enumerate(zip(places[1:], ends, behind, strict=False), start=1):
-        if first < len(spans_T2) and spans_T2[first, 0] < last_end:  # a token of the last word: it holds white space
+        # a token of the last word: it holds white space
+        if first < len(spans_T2) and spans_T2[first, 0] < last_end:
             first += 1
         if firsts[-1] < first < len(spans_T2) and spans_T2[first - 1, 1] <= start and spans_T2[first, 0] < end:
             firsts.append(first)
             numbers.append(number)
     last = behind[-1]
     last += bool(last < len(spans_T2) and spans_T2[last, 0] < ends[-1])
-    return np.array([*firsts, max(last, firsts[-1] + 1)]), [*numbers, len(places)]  # a line of white space alone has it for its word
+    # a line of white space alone has it for its word
+    return np.array([*firsts, max(last, firsts[-1] + 1)]), [*numbers, len(places)]
 
 
 def _joined(places: list[Span], numbers: list[int]) -> list[Span]:
@@ -325,7 +340,8 @@ class WordTokens:
         self.of = functools.lru_cache(CACHED_WORDS)(self._of)
 
     def _of(self, word: str, is_first: bool = False) -> tuple[tuple[int, ...], bool]:
-        """The ids of `word`, and whether the model knows it; `is_first`: nothing stands before it in its line.
+        """The ids of `word`, and whether the model knows it; `is_first`: nothing stands before it
+        in its line.
 
         `</s>` is the boundary; the empty word is unknown where words can be unknown.
 

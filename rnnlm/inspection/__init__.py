@@ -1,1 +1,2 @@
-"""What a model learned and why, without changing it: gradients, weights, gates, memory, word vectors, probes, lessons."""
+"""What a model learned and why, without changing it: gradients, weights, gates, memory, word
+vectors, probes, lessons."""

@@ -1,4 +1,5 @@
-"""Sentences with a gap: how high a language model ranks the word that a reader would say, by kind and by the distance of the cue."""
+"""Sentences with a gap: how high a language model ranks the word that a reader would say, by kind
+and by the distance of the cue."""
 
 import dataclasses
 import re
@@ -37,8 +38,9 @@ _GAP = re.compile("__+")
 
 @dataclass(frozen=True)
 class ClozeItem:
-    """One item. context: what stands before the gap. distance: the number of words between the gap and the cue, the word that says what
-    belongs there. distance and kind are None where the table does not say."""
+    """One item. context: what stands before the gap. distance: the number of words between the gap
+    and the cue, the word that says what belongs there. distance and kind are None where the table
+    does not say."""
 
     context: str
     answer: str
@@ -47,12 +49,14 @@ class ClozeItem:
 
 
 def read_items(source: str | Path) -> list[ClozeItem]:
-    """The items of a table with the columns `text`, in which underscores mark the gap (`___`), and `answer`; those of `distance` and
-    `kind` are read where there are any. Tab-separated, unless the file's name says that it is CSV, JSON-lines or Parquet.
+    """The items of a table with the columns `text`, in which underscores mark the gap (`___`), and
+    `answer`; those of `distance` and `kind` are read where there are any. Tab-separated, unless the
+    file's name says that it is CSV, JSON-lines or Parquet.
 
     Raises:
-        TextError: the file cannot be read, lacks a column, or holds no items; or an item has no gap or more than one, an answer that is
-            not one word, `<s>` or `</s>`, or a distance that is no natural number.
+        TextError: the file cannot be read, lacks a column, or holds no items; or an item has no gap
+            or more than one, an answer that is not one word, `<s>` or `</s>`, or a distance that is
+            no natural number.
     """
     name = str(source)
     items = [_item(row) for row in tables.rows(name, tables.kind_of(name) or tables.TSV)]
@@ -76,8 +80,10 @@ def _item(row: tables.Row) -> ClozeItem:
     for value in (text, answer):
         check_reserved(value, row.where, "error", hint="remove it: a text begins at a boundary by itself")
     kind = columns.get(KIND)
-    return ClozeItem(text[: gaps[0].start()].strip(WORD_SPACE), answer.strip(), _distance(row, columns.get(DISTANCE)),
-                     text_of(kind, row.where, KIND) if kind not in (None, "") else None)  # fmt: skip
+    return ClozeItem(text[: gaps[0].start()].strip(WORD_SPACE), answer.strip(),
+                     _distance(row, columns.get(DISTANCE)),
+                     text_of(kind, row.where, KIND) if kind not in (None,
+                         "") else None)  # fmt: skip
 
 
 def _distance(row: tables.Row, value: object) -> int | None:
@@ -97,9 +103,10 @@ RANKED = 10  # words that are found where tokens are pieces of words
 
 @dataclass(frozen=True)
 class ClozeScore:
-    """How a model does on one item. rank: of the answer among all words that the model may say there, from 1; None where it is unknown, or
-    not among the first RANKED under a model whose tokens are pieces of words. surprisal_bits: -log2 p(answer | what stands before the gap);
-    None where it is unknown or infinite. unknown: the answer is no word of the model's vocabulary.
+    """How a model does on one item. rank: of the answer among all words that the model may say
+    there, from 1; None where it is unknown, or not among the first RANKED under a model whose
+    tokens are pieces of words. surprisal_bits: -log2 p(answer | what stands before the gap); None
+    where it is unknown or infinite. unknown: the answer is no word of the model's vocabulary.
     """
 
     item: ClozeItem
@@ -111,9 +118,10 @@ class ClozeScore:
 def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeScore]:
     """The score of each item. Each is read from the initial state.
 
-    Where every token is a word, ranks are those of the sorted distribution over the vocabulary (of equally likely tokens the one of the
-    lower id comes first). Where words are made of pieces, the likeliest words are built piece by piece, as
-    :mod:`rnnlm.inference.next_word` does it, and surprisals are those of :mod:`rnnlm.inference.words`.
+    Where every token is a word, ranks are those of the sorted distribution over the vocabulary (of
+    equally likely tokens the one of the lower id comes first). Where words are made of pieces, the
+    likeliest words are built piece by piece, as :mod:`rnnlm.inference.next_word` does it, and
+    surprisals are those of :mod:`rnnlm.inference.words`.
 
     Raises:
         UsageError: the model reads lines from their end. ModelError: its scores are not numbers.
@@ -121,7 +129,8 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     check_reads_forward(model.tokenizer, "fill a gap from what stands before it")
     tokens_are_words = bool(model.tokenizer.starts_word_V.all())
     scored = score_sentences(
-        model, [item.answer for item in items], given=[item.context for item in items], with_words=True, eos=False, split="tokens",
+        model, [item.answer for item in items], given=[item.context for item in items],
+        with_words=True, eos=False, split="tokens",
         next_words=0 if tokens_are_words else RANKED,
     )  # fmt: skip
     unknown = [len(each.word_scores) != 1 or each.word_scores[0].is_oov for each in scored]
@@ -175,7 +184,8 @@ DISTANCES = ((0, 2), (3, 5), (6, 10), (11, 20), (21, None))  # groups of distanc
 
 @dataclass(frozen=True)
 class Share:
-    """The share (0 to 1) of a group's answers whose rank is at most `first`, with the bounds of its 95 % interval (Wilson 1927)."""
+    """The share (0 to 1) of a group's answers whose rank is at most `first`, with the bounds of its
+    95 % interval (Wilson 1927)."""
 
     first: int
     share: float
@@ -185,10 +195,12 @@ class Share:
 
 @dataclass(frozen=True)
 class ClozeFigures:
-    """The figures of a group of items. by: "all", "distance" or "kind"; group: its name. unknown: items whose answer is not in
-    the vocabulary: they count as missed in `accuracy`, and are left out of `mean_bits`, as those of probability zero are.
+    """The figures of a group of items. by: "all", "distance" or "kind"; group: its name. unknown:
+    items whose answer is not in the vocabulary: they count as missed in `accuracy`, and are left
+    out of `mean_bits`, as those of probability zero are.
 
-    median_rank: None where it is not known, as half of the answers or more are not among the words that were ranked.
+    median_rank: None where it is not known, as half of the answers or more are not among the words
+    that were ranked.
     """
 
     by: str
@@ -214,7 +226,8 @@ class ModelCloze:
 
 
 def figures_of(scores: Sequence[ClozeScore]) -> tuple[ClozeFigures, ...]:
-    """Figures over all items, by distance and by kind; items without a distance, or a kind, are in no group of that."""
+    """Figures over all items, by distance and by kind; items without a distance, or a kind, are in
+    no group of that."""
     groups = [(ALL, ALL, list(scores))]
     for low, high in DISTANCES:
         its = [each for each in scores if each.item.distance is not None and low <= each.item.distance <= (high or each.item.distance)]
@@ -229,7 +242,8 @@ def _figures(by: str, group: str, scores: Sequence[ClozeScore]) -> ClozeFigures:
     bits = [each.surprisal_bits for each in scores if each.surprisal_bits is not None]
     median = float(np.sort(ranks)[[(len(ranks) - 1) // 2, len(ranks) // 2]].mean())
     return ClozeFigures(
-        by, group, len(scores), sum(each.unknown for each in scores), tuple(_share(ranks, first) for first in FIRST),
+        by, group, len(scores), sum(each.unknown for each in scores),
+        tuple(_share(ranks, first) for first in FIRST),
         median if np.isfinite(median) else None, float(np.mean(bits)) if bits else None,
     )  # fmt: skip
 
@@ -251,7 +265,8 @@ class Cloze:
 
     @property
     def verdict(self) -> str:
-        """A sentence or two for each model: accuracy, how it changes with distance, and which answers are unknown."""
+        """A sentence or two for each model: accuracy, how it changes with distance, and which
+        answers are unknown."""
         return "\n".join(line for model in self.models for line in (_sentence(model), _unknown(model)) if line)
 
     def tables(self) -> list[Table]:
@@ -271,7 +286,8 @@ class Cloze:
         return found
 
     def figure(self) -> "Figure":
-        """The share of answers among the first ten (full lines) and said first (dashed), by distance and by kind."""
+        """The share of answers among the first ten (full lines) and said first (dashed), by
+        distance and by kind."""
         groupings = [by for by in (DISTANCE, KIND) if self.models[0].by(by)] or [ALL]
         labels = [("", "words between cue and gap" if by == DISTANCE else by, "share of answers") for by in groupings]
         figure, panels = plotting.new_panels(labels, width=4.8 * len(groupings), height=4.2)
@@ -284,9 +300,12 @@ class Cloze:
                     y = [share.share for share in shares]
                     errors = [[share.share - share.low for share in shares], [share.high - share.share for share in shares]]
                     axes.errorbar(
-                        [each.group for each in groups], y, yerr=np.maximum(errors, 0), color=colour, marker="o", capsize=3,
-                        linestyle=style if by == DISTANCE else "", fillstyle="full" if which else "none",
-                        label=f"{plotting.short_name(model.model)}, {'first' if not which else f'among {FIRST[which]}'}",
+                        [each.group for each in groups], y, yerr=np.maximum(errors, 0),
+                        color=colour, marker="o", capsize=3,
+                        linestyle=style if by == DISTANCE else "",
+                        fillstyle="full" if which else "none",
+                        label=f"{plotting.short_name(model.model)}, "
+                              f"{'first' if not which else f'among {FIRST[which]}'}",
                     )  # fmt: skip
             axes.set_ylim(0, 1)
             if by == KIND:
@@ -313,7 +332,8 @@ def _by_distance(groups: Sequence[ClozeFigures]) -> str:
 
 
 def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
-    """By how much a share differs between two groups; Fisher's exact test says whether that may be chance."""
+    """By how much a share differs between two groups; Fisher's exact test says whether that may be
+    chance."""
     from scipy.stats import fisher_exact
 
     shares = [each.accuracy[which].share for each in (near, far)]
@@ -345,18 +365,21 @@ BUNDLED = corpora.part("english", "cloze.tsv")
 
 
 def inspect_cloze(models: Models = (SHIPPED,), file: str | Path | None = None, *, device: str | Device = "auto") -> Cloze:
-    """How high language models rank the answers of a cloze test, from what stands before the gap alone: accuracy among the first 1, 5
-    and 10 words with 95 % intervals, median rank and mean surprisal (bits), by distance and by kind.
+    """How high language models rank the answers of a cloze test, from what stands before the gap
+    alone: accuracy among the first 1, 5 and 10 words with 95 % intervals, median rank and mean
+    surprisal (bits), by distance and by kind.
 
-    Each item is read from the initial state. Words of models of pieces are ranked as whole words; answers that are no word of a
-    model's vocabulary count as missed.
+    Each item is read from the initial state. Words of models of pieces are ranked as whole words;
+    answers that are no word of a model's vocabulary count as missed.
 
-    models: a sequence of models or their names, or models by a name for each. file: a table with the columns text (`___` is the gap)
-    and answer, and perhaps distance and kind; None: 200 items in the vocabulary of the bundled English.
+    models: a sequence of models or their names, or models by a name for each. file: a table with
+    the columns text (`___` is the gap) and answer, and perhaps distance and kind; None: 200 items
+    in the vocabulary of the bundled English.
 
     Raises:
-        TextError: the table cannot be read, lacks a column, or an item is not valid. ModelError: there is no such model, or its scores
-            are not numbers. UsageError: a model is no language model, or reads lines from their end. DeviceError: there is no `device`.
+        TextError: the table cannot be read, lacks a column, or an item is not valid. ModelError:
+            there is no such model, or its scores are not numbers. UsageError: a model is no
+            language model, or reads lines from their end. DeviceError: there is no `device`.
     """
     items = read_items(BUNDLED if file is None else file)
     found = []

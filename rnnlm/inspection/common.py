@@ -1,4 +1,5 @@
-"""What all looks share: which models and texts, whether a look applies, and what it gives: tables, a verdict, JSON, a picture."""
+"""What all looks share: which models and texts, whether a look applies, and what it gives: tables,
+a verdict, JSON, a picture."""
 
 import math
 import os
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of rows, each with a cell for every column: text, numbers, truth values, or None where there is nothing."""
+    """A table of rows, each with a cell for every column: text, numbers, truth values, or None
+    where there is nothing."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -53,7 +55,8 @@ class Inspection(Protocol):
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: arrays and tensors become lists, numbers that are not finite None, keys text."""
+    """A value as JSON can hold it: arrays and tensors become lists, numbers that are not finite
+    None, keys text."""
     if isinstance(value, Mapping):
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -68,7 +71,8 @@ def plain(value: Any) -> Any:
 # ---- The models that are looked at: opened, named, and checked for having what is to be seen.
 
 Model = LanguageModel | LabelModel | str | Path  # a model, or the name of one
-OF_PROBABILITIES = ("memory", "cloze")  # looks that ask for probabilities only, which a model that adapts itself gives, too
+# looks that ask for probabilities only, which a model that adapts itself gives, too
+OF_PROBABILITIES = ("memory", "cloze")
 
 Models = Mapping[str, Model] | Sequence[Model]  # several, with a name for each
 
@@ -87,7 +91,8 @@ def subject(what: str, model: Model, device: str | Device = "auto", name: str | 
     """A model, opened, that `what` applies to.
 
     Raises:
-        UsageError: `what` does not apply to it. ModelError: there is no such model. DeviceError: `device` is not available.
+        UsageError: `what` does not apply to it. ModelError: there is no such model. DeviceError:
+            `device` is not available.
     """
     shown = name or loading.called(model) or "the model"
     if isinstance(model, (str, os.PathLike)):
@@ -155,8 +160,8 @@ def checked_sentence(sentence: str) -> str:
 
 
 def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
-    """The sources that names of texts stand for: that of a bundled corpus of plain text for its test part, unless there is a file of that
-    name; none for that of the bundled English."""
+    """The sources that names of texts stand for: that of a bundled corpus of plain text for its
+    test part, unless there is a file of that name; none for that of the bundled English."""
     plain = [name for name in corpora.names() if "language-model" in corpora.TASKS[name]]
     return corpora.sources(names or ("english",), "test", plain)
 
@@ -175,7 +180,8 @@ TEXT_KINDS = ("bag", "cnn")  # of classifiers without recurrent layers
 
 @dataclass(frozen=True)
 class Applies:
-    """kinds: of each task those that a look applies to. lacks: what the other models do not have."""
+    """kinds: of each task those that a look applies to. lacks: what the other models do not
+    have."""
 
     kinds: Mapping[str, Collection[str]]
     lacks: str
@@ -188,8 +194,10 @@ def _every_task(language_models: Collection[str], texts: Collection[str] = ()) -
 
 APPLIES: Mapping[str, Applies] = {
     "gradients": Applies({LANGUAGE_MODEL: WITH_JORDAN}, "recurrent layers of a language model"),
-    "spectrum": Applies(_every_task(("rnn", "gru", "lstm", "jordan")) | {TAGGING: RECURRENT[:3], CLASSIFICATION: RECURRENT[:3],
-                                                                         SEQ2SEQ: RECURRENT[:3]}, "recurrent weights"),
+    "spectrum": Applies(_every_task(("rnn", "gru", "lstm", "jordan")) | {TAGGING: RECURRENT[:3],
+        CLASSIFICATION: RECURRENT[:3],
+                                                                         SEQ2SEQ: RECURRENT[:3]}, ("recurrent "
+                                                                                                   "weights")),
     "gates": Applies(_every_task(WITH_JORDAN), "gates and no hidden state"),
     "memory": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
     "cloze": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
@@ -198,7 +206,8 @@ APPLIES: Mapping[str, Applies] = {
     "analogies": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
     "similarity": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
     "map": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
-    "probe": Applies({LANGUAGE_MODEL: NEURAL, TAGGING: RECURRENT}, "layers with a state for each word"),
+    "probe": Applies({LANGUAGE_MODEL: NEURAL, TAGGING: RECURRENT},
+                     "layers with a state for each word"),
     "gradcheck": Applies(_every_task(NEURAL, TEXT_KINDS), "weights that are trained by gradients"),
 }  # fmt: skip
 

@@ -29,8 +29,9 @@ DECIMALS = 6  # of values of units in JSON, which networks compute in fp32
 
 @dataclass(frozen=True)
 class ActivationFigures:
-    """The values of one activation over all words and units. gate: its name, or "hidden state", "tanh of the cell". below, above: the
-    shares that are saturated at the lower and at the upper bound, None without such a bound. derivative_quantiles: at :data:`QUANTILES`."""
+    """The values of one activation over all words and units. gate: its name, or "hidden state",
+    "tanh of the cell". below, above: the shares that are saturated at the lower and at the upper
+    bound, None without such a bound. derivative_quantiles: at :data:`QUANTILES`."""
 
     gate: str
     activation: str
@@ -42,20 +43,23 @@ class ActivationFigures:
     def to_dict(self) -> dict[str, Any]:
         """All of it."""
         quantiles = dict(zip((f"{quantile:g}" for quantile in QUANTILES), self.derivative_quantiles, strict=True))
-        return {"gate": self.gate, "activation": self.activation, "below": self.below, "above": self.above,
+        return {"gate": self.gate, "activation": self.activation, "below": self.below,
+                "above": self.above,
                 "derivative": {"mean": self.derivative_mean, "quantiles": quantiles}}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class LayerActivity:
-    """One layer. cell_TH: None where it has none. gates: by name, (T, H); of a Mogrifier's odd rounds (T, E). units: of the heat maps.
+    """One layer. cell_TH: None where it has none. gates: by name, (T, H); of a Mogrifier's odd
+    rounds (T, E). units: of the heat maps.
 
-    rewritten_T: the share of its state that the layer lets go of at each word: the mean over units of 1 - forget (LSTM, QRNN), or of what
-    the update gate does not keep (GRU). A unit that lets go of a share a of its state at each step remembers about 1 / a steps (Tallec &
-    Ollivier 2018). None without such a gate.
-    changed_T: how far the state, the cell where there is one, moves at each word: |s - s'| / (|s| + |s'|) in Euclidean norms, with s' the
-    state before, at first zeros: 0 where it stays, 0.71 where it turns by a right angle and keeps its length, 1 where it comes from zeros,
-    goes to zeros, or turns round.
+    rewritten_T: the share of its state that the layer lets go of at each word: the mean over units
+    of 1 - forget (LSTM, QRNN), or of what the update gate does not keep (GRU). A unit that lets go
+    of a share a of its state at each step remembers about 1 / a steps (Tallec & Ollivier 2018).
+    None without such a gate. changed_T: how far the state, the cell where there is one, moves at
+    each word: |s - s'| / (|s| + |s'|) in Euclidean norms, with s' the state before, at first zeros:
+    0 where it stays, 0.71 where it turns by a right angle and keeps its length, 1 where it comes
+    from zeros, goes to zeros, or turns round.
     """
 
     name: str
@@ -78,8 +82,8 @@ class LayerActivity:
 
 
 def activity_of(traced: NamedLayer, layer: Layer, units: Sequence[int], unit_count: int) -> LayerActivity:
-    """What the layer did, of which `traced` tells, with the figures. units: which to draw; none: the `unit_count` whose state varies most,
-    in ascending order."""
+    """What the layer did, of which `traced` tells, with the figures. units: which to draw; none:
+    the `unit_count` whose state varies most, in ascending order."""
     hidden_TH = _array(traced.layer.hidden_TBH)
     cell_TH = None if traced.layer.cell_TBH is None else _array(traced.layer.cell_TBH)
     gates = {name: _array(values) for name, values in traced.layer.gates.items()}
@@ -92,12 +96,14 @@ def activity_of(traced: NamedLayer, layer: Layer, units: Sequence[int], unit_cou
 
 
 def most_varied(values_TH: np.ndarray, count: int) -> tuple[int, ...]:
-    """The `count` columns of the largest variance over words, in ascending order; of equal ones the first."""
+    """The `count` columns of the largest variance over words, in ascending order; of equal ones the
+    first."""
     return tuple(sorted(np.argsort(-values_TH.var(axis=0), kind="stable")[:count].tolist()))
 
 
 def rewritten(gates: dict[str, np.ndarray], layer: Layer) -> np.ndarray | None:
-    """The share of its state that a layer lets go of at each word, (T,); None where no gate says so."""
+    """The share of its state that a layer lets go of at each word, (T,); None where no gate says
+    so."""
     if "forget" in gates:
         return np.asarray(1 - gates["forget"].mean(axis=1))
     if not isinstance(layer, GruLayer):
@@ -107,7 +113,8 @@ def rewritten(gates: dict[str, np.ndarray], layer: Layer) -> np.ndarray | None:
 
 
 def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:
-    """How far the state moves at each word, (T,), from zeros on; `is_backward`: it is read from the last word on."""
+    """How far the state moves at each word, (T,), from zeros on; `is_backward`: it is read from the
+    last word on."""
     if is_backward:
         return changed(state_TH[::-1])[::-1]
     before_TH = np.concatenate([np.zeros_like(state_TH[:1]), state_TH[:-1]])
@@ -141,7 +148,8 @@ ACTIVATIONS = "Activations: shares saturated at the lower and at the upper end o
 
 @dataclass(frozen=True)
 class GatesInspection:
-    """What the layers of a model did at each of T tokens of a line. model, task, kind: what it is called, and what it is."""
+    """What the layers of a model did at each of T tokens of a line. model, task, kind: what it is
+    called, and what it is."""
 
     model: str
     task: str
@@ -151,7 +159,8 @@ class GatesInspection:
 
     @property
     def verdict(self) -> str:
-        """How much of its state each layer rewrites, and how much of its activations is saturated."""
+        """How much of its state each layer rewrites, and how much of its activations is
+        saturated."""
         return f"{self.model}: " + "; ".join(self._of_layer(layer) for layer in self.layers) + "."
 
     def _of_layer(self, layer: LayerActivity) -> str:
@@ -170,7 +179,8 @@ class GatesInspection:
         return f"has no gate that keeps its state, which changes by {average}, most at '{self.tokens[top]}'"
 
     def tables(self) -> Sequence[Table]:
-        """How much of its state each layer rewrites at each token, and the activations of each layer."""
+        """How much of its state each layer rewrites at each token, and the activations of each
+        layer."""
         names, columns = ["token"], []
         for layer in self.layers:
             for what, values in (("rewritten", layer.rewritten_T), ("changed", layer.changed_T)):
@@ -189,7 +199,8 @@ class GatesInspection:
 
     def to_dict(self) -> dict[str, Any]:
         """All values of all units."""
-        return {"model": self.model, "task": self.task, "kind": self.kind, "tokens": list(self.tokens),
+        return {"model": self.model, "task": self.task, "kind": self.kind,
+                "tokens": list(self.tokens),
                 "layers": [layer.to_dict() for layer in self.layers]}  # fmt: skip
 
     def figure(self) -> "Figure":
@@ -200,14 +211,17 @@ class GatesInspection:
 def inspect_gates(
     model: Model, sentence: str, *, units: Sequence[int] = (), unit_count: int = MOST_UNITS, device: str | Device = "auto"
 ) -> GatesInspection:
-    """Gates, cells and hidden states of every layer of a network of any task at each token of one line.
+    """Gates, cells and hidden states of every layer of a network of any task at each token of one
+    line.
 
-    model: a model or its name; encoder-decoders are shown reading a source. units: numbers, from 0 on, of the units that the figure
-    shows; none: in each layer the `unit_count` whose state varies most over the tokens. device: where a model given by name is loaded.
+    model: a model or its name; encoder-decoders are shown reading a source. units: numbers, from 0
+    on, of the units that the figure shows; none: in each layer the `unit_count` whose state varies
+    most over the tokens. device: where a model given by name is loaded.
 
     Raises:
-        UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence is empty, or holds a newline,
-            `<s>` or `</s>`. ModelError: there is no such model, or it is damaged.
+        UsageError: the model has no such layers, or a layer no such unit. TextError: the sentence
+            is empty, or holds a newline, `<s>` or `</s>`. ModelError: there is no such model, or it
+            is damaged.
     """
     if unit_count < 1:
         raise UsageError(f"unit_count = {unit_count}: at least one unit is drawn")
@@ -228,7 +242,8 @@ def _check_units(units: Sequence[int], width: int, name: str) -> None:
 
 
 def _steepness(layer: LayerActivity) -> str:
-    """The activation of a layer that is saturated most often, or what lets least of a gradient through."""
+    """The activation of a layer that is saturated most often, or what lets least of a gradient
+    through."""
     bounded = [each for each in layer.activations if each.above is not None and each.below is not None]
     if bounded:
         most = max(bounded, key=lambda each: (each.above or 0.0) + (each.below or 0.0))
@@ -248,7 +263,8 @@ def _called(gate: str) -> str:
 
 SIGNED, SHARES = "RdBu_r", "viridis"  # maps of colours
 COLUMNS = 3
-Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float]]  # title, values, units, colours, range
+# title, values, units, colours, range
+Panel = tuple[str, np.ndarray, tuple[int, ...], str, tuple[float, float]]
 
 
 def draw(tokens: Sequence[str], layers: Sequence[LayerActivity]) -> "Figure":

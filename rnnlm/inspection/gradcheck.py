@@ -1,4 +1,5 @@
-"""The gradients of a model's training loss beside difference quotients, for weights drawn from each of its matrices."""
+"""The gradients of a model's training loss beside difference quotients, for weights drawn from each
+of its matrices."""
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 # ---- Gradients beside difference quotients: (f(w + h) - f(w - h)) / 2h, weight by weight.
 
 TOLERANCE = 1e-5  # a relative difference up to this is the quotient's own error
-FLOOR = 1e-4  # gradients below this are compared as if they were as large: a quotient is right to about 1e-10, however small it is
+# gradients below this are compared as if they were as large: a quotient is right to about 1e-10,
+# however small it is
+FLOOR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class CheckedWeight:
 
     @property
     def difference(self) -> float:
-        """|gradient - quotient|, relative to the greater of both, or to FLOOR where both are smaller."""
+        """|gradient - quotient|, relative to the greater of both, or to FLOOR where both are
+        smaller."""
         return abs(self.gradient - self.quotient) / max(abs(self.gradient), abs(self.quotient), FLOOR)
 
     def agrees(self) -> bool:
@@ -62,7 +66,8 @@ class CheckedWeight:
     def to_dict(self) -> dict[str, Any]:
         """Its numbers by name."""
         return {
-            "index": list(self.index), "weight": self.weight, "step": self.step, "above": self.above, "below": self.below,
+            "index": list(self.index), "weight": self.weight, "step": self.step,
+            "above": self.above, "below": self.below,
             "quotient": self.quotient, "gradient": self.gradient, "difference": self.difference,
         }  # fmt: skip
 
@@ -97,17 +102,20 @@ class CheckedMatrix:
     def to_dict(self) -> dict[str, Any]:
         """The matrix and its weights."""
         return {
-            "name": self.name, "shape": list(self.shape), "zero_gradients": self.zeros, "largest_difference": self.worst.difference,
+            "name": self.name, "shape": list(self.shape), "zero_gradients": self.zeros,
+            "largest_difference": self.worst.difference,
             "weights": [each.to_dict() for each in self.weights],
         }  # fmt: skip
 
 
 def check(network: nn.Module, loss: Callable[[], Tensor], draw: int, step: float, random: np.random.Generator) -> Iterator[CheckedMatrix]:
-    """Each matrix of `network` with `draw` of its weights, or all where it has no more: the one with the largest gradient, others whose
-    gradient is not zero for half of them, as far as there are such, and any others.
+    """Each matrix of `network` with `draw` of its weights, or all where it has no more: the one
+    with the largest gradient, others whose gradient is not zero for half of them, as far as there
+    are such, and any others.
 
-    loss: f, the same each time that it is called with the same weights; float64. step: h. A quotient that differs from the gradient is
-    taken again with h / 10, which is kept if it agrees: f has corners (ReLU), and across one the quotient is wrong.
+    loss: f, the same each time that it is called with the same weights; float64. step: h. A
+    quotient that differs from the gradient is taken again with h / 10, which is kept if it agrees:
+    f has corners (ReLU), and across one the quotient is wrong.
     """
     parameters = dict(network.named_parameters())
     found = torch.autograd.grad(loss(), list(parameters.values()), allow_unused=True)
@@ -151,9 +159,9 @@ Data = str | Path | Sequence[str | Path]
 
 @dataclass(frozen=True)
 class FixedLoss:
-    """The loss of `network`, a copy in float64 without dropout, on always the same data, in nats: a mean over its `targets`, the tokens or
-    words that are predicted or labelled, or the texts of a classifier. Where it draws noise words (loss=sampled, nce), these are the same
-    each time."""
+    """The loss of `network`, a copy in float64 without dropout, on always the same data, in nats: a
+    mean over its `targets`, the tokens or words that are predicted or labelled, or the texts of a
+    classifier. Where it draws noise words (loss=sampled, nce), these are the same each time."""
 
     network: nn.Module
     compute: Callable[[], Tensor]
@@ -168,11 +176,13 @@ class FixedLoss:
 
 
 def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
-    """The loss that training minimises, on the first `tokens` tokens of `data`; of other models than language models on its first examples,
-    as many as reach so many. Label smoothing and penalties on weights are left out.
+    """The loss that training minimises, on the first `tokens` tokens of `data`; of other models
+    than language models on its first examples, as many as reach so many. Label smoothing and
+    penalties on weights are left out.
 
     Raises:
-        TextError: the data cannot be read or are empty. UsageError: they do not have the model's labels.
+        TextError: the data cannot be read or are empty. UsageError: they do not have the model's
+            labels.
     """
     network = copy.deepcopy(subject.model.network)
     if subject.model.device.type == "mps":  # which has no float64
@@ -247,8 +257,8 @@ class GradientCheck:
 
     @property
     def worked(self) -> tuple[CheckedMatrix, CheckedWeight]:
-        """The weight whose numbers are shown: the worst one if there is a wrong gradient, else the one with the largest gradient, of
-        recurrent weights if there are any."""
+        """The weight whose numbers are shown: the worst one if there is a wrong gradient, else the
+        one with the largest gradient, of recurrent weights if there are any."""
         if not self.is_right:
             matrix = max(self.matrices, key=_badness)
             return matrix, matrix.worst
@@ -265,25 +275,32 @@ class GradientCheck:
         where = f"{worst.worst.difference:.2g} at {worst.label(worst.worst)}"
         said_zeros = f"; {zeros:,} of the gradients {'is' if zeros == 1 else 'are'} zero" if zeros else ""
         if self.is_right:
-            return (f"The backward pass is right: {len(weights):,} gradients from {len(self.matrices)} matrices equal their difference "
+            return (f"The backward pass is right: {len(weights):,} gradients from "
+                    f"{len(self.matrices)} matrices equal their difference "
                     f"quotients; the largest relative difference is {where}{said_zeros}.")  # fmt: skip
         wrong = sum(not weight.agrees() for weight in weights)
-        return (f"The backward pass is wrong: {wrong:,} of {len(weights):,} gradients differ from their difference quotients by more than "
+        return (f"The backward pass is wrong: {wrong:,} of {len(weights):,} gradients differ from "
+                "their difference quotients by more than "
                 f"{TOLERANCE:g}, the worst by {where}{said_zeros}.")  # fmt: skip
 
     def tables(self) -> Sequence[Table]:
-        """A row for each matrix; and the numbers of one weight, from w to the relative difference."""
+        """A row for each matrix; and the numbers of one weight, from w to the relative
+        difference."""
         columns = ("matrix", "shape", "weights", "zero gradients", "largest gradient", "largest relative difference")
         rows = tuple(
-            (each.name, " x ".join(map(str, each.shape)), len(each.weights), each.zeros, each.largest.gradient,
+            (each.name, " x ".join(map(str, each.shape)), len(each.weights), each.zeros,
+             each.largest.gradient,
              each.worst.difference)
             for each in self.matrices
         )  # fmt: skip
         matrix, weight = self.worked
         worked = (
-            ("w", f"{weight.weight:.12g}"), ("h", f"{weight.step:g}"), ("f(w + h)", f"{weight.above:.15g}"),
-            ("f(w - h)", f"{weight.below:.15g}"), ("(f(w + h) - f(w - h)) / 2h", f"{weight.quotient:.12g}"),
-            ("gradient", f"{weight.gradient:.12g}"), ("relative difference", f"{weight.difference:.2g}"),
+            ("w", f"{weight.weight:.12g}"), ("h", f"{weight.step:g}"),
+            ("f(w + h)", f"{weight.above:.15g}"),
+            ("f(w - h)", f"{weight.below:.15g}"),
+            ("(f(w + h) - f(w - h)) / 2h", f"{weight.quotient:.12g}"),
+            ("gradient", f"{weight.gradient:.12g}"),
+            ("relative difference", f"{weight.difference:.2g}"),
         )  # fmt: skip
         return Table(columns, rows), Table(("quantity", "value"), worked, f"One weight, step by step: {matrix.label(weight)}")
 
@@ -291,8 +308,10 @@ class GradientCheck:
         """All weights that were checked, as JSON can hold them."""
         matrix, weight = self.worked
         return plain({
-            "model": self.model, "loss_nats": self.loss_nats, "targets": self.targets, "right": self.is_right, "tolerance": TOLERANCE,
-            "matrices": [each.to_dict() for each in self.matrices], "worked": {"matrix": matrix.name} | weight.to_dict(),
+            "model": self.model, "loss_nats": self.loss_nats, "targets": self.targets,
+            "right": self.is_right, "tolerance": TOLERANCE,
+            "matrices": [each.to_dict() for each in self.matrices],
+            "worked": {"matrix": matrix.name} | weight.to_dict(),
         })  # fmt: skip
 
     def figure(self) -> "Figure":
@@ -310,18 +329,22 @@ class GradientCheck:
 
 
 def inspect_gradcheck(
-    model: Model = SHIPPED, text: Data | None = None, *, weights: int = 6, step: float = 1e-5, tokens: int = 40, seed: int = 0,
+    model: Model = SHIPPED, text: Data | None = None, *, weights: int = 6, step: float = 1e-5,
+    tokens: int = 40, seed: int = 0,
     device: str | Device = "auto",
 ) -> GradientCheck:  # fmt: skip
-    """The backward pass of a model, itself or by its name, against (f(w + h) - f(w - h)) / 2h, in float64, without dropout.
+    """The backward pass of a model, itself or by its name, against (f(w + h) - f(w - h)) / 2h, in
+    float64, without dropout.
 
-    f is the loss that training minimises, on the first `tokens` tokens of `text` (of taggers, classifiers and encoder-decoders, the first
-    examples of their kind of data); None: the test part of a bundled corpus. weights: how many are drawn from each matrix. step: h.
-    Layers run through the kernels of training, those that do float64: on a CPU the LSTM's own loops, not oneDNN's.
+    f is the loss that training minimises, on the first `tokens` tokens of `text` (of taggers,
+    classifiers and encoder-decoders, the first examples of their kind of data); None: the test part
+    of a bundled corpus. weights: how many are drawn from each matrix. step: h. Layers run through
+    the kernels of training, those that do float64: on a CPU the LSTM's own loops, not oneDNN's.
 
     Raises:
-        UsageError: a number is not positive, the model has no gradients, or the data do not have its labels. ModelError: there is no such
-            model. TextError: the text cannot be read. DeviceError: `device` is not available.
+        UsageError: a number is not positive, the model has no gradients, or the data do not have
+            its labels. ModelError: there is no such model. TextError: the text cannot be read.
+            DeviceError: `device` is not available.
     """
     for name, value in {"weights": weights, "step": step, "tokens": tokens}.items():
         if not (np.isfinite(value) and value > 0):
@@ -333,7 +356,8 @@ def inspect_gradcheck(
 
 
 def _bundled(subject: Subject) -> str:
-    """The test part of the bundled corpus of running text, or of the one that the model of a task was trained on."""
+    """The test part of the bundled corpus of running text, or of the one that the model of a task
+    was trained on."""
     if subject.task == LANGUAGE_MODEL:
         return str(corpora.part("english", "test"))
     try:

@@ -15,11 +15,13 @@ LONGEST_LABEL = 16  # characters of a word
 
 
 def draw_heat_map(
-    axes: "Axes", values_YX: np.ndarray, across: Sequence[str], down: Sequence[str], colours: str = "viridis",
+    axes: "Axes", values_YX: np.ndarray, across: Sequence[str], down: Sequence[str],
+    colours: str = "viridis",
     lowest: float | None = 0.0, highest: float | None = None, label: str = "",
 ) -> None:  # fmt: skip
-    """A map with the words `across` below and `down` beside it, the first one on top. lowest, highest: the ends of the range of colours;
-    None: those of the values. label: what the colours are."""
+    """A map with the words `across` below and `down` beside it, the first one on top. lowest,
+    highest: the ends of the range of colours; None: those of the values. label: what the colours
+    are."""
     image = axes.imshow(values_YX, cmap=colours, vmin=lowest, vmax=highest, aspect="auto", interpolation="nearest")
     axes.grid(visible=False)
     axes.set_xticks(*_ticks(across), rotation=90, fontsize=8)

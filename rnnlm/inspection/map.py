@@ -1,4 +1,5 @@
-"""Word vectors on a plane: their two principal components (Pearson 1901), by numpy's singular value decomposition."""
+"""Word vectors on a plane: their two principal components (Pearson 1901), by numpy's singular value
+decomposition."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 FONT = 8  # points, of the words
-BESIDE = ((3, 3), (3, -9), (-3, 3), (-3, -9), (3, 12), (3, -18), (-3, 12), (-3, -18))  # places of a word by its dot, in points
+# places of a word by its dot, in points
+BESIDE = ((3, 3), (3, -9), (-3, 3), (-3, -9), (3, 12), (3, -18), (-3, 12), (-3, -18))
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Place:
 
 @dataclass(frozen=True)
 class WordMap:
-    """Words on the plane of their two principal components. variance: the share of the variance along each."""
+    """Words on the plane of their two principal components. variance: the share of the variance
+    along each."""
 
     source: str
     places: tuple[Place, ...]
@@ -70,14 +73,16 @@ class WordMap:
         dots = [((place.x - left) / (right - left) * across, (place.y - low) / (high - low) * up) for place in self.places]
         for place, name, offset in zip(self.places, names, label_offsets(names, dots), strict=True):
             axes.annotate(
-                name, (place.x, place.y), offset, textcoords="offset points", fontsize=FONT, parse_math=False,
+                name, (place.x, place.y), offset, textcoords="offset points", fontsize=FONT,
+                parse_math=False,
                 ha="right" if offset[0] < 0 else "left",
             )  # fmt: skip
         return figure
 
 
 def label_offsets(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> list[tuple[int, int]]:
-    """Where each word stands beside its dot, in points: at the first place that no word before it covers, else at the first."""
+    """Where each word stands beside its dot, in points: at the first place that no word before it
+    covers, else at the first."""
     boxes: list[tuple[float, float, float, float]] = []
     found: list[tuple[int, int]] = []
     for name, (x, y) in zip(names, dots, strict=True):
@@ -96,12 +101,14 @@ def label_offsets(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> 
 
 
 def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Path = (), *, which: Which = "input") -> WordMap:
-    """The vectors of some words on the plane of their two principal components. words: three or more, or the path of a file that lists
-    them. model and which as for :func:`rnnlm.inspect_neighbours`.
+    """The vectors of some words on the plane of their two principal components. words: three or
+    more, or the path of a file that lists them. model and which as for
+    :func:`rnnlm.inspect_neighbours`.
 
     Raises:
-        UsageError: there are fewer than three words, one has no vector, all vectors are equal, or the model has no such vectors. TextError:
-            the file cannot be read. ModelError: there is no such model.
+        UsageError: there are fewer than three words, one has no vector, all vectors are equal, or
+            the model has no such vectors. TextError: the file cannot be read. ModelError: there is
+            no such model.
     """
     known = vectors_of("map", model, which)
     chosen = tuple(dict.fromkeys(read_words(str(words)) if isinstance(words, Path) else words))
@@ -114,8 +121,8 @@ def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Pat
 
 
 def principal_plane(matrix_NE: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
-    """Coordinates (N, 2) of rows on their two principal components, and the share of the variance along each. The largest coordinate on
-    each is positive: signs are free.
+    """Coordinates (N, 2) of rows on their two principal components, and the share of the variance
+    along each. The largest coordinate on each is positive: signs are free.
 
     Raises:
         UsageError: all rows are equal.

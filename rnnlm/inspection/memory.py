@@ -1,4 +1,5 @@
-"""How far back a language model remembers: its perplexity where it sees the last tokens alone, or those further back in another order."""
+"""How far back a language model remembers: its perplexity where it sees the last tokens alone, or
+those further back in another order."""
 
 import dataclasses
 import math
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 # no boundary before them; where no more than k stand there, that is the true beginning, boundary
 # and all.
 
-Arrange = Callable[[np.ndarray, np.ndarray], np.ndarray]  # inputs (B, T) and the numbers of their places -> as they are read
+# inputs (B, T) and the numbers of their places -> as they are read
+Arrange = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Places:
-    """Targets of a text, and what they may be predicted from. at_P: ascending positions in the ids. begin_P: where reading began
-    before each, in `stream_N`, which holds the input of each position: `stream_N[begin_P[p] : at_P[p] + 1]` are all inputs before target p.
+    """Targets of a text, and what they may be predicted from. at_P: ascending positions in the ids.
+    begin_P: where reading began before each, in `stream_N`, which holds the input of each position:
+    `stream_N[begin_P[p] : at_P[p] + 1]` are all inputs before target p.
     """
 
     ids_N: np.ndarray
@@ -61,8 +64,8 @@ class Places:
 
 
 def draw_places(ids_N: np.ndarray, spans_S2: np.ndarray, boundary_id: int, count: int, seed: int) -> Places:
-    """At most `count` positions of a text, drawn at random without replacement. spans_S2: what is read from the initial state, as
-    :func:`rnnlm.evaluation.perplexity.spans_of` has it."""
+    """At most `count` positions of a text, drawn at random without replacement. spans_S2: what is
+    read from the initial state, as :func:`rnnlm.evaluation.perplexity.spans_of` has it."""
     generator = np.random.default_rng(seed)
     at_P = np.arange(len(ids_N)) if count >= len(ids_N) else np.sort(generator.choice(len(ids_N), count, replace=False))
     begin_P = spans_S2[np.searchsorted(spans_S2[:, 0], at_P, side="right") - 1, 0]
@@ -75,9 +78,9 @@ def with_last(model: LanguageModel, places: Places, length: int) -> np.ndarray:
 
 
 def with_shuffled(model: LanguageModel, places: Places, kept: int, window: int, seed: int) -> np.ndarray:
-    """Log-probability (nats) of each target where the last `window` inputs are read, those but the last `kept` of them in random
-    order, (P,). The boundary that a text begins with stays first. The order depends on the seed alone: models of the same tokens read
-    the same.
+    """Log-probability (nats) of each target where the last `window` inputs are read, those but the
+    last `kept` of them in random order, (P,). The boundary that a text begins with stays first. The
+    order depends on the seed alone: models of the same tokens read the same.
     """
     keys_PW = np.random.default_rng(seed).random((len(places.at_P), window))
     at_beginning_P = places.inputs_P <= window
@@ -85,7 +88,8 @@ def with_shuffled(model: LanguageModel, places: Places, kept: int, window: int, 
     def shuffled(inputs_BT: np.ndarray, rows_B: np.ndarray) -> np.ndarray:
         length = inputs_BT.shape[1]
         keys_BT = keys_PW[rows_B, window - length :]
-        keys_BT[:, length - min(kept, length) :] = 1 + np.arange(min(kept, length))  # behind all others, in their order
+        # behind all others, in their order
+        keys_BT[:, length - min(kept, length) :] = 1 + np.arange(min(kept, length))
         keys_BT[at_beginning_P[rows_B], 0] = -1
         return np.take_along_axis(inputs_BT, np.argsort(keys_BT, axis=1), axis=1)
 
@@ -93,7 +97,8 @@ def with_shuffled(model: LanguageModel, places: Places, kept: int, window: int, 
 
 
 def _score(model: LanguageModel, places: Places, length: int, arrange: Arrange) -> np.ndarray:
-    """Each target after at most `length` inputs. Equal lengths are read together, so that no row is padded."""
+    """Each target after at most `length` inputs. Equal lengths are read together, so that no row is
+    padded."""
     length_P = np.minimum(places.inputs_P, length)
     logprob_P = np.empty(len(length_P))
     for its in np.unique(length_P).tolist():
@@ -107,7 +112,8 @@ def _score(model: LanguageModel, places: Places, length: int, arrange: Arrange) 
 
 
 def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> np.ndarray:
-    """The target behind the last input of each row. A network works its output layer out there alone."""
+    """The target behind the last input of each row. A network works its output layer out there
+    alone."""
     rows, length = inputs_BT.shape
     step = max(1, model.call_tokens // rows)
     targets_BT = np.concatenate([inputs_BT[:, 1:], target_B[:, None]], axis=1)
@@ -132,12 +138,13 @@ _COLUMNS = ("perplexity", "low", "high", "increase %", "increase % low", "increa
 
 @dataclass(frozen=True)
 class Remembered:
-    """Perplexity per token where a model remembers the last `tokens` (None: all of them), with the bounds of 95 % intervals, bootstrap
-    over positions; None where a token has probability zero.
+    """Perplexity per token where a model remembers the last `tokens` (None: all of them), with the
+    bounds of 95 % intervals, bootstrap over positions; None where a token has probability zero.
 
-    affected: how many of the positions have more than that before them: at the others it makes no difference. increase: by which share the
-    perplexity is above that with all (0.1: 10 %), increase_bits: by how many bits per token, on the same positions (paired). zeros:
-    positions whose token has probability zero.
+    affected: how many of the positions have more than that before them: at the others it makes no
+    difference. increase: by which share the perplexity is above that with all (0.1: 10 %),
+    increase_bits: by how many bits per token, on the same positions (paired). zeros: positions
+    whose token has probability zero.
     """
 
     tokens: int | None
@@ -159,8 +166,9 @@ class Remembered:
 
 @dataclass(frozen=True)
 class ModelMemory:
-    """The memory of one model. seen: where it sees the last tokens alone; shuffled: where it sees the last `window` tokens, those further
-    back in random order, at some of the positions. The last of each is that with all, in order.
+    """The memory of one model. seen: where it sees the last tokens alone; shuffled: where it sees
+    the last `window` tokens, those further back in random order, at some of the positions. The last
+    of each is that with all, in order.
 
     tokenizer: its kind and fingerprint; models compare where it is the same.
     """
@@ -180,7 +188,8 @@ class ModelMemory:
 
     @property
     def ordered_context(self) -> int | None:
-        """The least number of tokens beyond which order makes no difference; None where it does beyond all that were tried."""
+        """The least number of tokens beyond which order makes no difference; None where it does
+        beyond all that were tried."""
         return _least(self.shuffled)
 
 
@@ -190,7 +199,8 @@ def _least(rows: Sequence[Remembered]) -> int | None:
 
 @dataclass(frozen=True)
 class Memory:
-    """What :func:`inspect_memory` finds. context: how the text was read; window: tokens read where some are shuffled."""
+    """What :func:`inspect_memory` finds. context: how the text was read; window: tokens read where
+    some are shuffled."""
 
     models: tuple[ModelMemory, ...]
     context: str
@@ -253,7 +263,8 @@ class Memory:
 def _draw(axes: "Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
     colour = plotting.COLOURS[number % len(plotting.COLOURS)]
     known = [(row.tokens, row.perplexity) for row in rows[:-1] if row.tokens is not None and row.perplexity is not None]
-    axes.plot([tokens for tokens, _ in known], [perplexity for _, perplexity in known], label=name, color=colour,
+    axes.plot([tokens for tokens, _ in known], [perplexity for _, perplexity in known], label=name,
+              color=colour,
               marker=plotting.MARKERS[number % len(plotting.MARKERS)], markersize=4)  # fmt: skip
     if rows[-1].perplexity is not None:
         axes.axhline(rows[-1].perplexity, color=colour, linestyle="--", linewidth=1)
@@ -283,9 +294,11 @@ def _sentence(model: ModelMemory) -> str:
 
 
 def _fewer(model: ModelMemory) -> str:
-    """Whether the next smaller number of tokens than the effective context may do, too: the context is an estimate."""
+    """Whether the next smaller number of tokens than the effective context may do, too: the context
+    is an estimate."""
     lengths = [row.tokens for row in model.seen]
-    at = lengths.index(model.effective_context) - 1  # where no number tried is enough, the largest one of them
+    # where no number tried is enough, the largest one of them
+    at = lengths.index(model.effective_context) - 1
     if at < 0 or (low := model.seen[at].increase_low) is None or low > CLOSE:
         return ""
     return f" ({lengths[at]} may be enough: its interval begins at {low:+.1%})"
@@ -315,7 +328,8 @@ def _order(model: ModelMemory) -> str:
 # this: the model is not trained anew, and may do worse with little context than one made for it.
 
 LENGTHS = (1, 2, 5, 10, 20, 50, 100)
-SHUFFLED_SHARE = 4  # one of so many positions: a window is longer than most of what is read otherwise
+# one of so many positions: a window is longer than most of what is read otherwise
+SHUFFLED_SHARE = 4
 
 
 def inspect_memory(
@@ -330,21 +344,26 @@ def inspect_memory(
     device: str | Device = "auto",
     progress: Progress = silent,
 ) -> Memory:
-    """Perplexity of language models where only the last k tokens are seen, and where those further back than k are shuffled, for k of
-    1, 2, 5, 10, 20, 50, 100 and all; differences to all on the same positions, with 95 % intervals.
+    """Perplexity of language models where only the last k tokens are seen, and where those further
+    back than k are shuffled, for k of 1, 2, 5, 10, 20, 50, 100 and all; differences to all on the
+    same positions, with 95 % intervals.
 
-    The last k tokens alone are read from the initial state, without a boundary before them; where fewer stand before, from the true
-    beginning: the line's with context "reset", the document's where the text has documents, else the text's.
+    The last k tokens alone are read from the initial state, without a boundary before them; where
+    fewer stand before, from the true beginning: the line's with context "reset", the document's
+    where the text has documents, else the text's.
 
-    models: a sequence of models or their names, or models by a name for each. text: as for :func:`rnnlm.evaluate`, or the name of a
-    bundled corpus of plain text, for its test part; None: that of the bundled English. positions: tokens of the text that are
-    predicted, drawn at random; all of them where it has fewer. One of four is predicted from shuffled tokens, too: the last `window`
-    of which the last k stay in place. progress: called with how far it is.
+    models: a sequence of models or their names, or models by a name for each. text: as for
+    :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain text, for its test part; None:
+    that of the bundled English. positions: tokens of the text that are predicted, drawn at random;
+    all of them where it has fewer. One of four is predicted from shuffled tokens, too: the last
+    `window` of which the last k stay in place. progress: called with how far it is.
 
     Raises:
-        UsageError: there are fewer than two positions, or a window that is not longer than the largest k; there is no such context; a
-            model is no language model, or adapts its weights as it reads (dynamic evaluation): it cannot read many contexts side by side.
-        TextError: the text cannot be read or is empty. ModelError: there is no such model, or its scores are not numbers.
+        UsageError: there are fewer than two positions, or a window that is not longer than the
+            largest k; there is no such context; a model is no language model, or adapts its weights
+            as it reads (dynamic evaluation): it cannot read many contexts side by side.
+        TextError: the text cannot be read or is empty. ModelError: there is no such model, or its
+            scores are not numbers.
         DeviceError: `device` is not available.
     """
     _check(positions, window, context)
@@ -369,7 +388,8 @@ def _with_rows(subject: Subject) -> Subject:
     """The subject itself, whose model can read many texts side by side."""
     if subject.model.max_rows is not None:
         raise UsageError(
-            f"{subject.name} reads one text at a time", "it adapts its weights as it reads, and thousands of contexts are read anew here",
+            f"{subject.name} reads one text at a time",
+            "it adapts its weights as it reads, and thousands of contexts are read anew here",
             "inspect the model without dynamic evaluation",
         )  # fmt: skip
     return subject

@@ -1,4 +1,5 @@
-"""The words nearest to a word, or to the sum of an analogy, by the cosine of the angle between vectors."""
+"""The words nearest to a word, or to the sum of an analogy, by the cosine of the angle between
+vectors."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -34,8 +35,8 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The nearest words of some words. source: what the vectors are. random_mean, random_deviation: the cosine of two words drawn at
-    random, over 10,000 pairs, to compare with."""
+    """The nearest words of some words. source: what the vectors are. random_mean, random_deviation:
+    the cosine of two words drawn at random, over 10,000 pairs, to compare with."""
 
     source: str
     words: tuple[str, ...]
@@ -77,11 +78,13 @@ def inspect_neighbours(
     model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, which: Which = "input",
     count: int = 10,
 ) -> Neighbours:  # fmt: skip
-    """The `count` nearest neighbours of each of the `words` by cosine, among all words that have a vector. model: a network of any task,
-    its name, or word vectors; which: of a network, those it reads ("input") or those of its softmax ("output").
+    """The `count` nearest neighbours of each of the `words` by cosine, among all words that have a
+    vector. model: a network of any task, its name, or word vectors; which: of a network, those it
+    reads ("input") or those of its softmax ("output").
 
     Raises:
-        UsageError: a word has no vector, no word is given, or the model has no such vectors. ModelError: there is no such model.
+        UsageError: a word has no vector, no word is given, or the model has no such vectors.
+            ModelError: there is no such model.
     """
     known = vectors_of("neighbours", model, which)
     if not words or count < 1:
@@ -108,7 +111,8 @@ def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
 
 @dataclass(frozen=True)
 class Analogy:
-    """The words nearest to a - b + c. answers: without the three words themselves. unfiltered: what would come first with them."""
+    """The words nearest to a - b + c. answers: without the three words themselves. unfiltered: what
+    would come first with them."""
 
     source: str
     a: str
@@ -150,11 +154,12 @@ def inspect_analogy(
     model: Model | WordVectors = SHIPPED, words: Sequence[str] = (), *, which: Which = "input",
     count: int = 10,
 ) -> Analogy:  # fmt: skip
-    """The `count` words nearest to a - b + c, (a, b, c) being `words`, each vector at length 1; the three are no answers. model and which
-    as for :func:`rnnlm.inspect_neighbours`.
+    """The `count` words nearest to a - b + c, (a, b, c) being `words`, each vector at length 1; the
+    three are no answers. model and which as for :func:`rnnlm.inspect_neighbours`.
 
     Raises:
-        UsageError: there are not three words, one has no vector, or the model has no such vectors. ModelError: there is no such model.
+        UsageError: there are not three words, one has no vector, or the model has no such vectors.
+            ModelError: there is no such model.
     """
     known = vectors_of("analogy", model, which)
     if len(words) != 3 or count < 1:
@@ -174,13 +179,15 @@ def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVecto
     """The vectors themselves, or those of a model that the look `what` applies to.
 
     Raises:
-        UsageError: it does not, or the model has no vectors of that kind. ModelError: there is no such model.
+        UsageError: it does not, or the model has no vectors of that kind. ModelError: there is no
+            such model.
     """
     return model if isinstance(model, WordVectors) else word_vectors(subject(what, model, "cpu").model, which)
 
 
 def lower_cases(vectors: WordVectors, words: Iterable[str], source: str) -> bool:
-    """Whether words of a file are to be lower-cased, as all words that have a vector are; a notice says so."""
+    """Whether words of a file are to be lower-cased, as all words that have a vector are; a notice
+    says so."""
     if not vectors.is_lower or not (capitals := sum(word != word.lower() for word in words)):
         return False
     notice(f"{source}: {capitals:,} words are lower-cased, as those of the {vectors.source} are")

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 #
 # Shapes: N examples, H numbers of a vector, K labels.
 
-PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)  # strongest first: each fit begins where the last one ended
+# strongest first: each fit begins where the last one ended
+PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 HELD_OUT = 5  # one in so many training groups is held out for choosing
 ITERATIONS = 200
 
@@ -53,13 +54,15 @@ class LinearProbe:
 
 
 def fit_probe(vectors_NH: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray, count: int) -> LinearProbe:
-    """The probe of labels 0 to `count` - 1, with the penalty of :data:`PENALTIES` that labels most of the held-out examples right, of
-    equal ones the strongest, fitted again on all.
+    """The probe of labels 0 to `count` - 1, with the penalty of :data:`PENALTIES` that labels most
+    of the held-out examples right, of equal ones the strongest, fitted again on all.
 
-    groups_N: the number of the sentence of each example; every :data:`HELD_OUT`-th one is held out, whole.
+    groups_N: the number of the sentence of each example; every :data:`HELD_OUT`-th one is held out,
+    whole.
     """
     mean_H, deviation_H = vectors_NH.mean(axis=0), vectors_NH.std(axis=0)
-    scale_H = 1 / np.where(deviation_H > 1e-6, deviation_H, 1)  # a unit that never changes says nothing
+    # a unit that never changes says nothing
+    scale_H = 1 / np.where(deviation_H > 1e-6, deviation_H, 1)
     x_NH = (vectors_NH - mean_H) * scale_H
     is_held_N = groups_N % HELD_OUT == HELD_OUT - 1
     if is_held_N.all() or not is_held_N.any():
@@ -81,9 +84,11 @@ def _unpacked(parameters: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _minimum(x_NH: np.ndarray, labels_N: np.ndarray, count: int, l2: float, start: np.ndarray) -> np.ndarray:
-    """Weights and biases, (K (H + 1),), at the minimum of the loss, by L-BFGS; the products run in float32.
+    """Weights and biases, (K (H + 1),), at the minimum of the loss, by L-BFGS; the products run in
+    float32.
 
-    In one thread: numpy and scipy each have threads of their own, which take turns thousands of times here and wait for each other.
+    In one thread: numpy and scipy each have threads of their own, which take turns thousands of
+    times here and wait for each other.
     """
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
@@ -119,8 +124,8 @@ TEST_SHARE = 0.2  # of the sentences, where no test data are named
 
 @dataclass(frozen=True)
 class Items:
-    """Sentences with labels of their words, or texts with one each. labels: of all items, those of the first sentence first. sentences_N:
-    the number of the sentence of each."""
+    """Sentences with labels of their words, or texts with one each. labels: of all items, those of
+    the first sentence first. sentences_N: the number of the sentence of each."""
 
     texts: tuple[tuple[str, ...], ...]
     labels: tuple[str, ...]
@@ -134,7 +139,8 @@ class Items:
 
 @dataclass(frozen=True)
 class ProbeData:
-    """name: of the data; column: of the labels. drawn: of which parts only some sentences were taken, and how many items there were."""
+    """name: of the data; column: of the labels. drawn: of which parts only some sentences were
+    taken, and how many items there were."""
 
     name: str
     column: str
@@ -149,12 +155,14 @@ def read_items(
 ) -> ProbeData:
     """The items of a bundled corpus by name, which has a test part, or of a file.
 
-    column: of the labels; None: the only one. level: whether words or texts are labelled; None: as the bundled corpus has it, else words.
-    test_data: files; without any, of a file a share of the sentences, drawn by `seed`. most: items of each part; of more, sentences are
-    drawn. reading: settings of :class:`rnnlm.text.labelled.example.LabelledSettings`.
+    column: of the labels; None: the only one. level: whether words or texts are labelled; None: as
+    the bundled corpus has it, else words. test_data: files; without any, of a file a share of the
+    sentences, drawn by `seed`. most: items of each part; of more, sentences are drawn. reading:
+    settings of :class:`rnnlm.text.labelled.example.LabelledSettings`.
 
     Raises:
-        TextError: a file cannot be read, or lacks the column. UsageError: the column is not named; there are too few sentences.
+        TextError: a file cannot be read, or lacks the column. UsageError: the column is not named;
+            there are too few sentences.
     """
     bundled = None if Path(data).is_file() else corpora.labelled(data)
     settings: dict[str, Any] = {"scheme": "none", **(reading or {})}
@@ -182,7 +190,8 @@ def read_items(
 
 
 def _of_bundled(name: str, corpus: corpora.Labelled, level: Level | None, column: str | None) -> tuple[Level, str]:
-    """What is labelled in a bundled corpus, and the column of the labels: the one that is named, or its first one."""
+    """What is labelled in a bundled corpus, and the column of the labels: the one that is named, or
+    its first one."""
     level = level or ("text" if column in corpus.text_columns or not corpus.word_columns else "word")
     columns = corpus.word_columns if level == "word" else corpus.text_columns
     column = column or next(iter(columns), None)
@@ -224,11 +233,13 @@ EMBEDDINGS = "embeddings"
 
 @dataclass(frozen=True)
 class LayerProbe:
-    """The probe of one layer. network: trained, or untrained with the same settings. layer: "embeddings" (what the network reads),
-    "layer 1" and so on, or "features" (what the output layer reads). width: numbers of a vector. l2: the penalty that was chosen.
+    """The probe of one layer. network: trained, or untrained with the same settings. layer:
+    "embeddings" (what the network reads), "layer 1" and so on, or "features" (what the output layer
+    reads). width: numbers of a vector. l2: the penalty that was chosen.
 
-    accuracy: share of the test items that are labelled right. control_accuracy: the same where each word type has a label drawn at random.
-    selectivity: the difference. These two are None for labels of texts.
+    accuracy: share of the test items that are labelled right. control_accuracy: the same where each
+    word type has a label drawn at random. selectivity: the difference. These two are None for
+    labels of texts.
     """
 
     network: str
@@ -242,12 +253,13 @@ class LayerProbe:
 
 @dataclass(frozen=True)
 class ProbeInspection:
-    """What the layers of a model know of a label. Accuracies are shares; intervals are 95 %, by resampling test sentences.
+    """What the layers of a model know of a label. Accuracies are shares; intervals are 95 %, by
+    resampling test sentences.
 
-    majority: accuracy of the most frequent label alone; by_word: of each word's most frequent label, None for texts. gain: the best
-    trained layer's accuracy over that of the embeddings, None where these are best; over_untrained: over the best of the untrained network.
-    The best layer is chosen on the same test items, which favours it a little.
-    notes: what was left out.
+    majority: accuracy of the most frequent label alone; by_word: of each word's most frequent
+    label, None for texts. gain: the best trained layer's accuracy over that of the embeddings, None
+    where these are best; over_untrained: over the best of the untrained network. The best layer is
+    chosen on the same test items, which favours it a little. notes: what was left out.
     """
 
     model: str
@@ -298,9 +310,11 @@ class ProbeInspection:
             f"{self.column} of {self.data}: {self.train_items:,} {self.level}s to learn from, {self.test_items:,} to test, "
             f"{self.labels} labels"
         )
-        columns = ("network", "layer", "width", "l2", "accuracy %", "low", "high", "control %", "selectivity",
+        columns = ("network", "layer", "width", "l2", "accuracy %", "low", "high", "control %",
+                   "selectivity",
                    "selectivity low", "selectivity high")  # fmt: skip
-        rows = [(each.network, each.layer, each.width, each.l2, *_percent(each.accuracy), _percent_of(each.control_accuracy),
+        rows = [(each.network, each.layer, each.width, each.l2, *_percent(each.accuracy),
+                 _percent_of(each.control_accuracy),
                  *_percent(each.selectivity)) for each in self.probes]  # fmt: skip
         baselines = [("-", "most frequent label", self.majority)]
         baselines += [("-", "most frequent label of the word", self.by_word)] if self.by_word is not None else []
@@ -321,8 +335,10 @@ class ProbeInspection:
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
             its = [each for each in self.probes if each.network == network]
             places, shares = [layers.index(each.layer) for each in its], [100 * each.accuracy.estimate for each in its]
-            errors = [[100 * abs(each.accuracy.estimate - bound) for each, bound in zip(its, bounds, strict=True)]
-                      for bounds in ([each.accuracy.low for each in its], [each.accuracy.high for each in its])]  # fmt: skip
+            errors = [[100 * abs(each.accuracy.estimate - bound) for each,
+                       bound in zip(its, bounds, strict=True)]
+                      for bounds in ([each.accuracy.low for each in its],
+                                     [each.accuracy.high for each in its])]  # fmt: skip
             line = axes.errorbar(places, shares, errors, marker=marker, capsize=3, label=network)
             if self.level == "word":
                 controls = [100 * (each.control_accuracy or 0) for each in its]
@@ -383,7 +399,8 @@ MOST_ITEMS = 5000  # of each part
 
 @dataclass(frozen=True)
 class _Answers:
-    """The answers of one probe: which of the test items were right, and of its control, where there is one."""
+    """The answers of one probe: which of the test items were right, and of its control, where there
+    is one."""
 
     probe_layer: tuple[str, str]
     width: int
@@ -393,21 +410,27 @@ class _Answers:
 
 
 def inspect_probe(
-    model: Model = SHIPPED, data: str | PathLike[str] = "words-and-tags", *, label_column: str | None = None,
-    test_data: Sequence[str | PathLike[str]] = (), level: Level | None = None, most_items: int = MOST_ITEMS, seed: int = 1,
-    reading: Mapping[str, Any] | None = None, device: str | Device = "auto", progress: Progress = silent,
+    model: Model = SHIPPED, data: str | PathLike[str] = "words-and-tags", *,
+    label_column: str | None = None,
+    test_data: Sequence[str | PathLike[str]] = (), level: Level | None = None,
+    most_items: int = MOST_ITEMS, seed: int = 1,
+    reading: Mapping[str, Any] | None = None, device: str | Device = "auto",
+    progress: Progress = silent,
 ) -> ProbeInspection:  # fmt: skip
     """What each layer of a network knows of the labels of words, or of texts.
 
-    data: labelled data as `train --task tagging` reads them: a file, or a bundled corpus, which has a test part. label_column: of the
-    labels; needed where there are several. test_data: files; none: the bundled test part, or a fifth of the sentences. level: "word" or
-    "text", what is labelled; None: as a bundled corpus has it, else words. Texts have the mean of their tokens' vectors. most_items: of
-    more words or texts of a part some sentences are drawn. reading: settings of the format, such as `format` and `column`. seed: of what
-    is drawn, the control labels, and the untrained network.
+    data: labelled data as `train --task tagging` reads them: a file, or a bundled corpus, which has
+    a test part. label_column: of the labels; needed where there are several. test_data: files;
+    none: the bundled test part, or a fifth of the sentences. level: "word" or "text", what is
+    labelled; None: as a bundled corpus has it, else words. Texts have the mean of their tokens'
+    vectors. most_items: of more words or texts of a part some sentences are drawn. reading:
+    settings of the format, such as `format` and `column`. seed: of what is drawn, the control
+    labels, and the untrained network.
 
     Raises:
-        UsageError: the model has no layers with a state for each word; there are too few sentences, or labels. TextError: a file cannot be
-            read, or lacks the column. ModelError: there is no such model. DeviceError: the device is not available.
+        UsageError: the model has no layers with a state for each word; there are too few sentences,
+            or labels. TextError: a file cannot be read, or lacks the column. ModelError: there is
+            no such model. DeviceError: the device is not available.
     """
     from rnnlm.inspection.untrained import untrained
 
@@ -423,7 +446,8 @@ def inspect_probe(
 
 @dataclass(frozen=True)
 class _Task:
-    """Labels as numbers; -1 in the test part for one that training lacks. control: of the word types, for labels of words."""
+    """Labels as numbers; -1 in the test part for one that training lacks. control: of the word
+    types, for labels of words."""
 
     count: int
     train_N: np.ndarray
@@ -489,8 +513,10 @@ def _inspection(name: str, data: ProbeData, task: _Task, answers: Sequence[_Answ
     gain = None if best is embeddings else interval(best.right_N.astype(float) - embeddings.right_N)
     notes = [f"of the {part} part's {count:,} {data.level}s, sentences were drawn (seed {seed})" for part, count in data.drawn.items()]
     return ProbeInspection(
-        name, data.name, data.column, data.level, len(task.train_N), len(task.test_N), task.count, float((task.test_N == 0).mean()),
-        _by_word(data, task), tuple(probes), gain, interval(best.right_N.astype(float) - start.right_N), tuple(notes),
+        name, data.name, data.column, data.level, len(task.train_N), len(task.test_N), task.count,
+        float((task.test_N == 0).mean()),
+        _by_word(data, task), tuple(probes), gain,
+        interval(best.right_N.astype(float) - start.right_N), tuple(notes),
     )  # fmt: skip
 
 
@@ -499,7 +525,8 @@ def _best(answers: Sequence[_Answers], network: str) -> _Answers:
 
 
 def _by_word(data: ProbeData, task: _Task) -> float | None:
-    """Accuracy of each word's most frequent label in training, of unseen words of the most frequent one."""
+    """Accuracy of each word's most frequent label in training, of unseen words of the most frequent
+    one."""
     if data.level == "text":
         return None
     counts: dict[str, Counter[int]] = {}

@@ -1,9 +1,12 @@
-"""`rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights, gate by gate.
+"""`rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights, gate by
+gate.
 
-Of a linear layer h = h' W the gradient over k steps is a product of k times W: it vanishes where the spectral radius, the largest absolute
-eigenvalue, is below 1, and explodes where it is above 1 (Pascanu et al. 2013, section 2.1). Norms of W^k show what happens before that: a
-matrix that is not normal may first enlarge what it shrinks in the end. With an activation f the largest singular value below 1 / max f' is
-sufficient for vanishing, above it necessary for exploding. Gated layers hand their state on through gates, beside these weights.
+Of a linear layer h = h' W the gradient over k steps is a product of k times W: it vanishes where
+the spectral radius, the largest absolute eigenvalue, is below 1, and explodes where it is above 1
+(Pascanu et al. 2013, section 2.1). Norms of W^k show what happens before that: a matrix that is not
+normal may first enlarge what it shrinks in the end. With an activation f the largest singular value
+below 1 / max f' is sufficient for vanishing, above it necessary for exploding. Gated layers hand
+their state on through gates, beside these weights.
 """
 
 import math
@@ -30,10 +33,11 @@ POWERS = (1, 2, 5, 10, 20, 50, 100)
 
 @dataclass(frozen=True)
 class MatrixSpectrum:
-    """What is known of one matrix, in float64. model, layer, matrix: their names. shape: (rows, columns). singular_values: the largest
-    first. eigenvalues: the largest in absolute value first; None where the matrix does not take the state to the state. power_norms: the
-    2-norm of W^k by k, infinite beyond float64; empty without eigenvalues. steepest: the largest derivative of the activation where the
-    matrix is all that hands the state on; None in gated layers."""
+    """What is known of one matrix, in float64. model, layer, matrix: their names. shape: (rows,
+    columns). singular_values: the largest first. eigenvalues: the largest in absolute value first;
+    None where the matrix does not take the state to the state. power_norms: the 2-norm of W^k by k,
+    infinite beyond float64; empty without eigenvalues. steepest: the largest derivative of the
+    activation where the matrix is all that hands the state on; None in gated layers."""
 
     model: str
     layer: str
@@ -58,9 +62,11 @@ class MatrixSpectrum:
         """All of it, complex numbers as [real, imaginary]."""
         eigenvalues = self.eigenvalues
         return {
-            "model": self.model, "layer": self.layer, "matrix": self.matrix, "shape": list(self.shape),
+            "model": self.model, "layer": self.layer, "matrix": self.matrix,
+            "shape": list(self.shape),
             "spectral_radius": self.spectral_radius,
-            "eigenvalues": None if eigenvalues is None else np.column_stack([eigenvalues.real, eigenvalues.imag]).tolist(),
+            "eigenvalues": None if eigenvalues is None else np.column_stack([eigenvalues.real,
+                eigenvalues.imag]).tolist(),
             "singular_values": self.singular_values.tolist(),
             "power_norms": plain(self.power_norms),
         }  # fmt: skip
@@ -88,7 +94,8 @@ class SpectrumInspection:
         """The spectra, and the norms of powers of the matrices that have them."""
         columns = ("model", "layer", "matrix", "shape", "spectral radius", "largest singular value", "smallest singular value")
         rows = [
-            (each.model, each.layer, each.matrix, "{} x {}".format(*each.shape), each.spectral_radius, float(each.singular_values[0]),
+            (each.model, each.layer, each.matrix, "{} x {}".format(*each.shape),
+             each.spectral_radius, float(each.singular_values[0]),
              float(each.singular_values[-1]))
             for each in self.matrices
         ]  # fmt: skip
@@ -102,21 +109,24 @@ class SpectrumInspection:
         return {"matrices": [each.to_dict() for each in self.matrices]}
 
     def figure(self) -> "Figure":
-        """Of each layer the eigenvalues in the complex plane, with the unit circle, and the norms of powers."""
+        """Of each layer the eigenvalues in the complex plane, with the unit circle, and the norms
+        of powers."""
         from rnnlm.inspection.spectrum_plots import draw
 
         return draw(self.by_model())
 
 
 def inspect_spectrum(models: Models = (SHIPPED,), *, untrained: bool = False, device: str | Device = "auto") -> SpectrumInspection:
-    """Eigenvalues, singular values and norms of powers of the recurrent weights of networks of any task, in float64.
+    """Eigenvalues, singular values and norms of powers of the recurrent weights of networks of any
+    task, in float64.
 
-    models: names, or models by the names that results call them. untrained: beside each model the same network at its
-    start, with the seed of its training. device: where models given by name are loaded.
+    models: names, or models by the names that results call them. untrained: beside each model the
+    same network at its start, with the seed of its training. device: where models given by name are
+    loaded.
 
     Raises:
-        UsageError: a model has no recurrent weights, as QRNNs, feed-forward models and n-grams. ModelError: there is no such model, or
-            its weights are not finite.
+        UsageError: a model has no recurrent weights, as QRNNs, feed-forward models and n-grams.
+            ModelError: there is no such model, or its weights are not finite.
     """
     found: list[MatrixSpectrum] = []
     given = subjects("spectrum", models, device)
@@ -152,7 +162,8 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
 
 
 def _steepest(settings: Any) -> float | None:
-    """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones, whose settings have none."""
+    """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones,
+    whose settings have none."""
     activation = getattr(settings, "activation", None)
     return None if activation is None else BY_NAME[activation].steepest
 

@@ -19,7 +19,8 @@ LONGEST_TITLE = 40  # characters
 
 
 def draw(by_model: "Mapping[str, Sequence[MatrixSpectrum]]") -> "Figure":
-    """Eigenvalues on the left, norms of powers on the right; a row for each layer of each model, a colour for each gate."""
+    """Eigenvalues on the left, norms of powers on the right; a row for each layer of each model, a
+    colour for each gate."""
     rows: dict[tuple[str, str], list[MatrixSpectrum]] = {}
     for model, matrices in by_model.items():
         for each in matrices:
@@ -43,7 +44,8 @@ def _draw_plane(axes: "Axes", matrices: "Sequence[MatrixSpectrum]") -> None:
     for number, each in enumerate(matrices):
         assert each.eigenvalues is not None
         axes.plot(
-            each.eigenvalues.real, each.eigenvalues.imag, MARKERS[number % len(MARKERS)], markersize=3, alpha=0.6,
+            each.eigenvalues.real, each.eigenvalues.imag, MARKERS[number % len(MARKERS)],
+            markersize=3, alpha=0.6,
             color=COLOURS[number % len(COLOURS)],
         )  # fmt: skip
     axes.set_aspect("equal", adjustable="datalim")

@@ -1,4 +1,5 @@
-"""The error surface of one recurrent unit over weight and bias, and gradient descent on it with and without clipping."""
+"""The error surface of one recurrent unit over weight and bias, and gradient descent on it with and
+without clipping."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +37,8 @@ class RecurrentUnit:
     def error(self, weight_X: np.ndarray, bias_X: np.ndarray) -> Points:
         """E, dE/dw and dE/db at points of any shape, which all three have.
 
-        The derivatives are carried along with x: dx_t/dw = s(x_{t-1}) + w s'(x_{t-1}) dx_{t-1}/dw, dx_t/db likewise with 1 in the place
-        of s(x_{t-1}).
+        The derivatives are carried along with x: dx_t/dw = s(x_{t-1}) + w s'(x_{t-1}) dx_{t-1}/dw,
+        dx_t/db likewise with 1 in the place of s(x_{t-1}).
         """
         weight_X, bias_X = np.broadcast_arrays(np.asarray(weight_X, dtype=np.float64), np.asarray(bias_X, dtype=np.float64))
         x_X = np.full(weight_X.shape, float(self.initial))
@@ -55,7 +56,8 @@ class RecurrentUnit:
 
 @dataclass(frozen=True)
 class Descent:
-    """A path of gradient descent: where it stood before each update and after the last, with error and norm of the gradient there."""
+    """A path of gradient descent: where it stood before each update and after the last, with error
+    and norm of the gradient there."""
 
     name: str
     weight_U: np.ndarray
@@ -70,8 +72,8 @@ class Descent:
 
 
 def descend(unit: RecurrentUnit, start: tuple[float, float], rate: float, updates: int, clip: float | None, name: str) -> Descent:
-    """Gradient descent from (w, b). clip: the norm to which a longer gradient is scaled down (their algorithm 1); None: never. A path
-    whose numbers are no longer finite ends before them."""
+    """Gradient descent from (w, b). clip: the norm to which a longer gradient is scaled down (their
+    algorithm 1); None: never. A path whose numbers are no longer finite ends before them."""
     met, (weight, bias) = [], start
     for _ in range(updates + 1):
         error, by_weight, by_bias = (float(value) for value in unit.error(np.array(weight), np.array(bias)))
@@ -97,8 +99,8 @@ GREATEST_GRID = 2000
 
 @dataclass(frozen=True)
 class Surface:
-    """Errors and norms of gradients on a grid of G x G points, and the two paths. weight_G, bias_G: its lines; error_GG[i, j] is at
-    bias_G[i] and weight_G[j]."""
+    """Errors and norms of gradients on a grid of G x G points, and the two paths. weight_G, bias_G:
+    its lines; error_GG[i, j] is at bias_G[i] and weight_G[j]."""
 
     unit: RecurrentUnit
     weight_G: np.ndarray
@@ -120,20 +122,26 @@ class Surface:
         """The highest gradient on the grid, and where each path ends."""
         weight, bias, highest = self.steepest
         typical = float(np.nanmedian(self.gradient_GG))
-        said = (f"The norm of the gradient is at most {typical:.2g} on half of the grid, and {highest:,.4g} at its largest, at "
+        said = (f"The norm of the gradient is at most {typical:.2g} on half of the grid, and "
+                f"{highest:,.4g} at its largest, at "
                 f"w = {weight:.4g}, b = {bias:.4g}.")  # fmt: skip
         for each in self.descents:
-            said += (f" {each.name.capitalize()}, gradient descent meets gradients of up to {each.gradient_U.max():,.4g}, "
-                     f"takes steps of up to {each.longest_step:.3g} and ends at w = {each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}, "
-                     f"where the error is {each.error_U[-1]:.3g} (lowest on the way: {each.error_U.min():.3g}).")  # fmt: skip
+            said += (f" {each.name.capitalize()}, gradient descent meets gradients of up to "
+                     f"{each.gradient_U.max():,.4g}, "
+                     f"takes steps of up to {each.longest_step:.3g} and ends at w = "
+                     f"{each.weight_U[-1]:.4g}, b = {each.bias_U[-1]:.4g}, "
+                     f"where the error is {each.error_U[-1]:.3g} (lowest on the way: "
+                     f"{each.error_U.min():.3g}).")  # fmt: skip
         return said
 
     def tables(self) -> Sequence[Table]:
         """A row for each path."""
-        columns = ("path", "updates", "largest gradient", "longest step", "final w", "final b", "final error",
+        columns = ("path", "updates", "largest gradient", "longest step", "final w", "final b",
+                   "final error",
                    "lowest error")  # fmt: skip
         rows = tuple(
-            (each.name, len(each.error_U) - 1, float(each.gradient_U.max()), each.longest_step, float(each.weight_U[-1]),
+            (each.name, len(each.error_U) - 1, float(each.gradient_U.max()), each.longest_step,
+             float(each.weight_U[-1]),
              float(each.bias_U[-1]), float(each.error_U[-1]), float(each.error_U.min()))
             for each in self.descents
         )  # fmt: skip
@@ -143,11 +151,14 @@ class Surface:
         """The whole grid and both paths, as JSON can hold them."""
         weight, bias, highest = self.steepest
         return plain({
-            "steps": self.unit.steps, "target": self.unit.target, "initial": self.unit.initial, "rate": self.rate, "clip": self.clip,
+            "steps": self.unit.steps, "target": self.unit.target, "initial": self.unit.initial,
+            "rate": self.rate, "clip": self.clip,
             "weights": self.weight_G, "biases": self.bias_G, "errors": self.error_GG,
-            "gradients": self.gradient_GG, "steepest": {"weight": weight, "bias": bias, "gradient": highest},
+            "gradients": self.gradient_GG,
+            "steepest": {"weight": weight, "bias": bias, "gradient": highest},
             "descents": [
-                {"name": each.name, "weights": each.weight_U, "biases": each.bias_U, "errors": each.error_U,
+                {"name": each.name, "weights": each.weight_U, "biases": each.bias_U,
+                 "errors": each.error_U,
                  "gradients": each.gradient_U, "longest_step": each.longest_step}
                 for each in self.descents
             ],
@@ -179,17 +190,22 @@ class Surface:
 
 
 def inspect_surface(
-    *, weights: Range = (4.0, 7.0), biases: Range = (-3.0, 1.0), grid: int = 200, steps: int = 50, target: float = 0.7,
-    initial: float = 0.5, start: tuple[float, float] = (5.0, -2.4), rate: float = 0.1, clip: float = 0.5, updates: int = 200,
+    *, weights: Range = (4.0, 7.0), biases: Range = (-3.0, 1.0), grid: int = 200, steps: int = 50,
+    target: float = 0.7,
+    initial: float = 0.5, start: tuple[float, float] = (5.0, -2.4), rate: float = 0.1,
+    clip: float = 0.5, updates: int = 200,
 ) -> Surface:  # fmt: skip
-    """The error of one recurrent unit, x_t = w s(x_{t-1}) + b, over `weights` and `biases`, each a range cut by `grid` lines, and the paths
-    of gradient descent from `start` (w, b) with and without clipping.
+    """The error of one recurrent unit, x_t = w s(x_{t-1}) + b, over `weights` and `biases`, each a
+    range cut by `grid` lines, and the paths of gradient descent from `start` (w, b) with and
+    without clipping.
 
-    steps: after which its output s(x) is to be `target`; initial: the state x before them. rate, updates: of gradient descent. clip: the
-    norm to which longer gradients are scaled down. Pascanu, Mikolov & Bengio 2013, figure 6.
+    steps: after which its output s(x) is to be `target`; initial: the state x before them. rate,
+    updates: of gradient descent. clip: the norm to which longer gradients are scaled down. Pascanu,
+    Mikolov & Bengio 2013, figure 6.
 
     Raises:
-        UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a number is not positive or not finite.
+        UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a
+            number is not positive or not finite.
     """
     _check(weights, biases, grid, start, {"steps": steps, "rate": rate, "clip": clip, "updates": updates})
     if not np.isfinite([target, initial, *start]).all():

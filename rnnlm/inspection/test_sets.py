@@ -30,7 +30,8 @@ FEWEST = 20  # pairs with an interval: a bootstrap of a few pairs is far too nar
 
 @dataclass(frozen=True)
 class JudgedPair:
-    """Two words, how alike people find them, and the cosine of their vectors; None where one has no vector."""
+    """Two words, how alike people find them, and the cosine of their vectors; None where one has no
+    vector."""
 
     word1: str
     word2: str
@@ -40,8 +41,9 @@ class JudgedPair:
 
 @dataclass(frozen=True)
 class Similarity:
-    """Spearman's correlation between judgments and cosines over the pairs that have both, with its 95 % interval (bootstrap over pairs).
-    None with fewer than 20 pairs. file: what holds the pairs. source: what the vectors are."""
+    """Spearman's correlation between judgments and cosines over the pairs that have both, with its
+    95 % interval (bootstrap over pairs). None with fewer than 20 pairs. file: what holds the pairs.
+    source: what the vectors are."""
 
     file: str
     source: str
@@ -90,14 +92,16 @@ def inspect_similarity(
     model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, which: Which = "input",
     columns: str | None = None, strip_tags: bool = False, seed: int = 1,
 ) -> Similarity:  # fmt: skip
-    """Spearman's correlation between how alike people find the words of each pair in a `file` and the cosines of their vectors. model and
-    which as for :func:`rnnlm.inspect_neighbours`. columns: "WORD1,WORD2,SCORE" by name or number; None: two of words and one of numbers
-    behind them. strip_tags: words lose tags such as -n at their end. Where no word that has a vector has capital letters, the file's words
-    are lower-cased, and a notice says so. seed: of the bootstrap.
+    """Spearman's correlation between how alike people find the words of each pair in a `file` and
+    the cosines of their vectors. model and which as for :func:`rnnlm.inspect_neighbours`. columns:
+    "WORD1,WORD2,SCORE" by name or number; None: two of words and one of numbers behind them.
+    strip_tags: words lose tags such as -n at their end. Where no word that has a vector has capital
+    letters, the file's words are lower-cased, and a notice says so. seed: of the bootstrap.
 
     Raises:
-        TextError: the file cannot be read, lacks a column, fewer than three of its pairs have vectors for both words, or all judgments
-            or cosines are equal. UsageError: the model has no such vectors. ModelError: there is no such model.
+        TextError: the file cannot be read, lacks a column, fewer than three of its pairs have
+            vectors for both words, or all judgments or cosines are equal. UsageError: the model has
+            no such vectors. ModelError: there is no such model.
     """
     known = vectors_of("similarity", model, which)
     read = read_pairs(str(file), columns, strip_tags)
@@ -118,8 +122,8 @@ def inspect_similarity(
 
 
 def spearman(scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1) -> tuple[float, float | None, float | None]:
-    """Spearman's rank correlation, ties at their mean rank, and the bounds of its interval: percentile bootstrap over the N pairs,
-    None with fewer than 20."""
+    """Spearman's rank correlation, ties at their mean rank, and the bounds of its interval:
+    percentile bootstrap over the N pairs, None with fewer than 20."""
     from scipy.stats import rankdata
 
     def correlation(scores: np.ndarray, cosines: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -142,8 +146,9 @@ _NUMBERS = 1 << 25  # cosines in memory at a time
 
 @dataclass(frozen=True)
 class TypeAccuracy:
-    """Of one type of analogy, or "all": how many questions, those whose four words have vectors, how many of these are answered right, and
-    the share with its 95 % interval (bootstrap over questions); None where none is known."""
+    """Of one type of analogy, or "all": how many questions, those whose four words have vectors,
+    how many of these are answered right, and the share with its 95 % interval (bootstrap over
+    questions); None where none is known."""
 
     type: str
     questions: int
@@ -156,8 +161,8 @@ class TypeAccuracy:
 
 @dataclass(frozen=True)
 class Analogies:
-    """Accuracy by type, all types together last. file: what holds the questions. source: what the vectors are. words: how many could be the
-    answer."""
+    """Accuracy by type, all types together last. file: what holds the questions. source: what the
+    vectors are. words: how many could be the answer."""
 
     file: str
     source: str
@@ -203,14 +208,16 @@ def inspect_analogies(
     model: Model | WordVectors = SHIPPED, file: str | Path = "-", *, which: Which = "input",
     columns: str | None = None,
 ) -> Analogies:  # fmt: skip
-    """How many analogies of a `file` come out, by type: its lines are `A B C D`, those of a type below a line `: TYPE`, or it is a table.
-    model and which as for :func:`rnnlm.inspect_neighbours`. columns: of a table: "TYPE,A,B,C,D" or "A,B,C,D" by name or number; None: its
-    last five or four columns of words. The three words of a question are no answers. Where no word that has a vector has capital letters,
-    the file's words are lower-cased, and a notice says so.
+    """How many analogies of a `file` come out, by type: its lines are `A B C D`, those of a type
+    below a line `: TYPE`, or it is a table. model and which as for
+    :func:`rnnlm.inspect_neighbours`. columns: of a table: "TYPE,A,B,C,D" or "A,B,C,D" by name or
+    number; None: its last five or four columns of words. The three words of a question are no
+    answers. Where no word that has a vector has capital letters, the file's words are lower-cased,
+    and a notice says so.
 
     Raises:
-        TextError: the file cannot be read, lacks a column, or no question has vectors for its four words. UsageError: the model has no such
-            vectors. ModelError: there is no such model.
+        TextError: the file cannot be read, lacks a column, or no question has vectors for its four
+            words. UsageError: the model has no such vectors. ModelError: there is no such model.
     """
     known = vectors_of("analogies", model, which)
     questions = read_analogies(str(file), columns)

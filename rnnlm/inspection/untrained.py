@@ -27,8 +27,9 @@ def with_starts(subjects: Sequence[Subject]) -> list[Subject]:
 
 
 def at_start(subject: Subject) -> Subject:
-    """The same model with the random weights that its training began with: those of its settings and its seed (the default one, where it
-    lies in no folder). Weights of another model and vectors from a file, with which a run may begin, are not read.
+    """The same model with the random weights that its training began with: those of its settings
+    and its seed (the default one, where it lies in no folder). Weights of another model and vectors
+    from a file, with which a run may begin, are not read.
 
     Raises:
         SettingsError: its output layer needs word counts, which the model does not hold.

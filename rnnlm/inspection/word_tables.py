@@ -1,8 +1,9 @@
 """Words in files: pairs that people have judged, analogies, lists.
 
-Pairs stand in columns that tabs, commas, semicolons or spaces separate, with a header or without, or in JSON-lines or Parquet. Where no
-columns are named, the first two that hold no numbers are the words, and the first of numbers behind them is the judgment. Analogies stand
-in such a table, or four words on a line as in Google's test set, `: TYPE` above those of a type (Mikolov et al. 2013).
+Pairs stand in columns that tabs, commas, semicolons or spaces separate, with a header or without,
+or in JSON-lines or Parquet. Where no columns are named, the first two that hold no numbers are the
+words, and the first of numbers behind them is the judgment. Analogies stand in such a table, or
+four words on a line as in Google's test set, `: TYPE` above those of a type (Mikolov et al. 2013).
 """
 
 import itertools
@@ -46,8 +47,8 @@ class Question:
 
 
 def read_pairs(source: str, columns: str | None = None, strip_tags: bool = False) -> list[WordPair]:
-    """The pairs of a file. columns: WORD1,WORD2,SCORE by name or number from 1. strip_tags: whether words lose tags of parts of speech at
-    their end: -n, _NN, /VBZ, #adj.
+    """The pairs of a file. columns: WORD1,WORD2,SCORE by name or number from 1. strip_tags: whether
+    words lose tags of parts of speech at their end: -n, _NN, /VBZ, #adj.
 
     Raises:
         TextError: it cannot be read, lacks a column, holds no pair, or a judgment is not a number.
@@ -67,11 +68,12 @@ def read_pairs(source: str, columns: str | None = None, strip_tags: bool = False
 
 
 def read_analogies(source: str, columns: str | None = None) -> list[Question]:
-    """The analogies of a file. columns: of a table: TYPE,A,B,C,D or A,B,C,D by name or number from 1; None: its last five or four columns
-    without numbers.
+    """The analogies of a file. columns: of a table: TYPE,A,B,C,D or A,B,C,D by name or number from
+    1; None: its last five or four columns without numbers.
 
     Raises:
-        TextError: it cannot be read, lacks a column, holds no analogy, or a line has not four words.
+        TextError: it cannot be read, lacks a column, holds no analogy, or a line has not four
+            words.
     """
     is_table = columns is not None or tables.kind_of(source) is not None
     questions = list(_of_table(source, columns) if is_table else _of_lines(source))

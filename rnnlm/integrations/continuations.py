@@ -1,8 +1,10 @@
-"""Texts that go on after others: how likely a given continuation is, whether it is the likeliest, and what the model itself writes.
+"""Texts that go on after others: how likely a given continuation is, whether it is the likeliest,
+and what the model itself writes.
 
-A text is read from the initial state. Its newlines are the boundary `</s>`, as they were in training; blank lines are left out. White
-space at the end of a context belongs to the continuation. A continuation that goes on inside a word, so that the context alone
-has other tokens than the two together, is cut where subwords allow it and read as new words otherwise, with a notice.
+A text is read from the initial state. Its newlines are the boundary `</s>`, as they were in
+training; blank lines are left out. White space at the end of a context belongs to the continuation.
+A continuation that goes on inside a word, so that the context alone has other tokens than the two
+together, is cut where subwords allow it and read as new words otherwise, with a notice.
 """
 
 import itertools
@@ -28,7 +30,8 @@ UNKNOWN_SHOWN = 5
 
 @dataclass(frozen=True)
 class ContinuationScore:
-    """logprob_nats: of the continuation, -inf where a token has probability zero. is_greedy: each token is the likeliest there."""
+    """logprob_nats: of the continuation, -inf where a token has probability zero. is_greedy: each
+    token is the likeliest there."""
 
     logprob_nats: float
     is_greedy: bool
@@ -73,7 +76,8 @@ class _Reader:
         before = again.ids(context.rstrip())
         fits = len(both) >= len(before) and bool((both[: len(before)] == before).all())
         if self.tokenizer.name == "word" and context and not context[-1].isspace() and not continuation[:1].isspace():
-            fits = fits and len(both) == len(before) + len(again.ids(continuation))  # unknown words, cut or not, look alike
+            # unknown words, cut or not, look alike
+            fits = fits and len(both) == len(before) + len(again.ids(continuation))
         elif self.tokenizer.name != "word":
             fits = fits or len(both) > len(before)
         if fits:
@@ -91,11 +95,13 @@ class _Reader:
 
 
 def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error") -> list[ContinuationScore]:
-    """The scores of (context, continuation), in their order, whatever the batches; what texts share at their beginnings is read once.
-    An empty context is the start of a text; an empty continuation has probability one.
+    """The scores of (context, continuation), in their order, whatever the batches; what texts share
+    at their beginnings is read once. An empty context is the start of a text; an empty continuation
+    has probability one.
 
     Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
+        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's
+            scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.pair(*pair) for pair in pairs]
@@ -112,7 +118,8 @@ def score_texts(model: LanguageModel, texts: Iterable[str], special_symbols: str
     """log p (nats) of each text, of any length, from the initial state; its end is no event.
 
     Raises:
-        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
+        TextError: a text holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's
+            scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(text) for text in texts]
@@ -124,14 +131,16 @@ def score_texts(model: LanguageModel, texts: Iterable[str], special_symbols: str
 
 
 def continue_texts(
-    model: LanguageModel, contexts: Sequence[str], stops: Sequence[str] = (), settings: SamplingSettings = SamplingSettings(temperature=0),
+    model: LanguageModel, contexts: Sequence[str], stops: Sequence[str] = (),
+    settings: SamplingSettings = SamplingSettings(temperature=0),
     special_symbols: str = "error",
 ) -> list[str]:  # fmt: skip
-    """What the model writes after each context: until the line ends, or one of `stops` comes, which is left out.
-    Of `settings`, `running` and `repetition_penalty` have no meaning here.
+    """What the model writes after each context: until the line ends, or one of `stops` comes, which
+    is left out. Of `settings`, `running` and `repetition_penalty` have no meaning here.
 
     Raises:
-        TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's scores are not numbers.
+        TextError: a context holds `<s>` or `</s>` (see `special_symbols`). ModelError: the model's
+            scores are not numbers.
     """
     reader = _Reader(model.tokenizer, special_symbols)
     read = [reader.ids(context) for context in contexts]
@@ -148,7 +157,8 @@ def continue_texts(
 
 
 def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.ndarray, np.ndarray]:
-    """The texts in one array, a boundary after each, so that one is what the next begins with; and their spans without it."""
+    """The texts in one array, a boundary after each, so that one is what the next begins with; and
+    their spans without it."""
     length_S = np.array([len(text) for text in texts], dtype=np.int64)
     ends = np.cumsum(length_S + 1) - 1
     parts = [part for text in texts for part in (text, [boundary_id])]
@@ -159,7 +169,8 @@ def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.nda
 def _write(
     model: LanguageModel, texts: Sequence[np.ndarray], numbers: Sequence[int], stops: Sequence[str], settings: SamplingSettings
 ) -> list[str]:
-    """What is written after each of `texts` (by ascending length), side by side; each has a random stream by its number."""
+    """What is written after each of `texts` (by ascending length), side by side; each has a random
+    stream by its number."""
     streams = [stream(settings.seed, number) for number in numbers]
     forbidden = Ban(model.tokenizer, (), settings.unknown).always
     read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]

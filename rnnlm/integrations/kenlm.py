@@ -1,12 +1,15 @@
-"""The interface of KenLM's Python package, over models of every kind: `import rnnlm.kenlm as kenlm`, and code written for it runs.
+"""The interface of KenLM's Python package, over models of every kind: `import rnnlm.kenlm as
+kenlm`, and code written for it runs.
 
-Log-probabilities are to base 10. A model is an ARPA file, compressed or not, or a model of rnnlm, by folder or name. Names and
-arguments are those of the package `kenlm` (Heafield 2011); on ARPA files the answers are, too, but for `ngram_length` where a program
-has pruned n-grams whose longer forms it kept: here it is the length of the longest n-gram that is there.
+Log-probabilities are to base 10. A model is an ARPA file, compressed or not, or a model of rnnlm,
+by folder or name. Names and arguments are those of the package `kenlm` (Heafield 2011); on ARPA
+files the answers are, too, but for `ngram_length` where a program has pruned n-grams whose longer
+forms it kept: here it is the length of the longest n-gram that is there.
 
-Models that are not made of n-grams answer the same questions. Their `order` is 2^31 - 1 and `ngram_length` counts all that was read, `<s>`
-included. Their words without context (`bos=False`, `NullContextWrite`) are those at the start of a line, with a notice. A word of
-several tokens has the product of their probabilities; sentences are words with one space between them.
+Models that are not made of n-grams answer the same questions. Their `order` is 2^31 - 1 and
+`ngram_length` counts all that was read, `<s>` included. Their words without context (`bos=False`,
+`NullContextWrite`) are those at the start of a line, with a notice. A word of several tokens has
+the product of their probabilities; sentences are words with one space between them.
 """
 
 import functools
@@ -62,7 +65,8 @@ class FullScoreReturn:
 
 @functools.total_ordering
 class State:
-    """What of the words so far can change what comes next, written by a model. States are equal where it makes no difference."""
+    """What of the words so far can change what comes next, written by a model. States are equal
+    where it makes no difference."""
 
     __slots__ = ("_begins_line", "_prefix", "_scorer")
 
@@ -116,7 +120,8 @@ class Model:
 
     @classmethod
     def of(cls, model: AnyModel | str | Path, path: str | Path = "") -> "Model":
-        """A model that is there already, such as a mixture or one that adapts itself, or its name. `path`: shown as its place.
+        """A model that is there already, such as a mixture or one that adapts itself, or its name.
+        `path`: shown as its place.
 
         Raises:
             ModelError: there is no model of that name.
@@ -142,7 +147,8 @@ class Model:
         return self._words.is_closed
 
     def score(self, sentence: str | bytes, bos: bool = True, eos: bool = True) -> float:
-        """log10 p of the words of `sentence` and, with `eos`, its end: after `<s>`, or without `bos` after nothing.
+        """log10 p of the words of `sentence` and, with `eos`, its end: after `<s>`, or without
+        `bos` after nothing.
 
         Raises:
             TextError: `<s>` is one of them.
@@ -151,7 +157,8 @@ class Model:
         return LOG10_PER_NAT * math.fsum(logprob for logprob, _ in self._line(tokens, bos))
 
     def full_scores(self, sentence: str | bytes, bos: bool = True, eos: bool = True) -> Iterator[tuple[float, int, bool]]:
-        """(log10 p, n-gram length, whether it is unknown) of each word of `sentence` and, with `eos`, of its end.
+        """(log10 p, n-gram length, whether it is unknown) of each word of `sentence` and, with
+        `eos`, of its end.
 
         Raises:
             TextError: `<s>` is one of the words.
@@ -239,8 +246,8 @@ class LanguageModel(Model):
 
 
 def _text(text: str | bytes) -> str:
-    """Raises:
-    TextError: it is bytes, but not UTF-8. ArgumentTypeError (a TypeError): it is neither str nor bytes.
+    """Raises: TextError: it is bytes, but not UTF-8. ArgumentTypeError (a TypeError): it is neither
+    str nor bytes.
     """
     if not isinstance(text, (str, bytes)):
         raise ArgumentTypeError(f"a sentence or word must be a str, not {given(text)}")

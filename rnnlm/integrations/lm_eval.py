@@ -2,8 +2,9 @@
 
     python -m rnnlm.lm_eval --model rnnlm --model_args pretrained=demo --tasks lambada_openai
 
-which is the harness's own command, with this model type in it. Importing this module needs the package lm_eval (the extra lm-eval).
-How contexts and continuations become tokens, :mod:`rnnlm.integrations.continuations` says. There is no limit to their length.
+which is the harness's own command, with this model type in it. Importing this module needs the
+package lm_eval (the extra lm-eval). How contexts and continuations become tokens,
+:mod:`rnnlm.integrations.continuations` says. There is no limit to their length.
 """
 
 import json
@@ -21,24 +22,29 @@ USE = "tasks of the lm-evaluation-harness"
 harness: Any = require_package("lm_eval.api.model", "lm-eval", USE)
 registry: Any = require_package("lm_eval.api.registry", "lm-eval", USE)
 
-LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")  # the first that is given counts
+# the first that is given counts
+LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 MOST_TOKENS = 256  # where a task says nothing
 OTHERS = ("do_sample", "until", "temperature", "top_k", "top_p")
 
 
 @registry.register_model("rnnlm")
 class HarnessModel(harness.LM):
-    """A model of any kind. Batches are made by length, so batch_size and max_batch_size are taken and not needed."""
+    """A model of any kind. Batches are made by length, so batch_size and max_batch_size are taken
+    and not needed."""
 
     def __init__(
-        self, pretrained: str, device: str | None = None, adapt: str | None = None, special_symbols: str = "error", seed: int = 1,
+        self, pretrained: str, device: str | None = None, adapt: str | None = None,
+        special_symbols: str = "error", seed: int = 1,
         batch_size: int | str | None = None, max_batch_size: int | None = None,
     ) -> None:  # fmt: skip
-        """pretrained: a folder or a name. adapt: the model adapts itself (dynamic, cache, unigram), to each text anew.
-        special_symbols: what becomes of `<s>` and `</s>` in texts (error, drop, replace). seed: of samples.
+        """pretrained: a folder or a name. adapt: the model adapts itself (dynamic, cache, unigram),
+        to each text anew. special_symbols: what becomes of `<s>` and `</s>` in texts (error, drop,
+        replace). seed: of samples.
 
         Raises:
-            ModelError: there is no such model. UsageError: it cannot adapt itself so, or reads lines from their end.
+            ModelError: there is no such model. UsageError: it cannot adapt itself so, or reads
+                lines from their end.
         """
         super().__init__()
         try:
@@ -56,7 +62,8 @@ class HarnessModel(harness.LM):
         return f"rnnlm-{self.model.tokenizer.fingerprint}"
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """(log p in nats, whether it is the likeliest) of the continuation of each (context, continuation)."""
+        """(log p in nats, whether it is the likeliest) of the continuation of each (context,
+        continuation)."""
         scores = continuations.score_continuations(self.model, [request.args for request in requests], self.special_symbols)
         return self._kept("loglikelihood", requests, [(score.logprob_nats, score.is_greedy) for score in scores])
 
@@ -66,8 +73,8 @@ class HarnessModel(harness.LM):
         return self._kept("loglikelihood_rolling", requests, continuations.score_texts(self.model, texts, self.special_symbols))
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
-        """What the model writes after the context of each (context, settings): to the end of the line, or what the settings name in
-        `until`. Likeliest tokens, or with do_sample drawn ones.
+        """What the model writes after the context of each (context, settings): to the end of the
+        line, or what the settings name in `until`. Likeliest tokens, or with do_sample drawn ones.
 
         Raises:
             UsageError: a setting is not known here.

@@ -1,9 +1,12 @@
-"""A language model for the CTC beam search of pyctcdecode, of any kind: n-grams, networks, mixtures, models that adapt themselves.
+"""A language model for the CTC beam search of pyctcdecode, of any kind: n-grams, networks,
+mixtures, models that adapt themselves.
 
-    decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels), rnnlm.pyctcdecode.LanguageModel("demo"))
+    decoder = BeamSearchDecoderCTC(Alphabet.build_alphabet(labels),
+    rnnlm.pyctcdecode.LanguageModel("demo"))
 
-On an ARPA file the beams and scores are those of pyctcdecode's own class, which needs KenLM. A network is asked once for each place that
-the search extends. Importing this module needs the package pyctcdecode (the extra of that name).
+On an ARPA file the beams and scores are those of pyctcdecode's own class, which needs KenLM. A
+network is asked once for each place that the search extends. Importing this module needs the
+package pyctcdecode (the extra of that name).
 """
 
 import json
@@ -24,15 +27,17 @@ package: Any = require_package("pyctcdecode.language_model", "pyctcdecode", "CTC
 constants: Any = require_package("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")
 
 NATS_PER_LOG10 = math.log(10)
-ARPA_FILE, SETTINGS_FILE, WORDS_FILE = "model.arpa", "attrs.json", "unigrams.txt"  # pyctcdecode's own names
+# pyctcdecode's own names
+ARPA_FILE, SETTINGS_FILE, WORDS_FILE = "model.arpa", "attrs.json", "unigrams.txt"
 
 
 class LanguageModel(package.AbstractLanguageModel):
     """What a beam search asks of a language model.
 
-    unigrams: the known words; to all others `unk_score_offset` is added; by default the words of the model's
-    vocabulary, or all words where every word has tokens (characters, bytes, subwords). alpha: the weight of the model's log-probability
-    (nats). beta: added for each word. score_boundary: a text begins with `<s>` and ends with `</s>`.
+    unigrams: the known words; to all others `unk_score_offset` is added; by default the words of
+    the model's vocabulary, or all words where every word has tokens (characters, bytes, subwords).
+    alpha: the weight of the model's log-probability (nats). beta: added for each word.
+    score_boundary: a text begins with `<s>` and ends with `</s>`.
     """
 
     SETTINGS: ClassVar = {"alpha": float, "beta": float, "unk_score_offset": float, "score_boundary": bool}
@@ -40,7 +45,8 @@ class LanguageModel(package.AbstractLanguageModel):
     def __init__(
         self, model: str | Path | AnyModel | kenlm.Model, unigrams: Collection[str] | None = None,
         alpha: float = constants.DEFAULT_ALPHA, beta: float = constants.DEFAULT_BETA,
-        unk_score_offset: float = constants.DEFAULT_UNK_LOGP_OFFSET, score_boundary: bool = constants.DEFAULT_SCORE_LM_BOUNDARY,
+        unk_score_offset: float = constants.DEFAULT_UNK_LOGP_OFFSET,
+        score_boundary: bool = constants.DEFAULT_SCORE_LM_BOUNDARY,
     ) -> None:  # fmt: skip
         """`model`: a model, or the path of an ARPA file, or a model of rnnlm by folder or name.
 
@@ -57,7 +63,8 @@ class LanguageModel(package.AbstractLanguageModel):
 
     @property
     def order(self) -> int:
-        """Beams that agree in this many words less one are taken for one; those of networks must agree in all."""
+        """Beams that agree in this many words less one are taken for one; those of networks must
+        agree in all."""
         return self.model.order
 
     def reset_params(self, **params: Any) -> None:
@@ -84,13 +91,15 @@ class LanguageModel(package.AbstractLanguageModel):
         return state
 
     def score_partial_token(self, partial_token: str) -> float:
-        """What is added for a word that is not complete: a penalty if no known word begins so, the more the longer it is."""
+        """What is added for a word that is not complete: a penalty if no known word begins so, the
+        more the longer it is."""
         if self._unigrams is None or self._begins_a_word(partial_token):
             return 0.0
         return self.unk_score_offset * max(1.0, len(partial_token) / constants.AVG_TOKEN_LEN)
 
     def score(self, prev_state: kenlm.State, word: str, is_last_word: bool = False) -> tuple[float, kenlm.State]:
-        """alpha log p(word | prev_state) + beta, in nats, with that of `</s>` after the last word; and the state after the word."""
+        """alpha log p(word | prev_state) + beta, in nats, with that of `</s>` after the last word;
+        and the state after the word."""
         after = kenlm.State()
         answer = self.model.BaseFullScore(prev_state, word, after)
         log10_p = answer.log_prob
@@ -101,10 +110,12 @@ class LanguageModel(package.AbstractLanguageModel):
         return self.alpha * log10_p * NATS_PER_LOG10 + self.beta, after
 
     def save_to_dir(self, filepath: str, unigram_encoding: str | None = None) -> None:
-        """Save an n-gram model as pyctcdecode stores one, so that its own class, with KenLM, reads it as well as ours.
+        """Save an n-gram model as pyctcdecode stores one, so that its own class, with KenLM, reads
+        it as well as ours.
 
         Raises:
-            UsageError: it is not made of n-grams; keep its folder, and name that to a new decoder. OutputError: it cannot be written.
+            UsageError: it is not made of n-grams; keep its folder, and name that to a new decoder.
+                OutputError: it cannot be written.
         """
         folder = Path(filepath)
         exchange.export_arpa(self.model.model, folder / ARPA_FILE, overwrite=True)

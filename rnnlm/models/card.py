@@ -29,12 +29,15 @@ _USE = {
     "classification": ('rnnlm classify -m {name} "a text"', "rnnlm eval -m {name} DATA"),
     SEQ2SEQ: ('rnnlm translate -m {name} "a line"', "rnnlm eval -m {name} DATA"),
 }
-_FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}  # else labels
+# else labels
+_FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
 FIGURES = (
-    "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1", "word_error_rate", "symbol_error_rate",
+    "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1",
+    "word_error_rate", "symbol_error_rate",
     "ece",
 )  # fmt: skip
-OF_PAIRS = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")  # of what an encoder-decoder writes
+# of what an encoder-decoder writes
+OF_PAIRS = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
 MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
 
 
@@ -78,8 +81,8 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
 
 
 def settings_of(manifest: Manifest) -> dict[str, Any]:
-    """The settings a model was made with: of one that comes from elsewhere only its kind, order and tokenizer are known. How the parts
-    of a combination adapt is told with these."""
+    """The settings a model was made with: of one that comes from elsewhere only its kind, order and
+    tokenizer are known. How the parts of a combination adapt is told with these."""
     if "imported_from" not in manifest.training:
         return {name: value for name, value in manifest.settings.items() if name != PART_ADAPTATIONS}
     return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
@@ -102,7 +105,8 @@ def _origin(training: dict[str, Any]) -> str:
 
 
 def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
-    """What a model is made of and how, each with what it is called; what people and files call things stands between backticks."""
+    """What a model is made of and how, each with what it is called; what people and files call
+    things stands between backticks."""
     training = manifest.training
     if "mixed" in training:
         for number, (part, mixed) in enumerate(zip(manifest.parts, training["mixed"], strict=True), start=1):
@@ -141,7 +145,8 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
 
 
 def tokenizers(codec: Any) -> dict[str, Tokenizer]:
-    """The tokenizers of a model by what they are called: one, or those of both sides of an encoder-decoder."""
+    """The tokenizers of a model by what they are called: one, or those of both sides of an
+    encoder-decoder."""
     if not hasattr(codec, "is_shared"):
         return {"tokenizer": codec}
     return (
@@ -152,7 +157,8 @@ def tokenizers(codec: Any) -> dict[str, Tokenizer]:
 
 
 def labels(codec: Any) -> Iterator[tuple[str, str]]:
-    """The labels of each column that a model of another task than language modelling has learned: how many, and examples."""
+    """The labels of each column that a model of another task than language modelling has learned:
+    how many, and examples."""
     for column in getattr(codec, "columns", ()):
         of = "of each " + ("letter" if column.form == "sounds" else column.level)
         types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""}) if column.scheme != "none" else []

@@ -1,8 +1,9 @@
 """What a training run goes on from, beside its model: the last few checkpoints in MODEL/training.
 
-A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name with .json, which holds the hash of the
-arrays; HASH is that of the facts. The arrays are written first, each file under a name of its own and put in place whole; then the oldest
-checkpoint is removed. So one is always whole; a damaged one is known by its hash, and the one before it is used.
+A checkpoint is a file of arrays, state-STEP-HASH.safetensors, and a file of facts of the same name
+with .json, which holds the hash of the arrays; HASH is that of the facts. The arrays are written
+first, each file under a name of its own and put in place whole; then the oldest checkpoint is
+removed. So one is always whole; a damaged one is known by its hash, and the one before it is used.
 """
 
 import contextlib
@@ -29,7 +30,8 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True)
 class Run:
-    """Which run it is: it goes on with the same settings (but for those of its length and device), text and tokenizer."""
+    """Which run it is: it goes on with the same settings (but for those of its length and device),
+    text and tokenizer."""
 
     recipe: str | None
     settings: dict[str, Any]
@@ -49,8 +51,8 @@ class _Stored:
 
 
 def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
-    """Keep `state` beside the model in `folder`; so many of the last checkpoints stay. Those of later steps go: they are of a branch
-    that was given up.
+    """Keep `state` beside the model in `folder`; so many of the last checkpoints stay. Those of
+    later steps go: they are of a branch that was given up.
 
     Raises:
         OutputError: it cannot be written; earlier ones are whole.
@@ -93,7 +95,8 @@ def load_run(folder: Path) -> Run:
 
 
 def load(folder: Path) -> TrainingState:
-    """What the run of `folder` goes on from: its newest checkpoint that is whole. A notice names one that is not.
+    """What the run of `folder` goes on from: its newest checkpoint that is whole. A notice names
+    one that is not.
 
     Raises:
         UsageError: there is none. ModelError: all are damaged.
@@ -112,7 +115,8 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _readable(folder: Path, report: bool = False) -> Iterator[tuple[Path, _Stored]]:
-    """The files of facts that can be read, newest first; then an error. report: a notice names one that cannot be read."""
+    """The files of facts that can be read, newest first; then an error. report: a notice names one
+    that cannot be read."""
     paths = _checkpoints(folder)
     if not paths:
         why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"

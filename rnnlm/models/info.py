@@ -17,14 +17,16 @@ from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.tokenizers import TokenizerSettings
 
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
-_SIZES = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")  # told even where they are the defaults
+# told even where they are the defaults
+_SIZES = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
 _UNTOLD = {"model", "tokenizer", "device", "threads", "save_every", "keep_checkpoints", "resumable", "rank_timeout"}
-_OF_TARGET = tuple(f"target_{each.name}=" for each in dataclasses.fields(TokenizerSettings))  # what is told with the target's tokenizer
+# what is told with the target's tokenizer
+_OF_TARGET = tuple(f"target_{each.name}=" for each in dataclasses.fields(TokenizerSettings))
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Kind, size, settings, tokenizer, training and numbers of the model called `name`, or of a prepared text its counts; no weights
-    are read.
+    """Kind, size, settings, tokenizer, training and numbers of the model called `name`, or of a
+    prepared text its counts; no weights are read.
 
     Raises:
         ModelError: there is none, or its config.json or index.json is damaged.
@@ -71,8 +73,9 @@ def _tokenizer(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def summary(name: str) -> list[tuple[str, str]]:
-    """The lines of :func:`describe` that matter, 20 at most, each as what it is about and its text: kind, size, texts, tokenizer, settings
-    that are not the defaults, figures with their signatures, and how to use it.
+    """The lines of :func:`describe` that matter, 20 at most, each as what it is about and its text:
+    kind, size, texts, tokenizer, settings that are not the defaults, figures with their signatures,
+    and how to use it.
 
     Raises:
         ModelError: there is none, or its config.json or index.json is damaged.
@@ -81,7 +84,8 @@ def summary(name: str) -> list[tuple[str, str]]:
         if is_prepared(name):
             return list(_prepared_text(name, prepared_text.describe(Path(name))))
         return list(_model(name, loading.find(name)))
-    except (AttributeError, KeyError, TypeError, ValueError):  # what a run or a tool wrote there is of another form
+    except (AttributeError, KeyError, TypeError, ValueError):
+        # what a run or a tool wrote there is of another form
         raise ModelError(f"what {name} says of itself is damaged", hint=f"rnnlm info {name} --all shows it as it is") from None
 
 
@@ -115,7 +119,8 @@ def _size(count: int) -> str:
 
 
 def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
-    """What the model card says of texts, parts and tokenizer; of a combination of many parts the first ones."""
+    """What the model card says of texts, parts and tokenizer; of a combination of many parts the
+    first ones."""
     if source := manifest.training.get("imported_from"):
         yield "imported from", source
     codec = model_folder.content(folder, manifest)[1]
@@ -154,7 +159,8 @@ def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
 
 
 def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
-    """The settings of these classes with another value than the default, and all sizes, as --set takes them."""
+    """The settings of these classes with another value than the default, and all sizes, as --set
+    takes them."""
     defaults = resolve(classes, []).values
     told = {name: value for name, value in stored.items() if name in defaults and name not in _UNTOLD}
     shown = {name: value for name, value in told.items() if value != defaults[name] or (name in _SIZES and value is not None)}

@@ -15,17 +15,20 @@ from rnnlm.models.registry import LabelModel
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
 
-ScoringModel = LanguageModel | LabelModel | str | Path  # of those that score lines, or the name of one
+# of those that score lines, or the name of one
+ScoringModel = LanguageModel | LabelModel | str | Path
 
 SHIPPED = shipped_models.FOLDER / "demo"
 
 
 def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageModel:
-    """The model in a folder, or of that name in ./checkpoints or among those shipped; without a name the shipped one, an LSTM of
-    the bundled corpus. NAME+KIND is the model NAME adapting itself to what it reads, unless a folder has exactly that name.
+    """The model in a folder, or of that name in ./checkpoints or among those shipped; without a
+    name the shipped one, an LSTM of the bundled corpus. NAME+KIND is the model NAME adapting itself
+    to what it reads, unless a folder has exactly that name.
 
     Raises:
-        ModelError: there is none, or it is damaged. UsageError: it cannot adapt itself so. DeviceError: `device` is not available.
+        ModelError: there is none, or it is damaged. UsageError: it cannot adapt itself so.
+            DeviceError: `device` is not available.
     """
     base, kind = without_adaptation(str(name))
     if kind:
@@ -56,15 +59,16 @@ def language_model_of(model: LanguageModel | str | Path, device: str | Device = 
     """The same, which must be a language model.
 
     Raises:
-        As :func:`load`. UsageError: it is a model of another task, and gives no probabilities of text.
+        As :func:`load`. UsageError: it is a model of another task, and gives no probabilities of
+            text.
     """
     registry.check_is_language_model(task_of(model), called(model))
     return model_of(model, device)
 
 
 def scoring_model_of(model: ScoringModel, device: str | Device = "auto") -> LanguageModel:
-    """What gives the probabilities of lines: the language model itself, or as :func:`load` opens it; of an encoder-decoder its decoder,
-    which begins each in the state of its source.
+    """What gives the probabilities of lines: the language model itself, or as :func:`load` opens
+    it; of an encoder-decoder its decoder, which begins each in the state of its source.
 
     Raises:
         As :func:`load`. UsageError: it is a model of labels.
@@ -83,7 +87,8 @@ def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
 
 
 def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
-    """What a model, or the one of that name, was trained for: "language-model", "tagging" or "classification".
+    """What a model, or the one of that name, was trained for: "language-model", "tagging" or
+    "classification".
 
     Raises:
         ModelError: there is none of that name, or its config.json is damaged.
@@ -94,7 +99,8 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
 
 
 def models_by_name(models: Mapping[str, ScoringModel] | Sequence[str | Path]) -> dict[str, LanguageModel]:
-    """What scores lines with models by a name for each, themselves or to be loaded; of a list, each by the name that it is loaded by.
+    """What scores lines with models by a name for each, themselves or to be loaded; of a list, each
+    by the name that it is loaded by.
 
     Raises:
         As :func:`scoring_model_of`.
@@ -104,14 +110,15 @@ def models_by_name(models: Mapping[str, ScoringModel] | Sequence[str | Path]) ->
 
 
 def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = None, device: str | Device = "auto") -> LanguageModel:
-    """The model called `name`, adapting itself with the settings tuned for it, or by default; `given` ones come first.
+    """The model called `name`, adapting itself with the settings tuned for it, or by default;
+    `given` ones come first.
 
     kind: "unigram", a cache of words; "cache", the neural cache; "dynamic", dynamic evaluation.
 
     Raises:
-        UsageError: there is no such kind, or the model cannot be adapted so, as those of other tasks. SettingsError: a given setting is
-            unknown or not valid. ModelError: there is no such model, or what was tuned for it is damaged. DeviceError: `device` is not
-            available.
+        UsageError: there is no such kind, or the model cannot be adapted so, as those of other
+            tasks. SettingsError: a given setting is unknown or not valid. ModelError: there is no
+            such model, or what was tuned for it is damaged. DeviceError: `device` is not available.
     """
     adapted = registry.adapter(kind, given)
     folder = find(name)
@@ -120,7 +127,8 @@ def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = 
 
 
 def without_adaptation(name: str) -> tuple[str, str | None]:
-    """NAME and KIND of NAME+KIND; `name` itself and None where it names no kind of adaptation, or a folder has exactly that name."""
+    """NAME and KIND of NAME+KIND; `name` itself and None where it names no kind of adaptation, or a
+    folder has exactly that name."""
     base, _, kind = name.rpartition("+")
     if not base or kind not in registry.ADAPTATIONS or any(model_folder.is_model(place) for place in _places(name)):
         return name, None
@@ -137,7 +145,8 @@ def folder_of(name: str | Path) -> Path:
 
 
 def load_tokenizer(name: str | Path) -> Tokenizer:
-    """The tokenizer of a model given as for :func:`load`, or of a prepared text; nothing else is read.
+    """The tokenizer of a model given as for :func:`load`, or of a prepared text; nothing else is
+    read.
 
     Raises:
         ModelError: there is none, or it is damaged.
@@ -149,7 +158,8 @@ def load_tokenizer(name: str | Path) -> Tokenizer:
 
 
 def load_codec(name: str | Path) -> Any:
-    """What encodes the data of a model given as for :func:`load`: its tokenizer, of a task with what the model writes.
+    """What encodes the data of a model given as for :func:`load`: its tokenizer, of a task with
+    what the model writes.
 
     Raises:
         ModelError: there is none, or it is damaged.
@@ -161,7 +171,8 @@ def load_codec(name: str | Path) -> Any:
 
 
 def find(name: LanguageModel | str | Path) -> Path:
-    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped; or of one that was loaded.
+    """The folder of a model given by path, or by name: in ./checkpoints, then among those shipped;
+    or of one that was loaded.
 
     Raises:
         ModelError: there is none. UsageError: the model was not loaded from a folder.
@@ -213,7 +224,8 @@ def shipped() -> list[Path]:
 
 
 def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str) -> None:
-    """Send a notice that names those of the models, each in its folder, that were trained on the text of that hash.
+    """Send a notice that names those of the models, each in its folder, that were trained on the
+    text of that hash.
 
     found: what is looked for on the text: "weights", "settings".
     """

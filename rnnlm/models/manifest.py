@@ -1,4 +1,5 @@
-"""config.json of a model folder: what the model is, and each file and each other model that it is made of, with hashes."""
+"""config.json of a model folder: what the model is, and each file and each other model that it is
+made of, with hashes."""
 
 import contextlib
 import dataclasses
@@ -30,12 +31,14 @@ DATA = re.compile(  # what we write beside config.json; other files are the user
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
     rf"({re.escape(UNFINISHED)})?"
 )
-COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")  # what is kept beside a model for adapting it
+# what is kept beside a model for adapting it
+COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")
 
 
 @dataclass(frozen=True)
 class PartEntry:
-    """A model that a combination is made of. path: its folder, relative to the combination's own folder where that is possible."""
+    """A model that a combination is made of. path: its folder, relative to the combination's own
+    folder where that is possible."""
 
     path: str
     fingerprint: str
@@ -63,8 +66,9 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """12 hexadecimal digits over the hashes of the model's files, over what its tokenizer rewrites, and over its direction; of a
-        combination also over its settings and parts, wherever these lie."""
+        """12 hexadecimal digits over the hashes of the model's files, over what its tokenizer
+        rewrites, and over its direction; of a combination also over its settings and parts,
+        wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
         hashed += [f"{name}={value}" for name in ("normalise", "remove_punctuation", "reversed") if (value := self.tokenizer.get(name))]
         if self.parts:
@@ -76,7 +80,8 @@ def read_manifest(folder: Path) -> Manifest:
     """config.json of a model folder, checked.
 
     Raises:
-        ModelError: there is none, it is damaged, of a newer format, or names files outside the folder.
+        ModelError: there is none, it is damaged, of a newer format, or names files outside the
+            folder.
     """
     path = folder / CONFIG
     if not folder.exists():
@@ -104,7 +109,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         OSError: it cannot be written.
     """
     data = json.dumps(msgspec.to_builtins(manifest), indent=2, ensure_ascii=False, allow_nan=False)
-    replace_file(folder / CONFIG, data.encode("utf-8", "backslashreplace") + b"\n")  # a file's name may be no UTF-8
+    # a file's name may be no UTF-8
+    replace_file(folder / CONFIG, data.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
@@ -138,7 +144,9 @@ def is_model(folder: Path) -> bool:
 COPY = re.compile(r"part-\d+(-[0-9a-f]{12})?")
 CARD = "README.md"
 PART_ADAPTATIONS = (
-    "adaptations"  # a setting of a combination: one entry for each part, null where it does not adapt; absent where none does
+    # a setting of a combination: one entry for each part, null where it does not adapt; absent
+    # where none does
+    "adaptations"
 )
 PIECE = 1 << 24  # bytes copied at a time
 
@@ -158,7 +166,8 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     """The parts of the combination in `folder`, left where they are.
 
     Raises:
-        ModelError: one is no model. UsageError: `folder` is one of them, or of the models that they are made of.
+        ModelError: one is no model. UsageError: `folder` is one of them, or of the models that they
+            are made of.
     """
     for source in sources:
         if folder.resolve() in _all_folders(source):
@@ -215,7 +224,8 @@ def is_ours(name: str) -> bool:
 
 
 def remove_unnamed(folder: Path) -> None:
-    """Delete the copies of parts in `folder` that config.json, as it stands now, does not name; a user's own files stay."""
+    """Delete the copies of parts in `folder` that config.json, as it stands now, does not name; a
+    user's own files stay."""
     try:
         named = {part.path for part in read_manifest(folder).parts} if is_model(folder) else set()
         names = {
@@ -241,7 +251,8 @@ def _all_folders(folder: Path) -> set[Path]:
 
 
 def _is_copy(folder: Path, manifest: Manifest) -> bool:
-    """Whether `folder` holds the model of that manifest, whole, with nothing that lies elsewhere."""
+    """Whether `folder` holds the model of that manifest, whole, with nothing that lies
+    elsewhere."""
     with contextlib.suppress(ModelError):
         found = read_manifest(folder)
         parts = part_folders(folder, found)
@@ -275,7 +286,8 @@ def _copy_file(source: Path, target: Path) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Delete what `_copy` may have written into `folder`, and it itself when nothing else is there."""
+    """Delete what `_copy` may have written into `folder`, and it itself when nothing else is
+    there."""
     with contextlib.suppress(OSError):
         for entry in sorted(folder.iterdir()):
             name = entry.name.removesuffix(UNFINISHED)

@@ -14,11 +14,11 @@ STEP_LOG_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Events as JSON lines, held back until the folder has a model of this run, or the run ends without one; a Step now and
-    then only, with the largest gradient norm since the one before.
+    """Events as JSON lines, held back until the folder has a model of this run, or the run ends
+    without one; a Step now and then only, with the largest gradient norm since the one before.
 
-    position: bytes of the file that are of this run. is_open: whether lines go to the file. Those that cannot be written are held
-    back, and tried again with the next one.
+    position: bytes of the file that are of this run. is_open: whether lines go to the file. Those
+    that cannot be written are held back, and tried again with the next one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -32,7 +32,8 @@ class MetricsLog:
     def add(self, event: Event) -> None:
         """Note `event`."""
         if isinstance(event, Step):
-            self.largest_norm = max(self.largest_norm, event.gradient_norm_max)  # NaN, which RolledBack reports, is never larger
+            # NaN, which RolledBack reports, is never larger
+            self.largest_norm = max(self.largest_norm, event.gradient_norm_max)
             if event.seconds - self.last_step < STEP_LOG_SECONDS:
                 return
             event = replace(event, gradient_norm_max=self.largest_norm)
@@ -43,10 +44,11 @@ class MetricsLog:
             self.write()
 
     def go_on(self, position: int | None = None, step: float = math.inf, validated: float = math.inf) -> None:
-        """From now on lines go to the file of a run that goes on after `step`, and remembers validations up to that of step `validated`.
+        """From now on lines go to the file of a run that goes on after `step`, and remembers
+        validations up to that of step `validated`.
 
-        What comes again is removed from the file: later steps, behind the `position` that it had then (None: at its end); a later
-        validation of that very step; a line cut short.
+        What comes again is removed from the file: later steps, behind the `position` that it had
+        then (None: at its end); a later validation of that very step; a line cut short.
         """
         self.position, kept, start = 0, [], 0
         with contextlib.suppress(OSError), open(self.path, "rb") as stream:
@@ -78,7 +80,8 @@ class MetricsLog:
             self.write()
 
     def write(self) -> bool:
-        """Append what is pending, behind what was written before and nothing else; whether that could be done."""
+        """Append what is pending, behind what was written before and nothing else; whether that
+        could be done."""
         data = b"".join(self.pending)
         try:
             with open(self.path, "ab") as stream:
@@ -94,7 +97,8 @@ class MetricsLog:
 
 
 def read_events(folder: Path) -> list[dict[str, Any]]:
-    """The events in the file of `folder`, oldest first; none where there is no file. A line cut short, as by a kill, is left out."""
+    """The events in the file of `folder`, oldest first; none where there is no file. A line cut
+    short, as by a kill, is left out."""
     try:
         lines = (folder / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -109,7 +113,8 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 
 
 def fitted(folder: Path) -> dict[str, Any]:
-    """The last event in the file of `folder` that tells how the training ended; empty where there is none."""
+    """The last event in the file of `folder` that tells how the training ended; empty where there
+    is none."""
     return next((event for event in reversed(read_events(folder)) if event.get("event") == "fitted"), {})
 
 
@@ -128,7 +133,8 @@ def _kind_and_step(line: bytes) -> tuple[str, float]:
 
 
 def _plain(event: Event) -> dict[str, Any]:
-    """The fields JSON can hold: no model, no state of training; it has no infinity either, so such values become null."""
+    """The fields JSON can hold: no model, no state of training; it has no infinity either, so such
+    values become null."""
     found = event.record() if isinstance(event, Validated) else vars(event)
     fields = {name: value for name, value in found.items() if name != "state" and (name != "model" or isinstance(value, str))}
     return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()}

@@ -1,7 +1,9 @@
-"""A model on disk: saved so that a reader sees the old or the new one, never half; loaded without running any code.
+"""A model on disk: saved so that a reader sees the old or the new one, never half; loaded without
+running any code.
 
-Files are written under new names and fsynced, then config.json is replaced atomically, then old files go. config.json
-names each file that belongs to the model with its length and SHA-256; everything else in the folder is a companion.
+Files are written under new names and fsynced, then config.json is replaced atomically, then old
+files go. config.json names each file that belongs to the model with its length and SHA-256;
+everything else in the folder is a companion.
 """
 
 import contextlib
@@ -40,25 +42,30 @@ from rnnlm.models.metrics_log import METRICS, is_of_a_run
 from rnnlm.text import tokenizers
 
 __all__ = [
-    "Manifest", "check_output", "content", "damaged_files", "is_model", "load", "load_tokenizer", "read_manifest", "save", "save_results",
+    "Manifest", "check_output", "content", "damaged_files", "is_model", "load", "load_tokenizer",
+    "read_manifest", "save", "save_results",
 ]  # fmt: skip
 
 DEEPEST = 16  # models made of models made of models ...
 
 
 def save(
-    folder: Path, model: LanguageModel | model_parts.ModelArrays, name: str, settings: dict[str, Any], step: int, training: dict[str, Any],
-    parts: Sequence[Path] = (), bundle: bool = False, bits: int | None = None, goes_on: bool = False,
+    folder: Path, model: LanguageModel | model_parts.ModelArrays, name: str,
+    settings: dict[str, Any], step: int, training: dict[str, Any],
+    parts: Sequence[Path] = (), bundle: bool = False, bits: int | None = None,
+    goes_on: bool = False,
 ) -> Manifest:  # fmt: skip
-    """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is there.
+    """Write `model` (of the registry's kind `name`) into `folder`, replacing the model that is
+    there.
 
-    parts: the folders of the models that a combination is made of. bundle: they are copied into `folder`, else referred to.
-    bits: 16 or 8, of a weight in compact form; None: as it is. goes_on: the model there is of the same training
-    run; else what was kept for it is forgotten: where its run could go on, how it adapts itself.
+    parts: the folders of the models that a combination is made of. bundle: they are copied into
+    `folder`, else referred to. bits: 16 or 8, of a weight in compact form; None: as it is. goes_on:
+    the model there is of the same training run; else what was kept for it is forgotten: where its
+    run could go on, how it adapts itself.
 
     Raises:
-        OutputError: it cannot be written; what was there before is whole. ModelError: a part is damaged. UsageError: it would
-            replace one of its parts.
+        OutputError: it cannot be written; what was there before is whole. ModelError: a part is
+            damaged. UsageError: it would replace one of its parts.
     """
     files: dict[str, FileEntry] = {}
     family = registry.kind_of(name, settings.get("task", registry.LANGUAGE_MODEL)).family
@@ -95,7 +102,8 @@ def _contents(
 
 
 def _write(role: str, path: Path, pieces: list[bytes | memoryview], files: dict[str, FileEntry]) -> None:
-    """Write a file and enter it in `files`, before it is written; a file is immutable once named."""
+    """Write a file and enter it in `files`, before it is written; a file is immutable once
+    named."""
     digest = safe_files.digest(_in_passing(pieces))
     found = safe_files.sha256(path)
     if found != digest and path.exists():
@@ -115,12 +123,14 @@ def save_results(folder: Path, manifest: Manifest, results: dict[str, dict[str, 
 
 
 def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[LanguageModel, Manifest]:
-    """The model in `folder`, on `device`, with the models it is made of. Names, lengths, types and shapes are checked, and the hashes of
-    all files but weights that stay mapped; nothing is allocated beyond what the settings imply. depth: of how many models this one is
-    a part of a part.
+    """The model in `folder`, on `device`, with the models it is made of. Names, lengths, types and
+    shapes are checked, and the hashes of all files but weights that stay mapped; nothing is
+    allocated beyond what the settings imply. depth: of how many models this one is a part of a
+    part.
 
     Raises:
-        ModelError: it is missing, damaged, or not what its settings imply. DeviceError: the device is not here.
+        ModelError: it is missing, damaged, or not what its settings imply. DeviceError: the device
+            is not here.
     """
     manifest = read_manifest(folder)
     try:
@@ -149,7 +159,8 @@ def _load_parts(folder: Path, manifest: Manifest, device: str | Device, depth: i
 
 
 def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer, Shapes]:
-    """Kind, tokenizer and the arrays' types and shapes of the model in `folder`; no weights are read.
+    """Kind, tokenizer and the arrays' types and shapes of the model in `folder`; no weights are
+    read.
 
     Raises:
         ModelError: its settings are not valid, or its files are missing or damaged.
@@ -211,14 +222,16 @@ def check_output(folder: Path, overwrite: bool) -> None:
 
 
 def _is_of_a_run(folder: Path, names: list[str]) -> bool:
-    """Whether these files in `folder` are what our own writing leaves when it is killed before config.json (a locked folder first,
-    then weights), or the log of a run that diverged before there was a model."""
+    """Whether these files in `folder` are what our own writing leaves when it is killed before
+    config.json (a locked folder first, then weights), or the log of a run that diverged before
+    there was a model."""
     rest = [name for name in names if name != checkpoints.FOLDER and not (name == METRICS and is_of_a_run(folder))]
     return all(map(model_parts.is_ours, rest)) and (not rest or any(name.startswith("weights-") for name in rest))
 
 
 def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
-    """Delete those of the files `names`, and the copies of parts, that config.json, as it stands now, does not name."""
+    """Delete those of the files `names`, and the copies of parts, that config.json, as it stands
+    now, does not name."""
     named = set()
     if is_model(folder):
         try:
@@ -276,7 +289,8 @@ def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
 
 
 def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind) -> dict[str, np.ndarray]:
-    """The arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and seen to be numbers."""
+    """The arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and seen to
+    be numbers."""
     if kind.mapped:
         arrays = joined([tensors.mapped(path) for path in files])
         tensors.check_shapes(arrays, shapes)

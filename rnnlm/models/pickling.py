@@ -1,7 +1,9 @@
-"""Models through pickle, for other processes and other machines: where a model lies and its fingerprint, never its weights.
+"""Models through pickle, for other processes and other machines: where a model lies and its
+fingerprint, never its weights.
 
-Whoever unpickles it loads it from there, on the device that was asked for when it was loaded ("auto" is decided anew), and gets the
-model that was pickled or an error. On disk nothing is ever a pickle.
+Whoever unpickles it loads it from there, on the device that was asked for when it was loaded
+("auto" is decided anew), and gets the model that was pickled or an error. On disk nothing is ever a
+pickle.
 """
 
 import copy
@@ -15,7 +17,8 @@ from rnnlm.models import model_folder
 class PickledByOrigin:
     """A model that pickles as the place it was loaded from.
 
-    origin: its folder and the device that was asked for, set by :func:`rnnlm.models.model_folder.load`; None: it was made in memory.
+    origin: its folder and the device that was asked for, set by
+    :func:`rnnlm.models.model_folder.load`; None: it was made in memory.
     """
 
     origin: tuple[str, str] | None = None
@@ -47,7 +50,8 @@ def _unpickled(folder: str, device: str, fingerprint: str) -> Any:
     """The model that was pickled.
 
     Raises:
-        ModelError: it is gone or damaged, or another one lies there now. DeviceError: its device is not here.
+        ModelError: it is gone or damaged, or another one lies there now. DeviceError: its device is
+            not here.
     """
     model, manifest = model_folder.load(Path(folder), device)
     if manifest.fingerprint != fingerprint:

@@ -1,4 +1,5 @@
-"""Every kind of model by name: where its settings, its fitting and its loading live. Nothing is imported before use."""
+"""Every kind of model by name: where its settings, its fitting and its loading live. Nothing is
+imported before use."""
 
 import shlex
 from collections.abc import Callable, Mapping
@@ -11,33 +12,42 @@ from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 LANGUAGE_MODEL = "language-model"
-TASKS = ("tagging", "classification", "seq2seq")  # what networks are trained for, beside language models
+# what networks are trained for, beside language models
+TASKS = ("tagging", "classification", "seq2seq")
 _ROOMS = {"seq2seq": "rnnlm.tasks.seq2seq"}  # of tasks that have one of their own
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of model for one task. `settings` and the functions are given as "module:name" and imported when asked for."""
+    """One kind of model for one task. `settings` and the functions are given as "module:name" and
+    imported when asked for."""
 
     name: str
     family: str
     about: str
     settings: tuple[str, ...]
-    fitting: str | None  # module with check(resolved, has_valid) and fit(resolved, data, stop, initial); None: see made_with
+    # module with check(resolved, has_valid) and fit(resolved, data, stop, initial); None: see
+    # made_with
+    fitting: str | None
     loading: str  # module with array_shapes(settings, tokenizer, stored) and from_arrays(...)
     holds_out: bool  # without validation text, part of the training text is held out
     mapped: bool = False  # its arrays stay in the file, mapped into memory
-    made_with: str = "rnnlm train"  # what makes a kind that is not fitted to a text, but made of models that were
+    # what makes a kind that is not fitted to a text, but made of models that were
+    made_with: str = "rnnlm train"
     task: str = LANGUAGE_MODEL
-    texts: str = "rnnlm.training.texts"  # module with open_texts, which reads what it is trained on, and results, its figures
-    labels: str | None = None  # module with codec(tokenizer, files), which adds what a model writes to the tokenizer of what it reads
+    # module with open_texts, which reads what it is trained on, and results, its figures
+    texts: str = "rnnlm.training.texts"
+    # module with codec(tokenizer, files), which adds what a model writes to the tokenizer of what
+    # it reads
+    labels: str | None = None
 
     def settings_classes(self) -> tuple[type[Any], ...]:
         """The classes of its settings."""
         return tuple(resolve_name(path) for path in self.settings)
 
     def check(self, resolved: Any, has_valid: bool) -> None:
-        """Whether these settings can be trained here: the device, the precision, validation text where it is needed.
+        """Whether these settings can be trained here: the device, the precision, validation text
+        where it is needed.
 
         Raises:
             UsageError: a kind that is counted was to be so by several processes.
@@ -61,12 +71,14 @@ class Kind:
 
     @property
     def open_texts(self) -> Callable[..., Any]:
-        """The function that reads and encodes what is asked for, as :func:`rnnlm.training.texts.open_texts` does."""
+        """The function that reads and encodes what is asked for, as
+        :func:`rnnlm.training.texts.open_texts` does."""
         return resolve_name(f"{self.texts}:open_texts")
 
     @property
     def results(self) -> Callable[..., dict[str, dict[str, Any]]]:
-        """The function that gives the figures of a trained model on its validation and test texts."""
+        """The function that gives the figures of a trained model on its validation and test
+        texts."""
         return resolve_name(f"{self.texts}:results")
 
     def codec(self, tokenizer: Any, files: dict[str, bytes]) -> Any:
@@ -78,7 +90,8 @@ class Kind:
         return resolve_name(f"{self.fitting}:initial_weights")(*arguments)
 
     def initial_settings(self, *arguments: Any) -> list[tuple[str, str, dict[str, Any]]]:
-        """The settings that a task's network has of the language models that it starts from: (option, name of the model, settings)."""
+        """The settings that a task's network has of the language models that it starts from:
+        (option, name of the model, settings)."""
         found: list[tuple[str, str, dict[str, Any]]] = resolve_name(f"{self.fitting}:initial_settings")(*arguments)
         return found
 
@@ -111,16 +124,20 @@ KINDS = {
         _neural("lstm", "long short-term memory", "LstmSettings"),
         _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time", "QrnnSettings"),
         Kind(
-            "unigram", "ngram", "smoothed word frequencies", ("rnnlm.ngram.settings:UnigramSettings",),
+            "unigram", "ngram", "smoothed word frequencies",
+            ("rnnlm.ngram.settings:UnigramSettings",),
             "rnnlm.ngram.unigram", "rnnlm.ngram.unigram", holds_out=False,
         ),
         Kind(
             "ngram", "ngram", "n-grams with backoff: Kneser-Ney and the other classical estimators",
-            ("rnnlm.ngram.settings:NgramSettings",), "rnnlm.ngram.fitting", "rnnlm.ngram.model", holds_out=False, mapped=True,
+            ("rnnlm.ngram.settings:NgramSettings",), "rnnlm.ngram.fitting", "rnnlm.ngram.model",
+            holds_out=False, mapped=True,
         ),
         Kind(
-            "mixture", "combination", "several models as one, each with a weight", ("rnnlm.combinations.mixture:MixtureSettings",),
-            None, "rnnlm.combinations.mixture", holds_out=False, made_with="rnnlm mix A B --on TEXT",
+            "mixture", "combination", "several models as one, each with a weight",
+            ("rnnlm.combinations.mixture:MixtureSettings",),
+            None, "rnnlm.combinations.mixture", holds_out=False,
+            made_with="rnnlm mix A B --on TEXT",
         ),
     )
 }  # fmt: skip
@@ -129,7 +146,8 @@ KINDS = {
 def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
     classes = tuple(f"rnnlm.tasks.labels.settings:{each}" for each in (settings, "TaskFittingSettings"))
     return Kind(
-        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.labels.fitting", "rnnlm.tasks.labels.model", holds_out=True,
+        name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.labels.fitting",
+        "rnnlm.tasks.labels.model", holds_out=True,
         task=task, texts="rnnlm.tasks.labels.texts", labels="rnnlm.tasks.labels.data",
     )  # fmt: skip
 
@@ -138,8 +156,10 @@ def _encoder_decoder(name: str, cell: str) -> Kind:
     classes = (f"{cell}Seq2Seq", "Seq2SeqFittingSettings")
     settings = (*(f"rnnlm.tasks.seq2seq.settings:{each}" for each in classes), _FITTING_SETTINGS[1])
     return Kind(
-        name, "neural", f"{ABOUT['seq2seq']}: {KINDS[name].about}", settings, "rnnlm.tasks.seq2seq.fitting",
-        "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq", texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.data",
+        name, "neural", f"{ABOUT['seq2seq']}: {KINDS[name].about}", settings,
+        "rnnlm.tasks.seq2seq.fitting",
+        "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq",
+        texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.data",
     )  # fmt: skip
 
 
@@ -185,21 +205,25 @@ def trained_kind(name: str, task: str = LANGUAGE_MODEL) -> Kind:
     return kind
 
 
-ADAPTATIONS = ("dynamic", "cache", "unigram")  # ways in which a model adapts itself to what it reads
+# ways in which a model adapts itself to what it reads
+ADAPTATIONS = ("dynamic", "cache", "unigram")
 
 
 def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[Any, Path], Any]:
-    """What makes a model of a folder adapt itself: see :func:`rnnlm.combinations.adaptation.adapter`."""
+    """What makes a model of a folder adapt itself: see
+    :func:`rnnlm.combinations.adaptation.adapter`."""
     return resolve_name("rnnlm.combinations.adaptation:adapter")(kind, given)
 
 
 def task_function(task: str, path: str) -> Callable[..., Any]:
-    """A function of the room of a task, given as "module:name", for those that do with its models what they do with language models."""
+    """A function of the room of a task, given as "module:name", for those that do with its models
+    what they do with language models."""
     return resolve_name(f"{_ROOMS.get(task, 'rnnlm.tasks.labels')}.{path}")
 
 
 def check_companions(folder: Path) -> list[str]:
-    """The files in `folder` that are kept for adapting its model, checked: see :func:`rnnlm.combinations.companions.check`."""
+    """The files in `folder` that are kept for adapting its model, checked: see
+    :func:`rnnlm.combinations.companions.check`."""
     return resolve_name("rnnlm.combinations.companions:check")(folder)
 
 
@@ -207,7 +231,8 @@ def check_companions(folder: Path) -> list[str]:
 
 
 class LabelModel(Protocol):
-    """A model of another task than language modelling, which labels words or texts, or writes a line for each that it reads."""
+    """A model of another task than language modelling, which labels words or texts, or writes a
+    line for each that it reads."""
 
     @property
     def task(self) -> str:
@@ -221,28 +246,37 @@ _CLASSES = "accuracy, macro F1 and by label, calibration error, confusions"
 
 # command -> task -> what it does with models of that task; tasks that are not named are refused
 USES: Mapping[str, Mapping[str, str]] = {
-    "eval": {LANGUAGE_MODEL: "perplexity, bits per character", TAGGING: _LABELS, CLASSIFICATION: _CLASSES,
+    "eval": {LANGUAGE_MODEL: "perplexity, bits per character", TAGGING: _LABELS,
+             CLASSIFICATION: _CLASSES,
              SEQ2SEQ: "perplexity, BLEU, chrF, exact match, error rates, by length"},
     "tag": {TAGGING: "labels of words"},
     "classify": {CLASSIFICATION: "labels of texts"},
     "translate": {SEQ2SEQ: "what it writes, n best, attention"},
-    "score": {LANGUAGE_MODEL: "log-probabilities, surprisals", SEQ2SEQ: "log-probabilities of targets"},
+    "score": {LANGUAGE_MODEL: "log-probabilities, surprisals",
+              SEQ2SEQ: "log-probabilities of targets"},
     "generate": {LANGUAGE_MODEL: "text"},
-    "embed": {LANGUAGE_MODEL: "vectors of lines and words, of networks", TAGGING: "vectors of lines and words",
-              CLASSIFICATION: "vectors of texts and words", SEQ2SEQ: "vectors of sources and their words"},
-    "rescore": {LANGUAGE_MODEL: "n-best lists in a new order", SEQ2SEQ: "n-best lists of translations"},
+    "embed": {LANGUAGE_MODEL: "vectors of lines and words, of networks",
+              TAGGING: "vectors of lines and words",
+              CLASSIFICATION: "vectors of texts and words",
+              SEQ2SEQ: "vectors of sources and their words"},
+    "rescore": {LANGUAGE_MODEL: "n-best lists in a new order",
+                SEQ2SEQ: "n-best lists of translations"},
     "compare": dict.fromkeys(ANY, "differences with intervals and p-values"),
     "plot": {LANGUAGE_MODEL: "curves of perplexity", TAGGING: "curves of the validation figure",
-             CLASSIFICATION: "curves of the validation figure", SEQ2SEQ: "curves of the validation figure"},
+             CLASSIFICATION: "curves of the validation figure",
+             SEQ2SEQ: "curves of the validation figure"},
     "info": dict.fromkeys(ANY, "kind, size, texts, settings, figures") | {
-        TAGGING: "kind, size, labels, texts, settings, figures", CLASSIFICATION: "kind, size, labels, texts, settings, figures",
+        TAGGING: "kind, size, labels, texts, settings, figures",
+        CLASSIFICATION: "kind, size, labels, texts, settings, figures",
         SEQ2SEQ: "kind, size, both tokenizers, texts, settings, figures"},
-    "doctor": {LANGUAGE_MODEL: "files, arrays, sums of probabilities", TAGGING: "files, arrays, sums of probabilities, padding",
+    "doctor": {LANGUAGE_MODEL: "files, arrays, sums of probabilities",
+               TAGGING: "files, arrays, sums of probabilities, padding",
                CLASSIFICATION: "files, arrays, sums of probabilities, padding",
                SEQ2SEQ: "files, arrays, sums of probabilities, padding, greedy search"},
     "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form and word vectors of networks"} | dict.fromkeys(
         (TAGGING, CLASSIFICATION, SEQ2SEQ), "compact form, word vectors"),
-    "inspect": {LANGUAGE_MODEL: "gradients, spectrum, gates, memory, cloze, word vectors, probes, a check of gradients",
+    "inspect": {LANGUAGE_MODEL: ("gradients, spectrum, gates, memory, cloze, word vectors, "
+                                 "probes, a check of gradients"),
                 TAGGING: "spectrum, gates, word vectors, probes, a check of gradients",
                 CLASSIFICATION: "spectrum, gates, word vectors, a check of gradients",
                 SEQ2SEQ: "spectrum, gates, word vectors, a check of gradients"},
@@ -252,13 +286,15 @@ USES: Mapping[str, Mapping[str, str]] = {
     "bench": {LANGUAGE_MODEL: "speed", SEQ2SEQ: "speed of translating"},
     "count": dict.fromkeys(ANY, "n-grams of its tokenizer's tokens"),
 }  # fmt: skip
-WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words", CLASSIFICATION: "a classifier of texts",
+WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words",
+        CLASSIFICATION: "a classifier of texts",
         SEQ2SEQ: "an encoder-decoder"}  # fmt: skip
 INSTEAD = {  # what is done with a model of each task
     LANGUAGE_MODEL: "score", TAGGING: "tag", CLASSIFICATION: "classify", SEQ2SEQ: "translate",
 }  # fmt: skip
 _LEARNED = {  # what a model has not learned that a command needs
-    "tag": "it has learned no labels of words", "classify": "it has learned no labels of whole texts",
+    "tag": "it has learned no labels of words",
+    "classify": "it has learned no labels of whole texts",
     "translate": "it has not learned to write a line for another",
 }  # fmt: skip
 _NO_TEXT = "gives no probabilities of text"
@@ -271,7 +307,8 @@ _WHY = {  # what a model of another task does not do that a command for language
 
 
 def check_use(command: str, task: str, name: str | None) -> None:
-    """Whether a command does something with the models of a task. name: what the model is called; None of one in memory.
+    """Whether a command does something with the models of a task. name: what the model is called;
+    None of one in memory.
 
     Raises:
         UsageError: it does not; the hint names the command that does.
@@ -291,7 +328,8 @@ def check_is_language_model(task: str, name: str | None) -> None:
 
 
 def refusal(command: str, task: str, name: str | None) -> UsageError:
-    """Why a command does nothing with the model called `name`, which is of another task than it needs, and which one does."""
+    """Why a command does nothing with the model called `name`, which is of another task than it
+    needs, and which one does."""
     called, hint = name or "this model", f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
     if command in _LEARNED:
         return UsageError(f"{called} is {WHAT[task]}", _LEARNED[command], hint)

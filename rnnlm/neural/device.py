@@ -9,7 +9,8 @@ import torch
 from rnnlm.errors import DeviceError, SettingsError, TrainingError, notice
 from rnnlm.system import keep_freed
 
-# The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: this is what their messages say.
+# The allocators of CPU and MPS, and the libraries of CUDA, have no class of error for it: this is
+# what their messages say.
 OUT_OF_MEMORY = ("allocate memory", "not enough memory", "out of memory", "STATUS_ALLOC_FAILED")
 
 
@@ -38,7 +39,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> str:
-    """`fp32` or `bf16`; `auto` is bf16 where the device multiplies it natively. A slow choice gets a notice."""
+    """`fp32` or `bf16`; `auto` is bf16 where the device multiplies it natively. A slow choice gets
+    a notice."""
     native = has_native_bf16(device)
     if name == "auto":
         return "bf16" if native else "fp32"
@@ -58,22 +60,24 @@ def has_native_bf16(device: torch.device) -> bool:
 
 
 def training_products(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """The context in which products run: autocast to bf16, or as they are (torch's cuDNN kernels may take TF32)."""
+    """The context in which products run: autocast to bf16, or as they are (torch's cuDNN kernels
+    may take TF32)."""
     if precision == "bf16":
         return torch.autocast(device.type, dtype=torch.bfloat16)
     return contextlib.nullcontext()
 
 
 def product_type(x: torch.Tensor) -> torch.dtype:
-    """In which type products run: autocast's where it is on, but never less than float64 where `x` is that."""
+    """In which type products run: autocast's where it is on, but never less than float64 where `x`
+    is that."""
     device = x.device.type
     is_on = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     return torch.get_autocast_dtype(device) if is_on and x.dtype != torch.float64 else x.dtype
 
 
 class _ExactProducts:
-    """torch's switches for TF32 belong to the whole process: the first of those who need exact products turns them off, the last one
-    brings back what was set before."""
+    """torch's switches for TF32 belong to the whole process: the first of those who need exact
+    products turns them off, the last one brings back what was set before."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -110,7 +114,8 @@ def exact_products() -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading(network: torch.nn.Module, precision: str) -> Iterator[None]:
-    """Evaluation mode, no gradients, products in `precision`. A network that was in training goes back to that afterwards."""
+    """Evaluation mode, no gradients, products in `precision`. A network that was in training goes
+    back to that afterwards."""
     was_training = network.training
     if was_training:
         network.eval()
@@ -140,7 +145,8 @@ def memory_errors(device: torch.device) -> Iterator[None]:
 
 
 def keep_freed_memory(device: torch.device) -> None:
-    """On a CPU, freed arrays stay with the process: each training step makes the same ones again (10 % of its time)."""
+    """On a CPU, freed arrays stay with the process: each training step makes the same ones again
+    (10 % of its time)."""
     if device.type == "cpu":
         keep_freed()
 

@@ -15,15 +15,16 @@ from rnnlm.neural.settings import Initialisation, InputSettings, NetworkSettings
 def initialise(weight: Tensor, name: Initialisation, *, init_range: float, gain: float, width: int, blocks: int = 1) -> None:
     """Fill a weight matrix, in place, as `name` says:
 
-    uniform: in [-r, r], r = init_range;
-    glorot: uniform in +-gain sqrt(6 / (fan_in + fan_out)) (Glorot & Bengio 2010, eq. 16);
-    he: normal with deviation gain sqrt(2 / fan_in), made for ReLU (He et al. 2015, eq. 10);
-    orthogonal: gain Q, Q random with orthonormal rows or columns, whichever are fewer (Saxe et al. 2014);
-    identity: gain I (Le et al. 2015, with gain 1); square matrices only;
-    torch: uniform in +-1 / sqrt(width), as torch's layers start: `width` is H of recurrent ones, K of linear ones.
+    uniform: in [-r, r], r = init_range; glorot: uniform in +-gain sqrt(6 / (fan_in + fan_out))
+    (Glorot & Bengio 2010, eq. 16); he: normal with deviation gain sqrt(2 / fan_in), made for ReLU
+    (He et al. 2015, eq. 10); orthogonal: gain Q, Q random with orthonormal rows or columns,
+    whichever are fewer (Saxe et al. 2014); identity: gain I (Le et al. 2015, with gain 1); square
+    matrices only; torch: uniform in +-1 / sqrt(width), as torch's layers start: `width` is H of
+    recurrent ones, K of linear ones.
 
-    The rows of a matrix of gates, (blocks * H, K), are `blocks` matrices, and each starts by itself: its fans are K and
-    H. Nothing happens on the meta device, whose weights are read from a file later.
+    The rows of a matrix of gates, (blocks * H, K), are `blocks` matrices, and each starts by
+    itself: its fans are K and H. Nothing happens on the meta device, whose weights are read from a
+    file later.
 
     Raises:
         SettingsError: identity of a matrix that is not square.
@@ -42,8 +43,9 @@ def initialise(weight: Tensor, name: Initialisation, *, init_range: float, gain:
 def start_weights(
     settings: InputSettings, hidden: Iterable[tuple[Tensor, str, int]], outputs: Iterable[Tensor], vectors_VE: Tensor | None
 ) -> None:
-    """Fill a network's weights as its settings ask for: those of hidden layers, with what they multiply ("input" or "recurrent") and
-    the blocks stacked in them; those of output layers; the word vectors, if there are any.
+    """Fill a network's weights as its settings ask for: those of hidden layers, with what they
+    multiply ("input" or "recurrent") and the blocks stacked in them; those of output layers; the
+    word vectors, if there are any.
 
     Raises:
         SettingsError: an initialisation does not fit its weights.
@@ -86,10 +88,11 @@ def _fill(weight: Tensor, name: Initialisation, init_range: float, gain: float, 
 
 
 def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Tensor:
-    """`x` with each element zero by the chance `p`, otherwise divided by 1 - p; `x` itself where not training.
+    """`x` with each element zero by the chance `p`, otherwise divided by 1 - p; `x` itself where
+    not training.
 
-    torch's own kernel on the CPU takes ten nanoseconds an element for its mask, a tenth of a training step; uniform
-    numbers take two.
+    torch's own kernel on the CPU takes ten nanoseconds an element for its mask, a tenth of a
+    training step; uniform numbers take two.
     """
     if not training or p == 0:
         return x_TBE
@@ -101,9 +104,9 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
 
 
 def activation_penalty(settings: NetworkSettings, y_TBE: Tensor, dropped_TBE: Tensor) -> Tensor | float:
-    """Activation and temporal activation regularization (Merity, McCann & Socher 2017; Merity et al. 2018, section 4.6):
-    alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2), AR on what dropout left, TAR on what there was before; 0.0 where
-    neither is asked for."""
+    """Activation and temporal activation regularization (Merity, McCann & Socher 2017; Merity et
+    al. 2018, section 4.6): alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2), AR on what dropout
+    left, TAR on what there was before; 0.0 where neither is asked for."""
     if not isinstance(settings, RecurrentModelSettings):
         return 0.0
     penalty: Tensor | float = 0.0

@@ -1,4 +1,5 @@
-"""A neural network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch log-probabilities out."""
+"""A neural network seen as a :class:`rnnlm.interface.LanguageModel`: numpy or torch ids in, torch
+log-probabilities out."""
 
 import contextlib
 import itertools
@@ -63,7 +64,8 @@ class NeuralLanguageModel(PickledByOrigin):
         return NeuralState(self.network.initial_state(rows))
 
     def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
-        """:meth:`rnnlm.LanguageModel.score` in torch, float32, on the model's device, without gradients."""
+        """:meth:`rnnlm.LanguageModel.score` in torch, float32, on the model's device, without
+        gradients."""
         inputs_BT, targets_BT = self._inputs(inputs_BT, state), self.ids(targets_BT)
         check_shapes(inputs_BT, targets_BT)
         with self.reading():
@@ -71,7 +73,8 @@ class NeuralLanguageModel(PickledByOrigin):
         return logprob_TB.t(), NeuralState(after)
 
     def predict(self, inputs_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
-        """:meth:`rnnlm.LanguageModel.predict` in torch, float32, on the model's device, without gradients."""
+        """:meth:`rnnlm.LanguageModel.predict` in torch, float32, on the model's device, without
+        gradients."""
         inputs_BT = self._inputs(inputs_BT, state)
         with self.reading():
             logprob_TBV, after = self.network.predict(inputs_BT.t(), state.tensors)
@@ -100,7 +103,8 @@ class NeuralLanguageModel(PickledByOrigin):
         return NetworkLayers(self.network, self.tokenizer, self.precision)
 
     def word_vectors(self, which: str) -> WordRows:
-        """The vectors of its words: those that the network reads ("input"), or the weights of its softmax ("output").
+        """The vectors of its words: those that the network reads ("input"), or the weights of its
+        softmax ("output").
 
         Raises:
             UsageError: its output layer has no weights of single words.
@@ -112,7 +116,8 @@ class NeuralLanguageModel(PickledByOrigin):
         return rows if network.tied_VE is None else rows._replace(note="tied: input and output vectors are the same")
 
     def trace_line(self, line: str) -> LineTrace:
-        """What each layer did at each token of one line, `</s>` read first, from the initial state on; see :meth:`Network.trace`.
+        """What each layer did at each token of one line, `</s>` read first, from the initial state
+        on; see :meth:`Network.trace`.
 
         Raises:
             TextError: the line holds a newline.
@@ -143,7 +148,8 @@ class NeuralLanguageModel(PickledByOrigin):
         return torch.as_tensor(token_ids(ids), dtype=torch.int64, device=self.device)
 
     def _inputs(self, inputs_BT: Array, state: NeuralState) -> Tensor:
-        """The inputs, which `state` has a row for each of: kernels would read beyond a state of fewer rows."""
+        """The inputs, which `state` has a row for each of: kernels would read beyond a state of
+        fewer rows."""
         check_state(state, NeuralState)
         ids_BT = self.ids(inputs_BT)
         check_shapes(ids_BT, rows=state.tensors[0].shape[1] if state.tensors else None)
@@ -152,14 +158,16 @@ class NeuralLanguageModel(PickledByOrigin):
     def reading(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, no gradients, the model's precision.
 
-        A network that is in evaluation mode, as every loaded one is, stays as it is, so that threads can read it side by side; one in
-        training goes back to that afterwards, and is its trainer's alone.
+        A network that is in evaluation mode, as every loaded one is, stays as it is, so that
+        threads can read it side by side; one in training goes back to that afterwards, and is its
+        trainer's alone.
         """
         return reading(self.network, self.precision)
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing."""
+    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
+    nothing."""
     with torch.device("meta"):
         network = Network(network_settings.stored(settings), tokenizer)
     return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}

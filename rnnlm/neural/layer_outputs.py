@@ -1,6 +1,8 @@
-"""What the layers of a language model's network give for whole lines, each from the initial state on.
+"""What the layers of a language model's network give for whole lines, each from the initial state
+on.
 
-Shapes: K inputs of the longest line, `</s>` first, B rows, E width of what is read, H of what a layer gives.
+Shapes: K inputs of the longest line, `</s>` first, B rows, E width of what is read, H of what a
+layer gives.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,8 @@ from rnnlm.neural.network import Network
 
 
 def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What each layer gives, the lowest first, from states of zeros on; and what the highest hands on."""
+    """What each layer gives, the lowest first, from states of zeros on; and what the highest hands
+    on."""
     found = []
     for number, layer in enumerate(body.layers):
         y_TBH, _ = layer(x_TBE, first_state(layer, x_TBE))
@@ -28,7 +31,8 @@ def of_stack(body: RecurrentStack, x_TBE: Tensor) -> tuple[list[Tensor], Tensor]
 
 
 def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What a language model reads for each token, and what each of its layers gives; and what the highest hands on."""
+    """What a language model reads for each token, and what each of its layers gives; and what the
+    highest hands on."""
     x_KBE = network.input(inputs_KB)
     if isinstance(network.body, RecurrentStack):
         layers, top_KBH = of_stack(network.body, x_KBE)
@@ -39,8 +43,9 @@ def of_network(network: Network, inputs_KB: Tensor) -> tuple[list[Tensor], Tenso
 
 @keeps(LayerReader)
 class NetworkLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a language model. `</s>` is read before each line; of a line without
-    tokens the outputs are those of that. A model that reads lines from their end has read all at the first token."""
+    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a language model. `</s>` is read
+    before each line; of a line without tokens the outputs are those of that. A model that reads
+    lines from their end has read all at the first token."""
 
     text_layers = ()
 
@@ -56,7 +61,8 @@ class NetworkLayers:
         return EncodedLines(lengths_L, words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (), encoded)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
-        """Texts that are split into words already: each is read as a line with a space between two words."""
+        """Texts that are split into words already: each is read as a line with a space between two
+        words."""
         lines = [" ".join(words) for words in texts]
         encoded = self.tokenizer.encode(lines)
         lengths_L = np.diff(encoded.offsets)

@@ -1,9 +1,11 @@
-"""The whole model: words -> body -> (projection) -> output layer. Bengio et al. 2003; Mikolov et al. 2010; Sundermeyer et al. 2012.
+"""The whole model: words -> body -> (projection) -> output layer. Bengio et al. 2003; Mikolov et
+al. 2010; Sundermeyer et al. 2012.
 
-The body is a stack of recurrent layers, a Jordan layer or a window of words; the network around it is the same.
-Shapes: T time, B rows, E width of what is read, H of what the body gives, V vocabulary. Time comes first inside, as the
-recurrent kernels want it. A state is a tuple of tensors (places, B, width), all zeros before the first token; it has the type
-of the weights (fp32) whatever the products run in, so that it is stored and carried on without loss.
+The body is a stack of recurrent layers, a Jordan layer or a window of words; the network around it
+is the same. Shapes: T time, B rows, E width of what is read, H of what the body gives, V
+vocabulary. Time comes first inside, as the recurrent kernels want it. A state is a tuple of tensors
+(places, B, width), all zeros before the first token; it has the type of the weights (fp32) whatever
+the products run in, so that it is stored and carried on without loss.
 """
 
 import functools
@@ -25,7 +27,8 @@ NetworkState = tuple[Tensor, ...]  # of all layers, the lowest first
 
 
 class Network(nn.Module):
-    """A neural language model. A tied output (Press & Wolf 2017; Inan et al. 2017) uses the word vectors as its weights."""
+    """A neural language model. A tied output (Press & Wolf 2017; Inan et al. 2017) uses the word
+    vectors as its weights."""
 
     def __init__(self, settings: NetworkSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -37,8 +40,8 @@ class Network(nn.Module):
         self.output = make_output(settings, tokenizer.size, width)
 
     def forward(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, Tensor, NetworkState]:
-        """The network on one page: what the output layer reads, (T, B, E) if tied, else (T, B, H), after dropout and before it, and
-        the state after the last input."""
+        """The network on one page: what the output layer reads, (T, B, E) if tied, else (T, B, H),
+        after dropout and before it, and the state after the last input."""
         drop = functools.partial(dropout, training=self.training, locked=self.settings.locked_dropout)
         x_TBE = drop(self.input(inputs_TB), self.settings.dropout_input)
         y_TBH, state = self.body(x_TBE, state, *self.feedback)
@@ -51,8 +54,9 @@ class Network(nn.Module):
         return features_TBE, state
 
     def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, Tensor | float, NetworkState]:
-        """The loss, a mean in nats over the targets that are not padding; what training minimises beside it, the penalty on
-        activations (0.0 where there is none); and the state after the last input."""
+        """The loss, a mean in nats over the targets that are not padding; what training minimises
+        beside it, the penalty on activations (0.0 where there is none); and the state after the
+        last input."""
         features_TBE, y_TBE, state = self(inputs_TB, state)
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
@@ -92,14 +96,19 @@ class Network(nn.Module):
         return self
 
     def trace(self, inputs_TB: Tensor, state: NetworkState) -> Trace:
-        """What goes on inside while `inputs_TB` are read from `state` on: of each layer and step the hidden state and
+        """What goes on inside while `inputs_TB` are read from `state` on: of each layer and step
+        the hidden state and
 
         rnn:   nothing else
         gru:   gates reset, update, candidate
-        lstm:  the cell; gates input (1 - forget where they are coupled), forget, candidate, output; of a Mogrifier, before them, the
-               gates "round 1", "round 2", ... of what the step reads, odd ones (B, E), even ones (B, H)
-        qrnn:  the cell c; gates input (1 - forget but for ifo-pooling), forget, candidate, output (but for f-pooling)
-        jordan, ffnn: one layer, nothing else; with direct connections the window's words follow the hidden state
+        lstm:  the cell; gates input (1 - forget where they are coupled), forget, candidate, output;
+               of a Mogrifier, before them, the
+               gates "round 1", "round 2", ... of what the step reads, odd ones (B, E), even ones
+               (B, H)
+        qrnn:  the cell c; gates input (1 - forget but for ifo-pooling), forget, candidate, output
+               (but for f-pooling)
+        jordan, ffnn: one layer, nothing else; with direct connections the window's words follow the
+        hidden state
 
         Equal to :meth:`features` without dropout, in values and in gradients.
         """
@@ -113,26 +122,31 @@ class Network(nn.Module):
         return (functools.partial(self._fed_back, self.input.weight if self.settings.feedback == "embedding" else None),)
 
     def _fed_back(self, vectors_VE: Tensor | None, y_BH: Tensor) -> Tensor:
-        """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the expected word vector (B, E)."""
+        """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the
+        expected word vector (B, E)."""
         p_BV = self.output.predict(self.projection(y_BH), self.tied_VE).exp()
         return p_BV if vectors_VE is None else p_BV @ vectors_VE
 
 
 def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
-    """A network with random weights as the settings ask for, whose output layer begins at the unigram distribution, but for biases of zero.
+    """A network with random weights as the settings ask for, whose output layer begins at the
+    unigram distribution, but for biases of zero.
 
-    At the unigram distribution the mean gradient of what the output layer reads is zero. A deep network that hands it small numbers, as the
-    AWD-LSTM does, then hardly moves under plain SGD; with biases of zero it has frequencies to learn, which make these numbers grow.
+    At the unigram distribution the mean gradient of what the output layer reads is zero. A deep
+    network that hands it small numbers, as the AWD-LSTM does, then hardly moves under plain SGD;
+    with biases of zero it has frequencies to learn, which make these numbers grow.
 
     Raises:
-        SettingsError: an initialisation does not fit its weights; the output layer needs counts and the tokenizer has none.
+        SettingsError: an initialisation does not fit its weights; the output layer needs counts and
+            the tokenizer has none.
     """
     network = Network(settings, tokenizer)
     if tokenizer.counts_V is not None:
         network.output.arrange(torch.from_numpy(tokenizer.counts_V))
     elif network.output.needs_counts:
         raise SettingsError(
-            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts", "the tokenizer has none",
+            f"output_layer = {settings.output_layer}, loss = {settings.loss} needs word counts",
+            "the tokenizer has none",
             "use output_layer=softmax with loss=full, or a tokenizer trained on text",
         )  # fmt: skip
     if settings.init_output_bias == "zero":

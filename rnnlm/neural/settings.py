@@ -1,7 +1,8 @@
-"""The shape of each kind of language model: what can be set, and what contradicts itself. It does not import torch.
+"""The shape of each kind of language model: what can be set, and what contradicts itself. It does
+not import torch.
 
-One class a kind of model, each with what all networks have (input_settings.py), the output layer, and what is its own; the recurrent
-ones have the settings of their layers (recurrent_settings.py).
+One class a kind of model, each with what all networks have (input_settings.py), the output layer,
+and what is its own; the recurrent ones have the settings of their layers (recurrent_settings.py).
 """
 
 from dataclasses import dataclass, fields
@@ -72,12 +73,14 @@ OF_RUNS = {"save_every": {"resumable": ANY}, "keep_checkpoints": {"resumable": A
 #
 # It does not import torch.
 
-# Bounds far above any use: the shapes in a damaged or hostile config.json are checked before anything is allocated.
+# Bounds far above any use: the shapes in a damaged or hostile config.json are checked before
+# anything is allocated.
 Depth = Annotated[int, Meta(ge=1, le=100)]
 Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
-Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]  # 650,650,400
+# 650,650,400
+Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class InputSettings:
 
     @property
     def is_tied(self) -> bool:
-        """Whether an output layer's weights are the word vectors: in language models they may be."""
+        """Whether an output layer's weights are the word vectors: in language models they may
+        be."""
         return False
 
     @property
@@ -136,7 +140,8 @@ class InputSettings:
 
     @property
     def input_width(self) -> int:
-        """Width of what the body reads for each word: its vector, what its characters say, or both."""
+        """Width of what the body reads for each word: its vector, what its characters say, or
+        both."""
         words = self.embedding_size if self.has_word_vectors else 0
         spelled = {"cnn": sum(sizes(self.character_filters)), "lstm": 2 * self.character_hidden_size, None: 0}
         return words + spelled[self.characters]
@@ -189,14 +194,16 @@ class RecurrentSettings(InputSettings):
         super().__post_init__()
         if self.layer_sizes is not None and len(self.widths) != self.layers:
             raise SettingsError(
-                f"layer_sizes = {self.layer_sizes} names {len(self.widths)} widths", f"layers is {self.layers}",
+                f"layer_sizes = {self.layer_sizes} names {len(self.widths)} widths",
+                f"layers is {self.layers}",
                 f"set layers={len(self.widths)}",
             )  # fmt: skip
         if not all(self.widths):
             raise SettingsError(f"layer_sizes = {self.layer_sizes}: a layer has a width of 0")
         if self.connections in ("residual", "highway") and len(set(self.widths)) > 1:
             raise SettingsError(
-                f"{self.connections} connections need layers of equal width", f"layer_sizes is {self.layer_sizes}",
+                f"{self.connections} connections need layers of equal width",
+                f"layer_sizes is {self.layer_sizes}",
                 "set connections=dense or plain, or equal widths",
             )  # fmt: skip
 
@@ -312,12 +319,13 @@ class NetworkSettings(InputSettings):
 
     @property
     def features_width(self) -> int:
-        """Width of what the output layer reads: that of the word vectors it is tied to, else the body's. A mixture of softmaxes
-        maps the body's width itself."""
+        """Width of what the output layer reads: that of the word vectors it is tied to, else the
+        body's. A mixture of softmaxes maps the body's width itself."""
         return self.embedding_size if self.is_tied and self.output_layer != "mos" else self.output_width
 
     def _cannot_tie(self) -> str:
-        """Why there are no word vectors, or no output weights, that could be shared; "" if they can."""
+        """Why there are no word vectors, or no output weights, that could be shared; "" if they
+        can."""
         if not self.has_word_vectors:
             return "words are read as characters: there are no word vectors"
         if self.output_layer in ("adaptive", "hierarchical"):
@@ -391,7 +399,8 @@ class FeedForwardSettings(NetworkSettings):
 
 
 KINDS: dict[str, type[NetworkSettings]] = {
-    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "qrnn": QrnnSettings, "jordan": JordanSettings,
+    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "qrnn": QrnnSettings,
+    "jordan": JordanSettings,
     "ffnn": FeedForwardSettings,
 }  # fmt: skip
 

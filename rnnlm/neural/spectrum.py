@@ -20,11 +20,13 @@ ACCURACY = 1e-3  # of its largest eigenvalue, relative
 
 
 def spectral_radius(weight_HH: Tensor) -> float:
-    """The largest absolute value of an eigenvalue of a square matrix; NaN where it holds what is not a number.
+    """The largest absolute value of an eigenvalue of a square matrix; NaN where it holds what is
+    not a number.
 
-    Up to :data:`EXACT_WIDTH` units all eigenvalues are computed; beyond, the largest ones by Arnoldi's method with implicit restarts
-    (ARPACK; Lehoucq et al. 1998), from a start that is always the same, to :data:`ACCURACY`: in a fiftieth of the time at 512 units. Waits
-    for the device.
+    Up to :data:`EXACT_WIDTH` units all eigenvalues are computed; beyond, the largest ones by
+    Arnoldi's method with implicit restarts (ARPACK; Lehoucq et al. 1998), from a start that is
+    always the same, to :data:`ACCURACY`: in a fiftieth of the time at 512 units. Waits for the
+    device.
     """
     matrix_HH = weight_HH.detach().to("cpu", torch.float64).numpy()
     if not np.isfinite(matrix_HH).all():
@@ -61,9 +63,10 @@ THROUGH_OUTPUT = "recurrent, through the output"
 
 @dataclass(frozen=True)
 class RecurrentMatrix:
-    """layer: its name, as :func:`named_layers` has it. name: the gate's, as in :class:`rnnlm.neural.layers.steps.Step`. values: float64,
-    (H, H); of a Mogrifier's rounds (E, H) or (H, E). is_state_map: it takes the state to the state, so that it has eigenvalues and
-    powers. A Mogrifier's rounds have neither, not even where E and H happen to be equal."""
+    """layer: its name, as :func:`named_layers` has it. name: the gate's, as in
+    :class:`rnnlm.neural.layers.steps.Step`. values: float64, (H, H); of a Mogrifier's rounds (E, H)
+    or (H, E). is_state_map: it takes the state to the state, so that it has eigenvalues and powers.
+    A Mogrifier's rounds have neither, not even where E and H happen to be equal."""
 
     layer: str
     name: str
@@ -74,10 +77,11 @@ class RecurrentMatrix:
 def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
     """The recurrent weights of a network of any task, layer by layer, the lowest first.
 
-    rnn: recurrent. gru: reset, update, candidate. lstm: input (not where the gates are coupled), forget, candidate, output; before them
-    the matrices of a Mogrifier's rounds. jordan: "recurrent, through the output", the derivative of W q with respect to h at h = 0, with q
-    the output that is fed back: it depends on the state, and at h = 0 it is the one that the output layer's biases stand for. qrnn, ffnn,
-    bag, cnn: none.
+    rnn: recurrent. gru: reset, update, candidate. lstm: input (not where the gates are coupled),
+    forget, candidate, output; before them the matrices of a Mogrifier's rounds. jordan: "recurrent,
+    through the output", the derivative of W q with respect to h at h = 0, with q the output that is
+    fed back: it depends on the state, and at h = 0 it is the one that the output layer's biases
+    stand for. qrnn, ffnn, bag, cnn: none.
     """
     found = []
     for layer_name, layer in named_layers(network).items():
@@ -92,7 +96,8 @@ def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
 
 
 def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:
-    """The blocks (H, H) of weight_hh by the gates' names; none where what comes back is not the state itself."""
+    """The blocks (H, H) of weight_hh by the gates' names; none where what comes back is not the
+    state itself."""
     if isinstance(layer, ElmanLayer):
         names: tuple[str, ...] = (RECURRENT,)
     elif isinstance(layer, GruLayer):
@@ -105,7 +110,8 @@ def recurrent_blocks(layer: Layer) -> dict[str, Tensor]:
 
 
 def _through_output(network: nn.Module) -> np.ndarray:
-    """W dq/dh at h = 0 (H, H), with q what a Jordan layer's output feeds back: there q is the distribution of the output's biases."""
+    """W dq/dh at h = 0 (H, H), with q what a Jordan layer's output feeds back: there q is the
+    distribution of the output's biases."""
     twin = copy.deepcopy(network).double()
     assert isinstance(twin, Network) and isinstance(twin.body, JordanLayer)
     [fed_back], layer = twin.feedback, twin.body

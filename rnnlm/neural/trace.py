@@ -1,7 +1,9 @@
-"""What goes on inside a network, layer by layer and step by step: hidden states, cells and gates, as tensors that gradients go through.
+"""What goes on inside a network, layer by layer and step by step: hidden states, cells and gates,
+as tensors that gradients go through.
 
-Each step is the plain one of its layer (layers/steps.py), so all of it can be differentiated, any number of times, with respect to
-weights, inputs and states in between. Nothing is dropped out, in training mode either. For reading closely, not for speed.
+Each step is the plain one of its layer (layers/steps.py), so all of it can be differentiated, any
+number of times, with respect to weights, inputs and states in between. Nothing is dropped out, in
+training mode either. For reading closely, not for speed.
 """
 
 from dataclasses import dataclass
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayerTrace:
-    """What one layer read, (T, B, E), and its T steps: the very tensors that the steps after them read, so that a gradient can be
-    taken at each. The properties put all steps into new tensors of T places."""
+    """What one layer read, (T, B, E), and its T steps: the very tensors that the steps after them
+    read, so that a gradient can be taken at each. The properties put all steps into new tensors of
+    T places."""
 
     inputs_TBE: Tensor
     steps: tuple[Step, ...]
@@ -45,7 +48,8 @@ class LayerTrace:
 
 @dataclass(frozen=True)
 class NamedLayer:
-    """A layer by its name: "layer 1", "layer 1 backward", "encoder layer 1". Its steps stand in the order of the text."""
+    """A layer by its name: "layer 1", "layer 1 backward", "encoder layer 1". Its steps stand in the
+    order of the text."""
 
     name: str
     layer: LayerTrace
@@ -53,7 +57,8 @@ class NamedLayer:
 
 @dataclass(frozen=True)
 class LineTrace:
-    """How a model reads one line: the T tokens, as they are shown, and what each recurrent layer did at each of them, (T, 1, .)."""
+    """How a model reads one line: the T tokens, as they are shown, and what each recurrent layer
+    did at each of them, (T, 1, .)."""
 
     tokens: tuple[str, ...]
     layers: tuple[NamedLayer, ...]
@@ -61,7 +66,8 @@ class LineTrace:
 
 @dataclass(frozen=True)
 class Trace:
-    """Of each layer, the lowest first; what the output layer reads; the state after the last input."""
+    """Of each layer, the lowest first; what the output layer reads; the state after the last
+    input."""
 
     layers: tuple[LayerTrace, ...]
     features_TBE: Tensor
@@ -69,7 +75,8 @@ class Trace:
 
 
 def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
-    """How `network` reads `inputs_TB`, from `state` on; see :meth:`rnnlm.neural.network.Network.trace`."""
+    """How `network` reads `inputs_TB`, from `state` on; see
+    :meth:`rnnlm.neural.network.Network.trace`."""
     body, x_TBE = network.body, network.input.vectors(inputs_TB)
     layers: list[LayerTrace] = []
     after: State = ()
@@ -83,7 +90,8 @@ def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
 
 
 def trace_stack(body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = "") -> tuple[NamedLayer, ...]:
-    """How recurrent layers read whole rows of T steps, without padding, from states of zeros on. where: what the names begin with."""
+    """How recurrent layers read whole rows of T steps, without padding, from states of zeros on.
+    where: what the names begin with."""
     found: list[NamedLayer] = []
     for number, row in enumerate(rows_of(body)):
         given = []

@@ -25,14 +25,16 @@ from rnnlm.text.vectors import FoundVectors, svd_vectors
 
 
 class CharacterCNN(nn.Module):
-    """Filters of w = 1, 2, 3, ... characters, each at its best place (Kim et al. 2016, eq. 5 and 6):
+    """Filters of w = 1, 2, 3, ... characters, each at its best place (Kim et al. 2016, eq. 5 and
+    6):
 
         f_p = tanh(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
-    A filter stands at all places where it covers characters of the word alone; on a shorter word, at the beginning, with
-    zeros after it. With `character_overhang` it stands beyond the word's end, too, where it reads zeros, and where it reads nothing else:
-    so it finds an ending that is shorter than itself, and y >= tanh(b). The code of Kim et al. does that
-    (yoonkim/lstm-char-cnn, model/TDNN.lua).
+    A filter stands at all places where it covers characters of the word alone; on a shorter word,
+    at the beginning, with zeros after it. With `character_overhang` it stands beyond the word's
+    end, too, where it reads zeros, and where it reads nothing else: so it finds an ending that is
+    shorter than itself, and y >= tanh(b). The code of Kim et al. does that (yoonkim/lstm-char-cnn,
+    model/TDNN.lua).
 
     Weights start as `init_input` says, biases as torch's layers start them.
     """
@@ -73,7 +75,8 @@ class CharacterCNN(nn.Module):
 
 
 class Highway(nn.Module):
-    """z = t * relu(W y + b) + (1 - t) * y with t = s(W' y + b') (Srivastava et al. 2015, eq. 3; Kim et al. 2016, eq. 8).
+    """z = t * relu(W y + b) + (1 - t) * y with t = s(W' y + b') (Srivastava et al. 2015, eq. 3; Kim
+    et al. 2016, eq. 8).
 
     b' starts at -2: at first nearly all of y passes.
     """
@@ -90,8 +93,9 @@ class Highway(nn.Module):
 
 
 class CharacterLSTM(nn.Module):
-    """[h; h'] with h the state of an LSTM after the word's last character, h' of another one, that reads it backwards, after its
-    first (Ling et al. 2015, section 3; Lample et al. 2016, section 4.1)."""
+    """[h; h'] with h the state of an LSTM after the word's last character, h' of another one, that
+    reads it backwards, after its first (Ling et al. 2015, section 3; Lample et al. 2016, section
+    4.1)."""
 
     def __init__(self, settings: InputSettings, alphabet_size: int) -> None:
         super().__init__()
@@ -112,8 +116,9 @@ class CharacterLSTM(nn.Module):
     def _state_at_end(self, layer: nn.LSTM, characters_NL: Tensor, last_N1: Tensor) -> Tensor:
         """Return the state (N, H) at the last character.
 
-        What is read after it has no influence. (Packed sequences would need the lengths on the host.)
-        nn.LSTM is not called: on CUDA, autocast to bf16 would run it in fp16, without loss scaling.
+        What is read after it has no influence. (Packed sequences would need the lengths on the
+        host.) nn.LSTM is not called: on CUDA, autocast to bf16 would run it in fp16, without loss
+        scaling.
         """
         weight_ih, weight_hh, bias_ih, bias_hh = layer.parameters()
         x_LNC = self.vectors(characters_NL.clamp(min=0)).transpose(0, 1)
@@ -126,7 +131,8 @@ class CharacterLSTM(nn.Module):
 def character_vectors(settings: InputSettings, alphabet_size: int) -> nn.Embedding:
     """The characters' vectors, uniform in [-init_range, init_range]."""
     weight = torch.empty(alphabet_size, settings.character_size).uniform_(-settings.init_range, settings.init_range)
-    return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta
+    # nn.Embedding's own start imports torch's compiler on meta
+    return nn.Embedding.from_pretrained(weight, freeze=False)
 
 
 # ---- Words as rows of character numbers, for networks that read words by their characters.
@@ -142,7 +148,8 @@ BEGIN, END, UNKNOWN_CHARACTER, BOUNDARY_SYMBOL, UNKNOWN_SYMBOL, FIRST_CHARACTER 
 
 
 class Alphabet:
-    """The characters of a tokenizer's words by number: the five special ones, then the others in the order of Unicode."""
+    """The characters of a tokenizer's words by number: the five special ones, then the others in
+    the order of Unicode."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.symbols = {tokenizer.boundary_id: BOUNDARY_SYMBOL}
@@ -156,7 +163,8 @@ class Alphabet:
         return FIRST_CHARACTER + len(self.code_points)
 
     def spell(self, words: list[str], first_id: int) -> np.ndarray:
-        """Rows (W, L) int32, padded with -1, for words whose ids begin with `first_id`; L is the longest's length."""
+        """Rows (W, L) int32, padded with -1, for words whose ids begin with `first_id`; L is the
+        longest's length."""
         symbols = {id - first_id: symbol for id, symbol in self.symbols.items() if first_id <= id < first_id + len(words)}
         read = [" " if at in symbols else word[: LONGEST - 2] for at, word in enumerate(words)]
         length_W = np.fromiter(map(len, read), dtype=np.int64, count=len(read))
@@ -176,9 +184,10 @@ class Alphabet:
 class SpelledWords(nn.Module):
     """The characters of every word that has an id, looked up on the network's device.
 
-    The table is not a weight, and is not stored. It is made when it is first needed and grows with the tokenizer's unseen words;
-    new words are spelled on the host, and nothing waits for the device. Threads that need new words at the same time make a longer
-    table each, and read from their own: which of them stays makes no difference, as a word keeps its id.
+    The table is not a weight, and is not stored. It is made when it is first needed and grows with
+    the tokenizer's unseen words; new words are spelled on the host, and nothing waits for the
+    device. Threads that need new words at the same time make a longer table each, and read from
+    their own: which of them stays makes no difference, as a word keeps its id.
     """
 
     characters_WL: Tensor
@@ -187,7 +196,8 @@ class SpelledWords(nn.Module):
         super().__init__()
         self.tokenizer = tokenizer
         self.alphabet = Alphabet(tokenizer)
-        nothing = np.zeros((0, 1), dtype=np.int32)  # from numpy: a real array even where modules are made on the meta device
+        # from numpy: a real array even where modules are made on the meta device
+        nothing = np.zeros((0, 1), dtype=np.int32)
         self.register_buffer("characters_WL", torch.from_numpy(nothing), persistent=False)
 
     def forward(self, ids_N: Tensor) -> Tensor:
@@ -218,15 +228,18 @@ def _code_points(text: str) -> np.ndarray:
 
 # ---- What a network reads for each word: its vector, its characters, or both side by side.
 
-WORDS_AT_ONCE = 4096  # what their characters' products take in memory stays below some hundred megabytes
-WORDS_OF_A_LENGTH = 128  # are read side by side on a CPU: half to three quarters of the time that 300 words at once take
+# what their characters' products take in memory stays below some hundred megabytes
+WORDS_AT_ONCE = 4096
+# are read side by side on a CPU: half to three quarters of the time that 300 words at once take
+WORDS_OF_A_LENGTH = 128
 
 
 class WordInput(nn.Module):
-    """ids_TB to x_TBE, E being `settings.input_width`: the word's vector, then what its characters say.
+    """ids_TB to x_TBE, E being `settings.input_width`: the word's vector, then what its characters
+    say.
 
-    Where words are read as characters the tokenizer is one that spells (`tokenizer.spelling()`). Ids from V on, unseen
-    words, have the vector of `<unk>` and characters of their own.
+    Where words are read as characters the tokenizer is one that spells (`tokenizer.spelling()`).
+    Ids from V on, unseen words, have the vector of `<unk>` and characters of their own.
     """
 
     def __init__(self, settings: InputSettings, tokenizer: Tokenizer) -> None:
@@ -245,8 +258,8 @@ class WordInput(nn.Module):
         return self._drop_words(self.vectors(ids_TB, vector_ids_TB), ids_TB)
 
     def vectors(self, ids_TB: Tensor, vector_ids_TB: Tensor | None = None) -> Tensor:
-        """The words without dropout. vector_ids_TB: of the vectors that are read, below V; None: the words' own. Characters are the words'
-        own all the same."""
+        """The words without dropout. vector_ids_TB: of the vectors that are read, below V; None:
+        the words' own. Characters are the words' own all the same."""
         parts = []
         if (weight_VE := self.weight) is not None:
             known_TB = self.known(ids_TB) if vector_ids_TB is None else vector_ids_TB
@@ -256,20 +269,23 @@ class WordInput(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
     def _drop_words(self, x_TBE: Tensor, ids_TB: Tensor) -> Tensor:
-        """Embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3): rows of the matrix of word vectors, so a
-        word that is drawn is zero at all its places in the window. As output weights the word vectors stay whole."""
+        """Embedding dropout (Gal & Ghahramani 2016; Merity et al. 2018, section 4.3): rows of the
+        matrix of word vectors, so a word that is drawn is zero at all its places in the window. As
+        output weights the word vectors stay whole."""
         if not self.training or self.dropout == 0:
             return x_TBE
         kept_V = dropout(x_TBE.new_ones(self.size), self.dropout, training=True)
         return x_TBE * kept_V[self.known(ids_TB)].unsqueeze(2)
 
     def _adds_rows(self, ids_TB: Tensor) -> bool:
-        """Whether the gradient is of the rows read alone: where the output layer shares the word vectors, its own gradient is
-        there already, and on a CPU rows are added to it in place, which spares an array of zeros of that size."""
+        """Whether the gradient is of the rows read alone: where the output layer shares the word
+        vectors, its own gradient is there already, and on a CPU rows are added to it in place,
+        which spares an array of zeros of that size."""
         return self.is_shared and ids_TB.device.type == "cpu"
 
     def known(self, ids: Tensor) -> Tensor:
-        """`ids` with `<unk>` for unseen words: what they are as targets, and where nothing is spelled."""
+        """`ids` with `<unk>` for unseen words: what they are as targets, and where nothing is
+        spelled."""
         return ids if self.unk_id is None else ids.masked_fill(ids >= self.size, self.unk_id)
 
 
@@ -283,8 +299,9 @@ class CharacterInput(nn.Module):
         self.reader = reader(settings, self.spelled.alphabet.size)
 
     def forward(self, ids_TB: Tensor) -> Tensor:
-        """On a CPU each different word is read once, beside words of about its length. Elsewhere all are read side by side: to
-        know how many differ, and how long they are, the host would wait for the device (and the meta device cannot tell)."""
+        """On a CPU each different word is read once, beside words of about its length. Elsewhere
+        all are read side by side: to know how many differ, and how long they are, the host would
+        wait for the device (and the meta device cannot tell)."""
         if ids_TB.device.type == "cpu":
             different_N, at_TB = torch.unique(ids_TB, return_inverse=True)
             y_NE, place_N = self._read_by_length(self.spelled(different_N))
@@ -303,7 +320,8 @@ class CharacterInput(nn.Module):
 def _word_vectors(settings: InputSettings, size: int) -> nn.Embedding:
     """Uniform in [-init_range, init_range]."""
     weight = torch.empty(size, settings.embedding_size).uniform_(-settings.init_range, settings.init_range)
-    return nn.Embedding.from_pretrained(weight, freeze=False)  # nn.Embedding's own start imports torch's compiler on meta
+    # nn.Embedding's own start imports torch's compiler on meta
+    return nn.Embedding.from_pretrained(weight, freeze=False)
 
 
 # ---- Word vectors that a network starts from: made elsewhere, or counted in its training text.
@@ -313,15 +331,16 @@ NOTHING = 1e-6  # what rounding leaves of a vector that is zero: such a token st
 
 
 def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
-    """Write the vectors into their rows, and narrower ones into the first columns; the rest stays as it is."""
+    """Write the vectors into their rows, and narrower ones into the first columns; the rest stays
+    as it is."""
     with torch.no_grad():
         ids_K, values_KE = (torch.from_numpy(array).to(weight_VE.device) for array in (found.ids_K, found.values_KE))
         weight_VE[:, : values_KE.shape[1]].index_copy_(0, ids_K, values_KE.to(weight_VE.dtype))
 
 
 def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
-    """Vectors of a text's tokens by what stands beside them in its lines, each line's `</s>` among them. They have fewer than V = `size`
-    numbers, and `width` at most.
+    """Vectors of a text's tokens by what stands beside them in its lines, each line's `</s>` among
+    them. They have fewer than V = `size` numbers, and `width` at most.
 
     Raises:
         TextError: no token stands beside another one.
@@ -338,8 +357,8 @@ def counted_vectors(text: EncodedText, size: int, width: int) -> FoundVectors:
 
 
 class WordRows(NamedTuple):
-    """symbols: V, as their tokenizer has them. rows_VE: float32, a vector for each. note: what sets them apart from plain word vectors, or
-    nothing."""
+    """symbols: V, as their tokenizer has them. rows_VE: float32, a vector for each. note: what sets
+    them apart from plain word vectors, or nothing."""
 
     symbols: list[str]
     rows_VE: np.ndarray
@@ -347,7 +366,8 @@ class WordRows(NamedTuple):
 
 
 def input_rows(words: WordInput, tokenizer: Tokenizer) -> WordRows:
-    """What a network reads for each word of the vocabulary: its vector. Where words are read as characters alone, what these make of it."""
+    """What a network reads for each word of the vocabulary: its vector. Where words are read as
+    characters alone, what these make of it."""
     if (weight_VE := words.weight) is not None:
         note = "" if words.characters is None else "the characters that are read beside them are left out"
         return _rows(tokenizer, weight_VE, note)

@@ -1,4 +1,5 @@
-"""What only n-gram tables can show: whether they are in order, and after which contexts predictions differ.
+"""What only n-gram tables can show: whether they are in order, and after which contexts predictions
+differ.
 
 Reading all of them takes a while, so it is done before work that reads them anyway.
 """
@@ -39,7 +40,8 @@ def examine(model: "NgramModel") -> tuple[str, str]:
 
 
 def disorders(model: "NgramModel") -> Iterator[str]:
-    """What is wrong: keys that are not sorted or point nowhere, values that are not numbers, probabilities above 1."""
+    """What is wrong: keys that are not sorted or point nowhere, values that are not numbers,
+    probabilities above 1."""
     for n, values in enumerate(model.values, start=1):
         if n > 1:
             yield from _odd_keys(model, n)
@@ -64,8 +66,9 @@ def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
 
 
 def contexts(model: "NgramModel", most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
-    """At most so many contexts of an n-gram model by length, ids (S, T), and whether they are all: the n-grams that another
-    continues, and a word that nothing continues, if there is one, after which the unigrams stand alone."""
+    """At most so many contexts of an n-gram model by length, ids (S, T), and whether they are all:
+    the n-grams that another continues, and a word that nothing continues, if there is one, after
+    which the unigrams stand alone."""
     numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys] or [np.zeros(0, dtype=np.int64)]
     alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
     numbers[0] = np.append(alone, numbers[0])
@@ -109,10 +112,11 @@ def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
 
 
 def longest_matches(ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int) -> np.ndarray:
-    """(N,) int64: how many words the longest n-gram has that ends at each token, the start of the line counted as one; 1 where
-    not even two.
+    """(N,) int64: how many words the longest n-gram has that ends at each token, the start of the
+    line counted as one; 1 where not even two.
 
-    ids_N: tokens below `size`, each line ending in the boundary. keys[n]: sorted keys of order n + 2 (:mod:`rnnlm.ngram.tables`).
+    ids_N: tokens below `size`, each line ending in the boundary. keys[n]: sorted keys of order n +
+    2 (:mod:`rnnlm.ngram.tables`).
     """
     words_N = ids_N.astype(np.int64)
     inputs_N = with_boundary(words_N, boundary_id)[:-1]

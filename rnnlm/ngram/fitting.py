@@ -31,7 +31,8 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     """Whether these settings go together.
 
     Raises:
-        SettingsError: the pruning thresholds are not valid. UsageError: the estimator needs held-out text and there is none.
+        SettingsError: the pruning thresholds are not valid. UsageError: the estimator needs
+            held-out text and there is none.
     """
     settings = resolved.make(NgramSettings)
     pruning_thresholds(settings.prune, settings.order)
@@ -47,10 +48,12 @@ def check(resolved: Resolved, has_valid: bool) -> None:
 
 
 def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") -> tuple[int, ...]:
-    """Of each order, the count up to which n-grams are left out: `0,0,1`, with spaces, or a list; the last one repeats.
+    """Of each order, the count up to which n-grams are left out: `0,0,1`, with spaces, or a list;
+    the last one repeats.
 
     Raises:
-        SettingsError: it is not understood, decreases, prunes unigrams, or has more values than the order.
+        SettingsError: it is not understood, decreases, prunes unigrams, or has more values than the
+            order.
     """
     text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = text.replace(",", " ").split()
@@ -73,7 +76,8 @@ def fit(
     initial: dict[str, np.ndarray] | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Count and estimate; with validation text, read it once. Asked to stop while it counts, it ends after an order, with nothing.
+    """Count and estimate; with validation text, read it once. Asked to stop while it counts, it
+    ends after an order, with nothing.
 
     Raises:
         SettingsError, UsageError: as :func:`check`.
@@ -118,7 +122,8 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | ChunkedArray) -> Works
         return Workspace(threads=settings.threads)
     system.return_freed()
     tokens = len(ids)
-    held = system.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, ChunkedArray) else 0)  # counting looks at all of it
+    # counting looks at all of it
+    held = system.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, ChunkedArray) else 0)
     least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
     buffers = system.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
     if system.parse_size(settings.memory) < held + least:
@@ -163,13 +168,15 @@ def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts)
 # All that happens after one context concerns no other, so an order is worked through in blocks of
 # contexts, side by side.
 
-SMALLEST_UNSEEN = 1e-9  # of the lower order's probability; below that no word is unseen but for rounding
+# of the lower order's probability; below that no word is unseen but for rounding
+SMALLEST_UNSEEN = 1e-9
 
 
 def estimate(
     counts: NgramCounts, smoothing: Estimator, thresholds: Sequence[int] = (), workspace: Workspace = IN_MEMORY
 ) -> Iterator[BackoffLevel]:
-    """The levels of the model, from the unigrams up. n-grams of order n that occur at most `thresholds[n - 1]` times are left out.
+    """The levels of the model, from the unigrams up. n-grams of order n that occur at most
+    `thresholds[n - 1]` times are left out.
 
     A level is given out when the next one is known: its backoff weights come from there.
 
@@ -187,8 +194,8 @@ def estimate(
 
 
 class _EstimatedOrder:
-    """An order worked through: keys and values of the n-grams kept; all probabilities again in full precision; which n-grams of
-    those counted were kept (None: all), and their new numbers."""
+    """An order worked through: keys and values of the n-grams kept; all probabilities again in full
+    precision; which n-grams of those counted were kept (None: all), and their new numbers."""
 
     def __init__(self, keys_M: np.ndarray, prob_M: np.ndarray, kept_M: np.ndarray | None, values_MK: np.ndarray) -> None:
         self.keys_M = keys_M
@@ -203,7 +210,8 @@ class _EstimatedOrder:
 
 @dataclass(frozen=True)
 class _ContextBlock:
-    """The n-grams numbered `start` to `end` of an order, which follow the contexts `first` to `last` (both without the end)."""
+    """The n-grams numbered `start` to `end` of an order, which follow the contexts `first` to
+    `last` (both without the end)."""
 
     first: int
     last: int
@@ -291,12 +299,14 @@ def _estimate_block(task: _OrderTask, block: _ContextBlock) -> tuple[np.ndarray 
 def _join(
     smoothing: Estimator, share_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of n-grams, and the backoff weights of their contexts. lower_M: what the lower order says of them."""
+    """Probabilities of n-grams, and the backoff weights of their contexts. lower_M: what the lower
+    order says of them."""
     if smoothing.join == "interpolate":
         prob_M, backoff_H = share_M + left_H[contexts_M] * lower_M, left_H
     else:
         prob_M, backoff_H = share_M.copy(), left_H
-        is_unseen_M = share_M == 0  # a discount may take a count whole; then backing off takes it for unseen
+        # a discount may take a count whole; then backing off takes it for unseen
+        is_unseen_M = share_M == 0
         if smoothing.join == "back off":
             prob_M, backoff_H = _backed_off(prob_M, left_H, contexts_M, np.where(is_unseen_M, 0.0, lower_M))
         prob_M[is_unseen_M] = backoff_H[contexts_M[is_unseen_M]] * lower_M[is_unseen_M]
@@ -305,7 +315,8 @@ def _join(
 
 
 def _backed_off(prob_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights such that all sums to one (Katz 1987, eq. 16); where every word was seen, what is left goes to the seen ones."""
+    """Weights such that all sums to one (Katz 1987, eq. 16); where every word was seen, what is
+    left goes to the seen ones."""
     unseen_H = 1 - np.bincount(contexts_M, lower_M, minlength=len(left_H))
     is_full_H = unseen_H < SMALLEST_UNSEEN
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -321,7 +332,8 @@ def _log(prob_M: np.ndarray) -> np.ndarray:
 
 
 def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> HeldoutCounts:
-    """Look up every n-gram of a held-out text whose lines end in `boundary_id`; contexts begin at each line, with `<s>`."""
+    """Look up every n-gram of a held-out text whose lines end in `boundary_id`; contexts begin at
+    each line, with `<s>`."""
     is_first_T = np.append(True, ids_T[:-1] == boundary_id)
     ngrams_NT = np.zeros((counts.order, len(ids_T)), dtype=np.int64)
     contexts_NT = np.zeros_like(ngrams_NT)
@@ -335,6 +347,7 @@ def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> 
         numbers_T = np.full(len(ids_T), NOWHERE)
         numbers_T[known] = find_many(level.keys_M, make_keys(before_T[known], ids_T[known], counts.size))
         found = np.flatnonzero(numbers_T != NOWHERE)
-        contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]  # all that end no line are followed by a word
+        # all that end no line are followed by a word
+        contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]
         ngrams_NT[n - 1, found] = level.counts_M[numbers_T[found]]
     return HeldoutCounts(ngrams_NT, contexts_NT, counts.size)

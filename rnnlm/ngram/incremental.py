@@ -1,8 +1,10 @@
-"""One word at a time through an n-gram model, for callers whose next question depends on the last answer: decoders.
+"""One word at a time through an n-gram model, for callers whose next question depends on the last
+answer: decoders.
 
-The same numbers as `NgramModel.score`, which is made for whole texts; here a question is a few short binary searches, without arrays.
-Where the n-grams after each context begin is looked up once, which takes a second for some 15 million n-grams.
-Unlike a text, a context need not begin with a line: after the null context a word has its unigram probability.
+The same numbers as `NgramModel.score`, which is made for whole texts; here a question is a few
+short binary searches, without arrays. Where the n-grams after each context begin is looked up once,
+which takes a second for some 15 million n-grams. Unlike a text, a context need not begin with a
+line: after the null context a word has its unigram probability.
 """
 
 from bisect import bisect_left
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class NgramContext(NamedTuple):
-    """What of the words so far can change what comes next; equal where the model makes no difference.
+    """What of the words so far can change what comes next; equal where the model makes no
+    difference.
 
-    words: their ids, latest last; `<s>` is V. numbers, costs: of the contexts made of the last 1, 2, ... words, the number of that
-    n-gram in the model, and what giving it up costs (nats).
+    words: their ids, latest last; `<s>` is V. numbers, costs: of the contexts made of the last 1,
+    2, ... words, the number of that n-gram in the model, and what giving it up costs (nats).
     """
 
     words: tuple[int, ...]
@@ -36,7 +39,8 @@ NULL = NgramContext((), (), ())
 class _OrderIndex(NamedTuple):
     """The n-grams of one order, above the first.
 
-    width: how many values each has: log p and, but for the highest order, cost. starts: of the n-grams after each context.
+    width: how many values each has: log p and, but for the highest order, cost. starts: of the
+    n-grams after each context.
     """
 
     n: int
@@ -77,7 +81,8 @@ class IncrementalScorer:
         return NULL
 
     def extend(self, context: NgramContext, word: int) -> tuple[float, int, NgramContext]:
-        """log p(word | context), the length of the longest n-gram of the model that ends with `word` there, and the context after it.
+        """log p(word | context), the length of the longest n-gram of the model that ends with
+        `word` there, and the context after it.
 
         Raises:
             ModelError: the tables of the model are damaged.
@@ -114,7 +119,8 @@ class IncrementalScorer:
         return answers
 
     def _read(self, numbers: Sequence[int], costs: Sequence[float], word: int) -> tuple[float, int, list[int], list[float]]:
-        """What :meth:`extend` answers, with numbers and costs of the contexts after `word` in place of what they make up.
+        """What :meth:`extend` answers, with numbers and costs of the contexts after `word` in place
+        of what they make up.
 
         Decoders ask it for each word: one loop, without calls.
         """
@@ -144,7 +150,8 @@ class IncrementalScorer:
         return logprob, length, after, costs_after
 
     def _after(self, words: tuple[int, ...], numbers: list[int], costs: list[float]) -> NgramContext:
-        """The context, without what lies before the longest n-gram that something follows or that costs something to give up."""
+        """The context, without what lies before the longest n-gram that something follows or that
+        costs something to give up."""
         kept = len(numbers)
         while kept and not costs[kept - 1] and not self._is_followed(kept - 1, numbers[kept - 1]):
             kept -= 1

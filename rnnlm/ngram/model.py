@@ -1,9 +1,11 @@
-"""The n-gram model as a `LanguageModel`: sorted keys and a table of log-probabilities and backoff weights by order.
+"""The n-gram model as a `LanguageModel`: sorted keys and a table of log-probabilities and backoff
+weights by order.
 
     log p(w|h) = logprob(hw) where hw is in the model, else logbackoff(h) + log p(w|h')
 
-The state is the last N-1 ids since the line began, shortened to what the model has as a context (that changes nothing). Whole windows are
-scored at once: the number of the n-gram that ends at a position comes from that of the (n-1)-gram before it and the word.
+The state is the last N-1 ids since the line began, shortened to what the model has as a context
+(that changes nothing). Whole windows are scored at once: the number of the n-gram that ends at a
+position comes from that of the (n-1)-gram before it and the word.
 """
 
 import itertools
@@ -33,7 +35,8 @@ OUTSIDE = -2  # number of a context that reaches back beyond the start of the li
 @keeps(State)
 @dataclass(frozen=True)
 class NgramState:
-    """The last inputs of each row, (B, N-1), latest last; -1 where there are fewer, or more would change nothing."""
+    """The last inputs of each row, (B, N-1), latest last; -1 where there are fewer, or more would
+    change nothing."""
 
     inputs_BN: np.ndarray
 
@@ -46,11 +49,12 @@ class NgramState:
 
 @keeps(LanguageModel, OptionalMethods)
 class NgramModel(PickledByOrigin):
-    """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log p(w|h), log backoff, nats (the
-    highest order has only the first).
+    """keys[n]: sorted uint64 keys of order n + 2. values[n]: (M, 2) float32 of order n + 1: log
+    p(w|h), log backoff, nats (the highest order has only the first).
 
     normalised: False for estimators that do not sum to one, and for models of other programs.
-    unseen_context_logprob: what giving up a context that is not in the model costs (0, but for stupid backoff).
+    unseen_context_logprob: what giving up a context that is not in the model costs (0, but for
+    stupid backoff).
     """
 
     max_rows = None
@@ -61,7 +65,8 @@ class NgramModel(PickledByOrigin):
     description = "an n-gram model"
 
     def __init__(
-        self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer, normalised: bool,
+        self, keys: Sequence[np.ndarray], values: Sequence[np.ndarray], tokenizer: Tokenizer,
+        normalised: bool,
         unseen_context_logprob: float = 0.0, fingerprint: str | None = None,
     ) -> None:  # fmt: skip
         self.keys, self.values = tuple(keys), tuple(values)
@@ -75,7 +80,8 @@ class NgramModel(PickledByOrigin):
     def from_levels(
         cls, levels: Sequence[BackoffLevel], tokenizer: Tokenizer, normalised: bool, unseen_context_logprob: float = 0.0
     ) -> "NgramModel":
-        """The model of these orders, from the unigrams up; orders of which pruning left nothing are dropped."""
+        """The model of these orders, from the unigrams up; orders of which pruning left nothing are
+        dropped."""
         levels = [level for level in levels if len(level)]
         values = [*(level.values_MK for level in levels[:-1]), levels[-1].values_MK[:, :1]]
         return cls([level.keys_M for level in levels[1:]], values, tokenizer, normalised, unseen_context_logprob)
@@ -113,17 +119,20 @@ class NgramModel(PickledByOrigin):
         if not targets_BT.size:
             return np.zeros(targets_BT.shape), state
         length = max(-(-targets_BT.shape[1] // processors()), SMALLEST_PIECE // max(1, len(inputs_BL)), 1)
-        starts = range(0, targets_BT.shape[1], length)  # each piece reads the N - 1 inputs before it again
+        # each piece reads the N - 1 inputs before it again
+        starts = range(0, targets_BT.shape[1], length)
         pieces = [(inputs_BL[:, start : start + length + self.order - 1], targets_BT[:, start : start + length]) for start in starts]
         with naming_damage():
             *_, (_, last) = scored = list(in_threads(lambda piece: self._score(*piece), pieces))
         return np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1), self._state(inputs_BL, last)
 
     def _score(self, inputs_BL: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        """Log-probabilities of the targets, and number and cost of the contexts at the last input, by length."""
+        """Log-probabilities of the targets, and number and cost of the contexts at the last input,
+        by length."""
         is_padding_BT = targets_BT == PADDING
         words_BT = np.where(is_padding_BT, self.tokenizer.boundary_id, targets_BT)
-        odd = np.nonzero(~is_padding_BT & (words_BT != self._next(inputs_BL)[:, self.order - 1 :]))  # not what is read next
+        # not what is read next
+        odd = np.nonzero(~is_padding_BT & (words_BT != self._next(inputs_BL)[:, self.order - 1 :]))
         logprob_BT = self.values[0][:, 0].astype(np.float64)[words_BT]
         last = []
         for n, (contexts_BT, cost_BT, found_BT, longer_BT) in enumerate(self._walk(inputs_BL), start=2):
@@ -161,10 +170,12 @@ class NgramModel(PickledByOrigin):
         return logprob_RV.reshape(*np.shape(inputs_BT), self.size), after
 
     def _predict(self, read: list[tuple[np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
-        """Log-probabilities of all words, (R, V), after contexts given by number and cost, by length."""
+        """Log-probabilities of all words, (R, V), after contexts given by number and cost, by
+        length."""
         longer_NR = list(itertools.accumulate((cost_R for _, cost_R in reversed(read)), initial=np.zeros(rows)))[::-1]
         logprob_RV = (self.values[0][: self.size, 0] + longer_NR[0][:, None]).astype(np.float32)
-        for n, (contexts_R, _) in enumerate(read, start=2):  # longer_NR[n - 1]: what giving up the longer contexts costs
+        # longer_NR[n - 1]: what giving up the longer contexts costs
+        for n, (contexts_R, _) in enumerate(read, start=2):
             rows_M, numbers_M = self._following(n, contexts_R)
             _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
             logprob_RV[rows_M, words_M] = self.values[n - 1][:, 0][numbers_M] + longer_NR[n - 1][rows_M]
@@ -194,8 +205,9 @@ class NgramModel(PickledByOrigin):
         return np.concatenate([inputs_BL[:, 1:], np.full((len(inputs_BL), 1), PADDING, dtype=inputs_BL.dtype)], axis=1)
 
     def _walk(self, inputs_BL: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-        """For n = 2 to N, at each input behind those of the state, (B, T): the number of the context of length n - 1 that ends
-        there, what giving it up costs, whether the n-gram made by it and the next input is there, and its log-probability."""
+        """For n = 2 to N, at each input behind those of the state, (B, T): the number of the
+        context of length n - 1 that ends there, what giving it up costs, whether the n-gram made by
+        it and the next input is there, and its log-probability."""
         if self.order == 1:
             return
         starts_BL = inputs_BL == self.tokenizer.boundary_id
@@ -213,7 +225,8 @@ class NgramModel(PickledByOrigin):
             contexts_BL, backoff_BL = (self._moved(array, starts_BL) for array in (numbers_BL, backoff_BL))
 
     def _moved(self, array_BL: np.ndarray, starts_BL: np.ndarray) -> np.ndarray:
-        """What was found at an input, one further; at the first input of a line there is no longer context."""
+        """What was found at an input, one further; at the first input of a line there is no longer
+        context."""
         outside = OUTSIDE if array_BL.dtype.kind == "i" else 0
         moved_BL = np.empty_like(array_BL)
         moved_BL[:, 1:] = array_BL[:, :-1]
@@ -222,13 +235,15 @@ class NgramModel(PickledByOrigin):
         return moved_BL
 
     def _find(self, n: int, contexts: np.ndarray, words: np.ndarray) -> np.ndarray:
-        """Numbers of the n-grams made of contexts and words; a context that is nowhere or outside stays so."""
+        """Numbers of the n-grams made of contexts and words; a context that is nowhere or outside
+        stays so."""
         keys = make_keys(np.maximum(contexts, 0).ravel(), words.ravel(), self.size)
         found = find_many(self.keys[n - 2], keys).astype(self._index).reshape(contexts.shape)
         return np.where(contexts < 0, contexts, found)
 
     def _values(self, n: int, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """log p(w|h) and log backoff of n-grams (the highest order has none); 0 where there is no n-gram."""
+        """log p(w|h) and log backoff of n-grams (the highest order has none); 0 where there is no
+        n-gram."""
         found = np.take(self.values[n - 1], np.maximum(numbers, 0), axis=0)
         found[numbers < 0] = 0
         return found[..., 0], found[..., -1]
@@ -248,8 +263,9 @@ class NgramModel(PickledByOrigin):
         return np.searchsorted(keys, starts << bits), np.searchsorted(keys, (starts + np.uint64(1)) << bits)
 
     def _state(self, inputs_BL: np.ndarray, last: list[tuple[np.ndarray, np.ndarray]]) -> NgramState:
-        """The state after the inputs. `last`: numbers and costs of the contexts that end there, by length. What lies before
-        the longest of them that changes anything is dropped: something follows it, or giving it up costs."""
+        """The state after the inputs. `last`: numbers and costs of the contexts that end there, by
+        length. What lies before the longest of them that changes anything is dropped: something
+        follows it, or giving it up costs."""
         kept_B = np.zeros(len(inputs_BL), dtype=np.int64)
         for length, (contexts_B, cost_B) in enumerate(last, start=1):
             first_B, after_B = self._range(length + 1, np.maximum(contexts_B, 0))
@@ -260,7 +276,8 @@ class NgramModel(PickledByOrigin):
 
 
 def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
-    """Name to (safetensors type, shape) of the model's arrays; the numbers of n-grams are taken from the `stored` ones.
+    """Name to (safetensors type, shape) of the model's arrays; the numbers of n-grams are taken
+    from the `stored` ones.
 
     Raises:
         ModelError: the stored arrays do not make an n-gram model.
@@ -285,7 +302,8 @@ def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes 
 def from_arrays(
     settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
 ) -> NgramModel:
-    """The model whose `to_arrays()` gave `arrays`, which may be mapped files; `device` does not matter.
+    """The model whose `to_arrays()` gave `arrays`, which may be mapped files; `device` does not
+    matter.
 
     Raises:
         ModelError: what they say of the model makes no sense.
@@ -295,6 +313,7 @@ def from_arrays(
     if normalised not in (0, 1) or not (math.isfinite(unseen_context_logprob) and unseen_context_logprob <= 0):
         raise ModelError("the weights are damaged", f"they hold the facts {normalised} and {unseen_context_logprob}", "make it again")
     return NgramModel(
-        [arrays[f"keys_{n}"] for n in range(2, order + 1)], [arrays[f"values_{n}"] for n in range(1, order + 1)],
+        [arrays[f"keys_{n}"] for n in range(2, order + 1)],
+        [arrays[f"values_{n}"] for n in range(1, order + 1)],
         tokenizer, bool(normalised), unseen_context_logprob, fingerprint,
     )  # fmt: skip

@@ -1,8 +1,10 @@
-"""Making an n-gram model smaller: some n-grams are removed, the others keep their probability, backoff weights are computed again.
+"""Making an n-gram model smaller: some n-grams are removed, the others keep their probability,
+backoff weights are computed again.
 
-What all words after a context summed to (one, in a normalised model), they sum to as long as it is a context. Unigrams stay, and
-so do the prefixes of whatever stays. n-grams go by relative entropy (Stolcke 1998, "Entropy-based pruning of backoff language
-models"), by count, by order, or with the words that leave the vocabulary.
+What all words after a context summed to (one, in a normalised model), they sum to as long as it is
+a context. Unigrams stay, and so do the prefixes of whatever stays. n-grams go by relative entropy
+(Stolcke 1998, "Entropy-based pruning of backoff language models"), by count, by order, or with the
+words that leave the vocabulary.
 """
 
 import itertools
@@ -25,9 +27,11 @@ ROUNDING = 1e-6  # of a backoff weight: where nothing is seen and it is 1 but fo
 
 @dataclass(frozen=True)
 class Backing:
-    """How the M n-grams of an order stand on the orders below. H contexts, M n-grams hw; h' is h without its first word.
+    """How the M n-grams of an order stand on the orders below. H contexts, M n-grams hw; h' is h
+    without its first word.
 
-    lower_M: log p(w|h'). seen_H: sum of p(w|h) over the n-grams. unseen_H: sum of p(w|h') over all words that make none.
+    lower_M: log p(w|h'). seen_H: sum of p(w|h) over the n-grams. unseen_H: sum of p(w|h') over all
+    words that make none.
     """
 
     lower_M: np.ndarray
@@ -36,14 +40,16 @@ class Backing:
 
 
 def by_entropy(model: NgramModel, threshold: float) -> NgramModel:
-    """`model` without the n-grams of which leaving out each by itself raises perplexity by less than that share of it."""
+    """`model` without the n-grams of which leaving out each by itself raises perplexity by less
+    than that share of it."""
     levels, backings = _surveyed(model)
     kept = [worth_M >= threshold for worth_M in _worths(levels, backings, model.tokenizer.boundary_id)]
     return _without(model, levels, backings, kept)
 
 
 def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
-    """`model` pruned by entropy to at most `ngrams` of all orders, and the threshold for that. Unigrams stay.
+    """`model` pruned by entropy to at most `ngrams` of all orders, and the threshold for that.
+    Unigrams stay.
 
     Raises:
         UsageError: so few cannot be had.
@@ -62,8 +68,9 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
 
 
 def by_count(model: NgramModel, counts: Sequence[Level], thresholds: Sequence[int]) -> NgramModel:
-    """`model` without the n-grams of order n that occur at most `thresholds[n - 1]` times; 0 leaves an order whole. As thresholds
-    do not decrease, whatever stays has its prefixes: they occur as often."""
+    """`model` without the n-grams of order n that occur at most `thresholds[n - 1]` times; 0 leaves
+    an order whole. As thresholds do not decrease, whatever stays has its prefixes: they occur as
+    often."""
     levels, backings = _surveyed(model)
     kept = [
         occurrences_M > threshold if threshold else np.ones(len(occurrences_M), dtype=bool)
@@ -78,8 +85,8 @@ def by_order(model: NgramModel, order: int) -> NgramModel:
 
 
 def by_vocabulary(model: NgramModel, kept_V: np.ndarray, tokenizer: Tokenizer) -> NgramModel:
-    """`model` for the words of `kept_V` alone, which `tokenizer` numbers in the same order. What the others had as unigrams
-    goes to `<unk>`."""
+    """`model` for the words of `kept_V` alone, which `tokenizer` numbers in the same order. What
+    the others had as unigrams goes to `<unk>`."""
     levels, backings = _surveyed(model)
     kept = [np.append(kept_V, True)]  # <s> stays
     for level in levels[1:]:
@@ -91,13 +98,15 @@ def by_vocabulary(model: NgramModel, kept_V: np.ndarray, tokenizer: Tokenizer) -
 
 
 def _without(model: NgramModel, levels: Sequence[BackoffLevel], backings: Sequence[Backing], wanted: Sequence[np.ndarray]) -> NgramModel:
-    """The unigrams of `model` and the n-grams `wanted` of the higher orders, among them all their prefixes."""
+    """The unigrams of `model` and the n-grams `wanted` of the higher orders, among them all their
+    prefixes."""
     kept = [np.ones(len(levels[0]), dtype=bool), *wanted]
     return _handing_down(model, _cut(levels, kept), _left(levels, backings, kept), model.tokenizer)
 
 
 def _handing_down(model: NgramModel, cut: list[BackoffLevel], left: Sequence[np.ndarray], tokenizer: Tokenizer) -> NgramModel:
-    """The model of the n-grams `cut` from `model`, whose contexts hand down what is `left`; stupid backoff keeps its weights."""
+    """The model of the n-grams `cut` from `model`, whose contexts hand down what is `left`; stupid
+    backoff keeps its weights."""
     cut = [level for level in cut if len(level)]
     if not model.unseen_context_logprob:
         _reweight(cut, left, tokenizer.size)
@@ -118,11 +127,12 @@ def _surveyed(model: NgramModel) -> tuple[list[BackoffLevel], list[Backing]]:
 
 
 class _Stack:
-    """The orders of a model put upon one another from below; the weights of an order may still be set when the next lies on it.
+    """The orders of a model put upon one another from below; the weights of an order may still be
+    set when the next lies on it.
 
-    links[n]: of each n-gram of length n the longest of its suffixes that is in the model, as length and number (the failure
-    links of Aho & Corasick 1975): mostly that of length n - 1, but pruned and imported models lack some. totals[n]: the sum
-    over all words after an n-gram of length n.
+    links[n]: of each n-gram of length n the longest of its suffixes that is in the model, as length
+    and number (the failure links of Aho & Corasick 1975): mostly that of length n - 1, but pruned
+    and imported models lack some. totals[n]: the sum over all words after an n-gram of length n.
     """
 
     def __init__(self, unigrams: BackoffLevel, size: int) -> None:
@@ -149,7 +159,8 @@ class _Stack:
         return self.top
 
     def _unseen(self, level: BackoffLevel, seen_below_H: np.ndarray) -> np.ndarray:
-        """The sum of p(w|h') over the words unseen after h: all less the seen ones, but word by word where little is left."""
+        """The sum of p(w|h') over the words unseen after h: all less the seen ones, but word by
+        word where little is left."""
         unseen_H = self._totals_below() - seen_below_H
         words_H = np.bincount(level.contexts_M, minlength=len(unseen_H))
         unseen_H[words_H == self.size] = 0.0
@@ -163,7 +174,8 @@ class _Stack:
         return unseen_H
 
     def _lower(self, level: BackoffLevel) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-        """log p(w|h') of the n-grams of the next order, and their links: h' is shortened until hw is in the model."""
+        """log p(w|h') of the n-grams of the next order, and their links: h' is shortened until hw
+        is in the model."""
         lengths_M, numbers_M = (link[level.contexts_M] for link in self.links[-1])
         logprob_M = np.zeros(len(level))
         for length in range(len(self.levels) - 1, -1, -1):
@@ -191,7 +203,8 @@ class _Stack:
 
 
 def _worths(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int) -> list[np.ndarray]:
-    """By how much, relatively, perplexity rises without each n-gram, or without the most valuable of those that it begins."""
+    """By how much, relatively, perplexity rises without each n-gram, or without the most valuable
+    of those that it begins."""
     worths = _perplexity_increases(levels, backings, boundary_id)
     for n in range(len(levels) - 1, 1, -1):
         np.maximum.at(worths[n - 2], levels[n].contexts_M, worths[n - 1])
@@ -199,11 +212,12 @@ def _worths(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundar
 
 
 def _perplexity_increases(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int) -> list[np.ndarray]:
-    """exp(D(p||p')) - 1 where p' lacks one n-gram, for the n-grams of each order from 2 on (Stolcke 1998, eq. 3 to 6).
+    """exp(D(p||p')) - 1 where p' lacks one n-gram, for the n-grams of each order from 2 on (Stolcke
+    1998, eq. 3 to 6).
 
-    D = -P(h) { p(w|h) [log p(w|h') + log a'(h) - log p(w|h)] + left(h) [log a'(h) - log a(h)] } with backoff weights a, and
-    left(h) = a(h) unseen(h), what h leaves to words unseen after it. P(h) is by the chain rule, in which `<s>` is as likely
-    as `</s>`.
+    D = -P(h) { p(w|h) [log p(w|h') + log a'(h) - log p(w|h)] + left(h) [log a'(h) - log a(h)] }
+    with backoff weights a, and left(h) = a(h) unseen(h), what h leaves to words unseen after it.
+    P(h) is by the chain rule, in which `<s>` is as likely as `</s>`.
     """
     loghistory_H = levels[0].logprob_M.astype(np.float64)
     loghistory_H[-1] = loghistory_H[boundary_id]
@@ -216,7 +230,8 @@ def _perplexity_increases(levels: Sequence[BackoffLevel], backings: Sequence[Bac
             of_ngram_M = _times(np.exp(logprob_M), backing.lower_M + logweight_M - logprob_M)
             of_others_M = _times(left_H[of_M], logweight_M - contexts.logbackoff_M[of_M])
             divergence_M = -_times(np.exp(loghistory_H[of_M]), of_ngram_M + of_others_M)
-        divergence_M[np.isneginf(backing.lower_M)] = np.inf  # nothing below would take the word's place
+        # nothing below would take the word's place
+        divergence_M[np.isneginf(backing.lower_M)] = np.inf
         increases.append(np.expm1(np.maximum(divergence_M, 0)))
         loghistory_H = loghistory_H[of_M] + logprob_M
     return increases
@@ -237,7 +252,8 @@ def _occurrences(levels: Sequence[BackoffLevel], counts: Sequence[Level], size: 
 
 
 def _left(levels: Sequence[BackoffLevel], backings: Sequence[Backing], kept: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What the contexts kept leave to words that are not, or no longer, seen after them; from the bigrams on."""
+    """What the contexts kept leave to words that are not, or no longer, seen after them; from the
+    bigrams on."""
     return [
         (
             _exp(contexts.logbackoff_M) * backing.unseen_H
@@ -260,7 +276,8 @@ def _cut(levels: Sequence[BackoffLevel], kept: Sequence[np.ndarray]) -> list[Bac
 
 
 def _reweight(levels: Sequence[BackoffLevel], left: Sequence[np.ndarray], size: int) -> None:
-    """Set the backoff weights so that the lower order gets what is left. Where every word is seen, the seen words get it."""
+    """Set the backoff weights so that the lower order gets what is left. Where every word is seen,
+    the seen words get it."""
     stack = _Stack(levels[0], size)
     for contexts, level, left_H in zip(levels, levels[1:], left, strict=False):
         backing = stack.put(level)

@@ -1,8 +1,9 @@
-"""The table every n-gram model comes down to: by order, log p(w|h) and the backoff weight of each n-gram.
+"""The table every n-gram model comes down to: by order, log p(w|h) and the backoff weight of each
+n-gram.
 
-An n-gram is numbered within its order. Its key is the number of its first n-1 words in the order below and its last word;
-keys are sorted, so n-grams run by context, then by word, and those that follow one context stand together. Unigrams are numbered
-by word; `<s>` is word V, context only.
+An n-gram is numbered within its order. Its key is the number of its first n-1 words in the order
+below and its last word; keys are sorted, so n-grams run by context, then by word, and those that
+follow one context stand together. Unigrams are numbered by word; `<s>` is word V, context only.
 """
 
 import contextlib
@@ -21,10 +22,11 @@ NOWHERE = -1  # the number of an n-gram that does not exist
 
 @dataclass(frozen=True)
 class BackoffLevel:
-    """The M n-grams of one order, by ascending key (the key of a unigram is its word). Logarithms in nats, float32.
+    """The M n-grams of one order, by ascending key (the key of a unigram is its word). Logarithms
+    in nats, float32.
 
-    values_MK: log p(w|h), and, but for the highest order of a model, the log of the weight of the lower order after this n-gram,
-    which is 0 where nothing follows it.
+    values_MK: log p(w|h), and, but for the highest order of a model, the log of the weight of the
+    lower order after this n-gram, which is 0 where nothing follows it.
     """
 
     size: int  # V
@@ -75,7 +77,8 @@ def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def renumbered(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) -> list[BackoffLevel]:
-    """The same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and stands in no longer n-gram, is left out."""
+    """The same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and stands in
+    no longer n-gram, is left out."""
     number_of = np.append(number_V, size)  # <s> is the last
     result, numbers_M = [], np.zeros(1, dtype=np.int64)  # of the contexts
     for level in levels:
@@ -94,7 +97,8 @@ def find(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
 
 
 def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """As :func:`find`, for many keys in any order: looked up in sorted order, their positions carried in the bits to spare."""
+    """As :func:`find`, for many keys in any order: looked up in sorted order, their positions
+    carried in the bits to spare."""
     position_bits = max(0, len(wanted_Q) - 1).bit_length()
     spare = min(64 - int(wanted_Q.max(initial=1)).bit_length(), position_bits)
     if len(wanted_Q) < WORTH_SORTING or (1 << spare) < WORTH_SORTING:
@@ -115,7 +119,8 @@ def _find_sorting(keys_M: np.ndarray, spare: np.uint64, wanted_Q: np.ndarray) ->
 
 
 def _search_sorted(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
-    """numpy.searchsorted of keys that are sorted themselves: a block of them lies within a few pages of `keys_M`."""
+    """numpy.searchsorted of keys that are sorted themselves: a block of them lies within a few
+    pages of `keys_M`."""
     first = np.searchsorted(keys_M, wanted_Q[::SEARCH_BLOCK]).tolist()
     places_Q = np.empty(len(wanted_Q), dtype=np.int64)
     for block, (low, high) in enumerate(zip(first, [*first[1:], len(keys_M)], strict=True)):
@@ -136,7 +141,8 @@ def _if_there(keys_M: np.ndarray, wanted_Q: np.ndarray, places_Q: np.ndarray) ->
 
 @contextlib.contextmanager
 def naming_damage() -> Iterator[None]:
-    """Tables mapped into memory are not read when a model is opened: what is wrong with them shows in use.
+    """Tables mapped into memory are not read when a model is opened: what is wrong with them shows
+    in use.
 
     Raises:
         ModelError: an index in them points to what is not there.

@@ -1,6 +1,8 @@
-"""The smoothed unigram: p(w) = (c(w) + k) / (N + k V), whatever came before (Lidstone 1920; Chen & Goodman 1999, eq. 5).
+"""The smoothed unigram: p(w) = (c(w) + k) / (N + k V), whatever came before (Lidstone 1920; Chen &
+Goodman 1999, eq. 5).
 
-The simplest language model there is. Its state is empty, its arrays are numpy's, and it keeps the whole contract.
+The simplest language model there is. Its state is empty, its arrays are numpy's, and it keeps the
+whole contract.
 """
 
 import time
@@ -71,7 +73,8 @@ class UnigramModel(PickledByOrigin):
         return np.where(targets == PADDING, 0.0, self.logprob_V[targets]), state
 
     def predict(self, inputs_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
-        """:meth:`rnnlm.LanguageModel.predict` in numpy, float64; one read-only row stands for all places."""
+        """:meth:`rnnlm.LanguageModel.predict` in numpy, float64; one read-only row stands for all
+        places."""
         check_state(state, EmptyState)
         check_shapes(inputs := token_ids(inputs_BT), None, state.rows)
         return np.broadcast_to(self.logprob_V, (*inputs.shape, len(self.logprob_V))), state
@@ -101,7 +104,8 @@ def fit(
     initial: dict[str, np.ndarray] | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Count and smooth; with validation text, read it once. Counting is over before anybody could ask to stop."""
+    """Count and smooth; with validation text, read it once. Counting is over before anybody could
+    ask to stop."""
     began = time.perf_counter()
     valid, size = data.valid, data.tokenizer.size
     yield Started("unigram", size, size, data.train.tokens, valid.tokens if valid else 0, "cpu", "fp64")

@@ -1,4 +1,5 @@
-"""Recipes: named settings, one TOML file each beside this one, with what it aims at and what it reached.
+"""Recipes: named settings, one TOML file each beside this one, with what it aims at and what it
+reached.
 
 A file holds its settings flat, then a table [about].
 """
@@ -12,7 +13,8 @@ from typing import Any
 
 from rnnlm.errors import SettingsError, nearest
 
-# What to train, validate and test on, by the first word of a figure's text; PTB is the Penn Treebank as prepared by Mikolov.
+# What to train, validate and test on, by the first word of a figure's text; PTB is the Penn
+# Treebank as prepared by Mikolov.
 _TEXTS = {
     "PTB": "ptb.train.txt --valid ptb.valid.txt ",
     "WikiText-2": "wiki.train.tokens --valid wiki.valid.tokens --keep-blank-lines ",
@@ -46,7 +48,8 @@ class Measured(Figure):
 
     minutes: float | None = None  # that it took, validations included
     cores: int = 2  # of a CPU
-    settings: dict[str, Any] = field(default_factory=dict)  # in the place of the recipe's, as --set takes them
+    # in the place of the recipe's, as --set takes them
+    settings: dict[str, Any] = field(default_factory=dict)
     note: str = ""
 
     @property
@@ -108,7 +111,8 @@ class Recipe:
     source: str = ""  # of the published figure and of the settings
     differs: str = ""  # where the recipe is not the source's, and why ours is better or worse
     measured: Measured | None = None
-    cpu_minutes: float | None = None  # of all of it on two cores, on the text that the figures or the note name
+    # of all of it on two cores, on the text that the figures or the note name
+    cpu_minutes: float | None = None
     cpu_is_estimated: bool = True
     cpu_note: str = ""
     gpu: tuple[GpuSpeed, ...] = ()
@@ -138,7 +142,8 @@ class Recipe:
         return " ".join([f"--recipe {self.name}", *given])
 
     def _whole_run(self) -> str:
-        """The time of all of it on a CPU, in words: estimated, or that of the run that gave our figure."""
+        """The time of all of it on a CPU, in words: estimated, or that of the run that gave our
+        figure."""
         if self.cpu_minutes is not None:
             estimated = "estimated: " if self.cpu_is_estimated else ""
             return f"{estimated}{time_of(self.cpu_minutes)} on two cores {self.cpu_note}".rstrip()
@@ -256,8 +261,9 @@ NONE = "-"
 class Line:
     """One recipe, each cell in as few words as fit 80 columns.
 
-    distance: of our figure from the published one, relative to that. time: to our figure on CPU cores, or an estimate of the whole.
-    gpu: tokens per second of training on a GPU, or the minutes of a whole run where no speed was measured.
+    distance: of our figure from the published one, relative to that. time: to our figure on CPU
+    cores, or an estimate of the whole. gpu: tokens per second of training on a GPU, or the minutes
+    of a whole run where no speed was measured.
     """
 
     recipe: str
@@ -284,8 +290,9 @@ def line_of(recipe: Recipe) -> Line:
 
 
 def page_cells(recipe: Recipe) -> list[str]:
-    """One recipe as a row of docs/recipes.md: options of the command, published, source, ours, distance, time, of a run that was cut short
-    beside that of the whole one, then speed and time on a GPU."""
+    """One recipe as a row of docs/recipes.md: options of the command, published, source, ours,
+    distance, time, of a run that was cut short beside that of the whole one, then speed and time on
+    a GPU."""
     facts, line = recipe.to_dict(), line_of(recipe)
     ours = facts["measured"] if recipe.measured else NONE
     published = facts["published"] if recipe.published else NONE
@@ -302,7 +309,8 @@ def record(recipe: Recipe) -> dict[str, Any]:
 
 
 def shown(figure: Figure | None) -> str:
-    """A figure with what it is of: 120.7, 92.3 test, 68.6 WT2, 1.38 bpc. *: of other settings than the recipe's; …: of a shorter run."""
+    """A figure with what it is of: 120.7, 92.3 test, 68.6 WT2, 1.38 bpc. *: of other settings than
+    the recipe's; …: of a shorter run."""
     if figure is None:
         return NONE
     mark = _UNITS.get(figure.unit, _MARKS.get(figure.on, figure.on))
@@ -314,10 +322,12 @@ def shown(figure: Figure | None) -> str:
 
 
 def distance(recipe: Recipe) -> tuple[float, bool] | None:
-    """How far our figure lies from the published one, as a share of that, and whether that is estimated.
+    """How far our figure lies from the published one, as a share of that, and whether that is
+    estimated.
 
-    The published one may be of PTB's test text alone, where ours, as always, is of the validation text. It is then multiplied by
-    :func:`valid_over_test`. None where the two figures are not of the same kind or data.
+    The published one may be of PTB's test text alone, where ours, as always, is of the validation
+    text. It is then multiplied by :func:`valid_over_test`. None where the two figures are not of
+    the same kind or data.
     """
     if recipe.measured is None or not recipe.published:
         return None
@@ -333,7 +343,8 @@ def distance(recipe: Recipe) -> tuple[float, bool] | None:
 
 @cache
 def valid_over_test() -> float:
-    """The mean ratio of validation to test perplexity over all published pairs of PTB that the recipes name; about 1.04."""
+    """The mean ratio of validation to test perplexity over all published pairs of PTB that the
+    recipes name; about 1.04."""
     pairs = [{figure.on: figure.value for figure in load(name).published if not figure.unit} for name in names()]
     return fmean(pair["PTB valid"] / pair["PTB test"] for pair in pairs if {"PTB valid", "PTB test"} <= pair.keys())
 

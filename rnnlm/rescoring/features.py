@@ -1,5 +1,6 @@
-"""What is known of each hypothesis of an n-best list besides its first-pass score: its log-probability under language models, or given its
-source under encoder-decoders; its words, its words unknown to them. Each distinct text is scored once per model, or once per source.
+"""What is known of each hypothesis of an n-best list besides its first-pass score: its
+log-probability under language models, or given its source under encoder-decoders; its words, its
+words unknown to them. Each distinct text is scored once per model, or once per source.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +31,10 @@ _Text = tuple[str, str | None]  # with its source, if a model reads that
 class TextMapping:
     """What becomes of a hypothesis, and of its source, before a model reads it.
 
-    remove_punctuation: characters of Unicode's classes P and S become white space, but for apostrophes inside words and `<unk>`.
-    special_symbols: as in :func:`rnnlm.text.lines.check_reserved`. normalise_wer: words are mapped before they are compared with the
-    reference's, too.
+    remove_punctuation: characters of Unicode's classes P and S become white space, but for
+    apostrophes inside words and `<unk>`. special_symbols: as in
+    :func:`rnnlm.text.lines.check_reserved`. normalise_wer: words are mapped before they are
+    compared with the reference's, too.
     """
 
     lowercase: bool = False
@@ -90,13 +92,15 @@ def feature_table(
 ) -> FeatureTable:
     """The features of `utterances` under `models` (by name).
 
-    Models with the same tokenizer share the count of unknown words, which is called after the first of them. A hypothesis of
-    probability zero is not usable; where that befalls all of an utterance, its 1-best stays alone. Both are counted in a notice, and so
-    are hypotheses without words, which are scored as `</s>` alone.
+    Models with the same tokenizer share the count of unknown words, which is called after the first
+    of them. A hypothesis of probability zero is not usable; where that befalls all of an utterance,
+    its 1-best stays alone. Both are counted in a notice, and so are hypotheses without words, which
+    are scored as `</s>` alone.
 
     Raises:
-        UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and that is to be an error; an
-            utterance has no source, which an encoder-decoder needs. ModelError: scores are not numbers.
+        UsageError: there are no utterances or models. TextError: a text holds `<s>` or `</s>`, and
+            that is to be an error; an utterance has no source, which an encoder-decoder needs.
+            ModelError: scores are not numbers.
     """
     if not utterances or not models:
         raise UsageError("nothing to rescore" if models else "no language model to rescore with", hint="name models with -m")
@@ -136,8 +140,8 @@ def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -
 
 
 def _scored(model: LanguageModel, texts: list[_Text], name: str, report: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """The log-probability (nats) of each text, with its end, and how many of its words are unknown, as floats. Those that are the same are
-    scored once."""
+    """The log-probability (nats) of each text, with its end, and how many of its words are unknown,
+    as floats. Those that are the same are scored once."""
     numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     distinct, totals, unknown = list(numbers), list[float](), list[int]()
     for first in range(0, len(distinct), TEXTS_AT_ONCE):

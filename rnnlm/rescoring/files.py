@@ -43,12 +43,14 @@ def read_nbest(
 ) -> list[Utterance]:  # fmt: skip
     """The utterances of an n-best list.
 
-    score_files: of a Kaldi list, the files whose numbers add up to the score; each lies beside the list or is a path, and may have
-    a factor before it, `0.1*ac_cost`. references, sources: files of `utt words...`, for lists without.
+    score_files: of a Kaldi list, the files whose numbers add up to the score; each lies beside the
+    list or is a path, and may have a factor before it, `0.1*ac_cost`. references, sources: files of
+    `utt words...`, for lists without.
 
     Raises:
-        TextError: it cannot be read; a score is missing or not finite; an utterance, rank, reference or source is there twice; an
-            utterance has no hypothesis; references or sources contradict each other. UsageError: the format is unknown, or needs no
+        TextError: it cannot be read; a score is missing or not finite; an utterance, rank,
+            reference or source is there twice; an utterance has no hypothesis; references or
+            sources contradict each other. UsageError: the format is unknown, or needs no
             score_files.
     """
     source = str(source)
@@ -145,7 +147,8 @@ def _field(values: Mapping[Any, Any], name: str, types: Any, where: str, expecte
 
 
 def _with_lines(utterances: list[Utterance], files: Sequence[str], what: str, option: str, settings: ListSettings) -> list[Utterance]:
-    """The utterances with the references, or sources, of these files. what: which; option: what names the files.
+    """The utterances with the references, or sources, of these files. what: which; option: what
+    names the files.
 
     Raises:
         TextError: there are two for an utterance, and they differ.
@@ -169,7 +172,8 @@ def _with_lines(utterances: list[Utterance], files: Sequence[str], what: str, op
 
 
 def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
-    """Check that the names of utterances can be separated from what follows them in a line of :func:`save_best`.
+    """Check that the names of utterances can be separated from what follows them in a line of
+    :func:`save_best`.
 
     Raises:
         OutputError: one cannot.
@@ -192,8 +196,9 @@ def save_best(rescored: Rescored, path: str | Path) -> None:
 
 
 def save_nbest(rescored: Rescored, path: str | Path) -> None:
-    """Write the list in its new order, in a format that :func:`rnnlm.read_nbest` reads: TSV where the name ends in .tsv, without
-    hypotheses that a model finds impossible; else JSON-lines with the features, too.
+    """Write the list in its new order, in a format that :func:`rnnlm.read_nbest` reads: TSV where
+    the name ends in .tsv, without hypotheses that a model finds impossible; else JSON-lines with
+    the features, too.
 
     Raises:
         OutputError: it cannot be written.
@@ -215,8 +220,10 @@ def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
 def _json(utterance: RescoredUtterance) -> Iterator[str]:
     hypotheses = [
         {
-            "text": each.text, "score": each.score, "first_pass_rank": each.rank, "first_pass_score": each.first_pass,
-            "features": each.features, "word_errors": None if each.edits is None else each.edits.errors,
+            "text": each.text, "score": each.score, "first_pass_rank": each.rank,
+            "first_pass_score": each.first_pass,
+            "features": each.features,
+            "word_errors": None if each.edits is None else each.edits.errors,
         }
         for each in utterance.hypotheses
     ]  # fmt: skip
@@ -254,7 +261,8 @@ def keyed_lines(source: str, errors: str = "strict") -> Iterator[tuple[str, str,
 
 
 def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
-    """Read a Kaldi text (or the folder it is in) and the scores beside it; of `score_files` the sum.
+    """Read a Kaldi text (or the folder it is in) and the scores beside it; of `score_files` the
+    sum.
 
     Raises:
         TextError: a file is missing; a hypothesis lacks its score, or a score its hypothesis.
@@ -307,7 +315,8 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
 
 
 def _scaled(name: str, folder: Path) -> tuple[float, Path, bool | None]:
-    """The factor, the place, and whether they are costs (None: as the settings say) of a file of scores."""
+    """The factor, the place, and whether they are costs (None: as the settings say) of a file of
+    scores."""
     match = _SCALED.fullmatch(name)
     scale, name = (match[1], match[2]) if match else ("1", name)
     path = folder / name

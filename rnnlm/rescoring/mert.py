@@ -1,12 +1,15 @@
-"""Minimum error rate training: the weights with the fewest errors, by exact line search (Och 2003, section 3.2; Macherey et al. 2008).
+"""Minimum error rate training: the weights with the fewest errors, by exact line search (Och 2003,
+section 3.2; Macherey et al. 2008).
 
-Along a line in the space of weights each hypothesis' score is a line, too: base + gamma * slope. Which hypothesis of an utterance is the
-highest changes only at the corners of their upper envelope, so the number of errors over all utterances is a step function of
-gamma with finitely many steps: all are visited, none is missed.
+Along a line in the space of weights each hypothesis' score is a line, too: base + gamma * slope.
+Which hypothesis of an utterance is the highest changes only at the corners of their upper envelope,
+so the number of errors over all utterances is a step function of gamma with finitely many steps:
+all are visited, none is missed.
 
-What is chosen: the middle of the interval with the fewest errors; of several such intervals the widest, of equally wide ones the
-lowest. An interval without an end is cut off two units beyond its last corner; one unit is what makes a feature vary as much as the
-first pass does. Where nothing changes along a line, the weight stays. Of hypotheses with the same score the earlier one counts.
+What is chosen: the middle of the interval with the fewest errors; of several such intervals the
+widest, of equally wide ones the lowest. An interval without an end is cut off two units beyond its
+last corner; one unit is what makes a feature vary as much as the first pass does. Where nothing
+changes along a line, the weight stays. Of hypotheses with the same score the earlier one counts.
 """
 
 import dataclasses
@@ -33,8 +36,9 @@ LARGEST_START = 2.0  # in units
 class Candidates:
     """The hypotheses of S utterances, N at most each, as numbers.
 
-    first_SN: scores of the first pass, whose weight is 1. features_KSN: the features that get weights. usable_SN: false where there is
-    no hypothesis, or one that must not be chosen; at least one of each utterance is true. errors_SN: integers.
+    first_SN: scores of the first pass, whose weight is 1. features_KSN: the features that get
+    weights. usable_SN: false where there is no hypothesis, or one that must not be chosen; at least
+    one of each utterance is true. errors_SN: integers.
     """
 
     first_SN: np.ndarray
@@ -59,16 +63,19 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Steps:
-    """The errors along a line: errors[i] between corners[i - 1] and corners[i]; corners ascend, some may be equal."""
+    """The errors along a line: errors[i] between corners[i - 1] and corners[i]; corners ascend,
+    some may be equal."""
 
     corners: np.ndarray
     errors: np.ndarray
 
 
 def errors_along(base_SN: np.ndarray, slope_SN: np.ndarray, usable_SN: np.ndarray, errors_SN: np.ndarray) -> Steps:
-    """The step function of the errors over gamma from -inf to inf, where base + gamma * slope decides.
+    """The step function of the errors over gamma from -inf to inf, where base + gamma * slope
+    decides.
 
-    The envelopes of all utterances are walked at once, from the flattest line on; each move goes to the line that is met first.
+    The envelopes of all utterances are walked at once, from the flattest line on; each move goes to
+    the line that is met first.
     """
     slope_SN = np.where(usable_SN, slope_SN, np.inf)
     at_S = _first_of_highest(base_SN, slope_SN == slope_SN.min(axis=1, keepdims=True))
@@ -107,7 +114,8 @@ def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
     """The gamma at or above `lowest` that is chosen: the rule stands at the head of this file."""
     inside = steps.corners > lowest
     corners, errors = steps.corners[inside], steps.errors[np.count_nonzero(~inside) :]
-    if not len(corners):  # no place is better than another; but at a corner two of the hypotheses tie
+    # no place is better than another; but at a corner two of the hypotheses tie
+    if not len(corners):
         return stay if stay > lowest or lowest not in steps.corners else lowest + OPEN_UNITS * unit / 2
     start = lowest if np.isfinite(lowest) else corners[0] - OPEN_UNITS * unit
     edges = np.concatenate([[start], corners, [corners[-1] + OPEN_UNITS * unit]])
@@ -121,10 +129,12 @@ def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
 
 
 def minimise_errors(candidates: Candidates, lowest_K: np.ndarray, *, restarts: int = RESTARTS, seed: int = 1) -> tuple[np.ndarray, int]:
-    """The weights found, and their errors: from zero and from `restarts` random weights, one weight after the other goes to the
-    best place on its line until a round over all of them helps no more. Of equally good ends the one found first is taken.
+    """The weights found, and their errors: from zero and from `restarts` random weights, one weight
+    after the other goes to the best place on its line until a round over all of them helps no more.
+    Of equally good ends the one found first is taken.
 
-    lowest_K: the lowest weight each feature may have. With one feature the result is the best there is, and nothing is random.
+    lowest_K: the lowest weight each feature may have. With one feature the result is the best there
+    is, and nothing is random.
     """
     units_K = units(candidates)
     varying = np.flatnonzero(units_K > 0)
@@ -137,14 +147,16 @@ def minimise_errors(candidates: Candidates, lowest_K: np.ndarray, *, restarts: i
 
 
 def units(candidates: Candidates) -> np.ndarray:
-    """Of each feature the weight with which it varies within utterances as much as the first pass does; 0 where it never varies."""
+    """Of each feature the weight with which it varies within utterances as much as the first pass
+    does; 0 where it never varies."""
     count_S1 = candidates.usable_SN.sum(axis=1, keepdims=True)
 
     def spread(values_SN: np.ndarray) -> float:
         values_SN = np.where(candidates.usable_SN, values_SN, 0.0)
         away_SN = np.where(candidates.usable_SN, values_SN - values_SN.sum(axis=1, keepdims=True) / count_S1, 0.0)
         spread = float(np.sqrt((away_SN**2).sum()))
-        return spread if spread > 1e-9 * float(np.abs(values_SN).sum()) else 0.0  # what rounding leaves is none
+        # what rounding leaves is none
+        return spread if spread > 1e-9 * float(np.abs(values_SN).sum()) else 0.0
 
     first = spread(candidates.first_SN) or 1.0
     spreads = [spread(values_SN) for values_SN in candidates.features_KSN]
@@ -175,7 +187,8 @@ FEW_UTTERANCES = 500  # weights tuned on fewer differ from sample to sample
 
 @dataclass(frozen=True)
 class Tuned:
-    """What weights were tuned on: so many utterances with so many words; and the errors there, before and after."""
+    """What weights were tuned on: so many utterances with so many words; and the errors there,
+    before and after."""
 
     utterances: int
     words: int
@@ -208,7 +221,8 @@ def save_weights(weights: Weights, path: str | Path) -> None:
 
 
 def read_weights(path: str | Path) -> Weights:
-    """The weights in a file of :func:`save_weights`. A notice says so where they were tuned on fewer than FEW_UTTERANCES.
+    """The weights in a file of :func:`save_weights`. A notice says so where they were tuned on
+    fewer than FEW_UTTERANCES.
 
     Raises:
         TextError: it cannot be read, or does not hold weights.
@@ -225,7 +239,8 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def warn_of_few(utterances: int, advice: str = "") -> None:
-    """A notice where weights were tuned on so few utterances that they differ from sample to sample."""
+    """A notice where weights were tuned on so few utterances that they differ from sample to
+    sample."""
     if utterances < FEW_UTTERANCES:
         notice(
             f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, fewer than {FEW_UTTERANCES}, are uncertain{advice}"
@@ -233,7 +248,8 @@ def warn_of_few(utterances: int, advice: str = "") -> None:
 
 
 def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, LanguageModel]:
-    """`models` under the names that `weights` have for them, in their order. What counts is the fingerprint, not the name.
+    """`models` under the names that `weights` have for them, in their order. What counts is the
+    fingerprint, not the name.
 
     Raises:
         ModelError: they are not the models the weights were tuned for.
@@ -245,7 +261,8 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
         if not same:
             given = ", ".join(f"{own} ({model.fingerprint})" for own, model in models.items())
             raise ModelError(
-                "the weights were tuned for other models", f"for {name} ({fingerprint}); given: {given}",
+                "the weights were tuned for other models",
+                f"for {name} ({fingerprint}); given: {given}",
                 "name those models, or tune again",
             )  # fmt: skip
         found[name] = left.pop(same[0])

@@ -1,8 +1,10 @@
-"""N-best lists: what a first pass (a recogniser, a translator) offers for each utterance, and what was really said.
+"""N-best lists: what a first pass (a recogniser, a translator) offers for each utterance, and what
+was really said.
 
-A list is built line by line: what stands there twice, or not at all, is an error that names the line; missing ranks are a notice.
-Scores are as a log-probability is: the higher, the better. Hypotheses stand in the order of the first pass (their ranks): what is
-called its 1-best is the first of them, whatever the scores say.
+A list is built line by line: what stands there twice, or not at all, is an error that names the
+line; missing ranks are a notice. Scores are as a log-probability is: the higher, the better.
+Hypotheses stand in the order of the first pass (their ranks): what is called its 1-best is the
+first of them, whatever the scores say.
 """
 
 import itertools
@@ -22,7 +24,8 @@ class Hypothesis:
     """One text that the first pass offers. where: "FILE, line 3", for messages.
 
     Raises:
-        ArgumentTypeError: the text is no str, or the score no number. TextError: the score is not finite.
+        ArgumentTypeError: the text is no str, or the score no number. TextError: the score is not
+            finite.
     """
 
     text: str
@@ -39,8 +42,8 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Utterance:
-    """What was said once, or translated. hypotheses: at least one, best first; reference: None where it is not known; source: of
-    translations what they are of, which encoder-decoders read.
+    """What was said once, or translated. hypotheses: at least one, best first; reference: None
+    where it is not known; source: of translations what they are of, which encoder-decoders read.
 
     Raises:
         ArgumentTypeError: a part is of another type. TextError: there are no hypotheses.
@@ -60,8 +63,9 @@ class Utterance:
 
 @dataclass(frozen=True)
 class ListSettings:
-    """How a list is read. costs: its scores are costs, the lower the better. skip_incomplete: utterances without hypotheses
-    are left out with a notice instead of being an error, and so are, where references are needed, those without."""
+    """How a list is read. costs: its scores are costs, the lower the better. skip_incomplete:
+    utterances without hypotheses are left out with a notice instead of being an error, and so are,
+    where references are needed, those without."""
 
     format: str | None = None  # one of rescoring.files.FORMATS; None: recognised by content
     costs: bool = False
@@ -140,7 +144,8 @@ class _Draft:
 
 
 class ListBuilder:
-    """Builds utterances of hypotheses and references in any order; the utterances keep the order in which they were first named."""
+    """Builds utterances of hypotheses and references in any order; the utterances keep the order in
+    which they were first named."""
 
     def __init__(self, source: str, settings: ListSettings) -> None:
         self.source = source
@@ -243,7 +248,8 @@ def _first_gap(ranks: list[int]) -> tuple[int, int] | None:
 
 
 def _warn_of_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
-    """Scores that rise where they should fall are costs, or of another first pass than the ranks."""
+    """Scores that rise where they should fall are costs, or of another first pass than the
+    ranks."""
     lists = [[hypothesis.score for hypothesis in ranked] for ranked in by_rank]
     not_best = sum(scores[0] < max(scores) for scores in lists)
     worst = sum(scores[0] == min(scores) < max(scores) for scores in lists)

@@ -1,7 +1,9 @@
-"""N-best lists rescored: weights for the first pass, language models, words and unknown words, tuned on word errors; and applied.
+"""N-best lists rescored: weights for the first pass, language models, words and unknown words,
+tuned on word errors; and applied.
 
-The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och & Ney 2002); its weights are those of
-the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The weight of a language model is never negative.
+The score of a hypothesis is first-pass score + sum of weight * feature, a log-linear model (Och &
+Ney 2002); its weights are those of the fewest word errors (see :mod:`rnnlm.rescoring.mert`). The
+weight of a language model is never negative.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,8 +47,8 @@ class Edits:
 
 @dataclass(frozen=True)
 class WordErrorRate:
-    """The errors over a list. wer: a fraction, 0.06 for 6 %; interval: its bootstrap interval over utterances, None where no
-    reference holds a word; utterance_errors: utterances with an error."""
+    """The errors over a list. wer: a fraction, 0.06 for 6 %; interval: its bootstrap interval over
+    utterances, None where no reference holds a word; utterance_errors: utterances with an error."""
 
     wer: float
     interval: Interval | None
@@ -83,7 +85,8 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
     interval = ratio_interval(errors_S, words_S, seed=seed) if words else None
     return WordErrorRate(
         wer=interval.estimate if interval else float(errors_S.sum()), interval=interval,
-        substitutions=sum(e.substitutions for e in edits), deletions=sum(e.deletions for e in edits),
+        substitutions=sum(e.substitutions for e in edits),
+        deletions=sum(e.deletions for e in edits),
         insertions=sum(e.insertions for e in edits), words=words, utterances=len(edits),
         utterance_errors=int(np.count_nonzero(errors_S)),
     )  # fmt: skip
@@ -97,8 +100,9 @@ Models = Mapping[str, ScoringModel] | Sequence[str | Path]
 
 @dataclass(frozen=True)
 class RescoreSettings:
-    """What is tuned, and how. words, oov: whether these features have weights; seed: of restarts and resampling; skip_incomplete:
-    utterances without reference are left out of tuning with a notice instead of being an error."""
+    """What is tuned, and how. words, oov: whether these features have weights; seed: of restarts
+    and resampling; skip_incomplete: utterances without reference are left out of tuning with a
+    notice instead of being an error."""
 
     mapping: TextMapping = TextMapping()
     words: bool = True
@@ -110,8 +114,9 @@ class RescoreSettings:
 
 @dataclass(frozen=True)
 class RescoredHypothesis:
-    """A hypothesis with its score. rank: that of the first pass, from 1; features: their values by name; score: None where a model
-    finds it impossible; edits: None where the reference is not known."""
+    """A hypothesis with its score. rank: that of the first pass, from 1; features: their values by
+    name; score: None where a model finds it impossible; edits: None where the reference is not
+    known."""
 
     text: str
     rank: int
@@ -133,7 +138,8 @@ class RescoredUtterance:
 
 @dataclass(frozen=True)
 class Gain:
-    """By how much the word-error rate falls (a fraction; below zero: rises), and how likely as large a difference is by chance."""
+    """By how much the word-error rate falls (a fraction; below zero: rises), and how likely as
+    large a difference is by chance."""
 
     interval: Interval | None
     p_value: float
@@ -141,8 +147,8 @@ class Gain:
 
 @dataclass(frozen=True)
 class Rates:
-    """Word-error rates of the first pass' 1-best, of the rescored one, and of the best hypothesis there is; over the utterances
-    with a reference. gain: of rescoring over the first pass."""
+    """Word-error rates of the first pass' 1-best, of the rescored one, and of the best hypothesis
+    there is; over the utterances with a reference. gain: of rescoring over the first pass."""
 
     first: WordErrorRate
     rescored: WordErrorRate
@@ -160,7 +166,8 @@ class Rescored:
 
 @dataclass(frozen=True)
 class Stage:
-    """What came of tuning with these models. gain: over the stage before, or over the first pass."""
+    """What came of tuning with these models. gain: over the stage before, or over the first
+    pass."""
 
     models: tuple[str, ...]
     weights: Weights
@@ -172,12 +179,13 @@ def tune_weights(
     utterances: Sequence[Utterance], models: Models, settings: RescoreSettings = RescoreSettings(),
     report: Progress = silent,
 ) -> Weights:  # fmt: skip
-    """The weights with the fewest word errors on `utterances`; `models`, themselves or to be loaded, by a name for each, or a list of
-    the names that they are loaded by. `report` is called with how far scoring is. A notice says so where there are
-    fewer than FEW_UTTERANCES.
+    """The weights with the fewest word errors on `utterances`; `models`, themselves or to be
+    loaded, by a name for each, or a list of the names that they are loaded by. `report` is called
+    with how far scoring is. A notice says so where there are fewer than FEW_UTTERANCES.
 
     Raises:
-        TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError: nothing to rescore, or with.
+        TextError: an utterance has no reference, or a text holds `<s>` or `</s>`. UsageError:
+            nothing to rescore, or with.
         ModelError: there is no such model, or a model's scores are not numbers.
     """
     utterances = with_references(utterances, settings.skip_incomplete)
@@ -188,10 +196,12 @@ def tune_weights(
 
 
 def rescore(utterances: Sequence[Utterance], models: Models, weights: Weights, *, seed: int = 1, report: Progress = silent) -> Rescored:
-    """The list in the order of `weights`, with word-error rates where references are known; `models` as for :func:`tune_weights`.
+    """The list in the order of `weights`, with word-error rates where references are known;
+    `models` as for :func:`tune_weights`.
 
     Raises:
-        ModelError: the weights were tuned for other models, or no tuning made them. TextError, UsageError: as :func:`tune_weights`.
+        ModelError: the weights were tuned for other models, or no tuning made them. TextError,
+            UsageError: as :func:`tune_weights`.
     """
     table = feature_table(utterances, matched(weights, models_by_name(models)), weights.mapping, report)
     if strangers := sorted(weights.weights.keys() - set(table.names)):
@@ -205,8 +215,9 @@ def tune_and_rescore(
     tune_on: Sequence[Utterance], apply_to: Sequence[Utterance], models: Models,
     settings: RescoreSettings = RescoreSettings(), *, each: bool = False, report: Progress = silent,
 ) -> list[Stage]:  # fmt: skip
-    """Weights tuned on one list and applied to another; with `each`, with the first model alone, the first two, and so on. Notices say
-    where the lists are the same, and where there are fewer than FEW_UTTERANCES to tune on.
+    """Weights tuned on one list and applied to another; with `each`, with the first model alone,
+    the first two, and so on. Notices say where the lists are the same, and where there are fewer
+    than FEW_UTTERANCES to tune on.
 
     Raises:
         As :func:`tune_weights`.
@@ -234,10 +245,12 @@ def cross_validate(
     utterances: Sequence[Utterance], models: Models, folds: int,
     settings: RescoreSettings = RescoreSettings(), report: Progress = silent,
 ) -> Rescored:  # fmt: skip
-    """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is in fold i modulo `folds`.
+    """Each utterance rescored with weights tuned on those of the other folds; number i, from 0, is
+    in fold i modulo `folds`.
 
     Raises:
-        UsageError: the folds are fewer than two, or more than the utterances. And as :func:`tune_weights`.
+        UsageError: the folds are fewer than two, or more than the utterances. And as
+            :func:`tune_weights`.
     """
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 MOST_SENTENCES = 12  # in one figure
 MOST_WORDS = 80  # of a sentence
 LONGEST_WORD = 24  # characters
-NARROWEST, WIDEST = 5.0, 9.0  # inches; beyond the widest, words stand closer, as far as their letters allow
+# inches; beyond the widest, words stand closer, as far as their letters allow
+NARROWEST, WIDEST = 5.0, 9.0
 INCHES_PER_LETTER, INCHES_PER_LINE = 0.085, 0.19
 PANEL_INCHES = 2.4
 
@@ -28,16 +29,18 @@ _ByModel = Mapping[str, Sequence[WordScore]]
 
 
 def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None) -> Any:
-    """A matplotlib figure of the surprisal of each word, in bits, of sentences scored with words: a panel for each sentence, a line for
-    each model.
+    """A matplotlib figure of the surprisal of each word, in bits, of sentences scored with words: a
+    panel for each sentence, a line for each model.
 
-    scores: those of one model (:func:`rnnlm.score_sentences`), or by model (:func:`rnnlm.score_models`). The first 12 sentences are
-    drawn, and the first 80 words of each, without `</s>`; a notice says so where there are more. A hollow mark is a word unknown to
-    the model; a word of probability zero leaves a gap. path: also write the figure there; .svg, .png or .pdf.
+    scores: those of one model (:func:`rnnlm.score_sentences`), or by model
+    (:func:`rnnlm.score_models`). The first 12 sentences are drawn, and the first 80 words of each,
+    without `</s>`; a notice says so where there are more. A hollow mark is a word unknown to the
+    model; a word of probability zero leaves a gap. path: also write the figure there; .svg, .png or
+    .pdf.
 
     Raises:
-        UsageError: there is no word to draw, the words of the models are those of different tokenizers, or `path` has another suffix.
-            OutputError: it cannot be written.
+        UsageError: there is no word to draw, the words of the models are those of different
+            tokenizers, or `path` has another suffix. OutputError: it cannot be written.
     """
     if path is not None:
         plotting.check_path(Path(path))
@@ -53,7 +56,8 @@ def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]
 
 
 def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
-    """The words of a sentence by model, without its end; none where it has none or could not be read."""
+    """The words of a sentence by model, without its end; none where it has none or could not be
+    read."""
     found = {name: [each for each in score.word_scores if each.word != BOUNDARY] for name, score in scores.items()}
     found = {name: words for name, words in found.items() if words}
     if len({tuple(each.word for each in words) for words in found.values()}) > 1:
@@ -79,7 +83,8 @@ def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
     most, closest = max(map(len, labels)), max(map(_letters_at_closest, labels))
     wanted = 1 + most * closest * INCHES_PER_LETTER
     width = max(NARROWEST, min(wanted, WIDEST), 1 + most * INCHES_PER_LINE)
-    longest = max(len(label) for its in labels for label in its) if wanted > width else 0  # of words that are turned upright
+    # of words that are turned upright
+    longest = max(len(label) for its in labels for label in its) if wanted > width else 0
     height = 0.4 + (PANEL_INCHES + longest * INCHES_PER_LETTER) * len(drawn)
     titles = [visible(id) if len(drawn) > 1 and isinstance(id, str) else "" for id, _ in drawn]
     figure, panels = plotting.new_panels([(title, "", "surprisal (bits)") for title in titles], width, height, columns=1)
@@ -108,7 +113,8 @@ def _draw(axes: "Axes", by_model: _ByModel) -> None:
 
 
 def _name_marks(figure: "Figure", axes: "Axes", shown: Sequence[_ByModel]) -> None:
-    """A legend of the models, where there are several, and of the mark of unknown words, where there are any."""
+    """A legend of the models, where there are several, and of the mark of unknown words, where
+    there are any."""
     if any(each.is_oov for by_model in shown for words in by_model.values() for each in words):
         axes.plot([], [], "o", color="grey", markerfacecolor="white", label="unknown word")
     if axes.get_legend_handles_labels()[1]:

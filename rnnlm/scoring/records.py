@@ -24,8 +24,9 @@ Measure = Literal["entropy", "frequency"]
 class ScoringSettings:
     """What is scored, and how much the record holds.
 
-    split: words are those between white space, or those of the tokenizer, marks apart. measures: what words have beside their surprisal.
-    with_regions: surprisals of the regions of sentences that have some.
+    split: words are those between white space, or those of the tokenizer, marks apart. measures:
+    what words have beside their surprisal. with_regions: surprisals of the regions of sentences
+    that have some.
     """
 
     with_tokens: bool = False
@@ -48,7 +49,8 @@ class ScoringSettings:
 
 @dataclass(frozen=True)
 class TokenScore:
-    """One token of a sentence. surprisal_bits = -log2 p(token | what came before); None where that is infinite."""
+    """One token of a sentence. surprisal_bits = -log2 p(token | what came before); None where that
+    is infinite."""
 
     token: str
     surprisal_bits: float | None
@@ -57,12 +59,13 @@ class TokenScore:
 
 @dataclass(frozen=True)
 class SentenceScore:
-    """The score of one sentence. logprob_nats is None where it has none, and `reason` says why: a token has probability zero, or
-    the sentence cannot be read.
+    """The score of one sentence. logprob_nats is None where it has none, and `reason` says why: a
+    token has probability zero, or the sentence cannot be read.
 
-    words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where that is scored; words does not.
-    ppl_word = exp(-logprob_nats / (words + 1)), without `</s>` exp(-logprob_nats / words). next_words: before each of the
-    words of `word_scores`, the likeliest there. columns: of the table it comes from, by name. source: what it is the target of.
+    words: those of the tokenizer, marks that it splits off among them. tokens counts `</s>`, where
+    that is scored; words does not. ppl_word = exp(-logprob_nats / (words + 1)), without `</s>`
+    exp(-logprob_nats / words). next_words: before each of the words of `word_scores`, the likeliest
+    there. columns: of the table it comes from, by name. source: what it is the target of.
     """
 
     text: str
@@ -86,7 +89,8 @@ class SentenceScore:
         return self.reason is None or self.tokens > 0
 
     def logprob_by(self, unit: Unit, eos: bool = True) -> float | None:
-        """The log-probability (nats) as a whole, or divided by the words (and `</s>`, where that is scored) or by the tokens."""
+        """The log-probability (nats) as a whole, or divided by the words (and `</s>`, where that is
+        scored) or by the tokens."""
         return None if self.logprob_nats is None else self.logprob_nats / self.units(unit, eos)
 
     def units(self, unit: Unit, eos: bool = True) -> int:
@@ -96,10 +100,11 @@ class SentenceScore:
 
 @dataclass(frozen=True)
 class ReadSentences:
-    """Sentences that were read together. begins: (lines,) the first token of each that is scored. logprob_N: of all tokens, nats.
+    """Sentences that were read together. begins: (lines,) the first token of each that is scored.
+    logprob_N: of all tokens, nats.
 
-    words: where the words of the tokenizer are; shown: the words that are shown; seen: predictions there. frequency_W: of shown words.
-    initial: what lines begin with that have sources.
+    words: where the words of the tokenizer are; shown: the words that are shown; seen: predictions
+    there. frequency_W: of shown words. initial: what lines begin with that have sources.
     """
 
     tokenizer: Tokenizer
@@ -135,13 +140,16 @@ class ReadSentences:
             impossible = total == -math.inf
             word_scores = columns.of(index, sentence.text, self.settings.eos) if columns else ()
             yield SentenceScore(
-                sentence.text, None if impossible else total, ends[index] - begins[index], words, oov,
+                sentence.text, None if impossible else total, ends[index] - begins[index], words,
+                oov,
                 perplexity(total, words + self.settings.eos),
                 self._token_scores(index, shown) if self.settings.with_tokens else (),
                 word_scores if self.settings.with_words else (),
-                self._next_words(index, self.shown.items, self.search) if self.shown and self.search else (),
+                self._next_words(index, self.shown.items,
+                                 self.search) if self.shown and self.search else (),
                 sentence.id, self._why_impossible(index, shown) if impossible else None,
-                region_scores(sentence.regions, word_scores) if sentence.regions else (), sentence.columns, sentence.source,
+                region_scores(sentence.regions, word_scores) if sentence.regions else (),
+                sentence.columns, sentence.source,
             )  # fmt: skip
 
     @property
@@ -202,7 +210,8 @@ class ReadSentences:
 
 
 def likelihood_ratio(better: SentenceScore, worse: SentenceScore, eos: bool = True) -> tuple[float, float] | None:
-    """log10 of how many times likelier `better` is: in total, and per word (each by its own words, and `</s>` if `eos` was scored)."""
+    """log10 of how many times likelier `better` is: in total, and per word (each by its own words,
+    and `</s>` if `eos` was scored)."""
     if better.logprob_nats is None or worse.logprob_nats is None:
         return None
     total = better.logprob_nats - worse.logprob_nats

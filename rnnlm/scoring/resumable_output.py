@@ -1,9 +1,11 @@
-"""Scores written to a file chunk by chunk, so that a run that was killed can go on behind what it has written.
+"""Scores written to a file chunk by chunk, so that a run that was killed can go on behind what it
+has written.
 
-Beside FILE there is FILE.run until the end: first what makes the run (model, options), then, after each chunk, how many sentences are
-done, how long FILE is, and a hash over the sentences so far. Going on drops what stands in FILE behind the last of these entries, and
-checks that model, options and sentences are those of the run. Chunks are cut as they were, so that the file becomes what
-it would have become, byte by byte.
+Beside FILE there is FILE.run until the end: first what makes the run (model, options), then, after
+each chunk, how many sentences are done, how long FILE is, and a hash over the sentences so far.
+Going on drops what stands in FILE behind the last of these entries, and checks that model, options
+and sentences are those of the run. Chunks are cut as they were, so that the file becomes what it
+would have become, byte by byte.
 """
 
 import contextlib
@@ -25,7 +27,8 @@ JOURNAL = ".run"
 
 @dataclass(frozen=True)
 class Done:
-    """What was written when a chunk was. bytes: the length of the file. sentences: their SHA-256 in `hash`."""
+    """What was written when a chunk was. bytes: the length of the file. sentences: their SHA-256 in
+    `hash`."""
 
     sentences: int
     bytes: int
@@ -33,12 +36,14 @@ class Done:
 
 
 class ScoreFile:
-    """A file of scores that is being written. done: how many sentences it has held from the start."""
+    """A file of scores that is being written. done: how many sentences it has held from the
+    start."""
 
     def __init__(self, path: Path, entries: Sequence[Done]) -> None:
         self.path = path
         self.done = entries[-1].sentences if entries else 0
-        self._expected = list(entries)  # of chunks that were written before, and are yet to be compared with the input
+        # of chunks that were written before, and are yet to be compared with the input
+        self._expected = list(entries)
         self.sentences = 0
         self._hash = hashlib.sha256()
 
@@ -96,10 +101,12 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
     """The file that a run of the same model and options has left.
 
     Raises:
-        UsageError: the run was another one. OutputError: no run has left one, or it cannot be written.
+        UsageError: the run was another one. OutputError: no run has left one, or it cannot be
+            written.
     """
     try:
-        first, *entries = _journal(path).read_bytes().split(b"\n")[:-1]  # behind the last newline: nothing, or half an entry
+        # behind the last newline: nothing, or half an entry
+        first, *entries = _journal(path).read_bytes().split(b"\n")[:-1]
         begun, done = msgspec.json.decode(first, type=dict[str, str]), [msgspec.json.decode(entry, type=Done) for entry in entries]
         size = path.stat().st_size
     except (OSError, ValueError, msgspec.MsgspecError):

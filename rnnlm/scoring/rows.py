@@ -1,7 +1,9 @@
-"""Scores as rows of a table, and as records with lists in them: the one place that names their columns.
+"""Scores as rows of a table, and as records with lists in them: the one place that names their
+columns.
 
-A row is a dict from column to value, all of a table with the same columns in the same order: a sentence, or one of its
-tokens, words or regions (with likely next words: one of those). A sentence that could not be read has one row, with its reason.
+A row is a dict from column to value, all of a table with the same columns in the same order: a
+sentence, or one of its tokens, words or regions (with likely next words: one of those). A sentence
+that could not be read has one row, with its reason.
 """
 
 import functools
@@ -26,20 +28,25 @@ _REGION = ("text", "start", "end", "words", "tokens", "oov", "surprisal_bits", "
 _NEXT = ("rank", "next_word", "probability")
 MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _SHARED = {  # by models: what is about the text, and not about one of them
-    "sentence": ("text",), "token": ("position", "token"), "region": ("region_index", "region", "text", "start", "end", "words"),
+    "sentence": ("text",), "token": ("position", "token"),
+    "region": ("region_index", "region", "text", "start", "end", "words"),
     "word": ("position", "word_index", "word", "start", "end", "region_index", "region", "rank"),
 }  # fmt: skip
 _TYPES = {
-    **dict.fromkeys(("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits", *MEASURES.values(), "probability"), "double"),
-    **dict.fromkeys(("text", "token", "word", "region", "next_word", "reason"), "string"), "oov": "bool",
+    **dict.fromkeys(("logprob_nats", "ppl_word", "surprisal_bits", "next_surprisal_bits",
+                     *MEASURES.values(), "probability"), "double"),
+    **dict.fromkeys(("text", "token", "word", "region", "next_word", "reason"), "string"),
+    "oov": "bool",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class RowLayout:
-    """The columns of a table of scores. carried: those of the input; own: the others, between `id` and `reason`.
+    """The columns of a table of scores. carried: those of the input; own: the others, between `id`
+    and `reason`.
 
-    measures: what words have beside their surprisal. with_next: a row for each of the likely next words of a word.
+    measures: what words have beside their surprisal. with_next: a row for each of the likely next
+    words of a word.
     """
 
     by: By
@@ -97,8 +104,9 @@ class RowLayout:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Rows and records of sentences that several models have scored. In a table, what is about the text stands once, then come the
-    figures of each model, its name behind a dot; of one model alone, they are as `layout` has them."""
+    """Rows and records of sentences that several models have scored. In a table, what is about the
+    text stands once, then come the figures of each model, its name behind a dot; of one model
+    alone, they are as `layout` has them."""
 
     layout: RowLayout
     models: tuple[str, ...]
@@ -145,7 +153,8 @@ class SideBySide:
         return _in_order(made.values()) if self.layout.by == "word" else iter(made.values())
 
     def record(self, scores: Mapping[str, SentenceScore], settings: ScoringSettings) -> Row:
-        """A sentence as :func:`record`; by several models, what is about the text, and under `models` the scores by the model's name."""
+        """A sentence as :func:`record`; by several models, what is about the text, and under
+        `models` the scores by the model's name."""
         if len(self.models) == 1:
             return record(scores[self.models[0]], settings)
         records = {model: record(scores[model], settings) for model in self.models}
@@ -156,7 +165,8 @@ class SideBySide:
 
 
 def _in_order(words: Iterable[Row]) -> Iterator[Row]:
-    """Rows of words in the order of the text, numbered: a model that removes marks has fewer words, which end elsewhere."""
+    """Rows of words in the order of the text, numbered: a model that removes marks has fewer words,
+    which end elsewhere."""
     ordered = sorted(words, key=_place)
     for position, (_, its) in enumerate(itertools.groupby(ordered, _place), start=1):
         yield from (row if row["position"] is None else row | {"position": position} for row in its)
@@ -167,7 +177,8 @@ def _place(word: Row) -> tuple[int, int, int]:
 
 
 def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False) -> RowLayout:
-    """The layout of the scores that `settings` ask for: of tokens, else of words, else of regions, else of sentences.
+    """The layout of the scores that `settings` ask for: of tokens, else of words, else of regions,
+    else of sentences.
 
     region_names: whether regions come from columns, which name them.
     """
@@ -189,9 +200,11 @@ _ASK_FOR = {
 
 
 def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by: By = "word") -> Iterator[Row]:
-    """The rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each sentence, token, word or region, whichever `by`
-    says and the scores were asked for (`with_words=True` and so on). Columns of the input are those of the first score. Of scores by
-    model (:func:`rnnlm.score_models`), what is about the text stands once, and a model's figures have its name behind a dot.
+    """The rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each sentence,
+    token, word or region, whichever `by` says and the scores were asked for (`with_words=True` and
+    so on). Columns of the input are those of the first score. Of scores by model
+    (:func:`rnnlm.score_models`), what is about the text stands once, and a model's figures have its
+    name behind a dot.
 
     Raises:
         UsageError: there is no such table, or a score was not asked for what its rows are of.
@@ -220,11 +233,14 @@ def _has_rows(score: SentenceScore, by: By) -> bool:
 
 
 def record(score: SentenceScore, settings: ScoringSettings) -> Row:
-    """A score as one object in JSON's types, with lists of what is asked for; the columns that the sentence carries are among its keys."""
+    """A score as one object in JSON's types, with lists of what is asked for; the columns that the
+    sentence carries are among its keys."""
     is_read = score.is_read
     made: Row = {
-        "id": score.id, **(score.columns and in_json(score.columns)), "text": score.text, "logprob_nats": score.logprob_nats,
-        "tokens": score.tokens if is_read else None, "words": score.words if is_read else None, "ppl_word": score.ppl_word,
+        "id": score.id, **(score.columns and in_json(score.columns)), "text": score.text,
+        "logprob_nats": score.logprob_nats,
+        "tokens": score.tokens if is_read else None, "words": score.words if is_read else None,
+        "ppl_word": score.ppl_word,
         "oov": list(score.oov), "reason": score.reason,
     }  # fmt: skip
     if settings.with_tokens:
@@ -253,7 +269,8 @@ def sentence_cells(score: SentenceScore) -> Row:
 def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
     """The figures of a word, and what `measures` name."""
     cells: Row = {
-        "word_index": word.index, "word": word.word, "start": word.start, "end": word.end, "surprisal_bits": word.surprisal_bits,
+        "word_index": word.index, "word": word.word, "start": word.start, "end": word.end,
+        "surprisal_bits": word.surprisal_bits,
         "oov": word.is_oov, "tokens": word.tokens,
     }  # fmt: skip
     for name in measures:
@@ -264,8 +281,10 @@ def word_cells(word: WordScore, measures: Sequence[str] = ()) -> Row:
 def region_cells(region: RegionScore) -> Row:
     """All figures of a region."""
     return {
-        "region_index": region.index, "region": region.name, "text": region.text, "start": region.start, "end": region.end,
-        "words": region.words, "tokens": region.tokens, "oov": region.is_oov, "surprisal_bits": region.surprisal_bits,
+        "region_index": region.index, "region": region.name, "text": region.text,
+        "start": region.start, "end": region.end,
+        "words": region.words, "tokens": region.tokens, "oov": region.is_oov,
+        "surprisal_bits": region.surprisal_bits,
         "next_surprisal_bits": region.next_surprisal_bits,
     }  # fmt: skip
 

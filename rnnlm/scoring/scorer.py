@@ -1,8 +1,9 @@
-"""Sentences scored one by one: log-probabilities; surprisals of tokens and of words; likely next words.
+"""Sentences scored one by one: log-probabilities; surprisals of tokens and of words; likely next
+words.
 
-Each is read from the initial state, or all of them as one stream; with its `</s>` or without; alone, or given what comes before. A
-decoder reads each from the state of its source.
-Lines are read a few thousand at a time, batched by length: scores depend neither on batch nor on order.
+Each is read from the initial state, or all of them as one stream; with its `</s>` or without;
+alone, or given what comes before. A decoder reads each from the state of its source. Lines are read
+a few thousand at a time, batched by length: scores depend neither on batch nor on order.
 """
 
 import dataclasses
@@ -38,10 +39,11 @@ CHARACTERS_PER_CHUNK = 1 << 21
 
 @dataclass(frozen=True)
 class Chunk:
-    """Sentences that were read together, as a sequence of their scores. scores: one for each; none where the chunk was skipped.
+    """Sentences that were read together, as a sequence of their scores. scores: one for each; none
+    where the chunk was skipped.
 
-    signature: what all scores so far were measured on, and how. A given text counts as a part of its line, apart by a tab, and so does the
-    source that a decoder reads.
+    signature: what all scores so far were measured on, and how. A given text counts as a part of
+    its line, apart by a tab, and so does the source that a decoder reads.
     """
 
     sentences: list[Sentence]
@@ -59,32 +61,39 @@ class Chunk:
 
 
 def score_sentences(
-    model: ScoringModel, sentences: Iterable[str], *, given: str | Sequence[str] = "", with_tokens: bool = False,
-    with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact", next_words: int = 0, eos: bool = True,
-    context: Context = "reset", special_symbols: str = "error", unscorable: Literal["raise", "null"] = "raise",
+    model: ScoringModel, sentences: Iterable[str], *, given: str | Sequence[str] = "",
+    with_tokens: bool = False,
+    with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact",
+    next_words: int = 0, eos: bool = True,
+    context: Context = "reset", special_symbols: str = "error",
+    unscorable: Literal["raise", "null"] = "raise",
     split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
     sources: str | Sequence[str] | None = None,
 ) -> list[SentenceScore]:  # fmt: skip
     """The scores of `sentences`, in their order. An empty sentence is scored as `</s>` alone.
 
-    model: a language model or an encoder-decoder, or the name of one, which is then loaded anew by each call.
-    sources: of an encoder-decoder, what each sentence is the target of (one text for all, or one for each): log p(sentence | source).
-    given: what comes before each sentence in the same line (one text for all, or one for each); scores are conditional on it.
-    with_tokens, with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.words`; `word_surprisal` "naive" adds up
-    a word's tokens). next_words: so many of the likeliest words before each word. eos: `</s>` is scored, too. context: "carry" reads
-    all sentences as one stream. unscorable: "null" gives a sentence that cannot be read a score of None with its reason.
-    split: words are those between white space ("whitespace") or those of the tokenizer, marks apart ("tokens"). measures: "entropy" (of the
-    prediction at each word, bits) and "frequency" (log10 of the word's share of the training text). regions: what separates regions in
-    the sentences, such as "|"; it is taken out, and `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.word_scores`).
+    model: a language model or an encoder-decoder, or the name of one, which is then loaded anew by
+    each call. sources: of an encoder-decoder, what each sentence is the target of (one text for
+    all, or one for each): log p(sentence | source). given: what comes before each sentence in the
+    same line (one text for all, or one for each); scores are conditional on it. with_tokens,
+    with_words: surprisals of tokens, of words (:mod:`rnnlm.inference.words`; `word_surprisal`
+    "naive" adds up a word's tokens). next_words: so many of the likeliest words before each word.
+    eos: `</s>` is scored, too. context: "carry" reads all sentences as one stream. unscorable:
+    "null" gives a sentence that cannot be read a score of None with its reason. split: words are
+    those between white space ("whitespace") or those of the tokenizer, marks apart ("tokens").
+    measures: "entropy" (of the prediction at each word, bits) and "frequency" (log10 of the word's
+    share of the training text). regions: what separates regions in the sentences, such as "|"; it
+    is taken out, and `region_scores` has the surprisal of each (:mod:`rnnlm.scoring.word_scores`).
 
     Raises:
-        TypeError: `sentences` is one text instead of several. TextError: a sentence holds a newline, or `<s>` or `</s>` (see
-            `special_symbols`), and is to raise. UsageError: the request contradicts itself; an encoder-decoder has no sources, or a
-            language model has some. ModelError: there is no such model, or its
-            scores are not numbers.
+        TypeError: `sentences` is one text instead of several. TextError: a sentence holds a
+            newline, or `<s>` or `</s>` (see `special_symbols`), and is to raise. UsageError: the
+            request contradicts itself; an encoder-decoder has no sources, or a language model has
+            some. ModelError: there is no such model, or its scores are not numbers.
     """
     settings = ScoringSettings(
-        with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context, special_symbols, unscorable, split,
+        with_tokens, with_words or next_words > 0, word_surprisal, next_words, eos, context,
+        special_symbols, unscorable, split,
         tuple(measures), regions is not None,
     )  # fmt: skip
     sentences, model = list(sentences), scoring_model_of(model)
@@ -108,17 +117,22 @@ def _one_for_each(texts: str | Sequence[str] | None, count: int, what: str) -> l
 
 
 def score_chunks(
-    model: ScoringModel, sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0,
-    most_lines: int | None = None, name: str = "the model", unseen_by: Mapping[str, Tokenizer] | None = None,
+    model: ScoringModel, sentences: Iterable[Sentence],
+    settings: ScoringSettings = ScoringSettings(), skip: int = 0,
+    most_lines: int | None = None, name: str = "the model",
+    unseen_by: Mapping[str, Tokenizer] | None = None,
 ) -> Iterator[Chunk]:  # fmt: skip
-    """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they are cut.
+    """The scores of `sentences` of any number, chunk by chunk, which are cut alike whenever they
+    are cut.
 
-    model: as for :func:`score_sentences`. skip: so many sentences were scored before; their chunks are read only as far as what follows
-    depends on them. most_lines: of a chunk; None: as many as suit the model. name: what notices call the model.
-    unseen_by: tokenizers, by the names of their models; a notice at the end names marks that they have never seen. None: the model's own.
+    model: as for :func:`score_sentences`. skip: so many sentences were scored before; their chunks
+    are read only as far as what follows depends on them. most_lines: of a chunk; None: as many as
+    suit the model. name: what notices call the model. unseen_by: tokenizers, by the names of their
+    models; a notice at the end names marks that they have never seen. None: the model's own.
 
     Raises:
-        UsageError: the settings contradict each other or the model. TextError, ModelError: as :func:`score_sentences`, while iterating.
+        UsageError: the settings contradict each other or the model. TextError, ModelError: as
+            :func:`score_sentences`, while iterating.
     """
     model = scoring_model_of(model)
     check_settings(model, settings)
@@ -127,7 +141,8 @@ def score_chunks(
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
-    """How many sentences the model reads together: fewer where next words are looked for place by place, which takes its time."""
+    """How many sentences the model reads together: fewer where next words are looked for place by
+    place, which takes its time."""
     is_searched = settings.next_words and not model.tokenizer.starts_word_V.all()
     return SEARCHED_LINES_PER_CHUNK if is_searched else LINES_PER_CHUNK
 
@@ -142,7 +157,8 @@ class _Scorer:
         self.settings = settings
         self.most_lines = most_lines
         self.unseen_by = unseen_by
-        self.tokenizer = model.tokenizer.in_direction(False)  # of all that is shown, which is in the order of reading
+        # of all that is shown, which is in the order of reading
+        self.tokenizer = model.tokenizer.in_direction(False)
         self.finder = WordFinder(self.tokenizer)
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
@@ -193,7 +209,8 @@ class _Scorer:
         scores = self._read(readable).records() if readable else iter(())
         return [
             next(scores) if reason is None
-            else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason, columns=each.columns, source=each.source)
+            else SentenceScore(each.text, None, 0, 0, (), None, (), id=each.id, reason=reason,
+                               columns=each.columns, source=each.source)
             for each, reason in zip(checked, reasons, strict=True)
         ]  # fmt: skip
 
@@ -211,7 +228,8 @@ class _Scorer:
         span_scoring.check_scores(logprob_N)
         frequency_W = self.frequencies.of(shown.items, encoded.ids) if shown and self.frequencies else np.zeros(0)
         return ReadSentences(
-            tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen, frequency_W, self.search, initial
+            tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen,
+            frequency_W, self.search, initial
         )  # fmt: skip
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
@@ -233,11 +251,13 @@ class _Scorer:
         return counts
 
     def _with_places(self, words: WordSpans) -> WordSpans:
-        """The words; of a model that reads lines from their end each is complete with the piece that begins it, whatever comes then."""
+        """The words; of a model that reads lines from their end each is complete with the piece
+        that begins it, whatever comes then."""
         return replace(words, is_place_N=np.zeros_like(words.is_place_N)) if self.model.tokenizer.is_reversed else words
 
     def _read_tokens(self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None) -> tuple[np.ndarray, Seen]:
-        """The scores of the tokens, and what was seen of the predictions at the shown words, in the order of reading."""
+        """The scores of the tokens, and what was seen of the predictions at the shown words, in the
+        order of reading."""
         if not self.model.tokenizer.is_reversed:
             return self._read_forward(encoded, shown, initial)
         at_N = encoding.mirror(encoded.offsets)
@@ -338,7 +358,8 @@ _BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is not UTF-8 ("sur
 
 
 def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> tuple[list[Sentence], list[str | None]]:
-    """The sentences as they are scored (`special_symbols` treated, a blank one empty), and why each has no score, or None.
+    """The sentences as they are scored (`special_symbols` treated, a blank one empty), and why each
+    has no score, or None.
 
     Raises:
         TextError: one cannot be scored, unless there are to be `nulls`.
@@ -377,10 +398,12 @@ def _is_plain(sentences: Sequence[Sentence]) -> bool:
 
 
 def checked_text(text: str, where: str, special_symbols: str) -> str:
-    """The text of a sentence as it is read, `special_symbols` treated. where: what messages call its place.
+    """The text of a sentence as it is read, `special_symbols` treated. where: what messages call
+    its place.
 
     Raises:
-        TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is to be an error.
+        TextError: it is not UTF-8, or holds a newline; or `<s>` or `</s>`, where that is to be an
+            error.
     """
     if found := SURROGATE.search(text):
         why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"

@@ -1,7 +1,8 @@
-"""Sentences on their way to a score: lines of texts, rows of tables and data sets, one record each, in their order.
+"""Sentences on their way to a score: lines of texts, rows of tables and data sets, one record each,
+in their order.
 
-Nothing is left out: a blank line is a record, and so is a line that is not UTF-8 or not JSON, or a cell that holds no text, which says
-why it has no score. What is damaged as a table is an error.
+Nothing is left out: a blank line is a record, and so is a line that is not UTF-8 or not JSON, or a
+cell that holds no text, which says why it has no score. What is damaged as a table is an error.
 """
 
 import itertools
@@ -29,13 +30,15 @@ from rnnlm.text.sources import SourceSettings, warn_of_repeats
 class SentenceSettings:
     """How sentences are read.
 
-    column, id_column, given_column: of tables. id_column None: the column `id` where there is one, else the number of the record,
-    over all sources, from 1. given: what comes before each sentence in its line, where no column says it.
-    encoding_errors: "strict" makes a line that is not UTF-8 a record without a score, "replace" puts U+FFFD.
-    keep: the columns of tables that sentences carry with them; None: all but those of the text and of ids.
-    region_mark: what separates regions in a text. region_columns: the columns that hold them, instead of `column`.
-    are_pairs: the rows of tables are pairs of a source, in `column`, and a text, in `target_column`; without names, the columns are found
-    as :mod:`rnnlm.text.pairs` finds them. given_source: the source of all sentences.
+    column, id_column, given_column: of tables. id_column None: the column `id` where there is one,
+    else the number of the record, over all sources, from 1. given: what comes before each sentence
+    in its line, where no column says it. encoding_errors: "strict" makes a line that is not UTF-8 a
+    record without a score, "replace" puts U+FFFD. keep: the columns of tables that sentences carry
+    with them; None: all but those of the text and of ids. region_mark: what separates regions in a
+    text. region_columns: the columns that hold them, instead of `column`. are_pairs: the rows of
+    tables are pairs of a source, in `column`, and a text, in `target_column`; without names, the
+    columns are found as :mod:`rnnlm.text.pairs` finds them. given_source: the source of all
+    sentences.
     """
 
     column: str | None = None
@@ -94,8 +97,10 @@ class SentenceSettings:
 # item and its condition.
 
 OWN = frozenset({
-    "id", "text", "logprob_nats", "tokens", "words", "oov", "ppl_word", "reason", "surprisals", "word_surprisals", "regions", "position",
-    "token", "word", "word_index", "start", "end", "surprisal_bits", "next_surprisal_bits", "entropy_bits", "log10_frequency", "region",
+    "id", "text", "logprob_nats", "tokens", "words", "oov", "ppl_word", "reason", "surprisals",
+    "word_surprisals", "regions", "position",
+    "token", "word", "word_index", "start", "end", "surprisal_bits", "next_surprisal_bits",
+    "entropy_bits", "log10_frequency", "region",
     "region_index", "next", "rank", "next_word", "probability", "models",
 })  # fmt: skip
 PREFIX = "input_"  # of a carried column that has the name of one of ours
@@ -103,7 +108,8 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class CarriedColumns:
-    """The columns that are carried through: those of the first table, so that all rows have the same.
+    """The columns that are carried through: those of the first table, so that all rows have the
+    same.
 
     keep: their names; None: all but those that :meth:`begin_table` is told to leave out.
     """
@@ -115,7 +121,8 @@ class CarriedColumns:
         self._source = ""
 
     def begin_table(self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()) -> None:
-        """The next rows come from a table with columns of these names. always: those that are carried whatever is to be kept.
+        """The next rows come from a table with columns of these names. always: those that are
+        carried whatever is to be kept.
 
         Raises:
             TextError: one of those to keep is not among them.
@@ -135,7 +142,8 @@ class CarriedColumns:
 
     def of(self, row: Row) -> dict[str, Any]:
         """What a row carries, by the names in the result."""
-        if self._keep is None and (others := row.values.keys() - self._known - {None}):  # a JSON object may have any
+        # a JSON object may have any
+        if self._keep is None and (others := row.values.keys() - self._known - {None}):
             self._known |= {str(name) for name in others}
             names = ", ".join(sorted(map(str, others)))
             notice(f"{row.where} has columns that the first row does not have; they are left out: {names}")
@@ -164,7 +172,8 @@ def clean(value: Any) -> Any:
 
 
 def in_json(value: Any) -> Any:
-    """`value`, which a table may hold, in JSON's types: what is not a number is null; dates and the like are texts."""
+    """`value`, which a table may hold, in JSON's types: what is not a number is null; dates and the
+    like are texts."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, (list, tuple)):
@@ -181,9 +190,10 @@ ID = "id"
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One input record. given: what comes before it in the same line and is not scored. reason: why it has no score, where that
-    is known from reading it. columns: the others of its table, by name. regions: those that make up the text, if it has any.
-    source: what the text is the target of, which an encoder-decoder reads; language models score the text alone.
+    """One input record. given: what comes before it in the same line and is not scored. reason: why
+    it has no score, where that is known from reading it. columns: the others of its table, by name.
+    regions: those that make up the text, if it has any. source: what the text is the target of,
+    which an encoder-decoder reads; language models score the text alone.
     """
 
     text: str
@@ -210,14 +220,17 @@ class _Record(NamedTuple):
 def read_sentences(
     names: tuple[str, ...], settings: SentenceSettings = SentenceSettings(), targets: tuple[str, ...] = ()
 ) -> Iterator[Sentence]:
-    """The sentences of all files, globs, `-` and data sets, numbered from 1 over all of them. Notices name ids that are the
-    same, and tell of `|` as a word, which may be meant to separate regions.
+    """The sentences of all files, globs, `-` and data sets, numbered from 1 over all of them.
+    Notices name ids that are the same, and tell of `|` as a word, which may be meant to separate
+    regions.
 
-    targets: where `names` hold the sources of the sentences, line by line, the files of the sentences.
+    targets: where `names` hold the sources of the sentences, line by line, the files of the
+    sentences.
 
     Raises:
-        TextError: a source is not there or cannot be read, or a column is not there; the mark of a region stands inside a word; files are
-            not equally long. UsageError: the settings contradict each other.
+        TextError: a source is not there or cannot be read, or a column is not there; the mark of a
+            region stands inside a word; files are not equally long. UsageError: the settings
+            contradict each other.
     """
     settings.check()
     warn_of_repeats(names)
@@ -241,11 +254,13 @@ def read_sentences(
 
 
 def read_texts(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[tuple[str, str]]:
-    """The texts of all files, globs, `-` and data sets, each behind the place where it stands: `FILE, line 3`, of a table `FILE, row 3`.
-    What is not UTF-8 is in them as :func:`rnnlm.scoring.scorer.checked_text` finds it.
+    """The texts of all files, globs, `-` and data sets, each behind the place where it stands:
+    `FILE, line 3`, of a table `FILE, row 3`. What is not UTF-8 is in them as
+    :func:`rnnlm.scoring.scorer.checked_text` finds it.
 
     Raises:
-        TextError: a source is not there or cannot be read, a column is not there, or a row holds no text.
+        TextError: a source is not there or cannot be read, a column is not there, or a row holds no
+            text.
     """
     warn_of_repeats(names)
     for source in sources.expand(names):
@@ -258,7 +273,8 @@ def read_texts(names: tuple[str, ...], settings: SentenceSettings = SentenceSett
 
 
 def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Sentence]]:
-    """The names of the columns that the sentences carry, and all the sentences, of which those up to the first readable one were read."""
+    """The names of the columns that the sentences carry, and all the sentences, of which those up
+    to the first readable one were read."""
     sentences, read = iter(sentences), []
     for sentence in sentences:
         read.append(sentence)
@@ -270,7 +286,8 @@ def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Se
 def of_texts(
     texts: Iterable[str], given: str | Iterable[str] = "", region_mark: str | None = None, sources: str | Iterable[str] | None = None
 ) -> Iterator[Sentence]:
-    """The sentences of texts at hand. given, sources: one for all, or one for each. region_mark: what separates regions in a text.
+    """The sentences of texts at hand. given, sources: one for all, or one for each. region_mark:
+    what separates regions in a text.
 
     Raises:
         TextError: it stands inside a word. UsageError: it cannot separate regions.
@@ -296,7 +313,8 @@ def _each(names: tuple[str, ...], settings: SentenceSettings, carried: CarriedCo
 
 
 def _files_side_by_side(names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings) -> Iterator[Iterator[_Record]]:
-    """The sentences of each of the `targets`, whose sources stand on the same lines of the file at its place in `names`."""
+    """The sentences of each of the `targets`, whose sources stand on the same lines of the file at
+    its place in `names`."""
     files, of = sources.expand_files(targets, "targets", ".txt"), sources.expand_files(names, "sources", ".txt")
     if len(files) != len(of):
         raise UsageError(f"{len(of)} files of sources and {len(files)} of targets", "each needs one", "name as many with --target")
@@ -356,10 +374,12 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 
 
 def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
-    """Columns are those of the first row that can be read; what a later one lacks is its own matter."""
+    """Columns are those of the first row that can be read; what a later one lacks is its own
+    matter."""
     columns: _Columns | None = None
     named = (
-        settings.column, settings.target_column, settings.id_column, settings.given_column, *settings.region_columns, *(settings.keep or ())
+        settings.column, settings.target_column, settings.id_column, settings.given_column,
+        *settings.region_columns, *(settings.keep or ())
     )  # fmt: skip
     asked, delimiter = [name for name in named if name], settings.source.delimiter
     for row in tables.rows(source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked):
@@ -377,7 +397,8 @@ def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedC
 
 
 class _Columns(NamedTuple):
-    """The names of those that hold the text (one, or its regions), the ids, and the sources; None where there are none."""
+    """The names of those that hold the text (one, or its regions), the ids, and the sources; None
+    where there are none."""
 
     texts: tuple[str, ...]
     id: str | None
@@ -438,7 +459,8 @@ def _why_no_text(column: str | None, value: Any) -> str | None:
 
 
 def line_of(sentence: Sentence) -> str:
-    """The line that is read: the given text, its last white space dropped, a space, the sentence."""
+    """The line that is read: the given text, its last white space dropped, a space, the
+    sentence."""
     given = sentence.given.rstrip(WORD_SPACE)
     if is_blank(given):
         return sentence.text

@@ -18,8 +18,8 @@ NamedModels = Mapping[str, ScoringModel]
 
 @dataclass(frozen=True)
 class ModelsChunk:
-    """What several models, by name, made of the same sentences: a collection of their scores by model, one for each sentence; none
-    where the chunk was skipped."""
+    """What several models, by name, made of the same sentences: a collection of their scores by
+    model, one for each sentence; none where the chunk was skipped."""
 
     chunks: Mapping[str, Chunk]
 
@@ -43,17 +43,20 @@ def score_models(
     models: NamedModels | Sequence[ScoringModel], sentences: Iterable[str | Sentence],
     settings: ScoringSettings = ScoringSettings(), *, device: str = "auto",
 ) -> Iterator[dict[str, SentenceScore]]:  # fmt: skip
-    """The scores of each of `sentences`, in their order, by the names of the models. Sentences are read once, a few thousand at a time.
+    """The scores of each of `sentences`, in their order, by the names of the models. Sentences are
+    read once, a few thousand at a time.
 
-    models: models, or their folders or names (opened on `device`), with the names that the scores are to have; without names, a folder
-    is called by its last part, or by as many as tell it from the others, a model in memory "model 1", "model 2" and so on.
-    settings: what is scored; see :class:`rnnlm.ScoringSettings`. Encoder-decoders need a :class:`rnnlm.Sentence` with its `source` for each
-    sentence; language models beside them score the sentence alone.
+    models: models, or their folders or names (opened on `device`), with the names that the scores
+    are to have; without names, a folder is called by its last part, or by as many as tell it from
+    the others, a model in memory "model 1", "model 2" and so on. settings: what is scored; see
+    :class:`rnnlm.ScoringSettings`. Encoder-decoders need a :class:`rnnlm.Sentence` with its
+    `source` for each sentence; language models beside them score the sentence alone.
 
     Raises:
-        TypeError: `models` is one name, or `sentences` one text. UsageError: there is no model, or the settings contradict each other or
-            a model. ModelError: a model is missing or damaged, or its scores are not numbers. TextError: as
-            :func:`rnnlm.score_sentences`, while iterating.
+        TypeError: `models` is one name, or `sentences` one text. UsageError: there is no model, or
+            the settings contradict each other or a model. ModelError: a model is missing or
+            damaged, or its scores are not numbers. TextError: as :func:`rnnlm.score_sentences`,
+            while iterating.
     """
     named = models if isinstance(models, Mapping) else dict(zip(names_of(models, None), models, strict=True))
     opened = {name: scoring_model_of(model, device) for name, model in named.items()}
@@ -65,11 +68,12 @@ def score_models(
 def score_chunks_of_models(
     models: Mapping[str, LanguageModel], sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0
 ) -> Iterator[ModelsChunk]:
-    """The scores of `sentences` by several models, chunk by chunk. Each model reads a chunk before the next one is taken, so that no more
-    than a chunk is held.
+    """The scores of `sentences` by several models, chunk by chunk. Each model reads a chunk before
+    the next one is taken, so that no more than a chunk is held.
 
     Raises:
-        UsageError: there is no model, or the settings contradict each other or a model. TextError, ModelError: while iterating.
+        UsageError: there is no model, or the settings contradict each other or a model. TextError,
+            ModelError: while iterating.
     """
     if not models:
         raise UsageError("there is no model to score with", hint="name at least one")
@@ -78,15 +82,16 @@ def score_chunks_of_models(
     names = list(models) if len(models) > 1 else ["the model"]
     tokenizers = {name: model.tokenizer for name, model in zip(names, models.values(), strict=True)}
     read = [
-        score_chunks(model, its, settings, skip, most_lines, name, tokenizers if name == names[0] else {})  # one notice for all
+        # one notice for all
+        score_chunks(model, its, settings, skip, most_lines, name, tokenizers if name == names[0] else {})
         for name, model, its in zip(names, models.values(), branches, strict=True)
     ]
     return (ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True))
 
 
 def describe_run_of_models(models: Mapping[str, LanguageModel], settings: ScoringSettings) -> dict[str, str]:
-    """What makes a run of scoring, by name: :func:`rnnlm.scoring.scorer.describe_run` of one model; of several, what is each one's own
-    with its name behind.
+    """What makes a run of scoring, by name: :func:`rnnlm.scoring.scorer.describe_run` of one model;
+    of several, what is each one's own with its name behind.
 
     Raises:
         UsageError: the settings contradict each other or a model.

@@ -1,10 +1,11 @@
-"""Word by word through a model of any kind, for decoders and services: what comes next depends on what they have so far.
+"""Word by word through a model of any kind, for decoders and services: what comes next depends on
+what they have so far.
 
     scorer = rnnlm.scorer(model)
     logprob_nats, state = scorer.extend(scorer.begin(), "the")
 
-A word counts with all its tokens, as they are in a line where one space stands between two words; so the words of such a line and its
-`</s>` add up to the line's log-probability.
+A word counts with all its tokens, as they are in a line where one space stands between two words;
+so the words of such a line and its `</s>` add up to the line's log-probability.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,9 +25,11 @@ from rnnlm.text.lines import split_words
 
 @dataclass(frozen=True, slots=True)
 class WordPrefix:
-    """The words of a line so far. A value: it can be kept, extended in several ways, and handed to other threads.
+    """The words of a line so far. A value: it can be kept, extended in several ways, and handed to
+    other threads.
 
-    Two are equal, with the same hash, where the model makes no difference between what was read: for decoders that merge hypotheses.
+    Two are equal, with the same hash, where the model makes no difference between what was read:
+    for decoders that merge hypotheses.
     """
 
     _read: Any
@@ -35,9 +38,11 @@ class WordPrefix:
 
 
 class WordScorer:
-    """Scores growing lines, word by word; made by :func:`rnnlm.scorer`. Several threads may share one.
+    """Scores growing lines, word by word; made by :func:`rnnlm.scorer`. Several threads may share
+    one.
 
-    What a network predicts after a state is kept, up to 128 MiB of it, so that many words can be asked for there at the price of one.
+    What a network predicts after a state is kept, up to 128 MiB of it, so that many words can be
+    asked for there at the price of one.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -54,25 +59,28 @@ class WordScorer:
         return self._prefix(self._prefixes.begin(), begins_line=True)
 
     def extend(self, state: WordPrefix, word: str) -> tuple[float, WordPrefix]:
-        """log p(word | state) in nats, -inf where it is impossible, and the state after the word. `</s>` ends the line, and the next
-        one begins after it, with nothing remembered.
+        """log p(word | state) in nats, -inf where it is impossible, and the state after the word.
+        `</s>` ends the line, and the next one begins after it, with nothing remembered.
 
-        A word may be several tokens, as it is in a line; where tokens are characters or bytes the space before it is one of them. Where
-        words are made of pieces, log p is that of the pieces, so it includes longer words that begin with them.
+        A word may be several tokens, as it is in a line; where tokens are characters or bytes the
+        space before it is one of them. Where words are made of pieces, log p is that of the pieces,
+        so it includes longer words that begin with them.
 
         Raises:
-            TextError: `word` is empty, holds white space, or is `<s>`. ArgumentTypeError: it is no str. UsageError: `state` is of another
-                scorer. ModelError: the model's scores are not numbers.
+            TextError: `word` is empty, holds white space, or is `<s>`. ArgumentTypeError: it is no
+                str. UsageError: `state` is of another scorer. ModelError: the model's scores are
+                not numbers.
         """
         [answer] = self._extended([state], [word])
         return answer
 
     def extend_all(self, states: Iterable[WordPrefix], words: Iterable[str]) -> list[tuple[float, WordPrefix]]:
-        """:meth:`extend` of each state with the word beside it. A network reads the states side by side, in a fraction of the time; log p
-        may differ by rounding.
+        """:meth:`extend` of each state with the word beside it. A network reads the states side by
+        side, in a fraction of the time; log p may differ by rounding.
 
         Raises:
-            UsageError: there are more of one than of the other, or a state is of another scorer. Else as :meth:`extend`.
+            UsageError: there are more of one than of the other, or a state is of another scorer.
+                Else as :meth:`extend`.
         """
         if isinstance(states, WordPrefix) or isinstance(words, (str, bytes)):
             name, one = ("states", states) if isinstance(states, WordPrefix) else ("words", words)
@@ -91,20 +99,22 @@ class WordScorer:
                 totals[number] += logprob_nats
                 prefixes[number] = prefix
         return [
-            (total, self.begin() if word == BOUNDARY else self._prefix(prefix) if its else state)  # one that is removed changes nothing
+            # one that is removed changes nothing
+            (total, self.begin() if word == BOUNDARY else self._prefix(prefix) if its else state)
             for total, prefix, word, its, state in zip(totals, prefixes, words, tokens, states, strict=True)
         ]
 
     def next(self, state: WordPrefix, count: int = 10) -> list[NextWord]:
-        """The `count` likeliest next words after `state`, `</s>` among them, each with its probability, likeliest first; unknown ones
-        are left out.
+        """The `count` likeliest next words after `state`, `</s>` among them, each with its
+        probability, likeliest first; unknown ones are left out.
 
-        Where every token is a word, that is exp(log p) of :meth:`extend`. Where words are made of pieces it is the probability of the
-        whole word, with its end, given that another word ended before it (:mod:`rnnlm.inference.words`).
+        Where every token is a word, that is exp(log p) of :meth:`extend`. Where words are made of
+        pieces it is the probability of the whole word, with its end, given that another word ended
+        before it (:mod:`rnnlm.inference.words`).
 
         Raises:
-            UsageError: `state` is of another scorer, or `count` below 0. ArgumentTypeError: `count` is no whole number. ModelError: the
-                model's scores are not numbers.
+            UsageError: `state` is of another scorer, or `count` below 0. ArgumentTypeError: `count`
+                is no whole number. ModelError: the model's scores are not numbers.
         """
         self._check(state)
         check_count(count)
@@ -135,7 +145,8 @@ class WordScorer:
 
 
 def scorer(model: LanguageModel | str | Path) -> WordScorer:
-    """A scorer of lines that grow word by word under `model`, of any kind: n-grams, networks, mixtures, models that adapt themselves.
+    """A scorer of lines that grow word by word under `model`, of any kind: n-grams, networks,
+    mixtures, models that adapt themselves.
 
     model: a language model, or the name of one, which is loaded.
 

@@ -1,4 +1,5 @@
-"""The words of sentences that were read together, each with its surprisal and what else is asked for."""
+"""The words of sentences that were read together, each with its surprisal and what else is asked
+for."""
 
 import itertools
 import math
@@ -17,12 +18,15 @@ from rnnlm.text.lines import WORD_SPACE, is_blank, split_words
 
 @dataclass(frozen=True, slots=True)
 class WordScore:
-    """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | what came before); None where that is infinite.
+    """One word of a sentence, or `</s>`. surprisal_bits = -log2 p(word | what came before); None
+    where that is infinite.
 
-    is_oov: it has a part that is unknown. index: its number in the line from 1, what is given counted. `text[start:end]` of the
-    sentence is the word; `</s>` is the empty span at its end. tokens: how many of the model's make the word.
-    entropy_bits: of the model's prediction of the word's first token, before that is read. log10_frequency: of the share of the word among
-    those of the training text (:mod:`rnnlm.scoring.word_scores`). None where that is not asked for, or not known.
+    is_oov: it has a part that is unknown. index: its number in the line from 1, what is given
+    counted. `text[start:end]` of the sentence is the word; `</s>` is the empty span at its end.
+    tokens: how many of the model's make the word. entropy_bits: of the model's prediction of the
+    word's first token, before that is read. log10_frequency: of the share of the word among those
+    of the training text (:mod:`rnnlm.scoring.word_scores`). None where that is not asked for, or
+    not known.
     """
 
     word: str
@@ -38,9 +42,11 @@ class WordScore:
 
 @dataclass(frozen=True)
 class Seen:
-    """What was seen of the predictions at the shown words. log_boundary: log B (nats) where it is needed.
+    """What was seen of the predictions at the shown words. log_boundary: log B (nats) where it is
+    needed.
 
-    entropy_bits: (W,), likeliest: (W, K, 2) ids and log-probabilities (nats) of tokens; empty where not asked for.
+    entropy_bits: (W,), likeliest: (W, K, 2) ids and log-probabilities (nats) of tokens; empty where
+    not asked for.
     """
 
     log_boundary: np.ndarray
@@ -49,7 +55,8 @@ class Seen:
 
     @classmethod
     def of(cls, columns: np.ndarray, names: Sequence[str], is_boundary: np.ndarray) -> "Seen":
-        """What was seen side by side, under these names in their order, the likeliest tokens last; is_boundary: where B is needed."""
+        """What was seen side by side, under these names in their order, the likeliest tokens last;
+        is_boundary: where B is needed."""
         of_name = {name: columns[:, column] for column, name in enumerate(names)} if columns.ndim > 1 else {}
         log_boundary = of_name.get("log_boundary", np.zeros(len(is_boundary)))[is_boundary]
         likeliest = columns[:, len(names) - 1 :].reshape(len(columns), -1, 2) if "likeliest" in names else np.zeros(0)
@@ -100,7 +107,8 @@ def _nullable(values: np.ndarray) -> list[float | None]:
 
 
 class WordFrequencies:
-    """The frequencies of the words of a tokenizer. are_known: false where tokens are pieces of words, or were not counted."""
+    """The frequencies of the words of a tokenizer. are_known: false where tokens are pieces of
+    words, or were not counted."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -118,8 +126,9 @@ class WordFrequencies:
     def of(self, words: WordSpans, ids_N: np.ndarray) -> np.ndarray:
         """log10_frequency of each of the words, (W,), NaN where it has none.
 
-        A written word has that of the one token in it that holds a letter or digit: "dog." counts as "dog" where the mark is a token of
-        its own. Unknown words have none, nor have words of several such tokens, nor `</s>`.
+        A written word has that of the one token in it that holds a letter or digit: "dog." counts
+        as "dog" where the mark is a token of its own. Unknown words have none, nor have words of
+        several such tokens, nor `</s>`.
         """
         if not self.are_known:
             return np.full(len(words.starts), np.nan)
@@ -150,8 +159,9 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class RegionScore:
-    """A region with its surprisal (bits), the sum over its words, and that of the region behind it, None at the last one; None, too, where
-    it is infinite. `text[start:end]` of the sentence is the region; words, tokens: how many it has."""
+    """A region with its surprisal (bits), the sum over its words, and that of the region behind it,
+    None at the last one; None, too, where it is infinite. `text[start:end]` of the sentence is the
+    region; words, tokens: how many it has."""
 
     text: str
     index: int
@@ -195,7 +205,8 @@ def joined(regions: Sequence[Region]) -> str:
 
 
 def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tuple[RegionScore, ...]:
-    """The scores of the regions of a sentence, out of those of its words (`</s>` belongs to no region)."""
+    """The scores of the regions of a sentence, out of those of its words (`</s>` belongs to no
+    region)."""
     starts = [word.start for word in words]
     found, start = [], 0
     for region in regions:
@@ -207,7 +218,8 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
     scores = []
     for (region, begin, its), bits_here, bits_next in zip(found, bits, [*bits[1:], None], strict=True):
         text, tokens, is_oov = region.text.strip(WORD_SPACE), sum(word.tokens for word in its), any(word.is_oov for word in its)
-        place, count = (begin, begin + len(text)), max(len(its), len(split_words(text)))  # a mark that is removed is a word, too
+        # a mark that is removed is a word, too
+        place, count = (begin, begin + len(text)), max(len(its), len(split_words(text)))
         scores.append(RegionScore(text, region.index, region.name, *place, count, tokens, is_oov, bits_here, bits_next))
     return tuple(scores)
 

@@ -1,4 +1,5 @@
-"""Examples in batches of about the same length, drawn anew for each epoch: the source of batches of a task."""
+"""Examples in batches of about the same length, drawn anew for each epoch: the source of batches of
+a task."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,10 +17,12 @@ from rnnlm.tasks.labels.data import Codec, EncodedWords, LabelledData, padded
 
 
 class LengthBatches:
-    """A BatchSource: batches of `rows` examples. Each epoch draws an order; in each pool of examples those of about the same length
-    come together, and the batches of a pool come in a drawn order.
+    """A BatchSource: batches of `rows` examples. Each epoch draws an order; in each pool of
+    examples those of about the same length come together, and the batches of a pool come in a drawn
+    order.
 
-    order_E: examples with smaller ones come first within a pool. tokens_E: how many a network reads of each. targets_E: how many each has.
+    order_E: examples with smaller ones come first within a pool. tokens_E: how many a network reads
+    of each. targets_E: how many each has.
 
     Raises:
         TrainingError: there are no examples, or fewer than ranks.
@@ -29,7 +32,8 @@ class LengthBatches:
     _batches: Iterator[tuple[float, np.ndarray]]
 
     def __init__(
-        self, order_E: np.ndarray, tokens_E: np.ndarray, targets_E: np.ndarray, rows: int, seed: int, device: torch.device,
+        self, order_E: np.ndarray, tokens_E: np.ndarray, targets_E: np.ndarray, rows: int,
+        seed: int, device: torch.device,
         ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
         count = len(order_E)
@@ -64,7 +68,8 @@ class LengthBatches:
         self._batches = self.batches(self.epochs)
 
     def batches(self, epochs_done: float = 0.0) -> Iterator[tuple[float, np.ndarray]]:
-        """(epochs done with it, numbers of its examples) of the batches after those that `epochs_done` says are done, without end."""
+        """(epochs done with it, numbers of its examples) of the batches after those that
+        `epochs_done` says are done, without end."""
         count = len(self.order_E)
         for epoch in itertools.count(int(epochs_done)):
             read = 0
@@ -87,7 +92,8 @@ class ExampleBatches(LengthBatches):
     """Batches of labelled examples; what it raises is as for :class:`LengthBatches`."""
 
     def __init__(
-        self, data: LabelledData, codec: Codec, rows: int, seed: int, device: torch.device, ranks: SingleProcess = SINGLE_PROCESS,
+        self, data: LabelledData, codec: Codec, rows: int, seed: int, device: torch.device,
+        ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
         lengths_E, words_E = data.words_encoded.token_lengths, np.diff(data.words_encoded.word_offsets)
         targets_E = words_E if codec.word_columns else np.ones_like(words_E)
@@ -100,8 +106,9 @@ class ExampleBatches(LengthBatches):
 
 
 def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
-    """inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the places of each word's first and last token,
-    and words_1B, int64; of language models that are read beside them states_TBX. On the device; 0 in padding."""
+    """inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the places
+    of each word's first and last token, and words_1B, int64; of language models that are read
+    beside them states_TBX. On the device; 0 in padding."""
     tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
     inputs = [padded(tokens, 0), np.array([list(map(len, tokens))])]
     if not encoded.is_by_word:
@@ -113,7 +120,8 @@ def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.dev
 
 
 def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
-    """The labels of each column: labels_TB of words, -1 in padding; labels_1B of texts; is_label_KB where a text has several."""
+    """The labels of each column: labels_TB of words, -1 in padding; labels_1B of texts; is_label_KB
+    where a text has several."""
     found, offsets = [], data.words_encoded.word_offsets
     for labels in data.labels:
         if labels.ndim == 1:

@@ -1,4 +1,5 @@
-"""The bundled corpus that a model was trained on, whose test part it is evaluated on where nothing else is named."""
+"""The bundled corpus that a model was trained on, whose test part it is evaluated on where nothing
+else is named."""
 
 from pathlib import Path
 from typing import Any

@@ -52,7 +52,8 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
 
 
 def form(own: RecurrentSettings) -> dict[str, Any]:
-    """What the cells of a network's layers compute, as settings that cells of their kind alone have."""
+    """What the cells of a network's layers compute, as settings that cells of their kind alone
+    have."""
     names = {field.name for field in fields(CELLS[own.model])} - {field.name for field in fields(RecurrentSettings)} - _STARTS
     return {name: getattr(own, name) for name in sorted(names)}
 
@@ -72,7 +73,8 @@ def stack_settings(own: RecurrentSettings) -> dict[str, Any]:
 
 
 def check_same_layers(forward: str, backward: str, option: str = FORWARD) -> None:
-    """Raises UsageError: the layers of two language models differ, those of `option` and of `--init-from-reversed`."""
+    """Raises UsageError: the layers of two language models differ, those of `option` and of
+    `--init-from-reversed`."""
     one, other = (layers_of(settings_of(name, asked)) for name, asked in ((forward, option), (backward, REVERSED)))
     if differing := [name for name in sorted(one.keys() | other.keys()) if one.get(name) != other.get(name)]:
         name = differing[0]
@@ -81,11 +83,13 @@ def check_same_layers(forward: str, backward: str, option: str = FORWARD) -> Non
 
 
 def arrays_of(name: str, option: str, tokenizer: Tokenizer, is_reversed: bool, forward: str = FORWARD) -> dict[str, np.ndarray]:
-    """The weights of a language model that reads lines from their end, or does not, and whose tokenizer is the given one. forward: the
-    option for what reads in the other direction than `--init-from-reversed` asks for.
+    """The weights of a language model that reads lines from their end, or does not, and whose
+    tokenizer is the given one. forward: the option for what reads in the other direction than
+    `--init-from-reversed` asks for.
 
     Raises:
-        ModelError: there is no such model. UsageError: it reads from the other end, or its tokenizer is another one.
+        ModelError: there is no such model. UsageError: it reads from the other end, or its
+            tokenizer is another one.
     """
     model, _ = model_folder.load(loading.find(name), "cpu")
     if model.tokenizer.is_reversed != is_reversed:
@@ -100,10 +104,12 @@ def arrays_of(name: str, option: str, tokenizer: Tokenizer, is_reversed: bool, f
 
 @dataclass(frozen=True)
 class TakenLayers:
-    """The layers of a task's network, to be filled by those of a language model. part: the module of the network that has them as `body`.
-    shape: of these layers. model: settings of the language model. shapes: of the network's arrays.
+    """The layers of a task's network, to be filled by those of a language model. part: the module
+    of the network that has them as `body`. shape: of these layers. model: settings of the language
+    model. shapes: of the network's arrays.
 
-    What the network's layers read beside what they read in the language model has weights of zero: at first they have its very states.
+    What the network's layers read beside what they read in the language model has weights of zero:
+    at first they have its very states.
     """
 
     part: str
@@ -112,7 +118,8 @@ class TakenLayers:
     shapes: Shapes
 
     def arrays(self, arrays: dict[str, np.ndarray], direction: int, filled: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The weights of direction 0, forward, or 1. filled: what has weights already: a highway serves both directions."""
+        """The weights of direction 0, forward, or 1. filled: what has weights already: a highway
+        serves both directions."""
         place = ("onwards", "backwards")[direction] if self.shape.directions == 2 else "layers"
         found = {}
         for name, array in arrays.items():
@@ -127,7 +134,8 @@ class TakenLayers:
         return found
 
     def _columns(self, number: int, direction: int) -> np.ndarray:
-        """Where, in what layer `number` reads here, stands what it reads in the language model, in that order."""
+        """Where, in what layer `number` reads here, stands what it reads in the language model, in
+        that order."""
         here, there, directions = self.shape.input_width, self.model.input_width, self.shape.directions
         ends = np.concatenate(([0], np.cumsum([directions * width for width in self.shape.widths])))
         parts = [np.arange(width) + end + direction * width for width, end in zip(self.shape.widths, ends, strict=False)][:number]
@@ -136,7 +144,8 @@ class TakenLayers:
         return parts[-1] - ends[number - 1] if number else np.arange(there)
 
     def _placed(self, array: np.ndarray, target: str, columns: np.ndarray, start: np.ndarray | float) -> np.ndarray:
-        """`array` in the larger one that the network has, which is `start` elsewhere. A convolution reads its columns several times."""
+        """`array` in the larger one that the network has, which is `start` elsewhere. A convolution
+        reads its columns several times."""
         shape = self.shapes[target][1]
         if array.shape == shape:
             return array

@@ -24,9 +24,11 @@ _INSTEAD = {
 
 
 def refusal(task: str, model: str) -> tuple[str, str, str] | None:
-    """What is wrong with `model` for `task`, why, and what to use instead; None where they go together.
+    """What is wrong with `model` for `task`, why, and what to use instead; None where they go
+    together.
 
-    Any task that is neither tagging nor classification is taken for language modelling, which reads no word before it is predicted.
+    Any task that is neither tagging nor classification is taken for language modelling, which reads
+    no word before it is predicted.
     """
     kinds = [kind.name for kind in TASK_KINDS if kind.task == task]
     if model in kinds:

@@ -1,4 +1,5 @@
-"""What a trained network of any task is, as it is loaded and saved: weights, what encodes its data, and where it came from."""
+"""What a trained network of any task is, as it is loaded and saved: weights, what encodes its data,
+and where it came from."""
 
 import contextlib
 from typing import Any, Generic, TypeVar
@@ -56,5 +57,6 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
         return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
-        """Evaluation mode, no gradients, the model's precision. A network in training goes back to that afterwards."""
+        """Evaluation mode, no gradients, the model's precision. A network in training goes back to
+        that afterwards."""
         return reading(self.network, self.precision)

@@ -1,7 +1,8 @@
 """Token ids cut into batches: windows over parallel streams for training, padded spans for scoring.
 
-Everywhere input t is the target of t-1 and the input before the first token is the boundary, so one array
-`stream = [boundary, *ids]` serves: the window of targets `ids[s:e]` has the inputs `stream[s:e]`.
+Everywhere input t is the target of t-1 and the input before the first token is the boundary, so one
+array `stream = [boundary, *ids]` serves: the window of targets `ids[s:e]` has the inputs
+`stream[s:e]`.
 """
 
 from bisect import bisect_right
@@ -19,8 +20,8 @@ from rnnlm.interface import PADDING
 class Window:
     """One step of truncated BPTT: row b reads targets `ids[start_B[b]:end_B[b]]`.
 
-    fresh_B: rows that begin from the initial state (a row's first window, and the one after a border).
-    length: the tokens asked for; where the text ends, rows have fewer.
+    fresh_B: rows that begin from the initial state (a row's first window, and the one after a
+    border). length: the tokens asked for; where the text ends, rows have fewer.
     """
 
     start_B: np.ndarray
@@ -40,7 +41,8 @@ class Window:
 
 
 def stream_bounds(tokens: int, rows: int) -> np.ndarray:
-    """(rows + 1,) borders that cut `tokens` into contiguous streams whose lengths differ by one at most."""
+    """(rows + 1,) borders that cut `tokens` into contiguous streams whose lengths differ by one at
+    most."""
     return np.arange(rows + 1, dtype=np.int64) * tokens // rows
 
 
@@ -51,8 +53,8 @@ class Borders(Protocol):
     """Positions in the ids at which the state begins anew."""
 
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
-        """For each row the border at which a window of at most `length` tokens from its position on has to end, or one that lies beyond.
-        A row's positions grow from call to call."""
+        """For each row the border at which a window of at most `length` tokens from its position on
+        has to end, or one that lies beyond. A row's positions grow from call to call."""
         ...
 
 
@@ -67,11 +69,13 @@ class DocumentBorders:
 
 
 class DrawnLineBorders:
-    """The ends of about a `share` of the lines: a window that has a line's end in its last part ends there.
+    """The ends of about a `share` of the lines: a window that has a line's end in its last part
+    ends there.
 
-    How large that part is, is drawn by `random` for each row and window, evenly around `share` of the window. So lines of
-    every length are as likely to be drawn, and little of a window stays empty; all of them are drawn with a share of 1.
-    Of a text on disk no more is read than the ends of the lines near the rows that begin at `start_B`.
+    How large that part is, is drawn by `random` for each row and window, evenly around `share` of
+    the window. So lines of every length are as likely to be drawn, and little of a window stays
+    empty; all of them are drawn with a share of 1. Of a text on disk no more is read than the ends
+    of the lines near the rows that begin at `start_B`.
     """
 
     def __init__(self, line_offsets: np.ndarray | ChunkedArray, start_B: np.ndarray, share: float, random: np.random.Generator) -> None:
@@ -105,7 +109,8 @@ def _item(array: np.ndarray | ChunkedArray, index: int) -> int:
 
 
 class StreamWindows:
-    """Windows over the streams between `bounds`, one after the other, each of the length asked for; every token is a target once.
+    """Windows over the streams between `bounds`, one after the other, each of the length asked for;
+    every token is a target once.
 
     A row's window ends at a border, and its next one is fresh.
     """
@@ -152,9 +157,11 @@ class SpanBatch:
     end_B: np.ndarray
 
     def windows(self, cells: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """(start_B, end_B) of consecutive windows of at most so many `cells`, rows times tokens (but one token a row at least).
+        """(start_B, end_B) of consecutive windows of at most so many `cells`, rows times tokens
+        (but one token a row at least).
 
-        Rows that have come to their end are left out, so that windows have ever fewer rows: the first ones of those before.
+        Rows that have come to their end are left out, so that windows have ever fewer rows: the
+        first ones of those before.
         """
         length_B, offset = self.end_B - self.start_B, 0
         while rows := int((length_B > offset).sum()):
@@ -164,7 +171,8 @@ class SpanBatch:
 
 
 def _window_length(length_B: np.ndarray) -> int:
-    """The longest window over rows of these descending lengths of whose cells no more than PADDING_SHARE are empty."""
+    """The longest window over rows of these descending lengths of whose cells no more than
+    PADDING_SHARE are empty."""
     shorter_B = length_B[::-1].cumsum()[::-1] - length_B  # tokens of the rows behind each
     used_B = (np.arange(1, len(length_B) + 1) * length_B + shorter_B) / (len(length_B) * length_B)
     return int(length_B[np.argmax(used_B >= 1 - PADDING_SHARE)])
@@ -179,7 +187,8 @@ def span_batches(spans: np.ndarray, max_rows: int) -> Iterator[SpanBatch]:
 
 
 def gather(ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """inputs_BT, targets_BT (int64) of the windows `start_B:end_B`; targets beyond a row's end are padding.
+    """inputs_BT, targets_BT (int64) of the windows `start_B:end_B`; targets beyond a row's end are
+    padding.
 
     Positions beyond the end read some token as input; nothing depends on it.
     """
@@ -200,8 +209,9 @@ def with_boundary(ids: np.ndarray, boundary_id: int) -> np.ndarray:
 
 
 def by_length(lengths_N: np.ndarray, tokens: int, rows: int | None = None) -> Iterator[np.ndarray]:
-    """The numbers of rows of such lengths, in batches of those of about the same length, the shortest first: each has about `tokens` tokens
-    with its padding, one row at least, and no more than `rows`."""
+    """The numbers of rows of such lengths, in batches of those of about the same length, the
+    shortest first: each has about `tokens` tokens with its padding, one row at least, and no more
+    than `rows`."""
     order, start = np.argsort(lengths_N, kind="stable"), 0
     while start < len(order):
         end, most = start + 1, len(order) if rows is None else min(len(order), start + rows)

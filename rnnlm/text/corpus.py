@@ -1,7 +1,9 @@
-"""A text: its lines, their ids under a tokenizer, and the share of it that is held out. It is read from files, or prepared in a folder.
+"""A text: its lines, their ids under a tokenizer, and the share of it that is held out. It is read
+from files, or prepared in a folder.
 
-What is held out is the end of a text. Where it begins is known once the text has been read; until then the lines that may belong to
-either part wait in memory. So one pass makes the vocabulary of the first part, and one encodes both parts.
+What is held out is the end of a text. Where it begins is known once the text has been read; until
+then the lines that may belong to either part wait in memory. So one pass makes the vocabulary of
+the first part, and one encodes both parts.
 """
 
 from bisect import bisect_right
@@ -27,7 +29,8 @@ from rnnlm.text.sources import SourceSettings, warn_of_repeats
 
 @runtime_checkable
 class Text(Protocol):
-    """What a model is trained on or evaluated on. Reading happens in its methods, as often as one likes."""
+    """What a model is trained on or evaluated on. Reading happens in its methods, as often as one
+    likes."""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -54,13 +57,14 @@ class Text(Protocol):
         """The ids of the text, in memory, and what is counted.
 
         Raises:
-            TextError: it cannot be read, or holds no line with words. UsageError: it is encoded already, with another tokenizer.
+            TextError: it cannot be read, or holds no line with words. UsageError: it is encoded
+                already, with another tokenizer.
         """
         ...
 
     def split(self, share: float, is_asked: bool = True) -> "Split":
-        """The text in two parts: the second is the last `share` of its lines, or whole documents where it has documents. Where nobody
-        asked for that share, it may be less."""
+        """The text in two parts: the second is the last `share` of its lines, or whole documents
+        where it has documents. Where nobody asked for that share, it may be less."""
         ...
 
 
@@ -72,8 +76,8 @@ class Split(Protocol):
         ...
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[EncodedText, EncodedText | None]:
-        """Both parts; no second one where nothing is held out, or the text is a single line or document. The ids of the first
-        part may stay on disk."""
+        """Both parts; no second one where nothing is held out, or the text is a single line or
+        document. The ids of the first part may stay on disk."""
         ...
 
     @property
@@ -102,7 +106,8 @@ class BlockText:
 
 @dataclass(frozen=True)
 class Corpus(BlockText):
-    """A text in files or other sources, and how to read them. A notice names text files where a column is named, as they have none."""
+    """A text in files or other sources, and how to read them. A notice names text files where a
+    column is named, as they have none."""
 
     sources: tuple[str, ...]
     settings: TextSettings = TextSettings()
@@ -139,7 +144,8 @@ class TextInMemory(BlockText):
 
 @keeps(Split)
 class ReadSplit:
-    """A text that is read block by block, in two parts. Where the second begins is kept once all of the text has been read."""
+    """A text that is read block by block, in two parts. Where the second begins is kept once all of
+    the text has been read."""
 
     def __init__(self, text: Text, share: float) -> None:
         self.text = text
@@ -169,7 +175,8 @@ class ReadSplit:
                 lines += len(block.lines)
 
     def _parts_found(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
-        """The same while it is found out where the second part begins: lines that may be of either wait."""
+        """The same while it is found out where the second part begins: lines that may be of either
+        wait."""
         border = _Border(self.share, self.text.settings.blank_lines == "documents")
         waiting: deque[Block] = deque()
         passed = 0  # lines that wait no more
@@ -194,13 +201,15 @@ def _cut(block: Block, first_lines: int) -> Iterator[tuple[Block, bool]]:
 
 
 class _Border:
-    """Where the last `share` of a text begins: at a line, or at the document whose beginning is nearest."""
+    """Where the last `share` of a text begins: at a line, or at the document whose beginning is
+    nearest."""
 
     def __init__(self, share: float, has_documents: bool) -> None:
         self.share = share
         self.has_documents = has_documents
         self.lines = 0
-        self.documents: list[int] = []  # the lines that begin one; but for those that have become too early
+        # the lines that begin one; but for those that have become too early
+        self.documents: list[int] = []
 
     def read(self, block: Block) -> None:
         self.documents.extend(self.lines + start for start in block.document_starts if self.lines + start)
@@ -226,11 +235,12 @@ class _Border:
 def open_text(
     names: Sequence[str | Path], settings: TextSettings = TextSettings(), source_settings: SourceSettings = SourceSettings()
 ) -> Text:
-    """The text of these names: sources, read as the settings say, or one folder with a prepared text. A notice names sources that are the
-    same text.
+    """The text of these names: sources, read as the settings say, or one folder with a prepared
+    text. A notice names sources that are the same text.
 
     Raises:
-        UsageError: a prepared text is named among others. ModelError: it is damaged, or not finished.
+        UsageError: a prepared text is named among others. ModelError: it is damaged, or not
+            finished.
     """
     prepared = [name for name in names if is_prepared(name)]
     if not prepared:

@@ -31,7 +31,8 @@ class LinesHash:
         self.update_data(as_bytes(lines))
 
     def update_block(self, block: Block, data: bytes) -> None:
-        """The lines of `block`, whose bytes are `data`; an empty one before each document, whose borders shape the numbers too."""
+        """The lines of `block`, whose bytes are `data`; an empty one before each document, whose
+        borders shape the numbers too."""
         if not block.document_starts:
             self.update_data(data)
             return
@@ -57,12 +58,13 @@ Numbers = Any  # np.ndarray, or ChunkedArray, which looks like one
 class EncodedText:
     """A text, or consecutive lines of one, as ids, with all that is counted about each line.
 
-    ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the boundary id. line_offsets: (lines + 1,)
-    int64. document_offsets: (documents + 1,) int64, or None where the text is one stream. Both are offsets into `ids`. oov: ascending
-    positions of unknown tokens. words_L: the words of each line once it is normalised, split on white space; oov_words_L: those that hold
-    an unknown token.
-    characters_L and bytes_L count one for the end of each line. blank_lines: how they were read, as in TextSettings. marks: how often each
-    of :mod:`rnnlm.text.marks` occurs; none are known of a prepared text.
+    ids: (N,) uint16 or int32 (always int32 of a tokenizer that spells), each line ends in the
+    boundary id. line_offsets: (lines + 1,) int64. document_offsets: (documents + 1,) int64, or None
+    where the text is one stream. Both are offsets into `ids`. oov: ascending positions of unknown
+    tokens. words_L: the words of each line once it is normalised, split on white space;
+    oov_words_L: those that hold an unknown token. characters_L and bytes_L count one for the end of
+    each line. blank_lines: how they were read, as in TextSettings. marks: how often each of
+    :mod:`rnnlm.text.marks` occurs; none are known of a prepared text.
 
     Of a text too large for memory, what belongs to each token or line is a ChunkedArray.
     """
@@ -131,8 +133,8 @@ class ReadText(Protocol):
 
 
 def encode_parts(text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer: Tokenizer) -> tuple[EncodedText, EncodedText | None]:
-    """Encode and count `text` by its `parts`: blocks, and whether each is held out. Of those that are not, and of those that are
-    (None: there are none).
+    """Encode and count `text` by its `parts`: blocks, and whether each is held out. Of those that
+    are not, and of those that are (None: there are none).
 
     Raises:
         TextError: the text cannot be read, or holds no line with words.
@@ -144,7 +146,8 @@ def encode_parts(text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer:
         data = as_bytes(part[0].lines)
         return *part, data, encode_block(part[0], data, tokenizer)
 
-    threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)  # unseen words are numbered in the order of reading
+    # unseen words are numbered in the order of reading
+    threads = 1 if tokenizer.spells else min(processors(), MOST_THREADS)
     for block, is_held_out, data, its_ids in in_threads(encode, parts, threads):
         hashes[is_held_out].update_block(block, data)
         encoded[is_held_out].append(its_ids)
@@ -234,7 +237,8 @@ def words_between_newlines(data: bytes) -> np.ndarray:
 def _oov_words(lines: Sequence[str], words_L: np.ndarray, encoded: Encoded, tokenizer: Tokenizer) -> np.ndarray:
     """How many words of each line hold an unknown token."""
     line_of_oov = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
-    if not len(encoded.oov) or len(encoded.ids) == int(words_L.sum()) + len(lines):  # then each word is one token
+    # then each word is one token
+    if not len(encoded.oov) or len(encoded.ids) == int(words_L.sum()) + len(lines):
         return np.bincount(line_of_oov, minlength=len(lines))
     touched = np.unique(line_of_oov)
     alone = tokenizer.encode(split_words("\n".join(lines[line] for line in touched)))
@@ -249,9 +253,11 @@ def _continuing_bytes(data: bytes, end_L: np.ndarray) -> np.ndarray:
 
 
 def known_ids(ids: np.ndarray, tokenizer: Tokenizer) -> np.ndarray:
-    """`ids` as a model reads them that knows no characters, in memory: unseen words (ids from V on) are unk_id, whatever their spelling.
+    """`ids` as a model reads them that knows no characters, in memory: unseen words (ids from V on)
+    are unk_id, whatever their spelling.
 
-    They may come from the spelling tokenizer of another part of a mixture; `ids` itself where there are none.
+    They may come from the spelling tokenizer of another part of a mixture; `ids` itself where there
+    are none.
     """
     ids = np.asarray(ids)
     if tokenizer.unk_id is None or ids.max(initial=0) < tokenizer.size:
@@ -273,7 +279,8 @@ class TrainingData:
 
 
 def mirror(line_offsets: np.ndarray) -> np.ndarray:
-    """(N,) int64: where each of N tokens stands when each line is read from its end; done twice, it is where it was.
+    """(N,) int64: where each of N tokens stands when each line is read from its end; done twice, it
+    is where it was.
 
     line_offsets: (lines + 1,), the first 0; each line ends in the boundary, which stays.
     """
@@ -291,7 +298,8 @@ def mirrored(encoded: Encoded) -> Encoded:
 
 
 def mirrored_stream(ids: np.ndarray, boundary_id: int) -> np.ndarray:
-    """Ids of lines that end in boundaries, but for the last one, which may have none, with those of each line in the other order."""
+    """Ids of lines that end in boundaries, but for the last one, which may have none, with those of
+    each line in the other order."""
     ids = np.asarray(ids, dtype=np.int64)
     is_open = len(ids) > 0 and ids[-1] != boundary_id
     closed = np.append(ids, boundary_id) if is_open else ids

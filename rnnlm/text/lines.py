@@ -1,8 +1,9 @@
 """Text as lines, by one rule for every family and tokenizer.
 
-A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII space, tab,
-carriage return and NUL. A line without words is blank: skipped, kept as a sentence of its own, or a border between
-documents. `<s>` and `</s>` standing as words are refused, dropped or replaced; `<unk>` is an ordinary symbol.
+A line ends at a newline alone (one carriage return before it is dropped); words are split on ASCII
+space, tab, carriage return and NUL. A line without words is blank: skipped, kept as a sentence of
+its own, or a border between documents. `<s>` and `</s>` standing as words are refused, dropped or
+replaced; `<unk>` is an ordinary symbol.
 """
 
 import re
@@ -42,7 +43,8 @@ class TextSettings:
 class Block:
     """Consecutive lines, without blank ones unless they are kept.
 
-    `document_starts`: indices into `lines` where a document begins (empty unless blank lines separate documents).
+    `document_starts`: indices into `lines` where a document begins (empty unless blank lines
+    separate documents).
     """
 
     lines: list[str]
@@ -95,8 +97,8 @@ def read_blocks(source: str, settings: TextSettings, source_settings: SourceSett
 
 
 def to_block(source: str, first_line: int, lines: list[str], settings: TextSettings, starts_document: bool) -> tuple[Block, bool]:
-    """The block of `lines` of `source` from its line `first_line` on, and whether the next line begins a document; `starts_document`:
-    whether the first one does.
+    """The block of `lines` of `source` from its line `first_line` on, and whether the next line
+    begins a document; `starts_document`: whether the first one does.
 
     Raises:
         TextError: they hold a reserved symbol, which `settings` make an error.
@@ -105,7 +107,8 @@ def to_block(source: str, first_line: int, lines: list[str], settings: TextSetti
     if settings.blank_lines == "keep":
         return Block(["" if is_blank(line) else line for line in lines], []), False
     if settings.blank_lines == "skip":
-        return Block([line for line in lines if line.strip(WORD_SPACE)], []), False  # is_blank, without its calls
+        # is_blank, without its calls
+        return Block([line for line in lines if line.strip(WORD_SPACE)], []), False
     kept: list[str] = []
     document_starts: list[int] = []
     for line in lines:
@@ -134,7 +137,8 @@ def is_blank(line: str) -> bool:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of `text`: what stands between newlines and ASCII space, tab, carriage return and NUL."""
+    """The words of `text`: what stands between newlines and ASCII space, tab, carriage return and
+    NUL."""
     return [word for word in text.translate(_TO_SPACE).split(" ") if word]
 
 
@@ -155,8 +159,8 @@ def check_reserved(line: str, where: str, special_symbols: str, hint: str = "rem
 def numbered_lines(
     source: str, errors: str | None = None, source_settings: SourceSettings = SourceSettings()
 ) -> Iterator[tuple[int, list[str]]]:
-    """All lines of one source as (number of the first, lines), blank ones too; numbers count from 1. errors: as
-    :func:`rnnlm.files.reading.decode` has them.
+    """All lines of one source as (number of the first, lines), blank ones too; numbers count from
+    1. errors: as :func:`rnnlm.files.reading.decode` has them.
 
     Raises:
         TextError: it cannot be read or decoded, or a line is longer than LONGEST_LINE.
@@ -197,8 +201,8 @@ def line_count(whole: bytes | list[str]) -> int:
 
 
 def whole_lines(chunks: Iterable[bytes | list[str]]) -> Iterator[bytes | list[str] | None]:
-    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected, not re-joined; None: it is longer
-    than LONGEST_LINE."""
+    """Byte chunks cut at line ends; records pass as they are. A line without an end is collected,
+    not re-joined; None: it is longer than LONGEST_LINE."""
     unfinished: list[bytes] = []
     length = 0
     for chunk in chunks:
@@ -224,7 +228,8 @@ Line = tuple[int, str]  # its number, from 1, and its text
 
 
 def lines_with_ends(source: str, errors: str | None = None) -> Iterator[Line]:
-    """The lines of a file with their ends, without a byte order mark. errors: as :func:`rnnlm.files.reading.decode` has them.
+    """The lines of a file with their ends, without a byte order mark. errors: as
+    :func:`rnnlm.files.reading.decode` has them.
 
     Raises:
         TextError: it cannot be read or decoded.
@@ -239,7 +244,8 @@ def without_end(line: str) -> str:
 
 
 def side_by_side(files: Sequence[str], errors: str, what: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The lines of as long files that have the same number, without their ends. what: what the other files hold, for messages.
+    """The lines of as long files that have the same number, without their ends. what: what the
+    other files hold, for messages.
 
     Raises:
         TextError: one of them cannot be read or decoded, or has fewer lines than another.

@@ -1,6 +1,8 @@
-"""Characters of which messy text writes several forms, counted in a text; and what is worth saying about them, before training and after.
+"""Characters of which messy text writes several forms, counted in a text; and what is worth saying
+about them, before training and after.
 
-A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity, or a letter with its accent beside it.
+A mark is a curly quotation mark, a dash, a space that is not plain, a soft hyphen, an HTML entity,
+or a letter with its accent beside it.
 """
 
 import re
@@ -16,12 +18,14 @@ from rnnlm.text.lines import Block
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 
-LEAST, LEAST_SHARE = 3, 0.001  # so often, and in such a share of both, the rarer form must occur to be told of
+# so often, and in such a share of both, the rarer form must occur to be told of
+LEAST, LEAST_SHARE = 3, 0.001
 MOST_SHOWN = 4
 _CHARACTERS = {**dict.fromkeys(QUOTES, "quotes"), **dict.fromkeys(DASHES, "dashes"), **dict.fromkeys(WIDE_SPACES + SOFT_HYPHEN, "spaces")}
 _MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}]")
 _ACCENT = re.compile("[\u0300-\u036f]")
-_PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}  # how the plain form of a mark is written where it is no hyphen
+# how the plain form of a mark is written where it is no hyphen
+_PLAIN = {"'": ("'",), '"': ('"',), "-": (" - ", "--")}
 
 
 def count_marks(lines: Iterable[str]) -> Counter[str]:
@@ -36,7 +40,8 @@ def count_marks(lines: Iterable[str]) -> Counter[str]:
 
 
 def _accented(text: str) -> dict[str, int]:
-    """How often each character stands before an accent with which NFC makes it another one. Texts may be full of them: so no loop."""
+    """How often each character stands before an accent with which NFC makes it another one. Texts
+    may be full of them: so no loop."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     places = np.flatnonzero((points[1:] >= 0x0300) & (points[1:] <= 0x036F))
     found, counts = np.unique(points[places].astype(np.int64) << 32 | points[places + 1], return_counts=True)
@@ -50,7 +55,8 @@ def form_of(mark: str) -> str:
 
 
 def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -> None:
-    """A notice of those `marks` of a text that a model never saw, if there are any. tokenizers: by what their models are called."""
+    """A notice of those `marks` of a text that a model never saw, if there are any. tokenizers: by
+    what their models are called."""
     unseen: Counter[str] = Counter()
     models = []
     for name, tokenizer in tokenizers.items() if marks else ():
@@ -74,8 +80,8 @@ def _is_read(mark: str, tokenizer: Tokenizer) -> bool:
 
 
 def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
-    """Whether the mark, as the tokenizer reads it, stands in a symbol that occurs in the training text; of pieces that it could be put
-    together of, each does."""
+    """Whether the mark, as the tokenizer reads it, stands in a symbol that occurs in the training
+    text; of pieces that it could be put together of, each does."""
     text, data = tokenizer.seen_text
     mark = tokenizer.normalise([mark])[0].strip(" ")
     mark = mark if tokenizer.keeps_case else mark.lower()
@@ -85,7 +91,8 @@ def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
 
 
 def watch_forms(blocks: Iterable[Block], settings: TokenizerSettings) -> Iterator[Block]:
-    """The blocks of a training text; at its end a notice tells of characters that it writes in two forms, which `settings` leave apart."""
+    """The blocks of a training text; at its end a notice tells of characters that it writes in two
+    forms, which `settings` leave apart."""
     marks: Counter[str] = Counter()
     plain: Counter[str] = Counter()
     for block in blocks:
@@ -116,7 +123,8 @@ def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: TokenizerSet
 
 
 def _by_plain_form(marks: Iterable[str]) -> dict[str, list[str]]:
-    """The marks by ', " and -, which they are other forms of; spaces, entities and letters each by their own kind."""
+    """The marks by ', " and -, which they are other forms of; spaces, entities and letters each by
+    their own kind."""
     by: dict[str, list[str]] = {}
     for mark in marks:
         by.setdefault(QUOTES.get(mark) or DASHES.get(mark) or form_of(mark), []).append(mark)

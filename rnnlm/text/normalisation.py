@@ -1,8 +1,10 @@
-"""One form of what messy text writes in several: quotes and dashes in ASCII, single plain spaces, characters for HTML entities, NFC.
+"""One form of what messy text writes in several: quotes and dashes in ASCII, single plain spaces,
+characters for HTML entities, NFC.
 
-The order is fixed: soft hyphens go, then NFC, entities, NFC again, quotes, dashes and spaces. An entity is decoded until nothing is left to
-decode, and what it stands for is in NFC, a soft hyphen nothing. No step makes work for a step before it, so a text that is normalised stays
-as it is when it is normalised again.
+The order is fixed: soft hyphens go, then NFC, entities, NFC again, quotes, dashes and spaces. An
+entity is decoded until nothing is left to decode, and what it stands for is in NFC, a soft hyphen
+nothing. No step makes work for a step before it, so a text that is normalised stays as it is when
+it is normalised again.
 """
 
 import functools
@@ -38,11 +40,13 @@ _APOSTROPHES = "'\u2019"
 _LAST_PLAIN = "\uffff"
 _WORD_ENDS = f"{WORD_SPACE}\n"  # of which the empty text is a part, too
 
-Traced = list[tuple[str, int, int]]  # characters, each with where what it was made of begins and ends in the original
+# characters, each with where what it was made of begins and ends in the original
+Traced = list[tuple[str, int, int]]
 
 
 def parse_forms(forms: str | Iterable[str] | None) -> str | None:
-    """The FORMS that `forms` name, in their order, with commas between them; None: none. "all" stands for each of them.
+    """The FORMS that `forms` name, in their order, with commas between them; None: none. "all"
+    stands for each of them.
 
     Raises:
         SettingsError: there is no such form. ArgumentTypeError: they are no names.
@@ -57,16 +61,19 @@ def parse_forms(forms: str | Iterable[str] | None) -> str | None:
 
 
 def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
-    """`text` in one form; its lines stay lines. forms: of FORMS, as "quotes,dashes" or a list of names; or "all".
+    """`text` in one form; its lines stay lines. forms: of FORMS, as "quotes,dashes" or a list of
+    names; or "all".
 
-    quotes: curly and low quotation marks, primes and the acute accent as a character of its own become ' and "; guillemets stay. dashes:
-    hyphens, en and em dashes and the minus sign become -. spaces: tabs, no-break, zero-width and all other spaces become a space, and a run
-    of spaces one, and soft hyphens go; joiners (U+200C, U+200D), which belong to spelling, stay. entities: named and numbered HTML entities
-    with their semicolon become what they stand for, but no line ends, NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single
-    characters.
+    quotes: curly and low quotation marks, primes and the acute accent as a character of its own
+    become ' and "; guillemets stay. dashes: hyphens, en and em dashes and the minus sign become -.
+    spaces: tabs, no-break, zero-width and all other spaces become a space, and a run of spaces one,
+    and soft hyphens go; joiners (U+200C, U+200D), which belong to spelling, stay. entities: named
+    and numbered HTML entities with their semicolon become what they stand for, but no line ends,
+    NUL, `<s>`, `</s>` or `<unk>`. nfc: letters with accents are single characters.
 
     Raises:
-        SettingsError: there is no such form. ArgumentTypeError: `text` is no str, or forms are no names.
+        SettingsError: there is no such form. ArgumentTypeError: `text` is no str, or forms are no
+            names.
     """
     if not isinstance(text, str):
         raise ArgumentTypeError(f"a text must be a str, not {given(text)}")
@@ -75,8 +82,9 @@ def normalise(text: str, forms: str | Iterable[str] | None = ALL) -> str:
 
 
 def trace(line: str, forms: str | None) -> Traced:
-    """The characters of a line normalised in `forms` (of :func:`parse_forms`), each with its origin. These ascend and cover the line;
-    characters that were made together have the same one."""
+    """The characters of a line normalised in `forms` (of :func:`parse_forms`), each with its
+    origin. These ascend and cover the line; characters that were made together have the same
+    one."""
     asked = (forms or "").split(",")
     traced = _untouched(line) if "spaces" not in asked else _trace_soft_hyphens(line)
     if "nfc" in asked:
@@ -95,7 +103,8 @@ def _untouched(line: str) -> Traced:
 
 
 def untraced(traced: Traced) -> tuple[str, np.ndarray, np.ndarray]:
-    """The N characters of `traced`, and of each where what it was made of begins and ends in the original: two arrays (N,), int64."""
+    """The N characters of `traced`, and of each where what it was made of begins and ends in the
+    original: two arrays (N,), int64."""
     starts, ends = (np.array([each[part] for each in traced], dtype=np.int64) for part in (1, 2))
     return "".join(character for character, _, _ in traced), starts, ends
 
@@ -119,7 +128,8 @@ def _normalised(text: str, forms: str) -> str:
         is_ascii = text.isascii()
         text = _composed(text) if "nfc" in forms and not is_ascii else text
     pattern, replacements = _translation(forms)
-    if pattern and (not is_ascii or any(space in text for space in _ASCII_SPACES)):  # which is quicker than the pattern
+    # which is quicker than the pattern
+    if pattern and (not is_ascii or any(space in text for space in _ASCII_SPACES)):
         text = pattern.sub(lambda match: replacements[match[0]], text)
     return _SPACES.sub(" ", text) if drops and "  " in text else text
 
@@ -131,7 +141,8 @@ def _composed(text: str) -> str:
 
 @functools.lru_cache(1 << 12)
 def meaning(entity: str) -> str:
-    """What an entity (of ENTITY) stands for; nothing where there is no such entity, or where it stands for nothing."""
+    """What an entity (of ENTITY) stands for; nothing where there is no such entity, or where it
+    stands for nothing."""
     if entity[1] != "#" and entity[1:] not in html.entities.html5:
         return ""
     return unicodedata.normalize("NFC", html.unescape(entity)).translate(_NO_CHARACTER)
@@ -146,7 +157,8 @@ def _without_soft_hyphens(line: str) -> str:
 
 
 def _trace_soft_hyphens(line: str) -> Traced:
-    """The line without its soft hyphens. A special symbol that comes of it gets an entity: it was text."""
+    """The line without its soft hyphens. A special symbol that comes of it gets an entity: it was
+    text."""
     return _with_special_symbols_as_text([each for each in _untouched(line) if each[0] != SOFT_HYPHEN])
 
 
@@ -159,8 +171,9 @@ def _without_entities(line: str, drops_soft_hyphens: bool) -> str:
 
 
 def _trace_entities(line: str, drops_soft_hyphens: bool) -> Traced:
-    """All entities decoded, those that come of decoding too, from left to right: `&amp;lt;` is `<`. A special symbol that comes of it keeps
-    an entity: it was text. Of `&shy;` nothing is left where soft hyphens go."""
+    """All entities decoded, those that come of decoding too, from left to right: `&amp;lt;` is `<`.
+    A special symbol that comes of it keeps an entity: it was text. Of `&shy;` nothing is left where
+    soft hyphens go."""
     done: Traced = []
     ampersands: list[int] = []  # where they are
     for each in _untouched(line):
@@ -184,7 +197,8 @@ def _with_special_symbols_as_text(traced: Traced) -> Traced:
     done, at = [], 0
     for match in _SPECIAL.finditer(text):
         _, start, end = traced[match.start()]
-        if traced[match.end() - 1][2] - start > len(match[0]):  # it does not stand there in the original
+        # it does not stand there in the original
+        if traced[match.end() - 1][2] - start > len(match[0]):
             done += [*traced[at : match.start()], *((part, start, end) for part in "&lt;")]
             at = match.start() + 1
     return [*done, *traced[at:]]
@@ -204,7 +218,8 @@ def _trace_nfc(traced: Traced) -> Traced:
 
 
 def _is_joined(character: str) -> bool:
-    """Whether NFC may put a character together with the one before it: a mark, or a vowel or final consonant of Hangul."""
+    """Whether NFC may put a character together with the one before it: a mark, or a vowel or final
+    consonant of Hangul."""
     return character >= "\u0300" and (unicodedata.category(character)[0] == "M" or "\u1160" <= character <= "\u11ff")
 
 
@@ -219,20 +234,22 @@ def _trace_spaces(traced: Traced) -> Traced:
 
 
 def _covering(traced: Traced, length: int) -> Traced:
-    """`traced`, whose spans cover a line of that many characters: what is gone belongs to the character before it, else to the first."""
+    """`traced`, whose spans cover a line of that many characters: what is gone belongs to the
+    character before it, else to the first."""
     starts = [0, *(start for _, start, _ in traced[1:])]
     ends = [max(end, behind) for (_, _, end), behind in zip(traced, [*starts[1:], length], strict=True)] if traced else []
     return [(character, start, end) for (character, _, _), start, end in zip(traced, starts, ends, strict=False)]
 
 
 def without_punctuation(text: str) -> str:
-    """`text` with a space in the place of each character of Unicode's classes P and S, but for `<unk>` as a word and apostrophes inside
-    words, which become straight."""
+    """`text` with a space in the place of each character of Unicode's classes P and S, but for
+    `<unk>` as a word and apostrophes inside words, which become straight."""
     return _punctuation(text.isascii()).sub(_spaced, text)
 
 
 def remove_punctuation(line: str) -> str:
-    """`line` :func:`without_punctuation`, its words one space apart; it begins and ends with white space only where it did before."""
+    """`line` :func:`without_punctuation`, its words one space apart; it begins and ends with white
+    space only where it did before."""
     if (spaced := without_punctuation(line)) == line:
         return line
     first, last = (" " if line[at] in WORD_SPACE else "" for at in (0, -1))
@@ -274,7 +291,8 @@ def _is_in_word(character: str) -> bool:
 
 @functools.cache
 def _punctuation(ascii_only: bool) -> re.Pattern[str]:
-    """Matches the characters of classes P and S; beyond the first plane any other too, as a class of many ranges is slow."""
+    """Matches the characters of classes P and S; beyond the first plane any other too, as a class
+    of many ranges is slow."""
     if ascii_only:
         return re.compile(f"[{re.escape(string.punctuation)}]")
     marks = "".join(character for character in map(chr, range(ord(_LAST_PLAIN) + 1)) if unicodedata.category(character)[0] in "PS")

@@ -24,7 +24,8 @@ Format = Literal["auto", "tsv", "csv", "jsonl", "parquet", "parallel"]
 
 @dataclass(frozen=True)
 class ParallelSettings:
-    """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, are those of a table without a header."""
+    """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, are those
+    of a table without a header."""
 
     format: Annotated[Format, Meta(description="how pairs are written; auto: told by the name and content of the file")] = "auto"
     column: Annotated[str | None, Meta(description="column of the sources")] = None
@@ -41,7 +42,8 @@ class ParallelSettings:
 
     @property
     def has_header(self) -> bool:
-        """Whether tables have one: columns that are called by numbers alone are those of a table without."""
+        """Whether tables have one: columns that are called by numbers alone are those of a table
+        without."""
         named = [name for name in (self.column, self.target_column) if name]
         return not named or not all(name.isascii() and name.isdigit() for name in named)
 
@@ -60,10 +62,12 @@ class PairCollector:
         self.references_left_out = 0  # of pairs that have others
 
     def add(self, texts: Sequence[str], places: Sequence[str], line: int, file: str) -> None:
-        """Add the pair that stands in that line of a file. texts: its source and its references; places: where each of them stands.
+        """Add the pair that stands in that line of a file. texts: its source and its references;
+        places: where each of them stands.
 
         Raises:
-            TextError: one has no words or holds a reserved symbol, or there is no reference, and that is to be an error.
+            TextError: one has no words or holds a reserved symbol, or there is no reference, and
+                that is to be an error.
         """
         for text in texts:
             if "s>" in text or "\n" in text or not text.strip(WORD_SPACE):
@@ -90,7 +94,8 @@ class PairCollector:
         return "" if is_blank(text) else text
 
     def _filled(self, texts: Sequence[str], places: Sequence[str]) -> Sequence[str]:
-        """The source and those references that are not empty; nothing where there is not one of each."""
+        """The source and those references that are not empty; nothing where there is not one of
+        each."""
         source, *references = texts
         if not self.settings.skip_empty:
             place, side = (places[texts.index("")] if "" in texts else places[0]), "target" if source else "source"
@@ -117,7 +122,8 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
     if kind is None:
         lines = (without_end(line) for _, line in lines_with_ends(source, settings.encoding_errors))
         first = next((line for line in lines if not is_blank(line)), None)
-        kind = tables.TSV if first is None else _by_line(first)  # an empty file is for whoever asked for it to tell
+        # an empty file is for whoever asked for it to tell
+        kind = tables.TSV if first is None else _by_line(first)
         if kind is None:
             hint = "name its format with --format, or the file of the targets with --target"
             raise TextError(f"{source}: cannot tell how its pairs are written", f"its first line is {shown(first)}", hint)
@@ -135,9 +141,11 @@ def _by_line(first: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A source and its references, the targets that are right: one or more. Each is a line without its end, and holds a word at least.
+    """A source and its references, the targets that are right: one or more. Each is a line without
+    its end, and holds a word at least.
 
-    line: where it stands in its file, from 1 (the row of a Parquet file, the element of a JSON array). file: the file of the source.
+    line: where it stands in its file, from 1 (the row of a Parquet file, the element of a JSON
+    array). file: the file of the source.
     """
 
     source: str
@@ -155,7 +163,8 @@ class Pair:
 class ParallelText:
     """Pairs, in the order of their files.
 
-    source_name, target_name: what their columns are called, or "source" and "target". format: of :class:`ParallelSettings`, never "auto".
+    source_name, target_name: what their columns are called, or "source" and "target". format: of
+    :class:`ParallelSettings`, never "auto".
     """
 
     pairs: tuple[Pair, ...]
@@ -165,7 +174,8 @@ class ParallelText:
 
     @cached_property
     def content_hash(self) -> str:
-        """The first 12 hexadecimal digits of SHA-256 over sources and references, whatever file, format or compression they came in."""
+        """The first 12 hexadecimal digits of SHA-256 over sources and references, whatever file,
+        format or compression they came in."""
         digest = hashlib.sha256()
         encode = msgspec.json.Encoder().encode
         for pair in self.pairs:
@@ -173,8 +183,8 @@ class ParallelText:
         return digest.hexdigest()[:12]
 
     def grouped(self) -> "ParallelText":
-        """The same with each source once, where it stands first, with the references that stand beside it there, and those of
-        its other pairs that differ from these."""
+        """The same with each source once, where it stands first, with the references that stand
+        beside it there, and those of its other pairs that differ from these."""
         groups: dict[str, list[Pair]] = {}
         for pair in self.pairs:
             groups.setdefault(pair.source, []).append(pair)
@@ -182,8 +192,9 @@ class ParallelText:
 
 
 def _merged(pairs: Sequence[Pair]) -> Pair:
-    """The first of several pairs, with the other references of all. Its own are kept even if two of them are equal: as many as there are
-    files of targets, so that a signature says how many references lines have."""
+    """The first of several pairs, with the other references of all. Its own are kept even if two of
+    them are equal: as many as there are files of targets, so that a signature says how many
+    references lines have."""
     first, *others = pairs
     if not others:
         return first
@@ -246,8 +257,8 @@ def _check_header(columns: Columns, asked: Sequence[str], source: str, format: s
 
 
 def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> Columns:
-    """The columns of sources and targets of a table that has columns of those `names`: those that are named, else those that are usually
-    called so, else the only two in their order.
+    """The columns of sources and targets of a table that has columns of those `names`: those that
+    are named, else those that are usually called so, else the only two in their order.
 
     Raises:
         TextError: a column does not exist, or it is not clear which is which.
@@ -268,7 +279,8 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
 
 
 def values_of(values: Values, asked: Sequence[str]) -> Values:
-    """The columns of a row: its own, or the languages of its `translation`. asked: the names of columns that are asked for."""
+    """The columns of a row: its own, or the languages of its `translation`. asked: the names of
+    columns that are asked for."""
     inner = values.get(TRANSLATION)
     return inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
 
@@ -295,7 +307,8 @@ SOURCE, TARGET = "source", "target"  # the names of their columns, so to say
 
 
 def read_parallel_files(source: str, targets: Sequence[str], collector: PairCollector) -> tuple[str, str]:
-    """Collect the pairs of a file of sources and one file of targets for each reference. Returns the names of both sides.
+    """Collect the pairs of a file of sources and one file of targets for each reference. Returns
+    the names of both sides.
 
     Raises:
         TextError: a file cannot be read, has more lines than another, or has an empty line.
@@ -313,14 +326,16 @@ Paths = Iterable[str | PathLike[str]]
 
 
 def read_pairs(paths: Paths, settings: ParallelSettings = ParallelSettings(), targets: Iterable[Paths] = ()) -> ParallelText:
-    """The pairs of some files, in order. A notice says how many empty ones are left out, where that is asked for.
+    """The pairs of some files, in order. A notice says how many empty ones are left out, where that
+    is asked for.
 
-    paths: files, globs, `-`. targets: where those hold the sources alone, the files of the targets, line by line: for each reference as
-    many files as `paths`.
+    paths: files, globs, `-`. targets: where those hold the sources alone, the files of the targets,
+    line by line: for each reference as many files as `paths`.
 
     Raises:
-        TextError: a file cannot be read, its format cannot be told, it lacks a column, or there are no pairs; files are not equally long;
-            a source or target is empty. UsageError: what is asked for does not go together.
+        TextError: a file cannot be read, its format cannot be told, it lacks a column, or there are
+            no pairs; files are not equally long; a source or target is empty. UsageError: what is
+            asked for does not go together.
     """
     files = _expanded(paths)
     target_files = [_expanded(each) for each in targets]
@@ -358,7 +373,8 @@ def _check(files: Sequence[str], targets: Sequence[Sequence[str]], settings: Par
 
 
 def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Columns, str]:
-    """Collect the pairs of tables. Returns the names of the columns, which are the same in all of them, and the format of the first."""
+    """Collect the pairs of tables. Returns the names of the columns, which are the same in all of
+    them, and the format of the first."""
     found: list[tuple[str, Columns, str]] = []
     for name in files:
         format = detect_format(name, collector.settings)

@@ -1,7 +1,9 @@
-"""Where text comes from: files, globs, standard input, compressed files, tables, and data sets of the hub.
+"""Where text comes from: files, globs, standard input, compressed files, tables, and data sets of
+the hub.
 
-:func:`expand` turns what a person names into sources; :func:`read` yields each source's text, either as raw bytes
-(text files: decoding and lines are the matter of :mod:`rnnlm.text.lines`) or as records (one string per row of a table).
+:func:`expand` turns what a person names into sources; :func:`read` yields each source's text,
+either as raw bytes (text files: decoding and lines are the matter of :mod:`rnnlm.text.lines`) or as
+records (one string per row of a table).
 """
 
 import contextlib
@@ -91,10 +93,12 @@ def expand(names: tuple[str, ...]) -> list[str]:
 
 
 def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str) -> list[str]:
-    """The files that `names` stand for, and `-`. what: what they hold; suffix: of such files; both for messages.
+    """The files that `names` stand for, and `-`. what: what they hold; suffix: of such files; both
+    for messages.
 
     Raises:
-        TextError: as :func:`expand`; or one is a directory. UsageError: one is a data set of the hub.
+        TextError: as :func:`expand`; or one is a directory. UsageError: one is a data set of the
+            hub.
     """
     found = expand(tuple(os.fspath(name) for name in names))
     if hub := next((name for name in found if name.startswith(HUB)), None):
@@ -107,7 +111,8 @@ def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str
 def read(
     source: str, settings: SourceSettings, errors: str = "strict", on_read: Callable[[int], None] | None = None
 ) -> Iterator[bytes | list[str]]:
-    """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as `errors` says).
+    """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as
+    `errors` says).
 
     on_read: called with the number of bytes read from a text file, each time some are read.
 
@@ -129,7 +134,8 @@ def read(
 
 
 def is_plain(source: str, settings: SourceSettings) -> bool:
-    """Whether the source is a file that holds its text as it is, neither compressed nor a table: one can begin to read it anywhere."""
+    """Whether the source is a file that holds its text as it is, neither compressed nor a table:
+    one can begin to read it anywhere."""
     kind = settings.table_kind(source)
     is_text = not kind or (kind == tables.TSV and not settings.column)
     return is_text and without_suffix(source) == source and os.path.isfile(source)
@@ -172,7 +178,8 @@ def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
 
 
 def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]]:
-    """Rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local folder, streamed."""
+    """Rows of a data set of the hub (`hf:OWNER/NAME[@REVISION][#CONFIG]`) or of a local folder,
+    streamed."""
     name, revision, config = source.removeprefix(HUB), None, None
     if not os.path.isdir(name):  # a local folder may have @ or # in its name
         name, revision, config = parse_hub_name(name)
@@ -187,7 +194,8 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
         yield from _in_chunks(_text_of(row, f"{source} [{settings.split}]", settings) for row in rows)
     except TextError:
         raise
-    except Exception as error:  # the datasets library raises many kinds; each is an unreadable source
+    except Exception as error:
+        # the datasets library raises many kinds; each is an unreadable source
         reason = str(error).strip() or type(error).__name__
         raise TextError(f"cannot load data set {source}", reason.splitlines()[0]) from None
 
@@ -203,7 +211,8 @@ def _load_dataset(name: str, revision: str | None, config: str | None, split: st
                 raise TextError(f"data set {name} has no split {split!r}", hint=nearest(split, saved))
             return saved[split]
         return saved
-    name = os.path.abspath(name) if os.path.isdir(name) else name  # it is called after its folder, and . has no name
+    # it is called after its folder, and . has no name
+    name = os.path.abspath(name) if os.path.isdir(name) else name
     return datasets.load_dataset(name, config, split=split, revision=revision, streaming=True)
 
 
@@ -221,7 +230,8 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
 
 
 def _holds_data(folder: str) -> bool:
-    """Whether files of a data set lie there; .json alone may be anything, a model's config.json for one."""
+    """Whether files of a data set lie there; .json alone may be anything, a model's config.json for
+    one."""
     suffixes = {Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names}
     return bool(suffixes & {*tables.SUFFIXES, ".arrow"} - {".json"})
 
@@ -265,7 +275,8 @@ def _as_text(value: Any, where: str, column: str) -> str:
 
 
 def _bundled(name: str) -> str:
-    """What to do with the name of a bundled corpus, which only commands for labels and pairs take."""
+    """What to do with the name of a bundled corpus, which only commands for labels and pairs
+    take."""
     corpus = corpora.labelled(name) or corpora.paired(name)
     if corpus is None:
         return ""
@@ -295,7 +306,8 @@ MOST_SHOWN = 3
 
 
 def warn_of_repeats(names: Sequence[str]) -> None:
-    """Send a notice that names those of `names` (sources, or globs of them) that stand for the same text."""
+    """Send a notice that names those of `names` (sources, or globs of them) that stand for the same
+    text."""
     with contextlib.suppress(TextError):  # one is missing, which whoever reads it says
         if repeats := repeated(expand(tuple(names))):
             more = f"; and {len(repeats) - MOST_SHOWN:,} more" if len(repeats) > MOST_SHOWN else ""
@@ -331,7 +343,8 @@ def _alike(groups: list[list[Hashable]], keys: Mapping[Hashable, Hashable]) -> l
 
 
 def _file(name: str) -> tuple[Hashable, int]:
-    """What tells the file `name` from others, and its size; 0 where it is no plain file, or empty."""
+    """What tells the file `name` from others, and its size; 0 where it is no plain file, or
+    empty."""
     try:
         found = os.stat(name)
     except (OSError, ValueError):  # standard input, a data set of the hub
@@ -340,8 +353,9 @@ def _file(name: str) -> tuple[Hashable, int]:
 
 
 def _digest(path: str, size: int, pieces: int) -> bytes | str:
-    """The hash of the file's first piece, or of all PIECES: all of its bytes, or, if it is large, pieces at even distances, the first and
-    the last among them. The path of a file that cannot be read, which whoever reads it says."""
+    """The hash of the file's first piece, or of all PIECES: all of its bytes, or, if it is large,
+    pieces at even distances, the first and the last among them. The path of a file that cannot be
+    read, which whoever reads it says."""
     found = hashlib.sha256()
     is_small = size <= PIECES * PIECE_BYTES
     with contextlib.suppress(OSError), open(path, "rb") as stream:
@@ -360,7 +374,8 @@ def _in_words(names: Sequence[str]) -> str:
 # ---- The columns of tables and the texts in their cells: what tables with labels and tables of
 # pairs share.
 
-KINDS = {"tsv": tables.TSV, "csv": tables.CSV, "jsonl": tables.JSON_LINES, "parquet": tables.PARQUET}  # by format
+# by format
+KINDS = {"tsv": tables.TSV, "csv": tables.CSV, "jsonl": tables.JSON_LINES, "parquet": tables.PARQUET}
 
 
 def no_column(where: str, name: str, names: Iterable[str]) -> TextError:

@@ -1,10 +1,13 @@
-"""Word vectors by counting: positive pointwise mutual information of words and what stands beside them, and its truncated singular value
-decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2 and 3).
+"""Word vectors by counting: positive pointwise mutual information of words and what stands beside
+them, and its truncated singular value decomposition (Levy, Goldberg & Dagan 2015, sections 2.1, 2.2
+and 3).
 
-    PMI(w, c) = log P(w, c) / (P(w) P_a(c)),  P_a(c) = #(c)^a / sum over c' of #(c')^a,  a = 0.75   (their equation 3)
+    PMI(w, c) = log P(w, c) / (P(w) P_a(c)),  P_a(c) = #(c)^a / sum over c' of #(c')^a,  a = 0.75
+        (their equation 3)
 
-The smoothed P_a takes away PMI's liking for rare contexts. Of M = U S V^T, M being PPMI = max(PMI, 0), a word's vector is its row of
-U S^0.5 (equation 6 with p = 0.5): S itself, as in the best approximation of M, does worse in their comparison.
+The smoothed P_a takes away PMI's liking for rare contexts. Of M = U S V^T, M being PPMI = max(PMI,
+0), a word's vector is its row of U S^0.5 (equation 6 with p = 0.5): S itself, as in the best
+approximation of M, does worse in their comparison.
 """
 
 import re
@@ -30,12 +33,15 @@ Matrix = Any  # a scipy.sparse.csr_array
 def svd_vectors(
     ids_N: np.ndarray, line_offsets: np.ndarray, size: int, width: int, window: int = WINDOW, seed: int = 1, progress: Progress = silent
 ) -> np.ndarray:
-    """Vectors (V, width) float32 of the V = `size` words of a text; the same for the same text and seed, which draws the solver's start.
+    """Vectors (V, width) float32 of the V = `size` words of a text; the same for the same text and
+    seed, which draws the solver's start.
 
-    ids_N: of all lines. line_offsets: (lines + 1,) where each line begins, and the end. window: words on each side that count as context.
+    ids_N: of all lines. line_offsets: (lines + 1,) where each line begins, and the end. window:
+    words on each side that count as context.
 
     Raises:
-        SettingsError: there are no more words than `width`. TextError: no word stands beside another one.
+        SettingsError: there are no more words than `width`. TextError: no word stands beside
+            another one.
     """
     from scipy.sparse.linalg import svds
 
@@ -51,12 +57,14 @@ def svd_vectors(
     start_V = np.random.default_rng(seed).standard_normal(size).astype(np.float32)
     u_VE, s_E, _ = svds(matrix_VV, k=width, v0=start_V)
     u_VE, s_E = u_VE[:, ::-1], np.maximum(s_E[::-1], 0)
-    largest_E = u_VE[np.abs(u_VE).argmax(axis=0), np.arange(width)]  # the sign of a singular vector is free
+    # the sign of a singular vector is free
+    largest_E = u_VE[np.abs(u_VE).argmax(axis=0), np.arange(width)]
     return np.ascontiguousarray(u_VE * np.sign(largest_E) * s_E**EIGENVALUE_POWER, dtype=np.float32)
 
 
 def cooccurrences(ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window: int, progress: Progress = silent) -> Matrix:
-    """How often word c stands within `window` words of word w in the same line, (V, V), symmetric; pairs at any distance count 1."""
+    """How often word c stands within `window` words of word w in the same line, (V, V), symmetric;
+    pairs at any distance count 1."""
     from scipy.sparse import coo_array, csr_array
 
     total = csr_array((size, size), dtype=np.int64)
@@ -73,7 +81,8 @@ def cooccurrences(ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window
 
 
 def ppmi(counts_VV: Matrix, smoothing: float = SMOOTHING) -> Matrix:
-    """Positive PMI of counts (words in rows, contexts in columns), natural logarithms, float64; what is zero is not stored."""
+    """Positive PMI of counts (words in rows, contexts in columns), natural logarithms, float64;
+    what is zero is not stored."""
     from scipy.sparse import csr_array
 
     counts = counts_VV.tocoo()
@@ -81,7 +90,8 @@ def ppmi(counts_VV: Matrix, smoothing: float = SMOOTHING) -> Matrix:
     contexts_V = np.asarray(counts_VV.sum(axis=0), dtype=np.float64) ** smoothing
     contexts_V /= contexts_V.sum()
     row, column = counts.coords
-    pmi = np.log(counts.data / (words_V[row] * contexts_V[column]))  # P(w, c) / P(w) is #(w, c) / #(w)
+    # P(w, c) / P(w) is #(w, c) / #(w)
+    pmi = np.log(counts.data / (words_V[row] * contexts_V[column]))
     kept = pmi > 0
     return csr_array((pmi[kept], (row[kept], column[kept])), shape=counts.shape)
 
@@ -101,7 +111,8 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class FoundVectors:
-    """ids_K: int64, the words of the vocabulary that have a vector. values_KE: float32, the vectors."""
+    """ids_K: int64, the words of the vocabulary that have a vector. values_KE: float32, the
+    vectors."""
 
     ids_K: np.ndarray
     values_KE: np.ndarray
@@ -110,13 +121,16 @@ class FoundVectors:
 def read_vectors(
     path: str | Path, symbols: Sequence[str], width: int, encoding_errors: Literal["strict", "replace"] = "strict"
 ) -> FoundVectors:
-    """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz, .xz, .bz2, .zst).
+    """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz,
+    .xz, .bz2, .zst).
 
-    Notices say how many symbols have one, and how many words occur several times (the first counts).
+    Notices say how many symbols have one, and how many words occur several times (the first
+    counts).
 
     Raises:
-        SettingsError: the file's vectors are not `width` wide. TextError: it cannot be read, is binary, not UTF-8 (and
-            encoding_errors is not "replace"), cut off, or a vector is not made of numbers.
+        SettingsError: the file's vectors are not `width` wide. TextError: it cannot be read, is
+            binary, not UTF-8 (and encoding_errors is not "replace"), cut off, or a vector is not
+            made of numbers.
     """
     return _read(_Reader(str(path), symbols, width), encoding_errors).result()
 
@@ -134,11 +148,12 @@ def check_text(path: str) -> None:
 
 
 def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
-    """All words of the file at `path` but those with spaces inside, in its order, and their vectors, (V, E) float32. A notice says how many
-    words occur several times (the first counts).
+    """All words of the file at `path` but those with spaces inside, in its order, and their
+    vectors, (V, E) float32. A notice says how many words occur several times (the first counts).
 
     Raises:
-        TextError: as :func:`read_vectors`. SettingsError: the first line says another width than the vectors have.
+        TextError: as :func:`read_vectors`. SettingsError: the first line says another width than
+            the vectors have.
     """
     reader = _read(_Reader(str(path), None, None), None)
     if not reader.values:
@@ -147,7 +162,8 @@ def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
 
 
 class _Reader:
-    """Takes line after line of a file. symbols: the words that are kept; None: all, as they come. width: None: that of the file."""
+    """Takes line after line of a file. symbols: the words that are kept; None: all, as they come.
+    width: None: that of the file."""
 
     def __init__(self, path: str, symbols: Sequence[str] | None, width: int | None) -> None:
         self.path = path
@@ -185,8 +201,8 @@ class _Reader:
         self.values[id] = self._numbers(number, numbers.split(" "))
 
     def _check_fields(self, number: int, fields: list[str]) -> None:
-        """Of a first vector, or one with more or fewer fields than a word and `width` numbers: whether it is a vector of another
-        width, damaged, or of a word with spaces inside."""
+        """Of a first vector, or one with more or fewer fields than a word and `width` numbers:
+        whether it is a vector of another width, damaged, or of a word with spaces inside."""
         assert self.width is not None
         found = len(fields) - 1
         are_numbers = list(map(_is_number, fields[1:]))

@@ -1,6 +1,8 @@
-"""Training a grid: one run after another, each combination of settings in a folder of its own, and a table of what came of them.
+"""Training a grid: one run after another, each combination of settings in a folder of its own, and
+a table of what came of them.
 
-The same grid again goes on: runs that have ended are read from their folders, one that was cut off goes on from its checkpoint.
+The same grid again goes on: runs that have ended are read from their folders, one that was cut off
+goes on from its checkpoint.
 """
 
 import dataclasses
@@ -38,11 +40,13 @@ CLEARLY = 1.01  # a perplexity as many times another is not just about the same
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of one run. values: its settings of the grid. stopped: how it ended, as :class:`rnnlm.events.Fitted` has it. parameters:
-    numbers in the model. step: of the weights that were kept, of `steps`. seconds: of training, with its validations, and tokens read in
-    each. ppl: perplexity per token, exact, with its 95 % bootstrap interval over lines; no_oov: without unknown tokens. Figures are None
-    where there are none. figures: of another task than language modelling, those of each text by their names, such as valid_f1 or
-    valid_bleu; main: the name, without that of the text, of the one that counts, which has an interval."""
+    """What came of one run. values: its settings of the grid. stopped: how it ended, as
+    :class:`rnnlm.events.Fitted` has it. parameters: numbers in the model. step: of the weights that
+    were kept, of `steps`. seconds: of training, with its validations, and tokens read in each. ppl:
+    perplexity per token, exact, with its 95 % bootstrap interval over lines; no_oov: without
+    unknown tokens. Figures are None where there are none. figures: of another task than language
+    modelling, those of each text by their names, such as valid_f1 or valid_bleu; main: the name,
+    without that of the text, of the one that counts, which has an interval."""
 
     run: str
     folder: str
@@ -73,13 +77,15 @@ class RunResult:
         return {name: value for name, value in shown.items() if "_ppl" not in name} | figures if main else shown
 
     def of(self, text: str, part: str = "") -> float | None:
-        """The figure that counts on the text called valid or test. part: low or high, a bound of its interval."""
+        """The figure that counts on the text called valid or test. part: low or high, a bound of
+        its interval."""
         if self.main is None:
             return getattr(self, f"{text}_ppl{part and '_'}{part}")
         return self.figures.get(f"{text}_{self.main}{part and '_'}{part}")
 
     def row(self) -> dict[str, Any]:
-        """Its row in the table: the settings of the grid have columns of their own, and its folder is named within the grid's."""
+        """Its row in the table: the settings of the grid have columns of their own, and its folder
+        is named within the grid's."""
         shown = self.to_dict()
         return {"run": shown.pop("run"), **shown.pop("values"), **shown, "folder": Path(self.folder).name}
 
@@ -110,7 +116,8 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
 
 
 def _of_task(text: str, result: dict[str, Any], figures: dict[str, float]) -> dict[str, Any]:
-    """What a result on a text says of labels, or of what is written, but for its figures, which go into `figures`."""
+    """What a result on a text says of labels, or of what is written, but for its figures, which go
+    into `figures`."""
     columns = result.get("columns", [result])
     prefixes = [f"{each['column']}_" if len(columns) > 1 else "" for each in columns]
     for prefix, each in zip(prefixes, columns, strict=True):
@@ -120,7 +127,8 @@ def _of_task(text: str, result: dict[str, Any], figures: dict[str, float]) -> di
 
 
 def notice_unknown_words(results: Sequence[RunResult]) -> None:
-    """Send a notice for each text on which another run is clearly the best without unknown words, which are one, often easy, token."""
+    """Send a notice for each text on which another run is clearly the best without unknown words,
+    which are one, often easy, token."""
     for text, name in (("valid", "validation"), ("test", "test")):
         found = [each for each in results if getattr(each, f"{text}_ppl_no_oov") is not None]
         if len({getattr(each, f"{text}_signature").rpartition("|model:")[0] for each in found}) != 1:
@@ -138,7 +146,8 @@ def columns(results: Sequence[RunResult]) -> list[str]:
     """The columns of the table: those of texts that no run was evaluated on are left out."""
     rows = [result.row() for result in results]
     texts = [text for text in ("valid", "test") if all(row[f"{text}_signature"] is None for row in rows)]
-    names = dict.fromkeys(name for row in rows for name in row)  # runs that failed have no figures of labels
+    # runs that failed have no figures of labels
+    names = dict.fromkeys(name for row in rows for name in row)
     if any(result.main for result in results):
         names = {name: None for name in names if "_ppl" not in name}
     return [name for name in names if not name.startswith(tuple(f"{text}_" for text in texts))]
@@ -162,8 +171,9 @@ CURVES = "curves.svg"
 
 @dataclass(frozen=True)
 class GridPlan:
-    """A grid made definite: each of its runs planned, none begun. differing: settings beside the grid's own in which runs differ, the value
-    of each run by its name. shared: what the runs take from the first one, as their recipes differ there."""
+    """A grid made definite: each of its runs planned, none begun. differing: settings beside the
+    grid's own in which runs differ, the value of each run by its name. shared: what the runs take
+    from the first one, as their recipes differ there."""
 
     request: GridRequest
     folder: Path
@@ -175,7 +185,8 @@ class GridPlan:
 
 @dataclass(frozen=True)
 class GridRunStarted:
-    """A run of a grid is about to begin, or to go on; the events of that run follow. number: from 1, of `count`."""
+    """A run of a grid is about to begin, or to go on; the events of that run follow. number: from
+    1, of `count`."""
 
     number: int
     count: int
@@ -185,7 +196,8 @@ class GridRunStarted:
 
 @dataclass(frozen=True)
 class GridRunEnded:
-    """A run of a grid has ended: what came of it. error: what made it end, if it failed; the grid goes on."""
+    """A run of a grid has ended: what came of it. error: what made it end, if it failed; the grid
+    goes on."""
 
     number: int
     count: int
@@ -195,8 +207,9 @@ class GridRunEnded:
 
 @dataclass(frozen=True)
 class GridFinished:
-    """The grid is over. stopped: "complete", or "request" where the caller asked for its end: the same grid again goes on. table, curves:
-    the files with the figures and the picture of all runs that have ended; None where there are none."""
+    """The grid is over. stopped: "complete", or "request" where the caller asked for its end: the
+    same grid again goes on. table, curves: the files with the figures and the picture of all runs
+    that have ended; None where there are none."""
 
     folder: str
     results: tuple[RunResult, ...]
@@ -209,21 +222,26 @@ GridEvent = GridRunStarted | GridRunEnded | GridFinished | Event
 
 
 def train_grid(
-    text: str | Path | Sequence[str | Path] | None = None, *, grid: Mapping[str, Any], equal_settings: bool = False,
+    text: str | Path | Sequence[str | Path] | None = None, *, grid: Mapping[str, Any],
+    equal_settings: bool = False,
     stop: Callable[[], bool] = never, save: Callable[[], bool] = never, **request: Any,
 ) -> Iterator[GridEvent]:  # fmt: skip
-    """Train one model for each combination of settings: `train_grid("my.txt", grid={"model": ["rnn", "lstm"], "hidden_size": [64, 128]},
-    output="lesson", budget="5epochs")`. Text, tokenizer, budget and seed are those of the first run for all, unless the grid names them.
+    """Train one model for each combination of settings: `train_grid("my.txt", grid={"model":
+    ["rnn", "lstm"], "hidden_size": [64, 128]}, output="lesson", budget="5epochs")`. Text,
+    tokenizer, budget and seed are those of the first run for all, unless the grid names them.
 
-    grid: the values of each setting; `model` and `recipe` may be among them. equal_settings: where the recipes of their kinds differ,
-    too, all runs have the settings of the first. output: the grid's folder, with one for each run, `grid.tsv` and `curves.svg`. stop, save
-    and all other keywords are as for :func:`rnnlm.train`. What the folder holds of this grid is not trained again.
+    grid: the values of each setting; `model` and `recipe` may be among them. equal_settings: where
+    the recipes of their kinds differ, too, all runs have the settings of the first. output: the
+    grid's folder, with one for each run, `grid.tsv` and `curves.svg`. stop, save and all other
+    keywords are as for :func:`rnnlm.train`. What the folder holds of this grid is not trained
+    again.
 
-    Yields GridRunStarted, the events of that run and GridRunEnded for each, at the end GridFinished.
+    Yields GridRunStarted, the events of that run and GridRunEnded for each, at the end
+    GridFinished.
 
     Raises:
-        RnnlmError: a combination cannot be, the text cannot be read, the folder holds other runs; all before the first run begins. A run
-            that diverges is told of by its GridRunEnded.
+        RnnlmError: a combination cannot be, the text cannot be read, the folder holds other runs;
+            all before the first run begins. A run that diverges is told of by its GridRunEnded.
     """
     asked = GridRequest(request_of(text, request), axes_of(grid), equal_settings)
     yield from run_grid(plan_grid(asked), stop, save)

@@ -1,7 +1,8 @@
 """A grid: settings with several values each, and the run that each combination of them asks for.
 
-The runs differ in the grid's settings, and in what the recipes of their kinds set otherwise. Their text and tokenizer, budget and seed are
-one: those of the first run that has them, unless the grid names them.
+The runs differ in the grid's settings, and in what the recipes of their kinds set otherwise. Their
+text and tokenizer, budget and seed are one: those of the first run that has them, unless the grid
+names them.
 """
 
 import hashlib
@@ -29,9 +30,9 @@ LONGEST_NAME = 150  # characters of a folder's name
 
 @dataclass(frozen=True)
 class GridRequest:
-    """What a grid is asked for. request: of all its runs; its output is the folder of the grid. axes: the values of each setting of the
-    grid, as text; `model` and `recipe` may be among them. equal_settings: whether settings in which the recipes differ are those of
-    the first run."""
+    """What a grid is asked for. request: of all its runs; its output is the folder of the grid.
+    axes: the values of each setting of the grid, as text; `model` and `recipe` may be among them.
+    equal_settings: whether settings in which the recipes differ are those of the first run."""
 
     request: Request
     axes: Mapping[str, tuple[str, ...]]
@@ -40,7 +41,8 @@ class GridRequest:
 
 @dataclass(frozen=True)
 class Combination:
-    """One run of a grid, before its text is read. values: its settings of the grid. request: goes to a folder of the grid's folder."""
+    """One run of a grid, before its text is read. values: its settings of the grid. request: goes
+    to a folder of the grid's folder."""
 
     name: str
     values: dict[str, str]
@@ -50,7 +52,8 @@ class Combination:
 
 
 def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The axes of `name=value,value` texts. Values that hold commas are separated by semicolons: `layer_sizes=400,400;650,650`.
+    """The axes of `name=value,value` texts. Values that hold commas are separated by semicolons:
+    `layer_sizes=400,400;650,650`.
 
     Raises:
         UsageError: a text has another form, or names a setting or a value twice.
@@ -90,10 +93,12 @@ def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[Any]) -> 
 
 
 def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
-    """All runs of a grid, the values of its last setting changing fastest; and the settings that all take from the first run.
+    """All runs of a grid, the values of its last setting changing fastest; and the settings that
+    all take from the first run.
 
     Raises:
-        UsageError: a combination cannot be, which is named; a setting of the grid is given elsewhere, too.
+        UsageError: a combination cannot be, which is named; a setting of the grid is given
+            elsewhere, too.
     """
     _check(grid)
     folder = grid.request.output or usual_folder(grid.request)
@@ -113,7 +118,8 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
 
 
 def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
-    """The settings, beside those of the grid, in which the runs that have them differ: the value of each run, by its name."""
+    """The settings, beside those of the grid, in which the runs that have them differ: the value of
+    each run, by its name."""
     names = dict.fromkeys(name for run in runs for name in run.resolved.values if name not in run.values)
     found = {name: {run.name: run.resolved.values[name] for run in runs if name in run.resolved.values} for name in names}
     return {name: values for name, values in found.items() if any(value != next(iter(values.values())) for value in values.values())}
@@ -126,7 +132,8 @@ def _common_settings(grid: GridRequest, runs: Sequence[Combination]) -> dict[str
         if name in COMMON or (grid.equal_settings and name != "model")
     }  # fmt: skip
     if not grid.request.valid and grid.request.text and len({run.kind.holds_out for run in runs}) > 1 and "holdout" not in grid.axes:
-        shared["holdout"] = runs[0].resolved.make(HoldoutSettings).holdout  # asked for, so that all hold it out
+        # asked for, so that all hold it out
+        shared["holdout"] = runs[0].resolved.make(HoldoutSettings).holdout
     return shared
 
 
@@ -136,7 +143,8 @@ def run_name(values: Mapping[str, str]) -> str:
 
 
 def folder_name(name: str) -> str:
-    """The name of its folder: itself, or with a hash where it is long or has characters that are not for names of files."""
+    """The name of its folder: itself, or with a hash where it is long or has characters that are
+    not for names of files."""
     safe = re.sub(r"[^\w.,=+-]", "_", name)[:LONGEST_NAME]
     return name if safe == name else f"{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
@@ -188,7 +196,8 @@ def _placed(request: Request, values: Mapping[str, str]) -> Request:
 
 
 def _without_effect(request: Request, own: set[str], known: set[str]) -> list[str]:
-    """What is given for all runs and a kind with its `own` settings lacks, though it is `known` to another kind of the grid."""
+    """What is given for all runs and a kind with its `own` settings lacks, though it is `known` to
+    another kind of the grid."""
     return sorted((request.assignments.keys() | request.flags.keys()) & known - own)
 
 

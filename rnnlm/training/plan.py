@@ -1,4 +1,5 @@
-"""What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to the output free."""
+"""What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to
+the output free."""
 
 import math
 from collections.abc import Mapping
@@ -21,19 +22,22 @@ from rnnlm.training.texts import CountedText, Data, Opener, Overlap, held_out_sh
 
 @dataclass(frozen=True)
 class Plan:
-    """A request made definite: every setting with its origin, the texts encoded, where the model goes. overlaps: how much of the
-    validation and the test text (valid, test) is in the training text."""
+    """A request made definite: every setting with its origin, the texts encoded, where the model
+    goes. overlaps: how much of the validation and the test text (valid, test) is in the training
+    text."""
 
     request: Request
     recipe: str | None
     kind: registry.Kind
     resolved: Resolved
     data: Data
-    initial: dict[str, np.ndarray] | TrainingState | None  # weights to start from, or where a run goes on
+    # weights to start from, or where a run goes on
+    initial: dict[str, np.ndarray] | TrainingState | None
     test: CountedText | None
     valid_is: str  # what the validation text is, in words
     output: Path
-    finished: model_folder.Manifest | None = None  # of the model that this very run has left already, if `resume` is "auto"
+    # of the model that this very run has left already, if `resume` is "auto"
+    finished: model_folder.Manifest | None = None
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
     has_intervals: bool = False  # whether the exact evaluations at the end come with 95 % intervals
 
@@ -49,12 +53,13 @@ class Plan:
 
 
 def plan(request: Request, progress: Progress = silent, opener: Opener | None = None) -> Plan:
-    """Resolve the settings, read and encode the texts, make sure the model can be written. `progress` is called with how far reading is.
-    opener: reads and encodes the texts; None: as the kind of model does.
+    """Resolve the settings, read and encode the texts, make sure the model can be written.
+    `progress` is called with how far reading is. opener: reads and encodes the texts; None: as the
+    kind of model does.
 
     Raises:
-        RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be written, the device is
-            not here: all that can be known before hours go into training.
+        RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be
+            written, the device is not here: all that can be known before hours go into training.
     """
     _check_going_on(request)
     is_auto = request.resume == "auto"
@@ -128,7 +133,8 @@ def _check_helpers(request: Request, kind: registry.Kind) -> None:
 
 
 def _as_there_is_something(request: Request) -> Request:
-    """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with `--init-from` where that is given."""
+    """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with
+    `--init-from` where that is given."""
     output = request.output or _usual_folder(*resolve_request(replace(request, resume=False))[:2])
     goes_on = checkpoints.exists(output)
     if not goes_on:
@@ -138,7 +144,8 @@ def _as_there_is_something(request: Request) -> Request:
 
 
 def _check_going_on(request: Request) -> None:
-    """Raises UsageError: to go on with a run, and something that begins one, are asked for at once."""
+    """Raises UsageError: to go on with a run, and something that begins one, are asked for at
+    once."""
     starts = [name for name in STARTS if getattr(request, name) and request.resume != "auto"]
     other = "--overwrite" if request.overwrite else "--" + starts[0].replace("_", "-") if starts else None
     if request.resume and other:

@@ -1,4 +1,5 @@
-"""What a person asks `train` for, and all settings that follow: recipe < config file < `--set` < named flags."""
+"""What a person asks `train` for, and all settings that follow: recipe < config file < `--set` <
+named flags."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,8 @@ from rnnlm.recipes import recipe as recipes
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training import resume as resuming
 
-STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")  # models whose weights a network starts from
+# models whose weights a network starts from
+STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
 _OF_LABELS = ("tagging", "classification")
 OF_TASKS = {  # what only the requests for some tasks have
     "init_from": (registry.LANGUAGE_MODEL, *_OF_LABELS),
@@ -28,7 +30,8 @@ DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = corpora.USUAL[registry.LANGUAGE_MODEL
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks `train` for. Settings: recipe < config file < `extra_layers` < assignments (text, `--set`) < named flags."""
+    """What a person asks `train` for. Settings: recipe < config file < `extra_layers` < assignments
+    (text, `--set`) < named flags."""
 
     text: tuple[str, ...] = ()  # none: the bundled corpus
     valid: tuple[str, ...] = ()
@@ -38,19 +41,22 @@ class Request:
     config: Path | None = None
     assignments: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
-    extra_layers: tuple[Layer, ...] = ()  # more settings, between the config file and the assignments: those of a grid
+    # more settings, between the config file and the assignments: those of a grid
+    extra_layers: tuple[Layer, ...] = ()
     output: Path | None = None  # none: a new folder in ./checkpoints
     overwrite: bool = False
     resume: bool | Literal["auto"] = False  # go on with the run in `output`; auto: if there is one
     tokenizer_from: str | None = None
     init_from: str | None = None
-    init_from_reversed: str | None = None  # of a task: a language model that reads lines from their end
+    # of a task: a language model that reads lines from their end
+    init_from_reversed: str | None = None
     contextual: tuple[str, ...] = ()  # of a task: language models that are read beside the words
     task: str | None = None  # of TASKS; none: a language model
     labels: tuple[str, ...] = ()  # files of labels beside the text, of a task
     valid_labels: tuple[str, ...] = ()
     test_labels: tuple[str, ...] = ()
-    target: tuple[str, ...] = ()  # of seq2seq: for each file of the text one with what is to be written
+    # of seq2seq: for each file of the text one with what is to be written
+    target: tuple[str, ...] = ()
     valid_target: tuple[str, ...] = ()  # each of them one reference
     test_target: tuple[str, ...] = ()
     init_encoder_from: str | None = None  # of seq2seq: language models
@@ -99,7 +105,8 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
 
 
 def _model_to_start_from(request: Request, task: str) -> str | None:
-    """The kind of the language model that a task's network starts from, if that task has such networks."""
+    """The kind of the language model that a task's network starts from, if that task has such
+    networks."""
     name = request.init_from or request.init_encoder_from or request.init_decoder_from
     if name is None or task == registry.LANGUAGE_MODEL:
         return None
@@ -108,7 +115,8 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
 
 
 def _settings_to_start_from(request: Request, kind: registry.Kind) -> list[tuple[str, Layer]]:
-    """What a task's network takes over of the settings of language models, above those of a recipe, each with the option that names it."""
+    """What a task's network takes over of the settings of language models, above those of a recipe,
+    each with the option that names it."""
     if request.resume or kind.task == registry.LANGUAGE_MODEL:
         return []
     return [(option, Layer(f"language model {name}", values)) for option, name, values in kind.initial_settings(request, kind)]
@@ -146,7 +154,8 @@ def _check_names(layers: list[Layer], classes: tuple[type[Any], ...], kind: regi
 
 
 def _has(kind: registry.Kind, name: str) -> bool:
-    """Whether there is a setting of that name, of the network, its training, or how its own task's data are read."""
+    """Whether there is a setting of that name, of the network, its training, or how its own task's
+    data are read."""
     return any(name in cls.__dataclass_fields__ for cls in (*kind.settings_classes(), *kind.text_settings))
 
 
@@ -168,7 +177,8 @@ def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
 
 
 def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
-    """Settings, without those of a tokenizer of another kind than `tokenizer`, if that is asked for: these go with theirs."""
+    """Settings, without those of a tokenizer of another kind than `tokenizer`, if that is asked
+    for: these go with theirs."""
     if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
         return values
     return {name: value for name, value in values.items() if name not in TokenizerSettings.__dataclass_fields__}

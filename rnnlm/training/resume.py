@@ -1,4 +1,5 @@
-"""Going on with a training run that was cut off: its settings, and whether what is asked for is that run.
+"""Going on with a training run that was cut off: its settings, and whether what is asked for is
+that run.
 
 Settings, text and tokenizer are those of the run; its length and where it runs may change.
 """
@@ -15,7 +16,8 @@ from rnnlm.models.checkpoints import Run
 from rnnlm.models.manifest import Manifest
 
 MAY_CHANGE = {
-    "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints", "rollbacks", "rollback_factor",
+    "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints",
+    "rollbacks", "rollback_factor",
     "accumulation", "rank_timeout", "patience", "min_validations",
 }  # fmt: skip
 OVER = ("budget", "early", "complete")  # how runs end that have come to their end
@@ -37,10 +39,12 @@ def settings_layer(folder: Path) -> Layer:
 
 
 def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None) -> TrainingState | None:
-    """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A setting that came later had its default.
+    """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A
+    setting that came later had its default.
 
     Raises:
-        UsageError: it is another one: the text, or a setting that may not change. ModelError: what is stored is damaged.
+        UsageError: it is another one: the text, or a setting that may not change. ModelError: what
+            is stored is damaged.
     """
     stored = checkpoints.load_run(folder)
     for name in sorted(run.settings.keys() | stored.settings.keys()):
@@ -55,15 +59,16 @@ def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | 
         return None
     _tell_other_rates(stored.settings, run.settings)
     state = checkpoints.load(folder)
-    if not any(name.startswith("network.") for name in state.arrays):  # carried in compact form: the weights are the model's
+    # carried in compact form: the weights are the model's
+    if not any(name.startswith("network.") for name in state.arrays):
         model, _ = model_folder.load(folder, "cpu")
         state = TrainingState(state.facts, {**state.arrays, **arrays.with_prefix("network.", model.to_arrays())})
     return state
 
 
 def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | None:
-    """The model in `folder` if `run` has come to its end there already; None where it has not, or there is no model. A setting that
-    came later had its default.
+    """The model in `folder` if `run` has come to its end there already; None where it has not, or
+    there is no model. A setting that came later had its default.
 
     Raises:
         OutputError: the model there is another run's. ModelError: it is damaged.
@@ -73,7 +78,8 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
     there = model_folder.read_manifest(folder)
     differing = {name for name, value in run.settings.items() if there.settings.get(name, defaults.get(name)) != value} - MAY_CHANGE
     parts = {"its recipe": ("recipe", run.recipe), "its training text": ("train_data", run.train_data)}
-    if there.training.get("valid_data"):  # else there was none, or none was noted, and it is still to be read
+    # else there was none, or none was noted, and it is still to be read
+    if there.training.get("valid_data"):
         parts["its validation text"] = ("valid_data", run.valid_data)
     others = [*sorted(differing), *(what for what, (name, value) in parts.items() if there.training.get(name) != value)]
     if others:
@@ -87,7 +93,8 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
 
 
 def _check_unfinished(folder: Path, there: Manifest) -> None:
-    """A run without checkpoints may begin anew where it was cut off before the first one, and a notice says so.
+    """A run without checkpoints may begin anew where it was cut off before the first one, and a
+    notice says so.
 
     Raises:
         OutputError: it has come to an end, so its model is not to be lost.
@@ -103,7 +110,8 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
 
 
 def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
-    """Where the learning rate is worked out over the budget, another budget means other rates for the steps so far."""
+    """Where the learning rate is worked out over the budget, another budget means other rates for
+    the steps so far."""
     follows = now.get("schedule") in ("cosine", "linear") or now.get("warmup")
     if follows and before.get("budget") != now.get("budget"):
         notice(

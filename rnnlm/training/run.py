@@ -1,6 +1,8 @@
-"""From a plan to a trained model on disk: fit, save the best weights as they come, evaluate them exactly at the end.
+"""From a plan to a trained model on disk: fit, save the best weights as they come, evaluate them
+exactly at the end.
 
-Knows no mathematics: the family's own fitting, found through the registry, yields the events that are passed on.
+Knows no mathematics: the family's own fitting, found through the registry, yields the events that
+are passed on.
 """
 
 import time
@@ -79,8 +81,10 @@ class RunStorage:
         self.facts = facts
         self.manifest: Manifest | None = None
         self.waiting: _Unsaved | None = None
-        self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0  # of the last checkpoint
-        self.save_signal = SaveSignal(save)  # what the fitting asks, so that a retry brings a new checkpoint
+        # of the last checkpoint
+        self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0
+        # what the fitting asks, so that a retry brings a new checkpoint
+        self.save_signal = SaveSignal(save)
 
     def handle(self, event: Event) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
@@ -176,7 +180,8 @@ class RunStorage:
         return self.manifest is not None or isinstance(self.plan.initial, TrainingState)
 
     def _parts(self) -> list[Path]:
-        """The language models that the model reads: its own copies once there are some, as the originals may be moved meanwhile."""
+        """The language models that the model reads: its own copies once there are some, as the
+        originals may be moved meanwhile."""
         if self.plan.request.contextual and not self._is_of_the_folder():
             return [loading.find(name) for name in self.plan.request.contextual]
         there = self.plan.kind.task != LANGUAGE_MODEL and self._is_of_the_folder() and model_folder.is_model(self.folder)
@@ -204,7 +209,8 @@ def _copied(model: Any) -> ModelArrays:
 # ---- run
 
 _SEVERAL = (
-    "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target", "test_target", "contextual",
+    "valid", "test", "labels", "valid_labels", "test_labels", "target", "valid_target",
+    "test_target", "contextual",
 )  # fmt: skip
 _PATHS = {
     **dict.fromkeys(_SEVERAL, str | Path | Sequence[str | Path] | None),
@@ -220,9 +226,10 @@ def train(
     save: Callable[[], bool] = never,
     **request: Any,
 ) -> Iterator[Event]:
-    """Train a model; the events of the run, as it lasts. The keywords are those of :class:`Request`; other ones are
-    settings: `train("text.txt", model="gru", hidden_size=300, budget="5m")`. Asked at every step: whether to `stop`, and whether
-    to `save` what the run could go on from.
+    """Train a model; the events of the run, as it lasts. The keywords are those of
+    :class:`Request`; other ones are settings: `train("text.txt", model="gru", hidden_size=300,
+    budget="5m")`. Asked at every step: whether to `stop`, and whether to `save` what the run could
+    go on from.
 
     Raises:
         RnnlmError: any of its kinds: the request, the text, the device, the output folder.
@@ -255,13 +262,15 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
 
 
 def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[Event]:
-    """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is locked meanwhile. Of several
-    processes the first one writes; the others have done their part once the model is fitted.
+    """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is
+    locked meanwhile. Of several processes the first one writes; the others have done their part
+    once the model is fitted.
 
     Raises:
-        TrainingError: the run diverged; its last good weights, if there were some, are saved. Without them its log is left, unless
-            an earlier model is in the folder. OutputError: the folder is another run's, or cannot be written at the end of this one.
-            LostProcess: another process is gone. ReportedElsewhere: the first process failed.
+        TrainingError: the run diverged; its last good weights, if there were some, are saved.
+            Without them its log is left, unless an earlier model is in the folder. OutputError: the
+            folder is another run's, or cannot be written at the end of this one. LostProcess:
+            another process is gone. ReportedElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
     if plan.finished and (current_rank().rank or (not _unevaluated(plan, plan.finished) and log.is_complete)):
@@ -320,7 +329,8 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
 
 
 def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]:
-    """The end of a run that was cut off when all but that was done: the exact evaluation, the model card, its word in the log."""
+    """The end of a run that was cut off when all but that was done: the exact evaluation, the model
+    card, its word in the log."""
     results = finished.results
     if _unevaluated(plan, finished):
         texts = _evaluated(plan)
@@ -339,7 +349,8 @@ def _finished(folder: Path, manifest: Manifest) -> Finished:
 
 
 def _unevaluated(plan: Plan, finished: Manifest) -> bool:
-    """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has that of another one by its name."""
+    """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has
+    that of another one by its name."""
     return any(not _is_of(finished.results.get(name), text) for name, text in _evaluated(plan).items())
 
 
@@ -361,7 +372,8 @@ def _results(plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedT
 
 
 def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:
-    """Validation during training reads short streams; a state that grows over a long one (ReLU units) shows at the end alone."""
+    """Validation during training reads short streams; a state that grows over a long one (ReLU
+    units) shows at the end alone."""
     exact = results.get("valid", {}).get("ppl_token", 0.0)
     if ppl_in_training and (exact is None or exact > FAR * ppl_in_training):
         figure = "no number" if exact is None else f"{exact:.4g}"
@@ -379,7 +391,8 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "validation": plan.valid_is,
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
-        "lines_in_train": {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()},  # shares
+        # shares
+        "lines_in_train": {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()},
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,
@@ -388,7 +401,8 @@ def _texts(plan: Plan) -> dict[str, Any]:
 
 
 def _helpers(plan: Plan) -> dict[str, Any]:
-    """The language models that a task's network was made with, by name; those of a run that goes on stay noted."""
+    """The language models that a task's network was made with, by name; those of a run that goes on
+    stay noted."""
     if plan.kind.task == LANGUAGE_MODEL:
         return {}
     names = (*STARTS, "contextual")

@@ -1,4 +1,5 @@
-"""The texts of a training run: read and encoded, or prepared before, with what is held out for validation and the tokenizer."""
+"""The texts of a training run: read and encoded, or prepared before, with what is held out for
+validation and the tokenizer."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +45,8 @@ _SLOTS = np.uint64((1 << 22) - 1)
 
 @dataclass(frozen=True)
 class Overlap:
-    """Of `lines` that count, so many are in the training text. is_same: the texts are line by line the same."""
+    """Of `lines` that count, so many are in the training text. is_same: the texts are line by line
+    the same."""
 
     lines: int
     repeated: int
@@ -57,9 +59,11 @@ class Overlap:
 
 
 def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str, Overlap]:
-    """The :class:`Overlap` of each other text, by its name, with the training text, encoded by the same tokenizer.
+    """The :class:`Overlap` of each other text, by its name, with the training text, encoded by the
+    same tokenizer.
 
-    A training text on disk of more than MOST_MAPPED_TOKENS is compared as a whole alone: others than it are left out.
+    A training text on disk of more than MOST_MAPPED_TOKENS is compared as a whole alone: others
+    than it are left out.
     """
     found = {name: Overlap(text.sentences, text.sentences, True) for name, text in others.items() if text.lines_hash == train.lines_hash}
     if isinstance(train.ids, ChunkedArray) and train.tokens > MOST_MAPPED_TOKENS:
@@ -74,7 +78,8 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
 
 
 def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
-    """Send a notice where much of that `text` ("validation", "test") is in the training text. is_own_end: it is the end of that one."""
+    """Send a notice where much of that `text` ("validation", "test") is in the training text.
+    is_own_end: it is the end of that one."""
     if overlap.is_same:
         notice(f"the {text} text is the training text itself: its figures are not held out")
     elif overlap.share > MUCH:
@@ -87,7 +92,8 @@ def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
 
 
 def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
-    """Those of the hashes `wanted_K`, in ascending order, that are of lines of the training text."""
+    """Those of the hashes `wanted_K`, in ascending order, that are of lines of the training
+    text."""
     if not len(wanted_K):
         return wanted_K
     is_slot_wanted = np.zeros(int(_SLOTS) + 1, dtype=bool)  # spares most lines the search
@@ -101,7 +107,8 @@ def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
 
 
 def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
-    """The hash of each line, some thousands at a time: the sum of its ids, each times the factor of its place, modulo 2^64."""
+    """The hash of each line, some thousands at a time: the sum of its ids, each times the factor of
+    its place, modulo 2^64."""
     start = 0
     while start < text.sentences:
         offsets = np.asarray(text.line_offsets[start : start + LINES_AT_ONCE + 1])
@@ -115,8 +122,10 @@ def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
 
 # ---- texts
 
-TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)  # those of every language model
-# settings of a task's network and training on which its data depend: how labels write spans inside; which pairs are left out
+# those of every language model
+TEXT_SETTINGS = (TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+# settings of a task's network and training on which its data depend: how labels write spans inside;
+# which pairs are left out
 OF_DATA = ("output_layer", "constrained", "longest")
 
 
@@ -145,7 +154,8 @@ class CountedText(Protocol):
 
 
 class Data(Protocol):
-    """What a model is fitted on, whatever the task: a tokenizer (of a task with the labels), the training text, what is held out."""
+    """What a model is fitted on, whatever the task: a tokenizer (of a task with the labels), the
+    training text, what is held out."""
 
     @property
     def tokenizer(self) -> Any:
@@ -165,8 +175,8 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Texts:
-    """What is trained on and evaluated on. valid_is: the validation text in words. overlaps: how much of the text called valid or test is
-    in the training text."""
+    """What is trained on and evaluated on. valid_is: the validation text in words. overlaps: how
+    much of the text called valid or test is in the training text."""
 
     data: Data
     valid_is: str
@@ -178,12 +188,13 @@ Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 
 
 def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a tokenizer that is given. A notice says where
-    much of what is evaluated on is in the training text.
+    """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a
+    tokenizer that is given. A notice says where much of what is evaluated on is in the training
+    text.
 
     Raises:
-        TextError, ModelError: a text, or the model that the tokenizer is of, cannot be read. UsageError: what is given contradicts what
-            is asked for.
+        TextError, ModelError: a text, or the model that the tokenizer is of, cannot be read.
+            UsageError: what is given contradicts what is asked for.
     """
     text = _open(request.text or _bundled(request, "train"), resolved)
     if text.tokenizer:
@@ -215,14 +226,16 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
 
 
 def results(model: LanguageModel, texts: dict[str, EncodedText], has_intervals: bool) -> dict[str, dict[str, Any]]:
-    """The exact evaluations of a model on texts by name: state carried, IEEE fp32. has_intervals: with 95 % intervals."""
+    """The exact evaluations of a model on texts by name: state carried, IEEE fp32. has_intervals:
+    with 95 % intervals."""
     if has_intervals:
         return {name: evaluate_with_interval(model, text) for name, text in texts.items()}
     return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
 
 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:
-    """The share of the training text that is held out where no validation text is named: by kinds that do so, or if asked for."""
+    """The share of the training text that is held out where no validation text is named: by kinds
+    that do so, or if asked for."""
     return resolved.make(HoldoutSettings).holdout if kind.holds_out or _is_share_asked(resolved) else 0.0
 
 
@@ -260,7 +273,8 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
     if resolved.origins["reversed"] != "default" and asked != tokenizer.is_reversed:
         stored_so = "from the last to the first" if tokenizer.is_reversed else "from the first to the last"
         raise UsageError(
-            f"{folder} holds the tokens of each line {stored_so}", f"reversed = {as_text(asked)} was asked for",
+            f"{folder} holds the tokens of each line {stored_so}",
+            f"reversed = {as_text(asked)} was asked for",
             f"prepare the text again with --set reversed={as_text(asked)}",
         )  # fmt: skip
     stored = {**tokenizer.to_settings(), **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)}}
@@ -298,8 +312,8 @@ def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, p
 
 
 class SharedTexts:
-    """An Opener for runs of one text: what was read and encoded is handed to each run that would read and encode it alike. tokenizer_from:
-    of all runs."""
+    """An Opener for runs of one text: what was read and encoded is handed to each run that would
+    read and encode it alike. tokenizer_from: of all runs."""
 
     def __init__(self, tokenizer_from: str | None) -> None:
         self.tokenizer_from = tokenizer_from

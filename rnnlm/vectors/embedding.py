@@ -1,7 +1,7 @@
 """Vectors of lines, or of each of their words in its context, from the layers of a network.
 
-Lines are read a few thousand at a time, those of about the same length side by side, each alone from the initial state: a vector depends
-neither on the batch nor on the order.
+Lines are read a few thousand at a time, those of about the same length side by side, each alone
+from the initial state: a vector depends neither on the batch nor on the order.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,8 +28,8 @@ Pooling = Literal["last", "mean", "max"]
 
 
 def of_lines(outputs: LayerOutputs, pooling: Pooling) -> Tensor:
-    """(B, H) float32, on the layer's device: last, each direction where it has read all of the line; or the mean or the largest number
-    over the line's tokens."""
+    """(B, H) float32, on the layer's device: last, each direction where it has read all of the
+    line; or the mean or the largest number over the line's tokens."""
     return torch.cat([_pooled(part, outputs, pooling) for part in outputs.parts], dim=1).float()
 
 
@@ -47,8 +47,9 @@ def _pooled(part: Part, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
 
 
 def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
-    """(W, H) float32, the words of the first line first: each direction where it has read all of the word. tokens: of each line the first
-    token of each word and the one behind its last, (W, 2)."""
+    """(W, H) float32, the words of the first line first: each direction where it has read all of
+    the word. tokens: of each line the first token of each word and the one behind its last, (W,
+    2)."""
     row_W = np.repeat(np.arange(len(tokens)), list(map(len, tokens)))
     tokens_W2 = np.concatenate(tokens) + outputs.begins_B[row_W, None]
     found = []
@@ -62,7 +63,8 @@ def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
 # ---- embedding
 
 LINES_PER_CHUNK = 4096
-CHARACTERS_PER_CHUNK = {False: 1 << 21, True: 1 << 17}  # without and with vectors of all words, which must fit in memory
+# without and with vectors of all words, which must fit in memory
+CHARACTERS_PER_CHUNK = {False: 1 << 21, True: 1 << 17}
 TOKENS, ROWS = 1 << 13, 128  # read in one call, about
 _POOLINGS = ("last", "mean", "max")
 
@@ -71,11 +73,13 @@ _POOLINGS = ("last", "mean", "max")
 class EmbeddingSettings:
     """Which vectors are made.
 
-    pooling: of a line "last", after its last token (each direction of a bidirectional layer after the token that it reads last), or the
-    "mean" or "max" over its tokens; None: last. layer: "input", what the network reads of each token; 1 and so on, a layer, the lowest
-    first; "features", what the output layer reads. None: features; of a classifier, whose features are those of the whole text, the
-    highest layer where words or a pooling are asked for. words: a vector of each word in its context instead of one a line.
-    special_symbols: `<s>` and `</s>` in a line are an "error", or they "drop" or "replace" it by `<unk>`.
+    pooling: of a line "last", after its last token (each direction of a bidirectional layer after
+    the token that it reads last), or the "mean" or "max" over its tokens; None: last. layer:
+    "input", what the network reads of each token; 1 and so on, a layer, the lowest first;
+    "features", what the output layer reads. None: features; of a classifier, whose features are
+    those of the whole text, the highest layer where words or a pooling are asked for. words: a
+    vector of each word in its context instead of one a line. special_symbols: `<s>` and `</s>` in a
+    line are an "error", or they "drop" or "replace" it by `<unk>`.
     """
 
     pooling: Pooling | None = None
@@ -86,8 +90,9 @@ class EmbeddingSettings:
 
 @dataclass(frozen=True)
 class EmbeddedLines:
-    """Lines that were read together. first: the number of the first one, from 1. words: of each line; () where they have no vectors.
-    vectors_NH: one a line, or one a word, in their order, float32."""
+    """Lines that were read together. first: the number of the first one, from 1. words: of each
+    line; () where they have no vectors. vectors_NH: one a line, or one a word, in their order,
+    float32."""
 
     first: int
     lines: tuple[str, ...]
@@ -96,20 +101,24 @@ class EmbeddedLines:
 
 
 def embed(
-    model: ScoringModel, lines: Iterable[str], *, pooling: Pooling | None = None, layer: str | int | None = None, words: bool = False,
+    model: ScoringModel, lines: Iterable[str], *, pooling: Pooling | None = None,
+    layer: str | int | None = None, words: bool = False,
     device: str | Device = "auto",
 ) -> np.ndarray:  # fmt: skip
-    """Vectors of lines, (N, H) float32, in their order; a line without words has the vector of `</s>` alone.
+    """Vectors of lines, (N, H) float32, in their order; a line without words has the vector of
+    `</s>` alone.
 
-    model: a network, or the name of one: a language model, a tagger, a classifier, or an encoder-decoder, of which the encoder reads.
-    pooling, layer: as :class:`EmbeddingSettings` has them. words: one vector a word, the words of the first line first; words are split
-    at white space, by a model of labels as its training data are (:func:`embed_chunks` says which word each row is). device: where a
-    model given by name is loaded.
+    model: a network, or the name of one: a language model, a tagger, a classifier, or an
+    encoder-decoder, of which the encoder reads. pooling, layer: as :class:`EmbeddingSettings` has
+    them. words: one vector a word, the words of the first line first; words are split at white
+    space, by a model of labels as its training data are (:func:`embed_chunks` says which word each
+    row is). device: where a model given by name is loaded.
 
     Raises:
-        TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or `<s>` or `</s>`. UsageError: the model
-            has no layers, or not this one; the request contradicts itself. ModelError: there is no such model, or its vectors are not
-            numbers. DeviceError: the device is not available.
+        TypeError: `lines` is one text instead of several. TextError: a line holds a newline, or
+            `<s>` or `</s>`. UsageError: the model has no layers, or not this one; the request
+            contradicts itself. ModelError: there is no such model, or its vectors are not numbers.
+            DeviceError: the device is not available.
     """
     embedder = Embedder(model, EmbeddingSettings(pooling, layer, words), device)
     return np.concatenate([np.empty((0, embedder.width), np.float32), *(chunk.vectors_NH for chunk in embedder.chunks(lines))])
@@ -201,7 +210,8 @@ def lines_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence
 
 
 def words_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str]) -> list[np.ndarray]:
-    """The vectors of all words of the lines, (W, H) float32 of each layer, the words of the first line first."""
+    """The vectors of all words of the lines, (W, H) float32 of each layer, the words of the first
+    line first."""
     words_L = np.array([len(each.words) for each in encoded.words])
     starts_L = np.cumsum(words_L) - words_L
     found: list[np.ndarray] = []
@@ -220,7 +230,8 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
     """What reads lines with the layers of a network.
 
     Raises:
-        ModelError: there is no such model. UsageError: it has no layers of its own. DeviceError: the device is not available.
+        ModelError: there is no such model. UsageError: it has no layers of its own. DeviceError:
+            the device is not available.
     """
     loaded = loading.opened(model, device)
     if not isinstance(loaded, LayeredModel):

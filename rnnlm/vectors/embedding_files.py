@@ -1,10 +1,14 @@
 """Vectors of lines or words written to a file chunk by chunk, whole or not at all.
 
-.npy:     an array (N, H) of float32, the format of numpy; the words of its rows stand in FILE.words.tsv beside it
-.parquet: a row each: line and text, or line, word_index, word, start and end; and the vector, a list of H numbers
-.jsonl:   the same columns, one JSON object a line; compressed where the name goes on (.jsonl.gz); `-` is standard output
+.npy:     an array (N, H) of float32, the format of numpy; the words of its rows stand in
+          FILE.words.tsv beside it
+.parquet: a row each: line and text, or line, word_index, word, start and end; and the vector, a
+list of H numbers
+.jsonl:   the same columns, one JSON object a line; compressed where the name goes on (.jsonl.gz);
+          `-` is standard output
 
-line counts from 1, word_index from 1 within the line; start and end are characters of the line, first and behind the last.
+line counts from 1, word_index from 1 within the line; start and end are characters of the line,
+first and behind the last.
 """
 
 import io
@@ -29,11 +33,12 @@ _WORD_COLUMNS = ("line", "word_index", "word", "start", "end")
 
 
 def save_vectors(path: Path, embedder: Embedder, lines: Iterable[str], overwrite: bool = False, progress: Progress = silent) -> int:
-    """Write the vectors of `lines` to a file, in the format of its suffix; how many lines there were. progress: called with how far it is.
+    """Write the vectors of `lines` to a file, in the format of its suffix; how many lines there
+    were. progress: called with how far it is.
 
     Raises:
-        UsageError: no such format. OutputError: the file, or that of its words, is there, or cannot be written. As
-            :func:`rnnlm.vectors.embedding.embed`.
+        UsageError: no such format. OutputError: the file, or that of its words, is there, or cannot
+            be written. As :func:`rnnlm.vectors.embedding.embed`.
     """
     kind = check_path(path, embedder.settings.words, overwrite)
     count = 0
@@ -98,7 +103,8 @@ def _json_lines(chunk: EmbeddedLines) -> bytes:
 
 
 def _write_npy(stream: BinaryIO, chunks: Iterable[EmbeddedLines], width: int) -> None:
-    """The header, which numpy pads so that the number of rows may grow, is written again when that is known."""
+    """The header, which numpy pads so that the number of rows may grow, is written again when that
+    is known."""
     stream.write(_npy_header(0, width))
     count = 0
     for chunk in chunks:

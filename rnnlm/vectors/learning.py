@@ -29,9 +29,10 @@ Method = Literal["skipgram", "cbow", "svd"]
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How word vectors are learned. window: the words on each side that count as context, of skip-gram and CBOW at
-    most: their window is drawn for each word, from 1 on. min_count: rarer words get no vector. epochs,
-    negative (words drawn for each word of the text), learning_rate and seed are of skip-gram and CBOW."""
+    """How word vectors are learned. window: the words on each side that count as context, of
+    skip-gram and CBOW at most: their window is drawn for each word, from 1 on. min_count: rarer
+    words get no vector. epochs, negative (words drawn for each word of the text), learning_rate and
+    seed are of skip-gram and CBOW."""
 
     method: Method = "skipgram"
     width: int = 100
@@ -61,22 +62,29 @@ CORPUS = "english"  # where no text is named
 
 
 def learn_vectors(
-    text: str | Path | Sequence[str | Path] | Text | None = None, *, method: Method = "skipgram", width: int = 100, window: int = 5,
-    min_count: int = 5, epochs: int = 5, negative: int = 5, learning_rate: float = 0.025, tokenizer: TokenizerSettings | None = None,
-    seed: int = 1, threads: int = 1, text_settings: TextSettings | None = None, progress: Progress = silent,
+    text: str | Path | Sequence[str | Path] | Text | None = None, *, method: Method = "skipgram",
+    width: int = 100, window: int = 5,
+    min_count: int = 5, epochs: int = 5, negative: int = 5, learning_rate: float = 0.025,
+    tokenizer: TokenizerSettings | None = None,
+    seed: int = 1, threads: int = 1, text_settings: TextSettings | None = None,
+    progress: Progress = silent,
 ) -> WordVectors:  # fmt: skip
-    """Learn vectors of the words of a text: a path, several, the name of a bundled corpus, or a text; without one the bundled corpus.
+    """Learn vectors of the words of a text: a path, several, the name of a bundled corpus, or a
+    text; without one the bundled corpus.
 
-    method: "skipgram" or "cbow" (Mikolov et al. 2013), which need gensim; "svd": PPMI and its truncated singular value decomposition (Levy,
-    Goldberg & Dagan 2015). width: numbers of a vector. window: words on each side that count as context; of skip-gram and CBOW at most,
-    as their window is drawn for each word, from 1 on, and frequent words are left out at random. min_count: rarer words get no vector.
-    epochs, negative, learning_rate: of skip-gram and CBOW. tokenizer: how text becomes words; None: split on white space, or as the
-    text is prepared. threads: of skip-gram and CBOW; with one, the same seed gives the same vectors. progress: called with how far it
-    is.
+    method: "skipgram" or "cbow" (Mikolov et al. 2013), which need gensim; "svd": PPMI and its
+    truncated singular value decomposition (Levy, Goldberg & Dagan 2015). width: numbers of a
+    vector. window: words on each side that count as context; of skip-gram and CBOW at most, as
+    their window is drawn for each word, from 1 on, and frequent words are left out at random.
+    min_count: rarer words get no vector. epochs, negative, learning_rate: of skip-gram and CBOW.
+    tokenizer: how text becomes words; None: split on white space, or as the text is prepared.
+    threads: of skip-gram and CBOW; with one, the same seed gives the same vectors. progress: called
+    with how far it is.
 
     Raises:
-        SettingsError: a setting is out of range, or the width is more than the words allow. TextError: the text cannot be read, or holds
-            too few words. UsageError: gensim is needed and not installed, or the text is prepared with another tokenizer.
+        SettingsError: a setting is out of range, or the width is more than the words allow.
+            TextError: the text cannot be read, or holds too few words. UsageError: gensim is needed
+            and not installed, or the text is prepared with another tokenizer.
     """
     settings = LearningSettings(method, width, window, min_count, epochs, negative, learning_rate, seed, threads)
     if not isinstance(text, Text):
@@ -95,7 +103,8 @@ def learn_vectors(
 
 
 def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
-    """Texts by their names; a bundled corpus is its training part, unless there is a file of that name. None: the usual one."""
+    """Texts by their names; a bundled corpus is its training part, unless there is a file of that
+    name. None: the usual one."""
     return corpora.sources(names, "train", corpora.names()) if names else (str(corpora.part(CORPUS, "train")),)
 
 
@@ -107,8 +116,8 @@ BLOCK_WORDS = 1 << 20
 
 @dataclass(frozen=True)
 class WordStream:
-    """words: V, by descending count. counts_V: int64. ids_N: int32, the words of all lines. line_offsets: (lines + 1,) int64, where each
-    line begins, and the end."""
+    """words: V, by descending count. counts_V: int64. ids_N: int32, the words of all lines.
+    line_offsets: (lines + 1,) int64, where each line begins, and the end."""
 
     words: tuple[str, ...]
     counts_V: np.ndarray
@@ -136,7 +145,8 @@ class WordStream:
 
 
 def word_stream(text: Text, tokenizer: TokenizerSettings, min_count: int, progress: Progress = silent) -> WordStream:
-    """The words of a text that occur `min_count` times or more. tokenizer: how it is split, unless it is prepared with one.
+    """The words of a text that occur `min_count` times or more. tokenizer: how it is split, unless
+    it is prepared with one.
 
     Raises:
         TextError: the text cannot be read, or holds fewer than two such words.
@@ -170,15 +180,18 @@ SENTENCES_BETWEEN = 10_000  # two reports
 
 
 def predicted_vectors(stream: WordStream, settings: LearningSettings, progress: Progress = silent) -> np.ndarray:
-    """Vectors (V, width) float32 of the words of a stream; with one thread the same for the same stream and seed.
+    """Vectors (V, width) float32 of the words of a stream; with one thread the same for the same
+    stream and seed.
 
     Raises:
         UsageError: gensim is not installed.
     """
     word2vec = require_package("gensim.models.word2vec", "vectors", "skip-gram and CBOW")
     model = word2vec.Word2Vec(
-        vector_size=settings.width, window=settings.window, min_count=1, sg=int(settings.method == "skipgram"), negative=settings.negative,
-        alpha=settings.learning_rate, min_alpha=min(0.0001, settings.learning_rate), seed=settings.seed, workers=settings.threads,
+        vector_size=settings.width, window=settings.window, min_count=1,
+        sg=int(settings.method == "skipgram"), negative=settings.negative,
+        alpha=settings.learning_rate, min_alpha=min(0.0001, settings.learning_rate),
+        seed=settings.seed, workers=settings.threads,
     )  # fmt: skip
     model.build_vocab_from_freq(dict(zip(stream.words, stream.counts_V.tolist(), strict=True)))
     sentences = _Sentences(stream, settings.epochs, progress)

@@ -23,8 +23,9 @@ _LIKE = 60  # per cent of edits that leave a word alike, for hints
 
 @dataclass(frozen=True, eq=False)
 class WordVectors:
-    """Words, each with a vector. words: V different ones, the most frequent first where that is known. matrix_VE: float32. source: what
-    they are, as messages call them. note: what else one should know of them, or nothing."""
+    """Words, each with a vector. words: V different ones, the most frequent first where that is
+    known. matrix_VE: float32. source: what they are, as messages call them. note: what else one
+    should know of them, or nothing."""
 
     words: tuple[str, ...]
     matrix_VE: np.ndarray
@@ -77,8 +78,8 @@ class WordVectors:
         raise UsageError(f"unknown word {word!r}", f"{self.source}: {len(self.words):,} words", f"did you mean {alike!r}?" if alike else "")
 
     def nearest(self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()) -> list[tuple[str, float]]:
-        """The words whose vectors have the largest cosine with `vector_E`, largest first, with it; special symbols are none of them.
-        without: rows that are left out."""
+        """The words whose vectors have the largest cosine with `vector_E`, largest first, with it;
+        special symbols are none of them. without: rows that are left out."""
         length = float(np.linalg.norm(vector_E))
         cosine_V = self.unit_VE @ (vector_E / length if length else vector_E)
         cosine_V[~self.is_word_V] = -np.inf
@@ -88,22 +89,25 @@ class WordVectors:
 
 
 def read_vectors(path: str | Path) -> WordVectors:
-    """The vectors in a file of text as word2vec and GloVe write it, which may be compressed (.gz, .xz, .bz2, .zst).
+    """The vectors in a file of text as word2vec and GloVe write it, which may be compressed (.gz,
+    .xz, .bz2, .zst).
 
     Raises:
-        TextError: it cannot be read, is binary, not UTF-8, cut off, or a vector is not made of numbers. SettingsError: the vectors do not
-            have the width that the first line says.
+        TextError: it cannot be read, is binary, not UTF-8, cut off, or a vector is not made of
+            numbers. SettingsError: the vectors do not have the width that the first line says.
     """
     words, matrix_VE = read_all_vectors(path)
     return WordVectors(tuple(words), matrix_VE, str(path))
 
 
 def word_vectors(model: "LanguageModel | LabelModel | WordVectors | str | Path" = loading.SHIPPED, which: Which = "input") -> WordVectors:
-    """The vectors that a network of any task has of the tokens of its vocabulary: those that it reads ("input"), or the weights of its
-    softmax ("output"). model: the network or its name; vectors themselves are given back.
+    """The vectors that a network of any task has of the tokens of its vocabulary: those that it
+    reads ("input"), or the weights of its softmax ("output"). model: the network or its name;
+    vectors themselves are given back.
 
     Raises:
-        UsageError: the model has no such vectors. ModelError: there is no model of that name, or it is damaged.
+        UsageError: the model has no such vectors. ModelError: there is no model of that name, or it
+            is damaged.
     """
     if isinstance(model, WordVectors):
         return model
@@ -131,11 +135,13 @@ _ROWS = 1000  # written at a time
 
 
 def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False) -> int:
-    """Write vectors to a file, compressed as its suffix says, or to standard output (`-`); how many. A notice says how many symbols are
-    left out: those with white space inside, which the format cannot hold.
+    """Write vectors to a file, compressed as its suffix says, or to standard output (`-`); how
+    many. A notice says how many symbols are left out: those with white space inside, which the
+    format cannot hold.
 
     Raises:
-        OutputError: the file cannot be written, or is there and not to be replaced. UsageError: there is no vector to write.
+        OutputError: the file cannot be written, or is there and not to be replaced. UsageError:
+            there is no vector to write.
     """
     path = Path(path)
     writing.check_file(path, overwrite)

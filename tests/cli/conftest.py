@@ -16,7 +16,8 @@ def trained(models, tmp_path_factory):
     for name, *options in (
         ("kn", "--model", "ngram", "--order", "3", *same), ("uni", "--model", "unigram", *same),
         ("lower", "--model", "unigram", "--lowercase"),
-        *((f"{tokenizer}s", "--model", "unigram", "--set", f"tokenizer={tokenizer}") for tokenizer in ("char", "byte")),
+        *((f"{tokenizer}s", "--model", "unigram", "--set",
+           f"tokenizer={tokenizer}") for tokenizer in ("char", "byte")),
     ):  # fmt: skip
         assert run(["train", str(models.text), *options, "-o", str(folder / name)]) == 0
     shutil.copy(models.valid, folder / "valid.txt")

@@ -1,5 +1,5 @@
-"""Whatever is wrong with what a person gives: the right exit code, a line each for what, why and the way out, no
-traceback, and nothing that was there before is lost."""
+"""Whatever is wrong with what a person gives: the right exit code, a line each for what, why and
+the way out, no traceback, and nothing that was there before is lost."""
 
 import json
 
@@ -44,11 +44,14 @@ def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, 
 
 
 BAD_SETTINGS = {  # beside those of support/hostile/settings.py, for their hints
-    "setting of another model": (["--model", "unigram", "--set", "layers=2"], "a model of kind unigram has no setting 'layers'",
+    "setting of another model": (["--model", "unigram", "--set", "layers=2"],
+                                 "a model of kind unigram has no setting 'layers'",
         "add --model rnn"),
-    "a typo of a choice": (["--set", "characters=cnnn"], "setting characters = 'cnnn' is not valid", "one of cnn, lstm or none is needed"),
+    "a typo of a choice": (["--set", "characters=cnnn"], "setting characters = 'cnnn' is not valid",
+                           "one of cnn, lstm or none is needed"),
     "precision": (["--precision", "fp8"], "Invalid value for '--precision'", "--help"),
-    "blank lines both": (["--keep-blank-lines", "--documents"], "--keep-blank-lines and --documents", ""),
+    "blank lines both": (["--keep-blank-lines", "--documents"],
+                         "--keep-blank-lines and --documents", ""),
 }  # fmt: skip
 
 

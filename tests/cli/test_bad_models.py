@@ -1,5 +1,5 @@
-"""Models that are missing, damaged or in the way, devices that are not here, disks that are full: said in a line each,
-and nothing that was there before is lost."""
+"""Models that are missing, damaged or in the way, devices that are not here, disks that are full:
+said in a line each, and nothing that was there before is lost."""
 
 import pytest
 
@@ -44,8 +44,10 @@ def zero_2_kilobytes(folder):
 
 
 @pytest.mark.parametrize("command", [
-    "eval {text} -m copied", "eval {text} -m copied --adapt cache", "score the -m copied", "train {text} --init-from copied -o made",
-    "mix copied {other} --weights 0.5,0.5", "compare copied {other} --on {text}", "export -m copied --compact made",
+    "eval {text} -m copied", "eval {text} -m copied --adapt cache", "score the -m copied",
+    "train {text} --init-from copied -o made",
+    "mix copied {other} --weights 0.5,0.5", "compare copied {other} --on {text}",
+    "export -m copied --compact made",
 ])  # fmt: skip
 def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, command):
     weights = zero_2_kilobytes(copied)

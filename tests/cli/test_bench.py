@@ -143,7 +143,8 @@ def test_a_trained_model_writes_for_the_first_lines_of_a_text(rnnlm, translator,
 
 
 @pytest.mark.parametrize("arguments, what", [
-    (["-m", "demo"], "a model and the lines that it is to read go together"), (["a.txt"], "a model and the lines"),
+    (["-m", "demo"], "a model and the lines that it is to read go together"),
+    (["a.txt"], "a model and the lines"),
     (["-m", "demo", "a.txt", "--set", "layers=2"], "--set is for random weights"),
 ])  # fmt: skip
 def test_writing_needs_a_model_and_its_lines_or_neither(rnnlm, arguments, what):
@@ -168,7 +169,8 @@ def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, 
     shown = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1)
     columns, *rows, calibration = [line.split("\t") for line in shown.out.splitlines()]
     assert shown.code == 0
-    assert columns == ["text", "tokens", "n-grams", "seconds", "tokens/s", "peak MB", "time grows by power", "memory by power",
+    assert columns == ["text", "tokens", "n-grams", "seconds", "tokens/s", "peak MB",
+                       "time grows by power", "memory by power",
                        "eval seconds", "eval words/s"]  # fmt: skip
     assert [row[0] for row in rows] == ["1/4", "all"]
     assert rows[0][6:8] == ["-", "-"] and "-" not in rows[1][6:8]
@@ -194,7 +196,8 @@ def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, monkeypa
     summary = json.loads(rnnlm("bench", "ngram", text, "--order", 2, "--rounds", 1, "--json").out)
     assert summary.keys() == {"order", "rounds", "sorted_keys_per_second", "sizes"}
     assert [size["tokens"] for size in summary["sizes"]] == [32, 128]
-    assert [size["ngrams"] for size in summary["sizes"]] == [6 + 4] * 2  # <unk> is written UNK; there is no other unknown
+    # <unk> is written UNK; there is no other unknown
+    assert [size["ngrams"] for size in summary["sizes"]] == [6 + 4] * 2
     for size in summary["sizes"]:
         assert size["peak_bytes"] > 1 << 20
         assert size["tokens_per_second"] == pytest.approx(size["tokens"] / size["seconds"])
@@ -282,7 +285,8 @@ def test_memory_is_a_table_of_the_longest_lags(rnnlm, here):
 
 def test_memory_as_json_is_a_line_for_each_task_and_layer_and_one_for_the_verdict(rnnlm):
     *found, last = [json.loads(line) for line in rnnlm("bench", "memory", *QUICK, "--json").out.splitlines()]
-    assert [(each["task"], each["longest_lag"], each["failed"]["lag"], each["failed"]["steps"]) for each in found] == [
+    assert [(each["task"], each["longest_lag"], each["failed"]["lag"],
+             each["failed"]["steps"]) for each in found] == [
         ("order", 0, 5, 3), ("adding", 0, 5, 3),
     ]  # fmt: skip
     assert list(last) == ["verdict"] and last["verdict"].startswith("The longest lag")

@@ -20,7 +20,8 @@ def test_each_text_has_its_label_and_probability(rnnlm, classifier):
 def test_the_top_labels_have_a_row_each(rnnlm, classifier):
     rows = rows_of(rnnlm("classify", "-m", classifier.folder, *TEXTS, "--top", "5").out)
     assert [row[:3] for row in rows] == [
-        ["text", "rank", "label"], [TEXTS[0], "1", "flight"], [TEXTS[0], "2", "fare"], [TEXTS[1], "1", "fare"], [TEXTS[1], "2", "flight"],
+        ["text", "rank", "label"], [TEXTS[0], "1", "flight"], [TEXTS[0], "2", "fare"],
+        [TEXTS[1], "1", "fare"], [TEXTS[1], "2", "flight"],
     ]  # fmt: skip
 
 
@@ -33,10 +34,12 @@ def test_json_has_all_probabilities_or_the_top_ones(rnnlm, classifier):
 
 
 @pytest.mark.parametrize(("name", "content", "expected"), [
-    ("in.txt", "fly me\n\nwhat costs it\n", "text\tlabel\nfly me\tflight\n\t\nwhat costs it\tfare\n"),
+    ("in.txt", "fly me\n\nwhat costs it\n",
+     "text\tlabel\nfly me\tflight\n\t\nwhat costs it\tfare\n"),
     ("in.tsv", "n\ttext\n1\tfly me\n", "n\ttext\tlabel\n1\tfly me\tflight\n"),
     ("in.csv", 'n;text\n1;"fly, me"\n', 'n,text,label\n1,"fly, me",flight\n'),
-    ("in.jsonl", '{"text": "fly me", "n": [1]}\n', '{"text": "fly me", "n": [1], "label": "flight"}\n'),
+    ("in.jsonl", '{"text": "fly me", "n": [1]}\n',
+     '{"text": "fly me", "n": [1], "label": "flight"}\n'),
 ])  # fmt: skip
 def test_files_keep_their_form_and_their_columns(rnnlm, classifier, here, name, content, expected):
     (here / name).write_text(content)

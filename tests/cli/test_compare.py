@@ -28,7 +28,8 @@ def test_figures_differences_and_tables_are_shown(rnnlm, parts):
 
 
 def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
-    """Of words that come once, the second model keeps more for unknown ones, which it pays for with those it knows."""
+    """Of words that come once, the second model keeps more for unknown ones, which it pays for with
+    those it knows."""
     (here / "train.txt").write_text("the cat sat\n" * 9 + "a dog ran\n" * 9 + "rare words here\n")
     (here / "test.txt").write_text("the cat zorp\na dog blick\n" * 9)
     for name, k, *more in (("sharp", "0.01"), ("flat", "5", "--tokenizer-from", "sharp")):
@@ -94,7 +95,8 @@ def test_the_text_a_model_was_trained_on_is_reported(rnnlm, parts):
 
 
 @pytest.mark.parametrize(("arguments", "code", "what"), [
-    (["kn", "--on", "valid.txt"], 2, "a comparison needs at least two models"), (["kn", "lstm"], 2, "Missing option '--on'"),
+    (["kn", "--on", "valid.txt"], 2, "a comparison needs at least two models"),
+    (["kn", "lstm"], 2, "Missing option '--on'"),
     (["kn", "kn+cache", "--on", "valid.txt"], 2, "an n-gram model cannot be adapted so"),
     (["kn", "lstm", "--on", "valid.txt", "--train", "nowhere.txt"], 1, "no such file: nowhere.txt"),
 ])  # fmt: skip

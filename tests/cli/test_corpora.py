@@ -11,7 +11,8 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
     assert (shown.code, shown.err) == (0, "")
     assert columns == ["corpus", "file", "lines", "words", "bytes", "path", "task", "licence"]
     assert {row[1]: row[3] for row in rows if row[0] == "english"} == {
-        "agreement.tsv": "7,512", "cloze.tsv": "4,388", "homophones.tsv": "6,836", "test.txt": "18,698", "train.txt": "258,019",
+        "agreement.tsv": "7,512", "cloze.tsv": "4,388", "homophones.tsv": "6,836",
+        "test.txt": "18,698", "train.txt": "258,019",
         "valid.txt": "14,631",
     }  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""`rnnlm embed`: lines of texts and tables, their words, and one clear line where there are no vectors."""
+"""`rnnlm embed`: lines of texts and tables, their words, and one clear line where there are no
+vectors."""
 
 import json
 
@@ -40,9 +41,12 @@ def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
 @pytest.mark.parametrize(("options", "stdin", "error"), [
     (("-m", "{uni}", "-o", "a.npy"), b"a\n", "error: {uni} has no vectors of text"),
     (("-m", "{lstm}", "-o", "a.npy", "--layer", "2"), b"a\n", "error: there is no layer '2'"),
-    (("-m", "{lstm}", "-o", "a.txt"), b"a\n", "error: a.txt is not a file of vectors by its suffix"),
-    (("-m", "{lstm}", "-o", "a.npy"), b"a\n\xff\n", "error: standard input, line 2: not UTF-8 (byte 1 is 0xff)"),
-    (("-m", "{lstm}", "-o", "a.npy"), b"a\nb </s>\n", "error: standard input, line 2: the text holds </s>"),
+    (("-m", "{lstm}", "-o", "a.txt"), b"a\n",
+     "error: a.txt is not a file of vectors by its suffix"),
+    (("-m", "{lstm}", "-o", "a.npy"), b"a\n\xff\n",
+     "error: standard input, line 2: not UTF-8 (byte 1 is 0xff)"),
+    (("-m", "{lstm}", "-o", "a.npy"), b"a\nb </s>\n",
+     "error: standard input, line 2: the text holds </s>"),
     (("-m", "{lstm}", "-o", "there.npy"), b"a\n", "error: there.npy already exists"),
 ])  # fmt: skip
 def test_what_cannot_be_done_is_one_clear_line(rnnlm, models, here, options, stdin, error):

@@ -33,7 +33,8 @@ def test_the_figures_of_the_validation_data_are_those_that_training_stored(rnnlm
     found = json.loads(rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).out)
     assert [each.pop("confusions") for each in found["columns"]] == [[]] * len(stored["columns"])
     assert without(found, "seconds", "loss_nats") == without(stored, "seconds", "loss_nats")
-    # Training was on the CPU; where there is a GPU, eval adds up the same fp32 numbers in another order.
+    # Training was on the CPU; where there is a GPU, eval adds up the same fp32 numbers in another
+    # order.
     assert found["loss_nats"] == pytest.approx(stored["loss_nats"], abs=1e-5)
 
 
@@ -55,7 +56,8 @@ def test_data_in_another_format_scheme_or_place_have_the_same_figures(figures, h
     iob1 = [(words, [label.replace("B-", "I-") for label in slots], intent) for words, slots, intent in VALID]
     (here / "iob1.conll").write_text(columns(iob1))
     for given in (
-        ("valid.jsonl", "--format", "jsonl", "--column", "words", "--label-column", "slots"), ("words", "--labels", "labels"),
+        ("valid.jsonl", "--format", "jsonl", "--column", "words", "--label-column", "slots"),
+        ("words", "--labels", "labels"),
         ("slashes", "--format", "slashes"), ("iob1.conll", "--scheme", "iob1"),
     ):  # fmt: skip
         found = figures(tagger.folder, *given)
@@ -98,7 +100,8 @@ def test_strict_spans_keep_to_their_scheme(figures, here, tagger):
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
-    (("--context", "reset"), "--context: {model} is a model of tagging, and this is for language models"),
+    (("--context", "reset"),
+     "--context: {model} is a model of tagging, and this is for language models"),
     (("--adapt", "cache"), "--adapt: {model} is a model of tagging"),
     (("--documents",), "--documents: {model} is a model of tagging"),
     (("--plot", "x.txt"), "x.txt does not have a plot suffix"),

@@ -1,4 +1,5 @@
-"""Commands that look at a model, of encoder-decoders: eval, compare, doctor, info, export, plot, and what training says."""
+"""Commands that look at a model, of encoder-decoders: eval, compare, doctor, info, export, plot,
+and what training says."""
 
 import json
 
@@ -102,10 +103,14 @@ def test_a_decoded_figure_can_choose_the_weights_and_has_a_curve(rnnlm, here, tr
 
 
 @pytest.mark.parametrize("options, message", [
-    (("--mode", "strict"), "--mode: {model} is an encoder-decoder, and this is for models of labels"),
-    (("--context", "reset"), "--context: {model} is an encoder-decoder, and this is for language models"),
-    (("--no-decode", "--beam", "2"), "--beam is about how"), (("--no-decode", "-o", "x"), "-o has nothing to take"),
-    (("--column", "german"), "german"), (("--target", "missing"), "missing"), (("-o", "-"), "standard output takes the figures"),
+    (("--mode", "strict"),
+     "--mode: {model} is an encoder-decoder, and this is for models of labels"),
+    (("--context", "reset"),
+     "--context: {model} is an encoder-decoder, and this is for language models"),
+    (("--no-decode", "--beam", "2"), "--beam is about how"),
+    (("--no-decode", "-o", "x"), "-o has nothing to take"),
+    (("--column", "german"), "german"), (("--target", "missing"), "missing"),
+    (("-o", "-"), "standard output takes the figures"),
 ])  # fmt: skip
 def test_what_does_not_go_together_is_told(rnnlm, translator, options, message):
     outcome = rnnlm("eval", "-m", translator.folder, translator.valid, *options)

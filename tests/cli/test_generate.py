@@ -31,12 +31,15 @@ def test_top_k_of_one_is_greedy(rnnlm, models):
 
 
 CONTRADICTIONS = {
-    "beam and temperature": (["--beam", 4, "--temperature", 0.5], "--beam does not go with --temperature"),
-    "beam and more": (["--beam", 4, "--top-p", 0.5, "--seed", 3], "--beam does not go with --seed and --top-p"),
+    "beam and temperature": (["--beam", 4, "--temperature", 0.5],
+                             "--beam does not go with --temperature"),
+    "beam and more": (["--beam", 4, "--top-p", 0.5, "--seed", 3],
+                      "--beam does not go with --seed and --top-p"),
     "beam and running": (["--beam", 4, "--running"], "--beam does not go with --running"),
     "beam and check": (["--beam", 4, "--check"], "--beam does not go with --check"),
     "power without beam": (["--length-power", 1], "--length-power is for --beam"),
-    "negative power": (["--beam", 2, "--length-power", -1], "setting length_power = -1.0 is not valid"),
+    "negative power": (["--beam", 2, "--length-power", -1],
+                       "setting length_power = -1.0 is not valid"),
     "more than the beam": (["--beam", 2, "--num", 3], "num = 3 does not go with a beam of 2"),
     "typing and num": (["--interactive", "--num", 3], "--interactive does not go with --num"),
     "typing and json": (["--interactive", "--json"], "--interactive does not go with --json"),

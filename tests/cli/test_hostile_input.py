@@ -1,5 +1,6 @@
-"""The tables of tests/hostile/: whatever is wrong with what a person gives, the command ends soon, with its exit code and a line each for
-what, why and the way out; it shows no control character, takes no memory that a file merely claims, and leaves the folder as it was."""
+"""The tables of tests/hostile/: whatever is wrong with what a person gives, the command ends soon,
+with its exit code and a line each for what, why and the way out; it shows no control character,
+takes no memory that a file merely claims, and leaves the folder as it was."""
 
 import hashlib
 import re
@@ -14,7 +15,8 @@ from support.hostile import arpa, escapes, labelled, lists, looks, outputs, pair
 from support.hostile import models as model_folders
 from support.hostile.watching import watched
 
-FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa, "list": lists, "model": model_folders, "output": outputs,
+FAMILIES = {"text": texts, "table": tables, "setting": settings, "arpa": arpa, "list": lists,
+            "model": model_folders, "output": outputs,
             "prepared": prepared, "escape": escapes, "labelled": labelled, "pairs": pairs,
             "look": looks}  # fmt: skip
 ROWS = {f"{family}: {row.name}": row for family, module in FAMILIES.items() for row in module.ROWS}

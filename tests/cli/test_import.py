@@ -13,7 +13,8 @@ def imported(rnnlm):
     ended = rnnlm("import", ARPA, "-o", "tri")
     assert (ended.code, ended.out) == (0, "")
     assert ended.err.splitlines() == [
-        "an n-gram model of order 3, V = 2,527; n-grams by order: 2,528, 12,756, 1,149", "saved in tri",
+        "an n-gram model of order 3, V = 2,527; n-grams by order: 2,528, 12,756, 1,149",
+        "saved in tri",
     ]  # fmt: skip
     return "tri"
 

@@ -1,4 +1,5 @@
-"""`rnnlm inspect memory` and `inspect cloze`: tables, JSON, plots, and one line where something is wrong."""
+"""`rnnlm inspect memory` and `inspect cloze`: tables, JSON, plots, and one line where something is
+wrong."""
 
 import json
 from functools import partial
@@ -45,7 +46,8 @@ def test_cloze_shows_accuracy_by_kind_and_json_has_the_items(rnnlm, models, tmp_
     rows = [row.split("\t") for row in shown.out.split("\n\n")[0].splitlines()]
     assert pictures["cloze.svg"].axes[0].get_ylabel() == "share of answers"
     assert [row[:5] for row in rows[1:4]] == [["2gram", by, group, n, "0"] for by, group, n in
-                                              (("all", "all", "2"), ("kind", "verb", "1"), ("kind", "other", "1"))]  # fmt: skip
+                                              (("all", "all", "2"), ("kind", "verb", "1"),
+                                               ("kind", "other", "1"))]  # fmt: skip
     found = json.loads(rnnlm("inspect", "cloze", "items.tsv", *models, "--json").out)
     assert [each["item"]["answer"] for each in found["models"][0]["scores"]] == ["sat", "hard"] and "likeliest word" in found["verdict"]
 

@@ -1,4 +1,5 @@
-"""`rnnlm inspect probe`: the table and its verdict, JSON, a picture, and one clear line where there is nothing to probe."""
+"""`rnnlm inspect probe`: the table and its verdict, JSON, a picture, and one clear line where there
+is nothing to probe."""
 
 import json
 from functools import partial
@@ -30,8 +31,10 @@ def test_the_table_ends_in_a_verdict_and_json_holds_the_same(rnnlm, models, pict
 
 @pytest.mark.parametrize(("arguments", "error"), [
     (("none.conllu",), "error: no such file: none.conllu"),
-    (("words-and-tags", "--label-column", "xpos"), "error: the bundled corpus words-and-tags has no column 'xpos'"),
-    (("travel", "--texts", "--label-column", "slots"), "error: the bundled corpus travel has no column 'slots'"),
+    (("words-and-tags", "--label-column", "xpos"),
+     "error: the bundled corpus words-and-tags has no column 'xpos'"),
+    (("travel", "--texts", "--label-column", "slots"),
+     "error: the bundled corpus travel has no column 'slots'"),
     (("words-and-tags", "--plot", "p.txt"), "error: p.txt does not have a plot suffix"),
 ])  # fmt: skip
 def test_what_cannot_be_probed_is_one_clear_line(rnnlm, models, arguments, error):

@@ -1,4 +1,5 @@
-"""`rnnlm inspect spectrum` and `rnnlm inspect gates`: tables, JSON, pictures, and one clear line where there is nothing to see."""
+"""`rnnlm inspect spectrum` and `rnnlm inspect gates`: tables, JSON, pictures, and one clear line
+where there is nothing to see."""
 
 import json
 

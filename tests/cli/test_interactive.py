@@ -92,14 +92,16 @@ def test_keys_that_wait_are_read_before_more_is_worked_out(desk):
 
 @pytest.fixture
 def terminal(models, here):
-    """`rnnlm generate --interactive` on a pseudo-terminal, and a way to read what it shows until something stands there."""
+    """`rnnlm generate --interactive` on a pseudo-terminal, and a way to read what it shows until
+    something stands there."""
     pty = pytest.importorskip("pty")
     try:
         master, slave = pty.openpty()
     except OSError:
         pytest.skip("no pseudo-terminals here")
     process = subprocess.Popen(
-        [sys.executable, "-m", "rnnlm", "generate", "-m", str(models.unigram), "--interactive", "--prompt", "the"],
+        [sys.executable, "-m", "rnnlm", "generate", "-m", str(models.unigram), "--interactive",
+         "--prompt", "the"],
         stdin=slave, stdout=slave, stderr=slave, cwd=here, start_new_session=True,
         env={**os.environ, "TERM": "xterm", "COLUMNS": "60", "LINES": "20", "NO_COLOR": "1"},
         preexec_fn=lambda: __import__("fcntl").ioctl(0, __import__("termios").TIOCSCTTY, 0),

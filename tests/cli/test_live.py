@@ -31,10 +31,14 @@ def drawn(width: int, *events, **settings) -> list[str]:
 
 @pytest.mark.parametrize("width, events, lines", [
     (40, [], ["starting ..."]),
-    (80, [STEP, VALIDATED, SAVED], ["25% done, 2m 00s left, step 1,200, epoch 2.50, 12,345 tokens/s",
-                                    "perplexity: train 148.4, valid 150.12, best 149.50, saved at step 1,100"]),
-    (80, [STEP, replace(VALIDATED, best=None, chooses=False)], ["perplexity: train 148.4, valid 150.12"]),
-    (80, [STEP, VALIDATED, FITTED], ["100% done, 0s left, step 4,800, epoch 2.50, 12,345 tokens/s"]),
+    (80, [STEP, VALIDATED, SAVED],
+     ["25% done, 2m 00s left, step 1,200, epoch 2.50, 12,345 tokens/s",
+                                    ("perplexity: train 148.4, valid 150.12, best 149.50, saved "
+                                     "at step 1,100")]),
+    (80, [STEP, replace(VALIDATED, best=None, chooses=False)],
+     ["perplexity: train 148.4, valid 150.12"]),
+    (80, [STEP, VALIDATED, FITTED],
+     ["100% done, 0s left, step 4,800, epoch 2.50, 12,345 tokens/s"]),
 ])  # fmt: skip
 def test_bar_and_figures_have_their_lines(width, events, lines):
     found = drawn(width, STARTED, *events)

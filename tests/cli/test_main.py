@@ -37,8 +37,10 @@ def test_the_version_names_torch_device_and_threads(rnnlm):
 
 
 @pytest.mark.parametrize("arguments, hint", [
-    (["trian"], "did you mean 'train'?"), (["train", "--modle", "lstm"], "--model"), (["recipes", "lsmt"], "'lstm'"),
-    (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"), (["xyzzy"], "known are: bench"),
+    (["trian"], "did you mean 'train'?"), (["train", "--modle", "lstm"], "--model"),
+    (["recipes", "lsmt"], "'lstm'"),
+    (["train", "--model", "lsmt"], "'lstm'"), (["train", "--set", "hiden_size=3"], "'hidden_size'"),
+    (["xyzzy"], "known are: bench"),
 ])  # fmt: skip
 def test_what_is_mistyped_is_wrong_usage_with_the_nearest_suggested(rnnlm, arguments, hint):
     ended = rnnlm(*arguments)
@@ -64,7 +66,9 @@ def test_debug_after_a_double_dash_is_text(rnnlm, models):
 
 
 @pytest.mark.parametrize(
-    "error, code", [(KeyboardInterrupt(), 130), (entry._Signalled(signal.SIGTERM), 143), (OSError(28, "No space left on device"), 1),
+    "error, code",
+    [(KeyboardInterrupt(), 130), (entry._Signalled(signal.SIGTERM), 143),
+     (OSError(28, "No space left on device"), 1),
                     (MemoryError("much"), 1)],
 )  # fmt: skip
 def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code):

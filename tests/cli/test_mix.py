@@ -61,8 +61,10 @@ def test_json_holds_all_of_it(rnnlm, parts):
 @pytest.mark.parametrize(("arguments", "code", "what"), [
     ([], 2, "Missing argument"),
     (["kn", "nowhere", "--on", "valid.txt"], 1, "no model at nowhere"),
-    (["kn", "uni", "--weights", "half,half"], 2, "Invalid value for '--weights': 'half,half' is not understood"),
-    (["kn", "uni", "--on", "valid.txt", "-o", "kn", "--overwrite"], 2, "the mixture cannot replace kn, which it would be made of"),
+    (["kn", "uni", "--weights", "half,half"], 2,
+     "Invalid value for '--weights': 'half,half' is not understood"),
+    (["kn", "uni", "--on", "valid.txt", "-o", "kn", "--overwrite"], 2,
+     "the mixture cannot replace kn, which it would be made of"),
 ])  # fmt: skip
 def test_wrong_usage(rnnlm, parts, arguments, code, what):
     before = library.load("kn").fingerprint

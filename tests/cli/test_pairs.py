@@ -9,7 +9,8 @@ SUITE = {
     "meta": {"name": "order", "metric": "sum"}, "region_meta": {"1": "a", "2": "b"},
     "predictions": [{"type": "formula", "formula": "(2;%good%) < (2;%bad%)"}],
     "items": [{"item_number": 1, "conditions": [
-        {"condition_name": name, "regions": [{"region_number": 1, "content": "the"}, {"region_number": 2, "content": word}]}
+        {"condition_name": name,
+         "regions": [{"region_number": 1, "content": "the"}, {"region_number": 2, "content": word}]}
         for name, word in (("good", "the"), ("bad", "zorp"))]}],
 }  # fmt: skip
 
@@ -23,7 +24,8 @@ def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_a
     (here / "pairs.tsv").write_text("good\tbad\nthe\tthe\nthe\tthe man\nthe zorp zorp\tthe\n")
     shown = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--json")
     assert records(shown) == [
-        {"by": "kind", "group": "pairs", "pairs": 3, "accuracy": 0.5, "low": 0.0, "high": 1.0, "ties": 1, "identical": 1, "skipped": 0,
+        {"by": "kind", "group": "pairs", "pairs": 3, "accuracy": 0.5, "low": 0.0, "high": 1.0,
+         "ties": 1, "identical": 1, "skipped": 0,
          "oov_pairs": 1, "known_pairs": 2, "known_accuracy": 0.75}
     ]  # fmt: skip
     assert shown.err == "note: in 1 of 3 pairs both sentences are the same; each counts half, as a tie\n"
@@ -89,13 +91,19 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
 @pytest.mark.parametrize(
     "options, message",
     [
-        (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"), (["the", "--pairs-scoring", "word"], "are for --pairs"),
-        (["--pairs", "pairs.tsv", "--plot", "x.doc"], "does not have a plot suffix"), (["--pairs", "pairs.tsv", "the man"],
-            "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"], "--words is not for --pairs"),
-        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"),
-        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"], "pairs.tsv is also an input"), (["--pairs", "pairs.tsv",
+        (["--pairs", "pairs.tsv", "--column", "x"], "--column is not for --pairs"),
+        (["the", "--pairs-scoring", "word"], "are for --pairs"),
+        (["--pairs", "pairs.tsv", "--plot", "x.doc"], "does not have a plot suffix"),
+        (["--pairs", "pairs.tsv", "the man"],
+            "a sentence is not for --pairs"), (["--pairs", "pairs.tsv", "--words"],
+            "--words is not for --pairs"),
+        (["--pairs", "pairs.tsv", "--pairs-details", "pairs.tsv", "--overwrite"],
+         "pairs.tsv is also an input"),
+        (["--pairs", "pair*.tsv", "--pairs-details", "pairs.tsv", "--overwrite"],
+         "pairs.tsv is also an input"), (["--pairs", "pairs.tsv",
             "--overwrite"], "is about a file"),
-        (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"), (["--pairs", "suite.json", "--pairs-scoring", "word"],
+        (["--pairs", ".", "--plot", "x.svg"], "among what --pairs reads"),
+        (["--pairs", "suite.json", "--pairs-scoring", "word"],
             "no scoring to choose"),
     ],
 )  # fmt: skip

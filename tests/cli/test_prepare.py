@@ -1,4 +1,5 @@
-"""`rnnlm prepare`: what it writes and prints, what it refuses, and how it ends when it is told to."""
+"""`rnnlm prepare`: what it writes and prints, what it refuses, and how it ends when it is told
+to."""
 
 import json
 import signal

@@ -1,4 +1,5 @@
-"""What a log without a terminal holds: how far the work is, that it goes on, and that it came to its end."""
+"""What a log without a terminal holds: how far the work is, that it goes on, and that it came to
+its end."""
 
 import itertools
 import threading

@@ -7,7 +7,8 @@ import pytest
 
 @pytest.fixture(scope="module")
 def nbest(corpus_lines):
-    """Sixty utterances: the sentence itself is second, behind one with its words reversed; every third time it is first."""
+    """Sixty utterances: the sentence itself is second, behind one with its words reversed; every
+    third time it is first."""
     lines = []
     for number, line in enumerate(corpus_lines[:60]):
         words = line.upper().split()
@@ -85,9 +86,11 @@ def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_sco
 @pytest.mark.parametrize("arguments", [
     [], ["--apply", "test.tsv"],
     ["--tune", "dev.tsv", "--weights", "w.json", "--apply", "test.tsv"], ["--weights", "w.json"],
-    ["--tune", "dev.tsv", "--apply", "test.tsv", "--split", "even-odd"], ["--tune", "dev.tsv", "--split", "even-odd", "--folds", "2"],
+    ["--tune", "dev.tsv", "--apply", "test.tsv", "--split", "even-odd"],
+    ["--tune", "dev.tsv", "--split", "even-odd", "--folds", "2"],
     ["--tune", "dev.tsv", "--folds", "1"], ["--tune", "dev.tsv", "--folds", "99"],
-    ["--tune", "dev.tsv", "--folds", "2", "--weights-output", "w.json"], ["--weights", "w.json", "--apply", "test.tsv", "--no-words"],
+    ["--tune", "dev.tsv", "--folds", "2", "--weights-output", "w.json"],
+    ["--weights", "w.json", "--apply", "test.tsv", "--no-words"],
     ["--tune", "dev.tsv", "--scores", "ac_cost"],
     ["--tune", "dev.tsv", "--output", "one", "--nbest-output", "./one"],
     ["--tune", "dev.tsv", "--nbest-output", "dev.tsv", "--overwrite"],
@@ -112,6 +115,7 @@ def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, list
     assert len((listed / "best.txt").read_text().splitlines()) == 30
     refused = rnnlm("rescore", "--tune", "bare.tsv", "-m", models.unigram, "--lowercase")
     assert refused.code == 1 and "no utterance has a reference" in refused.errors[0]
-    (listed / "ref.txt").write_text("".join(line.replace("\tREF\t\t", " ") + "\n" for line in (listed / "test.tsv").read_text().splitlines()
+    (listed / "ref.txt").write_text("".join(line.replace("\tREF\t\t",
+                                                         " ") + "\n" for line in (listed / "test.tsv").read_text().splitlines()
                                             if "\tREF\t" in line))  # fmt: skip
     assert rnnlm("rescore", "--tune", "bare.tsv", "--ref", "ref.txt", "-m", models.unigram, "--lowercase").code == 0

@@ -28,7 +28,8 @@ def test_of_exactly_two_sentences_the_odds_are_said_in_words(rnnlm, models):
 
 
 @pytest.mark.parametrize("log10, words", [
-    (0.0, "hardly (less than 1.05 times)"), (0.30103, "about 2 times"), (1.5, "about 32 times"), (2.0, "about 100 times"),
+    (0.0, "hardly (less than 1.05 times)"), (0.30103, "about 2 times"), (1.5, "about 32 times"),
+    (2.0, "about 100 times"),
     (3.25, "about 1,780 times"), (6.02, "about 10^6 times"),
 ])  # fmt: skip
 def test_ratios_in_words(log10, words):
@@ -102,7 +103,8 @@ def test_words_have_their_surprisals_in_every_format(rnnlm, models):
     assert [w["word"] for w in record["word_surprisals"]] == ["the", "zorp", "</s>"]
     rows = table(rnnlm("score", "-m", models.lstm, "--format", "tsv", "--words", "the zorp", "").out)
     assert [(row["id"], row["position"], row["word"], row["oov"]) for row in rows] == [
-        ("1", "1", "the", "0"), ("1", "2", "zorp", "1"), ("1", "3", "</s>", "0"), ("2", "1", "</s>", "0")
+        ("1", "1", "the", "0"), ("1", "2", "zorp", "1"), ("1", "3", "</s>", "0"),
+        ("2", "1", "</s>", "0")
     ]  # fmt: skip
     bits = [w["surprisal_bits"] for w in record["word_surprisals"]]
     assert [float(row["surprisal_bits"]) for row in rows[:3]] == pytest.approx(bits, abs=1e-4)
@@ -124,7 +126,8 @@ def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm,
     assert [*rows[0]] == [*PLACES, "entropy_bits", "log10_frequency", "region_index", "reason"]
     assert [[row[name] for name in PLACES[:8]] for row in rows[:4]] == [
         ["1", "1", "sg", "1", "1", "The", "0", "3"], ["1", "1", "sg", "2", "2", "man", "4", "7"],
-        ["1", "1", "sg", "3", "3", '"was",', "8", "14"], ["1", "1", "sg", "4", "4", "here.", "15", "20"],
+        ["1", "1", "sg", "3", "3", '"was",', "8", "14"],
+        ["1", "1", "sg", "4", "4", "here.", "15", "20"],
     ]  # fmt: skip
     assert [row["region_index"] for row in rows if row["id"] == "2"] == ["1", "1", "2", "2", ""]
     assert "zorp" in [row["word"] for row in rows if row["oov"] == "1" and row["id"] == "2"]
@@ -133,7 +136,8 @@ def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm,
         assert rnnlm(*asked, "-o", f"w.{suffix}").code == 0
     assert (here / "w.csv").read_text() == shown.out
     written = pyarrow.parquet.read_table(here / "w.parquet").to_pylist()
-    assert [{name: "" if cell is None else str(int(cell) if cell in (True, False) else cell) for name, cell in row.items()}
+    assert [{name: "" if cell is None else str(int(cell) if cell in (True,
+        False) else cell) for name, cell in row.items()}
             for row in written] == rows  # fmt: skip
     records = [json.loads(line) for line in (here / "w.jsonl").read_text().splitlines()]
     nested = [word for record in records for word in record["word_surprisals"]]
@@ -149,8 +153,10 @@ def test_regions_have_rows_of_their_own_from_marks_or_from_columns(rnnlm, models
     (here / "s.csv").write_text("cond,r1,r2,r3\na,The man,was,here\nb,The man,,here\n")
     columns = ["--input", "s.csv", "--region-columns", "r1, r2,r3"]
     rows = table(rnnlm("score", "-m", models.lstm, *columns, "--format", "tsv").out)
-    assert [(row["id"], row["cond"], row["region_index"], row["region"], row["text"], row["words"]) for row in rows] == [
-        ("1", "a", "1", "r1", "The man", "2"), ("1", "a", "2", "r2", "was", "1"), ("1", "a", "3", "r3", "here", "1"),
+    assert [(row["id"], row["cond"], row["region_index"], row["region"], row["text"],
+             row["words"]) for row in rows] == [
+        ("1", "a", "1", "r1", "The man", "2"), ("1", "a", "2", "r2", "was", "1"),
+        ("1", "a", "3", "r3", "here", "1"),
         ("2", "b", "1", "r1", "The man", "2"), ("2", "b", "3", "r3", "here", "1"),
     ]  # fmt: skip
     assert [row["next_surprisal_bits"] for row in rows] == [
@@ -294,14 +300,20 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, mode
 
 
 @pytest.mark.parametrize("options", [
-    ["--json", "--format", "tsv"], ["--output", "scores"], ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
+    ["--json", "--format", "tsv"], ["--output", "scores"],
+    ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
     ["--input", "text"],
-    ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"], ["--format", "tsv", "--tokens", "--words"],
-    ["--split", "tokens"], ["--split", "tokens", "--split", "whitespace", "--words"], ["--split", "test", "--split", "valid"],
+    ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"],
+    ["--format", "tsv", "--tokens", "--words"],
+    ["--split", "tokens"], ["--split", "tokens", "--split", "whitespace", "--words"],
+    ["--split", "test", "--split", "valid"],
     ["--split", "test"],
-    ["--with", "entropy"], ["--with", "entropie", "--words"], ["--keep", "item"], ["--region-columns", "a,b"], ["--regions", " "],
-    ["--format", "parquet"], ["--output", "s.parquet", "--resume"], ["--output", "s.csv", "--tokens", "--regions", "|"],
-    ["--given", "a", "--context", "carry"], ["--given-column", "before"], ["--column", "text", "--id-column", "id"],
+    ["--with", "entropy"], ["--with", "entropie", "--words"], ["--keep", "item"],
+    ["--region-columns", "a,b"], ["--regions", " "],
+    ["--format", "parquet"], ["--output", "s.parquet", "--resume"],
+    ["--output", "s.csv", "--tokens", "--regions", "|"],
+    ["--given", "a", "--context", "carry"], ["--given-column", "before"],
+    ["--column", "text", "--id-column", "id"],
 ], ids=" ".join)  # fmt: skip
 def test_options_that_contradict_each_other_are_wrong_usage(rnnlm, models, here, options):
     ended = rnnlm("score", "-m", models.unigram, *options, "the man")

@@ -35,7 +35,8 @@ def two(models):
 def test_a_record_holds_the_sentence_once_and_what_each_model_gives_it_alone(rnnlm, models, two):
     found = records(rnnlm("score", *two, "--json", "--words", "--next", 2, *SENTENCES))
     alone = {
-        folder.name: records(rnnlm("score", "-m", folder, "--json", "--words", "--next", 2, *SENTENCES))
+        folder.name: records(rnnlm("score", "-m", folder, "--json", "--words", "--next", 2,
+                                   *SENTENCES))
         for folder in (models.lstm, models.unigram)
     }  # fmt: skip
     for number, record in enumerate(found):
@@ -102,7 +103,8 @@ def test_rows_of_words_hold_what_is_about_the_text_once_then_the_figures_of_each
     shown = rnnlm("score", *itertools.chain.from_iterable(("-m", name) for name in names), *asked)
     rows = list(read(io.StringIO(shown.out)))
     assert [(row["item"], row["word"], row["start"], row["end"]) for row in rows] == [
-        ("7", "It's", "0", "4"), ("7", "the", "5", "8"), ("7", "zorp!", "9", "14"), ("7", "</s>", "14", "14"), ("8", "</s>", "0", "0")
+        ("7", "It's", "0", "4"), ("7", "the", "5", "8"), ("7", "zorp!", "9", "14"),
+        ("7", "</s>", "14", "14"), ("8", "</s>", "0", "0")
     ]  # fmt: skip
     for name in names:
         alone = list(read(io.StringIO(rnnlm("score", "-m", name, *asked).out)))
@@ -159,14 +161,16 @@ def test_a_run_of_several_models_is_resumed_with_the_same_models_only(rnnlm, mod
     command = ["score", "-m", models.unigram, "-m", f"{models.unigram}+unigram", "--input", "text", "--context", "carry", "--output"]
     assert rnnlm(*command, "whole.jsonl").code == 0
     with monkeypatch.context() as broken:
-        broken.setattr(terminal.Progress, "__call__", Mock(side_effect=[None, RnnlmError("stopped")]))  # after the second chunk
+        # after the second chunk
+        broken.setattr(terminal.Progress, "__call__", Mock(side_effect=[None, RnnlmError("stopped")]))
         assert rnnlm(*command, "s.jsonl").code == 1
     expected, written = (here / "whole.jsonl").read_bytes(), (here / "s.jsonl").read_bytes()
     assert written.count(b"\n") == 4 and expected.startswith(written)
     other = rnnlm("score", *two, "--input", "text", "--context", "carry", "--output", "s.jsonl", "--resume")
     assert other.code == 2 and "models was uni, uni+unigram, is tiny, uni" in other.err
     assert rnnlm(*command, "s.jsonl", "--resume", "--plot", "plot.svg").code == 0 and (here / "s.jsonl").read_bytes() == expected
-    assert all(f">{word}</text>" in (here / "plot.svg").read_text() for word in ("zorp", "here"))  # of those written before, too
+    # of those written before, too
+    assert all(f">{word}</text>" in (here / "plot.svg").read_text() for word in ("zorp", "here"))
 
 
 @pytest.mark.parametrize("options", [[], ["-o", "scores.jsonl"], ["--json"]], ids=" ".join)

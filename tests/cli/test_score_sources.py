@@ -117,4 +117,5 @@ def test_translations_are_rescored_with_their_sources(rnnlm, fra, models, here):
     nats = json.loads(rnnlm("score", "-m", fra, "--source", sources[3], "le chat", "--json").out)["logprob_nats"]
     [chosen] = [each for each in records[3]["hypotheses"] if each["text"] == "le chat"]
     assert any(value == pytest.approx(nats, abs=1e-5) for value in chosen["features"].values())
-    assert rnnlm(*command[:-1], "sources", "--sources", "sources", "--overwrite").code == 2  # what is read is not written over
+    # what is read is not written over
+    assert rnnlm(*command[:-1], "sources", "--sources", "sources", "--overwrite").code == 2

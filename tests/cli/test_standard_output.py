@@ -1,4 +1,5 @@
-"""`-` is standard output wherever one FILE is written: what it then takes is what the file would have held."""
+"""`-` is standard output wherever one FILE is written: what it then takes is what the file would
+have held."""
 
 import pytest
 
@@ -33,12 +34,14 @@ def test_a_dash_gives_the_bytes_of_the_file_and_no_file(rnnlm, models, inputs, c
     assert written.code == piped.code == 0, piped.err
     assert piped.out == (inputs / name).read_text() != ""
     assert not (inputs / "-").exists()
-    assert [line for line in written.out.splitlines() if line not in piped.err] == []  # the tables for people
+    # the tables for people
+    assert [line for line in written.out.splitlines() if line not in piped.err] == []
 
 
 @pytest.mark.parametrize(
     "command",
-    ["rescore -m {0} --tune nbest.tsv -o - --json", "rescore -m {0} --tune nbest.tsv -o - --nbest-output -",
+    ["rescore -m {0} --tune nbest.tsv -o - --json",
+     "rescore -m {0} --tune nbest.tsv -o - --nbest-output -",
      "score -m {0} --pairs pairs.tsv --pairs-details - --json"],
 )  # fmt: skip
 def test_two_results_on_standard_output_are_refused(rnnlm, models, inputs, command):

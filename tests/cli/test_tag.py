@@ -46,7 +46,8 @@ def test_json_has_what_python_has(rnnlm, slot_tagger):
     expected = library.tag(slot_tagger.folder, ["fly me to oslo", "at ten"], nbest=2, probabilities=True)
     assert found == [json.loads(json.dumps(each.to_dict())) for each in expected]
     assert {*found[0]} == {
-        "text", "words", "multiwords", "labels", "sentence_labels", "nbest", "probabilities", "sentence_probabilities",
+        "text", "words", "multiwords", "labels", "sentence_labels", "nbest", "probabilities",
+        "sentence_probabilities",
     }  # fmt: skip
 
 
@@ -86,7 +87,8 @@ def test_raw_text_becomes_conllu_with_ranges_for_a_tagger_of_a_treebank(rnnlm, t
     ("slashes", ("--output-format", "slashes"), "fly/O me/O\n"),
     ("tsv", ("-o", "out.tsv"), "text\t2\nfly me\tO O\n"),
     ("jsonl", ("-o", "out.jsonl"), '{"text": "fly me", "words": ["fly", "me"], "2": ["O", "O"]}\n'),
-    ("conllu", ("--output-format", "conllu"), f"# text = fly me\n1\tfly\t{SEVEN}\tLabel=O\n2\tme\t{SEVEN}\tLabel=O\n\n"),
+    ("conllu", ("--output-format", "conllu"),
+     f"# text = fly me\n1\tfly\t{SEVEN}\tLabel=O\n2\tme\t{SEVEN}\tLabel=O\n\n"),
 ])  # fmt: skip
 def test_raw_text_is_written_as_the_training_data_or_as_asked_for(rnnlm, tagger, here, name, options, expected):
     shown = rnnlm("tag", "-m", tagger.folder, *options, stdin=b"fly me\n")

@@ -1,4 +1,5 @@
-"""What commands do with models of each task: the table in the code, the one in docs/tasks.md, and the commands themselves."""
+"""What commands do with models of each task: the table in the code, the one in docs/tasks.md, and
+the commands themselves."""
 
 import json
 import re
@@ -11,7 +12,8 @@ from rnnlm.cli.main import COMMANDS, cli
 from rnnlm.models.registry import ANY, INSTEAD, USES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
-TAKE_MODELS = {"models", "model_names", "model_name", "names", "runs"}  # parameters that name models
+# parameters that name models
+TAKE_MODELS = {"models", "model_names", "model_name", "names", "runs"}
 
 
 def test_the_page_and_the_code_say_the_same_of_each_command():
@@ -36,9 +38,12 @@ def _parameters(command):
 
 
 REFUSED = {
-    "score": ("-m", "{model}", "go"), "generate": ("-m", "{model}"), "rescore": ("-m", "{model}", "--apply", "none"),
-    "mix": ("{model}", "{model}", "--on", "none"), "tune": ("-m", "{model}", "--adapt", "cache", "--on", "none"),
-    "prune": ("-m", "{model}", "-o", "out", "--threshold", "1e-8"), "bench": ("score", "-m", "{model}"),
+    "score": ("-m", "{model}", "go"), "generate": ("-m", "{model}"),
+    "rescore": ("-m", "{model}", "--apply", "none"),
+    "mix": ("{model}", "{model}", "--on", "none"),
+    "tune": ("-m", "{model}", "--adapt", "cache", "--on", "none"),
+    "prune": ("-m", "{model}", "-o", "out", "--threshold", "1e-8"),
+    "bench": ("score", "-m", "{model}"),
 }  # fmt: skip
 
 

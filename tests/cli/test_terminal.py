@@ -71,7 +71,8 @@ def test_numbers(value, text):
 
 
 @pytest.mark.parametrize("value, given, text", [
-    (12345, (), "12,345"), (12345, ("g", "d"), "12345"), (1.23456, (), "1.23"), (1.23456, (4,), "1.2346"), (0.5, (".6g",), "0.5"),
+    (12345, (), "12,345"), (12345, ("g", "d"), "12345"), (1.23456, (), "1.23"),
+    (1.23456, (4,), "1.2346"), (0.5, (".6g",), "0.5"),
     (None, (), "-"), (True, (), "True"), ([1, 2], (), "1, 2"), ("carry", (), "carry"),
 ])  # fmt: skip
 def test_cells_of_a_table_hold_values_of_any_type(value, given, text):

@@ -31,7 +31,8 @@ def test_json_is_one_object(rnnlm, models):
 
 def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(rnnlm, models, here):
     (here / "mine.toml").write_text("layers = 2\nhidden_size = 7\ndropout_input = 0.3\n")
-    shown = rnnlm("train", models.text, "--recipe", "gru", "--config", "mine.toml", "--set", "hidden_size=9", "--set", "seed=4",
+    shown = rnnlm("train", models.text, "--recipe", "gru", "--config", "mine.toml", "--set",
+                  "hidden_size=9", "--set", "seed=4",
                   "--seed", 5, "--dry-run", "--json", "-o", "made")  # fmt: skip
     plan = json.loads(shown.out)
     settings = {name: tuple(setting.values()) for name, setting in plan["settings"].items()}
@@ -59,7 +60,8 @@ def test_the_bundled_corpus_and_the_demo_recipe_are_the_default(rnnlm):
 
 
 def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
-    shown = rnnlm("train", models.valid, "--valid", models.valid, *SHORT, "--tokenizer-from", models.lstm, "--init-from", models.lstm,
+    shown = rnnlm("train", models.valid, "--valid", models.valid, *SHORT, "--tokenizer-from",
+                  models.lstm, "--init-from", models.lstm,
                   "-o", "made", "--json")  # fmt: skip
     assert shown.code == 0, shown.err
     assert library.load("made").tokenizer.fingerprint == library.load(models.lstm).tokenizer.fingerprint

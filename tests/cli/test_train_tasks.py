@@ -1,4 +1,5 @@
-"""`rnnlm train --task`: what it makes, and what it refuses and why, from the command line and from Python alike."""
+"""`rnnlm train --task`: what it makes, and what it refuses and why, from the command line and from
+Python alike."""
 
 import pytest
 
@@ -49,24 +50,41 @@ def test_texts_held_out_are_drawn_at_random_and_sentences_are_the_last_ones(data
 
 
 REFUSED = [
-    (["--set", "bidirectional=true"], "a language model has no setting 'bidirectional'", "the words that it is to predict", "--task"),
-    (["--set", "label_column=2"], "a language model has no setting 'label_column'", "tagging and classification", "add --task tagging"),
-    (["--labels", "valid.conll"], "--labels is of no use to a language model", "it learns no labels", "add --task tagging"),
-    (["--model", "bag"], "--model bag is no language model", "reads all words", "add --task classification"),
-    (["--model", "cnn"], "--model cnn is no language model", "reads all words", "add --task classification"),
-    (["--task", "tagging", "--set", "tied=true"], "a model for tagging has no setting 'tied'", "it belongs to language models", "leave"),
-    (["--task", "tagging", "--set", "filter_widths=3"], "has no setting 'filter_widths'", "models for classification", "--task classif"),
-    (["--task", "tagging", "--multi-label"], "multi_label is not for tagging", "one label of each column", "--task classif"),
-    (["--task", "classification", "--align"], "align is not for classification", "each letter of a word", "--task tagging"),
-    (["--task", "tagging", "--model", "jordan"], "--model jordan is not for tagging", "its prediction of that word", "label_feedback=true"),
-    (["--task", "tagging", "--model", "ffnn"], "--model ffnn is not for tagging", "none after them", "--model rnn, gru, lstm or qrnn"),
-    (["--task", "tagging", "--model", "bag"], "--model bag is not for tagging", "one vector of all words", "rnn, gru, lstm or qrnn"),
-    (["--task", "classification", "--model", "ngram"], "--model ngram is not for classification", "learns no labels", "bag or cnn"),
+    (["--set", "bidirectional=true"], "a language model has no setting 'bidirectional'",
+     "the words that it is to predict", "--task"),
+    (["--set", "label_column=2"], "a language model has no setting 'label_column'",
+     "tagging and classification", "add --task tagging"),
+    (["--labels", "valid.conll"], "--labels is of no use to a language model",
+     "it learns no labels", "add --task tagging"),
+    (["--model", "bag"], "--model bag is no language model", "reads all words",
+     "add --task classification"),
+    (["--model", "cnn"], "--model cnn is no language model", "reads all words",
+     "add --task classification"),
+    (["--task", "tagging", "--set", "tied=true"], "a model for tagging has no setting 'tied'",
+     "it belongs to language models", "leave"),
+    (["--task", "tagging", "--set", "filter_widths=3"], "has no setting 'filter_widths'",
+     "models for classification", "--task classif"),
+    (["--task", "tagging", "--multi-label"], "multi_label is not for tagging",
+     "one label of each column", "--task classif"),
+    (["--task", "classification", "--align"], "align is not for classification",
+     "each letter of a word", "--task tagging"),
+    (["--task", "tagging", "--model", "jordan"], "--model jordan is not for tagging",
+     "its prediction of that word", "label_feedback=true"),
+    (["--task", "tagging", "--model", "ffnn"], "--model ffnn is not for tagging", "none after them",
+     "--model rnn, gru, lstm or qrnn"),
+    (["--task", "tagging", "--model", "bag"], "--model bag is not for tagging",
+     "one vector of all words", "rnn, gru, lstm or qrnn"),
+    (["--task", "classification", "--model", "ngram"], "--model ngram is not for classification",
+     "learns no labels", "bag or cnn"),
     (["--task", "taging"], "unknown task 'taging'", "", "did you mean 'tagging'"),
-    (["--task", "tagging", "--set", "output_layer=crf", "--set", "label_feedback=true"], "label_feedback is not possible", "", "softmax"),
-    (["--task", "tagging", "--set", "tokenizer=char"], "the char tokenizer has no words to spell", "", "leave characters out"),
-    (["--task", "tagging", "--set", "reversed=true"], "reversed=true is a setting of language models", "", "bidirectional=true"),
-    (["--task", "tagging", "--set", "loss_weights=1,2"], "loss_weights = 1,2 has 2 weights", "1 label column is learned", ""),
+    (["--task", "tagging", "--set", "output_layer=crf", "--set", "label_feedback=true"],
+     "label_feedback is not possible", "", "softmax"),
+    (["--task", "tagging", "--set", "tokenizer=char"], "the char tokenizer has no words to spell",
+     "", "leave characters out"),
+    (["--task", "tagging", "--set", "reversed=true"],
+     "reversed=true is a setting of language models", "", "bidirectional=true"),
+    (["--task", "tagging", "--set", "loss_weights=1,2"], "loss_weights = 1,2 has 2 weights",
+     "1 label column is learned", ""),
     (["--task", "tagging", "--valid", "empty"], "no sentences in empty", "", ""),
 ]  # fmt: skip
 
@@ -80,8 +98,10 @@ def test_what_makes_no_sense_is_refused_with_the_reason(data, rnnlm, options, wh
 
 
 @pytest.mark.parametrize("given, what", [
-    ({"bidirectional": True}, "a language model has no setting 'bidirectional'"), ({"labels": "valid.conll"}, "--labels is of no use"),
-    ({"task": "tagging", "model": "jordan"}, "--model jordan is not for tagging"), ({"model": "bag"}, "is no language model"),
+    ({"bidirectional": True}, "a language model has no setting 'bidirectional'"),
+    ({"labels": "valid.conll"}, "--labels is of no use"),
+    ({"task": "tagging", "model": "jordan"}, "--model jordan is not for tagging"),
+    ({"model": "bag"}, "is no language model"),
     ({"task": "poetry"}, "unknown task 'poetry'"),
 ])  # fmt: skip
 def test_python_refuses_the_same(data, given, what):

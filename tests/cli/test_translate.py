@@ -1,4 +1,5 @@
-"""`rnnlm translate`: a line out for each line in, tables, JSON-lines, conversations, plots of attention."""
+"""`rnnlm translate`: a line out for each line in, tables, JSON-lines, conversations, plots of
+attention."""
 
 import builtins
 import gzip
@@ -58,7 +59,8 @@ def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):
         column = {"in.jsonl": ["--column", "en"], "plain.tsv": ["--column", "2"]}.get(name, [])
         assert rnnlm("translate", "-m", model, "--input", name, *column).out.splitlines() == expected, name
     assert rnnlm("translate", "-m", model, stdin=files["in.jsonl"].encode()).errors == [
-        "error: -, line 1: which column holds the sources?", "  why: it has en, fr", "  try: name it with --column",
+        "error: -, line 1: which column holds the sources?", "  why: it has en, fr",
+        "  try: name it with --column",
     ]  # fmt: skip
     assert rnnlm("translate", "-m", model, "--input", "in.tsv", "--column", "fr").errors[0] == "error: in.tsv, line 2: no column 'fr'"
 

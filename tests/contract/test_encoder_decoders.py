@@ -1,5 +1,6 @@
-"""The contract that every encoder-decoder keeps, over every kind and its variants: it is saved and loaded, a pair has the same scores and a
-source the same translation in any company, probabilities sum to one, on the meta device and in bf16, too."""
+"""The contract that every encoder-decoder keeps, over every kind and its variants: it is saved and
+loaded, a pair has the same scores and a source the same translation in any company, probabilities
+sum to one, on the meta device and in bf16, too."""
 
 import copy
 import pickle
@@ -30,20 +31,26 @@ VARIANTS = {
     "rnn": [{"attention": "additive", "layers": 2, "decoder_layers": 2, "connections": "residual"}],
     "gru": [
         {"input_feeding": True, "attention": "additive", "tokenizer": "char"},
-        {"attention": None, "layers": 2, "layer_sizes": "5,3", "bridge": "last"}, {"tied_embeddings": "all", "shared_vocabulary": True},
+        {"attention": None, "layers": 2, "layer_sizes": "5,3", "bridge": "last"},
+        {"tied_embeddings": "all", "shared_vocabulary": True},
     ],
     "lstm": [
-        {"input_feeding": True, "layers": 2, "decoder_layers": 2, "peepholes": True}, {"attention": "dot", "bridge": None},
+        {"input_feeding": True, "layers": 2, "decoder_layers": 2, "peepholes": True},
+        {"attention": "dot", "bridge": None},
         {"attention": None, "bridge": "mean", "decoder_model": "qrnn"},
-        {"bidirectional": False, "input_feeding": True, "connections": "dense", "decoder_layers": 2, "tied_embeddings": None},
-        {"mogrifier_rounds": 2, "connections": "highway", "layers": 2, "decoder_layers": 2, "input_feeding": True, "ema_decay": 0.9},
+        {"bidirectional": False, "input_feeding": True, "connections": "dense", "decoder_layers": 2,
+         "tied_embeddings": None},
+        {"mogrifier_rounds": 2, "connections": "highway", "layers": 2, "decoder_layers": 2,
+         "input_feeding": True, "ema_decay": 0.9},
     ],
     "qrnn": [{"input_feeding": True, "attention": "dot", "convolution_words": 3, "reversed": True}],
 }  # fmt: skip
 CASES = [(kind.name, each) for kind in registry.TASK_KINDS if kind.task == "seq2seq" for each in [{}, *VARIANTS[kind.name]]]
 PARTS = [  # each part of a network in one of them
-    ("lstm", {"input_feeding": True, "own_words": 0.5}), ("gru", {"attention": "additive", "input_feeding": True}),
-    ("qrnn", {"attention": None, "bridge": "mean"}), ("rnn", {"attention": "dot", "label_smoothing": 0.0}),
+    ("lstm", {"input_feeding": True, "own_words": 0.5}),
+    ("gru", {"attention": "additive", "input_feeding": True}),
+    ("qrnn", {"attention": None, "bridge": "mean"}),
+    ("rnn", {"attention": "dot", "label_smoothing": 0.0}),
 ]  # fmt: skip
 SHORT = 0.1  # of the source's length and some more, at most, as what they write ends by chance
 SOURCES = ["one two seven", "never seen", "four", "two " * 12, "one one"]
@@ -140,7 +147,8 @@ def padded_targets(model, data, chosen):
 def test_states_of_several_sources_are_chosen_and_put_side_by_side_row_by_row(model):
     """Whatever groups of one source the rows stand in."""
     decoder, boundary, draw = model.decoder, model.codec.target.boundary_id, random.Random(2)
-    rows = [decoder.predict([[boundary]], model.states([source]))[1] for source in SOURCES[:4]]  # each source by itself
+    # each source by itself
+    rows = [decoder.predict([[boundary]], model.states([source]))[1] for source in SOURCES[:4]]
     together = decoder.predict([[boundary]] * 4, model.states(SOURCES[:4]))[1]
     sources = list(range(4))
     for _ in range(5):

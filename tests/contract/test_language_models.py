@@ -28,12 +28,14 @@ from support.model_cases import ADAPTED, CASES, CONDITIONAL, TRAINED
 from support.tiny_models import LINES, Lines, fit, save
 
 SAME_STATE = {  # settings that change numbers, and nothing that threads share
-    "smoothing", "tied", "reset_gate", "update_gate", "peepholes", "coupled_gates", "mogrifier_rank", "ema_decay", "optimizer", "pooling",
+    "smoothing", "tied", "reset_gate", "update_gate", "peepholes", "coupled_gates",
+    "mogrifier_rank", "ema_decay", "optimizer", "pooling",
 }  # fmt: skip
 
 
 def adapted(kind: str, model):
-    """A model around `model` that adapts much and fast; its memory is shorter than the texts here."""
+    """A model around `model` that adapts much and fast; its memory is shorter than the texts
+    here."""
     if kind == "unigram":
         return UnigramCache(model, UnigramCacheSettings(cache_tokens=6, cache_weight=0.4))
     if kind == "cache":
@@ -45,7 +47,9 @@ def adapted(kind: str, model):
 
 
 @pytest.fixture(
-    scope="module", params=[*(("none", *case) for case in CASES), *ADAPTED, *(("conditional", *case) for case in CONDITIONAL)],
+    scope="module",
+    params=[*(("none", *case) for case in CASES), *ADAPTED,
+            *(("conditional", *case) for case in CONDITIONAL)],
     ids=lambda case: "-".join([*case[case[0] == "none" : 2], *map(str, case[2].values())]),
 )  # fmt: skip
 def case(request):
@@ -64,7 +68,8 @@ def model(case):
 
 @pytest.fixture(scope="module")
 def batch(model) -> tuple[np.ndarray, np.ndarray]:
-    """inputs_BT and targets_BT: three rows (or as many as it takes) of eleven tokens of the text, the boundary among them."""
+    """inputs_BT and targets_BT: three rows (or as many as it takes) of eleven tokens of the text,
+    the boundary among them."""
     ids = Lines(LINES).encode(model.tokenizer).ids.astype(np.int64)
     stream = np.concatenate([[model.tokenizer.boundary_id], ids])
     starts = [0, 7, 3][: model.max_rows]
@@ -204,7 +209,8 @@ def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch):
     for rows in ([2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])) if model.max_rows != 1 else ([0],):
         chosen = np.asarray(rows, dtype=np.int64)
         close(score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0], whole[chosen])
-    close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)  # the one selected from is as it was
+    # the one selected from is as it was
+    close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)
 
 
 def test_states_are_put_side_by_side(model, batch):
@@ -305,7 +311,8 @@ def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_
 
 def test_a_saved_model_scores_the_same(case, tmp_path):
     name, settings, model = case
-    if isinstance(model, AdaptedModel | ConditionalModel):  # not saved: its settings are kept beside the model; a part of a model that is
+    # not saved: its settings are kept beside the model; a part of a model that is
+    if isinstance(model, AdaptedModel | ConditionalModel):
         return
     manifest = save(tmp_path / "model", model, name, **settings)
     loaded, _ = model_folder.load(tmp_path / "model", MODELS_DEVICE)

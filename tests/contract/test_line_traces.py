@@ -1,4 +1,5 @@
-"""How a model reads a line, token by token, is what it computes when it labels, translates or predicts."""
+"""How a model reads a line, token by token, is what it computes when it labels, translates or
+predicts."""
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from support.tiny_models import make_tokenizer, small_settings
 
 
 @pytest.mark.parametrize(("kind", "more"), [
-    ("lstm", {"layers": 2}), ("lstm", {"layers": 2, "mogrifier_rounds": 3}), ("qrnn", {"layers": 2}), ("jordan", {}), ("ffnn", {}),
+    ("lstm", {"layers": 2}), ("lstm", {"layers": 2, "mogrifier_rounds": 3}),
+    ("qrnn", {"layers": 2}), ("jordan", {}), ("ffnn", {}),
 ])  # fmt: skip
 def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_the_last(kind, more):
     tokenizer = make_tokenizer()

@@ -1,5 +1,6 @@
-"""The contract that every model of labels keeps, over every kind in the registry and its variants: it is saved and loaded, a text has the
-same labels and scores in any company, probabilities sum to one."""
+"""The contract that every model of labels keeps, over every kind in the registry and its variants:
+it is saved and loaded, a text has the same labels and scores in any company, probabilities sum to
+one."""
 
 import copy
 import pickle
@@ -25,23 +26,29 @@ from support.devices import MODELS_DEVICE
 from support.tiny_tasks import VALID, fit, labelled, save
 
 VARIANTS = {
-    ("tagging", "gru"): [{"characters": None, "label_feedback": True}, {"tokenizer": "char", "characters": None, "layers": 2}],
+    ("tagging", "gru"): [{"characters": None, "label_feedback": True},
+                         {"tokenizer": "char", "characters": None, "layers": 2}],
     ("tagging", "lstm"): [
         {"output_layer": "crf", "constrained": False},
-        {"both": True, "characters": "lstm", "layers": 2, "connections": "dense", "sentence_pooling": "attention"},
+        {"both": True, "characters": "lstm", "layers": 2, "connections": "dense",
+         "sentence_pooling": "attention"},
         {"bidirectional": False, "label_feedback": True, "ema_decay": 0.9},
     ],
     ("classification", "lstm"): [
-        {"sentence_pooling": "last", "bidirectional": False}, {"sentence_pooling": "mean", "tokenizer": "char"},
-        {"sentence_pooling": "sum", "form": MULTI}, {"sentence_pooling": "attention", "characters": "lstm"},
+        {"sentence_pooling": "last", "bidirectional": False},
+        {"sentence_pooling": "mean", "tokenizer": "char"},
+        {"sentence_pooling": "sum", "form": MULTI},
+        {"sentence_pooling": "attention", "characters": "lstm"},
     ],
     ("classification", "bag"): [{"layers": 2, "characters": "cnn"}],
     ("classification", "cnn"): [{"filter_widths": "2,5"}],
 }  # fmt: skip
-KINDS = [(kind.task, kind.name) for kind in registry.TASK_KINDS if kind.task != "seq2seq"]  # those write labels
+# those write labels
+KINDS = [(kind.task, kind.name) for kind in registry.TASK_KINDS if kind.task != "seq2seq"]
 CASES = [(*kind, variant) for kind in KINDS for variant in [{}, *VARIANTS.get(kind, [])]]
 PARTS = [  # each part of a network in one of them
-    *(("tagging", "lstm", settings) for settings in ({"output_layer": "crf", "both": True}, {"label_feedback": True})),
+    *(("tagging", "lstm", settings) for settings in ({"output_layer": "crf", "both": True},
+                                                     {"label_feedback": True})),
     ("tagging", "qrnn", {}), ("classification", "rnn", {"sentence_pooling": "attention"}),
     ("classification", "bag", {}), ("classification", "cnn", {"form": MULTI}),
 ]  # fmt: skip
@@ -116,7 +123,8 @@ def test_probabilities_sum_to_one_and_are_those_of_what_is_predicted(model):
 
 
 def scores(network, codec, texts, chosen):
-    """Of each text that is read together with the others: the loss of its own best labels and all probabilities, column by column."""
+    """Of each text that is read together with the others: the loss of its own best labels and all
+    probabilities, column by column."""
     encoded = encode_words(codec.tokenizer, texts)
     with torch.no_grad():
         features = network(batch_tensors(encoded, np.array(chosen), torch.device(MODELS_DEVICE)))
@@ -126,7 +134,8 @@ def scores(network, codec, texts, chosen):
                 p_TBK = head.label_probabilities(features.words_TBH, features.lengths_B)
                 best = head.predict(features.words_TBH, features.lengths_B)
                 found.append([
-                    (best.logprob_nB[0, row], best.labels_nTB[0, : len(texts[each]), row], p_TBK[: len(texts[each]), row])
+                    (best.logprob_nB[0, row], best.labels_nTB[0, : len(texts[each]), row],
+                     p_TBK[: len(texts[each]), row])
                     for row, each in enumerate(chosen)
                 ])  # fmt: skip
             else:

@@ -1,5 +1,5 @@
-"""The trace of a network equals what its kernels compute, in values and in gradients, for every kind of layer; and its parts are what
-their names say."""
+"""The trace of a network equals what its kernels compute, in values and in gradients, for every
+kind of layer; and its parts are what their names say."""
 
 import pytest
 import torch
@@ -11,16 +11,20 @@ from support.model_cases import SPELLED, VARIANTS
 from support.tiny_models import make_tokenizer, small_settings
 
 T, B = 6, 3
-OUTSIDE = {"output_layer", "loss", "ema_decay", "optimizer"}  # what does not touch the layers that are traced
-CASES = [(name, each) for name in KINDS for each in VARIANTS[name] if not OUTSIDE & each.keys()] + SPELLED[:3] + [
+# what does not touch the layers that are traced
+OUTSIDE = {"output_layer", "loss", "ema_decay", "optimizer"}
+CASES = [(name,
+          each) for name in KINDS for each in VARIANTS[name] if not OUTSIDE & each.keys()] + SPELLED[:3] + [
     ("gru", {"reset_gate": "before", "update_gate": "renew", "layers": 3, "connections": "dense"}),
     ("lstm", {"peepholes": True, "coupled_gates": True, "layers": 2, "connections": "residual"}),
-    ("lstm", {"mogrifier_rounds": 3, "peepholes": True}), ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3, "coupled_gates": True}),
+    ("lstm", {"mogrifier_rounds": 3, "peepholes": True}),
+    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3, "coupled_gates": True}),
 ]  # fmt: skip
 
 
 def make(name, dtype=torch.float64, **settings):
-    """A network with random weights of all kinds, biases and peepholes among them, in evaluation mode."""
+    """A network with random weights of all kinds, biases and peepholes among them, in evaluation
+    mode."""
     tokenizer = make_tokenizer()
     torch.manual_seed(5)
     shape = small_settings(kind_of(name), **settings).make(KINDS[name])
@@ -53,7 +57,8 @@ def test_a_trace_equals_the_kernels_in_values_and_gradients(name, settings, dtyp
 
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
 def test_every_layer_and_step_is_in_a_trace_by_what_it_computes(name, settings):
-    """From its own gates, and what it left one step before, follow each step's cell and hidden state."""
+    """From its own gates, and what it left one step before, follow each step's cell and hidden
+    state."""
     network, inputs_TB, state = make(name, **settings)
     layers = network.trace(inputs_TB, state).layers
     assert len(layers) == getattr(network.settings, "layers", 1)
@@ -68,7 +73,8 @@ def test_every_layer_and_step_is_in_a_trace_by_what_it_computes(name, settings):
             z = gates["update"] if network.settings.update_gate == "keep" else 1 - gates["update"]
             torch.testing.assert_close(h[1:], (z * h.roll(1, 0) + (1 - z) * gates["candidate"])[1:])
         assert set(gates) - {f"round {number}" for number in range(1, 6)} in (
-            set(), {"reset", "update", "candidate"}, {"input", "forget", "candidate", "output"}, {"input", "forget", "candidate"},
+            set(), {"reset", "update", "candidate"}, {"input", "forget", "candidate", "output"},
+            {"input", "forget", "candidate"},
         )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
-"""What every neural variant of the contract keeps in training with products in bf16, the default where a device has them natively: its
-run is stored, goes on bit by bit, and its model is loaded. A CPU without them works them out, too."""
+"""What every neural variant of the contract keeps in training with products in bf16, the default
+where a device has them natively: its run is stored, goes on bit by bit, and its model is loaded. A
+CPU without them works them out, too."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""What lies beside a model: the state of its training, metrics, adaptation, weights for rescoring; read, or refused with an RnnlmError."""
+"""What lies beside a model: the state of its training, metrics, adaptation, weights for rescoring;
+read, or refused with an RnnlmError."""
 
 import json
 
@@ -28,7 +29,8 @@ def run_folder(place):
 
 @given(st.data())
 def test_a_damaged_state_of_training(run_folder, data):
-    """Its name says its hash: one that is damaged by accident is known by that, so the name goes with the content here."""
+    """Its name says its hash: one that is damaged by accident is known by that, so the name goes
+    with the content here."""
     (path,) = (run_folder / "training").glob("state-*.json")
     whole = path.read_bytes()
     content = data.draw(st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes), deep_json))
@@ -58,7 +60,8 @@ def test_any_metrics(place, data):
 
 
 TUNED = {
-    "kind": "dynamic", "settings": {"adaptation_rate": 0.1}, "model": "a", "data": "b", "tokens": 3, "ppl_before": 2.5, "ppl_after": None,
+    "kind": "dynamic", "settings": {"adaptation_rate": 0.1}, "model": "a", "data": "b", "tokens": 3,
+    "ppl_before": 2.5, "ppl_after": None,
     "format_version": 1,
 }  # fmt: skip
 
@@ -80,7 +83,8 @@ def test_any_statistics(place, data):
 
 
 WEIGHTS = {
-    "weights": {"lm:a": 0.5, "words": -1.0}, "models": {"a": "f00"}, "mapping": {"lowercase": True}, "tuned": None, "format_version": 1,
+    "weights": {"lm:a": 0.5, "words": -1.0}, "models": {"a": "f00"}, "mapping": {"lowercase": True},
+    "tuned": None, "format_version": 1,
 }  # fmt: skip
 
 

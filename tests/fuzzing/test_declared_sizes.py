@@ -1,4 +1,5 @@
-"""Small files that promise, or unfold into, very much: nothing is allocated by a number that a file merely claims."""
+"""Small files that promise, or unfold into, very much: nothing is allocated by a number that a file
+merely claims."""
 
 import itertools
 import json
@@ -22,7 +23,8 @@ ZSTD_BLOCK = 128 << 10  # the most that one holds
 
 
 def peak_bytes(work) -> tuple[object, int]:
-    """What `work` returns, or the RnnlmError it raises, and the most memory that Python and numpy held for it."""
+    """What `work` returns, or the RnnlmError it raises, and the most memory that Python and numpy
+    held for it."""
     tracemalloc.start()
     try:
         return value_or_error(work), tracemalloc.get_traced_memory()[1]
@@ -62,7 +64,9 @@ def test_a_parquet_file_that_unfolds_is_read_in_parts(tmp_path):
 
 @pytest.mark.parametrize("name, settings, most", [
     ("lstm", {"hidden_size": 1 << 20, "layers": 100}, 40),
-    ("lstm", {"embedding_size": 1 << 20, "characters": "cnn", "character_filters": ",".join(["9999999"] * 100)}, 40),
+    ("lstm",
+     {"embedding_size": 1 << 20, "characters": "cnn",
+      "character_filters": ",".join(["9999999"] * 100)}, 40),
 ], ids=["layers", "characters"])  # fmt: skip
 def test_a_model_larger_than_its_weights(tmp_path, name, settings, most):
     with quiet():
@@ -71,7 +75,8 @@ def test_a_model_larger_than_its_weights(tmp_path, name, settings, most):
     config = json.loads(path.read_bytes())
     config["settings"].update(settings)
     path.write_text(json.dumps(config))
-    value_or_error(lambda: model_folder.load(tmp_path / "model", "cpu"))  # what is imported then is not counted
+    # what is imported then is not counted
+    value_or_error(lambda: model_folder.load(tmp_path / "model", "cpu"))
     found, peak = peak_bytes(lambda: model_folder.load(tmp_path / "model", "cpu"))
     assert isinstance(found, RnnlmError) and peak < most * MEGABYTE
 

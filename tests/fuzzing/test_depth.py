@@ -1,4 +1,5 @@
-"""Values nested as deeply as JSON can just still be read: what then shows or compares them must not go deeper."""
+"""Values nested as deeply as JSON can just still be read: what then shows or compares them must not
+go deeper."""
 
 import json
 
@@ -28,7 +29,8 @@ def sentences(path):
 
 FILES = {
     "pairs.json": (pairs, b'[{"sentence": "a _ b", "option1": "a", "option2": "b", "answer": %s}]'),
-    "kinds.jsonl": (pairs, b'{"good": "a b", "bad": "b a", "kind": %s}\n'), "list.json": (utterances, b'{"utt": %s}'),
+    "kinds.jsonl": (pairs, b'{"good": "a b", "bad": "b a", "kind": %s}\n'),
+    "list.json": (utterances, b'{"utt": %s}'),
     "rows.jsonl": (sentences, b'{"text": "a b", "id": %s}\n'),
 }  # fmt: skip
 

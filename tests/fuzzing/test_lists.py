@@ -1,4 +1,5 @@
-"""N-best lists, their scores and references, word vectors, journals of scores, words that are asked for."""
+"""N-best lists, their scores and references, word vectors, journals of scores, words that are asked
+for."""
 
 import math
 

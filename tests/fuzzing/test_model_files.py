@@ -1,4 +1,5 @@
-"""Model folders and their arrays: a model or an RnnlmError, and no more memory than the file itself asks for."""
+"""Model folders and their arrays: a model or an RnnlmError, and no more memory than the file itself
+asks for."""
 
 import contextlib
 import hashlib
@@ -65,9 +66,11 @@ def test_a_damaged_config(folders, name, data):
 @pytest.mark.parametrize("change", [
     lambda config, name: config["files"].update({name: config["files"].pop("vocab.txt")}),
     lambda config, name: config["files"]["vocab.txt"].update(role=name),
-    lambda config, name: config["files"]["vocab.txt"].update(sha256=name), lambda config, name: config.update(model=name),
+    lambda config, name: config["files"]["vocab.txt"].update(sha256=name), lambda config,
+    name: config.update(model=name),
     lambda config, name: config.update(parts=[{"path": name, "fingerprint": name}]),
-    lambda config, name: config["tokenizer"].update(tokenizer=name), lambda config, name: config["settings"].update({name: name}),
+    lambda config, name: config["tokenizer"].update(tokenizer=name), lambda config,
+    name: config["settings"].update({name: name}),
 ], ids=["file", "role", "hash", "model", "part", "tokenizer", "setting"])  # fmt: skip
 def test_odd_names_in_a_config(folders, name, change):
     path = folders["unigram"] / "config.json"
@@ -109,7 +112,8 @@ def test_damaged_weights_of_the_right_length(folders, name, data):
 @fewer
 @given(st.data())
 def test_damaged_numbers_are_scored_or_refused(folders, name, data):
-    """Whoever makes a hostile model gives it the right hash; whatever the arrays hold, scoring ends, in numbers or in an error."""
+    """Whoever makes a hostile model gives it the right hash; whatever the arrays hold, scoring
+    ends, in numbers or in an error."""
     path = next(folders[name].glob("weights-*"))
     whole = path.read_bytes()
     begin = 8 + int.from_bytes(whole[:8], "little")

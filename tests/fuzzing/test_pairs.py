@@ -1,4 +1,5 @@
-"""Minimal pairs of every format, and the formulas of suites: a set of tests, rows that say why they are none, or an RnnlmError."""
+"""Minimal pairs of every format, and the formulas of suites: a set of tests, rows that say why they
+are none, or an RnnlmError."""
 
 import io
 import math
@@ -85,7 +86,8 @@ def test_any_table(place, model, data):
 
 columns = st.sampled_from(sorted({name for row in ROWS for name in row}))
 values = st.one_of(
-    st.floats(), st.sampled_from(["a b", "b", "1"]), st.none(), st.integers(-3, 3), st.booleans(), st.just([["a", "b"]]),
+    st.floats(), st.sampled_from(["a b", "b", "1"]), st.none(), st.integers(-3, 3), st.booleans(),
+    st.just([["a", "b"]]),
     st.binary(max_size=3),
 )  # fmt: skip
 
@@ -101,7 +103,8 @@ def test_any_row_of_parquet(place, model, row):
 
 terms = st.sampled_from(
     [
-        "(2;%match%)", "(1; %mismatch%)", "(*;%a b%)", "1", "0.5", "01", "1.", "9" * 400, "9" * 1900, "()", "-", "(", ")", "[", "]", "",
+        "(2;%match%)", "(1; %mismatch%)", "(*;%a b%)", "1", "0.5", "01", "1.", "9" * 400,
+        "9" * 1900, "()", "-", "(", ")", "[", "]", "",
         "\u2003", "\x1f",
     ]
 )  # fmt: skip

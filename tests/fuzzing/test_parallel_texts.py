@@ -1,4 +1,5 @@
-"""Files of pairs of every format, whole and damaged: pairs with words on both sides, or an RnnlmError."""
+"""Files of pairs of every format, whole and damaged: pairs with words on both sides, or an
+RnnlmError."""
 
 import warnings
 

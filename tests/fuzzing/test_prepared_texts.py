@@ -1,4 +1,5 @@
-"""Prepared texts: the index, the journal and the shards' files; a text or an RnnlmError, and no more memory than the files ask for."""
+"""Prepared texts: the index, the journal and the shards' files; a text or an RnnlmError, and no
+more memory than the files ask for."""
 
 import json
 import tracemalloc
@@ -87,7 +88,8 @@ def test_a_damaged_header_of_a_shard(folder, data):
     before = replaced(folder, content)
     try:
         _, checks = read_all(folder)
-        assert any(problem for _, problem, _ in checks) or content == whole  # its hash is not the one recorded
+        # its hash is not the one recorded
+        assert any(problem for _, problem, _ in checks) or content == whole
     finally:
         for name, original in before.items():
             put(folder / name, original)

@@ -20,7 +20,8 @@ from support.odd_inputs import damaged, deep_json, odd_json, odd_numbers, odd_te
 
 TRAINED = [name for name, kind in registry.KINDS.items() if kind.fitting]
 CLASSES = {
-    **{name: (*registry.KINDS[name].settings_classes(), TokenizerSettings) for name in registry.KINDS},
+    **{name: (*registry.KINDS[name].settings_classes(),
+              TokenizerSettings) for name in registry.KINDS},
     **{name: (cls,) for name, cls in KINDS.items()}, "sampling": (SamplingSettings,),
 }  # fmt: skip
 TOML = (
@@ -91,7 +92,8 @@ def test_a_toml_file(place, data):
 
 @given(st.data())
 def test_a_plan_of_any_settings(place, data):
-    """All that `train` does before it trains: nothing is too large to be refused, or only to be thought of."""
+    """All that `train` does before it trains: nothing is too large to be refused, or only to be
+    thought of."""
     (place / "text.txt").write_text("the cat sat\non the mat\n" * 3)
     model = data.draw(st.sampled_from(TRAINED))
     settings = data.draw(st.dictionaries(st.sampled_from(names_of[model]), odd_text | odd_numbers, max_size=2))

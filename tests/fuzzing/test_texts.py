@@ -81,9 +81,11 @@ def rows_of(path, kind):
 
 
 json_files = st.one_of(
-    damaged(JSON_LINES, json_bytes(ROWS)), changed(ROWS).map(json_bytes), st.lists(odd_json.map(json_bytes), max_size=4).map(b"\n".join),
+    damaged(JSON_LINES, json_bytes(ROWS)), changed(ROWS).map(json_bytes),
+    st.lists(odd_json.map(json_bytes), max_size=4).map(b"\n".join),
     changed(ROWS[0]).map(lambda row: JSON_LINES + json_bytes(row) + b"\n"), deep_json,
-    deep_json.map(lambda deep: b'{"id": %s, "text": "a"}\n' % deep), deep_json.map(lambda deep: b'[{"id": "a", "text": %s}]' % deep),
+    deep_json.map(lambda deep: b'{"id": %s, "text": "a"}\n' % deep),
+    deep_json.map(lambda deep: b'[{"id": "a", "text": %s}]' % deep),
 )  # fmt: skip
 
 
@@ -109,7 +111,8 @@ def as_csv(table: list[list[str]], delimiter: str) -> bytes:
 
 @given(
     st.one_of(
-        damaged(CSV, TSV), odd_bytes, cells.map(lambda table: as_csv([["id", "text"], *table], ",")),
+        damaged(CSV, TSV), odd_bytes,
+        cells.map(lambda table: as_csv([["id", "text"], *table], ",")),
         cells.map(lambda table: as_csv(table, "\t")),
     )
 )  # fmt: skip

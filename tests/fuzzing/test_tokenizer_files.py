@@ -1,4 +1,5 @@
-"""Vocabularies, sentencepiece models, settings of tokenizers: a tokenizer that works, or an RnnlmError."""
+"""Vocabularies, sentencepiece models, settings of tokenizers: a tokenizer that works, or an
+RnnlmError."""
 
 import numpy as np
 import pytest

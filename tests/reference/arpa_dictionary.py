@@ -1,7 +1,8 @@
 """An ARPA file as a dictionary, scored as its format says: plain and slow.
 
-log p(w|h) is that of the longest n-gram there is that ends in w, plus the backoff weights of the contexts given up; what a file
-does not have weighs nothing, and a missing <unk> has log10 p = -100, as in KenLM.
+log p(w|h) is that of the longest n-gram there is that ends in w, plus the backoff weights of the
+contexts given up; what a file does not have weighs nothing, and a missing <unk> has log10 p = -100,
+as in KenLM.
 """
 
 import math

@@ -1,6 +1,8 @@
-"""One training window of AWD-LSTM (Merity et al. 2018) word by word, gate by gate, in float64: slow and by the paper's text.
+"""One training window of AWD-LSTM (Merity et al. 2018) word by word, gate by gate, in float64: slow
+and by the paper's text.
 
-Weights are given by name, masks as what multiplies (0, or 1 / (1 - p)); gradients come from autograd over these loops.
+Weights are given by name, masks as what multiplies (0, or 1 / (1 - p)); gradients come from
+autograd over these loops.
 """
 
 import torch
@@ -22,8 +24,9 @@ def sum_of(weights, values):
 def awd_loss(weights, layers, inputs, targets, state, masks, alpha, beta):
     """(cross-entropy in nats per word, AR + TAR, states after the window).
 
-    inputs, targets: rows of ids. state: for each layer, (h, c) of each row. masks: `words` (V,), `input` (rows, E), `between` (rows, H) by
-    layer, `output` (rows, E), `recurrent` (4H, H) by layer: none depends on the place in the window.
+    inputs, targets: rows of ids. state: for each layer, (h, c) of each row. masks: `words` (V,),
+    `input` (rows, E), `between` (rows, H) by layer, `output` (rows, E), `recurrent` (4H, H) by
+    layer: none depends on the place in the window.
     """
     vectors = weights["input.embedding.weight"]
     losses, squares, changes, after = [], [], [], []

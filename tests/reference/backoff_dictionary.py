@@ -1,8 +1,9 @@
-"""log p(w|h) of an n-gram model, asked of a dictionary of its n-grams one word at a time: a second implementation.
+"""log p(w|h) of an n-gram model, asked of a dictionary of its n-grams one word at a time: a second
+implementation.
 
-The longest n-gram there is has the probability; each longer context given up on the way costs its backoff weight, or, where
-the model has no such context, what it charges for those. Contexts that would reach back beyond the start of the line, or of what
-was read, cost nothing.
+The longest n-gram there is has the probability; each longer context given up on the way costs its
+backoff weight, or, where the model has no such context, what it charges for those. Contexts that
+would reach back beyond the start of the line, or of what was read, cost nothing.
 """
 
 import math
@@ -14,7 +15,8 @@ Gram = tuple[int, ...]
 
 
 class BackoffDictionary:
-    """levels: of a model, from the unigrams up; `<s>` is word `size`, and is read where the input is the boundary."""
+    """levels: of a model, from the unigrams up; `<s>` is word `size`, and is read where the input
+    is the boundary."""
 
     def __init__(self, levels: Sequence[BackoffLevel], size: int, boundary_id: int, unseen_context_logprob: float) -> None:
         self.order, self.size, self.boundary_id = len(levels), size, boundary_id
@@ -29,7 +31,8 @@ class BackoffDictionary:
         self.followed = {gram[:-1] for gram in self.values}
 
     def context(self, inputs: Sequence[int]) -> Gram:
-        """The words after the last start of a line among `inputs`, `<s>` in front, as many as the order looks at."""
+        """The words after the last start of a line among `inputs`, `<s>` in front, as many as the
+        order looks at."""
         words: list[int] = []
         for word in inputs:
             words = [self.size] if word == self.boundary_id else [*words, word]
@@ -50,7 +53,8 @@ class BackoffDictionary:
         return -math.inf
 
     def remembered(self, inputs: Sequence[int]) -> int:
-        """How many of the last inputs matter to what comes: of the longest context that something follows, or that costs."""
+        """How many of the last inputs matter to what comes: of the longest context that something
+        follows, or that costs."""
         return next(len(each) for each in _suffixes(self.context(inputs)) if not each or each in self.followed or self.cost(each))
 
 

@@ -1,6 +1,8 @@
-"""Words read by their characters, written from the papers' equations in plain numpy, one word at a time: a second implementation.
+"""Words read by their characters, written from the papers' equations in plain numpy, one word at a
+time: a second implementation.
 
-Weights are given under torch's names and shapes. A word is a list of rows of the table of character vectors.
+Weights are given under torch's names and shapes. A word is a list of rows of the table of character
+vectors.
 """
 
 import numpy as np
@@ -20,7 +22,8 @@ def rows_of(word, rows, special=None):
 
 
 def cnn(weights, rows, highways, overhang=False):
-    """Kim et al. 2016, eq. 5 to 8, of one word; overhang: behind the word stand zeros without end."""
+    """Kim et al. 2016, eq. 5 to 8, of one word; overhang: behind the word stand zeros without
+    end."""
     vectors_LC = weights["vectors.weight"][rows]
     C = vectors_LC.shape[1]
     best = []

@@ -1,4 +1,5 @@
-"""An encoder-decoder written from its papers' equations in plain numpy, for one source and one target, word by word.
+"""An encoder-decoder written from its papers' equations in plain numpy, for one source and one
+target, word by word.
 
 Weights go by the names of the network's state_dict.
 """
@@ -37,7 +38,8 @@ def direction(settings, part, xs, width):
 
 
 def encode(settings, weights, source):
-    """The vector of each token of the source, and of each layer [its last state; the backward layer's state at the first token]."""
+    """The vector of each token of the source, and of each layer [its last state; the backward
+    layer's state at the first token]."""
     words = "target_words" if settings.tied_embeddings == "all" else "source_words"
     xs, last = [weights[f"{words}.embedding.weight"][id] for id in source], []
     for number, width in enumerate(settings.widths):
@@ -84,7 +86,8 @@ def attend(settings, weights, h, memory):
 
 
 def decode(settings, weights, source, inputs):
-    """What the output layer reads after each input (T, E), and the weights of attention, (T, S) or None."""
+    """What the output layer reads after each input (T, E), and the weights of attention, (T, S) or
+    None."""
     shape, prefix = settings.decoder, "decoder.body."
     memory, last = encode(settings, weights, source)
     states = first_state(settings, weights, memory, last)
@@ -105,7 +108,8 @@ def decode(settings, weights, source, inputs):
 
 
 def loss(settings, weights, pairs, label_smoothing=0.0):
-    """The mean over all target words of (1 - e) nll + e (mean over V of nll), for pairs of (source, inputs, targets)."""
+    """The mean over all target words of (1 - e) nll + e (mean over V of nll), for pairs of (source,
+    inputs, targets)."""
     output = weights["target_words.embedding.weight"] if settings.tied_embeddings else weights["output.weight"]
     losses = []
     for source, inputs, targets in pairs:

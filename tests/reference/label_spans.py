@@ -1,7 +1,8 @@
 """Second implementations of how spans of labels are counted, written from the published rules.
 
-conlleval: the Perl script of the CoNLL-2000 shared task, which walks over both columns at once and knows no spans, only beginnings and
-ends. seqeval: the tables of its strict mode for IOB1, IOB2 and IOBES, (prefix before, prefix, whether the type is the same, or None).
+conlleval: the Perl script of the CoNLL-2000 shared task, which walks over both columns at once and
+knows no spans, only beginnings and ends. seqeval: the tables of its strict mode for IOB1, IOB2 and
+IOBES, (prefix before, prefix, whether the type is the same, or None).
 """
 
 import re

@@ -1,8 +1,10 @@
-"""p(w|h) of every n-gram estimator, transcribed from the formulas with dictionaries and exact fractions: slow and plain.
+"""p(w|h) of every n-gram estimator, transcribed from the formulas with dictionaries and exact
+fractions: slow and plain.
 
-Sentences are padded with one `<s>` (BEGIN) and one `</s>` (word 0); the words are 0 to V - 1. c(hw) counts how often hw occurs,
-c(h) is the sum over w of c(hw). n-grams that occur at most `prune[n - 1]` times are left out: they have no share, what they would have had
-goes to the lower order. Papers: see each class.
+Sentences are padded with one `<s>` (BEGIN) and one `</s>` (word 0); the words are 0 to V - 1. c(hw)
+counts how often hw occurs, c(h) is the sum over w of c(hw). n-grams that occur at most `prune[n -
+1]` times are left out: they have no share, what they would have had goes to the lower order.
+Papers: see each class.
 """
 
 import math
@@ -83,7 +85,8 @@ class Interpolated(Formula):
 
 
 class BackingOff(Formula):
-    """p(w|h) = share(w|h), or what the shares leave, split as p(w|h') among the words without a share (Katz 1987)."""
+    """p(w|h) = share(w|h), or what the shares leave, split as p(w|h') among the words without a
+    share (Katz 1987)."""
 
     def recursion(self, word: int, context: Gram):
         shares = {each: self.share(each, context) for each in self.kept_after(context)}
@@ -161,7 +164,8 @@ class KneserNeyBackingOff(BackingOff, KneserNey):
 
 
 class ModifiedKneserNey(KneserNey):
-    """Chen & Goodman 1999, section 3; discounts of 1/2, 1, 3/2 where a t_j is 0 or a discount is not in (0, j]."""
+    """Chen & Goodman 1999, section 3; discounts of 1/2, 1, 3/2 where a t_j is 0 or a discount is
+    not in (0, j]."""
 
     def discounts(self, n: int) -> list[Fraction]:
         t = self.tally(n)
@@ -182,7 +186,8 @@ class ModifiedKneserNeyBackingOff(BackingOff, ModifiedKneserNey):
 
 
 class Katz(BackingOff, Absolute):
-    """Katz 1987 with Good-Turing counts; smoothed ones alone, then absolute discounting, where r* is not in (0, r)."""
+    """Katz 1987 with Good-Turing counts; smoothed ones alone, then absolute discounting, where r*
+    is not in (0, r)."""
 
     @cache  # noqa: B019 (it lives as long as its test)
     def worth(self, n: int) -> dict[int, float]:
@@ -219,7 +224,8 @@ def good_turing(t: Counter, significant: float) -> dict[int, float]:
 
 
 class JelinekMercer(Interpolated):
-    """Jelinek & Mercer 1980; weights[n, bucket] by EM on held-out sentences, a bucket for each number of bits of c(h)."""
+    """Jelinek & Mercer 1980; weights[n, bucket] by EM on held-out sentences, a bucket for each
+    number of bits of c(h)."""
 
     def __init__(self, sentences, size, order, prune=(), heldout=(), smallest_change=1e-4):
         super().__init__(sentences, size, order, prune)
@@ -233,7 +239,8 @@ class JelinekMercer(Interpolated):
                 break
 
     def expected(self, heldout) -> tuple[dict, dict]:
-        """Held-out words that came to each (order, bucket), and that were drawn there, as a mixture of orders sees it."""
+        """Held-out words that came to each (order, bucket), and that were drawn there, as a mixture
+        of orders sees it."""
         came, drawn = defaultdict(float), defaultdict(float)
         for sentence in heldout:
             padded = (BEGIN, *sentence, END)

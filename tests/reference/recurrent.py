@@ -1,4 +1,5 @@
-"""The recurrent networks written from their equations in plain numpy, one step at a time: a second implementation.
+"""The recurrent networks written from their equations in plain numpy, one step at a time: a second
+implementation.
 
 Weights have torch's shapes (gates stacked: GRU r z n, LSTM i f g o); x_TBE, states (B, H).
 """
@@ -7,7 +8,8 @@ import numpy as np
 
 ACTIVATIONS = {
     "tanh": np.tanh, "relu": lambda a: np.maximum(a, 0), "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
-    "elu": lambda a: np.where(a > 0, a, np.exp(np.minimum(a, 0)) - 1), "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
+    "elu": lambda a: np.where(a > 0, a, np.exp(np.minimum(a, 0)) - 1),
+    "leaky_relu": lambda a: np.where(a > 0, a, 0.01 * a),
 }  # fmt: skip
 sigmoid = ACTIVATIONS["sigmoid"]
 
@@ -38,7 +40,8 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
 
 
 def mogrifier_matrices(rounds, factors):
-    """The matrix of each round, from itself or from its two factors, (rank, columns) and (rows, rank)."""
+    """The matrix of each round, from itself or from its two factors, (rank, columns) and (rows,
+    rank)."""
     return factors if len(factors) == rounds else [left @ right for right, left in zip(factors[::2], factors[1::2], strict=True)]
 
 
@@ -53,7 +56,8 @@ def mogrify(x, h, matrices):
 
 
 def quasi_recurrent_layer(x_TBE, c, before, W, b, pooling):
-    """y_TBH, the last c and the last inputs; `before` a list of the inputs that the convolution reads before the first."""
+    """y_TBH, the last c and the last inputs; `before` a list of the inputs that the convolution
+    reads before the first."""
     outputs, before = [], list(before)
     for x in x_TBE:
         a = np.concatenate([*before, x], axis=1) @ W.T + b
@@ -66,7 +70,8 @@ def quasi_recurrent_layer(x_TBE, c, before, W, b, pooling):
 
 
 def layer(kind, form, x_TBE, *given):
-    """y_TBH and the last states of one layer of any form; `given`: states, weights, biases, peepholes."""
+    """y_TBH and the last states of one layer of any form; `given`: states, weights, biases,
+    peepholes."""
     outputs = []
     if kind == "lstm":
         h, cell, *weights = given

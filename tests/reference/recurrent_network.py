@@ -1,4 +1,5 @@
-"""Whole networks written from their equations in plain numpy, one step at a time: a second implementation.
+"""Whole networks written from their equations in plain numpy, one step at a time: a second
+implementation.
 
 Weights go by the names of the network's state_dict; time comes first.
 """
@@ -9,7 +10,8 @@ from reference.recurrent import ACTIVATIONS, elman_step, gru_step, lstm_step, mo
 
 
 def stack(settings, weights, x_TBE, state):
-    """What a stack of recurrent layers gives, and its final state; `state` a sequence of (1, B, H)."""
+    """What a stack of recurrent layers gives, and its final state; `state` a sequence of (1, B,
+    H)."""
     state, after = list(state), []
     for number in range(settings.layers):
         layer = f"body.layers.{number}."
@@ -55,7 +57,8 @@ def connect(settings, weights, number, x, y):
 
 
 def word_window(settings, weights, x_TBE, state):
-    """A feed-forward model: for each word, the vectors of it and of those before it, oldest first."""
+    """A feed-forward model: for each word, the vectors of it and of those before it, oldest
+    first."""
     before = list(state[0])
     outputs = []
     for x in x_TBE:

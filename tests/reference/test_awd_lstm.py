@@ -1,4 +1,5 @@
-"""AWD-LSTM: a whole training step against a slow transcription, and each piece seen to act, on the right axis and scale."""
+"""AWD-LSTM: a whole training step against a slow transcription, and each piece seen to act, on the
+right axis and scale."""
 
 import dataclasses
 import itertools
@@ -14,12 +15,14 @@ from rnnlm.neural.layers import layers
 from rnnlm.neural.settings import LstmSettings
 
 PIECES = {
-    "layers": 3, "layer_sizes": "7,7,6", "embedding_size": 6, "tied": True, "locked_dropout": True, "weight_drop": 0.5, "init_range": 0.6,
+    "layers": 3, "layer_sizes": "7,7,6", "embedding_size": 6, "tied": True, "locked_dropout": True,
+    "weight_drop": 0.5, "init_range": 0.6,
     "dropout_embedding": 0.2, "dropout_input": 0.4, "dropout_between": 0.3, "dropout_output": 0.4,
     "activation_penalty": 2.0, "temporal_penalty": 1.0,
 }  # fmt: skip
 FITTING = {
-    "batch_rows": 3, "bptt_tokens": 6, "bptt_deviation": 1.0, "optimizer": "asgd", "nonmonotone_interval": 5, "learning_rate": 30.0,
+    "batch_rows": 3, "bptt_tokens": 6, "bptt_deviation": 1.0, "optimizer": "asgd",
+    "nonmonotone_interval": 5, "learning_rate": 30.0,
     "clip_norm": 0.25, "weight_decay": 1.2e-3, "schedule": "constant", "warmup": 0.0,
 }  # fmt: skip
 
@@ -49,7 +52,8 @@ def by_name(masks):
     words, given, *between_and_recurrent, output = masks
     recurrent, between = between_and_recurrent[::2], between_and_recurrent[1::2]
     for locked_TBH in (given, *between, output):
-        assert torch.equal(locked_TBH, locked_TBH[:1].expand_as(locked_TBH))  # the same at all places of the window
+        # the same at all places of the window
+        assert torch.equal(locked_TBH, locked_TBH[:1].expand_as(locked_TBH))
     rows = {"input": given[0], "between": [mask[0] for mask in between], "output": output[0]}
     return {"words": words, "recurrent": recurrent, **rows}
 
@@ -114,7 +118,8 @@ def test_whole_words_are_dropped_wherever_they_stand_and_the_output_weights_are_
     net.train()
     ids_TB = torch.arange(30).repeat(3, 2).t()
     ratio_TB = (net.input(ids_TB) / net.input.vectors(ids_TB)).mean(2)
-    torch.testing.assert_close(ratio_TB, ratio_TB[:30, :1].repeat(2, 3))  # one fate for a word, at all places and in all rows
+    # one fate for a word, at all places and in all rows
+    torch.testing.assert_close(ratio_TB, ratio_TB[:30, :1].repeat(2, 3))
     assert set(ratio_TB.round(decimals=3).unique().tolist()) == {0.0, 2.0}
     assert net.tied_VE is net.input.weight
 

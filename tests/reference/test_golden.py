@@ -1,4 +1,5 @@
-"""Interpolated modified Kneser-Ney, with lmplz's way to count counts of counts, is what lmplz estimates."""
+"""Interpolated modified Kneser-Ney, with lmplz's way to count counts of counts, is what lmplz
+estimates."""
 
 import math
 
@@ -30,7 +31,8 @@ def estimated(text: str, order: int, prune: str, discounts: str = "lmplz"):
 
 
 def rows(levels, symbols):
-    """By order: the n-grams, as rows of numbers of words in sorted order, with (log p(w|h), log backoff) in log10."""
+    """By order: the n-grams, as rows of numbers of words in sorted order, with (log p(w|h), log
+    backoff) in log10."""
     rank = {symbol: number for number, symbol in enumerate(sorted(symbols))}
     ranks_V = np.array([*(rank[symbol] for symbol in symbols), len(symbols)])
     words_MN = ranks_V[:, None]
@@ -43,10 +45,12 @@ def rows(levels, symbols):
 
 
 @pytest.mark.parametrize("arpa, text, order, prune", [
-    ("g1-order5.arpa.gz", "g1-order5.txt.gz", 5, "0"), ("g2-order3-prune.arpa.gz", "g2-order3-prune.txt.gz", 3, "0,0,1"),
+    ("g1-order5.arpa.gz", "g1-order5.txt.gz", 5, "0"),
+    ("g2-order3-prune.arpa.gz", "g2-order3-prune.txt.gz", 3, "0,0,1"),
     ("g3-order4-prune.arpa.gz", "g2-order3-prune.txt.gz", 4, "0,1,1,2"),
     ("g4-char-order5-fallback.arpa.gz", "g4-char-order5-fallback.txt.gz", 5, "0"),
-    ("g5-tiny-order3-fallback.arpa", "g5-tiny-order3-fallback.txt", 3, "0"), ("g6-order2.arpa", "g6-order2.txt", 2, "0"),
+    ("g5-tiny-order3-fallback.arpa", "g5-tiny-order3-fallback.txt", 3, "0"),
+    ("g6-order2.arpa", "g6-order2.txt", 2, "0"),
     ("g7-order1.arpa", "g6-order2.txt", 1, "0"),
 ])  # fmt: skip
 def test_the_model_is_that_of_lmplz(arpa, text, order, prune):

@@ -1,4 +1,5 @@
-"""The model that comes with rnnlm: small, whole, as good as its card says, and there without being asked for."""
+"""The model that comes with rnnlm: small, whole, as good as its card says, and there without being
+asked for."""
 
 import itertools
 import json

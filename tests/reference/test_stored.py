@@ -1,4 +1,5 @@
-"""What was stored before the modules moved into rooms still loads, and gives what it gave: see data/stored/README.md."""
+"""What was stored before the modules moved into rooms still loads, and gives what it gave: see
+data/stored/README.md."""
 
 import json
 import shutil

@@ -1,9 +1,11 @@
 """Recurrent layers on examples worked by hand, by every kernel that may run them.
 
-Vectors are rows, as on paper: h = relu(x U + h' W). A layer holds its matrices as torch does, (out, in), so U and W go into it
-transposed and their gradients come out of it transposed. s is the logistic function. With L = ln 3 its values are fractions:
+Vectors are rows, as on paper: h = relu(x U + h' W). A layer holds its matrices as torch does, (out,
+in), so U and W go into it transposed and their gradients come out of it transposed. s is the
+logistic function. With L = ln 3 its values are fractions:
 
-    s(-L) = 1/4    s(0) = 1/2    s(L) = 3/4    tanh(L) = (9 - 1)/(9 + 1) = 4/5    tanh(3L/2) = (27 - 1)/(27 + 1) = 13/14
+    s(-L) = 1/4    s(0) = 1/2    s(L) = 3/4    tanh(L) = (9 - 1)/(9 + 1) = 4/5
+        tanh(3L/2) = (27 - 1)/(27 + 1) = 13/14
 """
 
 import math
@@ -23,7 +25,8 @@ both_updates = pytest.mark.parametrize("update_gate", ["keep", "renew"])
 
 @pytest.fixture(autouse=True, params=["default", "loops", "torch"])
 def kernel(request, monkeypatch):
-    """What does the work: the kernel that is the default here, our own loops, or torch's kernels where they have the form."""
+    """What does the work: the kernel that is the default here, our own loops, or torch's kernels
+    where they have the form."""
     if request.param != "default":
         monkeypatch.setattr(choice, "_torch_is_quicker", lambda *_: request.param == "torch")
 
@@ -103,8 +106,9 @@ def test_worked_example_of_bptt_through_a_relu_elman_network():
 
 
 def gru(reset_gate: str, update_gate: str) -> GruLayer:
-    """One input, two units, gates r z n. The first unit's update gate reads the second unit, whose reset gate reads the first; their
-    candidates read each other. Under "renew" the update gate is 1 - z, so its weights are the negative ones."""
+    """One input, two units, gates r z n. The first unit's update gate reads the second unit, whose
+    reset gate reads the first; their candidates read each other. Under "renew" the update gate is 1
+    - z, so its weights are the negative ones."""
     sign = 1 if update_gate == "keep" else -1
     U = [[[L, -L]], [[0, sign * L]], [[L, -L]]]
     W = [[[0, 5 * L / 2], [0, 0]], [[0, 0], [sign * 5 * L, 0]], [[0, -5 * L], [-10 * L, 0]]]
@@ -117,22 +121,27 @@ def test_worked_example_of_a_gru(reset_gate, update_gate, h2):
     """From h0 = (0, 0), x1 = 1:
         z = s(0, L) = (1/2, 3/4)    n = tanh(L, -L) = (4/5, -4/5)    h1 = (1 - z) n = (2/5, -1/5)
     With x2 = 0:
-        r = s(h1 Wr) = s(0, 2/5 * 5L/2) = s(0, L) = (1/2, 3/4)    z = s(h1 Wz) = s(-1/5 * 5L, 0) = s(-L, 0) = (1/4, 1/2)
-      after:  h1 Wn = (-1/5 * -10L, 2/5 * -5L) = (2L, -2L)        n = tanh(r (h1 Wn)) = tanh(L, -3L/2) = (4/5, -13/14)
-              h2 = (1 - z) n + z h1 = (3/4 * 4/5 + 1/4 * 2/5, 1/2 * -13/14 + 1/2 * -1/5) = (7/10, -79/140)
-      before: r h1 = (1/5, -3/20)                                 n = tanh((r h1) Wn) = tanh(3L/2, -L) = (13/14, -4/5)
+        r = s(h1 Wr) = s(0, 2/5 * 5L/2) = s(0, L) = (1/2, 3/4)
+            z = s(h1 Wz) = s(-1/5 * 5L, 0) = s(-L, 0) = (1/4, 1/2)
+      after:  h1 Wn = (-1/5 * -10L, 2/5 * -5L) = (2L, -2L)
+          n = tanh(r (h1 Wn)) = tanh(L, -3L/2) = (4/5, -13/14)
+              h2 = (1 - z) n + z h1 = (3/4 * 4/5 + 1/4 * 2/5, 1/2 * -13/14 + 1/2 * -1/5) = (7/10,
+              -79/140)
+      before: r h1 = (1/5, -3/20)
+          n = tanh((r h1) Wn) = tanh(3L/2, -L) = (13/14, -4/5)
               h2 = (3/4 * 13/14 + 1/4 * 2/5, 1/2 * -4/5 + 1/2 * -1/5) = (223/280, -1/2)
     """
     y_TBH, _ = gru(reset_gate, update_gate)(one_row((1,), (0,)), (one_row((0, 0)),))
     same(y_TBH, [[2 / 5, -1 / 5], h2])
 
 
-# da of the second step and dh1, the loss being the sum of h2: dh2 = (1, 1), and dn = dh2 (1 - z) = (3/4, 1/2). What Wn reads, and
-# the gradient m of its product, are h1 and da_n r after the reset, r h1 and da_n before it.
+# da of the second step and dh1, the loss being the sum of h2: dh2 = (1, 1), and dn = dh2 (1 - z) =
+# (3/4, 1/2). What Wn reads, and the gradient m of its product, are h1 and da_n r after the reset, r
+# h1 and da_n before it.
 #
 # after:  da_n = dn (1 - n^2) = (3/4 * 9/25, 1/2 * 27/196) = (27/100, 27/392)
-#         da_z = dh2 (h1 - n) z (1 - z) = (-2/5 * 3/16, 51/70 * 1/4) = (-3/40, 51/280)
-#         da_r = da_n (h1 Wn) r (1 - r) = (27/100 * 2L * 1/4, 27/392 * -2L * 3/16) = (27L/200, -81L/3136)
+#         da_z = dh2 (h1 - n) z (1 - z) = (-2/5 * 3/16, 51/70 * 1/4) = (-3/40, 51/280) da_r = da_n
+#         (h1 Wn) r (1 - r) = (27/100 * 2L * 1/4, 27/392 * -2L * 3/16) = (27L/200, -81L/3136)
 #         m    = da_n r = (27/200, 81/1568)
 #         dh1  = dh2 z + m Wn^T + da_r Wr^T + da_z Wz^T
 #              = (1/4 - 5L * 81/1568 - 5L/2 * 81L/3136, 1/2 - 10L * 27/200 - 5L * 3/40)
@@ -144,12 +153,14 @@ def test_worked_example_of_a_gru(reset_gate, update_gate, h2):
 #              = (1/4 - 9L/20 + 5L/2 * 243L/6272, 1/2 - 3/4 * 405L/392 - 5L * 111/1120)
 GRU_BACKWARD = {
     "after": {
-        "loss": 7 / 10 - 79 / 140, "r": [27 * L / 200, -81 * L / 3136], "z": [-3 / 40, 51 / 280], "n": [27 / 100, 27 / 392],
+        "loss": 7 / 10 - 79 / 140, "r": [27 * L / 200, -81 * L / 3136], "z": [-3 / 40, 51 / 280],
+        "n": [27 / 100, 27 / 392],
         "dh1": [1 / 4 - 405 * L / 1568 - 405 * L**2 / 6272, 1 / 2 - 27 * L / 20 - 3 * L / 8],
         "read": [2 / 5, -1 / 5], "m": [27 / 200, 81 / 1568],
     },
     "before": {
-        "loss": 223 / 280 - 1 / 2, "r": [-9 * L / 100, 243 * L / 6272], "z": [-111 / 1120, 3 / 20], "n": [81 / 784, 9 / 50],
+        "loss": 223 / 280 - 1 / 2, "r": [-9 * L / 100, 243 * L / 6272], "z": [-111 / 1120, 3 / 20],
+        "n": [81 / 784, 9 / 50],
         "dh1": [1 / 4 - 9 * L / 20 + 1215 * L**2 / 12544, 1 / 2 - 1215 * L / 1568 - 111 * L / 224],
         "read": [1 / 5, -3 / 20], "m": [81 / 784, 9 / 50],
     },
@@ -158,14 +169,15 @@ GRU_BACKWARD = {
 
 @both_resets
 def test_worked_example_of_bptt_through_a_gru(reset_gate):
-    """The second step is worked above. The first one, from h0 = (0, 0), has h0 Wn = 0, so that nothing reaches r or a matrix W:
+    """The second step is worked above. The first one, from h0 = (0, 0), has h0 Wn = 0, so that
+    nothing reaches r or a matrix W:
         da_n = dh1 (1 - z) (1 - n^2) = dh1 (1/2 * 9/25, 1/4 * 9/25) = dh1 (9/50, 9/100)
         da_z = dh1 (0 - n) z (1 - z) = dh1 (-4/5 * 1/4, 4/5 * 3/16) = dh1 (-1/5, 3/20)
         r = s(L, -L) = (3/4, 1/4)
         dh0 = dh1 z + da_z Wz^T + m Wn^T        after: m = da_n r
         dh0 = dh1 z + da_z Wz^T + (m Wn^T) r    before: m = da_n
-    As x2 = 0, dU is x1 = 1 times da of the first step. A bias has da of both steps; the inner one of n, which Wn's product is
-    added to, has m of both.
+    As x2 = 0, dU is x1 = 1 times da of the first step. A bias has da of both steps; the inner one
+    of n, which Wn's product is added to, has m of both.
     """
     layer, h0, worked = gru(reset_gate, "keep"), one_row((0, 0)), GRU_BACKWARD[reset_gate]
     y_TBH, _ = layer(one_row((1,), (0,)), (h0,))
@@ -211,7 +223,8 @@ def test_an_update_gate_that_keeps_all_copies_the_state(reset_gate, update_gate,
 @both_updates
 @both_resets
 def test_a_reset_gate_at_zero_forgets_the_state(reset_gate, update_gate):
-    """n = tanh(x Un + bn), which torch's form takes the inner bias from, too, as the gate multiplies it."""
+    """n = tanh(x Un + bn), which torch's form takes the inner bias from, too, as the gate
+    multiplies it."""
     layer, x_TBE = extreme_gru(reset_gate, update_gate, r=0, z=0), torch.randn(5, 2, 3)
     y_TBH, _ = layer(x_TBE, (torch.randn(1, 2, 4),))
     bias = layer.bias_ih[8:] if reset_gate == "after" else layer.bias_ih[8:] + layer.bias_hh[8:]
@@ -229,11 +242,13 @@ def test_with_both_gates_open_a_gru_is_an_elman_network(reset_gate, update_gate)
 
 
 T1, T2 = math.tanh(3 / 5), math.tanh(2 / 5)
-K1, K2 = 2 * L / T1, 4 * L / (3 * T2)  # so that K1 times the first unit's output, and -K2 times the second one's, is L
+# so that K1 times the first unit's output, and -K2 times the second one's, is L
+K1, K2 = 2 * L / T1, 4 * L / (3 * T2)
 
 
 def lstm() -> LstmLayer:
-    """One input, two units, gates i f g o. The output h1 = (T1/2, -3 T2/4) gives, times K1 and K2, (L, -L)."""
+    """One input, two units, gates i f g o. The output h1 = (T1/2, -3 T2/4) gives, times K1 and K2,
+    (L, -L)."""
     U = [[[L, 0]], [[0, 0]], [[L, -L]], [[0, L]]]
     W = [[[0, 0], [K2, 0]], [[0, K1], [0, 0]], [[0, -K1], [-K2, 0]], [[K1, 0], [0, 0]]]
     return filled(LstmLayer(LstmSettings(), 1, 2), U, W)
@@ -244,7 +259,8 @@ def test_worked_example_of_an_lstm():
         i = s(L, 0) = (3/4, 1/2)    g = tanh(L, -L) = (4/5, -4/5)    o = s(0, L) = (1/2, 3/4)
         c1 = i g = (3/5, -2/5)      h1 = o tanh(c1) = (tanh(3/5)/2, -3 tanh(2/5)/4)
     With x2 = 0:
-        i = s(-L, 0) = (1/4, 1/2)   f = s(0, L) = (1/2, 3/4)   g = tanh(L, -L) = (4/5, -4/5)   o = s(L, 0) = (3/4, 1/2)
+        i = s(-L, 0) = (1/4, 1/2)   f = s(0, L) = (1/2, 3/4)   g = tanh(L, -L) = (4/5, -4/5)
+            o = s(L, 0) = (3/4, 1/2)
         c2 = f c1 + i g = (3/10 + 1/5, -3/10 - 2/5) = (1/2, -7/10)
         h2 = o tanh(c2) = (3 tanh(1/2)/4, -tanh(7/10)/2)
     """
@@ -255,17 +271,21 @@ def test_worked_example_of_an_lstm():
 
 def test_worked_example_of_bptt_through_an_lstm():
     """The loss is the sum of h2: dh2 = (1, 1). With t = tanh(c2) the second step gives
-        da_o = t o (1 - o) = (3/16 t1, 1/4 t2)               d = dc2 = o (1 - t^2) = (3/4 (1 - t1^2), 1/2 (1 - t2^2))
+        da_o = t o (1 - o) = (3/16 t1, 1/4 t2)
+            d = dc2 = o (1 - t^2) = (3/4 (1 - t1^2), 1/2 (1 - t2^2))
         da_i = d g i (1 - i) = (4/5 * 3/16 d1, -4/5 * 1/4 d2) = (3/20 d1, -1/5 d2)
         da_f = d c1 f (1 - f) = (3/5 * 1/4 d1, -2/5 * 3/16 d2) = (3/20 d1, -3/40 d2)
         da_g = d i (1 - g^2) = (1/4 * 9/25 d1, 1/2 * 9/25 d2) = (9/100 d1, 9/50 d2)
         dh1 = da_i Wi^T + da_f Wf^T + da_g Wg^T + da_o Wo^T
             = (K1 (-3/40 d2 - 9/50 d2 + 3/16 t1), K2 (3/20 d1 - 9/100 d1))
-    and the first one, with e = dc1 = d f + dh1 o (1 - tanh(c1)^2) = (d1/2 + dh1[1] (1 - T1^2)/2, 3 d2/4 + 3 dh1[2] (1 - T2^2)/4)
+    and the first one, with e = dc1 = d f + dh1 o (1 - tanh(c1)^2) = (d1/2 + dh1[1] (1 - T1^2)/2, 3
+    d2/4 + 3 dh1[2] (1 - T2^2)/4)
         da_o = dh1 tanh(c1) o (1 - o) = (1/4 T1 dh1[1], -3/16 T2 dh1[2])
         da_i = e g i (1 - i) = (4/5 * 3/16 e1, -4/5 * 1/4 e2) = (3/20 e1, -1/5 e2)
-        da_f = e c0 f (1 - f) = 0                             da_g = e i (1 - g^2) = (3/4 * 9/25 e1, 1/2 * 9/25 e2)
-        dc0 = e f = e/2                                       dh0 = (K1 (da_o[1] - da_g[2]), K2 (da_i[1] - da_g[1]))
+        da_f = e c0 f (1 - f) = 0
+            da_g = e i (1 - g^2) = (3/4 * 9/25 e1, 1/2 * 9/25 e2)
+        dc0 = e f = e/2
+            dh0 = (K1 (da_o[1] - da_g[2]), K2 (da_i[1] - da_g[1]))
     dW = h1^T da of the second step, dU = x1 da of the first, as x2 = 0; db is da of both.
     """
     layer, h0, c0 = lstm(), one_row((0, 0)), one_row((0, 0))

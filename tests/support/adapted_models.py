@@ -31,7 +31,8 @@ def next_token_probabilities(model, ids) -> np.ndarray:
 
 
 def assert_no_score_depends_on_later_tokens(model) -> None:
-    """Each token in turn is another one: what is before it scores the same, and something after it does not."""
+    """Each token in turn is another one: what is before it scores the same, and something after it
+    does not."""
     inputs_1T, targets_1T = text_of(model)
     plain_T = read(model, inputs_1T, targets_1T)[0]
     for at in range(1, targets_1T.shape[1] - 8):

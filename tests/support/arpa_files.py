@@ -40,9 +40,9 @@ WORDS = [f"w{number}" for number in range(9)]
 
 
 def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> str:
-    """A file of the n-grams of a few sentences, with random numbers: backoff weights missing here and there, entries shuffled, a
-    share of the n-grams below the highest order `dropped` though longer ones contain them (closed: but nobody's context), on odd
-    seeds without `<unk>`."""
+    """A file of the n-grams of a few sentences, with random numbers: backoff weights missing here
+    and there, entries shuffled, a share of the n-grams below the highest order `dropped` though
+    longer ones contain them (closed: but nobody's context), on odd seeds without `<unk>`."""
     chance = random.Random(seed)
     padded = [["<s>", *chance.choices(WORDS, k=chance.randint(1, 9)), "</s>"] for _ in range(15)]
     levels = [[(word,) for word in ["<s>", "</s>", *WORDS, *(["<unk>"] if seed % 2 == 0 else [])]]]
@@ -56,7 +56,8 @@ def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> 
         lines += ["", f"\\{n}-grams:"]
         for gram in chance.sample(level, len(level)):
             backoff = f"\t{chance.uniform(-1, 0.3):.6f}" if n < order and chance.random() < 0.8 else ""
-            log10 = -99 if chance.random() < 0.1 else chance.uniform(-4, -1)  # no backing off makes it positive
+            # no backing off makes it positive
+            log10 = -99 if chance.random() < 0.1 else chance.uniform(-4, -1)
             lines.append(f"{log10:.7g}\t{' '.join(gram)}{backoff}")
     return "\n".join([*lines, "", "\\end\\", ""])
 
@@ -80,7 +81,8 @@ def word_scores(model: NgramModel, sentence: str) -> list[float]:
 
 
 def kenlm_scores(path: Path, sentences: list[str]) -> list[list[float]]:
-    """What KenLM makes of a file: log p (nats) of each word and of `</s>`. Skips the test where it is not installed."""
+    """What KenLM makes of a file: log p (nats) of each word and of `</s>`. Skips the test where it
+    is not installed."""
     kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
     config = kenlm.Config()
     config.arpa_complain, config.show_progress = kenlm.ARPALoadComplain.NONE, False

@@ -125,7 +125,8 @@ def terminal_of(monkeypatch):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a child process: one thread, no terminal settings of whoever runs the tests."""
+    """The environment of a child process: one thread, no terminal settings of whoever runs the
+    tests."""
     dropped = ("RNNLM_MODEL", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE")
     kept = {name: value for name, value in os.environ.items() if name not in dropped}
     return {**kept, "OMP_NUM_THREADS": "1", **more}
@@ -148,13 +149,15 @@ def spawn_fixture(here):
 
 @pytest.fixture
 def start(here):
-    """Starts `python -m rnnlm ...` in a process of its own and hands it out, to be signalled; ends it afterwards."""
+    """Starts `python -m rnnlm ...` in a process of its own and hands it out, to be signalled; ends
+    it afterwards."""
     processes = []
 
     def command(*arguments, **more: str) -> subprocess.Popen:
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "rnnlm", *map(str, arguments)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, cwd=here, env=environment(**more),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+            cwd=here, env=environment(**more),
         )  # fmt: skip
         processes.append(process)
         return process

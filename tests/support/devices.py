@@ -1,4 +1,5 @@
-"""Tests on each device: on the CPU in every run and, with `pytest -m gpu`, the same functions on a CUDA device.
+"""Tests on each device: on the CPU in every run and, with `pytest -m gpu`, the same functions on a
+CUDA device.
 
 So an assertion that fails on a GPU has held on the CPU, and fails for reasons of the GPU.
 """
@@ -13,8 +14,8 @@ import torch
 
 from rnnlm.neural.fitting import step, trainer
 
-# Where the tiny models of the helpers are trained: elsewhere than on the CPU, any test that has one is a test of
-# that device. tests/system/test_pretended_gpu.py asks for it.
+# Where the tiny models of the helpers are trained: elsewhere than on the CPU, any test that has one
+# is a test of that device. tests/system/test_pretended_gpu.py asks for it.
 MODELS_DEVICE = os.environ.get("RNNLM_TEST_DEVICE", "cpu")
 
 WITHOUT_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -37,7 +38,8 @@ def no_waits(device: str) -> Iterator[None]:
 
 
 class Repeater:
-    """A recorder of steps for the CPU: a replay does the recorded run again, on the arrays of its recording.
+    """A recorder of steps for the CPU: a replay does the recorded run again, on the arrays of its
+    recording.
 
     As in a CUDA graph, its results overwrite those of the replay before.
     """

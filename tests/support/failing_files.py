@@ -1,4 +1,5 @@
-"""Writing that fails, or that a process does not survive: the calls of the system below a folder are counted, and one of them is hit.
+"""Writing that fails, or that a process does not survive: the calls of the system below a folder
+are counted, and one of them is hit.
 
 Nothing in the package knows of it: the functions that Python itself has for this are replaced.
 """
@@ -92,8 +93,9 @@ class _Stream:
 
 
 def kill_at(folder: Path, point: tuple[str, str], log: Path) -> None:
-    """This process kills itself at its call `point` below `folder`, which is ("before" or "after", a line of `log`); all that succeed are
-    noted in `log`: kind, name of the file, how many such ones came before. After a write is in its middle."""
+    """This process kills itself at its call `point` below `folder`, which is ("before" or "after",
+    a line of `log`); all that succeed are noted in `log`: kind, name of the file, how many such
+    ones came before. After a write is in its middle."""
     counts: collections.Counter[str] = collections.Counter()
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
@@ -113,8 +115,8 @@ def kill_at(folder: Path, point: tuple[str, str], log: Path) -> None:
 def failing(
     folder: Path, kinds: tuple[str, ...], number: int = errno.ENOSPC, part: str = "", calls: range | None = None
 ) -> Iterator[list[str]]:
-    """Calls of these kinds below `folder`, of files with `part` in their names, fail while this lasts: all of them, or those numbered
-    `calls`, counted from 0. What failed, as it comes."""
+    """Calls of these kinds below `folder`, of files with `part` in their names, fail while this
+    lasts: all of them, or those numbered `calls`, counted from 0. What failed, as it comes."""
     failed: list[str] = []
     count = 0
 

@@ -1,6 +1,8 @@
-"""Training runs that are killed: `rnnlm train`, in forks of one process that has imported torch already, so that each starts at once.
+"""Training runs that are killed: `rnnlm train`, in forks of one process that has imported torch
+already, so that each starts at once.
 
-A run's outcome is all that must not depend on whether it was killed: weights, averages, optimizer, random numbers, figures, its log.
+A run's outcome is all that must not depend on whether it was killed: weights, averages, optimizer,
+random numbers, figures, its log.
 """
 
 import contextlib
@@ -21,22 +23,29 @@ from support import failing_files
 TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1}
 VARIANTS = {
     "adamw, dropout of weights": {
-        "optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3, "weight_decay": 0.01,
+        "optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3,
+        "weight_decay": 0.01,
     },
-    "nt-asgd": {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 3.0, "schedule": "constant", "dropout_output": 0.2},
+    "nt-asgd": {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 3.0,
+                "schedule": "constant", "dropout_output": 0.2},
     "moving average, drawn windows": {
-        "ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True, "dropout_input": 0.3,
+        "ema_decay": 0.9, "bptt_deviation": 3.0, "bptt_short": 0.2, "locked_dropout": True,
+        "dropout_input": 0.3,
     },
-    "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau", "plateau_factor": 0.3, "dropout_between": 0.2},
+    "plateau, two layers of gru": {"model": "gru", "layers": 2, "schedule": "plateau",
+                                   "plateau_factor": 0.3, "dropout_between": 0.2},
 }  # fmt: skip
-TIMES = "seconds tokens_per_second read_at cost set_aside metrics_bytes last_loss".split()  # the last: as of a report every so often
-TIMES += "looked_after look_seconds spectral_radius saturated".split()  # looks at layers, as far apart as their cost allows
+# the last: as of a report every so often
+TIMES = "seconds tokens_per_second read_at cost set_aside metrics_bytes last_loss".split()
+# looks at layers, as far apart as their cost allows
+TIMES += "looked_after look_seconds spectral_radius saturated".split()
 MOST_STEPS = 4096
 
 
 @dataclass
 class Ended:
-    """How a run ended. steps: how many it had done; at: when it did the step of that number, seconds, 0 where it did not."""
+    """How a run ended. steps: how many it had done; at: when it did the step of that number,
+    seconds, 0 where it did not."""
 
     code: int
     said: str
@@ -46,7 +55,8 @@ class Ended:
     operations: list[str] = field(default_factory=list, repr=False)
 
     def lost(self, step: int) -> tuple[int, float] | None:
-        """(steps, seconds) of work since the checkpoint of `step`; None where this piece of the run took no step."""
+        """(steps, seconds) of work since the checkpoint of `step`; None where this piece of the run
+        took no step."""
         if not any(self.at):
             return None
         return self.steps - step, self.at[self.steps] - (self.at[step] or min(filter(None, self.at)))
@@ -60,8 +70,10 @@ class Runs:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(
             [
-                "torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train", "rnnlm.training.run",
-                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.labels.fitting", "rnnlm.tasks.labels.texts", "rnnlm.tasks.seq2seq.fitting",
+                "torch", "torch._dynamo", "rnnlm.cli.main", "rnnlm.cli.commands.train",
+                "rnnlm.training.run",
+                "rnnlm.neural.fitting.fitting", "rnnlm.tasks.labels.fitting",
+                "rnnlm.tasks.labels.texts", "rnnlm.tasks.seq2seq.fitting",
                 "rnnlm.tasks.seq2seq.texts", "support.killed_runs",
             ]
         )  # fmt: skip
@@ -81,7 +93,8 @@ class Runs:
             process.join()
 
     def run(self, arguments: list[str], kill_after: float | None = None, point: tuple[str, str] | None = None) -> Ended:
-        """A run to its end, or until it is killed: so many seconds after its start, or by itself at a point of its writing."""
+        """A run to its end, or until it is killed: so many seconds after its start, or by itself at
+        a point of its writing."""
         began = time.perf_counter()
         with self.started(arguments, point) as (process, steps, at):
             process.join(120 if kill_after is None else kill_after)
@@ -96,7 +109,8 @@ class Runs:
 
 
 def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str, str] | None) -> None:
-    """The body of such a process: the command line itself, with a watch on its steps, and on its writing."""
+    """The body of such a process: the command line itself, with a watch on its steps, and on its
+    writing."""
     handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -117,7 +131,8 @@ def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str,
     if point is not None:
         failing_files.kill_at(Path(arguments[arguments.index("-o") + 1]), point, Path(said).with_name("operations.txt"))
     sys.argv = ["rnnlm", *arguments]
-    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115 (as long as the process)
+    # as long as the process
+    sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     main()
 
 
@@ -136,13 +151,16 @@ class Outcome:
     fingerprint: str
     step: int
     results: dict[str, Any]
-    arrays: str  # hash of all of the last checkpoint's: weights, best weights, averages, optimizer, hidden state, random numbers
+    # hash of all of the last checkpoint's: weights, best weights, averages, optimizer, hidden
+    # state, random numbers
+    arrays: str
     facts: dict[str, Any]
     log: list[dict[str, Any]]
 
 
 def outcome(folder: Path) -> Outcome:
-    """Of the run in `folder`, which has come to its end; nothing of what was cut off is left in it."""
+    """Of the run in `folder`, which has come to its end; nothing of what was cut off is left in
+    it."""
     manifest = checked(folder)
     assert manifest is not None and not list(folder.rglob("*.new")), sorted(folder.rglob("*"))
     facts = json.loads(max((folder / "training").glob("state-*.json")).read_text(encoding="utf-8"))
@@ -152,12 +170,14 @@ def outcome(folder: Path) -> Outcome:
 
 
 def checked(folder: Path) -> Manifest | None:
-    """After a kill: the model is whole or absent, and so is a checkpoint; the folder does not grow."""
+    """After a kill: the model is whole or absent, and so is a checkpoint; the folder does not
+    grow."""
     if not folder.exists():
         return None
     weights = list(folder.glob("weights-*"))
     states = list((folder / "training").glob("state*"))
-    assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)  # one each may be in the writing
+    # one each may be in the writing
+    assert len(weights) <= 2 and len(states) <= 2 * (2 + 1), (weights, states)
     if checkpoints.exists(folder):
         checkpoints.load(folder)
     if not model_folder.is_model(folder):
@@ -174,7 +194,8 @@ def newest_step(folder: Path) -> int:
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
-    """What metrics.jsonl tells of validations; whole lines, in the order of their steps, nothing told twice."""
+    """What metrics.jsonl tells of validations; whole lines, in the order of their steps, nothing
+    told twice."""
     lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     events = [json.loads(line) for line in lines]
     for kind in ("step", "validated", "kept", "finished"):

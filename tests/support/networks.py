@@ -19,12 +19,15 @@ from rnnlm.text.tokenizers import TokenizerSettings
 
 # Spelled out, so that tests do not depend on defaults, which follow what works best.
 NETWORK = {
-    "model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1, "forget_bias": 1.0,
+    "model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True,
+    "init_range": 0.1, "forget_bias": 1.0,
     "dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0,
 }  # fmt: skip
 FITTING = {
-    "batch_rows": 32, "bptt_tokens": 35, "optimizer": "adamw", "learning_rate": 0.003, "beta1": 0.9, "beta2": 0.99,
-    "weight_decay": 0.0, "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.02, "final_rate": 0.0, "state_reset": 0.0,
+    "batch_rows": 32, "bptt_tokens": 35, "optimizer": "adamw", "learning_rate": 0.003, "beta1": 0.9,
+    "beta2": 0.99,
+    "weight_decay": 0.0, "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.02, "final_rate": 0.0,
+    "state_reset": 0.0,
 }  # fmt: skip
 
 
@@ -45,7 +48,8 @@ def sentences() -> list[str]:
 
 @pytest.fixture
 def make_data(tmp_path):
-    """lines, validation lines -> TrainingData of words; with documents, empty lines are their borders."""
+    """lines, validation lines -> TrainingData of words; with documents, empty lines are their
+    borders."""
 
     def make(lines: list[str], valid: list[str] | None = None, documents: bool = False, **tokenizer) -> TrainingData:
         settings = TextSettings(blank_lines="documents" if documents else "skip")
@@ -64,7 +68,8 @@ def make_data(tmp_path):
 
 @pytest.fixture
 def make_trainer():
-    """TrainingData, settings by name -> Trainer of a small network, fp32 on the CPU unless told otherwise."""
+    """TrainingData, settings by name -> Trainer of a small network, fp32 on the CPU unless told
+    otherwise."""
 
     def make(data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings) -> Trainer:
         shape = KINDS[settings.get("model", NETWORK["model"])]

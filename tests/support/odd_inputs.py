@@ -1,6 +1,8 @@
-"""Odd and damaged input for the tests that fuzz parsers, and what every parser promises whatever it is given.
+"""Odd and damaged input for the tests that fuzz parsers, and what every parser promises whatever it
+is given.
 
-Two kinds: values that a format allows and nobody expects (`odd_numbers`, `odd_text`, `odd_json`), and files that were whole (`damaged`).
+Two kinds: values that a format allows and nobody expects (`odd_numbers`, `odd_text`, `odd_json`),
+and files that were whole (`damaged`).
 """
 
 import contextlib
@@ -17,14 +19,19 @@ from hypothesis import strategies as st
 from rnnlm.errors import LONGEST_MESSAGE, RnnlmError, RnnlmWarning
 
 NUMBERS = (
-    "0", "-0", "-1", "00", "0.0", "1.5", "-1.5", "1e5", "1e-400", "1e308", "-1e308", "1e400", "-1e400", "nan", "NaN", "inf", "-Infinity",
-    "1_000", " 7", "+7", "0x10", "٣", "²", "1,5", "2147483648", "-9223372036854775809", "18446744073709551616", "9" * 40, "9" * 400,
+    "0", "-0", "-1", "00", "0.0", "1.5", "-1.5", "1e5", "1e-400", "1e308", "-1e308", "1e400",
+    "-1e400", "nan", "NaN", "inf", "-Infinity",
+    "1_000", " 7", "+7", "0x10", "٣", "²", "1,5", "2147483648", "-9223372036854775809",
+    "18446744073709551616", "9" * 40, "9" * 400,
     "9" * 5000,
 )  # fmt: skip
 PIECES = (
-    b"\0", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x1b[31m", b"\x1a", b"\r", b"\n",
-    b"\n\n", b"\r\n", b"\t", b" ", b",", b'"', b"'", b"\\", b"\\ud800", b"\\u0000", b"{", b"}", b"[", b"]", b":", b"null", b"true",
-    b"[" * 3000, b'{"a":' * 1500, b"../", b"/etc/passwd", b"<s>", b"</s>", b"<unk>", b"<UNK>", b"\xe2\x80\xa8", b"\xc2\xa0", b"-", b"-1",
+    b"\0", b"\xff", b"\xff\xfe", b"\xef\xbb\xbf", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80",
+    b"\x1b[31m", b"\x1a", b"\r", b"\n",
+    b"\n\n", b"\r\n", b"\t", b" ", b",", b'"', b"'", b"\\", b"\\ud800", b"\\u0000", b"{", b"}",
+    b"[", b"]", b":", b"null", b"true",
+    b"[" * 3000, b'{"a":' * 1500, b"../", b"/etc/passwd", b"<s>", b"</s>", b"<unk>", b"<UNK>",
+    b"\xe2\x80\xa8", b"\xc2\xa0", b"-", b"-1",
     b"=", b"#", *(number.encode() for number in NUMBERS),
 )  # fmt: skip
 _NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -39,13 +46,15 @@ odd_text = st.one_of(
 )
 _scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.integers(-2, 3), st.floats(), odd_text,
-    st.sampled_from([2**31, 2**63, 2**64, -(2**70), 10**30]), st.sampled_from(["\ud800", "a\0b", 10**400]),
+    st.sampled_from([2**31, 2**63, 2**64, -(2**70), 10**30]),
+    st.sampled_from(["\ud800", "a\0b", 10**400]),
 )  # fmt: skip
 odd_json = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_text, inner, max_size=3), max_leaves=6)
 
 
 deep_json = st.builds(  # hypothesis itself makes room for some 2000 more calls than Python does
-    lambda depth, opens, closes: opens * depth + b"0" + closes * depth, st.sampled_from([1, 30, 500, 900, 1500, 2500, 5000, 100_000]),
+    lambda depth, opens, closes: opens * depth + b"0" + closes * depth,
+    st.sampled_from([1, 30, 500, 900, 1500, 2500, 5000, 100_000]),
     st.sampled_from([b"[", b'{"a":']), st.sampled_from([b"]", b"}", b""]),
 )  # fmt: skip
 
@@ -57,7 +66,8 @@ def json_bytes(value: Any) -> bytes:
 
 @st.composite
 def changed(draw: Any, value: Any) -> Any:
-    """A JSON value in which one or two places, at whatever depth, hold something odd, are left out, or there twice."""
+    """A JSON value in which one or two places, at whatever depth, hold something odd, are left out,
+    or there twice."""
     for _ in range(draw(st.integers(1, 2))):
         value = _changed(draw, value)
     return value
@@ -81,7 +91,8 @@ def _changed(draw: Any, value: Any) -> Any:
 
 @st.composite
 def damaged(draw: Any, *originals: bytes) -> bytes:
-    """One of the `originals` with one to four faults: bits flipped, parts cut out, doubled, moved in from another, odd bytes put in."""
+    """One of the `originals` with one to four faults: bits flipped, parts cut out, doubled, moved
+    in from another, odd bytes put in."""
     data = draw(st.sampled_from(originals))
     for _ in range(draw(st.integers(1, 4))):
         data = _with_fault(draw, data, originals)
@@ -117,7 +128,8 @@ def _with_fault(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
 
 
 def value_or_error(parse: Callable[[], Any]) -> Any:
-    """What `parse` returns, or the RnnlmError that it raises, which says something and not too much. Anything else is a bug."""
+    """What `parse` returns, or the RnnlmError that it raises, which says something and not too
+    much. Anything else is a bug."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         try:

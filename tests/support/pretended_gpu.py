@@ -9,8 +9,8 @@ The idea
     `CudaTensor` reports a CUDA device and has no memory there; it holds a CPU tensor with the
     numbers, `inner`. Every operation of torch passes through `dispatch`, below autograd and
     autocast, which are therefore the real ones with their rules for CUDA. `dispatch` checks the
-    rules that a real device enforces, runs the operation on the inner tensors and wraps the results.
-    torch.cuda's functions are replaced by ones that keep the state of a pretended device.
+    rules that a real device enforces, runs the operation on the inner tensors and wraps the
+    results. torch.cuda's functions are replaced by ones that keep the state of a pretended device.
 
 What it shows
     * tensors of different devices in one operation, a host generator for the device, `.numpy()`;
@@ -427,7 +427,8 @@ def dispatch(func: Any, args: tuple, kwargs: dict) -> Any:
     if name in ("set_", "resize_"):
         raise NotImplementedError(f"the pretended GPU has no {func}")
 
-    if name != "copy_" and asked is None:  # a new array with a device takes but a shape from another
+    # a new array with a device takes but a shape from another
+    if name != "copy_" and asked is None:
         check_devices(func, name, args, tensors, index)
     check_waits(name, args, kwargs)
     if tensors:

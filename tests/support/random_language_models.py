@@ -31,7 +31,8 @@ def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lst
     with torch.no_grad():
         for weight in network.body.parameters():
             weight.uniform_(-0.7, 0.7)
-        draw = torch.Generator().manual_seed(9)  # the words of all models: a network takes those of the forward one
+        # the words of all models: a network takes those of the forward one
+        draw = torch.Generator().manual_seed(9)
         for weight in network.input.parameters():
             weight.uniform_(-1, 1, generator=draw)
     found = NeuralLanguageModel(network.eval(), spelled)

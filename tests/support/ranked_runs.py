@@ -1,4 +1,5 @@
-"""Runs of a small network, by one process or by several ranks: the same cases for both, to be compared by tests/system/test_ranks.py."""
+"""Runs of a small network, by one process or by several ranks: the same cases for both, to be
+compared by tests/system/test_ranks.py."""
 
 import json
 import math
@@ -31,24 +32,33 @@ ROWS = 6  # of all ranks
 LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 FITTING = {
-    "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3, "schedule": "linear", "warmup": 0.0,
+    "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3,
+    "schedule": "linear", "warmup": 0.0,
     "validate_every_steps": 6,
 }  # fmt: skip
 CASES = {
-    "lstm": {"activation_penalty": 2.0, "temporal_penalty": 1.0, "l2": 0.01, "momentum": 0.5, "bptt_deviation": 3.0, "state_reset": 0.3},
-    "documents": {"documents": True, "output_layer": "class", "bptt_tokens": 14, "activation_penalty": 2.0},
-    "accumulated": {"documents": True, "accumulation": 2, "output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
+    "lstm": {"activation_penalty": 2.0, "temporal_penalty": 1.0, "l2": 0.01, "momentum": 0.5,
+             "bptt_deviation": 3.0, "state_reset": 0.3},
+    "documents": {"documents": True, "output_layer": "class", "bptt_tokens": 14,
+                  "activation_penalty": 2.0},
+    "accumulated": {"documents": True, "accumulation": 2, "output_layer": "adaptive",
+                    "cutoffs": "20,90", "tied": None},
     "averaged": {
-        "optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "output_layer": "mos", "mixture_components": 2,
+        "optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5,
+        "output_layer": "mos", "mixture_components": 2,
         "accumulation": 3,
     },
     "gru": {
-        "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01, "output_layer": "hierarchical", "tied": None,
+        "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01,
+        "output_layer": "hierarchical", "tied": None,
         "ema_decay": 0.9,
     },
-    "tagging": {"task": "tagging", "model": "gru", "output_layer": "crf", "both": True, "characters": "lstm", "tokenizer": "word"},
-    "classification": {"task": "classification", "model": "lstm", "tokenizer": "char", "accumulation": 2},
-    "pairs": {"task": "seq2seq", "model": "lstm", "input_feeding": True, "accumulation": 2, "learning_rate": 3.0},
+    "tagging": {"task": "tagging", "model": "gru", "output_layer": "crf", "both": True,
+                "characters": "lstm", "tokenizer": "word"},
+    "classification": {"task": "classification", "model": "lstm", "tokenizer": "char",
+                       "accumulation": 2},
+    "pairs": {"task": "seq2seq", "model": "lstm", "input_feeding": True, "accumulation": 2,
+              "learning_rate": 3.0},
 }  # fmt: skip
 OF_TASKS = {"optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 0.3, "validate_every_steps": 6}
 CUT = 8  # steps, in the middle of an epoch
@@ -109,7 +119,8 @@ def pairs_trainer_of(ranks, task: str, model: str, **settings) -> Trainer:
 
 
 def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, np.ndarray]:
-    """What came of it: the loss of each step, the weights (averages are in the model's), perplexities found by validations."""
+    """What came of it: the loss of each step, the weights (averages are in the model's),
+    perplexities found by validations."""
     losses, step, before = [], trainer.step, trainer.source.tokens
 
     def recording(*given):
@@ -126,7 +137,8 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
     }
     found["losses"] = np.array(trainer.ranks.totals(*losses)) if losses else np.zeros(0)
     tokens = np.diff([before, *(event.tokens for event in reports)])
-    found["told"] = np.array(sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True)))  # however often it was
+    # however often it was
+    found["told"] = np.array(sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True)))
     found["rollbacks"] = np.array([(event.step, event.to_step) for event in events if isinstance(event, RolledBack)])
     found["ppls"] = np.array([event.ppl_token or math.exp(event.figures["loss_nats"]) for event in events if isinstance(event, Validated)])
     found["counts"] = np.array(
@@ -212,7 +224,8 @@ def _wishes(folder: Path, ranks, keep, found) -> None:
 
 
 def rank_of(folder: Path, environment: dict[str, str]) -> None:
-    """The body of one rank's process. The first one writes what all found to FOLDER/found-COUNT.npz."""
+    """The body of one rank's process. The first one writes what all found to
+    FOLDER/found-COUNT.npz."""
     os.environ.update(environment)
     said = os.open(folder / f"said-{environment['RANK']}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1), os.dup2(said, 2)

@@ -1,4 +1,5 @@
-"""Texts that begin after different prompts, as those of a decoder begin after different conditions."""
+"""Texts that begin after different prompts, as those of a decoder begin after different
+conditions."""
 
 import numpy as np
 
@@ -12,7 +13,8 @@ def starts_after(model, prompts, limits) -> Starts:
     """Each text begins in the state that its own prompt leaves."""
     alone = [read_prompt(model, model.tokenizer.encode([prompt]).ids[:-1], 1) for prompt in prompts]
     return Starts(
-        model.concat_states([start.state for start in alone]), np.concatenate([start.input_S for start in alone]), np.array(limits),
+        model.concat_states([start.state for start in alone]),
+        np.concatenate([start.input_S for start in alone]), np.array(limits),
         tuple(start.prompt(0) for start in alone),
     )  # fmt: skip
 

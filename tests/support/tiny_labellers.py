@@ -1,4 +1,5 @@
-"""Tiny models whose words are not those of their texts: a tagger of a treebank, which splits raw text, and one of letters and sounds."""
+"""Tiny models whose words are not those of their texts: a tagger of a treebank, which splits raw
+text, and one of letters and sounds."""
 
 import contextlib
 import io
@@ -8,8 +9,10 @@ import pytest
 
 from rnnlm.cli.main import run
 
-SMALL = ("hidden_size=8", "embedding_size=8", "batch_rows=8", "learning_rate=0.1", "min_count=1", "holdout=0",
-         "unknown_words=0", "dropout_embedding=0", "dropout_input=0", "dropout_output=0")  # fmt: skip
+SMALL = ("hidden_size=8", "embedding_size=8", "batch_rows=8", "learning_rate=0.1", "min_count=1",
+         "holdout=0",
+         "unknown_words=0", "dropout_embedding=0", "dropout_input=0",
+         "dropout_output=0")  # fmt: skip
 CHARACTERS = ("--set", "character_size=4", "--set", "character_filters=0,6")
 TREEBANK = """# sent_id = {number}
 # text = They don't like {adjective} {noun}.
@@ -44,7 +47,8 @@ def trained(folder: Path, *arguments: object) -> Path:
 
 @pytest.fixture(scope="session")
 def treebank_tagger(tmp_path_factory):
-    """The folder of a tagger that learned upos and lemma of a treebank; treebank.conllu beside it."""
+    """The folder of a tagger that learned upos and lemma of a treebank; treebank.conllu beside
+    it."""
     place = tmp_path_factory.mktemp("treebank")
     (place / "treebank.conllu").write_text(treebank(), encoding="utf-8")
     return trained(place / "model", place / "treebank.conllu", "--label-column", "upos,lemma", *CHARACTERS)

@@ -24,7 +24,8 @@ from support.devices import MODELS_DEVICE
 LINES = ("the cat sat on the mat", "a dog saw the cat", "the dog sat", "it is hard to recognize speech", "the <unk> sat on a cat")
 HELD_OUT = ("the cat saw a dog", "it is hard")
 _SMALL = {
-    "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps", "learning_rate": 0.05,
+    "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps",
+    "learning_rate": 0.05,
     "init_range": 0.8, "device": MODELS_DEVICE, "precision": "fp32",
 }  # fmt: skip
 
@@ -88,7 +89,8 @@ def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
 def run(
     name: str, lines: Sequence[str] = LINES, valid: Sequence[str] | None = None, initial: TrainingState | None = None, **settings: Any
 ) -> list[Event]:
-    """The events of a short training run, from its start or from where `initial` says that it stood."""
+    """The events of a short training run, from its start or from where `initial` says that it
+    stood."""
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())

@@ -46,8 +46,8 @@ def grams_of(levels: Sequence[Any], size: int) -> list[list[Gram]]:
 
 
 class Table:
-    """log p(w|h) and log backoff of each n-gram, looked up as the ARPA format says: the longest n-gram there is, and the
-    weights of the contexts given up on the way."""
+    """log p(w|h) and log backoff of each n-gram, looked up as the ARPA format says: the longest
+    n-gram there is, and the weights of the contexts given up on the way."""
 
     def __init__(self, levels: Sequence[BackoffLevel], size: int, smoothing: Any) -> None:
         self.order, self.size = len(levels), size

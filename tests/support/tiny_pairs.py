@@ -19,7 +19,8 @@ from support.tiny_translators import numbers, parallel_text
 
 Rows = Sequence[tuple[str, str]]
 SMALL = {
-    "embedding_size": 5, "hidden_size": 4, "batch_rows": 4, "budget": "6steps", "learning_rate": 0.02, "tokenizer": "word",
+    "embedding_size": 5, "hidden_size": 4, "batch_rows": 4, "budget": "6steps",
+    "learning_rate": 0.02, "tokenizer": "word",
     "device": MODELS_DEVICE, "precision": "fp32", "threads": 1,
 }  # fmt: skip
 TRAIN, VALID = numbers(24), numbers(7, seed=2)
@@ -40,7 +41,8 @@ def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None, 
 
 
 def trainer_of(
-    name: str, train: Rows = TRAIN, valid: Rows | None = VALID, initial: TrainingState | None = None,
+    name: str, train: Rows = TRAIN, valid: Rows | None = VALID,
+    initial: TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS, **settings: Any,
 ) -> Trainer:  # fmt: skip
     """A trainer of a tiny network, at its start or where `initial` says that it stood."""

@@ -17,7 +17,8 @@ from support.tiny_models import make_tokenizer
 
 SOURCE, TARGET = make_tokenizer(["the cat sat on the mat", "a dog"]), make_tokenizer(["le chat est assis", "un chien", "la chatte"])
 SMALL = {
-    "embedding_size": 5, "target_embedding_size": 4, "hidden_size": 3, "dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0,
+    "embedding_size": 5, "target_embedding_size": 4, "hidden_size": 3, "dropout_input": 0.0,
+    "dropout_between": 0.0, "dropout_output": 0.0,
 }  # fmt: skip
 SOURCE_LENGTHS, TARGET_LENGTHS = [6, 1, 4, 2], [3, 5, 1, 4]
 
@@ -92,7 +93,8 @@ def saved(folder: Path, **settings: Any) -> Path:
 
 
 def varied_model(**settings: Any) -> Seq2SeqModel:
-    """As :func:`tiny_model`; some of its lines end before their limit, and it looks at several places."""
+    """As :func:`tiny_model`; some of its lines end before their limit, and it looks at several
+    places."""
     model = tiny_model(**settings)
     with torch.no_grad():
         model.network.output.bias[TARGET.boundary_id] += 1

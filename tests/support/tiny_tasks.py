@@ -1,6 +1,7 @@
 """Labelled data of a small grammar, and tiny taggers and classifiers that have learned it.
 
-Requests such as "show flights from new york to oslo at noon": `slots` are the spans of places and times in BIO, `intent` is what is asked.
+Requests such as "show flights from new york to oslo at noon": `slots` are the spans of places and
+times in BIO, `intent` is what is asked.
 """
 
 import contextlib
@@ -31,13 +32,17 @@ from support.devices import MODELS_DEVICE
 PLACES, TIMES = ("oslo", "rome", "new york", "san jose", "rio de janeiro"), ("noon", "ten", "half past six")
 VERBS = {"show flights": "flight", "fly me": "flight", "what costs it": "fare", "tell the fare": "fare"}
 SMALL = {
-    "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1, "device": MODELS_DEVICE, "precision": "fp32",
-    "threads": 1, "unknown_words": 0.0, "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_output": 0.0,
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1,
+    "device": MODELS_DEVICE, "precision": "fp32",
+    "threads": 1, "unknown_words": 0.0, "dropout_embedding": 0.0, "dropout_input": 0.0,
+    "dropout_output": 0.0,
 }  # fmt: skip
 SMALL_CHARACTERS = {
-    "cnn": {"character_size": 4, "character_filters": "0,6"}, "lstm": {"character_size": 4, "character_hidden_size": 4}, None: {},
+    "cnn": {"character_size": 4, "character_filters": "0,6"},
+    "lstm": {"character_size": 4, "character_hidden_size": 4}, None: {},
 }  # fmt: skip
-TRAINING = ("--budget", "40steps", "--set", "validate_every_steps=40")  # enough to learn the grammar
+# enough to learn the grammar
+TRAINING = ("--budget", "40steps", "--set", "validate_every_steps=40")
 
 
 def request(draw: random.Random) -> tuple[list[str], list[str], str]:
@@ -80,7 +85,8 @@ def json_lines(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
 
 @dataclass(frozen=True)
 class Trained:
-    """The folder of a model of a task, the files it was trained and validated on, and what training said. Tests must not change them."""
+    """The folder of a model of a task, the files it was trained and validated on, and what training
+    said. Tests must not change them."""
 
     folder: Path
     train: Path
@@ -117,7 +123,8 @@ def classifier(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def slot_tagger(tmp_path_factory):
-    """Learned slots and intents at once, of JSON lines (train.jsonl, valid.jsonl; columns words, slots and intent), with a CRF."""
+    """Learned slots and intents at once, of JSON lines (train.jsonl, valid.jsonl; columns words,
+    slots and intent), with a CRF."""
     options = ("--column", "words", "--label-column", "slots", "--sentence-label-column", "intent", "--set", "output_layer=crf")
     return _trained(tmp_path_factory.mktemp("slot_tagger"), "tagging", json_lines, ".jsonl", *options)
 
@@ -125,7 +132,8 @@ def slot_tagger(tmp_path_factory):
 def labelled(
     rows: Sequence[tuple[Sequence[str], Sequence[str], str]], task: str, both: bool = False, scheme: str = schemes.BIO
 ) -> LabelledText:
-    """Requests in memory: the slots of a tagger, the intents of a classifier, or both of a tagger."""
+    """Requests in memory: the slots of a tagger, the intents of a classifier, or both of a
+    tagger."""
     has_slots, has_intent = task == "tagging", both or task == "classification"
     examples = tuple(
         Example(tuple(words), (tuple(slots),) if has_slots else (), (intent,) if has_intent else (), line, "memory")
@@ -156,10 +164,12 @@ def data_of(resolved: Resolved, train: LabelledText, valid: LabelledText | None 
 
 
 def run(
-    task: str, name: str, train: LabelledText | None = None, valid: LabelledText | None = None, initial: TrainingState | None = None,
+    task: str, name: str, train: LabelledText | None = None, valid: LabelledText | None = None,
+    initial: TrainingState | None = None,
     both: bool = False, form: str = PLAIN, tokenizer: str = "word", **settings: Any,
 ) -> list[Event]:  # fmt: skip
-    """The events of a short training run in memory, from its start or from where `initial` says that it stood."""
+    """The events of a short training run in memory, from its start or from where `initial` says
+    that it stood."""
     resolved = settings_of(task, name, **settings)
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
     data = data_of(resolved, labelled(TRAIN, task, both) if train is None else train, valid, form, **words)

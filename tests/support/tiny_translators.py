@@ -1,6 +1,7 @@
 """Pairs of a small language and its translation, and tiny encoder-decoders for them.
 
-Sources are rows of one to seven numbers in English, targets the same in French: "two seven one four" -> "deux sept un quatre".
+Sources are rows of one to seven numbers in English, targets the same in French: "two seven one
+four" -> "deux sept un quatre".
 """
 
 import contextlib
@@ -18,8 +19,10 @@ from support.devices import MODELS_DEVICE
 
 NUMBERS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "seven": "sept"}
 TINY = {
-    "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16, "learning_rate": 0.02, "device": MODELS_DEVICE,
-    "precision": "fp32", "threads": 1, "validate_every_steps": 60, "label_smoothing": 0, "dropout_input": 0, "dropout_output": 0,
+    "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16,
+    "learning_rate": 0.02, "device": MODELS_DEVICE,
+    "precision": "fp32", "threads": 1, "validate_every_steps": 60, "label_smoothing": 0,
+    "dropout_input": 0, "dropout_output": 0,
 }  # fmt: skip
 
 
@@ -46,7 +49,8 @@ def parallel_text(rows: list[tuple[str, Any]]) -> ParallelText:
 
 @dataclass(frozen=True)
 class Translator:
-    """The folder of a model, and the tables that it was trained and validated on. Tests must not change them."""
+    """The folder of a model, and the tables that it was trained and validated on. Tests must not
+    change them."""
 
     folder: Path
     train: Path
@@ -56,7 +60,8 @@ class Translator:
 
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory):
-    """Learned to write numbers in French (train.tsv, valid.tsv; columns english and french), not well."""
+    """Learned to write numbers in French (train.tsv, valid.tsv; columns english and french), not
+    well."""
     place = tmp_path_factory.mktemp("translator")
     files = []
     for name, rows in (("train", numbers(200)), ("valid", numbers(21, seed=2))):

@@ -1,4 +1,5 @@
-"""Signals are wishes while a run is under way: the first ends it in order, the second at once, USR1 saves."""
+"""Signals are wishes while a run is under way: the first ends it in order, the second at once, USR1
+saves."""
 
 import os
 import signal

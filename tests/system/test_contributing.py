@@ -1,4 +1,5 @@
-"""The worked examples of CONTRIBUTING.md are added to a copy of the code, as it says, and used there."""
+"""The worked examples of CONTRIBUTING.md are added to a copy of the code, as it says, and used
+there."""
 
 import os
 import re
@@ -44,7 +45,8 @@ def printed(tmp_path_factory):
 
 
 def copy_of_the_code(folder: Path) -> None:
-    """The code with the examples in it: their files written, their entries put into the registries."""
+    """The code with the examples in it: their files written, their entries put into the
+    registries."""
     shutil.copytree(ROOT / "rnnlm", folder / "rnnlm", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "cli", folder / "cli", ignore=shutil.ignore_patterns("__pycache__"))
     for name, code in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):

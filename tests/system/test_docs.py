@@ -1,8 +1,10 @@
-"""What README.md and docs/ show is run, page by page in the order of the README's table, in one folder with small texts and budgets.
+"""What README.md and docs/ show is run, page by page in the order of the README's table, in one
+folder with small texts and budgets.
 
-Every command of an sh block and every python block runs. What a block marked `<!-- compared -->` prints, with the shipped model and
-the bundled corpus, has the lines that the page shows behind it; `<!-- compared, soak -->` is for those that take long.
-`<!-- file: NAME -->` stands before the content of a file that the commands of the page read.
+Every command of an sh block and every python block runs. What a block marked `<!-- compared -->`
+prints, with the shipped model and the bundled corpus, has the lines that the page shows behind it;
+`<!-- compared, soak -->` is for those that take long. `<!-- file: NAME -->` stands before the
+content of a file that the commands of the page read.
 """
 
 import io
@@ -81,8 +83,8 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """A training with a budget of a few steps, in one process; a comparison with few resamples; a look from few positions; other
-    commands as they are."""
+    """A training with a budget of a few steps, in one process; a comparison with few resamples; a
+    look from few positions; other commands as they are."""
     if arguments[0] == "compare":
         return [*arguments, "--resamples", "50"]
     if arguments[0] == "inspect":
@@ -108,7 +110,8 @@ N_GRAMS = ["checkpoints/kn", "checkpoints/kn-demo"]  # models that one page trai
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with small files of the names that the pages and the corpus have, and tiny models called demo, kn and kn-demo."""
+    """A folder with small files of the names that the pages and the corpus have, and tiny models
+    called demo, kn and kn-demo."""
     folder = tmp_path_factory.mktemp("docs")
     lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line]
     pairs = corpora.part("english", "homophones.tsv").read_text(encoding="utf-8").splitlines()
@@ -141,7 +144,8 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))  # what somebody types to --interactive
+    # what somebody types to --interactive
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))
     for block in BLOCKS[page]:
         if block.language == "sh" and not re.search("compared|demo|tests", block.before.partition("<!--")[2]):
             for words in commands(block.code):
@@ -154,7 +158,8 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
 
 
 def run_command(words: list[str], capsys) -> None:
-    if {"|", ">"} & {word for before, word in itertools.pairwise(words) if before != "--regions"}:  # "|" of --regions is no pipe
+    # "|" of --regions is no pipe
+    if {"|", ">"} & {word for before, word in itertools.pairwise(words) if before != "--regions"}:
         run_in_shell(words)
     elif is_rnnlm(words) and words[1] == "bench":  # all that it does is proven by test_bench.py
         assert run([*words[1:], "--help"]) == 0
@@ -200,7 +205,8 @@ COMPARED = [
 
 @pytest.mark.parametrize("block", COMPARED)
 def test_commands_print_what_the_pages_show(checkout, monkeypatch, capsys, block):
-    """Line by line in the order shown; a page may leave lines out. Decimals may differ by rounding, and so a model's hash."""
+    """Line by line in the order shown; a page may leave lines out. Decimals may differ by rounding,
+    and so a model's hash."""
     monkeypatch.chdir(checkout)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     for words in commands(block.code):
@@ -246,7 +252,8 @@ def test_the_figures_of_the_shipped_model_in_the_readme_are_those_of_its_card():
 def test_ci_runs_the_readmes_test_command():
     text = (ROOT / ".ci" / "run").read_text()
     assert "README.md" in text and "<!-- tests -->" in text
-    assert "git ls-files" in text and "checkpoints/english" in text  # tracked files alone, and a run of the demo
+    # tracked files alone, and a run of the demo
+    assert "git ls-files" in text and "checkpoints/english" in text
     assert marked("tests").endswith(".venv/bin/python -m pytest -q -n 2")
 
 

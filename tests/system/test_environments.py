@@ -1,6 +1,8 @@
-"""Where commands run: without a home, a terminal or a language, with streams that are closed, full or gone, little space and few files.
+"""Where commands run: without a home, a terminal or a language, with streams that are closed, full
+or gone, little space and few files.
 
-Each ends with the exit code and message that DESIGN gives it: no traceback, nothing earlier lost, no unfinished file left behind.
+Each ends with the exit code and message that DESIGN gives it: no traceback, nothing earlier lost,
+no unfinished file left behind.
 """
 
 import contextlib
@@ -25,18 +27,22 @@ from support.failures import fingerprint
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
 NBEST = "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\nu2\tREF\t\ta d\u00e4y\nu2\t1\t-1\tthe day\nu2\t2\t-2\ta d\u00e4y\n"
 READING = {
-    "eval": ["eval", "-m", "kn", TEXT], "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
+    "eval": ["eval", "-m", "kn", TEXT],
+    "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
     "generate": ["generate", "-m", "kn", "--num", "9"], "count": ["count", TEXT, "--order", "2"],
-    "compare": ["compare", "kn", "uni", "--on", TEXT], "info": ["info", "kn"], "doctor": ["doctor", "kn"],
+    "compare": ["compare", "kn", "uni", "--on", TEXT], "info": ["info", "kn"],
+    "doctor": ["doctor", "kn"],
 }  # fmt: skip
 WRITING = {
     "train": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "made"],
-    "export": ["export", "-m", "kn", "--arpa", "made.arpa"], "count -o": ["count", TEXT, "-o", "made.counts"],
+    "export": ["export", "-m", "kn", "--arpa", "made.arpa"],
+    "count -o": ["count", TEXT, "-o", "made.counts"],
     "mix": ["mix", "kn", "uni", "--on", TEXT, "-o", "mixed"],
     "rescore": ["rescore", "--tune", LIST, "--apply", LIST, "-m", "kn", "--output", "best.txt"],
     "score -o": ["score", "-m", "kn", "--input", TEXT, "-o", "s.jsonl"],
     "prepare": ["prepare", TEXT, "-o", "prepared", "--workers", "1"],
-    "train, overwrite": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "uni", "--overwrite"],
+    "train, overwrite": ["train", TEXT, "--model", "ngram", "--set", "order=2", "-o", "uni",
+                         "--overwrite"],
 }  # fmt: skip
 COMMANDS = {**READING, **WRITING}
 FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
@@ -54,7 +60,8 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory, models):
-    """A folder with two models of one vocabulary, a text and an n-best list whose names are not ASCII."""
+    """A folder with two models of one vocabulary, a text and an n-best list whose names are not
+    ASCII."""
     folder = tmp_path_factory.mktemp("ground")
     shutil.copytree(models.unigram, folder / "uni")
     (folder / TEXT).write_text(models.valid.read_text(encoding="utf-8") + "the m\u00e4n\n", encoding="utf-8")
@@ -71,7 +78,8 @@ def place(ground, tmp_path):
 
 
 def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None, dropped=(), program=("-m", "rnnlm"), **streams) -> Ended:
-    """Run a command in a process of its own. closed: the numbers of the streams that it is started without."""
+    """Run a command in a process of its own. closed: the numbers of the streams that it is started
+    without."""
 
     def prepare() -> None:
         for number, most in (limits or {}).items():
@@ -82,7 +90,8 @@ def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None
     own = {name: value for name, value in environment(**(variables or {})).items() if name not in dropped}
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     ended = subprocess.run(
-        [sys.executable, *program, *map(os.fsencode, arguments)], cwd=cwd or place, env=own, preexec_fn=prepare, timeout=100, **streams
+        [sys.executable, *program, *map(os.fsencode, arguments)], cwd=cwd or place, env=own,
+        preexec_fn=prepare, timeout=100, **streams
     )  # fmt: skip
     err = (ended.stderr or b"").decode("utf-8", "replace")
     assert "Traceback" not in err and "internal error" not in err and "Exception ignored" not in err, err
@@ -95,8 +104,10 @@ def content(place) -> dict[str, bytes]:
 
 
 BARE = {
-    "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "nonsense", "COLUMNS": "20", "LINES": "-1",
-    "TMPDIR": "/nonexistent/folder", "PYTHONWARNINGS": "error", "PYTHONPYCACHEPREFIX": "/proc/nowhere",
+    "LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "TERM": "nonsense",
+    "COLUMNS": "20", "LINES": "-1",
+    "TMPDIR": "/nonexistent/folder", "PYTHONWARNINGS": "error",
+    "PYTHONPYCACHEPREFIX": "/proc/nowhere",
     "XDG_CACHE_HOME": "/nonexistent/cache", "HF_HOME": "/nonexistent/hf",
 }  # fmt: skip
 ONE_AFTER_THE_OTHER = """
@@ -112,11 +123,13 @@ while names:
 
 
 def test_a_bare_environment(place):
-    """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or compiled files, warnings that are
-    errors, no standard input, twenty open files: every command works, whatever names and text it is given."""
+    """No home, a terminal of no known kind, a language that is not UTF-8, nowhere for temporary or
+    compiled files, warnings that are errors, no standard input, twenty open files: every command
+    works, whatever names and text it is given."""
     given = [part for arguments in COMMANDS.values() for part in (str(len(arguments)), *arguments)]
     ended = launch(
-        place, given, variables=BARE, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,), limits={resource.RLIMIT_NOFILE: 20},
+        place, given, variables=BARE, dropped=("HOME", "LANG", "USER", "LOGNAME"), closed=(0,),
+        limits={resource.RLIMIT_NOFILE: 20},
         program=("-c", ONE_AFTER_THE_OTHER),
     )  # fmt: skip
     assert ended.code == 0, ended.err
@@ -165,7 +178,8 @@ def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
 
 @pytest.mark.parametrize("name", ["eval", "train", "prepare"])
 def test_streams_that_are_closed(place, name):
-    """Whatever is opened then must not take their numbers: what a library prints would go into a model's file."""
+    """Whatever is opened then must not take their numbers: what a library prints would go into a
+    model's file."""
     assert launch(place, COMMANDS[name], closed=(0, 1, 2)).code == 0
     if name == "train":
         assert fingerprint(place / "made")
@@ -191,7 +205,8 @@ def test_training_goes_on_when_whoever_watched_it_is_gone(place, kind):
     command = [sys.executable, "-m", "rnnlm", *(lstm if kind == "terminal" else WRITING["train"])]
     with open(place / "out", "wb") as out:
         process = subprocess.Popen(
-            command, cwd=place, env=environment(TERM="xterm"), stdin=subprocess.DEVNULL, stdout=out, stderr=writer, start_new_session=True,
+            command, cwd=place, env=environment(TERM="xterm"), stdin=subprocess.DEVNULL, stdout=out,
+            stderr=writer, start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
         )  # fmt: skip
     os.close(writer)
@@ -240,4 +255,5 @@ def test_a_limit_to_the_size_of_files(place, name):
     assert ended.code == 1 and "error: cannot write" in ended.err and "File too large" in ended.err
     after = content(place)
     assert {name: after.get(name) for name in before} == before
-    assert name == "score -o" or after.keys() <= before.keys()  # scores that are there stay, to be gone on with
+    # scores that are there stay, to be gone on with
+    assert name == "score -o" or after.keys() <= before.keys()

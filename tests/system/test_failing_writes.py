@@ -1,4 +1,5 @@
-"""Writing that fails, for a while or for ever, and folders that vanish: training goes on, and what was saved before is whole."""
+"""Writing that fails, for a while or for ever, and folders that vanish: training goes on, and what
+was saved before is whole."""
 
 import errno
 import shutil
@@ -14,9 +15,11 @@ from support.failing_files import failing
 from support.killed_runs import checked, outcome
 
 RUN = {
-    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1,
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
+    "device": "cpu", "threads": 1,
     "validate_every_steps": 4,
-    "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant", "warmup": 0.0,
+    "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant",
+    "warmup": 0.0,
 }  # fmt: skip
 FULL, QUOTA, BROKEN, READ_ONLY = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS
 
@@ -44,17 +47,21 @@ def no_waiting(monkeypatch):
 
 @pytest.mark.parametrize("calls", [range(1), range(5), range(2, 4)], ids=["once", "for a while", "later on"])
 @pytest.mark.parametrize("kind, number, part", [
-    ("write", FULL, "weights"), ("fsync", BROKEN, "weights"), ("replace", READ_ONLY, "weights"), ("replace", FULL, "config.json"),
-    ("write", QUOTA, "vocab"), ("write", FULL, "README"), ("write", QUOTA, "safetensors"), ("fsync", BROKEN, "state"),
+    ("write", FULL, "weights"), ("fsync", BROKEN, "weights"), ("replace", READ_ONLY, "weights"),
+    ("replace", FULL, "config.json"),
+    ("write", QUOTA, "vocab"), ("write", FULL, "README"), ("write", QUOTA, "safetensors"),
+    ("fsync", BROKEN, "state"),
     ("write", FULL, "state"),
-    ("replace", BROKEN, ".json"), ("open", READ_ONLY, "state"), ("unlink", BROKEN, "state"), ("unlink", BROKEN, "weights"),
+    ("replace", BROKEN, ".json"), ("open", READ_ONLY, "state"), ("unlink", BROKEN, "state"),
+    ("unlink", BROKEN, "weights"),
 ])  # fmt: skip
 def test_what_cannot_be_written_now_is_written_later(text, tmp_path, expected, kind, number, part, calls):
     with failing(tmp_path / "m", (kind,), number, part, calls) as failed:
         events = list(train(text, output=tmp_path / "m", **RUN))
     assert failed or calls.start
     unsaved = [event for event in events if isinstance(event, SaveFailed)]
-    assert bool(unsaved) == (kind != "unlink") or calls.start, events  # later on: it may be the end, where it is tried a few times
+    # later on: it may be the end, where it is tried a few times
+    assert bool(unsaved) == (kind != "unlink") or calls.start, events
     assert all(event.why.startswith("cannot write to ") for event in unsaved)
     assert outcome(tmp_path / "m") == expected
 

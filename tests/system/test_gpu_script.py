@@ -1,4 +1,5 @@
-"""The script for machines with a GPU: its parts, what it keeps of them, how it goes on, and where its figures go.
+"""The script for machines with a GPU: its parts, what it keeps of them, how it goes on, and where
+its figures go.
 
 Most tests let it call a program that only writes down what it is asked and answers from files.
 """
@@ -26,7 +27,8 @@ ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / ".ci" / "gpu"
 CARD = {"card": "CARD", "torch": "2.13", "cuda": "13.0", "cudnn": 90000}
 
-# Answers with the file that is called like the command: its status on the first line, then what it prints.
+# Answers with the file that is called like the command: its status on the first line, then what it
+# prints.
 STAND_IN = """#!/bin/sh
 echo "$@" >> "$ANSWERS/calls"
 case "$2 $3 $4" in
@@ -182,7 +184,8 @@ def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once():
 def test_encoder_decoders_are_timed_in_both_forms_and_precisions(machine, monkeypatch):
     monkeypatch.setattr(gpu, "INPUT_FEEDING", ("true", "false"))
     _, calls = machine.run("speed", "--only", "seq2seq")
-    assert [re.findall(r"input_feeding=(\w+) --set precision=(\w+)", call)[0] for call in calls] == [
+    assert [re.findall(r"input_feeding=(\w+) --set precision=(\w+)",
+                       call)[0] for call in calls] == [
         ("true", "bf16"), ("true", "fp32"), ("false", "bf16"), ("false", "fp32"),
     ]  # fmt: skip
     assert all(call.startswith("-m rnnlm bench train --task seq2seq") and call.endswith("--json") for call in calls)
@@ -250,7 +253,8 @@ def test_training_whose_time_is_over_has_not_failed(machine, monkeypatch, capsys
     monkeypatch.setattr(gpu, "run_command", cut_off)
     assert machine.run("train")[0] == 0
     assert "cut off after 1 s, after 300 steps of training" in capsys.readouterr().out
-    assert gpu.outcome_of_training(gpu.Ended(130, "", 1.0))["outcome"] == "failed"  # nobody asked for that
+    # nobody asked for that
+    assert gpu.outcome_of_training(gpu.Ended(130, "", 1.0))["outcome"] == "failed"
 
 
 def test_a_command_is_asked_to_end_when_its_time_is_over(tmp_path):
@@ -466,7 +470,8 @@ def test_wheels_of_another_python_are_refused_and_so_is_an_empty_folder(tmp_path
 
 
 def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(tmp_path, monkeypatch, capsys):
-    """pip reads conditions for the Python that it runs in; the script reads them for the target's."""
+    """pip reads conditions for the Python that it runs in; the script reads them for the
+    target's."""
     pytest.importorskip("packaging")
     made = {
         "big": [], "old": [], "new": [], "extra": [],

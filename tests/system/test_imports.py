@@ -1,4 +1,5 @@
-"""What is not needed is not imported: help answers at once, and count-based models never wait for torch."""
+"""What is not needed is not imported: help answers at once, and count-based models never wait for
+torch."""
 
 import os
 import subprocess
@@ -25,7 +26,8 @@ for arguments in {commands!r}:
 
 
 def run_apart(*commands: list[str], cwd=None) -> list[list[str]]:
-    """Exit code, CPU seconds so far and heavy modules imported so far after each of the commands, in one fresh process."""
+    """Exit code, CPU seconds so far and heavy modules imported so far after each of the commands,
+    in one fresh process."""
     code = RUN.format(commands=commands, heavy=HEAVY)
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=cwd, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=120
@@ -52,9 +54,11 @@ def test_help_and_wrong_usage_answer_at_once(command):
 def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, kind):
     text = str(corpora.part("english", "valid"))
     commands = (
-        f"train TEXT --model {kind} -o uni", "eval -m uni TEXT", "tune -m uni --adapt unigram --on TEXT",
+        f"train TEXT --model {kind} -o uni", "eval -m uni TEXT",
+        "tune -m uni --adapt unigram --on TEXT",
         "eval -m uni --adapt unigram TEXT",
-        "score -m uni --tokens the day", "generate -m uni --num 2", "info uni", "doctor uni", "mix uni uni --on TEXT -o both --bundle",
+        "score -m uni --tokens the day", "generate -m uni --num 2", "info uni", "doctor uni",
+        "mix uni uni --on TEXT -o both --bundle",
         "generate -m both", "doctor both",
     )  # fmt: skip
     results = run_apart(*([text if word == "TEXT" else word for word in each.split()] for each in commands), cwd=tmp_path)
@@ -83,7 +87,8 @@ def test_importing_the_library_imports_nothing_heavy():
 
 
 def test_modules_that_reached_no_torch_still_do_not():
-    """Those of torchless.txt: a new name there is welcome, and one goes only where there is need."""
+    """Those of torchless.txt: a new name there is welcome, and one goes only where there is
+    need."""
     names = Path(__file__).with_name("torchless.txt").read_text(encoding="utf-8").split()
     code = (
         f"import importlib, sys\nfor name in {names!r}:\n    importlib.import_module(name)\n    assert 'torch' not in sys.modules, name\n"

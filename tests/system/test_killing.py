@@ -1,4 +1,5 @@
-"""Runs that are killed, at random and within each step of a save, end as if nothing had been: bit by bit."""
+"""Runs that are killed, at random and within each step of a save, end as if nothing had been: bit
+by bit."""
 
 import random
 import shutil
@@ -24,7 +25,8 @@ def unbroken(runs, texts, settings, **options):
 
 
 def killed_at_random(runs, texts, variant, seed, kills):
-    """So many kills, each followed by the very same command, which comes to its end now and then; (steps, seconds) lost by each."""
+    """So many kills, each followed by the very same command, which comes to its end now and then;
+    (steps, seconds) lost by each."""
     settings = {"validate_every_steps": 10, **VARIANTS[variant]}
     runs.folder /= variant
     runs.folder.mkdir()
@@ -46,8 +48,8 @@ def killed_at_random(runs, texts, variant, seed, kills):
 
 
 def killed_within_a_save(runs, texts, settings, expected, moment, call):
-    """A run killed `moment` such a call to the system, and gone on with. Whether the call came: how many lines the log has at a
-    time depends on the time."""
+    """A run killed `moment` such a call to the system, and gone on with. Whether the call came: how
+    many lines the log has at a time depends on the time."""
     folder = runs.folder / "killed" / "m"
     ended = runs.run(command(*texts, folder, settings, **SHORT), point=(moment, call))
     assert ended.code == -9 or "metrics" in call, ended.said

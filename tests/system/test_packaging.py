@@ -1,4 +1,5 @@
-"""The wheel holds what the tree holds: every module, recipe and corpus file, nothing of anybody's runs or tests."""
+"""The wheel holds what the tree holds: every module, recipe and corpus file, nothing of anybody's
+runs or tests."""
 
 import os
 import shutil
@@ -11,13 +12,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 INSTALLED_AS = {"rnnlm": "rnnlm", "cli": "rnnlm/cli", "corpora": "rnnlm/corpora", "checkpoints": "rnnlm/checkpoints"}
-DATA = {".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".json", ".safetensors"}  # besides .py
+# besides .py
+DATA = {".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".json", ".safetensors"}
 
 pytestmark = pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs the repository")
 
 
 def tracked_files() -> list[str]:
-    """Files of the tree that git has; a user's own, in checkpoints/ or corpora/, are none of them."""
+    """Files of the tree that git has; a user's own, in checkpoints/ or corpora/, are none of
+    them."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
     return sorted(name for name in set(listed.stdout.split("\0")) if name and (ROOT / name).is_file())
 

@@ -1,4 +1,5 @@
-"""Runs of several processes: what a person sees of them, and that they end together, however they end."""
+"""Runs of several processes: what a person sees of them, and that they end together, however they
+end."""
 
 import contextlib
 import json
@@ -21,8 +22,10 @@ from rnnlm.cli.signals import Signals
 from rnnlm.training import run as training
 
 SMALL = (
-    "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu", "--set", "bptt_tokens=12", "--set",
-    "validate_every_steps=10", "--set", "patience=none", "--set", "dropout_input=0", "--set", "dropout_output=0", "--set",
+    "--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--device", "cpu",
+    "--set", "bptt_tokens=12", "--set",
+    "validate_every_steps=10", "--set", "patience=none", "--set", "dropout_input=0", "--set",
+    "dropout_output=0", "--set",
     "schedule=constant",
 )  # fmt: skip
 ENDLESS = ("--budget", "1000000steps")
@@ -96,7 +99,8 @@ def test_a_process_that_is_killed_ends_all_with_one_clear_message(start, models)
     assert process.returncode == 1
     errors = [line for line in err.splitlines() if not line.startswith("step ")]
     assert errors == [
-        "error: process 1 of 2 was ended by signal 9 (SIGKILL)", "  why: the others cannot go on without it, and have ended",
+        "error: process 1 of 2 was ended by signal 9 (SIGKILL)",
+        "  why: the others cannot go on without it, and have ended",
         "  try: to continue from the last checkpoint, run the same command with --resume",
     ]  # fmt: skip
     assert not any(map(is_running, ids.values()))
@@ -161,7 +165,8 @@ class Ended:
         self.capsys, self.folder = capsys, tmp_path
 
     def __call__(self, *programs: str, meanwhile=lambda group: None):
-        said = [None, *(open(self.folder / str(rank), "w+b") for rank in range(1, len(programs)))]  # noqa: SIM115 (read, too)
+        # read, too
+        said = [None, *(open(self.folder / str(rank), "w+b") for rank in range(1, len(programs)))]  # noqa: SIM115
         with _Processes(len(programs)) as group:
             for program, errors in zip(programs, said, strict=True):
                 group.start([sys.executable, "-S", "-c", program], dict(os.environ), errors)
@@ -192,7 +197,8 @@ def test_the_exit_code_is_that_of_the_process_that_failed(ended):
     )
     assert ended("import sys; sys.exit(1)", LOSES)[0] == 1  # the first one has said it
     assert ended("raise SystemExit(143)", "") == (143, "")
-    assert ended("", "import os; os.abort()") == (0, "")  # the run has come to its end: that was in leaving
+    # the run has come to its end: that was in leaving
+    assert ended("", "import os; os.abort()") == (0, "")
     code, err = ended(LOSES, "import os; os.abort()", LOSES)
     assert code == 1 and err.startswith("error: process 2 of 3 was ended by signal 6 (SIGABRT)")
 
@@ -210,7 +216,8 @@ def test_one_that_was_asked_to_end_leaves_the_others_their_time(ended):
 
 
 def test_one_that_the_signal_ends_outright_has_ended_as_asked(ended):
-    """As it does one that was leaving already when the signal came; any other signal is a failure."""
+    """As it does one that was leaving already when the signal came; any other signal is a
+    failure."""
     waits = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_DFL); time.sleep(60)"
 
     def asked(group):

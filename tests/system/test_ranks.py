@@ -1,4 +1,5 @@
-"""Several ranks take the steps of one process that has all their rows: losses, weights and perplexities are the same, to rounding."""
+"""Several ranks take the steps of one process that has all their rows: losses, weights and
+perplexities are the same, to rounding."""
 
 import itertools
 import multiprocessing
@@ -86,7 +87,8 @@ def test_losses_weights_and_perplexities_are_those_of_one_process(alone, togethe
     expected = alone[1][case]
     assert len(expected["ppls"]) >= 3 and np.ptp(expected["ppls"]) > 0.1  # the weights move
     assert_same(together[count], case, expected)
-    np.testing.assert_allclose(together[count][f"{case}/told"], expected["told"], rtol=1e-5)  # what is reported is of all rows
+    # what is reported is of all rows
+    np.testing.assert_allclose(together[count][f"{case}/told"], expected["told"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -190,7 +192,8 @@ def test_meetings_are_as_rare_as_time_lets_them():
     "error", [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()], ids=["well", "lost", "interrupted"]
 )
 def test_a_rank_leaves_once_torch_has_let_go_of_what_was_exchanged(monkeypatch, error):
-    """Torch does so in threads of its own, here after a while: they need an interpreter that is not ending, and its lock."""
+    """Torch does so in threads of its own, here after a while: they need an interpreter that is not
+    ending, and its lock."""
     ranks, held, held_at_end = ProcessGroup(Rank(0, 2), "60s"), [], []
 
     def exchanged(found, own):

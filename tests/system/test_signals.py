@@ -1,5 +1,5 @@
-"""Signals in each phase of a run: it ends in order, soon, with its exit code; what it could go on from is stored; the end is that of an
-unbroken one."""
+"""Signals in each phase of a run: it ends in order, soon, with its exit code; what it could go on
+from is stored; the end is that of an unbroken one."""
 
 import os
 import re
@@ -49,13 +49,16 @@ def ended_by(process, number):
 
 
 PHASES = {
-    "steps": lambda runs, steps: steps.value > 5, "validation": lambda runs, steps: steps.value == 10,
-    "exact evaluation": lambda runs, steps: "exact evaluation" in (runs.folder / "said.txt").read_text(encoding="utf-8"),
+    "steps": lambda runs, steps: steps.value > 5, "validation": lambda runs,
+    steps: steps.value == 10,
+    "exact evaluation": lambda runs,
+    steps: "exact evaluation" in (runs.folder / "said.txt").read_text(encoding="utf-8"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("phase, number", [
-    ("steps", signal.SIGTERM), ("steps", signal.SIGINT), ("steps", signal.SIGHUP), ("validation", signal.SIGTERM), ("exact evaluation",
+    ("steps", signal.SIGTERM), ("steps", signal.SIGINT), ("steps", signal.SIGHUP),
+    ("validation", signal.SIGTERM), ("exact evaluation",
         signal.SIGTERM),
     ("exact evaluation", signal.SIGINT),
 ])  # fmt: skip

@@ -1,5 +1,6 @@
-"""How many rooms a command walks through, measured: a line of text reaches its number by few rooms, and no room is come back to from
-another. The command line itself, the ground, files, recipes and data packages are not counted."""
+"""How many rooms a command walks through, measured: a line of text reaches its number by few rooms,
+and no room is come back to from another. The command line itself, the ground, files, recipes and
+data packages are not counted."""
 
 import json
 import os
@@ -55,7 +56,8 @@ for arguments in json.loads(sys.argv[1]):
 
 @pytest.fixture(scope="module")
 def walks(tmp_path_factory, models):
-    """Each command's walk: the rooms with a function called there first, and the ways back with the call that takes them."""
+    """Each command's walk: the rooms with a function called there first, and the ways back with the
+    call that takes them."""
     folder = tmp_path_factory.mktemp("walks")
     text = str(models.valid)
     small = ["--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--budget", "3steps"]

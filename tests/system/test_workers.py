@@ -1,4 +1,5 @@
-"""Workers of `rnnlm.prepare` under scripts of any kind: one that has no main guard, one that is killed."""
+"""Workers of `rnnlm.prepare` under scripts of any kind: one that has no main guard, one that is
+killed."""
 
 import os
 import subprocess
@@ -18,7 +19,8 @@ def start(tmp_path):
         (tmp_path / "script.py").write_text(script)
         path = os.pathsep.join(filter(None, sys.path))
         return subprocess.Popen(
-            [sys.executable, "script.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, text=True,
+            [sys.executable, "script.py"], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path},
+            text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Docstrings: of all that is public, of what it returns, and of the classes that models, states and tokenizers are."""
+"""Docstrings: of all that is public, of what it returns, and of the classes that models, states and
+tokenizers are."""
 
 import importlib
 import inspect
@@ -28,7 +29,8 @@ def implementations() -> list[type]:
 
 
 def hints_of(value: Any) -> list[Any]:
-    """The types of what a function takes and returns, or of a class's fields and of what its methods return."""
+    """The types of what a function takes and returns, or of a class's fields and of what its
+    methods return."""
     if not inspect.isclass(value):
         return [*annotations_of(value).values()]
     return [*annotations_of(value).values(), *(annotations_of(part).get("return") for _, part in parts_of(value))]

@@ -39,7 +39,8 @@ def test_types_are_right_and_mypy_would_notice_a_model_that_is_none(tmp_path):
 
 
 def test_what_a_gpu_is_asked_to_show_is_asked_of_the_cpu_first():
-    """The mark `gpu` stands in one place, where the CPU stands beside it: no assertion is met by a GPU first."""
+    """The mark `gpu` stands in one place, where the CPU stands beside it: no assertion is met by a
+    GPU first."""
     texts = {file: file.read_text("utf-8") for file in (ROOT / "tests").rglob("*.py") if file != Path(__file__)}
     marked = [file for file, text in texts.items() if "pytest.mark.gpu" in text]
     assert marked == [ROOT / "tests" / "support" / "devices.py"]

@@ -1,4 +1,5 @@
-"""The rules of the house (HOUSE.md): rooms, floors and what a file may be. Each rule is one test that names all offenders."""
+"""The rules of the house (HOUSE.md): rooms, floors and what a file may be. Each rule is one test
+that names all offenders."""
 
 import ast
 import functools
@@ -10,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 
 # A room imports from rooms of lower floors only; the rooms of one floor do not know each other.
 FLOORS = {
-    0: "ground", 1: "files recipes corpora checkpoints", 2: "text", 3: "models inference", 4: "neural ngram generation",
+    0: "ground", 1: "files recipes corpora checkpoints", 2: "text", 3: "models inference",
+    4: "neural ngram generation",
     5: "evaluation", 6: "tasks", 7: "scoring training combinations conversion vectors",
     8: "rescoring integrations benchmarks inspection", 9: "doors",
 }  # fmt: skip
@@ -54,7 +56,8 @@ MODULES = {module_of(path): path for path in LIBRARY}
 
 
 def room_of(module: str) -> str:
-    """The room of a module: the folder below `rnnlm`; what lies in `rnnlm` itself is a door or the ground."""
+    """The room of a module: the folder below `rnnlm`; what lies in `rnnlm` itself is a door or the
+    ground."""
     parts = module.split(".")
     if len(parts) == 1 or (len(parts) == 2 and parts[1] in DOORS):
         return "doors"
@@ -71,7 +74,8 @@ HOLD_IMPORTS = (ast.stmt, ast.ExceptHandler, ast.match_case)
 
 @functools.cache
 def imports(path: Path) -> list[tuple[int, str]]:
-    """(line, dotted name) of all imports in a file, those in functions too; those for type checkers only are left out.
+    """(line, dotted name) of all imports in a file, those in functions too; those for type checkers
+    only are left out.
 
     `from a import b` counts as `a.b`.
     """
@@ -207,6 +211,7 @@ def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):
     path.write_text(
         "from typing import TYPE_CHECKING\n"
         "if TYPE_CHECKING:\n    from rnnlm.scoring import scorer\n"
-        "def f():\n    from rnnlm.training import run\n    import rnnlm.neural.fitting\n    from rnnlm.cli import main\n"
+        "def f():\n    from rnnlm.training import run\n    import rnnlm.neural.fitting\n    from "
+        "rnnlm.cli import main\n"
     )  # fmt: skip
     assert climbs([path]) == ["rnnlm/text/bad.py:5: text imports training", "rnnlm/text/bad.py:6: text imports neural"]

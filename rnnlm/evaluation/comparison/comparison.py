@@ -1,9 +1,11 @@
-"""Two or more models on one text: which is better, by how much, how sure that is, and where they differ.
+"""Two or more models on one text: which is better, by how much, how sure that is, and where they
+differ.
 
-All models read the same lines, and every token is scored exactly once; the figures are those of :mod:`rnnlm.evaluation.perplexity`.
-Intervals and p-values are over lines, or blocks of lines, that both models of a pair have read: Koehn (2004) for the paired bootstrap,
-Good (2005) for the permutation of signs; see :mod:`rnnlm.evaluation.statistics`. A p-value is of its pair alone, whatever others are
-compared.
+All models read the same lines, and every token is scored exactly once; the figures are those of
+:mod:`rnnlm.evaluation.perplexity`. Intervals and p-values are over lines, or blocks of lines, that
+both models of a pair have read: Koehn (2004) for the paired bootstrap, Good (2005) for the
+permutation of signs; see :mod:`rnnlm.evaluation.statistics`. A p-value is of its pair alone,
+whatever others are compared.
 """
 
 import dataclasses
@@ -49,7 +51,8 @@ PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
 PER_WORD = ("ppl_word", "ppl_word_no_oov")
 PER_TEXT = ("bits_per_char", "bits_per_byte")
 FIGURES = (*PER_TOKEN, *PER_WORD, *PER_TEXT)
-UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}  # of the figures that models are compared by
+# of the figures that models are compared by
+UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}
 _HINT = {
     "data": "measure both on the same text",
     "case": "compare models of which all keep the case, or none",
@@ -61,8 +64,9 @@ _HINT = {
 
 @dataclass(frozen=True)
 class Subject:
-    """What decides whether figures of a model on a text compare with those of another. unknown_tokens: those of words, and white
-    space. cut: how the tokenizer changes the text before it is cut into tokens, beside the case."""
+    """What decides whether figures of a model on a text compare with those of another.
+    unknown_tokens: those of words, and white space. cut: how the tokenizer changes the text before
+    it is cut into tokens, beside the case."""
 
     name: str
     signature: Signature
@@ -80,7 +84,8 @@ class Subject:
 
 @dataclass(frozen=True)
 class Refused:
-    """A figure that cannot be compared, the part of the signature that differs (None: it is not that), and why not."""
+    """A figure that cannot be compared, the part of the signature that differs (None: it is not
+    that), and why not."""
 
     figure: str
     part: str | None
@@ -89,7 +94,8 @@ class Refused:
 
 @dataclass(frozen=True)
 class Comparable:
-    """figures: those that compare. main: the one that models are compared by. refused: the others."""
+    """figures: those that compare. main: the one that models are compared by. refused: the
+    others."""
 
     figures: tuple[str, ...]
     main: str
@@ -97,7 +103,8 @@ class Comparable:
 
 
 def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
-    """The figures of FIGURES that compare between all of `subjects`. holds_unk: whether `<unk>` stands in the text.
+    """The figures of FIGURES that compare between all of `subjects`. holds_unk: whether `<unk>`
+    stands in the text.
 
     Raises:
         ComparisonError: none does; it names the part of the signatures that differs.
@@ -145,7 +152,8 @@ def _values(subjects: Sequence[Subject], part: str) -> str:
 
 
 def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
-    """A name for each model, all different: the last part of its folder, or as many parts as tell it from the others.
+    """A name for each model, all different: the last part of its folder, or as many parts as tell
+    it from the others.
 
     Raises:
         UsageError: the number of names is not that of the models.
@@ -168,8 +176,8 @@ MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
 
 
 def lines_per_block(lines: int, wanted: int | None) -> int:
-    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks at most. With a single block, a
-    notice says so."""
+    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks
+    at most. With a single block, a notice says so."""
     length = wanted or -(-lines // MOST_BLOCKS)
     if lines <= length:
         notice("the text is a single block of lines, so nothing can be resampled: intervals have no width and p is 1")
@@ -178,8 +186,8 @@ def lines_per_block(lines: int, wanted: int | None) -> int:
 
 @dataclass(frozen=True)
 class LineSums:
-    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown tokens, and all that is counted. Words count
-    each line's end; characters and bytes one more for it."""
+    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown tokens,
+    and all that is counted. Words count each line's end; characters and bytes one more for it."""
 
     logprob_S: np.ndarray
     logprob_no_oov_S: np.ndarray
@@ -216,7 +224,8 @@ class LineSums:
             "ppl_token": self.tokens_S,
             "ppl_token_no_oov": self.tokens_S - self.oov_S,
             "ppl_word": self.words_S,
-            "ppl_word_no_oov": self.words_S - self.oov_S,  # only given where words are tokens, or none is unknown
+            # only given where words are tokens, or none is unknown
+            "ppl_word_no_oov": self.words_S - self.oov_S,
             "bits_per_char": self.characters_S,
             "bits_per_byte": self.bytes_S,
         }
@@ -224,8 +233,9 @@ class LineSums:
 
 
 def evaluate_with_interval(model: LanguageModel, encoded: EncodedText) -> dict[str, Any]:
-    """The :class:`~rnnlm.evaluation.perplexity.Evaluation` of a text as a dictionary, the state carried across lines, with the bounds
-    of the 95 % interval of its perplexity over lines: `ppl_token_low`, `ppl_token_high`; None where there is none."""
+    """The :class:`~rnnlm.evaluation.perplexity.Evaluation` of a text as a dictionary, the state
+    carried across lines, with the bounds of the 95 % interval of its perplexity over lines:
+    `ppl_token_low`, `ppl_token_high`; None where there is none."""
     began = time.perf_counter()
     logprob_N = score_spans(model, encoded.ids, spans_of(encoded, "carry"))
     evaluation = summary(model, logprob_N, encoded, "carry", began)
@@ -236,7 +246,8 @@ def evaluate_with_interval(model: LanguageModel, encoded: EncodedText) -> dict[s
 
 
 def intervals_of(evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int) -> dict[str, Interval]:
-    """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none where a bound is too large."""
+    """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none
+    where a bound is too large."""
     found = {figure: _interval(sums, figure, resamples, seed) for figure in figures if getattr(evaluation, figure) is not None}
     return {figure: interval for figure, interval in found.items() if math.isfinite(interval.high)}
 
@@ -264,9 +275,10 @@ NO_OOV = "_no_oov"  # what the names of figures end in that leave unknown tokens
 
 @dataclass(frozen=True)
 class Measured:
-    """difference_bits: bits per token, word or character, as the comparison's `figure` has it, of the second model less the first;
-    below 0 the second is better. ppl_ratio: the second's perplexity over the first's, None where the figure is not a perplexity,
-    or their ratio is not finite. All are None where a token has probability zero."""
+    """difference_bits: bits per token, word or character, as the comparison's `figure` has it, of
+    the second model less the first; below 0 the second is better. ppl_ratio: the second's
+    perplexity over the first's, None where the figure is not a perplexity, or their ratio is not
+    finite. All are None where a token has probability zero."""
 
     difference_bits: Interval | None
     ppl_ratio: Interval | None
@@ -275,8 +287,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Difference(Measured):
-    """Two models. no_oov: the same without unknown tokens, None where nothing is unknown. disagreement: a sentence that says how these
-    two differ about which model is better, where they do."""
+    """Two models. no_oov: the same without unknown tokens, None where nothing is unknown.
+    disagreement: a sentence that says how these two differ about which model is better, where they
+    do."""
 
     first: str
     second: str
@@ -287,8 +300,8 @@ class Difference(Measured):
 def difference(
     names: tuple[str, str], sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int
 ) -> Difference:
-    """The difference of two models on the same lines, resampled in blocks of `block_lines`. resamples: None for RESAMPLES and
-    PERMUTATIONS."""
+    """The difference of two models on the same lines, resampled in blocks of `block_lines`.
+    resamples: None for RESAMPLES and PERMUTATIONS."""
     unknown = int(sums[0].oov_S.sum())
     with_all = _measured(sums, figure, block_lines, resamples, seed)
     no_oov = _measured(sums, figure + NO_OOV, block_lines, resamples, seed) if unknown else None
@@ -334,9 +347,10 @@ TOP = 20
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """How models are compared. block_lines: lines resampled together (None: one, or as many as give 10,000 blocks).
-    resamples: of bootstrap and permutation test (None: RESAMPLES and PERMUTATIONS). top: lines and words listed for each model of
-    a pair. calibration_tokens: how many tokens calibration is measured on, 0 for none."""
+    """How models are compared. block_lines: lines resampled together (None: one, or as many as give
+    10,000 blocks). resamples: of bootstrap and permutation test (None: RESAMPLES and PERMUTATIONS).
+    top: lines and words listed for each model of a pair. calibration_tokens: how many tokens
+    calibration is measured on, 0 for none."""
 
     context: Context = "carry"
     block_lines: int | None = None
@@ -348,7 +362,8 @@ class ComparisonSettings:
 
 @dataclass(frozen=True)
 class Compared:
-    """One of the models. folder: None of a model in memory. intervals: of the figures of `evaluation` that compare, by name."""
+    """One of the models. folder: None of a model in memory. intervals: of the figures of
+    `evaluation` that compare, by name."""
 
     name: str
     folder: str | None
@@ -359,11 +374,13 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """figure: what the models are compared by, one of `figures`, which compare; `refused` ones do not. unit: what the tables count,
-    tokens or words. bits_KS: surprisal of each line under each model. lines_apart, words_apart: where models differ most from the first.
+    """figure: what the models are compared by, one of `figures`, which compare; `refused` ones do
+    not. unit: what the tables count, tokens or words. bits_KS: surprisal of each line under each
+    model. lines_apart, words_apart: where models differ most from the first.
 
-    bands: by training frequency, empty where none is known. ngrams: by the longest n-gram that is in `ngram_source`, None where nothing
-    says. unaligned_lines: see :class:`rnnlm.evaluation.comparison.tables.Units`.
+    bands: by training frequency, empty where none is known. ngrams: by the longest n-gram that is
+    in `ngram_source`, None where nothing says. unaligned_lines: see
+    :class:`rnnlm.evaluation.comparison.tables.Units`.
     """
 
     figure: str
@@ -399,18 +416,23 @@ class Comparison:
 
 def compare(
     models: Sequence[LanguageModel | str | Path], text: str | Path | Sequence[str | Path] | Text, *,
-    train: str | Path | Sequence[str | Path] | Text | None = None, settings: ComparisonSettings = ComparisonSettings(),
-    names: Sequence[str] | None = None, device: str | Device = "auto", text_settings: TextSettings | None = None,
+    train: str | Path | Sequence[str | Path] | Text | None = None,
+    settings: ComparisonSettings = ComparisonSettings(),
+    names: Sequence[str] | None = None, device: str | Device = "auto",
+    text_settings: TextSettings | None = None,
     report: Progress = silent,
 ) -> Comparison:  # fmt: skip
-    """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram adapt), on `text`.
+    """Compare `models`, themselves or by their names (NAME+cache, NAME+dynamic, NAME+unigram
+    adapt), on `text`.
 
-    train: a training text, in which n-grams are looked up and, where the models do not know, words are counted. names: what models are
-    called in the result. report: called with the progress of the work.
+    train: a training text, in which n-grams are looked up and, where the models do not know, words
+    are counted. names: what models are called in the result. report: called with the progress of
+    the work.
 
     Raises:
-        UsageError: there are fewer than two models, or a setting is not valid. ComparisonError: nothing compares. TextError: a text
-            cannot be read or is empty. ModelError: a model is missing or damaged. DeviceError.
+        UsageError: there are fewer than two models, or a setting is not valid. ComparisonError:
+            nothing compares. TextError: a text cannot be read or is empty. ModelError: a model is
+            missing or damaged. DeviceError.
     """
     began = time.perf_counter()
     names = names_of(models, names)
@@ -430,16 +452,21 @@ def compare(
     compared = [_compared(k, read, sums[k], folder, block_lines, settings, began) for k, folder in enumerate(folders)]
     tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings), report)
     return Comparison(
-        figure=read.comparable.main, figures=read.comparable.figures, refused=read.comparable.refused, context=settings.context,
-        lines=len(sums[0].logprob_S), block_lines=block_lines, unit=units.name, units=len(units.ids_U),
-        unaligned_lines=units.unaligned_lines, models=tuple(compared), differences=_differences(read, sums, block_lines, settings),
-        **tables, **_apart(units, names, sums, text, settings.top), seconds=time.perf_counter() - began,
+        figure=read.comparable.main, figures=read.comparable.figures,
+        refused=read.comparable.refused, context=settings.context,
+        lines=len(sums[0].logprob_S), block_lines=block_lines, unit=units.name,
+        units=len(units.ids_U),
+        unaligned_lines=units.unaligned_lines, models=tuple(compared),
+        differences=_differences(read, sums, block_lines, settings),
+        **tables, **_apart(units, names, sums, text, settings.top),
+        seconds=time.perf_counter() - began,
         bits_KS=np.stack([each.logprob_S for each in sums]) / -math.log(2),
     )  # fmt: skip
 
 
 def _opened(name: str, device: str | Device) -> tuple[LanguageModel, Path]:
-    """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that kind."""
+    """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that
+    kind."""
     return loading.load(name, device), loading.folder_of(name)
 
 
@@ -456,7 +483,8 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
 
 @dataclass(frozen=True)
 class _Read:
-    """The models, the text as the tokenizer of each cuts it, and its log-probability (nats) of each token."""
+    """The models, the text as the tokenizer of each cuts it, and its log-probability (nats) of each
+    token."""
 
     models: Sequence[LanguageModel]
     names: Sequence[str]
@@ -488,7 +516,8 @@ class _Read:
 
 
 def _encoded(text: Text, used: Sequence[Tokenizer]) -> list[EncodedText]:
-    """The text once for each different tokenizer; one that spells unseen words serves for its like, too."""
+    """The text once for each different tokenizer; one that spells unseen words serves for its like,
+    too."""
     chosen: dict[str, Tokenizer] = {}
     for tokenizer in used:
         if tokenizer.fingerprint not in chosen or tokenizer.spells:

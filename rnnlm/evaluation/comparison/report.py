@@ -1,4 +1,5 @@
-"""A comparison as one page: self-contained HTML with SVG plots, no script, nothing fetched; made to be read and passed on."""
+"""A comparison as one page: self-contained HTML with SVG plots, no script, nothing fetched; made to
+be read and passed on."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -25,7 +26,8 @@ def check(path: Path, overwrite: bool = False) -> None:
     """Make sure that a report can be made and written to `path`, before time goes into it.
 
     Raises:
-        UsageError: its name is that of something else than HTML. OutputError: it cannot be written there.
+        UsageError: its name is that of something else than HTML. OutputError: it cannot be written
+            there.
     """
     pages.check(path, overwrite, WHAT)
 
@@ -59,9 +61,12 @@ def plots(comparison: Comparison) -> list[Plot]:
     unit, names = comparison.unit, [model.name for model in comparison.models]
     drawn = [
         _differences(comparison),
-        _groups("Perplexity by training frequency", f"how often the {unit} occurred in training", comparison.bands, names, unit),
-        _groups("Perplexity by position", f"position of the {unit} in its line", comparison.positions, names, unit),
-        _groups("Perplexity by n-grams seen", f"longest n-gram seen that ends at the {unit}", comparison.ngrams, names, unit),
+        _groups("Perplexity by training frequency", f"how often the {unit} occurred in training",
+                comparison.bands, names, unit),
+        _groups("Perplexity by position", f"position of the {unit} in its line",
+                comparison.positions, names, unit),
+        _groups("Perplexity by n-grams seen", f"longest n-gram seen that ends at the {unit}",
+                comparison.ngrams, names, unit),
         *(_lines(comparison, k) for k in range(1, len(names))),
         _calibration(comparison),
         _learning(comparison),

@@ -1,6 +1,8 @@
-"""Where models differ: lines, words, frequency bands, positions in the line, n-grams seen and unseen.
+"""Where models differ: lines, words, frequency bands, positions in the line, n-grams seen and
+unseen.
 
-Every group table has one row a group; the units and log-probabilities of its rows add up to those of the text.
+Every group table has one row a group; the units and log-probabilities of its rows add up to those
+of the text.
 """
 
 import math
@@ -30,11 +32,13 @@ from rnnlm.text.tokenizers import TokenizerSettings
 
 @dataclass(frozen=True)
 class Units:
-    """The U units of a text and what K models gave them. ids_U: of `tokenizer`, the reference. logprob_KU: nats.
+    """The U units of a text and what K models gave them. ids_U: of `tokenizer`, the reference.
+    logprob_KU: nats.
 
-    line_U counts from 0, position_U (in the line) from 1. unaligned_lines: so many lines are one unit each, with the id of unknown
-    words, as the models' tokenizers see different numbers of words there. counts_V: how often the reference's symbols occurred in training,
-    None where no model knows.
+    line_U counts from 0, position_U (in the line) from 1. unaligned_lines: so many lines are one
+    unit each, with the id of unknown words, as the models' tokenizers see different numbers of
+    words there. counts_V: how often the reference's symbols occurred in training, None where no
+    model knows.
     """
 
     name: Literal["token", "word"]
@@ -49,8 +53,8 @@ class Units:
 
 
 def units_of(text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedText], scores: Sequence[np.ndarray]) -> Units:
-    """The units of `text`, in the order of reading. used, encoded, scores: of each model its tokenizer, the text as that cuts it, and nats
-    of each token."""
+    """The units of `text`, in the order of reading. used, encoded, scores: of each model its
+    tokenizer, the text as that cuts it, and nats of each token."""
     read = [_in_reading_order(*each) for each in zip(used, encoded, scores, strict=True)]
     used, encoded, scores = zip(*read, strict=True)
     if len({tokenizer.fingerprint for tokenizer in used}) == 1:
@@ -80,15 +84,18 @@ def _in_reading_order(tokenizer: Tokenizer, encoded: EncodedText, logprob_N: np.
 
 
 def _units(
-    name: Literal["token", "word"], tokenizer: Tokenizer, counts_V: np.ndarray | None, reading: EncodedText, encoded: Sequence[EncodedText],
+    name: Literal["token", "word"], tokenizer: Tokenizer, counts_V: np.ndarray | None,
+    reading: EncodedText, encoded: Sequence[EncodedText],
     starts: Sequence[np.ndarray], scores: Sequence[np.ndarray],
 ) -> Units:  # fmt: skip
-    """Units by the tokens of `reading`; `starts` say for each model where in its own tokens they begin."""
+    """Units by the tokens of `reading`; `starts` say for each model where in its own tokens they
+    begin."""
     units_S = np.diff(reading.line_offsets)
     begun = [np.add.reduceat(is_start_N, each.line_offsets[:-1], dtype=np.int64) for is_start_N, each in zip(starts, encoded, strict=True)]
     is_aligned_S = np.all([begun_S == units_S for begun_S in begun], axis=0)
     logprob_KU = np.stack([
-        np.add.reduceat(logprob_N, np.flatnonzero(_whole_lines(is_start_N, each.line_offsets, is_aligned_S)))
+        np.add.reduceat(logprob_N,
+                        np.flatnonzero(_whole_lines(is_start_N, each.line_offsets, is_aligned_S)))
         for is_start_N, each, logprob_N in zip(starts, encoded, scores, strict=True)
     ])  # fmt: skip
     kept = np.flatnonzero(_whole_lines(np.ones(reading.tokens, dtype=bool), reading.line_offsets, is_aligned_S))
@@ -108,7 +115,8 @@ def _whole_lines(is_start_N: np.ndarray, line_offsets: np.ndarray, is_aligned_S:
 
 
 def _word_starts(encoded: EncodedText, tokenizer: Tokenizer) -> np.ndarray:
-    """(N,) bool: the first token of each word, of the white space before it where that is a token, and the ends of lines."""
+    """(N,) bool: the first token of each word, of the white space before it where that is a token,
+    and the ends of lines."""
     as_known = Encoded(known_ids(encoded.ids, tokenizer), encoded.line_offsets, encoded.oov)
     is_start_N = np.zeros(encoded.tokens, dtype=bool)
     is_start_N[WordFinder(tokenizer).find(as_known, encoded.line_offsets[:-1]).starts] = True
@@ -124,8 +132,8 @@ UNKNOWN_GROUP = "unknown"
 
 @dataclass(frozen=True)
 class GroupRow:
-    """A group of units, and what each of K models makes of it: log-probability (nats), and perplexity per unit. None where a
-    unit has probability zero."""
+    """A group of units, and what each of K models makes of it: log-probability (nats), and
+    perplexity per unit. None where a unit has probability zero."""
 
     group: str
     units: int
@@ -135,8 +143,9 @@ class GroupRow:
 
 @dataclass(frozen=True)
 class DifferingItem:
-    """A line or word on which two models differ. number: of the line among those that are read, from 1, or how often the word
-    occurs. bits: its surprisal under each of the two; difference_bits: the second less the first."""
+    """A line or word on which two models differ. number: of the line among those that are read,
+    from 1, or how often the word occurs. bits: its surprisal under each of the two;
+    difference_bits: the second less the first."""
 
     text: str
     number: int
@@ -146,7 +155,8 @@ class DifferingItem:
 
 @dataclass(frozen=True)
 class LargestDifferences:
-    """The lines or words on which two models differ most: those that are likelier under `first`, and those likelier under `second`."""
+    """The lines or words on which two models differ most: those that are likelier under `first`,
+    and those likelier under `second`."""
 
     first: str
     second: str
@@ -155,7 +165,8 @@ class LargestDifferences:
 
 
 def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
-    """By how often the unit occurred in training (`counts_V`), in decades; `</s>` and unknown words apart."""
+    """By how often the unit occurred in training (`counts_V`), in decades; `</s>` and unknown words
+    apart."""
     counts_U = counts_V[units.ids_U]
     decade_U = np.where(counts_U > 0, 1 + np.floor(np.log10(np.maximum(counts_U, 1))).astype(np.int64), 0)
     top = int(decade_U.max(initial=0))
@@ -178,7 +189,8 @@ def by_ngram_of(units: Units, model: Any) -> tuple[GroupRow, ...]:
 
 
 def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
-    """By the longest n-gram, up to a trigram, that ends at the unit and occurs in the text `train`, which the reference has encoded."""
+    """By the longest n-gram, up to a trigram, that ends at the unit and occurs in the text `train`,
+    which the reference has encoded."""
     tokenizer = units.tokenizer
     ids_N = known_ids(train.ids, tokenizer)
     levels = list(count(ids_N, tokenizer.boundary_id, tokenizer.size, ORDER_SEEN))
@@ -187,7 +199,8 @@ def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
 
 
 def counts_in(units: Units, train: EncodedText) -> np.ndarray:
-    """(V,): how often each symbol of the reference occurs in the text `train`, which it has encoded."""
+    """(V,): how often each symbol of the reference occurs in the text `train`, which it has
+    encoded."""
     return np.bincount(np.delete(known_ids(train.ids, units.tokenizer), train.oov), minlength=units.tokenizer.size)
 
 
@@ -214,12 +227,14 @@ def _finite(value: float) -> float | None:
 
 
 def lines_apart(names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int) -> LargestDifferences:
-    """The `top` lines likelier under each of two models by most bits; those with a probability of zero are left out."""
+    """The `top` lines likelier under each of two models by most bits; those with a probability of
+    zero are left out."""
     return _apart(names, lines, np.arange(1, len(lines) + 1), bits_2S, top)
 
 
 def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top: int) -> LargestDifferences:
-    """The `top` words (or tokens) of which all occurrences together are likelier under each of the models `pair` by most bits."""
+    """The `top` words (or tokens) of which all occurrences together are likelier under each of the
+    models `pair` by most bits."""
     used, types_U, counts_W = np.unique(units.ids_U, return_inverse=True, return_counts=True)
     bits_2W = np.stack([np.bincount(types_U, units.logprob_KU[k]) for k in pair]) / -math.log(2)
     symbols = units.tokenizer.symbols()

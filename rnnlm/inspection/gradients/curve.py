@@ -1,10 +1,11 @@
 """Sizes at many positions as a curve over lags, and how fast the curve falls or rises.
 
-Its points are root mean squares over positions, since squares are what random probes estimate without a bias. The rate is the slope of the
-logarithm of the curve over all lags, or up to where nothing of it is left, by least squares; its interval, 95 %, comes from positions
-drawn again with replacement (Efron 1979). Where a few positions hold most of the size, as at long lags, it is too narrow: of 100 to 1,000
-positions of an Elman network and an LSTM it held the rate of all 6,000 positions in 78 to 95 of 100 draws.
-With L the largest lag, a size
+Its points are root mean squares over positions, since squares are what random probes estimate
+without a bias. The rate is the slope of the logarithm of the curve over all lags, or up to where
+nothing of it is left, by least squares; its interval, 95 %, comes from positions drawn again with
+replacement (Efron 1979). Where a few positions hold most of the size, as at long lags, it is too
+narrow: of 100 to 1,000 positions of an Elman network and an LSTM it held the rate of all 6,000
+positions in 78 to 95 of 100 draws. With L the largest lag, a size
 
 vanishes  if the interval lies below -ln 2 / L: it would halve within the lags that were looked at
 explodes  if it lies above ln 2 / L: it would double
@@ -23,12 +24,14 @@ from rnnlm.evaluation.statistics import LEVEL
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions
 RESAMPLES = 500
-SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150  # below, a size has vanished: fp32 ends there; above, it is taken to grow no more
+# below, a size has vanished: fp32 ends there; above, it is taken to grow no more
+SMALLEST_SQUARE, LARGEST_SQUARE = 1e-70, 1e150
 
 
 @dataclass(frozen=True)
 class Trend:
-    """slope, and the ends of its interval: of the size's natural logarithm, a token; -inf where nothing of the size is left."""
+    """slope, and the ends of its interval: of the size's natural logarithm, a token; -inf where
+    nothing of the size is left."""
 
     slope: float
     low: float
@@ -47,14 +50,16 @@ class Trend:
 
     @property
     def half_life(self) -> float | None:
-        """Tokens in which the size halves; of one that explodes, negative: those in which it doubles. None where it stays as it is."""
+        """Tokens in which the size halves; of one that explodes, negative: those in which it
+        doubles. None where it stays as it is."""
         return -math.log(2) / self.slope if self.slope else None
 
 
 @dataclass(frozen=True)
 class Curve:
-    """By lag: the root mean square of the size over positions, its standard error (over positions and probes; NaN for a single position),
-    and the size's quantiles over positions, 0.1, 0.5 and 0.9. float64, (K,) each."""
+    """By lag: the root mean square of the size over positions, its standard error (over positions
+    and probes; NaN for a single position), and the size's quantiles over positions, 0.1, 0.5 and
+    0.9. float64, (K,) each."""
 
     lags: np.ndarray
     mean: np.ndarray
@@ -75,7 +80,8 @@ def curve(squares_KB: np.ndarray, first_lag: int, seed: int) -> Curve:
     lags = np.arange(first_lag, first_lag + len(squares_KB))
     mean = np.sqrt(squares_KB.mean(1))
     spread = squares_KB.std(1, ddof=1) if rows > 1 else np.full(len(lags), math.nan)
-    error = np.divide(spread, 2 * mean * math.sqrt(rows), out=np.zeros_like(mean), where=mean > 0)  # d sqrt(x) = dx / (2 sqrt(x))
+    # d sqrt(x) = dx / (2 sqrt(x))
+    error = np.divide(spread, 2 * mean * math.sqrt(rows), out=np.zeros_like(mean), where=mean > 0)
     low, median, high = np.sqrt(np.quantile(squares_KB, (LOW, 0.5, HIGH), axis=1))
     at_0_B = squares_KB[0] if first_lag == 0 else np.ones(rows)  # a Jacobian is the identity there
     return Curve(lags, mean, error, low, median, high, _trend(squares_KB[lags > 0], at_0_B, seed))
@@ -94,7 +100,8 @@ def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
 
 
 def _slopes(squares_RK: np.ndarray) -> np.ndarray:
-    """Of ln sqrt(square) over lags that follow each other; -inf where a size is zero: of that, nothing comes back."""
+    """Of ln sqrt(square) over lags that follow each other; -inf where a size is zero: of that,
+    nothing comes back."""
     lags = np.arange(squares_RK.shape[1])
     centred = lags - lags.mean()
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -1,4 +1,5 @@
-"""How far gradients flow back through recurrent language models: of each layer, of its cell, and of the loss, by lag."""
+"""How far gradients flow back through recurrent language models: of each layer, of its cell, and of
+the loss, by lag."""
 
 import math
 from collections.abc import Sequence
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelGradients:
-    """Of one model. lags, positions: of its text, which may have fewer than were asked for. layers: the lowest first. loss: the norm of
-    dloss(t)/dx(t-k), by lag k from 0 on, in nats per unit of length of what the lowest layer reads. unit: what it reads, "word" or "token".
+    """Of one model. lags, positions: of its text, which may have fewer than were asked for. layers:
+    the lowest first. loss: the norm of dloss(t)/dx(t-k), by lag k from 0 on, in nats per unit of
+    length of what the lowest layer reads. unit: what it reads, "word" or "token".
     """
 
     model: str
@@ -55,7 +57,8 @@ class GradientFlow:
 
     @property
     def verdict(self) -> str:
-        """For each model and each of its layers whether gradients vanish, hold or explode, and how fast."""
+        """For each model and each of its layers whether gradients vanish, hold or explode, and how
+        fast."""
         return "\n".join(verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models)
 
     def tables(self) -> Sequence[Table]:
@@ -68,7 +71,8 @@ class GradientFlow:
         return {"models": [_model_dict(model) for model in self.models]}
 
     def figure(self) -> "Figure":
-        """Size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic scale, with the quantiles 0.1 and 0.9 as bands."""
+        """Size by lag of layers (lines), cells (dashed) and the loss, on a logarithmic scale, with
+        the quantiles 0.1 and 0.9 as bands."""
         unit = common([model.unit for model in self.models])
         return draw_curves([(model.model, model.layers, model.loss) for model in self.models], unit)
 
@@ -87,22 +91,27 @@ def inspect_gradients(
     device: str | Device = "auto",
     progress: Progress = silent,
 ) -> GradientFlow:
-    """How much of the past a step of recurrent language models feels: by lag k the sizes of dS(t)/dS(t-k) of each layer's state S, of
-    dc(t)/dc(t-k) of its cell, and of dloss(t)/dx(t-k), at positions t drawn from a text.
+    """How much of the past a step of recurrent language models feels: by lag k the sizes of
+    dS(t)/dS(t-k) of each layer's state S, of dc(t)/dc(t-k) of its cell, and of dloss(t)/dx(t-k), at
+    positions t drawn from a text.
 
-    Sizes of Jacobians are ||J||_F / sqrt(width), 1 where all lengths are kept; what a layer reads is held as it was. Those of layers of up
-    to 64 units are exact, others come from random vectors (Hutchinson 1990). dc(t)/dc(t-k) counts all ways from cell to cell, through
-    gates and h too. Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents (Engelken et al. 2023).
+    Sizes of Jacobians are ||J||_F / sqrt(width), 1 where all lengths are kept; what a layer reads
+    is held as it was. Those of layers of up to 64 units are exact, others come from random vectors
+    (Hutchinson 1990). dc(t)/dc(t-k) counts all ways from cell to cell, through gates and h too.
+    Elman layers have bounds after Pascanu et al. (2013), all layers Lyapunov exponents (Engelken et
+    al. 2023).
 
-    models: by their names, or themselves; also by name. text: as for :func:`rnnlm.evaluate`, or the name of a bundled corpus of plain
-    text, for its test part; None: that of the bundled English. Of any
-    text 100,000 tokens at most are read. lags: largest k, in tokens. positions: how many; fewer where the text is short. probes:
-    random vectors for each position, shared out over h and c. exponents: how many of each layer. untrained: after each model, also a
-    network of its settings and seed at its start. seed: of positions and random vectors.
+    models: by their names, or themselves; also by name. text: as for :func:`rnnlm.evaluate`, or the
+    name of a bundled corpus of plain text, for its test part; None: that of the bundled English. Of
+    any text 100,000 tokens at most are read. lags: largest k, in tokens. positions: how many; fewer
+    where the text is short. probes: random vectors for each position, shared out over h and c.
+    exponents: how many of each layer. untrained: after each model, also a network of its settings
+    and seed at its start. seed: of positions and random vectors.
 
     Raises:
-        UsageError: a number is too small, or a model has no recurrent layers. ModelError: there is no such model. TextError: the text
-            cannot be read, or has a single token. SettingsError: with `untrained`, an output layer needs counts that the tokenizer lacks.
+        UsageError: a number is too small, or a model has no recurrent layers. ModelError: there is
+            no such model. TextError: the text cannot be read, or has a single token. SettingsError:
+            with `untrained`, an output layer needs counts that the tokenizer lacks.
     """
     for name, value, least in (("lags", lags, 1), ("positions", positions, 1), ("probes", probes, 1), ("exponents", exponents, 0)):
         if value < least:
@@ -153,7 +162,8 @@ def _bounds_dict(bounds: Bounds, lags: list[int]) -> dict[str, Any]:
 def _curve_dict(curve: Curve) -> dict[str, Any]:
     trend = curve.trend
     figures = {
-        "lag": curve.lags, "root_mean_square": curve.mean, "standard_error": curve.standard_error, "quantile_0.1": curve.low,
+        "lag": curve.lags, "root_mean_square": curve.mean, "standard_error": curve.standard_error,
+        "quantile_0.1": curve.low,
         "median": curve.median, "quantile_0.9": curve.high,
     }  # fmt: skip
     rate = {"slope_nats_per_token": trend.slope, "slope_low": trend.low, "slope_high": trend.high, "half_life_tokens": trend.half_life}
@@ -167,7 +177,8 @@ SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SIZE_COLUMNS = ("model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
 SIZES = "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of the loss by the {} read"
 TRENDS = "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per token, with its 95 % interval"
-Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]  # a model's name, its curves by what they are of, its layers
+# a model's name, its curves by what they are of, its layers
+Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]
 
 
 def unit_of(tokenizer: Tokenizer) -> str:
@@ -181,8 +192,8 @@ def common(units: Sequence[str]) -> str:
 
 
 def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
-    """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where there are any. unit: what all of them
-    read, "word" or "token"."""
+    """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where
+    there are any. unit: what all of them read, "word" or "token"."""
     bounded = any(layer.bounds for _, _, layers in models for layer in layers)
     sizes = [row for name, curves, layers in models for what, curve in curves for row in _size_rows(name, what, curve, layers, bounded)]
     rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
@@ -204,7 +215,8 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
 
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
-    """What becomes of gradients in one model, in a sentence. unit: what it reads, a word or a token."""
+    """What becomes of gradients in one model, in a sentence. unit: what it reads, a word or a
+    token."""
     said = [f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}" for layer in layers]
     return f"{name}: {'; '.join(said)}; that of the loss by the {unit} read {_course(loss)}."
 
@@ -244,7 +256,8 @@ def _number(value: Any) -> str:
 
 
 def _size_rows(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients], bounded: bool) -> list[tuple[Any, ...]]:
-    """bounded: whether there are columns for bounds, which are those of the state of an Elman layer."""
+    """bounded: whether there are columns for bounds, which are those of the state of an Elman
+    layer."""
     bounds = next((layer.bounds for layer in layers if what == f"{layer.name}, state"), None)
     rows = []
     for lag in sorted({*SHOWN_LAGS, int(curve.lags[-1])} & set(curve.lags.tolist())):
@@ -283,8 +296,8 @@ SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
 
 
 def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str) -> "Figure":
-    """Two panels: of each model and layer the state, the cell (dashed) and bounds (dotted); of each model the loss. unit: what all of
-    them read, words or tokens."""
+    """Two panels: of each model and layer the state, the cell (dashed) and bounds (dotted); of each
+    model the loss. unit: what all of them read, words or tokens."""
     labels = [("Jacobian of the state", "lag (tokens)", "size"), (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)")]
     figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6)
     colours = iter(plotting.COLOURS * (1 + sum(len(layers) for _, layers, _ in models)))
@@ -327,8 +340,8 @@ def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
 
 
 def draw_maps(maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]]) -> "Figure":
-    """A panel for each model: name, unit (word or token), what is read (columns), what is predicted (rows), and the norms: NaN where
-    nothing was read yet."""
+    """A panel for each model: name, unit (word or token), what is read (columns), what is predicted
+    (rows), and the norms: NaN where nothing was read yet."""
     inches = min(LARGEST, max(SMALLEST, INCHES_PER_WORD * max(len(read) for _, _, read, _, _ in maps) + 1.5))
     labels = [(plotting.short_name(name), f"{unit} read", f"{unit} predicted") for name, unit, *_ in maps]
     figure, panels = plotting.new_panels(labels, width=inches * len(maps), height=inches)

@@ -1,4 +1,5 @@
-"""Jacobians along a trajectory: their size by lag, Lyapunov exponents, bounds, gradients of the loss."""
+"""Jacobians along a trajectory: their size by lag, Lyapunov exponents, bounds, gradients of the
+loss."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,8 @@ from rnnlm.neural.network import Network
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A layer, what it read, (T, B, .), and its states: those before each step and the one after the last."""
+    """A layer, what it read, (T, B, .), and its states: those before each step and the one after
+    the last."""
 
     layer: Layer
     inputs_TBE: Tensor
@@ -61,7 +63,8 @@ class Trajectory:
         return Trajectory(self.layer, self.inputs_TBE[:, :rows], states, self.feedback)
 
     def pull_back(self, step: int, vectors_MBS: Tensor) -> Tensor:
-        """v^T J for each of the vectors, with J the Jacobian of the state after `step` (0 is the first) with respect to that before."""
+        """v^T J for each of the vectors, with J the Jacobian of the state after `step` (0 is the
+        first) with respect to that before."""
         parts = len(self.parts)
         before = [part[0].detach().requires_grad_() for part in self.states[step][:parts]]
         with torch.enable_grad():
@@ -73,7 +76,8 @@ class Trajectory:
 
 
 def trajectories(network: Network, inputs_TB: Tensor, state: State) -> Iterator[Trajectory]:
-    """What each layer of a recurrent network goes through while it reads `inputs_TB` from `state` on, the lowest layer first."""
+    """What each layer of a recurrent network goes through while it reads `inputs_TB` from `state`
+    on, the lowest layer first."""
     body, x_TBE = network.body, network.input.vectors(inputs_TB)
     used = 0
     for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
@@ -106,7 +110,8 @@ STEPS_BETWEEN = 4  # two times that the vectors' lengths are brought back to 1
 
 @dataclass(frozen=True)
 class SquaredSizes:
-    """||J||_F^2 / width by lag, 1 to K, and row, float64: of the whole state and of the block of the cell alone, where there is one.
+    """||J||_F^2 / width by lag, 1 to K, and row, float64: of the whole state and of the block of
+    the cell alone, where there is one.
 
     A Jacobian that keeps all lengths has size 1.
     """
@@ -116,8 +121,8 @@ class SquaredSizes:
 
 
 def squared_sizes(trajectory: Trajectory, lags: int, probes: int, generator: torch.Generator) -> SquaredSizes:
-    """Of the state after the last step with respect to those 1 to `lags` steps before. probes: random vectors, shared out over the parts
-    of the state."""
+    """Of the state after the last step with respect to those 1 to `lags` steps before. probes:
+    random vectors, shared out over the parts of the state."""
     H, parts = trajectory.layer.width, len(trajectory.parts)
     probes = probes_for(trajectory, probes)
     vectors_MBS = _vectors(trajectory, probes, generator)
@@ -126,7 +131,8 @@ def squared_sizes(trajectory: Trajectory, lags: int, probes: int, generator: tor
     for lag in range(1, lags + 1):
         vectors_MBS = trajectory.pull_back(trajectory.steps - lag, vectors_MBS)
         squares_MBP = torch.linalg.vector_norm(vectors_MBS.unflatten(2, (parts, H)), dim=3).double().square()
-        scale_MB1 = torch.exp(2 * log_length_MB).unsqueeze(2) / probes  # each vector stands for H / probes units
+        # each vector stands for H / probes units
+        scale_MB1 = torch.exp(2 * log_length_MB).unsqueeze(2) / probes
         whole.append((scale_MB1 * squares_MBP).sum((0, 2)) / parts)
         cell.append((scale_MB1 * squares_MBP)[-probes:, :, -1].sum(0))
         if lag % STEPS_BETWEEN == 0:
@@ -135,13 +141,15 @@ def squared_sizes(trajectory: Trajectory, lags: int, probes: int, generator: tor
 
 
 def probes_for(trajectory: Trajectory, probes: int) -> int:
-    """How many vectors are taken for each part of the state, where `probes` are asked for: as many as there are units up to 64 units."""
+    """How many vectors are taken for each part of the state, where `probes` are asked for: as many
+    as there are units up to 64 units."""
     width = trajectory.layer.width
     return width if width <= EXACT_UNITS else max(1, min(probes // len(trajectory.parts), width))
 
 
 def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) -> Tensor:
-    """(M, B, S) of length 1, M = parts * probes: for each part of the state as many that are zero in the other parts."""
+    """(M, B, S) of length 1, M = parts * probes: for each part of the state as many that are zero
+    in the other parts."""
     H, parts, rows = trajectory.layer.width, len(trajectory.parts), trajectory.rows
     like = trajectory.states[0][0]
     vectors_MBS = like.new_zeros((parts * probes, rows, parts * H))
@@ -150,13 +158,15 @@ def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) ->
         if probes == H:
             block_PBH[:] = torch.eye(H, dtype=like.dtype, device=like.device).unsqueeze(1)
         else:
-            drawn_BHP = torch.randn((rows, H, probes), generator=generator, dtype=torch.float64)  # on the CPU: the same on every device
+            # on the CPU: the same on every device
+            drawn_BHP = torch.randn((rows, H, probes), generator=generator, dtype=torch.float64)
             block_PBH[:] = torch.linalg.qr(drawn_BHP).Q.permute(2, 0, 1).to(like)
     return vectors_MBS
 
 
 def _shortened(vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor) -> tuple[Tensor, Tensor]:
-    """Vectors of length 1 again, so that they neither vanish nor explode in fp32; what they lost is kept as a logarithm."""
+    """Vectors of length 1 again, so that they neither vanish nor explode in fp32; what they lost is
+    kept as a logarithm."""
     safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
     return vectors_MBS / safe_MB.to(vectors_MBS.dtype).unsqueeze(2), log_length_MB + safe_MB.log()
 
@@ -169,19 +179,22 @@ def _shortened(vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor) ->
 # lengths that they then have are averaged over time. They go backwards here: a product of Jacobians
 # and its transpose have the same singular values, of whose logarithms the exponents are the growth.
 
-SETTLING = 0.25  # share of the steps in which the vectors turn to their directions, before lengths count
+# share of the steps in which the vectors turn to their directions, before lengths count
+SETTLING = 0.25
 
 
 @dataclass(frozen=True)
 class Exponent:
-    """In nats per token, averaged over positions. standard_error: over positions; None where there is one alone, or nothing to average."""
+    """In nats per token, averaged over positions. standard_error: over positions; None where there
+    is one alone, or nothing to average."""
 
     value: float
     standard_error: float | None
 
 
 def growth(trajectory: Trajectory, steps: int, count: int, generator: torch.Generator) -> Tensor:
-    """The `count` largest exponents of each row, (M, B), float64, over the last `steps` steps; -inf where all of the past is forgotten."""
+    """The `count` largest exponents of each row, (M, B), float64, over the last `steps` steps; -inf
+    where all of the past is forgotten."""
     S, rows, like = trajectory.state_width, trajectory.rows, trajectory.states[0][0]
     drawn_BSM = torch.randn((rows, S, min(count, S)), generator=generator, dtype=torch.float64)
     vectors_BSM = torch.linalg.qr(drawn_BSM).Q.to(like)
@@ -216,7 +229,8 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
 
 @dataclass(frozen=True)
 class Bounds:
-    """largest, smallest: singular values of W. steepest: max phi' of the activation; flattest: the smallest phi' that was met."""
+    """largest, smallest: singular values of W. steepest: max phi' of the activation; flattest: the
+    smallest phi' that was met."""
 
     largest: float
     smallest: float
@@ -263,10 +277,12 @@ def flattest_slope(hidden: Tensor, activation: str) -> float:
 
 
 def loss_gradients(network: Network, x_TBE: Tensor, at_B: Tensor, targets_B: Tensor, state: State) -> tuple[Tensor, Tensor]:
-    """Of each row the norms, by the step s that x was read at, (T, B), float64, in nats per unit of length; and the loss in nats, (B,).
-    at_B: the step t whose loss it is. state: before the first step."""
+    """Of each row the norms, by the step s that x was read at, (T, B), float64, in nats per unit of
+    length; and the loss in nats, (B,). at_B: the step t whose loss it is. state: before the first
+    step."""
     x_TBE = x_TBE.detach().clone().requires_grad_()
-    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):  # cuDNN has no backward pass in evaluation mode
+    # cuDNN has no backward pass in evaluation mode
+    with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         y_TBH, _ = network.body(x_TBE, state, *network.feedback)
         features_1BE = network.projection(y_TBH[at_B, torch.arange(len(at_B), device=y_TBH.device)].unsqueeze(0))
         loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]

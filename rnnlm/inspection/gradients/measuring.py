@@ -1,4 +1,5 @@
-"""One network at many positions: the curves of each layer and of the loss, in parts of so many positions as keep memory bounded."""
+"""One network at many positions: the curves of each layer and of the loss, in parts of so many
+positions as keep memory bounded."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,14 +37,15 @@ from rnnlm.text.lines import Progress
 
 MOST_TOKENS = 100_000  # are read of a text
 MOST_STREAMS = 25
-LAGS_PER_STREAM = 5  # a stream is so many times longer than the largest lag, so that few of its places are too early
+# a stream is so many times longer than the largest lag, so that few of its places are too early
+LAGS_PER_STREAM = 5
 TOKENS_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
 class Positions:
-    """What is read at B positions, side by side: inputs_TB are the T = lags + 1 tokens up to each position, from `state` on; targets_B
-    the tokens that follow."""
+    """What is read at B positions, side by side: inputs_TB are the T = lags + 1 tokens up to each
+    position, from `state` on; targets_B the tokens that follow."""
 
     inputs_TB: Tensor
     targets_B: Tensor
@@ -65,7 +67,8 @@ class Positions:
 
 
 def draw(model: NeuralLanguageModel, ids: np.ndarray, lags: int, count: int, seed: int) -> Positions:
-    """`count` positions of a text, or as many as it has. With fewer tokens than lags these are fewer, too, and a notice says so.
+    """`count` positions of a text, or as many as it has. With fewer tokens than lags these are
+    fewer, too, and a notice says so.
 
     Raises:
         TextError: the text has one token alone.
@@ -79,7 +82,8 @@ def draw(model: NeuralLanguageModel, ids: np.ndarray, lags: int, count: int, see
     streams = max(1, min(MOST_STREAMS, count, len(ids) // (LAGS_PER_STREAM * (lags + 1))))
     inputs_RN = _cut(np.concatenate(([model.tokenizer.boundary_id], ids[:-1])), streams)
     targets_RN = _cut(ids, streams)
-    places = inputs_RN.shape[1] - lags  # in each stream, where a window of lags + 1 inputs can begin
+    # in each stream, where a window of lags + 1 inputs can begin
+    places = inputs_RN.shape[1] - lags
     random = np.random.default_rng(seed)
     starts_S = np.sort(random.choice(places, min(-(-count // streams), places), replace=False))
     with model.reading():
@@ -119,9 +123,10 @@ EXPONENT_POSITIONS = 100  # of which Lyapunov exponents are taken: they vary lit
 
 @dataclass(frozen=True)
 class LayerGradients:
-    """Of one layer. parts: what its state consists of. probes: random vectors for each part; None: the sizes are exact. state: of the whole
-    state, ||dS(t)/dS(t-k)||_F / sqrt(width of S); cell: of c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), where there is a cell; bounds:
-    of an Elman layer."""
+    """Of one layer. parts: what its state consists of. probes: random vectors for each part; None:
+    the sizes are exact. state: of the whole state, ||dS(t)/dS(t-k)||_F / sqrt(width of S); cell: of
+    c alone, ||dc(t)/dc(t-k)||_F / sqrt(width of c), where there is a cell; bounds: of an Elman
+    layer."""
 
     name: str
     width: int
@@ -146,7 +151,8 @@ class _Layer:
 
 @dataclass(frozen=True)
 class Settings:
-    """probes: random vectors at each position, of layers wider than 64 units. exponents: how many of a layer."""
+    """probes: random vectors at each position, of layers wider than 64 units. exponents: how many
+    of a layer."""
 
     probes: int
     exponents: int
@@ -175,7 +181,8 @@ def measure(
 
 
 def _by_lag(network: Network, positions: Positions) -> Tensor:
-    """The norm of the gradient of the loss at each position, (lags + 1, B), with the word read so many tokens before."""
+    """The norm of the gradient of the loss at each position, (lags + 1, B), with the word read so
+    many tokens before."""
     last_B = torch.full_like(positions.targets_B, positions.lags)
     norms_TB, _ = loss_gradients(network, network.input.vectors(positions.inputs_TB), last_B, positions.targets_B, positions.state)
     return norms_TB.flip(0)

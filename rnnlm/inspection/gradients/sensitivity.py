@@ -1,6 +1,8 @@
-"""The sensitivity of each step of a sentence to each earlier word, as a map (after Graves 2012, figures 4.1 and 4.4).
+"""The sensitivity of each step of a sentence to each earlier word, as a map (after Graves 2012,
+figures 4.1 and 4.4).
 
-A cell is ||dloss(t)/dx(s)||: how much the surprisal of the token predicted after step t changes with the vector of the one read at step s.
+A cell is ||dloss(t)/dx(s)||: how much the surprisal of the token predicted after step t changes
+with the vector of the one read at step s.
 """
 
 from collections.abc import Sequence
@@ -27,8 +29,9 @@ FAR = 5  # tokens
 
 @dataclass(frozen=True)
 class SensitivityMap:
-    """Of one model: norms[t, s], (T, T), in nats per unit of length, is that of predicted[t] to read[s]; NaN for s > t, which is not
-    read by then. surprisal_nats: of predicted[t]. unit: what is read, "word" or "token"."""
+    """Of one model: norms[t, s], (T, T), in nats per unit of length, is that of predicted[t] to
+    read[s]; NaN for s > t, which is not read by then. surprisal_nats: of predicted[t]. unit: what
+    is read, "word" or "token"."""
 
     model: str
     read: tuple[str, ...]
@@ -38,7 +41,8 @@ class SensitivityMap:
     unit: str = "word"
 
     def share(self, nearest: int, farthest: int | None = None) -> float:
-        """Of all sensitivity, the share that goes to tokens read `nearest` to `farthest` tokens before the last one."""
+        """Of all sensitivity, the share that goes to tokens read `nearest` to `farthest` tokens
+        before the last one."""
         norms = np.nan_to_num(self.norms)
         chosen = np.tril(norms, -nearest) - (0 if farthest is None else np.tril(norms, -farthest - 1))
         return float(chosen.sum() / norms.sum()) if norms.sum() else 0.0
@@ -75,13 +79,15 @@ class SentenceSensitivity:
 
 
 def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto") -> SentenceSensitivity:
-    """How much the prediction of each word of a sentence, read from the initial state on, feels each word before it.
+    """How much the prediction of each word of a sentence, read from the initial state on, feels
+    each word before it.
 
-    models: recurrent language models, by their names, or themselves; also by name. sentence: one line, of 200 tokens at most.
+    models: recurrent language models, by their names, or themselves; also by name. sentence: one
+    line, of 200 tokens at most.
 
     Raises:
-        UsageError: a model has no recurrent layers. ModelError: there is no such model. TextError: the sentence has no words, too many
-            tokens, or a newline, `<s>` or `</s>`.
+        UsageError: a model has no recurrent layers. ModelError: there is no such model. TextError:
+            the sentence has no words, too many tokens, or a newline, `<s>` or `</s>`.
     """
     sentence = checked_sentence(sentence)
     return SentenceSensitivity(tuple(_map(each.name, each.model, sentence) for each in subjects("gradients", models, device)))

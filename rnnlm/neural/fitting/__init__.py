@@ -1,1 +1,2 @@
-"""Training a network: batches, steps, schedules, validation, checkpoints; by one process or by several ranks."""
+"""Training a network: batches, steps, schedules, validation, checkpoints; by one process or by
+several ranks."""

@@ -1,4 +1,5 @@
-"""How much of a budget in steps, epochs or time is used, and when something is due that happens every so often."""
+"""How much of a budget in steps, epochs or time is used, and when something is due that happens
+every so often."""
 
 import time
 from collections.abc import Callable
@@ -11,8 +12,8 @@ MOST_COST = 0.01  # share of the time that what is done every so many seconds ma
 
 
 class BudgetClock:
-    """Runs from its creation. `set_aside`: seconds of a time budget kept for what comes after the last step. `now`: a clock to go
-    by, in seconds; None: this process's own."""
+    """Runs from its creation. `set_aside`: seconds of a time budget kept for what comes after the
+    last step. `now`: a clock to go by, in seconds; None: this process's own."""
 
     def __init__(self, budget: Budget, now: Callable[[], float] | None = None) -> None:
         self.budget = budget
@@ -25,7 +26,8 @@ class BudgetClock:
         return self.now() - self.started_at
 
     def progress(self, step: int, epochs: float, seconds: float | None = None) -> float:
-        """The share of the budget used after `step` steps, `epochs` of the text, `seconds` (None: now); 1 or more where it is spent."""
+        """The share of the budget used after `step` steps, `epochs` of the text, `seconds` (None:
+        now); 1 or more where it is spent."""
         if self.budget.steps:
             return step / self.budget.steps
         if self.budget.epochs:
@@ -43,7 +45,8 @@ class BudgetClock:
 
 @dataclass
 class Interval:
-    """Every so many steps; or every so many seconds, and then less often where it would cost more than :data:`MOST_COST` of the time."""
+    """Every so many steps; or every so many seconds, and then less often where it would cost more
+    than :data:`MOST_COST` of the time."""
 
     every: Budget
     step: int = 0
@@ -59,7 +62,8 @@ class Interval:
         self.step, self.seconds = step, seconds
 
     def due(self, step: int, seconds: float, soon: bool = False) -> bool:
-        """Whether it is time, after `step` steps, `seconds` after the start. soon: by time, the first of all need not wait."""
+        """Whether it is time, after `step` steps, `seconds` after the start. soon: by time, the
+        first of all need not wait."""
         if self.every.steps:
             return step - self.step >= self.every.steps
         return (soon and not self.step) or seconds - self.seconds >= max(self.every.seconds or 0.0, self.cost / MOST_COST)

@@ -1,6 +1,8 @@
-"""What the trainer is handed: a source of batches, an objective, a validation. It knows no task beyond these three.
+"""What the trainer is handed: a source of batches, an objective, a validation. It knows no task
+beyond these three.
 
-Shapes: rows (B) are dimension 1 of every tensor of a batch and of a carry, so that ranks and accumulation can divide them.
+Shapes: rows (B) are dimension 1 of every tensor of a batch and of a carry, so that ranks and
+accumulation can divide them.
 """
 
 from collections.abc import Callable
@@ -10,15 +12,18 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from torch import Tensor, nn
 
-Carry = tuple[Tensor, ...]  # what one batch leaves to the next, (places, B, width); zeros where a row begins; () where nothing is carried
+# what one batch leaves to the next, (places, B, width); zeros where a row begins; () where nothing
+# is carried
+Carry = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
 class Batch:
     """What one training step reads. Under several ranks, `tensors` are of this rank's rows alone.
 
-    tensors: what the objective reads, on the device. count_B: the targets of each row of all ranks. share: this rank's rows among them.
-    fresh: (1, B, 1), which rows begin anew, on the device; None where none does. rate_factor: of the learning rate in this step.
+    tensors: what the objective reads, on the device. count_B: the targets of each row of all ranks.
+    share: this rank's rows among them. fresh: (1, B, 1), which rows begin anew, on the device; None
+    where none does. rate_factor: of the learning rate in this step.
     """
 
     tensors: tuple[Tensor, ...]
@@ -34,8 +39,9 @@ class Batch:
 
 
 class Loss(NamedTuple):
-    """mean_nats: over the targets of the tensors; with the batch's counts a sum, so that ranks, accumulation and rows of unequal length
-    weigh right. penalty: minimised beside it, a mean over all cells. carry: for the next batch."""
+    """mean_nats: over the targets of the tensors; with the batch's counts a sum, so that ranks,
+    accumulation and rows of unequal length weigh right. penalty: minimised beside it, a mean over
+    all cells. carry: for the next batch."""
 
     mean_nats: Tensor
     penalty: Tensor | float
@@ -44,8 +50,8 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a validation found. loss_nats: mean per target, infinite where it is not a number. figure: what models are chosen by, called
-    `name`. figures: what else was measured, by name."""
+    """What a validation found. loss_nats: mean per target, infinite where it is not a number.
+    figure: what models are chosen by, called `name`. figures: what else was measured, by name."""
 
     loss_nats: float
     figure: float
@@ -81,7 +87,8 @@ class Numbers:
 
 
 class BatchSource(Part, Protocol):
-    """Batches without end; each rank gets its share of one global batch. Its state says what :meth:`next` has handed out.
+    """Batches without end; each rank gets its share of one global batch. Its state says what
+    :meth:`next` has handed out.
 
     tokens, epochs: read so far. rows: of all ranks. seed: of what is drawn at random.
     """
@@ -97,8 +104,8 @@ class BatchSource(Part, Protocol):
 class Objective(Protocol):
     """What is minimised, and the model that comes of it.
 
-    uniform_nats: what a blind guess costs, to notice divergence; None where that is unknown. is_exact: whether the loss is on that scale;
-    sampled losses are not.
+    uniform_nats: what a blind guess costs, to notice divergence; None where that is unknown.
+    is_exact: whether the loss is on that scale; sampled losses are not.
     """
 
     @property
@@ -115,7 +122,8 @@ class Objective(Protocol):
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss: ...
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
-        """The sum over the targets, under the weights as they are, without dropout or sampling; waits for the device."""
+        """The sum over the targets, under the weights as they are, without dropout or sampling;
+        waits for the device."""
         ...
 
     def weights_changed(self) -> None:

@@ -15,16 +15,19 @@ TELLING_TOKENS = 32  # of a single window: fewer may all be rare
 class Divergence(Numbers):
     """Judges the figures that are reported, and what validations find.
 
-    A run is lost where the loss, a gradient or a weight is no number (nor the norm of all), or where two losses in a row are above
-    2 log V + 5 nats and the second is no better; so with validations. A uniform guess over V tokens has log V, so a model above it
-    is confident in what is wrong. At high rates, or at a start from large weights, that happens to sound runs, which soon get
-    better; the 5 nats are for small V (V = 2 has 0.7). A run that ends there, too, is lost: nothing better will come.
+    A run is lost where the loss, a gradient or a weight is no number (nor the norm of all), or
+    where two losses in a row are above 2 log V + 5 nats and the second is no better; so with
+    validations. A uniform guess over V tokens has log V, so a model above it is confident in what
+    is wrong. At high rates, or at a start from large weights, that happens to sound runs, which
+    soon get better; the 5 nats are for small V (V = 2 has 0.7). A run that ends there, too, is
+    lost: nothing better will come.
 
-    Losses are of the weights before a step; so weights that are to be kept are tried on a batch, too (:meth:`accepts`).
+    Losses are of the weights before a step; so weights that are to be kept are tried on a batch,
+    too (:meth:`accepts`).
 
-    uniform_nats: log V; None where that is unknown: then only what is not a number is a fault. is_exact: whether the loss is on that
-    scale; on another one (sampled, NCE) only a loss that is not a number is a fault.
-    fault: what was noticed, in words; "" as long as all is well.
+    uniform_nats: log V; None where that is unknown: then only what is not a number is a fault.
+    is_exact: whether the loss is on that scale; on another one (sampled, NCE) only a loss that is
+    not a number is a fault. fault: what was noticed, in words; "" as long as all is well.
     """
 
     STATE = ("last_loss", "last_validation")
@@ -54,15 +57,17 @@ class Divergence(Numbers):
             self._lost_above("the validation text has", nats, step)
 
     def accepts(self, loss_nats: float, step: int) -> bool:
-        """Whether the last report was good, and so is the exact loss of a batch under the weights after `step` steps. Judged as
-        reports are: this is how a run on noise words is found lost."""
+        """Whether the last report was good, and so is the exact loss of a batch under the
+        weights after `step` steps. Judged as reports are: this is how a run on noise words is
+        found lost."""
         last, self.last_tried = self.last_tried, (loss_nats, step)
         if step > last[1] and loss_nats >= last[0] > self.limit:
             self._lost_above("the loss is", loss_nats, step)
         return self.is_sound and loss_nats <= self.limit
 
     def end(self, loss_nats: float, step: int, tokens: int) -> None:
-        """Judge the exact loss of the last batch, of `tokens` targets, under the weights that the run ends with, after the last report."""
+        """Judge the exact loss of the last batch, of `tokens` targets, under the weights that the
+        run ends with, after the last report."""
         if not math.isfinite(loss_nats):
             self._lost(f"the loss is not a number after step {step}")
         elif loss_nats > self.limit and (self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS):
@@ -89,11 +94,13 @@ class Divergence(Numbers):
 class Rollbacks(Numbers):
     """How often the run went back to its last good state, and that state.
 
-    Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The count goes on in a run that is resumed:
-    what fails again and again needs other settings. The state is in the host's memory, of each rank: one checkpoint (weights, best weights,
-    moments of the optimizer), so four times the model's size or so.
+    Each time the learning rate is multiplied by `rollback_factor`, for the rest of the run. The
+    count goes on in a run that is resumed: what fails again and again needs other settings. The
+    state is in the host's memory, of each rank: one checkpoint (weights, best weights, moments of
+    the optimizer), so four times the model's size or so.
 
-    limit: how often that may happen. good: the state. interval: when the next one is due. fault: that of the last rollback.
+    limit: how often that may happen. good: the state. interval: when the next one is due. fault:
+    that of the last rollback.
     """
 
     STATE = ("count",)

@@ -1,4 +1,5 @@
-"""Fitting a network to text: what can be checked beforehand, the weights it starts from, and its training as a generator of events."""
+"""Fitting a network to text: what can be checked beforehand, the weights it starts from, and its
+training as a generator of events."""
 
 import hashlib
 import zlib
@@ -31,12 +32,14 @@ from rnnlm.text.vectors import check_text, read_vectors
 
 
 def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
-    """Whether the device and the precision asked for are here, the file of word vectors, and validation text for a schedule
-    that needs it. has_text: word vectors can be counted in what the network is trained on.
+    """Whether the device and the precision asked for are here, the file of word vectors, and
+    validation text for a schedule that needs it. has_text: word vectors can be counted in what the
+    network is trained on.
 
     Raises:
-        DeviceError: they are not. SettingsError: there is no such device, or no text to count. TextError: the file of word vectors
-            cannot be read, or is binary. UsageError: there is no validation text.
+        DeviceError: they are not. SettingsError: there is no such device, or no text to count.
+            TextError: the file of word vectors cannot be read, or is binary. UsageError: there is
+            no validation text.
     """
     run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
     resolve_precision(run.precision, resolve_device(bind_device(run.device)))
@@ -59,13 +62,16 @@ def fit(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Train a network on `data`; `initial` weights replace the random ones, or a run goes on where it was cut off. Asked at every
-    step: whether to `stop`, and whether to `save` what the run could go on from.
+    """Train a network on `data`; `initial` weights replace the random ones, or a run goes on where
+    it was cut off. Asked at every step: whether to `stop`, and whether to `save` what the run could
+    go on from.
 
-    Yields Started, then Step, Validated and Checkpoint as they come, at the end Fitted with the best weights.
+    Yields Started, then Step, Validated and Checkpoint as they come, at the end Fitted with the
+    best weights.
 
     Raises:
-        DeviceError: the device asked for is not here. TrainingError: there is nothing to train on, or too little memory.
+        DeviceError: the device asked for is not here. TrainingError: there is nothing to train on,
+            or too little memory.
     """
     yield from fit_with(make_trainer, resolved, data, stop, initial, save)
 
@@ -78,7 +84,8 @@ def fit_with(
     initial: dict[str, np.ndarray] | TrainingState | None,
     save: Callable[[], bool],
 ) -> Iterator[Event]:
-    """The training that a trainer of `maker`, which is as :func:`make_trainer`, does on `data` of any task."""
+    """The training that a trainer of `maker`, which is as :func:`make_trainer`, does on `data` of
+    any task."""
     run = resolved.make(RunSettings)
     ranks = join(resolve_device(bind_device(run.device)), run.rank_timeout)
     with ranks.together():
@@ -99,7 +106,8 @@ def make_trainer(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:
-    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
+    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for
+    :func:`fit`."""
     run = resolved.make(RunSettings)
     device, precision = begin(run)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
@@ -119,9 +127,10 @@ def make_trainer(
 
 
 def seed_dropout(seed: int, initial: dict[str, np.ndarray] | None, ranks: SingleProcess) -> None:
-    """What dropout draws from now on: of each rank its own, and from `initial` weights on other masks than those that they were trained
-    under with the same seed. A network remembers windows that it reads once more under the same masks: its training loss falls, its
-    perplexity on other text does not."""
+    """What dropout draws from now on: of each rank its own, and from `initial` weights on other
+    masks than those that they were trained under with the same seed. A network remembers windows
+    that it reads once more under the same masks: its training loss falls, its perplexity on other
+    text does not."""
     seeds = [seed]
     if initial is not None:
         checksum = 0
@@ -148,10 +157,12 @@ def begin(run: RunSettings) -> tuple[torch.device, str]:
 
 
 def language_model_trainer(
-    network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData, precision: str,
+    network: Network, settings: FittingSettings, run: RunSettings, data: TrainingData,
+    precision: str,
     ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None,
 ) -> Trainer:  # fmt: skip
-    """A trainer of `network` as a language model of `data`. rows: of all ranks; None: `batch_rows` for each.
+    """A trainer of `network` as a language model of `data`. rows: of all ranks; None: `batch_rows`
+    for each.
 
     Raises:
         TrainingError: the text has no tokens, or fewer rows than there are ranks.
@@ -194,7 +205,8 @@ def _identity(resolved: Resolved, data: TrainingData, initial: Any) -> tuple[str
 def start_network(
     settings: NetworkSettings, tokenizer: Tokenizer, device: torch.device, initial: dict[str, np.ndarray] | None = None
 ) -> Network:
-    """A network with random (drawn on the CPU, so the same on every device) or `initial` weights, on `device`."""
+    """A network with random (drawn on the CPU, so the same on every device) or `initial` weights,
+    on `device`."""
     network = make_network(settings, tokenizer)
     if initial is not None:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()})
@@ -210,12 +222,13 @@ def place_vectors(
     is_started: bool,
     text: EncodedText | None = None,
 ) -> None:
-    """The word vectors of a network from a file or from counts of `text`, and whether they are trained; `is_started`: whether it has
-    weights of another model. text: None where none is counted, as in a run that goes on, whose weights are stored.
+    """The word vectors of a network from a file or from counts of `text`, and whether they are
+    trained; `is_started`: whether it has weights of another model. text: None where none is
+    counted, as in a run that goes on, whose weights are stored.
 
     Raises:
-        SettingsError: there are no word vectors, they have another width, or would stay random. TextError: the file is damaged, or the
-            text holds nothing to count.
+        SettingsError: there are no word vectors, they have another width, or would stay random.
+            TextError: the file is damaged, or the text holds nothing to count.
     """
     if not settings.embeddings and not settings.freeze_embeddings:
         return

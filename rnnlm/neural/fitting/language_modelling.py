@@ -1,4 +1,5 @@
-"""What makes the trainer train a language model: cross-entropy as its objective, perplexity as its validation."""
+"""What makes the trainer train a language model: cross-entropy as its objective, perplexity as its
+validation."""
 
 import itertools
 import math
@@ -27,8 +28,9 @@ LOOKED_AT = (8, 16)  # rows and tokens of each, where a little of the text is to
 
 
 class CrossEntropy:
-    """An Objective: the loss of a network on (inputs_TB, targets_TB), which is their cross-entropy unless it is sampled; the hidden state
-    is carried on. reader: reads the network in the precision of training."""
+    """An Objective: the loss of a network on (inputs_TB, targets_TB), which is their cross-entropy
+    unless it is sampled; the hidden state is carried on. reader: reads the network in the precision
+    of training."""
 
     def __init__(self, reader: NeuralLanguageModel) -> None:
         self.reader = reader
@@ -56,8 +58,9 @@ class CrossEntropy:
 
 
 class PerplexityValidation:
-    """A Validation: `text` as several streams (or document by document), which the ranks share, through `model`, in the precision of
-    training. tokens: of a window in training, of which each stream has one at least."""
+    """A Validation: `text` as several streams (or document by document), which the ranks share,
+    through `model`, in the precision of training. tokens: of a window in training, of which each
+    stream has one at least."""
 
     def __init__(self, text: EncodedText, model: NeuralLanguageModel, tokens: int, ranks: SingleProcess = SINGLE_PROCESS) -> None:
         self.text = text
@@ -127,8 +130,9 @@ OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
 
 
 class TextStreams:
-    """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is too short, with a notice) in windows of
-    `bptt_tokens`, of which each rank reads its share of rows. multiple: window lengths are rounded to a multiple of this.
+    """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is
+    too short, with a notice) in windows of `bptt_tokens`, of which each rank reads its share of
+    rows. multiple: window lengths are rounded to a multiple of this.
 
     Raises:
         TrainingError: the text has no tokens, or there are fewer streams than ranks.
@@ -138,7 +142,8 @@ class TextStreams:
     _windows: Iterator[tuple[float, Window]]
 
     def __init__(
-        self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int, device: torch.device,
+        self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int,
+        device: torch.device,
         ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None, multiple: int = 1,
     ) -> None:  # fmt: skip
         if text.tokens < 1:
@@ -160,7 +165,8 @@ class TextStreams:
         if isinstance(text.ids, ChunkedArray):
             self.reader = DiskReader(text.ids, boundary_id, self._on_device)
         else:
-            # Pageable, and waited for: pinned memory of the whole text would stay locked while the process lives.
+            # Pageable, and waited for: pinned memory of the whole text would stay locked while the
+            # process lives.
             stream = torch.from_numpy(with_boundary(text.ids, boundary_id).astype(np.int32))
             self.reader = DeviceReader(stream.to(device), self._on_device)
         self.load_state_dict({"multiple": multiple, "tokens": 0, "epochs": 0.0})
@@ -174,7 +180,8 @@ class TextStreams:
         return {"rows": self.rows, "multiple": self.multiple, "tokens": self.tokens, "epochs": self.epochs}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state. The run keeps its windows, also on a device where others would be drawn.
+        """Take up a stored state. The run keeps its windows, also on a device where others would be
+        drawn.
 
         Earlier versions stored no multiple: theirs was that of the settings.
         """
@@ -184,9 +191,9 @@ class TextStreams:
         self._windows = self.windows(self.epochs)
 
     def windows(self, epochs_done: float = 0.0) -> Iterator[tuple[float, Window]]:
-        """(epochs done with it, window), epoch after epoch without end, after those that `epochs_done` says are done. An
-        epoch's first window is fresh in every row, any other one where a document or a drawn line begins, and by the chance
-        `state_reset`."""
+        """(epochs done with it, window), epoch after epoch without end, after those that
+        `epochs_done` says are done. An epoch's first window is fresh in every row, any other one
+        where a document or a drawn line begins, and by the chance `state_reset`."""
         for epoch in itertools.count(int(epochs_done)):
             random = np.random.default_rng((self.seed, epoch))
             read, streams = 0, StreamWindows(self.bounds, self._borders(epoch))
@@ -200,7 +207,8 @@ class TextStreams:
                     yield done, window
 
     def batch(self, window: Window) -> Batch:
-        """This rank's rows of `window`, as long as the longest row of all ranks; targets past a row's end are padding."""
+        """This rank's rows of `window`, as long as the longest row of all ranks; targets past a
+        row's end are padding."""
         rows, length = self.share, int((window.end_B - window.start_B).max())
         tensors = self.reader.window(window.start_B[rows], window.end_B[rows], length)
         fresh_B = window.fresh_B[rows]
@@ -210,7 +218,8 @@ class TextStreams:
         return Batch(tensors, window.tokens_B, rows, fresh_1B1, factor)
 
     def _borders(self, epoch: int) -> list[Borders]:
-        """Where rows begin anew in that epoch: at every document, and at lines drawn by the chance `line_starts`."""
+        """Where rows begin anew in that epoch: at every document, and at lines drawn by the chance
+        `line_starts`."""
         borders: list[Borders] = [] if self.document_offsets is None else [DocumentBorders(self.document_offsets)]
         if self.settings.line_starts:
             random = np.random.default_rng((self.seed, epoch, LINES))
@@ -218,8 +227,9 @@ class TextStreams:
         return borders
 
     def _length(self, random: np.random.Generator) -> int:
-        """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by the chance `bptt_short`, around half of
-        it; of :data:`SHORTEST` tokens at least; then the nearest multiple of `multiple`, which keeps the mean."""
+        """Of the next window: `bptt_tokens`, or drawn from a normal distribution around it or, by
+        the chance `bptt_short`, around half of it; of :data:`SHORTEST` tokens at least; then the
+        nearest multiple of `multiple`, which keeps the mean."""
         settings, multiple = self.settings, self.multiple
         length = settings.bptt_tokens
         if settings.draws_lengths:
@@ -228,7 +238,8 @@ class TextStreams:
         return max(1, round(length / multiple)) * multiple
 
     def _on_device(self, array: np.ndarray) -> Tensor:
-        """From memory that may be paged out, the host would wait until the device has come to the copy."""
+        """From memory that may be paged out, the host would wait until the device has come to the
+        copy."""
         host = torch.from_numpy(np.ascontiguousarray(array))
         return (host.pin_memory() if self.device.type == "cuda" else host).to(self.device, non_blocking=True)
 
@@ -239,7 +250,8 @@ def fitting_rows(rows: int, tokens: int) -> int:
 
 
 class DeviceReader:
-    """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`, and as inputs what stands before each.
+    """Windows of a text that is on the device: row b has the targets `ids[start_B[b]:end_B[b]]`,
+    and as inputs what stands before each.
 
     stream: the boundary and the text's ids, int32, on the device.
     """
@@ -249,7 +261,8 @@ class DeviceReader:
         self.on_device = on_device
 
     def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
-        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end are padding."""
+        """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end
+        are padding."""
         position_TB = self.on_device(start_B) + torch.arange(length, device=self.stream.device).unsqueeze(1)
         inside_TB = position_TB < self.on_device(end_B)
         position_TB = position_TB.clamp(max=len(self.stream) - 2)
@@ -258,8 +271,8 @@ class DeviceReader:
 
 
 class DiskReader:
-    """The same windows, past their rows' ends, too, of a text on disk: rows are gathered on the host, and copied while the device works
-    on the window before."""
+    """The same windows, past their rows' ends, too, of a text on disk: rows are gathered on the
+    host, and copied while the device works on the window before."""
 
     def __init__(self, ids: ChunkedArray, boundary_id: int, on_device: OnDevice) -> None:
         self.ids = ids
@@ -274,9 +287,11 @@ class DiskReader:
         return self.on_device(inputs_BT.T), self.on_device(targets_BT.T)
 
     def _read_row(self, start: int, end: int, inputs_T: np.ndarray, targets_T: np.ndarray) -> None:
-        last, wanted = len(self.ids) - 1, end - start  # where the last input stands: what lies behind reads that one again
+        # where the last input stands: what lies behind reads that one again
+        last, wanted = len(self.ids) - 1, end - start
         start = min(start, last)
-        stream = np.empty(min(len(inputs_T), last - start + 1) + 1, dtype=np.int64)  # the inputs, and the target of the last
+        # the inputs, and the target of the last
+        stream = np.empty(min(len(inputs_T), last - start + 1) + 1, dtype=np.int64)
         stream[0] = self.boundary_id
         self.ids.read_into(stream[start == 0 :], max(0, start - 1))
         inputs_T[: len(stream) - 1] = stream[:-1]

@@ -1,4 +1,5 @@
-"""Checkpoints of before the parts of a trainer kept their states themselves: their facts and arrays, under the keys of today."""
+"""Checkpoints of before the parts of a trainer kept their states themselves: their facts and
+arrays, under the keys of today."""
 
 import math
 from typing import Any

@@ -1,4 +1,5 @@
-"""Optimizers by name, schedules of the learning rate, averaged weights, the clipping of gradients."""
+"""Optimizers by name, schedules of the learning rate, averaged weights, the clipping of
+gradients."""
 
 import contextlib
 import math
@@ -20,12 +21,15 @@ FUSED = {"sgd": ("cpu", "cuda"), "asgd": ("cpu", "cuda"), "adam": ("cpu", "cuda"
 def make_optimizer(
     settings: OptimizationSettings, network: nn.Module, device: torch.device, is_recorded: bool = False
 ) -> torch.optim.Optimizer:
-    """The optimizer of `settings`; weight decay concerns matrices, not biases. One fused kernel where torch has it.
+    """The optimizer of `settings`; weight decay concerns matrices, not biases. One fused kernel
+    where torch has it.
 
-    is_recorded: its steps are recorded as CUDA graphs, so that the number of its steps is to be on the device.
+    is_recorded: its steps are recorded as CUDA graphs, so that the number of its steps is to be on
+    the device.
 
-    `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.optimization.Averaging` averages the weights. (torch.optim.ASGD does
-    both, but takes each step at the learning rate of the step before, and on CUDA the host waits for it.)
+    `asgd` takes the steps of SGD; :class:`rnnlm.neural.fitting.optimization.Averaging` averages the
+    weights. (torch.optim.ASGD does both, but takes each step at the learning rate of the step
+    before, and on CUDA the host waits for it.)
     """
     name = settings.optimizer
     groups = list(_groups(settings, network))
@@ -42,8 +46,10 @@ def make_optimizer(
 
 
 def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
-    """Matrices, then the rest; where layers learn at rates of their own, for each depth, the highest layer first."""
-    depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]  # networks that can, have it
+    """Matrices, then the rest; where layers learn at rates of their own, for each depth, the
+    highest layer first."""
+    # networks that can, have it
+    depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]
     parameters = [(depths.get(parameter, 0), parameter) for parameter in network.parameters() if parameter.requires_grad]
     for depth in sorted({0, *depths.values()}):
         own = [parameter for its, parameter in parameters if its == depth]
@@ -59,7 +65,8 @@ def set_layer_factors(optimizer: torch.optim.Optimizer, settings: OptimizationSe
 
 
 def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
-    """Weights whose rate is zero have no gradient: they count neither for clipping nor for what an optimizer remembers."""
+    """Weights whose rate is zero have no gradient: they count neither for clipping nor for what an
+    optimizer remembers."""
     for group in optimizer.param_groups:
         if group.get("factor", 1.0) == 0:
             for parameter in group["params"]:
@@ -73,8 +80,8 @@ def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
 
 
 def clip_gradients(settings: OptimizationSettings, network: nn.Module, norms: dict[nn.Parameter, Tensor] | None = None) -> Tensor:
-    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm of the gradients before that. norms: as
-    :func:`gradient_norms` gives them, where they are known."""
+    """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm of
+    the gradients before that. norms: as :func:`gradient_norms` gives them, where they are known."""
     norms = gradient_norms(network) if norms is None else norms
     parameters, norm = list(norms), total_norm(norms)
     found = norm
@@ -87,7 +94,8 @@ def clip_gradients(settings: OptimizationSettings, network: nn.Module, norms: di
 
 
 def _is_within(norm: Tensor, clip_norm: float) -> bool:
-    """Whether torch would multiply all gradients by exactly 1, as far as that is known without waiting for a device."""
+    """Whether torch would multiply all gradients by exactly 1, as far as that is known without
+    waiting for a device."""
     return norm.device.type == "cpu" and bool(clip_norm / (norm + 1e-6) >= 1)
 
 
@@ -97,8 +105,8 @@ def total_norm(norms: dict[nn.Parameter, Tensor]) -> Tensor:
 
 
 class Penalty:
-    """A part of the loss, l1 |w|_1 + l2/2 |w|_2^2, added as its gradient: on all weight matrices (word vectors are some; biases are not) or
-    on the recurrent ones (`weight_hh...`) alone.
+    """A part of the loss, l1 |w|_1 + l2/2 |w|_2^2, added as its gradient: on all weight matrices
+    (word vectors are some; biases are not) or on the recurrent ones (`weight_hh...`) alone.
 
     The loss that is reported stays the cross-entropy.
 
@@ -120,7 +128,8 @@ class Penalty:
 
     @torch.no_grad()
     def add_gradients(self) -> None:
-        """After the backward pass: l1 sign(w) + l2 w is added to the gradient of each penalised w (0 at w = 0)."""
+        """After the backward pass: l1 sign(w) + l2 w is added to the gradient of each penalised w
+        (0 at w = 0)."""
         weights: list[Tensor] = [weight for weight in self.weights if weight.grad is not None]
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         if not weights:
@@ -139,12 +148,12 @@ _MOST_NATS = 100.0  # beyond it a perplexity is no number any more
 class LearningRate(Numbers):
     """Warm-up over a share of the budget, then a schedule:
 
-    constant; cosine, linear: down to `final_rate` over the budget;
-    step (Zaremba et al. 2014, section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch,
-    or every so many;
-    plateau: times `plateau_factor` after more than `plateau_patience` validations without improvement, which is a new best one or, with
-    `plateau_gain`, a perplexity lower by so much than that of the validation before (Kim et al. 2016, section 4.2, with 1);
-    halving (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
+    constant; cosine, linear: down to `final_rate` over the budget; step (Zaremba et al. 2014,
+    section 4.1): constant for `decay_after_epochs`, then times `decay_factor` with each epoch, or
+    every so many; plateau: times `plateau_factor` after more than `plateau_patience` validations
+    without improvement, which is a new best one or, with `plateau_gain`, a perplexity lower by so
+    much than that of the validation before (Kim et al. 2016, section 4.2, with 1); halving
+    (Mikolov's rnnlm toolkit, `trainNet`): half at every validation from the first one on that
     improved too little, and used up at the second such one.
     """
 
@@ -163,7 +172,8 @@ class LearningRate(Numbers):
         return self.settings.learning_rate * self.factor * self._share(min(max(progress, 0.0), 1.0), epochs)
 
     def after_validation(self, loss_nats: float, improved: bool) -> bool:
-        """Take note of a validation: its loss, and whether it is the best so far. Whether the weights should go back to the best ones."""
+        """Take note of a validation: its loss, and whether it is the best so far. Whether the
+        weights should go back to the best ones."""
         if self.settings.schedule == "halving":
             self._halve(loss_nats)
             return not improved
@@ -172,8 +182,8 @@ class LearningRate(Numbers):
         return False
 
     def _halve(self, nats: float) -> None:
-        """`nats`: minus the mean log-likelihood. It is to fall by the factor `min_improvement`, measured, as there, from
-        the validation before, whether or not that was the best."""
+        """`nats`: minus the mean log-likelihood. It is to fall by the factor `min_improvement`,
+        measured, as there, from the validation before, whether or not that was the best."""
         if nats * self.settings.min_improvement > self.last_nats:
             self.is_used_up = self.is_halving
             self.is_halving = True
@@ -216,10 +226,10 @@ class LearningRate(Numbers):
 class Averaging:
     """One average of each weight, if `settings` ask for it:
 
-    asgd: the mean of the weights after each step from `asgd_start` on (Polyak & Juditsky 1992), or from the first validation
-    on that triggers it (NT-ASGD, Merity et al. 2018, algorithm 1);
-    ema_decay: the exponential moving average, with the decay min(ema_decay, (1 + n) / (10 + n)) after n weights, so that
-    the first ones are soon forgotten.
+    asgd: the mean of the weights after each step from `asgd_start` on (Polyak & Juditsky 1992), or
+    from the first validation on that triggers it (NT-ASGD, Merity et al. 2018, algorithm 1);
+    ema_decay: the exponential moving average, with the decay min(ema_decay, (1 + n) / (10 + n))
+    after n weights, so that the first ones are soon forgotten.
 
     start: steps before the first weights that are averaged.
     """
@@ -239,7 +249,8 @@ class Averaging:
         self.averages: list[torch.Tensor] = []
 
     def after_validation(self, cost: float, step: int) -> None:
-        """Take note of a validation after `step` steps, which may be the one from which on weights are averaged."""
+        """Take note of a validation after `step` steps, which may be the one from which on weights
+        are averaged."""
         if self.trigger and self.start == math.inf and self.trigger.observe(cost):
             self.begin_after(step)
 
@@ -262,7 +273,8 @@ class Averaging:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The weights are their averages while this lasts, and afterwards exactly what they were."""
+        """The weights are their averages while this lasts, and afterwards exactly what they
+        were."""
         before = [weight.detach().clone() for weight in self.weights] if self.averages else []
         self.install()
         try:
@@ -278,7 +290,8 @@ class Averaging:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """To be called when the weights are loaded: an average that is not in `state`, as of a run in compact form, goes on from them."""
+        """To be called when the weights are loaded: an average that is not in `state`, as of a run
+        in compact form, goes on from them."""
         self.start, self.count = state["start"], state["count"]
         if self.trigger:
             self.trigger.history = list(state["history"])
@@ -292,8 +305,9 @@ class Averaging:
 
 
 class NonMonotone:
-    """Observes the figures of one validation after the other, less being better, and tells when they no longer improve: one is worse than
-    the best of all but the last `interval` before it (Merity et al. 2018, algorithm 1)."""
+    """Observes the figures of one validation after the other, less being better, and tells when
+    they no longer improve: one is worse than the best of all but the last `interval` before it
+    (Merity et al. 2018, algorithm 1)."""
 
     def __init__(self, interval: int | None) -> None:
         self.interval = interval or 0
@@ -306,11 +320,12 @@ class NonMonotone:
 
 
 class FineTuning:
-    """The second run of AWD-LSTM (Merity et al. 2018, section 5): from the best weights on, which may be averages, averaged from the
-    first step.
+    """The second run of AWD-LSTM (Merity et al. 2018, section 5): from the best weights on, which
+    may be averages, averaged from the first step.
 
-    It begins at the first validation after the share `fine_tune_after` of the budget, if that is asked for, and is over by the rule that
-    triggers NT-ASGD. trigger: observes the validations of the second run; None before it.
+    It begins at the first validation after the share `fine_tune_after` of the budget, if that is
+    asked for, and is over by the rule that triggers NT-ASGD. trigger: observes the validations of
+    the second run; None before it.
     """
 
     def __init__(self, settings: OptimizationSettings) -> None:
@@ -319,7 +334,8 @@ class FineTuning:
         self.is_over = False
 
     def after_validation(self, progress: float, cost: float) -> bool:
-        """Take note of a validation, `progress` of the budget used; whether the second run begins here."""
+        """Take note of a validation, `progress` of the budget used; whether the second run begins
+        here."""
         if self.trigger is not None:
             self.is_over = self.trigger.observe(cost)
             return False

@@ -1,4 +1,5 @@
-"""What is reported between validations: losses and gradient norms gathered on the device, copied to the host at intervals.
+"""What is reported between validations: losses and gradient norms gathered on the device, copied to
+the host at intervals.
 
 A step never waits for a report: the copy is begun when one is due, and read once it has arrived.
 """
@@ -27,12 +28,13 @@ REPORT_SECONDS = 0.5
 
 
 class Meter:
-    """Gathers the figures of steps from one report to the next; the weights of `network` are looked at once for each. Of several ranks each
-    adds its rows' part of the mean loss.
+    """Gathers the figures of steps from one report to the next; the weights of `network` are looked
+    at once for each. Of several ranks each adds its rows' part of the mean loss.
 
-    The norm of the weights leaves out the biases of the output layer: they start as logarithms of the tokens' frequencies, so their norm
-    is large from the start, grows with the vocabulary, and would hide the others. If one of them is NaN, so is the norm.
-    pending: whether there are steps that are not reported yet.
+    The norm of the weights leaves out the biases of the output layer: they start as logarithms of
+    the tokens' frequencies, so their norm is large from the start, grows with the vocabulary, and
+    would hide the others. If one of them is NaN, so is the norm. pending: whether there are steps
+    that are not reported yet.
     """
 
     tokens: int
@@ -66,15 +68,15 @@ class Meter:
         return self.sent is not None or self.steps > 0
 
     def due(self) -> bool:
-        """Whether it is time for a report and its figures have arrived on the host; or, where all ranks are to see the same, must have
-        arrived, as all have synchronized since."""
+        """Whether it is time for a report and its figures have arrived on the host; or, where all
+        ranks are to see the same, must have arrived, as all have synchronized since."""
         if self.sent is None and self.now() - self.since >= REPORT_SECONDS:
             self.sent = self._send()
         return self.sent is not None and (self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived())
 
     def read(self) -> dict[str, Any]:
-        """The figures that were due, as :class:`rnnlm.events.Step` calls them; where none were, of all steps so far, which waits for the
-        device."""
+        """The figures that were due, as :class:`rnnlm.events.Step` calls them; where none were, of
+        all steps so far, which waits for the device."""
         if self.sent is None:
             self.ranks.synchronize()
         sent = self.sent or self._send()
@@ -86,7 +88,8 @@ class Meter:
         self.tokens_before, self.since, self.sent = sent.tokens, sent.at, None
         return {
             "tokens": sent.tokens, "loss_nats": losses / max(1, tokens), "tokens_per_second": speed,
-            "gradient_norm": norms / max(1, sent.steps), "gradient_norm_max": largest_norm, "weight_norm": weight_norm,
+            "gradient_norm": norms / max(1, sent.steps), "gradient_norm_max": largest_norm,
+            "weight_norm": weight_norm,
         }  # fmt: skip
 
     def pause(self, seconds: float) -> None:
@@ -108,7 +111,8 @@ class Meter:
     def _send(self) -> "_Sent":
         """Steps from now on belong to the next report."""
         weight_norm = nn.utils.get_total_norm(self.weights).to(self.losses)
-        weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(self.losses)  # NaN if a bias is no number
+        # NaN if a bias is no number
+        weight_norm = weight_norm + 0 * nn.utils.get_total_norm(self.output_biases).to(self.losses)
         figures = torch.stack([self.losses, self.norms, self.largest_norm, weight_norm])
         tokens, steps, at = self.tokens, self.steps, self.now()
         self._clear()
@@ -116,12 +120,14 @@ class Meter:
             return _Sent(figures, None, tokens, steps, at)
         host = torch.empty(figures.shape, pin_memory=True).copy_(figures, non_blocking=True)
         arrival = torch.cuda.Event()
-        arrival.record(torch.cuda.current_stream(self.device))  # which need not be that of the current device
+        # which need not be that of the current device
+        arrival.record(torch.cuda.current_stream(self.device))
         return _Sent(host, arrival, tokens, steps, at)
 
 
 def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
-    """The parameters of a network without the biases of its output layer, of whatever kind; and these."""
+    """The parameters of a network without the biases of its output layer, of whatever kind; and
+    these."""
     layers = [layer for layer in network.modules() if isinstance(layer, OutputLayer)]
     biases: list[Tensor] = [weight for layer in layers for weight in layer.parameters() if weight.dim() == 1]
     apart = set(map(id, biases))
@@ -142,7 +148,8 @@ class _Sent:
         return self.arrival is None or self.arrival.query()
 
     def read(self) -> list[float]:
-        """Sum of losses over tokens, sum of gradient norms, the largest of them, norm of the weights."""
+        """Sum of losses over tokens, sum of gradient norms, the largest of them, norm of the
+        weights."""
         if self.arrival is not None:
             self.arrival.synchronize()
         return self.figures.tolist()
@@ -164,15 +171,16 @@ class Reads(Protocol):
     """A Validation that can read a little of its data for who looks at the layers meanwhile."""
 
     def read_some(self) -> None:
-        """Some texts, one row or several without padding, in evaluation mode and without gradients."""
+        """Some texts, one row or several without padding, in evaluation mode and without
+        gradients."""
         ...
 
 
 class LayerFigures:
     """A Part of the trainer.
 
-    norms: of the gradient of each weight in the last step, on the device; None before the first step of this process, when those
-    of the last step before it hold.
+    norms: of the gradient of each weight in the last step, on the device; None before the first
+    step of this process, when those of the last step before it hold.
     """
 
     def __init__(self, network: nn.Module, validation: Any, clock: BudgetClock) -> None:
@@ -182,13 +190,15 @@ class LayerFigures:
         self.layers = named_layers(network)
         self.norms: dict[nn.Parameter, Tensor] | None = None
         self.stored: list[float | None] = []
-        self.looks = Interval(Budget(seconds=0.0))  # at spectrum and units: as often as their cost allows
+        # at spectrum and units: as often as their cost allows
+        self.looks = Interval(Budget(seconds=0.0))
 
     def measure(self, step: int) -> dict[str, dict[str, Any]]:
         """Return the figures of each layer after `step` steps, by the layer's name.
 
-        gradient_norm: of all its weights in the last step, before clipping. Where a look is due, spectral_radius by block of
-        recurrent weights, and saturated, the share of its units. None where there is no such thing, or it is not a number.
+        gradient_norm: of all its weights in the last step, before clipping. Where a look is due,
+        spectral_radius by block of recurrent weights, and saturated, the share of its units. None
+        where there is no such thing, or it is not a number.
         """
         norms = self.gradient_norms() or [None] * len(self.layers)
         found: dict[str, dict[str, Any]] = {}
@@ -198,7 +208,8 @@ class LayerFigures:
         if not self.looks.due(step, seconds):
             return found
 
-        # Several processes share a clock that advances only when they synchronize, so time the look with our own.
+        # Several processes share a clock that advances only when they synchronize, so time the look
+        # with our own.
         began = time.perf_counter()
         saturated = self._saturated()
         for name, layer in self.layers.items():
@@ -220,7 +231,8 @@ class LayerFigures:
         return {"gradient_norms": self.gradient_norms(), "looked_after": self.looks.seconds, "look_seconds": self.looks.cost}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a stored state. Checkpoints of earlier versions hold no norms, or no times: then the first look is due at once."""
+        """Take up a stored state. Checkpoints of earlier versions hold no norms, or no times: then
+        the first look is due at once."""
         self.norms, self.stored = None, state.get("gradient_norms", [])
         self.looks.seconds, self.looks.cost = state.get("looked_after", 0.0), state.get("look_seconds", 0.0)
 
@@ -235,7 +247,8 @@ class LayerFigures:
 
 @contextlib.contextmanager
 def watched(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, int]]]]:
-    """While this lasts, by name of each layer the share of saturated units and the steps it is of, :data:`STEPS` at most in all."""
+    """While this lasts, by name of each layer the share of saturated units and the steps it is of,
+    :data:`STEPS` at most in all."""
     seen: dict[str, list[tuple[float, int]]] = {name: [] for name in layers}
     hooks = [layer.register_forward_pre_hook(partial(_watch, seen[name])) for name, layer in layers.items()]
     try:
@@ -258,7 +271,8 @@ def _watch(seen: list[tuple[float, int]], layer: Layer, read: tuple[Any, ...]) -
 
 
 def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
-    """Which share of a layer's activations is saturated: of gates and candidates or, where there are none, of hidden units."""
+    """Which share of a layer's activations is saturated: of gates and candidates or, where there
+    are none, of hidden units."""
     parts = []
     for name, activation in activations_of(layer).items():
         if name != CELL and activation is not DOUBLED:

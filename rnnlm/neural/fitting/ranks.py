@@ -1,8 +1,10 @@
-"""The ranks of a run: processes that each read rows of their own, on one machine or several, and take every step together.
+"""The ranks of a run: processes that each read rows of their own, on one machine or several, and
+take every step together.
 
-torchrun or `rnnlm train --processes` starts them, and says in the environment which of them this one is. Gradients are
-averaged by DistributedDataParallel. Time and signals, which differ from rank to rank and must not, are exchanged now and
-then: rank 0's clock, and whether any rank was asked to stop or to save; in between the clock stands still.
+torchrun or `rnnlm train --processes` starts them, and says in the environment which of them this
+one is. Gradients are averaged by DistributedDataParallel. Time and signals, which differ from rank
+to rank and must not, are exchanged now and then: rank 0's clock, and whether any rank was asked to
+stop or to save; in between the clock stands still.
 
 A run of one process is :data:`SINGLE_PROCESS`, which does without torch.distributed.
 """
@@ -29,7 +31,8 @@ from rnnlm.system import FAREWELL_SECONDS, POLL_SECONDS, Rank, current_rank, far
 
 BETWEEN_SECONDS = 0.1  # from one exchange to the next, about
 MOST_STEPS = 1000  # and no more than so many
-LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "socket")  # what torch says then, in part
+# what torch says then, in part
+LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "socket")
 
 
 class SingleProcess:
@@ -44,15 +47,18 @@ class SingleProcess:
         return slice(0, size)
 
     def exchange_signals(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
-        """(whether to stop, whether to save), the same on all ranks, made of what each one is asked."""
+        """(whether to stop, whether to save), the same on all ranks, made of what each one is
+        asked."""
         return stop, save
 
     def own_stop(self, stop: Callable[[], bool]) -> Callable[[], bool]:
-        """Whether this rank is asked to stop, where it need not be the same on all; `stop` is from :meth:`exchange_signals`."""
+        """Whether this rank is asked to stop, where it need not be the same on all; `stop` is from
+        :meth:`exchange_signals`."""
         return stop
 
     def synchronize_periodically(self, step: int) -> None:
-        """To be called before each step, `step` of them done: now and then clock and signals are exchanged."""
+        """To be called before each step, `step` of them done: now and then clock and signals are
+        exchanged."""
 
     def synchronize(self) -> None:
         """Wait for all ranks, and exchange clock and signals."""
@@ -74,7 +80,8 @@ class SingleProcess:
         return module
 
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
-        """While this lasts, gradients of what came out of :meth:`averaging` are this rank's alone."""
+        """While this lasts, gradients of what came out of :meth:`averaging` are this rank's
+        alone."""
         return contextlib.nullcontext()
 
     def seed_per_rank(self, *seed: int) -> None:
@@ -107,7 +114,8 @@ class ProcessGroup(SingleProcess):
         self.rank_info, self.count, self.timeout, self.run = here, here.count, timeout, run
         self.clock = 0.0
         self.now = lambda: self.clock
-        self.lent: set[weakref.ref] = set()  # tensors of exchanges, until they are let go of here and by torch
+        # tensors of exchanges, until they are let go of here and by torch
+        self.lent: set[weakref.ref] = set()
         self.exchange_signals(never, never)
 
     def share(self, size: int) -> slice:
@@ -123,7 +131,8 @@ class ProcessGroup(SingleProcess):
         return self.stop
 
     def synchronize_periodically(self, step: int) -> None:
-        """As often as it costs little: after so many steps as :data:`BETWEEN_SECONDS` took last time, and at most twice as many as then."""
+        """As often as it costs little: after so many steps as :data:`BETWEEN_SECONDS` took last
+        time, and at most twice as many as then."""
         if self.last_step < step < self.next_step:
             return
         before, steps = self.clock, step - self.last_step
@@ -155,7 +164,8 @@ class ProcessGroup(SingleProcess):
         return torch.cat([part[:, : share.stop - share.start] for part, share in zip(self.gather(filled), shares, strict=True)], dim=1)
 
     def averaging(self, module: nn.Module) -> nn.Module:
-        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters  # by torch 2.13
+        # by torch 2.13
+        renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
         options: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
         return DistributedDataParallel(module, **options)
 
@@ -190,9 +200,10 @@ class ProcessGroup(SingleProcess):
         distributed.destroy_process_group()
 
     def _wait_for_torch(self) -> None:
-        """Until it has let go of the tensors of every exchange, for FAREWELL_SECONDS at most. A thread of gloo does so some time after
-        the exchange, and needs Python's lock for it. Who ends the group while it waits for the lock, waits for it in turn, holding
-        the lock: for ever; and once Python is ending, the thread breaks the process down (SIGABRT)."""
+        """Until it has let go of the tensors of every exchange, for FAREWELL_SECONDS at most. A
+        thread of gloo does so some time after the exchange, and needs Python's lock for it. Who
+        ends the group while it waits for the lock, waits for it in turn, holding the lock: for
+        ever; and once Python is ending, the thread breaks the process down (SIGABRT)."""
         until = time.monotonic() + FAREWELL_SECONDS
         while self.lent and time.monotonic() < until:
             time.sleep(POLL_SECONDS)
@@ -216,8 +227,8 @@ class ProcessGroup(SingleProcess):
 
 
 def join(device: torch.device, timeout: str) -> SingleProcess:
-    """The ranks of this run, once all are there; `device` (a torch.device) is this one's. Who waits for another longer than
-    `timeout` (30s, 10m) gives up.
+    """The ranks of this run, once all are there; `device` (a torch.device) is this one's. Who waits
+    for another longer than `timeout` (30s, 10m) gives up.
 
     Raises:
         LostProcess: one does not come.
@@ -250,4 +261,5 @@ def _share(rank: int, count: int, size: int) -> slice:
     return slice(rank * size // count, (rank + 1) * size // count)
 
 
-_runs = itertools.count()  # so that a second run of these processes does not read what the first one left
+# so that a second run of these processes does not read what the first one left
+_runs = itertools.count()

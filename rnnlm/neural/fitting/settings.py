@@ -1,4 +1,5 @@
-"""How a language model is trained, and on what and how long a network is. Knows nothing of torch."""
+"""How a language model is trained, and on what and how long a network is. Knows nothing of
+torch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -134,7 +135,8 @@ class OptimizationSettings:
 
     @property
     def can_be_recorded(self) -> bool:
-        """Whether steps of these settings can be recorded as CUDA graphs, in so few shapes that it pays."""
+        """Whether steps of these settings can be recorded as CUDA graphs, in so few shapes that it
+        pays."""
         return False
 
     @property
@@ -143,11 +145,13 @@ class OptimizationSettings:
         return False
 
     def rate_factor(self, depth: int, epochs: float) -> float:
-        """Of the learning rate of weights with so many layers above them, after so many epochs; 0: they stay as they are."""
+        """Of the learning rate of weights with so many layers above them, after so many epochs; 0:
+        they stay as they are."""
         return 1.0
 
     def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
-        """(whether it is one, what, why, the hint) of everything that cannot be asked for together."""
+        """(whether it is one, what, why, the hint) of everything that cannot be asked for
+        together."""
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"
         sgd = "or optimizer=sgd"
         yield self.momentum and name not in ("sgd", "rmsprop"), "momentum is a setting of sgd and rmsprop", why, f"set momentum=0, {sgd}"
@@ -178,7 +182,8 @@ class OptimizationSettings:
 
 # ---- settings
 
-RECORDED_MULTIPLE = 8  # of the tokens of drawn windows: about five lengths around 70 instead of thirty
+# of the tokens of drawn windows: about five lengths around 70 instead of thirty
+RECORDED_MULTIPLE = 8
 Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
 

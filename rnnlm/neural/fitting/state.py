@@ -1,8 +1,9 @@
-"""All that a training run carries from step to step, collected from the trainer's parts under fixed keys: what --resume goes on from.
+"""All that a training run carries from step to step, collected from the trainer's parts under fixed
+keys: what --resume goes on from.
 
-A trainer made with the same settings and texts, into which that is loaded, takes the steps that the first one would have
-taken, bit by bit on one machine and number of threads. Numbers and lists of numbers are facts, under the key of their part;
-tensors are arrays, named KEY.NAME.
+A trainer made with the same settings and texts, into which that is loaded, takes the steps that the
+first one would have taken, bit by bit on one machine and number of threads. Numbers and lists of
+numbers are facts, under the key of their part; tensors are arrays, named KEY.NAME.
 """
 
 import math
@@ -21,13 +22,14 @@ from rnnlm.neural.fitting.contracts import Part
 
 
 def state_dict(trainer: Any) -> TrainingState:
-    """What `trainer` (a :class:`~rnnlm.neural.fitting.trainer.Trainer`) would go on from; of several ranks, all ask, and each gets all of
-    it."""
+    """What `trainer` (a :class:`~rnnlm.neural.fitting.trainer.Trainer`) would go on from; of
+    several ranks, all ask, and each gets all of it."""
     facts: dict[str, Any] = {"step": trainer.step_count}
     arrays = {}
     for key, part in _parts(trainer).items():
         for name, value in part.state_dict().items():
-            if isinstance(value, Tensor):  # a copy, as training goes on in place; but best weights are only ever replaced
+            # a copy, as training goes on in place; but best weights are only ever replaced
+            if isinstance(value, Tensor):
                 arrays[f"{key}.{name}"] = value.detach().to("cpu", copy=key != "best").numpy()
             else:
                 facts.setdefault(key, {})[name] = _storable(value)
@@ -35,7 +37,8 @@ def state_dict(trainer: Any) -> TrainingState:
 
 
 def load_state_dict(trainer: Any, stored: TrainingState, but: Collection[str] = ()) -> None:
-    """`trainer` goes on where the one stood that `stored` is of; the parts called `but` stay as they are.
+    """`trainer` goes on where the one stood that `stored` is of; the parts called `but` stay as
+    they are.
 
     Raises:
         ModelError: it is not of such a run.
@@ -54,7 +57,8 @@ def load_state_dict(trainer: Any, stored: TrainingState, but: Collection[str] = 
 
 
 def checked(stored: TrainingState) -> TrainingState:
-    """`stored` in the form of today, with a number of rows that makes sense; None: not known, it was of one process.
+    """`stored` in the form of today, with a number of rows that makes sense; None: not known, it
+    was of one process.
 
     Raises:
         ModelError: it is of no run.
@@ -72,9 +76,12 @@ def checked(stored: TrainingState) -> TrainingState:
 def _parts(trainer: Any) -> dict[str, Part]:
     """By the keys they are stored under; an average may need the weights, which come before it."""
     return {
-        "network": _Weights(trainer), "optimizer": _Moments(trainer), "averaging": trainer.averaging, "source": trainer.source,
-        "schedule": trainer.schedule, "best": trainer.best, "validation": trainer.validation, "curve": trainer.curve,
-        "fine_tuning": trainer.fine_tuning, "divergence": trainer.divergence, "clock": trainer.clock, "rollbacks": trainer.rollbacks,
+        "network": _Weights(trainer), "optimizer": _Moments(trainer),
+        "averaging": trainer.averaging, "source": trainer.source,
+        "schedule": trainer.schedule, "best": trainer.best, "validation": trainer.validation,
+        "curve": trainer.curve,
+        "fine_tuning": trainer.fine_tuning, "divergence": trainer.divergence,
+        "clock": trainer.clock, "rollbacks": trainer.rollbacks,
         "layers": trainer.layers, "carry": _Carried(trainer), "random": _RandomStates(trainer),
     }  # fmt: skip
 
@@ -124,8 +131,8 @@ class _Carried(_OfTrainer):
 
 
 class _RandomStates(_OfTrainer):
-    """Those of torch's generators, of each rank: `cpu` and `cuda` of the first one, `cpu.1` of the second. Whatever else draws makes its
-    generator anew from the seed."""
+    """Those of torch's generators, of each rank: `cpu` and `cuda` of the first one, `cpu.1` of the
+    second. Whatever else draws makes its generator anew from the seed."""
 
     def state_dict(self) -> dict[str, Any]:
         device, ranks = self.trainer.device, self.trainer.ranks
@@ -136,7 +143,8 @@ class _RandomStates(_OfTrainer):
         return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Another number of ranks than the stored one draws anew. Where `cuda` is missing, as of another device, the state there stays."""
+        """Another number of ranks than the stored one draws anew. Where `cuda` is missing, as of
+        another device, the state there stays."""
         trainer, ranks = self.trainer, self.trainer.ranks
         if state["ranks"] != ranks.count:
             here = "1 process" if ranks.count == 1 else f"{ranks.count} processes"

@@ -1,4 +1,5 @@
-"""One training step: loss, gradients, update. All of it runs on the device, and nothing in it waits for the device."""
+"""One training step: loss, gradients, update. All of it runs on the device, and nothing in it waits
+for the device."""
 
 import contextlib
 from collections import Counter
@@ -19,8 +20,8 @@ from rnnlm.neural.layers.names import named_layers
 
 
 class TrainingStep:
-    """One batch after the other through the objective, whose weights `optimizer` updates. norms: of the gradient of each weight in the last
-    step, before clipping, on the device."""
+    """One batch after the other through the objective, whose weights `optimizer` updates. norms: of
+    the gradient of each weight in the last step, before clipping, on the device."""
 
     norms: dict[nn.Parameter, Tensor]
 
@@ -33,8 +34,8 @@ class TrainingStep:
         self.precision = precision
 
     def __call__(self, batch: Batch, carry: Carry, rate: float | Tensor) -> tuple[Tensor, Tensor, Carry]:
-        """The loss, the norm of its gradient before clipping, and what the batch carries on; the weights take one step at the learning
-        rate `rate`."""
+        """The loss, the norm of its gradient before clipping, and what the batch carries on; the
+        weights take one step at the learning rate `rate`."""
         self.network.train()
         loss, carry = self.gradients(batch, carry)
         drop_frozen_gradients(self.optimizer)
@@ -60,11 +61,13 @@ class TrainingStep:
 
 
 class SharedStep(TrainingStep):
-    """The same step with its rows read in parts: by several ranks side by side, and by one rank one part after the other.
+    """The same step with its rows read in parts: by several ranks side by side, and by one rank one
+    part after the other.
 
-    Less memory, or more machines, and the step of all rows at once: each part's loss counts by its share of the batch's targets, its
-    penalty on activations (a mean over cells, padding among them) by its share of the rows. Dropout and the noise of a sampled softmax are
-    drawn for each part. Losses are this rank's part of the mean over all ranks.
+    Less memory, or more machines, and the step of all rows at once: each part's loss counts by its
+    share of the batch's targets, its penalty on activations (a mean over cells, padding among them)
+    by its share of the rows. Dropout and the noise of a sampled softmax are drawn for each part.
+    Losses are this rank's part of the mean over all ranks.
     """
 
     def __init__(
@@ -108,11 +111,14 @@ class _WeightedLoss(nn.Module):
         self.objective = objective
 
     def forward(self, tensors: tuple[Tensor, ...], carry: Carry, share: float, row_share: float) -> tuple[Tensor, Tensor, Carry]:
-        """What is minimised, its loss, and what is carried on; the first two weighted by the share that these rows have in all rows."""
+        """What is minimised, its loss, and what is carried on; the first two weighted by the share
+        that these rows have in all rows."""
         loss, penalty, carry = self.objective.loss(tensors, carry)
         loss = loss * share
         minimised = loss + penalty * row_share
-        if not share:  # without targets some output layers leave weights out, and the other ranks would wait for their gradients
+        # without targets some output layers leave weights out, and the other ranks would wait for
+        # their gradients
+        if not share:
             minimised = minimised + 0.0 * sum(weight.sum() for weight in self.network.parameters() if weight.requires_grad)
         return minimised, loss.detach(), tuple(tensor.detach() for tensor in carry)
 
@@ -139,17 +145,20 @@ def restart_rows(carry: Carry, fresh: Tensor | None) -> Carry:
 # anyway; the batch, the carry and the learning rate are copied to where the recording reads them.
 # Random numbers go on from replay to replay (torch keeps its generators' places).
 
-Results = tuple[Tensor, Tensor, Carry]  # the loss, the norm of its gradient, and what the batch carries on
+# the loss, the norm of its gradient, and what the batch carries on
+Results = tuple[Tensor, Tensor, Carry]
 Run = Callable[[], Results]
 
-PLAIN_USES = 3  # steps of a shape before its recording: kernels are loaded and chosen, and rare shapes are never recorded
+# steps of a shape before its recording: kernels are loaded and chosen, and rare shapes are never
+# recorded
+PLAIN_USES = 3
 
 
 def records_steps(settings: OptimizationSettings, network: nn.Module, device: torch.device, processes: int) -> bool:
     """Return whether training steps of `network` are recorded as CUDA graphs.
 
-    With cuda_graphs=auto, they are where a layer launches its kernels step by step. cuDNN's layers need few launches, so
-    that the GPU is the bottleneck there.
+    With cuda_graphs=auto, they are where a layer launches its kernels step by step. cuDNN's layers
+    need few launches, so that the GPU is the bottleneck there.
     """
     if not has_graphs(device):
         return False
@@ -165,7 +174,8 @@ def has_graphs(device: torch.device) -> bool:
 
 
 class GraphedStep:
-    """A :class:`TrainingStep` with a graph for each shape of batch that is frequent. Results, and `norms`, hold until the next call."""
+    """A :class:`TrainingStep` with a graph for each shape of batch that is frequent. Results, and
+    `norms`, hold until the next call."""
 
     norms: dict[nn.Parameter, Tensor]
 
@@ -203,7 +213,8 @@ class GraphedStep:
 
 @dataclass(frozen=True)
 class Graph:
-    """A recorded step. places: where it reads the batch and the carry from; rate: its learning rate. norms: as of a TrainingStep."""
+    """A recorded step. places: where it reads the batch and the carry from; rate: its learning
+    rate. norms: as of a TrainingStep."""
 
     places: list[Tensor]
     rate: Tensor
@@ -212,7 +223,8 @@ class Graph:
 
 
 class CudaRecorder:
-    """Recordings on a stream of their own, as torch asks for it. They share memory: what one replay leaves, the next one may overwrite."""
+    """Recordings on a stream of their own, as torch asks for it. They share memory: what one replay
+    leaves, the next one may overwrite."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -230,15 +242,17 @@ class CudaRecorder:
     def record(self, run: Run) -> Run:
         """Record `run`, and return what replays it.
 
-        A recording that failed leaves torch's random numbers and current stream in the middle of it, so that the run
-        cannot go on with plain steps, also where nobody asked for graphs.
+        A recording that failed leaves torch's random numbers and current stream in the middle of
+        it, so that the run cannot go on with plain steps, also where nobody asked for graphs.
 
         Raises:
-            TrainingError: something in `run` waits for the device, or cannot be recorded for another reason.
+            TrainingError: something in `run` waits for the device, or cannot be recorded for
+                another reason.
         """
         graph = torch.cuda.CUDAGraph()
         try:
-            # torch.cuda.graph waits for the current device before it records, which must be the one that is recorded
+            # torch.cuda.graph waits for the current device before it records, which must be the one
+            # that is recorded
             with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
                 results = run()
         except torch.OutOfMemoryError:

@@ -1,8 +1,10 @@
 """The training loop, as a generator of events: for any objective, over batches from any source.
 
-Truncated back-propagation through time (Williams & Peng 1990; Mikolov et al. 2010) where batches carry a state on: it is
-detached, so gradients reach back to the beginning of a batch. Validation happens at intervals, the best weights are kept, and the run ends
-with its budget, without improvement (early stopping), or when the caller asks. When it diverges, it goes back to its last good state.
+Truncated back-propagation through time (Williams & Peng 1990; Mikolov et al. 2010) where batches
+carry a state on: it is detached, so gradients reach back to the beginning of a batch. Validation
+happens at intervals, the best weights are kept, and the run ends with its budget, without
+improvement (early stopping), or when the caller asks. When it diverges, it goes back to its last
+good state.
 """
 
 import contextlib
@@ -26,13 +28,15 @@ from rnnlm.neural.fitting.validation import BestWeights, CurvePoints, ModelSelec
 
 
 class Trainer:
-    """One run: the objective and its optimizer, the place in the training data, the best weights so far.
+    """One run: the objective and its optimizer, the place in the training data, the best weights so
+    far.
 
     ranks: this one is one of them, with a share of the rows; all take every step together.
     """
 
     def __init__(
-        self, objective: Objective, source: BatchSource, validation: Validation | None, settings: OptimizationSettings, run: RunSettings,
+        self, objective: Objective, source: BatchSource, validation: Validation | None,
+        settings: OptimizationSettings, run: RunSettings,
         precision: str, ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
         self.objective, self.network = objective, objective.network
@@ -53,14 +57,16 @@ class Trainer:
         self.resumable, self.saving = run.resumable, Interval.parse(run.save_every)
         self.step_count = 0
         self.share = ranks.share(source.rows)  # the rows that this rank reads
-        self.carry = objective.initial_carry(self.share.stop - self.share.start)  # from batch to batch
+        # from batch to batch
+        self.carry = objective.initial_carry(self.share.stop - self.share.start)
         self.gradient_norm: Tensor  # of the last step, before clipping
         self.batch: Batch | None = None  # of the last step
 
     def train(self, stop: Callable[[], bool], save: Callable[[], bool] = never) -> Iterator[Event]:
-        """Steps, validations, and at the end the best weights. Asked at every step: whether to `stop`, and whether to `save` what the run
-        could go on from. A validation that is due comes before whatever may end the run or store its state: so one that was cut off is
-        made up for when the run goes on."""
+        """Steps, validations, and at the end the best weights. Asked at every step: whether to
+        `stop`, and whether to `save` what the run could go on from. A validation that is due comes
+        before whatever may end the run or store its state: so one that was cut off is made up for
+        when the run goes on."""
         stop, save = self.ranks.exchange_signals(stop, save)
         began_at = self.step_count
         self.begin()
@@ -127,8 +133,9 @@ class Trainer:
         self.meter.restart(self.source.tokens)
 
     def after_validation(self, verdict: Verdict | None, is_good: bool) -> None:
-        """What follows for the steps to come. Where the schedule says so, the weights go back to the best ones. What the optimizer
-        remembers stays: begun anew, Adam would take its largest steps just when the rate was lowered."""
+        """What follows for the steps to come. Where the schedule says so, the weights go back to
+        the best ones. What the optimizer remembers stays: begun anew, Adam would take its largest
+        steps just when the rate was lowered."""
         self.meter.restart(self.source.tokens)
         if verdict is None:
             return
@@ -140,12 +147,14 @@ class Trainer:
         if self.fine_tuning.after_validation(self.progress(), verdict.cost):
             self.best.restore()
             self.averaging.begin_after(self.step_count)
-        if is_good and self.validation.improved:  # so that the good state has the best weights behind it
+        # so that the good state has the best weights behind it
+        if is_good and self.validation.improved:
             self.keep_state()
 
     @property
     def is_over(self) -> bool:
-        """Whether the run is to end before its budget: further validations would find nothing better."""
+        """Whether the run is to end before its budget: further validations would find nothing
+        better."""
         return self.validation.is_hopeless or self.schedule.is_used_up or self.fine_tuning.is_over
 
     def progress(self) -> float:
@@ -163,24 +172,29 @@ class Trainer:
         return "request" if stop() else ""
 
     def judge_end(self, reason: str) -> None:
-        """A loss is of the weights before its step: so the weights that a run ends with are tried, too."""
+        """A loss is of the weights before its step: so the weights that a run ends with are tried,
+        too."""
         if reason == "budget" and self.batch and not self.divergence.fault:
             self.divergence.end(self.loss_now(self.batch), self.step_count, self.batch.count)
 
     def is_good(self) -> bool:
-        """Whether the run may go on from here, all steps reported: the last report was good, and so are the weights after it."""
+        """Whether the run may go on from here, all steps reported: the last report was good, and so
+        are the weights after it."""
         return not self.divergence.fault and (self.batch is None or self.divergence.accepts(self.loss_now(self.batch), self.step_count))
 
     def loss_now(self, batch: Batch) -> float:
-        """The exact loss (nats per target) of the last batch, of all ranks' rows, under the weights after it; waits for the device."""
+        """The exact loss (nats per target) of the last batch, of all ranks' rows, under the weights
+        after it; waits for the device."""
         return self.ranks.totals(self.objective.exact_nats(batch.tensors, self.carry))[0] / batch.count
 
     def saving_due(self, save: Callable[[], bool]) -> bool:
-        """By time, the first checkpoint waits for the best weights only: from then on the run can be resumed."""
+        """By time, the first checkpoint waits for the best weights only: from then on the run can
+        be resumed."""
         elapsed = self.clock.elapsed()
         is_due = self.resumable and (self.saving.due(self.step_count, elapsed, soon=bool(self.best.weights)) or save())
         if is_due:
-            self.saving.begin(self.step_count, elapsed)  # also where the state turns out not to be good
+            # also where the state turns out not to be good
+            self.saving.begin(self.step_count, elapsed)
         return is_due
 
     def checkpoint(self) -> Checkpoint:
@@ -190,7 +204,8 @@ class Trainer:
         return Checkpoint(self.step_count, self.clock.elapsed(), self.rollbacks.good, model)
 
     def remember(self) -> bool:
-        """The state as it is now, if it is good, is what the next fault goes back to; whether it is."""
+        """The state as it is now, if it is good, is what the next fault goes back to; whether it
+        is."""
         with self.pause(self.rollbacks.interval):
             if is_good := self.is_good():
                 self.keep_state()
@@ -218,15 +233,16 @@ class Trainer:
         self.meter.add(loss, self.gradient_norm, self.source.tokens)
 
     def step(self, batch: Batch, carry: Carry, rate: float) -> tuple[Tensor, Carry]:
-        """Loss, gradients, update; nothing here waits for the device. Of several ranks, `carry` is of this one's rows, and the loss is
-        their part of the mean."""
+        """Loss, gradients, update; nothing here waits for the device. Of several ranks, `carry` is
+        of this one's rows, and the loss is their part of the mean."""
         loss, self.gradient_norm, carry = self.update(batch, restart_rows(carry, batch.fresh), rate)
         self.step_count, self.layers.norms = self.step_count + 1, self.update.norms
         self.averaging.update(self.step_count)
         return loss, carry
 
     def make_update(self) -> TrainingStep | GraphedStep:
-        """For :meth:`step`; anew wherever the optimizer's arrays are others, as a recorded one knows only those of before."""
+        """For :meth:`step`; anew wherever the optimizer's arrays are others, as a recorded one
+        knows only those of before."""
         step = make_step(self.objective, self.settings, self.optimizer, self.precision, self.ranks)
         return GraphedStep(step, CudaRecorder(self.device)) if self.is_recorded else step
 
@@ -238,7 +254,8 @@ class Trainer:
     def report(self) -> Step:
         rate, is_exact = self.optimizer.param_groups[0]["lr"], self.objective.is_exact
         progress, seconds = min(1.0, self.progress()), self.clock.elapsed()
-        report = Step(step=self.step_count, epoch=self.source.epochs, learning_rate=rate, progress=progress, seconds=seconds,
+        report = Step(step=self.step_count, epoch=self.source.epochs, learning_rate=rate,
+                      progress=progress, seconds=seconds,
                       is_exact=is_exact, **self.meter.read())  # fmt: skip
         self.divergence.observe(report)
         return report
@@ -260,7 +277,8 @@ class Trainer:
         state.load_state_dict(self, self.rollbacks.good, but=("best", "clock", "rollbacks"))
 
     def finish(self, reason: str, stop: Callable[[], bool], resumable: bool) -> Iterator[Event]:
-        """The state to go on from, which is the last good one should this be none; a last validation; the best weights."""
+        """The state to go on from, which is the last good one should this be none; a last
+        validation; the best weights."""
         kept = None
         if resumable and not self.divergence.fault:
             if self.is_good() or not self.rollbacks.good:
@@ -275,10 +293,11 @@ class Trainer:
         yield self.fitted(reason, kept)
 
     def fitted(self, reason: str, kept: TrainingState | None) -> Fitted:
-        """The best weights go back into the network; where nothing was validated, the last ones or their average, and the
-        last good ones of a run that diverged (none: `step` is 0)."""
+        """The best weights go back into the network; where nothing was validated, the last ones or
+        their average, and the last good ones of a run that diverged (none: `step` is 0)."""
         steps, tokens, found = self.step_count, self.source.tokens, self.rollbacks
-        fault = self.divergence.fault or ("" if steps else found.fault)  # the time was up when the run was back at its beginning
+        # the time was up when the run was back at its beginning
+        fault = self.divergence.fault or ("" if steps else found.fault)
         facts: dict[str, Any] = {"rollbacks": found.count} if found.count else {}
         if fault:
             reason, kept, facts["divergence"] = "diverged", None, f"{fault}{found}"

@@ -11,12 +11,14 @@ from rnnlm.neural.fitting.contracts import Numbers, Validation, Verdict
 from rnnlm.neural.fitting.settings import OptimizationSettings
 
 COST_SHARE = 0.05  # of a time budget that validations may cost
-FIRST = 0.1  # share of a time budget before the first one, but two minutes at most: it is also the first save
+# share of a time budget before the first one, but two minutes at most: it is also the first save
+FIRST = 0.1
 FIRST_SECONDS = 120
 
 
 class BestWeights:
-    """Those of the best validation so far. figure: what it found, called `name`; None before the first. step: after so many steps."""
+    """Those of the best validation so far. figure: what it found, called `name`; None before the
+    first. step: after so many steps."""
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
@@ -43,7 +45,8 @@ class BestWeights:
         return {"cost": self.cost, "figure": self.figure, "name": self.name, "step": self.step, **self.weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Without weights, as of a run in compact form, the search for the best ones begins anew."""
+        """Without weights, as of a run in compact form, the search for the best ones begins
+        anew."""
         device = next(self.network.parameters()).device
         self.weights = {name: value.to(device) for name, value in state.items() if isinstance(value, Tensor)}
         self.cost, self.figure = (state["cost"], state["figure"]) if self.weights else (math.inf, None)
@@ -51,10 +54,11 @@ class BestWeights:
 
 
 class ModelSelection(Numbers):
-    """Validates when that is due, and ends a run whose validations find nothing better (early stopping).
+    """Validates when that is due, and ends a run whose validations find nothing better (early
+    stopping).
 
-    validation: None where there is nothing to validate on. step: of the last one; 0 before the first. improved: whether that was the best
-    so far.
+    validation: None where there is nothing to validate on. step: of the last one; 0 before the
+    first. improved: whether that was the best so far.
     """
 
     STATE = ("step", "without_improvement", "read_at", "cost")
@@ -69,8 +73,8 @@ class ModelSelection(Numbers):
         self.improved = False
 
     def due(self, step: int, epochs: float) -> bool:
-        """Whether to validate after `step` steps, `epochs` of the training text: every so many, every epoch, or, under a budget in time, as
-        often as its cost allows."""
+        """Whether to validate after `step` steps, `epochs` of the training text: every so many,
+        every epoch, or, under a budget in time, as often as its cost allows."""
         if not self.outdated(step):
             return False
         if self.settings.validate_every_steps:
@@ -87,8 +91,8 @@ class ModelSelection(Numbers):
         return self.validation is not None and step > self.step
 
     def run(self, step: int, stop: Callable[[], bool]) -> Verdict | None:
-        """Validate after `step` steps, and keep the weights if they are the best so far; None where `stop` cut it off: that leaves no
-        trace."""
+        """Validate after `step` steps, and keep the weights if they are the best so far; None where
+        `stop` cut it off: that leaves no trace."""
         began = self.clock.elapsed()
         verdict = None if self.validation is None else self.validation.run(stop)
         if verdict is None:
@@ -111,11 +115,13 @@ class ModelSelection(Numbers):
 # and the model that is kept are the same with and without them.
 
 ALLOWED_SHARE = 0.1  # of the time that has passed: what they may take
-ALLOWED_SECONDS = 60.0  # that they may take in any case, unless the budget is in time: short runs have all of theirs
+# that they may take in any case, unless the budget is in time: short runs have all of theirs
+ALLOWED_SECONDS = 60.0
 
 
 class CurvePoints(Numbers):
-    """When one is due: `min_validations` of them, evenly over the budget, unless validations come by steps, or often enough by themselves.
+    """When one is due: `min_validations` of them, evenly over the budget, unless validations come
+    by steps, or often enough by themselves.
 
     step, epochs, seconds: of the last validation of either sort. spent: seconds taken.
     """
@@ -132,7 +138,8 @@ class CurvePoints(Numbers):
         self.cost = 0.0  # seconds that the last one took; 0 before the first
 
     def due(self, step: int, epochs: float) -> bool:
-        """Whether to validate after `step` steps, `epochs` of the training text. The last validation is not one of these."""
+        """Whether to validate after `step` steps, `epochs` of the training text. The last
+        validation is not one of these."""
         if not self.wanted or step <= self.step or self._is_often_enough(step, epochs):
             return False
         seconds = self.clock.elapsed()
@@ -162,18 +169,21 @@ class CurvePoints(Numbers):
         """Whether another one after so many seconds would stay within what they may take."""
         cost = self.cost or self.selection.cost
         if self.clock.budget.seconds is not None:
-            return cost > 0 and self.spent + cost <= ALLOWED_SHARE * seconds  # what one costs is not found out at the budget's expense
+            # what one costs is not found out at the budget's expense
+            return cost > 0 and self.spent + cost <= ALLOWED_SHARE * seconds
         return self.spent + cost <= max(ALLOWED_SECONDS, ALLOWED_SHARE * seconds)
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
-        """Whether the validations that choose are as many as are wanted: one an epoch, or under a budget in time by their cost."""
+        """Whether the validations that choose are as many as are wanted: one an epoch, or under a
+        budget in time by their cost."""
         budget = self.clock.budget
         if budget.seconds is not None:
             return 0 < self.selection.cost * self.wanted / COST_SHARE <= budget.seconds
         return epochs >= self.wanted * self.clock.progress(step, epochs)
 
     def _mark(self, progress: float, epochs: float) -> int:
-        """How many of the places where one is due have been passed; they include the ends of epochs where the budget is in epochs."""
+        """How many of the places where one is due have been passed; they include the ends of epochs
+        where the budget is in epochs."""
         budget_epochs = self.clock.budget.epochs
         share = progress * self.wanted if budget_epochs is None else epochs * math.ceil(self.wanted / budget_epochs)
         return math.floor(share + 1e-9)

@@ -1,4 +1,5 @@
-"""Recurrent and feed-forward layers: what one layer computes, and stacks of them in one direction or both."""
+"""Recurrent and feed-forward layers: what one layer computes, and stacks of them in one direction
+or both."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,11 +23,13 @@ State = tuple[Tensor, ...]  # tensors (places, B, width)
 
 
 class Layer(nn.Module):
-    """`gates` blocks of `width` rows each: U for what the layer reads and, where something of width `fed_back` comes back to it, W for
-    that. Biases start at zero. `forward` takes x_TBE and the state, and gives y_TBH and the state after the last step."""
+    """`gates` blocks of `width` rows each: U for what the layer reads and, where something of width
+    `fed_back` comes back to it, W for that. Biases start at zero. `forward` takes x_TBE and the
+    state, and gives y_TBH and the state after the last step."""
 
     states = 1  # tensors (1, B, H) of state: h, or h and c
-    is_launched_step_by_step = False  # on a GPU: many small kernels for each step, so that launching them takes the time
+    # on a GPU: many small kernels for each step, so that launching them takes the time
+    is_launched_step_by_step = False
     weight_hh: nn.Parameter | None
 
     def __init__(self, input_width: int, width: int, fed_back: int = 0, gates: int = 1) -> None:
@@ -68,8 +71,9 @@ class RecurrentLayer(Layer):
         self.weight_drop = settings.weight_drop
 
     def recurrent_weights(self) -> Tensor:
-        """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section 2): one mask a window, so that
-        all its steps go through the same weights, and gradients reach the weights themselves."""
+        """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section
+        2): one mask a window, so that all its steps go through the same weights, and gradients
+        reach the weights themselves."""
         return dropout(self.weight_hh, self.weight_drop, self.training)
 
 
@@ -112,7 +116,8 @@ class GruLayer(RecurrentLayer):
 
 
 class LstmLayer(RecurrentLayer):
-    """Blocks i, f, g, o; f, g, o where the gates are coupled. Peepholes: i, f, o (f, o), one number a unit."""
+    """Blocks i, f, g, o; f, g, o where the gates are coupled. Peepholes: i, f, o (f, o), one number
+    a unit."""
 
     states = 2
 
@@ -139,8 +144,9 @@ class LstmLayer(RecurrentLayer):
 
 
 class MogrifierLayer(LstmLayer):
-    """An LSTM whose input and last output gate each other for `mogrifier_rounds` before each step (Melis et al. 2020). Odd
-    rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k it is the product of (., k) and (k, .)."""
+    """An LSTM whose input and last output gate each other for `mogrifier_rounds` before each step
+    (Melis et al. 2020). Odd rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k
+    it is the product of (., k) and (k, .)."""
 
     def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width)
@@ -167,10 +173,12 @@ class MogrifierLayer(LstmLayer):
 
 
 class Stack(nn.Module):
-    """Layers on top of each other, with dropout between them. From the second layer f on, with x what it reads:
+    """Layers on top of each other, with dropout between them. From the second layer f on, with x
+    what it reads:
 
-    plain: f(x). residual (He et al. 2016): x + f(x). highway (Srivastava et al. 2015): t f(x) + (1 - t) x, t = s(A x + a).
-    dense (Godin et al. 2017): each layer, and the output layer, reads the words and all layers below, side by side.
+    plain: f(x). residual (He et al. 2016): x + f(x). highway (Srivastava et al. 2015): t f(x) + (1
+    - t) x, t = s(A x + a). dense (Godin et al. 2017): each layer, and the output layer, reads the
+    words and all layers below, side by side.
     """
 
     highways: nn.ModuleList
@@ -207,7 +215,8 @@ class RecurrentStack(Stack):
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        self.layers = make_layers(settings)  # type: ignore[assignment]  # a list of modules does not say of which
+        # a list of modules does not say of which
+        self.layers = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
@@ -230,7 +239,8 @@ class RecurrentStack(Stack):
 
 
 def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
-    """The layers of one direction, the lowest first; each reads what all directions of those below give."""
+    """The layers of one direction, the lowest first; each reads what all directions of those below
+    give."""
     below, layers = settings.input_width, nn.ModuleList()
     for number, width in enumerate(settings.widths):
         layers.append(make_layer(settings, number, below, width))
@@ -264,8 +274,8 @@ def _highway(width: int) -> nn.Linear:
 class BidirectionalStack(Stack):
     """Reads whole rows of different lengths, from states of zeros on.
 
-    For the backward direction a row is turned round within its own length, so that padding comes last in both directions and
-    has no influence on what stands before it.
+    For the backward direction a row is turned round within its own length, so that padding comes
+    last in both directions and has no influence on what stands before it.
     """
 
     onwards: Sequence[Layer]
@@ -273,7 +283,8 @@ class BidirectionalStack(Stack):
 
     def __init__(self, settings: RecurrentSettings) -> None:
         super().__init__(settings)
-        self.onwards = make_layers(settings)  # type: ignore[assignment]  # a list of modules does not say of which
+        # a list of modules does not say of which
+        self.onwards = make_layers(settings)  # type: ignore[assignment]
         self.backwards = make_layers(settings)  # type: ignore[assignment]
         self.highways = self._make_highways()
 
@@ -282,7 +293,8 @@ class BidirectionalStack(Stack):
         return self.read(x_TBE, lengths_B)[0]
 
     def read(self, x_TBE: Tensor, lengths_B: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The same, and [forward; backward] of each layer by itself, before it is connected to those below."""
+        """The same, and [forward; backward] of each layer by itself, before it is connected to
+        those below."""
         places_N, layers = mirror_places(len(x_TBE), lengths_B), []
         for number, (onwards, backwards) in enumerate(zip(self.onwards, self.backwards, strict=True)):
             x_TBE = self.drop_between(number, x_TBE)
@@ -304,8 +316,9 @@ def first_state(layer: Layer, x_TBE: Tensor) -> State:
 
 
 def mirror_places(T: int, lengths_B: Tensor) -> Tensor:
-    """For each cell (t, b) of a window, in the order of memory, the one that takes its place when every row is turned round within its
-    length: (T B) int64. Cells after a row's end stay where they are. Done twice, all is as before."""
+    """For each cell (t, b) of a window, in the order of memory, the one that takes its place when
+    every row is turned round within its length: (T B) int64. Cells after a row's end stay where
+    they are. Done twice, all is as before."""
     rows = len(lengths_B)
     t_T1 = torch.arange(T, device=lengths_B.device).unsqueeze(1)
     other_TB = torch.where(t_T1 < lengths_B, lengths_B - 1 - t_T1, t_T1)
@@ -319,8 +332,8 @@ def mirror(x_TBE: Tensor, places_N: Tensor) -> Tensor:
 
 
 class _Mirror(torch.autograd.Function):
-    """As the exchange is its own inverse, the gradient goes the same way: whole rows are copied, where autograd's own rule for an
-    index would add them to zeros one by one."""
+    """As the exchange is its own inverse, the gradient goes the same way: whole rows are copied,
+    where autograd's own rule for an index would add them to zeros one by one."""
 
     @staticmethod
     def forward(ctx: Any, x_TBE: Tensor, places_N: Tensor) -> Tensor:
@@ -338,12 +351,14 @@ class _Mirror(torch.autograd.Function):
 # h = f(x U + b + q' W), with q' the distribution (V) of the step before, or the word vector (E)
 # expected under it.
 
-FedBack = Callable[[Tensor], Tensor]  # from a hidden vector (B, H) to what of its output the next step reads
+# from a hidden vector (B, H) to what of its output the next step reads
+FedBack = Callable[[Tensor], Tensor]
 
 
 class JordanLayer(Layer):
-    """The state is the last hidden vector (1, B, H), from which the output fed back follows; zeros at the start stand for
-    the distribution of the output layer's biases. Each step works out a distribution: the cost of T softmaxes one by one."""
+    """The state is the last hidden vector (1, B, H), from which the output fed back follows; zeros
+    at the start stand for the distribution of the output layer's biases. Each step works out a
+    distribution: the cost of T softmaxes one by one."""
 
     weight_hh: nn.Parameter
     is_launched_step_by_step = True
@@ -354,9 +369,11 @@ class JordanLayer(Layer):
 
     def forward(self, x_TBE: Tensor, state: State, fed_back: FedBack) -> tuple[Tensor, State]:
         h_BH, steps = state[0][0], []
-        for inputs_BH in F.linear(x_TBE, self.weight_ih, self.bias_ih):  # one product for the whole window
+        # one product for the whole window
+        for inputs_BH in F.linear(x_TBE, self.weight_ih, self.bias_ih):
             a_BH = inputs_BH + F.linear(fed_back(h_BH), self.weight_hh)
-            h_BH = ACTIVATIONS[self.activation](a_BH.to(h_BH.dtype))  # products may run in bf16; the state keeps its type
+            # products may run in bf16; the state keeps its type
+            h_BH = ACTIVATIONS[self.activation](a_BH.to(h_BH.dtype))
             steps.append(h_BH)
         return torch.stack(steps), (h_BH.unsqueeze(0),)
 
@@ -374,9 +391,11 @@ class JordanLayer(Layer):
 
 
 class WordWindow(Layer):
-    """The state is the vectors (N - 2, B, E) of the words before the next one; before the first word they are zeros.
+    """The state is the vectors (N - 2, B, E) of the words before the next one; before the first
+    word they are zeros.
 
-    So words of an earlier window of text are read, but not trained, like the states of truncated BPTT.
+    So words of an earlier window of text are read, but not trained, like the states of truncated
+    BPTT.
     """
 
     def __init__(self, settings: FeedForwardSettings) -> None:
@@ -387,7 +406,8 @@ class WordWindow(Layer):
         before = self.settings.context_words - 1
         all_SBE = torch.cat([state[0].to(x_TBE.dtype), x_TBE])  # S = N - 2 + T
         window_TBX = torch.cat([all_SBE[start : start + len(x_TBE)] for start in range(before + 1)], dim=2)
-        after = all_SBE[len(all_SBE) - before :].to(state[0].dtype)  # words read as characters may come in bf16
+        # words read as characters may come in bf16
+        after = all_SBE[len(all_SBE) - before :].to(state[0].dtype)
         return self._hidden(window_TBX), (after,)
 
     def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
@@ -409,10 +429,12 @@ class WordWindow(Layer):
 
 
 class QuasiRecurrentLayer(Layer):
-    """Blocks z, f, o, i of weights, as many as the pooling has, for k = `convolution_words` inputs, oldest first.
+    """Blocks z, f, o, i of weights, as many as the pooling has, for k = `convolution_words` inputs,
+    oldest first.
 
-    The state is c (1, B, H) and the k - 1 inputs before the window (k - 1, B, E); zeros stand before the first word.
-    `weight_drop` is DropConnect on all its weights, as in the AWD-QRNN (Merity et al. 2018b).
+    The state is c (1, B, H) and the k - 1 inputs before the window (k - 1, B, E); zeros stand
+    before the first word. `weight_drop` is DropConnect on all its weights, as in the AWD-QRNN
+    (Merity et al. 2018b).
     """
 
     def __init__(self, settings: QrnnCell, input_width: int, width: int, convolution_words: int) -> None:

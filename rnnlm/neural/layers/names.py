@@ -21,13 +21,15 @@ from rnnlm.neural.layers.layers import (
 
 # ---- The layers of a network by the names that people are shown.
 
-FORWARD, BACKWARD = " forward", " backward"  # what the names of layers end with that read in one of two directions
+# what the names of layers end with that read in one of two directions
+FORWARD, BACKWARD = " forward", " backward"
 
 
 def named_layers(network: nn.Module) -> dict[str, Layer]:
-    """The layers of a network of any task, the lowest first: "layer 1", "layer 2"; of one that reads from both ends "layer 1 forward",
-    "layer 1 backward"; of an encoder-decoder "encoder layer 1", ..., "decoder layer 1"; last the "label feedback" of taggers that have
-    it. Empty where a network has none: bags of words, filters."""
+    """The layers of a network of any task, the lowest first: "layer 1", "layer 2"; of one that
+    reads from both ends "layer 1 forward", "layer 1 backward"; of an encoder-decoder "encoder layer
+    1", ..., "decoder layer 1"; last the "label feedback" of taggers that have it. Empty where a
+    network has none: bags of words, filters."""
     encoder, decoder = getattr(network, "encoder", None), getattr(network, "decoder", None)
     parts = {"": network} if encoder is None else {"": encoder} if decoder is None else {"encoder ": encoder, "decoder ": decoder}
     found = {prefix + name: layer for prefix, part in parts.items() for row in rows_of(getattr(part, "body", None)) for name, layer in row}
@@ -37,7 +39,8 @@ def named_layers(network: nn.Module) -> dict[str, Layer]:
 
 
 def rows_of(body: nn.Module | None) -> Iterator[list[tuple[str, Layer]]]:
-    """The layers of the body of a network by name, the lowest first; those that read the same from either end side by side."""
+    """The layers of the body of a network by name, the lowest first; those that read the same from
+    either end side by side."""
     if isinstance(body, Layer):
         yield [("layer 1", body)]
     elif isinstance(body, RecurrentStack):
@@ -59,8 +62,9 @@ LEAK = 0.01  # the slope of leaky_relu below 0
 
 @dataclass(frozen=True)
 class Activation:
-    """derivative: f'(a) by y = f(a); steepest: its largest value. low, high: where it is saturated, so that its unit hardly learns: within
-    0.1 of a bound (a logistic gate below 0.1 or above 0.9: Karpathy et al. 2015, section 4.2), of a ReLU at it; None without a bound."""
+    """derivative: f'(a) by y = f(a); steepest: its largest value. low, high: where it is saturated,
+    so that its unit hardly learns: within 0.1 of a bound (a logistic gate below 0.1 or above 0.9:
+    Karpathy et al. 2015, section 4.2), of a ReLU at it; None without a bound."""
 
     name: str
     derivative: Callable[[Any], Any]
@@ -90,8 +94,9 @@ BY_NAME = {
 
 
 def activations_of(layer: Layer) -> dict[str, Activation]:
-    """The activations of a layer by the names of their values: gates as in :class:`rnnlm.neural.layers.steps.Step`, "hidden state"
-    of layers without gates, "tanh of the cell" of an LSTM. An input gate that is 1 - forget has none of its own."""
+    """The activations of a layer by the names of their values: gates as in
+    :class:`rnnlm.neural.layers.steps.Step`, "hidden state" of layers without gates, "tanh of the
+    cell" of an LSTM. An input gate that is 1 - forget has none of its own."""
     if isinstance(layer, WordWindow):
         return {HIDDEN: BY_NAME[layer.settings.activation]}
     if isinstance(layer, ElmanLayer | JordanLayer):

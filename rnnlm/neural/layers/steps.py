@@ -1,8 +1,9 @@
 """One step of each kind of layer in plain torch: the equations, as one would write them on paper.
 
-Layers compute whole windows by quicker kernels, which nothing can look into; a contract test holds the two equal, forward and
-backward. Weights have torch's names and shapes: U = weight_ih (gates H, E), W = weight_hh (gates H, H), the gates' rows stacked.
-s is the logistic function, * acts element by element, ' marks what the step before left.
+Layers compute whole windows by quicker kernels, which nothing can look into; a contract test holds
+the two equal, forward and backward. Weights have torch's names and shapes: U = weight_ih (gates H,
+E), W = weight_hh (gates H, H), the gates' rows stacked. s is the logistic function, * acts element
+by element, ' marks what the step before left.
 """
 
 from collections.abc import Sequence
@@ -20,8 +21,9 @@ ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid,
 
 @dataclass(frozen=True)
 class Step:
-    """What one step computed: the hidden state h, which is also what the layer hands on; the cell, where there is one; and the gates
-    by name, after their activations. All are (B, H), but for a Mogrifier's gates of its input, which are (B, E)."""
+    """What one step computed: the hidden state h, which is also what the layer hands on; the cell,
+    where there is one; and the gates by name, after their activations. All are (B, H), but for a
+    Mogrifier's gates of its input, which are (B, E)."""
 
     hidden_BH: Tensor
     cell_BH: Tensor | None = None
@@ -34,12 +36,14 @@ class Step:
 
 
 def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activation) -> Step:
-    """Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the last words side by side."""
+    """Bengio et al. 2003, equation 1: h = f(x U + b), with x the vectors of the last words side by
+    side."""
     return Step(ACTIVATIONS[activation](F.linear(window_BX, U, b)))
 
 
 def elman_step(x_BE: Tensor, h_BH: Tensor, U: Tensor, W: Tensor, b: Tensor, activation: Activation) -> Step:
-    """Elman 1990: h = f(x U + h' W + b). A Jordan layer (1986) reads its last output in the place of h'."""
+    """Elman 1990: h = f(x U + h' W + b). A Jordan layer (1986) reads its last output in the place
+    of h'."""
     return Step(ACTIVATIONS[activation](F.linear(x_BE, U, b) + F.linear(h_BH, W)))
 
 
@@ -49,7 +53,8 @@ def gru_step(
     """Gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights in the order r z n:
 
     r = s(x Ur + br + h' Wr + br')     z = s(x Uz + bz + h' Wz + bz')
-    n = tanh(x Un + bn + (r * h') Wn + bn')     reset "before" the recurrent product: Cho et al. 2014
+    n = tanh(x Un + bn + (r * h') Wn + bn')
+        reset "before" the recurrent product: Cho et al. 2014
     n = tanh(x Un + bn + r * (h' Wn + bn'))     reset "after" it: cuDNN, torch
     h = (1 - z) * n + z * h'                    update gate "keep": Cho et al. 2014, torch
     h = z * n + (1 - z) * h'                    update gate "renew": Chung et al. 2014
@@ -68,11 +73,13 @@ def lstm_step(
 ) -> Step:
     """Long short-term memory (Gers et al. 2000), rows of weights in the order i f g o:
 
-    i = s(x Ui + h' Wi + bi + pi * c')    f = s(x Uf + h' Wf + bf + pf * c')    g = tanh(x Ug + h' Wg + bg)
+    i = s(x Ui + h' Wi + bi + pi * c')    f = s(x Uf + h' Wf + bf + pf * c')
+        g = tanh(x Ug + h' Wg + bg)
     c = f * c' + i * g                    o = s(x Uo + h' Wo + bo + po * c)     h = o * tanh(c)
 
-    `peepholes`, (3H,) in the order i f o, are the p (Gers & Schmidhuber 2000). With `coupled` gates i = 1 - f (Greff et al. 2017):
-    weights are (3H, .) in the order f g o, peepholes (2H,) in the order f o.
+    `peepholes`, (3H,) in the order i f o, are the p (Gers & Schmidhuber 2000). With `coupled` gates
+    i = 1 - f (Greff et al. 2017): weights are (3H, .) in the order f g o, peepholes (2H,) in the
+    order f o.
     """
     names = "fgo" if coupled else "ifgo"
     a = dict(zip(names, (F.linear(x_BE, U, b) + F.linear(h_BH, W)).chunk(len(names), dim=1), strict=True))
@@ -87,11 +94,13 @@ def lstm_step(
 
 
 def mogrify(x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-    """What a Mogrifier LSTM (Melis et al. 2020) reads in the places of x and h', and the gates of its rounds, which in turn are
+    """What a Mogrifier LSTM (Melis et al. 2020) reads in the places of x and h', and the gates of
+    its rounds, which in turn are
 
     x = 2 s(h' M) * x        h' = 2 s(x M) * h'
 
-    Each round has its matrix M or, of low rank, the factors of it, the one that is multiplied first coming first.
+    Each round has its matrix M or, of low rank, the factors of it, the one that is multiplied first
+    coming first.
     """
     gates = {}
     for number, factors in enumerate(rounds, start=1):
@@ -104,12 +113,14 @@ def mogrify(x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Tensor]]) -> t
 
 
 def qrnn_step(window_BX: Tensor, c_BH: Tensor, U: Tensor, b: Tensor, pooling: Pooling) -> Step:
-    """Quasi-recurrent layer (Bradbury et al. 2017), rows of weights in the order z f o i, as many as the pooling has; x is the
-    last words side by side:
+    """Quasi-recurrent layer (Bradbury et al. 2017), rows of weights in the order z f o i, as many
+    as the pooling has; x is the last words side by side:
 
-    z = tanh(x Uz + bz)    f = s(x Uf + bf)    o = s(x Uo + bo)    i = s(x Ui + bi)         (their equations 1 and 2)
+    z = tanh(x Uz + bz)    f = s(x Uf + bf)    o = s(x Uo + bo)    i = s(x Ui + bi)
+        (their equations 1 and 2)
     f-pooling:   c = f * c' + (1 - f) * z, h = c       fo-pooling: the same c, h = o * c
-    ifo-pooling: c = f * c' + i * z,       h = o * c                                        (their equations 3 to 5)
+    ifo-pooling: c = f * c' + i * z,       h = o * c
+        (their equations 3 to 5)
     """
     a = dict(zip("zfoi", F.linear(window_BX, U, b).chunk(1 + len(pooling), dim=1), strict=False))
     z, f = torch.tanh(a["z"]), torch.sigmoid(a["f"])

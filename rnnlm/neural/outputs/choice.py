@@ -8,7 +8,8 @@ from rnnlm.neural.settings import NetworkSettings, sizes
 
 
 def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer:
-    """The output layer for a vocabulary of `size` tokens, given features of `width`; weights empty, biases zero.
+    """The output layer for a vocabulary of `size` tokens, given features of `width`; weights empty,
+    biases zero.
 
     Raises:
         SettingsError: cut-offs or classes do not fit the vocabulary.

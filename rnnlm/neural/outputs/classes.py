@@ -28,9 +28,11 @@ NARROWEST_CLUSTER = 16
 
 
 class AdaptiveSoftmax(OutputLayer):
-    """Clusters end at the ranks `cutoffs` (and at V); the first is the head. The i-th tail has width E / shrink^i.
+    """Clusters end at the ranks `cutoffs` (and at V); the first is the head. The i-th tail has
+    width E / shrink^i.
 
-    Unlike in the paper, clusters have biases, so that training can start at the unigram distribution.
+    Unlike in the paper, clusters have biases, so that training can start at the unigram
+    distribution.
 
     Raises:
         SettingsError: the cut-offs do not ascend between 1 and V - 1.
@@ -107,15 +109,18 @@ class AdaptiveSoftmax(OutputLayer):
         return target_N
 
     def _tails(self, features_NE: Tensor, rank_N: Tensor) -> Iterator[tuple[Tensor | slice, Tensor, Tensor, Tensor, Tensor]]:
-        """Of each cluster: the rows with targets in it, their projected features, its weight and bias, targets within it.
+        """Of each cluster: the rows with targets in it, their projected features, its weight and
+        bias, targets within it.
 
-        Picking the rows needs their number on the host. On the CPU that is free. Another device would have to be waited
-        for, and pays less for idle rows: there all rows are taken, with padding for targets elsewhere. A cluster without
-        targets is included, too: its gradient is zero, not missing.
+        Picking the rows needs their number on the host. On the CPU that is free. Another device
+        would have to be waited for, and pays less for idle rows: there all rows are taken, with
+        padding for targets elsewhere. A cluster without targets is included, too: its gradient is
+        zero, not missing.
         """
         rows = [slice(None)] * len(self.weights)
         if len(self.weights) and picks_rows(features_NE):
-            group_N = torch.bucketize(rank_N, torch.tensor(self.ends[:-1]), right=True)  # head and padding are group 0
+            # head and padding are group 0
+            group_N = torch.bucketize(rank_N, torch.tensor(self.ends[:-1]), right=True)
             order_N, counts = rows_by_group(group_N, len(self.weights))
             rows = order_N.split(counts)[1:]
         for i, (start, end) in enumerate(pairwise(self.ends)):
@@ -130,13 +135,15 @@ class AdaptiveSoftmax(OutputLayer):
 
 
 def default_cutoffs(size: int, shrink: float) -> tuple[int, ...]:
-    """Where clusters end by default: from V and the shrinking factor s alone, taking counts to be Zipf's, p ~ 1 / rank.
+    """Where clusters end by default: from V and the shrinking factor s alone, taking counts to be
+    Zipf's, p ~ 1 / rank.
 
-    With a head of k words and one tail, a token costs k + p_tail (V - k) / s columns of width E (the paper's cost
-    model without its constant; p_tail = ln(V / k) / ln V), which is least near k = V / (s ln V). A second cut-off at the
-    geometric mean of k and V halves the tail's mass and its cost more than that; the head is then most of the whole.
-    A third could save another quarter, but gives the words behind it still narrower vectors. A head below 2,048 words
-    saves nothing beside the hidden layers (an LSTM of 512 units has 4,096 columns of that width) and costs quality;
+    With a head of k words and one tail, a token costs k + p_tail (V - k) / s columns of width E
+    (the paper's cost model without its constant; p_tail = ln(V / k) / ln V), which is least near k
+    = V / (s ln V). A second cut-off at the geometric mean of k and V halves the tail's mass and its
+    cost more than that; the head is then most of the whole. A third could save another quarter, but
+    gives the words behind it still narrower vectors. A head below 2,048 words saves nothing beside
+    the hidden layers (an LSTM of 512 units has 4,096 columns of that width) and costs quality;
     where that is half of the vocabulary there are no clusters.
     """
     if size <= 2 * SMALLEST_HEAD:
@@ -146,7 +153,8 @@ def default_cutoffs(size: int, shrink: float) -> tuple[int, ...]:
 
 
 def cluster_width(width: int, shrink: float, i: int) -> int:
-    """Width of the i-th tail: E / shrink^i, but not below 16 (narrower products save no time), nor above E."""
+    """Width of the i-th tail: E / shrink^i, but not below 16 (narrower products save no time), nor
+    above E."""
     return min(width, max(NARROWEST_CLUSTER, int(width / shrink**i)))
 
 
@@ -154,7 +162,8 @@ def _checked(cutoffs: tuple[int, ...], size: int) -> tuple[int, ...]:
     if any(end <= start for start, end in pairwise((0, *cutoffs, size))):
         raise SettingsError(
             f"cutoffs = {','.join(map(str, cutoffs))} is not valid",
-            f"cut-offs must ascend, starting at 1 or later, and stay below the vocabulary's {size} words",
+            ("cut-offs must ascend, starting at 1 or later, and stay below the vocabulary's "
+             f"{size} words"),
             "change them, or leave cutoffs out",
         )  # fmt: skip
     return cutoffs
@@ -184,12 +193,14 @@ def ranks(order_V: Tensor) -> Tensor:
 
 
 def picks_rows(features_NE: Tensor) -> bool:
-    """Whether a group is computed for its own rows alone: where the host need not wait for a device to count them."""
+    """Whether a group is computed for its own rows alone: where the host need not wait for a device
+    to count them."""
     return features_NE.device.type == "cpu"
 
 
 def rows_by_group(group_N: Tensor, groups: int) -> tuple[Tensor, list[int]]:
-    """The rows sorted by group, and how many rows each of the groups 0 ... `groups` has. Where :func:`picks_rows`."""
+    """The rows sorted by group, and how many rows each of the groups 0 ... `groups` has. Where
+    :func:`picks_rows`."""
     counts = torch.bincount(group_N, minlength=groups + 1).tolist()
     return torch.argsort(group_N, stable=True), counts
 
@@ -206,7 +217,8 @@ def rows_by_group(group_N: Tensor, groups: int) -> tuple[Tensor, list[int]]:
 class Slices(torch.autograd.Function):
     """Some slices of a tensor along its first dimension, which do not overlap.
 
-    Its gradient is filled once; torch's own split would first make zeros for every slice that is not used.
+    Its gradient is filled once; torch's own split would first make zeros for every slice that is
+    not used.
     """
 
     @staticmethod
@@ -223,7 +235,8 @@ class Slices(torch.autograd.Function):
 
 
 class ClassSoftmax(OutputLayer):
-    """C classes (None: the square root of V). Rows of `weight` and `bias` are in order of rank; tied weights in that of ids.
+    """C classes (None: the square root of V). Rows of `weight` and `bias` are in order of rank;
+    tied weights in that of ids.
 
     Raises:
         SettingsError: there are more classes than words.
@@ -247,7 +260,8 @@ class ClassSoftmax(OutputLayer):
         self.register_parameter("weight", None if tied else nn.Parameter(torch.empty(size, width)))
         self.bias = nn.Parameter(torch.zeros(size))
         self.register_buffer("order_V", torch.empty(size, dtype=torch.int32))  # rank to id
-        self.register_buffer("starts_C", torch.empty(classes, dtype=torch.int32))  # first rank of each class
+        # first rank of each class
+        self.register_buffer("starts_C", torch.empty(classes, dtype=torch.int32))
         derived(self, "rank_V", "class_V")  # id to rank; rank to class
         self.sizes: list[int] = []
 
@@ -317,15 +331,18 @@ class ClassSoftmax(OutputLayer):
     def _by_class(
         self, features_NE: Tensor, weight_VE: Tensor, rank_N: Tensor, class_N: Tensor
     ) -> Iterator[tuple[Tensor, tuple[Tensor, Tensor, Tensor, Tensor]]]:
-        """Of each class among the targets: its rows, and their features, the class's weight and bias, targets within it.
+        """Of each class among the targets: its rows, and their features, the class's weight and
+        bias, targets within it.
 
-        For the CPU. All is sorted and cut once, so that its gradient is put together once, not class by class. The first
-        class always comes: a window of padding has a gradient of zero, not none.
+        For the CPU. All is sorted and cut once, so that its gradient is put together once, not
+        class by class. The first class always comes: a window of padding has a gradient of zero,
+        not none.
         """
         order_N, counts = rows_by_group(torch.where(class_N == PADDING, len(self.sizes), class_N), len(self.sizes))
         local_N = (rank_N - self.starts_C[class_N.clamp(min=0)])[order_N]
         rows, words, first, start = [], [], 0, 0
-        for count, size in zip(counts, self.sizes, strict=False):  # padding comes last and has no class
+        # padding comes last and has no class
+        for count, size in zip(counts, self.sizes, strict=False):
             if count or not start:
                 rows.append(slice(first, first + count))
                 words.append(slice(start, start + size))
@@ -342,7 +359,8 @@ class ClassSoftmax(OutputLayer):
         return ((features_nE, weight_VE, rank_n) for features_nE, rank_n in parts)
 
     def _within(self, features_nE: Tensor, weight_VE: Tensor, rank_n: Tensor) -> Tensor:
-        """log P(w | class, h), 0 for padding, from the logits of all words, those of other classes masked out."""
+        """log P(w | class, h), 0 for padding, from the logits of all words, those of other classes
+        masked out."""
         index_n1 = rank_n.clamp(min=0).unsqueeze(1)
         other_nV = self.class_V != self.class_V[index_n1]
         logits_nV = linear_logits(features_nE, weight_VE, self.bias).masked_fill(other_nV, -torch.inf)
@@ -350,9 +368,11 @@ class ClassSoftmax(OutputLayer):
 
 
 def class_starts(mass_V: Tensor, classes: int) -> Tensor:
-    """The first rank of each class, (C,) int64: words in order of rank, cut where 1/C, 2/C, ... of the mass is reached.
+    """The first rank of each class, (C,) int64: words in order of rank, cut where 1/C, 2/C, ... of
+    the mass is reached.
 
-    No class is empty: a word heavier than a class's share is a class of its own, and the classes after it begin later.
+    No class is empty: a word heavier than a class's share is a class of its own, and the classes
+    after it begin later.
     """
     before_V = mass_V.cumsum(0) - mass_V
     shares_C = torch.arange(classes, dtype=mass_V.dtype) / classes * mass_V.sum()
@@ -363,7 +383,8 @@ def class_starts(mass_V: Tensor, classes: int) -> Tensor:
 
 @contextlib.contextmanager
 def _few_rows(features_NE: Tensor) -> Iterator[Tensor]:
-    """The features in fp32 or wider, and no autocast: products of a few rows, each of another shape, take three times as long in bf16."""
+    """The features in fp32 or wider, and no autocast: products of a few rows, each of another
+    shape, take three times as long in bf16."""
     with torch.autocast(features_NE.device.type, enabled=False):
         yield features_NE.to(torch.promote_types(features_NE.dtype, torch.float32))
 
@@ -384,7 +405,8 @@ DEEPEST = 100  # a Huffman tree over counts below 2^64 has at most log 2^64 / lo
 
 
 class HierarchicalSoftmax(OutputLayer):
-    """V - 1 inner nodes with a weight vector and a bias each; the tree is stored as each node's parent."""
+    """V - 1 inner nodes with a weight vector and a bias each; the tree is stored as each node's
+    parent."""
 
     needs_counts = True
     parent_M: Tensor
@@ -397,7 +419,8 @@ class HierarchicalSoftmax(OutputLayer):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(size - 1, width))
         self.bias = nn.Parameter(torch.zeros(size - 1))
-        self.register_buffer("parent_M", torch.empty(2 * size - 2, dtype=torch.int32))  # of each node but the root
+        # of each node but the root
+        self.register_buffer("parent_M", torch.empty(2 * size - 2, dtype=torch.int32))
         derived(self, "inner_VD", "sign_VD", "sign_M", "order_M")
         self.levels: tuple[int, ...] = ()
 
@@ -450,11 +473,13 @@ class HierarchicalSoftmax(OutputLayer):
 
 
 class PathCrossEntropy(torch.autograd.Function):
-    """Sum over rows and path nodes of -log sigmoid(sign (v_node . h + b_node)); a sign of 0 is no node.
+    """Sum over rows and path nodes of -log sigmoid(sign (v_node . h + b_node)); a sign of 0 is no
+    node.
 
-    With z the logit, d loss / d z = -sign sigmoid(-sign z). The gradients are found in the forward pass, chunk by chunk,
-    since the vectors of all paths, N D E numbers, are much more than the features. Computed in fp32 or wider: the sums
-    are bound by memory, so that narrower products would gain nothing.
+    With z the logit, d loss / d z = -sign sigmoid(-sign z). The gradients are found in the forward
+    pass, chunk by chunk, since the vectors of all paths, N D E numbers, are much more than the
+    features. Computed in fp32 or wider: the sums are bound by memory, so that narrower products
+    would gain nothing.
     """
 
     @staticmethod
@@ -491,7 +516,8 @@ def _chunk_rows(inner_ND: Tensor, features_NE: Tensor) -> int:
 
 
 def huffman(counts: list[int]) -> tuple[list[int], list[int]]:
-    """Each node's parent (2V - 2 of them: the root has none) and each node's count (2V - 1), for whole-numbered counts.
+    """Each node's parent (2V - 2 of them: the root has none) and each node's count (2V - 1), for
+    whole-numbered counts.
 
     Equal counts are joined in the order of their numbers, so the tree is the same everywhere.
     """
@@ -510,9 +536,10 @@ def huffman(counts: list[int]) -> tuple[list[int], list[int]]:
 class Paths:
     """The ways from the root to the words, D the longest; inner nodes are numbered from 0 here.
 
-    inner_VD: inner nodes of each word's path, bottom up, int32, 0 where it has ended. sign_VD: int8, +1 where the path goes
-    on to a node's first child, -1 to the second, 0 where it has ended. order_M: all nodes but the root, by depth;
-    levels: how many of them each depth has. sign_M: each node's own sign.
+    inner_VD: inner nodes of each word's path, bottom up, int32, 0 where it has ended. sign_VD:
+    int8, +1 where the path goes on to a node's first child, -1 to the second, 0 where it has ended.
+    order_M: all nodes but the root, by depth; levels: how many of them each depth has. sign_M: each
+    node's own sign.
     """
 
     inner_VD: Tensor
@@ -523,10 +550,12 @@ class Paths:
 
 
 def paths(parent_M: Tensor) -> Paths:
-    """The paths of a tree of M + 1 nodes, given each node's parent; all words climb at once, a level at a time.
+    """The paths of a tree of M + 1 nodes, given each node's parent; all words climb at once, a
+    level at a time.
 
     Raises:
-        ModelError: it is not a binary tree whose parents have larger numbers than their children, or no Huffman tree.
+        ModelError: it is not a binary tree whose parents have larger numbers than their children,
+            or no Huffman tree.
     """
     M, V = len(parent_M), len(parent_M) // 2 + 1
     node_M, parent_M = torch.arange(M, device=parent_M.device), parent_M.long()
@@ -534,7 +563,8 @@ def paths(parent_M: Tensor) -> Paths:
     if not torch.equal(sorted_M, V + node_M // 2) or not bool((parent_M > node_M).all()):
         raise ModelError("the output layer's tree is damaged", "it is not a binary tree over the vocabulary")
     sign_M = torch.empty_like(parent_M)
-    sign_M[order_M] = 1 - 2 * (node_M % 2)  # of two children in a row, the first is the one with the smaller number
+    # of two children in a row, the first is the one with the smaller number
+    sign_M[order_M] = 1 - 2 * (node_M % 2)
     root, climbing = M, torch.arange(M, device=parent_M.device)
     depth_M, inner, signs = torch.zeros_like(parent_M), [], []
     parent_of, sign_of = torch.cat([parent_M, parent_M.new_tensor([root])]), torch.cat([sign_M, sign_M.new_zeros(1)])
@@ -547,6 +577,7 @@ def paths(parent_M: Tensor) -> Paths:
         if len(inner) > DEEPEST:  # the tables of a chain would fill the memory
             raise ModelError("the output layer's tree is damaged", "it is deeper than any Huffman tree")
     return Paths(
-        torch.stack(inner, dim=1), torch.stack(signs, dim=1), sign_M, torch.argsort(depth_M, stable=True),
+        torch.stack(inner, dim=1), torch.stack(signs, dim=1), sign_M,
+        torch.argsort(depth_M, stable=True),
         tuple(torch.bincount(depth_M)[1:].tolist()),
     )  # fmt: skip

@@ -1,8 +1,9 @@
-"""The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and gradients in one.
+"""The loss of a softmax over a large vocabulary: logits = features W^T + b, cross-entropy and
+gradients in one.
 
-Of logits, at most CHUNK_BYTES are in memory, whatever N x V: rows are worked through in chunks. Each chunk's gradient
-of W is added, on a CPU slice by slice, so that what is added is still in the cache. Beside gradients and chunk there is W
-once more, in the type of the products.
+Of logits, at most CHUNK_BYTES are in memory, whatever N x V: rows are worked through in chunks.
+Each chunk's gradient of W is added, on a CPU slice by slice, so that what is added is still in the
+cache. Beside gradients and chunk there is W once more, in the type of the products.
 """
 
 import torch
@@ -13,22 +14,26 @@ from rnnlm.neural.device import product_type
 
 CHUNK_BYTES = 1 << 28  # the more rows at once, the more a product does with each weight it reads
 SLICE_WEIGHTS = 1 << 20
-ONES = 16  # columns of ones beside the features: one would do, but widths of sixteens multiply faster
+# columns of ones beside the features: one would do, but widths of sixteens multiply faster
+ONES = 16
 LINE = 16  # numbers of fp32 in a cache line
 WIDE_BYTES, WIDE_ROWS = 1 << 25, 128  # of the products that fill whole lines: at most, and at least
 SMALLEST = torch.finfo(torch.float32).tiny  # stands for a probability that underflowed
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """Mean over the targets that are not padding of -log softmax(features W^T + b)[target], in nats.
+    """Mean over the targets that are not padding of -log softmax(features W^T + b)[target], in
+    nats.
 
-    With p the softmax and y the one-hot target, d loss / d logits = (p - y) / n; so the gradients of features, W and b
-    are products of (p - y), formed chunk by chunk in the forward pass. Logits and p have the type of the products:
-    autocast's (bf16) or that of `features`; the softmax itself is worked out in fp32 or wider. A p in bf16 is right to
-    2^-9 of itself, so that a token's loss is right to 0.002 nats, apart from what the logits' own rounding does.
+    With p the softmax and y the one-hot target, d loss / d logits = (p - y) / n; so the gradients
+    of features, W and b are products of (p - y), formed chunk by chunk in the forward pass. Logits
+    and p have the type of the products: autocast's (bf16) or that of `features`; the softmax itself
+    is worked out in fp32 or wider. A p in bf16 is right to 2^-9 of itself, so that a token's loss
+    is right to 0.002 nats, apart from what the logits' own rounding does.
 
-    With label smoothing e (Szegedy et al. 2016, section 7) the loss is (1 - e) nll + e (mean over V of nll), y becomes
-    (1 - e) y + e / V. The uniform part is the same for all rows: it needs the mean of W's rows and no pass over the logits.
+    With label smoothing e (Szegedy et al. 2016, section 7) the loss is (1 - e) nll + e (mean over V
+    of nll), y becomes (1 - e) y + e / V. The uniform part is the same for all rows: it needs the
+    mean of W's rows and no pass over the logits.
     """
 
     @staticmethod
@@ -39,7 +44,8 @@ class LinearCrossEntropy(torch.autograd.Function):
         kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
         index_N, row_N = targets_N.clamp(min=0), torch.arange(len(targets_N), device=targets_N.device)
         count = kept_N1.sum(dtype=wide).clamp(min=1)
-        share_N1 = kept_N1.to(wide) / count  # of each row in the mean, 0 for padding; in bf16 1 / n may be 0.4 % off
+        # of each row in the mean, 0 for padding; in bf16 1 / n may be 0.4 % off
+        share_N1 = kept_N1.to(wide) / count
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features, grad_weight = torch.empty_like(features), torch.empty_like(weight_VE)
         sum_V = torch.zeros(len(bias), dtype=wide, device=features_NE.device)
@@ -70,8 +76,8 @@ class LinearCrossEntropy(torch.autograd.Function):
 def _smooth(
     smoothing: float, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, share_N1: Tensor, gradients: tuple[Tensor, Tensor, Tensor]
 ) -> Tensor:
-    """e times the mean logit of a target, whose place the target's own logit has in nll; takes the uniform e / V from the gradients of
-    features, W and (times the number of targets) b."""
+    """e times the mean logit of a target, whose place the target's own logit has in nll; takes the
+    uniform e / V from the gradients of features, W and (times the number of targets) b."""
     (grad_features, grad_weight, sum_V), V = gradients, len(bias_V)
     wide = sum_V.dtype
     mean_E, sum_E = weight_VE.mean(dim=0, dtype=wide), (features_NE.to(wide) * share_N1).sum(dim=0)
@@ -82,8 +88,8 @@ def _smooth(
 
 
 def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
-    """Each times the gradient of the loss; as they are where that is 1 and no device is to be waited for: as in
-    `loss.backward()`, which spares one pass over all of W's gradient."""
+    """Each times the gradient of the loss; as they are where that is 1 and no device is to be
+    waited for: as in `loss.backward()`, which spares one pass over all of W's gradient."""
     if grad.device.type == "cpu" and grad == 1:
         return gradients
     return tuple(gradient * grad for gradient in gradients)
@@ -92,8 +98,9 @@ def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
 def logits_of(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
     """features W^T + b.
 
-    On a CPU products in fp32 take up to 1.6 times as long where the rows of the result are not whole cache lines. There the result is
-    written to wider rows, some hundred at a time. The numbers are the same.
+    On a CPU products in fp32 take up to 1.6 times as long where the rows of the result are not
+    whole cache lines. There the result is written to wider rows, some hundred at a time. The
+    numbers are the same.
     """
     N, V = len(features_NE), len(weight_VE)
     width = -(-V // LINE) * LINE
@@ -126,10 +133,13 @@ def _even_rows(count: int, most: int) -> int:
 
 
 def add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
-    """Adds difference^T features to the gradient of W (writes it there if `is_first`), and difference^T 1 to `sum_V`."""
+    """Adds difference^T features to the gradient of W (writes it there if `is_first`), and
+    difference^T 1 to `sum_V`."""
     V, E = grad_weight_VE.shape
-    size = max(1, SLICE_WEIGHTS // E) if difference_NV.device.type == "cpu" else V  # smaller products would leave a GPU half empty
-    wide_vE = grad_weight_VE.new_empty((min(size, V), E))  # adding from bf16, with gaps between rows, takes twice as long
+    # smaller products would leave a GPU half empty
+    size = max(1, SLICE_WEIGHTS // E) if difference_NV.device.type == "cpu" else V
+    # adding from bf16, with gaps between rows, takes twice as long
+    wide_vE = grad_weight_VE.new_empty((min(size, V), E))
     for start in range(0, V, size):
         part = slice(start, start + size)
         product = torch.mm(difference_NV[:, part].t(), weighted_NF)

@@ -1,8 +1,10 @@
-"""A mixture of softmaxes (Yang, Dai, Salakhutdinov & Cohen 2018): K of them over the same word weights W, b.
+"""A mixture of softmaxes (Yang, Dai, Salakhutdinov & Cohen 2018): K of them over the same word
+weights W, b.
 
-With g what the layer reads: p = sum_k pi_k softmax(h_k W^T + b), pi = softmax(P g), h_k = tanh(L_k g + l_k) (their
-section 2.4). One softmax gives logits of a rank no higher than the width of W; the logarithm of a mixture has no such
-bound. Shapes: K components, F width of g, E width of h_k and of the word weights.
+With g what the layer reads: p = sum_k pi_k softmax(h_k W^T + b), pi = softmax(P g), h_k = tanh(L_k
+g + l_k) (their section 2.4). One softmax gives logits of a rank no higher than the width of W; the
+logarithm of a mixture has no such bound. Shapes: K components, F width of g, E width of h_k and of
+the word weights.
 """
 
 import functools
@@ -19,8 +21,9 @@ from rnnlm.neural.outputs.softmax import SoftmaxOutput, linear_logits, log_likel
 
 
 class MixtureOfSoftmaxes(SoftmaxOutput):
-    """The latent vectors h_k are as wide as the word vectors, tied or not, so that no projection stands before the layer.
-    Their dropout acts in training; locked, it is one mask for each row and component."""
+    """The latent vectors h_k are as wide as the word vectors, tied or not, so that no projection
+    stands before the layer. Their dropout acts in training; locked, it is one mask for each row and
+    component."""
 
     def __init__(self, size: int, width: int, tied: bool, latent_width: int, components: int, dropout_latent: float, locked: bool) -> None:
         super().__init__(size, latent_width, tied)
@@ -68,11 +71,13 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
 
 
 class MixtureCrossEntropy(torch.autograd.Function):
-    """Mean over the targets that are not padding of -log sum_k pi_k softmax(h_k W^T + b)[target], in nats.
+    """Mean over the targets that are not padding of -log sum_k pi_k softmax(h_k W^T + b)[target],
+    in nats.
 
-    With p_k the softmaxes, y the one-hot target and gamma_k = pi_k p_k[target] / p[target], what component k answers for:
-    d loss / d logits_k = gamma_k (p_k - y) / n and d loss / d log pi_k = - gamma_k / n, log pi_k taken as free. So all
-    is as in LinearCrossEntropy, with weights: formed chunk by chunk in the forward pass, products in the type of autocast.
+    With p_k the softmaxes, y the one-hot target and gamma_k = pi_k p_k[target] / p[target], what
+    component k answers for: d loss / d logits_k = gamma_k (p_k - y) / n and d loss / d log pi_k = -
+    gamma_k / n, log pi_k taken as free. So all is as in LinearCrossEntropy, with weights: formed
+    chunk by chunk in the forward pass, products in the type of autocast.
     """
 
     @staticmethod

@@ -1,7 +1,9 @@
-"""Training a softmax on a few words of a large vocabulary, the target and noise words that are drawn by their frequency:
-sampled softmax (Bengio & Senécal 2008; Jean et al. 2015) and noise-contrastive estimation (Gutmann & Hyvärinen 2010).
+"""Training a softmax on a few words of a large vocabulary, the target and noise words that are
+drawn by their frequency: sampled softmax (Bengio & Senécal 2008; Jean et al. 2015) and
+noise-contrastive estimation (Gutmann & Hyvärinen 2010).
 
-Both see a logit minus the log of how often the word is expected among the noise. Drawing waits for no device.
+Both see a logit minus the log of how often the word is expected among the noise. Drawing waits for
+no device.
 """
 
 import torch
@@ -12,14 +14,17 @@ from rnnlm.errors import ModelError
 from rnnlm.interface import PADDING
 from rnnlm.neural.outputs.softmax import SoftmaxOutput, derived, unigram
 
-UNIT = 1 << 40  # parts of one on the line of sampled softmax; with up to 2^22 samples, sums fit into int64
+# parts of one on the line of sampled softmax; with up to 2^22 samples, sums fit into int64
+UNIT = 1 << 40
 
 
 class NoiseTrainedSoftmax(SoftmaxOutput):
-    """A full softmax whose training loss looks at the targets and `samples` noise words shared by the whole window.
+    """A full softmax whose training loss looks at the targets and `samples` noise words shared by
+    the whole window.
 
-    The gradient of the weights is dense, V E numbers that are zero for most words: filling it and the optimizer's pass over
-    it is then what a step costs, since the optimizers here have no sparse form. The unigram distribution is stored as an alias table.
+    The gradient of the weights is dense, V E numbers that are zero for most words: filling it and
+    the optimizer's pass over it is then what a step costs, since the optimizers here have no sparse
+    form. The unigram distribution is stored as an alias table.
     """
 
     needs_counts = True
@@ -31,7 +36,8 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
         super().__init__(size, width, tied)
         self.samples = samples
-        self.register_buffer("keep_V", torch.empty(size))  # share of its column that is word v's own
+        # share of its column that is word v's own
+        self.register_buffer("keep_V", torch.empty(size))
         self.register_buffer("alias_V", torch.empty(size, dtype=torch.int32))  # whose the rest is
         derived(self, "expected_V")  # how often each word is expected among the noise
 
@@ -42,7 +48,8 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         self.alias_V.copy_(torch.tensor(alias))
 
     def prepare(self) -> None:
-        keep_V, alias_V = self.keep_V.to("cpu", torch.float64), self.alias_V.to("cpu", torch.int64)  # not every device has float64
+        # not every device has float64
+        keep_V, alias_V = self.keep_V.to("cpu", torch.float64), self.alias_V.to("cpu", torch.int64)
         if not bool(((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()):
             raise ModelError("the output layer's noise distribution is damaged", "its alias table points beyond the vocabulary")
         self.expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).to(self.keep_V.device, torch.float32)
@@ -56,8 +63,10 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         raise NotImplementedError
 
     def logits(self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The targets' logits (N,) and the noise words' (N, K) minus the log of `expected_V`, fp32 or wider; padding has word 0's."""
-        words = torch.cat([targets_N.clamp(min=0), noise_K])  # in one gather, so that the dense gradient is filled once
+        """The targets' logits (N,) and the noise words' (N, K) minus the log of `expected_V`, fp32
+        or wider; padding has word 0's."""
+        # in one gather, so that the dense gradient is filled once
+        words = torch.cat([targets_N.clamp(min=0), noise_K])
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         parts = [len(targets_N), len(noise_K)]
         target_NE, noise_KE = F.embedding(words, self._weight(tied_VE)).split(parts)
@@ -68,11 +77,14 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
 
 
 class SampledSoftmax(NoiseTrainedSoftmax):
-    """Cross-entropy over {target} and K distinct noise words, logits minus the log of how likely each word is to be among these.
+    """Cross-entropy over {target} and K distinct noise words, logits minus the log of how likely
+    each word is to be among these.
 
-    Word v is among them with the probability pi = min(1, c q), where c makes these sum to K: frequent words always are. Given the set,
-    the posterior of which word is the target is proportional to P(w | h) / pi_w, were words drawn independently, and nearly so here; so the
-    target's logit is corrected, too, and a noise word that is the target itself is left out. With K = V, this is the full softmax.
+    Word v is among them with the probability pi = min(1, c q), where c makes these sum to K:
+    frequent words always are. Given the set, the posterior of which word is the target is
+    proportional to P(w | h) / pi_w, were words drawn independently, and nearly so here; so the
+    target's logit is corrected, too, and a noise word that is the target itself is left out. With K
+    = V, this is the full softmax.
     """
 
     def __init__(self, size: int, width: int, tied: bool, samples: int) -> None:
@@ -84,22 +96,26 @@ class SampledSoftmax(NoiseTrainedSoftmax):
     def draw(self) -> Tensor:
         """Draw the words by systematic sampling in random order (Madow 1949).
 
-        The words' pi, laid end to end, are a line of length K, on which a comb of K teeth, one apart, falls at random.
-        The line is laid in whole numbers of 1 / UNIT: their sums are exact, the same on each device, and the same
-        again in torch's deterministic mode, where CUDA has no running sum of floating-point numbers.
+        The words' pi, laid end to end, are a line of length K, on which a comb of K teeth, one
+        apart, falls at random. The line is laid in whole numbers of 1 / UNIT: their sums are exact,
+        the same on each device, and the same again in torch's deterministic mode, where CUDA has no
+        running sum of floating-point numbers.
         """
         device = self.expected_V.device
         wide = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
-        order_V = torch.rand(len(self.expected_V), device=device).argsort()  # randperm would draw on the host where V is small
+        # randperm would draw on the host where V is small
+        order_V = torch.rand(len(self.expected_V), device=device).argsort()
 
-        # Where each word's part of the line ends, and where the teeth fall: above 0, so that the first falls on a word.
+        # Where each word's part of the line ends, and where the teeth fall: above 0, so that the
+        # first falls on a word.
         length_V = (self.expected_V[order_V].to(wide) * UNIT).round().long()
         end_V = length_V.cumsum(dim=0)
         offset = (torch.rand((), dtype=wide, device=device) * UNIT).ceil().long()
         teeth_K = torch.arange(self.samples, device=device) * UNIT + offset
 
         place_K = torch.searchsorted(end_V, teeth_K)
-        return order_V[place_K.clamp(max=len(order_V) - 1)]  # rounding can make the line a little shorter than K
+        # rounding can make the line a little shorter than K
+        return order_V[place_K.clamp(max=len(order_V) - 1)]
 
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         noise_K = self.draw()
@@ -111,19 +127,21 @@ class SampledSoftmax(NoiseTrainedSoftmax):
 
 
 class NoiseContrastiveSoftmax(NoiseTrainedSoftmax):
-    """Training distinguishes the target from K noise words by sigmoid(s - log(K q)), s the logit as an unnormalised log-probability.
+    """Training distinguishes the target from K noise words by sigmoid(s - log(K q)), s the logit as
+    an unnormalised log-probability.
 
-    Mnih & Teh, equations 7 to 9, with the same noise words for all targets of a window; words that are drawn and are
-    the target count as noise, as the theory has it. It makes the softmax's normaliser drift towards 1; at the start,
-    with the unigram's logarithms for biases, it is there.
+    Mnih & Teh, equations 7 to 9, with the same noise words for all targets of a window; words that
+    are drawn and are the target count as noise, as the theory has it. It makes the softmax's
+    normaliser drift towards 1; at the start, with the unigram's logarithms for biases, it is there.
     """
 
     def expected(self, unigram_V: Tensor) -> Tensor:
         return self.samples * unigram_V
 
     def draw(self) -> Tensor:
-        """By Walker's alias method (1977; tables by Vose 1991): V columns of equal mass hold at most two words each, so that a draw is a
-        column and a comparison. It never loses the rarest words of a large vocabulary."""
+        """By Walker's alias method (1977; tables by Vose 1991): V columns of equal mass hold at
+        most two words each, so that a draw is a column and a comparison. It never loses the rarest
+        words of a large vocabulary."""
         device = self.keep_V.device
         column_K = torch.randint(len(self.keep_V), (self.samples,), device=device)
         own_K = torch.rand(self.samples, device=device) < self.keep_V[column_K]
@@ -142,13 +160,15 @@ def inclusion(p_V: Tensor, count: int) -> Tensor:
         return torch.ones_like(p_V)
     sorted_V = p_V.sort(descending=True).values
     rest_V = sorted_V.flip(0).cumsum(dim=0).flip(0)  # the sum of this one and all after it
-    factor_K = (count - torch.arange(count, device=p_V.device)) / rest_V[:count]  # c, if all before it are certain
+    # c, if all before it are certain
+    factor_K = (count - torch.arange(count, device=p_V.device)) / rest_V[:count]
     certain = int((factor_K * sorted_V[:count] > 1).sum())
     return (factor_K[certain] * p_V).clamp(max=1.0)
 
 
 def alias_table(p: list[float]) -> tuple[list[float], list[int]]:
-    """Of each of V columns the share that is its own word's, and the word that has the rest; `p` sums to one."""
+    """Of each of V columns the share that is its own word's, and the word that has the rest; `p`
+    sums to one."""
     share = [len(p) * each for each in p]
     alias = list(range(len(p)))
     poor = [word for word, each in enumerate(share) if each < 1]

@@ -17,20 +17,23 @@ from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 class OutputLayer(nn.Module):
     """Base of the output layers; `predict` sums to one, `score` equals it at the targets.
 
-    Life of a layer: it is made (weights empty, biases zero); `arrange` fixes what depends on token counts, once, before
-    training, or a model file brings all of that back; `prepare` derives the rest; then it computes.
-    `tied_VE` is the matrix of word vectors where the network ties the output weights to it, else None.
+    Life of a layer: it is made (weights empty, biases zero); `arrange` fixes what depends on token
+    counts, once, before training, or a model file brings all of that back; `prepare` derives the
+    rest; then it computes. `tied_VE` is the matrix of word vectors where the network ties the
+    output weights to it, else None.
     """
 
     needs_counts = False  # whether it cannot be trained without the token counts
     is_exact = True  # whether the training loss is the cross-entropy that `score` gives
 
     def arrange(self, counts_V: Tensor) -> None:
-        """Fill the buffers that depend on counts; with features of zero, predict() is then the add-half unigram."""
+        """Fill the buffers that depend on counts; with features of zero, predict() is then the
+        add-half unigram."""
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Derive what is not stored from the stored buffers: to be called after `arrange` and after loading.
+        """Derive what is not stored from the stored buffers: to be called after `arrange` and after
+        loading.
 
         Raises:
             ModelError: the stored buffers are damaged.
@@ -41,8 +44,8 @@ class OutputLayer(nn.Module):
         raise NotImplementedError
 
     def word_rows(self, tied_VE: Tensor | None = None) -> Tensor | None:
-        """The weights of each word, (V, E), whose product with the features makes its logit; None where words have no such row, or rows
-        that do not compare."""
+        """The weights of each word, (V, E), whose product with the features makes its logit; None
+        where words have no such row, or rows that do not compare."""
         return None
 
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
@@ -50,14 +53,16 @@ class OutputLayer(nn.Module):
         raise NotImplementedError
 
     def window_loss(self, features_TBE: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """`loss` of a window of T steps of B rows, for layers whose own dropout is one mask for each row."""
+        """`loss` of a window of T steps of B rows, for layers whose own dropout is one mask for
+        each row."""
         features_NE, targets_N = features_TBE.flatten(0, 1), targets_TB.flatten()
         if targets_N.device.type == "cpu":  # where looking for padding waits for no device
             features_NE, targets_N = without_padding(features_NE, targets_N)
         return self.loss(features_NE, targets_N, tied_VE)
 
     def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        """Log-probability (nats) of each target, shape (N,), 0 where it is padding. Memory does not grow with N V."""
+        """Log-probability (nats) of each target, shape (N,), 0 where it is padding. Memory does not
+        grow with N V."""
         raise NotImplementedError
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
@@ -92,7 +97,8 @@ CHUNK_LOGITS = 1 << 22
 
 
 class SoftmaxOutput(OutputLayer):
-    """Full softmax. `weight` is a parameter of its own, or None where the network ties it to the word vectors."""
+    """Full softmax. `weight` is a parameter of its own, or None where the network ties it to the
+    word vectors."""
 
     weight: nn.Parameter
 
@@ -125,14 +131,16 @@ class SoftmaxOutput(OutputLayer):
 
 
 def linear_logits(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
-    """features W^T + b, (N, V): the product in the type of the features, the result in fp32 or wider."""
+    """features W^T + b, (N, V): the product in the type of the features, the result in fp32 or
+    wider."""
     dtype = features_NE.dtype
     logits_NV = torch.addmm(bias_V.to(dtype), features_NE, weight_VE.to(dtype).t())
     return logits_NV.to(torch.promote_types(dtype, torch.float32))
 
 
 def log_likelihood(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
-    """log softmax(features W^T + b) (nats) at each target, 0 where it is padding, shape (N,); chunk by chunk."""
+    """log softmax(features W^T + b) (nats) at each target, 0 where it is padding, shape (N,); chunk
+    by chunk."""
     products = product_type(features_NE)  # once, not by autocast for every chunk: W is large
     features_NE, weight_VE = features_NE.to(products), weight_VE.to(products)
     index_N1 = targets_N.clamp(min=0).unsqueeze(1)

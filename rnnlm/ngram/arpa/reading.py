@@ -1,12 +1,14 @@
-"""Reading the ARPA format: tolerant of what programs write, strict about damage, which is reported with its line.
+"""Reading the ARPA format: tolerant of what programs write, strict about damage, which is reported
+with its line.
 
-Accepted as they come: tabs or spaces, CRLF, blank lines, text before `\\data\\`, backoff weights left out, entries in any order,
--inf, contexts that were pruned away. -99 is the number it is, as for KenLM. Where `<unk>` (or `<UNK>`) or `</s>` is missing, its
-log10 probability is -100; where `<s>` is, its backoff weight is 1. n-grams that no sentence can hold, with `<s>` not first or
-`</s>` not last, are left out.
+Accepted as they come: tabs or spaces, CRLF, blank lines, text before `\\data\\`, backoff weights
+left out, entries in any order, -inf, contexts that were pruned away. -99 is the number it is, as
+for KenLM. Where `<unk>` (or `<UNK>`) or `</s>` is missing, its log10 probability is -100; where
+`<s>` is, its backoff weight is 1. n-grams that no sentence can hold, with `<s>` not first or `</s>`
+not last, are left out.
 
-Programs that prune may leave out the context of an n-gram that they keep. It is put in with the probability that backing off gives
-it and backoff weight 1: no score changes by that.
+Programs that prune may leave out the context of an n-gram that they keep. It is put in with the
+probability that backing off gives it and backoff weight 1: no score changes by that.
 """
 
 import contextlib
@@ -36,11 +38,13 @@ LONGEST_LINE = 1 << 20
 _NEWLINE = ord("\n")
 _BLANK = b"\0\t\r "
 _BLANK_LINES = re.compile(rb"(?:[\0\t\r ]*\n)+")
-_IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])  # as KenLM splits; U+00A0 is part of a word
+# as KenLM splits; U+00A0 is part of a word
+_IS_SEPARATOR = np.isin(np.arange(256), [*_BLANK, _NEWLINE])
 
 
 class ArpaLines:
-    """The lines of an open ARPA file. `number`: how many were read so far; report: called with that."""
+    """The lines of an open ARPA file. `number`: how many were read so far; report: called with
+    that."""
 
     def __init__(self, stream: IO[bytes], name: str, report: Progress = silent) -> None:
         self.name = name
@@ -62,7 +66,8 @@ class ArpaLines:
         return line.strip(_BLANK)
 
     def marker(self) -> bytes | None:
-        """The next line that is not blank if it begins with a backslash, b"" at the end; it is not taken. None: it is neither."""
+        """The next line that is not blank if it begins with a backslash, b"" at the end; it is not
+        taken. None: it is neither."""
         while self._fill() and (blank := _BLANK_LINES.match(self._data, self._at)):
             self.number += self._data.count(b"\n", self._at, blank.end())
             self._at = blank.end()
@@ -72,7 +77,8 @@ class ArpaLines:
         return self._data[self._at : end].strip(_BLANK) if self._data.startswith(b"\\", self._at) else None
 
     def entries(self) -> "Fields | None":
-        """The fields of the lines up to the next that begins with a backslash, or of as many as a block holds; None: no more."""
+        """The fields of the lines up to the next that begins with a backslash, or of as many as a
+        block holds; None: no more."""
         if self.marker() is not None:
             return None
         marker = self._data.find(b"\n\\", self._at)
@@ -116,8 +122,8 @@ class ArpaLines:
 
 
 class Fields:
-    """What stands between white space: text of each field, and for L lines that are not blank their numbers, the first field
-    of each, and how many there are."""
+    """What stands between white space: text of each field, and for L lines that are not blank their
+    numbers, the first field of each, and how many there are."""
 
     def __init__(self, block: bytes, newlines: np.ndarray, first_line: int) -> None:
         data = np.frombuffer(block, np.uint8)
@@ -158,7 +164,8 @@ def opened(path: str, report: Progress = silent) -> Iterator[ArpaLines]:
 
 @dataclass(frozen=True)
 class Entries:
-    """L n-grams as they stand in the file: their lines, L * n words; log p(w|h) and log backoff in nats, float32."""
+    """L n-grams as they stand in the file: their lines, L * n words; log p(w|h) and log backoff in
+    nats, float32."""
 
     lines_L: np.ndarray
     words: pa.Array
@@ -166,10 +173,12 @@ class Entries:
 
 
 def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> Iterator[Entries]:
-    """The section of n-grams of order n, a block at a time; a section that is to be empty need not be there.
+    """The section of n-grams of order n, a block at a time; a section that is to be empty need not
+    be there.
 
     Raises:
-        ModelError: a line is not understood, or the section does not hold as many n-grams as promised.
+        ModelError: a line is not understood, or the section does not hold as many n-grams as
+            promised.
     """
     marker, wanted = lines.marker(), b"\\%d-grams:" % n
     if marker == wanted:
@@ -238,8 +247,8 @@ _COUNT = re.compile(rb"ngram\s+(\d{1,3})\s*=\s*(\d{1,20})")
 
 
 class ArpaTables:
-    """The orders read so far, in which each context is an n-gram itself; `levels[n - 1]` is that of order n. The first is made of the
-    values of V words and `<s>`."""
+    """The orders read so far, in which each context is an n-gram itself; `levels[n - 1]` is that of
+    order n. The first is made of the values of V words and `<s>`."""
 
     def __init__(self, unigram_values_M2: np.ndarray) -> None:
         self.size = len(unigram_values_M2) - 1
@@ -257,7 +266,8 @@ class ArpaTables:
         return numbers_M
 
     def insert(self, ids_QK: np.ndarray) -> np.ndarray:
-        """Put in the K-grams that are not there, with all that they begin with; the numbers of K-grams before which they went."""
+        """Put in the K-grams that are not there, with all that they begin with; the numbers of
+        K-grams before which they went."""
         places = np.zeros(0, dtype=np.int64)
         for n in range(2, ids_QK.shape[1] + 1):
             ids_QN = ids_QK[:, :n]
@@ -268,7 +278,8 @@ class ArpaTables:
         return places
 
     def _backed_off(self, ids_QK: np.ndarray) -> np.ndarray:
-        """log p of each last word after the words before it, as a model with these tables gives it."""
+        """log p of each last word after the words before it, as a model with these tables gives
+        it."""
         logprob_Q, is_open_Q = np.zeros(len(ids_QK)), np.ones(len(ids_QK), dtype=bool)
         for first in range(ids_QK.shape[1]):
             level, numbers_Q = self.levels[ids_QK.shape[1] - first - 1], self.numbers(ids_QK[:, first:])
@@ -283,7 +294,8 @@ class ArpaTables:
         return logprob_Q
 
     def _put_in(self, n: int, keys_A: np.ndarray, logprob_A: np.ndarray) -> np.ndarray:
-        """Insert n-grams of order n and renumber what follows them; before which numbers they went."""
+        """Insert n-grams of order n and renumber what follows them; before which numbers they
+        went."""
         level = self.levels[n - 1]
         places = np.searchsorted(level.keys_M, keys_A)
         values_A2 = np.stack([logprob_A, np.zeros(len(keys_A))], axis=1)
@@ -297,8 +309,8 @@ class ArpaTables:
 
 
 def read_arpa(path: str, report: Progress = silent) -> tuple[list[str], list[BackoffLevel]]:
-    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables of the model. report: called
-    with the progress of reading.
+    """The symbols of a vocabulary (`</s>`, `<unk>`, then in the order of the file), and the tables
+    of the model. report: called with the progress of reading.
 
     Raises:
         ModelError: the file cannot be read, or is damaged: where, and how.
@@ -343,7 +355,8 @@ def _unigrams(lines: ArpaLines, promised: int, is_highest: bool) -> tuple[list[s
     if len(number_of) < len(words):
         again = np.array([number_of[word] != number for number, word in enumerate(words)])
         refuse(lines, np.concatenate([section.lines_L for section in sections]), again, "a duplicate word")
-    unknown = "<UNK>" if UNKNOWN not in number_of and "<UNK>" in number_of else UNKNOWN  # some programs' spelling
+    # some programs' spelling
+    unknown = "<UNK>" if UNKNOWN not in number_of and "<UNK>" in number_of else UNKNOWN
     specials = (BOUNDARY, unknown, SENTENCE_START)
     for missing in [word for word in specials if word not in number_of]:
         taken = "backoff weight is 0" if missing == SENTENCE_START else f"probability is {MISSING_LOG10:.0f}"
@@ -375,8 +388,8 @@ def _add_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabu
 
 
 def _read_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabulary: pa.Array, tables: ArpaTables) -> list[np.ndarray]:
-    """Of each n-gram: line, number of its context (or NOWHERE), last word, log p(w|h) and log backoff. Then the words of the
-    contexts that are nowhere."""
+    """Of each n-gram: line, number of its context (or NOWHERE), last word, log p(w|h) and log
+    backoff. Then the words of the contexts that are nowhere."""
     nothing = ((np.int64, ()), (np.int64, ()), (np.int32, ()), (np.float32, (2,)), (np.int32, (n - 1,)))
     parts = [tuple(np.zeros((0, *shape), kind) for kind, shape in nothing)]
     for entries in read_entries(lines, n, promised, is_highest):

@@ -1,7 +1,8 @@
-"""Writing the ARPA format, such that KenLM's build_binary and SRILM read it and nothing is lost to rounding.
+"""Writing the ARPA format, such that KenLM's build_binary and SRILM read it and nothing is lost to
+rounding.
 
-`<s>` is printed with probability 0, as lmplz does; zero probabilities are written as -99. Memory is bounded: a block of
-n-grams at a time becomes text.
+`<s>` is printed with probability 0, as lmplz does; zero probabilities are written as -99. Memory is
+bounded: a block of n-grams at a time becomes text.
 """
 
 import re
@@ -40,7 +41,8 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     """The file, piece by piece. White space within symbols is spelled visibly, with a notice.
 
     Raises:
-        OutputError: that spelling is a symbol of its own. ModelError: the model's tables are damaged.
+        OutputError: that spelling is a symbol of its own. ModelError: the model's tables are
+            damaged.
     """
     check_tables(model)
     if model.unseen_context_logprob:
@@ -57,8 +59,8 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
 
 
 def spelled(symbols: Sequence[str]) -> list[str]:
-    """`symbols` without white space, which would end a word: a space is written as U+2581, others, or if that is a symbol
-    of its own, as `<0x20>`.
+    """`symbols` without white space, which would end a word: a space is written as U+2581, others,
+    or if that is a symbol of its own, as `<0x20>`.
 
     Raises:
         OutputError: that is a symbol of its own, too.
@@ -88,7 +90,8 @@ def _by_number(white_space: re.Match[str]) -> str:
 
 
 def _lines(model: NgramModel, names: pa.Array, n: int, block: slice) -> memoryview:
-    """log10 probability TAB words TAB log10 backoff of a block of the n-grams of order n; no backoff at the highest order."""
+    """log10 probability TAB words TAB log10 backoff of a block of the n-grams of order n; no
+    backoff at the highest order."""
     values = model.values[n - 1][block]
     parts = [_decimals(np.minimum(values[:, 0], 0)), "\t"]  # a rounding above 0 would be refused
     for words in model.words(n, np.arange(len(model.values[n - 1]))[block]):
@@ -96,14 +99,16 @@ def _lines(model: NgramModel, names: pa.Array, n: int, block: slice) -> memoryvi
     parts[-1] = "\t"
     parts += [_decimals(values[:, 1]), "\n"] if n < model.order else []
     parts[-1] = "\n"
-    arrays = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in [*parts, ""]]  # "" is what joins them
+    # "" is what joins them
+    arrays = [pa.scalar(part, _TEXT) if isinstance(part, str) else part for part in [*parts, ""]]
     text = pc.binary_join_element_wise(*arrays)
     _, offsets, data = text.buffers()
     return memoryview(data)[: np.frombuffer(offsets, np.int64)[len(text)]]
 
 
 def _decimals(nats_M: np.ndarray) -> pa.Array:
-    """log10 of these logarithms in nats, as text: the shortest that reads back as the same float32."""
+    """log10 of these logarithms in nats, as text: the shortest that reads back as the same
+    float32."""
     log10_M = nats_M.astype(np.float64) / np.log(10)
     log10_M[np.isneginf(log10_M)] = ZERO_LOG10
     with np.errstate(divide="ignore"):
@@ -120,13 +125,14 @@ def _decimals(nats_M: np.ndarray) -> pa.Array:
 
 
 def export_arpa(model: LanguageModel | str | Path, path: str | Path, overwrite: bool = False, report: Progress = silent) -> None:
-    """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz, .bz2, .zst); whole or not at all.
+    """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz, .bz2,
+    .zst); whole or not at all.
 
     model: an n-gram model, or the name of one.
 
     Raises:
-        UsageError: it is no n-gram model. ModelError: there is no such model. OutputError: a file is there and `overwrite` is not
-            given, or it cannot be written.
+        UsageError: it is no n-gram model. ModelError: there is no such model. OutputError: a file
+            is there and `overwrite` is not given, or it cannot be written.
     """
     text, path = arpa(loading.language_model_of(model)), Path(path)
     writing.check_file(path, overwrite)
@@ -172,13 +178,15 @@ def import_arpa(
     tokenizer_from: str | Path | None = None,
     report: Progress = silent,
 ) -> NgramModel:
-    """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder `output`.
+    """Read an ARPA file, compressed or not (`-`: standard input), and save the model in the folder
+    `output`.
 
-    Its words are what text is split into at white space, as `settings` say, or the symbols of the tokenizer of another model.
+    Its words are what text is split into at white space, as `settings` say, or the symbols of the
+    tokenizer of another model.
 
     Raises:
-        ModelError: the file cannot be read, is damaged, or has other words than that tokenizer. OutputError: the folder cannot
-            be written, or holds a model already.
+        ModelError: the file cannot be read, is damaged, or has other words than that tokenizer.
+            OutputError: the folder cannot be written, or holds a model already.
     """
     began = time.perf_counter()
     output = Path(output)
@@ -212,7 +220,8 @@ def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:
 
 
 def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
-    """The id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an `<unk>` that it does without."""
+    """The id that `tokenizer` has for each of the symbols of an ARPA file; NOWHERE for an `<unk>`
+    that it does without."""
     id_of = {spelling: id for id, spelling in enumerate(spelled(tokenizer.symbols()))}
     odd = sorted(({*symbols} ^ id_of.keys()) - ({UNKNOWN} if tokenizer.unk_id is None else set()))
     if odd:

@@ -1,11 +1,13 @@
 """Counting n-grams: a text of token ids becomes a trie of counts, order by order.
 
 An n-gram is numbered within its order; its number and the next word make the key of a longer one:
-key = number of the first n-1 words << bits of a word | last word. Keys of an order are sorted, so n-grams run by context,
-then by word, and one 64-bit sort of (key, position) an order finds them all. `<s>` is the word V: it begins n-grams,
-is context only, and as the largest word puts everything that begins with it at the end of its order.
+key = number of the first n-1 words << bits of a word | last word. Keys of an order are sorted, so
+n-grams run by context, then by word, and one 64-bit sort of (key, position) an order finds them
+all. `<s>` is the word V: it begins n-grams, is context only, and as the largest word puts
+everything that begins with it at the end of its order.
 
-Sorting goes by ranges of contexts, one after the other or side by side, so the memory it takes can be bounded.
+Sorting goes by ranges of contexts, one after the other or side by side, so the memory it takes can
+be bounded.
 """
 
 import math
@@ -32,8 +34,9 @@ BYTES_PER_POSITION, BYTES_PER_NGRAM = 100, 200  # what handling them takes for t
 
 
 class Workspace:
-    """buffer_bytes: None, or how much memory there is for what one thread handles at the moment; all else goes to files then.
-    threads: how many parts are handled side by side; None: one for each processor.
+    """buffer_bytes: None, or how much memory there is for what one thread handles at the moment;
+    all else goes to files then. threads: how many parts are handled side by side; None: one for
+    each processor.
 
     positions, ngrams: how many are to be handled at a time.
     """
@@ -60,7 +63,8 @@ class Workspace:
         except OSError as error:
             raise OutputError(
                 f"no room for {length / 1e6:,.0f} MB of temporary files in {tempfile.gettempdir()}",
-                error.strerror or str(error), "free some space there, name another folder in TMPDIR, or leave out --memory",
+                error.strerror or str(error),
+                "free some space there, name another folder in TMPDIR, or leave out --memory",
             ) from None  # fmt: skip
 
     def release(self, *arrays: np.ndarray) -> None:
@@ -87,10 +91,12 @@ IN_MEMORY = Workspace()
 
 @dataclass(frozen=True)
 class Level:
-    """The M n-grams of one order, by ascending key (see :mod:`rnnlm.ngram.tables`; the key of a unigram is its word).
+    """The M n-grams of one order, by ascending key (see :mod:`rnnlm.ngram.tables`; the key of a
+    unigram is its word).
 
-    suffixes_M: number of the last n-1 words in the order below. counts_M: how often the n-gram occurs. From `after_start`
-    on, n-grams begin with `<s>`. watched: number of the n-gram that ends at the position that :func:`count` was asked to watch.
+    suffixes_M: number of the last n-1 words in the order below. counts_M: how often the n-gram
+    occurs. From `after_start` on, n-grams begin with `<s>`. watched: number of the n-gram that ends
+    at the position that :func:`count` was asked to watch.
     """
 
     size: int  # V
@@ -115,7 +121,8 @@ class Level:
 
 @dataclass(frozen=True)
 class NgramCounts:
-    """levels[n - 1] holds order n. The unigrams are all V words, seen or not, and `<s>` (word V) as the last."""
+    """levels[n - 1] holds order n. The unigrams are all V words, seen or not, and `<s>` (word V) as
+    the last."""
 
     size: int
     levels: tuple[Level, ...]
@@ -125,8 +132,8 @@ class NgramCounts:
         return len(self.levels)
 
     def adjusted(self, n: int) -> np.ndarray:
-        """Raw counts at the highest order and after `<s>`; elsewhere the number of different words to the left; 0 for `<s>`
-        (Heafield et al. 2013, section 2)."""
+        """Raw counts at the highest order and after `<s>`; elsewhere the number of different words
+        to the left; 0 for `<s>` (Heafield et al. 2013, section 2)."""
         level = self.levels[n - 1]
         if n == self.order:
             return self.raw(n)
@@ -145,8 +152,9 @@ class NgramCounts:
 
 
 def count(ids_T: np.ndarray, boundary_id: int, size: int, order: int, watch: int = 0, workspace: Workspace = IN_MEMORY) -> Iterator[Level]:
-    """The levels of orders 1 to `order` of a text whose lines end in `boundary_id`; fewer where no line is that long (what
-    is found then is the same: an n-gram that fills the longest line begins with `<s>`, so its count is raw anyway).
+    """The levels of orders 1 to `order` of a text whose lines end in `boundary_id`; fewer where no
+    line is that long (what is found then is the same: an n-gram that fills the longest line begins
+    with `<s>`, so its count is raw anyway).
 
     watch: a position of the text; the numbers of the n-grams that end there are kept.
 
@@ -162,7 +170,8 @@ def count(ids_T: np.ndarray, boundary_id: int, size: int, order: int, watch: int
 
 
 class _Counter:
-    """Knows, for each position of the text, the number of the (n-1)-gram that ends there and of the one before it."""
+    """Knows, for each position of the text, the number of the (n-1)-gram that ends there and of the
+    one before it."""
 
     def __init__(self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace) -> None:
         self.ids_T = ids_T
@@ -209,7 +218,8 @@ class _Counter:
         return before_T
 
     def _parts(self) -> list[tuple[int, int]]:
-        """Ranges of contexts, each of few enough positions to be sorted at a time with (key, position) in 64 bits."""
+        """Ranges of contexts, each of few enough positions to be sorted at a time with (key,
+        position) in 64 bits."""
         ends_H = np.cumsum(self.context_counts, dtype=np.int64)
         most = min(self.workspace.positions, int(ends_H[-1]) // self.workspace.threads + 1)
         parts, start = [], 0
@@ -227,7 +237,8 @@ class _Counter:
         return (stop - start - 1).bit_length() + word_bits(self.size) + max(0, positions - 1).bit_length()
 
     def _part(self, contexts: tuple[int, int]) -> tuple[np.ndarray, ...]:
-        """keys, suffixes and counts of the n-grams after a range of contexts; their positions and numbers there."""
+        """keys, suffixes and counts of the n-grams after a range of contexts; their positions and
+        numbers there."""
         start, stop = contexts
         at = np.flatnonzero((self.contexts_T >= start) & (self.contexts_T < stop)).astype(self.index)
         word, position = np.uint64(word_bits(self.size)), np.uint64(max(0, len(at) - 1).bit_length())

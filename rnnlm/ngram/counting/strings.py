@@ -1,8 +1,10 @@
-"""The n-grams of a text with their counts, as strings in byte order, in bounded memory beyond that of counting.
+"""The n-grams of a text with their counts, as strings in byte order, in bounded memory beyond that
+of counting.
 
-Sentences are padded with one `<s>` and one `</s>`. Words are numbered in the order of their bytes, so the trie of counts,
-read depth first, comes out sorted, a block at a time. In symbols, backslash, white space and control characters are
-written as in Python's strings (`\\\\`, `\\x20`, `\\t`): single spaces part them, and they hold nothing that sorts before one.
+Sentences are padded with one `<s>` and one `</s>`. Words are numbered in the order of their bytes,
+so the trie of counts, read depth first, comes out sorted, a block at a time. In symbols, backslash,
+white space and control characters are written as in Python's strings (`\\\\`, `\\x20`, `\\t`):
+single spaces part them, and they hold nothing that sorts before one.
 """
 
 import heapq
@@ -43,7 +45,8 @@ def count_text(
     min_count: int = 1,
     report: Progress = silent,
 ) -> Iterator[NgramCount]:
-    """The n-grams of orders 1 to `order` of a text, or of that order alone, that occur `min_count` times, in byte order.
+    """The n-grams of orders 1 to `order` of a text, or of that order alone, that occur `min_count`
+    times, in byte order.
 
     tokenizer: one that is there, or the settings of one that is made from the text.
 
@@ -77,7 +80,8 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
-    """The symbols, sorted (code points sort as their UTF-8 does), and the place of each id among them."""
+    """The symbols, sorted (code points sort as their UTF-8 does), and the place of each id among
+    them."""
     spelled = [visible_symbol(symbol) for symbol in tokenizer.symbols()]
     if SENTENCE_START in spelled:
         raise TextError(f"a token reads {SENTENCE_START}", "the counts use that symbol for the start of a line", "replace it in the text")
@@ -97,7 +101,8 @@ class _Kept:
 
 
 def _kept(level: Level, renumbered_M: np.ndarray, min_count: int) -> tuple[_Kept, np.ndarray]:
-    """What occurs often enough, and the new number of each n-gram; no n-gram occurs more often than its context."""
+    """What occurs often enough, and the new number of each n-gram; no n-gram occurs more often than
+    its context."""
     kept_M = level.counts_M >= max(1, min_count)
     index = level.contexts_M.dtype
     kept = _Kept(level.words_M[kept_M], renumbered_M[level.contexts_M[kept_M]].astype(index, copy=False), level.counts_M[kept_M])
@@ -113,8 +118,9 @@ class _Trie:
         self.places = self._places()
 
     def _places(self) -> list[np.ndarray]:
-        """For each order, how many n-grams are read before each: those of its own order before it, the contexts it begins
-        with and all before them, and whatever is longer and begins with one before it."""
+        """For each order, how many n-grams are read before each: those of its own order before it,
+        the contexts it begins with and all before them, and whatever is longer and begins with one
+        before it."""
         deeper_M = np.zeros(len(self.levels[-1].words_M) + 1, dtype=np.int64)
         places = [deeper_M[:-1]]
         for level, child, wanted in zip(self.levels[-2::-1], self.levels[:0:-1], self.shown[:0:-1], strict=True):
@@ -133,7 +139,8 @@ class _Trie:
         return places
 
     def blocks(self, start_rank: int) -> Iterator[tuple[int, int]]:
-        """The places to read, in byte order: `<s>`, which has the last number, comes in where it belongs."""
+        """The places to read, in byte order: `<s>`, which has the last number, comes in where it
+        belongs."""
         roots = self.levels[0].words_M
         before = [*self.places[0].tolist(), self.total]
         cut = before[int(np.searchsorted(roots, start_rank))]
@@ -159,7 +166,8 @@ class _Trie:
         return zip(found.tolist(), counts.tolist(), strict=True)
 
     def _needed(self, start: int, stop: int) -> list[tuple[int, int, int, int]]:
-        """For each order, the range of numbers whose words are needed, and that of those to be read themselves."""
+        """For each order, the range of numbers whose words are needed, and that of those to be read
+        themselves."""
         needed: list[tuple[int, int, int, int]] = []
         contexts: list[int] = []
         for level, places_M, wanted in zip(self.levels[::-1], self.places[::-1], self.shown[::-1], strict=True):
@@ -184,7 +192,8 @@ HINT = "make it with rnnlm count"
 
 
 def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCount]:
-    """The sums over files of counts, in byte order; a few megabytes of memory a file. A notice names files that are the same.
+    """The sums over files of counts, in byte order; a few megabytes of memory a file. A notice
+    names files that are the same.
 
     Raises:
         TextError: a file cannot be read, or a line is damaged or out of order.

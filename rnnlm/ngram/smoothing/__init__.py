@@ -1,12 +1,15 @@
 """The classical estimators: what they have in common.
 
-An estimator looks at one order at a time. Of the probability that a context h has to give, it puts a share on each word
-seen after h, and says how much is left for the lower order, whose context h' lacks the first word of h:
+An estimator looks at one order at a time. Of the probability that a context h has to give, it puts
+a share on each word seen after h, and says how much is left for the lower order, whose context h'
+lacks the first word of h:
 
     interpolated:   p(w|h) = share(w|h) + left(h) p(w|h')
-    backing off:    p(w|h) = share(w|h) where hw was seen, else bow(h) p(w|h'),  bow(h) such that all sums to one
+    backing off:    p(w|h) = share(w|h) where hw was seen, else bow(h) p(w|h'),
+        bow(h) such that all sums to one
 
-Below the unigrams lies the uniform distribution 1/V. What pruning takes away from the shares goes to left(h).
+Below the unigrams lies the uniform distribution 1/V. What pruning takes away from the shares goes
+to left(h).
 """
 
 from dataclasses import dataclass
@@ -37,7 +40,8 @@ Join = Literal["interpolate", "back off", "fixed weight"]
 
 @dataclass(frozen=True)
 class CountsOfCounts:
-    """How often each count occurs among all n-grams of one order: `tally_R` n-grams have the count `counts_R`, ascending, above 0."""
+    """How often each count occurs among all n-grams of one order: `tally_R` n-grams have the count
+    `counts_R`, ascending, above 0."""
 
     counts_R: np.ndarray
     tally_R: np.ndarray
@@ -50,10 +54,11 @@ class CountsOfCounts:
 
 @dataclass(frozen=True)
 class OrderCounts:
-    """What an estimator sees of order n: M n-grams after H contexts, which may be a part of all there are.
+    """What an estimator sees of order n: M n-grams after H contexts, which may be a part of all
+    there are.
 
-    counts_M: raw or adjusted counts, as the estimator asked for; 0 for what is never predicted or was never seen.
-    contexts_M: the context of each n-gram, 0 <= context < H.
+    counts_M: raw or adjusted counts, as the estimator asked for; 0 for what is never predicted or
+    was never seen. contexts_M: the context of each n-gram, 0 <= context < H.
     """
 
     order: int
@@ -66,13 +71,15 @@ class OrderCounts:
         return np.bincount(self.contexts_M, weights=values_M, minlength=self.contexts)
 
     def totals(self) -> np.ndarray:
-        """c(h), the sum of the counts after each context; 1 where nothing follows, so that it divides. Shape (H,)."""
+        """c(h), the sum of the counts after each context; 1 where nothing follows, so that it
+        divides. Shape (H,)."""
         return np.maximum(self.per_context(self.counts_M), 1)
 
 
 @dataclass(frozen=True)
 class Shares:
-    """seen_M: share of each n-gram. left_H: what each context leaves to the lower order. float64."""
+    """seen_M: share of each n-gram. left_H: what each context leaves to the lower order.
+    float64."""
 
     seen_M: np.ndarray
     left_H: np.ndarray
@@ -80,8 +87,9 @@ class Shares:
 
 @dataclass(frozen=True)
 class HeldoutCounts:
-    """Raw training counts of T held-out tokens: ngrams_NT[n - 1] how often the n-gram that ends at the token was seen in
-    training, contexts_NT[n - 1] how often its first n-1 words were, a word following (0: never, or reaching back too far)."""
+    """Raw training counts of T held-out tokens: ngrams_NT[n - 1] how often the n-gram that ends at
+    the token was seen in training, contexts_NT[n - 1] how often its first n-1 words were, a word
+    following (0: never, or reaching back too far)."""
 
     ngrams_NT: np.ndarray
     contexts_NT: np.ndarray
@@ -89,11 +97,13 @@ class HeldoutCounts:
 
 
 class Estimator:
-    """An estimator, made for the counts of the whole training text. Most are as the attributes say here.
+    """An estimator, made for the counts of the whole training text. Most are as the attributes say
+    here.
 
-    counts: what shares are made of. joins: how it goes with the lower order; the first is taken unless another is asked for.
-    "fixed weight": what is left is the weight of the lower order itself, and nothing need sum to one. normalised: probabilities sum to
-    one after every context. unseen_context_logprob: what giving up a context that was never seen costs (nats). heldout: when
+    counts: what shares are made of. joins: how it goes with the lower order; the first is taken
+    unless another is asked for. "fixed weight": what is left is the weight of the lower order
+    itself, and nothing need sum to one. normalised: probabilities sum to one after every context.
+    unseen_context_logprob: what giving up a context that was never seen costs (nats). heldout: when
     held-out text is needed.
     """
 
@@ -109,8 +119,8 @@ class Estimator:
         self.estimated: dict[str, Any] = {}
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
-        """Estimate what all n-grams of an order have in common, such as discounts; most estimators look at each context alone.
-        Comes before their shares are asked for."""
+        """Estimate what all n-grams of an order have in common, such as discounts; most estimators
+        look at each context alone. Comes before their shares are asked for."""
 
     def shares(self, seen: OrderCounts) -> Shares:
         """The shares after some of the contexts of the order begun last."""

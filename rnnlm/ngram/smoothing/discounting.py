@@ -1,4 +1,5 @@
-"""Discounting: absolute, Kneser-Ney and modified Kneser-Ney. Every count gives up a part of itself."""
+"""Discounting: absolute, Kneser-Ney and modified Kneser-Ney. Every count gives up a part of
+itself."""
 
 import numpy as np
 
@@ -116,7 +117,8 @@ class ModifiedKneserNey(Estimator):
 
 
 def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.ndarray:
-    """D_0 = 0 and D_1 to D_3 from the counts of counts t_0 to t_4; where they do not exist, fixed ones, and a notice."""
+    """D_0 = 0 and D_1 to D_3 from the counts of counts t_0 to t_4; where they do not exist, fixed
+    ones, and a notice."""
     t = tally.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         y = t[1] / (t[1] + 2 * t[2])
@@ -143,8 +145,8 @@ UNKNOWN, START, END, FIRST_WORD = range(4)  # lmplz's numbers of words
 
 
 def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.ndarray:
-    """Counts of counts `tally` of `order`, changed as lmplz has them. The n-grams that end at :func:`last_read` are those
-    that :func:`rnnlm.ngram.counting.counts.count` watched."""
+    """Counts of counts `tally` of `order`, changed as lmplz has them. The n-grams that end at
+    :func:`last_read` are those that :func:`rnnlm.ngram.counting.counts.count` watched."""
     number = counts.levels[order - 1].watched
     if number == NOWHERE:
         return tally
@@ -173,7 +175,8 @@ def last_read(ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int
 def _lmplz_numbers(ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int) -> np.ndarray:
     """lmplz's number of each word of V."""
     first_V = np.full(size, len(ids_T))
-    first_V[ids_T[::-1]] = np.arange(len(ids_T))[::-1]  # of several positions the last one written stays: the first
+    # of several positions the last one written stays: the first
+    first_V[ids_T[::-1]] = np.arange(len(ids_T))[::-1]
     special = [boundary_id] if unk_id is None else [unk_id, boundary_id]
     first_V[special] = -1
     numbers_V = np.empty(size, dtype=np.int64)

@@ -1,4 +1,5 @@
-"""The other classical estimators: additive, Good-Turing, Jelinek-Mercer, Katz, maximum likelihood, stupid backoff, Witten-Bell."""
+"""The other classical estimators: additive, Good-Turing, Jelinek-Mercer, Katz, maximum likelihood,
+stupid backoff, Witten-Bell."""
 
 import math
 from typing import Any
@@ -46,7 +47,8 @@ class Additive(Estimator):
 
 
 def best_k(heldout: HeldoutCounts) -> float:
-    """The k that makes the held-out text most probable, by ever finer steps in log k around the best so far."""
+    """The k that makes the held-out text most probable, by ever finer steps in log k around the
+    best so far."""
     low, high = LOWEST, HIGHEST
     while high - low > SMALLEST_STEP:
         grid = np.linspace(low, high, STEPS + 1)
@@ -84,7 +86,8 @@ SIGNIFICANT = 1.65
 
 
 def simple_good_turing(counts_R: np.ndarray, tally_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """r* and the smoothed y(r) for the R >= 2 different counts r, ascending; `tally_R` things have each."""
+    """r* and the smoothed y(r) for the R >= 2 different counts r, ascending; `tally_R` things have
+    each."""
     r_R, t_R = counts_R.astype(np.float64), tally_R.astype(np.float64)
     smoothed_R = r_R * (1 + 1 / r_R) ** (_slope(r_R, t_R) + 1)
     next_R = np.append(np.where(np.diff(r_R) == 1, t_R[1:], 0.0), 0.0)
@@ -178,7 +181,8 @@ def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
 def _expected(weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Held-out words expected to be drawn at each order and bucket, and to have come there."""
     orders, buckets = weights_NB.shape
-    drawn_NT = np.empty_like(relative_NT)  # probability that a word that came to the order was drawn there
+    # probability that a word that came to the order was drawn there
+    drawn_NT = np.empty_like(relative_NT)
     prob_T = 1 / size
     for n in range(orders):
         weight_T = weights_NB[n, buckets_NT[n]]

@@ -1,4 +1,5 @@
-"""A set of pairs or of suites as files hold them: its scores, a record of each, and accuracy by kind and other groups, with intervals."""
+"""A set of pairs or of suites as files hold them: its scores, a record of each, and accuracy by
+kind and other groups, with intervals."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,12 +53,14 @@ class Judged(Protocol):
 
 @dataclass(frozen=True)
 class PairAccuracy:
-    """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap over pairs).
+    """Accuracy (0 to 1) over the pairs of a group, with the bounds of its 95 % interval (bootstrap
+    over pairs).
 
-    by: what the group is of: "kind", "phenomenon", "field", "number", "distance", "attractors" or "all"; group: its name.
-    pairs: those scored, of which `ties` count half (predictions: not at all), `identical` ones (good is bad) among them, and
-    `oov_pairs` hold an unknown word. skipped: those that could not be scored. known_accuracy: over the `known_pairs`, in which no
-    word is unknown.
+    by: what the group is of: "kind", "phenomenon", "field", "number", "distance", "attractors" or
+    "all"; group: its name. pairs: those scored, of which `ties` count half (predictions: not at
+    all), `identical` ones (good is bad) among them, and `oov_pairs` hold an unknown word. skipped:
+    those that could not be scored. known_accuracy: over the `known_pairs`, in which no word is
+    unknown.
     """
 
     by: str
@@ -76,10 +79,12 @@ class PairAccuracy:
 
 @dataclass(frozen=True)
 class AccuracyDifference:
-    """By how much a second model's accuracy over a group is above the first one's (-1 to 1), with the bounds of its 95 % interval
-    (paired bootstrap over pairs) and its two-sided p-value (permutation of signs: without ties, that is McNemar's exact test).
+    """By how much a second model's accuracy over a group is above the first one's (-1 to 1), with
+    the bounds of its 95 % interval (paired bootstrap over pairs) and its two-sided p-value
+    (permutation of signs: without ties, that is McNemar's exact test).
 
-    by, group: as of :class:`PairAccuracy`. pairs: those that both models have scored; the figures are None where there are none.
+    by, group: as of :class:`PairAccuracy`. pairs: those that both models have scored; the figures
+    are None where there are none.
     """
 
     by: str
@@ -91,13 +96,15 @@ class AccuracyDifference:
     p: float | None
 
 
-_SHARED = {"id", "kind", "phenomenon", "field", "number", "distance", "attractors", "scoring", "good", "bad", "identical", "where",
+_SHARED = {"id", "kind", "phenomenon", "field", "number", "distance", "attractors", "scoring",
+           "good", "bad", "identical", "where",
            "suite", "item", "prediction"}  # fmt: skip
 _Item = TypeVar("_Item")
 
 
 def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
-    """Accuracy by kind, in order of appearance; by any other grouping that divides the pairs; over all where there are several kinds.
+    """Accuracy by kind, in order of appearance; by any other grouping that divides the pairs; over
+    all where there are several kinds.
 
     A pair without a label (no distance, say) is in no group of that grouping.
     """
@@ -105,7 +112,8 @@ def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
 
 
 def accuracy_differences(first: Sequence[Judged], second: Sequence[Judged]) -> list[AccuracyDifference]:
-    """How the accuracies of two models differ on the same pairs, group by group as in :func:`pair_accuracies`.
+    """How the accuracies of two models differ on the same pairs, group by group as in
+    :func:`pair_accuracies`.
 
     Raises:
         UsageError: the scores are not of the same pairs in the same order.
@@ -161,7 +169,8 @@ def _accuracy(by: str, group: str | int, scores: Iterable[Judged]) -> PairAccura
 
 @dataclass(frozen=True)
 class TestSet:
-    """What files of pairs hold: pairs, or suites of predictions. format: what they are, in words."""
+    """What files of pairs hold: pairs, or suites of predictions. format: what they are, in
+    words."""
 
     __test__ = False  # not a class of tests, though pytest takes its name for one
 
@@ -173,13 +182,15 @@ class TestSet:
 def score_set(
     model: LanguageModel | str | Path, test_set: TestSet, special_symbols: str = "error", scoring: str | None = None
 ) -> list[PairScore | PredictionScore]:
-    """Score all of a set: see :func:`rnnlm.score_pairs`; of suites the predictions say what is compared. What cannot be scored, and
-    pairs of one and the same sentence, are counted in a notice.
+    """Score all of a set: see :func:`rnnlm.score_pairs`; of suites the predictions say what is
+    compared. What cannot be scored, and pairs of one and the same sentence, are counted in a
+    notice.
 
     model: a language model, or the name of one, which is then loaded anew by each call.
 
     Raises:
-        UsageError: there is no such scoring, or one is asked for where there are suites. TextError: nothing could be scored.
+        UsageError: there is no such scoring, or one is asked for where there are suites. TextError:
+            nothing could be scored.
         ModelError: there is no such model, or its scores are not numbers.
     """
     model = language_model_of(model)
@@ -194,7 +205,8 @@ def score_set(
 
 
 def signature_of_set(model: LanguageModel, test_set: TestSet, scoring: str | None = None) -> Signature:
-    """What accuracies of `model` on a set are measured on, and how: a pair counts as two lines, a region of a suite as one."""
+    """What accuracies of `model` on a set are measured on, and how: a pair counts as two lines, a
+    region of a suite as one."""
     lines = LinesHash()
     for pair in test_set.pairs:
         lines.update((pair.good, pair.bad))
@@ -227,11 +239,12 @@ def record_of(score: PairScore | PredictionScore) -> dict[str, Any]:
 
 
 def record_of_models(scores: Mapping[str, PairScore | PredictionScore]) -> dict[str, Any]:
-    """What is known of a pair or prediction that several models have scored, in JSON's types: what it is, and under `models` the scores
-    by the model's name."""
+    """What is known of a pair or prediction that several models have scored, in JSON's types: what
+    it is, and under `models` the scores by the model's name."""
     records = {name: record_of(score) for name, score in scores.items()}
     of_model = {
-        name: {key: value for key, value in record.items() if key not in _SHARED} for name, record in records.items()
+        name: {key: value for key, value in record.items() if key not in _SHARED} for name,
+        record in records.items()
     }  # fmt: skip
     return {key: value for key, value in next(iter(records.values())).items() if key in _SHARED} | {"models": of_model}
 
@@ -239,10 +252,13 @@ def record_of_models(scores: Mapping[str, PairScore | PredictionScore]) -> dict[
 def _pair_record(score: PairScore) -> dict[str, Any]:
     pair = score.pair
     return {
-        "id": pair.id, "kind": pair.kind, "phenomenon": pair.phenomenon, "field": pair.field, "number": pair.number,
+        "id": pair.id, "kind": pair.kind, "phenomenon": pair.phenomenon, "field": pair.field,
+        "number": pair.number,
         "distance": pair.distance, "attractors": pair.attractors, "scoring": score.scoring,
-        "good": pair.good or None, "bad": pair.bad or None, **_side("good", score.good), **_side("bad", score.bad),
-        "point": score.point, "identical": score.is_identical, "reason": score.reason, "where": score.where,
+        "good": pair.good or None, "bad": pair.bad or None, **_side("good", score.good),
+        **_side("bad", score.bad),
+        "point": score.point, "identical": score.is_identical, "reason": score.reason,
+        "where": score.where,
     }  # fmt: skip
 
 
@@ -258,8 +274,10 @@ def _prediction_record(score: PredictionScore) -> dict[str, Any]:
     bits = score.surprisal_bits
     return {
         "suite": score.suite, "item": score.item, "prediction": score.formula.text,
-        "surprisal_bits": None if bits is None else {str(reference): value for reference, value in bits.items()},
-        "point": score.point, "tie": score.is_tie, "has_oov": score.has_oov, "reason": score.reason, "where": score.where,
+        "surprisal_bits": None if bits is None else {str(reference): value for reference,
+                                                     value in bits.items()},
+        "point": score.point, "tie": score.is_tie, "has_oov": score.has_oov, "reason": score.reason,
+        "where": score.where,
     }  # fmt: skip
 
 
@@ -272,8 +290,8 @@ DODGE = 0.14  # between models, where places are 1 apart
 
 
 def accuracy_figure(accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[PairAccuracy]]) -> "Figure":
-    """Accuracies of :func:`rnnlm.pair_accuracies` with their intervals, one panel a grouping. accuracies: those of one model, or of
-    several by name, which stand beside each other.
+    """Accuracies of :func:`rnnlm.pair_accuracies` with their intervals, one panel a grouping.
+    accuracies: those of one model, or of several by name, which stand beside each other.
 
     Raises:
         UsageError: there is none.
@@ -315,7 +333,8 @@ def _draw_kinds(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], 
 
 
 def _series(accuracies: Mapping[str, Sequence[PairAccuracy]]) -> Iterator[tuple[str, Sequence[PairAccuracy], float, str]]:
-    """Each model that has accuracies: its name in the plot, these, how far it stands beside its place, its marker."""
+    """Each model that has accuracies: its name in the plot, these, how far it stands beside its
+    place, its marker."""
     for k, (name, its) in enumerate(accuracies.items()):
         if its:
             yield plotting.short_name(name), its, DODGE * (k - (len(accuracies) - 1) / 2), plotting.MARKERS[k % len(plotting.MARKERS)]

@@ -25,11 +25,13 @@ _HINT = (
 
 
 def read_pairs(source: str | Path, encoding_errors: str = "strict", delimiter: str | None = None) -> TestSet:
-    """The pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a row that gives no pair is a pair that
-    says why (`problem`). delimiter: what separates the cells of tables; None: as their headers have it.
+    """The pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a row
+    that gives no pair is a pair that says why (`problem`). delimiter: what separates the cells of
+    tables; None: as their headers have it.
 
     Raises:
-        TextError: there is no such file, it cannot be read, or is not what it says it is; or files of different formats are mixed.
+        TextError: there is no such file, it cannot be read, or is not what it says it is; or files
+            of different formats are mixed.
         SettingsError: there is no such delimiter.
     """
     names, settings = files_of(str(source)), SourceSettings(delimiter=delimiter)

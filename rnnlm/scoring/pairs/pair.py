@@ -18,9 +18,10 @@ SCORINGS = (FULL, PARTIAL, WORD)
 class Pair:
     """Two sentences of which `good` should be the likelier.
 
-    kind: the paradigm. phenomenon, field: what kinds are gathered under, as in BLiMP. For agreement, number: of the subject;
-    distance: words between its head and the verb; attractors: nouns of the other number there. scoring: how the pair is scored
-    where nothing else is asked for (see :func:`rnnlm.score_pairs`). where: its place, for messages. problem: why it cannot be
+    kind: the paradigm. phenomenon, field: what kinds are gathered under, as in BLiMP. For
+    agreement, number: of the subject; distance: words between its head and the verb; attractors:
+    nouns of the other number there. scoring: how the pair is scored where nothing else is asked for
+    (see :func:`rnnlm.score_pairs`). where: its place, for messages. problem: why it cannot be
     scored, if it was read like that.
     """
 
@@ -69,8 +70,8 @@ class RowProblem(Exception):
 
 @dataclass(frozen=True)
 class RowFormat:
-    """A kind of table. fits: whether a table with such columns is meant to be one. needed: columns that it must have, each by any
-    of its names. sentences_of: good and bad sentence of a row."""
+    """A kind of table. fits: whether a table with such columns is meant to be one. needed: columns
+    that it must have, each by any of its names. sentences_of: good and bad sentence of a row."""
 
     name: str
     scoring: str
@@ -80,14 +81,16 @@ class RowFormat:
 
 
 def pair_of(values: Values, format: RowFormat, kind: str, where: str) -> Pair:
-    """The pair of a row; `kind`: where the row names none. What a row lacks is the pair's `problem`."""
+    """The pair of a row; `kind`: where the row names none. What a row lacks is the pair's
+    `problem`."""
     kind, id = _label(values, KIND) or kind, _label(values, ID)
     try:
         if None in values:
             raise RowProblem("it has more cells than columns")
         good, bad = format.sentences_of(values)
         return Pair(
-            kind, good, bad, id, _label(values, PHENOMENON), _field(values), _label(values, ("number",)),
+            kind, good, bad, id, _label(values, PHENOMENON), _field(values),
+            _label(values, ("number",)),
             whole_number(values, DISTANCE), whole_number(values, ATTRACTORS), format.scoring, where,
         )  # fmt: skip
     except RowProblem as problem:
@@ -112,7 +115,8 @@ def text(values: Values, names: Sequence[str]) -> str:
 
 
 def as_text(value: Any) -> str:
-    """What a cell holds, as text; of a list or an object, however deeply nested, no more than is needed to know it."""
+    """What a cell holds, as text; of a list or an object, however deeply nested, no more than is
+    needed to know it."""
     return shown(value) if isinstance(value, (list, dict)) else str(value)
 
 
@@ -145,13 +149,15 @@ def whole_number(values: Values, names: Sequence[str]) -> int | None:
     value = _label(values, names)
     if value is None:
         return None
-    if not re.fullmatch(r"[0-9]{1,9}(\.0*)?", value.strip()):  # 3.0, as columns with gaps are written
+    # 3.0, as columns with gaps are written
+    if not re.fullmatch(r"[0-9]{1,9}(\.0*)?", value.strip()):
         raise RowProblem(f"{named(values, names)} is not a whole number")
     return int(float(value))
 
 
 def _template_sentences(values: Values) -> tuple[str, str]:
-    """Both sentences of a row; the verb's place is a mark in the sentence, or the number of a word, from 1.
+    """Both sentences of a row; the verb's place is a mark in the sentence, or the number of a word,
+    from 1.
 
     Raises:
         RowProblem: it has no such place, or a form is missing.
@@ -184,11 +190,13 @@ def _verb_place(values: Values, words: int) -> int:
 
 
 SENTENCES = RowFormat(
-    "good and bad sentences", FULL, lambda columns: has(columns, GOOD) or has(columns, BAD), (GOOD, BAD),
+    "good and bad sentences", FULL, lambda columns: has(columns, GOOD) or has(columns, BAD),
+    (GOOD, BAD),
     lambda values: (text(values, GOOD), text(values, BAD)),
 )  # fmt: skip
 TEMPLATES = RowFormat(
-    "agreement templates", WORD, lambda columns: has(columns, SENTENCE_COLUMNS) and (has(columns, RIGHT) or has(columns, WRONG)),
+    "agreement templates", WORD,
+    lambda columns: has(columns, SENTENCE_COLUMNS) and (has(columns, RIGHT) or has(columns, WRONG)),
     (SENTENCE_COLUMNS, RIGHT, WRONG), _template_sentences,
 )  # fmt: skip
 
@@ -266,7 +274,8 @@ def _place(values: Values, sentence: str) -> tuple[int, int]:
 
 
 def _filled(sentence: str, start: int, stop: int, option: str) -> str:
-    """The sentence with `option` from `start` to `stop`; its article is capitalised as its place has it."""
+    """The sentence with `option` from `start` to `stop`; its article is capitalised as its place
+    has it."""
     first, space, rest = option.strip().partition(" ")
     if start == 0:
         first = first[:1].upper() + first[1:]

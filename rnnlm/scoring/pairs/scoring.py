@@ -1,4 +1,5 @@
-"""Pairs scored: which of two sentences a model finds likelier, as wholes or by the part in which they differ; and the lines they read."""
+"""Pairs scored: which of two sentences a model finds likelier, as wholes or by the part in which
+they differ; and the lines they read."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -30,8 +31,8 @@ class Unscorable(Exception):
 class ReadLines:
     """Lines as tokens, each with its log-probability given the line so far.
 
-    logprob_N: nats, of all tokens. word_start_N: log-probability (nats) that a word starts at the place of each token; 0 where
-    each token starts one, and at the start of a line.
+    logprob_N: nats, of all tokens. word_start_N: log-probability (nats) that a word starts at the
+    place of each token; 0 where each token starts one, and at the start of a line.
     """
 
     lines: Sequence[str]
@@ -50,8 +51,9 @@ class ReadLines:
         return float(self.logprob_N[first + start : first + stop].sum())
 
     def word_logprob_nats(self, line: int, start: int, stop: int) -> float:
-        """Of whole words, which those tokens are: that the next word starts after them included (Pimentel & Meister 2024, and
-        Oh & Schuler 2024: p(pieces) B(after) / B(before), B the probability that a word starts)."""
+        """Of whole words, which those tokens are: that the next word starts after them included
+        (Pimentel & Meister 2024, and Oh & Schuler 2024: p(pieces) B(after) / B(before), B the
+        probability that a word starts)."""
         pieces = self.logprob_nats(line, start, stop)
         if not np.isfinite(pieces):
             return pieces
@@ -115,7 +117,8 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = F
 
 @dataclass(frozen=True)
 class TextScore:
-    """The score of one sentence, or of the part of it that is compared. logprob_nats is None where a token has probability zero.
+    """The score of one sentence, or of the part of it that is compared. logprob_nats is None where
+    a token has probability zero.
 
     tokens: how many are scored. oov: the unknown ones among those read.
     """
@@ -127,7 +130,8 @@ class TextScore:
 
 @dataclass(frozen=True)
 class PairScore:
-    """A pair scored. point: 1 right, 0.5 tie (within TIE_NATS), 0 wrong; None, with the reason, where it cannot be scored."""
+    """A pair scored. point: 1 right, 0.5 tie (within TIE_NATS), 0 wrong; None, with the reason,
+    where it cannot be scored."""
 
     pair: Pair
     scoring: str
@@ -167,14 +171,15 @@ def score_pairs(
 ) -> list[PairScore]:
     """Score both sentences of each pair; a pair that cannot be scored has the reason in its place.
 
-    model: a language model, or the name of one, which is then loaded anew by each call.
-    scoring: "full", the whole sentences with their ends. "partial", what follows the part in which they differ, each given its
-    own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word", the part in which they differ, given the beginning
-    they share (Linzen, Dupoux & Goldberg 2016, arXiv 1611.01368, section 6). None: as each pair says.
+    model: a language model, or the name of one, which is then loaded anew by each call. scoring:
+    "full", the whole sentences with their ends. "partial", what follows the part in which they
+    differ, each given its own beginning (Trinh & Le 2018, arXiv 1806.02847, section 3.1). "word",
+    the part in which they differ, given the beginning they share (Linzen, Dupoux & Goldberg 2016,
+    arXiv 1611.01368, section 6). None: as each pair says.
 
     Raises:
-        UsageError: there is no such scoring, or the model reads lines from their end and parts are to be compared. ModelError: there is
-            no such model, or its scores are not numbers.
+        UsageError: there is no such scoring, or the model reads lines from their end and parts are
+            to be compared. ModelError: there is no such model, or its scores are not numbers.
     """
     model = language_model_of(model)
     if any((scoring or pair.scoring) != FULL for pair in pairs):
@@ -251,7 +256,8 @@ def _compared(read: ReadLines, good: int, bad: int, scoring: str) -> tuple[tuple
 
 
 def differing_part(surfaces: tuple[list[str], list[str]], starts: tuple[np.ndarray, np.ndarray]) -> tuple[int, int]:
-    """How many tokens two different lines share at their beginnings and, beyond those, at their ends, in whole words."""
+    """How many tokens two different lines share at their beginnings and, beyond those, at their
+    ends, in whole words."""
     first, second = surfaces
     head = 0
     while first[head] == second[head]:

@@ -1,7 +1,8 @@
-"""SyntaxGym's test suites: items in several conditions, cut into regions, and predictions about the regions' surprisals.
+"""SyntaxGym's test suites: items in several conditions, cut into regions, and predictions about the
+regions' surprisals.
 
-Format: Gauthier, Hu, Wilcox, Qian & Levy (2020), SyntaxGym; suites: Hu et al. (2020), arXiv 2005.03692. A region's surprisal is the
-sum over its tokens, each given all that stands before it.
+Format: Gauthier, Hu, Wilcox, Qian & Levy (2020), SyntaxGym; suites: Hu et al. (2020), arXiv
+2005.03692. A region's surprisal is the sum over its tokens, each given all that stands before it.
 """
 
 import ast
@@ -29,7 +30,8 @@ from rnnlm.scoring.pairs.scoring import ReadLines, Unscorable, checked_line, rea
 LONGEST = 2000  # characters
 MOST_PARTS = 500  # nodes of the tree: who follows it needs a call for each level
 TIE_BITS = 2e-4
-CLOSE, RELATIVELY_CLOSE = 1e-3, 1e-5  # how near surprisals are that = takes for equal, as in syntaxgym-core
+# how near surprisals are that = takes for equal, as in syntaxgym-core
+CLOSE, RELATIVELY_CLOSE = 1e-3, 1e-5
 _REFERENCE = re.compile(r"\(\s*(\d{1,6}|\*)\s*;\s*%([^%]+)%\s*\)")
 _REST = re.compile(r"[\d\s.+\-<>=&|()\[\]]*")
 _TO_PYTHON = str.maketrans({"[": "(", "]": ")", "&": " and ", "|": " or "})
@@ -52,8 +54,9 @@ _Value = Callable[[Surprisals], float]
 
 @dataclass(frozen=True)
 class Formula:
-    """A relation that is to hold. truth_of: 1 where it holds for such surprisals (bits), 0 where not, 0.5 where that hangs on a < or >
-    between equal ones (within TIE_BITS); & is the least, | the greatest of its sides. It raises ArithmeticError where infinite ones cancel.
+    """A relation that is to hold. truth_of: 1 where it holds for such surprisals (bits), 0 where
+    not, 0.5 where that hangs on a < or > between equal ones (within TIE_BITS); & is the least, |
+    the greatest of its sides. It raises ArithmeticError where infinite ones cancel.
     """
 
     text: str
@@ -209,15 +212,16 @@ class Suite:
 
 @dataclass(frozen=True)
 class PredictionLabels:
-    """What predictions are grouped by: the suite, with the prediction's number where it has several."""
+    """What predictions are grouped by: the suite, with the prediction's number where it has
+    several."""
 
     kind: str
 
 
 @dataclass(frozen=True)
 class PredictionScore:
-    """A prediction about an item, scored. point: 1 where it holds, 0 where not, nor where it hangs on a tie (< and > are hard in
-    SyntaxGym); None, with the reason, where that is not known.
+    """A prediction about an item, scored. point: 1 where it holds, 0 where not, nor where it hangs
+    on a tie (< and > are hard in SyntaxGym); None, with the reason, where that is not known.
 
     surprisal_bits: of the regions it speaks of; None where infinite.
     """
@@ -248,7 +252,8 @@ def suite_of(value: Any, where: str, name: str) -> Suite:
     """The suite that JSON holds; `name`: where it has none.
 
     Raises:
-        TextError: it is not one: a field is missing, a formula cannot be read or speaks of a region that no item has.
+        TextError: it is not one: a field is missing, a formula cannot be read or speaks of a region
+            that no item has.
     """
     try:
         stored = msgspec.convert(value, _Suite, strict=False)
@@ -301,7 +306,8 @@ def score_suite(model: LanguageModel, suite: Suite, special_symbols: str = "erro
     """Score each prediction of a suite on each of its items.
 
     Raises:
-        ModelError: the model's scores are not numbers. UsageError: the model reads lines from their end.
+        ModelError: the model's scores are not numbers. UsageError: the model reads lines from their
+            end.
     """
     check_reads_forward(model.tokenizer, "score regions of sentences given what comes before them")
     several = len(suite.formulas) > 1
@@ -343,7 +349,8 @@ class _Surprisal:
 
 
 def _surprisals(model: LanguageModel, item: Item, special_symbols: str) -> dict[Reference, _Surprisal] | str:
-    """The surprisals of all regions of an item, and of all regions of a condition; or why there are none."""
+    """The surprisals of all regions of an item, and of all regions of a condition; or why there are
+    none."""
     heads: list[list[str]] = []
     try:
         for regions in item.conditions.values():
@@ -367,7 +374,8 @@ def _surprisal(read: ReadLines, line: int, start: int, stop: int) -> _Surprisal:
 
 
 def _borders(read: ReadLines, line: int, heads: list[str]) -> list[int]:
-    """At which tokens of a line the regions that add up to it begin and end; `heads`: the line up to each region's end.
+    """At which tokens of a line the regions that add up to it begin and end; `heads`: the line up
+    to each region's end.
 
     Raises:
         Unscorable: a token reaches over the border of two regions.

@@ -1,1 +1,2 @@
-"""Tagging and classification: words or texts in, labels out. Data, networks, training, evaluation and use."""
+"""Tagging and classification: words or texts in, labels out. Data, networks, training, evaluation
+and use."""

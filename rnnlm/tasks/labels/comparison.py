@@ -24,7 +24,8 @@ ALL_COLUMNS = "all columns"  # what the exact match of all of them together is o
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """One of the models. folder: None of a model in memory. intervals: of each column of labels those of its figures, by name."""
+    """One of the models. folder: None of a model in memory. intervals: of each column of labels
+    those of its figures, by name."""
 
     name: str
     folder: str | None
@@ -34,7 +35,8 @@ class ComparedModel:
 
 @dataclass(frozen=True)
 class TaskDifference:
-    """By how much the figures of the second model differ from those of the first: of each column of labels, by name."""
+    """By how much the figures of the second model differ from those of the first: of each column of
+    labels, by name."""
 
     first: str
     second: str
@@ -56,7 +58,8 @@ class TaskComparison:
         shown = [
             {
                 "name": each.name, "folder": each.folder, "evaluation": each.evaluation.to_dict(),
-                "intervals": {column: {name: vars(its) for name, its in found.items()} for column, found in each.intervals.items()},
+                "intervals": {column: {name: vars(its) for name, its in found.items()} for column,
+                              found in each.intervals.items()},
             }
             for each in self.models
         ]  # fmt: skip
@@ -65,18 +68,22 @@ class TaskComparison:
 
 
 def compare(
-    models: Sequence[TaskModel | str | Path], data: Labelled, *, names: Sequence[str] | None = None, labels: Sequence[str | Path] = (),
-    mode: Mode = "conlleval", reading: Mapping[str, Any] | None = None, resamples: int | None = None, seed: int = 1,
+    models: Sequence[TaskModel | str | Path], data: Labelled, *, names: Sequence[str] | None = None,
+    labels: Sequence[str | Path] = (),
+    mode: Mode = "conlleval", reading: Mapping[str, Any] | None = None,
+    resamples: int | None = None, seed: int = 1,
     device: str | Device = "auto",
 ) -> TaskComparison:  # fmt: skip
     """Compare models, themselves or by their names, on labelled data; what is given is as for
     :func:`rnnlm.tasks.labels.evaluation.evaluate`.
 
-    names: what models are called in the result. resamples: of bootstrap and randomisation test (None: RESAMPLES and PERMUTATIONS).
+    names: what models are called in the result. resamples: of bootstrap and randomisation test
+    (None: RESAMPLES and PERMUTATIONS).
 
     Raises:
-        UsageError: there are fewer than two models. ComparisonError: they are of different tasks or columns of labels, or do not have the
-            same gold labels. TextError, ModelError, DeviceError: as for :func:`rnnlm.tasks.labels.evaluation.evaluate`.
+        UsageError: there are fewer than two models. ComparisonError: they are of different tasks or
+            columns of labels, or do not have the same gold labels. TextError, ModelError,
+            DeviceError: as for :func:`rnnlm.tasks.labels.evaluation.evaluate`.
     """
     began = time.perf_counter()
     called = names_of(cast(Sequence[str], models), names)

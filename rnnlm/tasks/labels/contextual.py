@@ -1,7 +1,9 @@
-"""Language models that a task's network reads beside the words: the states of all their layers, frozen (Peters et al. 2018).
+"""Language models that a task's network reads beside the words: the states of all their layers,
+frozen (Peters et al. 2018).
 
-Shapes: T words of the longest text, B rows, W words in all, X the widths of all layers of all language models side by side, C what the
-network makes of them, K inputs of the longest text of one language model, `</s>` first.
+Shapes: T words of the longest text, B rows, W words in all, X the widths of all layers of all
+language models side by side, C what the network makes of them, K inputs of the longest text of one
+language model, `</s>` first.
 """
 
 from collections.abc import Sequence
@@ -24,7 +26,8 @@ from rnnlm.neural.network import Network
 from rnnlm.tasks.labels.data import EncodedWords, TaskData, encode_words, padded
 from rnnlm.tasks.labels.settings import TaskSettings
 
-CACHE_BYTES = 1 << 30  # of states that a training run keeps; what would take more is read again in each step
+# of states that a training run keeps; what would take more is read again in each step
+CACHE_BYTES = 1 << 30
 TOKENS = 1 << 12  # read in one call, about
 
 
@@ -48,7 +51,8 @@ class FrozenModels:
 
     @property
     def setting(self) -> str:
-        """What settings say of them: of each its fingerprint, and the widths of the words and of all layers."""
+        """What settings say of them: of each its fingerprint, and the widths of the words and of
+        all layers."""
         return ",".join(f"{model.fingerprint}:{'+'.join(map(str, _widths(model.network)))}" for model in self.models)
 
     def to(self, device: torch.device) -> "FrozenModels":
@@ -67,15 +71,15 @@ class FrozenModels:
         return WordStates(self, tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers))
 
     def read(self, encoded: Sequence[EncodedWords], chosen_B: np.ndarray) -> Tensor:
-        """(T, B, X): at each word of the chosen texts the states after its last token, of a reversed model after its first; zeros in
-        padding."""
+        """(T, B, X): at each word of the chosen texts the states after its last token, of a
+        reversed model after its first; zeros in padding."""
         return torch.cat([_read(model, its, chosen_B) for model, its in zip(self.models, encoded, strict=True)], dim=2)
 
 
 @dataclass(frozen=True)
 class WordStates:
-    """The words of texts as frozen models read them; kept_WX: what these make of each word, where that is kept, and a last row of zeros
-    (W + 1, X), on the CPU."""
+    """The words of texts as frozen models read them; kept_WX: what these make of each word, where
+    that is kept, and a last row of zeros (W + 1, X), on the CPU."""
 
     models: FrozenModels
     encoded: tuple[EncodedWords, ...]
@@ -100,7 +104,8 @@ class WordStates:
 
 
 def _word_places(words: EncodedWords, chosen_B: np.ndarray) -> Tensor:
-    """(T, B): the number of each word of the chosen texts; in padding that after the last word's."""
+    """(T, B): the number of each word of the chosen texts; in padding that after the last
+    word's."""
     rows = [np.arange(words.word_offsets[each], words.word_offsets[each + 1]) for each in chosen_B]
     return torch.from_numpy(padded(rows, len(words.is_known)))
 
@@ -119,7 +124,8 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
         ids, offsets = encoded.ids[offsets[0] : offsets[-1]], offsets - offsets[0]
         is_reversed = model.tokenizer.is_reversed
         rows.append(np.concatenate(([model.tokenizer.boundary_id], ids[::-1] if is_reversed else ids)))
-        places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])  # after `</s>` and so many tokens
+        # after `</s>` and so many tokens
+        places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])
     inputs_KB, at_TB = (torch.from_numpy(padded(each, 0)).to(model.device) for each in (rows, places))
     with model.reading():
         states_KBX = torch.cat([each.float() for each in of_network(model.network, inputs_KB)[0]], dim=2)
@@ -128,11 +134,13 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
 
 
 class LayerMixture(nn.Module):
-    """What the network makes of the states (Peters et al. 2018, eq. 1, with a projection of each layer): of each language model
+    """What the network makes of the states (Peters et al. 2018, eq. 1, with a projection of each
+    layer): of each language model
 
         gamma sum over layers l of softmax(s)_l P_l h_l
 
-    of `context_size` numbers, those of all language models side by side. All layers begin with the same weight.
+    of `context_size` numbers, those of all language models side by side. All layers begin with the
+    same weight.
     """
 
     def __init__(self, settings: TaskSettings) -> None:
@@ -157,10 +165,12 @@ class LayerMixture(nn.Module):
 
 
 def opened(request: Any, resolved: Resolved) -> FrozenModels | None:
-    """The language models of `--contextual`, or of the run that goes on; `resolved` takes on what they are. None where there are none.
+    """The language models of `--contextual`, or of the run that goes on; `resolved` takes on what
+    they are. None where there are none.
 
     Raises:
-        ModelError: one is missing or damaged. UsageError: one has no recurrent layers, or settings name some and the request none.
+        ModelError: one is missing or damaged. UsageError: one has no recurrent layers, or settings
+            name some and the request none.
     """
     folders = [loading.find(name) for name in request.contextual]
     names = list(request.contextual)
@@ -196,7 +206,8 @@ def loaded(settings: TaskSettings, parts: Sequence[Any]) -> FrozenModels | None:
 
 
 def cached(data: TaskData) -> TaskData:
-    """The data with the states of all their words, of the training data in 16 bits, as far as memory may hold them."""
+    """The data with the states of all their words, of the training data in 16 bits, as far as
+    memory may hold them."""
     found, left = {}, CACHE_BYTES
     for name, dtype in (("train", torch.float16), ("valid", torch.float32)):
         part = getattr(data, name)

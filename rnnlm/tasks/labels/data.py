@@ -1,4 +1,5 @@
-"""Examples and labels as numbers: the codec of the labels, the tokens of each word, the label of each word or text."""
+"""Examples and labels as numbers: the codec of the labels, the tokens of each word, the label of
+each word or text."""
 
 import hashlib
 from collections import Counter
@@ -31,9 +32,11 @@ _Scheme = Annotated[str, Meta(pattern=f"^({'|'.join((schemes.NONE, *schemes.LETT
 class LabelColumn:
     """The labels of one column.
 
-    level: "word" or "text", what a label belongs to. symbols: the K classes that the network distinguishes. scheme: the scheme in which the
-    training data write spans; inner: that of `symbols`. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for
-    lemmas; "sounds": a symbol joins the sounds that a letter stands for; "multi": a text has any number of labels.
+    level: "word" or "text", what a label belongs to. symbols: the K classes that the network
+    distinguishes. scheme: the scheme in which the training data write spans; inner: that of
+    `symbols`. form: "plain"; "edit": symbols are edit scripts from a word to its label, as for
+    lemmas; "sounds": a symbol joins the sounds that a letter stands for; "multi": a text has any
+    number of labels.
     """
 
     name: str
@@ -59,8 +62,8 @@ class LabelColumn:
         return [self.ids.get(symbol, PADDING) for symbol in self.to_symbols(labels, words)]
 
     def encode_text(self, label: str) -> np.ndarray:
-        """The number of a text's label, (1,), -1 if training never saw it; in a column of the form "multi" which symbols are among the
-        labels, as zeros and ones, (K,)."""
+        """The number of a text's label, (1,), -1 if training never saw it; in a column of the form
+        "multi" which symbols are among the labels, as zeros and ones, (K,)."""
         if self.form != MULTI:
             return np.array([self.ids.get(label, PADDING)])
         found = np.zeros(len(self.symbols), dtype=np.int64)
@@ -75,7 +78,8 @@ class LabelColumn:
         return tuple(schemes.convert(symbols, self.inner, self.scheme))
 
     def labels_in(self, scheme: str) -> set[str]:
-        """The labels that training saw, and those that write other spans of the same types, as `scheme` writes them."""
+        """The labels that training saw, and those that write other spans of the same types, as
+        `scheme` writes them."""
         if scheme == schemes.NONE:
             return set(self.symbols)
         kinds = {schemes.parse(symbol)[1] for symbol in self.symbols if symbol != schemes.OUTSIDE}
@@ -90,13 +94,15 @@ class LabelColumn:
 def column_of(
     name: str, level: str, rows: Iterable[tuple[Sequence[str], Sequence[str]]], scheme: str, inner: str, form: str
 ) -> LabelColumn:
-    """The column whose symbols are those of `rows`, most frequent first. rows: the labels of each sentence, and its words."""
+    """The column whose symbols are those of `rows`, most frequent first. rows: the labels of each
+    sentence, and its words."""
     empty = LabelColumn(name, level, (), scheme, inner, form)
     counts: Counter[str] = Counter()
     for labels, words in rows:
         counts.update(empty.to_symbols(labels, words) if level == WORD else labels)
     symbols = sorted(counts, key=lambda symbol: (-counts[symbol], symbol))
-    if level == WORD and inner != schemes.NONE:  # so that spans of several words can be of any length
+    # so that spans of several words can be of any length
+    if level == WORD and inner != schemes.NONE:
         single = schemes.LETTERS[inner][-1] if inner == schemes.BIOES else ""
         parsed = [schemes.parse(symbol) for symbol in symbols if symbol != schemes.OUTSIDE]
         kinds = sorted({kind for letter, kind in parsed if letter != single})
@@ -111,10 +117,13 @@ def _all_labels(kind: str, scheme: str) -> list[str]:
 
 
 class Codec:
-    """A tokenizer of words and the label columns. A task's model stores it where a language model stores its tokenizer.
+    """A tokenizer of words and the label columns. A task's model stores it where a language model
+    stores its tokenizer.
 
-    details: the format of the training data, and how they split raw text (:mod:`rnnlm.tasks.labels.splitting`). beside: the language models of
-    `--contextual` (a :class:`rnnlm.tasks.labels.contextual.FrozenModels`), which read the same words; None without any.
+    details: the format of the training data, and how they split raw text
+    (:mod:`rnnlm.tasks.labels.splitting`). beside: the language models of `--contextual` (a
+    :class:`rnnlm.tasks.labels.contextual.FrozenModels`), which read the same words; None without
+    any.
     """
 
     def __init__(
@@ -141,7 +150,8 @@ class Codec:
         return tuple(levels[:number].count(level) for number, level in enumerate(levels))
 
     def spelling(self) -> "Codec":
-        """The codec for a network that reads characters: its tokenizer gives every word an id of its own."""
+        """The codec for a network that reads characters: its tokenizer gives every word an id of
+        its own."""
         return Codec(self.tokenizer.spelling(), self.columns, self.details, self.beside)
 
     @property
@@ -230,9 +240,11 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
 class EncodedWords:
     """The words of E texts as tokens, each word encoded alone.
 
-    ids: (N,) tokens. token_offsets: (W + 1,), word w is `ids[token_offsets[w]:token_offsets[w + 1]]`. word_offsets: (E + 1,), text e has
-    the words from `word_offsets[e]` on. is_known: (W,), whether the vocabulary has the word, all its tokens. beside: the same words as the
-    language models of `--contextual` read them (:class:`rnnlm.tasks.labels.contextual.WordStates`), where there are some.
+    ids: (N,) tokens. token_offsets: (W + 1,), word w is `ids[token_offsets[w]:token_offsets[w +
+    1]]`. word_offsets: (E + 1,), text e has the words from `word_offsets[e]` on. is_known: (W,),
+    whether the vocabulary has the word, all its tokens. beside: the same words as the language
+    models of `--contextual` read them (:class:`rnnlm.tasks.labels.contextual.WordStates`), where
+    there are some.
     """
 
     ids: np.ndarray
@@ -261,8 +273,9 @@ class EncodedWords:
 class LabelledData:
     """Examples and what a network reads of them.
 
-    labels: for each column of the codec numbers of labels, -1 where training never saw one: (W,) of a column of words, (E, 1) of a
-    column of texts, (E, K) zeros and ones where a text has several. content_hash: of words and labels.
+    labels: for each column of the codec numbers of labels, -1 where training never saw one: (W,) of
+    a column of words, (E, 1) of a column of texts, (E, K) zeros and ones where a text has several.
+    content_hash: of words and labels.
     """
 
     examples: tuple[Example, ...]
@@ -290,7 +303,8 @@ class LabelledData:
 
 @dataclass(frozen=True)
 class TaskData:
-    """What a task's network is trained on; tokenizer: the codec. valid: None where nothing is held out."""
+    """What a task's network is trained on; tokenizer: the codec. valid: None where nothing is held
+    out."""
 
     tokenizer: Codec
     train: LabelledData
@@ -304,7 +318,8 @@ def encode_texts(codec: Codec, texts: Sequence[Sequence[str]]) -> EncodedWords:
 
 
 def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> EncodedWords:
-    """The words of texts as tokens. A word that the tokenizer reduces to nothing becomes the unknown token."""
+    """The words of texts as tokens. A word that the tokenizer reduces to nothing becomes the
+    unknown token."""
     different = list(dict.fromkeys(word for words in texts for word in words))
     encoded = tokenizer.encode([one_token(word) for word in different])
     unknown = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
@@ -327,8 +342,8 @@ def one_token(word: str) -> str:
 
 
 def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> LabelledData:
-    """Examples whose label columns are those of the codec, in its order. learned: the same examples with one label per word; differs from
-    `gold` only where letters and sounds were aligned."""
+    """Examples whose label columns are those of the codec, in its order. learned: the same examples
+    with one label per word; differs from `gold` only where letters and sounds were aligned."""
     encoded = encode_texts(codec, [example.words for example in gold.examples])
     return LabelledData(gold.examples, encoded, encode_labels(codec, learned.examples), gold.content_hash)
 
@@ -346,7 +361,8 @@ def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray
 
 
 def padded(rows: Sequence[np.ndarray], padding: int) -> np.ndarray:
-    """Rows of different lengths side by side, (T, B) int64, T being the length of the longest one."""
+    """Rows of different lengths side by side, (T, B) int64, T being the length of the longest
+    one."""
     padded_TB = np.full((max(map(len, rows)), len(rows)), padding, dtype=np.int64)
     for number, row in enumerate(rows):
         padded_TB[: len(row), number] = row

@@ -1,7 +1,9 @@
-"""From words to features: word input, dropout, recurrent layers that read each text from both ends, dropout.
+"""From words to features: word input, dropout, recurrent layers that read each text from both ends,
+dropout.
 
-Shapes: T time, B rows, E width of what is read for each word, H of the features. Time comes first, as the recurrent kernels want
-it. A row is a text, followed by padding; what a row gives is the same alone and beside any others.
+Shapes: T time, B rows, E width of what is read for each word, H of the features. Time comes first,
+as the recurrent kernels want it. A row is a text, followed by padding; what a row gives is the same
+alone and beside any others.
 """
 
 import itertools
@@ -24,7 +26,8 @@ from rnnlm.tasks.padding import is_word
 
 
 class Reader(nn.Module):
-    """What all networks of tasks have: the words' vectors, and features of `width` that are dropped out before an output layer."""
+    """What all networks of tasks have: the words' vectors, and features of `width` that are dropped
+    out before an output layer."""
 
     def __init__(self, settings: TaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__()
@@ -36,7 +39,8 @@ class Reader(nn.Module):
         self.register_buffer("unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False)
 
     def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None) -> Tensor:
-        """(T, B, E), dropped out; what is read beside the words comes last. The ids of padding, which may be any, are read as `</s>`."""
+        """(T, B, E), dropped out; what is read beside the words comes last. The ids of padding,
+        which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
         vector_ids_TB = self.input.known(inputs_TB) if self.forms is None else self.forms(inputs_TB)
         if self.training and self.unknown_V is not None and self.input.unk_id is not None:
@@ -53,7 +57,8 @@ class Reader(nn.Module):
         return dropout(features, self.settings.dropout_output, self.training, is_locked)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised; the word vectors and the output layer apart."""
+        """(weights, what they multiply, blocks stacked in them), to be initialised; the word
+        vectors and the output layer apart."""
         raise NotImplementedError
 
     def levels(self) -> list[list[nn.Module]]:
@@ -72,8 +77,9 @@ def _unknown_chances(alpha: float, tokenizer: Tokenizer) -> Tensor | None:
 
 
 class Encoder(Reader):
-    """A text's words as features, one vector a word: [forward; backward] of the highest layer. With dense connections the word's vector
-    stands before them, and both directions of each layer, the lowest first."""
+    """A text's words as features, one vector a word: [forward; backward] of the highest layer. With
+    dense connections the word's vector stands before them, and both directions of each layer, the
+    lowest first."""
 
     def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
@@ -81,7 +87,8 @@ class Encoder(Reader):
         self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        """Features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each row, after dropout; zeros in padding."""
+        """Features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each row, after
+        dropout; zeros in padding."""
         return self.drop(self.read(inputs_TB, lengths_B))
 
     def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
@@ -90,8 +97,8 @@ class Encoder(Reader):
         return self._at_words(self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB))), len(inputs_TB), lengths_B)
 
     def layers(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> list[Tensor]:
-        """What is read of each word, what each layer gives, [forward; backward], the lowest first, and the features; without the dropout
-        between layers."""
+        """What is read of each word, what each layer gives, [forward; backward], the lowest first,
+        and the features; without the dropout between layers."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
         if isinstance(self.body, BidirectionalStack):
             y_SBH, layers = self.body.read(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB)))
@@ -100,7 +107,8 @@ class Encoder(Reader):
         return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
 
     def read_vectors(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
-        """What the layers read: a vector for each word and, where they read it, for `</s>` at either end."""
+        """What the layers read: a vector for each word and, where they read it, for `</s>` at
+        either end."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
             return self.vectors(inputs_TB, is_word_TB, context_TBC)
@@ -109,7 +117,8 @@ class Encoder(Reader):
         return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
 
     def _at_words(self, y_SBH: Tensor, T: int, lengths_B: Tensor) -> Tensor:
-        """What is given for the words alone, zeros in padding: each direction begins with one `</s>`; the other one is dropped."""
+        """What is given for the words alone, zeros in padding: each direction begins with one
+        `</s>`; the other one is dropped."""
         return (y_SBH[1:-1] if self.reads_boundary else y_SBH) * is_word(T, lengths_B).unsqueeze(2)
 
     def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
@@ -134,11 +143,12 @@ class Encoder(Reader):
 
 
 class LowerCasedForms(nn.Module):
-    """Ids of words to ids of their forms: of all words of the vocabulary that are the same in lower case, the most frequent one; also of a
-    word that the vocabulary lacks, where the tokenizer spells. Specials stay.
+    """Ids of words to ids of their forms: of all words of the vocabulary that are the same in lower
+    case, the most frequent one; also of a word that the vocabulary lacks, where the tokenizer
+    spells. Specials stay.
 
-    The table is not a weight, and is not stored. It grows with the tokenizer's unseen words, as that of their characters does
-    (:class:`rnnlm.neural.words.SpelledWords`).
+    The table is not a weight, and is not stored. It grows with the tokenizer's unseen words, as
+    that of their characters does (:class:`rnnlm.neural.words.SpelledWords`).
     """
 
     form_V: Tensor
@@ -154,7 +164,8 @@ class LowerCasedForms(nn.Module):
         self.register_buffer("form_V", torch.from_numpy(np.zeros(0, dtype=np.int64)), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """The ids of the forms, all below V; `<unk>` where no word of the vocabulary is the same in lower case."""
+        """The ids of the forms, all below V; `<unk>` where no word of the vocabulary is the same in
+        lower case."""
         return self._grown()[ids]
 
     def _grown(self) -> Tensor:
@@ -179,16 +190,18 @@ class LowerCasedForms(nn.Module):
 #
 # Shapes: T time, B rows, H width of the features. Every row has a word at least.
 
-Parts = Sequence[tuple[int, bool]]  # of each part of a layer its width, and whether the backward direction gives it
+# of each part of a layer its width, and whether the backward direction gives it
+Parts = Sequence[tuple[int, bool]]
 
 
 class Pooling(nn.Module):
     """`sentence_pooling` of the features of an :class:`rnnlm.tasks.labels.encoders.Encoder`:
 
-    last: of what the forward direction gives the vector at the last word, of what the backward one gives that at the first
-    (with dense connections the words stand beside both, and the last one's vector is taken);
-    mean, max, sum: over the words, number by number;
-    attention: sum of a_t y_t with a = softmax over the words of q . y_t, q learned; zeros at the start, so that it begins as the mean.
+    last: of what the forward direction gives the vector at the last word, of what the backward one
+    gives that at the first (with dense connections the words stand beside both, and the last one's
+    vector is taken); mean, max, sum: over the words, number by number; attention: sum of a_t y_t
+    with a = softmax over the words of q . y_t, q learned; zeros at the start, so that it begins as
+    the mean.
     """
 
     def __init__(self, settings: RecurrentTaskSettings) -> None:
@@ -220,8 +233,9 @@ class Pooling(nn.Module):
 
 
 def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B: Tensor, settings: RecurrentTaskSettings) -> Tensor:
-    """Features (T, B, H) of words that have several tokens: of what the forward direction gives the vector at a word's last token, of what
-    the backward one gives that at its first. Zeros in padding."""
+    """Features (T, B, H) of words that have several tokens: of what the forward direction gives the
+    vector at a word's last token, of what the backward one gives that at its first. Zeros in
+    padding."""
     parts, start = [], 0
     for width, is_backward in ends(settings):
         at_TBH = (first_TB if is_backward else last_TB).unsqueeze(2).expand(-1, -1, width)
@@ -231,7 +245,8 @@ def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B:
 
 
 def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) -> Tensor:
-    """What is read of words (T, B, C) at each of their tokens, (S, B, C); first_TB: the place of each word's first token."""
+    """What is read of words (T, B, C) at each of their tokens, (S, B, C); first_TB: the place of
+    each word's first token."""
     starts_SB = torch.zeros((S + 1, words_TBC.shape[1]), dtype=torch.int64, device=words_TBC.device)
     is_word_TB = is_word(len(first_TB), lengths_B)
     starts_SB.scatter_(0, first_TB.masked_fill(~is_word_TB, S), 1)
@@ -240,7 +255,8 @@ def at_tokens(words_TBC: Tensor, first_TB: Tensor, lengths_B: Tensor, S: int) ->
 
 
 def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
-    """(width, whether the backward direction gives it) of each part of the features, in their order."""
+    """(width, whether the backward direction gives it) of each part of the features, in their
+    order."""
     directions = [False, True][: settings.directions]
     if settings.connections == "dense":
         return [(settings.input_width, False), *((width, each) for width in settings.widths for each in directions)]
@@ -264,8 +280,8 @@ def parts_of(settings: RecurrentSettings) -> dict[str, Parts]:
 
 
 class BagOfWords(Reader):
-    """The mean of the words' vectors, then `layers` of y = f(W x + b), with dropout between them (the deep averaging network of Iyyer
-    et al. 2015)."""
+    """The mean of the words' vectors, then `layers` of y = f(W x + b), with dropout between them
+    (the deep averaging network of Iyyer et al. 2015)."""
 
     def __init__(self, settings: BagClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
@@ -273,7 +289,8 @@ class BagOfWords(Reader):
         self.dropout_between = settings.dropout_between
         widths = [settings.input_width] + settings.layers * [settings.hidden_size]
         linears = [nn.Linear(below, width) for below, width in itertools.pairwise(widths)]
-        self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
+        # a list of modules does not say of which
+        self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
@@ -295,15 +312,16 @@ class WordFilters(Reader):
 
         f_p = relu(W [x_p; ...; x_(p+w-1)] + b),  y = max over p of f_p
 
-    Zeros stand before and after the text, w - 1 on either side (a wide convolution, Kalchbrenner et al. 2014), so that a text may be
-    shorter than a filter.
+    Zeros stand before and after the text, w - 1 on either side (a wide convolution, Kalchbrenner et
+    al. 2014), so that a text may be shorter than a filter.
     """
 
     def __init__(self, settings: CnnClassifier, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
         self.widths = settings.words_read
         linears = [nn.Linear(w * settings.input_width, settings.hidden_size) for w in self.widths]
-        self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
+        # a list of modules does not say of which
+        self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
         """Features (B, H) after dropout."""
@@ -320,7 +338,8 @@ class WordFilters(Reader):
 
 
 def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor:
-    """The largest product (B, F) of each filter of width `w`; the ReLU, which never falls, may follow."""
+    """The largest product (B, F) of each filter of width `w`; the ReLU, which never falls, may
+    follow."""
     weight_FEw = linear.weight.unflatten(1, (w, -1)).transpose(1, 2)
     y_BFP = F.conv1d(x_BET, weight_FEw, linear.bias, padding=w - 1)
     has_words_BP = is_word(y_BFP.shape[2], lengths_B + w - 1).t()
@@ -328,7 +347,8 @@ def _best(w: int, linear: nn.Linear, x_BET: Tensor, lengths_B: Tensor) -> Tensor
 
 
 def make_text_encoder(settings: TaskSettings, tokenizer: Tokenizer) -> BagOfWords | WordFilters:
-    """What reads texts for `bag` or `cnn`, with weights that :func:`rnnlm.neural.initialisation.start_weights` is to fill."""
+    """What reads texts for `bag` or `cnn`, with weights that
+    :func:`rnnlm.neural.initialisation.start_weights` is to fill."""
     if isinstance(settings, BagClassifier):
         return BagOfWords(settings, tokenizer)
     assert isinstance(settings, CnnClassifier)

@@ -31,20 +31,22 @@ from rnnlm.text.labelled.example import LabelledText, labels_in
 # ---- A model measured on labelled data: its loss, and accuracy, F1 or error rates for each label
 # column.
 
-MAIN = ("f1", "word_error_rate", "accuracy")  # the figure that counts is the first of these that applies
+# the figure that counts is the first of these that applies
+MAIN = ("f1", "word_error_rate", "accuracy")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers of a model on labelled data. loss_nats: the sum over the labels of each column. predictions: in the order of the
-    examples."""
+    """The answers of a model on labelled data. loss_nats: the sum over the labels of each column.
+    predictions: in the order of the examples."""
 
     loss_nats: tuple[float, ...]
     predictions: tuple[Prediction, ...]
 
 
 def answers(model: TaskModel, data: LabelledData, search: Search | None = None, stop: Callable[[], bool] = never) -> Answers | None:
-    """The loss and the predictions of all examples; None where `stop`, asked before each batch, cut it off."""
+    """The loss and the predictions of all examples; None where `stop`, asked before each batch, cut
+    it off."""
     texts = [example.words for example in data.examples]
     found: list[Prediction] = [()] * len(texts)
     losses = np.zeros(len(model.codec.columns))
@@ -78,9 +80,10 @@ class ColumnFigures(LabelFigures):
 class TaskEvaluation:
     """The figures of a model on labelled data.
 
-    loss_nats: per word, or per text of a classifier; None where the data do not say which label belongs to which word. columns: the figures
-    of each column of labels. exact_match: of all columns together. signature: of the first column. predictions: of each column, what the
-    figures were computed from.
+    loss_nats: per word, or per text of a classifier; None where the data do not say which label
+    belongs to which word. columns: the figures of each column of labels. exact_match: of all
+    columns together. signature: of the first column. predictions: of each column, what the figures
+    were computed from.
     """
 
     task: str
@@ -116,7 +119,8 @@ def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", sear
 def evaluate_as_json(
     model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None, has_intervals: bool = False
 ) -> dict[str, Any]:
-    """The same in JSON's types. has_intervals: with `low` and `high`, the 95 % interval of the figure that counts, of each column."""
+    """The same in JSON's types. has_intervals: with `low` and `high`, the 95 % interval of the
+    figure that counts, of each column."""
     found = measure(model, data, mode, search)
     result = found.to_dict()
     for column, its in zip(result["columns"], found.predictions if has_intervals else (), strict=has_intervals):
@@ -138,8 +142,9 @@ def _figures(number: int, column: Predictions, model: TaskModel, data: LabelledD
 
 
 def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str) -> Verdict:
-    """What a validation found. criterion: of :class:`rnnlm.tasks.labels.settings.TaskFittingSettings`; of several columns the
-    mean of each one's figure counts."""
+    """What a validation found. criterion: of
+    :class:`rnnlm.tasks.labels.settings.TaskFittingSettings`; of several columns the mean of each
+    one's figure counts."""
     loss = _mean_loss(model, data, found)
     if criterion == "loss":
         return Verdict(loss, loss, "loss_nats")
@@ -207,18 +212,23 @@ Labelled = str | Path | Sequence[str | Path] | LabelledText | LabelledData
 
 
 def evaluate(
-    model: TaskModel | str | Path, data: Labelled | None = None, *, labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
+    model: TaskModel | str | Path, data: Labelled | None = None, *,
+    labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
     reading: Mapping[str, Any] | None = None, device: str | Device = "auto",
 ) -> TaskEvaluation:  # fmt: skip
-    """The figures of a model, itself or by its name, on labelled data: files, which are read as its training data were, or examples.
+    """The figures of a model, itself or by its name, on labelled data: files, which are read as its
+    training data were, or examples.
 
-    data: None stands for the test part of the bundled corpus that the model was trained on.
-    labels: for each file one with its labels, where these are in files of their own. mode: how spans are counted, "conlleval" or "strict".
-    reading: those of :class:`~rnnlm.text.labelled.example.LabelledSettings` that are to differ from the training data's.
+    data: None stands for the test part of the bundled corpus that the model was trained on. labels:
+    for each file one with its labels, where these are in files of their own. mode: how spans are
+    counted, "conlleval" or "strict". reading: those of
+    :class:`~rnnlm.text.labelled.example.LabelledSettings` that are to differ from the training
+    data's.
 
     Raises:
-        TextError: a file cannot be read. UsageError: the data do not have the labels that the model has learned. ModelError: there is no
-            such model, or it is damaged. DeviceError: `device` is not available.
+        TextError: a file cannot be read. UsageError: the data do not have the labels that the model
+            has learned. ModelError: there is no such model, or it is damaged. DeviceError: `device`
+            is not available.
     """
     if data is None:
         data = bundled_corpus_of(model, "test.conllu")
@@ -229,8 +239,8 @@ def evaluate(
 def opened(
     model: TaskModel, data: Labelled, labels: Sequence[str | Path] = (), reading: Mapping[str, Any] | None = None, called: str = ""
 ) -> LabelledData:
-    """Labelled data as `model` reads them; what is given is as for :func:`evaluate`. called: the model, in notices, where there are
-    several."""
+    """Labelled data as `model` reads them; what is given is as for :func:`evaluate`. called: the
+    model, in notices, where there are several."""
     if isinstance(data, LabelledData):
         return data
     if isinstance(data, LabelledText):
@@ -269,7 +279,8 @@ def _texts(tokenizer: Tokenizer, count: int, generator: np.random.Generator) -> 
 
 
 def _sums(model: TaskModel, found: list[Prediction]) -> Check:
-    """The sum of the probabilities of labels that is farthest from one; where a text has any number of labels, what is no probability."""
+    """The sum of the probabilities of labels that is farthest from one; where a text has any number
+    of labels, what is no probability."""
     worst, asked = 0.0, 0
     for number, column in enumerate(model.codec.columns):
         p_NK = np.concatenate([_p(each[number]) for each in found]).astype(np.float64)

@@ -1,4 +1,5 @@
-"""Labelled data that a model is evaluated on: read as its training data were, unless something else is asked for."""
+"""Labelled data that a model is evaluated on: read as its training data were, unless something else
+is asked for."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,14 +27,17 @@ Paths = Sequence[str | PathLike[str]]
 def open_data(
     model: TaskModel, paths: Paths, labels: Paths = (), overrides: Mapping[str, Any] | None = None, called: str = ""
 ) -> LabelledData:
-    """The examples of some files as `model` reads them. A bundled corpus is named, and stands for its test part.
+    """The examples of some files as `model` reads them. A bundled corpus is named, and stands for
+    its test part.
 
-    labels: for each file one with its labels. overrides: settings of :class:`~rnnlm.text.labelled.example.LabelledSettings` that are not
-    to be those of the training data. called: the model, in notices. These name labels that training never saw, and how many words cannot
-    be aligned: they count as wrong.
+    labels: for each file one with its labels. overrides: settings of
+    :class:`~rnnlm.text.labelled.example.LabelledSettings` that are not to be those of the training
+    data. called: the model, in notices. These name labels that training never saw, and how many
+    words cannot be aligned: they count as wrong.
 
     Raises:
-        TextError: a file cannot be read, or lacks a column. UsageError: the labels are not those that the model has learned.
+        TextError: a file cannot be read, or lacks a column. UsageError: the labels are not those
+            that the model has learned.
         ModelError: the model's folder is damaged.
     """
     settings = _settings(model, labels, overrides or {})
@@ -42,8 +46,8 @@ def open_data(
 
 
 def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "") -> LabelledData:
-    """A text whose columns of labels are those of the codec, in its order, as numbers. name: of the text, and called: of the model, in
-    notices.
+    """A text whose columns of labels are those of the codec, in its order, as numbers. name: of the
+    text, and called: of the model, in notices.
 
     Raises:
         UsageError: it has other columns.
@@ -57,7 +61,8 @@ def labelled_data(codec: Codec, text: LabelledText, name: str, called: str = "")
 
 
 def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
-    """Send a notice that names the labels of a text, called `name`, that training never saw, and how many there are."""
+    """Send a notice that names the labels of a text, called `name`, that training never saw, and
+    how many there are."""
     unseen: Counter[str] = Counter()
     for column, labels in _labels(codec, text):
         seen = _seen(column)
@@ -70,20 +75,23 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
 
 
 def _files(paths: Paths) -> list[str]:
-    """The files that `paths` name; of bundled corpora the test parts. A folder of that name is no data, but perhaps a model."""
+    """The files that `paths` name; of bundled corpora the test parts. A folder of that name is no
+    data, but perhaps a model."""
     bundled = {str(path): corpora.labelled(str(path)) for path in paths if not Path(path).is_file()}
     return [fspath(path) if (corpus := bundled.get(str(path))) is None else str(corpus.test) for path in paths]
 
 
 def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> LabelledSettings:
-    """How the model's training data were read, but for what is asked for; a model in memory knows nothing of that."""
+    """How the model's training data were read, but for what is asked for; a model in memory knows
+    nothing of that."""
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
         stored = asdict(from_stored(LabelledSettings, read_manifest(Path(model.origin[0])).settings))
     asked = {name: value for name, value in overrides.items() if value is not None}
     if labels or stored.get("format") == "parallel":
         asked = {"format": "parallel" if labels else "auto", **asked}
-    if asked.get("format", stored.get("format")) != stored.get("format"):  # columns of another format have other names
+    # columns of another format have other names
+    if asked.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
     layers = [Layer("the model", stored), Layer("what is asked for", asked)]
     return resolve([LabelledSettings], layers).make(LabelledSettings)
@@ -108,7 +116,8 @@ def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
 
 
 def _labels(codec: Codec, text: LabelledText) -> Iterable[tuple[LabelColumn, Iterable[str]]]:
-    """Each column with all its labels in the text; not of lemmas and the like, of which any may be written."""
+    """Each column with all its labels in the text; not of lemmas and the like, of which any may be
+    written."""
     for place, column in enumerate(codec.word_columns):
         if column.form != EDIT:
             yield column, (label for each in text.examples for label in each.word_labels[place])

@@ -33,8 +33,9 @@ PROBABILITY = "_probability"  # behind the name of a column, that of the probabi
 
 @dataclass(frozen=True)
 class DocumentSettings:
-    """How a file is read and written. format: "auto": told by its content. output: None: as the input is; raw text in the format
-    `raw_output`, None: that of the model's training data. column: of the words. tokenised: raw text is split at white space alone."""
+    """How a file is read and written. format: "auto": told by its content. output: None: as the
+    input is; raw text in the format `raw_output`, None: that of the model's training data. column:
+    of the words. tokenised: raw text is split at white space alone."""
 
     format: str = "auto"
     output: str | None = None
@@ -84,8 +85,8 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
     """The sentences of a file, or of standard input (`-`).
 
     Raises:
-        TextError: it cannot be read, is not as its format has it, or holds no sentences. UsageError: it holds words, and the model reads
-            letters.
+        TextError: it cannot be read, is not as its format has it, or holds no sentences.
+            UsageError: it holds words, and the model reads letters.
     """
     labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
     format = detect_document_format(source, labelled, _known_labels(codec)) if settings.format == "auto" else settings.format
@@ -130,7 +131,8 @@ def tagged(tagger: Tagger, sentences: Iterable[Sentence]) -> Iterator[tuple[Sent
 
 
 def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str) -> str:
-    """The sentence as its document holds it, with its labels, and their probabilities where they were asked for.
+    """The sentence as its document holds it, with its labels, and their probabilities where they
+    were asked for.
 
     Raises:
         UsageError: the format has no place for them.
@@ -155,7 +157,8 @@ def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str
 
 
 def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]:
-    """The sentences to be written in another format, which keeps their words, text and multiword forms."""
+    """The sentences to be written in another format, which keeps their words, text and multiword
+    forms."""
     for number, each in enumerate(sentences):
         yield raw_sentence(each.text or " ".join(each.words), SplitText(each.words, each.ranges), output, each.line, number == 0)
 
@@ -186,8 +189,8 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class TextFileSettings:
-    """How texts are read. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet"; "auto": told by suffix and content. column: of
-    the text in a table."""
+    """How texts are read. format: "text", lines of text; "tsv", "csv", "jsonl", "parquet"; "auto":
+    told by suffix and content. column: of the text in a table."""
 
     format: str = "auto"
     column: str | None = None
@@ -239,8 +242,9 @@ def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text,
 
 
 def labelled_rows(row: Row, found: ClassifiedText, names: Sequence[str], top: int | None) -> Iterator[Row]:
-    """The row of a text with its label and the label's probability for each of the model's columns `names`; a column of the row's own that
-    is called so stays, and "predicted_" comes before the new one's name. top: so many rows, one for each of the most probable labels."""
+    """The row of a text with its label and the label's probability for each of the model's columns
+    `names`; a column of the row's own that is called so stays, and "predicted_" comes before the
+    new one's name. top: so many rows, one for each of the most probable labels."""
     for rank in range(1, (top or 1) + 1):
         added: dict[str, Any] = {RANK: rank} if top else {}
         for name in names:
@@ -252,7 +256,8 @@ def labelled_rows(row: Row, found: ClassifiedText, names: Sequence[str], top: in
 
 
 def writer(format: str) -> Callable[[Row, bool], str]:
-    """What makes text of a row, and of its header where it is the first: "tsv", "csv" or "jsonl"."""
+    """What makes text of a row, and of its header where it is the first: "tsv", "csv" or
+    "jsonl"."""
     if format == "jsonl":
         return lambda row, is_first: json.dumps(row, ensure_ascii=False, default=str) + "\n"
     line = _csv_line if format == "csv" else tables.line

@@ -1,4 +1,5 @@
-"""Fitting a task's network to examples: what can be checked beforehand, the weights it starts from, and its training as events."""
+"""Fitting a task's network to examples: what can be checked beforehand, the weights it starts from,
+and its training as events."""
 
 import functools
 import math
@@ -33,15 +34,17 @@ def fit(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Train a network on `data`; what it yields and raises is as for :func:`rnnlm.neural.fitting.fitting.fit`. initial: weights by name
-    that replace the random ones; the others start at random."""
+    """Train a network on `data`; what it yields and raises is as for
+    :func:`rnnlm.neural.fitting.fitting.fit`. initial: weights by name that replace the random ones;
+    the others start at random."""
     yield from fitting.fit_with(make_trainer, resolved, data, stop, initial, save)
 
 
 def make_trainer(
     resolved: Resolved, data: TaskData, initial: dict[str, np.ndarray] | TrainingState | None = None, ranks: SingleProcess = SINGLE_PROCESS
 ) -> Trainer:
-    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
+    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for
+    :func:`fit`."""
     run, settings = resolved.make(RunSettings), resolved.make(TaskFittingSettings)
     device, precision = fitting.begin(run)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
@@ -78,8 +81,8 @@ LOOKED_AT = 2  # texts, where a few are to be read
 
 
 class JointLoss:
-    """An Objective: the losses of all columns, summed with their weights, per word (of a classifier, per text). model: reads the network in
-    the precision of training."""
+    """An Objective: the losses of all columns, summed with their weights, per word (of a
+    classifier, per text). model: reads the network in the precision of training."""
 
     is_exact = True
 
@@ -116,13 +119,15 @@ class JointLoss:
 
 
 def _uniform_nats(column: LabelColumn) -> float:
-    """The loss of a blind guess at one place: over K labels log K; where a text has any number of them, log 2 for each."""
+    """The loss of a blind guess at one place: over K labels log K; where a text has any number of
+    them, log 2 for each."""
     labels = len(column.symbols)
     return labels * math.log(2) if column.form == MULTI else math.log(max(2, labels))
 
 
 class TaskValidation:
-    """A Validation: the figures of `data`, which each rank measures whole. criterion: of TaskFittingSettings."""
+    """A Validation: the figures of `data`, which each rank measures whole. criterion: of
+    TaskFittingSettings."""
 
     def __init__(self, data: LabelledData, model: TaskModel, criterion: str, ranks: SingleProcess = SINGLE_PROCESS) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks

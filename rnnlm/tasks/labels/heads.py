@@ -1,7 +1,9 @@
-"""What reads the features of an encoder and gives labels: heads for words (softmax, CRF, label feedback) and for texts.
+"""What reads the features of an encoder and gives labels: heads for words (softmax, CRF, label
+feedback) and for texts.
 
-Shapes: T time, B rows, H width of the features, K labels, n label sequences of a row. Labels are -1 in padding and where training never
-saw the label. Losses and probabilities are in fp32 or wider, whatever type the features have.
+Shapes: T time, B rows, H width of the features, K labels, n label sequences of a row. Labels are -1
+in padding and where training never saw the label. Losses and probabilities are in fp32 or wider,
+whatever type the features have.
 """
 
 import contextlib
@@ -29,11 +31,13 @@ from rnnlm.tasks.padding import is_word
 # Shapes: T time, B rows, K labels, n paths of a row, Y labels and the end.
 
 CELLS_AT_ONCE = 1 << 22  # of rows times labels times labels: 16 MB
-Constraints = tuple[np.ndarray, np.ndarray, np.ndarray]  # bool: which labels may begin (K,), end (K,), and follow each other (from, to)
+# bool: which labels may begin (K,), end (K,), and follow each other (from, to)
+Constraints = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class Chain(NamedTuple):
-    """What a label sequence scores beside its labels: its first label, its last one, and each two neighbours [from, to]."""
+    """What a label sequence scores beside its labels: its first label, its last one, and each two
+    neighbours [from, to]."""
 
     start_K: Tensor
     end_K: Tensor
@@ -51,7 +55,8 @@ class Chain(NamedTuple):
 class Paths:
     """The n best label sequences of each row, the best first.
 
-    labels_nTB: -1 in padding, and everywhere where a row has fewer than n sequences. logprob_nB: natural logarithms, there -inf.
+    labels_nTB: -1 in padding, and everywhere where a row has fewer than n sequences. logprob_nB:
+    natural logarithms, there -inf.
     """
 
     labels_nTB: Tensor
@@ -64,15 +69,16 @@ def widened(scores: Tensor) -> Tensor:
 
 
 def constraint_chain(constraints: Constraints | None, like: Tensor) -> Chain | None:
-    """The chain of labels that are independent but for `constraints`, of the type and on the device of `like`; None without any: it
-    would have K^2 zeros, and K may be thousands."""
+    """The chain of labels that are independent but for `constraints`, of the type and on the device
+    of `like`; None without any: it would have K^2 zeros, and K may be thousands."""
     if constraints is None:
         return None
     return Chain(*(like.new_zeros(mask.shape) for mask in constraints)).constrained(constraints)
 
 
 def best_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None = None) -> tuple[Tensor, Tensor]:
-    """The label sequence of the highest score, (T, B), and its score, (B,); as :func:`nbest_paths` has them."""
+    """The label sequence of the highest score, (T, B), and its score, (B,); as :func:`nbest_paths`
+    has them."""
     labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, 1)
     return labels_nTB[0], score_nB[0]
 
@@ -81,20 +87,24 @@ def best_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None = None
 def nbest_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: int) -> tuple[Tensor, Tensor]:
     """The n label sequences of the highest scores, (n, T, B), best first, and their scores, (n, B).
 
-    Labels are -1 in padding. Where a row has fewer than n sequences, the rest has score -inf and labels -1.
+    Labels are -1 in padding. Where a row has fewer than n sequences, the rest has score -inf and
+    labels -1.
 
-    From each row's end backwards the n best suffixes are kept, each scored with the best beginning it can have. That is exact: a suffix
-    of the k-th best sequence is below at most k - 1 others, since each of those belongs to a better sequence of its own.
+    From each row's end backwards the n best suffixes are kept, each scored with the best beginning
+    it can have. That is exact: a suffix of the k-th best sequence is below at most k - 1 others,
+    since each of those belongs to a better sequence of its own.
     """
     T, B, K = scores_TBK.shape
     best_TBK = _best_beginnings(scores_TBK, chain)
-    before_YK = scores_TBK.new_zeros(1).expand(K + 1, K)  # before each label, and before the end, which is K
+    # before each label, and before the end, which is K
+    before_YK = scores_TBK.new_zeros(1).expand(K + 1, K)
     if chain is not None:
         before_YK = torch.cat([chain.transitions_KK.t(), chain.end_K.unsqueeze(0)])
     if n == 1:
         return paths_first(*_best_path(scores_TBK, best_TBK, lengths_B, before_YK))
     next_Bn = torch.full((B, n), K, device=scores_TBK.device)
-    after_Bn = torch.full((B, n), -torch.inf, dtype=best_TBK.dtype, device=scores_TBK.device)  # what is after place t scores
+    # what is after place t scores
+    after_Bn = torch.full((B, n), -torch.inf, dtype=best_TBK.dtype, device=scores_TBK.device)
     after_Bn[:, 0] = 0
     score_Bn, same_Bn, steps = after_Bn, torch.arange(n, device=scores_TBK.device).expand(B, n), []
     for t in reversed(range(T)):
@@ -110,11 +120,13 @@ def nbest_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: i
 
 
 def _best_path(scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_YK: Tensor) -> tuple[Tensor, Tensor]:
-    """The one best path of each row, (T, B, 1), and its score, (B, 1): what :func:`nbest_paths` does for n = 1, in fewer steps."""
+    """The one best path of each row, (T, B, 1), and its score, (B, 1): what :func:`nbest_paths`
+    does for n = 1, in fewer steps."""
     T, B, K = scores_TBK.shape
     next_B = torch.full((B,), K, device=scores_TBK.device)
     score_B = after_B = torch.zeros(B, dtype=best_TBK.dtype, device=scores_TBK.device)
-    is_padded, labels = lengths_B.device.type != "cpu" or bool((lengths_B < T).any()), []  # elsewhere looking would wait
+    # elsewhere looking would wait
+    is_padded, labels = lengths_B.device.type != "cpu" or bool((lengths_B < T).any()), []
     for t in reversed(range(T)):
         after_BK = after_B.unsqueeze(1) + before_YK[next_B]
         found_B, label_B = (best_TBK[t] + after_BK).max(1)
@@ -136,7 +148,8 @@ def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:
     if chain is None:
         best_TB1 = scores_TBK.amax(2, keepdim=True).cumsum(0)
         return torch.cat([scores_TBK[:1], best_TB1[:-1] + scores_TBK[1:]])
-    into_KK = chain.transitions_KK.t().contiguous()  # [to, from]: a maximum over the last dimension is the fastest
+    # [to, from]: a maximum over the last dimension is the fastest
+    into_KK = chain.transitions_KK.t().contiguous()
     rows = max(1, CELLS_AT_ONCE // into_KK.numel())
     best = [chain.start_K + scores_TBK[0]]
     for scores_BK in scores_TBK[1:]:
@@ -146,8 +159,9 @@ def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:
 
 
 def follow(steps: list[tuple[Tensor, Tensor]], path_Bn: Tensor) -> Tensor:
-    """The labels (T, B, n) along the pointers of a search: `steps` are (labels_Bn, pointers_Bn), the last one of the search first; a
-    pointer is the number that its path has in the step after it in the list."""
+    """The labels (T, B, n) along the pointers of a search: `steps` are (labels_Bn, pointers_Bn),
+    the last one of the search first; a pointer is the number that its path has in the step after it
+    in the list."""
     labels = []
     for label_Bn, pointer_Bn in steps:
         labels.append(label_Bn.gather(1, path_Bn))
@@ -156,7 +170,8 @@ def follow(steps: list[tuple[Tensor, Tensor]], path_Bn: Tensor) -> Tensor:
 
 
 def paths_first(labels_TBn: Tensor, score_Bn: Tensor) -> tuple[Tensor, Tensor]:
-    """Labels (n, T, B) and scores (n, B) of a search; labels are -1 where there is no path: its score is -inf."""
+    """Labels (n, T, B) and scores (n, B) of a search; labels are -1 where there is no path: its
+    score is -inf."""
     score_nB = score_Bn.t()
     return labels_TBn.permute(2, 0, 1).masked_fill(torch.isneginf(score_nB).unsqueeze(1), PADDING), score_nB
 
@@ -167,12 +182,14 @@ def paths_first(labels_TBn: Tensor, score_Bn: Tensor) -> tuple[Tensor, Tensor]:
 class TaggingHead(nn.Module):
     """Base of the heads that label words: a distribution over the label sequences of each row.
 
-    Constraints choose among the sequences and don't change their probabilities: a log-probability is always that of the distribution over
-    all sequences, which training maximises. So the probabilities of the allowed ones may sum to less than one.
+    Constraints choose among the sequences and don't change their probabilities: a log-probability
+    is always that of the distribution over all sequences, which training maximises. So the
+    probabilities of the allowed ones may sum to less than one.
     """
 
     def loss(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The sum of -log p in nats, and the number of labels it is about: those that are known. Waits for no device."""
+        """The sum of -log p in nats, and the number of labels it is about: those that are known.
+        Waits for no device."""
         labels_TB = labels_TB.masked_fill(~is_word(len(labels_TB), lengths_B), PADDING)
         return self._nats(features_TBH, labels_TB, lengths_B), (labels_TB != PADDING).sum()
 
@@ -182,8 +199,9 @@ class TaggingHead(nn.Module):
     ) -> Paths:
         """The `nbest` most probable label sequences of each row, and their log-probabilities.
 
-        constraints: which labels may begin, end and follow each other. A row none of whose sequences is allowed is labelled without them.
-        beam: hypotheses kept a row with label feedback; softmax and CRF search exactly.
+        constraints: which labels may begin, end and follow each other. A row none of whose
+        sequences is allowed is labelled without them. beam: hypotheses kept a row with label
+        feedback; softmax and CRF search exactly.
 
         Raises:
             UsageError: with label feedback, `nbest` is above `beam`.
@@ -198,12 +216,14 @@ class TaggingHead(nn.Module):
 
     @torch.no_grad()
     def label_probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
-        """The probability of each label at each place, (T, B, K), zeros in padding. No constraints apply."""
+        """The probability of each label at each place, (T, B, K), zeros in padding. No constraints
+        apply."""
         p_TBK = self._probabilities(features_TBH, lengths_B)
         return p_TBK.masked_fill(~is_word(len(p_TBK), lengths_B).unsqueeze(2), 0)
 
     def hidden_matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them) of recurrent layers, to be initialised."""
+        """(weights, what they multiply, blocks stacked in them) of recurrent layers, to be
+        initialised."""
         return iter(())
 
     def output_matrices(self) -> list[Tensor]:
@@ -221,7 +241,8 @@ class TaggingHead(nn.Module):
 
 
 class SoftmaxHead(TaggingHead):
-    """Each label by itself, given the features of its word; the probability of a sequence is the product of those of its labels."""
+    """Each label by itself, given the features of its word; the probability of a sequence is the
+    product of those of its labels."""
 
     def __init__(self, width: int, labels: int) -> None:
         super().__init__()
@@ -247,7 +268,8 @@ class SoftmaxHead(TaggingHead):
 
 
 class CrfHead(TaggingHead):
-    """A linear chain over the scores of the words' labels; its probabilities of labels are marginals."""
+    """A linear chain over the scores of the words' labels; its probabilities of labels are
+    marginals."""
 
     def __init__(self, width: int, labels: int) -> None:
         super().__init__()
@@ -271,7 +293,8 @@ class CrfHead(TaggingHead):
 
 
 class FeedbackHead(TaggingHead):
-    """Each label given all labels before it; its probabilities of labels are those after the labels that a greedy search chose."""
+    """Each label given all labels before it; its probabilities of labels are those after the labels
+    that a greedy search chose."""
 
     def __init__(self, layer: Layer, labels: int, label_size: int) -> None:
         super().__init__()
@@ -298,7 +321,8 @@ class FeedbackHead(TaggingHead):
 
 
 class TextHead(nn.Module):
-    """Labels of whole texts: a softmax over K labels, or with `multi_label` K independent sigmoids."""
+    """Labels of whole texts: a softmax over K labels, or with `multi_label` K independent
+    sigmoids."""
 
     def __init__(self, width: int, labels: int, multi_label: bool = False) -> None:
         super().__init__()
@@ -308,8 +332,9 @@ class TextHead(nn.Module):
     def loss(self, features_BH: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The sum of -log p in nats, and the number of texts it is about. Waits for no device.
 
-        labels: (B,), -1 where a text has none that is known, which is left out; with `multi_label` (B, K), one where a text has the label
-        and zero where not, and the sum is over all labels of all texts.
+        labels: (B,), -1 where a text has none that is known, which is left out; with `multi_label`
+        (B, K), one where a text has the label and zero where not, and the sum is over all labels of
+        all texts.
         """
         scores_BK = _scores(self.output, features_BH)
         if self.multi_label:
@@ -334,7 +359,8 @@ def _scores(output: nn.Linear, features: Tensor) -> Tensor:
 
 
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
-    """The sum of -log softmax(scores) at the labels that are known; scores (..., K), labels (...)."""
+    """The sum of -log softmax(scores) at the labels that are known; scores (..., K), labels
+    (...)."""
     return F.cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=PADDING, reduction="sum")
 
 
@@ -351,8 +377,8 @@ INIT_RANGE = 0.1  # label vectors start uniform in [-INIT_RANGE, INIT_RANGE]
 
 
 class LabelFeedback(nn.Module):
-    """layer: reads H + label_size numbers a word, the features before the label's vector. Label K stands before the first one; a label
-    that is not known (-1) is read as zeros."""
+    """layer: reads H + label_size numbers a word, the features before the label's vector. Label K
+    stands before the first one; a label that is not known (-1) is read as zeros."""
 
     def __init__(self, layer: Layer, labels: int, label_size: int) -> None:
         super().__init__()
@@ -361,16 +387,19 @@ class LabelFeedback(nn.Module):
         self.output = nn.Linear(layer.width, labels)
 
     def forward(self, features_TBH: Tensor, labels_TB: Tensor) -> Tensor:
-        """Scores of all labels at each place, given the labels before it, (T, B, K), whose softmax is p: one pass of the layer."""
+        """Scores of all labels at each place, given the labels before it, (T, B, K), whose softmax
+        is p: one pass of the layer."""
         first_1B = torch.full_like(labels_TB[:1], self.labels)
         inputs_TBE = self._input(features_TBH, torch.cat([first_1B, labels_TB[:-1]]))
         return widened(self.output(self.layer(inputs_TBE, self._state(features_TBH.shape[1]))[0]))
 
     @torch.no_grad()
     def search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, n: int) -> Paths:
-        """The best `n` of `beam` hypotheses, exact where `beam` is not below the number of label sequences.
+        """The best `n` of `beam` hypotheses, exact where `beam` is not below the number of label
+        sequences.
 
-        A hypothesis that the constraints do not let come to an end is dropped at once: one that is allowed is found wherever there is one.
+        A hypothesis that the constraints do not let come to an end is dropped at once: one that is
+        allowed is found wherever there is one.
         """
         (T, B), W, K = features_TBH.shape[:2], beam, self.labels
         state, device = self._state(B * W), features_TBH.device
@@ -382,7 +411,8 @@ class LabelFeedback(nn.Module):
         for t in range(T):
             is_word_B1 = (t < lengths_B).unsqueeze(1)
             inputs_NE = self._input(features_TBH[t].repeat_interleave(W, dim=0), before_BW.flatten())
-            step, state = self.layer.step(inputs_NE, state)  # takes half the time of a kernel, whose call pays for longer windows alone
+            # takes half the time of a kernel, whose call pays for longer windows alone
+            step, state = self.layer.step(inputs_NE, state)
             logprob_BWK = torch.log_softmax(widened(self.output(step.hidden_BH)), dim=1).view(B, W, K)
             allowed_BWK = after_YK[before_BW] + to_go_TK[(lengths_B - 1 - t).clamp(min=0)].unsqueeze(1)
             total_BWK = score_BW.unsqueeze(2) + logprob_BWK + allowed_BWK
@@ -396,7 +426,8 @@ class LabelFeedback(nn.Module):
         return Paths(labels_WTB[:n], score_WB[:n])
 
     def _input(self, features: Tensor, before: Tensor) -> Tensor:
-        """What the layer reads: features (..., H) and the vectors of the labels before, (...), side by side."""
+        """What the layer reads: features (..., H) and the vectors of the labels before, (...), side
+        by side."""
         vectors = F.embedding(before.clamp(min=0), self.vectors_KE) * (before != PADDING).unsqueeze(-1)
         return torch.cat([features, vectors.to(features.dtype)], dim=-1)
 
@@ -405,8 +436,8 @@ class LabelFeedback(nn.Module):
 
 
 def _allowed(chain: Chain | None, like_KE: Tensor, T: int) -> tuple[Tensor, Tensor]:
-    """Zeros, and -inf where `chain` forbids: each label after each one and, in row K, at the beginning, (K + 1, K); and where a label
-    with t words to go can come to no end, (T, K)."""
+    """Zeros, and -inf where `chain` forbids: each label after each one and, in row K, at the
+    beginning, (K + 1, K); and where a label with t words to go can come to no end, (T, K)."""
     if chain is None:
         K = len(like_KE) - 1
         return like_KE.new_zeros(1).expand(K + 1, K), like_KE.new_zeros(1).expand(T, K)
@@ -427,8 +458,8 @@ def _allowed(chain: Chain | None, like_KE: Tensor, T: int) -> tuple[Tensor, Tens
 
 
 class LinearChain(nn.Module):
-    """The scores of a chain of K labels; transitions_KK[i, j] is that of j after i. They start at zero, where log p(y) is that of
-    independent softmaxes."""
+    """The scores of a chain of K labels; transitions_KK[i, j] is that of j after i. They start at
+    zero, where log p(y) is that of independent softmaxes."""
 
     def __init__(self, labels: int) -> None:
         super().__init__()
@@ -444,11 +475,13 @@ class LinearChain(nn.Module):
     def log_likelihood(self, scores_TBK: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
         """log p of each row's labels, in nats, shape (B,).
 
-        A label of -1 before a row's end is unknown: the probability is then the sum over all labels at that place.
+        A label of -1 before a row's end is unknown: the probability is then the sum over all labels
+        at that place.
         """
         scores_TBK = widened(scores_TBK)
         is_unknown_TB = (labels_TB == PADDING) & is_word(len(labels_TB), lengths_B)
-        if labels_TB.device.type == "cpu" and not is_unknown_TB.any():  # where looking waits for no device
+        # where looking waits for no device
+        if labels_TB.device.type == "cpu" and not is_unknown_TB.any():
             return self.score(scores_TBK, labels_TB, lengths_B) - self.log_partition(scores_TBK, lengths_B)
         is_other_TBK = torch.arange(scores_TBK.shape[2], device=labels_TB.device) != labels_TB.unsqueeze(2)
         fitting_TBK = scores_TBK.masked_fill(is_other_TBK & ~is_unknown_TB.unsqueeze(2), -torch.inf)
@@ -457,7 +490,8 @@ class LinearChain(nn.Module):
         return fitting_B - all_B
 
     def score(self, scores_TBK: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        """score(y) of each row's labels, shape (B,). What `labels_TB` holds beyond a row's end is not read."""
+        """score(y) of each row's labels, shape (B,). What `labels_TB` holds beyond a row's end is
+        not read."""
         scores_TBK = widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
         labels_TB = labels_TB.clamp(min=0)
@@ -470,9 +504,11 @@ class LinearChain(nn.Module):
     def log_partition(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
         """log Z of each row, in nats, shape (B,); 0 for a row of length 0.
 
-        The forward recursion in the linear domain, each step's weights divided by their sum (Rabiner 1989, section V.A), so that a step
-        is a matrix product. Exact while the transition scores lie within 80 nats of each other, and start and end scores within 80 nats
-        of zero (700 in float64); training stays far from that. A score of -inf excludes a label at its place.
+        The forward recursion in the linear domain, each step's weights divided by their sum
+        (Rabiner 1989, section V.A), so that a step is a matrix product. Exact while the transition
+        scores lie within 80 nats of each other, and start and end scores within 80 nats of zero
+        (700 in float64); training stays far from that. A score of -inf excludes a label at its
+        place.
         """
         scores_TBK = widened(scores_TBK)
         start_K, end_K, transitions_KK = self.chain(scores_TBK.dtype)
@@ -481,10 +517,12 @@ class LinearChain(nn.Module):
         top_TB1, top = scores_TBK.detach().amax(2, keepdim=True), transitions_KK.detach().max()
         with _without_autocast(scores_TBK):
             exp_TBK, exp_KK = (scores_TBK - top_TB1).exp(), (transitions_KK - top).exp()
-            # The sums are constants to the gradient: whatever the weights are divided by comes back as its logarithm.
+            # The sums are constants to the gradient: whatever the weights are divided by comes back
+            # as its logarithm.
             sums: list[Tensor] = []
             steps: list[Tensor] = []
-            for exp_BK in exp_TBK.unbind():  # by an index, the gradient of each step would be as large as that of all of them
+            # by an index, the gradient of each step would be as large as that of all of them
+            for exp_BK in exp_TBK.unbind():
                 weights_BK = (steps[-1] @ exp_KK if steps else start_K.exp()) * exp_BK
                 sums.append(weights_BK.detach().sum(1, keepdim=True).clamp(min=torch.finfo(weights_BK.dtype).tiny))
                 steps.append(weights_BK / sums[-1])
@@ -495,7 +533,8 @@ class LinearChain(nn.Module):
         return logs_TB.masked_fill(~is_word_TB, 0).sum(0) + ended_B * (lengths_B > 0)
 
     def marginals(self, scores_TBK: Tensor, lengths_B: Tensor) -> Tensor:
-        """p(y_t = k) of each place and label, shape (T, B, K), zeros in padding: the gradient of log Z with respect to the scores."""
+        """p(y_t = k) of each place and label, shape (T, B, K), zeros in padding: the gradient of
+        log Z with respect to the scores."""
         with torch.inference_mode(False), torch.enable_grad(), _without_autocast(scores_TBK):
             scores_TBK = widened(scores_TBK).detach().clone().requires_grad_()
             total = self.log_partition(scores_TBK, lengths_B.clone()).sum()

@@ -36,8 +36,9 @@ from rnnlm.text.labelled.splitting import SplitText
 
 @keeps(LayerReader)
 class TaskLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. Lines are split into words as the training data
-    are; one without words is read as the one word `</s>`. The features of a classifier are those of the whole text."""
+    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of a tagger or classifier. Lines are
+    split into words as the training data are; one without words is read as the one word `</s>`. The
+    features of a classifier are those of the whole text."""
 
     def __init__(self, model: "TaskModel") -> None:
         self.model = model
@@ -53,7 +54,8 @@ class TaskLayers:
         return self._encoded([each.words for each in found], spans)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
-        """Texts that are split into words already; their places are those in a line with a space between two words."""
+        """Texts that are split into words already; their places are those in a line with a space
+        between two words."""
         return self._encoded(texts, [places_of(" ".join(words), SplitText(tuple(words))) for words in texts])
 
     def _encoded(self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None) -> EncodedLines:
@@ -102,13 +104,16 @@ def with_boundaries(encoded: EncodedWords, boundary_id: int) -> EncodedWords:
         return encoded
     lengths_W = np.insert(np.diff(encoded.token_offsets), at_W, 1)
     return EncodedWords(
-        np.insert(encoded.ids, encoded.token_offsets[at_W], boundary_id), np.concatenate(([0], np.cumsum(lengths_W))),
-        np.concatenate(([0], np.cumsum(np.maximum(words_E, 1)))), np.insert(encoded.is_known, at_W, True), encoded.beside,
+        np.insert(encoded.ids, encoded.token_offsets[at_W], boundary_id),
+        np.concatenate(([0], np.cumsum(lengths_W))),
+        np.concatenate(([0], np.cumsum(np.maximum(words_E, 1)))),
+        np.insert(encoded.is_known, at_W, True), encoded.beside,
     )  # fmt: skip
 
 
 def places_of(line: str, split: SplitText) -> tuple[Span, ...]:
-    """Where the words of a line stand. A word that is not written in it, a part of a multiword form, stands where the form does."""
+    """Where the words of a line stand. A word that is not written in it, a part of a multiword
+    form, stands where the form does."""
     forms = {first: (end, form) for first, end, form in split.ranges}
     lowered = line.lower() if len(line.lower()) == len(line) else line
     found: list[Span] = []
@@ -138,7 +143,8 @@ _TYPES = {torch.float32: "F32", torch.int32: "I32"}
 
 @dataclass(frozen=True)
 class Reading:
-    """The features of one batch of texts. chosen: the numbers of these texts among all that are read."""
+    """The features of one batch of texts. chosen: the numbers of these texts among all that are
+    read."""
 
     chosen: np.ndarray
     inputs: tuple[Tensor, ...]
@@ -176,8 +182,8 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         return input_rows(self.network.encoder.input, self.codec.tokenizer)
 
     def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
-        """The features of texts, each a list of words, batch by batch, those of about the same length together. Ends early where `stop`,
-        asked before each batch, says so."""
+        """The features of texts, each a list of words, batch by batch, those of about the same
+        length together. Ends early where `stop`, asked before each batch, says so."""
         encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
         for chosen in by_length(encoded.token_lengths, TOKENS):
             if stop():
@@ -188,7 +194,8 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             yield Reading(chosen, inputs, features)
 
     def trace_line(self, line: str) -> LineTrace:
-        """What each recurrent layer did at each token of a text, split into words as the model splits text; no layers where it has none.
+        """What each recurrent layer did at each token of a text, split into words as the model
+        splits text; no layers where it has none.
 
         Raises:
             TextError: the text has no words.
@@ -208,7 +215,8 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
 
 
 def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing.
+    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
+    nothing.
 
     Raises:
         ModelError: the settings are not valid, or the labels of another task.
@@ -225,7 +233,8 @@ def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None =
 def from_arrays(
     settings: dict[str, Any], codec: Codec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None, parts: Sequence[Any] = ()
 ) -> TaskModel:
-    """The model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models that it reads beside the words.
+    """The model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models that it
+    reads beside the words.
 
     Raises:
         DeviceError: the device is not available. ModelError: the parts are other ones.
@@ -248,7 +257,8 @@ THRESHOLD = 0.5  # of the probability of a label, where a text has several
 
 @dataclass(frozen=True)
 class WordLabels:
-    """A label of each word of a sentence, as the training data write them, and the log-probability (natural) of all of them together."""
+    """A label of each word of a sentence, as the training data write them, and the log-probability
+    (natural) of all of them together."""
 
     labels: tuple[str, ...]
     logprob_nats: float
@@ -258,8 +268,9 @@ class WordLabels:
 class ColumnPrediction:
     """The prediction for one label column.
 
-    best: the best label sequences of a column of words, best first. label: the label in a column of texts. p_TK: the probability of each
-    symbol for each word, (T, K), if asked for (marginals of a CRF); (1, K) for texts. symbols: the K symbols.
+    best: the best label sequences of a column of words, best first. label: the label in a column of
+    texts. p_TK: the probability of each symbol for each word, (T, K), if asked for (marginals of a
+    CRF); (1, K) for texts. symbols: the K symbols.
     """
 
     column: str
@@ -274,8 +285,9 @@ Prediction = tuple[ColumnPrediction, ...]  # of a text, in the order of the code
 
 @dataclass(frozen=True)
 class Search:
-    """How labels are searched for. constrained: spans keep to their scheme; None: as the model was trained. beam: its width, with label
-    feedback. nbest: how many label sequences are wanted. probabilities: whether those of each word's symbols are wanted."""
+    """How labels are searched for. constrained: spans keep to their scheme; None: as the model was
+    trained. beam: its width, with label feedback. nbest: how many label sequences are wanted.
+    probabilities: whether those of each word's symbols are wanted."""
 
     constrained: bool | None = None
     beam: int = 1
@@ -284,7 +296,8 @@ class Search:
 
 
 def predict(model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None) -> list[Prediction]:
-    """The prediction for each text, a list of words, in order. It does not depend on the other texts.
+    """The prediction for each text, a list of words, in order. It does not depend on the other
+    texts.
 
     Raises:
         UsageError: more label sequences are asked for than the beam of label feedback holds.
@@ -299,7 +312,8 @@ def predict(model: TaskModel, texts: Sequence[Sequence[str]], search: Search | N
 def predictions(
     model: TaskModel, texts: Sequence[Sequence[str]], encoded: EncodedWords, search: Search, stop: Callable[[], bool] = never
 ) -> Iterator[tuple[int, Prediction]]:
-    """(place of the text, its prediction), those of about the same length together; `encoded` are the words of `texts`."""
+    """(place of the text, its prediction), those of about the same length together; `encoded` are
+    the words of `texts`."""
     for reading in model.read(encoded, stop):
         yield from of_reading(model, reading, texts, search)
 
@@ -333,7 +347,8 @@ def _of_words(
         best = tuple(
             WordLabels(column.decode_words(labels_nBT[rank, row, : len(words)].tolist(), words), float(logprob_nB[rank, row]))
             for rank in range(len(labels_nBT))
-            if rank == 0 or np.isfinite(logprob_nB[rank, row])  # of weights that are no numbers there is one, too
+            # of weights that are no numbers there is one, too
+            if rank == 0 or np.isfinite(logprob_nB[rank, row])
         )
         found.append(ColumnPrediction(column.name, column.symbols, best, p_TK=None if p_BTK is None else p_BTK[row, : len(words)]))
     return found

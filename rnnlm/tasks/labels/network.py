@@ -1,6 +1,8 @@
-"""The network of a task: what reads the words, and an output layer (head) for each column of labels on what it gives.
+"""The network of a task: what reads the words, and an output layer (head) for each column of labels
+on what it gives.
 
-Shapes: S tokens and T words of the longest text, B rows, H width of the features, K labels of a column.
+Shapes: S tokens and T words of the longest text, B rows, H width of the features, K labels of a
+column.
 """
 
 from typing import NamedTuple
@@ -19,8 +21,9 @@ from rnnlm.tasks.padding import is_word
 
 
 class Features(NamedTuple):
-    """What output layers read, after dropout. words_TBH: of words, zeros in padding; None where no column has labels of words. text_BH: of
-    texts; None where no column has labels of texts. lengths_B: words of each row."""
+    """What output layers read, after dropout. words_TBH: of words, zeros in padding; None where no
+    column has labels of words. text_BH: of texts; None where no column has labels of texts.
+    lengths_B: words of each row."""
 
     words_TBH: Tensor | None
     text_BH: Tensor | None
@@ -28,7 +31,8 @@ class Features(NamedTuple):
 
 
 class TaskNetwork(nn.Module):
-    """A network that labels words, texts, or both at once: the layers are shared, each column has a head of its own."""
+    """A network that labels words, texts, or both at once: the layers are shared, each column has a
+    head of its own."""
 
     def __init__(self, settings: TaskSettings, codec: Codec) -> None:
         super().__init__()
@@ -43,8 +47,9 @@ class TaskNetwork(nn.Module):
         self.context = LayerMixture(settings) if settings.context_models else None
 
     def forward(self, inputs: tuple[Tensor, ...]) -> Features:
-        """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB and words_1B; where language models are
-        read beside them their states_TBX; as :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
+        """inputs: inputs_SB, tokens_1B and, where words may have several tokens, first_TB, last_TB
+        and words_1B; where language models are read beside them their states_TBX; as
+        :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
         if not isinstance(self.encoder, Encoder) or not isinstance(self.settings, RecurrentTaskSettings):
@@ -58,8 +63,9 @@ class TaskNetwork(nn.Module):
         return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
 
     def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
-        """What the network reads of each token, (S, B, E), and, where it is recurrent, what each layer gives, the lowest first, and the
-        highest hands on, (S, B, H). inputs: as for :meth:`forward`."""
+        """What the network reads of each token, (S, B, E), and, where it is recurrent, what each
+        layer gives, the lowest first, and the highest hands on, (S, B, H). inputs: as for
+        :meth:`forward`."""
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
         if isinstance(self.encoder, Encoder):
@@ -67,8 +73,8 @@ class TaskNetwork(nn.Module):
         return [self.encoder.vectors(inputs_SB, is_word(len(inputs_SB), lengths_B), context_SBC)]
 
     def trace(self, inputs: tuple[Tensor, ...]) -> tuple[NamedLayer, ...]:
-        """What the recurrent layers do at each token of one text, and at `</s>` at either end where that is read; none where there are no
-        such layers."""
+        """What the recurrent layers do at each token of one text, and at `</s>` at either end where
+        that is read; none where there are no such layers."""
         if not isinstance(self.encoder, Encoder):
             return ()
         inputs, context_SBC = self._with_context(inputs)
@@ -84,7 +90,8 @@ class TaskNetwork(nn.Module):
         return inputs, context_SBC
 
     def depths(self) -> dict[nn.Parameter, int]:
-        """How many layers stand above each weight that is not an output layer's: 1 of the highest layer, most of the words."""
+        """How many layers stand above each weight that is not an output layer's: 1 of the highest
+        layer, most of the words."""
         levels = [[self.encoder.input, *([self.context] if self.context is not None else [])], *self.encoder.levels()]
         return {each: len(levels) - number for number, modules in enumerate(levels) for module in modules for each in module.parameters()}
 

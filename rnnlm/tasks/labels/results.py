@@ -14,7 +14,8 @@ from rnnlm.text.labelled.splitting import Range
 
 @dataclass(frozen=True)
 class LabelSequence:
-    """Labels of the words of a sentence (or the sounds of a word), and the probability of all together, with its natural logarithm."""
+    """Labels of the words of a sentence (or the sounds of a word), and the probability of all
+    together, with its natural logarithm."""
 
     labels: tuple[str, ...]
     probability: float
@@ -29,14 +30,15 @@ class LabelSequence:
 class TaggedSentence:
     """A sentence with labels.
 
-    text: as it was given, None where words were. words: what was labelled: words, or the letters of a word. multiwords: of each multiword
-    form in the text its first word (from 0), the one behind its last, and its form.
-    labels: for each label column of words, the label of each word; of a model of letters the sounds of the word, however many.
-    sentence_labels: for each label column of sentences, the label; empty where the sentence has no words.
-    nbest: for each label column of words its best label sequences, the best first, as many as were asked for.
-    probabilities: where they were asked for, for each label column of words the probabilities of each word's labels, highest first, without
-    those below 0.001. sentence_probabilities: for each label column of sentences those of all labels, where they or several label sequences
-    were asked for.
+    text: as it was given, None where words were. words: what was labelled: words, or the letters of
+    a word. multiwords: of each multiword form in the text its first word (from 0), the one behind
+    its last, and its form. labels: for each label column of words, the label of each word; of a
+    model of letters the sounds of the word, however many. sentence_labels: for each label column of
+    sentences, the label; empty where the sentence has no words. nbest: for each label column of
+    words its best label sequences, the best first, as many as were asked for. probabilities: where
+    they were asked for, for each label column of words the probabilities of each word's labels,
+    highest first, without those below 0.001. sentence_probabilities: for each label column of
+    sentences those of all labels, where they or several label sequences were asked for.
     """
 
     words: tuple[str, ...]
@@ -49,11 +51,14 @@ class TaggedSentence:
     multiwords: tuple[Range, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """What `rnnlm tag --json` prints of it: `nbest` and probabilities where they were asked for."""
+        """What `rnnlm tag --json` prints of it: `nbest` and probabilities where they were asked
+        for."""
         found: dict[str, Any] = {
             "text": self.text, "words": list(self.words),
-            "multiwords": [{"start": start, "end": end, "form": form} for start, end, form in self.multiwords],
-            "labels": {name: list(labels) for name, labels in self.labels.items()}, "sentence_labels": dict(self.sentence_labels),
+            "multiwords": [{"start": start, "end": end, "form": form} for start, end,
+                           form in self.multiwords],
+            "labels": {name: list(labels) for name, labels in self.labels.items()},
+            "sentence_labels": dict(self.sentence_labels),
         }  # fmt: skip
         if any(len(best) > 1 for best in self.nbest.values()):
             found["nbest"] = {name: [each.to_dict() for each in best] for name, best in self.nbest.items()}
@@ -68,9 +73,10 @@ class TaggedSentence:
 class ClassifiedText:
     """A text with labels.
 
-    text: as it was given, None where words were. labels: for each label column its label, or with multi-label its labels joined by `|` (""
-    is none); empty where the text has no words. probabilities: for each label column the probability of each label, highest first: they sum
-    to one, or with multi-label are each label's own.
+    text: as it was given, None where words were. labels: for each label column its label, or with
+    multi-label its labels joined by `|` ("" is none); empty where the text has no words.
+    probabilities: for each label column the probability of each label, highest first: they sum to
+    one, or with multi-label are each label's own.
     """
 
     text: str | None
@@ -84,7 +90,8 @@ class ClassifiedText:
         return next(iter(self.labels.values()), None)
 
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
-        """What `rnnlm classify --json` prints of it. top: so many of the most probable labels alone."""
+        """What `rnnlm classify --json` prints of it. top: so many of the most probable labels
+        alone."""
         probabilities = {name: dict(islice(each.items(), top)) for name, each in self.probabilities.items()}
         return {"text": self.text, "labels": dict(self.labels), "probabilities": probabilities}
 
@@ -95,7 +102,8 @@ LEAST = 1e-3  # less probable labels are left out
 
 
 def of_words(column: LabelColumn, p_TK: np.ndarray, words: Sequence[str], labels: Sequence[str]) -> tuple[Mapping[str, float], ...]:
-    """The probabilities of each word's labels, highest first. labels: those that were found, one a word, by which IOB1 writes the next."""
+    """The probabilities of each word's labels, highest first. labels: those that were found, one a
+    word, by which IOB1 writes the next."""
     before = [schemes.OUTSIDE, *labels]
     rows = zip(p_TK, words, labels, before, strict=False)
     return tuple(_of_word(column, p_K, word, label, label_before) for p_K, word, label, label_before in rows)

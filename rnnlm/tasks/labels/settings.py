@@ -1,6 +1,8 @@
-"""The shape of each kind of network that tags or classifies: what can be set, and what contradicts itself. It does not import torch.
+"""The shape of each kind of network that tags or classifies: what can be set, and what contradicts
+itself. It does not import torch.
 
-A kind belongs to a task and a model: what recurrence there is (`rnn gru lstm qrnn`), or none (`bag`, `cnn`).
+A kind belongs to a task and a model: what recurrence there is (`rnn gru lstm qrnn`), or none
+(`bag`, `cnn`).
 """
 
 from collections.abc import Iterator
@@ -29,7 +31,8 @@ OF_TASKS = {
 
 @dataclass(frozen=True)
 class TaskSettings(InputSettings):
-    """What all networks of tasks have. Their texts are small beside those of language models: narrower layers, more dropout."""
+    """What all networks of tasks have. Their texts are small beside those of language models:
+    narrower layers, more dropout."""
 
     NEEDS = OF_TASKS
 
@@ -88,7 +91,8 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     ] = True
     sentence_pooling: Annotated[
         SentencePooling,
-        Meta(description="what a label of the whole text reads: the last states (backward: at the first word), or the mean, maximum, "
+        Meta(description="what a label of the whole text reads: the last states (backward: at the "
+                         "first word), or the mean, maximum, "
              "sum or weighted mean over the words"),
     ] = "max"  # fmt: skip
 
@@ -209,9 +213,12 @@ class CnnClassifier(ClassificationSettings):
 
 
 KINDS: dict[tuple[str, str], type[TaskSettings]] = {
-    ("tagging", "rnn"): ElmanTagger, ("tagging", "gru"): GruTagger, ("tagging", "lstm"): LstmTagger, ("tagging", "qrnn"): QrnnTagger,
-    ("classification", "rnn"): ElmanClassifier, ("classification", "gru"): GruClassifier, ("classification", "lstm"): LstmClassifier,
-    ("classification", "qrnn"): QrnnClassifier, ("classification", "bag"): BagClassifier, ("classification", "cnn"): CnnClassifier,
+    ("tagging", "rnn"): ElmanTagger, ("tagging", "gru"): GruTagger, ("tagging", "lstm"): LstmTagger,
+    ("tagging", "qrnn"): QrnnTagger,
+    ("classification", "rnn"): ElmanClassifier, ("classification", "gru"): GruClassifier,
+    ("classification", "lstm"): LstmClassifier,
+    ("classification", "qrnn"): QrnnClassifier, ("classification", "bag"): BagClassifier,
+    ("classification", "cnn"): CnnClassifier,
 }  # fmt: skip
 
 
@@ -249,12 +256,14 @@ class TaskFittingSettings(OptimizationSettings):
     ] = None
     rate_decay_by_layer: Annotated[
         RateDecay,
-        Meta(description="the learning rate of each layer is that of the layer above it, divided by this (Howard & Ruder 2018: 2.6); "
+        Meta(description="the learning rate of each layer is that of the layer above it, divided "
+                         "by this (Howard & Ruder 2018: 2.6); "
              "1: all alike"),
     ] = 1.0  # fmt: skip
     unfreeze: Annotated[
         Literal["epoch"] | None,
-        Meta(description="epoch: the output layer alone is trained in the first epoch, and each epoch adds the layer below (Howard & Ruder "
+        Meta(description="epoch: the output layer alone is trained in the first epoch, and each "
+                         "epoch adds the layer below (Howard & Ruder "
              "2018); none: all layers are trained from the start"),
     ] = None  # fmt: skip
     criterion: Annotated[

@@ -7,14 +7,16 @@ from rnnlm.text.labelled.alignment import align, align_more
 from rnnlm.text.labelled.example import LabelledText
 from rnnlm.text.lines import Progress
 
-UNALIGNED = ""  # the label of the letters of a word that needs more sounds a letter than labels hold
+# the label of the letters of a word that needs more sounds a letter than labels hold
+UNALIGNED = ""
 
 
 def with_labels(
     train: LabelledText, others: dict[str, LabelledText], progress: Progress
 ) -> tuple[LabelledText, LabelledText, dict[str, LabelledText]]:
-    """The training text without the words that cannot be aligned, first with its sounds, then with a label for each letter; and `others`
-    with such labels, aligned by what was learned from the training text. A notice says how many words were left out.
+    """The training text without the words that cannot be aligned, first with its sounds, then with
+    a label for each letter; and `others` with such labels, aligned by what was learned from the
+    training text. A notice says how many words were left out.
 
     Raises:
         TextError: no word can be aligned, or the sounds are more than one column.

@@ -17,8 +17,8 @@ Split = Callable[[str], SplitText]
 
 
 def details_of(train: LabelledText, files: Sequence[str], settings: LabelledSettings) -> dict[str, Any]:
-    """What a codec keeps of its training data, read from these files, so that raw text is split and written as they are: their format, and
-    of CoNLL-U how it splits text.
+    """What a codec keeps of its training data, read from these files, so that raw text is split and
+    written as they are: their format, and of CoNLL-U how it splits text.
 
     Raises:
         TextError: a file cannot be read.
@@ -32,8 +32,9 @@ def details_of(train: LabelledText, files: Sequence[str], settings: LabelledSett
 
 @functools.lru_cache(maxsize=16)
 def splitter_of(codec: Codec) -> Split:
-    """How a model splits raw text. A tagger trained on CoNLL-U splits it as that treebank does, one of letters into letters, any other at
-    white space and marks; a classifier at white space, as its training texts are.
+    """How a model splits raw text. A tagger trained on CoNLL-U splits it as that treebank does, one
+    of letters into letters, any other at white space and marks; a classifier at white space, as its
+    training texts are.
 
     Raises:
         ModelError: what the model knows of it is damaged.
@@ -52,7 +53,8 @@ def is_of_letters(codec: Codec) -> bool:
 
 
 def words_in(text: str) -> list[str]:
-    """The words whose letters a model reads; several letters with spaces between them, as training data have them, are one word."""
+    """The words whose letters a model reads; several letters with spaces between them, as training
+    data have them, are one word."""
     words = split_words(text)
     return ["".join(words)] if len(words) > 1 and all(len(word) == 1 for word in words) else words
 

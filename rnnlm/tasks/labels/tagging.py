@@ -22,15 +22,17 @@ from rnnlm.text.labelled.splitting import SplitText, at_white_space
 
 # ---- The model that is asked to label, which must be of the task that this needs.
 
-Labeller = LabelModel | LanguageModel | str | Path  # a model, or the name of one; language models are told apart
+# a model, or the name of one; language models are told apart
+Labeller = LabelModel | LanguageModel | str | Path
 
 
 def model_for(command: str, model: Labeller, device: str | Device = "auto") -> TaskModel:
-    """The model, which a command ("tag", "classify") does something with; given by path or name it is loaded.
+    """The model, which a command ("tag", "classify") does something with; given by path or name it
+    is loaded.
 
     Raises:
-        UsageError: it was trained for another task. ModelError: there is no such model, or it is damaged. DeviceError: the device is not
-            available.
+        UsageError: it was trained for another task. ModelError: there is no such model, or it is
+            damaged. DeviceError: the device is not available.
     """
     registry.check_use(command, loading.task_of(model), loading.called(model))
     return cast(TaskModel, loading.opened(model, device))
@@ -41,25 +43,33 @@ def model_for(command: str, model: Labeller, device: str | Device = "auto") -> T
 
 T = TypeVar("T")
 
-WINDOW = 1024  # sentences that are read before the first of them is written; those of about the same length are tagged together
+# sentences that are read before the first of them is written; those of about the same length are
+# tagged together
+WINDOW = 1024
 LARGEST_WINDOW = 1 << 17  # words
-ALIGNMENTS = 8  # of letters and sounds: how many of a word are looked at for each pronunciation that is asked for
+# of letters and sounds: how many of a word are looked at for each pronunciation that is asked for
+ALIGNMENTS = 8
 
 
 def tag(
-    model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1, probabilities: bool = False,
-    constrained: bool | None = None, beam: int | None = None, tokenised: bool = False, device: str | Device = "auto",
+    model: Labeller, sentences: Sequence[str | Sequence[str]], *, nbest: int = 1,
+    probabilities: bool = False,
+    constrained: bool | None = None, beam: int | None = None, tokenised: bool = False,
+    device: str | Device = "auto",
 ) -> list[TaggedSentence]:  # fmt: skip
     """Label the words of sentences.
 
-    model: a tagger or its name. sentences: each a str, which is split as the training data of the model are (`tokenised`: at white space
-    alone), or a list of its words; for a model of letters and sounds, a word or a list of its letters. nbest: how many label sequences of
-    each sentence. probabilities: also those of each word's labels; of a CRF the marginals. constrained: spans keep to their scheme (no I-X
-    after O); None: as the model was trained. beam: how many label sequences a model with label feedback keeps; None: as many as are asked
-    for. device: where a model given by name is loaded.
+    model: a tagger or its name. sentences: each a str, which is split as the training data of the
+    model are (`tokenised`: at white space alone), or a list of its words; for a model of letters
+    and sounds, a word or a list of its letters. nbest: how many label sequences of each sentence.
+    probabilities: also those of each word's labels; of a CRF the marginals. constrained: spans keep
+    to their scheme (no I-X after O); None: as the model was trained. beam: how many label sequences
+    a model with label feedback keeps; None: as many as are asked for. device: where a model given
+    by name is loaded.
 
     Raises:
-        UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is no such model, or it is damaged.
+        UsageError: the model is no tagger, or the beam is smaller than nbest. ModelError: there is
+            no such model, or it is damaged.
     """
     tagger = Tagger(model_for("tag", model, device), nbest, probabilities, constrained, beam)
     split = at_white_space if tokenised else splitter_of(tagger.model.codec)
@@ -71,7 +81,8 @@ def tag(
 
 
 def windows(items: Iterable[T], size: Callable[[T], int]) -> Iterator[list[T]]:
-    """The items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size: words of an item."""
+    """The items, WINDOW of them at a time, or fewer with LARGEST_WINDOW words together. size: words
+    of an item."""
     window: list[T] = []
     words = 0
     for item in items:
@@ -102,7 +113,8 @@ class Tagger:
     beam: int | None = None
 
     def tag(self, texts: Iterable[tuple[str | None, SplitText]]) -> Iterator[TaggedSentence]:
-        """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or all.
+        """Each text with its labels, in order; the first ones come when a WINDOW of them is read,
+        or all.
 
         Raises:
             UsageError: the beam is smaller than nbest.
@@ -129,7 +141,8 @@ class Tagger:
 
     @property
     def _paths_each(self) -> int:
-        """How many of the network's label sequences are looked at for each that is asked for, where several may be written alike."""
+        """How many of the network's label sequences are looked at for each that is asked for, where
+        several may be written alike."""
         if is_of_letters(self.model.codec):
             return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
         is_constrained = self.model.is_constrained if self.constrained is None else self.constrained
@@ -146,8 +159,10 @@ class Tagger:
         labels = {name: best[0].labels for name, best in nbest.items()}
         of_texts = [each for column, each in zip(columns, prediction, strict=True) if column.level == TEXT]
         return TaggedSentence(
-            parts.words, labels, {each.column: each.label for each in of_texts}, nbest, text=text, multiwords=parts.ranges,
-            probabilities={name: self._of_words(columns[place], prediction[place], parts.words) for place, name in of_words
+            parts.words, labels, {each.column: each.label for each in of_texts}, nbest, text=text,
+            multiwords=parts.ranges,
+            probabilities={name: self._of_words(columns[place], prediction[place],
+                                                parts.words) for place, name in of_words
                            if self.probabilities and columns[place].form != SOUNDS},
             sentence_probabilities={each.column: probabilities_of_text(each) for each in of_texts}
             if self.probabilities or self.nbest > 1 else {},
@@ -168,8 +183,9 @@ def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
 
 
 def _without_doubles(best: Sequence[WordLabels], written: Callable[[Sequence[str]], Iterable[str]]) -> tuple[LabelSequence, ...]:
-    """What label sequences are `written` as, each once, in the order of the best that is written so; their probabilities add up: alignments
-    of a pronunciation, edit scripts with the same lemma, labels that break their scheme."""
+    """What label sequences are `written` as, each once, in the order of the best that is written
+    so; their probabilities add up: alignments of a pronunciation, edit scripts with the same lemma,
+    labels that break their scheme."""
     found: dict[tuple[str, ...], list[float]] = {}
     for each in best:
         found.setdefault(tuple(written(each.labels)), []).append(each.logprob_nats)
@@ -188,17 +204,19 @@ def _log_sum(logprobs: Sequence[float]) -> float:
 def classify(model: Labeller, texts: Sequence[str | Sequence[str]], *, device: str | Device = "auto") -> list[ClassifiedText]:
     """Label texts.
 
-    model: a classifier or its name. texts: each a str, which is split at white space as the training data are, or a list of words.
-    device: where a model given by name is loaded.
+    model: a classifier or its name. texts: each a str, which is split at white space as the
+    training data are, or a list of words. device: where a model given by name is loaded.
 
     Raises:
-        UsageError: the model is no classifier. ModelError: there is no such model, or it is damaged.
+        UsageError: the model is no classifier. ModelError: there is no such model, or it is
+            damaged.
     """
     return list(classified(model_for("classify", model, device), texts))
 
 
 def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterator[ClassifiedText]:
-    """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or all."""
+    """Each text with its labels, in order; the first ones come when a WINDOW of them is read, or
+    all."""
     split = splitter_of(model.codec)
     for window in windows(texts, len):
         words = [split(text).words if isinstance(text, str) else tuple(text) for text in window]

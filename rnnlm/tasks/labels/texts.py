@@ -1,4 +1,5 @@
-"""The data of a task's training run: examples read, labels made into columns, all of it as numbers; and the figures at the end."""
+"""The data of a task's training run: examples read, labels made into columns, all of it as numbers;
+and the figures at the end."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,8 @@ from rnnlm.text.tokenizers import TokenizerSettings
 
 @dataclass(frozen=True)
 class TaskTokenizerSettings(TokenizerSettings):
-    """How words become tokens. Words seen once are unknown ones, so that a network learns what to make of those."""
+    """How words become tokens. Words seen once are unknown ones, so that a network learns what to
+    make of those."""
 
     min_count: Annotated[Count, Meta(description="rarer words or characters are <unk>")] = 2
 
@@ -53,12 +55,13 @@ class Texts:
 
 
 def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved` what is found out on the way: format and
-    columns of the data, and the settings of a tokenizer that is given.
+    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved`
+    what is found out on the way: format and columns of the data, and the settings of a tokenizer
+    that is given.
 
     Raises:
-        TextError, ModelError: a file, or the model that the tokenizer is of, cannot be read. UsageError: what is given contradicts what is
-            asked for.
+        TextError, ModelError: a file, or the model that the tokenizer is of, cannot be read.
+            UsageError: what is given contradicts what is asked for.
     """
     names = _parts(request, resolved, kind)
     settings = resolved.make(LabelledSettings)
@@ -101,13 +104,15 @@ def _read(names: dict[str, tuple[str, ...]], part: str, request: Any, settings: 
 
 
 def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, tuple[str, ...]]:
-    """The files of each part: those that are named, or those of a bundled corpus, whose columns then go into `resolved`.
+    """The files of each part: those that are named, or those of a bundled corpus, whose columns
+    then go into `resolved`.
 
     Raises:
         UsageError: the bundled corpus serves another task.
     """
     names = {"train": request.text or (corpora.USUAL[kind.task],), "valid": request.valid, "test": request.test}
-    bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]  # a folder may be a model
+    # a folder may be a model
+    bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]
     if not bundled or (corpus := bundled[0]) is None:
         return names
     name = names["train"][0]
@@ -128,7 +133,8 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
 
 
 def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolved) -> LabelledSettings:
-    """Puts the format, columns and scheme that were detected in the training data into `resolved`, so that all parts are read alike."""
+    """Puts the format, columns and scheme that were detected in the training data into `resolved`,
+    so that all parts are read alike."""
     scheme = next(iter(text.scheme.values()), schemes.NONE)
     same = len(set(text.scheme.values())) <= 1
     told = {
@@ -147,8 +153,8 @@ def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolv
 
 
 def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledText | None, str]:
-    """The text without its last `share`, and that share. Of texts with one label each, which are often sorted by label, the share is drawn
-    at random, the same one each time."""
+    """The text without its last `share`, and that share. Of texts with one label each, which are
+    often sorted by label, the share is drawn at random, the same one each time."""
     count = round(len(text.examples) * share)
     if not count or count == len(text.examples):
         notice("there are too few examples to hold some out for validation: the last weights are kept")
@@ -162,7 +168,8 @@ def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledT
 
 
 def _codec(
-    request: Any, resolved: Resolved, settings: LabelledSettings, train: LabelledText, details: dict[str, Any]
+    request: Any, resolved: Resolved, settings: LabelledSettings, train: LabelledText,
+    details: dict[str, Any]
 ) -> Codec:  # fmt: skip
     tokenizer = _tokenizer(request, resolved, train)
     if resolved.values.get("characters"):

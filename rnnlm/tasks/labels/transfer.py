@@ -1,8 +1,10 @@
-"""What a task's network takes over from language models: its shape, the vectors of words and characters, and the layers of each direction.
+"""What a task's network takes over from language models: its shape, the vectors of words and
+characters, and the layers of each direction.
 
-The forward layers, and the words, are those of one language model; the backward ones begin at random, or are those of a second model, which
-reads lines from their end. In a language model each layer reads its own direction alone: the weights by which a layer reads the other one
-start at zero, so that at first both directions have the very states of their language models.
+The forward layers, and the words, are those of one language model; the backward ones begin at
+random, or are those of a second model, which reads lines from their end. In a language model each
+layer reads its own direction alone: the weights by which a layer reads the other one start at zero,
+so that at first both directions have the very states of their language models.
 """
 
 from typing import Any
@@ -34,11 +36,13 @@ _OF_CHARACTERS = {
 
 
 def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:
-    """What the network of a task has of the settings of the language model of `--init-from`, with that option and the model's name: they
-    give the shapes of its weights, and what its layers compute. Nothing where none is asked for.
+    """What the network of a task has of the settings of the language model of `--init-from`, with
+    that option and the model's name: they give the shapes of its weights, and what its layers
+    compute. Nothing where none is asked for.
 
     Raises:
-        ModelError: there is no such model. UsageError: it has no weights that a network of this kind could start from.
+        ModelError: there is no such model. UsageError: it has no weights that a network of this
+            kind could start from.
     """
     return [] if request.init_from is None else [(FORWARD, request.init_from, _settings(request.init_from, kind))]
 
@@ -46,7 +50,8 @@ def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str
 def _settings(name: str, kind: registry.Kind) -> dict[str, Any]:
     own = settings_of(name, FORWARD)
     found: dict[str, Any] = {name: getattr(own, name) for name in (*_OF_INPUT, *_OF_CHARACTERS.get(str(own.characters), ()))}
-    found["lowercase_vectors"] = False  # the language model has a vector for each way to write a word
+    # the language model has a vector for each way to write a word
+    found["lowercase_vectors"] = False
     if not own.has_word_vectors:
         del found["embedding_size"]
     if not issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):
@@ -55,10 +60,12 @@ def _settings(name: str, kind: registry.Kind) -> dict[str, Any]:
 
 
 def weights(request: Any, resolved: Resolved, data: TaskData) -> dict[str, np.ndarray] | None:
-    """The weights that a network starts from, by name, of `--init-from` and `--init-from-reversed`; None where none are asked for.
+    """The weights that a network starts from, by name, of `--init-from` and `--init-from-reversed`;
+    None where none are asked for.
 
     Raises:
-        ModelError: there is no such model. UsageError: it does not fit the network, or the two do not fit each other.
+        ModelError: there is no such model. UsageError: it does not fit the network, or the two do
+            not fit each other.
     """
     if request.init_from is None:
         if request.init_from_reversed is not None:

@@ -8,7 +8,8 @@ With h a state of the decoder and m_s what the encoder gives for the source's to
 
     a = softmax of e over the source's own tokens,  context = sum of a_s m_s
 
-Shapes: T target time, S source time, M sources, B rows, k rows of each source, H width of the memory, D of h, A of the keys.
+Shapes: T target time, S source time, M sources, B rows, k rows of each source, H width of the
+memory, D of h, A of the keys.
 """
 
 import contextlib
@@ -54,7 +55,8 @@ class DotSteps:
         return self.scores_backward(t)
 
     def scores(self, t: int, h_BD: Tensor) -> Tensor:
-        return torch.bmm(h_BD.unsqueeze(1), self.keys_BSA.transpose(1, 2)).squeeze(1)  # the vector first: a tenth of the time on a CPU
+        # the vector first: a tenth of the time on a CPU
+        return torch.bmm(h_BD.unsqueeze(1), self.keys_BSA.transpose(1, 2)).squeeze(1)
 
     def scores_backward(self, t: int) -> Tensor:
         return torch.bmm(self.dscores_TBS[t].unsqueeze(1), self.keys_BSA).squeeze(1)
@@ -68,10 +70,12 @@ class DotSteps:
 
 
 class AdditiveSteps(DotSteps):
-    """Scores are v . tanh(W h + key). The tanh, (B, S, A) numbers, is worked out again on the way back, not kept for each step."""
+    """Scores are v . tanh(W h + key). The tanh, (B, S, A) numbers, is worked out again on the way
+    back, not kept for each step."""
 
     def __init__(
-        self, keys_BSA: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor, query_AD: Tensor, scale_1A: Tensor, T: int,
+        self, keys_BSA: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor, query_AD: Tensor,
+        scale_1A: Tensor, T: int,
         products: torch.dtype,
     ) -> None:  # fmt: skip
         super().__init__(keys_BSA, memory_BSH, is_padding_BS, T)
@@ -88,7 +92,8 @@ class AdditiveSteps(DotSteps):
     def scores_backward(self, t: int) -> Tensor:
         dscores_BS1, u_BSA = self.dscores_TBS[t].unsqueeze(2), self._compared(t)
         self.dv_A.addmv_(u_BSA.flatten(0, 1).t(), dscores_BS1.flatten())
-        du_BSA = u_BSA.square_().neg_().add_(1).mul_(dscores_BS1)  # but for v, by which sums over it are multiplied
+        # but for v, by which sums over it are multiplied
+        du_BSA = u_BSA.square_().neg_().add_(1).mul_(dscores_BS1)
         self.dkeys_BSA += du_BSA
         dqueries_BA = torch.mul(du_BSA.sum(dim=1), self.v_A, out=self.dqueries_TBA[t])
         return torch.mm(dqueries_BA.to(self.query_AD.dtype), self.query_AD)
@@ -118,7 +123,8 @@ class _Attend(torch.autograd.Function):
 
 
 def attend(steps: DotSteps, h_TBD: Tensor) -> tuple[Tensor, Tensor]:
-    """The contexts (T, B, H) of states, and the weights of attention (T, B, S), which have no gradient."""
+    """The contexts (T, B, H) of states, and the weights of attention (T, B, S), which have no
+    gradient."""
     contexts_TBH, weights_TBS = _Attend.apply(steps, h_TBD, *steps.tensors)
     return contexts_TBH, weights_TBS
 
@@ -135,8 +141,9 @@ CHUNK_NUMBERS = 1 << 24  # of tanh(W h + U m) at once, of which there are T B S 
 
 
 class Memory(NamedTuple):
-    """What the decoder sees of M sources. states_SMH: the encoder's outputs, zeros in padding. keys_SMA: what states of the decoder are
-    compared with, None without attention. lengths_M: tokens of each source, `</s>` counted."""
+    """What the decoder sees of M sources. states_SMH: the encoder's outputs, zeros in padding.
+    keys_SMA: what states of the decoder are compared with, None without attention. lengths_M:
+    tokens of each source, `</s>` counted."""
 
     states_SMH: Tensor
     keys_SMA: Tensor | None
@@ -149,7 +156,8 @@ class Memory(NamedTuple):
 
 
 class Attention(nn.Module):
-    """`kind` of attention of states of width D to memories of width H; additive ones compare vectors of width A = `size`."""
+    """`kind` of attention of states of width D to memories of width H; additive ones compare
+    vectors of width A = `size`."""
 
     def __init__(self, kind: AttentionKind, width: int, memory_width: int, size: int) -> None:
         super().__init__()
@@ -160,12 +168,14 @@ class Attention(nn.Module):
         self.scale = nn.Parameter(torch.empty(1, compared)) if kind == "additive" else None
 
     def forward(self, h_TBD: Tensor, memory: Memory) -> tuple[Tensor, Tensor]:
-        """Contexts (T, B, H) and weights (T, B, S), zeros at padding. Rows stand by source, k for each one: B = M k."""
+        """Contexts (T, B, H) and weights (T, B, S), zeros at padding. Rows stand by source, k for
+        each one: B = M k."""
         assert memory.keys_SMA is not None
         (S, M, _), (T, B, _) = memory.states_SMH.shape, h_TBD.shape
         if self.kind == "additive" and M == B and T > 1:
             return attend(self.steps(memory, T, product_type(h_TBD)), h_TBD)
-        query_MNA = self.query(h_TBD).view(T, M, B // M, -1).transpose(0, 1).flatten(1, 2)  # N = T k
+        # N = T k
+        query_MNA = self.query(h_TBD).view(T, M, B // M, -1).transpose(0, 1).flatten(1, 2)
         is_padding_M1S = ~is_word(S, memory.lengths_M).t().unsqueeze(1)
         scores_MNS = self._scores(query_MNA, memory.keys_SMA.transpose(0, 1))
         weights_MNS = scores_MNS.to(memory.states_SMH.dtype).masked_fill(is_padding_M1S, -torch.inf).softmax(dim=2)

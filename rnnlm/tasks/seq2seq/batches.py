@@ -1,4 +1,5 @@
-"""Pairs of lines in batches of about the same length: the source of batches of an encoder-decoder."""
+"""Pairs of lines in batches of about the same length: the source of batches of an
+encoder-decoder."""
 
 import numpy as np
 import torch
@@ -12,9 +13,12 @@ from rnnlm.tasks.seq2seq.data import PairedData, rows
 
 
 class PairBatches(LengthBatches):
-    """Batches of pairs, by the length of the target and then of the source; what it raises is as for :class:`LengthBatches`."""
+    """Batches of pairs, by the length of the target and then of the source; what it raises is as
+    for :class:`LengthBatches`."""
 
-    pool = 200  # as two lengths are to be alike: of German and English captions 8 % of the sources is then padding, with 50 it is 17 %
+    # as two lengths are to be alike: of German and English captions 8 % of the sources is then
+    # padding, with 50 it is 17 %
+    pool = 200
 
     def __init__(
         self, data: PairedData, boundary_id: int, rows: int, seed: int, device: torch.device, ranks: SingleProcess = SINGLE_PROCESS
@@ -29,7 +33,8 @@ class PairBatches(LengthBatches):
 
 
 def pair_tensors(data: PairedData, chosen_B: np.ndarray, boundary_id: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """sources_SB, 0 in padding; lengths_1B of these; inputs_TB and targets_TB of the decoder, -1 in the targets' padding; int64."""
+    """sources_SB, 0 in padding; lengths_1B of these; inputs_TB and targets_TB of the decoder, -1 in
+    the targets' padding; int64."""
     targets = rows(data.target, chosen_B)
     targets_TB = padded(targets, PADDING)
     inputs_TB = np.concatenate([np.full((1, len(chosen_B)), boundary_id), np.maximum(targets_TB[:-1], 0)])

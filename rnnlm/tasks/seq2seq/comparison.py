@@ -1,7 +1,9 @@
-"""Encoder-decoders on the same pairs: perplexities and figures of what they write with intervals, and paired differences.
+"""Encoder-decoders on the same pairs: perplexities and figures of what they write with intervals,
+and paired differences.
 
-Sources are resampled, each with all its references. Perplexities compare as those of language models do
-(:mod:`rnnlm.evaluation.comparison.comparison`); figures of what is written compare between any models.
+Sources are resampled, each with all its references. Perplexities compare as those of language
+models do (:mod:`rnnlm.evaluation.comparison.comparison`); figures of what is written compare
+between any models.
 """
 
 import itertools
@@ -39,7 +41,8 @@ from rnnlm.tasks.seq2seq.results import DecodingSettings
 
 @dataclass(frozen=True)
 class ComparedTranslator:
-    """One of the models. folder: None of a model in memory. intervals: of the perplexities that compare and of what it writes, by name."""
+    """One of the models. folder: None of a model in memory. intervals: of the perplexities that
+    compare and of what it writes, by name."""
 
     name: str
     folder: str | None
@@ -49,8 +52,8 @@ class ComparedTranslator:
 
 @dataclass(frozen=True)
 class TranslatorDifference:
-    """By how much the second model differs from the first. perplexity: None where perplexities do not compare. figures: of what they
-    write, by name."""
+    """By how much the second model differs from the first. perplexity: None where perplexities do
+    not compare. figures: of what they write, by name."""
 
     first: str
     second: str
@@ -60,8 +63,9 @@ class TranslatorDifference:
 
 @dataclass(frozen=True)
 class PairComparison:
-    """Models on the same pairs, and the differences of each two of them. per: what the differences of perplexities are taken per: "token",
-    "word" or "character"; None where these do not compare. refused: figures that do not compare, and why not."""
+    """Models on the same pairs, and the differences of each two of them. per: what the differences
+    of perplexities are taken per: "token", "word" or "character"; None where these do not compare.
+    refused: figures that do not compare, and why not."""
 
     sources: int
     models: tuple[ComparedTranslator, ...]
@@ -81,24 +85,30 @@ class PairComparison:
             for each in self.models
         ]  # fmt: skip
         return {
-            "task": self.task, "sources": self.sources, "models": shown, "differences": [asdict(each) for each in self.differences],
-            "per": self.per, "refused": [asdict(each) for each in self.refused], "seconds": self.seconds,
+            "task": self.task, "sources": self.sources, "models": shown,
+            "differences": [asdict(each) for each in self.differences],
+            "per": self.per, "refused": [asdict(each) for each in self.refused],
+            "seconds": self.seconds,
         }  # fmt: skip
 
 
 def compare(
-    models: Sequence[Seq2SeqModel | str | Path], data: Pairs, *, names: Sequence[str] | None = None, target: Sequence[Pathname] = (),
-    decode: bool = True, decoding: DecodingSettings | None = None, reading: Mapping[str, Any] | None = None, resamples: int | None = None,
+    models: Sequence[Seq2SeqModel | str | Path], data: Pairs, *, names: Sequence[str] | None = None,
+    target: Sequence[Pathname] = (),
+    decode: bool = True, decoding: DecodingSettings | None = None,
+    reading: Mapping[str, Any] | None = None, resamples: int | None = None,
     seed: int = 1, device: str | Device = "auto",
 ) -> PairComparison:  # fmt: skip
     """Compare models, themselves or by their names, on pairs; what is given is as for
     :func:`rnnlm.tasks.seq2seq.evaluation.evaluate`.
 
-    names: what models are called in the result. resamples: of bootstrap and randomisation test (None: RESAMPLES and PERMUTATIONS).
+    names: what models are called in the result. resamples: of bootstrap and randomisation test
+    (None: RESAMPLES and PERMUTATIONS).
 
     Raises:
-        UsageError: there are fewer than two models. ComparisonError: they are of different tasks, do not read the same pairs, or nothing of
-            them compares. TextError, ModelError, DeviceError: as for :func:`rnnlm.tasks.seq2seq.evaluation.evaluate`.
+        UsageError: there are fewer than two models. ComparisonError: they are of different tasks,
+            do not read the same pairs, or nothing of them compares. TextError, ModelError,
+            DeviceError: as for :func:`rnnlm.tasks.seq2seq.evaluation.evaluate`.
     """
     began = time.perf_counter()
     called = names_of(cast(Sequence[str], models), names)

@@ -30,10 +30,12 @@ TARGET = "target-"  # before the names of the files of the target's tokenizer
 
 
 class PairCodec:
-    """Two tokenizers, or one for both sides. A model stores it where a language model stores its tokenizer.
+    """Two tokenizers, or one for both sides. A model stores it where a language model stores its
+    tokenizer.
 
-    details: what a model's folder says of its data, in JSON's types: `spelled`, whether sources are spelled (letters split by spaces), so
-    that a word's symbols are those of its line; `column`, what their column is called.
+    details: what a model's folder says of its data, in JSON's types: `spelled`, whether sources are
+    spelled (letters split by spaces), so that a word's symbols are those of its line; `column`,
+    what their column is called.
     """
 
     def __init__(self, source: Tokenizer, target: Tokenizer | None = None, details: Mapping[str, Any] | None = None) -> None:
@@ -63,7 +65,8 @@ class PairCodec:
 
     @property
     def is_reversed(self) -> bool:
-        """False: the target is written from its beginning, in whatever direction the source is read."""
+        """False: the target is written from its beginning, in whatever direction the source is
+        read."""
         return False
 
     def spelling(self) -> NoReturn:
@@ -124,8 +127,8 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
 class PairedData:
     """P pairs of a source and one reference each, encoded.
 
-    text: what was read. source, target: P lines each, one for each reference of the text in its order, but for those that are left out;
-    the boundary ends them.
+    text: what was read. source, target: P lines each, one for each reference of the text in its
+    order, but for those that are left out; the boundary ends them.
     """
 
     text: ParallelText
@@ -139,7 +142,8 @@ class PairedData:
 
     @cached_property
     def groups(self) -> tuple[Pair, ...]:
-        """Each source of the text once, with all references that it has: what is decoded and compared."""
+        """Each source of the text once, with all references that it has: what is decoded and
+        compared."""
         return self.text.grouped().pairs
 
     @cached_property
@@ -171,7 +175,8 @@ class PairedData:
 
 @dataclass(frozen=True)
 class PairTrainingData:
-    """What an encoder-decoder is trained on; tokenizer: the codec. valid: None where nothing is held out."""
+    """What an encoder-decoder is trained on; tokenizer: the codec. valid: None where nothing is
+    held out."""
 
     tokenizer: PairCodec
     train: PairedData
@@ -179,7 +184,8 @@ class PairTrainingData:
 
 
 def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = None) -> PairedData:
-    """The pairs of a text as an encoder-decoder reads them. longest: pairs with more tokens on either side are left out."""
+    """The pairs of a text as an encoder-decoder reads them. longest: pairs with more tokens on
+    either side are left out."""
     source = codec.source.encode([each.source for each in text.pairs for _ in each.references])
     target = codec.target.encode([reference for each in text.pairs for reference in each.references])
     if longest is not None:
@@ -215,7 +221,8 @@ OF_TARGET = "target_"  # begins the names of the settings of the target's tokeni
 
 @dataclasses.dataclass(frozen=True)
 class SourceTokenizerSettings(TokenizerSettings):
-    """How the source's lines become tokens, and the target's where they have no settings of their own."""
+    """How the source's lines become tokens, and the target's where they have no settings of their
+    own."""
 
     tokenizer: Annotated[
         typing.Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens; of the target, too")
@@ -236,12 +243,13 @@ TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
 
 
 def make_codec(request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]) -> PairCodec:
-    """The tokenizers that are asked for, made from the training text or taken from models. What is decided on the way goes into `resolved`.
+    """The tokenizers that are asked for, made from the training text or taken from models. What is
+    decided on the way goes into `resolved`.
 
     Raises:
-        SettingsError: the settings of the target contradict each other, or one vocabulary; the vectors of both sides are to be the same,
-            and the vocabularies are not. ModelError: a model cannot be read. UsageError: another tokenizer was asked for than a model
-            brings.
+        SettingsError: the settings of the target contradict each other, or one vocabulary; the
+            vectors of both sides are to be the same, and the vocabularies are not. ModelError: a
+            model cannot be read. UsageError: another tokenizer was asked for than a model brings.
     """
     own = resolved.make(SourceTokenizerSettings)
     of_target = _of_target(resolved)
@@ -296,7 +304,8 @@ def _plain(resolved: Resolved) -> TokenizerSettings:
 
 
 def _of_target(resolved: Resolved) -> dict[str, Any]:
-    """The settings of the target's tokenizer: where none is given the source's, if both are of one kind, else the defaults."""
+    """The settings of the target's tokenizer: where none is given the source's, if both are of one
+    kind, else the defaults."""
     names = [field.name for field in dataclasses.fields(TargetTokenizerSettings)]
     kind = resolved.values[f"{OF_TARGET}tokenizer"] or resolved.values["tokenizer"]
     is_same = kind == resolved.values["tokenizer"]
@@ -317,11 +326,13 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     if not is_shared:
         why = "it has one tokenizer, and each side is to have its own"
         raise SettingsError(f"--tokenizer-from {name} serves one side", why, "set shared_vocabulary=true")
-    return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)  # of a task without the labels
+    # of a task without the labels
+    return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)
 
 
 def _record(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) -> None:
-    """What a tokenizer is goes into `resolved`. brings: says which model has it; "" where it was made as asked for.
+    """What a tokenizer is goes into `resolved`. brings: says which model has it; "" where it was
+    made as asked for.
 
     Raises:
         UsageError: another one was asked for.

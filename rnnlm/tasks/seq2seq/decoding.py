@@ -1,4 +1,5 @@
-"""What an encoder-decoder writes for lines that it reads: greedily, by beam search or drawn, with what it looked at."""
+"""What an encoder-decoder writes for lines that it reads: greedily, by beam search or drawn, with
+what it looked at."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +32,8 @@ _NOWHERE = ParallelText((), "source", "target", "parallel")  # pairs that are in
 
 
 def attended(model: Seq2SeqModel, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The weights of attention (T, S) of each pair of a source and a line, given as their tokens: one more pass over them."""
+    """The weights of attention (T, S) of each pair of a source and a line, given as their tokens:
+    one more pass over them."""
     data = PairedData(_NOWHERE, joined(sources), joined(targets))
     found: dict[int, np.ndarray] = {}
     for chosen_B in model.batches(data):
@@ -48,7 +50,8 @@ class Aligner:
         self.symbols = codec.target.symbols()
 
     def aligned(self, source: str, ids: Sequence[int], weights_TS: np.ndarray, copies: bool) -> tuple[str, Attention]:
-        """The text of a line's tokens, and what they looked at. copies: words of the source stand for `<unk>`."""
+        """The text of a line's tokens, and what they looked at. copies: words of the source stand
+        for `<unk>`."""
         weights_TS = self._in_own_order(weights_TS)
         tokens = [self.symbols[id] for id in ids]
         text = self.codec.target.decode(ids)
@@ -60,18 +63,21 @@ class Aligner:
         return text, Attention(tuple(self.forward.surface(source)), tuple(tokens), weights_TS)
 
     def _in_own_order(self, weights_TS: np.ndarray) -> np.ndarray:
-        """The weights of a source that is read from its end, as its text runs; `</s>` stays the last."""
+        """The weights of a source that is read from its end, as its text runs; `</s>` stays the
+        last."""
         return np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1) if self.codec.source.is_reversed else weights_TS
 
     def _copied(self, source: str, ids: Sequence[int], weights_TS: np.ndarray) -> list[str]:
-        """For each token of a line what stands there if it is `<unk>`: what its largest weight is at, but for `</s>`."""
+        """For each token of a line what stands there if it is `<unk>`: what its largest weight is
+        at, but for `</s>`."""
         pieces = self._pieces(source)
         if not pieces:
             return [UNKNOWN] * len(ids)
         return [pieces[place] for place in weights_TS[:, :-1].argmax(axis=1).tolist()]
 
     def _pieces(self, source: str) -> list[str]:
-        """For each token of a source, but its `</s>`, the word that it is of; the token itself where the target is not made of words."""
+        """For each token of a source, but its `</s>`, the word that it is of; the token itself
+        where the target is not made of words."""
         encoded = self.forward.encode([source])
         ids, unknown, surface = encoded.ids[:-1].tolist(), {*encoded.oov.tolist()}, self.forward.surface(source)
         parts = [surface[place].encode("utf-8") if place in unknown else self._bytes[id] for place, id in enumerate(ids)]
@@ -100,10 +106,12 @@ BATCH_TOKENS = 1 << 13  # of sources, padding counted
 
 @dataclass(frozen=True)
 class Translator:
-    """A model and what it is asked for. sampling: lines are drawn, `num` for each source, instead of searched for.
+    """A model and what it is asked for. sampling: lines are drawn, `num` for each source, instead
+    of searched for.
 
     Raises:
-        UsageError: attention is asked for, and the model has none; samples are asked for, and a beam.
+        UsageError: attention is asked for, and the model has none; samples are asked for, and a
+            beam.
     """
 
     model: Seq2SeqModel
@@ -120,8 +128,9 @@ class Translator:
             raise UsageError(f"{self.model.name} has no attention", why, "train one with attention=general")
 
     def translate(self, sources: Iterable[str], first: int = 1) -> Iterator[TranslatedLine]:
-        """What the model writes for each source, in order; the first ones come when a window of sources is read, or all. A source without
-        words has no hypotheses. first: the number of the first source.
+        """What the model writes for each source, in order; the first ones come when a window of
+        sources is read, or all. A source without words has no hypotheses. first: the number of the
+        first source.
 
         Raises:
             TextError: a source holds a newline.
@@ -155,14 +164,16 @@ class Translator:
 
     def _hypothesis(self, found: Found, aligned: tuple[str, Attention] | None) -> Translation:
         text, attention = aligned or (self.model.codec.target.decode(found.ids), None)
-        text = text.replace("\n", " ")  # a byte like any other to some tokenizers, and a line is one line
+        # a byte like any other to some tokenizers, and a line is one line
+        text = text.replace("\n", " ")
         attention = attention if self.settings.attention else None
         return Translation(text, len(found.ids), found.logprob_nats, found.score, found.ended, attention)
 
     def _aligned(
         self, lines: Sequence[TranslatedLine], sources: list[np.ndarray], found_B: list[list[Found]]
     ) -> dict[tuple[int, int], tuple[str, Attention]]:
-        """By row and rank the text and attention of each line found that needs a look at its source."""
+        """By row and rank the text and attention of each line found that needs a look at its
+        source."""
         wanted = [(row, rank) for row, found in enumerate(found_B) for rank, each in enumerate(found) if self._looks_back(each)]
         if not wanted:
             return {}
@@ -192,25 +203,29 @@ class Translator:
 
 
 def translate(
-    model: Labeller, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(), sampling: SamplingSettings | None = None,
+    model: Labeller, sources: Sequence[str], *, settings: DecodingSettings = DecodingSettings(),
+    sampling: SamplingSettings | None = None,
     num: int = 1, device: str | Device = "auto",
 ) -> list[TranslatedLine]:  # fmt: skip
     """What an encoder-decoder writes for lines.
 
-    model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n best. sampling: draw `num` lines for each
-    source instead; sample n of line l is the same whatever the other lines. Of its settings those of length and <unk> do not count here.
-    device: where a model given by name is loaded.
+    model: an encoder-decoder or its name. settings: greedy search unless they ask for a beam or n
+    best. sampling: draw `num` lines for each source instead; sample n of line l is the same
+    whatever the other lines. Of its settings those of length and <unk> do not count here. device:
+    where a model given by name is loaded.
 
     Raises:
-        UsageError: the model is no encoder-decoder, or lacks the attention that is asked for; samples and a beam are asked for.
-            SettingsError: `num` is below 1. ModelError: there is no such model, or it is damaged. TextError: a source holds a newline.
+        UsageError: the model is no encoder-decoder, or lacks the attention that is asked for;
+            samples and a beam are asked for. SettingsError: `num` is below 1. ModelError: there is
+            no such model, or it is damaged. TextError: a source holds a newline.
     """
     translator = Translator(cast(Seq2SeqModel, model_for("translate", model, device)), settings, sampling, num)
     return list(translator.translate(sources))
 
 
 def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:
-    """The chosen numbers of sources in batches of `most` at most, those of about the same length together, the longest first."""
+    """The chosen numbers of sources in batches of `most` at most, those of about the same length
+    together, the longest first."""
     order = chosen[np.argsort(-lengths_N[chosen], kind="stable")]
     start = 0
     while start < len(order):
@@ -225,7 +240,8 @@ USUAL_COLUMNS = (*(source for source, _ in USUAL), *tables.USUAL_COLUMNS)
 
 
 def read_sources(file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS) -> Iterator[str]:
-    """The sources of a file, each as one line, those without words, too. usual: what their column may be called where none is named.
+    """The sources of a file, each as one line, those without words, too. usual: what their column
+    may be called where none is named.
 
     Raises:
         TextError: it cannot be read, lacks the column, or is not a table; it holds nothing.

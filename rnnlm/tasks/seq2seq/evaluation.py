@@ -54,18 +54,22 @@ Pathname = str | PathLike[str]
 
 
 def open_pairs(
-    model: Seq2SeqModel, paths: Sequence[Pathname], target: Sequence[Pathname] = (), overrides: Mapping[str, Any] | None = None,
+    model: Seq2SeqModel, paths: Sequence[Pathname], target: Sequence[Pathname] = (),
+    overrides: Mapping[str, Any] | None = None,
     called: str = "",
 ) -> PairedData:  # fmt: skip
-    """The pairs of some files as `model` reads them. A bundled corpus is named, and stands for its test part.
+    """The pairs of some files as `model` reads them. A bundled corpus is named, and stands for its
+    test part.
 
-    target: files with the targets, line by line, where these are in files of their own: one for each of `paths`, and as many again for
-    each further reference. overrides: settings of :class:`~rnnlm.text.pairs.ParallelSettings` that are not to be those of the
-    training data. called: the model, in notices.
+    target: files with the targets, line by line, where these are in files of their own: one for
+    each of `paths`, and as many again for each further reference. overrides: settings of
+    :class:`~rnnlm.text.pairs.ParallelSettings` that are not to be those of the training data.
+    called: the model, in notices.
 
     Raises:
-        TextError: a file cannot be read, lacks a column, or has another number of lines than its target. UsageError: the targets are not
-            as many as the files. ModelError: the model's folder is damaged.
+        TextError: a file cannot be read, lacks a column, or has another number of lines than its
+            target. UsageError: the targets are not as many as the files. ModelError: the model's
+            folder is damaged.
     """
     if len(target) % len(paths):
         why = f"there are {len(paths)} of sources and {len(target)} of targets"
@@ -78,7 +82,8 @@ def open_pairs(
 
 
 def encoded_pairs(model: Seq2SeqModel, text: ParallelText, called: str = "") -> PairedData:
-    """The pairs of a text as the model reads them; a notice names marks, such as quotes of some form, that its tokenizers never saw.
+    """The pairs of a text as the model reads them; a notice names marks, such as quotes of some
+    form, that its tokenizers never saw.
 
     Raises:
         TextError: there are none.
@@ -94,12 +99,14 @@ def encoded_pairs(model: Seq2SeqModel, text: ParallelText, called: str = "") -> 
 
 
 def _bundled(path: Pathname) -> corpora.Paired | None:
-    """The bundled corpus of that name. A file of that name comes first; a folder is no data, but perhaps a model."""
+    """The bundled corpus of that name. A file of that name comes first; a folder is no data, but
+    perhaps a model."""
     return None if Path(path).is_file() else corpora.paired(str(path))
 
 
 def _settings(model: Seq2SeqModel, has_targets: bool, overrides: Mapping[str, Any], bundled: corpora.Paired | None) -> ParallelSettings:
-    """How the model's training data were read, but for what is asked for; a model in memory knows nothing of that."""
+    """How the model's training data were read, but for what is asked for; a model in memory knows
+    nothing of that."""
     stored: dict[str, Any] = {}
     if model.origin is not None:
         stored = asdict(from_stored(ParallelSettings, read_manifest(Path(model.origin[0])).settings))
@@ -108,7 +115,8 @@ def _settings(model: Seq2SeqModel, has_targets: bool, overrides: Mapping[str, An
     asked = {name: value for name, value in overrides.items() if value is not None}
     if has_targets or stored.get("format") == PARALLEL:
         asked = {"format": PARALLEL if has_targets else "auto", **asked}
-    if asked.get("format", stored.get("format")) != stored.get("format"):  # columns of another format have other names
+    # columns of another format have other names
+    if asked.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
     return resolve([ParallelSettings], [Layer("the model", stored), Layer("what is asked for", asked)]).make(ParallelSettings)
 
@@ -122,14 +130,16 @@ LINES = 256  # decoded between two looks at whether to stop
 def hypotheses(
     model: Seq2SeqModel, sources: Sequence[str], settings: DecodingSettings = GREEDY, stop: Callable[[], bool] = never
 ) -> list[str] | None:
-    """The best line that the model writes for each source; None where `stop`, asked now and then, cut it off.
+    """The best line that the model writes for each source; None where `stop`, asked now and then,
+    cut it off.
 
     Raises:
         UsageError: the model cannot decode so.
     """
     translator = Translator(model, settings)
     found = [""] * len(sources)
-    order = sorted(range(len(sources)), key=lambda number: len(sources[number]))  # so that batches have little padding
+    # so that batches have little padding
+    order = sorted(range(len(sources)), key=lambda number: len(sources[number]))
     for start in range(0, len(order), LINES):
         if stop():
             return None
@@ -142,7 +152,8 @@ def hypotheses(
 # ---- An encoder-decoder measured on pairs: perplexity of the references, and figures of what it
 # writes.
 
-WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")  # figures of what a model writes
+# figures of what a model writes
+WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
 _DECODING = {"beam": "width", "length_power": "power", "max_length": "max_length", "copy_unknown": "copy_unknown"}
 
 
@@ -150,11 +161,13 @@ _DECODING = {"beam": "width", "length_power": "power", "max_length": "max_length
 class Written:
     """What a model writes for sources, and how good that is.
 
-    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or exact_match where no reference has the
-    four words that BLEU looks for. by_length: by tokens of the source, without `</s>`. of_tokenizer: the figures of references put through
-    the target's tokenizer, beyond which no model gets; None where it loses nothing. signatures: of each figure. translations: in the order
-    in which the sources first appear. lines: what it writes for each pair that was read. measures: the figures with what each source
-    contributes; without BLEU where no reference is long enough for it.
+    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or
+    exact_match where no reference has the four words that BLEU looks for. by_length: by tokens of
+    the source, without `</s>`. of_tokenizer: the figures of references put through the target's
+    tokenizer, beyond which no model gets; None where it loses nothing. signatures: of each figure.
+    translations: in the order in which the sources first appear. lines: what it writes for each
+    pair that was read. measures: the figures with what each source contributes; without BLEU where
+    no reference is long enough for it.
     """
 
     figures: TranslationFigures
@@ -174,9 +187,12 @@ class Written:
         decoding = {name: getattr(self.decoding, place) for name, place in _DECODING.items()}
         sacrebleu = {name: figures.pop(f"{name}_signature") for name in ("bleu", "chrf")}
         return {
-            "main": self.main, **{name: figures[name] for name in WRITTEN}, **of_all, "signatures": dict(self.signatures),
-            "sacrebleu_signatures": sacrebleu, "decoding": decoding, "by_length": [each.to_dict() for each in self.by_length],
-            "of_tokenizer": None if self.of_tokenizer is None else {name: getattr(self.of_tokenizer, name) for name in WRITTEN},
+            "main": self.main, **{name: figures[name] for name in WRITTEN}, **of_all,
+            "signatures": dict(self.signatures),
+            "sacrebleu_signatures": sacrebleu, "decoding": decoding,
+            "by_length": [each.to_dict() for each in self.by_length],
+            "of_tokenizer": None if self.of_tokenizer is None else {name: getattr(self.of_tokenizer,
+                name) for name in WRITTEN},
         }  # fmt: skip
 
 
@@ -184,8 +200,9 @@ class Written:
 class PairEvaluation:
     """The figures of an encoder-decoder on pairs.
 
-    references: their perplexity given the sources, each reference a line of its own. written: None where nothing was decoded.
-    sums: what each source, with all its references, adds to the perplexity.
+    references: their perplexity given the sources, each reference a line of its own. written: None
+    where nothing was decoded. sums: what each source, with all its references, adds to the
+    perplexity.
     """
 
     references: Evaluation
@@ -206,10 +223,11 @@ class PairEvaluation:
 
 
 def measure(
-    model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings | None = GREEDY, lowercase: bool = False
+    model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings | None = GREEDY,
+    lowercase: bool = False
 ) -> PairEvaluation:  # fmt: skip
-    """The figures that `rnnlm eval` prints. decoding: None where perplexity is enough. lowercase: what is written is compared without upper
-    case, as it is anyway where the model knows none.
+    """The figures that `rnnlm eval` prints. decoding: None where perplexity is enough. lowercase:
+    what is written is compared without upper case, as it is anyway where the model knows none.
 
     Raises:
         ModelError: the model's scores are not numbers. UsageError: the model cannot decode so.
@@ -225,8 +243,8 @@ def measure(
 
 
 def evaluate_as_json(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False) -> dict[str, Any]:
-    """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources: `low` and `high` of the figure that counts,
-    `ppl_token_low` and `ppl_token_high`."""
+    """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources:
+    `low` and `high` of the figure that counts, `ppl_token_low` and `ppl_token_high`."""
     found = measure(model, data)
     return found.to_dict() | (_bounds(found) if has_intervals else {})
 
@@ -251,7 +269,8 @@ def decoded(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = ne
 
 
 def translations_of(codec: PairCodec, data: PairedData, texts: Sequence[str], lowercase: bool = False) -> Translations:
-    """What was written for the sources of the data, beside their references. lowercase: as for :func:`measure`."""
+    """What was written for the sources of the data, beside their references. lowercase: as for
+    :func:`measure`."""
     settings = TranslationSettings(lowercase=lowercase or not codec.target.keeps_case, spelled=codec.spelled)
     return Translations(texts, [each.references for each in data.groups], settings)
 
@@ -269,7 +288,8 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, 
     if main != "bleu" and not of_tokenizer.bleu:
         del by_name["bleu"]
     return Written(
-        measure_translations(translations), main, of_lengths, None if of_tokenizer.is_perfect else of_tokenizer, decoding,
+        measure_translations(translations), main, of_lengths,
+        None if of_tokenizer.is_perfect else of_tokenizer, decoding,
         _signatures(model, data, translations.settings, decoding),
         translations, tuple(text_of[each.source] for each in data.text.pairs), by_name,
     )  # fmt: skip
@@ -294,20 +314,25 @@ Pairs = Pathname | Sequence[Pathname] | ParallelText | PairedData
 
 
 def evaluate(
-    model: Seq2SeqModel | str | Path, data: Pairs | None = None, *, target: Sequence[Pathname] = (), decode: bool = True,
-    decoding: DecodingSettings | None = None, reading: Mapping[str, Any] | None = None, device: str | Device = "auto",
+    model: Seq2SeqModel | str | Path, data: Pairs | None = None, *, target: Sequence[Pathname] = (),
+    decode: bool = True,
+    decoding: DecodingSettings | None = None, reading: Mapping[str, Any] | None = None,
+    device: str | Device = "auto",
 ) -> PairEvaluation:  # fmt: skip
-    """The figures of a model, itself or by its name, on pairs: files, which are read as its training data were, or pairs that were read.
+    """The figures of a model, itself or by its name, on pairs: files, which are read as its
+    training data were, or pairs that were read.
 
-    data: None stands for the test part of the bundled corpus that the model was trained on.
-    target: for each file one with its targets, where these are in files of their own; as many again for each further reference.
-    decode: whether the sources are decoded; else perplexity is all that is found. decoding: how; None: greedily.
-    reading: those of :class:`~rnnlm.text.pairs.ParallelSettings` that are to differ from the training data's.
+    data: None stands for the test part of the bundled corpus that the model was trained on. target:
+    for each file one with its targets, where these are in files of their own; as many again for
+    each further reference. decode: whether the sources are decoded; else perplexity is all that is
+    found. decoding: how; None: greedily. reading: those of
+    :class:`~rnnlm.text.pairs.ParallelSettings` that are to differ from the training data's.
 
     Raises:
-        TextError: a file cannot be read, lacks a column, or has another number of lines than its target. UsageError: the targets are not
-            as many as the files, or the model cannot decode so. ModelError: there is no such model, or it is damaged. DeviceError:
-            `device` is not available.
+        TextError: a file cannot be read, lacks a column, or has another number of lines than its
+            target. UsageError: the targets are not as many as the files, or the model cannot decode
+            so. ModelError: there is no such model, or it is damaged. DeviceError: `device` is not
+            available.
     """
     data = bundled_corpus_of(model, "test.tsv") if data is None else data
     its = cast(Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device))
@@ -317,7 +342,8 @@ def evaluate(
 def opened(
     model: Seq2SeqModel, data: Pairs, target: Sequence[Pathname] = (), reading: Mapping[str, Any] | None = None, called: str = ""
 ) -> PairedData:
-    """Pairs as `model` reads them; what is given is as for :func:`evaluate`. called: the model, in notices, where there are several."""
+    """Pairs as `model` reads them; what is given is as for :func:`evaluate`. called: the model, in
+    notices, where there are several."""
     if isinstance(data, PairedData):
         return data
     if isinstance(data, ParallelText):
@@ -345,7 +371,8 @@ def checks(model: Seq2SeqModel, sample: int | None, seed: int) -> Iterator[Check
     targets_BT = generator.integers(target.size, size=(count, TARGET_TOKENS))
     targets_BT[:, 0] = target.boundary_id
     together_BTV = np.concatenate([
-        _probabilities(model, sources[start : start + SOURCES_PER_CALL], targets_BT[start : start + SOURCES_PER_CALL])
+        _probabilities(model, sources[start : start + SOURCES_PER_CALL],
+                       targets_BT[start : start + SOURCES_PER_CALL])
         for start in range(0, count, SOURCES_PER_CALL)
     ])  # fmt: skip
     yield _sums(together_BTV)
@@ -400,8 +427,8 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
 
 
 def target_scores(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never) -> np.ndarray | None:
-    """Log-probability (nats, float64) of each token of the references given their sources, as `data.target.ids` has them; None where
-    `stop`, asked before each batch, cut it off."""
+    """Log-probability (nats, float64) of each token of the references given their sources, as
+    `data.target.ids` has them; None where `stop`, asked before each batch, cut it off."""
     logprob_N = np.zeros(len(data.target.ids))
     offsets = data.target.offsets
     for chosen_B in model.batches(data):
@@ -415,14 +442,15 @@ def target_scores(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool
 
 
 def references_of(data: PairedData, tokenizer: Tokenizer) -> EncodedText:
-    """The references as a text of one line each, in the order of the data, with all that perplexities are taken per. tokenizer: of the
-    target."""
+    """The references as a text of one line each, in the order of the data, with all that
+    perplexities are taken per. tokenizer: of the target."""
     lines = [reference for pair in data.text.pairs for reference in pair.references]
     return joined([encode_block(Block(lines, []), as_bytes(lines), tokenizer)], data.lines_hash, "skip")
 
 
 def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -> LineSums:
-    """What each different source adds to the perplexity of the references, all of them together, in the order of `data.groups`."""
+    """What each different source adds to the perplexity of the references, all of them together, in
+    the order of `data.groups`."""
     number_of = {pair.source: number for number, pair in enumerate(data.groups)}
     source_P = [number_of[pair.source] for pair in data.text.pairs for _ in pair.references]
     of_pairs = LineSums.of(encoded, logprob_N)

@@ -51,11 +51,12 @@ from rnnlm.tasks.seq2seq.settings import CRITERIA, KINDS, Seq2SeqFittingSettings
 
 
 def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:
-    """What a network has of the settings of the language models that a request names, each with its option and its name: they give the
-    shapes of its weights, and what its layers compute.
+    """What a network has of the settings of the language models that a request names, each with its
+    option and its name: they give the shapes of its weights, and what its layers compute.
 
     Raises:
-        ModelError: there is no such model. UsageError: it has no weights that this side of a network of this kind could start from.
+        ModelError: there is no such model. UsageError: it has no weights that this side of a
+            network of this kind could start from.
     """
     found = []
     if (name := request.init_encoder_from) is not None:
@@ -67,10 +68,12 @@ def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str
 
 
 def weights(request: Any, resolved: Resolved, data: PairTrainingData) -> dict[str, np.ndarray] | None:
-    """The weights that a network starts from, by name; None where all are random. Notices say what is taken from which model.
+    """The weights that a network starts from, by name; None where all are random. Notices say what
+    is taken from which model.
 
     Raises:
-        ModelError: there is no such model. UsageError: it does not fit the network, or two of them do not fit each other.
+        ModelError: there is no such model. UsageError: it does not fit the network, or two of them
+            do not fit each other.
     """
     encoder, decoder, backward = request.init_encoder_from, request.init_decoder_from, request.init_from_reversed
     if backward is not None and encoder is None:
@@ -160,7 +163,8 @@ def _decoder(name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
 
 
 def _check_one_vocabulary(found: dict[str, np.ndarray], taken: dict[str, np.ndarray], encoder: str, decoder: str) -> None:
-    """Raises UsageError: both sides are to have the same vectors, and two language models have different ones."""
+    """Raises UsageError: both sides are to have the same vectors, and two language models have
+    different ones."""
     for name in found.keys() & taken.keys():
         if not np.array_equal(found[name], taken[name]):
             why = f"{encoder} and {decoder} have word vectors of their own, and both sides share one set"
@@ -182,8 +186,9 @@ def fit(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     save: Callable[[], bool] = never,
 ) -> Iterator[Event]:
-    """Train a network on `data`; what it yields and raises is as for :func:`rnnlm.neural.fitting.fitting.fit`. initial: weights by name
-    that replace the random ones; the others start at random."""
+    """Train a network on `data`; what it yields and raises is as for
+    :func:`rnnlm.neural.fitting.fitting.fit`. initial: weights by name that replace the random ones;
+    the others start at random."""
     yield from fitting.fit_with(make_trainer, resolved, data, stop, initial, save)
 
 
@@ -193,7 +198,8 @@ def make_trainer(
     initial: dict[str, np.ndarray] | TrainingState | None = None,
     ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:
-    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for :func:`fit`."""
+    """A trainer on the device asked for, torch's threads and seed set; what it raises is as for
+    :func:`fit`."""
     run, settings = resolved.make(RunSettings), resolved.make(Seq2SeqFittingSettings)
     device, precision = fitting.begin(run)
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
@@ -228,8 +234,8 @@ LOOKED_AT = 2  # pairs, where a few are to be read
 
 
 class TargetLoss:
-    """An Objective: the cross-entropy of the target's tokens given the source and the tokens before, per token. model: reads the network in
-    the precision of training."""
+    """An Objective: the cross-entropy of the target's tokens given the source and the tokens
+    before, per token. model: reads the network in the precision of training."""
 
     is_exact = True
 
@@ -257,7 +263,8 @@ class TargetLoss:
 
 
 class PairValidation:
-    """A Validation: the loss on `data`, and where a figure of decoded text is the criterion that one, too. Each rank measures all of it."""
+    """A Validation: the loss on `data`, and where a figure of decoded text is the criterion that
+    one, too. Each rank measures all of it."""
 
     def __init__(self, data: PairedData, model: Seq2SeqModel, criterion: str, ranks: SingleProcess = SINGLE_PROCESS) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
@@ -269,7 +276,8 @@ class PairValidation:
         own_stop = self.ranks.own_stop(stop)
         logprob_N = evaluation.target_scores(self.model, self.data, own_stop)
         loss = math.inf if logprob_N is None else -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
-        is_decoded = self.criterion != "loss" and math.isfinite(loss)  # nothing can be decoded of what are no numbers
+        # nothing can be decoded of what are no numbers
+        is_decoded = self.criterion != "loss" and math.isfinite(loss)
         found = evaluation.decoded(self.model, self.data, stop=own_stop) if is_decoded else {}
         stopped = self.ranks.totals(float(logprob_N is None or found is None))[0]
         self.ranks.synchronize()
@@ -289,10 +297,12 @@ class PairValidation:
             self._read(*pair_tensors(self.data, np.array([number]), boundary, self.model.device)[:3])
 
     def _read(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor) -> None:
-        """Word by word where the output is fed back: the loops that read whole targets go round the layers."""
+        """Word by word where the output is fed back: the loops that read whole targets go round the
+        layers."""
         network = self.model.network
         words = inputs_TB.split(1) if network.settings.input_feeding else (inputs_TB,)
-        with self.model.reading(), torch.set_grad_enabled(len(words) > 1):  # with gradients no kernel takes a layer's place
+        # with gradients no kernel takes a layer's place
+        with self.model.reading(), torch.set_grad_enabled(len(words) > 1):
             memory, state = network.encode(sources_SB, lengths_1B[0])
             for each_TB in words:
                 _, _, state = network.decode(each_TB, memory, state)

@@ -1,4 +1,5 @@
-"""Input feeding as one loop over the steps of a window, forward and backward, each part of a step scheduled by hand."""
+"""Input feeding as one loop over the steps of a window, forward and backward, each part of a step
+scheduled by hand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,8 +40,9 @@ tanh_backward = torch.ops.aten.tanh_backward
 
 @dataclass
 class FedLoop:
-    """masks: of what the lowest layer reads of the fed vectors, (T, B, F), then of what each layer above it reads, (T, B, X); None: all
-    of it. weight_FC: of [h; context]. residual: each layer but the lowest adds what it reads to what it gives."""
+    """masks: of what the lowest layer reads of the fed vectors, (T, B, F), then of what each layer
+    above it reads, (T, B, X); None: all of it. weight_FC: of [h; context]. residual: each layer but
+    the lowest adds what it reads to what it gives."""
 
     layers: Sequence[LayerSteps]
     attending: Attending
@@ -80,7 +82,8 @@ class FedLoop:
         return x_BX
 
     def backward(self, a_TBF: Tensor, da_TBF: Tensor, dfed_BF: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of `tensors`; dfed_BF: that of the last attentional vector, beside da_TBF."""
+        """The gradients of `tensors`; dfed_BF: that of the last attentional vector, beside
+        da_TBF."""
         (T, B, F), D = a_TBF.shape, self.W.shape[1] - self.attending.tensors[1].shape[2]
         dz_TBF = self.joint_TBC.new_empty((T, B, F))
         for t in reversed(range(T)):
@@ -123,8 +126,8 @@ class _Run(torch.autograd.Function):
 
 
 def run(loop: FedLoop) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """a (T, B, F), the weights of attention (T, B, S), which have no gradient, and the state after the last step, (1, B, width) each:
-    of the layers, then the last attentional vector."""
+    """a (T, B, F), the weights of attention (T, B, S), which have no gradient, and the state after
+    the last step, (1, B, width) each: of the layers, then the last attentional vector."""
     a_TBF, weights_TBS, fed_BF, *layers = _Run.apply(loop, *loop.tensors)
     return a_TBF, weights_TBS, tuple(each.unsqueeze(0) for each in (*layers, fed_BF))
 
@@ -147,10 +150,12 @@ def _has_steps(layer: layers.Layer) -> bool:
 
 
 def make_loop(
-    body: RecurrentStack, attention: Attention, weight_FC: Tensor, x_TBE: Tensor, memory: Memory, state: State,
+    body: RecurrentStack, attention: Attention, weight_FC: Tensor, x_TBE: Tensor, memory: Memory,
+    state: State,
     recurrent: Sequence[Tensor], masks: Sequence[Tensor | None],
 ) -> FedLoop:  # fmt: skip
-    """recurrent: the recurrent weights of each layer, as dropout left them. masks: see :class:`FedLoop`."""
+    """recurrent: the recurrent weights of each layer, as dropout left them. masks: see
+    :class:`FedLoop`."""
     (*of_layers, fed_1BF), T, products = state, len(x_TBE), product_type(x_TBE)
     parts: list[LayerSteps] = []
     for layer, weight_hh in zip(body.layers, recurrent, strict=True):
@@ -187,11 +192,13 @@ def _steps(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, sta
 
 
 class GruSteps:
-    """words: what is known before the first step, (T, B, E), and its weights (3H, E); None: nothing. weights: for h' (3H, H) and for what
-    is read (3H, X), rows in the order r z n. biases: inside and outside of what the reset gate multiplies."""
+    """words: what is known before the first step, (T, B, E), and its weights (3H, E); None:
+    nothing. weights: for h' (3H, H) and for what is read (3H, X), rows in the order r z n. biases:
+    inside and outside of what the reset gate multiplies."""
 
     def __init__(
-        self, words: tuple[Tensor, Tensor] | None, weights: tuple[Tensor, Tensor], biases: tuple[Tensor, Tensor], h_BH: Tensor, T: int,
+        self, words: tuple[Tensor, Tensor] | None, weights: tuple[Tensor, Tensor],
+        biases: tuple[Tensor, Tensor], h_BH: Tensor, T: int,
         products: torch.dtype,
     ) -> None:  # fmt: skip
         (self.weight_hh, self.weight_read), (self.bias_hh, self.bias_ih), self.words, self.h_BH = weights, biases, words, h_BH
@@ -254,10 +261,12 @@ class GruSteps:
 
 
 class LstmSteps:
-    """words_TBE: what is known before the first step, with its weights; None: nothing. weight_GK: for [h'; what is read]."""
+    """words_TBE: what is known before the first step, with its weights; None: nothing. weight_GK:
+    for [h'; what is read]."""
 
     def __init__(
-        self, words: tuple[Tensor, Tensor] | None, weight_GK: Tensor, bias_G: Tensor, state: tuple[Tensor, Tensor],
+        self, words: tuple[Tensor, Tensor] | None, weight_GK: Tensor, bias_G: Tensor,
+        state: tuple[Tensor, Tensor],
         peepholes: Tensor | None, T: int, products: torch.dtype,
     ) -> None:  # fmt: skip
         self.h_BH, self.c_BH = state

@@ -32,8 +32,9 @@ from rnnlm.text.batches import by_length
 
 @keeps(LayerReader)
 class EncoderLayers:
-    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of an encoder-decoder: of what its encoder reads, each source with its `</s>`,
-    which counts as a token. What it reads onwards is all read at `</s>`, also of a source that is read from its end."""
+    """The :class:`rnnlm.inference.layer_outputs.LayerReader` of an encoder-decoder: of what its
+    encoder reads, each source with its `</s>`, which counts as a token. What it reads onwards is
+    all read at `</s>`, also of a source that is read from its end."""
 
     text_layers = ()
 
@@ -49,7 +50,8 @@ class EncoderLayers:
         return EncodedLines(lengths_L, words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (), encoded)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
-        """Texts that are split into words already: each is read as a line with a space between two words."""
+        """Texts that are split into words already: each is read as a line with a space between two
+        words."""
         return self.encode([" ".join(words) for words in texts], with_words=True)
 
     def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:
@@ -81,7 +83,8 @@ MEMORY = "memory_"
 @keeps(State)
 @dataclass(frozen=True)
 class ConditionalState:
-    """What the decoder remembers of B targets, and what it sees of M sources: rows stand in M groups of B / M, each of one source.
+    """What the decoder remembers of B targets, and what it sees of M sources: rows stand in M
+    groups of B / M, each of one source.
 
     tensors: (places, B, width) each.
     """
@@ -112,7 +115,8 @@ class ConditionalState:
 
 
 def _grouped(source_B: np.ndarray) -> np.ndarray:
-    """The sources of rows, one for each group where they stand in equal groups, else one for each row."""
+    """The sources of rows, one for each group where they stand in equal groups, else one for each
+    row."""
     starts = np.flatnonzero(np.append(True, source_B[1:] != source_B[:-1])) if len(source_B) else source_B
     sizes = np.diff(np.append(starts, len(source_B)))
     return source_B[starts] if (sizes == sizes[:1]).all() else source_B
@@ -167,7 +171,8 @@ class ConditionalModel:
         return self.model.states([""]).select(np.zeros(rows, dtype=np.int64))
 
     def states(self, sources: Sequence[str]) -> ConditionalState:
-        """The states in which targets of these sources begin, a row for each; `</s>` is the first input."""
+        """The states in which targets of these sources begin, a row for each; `</s>` is the first
+        input."""
         state: ConditionalState = self.model.states(sources)
         return state
 
@@ -250,11 +255,13 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
 
     @cached_property
     def decoder(self) -> ConditionalModel:
-        """The language model of targets, which begins in the states of their sources. Its initial state is that of an empty source."""
+        """The language model of targets, which begins in the states of their sources. Its initial
+        state is that of an empty source."""
         return ConditionalModel(self)
 
     def word_vectors(self, which: str) -> WordRows:
-        """The vectors of the source's words ("input"), or the weights of the target's words in the softmax ("output")."""
+        """The vectors of the source's words ("input"), or the weights of the target's words in the
+        softmax ("output")."""
         network, codec = self.network, self.codec
         if which == "output":
             note = "of the target" + ("" if network.tied_VE is None else "; tied: the decoder reads the same")
@@ -265,7 +272,8 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         return rows if network.source_words else rows._replace(note="tied: one matrix for source, target and output")
 
     def states(self, sources: Sequence[str]) -> ConditionalState:
-        """The states of the decoder before the first token of a target, one row for each source; `</s>` is the first input.
+        """The states of the decoder before the first token of a target, one row for each source;
+        `</s>` is the first input.
 
         Raises:
             TextError: a source holds a newline.
@@ -297,11 +305,13 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         return LineTrace(tuple(source.surfaces([line])[0]), layers)
 
     def batches(self, data: PairedData) -> Iterator[np.ndarray]:
-        """The numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those of about the same length together."""
+        """The numbers of the encoded pairs, in batches of about :data:`TOKENS` tokens, those of
+        about the same length together."""
         return by_length(np.maximum(data.source_lengths, data.target_lengths), TOKENS)
 
     def score_pairs(self, data: PairedData, chosen_B: np.ndarray) -> Tensor:
-        """Log-probability (nats) of each token of these targets given their sources, (T, B), 0 in padding."""
+        """Log-probability (nats) of each token of these targets given their sources, (T, B), 0 in
+        padding."""
         return self.score_tensors(*pair_tensors(data, chosen_B, self.codec.target.boundary_id, self.device))
 
     def score_tensors(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor, targets_TB: Tensor) -> Tensor:
@@ -312,8 +322,9 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
             return self.network.score_features(features_TBE, targets_TB)
 
     def attention(self, data: PairedData, chosen_B: np.ndarray) -> list[np.ndarray]:
-        """The attention weights of each pair, (T, S): how much each token of the target, `</s>` the last, looked at each token of the
-        source, `</s>` the last; each row sums to 1. Empty, (T, 0), without attention."""
+        """The attention weights of each pair, (T, S): how much each token of the target, `</s>` the
+        last, looked at each token of the source, `</s>` the last; each row sums to 1. Empty, (T,
+        0), without attention."""
         sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(data, chosen_B, self.codec.target.boundary_id, self.device)
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
@@ -326,7 +337,8 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
 
 
 def array_shapes(settings: dict[str, Any], codec: PairCodec, stored: Shapes | None = None) -> Shapes:
-    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates nothing.
+    """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
+    nothing.
 
     Raises:
         ModelError: the settings are not valid.
@@ -337,7 +349,8 @@ def array_shapes(settings: dict[str, Any], codec: PairCodec, stored: Shapes | No
 
 
 def from_arrays(
-    settings: dict[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None,
+    settings: dict[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str,
+    fingerprint: str | None,
     parts: Sequence[Any] = (),
 ) -> Seq2SeqModel:  # fmt: skip
     """The model whose `to_arrays()` gave `arrays`, on `device`.

@@ -1,7 +1,9 @@
-"""An encoder-decoder (Sutskever et al. 2014; Cho et al. 2014) with attention (Bahdanau et al. 2015; Luong et al. 2015).
+"""An encoder-decoder (Sutskever et al. 2014; Cho et al. 2014) with attention (Bahdanau et al. 2015;
+Luong et al. 2015).
 
-Shapes: S source time, T target time, M sources, B rows, E width of the features, V target vocabulary. Time comes first, as the recurrent
-kernels want it. What a row gives is the same alone and beside any others.
+Shapes: S source time, T target time, M sources, B rows, E width of the features, V target
+vocabulary. Time comes first, as the recurrent kernels want it. What a row gives is the same alone
+and beside any others.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +33,8 @@ from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings
 # Without attention a_t = h_t, through a linear map where the output layer is tied to word vectors
 # of another width. Shapes: T target time, B rows, E width of the word vectors, D of h, F of a.
 
-DecoderState = tuple[Tensor, ...]  # of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F)
+# of all layers, the lowest first; with input feeding then the last attentional vector (1, B, F)
+DecoderState = tuple[Tensor, ...]
 
 
 class Decoder(nn.Module):
@@ -42,7 +45,8 @@ class Decoder(nn.Module):
         self.settings = settings
         layers = settings.decoder
         width, memory_width, features = layers.output_width, settings.output_width, settings.features_width
-        draws_itself = not settings.input_feeding  # else what is dropped is drawn before the first step
+        # else what is dropped is drawn before the first step
+        draws_itself = not settings.input_feeding
         self.body = RecurrentStack(layers if draws_itself else replace(layers, weight_drop=0.0, dropout_between=0.0))
         self.attention = self.combination = None
         self.projection: nn.Module = nn.Identity()
@@ -92,7 +96,8 @@ __all__ = ["DecoderState", "Memory", "Seq2SeqNetwork", "make_network"]
 
 
 class Seq2SeqNetwork(nn.Module):
-    """Reads sources, then targets word by word. Where one vocabulary is tied on both sides the source has no vectors of its own."""
+    """Reads sources, then targets word by word. Where one vocabulary is tied on both sides the
+    source has no vectors of its own."""
 
     def __init__(self, settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer) -> None:
         super().__init__()
@@ -106,7 +111,8 @@ class Seq2SeqNetwork(nn.Module):
         self.output = SoftmaxOutput(target.size, settings.features_width, tied=bool(settings.tied_embeddings))
 
     def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[Memory, DecoderState]:
-        """What the decoder sees of sources, and its state before the first word. The ids of padding may be any."""
+        """What the decoder sees of sources, and its state before the first word. The ids of padding
+        may be any."""
         x_SME = self._source_vectors(sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary))
         y_SMH, last = self.encoder(x_SME, lengths_M)
         attention = self.decoder.attention
@@ -117,8 +123,9 @@ class Seq2SeqNetwork(nn.Module):
         return memory, state
 
     def source_layers(self, sources_SM: Tensor, lengths_M: Tensor) -> list[Tensor]:
-        """What is read of each token of sources, (S, M, E), what each layer of the encoder gives, [forward; backward], the lowest first,
-        and the encoder's outputs, (S, M, H). What stands in padding means nothing."""
+        """What is read of each token of sources, (S, M, E), what each layer of the encoder gives,
+        [forward; backward], the lowest first, and the encoder's outputs, (S, M, H). What stands in
+        padding means nothing."""
         x_SME = self._source_vectors(sources_SM)
         y_SMH, layers = self.encoder.read(x_SME, lengths_M)
         return [x_SME, *layers, y_SMH]
@@ -131,21 +138,24 @@ class Seq2SeqNetwork(nn.Module):
         return self._drop_input((self.target_words if self.source_words is None else self.source_words)(sources_SM))
 
     def decode(self, inputs_TB: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
-        """What the output layer reads after each input (T, B, E), the weights of attention (T, B, S), None without attention, and the
-        state after the last input. Rows stand by source, as many for each one. Negative ids are padding."""
+        """What the output layer reads after each input (T, B, E), the weights of attention (T, B,
+        S), None without attention, and the state after the last input. Rows stand by source, as
+        many for each one. Negative ids are padding."""
         x_TBE = self._drop_input(self.target_words(inputs_TB.masked_fill(inputs_TB < 0, self.target_boundary)))
         a_TBE, weights_TBS, state = self.decoder(x_TBE, memory, state)
         return dropout(a_TBE, self.settings.dropout_output, self.training, self.settings.locked_dropout), weights_TBS, state
 
     def loss(
-        self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, targets_TB: Tensor, label_smoothing: float = 0.0,
+        self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, targets_TB: Tensor,
+        label_smoothing: float = 0.0,
         own_words: float = 0.0,
     ) -> Tensor:  # fmt: skip
         """What training minimises, in nats: a mean over the targets that are not -1.
 
         label_smoothing: e of (1 - e) nll + e (mean over V of nll) (Szegedy et al. 2016, section 7).
-        own_words: with that chance an input, but for the first, is the token that the network, without dropout, finds likeliest after the
-        inputs before it (Bengio et al. 2015); no gradient flows through that choice.
+        own_words: with that chance an input, but for the first, is the token that the network,
+        without dropout, finds likeliest after the inputs before it (Bengio et al. 2015); no
+        gradient flows through that choice.
         """
         if own_words:
             inputs_TB = self._with_own_words(sources_SB, lengths_B, inputs_TB, own_words)
@@ -172,7 +182,8 @@ class Seq2SeqNetwork(nn.Module):
         return self.target_words.weight if self.settings.tied_embeddings else None
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
-        """(weights, what they multiply, blocks stacked in them), to be initialised; word vectors and output layer apart."""
+        """(weights, what they multiply, blocks stacked in them), to be initialised; word vectors
+        and output layer apart."""
         for module in (self.encoder, self.bridge, self.decoder):
             yield from module.matrices()
 
@@ -180,7 +191,8 @@ class Seq2SeqNetwork(nn.Module):
         return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
 
     def _with_own_words(self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, chance: float) -> Tensor:
-        """The inputs, some of them replaced by what the network finds likeliest after those before them, as they are then."""
+        """The inputs, some of them replaced by what the network finds likeliest after those before
+        them, as they are then."""
         is_own_TB = torch.rand(inputs_TB.shape, device=inputs_TB.device) < chance
         was_training, read = self.training, [inputs_TB[0]]
         self.eval()
@@ -195,7 +207,8 @@ class Seq2SeqNetwork(nn.Module):
 
 
 def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer) -> Seq2SeqNetwork:
-    """A network with random weights as the settings ask for, whose output layer begins at the target's unigram distribution.
+    """A network with random weights as the settings ask for, whose output layer begins at the
+    target's unigram distribution.
 
     Raises:
         SettingsError: an initialisation does not fit its weights.
@@ -217,7 +230,8 @@ def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer
 
 
 class Encoder(nn.Module):
-    """What stands before the decoder: a vector for each token of a source, whatever stands in padding."""
+    """What stands before the decoder: a vector for each token of a source, whatever stands in
+    padding."""
 
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()
@@ -225,8 +239,9 @@ class Encoder(nn.Module):
         self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
 
     def forward(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Outputs (S, M, H), zeros in padding, and of each layer the last hidden states (M, L), [forward; backward]: at the last token of
-        each source, and of the backward direction at its first."""
+        """Outputs (S, M, H), zeros in padding, and of each layer the last hidden states (M, L),
+        [forward; backward]: at the last token of each source, and of the backward direction at its
+        first."""
         y_SMH, layers = self.read(x_SME, lengths_M)
         at_1M1 = (lengths_M - 1).view(1, -1, 1)
         last = []
@@ -237,7 +252,8 @@ class Encoder(nn.Module):
         return y_SMH * is_word(len(x_SME), lengths_M).unsqueeze(2), last
 
     def read(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Outputs (S, M, H), and what each layer gives by itself, [forward; backward]. What stands in padding means nothing."""
+        """Outputs (S, M, H), and what each layer gives by itself, [forward; backward]. What stands
+        in padding means nothing."""
         return self.body.read(x_SME, lengths_M) if isinstance(self.body, BidirectionalStack) else self._onwards(x_SME)
 
     def _onwards(self, x_SME: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -256,12 +272,13 @@ class Encoder(nn.Module):
 
 
 class Bridge(nn.Module):
-    """The decoder's first state: each h and c of each of its layers is tanh(W s + b), with W and b of its own, and s
+    """The decoder's first state: each h and c of each of its layers is tanh(W s + b), with W and b
+    of its own, and s
 
-    last: the last hidden states of the encoder's layer of the same height; layers above its highest one read that, and a decoder
-    of fewer layers reads the highest ones. The recurrent kernels do not give the cells at each row's own end, so that cells
-    begin from hidden states, too;
-    mean: the mean of the encoder's outputs over the source's tokens (Sennrich et al. 2017).
+    last: the last hidden states of the encoder's layer of the same height; layers above its highest
+    one read that, and a decoder of fewer layers reads the highest ones. The recurrent kernels do
+    not give the cells at each row's own end, so that cells begin from hidden states, too; mean: the
+    mean of the encoder's outputs over the source's tokens (Sennrich et al. 2017).
 
     Without a bridge the first state is zero; so are the earlier inputs that a QRNN reads.
     """
@@ -274,10 +291,12 @@ class Bridge(nn.Module):
         self.below = [min(number + above, highest) for number, layer in enumerate(layers) for _ in layer.state_shapes()]
         read = [settings.directions * settings.widths[each] if self.kind == "last" else settings.output_width for each in self.below]
         linears = [nn.Linear(E, shape[1]) for E, (is_hidden, shape) in zip(read, self.shapes, strict=True) if self.kind and is_hidden]
-        self.maps: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]  # a list of modules does not say of which
+        # a list of modules does not say of which
+        self.maps: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
     def forward(self, y_SMH: Tensor, last: list[Tensor], lengths_M: Tensor) -> State:
-        """The first state, in the type of the outputs. y_SMH: the encoder's outputs, zeros in padding. last: of each layer."""
+        """The first state, in the type of the outputs. y_SMH: the encoder's outputs, zeros in
+        padding. last: of each layer."""
         maps, state = iter(self.maps), []
         mean_MH = y_SMH.sum(dim=0) / lengths_M.unsqueeze(1) if self.kind == "mean" else None
         for below, (is_hidden, (places, width)) in zip(self.below, self.shapes, strict=True):
@@ -299,13 +318,15 @@ class Bridge(nn.Module):
 # whole window before the first step. Shapes: T target time, B rows, E width of the word vectors, D
 # of the layers' states h, F of attentional vectors a, S source time.
 
-Look = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]  # h and the memory to a and the weights of attention
+# h and the memory to a and the weights of attention
+Look = Callable[[Tensor, Memory], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What dropout drew for a window. fed_TBF: what the fed vectors are multiplied by, and between_TBX: what each layer above the
-    lowest one reads, None: nothing is dropped. weights: of each layer those that differ from its own, by name."""
+    """What dropout drew for a window. fed_TBF: what the fed vectors are multiplied by, and
+    between_TBX: what each layer above the lowest one reads, None: nothing is dropped. weights: of
+    each layer those that differ from its own, by name."""
 
     fed_TBF: Tensor | None
     between_TBX: tuple[Tensor | None, ...]
@@ -332,7 +353,8 @@ def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Draw
 def read_step_by_step(
     body: RecurrentStack, x_TBE: Tensor, memory: Memory, state: State, look: Look, drawn: Drawn
 ) -> tuple[Tensor, Tensor, State]:
-    """a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The layers of `body` drop nothing themselves."""
+    """a (T, B, F), the weights of attention (T, B, S) and the state after the last word. The layers
+    of `body` drop nothing themselves."""
     *layers, fed_1BF = state
     features, weights = [], []
     for t, x_BE in enumerate(x_TBE):

@@ -23,8 +23,8 @@ DIGITS = 4  # of weights that are printed
 
 @dataclass(frozen=True)
 class Attention:
-    """What each token of a line looked at. Tokens are as the tokenizers write them, `</s>` the last; those of a source in the order of its
-    text, in whatever direction it was read.
+    """What each token of a line looked at. Tokens are as the tokenizers write them, `</s>` the
+    last; those of a source in the order of its text, in whatever direction it was read.
 
     weights: (T, S), float32; each row sums to 1.
     """
@@ -35,13 +35,15 @@ class Attention:
 
     @property
     def most_attended(self) -> tuple[int, ...]:
-        """For each token of the line the number of the source's token with the largest weight, from 0."""
+        """For each token of the line the number of the source's token with the largest weight, from
+        0."""
         return tuple(self.weights.argmax(axis=1).tolist())
 
     def to_dict(self) -> dict[str, Any]:
         """What `rnnlm translate --json --attention` prints of it."""
         weights = [[round(weight, DIGITS) for weight in row] for row in self.weights.tolist()]
-        return {"source_tokens": list(self.source_tokens), "target_tokens": list(self.target_tokens),
+        return {"source_tokens": list(self.source_tokens),
+                "target_tokens": list(self.target_tokens),
                 "most_attended": list(self.most_attended), "weights": weights}  # fmt: skip
 
 
@@ -49,9 +51,9 @@ class Attention:
 class Translation:
     """One line that a model writes for a source.
 
-    tokens: how many, `</s>` counted where it is written. logprob_nats: log p(line | source). score: what lines are ranked by,
-    log p / ((5 + tokens) / 6)^length_power. complete: it ended by itself; False: it was cut off at its limit.
-    attention: where it was asked for.
+    tokens: how many, `</s>` counted where it is written. logprob_nats: log p(line | source). score:
+    what lines are ranked by, log p / ((5 + tokens) / 6)^length_power. complete: it ended by itself;
+    False: it was cut off at its limit. attention: where it was asked for.
     """
 
     text: str
@@ -63,7 +65,8 @@ class Translation:
 
     def to_dict(self) -> dict[str, Any]:
         """What `rnnlm translate --json` prints of it."""
-        found: dict[str, Any] = {"text": self.text, "logprob_nats": self.logprob_nats, "score": self.score, "tokens": self.tokens,
+        found: dict[str, Any] = {"text": self.text, "logprob_nats": self.logprob_nats,
+                                 "score": self.score, "tokens": self.tokens,
                                  "complete": self.complete}  # fmt: skip
         return found if self.attention is None else found | {"attention": self.attention.to_dict()}
 
@@ -72,7 +75,8 @@ class Translation:
 class TranslatedLine:
     """A source and what a model writes for it.
 
-    number: of the source, from 1. hypotheses: the best first, or samples as they were drawn; none where the source has no words.
+    number: of the source, from 1. hypotheses: the best first, or samples as they were drawn; none
+    where the source has no words.
     """
 
     source: str
@@ -150,9 +154,10 @@ INCHES_PER_TOKEN, SMALLEST, MARGIN = 0.22, 2.0, 1.6
 
 
 def plot_attention(attention: Attention, path: str | Path | None = None) -> "Figure":
-    """A matplotlib figure of what each token of a line (a row, the first one at the top) looked at in its source (a column): white is
-    nothing, black is all. The first 120 tokens of a side are drawn; a notice says so where there are more. path: also write the figure
-    there; .svg, .png or .pdf.
+    """A matplotlib figure of what each token of a line (a row, the first one at the top) looked at
+    in its source (a column): white is nothing, black is all. The first 120 tokens of a side are
+    drawn; a notice says so where there are more. path: also write the figure there; .svg, .png or
+    .pdf.
 
     Raises:
         UsageError: `path` has another suffix. OutputError: it cannot be written.

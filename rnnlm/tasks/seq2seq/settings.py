@@ -1,6 +1,8 @@
-"""The shape of each kind of encoder-decoder: what can be set, and what contradicts itself. It does not import torch.
+"""The shape of each kind of encoder-decoder: what can be set, and what contradicts itself. It does
+not import torch.
 
-The inherited settings of recurrent layers are those of the encoder; connections and the form of the cell hold for the decoder, too.
+The inherited settings of recurrent layers are those of the encoder; connections and the form of the
+cell hold for the decoder, too.
 """
 
 from dataclasses import dataclass, fields
@@ -39,7 +41,8 @@ class TargetWords(InputSettings):
 
 @dataclass(frozen=True)
 class Seq2SeqSettings(RecurrentSettings):
-    """What all encoder-decoders have. Widths of what is read and given follow from it: see the properties."""
+    """What all encoder-decoders have. Widths of what is read and given follow from it: see the
+    properties."""
 
     NEEDS = OF_SEQ2SEQ
 
@@ -64,7 +67,8 @@ class Seq2SeqSettings(RecurrentSettings):
     ] = None
     attention: Annotated[
         AttentionKind | None,
-        Meta(description="how the decoder looks at the source: scores h m, h W m (Luong et al. 2015) or v tanh(W h + U m) "
+        Meta(description="how the decoder looks at the source: scores h m, h W m (Luong et al. "
+                         "2015) or v tanh(W h + U m) "
              "(Bahdanau et al. 2015); none: only through its first state"),
     ] = "general"  # fmt: skip
     attention_size: Annotated[
@@ -75,7 +79,8 @@ class Seq2SeqSettings(RecurrentSettings):
     ] = False
     bridge: Annotated[
         Literal["last", "mean"] | None,
-        Meta(description="the decoder's first state is learned from the encoder's last hidden states (backward: at the first token), or "
+        Meta(description="the decoder's first state is learned from the encoder's last hidden "
+                         "states (backward: at the first token), or "
              "from the mean of its outputs; none: zeros"),
     ] = "last"  # fmt: skip
     tied_embeddings: Annotated[
@@ -120,7 +125,8 @@ class Seq2SeqSettings(RecurrentSettings):
 
     @property
     def features_width(self) -> int:
-        """Width of what the output layer reads; with attention also that of the attentional vector."""
+        """Width of what the output layer reads; with attention also that of the attentional
+        vector."""
         if self.tied_embeddings:
             return self.target_width
         return self.decoder_width if self.attention else self.decoder.output_width
@@ -139,17 +145,20 @@ class Seq2SeqSettings(RecurrentSettings):
     def target_words(self) -> TargetWords:
         """How the target's words are read."""
         return TargetWords(
-            embedding_size=self.target_width, dropout_embedding=self.dropout_embedding, init_range=self.init_range,
+            embedding_size=self.target_width, dropout_embedding=self.dropout_embedding,
+            init_range=self.init_range,
             shared=bool(self.tied_embeddings),
         )  # fmt: skip
 
     @property
     def decoder(self) -> RecurrentSettings:
-        """The decoder's layers: of another cell than the encoder's in its default form, else in the encoder's."""
+        """The decoder's layers: of another cell than the encoder's in its default form, else in the
+        encoder's."""
         kind = CELLS[self.decoder_model or self.model]
         common = RecurrentSettings if self.decoder_model not in (None, self.model) else kind
         own = {
-            "model": self.decoder_model or self.model, "embedding_size": self.target_width + self.fed_width,
+            "model": self.decoder_model or self.model,
+            "embedding_size": self.target_width + self.fed_width,
             "hidden_size": self.decoder_width, "layers": self.decoder_layers, "layer_sizes": None,
         }  # fmt: skip
         return kind(**{**{each.name: getattr(self, each.name) for each in fields(common)}, **own})
@@ -192,7 +201,8 @@ def stored(settings: dict[str, Any]) -> Seq2SeqSettings:
 
 # ---- How an encoder-decoder is trained. Knows nothing of torch.
 
-CRITERIA = {"bleu": True, "chrf": True, "exact_match": True, "word_error_rate": False, "symbol_error_rate": False}  # is higher better
+# is higher better
+CRITERIA = {"bleu": True, "chrf": True, "exact_match": True, "word_error_rate": False, "symbol_error_rate": False}
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""The data of an encoder-decoder's training run: pairs read, held out, and encoded; and the figures at the end."""
+"""The data of an encoder-decoder's training run: pairs read, held out, and encoded; and the figures
+at the end."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,12 +41,13 @@ class Texts:
 
 
 def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved` what is found out on the way: format and
-    columns of the data, and the settings of tokenizers that are given.
+    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved`
+    what is found out on the way: format and columns of the data, and the settings of tokenizers
+    that are given.
 
     Raises:
-        TextError, ModelError: a file, or the model that a tokenizer is of, cannot be read. UsageError: what is given contradicts what is
-            asked for.
+        TextError, ModelError: a file, or the model that a tokenizer is of, cannot be read.
+            UsageError: what is given contradicts what is asked for.
     """
     names = _parts(request)
     train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
@@ -82,7 +84,8 @@ def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 
 
 def _read(names: tuple[str, ...], settings: ParallelSettings, targets: tuple[str, ...]) -> ParallelText | None:
-    """A text that is evaluated on; None where none is named. targets: files, each of them one reference."""
+    """A text that is evaluated on; None where none is named. targets: files, each of them one
+    reference."""
     if not names:
         return None
     if targets:  # which have no columns
@@ -111,8 +114,8 @@ def _parts(request: Any) -> dict[str, tuple[str, ...]]:
 
 
 def _taken_over(text: ParallelText, resolved: Resolved) -> ParallelSettings:
-    """Puts the columns that were detected in the training data into `resolved`, so that all parts are read alike, whatever the format of
-    each."""
+    """Puts the columns that were detected in the training data into `resolved`, so that all parts
+    are read alike, whatever the format of each."""
     if text.format != "parallel":
         for name, value in {"column": text.source_name, "target_column": text.target_name}.items():
             if resolved.origins[name] not in ASKED:
@@ -122,8 +125,8 @@ def _taken_over(text: ParallelText, resolved: Resolved) -> ParallelSettings:
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText | None, str]:
-    """The text without a share of its sources, drawn at random, the same ones each time, and that share. Pairs of one source stay
-    together."""
+    """The text without a share of its sources, drawn at random, the same ones each time, and that
+    share. Pairs of one source stay together."""
     sources = list(dict.fromkeys(each.source for each in text.pairs))
     count = round(len(sources) * share)
     if not count or count == len(sources):

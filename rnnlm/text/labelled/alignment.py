@@ -1,9 +1,11 @@
-"""Which letters of a word stand for which of its symbols: many-to-many alignment by EM (Jiampojamarn, Kondrak & Sherif 2007).
+"""Which letters of a word stand for which of its symbols: many-to-many alignment by EM
+(Jiampojamarn, Kondrak & Sherif 2007).
 
-Each letter bears no symbol, one, or several up to a limit, in order. What it bears is its label: of `s c h u h` and `S U` they are
-`S _ _ U _`, of `b o x` and `B AA K S` they are `B AA K+S`. A unit is a letter with a label. A pair's likelihood is the sum over its
-alignments of the product of their units' probabilities, and EM raises that of all pairs together. Pairs that need more symbols a letter
-have no alignment.
+Each letter bears no symbol, one, or several up to a limit, in order. What it bears is its label: of
+`s c h u h` and `S U` they are `S _ _ U _`, of `b o x` and `B AA K S` they are `B AA K+S`. A unit is
+a letter with a label. A pair's likelihood is the sum over its alignments of the product of their
+units' probabilities, and EM raises that of all pairs together. Pairs that need more symbols a
+letter have no alignment.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +27,9 @@ _TIE = 1e-9  # nats: scores that differ by less only differ by rounding
 
 @dataclass(frozen=True)
 class Lattice:
-    """Pairs of N letters and M symbols each. pairs_B: their numbers. units: of each number k of symbols that a letter may bear, the units
-    of each letter with the k symbols that end at each place: (N, M + 1 - k, B), of no symbol (N, 1, B).
+    """Pairs of N letters and M symbols each. pairs_B: their numbers. units: of each number k of
+    symbols that a letter may bear, the units of each letter with the k symbols that end at each
+    place: (N, M + 1 - k, B), of no symbol (N, 1, B).
     """
 
     pairs_B: np.ndarray
@@ -40,7 +43,8 @@ class Lattice:
 
 
 def expected_counts(lattices: Iterable[Lattice], logprob_U: np.ndarray) -> tuple[np.ndarray, float]:
-    """How often each unit is expected in the alignments of all pairs, (U,), and the log-likelihood of all pairs."""
+    """How often each unit is expected in the alignments of all pairs, (U,), and the log-likelihood
+    of all pairs."""
     counts_U, log_likelihood = np.zeros(len(logprob_U)), 0.0
     for lattice in lattices:
         posteriors, logprob_B = _posteriors(lattice, logprob_U)
@@ -51,10 +55,12 @@ def expected_counts(lattices: Iterable[Lattice], logprob_U: np.ndarray) -> tuple
 
 
 def best_units(lattice: Lattice, logprob_U: np.ndarray) -> np.ndarray:
-    """The units of the most likely alignment of each pair, (N, B). Of equally likely ones, that whose symbols come first."""
+    """The units of the most likely alignment of each pair, (N, B). Of equally likely ones, that
+    whose symbols come first."""
     N, M, B = lattice.letters, lattice.symbols, len(lattice.pairs_B)
     score = _start(lattice)
-    symbols_NMB = np.empty((N, M + 1, B), dtype=np.int8)  # how many a letter bears, by the place where they end
+    # how many a letter bears, by the place where they end
+    symbols_NMB = np.empty((N, M + 1, B), dtype=np.int8)
     for letter in range(N):
         terms = _terms(lattice, logprob_U, letter, score)
         score = terms.max(axis=0)
@@ -78,7 +84,8 @@ def _start(lattice: Lattice) -> np.ndarray:
 
 
 def _terms(lattice: Lattice, logprob_U: np.ndarray, letter: int, before: np.ndarray) -> np.ndarray:
-    """(k, M + 1, B): the alignments of the letters up to `letter`, which bears k symbols, given those of the letters before it."""
+    """(k, M + 1, B): the alignments of the letters up to `letter`, which bears k symbols, given
+    those of the letters before it."""
     terms = np.full((len(lattice.units), *before.shape), EXCLUDED)
     for count, units in enumerate(lattice.units):
         np.add(before[: len(before) - count], logprob_U[units[letter]], out=terms[count, count:])
@@ -92,7 +99,8 @@ def _log_sum(terms: np.ndarray) -> np.ndarray:
 
 
 def _posteriors(lattice: Lattice, logprob_U: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-    """The probability of each unit in the alignments of its pair, shaped as `lattice.units`, and the pairs' log-probabilities, (B,)."""
+    """The probability of each unit in the alignments of its pair, shaped as `lattice.units`, and
+    the pairs' log-probabilities, (B,)."""
     M = lattice.symbols
     before = [_start(lattice)]
     for letter in range(lattice.letters):
@@ -115,7 +123,8 @@ def _posteriors(lattice: Lattice, logprob_U: np.ndarray) -> tuple[list[np.ndarra
 # lattices of all pairs over them.
 
 NOTHING, PLUS = "_", "+"  # the label of a letter that bears no symbol, and what joins several
-_CELLS = 1 << 14  # of pairs times symbols that are computed at once: they stay in the processor's cache
+# of pairs times symbols that are computed at once: they stay in the processor's cache
+_CELLS = 1 << 14
 _LONGEST = 1000  # letters, or symbols, of a pair that is aligned
 
 Pair = tuple[Sequence[str], Sequence[str]]  # letters and symbols
@@ -123,8 +132,9 @@ Pair = tuple[Sequence[str], Sequence[str]]  # letters and symbols
 
 @dataclass(frozen=True)
 class Units:
-    """names: letter and label of each of U units. symbols_U: how many symbols the label holds. lattices: of the pairs that have an
-    alignment. skipped: the numbers, from 0, of those that have none."""
+    """names: letter and label of each of U units. symbols_U: how many symbols the label holds.
+    lattices: of the pairs that have an alignment. skipped: the numbers, from 0, of those that have
+    none."""
 
     names: list[tuple[str, str]]
     symbols_U: np.ndarray
@@ -187,7 +197,8 @@ class _Row:
 
 
 class _Labels(_Row):
-    """Symbols, and L labels: number 0 has none, and label_KS[k - 1, s] has the k symbols that end at s. symbols_L: how many each has."""
+    """Symbols, and L labels: number 0 has none, and label_KS[k - 1, s] has the k symbols that end
+    at s. symbols_L: how many each has."""
 
     def __init__(self, sequences: Sequence[Sequence[str]], most: int) -> None:
         super().__init__(sequences)
@@ -202,7 +213,8 @@ class _Labels(_Row):
 
     def name(self, label: int) -> str:
         """The label as it is written."""
-        places = self._end_L[label] - np.arange(self.symbols_L[label])[::-1]  # below 0 as np.roll has it
+        # below 0 as np.roll has it
+        places = self._end_L[label] - np.arange(self.symbols_L[label])[::-1]
         return PLUS.join(self.names[number] for number in self.number_S[places]) if label else NOTHING
 
 
@@ -219,7 +231,8 @@ def _keys(pairs_B: np.ndarray, N: int, M: int, letters: _Row, labels: _Labels) -
 
 
 def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The distinct numbers of arrays, ascending, and where each number of the arrays is among them."""
+    """The distinct numbers of arrays, ascending, and where each number of the arrays is among
+    them."""
     distinct, places = np.unique(np.concatenate([array.ravel() for array in arrays]), return_inverse=True)
     ends = np.cumsum([array.size for array in arrays])[:-1]
     return distinct, [each.reshape(array.shape).astype(np.int32) for each, array in zip(np.split(places, ends), arrays, strict=True)]
@@ -228,16 +241,19 @@ def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
 # ---- alignment
 
 ITERATIONS = 10
-_FIRST_WEIGHT = 0.1  # of a label at first, for each symbol beyond one: with it CMUdict needs fewer labels than with 1 or 0.01
+# of a label at first, for each symbol beyond one: with it CMUdict needs fewer labels than with 1 or
+# 0.01
+_FIRST_WEIGHT = 0.1
 
 
 @dataclass(frozen=True)
 class Alignment:
     """Aligned pairs, and how to align more.
 
-    labels: of each pair, one label a letter; None where it has no alignment. log_likelihoods: of all pairs that have one, in nats, before
-    the first iteration and after each but the last. skipped: the numbers, from 0, of those that have none. log_probabilities: of each
-    unit, (letter, label). max_symbols: that a letter may bear.
+    labels: of each pair, one label a letter; None where it has no alignment. log_likelihoods: of
+    all pairs that have one, in nats, before the first iteration and after each but the last.
+    skipped: the numbers, from 0, of those that have none. log_probabilities: of each unit, (letter,
+    label). max_symbols: that a letter may bear.
     """
 
     labels: tuple[tuple[str, ...] | None, ...]
@@ -250,8 +266,9 @@ class Alignment:
 def align(pairs: Sequence[Pair], iterations: int = ITERATIONS, max_symbols: int = 2, progress: Progress = silent) -> Alignment:
     """Learn from pairs of letters and symbols how to align them, and align them.
 
-    max_symbols: how many a letter may bear. A pair has no alignment where it needs more, or where it has more than a thousand letters or
-    symbols. progress: called once an iteration. Memory: about 15 bytes for letters times symbols of each pair.
+    max_symbols: how many a letter may bear. A pair has no alignment where it needs more, or where
+    it has more than a thousand letters or symbols. progress: called once an iteration. Memory:
+    about 15 bytes for letters times symbols of each pair.
 
     Raises:
         SettingsError: no iteration or no symbol is allowed.
@@ -272,7 +289,8 @@ def align(pairs: Sequence[Pair], iterations: int = ITERATIONS, max_symbols: int 
 
 
 def align_more(alignment: Alignment, pairs: Sequence[Pair]) -> Alignment:
-    """Align other pairs by what `alignment` has learned. Units that it has not seen are less likely than any that it has.
+    """Align other pairs by what `alignment` has learned. Units that it has not seen are less likely
+    than any that it has.
 
     Raises:
         TextError: a symbol cannot be part of a label.

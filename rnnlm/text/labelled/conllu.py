@@ -1,7 +1,9 @@
-"""CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns for each word, comments above each sentence.
+"""CoNLL-U (Nivre et al. 2020; universaldependencies.org/format): ten columns for each word,
+comments above each sentence.
 
-Words are numbered from 1 in each sentence. Before the first word of a multiword form stands its range (`3-4 don't`); empty nodes
-(`8.1`) are words of the enhanced graph alone. Neither bears labels: both are kept where a file is written again.
+Words are numbered from 1 in each sentence. Before the first word of a multiword form stands its
+range (`3-4 don't`); empty nodes (`8.1`) are words of the enhanced graph alone. Neither bears
+labels: both are kept where a file is written again.
 """
 
 import re
@@ -23,8 +25,9 @@ _OTHER_ID = re.compile(rf"({_NUMBER})-({_NUMBER})|(?:0|{_NUMBER})\.{_NUMBER}")
 
 @dataclass(frozen=True, slots=True)
 class ConlluSentence:
-    """A sentence. comments: its lines before the first word. cells: the ten of each word; places: at which of the block's lines each word
-    stands. ranges: of each multiword form its first word (from 0), the one behind its last, and its form. line: where it begins."""
+    """A sentence. comments: its lines before the first word. cells: the ten of each word; places:
+    at which of the block's lines each word stands. ranges: of each multiword form its first word
+    (from 0), the one behind its last, and its form. line: where it begins."""
 
     comments: tuple[str, ...]
     cells: list[list[str]]
@@ -121,7 +124,8 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
     """A CoNLL-U file.
 
     Raises:
-        TextError: it is not as the format has it, lacks a column or a comment of that name, or a column holds nothing at all.
+        TextError: it is not as the format has it, lacks a column or a comment of that name, or a
+            column holds nothing at all.
     """
     word_column, label_columns = columns_of(source, settings)
     text_columns = settings.sentence_label_columns

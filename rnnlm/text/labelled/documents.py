@@ -1,4 +1,5 @@
-"""Files that labels are written into: read sentence by sentence, with labels or without, and written again with all else they hold."""
+"""Files that labels are written into: read sentence by sentence, with labels or without, and
+written again with all else they hold."""
 
 import json
 import re
@@ -30,8 +31,9 @@ _BREAKS = str.maketrans({"\t": "\\t", "\n": "\\n", "\r": "\\r"})
 class Sentence:
     """A sentence of a document, of at least one word.
 
-    line: where it begins, from 1 (the row of a table that is not made of lines). text: as it stands there, where that is known. ranges: of
-    each multiword form its first word (from 0), the one behind its last, and its form.
+    line: where it begins, from 1 (the row of a table that is not made of lines). text: as it stands
+    there, where that is known. ranges: of each multiword form its first word (from 0), the one
+    behind its last, and its form.
     """
 
     words: tuple[str, ...]
@@ -41,10 +43,12 @@ class Sentence:
     ranges: tuple[tuple[int, int, str], ...] = ()
 
     def with_labels(self, word_labels: WordLabels, text_labels: TextLabels | None = None) -> str:
-        """The sentence as its document holds it, with its line ends, and with these labels instead of those it has.
+        """The sentence as its document holds it, with its line ends, and with these labels instead
+        of those it has.
 
         Raises:
-            ValueError: there are more or fewer labels than words. UsageError: the format has no place for them.
+            ValueError: there are more or fewer labels than words. UsageError: the format has no
+                place for them.
         """
         for name, labels in word_labels.items():
             if len(labels) != len(self.words):
@@ -93,7 +97,8 @@ _CELL = re.compile(f"[^{WORD_SPACE}\n]+")
 
 
 def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
-    """The sentences of a CoNLL-U file; comments, multiword ranges and empty nodes are written again as they are.
+    """The sentences of a CoNLL-U file; comments, multiword ranges and empty nodes are written again
+    as they are.
 
     Raises:
         TextError: it is not as the format has it.
@@ -102,7 +107,8 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     lines = lines_with_ends(source, settings.encoding_errors)
     for chunk in chunks(lines, lambda line: not line.startswith("#")):
         block = [(number, without_end(line)) for number, line in chunk if not is_blank(without_end(line))]
-        while block[-1][1].startswith("#"):  # the comments at the end of a file belong to no sentence
+        # the comments at the end of a file belong to no sentence
+        while block[-1][1].startswith("#"):
             block.pop()
         sentence = conllu.parse_block(source, block)
         words = tuple(row[word_column] for row in sentence.cells)
@@ -135,7 +141,8 @@ class _ConlluWriter:
 
 
 def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
-    """The sentences of a file with columns; white space and lines with -DOCSTART- are written again as they are.
+    """The sentences of a file with columns; white space and lines with -DOCSTART- are written again
+    as they are.
 
     Raises:
         TextError: lines have different numbers of columns, or a word is empty.
@@ -181,7 +188,8 @@ class _ColumnsWriter:
 
 
 def read_slashes(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
-    """The lines of a file of `word/TAG`, or of words alone: those of a line in which a word has no tag.
+    """The lines of a file of `word/TAG`, or of words alone: those of a line in which a word has no
+    tag.
 
     Raises:
         TextError: it cannot be read.
@@ -224,8 +232,9 @@ LABELLED = 0.9  # the share of words with known labels by which columns and slas
 
 
 def detect_document_format(source: str, settings: LabelledSettings, labels: Collection[str] = ()) -> str:
-    """The format of a file where nobody names it: CoNLL-U, JSON-lines and tables with their suffix are told, and columns and slashes by the
-    labels they hold; all else is raw text. labels: those that a model knows.
+    """The format of a file where nobody names it: CoNLL-U, JSON-lines and tables with their suffix
+    are told, and columns and slashes by the labels they hold; all else is raw text. labels: those
+    that a model knows.
 
     Raises:
         TextError: it cannot be read.
@@ -242,7 +251,8 @@ def detect_document_format(source: str, settings: LabelledSettings, labels: Coll
 
 
 def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
-    """Raw text, unless nearly all (LABELLED) of the words have a known label behind them: in a column or behind a slash."""
+    """Raw text, unless nearly all (LABELLED) of the words have a known label behind them: in a
+    column or behind a slash."""
     if not rows or not labels:
         return RAW
     parsed = [line_formats.parse(token) for row in rows for token in row]
@@ -257,13 +267,15 @@ def open_document(
     source: str, format: str, settings: LabelledSettings,
     split: Callable[[str], SplitText] = at_white_space, output: str = "conllu",
 ) -> Iterator[Sentence]:  # fmt: skip
-    """The sentences of a file or of standard input (`-`), one after the other, whether they have labels or not.
+    """The sentences of a file or of standard input (`-`), one after the other, whether they have
+    labels or not.
 
-    format: of FORMATS. settings: their `column` says where the words are. split, output: for raw text, how it is split into words, and in
-    which of the other formats it is written.
+    format: of FORMATS. settings: their `column` says where the words are. split, output: for raw
+    text, how it is split into words, and in which of the other formats it is written.
 
     Raises:
-        UsageError: there is no such format. TextError: the file cannot be read, or is not as its format has it.
+        UsageError: there is no such format. TextError: the file cannot be read, or is not as its
+            format has it.
     """
     if Path(source).is_dir():
         raise TextError(f"{source} is a directory", hint="name a file")
@@ -284,9 +296,11 @@ _UNWRITTEN = str.maketrans("\t\r\n", "   ")
 
 
 def read_raw(
-    source: str, settings: LabelledSettings, split: Callable[[str], SplitText] = at_white_space, output: str = "conllu"
+    source: str, settings: LabelledSettings, split: Callable[[str], SplitText] = at_white_space,
+    output: str = "conllu"
 ) -> Iterator[Sentence]:  # fmt: skip
-    """The lines of a file that are not blank. output: "conllu", "columns", "slashes", "jsonl" or "tsv".
+    """The lines of a file that are not blank. output: "conllu", "columns", "slashes", "jsonl" or
+    "tsv".
 
     Raises:
         TextError: it cannot be read or decoded.
@@ -299,7 +313,8 @@ def read_raw(
 
 
 def raw_sentence(text: str, parts: SplitText, output: str, line: int = 1, is_first: bool = True) -> Sentence:
-    """A text and its words as a sentence that is written as `output`; of a table, the first brings the header."""
+    """A text and its words as a sentence that is written as `output`; of a table, the first brings
+    the header."""
     return Sentence(parts.words, line, _RawWriter(text, parts, output, is_first), text, parts.ranges)
 
 
@@ -354,7 +369,8 @@ class _RawWriter:
 
 
 def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[Sentence]:
-    """The rows of a table, "tsv" or "jsonl"; the text stands in the column that the settings name, else in one of a usual name.
+    """The rows of a table, "tsv" or "jsonl"; the text stands in the column that the settings name,
+    else in one of a usual name.
 
     Raises:
         TextError: it cannot be read, lacks the column, or a row lacks words.
@@ -378,7 +394,8 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
 
 
 def is_list(cell: Any) -> bool:
-    """Whether a cell holds a JSON list of words: one that begins with a bracket which is no word of its own."""
+    """Whether a cell holds a JSON list of words: one that begins with a bracket which is no word of
+    its own."""
     return isinstance(cell, str) and cell.startswith('["') and json_list(cell) is not None
 
 

@@ -1,12 +1,16 @@
-"""Edit scripts from a word to its lemma: labels that generalise over words (Chrupala 2006; with rules of casing, Straka 2018).
+"""Edit scripts from a word to its lemma: labels that generalise over words (Chrupala 2006; with
+rules of casing, Straka 2018).
 
-A script is a rule of casing, `lower`, `keep`, `title` or `upper`, and then edits of the word so cased, each after a semicolon:
+A script is a rule of casing, `lower`, `keep`, `title` or `upper`, and then edits of the word so
+cased, each after a semicolon:
 
-* `$-3+y`: at the end, cut three characters and put `y` (tries -> try); `$2-1+i`: the same two characters before the end (drank -> drink);
-* `^-2`: at the start, cut two characters (gemacht -> macht); `^2-2`: the same two characters after the start (umgebaut -> umbaut).
+* `$-3+y`: at the end, cut three characters and put `y` (tries -> try); `$2-1+i`: the same two
+  characters before the end (drank -> drink);
+* `^-2`: at the start, cut two characters (gemacht -> macht); `^2-2`: the same two characters after
+  the start (umgebaut -> umbaut).
 
-`=be` alone is the lemma itself, whatever the word. Text is ASCII: other characters, white space, `;` and `|` are escaped as in Python's
-strings (`\\xe4`), so that any script can be a label.
+`=be` alone is the lemma itself, whatever the word. Text is ASCII: other characters, white space,
+`;` and `|` are escaped as in Python's strings (`\\xe4`), so that any script can be a label.
 """
 
 import operator
@@ -26,12 +30,15 @@ _CASINGS: dict[str, Callable[[str], str]] = {  # of several that need as few edi
 }
 _EDIT = re.compile(r"([\^$])(\d{0,9})(?:-(\d{1,9}))?(?:\+(.+))?", re.DOTALL)
 _RESERVED = re.compile("[ ;|]")
-_LONGEST = 100  # characters: of longer words only the beginning and the end that they share with the lemma are looked for
+# characters: of longer words only the beginning and the end that they share with the lemma are
+# looked for
+_LONGEST = 100
 _CACHED = 1 << 16  # words, or scripts
 
 
 class _Edit(NamedTuple):
-    """Cut the characters `start` to `end` of a word and put `text` there; counted from the word's end where `from_end`."""
+    """Cut the characters `start` to `end` of a word and put `text` there; counted from the word's
+    end where `from_end`."""
 
     start: int
     end: int
@@ -45,7 +52,8 @@ class _Edit(NamedTuple):
 
 @lru_cache(_CACHED)
 def script(form: str, lemma: str) -> str:
-    """The script with the fewest edits by which `form` becomes `lemma`: :func:`apply` gives exactly `lemma` again."""
+    """The script with the fewest edits by which `form` becomes `lemma`: :func:`apply` gives exactly
+    `lemma` again."""
     best: tuple[int, str, str, list[_Edit]] | None = None
     for casing, cased in _CASINGS.items():
         word = cased(form)
@@ -56,13 +64,15 @@ def script(form: str, lemma: str) -> str:
     assert best is not None
     _, casing, word, edits = best
     kept = len(word) - sum(edit.end - edit.start for edit in edits)
-    if kept < max(len(lemma) / 2, min(len(lemma), 2)) or not lemma:  # hardly anything of the word is left
+    # hardly anything of the word is left
+    if kept < max(len(lemma) / 2, min(len(lemma), 2)) or not lemma:
         return f"={_escaped(lemma)}"
     return ";".join([casing, *(_written(edit, len(word)) for edit in edits)])
 
 
 def apply(script: str, form: str) -> str:
-    """`form` edited by `script`. A word that is too short for the edits, or of which they would leave nothing, is only cased.
+    """`form` edited by `script`. A word that is too short for the edits, or of which they would
+    leave nothing, is only cased.
 
     Raises:
         TextError: `script` is none.
@@ -82,7 +92,8 @@ def apply(script: str, form: str) -> str:
 
 
 def _edits(word: str, lemma: str) -> list[_Edit]:
-    """What turns `word` into `lemma`: the longest part that both share is kept, and likewise on either side of it."""
+    """What turns `word` into `lemma`: the longest part that both share is kept, and likewise on
+    either side of it."""
     if word == lemma:
         return []
     if max(len(word), len(lemma)) <= _LONGEST:
@@ -134,7 +145,8 @@ def _escaped(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    """Raises ValueError: it holds halves of characters, which no file can hold, or is not escaped."""
+    """Raises ValueError: it holds halves of characters, which no file can hold, or is not
+    escaped."""
     found = text.encode("ascii").decode("unicode_escape")
     found.encode()
     return found

@@ -20,9 +20,10 @@ LABEL_SEPARATOR = "|"  # between the labels of a text that has several
 class Example:
     """A sentence or a text of at least one word.
 
-    word_labels: for each label column of words, a label of each word. text_labels: for each label column of texts, its label; with several
-    labels they are joined by LABEL_SEPARATOR, and "" is none. line: where it begins in its file, from 1 (the row of a Parquet file, the
-    element of a JSON array). source: the file's name.
+    word_labels: for each label column of words, a label of each word. text_labels: for each label
+    column of texts, its label; with several labels they are joined by LABEL_SEPARATOR, and "" is
+    none. line: where it begins in its file, from 1 (the row of a Parquet file, the element of a
+    JSON array). source: the file's name.
     """
 
     words: tuple[str, ...]
@@ -41,8 +42,9 @@ class Example:
 class LabelledText:
     """Examples that have the same label columns.
 
-    word_columns, text_columns: their names, as `word_labels` and `text_labels` of the examples have them. format: of
-    :class:`LabelledSettings`, never "auto". scheme: how each word column writes spans, of :mod:`rnnlm.text.labelled.schemes`.
+    word_columns, text_columns: their names, as `word_labels` and `text_labels` of the examples have
+    them. format: of :class:`LabelledSettings`, never "auto". scheme: how each word column writes
+    spans, of :mod:`rnnlm.text.labelled.schemes`.
     """
 
     examples: tuple[Example, ...]
@@ -53,7 +55,8 @@ class LabelledText:
 
     @cached_property
     def content_hash(self) -> str:
-        """The first 12 hexadecimal digits of SHA-256 over words and labels, whatever file, format or compression they came in."""
+        """The first 12 hexadecimal digits of SHA-256 over words and labels, whatever file, format
+        or compression they came in."""
         digest = hashlib.sha256()
         encode = msgspec.json.Encoder().encode
         for example in self.examples:
@@ -80,7 +83,8 @@ SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmewo", "
 
 @dataclass(frozen=True)
 class LabelledSettings:
-    """How labelled texts are read. Columns are named by the header of a table, the names of CoNLL-U's fields, or numbers from 1 on."""
+    """How labelled texts are read. Columns are named by the header of a table, the names of
+    CoNLL-U's fields, or numbers from 1 on."""
 
     format: Annotated[Format, Meta(description="how labels are written; auto: told by the content of the file")] = "auto"
     column: Annotated[str | None, Meta(description="column of the words or the text")] = None
@@ -98,7 +102,8 @@ class LabelledSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
-        object.__setattr__(self, "scheme", self.scheme or "none")  # None is how settings read the word
+        # None is how settings read the word
+        object.__setattr__(self, "scheme", self.scheme or "none")
         for name in ("label_column", "sentence_label_column"):
             columns = names_in(getattr(self, name))
             if len(set(columns)) < len(columns):
@@ -137,8 +142,9 @@ def blocks(lines: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[list[Line]]:
-    """All lines with their ends, a sentence at a time, each with the blank lines behind it. Lines of which `is_word` says no go with the
-    sentence that follows, the last ones with the one before; where no line has a word, there are no sentences."""
+    """All lines with their ends, a sentence at a time, each with the blank lines behind it. Lines
+    of which `is_word` says no go with the sentence that follows, the last ones with the one before;
+    where no line has a word, there are no sentences."""
     before: list[Line] = []
     chunk: list[Line] = []
     has_words = is_over = False

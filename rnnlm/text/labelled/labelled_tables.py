@@ -1,6 +1,8 @@
-"""Tables with labels: TSV, CSV, JSON-lines, Parquet. A row is a sentence with a label of each word, or a text with labels of its own.
+"""Tables with labels: TSV, CSV, JSON-lines, Parquet. A row is a sentence with a label of each word,
+or a text with labels of its own.
 
-Labels of words are split at white space, or a list. In TSV and CSV such a list is JSON; the words beside it may be one, too.
+Labels of words are split at white space, or a list. In TSV and CSV such a list is JSON; the words
+beside it may be one, too.
 """
 
 import json
@@ -25,7 +27,8 @@ USUAL_LABELS = {
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table: that of the text, those of labels of words, and those of labels of the whole text."""
+    """The columns of a table: that of the text, those of labels of words, and those of labels of
+    the whole text."""
 
     text: str
     words: tuple[str, ...]
@@ -90,7 +93,8 @@ def _usual(names: Sequence[str], usual: Sequence[str], where: str, what: str, op
 
 
 def words_of(value: Any, where: str, column: str, lists: bool = False) -> list[str]:
-    """The words or labels of a cell: of a list, else of a text, which is a JSON list itself where `lists` says that it may be.
+    """The words or labels of a cell: of a list, else of a text, which is a JSON list itself where
+    `lists` says that it may be.
 
     Raises:
         TextError: it holds something else.

@@ -1,4 +1,5 @@
-"""Labels in lines of text: columns as in the CoNLL shared tasks, `word/TAG`, a label before each text, labels in a file beside."""
+"""Labels in lines of text: columns as in the CoNLL shared tasks, `word/TAG`, a label before each
+text, labels in a file beside."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -93,8 +94,8 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     """A file with columns: words in the first one, labels in the last, where no others are named.
 
     Raises:
-        TextError: lines have different numbers of columns or empty cells, a column does not exist, or the last one, which nobody named,
-            has a single value.
+        TextError: lines have different numbers of columns or empty cells, a column does not exist,
+            or the last one, which nobody named, has a single value.
     """
     found = list(sentences(source, lines_with_ends(source, settings.encoding_errors)))
     if not found:
@@ -195,7 +196,8 @@ def _unescaped(text: str) -> str:
 
 
 def read_slashes(source: str, settings: LabelledSettings) -> LabelledText:
-    """A file of lines with `word/TAG`; its one label column is called as the settings say, or "tag".
+    """A file of lines with `word/TAG`; its one label column is called as the settings say, or
+    "tag".
 
     Raises:
         TextError: a token has no tag or no word.
@@ -222,7 +224,8 @@ PREFIX = "__label__"
 
 
 def read_label_first(source: str, settings: LabelledSettings) -> LabelledText:
-    """A file whose lines begin with a label: what stands before the tab if the first line has one, else the first word.
+    """A file whose lines begin with a label: what stands before the tab if the first line has one,
+    else the first word.
 
     Raises:
         TextError: a line has no label or no text.
@@ -285,7 +288,8 @@ def _joined(labels: Sequence[str], where: str, multi_label: bool) -> str:
 
 
 def read_parallel(source: str, labels: str, settings: LabelledSettings, task: Task, aligned: bool = True) -> LabelledText:
-    """The text `source` with the labels of the file `labels`. aligned: whether each word has one label.
+    """The text `source` with the labels of the file `labels`. aligned: whether each word has one
+    label.
 
     Raises:
         TextError: one has more lines than the other, or a line lacks words or labels.

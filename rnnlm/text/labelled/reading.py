@@ -26,12 +26,14 @@ def read_labelled(
 ) -> LabelledText:  # fmt: skip
     """The examples of some files, in order.
 
-    paths: files, globs, `-`. labels: for each of the files one with its labels, line by line. aligned: whether each word needs one label;
-    else the labels of an example may be more or fewer (letters and sounds that are yet to be aligned).
+    paths: files, globs, `-`. labels: for each of the files one with its labels, line by line.
+    aligned: whether each word needs one label; else the labels of an example may be more or fewer
+    (letters and sounds that are yet to be aligned).
 
     Raises:
-        TextError: a file cannot be read, its format cannot be told or is not kept, it lacks a column, or holds no examples; a sentence has
-            no words, or not as many labels. UsageError: what is asked for does not go together.
+        TextError: a file cannot be read, its format cannot be told or is not kept, it lacks a
+            column, or holds no examples; a sentence has no words, or not as many labels.
+            UsageError: what is asked for does not go together.
     """
     files = sources.expand_files(paths, "labels", ".conllu")
     label_files = sources.expand_files(labels, "labels", ".conllu")
@@ -67,7 +69,8 @@ def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) ->
 
 
 def _check_columns(source: str, format: str, settings: LabelledSettings, task: Task) -> None:
-    """Whether no columns are asked for that a format does not have: most hold words and one label of each."""
+    """Whether no columns are asked for that a format does not have: most hold words and one label
+    of each."""
     names = (*settings.label_columns, *settings.sentence_label_columns)
     if format in ("slashes", "parallel", *_OF_TEXTS) and (settings.column or names[1:]):
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
@@ -127,7 +130,8 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
     """The format of a file that begins with these lines."""
     filled = [line for line in lines if not is_blank(line)]
     if not filled:
-        return "label-first" if task == "classification" else "columns"  # an empty file, which whoever asked for it tells
+        # an empty file, which whoever asked for it tells
+        return "label-first" if task == "classification" else "columns"
     if tables.is_json(filled[0]):
         return "jsonl"
     if any(is_word_of_conllu(line) for line in filled):
@@ -151,8 +155,9 @@ def is_word_of_conllu(line: str) -> bool:
 
 
 def _is_header(lines: list[str], settings: LabelledSettings) -> bool:
-    """Whether the first of the lines holds the names of columns. Only then can others than numbers be asked for; where nobody asks, it
-    names a text and labels as is usual, or there are texts of several words below it."""
+    """Whether the first of the lines holds the names of columns. Only then can others than numbers
+    be asked for; where nobody asks, it names a text and labels as is usual, or there are texts of
+    several words below it."""
     asked = (settings.column, *settings.label_columns, *settings.sentence_label_columns)
     if any(name and not name.isdigit() for name in asked):
         return True

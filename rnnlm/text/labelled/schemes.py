@@ -1,11 +1,14 @@
-"""Schemes that encode spans as one label per word: detection, conversion, and which labels may follow each other.
+"""Schemes that encode spans as one label per word: detection, conversion, and which labels may
+follow each other.
 
-IOB1 (Ramshaw & Marcus 1995): I-X inside a span, B-X only where one begins right behind another of type X. BIO (IOB2; Tjong Kim Sang &
-Veenstra 1999): each span begins with B-X. BIOES: its last word has E-X, a span of one word S-X; BILOU, BMEWO and BMES are the same in
-other letters. In all of them O stands outside of spans; a label without type (B alone) belongs to spans of one nameless type.
+IOB1 (Ramshaw & Marcus 1995): I-X inside a span, B-X only where one begins right behind another of
+type X. BIO (IOB2; Tjong Kim Sang & Veenstra 1999): each span begins with B-X. BIOES: its last word
+has E-X, a span of one word S-X; BILOU, BMEWO and BMES are the same in other letters. In all of them
+O stands outside of spans; a label without type (B alone) belongs to spans of one nameless type.
 
-Labels that break their scheme are read as conlleval reads them: a word goes on with the span of the word before it if both have the same
-type, the one before does not end its span (E, S) and it does not begin one itself (B, S). So an I-X after O begins a span.
+Labels that break their scheme are read as conlleval reads them: a word goes on with the span of the
+word before it if both have the same type, the one before does not end its span (E, S) and it does
+not begin one itself (B, S). So an I-X after O begins a span.
 """
 
 from collections import Counter
@@ -17,7 +20,8 @@ from rnnlm.errors import TextError, notice
 
 OUTSIDE = "O"
 NONE, IOB1, BIO, BIOES = "none", "iob1", "bio", "bioes"
-LETTERS = {IOB1: "IIII", BIO: "BIIB", BIOES: "BIES", "bilou": "BILU", "bmewo": "BMEW", "bmes": "BMES"}  # begin, inside, end, single
+# begin, inside, end, single
+LETTERS = {IOB1: "IIII", BIO: "BIIB", BIOES: "BIES", "bilou": "BILU", "bmewo": "BMEW", "bmes": "BMES"}
 _BEGIN, _INSIDE, _END, _SINGLE = range(4)
 _ALL_LETTERS = {OUTSIDE, *"".join(LETTERS.values())}
 Span = tuple[int, int, str]  # its first word, the one behind its last, and its type
@@ -47,7 +51,8 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
 
 
 def written(found: Iterable[Span], length: int, scheme: str) -> list[str]:
-    """The labels by which a scheme writes spans that do not overlap, in order, for a sentence of `length` words."""
+    """The labels by which a scheme writes spans that do not overlap, in order, for a sentence of
+    `length` words."""
     labels = [OUTSIDE] * length
     letters = LETTERS[scheme]
     end_before, kind_before = 0, None
@@ -63,16 +68,19 @@ def written(found: Iterable[Span], length: int, scheme: str) -> list[str]:
 
 
 def convert(labels: Sequence[str], from_: str, to: str) -> list[str]:
-    """The `labels` of a sentence in another scheme, with the same spans. Labels that are no spans ("none") stay as they are."""
+    """The `labels` of a sentence in another scheme, with the same spans. Labels that are no spans
+    ("none") stay as they are."""
     if NONE in (from_, to):
         return list(labels)
     return written(spans(labels, from_), len(labels), to)
 
 
 def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
-    """The scheme of the labels of some sentences: one of LETTERS, or "none" where they do not write spans.
+    """The scheme of the labels of some sentences: one of LETTERS, or "none" where they do not write
+    spans.
 
-    Where some spans begin as in IOB1 and others as in BIO, it is what most of them say, and a notice tells of the others.
+    Where some spans begin as in IOB1 and others as in BIO, it is what most of them say, and a
+    notice tells of the others.
     """
     pairs = Counter((before, label) for row in rows for before, label in zip([OUTSIDE, *row], row, strict=False))
     symbols = {label for _, label in pairs}
@@ -105,15 +113,19 @@ def check_scheme(labels: Iterable[str], scheme: str, where: str) -> None:
 
 
 def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which of K labels keep to a scheme as the first of a sentence (K,), as the last (K,), and behind each other (K, K), from the row's
-    label to the column's: bool. Symbols that are no labels of the scheme are treated as O; without a scheme all is allowed."""
+    """Which of K labels keep to a scheme as the first of a sentence (K,), as the last (K,), and
+    behind each other (K, K), from the row's label to the column's: bool. Symbols that are no labels
+    of the scheme are treated as O; without a scheme all is allowed."""
     count = len(symbols)
     if scheme == NONE:
         return np.ones(count, bool), np.ones(count, bool), np.ones((count, count), bool)
-    parsed = [(OUTSIDE, ""), *(parse(symbol) if _letter(symbol) else (OUTSIDE, "") for symbol in symbols)]  # the first: around a sentence
+    # the first: around a sentence
+    parsed = [(OUTSIDE, ""), *(parse(symbol) if _letter(symbol) else (OUTSIDE, "") for symbol in symbols)]
     letters, letter_S = np.unique([letter for letter, _ in parsed], return_inverse=True)
     kind_S = np.unique([kind for _, kind in parsed], return_inverse=True)[1]
-    may_follow = np.array(  # of two letters, and whether both labels are of one type: few cases, where labels may be thousands
+    # of two letters, and whether both labels are of one type: few cases, where labels may be
+    # thousands
+    may_follow = np.array(
         [[[_may_follow(before, letter, same, scheme) for same in (False, True)] for letter in letters] for before in letters]
     )
     is_allowed_SS = may_follow[letter_S[:, None], letter_S, (kind_S[:, None] == kind_S).astype(int)]

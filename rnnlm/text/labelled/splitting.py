@@ -27,7 +27,8 @@ _NO_SPACE = "SpaceAfter=No"
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A form as it stands in the text, and the words that it stands for: itself alone, unless it is a multiword form."""
+    """A form as it stands in the text, and the words that it stands for: itself alone, unless it is
+    a multiword form."""
 
     form: str
     words: tuple[str, ...]
@@ -40,7 +41,8 @@ class Surface:
 
 
 def surfaces(sentence: ConlluSentence) -> list[Surface]:
-    """The forms of a sentence in order; spaces are known by its comment `# text`, or else by SpaceAfter=No in the last column."""
+    """The forms of a sentence in order; spaces are known by its comment `# text`, or else by
+    SpaceAfter=No in the last column."""
     words = [row[1] for row in sentence.cells]
     spans = {first: (last, form) for first, last, form in sentence.ranges}
     found: list[tuple[str, tuple[str, ...], bool]] = []
@@ -57,7 +59,8 @@ def surfaces(sentence: ConlluSentence) -> list[Surface]:
 
 
 def _glued(text: str, forms: list[str]) -> list[bool] | None:
-    """Of each form whether the next one follows it in `text` without a space; None where they are not the forms of that text."""
+    """Of each form whether the next one follows it in `text` without a space; None where they are
+    not the forms of that text."""
     places = []
     position = 0
     for form in forms:
@@ -72,7 +75,8 @@ def _glued(text: str, forms: list[str]) -> list[bool] | None:
 
 
 def chunks(forms: list[Surface]) -> list[list[Surface]]:
-    """The forms that follow each other without a space; none where the file does not say where spaces are, or in forms that hold some."""
+    """The forms that follow each other without a space; none where the file does not say where
+    spaces are, or in forms that hold some."""
     found: list[list[Surface]] = [[]]
     for form in forms:
         if form.is_glued is None:
@@ -93,14 +97,16 @@ def chunks(forms: list[Surface]) -> list[list[Surface]]:
 
 LONGEST_PIECE = 15  # characters of a piece that is remembered
 LEAST_CUTS, LEAST_CUT_SHARE = 2, 0.8  # how often such a piece is seen, and how much of that alike
-_SIDES = ((3, 3), (2, 2), (1, 1), (0, 1))  # characters before and behind the place, beside the one before, from specific to general
+# characters before and behind the place, beside the one before, from specific to general
+_SIDES = ((3, 3), (2, 2), (1, 1), (0, 1))
 _ADDRESS = re.compile(r"://|www\.|@")
 _EDGE = "\0"  # white space
 
 
 @dataclass(frozen=True)
 class MarkCuts:
-    """Contexts (of :class:`Context`) in which there is a cut, and those in which there is none; the most specific decides."""
+    """Contexts (of :class:`Context`) in which there is a cut, and those in which there is none; the
+    most specific decides."""
 
     cuts: frozenset[str]
     keeps: frozenset[str]
@@ -118,7 +124,8 @@ class MarkCuts:
 
 @dataclass(frozen=True)
 class Context:
-    """What may decide about cuts of a chunk. shape: its characters as they count. addresses: where marks of an address begin."""
+    """What may decide about cuts of a chunk. shape: its characters as they count. addresses: where
+    marks of an address begin."""
 
     chunk: str
     shape: str
@@ -135,7 +142,8 @@ class Context:
         return (place for place in range(1, len(kinds)) if kinds[place] != kinds[place - 1] or kinds[place] not in "a0")
 
     def keys(self, start: int, place: int) -> Iterator[str]:
-        """What may decide whether there is a cut at `place`, the last one being at `start`, from specific to general."""
+        """What may decide whether there is a cut at `place`, the last one being at `start`, from
+        specific to general."""
         following = bisect_left(self.addresses, start)
         address = "" if following == len(self.addresses) else "<" if self.addresses[following] < place else ">"
         if not address and place - start <= LONGEST_PIECE:
@@ -149,7 +157,8 @@ class Context:
 
 
 def learn_mark_cuts(chunks: Iterable[Sequence[str]]) -> MarkCuts:
-    """The cuts of some chunks, each given as its pieces. Contexts that decide as more general ones do are left out."""
+    """The cuts of some chunks, each given as its pieces. Contexts that decide as more general ones
+    do are left out."""
     seen: list[tuple[list[str], bool]] = []
     counts: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for pieces in chunks:
@@ -191,14 +200,16 @@ def _shape(character: str) -> str:
 # split where it ends as multiword forms do: in a last word (n't, 's) that nearly all forms with
 # that end have as theirs.
 
-LEAST_WORDS, LEAST_WORD_SHARE = 3, 0.9  # of how many different forms an end is a word, and of how many that it ends
+# of how many different forms an end is a word, and of how many that it ends
+LEAST_WORDS, LEAST_WORD_SHARE = 3, 0.9
 LONGEST_END = 8  # characters
 
 
 @dataclass(frozen=True)
 class Multiwords:
-    """forms: by a form in lower case its words, also in lower case; forms of one word are there only where they end in one of the `ends`:
-    last words that are split off forms which were never seen."""
+    """forms: by a form in lower case its words, also in lower case; forms of one word are there
+    only where they end in one of the `ends`: last words that are split off forms which were never
+    seen."""
 
     forms: Mapping[str, tuple[str, ...]]
     ends: frozenset[str]
@@ -253,7 +264,8 @@ def _by_its_end(form: str, ends: frozenset[str]) -> tuple[str, ...]:
 
 
 def _in_case_of(form: str, parts: tuple[str, ...]) -> tuple[str, ...]:
-    """The words of a multiword form: cut out of it where they make it up, else capitalised as it is."""
+    """The words of a multiword form: cut out of it where they make it up, else capitalised as it
+    is."""
     if "".join(parts) == form.lower() and len(form.lower()) == len(form):
         found, start = [], 0
         for part in parts:
@@ -268,15 +280,16 @@ def _in_case_of(form: str, parts: tuple[str, ...]) -> tuple[str, ...]:
 # ---- A text that is split into words; splitting at white space, and at marks by the rule of the
 # word tokenizer.
 
-Range = tuple[int, int, str]  # of a multiword form its first word (from 0), the one behind its last, and its form
+# of a multiword form its first word (from 0), the one behind its last, and its form
+Range = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
 class SplitText:
     """A text that is split into words.
 
-    ranges: its multiword forms. are_glued: of each word, whether no space follows it or the multiword form that it ends; () where nobody
-    knows.
+    ranges: its multiword forms. are_glued: of each word, whether no space follows it or the
+    multiword form that it ends; () where nobody knows.
     """
 
     words: tuple[str, ...]
@@ -290,7 +303,8 @@ def at_white_space(text: str) -> SplitText:
 
 
 def at_marks(text: str) -> SplitText:
-    """A text split at white space, with punctuation marks as words of their own, as the setting `split_punctuation` has it."""
+    """A text split at white space, with punctuation marks as words of their own, as the setting
+    `split_punctuation` has it."""
     words: list[str] = []
     are_glued: list[bool] = []
     for chunk in split_words(text):
@@ -323,8 +337,8 @@ class _Stored(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Splitter:
-    """How a treebank splits text. mark_cuts: None where it does not say where its spaces are; marks are split off by the rule of the word
-    tokenizer then."""
+    """How a treebank splits text. mark_cuts: None where it does not say where its spaces are; marks
+    are split off by the rule of the word tokenizer then."""
 
     mark_cuts: MarkCuts | None
     multiwords: Multiwords

@@ -1,7 +1,9 @@
-"""Pieces of text become shards: each piece is encoded, in a worker or here; its lines are then collected, in order, into shards.
+"""Pieces of text become shards: each piece is encoded, in a worker or here; its lines are then
+collected, in order, into shards.
 
-A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. Where work goes on, the text of the shards that exist is read
-again without encoding it; its hash at the end of each of them must be the recorded one, or the text is another one.
+A shard holds the first whole lines that reach :data:`SHARD_BYTES` of text. Where work goes on, the
+text of the shards that exist is read again without encoding it; its hash at the end of each of them
+must be the recorded one, or the text is another one.
 """
 
 import functools
@@ -28,9 +30,9 @@ SHARD_BYTES = 32 << 20  # of text
 class EncodedPiece:
     """The lines of a piece that are kept, encoded.
 
-    data: the lines, each with a newline. bytes_L: the length of each. document_lines: lines that begin a document; the first line also
-    does if the piece before ended in blank lines. ends_blank: this piece ends in blank lines. arrays: the rest of :class:`EncodedLines`,
-    or None without ids.
+    data: the lines, each with a newline. bytes_L: the length of each. document_lines: lines that
+    begin a document; the first line also does if the piece before ended in blank lines. ends_blank:
+    this piece ends in blank lines. arrays: the rest of :class:`EncodedLines`, or None without ids.
     """
 
     data: bytes
@@ -53,13 +55,15 @@ class Encoder:
     fingerprint: str  # of the tokenizer
 
     def encode(self, piece: Piece, with_ids: bool = True) -> EncodedPiece:
-        """Raises: TextError: the piece cannot be decoded, or holds a reserved symbol. ModelError: the tokenizer is damaged."""
+        """Raises: TextError: the piece cannot be decoded, or holds a reserved symbol. ModelError:
+        the tokenizer is damaged."""
         return encoded_piece(piece, self.settings, _tokenizer(self.folder, self.fingerprint) if with_ids else None)
 
     def encode_all(
         self, pieces: Iterable[Piece], with_ids: Callable[[], bool], executor: Executor, ahead: int
     ) -> Iterator[tuple[Piece, EncodedPiece]]:
-        """Each piece with what it became, in order; no more than `ahead` are under way. `with_ids` is asked when a piece is submitted."""
+        """Each piece with what it became, in order; no more than `ahead` are under way. `with_ids`
+        is asked when a piece is submitted."""
         waiting: deque[tuple[Piece, Future[EncodedPiece]]] = deque()
         try:
             for piece in pieces:
@@ -133,7 +137,8 @@ class Collector:
         return sum(shard.counts.bytes for shard in self.kept) - self.bytes >= len(piece.data) and bool(self.kept)
 
     def add(self, piece: EncodedPiece) -> Iterator[FullShard]:
-        """The shards that are full with the lines of `piece`, which has ids unless it is passed over.
+        """The shards that are full with the lines of `piece`, which has ids unless it is passed
+        over.
 
         Raises:
             UsageError: it is not the text that was prepared so far.
@@ -166,7 +171,8 @@ class Collector:
             yield from self._closed()
 
     def _end_of_shard(self, end_L: np.ndarray, line: int) -> tuple[int, bool]:
-        """Up to which line the lines from `line` on are of one shard, and whether it is full with them."""
+        """Up to which line the lines from `line` on are of one shard, and whether it is full with
+        them."""
         most = self.kept[0].counts.bytes if self.kept else SHARD_BYTES
         before = int(end_L[line - 1]) if line else 0
         stop = int(np.searchsorted(end_L, before + most - self.bytes)) + 1

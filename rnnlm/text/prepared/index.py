@@ -1,4 +1,5 @@
-"""index.json of a prepared text, and unfinished.json, which is of the same form until the work is done."""
+"""index.json of a prepared text, and unfinished.json, which is of the same form until the work is
+done."""
 
 import json
 import os
@@ -26,7 +27,8 @@ OURS = re.compile(rf"({SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|un
 
 @dataclass(frozen=True)
 class Counts:
-    """What is counted of a text: characters and bytes with each line's end, as evaluation counts them."""
+    """What is counted of a text: characters and bytes with each line's end, as evaluation counts
+    them."""
 
     lines: int = 0
     documents: int = 0
@@ -43,7 +45,8 @@ class Counts:
 
 @dataclass(frozen=True)
 class Shard:
-    """One file of consecutive lines. lines_hash: of the whole text up to its end, as :class:`rnnlm.text.encoding.LinesHash` has it."""
+    """One file of consecutive lines. lines_hash: of the whole text up to its end, as
+    :class:`rnnlm.text.encoding.LinesHash` has it."""
 
     name: str
     file_bytes: int
@@ -54,7 +57,8 @@ class Shard:
 
 @dataclass(frozen=True)
 class Sample:
-    """The text that the vocabulary was made of. how: "all", "even" (stretches at even distances), "start", or the model that it is of."""
+    """The text that the vocabulary was made of. how: "all", "even" (stretches at even distances),
+    "start", or the model that it is of."""
 
     how: str
     bytes: int
@@ -62,7 +66,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class Index:
-    """What the folder holds. request: what was asked for, so that the work goes on with the same alone."""
+    """What the folder holds. request: what was asked for, so that the work goes on with the same
+    alone."""
 
     request: dict[str, Any]
     text_settings: dict[str, Any]
@@ -91,7 +96,8 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     """The index in `folder`, checked.
 
     Raises:
-        ModelError: there is none, the work was not finished, or it is damaged, of a newer format, or names an unexpected file.
+        ModelError: there is none, the work was not finished, or it is damaged, of a newer format,
+            or names an unexpected file.
     """
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
@@ -162,9 +168,9 @@ _SMALL = (np.uint8, np.uint16, np.uint32)
 class EncodedLines:
     """L lines of N tokens.
 
-    ids_N: in the tokenizer's compact type. oov: ascending positions in `ids_N` of unknown tokens. tokens_L, words_L, oov_words_L,
-    characters_L, bytes_L: of each line, its end counted as a token, a character and a byte. document_lines: the lines that begin
-    a document.
+    ids_N: in the tokenizer's compact type. oov: ascending positions in `ids_N` of unknown tokens.
+    tokens_L, words_L, oov_words_L, characters_L, bytes_L: of each line, its end counted as a token,
+    a character and a byte. document_lines: the lines that begin a document.
     """
 
     ids_N: np.ndarray
@@ -201,7 +207,8 @@ class EncodedLines:
         return EncodedLines(ids_N=self.ids_N[first:last], oov=oov, document_lines=borders, **counts)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Arrays by name, as a shard stores them: in small types, without what follows from the others."""
+        """Arrays by name, as a shard stores them: in small types, without what follows from the
+        others."""
         arrays = {"ids": self.ids_N, "oov": self.oov.astype(np.uint32), "bytes": smallest(self.bytes_L), "tokens": smallest(self.tokens_L)}
         if not np.array_equal(self.characters_L, self.bytes_L):
             arrays["characters"] = smallest(self.characters_L)
@@ -248,7 +255,8 @@ def joined(parts: Sequence[EncodedLines]) -> EncodedLines:
 
 
 def check(arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: type[np.integer]) -> None:
-    """Whether `arrays` can be those of a shard with so many lines and tokens; nothing but their types and lengths is read.
+    """Whether `arrays` can be those of a shard with so many lines and tokens; nothing but their
+    types and lengths is read.
 
     Raises:
         ModelError: they cannot.

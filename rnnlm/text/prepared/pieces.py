@@ -1,4 +1,5 @@
-"""The sources of a text cut into pieces of whole lines, with where each comes from, and how far reading is."""
+"""The sources of a text cut into pieces of whole lines, with where each comes from, and how far
+reading is."""
 
 import os
 import sys
@@ -17,8 +18,8 @@ PIECE_BYTES = 1 << 21
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive lines of a source, not yet decoded: bytes, or records of a table. source: its name, as :func:`shown`. is_first: the
-    source begins with them."""
+    """Consecutive lines of a source, not yet decoded: bytes, or records of a table. source: its
+    name, as :func:`shown`. is_first: the source begins with them."""
 
     source: str
     first_line: int
@@ -86,7 +87,8 @@ def _chunks(name: str, settings: SourceSettings, errors: str, position: Position
 
 
 def _cut(whole: bytes | list[str]) -> Iterator[bytes | list[str]]:
-    """The same in parts of about :data:`PIECE_BYTES`, which a processor's caches and many workers' memory bear better."""
+    """The same in parts of about :data:`PIECE_BYTES`, which a processor's caches and many workers'
+    memory bear better."""
     if isinstance(whole, list):
         yield from _cut_records(whole)
         return

@@ -1,4 +1,5 @@
-"""The work itself: a tokenizer, then shard after shard. Each step is reported as an event, a frozen value."""
+"""The work itself: a tokenizer, then shard after shard. Each step is reported as an event, a frozen
+value."""
 
 import itertools
 import time
@@ -40,10 +41,11 @@ MOST_WORKERS = 1024
 class Request:
     """What a person asks for.
 
-    shared_tokenizer: encodes the text; None: one is made of a sample. tokenizer_name: where it comes from, for the record. sample: bytes of
-    text that the vocabulary is made of, such as 32M. workers: processes that encode; None: one for each processor, 0: no other process.
-    executor: does the work instead, about two pieces at a time for each of `workers`; its workers must see the files of the text and the
-    folder `output` under the same names.
+    shared_tokenizer: encodes the text; None: one is made of a sample. tokenizer_name: where it
+    comes from, for the record. sample: bytes of text that the vocabulary is made of, such as 32M.
+    workers: processes that encode; None: one for each processor, 0: no other process. executor:
+    does the work instead, about two pieces at a time for each of `workers`; its workers must see
+    the files of the text and the folder `output` under the same names.
     """
 
     text: tuple[str, ...]
@@ -85,8 +87,8 @@ def resolve_request(request: Request) -> Task:
     """The settings and sources of a request.
 
     Raises:
-        SettingsError: a setting is unknown or not valid. UsageError: no text, or settings contradict each other. TextError: a
-            source is missing.
+        SettingsError: a setting is unknown or not valid. UsageError: no text, or settings
+            contradict each other. TextError: a source is missing.
     """
     if not request.text:
         raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
@@ -131,7 +133,8 @@ AHEAD = 2  # pieces under way for each worker: one is encoded, one waits
 
 @dataclass(frozen=True)
 class Sampling:
-    """A tokenizer is now made of a sample. how: "all" of the text, "even" stretches of it, its "start"."""
+    """A tokenizer is now made of a sample. how: "all" of the text, "even" stretches of it, its
+    "start"."""
 
     how: str
     bytes: int  # asked for
@@ -188,14 +191,17 @@ Steps = Generator[Event, None, Index]  # events, and in the end the index
 def prepare(
     text: str | Path | Sequence[str | Path], output: str | Path, *, tokenizer: Tokenizer | str | None = None, **request: Any
 ) -> Iterator[Event]:
-    """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it; the events of the work, as it lasts.
+    """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it; the
+    events of the work, as it lasts.
 
-    tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind that is made of the text: "word", "char", ... The other
-    keywords are those of :class:`rnnlm.text.prepared.preparation.Request`, or settings of tokenizer and text:
+    tokenizer: one that exists, such as `rnnlm.load_tokenizer("model")`, or the kind that is made of
+    the text: "word", "char", ... The other keywords are those of
+    :class:`rnnlm.text.prepared.preparation.Request`, or settings of tokenizer and text:
     `prepare("text.txt", "prepared", workers=4, max_vocab=50_000)`.
 
     Raises:
-        RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be written, a worker died.
+        RnnlmError: the request contradicts itself, the text cannot be read, the folder cannot be
+            written, a worker died.
     """
     names = (str(text),) if isinstance(text, (str, Path)) else tuple(map(str, text))
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
@@ -240,7 +246,8 @@ def _finish(task: Task, began: float) -> Steps:
 
 
 def _sample_of(task: Task, every: Iterator[Piece]) -> tuple[Iterable[Piece], Iterator[Piece]]:
-    """The pieces that the vocabulary is made of, and all pieces. The sample of a text that can be read only once is kept in memory."""
+    """The pieces that the vocabulary is made of, and all pieces. The sample of a text that can be
+    read only once is kept in memory."""
     if not any(map(is_read_once, task.names)):
         return FileSample(task.names, task.source, task.text, _how(task), task.sample_bytes), every
     held, size = [], 0
@@ -264,7 +271,8 @@ def _executor(task: Task, workers: int) -> AbstractContextManager[Executor]:
 
 
 def _begin(task: Task, sample: Iterable[Piece], began: float) -> Steps:
-    """Make the tokenizer, and write it; the index so far. A process of its own makes it, whose memory is free again after that."""
+    """Make the tokenizer, and write it; the index so far. A process of its own makes it, whose
+    memory is free again after that."""
     if task.request.shared_tokenizer is not None:
         how, tokenizer = task.request.tokenizer_name, TokenizerFiles.of(task.request.shared_tokenizer)
     else:
@@ -282,7 +290,8 @@ def _begin(task: Task, sample: Iterable[Piece], began: float) -> Steps:
 
 
 def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position) -> Steps:
-    """Encode and write what is not there yet; the index with all shards. A shard is written while the next one is filled."""
+    """Encode and write what is not there yet; the index with all shards. A shard is written while
+    the next one is filled."""
     folder = task.request.output
     tokenizer_files(folder, index)  # damaged ones are an error here, before any work
     collector = Collector(index.shards, task.text.blank_lines == "documents")
@@ -325,7 +334,9 @@ class _Progress:
 def _prepared(folder: Path, index: Index, began: float) -> Prepared:
     counts = index.counts
     return Prepared(
-        str(folder), counts.lines, counts.documents, counts.tokens, counts.words, counts.oov_words, counts.characters, counts.bytes,
-        len(index.shards), sum(shard.file_bytes for shard in index.shards), index.vocabulary_size, index.lines_hash,
+        str(folder), counts.lines, counts.documents, counts.tokens, counts.words, counts.oov_words,
+        counts.characters, counts.bytes,
+        len(index.shards), sum(shard.file_bytes for shard in index.shards), index.vocabulary_size,
+        index.lines_hash,
         time.perf_counter() - began,
     )  # fmt: skip

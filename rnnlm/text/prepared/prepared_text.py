@@ -1,4 +1,5 @@
-"""A prepared text, or the first or last of its lines, as the families are fitted on it and evaluation reads it."""
+"""A prepared text, or the first or last of its lines, as the families are fitted on it and
+evaluation reads it."""
 
 import functools
 import hashlib
@@ -21,13 +22,15 @@ from rnnlm.text.encoding import LINE_COUNTS, EncodedText, Numbers, compact_type
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
 from rnnlm.text.prepared.index import INDEX, JOURNAL, EncodedLines, Index, check, file_in, read_index
 
-MOST_HELD_OUT = 250_000  # tokens, unless a share is asked for: as many as WikiText-103 has for validation
+# tokens, unless a share is asked for: as many as WikiText-103 has for validation
+MOST_HELD_OUT = 250_000
 MOST_OPEN = 512  # shards; each that is mapped holds a file open
 
 
 def load(folder: Path) -> "PreparedText":
-    """The prepared text in `folder`. Every file is there, of its length, with arrays of the types and lengths that the index says;
-    the tokenizer's are read and their hashes compared, the shards' by `rnnlm doctor` alone.
+    """The prepared text in `folder`. Every file is there, of its length, with arrays of the types
+    and lengths that the index says; the tokenizer's are read and their hashes compared, the shards'
+    by `rnnlm doctor` alone.
 
     Raises:
         ModelError: it is missing, damaged or unfinished.
@@ -72,7 +75,8 @@ def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
 
 
 class Shards:
-    """The shards of a prepared text, mapped when they are asked for; the last :data:`MOST_OPEN` stay so."""
+    """The shards of a prepared text, mapped when they are asked for; the last :data:`MOST_OPEN`
+    stay so."""
 
     def __init__(self, folder: Path, index: Index, ids_type: type[np.integer]) -> None:
         self.folder = folder
@@ -221,8 +225,10 @@ class PreparedText:
             raise UsageError(f"{self.folder} is prepared in another direction", why, hint)
         if tokenizer.fingerprint != self.tokenizer.fingerprint:
             raise UsageError(
-                f"{self.folder} is prepared with another tokenizer", f"{self.tokenizer.name}:{self.tokenizer.fingerprint} there, "
-                f"{tokenizer.name}:{tokenizer.fingerprint} here", "prepare it with --tokenizer-from, or give the text itself",
+                f"{self.folder} is prepared with another tokenizer",
+                f"{self.tokenizer.name}:{self.tokenizer.fingerprint} there, "
+                f"{tokenizer.name}:{tokenizer.fingerprint} here",
+                "prepare it with --tokenizer-from, or give the text itself",
             )  # fmt: skip
         if tokenizer.spells:
             raise UsageError(
@@ -230,7 +236,8 @@ class PreparedText:
             )
 
     def mapped(self, tokenizer: Tokenizer) -> EncodedText:
-        """Its ids and counts; where it begins as the text does, they are read when they are asked for.
+        """Its ids and counts; where it begins as the text does, they are read when they are asked
+        for.
 
         Raises:
             UsageError: `tokenizer` is another one, or needs the words' spelling.
@@ -249,7 +256,8 @@ class PreparedText:
         return EncodedText(ids, offsets, documents, oov, **counts, lines_hash=self._lines_hash(), blank_lines=self.settings.blank_lines)
 
     def in_two(self, share: float, most_tokens: int | None = None) -> "tuple[PreparedText, PreparedText | None]":
-        """The two parts of :meth:`split`; the second has at most `most_tokens`, up to a line or document. None: nothing is held out."""
+        """The two parts of :meth:`split`; the second has at most `most_tokens`, up to a line or
+        document. None: nothing is held out."""
         if not share:
             return self, None
         wanted = self.stop - max(1, round(self.stop * share))
@@ -268,7 +276,8 @@ class PreparedText:
         return np.append(self.shards.ends_of(starts), last) - first
 
     def _lines_hash(self) -> str:
-        """Of all lines that of the text itself; of some of them one of their own, made of that and of which they are."""
+        """Of all lines that of the text itself; of some of them one of their own, made of that and
+        of which they are."""
         whole = self.index.lines_hash
         if (self.start, self.stop) == (0, self.index.counts.lines):
             return whole
@@ -302,7 +311,8 @@ class PreparedSplit:
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """The counts, tokenizer and settings of the prepared text in `folder`; of one that is not finished, so far.
+    """The counts, tokenizer and settings of the prepared text in `folder`; of one that is not
+    finished, so far.
 
     Raises:
         ModelError: its index is damaged.
@@ -326,7 +336,8 @@ def describe(folder: Path) -> dict[str, Any]:
 
 
 def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
-    """(what is looked at, what is wrong with it or nothing, what was found) of index, tokenizer and each shard."""
+    """(what is looked at, what is wrong with it or nothing, what was found) of index, tokenizer and
+    each shard."""
     try:
         index = read_index(folder)
         yield "index", "", f"a prepared text of {index.counts.tokens:,} tokens, format {index.format_version}"

@@ -1,7 +1,8 @@
 """The part of a text that its vocabulary is made of, and the tokenizer made of it.
 
-Of files that hold their text as it is: stretches of whole lines at even distances. Of others (compressed, tables, data sets, a pipe) the
-start, since one cannot begin to read them in the middle. A text no larger than that is its own sample.
+Of files that hold their text as it is: stretches of whole lines at even distances. Of others
+(compressed, tables, data sets, a pipe) the start, since one cannot begin to read them in the
+middle. A text no larger than that is its own sample.
 """
 
 import itertools
@@ -33,12 +34,14 @@ def way_of(names: Sequence[str], settings: SourceSettings, wanted: int) -> str:
 
 
 def lenient(settings: TextSettings) -> TextSettings:
-    """Settings to read stretches with: an error is reported with its line when all of the text is read."""
+    """Settings to read stretches with: an error is reported with its line when all of the text is
+    read."""
     return replace(settings, encoding_errors="replace", special_symbols="drop")
 
 
 def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
-    """The first pieces of a text, as many as hold `wanted` bytes; the last is cut at a line end near."""
+    """The first pieces of a text, as many as hold `wanted` bytes; the last is cut at a line end
+    near."""
     left = wanted
     for piece in every:
         if isinstance(piece.whole, bytes) and len(piece.whole) > left:
@@ -53,7 +56,8 @@ def start_of(every: Iterator[Piece], wanted: int) -> Iterator[Piece]:
 
 
 def even_stretches(names: Sequence[str], wanted: int) -> Iterator[Piece]:
-    """Stretches of whole lines at even distances over all these files, together about `wanted` bytes."""
+    """Stretches of whole lines at even distances over all these files, together about `wanted`
+    bytes."""
     sizes = [size or 0 for size in Position(names).sizes]
     total, length = sum(sizes), max(1, wanted // STRETCHES)
     starts = list(itertools.accumulate(sizes, initial=0))
@@ -84,7 +88,8 @@ def _lines_from(name: str, start: int, length: int) -> bytes:
 
 @dataclass(frozen=True)
 class FileSample:
-    """The sample of a text that can be read again; its pieces are read where they are asked for, which may be another process.
+    """The sample of a text that can be read again; its pieces are read where they are asked for,
+    which may be another process.
 
     how: as :func:`way_of` says. wanted: bytes of text.
     """
@@ -104,7 +109,8 @@ class FileSample:
 
 @dataclass(frozen=True)
 class TokenizerFiles:
-    """What a tokenizer is loaded from. notices: warnings while it was made. sample_bytes: how much text it was made of."""
+    """What a tokenizer is loaded from. notices: warnings while it was made. sample_bytes: how much
+    text it was made of."""
 
     settings: dict[str, Any]
     files: dict[str, bytes]

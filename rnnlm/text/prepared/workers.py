@@ -1,7 +1,8 @@
 """Executors: processes of this machine, or the calling thread itself.
 
-:class:`Processes` is not concurrent.futures.ProcessPoolExecutor, which runs a script without a `__main__` guard again in each worker, lets
-workers live on when their parent is killed, and before Python 3.11.5 waits forever when a worker dies while a large piece is on its way.
+:class:`Processes` is not concurrent.futures.ProcessPoolExecutor, which runs a script without a
+`__main__` guard again in each worker, lets workers live on when their parent is killed, and before
+Python 3.11.5 waits forever when a worker dies while a large piece is on its way.
 """
 
 import contextlib
@@ -35,7 +36,8 @@ class Inline(Executor):
 
 
 class Processes(Executor):
-    """`count` processes. The end of the context waits for what is submitted; an error that leaves it kills the processes instead."""
+    """`count` processes. The end of the context waits for what is submitted; an error that leaves
+    it kills the processes instead."""
 
     def __init__(self, count: int) -> None:
         self.processes: list[WorkerProcess] = []
@@ -78,12 +80,14 @@ class Processes(Executor):
 
 
 class WorkerProcess:
-    """A process that works for this one, in a session of its own: Ctrl-C on the terminal does not reach it."""
+    """A process that works for this one, in a session of its own: Ctrl-C on the terminal does not
+    reach it."""
 
     def __init__(self) -> None:
         path = os.pathsep.join(filter(None, sys.path))
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import work; work()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, "-P", "-c", f"from {__name__} import work; work()"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, start_new_session=True,
         )  # fmt: skip
         assert self.process.stdin and self.process.stdout
@@ -124,7 +128,8 @@ class WorkerProcess:
 
 
 def work() -> None:
-    """In a worker: run the calls that come through standard input, and write what they give, until the parent is gone."""
+    """In a worker: run the calls that come through standard input, and write what they give, until
+    the parent is gone."""
     for name in ("SIGINT", "SIGHUP"):  # the parent handles them
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
@@ -142,7 +147,8 @@ def work() -> None:
 
 
 def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
-    """Put the parent's calls into the queue. The stream ends when the parent does, however it ends; so does this process, even at work."""
+    """Put the parent's calls into the queue. The stream ends when the parent does, however it ends;
+    so does this process, even at work."""
     try:
         while True:
             calls.put(pickle.load(stream))  # noqa: S301 the parent wrote it

@@ -1,7 +1,8 @@
-"""The folder while a text is prepared: what may be in it before, the tokenizer, shards one by one, and the index at the end.
+"""The folder while a text is prepared: what may be in it before, the tokenizer, shards one by one,
+and the index at the end.
 
-Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced. So a reader, and a run that goes on
-after a kill, see only what is whole.
+Each file is written under a new name, fsynced, renamed; then the journal that names it is replaced.
+So a reader, and a run that goes on after a kill, see only what is whole.
 """
 
 import contextlib
@@ -50,14 +51,16 @@ def _is_readable(folder: Path) -> bool:
 
 
 def remove(folder: Path) -> None:
-    """What we wrote there goes, first what names the rest; a journal beside an index counts for nothing."""
+    """What we wrote there goes, first what names the rest; a journal beside an index counts for
+    nothing."""
     for name in (JOURNAL, INDEX, *os.listdir(folder)):
         if OURS.fullmatch(name):
             (folder / name).unlink(missing_ok=True)
 
 
 def begun(folder: Path, request: dict[str, Any]) -> Index | None:
-    """What there is to go on from, finished or not, without the shards that are not whole; None: nothing.
+    """What there is to go on from, finished or not, without the shards that are not whole; None:
+    nothing.
 
     Raises:
         UsageError: it is of another request. ModelError: the journal is damaged.
@@ -67,7 +70,8 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     name = INDEX if is_finished(folder) else JOURNAL
     index = read_index(folder, name)
     keys = request.keys() | index.request.keys()
-    differing = [key for key in keys if (request.get(key) or None) != (index.request.get(key) or None)]  # what came later was off
+    # what came later was off
+    differing = [key for key in keys if (request.get(key) or None) != (index.request.get(key) or None)]
     if differing:
         key = min(differing)
         why = f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} was asked for"

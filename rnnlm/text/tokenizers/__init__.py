@@ -1,4 +1,5 @@
-"""Tokenizers: text to ids and back. `train` makes one from text, `load` from the files of a model folder."""
+"""Tokenizers: text to ids and back. `train` makes one from text, `load` from the files of a model
+folder."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,10 +14,12 @@ __all__ = ["TokenizerSettings", "load", "train"]
 
 
 def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
-    """The tokenizer that `settings` ask for, its vocabulary from the text `blocks` alone. A notice tells of one without any word.
+    """The tokenizer that `settings` ask for, its vocabulary from the text `blocks` alone. A notice
+    tells of one without any word.
 
     Raises:
-        SettingsError: the vocabulary asked for cannot be had from this text, or limits are set that this tokenizer does not have.
+        SettingsError: the vocabulary asked for cannot be had from this text, or limits are set that
+            this tokenizer does not have.
     """
     settings.check_limits()
     tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, (block.lines for block in blocks))

@@ -1,4 +1,5 @@
-"""What all tokenizers share: a vocabulary with `</s>` first, its file, the fingerprint, the cutting into lines."""
+"""What all tokenizers share: a vocabulary with `</s>` first, its file, the fingerprint, the cutting
+into lines."""
 
 import copy
 import dataclasses
@@ -28,17 +29,19 @@ _UNESCAPES = {escaped[1]: plain for plain, escaped in _ESCAPES.items()}
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """symbols: id to symbol. counts_V: int64, how often each occurs in the training text; None where that is not known."""
+    """symbols: id to symbol. counts_V: int64, how often each occurs in the training text; None
+    where that is not known."""
 
     symbols: tuple[str, ...]
     counts_V: np.ndarray | None
 
     @classmethod
     def from_counts(cls, counts: Counter[str], specials: dict[str, int], min_count: int = 1, max_size: int | None = None) -> "Vocabulary":
-        """`specials` (symbol to count) first, then the symbols of `counts` by descending count, ties by spelling.
+        """`specials` (symbol to count) first, then the symbols of `counts` by descending count,
+        ties by spelling.
 
-        Symbols below `min_count`, or beyond `max_size` in all, are left out; their occurrences are added to the
-        count of the special symbol `<unk>` where there is one.
+        Symbols below `min_count`, or beyond `max_size` in all, are left out; their occurrences are
+        added to the count of the special symbol `<unk>` where there is one.
         """
         ordered = sorted(
             ((symbol, count) for symbol, count in counts.items() if count >= min_count and symbol not in specials),
@@ -53,7 +56,8 @@ class Vocabulary:
         return cls(tuple(symbol for symbol, _ in entries), np.array([count for _, count in entries], dtype=np.int64))
 
     def to_bytes(self) -> bytes:
-        """One line per symbol: count (`?` where it is not known), tab, symbol (backslash, tab, CR, LF and NUL escaped)."""
+        """One line per symbol: count (`?` where it is not known), tab, symbol (backslash, tab, CR,
+        LF and NUL escaped)."""
         counts = repeat(_NOT_KNOWN, len(self.symbols)) if self.counts_V is None else self.counts_V
         lines = (f"{count}\t{_escape(symbol)}\n" for count, symbol in zip(counts, self.symbols, strict=True))
         return "".join(lines).encode("utf-8")
@@ -117,7 +121,8 @@ _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
 @keeps(Tokenizer)
 class VocabularyTokenizer:
-    """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `_encode` and `_decode`, which know of no direction."""
+    """A tokenizer over a :class:`Vocabulary`. Subclasses give `name`, `_encode` and `_decode`,
+    which know of no direction."""
 
     name: str
     boundary_id = 0
@@ -230,7 +235,8 @@ class VocabularyTokenizer:
 
     def spelling(self) -> "VocabularyTokenizer":
         raise SettingsError(
-            f"the {self.name} tokenizer has no words to spell", "its tokens are characters or bytes already",
+            f"the {self.name} tokenizer has no words to spell",
+            "its tokens are characters or bytes already",
             "set tokenizer=word or sentencepiece, or leave characters out",
         )  # fmt: skip
 
@@ -256,7 +262,8 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
 
 
 def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str]:
-    """The lines as a tokenizer with these settings reads them, before the case: themselves where nothing is normalised or removed.
+    """The lines as a tokenizer with these settings reads them, before the case: themselves where
+    nothing is normalised or removed.
 
     Raises:
         ArgumentTypeError: they are not several, each a str.
@@ -264,7 +271,8 @@ def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str
     check_lines(lines)
     if not lines or not (settings.normalise or settings.remove_punctuation):
         return lines
-    lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")  # a newline in a line makes two, which shows later
+    # a newline in a line makes two, which shows later
+    lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")
     return [normalisation.remove_punctuation(line) for line in lines] if settings.remove_punctuation else lines
 
 

@@ -1,8 +1,10 @@
-"""Subword pieces by sentencepiece (Kudo & Richardson 2018): unigram or byte-pair encoding, losslessly.
+"""Subword pieces by sentencepiece (Kudo & Richardson 2018): unigram or byte-pair encoding,
+losslessly.
 
-White space kept, byte fallback, no normalisation of its own: decode(encode(line)) is the line, as it is asked to be normalised. A space
-is put before every line, so that its first word is the same piece as inside a line. sentencepiece writes a space as U+2581; that character
-itself therefore goes through its bytes.
+White space kept, byte fallback, no normalisation of its own: decode(encode(line)) is the line, as
+it is asked to be normalised. A space is put before every line, so that its first word is the same
+piece as inside a line. sentencepiece writes a space as U+2581; that character itself therefore goes
+through its bytes.
 """
 
 import hashlib
@@ -62,7 +64,8 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         Raises:
             SettingsError: the vocabulary asked for cannot be had from this text.
         """
-        held = [rewritten(lines, settings) for lines in blocks]  # sentencepiece itself holds the text it trains on
+        # sentencepiece itself holds the text it trains on
+        held = [rewritten(lines, settings) for lines in blocks]
         model = _train(settings, itertools.chain.from_iterable(held))
         processor = _processor(model)
         pieces = tuple(processor.id_to_piece(id) for id in range(processor.get_piece_size()))
@@ -133,7 +136,8 @@ class SentencePieceTokenizer(VocabularyTokenizer):
 
 
 def _prepared(line: str, settings: TokenizerSettings) -> str:
-    """`line` as sentencepiece sees it: after a space, so that its first word is a piece like any other."""
+    """`line` as sentencepiece sees it: after a space, so that its first word is a piece like any
+    other."""
     return " " + (line.lower() if settings.lowercase else line) if line else ""
 
 
@@ -193,7 +197,8 @@ def _possible_size(message: str, vocab_size: int) -> int:
     if needed:
         least = max(int(needed[1]), int(needed[2]))
         raise SettingsError(
-            f"vocab_size = {vocab_size} is too small", "256 bytes and the text's characters need a piece each",
+            f"vocab_size = {vocab_size} is too small",
+            "256 bytes and the text's characters need a piece each",
             f"set vocab_size to {least} or more",
         )  # fmt: skip
     raise SettingsError("sentencepiece cannot make a vocabulary of this text", message.strip().splitlines()[-1])

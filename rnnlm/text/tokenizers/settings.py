@@ -18,7 +18,8 @@ class TokenizerSettings:
 
     NEEDS = MappingProxyType({
         "min_count": {"tokenizer": ("word", "char")}, "max_vocab": {"tokenizer": ("word", "char")},
-        "sentencepiece_model": {"tokenizer": ("sentencepiece",)}, "vocab_size": {"tokenizer": ("sentencepiece",)},
+        "sentencepiece_model": {"tokenizer": ("sentencepiece",)},
+        "vocab_size": {"tokenizer": ("sentencepiece",)},
     })  # fmt: skip
 
     tokenizer: Annotated[Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens")] = "word"
@@ -41,7 +42,8 @@ class TokenizerSettings:
     reversed: Annotated[bool, Meta(description="each line is read from its end: its tokens from the last to the first, then </s>")] = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "normalise", parse_forms(self.normalise))  # in one spelling, whatever was asked for
+        # in one spelling, whatever was asked for
+        object.__setattr__(self, "normalise", parse_forms(self.normalise))
         if self.tokenizer == "byte" and self.lowercase:
             raise SettingsError("lowercase does not go with the byte tokenizer", "it keeps every byte as it is")
         if self.split_punctuation and self.tokenizer != "word":
@@ -50,8 +52,8 @@ class TokenizerSettings:
             raise SettingsError("literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not")
 
     def check_limits(self) -> None:
-        """Whether a new tokenizer can obey min_count and max_vocab; for stored settings nobody asks, as older models hold limits that had
-        no effect.
+        """Whether a new tokenizer can obey min_count and max_vocab; for stored settings nobody
+        asks, as older models hold limits that had no effect.
 
         Raises:
             SettingsError: one is set for bytes or sentencepiece.
@@ -64,5 +66,6 @@ class TokenizerSettings:
 
 
 def as_stored(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`settings` by name as files hold them: `reversed` only where it is set, so that all others are as they were before there was any."""
+    """`settings` by name as files hold them: `reversed` only where it is set, so that all others
+    are as they were before there was any."""
     return {name: value for name, value in settings.items() if name != "reversed" or value}

@@ -1,7 +1,8 @@
 """Words split on ASCII space, tab, CR and NUL; optionally lower-cased, with punctuation split off.
 
-Encoding runs at C speed over a whole block of lines: numpy finds where words end, Arrow numbers the different words of the
-block, and only those are looked up one by one. A byte that UTF-8 never uses stands for the line end.
+Encoding runs at C speed over a whole block of lines: numpy finds where words end, Arrow numbers the
+different words of the block, and only those are looked up one by one. A byte that UTF-8 never uses
+stands for the line end.
 """
 
 import functools
@@ -26,7 +27,8 @@ from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 
 class UnseenWords:
-    """words[number]: the words met so far. A word keeps its number; threads may ask side by side."""
+    """words[number]: the words met so far. A word keeps its number; threads may ask side by
+    side."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -145,10 +147,11 @@ class WordTokenizer(VocabularyTokenizer):
 
 
 class SpellingWordTokenizer(WordTokenizer):
-    """The word tokenizer of models that read characters: an unseen word gets an id from V on, in the order of reading.
+    """The word tokenizer of models that read characters: an unseen word gets an id from V on, in
+    the order of reading.
 
-    All spelling tokenizers of one vocabulary share these ids (the parts of a mixture read the same ones). They stay, and take memory, as
-    long as one of them lives.
+    All spelling tokenizers of one vocabulary share these ids (the parts of a mixture read the same
+    ones). They stay, and take memory, as long as one of them lives.
     """
 
     spells = True
@@ -175,7 +178,8 @@ class SpellingWordTokenizer(WordTokenizer):
 
 
 def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[bytes], np.ndarray]:
-    """The different words of `lines`, and the number among them of each word, the line-end byte after each line."""
+    """The different words of `lines`, and the number among them of each word, the line-end byte
+    after each line."""
     lines = rewritten(lines, settings)
     if not lines:
         return [], np.zeros(0, dtype=np.int32)
@@ -188,7 +192,8 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
 
 
 def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
-    """The different words of `data`, which ends in a space, and the number of each word among them."""
+    """The different words of `data`, which ends in a space, and the number of each word among
+    them."""
     import pyarrow
 
     bytes_N = np.frombuffer(data, dtype=np.uint8)
@@ -203,7 +208,8 @@ def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
     offsets[1:] = ends + 1  # each word with the space behind it: nothing lies between them
     buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(bytes_N)]
     words = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(ends), buffers).dictionary_encode()
-    numbers = np.frombuffer(words.indices.buffers()[1], dtype=np.int32, count=len(ends))  # to_numpy() would import pandas
+    # to_numpy() would import pandas
+    numbers = np.frombuffer(words.indices.buffers()[1], dtype=np.int32, count=len(ends))
     return [word[:-1] for word in words.dictionary.to_pylist()], numbers
 
 
@@ -219,14 +225,15 @@ def _spaced(match: re.Match[str]) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _punctuation(marks: str) -> re.Pattern[str]:
-    """Matches what is split off: `<unk>` whole, and marks (Unicode P and S) but apostrophes inside a word. marks: those beyond ASCII that
-    occur, as a class of all that there are is slow."""
+    """Matches what is split off: `<unk>` whole, and marks (Unicode P and S) but apostrophes inside
+    a word. marks: those beyond ASCII that occur, as a class of all that there are is slow."""
     others = "".join(mark for mark in string.punctuation + marks if mark not in _APOSTROPHES)
     return re.compile(rf"<unk>|[{re.escape(others)}]|(?<!\w)[{_APOSTROPHES}]|[{_APOSTROPHES}](?!\w)")
 
 
 def _join_punctuation(text: str) -> str:
-    """Words and marks as a person would print them: closing marks to the left, opening ones to the right."""
+    """Words and marks as a person would print them: closing marks to the left, opening ones to the
+    right."""
     text = re.sub(r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?', lambda m: f' "{m[1].strip()}"', " " + text.replace("\n", "\n "))
     text = re.sub(r"([(\[{\u201c\u2018]) ", r"\1", text)
     text = re.sub(r" ([.,;:!?%)\]}\u201d\u2026]+)", r"\1", text)

@@ -22,9 +22,10 @@ TINY = "--set hidden_size=8 --set embedding_size=8 --precision fp32 --budget 2st
 
 @dataclass(frozen=True)
 class Bad:
-    """One bad input. command: as typed in a shell, {NAME} standing for a model or text that is there; what: how its error begins, None:
-    it is no error (code 0), and what is shown must be harmless. files: by name, their content or what makes them. keeps: whether the
-    folder must be the same afterwards, which it need not where all goes well."""
+    """One bad input. command: as typed in a shell, {NAME} standing for a model or text that is
+    there; what: how its error begins, None: it is no error (code 0), and what is shown must be
+    harmless. files: by name, their content or what makes them. keeps: whether the folder must be
+    the same afterwards, which it need not where all goes well."""
 
     name: str
     command: str
@@ -108,7 +109,8 @@ def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
 
 
 def edited(name: str, change: Callable[[bytes], bytes], in_config: bool = True) -> Callable[[Path], None]:
-    """Changes the bytes of a file (weights: of whatever step). in_config: config.json gives their new length and hash."""
+    """Changes the bytes of a file (weights: of whatever step). in_config: config.json gives their
+    new length and hash."""
 
     def damage(folder: Path) -> None:
         path = weights_file(folder) if name == "weights" else folder / name

@@ -1,4 +1,5 @@
-"""Terminal escapes in texts, words, names of files and models: what is shown holds none, in errors and where all goes well."""
+"""Terminal escapes in texts, words, names of files and models: what is shown holds none, in errors
+and where all goes well."""
 
 import json
 from pathlib import Path

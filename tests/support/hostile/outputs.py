@@ -36,21 +36,26 @@ def linked_files(path: Path, models) -> None:
 
 
 WRITERS = {
-    "train": "train {text} --model unigram -o OUT", "train a network": f"train {{text}} --model lstm {TINY} -o OUT",
+    "train": "train {text} --model unigram -o OUT",
+    "train a network": f"train {{text}} --model lstm {TINY} -o OUT",
     "import": "import {arpa} -o OUT",
-    "mix": "mix {lstm} {ngram} --weights 0.5,0.5 -o OUT", "prune": "prune -m {ngram} --max-order 1 -o OUT",
+    "mix": "mix {lstm} {ngram} --weights 0.5,0.5 -o OUT",
+    "prune": "prune -m {ngram} --max-order 1 -o OUT",
     "export": "export -m {lstm} --compact OUT",
 }  # fmt: skip
 FILES = {
-    "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT", "report": "compare {unigram} {ngram} --on {valid} --report OUT",
-    "scores": "score -m {unigram} the --format tsv -o OUT", "1-best": "rescore -m {unigram} --tune {nbest} --output OUT",
+    "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT",
+    "report": "compare {unigram} {ngram} --on {valid} --report OUT",
+    "scores": "score -m {unigram} the --format tsv -o OUT",
+    "1-best": "rescore -m {unigram} --tune {nbest} --output OUT",
     "n-best": "rescore -m {unigram} --tune {nbest} --nbest-output OUT",
     "weights": "rescore -m {unigram} --tune {nbest} --weights-output OUT",
     "pairs": "score -m {unigram} --pairs {pairs} --pairs-details OUT",
 }  # fmt: skip
 
 FOLDERS = {  # what OUT is, and what is said of it
-    "folder not empty": ("mine", "mine is not empty", {"mine": thesis}), "folder is a file": ("text", "", {"text": b"mine\n"}),
+    "folder not empty": ("mine", "mine is not empty", {"mine": thesis}),
+    "folder is a file": ("text", "", {"text": b"mine\n"}),
     "below a file": ("text/m", "cannot write to text/m", {"text": b"mine\n"}),
     "a model is there": ("m", "m already holds a model", {"m": copy("unigram")}),
     "where nobody can write": ("/proc/nothere", "cannot write to /proc/nothere", {}),
@@ -58,44 +63,68 @@ FOLDERS = {  # what OUT is, and what is said of it
 }  # fmt: skip
 PLACES = {
     "a file is there": ("out.jsonl", "out.jsonl already exists", {"out.jsonl": b"mine\n"}),
-    "no such folder": ("no/out.jsonl", "cannot write no/out.jsonl", {}), "where nobody can write": ("/proc/out.jsonl", "cannot write", {}),
+    "no such folder": ("no/out.jsonl", "cannot write no/out.jsonl", {}),
+    "where nobody can write": ("/proc/out.jsonl", "cannot write", {}),
     "a name too long": ("m" * 300 + ".jsonl", "cannot ", {}),
 }  # fmt: skip
 if os.geteuid():  # root writes everywhere
     FOLDERS["read-only"] = ("r/m", "cannot write", {"r": readonly})
 
 ROWS = [Bad(f"{name}: {how}", command.replace("OUT", out), what, files)
-        for commands, places in ((WRITERS, FOLDERS), (FILES, PLACES)) for name, (out, what, files) in places.items()
-        for how, command in commands.items() if (name, how) != ("where nobody can write", "report")]  # fmt: skip
+        for commands, places in ((WRITERS, FOLDERS), (FILES, PLACES)) for name,
+        (out, what, files) in places.items()
+        for how,
+        command in commands.items() if (name, how) != ("where nobody can write",
+                                                       "report")]  # fmt: skip
 ROWS += [Bad("where nobody can write: report", FILES["report"].replace("OUT", "/proc/out.html"), "cannot write to /proc/out.html")]
 ROWS += [Bad(f"a folder is there: {how}", command.replace("OUT", "d.jsonl"),
              "Invalid value" if "rescore" in command else "cannot write d.jsonl",
-             {"d.jsonl": thesis}, code=2 if "rescore" in command else 1) for how, command in FILES.items()]  # fmt: skip
+             {"d.jsonl": thesis},
+             code=2 if "rescore" in command else 1) for how, command in FILES.items()]  # fmt: skip
 ROWS += [
-    Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite", "mine is not empty", {"mine": thesis}),
-    usage("mix: over one of its parts", "mix m {ngram} --weights 0.5,0.5 -o m --overwrite", "", {"m": copy("lstm")}),
+    Bad("folder not empty: train, overwrite", "train {text} --model unigram -o mine --overwrite",
+        "mine is not empty", {"mine": thesis}),
+    usage("mix: over one of its parts", "mix m {ngram} --weights 0.5,0.5 -o m --overwrite", "",
+          {"m": copy("lstm")}),
     fine("prune: over itself", "prune -m m -o m --max-order 1 --overwrite", {"m": copy("ngram")}),
-    usage("count: over its text", "count text -o text --overwrite", "text is also an input", {"text": b"the man\n"}),
-    usage("count: over its text, by another name", "count *.txt -o link --overwrite", "link is also an input",
+    usage("count: over its text", "count text -o text --overwrite", "text is also an input",
+          {"text": b"the man\n"}),
+    usage("count: over its text, by another name", "count *.txt -o link --overwrite",
+          "link is also an input",
           {"a.txt": b"the man\n", "link": lambda path, models: path.symlink_to("a.txt")}),
-    usage("count: merged over a part", "count --merge a.txt -o a.txt --overwrite", "a.txt is also an input", {"a.txt": b"a\t1\n"}),
-    usage("score: over its input", "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite", "a.jsonl is also an input",
+    usage("count: merged over a part", "count --merge a.txt -o a.txt --overwrite",
+          "a.txt is also an input", {"a.txt": b"a\t1\n"}),
+    usage("score: over its input", "score -m {unigram} --input a.jsonl -o a.jsonl --overwrite",
+          "a.jsonl is also an input",
           {"a.jsonl": b'{"text": "a"}\n'}),
-    usage("score: over its pairs", "score -m {unigram} --pairs a.jsonl --pairs-details a.jsonl --overwrite", "a.jsonl is also an input",
+    usage("score: over its pairs",
+          "score -m {unigram} --pairs a.jsonl --pairs-details a.jsonl --overwrite",
+          "a.jsonl is also an input",
           {"a.jsonl": b'{"good": "a", "bad": "b"}\n'}),
-    usage("compare: over its text", "compare {unigram} {ngram} --on a.html --report a.html --overwrite", "a.html is also an input",
+    usage("compare: over its text",
+          "compare {unigram} {ngram} --on a.html --report a.html --overwrite",
+          "a.html is also an input",
           {"a.html": b"the man\n"}),
-    usage("rescore: over its list", "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "", {"n.tsv": GOOD}),
-    usage("score: compressed", "score -m {unigram} the --format jsonl -o out.jsonl.gz", "out.jsonl.gz would be compressed"),
-    Bad("score: nothing to go on with", "score -m {unigram} the -o out.jsonl --resume", "cannot resume out.jsonl"),
-    Bad("score: a journal of noise", "score -m {unigram} the -o out.jsonl --resume", "cannot resume out.jsonl",
+    usage("rescore: over its list",
+          "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "",
+          {"n.tsv": GOOD}),
+    usage("score: compressed", "score -m {unigram} the --format jsonl -o out.jsonl.gz",
+          "out.jsonl.gz would be compressed"),
+    Bad("score: nothing to go on with", "score -m {unigram} the -o out.jsonl --resume",
+        "cannot resume out.jsonl"),
+    Bad("score: a journal of noise", "score -m {unigram} the -o out.jsonl --resume",
+        "cannot resume out.jsonl",
         {"out.jsonl": b"x\n", "out.jsonl.run": b"\xff\x00\n"}),
-    Bad("score: a journal of a nest of arrays", "score -m {unigram} the -o out.jsonl --resume", "cannot resume out.jsonl",
+    Bad("score: a journal of a nest of arrays", "score -m {unigram} the -o out.jsonl --resume",
+        "cannot resume out.jsonl",
         {"out.jsonl": b"x\n", "out.jsonl.run": b"[" * 100_000 + b"\n"}),
     usage("score: a journal of another run", "score -m {unigram} the -o out.jsonl --resume",
           "out.jsonl was started with another model or other options",
           {"out.jsonl": b"x\n", "out.jsonl.run": b'{"model": "\\u001b[31m"}\n'}),
-    usage("train: nothing to resume", "train {text} --resume -o out", "there is nothing to resume in out"),
-    fine("a link of the model's folder leads to another model", "train {text} --model unigram -o m --overwrite", {"m": linked_part}),
-    fine("links of the model's folder lead to a file", f"train {{text}} --model lstm {TINY} -o m --overwrite", {"m": linked_files}),
+    usage("train: nothing to resume", "train {text} --resume -o out",
+          "there is nothing to resume in out"),
+    fine("a link of the model's folder leads to another model",
+         "train {text} --model unigram -o m --overwrite", {"m": linked_part}),
+    fine("links of the model's folder lead to a file",
+         f"train {{text}} --model lstm {TINY} -o m --overwrite", {"m": linked_files}),
 ]  # fmt: skip

@@ -15,9 +15,11 @@ SETTINGS = {
     "terminal escapes": ("\x1b[31mx=3", "unknown setting '\\x1b[31mx'"),
 }
 TOML = {
-    "no TOML": (b"hidden_size = \n", "c.toml is not TOML"), "not UTF-8": (b"\xff\xfe", "c.toml is not TOML"),
+    "no TOML": (b"hidden_size = \n", "c.toml is not TOML"),
+    "not UTF-8": (b"\xff\xfe", "c.toml is not TOML"),
     "a section": (b"[model]\nlayers = 2\n", "c.toml has a section [model]"),
-    "a section with escapes in its name": (b'["\\u001b[31m"]\nlayers = 2\n', "c.toml has a section [\\x1b[31m]"),
+    "a section with escapes in its name": (b'["\\u001b[31m"]\nlayers = 2\n',
+                                           "c.toml has a section [\\x1b[31m]"),
     "an unknown key": (b"hiddn_size = 8\n", "unknown setting 'hiddn_size' in c.toml"),
     "a key twice": (b"layers = 1\nlayers = 2\n", "c.toml is not TOML"),
     "a text for a number": (b'hidden_size = "8"\n', "setting hidden_size = '8' is not valid"),
@@ -25,7 +27,8 @@ TOML = {
     "NaN": (b"learning_rate = nan\n", "setting learning_rate = nan is not valid"),
     "a number of 5000 digits": (b"layers = " + b"9" * 5000 + b"\n", "c.toml is not TOML"),
     "a nest of arrays": (b"layers = " + b"[" * 50_000 + b"]" * 50_000, "c.toml is not TOML"),
-    "a nest of tables": (b"layers = " + b"{a=" * 50_000 + b"1" + b"}" * 50_000, "c.toml is not TOML"),
+    "a nest of tables": (b"layers = " + b"{a=" * 50_000 + b"1" + b"}" * 50_000,
+                         "c.toml is not TOML"),
     "a large file": (b"# " + b"a" * (20 << 20) + b"\n", "cannot read settings from c.toml"),
 }  # fmt: skip
 NUMBERS = {
@@ -86,11 +89,16 @@ ROWS = [usage(f"--set: {name}", f"{TRAIN} --set '{assignment}'", what) for name,
 ROWS += [usage(f"TOML: {name}", f"{TRAIN} --config c.toml", what, {"c.toml": content}) for name, (content, what) in TOML.items()]
 ROWS += [usage(f"number: {name}", command, what) for name, (command, what) in NUMBERS.items()]
 ROWS += [
-    fine("number: cut-offs of 30 digits", f"train {{text}} --model ngram --prune 0,{'9' * 30} -o out"),
-    fine("number: a vocabulary of 40 digits", f"train {{text}} --model ngram --max-vocab {'9' * 40} -o out"),
+    fine("number: cut-offs of 30 digits",
+         f"train {{text}} --model ngram --prune 0,{'9' * 30} -o out"),
+    fine("number: a vocabulary of 40 digits",
+         f"train {{text}} --model ngram --max-vocab {'9' * 40} -o out"),
     usage("TOML: missing", f"{TRAIN} --config none.toml", "cannot read settings from none.toml"),
     usage("TOML: a directory", f"{TRAIN} --config .", "cannot read settings from ."),
-    usage("TOML: without end", f"{TRAIN} --config /dev/zero", "cannot read settings from /dev/zero"),
-    Bad("more memory than there is", f"train {{text}} --model lstm --set hidden_size=300000 {TINY.split('--set hidden_size=8')[1]} -o out",
+    usage("TOML: without end", f"{TRAIN} --config /dev/zero",
+          "cannot read settings from /dev/zero"),
+    Bad("more memory than there is",
+        (f"train {{text}} --model lstm --set hidden_size=300000 "
+         f"{TINY.split('--set hidden_size=8')[1]} -o out"),
         "out of memory on "),
 ]  # fmt: skip

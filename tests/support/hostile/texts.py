@@ -61,47 +61,67 @@ def huge_dictionary() -> bytes:
 ROWS = [Bad(f"{name}: {how}", COMMANDS[how], what, {"text": content})
         for name, (content, what) in ENCODINGS.items() for how in ("eval", "train")]  # fmt: skip
 ROWS += [Bad(f"{name}: {how}", command, ENCODINGS[name][1], {"text": ENCODINGS[name][0]})
-         for how, command in COMMANDS.items() if how not in ("eval", "train") for name in ("invalid UTF-8", "<s> within",
+         for how,
+         command in COMMANDS.items() if how not in ("eval", "train") for name in ("invalid UTF-8",
+             "<s> within",
              "empty")]  # fmt: skip
-ROWS += [Bad(f"truncated{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}", {f"t{suffix}": compress(GOOD)[:-9]})
+ROWS += [Bad(f"truncated{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}",
+             {f"t{suffix}": compress(GOOD)[:-9]})
          for suffix, compress in COMPRESS.items()]  # fmt: skip
 ROWS += [Bad(f"damaged{suffix}", f"eval -m {{unigram}} t{suffix}", f"cannot read t{suffix}",
              {f"t{suffix}": compress(os.urandom(2000))[:1000] + bytes(100) + compress(GOOD)}) for suffix,
                  compress in COMPRESS.items()]  # fmt: skip
-ROWS += [Bad(f"not {suffix} at all", f"train t{suffix} --model unigram -o out", f"cannot read t{suffix}", {f"t{suffix}": GOOD})
+ROWS += [Bad(f"not {suffix} at all", f"train t{suffix} --model unigram -o out",
+             f"cannot read t{suffix}", {f"t{suffix}": GOOD})
          for suffix in COMPRESS]  # fmt: skip
-ROWS += [Bad(f"a line without end: {how}, {suffix}", COMMANDS[how].replace("text", f"t{suffix}"), f"t{suffix}, line 1: longer than",
+ROWS += [Bad(f"a line without end: {how}, {suffix}", COMMANDS[how].replace("text", f"t{suffix}"),
+             f"t{suffix}, line 1: longer than",
              {f"t{suffix}": bomb}) for suffix, bomb in BOMBS.items()
-         for how in ("eval", *(["train a network", "count"] if suffix == ".gz" else []))]  # fmt: skip
+         for how in ("eval",
+                     *(["train a network", "count"] if suffix == ".gz" else []))]  # fmt: skip
 ROWS += [
-    Bad("a gigabyte of zeros", "eval -m {unigram} t.zst", "t.zst, line 1: longer than", {"t.zst": ZEROS}),
+    Bad("a gigabyte of zeros", "eval -m {unigram} t.zst", "t.zst, line 1: longer than",
+        {"t.zst": ZEROS}),
     Bad("no end", "eval -m {unigram} /dev/zero", "/dev/zero, line 1: longer than"),
-    Bad("blank lines without end do", "eval -m {unigram} t.gz", "no text in t.gz", {"t.gz": repeated(b"\n" * (1 << 20), 10, ".gz")}),
-    Bad("an xz file that claims a dictionary of 4 GB", "eval -m {unigram} t.xz", "cannot read t.xz", {"t.xz": huge_dictionary()}),
+    Bad("blank lines without end do", "eval -m {unigram} t.gz", "no text in t.gz",
+        {"t.gz": repeated(b"\n" * (1 << 20), 10, ".gz")}),
+    Bad("an xz file that claims a dictionary of 4 GB", "eval -m {unigram} t.xz", "cannot read t.xz",
+        {"t.xz": huge_dictionary()}),
     Bad("missing", "eval -m {unigram} text", "no such file: text"),
     Bad("a directory", "eval -m {unigram} .", ". is a directory"),
     Bad("no match", "eval -m {unigram} *.nope", "no file matches *.nope"),
     Bad("a name that is too long", f"eval -m {{unigram}} {'n' * 300}", "no such file: nnn"),
     Bad("a name with NUL", "eval -m {unigram} a\0b", "no such file: a\\x00b"),
-    Bad("a link to nowhere", "eval -m {unigram} text", "no such file: text", {"text": lambda path, models: path.symlink_to("nowhere")}),
-    Bad("a link to itself", "eval -m {unigram} text", "no such file: text", {"text": lambda path, models: path.symlink_to("text")}),
+    Bad("a link to nowhere", "eval -m {unigram} text", "no such file: text",
+        {"text": lambda path, models: path.symlink_to("nowhere")}),
+    Bad("a link to itself", "eval -m {unigram} text", "no such file: text",
+        {"text": lambda path, models: path.symlink_to("text")}),
     Bad("nothing on stdin", "eval -m {unigram} -", "no text in -"),
-    Bad("bad UTF-8 on stdin", "train - --model unigram -o out", "-, line 1, byte 1: not UTF-8", stdin=b"\xff\n"),
-    Bad("score: UTF-16", "score -m {lstm} --input text", "text, line 1, byte 1: not UTF-8", {"text": "text".encode("utf-16")}),
-    Bad("score: a reserved symbol, strictly", "score -m {lstm} --input text --strict", "sentence 2:", {"text": b"a\na </s>\n"}),
-    Bad("a model is not replaced where the text is bad", "train text --model unigram -o m --overwrite", "text, line 2, byte 5: not UTF-8",
+    Bad("bad UTF-8 on stdin", "train - --model unigram -o out", "-, line 1, byte 1: not UTF-8",
+        stdin=b"\xff\n"),
+    Bad("score: UTF-16", "score -m {lstm} --input text", "text, line 1, byte 1: not UTF-8",
+        {"text": "text".encode("utf-16")}),
+    Bad("score: a reserved symbol, strictly", "score -m {lstm} --input text --strict",
+        "sentence 2:", {"text": b"a\na </s>\n"}),
+    Bad("a model is not replaced where the text is bad",
+        "train text --model unigram -o m --overwrite", "text, line 2, byte 5: not UTF-8",
         {"text": b"good\nbad \xff\n", "m": copy("unigram")}),
-    Bad("score: bad UTF-8, strictly", "score -m {lstm} --input text --strict", "sentence 2: not UTF-8", {"text": b"a\n\xff\n"}),
-    Bad("score: a line without end", "score -m {unigram} --input t.gz", "t.gz, line 1: longer than", {"t.gz": BOMBS[".gz"]}),
-    Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv", "cannot read t.gz",
+    Bad("score: bad UTF-8, strictly", "score -m {lstm} --input text --strict",
+        "sentence 2: not UTF-8", {"text": b"a\n\xff\n"}),
+    Bad("score: a line without end", "score -m {unigram} --input t.gz", "t.gz, line 1: longer than",
+        {"t.gz": BOMBS[".gz"]}),
+    Bad("score: truncated, with output", "score -m {unigram} --input t.gz -o out.tsv",
+        "cannot read t.gz",
         {"t.gz": gzip.compress(GOOD)[:-9]}, keeps=False),
     Bad("score: a directory", "score -m {unigram} --input .", ". is a directory"),
-    Bad("a data set that is damaged", "eval -m {unigram} d", "cannot load data set d", {"d": folder(**{"state.json": b"x",
+    Bad("a data set that is damaged", "eval -m {unigram} d", "cannot load data set d",
+        {"d": folder(**{"state.json": b"x",
         "data.arrow": b"\xff" * 99})}),
     Bad("hf: without a name", "eval -m {unigram} hf:", "hf: names no data set", code=2),
     fine("a byte order mark", "eval -m {unigram} text", {"text": b"\xef\xbb\xbfthe man\n"}),
     fine("NULs part words", "eval -m {unigram} text", {"text": b"the\0man\0\0\n"}),
-    fine("bad UTF-8, replaced", "eval -m {unigram} text --encoding-errors replace", {"text": b"the \xff\xfe man\n"}),
+    fine("bad UTF-8, replaced", "eval -m {unigram} text --encoding-errors replace",
+         {"text": b"the \xff\xfe man\n"}),
     fine("no newline at the end", "eval -m {unigram} text", {"text": b"the man"}),
     fine("old line ends", "eval -m {unigram} text", {"text": b"the man\rthe day\r\n"}),
 ]  # fmt: skip

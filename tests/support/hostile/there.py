@@ -27,6 +27,10 @@ def there(models, tagger, classifier, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(encoder, "SHARD_BYTES", 4_000)
         list(prepare(models.text, folder / "prepared", tokenizer=load_tokenizer(models.unigram), workers=0))
-    return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text, "valid": models.valid, "tagger": tagger.folder,
-                    "classifier": classifier.folder, "translator": tiny_seq2seq.saved(folder / "translator"), "arpa": folder / "arpa",
-                    "nbest": folder / "nbest.tsv", "pairs": folder / "pairs.tsv", "prepared": folder / "prepared"}  # fmt: skip
+    return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text,
+                    "valid": models.valid, "tagger": tagger.folder,
+                    "classifier": classifier.folder,
+                    "translator": tiny_seq2seq.saved(folder / "translator"),
+                    "arpa": folder / "arpa",
+                    "nbest": folder / "nbest.tsv", "pairs": folder / "pairs.tsv",
+                    "prepared": folder / "prepared"}  # fmt: skip

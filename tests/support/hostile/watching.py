@@ -1,4 +1,5 @@
-"""A watch on what reads hostile input: it must end, and take no memory that a file merely claims."""
+"""A watch on what reads hostile input: it must end, and take no memory that a file merely
+claims."""
 
 import contextlib
 import resource
@@ -15,7 +16,8 @@ class Watchdog(BaseException):
 
 @contextlib.contextmanager
 def watched():
-    """Stops what takes too long; sees, where Linux tells it, that no more memory is taken than a command may, and refuses far more."""
+    """Stops what takes too long; sees, where Linux tells it, that no more memory is taken than a
+    command may, and refuses far more."""
 
     def bark(*_):
         raise Watchdog

@@ -1,4 +1,5 @@
-"""Cells under equal conditions: widths, the choice among trials, the interval, and what a folder already has."""
+"""Cells under equal conditions: widths, the choice among trials, the interval, and what a folder
+already has."""
 
 import math
 
@@ -13,10 +14,13 @@ from rnnlm.text.tokenizers.base import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training.request import Request, resolve_request
 
-BY_HAND = {  # E = 30 and H units: weights for what is read, recurrent ones, biases; then the projection to E with its bias
+# E = 30 and H units: weights for what is read, recurrent ones, biases; then the projection to E
+# with its bias
+BY_HAND = {
     "elman": lambda E, H: H * (E + H) + H, "irnn": lambda E, H: H * (E + H) + H,
     "gru": lambda E, H: 3 * H * (E + H) + 6 * H, "lstm": lambda E, H: 4 * H * (E + H) + 4 * H,
-    "coupled-lstm": lambda E, H: 3 * H * (E + H) + 3 * H, "qrnn": lambda E, H: 3 * 2 * E * H + 3 * H,
+    "coupled-lstm": lambda E, H: 3 * H * (E + H) + 3 * H, "qrnn": lambda E,
+    H: 3 * 2 * E * H + 3 * H,
     "mogrifier": lambda E, H: 4 * H * (E + H) + 4 * H + 5 * 64 * (E + H),
 }  # fmt: skip
 
@@ -51,7 +55,8 @@ def test_a_number_that_no_width_has_is_refused():
 
 
 def test_the_interval_is_students_of_the_logarithms():
-    """Worked out by hand: logs 0, 1, 2 have the mean 1 and the deviation 1; t(0.975, 2) is 4.3027."""
+    """Worked out by hand: logs 0, 1, 2 have the mean 1 and the deviation 1; t(0.975, 2) is
+    4.3027."""
     runs = [Run("gru", 0.1, 0.2, seed, math.exp(nats), 10 * seed, 100.0, 5) for seed, nats in ((1, 0.0), (2, 1.0), (3, 2.0))]
     result = result_of(runs, 7, 99, 4)
     assert result.ppl == pytest.approx(math.e)
@@ -65,7 +70,8 @@ def test_the_interval_is_students_of_the_logarithms():
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Runs that are not trained: their perplexity is 100 + 1000 |rate - 0.02| + 10 dropout + seed; which were asked for."""
+    """Runs that are not trained: their perplexity is 100 + 1000 |rate - 0.02| + 10 dropout + seed;
+    which were asked for."""
     asked = []
 
     def train(self, cell, width, rate, dropout, seed, is_short):
@@ -90,7 +96,8 @@ def test_the_best_trial_of_each_cell_runs_again_with_the_other_seeds(trained, tm
     assert QUESTION.runs == len(trained) == 14
     assert trained == [*tries(False), ("gru", 0.02, 0.1, 2, False), ("elman", 0.02, 0.1, 2, False)]
     results = [each for each in found if isinstance(each, Result)]
-    assert [(each.cell, each.learning_rate, each.dropout, each.trials, each.seeds) for each in results] == [
+    assert [(each.cell, each.learning_rate, each.dropout, each.trials,
+             each.seeds) for each in results] == [
         ("gru", 0.02, 0.1, 6, 2), ("elman", 0.02, 0.1, 6, 2),
     ]  # fmt: skip
     assert results[0].ppl == pytest.approx(math.sqrt(102 * 103))

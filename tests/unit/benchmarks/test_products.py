@@ -1,4 +1,5 @@
-"""The products of a step are recorded as they are done, forward and backward, and can be repeated."""
+"""The products of a step are recorded as they are done, forward and backward, and can be
+repeated."""
 
 import pytest
 import torch

@@ -24,11 +24,16 @@ def test_it_has_the_matrices_of_our_network(model, settings):
 
 
 @pytest.mark.parametrize("model, settings, expected", [
-    ("lstm", {"layers": 2, "layer_sizes": "5,5"}, True), ("rnn", {"activation": "relu"}, True), ("gru", {"update_gate": "renew"}, True),
-    ("lstm", {"layers": 2, "layer_sizes": "5,6"}, False), ("lstm", {"layers": 2, "connections": "dense"}, False),
-    ("lstm", {"peepholes": True}, False), ("lstm", {"coupled_gates": True}, False), ("gru", {"reset_gate": "before"}, False),
-    *(("rnn", {"activation": name}, False) for name in ("sigmoid", "elu", "leaky_relu")), ("lstm", {"characters": "cnn"}, False),
-    ("lstm", {"output_layer": "class"}, False), ("ffnn", {}, False), ("jordan", {}, False), ("qrnn", {}, False),
+    ("lstm", {"layers": 2, "layer_sizes": "5,5"}, True), ("rnn", {"activation": "relu"}, True),
+    ("gru", {"update_gate": "renew"}, True),
+    ("lstm", {"layers": 2, "layer_sizes": "5,6"}, False),
+    ("lstm", {"layers": 2, "connections": "dense"}, False),
+    ("lstm", {"peepholes": True}, False), ("lstm", {"coupled_gates": True}, False),
+    ("gru", {"reset_gate": "before"}, False),
+    *(("rnn", {"activation": name}, False) for name in ("sigmoid", "elu", "leaky_relu")),
+    ("lstm", {"characters": "cnn"}, False),
+    ("lstm", {"output_layer": "class"}, False), ("ffnn", {}, False), ("jordan", {}, False),
+    ("qrnn", {}, False),
     ("lstm", {"mogrifier_rounds": 2}, False), ("lstm", {"output_layer": "mos"}, False),
 ])  # fmt: skip
 def test_only_what_torch_has_is_compared_with(model, settings, expected):
@@ -52,8 +57,10 @@ def test_it_learns_and_counts_its_tokens(kind, weight_drop, rate):
 
 
 AWD = {
-    "embedding_size": 6, "layers": 2, "layer_sizes": "10,6", "weight_drop": 0.5, "dropout_embedding": 0.4, "dropout_input": 0.4,
-    "dropout_between": 0.4, "dropout_output": 0.4, "locked_dropout": True, "activation_penalty": 2.0, "temporal_penalty": 3.0,
+    "embedding_size": 6, "layers": 2, "layer_sizes": "10,6", "weight_drop": 0.5,
+    "dropout_embedding": 0.4, "dropout_input": 0.4,
+    "dropout_between": 0.4, "dropout_output": 0.4, "locked_dropout": True,
+    "activation_penalty": 2.0, "temporal_penalty": 3.0,
 }  # fmt: skip
 
 

@@ -8,8 +8,10 @@ from rnnlm.tasks.seq2seq.settings import KINDS, Seq2SeqFittingSettings
 from support.tiny_seq2seq import SOURCE, TARGET, batch, tiny_network
 
 FORMS = [
-    {}, {"input_feeding": True}, {"input_feeding": True, "layers": 2, "decoder_layers": 2, "tied_embeddings": None},
-    {"attention": "dot", "decoder_hidden_size": None, "bidirectional": False}, {"attention": None, "tied_embeddings": None, "layers": 1},
+    {}, {"input_feeding": True},
+    {"input_feeding": True, "layers": 2, "decoder_layers": 2, "tied_embeddings": None},
+    {"attention": "dot", "decoder_hidden_size": None, "bidirectional": False},
+    {"attention": None, "tied_embeddings": None, "layers": 1},
 ]  # fmt: skip
 
 
@@ -76,9 +78,12 @@ def test_it_has_as_many_weights_as_ours_but_for_a_second_bias_of_each_layer():
 
 
 @pytest.mark.parametrize("settings, expected", [
-    ({}, True), ({"attention": "additive"}, False), ({"bridge": "mean"}, False), ({"tied_embeddings": "all"}, False),
-    ({"layers": 2}, False), ({"decoder_model": "gru"}, False), ({"peepholes": True}, False), ({"attention": None}, True),
-    ({"attention": None, "decoder_hidden_size": 64}, False), ({"layers": 2, "decoder_layers": 2, "connections": "residual"}, False),
+    ({}, True), ({"attention": "additive"}, False), ({"bridge": "mean"}, False),
+    ({"tied_embeddings": "all"}, False),
+    ({"layers": 2}, False), ({"decoder_model": "gru"}, False), ({"peepholes": True}, False),
+    ({"attention": None}, True),
+    ({"attention": None, "decoder_hidden_size": 64}, False),
+    ({"layers": 2, "decoder_layers": 2, "connections": "residual"}, False),
 ])  # fmt: skip
 def test_only_what_tutorials_have_is_compared_with(settings, expected):
     shape = KINDS["lstm"](embedding_size=16, hidden_size=8, **settings)

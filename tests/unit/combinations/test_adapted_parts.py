@@ -1,4 +1,5 @@
-"""Mixtures of models that adapt themselves: stored as they were mixed, read back as the same model."""
+"""Mixtures of models that adapt themselves: stored as they were mixed, read back as the same
+model."""
 
 import json
 import math
@@ -103,8 +104,10 @@ def test_what_cannot_adapt_itself_is_refused(name, error, what):
 
 
 @pytest.mark.parametrize("adaptations", [
-    "cache", [None], [{"kind": "cache"}, None], [{"kind": "sleep", "settings": {}, "also": {}}, None],
-    [{"kind": "cache", "settings": {"cache_weight": 7}, "also": {}}, None], [None, {"kind": "cache", "settings": {}, "also": {}}],
+    "cache", [None], [{"kind": "cache"}, None],
+    [{"kind": "sleep", "settings": {}, "also": {}}, None],
+    [{"kind": "cache", "settings": {"cache_weight": 7}, "also": {}}, None],
+    [None, {"kind": "cache", "settings": {}, "also": {}}],
 ])  # fmt: skip
 def test_damaged_settings_are_reported(adaptations):
     mix(["lstm+cache", "kn"], None, "both", weights=[0.5, 0.5])

@@ -46,8 +46,10 @@ def test_statistics_of_other_weights_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("squares", [
-    {"a": SQUARES["a"]}, {**SQUARES, "c": SQUARES["b"]}, {**SQUARES, "b": np.float32([1])}, {**SQUARES, "b": np.float64([1, 2])},
-    {**SQUARES, "b": np.float32([-1, 2])}, {**SQUARES, "b": np.float32([np.nan, 2])}, {**SQUARES, "b": np.float32([np.inf, 2])},
+    {"a": SQUARES["a"]}, {**SQUARES, "c": SQUARES["b"]}, {**SQUARES, "b": np.float32([1])},
+    {**SQUARES, "b": np.float64([1, 2])},
+    {**SQUARES, "b": np.float32([-1, 2])}, {**SQUARES, "b": np.float32([np.nan, 2])},
+    {**SQUARES, "b": np.float32([np.inf, 2])},
 ])  # fmt: skip
 def test_statistics_that_do_not_fit_the_weights_are_refused(tmp_path, squares):
     companions.save_statistics(tmp_path, squares, "0123456789ab")

@@ -20,7 +20,8 @@ RULES = {
 
 MODELS = {
     "lstm": {}, "gru": {}, "qrnn": {"layers": 2},
-    "awd": {"model": "lstm", "weight_drop": 0.5, "dropout_embedding": 0.3, "locked_dropout": True, "activation_penalty": 2.0},
+    "awd": {"model": "lstm", "weight_drop": 0.5, "dropout_embedding": 0.3, "locked_dropout": True,
+            "activation_penalty": 2.0},
     "mos": {"model": "lstm", "output_layer": "mos", "mixture_components": 3, "mogrifier_rounds": 2},
 }  # fmt: skip
 
@@ -47,7 +48,8 @@ def statistics(model):
 
 
 def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]:
-    """Segment by segment: scores, then torch's gradients, then the update as the paper writes it, weight by weight."""
+    """Segment by segment: scores, then torch's gradients, then the update as the paper writes it,
+    weight by weight."""
     network = copy.deepcopy(model.network).cpu().eval().requires_grad_(True)
     trained = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     root = {name: square.cpu().sqrt() for name, square in statistics.items()}
@@ -115,7 +117,8 @@ def test_more_than_one_row_is_refused(model):
     inputs_1T, targets_1T = text_of(model)
     two = np.repeat(inputs_1T, 2, axis=0)
     for call in (
-        lambda: adapted.initial_state(2), lambda: state.select([0, 0]), lambda: adapted.concat_states([state, state]),
+        lambda: adapted.initial_state(2), lambda: state.select([0, 0]),
+        lambda: adapted.concat_states([state, state]),
         lambda: adapted.predict(two, state), lambda: adapted.score(two, two, state),
     ):  # fmt: skip
         with pytest.raises(UsageError, match="2 rows"):

@@ -1,4 +1,5 @@
-"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their parts."""
+"""Mixtures as a model: hand-worked numbers, zeros and weights of zero, what they take from their
+parts."""
 
 import math
 
@@ -141,10 +142,13 @@ def test_far_from_zero_nothing_is_lost():
 @pytest.mark.parametrize(("weights", "kind", "what"), [
     ([1.0], "linear", "1 weights do not fit 2 models"),
     ([0.5, 0.25, 0.25], "log-linear", "3 weights do not fit 2 models"),
-    ([0.5, 0.6], "linear", "the weights 0.5, 0.6 are not valid for a linear mixture; their sum is 1.1"),
-    ([1.5, -0.5], "linear", "the weights 1.5, -0.5 are not valid for a linear mixture; one is negative"),
+    ([0.5, 0.6], "linear",
+     "the weights 0.5, 0.6 are not valid for a linear mixture; their sum is 1.1"),
+    ([1.5, -0.5], "linear",
+     "the weights 1.5, -0.5 are not valid for a linear mixture; one is negative"),
     ([math.nan, 1.0], "linear", "the weights nan, 1 are not all numbers"),
-    ([math.inf, 1.0], "log-linear", "the weights inf, 1 are not all numbers"), ([0.0, 0.0], "log-linear", "all weights are 0"),
+    ([math.inf, 1.0], "log-linear", "the weights inf, 1 are not all numbers"),
+    ([0.0, 0.0], "log-linear", "all weights are 0"),
 ])  # fmt: skip
 def test_weights_that_cannot_be(weights, kind, what):
     with pytest.raises(UsageError) as error:
@@ -154,7 +158,8 @@ def test_weights_that_cannot_be(weights, kind, what):
 
 
 @pytest.mark.parametrize(("lines", "settings", "difference"), [
-    (["a b"], {"tokenizer": "char"}, "char with V = "), (["a c"], {}, "token 3 is 'c' in one and 'b' in the other"),
+    (["a b"], {"tokenizer": "char"}, "char with V = "),
+    (["a c"], {}, "token 3 is 'c' in one and 'b' in the other"),
     (["a b"], {"lowercase": True}, "same symbols, other settings: lowercase is True and False"),
     (["a b c"], {}, "word with V = 5, and word with V = 4"),
 ])  # fmt: skip

@@ -28,7 +28,8 @@ def loss(weights, scores_KN) -> float:
 
 
 def test_em_by_hand():
-    # two tokens: p_1 = 1/2, 1/2; p_2 = 1, 1/4. d/dw of log(1 - w/2) + log(1/4 + w/4) = 0 at 2 - w = 1 + w
+    # two tokens: p_1 = 1/2, 1/2; p_2 = 1, 1/4. d/dw of log(1 - w/2) + log(1/4 + w/4) = 0 at 2 - w =
+    # 1 + w
     scores_KN = np.log([[0.5, 0.5], [1.0, 0.25]])
     assert linear_weights(scores_KN).weights_K == pytest.approx([0.5, 0.5], abs=1e-3)
     scores_KN = np.log([[0.5, 0.5, 0.5], [1.0, 0.25, 0.25]])  # 2 (2 - w) = 1 + w: all on the first
@@ -64,7 +65,8 @@ def test_em_leaves_out_what_no_part_holds_possible():
         scores_KN = np.log([[0.5, 0.5, 0.0, 0.0], [1.0, 0.25, 0.0, 0.0]])
     assert linear_weights(scores_KN).weights_K == pytest.approx([0.5, 0.5], abs=1e-3)
     assert linear_weights(scores_KN[:, 2:]).weights_K.tolist() == [0.5, 0.5]
-    some = np.concatenate([scores_KN, [[-np.inf], [-1.0]]], axis=1)  # the second alone can explain the last one
+    # the second alone can explain the last one
+    some = np.concatenate([scores_KN, [[-np.inf], [-1.0]]], axis=1)
     assert linear_weights(some).weights_K[1] > 0.5
 
 

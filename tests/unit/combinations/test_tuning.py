@@ -64,7 +64,8 @@ def test_the_best_weight_is_that_of_a_brute_force_grid():
 
 @pytest.mark.parametrize("p, share, expected", [
     ([0.5, 0.5], [0.1, 0.4], 0), ([0.1, 0.4], [0.5, 0.5], 0.999),
-    ([0.5, 0.5, 0, 0], [0, 0, 0.5, 0], 1 / 3),  # 2 log(1 - w) + log w is largest there; the last token is impossible
+    # 2 log(1 - w) + log w is largest there; the last token is impossible
+    ([0.5, 0.5, 0, 0], [0, 0, 0.5, 0], 1 / 3),
 ])  # fmt: skip
 def test_the_best_weight_may_lie_at_an_end_and_tokens_may_be_impossible(p, share, expected):
     assert best_weight(np.array(p), np.array(share)) == pytest.approx(expected, abs=1e-3)

@@ -14,7 +14,8 @@ from rnnlm.models import loading, manifest, model_folder
 from rnnlm.training.run import train
 
 SETTINGS = {
-    "model": "lstm", "hidden_size": 24, "embedding_size": 16, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0,
+    "model": "lstm", "hidden_size": 24, "embedding_size": 16, "batch_rows": 4, "device": "cpu",
+    "schedule": "constant", "warmup": 0.0,
 }  # fmt: skip
 
 
@@ -58,7 +59,8 @@ def test_with_8_bits_a_model_takes_a_quarter_and_its_card_has_its_own_figures(te
 
 
 def test_a_model_whose_weights_were_written_in_parts_still_loads(text, tmp_path):
-    """Earlier versions kept each file of a compact model below 15 MB, and cut large arrays into pieces."""
+    """Earlier versions kept each file of a compact model below 15 MB, and cut large arrays into
+    pieces."""
     folder, small = run(text, tmp_path / "run", budget="4steps"), tmp_path / "small"
     compact(str(folder), small, bits=8)
     expected, stored = loading.load(small, "cpu").to_arrays(), model_folder.read_manifest(small)

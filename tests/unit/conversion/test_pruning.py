@@ -1,4 +1,5 @@
-"""A model in a folder made smaller: the new folder holds an ordinary model, the numbers are those of evaluation."""
+"""A model in a folder made smaller: the new folder holds an ordinary model, the numbers are those
+of evaluation."""
 
 import json
 
@@ -74,7 +75,8 @@ def test_the_words_of_a_file_stay(big, tmp_path):
     assert set(load(tmp_path / "small").tokenizer.symbols()) == {"</s>", "<unk>", "the", "of", "to"}
     with pytest.warns(RnnlmWarning):
         prune(str(big), tmp_path / "smaller", Limits(vocab=str(tmp_path / "words"), max_vocab=4))
-    assert load(tmp_path / "smaller").tokenizer.symbols() == ["</s>", "<unk>", "the", "to"]  # more frequent than of
+    # more frequent than of
+    assert load(tmp_path / "smaller").tokenizer.symbols() == ["</s>", "<unk>", "the", "to"]
 
 
 def test_without_counts_the_most_probable_words_stay(big, tmp_path):
@@ -100,8 +102,10 @@ def test_a_model_may_be_replaced_by_its_smaller_self(big, tmp_path):
 
 
 BAD = {
-    "no limits are given": Limits(), "contradict": Limits(threshold=1e-8, ngrams=100_000), "threshold -1.0": Limits(threshold=-1.0),
-    "threshold nan": Limits(threshold=float("nan")), "cut-offs need": Limits(cutoffs="0,0,1"), "order 0": Limits(max_order=0),
+    "no limits are given": Limits(), "contradict": Limits(threshold=1e-8, ngrams=100_000),
+    "threshold -1.0": Limits(threshold=-1.0),
+    "threshold nan": Limits(threshold=float("nan")), "cut-offs need": Limits(cutoffs="0,0,1"),
+    "order 0": Limits(max_order=0),
     "vocabulary of 2": Limits(max_vocab=2), "10 n-grams are too few": Limits(ngrams=10),
 }  # fmt: skip
 

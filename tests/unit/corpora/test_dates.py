@@ -9,8 +9,10 @@ import pytest
 from rnnlm import corpora
 
 PARTS = ("train", "valid", "test")
-WEEKDAYS = ["monday montag lundi", "tuesday dienstag mardi", "wednesday mittwoch mercredi", "thursday donnerstag jeudi",
-            "friday freitag vendredi", "saturday samstag samedi", "sunday sonntag dimanche"]  # fmt: skip
+WEEKDAYS = ["monday montag lundi", "tuesday dienstag mardi", "wednesday mittwoch mercredi",
+            "thursday donnerstag jeudi",
+            "friday freitag vendredi", "saturday samstag samedi",
+            "sunday sonntag dimanche"]  # fmt: skip
 WEEKDAY_OF = {name: day for day, names in enumerate(WEEKDAYS) for name in names.split()}
 
 

@@ -1,4 +1,5 @@
-"""The corpora with labels: what make.py makes is what is there, and what their READMEs say of them holds."""
+"""The corpora with labels: what make.py makes is what is there, and what their READMEs say of them
+holds."""
 
 import importlib.util
 from collections import Counter
@@ -120,7 +121,8 @@ def test_opinions_are_balanced_and_neither_length_nor_topic_nor_praise_tells_the
         makers = maker_of("opinions")
         topics = {topic: [sum(topic in text for text in texts) for texts in (positive, negative)] for topic in makers.TOPICS}
         assert all(one == other for one, other in topics.values())
-    praise = Counter((row["label"], word in makers.ADJECTIVES[0]) for row in opinions["train"] for word in row["text"].split()
+    praise = Counter((row["label"],
+                      word in makers.ADJECTIVES[0]) for row in opinions["train"] for word in row["text"].split()
                      if word in {*makers.ADJECTIVES[0], *makers.ADJECTIVES[1]})  # fmt: skip
     assert 0.8 < praise["positive", True] / praise["negative", True] < 1.25
 

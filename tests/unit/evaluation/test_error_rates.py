@@ -11,7 +11,8 @@ def rates(references, predicted):
 
 
 def test_rates_worked_out_by_hand():
-    """Right by its second reference (4 symbols); one substitution in 3 symbols; all 2 symbols deleted."""
+    """Right by its second reference (4 symbols); one substitution in 3 symbols; all 2 symbols
+    deleted."""
     references = [["T AH M EY T OW", "R IY D S"], ["K AE T"], ["HH AY"]]
     assert rates(references, ["R IY D S", "K AH T", ""]) == pytest.approx((2 / 3, 3 / 9))
 

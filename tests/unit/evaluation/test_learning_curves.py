@@ -10,7 +10,8 @@ from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, plot
 
 STARTED = {"event": "started", "model": "lstm", "train_tokens": 1000}
 NGRAM = [{"event": "started", "model": "ngram", "train_tokens": 1000}, {"event": "counted"},
-         {"event": "validated", "step": 1, "epoch": 1.0, "ppl_token": 90.5, "seconds": 0.5}]  # fmt: skip
+         {"event": "validated", "step": 1, "epoch": 1.0, "ppl_token": 90.5,
+          "seconds": 0.5}]  # fmt: skip
 
 
 def validated(step, ppl, **more):

@@ -1,4 +1,5 @@
-"""Figures of models that normalise: those of a model of clean text on clean text, and not compared with others."""
+"""Figures of models that normalise: those of a model of clean text on clean text, and not compared
+with others."""
 
 import pytest
 

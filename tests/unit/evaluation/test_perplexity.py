@@ -56,7 +56,8 @@ def test_bits_where_all_is_known(text):
     model = model_of({"</s>": 0.25, "<unk>": 0.125, "the": 0.5, "c\u00e4t": 0.125})
     result = evaluate(model, text("the c\u00e4t <unk>\n"))
     bits = 1 + 3 + 3 + 2
-    assert result.oov_words == 0 and not result.closed_vocabulary  # a literal <unk> is a word like any other
+    # a literal <unk> is a word like any other
+    assert result.oov_words == 0 and not result.closed_vocabulary
     assert result.bits_per_char == pytest.approx(bits / 14, rel=1e-6)
     assert result.bits_per_byte == pytest.approx(bits / 15, rel=1e-6)
     assert result.ppl_token_no_oov == result.ppl_token
@@ -97,7 +98,8 @@ def test_a_zero_probability_makes_numbers_null_and_is_counted(text):
     record = nonzero_none(result)
     nulls = {name for name, value in record.items() if value is None}
     assert nulls == {"logprob_nats", "ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"}
-    unknown = evaluate(model, text("a x\n"))  # zero for the unknown word alone: what leaves it out is finite
+    # zero for the unknown word alone: what leaves it out is finite
+    unknown = evaluate(model, text("a x\n"))
     assert unknown.ppl_token is None and unknown.ppl_token_no_oov == pytest.approx(2)
 
 

@@ -15,7 +15,8 @@ def test_the_interval_of_a_mean_is_the_normal_one_where_there_are_many_units():
 
 
 def test_intervals_of_a_ratio_cover_the_truth_as_often_as_they_say():
-    """Errors over words, as of utterances: 400 test sets of 80 units; 95 % and no fewer than binomial chance allows."""
+    """Errors over words, as of utterances: 400 test sets of 80 units; 95 % and no fewer than
+    binomial chance allows."""
     generator = np.random.default_rng(11)
     covered = 0
     for seed in range(400):

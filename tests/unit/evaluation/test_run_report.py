@@ -1,4 +1,5 @@
-"""The page of a run: its numbers are those of metrics.jsonl and of the model, whatever became of the run."""
+"""The page of a run: its numbers are those of metrics.jsonl and of the model, whatever became of
+the run."""
 
 import html
 import json
@@ -32,7 +33,8 @@ def step(at, **more):
 
 
 def validated(at, ppl, **more):
-    return {"event": "validated", "step": at, "epoch": at / 10, "ppl_token": ppl, "best_ppl_token": ppl, "improved": True, "chooses": True,
+    return {"event": "validated", "step": at, "epoch": at / 10, "ppl_token": ppl,
+            "best_ppl_token": ppl, "improved": True, "chooses": True,
             "seconds": at / 2, **more}  # fmt: skip
 
 
@@ -98,8 +100,10 @@ def test_its_numbers_are_those_of_the_log_and_of_the_model(page, models):
 
 
 def test_plots_show_what_the_log_tells(page):
-    assert titles(page)[-9:] == ["Learning curve", "Loss in training", "Learning rate", "Gradient norm", "Norm of the weights", "Speed",
-                                 "Gradient norm by layer", "Spectral radius", "Saturated units"]  # fmt: skip
+    assert titles(page)[-9:] == ["Learning curve", "Loss in training", "Learning rate",
+                                 "Gradient norm", "Norm of the weights", "Speed",
+                                 "Gradient norm by layer", "Spectral radius",
+                                 "Saturated units"]  # fmt: skip
     assert ">layer 1 candidate<" in page and ">validation perplexity per token<" not in page and ">largest |eigenvalue|<" in page
 
 
@@ -114,7 +118,8 @@ def test_logs_of_before_and_of_one_figure_have_the_plots_that_they_can(log):
 
 
 def test_a_run_that_diverged_has_a_page_of_its_log_alone(log, undrawn):
-    back = {"event": "rolledback", "step": 20, "to_step": 10, "why": "the loss is not a number by step 20", "count": 1, "left": 2,
+    back = {"event": "rolledback", "step": 20, "to_step": 10,
+            "why": "the loss is not a number by step 20", "count": 1, "left": 2,
             "rate_factor": 0.5, "seconds": 9.0}  # fmt: skip
     end = {
         "event": "fitted",

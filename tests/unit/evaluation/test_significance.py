@@ -50,7 +50,8 @@ def test_the_interval_of_accuracy_is_that_of_a_ratio():
 
 
 def test_intervals_of_f1_cover_the_truth_as_often_as_they_say():
-    """100 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are none."""
+    """100 test sets of 80 sentences with 0 to 4 spans, 80 % of them found, and 0 to 2 that are
+    none."""
     generator = np.random.default_rng(6)
     truth, covered = 2 * 0.8 * 2 / (2 + 0.8 * 2 + 1), 0
     for seed in range(100):

@@ -65,7 +65,8 @@ def test_all_contexts_are_asked_where_they_are_few(tmp_path, order):
     if order == 1:
         assert detail(folder, "sums").startswith("all 1 contexts: ")
     else:
-        assert detail(folder, "sums").startswith(f"all {len(contexts) + 1} contexts: ")  # and </s>, which nothing follows
+        # and </s>, which nothing follows
+        assert detail(folder, "sums").startswith(f"all {len(contexts) + 1} contexts: ")
 
 
 def test_a_sample_is_as_large_as_asked_and_the_same_for_a_seed(original):
@@ -95,8 +96,10 @@ def test_zero_probabilities_are_reported_and_are_not_damage(tmp_path):
 
 
 @pytest.mark.parametrize("name, change, found", [
-    ("weights-*", lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:], "{} has changed: its SHA-256 is not the one recorded"),
-    ("weights-*", lambda data: data[:-8], "{} has {:,} bytes instead of {:,}"), ("vocab.txt", None, "{} is missing"),
+    ("weights-*", lambda data: data[:-3] + bytes([data[-3] ^ 1]) + data[-2:],
+     "{} has changed: its SHA-256 is not the one recorded"),
+    ("weights-*", lambda data: data[:-8], "{} has {:,} bytes instead of {:,}"),
+    ("vocab.txt", None, "{} is missing"),
 ])  # fmt: skip
 def test_a_file_that_is_not_as_recorded_is_found(folder, name, change, found):
     (path,) = folder.glob(name)

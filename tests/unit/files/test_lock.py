@@ -1,4 +1,5 @@
-"""One training at a time in a folder; locks that were left behind are known, also those of other machines."""
+"""One training at a time in a folder; locks that were left behind are known, also those of other
+machines."""
 
 import json
 import os

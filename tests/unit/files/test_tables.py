@@ -12,7 +12,8 @@ def values(path) -> list[dict]:
 
 @pytest.mark.parametrize("name, content", [
     ("a.jsonl", '{"a": "x", "b": "1"}\n\n{"a": "y \\"q\\"", "b": "2"}\n'),
-    ("a.json", '[{"a": "x", "b": "1"},\n {"a": "y \\"q\\"", "b": "2"}]\n'), ("a.csv", 'a,b\nx,1\n"y ""q""",2\n'),
+    ("a.json", '[{"a": "x", "b": "1"},\n {"a": "y \\"q\\"", "b": "2"}]\n'),
+    ("a.csv", 'a,b\nx,1\n"y ""q""",2\n'),
     ("a.tsv", 'a\tb\nx\t1\ny "q"\t2\n'), ("a.tsv", '\ufeffa\tb\r\nx\t1\r\ny "q"\t2\r\n'),
 ])  # fmt: skip
 @pytest.mark.parametrize("packed", [False, True])
@@ -51,10 +52,13 @@ def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(("header", "columns", "delimiter"), [
-    ("item;text", (), ";"), ("item\ttext", (), "\t"), ("a|b", (), "|"), ("a,b", (), ","), ("text", (), ","), ("", (), ","),
+    ("item;text", (), ";"), ("item\ttext", (), "\t"), ("a|b", (), "|"), ("a,b", (), ","),
+    ("text", (), ","), ("", (), ","),
     ("a,b;c", (), ","),
-    ("nr;text, German;a, b, c", (), ","), ("nr;text, German;a, b, c", ("nr",), ";"), ("nr;text;a, b, c, d, e", (), ";"),
-    ('"item";"Satz, deutsch";"x, y, z"', (), ";"), ('"a;b","c;d"', (), ","), ("a,b;c;d", ("a", "b;c;d"), ","), ('"a;b', (), ","),
+    ("nr;text, German;a, b, c", (), ","), ("nr;text, German;a, b, c", ("nr",), ";"),
+    ("nr;text;a, b, c, d, e", (), ";"),
+    ('"item";"Satz, deutsch";"x, y, z"', (), ";"), ('"a;b","c;d"', (), ","),
+    ("a,b;c;d", ("a", "b;c;d"), ","), ('"a;b', (), ","),
 ])  # fmt: skip
 def test_a_csv_file_has_the_delimiter_by_which_its_header_has_the_columns(header, columns, delimiter):
     assert tables.delimiter_of(f"{header}\r\n", columns) == delimiter
@@ -81,9 +85,12 @@ def test_places_are_told(tmp_path):
 
 @pytest.mark.parametrize("name, content, message", [
     ("a.jsonl", b"{", "line 1: not JSON"), ("a.jsonl", b"7\n", "line 1: not a JSON object"),
-    ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"), ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
-    ("a.csv", b'a\n"x', "not readable as a table"), ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
-    ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' appears twice"), ("a.parquet", b"junk", "cannot read"),
+    ("a.jsonl", b'{"a": NaN}', "line 1: not JSON"),
+    ("a.json", b"[1]", "element 1: not a JSON object"), ("a.json", b"[", "not JSON"),
+    ("a.csv", b'a\n"x', "not readable as a table"),
+    ("a.tsv", b"a\n\xff\n", "line 2, byte 1: not UTF-8"),
+    ("a.csv", b"a,b,a\n1,2,3\n", "line 1: column 'a' appears twice"),
+    ("a.parquet", b"junk", "cannot read"),
     ("a.csv.gz", b"junk", "cannot read"), ("a.txt", b"x", "does not have a table suffix"),
 ])  # fmt: skip
 def test_what_is_no_table_is_an_error_that_names_the_place(tmp_path, name, content, message):

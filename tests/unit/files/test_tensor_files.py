@@ -1,4 +1,5 @@
-"""Arrays in files, exchanged with the safetensors library; and damaged files, which are errors of one kind."""
+"""Arrays in files, exchanged with the safetensors library; and damaged files, which are errors of
+one kind."""
 
 import hashlib
 import json
@@ -16,7 +17,8 @@ from rnnlm.models import model_folder
 KINDS = [kind for kind in tensors.DTYPES.values() if kind is not tensors.BF16]  # of numpy's own
 SOME = {
     "facts": np.array([1.0, -0.5]), "keys_2": np.arange(7, dtype=np.uint64) << np.uint64(60),
-    "values_1": np.linspace(-9, 0, 10, dtype=np.float32).reshape(5, 2), "odd": np.arange(3, dtype=np.uint8),
+    "values_1": np.linspace(-9, 0, 10, dtype=np.float32).reshape(5, 2),
+    "odd": np.arange(3, dtype=np.uint8),
     "none": np.zeros((0, 4), dtype=np.int16),
 }  # fmt: skip
 
@@ -91,8 +93,10 @@ def test_large_arrays_go_out_in_pieces_and_any_layout_is_written_in_order(tmp_pa
 @pytest.mark.parametrize(("change", "odd"), [
     (lambda arrays: arrays.pop("odd"), "array 'odd' is missing"),
     (lambda arrays: arrays.update(more=np.zeros(1)), "array 'more' is missing or unknown"),
-    (lambda arrays: arrays.update(facts=np.zeros(2, np.float32)), r"'facts' is F32 \(2,\), the settings imply F64 \(2,\)"),
-    (lambda arrays: arrays.update(facts=np.zeros(3)), r"'facts' is F64 \(3,\), the settings imply F64 \(2,\)"),
+    (lambda arrays: arrays.update(facts=np.zeros(2, np.float32)),
+     r"'facts' is F32 \(2,\), the settings imply F64 \(2,\)"),
+    (lambda arrays: arrays.update(facts=np.zeros(3)),
+     r"'facts' is F64 \(3,\), the settings imply F64 \(2,\)"),
 ])  # fmt: skip
 def test_other_arrays_than_expected_are_named(tmp_path, change, odd):
     expected = tensors.shapes(write(tmp_path / "x", SOME))
@@ -113,22 +117,32 @@ def entry(kind="F32", shape=(4,), offsets=(0, 16), **others):
 
 DAMAGED = {
     "empty": b"", "short": b"\x02\x00\x00", "length beyond the file": file_of(entry(), size=5000),
-    "length of 2**64 - 1": file_of(entry(), size=2**64 - 1), "length too small": file_of(entry(), size=9),
-    "length into the data": file_of(entry(), size=len(json.dumps(entry())) + 3), "no JSON": file_of(b"{x: 1}"),
+    "length of 2**64 - 1": file_of(entry(), size=2**64 - 1),
+    "length too small": file_of(entry(), size=9),
+    "length into the data": file_of(entry(), size=len(json.dumps(entry())) + 3),
+    "no JSON": file_of(b"{x: 1}"),
     "no UTF-8": file_of(b'{"\xff\xfe": 1}'), "deeply nested": file_of(b"[" * 200_000),
-    "huge number": file_of(b'{"x":' + b"9" * 9000 + b"}"), "a list": file_of([]), "entry is no object": file_of({"x": 3}),
-    "no dtype": file_of({"x": {"shape": [4], "data_offsets": [0, 16]}}), "unknown dtype": file_of(entry("F4")),
+    "huge number": file_of(b'{"x":' + b"9" * 9000 + b"}"), "a list": file_of([]),
+    "entry is no object": file_of({"x": 3}),
+    "no dtype": file_of({"x": {"shape": [4], "data_offsets": [0, 16]}}),
+    "unknown dtype": file_of(entry("F4")),
     "dtype is a number": file_of(entry(3)), "shape is text": file_of(entry(shape="4")),
-    "shape of truth values": file_of(entry("F32", [True, 4])), "shape of fractions": file_of(entry(shape=[4.5])),
+    "shape of truth values": file_of(entry("F32", [True, 4])),
+    "shape of fractions": file_of(entry(shape=[4.5])),
     "shape of infinity": file_of(b'{"x": {"dtype": "F32", "shape": [Infinity], "data_offsets": [0, 16]}}'),
     "shape of NaN": file_of(b'{"x": {"dtype": "F32", "shape": [NaN], "data_offsets": [0, 16]}}'),
     "negative sizes": file_of(entry(shape=[-2, -2])),
-    "none times too many": file_of(entry(shape=[0, 2**70], offsets=[0, 0])), "70 dimensions": file_of(entry(shape=[1] * 69 + [4])),
+    "none times too many": file_of(entry(shape=[0, 2**70], offsets=[0, 0])),
+    "70 dimensions": file_of(entry(shape=[1] * 69 + [4])),
     "10**18 numbers": file_of(entry(shape=[10**18], offsets=[0, 4 * 10**18])),
-    "offsets beyond the file": file_of(entry(offsets=[16, 32])), "offsets into the header": file_of(entry(offsets=[-16, 0])),
-    "offsets backwards": file_of(entry(offsets=[16, 0])), "offsets too few": file_of(entry(offsets=[16])),
-    "offsets too many": file_of(entry(offsets=[0, 8, 16])), "offsets huge": file_of(entry(offsets=[2**70, 2**70 + 16])),
-    "size smaller than offsets": file_of(entry(shape=[3])), "size larger than offsets": file_of(entry(shape=[5])),
+    "offsets beyond the file": file_of(entry(offsets=[16, 32])),
+    "offsets into the header": file_of(entry(offsets=[-16, 0])),
+    "offsets backwards": file_of(entry(offsets=[16, 0])),
+    "offsets too few": file_of(entry(offsets=[16])),
+    "offsets too many": file_of(entry(offsets=[0, 8, 16])),
+    "offsets huge": file_of(entry(offsets=[2**70, 2**70 + 16])),
+    "size smaller than offsets": file_of(entry(shape=[3])),
+    "size larger than offsets": file_of(entry(shape=[5])),
     "cut": file_of(entry(), bytes(15)),
 }  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""TSV: what is written is read back by Python's csv, by pandas and by ourselves; text that nobody quoted is read as it stands."""
+"""TSV: what is written is read back by Python's csv, by pandas and by ourselves; text that nobody
+quoted is read as it stands."""
 
 import csv
 import io
@@ -38,7 +39,8 @@ def test_what_is_written_is_read_back_by_ourselves(table):
 def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
     pandas = pytest.importorskip("pandas")
     table = [
-        ["1st", 'a "quoted" word', 'an "odd one'], ["2nd", '"whole"', "a\ttab"], ["3rd", "two\nlines", '"'], ["4th", 'x""', '"Well, \n'],
+        ["1st", 'a "quoted" word', 'an "odd one'], ["2nd", '"whole"', "a\ttab"],
+        ["3rd", "two\nlines", '"'], ["4th", 'x""', '"Well, \n'],
     ]  # fmt: skip
     path = tmp_path / "table.tsv"
     path.write_text("".join(map(tsv.line, [["a", "b", "c"], *table])), encoding="utf-8", newline="")
@@ -47,13 +49,16 @@ def test_pandas_reads_back_what_is_written_by_its_defaults(tmp_path):
 
 @pytest.mark.parametrize("text, rows", [
     ('a\tb\n"x" y\t"z"\n', [['"x" y', "z"]]),
-    ('a\tb\n"Says who?" "Says me."\tx "y\n', [['"Says who?" "Says me."', 'x "y']]), ('a\tb\n"x ""y"" z"\t""""\n', [['x "y" z', '"']]),
+    ('a\tb\n"Says who?" "Says me."\tx "y\n', [['"Says who?" "Says me."', 'x "y']]),
+    ('a\tb\n"x ""y"" z"\t""""\n', [['x "y" z', '"']]),
     ('a\tb\n"\t"x\n""\ty\n', [['"', '"x'], ["", "y"]]),
     ('a\tb\n"open\ty\nz\tclosed"\n', [['"open', "y"], ["z", 'closed"']]),
     ('a\tb\n1\t"I know\n2\twhat to do."\n', [["1", '"I know'], ["2", 'what to do."']]),
-    ('a\tb\n1\t"two\nlines"\n2\ty\n', [["1", "two\nlines"], ["2", "y"]]), ('a\tb\r\n"two\r\nlines"\ty\r\n', [["two\r\nlines", "y"]]),
+    ('a\tb\n1\t"two\nlines"\n2\ty\n', [["1", "two\nlines"], ["2", "y"]]),
+    ('a\tb\r\n"two\r\nlines"\ty\r\n', [["two\r\nlines", "y"]]),
     ('a\tb\n"x\ty"\tz\n"x\ty"\n', [["x\ty", "z"], ['"x', 'y"']]),
-    ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]), ('a\tb\n1\t"two\nli"nes"\n', [["1", '"two'], ['li"nes"']]),
+    ('a\tb\n\n"never closed\nz\ty\n', [['"never closed'], ["z", "y"]]),
+    ('a\tb\n1\t"two\nli"nes"\n', [["1", '"two'], ['li"nes"']]),
 ])  # fmt: skip
 def test_a_cell_is_unquoted_only_where_it_is_quoted_by_the_rules(text, rows):
     assert read(text)[1:] == rows

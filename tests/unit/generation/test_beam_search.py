@@ -16,7 +16,8 @@ SHORT = ("a b", "b a b", "a", "b b")
 
 
 def all_texts(model, prompt: list[int], most: int, unknown: bool) -> list[tuple[float, tuple[int, ...]]]:
-    """(log-probability, ids) of every text of at most so many tokens, those without an end being as long as that."""
+    """(log-probability, ids) of every text of at most so many tokens, those without an end being as
+    long as that."""
     others = [id for id in range(model.tokenizer.size) if id != model.tokenizer.boundary_id and (unknown or id != model.tokenizer.unk_id)]
     texts = [(*ids, model.tokenizer.boundary_id) for length in range(most) for ids in itertools.product(others, repeat=length)]
     texts += list(itertools.product(others, repeat=most))

@@ -78,7 +78,8 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
 
 
 @pytest.mark.parametrize("settings", [
-    {"top_p": 0.9}, {"top_p": 0.2}, {"min_p": 0.1}, {"min_p": 1.0}, {"typical_p": 0.2}, {"typical_p": 0.9}, {"top_k": 17},
+    {"top_p": 0.9}, {"top_p": 0.2}, {"min_p": 0.1}, {"min_p": 1.0}, {"typical_p": 0.2},
+    {"typical_p": 0.9}, {"top_k": 17},
     {"top_k": 40, "top_p": 0.8, "min_p": 0.05, "typical_p": 0.7},
 ])  # fmt: skip
 @pytest.mark.parametrize("candidates", [3, 10_000])
@@ -94,7 +95,8 @@ def test_what_may_be_drawn_equals_a_slow_transcription(monkeypatch, settings, ca
 
 
 def test_of_tokens_equally_far_from_the_entropy_the_likelier_and_the_unlikelier_come_together():
-    """p = 1/2, 1/4, 1/8, 1/8: H = 1.75 bits; 1/4 is 0.25 bits away, then 1/2 and 1/8 are 0.75 and 1.25 away."""
+    """p = 1/2, 1/4, 1/8, 1/8: H = 1.75 bits; 1/4 is 0.25 bits away, then 1/2 and 1/8 are 0.75 and
+    1.25 away."""
     p = [0.5, 0.25, 0.125, 0.125]
     for typical_p, kept in [(0.2, {1}), (0.25, {1}), (0.3, {1, 0}), (0.75, {1, 0}), (0.8, {1, 0, 2}), (1.0, {0, 1, 2, 3})]:
         assert set(drawn(p, 3000, typical_p=typical_p)) == kept, typical_p

@@ -4,7 +4,8 @@ from rnnlm.errors import TextError
 from rnnlm.generation.statistics import compare
 from support.tiny_models import Lines, make_tokenizer
 
-TEXT = ["a b c", *["a b", "c d", "a b c d", "b b"] * 2, "b a", "d d d c"]  # lines 0 and 10 are held out: "a b c" and "d d d c"
+# lines 0 and 10 are held out: "a b c" and "d d d c"
+TEXT = ["a b c", *["a b", "c d", "a b c d", "b b"] * 2, "b a", "d d d c"]
 
 
 def test_figures_of_a_small_text_by_hand():

@@ -13,7 +13,8 @@ from rnnlm.ngram.unigram import UnigramModel
 from support.tiny_models import make_tokenizer
 
 KINDS = {
-    "word": {}, "split": {"lowercase": True, "split_punctuation": True}, "char": {"tokenizer": "char"}, "byte": {"tokenizer": "byte"},
+    "word": {}, "split": {"lowercase": True, "split_punctuation": True},
+    "char": {"tokenizer": "char"}, "byte": {"tokenizer": "byte"},
     "pieces": {"tokenizer": "sentencepiece", "vocab_size": 300},
 }  # fmt: skip
 
@@ -41,7 +42,8 @@ def test_banned_words_never_stand_whole_in_a_text(kind, settings):
     ban = ["a", "cat", "A"] if kind in ("char", "byte", "pieces") else ["a", "cat"]
     texts = [sample.text for sample in generate(model, num=150, settings=settings, ban=ban)]
     assert not [text for text in texts if {"a", "cat"} & set(text.split())]
-    assert not [text for text in texts if set(ban) & set(runs(text))] or kind == "word"  # "cat," is a word there
+    # "cat," is a word there
+    assert not [text for text in texts if set(ban) & set(runs(text))] or kind == "word"
 
 
 @pytest.mark.parametrize("kind", ["char", "byte", "pieces"])
@@ -106,7 +108,8 @@ def test_a_token_of_several_words_ends_and_holds_banned_ones():
     ban = Ban(tokens, ["a"], unknown=True)
     assert ban.always.tolist() == [3, 4]  # " a b" and "-a-" hold the word whole
     assert sorted(ban.forbidden([5], is_last=False)) == []  # " b" goes on with anything
-    assert set(ban.forbidden([1], is_last=False)) == {0, 3, 4, 5}  # "a" must not end; with "a a" it is "aa a"
+    # "a" must not end; with "a a" it is "aa a"
+    assert set(ban.forbidden([1], is_last=False)) == {0, 3, 4, 5}
     assert set(ban.forbidden([5], is_last=True)) == {6}  # "ba a" would have the word at its end
     assert set(ban.forbidden([], is_last=True)) >= {1, 6}
 

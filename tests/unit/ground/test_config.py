@@ -32,7 +32,8 @@ CLASSES = (Network, Fitting)
 
 def test_later_layers_win_and_origins_are_remembered():
     layers = [
-        Layer("recipe x", {"hidden_size": 100, "learning_rate": 1, "tied": False}), Layer("file.toml", {"hidden_size": 200}),
+        Layer("recipe x", {"hidden_size": 100, "learning_rate": 1, "tied": False}),
+        Layer("file.toml", {"hidden_size": 200}),
         Layer("--set", {"hidden_size": "300", "clip_norm": "none", "tied": "true"}, is_text=True),
     ]  # fmt: skip
     resolved = resolve(CLASSES, layers)
@@ -40,15 +41,19 @@ def test_later_layers_win_and_origins_are_remembered():
     assert resolved.make(Fitting) == Fitting(1.0, 0.0, None)
     assert isinstance(resolved.values["learning_rate"], float)
     assert resolved.origins == {
-        "model": "default", "hidden_size": "--set", "tied": "--set", "learning_rate": "recipe x", "weight_decay": "default",
+        "model": "default", "hidden_size": "--set", "tied": "--set", "learning_rate": "recipe x",
+        "weight_decay": "default",
         "clip_norm": "--set", "budget": "default",
     }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "value"), [
-    ("hidden_size", 0), ("hidden_size", -1), ("hidden_size", 2.5), ("hidden_size", "12"), ("hidden_size", True), ("hidden_size", None),
-    ("learning_rate", 0), ("learning_rate", float("nan")), ("learning_rate", float("inf")), ("learning_rate", "0.1"),
-    ("weight_decay", -0.1), ("weight_decay", float("nan")), ("clip_norm", float("nan")), ("model", "lstmm"), ("model", 3),
+    ("hidden_size", 0), ("hidden_size", -1), ("hidden_size", 2.5), ("hidden_size", "12"),
+    ("hidden_size", True), ("hidden_size", None),
+    ("learning_rate", 0), ("learning_rate", float("nan")), ("learning_rate", float("inf")),
+    ("learning_rate", "0.1"),
+    ("weight_decay", -0.1), ("weight_decay", float("nan")), ("clip_norm", float("nan")),
+    ("model", "lstmm"), ("model", 3),
     ("tied", "yes"), ("tied", 1), ("budget", 3),
 ])  # fmt: skip
 def test_values_of_another_type_or_out_of_range_are_errors_that_name_the_setting(name, value):
@@ -57,8 +62,10 @@ def test_values_of_another_type_or_out_of_range_are_errors_that_name_the_setting
 
 
 @pytest.mark.parametrize(("name", "text"), [
-    ("hidden_size", "12.5"), ("hidden_size", "-3"), ("hidden_size", "many"), ("hidden_size", ""), ("hidden_size", "none"),
-    ("learning_rate", "nan"), ("learning_rate", "inf"), ("learning_rate", "-inf"), ("learning_rate", "1e999"), ("learning_rate", "-1"),
+    ("hidden_size", "12.5"), ("hidden_size", "-3"), ("hidden_size", "many"), ("hidden_size", ""),
+    ("hidden_size", "none"),
+    ("learning_rate", "nan"), ("learning_rate", "inf"), ("learning_rate", "-inf"),
+    ("learning_rate", "1e999"), ("learning_rate", "-1"),
     ("tied", "maybe"), ("model", "transformer"), ("budget", "soon"), ("clip_norm", "0"),
 ])  # fmt: skip
 def test_text_that_is_no_valid_value_is_an_error(name, text):
@@ -96,8 +103,10 @@ def test_assignments_are_taken_apart():
 
 
 @pytest.mark.parametrize(("text", "budget"), [
-    ("90s", Budget(seconds=90)), ("3m", Budget(seconds=180)), ("1.5h", Budget(seconds=5400)), ("1d", Budget(seconds=86400)),
-    ("20epochs", Budget(epochs=20)), ("1 epoch", Budget(epochs=1)), ("0.5epochs", Budget(epochs=0.5)),
+    ("90s", Budget(seconds=90)), ("3m", Budget(seconds=180)), ("1.5h", Budget(seconds=5400)),
+    ("1d", Budget(seconds=86400)),
+    ("20epochs", Budget(epochs=20)), ("1 epoch", Budget(epochs=1)),
+    ("0.5epochs", Budget(epochs=0.5)),
     ("5000steps", Budget(steps=5000)), ("1step", Budget(steps=1)),
 ])  # fmt: skip
 def test_budgets(text, budget):

@@ -1,4 +1,5 @@
-"""Errors: what they hold under their names, old and new; text from outside is made harmless; packages that are missing are named."""
+"""Errors: what they hold under their names, old and new; text from outside is made harmless;
+packages that are missing are named."""
 
 import pytest
 
@@ -9,9 +10,11 @@ from rnnlm.errors import RnnlmError, UsageError, require_package, visible
 
 @pytest.mark.parametrize(
     "text, shown",
-    [("plain [red] é 日本", "plain [red] é 日本"), ("\x1b[31m", "\\x1b[31m"), ("a\tb\r\n", "a\\tb\\r\\n"), ("\x9b\x00\x7f",
+    [("plain [red] é 日本", "plain [red] é 日本"), ("\x1b[31m", "\\x1b[31m"),
+     ("a\tb\r\n", "a\\tb\\r\\n"), ("\x9b\x00\x7f",
         "\\x9b\\x00\\x7f"),
-     ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"), ("\u00a0", "\u00a0")],
+     ("\u202eevil\u2066\u2028", "\\u202eevil\\u2066\\u2028"), ("\udcff", "\\udcff"),
+     ("\u00a0", "\u00a0")],
 )  # fmt: skip
 def test_control_characters_are_written_out_and_all_else_is_left(text, shown):
     assert visible(text) == shown

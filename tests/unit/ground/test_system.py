@@ -1,4 +1,5 @@
-"""Threads, memory and sizes: parts worked through side by side come back in order; sizes are read as people write them."""
+"""Threads, memory and sizes: parts worked through side by side come back in order; sizes are read
+as people write them."""
 
 import subprocess
 import sys
@@ -98,11 +99,14 @@ def test_no_thread_stays_when_nobody_asks_for_more(number):
 
 
 SIZES = {
-    "1": 1, "1000000": 10**6, "500M": 500 * 10**6, "2G": 2 * 10**9, "1.5G": 1_500_000_000, "800MiB": 800 * 2**20, "1.5GiB": 3 * 2**29,
-    "10k": 10_000, "10KB": 10_000, "1Ki": 1024, "1TB": 10**12, "1TiB": 2**40, " 5 g ": 5 * 10**9, "12b": 12, "0.5k": 500,
+    "1": 1, "1000000": 10**6, "500M": 500 * 10**6, "2G": 2 * 10**9, "1.5G": 1_500_000_000,
+    "800MiB": 800 * 2**20, "1.5GiB": 3 * 2**29,
+    "10k": 10_000, "10KB": 10_000, "1Ki": 1024, "1TB": 10**12, "1TiB": 2**40, " 5 g ": 5 * 10**9,
+    "12b": 12, "0.5k": 500,
 }  # fmt: skip
 NO_SIZES = [
-    "", " ", "M", "0", "0.0G", "0.0001", "-1G", "+1G", "1e9", "1,5G", "1.G", ".5G", "1 0G", "2X", "2GG", "2 i", "2iB", "nan", "inf",
+    "", " ", "M", "0", "0.0G", "0.0001", "-1G", "+1G", "1e9", "1,5G", "1.G", ".5G", "1 0G", "2X",
+    "2GG", "2 i", "2iB", "nan", "inf",
     "1.5.5G", "9" * 400, "9" * 400 + "G", "½G", "2G\x00",
 ]  # fmt: skip
 
@@ -134,6 +138,7 @@ print(held - before, peak - held, held_bytes() - before, peak_bytes() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds now is told by Linux")
 def test_memory_held_is_told_as_it_is_now_and_at_its_most():
-    told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, check=True).stdout  # a process that holds nothing else
+    # a process that holds nothing else
+    told = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, check=True).stdout
     more, above, left, most = (int(each) / (1 << 20) for each in told.split())
     assert more > 96 and above > -8 and left < 32 and most > 96

@@ -11,7 +11,8 @@ from support.tiny_models import LINES, fit
 
 MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}
 MODELS = [
-    ("unigram", {}), ("ngram", {"order": 3}), ("lstm", {}), ("gru", {}), ("ffnn", {}), ("lstm", {"tokenizer": "char"}),
+    ("unigram", {}), ("ngram", {"order": 3}), ("lstm", {}), ("gru", {}), ("ffnn", {}),
+    ("lstm", {"tokenizer": "char"}),
     ("ngram", {"tokenizer": "byte"}), ("lstm", {"characters": "cnn"}), ("mixture", MIXTURE),
 ]  # fmt: skip
 
@@ -118,8 +119,10 @@ def test_scores_that_are_not_numbers_are_an_error():
         scorer.line(scorer.begin(), [3])
 
 
-TREE = [  # a text twice, one that another begins with, branches at the start, in the middle and at the end
-    "the cat sat on the mat", "the cat sat on a mat", "the cat sat", "a dog saw the cat", "the cat sat on the mat", "", "the dog sat",
+# a text twice, one that another begins with, branches at the start, in the middle and at the end
+TREE = [
+    "the cat sat on the mat", "the cat sat on a mat", "the cat sat", "a dog saw the cat",
+    "the cat sat on the mat", "", "the dog sat",
     "a dog saw the dog",
 ]  # fmt: skip
 

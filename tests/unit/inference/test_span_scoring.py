@@ -77,7 +77,8 @@ def test_no_more_rows_are_read_than_the_model_takes(model, text, monkeypatch):
     monkeypatch.setattr(model, "max_rows", 2, raising=False)
     monkeypatch.setattr(model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows))
     span_scoring.score_spans(model, text.ids, spans_of(text, "reset"))
-    assert max(seen) == (1 if model.forgets_at_boundary else 2)  # lines are read as one stream where that is the same
+    # lines are read as one stream where that is the same
+    assert max(seen) == (1 if model.forgets_at_boundary else 2)
 
 
 def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():

@@ -16,8 +16,10 @@ HARD = [
     "a",
 ]
 TOKENIZERS = [
-    {}, {"lowercase": True}, {"split_punctuation": True}, {"split_punctuation": True, "lowercase": True}, {"tokenizer": "char"},
-    {"tokenizer": "char", "lowercase": True}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 300},
+    {}, {"lowercase": True}, {"split_punctuation": True},
+    {"split_punctuation": True, "lowercase": True}, {"tokenizer": "char"},
+    {"tokenizer": "char", "lowercase": True}, {"tokenizer": "byte"},
+    {"tokenizer": "sentencepiece", "vocab_size": 300},
     {"tokenizer": "sentencepiece", "vocab_size": 300, "lowercase": True},
 ]  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Words under models of pieces: beside brute-force marginalisation, and beside a slow loop through `predict`."""
+"""Words under models of pieces: beside brute-force marginalisation, and beside a slow loop through
+`predict`."""
 
 import itertools
 import math
@@ -15,11 +16,15 @@ from support.tiny_models import LINES, fit
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
 SENTENCES = ["the cat sat on the mat", "", "a", "the  cat   sat", "  the cat", "the cat  ", " it's hard ", "x zebra saw", "the <unk> sat"]
 PIECES = [
-    ("lstm", {"tokenizer": "char"}), ("lstm", {"tokenizer": "byte"}), ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 280}),
+    ("lstm", {"tokenizer": "char"}), ("lstm", {"tokenizer": "byte"}),
+    ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 280}),
     ("ngram", {"tokenizer": "char", "order": 3}),
     ("ngram", {"tokenizer": "sentencepiece", "vocab_size": 280, "order": 2, "smoothing": "stupid"}),
-    ("unigram", {"tokenizer": "byte"}), ("ngram", {"tokenizer": "char", "order": 3, "smoothing": "mle"}),
-    ("mixture", {"parts": (("lstm", {"tokenizer": "char"}), ("ngram", {"tokenizer": "char", "order": 2})), "weights": (0.5, 0.5)}),
+    ("unigram", {"tokenizer": "byte"}),
+    ("ngram", {"tokenizer": "char", "order": 3, "smoothing": "mle"}),
+    ("mixture",
+     {"parts": (("lstm", {"tokenizer": "char"}), ("ngram", {"tokenizer": "char", "order": 2})),
+      "weights": (0.5, 0.5)}),
 ]  # fmt: skip
 
 
@@ -29,7 +34,8 @@ def model(request):
 
 
 def slow_words(model, line: str) -> list[float]:
-    """P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand: words are what lies between runs of white space."""
+    """P(w|c) = P(pieces|c) B(c w) / B(c) of each word, then of `</s>`, by hand: words are what lies
+    between runs of white space."""
     tokenizer = model.tokenizer
     ids = tokenizer.encode([line]).ids.tolist()
     starters = np.flatnonzero(tokenizer.starts_word_V)
@@ -71,7 +77,8 @@ def test_naive_surprisals_are_sums_of_pieces(model):
 
 
 def test_on_a_toy_vocabulary_they_equal_brute_force_marginalisation():
-    """All strings of up to six characters after a context: the mass of those whose next word is w, of all that begin a word."""
+    """All strings of up to six characters after a context: the mass of those whose next word is w,
+    of all that begin a word."""
     model = fit("ngram", TOY, tokenizer="char", order=3, smoothing="witten-bell")
     tokenizer = model.tokenizer
     context = tokenizer.encode(["ab"]).ids[:-1].tolist()
@@ -136,7 +143,8 @@ MARKED = ["The DOG's (ran),  \u0130'x said. ", "", " (!) the\tdog", "the cat"]
 
 
 @pytest.mark.parametrize("settings", [
-    {"split_punctuation": True, "lowercase": True}, {"split_punctuation": True}, {}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"split_punctuation": True, "lowercase": True}, {"split_punctuation": True}, {},
+    {"tokenizer": "char"}, {"tokenizer": "byte"},
     {"tokenizer": "sentencepiece", "vocab_size": 300},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("given", ["", "It's \u0130, so "])
@@ -147,7 +155,8 @@ def test_written_words_are_those_between_white_space_and_add_up_with_the_end(set
         assert [word.word for word in score.word_scores] == [*split_words(score.text), "</s>"]
         for words in (score.word_scores, apart.word_scores):
             assert [score.text[word.start : word.end] for word in words] == [*(word.word for word in words[:-1]), ""]
-            if not given or model.tokenizer.name == "word":  # else the first word costs what it costs behind white space
+            # else the first word costs what it costs behind white space
+            if not given or model.tokenizer.name == "word":
                 assert sum(word.surprisal_bits for word in words) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
             assert sum(word.tokens for word in words) == score.tokens == len(score.token_scores)
             assert [word.is_oov for word in words if word.is_oov] == [True] * len({word.word for word in words if word.is_oov})
@@ -171,7 +180,8 @@ MESSY = ["The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026", "\u2014 \u2014", 
 
 
 @pytest.mark.parametrize("settings", [
-    {"split_punctuation": True}, {}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 320},
+    {"split_punctuation": True}, {}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+    {"tokenizer": "sentencepiece", "vocab_size": 320},
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("removes", [False, True])
 def test_written_words_are_as_they_stand_where_a_tokenizer_rewrites_the_line(settings, removes):
@@ -219,7 +229,8 @@ def test_likely_next_words_and_entropies_are_seen_at_the_first_token_of_a_writte
 
 
 def test_frequencies_are_shares_of_the_words_of_the_training_text():
-    model = fit("unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True)  # 8 words
+    # 8 words
+    model = fit("unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True)
     (score,) = score_sentences(model, ["The ,dog. barked dog,barked , zebra. <unk>"], with_words=True, measures=["frequency"])
     expected = [math.log10(3 / 8), math.log10(1 / 8), math.log10(1 / 8), None, math.log10(1 / 8), None, None, None]
     assert [word.log10_frequency for word in score.word_scores] == [share and pytest.approx(share) for share in expected]

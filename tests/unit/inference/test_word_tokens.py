@@ -4,7 +4,8 @@ from rnnlm.errors import TextError
 from rnnlm.inference.words import WordTokens
 from support.tiny_models import LINES, make_tokenizer
 
-SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
+SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"},
+            {"tokenizer": "byte"},
             {"tokenizer": "sentencepiece", "vocab_size": 290}]  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""Which look applies to which kind of model and task: the table in the code, the one in docs/insight.md, and what other models are told."""
+"""Which look applies to which kind of model and task: the table in the code, the one in
+docs/insight.md, and what other models are told."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,5 @@
-"""Gaps that models fill: ranks, surprisals, shares by distance and kind, and what is wrong with a table."""
+"""Gaps that models fill: ranks, surprisals, shares by distance and kind, and what is wrong with a
+table."""
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def test_words_of_pieces_are_ranked_as_whole_words():
 def test_surprisals_are_in_bits_and_equally_likely_tokens_go_by_their_ids():
     a, b = score_items(halves_model(), [ClozeItem("a b", "a"), ClozeItem("", "b")])
     assert (a.rank, a.surprisal_bits) == (1, pytest.approx(1))
-    assert (b.rank, b.surprisal_bits) == (4, pytest.approx(3))  # behind a, </s>, and <unk>, which is as likely
+    # behind a, </s>, and <unk>, which is as likely
+    assert (b.rank, b.surprisal_bits) == (4, pytest.approx(3))
 
 
 def test_unknown_answers_count_as_missed_and_are_named(tmp_path):
@@ -70,7 +72,8 @@ def test_shares_are_counted_by_distance_and_kind_with_the_bounds_of_wilson():
     assert [each.share for each in found["distance", "0-2"].accuracy] == [0.5, 0.75, 0.75]
     assert [each.share for each in found["distance", "21+"].accuracy] == [0, 0, 0.5]
     assert (found["distance", "0-2"].median_rank, found["distance", "21+"].median_rank) == (2.5, None)
-    half = found["distance", "0-2"].accuracy[0]  # Wilson 1927: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) for p = 1/2, n = 4
+    # Wilson 1927: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) for p = 1/2, n = 4
+    half = found["distance", "0-2"].accuracy[0]
     z2 = 1.959964**2
     width = np.sqrt(z2 * (0.25 / 4 + z2 / 64)) / (1 + z2 / 4)
     assert (half.low, half.high) == pytest.approx((0.5 - width, 0.5 + width), abs=1e-5)

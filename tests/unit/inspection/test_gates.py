@@ -1,4 +1,5 @@
-"""What gates did at each word: the trace itself, and shares, saturation and derivatives worked out by hand or by autograd."""
+"""What gates did at each word: the trace itself, and shares, saturation and derivatives worked out
+by hand or by autograd."""
 
 import json
 
@@ -52,7 +53,8 @@ def test_the_share_rewritten_is_what_the_gates_do_not_keep():
 
 
 def test_the_change_of_a_state_is_its_step_beside_the_lengths_of_both():
-    state = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [6.0, 8.0]])  # lengths 5, 5, 0, 0, 10
+    # lengths 5, 5, 0, 0, 10
+    state = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [6.0, 8.0]])
     np.testing.assert_allclose(changed(state), [1, 0, 1, 0, 1])
     np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]])), [1, 5 / 7])
     np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]]), is_backward=True), [5 / 7, 1])
@@ -138,7 +140,8 @@ def test_models_of_other_tasks_show_both_directions():
         found = inspect_gates(model, "show flights from oslo")
         onwards, backwards = found.layers
         assert (onwards.name, backwards.name) == ("layer 1 forward", "layer 1 backward") and found.task == model.task
-        assert onwards.changed_T[0] == pytest.approx(1) and backwards.changed_T[-1] == pytest.approx(1)  # each begins with zeros
+        # each begins with zeros
+        assert onwards.changed_T[0] == pytest.approx(1) and backwards.changed_T[-1] == pytest.approx(1)
         assert max(onwards.changed_T[1:]) < 1 and max(backwards.changed_T[:-1]) < 1
 
 

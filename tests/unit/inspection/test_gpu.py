@@ -1,4 +1,5 @@
-"""Inspections and embeddings on each device: on the CPU and, with `pytest -m gpu`, on a CUDA device."""
+"""Inspections and embeddings on each device: on the CPU and, with `pytest -m gpu`, on a CUDA
+device."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,5 @@
-"""The check of gradients passes right backward passes of every kind of network and finds a wrong one."""
+"""The check of gradients passes right backward passes of every kind of network and finds a wrong
+one."""
 
 import json
 
@@ -14,7 +15,8 @@ from rnnlm.neural.layers.kernels import loops
 from support import tiny_models
 
 CASES = [
-    ("rnn", {"activation": "relu", "layers": 2}), ("gru", {"reset_gate": "before"}), ("lstm", {"peepholes": True}),
+    ("rnn", {"activation": "relu", "layers": 2}), ("gru", {"reset_gate": "before"}),
+    ("lstm", {"peepholes": True}),
     ("lstm", {"loss": "sampled", "samples": 8}), ("qrnn", {}), ("jordan", {}), ("ffnn", {}),
 ]  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""inspect_gradients and inspect_sensitivity: positions, curves and their course, networks before training, maps of a sentence."""
+"""inspect_gradients and inspect_sensitivity: positions, curves and their course, networks before
+training, maps of a sentence."""
 
 import copy
 import json
@@ -36,8 +37,11 @@ def _squares(rate, rows=5, lags=40):
 
 
 @pytest.mark.parametrize("a, course, half_life", [
-    (0.9, "vanishes", math.log(2) / -math.log(0.9)), (1.1, "explodes", -math.log(2) / math.log(1.1)), (1.0, "holds", None),
-    (0.983, "holds", math.log(2) / -math.log(0.983)), (0.982, "vanishes", math.log(2) / -math.log(0.982)),  # 0.5 ** (1 / 40) lies between
+    (0.9, "vanishes", math.log(2) / -math.log(0.9)),
+    (1.1, "explodes", -math.log(2) / math.log(1.1)), (1.0, "holds", None),
+    # 0.5 ** (1 / 40) lies between
+    (0.983, "holds", math.log(2) / -math.log(0.983)),
+    (0.982, "vanishes", math.log(2) / -math.log(0.982)),
 ])  # fmt: skip
 def test_a_power_of_the_lag_has_its_course_and_its_half_life(a, course, half_life):
     trend = curve(_squares(a), 1, seed=0).trend
@@ -64,7 +68,8 @@ def test_a_course_is_undecided_where_positions_disagree_and_goes_by_what_is_left
 def test_a_single_lag_has_its_rate_from_lag_0_on(gone):
     squares = np.array([[4.0] * 5, [1.0] * 5] + [[0.0] * 5] * gone)  # sizes 2 and 1, as of a loss
     assert curve(squares, 0, seed=0).trend.slope == pytest.approx(-math.log(2))
-    assert curve(squares[1:] / 4, 1, seed=0).trend.slope == pytest.approx(-math.log(2))  # of a Jacobian: 1 and 1/2
+    # of a Jacobian: 1 and 1/2
+    assert curve(squares[1:] / 4, 1, seed=0).trend.slope == pytest.approx(-math.log(2))
 
 
 def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
@@ -97,7 +102,8 @@ def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quan
 
 def test_each_position_is_come_to_in_the_state_that_the_text_before_it_leaves(lstm):
     ids = np.asarray(TEXT.encode(lstm.tokenizer).ids)[:40]
-    drawn = draw(lstm, ids, 10, 1000, seed=0)  # all places of the one stream that so short a text is
+    # all places of the one stream that so short a text is
+    drawn = draw(lstm, ids, 10, 1000, seed=0)
     assert (drawn.rows, drawn.lags) == (30, 10)
     inputs = np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1]))
     state = lstm.initial_state(1)

@@ -1,4 +1,5 @@
-"""Jacobians by lag: equal central differences for every kind of layer; of linear layers they are powers of W."""
+"""Jacobians by lag: equal central differences for every kind of layer; of linear layers they are
+powers of W."""
 
 import math
 
@@ -60,7 +61,8 @@ def _read(network, steps=LAGS + 2):
 
 
 def _differences(function, x_BX, h=1e-5):
-    """The Jacobians of each row by central differences, (B, outputs, X); `function` gets all that is changed as rows, (X B, X)."""
+    """The Jacobians of each row by central differences, (B, outputs, X); `function` gets all that
+    is changed as rows, (X B, X)."""
     rows, width = x_BX.shape
     step_X1X = h * torch.eye(width, dtype=x_BX.dtype).unsqueeze(1)
     plus, minus = (function((x_BX + sign * step_X1X).flatten(0, 1)).view(width, rows, -1) for sign in (1, -1))
@@ -153,7 +155,8 @@ def test_an_elman_layer_of_relu_whose_units_are_all_active_is_such_a_network(a):
     network = _network("rnn", activation="relu")
     (layer,) = network.body.layers
     with torch.no_grad():
-        layer.weight_hh.copy_(a * torch.eye(4)[[2, 0, 3, 1]])  # orthogonal, and nothing in it is negative
+        # orthogonal, and nothing in it is negative
+        layer.weight_hh.copy_(a * torch.eye(4)[[2, 0, 3, 1]])
         layer.weight_ih.zero_()
         layer.bias_ih.fill_(1.0)
         (trajectory,) = trajectories(network, torch.zeros(31, 1, dtype=torch.int64), network.initial_state(1))

@@ -1,4 +1,5 @@
-"""How much of the past a model sees: what is read is what is said to be read, and a known memory comes out."""
+"""How much of the past a model sees: what is read is what is said to be read, and a known memory
+comes out."""
 
 from functools import partial
 
@@ -20,7 +21,8 @@ from support.tiny_models import LINES, Lines, fit
 TEXT = Lines(LINES * 3)
 KINDS = {
     "lstm": ("lstm", {}), "char": ("gru", {"tokenizer": "char"}), "ngram": ("ngram", {"order": 3}),
-    "mixture": ("mixture", {"parts": (("lstm", {}), ("ngram", {"order": 2})), "weights": (0.5, 0.5)}),
+    "mixture": ("mixture",
+                {"parts": (("lstm", {}), ("ngram", {"order": 2})), "weights": (0.5, 0.5)}),
 }  # fmt: skip
 
 
@@ -121,7 +123,8 @@ def test_the_verdict_names_the_next_smaller_context_where_its_interval_reaches_b
 
 @pytest.mark.parametrize(("context", "affected"), [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])])
 def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_two_perplexities(context, affected):
-    three_lines = Lines(["the cat sat", "a dog", "it saw the mat"])  # 12 targets with their boundaries
+    # 12 targets with their boundaries
+    three_lines = Lines(["the cat sat", "a dog", "it saw the mat"])
     (found,) = inspect_memory({"it": fit("ngram", order=3)}, three_lines, context=context).models
     assert [row.affected for row in found.seen] == affected
     assert found.seen[0].increase_low < found.seen[0].increase < found.seen[0].increase_high

@@ -19,7 +19,8 @@ def of(values: np.ndarray, steepest: float | None = None):
 def test_spectra_equal_numpys():
     model = fit("lstm", layers=2)
     found = {(each.layer, each.matrix): each for each in inspect_spectrum({"m": model}).matrices}
-    W = model.network.body.layers[1].weight_hh.detach().cpu().numpy().astype(np.float64)[12:24]  # input, forget, ... of 12 units
+    # input, forget, ... of 12 units
+    W = model.network.body.layers[1].weight_hh.detach().cpu().numpy().astype(np.float64)[12:24]
     forget = found["layer 2", "forget"]
     np.testing.assert_allclose(np.sort_complex(forget.eigenvalues), np.sort_complex(np.linalg.eigvals(W)), atol=1e-10)
     np.testing.assert_allclose(forget.singular_values, np.linalg.svd(W)[1], atol=1e-12)

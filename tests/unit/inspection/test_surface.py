@@ -1,4 +1,5 @@
-"""The error of one recurrent unit is that of a loop in plain Python, its gradient that of finite differences."""
+"""The error of one recurrent unit is that of a loop in plain Python, its gradient that of finite
+differences."""
 
 import math
 
@@ -45,7 +46,8 @@ def test_one_update_is_minus_rate_times_gradient_and_clipping_keeps_its_directio
     assert (plain.error_U[0], plain.gradient_U[0]) == pytest.approx((error, norm))
     assert (plain.weight_U[1], plain.bias_U[1]) == pytest.approx((5 - 0.1 * by_weight, -2.4 - 0.1 * by_bias))
     assert (clipped.weight_U[1], clipped.bias_U[1]) == pytest.approx((5 - 0.05 * by_weight, -2.4 - 0.05 * by_bias))
-    assert descend(unit, (5.0, -2.4), 0.1, 1, 2 * norm, "").weight_U[1] == plain.weight_U[1]  # not too long: as it is
+    # not too long: as it is
+    assert descend(unit, (5.0, -2.4), 0.1, 1, 2 * norm, "").weight_U[1] == plain.weight_U[1]
 
 
 def test_without_clipping_the_wall_throws_the_path_off_and_with_it_the_path_arrives():

@@ -21,7 +21,8 @@ def test_it_has_the_weights_of_a_run_that_learned_nothing(task):
     found = untrained(learned, task, 5).to_arrays()
     assert torch.equal(torch.get_rng_state(), before)
     for name, values in kept.to_arrays().items():
-        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-25, err_msg=name)  # biases start at 0
+        # biases start at 0
+        np.testing.assert_allclose(found[name], values, rtol=0, atol=1e-25, err_msg=name)
     assert not np.array_equal(learned.to_arrays()[name], found[name])
 
 

@@ -12,13 +12,16 @@ from rnnlm.ngram.unigram import UnigramModel
 from support.tiny_models import LINES, fit, make_tokenizer
 
 MODELS = [
-    ("unigram", {}), ("ngram", {"order": 3}), ("lstm", {}), ("ffnn", {}), ("lstm", {"tokenizer": "char"}), ("gru", {"characters": "cnn"}),
+    ("unigram", {}), ("ngram", {"order": 3}), ("lstm", {}), ("ffnn", {}),
+    ("lstm", {"tokenizer": "char"}), ("gru", {"characters": "cnn"}),
     ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 290}),
     ("mixture", {"parts": [("ngram", {}), ("lstm", {})], "weights": [0.5, 0.5]}),
 ]  # fmt: skip
 PAIRS = [
-    ("the cat", " sat on the mat"), ("the cat sat\na", " dog"), ("", "the cat"), ("the", " dog\n"), ("the cat sat\n\n", "a dog saw"),
-    ("it is hard to ", "recognize speech"), ("a", ""), ("the cat", " sat"), ("the cat sat on the mat\n", "it"),
+    ("the cat", " sat on the mat"), ("the cat sat\na", " dog"), ("", "the cat"), ("the", " dog\n"),
+    ("the cat sat\n\n", "a dog saw"),
+    ("it is hard to ", "recognize speech"), ("a", ""), ("the cat", " sat"),
+    ("the cat sat on the mat\n", "it"),
 ]  # fmt: skip
 
 
@@ -29,7 +32,8 @@ def model(request):
 
 
 def slow_score(model, context, continuation):
-    """Token by token through predict: log p of the continuation, and whether each is the likeliest."""
+    """Token by token through predict: log p of the continuation, and whether each is the
+    likeliest."""
     both, before = (_tokens(model.tokenizer, text) for text in (context + continuation, context.rstrip()))
     state, read, total, greedy = model.initial_state(1), model.tokenizer.boundary_id, 0.0, True
     for at, token in enumerate(both):
@@ -79,7 +83,8 @@ def test_what_is_written_without_chance_is_the_likeliest(model):
     assert written == [continue_texts(model, [context], settings=settings)[0] for context in contexts]
     for context, text, score in zip(contexts, written, score_continuations(model, zip(contexts, written, strict=True)), strict=True):
         assert score.tokens <= 4
-        assert score.is_greedy or model.tokenizer.name == "sentencepiece", (context, text)  # its own pieces may be others
+        # its own pieces may be others
+        assert score.is_greedy or model.tokenizer.name == "sentencepiece", (context, text)
 
 
 def test_texts_are_what_reading_them_gives():

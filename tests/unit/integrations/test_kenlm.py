@@ -33,7 +33,8 @@ def small(tmp_path):
 
 @pytest.fixture(scope="module")
 def arpas(tmp_path_factory):
-    """ARPA files: of lmplz, of ours, random ones. All have `<unk>`: where it is missing, KenLM keeps unknown words in its states."""
+    """ARPA files: of lmplz, of ours, random ones. All have `<unk>`: where it is missing, KenLM
+    keeps unknown words in its states."""
     folder = tmp_path_factory.mktemp("arpas")
     paths = [GOLDEN / "g6-order2.arpa", GOLDEN / "g5-tiny-order3-fallback.arpa"]
     for name in ("g1-order5", "g3-order4-prune"):
@@ -81,7 +82,8 @@ class TestByHand:
 
     def test_full_scores_tell_length_and_unknown_words(self, small):
         assert list(small.full_scores("a z")) == [
-            (pytest.approx(-0.2), 2, False), (pytest.approx(0.05 - 0.3 - 1), 1, True), (pytest.approx(-0.7), 1, False)
+            (pytest.approx(-0.2), 2, False), (pytest.approx(0.05 - 0.3 - 1), 1, True),
+            (pytest.approx(-0.7), 1, False)
         ]  # fmt: skip
 
     def test_states_go_from_word_to_word(self, small):
@@ -184,7 +186,9 @@ class TestStates:
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("unigram", {}), ("ngram", {}), ("lstm", {}), ("ngram", {"tokenizer": "char"}), ("lstm", {"tokenizer": "byte"}),
+    ("name", "settings"),
+    [("unigram", {}), ("ngram", {}), ("lstm", {}), ("ngram", {"tokenizer": "char"}),
+     ("lstm", {"tokenizer": "byte"}),
                            ("gru", {"lowercase": True, "split_punctuation": True})]
 )  # fmt: skip
 def test_any_model_answers_as_score_sentences_does(name, settings):

@@ -1,4 +1,5 @@
-"""The lm-evaluation-harness itself, on tasks of our own; and what is said where it is not installed."""
+"""The lm-evaluation-harness itself, on tasks of our own; and what is said where it is not
+installed."""
 
 import json
 import math
@@ -72,7 +73,8 @@ def test_the_harness_runs_its_kinds_of_tasks(door, model, tasks):
     manager = TaskManager(include_path=str(tasks), include_defaults=False)
     names = ["rnnlm_choice", "rnnlm_written", "rnnlm_rolling"]
     found = lm_eval.simple_evaluate(
-        model="rnnlm", model_args={"pretrained": str(model)}, tasks=names, task_manager=manager, log_samples=True, bootstrap_iters=0,
+        model="rnnlm", model_args={"pretrained": str(model)}, tasks=names, task_manager=manager,
+        log_samples=True, bootstrap_iters=0,
         device="cpu", batch_size=8,
     )  # fmt: skip
     assert found["results"]["rnnlm_choice"]["acc,none"] == 1

@@ -33,7 +33,8 @@ def arpa(tmp_path_factory):
 
 
 def log_probs(text, noise, seed=0):
-    """What an acoustic model could say of `text`: log-probabilities of the labels by frame, (frames, labels)."""
+    """What an acoustic model could say of `text`: log-probabilities of the labels by frame,
+    (frames, labels)."""
     spoken = [LABELS.index(letter) for pair in zip(text, [""] * len(text), strict=True) for letter in pair]
     logits = np.random.default_rng(seed).normal(0, noise, (len(spoken), len(LABELS)))
     logits[np.arange(len(spoken)), spoken] += 4

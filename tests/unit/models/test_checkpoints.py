@@ -1,4 +1,5 @@
-"""Checkpoints: the last few stay, a damaged one gives way to the one before it, no more than that is ever on the disk."""
+"""Checkpoints: the last few stay, a damaged one gives way to the one before it, no more than that
+is ever on the disk."""
 
 import json
 import warnings
@@ -88,17 +89,26 @@ def newer(folder):
 
 DAMAGES = {
     "a bit of the arrays": lambda folder: flip(newest(folder, ".safetensors")),
-    "arrays cut short": lambda folder: newest(folder, ".safetensors").write_bytes(newest(folder, ".safetensors").read_bytes()[:-3]),
+    "arrays cut short": lambda folder: newest(folder,
+                                              ".safetensors").write_bytes(newest(folder,
+                                                  ".safetensors").read_bytes()[:-3]),
     "no arrays": lambda folder: newest(folder, ".safetensors").unlink(),
     "arrays of another checkpoint": lambda folder: (
-        newest(folder, ".safetensors").write_bytes(min((folder / "training").glob("*.safetensors")).read_bytes())
+        newest(folder,
+               ".safetensors").write_bytes(min((folder / "training").glob("*.safetensors")).read_bytes())
     ),
-    "a bit of the facts": lambda folder: flip(newest(folder, ".json"), newest(folder, ".json").read_bytes().index(b'"step": 9') + 8),
-    "facts cut short": lambda folder: newest(folder, ".json").write_bytes(newest(folder, ".json").read_bytes()[:-9]),
+    "a bit of the facts": lambda folder: flip(newest(folder, ".json"),
+                                              newest(folder,
+                                                     ".json").read_bytes().index(b'"step": 9') + 8),
+    "facts cut short": lambda folder: newest(folder,
+                                             ".json").write_bytes(newest(folder,
+                                                 ".json").read_bytes()[:-9]),
     "no facts": lambda folder: newest(folder, ".json").write_bytes(b""),
-    "a folder instead": lambda folder: (newest(folder, ".json").unlink(), (folder / "training" / "state-00000009-00000000.json").mkdir()),
+    "a folder instead": lambda folder: (newest(folder, ".json").unlink(),
+                                        (folder / "training" / "state-00000009-00000000.json").mkdir()),
     "a newer format": newer,
-    "facts too large": lambda folder: newest(folder, ".json").write_bytes(b" " * (reading.MOST_SMALL_BYTES + 1)),
+    "facts too large": lambda folder: newest(folder,
+                                             ".json").write_bytes(b" " * (reading.MOST_SMALL_BYTES + 1)),
 }  # fmt: skip
 
 

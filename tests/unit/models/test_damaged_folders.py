@@ -1,4 +1,5 @@
-"""Model folders that are damaged, or made to do harm: refused with their name, soon, and without taking what they merely claim."""
+"""Model folders that are damaged, or made to do harm: refused with their name, soon, and without
+taking what they merely claim."""
 
 import shutil
 

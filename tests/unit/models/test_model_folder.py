@@ -70,7 +70,8 @@ def test_results_are_added_without_touching_the_weights(tmp_path):
     assert weights_file(tmp_path).stat().st_mtime_ns == before
 
 
-@pytest.mark.parametrize("kind, calls", [("open", 3), ("fsync", 6), ("replace", 3)])  # fsync: a file and its folder, three times
+# fsync: a file and its folder, three times
+@pytest.mark.parametrize("kind, calls", [("open", 3), ("fsync", 6), ("replace", 3)])
 def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path, kind, calls):
     for at in range(calls):
         folder = tmp_path / str(at)

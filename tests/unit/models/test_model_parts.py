@@ -217,7 +217,8 @@ def test_a_first_bundle_that_fails_leaves_nothing_and_one_that_was_killed_can_be
     with pytest.raises(OutputError):
         mixed(tmp_path / "mix", parts, bundle=True)
     assert not (tmp_path / "mix").exists()
-    monkeypatch.setattr(model_folder, "_remove_unnamed", lambda *arguments: None)  # killed: nobody cleans up
+    # killed: nobody cleans up
+    monkeypatch.setattr(model_folder, "_remove_unnamed", lambda *arguments: None)
     with pytest.raises(OutputError):
         mixed(tmp_path / "mix", parts, bundle=True)
     assert "part-1" in names(tmp_path / "mix")

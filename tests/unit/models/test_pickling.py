@@ -20,7 +20,8 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from support.tiny_models import LINES, Lines, fit, save
 
 KINDS = {
-    "unigram": {}, "ngram": {"order": 3}, "lstm": {}, "mixture": {"parts": (("ngram", {"order": 2}), ("gru", {})), "weights": (0.4, 0.6)},
+    "unigram": {}, "ngram": {"order": 3}, "lstm": {},
+    "mixture": {"parts": (("ngram", {"order": 2}), ("gru", {})), "weights": (0.4, 0.6)},
 }  # fmt: skip
 LONGEST_PICKLE = 2000  # bytes: no weights are in it
 

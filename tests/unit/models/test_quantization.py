@@ -27,7 +27,8 @@ def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
     assert again.dtype == np.float32 and again.shape == array.shape
     step = np.abs(array.reshape(len(array), -1)).max(axis=1) / 127
     off = np.abs(again.astype(np.float64) - array).reshape(len(array), -1).max(axis=1)
-    assert (off <= 0.5001 * step + np.finfo(np.float32).tiny).all()  # below that a step itself is rounded
+    # below that a step itself is rounded
+    assert (off <= 0.5001 * step + np.finfo(np.float32).tiny).all()
 
 
 def test_with_8_bits_rows_of_zeros_and_vectors_are_kept():

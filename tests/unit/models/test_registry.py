@@ -9,7 +9,8 @@ import pytest
 from rnnlm.errors import SettingsError
 from rnnlm.models import registry
 
-STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64", (2,))}}  # arrays whose shapes only the file tells
+# arrays whose shapes only the file tells
+STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64", (2,))}}
 
 
 def test_the_kinds_are_those_documented():

@@ -1,4 +1,5 @@
-"""Devices and precisions asked for against those here; and that nothing in a step waits for the device."""
+"""Devices and precisions asked for against those here; and that nothing in a step waits for the
+device."""
 
 import ast
 import importlib
@@ -36,7 +37,8 @@ def test_cuda_without_one_is_an_error_with_a_way_out(name):
 
 @pytest.mark.parametrize("name, error, what", [
     ("cuda:2", DeviceError, "there are 2 CUDA devices"), ("mps", DeviceError, "mps"),
-    *((name, SettingsError, "use auto, cpu, cuda") for name in ("gpu", "", "cuda:x", "cuda:-1", "xpu", "meta", "CPU")),
+    *((name, SettingsError, "use auto, cpu, cuda") for name in ("gpu", "", "cuda:x", "cuda:-1",
+        "xpu", "meta", "CPU")),
 ])  # fmt: skip
 def test_a_device_that_is_not_here_or_not_one_is_an_error(monkeypatch, name, error, what):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -113,7 +115,8 @@ def test_memory_that_runs_out_is_an_error_with_a_way_out():
     with pytest.raises(TrainingError, match=lower), memory_errors(CPU):
         torch.empty(1 << 50)
     for error in (
-        torch.OutOfMemoryError("CUDA out of memory"), MemoryError(), RuntimeError("MPS backend out of memory (...)"),
+        torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
+        RuntimeError("MPS backend out of memory (...)"),
         RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ):  # fmt: skip
@@ -132,7 +135,8 @@ def test_memory_that_runs_out_is_an_error_with_a_way_out():
 )
 def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, sentences, model, activation, optimizer):
     trainer = make_trainer(
-        make_data(sentences[:20]), device="meta", model=model, activation=activation, layers=2, batch_rows=3, optimizer=optimizer,
+        make_data(sentences[:20]), device="meta", model=model, activation=activation, layers=2,
+        batch_rows=3, optimizer=optimizer,
         dropout_input=0.1, dropout_between=0.1, dropout_output=0.1, clip_value=1.0, state_reset=0.5,
         l1=0.1, l2=0.1, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
@@ -173,14 +177,18 @@ WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
-    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))", "int(self.count_B.sum())",  # numpy's, on the host already
-    "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()", "end_B.tolist()",
+    # numpy's, on the host already
+    "int((window.end_B - window.start_B).max())", "int(length_W.max(initial=0))",
+    "int(self.count_B.sum())",
+    "int(count_B[read:read + rows].sum())", "int(epochs_done)", "start_B.tolist()",
+    "end_B.tolist()",
     "int(self.tokens_E[chosen_B].sum())", "int(offsets[encoded.word_offsets[each]])",
     "int(offsets[encoded.word_offsets[each + 1]])",
     "torch.unique(ids_TB, return_inverse=True)", "int(length_N[-1])",  # where the device is a CPU
     "int(w)",  # a name
     "int(epochs)",  # of the schedule, a number of the host
-    "rows_VE.detach().float().cpu().numpy()", "rows_VE.detach().float().cpu()",  # word vectors, before the first step
+    # word vectors, before the first step
+    "rows_VE.detach().float().cpu().numpy()", "rows_VE.detach().float().cpu()",
 }  # fmt: skip
 
 
@@ -228,10 +236,13 @@ def waits(function):
 
 STEP_MODULES = (
     "network", "initialisation", "layers.layers", "words", *(f"tasks.{name}" for name in (
-        "labels.network", "labels.encoders", "labels.contextual", "labels.fitting", "labels.heads", "batches", "padding",
-        "seq2seq.network", "seq2seq.attention", "seq2seq.batches", "seq2seq.fitting", "seq2seq.kernels")),
+        "labels.network", "labels.encoders", "labels.contextual", "labels.fitting", "labels.heads",
+        "batches", "padding",
+        "seq2seq.network", "seq2seq.attention", "seq2seq.batches", "seq2seq.fitting",
+        "seq2seq.kernels")),
     *(f"fitting.{name}" for name in ("optimization", "language_modelling", "trainer", "step")),
-    *(f"{room}.{module.name}" for room in ("outputs", "layers.kernels") for module in pkgutil.iter_modules(
+    *(f"{room}.{module.name}" for room in ("outputs",
+                                           "layers.kernels") for module in pkgutil.iter_modules(
         importlib.import_module(f"rnnlm.neural.{room}").__path__)),
 )  # fmt: skip
 ON_THE_CPU = {"rows_by_group", "_is_within"}  # where it is known that the device is the host
@@ -246,8 +257,8 @@ BEFORE = {
 
 
 def step_functions():
-    """name -> the functions of that name that a step may call; a module's forward and an autograd.Function's halves are
-    called under other names, so all of them are."""
+    """name -> the functions of that name that a step may call; a module's forward and an
+    autograd.Function's halves are called under other names, so all of them are."""
     functions = functions_of(STEP_MODULES)
     functions["training_products"] = functions_of(["device"])["training_products"]
     found = {}

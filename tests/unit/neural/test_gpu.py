@@ -18,7 +18,8 @@ from support.devices import ON_EACH_DEVICE
 from support.network_variants import VARIANTS
 
 LEARNING = {
-    "budget": "60steps", "learning_rate": 0.02, "batch_rows": 4, "bptt_tokens": 12, "hidden_size": 32, "embedding_size": 32,
+    "budget": "60steps", "learning_rate": 0.02, "batch_rows": 4, "bptt_tokens": 12,
+    "hidden_size": 32, "embedding_size": 32,
 }  # fmt: skip
 LEARNED = 0.2  # nats per token, at least
 KINDS = [("rnn", "tanh"), ("rnn", "sigmoid"), ("gru", "tanh"), ("lstm", "tanh")]
@@ -31,8 +32,8 @@ def never() -> bool:
 def loss_of_training_text(trainer, data):
     """Nats per token of what the network is trained on, exactly.
 
-    A network starts at the frequencies of the words, and a few lines are soon learned by heart: on other text, the
-    start may stay its best.
+    A network starts at the frequencies of the words, and a few lines are soon learned by heart: on
+    other text, the start may stay its best.
     """
     return PerplexityValidation(data.train, trainer.objective.reader, trainer.settings.bptt_tokens).run(never).loss_nats
 
@@ -128,8 +129,10 @@ def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_dat
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("kind, settings", [
-    ("unigram", UnigramCacheSettings(cache_tokens=50)), ("cache", NeuralCacheSettings(cache_tokens=50)),
-    ("dynamic", DynamicSettings()), ("dynamic", DynamicSettings(adaptation_rule="rms", adaptation_rate=0.001)),
+    ("unigram", UnigramCacheSettings(cache_tokens=50)),
+    ("cache", NeuralCacheSettings(cache_tokens=50)),
+    ("dynamic", DynamicSettings()),
+    ("dynamic", DynamicSettings(adaptation_rule="rms", adaptation_rate=0.001)),
 ])  # fmt: skip
 def test_models_that_adapt_score_as_on_the_cpu(make_data, make_trainer, sentences, kind, settings, device):
     data = make_data(sentences)

@@ -1,5 +1,5 @@
-"""AWD-LSTM, steps that wait for nothing and CUDA graphs, on each device: on the CPU, where a stand-in records, and, with
-`pytest -m gpu`, on a CUDA device."""
+"""AWD-LSTM, steps that wait for nothing and CUDA graphs, on each device: on the CPU, where a
+stand-in records, and, with `pytest -m gpu`, on a CUDA device."""
 
 import warnings
 
@@ -18,16 +18,19 @@ from support.devices import ON_EACH_DEVICE, no_waits
 from support.network_variants import VARIANTS
 
 AWD = {
-    "model": "lstm", "layers": 3, "layer_sizes": "50,50,24", "embedding_size": 24, "tied": True, "weight_drop": 0.5, "locked_dropout": True,
+    "model": "lstm", "layers": 3, "layer_sizes": "50,50,24", "embedding_size": 24, "tied": True,
+    "weight_drop": 0.5, "locked_dropout": True,
     "dropout_embedding": 0.1, "dropout_input": 0.4, "dropout_between": 0.25, "dropout_output": 0.4,
-    "activation_penalty": 2.0, "temporal_penalty": 1.0, "optimizer": "sgd", "clip_norm": 0.25, "weight_decay": 1.2e-6,
+    "activation_penalty": 2.0, "temporal_penalty": 1.0, "optimizer": "sgd", "clip_norm": 0.25,
+    "weight_decay": 1.2e-6,
 }  # fmt: skip
 WITHOUT_DROPPING = AWD | dict.fromkeys([name for name in AWD if name.startswith("dropout_")] + ["weight_drop"], 0.0)
 
 
 @pytest.fixture
 def same_masks(monkeypatch):
-    """Dropout whose masks follow from how often it was asked: the same ones on each device, after `same_masks()` anew."""
+    """Dropout whose masks follow from how often it was asked: the same ones on each device, after
+    `same_masks()` anew."""
     calls = [0]
 
     def dropout(x_TBE, p, training, locked=False):
@@ -105,7 +108,8 @@ def test_bf16_products_are_cudnns_where_it_has_them(device):
 
 @ON_EACH_DEVICE
 def test_no_layer_runs_in_fp16_under_autocast_to_bf16(make_data, make_trainer, sentences, monkeypatch, device):
-    """torch's own autocast of cuDNN's layers takes fp16, whatever it is asked for; there is no loss scaling here."""
+    """torch's own autocast of cuDNN's layers takes fp16, whatever it is asked for; there is no loss
+    scaling here."""
     types, torchs_lstm = [], torch.lstm
 
     def watched(x_TBE, *rest):
@@ -124,7 +128,8 @@ def test_no_layer_runs_in_fp16_under_autocast_to_bf16(make_data, make_trainer, s
 EVERYTHING = {"layers": 2, "dropout_input": 0.1, "dropout_between": 0.1, "dropout_output": 0.1, "clip_value": 1.0, "l1": 1e-6, "l2": 1e-6}
 STEPS = [(EVERYTHING | {"optimizer": name, "ema_decay": None if name == "asgd" else 0.9}, False)
          for name in ("adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop")]  # fmt: skip
-STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay": None}, {"optimizer": "adamw", "ema_decay": 0.9})
+STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay": None},
+                                            {"optimizer": "adamw", "ema_decay": 0.9})
           for graphs in (False, True)]  # fmt: skip
 
 

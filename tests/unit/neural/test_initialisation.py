@@ -82,7 +82,8 @@ def test_identity_of_a_matrix_that_is_not_square_is_refused_on_any_device():
 
 
 def test_nothing_is_done_or_imported_on_the_meta_device():
-    """Loading a model builds its network there, and must not wait for torch's compiler to be imported."""
+    """Loading a model builds its network there, and must not wait for torch's compiler to be
+    imported."""
     code = (
         "import sys, torch\nfrom rnnlm.neural.initialisation import initialise\n"
         "for name in ('uniform', 'glorot', 'he', 'orthogonal', 'identity', 'torch'):\n"

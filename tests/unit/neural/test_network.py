@@ -1,4 +1,5 @@
-"""The whole network: its parameters, its unigram start, dropout, and its loss against a numpy transcription."""
+"""The whole network: its parameters, its unigram start, dropout, and its loss against a numpy
+transcription."""
 
 from types import SimpleNamespace
 
@@ -14,12 +15,15 @@ from rnnlm.neural.settings import KINDS
 V, T, B = 11, 5, 3
 PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_output": 0.0}
 VARIANTS = [
-    ("rnn", {"activation": "relu"}), ("gru", {"reset_gate": "before", "layers": 2, "connections": "dense"}),
+    ("rnn", {"activation": "relu"}),
+    ("gru", {"reset_gate": "before", "layers": 2, "connections": "dense"}),
     ("lstm", {"layers": 2, "layer_sizes": "5,7"}),
     ("lstm", {"peepholes": True, "coupled_gates": True, "layers": 2, "connections": "highway"}),
     ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 3}), ("qrnn", {"layers": 2}),
-    ("ffnn", {}), ("ffnn", {"context_words": 1, "activation": "relu"}), ("ffnn", {"context_words": 9, "direct_connections": True}),
-    ("ffnn", {"activation": "elu"}), ("jordan", {"activation": "elu"}), ("ffnn", {"activation": "leaky_relu"}),
+    ("ffnn", {}), ("ffnn", {"context_words": 1, "activation": "relu"}),
+    ("ffnn", {"context_words": 9, "direct_connections": True}),
+    ("ffnn", {"activation": "elu"}), ("jordan", {"activation": "elu"}),
+    ("ffnn", {"activation": "leaky_relu"}),
     ("jordan", {"activation": "leaky_relu"}),
     ("jordan", {}), ("jordan", {"feedback": "embedding", "activation": "tanh"}),
 ]  # fmt: skip
@@ -64,7 +68,8 @@ def lstm_parameters(E, H):
 
 @pytest.mark.parametrize("settings, parts, count", [
     ({"tied": True, "hidden_size": 4}, set(), V * 4 + lstm_parameters(4, 4) + V),
-    ({"tied": True}, {"projection.weight", "projection.bias"}, V * 4 + lstm_parameters(4, 6) + (6 * 4 + 4) + V),
+    ({"tied": True}, {"projection.weight", "projection.bias"},
+     V * 4 + lstm_parameters(4, 6) + (6 * 4 + 4) + V),
     ({"tied": False}, {"output.weight"}, V * 4 + lstm_parameters(4, 6) + V * 6 + V),
 ], ids=["tied", "tied and projected", "untied"])  # fmt: skip
 def test_parameters_are_those_of_the_shape_asked_for(settings, parts, count):
@@ -117,10 +122,14 @@ def test_dropout_acts_in_training_and_not_in_evaluation(where, locked):
 
 
 @pytest.mark.parametrize("model, settings, layers", [
-    ("lstm", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
-    ("gru", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_hh": 64, "body.layers.1.weight_hh": 32}),
-    ("qrnn", {"layers": 2, "layer_sizes": "64,32"}, {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
-    ("ffnn", {"hidden_size": 64}, {"body.weight_ih": 64}), ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
+    ("lstm", {"layers": 2, "layer_sizes": "64,32"},
+     {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
+    ("gru", {"layers": 2, "layer_sizes": "64,32"},
+     {"body.layers.0.weight_hh": 64, "body.layers.1.weight_hh": 32}),
+    ("qrnn", {"layers": 2, "layer_sizes": "64,32"},
+     {"body.layers.0.weight_ih": 64, "body.layers.1.weight_ih": 32}),
+    ("ffnn", {"hidden_size": 64}, {"body.weight_ih": 64}),
+    ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
 ])  # fmt: skip
 def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
     weights = dict(make_network(model, **settings, embedding_size=40, tied=False, init_output="torch").named_parameters())
@@ -136,7 +145,8 @@ def test_output_biases_start_at_the_unigram_distribution_or_at_zero(settings):
 
 
 def test_the_unigram_distribution_leaves_the_features_no_mean_gradient():
-    """Why a deep network may stay there under SGD: over the training text, p - y sums to nothing but for the add-half."""
+    """Why a deep network may stay there under SGD: over the training text, p - y sums to nothing
+    but for the add-half."""
     counts_V = 100 * torch.arange(V)
     targets_N = torch.arange(V).repeat_interleave(counts_V)
 
@@ -202,22 +212,27 @@ def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
 
 @pytest.mark.parametrize("model, settings, what", [
     ("lstm", {"layers": 2, "layer_sizes": "5,6", "connections": "residual"}, "equal width"),
-    ("lstm", {"layers": 3, "layer_sizes": "5,6"}, "set layers=2"), ("lstm", {"layers": 2, "layer_sizes": "5,0"}, "width of 0"),
+    ("lstm", {"layers": 3, "layer_sizes": "5,6"}, "set layers=2"),
+    ("lstm", {"layers": 2, "layer_sizes": "5,0"}, "width of 0"),
     ("lstm", {"tied": True, "output_layer": "adaptive"}, "adaptive softmax has no weights"),
     ("lstm", {"tied": True, "characters": "cnn"}, "no word vectors"),
     ("lstm", {"loss": "nce", "output_layer": "class"}, "set output_layer=softmax"),
-    ("lstm", {"characters_beside": True}, "characters_beside is a setting of characters = cnn or lstm; characters is none"),
+    ("lstm", {"characters_beside": True},
+     "characters_beside is a setting of characters = cnn or lstm; characters is none"),
     ("lstm", {"character_size": 20}, "set characters=cnn, or character_size=15"),
     ("gru", {"characters": "lstm", "character_filters": "20"}, "characters is lstm"),
-    ("ffnn", {"characters": "lstm", "character_highways": 2}, "set characters=cnn, or character_highways=1"),
+    ("ffnn", {"characters": "lstm", "character_highways": 2},
+     "set characters=cnn, or character_highways=1"),
     ("rnn", {"characters": "cnn", "character_hidden_size": 20}, "set characters=lstm"),
     ("lstm", {"samples": 100}, "loss is full; set loss=sampled, or samples=1024"),
     ("lstm", {"cutoffs": "10,20"}, "set output_layer=adaptive, or cutoffs=none"),
     ("lstm", {"cluster_shrink": 2.0, "output_layer": "class"}, "set output_layer=adaptive"),
     ("jordan", {"classes": 10}, "output_layer is softmax; set output_layer=class, or classes=none"),
     ("lstm", {"mogrifier_rank": 10}, "set mogrifier_rounds=5, or mogrifier_rank=none"),
-    ("gru", {"mixture_components": 10}, "output_layer is softmax; set output_layer=mos, or mixture_components=15"),
-    ("lstm", {"dropout_latent": 0.1, "output_layer": "class"}, "set output_layer=mos, or dropout_latent=0.0"),
+    ("gru", {"mixture_components": 10},
+     "output_layer is softmax; set output_layer=mos, or mixture_components=15"),
+    ("lstm", {"dropout_latent": 0.1, "output_layer": "class"},
+     "set output_layer=mos, or dropout_latent=0.0"),
     ("ffnn", {"tied": True, "direct_connections": True}, "weights of their own"),
     ("jordan", {"feedback": "embedding", "characters": "cnn"}, "needs word vectors"),
 ])  # fmt: skip

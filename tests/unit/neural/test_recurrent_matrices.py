@@ -60,6 +60,7 @@ def test_layers_without_recurrent_weights_are_left_out():
 def test_an_encoder_decoder_names_its_layers_by_side_and_direction():
     network = tiny_seq2seq.tiny_network(bidirectional=True, layers=2)
     assert list(named_layers(network)) == [
-        "encoder layer 1 forward", "encoder layer 1 backward", "encoder layer 2 forward", "encoder layer 2 backward", "decoder layer 1",
+        "encoder layer 1 forward", "encoder layer 1 backward", "encoder layer 2 forward",
+        "encoder layer 2 backward", "decoder layer 1",
     ]  # fmt: skip
     assert list(dict.fromkeys(each.layer for each in recurrent_matrices(network))) == list(named_layers(network))

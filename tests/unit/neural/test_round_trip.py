@@ -192,8 +192,9 @@ def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, devic
     np.testing.assert_allclose(scores, case.scores(on_cpu), atol=1e-3)
     assert case.samples(loaded) == case.samples(loaded)
 
-    # A run that is cut off and resumed ends where the unbroken one ended, its optimizer too. A GPU adds up in
-    # another order each time, which Adam makes large where a gradient is nearly zero: there, weights alone.
+    # A run that is cut off and resumed ends where the unbroken one ended, its optimizer too. A GPU
+    # adds up in another order each time, which Adam makes large where a gradient is nearly zero:
+    # there, weights alone.
     cut = case.trainer(device)
     *_, half = cut.train(lambda: cut.step_count >= CUT)
     resumed = case.trainer(device, through_a_file(half.state))

@@ -1,4 +1,5 @@
-"""Every estimator against its formulas with dictionaries and fractions, on small random texts of every shape; held-out counts likewise."""
+"""Every estimator against its formulas with dictionaries and fractions, on small random texts of
+every shape; held-out counts likewise."""
 
 import pytest
 from hypothesis import example, given
@@ -56,9 +57,11 @@ ONE_SENTENCE = ([[1, 2, 3, 2]], 4, 5, [], [[1]])
 REPEATED = ([[1, 2, 3]] * 7, 5, 4, [], [[1, 2, 4]])
 NO_WORDS = ([[]], 1, 2, [], [[]])
 LONG = ([[1 + i * i % 5 for i in range(400)]], 6, 7, [0, 0, 0, 1, 1, 1, 1], [[1, 2]])
-COUNT_OF_THREE_GIVEN_UP_WHOLE = ([[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, 2, [], [[1]])  # t_4 = 0, so D_3 = 3
+# t_4 = 0, so D_3 = 3
+COUNT_OF_THREE_GIVEN_UP_WHOLE = ([[1, 2], [1, 2], [1, 2], [1, 3], [1, 3], [4]], 6, 2, [], [[1]])
 
-LINE_FALLS_AS_1_R = ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]])  # then smoothed Good-Turing counts are the counts but for rounding
+# then smoothed Good-Turing counts are the counts but for rounding
+LINE_FALLS_AS_1_R = ([[1, 1, 1], [1, 1, 1]], 2, 2, [], [[]])
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -112,7 +115,8 @@ def test_every_n_gram_of_the_text_is_reported_with_how_often_training_saw_it_and
         padded = (BEGIN, *sentence, END)
         for end in range(2, len(padded) + 1):
             for n in range(1, counts.order + 1):
-                gram = padded[end - n : end] if n <= end else None  # None: it would reach back beyond the start
+                # None: it would reach back beyond the start
+                gram = padded[end - n : end] if n <= end else None
                 followers = sum(count for each, count in raw.items() if gram and each[:-1] == gram[:-1] and each != (BEGIN,))
                 assert found.ngrams_NT[n - 1, at] == (raw[gram] if gram else 0)
                 assert found.contexts_NT[n - 1, at] == followers

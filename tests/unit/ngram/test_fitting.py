@@ -1,4 +1,5 @@
-"""Fitting n-gram models: what is asked for is checked first, told as it goes, and the same however little memory there is."""
+"""Fitting n-gram models: what is asked for is checked first, told as it goes, and the same however
+little memory there is."""
 
 import re
 import tempfile
@@ -41,7 +42,8 @@ def events_of(data: TrainingData, **settings) -> list:
 
 @pytest.mark.parametrize(
     ("text", "order", "thresholds"),
-    [("0", 1, (0,)), ("0", 4, (0, 0, 0, 0)), ("0,0,1", 5, (0, 0, 1, 1, 1)), ("0 2", 3, (0, 2, 2)), (" 0, 1 ,1,\t3 ", 4, (0, 1, 1, 3)),
+    [("0", 1, (0,)), ("0", 4, (0, 0, 0, 0)), ("0,0,1", 5, (0, 0, 1, 1, 1)), ("0 2", 3, (0, 2, 2)),
+     (" 0, 1 ,1,\t3 ", 4, (0, 1, 1, 3)),
      ("0,00,007", 3, (0, 0, 7)), (f"0,{10**30}", 2, (0, 10**30)), ([0, 0, 1], 4, (0, 0, 1, 1))],
 )  # fmt: skip
 def test_one_threshold_an_order_and_the_last_repeats(text, order, thresholds):
@@ -50,10 +52,14 @@ def test_one_threshold_an_order_and_the_last_repeats(text, order, thresholds):
 
 @pytest.mark.parametrize(
     ("text", "what"),
-    [("", "is not understood"), (" , ", "is not understood"), ("0,x", "is not understood"), ("0,-1", "is not understood"),
-     ("0,1.5", "is not understood"), ("0;1", "is not understood"), ("0,²", "is not understood"), ("0,١", "is not understood"),
-     ("0,+1", "is not understood"), ("0,1,2,3", "has 4 values"), ("0,2,1", "decreases"), ("1,0", "decreases"), ("1", "is not valid"),
-     ("1,1,2", "is not valid"), ([0, 2, 1], "decreases"), ([0, -1], "is not understood"), ([], "is not understood")],
+    [("", "is not understood"), (" , ", "is not understood"), ("0,x", "is not understood"),
+     ("0,-1", "is not understood"),
+     ("0,1.5", "is not understood"), ("0;1", "is not understood"), ("0,²", "is not understood"),
+     ("0,١", "is not understood"),
+     ("0,+1", "is not understood"), ("0,1,2,3", "has 4 values"), ("0,2,1", "decreases"),
+     ("1,0", "decreases"), ("1", "is not valid"),
+     ("1,1,2", "is not valid"), ([0, 2, 1], "decreases"), ([0, -1], "is not understood"),
+     ([], "is not understood")],
 )  # fmt: skip
 def test_other_thresholds_are_errors_that_show_them(text, what):
     with pytest.raises(SettingsError) as raised:
@@ -68,7 +74,8 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
 
 @pytest.mark.parametrize(
     ("settings", "hint"),
-    [({"smoothing": "jelinek-mercer"}, ""), ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, ""),
+    [({"smoothing": "jelinek-mercer"}, ""),
+     ({"smoothing": "jelinek-mercer", "additive_k": 0.5}, ""),
      ({"smoothing": "additive"}, ", or set the constant: --set additive_k=0.1")],
 )  # fmt: skip
 def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, hint):
@@ -142,7 +149,8 @@ def test_asked_to_stop_while_it_counts_it_ends_after_that_order_with_nothing(ord
 
 @pytest.fixture
 def little_memory(tmp_path, monkeypatch):
-    """A limit leaves what it says for buffers, however much this process and the text take; files go where this names."""
+    """A limit leaves what it says for buffers, however much this process and the text take; files
+    go where this names."""
     monkeypatch.setattr(system, "held_bytes", lambda: 0)
     monkeypatch.setattr(fitting, "BYTES_PER_TOKEN", 0)
     monkeypatch.setattr(fitting, "SMALLEST_BUFFERS", 0)
@@ -152,8 +160,10 @@ def little_memory(tmp_path, monkeypatch):
 
 
 CASES = [
-    *({"smoothing": name, "order": 4} for name in ESTIMATORS), {"order": 5, "prune": "0,0,1"}, {"order": 3, "prune": "0,99"},
-    {"smoothing": "kn", "interpolate": False, "prune": "0,1", "order": 3}, {"discounts": "lmplz", "order": 3}, {"order": 1},
+    *({"smoothing": name, "order": 4} for name in ESTIMATORS), {"order": 5, "prune": "0,0,1"},
+    {"order": 3, "prune": "0,99"},
+    {"smoothing": "kn", "interpolate": False, "prune": "0,1", "order": 3},
+    {"discounts": "lmplz", "order": 3}, {"order": 1},
 ]  # fmt: skip
 
 

@@ -1,4 +1,5 @@
-"""The n-gram model against a dictionary of its n-grams: scores, distributions and states, however windows and threads cut the text."""
+"""The n-gram model against a dictionary of its n-grams: scores, distributions and states, however
+windows and threads cut the text."""
 
 import itertools
 import math
@@ -47,7 +48,8 @@ def dictionary_of(model: NgramModel) -> BackoffDictionary:
 
 
 def passages(chance: np.random.Generator, dictionary: BackoffDictionary, rows: int, length: int) -> np.ndarray:
-    """Rows of ids made of the model's n-grams, of any words, and of ends of lines. Most begin where a line begins."""
+    """Rows of ids made of the model's n-grams, of any words, and of ends of lines. Most begin where
+    a line begins."""
     grams, boundary = list(dictionary.values), dictionary.boundary_id
     streams = []
     for _ in range(rows):
@@ -154,10 +156,13 @@ def test_stupid_backoff_charges_its_factor_for_contexts_there_were_never_for_tho
     model = build("stupid", order=3, sentences=[[1, 2, 3]], size=5)
     assert score_line(model, [END, 1, 2], [1, 2, 3]) == pytest.approx([1, 1, 1])
     assert score_line(model, [END], [3]) == pytest.approx([0.4 / 4])  # <s> alone is given up
-    assert score_line(model, [END, 4], [1, 1]) == pytest.approx([1, 0.4**2 / 4])  # (<s>, 4) was never seen, 4 never followed
-    assert score_line(model, [4], [1]) == pytest.approx([0.4 / 4])  # nothing is known of what came before
+    # (<s>, 4) was never seen, 4 never followed
+    assert score_line(model, [END, 4], [1, 1]) == pytest.approx([1, 0.4**2 / 4])
+    # nothing is known of what came before
+    assert score_line(model, [4], [1]) == pytest.approx([0.4 / 4])
     assert score_line(model, [END, 4, 1], [4, 1, 2])[2] == pytest.approx(0.4)
-    assert score_line(model, [1, END, 3], [END, 3, END])[2] == pytest.approx(0.4)  # <s> 3 never occurs; 3 </s> does
+    # <s> 3 never occurs; 3 </s> does
+    assert score_line(model, [1, END, 3], [END, 3, END])[2] == pytest.approx(0.4)
 
 
 def state_after(model: NgramModel, *inputs: int) -> list[int]:
@@ -174,7 +179,8 @@ def test_the_state_holds_the_last_words_of_the_line_that_make_a_difference():
     assert state_after(model, END, 1, 2) == [END, 1, 2]
     assert state_after(model, END, 1, 2, 3) == [1, 2, 3]
     assert state_after(model, 1, 2, 3, END, 1) == [-1, END, 1]
-    assert state_after(model, END, 1, 2, 6) == [-1, -1, -1]  # a word that never occurs: nothing follows it
+    # a word that never occurs: nothing follows it
+    assert state_after(model, END, 1, 2, 6) == [-1, -1, -1]
     assert state_after(model, END, 6, 3, 4) == [-1, 3, 4]
 
 

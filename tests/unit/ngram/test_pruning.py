@@ -1,4 +1,5 @@
-"""Pruning against a slow second implementation: dictionaries, and distributions summed over all words."""
+"""Pruning against a slow second implementation: dictionaries, and distributions summed over all
+words."""
 
 import itertools
 import math
@@ -48,7 +49,8 @@ class Table:
         return math.exp(self.logprob((first,)) + sum(self.logprob(context[:length]) for length in range(2, len(context) + 1)))
 
     def increase(self, gram: tuple) -> float:
-        """exp(D(p||p')) - 1, D summed over all words, p' without the n-gram and with the weight that makes all sum to one."""
+        """exp(D(p||p')) - 1, D summed over all words, p' without the n-gram and with the weight
+        that makes all sum to one."""
         context, before = gram[:-1], self.distribution(gram[:-1])
         entry, weight = self.entries.pop(gram), self.entries[context][1]
         seen = [word for word in range(self.size) if (*context, word) in self.entries]
@@ -61,7 +63,8 @@ class Table:
 
 
 def worths(model: NgramModel) -> dict[tuple, float]:
-    """Of each n-gram of order 2 and more: its own increase, or that of the most valuable n-gram it begins."""
+    """Of each n-gram of order 2 and more: its own increase, or that of the most valuable n-gram it
+    begins."""
     table = Table(model)
     found = {}
     for gram in sorted((gram for gram in table.entries if len(gram) > 1), key=len, reverse=True):
@@ -101,10 +104,14 @@ def model_of(*orders: BackoffLevel, normalised: bool = True) -> NgramModel:
 
 
 def test_a_model_worked_by_hand():
-    # after a: a .2, b .5, what is left weighs .3 / (1 - .4 - .3) = 1; after <s>: a .7, what is left .3 / .6
-    # without a b: a weighs (.3 + .5) / (.3 + .3) = 4/3, D = .4 (.5 log(.5 / .4) - .3 log(4/3))       = .010107
-    # without a a: a weighs (.3 + .2) / (.3 + .4) = 5/7, D = .4 (.2 log(.2 / (2/7)) - .3 log(5/7))     = .011843
-    # without <s> a: <s> weighs 1,                       D = .2 (.7 log(.7 / .4) - .3 log(1 / .5))    = .036757
+    # after a: a .2, b .5, what is left weighs .3 / (1 - .4 - .3) = 1; after <s>: a .7, what is left
+    # .3 / .6
+    # without a b: a weighs (.3 + .5) / (.3 + .3) = 4/3, D = .4 (.5 log(.5 / .4) - .3 log(4/3))
+    #     = .010107
+    # without a a: a weighs (.3 + .2) / (.3 + .4) = 5/7, D = .4 (.2 log(.2 / (2/7)) - .3 log(5/7))
+    #     = .011843
+    # without <s> a: <s> weighs 1,                       D = .2 (.7 log(.7 / .4) - .3 log(1 / .5))
+    #     = .036757
     increases = {(2, 3): math.expm1(0.010107), (2, 2): math.expm1(0.011843), (4, 2): math.expm1(0.036757)}
     model = model_of(unigrams(1, 1, 1, 1, 0.5), order_of([2, 2, 4], [2, 3, 2], [0.2, 0.5, 0.7]))
     assert worths(model) == pytest.approx(increases, rel=1e-4)
@@ -175,7 +182,8 @@ def test_counts_cut_off_what_training_cuts_off():
     model, trained = (fit("ngram", TEXT, order=4, smoothing="stupid", prune=prune) for prune in ("0", "0 1 1 2"))
     pruned = pruning.by_count(model, counts_of(model, TEXT), [0, 1, 1, 2])
     assert len(Table(pruned).entries) < len(Table(model).entries)
-    assert Table(pruned).entries == Table(trained).entries  # stupid backoff has the same scores and weights for what is kept
+    # stupid backoff has the same scores and weights for what is kept
+    assert Table(pruned).entries == Table(trained).entries
 
 
 def test_counts_may_come_from_another_text():
@@ -223,7 +231,8 @@ def test_where_no_unseen_word_is_left_the_seen_ones_get_what_the_lost_ones_had()
 
 
 def test_suffixes_that_are_not_in_the_model_are_backed_off_from():
-    """As in models of other programs: `a a b` without `a b`. Some contexts do not sum to one; what they sum to stays."""
+    """As in models of other programs: `a a b` without `a b`. Some contexts do not sum to one; what
+    they sum to stays."""
     model = model_of(
         unigrams(1, 1, 0.9, 1, 1),
         order_of([2], [2], [0.46], [0.8]),  # a a
@@ -249,7 +258,8 @@ def test_maximum_likelihood_still_sums_to_one_after_what_was_seen():
 
 
 @given(
-    lines=st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join), min_size=1, max_size=8),
+    lines=st.lists(st.lists(st.sampled_from("abcde"), min_size=1, max_size=9).map(" ".join),
+                   min_size=1, max_size=8),
     order=st.integers(1, 5), smoothing=st.sampled_from(NORMALISED), threshold=st.floats(1e-6, 0.3),
 )  # fmt: skip
 def test_any_small_text_leaves_a_model_that_sums_to_one(lines, order, smoothing, threshold):

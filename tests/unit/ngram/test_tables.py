@@ -15,7 +15,8 @@ bits = st.integers(1, 64)
 
 @st.composite
 def tables(draw):
-    """Sorted keys of some width, and wanted ones: of those, near those, and any; some of them twice."""
+    """Sorted keys of some width, and wanted ones: of those, near those, and any; some of them
+    twice."""
     largest = (1 << draw(bits)) - 1
     key = st.integers(0, largest)
     keys = sorted(draw(st.sets(key, max_size=30)))
@@ -28,7 +29,8 @@ def tables(draw):
 @example(table=([], []), worth_sorting=1, block=1)
 @example(table=([], [0, LARGEST]), worth_sorting=1, block=1)
 @example(table=([0, LARGEST], [LARGEST, 0, LARGEST - 1, LARGEST]), worth_sorting=1, block=2)
-@example(table=([3, 1 << 61], [1 << 61, 3, 2, 3] * 8), worth_sorting=4, block=2)  # 2 bits to spare for 32 positions
+# 2 bits to spare for 32 positions
+@example(table=([3, 1 << 61], [1 << 61, 3, 2, 3] * 8), worth_sorting=4, block=2)
 @example(table=([3, 1 << 63], [1 << 63, 3, 2, 3] * 8), worth_sorting=4, block=2)  # none
 @example(table=([0], [0] * 33), worth_sorting=1, block=8)
 def test_keys_are_found_as_in_a_dictionary(table, worth_sorting, block):
@@ -98,7 +100,8 @@ def grams_of(levels: list[BackoffLevel]) -> dict[tuple[int, ...], list[float]]:
 
 @given(grams=st.sets(st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple), min_size=1), data=st.data())
 def test_words_are_numbered_anew_and_the_n_grams_with_them(grams, data):
-    grams |= {gram[:n] for gram in grams for n in range(1, len(gram))} | {(word,) for word in range(6)}  # word 5 is <s>
+    # word 5 is <s>
+    grams |= {gram[:n] for gram in grams for n in range(1, len(gram))} | {(word,) for word in range(6)}
     used = {word for gram in grams if len(gram) > 1 for word in gram} | {5}
     kept = sorted(used | data.draw(st.sets(st.integers(0, 4))) - {5}) if used != {5} else [0, 5]
     size = len(kept) - 1 + data.draw(st.integers(0, 3))

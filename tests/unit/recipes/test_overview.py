@@ -1,4 +1,5 @@
-"""The table of recipes: what it says follows from their [about], and docs/recipes.md says the same."""
+"""The table of recipes: what it says follows from their [about], and docs/recipes.md says the
+same."""
 
 from pathlib import Path
 

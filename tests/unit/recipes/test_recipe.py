@@ -46,7 +46,8 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
     assert recipe.summary and recipe.description
     assert recipe.source or not recipe.published
     both = {figure.on for figure in recipe.published} & {recipe.measured and recipe.measured.on}
-    assert not both or recipe.published[0].on == recipe.measured.on  # the first one is shown beside ours
+    # the first one is shown beside ours
+    assert not both or recipe.published[0].on == recipe.measured.on
     found, kind, resolved = resolve_request(Request(recipe=name))
     assert (found, kind.name) == (name, values["model"])
     assert all(resolved.values[key] == value and resolved.origins[key] == f"recipe {name}" for key, value in values.items())
@@ -102,7 +103,8 @@ def test_the_demo_has_a_budget_in_steps_so_that_a_second_run_gives_the_same_figu
     assert Budget.parse(recipes.load("demo").settings["budget"]).steps == 2000
 
 
-WIDE = {"awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "char-lstm-ptb"}  # seconds each: the others show the same
+# seconds each: the others show the same
+WIDE = {"awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "char-lstm-ptb"}
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -134,7 +136,8 @@ def trains_on_labels(name, output):
     """Two steps of a recipe for a task on data of its format."""
     rows = [f"{n}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_" for n, (word, tag) in enumerate([("we", "PRON"), ("run", "VERB")], start=1)]
     texts = {
-        "pos-ewt": "\n".join([*rows, "", *rows, "", ""]), "ner-conll2003": "we O 0\nlove O 1\nRome I-LOC 0\n\ngo O 0\n",
+        "pos-ewt": "\n".join([*rows, "", *rows, "", ""]),
+        "ner-conll2003": "we O 0\nlove O 1\nRome I-LOC 0\n\ngo O 0\n",
         "g2p-cmudict": "b o x\nh o t\n",
     }  # fmt: skip
     text = texts.get(

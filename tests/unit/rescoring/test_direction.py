@@ -1,4 +1,5 @@
-"""Whole hypotheses are scored by models that read each line from its end, beside models that read forwards."""
+"""Whole hypotheses are scored by models that read each line from its end, beside models that read
+forwards."""
 
 import pytest
 

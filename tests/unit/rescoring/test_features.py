@@ -67,7 +67,8 @@ def test_texts_are_scored_as_alone_and_common_beginnings_are_read_once(monkeypat
     table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), reports.append)
     assert reports == ["m: 3 of 4 texts scored", "m: 4 of 4 texts scored"]
     assert table.features_KSN[0].ravel()[:5] == pytest.approx(alone, abs=1e-5)
-    assert sum(len(text.split()) + 1 for text in set(texts)) == 20  # what reading each text alone would read
+    # what reading each text alone would read
+    assert sum(len(text.split()) + 1 for text in set(texts)) == 20
     first_three = 1 + 6 + 2 + 2  # the boundary, the first text, "the dog" after "on", "a dog"
     assert sum(sizes) == first_three + 3
 
@@ -85,7 +86,8 @@ def test_impossible_hypotheses_are_not_usable_and_counted(halves):
     assert np.isfinite(table.features_KSN).all()
 
 
-@pytest.mark.parametrize("texts, lowercase", [(("a", "<s> a"), False), (("a", "</S> A"), True)])  # as the model writes them
+# as the model writes them
+@pytest.mark.parametrize("texts, lowercase", [(("a", "<s> a"), False), (("a", "</S> A"), True)])
 def test_reserved_symbols_are_an_error_that_names_the_line_or_go_as_asked(halves, texts, lowercase):
     lists = [utterance(*texts)]
     with pytest.raises(TextError, match="list, line 2: the text holds </?s>"):

@@ -42,7 +42,8 @@ def kaldi(folder):
 
 def espnet(folder):
     for job, rank, name, lines in [
-        (1, 1, "text", "u1 the cat\n"), (1, 1, "score", "u1 tensor(-1.5)\n"), (1, 1, "token", "u1 _the _cat\n"),
+        (1, 1, "text", "u1 the cat\n"), (1, 1, "score", "u1 tensor(-1.5)\n"),
+        (1, 1, "token", "u1 _the _cat\n"),
         (1, 2, "text", "u1 the hat\n"), (1, 2, "score", "u1 tensor(-2.0, device='cuda:0')\n"),
         (10, 1, "text", "u2\n"), (10, 1, "score", "u2 -3\n"),
     ]:  # fmt: skip
@@ -76,7 +77,8 @@ def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
 
 def test_texts_with_quotation_marks_are_as_they_stand_or_quoted(here):
     text = 'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a ""cat"""\n"u\n2"\t1\t-1\t""\n'
-    assert [(u.utt, [h.text for h in u.hypotheses]) for u in read_nbest(write(here / "a", text))] == [
+    assert [(u.utt,
+             [h.text for h in u.hypotheses]) for u in read_nbest(write(here / "a", text))] == [
         ("u1", ['"the cat" sat', '"the cat', 'sat"', 'a "cat"']), ("u\n2", [""])
     ]  # fmt: skip
     assert format_of(write(here / "b", '"u\n1"\t1\t-1\ta\n')) == "tsv"
@@ -137,15 +139,19 @@ def test_ranks_without_a_gap_are_nothing_to_tell_of(here, base):
 
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("-1.5", "", "line 2: the score is missing"), ("-1.5", "nan", "line 2: the score is nan"),
-    ("-1.5", "-inf", "line 2: the score is -inf"), ("-1.5", "good", "line 2: 'good' is not a number"),
+    ("-1.5", "-inf", "line 2: the score is -inf"),
+    ("-1.5", "good", "line 2: 'good' is not a number"),
     ("-1.5", "1_0", "line 2: '1_0' is not a number"),
     ("u1\t2\t", "u1\t1\t", "line 3: utterance 'u1' has a hypothesis 1 already"),
     ("u2\tREF\t\t", "u1\tREF\t\t", "line 4: utterance 'u1' has a reference already"),
     ("REF\t\tthe", "REF\t-1\tthe", "line 1: a reference has a score"),
-    ("u1\t2\t", "u1\tsecond\t", "line 3: 'second' is not a valid rank"), ("u1\t2\t", "u1\t-2\t", "line 3: '-2' is not a valid rank"),
-    ("the hat", "the\that", "line 3: not a line of an n-best list"), ("u1\t2\t-2\t", "u1-2 ", "line 3: not a line.*not mixed"),
+    ("u1\t2\t", "u1\tsecond\t", "line 3: 'second' is not a valid rank"),
+    ("u1\t2\t", "u1\t-2\t", "line 3: '-2' is not a valid rank"),
+    ("the hat", "the\that", "line 3: not a line of an n-best list"),
+    ("u1\t2\t-2\t", "u1-2 ", "line 3: not a line.*not mixed"),
     ("u1\t2\t-2\t", '{"utt": "u1"}\n', "line 3: not a line"),
-    ("u2\t1\t-3\t\n", "", "line 4: utterance 'u2' has no hypotheses"), ("u1\tREF", "\tREF", "line 1: the utterance has no name"),
+    ("u2\t1\t-3\t\n", "", "line 4: utterance 'u2' has no hypotheses"),
+    ("u1\tREF", "\tREF", "line 1: the utterance has no name"),
 ])  # fmt: skip
 def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message):
     assert TSV.count(old) == 1
@@ -159,7 +165,8 @@ def test_what_is_wrong_in_a_table_is_named_with_its_line(here, old, new, message
     ({"utt": "u3"}, "line 2: 'hypotheses' is missing"),
     ({"utt": "u3", "hypotheses": []}, "line 2: utterance 'u3' has no hypotheses"),
     ({"utt": "u3", "hypotheses": ["x"]}, "line 2, hypothesis 1: not an object"),
-    ({"utt": "u3", "hypotheses": [{"text": "x", "score": None}]}, "hypothesis 1: 'score' is missing"),
+    ({"utt": "u3", "hypotheses": [{"text": "x", "score": None}]},
+     "hypothesis 1: 'score' is missing"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": True}]}, "'score' is not a number"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": "nan"}]}, "the score is nan"),
     ({"utt": "u3", "hypotheses": [{"text": "x", "score": 10**400}]}, "the score is inf"),
@@ -173,12 +180,15 @@ def test_what_is_wrong_in_json_is_named_with_its_line(here, record, message):
 
 @pytest.mark.parametrize(("file", "text", "message"), [
     ("scores", "u1-1 -1.5\nu2-1 -3\n", "text, line 2: 'u1-2' has no score"),
-    ("scores", "u1-1 -1.5\nu1-2 -2\nu1-2 -2\nu2-1 -3\n", "scores, line 3: 'u1-2' has a score already"),
-    ("scores", "u1-1 -1.5\nu1-2 -2\nu2-1 -3\nu2-2 -3\n", "1 scores have no hypothesis, the first is 'u2-2'"),
+    ("scores", "u1-1 -1.5\nu1-2 -2\nu1-2 -2\nu2-1 -3\n",
+     "scores, line 3: 'u1-2' has a score already"),
+    ("scores", "u1-1 -1.5\nu1-2 -2\nu2-1 -3\nu2-2 -3\n",
+     "1 scores have no hypothesis, the first is 'u2-2'"),
     ("scores", "u1-1 -1.5\nu1-2\nu2-1 -3\n", "scores, line 2: the score is missing"),
     ("scores", "u1-1 -1.5\nu1-2 x\nu2-1 -3\n", "scores, line 2: 'x' is not a number"),
     ("text", "u1-1 the cat\nu1\tREF\t\tthe\n", "line 2: 'u1' is not the name"),
-    ("text", "u1-1 the cat\nu1-1 the hat\n", "line 2: 'u1-1' has no score|has a hypothesis 1 already"),
+    ("text", "u1-1 the cat\nu1-1 the hat\n",
+     "line 2: 'u1-1' has no score|has a hypothesis 1 already"),
     ("ref", "u1 the cat\nu1 the cat\nu2\n", "ref, line 2: utterance 'u1' has a reference already"),
     ("ref", "u1 the cat\nu2\nu3 what\n", "ref, line 3: utterance 'u3' has no hypotheses"),
 ])  # fmt: skip

@@ -1,4 +1,5 @@
-"""Exact line search against grids, and against trying every choice of hypotheses that weights can make."""
+"""Exact line search against grids, and against trying every choice of hypotheses that weights can
+make."""
 
 import itertools
 
@@ -47,7 +48,8 @@ def test_with_one_feature_no_weight_of_a_grid_has_fewer_errors(seed, whole, lowe
     corners = np.sort(np.append(steps_of(c).corners, 0.0))
     between = np.concatenate([corners[:1] - 1, (corners[1:] + corners[:-1]) / 2, corners[-1:] + 1])
     grid = np.concatenate([np.linspace(-20.01, 20, 401), between])
-    grid = grid[np.abs(grid[:, None] - corners).min(axis=1, initial=1.0) > 1e-9]  # at a corner two tie: not an interval
+    # at a corner two tie: not an interval
+    grid = grid[np.abs(grid[:, None] - corners).min(axis=1, initial=1.0) > 1e-9]
     assert errors == min(c.errors(np.array([gamma])) for gamma in grid[grid > lowest])
 
 
@@ -56,7 +58,8 @@ def test_a_line_worked_out_by_hand():
     steps = errors_along(np.array([[0.0, 1.0, -1.0]]), np.array([[-2.0, 0.0, 1.0]]), np.ones((1, 3), bool), np.array([[3, 1, 2]]))
     assert steps.corners.tolist() == [-0.5, 2.0] and steps.errors.tolist() == [3, 1, 2]
     assert fewest(steps, -np.inf, 1.0, 9.0) == 0.75
-    assert fewest(steps, 0.0, 1.0, 9.0) == 1.0  # the interval is cut at the lowest weight there may be
+    # the interval is cut at the lowest weight there may be
+    assert fewest(steps, 0.0, 1.0, 9.0) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -64,9 +67,11 @@ def test_a_line_worked_out_by_hand():
     [
         ([0.0, 1.0, 3.0, 4.0], [9, 1, 5, 1, 9], -np.inf, 0.5),  # equally wide: the lowest
         ([0.0, 1.0, 3.0, 5.0], [9, 1, 5, 1, 9], -np.inf, 4.0),  # the widest
-        ([0.0, 1.0, 3.0], [9, 1, 1, 9], -np.inf, 1.5),  # one interval, though the hypotheses change at 1
+        # one interval, though the hypotheses change at 1
+        ([0.0, 1.0, 3.0], [9, 1, 1, 9], -np.inf, 1.5),
         ([1.0, 1.0, 3.0], [9, 0, 5, 9], -np.inf, 2.0),  # an interval without width is none
-        ([1.0, 2.0], [9, 5, 1], -np.inf, 2.0 + OPEN_UNITS * 0.5 / 2),  # without an end: two units of 0.5
+        # without an end: two units of 0.5
+        ([1.0, 2.0], [9, 5, 1], -np.inf, 2.0 + OPEN_UNITS * 0.5 / 2),
         ([1.0, 2.0], [1, 5, 9], -np.inf, 1.0 - OPEN_UNITS * 0.5 / 2),
         ([-2.0, -1.0], [1, 5, 9], 0.0, 7.0),  # nothing changes above zero: the weight stays
         ([], [4], -np.inf, 7.0),
@@ -83,7 +88,8 @@ def test_of_hypotheses_with_the_same_score_the_earlier_counts():
 
 
 def fewest_by_grid(c: Candidates) -> int:
-    """The fewest errors over all weights of two features, tried between all lines where two hypotheses of an utterance swap."""
+    """The fewest errors over all weights of two features, tried between all lines where two
+    hypotheses of an utterance swap."""
     lines = []
     for row in range(len(c.first_SN)):
         for a, b in itertools.combinations(np.flatnonzero(c.usable_SN[row]), 2):
@@ -94,7 +100,8 @@ def fewest_by_grid(c: Candidates) -> int:
         if abs(np.linalg.det(normals)) < 1e-9:
             continue
         corner = np.linalg.solve(normals, offsets)
-        for signs in itertools.product((-1e-6, 1e-6), repeat=2):  # the four regions that touch at the corner
+        # the four regions that touch at the corner
+        for signs in itertools.product((-1e-6, 1e-6), repeat=2):
             best = min(best, c.errors(corner + np.linalg.solve(normals, signs)))
     return best
 

@@ -47,7 +47,8 @@ def misheard(count: int) -> list[Utterance]:
 def test_weights_are_those_that_make_the_fewest_errors(likes):
     dev = misheard(12)
     weights = tune_weights(dev, {"m": likes}, PLAIN)
-    swap = 1 / math.log((1 / 2) / (15 / 64))  # the weight at which the second hypothesis overtakes a lead of 1; 9 times that one of 9
+    # the weight at which the second hypothesis overtakes a lead of 1; 9 times that one of 9
+    swap = 1 / math.log((1 / 2) / (15 / 64))
     assert weights.weights == {"lm:m": pytest.approx((swap + 9 * swap) / 2)}
     assert (weights.models, weights.tuned.errors_before, weights.tuned.errors_after) == ({"m": "1a"}, 8, 0)
     rescored = rescore(misheard(6), {"m": likes}, weights)
@@ -189,9 +190,12 @@ class TestWeightsFile:
     @pytest.mark.parametrize(("text", "message"), [
         ("", "holds no weights"), ("[1]", "holds no weights"), ("\x00", "holds no weights"),
         ('{"weights": {"lm:m": NaN}, "models": {"m": "1a"}}', "holds no weights"),
-        ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "format_version": 2}', "holds no weights"),
-        ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "mapping": {"special_symbols": "maybe"}}', "holds no weights"),
-        ('{"weights": {"lm:n": 1, "lm:m": 1}, "models": {"m": "1a"}}', "'lm:n' is a feature of no model"),
+        ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "format_version": 2}',
+         "holds no weights"),
+        ('{"weights": {"lm:m": 1}, "models": {"m": "1a"}, "mapping": {"special_symbols": "maybe"}}',
+         "holds no weights"),
+        ('{"weights": {"lm:n": 1, "lm:m": 1}, "models": {"m": "1a"}}',
+         "'lm:n' is a feature of no model"),
         ('{"weights": {"words": 1}, "models": {"m": "1a"}}', "that of 'lm:m' is missing"),
     ])  # fmt: skip
     def test_that_is_damaged_is_an_error(self, tmp_path, text, message):
@@ -252,8 +256,10 @@ UNCERTAIN = "weights tuned on {} utterances, fewer than 500, are uncertain"
         (lambda: Hypothesis(None, -1.0), TypeError, "Hypothesis: text must be a str, not None"),
         (lambda: Hypothesis("a", "-1"), TypeError, "Hypothesis: score must be a number, not a str"),
         (lambda: Hypothesis("a", math.nan), TextError, "a hypothesis: the score is nan"),
-        (lambda: Utterance("u", ("a", "b")), TypeError, "Utterance: hypotheses[0] must be a Hypothesis, not a str"),
-        (lambda: Utterance("u", (Hypothesis("a", -1.0),), 3), TypeError, "Utterance: reference must be a str or None, not an int"),
+        (lambda: Utterance("u", ("a", "b")), TypeError,
+         "Utterance: hypotheses[0] must be a Hypothesis, not a str"),
+        (lambda: Utterance("u", (Hypothesis("a", -1.0),), 3), TypeError,
+         "Utterance: reference must be a str or None, not an int"),
         (lambda: Utterance("u", ()), TextError, "utterance 'u' has no hypotheses"),
     ],
 )  # fmt: skip

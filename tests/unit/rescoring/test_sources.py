@@ -52,12 +52,13 @@ def test_sources_are_mapped_as_hypotheses_are_and_one_that_is_missing_is_named(m
 
 
 def test_what_is_right_for_one_source_and_wrong_for_another_is_told_apart(model):
-    """Two lists with the same hypotheses, of which the model finds one likelier after one source, the other after the other; the first
-    pass has both wrong."""
+    """Two lists with the same hypotheses, of which the model finds one likelier after one source,
+    the other after the other; the first pass has both wrong."""
     nats = {source: [score.logprob_nats for score in score_sentences(model, TARGETS, sources=source)] for source in SOURCES}
     gains = {
         (one, other, a, b): min(nats[one][a] - nats[one][b], nats[other][b] - nats[other][a])
-        for one, other in itertools.permutations(SOURCES, 2) for a, b in itertools.permutations(range(len(TARGETS)), 2)
+        for one, other in itertools.permutations(SOURCES, 2) for a,
+        b in itertools.permutations(range(len(TARGETS)), 2)
     }  # fmt: skip
     one, other, a, b = max(gains, key=gains.__getitem__)
     lists = [translated("u1", one, [TARGETS[b], TARGETS[a]], TARGETS[a]), translated("u2", other, [TARGETS[a], TARGETS[b]], TARGETS[b])]
@@ -68,7 +69,8 @@ def test_what_is_right_for_one_source_and_wrong_for_another_is_told_apart(model)
 
 def test_what_a_model_translates_has_the_same_score_when_it_is_rescored(tmp_path):
     model = tiny_model(attention="dot")
-    model.network.output.bias.data[model.codec.target.boundary_id] += 2  # or its lines would hardly ever end
+    # or its lines would hardly ever end
+    model.network.output.bias.data[model.codec.target.boundary_id] += 2
     found = list(Translator(model, DecodingSettings(beam=4, nbest=4)).translate(SOURCES))
     path = tmp_path / "list.jsonl"
     path.write_text("".join(json.dumps(line.to_dict()) + "\n" for line in found))

@@ -1,4 +1,5 @@
-"""Scores of models that read each line from its end: printed in the order of reading, the same as of the line turned by hand."""
+"""Scores of models that read each line from its end: printed in the order of reading, the same as
+of the line turned by hand."""
 
 import math
 
@@ -40,7 +41,8 @@ def test_tokens_and_words_are_in_the_order_of_reading_with_the_scores_of_the_tur
         assert figures[0] == [*figures[1][-2::-1], figures[1][-1]]
         assert [line[word.start : word.end] for word in one.word_scores[:-1]] == line.split()
         assert (one.oov, one.tokens, one.words) == (two.oov, two.tokens, two.words)
-        assert one.logprob_nats == pytest.approx(two.logprob_nats, abs=1e-12)  # added up from the other end
+        # added up from the other end
+        assert one.logprob_nats == pytest.approx(two.logprob_nats, abs=1e-12)
 
 
 def test_regions_and_the_end_are_as_in_the_turned_line(models):
@@ -66,8 +68,10 @@ def test_words_of_pieces_add_up_to_the_sentence(settings):
 def test_what_follows_the_words_so_far_is_not_asked_of_such_a_model(models):
     model, pair = models[0], Pair(1, "the cat sat", "the dog sat")
     for ask in (
-        lambda: list(rnnlm.generate(model)), lambda: rnnlm.next_words(model, "the "), lambda: rnnlm.scorer(model),
-        lambda: rnnlm.score_sentences(model, ["a"], next_words=3), lambda: rnnlm.score_sentences(model, ["sat"], given="the cat"),
+        lambda: list(rnnlm.generate(model)), lambda: rnnlm.next_words(model, "the "),
+        lambda: rnnlm.scorer(model),
+        lambda: rnnlm.score_sentences(model, ["a"], next_words=3),
+        lambda: rnnlm.score_sentences(model, ["sat"], given="the cat"),
         lambda: kenlm.Model.of(model), lambda: score_continuations(model, [("the", " cat")]),
         lambda: rnnlm.score_pairs(model, [pair], scoring="word"),
     ):  # fmt: skip

@@ -51,7 +51,8 @@ def test_more_than_a_picture_holds_is_left_out_with_a_notice(monkeypatch):
     with pytest.warns(RnnlmWarning) as said:
         figure = plot_surprisals(scores("a b", "a b a b", "b"))
     assert [str(each.message) for each in said] == [
-        "the plot shows the first 2 sentences", "the plot shows the first 3 words of a sentence; the longest has 4"
+        "the plot shows the first 2 sentences",
+        "the plot shows the first 3 words of a sentence; the longest has 4"
     ]  # fmt: skip
     assert [labels(axes) for axes in figure.axes] == [["a", "b"], ["a", "b", "a"]]
 

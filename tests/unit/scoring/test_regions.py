@@ -9,8 +9,10 @@ from support.tiny_models import fit
 
 
 @pytest.mark.parametrize("text, read, regions", [
-    ("The dog | barked .", "The dog barked .", ["The dog", "barked ."]), ("The dog| barked", "The dog barked", ["The dog", "barked"]),
-    ("a  |\tb  c |d", "a b  c d", ["a", "b  c", "d"]), ("no mark ", "no mark ", ["no mark "]), (" a | b ", " a b ", [" a", "b "]),
+    ("The dog | barked .", "The dog barked .", ["The dog", "barked ."]),
+    ("The dog| barked", "The dog barked", ["The dog", "barked"]),
+    ("a  |\tb  c |d", "a b  c d", ["a", "b  c", "d"]), ("no mark ", "no mark ", ["no mark "]),
+    (" a | b ", " a b ", [" a", "b "]),
     ("| a || b |", "a b", ["", "a", "", "b", ""]), ("|", "", ["", ""]), ("", "", [""]),
 ])  # fmt: skip
 def test_marks_separate_regions_and_leave_the_sentence_as_it_reads_without_them(text, read, regions):
@@ -40,7 +42,8 @@ def test_regions_are_the_sums_of_their_words_and_the_sentence_is_scored_without_
     marked = ["the cat, | sat | on a mat.", "| zebra || sat", ""]
     asked = {"with_words": True, "split": split, "given": "a dog"}
     for score, plain in zip(
-        score_sentences(model, marked, regions="|", **asked), score_sentences(model, ["the cat, sat on a mat.", "zebra sat", ""], **asked),
+        score_sentences(model, marked, regions="|", **asked),
+        score_sentences(model, ["the cat, sat on a mat.", "zebra sat", ""], **asked),
         strict=True,
     ):  # fmt: skip
         assert (score.text, score.logprob_nats, score.word_scores) == (plain.text, plain.logprob_nats, plain.word_scores)
@@ -63,7 +66,8 @@ def test_columns_are_regions_by_name_and_empty_ones_keep_their_number(tmp_path):
     settings = SentenceSettings(region_columns=("r1", "r2", "r3"))
     sentences = list(read_sentences((str(path),), settings))
     assert [(each.text, each.columns) for each in sentences] == [
-        ("the cat sat <s>", {"item": "1", "input_next": "x"}), ("a  dog", {"item": "2", "input_next": "y"})
+        ("the cat sat <s>", {"item": "1", "input_next": "x"}),
+        ("a  dog", {"item": "2", "input_next": "y"})
     ]  # fmt: skip
     scoring = ScoringSettings(with_regions=True, special_symbols="drop")
     first, second = (score for chunk in score_chunks(fit("unigram"), sentences, scoring) for score in chunk)

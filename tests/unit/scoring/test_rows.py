@@ -11,7 +11,8 @@ from support.tiny_models import fit
 
 ASKED = [
     {}, {"with_tokens": True}, {"with_words": True}, {"next_words": 2}, {"with_regions": True},
-    {"with_words": True, "with_regions": True, "next_words": 2, "measures": ("frequency", "entropy")},
+    {"with_words": True, "with_regions": True, "next_words": 2,
+     "measures": ("frequency", "entropy")},
 ]  # fmt: skip
 
 
@@ -47,7 +48,8 @@ def test_rows_from_python_are_dicts_for_a_data_frame():
 
 
 @pytest.mark.parametrize("by, asked, fitting", [
-    ("token", "with_tokens=True", {"with_tokens": True}), ("word", "with_words=True", {"with_words": True}),
+    ("token", "with_tokens=True", {"with_tokens": True}),
+    ("word", "with_words=True", {"with_words": True}),
     ("region", 'regions="|"', {"regions": "|"}),
 ])  # fmt: skip
 def test_rows_of_what_was_not_asked_for_are_an_error_rather_than_empty_rows(by, asked, fitting):

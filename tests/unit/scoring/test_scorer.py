@@ -32,7 +32,8 @@ def test_scores_of_small_sentences(halves):
     assert (first.text, first.tokens, first.words, first.oov) == ("a b", 3, 2, ())
     assert first.ppl_word == pytest.approx(2 ** (6 / 3))
     assert [(t.token, t.surprisal_bits, t.is_oov) for t in second.token_scores] == [
-        ("a", pytest.approx(1), False), ("x", pytest.approx(3), True), ("a", pytest.approx(1), False), ("</s>", pytest.approx(2), False)
+        ("a", pytest.approx(1), False), ("x", pytest.approx(3), True),
+        ("a", pytest.approx(1), False), ("</s>", pytest.approx(2), False)
     ]  # fmt: skip
     assert second.oov == ("x",) and second.words == 3
     assert (empty.tokens, empty.words) == (1, 0) and empty.logprob_nats == pytest.approx(-2 * math.log(2))
@@ -136,8 +137,10 @@ def test_words_are_those_of_the_tokenizer_however_the_line_spells_them():
 
 
 FAMILIES = [
-    ("lstm", {}), ("gru", {"layers": 2}), ("qrnn", {}), ("ffnn", {}), ("jordan", {}), ("unigram", {}), ("ngram", {"order": 3}),
-    ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}), ("lstm", {"tokenizer": "char"}),
+    ("lstm", {}), ("gru", {"layers": 2}), ("qrnn", {}), ("ffnn", {}), ("jordan", {}),
+    ("unigram", {}), ("ngram", {"order": 3}),
+    ("lstm", {"characters": "cnn", "character_filters": "3,4", "character_size": 5}),
+    ("lstm", {"tokenizer": "char"}),
     ("mixture", {"parts": (("lstm", {}), ("ngram", {"order": 3})), "weights": (0.5, 0.5)}),
 ]  # fmt: skip
 
@@ -192,7 +195,8 @@ def test_a_sentence_that_cannot_be_read_has_no_score_but_a_reason_if_that_is_ask
     texts = ["a", "a </s>", "a\nb", "a \udcff", "never b", "b"]
     scores = score_sentences(halves, texts, unscorable="null", with_tokens=True, with_words=True)
     assert [score.reason for score in scores] == [
-        None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)", "token 1, never, has probability zero", None
+        None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)",
+        "token 1, never, has probability zero", None
     ]  # fmt: skip
     assert [score.logprob_nats is None for score in scores] == [False, True, True, True, True, False]
     assert [score.is_read for score in scores] == [True, False, False, False, True, True]

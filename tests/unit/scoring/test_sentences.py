@@ -18,7 +18,8 @@ def test_every_line_of_all_texts_is_a_record_numbered_over_all(tmp_path):
     one.write_bytes(b"\xef\xbb\xbfa b\r\n\n  \nlast")
     two.write_bytes(gzip.compress(b"c\n"))
     assert read(one, two, given="x") == [
-        (1, "x", "a b", None), (2, "x", "", None), (3, "x", "  ", None), (4, "x", "last", None), (5, "x", "c", None)
+        (1, "x", "a b", None), (2, "x", "", None), (3, "x", "  ", None), (4, "x", "last", None),
+        (5, "x", "c", None)
     ]  # fmt: skip
 
 
@@ -66,7 +67,8 @@ def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
 def test_a_line_that_is_not_json_is_a_record_with_its_reason(tmp_path, errors):
     path = tmp_path / "table.jsonl"
     lines = [
-        b'{"text": ', b"", b'{"id": "x", "text": "a"}', b"3", b'{"id": "y", "text": "b \xff"}', b"[" * 100_000,
+        b'{"text": ', b"", b'{"id": "x", "text": "a"}', b"3", b'{"id": "y", "text": "b \xff"}',
+        b"[" * 100_000,
         b'{"id": "z", "text": "c"}',
     ]  # fmt: skip
     path.write_bytes(b"\n".join(lines))
@@ -87,11 +89,14 @@ def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
 
 
 @pytest.mark.parametrize("name, content, settings, what", [
-    ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"), ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
+    ("t.csv", "a,b\n1,2\n", {"column": "c"}, "no column 'c'"),
+    ("t.csv", "a,b\n1,2\n", {}, "which column holds the text"),
     ("t.csv", "text\n1\n", {"id_column": "name"}, "no column 'name'"),
     ("t.txt", "a\n", {"column": "c"}, "does not have a table suffix"),
-    ("t.json", '[{"text": "a"},\n{"text": \n', {}, "line 1: not JSON"), ("t.parquet", "junk", {}, "not a readable Parquet"),
-    ("t.json", '[{"text": "a\udcff"}]\n', {}, "line 1: not UTF-8"), ("t.jsonl", '\udcff\udcfe{\0"\0', {}, "UTF-16"),
+    ("t.json", '[{"text": "a"},\n{"text": \n', {}, "line 1: not JSON"),
+    ("t.parquet", "junk", {}, "not a readable Parquet"),
+    ("t.json", '[{"text": "a\udcff"}]\n', {}, "line 1: not UTF-8"),
+    ("t.jsonl", '\udcff\udcfe{\0"\0', {}, "UTF-16"),
 ])  # fmt: skip
 def test_damaged_tables_are_errors(tmp_path, name, content, settings, what):
     (tmp_path / name).write_bytes(content.encode("utf-8", "surrogateescape"))

@@ -57,7 +57,8 @@ def test_sentences_are_read_once_and_no_further_than_a_chunk(two, monkeypatch):
 def test_chunks_are_cut_alike_for_all_and_skipped_for_all(two):
     each = [Sentence(text, number) for number, text in enumerate(["the cat"] * 100)]
     chunks = list(score_chunks_of_models(two, each, ScoringSettings(with_words=True, next_words=1), skip=64))
-    assert [(len(chunk.sentences), len(chunk)) for chunk in chunks] == [(64, 0), (36, 36)]  # as the one that is slower cuts them
+    # as the one that is slower cuts them
+    assert [(len(chunk.sentences), len(chunk)) for chunk in chunks] == [(64, 0), (36, 36)]
     assert {name: signature.tok.partition(":")[0] for name, signature in chunks[1].signatures.items()} == {"word": "word", "char": "char"}
 
 
@@ -90,7 +91,8 @@ def test_rows_of_a_model_that_removes_marks_stand_in_the_order_of_the_text():
     scores = list(score_models(models, [Sentence("the dog , sat", 1, regions=(Region("the dog ,", 1), Region("sat", 2)))], REGIONS))
     rows = [[row[name] for name in ("position", "word_index", "word", "tokens.all", "tokens.few")] for row in score_rows(scores)]
     assert rows == [
-        [1, 1, "the", 1, 1], [2, 2, "dog", 1, None], [3, 2, "dog ,", None, 1], [4, 3, ",", 1, None], [5, 4, "sat", 1, 1],
+        [1, 1, "the", 1, 1], [2, 2, "dog", 1, None], [3, 2, "dog ,", None, 1], [4, 3, ",", 1, None],
+        [5, 4, "sat", 1, 1],
         [6, 5, "</s>", 1, 1],
     ]  # fmt: skip
     regions = [(row["text"], row["words"], row["tokens.few"]) for row in score_rows(scores, by="region")]

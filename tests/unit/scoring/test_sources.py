@@ -21,7 +21,8 @@ from support.tiny_models import fit, make_tokenizer
 from support.tiny_seq2seq import SMALL, SOURCE, TARGET, tiny_model
 
 PAIRS = [
-    ("the cat sat on the mat", "le chat est assis"), ("a dog", "un chien"), ("a dog", "la chatte le zèbre"), ("", "un chien"),
+    ("the cat sat on the mat", "le chat est assis"), ("a dog", "un chien"),
+    ("a dog", "la chatte le zèbre"), ("", "un chien"),
     ("the cat", ""), ("a cat sat on a dog", "la chatte est assis un chien est le chat"),
 ]  # fmt: skip
 SOURCES, TARGETS = map(list, zip(*PAIRS, strict=True))
@@ -51,7 +52,8 @@ def test_each_token_costs_what_the_decoder_predicts_there_after_its_source(model
 def test_the_probabilities_of_all_targets_of_a_source_sum_to_one(model):
     symbols = [symbol for symbol in TARGET.symbols() if symbol != "</s>"]
     ended = [" ".join(words) for count in range(2) for words in itertools.product(symbols, repeat=count)]
-    begun = [" ".join(words) for words in itertools.product(symbols, repeat=2)]  # of which all longer ones go on
+    # of which all longer ones go on
+    begun = [" ".join(words) for words in itertools.product(symbols, repeat=2)]
     for source in ("a dog", "the cat sat"):
         whole, parts = (nats(score_sentences(model, lines, sources=source, eos=eos)) for lines, eos in ((ended, True), (begun, False)))
         assert math.fsum(map(math.exp, whole + parts)) == pytest.approx(1, abs=1e-5)
@@ -93,7 +95,8 @@ def test_a_language_model_beside_an_encoder_decoder_scores_the_targets_alone(mod
     assert nats(each["fra"] for each in side_by_side) == nats(score_sentences(model, TARGETS, sources=SOURCES))
     hashed = [list(score_chunks(each, sentences[:2]))[-1].signature.data for each in (plain, model)]
     other = [list(score_chunks(each, [sentences[0], replace(sentences[1], source="a")]))[-1].signature.data for each in (plain, model)]
-    assert hashed[0] == other[0] and hashed[1] != other[1]  # the source is a part of what the encoder-decoder was measured on
+    # the source is a part of what the encoder-decoder was measured on
+    assert hashed[0] == other[0] and hashed[1] != other[1]
 
 
 def test_what_does_not_go_together_is_refused(model):
@@ -125,7 +128,8 @@ def test_pairs_of_a_table_have_the_other_columns_and_the_source_beside_them(tmp_
     table.write_text("id,en,fr,item\nx,a dog,un chien,1\ny,the cat,le chat,2\n")
     named = {"are_pairs": True, "column": "en", "target_column": "fr"}
     assert read([table], **named) == [
-        ("x", "a dog", "un chien", None, {"en": "a dog", "item": "1"}), ("y", "the cat", "le chat", None, {"en": "the cat", "item": "2"})
+        ("x", "a dog", "un chien", None, {"en": "a dog", "item": "1"}),
+        ("y", "the cat", "le chat", None, {"en": "the cat", "item": "2"})
     ]  # fmt: skip
     assert [columns for *_, columns in read([table], keep=(), **named)] == [{"en": "a dog"}, {"en": "the cat"}]
     turned = read([table], are_pairs=True, column="fr", target_column="en", keep=("item",))[0]

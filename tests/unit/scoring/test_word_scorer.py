@@ -18,15 +18,20 @@ from support.tiny_models import LINES, fit
 MIXTURE = {"parts": [("ngram", {"order": 3}), ("lstm", {})], "weights": [0.4, 0.6]}
 MARKS = ["Don't go, he said.", '"The cat" (sat) on it!', *LINES]
 MODELS = {
-    "unigram": ("unigram", {}), "ngram": ("ngram", {"order": 3}), "lstm": ("lstm", {}), "characters": ("lstm", SPELLING),
+    "unigram": ("unigram", {}), "ngram": ("ngram", {"order": 3}), "lstm": ("lstm", {}),
+    "characters": ("lstm", SPELLING),
     "char": ("lstm", {"tokenizer": "char"}), "char unigram": ("unigram", {"tokenizer": "char"}),
-    "byte ngram": ("ngram", {"tokenizer": "byte", "order": 4}), "char ngram": ("ngram", {"tokenizer": "char", "order": 3}),
+    "byte ngram": ("ngram", {"tokenizer": "byte", "order": 4}),
+    "char ngram": ("ngram", {"tokenizer": "char", "order": 3}),
     "pieces": ("gru", {"tokenizer": "sentencepiece", "vocab_size": 290}),
-    "pairs": ("ngram", {"tokenizer": "sentencepiece", "sentencepiece_model": "bpe", "vocab_size": 300, "order": 3}),
+    "pairs": ("ngram",
+              {"tokenizer": "sentencepiece", "sentencepiece_model": "bpe", "vocab_size": 300,
+               "order": 3}),
     "marks": ("gru", {"lines": MARKS, "split_punctuation": True, "lowercase": True}),
     "normalised": ("ngram", {"normalise": "all", "remove_punctuation": True, "order": 3}),
     "normalised char": ("ngram", {"normalise": "all", "tokenizer": "char", "order": 3}),
-    "mixture": ("mixture", MIXTURE), "unigram cache": ("lstm", {}), "cache": ("lstm", {}), "dynamic": ("gru", {}),
+    "mixture": ("mixture", MIXTURE), "unigram cache": ("lstm", {}), "cache": ("lstm", {}),
+    "dynamic": ("gru", {}),
 }  # fmt: skip
 TEXT = [
     "the cat sat", "a dog sees the zebra on it", "Don't go, the cat!", "the <unk> saw speech",

@@ -1,4 +1,5 @@
-"""Examples as numbers and batches: each label stays with its word, each epoch reads all examples once, also from the middle on."""
+"""Examples as numbers and batches: each label stays with its word, each epoch reads all examples
+once, also from the middle on."""
 
 import itertools
 
@@ -65,7 +66,8 @@ def test_a_word_of_several_tokens_or_none_has_one_place(words, settings):
 @pytest.mark.parametrize("ranks", [1, 3])
 @pytest.mark.parametrize("count", [3, 7, 16, 48, 61])
 def test_an_epoch_reads_each_example_once_and_ends_in_a_whole_number(monkeypatch, count, ranks):
-    monkeypatch.setattr(ExampleBatches, "pool", 3)  # 61 examples: the last pool has one, fewer than ranks
+    # 61 examples: the last pool has one, fewer than ranks
+    monkeypatch.setattr(ExampleBatches, "pool", 3)
     of = data((TRAIN * 2)[:count])
     shares = [source(of, rows=4, ranks=ProcessGroup(Rank(rank, ranks), "60s")) for rank in range(ranks)]
     orders = []

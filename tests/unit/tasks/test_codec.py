@@ -1,4 +1,5 @@
-"""The columns of labels: what training saw becomes symbols and labels again; what damages their file is said."""
+"""The columns of labels: what training saw becomes symbols and labels again; what damages their
+file is said."""
 
 import json
 import shutil
@@ -25,7 +26,8 @@ def test_spans_are_learned_in_one_scheme_and_given_back_in_that_of_the_data():
     assert set(column.symbols) == {"O", "B-x", "I-x", "E-x", "S-y", "S-x"}
     for labels, words in [*rows, (["B-x", "B-x", "I-x"], "abc")]:
         assert list(column.decode_words(column.encode_words(labels, words), words)) == labels
-    assert column.encode_words(["B-y", "I-y"], "ab") == [-1, -1]  # no span of two words was seen of y
+    # no span of two words was seen of y
+    assert column.encode_words(["B-y", "I-y"], "ab") == [-1, -1]
     assert column.labels_in(schemes.BIO) >= {"O", "B-x", "I-x", "B-y"}
 
 
@@ -46,17 +48,24 @@ def test_a_codec_comes_back_from_its_file_with_what_else_the_format_says():
 
 
 @pytest.mark.parametrize("content", [
-    b"", b"[]", b"{}", b"null", b"\xff", b'{"columns": {}}', b"[" * 100_000, b'{"columns": [' + b"1," * 1000 + b"1]}",
+    b"", b"[]", b"{}", b"null", b"\xff", b'{"columns": {}}', b"[" * 100_000,
+    b'{"columns": [' + b"1," * 1000 + b"1]}",
     *(json.dumps({"columns": columns}).encode() for columns in (
         [], [{}], [None], [{"name": "x"}], [COLUMN, COLUMN],
         *([{**COLUMN, **change}] for change in (
-            {"name": None}, {"level": "row"}, {"level": 1}, {"symbols": []}, {"symbols": "O"}, {"symbols": ["O", "O"]}, {"symbols": [1]},
-            {"symbols": ["O", "\ud800"]}, {"symbols": {"O": 1}}, {"scheme": "xyz"}, {"inner": "none"}, {"scheme": "none"}, {"form": "?"},
-            {"symbols": ["O", "Q-x"]}, {"symbols": ["O", "B-x", "S-x"]}, {"symbols": ["O", "NOUN"]}, {"inner": "iob1"},
-            {"form": "multi"}, {"form": "edit", "scheme": "none", "inner": "none"}, {"level": "text"},
+            {"name": None}, {"level": "row"}, {"level": 1}, {"symbols": []}, {"symbols": "O"},
+            {"symbols": ["O", "O"]}, {"symbols": [1]},
+            {"symbols": ["O", "\ud800"]}, {"symbols": {"O": 1}}, {"scheme": "xyz"},
+            {"inner": "none"}, {"scheme": "none"}, {"form": "?"},
+            {"symbols": ["O", "Q-x"]}, {"symbols": ["O", "B-x", "S-x"]}, {"symbols": ["O", "NOUN"]},
+            {"inner": "iob1"},
+            {"form": "multi"}, {"form": "edit", "scheme": "none", "inner": "none"},
+            {"level": "text"},
         )),
-        *([{**EDITS, "symbols": [each]}] for each in ("=\\ud800", "lower;$-3+\\ud800", "=\\x1", "low;^-1")),
-        *([{**TEXTS, **change}] for change in ({"form": "edit"}, {"form": "sounds"}, {"scheme": "bio", "inner": "bio"})),
+        *([{**EDITS, "symbols": [each]}] for each in ("=\\ud800", "lower;$-3+\\ud800", "=\\x1",
+                                                      "low;^-1")),
+        *([{**TEXTS, **change}] for change in ({"form": "edit"}, {"form": "sounds"},
+                                               {"scheme": "bio", "inner": "bio"})),
     )),
 ], ids=lambda content: content[-60:].decode("latin-1"))  # fmt: skip
 def test_a_damaged_file_of_labels_is_a_model_error(content):
@@ -81,11 +90,15 @@ def reworked(columns):
 
 @pytest.mark.parametrize("task, change, why", [
     ("tagging", lambda columns: [{**columns[0], "symbols": columns[0]["symbols"][:-1]}], "heads"),
-    ("tagging", lambda columns: [{**columns[0], "symbols": [*columns[0]["symbols"], *(f"S-{each}" for each in range(10**5))]}], "heads"),
+    ("tagging",
+     lambda columns: [{**columns[0],
+                       "symbols": [*columns[0]["symbols"],
+                                   *(f"S-{each}" for each in range(10**5))]}], "heads"),
     ("tagging", lambda columns: [*columns, TEXTS], "heads"),
     ("tagging", lambda columns: [TEXTS], "not those of a model for tagging"),
     ("classification", lambda columns: [COLUMN], "not those of a model for classification"),
-    ("classification", lambda columns: [*columns, COLUMN], "not those of a model for classification"),
+    ("classification", lambda columns: [*columns, COLUMN],
+     "not those of a model for classification"),
 ])  # fmt: skip
 def test_labels_that_do_not_fit_the_weights_or_the_task_are_a_model_error(stored, tmp_path, task, change, why):
     folder = shutil.copytree(stored[task], tmp_path / "m")

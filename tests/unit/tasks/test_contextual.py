@@ -1,4 +1,5 @@
-"""Networks of tasks that read the layers of language models: what they read, that it stays as it is, that folders are whole."""
+"""Networks of tasks that read the layers of language models: what they read, that it stays as it
+is, that folders are whole."""
 
 import itertools
 import shutil

@@ -1,4 +1,5 @@
-"""Features of words: both directions against one-way layers run by hand, padding, gradients, the meta device, bf16."""
+"""Features of words: both directions against one-way layers run by hand, padding, gradients, the
+meta device, bf16."""
 
 import pytest
 import torch
@@ -13,14 +14,17 @@ from support.tiny_models import make_tokenizer
 TEXT = ["the cat sat on the mat", "a dog"]
 MODELS = ["rnn", "gru", "lstm", "qrnn"]
 SMALL = {
-    "embedding_size": 5, "hidden_size": 4, "dropout_embedding": 0.0, "dropout_input": 0.0, "dropout_between": 0.0,
+    "embedding_size": 5, "hidden_size": 4, "dropout_embedding": 0.0, "dropout_input": 0.0,
+    "dropout_between": 0.0,
     "dropout_output": 0.0,
 }  # fmt: skip
 OF_CHARACTERS = {
-    "cnn": {"character_size": 3, "character_filters": "2,3,2"}, "lstm": {"character_size": 3, "character_hidden_size": 3}, None: {},
+    "cnn": {"character_size": 3, "character_filters": "2,3,2"},
+    "lstm": {"character_size": 3, "character_hidden_size": 3}, None: {},
 }  # fmt: skip
 SHAPES = [
-    {"layers": 1}, {"layers": 2, "layer_sizes": "4,3"}, {"layers": 2, "connections": "residual"}, {"layers": 3, "connections": "highway"},
+    {"layers": 1}, {"layers": 2, "layer_sizes": "4,3"}, {"layers": 2, "connections": "residual"},
+    {"layers": 3, "connections": "highway"},
     {"layers": 3, "connections": "dense", "layer_sizes": "4,2,3"},
 ]  # fmt: skip
 PADDED = [(model, "cnn", both) for model in MODELS for both in (True, False)] + [("lstm", "lstm", True), ("lstm", None, True)]
@@ -49,7 +53,8 @@ def ids_of(lengths=LENGTHS, padding=-1):
 
 
 def by_hand(encoder, ids_T):
-    """What the layers of one direction, each run alone, make of a single text, the words turned round for the backward one."""
+    """What the layers of one direction, each run alone, make of a single text, the words turned
+    round for the backward one."""
     body, connections = encoder.body, encoder.settings.connections
     x_TE = encoder.input(ids_T.unsqueeze(1))
     for number, (onwards, backwards) in enumerate(zip(body.onwards, body.backwards, strict=True)):

@@ -104,7 +104,8 @@ def test_settings_of_language_models_and_of_labels_are_told_apart(model, tagger)
 
 @pytest.mark.parametrize("ask", [
     lambda model: rnnlm.score_sentences(model, ["go"]), lambda model: list(rnnlm.generate(model)),
-    lambda model: rnnlm.scorer(model), lambda model: rnnlm.adapt(model, "cache"), lambda model: rnnlm.next_words(model, "go"),
+    lambda model: rnnlm.scorer(model), lambda model: rnnlm.adapt(model, "cache"),
+    lambda model: rnnlm.next_words(model, "go"),
 ])  # fmt: skip
 def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
     for model in (rnnlm.load(tagger.folder, "cpu"), str(tagger.folder)):

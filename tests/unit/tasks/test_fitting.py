@@ -1,4 +1,5 @@
-"""Fitting a task: cut off and gone on with bit by bit, in parts as at once, nothing learned of labels that mean nothing, odd data."""
+"""Fitting a task: cut off and gone on with bit by bit, in parts as at once, nothing learned of
+labels that mean nothing, odd data."""
 
 import json
 import math
@@ -61,7 +62,8 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name,
 
 
 @pytest.mark.parametrize("task, name, settings", [
-    ("tagging", "lstm", {"output_layer": "crf", "both": True, "characters": "lstm"}), ("classification", "gru", {"form": MULTI}),
+    ("tagging", "lstm", {"output_layer": "crf", "both": True, "characters": "lstm"}),
+    ("classification", "gru", {"form": MULTI}),
 ], ids=str)  # fmt: skip
 def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(task, name, settings):
     own = {"optimizer": "sgd", "learning_rate": 0.5, "budget": "2steps", **settings}
@@ -96,8 +98,10 @@ ONE = [(["fly"], ["O"], "flight")]
 
 @pytest.mark.filterwarnings("ignore:the vocabulary is left with")
 @pytest.mark.parametrize("task, settings", [
-    ("tagging", {"output_layer": "crf"}), ("tagging", {"label_feedback": True}), ("tagging", {"both": True}), ("classification", {}),
-    ("classification", {"form": MULTI}), ("classification", {"model": "cnn"}), ("classification", {"model": "bag"}),
+    ("tagging", {"output_layer": "crf"}), ("tagging", {"label_feedback": True}),
+    ("tagging", {"both": True}), ("classification", {}),
+    ("classification", {"form": MULTI}), ("classification", {"model": "cnn"}),
+    ("classification", {"model": "bag"}),
 ], ids=str)  # fmt: skip
 def test_one_example_of_one_word_and_a_single_label_are_enough(task, settings):
     name, both = settings.get("model", "lstm"), "both" in settings
@@ -127,7 +131,8 @@ def test_a_word_of_100_000_characters_is_one_word(task, settings):
 
 
 @pytest.mark.parametrize("task, settings", [
-    ("tagging", {}), ("tagging", {"output_layer": "crf", "both": True}), ("tagging", {"label_feedback": True}), ("classification", {}),
+    ("tagging", {}), ("tagging", {"output_layer": "crf", "both": True}),
+    ("tagging", {"label_feedback": True}), ("classification", {}),
     ("classification", {"form": MULTI}),
 ], ids=str)  # fmt: skip
 def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(task, settings):
@@ -141,11 +146,13 @@ def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(task, s
 
 
 @pytest.mark.parametrize("task, settings", [
-    ("tagging", {}), ("tagging", {"output_layer": "crf", "loss_weights": "0.5"}), ("classification", {}),
+    ("tagging", {}), ("tagging", {"output_layer": "crf", "loss_weights": "0.5"}),
+    ("classification", {}),
     ("classification", {"form": MULTI}),
 ], ids=str)  # fmt: skip
 def test_a_blind_guess_is_not_taken_for_divergence(task, settings):
-    """Output weights of zeros guess; with many labels of a text that costs log 2 for each of them."""
+    """Output weights of zeros guess; with many labels of a text that costs log 2 for each of
+    them."""
     trainer = trainer_of(task, "gru", valid=None, **settings)
     with torch.no_grad():
         for name, weight in trainer.network.named_parameters():

@@ -1,4 +1,5 @@
-"""Taggers and classifiers on each device: on the CPU and, with `pytest -m gpu`, on a CUDA device."""
+"""Taggers and classifiers on each device: on the CPU and, with `pytest -m gpu`, on a CUDA
+device."""
 
 import numpy as np
 import pytest
@@ -11,9 +12,12 @@ from support.devices import ON_EACH_DEVICE, no_waits
 from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, settings_of
 
 CASES = [
-    ("tagging", "lstm", {"output_layer": "crf", "both": True}), ("tagging", "gru", {"label_feedback": True, "layers": 2}),
-    ("tagging", "rnn", {"characters": "lstm"}), ("tagging", "qrnn", {"characters": None, "tokenizer": "char"}),
-    ("classification", "lstm", {"sentence_pooling": "attention"}), ("classification", "gru", {"form": MULTI, "sentence_pooling": "last"}),
+    ("tagging", "lstm", {"output_layer": "crf", "both": True}),
+    ("tagging", "gru", {"label_feedback": True, "layers": 2}),
+    ("tagging", "rnn", {"characters": "lstm"}),
+    ("tagging", "qrnn", {"characters": None, "tokenizer": "char"}),
+    ("classification", "lstm", {"sentence_pooling": "attention"}),
+    ("classification", "gru", {"form": MULTI, "sentence_pooling": "last"}),
     ("classification", "bag", {}), ("classification", "cnn", {}),
 ]  # fmt: skip
 TEXTS = [words for words, _, _ in VALID] + [["oslo"], ["never-seen", "at", "noon"]]

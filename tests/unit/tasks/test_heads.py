@@ -13,7 +13,8 @@ from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, Tagging
 
 T, B, H, K = 3, 3, 4, 3
 LENGTHS = torch.tensor([3, 1, 2])
-ALLOWED = (np.array([1, 1, 0], bool), np.ones(K, bool), np.array([[1, 1, 0], [1, 1, 1], [1, 1, 1]], bool))  # 2: I, not after O (0)
+# 2: I, not after O (0)
+ALLOWED = (np.array([1, 1, 0], bool), np.ones(K, bool), np.array([[1, 1, 0], [1, 1, 1], [1, 1, 1]], bool))
 
 
 def make_head(name: str, dtype=torch.float64, labels: int = K) -> TaggingHead:
@@ -79,7 +80,8 @@ def test_constraints_choose_the_sequence_and_leave_its_probability(head, feature
 
 
 def test_a_row_with_no_sequence_allowed_is_labelled_without_constraints(head, features_TBH):
-    begins_and_ends = (np.array([1, 0, 0], bool), np.array([0, 1, 0], bool), np.ones((K, K), bool))  # a single word cannot do both
+    # a single word cannot do both
+    begins_and_ends = (np.array([1, 0, 0], bool), np.array([0, 1, 0], bool), np.ones((K, K), bool))
     paths, free = head.predict(features_TBH, LENGTHS, begins_and_ends), head.predict(features_TBH, LENGTHS)
     assert torch.equal(paths.labels_nTB[:, :, 1], free.labels_nTB[:, :, 1])
     assert torch.allclose(paths.logprob_nB[:, 1], free.logprob_nB[:, 1], rtol=0, atol=1e-9)

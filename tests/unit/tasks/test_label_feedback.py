@@ -56,7 +56,8 @@ def by_logprob(feedback, features_TH, constraints) -> list[tuple[float, tuple[in
 
 @torch.no_grad()
 def test_one_pass_over_the_labels_of_the_data_gives_what_single_steps_give(feedback, features_TBH):
-    labels_TB = torch.tensor([[0, 2, 1], [2, -1, -1], [1, -1, 0], [1, -1, -1]])  # -1 inside the last row: not known
+    # -1 inside the last row: not known
+    labels_TB = torch.tensor([[0, 2, 1], [2, -1, -1], [1, -1, 0], [1, -1, -1]])
     logprob_TBK = feedback(features_TBH, labels_TB).log_softmax(2)
     for row, length in enumerate(LENGTHS.tolist()):
         labels = labels_TB[:length, row]

@@ -1,4 +1,5 @@
-"""Settings of tasks: what is stored comes back, what contradicts itself and which kinds make no sense is said."""
+"""Settings of tasks: what is stored comes back, what contradicts itself and which kinds make no
+sense is said."""
 
 import re
 
@@ -20,8 +21,10 @@ def test_stored_settings_come_back_and_each_is_described(task, model):
 
 
 @pytest.mark.parametrize("values, what", [
-    ({"model": "bag"}, "model = 'bag' is not a kind of network for tagging"), ({"model": None}, "model = None"),
-    ({"hidden_size": 1 << 21}, "hidden_size"), ({"output_layer": "adaptive"}, "output_layer"), ({"label_size": 0}, "label_size"),
+    ({"model": "bag"}, "model = 'bag' is not a kind of network for tagging"),
+    ({"model": None}, "model = None"),
+    ({"hidden_size": 1 << 21}, "hidden_size"), ({"output_layer": "adaptive"}, "output_layer"),
+    ({"label_size": 0}, "label_size"),
 ], ids=str)  # fmt: skip
 def test_damaged_or_hostile_ones_are_an_error(values, what):
     with pytest.raises(ModelError, match=f"stored settings are damaged.*{re.escape(what)}"):
@@ -29,9 +32,11 @@ def test_damaged_or_hostile_ones_are_an_error(values, what):
 
 
 @pytest.mark.parametrize("task, model, values, what", [
-    ("tagging", "lstm", {"label_feedback": True, "output_layer": "crf"}, "label_feedback is not possible with output_layer = crf"),
+    ("tagging", "lstm", {"label_feedback": True, "output_layer": "crf"},
+     "label_feedback is not possible with output_layer = crf"),
     ("tagging", "lstm", {"layers": 2, "layer_sizes": "3"}, "layer_sizes = 3 names 1 widths"),
-    ("classification", "gru", {"character_size": 3}, "character_size is a setting of characters = cnn or lstm"),
+    ("classification", "gru", {"character_size": 3},
+     "character_size is a setting of characters = cnn or lstm"),
     ("classification", "cnn", {"filter_widths": "3,0"}, "filter_widths = 3,0 is not valid"),
     ("classification", "cnn", {"filter_widths": "3,3"}, "filter_widths = 3,3 has a width twice"),
 ])  # fmt: skip
@@ -49,12 +54,14 @@ def test_a_setting_without_effect_is_named():
 
 @pytest.mark.parametrize("task, model, why, hint", [
     ("tagging", "jordan", "its prediction of that word", "--model rnn --set label_feedback=true"),
-    ("classification", "jordan", "its prediction of that word", "--model rnn, gru, lstm, qrnn, bag or cnn"),
+    ("classification", "jordan", "its prediction of that word",
+     "--model rnn, gru, lstm, qrnn, bag or cnn"),
     ("tagging", "ffnn", "none after them", "--model rnn, gru, lstm or qrnn"),
     ("classification", "ffnn", "none after them", "--model bag or cnn"),
     ("tagging", "ngram", "learns no labels", "--model rnn, gru, lstm or qrnn"),
     ("classification", "unigram", "learns no labels", "bag or cnn"),
-    ("tagging", "bag", "not one for each word", "--model rnn, gru, lstm or qrnn"), ("tagging", "cnn", "not one for each word", "lstm"),
+    ("tagging", "bag", "not one for each word", "--model rnn, gru, lstm or qrnn"),
+    ("tagging", "cnn", "not one for each word", "lstm"),
     ("tagging", "lsmt", "there are rnn, gru, lstm, qrnn", "did you mean 'lstm'?"),
     ("language modelling", "bag", "must not read what it is to predict", "--task classification"),
 ])  # fmt: skip

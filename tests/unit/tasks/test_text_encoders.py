@@ -1,4 +1,5 @@
-"""One vector of a text: pooling, bags and filters against the formulas worked out word by word, and padding."""
+"""One vector of a text: pooling, bags and filters against the formulas worked out word by word, and
+padding."""
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ KINDS_OF_TEXT = [("lstm", {"sentence_pooling": pooling}) for pooling in POOLINGS
     ("lstm", {"sentence_pooling": "last", "bidirectional": False}),
     ("gru", {"sentence_pooling": "last", "connections": "dense", "layers": 2}),
     ("bag", {"layers": 2}), ("bag", {"layers": 0}), ("bag", {"activation": "tanh"}), ("cnn", {}),
-    ("cnn", {"filter_widths": "1,7"}), ("cnn", {"characters": "cnn", "character_size": 3, "character_filters": "2,2"}),
+    ("cnn", {"filter_widths": "1,7"}),
+    ("cnn", {"characters": "cnn", "character_size": 3, "character_filters": "2,2"}),
 ]  # fmt: skip
 
 
@@ -94,7 +96,8 @@ def test_the_last_states_of_densely_connected_layers_are_each_direction_s_own():
     settings = KINDS["classification", "lstm"](embedding_size=2, layers=2, layer_sizes="1,3", connections="dense", sentence_pooling="last")
     features_TBH = torch.stack([torch.full((1, settings.output_width), float(t)) for t in range(4)])
     found = Pooling(settings)(features_TBH, torch.tensor([3]))
-    assert found.tolist() == [[2, 2, 2, 0, 2, 2, 2, 0, 0, 0]]  # word, forward and backward below, forward and backward above
+    # word, forward and backward below, forward and backward above
+    assert found.tolist() == [[2, 2, 2, 0, 2, 2, 2, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("activation, f", [("tanh", torch.tanh), ("relu", torch.relu)])

@@ -44,7 +44,8 @@ def started(request):
 
 
 def states(model, words):
-    """What the highest layer of a language model gives at each word's last token (of a reversed one, at its first), by its own trace."""
+    """What the highest layer of a language model gives at each word's last token (of a reversed
+    one, at its first), by its own trace."""
     forward = model.tokenizer.in_direction(False)
     pieces = [forward.encode([word]).ids[:-1].tolist() for word in words]
     if model.tokenizer.is_reversed:
@@ -65,9 +66,12 @@ def states(model, words):
 
 VARIANTS = {
     "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": SUBWORDS},
-    "highway": {"model": "rnn", "connections": "highway"}, "residual": {"model": "rnn", "connections": "residual"},
-    "qrnn": {"model": "qrnn", "convolution_words": 2}, "dense": {"model": "gru", "connections": "dense", "layer_sizes": "4,6"},
-    "mogrifier": {"mogrifier_rounds": 3, "mogrifier_rank": 2}, "characters": {"characters": "cnn", "character_filters": "0,4"},
+    "highway": {"model": "rnn", "connections": "highway"},
+    "residual": {"model": "rnn", "connections": "residual"},
+    "qrnn": {"model": "qrnn", "convolution_words": 2},
+    "dense": {"model": "gru", "connections": "dense", "layer_sizes": "4,6"},
+    "mogrifier": {"mogrifier_rounds": 3, "mogrifier_rank": 2},
+    "characters": {"characters": "cnn", "character_filters": "0,4"},
 }  # fmt: skip
 
 
@@ -124,8 +128,10 @@ def test_a_bag_of_words_takes_the_words_alone(tmp_path):
 
 
 REFUSED = {
-    "another size": ({"flags": {"hidden_size": 9}}, "hidden_size = 9"), "another kind": ({"model": "gru"}, "not gru"),
-    "one direction": ({"flags": {"bidirectional": False}, "init_from_reversed": "r"}, "reads backwards"),
+    "another size": ({"flags": {"hidden_size": 9}}, "hidden_size = 9"),
+    "another kind": ({"model": "gru"}, "not gru"),
+    "one direction": ({"flags": {"bidirectional": False}, "init_from_reversed": "r"},
+                      "reads backwards"),
     "the wrong direction": ({"init_from_reversed": "f"}, "reads lines from their beginning"),
     "another tokenizer": ({"init_from_reversed": "other"}, "tokenizer is another one"),
     "other layers": ({"init_from_reversed": "small"}, "widths is"),

@@ -117,7 +117,8 @@ def test_about_the_share_of_lines_that_is_asked_for_begins_anew_whatever_their_l
     assert len(set(starts.tolist())) == len(starts)
     assert len(starts) / len(tokens_L) == pytest.approx(share, rel=0.2, abs=0.02)
     assert tokens_L[np.searchsorted(offsets, starts)].mean() == pytest.approx(tokens_L.mean(), rel=0.1)
-    assert share > 0.25 or sum(window.tokens for window in windows) > 0.9 * 35 * 16 * len(windows)  # little of them is empty
+    # little of them is empty
+    assert share > 0.25 or sum(window.tokens for window in windows) > 0.9 * 35 * 16 * len(windows)
 
 
 def test_damaged_line_ends_are_no_endless_loop():

@@ -40,10 +40,13 @@ def documents_of(corpus) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("texts, lines", [
-    (["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg\nh"], ["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg", "h"]),  # a newline alone ends a line
-    (["a\r\nb\r\r\nc\n"], ["a", "b\r", "c"]), (["a\nb"], ["a", "b"]), (["a\nb\n"], ["a", "b"]), (["a\nb", "c\n"], ["a", "b", "c"]),
+    # a newline alone ends a line
+    (["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg\nh"], ["a\u2028b\u0085c\x0bd\x0ce\x1cf\rg", "h"]),
+    (["a\r\nb\r\r\nc\n"], ["a", "b\r", "c"]), (["a\nb"], ["a", "b"]), (["a\nb\n"], ["a", "b"]),
+    (["a\nb", "c\n"], ["a", "b", "c"]),
     ([f"x{EUROS}\n{EUROS}\n"], [f"x{EUROS}", EUROS]),  # characters across the chunks that are read
-    (["\ufeffa\n\ufeffb\n", "\ufeffc\n"], ["a", "\ufeffb", "c"]),  # a byte order mark is dropped at the start of a file only
+    # a byte order mark is dropped at the start of a file only
+    (["\ufeffa\n\ufeffb\n", "\ufeffc\n"], ["a", "\ufeffb", "c"]),
 ], ids=range(7))  # fmt: skip
 @pytest.mark.parametrize("chunk", [2, None])
 def test_lines_of_files_end_at_newlines(corpus, monkeypatch, texts, lines, chunk):
@@ -60,7 +63,8 @@ def test_words_are_split_on_ascii_space_tab_return_and_nul_alone():
 
 @pytest.mark.parametrize("text, place, why, hint", [
     (b"fine\nm\xc3\xa4 \xff\n", "line 2, byte 5", "0xff", "--encoding-errors replace"),
-    (LONG * 30_000 + b"ab\xe4c\n" + LONG * 30_000, "line 30001, byte 3", "", ""), (b"a\nb\xe2\x82", "line 2, byte 2", "", ""),
+    (LONG * 30_000 + b"ab\xe4c\n" + LONG * 30_000, "line 30001, byte 3", "", ""),
+    (b"a\nb\xe2\x82", "line 2, byte 2", "", ""),
     ("text\n".encode("utf-16"), "line 1", "", "UTF-16"),
 ], ids=["bad", "far", "cut off", "utf-16"])  # fmt: skip
 def test_bad_utf8_is_an_error_naming_file_line_and_byte(corpus, text, place, why, hint):
@@ -101,7 +105,8 @@ def test_reserved_symbols_are_an_error_naming_the_line(corpus):
 
 
 @pytest.mark.parametrize(("line", "dropped"), [
-    ("<s> hello world </s>", "hello world"), ("<s>", ""), ("<s> </s>", ""), ("a <s> b", "a b"), ("a </s>", "a"), ("a\t<s>\tb", "a\tb"),
+    ("<s> hello world </s>", "hello world"), ("<s>", ""), ("<s> </s>", ""), ("a <s> b", "a b"),
+    ("a </s>", "a"), ("a\t<s>\tb", "a\tb"),
     ("a <s> </s>", "a"), ("  <s> a", "  a"), ("<s> <s> a", "a"),
 ])  # fmt: skip
 def test_reserved_symbols_are_dropped_with_their_space(line, dropped):
@@ -167,7 +172,8 @@ def test_a_split_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(data, 
     assert parts_of(text, share) == (every[:cut], every[cut:])
     split = text.split(share)
     assert [line for block in split.blocks() for line in block.lines] == every[:cut]
-    again, held_out = split.encode(make_tokenizer([], tokenizer="byte"))  # where the second part begins is known by now
+    # where the second part begins is known by now
+    again, held_out = split.encode(make_tokenizer([], tokenizer="byte"))
     assert again.sentences == cut and (held_out.sentences if held_out else 0) == lines - cut
 
 

@@ -25,7 +25,8 @@ def of(text):
 
 
 def pairs_in_dictionary(window):
-    """How often words stand within `window` of each other, words that occur once taken out first."""
+    """How often words stand within `window` of each other, words that occur once taken out
+    first."""
     counts = Counter(word for line in LINES for word in line.split())
     pairs = Counter()
     for line in LINES:

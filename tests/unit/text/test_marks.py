@@ -1,4 +1,5 @@
-"""Marks of messy text are counted, and told of where a training text mixes forms or a model has never seen them."""
+"""Marks of messy text are counted, and told of where a training text mixes forms or a model has
+never seen them."""
 
 import warnings
 
@@ -51,7 +52,8 @@ def test_a_training_text_of_two_forms_is_told_of_once_with_their_counts():
     (["it's \u2019"], {}),  # twice is too rare
     (["it\u2019s \u2019"] * 9, {}),  # one form alone
     (["well-known \u2013 \u2014"] * 9, {}),  # a hyphen in a word is no dash
-    (["it's", "it\u2019s"] * 9, {"normalise": "quotes"}), (["it's", "it\u2019s"] * 9, {"remove_punctuation": True}),
+    (["it's", "it\u2019s"] * 9, {"normalise": "quotes"}),
+    (["it's", "it\u2019s"] * 9, {"remove_punctuation": True}),
     (["'"] * 9999 + ["\u2019"] * 3, {}),
 ])  # fmt: skip
 def test_other_training_texts_are_not_told_of(lines, settings):
@@ -73,7 +75,8 @@ def test_marks_that_a_model_never_saw_are_told_of_and_those_that_it_saw_or_norma
     assert notices_of(lambda: tell_unseen(marks, {"the model": seen})) == []
     normalising = make_tokenizer(LINES, normalise="all", **kind)
     assert notices_of(lambda: tell_unseen(marks, {"the model": normalising})) == []
-    spoken = make_tokenizer([*LINES, "caf&eacute; caf\u00e9"], remove_punctuation=True, **kind)  # which reads `caf eacute`
+    # which reads `caf eacute`
+    spoken = make_tokenizer([*LINES, "caf&eacute; caf\u00e9"], remove_punctuation=True, **kind)
     assert notices_of(lambda: tell_unseen({"&eacute;": 3}, {"the model": spoken})) == []
     (told,) = notices_of(lambda: tell_unseen(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain}))
     assert "unknown to a and c." in told

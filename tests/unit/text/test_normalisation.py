@@ -1,4 +1,5 @@
-"""Normalisation: what becomes of each form, the same when done twice, and where each character comes from."""
+"""Normalisation: what becomes of each form, the same when done twice, and where each character
+comes from."""
 
 import pytest
 from hypothesis import given
@@ -8,9 +9,12 @@ from rnnlm.errors import SettingsError
 from rnnlm.text.normalisation import FORMS, normalise, parse_forms, remove_punctuation, trace, trace_without_punctuation, untraced
 
 HOSTILE = [
-    "&", "amp;", "&amp;", "#38;", "&lt;", "lt;", "s", "/s", "unk", "&gt;", "<", ">", "<unk>", "<s>", ";", "\u037e", "&semi;", "&#97;",
-    "mp", "K", "\u212a", "e", "\u0301", "\u0308", "&#769;", "\u0344", "\u0338", "\u1100", "\u1161", "\u11a8", "\u09c7", "\u09be", "\u2019",
-    "\u201c", "\u00b4", "'", "\u2014", " ", "\u00a0", "\u200b", "\t", "\0", "&nbsp;", "&#10;", "&#0;", "&#1;", "&#xD800;", "&#146;",
+    "&", "amp;", "&amp;", "#38;", "&lt;", "lt;", "s", "/s", "unk", "&gt;", "<", ">", "<unk>", "<s>",
+    ";", "\u037e", "&semi;", "&#97;",
+    "mp", "K", "\u212a", "e", "\u0301", "\u0308", "&#769;", "\u0344", "\u0338", "\u1100", "\u1161",
+    "\u11a8", "\u09c7", "\u09be", "\u2019",
+    "\u201c", "\u00b4", "'", "\u2014", " ", "\u00a0", "\u200b", "\t", "\0", "&nbsp;", "&#10;",
+    "&#0;", "&#1;", "&#xD800;", "&#146;",
     "&nvlt;", "\u200d", "\u00ad", "&shy;", ".", "&bogus;", "\n",
 ]  # fmt: skip
 hostile_text = st.one_of(st.lists(st.sampled_from(HOSTILE), max_size=12).map("".join), st.text(st.characters(codec="utf-8"), max_size=12))
@@ -18,21 +22,26 @@ some_forms = st.sets(st.sampled_from(FORMS)).map(",".join)
 
 
 @pytest.mark.parametrize(("forms", "text", "expected"), [
-    ("quotes", "\u201eJa\u201c, don\u2019t \u2018x\u2019 5\u2032 2\u2033 l\u00b4eau", "\"Ja\", don't 'x' 5' 2\" l'eau"),
+    ("quotes", "\u201eJa\u201c, don\u2019t \u2018x\u2019 5\u2032 2\u2033 l\u00b4eau",
+     "\"Ja\", don't 'x' 5' 2\" l'eau"),
     ("quotes", "\u00abnon\u00bb \u2039oui\u203a", "\u00abnon\u00bb \u2039oui\u203a"),
     ("dashes", "a\u2013b \u2014 c \u2212 1 non\u2011stop", "a-b - c - 1 non-stop"),
     ("spaces", " 10\u202f000\u00a0km\t\u200b x\u2060y\ufeff \u3000z  ", " 10 000 km x y z "),
-    ("spaces", "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f4bb", "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f4bb"),
+    ("spaces", "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f4bb",
+     "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f4bb"),
     ("spaces", "\u00adSil\u00adben\u00ad \u00ad <unk>\u00ad <un\u00adk>", "Silben <unk> &lt;unk>"),
     ("entities,spaces", "&am&shy;p; Sil&#173;ben &shy;", "& Silben "),
     ("entities", "Sil&shy;ben", "Sil\u00adben"),
-    ("entities", "Q&amp;A &quot;caf&eacute;&quot; it&#8217;s &#x2014;", "Q&A \"caf\u00e9\" it\u2019s \u2014"),
+    ("entities", "Q&amp;A &quot;caf&eacute;&quot; it&#8217;s &#x2014;",
+     "Q&A \"caf\u00e9\" it\u2019s \u2014"),
     ("entities", "AT&T x&y; &copy 1 ?a=1&lang=en", "AT&T x&y; &copy 1 ?a=1&lang=en"),
     ("entities", "&amp;amp;lt; &#38;#38;#60; &&#97;mp;", "< < &"),
     ("entities", "a&#10;b&NewLine;c&#13;d&#0;e&#1;", "a b c d\ufffde&#1;"),
-    ("entities", "&lt;s&gt; &lt;/s> &amp;lt;UNK&gt; <unk> &lt;b&gt;", "&lt;s> &lt;/s> &lt;UNK> <unk> <b>"),
+    ("entities", "&lt;s&gt; &lt;/s> &amp;lt;UNK&gt; <unk> &lt;b&gt;",
+     "&lt;s> &lt;/s> &lt;UNK> <unk> <b>"),
     ("nfc", "cafe\u0301 \u212b \u1100\u1161", "caf\u00e9 \u00c5 \uac00"),
-    ("all", "it&rsquo;s&nbsp;a &ldquo;cafe&#769;&rdquo; &ndash; \u2019", "it's a \"caf\u00e9\" - '"),
+    ("all", "it&rsquo;s&nbsp;a &ldquo;cafe&#769;&rdquo; &ndash; \u2019",
+     "it's a \"caf\u00e9\" - '"),
     (None, "\u2019 &amp; \u00a0", "\u2019 &amp; \u00a0"),
 ])  # fmt: skip
 def test_what_becomes_of_each_form(forms, text, expected):

@@ -54,7 +54,8 @@ def test_large_files_differ_by_a_byte_in_any_piece_that_is_compared(there, monke
     monkeypatch.setattr(sources, "PIECES", 4)
     monkeypatch.setattr(sources, "PIECE_BYTES", 10)
     text = bytearray(b"abcdefghi\n" * 100)
-    for number, place in enumerate([None, None, 0, 9, 330, 999, 500]):  # the last one is in no piece
+    # the last one is in no piece
+    for number, place in enumerate([None, None, 0, 9, 330, 999, 500]):
         changed = bytearray(text)
         if place is not None:
             changed[place] ^= 1

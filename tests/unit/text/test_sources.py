@@ -102,7 +102,8 @@ def records(**columns) -> str:
 
 TABLES = {  # content, column, lines
     "x.jsonl": (records(body=LINES, id=[1, 2, 3]), "body", LINES),
-    "x.json": (records(id=[1, 2, 3], text=LINES) + "\n\n", None, LINES),  # a column called text needs no name
+    # a column called text needs no name
+    "x.json": (records(id=[1, 2, 3], text=LINES) + "\n\n", None, LINES),
     "lines.jsonl": (records(text=["one\r\n\ntwo", "three\u2028still\n"]), None, ["one", "two", "three\u2028still"]),
     "mark.jsonl": ('\ufeff{"text": "a"}\r\n{"text": "b"}\r\n', None, ["a", "b"]),
     "x.csv": ('\ufeffid,text\r\n1,"one, ""two"""\r\n2,"three\nfour"\r\n', "text", ['one, "two"', "three", "four"]),
@@ -118,10 +119,13 @@ def test_the_column_of_a_table_is_read(tmp_path, name):
     assert read(tmp_path / name, column=column) == lines
 
 
-REFUSED = [  # more in support/hostile/tables.py; file, content, column, what the error says, and what its hint says
+# more in support/hostile/tables.py; file, content, column, what the error says, and what its hint
+# says
+REFUSED = [
     ("a.jsonl", '{"text": "a"}\n{"txt": "b"}\n', "text", "line 2: no column 'text'", "'txt'"),
     ("a.jsonl", '{"a": "x", "b": "y"}\n', None, "a, b", "--column"),
-    ("a.csv", "id,text\n1,one\n", None, "a.csv", "--column"), ("a.csv", "id,text\n1,one\n", "texts", "no column 'texts'", "'text'"),
+    ("a.csv", "id,text\n1,one\n", None, "a.csv", "--column"),
+    ("a.csv", "id,text\n1,one\n", "texts", "no column 'texts'", "'text'"),
 ]  # fmt: skip
 
 
@@ -152,7 +156,8 @@ def test_a_column_of_parquet_is_read(tmp_path):
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory) -> Path:
-    """A data set of two splits, saved; one of its splits saved alone; a folder of Parquet; one of JSON-lines."""
+    """A data set of two splits, saved; one of its splits saved alone; a folder of Parquet; one of
+    JSON-lines."""
     import datasets
 
     datasets.disable_progress_bars()

@@ -1,4 +1,5 @@
-"""Models that read each line from its end: equal, to the last digit, to models of a text whose lines are turned round by hand."""
+"""Models that read each line from its end: equal, to the last digit, to models of a text whose
+lines are turned round by hand."""
 
 import json
 import warnings
@@ -22,12 +23,16 @@ from rnnlm.training.run import train
 from support.tiny_models import Lines
 
 LINES = [
-    "the cat sat on the mat", "", "a dog saw the cat", "the dog sat", "it is hard to recognize speech", "", "the <unk> sat on a cat", "go",
-    "speech is hard to recognize", "a dog sat on the mat", "", "a cat saw it", "the dog saw the dog", "it sat", "hard speech",
+    "the cat sat on the mat", "", "a dog saw the cat", "the dog sat",
+    "it is hard to recognize speech", "", "the <unk> sat on a cat", "go",
+    "speech is hard to recognize", "a dog sat on the mat", "", "a cat saw it",
+    "the dog saw the dog", "it sat", "hard speech",
 ]  # fmt: skip
 TEST = ["the zebra sat on the mat", "it is hard", "", "go", "a dog saw speech"]
-NETWORK = {"model": "lstm", "hidden_size": 8, "embedding_size": 8, "batch_rows": 2, "bptt_tokens": 4, "budget": "8steps",
-           "precision": "fp32", "device": "cpu", "threads": 1, "save_every": "3steps", "dropout_output": 0.2}  # fmt: skip
+NETWORK = {"model": "lstm", "hidden_size": 8, "embedding_size": 8, "batch_rows": 2,
+           "bptt_tokens": 4, "budget": "8steps",
+           "precision": "fp32", "device": "cpu", "threads": 1, "save_every": "3steps",
+           "dropout_output": 0.2}  # fmt: skip
 NGRAM = {"model": "ngram", "order": 3}
 FIGURES = ("tokens", "words", "oov_words", "characters", "logprob_nats", "ppl_token", "ppl_word_no_oov", "bits_per_byte")
 
@@ -38,7 +43,8 @@ def turned(lines):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Texts, and a model of each kind that reads from the end (NAME) beside one of turned lines (NAME.turned)."""
+    """Texts, and a model of each kind that reads from the end (NAME) beside one of turned lines
+    (NAME.turned)."""
     folder = tmp_path_factory.mktemp("direction")
     for name, lines in {"train": LINES, "test": TEST}.items():
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -73,7 +79,8 @@ def test_the_model_is_that_of_the_lines_turned_by_hand_and_so_are_its_figures(fo
             )
             assert [getattr(one, figure) for figure in FIGURES] == [getattr(two, figure) for figure in FIGURES]
             assert one.signature.endswith(f"|model:{model.fingerprint}|dir:reversed") and "dir:" not in two.signature
-            assert one.signature.split("|")[2] == two.signature.split("|")[2]  # the vocabulary is the same
+            # the vocabulary is the same
+            assert one.signature.split("|")[2] == two.signature.split("|")[2]
     assert model.fingerprint != other.fingerprint
 
 

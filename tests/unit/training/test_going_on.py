@@ -1,4 +1,5 @@
-"""--resume: a run goes on where it stood, as if it had not ended; its budget may grow, its settings may not."""
+"""--resume: a run goes on where it stood, as if it had not ended; its budget may grow, its settings
+may not."""
 
 import itertools
 import json

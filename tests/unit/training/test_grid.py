@@ -1,4 +1,5 @@
-"""A grid of tiny runs: each is the run that `train` gives, and what is there already is not trained again."""
+"""A grid of tiny runs: each is the run that `train` gives, and what is there already is not trained
+again."""
 
 import csv
 import warnings
@@ -46,11 +47,13 @@ def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatc
     gru, unigram = finished[0].results
     assert (gru.test_ppl, gru.steps, gru.stopped) == (single.results["test"]["ppl_token"], 6, "budget")
     assert all(each.test_ppl_low < each.test_ppl < each.test_ppl_high for each in (gru, unigram))
-    assert gru.valid_signature.split("|")[:3] == unigram.valid_signature.split("|")[:3]  # the same text, held out, and tokenizer
+    # the same text, held out, and tokenizer
+    assert gru.valid_signature.split("|")[:3] == unigram.valid_signature.split("|")[:3]
 
     with open("lesson/grid.tsv", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream, delimiter="\t"))
-    assert [(row["run"], row["model"], float(row["test_ppl"])) for row in rows] == [(each.run, each.values["model"], each.test_ppl)
+    assert [(row["run"], row["model"], float(row["test_ppl"])) for row in rows] == [(each.run,
+        each.values["model"], each.test_ppl)
                                                                                    for each in finished[0].results]  # fmt: skip
     assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
 

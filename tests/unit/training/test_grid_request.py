@@ -1,4 +1,5 @@
-"""The runs that a grid asks for: which there are, what they have in common, in what they differ, and what cannot be."""
+"""The runs that a grid asks for: which there are, what they have in common, in what they differ,
+and what cannot be."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +24,8 @@ def settings(runs, name):
 def test_there_is_a_run_for_each_combination_in_a_folder_of_its_name():
     runs = runs_of("model=rnn,gru", "hidden_size=8, 16")
     assert [run.name for run in runs] == [
-        "model=rnn,hidden_size=8", "model=rnn,hidden_size=16", "model=gru,hidden_size=8", "model=gru,hidden_size=16",
+        "model=rnn,hidden_size=8", "model=rnn,hidden_size=16", "model=gru,hidden_size=8",
+        "model=gru,hidden_size=16",
     ]  # fmt: skip
     assert [run.request.output for run in runs] == [Path("lesson") / run.name for run in runs]
     assert (settings(runs, "model"), settings(runs, "hidden_size")) == (["rnn", "rnn", "gru", "gru"], [8, 16, 8, 16])
@@ -32,7 +34,8 @@ def test_there_is_a_run_for_each_combination_in_a_folder_of_its_name():
 
 def test_values_with_commas_are_separated_by_semicolons_and_python_gives_them_as_they_are():
     assert parse_axes(["layer-sizes=400,400;650,650"]) == {"layer_sizes": ("400,400", "650,650")}
-    assert axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru", "learning_rate": 0.5}) == {
+    assert axes_of({"seed": [1, 2], "tied": [True, None], "model": "gru",
+                    "learning_rate": 0.5}) == {
         "seed": ("1", "2"), "tied": ("true", "none"), "model": ("gru",), "learning_rate": ("0.5",),
     }  # fmt: skip
 
@@ -49,7 +52,8 @@ def test_budget_tokenizer_and_seed_are_those_of_the_first_run_unless_the_grid_na
 def test_other_settings_of_the_recipes_differ_unless_they_are_to_be_equal():
     runs, equal = runs_of("model=rnn,gru,lstm"), runs_of("model=rnn,gru,lstm", equal=True)
     assert differing(runs)["learning_rate"] == {"model=rnn": 0.001, "model=gru": 0.003, "model=lstm": 0.005}
-    assert "model" not in differing(runs) and "forget_bias" not in differing(runs)  # a setting of the LSTM alone
+    # a setting of the LSTM alone
+    assert "model" not in differing(runs) and "forget_bias" not in differing(runs)
     assert differing(equal) == {} and settings(equal, "learning_rate") == [0.001] * 3
 
 
@@ -61,9 +65,11 @@ def test_settings_for_all_are_left_out_where_a_kind_lacks_them_and_all_hold_out_
 
 
 @pytest.mark.parametrize("grid, request_of, says", [
-    (["hidden_sise=3,4"], {}, "hidden_sise=3: unknown setting 'hidden_sise' in --grid; did you mean 'hidden_size'"),
+    (["hidden_sise=3,4"], {},
+     "hidden_sise=3: unknown setting 'hidden_sise' in --grid; did you mean 'hidden_size'"),
     (["hidden_size=3,x"], {}, "hidden_size=x: setting hidden_size = 'x' is not valid"),
-    (["model=gru,ngram", "hidden_size=3,4"], {}, "model=ngram,hidden_size=3: a model of kind ngram has no setting 'hidden_size'"),
+    (["model=gru,ngram", "hidden_size=3,4"], {},
+     "model=ngram,hidden_size=3: a model of kind ngram has no setting 'hidden_size'"),
     (["model=grru"], {}, "model=grru: unknown model 'grru'; did you mean 'gru'"),
     (["recipe=lstm,nothing"], {}, "recipe=nothing: "),
     (["seed=1,2"], {"assignments": {"seed": "3"}}, "seed is in the grid and in --set"),

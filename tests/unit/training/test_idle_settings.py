@@ -1,4 +1,5 @@
-"""Settings that were asked for and change nothing are named with what they need; and it is true that they change nothing."""
+"""Settings that were asked for and change nothing are named with what they need; and it is true
+that they change nothing."""
 
 import warnings
 
@@ -29,12 +30,16 @@ def idle(work) -> list[str]:
 
 
 SGD = {
-    "optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "rollbacks": 0, "layers": 1, "layer_sizes": "8", "resumable": False,
+    "optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "rollbacks": 0, "layers": 1,
+    "layer_sizes": "8", "resumable": False,
 }  # fmt: skip
 OF_SGD = {
-    "rms_decay": 0.5, "beta1": 0.1, "beta2": 0.2, "penalised": "recurrent", "plateau_factor": 0.3, "plateau_patience": 7,
-    "plateau_gain": 0.5, "decay_after_epochs": 1, "decay_every_epochs": 3, "decay_factor": 0.1, "min_improvement": 2.0, "final_rate": 0.5,
-    "rollback_factor": 0.1, "hidden_size": 99, "dropout_between": 0.7, "init_gain": 3.0, "save_every": "1steps", "keep_checkpoints": 5,
+    "rms_decay": 0.5, "beta1": 0.1, "beta2": 0.2, "penalised": "recurrent", "plateau_factor": 0.3,
+    "plateau_patience": 7,
+    "plateau_gain": 0.5, "decay_after_epochs": 1, "decay_every_epochs": 3, "decay_factor": 0.1,
+    "min_improvement": 2.0, "final_rate": 0.5,
+    "rollback_factor": 0.1, "hidden_size": 99, "dropout_between": 0.7, "init_gain": 3.0,
+    "save_every": "1steps", "keep_checkpoints": 5,
     "vocab_size": 77, "sentencepiece_model": "bpe",
 }  # fmt: skip
 SPELLED = {"characters": "cnn", "character_filters": "4,4", "character_size": 4}
@@ -60,7 +65,8 @@ def of(**request) -> list[str]:
 
 
 def test_what_was_asked_for_is_told_with_what_it_needs_and_what_a_recipe_brings_is_not(text, tmp_path):
-    assert of(recipe="zaremba-small", assignments={"schedule": "cosine"}) == []  # the recipe's decay_factor
+    # the recipe's decay_factor
+    assert of(recipe="zaremba-small", assignments={"schedule": "cosine"}) == []
     smoothing = "without effect: backoff_factor = 0.3 needs smoothing = stupid (it is mkn); "
     pieces = "vocab_size = 300 needs tokenizer = sentencepiece (it is word)"
     assert of(model="ngram", flags={"backoff_factor": 0.3}, assignments={"vocab_size": "300", "min_count": "2"}) == [smoothing + pieces]
@@ -70,7 +76,8 @@ def test_what_was_asked_for_is_told_with_what_it_needs_and_what_a_recipe_brings_
     assert of(flags={"min_validations": 40, "validate_every_steps": 5}) == [by_steps]
     assert of(flags={"dropout_between": 0.3}) == ["without effect: dropout_between = 0.3 needs layers = 2 or more (it is 1)"]
     config = write(tmp_path / "c.toml", "beta1 = 0.8\nbeta2 = 0.999\noptimizer = 'sgd'\nnesterov = false\n")
-    assert of(config=config) == ["without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"]  # beta2 is as it always is
+    # beta2 is as it always is
+    assert of(config=config) == ["without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"]
     assert of(flags={"plateau_factor": 0.3, "schedule": "plateau", "beta1": 0.8, "dropout_between": 0.3, "layers": 2}) == []
     request = PrepareRequest(("text.txt",), tmp_path, flags={"vocab_size": 300})
     assert idle(lambda: resolve_prepare(request)) == ["without effect: " + pieces]

@@ -1,4 +1,5 @@
-"""What of a validation or test text is in the training text is counted as sets of lines would count it, and told."""
+"""What of a validation or test text is in the training text is counted as sets of lines would count
+it, and told."""
 
 import json
 import warnings

@@ -1,4 +1,5 @@
-"""What goes wrong is said before hours go into training. (Settings, texts and folders: see test_training.py.)"""
+"""What goes wrong is said before hours go into training. (Settings, texts and folders: see
+test_training.py.)"""
 
 import dataclasses
 
@@ -75,13 +76,19 @@ def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_r
 
 
 @pytest.mark.parametrize("name, value, bound", [
-    ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"), ("hidden_size", "0", "at least 1"),
-    ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"), ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),
-    ("dropout_input", "1", "below 1"), ("dropout_between", "1.0", "below 1"), ("dropout_output", "-0.1", "at least 0"),
-    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"), ("l1", "-1", "at least 0"), ("l2", "-1",
+    ("bptt_tokens", "0", "at least 1"), ("batch_rows", "0", "at least 1"),
+    ("hidden_size", "0", "at least 1"),
+    ("clip_norm", "0", "above 0"), ("clip_value", "-1", "above 0"),
+    ("learning_rate", "0", "above 0"), ("learning_rate", "-1", "above 0"),
+    ("dropout_input", "1", "below 1"), ("dropout_between", "1.0", "below 1"),
+    ("dropout_output", "-0.1", "at least 0"),
+    ("momentum", "1", "below 1"), ("ema_decay", "1", "below 1"), ("rms_decay", "1", "below 1"),
+    ("l1", "-1", "at least 0"), ("l2", "-1",
         "at least 0"),
-    ("decay_factor", "0", "above 0"), ("decay_after_epochs", "0", "at least 1"), ("min_improvement", "0.9", "at least 1"),
-    ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"), ("patience", "0", "at least 1"),
+    ("decay_factor", "0", "above 0"), ("decay_after_epochs", "0", "at least 1"),
+    ("min_improvement", "0.9", "at least 1"),
+    ("plateau_factor", "1", "below 1"), ("asgd_start", "-1", "at least 0"),
+    ("patience", "0", "at least 1"),
 ])  # fmt: skip
 def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound):
     with pytest.raises(SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}") as caught:
@@ -90,7 +97,8 @@ def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound
 
 
 @pytest.mark.parametrize("assignments, hint", [
-    ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"), ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
+    ({"optimizer": "adam", "momentum": "0.9"}, "momentum=0"),
+    ({"optimizer": "sgd", "nesterov": "true"}, "momentum=0.9"),
     ({"optimizer": "asgd", "ema_decay": "0.99"}, "ema_decay=none"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_told_before_the_text_is_read(assignments, hint):

@@ -19,9 +19,12 @@ def settled(*, flags=None, **request):
 
 
 @pytest.mark.parametrize("request_, expected", [
-    ({}, ("demo", "lstm")), ({"text": ("x",)}, ("lstm", "lstm")), ({"model": "gru"}, ("gru", "gru")),
-    ({"text": ("x",), "assignments": {"model": "rnn"}}, ("rnn", "rnn")), ({"recipe": "gru"}, ("gru", "gru")),
-    ({"recipe": "lstm", "assignments": {"model": "gru"}}, ("lstm", "gru")), ({"recipe": "unigram"}, ("unigram", "unigram")),
+    ({}, ("demo", "lstm")), ({"text": ("x",)}, ("lstm", "lstm")),
+    ({"model": "gru"}, ("gru", "gru")),
+    ({"text": ("x",), "assignments": {"model": "rnn"}}, ("rnn", "rnn")),
+    ({"recipe": "gru"}, ("gru", "gru")),
+    ({"recipe": "lstm", "assignments": {"model": "gru"}}, ("lstm", "gru")),
+    ({"recipe": "unigram"}, ("unigram", "unigram")),
 ])  # fmt: skip
 def test_recipe_and_kind_follow_from_the_request(request_, expected):
     recipe, kind, resolved = resolve_request(Request(**request_))
@@ -30,10 +33,14 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 
 
 @pytest.mark.parametrize("request_, what, why, hint", [
-    ({}, "a language model has no setting 'bidirectional'", "it would read the words that it is to predict", "--task tagging"),
-    ({"task": "tagging", "model": "lstm"}, "tagging has no setting 'temporal_penalty'", "belongs to language models", "leave it out"),
-    ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'", "belongs to: cnn", "--model cnn"),
-    ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'", "it belongs to models for classif", "--task classif"),
+    ({}, "a language model has no setting 'bidirectional'",
+     "it would read the words that it is to predict", "--task tagging"),
+    ({"task": "tagging", "model": "lstm"}, "tagging has no setting 'temporal_penalty'",
+     "belongs to language models", "leave it out"),
+    ({"task": "classification", "model": "gru"}, "kind gru has no setting 'filter_widths'",
+     "belongs to: cnn", "--model cnn"),
+    ({"task": "tagging", "model": "gru"}, "tagging has no setting 'filter_widths'",
+     "it belongs to models for classif", "--task classif"),
 ])  # fmt: skip
 def test_a_setting_of_another_task_is_refused_with_the_reason(request_, what, why, hint):
     name = what.split("'")[1]
@@ -76,11 +83,16 @@ def test_a_recipe_of_another_kind_than_the_model_is_refused():
 @pytest.mark.parametrize("request_, message", [
     ({"recipe": "lstn"}, "unknown recipe 'lstn'; did you mean 'lstm'"),
     ({"model": "grru"}, "unknown model 'grru'; did you mean 'gru'"),
-    ({"assignments": {"hiden_size": "3"}}, "unknown setting 'hiden_size' in --set; did you mean 'hidden_size'"),
-    ({"flags": {"learning_rat": 1.0}}, "unknown setting 'learning_rat' in the command line; did you mean 'learning_rate'"),
-    ({"assignments": {"hidden_size": "1000000000"}}, "hidden_size = '1000000000'.*at most 1,048,576"),
-    ({"assignments": {"optimizer": "magic"}}, "optimizer = 'magic'"), ({"assignments": {"holdout": "1"}}, "holdout = '1'"),
-    ({"flags": {"hidden_size": float("nan")}}, "hidden_size = nan"), ({"flags": {"seed": -1}}, "seed = -1"),
+    ({"assignments": {"hiden_size": "3"}},
+     "unknown setting 'hiden_size' in --set; did you mean 'hidden_size'"),
+    ({"flags": {"learning_rat": 1.0}},
+     "unknown setting 'learning_rat' in the command line; did you mean 'learning_rate'"),
+    ({"assignments": {"hidden_size": "1000000000"}},
+     "hidden_size = '1000000000'.*at most 1,048,576"),
+    ({"assignments": {"optimizer": "magic"}}, "optimizer = 'magic'"),
+    ({"assignments": {"holdout": "1"}}, "holdout = '1'"),
+    ({"flags": {"hidden_size": float("nan")}}, "hidden_size = nan"),
+    ({"flags": {"seed": -1}}, "seed = -1"),
 ])  # fmt: skip
 def test_settings_that_are_not_valid_are_wrong_usage(request_, message):
     with pytest.raises(SettingsError, match=message) as caught:

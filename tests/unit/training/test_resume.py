@@ -1,4 +1,5 @@
-"""--resume auto: start where there is nothing, go on where there is a run, do nothing where it is done; refuse what is another run."""
+"""--resume auto: start where there is nothing, go on where there is a run, do nothing where it is
+done; refuse what is another run."""
 
 import json
 import shutil
@@ -16,8 +17,10 @@ from rnnlm.training.run import train
 from support.killed_runs import outcome
 
 RUN = {
-    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1,
-    "validate_every_steps": 4, "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant", "warmup": 0.0,
+    "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
+    "device": "cpu", "threads": 1,
+    "validate_every_steps": 4, "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2,
+    "schedule": "constant", "warmup": 0.0,
 }  # fmt: skip
 
 
@@ -65,7 +68,8 @@ def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
 
 
 def made_before(folder):
-    """What is in `folder` as a run of before has left it: by the old name of a setting, and without one that came later."""
+    """What is in `folder` as a run of before has left it: by the old name of a setting, and without
+    one that came later."""
 
     def of_before(settings):
         settings["output"] = settings.pop("output_layer")
@@ -113,7 +117,8 @@ def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_firs
     events.close()
     assert not (tmp_path / "m").exists()
     events = auto(texts, tmp_path / "m", save_every="1h")
-    assert any(isinstance(event, ModelSaved) for event in events)  # it stops at the first one: the model is there, no checkpoint is
+    # it stops at the first one: the model is there, no checkpoint is
+    assert any(isinstance(event, ModelSaved) for event in events)
     events.close()
     started, *_ = auto(texts, tmp_path / "m")
     assert started.step == 0 and outcome(tmp_path / "m") == outcome(whole)
@@ -168,10 +173,12 @@ def test_a_log_that_lacks_its_end_gets_it(texts, whole):
 
 
 @pytest.mark.parametrize("change, words", [
-    ({"hidden_size": 9}, "hidden_size differs|hidden_size is 8 there, 9 was asked for"), ({"learning_rate": 0.5}, "learning_rate"),
+    ({"hidden_size": 9}, "hidden_size differs|hidden_size is 8 there, 9 was asked for"),
+    ({"learning_rate": 0.5}, "learning_rate"),
     ({"seed": 3}, "seed"), ({"text": "other"}, "training text"), ({"valid": "other"},
         "its validation text differs|not the same: validation text"),
-    ({"model": "gru"}, "recipe|model"), ({"lowercase": True}, "lowercase = False; True was asked for"),
+    ({"model": "gru"}, "recipe|model"),
+    ({"lowercase": True}, "lowercase = False; True was asked for"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done, resume", [(False, "auto"), (True, "auto"), (True, True)])
 def test_another_run_is_refused_and_what_differs_is_named(texts, whole, tmp_path, change, words, is_done, resume):
@@ -212,4 +219,5 @@ def test_an_interval_is_of_steps_or_time(texts, tmp_path, value):
         return
     *events, finished = auto(texts, tmp_path / "m", save_every=value)
     kept = [event.step for event in events if isinstance(event, Checkpoint)]
-    assert (kept == [2, 4, 6, 8] if value == "2steps" else len(kept) == 1) and finished.steps == 9  # by time: the first need not wait
+    # by time: the first need not wait
+    assert (kept == [2, 4, 6, 8] if value == "2steps" else len(kept) == 1) and finished.steps == 9

@@ -148,7 +148,8 @@ def test_weights_that_do_not_fit_are_refused(text, difference):
 def test_a_request_to_stop_ends_with_the_best_model_saved(text):
     steps = []
     *_, finished = train(text, output="m", stop=lambda: steps.append(1) or len(steps) > 4, validate_every_steps=2, **SMALL)
-    assert (finished.stopped, finished.steps) == ("request", 3)  # it is asked while the validation after step 2 lasts, too
+    # it is asked while the validation after step 2 lasts, too
+    assert (finished.stopped, finished.steps) == ("request", 3)
     assert model_folder.read_manifest(Path("m")).step == finished.step == 2
     assert model_folder.read_manifest(Path("m")).training["stopped"] == "request"
     assert rnnlm.score_sentences(rnnlm.load("m", device="cpu"), ["the dog"])

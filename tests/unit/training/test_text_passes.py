@@ -1,4 +1,5 @@
-"""How often a run reads its texts: once for the vocabulary, once for the ids; nothing is read or encoded again for the evaluation."""
+"""How often a run reads its texts: once for the vocabulary, once for the ids; nothing is read or
+encoded again for the evaluation."""
 
 from collections import Counter
 

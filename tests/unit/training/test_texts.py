@@ -1,4 +1,5 @@
-"""A run on a prepared text is the run on the text itself; what contradicts it is refused by name."""
+"""A run on a prepared text is the run on the text itself; what contradicts it is refused by
+name."""
 
 import numpy as np
 import pytest
@@ -110,7 +111,8 @@ def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(
 
 
 @pytest.mark.parametrize(("given", "match"), [
-    ({"tokenizer": "char"}, "tokenizer = word"), ({"min_count": 3}, "min_count = 2"), ({"lowercase": True}, "lowercase = False"),
+    ({"tokenizer": "char"}, "tokenizer = word"), ({"min_count": 3}, "min_count = 2"),
+    ({"lowercase": True}, "lowercase = False"),
     ({"blank_lines": "keep"}, "blank_lines = skip"), ({"column": "text"}, "column has no effect"),
     ({"recipe": "char-cnn-lstm"}, "spelled"), ({"tokenizer_from": "demo"}, "another tokenizer"),
 ], ids=lambda given: next(iter(given)) if isinstance(given, dict) else None)  # fmt: skip

@@ -1,4 +1,5 @@
-"""Vectors of lines and words: what a layer gives by itself, pooled as one would by hand, whatever stands beside a line."""
+"""Vectors of lines and words: what a layer gives by itself, pooled as one would by hand, whatever
+stands beside a line."""
 
 import numpy as np
 import pytest
@@ -20,8 +21,10 @@ from support.tiny_models import LINES, fit, make_tokenizer
 TEXT = ("the cat sat", "", "a dog saw the cat on the mat", "dog", "it is hard to recognize speech", "a cat sat")
 POOLINGS = {"last": lambda values: values[-1], "mean": lambda values: values.mean(axis=0), "max": lambda values: values.max(axis=0)}
 KINDS = [
-    {"model": "rnn"}, {"model": "gru", "connections": "dense", "layers": 2}, {"model": "lstm", "layers": 2, "layer_sizes": "7,6"},
-    {"model": "qrnn", "layers": 2}, {"model": "jordan", "tied": None}, {"model": "ffnn", "direct_connections": True, "tied": None},
+    {"model": "rnn"}, {"model": "gru", "connections": "dense", "layers": 2},
+    {"model": "lstm", "layers": 2, "layer_sizes": "7,6"},
+    {"model": "qrnn", "layers": 2}, {"model": "jordan", "tied": None},
+    {"model": "ffnn", "direct_connections": True, "tied": None},
 ]  # fmt: skip
 
 
@@ -49,7 +52,8 @@ def labeller_of(task, name="lstm", tokenizer="word", **settings):
 
 
 def read_alone(model, line):
-    """(T, H): the features after each token of a line, by the model's own way; after `</s>` where there are none."""
+    """(T, H): the features after each token of a line, by the model's own way; after `</s>` where
+    there are none."""
     ids = model.tokenizer.encode([line]).ids[:-1]
     hidden_1TH, _ = model.hidden(np.array([[model.tokenizer.boundary_id, *ids]]), model.initial_state(1))
     return hidden_1TH[0, min(1, len(ids)) :].numpy()
@@ -150,7 +154,8 @@ def test_an_encoder_decoder_has_the_vectors_of_what_its_encoder_reads(settings, 
     words = rnnlm.embed(model, sources, words=True)
     np.testing.assert_allclose(words[:6], expected_SMH[5::-1, 0] if is_reversed else expected_SMH[:6, 0], atol=1e-5)
     last = rnnlm.embed(model, sources)
-    np.testing.assert_allclose(last[0, :onwards], expected_SMH[6, 0, :onwards], atol=1e-5)  # after `</s>`
+    # after `</s>`
+    np.testing.assert_allclose(last[0, :onwards], expected_SMH[6, 0, :onwards], atol=1e-5)
     np.testing.assert_allclose(last[0, onwards:], expected_SMH[0, 0, onwards:], atol=1e-5)
 
 

@@ -13,7 +13,8 @@ from support.tiny_models import Lines
 
 
 def planted(lines=400):
-    """Sentences in which words of one group stand where the others of it may stand: animals beside animals' verbs, tools beside theirs."""
+    """Sentences in which words of one group stand where the others of it may stand: animals beside
+    animals' verbs, tools beside theirs."""
     draw = np.random.default_rng(1)
     groups = (("cat", "dog", "cow"), ("eats", "sleeps", "runs")), (("axe", "saw", "pick"), ("cuts", "breaks", "rusts"))
     chosen = (groups[int(number)] for number in draw.integers(0, 2, lines))

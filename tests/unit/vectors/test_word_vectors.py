@@ -44,8 +44,10 @@ def test_symbols_with_white_space_are_left_out_of_a_file_with_a_notice(tmp_path)
 
 
 @pytest.mark.parametrize(("content", "error", "message"), [
-    ("a 1 2\nb 1\n", TextError, "line 2: 1 numbers instead of 2"), ("a 1 x\n", TextError, "'x' is not a finite number"),
-    ("2 2\na 1 2\n", TextError, "cut off"), ("1 3\na 1 2\n", TextError, "2 numbers instead of 3"), ("", TextError, "no vectors"),
+    ("a 1 2\nb 1\n", TextError, "line 2: 1 numbers instead of 2"),
+    ("a 1 x\n", TextError, "'x' is not a finite number"),
+    ("2 2\na 1 2\n", TextError, "cut off"), ("1 3\na 1 2\n", TextError, "2 numbers instead of 3"),
+    ("", TextError, "no vectors"),
 ])  # fmt: skip
 def test_a_damaged_file_is_one_clear_line(tmp_path, content, error, message):
     (tmp_path / "v.txt").write_text(content)
@@ -72,7 +74,8 @@ def test_a_model_has_the_vectors_that_it_reads_and_those_of_its_softmax():
 def test_tied_vectors_say_so_and_are_the_same():
     model = tiny_models.fit("lstm", tied=True)
     both = [rnnlm.word_vectors(model, which) for which in ("input", "output")]
-    assert np.array_equal(both[0].matrix_VE, both[1].matrix_VE) and {each.note for each in both} == {
+    assert np.array_equal(both[0].matrix_VE,
+                          both[1].matrix_VE) and {each.note for each in both} == {
         "tied: input and output vectors are the same"}  # fmt: skip
 
 

@@ -1,8 +1,10 @@
-"""Recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole window, time first.
+"""Recurrent layers as functions of their weights: `elman`, `gru`, `lstm`, each over a whole window,
+time first.
 
-Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`, torch_layers.py), everything else goes to the loops
-of elman.py, gru.py and lstm.py. Both compute the equations of layers/steps.py, take weights in the names, shapes and gate order
-given there, and give gradients for inputs, first states, weights and biases. Under autocast products run in its type (bf16), while
+Where torch has a quicker kernel for a form it does the work (`_torch_is_quicker`, torch_layers.py),
+everything else goes to the loops of elman.py, gru.py and lstm.py. Both compute the equations of
+layers/steps.py, take weights in the names, shapes and gate order given there, and give gradients
+for inputs, first states, weights and biases. Under autocast products run in its type (bf16), while
 outputs and states keep the type of the weights (fp32).
 """
 
@@ -16,7 +18,8 @@ from rnnlm.neural.device import product_type
 from rnnlm.neural.layers.kernels.loops import ResetAfterGRU, ResetBeforeGRU, ScheduledElman, ScheduledLSTM
 from rnnlm.neural.settings import Activation, ResetGate, UpdateGate
 
-TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}  # the activations that it has kernels for
+# the activations that it has kernels for
+TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 WIDE_LSTM = 640  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
@@ -49,9 +52,11 @@ def gru(
 
 
 def swap_update_gate(weight_or_bias: Tensor) -> Tensor:
-    """The same layer under the other convention of the update gate: as s(-a) = 1 - s(a), the rows of z are negated.
+    """The same layer under the other convention of the update gate: as s(-a) = 1 - s(a), the rows
+    of z are negated.
 
-    Takes any of a GRU's weights (3H, .) or biases (3H,), gives a new one; exact, and its own inverse.
+    Takes any of a GRU's weights (3H, .) or biases (3H,), gives a new one; exact, and its own
+    inverse.
     """
     r, z, n = weight_or_bias.chunk(3)
     return torch.cat((r, -z, n))
@@ -89,17 +94,19 @@ def torch_has_gru(reset_gate: ResetGate) -> bool:
 
 
 def torch_has_lstm(peepholes: bool, coupled: bool) -> bool:
-    """Return whether torch has a kernel for the LSTM with or without peepholes and coupled gates."""
+    """Return whether torch has a kernel for the LSTM with or without peepholes and coupled
+    gates."""
     return not peepholes and not coupled
 
 
 def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
     """Whether torch's own kernel does the standard form of `kind` faster than the loops here.
 
-    On a CPU it has one for the LSTM only, oneDNN's: 0.75 times the loops' time at H = 512 in bf16, half of it in fp32.
-    But its backward pass in bf16 slows down with width: training takes 1.2 times the loops' time at H = 640, 1.5 times
-    at H = 800, and three times where another training shares the cache. torch's GRU and Elman layers run step by step
-    under autograd there, in 1.1 to 1.3 times the loops' time. Elsewhere it has all three.
+    On a CPU it has one for the LSTM only, oneDNN's: 0.75 times the loops' time at H = 512 in bf16,
+    half of it in fp32. But its backward pass in bf16 slows down with width: training takes 1.2
+    times the loops' time at H = 640, 1.5 times at H = 800, and three times where another training
+    shares the cache. torch's GRU and Elman layers run step by step under autograd there, in 1.1 to
+    1.3 times the loops' time. Elsewhere it has all three.
     """
     if x_TBE.device.type != "cpu":
         return True
@@ -115,15 +122,19 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
 # sequences. Autocast stays outside: its wrapper of cuDNN's layers takes fp16 whatever type it was
 # asked for, and gradients of a mean over thousands of tokens are below fp16's range.
 
-WHOLE = 8  # numbers of bf16 in 16 bytes, which tensor cores load at once; rows of other lengths go through slower kernels
+# numbers of bf16 in 16 bytes, which tensor cores load at once; rows of other lengths go through
+# slower kernels
+WHOLE = 8
 CUDNN_WITH_BF16 = 91300  # 9.13, with torch 2.10: before, torch works bf16 layers out step by step
 TORCH_WITH_BF16 = "2.10"  # torch compares versions by their numbers
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]  # for inputs, for states, biases of both; None: zeros
+# for inputs, for states, biases of both; None: zeros
+Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
 def torchs_layer(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
-    """`layer` (torch.lstm, gru, rnn_tanh, rnn_relu) over a window, from states (B, H): y_TBH and, of an LSTM, the last cell."""
+    """`layer` (torch.lstm, gru, rnn_tanh, rnn_relu) over a window, from states (B, H): y_TBH and,
+    of an LSTM, the last cell."""
     if x_TBE.device.type == "cuda":
         return cudnns_layer(layer, x_TBE, states, weights)
     *given, last = weights
@@ -132,8 +143,9 @@ def torchs_layer(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weigh
 
 
 def cudnns_layer(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
-    """As :func:`torchs_layer`, under cuDNN's conditions. Exact: units that are added to fill up a row have weights and states of
-    zero, so that they stay zero (in an LSTM s(0) * 0 + s(0) * tanh(0), likewise in the others) and count for nothing."""
+    """As :func:`torchs_layer`, under cuDNN's conditions. Exact: units that are added to fill up a
+    row have weights and states of zero, so that they stay zero (in an LSTM s(0) * 0 + s(0) *
+    tanh(0), likewise in the others) and count for nothing."""
     kind, kept = kernel_type(x_TBE), states[0].dtype
     units = states[0].shape[1]
     E, H = whole_width(x_TBE.shape[2]), whole_width(units)
@@ -145,8 +157,9 @@ def cudnns_layer(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weigh
 
 
 def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype) -> list[Tensor]:
-    """The weights of a layer of `units` units as views of one new array of type `kind`, in cuDNN's order: matrices for inputs
-    and for states, both biases, without gaps. Widened with zeros to `E` inputs and `H` units, gate by gate."""
+    """The weights of a layer of `units` units as views of one new array of type `kind`, in cuDNN's
+    order: matrices for inputs and for states, both biases, without gaps. Widened with zeros to `E`
+    inputs and `H` units, gate by gate."""
     weight_ih, weight_hh, bias_ih, bias_hh = weights
     given = weight_ih, weight_hh, bias_ih, torch.zeros_like(bias_ih) if bias_hh is None else bias_hh
     gates = len(bias_ih) // units
@@ -162,7 +175,8 @@ def whole_width(width: int) -> int:
 
 
 def kernel_type(x: Tensor) -> torch.dtype:
-    """The type of the products, or fp32 (in which torch lets cuDNN take TF32) where cuDNN's layers have no bf16."""
+    """The type of the products, or fp32 (in which torch lets cuDNN take TF32) where cuDNN's layers
+    have no bf16."""
     wanted = product_type(x)
     return torch.float32 if wanted == torch.bfloat16 and not _cudnn_has_bf16() else wanted
 
@@ -178,7 +192,8 @@ def _widened(x: Tensor, *widths: int) -> Tensor:
 
 
 def _run(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
-    """torch's settings after the weights: biases, layers, dropout, training, both directions, rows first."""
+    """torch's settings after the weights: biases, layers, dropout, training, both directions, rows
+    first."""
     before = [state_BH.unsqueeze(0).contiguous() for state_BH in states]
     settings = True, 1, 0.0, torch.is_grad_enabled(), False, False
     return layer(x_TBE, tuple(before) if len(before) > 1 else before[0], weights, *settings)

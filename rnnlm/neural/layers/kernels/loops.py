@@ -1,4 +1,5 @@
-"""Recurrences as loops over their steps, forward and backward: Elman, GRU, LSTM, and the linear one of a QRNN."""
+"""Recurrences as loops over their steps, forward and backward: Elman, GRU, LSTM, and the linear one
+of a QRNN."""
 
 import torch
 from torch import Tensor
@@ -18,8 +19,8 @@ from rnnlm.neural.settings import Activation
 def tanh(a: Tensor) -> Tensor:
     """Return tanh(a), differentiable.
 
-    A CPU computes it as 2 s(2a) - 1: torch's logistic function takes an eighth of the time of its tanh
-    there. A GPU would launch four kernels for that, so it gets the one that it has.
+    A CPU computes it as 2 s(2a) - 1: torch's logistic function takes an eighth of the time of its
+    tanh there. A GPU would launch four kernels for that, so it gets the one that it has.
     """
     if a.device.type == "cpu":
         return 2 * torch.sigmoid(2 * a) - 1
@@ -34,7 +35,8 @@ def tanh_(a: Tensor) -> Tensor:
 
 
 def input_gradients(da_TBG: Tensor, x_TBE: Tensor, weight_GE: Tensor, wanted: bool) -> tuple[Tensor | None, Tensor]:
-    """For a = x U^T: the gradients of x (None unless `wanted`) and of U. Products run in the type of `da_TBG`."""
+    """For a = x U^T: the gradients of x (None unless `wanted`) and of U. Products run in the type
+    of `da_TBG`."""
     da_NG, x_NE = da_TBG.flatten(0, 1), x_TBE.flatten(0, 1).to(da_TBG.dtype)
     grad_x = torch.mm(da_NG, weight_GE.to(da_NG.dtype)).view(x_TBE.shape).to(x_TBE.dtype) if wanted else None
     return grad_x, torch.mm(da_NG.t(), x_NE).to(weight_GE.dtype)
@@ -46,7 +48,8 @@ def recurrent_gradient(da_TBG: Tensor, before_TBH: Tensor, weight_GH: Tensor) ->
 
 
 def bias_gradient(da_TBG: Tensor, bias_G: Tensor) -> Tensor:
-    """The sum over steps and rows, as a product: torch's sum over rows of bf16 takes as long as a step's products."""
+    """The sum over steps and rows, as a product: torch's sum over rows of bf16 takes as long as a
+    step's products."""
     da_NG = da_TBG.flatten(0, 1)
     return torch.mm(da_NG.new_ones((1, len(da_NG))), da_NG)[0].to(bias_G.dtype)
 
@@ -78,7 +81,8 @@ class ScheduledElman(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, dy_TBH):
-        """With da = dh * act'(a):  dh' = da W^T;  dx = da U^T;  dU, dW, db: sums over steps of x da, h' da, da."""
+        """With da = dh * act'(a):  dh' = da W^T;  dx = da U^T;
+        dU, dW, db: sums over steps of x da, h' da, da."""
         x_TBE, h_BH, weight_ih, weight_hh, bias, y_TBH, before_TBH = ctx.saved_tensors
         W = weight_hh.to(before_TBH.dtype)
         da_TBH = torch.empty_like(before_TBH)
@@ -117,7 +121,8 @@ sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.ate
 
 
 class ResetAfterGRU(torch.autograd.Function):
-    """n = tanh(x Un + bn + r * m), m = h' Wn + bn': one product a step. Arrays of a step lie in the order m r z n."""
+    """n = tanh(x Un + bn + r * m), m = h' Wn + bn': one product a step. Arrays of a step lie in the
+    order m r z n."""
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool):
@@ -145,7 +150,8 @@ class ResetAfterGRU(torch.autograd.Function):
         x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, gates_TBG = ctx.saved_tensors
         T, B, H = y_TBH.shape
         W = n_first(weight_hh).to(before_TBH.dtype)
-        da_TBG = before_TBH.new_empty((T, B, 4 * H))  # m r z n: the recurrent product's are the first 3H, the input's the last
+        # m r z n: the recurrent product's are the first 3H, the input's the last
+        da_TBG = before_TBH.new_empty((T, B, 4 * H))
         dh, back = torch.zeros_like(h_BH, dtype=y_TBH.dtype), torch.zeros_like(before_TBH[0])
         d = torch.empty_like(gates_TBG[0])
         dm, dr, dz, dn = d.chunk(4, 1)
@@ -167,7 +173,8 @@ class ResetAfterGRU(torch.autograd.Function):
 
 
 class ResetBeforeGRU(torch.autograd.Function):
-    """n = tanh(x Un + bn + (r * h') Wn + bn'): the product of n waits for r, so that a step has two."""
+    """n = tanh(x Un + bn + (r * h') Wn + bn'): the product of n waits for r, so that a step has
+    two."""
 
     @staticmethod
     def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool):
@@ -284,8 +291,8 @@ class ScheduledLSTM(torch.autograd.Function):
 def lstm_step(
     gates_B4H: Tensor, c_BH: Tensor, peepholes: Tensor | None, first: int, new_c_BH: Tensor, tanh_c_BH: Tensor, h_BH: Tensor
 ) -> Tensor:
-    """Gates from what stands in their places from `first` on, before the activations; then, written where it belongs, the new
-    cell (returned), its tanh, and h."""
+    """Gates from what stands in their places from `first` on, before the activations; then, written
+    where it belongs, the new cell (returned), its tanh, and h."""
     H = c_BH.shape[1]
     i, f, g, o = gates_B4H.chunk(4, 1)
     i_and_f = gates_B4H[:, first : 2 * H]
@@ -305,11 +312,13 @@ def lstm_step(
 def lstm_step_backward(
     dh: Tensor, dc: Tensor, gates_B4H: Tensor, c_BH: Tensor, tanh_c_BH: Tensor, peepholes: Tensor | None, first: int, da_B4H: Tensor
 ) -> None:
-    """Into `da`, from `first` on, the gradient before the activations; `dc`, of the new cell, becomes that of `c_BH`, the one
-    before. With d the gradient after an activation, and `dh` used up:
+    """Into `da`, from `first` on, the gradient before the activations; `dc`, of the new cell,
+    becomes that of `c_BH`, the one before. With d the gradient after an activation, and `dh` used
+    up:
 
     do = dh * tanh(c)    dc = (what comes from the next step) + dh * o * (1 - tanh(c)^2) + po * da_o
-    di = dc * g    df = dc * c' (coupled: - di)    dg = dc * i    dc' = dc * f + pi * da_i + pf * da_f
+    di = dc * g    df = dc * c' (coupled: - di)    dg = dc * i
+        dc' = dc * f + pi * da_i + pf * da_f
     """
     H = c_BH.shape[1]
     p_o, p_KH = _peepholes(peepholes, H)
@@ -337,7 +346,8 @@ def _peepholes(peepholes: Tensor | None, H: int) -> tuple[Tensor | None, Tensor 
 
 
 def peephole_gradient(da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor) -> Tensor:
-    """Sums over steps and rows of da * c, with c' for i and f and the new c for o; in their order."""
+    """Sums over steps and rows of da * c, with c' for i and f and the new c for o; in their
+    order."""
     H = c_BH.shape[1]
     before_TBH = torch.cat((c_BH[None], c_TBH[:-1]))
     seen = [before_TBH] * (da_TBG.shape[2] // H - 2) + [c_TBH]
@@ -350,8 +360,9 @@ def peephole_gradient(da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor) -> Tensor:
 
 
 class LinearRecurrence(torch.autograd.Function):
-    """f_TBH, b_TBH, c_BH to all c_TBH. With D the gradient of c_TBH, dc_t = D_t + f_t+1 * dc_t+1 is the same recurrence
-    backwards in time; db_t = dc_t, df_t = dc_t * c_t-1, and the first state's is f_1 * dc_1."""
+    """f_TBH, b_TBH, c_BH to all c_TBH. With D the gradient of c_TBH, dc_t = D_t + f_t+1 * dc_t+1 is
+    the same recurrence backwards in time; db_t = dc_t, df_t = dc_t * c_t-1, and the first state's
+    is f_1 * dc_1."""
 
     @staticmethod
     def forward(ctx, f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
@@ -380,8 +391,9 @@ def step_by_step(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
 
 
 def by_doubling(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
-    """log2 T passes over the whole window (Hillis & Steele 1986), for devices on which a small pass costs as much as a large
-    one. After a pass each place holds the recurrence over twice as many steps up to it; what f are multiplied is 1 at most."""
+    """log2 T passes over the whole window (Hillis & Steele 1986), for devices on which a small pass
+    costs as much as a large one. After a pass each place holds the recurrence over twice as many
+    steps up to it; what f are multiplied is 1 at most."""
     c_TBH = torch.cat((torch.addcmul(b_TBH[:1], f_TBH[:1], c_BH), b_TBH[1:]))
     reach = 1
     while reach < len(c_TBH):

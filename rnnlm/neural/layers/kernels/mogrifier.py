@@ -1,11 +1,15 @@
-"""The Mogrifier LSTM (Melis, Kocisky & Blunsom 2020) as a loop over its steps, forward and backward.
+"""The Mogrifier LSTM (Melis, Kocisky & Blunsom 2020) as a loop over its steps, forward and
+backward.
 
-Before each step of an LSTM what it reads and its last output gate each other. With v_-1 = x and v_0 = h':
+Before each step of an LSTM what it reads and its last output gate each other. With v_-1 = x and v_0
+= h':
 
-    v_i = 2 s(M_i v_i-1) * v_i-2        for i = 1 .. r (their equations 1 and 2: M_i is Q_i where i is odd, R_i where even)
+    v_i = 2 s(M_i v_i-1) * v_i-2
+        for i = 1 .. r (their equations 1 and 2: M_i is Q_i where i is odd, R_i where even)
 
-and the LSTM reads the last v of odd number in the place of x, the last of even number in that of h'. A matrix of low
-rank is the product of two. As in the paper's equations, these gates have no biases.
+and the LSTM reads the last v of odd number in the place of x, the last of even number in that of
+h'. A matrix of low rank is the product of two. As in the paper's equations, these gates have no
+biases.
 """
 
 from collections.abc import Sequence
@@ -28,8 +32,10 @@ def mogrifier_lstm(
     factors: Sequence[Tensor],
     peepholes: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """y_TBH and the last cell. Weights are those of :func:`rnnlm.neural.layers.kernels.choice.lstm`, in all its forms; `factors` are
-    M_1 to M_r or, where they are of low rank, two for each, the one that is multiplied first coming first: M = second first."""
+    """y_TBH and the last cell. Weights are those of
+    :func:`rnnlm.neural.layers.kernels.choice.lstm`, in all its forms; `factors` are M_1 to M_r or,
+    where they are of low rank, two for each, the one that is multiplied first coming first: M =
+    second first."""
     settings = rounds, product_type(x_TBE), torch.is_grad_enabled()
     return MogrifierLSTM.apply(x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, *settings, *factors)
 
@@ -65,7 +71,8 @@ class MutualGating:
         for i in reversed(range(len(self.rounds))):
             own, other = (dx_BE, dh_BH) if i % 2 == 0 else (dh_BH, dx_BE)
             gate = self.gates[i][t]
-            back = own * self.values[i][t] * gate * (1 - gate / 2)  # the derivative of 2 s is 2 s (1 - s)
+            # the derivative of 2 s is 2 s (1 - s)
+            back = own * self.values[i][t] * gate * (1 - gate / 2)
             own.mul_(gate)
             for factor, d in reversed(list(zip(self.rounds[i], self.d[i], strict=True))):
                 back = torch.mm(d[t].copy_(back), factor)

@@ -56,10 +56,12 @@ def test_a_difference_worked_out_by_hand(text):
     assert difference.p == 1.0  # +2 and -1 bits: with either sign their sum is as far from zero
     assert found.bits_KS == pytest.approx(np.array([[4, 4], [6, 3]]))
     (lines,), (words,) = found.lines_apart, found.words_apart
-    assert [(item.text, item.number, item.difference_bits) for item in lines.for_first + lines.for_second] == [
+    assert [(item.text, item.number,
+             item.difference_bits) for item in lines.for_first + lines.for_second] == [
         ("a a", 1, pytest.approx(2)), ("b", 2, pytest.approx(-1))
     ]  # fmt: skip
-    assert [(item.text, item.number, item.difference_bits) for item in words.for_first + words.for_second] == [
+    assert [(item.text, item.number,
+             item.difference_bits) for item in words.for_first + words.for_second] == [
         ("a", 2, pytest.approx(2)), ("b", 1, pytest.approx(-1))
     ]  # fmt: skip
     assert words.for_first[0].bits == (pytest.approx(2), pytest.approx(4))
@@ -240,8 +242,10 @@ def test_to_dict_is_all_but_the_lines_and_the_same_seed_gives_the_same(lstm, kn,
 
 
 @pytest.mark.parametrize(("settings", "what"), [
-    ({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"), ({"top": -1}, "top = -1"),
-    ({"seed": -1}, "seed = -1"), ({"calibration_tokens": -1}, "calibration_tokens"), ({"context": "rest"}, "unknown context"),
+    ({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"),
+    ({"top": -1}, "top = -1"),
+    ({"seed": -1}, "seed = -1"), ({"calibration_tokens": -1}, "calibration_tokens"),
+    ({"context": "rest"}, "unknown context"),
 ])  # fmt: skip
 def test_settings_that_are_not_valid(settings, what, text):
     with pytest.raises(UsageError, match=what):

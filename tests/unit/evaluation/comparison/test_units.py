@@ -48,7 +48,8 @@ def test_there_is_one_for_each_word_and_line_end_and_their_sums_are_those_of_the
     assert [found.tokenizer.symbols()[id] for id in found.ids_U] == words and found.counts_V is None
 
 
-def test_a_line_that_tokenizers_see_other_words_in_is_one_unit():  # to that of characters the white space in it is unknown
+# to that of characters the white space in it is unknown
+def test_a_line_that_tokenizers_see_other_words_in_is_one_unit():
     found, encoded, scores = units(["the cat", "a\rb c", "a"], [TOKENIZERS["char"], TOKENIZERS["sentencepiece"]])
     assert found.unaligned_lines == 1
     assert found.line_U.tolist() == [0, 0, 0, 1, 2, 2] and found.is_unknown_U.tolist() == [False] * 3 + [True] + [False] * 2

@@ -19,7 +19,8 @@ def test_every_figure_that_both_have_differs_by_what_the_second_has_more():
 
 
 @pytest.mark.parametrize("other, message", [
-    (replace(SECOND, mode="strict"), "two ways to count spans: conlleval and strict"), (replace(SECOND, scheme="iob1"), "two schemes"),
+    (replace(SECOND, mode="strict"), "two ways to count spans: conlleval and strict"),
+    (replace(SECOND, scheme="iob1"), "two schemes"),
     (replace(SECOND, gold=[["O", "O"], *GOLD[1:]]), "the gold labels differ"),
 ])  # fmt: skip
 def test_figures_of_other_labels_or_counted_otherwise_do_not_compare(other, message):

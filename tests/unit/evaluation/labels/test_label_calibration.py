@@ -12,8 +12,9 @@ def ece(right, probabilities):
 
 
 def test_expected_calibration_error_worked_out_by_hand():
-    """Bins of 1/15: (0.9333, 1] holds 0.95, 0.97 and 1.0, two of which are right; (0.4667, 0.5333] holds 0.5, which is right;
-    0.6 = 9/15 is the upper end of (8/15, 9/15] and shares it with 0.55: one of the two is right."""
+    """Bins of 1/15: (0.9333, 1] holds 0.95, 0.97 and 1.0, two of which are right; (0.4667, 0.5333]
+    holds 0.5, which is right; 0.6 = 9/15 is the upper end of (8/15, 9/15] and shares it with 0.55:
+    one of the two is right."""
     error = ece([[1, 0], [1, 1], [0, 1]], [[0.95, 0.97], [1.0, 0.5], [0.6, 0.55]])
     assert error == pytest.approx((abs(2 - 2.92) + abs(1 - 0.5) + abs(1 - 1.15)) / 6)
 

@@ -7,13 +7,16 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels import Predictions, joint_exact_match, measures, report
 
 SLOTS = Predictions(
-    "tagging", gold=["B-city I-city O".split(), "O B-day".split()], predicted=["B-city I-city O".split(), "O B-city".split()],
-    column="slots", scheme="bio", known=[[True, True, True], [True, False]], training_labels=["O", "B-city", "I-city"],
+    "tagging", gold=["B-city I-city O".split(), "O B-day".split()],
+    predicted=["B-city I-city O".split(), "O B-city".split()],
+    column="slots", scheme="bio", known=[[True, True, True], [True, False]],
+    training_labels=["O", "B-city", "I-city"],
     probabilities=[[0.9, 0.9, 0.9], [0.9, 0.9]],
 )  # fmt: skip
 INTENT = Predictions("classification", gold=[["flight"], ["fare"]], predicted=[["flight"], ["flight"]], column="intent")
 TOPICS = Predictions(
-    "classification", gold=[["a", "b"], ["a"], []], predicted=[["b", "a"], ["a", "c"], []], multi_label=True, training_labels=["b", "c"]
+    "classification", gold=[["a", "b"], ["a"], []], predicted=[["b", "a"], ["a", "c"], []],
+    multi_label=True, training_labels=["b", "c"]
 )  # fmt: skip
 SOUNDS = Predictions("tagging", [], [], references=[[["K", "AE", "T"]], [["HH", "AY"], ["HH", "EY"]]], symbols=[["K", "T"], ["HH", "EY"]])
 
@@ -29,9 +32,12 @@ def test_slots_have_figures_of_words_spans_and_sentences():
     city = {"precision": 0.5, "recall": 1, "f1": 2 / 3, "right": 1, "predicted": 2, "gold": 1}
     assert found.pop("by_type") == {"city": pytest.approx(city), "day": dict.fromkeys(city, 0) | {"gold": 1}}
     assert found == {
-        "task": "tagging", "column": "slots", "scheme": "bio", "mode": "conlleval", "sentences": 2, "words": 5, "words_unknown": 1,
-        "accuracy": 0.8, "accuracy_known": 1, "accuracy_unknown": 0, "precision": 0.5, "recall": 0.5, "f1": 0.5,
-        "macro_f1": pytest.approx(1 / 3), "exact_match": 0.5, "ece": pytest.approx(0.1), "unseen_labels": {"B-day": 1}, "unseen_count": 1,
+        "task": "tagging", "column": "slots", "scheme": "bio", "mode": "conlleval", "sentences": 2,
+        "words": 5, "words_unknown": 1,
+        "accuracy": 0.8, "accuracy_known": 1, "accuracy_unknown": 0, "precision": 0.5,
+        "recall": 0.5, "f1": 0.5,
+        "macro_f1": pytest.approx(1 / 3), "exact_match": 0.5, "ece": pytest.approx(0.1),
+        "unseen_labels": {"B-day": 1}, "unseen_count": 1,
     }  # fmt: skip
 
 
@@ -52,7 +58,8 @@ def test_texts_of_several_labels_have_exact_match_and_micro_and_macro_f1_in_any_
 
 def test_letters_to_sounds_have_error_rates_with_and_without_labels_of_letters():
     assert figures(SOUNDS) == {
-        "task": "tagging", "column": "", "scheme": "none", "sentences": 2, "words": 0, "by_type": {},
+        "task": "tagging", "column": "", "scheme": "none", "sentences": 2, "words": 0,
+        "by_type": {},
         "word_error_rate": 1 / 2, "symbol_error_rate": 1 / 5,
     }  # fmt: skip
     aligned = Predictions("tagging", [["K", "AE", "T"]], [["K", "_", "T"]], references=[[["K", "AE", "T"]]], symbols=[["K", "T"]])
@@ -71,7 +78,8 @@ def test_slots_and_intent_are_both_right_in_one_sentence_of_two():
 
 
 @pytest.mark.parametrize("given, message", [
-    ({"task": "scoring"}, "task scoring"), ({"task": "tagging", "multi_label": True}, "one label in each column"),
+    ({"task": "scoring"}, "task scoring"),
+    ({"task": "tagging", "multi_label": True}, "one label in each column"),
     ({"task": "tagging", "symbols": [["a"]]}, "error rates need"),
 ])  # fmt: skip
 def test_what_does_not_fit_together_is_an_error(given, message):

@@ -65,7 +65,8 @@ def test_an_i_without_a_beginning_is_a_span_for_conlleval_and_none_in_strict_mod
 
 
 def test_figures_worked_out_by_hand():
-    """Gold 3 PER and 1 LOC; predicted 2 PER, of which 1 is right, 1 LOC, right, and 1 ORG, which is not there."""
+    """Gold 3 PER and 1 LOC; predicted 2 PER, of which 1 is right, 1 LOC, right, and 1 ORG, which is
+    not there."""
     gold = ["B-PER I-PER O B-LOC".split(), "B-PER O B-PER".split()]
     predicted = ["B-PER O O B-LOC".split(), "B-PER O B-ORG".split()]
     counts = span_counts(gold, predicted, "bio")
@@ -82,7 +83,8 @@ def test_where_there_is_no_span_the_figures_are_0_as_conlleval_prints_them():
 
 
 @pytest.mark.parametrize("labels, scheme, mode, message", [
-    (["S-X"], "bio", "strict", "'S-X' is not a label of scheme bio"), (["NOUN"], "none", "conlleval", "do not stand for spans"),
+    (["S-X"], "bio", "strict", "'S-X' is not a label of scheme bio"),
+    (["NOUN"], "none", "conlleval", "do not stand for spans"),
     (["O"], "bio", "lenient", "cannot be counted as lenient"),
 ])  # fmt: skip
 def test_labels_that_are_not_of_the_scheme_are_an_error(labels, scheme, mode, message):

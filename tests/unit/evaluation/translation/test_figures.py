@@ -64,7 +64,8 @@ def test_error_rates_are_those_of_jiwer():
 
 
 def test_exact_match_and_error_rates_worked_out_by_hand():
-    """The second sentence is its second reference; in the first, a word of three is wrong by one character of eleven."""
+    """The second sentence is its second reference; in the first, a word of three is wrong by one
+    character of eleven."""
     found = figures_of(["the cat sit", "so be it", ""], [["the cat sat"], ["be it so", "so  be it"], ["a"]])
     assert found.exact_match == 1 / 3
     assert found.word_error_rate == (1 + 0 + 1) / (3 + 3 + 1)
@@ -72,7 +73,8 @@ def test_exact_match_and_error_rates_worked_out_by_hand():
 
 
 def test_words_and_characters_each_have_their_own_nearest_reference_of_which_the_longest_counts():
-    """Of `a bcd`, the first reference is two words away from it and three characters, the second one word and five characters."""
+    """Of `a bcd`, the first reference is two words away from it and three characters, the second
+    one word and five characters."""
     found = figures_of(["a bcd"], [["abxd", "a vwxyz"]])
     assert (found.word_error_rate, found.symbol_error_rate) == (1 / 2, 2 / 4)
     assert figures_of(["a"], [["b", "a b"]]).word_error_rate == figures_of(["a"], [["a b", "b"]]).word_error_rate == 1 / 2
@@ -104,7 +106,8 @@ def test_empty_hypotheses_and_references_have_figures():
 
 
 @pytest.mark.parametrize(("hypotheses", "references", "message"), [
-    (["a"], [["a"], ["b"]], "1 hypotheses and references for 2 sentences"), ([], [], "nothing to measure"),
+    (["a"], [["a"], ["b"]], "1 hypotheses and references for 2 sentences"),
+    ([], [], "nothing to measure"),
     (["a", "b"], [["a"], []], "sentence 2 has no reference"),
 ])  # fmt: skip
 def test_sentences_without_hypothesis_or_reference_are_an_error(hypotheses, references, message):

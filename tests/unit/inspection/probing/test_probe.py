@@ -1,4 +1,5 @@
-"""Probes: labels that were planted in a layer come out, shuffled ones do not, and the controls are what they are said to be."""
+"""Probes: labels that were planted in a layer come out, shuffled ones do not, and the controls are
+what they are said to be."""
 
 from functools import partial
 
@@ -27,7 +28,8 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope="module")
 def model():
-    """A language model with a layer that mixes the last words, as no training of six steps would make one."""
+    """A language model with a layer that mixes the last words, as no training of six steps would
+    make one."""
     made = fit("gru", min_count=1)
     torch.manual_seed(3)
     with torch.no_grad():
@@ -37,7 +39,8 @@ def model():
 
 
 def planted(path, model, layer, shuffled=False):
-    """A file of words, each with the number of the largest of three random products with its vector in a layer."""
+    """A file of words, each with the number of the largest of three random products with its vector
+    in a layer."""
     vectors_WH = rnnlm.embed(model, TEXTS, words=True, layer=layer)
     scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ np.random.default_rng(1).normal(size=(vectors_WH.shape[1], 3))
     labels = [f"L{label}" for label in scores_WK.argmax(axis=1)]
@@ -72,7 +75,8 @@ def test_a_word_has_the_same_control_label_wherever_it_stands_and_the_labels_hav
     for word, label in (pair for items, control_N in parts for pair in zip(items.words, control_N.tolist(), strict=True)):
         labels.setdefault(word, set()).add(label)
     assert len(labels) == 900 and all(len(each) == 1 for each in labels.values())
-    assert np.mean([label for (label,) in labels.values()]) == pytest.approx(0.25, abs=0.05)  # A, the rarer one, is label 1
+    # A, the rarer one, is label 1
+    assert np.mean([label for (label,) in labels.values()]) == pytest.approx(0.25, abs=0.05)
 
 
 def test_a_label_that_training_lacks_is_always_missed_and_intervals_draw_whole_sentences(tmp_path):
@@ -89,7 +93,8 @@ def test_a_label_that_training_lacks_is_always_missed_and_intervals_draw_whole_s
         pytest.approx(2 / 3),
         pytest.approx(2 * 1.96 * error, rel=0.3),
     )  # of words it would be 0.58 of that
-    assert found.by_word == pytest.approx(2 / 3)  # "cat" is missed; "sat", which training lacks, gets the most frequent label
+    # "cat" is missed; "sat", which training lacks, gets the most frequent label
+    assert found.by_word == pytest.approx(2 / 3)
 
 
 def test_shuffled_labels_are_at_chance(tmp_path, model):
@@ -105,7 +110,8 @@ def test_a_label_of_the_word_itself_is_in_the_embeddings_and_no_layer_adds_to_it
 
 
 def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
-    """l2 W = mean over examples of (1[y] - softmax(W x + b)) x, and the same without l2 for the biases."""
+    """l2 W = mean over examples of (1[y] - softmax(W x + b)) x, and the same without l2 for the
+    biases."""
     random = np.random.default_rng(6)
     x_NH = random.normal(2, 3, size=(90, 4)).astype(np.float32)
     labels_N = np.argmax(x_NH[:, :3] + random.normal(size=(90, 3)), axis=1)
@@ -129,7 +135,8 @@ def test_a_taggers_layers_are_probed_too(tmp_path):
     rows = tiny_tasks.requests(60, seed=2)
     (tmp_path / "a.txt").write_text("".join("".join(f"{w} {s}\n" for w, s in zip(*row[:2], strict=True)) + "\n" for row in rows))
     found = rnnlm.inspect_probe(tiny_tasks.fit("tagging", "lstm"), tmp_path / "a.txt")
-    assert [each.layer for each in found.probes] == 2 * ["embeddings", "layer 1"]  # its features are those of layer 1
+    # its features are those of layer 1
+    assert [each.layer for each in found.probes] == 2 * ["embeddings", "layer 1"]
     assert found.column and found.best.accuracy.estimate > found.majority
 
 

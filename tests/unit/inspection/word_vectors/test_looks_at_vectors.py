@@ -1,4 +1,5 @@
-"""Looks at word vectors: what is planted comes out, what is shuffled is at chance, and bad input is one clear line."""
+"""Looks at word vectors: what is planted comes out, what is shuffled is at chance, and bad input is
+one clear line."""
 
 import json
 
@@ -17,7 +18,8 @@ COUNTRIES, WIDTH = 40, 30
 
 
 def planted(shuffled=False):
-    """Countries and capitals: a capital is its country plus one step that all share, and some noise. Shuffled: no vector is its word's."""
+    """Countries and capitals: a capital is its country plus one step that all share, and some
+    noise. Shuffled: no vector is its word's."""
     draw = np.random.default_rng(1)
     places, step = draw.standard_normal((COUNTRIES, WIDTH)), draw.standard_normal(WIDTH)
     rows = np.concatenate([places, places + step + 0.1 * draw.standard_normal((COUNTRIES, WIDTH)), [step]])
@@ -102,8 +104,10 @@ def test_similarity_is_scipys_spearman_over_the_pairs_that_are_known_and_shuffle
 @pytest.mark.parametrize(("name", "lines", "columns"), [
     ("a.txt", ["sun light 4.5", "car   bus 2"], None),
     ("a.tsv", ["w\tv\tpos\tscore\tsd", "sun\tlight\tN\t4.5\t1", "car\tbus\tN\t2\t1"], None),
-    ("a.csv", [",w,v,score", "0,sun,light,4.5", "1,car,bus,2"], None), ("a.txt", ["sun;light;4.5", "car;bus;2"], None),
-    ("a.csv", ["score,w,v", "4.5,sun,light", "2,car,bus"], "w,v,score"), ("a.csv", ["score,w,v", "4.5,sun,light", "2,car,bus"], "2,3,1"),
+    ("a.csv", [",w,v,score", "0,sun,light,4.5", "1,car,bus,2"], None),
+    ("a.txt", ["sun;light;4.5", "car;bus;2"], None),
+    ("a.csv", ["score,w,v", "4.5,sun,light", "2,car,bus"], "w,v,score"),
+    ("a.csv", ["score,w,v", "4.5,sun,light", "2,car,bus"], "2,3,1"),
     ("a.jsonl", ['{"w": "sun", "v": "light", "s": 4.5}', '{"w": "car", "v": "bus", "s": 2}'], None),
 ])  # fmt: skip
 def test_pairs_are_read_from_tables_of_all_shapes(tmp_path, name, lines, columns):
@@ -160,8 +164,10 @@ def test_every_look_has_tables_json_and_a_picture_and_takes_models(tmp_path):
     pairs = written(tmp_path / "pairs.txt", "cat dog 3", "cat mat 2", "dog sat 1", "the a 1")
     questions = written(tmp_path / "questions.txt", "cat sat dog saw", "the cat a dog")
     looks = [
-        rnnlm.inspect_neighbours(model, ["cat", "dog"]), rnnlm.inspect_analogy(model, ["cat", "the", "a"], which="output"),
-        rnnlm.inspect_similarity(model, pairs), rnnlm.inspect_analogies(model, questions), rnnlm.inspect_map(model, ["cat", "dog", "mat"]),
+        rnnlm.inspect_neighbours(model, ["cat", "dog"]),
+        rnnlm.inspect_analogy(model, ["cat", "the", "a"], which="output"),
+        rnnlm.inspect_similarity(model, pairs), rnnlm.inspect_analogies(model, questions),
+        rnnlm.inspect_map(model, ["cat", "dog", "mat"]),
     ]  # fmt: skip
     for look in looks:
         (table,) = look.tables()
@@ -179,22 +185,28 @@ def analogies_of(name, *lines):
 
 
 @pytest.mark.parametrize(("ask", "message"), [
-    (lambda _: rnnlm.inspect_neighbours(planted(), ["Country1"]), "unknown word 'Country1'.*did you mean 'country1'"),
+    (lambda _: rnnlm.inspect_neighbours(planted(), ["Country1"]),
+     "unknown word 'Country1'.*did you mean 'country1'"),
     (lambda _: rnnlm.inspect_neighbours(planted(), []), "nothing to look up"),
-    (lambda _: rnnlm.inspect_neighbours(tiny_models.fit("ngram", order=2), ["cat"]), "nothing to show for .* no word vectors"),
+    (lambda _: rnnlm.inspect_neighbours(tiny_models.fit("ngram", order=2), ["cat"]),
+     "nothing to show for .* no word vectors"),
     (lambda _: rnnlm.inspect_analogy(planted(), ["a", "b"]), "needs three words, not 2"),
     (pairs_of("word1\tword2\tscore", "sun\tmoon\thigh"), "which columns are the pairs"),
     (pairs_of("w\tv\ts", "sun\tmoon\t1", "car\tbus\tx"), "line 3: 'x' is not a number"),
     (pairs_of("w\tv\ts", "sun\tmoon\t1", "car"), "line 3: nothing in column 'v'"),
     (pairs_of("w\tv\ts", "sun\tmoon\t1", columns="w,v,score"), "no column 'score'"),
     (pairs_of("w\tv\ts", "sun\tmoon\t1", columns="w,v"), "names 2 columns.*3 are needed"),
-    (pairs_of("w\tv\ts", "sun\tmoon\t1"), "too few pairs.*0 of 1 pairs"), (pairs_of(), "no pairs of words"),
+    (pairs_of("w\tv\ts", "sun\tmoon\t1"), "too few pairs.*0 of 1 pairs"),
+    (pairs_of(), "no pairs of words"),
     (pairs_of("w\tv\ts", *(f"country{n}\tcapital{n}\t1" for n in range(5))), "nothing to rank"),
     (lambda folder: rnnlm.inspect_similarity(planted(), folder / "absent.tsv"), "absent.tsv"),
-    (analogies_of("a.txt", ": t", "a b c"), "line 2: four words are needed, not 3"), (analogies_of("a.txt", ": t"), "no analogies"),
-    (analogies_of("a.txt", "a b c d"), "no analogy of .* is known"), (analogies_of("a.tsv", "a\tb", "x\ty"), "fewer than four columns"),
+    (analogies_of("a.txt", ": t", "a b c"), "line 2: four words are needed, not 3"),
+    (analogies_of("a.txt", ": t"), "no analogies"),
+    (analogies_of("a.txt", "a b c d"), "no analogy of .* is known"),
+    (analogies_of("a.tsv", "a\tb", "x\ty"), "fewer than four columns"),
     (lambda _: rnnlm.inspect_map(planted(), ["country1", "country2", "x"]), "unknown word 'x'"),
-    (lambda _: rnnlm.inspect_map(planted(), ["country1", "country2"]), "a map needs three words or more, not 2"),
+    (lambda _: rnnlm.inspect_map(planted(), ["country1", "country2"]),
+     "a map needs three words or more, not 2"),
 ])  # fmt: skip
 def test_bad_input_is_one_clear_line(tmp_path, ask, message):
     with pytest.raises((UsageError, TextError), match=message):
@@ -202,8 +214,10 @@ def test_bad_input_is_one_clear_line(tmp_path, ask, message):
 
 
 @pytest.mark.parametrize("look", [
-    lambda file: rnnlm.inspect_cloze(["demo"], file), lambda file: rnnlm.inspect_similarity(planted(), file), rnnlm.read_vectors,
-    lambda file: rnnlm.inspect_analogies(planted(), file), lambda file: rnnlm.inspect_map(planted(), file),
+    lambda file: rnnlm.inspect_cloze(["demo"], file),
+    lambda file: rnnlm.inspect_similarity(planted(), file), rnnlm.read_vectors,
+    lambda file: rnnlm.inspect_analogies(planted(), file),
+    lambda file: rnnlm.inspect_map(planted(), file),
 ])  # fmt: skip
 def test_a_file_that_is_not_utf_8_is_to_be_converted_as_these_looks_have_no_other_way(tmp_path, look):
     (tmp_path / "bad.txt").write_bytes(b"bad \xff\n")

@@ -1,4 +1,5 @@
-"""Words from their characters: the equations in numpy, finite differences, and what must not matter."""
+"""Words from their characters: the equations in numpy, finite differences, and what must not
+matter."""
 
 import numpy as np
 import pytest
@@ -75,13 +76,15 @@ def test_padding_has_no_influence(characters, options, width):
 
 
 def test_an_ending_shorter_than_a_filter_is_found_behind_any_stem():
-    """Filters of width 3 that know the last character and the mark of the end: without overhang they would read what is before."""
+    """Filters of width 3 that know the last character and the mark of the end: without overhang
+    they would read what is before."""
     module, _ = make("cnn", {"character_filters": "0,0,1", "character_highways": 0, "character_overhang": True})
     with torch.no_grad():
         for value in (module.filters["3"].weight, module.filters["3"].bias, module.vectors.weight):
             value.zero_()
         module.vectors.weight[1, 0], module.vectors.weight[7, 1], module.vectors.weight[8:, :2] = 1.0, 1.0, -5.0
-        module.filters["3"].weight[0, 3], module.filters["3"].weight[0, 1] = 1.0, 1.0  # character 7, then the end
+        # character 7, then the end
+        module.filters["3"].weight[0, 3], module.filters["3"].weight[0, 1] = 1.0, 1.0
         y_NF = module(padded([[0, 7, 1], [0, 9, 8, 7, 1], [0, 9, 8, 10, 11, 7, 1], [0, 9, 1]]))
     torch.testing.assert_close(y_NF[:, 0], torch.tanh(torch.tensor([2.0, 2.0, 2.0, 0.0], dtype=torch.float64)))
 

@@ -77,7 +77,8 @@ def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
     monkeypatch.setattr(module.characters.reader, "forward", lambda part_NL: shapes.append(tuple(part_NL.shape)) or whole(part_NL))
     on_cpu = module(ids_TB)
     assert shapes == [(len(ids_TB.unique()), 5)]  # begin, three characters, end: <unk> is one
-    everywhere = whole(module.characters.spelled(ids_TB.flatten())).view(*ids_TB.shape, -1)  # as on other devices
+    # as on other devices
+    everywhere = whole(module.characters.spelled(ids_TB.flatten())).view(*ids_TB.shape, -1)
     torch.testing.assert_close(on_cpu, everywhere, rtol=0, atol=1e-6)
     monkeypatch.setattr(words, "WORDS_OF_A_LENGTH", 4)
     torch.testing.assert_close(module(ids_TB), on_cpu, rtol=0, atol=1e-6)

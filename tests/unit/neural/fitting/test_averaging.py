@@ -121,7 +121,8 @@ def same(some, others):
 
 @pytest.mark.parametrize("settings, raw", [
     ({"ema_decay": 0.9}, {}),
-    ({"optimizer": "asgd", "learning_rate": 1.0, "asgd_start": 3}, {"optimizer": "sgd", "learning_rate": 1.0}),
+    ({"optimizer": "asgd", "learning_rate": 1.0, "asgd_start": 3},
+     {"optimizer": "sgd", "learning_rate": 1.0}),
 ])  # fmt: skip
 def test_averages_are_validated_and_handed_back_while_training_goes_on_without_them(
     make_data, make_trainer, sentences, monkeypatch, settings, raw
@@ -155,7 +156,8 @@ def test_without_validation_the_average_is_handed_back(make_data, make_trainer, 
 
 
 @pytest.mark.parametrize("interval, perplexities, expected", [
-    (2, [9, 8, 7, 6, 5], None), (2, [9, 8, 8.5, 8.6, 8.7], 4), (2, [9, 8, 8.5, 7, 8.1, 7.5, 7.6], 4), (5, [5, 6, 6, 6, 6, 6], None),
+    (2, [9, 8, 7, 6, 5], None), (2, [9, 8, 8.5, 8.6, 8.7], 4),
+    (2, [9, 8, 8.5, 7, 8.1, 7.5, 7.6], 4), (5, [5, 6, 6, 6, 6, 6], None),
     (5, [5, 4, 6, 6, 6, 6, 6], 6), (1, [5, 5, 5], None), (1, [5, 4, 4.5, 4.6], 3),
 ])  # fmt: skip
 def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last_few(interval, perplexities, expected):
@@ -165,13 +167,15 @@ def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last
 
 
 NT_ASGD = {
-    "optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant", "validate_every_steps": 5,
+    "optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 1.0, "schedule": "constant",
+    "validate_every_steps": 5,
     "batch_rows": 4,
 }  # fmt: skip
 
 
 def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, make_trainer, sentences, monkeypatch):
-    perplexities = iter([80.0, 79.0, 85.0, 84.0, 70.0, 60.0])  # the fourth is worse than the first, two before the one before it
+    # the fourth is worse than the first, two before the one before it
+    perplexities = iter([80.0, 79.0, 85.0, 84.0, 70.0, 60.0])
     monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="30steps", **NT_ASGD)
     after = recorded(trainer)
@@ -185,7 +189,8 @@ def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, mak
 
 
 def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_by_its_rule(make_data, make_trainer, sentences, monkeypatch):
-    #      step   5     10    15    20    25 begins  30    35    40    45: worse than the best of those before the last two
+    #      step   5     10    15    20    25 begins  30    35    40
+    #          45: worse than the best of those before the last two
     perplexities = iter([90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2])
     monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="50steps", fine_tune_after=0.5, **NT_ASGD)

@@ -1,4 +1,5 @@
-"""Recorded iterations equal plain ones: shown with a stand-in that, like a graph, knows only the arrays of its recording."""
+"""Recorded iterations equal plain ones: shown with a stand-in that, like a graph, knows only the
+arrays of its recording."""
 
 import contextlib
 
@@ -56,7 +57,8 @@ def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plai
     assert (graphed.step_count, graphed.averaging.count) == (plain.step_count, plain.averaging.count)
     plain_uses = 2 * PLAIN_USES + LENGTHS.count(3)
     assert (recorder.warm_ups, recorder.replays) == (plain_uses, len(LENGTHS) - plain_uses)
-    assert {shapes[0][0] for shapes in graphed.update.graphs} == {4, 6}  # the frequent ones, once each
+    # the frequent ones, once each
+    assert {shapes[0][0] for shapes in graphed.update.graphs} == {4, 6}
 
 
 def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer, sentences, graphs_on_cpu):
@@ -88,12 +90,16 @@ def test_graphs_are_left_out_where_there_is_no_cuda(make_data, make_trainer, sen
 # ---- auto: recorded where the host would launch every step of a window
 
 OF_TORCH = [
-    {"model": "ffnn"}, {"model": "qrnn"}, {"model": "rnn", "activation": "tanh"}, {"model": "rnn", "activation": "relu"},
-    {"model": "gru", "reset_gate": "after"}, {"model": "lstm"}, {"model": "lstm", "weight_drop": 0.5, "layers": 2},
+    {"model": "ffnn"}, {"model": "qrnn"}, {"model": "rnn", "activation": "tanh"},
+    {"model": "rnn", "activation": "relu"},
+    {"model": "gru", "reset_gate": "after"}, {"model": "lstm"},
+    {"model": "lstm", "weight_drop": 0.5, "layers": 2},
 ]  # fmt: skip
 OF_OURS = [
-    {"model": "jordan"}, {"model": "rnn", "activation": "sigmoid"}, {"model": "rnn", "activation": "elu"},
-    {"model": "gru", "reset_gate": "before"}, {"model": "lstm", "peepholes": True}, {"model": "lstm", "coupled_gates": True},
+    {"model": "jordan"}, {"model": "rnn", "activation": "sigmoid"},
+    {"model": "rnn", "activation": "elu"},
+    {"model": "gru", "reset_gate": "before"}, {"model": "lstm", "peepholes": True},
+    {"model": "lstm", "coupled_gates": True},
     {"model": "lstm", "mogrifier_rounds": 2},
 ]  # fmt: skip
 
@@ -149,7 +155,8 @@ def test_a_run_keeps_its_windows_where_others_would_be_drawn(make_data, make_tra
     plain = make_trainer(data, **DRAWN, cuda_graphs=False)
     plain.source.load_state_dict(state)
     torch.testing.assert_close([plain.source.next().tensors[0] for _ in range(4)], expected)
-    with_none = {name: value for name, value in state.items() if name != "multiple"}  # as an earlier version stored it
+    # as an earlier version stored it
+    with_none = {name: value for name, value in state.items() if name != "multiple"}
     plain.source.load_state_dict(with_none)
 
 
@@ -171,7 +178,8 @@ def test_an_optimizer_that_cannot_be_recorded_is_refused(optimizer):
 
 
 class Cuda:
-    """torch.cuda's streams and graphs, as far as recordings need them; `told` is what they were asked for, in order."""
+    """torch.cuda's streams and graphs, as far as recordings need them; `told` is what they were
+    asked for, in order."""
 
     def __init__(self):
         self.told = []

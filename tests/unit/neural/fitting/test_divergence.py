@@ -28,8 +28,10 @@ LOST = [[6.0, 19.0, 19.5], [40.0, 30.0, 30.0], [6.0, 400.0, 390.0, 400.0]]
 
 
 @pytest.mark.parametrize("losses, is_exact, fault", [
-    *((losses, True, "") for losses in SOUND), *((losses, True, FAR.format(losses[-1], 7)) for losses in LOST),
-    *(([6.0, loss, 5.0], is_exact, "the loss is not a number by step 7") for loss in (math.nan, math.inf) for is_exact in (True, False)),
+    *((losses, True, "") for losses in SOUND),
+    *((losses, True, FAR.format(losses[-1], 7)) for losses in LOST),
+    *(([6.0, loss, 5.0], is_exact, "the loss is not a number by step 7") for loss in (math.nan,
+        math.inf) for is_exact in (True, False)),
     ([10.0, 500.0, 501.0], False, ""),  # on another scale a loss may be large
 ], ids=str)  # fmt: skip
 def test_a_run_is_lost_by_a_loss_that_is_no_number_or_far_above_the_uniforms_and_does_not_fall(losses, is_exact, fault):
@@ -49,10 +51,13 @@ def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
 
 
 @pytest.mark.parametrize("reports, last, tokens, is_exact, fault", [
-    ([40.0], 30.0, TELLING_TOKENS - 1, True, FAR.format(30, 8)), ([40.0, 30.0], 20.0, TELLING_TOKENS - 1, True, FAR.format(20, 8)),
+    ([40.0], 30.0, TELLING_TOKENS - 1, True, FAR.format(30, 8)),
+    ([40.0, 30.0], 20.0, TELLING_TOKENS - 1, True, FAR.format(20, 8)),
     ([40.0], 18.0, TELLING_TOKENS - 1, True, ""), ([500.0, 501.0], 18.0, 1000, False, ""),
-    ([18.0], 30.0, TELLING_TOKENS - 1, True, ""),  # a single window above the limit is not enough: it may hold one token
-    ([6.0], 30.0, TELLING_TOKENS, True, FAR.format(30, 8)), ([6.0], math.nan, 1, True, "the loss is not a number after step 8"),
+    # a single window above the limit is not enough: it may hold one token
+    ([18.0], 30.0, TELLING_TOKENS - 1, True, ""),
+    ([6.0], 30.0, TELLING_TOKENS, True, FAR.format(30, 8)),
+    ([6.0], math.nan, 1, True, "the loss is not a number after step 8"),
 ])  # fmt: skip
 def test_a_run_that_ends_far_above_the_uniforms_is_lost_though_it_got_better(reports, last, tokens, is_exact, fault):
     found = judge(reports, is_exact)
@@ -82,7 +87,8 @@ def test_weights_are_accepted_where_the_last_report_and_a_window_under_them_are_
 
 def test_weights_tried_twice_above_the_limit_are_a_lost_run_on_any_scale_of_the_loss():
     found = judge([6.0], is_exact=False)
-    assert not any(found.accepts(*tried) for tried in ((30.0, 8), (31.0, 8), (29.0, 9)))  # one state, then a better one
+    # one state, then a better one
+    assert not any(found.accepts(*tried) for tried in ((30.0, 8), (31.0, 8), (29.0, 9)))
     assert found.fault == ""
     assert not found.accepts(29.5, 10) and found.fault.startswith("the loss is 29.5 nats per token by step 10")
     found.forget()

@@ -19,7 +19,8 @@ def data(make_data, sentences):
 
 @pytest.fixture
 def scripted(data, make_trainer, monkeypatch):
-    """Makes a trainer whose validations find given perplexities, and the list of the rates of its steps."""
+    """Makes a trainer whose validations find given perplexities, and the list of the rates of its
+    steps."""
 
     def make(perplexities, **settings):
         values = iter(perplexities)
@@ -83,7 +84,8 @@ def test_a_budget_in_time_ends_in_time_with_a_last_validation(data, make_trainer
 
 
 def test_a_long_budget_in_time_is_validated_within_minutes(data, make_trainer, clock):
-    """The first validation is the first time a model is saved: a night's run is not to lose hours."""
+    """The first validation is the first time a model is saved: a night's run is not to lose
+    hours."""
     clock(1)
     trainer = make_trainer(data, budget="10h", batch_rows=4)
     first = next(event for event in trainer.train(never) if isinstance(event, Validated))
@@ -106,8 +108,10 @@ def test_a_request_to_stop_ends_it_with_the_best_weights(scripted):
 
 
 @pytest.mark.parametrize("perplexities, settings, rates, ending", [
-    ([90.0, 95.0, 80.0, 81.0, 82.0], {"budget": "10steps", "schedule": "plateau"}, [8] * 4 + [4] * 4 + [2] * 2, ("budget", 10)),
-    ([200.0, 150.0, 149.9, 140.0, 139.9, 120.0], {"budget": "100steps", "schedule": "halving", "optimizer": "sgd"},
+    ([90.0, 95.0, 80.0, 81.0, 82.0], {"budget": "10steps", "schedule": "plateau"},
+     [8] * 4 + [4] * 4 + [2] * 2, ("budget", 10)),
+    ([200.0, 150.0, 149.9, 140.0, 139.9, 120.0],
+     {"budget": "100steps", "schedule": "halving", "optimizer": "sgd"},
      [8] * 6 + [4] * 2 + [2] * 2, ("early", 10)),
 ], ids=["plateau", "halving"])  # fmt: skip
 def test_the_rate_is_lowered_by_what_validations_find(scripted, perplexities, settings, rates, ending):
@@ -125,7 +129,8 @@ def test_step_lowers_the_rate_epoch_by_epoch(scripted):
 
 
 @pytest.mark.parametrize("settings, goes_back", [
-    ({"schedule": "plateau", "return_to_best": True}, True), ({"schedule": "plateau"}, False), ({"schedule": "halving"}, True),
+    ({"schedule": "plateau", "return_to_best": True}, True), ({"schedule": "plateau"}, False),
+    ({"schedule": "halving"}, True),
 ])  # fmt: skip
 def test_the_best_weights_are_handed_back_and_training_goes_on_from_them_where_that_is_asked_for(scripted, settings, goes_back):
     trainer, _ = scripted([90.0, 95.0, 80.0, 85.0], budget="8steps", validate_every_steps=2, warmup=0.0, **settings)
@@ -140,7 +145,8 @@ def test_the_best_weights_are_handed_back_and_training_goes_on_from_them_where_t
         if isinstance(event, Validated):
             at_validation[event.step] = weights_of(trainer.network)
     assert same(before_step[4], at_validation[2]) == goes_back
-    assert event.step == 6 and same(weights_of(event.model.network), at_validation[6])  # going on, it found better ones
+    # going on, it found better ones
+    assert event.step == 6 and same(weights_of(event.model.network), at_validation[6])
     assert not same(at_validation[6], at_validation[8])
 
 

@@ -1,4 +1,5 @@
-"""The training loop against loops written by hand, and what it promises of streams, seeds and validation."""
+"""The training loop against loops written by hand, and what it promises of streams, seeds and
+validation."""
 
 import dataclasses
 import itertools
@@ -60,7 +61,8 @@ def amplify(trainer):
 
 
 def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
-    """Truncated BPTT as in any tutorial: streams in columns, windows down, AdamW, cosine decay, clipping by norm."""
+    """Truncated BPTT as in any tutorial: streams in columns, windows down, AdamW, cosine decay,
+    clipping by norm."""
     columns = len(stream) // rows
     inputs = torch.tensor([0, *stream[:-1]]).view(rows, columns).t()  # token 0 is the boundary
     targets = torch.tensor(stream).view(rows, columns).t()
@@ -104,7 +106,8 @@ def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, s
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("starts, settings", [("stream", {}), ("document", {}), ("line", {"line_starts": 1.0})], ids=str)
 def test_state_is_carried_within_streams_and_starts_anew_where_it_should(make_data, make_trainer, sentences, rows, starts, settings):
-    """At each stream, document or line: what is trained on is what is scored in spans between these places."""
+    """At each stream, document or line: what is trained on is what is scored in spans between these
+    places."""
     lines = [line for at, sentence in enumerate(sentences[:30]) for line in ([sentence, ""] if at % 4 == 3 else [sentence])]
     data = make_data(lines, documents=starts == "document")
     places = {"stream": [], "document": data.train.document_offsets, "line": data.train.line_offsets}[starts]
@@ -119,7 +122,8 @@ def test_state_is_carried_within_streams_and_starts_anew_where_it_should(make_da
     expected = nats(np.unique(np.concatenate([streams, places])).astype(np.int64))
     assert sum(counts) == 2 * data.train.tokens
     assert np.dot(losses, counts) == pytest.approx(2 * expected, rel=1e-5)
-    assert starts == "stream" or abs(nats(streams) - expected) > 1e-4 * expected  # it does make a difference here
+    # it does make a difference here
+    assert starts == "stream" or abs(nats(streams) - expected) > 1e-4 * expected
 
 
 def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_trainer, sentences):
@@ -164,7 +168,8 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(make_data, mak
 
     def train(seed):
         trainer = make_trainer(
-            data, precision=precision, seed=seed, budget="12steps", batch_rows=4, validate_every_steps=5, layers=2, state_reset=0.1,
+            data, precision=precision, seed=seed, budget="12steps", batch_rows=4,
+            validate_every_steps=5, layers=2, state_reset=0.1,
             dropout_input=0.2, dropout_between=0.2, dropout_output=0.2,
         )  # fmt: skip
         list(trainer.train(never))
@@ -216,7 +221,8 @@ def test_validation_changes_neither_the_weights_nor_what_comes_after(make_data, 
 
 
 def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
-    """As the exact evaluation reads them, so that the best weights are chosen on the same events."""
+    """As the exact evaluation reads them, so that the best weights are chosen on the same
+    events."""
     data = make_data(sentences[:40], sentences[40:60])
     borders = data.valid.line_offsets[::4]
     documents = dataclasses.replace(data.valid, document_offsets=np.append(borders[:-1], len(data.valid.ids)))

@@ -1,4 +1,5 @@
-"""What validations tell of recurrent layers is what one finds by hand, changes nothing, and comes again when a run goes on."""
+"""What validations tell of recurrent layers is what one finds by hand, changes nothing, and comes
+again when a run goes on."""
 
 import json
 
@@ -58,7 +59,8 @@ def test_the_figures_are_those_that_one_finds_by_hand(model, make):
     norms = [told["gradient_norm"] for told in event.layers.values()]
     clipped = [torch.stack([weight.grad.norm() for weight in layer.parameters()]).norm() for layer in trainer.network.body.layers]
     everything = torch.stack([weight.grad.norm() for weight in trainer.network.parameters()]).norm()
-    assert norms == pytest.approx([float(each * trainer.gradient_norm / everything) for each in clipped], rel=1e-3)  # before clipping
+    # before clipping
+    assert norms == pytest.approx([float(each * trainer.gradient_norm / everything) for each in clipped], rel=1e-3)
     assert float(everything) == pytest.approx(0.01, rel=1e-3) and float(trainer.gradient_norm) > 0.05
 
 
@@ -77,7 +79,8 @@ def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
 def test_a_run_that_goes_on_tells_the_same(steps, make):
     expected = [(event.step, event.layers) for event in validated(make().train(never))]
     cut = make()
-    *some, stopped = cut.train(lambda: cut.step_count >= steps)  # at 3, a validation is cut off, and made up for
+    # at 3, a validation is cut off, and made up for
+    *some, stopped = cut.train(lambda: cut.step_count >= steps)
     state = TrainingState(json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays)
     later = make()
     state_module.load_state_dict(later, state_module.checked(state))
@@ -114,7 +117,8 @@ def test_looks_are_as_far_apart_as_a_hundred_times_what_one_costs(cost, looks, m
         clock.now = 30.0 * number + cost * sum(found)
         found.append("spectral_radius" in figures.measure(number)["layer 1"])
         figures, before = LayerFigures(network, None, clock), figures
-        figures.load_state_dict(json.loads(json.dumps(before.state_dict())))  # as if the run had been resumed
+        # as if the run had been resumed
+        figures.load_state_dict(json.loads(json.dumps(before.state_dict())))
     assert found == looks
 
 
@@ -181,7 +185,8 @@ def test_blocks_of_coupled_gates_and_beside_a_mogrifier_are_those_that_inspect_s
 
 def test_each_activation_has_its_own_way_to_be_saturated(make):
     values = {
-        "tanh": [-0.95, -0.85, 0.05, 0.95], "sigmoid": [0.05, 0.15, 0.85, 0.95], "relu": [0.0, 0.05, 0.95, 3.0],
+        "tanh": [-0.95, -0.85, 0.05, 0.95], "sigmoid": [0.05, 0.15, 0.85, 0.95],
+        "relu": [0.0, 0.05, 0.95, 3.0],
         "elu": [-0.95, -0.85, 0.95, 3.0], "leaky_relu": [-0.95, 0.0, 0.95, 3.0],
     }  # fmt: skip
     shares = {}

@@ -1,4 +1,5 @@
-"""Validations between those that choose: enough of them for a curve, and the run is the same with and without them."""
+"""Validations between those that choose: enough of them for a curve, and the run is the same with
+and without them."""
 
 import itertools
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ from rnnlm.neural.fitting import state as state_module
 TINY = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3}
 FOLLOWERS = [
     {"patience": 2}, {"schedule": "plateau", "plateau_factor": 0.3, "return_to_best": True},
-    {"optimizer": "asgd", "nonmonotone_interval": 1, "fine_tune_after": 0.4, "learning_rate": 3.0, "schedule": "constant"},
+    {"optimizer": "asgd", "nonmonotone_interval": 1, "fine_tune_after": 0.4, "learning_rate": 3.0,
+     "schedule": "constant"},
     {"ema_decay": 0.9, "schedule": "constant", "learning_rate": 0.05},
 ]  # fmt: skip
 
@@ -28,7 +30,8 @@ def points(events, chooses=None):
 
 
 @pytest.mark.parametrize("budget, wanted, found", [
-    ("47steps", 20, 20), ("15steps", 20, 15), ("40steps", 7, 7), ("0.5epochs", 5, 5), ("2epochs", 5, 6), ("3epochs", 3, 3),
+    ("47steps", 20, 20), ("15steps", 20, 15), ("40steps", 7, 7), ("0.5epochs", 5, 5),
+    ("2epochs", 5, 6), ("3epochs", 3, 3),
 ])  # fmt: skip
 def test_they_number_so_many_and_lie_evenly_over_the_budget(data, make_trainer, budget, wanted, found):
     settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2}
@@ -66,7 +69,8 @@ def test_a_run_cut_off_has_the_points_of_one_that_was_not(data, make_trainer):
     settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2, "budget": "45steps", "min_validations": 10}
     *expected, _ = make_trainer(data, **settings).train(never)
     found, state = [], None
-    for steps in (9, 17, 1000):  # they are due after 5, 9, 14, 18 ... steps: that of 9 is cut off, and made up for
+    # they are due after 5, 9, 14, 18 ... steps: that of 9 is cut off, and made up for
+    for steps in (9, 17, 1000):
         trainer = make_trainer(data, **settings)
         if state:
             state_module.load_state_dict(trainer, state)
@@ -81,7 +85,8 @@ def test_validations_that_come_by_steps_are_all_there_are(data, make_trainer):
 
 
 def test_costly_ones_take_a_tenth_of_a_long_run(data, make_trainer, monkeypatch):
-    """On a clock that goes on by 40 seconds with each look at it, a validation takes 40 seconds at least."""
+    """On a clock that goes on by 40 seconds with each look at it, a validation takes 40 seconds at
+    least."""
     ticks = itertools.count(step=40)
     monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
     trainer = make_trainer(data, budget="60steps", **TINY)

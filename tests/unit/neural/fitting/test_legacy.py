@@ -1,4 +1,5 @@
-"""A checkpoint of before has, once read, the keys and values of one of today; tests/reference/test_stored.py goes on with such runs."""
+"""A checkpoint of before has, once read, the keys and values of one of today;
+tests/reference/test_stored.py goes on with such runs."""
 
 import math
 from pathlib import Path
@@ -23,7 +24,8 @@ def before(request):
 def test_it_gets_the_keys_of_today(before, make_data, make_trainer, sentences):
     today = state_module.state_dict(make_trainer(make_data(sentences[:20], sentences[20:30])))
     read = state_module.checked(before)
-    assert read.facts.keys() - {"metrics_bytes"} == today.facts.keys() - {"curve", "layers"}  # which may be missing
+    # which may be missing
+    assert read.facts.keys() - {"metrics_bytes"} == today.facts.keys() - {"curve", "layers"}
     assert all(read.facts[key].keys() >= today.facts[key].keys() for key in read.facts.keys() & today.facts if key != "step")
     assert {name.split(".")[0] for name in read.arrays} - {"averaging", "optimizer"} == {"network", "best", "carry", "random"}
     assert "random.python" in before.arrays and "random.python" not in read.arrays

@@ -1,7 +1,8 @@
-"""A run of several processes with only one of them, on each device: the path over gloo and, on a GPU, over NCCL.
+"""A run of several processes with only one of them, on each device: the path over gloo and, on a
+GPU, over NCCL.
 
-Several GPUs are rarely at hand. One shows whether the group opens, whether gradients go through NCCL and come back as they
-were, and whether what is exchanged over gloo is copied from the device.
+Several GPUs are rarely at hand. One shows whether the group opens, whether gradients go through
+NCCL and come back as they were, and whether what is exchanged over gloo is copied from the device.
 """
 
 import pytest
@@ -50,7 +51,8 @@ def test_one_rank_trains_as_a_process_without_ranks(make_data, sentences, group,
     data = make_data(sentences[:40], sentences[40:60])
     plain, expected = run_with(SINGLE_PROCESS, data, device)
     shared, found = run_with(group(device), data, device)
-    assert type(shared.update) is SharedStep and not distributed.is_initialized()  # the run has closed the group
+    # the run has closed the group
+    assert type(shared.update) is SharedStep and not distributed.is_initialized()
 
     weights = plain.network.state_dict()
     torch.testing.assert_close(shared.network.state_dict(), weights, atol=1e-4, rtol=1e-4)

@@ -1,4 +1,5 @@
-"""Clipping by definition, optimizers against their update rules, and penalties against what autograd says of l1 |w| + l2/2 |w|^2."""
+"""Clipping by definition, optimizers against their update rules, and penalties against what
+autograd says of l1 |w| + l2/2 |w|^2."""
 
 import math
 
@@ -25,19 +26,24 @@ def network_of(matrix, bias, matrix_gradient, bias_gradient):
 
 @pytest.fixture
 def network():
-    return network_of([[1.0, 2.0], [3.0, 4.0]], [0.5, -0.5], [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0])  # norm 13
+    # norm 13
+    return network_of([[1.0, 2.0], [3.0, 4.0]], [0.5, -0.5], [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0])
 
 
 ROOT = math.sqrt(27)
 
 
 @pytest.mark.parametrize("norm, value, weight, bias", [
-    (6.5, None, [[1.5, 0.0], [0.0, 2.0]], [0.0, 6.0]), (13.5, None, [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0]),
-    (None, 3.5, [[3.0, 0.0], [0.0, 3.5]], [0.0, 3.5]), (None, None, [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0]),
-    (1.0, 3.0, [[3 / ROOT, 0.0], [0.0, 3 / ROOT]], [0.0, 3 / ROOT]),  # by value first: the norm is sqrt(27) after the cut
+    (6.5, None, [[1.5, 0.0], [0.0, 2.0]], [0.0, 6.0]),
+    (13.5, None, [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0]),
+    (None, 3.5, [[3.0, 0.0], [0.0, 3.5]], [0.0, 3.5]),
+    (None, None, [[3.0, 0.0], [0.0, 4.0]], [0.0, 12.0]),
+    # by value first: the norm is sqrt(27) after the cut
+    (1.0, 3.0, [[3 / ROOT, 0.0], [0.0, 3 / ROOT]], [0.0, 3 / ROOT]),
 ])  # fmt: skip
 def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_value(network, norm, value, weight, bias):
-    assert float(clip_gradients(FittingSettings(clip_norm=norm, clip_value=value), network)) == 13.0  # before it
+    # before it
+    assert float(clip_gradients(FittingSettings(clip_norm=norm, clip_value=value), network)) == 13.0
     torch.testing.assert_close(network.weight.grad, torch.tensor(weight))
     torch.testing.assert_close(network.bias.grad, torch.tensor(bias))
 
@@ -88,7 +94,8 @@ def test_adam_takes_the_published_steps_with_decay_on_matrices_only(network, nam
 @pytest.mark.parametrize("decay", [0.0, 0.3])
 @pytest.mark.parametrize("settings, count, sums", [
     ({}, 1, 1), ({"momentum": 0.5}, 3, 1 + 1.5 + 1.75),  # momentum sums past gradients
-    ({"momentum": 0.5, "nesterov": True}, 3, (1 + 0.5) + (1 + 0.75) + (1 + 0.875)),  # Sutskever et al. (2013), in torch's form: g + 0.5 v
+    # Sutskever et al. (2013), in torch's form: g + 0.5 v
+    ({"momentum": 0.5, "nesterov": True}, 3, (1 + 0.5) + (1 + 0.75) + (1 + 0.875)),
 ], ids=["plain", "momentum", "nesterov"])  # fmt: skip
 def test_sgd_takes_its_steps_with_decay_on_matrices_only(network, settings, count, sums, decay):
     w, g, b, h = (tensor.detach().clone() for each in (network.weight, network.bias) for tensor in (each, each.grad))
@@ -124,7 +131,8 @@ def test_rmsprop_divides_by_the_root_of_the_mean_square(network, momentum):
 
 
 def test_asgd_takes_the_steps_of_torchs(network):
-    """Its average is of :mod:`rnnlm.neural.fitting.optimization`, and is held against torch's there."""
+    """Its average is of :mod:`rnnlm.neural.fitting.optimization`, and is held against torch's
+    there."""
     other = nn.Linear(2, 2)
     other.load_state_dict(network.state_dict())
     for mine, theirs in zip(network.parameters(), other.parameters(), strict=True):
@@ -148,16 +156,21 @@ def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_the
 
 
 @pytest.mark.parametrize("settings, message", [
-    ({"optimizer": "adam", "momentum": 0.9}, "momentum is a setting of sgd and rmsprop.*set momentum=0"),
+    ({"optimizer": "adam", "momentum": 0.9},
+     "momentum is a setting of sgd and rmsprop.*set momentum=0"),
     ({"optimizer": "asgd", "momentum": 0.9}, "momentum is a setting of sgd and rmsprop"),
     ({"optimizer": "sgd", "nesterov": True}, "nesterov.*momentum is 0.*set momentum=0.9"),
-    ({"optimizer": "rmsprop", "momentum": 0.9, "nesterov": True}, "nesterov.*the optimizer is rmsprop"),
+    ({"optimizer": "rmsprop", "momentum": 0.9, "nesterov": True},
+     "nesterov.*the optimizer is rmsprop"),
     ({"optimizer": "sgd", "asgd_start": 5}, "asgd_start.*set asgd_start=0"),
     ({"optimizer": "asgd", "ema_decay": 0.9}, "two averages"),
     ({"schedule": "cosine", "return_to_best": True}, "return_to_best.*the schedule is cosine"),
-    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9}, "return_to_best and ema_decay cannot be combined"),
-    ({"schedule": "halving", "optimizer": "asgd"}, "schedule = halving and optimizer = asgd cannot be combined"),
-    ({"nonmonotone_interval": 5}, "setting of asgd"), ({"nonmonotone_interval": 5, "optimizer": "asgd", "asgd_start": 3}, "both say"),
+    ({"schedule": "plateau", "return_to_best": True, "ema_decay": 0.9},
+     "return_to_best and ema_decay cannot be combined"),
+    ({"schedule": "halving", "optimizer": "asgd"},
+     "schedule = halving and optimizer = asgd cannot be combined"),
+    ({"nonmonotone_interval": 5}, "setting of asgd"),
+    ({"nonmonotone_interval": 5, "optimizer": "asgd", "asgd_start": 3}, "both say"),
     ({"optimizer": "asgd", "fine_tune_after": 0.5}, "rule by which fine-tuning ends"),
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused_with_a_way_out(settings, message):
@@ -223,7 +236,8 @@ def test_penalties_come_before_clipping_and_pull_the_weights_towards_zero(make_d
     data = make_data(sentences[:20])
     settings = {"batch_rows": 2, "optimizer": "sgd", "learning_rate": 0.1, "schedule": "constant", "warmup": 0.0, "budget": "1steps"}
     plain, clipped, free = (make_trainer(data, **settings, **extra) for extra in
-                            ({"clip_norm": None}, {"l2": 5.0, "clip_norm": 0.01}, {"l2": 5.0, "clip_norm": None}))  # fmt: skip
+                            ({"clip_norm": None}, {"l2": 5.0, "clip_norm": 0.01},
+                             {"l2": 5.0, "clip_norm": None}))  # fmt: skip
     start = {name: weight.clone() for name, weight in plain.network.named_parameters()}
     for trainer in (plain, clipped, free):
         list(trainer.train(lambda: False))

@@ -1,4 +1,5 @@
-"""Each kind of fault is noticed; the run goes back to its last good state, and ends as one started there at the lower rate."""
+"""Each kind of fault is noticed; the run goes back to its last good state, and ends as one started
+there at the lower rate."""
 
 import json
 import math
@@ -16,14 +17,18 @@ from rnnlm.neural.fitting.budget import Interval
 SETTINGS = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3, "budget": "20steps", "learning_rate": 0.02}
 SAMPLED = {"loss": "sampled", "samples": 5, "tied": False}
 RUNS = [
-    {}, {"clip_norm": None}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.5}, {"optimizer": "adagrad"},
-    {"ema_decay": 0.9, "schedule": "plateau"}, {"optimizer": "asgd", "asgd_start": 9}, {"bptt_deviation": 3.0, "state_reset": 0.3},
-    {"optimizer": "asgd", "nonmonotone_interval": 1, "fine_tune_after": 0.5, "schedule": "constant", "learning_rate": 3.0},
+    {}, {"clip_norm": None}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.5},
+    {"optimizer": "adagrad"},
+    {"ema_decay": 0.9, "schedule": "plateau"}, {"optimizer": "asgd", "asgd_start": 9},
+    {"bptt_deviation": 3.0, "state_reset": 0.3},
+    {"optimizer": "asgd", "nonmonotone_interval": 1, "fine_tune_after": 0.5, "schedule": "constant",
+     "learning_rate": 3.0},
 ]  # fmt: skip
 
 
 def broken_by(trainer, fault, after=11, healed_by=1):
-    """`fault` befalls the step after so many, in every attempt before the one numbered `healed_by`."""
+    """`fault` befalls the step after so many, in every attempt before the one numbered
+    `healed_by`."""
     step = trainer.step
 
     def wrapped(batch, carry, rate):

@@ -54,12 +54,14 @@ def test_other_schedules_do_not_care_about_validations(schedule):
 
 @pytest.mark.parametrize("epochs, expected", [(0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125)])
 def test_step_keeps_the_rate_for_some_epochs_and_lowers_it_with_each_one_after(epochs, expected):
-    """Zaremba et al.: after 4 epochs halved with each; here 3, so the fourth epoch is the first at a lower rate."""
+    """Zaremba et al.: after 4 epochs halved with each; here 3, so the fourth epoch is the first at
+    a lower rate."""
     assert rate(0.5, epochs, schedule="step", warmup=0.0, decay_after_epochs=3, decay_factor=0.5) == expected
 
 
 def test_plateau_with_a_gain_asks_for_so_much_less_perplexity_than_the_last_validation_had():
-    """The rate of 1 is halved after each epoch in which the perplexity did not fall by more than 1 (Kim et al. 2016)."""
+    """The rate of 1 is halved after each epoch in which the perplexity did not fall by more than 1
+    (Kim et al. 2016)."""
     rate = LearningRate(FittingSettings(learning_rate=1.0, schedule="plateau", warmup=0.0, plateau_gain=1.0))
     rates = []
     for perplexity, is_best in ((200.0, True), (150.0, True), (149.5, True), (148.4, True), (160.0, False), (150.0, False), (147.9, True)):
@@ -94,4 +96,5 @@ def test_halving_goes_back_to_the_best_weights_whenever_a_validation_was_worse()
     learning_rate = LearningRate(FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0))
     found = [learning_rate.after_validation(nats, improved) for nats, improved in ((5.30, True), (5.52, False), (5.25, True))]
     assert found == [False, True, False]
-    assert learning_rate.at(0.5) == 2.0 and not learning_rate.is_used_up  # the third improved on the second
+    # the third improved on the second
+    assert learning_rate.at(0.5) == 2.0 and not learning_rate.is_used_up

@@ -138,7 +138,8 @@ def test_word_vectors_that_do_not_fit_the_network_are_refused(make_data, sentenc
     beside = "set characters_beside=true"
     for asked, what in (
         ({"embeddings": vectors, "embedding_size": 5}, "set embedding_size=3"),
-        ({"characters": "cnn", "embeddings": "x.txt"}, beside), ({"characters": "cnn", "embeddings": "svd"}, beside),
+        ({"characters": "cnn", "embeddings": "x.txt"}, beside),
+        ({"characters": "cnn", "embeddings": "svd"}, beside),
         ({"characters": "cnn", "freeze_embeddings": True}, beside),
     ):  # fmt: skip
         with pytest.raises(SettingsError, match=what):

@@ -1,4 +1,5 @@
-"""A run that is cut off and goes on takes the steps of one that never was: bit by bit, for every optimizer and schedule."""
+"""A run that is cut off and goes on takes the steps of one that never was: bit by bit, for every
+optimizer and schedule."""
 
 import numpy as np
 import pytest
@@ -9,13 +10,18 @@ from rnnlm.events import TrainingState, Validated, never
 from rnnlm.neural.fitting import state as state_module
 
 CASES = [
-    {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9}, {"optimizer": "adagrad"},
-    {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1.0}, {"optimizer": "rmsprop", "momentum": 0.5},
+    {"optimizer": "adamw", "weight_decay": 0.01}, {"optimizer": "adam", "ema_decay": 0.9},
+    {"optimizer": "adagrad"},
+    {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 1.0},
+    {"optimizer": "rmsprop", "momentum": 0.5},
     {"optimizer": "asgd", "asgd_start": 4, "learning_rate": 1.0},
-    {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "learning_rate": 3.0, "schedule": "constant"},
+    {"optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5, "learning_rate": 3.0,
+     "schedule": "constant"},
     {"schedule": "plateau", "plateau_factor": 0.3}, {"schedule": "plateau", "return_to_best": True},
-    {"schedule": "step", "decay_after_epochs": 1}, {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4},
-    {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"}, {"output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
+    {"schedule": "step", "decay_after_epochs": 1},
+    {"bptt_deviation": 3.0, "bptt_short": 0.2, "state_reset": 0.3}, {"line_starts": 0.4},
+    {"model": "gru", "layers": 2}, {"model": "rnn"}, {"model": "ffnn"},
+    {"output_layer": "adaptive", "cutoffs": "20,90", "tied": None},
     {"loss": "sampled", "samples": 9},
 ]  # fmt: skip
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
@@ -70,7 +76,8 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(make_data, 
 
 
 def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(make_data, make_trainer, sentences):
-    """With a constant rate a run of 8 steps, then 12 more, is one of 20; the last validation of the first leaves no trace."""
+    """With a constant rate a run of 8 steps, then 12 more, is one of 20; the last validation of the
+    first leaves no trace."""
     data = make_data(sentences[:60], sentences[60:90])
     settings = {"schedule": "constant", "warmup": 0.0, "validate_every_steps": 5}
     *_, expected = make(make_trainer, data, settings, "20steps").train(lambda: False)
@@ -93,7 +100,8 @@ def test_seconds_of_a_time_budget_count_from_the_start_of_the_run(make_data, mak
 
 
 def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentences):
-    """The compact form: optimizer and best weights begin anew, an average goes on from the weights."""
+    """The compact form: optimizer and best weights begin anew, an average goes on from the
+    weights."""
     data = make_data(sentences[:60], sentences[60:90])
     settings = {"optimizer": "asgd", "asgd_start": 2, "learning_rate": 1.0}
     cut = make(make_trainer, data, settings)
@@ -109,7 +117,8 @@ def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentenc
 
 
 def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(make_data, make_trainer, sentences):
-    """What the layer derives from its order of words is not stored: it follows from the order that is put back."""
+    """What the layer derives from its order of words is not stored: it follows from the order that
+    is put back."""
     data, settings = make_data(sentences[:40]), {"output_layer": "class", "classes": 5, "tied": False}
     cut = make(make_trainer, data, settings)
     with torch.no_grad():

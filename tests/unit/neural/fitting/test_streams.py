@@ -1,4 +1,5 @@
-"""Windows of a text on disk are those of the same text on the device, past the ends of rows, too."""
+"""Windows of a text on disk are those of the same text on the device, past the ends of rows,
+too."""
 
 import itertools
 
@@ -47,7 +48,8 @@ def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
 
 
 def test_pinned_memory_is_for_windows_and_never_for_the_whole_text(make_data, make_trainer, sentences, monkeypatch):
-    """Arrays on the way to the device through `_on_device` are pinned on CUDA, and stay so while the process lives."""
+    """Arrays on the way to the device through `_on_device` are pinned on CUDA, and stay so while
+    the process lives."""
     data, sizes = make_data(sentences), []
     copied = TextStreams._on_device
 

@@ -1,4 +1,5 @@
-"""The trainer knows no task: a classifier of points, chosen by its accuracy, trains in the loop that language models train in."""
+"""The trainer knows no task: a classifier of points, chosen by its accuracy, trains in the loop
+that language models train in."""
 
 import json
 

@@ -1,4 +1,5 @@
-"""The recurrent stack: connections between layers and their gradients, widths, dropout, how each kind starts."""
+"""The recurrent stack: connections between layers and their gradients, widths, dropout, how each
+kind starts."""
 
 import numpy as np
 import pytest
@@ -9,16 +10,22 @@ from rnnlm.neural.layers.layers import RecurrentStack
 from rnnlm.neural.settings import KINDS
 
 VARIANTS = [
-    ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}), ("rnn", {"activation": "sigmoid"}),
+    ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}),
+    ("rnn", {"activation": "sigmoid"}),
     ("rnn", {"activation": "elu"}), ("rnn", {"activation": "leaky_relu"}),
     ("gru", {}), ("gru", {"reset_gate": "before"}), ("gru", {"update_gate": "renew"}),
-    ("lstm", {}), ("lstm", {"peepholes": True}), ("lstm", {"coupled_gates": True}), ("lstm", {"peepholes": True, "coupled_gates": True}),
-    ("lstm", {"mogrifier_rounds": 3}), ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 2, "coupled_gates": True}),
-    ("qrnn", {}), ("qrnn", {"convolution_words": 1, "pooling": "f"}), ("qrnn", {"convolution_words": 3, "pooling": "ifo"}),
+    ("lstm", {}), ("lstm", {"peepholes": True}), ("lstm", {"coupled_gates": True}),
+    ("lstm", {"peepholes": True, "coupled_gates": True}),
+    ("lstm", {"mogrifier_rounds": 3}),
+    ("lstm", {"mogrifier_rounds": 2, "mogrifier_rank": 2, "coupled_gates": True}),
+    ("qrnn", {}), ("qrnn", {"convolution_words": 1, "pooling": "f"}),
+    ("qrnn", {"convolution_words": 3, "pooling": "ifo"}),
 ]  # fmt: skip
 SHAPES = [
-    {"layers": 1}, {"layers": 3}, {"layers": 3, "layer_sizes": "7,4,6"}, {"layers": 2, "connections": "residual"},
-    {"layers": 3, "connections": "highway"}, {"layers": 3, "connections": "dense", "layer_sizes": "4,6,3"},
+    {"layers": 1}, {"layers": 3}, {"layers": 3, "layer_sizes": "7,4,6"},
+    {"layers": 2, "connections": "residual"},
+    {"layers": 3, "connections": "highway"},
+    {"layers": 3, "connections": "dense", "layer_sizes": "4,6,3"},
 ]  # fmt: skip
 CASES = [(*each, SHAPES[2]) for each in VARIANTS] + [(model, {}, shape) for model in ("lstm", "qrnn") for shape in SHAPES]
 

@@ -1,4 +1,5 @@
-"""What all output layers promise: normalised, score equals predict, loss and gradients, the start, storing, devices."""
+"""What all output layers promise: normalised, score equals predict, loss and gradients, the start,
+storing, devices."""
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ SIZES = [2, 11]
 
 @pytest.fixture(params=["whole", "chunks", "as on a GPU"])
 def chunked(request, monkeypatch):
-    """Everything at once; in the smallest pieces; and in them by the way that never asks the device for numbers."""
+    """Everything at once; in the smallest pieces; and in them by the way that never asks the device
+    for numbers."""
     if request.param != "whole":
         monkeypatch.setattr(softmax, "CHUNK_LOGITS", 1)
         monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 1)

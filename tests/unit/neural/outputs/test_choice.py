@@ -1,4 +1,5 @@
-"""Settings name the output layer; the shapes of what is stored follow from settings and vocabulary."""
+"""Settings name the output layer; the shapes of what is stored follow from settings and
+vocabulary."""
 
 import pytest
 import torch
@@ -11,8 +12,10 @@ from support.output_layers import E, V, example
 
 
 @pytest.mark.parametrize("settings, name", [
-    ({}, "SoftmaxOutput"), ({"output_layer": "adaptive"}, "AdaptiveSoftmax"), ({"output_layer": "class"}, "ClassSoftmax"),
-    ({"output_layer": "hierarchical"}, "HierarchicalSoftmax"), ({"output_layer": "mos"}, "MixtureOfSoftmaxes"),
+    ({}, "SoftmaxOutput"), ({"output_layer": "adaptive"}, "AdaptiveSoftmax"),
+    ({"output_layer": "class"}, "ClassSoftmax"),
+    ({"output_layer": "hierarchical"}, "HierarchicalSoftmax"),
+    ({"output_layer": "mos"}, "MixtureOfSoftmaxes"),
     ({"loss": "sampled"}, "SampledSoftmax"), ({"loss": "nce"}, "NoiseContrastiveSoftmax"),
 ])  # fmt: skip
 def test_settings_name_the_layer(settings, name):
@@ -30,19 +33,26 @@ def shapes(settings, size):
 
 def test_shapes_of_what_is_stored():
     assert shapes({"output_layer": "adaptive", "cutoffs": "10, 20"}, 50) == {
-        "head_weight": ((12, 64), "torch.float32"), "head_bias": ((12,), "torch.float32"), "order_V": ((50,), "torch.int32"),
-        "projections.0": ((16, 64), "torch.float32"), "weights.0": ((10, 16), "torch.float32"), "biases.0": ((10,), "torch.float32"),
-        "projections.1": ((16, 64), "torch.float32"), "weights.1": ((30, 16), "torch.float32"), "biases.1": ((30,), "torch.float32"),
+        "head_weight": ((12, 64), "torch.float32"), "head_bias": ((12,), "torch.float32"),
+        "order_V": ((50,), "torch.int32"),
+        "projections.0": ((16, 64), "torch.float32"), "weights.0": ((10, 16), "torch.float32"),
+        "biases.0": ((10,), "torch.float32"),
+        "projections.1": ((16, 64), "torch.float32"), "weights.1": ((30, 16), "torch.float32"),
+        "biases.1": ((30,), "torch.float32"),
     }  # fmt: skip
     assert shapes({"output_layer": "class", "classes": 5}, 50) == {
-        "class_weight": ((5, 64), "torch.float32"), "class_bias": ((5,), "torch.float32"), "starts_C": ((5,), "torch.int32"),
-        "weight": ((50, 64), "torch.float32"), "bias": ((50,), "torch.float32"), "order_V": ((50,), "torch.int32"),
+        "class_weight": ((5, 64), "torch.float32"), "class_bias": ((5,), "torch.float32"),
+        "starts_C": ((5,), "torch.int32"),
+        "weight": ((50, 64), "torch.float32"), "bias": ((50,), "torch.float32"),
+        "order_V": ((50,), "torch.int32"),
     }  # fmt: skip
     assert shapes({"output_layer": "hierarchical"}, 50) == {
-        "weight": ((49, 64), "torch.float32"), "bias": ((49,), "torch.float32"), "parent_M": ((98,), "torch.int32"),
+        "weight": ((49, 64), "torch.float32"), "bias": ((49,), "torch.float32"),
+        "parent_M": ((98,), "torch.int32"),
     }  # fmt: skip
     assert shapes({"output_layer": "mos", "mixture_components": 3, "embedding_size": 7}, 50) == {
-        "weight": ((50, 7), "torch.float32"), "bias": ((50,), "torch.float32"), "prior_weight": ((3, 64), "torch.float32"),
+        "weight": ((50, 7), "torch.float32"), "bias": ((50,), "torch.float32"),
+        "prior_weight": ((3, 64), "torch.float32"),
         "latent_weight": ((21, 64), "torch.float32"), "latent_bias": ((21,), "torch.float32"),
     }  # fmt: skip
     assert shapes({"loss": "nce"}, 50) == {

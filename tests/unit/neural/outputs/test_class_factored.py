@@ -1,4 +1,5 @@
-"""Class-factored softmax: words in order of their counts, how classes are cut, and its probabilities from the definition."""
+"""Class-factored softmax: words in order of their counts, how classes are cut, and its
+probabilities from the definition."""
 
 import pytest
 import torch
@@ -75,7 +76,8 @@ def test_a_training_step_computes_only_the_classes_of_its_targets(monkeypatch):
 
 
 def test_within_classes_products_are_in_fp32_whatever_autocast_says(monkeypatch):
-    """Of a few rows each, and of ever other shapes, they took three times as long in bf16 on a CPU."""
+    """Of a few rows each, and of ever other shapes, they took three times as long in bf16 on a
+    CPU."""
     seen = []
 
     class Spy:

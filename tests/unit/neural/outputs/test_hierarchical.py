@@ -1,4 +1,5 @@
-"""Hierarchical softmax: a worked example and its cost; Huffman's tree: a textbook's example, optimality, damaged trees."""
+"""Hierarchical softmax: a worked example and its cost; Huffman's tree: a textbook's example,
+optimality, damaged trees."""
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from support.output_layers import make
 
 def test_a_word_is_as_likely_as_the_decisions_on_its_path():
     layer = HierarchicalSoftmax(3, 2)
-    layer.arrange(torch.tensor([5, 1, 1]))  # the root decides between word 0 and the node that decides between 1 and 2
+    # the root decides between word 0 and the node that decides between 1 and 2
+    layer.arrange(torch.tensor([5, 1, 1]))
     layer.prepare()
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[1.0, -1.0], [0.5, 2.0]]))
@@ -40,7 +42,8 @@ def lengths(counts):
 
 
 def least_cost(counts):
-    """Sum of all joined counts: what the codes of all words take together, by sorting anew each time."""
+    """Sum of all joined counts: what the codes of all words take together, by sorting anew each
+    time."""
     counts, cost = sorted(counts), 0
     while len(counts) > 1:
         joined = counts[0] + counts[1]
@@ -59,7 +62,8 @@ def test_parents_and_counts_of_a_tree_by_hand():
 
 
 def test_paths_of_a_tree_by_hand():
-    found = paths(torch.tensor([4, 3, 3, 4]))  # the root's children: word 0 and the node above words 1 and 2
+    # the root's children: word 0 and the node above words 1 and 2
+    found = paths(torch.tensor([4, 3, 3, 4]))
     assert found.inner_VD.tolist() == [[1, 0], [0, 1], [0, 1]]
     assert found.sign_VD.tolist() == [[1, 0], [1, -1], [-1, -1]]
     assert found.sign_M.tolist() == [1, 1, -1, -1]

@@ -14,7 +14,8 @@ def torchs_own(features_NE, weight_VE, bias_V, targets_N):
 
 
 def in_chunks(monkeypatch, rows, itemsize=8):
-    """Rows worked through at once (in float64; twice that in fp32), and a slice of five of the vocabulary."""
+    """Rows worked through at once (in float64; twice that in fp32), and a slice of five of the
+    vocabulary."""
     monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", rows * V * itemsize)
     monkeypatch.setattr(linear_cross_entropy, "SLICE_WEIGHTS", 5 * E)
 

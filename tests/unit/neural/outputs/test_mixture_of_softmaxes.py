@@ -1,4 +1,5 @@
-"""Mixture of softmaxes: one component is a softmax, K are a slow transcription, latent dropout, what a chunk holds."""
+"""Mixture of softmaxes: one component is a softmax, K are a slow transcription, latent dropout,
+what a chunk holds."""
 
 import numpy as np
 import pytest
@@ -97,4 +98,5 @@ def test_latent_dropout_acts_in_training_and_locked_it_is_one_mask_for_each_row(
     assert 0.2 < kept.double().mean() < 0.8
     torch.testing.assert_close(dropped, 2 * whole * kept)
     assert (kept == kept[:1]).all().item() == locked  # the same at all places
-    assert not (kept == kept[:, :1]).all() and not (kept == kept[:, :, :1]).all()  # and different over rows and components
+    # and different over rows and components
+    assert not (kept == kept[:, :1]).all() and not (kept == kept[:, :, :1]).all()

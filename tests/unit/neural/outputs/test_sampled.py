@@ -1,5 +1,6 @@
-"""Training on noise words: they come by their frequency, the rarest too; both losses against transcriptions, sampled softmax
-against the full one with all words, the gradient of noise-contrastive estimation against that of maximum likelihood."""
+"""Training on noise words: they come by their frequency, the rarest too; both losses against
+transcriptions, sampled softmax against the full one with all words, the gradient of
+noise-contrastive estimation against that of maximum likelihood."""
 
 import numpy as np
 import pytest
@@ -115,7 +116,8 @@ def test_with_all_words_drawn_the_sampled_softmax_is_the_full_one(samples):
 
 
 def test_the_optimum_of_sampled_softmax_is_the_distribution_of_the_text_whatever_the_samples():
-    """The correction's purpose: with three noise words in eleven, the gradient still vanishes where the model is right."""
+    """The correction's purpose: with three noise words in eleven, the gradient still vanishes where
+    the model is right."""
     layer, p_V = make(SampledSoftmax, 3), torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
     with torch.no_grad():
         layer.weight.zero_()

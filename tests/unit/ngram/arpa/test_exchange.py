@@ -57,7 +57,8 @@ def test_only_plain_files_are_written(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "tokenizer", [{"tokenizer": "char"}, {"tokenizer": "byte"}, {"lowercase": True, "split_punctuation": True},
+    "tokenizer",
+    [{"tokenizer": "char"}, {"tokenizer": "byte"}, {"lowercase": True, "split_punctuation": True},
                   {"tokenizer": "sentencepiece", "vocab_size": 280}],
     ids=str,
 )  # fmt: skip

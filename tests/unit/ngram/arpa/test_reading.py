@@ -49,11 +49,14 @@ TOLERATED = {
     "spaces in the header": lambda text: text.replace("ngram 2=3", "ngram  2 = 3 "),
     "zero backoff at the top": lambda text: text.replace("<s> a b\n", "<s> a b\t0\n"),
     "plus signs and exponents": lambda text: text.replace("\t0.05\n", "\t+5e-2\n"),
-    "entries in another order": lambda text: text.replace("-0.2\t<s> a\t0.05\n-0.1\ta b\n", "-0.1\ta b\n-0.2\t<s> a\t0.05\n"),
-    "an empty order on top": lambda text: text.replace("3=1\n", "3=1\nngram 4=0\n").replace("\\end", "\\4-grams:\n\n\\end"),
+    "entries in another order": lambda text: text.replace("-0.2\t<s> a\t0.05\n-0.1\ta b\n",
+                                                          "-0.1\ta b\n-0.2\t<s> a\t0.05\n"),
+    "an empty order on top": lambda text: text.replace("3=1\n", "3=1\nngram 4=0\n").replace("\\end",
+        "\\4-grams:\n\n\\end"),
     "an empty order without its section": lambda text: text.replace("3=1\n", "3=1\nngram 4=0\n"),
     "<UNK>": lambda text: text.replace("<unk>", "<UNK>"),
-    "n-grams of no sentence": lambda text: text.replace("2=3", "2=5").replace("-0.1\ta b", "-1\t</s> a\n-2\tb <s>\t1\n-0.1\ta b"),
+    "n-grams of no sentence": lambda text: text.replace("2=3", "2=5").replace("-0.1\ta b",
+        "-1\t</s> a\n-2\tb <s>\t1\n-0.1\ta b"),
 }  # fmt: skip
 
 
@@ -93,7 +96,8 @@ def test_what_is_missing_gets_what_kenlm_takes_with_a_notice(tmp_path):
     with pytest.warns(RnnlmWarning) as told:
         symbols, levels = read(tmp_path, text)
     assert [str(notice.message).partition("has no ")[2] for notice in told] == [
-        "</s>: its log10 probability is -100", "<unk>: its log10 probability is -100", "<s>: its log10 backoff weight is 0",
+        "</s>: its log10 probability is -100", "<unk>: its log10 probability is -100",
+        "<s>: its log10 backoff weight is 0",
     ]  # fmt: skip
     assert symbols == ["</s>", "<unk>", "b", "a"]
     assert np.allclose(levels[0].logprob_M / LN10, [-100, -100, -0.5, -0.6, 0])
@@ -120,7 +124,8 @@ def test_contexts_and_suffixes_that_were_pruned_away_change_no_score(seed, tmp_p
 DAMAGED = {  # more in support/hostile/arpa.py
     "something else in the header": (("ngram 2=3", "ngram 2=three"), 3, "not understood"),
     "a section left out": (("\\2-grams:\n", ""), 13, "more 1-grams than the 5 that"),
-    "cut off before a section": (("\\3-grams:\n-0.05\t<s> a b\n\n\\end\\\n", ""), 17, "the file is cut off within the 2-grams"),
+    "cut off before a section": (("\\3-grams:\n-0.05\t<s> a b\n\n\\end\\\n", ""), 17,
+                                 "the file is cut off within the 2-grams"),
     "cut off within a line": (("b\n\n\\end\\\n", ""), 19, "not a 3-gram"),
     "a NaN weight": (("\t0.05", "\tNaN"), 14, "not a backoff weight"),
     "infinity": (("-0.1\ta b", "inf\ta b"), 15, "a positive log-probability"),

@@ -74,8 +74,10 @@ def test_each_number_reads_back_as_the_same_float32(tmp_path):
 
 
 ESTIMATORS = [
-    {"smoothing": "mkn"}, {"smoothing": "mkn", "prune": "0,0,1"}, {"smoothing": "mkn", "interpolate": False}, {"smoothing": "kn"},
-    {"smoothing": "witten-bell"}, {"smoothing": "absolute"}, {"smoothing": "additive", "additive_k": 0.1}, {"smoothing": "katz"},
+    {"smoothing": "mkn"}, {"smoothing": "mkn", "prune": "0,0,1"},
+    {"smoothing": "mkn", "interpolate": False}, {"smoothing": "kn"},
+    {"smoothing": "witten-bell"}, {"smoothing": "absolute"},
+    {"smoothing": "additive", "additive_k": 0.1}, {"smoothing": "katz"},
     {"smoothing": "mle"},
 ]  # fmt: skip
 

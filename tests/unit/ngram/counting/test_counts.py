@@ -73,7 +73,8 @@ def test_no_n_gram_crosses_a_line():
 def test_only_begin_and_adjusted_counts_differ_at_the_edges():
     counts = counts_of([[1, 1], [2, 1]], 3, 2)
     assert counts.raw(1).tolist() == [2, 3, 1, 0] and counts.levels[0].counts_M[3] == 2
-    assert counts.adjusted(1).tolist() == [1, 3, 1, 0]  # before </s>: 1; before 1: <s>, 1, 2; before 2: <s>
+    # before </s>: 1; before 1: <s>, 1, 2; before 2: <s>
+    assert counts.adjusted(1).tolist() == [1, 3, 1, 0]
     assert counts.adjusted(2).tolist() == counts.raw(2).tolist() == [2, 1, 1, 1, 1]
 
 

@@ -13,7 +13,8 @@ from rnnlm.ngram.counting.strings import count_lines, count_text
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import LINES, Lines, make_tokenizer
 
-WORDS = ["a", "a!", "ab", "b", "<unk>", "<r", "<t", "\u00a0x", "x\u2028", "é", "\U0001f600", "\uffff",
+WORDS = ["a", "a!", "ab", "b", "<unk>", "<r", "<t", "\u00a0x", "x\u2028", "é", "\U0001f600",
+         "\uffff",
          "\\", "\\t", "\x0b", "a\x01b", "\x85"]  # fmt: skip
 sentences = st.lists(st.sampled_from(WORDS), max_size=6).map(" ".join)
 texts = st.lists(sentences, min_size=1, max_size=6).filter(any)

@@ -71,7 +71,8 @@ def test_without_a_limit_arrays_are_in_memory(folder, monkeypatch):
     monkeypatch.setattr(tempfile, "TemporaryFile", None)
     room = Workspace()
     assert not room.in_files and not is_in_a_file(room.empty((3, 4), np.float32))
-    assert Workspace(buffer_bytes=5).empty((0, 2), np.float32).shape == (0, 2)  # nothing needs no file
+    # nothing needs no file
+    assert Workspace(buffer_bytes=5).empty((0, 2), np.float32).shape == (0, 2)
 
 
 def test_the_buffer_says_how_much_is_handled_at_a_time():

@@ -8,7 +8,9 @@ from rnnlm.ngram.smoothing.others import best_k, logprob
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0
-TEXT = [[A, B], [A]]  # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is never seen
+# c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is
+# never seen
+TEXT = [[A, B], [A]]
 
 
 @pytest.mark.parametrize("k", [1e-200, 1e300])

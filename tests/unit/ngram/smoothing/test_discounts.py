@@ -1,4 +1,5 @@
-"""Discounts of absolute and modified Kneser-Ney discounting, and what is taken where they do not exist."""
+"""Discounts of absolute and modified Kneser-Ney discounting, and what is taken where they do not
+exist."""
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ def test_where_no_discount_can_be_estimated_a_half_is_taken_and_the_order_named(
 def test_modified_discounts_by_hand():
     # Y = 10 / 20; D_1 = 1 - 2/2 * 5/10, D_2 = 2 - 3/2 * 3/5, D_3 = 3 - 4/2 * 2/3
     assert discounts_of(np.array([0, 10, 5, 3, 2]), 2) == pytest.approx([0, 0.5, 1.1, 5 / 3])
-    assert discounts_of(np.array([0, 10, 5, 3, 0]), 2) == pytest.approx([0, 0.5, 1.1, 3])  # without counts of four
+    # without counts of four
+    assert discounts_of(np.array([0, 10, 5, 3, 0]), 2) == pytest.approx([0, 0.5, 1.1, 3])
 
 
 @pytest.mark.parametrize("tally", [(0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1)])

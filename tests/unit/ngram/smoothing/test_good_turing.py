@@ -24,12 +24,14 @@ def test_the_paper_s_example_comes_out():
     both, smoothed_R = simple_good_turing(counts_R, tally_R)
     assert (counts_R * tally_R).sum() == 30902
     assert smoothed_R[0] == pytest.approx(2 ** (1 - 1.389), abs=2e-4)  # the slope is -1.389
-    scaled = both * (30902 - 120) / (both * tally_R).sum()  # the paper scales them to leave t_1 / N to the unseen
+    # the paper scales them to leave t_1 / N to the unseen
+    scaled = both * (30902 - 120) / (both * tally_R).sum()
     assert scaled[:3] == pytest.approx([0.7628, 1.706, 2.680], abs=5e-4)
 
 
 def test_by_hand_with_two_counts():
-    # Z_1 = 2 * 6 / 2 = 6 and Z_2 = 2 * 2 / (3 - 1) = 2: the slope is -log 3 / log 2, y(1) = 2 * 2 / 6; x(1) = 2 * 2 / 6, too
+    # Z_1 = 2 * 6 / 2 = 6 and Z_2 = 2 * 2 / (3 - 1) = 2: the slope is -log 3 / log 2, y(1) = 2 * 2 /
+    # 6; x(1) = 2 * 2 / 6, too
     both, smoothed_R = simple_good_turing(np.array([1, 2]), np.array([6, 2]))
     assert both == pytest.approx(smoothed_R) and both == pytest.approx([2 / 3, 3 * (2 / 3) ** np.log2(3)])
 

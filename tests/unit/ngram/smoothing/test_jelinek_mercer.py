@@ -10,7 +10,9 @@ from rnnlm.ngram.smoothing.others import bucket, fitted_weights
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0
-TEXT = [[A, B], [A]]  # c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is never seen
+# c(a) = 2, c(b) = 1, c(</s>) = 2, N = 5; c(ab) = c(a</s>) = c(b</s>) = 1, c(<s>a) = 2; V = 4: c is
+# never seen
+TEXT = [[A, B], [A]]
 
 
 def test_buckets_double():
@@ -18,8 +20,9 @@ def test_buckets_double():
 
 
 def test_by_hand():
-    """Unigrams, held out: the words a and c. With weight x, a is drawn with 0.4 x / (0.4 x + 0.25 (1 - x)), c never, so that EM ends
-    where 3 x = 0.4 x / (0.25 + 0.15 x) + 1/2, or 0.45 x^2 + 0.275 x - 0.125 = 0."""
+    """Unigrams, held out: the words a and c. With weight x, a is drawn with 0.4 x / (0.4 x + 0.25
+    (1 - x)), c never, so that EM ends where 3 x = 0.4 x / (0.25 + 0.15 x) + 1/2, or 0.45 x^2 +
+    0.275 x - 0.125 = 0."""
     heldout = HeldoutCounts(np.array([[2, 0]]), np.array([[5, 5]]), 4)
     x = (-0.275 + np.sqrt(0.275**2 + 4 * 0.45 * 0.125)) / 0.9
     weights_NB = fitted_weights(heldout, 5)
@@ -30,7 +33,8 @@ def test_by_hand():
 def test_probabilities_mix_the_orders():
     model = fit("jelinek-mercer", TEXT, 4, heldout=[[A, B], [C]])
     weights = model.smoothing.weights_NB
-    p_b = weights[0, 3] / 5 + (1 - weights[0, 3]) / 4  # N = 5 is in the third bucket, c(a) = 2 in the second
+    # N = 5 is in the third bucket, c(a) = 2 in the second
+    p_b = weights[0, 3] / 5 + (1 - weights[0, 3]) / 4
     assert model.p(B) == pytest.approx(p_b)
     assert model.p(B, (A,)) == pytest.approx(weights[1, 2] / 2 + (1 - weights[1, 2]) * p_b)
     assert model.p(C, (A,)) == pytest.approx((1 - weights[1, 2]) * (1 - weights[0, 3]) / 4)

@@ -9,7 +9,8 @@ from rnnlm.ngram.smoothing.others import Katz
 
 
 def shares_of(tally: dict[int, int]):
-    """Shares and what is left after one context, from how many words have each count; and the notice given."""
+    """Shares and what is left after one context, from how many words have each count; and the
+    notice given."""
     counts_M = np.repeat(list(tally), list(tally.values()))
     katz = Katz(NgramSettings(), None)
     with warnings.catch_warnings(record=True) as caught:
@@ -36,7 +37,8 @@ def test_smoothed_counts_alone_where_turing_s_exceed_the_counts_themselves():
     ("tally", "said", "once"),
     [
         ({1: 2, 2: 9}, "order 2: Good-Turing counts are not below", 1 - 2 / 20),
-        ({1: 9, 3: 4}, "order 2: Good-Turing counts are not below", 0.5),  # Z_1 = 6, Z_3 = 2: the line falls as 1/r
+        # Z_1 = 6, Z_3 = 2: the line falls as 1/r
+        ({1: 9, 3: 4}, "order 2: Good-Turing counts are not below", 0.5),
         ({1: 7}, "order 2: all counts are equal", 0.5),
         ({1: 9, 3: 9, 5: 9}, "no n-gram occurs twice", 0.5),
     ],

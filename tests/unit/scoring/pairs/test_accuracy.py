@@ -36,12 +36,14 @@ def test_ties_count_half_and_what_is_skipped_or_unknown_is_told_apart():
 
 def test_groups_are_made_of_labels_that_tell_pairs_apart():
     scores = [
-        *scored("x", [1, 1], field="syntax", distance=10, attractors=0), *scored("y", [0], field="syntax", distance=2, attractors=1),
+        *scored("x", [1, 1], field="syntax", distance=10, attractors=0),
+        *scored("y", [0], field="syntax", distance=2, attractors=1),
         *scored("z", [1], field="syntax"),
     ]  # fmt: skip
     found = [(each.by, each.group, each.pairs) for each in pair_accuracies(scores)]
     assert found == [
-        ("kind", "x", 2), ("kind", "y", 1), ("kind", "z", 1), ("distance", 2, 1), ("distance", 10, 2),
+        ("kind", "x", 2), ("kind", "y", 1), ("kind", "z", 1), ("distance", 2, 1),
+        ("distance", 10, 2),
         ("attractors", 0, 2), ("attractors", 1, 1), ("all", "all", 4),
     ]  # fmt: skip
 
@@ -64,7 +66,8 @@ def test_the_difference_of_two_models_is_over_the_pairs_that_both_scored_with_mc
     second = [*scored("x", [0, 0, 0, 0, 0, 0, 1, 0, 1, 1]), *scored("y", [1])]
     x, y, both = accuracy_differences(first, second)
     assert (x.by, x.group, x.pairs, x.difference) == ("kind", "x", 9, pytest.approx(-5 / 9)) and x.low < x.difference < x.high
-    assert x.p == pytest.approx(2 * (1 + 7) / 2**7)  # seven pairs differ, one of them the other way: the binomial test
+    # seven pairs differ, one of them the other way: the binomial test
+    assert x.p == pytest.approx(2 * (1 + 7) / 2**7)
     assert (y.pairs, y.difference, y.low, y.high, y.p) == (0, None, None, None, None)
     assert (both.by, both.pairs, both.difference) == ("all", 9, x.difference)
     with pytest.raises(UsageError, match="not of the same pairs"):

@@ -56,7 +56,8 @@ def differing_word(row: dict[str, str]) -> tuple[int, str, str]:
 def test_sentences_are_unique_and_the_distance_is_that_of_the_verb_from_the_head(rows):
     assert len(rows) == len({row["id"] for row in rows}) == 240
     assert len({row[side] for row in rows for side in ("good", "bad")}) == 480
-    assert all(differing_word(row)[0] - 2 == int(row["distance"]) for row in rows)  # subjects begin with a determiner and their head
+    # subjects begin with a determiner and their head
+    assert all(differing_word(row)[0] - 2 == int(row["distance"]) for row in rows)
 
 
 def test_numbers_are_balanced_at_each_number_of_nouns_and_for_each_verb(rows):
@@ -85,7 +86,8 @@ def test_a_sentence_comes_with_both_numbers_of_its_subject_and_no_other_way(rows
 
 
 def test_no_bad_sentence_is_good_after_all(rows):
-    """ "The noise of the cars and the trucks keep us awake" has two subjects; "the ticket cost more" is past."""
+    """ "The noise of the cars and the trucks keep us awake" has two subjects; "the ticket cost
+    more" is past."""
     for row in rows:
         at, good, bad = differing_word(row)
         assert not {"and", "or", "nor"} & set(row["good"].split()[:at])
@@ -106,7 +108,8 @@ def test_word_frequencies_alone_get_half_of_the_pairs_right(unigram):
 
 
 def test_homophones_are_half_right_under_the_unigram_too(unigram):
-    """Half by construction: in half of the pairs the good sentence holds the more frequent words."""
+    """Half by construction: in half of the pairs the good sentence holds the more frequent
+    words."""
     for accuracy in pair_accuracies(score_pairs(unigram, read_pairs(PATH.with_name("homophones.tsv")).pairs)):
         assert accuracy.accuracy == pytest.approx(0.5, abs=0.03), accuracy.group
         assert accuracy.known_accuracy == pytest.approx(0.5, abs=0.03), accuracy.group

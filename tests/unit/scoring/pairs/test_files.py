@@ -8,12 +8,15 @@ from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.pair import Pair
 
 BLIMP = {
-    "sentence_good": "Who left?", "sentence_bad": "Left who?", "field": "syntax", "linguistics_term": "order", "UID": "who_left",
+    "sentence_good": "Who left?", "sentence_bad": "Left who?", "field": "syntax",
+    "linguistics_term": "order", "UID": "who_left",
     "pairID": "0", "one_prefix_method": False,
 }  # fmt: skip
 SUITE = {
     "meta": {"name": "s"}, "predictions": [{"formula": "(1;%a%) > 1"}],
-    "items": [{"item_number": 1, "conditions": [{"condition_name": "a", "regions": [{"region_number": 1, "content": "x"}]}]}],
+    "items": [{"item_number": 1,
+               "conditions": [{"condition_name": "a",
+                               "regions": [{"region_number": 1, "content": "x"}]}]}],
 }  # fmt: skip
 
 
@@ -43,11 +46,15 @@ def test_blimp_with_its_labels(tmp_path):
     [
         ("a.tsv", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
         ("a.csv", 'kind,good,bad\norder,the cat,cat the\norder,"a ""b",b\n'),
-        ("a.jsonl", '{"good": "the cat", "bad": "cat the", "kind": "order"}\n{"good": "a \\"b", "bad": "b", "kind": "order"}\n'),
+        ("a.jsonl",
+         ('{"good": "the cat", "bad": "cat the", "kind": "order"}\n{"good": "a \\"b", "bad": "b", '
+          '"kind": "order"}\n')),
         ("a.json", ('[{"sentence_good": "the cat", "sentence_bad": "cat the", "paradigm": "order"},'
                     ' {"good": "a \\"b", "bad": "b", "UID": "order"}]')),
         ("a.txt", "good\tbad\tkind\nthe cat\tcat the\torder\na \"b\tb\torder\n"),
-        ("a", '\ufeff [{"good": "the cat", "bad": "cat the", "kind": "order"}, {"good": "a \\"b", "bad": "b", "kind": "order"}]'),
+        ("a",
+         ('\ufeff [{"good": "the cat", "bad": "cat the", "kind": "order"}, {"good": "a \\"b", '
+          '"bad": "b", "kind": "order"}]')),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("packed", [False, True])
@@ -86,7 +93,8 @@ def test_suites_of_a_file_or_a_list(tmp_path):
 
 @pytest.mark.parametrize("row", [
     "The keys to the cabinet are here\t6\tare\tis", "The keys to the cabinet is here\t6\tare\tis",
-    "The keys to the cabinet ***mask*** here\t\tare\tis", "The keys to the cabinet _ here\t\tare\tis",
+    "The keys to the cabinet ***mask*** here\t\tare\tis",
+    "The keys to the cabinet _ here\t\tare\tis",
 ])  # fmt: skip
 def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
     found = read(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\tn_diff_intervening\tdistance\n{row}\t1\t4\n")
@@ -98,8 +106,10 @@ def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
 @pytest.mark.parametrize("row, problem", [
     ("The keys are\t9\tare\tis", "verb_index is 9, but the sentence has 3 words"),
     ("The keys are\tx\tare\tis", "verb_index is not a whole"),
-    ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"), ("The _ keys _\t2\tare\tis", "several places"),
-    ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"), ("The keys are\t0\tare\tis", "is 0, but"),
+    ("The keys are\t2\tare\tis", "word 2 is 'keys', neither 'are' nor 'is'"),
+    ("The _ keys _\t2\tare\tis", "several places"),
+    ("The keys are\t3\tare\t", "wrong is missing"), ("\t3\tare\tis", "sentence is missing"),
+    ("The keys are\t0\tare\tis", "is 0, but"),
 ])  # fmt: skip
 def test_a_template_that_does_not_fit_says_why(tmp_path, row, problem):
     (found,) = problems(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\n{row}\n")
@@ -107,8 +117,10 @@ def test_a_template_that_does_not_fit_says_why(tmp_path, row, problem):
 
 
 def test_winogrande(tmp_path):
-    rows = [{"sentence": "Ann paid Eve because _ had lost.", "option1": "Ann", "option2": "Eve", "answer": "1", "qID": "q1"},
-            {"sentence": "_ fell off the tray.", "option1": "the cup", "option2": "The spoon", "answer": "B"}]  # fmt: skip
+    rows = [{"sentence": "Ann paid Eve because _ had lost.", "option1": "Ann", "option2": "Eve",
+             "answer": "1", "qID": "q1"},
+            {"sentence": "_ fell off the tray.", "option1": "the cup", "option2": "The spoon",
+             "answer": "B"}]  # fmt: skip
     found = read(tmp_path, "w.jsonl", "\n".join(map(json.dumps, rows)))
     assert [(pair.good, pair.bad) for pair in found.pairs] == [
         ("Ann paid Eve because Ann had lost.", "Ann paid Eve because Eve had lost."),
@@ -130,9 +142,11 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
 
 
 @pytest.mark.parametrize("changes, problem", [
-    ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"), ({"option2": ""}, "option2 is missing"),
+    ({"answer": ""}, "answer is missing"), ({"answer": "3"}, "answer is '3', neither 1 nor 2"),
+    ({"option2": ""}, "option2 is missing"),
     ({"sentence": "no blank"}, "a blank (_) stands in the sentence 0 times"),
-    ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"), ({"options": ["a"]}, "options are not two texts"),
+    ({"answer": None, "label": 2}, "label is 2, neither 0 nor 1"),
+    ({"options": ["a"]}, "options are not two texts"),
     ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
 ])  # fmt: skip
 def test_a_schema_with_a_part_missing_says_why(tmp_path, changes, problem):
@@ -158,18 +172,23 @@ def test_a_field_of_another_type_is_told(tmp_path):
 
 
 BAD_FILES = {
-    "empty": ("a.tsv", "", "a.tsv holds no pairs"), "empty JSON": ("a.json", "", "a.json holds no pairs"),
+    "empty": ("a.tsv", "", "a.tsv holds no pairs"),
+    "empty JSON": ("a.json", "", "a.json holds no pairs"),
     "no rows": ("a.tsv", "good\tbad\n", "a.tsv holds no pairs"),
-    "other columns": ("a.tsv", "one\ttwo\nx\ty\n", "does not have the columns of a list of pairs; it has one, two"),
+    "other columns": ("a.tsv", "one\ttwo\nx\ty\n",
+                      "does not have the columns of a list of pairs; it has one, two"),
     "one column": ("a.tsv", "good\nx\n", "has no column 'bad'"),
-    "no answers": ("a.jsonl", '{"sentence": "_", "option1": "x", "option2": "y"}', "has no column 'answer'"),
+    "no answers": ("a.jsonl", '{"sentence": "_", "option1": "x", "option2": "y"}',
+                   "has no column 'answer'"),
     "one form": ("a.tsv", "sentence\tright\nx\ty\n", "has no column 'wrong'"),
     "broken JSON": ("a.jsonl", '{"good": "x", "bad": "y"}\n{"good"', "line 2: not JSON"),
-    "no objects": ("a.json", "[1, 2]", "element 1: not a JSON object"), "a suite cut off": ("a.json", '{"items": [', "not JSON"),
+    "no objects": ("a.json", "[1, 2]", "element 1: not a JSON object"),
+    "a suite cut off": ("a.json", '{"items": [', "not JSON"),
     "another object": ("a.json", '{"items": []}', "does not have the columns of a list of pairs"),
     "not UTF-8": ("a.tsv", b"good\tbad\nthe\t\xff\n", "line 2, byte 5: not UTF-8"),
     "not UTF-8 in JSON": ("a.json", b'[{"good": "\xff"}]', "line 1, byte 12: not UTF-8"),
-    "binary": ("a.jsonl", b"\x00\x01\x02{", "not JSON"), "binary table": ("a.tsv", bytes(range(128)), "a.tsv"),
+    "binary": ("a.jsonl", b"\x00\x01\x02{", "not JSON"),
+    "binary table": ("a.tsv", bytes(range(128)), "a.tsv"),
     "not compressed": ("a.jsonl.gz", b"junk", "cannot read"),
 }  # fmt: skip
 
@@ -181,7 +200,8 @@ def test_a_file_that_is_not_what_it_says_is_an_error(tmp_path, name, content, me
 
 
 def test_missing_files_empty_folders_and_the_hub_are_errors(tmp_path):
-    for source, message in ((tmp_path / "x.tsv", "no such file"), (tmp_path, "holds no pairs"), ("hf:a/b", "read from files"),
+    for source, message in ((tmp_path / "x.tsv", "no such file"), (tmp_path, "holds no pairs"),
+                            ("hf:a/b", "read from files"),
                             (f"{tmp_path}/*.tsv", "no file matches")):  # fmt: skip
         with pytest.raises(TextError, match=message):
             read_pairs(source)

@@ -22,7 +22,8 @@ def test_distance_and_attractors_have_a_panel_each():
     distance, attractors = figure.axes
     assert distance.lines[0].get_xydata().tolist() == [[0, pytest.approx(0.9)], [2, pytest.approx(0.8)], [5, pytest.approx(0.65)]]
     assert [segment.tolist() for segment in attractors.collections[0].get_segments()] == [
-        [[0, pytest.approx(0.7)], [0, pytest.approx(0.85)]], [[1, pytest.approx(0.5)], [1, pytest.approx(0.65)]]
+        [[0, pytest.approx(0.7)], [0, pytest.approx(0.85)]],
+        [[1, pytest.approx(0.5)], [1, pytest.approx(0.65)]]
     ]  # fmt: skip
     assert "words between head and verb" in shown(figure) and "nouns of the other number" in shown(figure)
 

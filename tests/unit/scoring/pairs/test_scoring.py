@@ -11,8 +11,10 @@ from rnnlm.scoring.pairs.scoring import differing_part, score_pairs
 from support.tiny_models import LINES, fit, halves_model
 
 PAIRS = [
-    Pair("x", "the cat sat on the mat", "the dog sat on the mat"), Pair("x", "the cat saw a dog", "the cats saw a dog"),
-    Pair("x", "it is hard to recognize speech", "it is hard to sat mat speech"), Pair("x", "a dog", "the dog sat"),
+    Pair("x", "the cat sat on the mat", "the dog sat on the mat"),
+    Pair("x", "the cat saw a dog", "the cats saw a dog"),
+    Pair("x", "it is hard to recognize speech", "it is hard to sat mat speech"),
+    Pair("x", "a dog", "the dog sat"),
     Pair("x", "the cat zorp sat", "the dog sat"),
 ]  # fmt: skip
 
@@ -30,7 +32,8 @@ def lstm(request):
 
 
 def predicted(model, line: str) -> tuple[list[int], list[np.ndarray]]:
-    """The ids of a line, and what `predict` says before each, one token at a time; after the last, too."""
+    """The ids of a line, and what `predict` says before each, one token at a time; after the last,
+    too."""
     ids = model.tokenizer.encode([line]).ids.tolist()
     state, before, found = model.initial_state(1), model.tokenizer.boundary_id, []
     for id in ids:
@@ -55,7 +58,8 @@ def tokens_of(model, text: str) -> int:
 
 def test_are_right_wrong_or_half_where_they_tie(halves):
     pairs = [
-        Pair("x", "a", "b"), Pair("x", "b", "a"), Pair("x", "a b", "b a"), Pair("x", "a", "never"), Pair("x", "never", "b"),
+        Pair("x", "a", "b"), Pair("x", "b", "a"), Pair("x", "a b", "b a"), Pair("x", "a", "never"),
+        Pair("x", "never", "b"),
         Pair("x", "never", "a never"),
     ]  # fmt: skip
     assert [score.point for score in score_pairs(halves, pairs)] == [1, 0, 0.5, 1, 0, 0.5]
@@ -99,7 +103,8 @@ def test_partial_scores_are_of_what_follows_given_each_ones_own_beginning(lstm):
 
 
 def test_word_scores_are_of_the_word_and_that_it_ends_given_the_shared_beginning(lstm):
-    """p(pieces) B(after) / B(before), by hand; the sum of p over all that could follow is what makes "cat" no part of "cats"."""
+    """p(pieces) B(after) / B(before), by hand; the sum of p over all that could follow is what
+    makes "cat" no part of "cats"."""
     starts_V = lstm.tokenizer.starts_word_V
     pairs = PAIRS[:2]
     for pair, score in zip(pairs, score_pairs(lstm, pairs, scoring="word"), strict=True):

@@ -53,7 +53,8 @@ def test_regions_add_up_to_the_sentence_without_its_end(model):
 def test_points_follow_from_the_surprisals(model):
     scores = score_suite(model, suite_of(SUITE, "suite.json", "suite"))
     assert [(score.item, score.labels.kind) for score in scores] == [
-        ("1", "sitting, prediction 1"), ("2", "sitting, prediction 1"), ("1", "sitting, prediction 2"), ("2", "sitting, prediction 2")
+        ("1", "sitting, prediction 1"), ("2", "sitting, prediction 1"),
+        ("1", "sitting, prediction 2"), ("2", "sitting, prediction 2")
     ]  # fmt: skip
     for score in scores[:2]:
         match, mismatch = (score.surprisal_bits[Reference(3, name)] for name in ("match", "mismatch"))
@@ -93,7 +94,8 @@ def test_infinite_surprisals_that_cancel_leave_the_item_out():
 
 
 def test_a_token_that_reaches_over_two_regions_leaves_the_item_out(monkeypatch):
-    """No tokenizer of ours has such tokens; here the beginning "the cat" is given others than the sentence has there."""
+    """No tokenizer of ours has such tokens; here the beginning "the cat" is given others than the
+    sentence has there."""
     model = fit("unigram")
     encode = model.tokenizer.encode
     monkeypatch.setattr(model.tokenizer, "encode", lambda lines: encode(["the dog" if line == "the cat" else line for line in lines]))

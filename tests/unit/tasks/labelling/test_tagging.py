@@ -1,4 +1,5 @@
-"""Sentences tagged from Python: raw text and lists of words, the n best, probabilities, lemmas, sounds."""
+"""Sentences tagged from Python: raw text and lists of words, the n best, probabilities, lemmas,
+sounds."""
 
 import numpy as np
 import pytest
@@ -58,7 +59,8 @@ def test_the_n_best_come_with_falling_probabilities_the_best_first(slot_tagger):
 def test_marginals_sum_to_one_and_stand_for_labels_as_the_data_write_them(slot_tagger):
     for found in rnnlm.tag(slot_tagger.folder, WORDS, probabilities=True):
         for label, probabilities in zip(found.labels["slots"], found.probabilities["slots"], strict=True):
-            assert set(probabilities) <= {"O", "B-place", "I-place", "B-time", "I-time"}  # inside the CRF they are BIOES
+            # inside the CRF they are BIOES
+            assert set(probabilities) <= {"O", "B-place", "I-place", "B-time", "I-time"}
             assert sum(probabilities.values()) == pytest.approx(1, abs=0.02)
             assert label in probabilities and list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
 
@@ -82,8 +84,10 @@ def test_edit_scripts_that_give_the_same_lemma_add_up():
 def test_a_word_is_read_letter_by_letter_and_its_sounds_are_joined(pronouncer):
     found = rnnlm.tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
     assert [each.labels["label"] for each in found] == [("SH", "IY", "P"), ("T", "AE", "K", "S"), ("SH", "AE", "T")]
-    assert found[0].words == tuple("sheep") and found[1].words == tuple("tax")  # the case that the model knows
-    assert rnnlm.tag(pronouncer, ["s h e e p"])[0].labels == found[0].labels  # as training data have it
+    # the case that the model knows
+    assert found[0].words == tuple("sheep") and found[1].words == tuple("tax")
+    # as training data have it
+    assert rnnlm.tag(pronouncer, ["s h e e p"])[0].labels == found[0].labels
 
 
 def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):

@@ -1,4 +1,5 @@
-"""What an encoder-decoder writes: the same in any batch, scored as it scores, with what it looked at."""
+"""What an encoder-decoder writes: the same in any batch, scored as it scores, with what it looked
+at."""
 
 import itertools
 
@@ -93,12 +94,14 @@ def test_a_copied_word_is_whole_where_the_source_is_read_in_pieces():
     letters = make_tokenizer(["the cat"], tokenizer="char")
     aligner = Aligner(PairCodec(letters, TARGET))
     weights_TS = np.full((3, 8), 0.01)
-    weights_TS[[0, 1, 2], [5, 7, 2]] = [0.5, 0.9, 0.5]  # a of cat; the end, and so the next best; e of the
+    # a of cat; the end, and so the next best; e of the
+    weights_TS[[0, 1, 2], [5, 7, 2]] = [0.5, 0.9, 0.5]
     weights_TS[1, 4] = 0.02
     text, attention = aligner.aligned("the cat", [TARGET.unk_id, TARGET.unk_id, TARGET.encode(["chat"]).ids[0]], weights_TS, True)
     assert text == "cat cat chat" and attention.target_tokens == ("cat", "cat", "chat") and attention.most_attended == (5, 7, 2)
     to_letters = Aligner(PairCodec(letters, letters))
-    assert to_letters.aligned("the cow", [letters.unk_id] * 3, np.eye(3, 8, 4), True)[0] == "cow"  # letters for letters, the unseen too
+    # letters for letters, the unseen too
+    assert to_letters.aligned("the cow", [letters.unk_id] * 3, np.eye(3, 8, 4), True)[0] == "cow"
 
 
 def test_attention_is_that_of_the_teacher_forced_pass_in_the_order_of_the_text():

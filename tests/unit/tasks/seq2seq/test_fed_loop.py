@@ -1,4 +1,5 @@
-"""The hand-scheduled loop of input feeding against the plain one, forward and backward, with the same things dropped."""
+"""The hand-scheduled loop of input feeding against the plain one, forward and backward, with the
+same things dropped."""
 
 import contextlib
 
@@ -12,14 +13,17 @@ from support.tiny_seq2seq import batch, tiny_network
 DROPS = {"dropout_input": 0.4, "dropout_between": 0.3, "weight_drop": 0.3}
 DEEP = {"decoder_layers": 3, "connections": "residual"}
 CASES = [
-    ("lstm", {"attention": "general"}), ("lstm", {"attention": "dot", **DROPS}), ("lstm", {"attention": "additive", **DEEP, **DROPS}),
-    ("lstm", {"peepholes": True, "decoder_layers": 2}), ("lstm", {"coupled_gates": True, "locked_dropout": True, **DROPS}),
+    ("lstm", {"attention": "general"}), ("lstm", {"attention": "dot", **DROPS}),
+    ("lstm", {"attention": "additive", **DEEP, **DROPS}),
+    ("lstm", {"peepholes": True, "decoder_layers": 2}),
+    ("lstm", {"coupled_gates": True, "locked_dropout": True, **DROPS}),
     ("gru", {"attention": "additive"}), ("gru", {"update_gate": "renew", **DEEP, **DROPS}),
 ]  # fmt: skip
 
 
 def both(model, settings, dtype=torch.float64, products=contextlib.nullcontext):
-    """Of the loop and of the plain steps: what they give, and the gradients of all that they read."""
+    """Of the loop and of the plain steps: what they give, and the gradients of all that they
+    read."""
     network = tiny_network(model, dtype, input_feeding=True, **settings)
     decoder, found = network.decoder, []
     torch.manual_seed(3)

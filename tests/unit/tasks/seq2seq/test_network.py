@@ -1,4 +1,5 @@
-"""Encoder-decoders against a word-by-word transcription in numpy; gradients, padding, groups of rows, step by step, meta, bf16."""
+"""Encoder-decoders against a word-by-word transcription in numpy; gradients, padding, groups of
+rows, step by step, meta, bf16."""
 
 import numpy as np
 import pytest
@@ -12,19 +13,27 @@ from support.tiny_seq2seq import SOURCE_LENGTHS, TARGET, TARGET_LENGTHS, arrays,
 
 KINDS_OF_ATTENTION = ["dot", "general", "additive"]
 FED = [
-    {"attention": "general"}, {"attention": "general", "input_feeding": True}, {"attention": "additive", "input_feeding": True},
+    {"attention": "general"}, {"attention": "general", "input_feeding": True},
+    {"attention": "additive", "input_feeding": True},
     {"attention": None},
 ]  # fmt: skip
 SHAPES = [
-    {"attention": kind, "input_feeding": feeds, "decoder_hidden_size": None} for kind in KINDS_OF_ATTENTION for feeds in (False, True)
+    {"attention": kind, "input_feeding": feeds,
+     "decoder_hidden_size": None} for kind in KINDS_OF_ATTENTION for feeds in (False, True)
 ] + [
-    {"attention": None}, {"attention": None, "bridge": "mean", "decoder_layers": 2}, {"attention": None, "tied_embeddings": None},
-    {"bridge": None, "decoder_hidden_size": 4}, {"bridge": "mean", "layers": 2, "decoder_layers": 2, "layer_sizes": "3,2"},
-    {"layers": 2, "decoder_layers": 2, "connections": "residual", "input_feeding": True}, {"layers": 2, "decoder_layers": 3},
-    {"layers": 2, "decoder_layers": 2, "connections": "highway", "input_feeding": True, "decoder_hidden_size": 5},
-    {"layers": 2, "decoder_layers": 2, "connections": "dense", "input_feeding": True, "attention": "additive", "attention_size": 3},
+    {"attention": None}, {"attention": None, "bridge": "mean", "decoder_layers": 2},
+    {"attention": None, "tied_embeddings": None},
+    {"bridge": None, "decoder_hidden_size": 4},
+    {"bridge": "mean", "layers": 2, "decoder_layers": 2, "layer_sizes": "3,2"},
+    {"layers": 2, "decoder_layers": 2, "connections": "residual", "input_feeding": True},
+    {"layers": 2, "decoder_layers": 3},
+    {"layers": 2, "decoder_layers": 2, "connections": "highway", "input_feeding": True,
+     "decoder_hidden_size": 5},
+    {"layers": 2, "decoder_layers": 2, "connections": "dense", "input_feeding": True,
+     "attention": "additive", "attention_size": 3},
     {"layers": 2, "tied_embeddings": None, "bidirectional": False, "input_feeding": True},
-    {"tied_embeddings": "all", "target_embedding_size": 5}, {"decoder_model": "gru", "input_feeding": True}, {"decoder_model": "rnn"},
+    {"tied_embeddings": "all", "target_embedding_size": 5},
+    {"decoder_model": "gru", "input_feeding": True}, {"decoder_model": "rnn"},
 ]  # fmt: skip
 
 
@@ -49,7 +58,8 @@ def test_features_attention_and_loss_equal_a_transcription_word_by_word(model, s
 
 
 @pytest.mark.parametrize("model, shape", [
-    *(("lstm", shape) for shape in FED), ("gru", FED[1]), ("qrnn", FED[1]), ("lstm", {"bridge": "mean", "decoder_layers": 2, **FED[2]}),
+    *(("lstm", shape) for shape in FED), ("gru", FED[1]), ("qrnn", FED[1]),
+    ("lstm", {"bridge": "mean", "decoder_layers": 2, **FED[2]}),
 ], ids=str)  # fmt: skip
 def test_gradients_equal_finite_differences(model, shape):
     network = tiny_network(model, tied_embeddings=None, **shape)

@@ -67,7 +67,8 @@ def test_figures_by_length_add_up_to_those_of_all(model):
 
 
 def test_what_a_tokenizer_loses_is_measured_and_case_is_left_out_where_it_is_not_known(model):
-    assert rnnlm.evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75  # of 4 references one has an unknown word
+    # of 4 references one has an unknown word
+    assert rnnlm.evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75
     lowering = Seq2SeqModel(model.network, PairCodec(model.codec.source, make_tokenizer(TARGET.symbols()[2:], lowercase=True)))
     assert lowering.codec.target.size == TARGET.size
     written = rnnlm.evaluate(lowering, parallel_text([("a dog", "Un Chien")])).written

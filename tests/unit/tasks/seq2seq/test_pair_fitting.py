@@ -1,4 +1,5 @@
-"""Fitting encoder-decoders: cut off and gone on with bit by bit, in parts as at once, copying and reversing learned, odd data."""
+"""Fitting encoder-decoders: cut off and gone on with bit by bit, in parts as at once, copying and
+reversing learned, odd data."""
 
 import json
 import math
@@ -65,7 +66,8 @@ LEARNING = {"learning_rate": 0.005, "batch_rows": 64, "dropout_input": 0.0, "dro
 
 
 def strings(count, letters, lengths, seed, turn):
-    """Random strings of these letters, and the same ones, or the same from the last letter to the first."""
+    """Random strings of these letters, and the same ones, or the same from the last letter to the
+    first."""
     draw = random.Random(seed)
     rows = [" ".join(draw.choices(letters, k=draw.choice(lengths))) for _ in range(count)]
     return [(row, row[::-1] if turn else row) for row in rows]

@@ -14,9 +14,12 @@ from support.tiny_pairs import VALID, fit, trainer_of
 from support.tiny_translators import parallel_text
 
 CASES = [
-    ("lstm", {"input_feeding": True, "layers": 2, "decoder_layers": 2}), ("lstm", {"input_feeding": True, "attention": "additive"}),
-    ("gru", {"attention": "additive"}), ("gru", {"attention": "dot", "input_feeding": True, "own_words": 0.3}),
-    ("rnn", {"attention": None, "bridge": "mean"}), ("qrnn", {"tied_embeddings": "all", "shared_vocabulary": True}),
+    ("lstm", {"input_feeding": True, "layers": 2, "decoder_layers": 2}),
+    ("lstm", {"input_feeding": True, "attention": "additive"}),
+    ("gru", {"attention": "additive"}),
+    ("gru", {"attention": "dot", "input_feeding": True, "own_words": 0.3}),
+    ("rnn", {"attention": None, "bridge": "mean"}),
+    ("qrnn", {"tied_embeddings": "all", "shared_vocabulary": True}),
 ]  # fmt: skip
 DROPOUT = {"dropout_input": 0.2, "dropout_between": 0.2, "dropout_output": 0.2, "weight_drop": 0.2}
 PAIRS = [*VALID, ("never seen", "jamais vu"), ("one " * 60, "un deux trois " * 20)]

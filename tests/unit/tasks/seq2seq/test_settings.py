@@ -1,4 +1,5 @@
-"""Settings of encoder-decoders: widths follow, what is stored comes back, what contradicts itself is said."""
+"""Settings of encoder-decoders: widths follow, what is stored comes back, what contradicts itself
+is said."""
 
 import re
 
@@ -33,7 +34,8 @@ def test_the_decoder_is_as_wide_as_what_it_reads_and_of_the_encoders_kind_unless
 
 
 @pytest.mark.parametrize("values, what", [
-    ({"model": "bag"}, "model = 'bag' is not a kind of encoder-decoder"), ({"model": None}, "model = None"),
+    ({"model": "bag"}, "model = 'bag' is not a kind of encoder-decoder"),
+    ({"model": None}, "model = None"),
     ({"decoder_hidden_size": 1 << 21}, "decoder_hidden_size"), ({"attention": "self"}, "attention"),
     ({"decoder_layers": 0}, "decoder_layers"),
 ], ids=str)  # fmt: skip
@@ -44,10 +46,13 @@ def test_damaged_or_hostile_ones_are_an_error(values, what):
 
 @pytest.mark.parametrize("values, what", [
     ({"characters": "cnn"}, "characters is not possible with task = seq2seq.*tokenizer=char"),
-    ({"attention": "dot", "decoder_hidden_size": 300}, "attention = dot needs equal widths.*512 numbers.*300.*attention=general"),
+    ({"attention": "dot", "decoder_hidden_size": 300},
+     "attention = dot needs equal widths.*512 numbers.*300.*attention=general"),
     ({"attention": None, "input_feeding": True}, "input_feeding needs attention"),
-    ({"attention": None, "bridge": None}, "attention = none and bridge = none hide the source from the decoder"),
-    ({"tied_embeddings": "all", "target_embedding_size": 9}, "tied_embeddings = all needs word vectors of equal width"),
+    ({"attention": None, "bridge": None},
+     "attention = none and bridge = none hide the source from the decoder"),
+    ({"tied_embeddings": "all", "target_embedding_size": 9},
+     "tied_embeddings = all needs word vectors of equal width"),
     ({"layers": 2, "layer_sizes": "3"}, "layer_sizes = 3 names 1 widths"),
 ], ids=str)  # fmt: skip
 def test_contradictions_are_said(values, what):

@@ -1,4 +1,5 @@
-"""Encoder-decoders that start from language models: their states and probabilities, what is taken over, what is refused."""
+"""Encoder-decoders that start from language models: their states and probabilities, what is taken
+over, what is refused."""
 
 import re
 from dataclasses import dataclass
@@ -30,7 +31,8 @@ class Started:
 
 
 def started(task="seq2seq", **given) -> Started:
-    """What a request makes of its language models, before training; the folders of these are given as paths."""
+    """What a request makes of its language models, before training; the folders of these are given
+    as paths."""
     flags = {"device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4, **given.pop("flags", {})}
     request = Request(text=("pairs.tsv",), task=task, flags=flags, **{name: str(value) for name, value in given.items()})
     _, _, resolved = resolve_request(request)
@@ -41,7 +43,8 @@ def started(task="seq2seq", **given) -> Started:
 
 
 def tokens(model, line=LINE):
-    """The tokens of a line and its end, a column, as the language model reads them from a state of zeros."""
+    """The tokens of a line and its end, a column, as the language model reads them from a state of
+    zeros."""
     return torch.as_tensor(model.tokenizer.encode([line]).ids.astype(np.int64))[:, None]
 
 
@@ -52,9 +55,12 @@ def states(model, ids_T1):
 
 
 VARIANTS = {
-    "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": SUBWORDS}, "rnn, relu": {"model": "rnn", "activation": "relu"},
-    "highway": {"connections": "highway"}, "residual": {"model": "gru", "connections": "residual", "reset_gate": "before"},
-    "qrnn": {"model": "qrnn", "convolution_words": 3}, "mogrifier": {"mogrifier_rounds": 3}, "untied": {"tied": False},
+    "lstm": {}, "gru, subwords": {"model": "gru", "tokenizer": SUBWORDS},
+    "rnn, relu": {"model": "rnn", "activation": "relu"},
+    "highway": {"connections": "highway"},
+    "residual": {"model": "gru", "connections": "residual", "reset_gate": "before"},
+    "qrnn": {"model": "qrnn", "convolution_words": 3}, "mogrifier": {"mogrifier_rounds": 3},
+    "untied": {"tied": False},
     "dense": {"model": "gru", "connections": "dense", "layer_sizes": "4,6"},
 }  # fmt: skip
 
@@ -65,7 +71,8 @@ def test_both_directions_of_the_encoder_start_with_the_very_states_of_their_lang
     begun = started(init_encoder_from=tmp_path / "f", init_from_reversed=tmp_path / "r").model
     memory = begun.states([LINE]).memory
     found = memory.states_SMH[:, 0]
-    ends = [forward.tokenizer.boundary_id, *backward.tokenizer.encode([LINE]).ids[:-1].astype(np.int64)]  # it begins with the line's end
+    # it begins with the line's end
+    ends = [forward.tokenizer.boundary_id, *backward.tokenizer.encode([LINE]).ids[:-1].astype(np.int64)]
     onwards, backwards = states(forward, tokens(forward)), states(backward, torch.tensor(ends)[:, None]).flip(0)
     if VARIANTS[variant].get("connections") == "dense":
         halves = found[:, [*range(9), *range(13, 19)]], found[:, [*range(5), *range(9, 13), *range(19, 25)]]
@@ -106,10 +113,12 @@ def test_sizes_and_forms_are_those_of_the_language_models_and_each_side_has_its_
     decoder = language_model(tmp_path / "d", hidden_size=7, tokenizer={"tokenizer": "char"}, tied=False)
     begun = started(init_encoder_from=tmp_path / "e", init_decoder_from=tmp_path / "d")
     values, codec = begun.resolved.values, begun.model.codec
-    assert (values["model"], values["hidden_size"], values["layers"], values["reset_gate"], values["embedding_size"]) == (
+    assert (values["model"], values["hidden_size"], values["layers"], values["reset_gate"],
+            values["embedding_size"]) == (
         "gru", 6, 1, "before", 5,
     )  # fmt: skip
-    assert (values["decoder_model"], values["decoder_hidden_size"], values["decoder_layers"], values["tied_embeddings"]) == (
+    assert (values["decoder_model"], values["decoder_hidden_size"], values["decoder_layers"],
+            values["tied_embeddings"]) == (
         "lstm", 7, 2, None,
     )  # fmt: skip
     assert (codec.source.fingerprint, codec.target.fingerprint) == (encoder.tokenizer.fingerprint, decoder.tokenizer.fingerprint)
@@ -149,41 +158,59 @@ def test_what_is_taken_and_what_starts_at_random_is_told(tmp_path):
 
 
 REFUSED = {
-    "another size": ({"init_encoder_from": "f", "flags": {"hidden_size": 9}}, "hidden_size = 9 .* it is 6 in the language model"),
+    "another size": ({"init_encoder_from": "f", "flags": {"hidden_size": 9}},
+                     "hidden_size = 9 .* it is 6 in the language model"),
     "another size of the decoder": (
-        {"init_decoder_from": "f", "flags": {"decoder_hidden_size": 9}}, "decoder_hidden_size = 9 .* --init-decoder-from it is 6",
+        {"init_decoder_from": "f", "flags": {"decoder_hidden_size": 9}},
+        "decoder_hidden_size = 9 .* --init-decoder-from it is 6",
     ),
-    "other widths": ({"init_encoder_from": "f", "flags": {"layer_sizes": "3,3"}}, "layer_sizes = 3,3 .* it is none"),
+    "other widths": ({"init_encoder_from": "f", "flags": {"layer_sizes": "3,3"}},
+                     "layer_sizes = 3,3 .* it is none"),
     "another kind": ({"init_encoder_from": "f", "model": "gru"}, "it is of kind lstm, not gru"),
     "no recurrent layers": ({"init_encoder_from": "ffnn"}, "it is of kind ffnn, not lstm"),
-    "no recurrent layers of the decoder": ({"init_decoder_from": "ffnn"}, "it is of kind ffnn, not one of rnn, gru"),
-    "other forms": ({"init_decoder_from": "peepholes", "model": "gru"}, "peepholes is true there; beside an encoder of gru it is false"),
+    "no recurrent layers of the decoder": ({"init_decoder_from": "ffnn"},
+                                           "it is of kind ffnn, not one of rnn, gru"),
+    "other forms": ({"init_decoder_from": "peepholes", "model": "gru"},
+                    "peepholes is true there; beside an encoder of gru it is false"),
     "other connections": (
-        {"init_encoder_from": "f", "init_decoder_from": "dense"}, "connections = dense .* it is plain .* start from one",
+        {"init_encoder_from": "f", "init_decoder_from": "dense"},
+        "connections = dense .* it is plain .* start from one",
     ),
     "characters": ({"init_encoder_from": "characters"}, "it reads words as characters"),
     "another output layer": ({"init_decoder_from": "adaptive"}, "output_layer = adaptive"),
     "layers of several widths": ({"init_decoder_from": "widths"}, "layer_sizes = 4,6"),
-    "a tied output layer": ({"init_decoder_from": "f", "flags": {"tied_embeddings": None}}, "tied_embeddings = none does not fit"),
-    "an output layer over all layers": ({"init_decoder_from": "dense"}, "output.weight is .* x 17 there and .* x 6 here"),
+    "a tied output layer": ({"init_decoder_from": "f", "flags": {"tied_embeddings": None}},
+                            "tied_embeddings = none does not fit"),
+    "an output layer over all layers": ({"init_decoder_from": "dense"},
+                                        "output.weight is .* x 17 there and .* x 6 here"),
     "a target from its end": ({"init_decoder_from": "r"}, "it reads lines from their end"),
-    "the wrong direction": ({"init_encoder_from": "f", "init_from_reversed": "f"}, "from their beginning +use it with --init-encoder-from"),
-    "one direction": ({"init_encoder_from": "f", "init_from_reversed": "r", "flags": {"bidirectional": False}}, "reads backwards"),
-    "backward layers alone": ({"init_from_reversed": "r"}, "--init-from-reversed needs --init-encoder-from"),
-    "another tokenizer": ({"init_encoder_from": "f", "tokenizer_from": "char", "flags": {"shared_vocabulary": True}}, "another one leave"),
-    "a setting of the tokenizer": ({"init_encoder_from": "f", "flags": {"tokenizer": "byte"}}, "brings tokenizer = word byte was asked"),
-    "one of the target's": ({"init_decoder_from": "f", "flags": {"target_tokenizer": "byte"}}, "brings target_tokenizer = word byte was"),
+    "the wrong direction": ({"init_encoder_from": "f", "init_from_reversed": "f"},
+                            "from their beginning +use it with --init-encoder-from"),
+    "one direction": ({"init_encoder_from": "f", "init_from_reversed": "r",
+                       "flags": {"bidirectional": False}}, "reads backwards"),
+    "backward layers alone": ({"init_from_reversed": "r"},
+                              "--init-from-reversed needs --init-encoder-from"),
+    "another tokenizer": ({"init_encoder_from": "f", "tokenizer_from": "char",
+                           "flags": {"shared_vocabulary": True}}, "another one leave"),
+    "a setting of the tokenizer": ({"init_encoder_from": "f", "flags": {"tokenizer": "byte"}},
+                                   "brings tokenizer = word byte was asked"),
+    "one of the target's": ({"init_decoder_from": "f", "flags": {"target_tokenizer": "byte"}},
+                            "brings target_tokenizer = word byte was"),
     "two vocabularies": (
-        {"init_encoder_from": "f", "init_decoder_from": "char", "flags": {"shared_vocabulary": True}}, "tokenizers of their own",
+        {"init_encoder_from": "f", "init_decoder_from": "char",
+         "flags": {"shared_vocabulary": True}}, "tokenizers of their own",
     ),
     "two sets of vectors": (
-        {"init_encoder_from": "f", "init_decoder_from": "g", "flags": {"shared_vocabulary": True, "tied_embeddings": "all"}},
+        {"init_encoder_from": "f", "init_decoder_from": "g",
+         "flags": {"shared_vocabulary": True, "tied_embeddings": "all"}},
         "word vectors of their own",
     ),
 }  # fmt: skip
 MODELS = {
-    "f": {}, "r": {"is_reversed": True}, "ffnn": {"model": "ffnn", "layers": None}, "peepholes": {"peepholes": True},
-    "dense": {"connections": "dense", "tied": False}, "characters": {"characters": "cnn", "character_filters": "0,4"},
+    "f": {}, "r": {"is_reversed": True}, "ffnn": {"model": "ffnn", "layers": None},
+    "peepholes": {"peepholes": True},
+    "dense": {"connections": "dense", "tied": False},
+    "characters": {"characters": "cnn", "character_filters": "0,4"},
     "adaptive": {"output_layer": "adaptive", "cutoffs": "20"}, "widths": {"layer_sizes": "4,6"},
     "char": {"tokenizer": {"tokenizer": "char"}},
 }  # fmt: skip

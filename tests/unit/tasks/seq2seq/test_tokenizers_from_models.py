@@ -1,4 +1,5 @@
-"""The tokenizers of another encoder-decoder: one of each side, or one of both, and nothing else than it brings."""
+"""The tokenizers of another encoder-decoder: one of each side, or one of both, and nothing else
+than it brings."""
 
 import pytest
 
@@ -30,7 +31,8 @@ def test_whether_they_share_a_vocabulary_is_taken_over(model):
 
 
 @pytest.mark.parametrize("settings", [
-    {"shared_vocabulary": None}, {"target_tokenizer": "char"}, {"target_lowercase": "true"}, {"tokenizer": "byte"},
+    {"shared_vocabulary": None}, {"target_tokenizer": "char"}, {"target_lowercase": "true"},
+    {"tokenizer": "byte"},
 ], ids=str)  # fmt: skip
 def test_what_they_are_not_is_refused(model, settings):
     is_shared, folder = model

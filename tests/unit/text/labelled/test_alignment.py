@@ -1,4 +1,5 @@
-"""Letters and symbols are aligned as EM over all alignments, enumerated one by one, would align them."""
+"""Letters and symbols are aligned as EM over all alignments, enumerated one by one, would align
+them."""
 
 import itertools
 import math

@@ -1,4 +1,5 @@
-"""Files that labels are written into keep all else that they hold; with the labels that they have they stay as they are."""
+"""Files that labels are written into keep all else that they hold; with the labels that they have
+they stay as they are."""
 
 import json
 
@@ -107,7 +108,8 @@ def test_raw_text_is_written_in_any_format(tmp_path):
 
 def test_the_format_of_a_document_is_told_where_it_can_be(tmp_path):
     for name, content, format in [
-        ("a", CONLLU, "conllu"), ("b", '{"text": "a"}', "jsonl"), ("c.tsv", "text\na", "tsv"), ("d", COLUMNS, "text"), ("e", "", "text"),
+        ("a", CONLLU, "conllu"), ("b", '{"text": "a"}', "jsonl"), ("c.tsv", "text\na", "tsv"),
+        ("d", COLUMNS, "text"), ("e", "", "text"),
     ]:  # fmt: skip
         (tmp_path / name).write_text(content)
         assert detect_document_format(str(tmp_path / name), LabelledSettings()) == format
@@ -116,8 +118,10 @@ def test_the_format_of_a_document_is_told_where_it_can_be(tmp_path):
 def test_columns_and_slashes_are_told_by_the_labels_of_a_model(tmp_path):
     labels = {"O", "B-PER", "I-PER"}
     for content, format in [
-        ("-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"), ("Ada\tB-PER\t0\n\nran\tO\t0\n", "columns"),
-        ("Ada/B-PER ran/O\n", "slashes"), ("turn on\nturn off\n", "text"), ("Ada ran\nO Ada !\n", "text"), ("and/or\n", "text"),
+        ("-DOCSTART- -X- O\n\nAda NN B-PER\nran VB O\n", "columns"),
+        ("Ada\tB-PER\t0\n\nran\tO\t0\n", "columns"),
+        ("Ada/B-PER ran/O\n", "slashes"), ("turn on\nturn off\n", "text"),
+        ("Ada ran\nO Ada !\n", "text"), ("and/or\n", "text"),
         ("Ada VB\nran NN\n", "text"), ("O no\nO dear\n", "text"),
     ]:  # fmt: skip
         (tmp_path / "data").write_text(content)

@@ -1,4 +1,5 @@
-"""Edit scripts lead from any word to any lemma, say the same of words that inflect alike, and can be labels."""
+"""Edit scripts lead from any word to any lemma, say the same of words that inflect alike, and can
+be labels."""
 
 import re
 
@@ -9,7 +10,8 @@ from rnnlm.errors import TextError
 from rnnlm.text.labelled.edit_scripts import apply, script
 
 ANY = strategies.text(strategies.characters(), max_size=12)  # surrogates, too
-ALIKE = strategies.text("abAB ;|=+-$^\\ßİ", max_size=8)  # words that share letters, and the characters of scripts
+# words that share letters, and the characters of scripts
+ALIKE = strategies.text("abAB ;|=+-$^\\ßİ", max_size=8)
 
 
 @given(ANY | ALIKE, ANY | ALIKE)

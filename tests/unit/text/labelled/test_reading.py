@@ -1,4 +1,5 @@
-"""Files with labels: each format read and told by its content; each fault is one error with its file and line."""
+"""Files with labels: each format read and told by its content; each fault is one error with its
+file and line."""
 
 import gzip
 import json

@@ -1,4 +1,5 @@
-"""Schemes of spans are told apart and converted into each other without loss; what breaks them is read as conlleval reads it."""
+"""Schemes of spans are told apart and converted into each other without loss; what breaks them is
+read as conlleval reads it."""
 
 import itertools
 
@@ -56,7 +57,8 @@ def test_converting_keeps_the_spans_and_comes_back(drawn, one, other):
 
 @given(some_spans(), st.sampled_from(["iob1", "bio", "bioes", "bilou", "bmewo"]))
 def test_what_a_scheme_allows_is_what_it_writes(drawn, scheme):
-    """Labels that are allowed to follow each other are those that a conversion leaves as they are."""
+    """Labels that are allowed to follow each other are those that a conversion leaves as they
+    are."""
     found, length = drawn
     symbols = sorted({"O", *written(found, length, scheme), *written([(0, 3, "X"), (3, 4, "X"), (4, 6, "X")], 6, scheme)})
     start, end, transitions = allowed(symbols, scheme)
@@ -95,7 +97,8 @@ def test_symbols_that_are_no_labels_of_the_scheme_stand_for_outside():
 
 
 def by_the_rules_of_conlleval(labels):
-    """The spans by its two tables of when a chunk ends and starts between two labels (Tjong Kim Sang & Buchholz 2000)."""
+    """The spans by its two tables of when a chunk ends and starts between two labels (Tjong Kim
+    Sang & Buchholz 2000)."""
     ends = {"BB", "BS", "BO", "IB", "IS", "IO", "EE", "EI", "EO", "EB", "ES", "SE", "SI", "SO", "SB", "SS"}
     starts = {"BB", "IB", "SB", "OB", "EB", "BS", "IS", "SS", "OS", "ES", "EE", "EI", "SE", "SI", "OE", "OI"}
     found, start, before = [], None, ("O", "")

@@ -1,4 +1,5 @@
-"""Raw text is split as a treebank splits its own: at marks as there, with its multiword forms, and new ones that end alike."""
+"""Raw text is split as a treebank splits its own: at marks as there, with its multiword forms, and
+new ones that end alike."""
 
 import json
 
@@ -50,7 +51,8 @@ def splitter(request, tmp_path):
 
 def test_a_treebank_is_split_as_it_was(splitter):
     for text, forms in TREEBANK:
-        expected = forms.replace("It+s", "Its").replace("+", " ").split()  # which most often is one word
+        # which most often is one word
+        expected = forms.replace("It+s", "Its").replace("+", " ").split()
         assert list(splitter.split(text).words) == expected
 
 

@@ -1,4 +1,5 @@
-"""Files of pairs: each format read and told by its name or content; each fault is one error with its file and line."""
+"""Files of pairs: each format read and told by its name or content; each fault is one error with
+its file and line."""
 
 import gzip
 import json

@@ -1,4 +1,5 @@
-"""A text prepared is the text encoded, in the same bytes whatever the workers and wherever the work was cut off."""
+"""A text prepared is the text encoded, in the same bytes whatever the workers and wherever the work
+was cut off."""
 
 import gzip
 import io
@@ -41,8 +42,10 @@ def assert_same(found, wanted):
 
 
 CASES = [
-    {}, {"min_count": 2, "lowercase": True}, {"split_punctuation": True, "max_vocab": 500}, {"tokenizer": "char", "max_vocab": 30},
-    {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 400}, {"blank_lines": "documents"},
+    {}, {"min_count": 2, "lowercase": True}, {"split_punctuation": True, "max_vocab": 500},
+    {"tokenizer": "char", "max_vocab": 30},
+    {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 400},
+    {"blank_lines": "documents"},
     {"blank_lines": "documents", "min_count": 3}, {"blank_lines": "keep"},
 ]  # fmt: skip
 
@@ -88,7 +91,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers_nor_on_compression(tmp
     prepared("packed", source=packed, workers=workers)
     one, packed = (content(tmp_path / name) for name in ("one", "packed"))
     assert one.keys() == packed.keys()
-    assert [name for name in one if one[name] != packed[name]] == ["index.json"]  # it names the text
+    # it names the text
+    assert [name for name in one if one[name] != packed[name]] == ["index.json"]
 
 
 @pytest.mark.parametrize("settings", [{}, {"blank_lines": "documents"}], ids=str)

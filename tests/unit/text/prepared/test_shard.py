@@ -1,4 +1,5 @@
-"""Encoded lines go into small arrays and come back, are cut and joined, and are checked before they are used."""
+"""Encoded lines go into small arrays and come back, are cut and joined, and are checked before they
+are used."""
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def same(one, other):
 
 
 KINDS = [
-    TokenizerSettings(), TokenizerSettings(split_punctuation=True), TokenizerSettings(tokenizer="char"),
+    TokenizerSettings(), TokenizerSettings(split_punctuation=True),
+    TokenizerSettings(tokenizer="char"),
     TokenizerSettings(tokenizer="byte"), TokenizerSettings(lowercase=True),
 ]  # fmt: skip
 
@@ -45,7 +47,9 @@ def test_a_shard_of_words_does_not_store_what_follows_from_the_rest():
 
 
 def test_counts_take_the_smallest_type_that_holds_them():
-    assert {name: array.dtype for name, array in lines_of(TokenizerSettings()).to_arrays().items()} == {
-        "ids": np.uint16, "oov": np.uint32, "tokens": np.uint8, "bytes": np.uint8, "characters": np.uint8, "document_lines": np.uint32,
+    assert {name: array.dtype for name,
+            array in lines_of(TokenizerSettings()).to_arrays().items()} == {
+        "ids": np.uint16, "oov": np.uint32, "tokens": np.uint8, "bytes": np.uint8,
+        "characters": np.uint8, "document_lines": np.uint32,
     }  # fmt: skip
     assert lines_of(TokenizerSettings(), "a" * 300 + "\n").to_arrays()["bytes"].dtype == np.uint16

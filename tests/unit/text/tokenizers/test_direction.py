@@ -1,4 +1,5 @@
-"""Lines read from their end: the tokens of a line from the last to the first, then `</s>`, whatever the tokenizer."""
+"""Lines read from their end: the tokens of a line from the last to the first, then `</s>`, whatever
+the tokenizer."""
 
 import numpy as np
 import pytest
@@ -31,7 +32,8 @@ def test_each_line_is_mirrored_and_reads_as_before(settings):
         assert unknown == {int(at) for at in other.oov if start <= at < end}
         shown = forward.surface(AWKWARD[index])
         assert backward.surface(AWKWARD[index]) == [*shown[-2::-1], shown[-1]]
-        for cut in (other.ids[start:end], other.ids[start : end - 1].tolist()):  # with its end and without
+        # with its end and without
+        for cut in (other.ids[start:end], other.ids[start : end - 1].tolist()):
             assert backward.decode(cut) == forward.decode(one.ids[start:end])
     assert backward.decode(other.ids) == forward.decode(one.ids)
     assert sorted(other.oov.tolist()) == other.oov.tolist()

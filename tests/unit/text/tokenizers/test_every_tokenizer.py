@@ -1,4 +1,5 @@
-"""What every tokenizer keeps: its files and settings make it again, a line has no newline; and which settings it takes."""
+"""What every tokenizer keeps: its files and settings make it again, a line has no newline; and
+which settings it takes."""
 
 import warnings
 
@@ -13,7 +14,8 @@ from support.tiny_models import LINES, make_tokenizer
 AWKWARD = [*LINES, "It's an a\u2028b </s> <s>\x0b", "", "\u00e4\u20ac\u2581\U0001f600 ."]
 KINDS = [
     {"lowercase": True}, {"split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"},
-    *({"tokenizer": "sentencepiece", "sentencepiece_model": model, "vocab_size": 290} for model in ("unigram", "bpe")),
+    *({"tokenizer": "sentencepiece", "sentencepiece_model": model,
+       "vocab_size": 290} for model in ("unigram", "bpe")),
 ]  # fmt: skip
 
 
@@ -36,16 +38,21 @@ def test_what_is_not_lines_of_text_or_ids_is_refused_with_what_is_needed(setting
     tokenizer = make_tokenizer(AWKWARD, **settings)
     for read in (tokenizer.encode, tokenizer.surfaces):
         for lines, message in [
-            ("one string", "lines must be a list of str, not a str; a single line is"), (b"bytes", "must be a list of str, not a bytes"),
-            (None, "lines must be a list of str, not None"), (iter(["a"]), "lines must be a list of str, not a list_iterator"),
-            (["a", None], r"lines\[1\] must be a str, not None"), ([b"a"], r"lines\[0\] must be a str, not a bytes"),
+            ("one string", "lines must be a list of str, not a str; a single line is"),
+            (b"bytes", "must be a list of str, not a bytes"),
+            (None, "lines must be a list of str, not None"),
+            (iter(["a"]), "lines must be a list of str, not a list_iterator"),
+            (["a", None], r"lines\[1\] must be a str, not None"),
+            ([b"a"], r"lines\[0\] must be a str, not a bytes"),
             (["a", ""] * 50 + [0], r"lines\[100\] must be a str, not an int"),
         ]:  # fmt: skip
             with pytest.raises(TypeError, match=message):
                 read(lines)
     for ids, message in [
-        ("text", "ids must be a list of int or a 1-d array of them, not a str"), (3, "not an int"), ([1, 2.5], "not a list of float"),
-        (np.array([1.0]), "not a 1-d array of float64"), (np.array([[1]]), "not a 2-d array of int64"), ([[1]], "not a list of list"),
+        ("text", "ids must be a list of int or a 1-d array of them, not a str"), (3, "not an int"),
+        ([1, 2.5], "not a list of float"),
+        (np.array([1.0]), "not a 1-d array of float64"),
+        (np.array([[1]]), "not a 2-d array of int64"), ([[1]], "not a list of list"),
     ]:  # fmt: skip
         with pytest.raises(TypeError, match=message):
             tokenizer.decode(ids)

@@ -38,7 +38,8 @@ def test_punctuation_is_split_off_but_for_apostrophes_inside_words():
     line = "\"Don't,\" she said: 3.5% (or <unk>) \u2014 the dogs' rock'n'roll \u2019tis l\u2019eau!"
     expected = "\" Don't , \" she said : 3 . 5 % ( or <unk> ) \u2014 the dogs ' rock'n'roll \u2019 tis l\u2019eau ! </s>"
     assert tokenizer.surface(line) == expected.split(" ")
-    assert tokenizer.surface("Don't (stop).") == ["Don't", "(", "stop", ")", ".", "</s>"]  # the same with ASCII alone
+    # the same with ASCII alone
+    assert tokenizer.surface("Don't (stop).") == ["Don't", "(", "stop", ")", ".", "</s>"]
 
 
 def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list[str]:

@@ -96,7 +96,8 @@ def test_activations_and_their_derivatives_are_torchs(name, activation):
 
 @all_forms
 def test_products_in_bf16_stay_close_to_fp32(kind, form):
-    """Each product rounds its operands and its result to 8 bits: 2^-8 of terms of order one, carried over six steps."""
+    """Each product rounds its operands and its result to 8 bits: 2^-8 of terms of order one,
+    carried over six steps."""
     inputs = example(kind, form)
     exact = [*run(kind, form, inputs), *gradients(kind, form, inputs)]
     with torch.autocast("cpu", torch.bfloat16):

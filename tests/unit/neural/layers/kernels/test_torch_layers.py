@@ -1,4 +1,5 @@
-"""How torch's layers are called on CUDA, shown on the CPU: weights in one array, whole widths, one type, the same numbers."""
+"""How torch's layers are called on CUDA, shown on the CPU: weights in one array, whole widths, one
+type, the same numbers."""
 
 from types import SimpleNamespace
 
@@ -36,7 +37,9 @@ def test_outputs_states_and_gradients_are_those_of_torchs_module(kind, E, H):
     outputs = cudnns_layer(LAYERS[kind][0], x_TBE, states, weights)
     before = tuple(state_BH[None] for state_BH in states)
     y_TBH, after = torch.func.functional_call(
-        module(E, H).double(), dict(zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), weights, strict=True)),
+        module(E, H).double(),
+        dict(zip(("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"), weights,
+                 strict=True)),
         (x_TBE, before if kind == "lstm" else before[0]),
     )  # fmt: skip
     expected = (y_TBH, after[1][0]) if kind == "lstm" else (y_TBH,)
@@ -58,7 +61,8 @@ def test_weights_lie_in_one_array_in_cudnns_order_without_gaps():
 
 
 def test_blocks_are_widened_gate_by_gate_and_a_missing_bias_is_zero():
-    weight_ih, weight_hh = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])  # two gates, one unit, one input
+    # two gates, one unit, one input
+    weight_ih, weight_hh = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])
     ih, hh, bias_ih, bias_hh = flat_weights((weight_ih, weight_hh, torch.tensor([5.0, 6.0]), None), 1, 3, 2, torch.float32)
     assert ih.tolist() == [[1, 0, 0], [0, 0, 0], [2, 0, 0], [0, 0, 0]]
     assert hh.tolist() == [[3, 0], [0, 0], [4, 0], [0, 0]]
