@@ -11,19 +11,46 @@ from .options import device_option, json_option, list_of
 
 @click.command("cells")
 @click.argument("text", nargs=-1)
-@click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]")
+@click.option(
+    "--valid",
+    multiple=True,
+    metavar="TEXT",
+    help="Validation text.  [default: the last 5 % of TEXT]",
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("checkpoints/cells"),
               show_default=True, metavar="DIR",
               help="Folder of the runs; the same command goes on there.")  # fmt: skip
 @click.option("--cells", metavar="NAMES", callback=list_of(str, "names"),
               help="Cells to compare: elman,irnn,gru,lstm,coupled-lstm,mogrifier,qrnn.  [default: "
                    "all]")  # fmt: skip
-@click.option("--parameters", type=click.IntRange(1), default=4_000_000, show_default=True,
-              metavar="N",
-              help="Parameters of each layer and its projection; word vectors are not counted.")  # fmt: skip
-@click.option("--embedding-size", type=click.IntRange(1), default=300, show_default=True, metavar="N", help="Width of word vectors.")
-@click.option("--budget", default="10m", show_default=True, metavar="BUDGET", help="Budget of each run: 10m, 5epochs, 2000steps.")
-@click.option("--trial-budget", metavar="BUDGET", help="Shorter budget for the trials of rates and dropouts.  [default: that of --budget]")
+@click.option(
+    "--parameters",
+    type=click.IntRange(1),
+    default=4_000_000,
+    show_default=True,
+    metavar="N",
+    help="Parameters of each layer and its projection; word vectors are not counted.",
+)
+@click.option(
+    "--embedding-size",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    metavar="N",
+    help="Width of word vectors.",
+)
+@click.option(
+    "--budget",
+    default="10m",
+    show_default=True,
+    metavar="BUDGET",
+    help="Budget of each run: 10m, 5epochs, 2000steps.",
+)
+@click.option(
+    "--trial-budget",
+    metavar="BUDGET",
+    help="Shorter budget for the trials of rates and dropouts.  [default: that of --budget]",
+)
 @click.option("--rates", metavar="NUMBERS", callback=list_of(float, "numbers"),
               default="0.001,0.002,0.004", show_default=True,
               help="Learning rates to try.")  # fmt: skip
@@ -38,7 +65,13 @@ from .options import device_option, json_option, list_of
 @device_option
 @json_option
 def cells(
-    text: tuple[str, ...], valid: tuple[str, ...], output: Path, threads: int | None, device: str, as_json: bool, **given: Any
+    text: tuple[str, ...],
+    valid: tuple[str, ...],
+    output: Path,
+    threads: int | None,
+    device: str,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Compare recurrent cells with equal parameters, time and trials.
 
@@ -56,13 +89,17 @@ def cells(
     from rnnlm.benchmarks.cells import Question, Result, compare
 
     lists = {
-        name: tuple(dict.fromkeys(value)) for name, value in given.items() if isinstance(value, tuple)
+        name: tuple(dict.fromkeys(value))
+        for name, value in given.items()
+        if isinstance(value, tuple)
     }  # what is named twice runs once
     given = {name: value for name, value in given.items() if value is not None} | lists
     more = ("--device", device, *(() if threads is None else ("--threads", str(threads))))
     question, done, runs = Question(text=text, valid=valid, more=more, **given), [], 0
     trials = f", trials of {question.trial_budget}," if question.trial_budget else ""
-    terminal.say(f"{question.runs} runs of {question.budget}{trials} in {output}; the same command goes on where it is cut off")
+    terminal.say(
+        f"{question.runs} runs of {question.budget}{trials} in {output}; the same command goes on where it is cut off"
+    )
     for found in compare(question, output):
         if isinstance(found, Result):
             done.append(found)

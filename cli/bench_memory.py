@@ -11,8 +11,18 @@ from .options import check_plot, device_option, json_option, list_of, plot_optio
 
 
 @click.command("memory")
-@click.option("--tasks", metavar="NAMES", callback=list_of(str, "names"), help="Some of copy,adding,parity,order.  [default: all]")
-@click.option("--cells", metavar="NAMES", callback=list_of(str, "names"), help="Some of elman,irnn,gru,lstm.  [default: all]")
+@click.option(
+    "--tasks",
+    metavar="NAMES",
+    callback=list_of(str, "names"),
+    help="Some of copy,adding,parity,order.  [default: all]",
+)
+@click.option(
+    "--cells",
+    metavar="NAMES",
+    callback=list_of(str, "names"),
+    help="Some of elman,irnn,gru,lstm.  [default: all]",
+)
 @click.option(
     "--lags",
     metavar="NUMBERS",
@@ -21,16 +31,49 @@ from .options import check_plot, device_option, json_option, list_of, plot_optio
     show_default=True,
     help="In steps; 5 at least.",
 )
-@click.option("--steps", type=click.IntRange(1), default=2000, show_default=True, metavar="N", help="Training steps for each lag, at most.")
-@click.option("--rows", type=click.IntRange(1), default=32, show_default=True, metavar="N", help="Sequences in a training step.")
-@click.option("--width", type=click.IntRange(1, 1 << 14), default=64, show_default=True, metavar="N", help="Units of each layer.")
 @click.option(
-    "--learning-rate", type=click.FloatRange(0, min_open=True), default=0.005, show_default=True, metavar="X", help="Of Adam, constant."
+    "--steps",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    metavar="N",
+    help="Training steps for each lag, at most.",
+)
+@click.option(
+    "--rows",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Sequences in a training step.",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(1, 1 << 14),
+    default=64,
+    show_default=True,
+    metavar="N",
+    help="Units of each layer.",
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    default=0.005,
+    show_default=True,
+    metavar="X",
+    help="Of Adam, constant.",
 )
 @click.option("--clip-norm", type=click.FloatRange(0, min_open=True), default=0.5,
               show_default=True,
               metavar="X", help="Longer gradients are scaled down to this norm.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of weights and sequences.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of weights and sequences.",
+)
 @plot_option
 @device_option
 @json_option
@@ -92,7 +135,9 @@ def _show(reaches: list[Any]) -> None:
     terminal.print_records(records, left=["task", "layer"])
     for name in dict.fromkeys(reach.task for reach in reaches):
         task = TASKS[name]
-        click.echo(f"{name}: solved means {task.criterion}; guessing without the input gives {task.chance:.3g}")
+        click.echo(
+            f"{name}: solved means {task.criterion}; guessing without the input gives {task.chance:.3g}"
+        )
 
 
 def _figure(trained: Any) -> str:

@@ -16,16 +16,23 @@ from .metrics import shown
 from .signals import Signals, saving_ignored
 
 
-def train_grid(request: Any, grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool) -> int:
+def train_grid(
+    request: Any, grid: tuple[str, ...], equal: str | None, as_json: bool, dry_run: bool
+) -> int:
     """Plan and train a grid, or show what it would be; the exit code."""
     from rnnlm.training.grid import plan_grid
     from rnnlm.training.grid_request import GridRequest, parse_axes
 
     if "-" in (*request.valid, *request.test):
-        raise UsageError("a grid cannot read validation or test text from standard input", hint="write it to a file and name the file")
+        raise UsageError(
+            "a grid cannot read validation or test text from standard input",
+            hint="write it to a file and name the file",
+        )
     with saving_ignored():
         with terminal.Progress() as progress, _notes_once():
-            planned = plan_grid(GridRequest(request, parse_axes(grid), equal == "settings"), progress)
+            planned = plan_grid(
+                GridRequest(request, parse_axes(grid), equal == "settings"), progress
+            )
         if dry_run:
             _show_plan(planned, as_json)
             return 0
@@ -54,7 +61,9 @@ def _notes_once() -> Iterator[None]:
 
 def _announce(planned: Any) -> None:
     """What is going to be trained, and in what the runs are not alike."""
-    terminal.say(f"a grid of {len(planned.runs)} runs in {planned.folder}; the same command goes on where it is cut off")
+    terminal.say(
+        f"a grid of {len(planned.runs)} runs in {planned.folder}; the same command goes on where it is cut off"
+    )
     for line in _differences(planned):
         terminal.say(line)
 
@@ -67,9 +76,16 @@ def _differences(planned: Any) -> list[str]:
         settings = ", ".join(f"{name}={as_text(value)}" for name, value in planned.shared.items())
         lines.append(f"taken from the first run that has it: {settings}")
     if planned.differing:
-        equal = "" if planned.request.equal_settings else " (--equal settings takes them from the first run)"
+        equal = (
+            ""
+            if planned.request.equal_settings
+            else " (--equal settings takes them from the first run)"
+        )
         lines.append(f"besides the grid, the recipes and kinds differ in{equal}:")
-        texts = {name: {run: as_text(value) for run, value in values.items()} for name, values in planned.differing.items()}
+        texts = {
+            name: {run: as_text(value) for run, value in values.items()}
+            for name, values in planned.differing.items()
+        }
         lines += [f"  {name}: {_by_value(planned, values)}" for name, values in texts.items()]
     return lines
 
@@ -79,7 +95,9 @@ def _by_value(planned: Any, values: dict[str, str]) -> str:
     follows, if there is one."""
     having = [run for run in planned.runs if run.name in values]
     for axis in planned.request.axes:
-        if len({(run.values[axis], values[run.name]) for run in having}) == len({run.values[axis] for run in having}):
+        if len({(run.values[axis], values[run.name]) for run in having}) == len(
+            {run.values[axis] for run in having}
+        ):
             labels = {run.name: f"{axis}={run.values[axis]}" for run in having}
             break
     else:
@@ -97,13 +115,19 @@ def _train(planned: Any) -> tuple[Any, bool, int]:
 
     current, display, failed, began = [Signals()], None, False, time.monotonic()
     with contextlib.ExitStack() as shown:
-        for event in run_grid(planned, lambda: current[-1].wants_end(), lambda: current[-1].wants_saving()):
+        for event in run_grid(
+            planned, lambda: current[-1].wants_end(), lambda: current[-1].wants_saving()
+        ):
             if isinstance(event, GridRunStarted):
-                terminal.say(f"run {event.number} of {event.count}: {event.run.name}{_left(event, time.monotonic() - began)}")
+                terminal.say(
+                    f"run {event.number} of {event.count}: {event.run.name}{_left(event, time.monotonic() - began)}"
+                )
                 announce_counting(event.plan)
                 current.append(Signals(ends_in_order=event.plan.kind.family == "neural"))
                 shown.enter_context(current[-1])
-                display = shown.enter_context(display_for(event.plan.kind.family, event.plan.kind.task))
+                display = shown.enter_context(
+                    display_for(event.plan.kind.family, event.plan.kind.task)
+                )
             elif isinstance(event, GridRunEnded):
                 shown.close()
                 failed |= event.error is not None
@@ -128,16 +152,26 @@ def _left(event: Any, seconds: float) -> str:
 
 def _say_ended(event: Any) -> None:
     if event.error:
-        terminal.show_error(f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint)
+        terminal.show_error(
+            f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint
+        )
     else:
-        figure = f"validation {_figure(event.result)}, " if event.result.of("valid") is not None else ""
-        terminal.say(f"{event.result.run}: {figure}{terminal.cell(event.result.parameters)} parameters")
+        figure = (
+            f"validation {_figure(event.result)}, " if event.result.of("valid") is not None else ""
+        )
+        terminal.say(
+            f"{event.result.run}: {figure}{terminal.cell(event.result.parameters)} parameters"
+        )
 
 
 def _figure(result: Any) -> str:
     """The figure of the validation text that counts, with its name."""
     value, unit = result.of("valid"), "" if result.main in OF_100 else " %"
-    return f"{result.main} {shown(result.main, value)}{unit}" if result.main else f"perplexity {terminal.number(value)}"
+    return (
+        f"{result.main} {shown(result.main, value)}{unit}"
+        if result.main
+        else f"perplexity {terminal.number(value)}"
+    )
 
 
 @contextlib.contextmanager
@@ -153,20 +187,35 @@ def _going_on_explained(planned: Any) -> Iterator[None]:
 
 def _say_how_to_go_on(planned: Any) -> None:
     without = " without --overwrite" if planned.request.request.overwrite else ""
-    terminal.say(f"the grid in {planned.folder} is not complete; to go on: run the same command again{without}")
+    terminal.say(
+        f"the grid in {planned.folder} is not complete; to go on: run the same command again{without}"
+    )
 
 
 def _show_plan(planned: Any, as_json: bool) -> None:
-    states = ["ended" if plan.finished else "goes on" if plan.request.resume else "new" for plan in planned.plans]
+    states = [
+        "ended" if plan.finished else "goes on" if plan.request.resume else "new"
+        for plan in planned.plans
+    ]
     records = [
-        {"run": run.name, **run.values, "parameters": plan.parameters(), "train_tokens": plan.data.train.tokens, "state": state}
+        {
+            "run": run.name,
+            **run.values,
+            "parameters": plan.parameters(),
+            "train_tokens": plan.data.train.tokens,
+            "state": state,
+        }
         for run, plan, state in zip(planned.runs, planned.plans, states, strict=True)
     ]
     if as_json:
         terminal.print_json({"folder": str(planned.folder), "runs": records, **_settings(planned)})
         return
     columns = list(records[0])[1:]
-    terminal.print_table(columns, [[terminal.cell(record[name]) for name in columns] for record in records], right=columns[-3:-1])
+    terminal.print_table(
+        columns,
+        [[terminal.cell(record[name]) for name in columns] for record in records],
+        right=columns[-3:-1],
+    )
     for line in [*_differences(planned), f"folder: {planned.folder}"]:
         terminal.say(line)
 
@@ -184,13 +233,17 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         rows = [_row(result, has_test, main) for result in finished.results]
         terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
     if finished.table:
-        terminal.say(f"saved in {finished.table}" + (f" and {finished.curves}" if finished.curves else ""))
+        terminal.say(
+            f"saved in {finished.table}" + (f" and {finished.curves}" if finished.curves else "")
+        )
 
 
 def _row(result: Any, has_test: bool, main: str | None) -> dict[str, str]:
     """main: the figure of labels that counts; None of language models."""
     figures = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
-    row = dict(result.values) | {name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()}
+    row = dict(result.values) | {
+        name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()
+    }
     for text in ("valid", *(["test"] if has_test else [])):
         low, high = (result.of(text, bound) for bound in ("low", "high"))
         as_shown = functools.partial(shown, main) if main else terminal.number
@@ -200,4 +253,7 @@ def _row(result: Any, has_test: bool, main: str | None) -> dict[str, str]:
 
 
 def _settings(planned: Any) -> dict[str, Any]:
-    return {"shared": dict(planned.shared), "differing": {name: dict(values) for name, values in planned.differing.items()}}
+    return {
+        "shared": dict(planned.shared),
+        "differing": {name: dict(values) for name, values in planned.differing.items()},
+    }

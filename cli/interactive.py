@@ -34,7 +34,9 @@ def run_interactive(model: Any, prompt: str, settings: Any) -> None:
 
     console = Console()
     if not (sys.stdin and sys.stdin.isatty() and sys.stdout.isatty()) or console.is_dumb_terminal:
-        raise click.UsageError("--interactive needs a terminal to type in; without one, use --prompt.")
+        raise click.UsageError(
+            "--interactive needs a terminal to type in; without one, use --prompt."
+        )
     desk = Desk(model, settings, prompt)
     with _raw_keys() as read_keys:
         work(desk, console, read_keys)
@@ -150,7 +152,9 @@ def _raw_keys() -> Iterator[ReadKeys]:
         import termios
         import tty
     except ImportError:
-        raise click.UsageError("--interactive needs a terminal of a Unix system; without one, use --prompt.") from None
+        raise click.UsageError(
+            "--interactive needs a terminal of a Unix system; without one, use --prompt."
+        ) from None
     keyboard = sys.stdin.fileno()
     decoder = codecs.getincrementaldecoder("utf-8")("ignore")
 

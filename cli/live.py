@@ -18,7 +18,9 @@ PLAIN_SECONDS = 15.0
 
 
 @contextmanager
-def display_for(family: str, task: str = LANGUAGE_MODEL) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
+def display_for(
+    family: str, task: str = LANGUAGE_MODEL
+) -> Iterator["PlainDisplay | CountingDisplay | LiveDisplay"]:
     """The display that suits this terminal, the family of models and what is learned, for the time
     of a run."""
     if family == "ngram":
@@ -56,12 +58,17 @@ class PlainDisplay:
         if isinstance(event, events.Validated):
             name, figure = criterion(event)
             best = f" (best {shown_figure(event, event.best)})" if event.chooses else ""
-            self.progress.say(f"step {event.step:,}: validation {name} {shown_figure(event, figure)}{best}")
+            self.progress.say(
+                f"step {event.step:,}: validation {name} {shown_figure(event, figure)}{best}"
+            )
         elif isinstance(event, events.CheckpointSaved):
             self.progress.say(f"step {event.step:,}: checkpoint")
         elif line := news(event):
             self.progress.say(line)
-        elif isinstance(event, events.Step) and self.progress.clock() - self.progress.last_line >= PLAIN_SECONDS:
+        elif (
+            isinstance(event, events.Step)
+            and self.progress.clock() - self.progress.last_line >= PLAIN_SECONDS
+        ):
             left = terminal.duration(seconds_left(event))
             self.progress.say(
                 f"step {event.step:,}, epoch {event.epoch:.2f}: {training_figure(event, self.task)}, "
@@ -79,14 +86,22 @@ class CountingDisplay:
         if isinstance(event, events.Started):
             self.progress.say(started_line(event))
         elif isinstance(event, events.Counted):
-            self.progress.say(f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s")
+            self.progress.say(
+                f"order {event.order}: {event.ngrams:,} n-grams, {event.seconds:.1f} s"
+            )
         elif isinstance(event, events.Estimated):
             for name, value in event.estimated.items():
                 self.progress.say(f"{name}: {in_words(value)}")
             kept = "/".join(map(str, event.ngrams))
-            self.progress.say(f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}")
+            self.progress.say(
+                f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}"
+            )
         elif isinstance(event, events.Validated):
-            ppl = f"{event.ppl_token:.3f}" if math.isfinite(event.ppl_token) else "infinite: a token has probability zero"
+            ppl = (
+                f"{event.ppl_token:.3f}"
+                if math.isfinite(event.ppl_token)
+                else "infinite: a token has probability zero"
+            )
             self.progress.say(f"validation perplexity {ppl}")
 
 
@@ -99,7 +114,9 @@ class LiveDisplay:
         self.console, self.task = console, task
         self.step: events.Step | None = None
         self.latest: dict[type, Any] = {}  # the last event of each kind
-        self.live = Live(console=console, refresh_per_second=4, transient=False, get_renderable=self._panel)
+        self.live = Live(
+            console=console, refresh_per_second=4, transient=False, get_renderable=self._panel
+        )
 
     def show(self, event: events.Event) -> None:
         self.latest[type(event)] = event
@@ -121,31 +138,50 @@ class LiveDisplay:
         bar = ProgressBar(total=1.0, completed=self.step.progress, width=width)
         narrow = self.console.width < terminal.NARROW_COLUMNS
         panel = Table.grid()
-        for part in (bar, *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(narrow))):
+        for part in (
+            bar,
+            *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(narrow)),
+        ):
             panel.add_row(part)
         return panel
 
     def _lines(self, narrow: bool) -> list[str]:
         step, left = self.step, terminal.duration(seconds_left(self.step))
         progress = [f"{step.progress:.0%} done", f"{left} left"]
-        speed = [f"step {step.step:,}", f"epoch {step.epoch:.2f}", f"{step.tokens_per_second:,.0f} tokens/s"]
+        speed = [
+            f"step {step.step:,}",
+            f"epoch {step.epoch:.2f}",
+            f"{step.tokens_per_second:,.0f} tokens/s",
+        ]
         train = f"train {training_figure(step, self.task).removeprefix('perplexity ')}"
-        validated, saved, checkpoint = (self.latest.get(kind) for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved))
+        validated, saved, checkpoint = (
+            self.latest.get(kind)
+            for kind in (events.Validated, events.ModelSaved, events.CheckpointSaved)
+        )
         valid = [f"valid {shown_figure(validated, criterion(validated)[1])}"] if validated else []
-        valid += [f"best {shown_figure(validated, validated.best)}"] if validated and validated.best is not None else []
+        valid += (
+            [f"best {shown_figure(validated, validated.best)}"]
+            if validated and validated.best is not None
+            else []
+        )
         if narrow:
             return [*progress, speed[2], train, *valid]
         saved = [f"saved at step {saved.step:,}"] if saved else []
         kept = [f"checkpoint at step {checkpoint.step:,}"] if checkpoint else []
         return [
             ", ".join([*progress, *speed]),
-            ("perplexity: " if step.is_exact and self.task == LANGUAGE_MODEL else "") + ", ".join([train, *valid, *saved, *kept]),
+            ("perplexity: " if step.is_exact and self.task == LANGUAGE_MODEL else "")
+            + ", ".join([train, *valid, *saved, *kept]),
         ]
 
 
 def shown_figure(event: events.Validated, figure: float) -> str:
     """A perplexity, a loss or a figure from 0 to 100 as it is, a share in percent."""
-    return f"{figure:.2f}" if event.criterion in (events.PERPLEXITY, "loss_nats", *events.OF_100) else f"{figure:.2%}"
+    return (
+        f"{figure:.2f}"
+        if event.criterion in (events.PERPLEXITY, "loss_nats", *events.OF_100)
+        else f"{figure:.2%}"
+    )
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:
@@ -156,9 +192,15 @@ def criterion(event: events.Validated) -> tuple[str, float]:
 
 def started_line(event: events.Started) -> str:
     return (
-        f"{event.model}: " + (f"{event.parameters:,} parameters, " if event.parameters else "") + f"vocabulary {event.vocabulary_size:,}, "
+        f"{event.model}: "
+        + (f"{event.parameters:,} parameters, " if event.parameters else "")
+        + f"vocabulary {event.vocabulary_size:,}, "
         f"{event.train_tokens:,} tokens, {event.device} {event.precision}"
-        + (f", {event.rows} streams of {event.bptt_tokens}-token windows" if event.bptt_tokens else "")
+        + (
+            f", {event.rows} streams of {event.bptt_tokens}-token windows"
+            if event.bptt_tokens
+            else ""
+        )
         + (f" in {event.processes} processes" if event.processes > 1 else "")
         + (", steps recorded as CUDA graphs" if event.cuda_graphs else "")
         + (f"; validation during training: {event.validation}" if event.validation else "")
@@ -170,12 +212,19 @@ def news(event: events.Event) -> str:
     if isinstance(event, events.Started):
         return started_line(event)
     if isinstance(event, events.RolledBack):
-        rate, attempts = f"{event.rate_factor:g} of the learning rate", f"{event.left} more such attempt{'' if event.left == 1 else 's'}"
+        rate, attempts = (
+            f"{event.rate_factor:g} of the learning rate",
+            f"{event.left} more such attempt{'' if event.left == 1 else 's'}",
+        )
         return f"{event.why}; back to step {event.to_step:,} at {rate} ({attempts})"
     if isinstance(event, events.SaveFailed):
         again = f"training goes on, and it is tried again within {event.retry_seconds:.0f} s"
         return f"note: step {event.step:,} is not saved: {event.why}; {again}"
-    return f"all is saved; exact evaluation: {', '.join(event.texts)}" if isinstance(event, events.Evaluating) else ""
+    return (
+        f"all is saved; exact evaluation: {', '.join(event.texts)}"
+        if isinstance(event, events.Evaluating)
+        else ""
+    )
 
 
 def training_figure(event: events.Step, task: str = LANGUAGE_MODEL) -> str:

@@ -42,8 +42,14 @@ def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
             click.echo()
         if table.title:
             click.echo(table.title)
-        numeric = [name for place, name in enumerate(table.columns) if _is_numeric(row[place] for row in table.rows)]
-        terminal.print_blocks(table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric)
+        numeric = [
+            name
+            for place, name in enumerate(table.columns)
+            if _is_numeric(row[place] for row in table.rows)
+        ]
+        terminal.print_blocks(
+            table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric
+        )
     click.echo(f"\n{inspection.verdict}")
 
 
@@ -58,7 +64,13 @@ def _cell(value: Any) -> str:
         return value
     if isinstance(value, float) and value and not 0.001 <= abs(value) < 1e6:
         return f"{value:.3g}"
-    digits = 4 if isinstance(value, float) and abs(value) < 1 else 3 if isinstance(value, float) and abs(value) < 100 else 1
+    digits = (
+        4
+        if isinstance(value, float) and abs(value) < 1
+        else 3
+        if isinstance(value, float) and abs(value) < 100
+        else 1
+    )
     return terminal.cell(value, digits)
 
 
@@ -66,12 +78,21 @@ def _cell(value: Any) -> str:
 
 vectors_options = stacked(
     model_or_demo_option,
-    click.option("--which", type=click.Choice(["input", "output"]), default="input",
-                 show_default=True,
-                 help="Of a model: what it reads for a word, or the word's weights in its softmax."),
-    click.option("--file", "vectors_file", type=PATH, metavar="FILE",
-                 help="Instead of a model: a file of word vectors, text of word2vec or GloVe."),
-)  # fmt: skip
+    click.option(
+        "--which",
+        type=click.Choice(["input", "output"]),
+        default="input",
+        show_default=True,
+        help="Of a model: what it reads for a word, or the word's weights in its softmax.",
+    ),
+    click.option(
+        "--file",
+        "vectors_file",
+        type=PATH,
+        metavar="FILE",
+        help="Instead of a model: a file of word vectors, text of word2vec or GloVe.",
+    ),
+)
 
 
 def vectors_or_model(model_name: str | None, vectors_file: Path | None) -> Any:
@@ -109,10 +130,19 @@ OF_POSITIONS = ("texts", "lags", "positions", "probes", "exponents", "untrained"
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N",
                  help="Seed of positions and random vectors."),
 )  # fmt: skip
-@options.section("One sentence", click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."))
+@options.section(
+    "One sentence",
+    click.option("--sentence", metavar="TEXT", help="Instead of that, a map of this sentence."),
+)
 @options.section("Output", options.json_option, plot_option)
 def show_gradients(
-    model_names: tuple[str, ...], device: str, sentence: str | None, as_json: bool, plot: Path | None, overwrite: bool, **given: Any
+    model_names: tuple[str, ...],
+    device: str,
+    sentence: str | None,
+    as_json: bool,
+    plot: Path | None,
+    overwrite: bool,
+    **given: Any,
 ) -> None:
     """How far gradients flow back through time, by lag.
 
@@ -129,15 +159,24 @@ def show_gradients(
     between. --sentence shows how much the prediction of each token depends on each token before it.
     """
     context = click.get_current_context()
-    idle = [name for name in OF_POSITIONS if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    idle = [
+        name
+        for name in OF_POSITIONS
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
     called = ", ".join("--on" if name == "texts" else f"--{name}" for name in idle)
-    options.refuse_if(sentence is not None and idle, f"{called}: this is about positions of a text, not about --sentence.")
+    options.refuse_if(
+        sentence is not None and idle,
+        f"{called}: this is about positions of a text, not about --sentence.",
+    )
     check_plot(plot, overwrite)
     models = options.models_or_demo(model_names)
     if sentence is not None:
         from rnnlm import inspect_sensitivity
 
-        found = inspect_sensitivity(models, options.checked_utf8(sentence, "--sentence"), device=device)
+        found = inspect_sensitivity(
+            models, options.checked_utf8(sentence, "--sentence"), device=device
+        )
     else:
         from rnnlm import inspect_gradients
 
@@ -152,11 +191,20 @@ def show_gradients(
 
 @click.command()
 @models_or_demo_option
-@click.option("--untrained", is_flag=True, help="Beside each model, the same network before training.")
+@click.option(
+    "--untrained", is_flag=True, help="Beside each model, the same network before training."
+)
 @plot_option
 @json_option
 @device_option
-def show_spectrum(model_names: tuple[str, ...], untrained: bool, plot: Path | None, overwrite: bool, as_json: bool, device: str) -> None:
+def show_spectrum(
+    model_names: tuple[str, ...],
+    untrained: bool,
+    plot: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    device: str,
+) -> None:
     """Eigenvalues and singular values of recurrent weights.
 
     \b
@@ -170,7 +218,11 @@ def show_spectrum(model_names: tuple[str, ...], untrained: bool, plot: Path | No
     from rnnlm.inspection.spectrum import inspect_spectrum
 
     check_plot(plot, overwrite)
-    show(inspect_spectrum(models_or_demo(model_names), untrained=untrained, device=device), as_json, plot)
+    show(
+        inspect_spectrum(models_or_demo(model_names), untrained=untrained, device=device),
+        as_json,
+        plot,
+    )
 
 
 # ---- `rnnlm inspect gates`: gates, cells and hidden states at each word of a sentence.
@@ -186,8 +238,20 @@ def _units(context: click.Context, option: click.Parameter, given: str | None) -
 @click.command()
 @click.argument("sentence")
 @model_or_demo_option
-@click.option("--units", metavar="N,...", callback=_units, help="Units to draw, numbered from 0.  [default: those that vary most]")
-@click.option("--unit-count", type=click.IntRange(1), default=16, show_default=True, metavar="N", help="How many of these to draw.")
+@click.option(
+    "--units",
+    metavar="N,...",
+    callback=_units,
+    help="Units to draw, numbered from 0.  [default: those that vary most]",
+)
+@click.option(
+    "--unit-count",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="How many of these to draw.",
+)
 @plot_option
 @json_option
 @device_option
@@ -211,7 +275,13 @@ def show_gates(
     from rnnlm.inspection.gates import inspect_gates
 
     check_plot(plot, overwrite)
-    show(inspect_gates(or_demo(model_name), sentence, units=units, unit_count=unit_count, device=device), as_json, plot)
+    show(
+        inspect_gates(
+            or_demo(model_name), sentence, units=units, unit_count=unit_count, device=device
+        ),
+        as_json,
+        plot,
+    )
 
 
 # ---- `rnnlm inspect memory`: perplexity by how much of the past a model sees.
@@ -221,7 +291,13 @@ def show_gates(
 @options.section("Model", options.models_or_demo_option, options.device_option)
 @options.section(
     "Text",
-    click.option("--on", "text", multiple=True, metavar="TEXT", help="Text; may be repeated.  [default: the bundled English, test part]"),
+    click.option(
+        "--on",
+        "text",
+        multiple=True,
+        metavar="TEXT",
+        help="Text; may be repeated.  [default: the bundled English, test part]",
+    ),
     options.context_option,
     options.text_options,
 )
@@ -236,7 +312,13 @@ def show_gates(
 )  # fmt: skip
 @options.section("Output", plot_option, options.json_option)
 def show_memory(
-    model_names: tuple[str, ...], device: str, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any
+    model_names: tuple[str, ...],
+    device: str,
+    text: tuple[str, ...],
+    plot: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """How far back language models remember.
 
@@ -261,7 +343,11 @@ def show_memory(
     check_plot(plot, overwrite)
     names = options.models_or_demo(model_names)
     corpus = options.corpus_of(sources_of(text), options.text_flags(given))
-    show(inspect_memory(names, corpus, device=device, progress=terminal.Progress(), **given), as_json, plot)
+    show(
+        inspect_memory(names, corpus, device=device, progress=terminal.Progress(), **given),
+        as_json,
+        plot,
+    )
 
 
 # ---- `rnnlm inspect cloze`: the word that belongs into a gap.
@@ -271,7 +357,14 @@ def show_memory(
 @click.argument("file", required=False, metavar="[FILE]")
 @options.section("Model", options.models_or_demo_option, options.device_option)
 @options.section("Output", plot_option, options.json_option)
-def show_cloze(file: str | None, model_names: tuple[str, ...], device: str, plot: Path | None, overwrite: bool, as_json: bool) -> None:
+def show_cloze(
+    file: str | None,
+    model_names: tuple[str, ...],
+    device: str,
+    plot: Path | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     """How well language models fill the gaps of FILE.
 
     \b
@@ -300,7 +393,15 @@ def show_cloze(file: str | None, model_names: tuple[str, ...], device: str, plot
 @click.command()
 @click.argument("words", nargs=-1, required=True, metavar="WORD...")
 @vectors_options
-@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Neighbours of each word.")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Neighbours of each word.",
+)
 @plot_option
 @json_option
 def show_neighbours(
@@ -321,7 +422,9 @@ def show_neighbours(
     import rnnlm
 
     check_plot(plot, overwrite)
-    found = rnnlm.inspect_neighbours(vectors_or_model(model_name, vectors_file), words, which=which, count=count)
+    found = rnnlm.inspect_neighbours(
+        vectors_or_model(model_name, vectors_file), words, which=which, count=count
+    )
     show(found, as_json, plot)
 
 
@@ -331,7 +434,15 @@ def show_neighbours(
 @click.command()
 @click.argument("words", nargs=3, metavar="A B C")
 @vectors_options
-@click.option("-n", "--count", type=click.IntRange(1), default=10, show_default=True, metavar="N", help="Answers.")
+@click.option(
+    "-n",
+    "--count",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Answers.",
+)
 @plot_option
 @json_option
 def show_analogy(
@@ -352,7 +463,13 @@ def show_analogy(
     import rnnlm
 
     check_plot(plot, overwrite)
-    show(rnnlm.inspect_analogy(vectors_or_model(model_name, vectors_file), words, which=which, count=count), as_json, plot)
+    show(
+        rnnlm.inspect_analogy(
+            vectors_or_model(model_name, vectors_file), words, which=which, count=count
+        ),
+        as_json,
+        plot,
+    )
 
 
 # ---- `rnnlm inspect analogies`: how many analogies of a test set come out.
@@ -361,7 +478,11 @@ def show_analogy(
 @click.command()
 @click.argument("file", metavar="FILE")
 @vectors_options
-@click.option("--columns", metavar="TYPE,A,B,C,D", help="Columns of a table, by name or number; TYPE may be left out.")
+@click.option(
+    "--columns",
+    metavar="TYPE,A,B,C,D",
+    help="Columns of a table, by name or number; TYPE may be left out.",
+)
 @plot_option
 @json_option
 def show_analogies(
@@ -398,8 +519,19 @@ def show_analogies(
     metavar="WORD1,WORD2,SCORE",
     help="Columns of FILE by name or number.  [default: the first two of words, and the first of numbers behind them]",
 )
-@click.option("--strip-tags", is_flag=True, help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.")
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N", help="Seed of the interval's resamples.")
+@click.option(
+    "--strip-tags",
+    is_flag=True,
+    help="Cut off tags of parts of speech at the end of words: -n, _NN, /VBZ.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of the interval's resamples.",
+)
 @plot_option
 @json_option
 def show_similarity(
@@ -422,7 +554,9 @@ def show_similarity(
 
     check_plot(plot, overwrite)
     model = vectors_or_model(model_name, vectors_file)
-    found = rnnlm.inspect_similarity(model, file, which=which, columns=columns, strip_tags=strip_tags, seed=seed)
+    found = rnnlm.inspect_similarity(
+        model, file, which=which, columns=columns, strip_tags=strip_tags, seed=seed
+    )
     show(found, as_json, plot)
 
 
@@ -453,7 +587,13 @@ def show_map(
     check_plot(plot, overwrite)
     path = Path(words[0])
     names_file = len(words) == 1 and (path.exists() or path.suffix or path.name != words[0])
-    show(rnnlm.inspect_map(vectors_or_model(model_name, vectors_file), path if names_file else words, which=which), as_json, plot)
+    show(
+        rnnlm.inspect_map(
+            vectors_or_model(model_name, vectors_file), path if names_file else words, which=which
+        ),
+        as_json,
+        plot,
+    )
 
 
 # ---- `rnnlm inspect probe`: what each layer of a network knows of labels of words or texts.
@@ -483,7 +623,15 @@ data_options = options.section(
 @options.section("Model", options.model_or_demo_option, options.device_option)
 @data_options
 @options.section("Output", options.json_option, plot_option)
-def show_probe(data: str, model_name: str | None, device: str, as_json: bool, plot: Path | None, overwrite: bool, **given: Any) -> None:
+def show_probe(
+    data: str,
+    model_name: str | None,
+    device: str,
+    as_json: bool,
+    plot: Path | None,
+    overwrite: bool,
+    **given: Any,
+) -> None:
     """What each layer knows of labels, by linear probes.
 
     \b
@@ -503,7 +651,15 @@ def show_probe(data: str, model_name: str | None, device: str, as_json: bool, pl
     reading = {name: value for name in names if (value := given.pop(name)) is not None}
     level = "text" if given.pop("texts") else None
     with terminal.Progress() as say:
-        found = inspect_probe(options.or_demo(model_name), data, level=level, reading=reading, device=device, progress=say, **given)
+        found = inspect_probe(
+            options.or_demo(model_name),
+            data,
+            level=level,
+            reading=reading,
+            device=device,
+            progress=say,
+            **given,
+        )
     show(found, as_json, plot)
 
 
@@ -513,16 +669,50 @@ PAIR = {"nargs": 2, "type": float, "show_default": True}
 
 
 @click.command()
-@click.option("--weights", **PAIR, metavar="LOW HIGH", default=(4.0, 7.0), help="Range of the weight w.")
-@click.option("--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, 1.0), help="Range of the bias b.")
-@click.option("--grid", type=int, default=200, show_default=True, metavar="N", help="Grid lines in each direction.")
-@click.option("--steps", type=int, default=50, show_default=True, metavar="N", help="Steps of the unit.")
-@click.option("--target", type=float, default=0.7, show_default=True, help="Output it is to give after these steps.")
+@click.option(
+    "--weights", **PAIR, metavar="LOW HIGH", default=(4.0, 7.0), help="Range of the weight w."
+)
+@click.option(
+    "--biases", **PAIR, metavar="LOW HIGH", default=(-3.0, 1.0), help="Range of the bias b."
+)
+@click.option(
+    "--grid",
+    type=int,
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Grid lines in each direction.",
+)
+@click.option(
+    "--steps", type=int, default=50, show_default=True, metavar="N", help="Steps of the unit."
+)
+@click.option(
+    "--target",
+    type=float,
+    default=0.7,
+    show_default=True,
+    help="Output it is to give after these steps.",
+)
 @click.option("--initial", type=float, default=0.5, show_default=True, help="State before them.")
-@click.option("--start", **PAIR, metavar="W B", default=(5.0, -2.4), help="Where gradient descent starts.")
+@click.option(
+    "--start", **PAIR, metavar="W B", default=(5.0, -2.4), help="Where gradient descent starts."
+)
 @click.option("--rate", type=float, default=0.1, show_default=True, help="Learning rate.")
-@click.option("--clip", type=float, default=0.5, show_default=True, help="Norm that longer gradients of the clipped path get.")
-@click.option("--updates", type=int, default=200, show_default=True, metavar="N", help="Updates of gradient descent.")
+@click.option(
+    "--clip",
+    type=float,
+    default=0.5,
+    show_default=True,
+    help="Norm that longer gradients of the clipped path get.",
+)
+@click.option(
+    "--updates",
+    type=int,
+    default=200,
+    show_default=True,
+    metavar="N",
+    help="Updates of gradient descent.",
+)
 @plot_option
 @json_option
 def show_surface(plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
@@ -548,15 +738,51 @@ def show_surface(plot: Path | None, overwrite: bool, as_json: bool, **given: Any
 
 @click.command()
 @model_or_demo_option
-@click.option("--on", "text", metavar="TEXT", multiple=True, help="Text or data; may be repeated.  [default: a bundled test part]")
-@click.option("--weights", type=int, default=6, show_default=True, metavar="N", help="Weights drawn from each matrix.")
-@click.option("--step", type=float, default=1e-5, show_default=True, metavar="H", help="Step h of the difference quotients.")
-@click.option("--tokens", type=int, default=40, show_default=True, metavar="N", help="Tokens of the text whose loss is f.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the draws.")
+@click.option(
+    "--on",
+    "text",
+    metavar="TEXT",
+    multiple=True,
+    help="Text or data; may be repeated.  [default: a bundled test part]",
+)
+@click.option(
+    "--weights",
+    type=int,
+    default=6,
+    show_default=True,
+    metavar="N",
+    help="Weights drawn from each matrix.",
+)
+@click.option(
+    "--step",
+    type=float,
+    default=1e-5,
+    show_default=True,
+    metavar="H",
+    help="Step h of the difference quotients.",
+)
+@click.option(
+    "--tokens",
+    type=int,
+    default=40,
+    show_default=True,
+    metavar="N",
+    help="Tokens of the text whose loss is f.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the draws."
+)
 @device_option
 @plot_option
 @json_option
-def show_gradcheck(model_name: str | None, text: tuple[str, ...], plot: Path | None, overwrite: bool, as_json: bool, **given: Any) -> None:
+def show_gradcheck(
+    model_name: str | None,
+    text: tuple[str, ...],
+    plot: Path | None,
+    overwrite: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Gradients checked against (f(w + h) - f(w - h)) / 2h.
 
     \b

@@ -24,7 +24,16 @@ from . import terminal
 from .options import write_sections
 
 GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
-    "Train and evaluate": ("train", "eval", "tune", "mix", "prepare", "vectors", "recipes", "corpora"),
+    "Train and evaluate": (
+        "train",
+        "eval",
+        "tune",
+        "mix",
+        "prepare",
+        "vectors",
+        "recipes",
+        "corpora",
+    ),
     "Use": ("score", "generate", "rescore", "tag", "classify", "translate", "embed"),
     "Measure": ("compare", "plot", "report", "inspect", "bench"),
     "N-grams": ("count", "prune"),
@@ -67,14 +76,19 @@ class _Commands(click.Group):
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - max(map(len, COMMANDS)) - 6
         groups = {
-            title: [(name, self.get_command(context, name).get_short_help_str(width)) for name in names] for title, names in GROUPS.items()
+            title: [
+                (name, self.get_command(context, name).get_short_help_str(width)) for name in names
+            ]
+            for title, names in GROUPS.items()
         }
         options = [option.get_help_record(context) for option in self.get_params(context)]
         write_sections(formatter, groups | {"Options": options})
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in COMMANDS and not context.resilient_parsing:
-            raise UsageError(f"no such command {arguments[0]!r}", hint=nearest(arguments[0], COMMANDS))
+            raise UsageError(
+                f"no such command {arguments[0]!r}", hint=nearest(arguments[0], COMMANDS)
+            )
         return super().resolve_command(context, arguments)
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
@@ -100,14 +114,21 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
 
     device, threads = resolve_device("auto"), torch.get_num_threads()
     python = platform.python_version()
-    click.echo(f"rnnlm {__version__} (Python {python}, torch {torch.__version__}, device {device}, {threads} threads)")
+    click.echo(
+        f"rnnlm {__version__} (Python {python}, torch {torch.__version__}, device {device}, {threads} threads)"
+    )
     context.exit()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version,
               help="Show the versions of rnnlm and torch, the device and its threads.")  # fmt: skip
-@click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks (may stand anywhere).")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show tracebacks (may stand anywhere)."
+)
 def cli() -> None:
     """Train, evaluate and use language models: n-gram and recurrent networks.
 
@@ -147,7 +168,9 @@ def run(arguments: Sequence[str]) -> int:
         except (Exception, KeyboardInterrupt, _Signalled) as error:
             if debug and not isinstance(error, (_ClosedPipe, _Signalled)):
                 traceback.print_exception(error)
-            return _exit_code(error, " ".join(["rnnlm", *(word for word in arguments[:1] if word in COMMANDS)]))
+            return _exit_code(
+                error, " ".join(["rnnlm", *(word for word in arguments[:1] if word in COMMANDS)])
+            )
 
 
 def _exit_code(error: BaseException, command: str) -> int:
@@ -160,7 +183,11 @@ def _exit_code(error: BaseException, command: str) -> int:
         click.echo(error.format_message(), err=True)
         return 2
     if isinstance(error, click.UsageError):
-        terminal.show_error(error.format_message(), "", f"see {error.ctx.command_path if error.ctx else command} --help")
+        terminal.show_error(
+            error.format_message(),
+            "",
+            f"see {error.ctx.command_path if error.ctx else command} --help",
+        )
         return 2
     if isinstance(error, click.ClickException):
         terminal.show_error(error.format_message())
@@ -180,7 +207,11 @@ def _exit_code(error: BaseException, command: str) -> int:
         hint = "free some, take less text or a smaller model; n-grams can be counted within limits: --memory 1G"
         terminal.show_error("not enough memory", str(error), hint)
         return 1
-    terminal.show_error(f"internal error: {type(error).__name__}: {error}", "", "run again with --debug, and report what it shows")
+    terminal.show_error(
+        f"internal error: {type(error).__name__}: {error}",
+        "",
+        "run again with --debug, and report what it shows",
+    )
     return 1
 
 

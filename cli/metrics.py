@@ -12,7 +12,17 @@ from . import terminal
 
 # ---- The figures of labels as tables.
 
-MAIN = ("f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1", "exact_match", "ece")
+MAIN = (
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "accuracy_known",
+    "accuracy_unknown",
+    "macro_f1",
+    "exact_match",
+    "ece",
+)
 ERRORS = ("word_error_rate", "symbol_error_rate")
 MOST = 10  # confusions that are shown, unless something else is asked for
 MOST_TYPES = 40  # on the terminal; --json has all of them
@@ -34,10 +44,26 @@ def show_label_evaluation(found: Any, confusions: int | None = None) -> None:
     """The figures of a :class:`rnnlm.tasks.labels.evaluation.TaskEvaluation`: of each column of
     labels all that apply, then by type, and confusions; the signatures last."""
     names = [each.column for each in found.columns]
-    rows = [[key, *(terminal.cell(getattr(each, key)) for each in found.columns)] for key in LABEL_COUNTS if _applies(found, key)]
-    rows += [[key, *(percent(getattr(each, key)) for each in found.columns)] for key in (*MAIN, *ERRORS) if _applies(found, key)]
-    rows += [["loss_nats", terminal.number(found.loss_nats, 4), *[""] * (len(names) - 1)]] if found.loss_nats is not None else []
-    rows += [["all columns right", percent(found.exact_match), *[""] * (len(names) - 1)]] if len(names) > 1 else []
+    rows = [
+        [key, *(terminal.cell(getattr(each, key)) for each in found.columns)]
+        for key in LABEL_COUNTS
+        if _applies(found, key)
+    ]
+    rows += [
+        [key, *(percent(getattr(each, key)) for each in found.columns)]
+        for key in (*MAIN, *ERRORS)
+        if _applies(found, key)
+    ]
+    rows += (
+        [["loss_nats", terminal.number(found.loss_nats, 4), *[""] * (len(names) - 1)]]
+        if found.loss_nats is not None
+        else []
+    )
+    rows += (
+        [["all columns right", percent(found.exact_match), *[""] * (len(names) - 1)]]
+        if len(names) > 1
+        else []
+    )
     terminal.print_table(["measure", *names], rows, right=names)
     for column, predictions in zip(found.columns, found.predictions, strict=True):
         name = f" of {column.column}" if len(names) > 1 else ""
@@ -45,13 +71,19 @@ def show_label_evaluation(found: Any, confusions: int | None = None) -> None:
         _show_confusions(predictions, name, MOST if confusions is None else confusions)
     click.echo()
     for column in found.columns:
-        click.echo(f"signature of {terminal.visible(column.column)}: {column.signature}" if names[1:] else f"signature: {column.signature}")
+        click.echo(
+            f"signature of {terminal.visible(column.column)}: {column.signature}"
+            if names[1:]
+            else f"signature: {column.signature}"
+        )
 
 
 def _applies(found: Any, key: str) -> bool:
     """Whether a figure says something of one of the columns."""
     values = [getattr(each, key) for each in found.columns]
-    return any(value is not None for value in values) and (any(values) or key not in ("words", "unseen_count"))
+    return any(value is not None for value in values) and (
+        any(values) or key not in ("words", "unseen_count")
+    )
 
 
 def _show_types(column: Any, name: str) -> None:
@@ -62,9 +94,13 @@ def _show_types(column: Any, name: str) -> None:
     keys = (*OF_TYPES, "right", "predicted", "gold")
     rows = []
     for kind, its in types:
-        shares, counts = ([getattr(its, key) for key in chosen] for chosen in (OF_TYPES, keys[len(OF_TYPES) :]))
+        shares, counts = (
+            [getattr(its, key) for key in chosen] for chosen in (OF_TYPES, keys[len(OF_TYPES) :])
+        )
         rows.append([kind, *map(percent, shares), *map(terminal.cell, counts)])
-    terminal.print_table([f"{'type' if column.mode else 'label'}{name}", *keys], rows[:MOST_TYPES], right=keys)
+    terminal.print_table(
+        [f"{'type' if column.mode else 'label'}{name}", *keys], rows[:MOST_TYPES], right=keys
+    )
     if len(rows) > MOST_TYPES:
         terminal.say(f"and {len(rows) - MOST_TYPES:,} rarer ones, which --json holds")
 
@@ -82,7 +118,9 @@ def _confusion(predictions: Any) -> Any:
 
     gold, predicted = predictions.gold, predictions.predicted
     if predictions.multi_label:  # what a text bears, as one
-        gold, predicted = ([["|".join(sorted(each))] for each in labels] for labels in (gold, predicted))
+        gold, predicted = (
+            [["|".join(sorted(each))] for each in labels] for labels in (gold, predicted)
+        )
     return confusion(gold, predicted)
 
 
@@ -108,7 +146,11 @@ def draw(found: Any, path: Path, overwrite: bool) -> None:
     if not columns:
         terminal.say(f"{path} is not drawn: sounds have no confusion matrix")
     for each in columns:
-        file = path.with_stem(f"{path.stem}-{each.column.replace('/', '_')}") if len(found.predictions) > 1 else path
+        file = (
+            path.with_stem(f"{path.stem}-{each.column.replace('/', '_')}")
+            if len(found.predictions) > 1
+            else path
+        )
         check_file(file, overwrite)
         plotting.save(plot(_confusion(each), each.column), file)
         terminal.say(f"saved in {file}")
@@ -130,7 +172,13 @@ def show_label_differences(result: Any) -> None:
     names = [model.name for model in result.models]
     columns = list(result.models[0].intervals)
     rows = [
-        [_named(key, column, columns), *(interval(model.intervals[column].get(key), ".2f", scale=100) for model in result.models)]
+        [
+            _named(key, column, columns),
+            *(
+                interval(model.intervals[column].get(key), ".2f", scale=100)
+                for model in result.models
+            ),
+        ]
         for column in columns
         for key in KEYS
         if any(key in model.intervals[column] for model in result.models)
@@ -165,15 +213,31 @@ def interval(found: Any, form: str, shift: float = 0.0, scale: float = 1.0) -> s
     scale: 100 of percentages."""
     if found is None:
         return "-"
-    estimate, low, high = (format(scale * (value - shift), form) for value in (found.estimate, found.low, found.high))
+    estimate, low, high = (
+        format(scale * (value - shift), form) for value in (found.estimate, found.low, found.high)
+    )
     return f"{estimate} [{low}, {high}]"
 
 
 # ---- The figures of an encoder-decoder as tables.
 
 WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
-TRANSLATION_COUNTS = ("sources", "sentences", "tokens", "words", "oov_words", "zero_probability_tokens")
-PERPLEXITIES = ("ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
+TRANSLATION_COUNTS = (
+    "sources",
+    "sentences",
+    "tokens",
+    "words",
+    "oov_words",
+    "zero_probability_tokens",
+)
+PERPLEXITIES = (
+    "ppl_token",
+    "ppl_token_no_oov",
+    "ppl_word",
+    "ppl_word_no_oov",
+    "bits_per_char",
+    "bits_per_byte",
+)
 
 
 def shown(name: str, value: float | None) -> str:
@@ -183,7 +247,10 @@ def shown(name: str, value: float | None) -> str:
 
 def show_translation_metrics(results: dict[str, dict[str, Any]]) -> None:
     """A row for each text that a model was measured on after training; then the signatures."""
-    keys = ("ppl_token", *(key for key in WRITTEN if any(each[key] is not None for each in results.values())))
+    keys = (
+        "ppl_token",
+        *(key for key in WRITTEN if any(each[key] is not None for each in results.values())),
+    )
     rows = [[name, *(_cell(key, each[key]) for key in keys)] for name, each in results.items()]
     terminal.print_table(["text", *keys], rows, right=keys)
     for name, each in results.items():
@@ -195,7 +262,11 @@ def show_translation_evaluation(found: Any) -> None:
     """The figures of a :class:`rnnlm.tasks.seq2seq.evaluation.PairEvaluation`, then those by length
     of the source, what the tokenizer loses, and the signatures."""
     result = found.to_dict()
-    rows = [[key, terminal.cell(result[key])] for key in TRANSLATION_COUNTS if result[key] or key in TRANSLATION_COUNTS[:4]]
+    rows = [
+        [key, terminal.cell(result[key])]
+        for key in TRANSLATION_COUNTS
+        if result[key] or key in TRANSLATION_COUNTS[:4]
+    ]
     rows += [["logprob_nats", terminal.cell(result["logprob_nats"], 4)]]
     closed = " (closed vocabulary)" if result["closed_vocabulary"] else ""
     notes = {"ppl_word": closed, "ppl_word_no_oov": closed}
@@ -218,11 +289,18 @@ def _show_written(written: Any, result: dict[str, Any]) -> None:
     keys = [key for key in WRITTEN if result[key] is not None]
     if len(written.by_length) > 1:
         click.echo()
-        rows = [[each.name, f"{each.sentences:,}", *(shown(key, getattr(each, key)) for key in keys)] for each in written.by_length]
-        terminal.print_table(["source tokens", "sources", *keys], rows, right=["source tokens", "sources", *keys])
+        rows = [
+            [each.name, f"{each.sentences:,}", *(shown(key, getattr(each, key)) for key in keys)]
+            for each in written.by_length
+        ]
+        terminal.print_table(
+            ["source tokens", "sources", *keys], rows, right=["source tokens", "sources", *keys]
+        )
     if lost := result["of_tokenizer"]:
         figures = ", ".join(f"{key} {shown(key, lost[key])}" for key in keys)
-        terminal.say(f"the target's tokenizer does not give all text back: references that it encodes and decodes have {figures}")
+        terminal.say(
+            f"the target's tokenizer does not give all text back: references that it encodes and decodes have {figures}"
+        )
 
 
 def _signature(result: dict[str, Any], name: str) -> str:
@@ -243,13 +321,31 @@ def show_translation_differences(result: Any) -> None:
     interval; differences, of shares in points; the signatures last."""
     names = [model.name for model in result.models]
     has_oov = any(model.evaluation.references.oov_words for model in result.models)
-    keys = list(dict.fromkeys(key for model in result.models for key in model.intervals if has_oov or not key.endswith("_no_oov")))
-    rows = [[key, *(interval(model.intervals.get(key), _form(key), scale=_scale(key)) for model in result.models)] for key in keys]
+    keys = list(
+        dict.fromkeys(
+            key
+            for model in result.models
+            for key in model.intervals
+            if has_oov or not key.endswith("_no_oov")
+        )
+    )
+    rows = [
+        [
+            key,
+            *(
+                interval(model.intervals.get(key), _form(key), scale=_scale(key))
+                for model in result.models
+            ),
+        ]
+        for key in keys
+    ]
     terminal.print_table(["measure", *names], rows, right=names)
     for refused in result.refused:
         terminal.say(f"{refused.figure} is not compared: {refused.why}")
     click.echo()
-    terminal.print_table(["difference", "measure", "by", "p"], list(_differences(result)), right=["by", "p"])
+    terminal.print_table(
+        ["difference", "measure", "by", "p"], list(_differences(result)), right=["by", "p"]
+    )
     click.echo()
     for model in result.models:
         name, evaluation = terminal.visible(model.name), model.evaluation.to_dict()
@@ -264,11 +360,21 @@ def _differences(result: Any) -> Any:
         if each.perplexity is not None:
             of_all, p = each.perplexity, terminal.cell(each.perplexity.p, ".4f")
             yield [name, f"bits per {result.per}", interval(of_all.difference_bits, "+.4f"), p]
-            yield [name, "perplexity, in %", interval(of_all.ppl_ratio, "+.1f", shift=1, scale=100), p]
+            yield [
+                name,
+                "perplexity, in %",
+                interval(of_all.ppl_ratio, "+.1f", shift=1, scale=100),
+                p,
+            ]
         for key in WRITTEN:
             if key in each.figures:
                 found = each.figures[key]
-                yield [name, key, interval(found.interval, "+.2f", scale=_scale(key)), f"{found.p:.4f}"]
+                yield [
+                    name,
+                    key,
+                    interval(found.interval, "+.2f", scale=_scale(key)),
+                    f"{found.p:.4f}",
+                ]
 
 
 def _form(key: str) -> str:

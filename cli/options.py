@@ -51,12 +51,21 @@ def refuse_if(wrong: Any, why: str) -> None:
         raise click.UsageError(why)
 
 
-def one_on_stdout(outputs: Collection[Path], as_json: bool) -> contextlib.AbstractContextManager[Any]:
+def one_on_stdout(
+    outputs: Collection[Path], as_json: bool
+) -> contextlib.AbstractContextManager[Any]:
     """Where one of the `outputs` is standard output (`-`), what is printed for people goes to
     stderr while this lasts; --json, or a second one, is wrong usage."""
     streams = [path for path in outputs if path == STANDARD_OUTPUT]
-    refuse_if(len(streams) + as_json > 1, "standard output takes one result: name a FILE for the others, and leave --json out.")
-    return contextlib.redirect_stdout(sys.stderr or io.StringIO()) if streams else contextlib.nullcontext()
+    refuse_if(
+        len(streams) + as_json > 1,
+        "standard output takes one result: name a FILE for the others, and leave --json out.",
+    )
+    return (
+        contextlib.redirect_stdout(sys.stderr or io.StringIO())
+        if streams
+        else contextlib.nullcontext()
+    )
 
 
 def models_checked(context: click.Context, option: click.Parameter, names: Any) -> Any:
@@ -91,7 +100,9 @@ class _ModelOption(click.Option):
         return (name,) if name else None
 
 
-def _only_one(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> str | None:
+def _only_one(
+    context: click.Context, option: click.Parameter, names: tuple[str, ...]
+) -> str | None:
     if len(names) > 1:
         raise _one_model_taken(context, ", ".join(names))
     return names[0] if names else None
@@ -99,18 +110,32 @@ def _only_one(context: click.Context, option: click.Parameter, names: tuple[str,
 
 def _one_model_taken(context: click.Context, given: str) -> click.UsageError:
     several = "rnnlm compare, mix, rescore and score take several"
-    return click.UsageError(f"{context.command_path} takes one model, but was given {given}; {several}.", context)
+    return click.UsageError(
+        f"{context.command_path} takes one model, but was given {given}; {several}.", context
+    )
 
 
 def one_model_option(help: str, **more: Any) -> Decorator:
     """`-m MODEL`, as `model_name`, for a command that takes one model: a second one is refused, not
     taken in the place of the first."""
-    return click.option("-m", "--model", "model_name", cls=_ModelOption, callback=_only_one, metavar="MODEL", help=help, **more)
+    return click.option(
+        "-m",
+        "--model",
+        "model_name",
+        cls=_ModelOption,
+        callback=_only_one,
+        metavar="MODEL",
+        help=help,
+        **more,
+    )
 
 
-model_option = one_model_option("Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.", envvar="RNNLM_MODEL")
+model_option = one_model_option(
+    "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.", envvar="RNNLM_MODEL"
+)
 model_or_demo_option = one_model_option(
-    "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.", envvar="RNNLM_MODEL"
+    "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.",
+    envvar="RNNLM_MODEL",
 )
 models_or_demo_option = click.option(
     "-m", "--model", "model_names", cls=_ModelOption, metavar="MODEL", envvar="RNNLM_MODEL",
@@ -122,25 +147,47 @@ context_option = click.option("--context", type=click.Choice(["carry", "reset"])
                               show_default=True,
                               help="One stream with the state carried across lines, or each line "
                                    "alone.")  # fmt: skip
-device_option = click.option("--device", metavar="DEVICE", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+device_option = click.option(
+    "--device",
+    metavar="DEVICE",
+    default="auto",
+    show_default=True,
+    help="auto, cpu, cuda, cuda:N or mps.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="JSON on stdout.")
 adapt_option = click.option(
     "--adapt", "kind", type=click.Choice(["dynamic", "cache", "unigram"]),
     help="Dynamic evaluation, the neural cache, or a cache of words (for any model).",
 )  # fmt: skip
-settings_option = click.option("--set", "settings", multiple=True, metavar="name=value", help="A setting of --adapt; may be repeated.")
+settings_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="name=value",
+    help="A setting of --adapt; may be repeated.",
+)
 special_symbols_option = click.option(
     "--special-symbols", type=click.Choice(["error", "drop", "replace"]),
     help="What to do with <s> and </s> in the text.  [default: error]",
 )  # fmt: skip
-column_option = click.option("--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set.")
-delimiter_option = click.option(
-    "--delimiter", metavar="CHARACTER", help="What separates the cells of a table; tab for tabs.  [default: as its header has it]"
+column_option = click.option(
+    "--column", metavar="NAME", help="Text column of JSON-lines, CSV, Parquet or a data set."
 )
-encoding_option = click.option("--encoding-errors", type=click.Choice(["strict", "replace"]),
-                               help="Bad UTF-8: an error, or U+FFFD.  [default: strict]")  # fmt: skip
+delimiter_option = click.option(
+    "--delimiter",
+    metavar="CHARACTER",
+    help="What separates the cells of a table; tab for tabs.  [default: as its header has it]",
+)
+encoding_option = click.option(
+    "--encoding-errors",
+    type=click.Choice(["strict", "replace"]),
+    help="Bad UTF-8: an error, or U+FFFD.  [default: strict]",
+)
 source_options = stacked(
-    column_option, delimiter_option, click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"), encoding_option
+    column_option,
+    delimiter_option,
+    click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"),
+    encoding_option,
 )
 text_options = section(
     "Text",
@@ -155,21 +202,38 @@ text_options = section(
 _LABELS = "Labels, of taggers and classifiers"
 label_options = section(
     _LABELS,
-    click.option("--format", metavar="FORMAT",
-                 help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext."),
-    click.option("--label-column", metavar="NAME,...",
-                 help="Columns of the gold labels, by name or number."),
-    click.option("--sentence-label-column", metavar="NAME,...",
-                 help="Of a tagger: columns of gold labels of the whole sentence."),
-    click.option("--labels", multiple=True, metavar="FILE",
-                 help="Gold labels of TEXT, in a file of their own; line by line."),
-    click.option("--scheme", metavar="SCHEME",
-                 help="How gold labels write spans: none, iob1, bio, bioes, ..."),
-    click.option("--mode", type=click.Choice(["conlleval", "strict"]),
-                 help="How spans are counted: as the script conlleval does, or only "
-                 "those that keep to their scheme, as seqeval's strict mode does.  [default: "
-                 "conlleval]"),
-)  # fmt: skip
+    click.option(
+        "--format",
+        metavar="FORMAT",
+        help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext.",
+    ),
+    click.option(
+        "--label-column", metavar="NAME,...", help="Columns of the gold labels, by name or number."
+    ),
+    click.option(
+        "--sentence-label-column",
+        metavar="NAME,...",
+        help="Of a tagger: columns of gold labels of the whole sentence.",
+    ),
+    click.option(
+        "--labels",
+        multiple=True,
+        metavar="FILE",
+        help="Gold labels of TEXT, in a file of their own; line by line.",
+    ),
+    click.option(
+        "--scheme",
+        metavar="SCHEME",
+        help="How gold labels write spans: none, iob1, bio, bioes, ...",
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(["conlleval", "strict"]),
+        help="How spans are counted: as the script conlleval does, or only "
+        "those that keep to their scheme, as seqeval's strict mode does.  [default: "
+        "conlleval]",
+    ),
+)
 confusion_options = section(
     _LABELS,
     click.option("--confusions", type=click.IntRange(0), metavar="N",
@@ -187,20 +251,31 @@ def take_label_options(given: dict[str, Any]) -> dict[str, Any]:
     """Takes the values of `label_options`, and of `text_options`, out of `given`: keywords of
     :func:`rnnlm.evaluate` for labelled data."""
     labels, mode = given.pop("labels"), given.pop("mode") or "conlleval"
-    reading = {name: given.pop(name) for name in (*LABEL_OPTIONS, "column", "delimiter", "encoding_errors") if name in given}
+    reading = {
+        name: given.pop(name)
+        for name in (*LABEL_OPTIONS, "column", "delimiter", "encoding_errors")
+        if name in given
+    }
     for name in _OF_PLAIN_TEXT:
         given.pop(name)
     return {"labels": labels, "mode": mode, "reading": reading}
 
 
-def check_task(task: str, name: str, others: Collection[str], labelled: Collection[str] = ()) -> bool:
+def check_task(
+    task: str, name: str, others: Collection[str], labelled: Collection[str] = ()
+) -> bool:
     """Whether models are of another task than language modelling; options that do not go with them
     are wrong usage. name: of one of them. others: options of the command that are for language
     models, beside those for reading text; labelled: those that are for others."""
     if task == "language-model":
-        refuse_given((*LABEL_OPTIONS, *labelled), f"{name} is a language model, and this is for models of labels.")
+        refuse_given(
+            (*LABEL_OPTIONS, *labelled),
+            f"{name} is a language model, and this is for models of labels.",
+        )
         return False
-    refuse_given((*_OF_PLAIN_TEXT, *others), f"{name} is a model of {task}, and this is for language models.")
+    refuse_given(
+        (*_OF_PLAIN_TEXT, *others), f"{name} is a model of {task}, and this is for language models."
+    )
     return True
 
 
@@ -208,7 +283,11 @@ def refuse_given(names: Collection[str], why: str) -> None:
     """Wrong usage, if one of the options with these parameters stands on the command line."""
     context = click.get_current_context()
     options = {option.name: option.opts[-1] for option in context.command.params}
-    stands = [options[name] for name in names if name in options and context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    stands = [
+        options[name]
+        for name in names
+        if name in options and context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
     refuse_if(stands, f"{', '.join(stands)}: {why}")
 
 
@@ -217,7 +296,10 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
     why = "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
     refuse_if(keep and documents, why)
-    flags = {name: given.pop(name) for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols")}
+    flags = {
+        name: given.pop(name)
+        for name in ("column", "delimiter", "split", "encoding_errors", "special_symbols")
+    }
     flags["blank_lines"] = "keep" if keep else "documents" if documents else None
     return {name: value for name, value in flags.items() if value is not None}
 
@@ -232,7 +314,10 @@ def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
 
     resolved = resolve([TextSettings, SourceSettings], [Layer("the command line", flags)])
     text = open_text(texts, resolved.make(TextSettings), resolved.make(SourceSettings))
-    refuse_if(flags and text.tokenizer, f"{texts[0]} is a prepared text: options for reading text have no effect.")
+    refuse_if(
+        flags and text.tokenizer,
+        f"{texts[0]} is a prepared text: options for reading text have no effect.",
+    )
     return text
 
 
@@ -245,7 +330,9 @@ def checked_utf8(text: str, what: str) -> str:
     return text
 
 
-def load_model(name: str | None, device: str, kind: str | None = None, settings: tuple[str, ...] = ()) -> Any:
+def load_model(
+    name: str | None, device: str, kind: str | None = None, settings: tuple[str, ...] = ()
+) -> Any:
     """The model of `-m`, adapting itself as `--adapt` and `--set` say."""
     refuse_if(settings and not kind, "--set is for an adaptation: name it with --adapt.")
     name = named(name)
@@ -282,7 +369,10 @@ def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     from rnnlm.models.loading import scoring_model_of
 
     given = models_or_demo(names)
-    return {short: scoring_model_of(name, device) for short, name in zip(names_of(given, None), given, strict=True)}
+    return {
+        short: scoring_model_of(name, device)
+        for short, name in zip(names_of(given, None), given, strict=True)
+    }
 
 
 def argument_or_option(model: str | None, model_name: str | None) -> str | None:
@@ -303,7 +393,10 @@ def named(model_name: str | None) -> str:
 def check_output(output: Path | None, overwrite: bool, source: str | None) -> None:
     """Make sure that the file of -o may be written, before time goes into it; `source` is what is
     read."""
-    refuse_if(overwrite and output in (None, STANDARD_OUTPUT), "--overwrite is about a file: name it with --output.")
+    refuse_if(
+        overwrite and output in (None, STANDARD_OUTPUT),
+        "--overwrite is about a file: name it with --output.",
+    )
     if output and output != STANDARD_OUTPUT:
         from rnnlm.files import writing
 
@@ -338,7 +431,11 @@ class Command(click.Command):
     title's first option; options without one come last."""
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        options = [option for option in self.get_params(context) if isinstance(option, click.Option) and not option.hidden]
+        options = [
+            option
+            for option in self.get_params(context)
+            if isinstance(option, click.Option) and not option.hidden
+        ]
         titles = [option.section for option in options if hasattr(option, "section")]
         rest = "Other options" if titles else "Options"
         sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
@@ -347,12 +444,16 @@ class Command(click.Command):
         write_sections(formatter, sections)
 
 
-def write_sections(formatter: click.HelpFormatter, sections: Mapping[str, Sequence[Record]]) -> None:
+def write_sections(
+    formatter: click.HelpFormatter, sections: Mapping[str, Sequence[Record]]
+) -> None:
     """Write the records below their titles; their second column starts at one place."""
     width = min(WIDEST, max(len(name) for records in sections.values() for name, _ in records))
     for title, records in sections.items():
         with formatter.section(title):
-            formatter.write_dl([(name.ljust(width), about) for name, about in records], col_max=WIDEST)
+            formatter.write_dl(
+                [(name.ljust(width), about) for name, about in records], col_max=WIDEST
+            )
 
 
 # ---- The options of a picture beside what a command prints: --plot FILE and --overwrite.
@@ -384,7 +485,9 @@ def list_of(kind: Callable[[str], Any], what: str) -> Callable[..., tuple[Any, .
     """What reads an option as a list of `kind`; `what` names its parts in a message. None where the
     option is not given."""
 
-    def parse(context: click.Context, option: click.Parameter, text: str | None) -> tuple[Any, ...] | None:
+    def parse(
+        context: click.Context, option: click.Parameter, text: str | None
+    ) -> tuple[Any, ...] | None:
         if text is None:
             return None
         try:

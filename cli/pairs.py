@@ -69,9 +69,14 @@ def take_request(given: dict[str, Any], as_json: bool, overwrite: bool) -> Pairs
         refuse_if(scoring or details, "--pairs-scoring and --pairs-details are for --pairs.")
         return None
     _refuse_others()
-    refuse_if(overwrite and not (details or plot), "--overwrite is about a file: name it with --pairs-details or --plot.")
+    refuse_if(
+        overwrite and not (details or plot),
+        "--overwrite is about a file: name it with --pairs-details or --plot.",
+    )
     policy, errors = given["special_symbols"] or "error", given["encoding_errors"] or "strict"
-    request = PairsRequest(source, scoring, details, plot, policy, errors, given["delimiter"], as_json, overwrite)
+    request = PairsRequest(
+        source, scoring, details, plot, policy, errors, given["delimiter"], as_json, overwrite
+    )
     _check_files(request)  # before a model is loaded
     return request
 
@@ -83,7 +88,9 @@ def _refuse_others() -> None:
         asked = context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
         if asked and parameter.name not in _BESIDE:
             name = "a sentence" if isinstance(parameter, click.Argument) else parameter.opts[0]
-            raise click.UsageError(f"{name} is not for --pairs; see --pairs-scoring and --pairs-details.")
+            raise click.UsageError(
+                f"{name} is not for --pairs; see --pairs-scoring and --pairs-details."
+            )
 
 
 def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
@@ -105,7 +112,12 @@ def show_pairs(models: dict[str, Any], request: PairsRequest) -> None:
     with one_on_stdout(request.outputs, request.as_json):
         _print(scores, accuracies, request.as_json)
     if len(models) > 1:
-        terminal.say_signatures({name: signature_of_set(model, test_set, request.scoring) for name, model in models.items()})
+        terminal.say_signatures(
+            {
+                name: signature_of_set(model, test_set, request.scoring)
+                for name, model in models.items()
+            }
+        )
 
 
 def _print(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]], as_json: bool) -> None:
@@ -129,7 +141,9 @@ def _scores(models: dict[str, Any], test_set: Any, request: PairsRequest) -> dic
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             scores[name] = score_set(model, test_set, request.special_symbols, request.scoring)
-        for message in dict.fromkeys(str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)):
+        for message in dict.fromkeys(
+            str(each.message) for each in caught if issubclass(each.category, RnnlmWarning)
+        ):
             said[message].append(name)
     for message, names in said.items():
         notice(message if len(names) == len(models) else f"{', '.join(names)}: {message}")
@@ -160,18 +174,43 @@ def _write_details(path: Path, scores: dict[str, list[Any]]) -> None:
     if len(scores) == 1:
         records = (record_of(score) for its in scores.values() for score in its)
     else:
-        records = (record_of_models(dict(zip(scores, each, strict=True))) for each in zip(*scores.values(), strict=True))
+        records = (
+            record_of_models(dict(zip(scores, each, strict=True)))
+            for each in zip(*scores.values(), strict=True)
+        )
     lines = (json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records)
     # names of files may be no UTF-8
     save_file(path, (line.encode("utf-8", "backslashreplace") for line in lines))
 
 
 def _show(accuracies: Sequence[Any]) -> None:
-    columns = ["by", "group", "pairs", "accuracy", "95 % interval", "ties", "with unknown words", "accuracy without"]
+    columns = [
+        "by",
+        "group",
+        "pairs",
+        "accuracy",
+        "95 % interval",
+        "ties",
+        "with unknown words",
+        "accuracy without",
+    ]
     rows = []
     for each in accuracies:
-        accuracy, unknown, known = (share(value) for value in (each.accuracy, unknown_share(each), each.known_accuracy))
-        rows.append([each.by, str(each.group), f"{each.pairs:,}", accuracy, interval(each), f"{each.ties:,}", unknown, known])
+        accuracy, unknown, known = (
+            share(value) for value in (each.accuracy, unknown_share(each), each.known_accuracy)
+        )
+        rows.append(
+            [
+                each.by,
+                str(each.group),
+                f"{each.pairs:,}",
+                accuracy,
+                interval(each),
+                f"{each.ties:,}",
+                unknown,
+                known,
+            ]
+        )
     terminal.print_table(columns, rows, right=columns[2:])
 
 
@@ -206,8 +245,18 @@ def print_records(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]]
     differences = _differences(scores)
     for number, group in enumerate(zip(*accuracies.values(), strict=True)):
         of_model = {name: _without_group(each) for name, each in zip(scores, group, strict=True)}
-        differing = [{"first": first, "second": other, **_without_group(its[number])} for (first, other), its in differences.items()]
-        terminal.print_json({"by": group[0].by, "group": group[0].group, "models": of_model, "differences": differing})
+        differing = [
+            {"first": first, "second": other, **_without_group(its[number])}
+            for (first, other), its in differences.items()
+        ]
+        terminal.print_json(
+            {
+                "by": group[0].by,
+                "group": group[0].group,
+                "models": of_model,
+                "differences": differing,
+            }
+        )
 
 
 def print_tables(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]]) -> None:
@@ -216,7 +265,9 @@ def print_tables(scores: dict[str, list[Any]], accuracies: dict[str, list[Any]])
     has_unknown = any(each.oov_pairs for its in accuracies.values() for each in its)
     groups = next(iter(accuracies.values()))
     columns = {"by": [each.by for each in groups], "group": [str(each.group) for each in groups]}
-    columns |= shared(_SHARED, accuracies) | own(_OWN | (_WITHOUT if has_unknown else {}), accuracies)
+    columns |= shared(_SHARED, accuracies) | own(
+        _OWN | (_WITHOUT if has_unknown else {}), accuracies
+    )
     print_columns(columns, left=("by", "group"))
     click.echo()
     _print_differences(scores)
@@ -228,7 +279,12 @@ def _print_differences(scores: dict[str, list[Any]]) -> None:
     for (first, second), its in _differences(scores).items():
         for each in its:
             bounds = "-" if each.low is None else f"{100 * each.low:+.1f} to {100 * each.high:+.1f}"
-            figures = [f"{each.pairs:,}", terminal.cell(each.difference, "+.1%"), bounds, terminal.cell(each.p, ".4f")]
+            figures = [
+                f"{each.pairs:,}",
+                terminal.cell(each.difference, "+.1%"),
+                bounds,
+                terminal.cell(each.p, ".4f"),
+            ]
             rows.append([f"{second} - {first}", each.by, str(each.group), *figures])
     terminal.print_table(columns, rows, right=columns[3:])
 

@@ -38,12 +38,17 @@ def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
     """Run the command `arguments` in `count` processes; the exit code. `threads`: of each, where
     that was asked for; else they share the processors."""
     with contextlib.ExitStack() as open_files:
-        outputs = [open_files.enter_context(tempfile.TemporaryFile()) if rank else None for rank in range(count)]
+        outputs = [
+            open_files.enter_context(tempfile.TemporaryFile()) if rank else None
+            for rank in range(count)
+        ]
         environment = _environment(count, threads)
         with _Processes(count) as processes:
             for rank, errors in enumerate(outputs):
                 processes.start(
-                    [sys.executable, "-m", "rnnlm", *arguments], {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)}, errors
+                    [sys.executable, "-m", "rnnlm", *arguments],
+                    {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                    errors,
                 )
             processes.wait()
         return processes.report(outputs)
@@ -95,12 +100,19 @@ class _Processes:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def start(self, command: list[str], environment: dict[str, str], errors: IO[bytes] | None) -> None:
+    def start(
+        self, command: list[str], environment: dict[str, str], errors: IO[bytes] | None
+    ) -> None:
         """One more, in a session of its own: Ctrl-C reaches this process alone, which passes it on
         once."""
         out = subprocess.DEVNULL if errors else None
         self.running[len(self.running)] = subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=out, stderr=errors, start_new_session=True
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=errors,
+            start_new_session=True,
         )
 
     def wait(self) -> None:
@@ -125,7 +137,11 @@ class _Processes:
     def report(self, outputs: list[IO[bytes] | None]) -> int:
         """Report why the run failed, if it did and the first process has not reported it; its exit
         code."""
-        own = {rank: code for rank, code in self.codes.items() if self._is_failure(code) and code != LOST and rank not in self.killed}
+        own = {
+            rank: code
+            for rank, code in self.codes.items()
+            if self._is_failure(code) and code != LOST and rank not in self.killed
+        }
         rank, code = next(iter(own.items()), (0, 0))
         who = f"process {rank + 1} of {self.count}"
         if code < 0 and self.codes.get(0) == 0:
@@ -133,14 +149,22 @@ class _Processes:
             # leaving
             code = 0
         elif code < 0:
-            terminal.show_error(f"{who} was ended by {_signal_name(-code)}", "the others cannot go on without it, and have ended", HINT)
+            terminal.show_error(
+                f"{who} was ended by {_signal_name(-code)}",
+                "the others cannot go on without it, and have ended",
+                HINT,
+            )
         elif code and rank:
             outputs[rank].seek(0)
             for line in outputs[rank].read().decode("utf-8", "replace").splitlines():
                 terminal.say(line)
         elif not code and LOST in self.codes.values():
             names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"
-            terminal.show_error(f"the {self.count} processes lost each other", f"{names} did not answer within rank_timeout", HINT)
+            terminal.show_error(
+                f"the {self.count} processes lost each other",
+                f"{names} did not answer within rank_timeout",
+                HINT,
+            )
             code = 1
         if self._ending():
             return 128 + self._ending()[0]

@@ -21,7 +21,13 @@ from .side_by_side import Cell, own, print_columns, shared
 
 
 def show(
-    models: dict[str, Any], sentences: Iterator[Any], settings: Any, form: str, rank: str, with_ids: bool, has_region_names: bool
+    models: dict[str, Any],
+    sentences: Iterator[Any],
+    settings: Any,
+    form: str,
+    rank: str,
+    with_ids: bool,
+    has_region_names: bool,
 ) -> None:
     """Print the scores as `form` says: records as they come, or a table, ranked."""
     from rnnlm.scoring.several_models import score_chunks_of_models
@@ -43,7 +49,13 @@ def show(
     if not text and len(models) > 1:
         show_side_by_side(scores, settings, rank, with_ids, layout.layout.carried)
     elif not text:
-        show_table([score for each in scores for score in each.values()], settings, rank, with_ids, layout.layout.carried)
+        show_table(
+            [score for each in scores for score in each.values()],
+            settings,
+            rank,
+            with_ids,
+            layout.layout.carried,
+        )
     about.say()
 
 
@@ -68,8 +80,15 @@ def write(
     about = _About(models, settings)
     layout, sentences = _layout(models, sentences, settings, has_region_names)
     header, text = form_of(form, settings, layout)
-    run = describe_run_of_models(models, settings) | {"format": form, "columns": ", ".join(layout.columns)}
-    file = resumable_output.resume(path, run) if resume else resumable_output.begin(path, run, header, overwrite)
+    run = describe_run_of_models(models, settings) | {
+        "format": form,
+        "columns": ", ".join(layout.columns),
+    }
+    file = (
+        resumable_output.resume(path, run)
+        if resume
+        else resumable_output.begin(path, run, header, overwrite)
+    )
     say = terminal.Progress()
     for chunk in score_chunks_of_models(models, sentences, settings, skip=file.done):
         file.write(chunk.sentences, "".join(map(text, chunk)))
@@ -83,7 +102,12 @@ def write(
 
 
 def _write_parquet(
-    path: Path, models: dict[str, Any], sentences: Iterator[Any], settings: Any, overwrite: bool, has_region_names: bool
+    path: Path,
+    models: dict[str, Any],
+    sentences: Iterator[Any],
+    settings: Any,
+    overwrite: bool,
+    has_region_names: bool,
 ) -> None:
     from rnnlm.files.tables import save_parquet
     from rnnlm.files.writing import check_file
@@ -107,7 +131,9 @@ def _write_parquet(
     about.say()
 
 
-def _layout(models: dict[str, Any], sentences: Iterator[Any], settings: Any, has_region_names: bool) -> tuple[Any, Iterator[Any]]:
+def _layout(
+    models: dict[str, Any], sentences: Iterator[Any], settings: Any, has_region_names: bool
+) -> tuple[Any, Iterator[Any]]:
     """The layout of the table, and the sentences, of which the first ones were read."""
     from rnnlm.scoring.rows import SideBySide, layout
     from rnnlm.scoring.sentences import first_columns
@@ -123,17 +149,23 @@ class _About:
     def __init__(self, models: dict[str, Any], settings: Any) -> None:
         from rnnlm.scoring.scorer import signature_before
 
-        self.signatures = {name: signature_before(model, settings) for name, model in models.items()}
+        self.signatures = {
+            name: signature_before(model, settings) for name, model in models.items()
+        }
         self.without: Counter[str] = Counter()
 
     def observe(self, chunk: Any) -> None:
         self.signatures = chunk.signatures
-        self.without.update(name for scores in chunk for name, score in scores.items() if score.logprob_nats is None)
+        self.without.update(
+            name for scores in chunk for name, score in scores.items() if score.logprob_nats is None
+        )
 
     def say(self) -> None:
         for name, lines in self.without.items():
             by = f" by {name}" if len(self.signatures) > 1 else ""
-            terminal.say(f"note: {lines:,} {'line has' if lines == 1 else 'lines have'} no score{by}: each with its reason")
+            terminal.say(
+                f"note: {lines:,} {'line has' if lines == 1 else 'lines have'} no score{by}: each with its reason"
+            )
         terminal.say_signatures(self.signatures)
 
 
@@ -145,21 +177,37 @@ def _say_written(sentences: int, path: Path) -> None:
 # words.
 
 
-def show_table(scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
+def show_table(
+    scores: list[Any], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]
+) -> None:
     """Print the scores, ranked by their log-probability as a whole, by word or by token. carried:
     columns of the input."""
     if not scores:
-        raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
-    ranked = sorted(scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True)
-    cells = [{name: cell_text(score.columns.get(name)) for name in carried} | _cells(score, unit, settings.eos) for score in ranked]
+        raise TextError(
+            "nothing to score", "the input has no line", "give sentences, or --input FILE"
+        )
+    ranked = sorted(
+        scores, key=lambda score: rank(score.logprob_by(unit, settings.eos)), reverse=True
+    )
+    cells = [
+        {name: cell_text(score.columns.get(name)) for name in carried}
+        | _cells(score, unit, settings.eos)
+        for score in ranked
+    ]
     shown = ["logprob_nats", "words", "ppl_word", "sentence"]
     if unit != "logprob":
         shown.insert(0, f"logprob_per_{unit}")
     if with_ids:
         shown.insert(0, "id")
     shown = [*(name for name in carried if name not in shown), *shown]
-    shown += [name for name in ("unknown words", "no score because") if any(row[name] for row in cells)]
-    terminal.print_table(shown, [[row[name] for name in shown] for row in cells], right=[name for name in shown if name in _FIGURES])
+    shown += [
+        name for name in ("unknown words", "no score because") if any(row[name] for row in cells)
+    ]
+    terminal.print_table(
+        shown,
+        [[row[name] for name in shown] for row in cells],
+        right=[name for name in shown if name in _FIGURES],
+    )
     for score in ranked:
         _show_surprisals(score, settings)
     if len(ranked) == 2 and unit == "logprob" and (said := odds(*ranked, settings.eos)):
@@ -187,7 +235,10 @@ def rank(logprob_nats: float | None) -> float:
 
 def _show_surprisals(score: Any, settings: Any) -> None:
     measures = [column for name, column in MEASURES.items() if name in settings.measures]
-    for unit, items, more in (("token", score.token_scores, []), ("word", score.word_scores, measures)):
+    for unit, items, more in (
+        ("token", score.token_scores, []),
+        ("word", score.word_scores, measures),
+    ):
         if not items:
             continue
         columns = [unit, "surprisal_bits", *more, ""]
@@ -236,7 +287,9 @@ def odds(better: Any, worse: Any, eos: bool) -> str | None:
     if total == 0:
         return "Both are equally likely."
     text = f'"{terminal.visible(better.text)}" is {times(total)} likelier'
-    direction = f"{times(per_word)} likelier" if per_word >= 0 else f"{times(-per_word)} less likely"
+    direction = (
+        f"{times(per_word)} likelier" if per_word >= 0 else f"{times(-per_word)} less likely"
+    )
     return f"{text} in total; per word, {direction}."
 
 
@@ -267,7 +320,9 @@ def form_of(name: str, settings: Any, layout: Any) -> Form:
     if name == "jsonl":
         return "", lambda scores: terminal.json_text(layout.record(scores, settings)) + "\n"
     lines = _tsv_lines if name == "tsv" else _csv_lines
-    return lines([layout.columns]), lambda scores: lines(row.values() for row in layout.rows(scores))
+    return lines([layout.columns]), lambda scores: lines(
+        row.values() for row in layout.rows(scores)
+    )
 
 
 def _tsv_lines(rows: Iterable[Iterable[Any]]) -> str:
@@ -295,24 +350,38 @@ def _cell(value: Any) -> str:
 Scores = dict[str, Any]  # of one sentence, by model
 
 
-def show_side_by_side(scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]) -> None:
+def show_side_by_side(
+    scores: list[Scores], settings: Any, unit: str, with_ids: bool, carried: Sequence[str]
+) -> None:
     """Print the scores, ranked by the first model: its log-probability as a whole, by word or by
     token. carried: columns of the input."""
     if not scores:
-        raise TextError("nothing to score", "the input has no line", "give sentences, or --input FILE")
+        raise TextError(
+            "nothing to score", "the input has no line", "give sentences, or --input FILE"
+        )
     ranked = sorted(scores, key=lambda each: _rank(_first(each), unit, settings.eos), reverse=True)
     by_model = {name: [each[name] for each in ranked] for name in ranked[0]}
     columns = {"id": [str(_first(each).id) for each in ranked]} if with_ids else {}
-    columns |= {name: [cell_text(_first(each).columns.get(name)) for each in ranked] for name in carried}
+    columns |= {
+        name: [cell_text(_first(each).columns.get(name)) for each in ranked] for name in carried
+    }
     columns |= shared({"words": lambda score: str(score.words) if score.is_read else "-"}, by_model)
-    columns |= own(_figures(unit, settings.eos), by_model) | {"sentence": [_first(each).text for each in ranked]}
-    unknown: dict[str, Cell] = {"unknown words": lambda score: ", ".join(score.oov), "no score because": lambda score: score.reason or ""}
+    columns |= own(_figures(unit, settings.eos), by_model) | {
+        "sentence": [_first(each).text for each in ranked]
+    }
+    unknown: dict[str, Cell] = {
+        "unknown words": lambda score: ", ".join(score.oov),
+        "no score because": lambda score: score.reason or "",
+    }
     print_columns(columns | shared(unknown, by_model), left=("id", *carried, "sentence", *unknown))
     for each in ranked:
         _show_surprisals_side_by_side(each, settings)
     if len(ranked) == 2 and unit == "logprob":
         for name, its in by_model.items():
-            if said := odds(*sorted(its, key=lambda score: _rank(score, unit, settings.eos), reverse=True), settings.eos):
+            if said := odds(
+                *sorted(its, key=lambda score: _rank(score, unit, settings.eos), reverse=True),
+                settings.eos,
+            ):
                 click.echo(f"{name}: {said}")
 
 
@@ -325,7 +394,11 @@ def _rank(score: Any, unit: Any, eos: bool) -> float:
 
 
 def _figures(unit: str, eos: bool) -> dict[str, Cell]:
-    per = {} if unit == "logprob" else {f"logprob_per_{unit}": lambda score: terminal.number(score.logprob_by(unit, eos), 4)}
+    per = (
+        {}
+        if unit == "logprob"
+        else {f"logprob_per_{unit}": lambda score: terminal.number(score.logprob_by(unit, eos), 4)}
+    )
     return per | {
         "logprob_nats": lambda score: terminal.number(score.logprob_nats),
         "ppl_word": lambda score: terminal.number(score.ppl_word),
@@ -339,11 +412,20 @@ def _show_surprisals_side_by_side(scores: Scores, settings: Any) -> None:
         items = [next(filter(None, each)) for each in zip(*by_model.values(), strict=True)]
         if not items:
             continue
-        columns = {unit: [getattr(item, unit) for item in items]} | own(_numbers("surprisal_bits", *figures), by_model)
-        columns |= shared({"unknown": lambda item: "unknown" if item and item.is_oov else ""}, by_model)
+        columns = {unit: [getattr(item, unit) for item in items]} | own(
+            _numbers("surprisal_bits", *figures), by_model
+        )
+        columns |= shared(
+            {"unknown": lambda item: "unknown" if item and item.is_oov else ""}, by_model
+        )
         if unit == "word" and settings.next_words:
-            there = {name: dict(zip(score.word_scores, score.next_words, strict=True)) for name, score in scores.items()}
-            likeliest = {name: [there[name].get(word, ()) for word in its] for name, its in by_model.items()}
+            there = {
+                name: dict(zip(score.word_scores, score.next_words, strict=True))
+                for name, score in scores.items()
+            }
+            likeliest = {
+                name: [there[name].get(word, ()) for word in its] for name, its in by_model.items()
+            }
             columns |= own({"likeliest here": words_there}, likeliest)
         click.echo()
         print_columns(columns, left=(unit, "unknown", "likeliest"))
@@ -357,7 +439,10 @@ def _beside(by_model: dict[str, Any], unit: str) -> dict[str, list[Any]]:
     for all."""
     if unit == "token":
         return by_model
-    placed = {name: {(item.start, item.end, item.index): item for item in its} for name, its in by_model.items()}
+    placed = {
+        name: {(item.start, item.end, item.index): item for item in its}
+        for name, its in by_model.items()
+    }
     places = sorted(set().union(*placed.values()))
     return {name: [its.get(place) for place in places] for name, its in placed.items()}
 
@@ -370,11 +455,16 @@ def _show_regions_side_by_side(by_model: dict[str, Any]) -> None:
         "words": [str(region.words) for region in regions],
     }  # fmt: skip
     columns |= own(_numbers("surprisal_bits", "next_surprisal_bits"), by_model)
-    columns |= shared({"unknown words": lambda region: "unknown words" if region.is_oov else ""}, by_model)
+    columns |= shared(
+        {"unknown words": lambda region: "unknown words" if region.is_oov else ""}, by_model
+    )
     click.echo()
     print_columns(columns, left=("region", "text", "unknown"))
 
 
 def _numbers(*names: str) -> dict[str, Cell]:
     """The columns of figures that have the names of what holds them."""
-    return {name: lambda item, name=name: terminal.number(item and getattr(item, name)) for name in names}
+    return {
+        name: lambda item, name=name: terminal.number(item and getattr(item, name))
+        for name in names
+    }

@@ -11,7 +11,11 @@ Cell = Callable[[Any], str]
 
 def own(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[str, list[str]]:
     """The columns `cells` makes of the results of each model, one model after the other."""
-    return {f"{title}.{name}": list(map(cell, its)) for name, its in results.items() for title, cell in cells.items()}
+    return {
+        f"{title}.{name}": list(map(cell, its))
+        for name, its in results.items()
+        for title, cell in cells.items()
+    }
 
 
 def shared(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[str, list[str]]:

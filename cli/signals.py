@@ -53,7 +53,11 @@ class Signals:
 
     def __enter__(self) -> None:
         asking = [getattr(signal, name) for name in self.handled if hasattr(signal, name)]
-        self.before = {number: signal.signal(number, self._end) for number in asking if signal.getsignal(number) != signal.SIG_IGN}
+        self.before = {
+            number: signal.signal(number, self._end)
+            for number in asking
+            if signal.getsignal(number) != signal.SIG_IGN
+        }
         if hasattr(signal, SAVING):
             self.saving_before = signal.signal(getattr(signal, SAVING), self._save)
 

@@ -37,7 +37,11 @@ def say_signatures(signatures: dict[str, Any]) -> None:
     """What each model's figures were measured on, and how: a line each, which names the model where
     there are several."""
     for name, signature in signatures.items():
-        say(f"signature of {name}: {signature}" if len(signatures) > 1 else f"signature: {signature}")
+        say(
+            f"signature of {name}: {signature}"
+            if len(signatures) > 1
+            else f"signature: {signature}"
+        )
 
 
 class Unfailing:
@@ -92,7 +96,9 @@ class Progress:
             self._end_part()
             self.part, self.is_part_known = part, False
         self.message, self.is_said = message, False
-        wait = min(PROGRESS_SECONDS * max(1.0, (self.clock() - self.began) / 50), MOST_PROGRESS_SECONDS)
+        wait = min(
+            PROGRESS_SECONDS * max(1.0, (self.clock() - self.began) / 50), MOST_PROGRESS_SECONDS
+        )
         if self.clock() - self.last_line >= wait or (self.is_part_known and _is_complete(message)):
             self.say(message)
             self.is_said = self.is_part_known = True
@@ -105,7 +111,10 @@ class Progress:
     def say_if_silent(self) -> None:
         """That the work goes on, where nothing was said for a minute."""
         if self.clock() - self.last_line >= SILENT_SECONDS:
-            self.say(f"still working after {duration(self.clock() - self.began)}" + (f"; {self.message}" if self.message else ""))
+            self.say(
+                f"still working after {duration(self.clock() - self.began)}"
+                + (f"; {self.message}" if self.message else "")
+            )
 
     def close(self) -> None:
         self._end_part()
@@ -117,7 +126,9 @@ class Progress:
             self.say(self.message)
 
     def _go_on_saying(self) -> None:
-        while not self.closed.wait(max(SILENT_SECONDS / 60, SILENT_SECONDS - (self.clock() - self.last_line))):
+        while not self.closed.wait(
+            max(SILENT_SECONDS / 60, SILENT_SECONDS - (self.clock() - self.last_line))
+        ):
             self.say_if_silent()
 
 
@@ -162,7 +173,12 @@ def tsv_line(cells: Iterable[str]) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = (), *, gap: int | None = None, break_at: str = "\n"
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str] = (),
+    *,
+    gap: int | None = None,
+    break_at: str = "\n",
 ) -> None:
     """A table on a terminal (columns in `right` are right-aligned, `gap` spaces apart and without
     edges; one cell a line where it is narrow), TSV elsewhere. break_at: where the name of a column
@@ -180,10 +196,17 @@ def print_table(
         console.print(_rich_table(columns, shown, right, gap, break_at))
         return
     for row in shown:
-        click.echo("\n".join(f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)) + "\n")
+        click.echo(
+            "\n".join(
+                f"{column}: {cell}".strip() for column, cell in zip(columns, row, strict=True)
+            )
+            + "\n"
+        )
 
 
-def print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+def print_blocks(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]
+) -> None:
     """As :func:`print_table`; where a terminal has no room for all columns, they stand in tables
     below each other, each of which begins with the columns of text that the whole one begins with.
     Numbers and the words of headings are never cut."""
@@ -193,13 +216,32 @@ def print_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], right: S
     if not sys.stdout.isatty() or console.width < NARROW_COLUMNS:
         print_table(columns, rows, right)
         return
-    heads, shown = [visible(column) for column in columns], [[visible(cell) for cell in row] for row in rows]
-    least = [max(map(len, (*head.split(), *(row[place] for row in shown))), default=0) for place, head in enumerate(heads)]
-    for block in _blocks(least, next((place for place, head in enumerate(columns) if head in right), len(columns)), console.width):
+    heads, shown = (
+        [visible(column) for column in columns],
+        [[visible(cell) for cell in row] for row in rows],
+    )
+    least = [
+        max(map(len, (*head.split(), *(row[place] for row in shown))), default=0)
+        for place, head in enumerate(heads)
+    ]
+    for block in _blocks(
+        least,
+        next((place for place, head in enumerate(columns) if head in right), len(columns)),
+        console.width,
+    ):
         spare = (console.width - sum(least[place] + GAP for place in block)) // len(block)
-        named = [textwrap.fill(heads[place], least[place] + max(0, spare), break_on_hyphens=False) for place in block]
-        numeric = [name for name, place in zip(named, block, strict=True) if columns[place] in right]
-        console.print(_rich_table(named, [[row[place] for place in block] for row in shown], numeric, None, "\n"))
+        named = [
+            textwrap.fill(heads[place], least[place] + max(0, spare), break_on_hyphens=False)
+            for place in block
+        ]
+        numeric = [
+            name for name, place in zip(named, block, strict=True) if columns[place] in right
+        ]
+        console.print(
+            _rich_table(
+                named, [[row[place] for place in block] for row in shown], numeric, None, "\n"
+            )
+        )
 
 
 def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
@@ -207,7 +249,10 @@ def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
     each."""
     blocks = [list(range(keys))]
     for place in range(keys, len(widths)):
-        if len(blocks[-1]) > keys and sum(widths[each] + GAP for each in (*blocks[-1], place)) > room:
+        if (
+            len(blocks[-1]) > keys
+            and sum(widths[each] + GAP for each in (*blocks[-1], place)) > room
+        ):
             blocks.append(list(range(keys)))
         blocks[-1].append(place)
     return blocks
@@ -216,10 +261,20 @@ def _blocks(widths: Sequence[int], keys: int, room: int) -> list[list[int]]:
 def print_records(records: Sequence[dict[str, str]], left: Sequence[str]) -> None:
     """A table of records that all have the same columns, right-aligned but for those in `left`."""
     columns = list(records[0])
-    print_table(columns, [list(record.values()) for record in records], right=[name for name in columns if name not in left])
+    print_table(
+        columns,
+        [list(record.values()) for record in records],
+        right=[name for name in columns if name not in left],
+    )
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str], gap: int | None, break_at: str) -> Any:
+def _rich_table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[str],
+    gap: int | None,
+    break_at: str,
+) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -228,7 +283,11 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     padding = (0, 1) if gap is None else (0, gap - 1, 0, 0)
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=padding, show_edge=gap is None)
     for column in columns:
-        table.add_column(Text(column.replace(break_at, "\n", 1)), justify="right" if column in right else "left", overflow="fold")
+        table.add_column(
+            Text(column.replace(break_at, "\n", 1)),
+            justify="right" if column in right else "left",
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     return table

@@ -35,12 +35,29 @@ decoding_options = section(
     click.option("--no-decode", is_flag=True, help="Perplexity alone, which takes less time."),
 )  # fmt: skip
 output_option = section(
-    "Output", click.option("-o", "--output", type=PATH, metavar="FILE", help="Write what an encoder-decoder writes, a line for each pair.")
+    "Output",
+    click.option(
+        "-o",
+        "--output",
+        type=PATH,
+        metavar="FILE",
+        help="Write what an encoder-decoder writes, a line for each pair.",
+    ),
 )
 _OF_DECODING = ("beam", "length_power", "max_length", "copy_unknown")
 _OF_PAIRS = ("target", "target_column", "skip_empty", *_OF_DECODING, "no_decode", "output")
-_READING = ("format", "column", "target_column", "skip_empty", "encoding_errors", "delimiter", "special_symbols")
-_OF_LABELS = tuple(name for name in (*LABEL_OPTIONS, *CONFUSION_OPTIONS) if name not in ("format", "overwrite"))
+_READING = (
+    "format",
+    "column",
+    "target_column",
+    "skip_empty",
+    "encoding_errors",
+    "delimiter",
+    "special_symbols",
+)
+_OF_LABELS = tuple(
+    name for name in (*LABEL_OPTIONS, *CONFUSION_OPTIONS) if name not in ("format", "overwrite")
+)
 _OF_PLAIN_TEXT = ("split", "keep_blank_lines", "documents")
 
 
@@ -53,7 +70,10 @@ def check_task(task: str, name: str, of_language_models: Collection[str]) -> boo
 
         refuse_given(_OF_PAIRS, f"{name} is {WHAT[task]}, and this is for encoder-decoders.")
         return False
-    refuse_given((*_OF_PLAIN_TEXT, *of_language_models), f"{name} is an encoder-decoder, and this is for language models.")
+    refuse_given(
+        (*_OF_PLAIN_TEXT, *of_language_models),
+        f"{name} is an encoder-decoder, and this is for language models.",
+    )
     refuse_given(_OF_LABELS, f"{name} is an encoder-decoder, and this is for models of labels.")
     return True
 
@@ -67,7 +87,12 @@ def take(given: dict[str, Any]) -> dict[str, Any]:
               f"--{next(iter(decoding), '').replace('_', '-')} is "
               "about how.")  # fmt: skip
     reading = {name: given[name] for name in _READING if given[name] is not None}
-    return {"target": given["target"], "reading": reading, "decode": not given["no_decode"], "decoding": _settings(decoding)}
+    return {
+        "target": given["target"],
+        "reading": reading,
+        "decode": not given["no_decode"],
+        "decoding": _settings(decoding),
+    }
 
 
 def _settings(values: dict[str, Any]) -> Any:

@@ -15,7 +15,14 @@ TABLES = ("test.tsv", "train.tsv", "valid.tsv")
 FILES = {
     "answers": TABLES,
     "dates": TABLES,
-    "english": ("agreement.tsv", "cloze.tsv", "homophones.tsv", "test.txt", "train.txt", "valid.txt"),
+    "english": (
+        "agreement.tsv",
+        "cloze.tsv",
+        "homophones.tsv",
+        "test.txt",
+        "train.txt",
+        "valid.txt",
+    ),
     "opinions": TABLES,
     "travel": TABLES,
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
@@ -36,7 +43,11 @@ USUAL = {  # of each task, where no text is named
 }
 # of a corpus with labels: the column that is read, those that label each word, those that label the
 # whole text
-COLUMNS = {"opinions": ("text", (), ("label",)), "travel": ("text", ("slots",), ("intent",)), "words-and-tags": ("form", ("upos",), ())}
+COLUMNS = {
+    "opinions": ("text", (), ("label",)),
+    "travel": ("text", ("slots",), ("intent",)),
+    "words-and-tags": ("form", ("upos",), ()),
+}
 _TINY = {"embedding_size": 64, "hidden_size": 128, "batch_rows": 32}
 PAIRS = {  # of a corpus of pairs: the columns of source and target, and settings that suit it
     "answers": (
@@ -96,7 +107,10 @@ def part(name: str, which: str) -> Path:
 def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tuple[str, ...]:
     """Texts by their names: that of a corpus among `known` stands for its part `which`, unless
     there is a file of that name."""
-    return tuple(str(part(name, which)) if name in known and not Path(name).exists() else name for name in map(str, names))
+    return tuple(
+        str(part(name, which)) if name in known and not Path(name).exists() else name
+        for name in map(str, names)
+    )
 
 
 def labelled(name: str) -> Labelled | None:
@@ -139,4 +153,6 @@ def title(source: str) -> str:
     """How a text is named in a model's card: a bundled one by what it is, wherever it is installed;
     others as they are given."""
     path = Path(source)
-    return f"bundled corpus {path.parent.name}, {path.name}" if path.is_relative_to(FOLDER) else source
+    return (
+        f"bundled corpus {path.parent.name}, {path.name}" if path.is_relative_to(FOLDER) else source
+    )

@@ -155,7 +155,16 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.perplexity import Evaluation
     from rnnlm.evaluation.run_report import report
     from rnnlm.evaluation.soundness import audit
-    from rnnlm.events import Checkpoint, Counted, Estimated, Finished, ModelSaved, Started, Step, Validated
+    from rnnlm.events import (
+        Checkpoint,
+        Counted,
+        Estimated,
+        Finished,
+        ModelSaved,
+        Started,
+        Step,
+        Validated,
+    )
     from rnnlm.generation.autocomplete import next_words
     from rnnlm.generation.drawing import generate
     from rnnlm.generation.sampling import SamplingSettings
@@ -171,7 +180,12 @@ if TYPE_CHECKING:
     from rnnlm.inspection.probing import inspect_probe
     from rnnlm.inspection.spectrum import inspect_spectrum
     from rnnlm.inspection.surface import inspect_surface
-    from rnnlm.inspection.test_sets import Analogies, Similarity, inspect_analogies, inspect_similarity
+    from rnnlm.inspection.test_sets import (
+        Analogies,
+        Similarity,
+        inspect_analogies,
+        inspect_similarity,
+    )
     from rnnlm.interface import LanguageModel
     from rnnlm.models.loading import load, load_adapted, load_tokenizer
     from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
@@ -179,7 +193,15 @@ if TYPE_CHECKING:
     from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
     from rnnlm.rescoring.mert import Weights, read_weights, save_weights
     from rnnlm.rescoring.nbest import Hypothesis, ListSettings, Utterance
-    from rnnlm.rescoring.rescorer import Rescored, RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
+    from rnnlm.rescoring.rescorer import (
+        Rescored,
+        RescoreSettings,
+        cross_validate,
+        gain_over,
+        rescore,
+        tune_and_rescore,
+        tune_weights,
+    )
     from rnnlm.scoring.pairs.accuracy import accuracy_differences, pair_accuracies, score_set
     from rnnlm.scoring.pairs.files import read_pairs
     from rnnlm.scoring.pairs.pair import Pair
@@ -211,7 +233,9 @@ def __getattr__(name: str) -> Any:
     if name in _RENAMED:
         import warnings
 
-        warnings.warn(f"rnnlm.{name} is now called rnnlm.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        warnings.warn(
+            f"rnnlm.{name} is now called rnnlm.{_RENAMED[name]}", DeprecationWarning, stacklevel=2
+        )
         name = _RENAMED[name]
     if name not in _PUBLIC:
         raise AttributeError(f"module 'rnnlm' has no attribute {name!r}")
@@ -235,14 +259,23 @@ def _with_tokenizer_from(prepare: Any) -> Any:
     release."""
 
     @functools.wraps(prepare)
-    def with_tokenizer_from(*arguments: Any, tokenizer_from: str | None = None, **request: Any) -> Any:
+    def with_tokenizer_from(
+        *arguments: Any, tokenizer_from: str | None = None, **request: Any
+    ) -> Any:
         if tokenizer_from is not None:
             import warnings
 
             from rnnlm.models.loading import load_tokenizer
 
-            warnings.warn("prepare: tokenizer_from=NAME is now tokenizer=rnnlm.load_tokenizer(NAME)", DeprecationWarning, stacklevel=2)
-            request |= {"tokenizer": load_tokenizer(tokenizer_from), "tokenizer_name": str(tokenizer_from)}
+            warnings.warn(
+                "prepare: tokenizer_from=NAME is now tokenizer=rnnlm.load_tokenizer(NAME)",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            request |= {
+                "tokenizer": load_tokenizer(tokenizer_from),
+                "tokenizer_name": str(tokenizer_from),
+            }
         return prepare(*arguments, **request)
 
     return with_tokenizer_from

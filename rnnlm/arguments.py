@@ -38,7 +38,10 @@ _NAMED = {
     "Tokenizer": ("a tokenizer", "tokenizers"), "Text": ("a text such as rnnlm.Corpus", "texts"),
     "EncodedText": ("an encoded text", "encoded texts"),
 }  # fmt: skip
-_NEEDED = {"LanguageModel": ("tokenizer", "initial_state", "score", "predict"), "Tokenizer": ("boundary_id", "encode", "decode")}
+_NEEDED = {
+    "LanguageModel": ("tokenizer", "initial_state", "score", "predict"),
+    "Tokenizer": ("boundary_id", "encode", "decode"),
+}
 # classes that keep a protocol, which takes a while to find out
 _KNOWN: set[tuple[type[Any], Any]] = set()
 _NAME_OR_PATH = ("a name or path", "names or paths")
@@ -56,7 +59,12 @@ class _Mismatch(NamedTuple):
         what = f"{function}: {self.where} must be {_words(self.hint)}, not {given(self.value)}"
         if isinstance(self.value, str) and "a list of" in what:
             return ArgumentTypeError(what, hint="put it in a list, even if it is the only one")
-        return ArgumentTypeError(what, hint="decode the bytes first" if isinstance(self.value, bytes) and "str" in what else "")
+        return ArgumentTypeError(
+            what,
+            hint="decode the bytes first"
+            if isinstance(self.value, bytes) and "str" in what
+            else "",
+        )
 
 
 def checked(function: F, name: str) -> F:
@@ -73,7 +81,10 @@ def checked(function: F, name: str) -> F:
             return function(*arguments, **keywords)
         hints = hints_of(function)
         for parameter, value in bound.arguments.items():
-            if parameter in hints and signature.parameters[parameter].kind is not inspect.Parameter.VAR_KEYWORD:
+            if (
+                parameter in hints
+                and signature.parameters[parameter].kind is not inspect.Parameter.VAR_KEYWORD
+            ):
                 bound.arguments[parameter] = _checked(value, hints[parameter], parameter, name)
         return function(*bound.args, **bound.kwargs)
 
@@ -103,11 +114,19 @@ def token_ids(ids_BT: Any) -> Array:
         with contextlib.suppress(ValueError):  # lists of different lengths
             ids_BT = np.asarray(ids_BT)
     numbers_are = getattr(ids_BT, "dtype", None)
-    is_whole = numbers_are.kind in "iu" if isinstance(numbers_are, np.dtype) else str(numbers_are).startswith(("torch.int", "torch.uint"))
+    is_whole = (
+        numbers_are.kind in "iu"
+        if isinstance(numbers_are, np.dtype)
+        else str(numbers_are).startswith(("torch.int", "torch.uint"))
+    )
     if is_whole and ids_BT.ndim == 2:
         return ids_BT
-    found = given(ids_BT) if numbers_are is None else f"{ids_BT.ndim}-dimensional ones of {numbers_are}"
-    raise ArgumentTypeError(f"token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not {found}")
+    found = (
+        given(ids_BT) if numbers_are is None else f"{ids_BT.ndim}-dimensional ones of {numbers_are}"
+    )
+    raise ArgumentTypeError(
+        f"token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not {found}"
+    )
 
 
 def check_state(state: Any, kind: type[Any]) -> None:
@@ -118,10 +137,15 @@ def check_state(state: Any, kind: type[Any]) -> None:
     """
     if not isinstance(state, kind):
         what = f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}"
-        raise ArgumentTypeError(what, hint="the first one is model.initial_state(rows), the next ones are what score and predict return")
+        raise ArgumentTypeError(
+            what,
+            hint="the first one is model.initial_state(rows), the next ones are what score and predict return",
+        )
 
 
-def check_shapes(inputs_BT: Array, targets_BT: Array | None = None, rows: int | None = None) -> None:
+def check_shapes(
+    inputs_BT: Array, targets_BT: Array | None = None, rows: int | None = None
+) -> None:
     """Check that a model scores as many targets as it reads, and reads as many rows as its state
     has: kernels take that for granted.
 
@@ -130,10 +154,15 @@ def check_shapes(inputs_BT: Array, targets_BT: Array | None = None, rows: int | 
     """
     if targets_BT is not None and inputs_BT.shape != targets_BT.shape:
         shapes = f"{tuple(inputs_BT.shape)} and {tuple(targets_BT.shape)}"
-        raise UsageError(f"inputs and targets have different shapes, {shapes}", "each input has one target, the token after it")
+        raise UsageError(
+            f"inputs and targets have different shapes, {shapes}",
+            "each input has one target, the token after it",
+        )
     if rows is not None and len(inputs_BT) != rows:
         what = f"inputs of {len(inputs_BT):,} rows, and a state of {rows:,}"
-        raise UsageError(what, hint="begin with model.initial_state(rows), or choose its rows with select")
+        raise UsageError(
+            what, hint="begin with model.initial_state(rows), or choose its rows with select"
+        )
 
 
 @functools.cache
@@ -155,7 +184,9 @@ def _checked(value: Any, hint: Any, where: str, function: str) -> Any:
     Raises:
         ArgumentTypeError: it is not what `hint` says.
     """
-    if isinstance(value, Iterator) and (several := [each for each in _alternatives(hint) if _item_hint(each)]):
+    if isinstance(value, Iterator) and (
+        several := [each for each in _alternatives(hint) if _item_hint(each)]
+    ):
         if typing.get_origin(several[0]) is Iterable:
             return _items_as_they_come(value, several[0], where, function)
         value = list(value)
@@ -164,7 +195,9 @@ def _checked(value: Any, hint: Any, where: str, function: str) -> Any:
     return value
 
 
-def _items_as_they_come(items: Iterator[Any], hint: Any, where: str, function: str) -> Iterator[Any]:
+def _items_as_they_come(
+    items: Iterator[Any], hint: Any, where: str, function: str
+) -> Iterator[Any]:
     [known] = typing.get_args(hint)
     for index, item in enumerate(items):
         if type(item) is not known and (found := _mismatch(item, known, f"{where}[{index}]")):
@@ -182,7 +215,11 @@ def _alternatives(hint: Any) -> tuple[Any, ...]:
 def _item_hint(hint: Any) -> Any:
     """What the items of a collection are, where the annotation is of one that is not a mapping."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    is_several = isinstance(origin, type) and issubclass(origin, Iterable) and not issubclass(origin, Mapping)
+    is_several = (
+        isinstance(origin, type)
+        and issubclass(origin, Iterable)
+        and not issubclass(origin, Mapping)
+    )
     return arguments[0] if is_several and arguments[1:] in ((), (...,)) else None
 
 
@@ -215,7 +252,9 @@ def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
     origin = typing.get_origin(hint)
     if item_hint := _item_hint(hint):
         # of a table
-        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(value, "columns")
+        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(
+            value, "columns"
+        )
         is_right = isinstance(value, Iterable) and not is_whole
         inside = _mismatch_inside(value, item_hint, where) if is_right else None
     elif isinstance(origin, type) and issubclass(origin, Mapping):
@@ -226,7 +265,9 @@ def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
     return inside if is_right else _Mismatch(where, hint, value)
 
 
-def _mismatch_of_items(value: Mapping[Any, Any], hints: tuple[Any, ...], where: str) -> _Mismatch | None:
+def _mismatch_of_items(
+    value: Mapping[Any, Any], hints: tuple[Any, ...], where: str
+) -> _Mismatch | None:
     keys = (_mismatch(key, hints[0], f"a key of {where}") for key in value)
     values = (_mismatch(each, hints[-1], f"{where}[{key!r}]") for key, each in value.items())
     return next(filter(None, (*keys, *values)), None)
@@ -255,7 +296,9 @@ def _is_a(value: Any, kind: Any, origin: Any) -> bool:
         return callable(value)
     kind = origin or kind
     if getattr(kind, "_is_protocol", False):
-        if (type(value), kind) not in _KNOWN and (isinstance(value, type) or not _has_parts(value, kind)):
+        if (type(value), kind) not in _KNOWN and (
+            isinstance(value, type) or not _has_parts(value, kind)
+        ):
             return False
         _KNOWN.add((type(value), kind))
         return True
@@ -265,7 +308,9 @@ def _is_a(value: Any, kind: Any, origin: Any) -> bool:
 def _has_parts(value: Any, protocol: Any) -> bool:
     """Whether `value` has what every function needs of the protocol; which parts it can do without
     is its own matter."""
-    needed = _NEEDED.get(protocol.__name__) or [part for part in vars(protocol) if not part.startswith("_")]
+    needed = _NEEDED.get(protocol.__name__) or [
+        part for part in vars(protocol) if not part.startswith("_")
+    ]
     return all(hasattr(value, part) for part in needed)
 
 
@@ -274,15 +319,27 @@ def _mismatch_of_fields(value: Any, where: str) -> _Mismatch | None:
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return None
     hints = hints_of(type(value))
-    places = [(getattr(value, field.name), hints[field.name], f"{where}.{field.name}") for field in dataclasses.fields(value)]
-    return next((found for each in places if (found := _mismatch(*each) or _mismatch_of_fields(each[0], each[2]))), None)
+    places = [
+        (getattr(value, field.name), hints[field.name], f"{where}.{field.name}")
+        for field in dataclasses.fields(value)
+    ]
+    return next(
+        (
+            found
+            for each in places
+            if (found := _mismatch(*each) or _mismatch_of_fields(each[0], each[2]))
+        ),
+        None,
+    )
 
 
 def _words(hint: Any, several: bool = False) -> str:
     """What an annotation takes, in words; `several`: of such things."""
     named = list(_alternatives(hint))
     words: list[tuple[str, str]] = []
-    names = [kind for kind in named if getattr(kind, "__name__", "") in ("LanguageModel", "LabelModel")]
+    names = [
+        kind for kind in named if getattr(kind, "__name__", "") in ("LanguageModel", "LabelModel")
+    ]
     if str in named and (Path in named or names):
         words.append(_MODEL_OR_NAME if names else _NAME_OR_PATH)
         named = [kind for kind in named if kind not in (str, Path, *names)]
@@ -295,7 +352,10 @@ def _words_of_one(hint: Any) -> tuple[str, str]:
     """One of it, and several."""
     origin = typing.get_origin(hint)
     if item_hint := _item_hint(hint):
-        return f"a list of {_words(item_hint, several=True)}", f"lists of {_words(item_hint, several=True)}"
+        return (
+            f"a list of {_words(item_hint, several=True)}",
+            f"lists of {_words(item_hint, several=True)}",
+        )
     if isinstance(origin, type) and issubclass(origin, Mapping):
         values = typing.get_args(hint)[-1]
         return "a dict" if values is Any else f"a dict of {_words(values, several=True)}", "dicts"

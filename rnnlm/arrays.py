@@ -59,7 +59,11 @@ def with_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
 
 def strip_prefix(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """What :func:`with_prefix` was given, out of all of `arrays`."""
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
 
 
 def same_dtype(values: Sequence[Array]) -> list[Array]:
@@ -70,8 +74,13 @@ def same_dtype(values: Sequence[Array]) -> list[Array]:
         return [each.astype(np.float64, copy=False) for each in values]
     import torch
 
-    writable = [np.require(each, requirements="W") if isinstance(each, np.ndarray) else each for each in values]
-    return [torch.as_tensor(each, dtype=reference.dtype, device=reference.device) for each in writable]
+    writable = [
+        np.require(each, requirements="W") if isinstance(each, np.ndarray) else each
+        for each in values
+    ]
+    return [
+        torch.as_tensor(each, dtype=reference.dtype, device=reference.device) for each in writable
+    ]
 
 
 def library(values: Array) -> Any:

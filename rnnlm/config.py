@@ -70,13 +70,19 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
         SettingsError: a name no class has, a value of the wrong type or out of range.
     """
     classes = tuple(classes)
-    kinds = {name: kind for cls in classes for name, kind in typing.get_type_hints(cls, include_extras=True).items()}
+    kinds = {
+        name: kind
+        for cls in classes
+        for name, kind in typing.get_type_hints(cls, include_extras=True).items()
+    }
     values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
     for layer in layers:
         for name, value in layer.values.items():
             if name not in kinds:
-                raise SettingsError(f"unknown setting {name!r} in {layer.origin}", hint=nearest(name, kinds))
+                raise SettingsError(
+                    f"unknown setting {name!r} in {layer.origin}", hint=nearest(name, kinds)
+                )
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
     resolved = Resolved(values, origins, classes)
@@ -92,7 +98,9 @@ def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
     notice names each former name."""
     if written_in:
         for name in RENAMED.keys() & values.keys():
-            notice(f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not accept the old name")
+            notice(
+                f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not accept the old name"
+            )
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
 
@@ -114,9 +122,15 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         if _is_flat_list(value) and any("pattern" in schema for schema in schemas):
             return convert(name, ",".join(map(str, value)), kind, is_text)
         needed = " or ".join(map(_in_words, schemas))
-        raise SettingsError(f"setting {name} = {shown(value)} is not valid", f"{needed} is needed", _hint(value, schemas)) from None
+        raise SettingsError(
+            f"setting {name} = {shown(value)} is not valid",
+            f"{needed} is needed",
+            _hint(value, schemas),
+        ) from None
     if isinstance(converted, float) and not math.isfinite(converted):
-        raise SettingsError(f"setting {name} = {shown(value)} is not valid", "a finite number is needed")
+        raise SettingsError(
+            f"setting {name} = {shown(value)} is not valid", "a finite number is needed"
+        )
     return converted
 
 
@@ -133,9 +147,14 @@ def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
     """
     names = {field.name for field in _fields(cls)}
     try:
-        return resolve([cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]).make(cls)
+        return resolve(
+            [cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]
+        ).make(cls)
     except SettingsError as error:
-        raise ModelError("the stored settings are damaged", ": ".join(part for part in (error.what, error.why) if part)) from None
+        raise ModelError(
+            "the stored settings are damaged",
+            ": ".join(part for part in (error.what, error.why) if part),
+        ) from None
 
 
 def describe(cls: type) -> dict[str, str]:
@@ -148,7 +167,11 @@ def needs_of(cls: Any) -> dict[str, Mapping[str, Collection[Any]]]:
     """What settings of the class need to have an effect, by name: of another setting one of these
     values, or ANY; of several others, one is enough. A class says so in its attribute NEEDS, if it
     has one."""
-    return {name: needed for name, needed in getattr(cls, "NEEDS", {}).items() if name in cls.__dataclass_fields__}
+    return {
+        name: needed
+        for name, needed in getattr(cls, "NEEDS", {}).items()
+        if name in cls.__dataclass_fields__
+    }
 
 
 def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
@@ -160,13 +183,21 @@ def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
     by name.
     """
     values, idle = {**resolved.values, **beside}, []
-    for name, needed in ((name, needed) for cls in resolved.classes for name, needed in needs_of(cls).items()):
+    for name, needed in (
+        (name, needed) for cls in resolved.classes for name, needed in needs_of(cls).items()
+    ):
         value, origin = resolved.values[name], resolved.origins[name]
         is_asked = origin in ASKED or (origin == config and value != resolved.defaults[name])
-        if is_asked and value and not any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
+        if (
+            is_asked
+            and value
+            and not any(_is_met(values.get(other), wanted) for other, wanted in needed.items())
+        ):
             wanted = " or ".join(_requirement(other, its) for other, its in needed.items())
             have = ", ".join(as_text(values.get(other)) for other in needed)
-            idle.append(f"{name} = {as_text(value)} needs {wanted} ({'it is' if len(needed) == 1 else 'they are'} {have})")
+            idle.append(
+                f"{name} = {as_text(value)} needs {wanted} ({'it is' if len(needed) == 1 else 'they are'} {have})"
+            )
     if idle:
         notice(f"without effect: {'; '.join(idle)}")
 
@@ -215,9 +246,14 @@ class Budget:
         Raises:
             SettingsError: the text has none of these forms, or is not above zero.
         """
-        match = re.fullmatch(r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII)
+        match = re.fullmatch(
+            r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII
+        )
         if not match or float(match[1]) <= 0:
-            raise SettingsError(f"{name} {text!r} is not understood", hint="write, for instance, 90s, 3m, 1.5h, 20epochs or 5000steps")
+            raise SettingsError(
+                f"{name} {text!r} is not understood",
+                hint="write, for instance, 90s, 3m, 1.5h, 20epochs or 5000steps",
+            )
         number, unit = float(match[1]), match[2]
         if unit in _UNITS:
             return cls(seconds=number * _UNITS[unit])
@@ -238,7 +274,12 @@ def _schemas(kind: Any) -> list[dict[str, Any]]:
     return schema.get("anyOf", [schema])
 
 
-_BOUNDS = {"minimum": "of at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "exclusiveMaximum": "below {}"}
+_BOUNDS = {
+    "minimum": "of at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
 
 
 def _in_words(schema: dict[str, Any]) -> str:
@@ -248,8 +289,16 @@ def _in_words(schema: dict[str, Any]) -> str:
         return words if len(schema["enum"]) == 1 else f"one of {words}"
     if "pattern" in schema:
         return "a list of whole numbers" if r"\d" in schema["pattern"] else "a list of names"
-    kinds = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a text", "null": "none"}
-    bounds = " and ".join(text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema)
+    kinds = {
+        "integer": "a whole number",
+        "number": "a number",
+        "boolean": "true or false",
+        "string": "a text",
+        "null": "none",
+    }
+    bounds = " and ".join(
+        text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema
+    )
     return f"{kinds[schema['type']]} {bounds}".rstrip()
 
 

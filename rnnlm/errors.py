@@ -18,7 +18,9 @@ from typing import Any
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 LONGEST_MESSAGE = 1000  # characters: what messages quote from a file may be of any length
 
 
@@ -28,7 +30,9 @@ class RnnlmError(Exception):
 
     exit_code = 1
 
-    def __init__(self, what: str, why: str = "", hint: str = "", *, way_out: str | None = None) -> None:
+    def __init__(
+        self, what: str, why: str = "", hint: str = "", *, way_out: str | None = None
+    ) -> None:
         if way_out is not None:
             _deprecated("RnnlmError(way_out=...)", "hint")
         self.what, self.why, self.hint = map(_cut, (what, why, way_out or hint))
@@ -113,7 +117,10 @@ def notice(message: str) -> None:
     """Tell the caller something that is no failure, as an :class:`RnnlmWarning` that points to the
     line outside of rnnlm that led to it."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "rnnlm":
+    while (
+        frame.f_back is not None
+        and frame.f_globals.get("__name__", "").partition(".")[0] == "rnnlm"
+    ):
         level, frame = level + 1, frame.f_back
     warnings.warn(_cut(message), RnnlmWarning, stacklevel=level)
 
@@ -165,4 +172,6 @@ def require_package(module: str, extra: str, use: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise UsageError(f"{use} need the package {package}", str(error), f"pip install 'rnnlm[{extra}]'") from None
+        raise UsageError(
+            f"{use} need the package {package}", str(error), f"pip install 'rnnlm[{extra}]'"
+        ) from None

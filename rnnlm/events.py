@@ -163,9 +163,20 @@ class Validated:
 
     def record(self) -> dict[str, Any]:
         """What metrics.jsonl tells of it."""
-        shown = {"step": self.step, "epoch": self.epoch, **self.figures, f"best_{self.criterion}": self.best}
+        shown = {
+            "step": self.step,
+            "epoch": self.epoch,
+            **self.figures,
+            f"best_{self.criterion}": self.best,
+        }
         layers = {"layers": self.layers} if self.layers else {}
-        return {**shown, "improved": self.improved, "chooses": self.chooses, "seconds": self.seconds, **layers}
+        return {
+            **shown,
+            "improved": self.improved,
+            "chooses": self.chooses,
+            "seconds": self.seconds,
+            **layers,
+        }
 
 
 @dataclass(frozen=True)

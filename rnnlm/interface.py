@@ -30,8 +30,16 @@ def keeps(*protocols: Any) -> Callable[[C], C]:
 
     def documented(cls: C) -> C:
         for name, part in vars(cls).items():
-            found = (inspect.getdoc(getattr(protocol, name)) for protocol in protocols if hasattr(protocol, name))
-            if (callable(part) or isinstance(part, property)) and not part.__doc__ and (text := next(filter(None, found), None)):
+            found = (
+                inspect.getdoc(getattr(protocol, name))
+                for protocol in protocols
+                if hasattr(protocol, name)
+            )
+            if (
+                (callable(part) or isinstance(part, property))
+                and not part.__doc__
+                and (text := next(filter(None, found), None))
+            ):
                 part.__doc__ = text
         return cls
 

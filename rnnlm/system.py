@@ -23,14 +23,31 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from rnnlm.errors import DeviceError, LostProcess, ReportedElsewhere, RnnlmError, SettingsError, UsageError
+from rnnlm.errors import (
+    DeviceError,
+    LostProcess,
+    ReportedElsewhere,
+    RnnlmError,
+    SettingsError,
+    UsageError,
+)
 
 START_SECONDS = 600  # within which all processes are to be there
 POLL_SECONDS = 0.05
 FAREWELL_SECONDS = 10.0
 PREPARED_SHAPES = "128"
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+_UNITS = {
+    "": 1,
+    "k": 10**3,
+    "m": 10**6,
+    "g": 10**9,
+    "t": 10**12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+    "ti": 2**40,
+}
 
 
 def processors() -> int:
@@ -38,7 +55,9 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def in_threads(function: Callable[[Any], Any], parts: Iterable[Any], threads: int | None = None) -> Iterator[Any]:
+def in_threads(
+    function: Callable[[Any], Any], parts: Iterable[Any], threads: int | None = None
+) -> Iterator[Any]:
     """`function` of each part, in their order, so many side by side (none: as many as there are
     processors); no more are under way, or wait to be taken."""
     threads = threads or processors()
@@ -108,7 +127,9 @@ def parse_size(text: str, name: str = "memory") -> int:
     with contextlib.suppress(KeyError, OverflowError):
         if match and (size := int(float(match[1]) * _UNITS[match[2]])) > 0:
             return size
-    raise SettingsError(f"{name} = {text!r} is not understood", hint="write, for instance, 500M, 2G or 1.5GiB")
+    raise SettingsError(
+        f"{name} = {text!r} is not understood", hint="write, for instance, 500M, 2G or 1.5GiB"
+    )
 
 
 @dataclass(frozen=True)
@@ -132,12 +153,16 @@ def current_rank() -> Rank:
     if not all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR")):
         return Rank()
     try:
-        here = Rank(*(int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+        here = Rank(
+            *(int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+        )
     except ValueError:
         here = Rank(count=0)
     if not 0 <= here.rank < here.count:
         hint = "unset them, or start the processes with torchrun"
-        raise UsageError("RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid", hint=hint)
+        raise UsageError(
+            "RANK, WORLD_SIZE or LOCAL_RANK in the environment are not valid", hint=hint
+        )
     return here
 
 
@@ -153,7 +178,10 @@ def bind_device(name: str) -> str:
     if here.count == 1:
         return name
     if name.startswith(("cuda:", "mps")):
-        raise UsageError(f"{here.count} processes cannot share the device {name}", hint="use --device cuda, cpu or auto")
+        raise UsageError(
+            f"{here.count} processes cannot share the device {name}",
+            hint="use --device cuda, cpu or auto",
+        )
     import torch
 
     if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
@@ -161,7 +189,9 @@ def bind_device(name: str) -> str:
     if torch.cuda.is_available() and here.local_rank >= torch.cuda.device_count():
         why = f"each process takes one, and there are {torch.cuda.device_count()} here"
         raise DeviceError(
-            f"there is no GPU for process {here.local_rank + 1} of this machine", why, "start fewer processes, or use --device cpu"
+            f"there is no GPU for process {here.local_rank + 1} of this machine",
+            why,
+            "start fewer processes, or use --device cpu",
         )
     return f"cuda:{here.local_rank}" if name in ("auto", "cuda") else name
 
@@ -231,7 +261,10 @@ def farewell(name: str, here: Rank) -> None:
     # the store went with the rank that held it, which had seen all notes
     with contextlib.suppress(RuntimeError):
         place_to_meet.set(f"{name}/bye{here.rank}", "1")
-        while not place_to_meet.check([f"{name}/bye{rank}" for rank in range(here.count)]) and time.monotonic() < until:
+        while (
+            not place_to_meet.check([f"{name}/bye{rank}" for rank in range(here.count)])
+            and time.monotonic() < until
+        ):
             time.sleep(POLL_SECONDS)
 
 
@@ -241,4 +274,7 @@ def lost_at_start(here: Rank) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise LostProcess("the processes of the run cannot find each other", f"{here}: {str(error).partition(chr(10))[0]}") from error
+        raise LostProcess(
+            "the processes of the run cannot find each other",
+            f"{here}: {str(error).partition(chr(10))[0]}",
+        ) from error

@@ -40,9 +40,23 @@ pytest_plugins = [
     "support.tiny_translators",
 ]
 
-settings.register_profile("rnnlm", deadline=None, derandomize=True, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("search", deadline=None, max_examples=3000, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("soak", deadline=None, max_examples=2000, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "rnnlm",
+    deadline=None,
+    derandomize=True,
+    max_examples=25,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "search", deadline=None, max_examples=3000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "soak",
+    deadline=None,
+    max_examples=2000,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("rnnlm")
 
 

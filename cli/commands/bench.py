@@ -12,7 +12,14 @@ from rnnlm.errors import UsageError
 from .. import terminal
 from ..bench_cells import cells
 from ..bench_memory import memory
-from ..options import device_option, json_option, load_model, model_or_demo_option, or_demo, refuse_if
+from ..options import (
+    device_option,
+    json_option,
+    load_model,
+    model_or_demo_option,
+    or_demo,
+    refuse_if,
+)
 
 
 @click.group()
@@ -26,18 +33,55 @@ command.add_command(memory)
 
 @command.command()
 @click.argument("text", nargs=-1)
-@click.option("--task", type=click.Choice(["seq2seq"]), help="Encoder-decoders instead of a language model; TEXT is a table of pairs.")
-@click.option("--recipe", default=None, help="Whose settings to time.  [default: demo; lstm for --growth; none with --task]")
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated.")
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True, help="Rounds after the one to warm up.")
-@click.option("--steps", type=click.IntRange(1), help="Steps of each loop in a round.  [default: 50; 10 with --task]")
-@click.option("--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it.")
-@click.option("--plain-rows", type=click.IntRange(1), metavar="N", help="Parallel streams of the plain loop.  [default: as many as ours]")
+@click.option(
+    "--task",
+    type=click.Choice(["seq2seq"]),
+    help="Encoder-decoders instead of a language model; TEXT is a table of pairs.",
+)
+@click.option(
+    "--recipe",
+    default=None,
+    help="Whose settings to time.  [default: demo; lstm for --growth; none with --task]",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="One setting; may be repeated.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Rounds after the one to warm up.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Steps of each loop in a round.  [default: 50; 10 with --task]",
+)
+@click.option(
+    "--alone", is_flag=True, help="Our loop and its matrix products, nothing else beside it."
+)
+@click.option(
+    "--plain-rows",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Parallel streams of the plain loop.  [default: as many as ours]",
+)
 @click.option("--growth", is_flag=True,
               help="How cost grows over hidden_size, layers, vocabulary and bptt_tokens instead, "
                    "on random text (minutes).")  # fmt: skip
 @json_option
-def train(text: tuple[str, ...], task: str | None, recipe: str | None, assignments: tuple[str, ...], **given: Any) -> None:
+def train(
+    text: tuple[str, ...],
+    task: str | None,
+    recipe: str | None,
+    assignments: tuple[str, ...],
+    **given: Any,
+) -> None:
     """Tokens/s of training, beside a plain textbook loop.
 
     \b
@@ -55,10 +99,17 @@ def train(text: tuple[str, ...], task: str | None, recipe: str | None, assignmen
     """
     from rnnlm.config import parse_assignments
 
-    settings, as_json, has_growth = parse_assignments(assignments), given.pop("as_json"), given.pop("growth")
+    settings, as_json, has_growth = (
+        parse_assignments(assignments),
+        given.pop("as_json"),
+        given.pop("growth"),
+    )
     if task:
         if has_growth or given.pop("plain_rows"):
-            raise UsageError("--growth and --plain-rows are for language models", hint="leave them out, or --task")
+            raise UsageError(
+                "--growth and --plain-rows are for language models",
+                hint="leave them out, or --task",
+            )
         _bench_pairs(text, recipe, settings, as_json, **given | {"steps": given["steps"] or 10})
         return
     given["steps"] = given["steps"] or 50
@@ -66,11 +117,16 @@ def train(text: tuple[str, ...], task: str | None, recipe: str | None, assignmen
         _bench_loops(text, recipe or "demo", settings, as_json, **given)
         return
     if text or given["alone"] or given["plain_rows"]:
-        raise UsageError("--growth makes its own text and times only our loop", hint="leave out TEXT, --alone and --plain-rows")
+        raise UsageError(
+            "--growth makes its own text and times only our loop",
+            hint="leave out TEXT, --alone and --plain-rows",
+        )
     _bench_growth(recipe or "lstm", settings, given["steps"], as_json)
 
 
-def _bench_loops(text: tuple[str, ...], recipe: str, settings: dict[str, str], as_json: bool, **given: Any) -> None:
+def _bench_loops(
+    text: tuple[str, ...], recipe: str, settings: dict[str, str], as_json: bool, **given: Any
+) -> None:
     import tempfile
 
     from rnnlm.benchmarks.training import Round, bench_training
@@ -85,21 +141,35 @@ def _bench_loops(text: tuple[str, ...], recipe: str, settings: dict[str, str], a
     _show([result for result in results if isinstance(result, Round)], results[-1])
 
 
-def _bench_pairs(text: tuple[str, ...], recipe: str | None, settings: dict[str, str], as_json: bool, **given: Any) -> None:
+def _bench_pairs(
+    text: tuple[str, ...], recipe: str | None, settings: dict[str, str], as_json: bool, **given: Any
+) -> None:
     from rnnlm.benchmarks.pairs import bench_pairs
 
-    columns = ["input feeding", "precision", "rnnlm tokens/s", "bare products", "plain loop", "time over products", "ratio to plain"]
+    columns = [
+        "input feeding",
+        "precision",
+        "rnnlm tokens/s",
+        "bare products",
+        "plain loop",
+        "time over products",
+        "ratio to plain",
+    ]
     done, cells = [], []
     for speed in bench_pairs(text, recipe, settings, **given):
         s, feeds = speed.summary, "yes" if speed.input_feeding else "no"
-        terminal.say(f"input feeding: {feeds}, {speed.precision}: {s.tokens_per_second:,.0f} tokens/s")
+        terminal.say(
+            f"input feeding: {feeds}, {speed.precision}: {s.tokens_per_second:,.0f} tokens/s"
+        )
         done.append(speed.record())
         speeds = (s.tokens_per_second, s.products_tokens_per_second, s.plain_tokens_per_second)
         cells.append([feeds, speed.precision,
                       *("-" if each is None else f"{each:,.0f}" for each in speeds),
                       terminal.number(s.ratio_products, 3),
                       terminal.number(s.ratio_plain, 3)])  # fmt: skip
-    terminal.print_json(*done) if as_json else terminal.print_table(columns, cells, right=columns[2:])
+    terminal.print_json(*done) if as_json else terminal.print_table(
+        columns, cells, right=columns[2:]
+    )
 
 
 def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bool) -> None:
@@ -117,13 +187,28 @@ def _bench_growth(recipe: str, settings: dict[str, str], steps: int, as_json: bo
          "memory by power": terminal.number(g.memory_exponent)}
         for g in done
     ]  # fmt: skip
-    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["setting"])
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(
+        records, left=["setting"]
+    )
 
 
 @command.command()
 @click.argument("text", nargs=-1)
-@click.option("--order", type=click.IntRange(1, 64), default=5, show_default=True, metavar="N", help="Longest n-gram.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds of each size; medians are shown.")
+@click.option(
+    "--order",
+    type=click.IntRange(1, 64),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="Longest n-gram.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Rounds of each size; medians are shown.",
+)
 @json_option
 def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None:
     """How time and memory of n-gram training grow.
@@ -141,15 +226,21 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
     from rnnlm.text.corpus import Corpus
 
     sizes, sort_speed = [], None
-    for result in bench_ngram(Corpus(text or (str(corpora.part("english", "train")),)), order, rounds):
+    for result in bench_ngram(
+        Corpus(text or (str(corpora.part("english", "train")),)), order, rounds
+    ):
         if isinstance(result, Growth):
-            terminal.say(f"{result.part} of the text: {result.tokens:,} tokens in {result.seconds:.2f} s")
+            terminal.say(
+                f"{result.part} of the text: {result.tokens:,} tokens in {result.seconds:.2f} s"
+            )
             sizes.append(result)
         else:
             sort_speed = result.keys_per_second
     if as_json:
         sizes = [asdict(size) for size in sizes]
-        terminal.print_json({"order": order, "rounds": rounds, "sorted_keys_per_second": sort_speed, "sizes": sizes})
+        terminal.print_json(
+            {"order": order, "rounds": rounds, "sorted_keys_per_second": sort_speed, "sizes": sizes}
+        )
         return
     _show_growth(sizes, sort_speed)
 
@@ -157,7 +248,11 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 @command.command()
 @click.argument("text", nargs=-1)
 @model_or_demo_option
-@click.option("--tokens", type=click.IntRange(1), help="Of each mix of lengths, about.  [default: 100,000; 2,000 in all with --latency]")
+@click.option(
+    "--tokens",
+    type=click.IntRange(1),
+    help="Of each mix of lengths, about.  [default: 100,000; 2,000 in all with --latency]",
+)
 @click.option("--rounds", type=click.IntRange(1),
               help="Rounds after the one to warm up; medians are shown.  [default: 3; 20 with "
                    "--latency]")  # fmt: skip
@@ -167,7 +262,13 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
 @device_option
 @json_option
 def score(
-    text: tuple[str, ...], model_name: str | None, tokens: int | None, rounds: int | None, latency: bool, device: str, as_json: bool
+    text: tuple[str, ...],
+    model_name: str | None,
+    tokens: int | None,
+    rounds: int | None,
+    latency: bool,
+    device: str,
+    as_json: bool,
 ) -> None:
     """Tokens/s and words/s of scoring sentences, or its latency.
 
@@ -187,7 +288,9 @@ def score(
         _bench_scoring(text, or_demo(model_name), tokens or 100_000, rounds or 3, device, as_json)
 
 
-def _bench_latency(text: tuple[str, ...], model_name: str, tokens: int, rounds: int, device: str, as_json: bool) -> None:
+def _bench_latency(
+    text: tuple[str, ...], model_name: str, tokens: int, rounds: int, device: str, as_json: bool
+) -> None:
     from rnnlm import corpora
     from rnnlm.benchmarks.scoring import bench_latency
     from rnnlm.text.corpus import Corpus
@@ -200,17 +303,23 @@ def _bench_latency(text: tuple[str, ...], model_name: str, tokens: int, rounds: 
          "95 % within ms": terminal.number(each.p95_ms, 3)}
         for each in done
     ]  # fmt: skip
-    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["waited for"])
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(
+        records, left=["waited for"]
+    )
 
 
-def _bench_scoring(text: tuple[str, ...], model_name: str, tokens: int, rounds: int, device: str, as_json: bool) -> None:
+def _bench_scoring(
+    text: tuple[str, ...], model_name: str, tokens: int, rounds: int, device: str, as_json: bool
+) -> None:
     from rnnlm import corpora
     from rnnlm.benchmarks.scoring import bench_scoring
     from rnnlm.text.corpus import Corpus
 
     model = load_model(model_name, device)
     done = []
-    for speed in bench_scoring(model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds):
+    for speed in bench_scoring(
+        model, Corpus(text or (str(corpora.part("english", "train")),)), tokens, rounds
+    ):
         terminal.say(f"{speed.mix} tokens a line: {speed.tokens_per_second:,.0f} tokens/s")
         done.append(speed)
     records = [
@@ -221,19 +330,53 @@ def _bench_scoring(text: tuple[str, ...], model_name: str, tokens: int, rounds: 
          "time over products": terminal.number(s.ratio_products, 3)}
         for s in done
     ]  # fmt: skip
-    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=["tokens a line"])
+    terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(
+        records, left=["tokens a line"]
+    )
 
 
 @command.command()
 @click.argument("text", nargs=-1)
-@click.option("-m", "--model", "model_name", metavar="MODEL", help="Model folder, or a name in ./checkpoints.  [default: random weights]")
-@click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the random weights; may be repeated.")
-@click.option("--lines", type=click.IntRange(1), default=256, show_default=True, help="The first so many lines of TEXT.")
-@click.option("--beam", type=click.IntRange(1, 1 << 16), default=5, show_default=True, help="Width for lines that come one by one.")
-@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Rounds after the one to warm up.")
+@click.option(
+    "-m",
+    "--model",
+    "model_name",
+    metavar="MODEL",
+    help="Model folder, or a name in ./checkpoints.  [default: random weights]",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of the random weights; may be repeated.",
+)
+@click.option(
+    "--lines",
+    type=click.IntRange(1),
+    default=256,
+    show_default=True,
+    help="The first so many lines of TEXT.",
+)
+@click.option(
+    "--beam",
+    type=click.IntRange(1, 1 << 16),
+    default=5,
+    show_default=True,
+    help="Width for lines that come one by one.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Rounds after the one to warm up.",
+)
 @device_option
 @json_option
-def translate(text: tuple[str, ...], model_name: str | None, assignments: tuple[str, ...], **given: Any) -> None:
+def translate(
+    text: tuple[str, ...], model_name: str | None, assignments: tuple[str, ...], **given: Any
+) -> None:
     """Tokens/s that an encoder-decoder writes, and its latency.
 
     \b
@@ -244,23 +387,36 @@ def translate(text: tuple[str, ...], model_name: str | None, assignments: tuple[
     lines of TEXT; without a model, random weights of the default sizes write a dozen tokens for
     each of some random lines of 8,000 words.
     """
-    refuse_if(bool(text) != bool(model_name), "a model and the lines that it is to read go together: name both, or neither.")
+    refuse_if(
+        bool(text) != bool(model_name),
+        "a model and the lines that it is to read go together: name both, or neither.",
+    )
     refuse_if(assignments and model_name, "--set is for random weights: leave it out, or --model.")
     from rnnlm.benchmarks import pairs, translating
     from rnnlm.tasks.seq2seq.results import DecodingSettings
 
-    device, lines, as_json, longest = given.pop("device"), given.pop("lines"), given.pop("as_json"), DecodingSettings.max_length
+    device, lines, as_json, longest = (
+        given.pop("device"),
+        given.pop("lines"),
+        given.pop("as_json"),
+        DecodingSettings.max_length,
+    )
     if model_name:
         from rnnlm.tasks.labels.tagging import model_for
         from rnnlm.text.corpus import Corpus
 
-        model, sources = model_for("translate", model_name, device), translating.first_lines(Corpus(text), lines)
+        model, sources = (
+            model_for("translate", model_name, device),
+            translating.first_lines(Corpus(text), lines),
+        )
     else:
         from rnnlm.config import parse_assignments
 
         model = translating.random_model({"device": device} | parse_assignments(assignments))
         sources, longest = pairs.random_sides()[0][:lines], translating.SHORT
-    _show_translating(list(translating.bench_translating(model, sources, max_length=longest, **given)), as_json)
+    _show_translating(
+        list(translating.bench_translating(model, sources, max_length=longest, **given)), as_json
+    )
 
 
 def _show_translating(done: list[Any], as_json: bool) -> None:
@@ -288,17 +444,56 @@ def _show_growth(sizes: list[Any], sort_speed: float) -> None:
     compared = any(size.ratio is not None for size in sizes)
     if compared:
         for record, size in zip(records, sizes, strict=True):
-            record |= {"lmplz + build_binary seconds": terminal.number(size.lmplz_seconds), "ratio": terminal.number(size.ratio, 3)}
+            record |= {
+                "lmplz + build_binary seconds": terminal.number(size.lmplz_seconds),
+                "ratio": terminal.number(size.ratio, 3),
+            }
     terminal.print_records(records, left=["text"])
-    click.echo(f"calibration: numpy sorts {sort_speed / 1e6:,.1f} M 64-bit keys/s" + ("" if compared else "; no lmplz beside it"))
+    click.echo(
+        f"calibration: numpy sorts {sort_speed / 1e6:,.1f} M 64-bit keys/s"
+        + ("" if compared else "; no lmplz beside it")
+    )
 
 
 def _show(rounds: list[Any], summary: Any) -> None:
-    columns = ["round", "rnnlm tokens/s", "bare products", "plain loop", "time over products", "ratio to plain"]
-    rows = [[str(r.number), r.ours, r.products, r.plain, r.products / r.ours, r.plain and r.ours / r.plain] for r in rounds]
+    columns = [
+        "round",
+        "rnnlm tokens/s",
+        "bare products",
+        "plain loop",
+        "time over products",
+        "ratio to plain",
+    ]
+    rows = [
+        [
+            str(r.number),
+            r.ours,
+            r.products,
+            r.plain,
+            r.products / r.ours,
+            r.plain and r.ours / r.plain,
+        ]
+        for r in rounds
+    ]
     s = summary
-    rows.append(["median", s.tokens_per_second, s.products_tokens_per_second, s.plain_tokens_per_second, s.ratio_products, s.ratio_plain])
-    cells = [[row[0], *("-" if v is None else f"{v:,.0f}" for v in row[1:4]), *(terminal.number(v, 3) for v in row[4:])] for row in rows]
+    rows.append(
+        [
+            "median",
+            s.tokens_per_second,
+            s.products_tokens_per_second,
+            s.plain_tokens_per_second,
+            s.ratio_products,
+            s.ratio_plain,
+        ]
+    )
+    cells = [
+        [
+            row[0],
+            *("-" if v is None else f"{v:,.0f}" for v in row[1:4]),
+            *(terminal.number(v, 3) for v in row[4:]),
+        ]
+        for row in rows
+    ]
     terminal.print_table(columns, cells, right=columns[1:])
     click.echo(f"peak memory of our loop: {summary.peak_bytes / 1e6:,.0f} MB")
     if summary.kernel_share is not None:

@@ -65,7 +65,10 @@ def command(
     """
     options.refuse_if(texts and source is not None, "give texts or --input, one of them.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
-    options.refuse_if(texts and idle, f"{', '.join(idle)}: this is about --input, not about texts that stand there.")
+    options.refuse_if(
+        texts and idle,
+        f"{', '.join(idle)}: this is about --input, not about texts that stand there.",
+    )
     why = "Parquet is not written: name a FILE.csv, .tsv or .jsonl."
     options.refuse_if(output and output.suffix.lower() == ".parquet", why)
     options.check_output(output, overwrite, source)
@@ -88,7 +91,12 @@ def command(
     options.put((write(row, number == 0) for number, row in enumerate(rows)), output)
 
 
-_ABOUT_INPUT = {"--format": "form", "--column": "column", "--delimiter": "delimiter", "--encoding-errors": "encoding_errors"}
+_ABOUT_INPUT = {
+    "--format": "form",
+    "--column": "column",
+    "--delimiter": "delimiter",
+    "--encoding-errors": "encoding_errors",
+}
 
 
 def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
@@ -99,7 +107,9 @@ def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
             raise TextError(f"text {number} has no words", "nothing stands in it")
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, texts), None):
-        notice(f"{file!r} is classified as a text; there is a file of that name, too: --input {shlex.quote(file)} classifies its texts")
+        notice(
+            f"{file!r} is classified as a text; there is a file of that name, too: --input {shlex.quote(file)} classifies its texts"
+        )
     return (Text(text, {"text": text}) for text in texts)
 
 
@@ -110,7 +120,9 @@ def _of_file(source: str | None, given: dict[str, Any]) -> tuple[str, Iterator[A
     if source is None and sys.stdin is not None and sys.stdin.isatty():
         terminal.say("reading texts from the terminal, one a line; Ctrl-D ends")
     source = "-" if source is None else source
-    settings = TextFileSettings(given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict")
+    settings = TextFileSettings(
+        given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict"
+    )
     form = detect_text_format(source, settings) if settings.format == "auto" else settings.format
     return form if form in ("csv", "jsonl") else "tsv", read_texts(source, form, settings)
 
@@ -125,7 +137,9 @@ def _counted(found: Iterable[Any]) -> Iterator[Any]:
             empty += not each.labels
             yield text, each
     if empty:
-        terminal.say(f"note: {empty:,} {'text has' if empty == 1 else 'texts have'} no words, and so no label")
+        terminal.say(
+            f"note: {empty:,} {'text has' if empty == 1 else 'texts have'} no words, and so no label"
+        )
 
 
 def _show(rows: list[Any]) -> None:

@@ -39,13 +39,28 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
 )  # fmt: skip
 @section(
     "Intervals and tests",
-    click.option("--block", "block_lines", type=click.IntRange(1), metavar="N",
-                 help="Lines resampled together.  [default: 1, more from 10,000 lines on]"),
-    click.option("--resamples", type=click.IntRange(1, 10_000_000), metavar="N",
-                 help="How often it is resampled.  [default: bootstrap 2000, permutation test 9999]"),
-    click.option("--seed", type=click.IntRange(0), default=1, show_default=True, metavar="N",
-                 help="Of the resampling."),
-)  # fmt: skip
+    click.option(
+        "--block",
+        "block_lines",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Lines resampled together.  [default: 1, more from 10,000 lines on]",
+    ),
+    click.option(
+        "--resamples",
+        type=click.IntRange(1, 10_000_000),
+        metavar="N",
+        help="How often it is resampled.  [default: bootstrap 2000, permutation test 9999]",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Of the resampling.",
+    ),
+)
 @label_options
 @translation_options.pair_options
 @translation_options.decoding_options
@@ -123,7 +138,9 @@ def _task_of(models: tuple[str, ...]) -> str:
     return tasks[models[0]]
 
 
-def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+def _compare_labels(
+    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
+) -> None:
     from rnnlm.tasks.labels.comparison import compare
 
     from ..metrics import show_label_differences
@@ -132,7 +149,9 @@ def _compare_labels(models: tuple[str, ...], on: tuple[str, ...], given: dict[st
     terminal.print_json(result.to_dict()) if as_json else show_label_differences(result)
 
 
-def _compare_pairs(models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+def _compare_pairs(
+    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
+) -> None:
     from rnnlm.tasks.seq2seq.comparison import compare
 
     from ..metrics import show_translation_differences
@@ -160,7 +179,9 @@ def _compare(
         given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
     given["top"] = comparison.TOP if given["top"] is None else given["top"]
     settings = comparison.ComparisonSettings(**given)
-    result = comparison.compare(models, corpus, train=trained_on, settings=settings, device=device, report=progress)
+    result = comparison.compare(
+        models, corpus, train=trained_on, settings=settings, device=device, report=progress
+    )
     if report:
         comparison_report.write(report, result)
     return result
@@ -168,24 +189,36 @@ def _compare(
 
 def _show(result: Any, top: int) -> None:
     names = [model.name for model in result.models]
-    rows = [[figure, *(_figure(model, figure) for model in result.models)] for figure in (*COUNTS, *result.figures)]
+    rows = [
+        [figure, *(_figure(model, figure) for model in result.models)]
+        for figure in (*COUNTS, *result.figures)
+    ]
     terminal.print_table(["measure", *names], rows, right=names)
     if result.models[0].evaluation.closed_vocabulary:
-        terminal.say("closed vocabulary: ppl_word compares between these models, not with figures of other tokenizers")
+        terminal.say(
+            "closed vocabulary: ppl_word compares between these models, not with figures of other tokenizers"
+        )
     for refused in result.refused:
         terminal.say(f"{refused.figure} is not compared: {refused.why}")
     for model in result.models:
         if not model.evaluation.normalised:
             terminal.say(f"{model.name} is not normalised: its figures are not perplexities")
     _show_differences(result)
-    groups = {"training frequency": result.bands, "position in line": result.positions, "longest n-gram seen": result.ngrams}
+    groups = {
+        "training frequency": result.bands,
+        "position in line": result.positions,
+        "longest n-gram seen": result.ngrams,
+    }
     for title, table in groups.items():
         if table:
             columns = [title, f"{result.unit}s", *(f"ppl {name}" for name in names)]
             rows = [[row.group, f"{row.units:,}", *map(terminal.number, row.ppl)] for row in table]
             click.echo()
             terminal.print_table(columns, rows, right=columns[1:])
-    for what, number, apart in (("line", "number", result.lines_apart), (result.unit, "count", result.words_apart)):
+    for what, number, apart in (
+        ("line", "number", result.lines_apart),
+        (result.unit, "count", result.words_apart),
+    ):
         for each in apart:
             _show_apart(what, number, each, top)
     click.echo()
@@ -212,7 +245,12 @@ def _show_differences(result: Any) -> None:
         name = f"{each.second} - {each.first}"
         measured = {name: each, f"{name}, no unknown tokens": each.no_oov}
         rows += [
-            [what, interval(its.difference_bits, "+.4f"), interval(its.ppl_ratio, "+.1%", shift=1), terminal.cell(its.p, ".4f")]
+            [
+                what,
+                interval(its.difference_bits, "+.4f"),
+                interval(its.ppl_ratio, "+.1%", shift=1),
+                terminal.cell(its.p, ".4f"),
+            ]
             for what, its in measured.items()
             if its
         ]
@@ -224,10 +262,15 @@ def _show_differences(result: Any) -> None:
 
 
 def _show_apart(what: str, number: str, apart: Any, top: int) -> None:
-    rows = [[item, apart.first] for item in apart.for_first[:top]] + [[item, apart.second] for item in apart.for_second[:top]]
+    rows = [[item, apart.first] for item in apart.for_first[:top]] + [
+        [item, apart.second] for item in apart.for_second[:top]
+    ]
     if not rows:
         return
     click.echo()
     columns = ["likelier under", number, "difference in bits", what]
-    cells = [[name, f"{item.number:,}", f"{item.difference_bits:+,.2f}", item.text] for item, name in rows]
+    cells = [
+        [name, f"{item.number:,}", f"{item.difference_bits:+,.2f}", item.text]
+        for item, name in rows
+    ]
     terminal.print_table(columns, cells, right=columns[1:3])

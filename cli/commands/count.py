@@ -6,7 +6,16 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, Command, corpus_of, one_model_option, refuse_if, section, text_flags, text_options
+from ..options import (
+    PATH,
+    Command,
+    corpus_of,
+    one_model_option,
+    refuse_if,
+    section,
+    text_flags,
+    text_options,
+)
 
 DEFAULT_ORDER = 3
 
@@ -29,9 +38,22 @@ tokenizer_options = section(
 @click.argument("text", nargs=-1, required=True)
 @section(
     "Counts",
-    click.option("--order", type=click.IntRange(1, 64), metavar="N", help=f"Longest n-gram.  [default: {DEFAULT_ORDER}]"),
-    click.option("--only", "highest_only", is_flag=True, help="N-grams of the highest order alone."),
-    click.option("--min-count", type=click.IntRange(1), default=1, metavar="K", help="N-grams that occur so often at least."),
+    click.option(
+        "--order",
+        type=click.IntRange(1, 64),
+        metavar="N",
+        help=f"Longest n-gram.  [default: {DEFAULT_ORDER}]",
+    ),
+    click.option(
+        "--only", "highest_only", is_flag=True, help="N-grams of the highest order alone."
+    ),
+    click.option(
+        "--min-count",
+        type=click.IntRange(1),
+        default=1,
+        metavar="K",
+        help="N-grams that occur so often at least.",
+    ),
     click.option("--merge", is_flag=True, help="TEXT are files of counts: add them up."),
 )
 @section(
@@ -43,7 +65,14 @@ tokenizer_options = section(
 )  # fmt: skip
 @tokenizer_options
 @text_options
-def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | None, overwrite: bool, **given: Any) -> None:
+def command(
+    text: tuple[str, ...],
+    min_count: int,
+    merge: bool,
+    output: Path | None,
+    overwrite: bool,
+    **given: Any,
+) -> None:
     """Count the n-grams of TEXT.
 
     \b
@@ -69,12 +98,22 @@ def command(text: tuple[str, ...], min_count: int, merge: bool, output: Path | N
     progress = terminal.Progress()
     if merge:
         unused = bool(flags) or any(given.values())
-        refuse_if(unused, "--merge adds up counts: options for reading, tokenizing and counting text have no effect.")
+        refuse_if(
+            unused,
+            "--merge adds up counts: options for reading, tokenizing and counting text have no effect.",
+        )
         counts = strings.merge_counts(text, min_count)
     else:
         order, highest_only = given.pop("order") or DEFAULT_ORDER, given.pop("highest_only")
         corpus, tokenizer = corpus_of(text, flags), _tokenizer(given)
-        counts = strings.count_text(corpus, tokenizer, order, highest_only=highest_only, min_count=min_count, report=progress)
+        counts = strings.count_text(
+            corpus,
+            tokenizer,
+            order,
+            highest_only=highest_only,
+            min_count=min_count,
+            report=progress,
+        )
     lines = strings.count_lines(counts, progress)
     if output:
         strings.save(output, lines)

@@ -14,10 +14,24 @@ from ..options import argument_or_option, device_option, json_option, model_or_d
 @click.option("--sample", type=int, metavar="N",
               help="Take the sums after N contexts, sentences or sources, at random.  [default: "
                    "all, or what takes seconds]")  # fmt: skip
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, metavar="N", help="Of the random sample.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Of the random sample.",
+)
 @device_option
 @json_option
-def command(model: str | None, model_name: str | None, sample: int | None, seed: int, device: str, as_json: bool) -> None:
+def command(
+    model: str | None,
+    model_name: str | None,
+    sample: int | None,
+    seed: int,
+    device: str,
+    as_json: bool,
+) -> None:
     """Check a model: files, hashes, arrays, and that it sums to one.
 
     \b
@@ -30,11 +44,20 @@ def command(model: str | None, model_name: str | None, sample: int | None, seed:
     """
     from rnnlm.evaluation.soundness import audit
 
-    checks = list(audit(or_demo(argument_or_option(model, model_name)), sample=sample, seed=seed, device=device))
+    checks = list(
+        audit(
+            or_demo(argument_or_option(model, model_name)), sample=sample, seed=seed, device=device
+        )
+    )
     is_well = not any(check.result == "failed" for check in checks)
     if as_json:
-        terminal.print_json({"well": is_well, "checks": [dataclasses.asdict(check) for check in checks]})
+        terminal.print_json(
+            {"well": is_well, "checks": [dataclasses.asdict(check) for check in checks]}
+        )
     else:
-        terminal.print_table(["check", "result", "detail"], [[check.name, check.result, check.detail] for check in checks])
+        terminal.print_table(
+            ["check", "result", "detail"],
+            [[check.name, check.result, check.detail] for check in checks],
+        )
     if not is_well:
         click.get_current_context().exit(1)

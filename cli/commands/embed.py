@@ -45,7 +45,14 @@ output_options = options.section(
 @input_options
 @vector_options
 @output_options
-def command(model_name: str | None, device: str, inputs: tuple[str, ...], output: Path, overwrite: bool, **given: Any) -> None:
+def command(
+    model_name: str | None,
+    device: str,
+    inputs: tuple[str, ...],
+    output: Path,
+    overwrite: bool,
+    **given: Any,
+) -> None:
     """Vectors of lines, or of words in context.
 
     \b
@@ -63,7 +70,10 @@ def command(model_name: str | None, device: str, inputs: tuple[str, ...], output
     from rnnlm.vectors.embedding import Embedder, EmbeddingSettings
     from rnnlm.vectors.embedding_files import check_path, save_vectors
 
-    options.refuse_if(overwrite and output == options.STANDARD_OUTPUT, "--overwrite is about a file: name it with --output.")
+    options.refuse_if(
+        overwrite and output == options.STANDARD_OUTPUT,
+        "--overwrite is about a file: name it with --output.",
+    )
     check_path(output, given["words"], overwrite)
     check_apart([output], sources.expand(inputs))
     settings = EmbeddingSettings(given["pooling"], given["layer"], given["words"])
@@ -71,7 +81,9 @@ def command(model_name: str | None, device: str, inputs: tuple[str, ...], output
     with terminal.Progress() as say:
         count = save_vectors(output, embedder, _lines(inputs, given), overwrite, say)
     if output != options.STANDARD_OUTPUT:
-        terminal.say(f"vectors of {count:,} {'line' if count == 1 else 'lines'} written to {output}")
+        terminal.say(
+            f"vectors of {count:,} {'line' if count == 1 else 'lines'} written to {output}"
+        )
 
 
 def _lines(inputs: tuple[str, ...], given: dict[str, Any]) -> Iterator[str]:

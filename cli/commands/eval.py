@@ -14,7 +14,13 @@ _OF_LANGUAGE_MODELS = ("context", "kind", "settings")
 
 @click.command(cls=Command)
 @click.argument("text", nargs=-1, required=True)
-@options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section(
+    "Model",
+    options.model_option,
+    options.adapt_option,
+    options.settings_option,
+    options.device_option,
+)
 @options.section("Text", options.context_option, options.text_options)
 @options.label_options
 @options.confusion_options
@@ -22,7 +28,9 @@ _OF_LANGUAGE_MODELS = ("context", "kind", "settings")
 @translation_options.decoding_options
 @translation_options.output_option
 @options.section("Output", options.json_option)
-def command(text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any) -> None:
+def command(
+    text: tuple[str, ...], model_name: str | None, device: str, as_json: bool, **given: Any
+) -> None:
     """Evaluate a model on TEXT: perplexity, accuracy of labels, BLEU.
 
     \b
@@ -64,25 +72,37 @@ def command(text: tuple[str, ...], model_name: str | None, device: str, as_json:
     evaluate(name, text, given, device, as_json)
 
 
-def _evaluate_language_model(name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+def _evaluate_language_model(
+    name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
+) -> None:
     """Perplexity. given: how the text is read, and how the model adapts itself."""
     corpus = options.corpus_of(text, options.text_flags(given))
     model = options.load_model(name, device, given["kind"], given["settings"])
     from rnnlm.evaluation.perplexity import evaluate
 
-    result = evaluate(model, corpus, context=given["context"], progress=terminal.Progress()).to_dict()
+    result = evaluate(
+        model, corpus, context=given["context"], progress=terminal.Progress()
+    ).to_dict()
     terminal.print_json(result) if as_json else _show(result)
 
 
 def _show(result: dict[str, Any]) -> None:
     notes = _notes(result)
-    shown = result | {name: "yes" if result[name] else "no" for name in ("closed_vocabulary", "normalised")}
-    rows = [[name, terminal.cell(value, 4) + notes.get(name, "")] for name, value in shown.items() if name != "signature"]
+    shown = result | {
+        name: "yes" if result[name] else "no" for name in ("closed_vocabulary", "normalised")
+    }
+    rows = [
+        [name, terminal.cell(value, 4) + notes.get(name, "")]
+        for name, value in shown.items()
+        if name != "signature"
+    ]
     terminal.print_table(["measure", "value"], rows, right=["value"])
     click.echo(f"signature: {result['signature']}")
 
 
-def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+def _evaluate_labels(
+    model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
+) -> None:
     """The figures of a tagger or classifier. given: how the data are read, and what is shown."""
     from .. import metrics
 
@@ -100,14 +120,21 @@ def _evaluate_labels(model_name: str, text: tuple[str, ...], given: dict[str, An
         metrics.show_label_evaluation(found, most)
 
 
-def _evaluate_pairs(model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool) -> None:
+def _evaluate_pairs(
+    model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
+) -> None:
     """The figures of an encoder-decoder. given: how the data are read and decoded, and where what
     it writes goes."""
     from ..metrics import show_translation_evaluation
 
     asked, output = translation_options.take(given), given["output"]
-    options.refuse_if(output and not asked["decode"], "--no-decode: nothing is written, and -o has nothing to take.")
-    options.refuse_if(output == options.STANDARD_OUTPUT, "standard output takes the figures: name a FILE with -o.")
+    options.refuse_if(
+        output and not asked["decode"],
+        "--no-decode: nothing is written, and -o has nothing to take.",
+    )
+    options.refuse_if(
+        output == options.STANDARD_OUTPUT, "standard output takes the figures: name a FILE with -o."
+    )
     options.check_output(output, given["overwrite"], None)
     from rnnlm.tasks.seq2seq.evaluation import evaluate
 

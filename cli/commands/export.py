@@ -14,11 +14,24 @@ from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, re
 @click.option("--arpa", "file", metavar="FILE",
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is "
                    "stdout.")  # fmt: skip
-@click.option("--compact", type=PATH, metavar="DIR", help="Write a model folder with weights in bf16.")
-@click.option("--bits", type=click.Choice(["16", "8"]), help="With --compact: of a weight; 16 is bf16, 8 half of that.  [default: 16]")
-@click.option("--test", metavar="TEXT", help="With --compact: a text to evaluate the compact model on, for its card.")
 @click.option(
-    "--vectors", type=PATH, metavar="FILE", help="Write word vectors as text of word2vec; compressed as with --arpa. - is stdout."
+    "--compact", type=PATH, metavar="DIR", help="Write a model folder with weights in bf16."
+)
+@click.option(
+    "--bits",
+    type=click.Choice(["16", "8"]),
+    help="With --compact: of a weight; 16 is bf16, 8 half of that.  [default: 16]",
+)
+@click.option(
+    "--test",
+    metavar="TEXT",
+    help="With --compact: a text to evaluate the compact model on, for its card.",
+)
+@click.option(
+    "--vectors",
+    type=PATH,
+    metavar="FILE",
+    help="Write word vectors as text of word2vec; compressed as with --arpa. - is stdout.",
 )
 @click.option(
     "--which",
@@ -54,7 +67,9 @@ def command(
         from rnnlm.conversion import compaction
 
         sizes = compaction.compact(named(model_name), compact, overwrite, int(bits or 16), test)
-        terminal.say(f"written to {compact}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB")
+        terminal.say(
+            f"written to {compact}: {len(sizes)} files, {sum(sizes.values()) / 1e6:,.1f} MB"
+        )
         _say_figures(compact)
         return
     model = load_model(model_name, "cpu")
@@ -74,7 +89,9 @@ def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:
     count = save_vectors(vectors, file, overwrite)
     note = f" ({vectors.note})" if vectors.note else ""
     if file != STANDARD_OUTPUT:
-        terminal.say(f"{vectors.source}{note}: {count:,} symbols, {vectors.width_in_words}, written to {file}")
+        terminal.say(
+            f"{vectors.source}{note}: {count:,} symbols, {vectors.width_in_words}, written to {file}"
+        )
 
 
 def _say_figures(folder: Path) -> None:
@@ -85,5 +102,11 @@ def _say_figures(folder: Path) -> None:
 
     for text, result in read_manifest(folder).results.items():
         if "main" in result:
-            figures = ", ".join(f"{name} {shown(name, result[name])}" for name in WRITTEN if result[name] is not None)
-            terminal.say(f"{text}: perplexity {terminal.number(result['ppl_token'])} per token, {figures}")
+            figures = ", ".join(
+                f"{name} {shown(name, result[name])}"
+                for name in WRITTEN
+                if result[name] is not None
+            )
+            terminal.say(
+                f"{text}: perplexity {terminal.number(result['ppl_token'])} per token, {figures}"
+            )

@@ -10,20 +10,56 @@ from .. import options, terminal
 from ..options import Command
 
 CHECKED_SAMPLES = 500
-NOT_SAMPLING = {"beam", "length_power", "ban", "ban_list", "as_finished", "check", "interactive", "prompt"}
+NOT_SAMPLING = {
+    "beam",
+    "length_power",
+    "ban",
+    "ban_list",
+    "as_finished",
+    "check",
+    "interactive",
+    "prompt",
+}
 _OF_BEAMS = {"beam", "length_power", "prompt", "num", "max_tokens", "unknown", "ban", "ban_list"}
 _OF_TYPING = {"interactive", "prompt"}
 
 
 @click.command(cls=Command)
-@options.section("Model", options.model_or_demo_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section(
+    "Model",
+    options.model_or_demo_option,
+    options.adapt_option,
+    options.settings_option,
+    options.device_option,
+)
 @options.section(
     "Samples",
     click.option("--prompt", default="", help="How each sample begins."),
-    click.option("--num", type=int, metavar="N", help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]"),
-    click.option("--max-tokens", type=int, metavar="N", default=100, show_default=True, help="Tokens per sample at most."),
-    click.option("--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences."),
-    click.option("--seed", type=int, metavar="N", default=1, show_default=True, help="The same seed and number give the same sample."),
+    click.option(
+        "--num",
+        type=int,
+        metavar="N",
+        help=f"How many samples.  [default: 1; with --check {CHECKED_SAMPLES}]",
+    ),
+    click.option(
+        "--max-tokens",
+        type=int,
+        metavar="N",
+        default=100,
+        show_default=True,
+        help="Tokens per sample at most.",
+    ),
+    click.option(
+        "--running", is_flag=True, help="Running text of --max-tokens tokens instead of sentences."
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        metavar="N",
+        default=1,
+        show_default=True,
+        help="The same seed and number give the same sample.",
+    ),
 )
 @options.section(
     "What is drawn",
@@ -56,10 +92,21 @@ _OF_TYPING = {"interactive", "prompt"}
 )  # fmt: skip
 @options.section(
     "Output",
-    click.option("--as-finished", is_flag=True, help="Print samples as they finish, not in the order of their numbers."),
+    click.option(
+        "--as-finished",
+        is_flag=True,
+        help="Print samples as they finish, not in the order of their numbers.",
+    ),
     options.json_option,
 )
-def command(model_name: str | None, device: str, kind: str | None, settings: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def command(
+    model_name: str | None,
+    device: str,
+    kind: str | None,
+    settings: tuple[str, ...],
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Draw sentences from a model, one a line.
 
     \b
@@ -93,12 +140,23 @@ class _Plan:
         from rnnlm.generation.search import BeamSettings
 
         self.prompt = options.checked_utf8(given["prompt"], "the prompt")
-        self.ban = [*(options.checked_utf8(word, "a word of --ban") for word in given["ban"]), *_listed(given["ban_list"])]
-        self.num = given["num"] if given["num"] is not None else 1 if given["check"] is None else CHECKED_SAMPLES
+        self.ban = [
+            *(options.checked_utf8(word, "a word of --ban") for word in given["ban"]),
+            *_listed(given["ban_list"]),
+        ]
+        self.num = (
+            given["num"]
+            if given["num"] is not None
+            else 1
+            if given["check"] is None
+            else CHECKED_SAMPLES
+        )
         self.as_finished = given["as_finished"]
 
         def settings_of(kind: type) -> Any:
-            values = {name: given[name] for name in kind.__dataclass_fields__ if given[name] is not None}
+            values = {
+                name: given[name] for name in kind.__dataclass_fields__ if given[name] is not None
+            }
             return resolve([kind], [Layer("the command line", values)]).make(kind)
 
         self.beams = settings_of(BeamSettings) if given["beam"] is not None else None
@@ -109,10 +167,19 @@ class _Plan:
         if self.beams:
             from rnnlm.generation.search import likeliest
 
-            return likeliest(model, prompt=self.prompt, num=self.num, settings=self.beams, ban=self.ban)
+            return likeliest(
+                model, prompt=self.prompt, num=self.num, settings=self.beams, ban=self.ban
+            )
         from rnnlm.generation.drawing import generate
 
-        return generate(model, prompt=self.prompt, num=self.num, settings=self.sampling, ban=self.ban, as_finished=self.as_finished)
+        return generate(
+            model,
+            prompt=self.prompt,
+            num=self.num,
+            settings=self.sampling,
+            ban=self.ban,
+            as_finished=self.as_finished,
+        )
 
 
 def _check_together(given: dict[str, Any], as_json: bool) -> None:
@@ -132,14 +199,26 @@ def _check_together(given: dict[str, Any], as_json: bool) -> None:
     if given["interactive"]:
         unfit = {"json"} if as_json else set()
         restrictions = set(given) - NOT_SAMPLING - {"num", "running", "max_tokens"}
-        refuse("--interactive", (named - _OF_TYPING - restrictions) | unfit, "it shows what may follow the text that is typed")
+        refuse(
+            "--interactive",
+            (named - _OF_TYPING - restrictions) | unfit,
+            "it shows what may follow the text that is typed",
+        )
 
 
 def _listed(file: str | None) -> list[str]:
     """The words of a file."""
     from rnnlm.text.lines import split_words
 
-    return [word for block in options.corpus_of((file,), {}).blocks() for word in split_words("\n".join(block.lines))] if file else []
+    return (
+        [
+            word
+            for block in options.corpus_of((file,), {}).blocks()
+            for word in split_words("\n".join(block.lines))
+        ]
+        if file
+        else []
+    )
 
 
 def _show(samples: Iterable[Any], as_json: bool, is_running: bool) -> None:
@@ -160,15 +239,27 @@ def _show_check(samples: Iterable[Any], text: str, model: Any, as_json: bool) ->
     from rnnlm.generation.statistics import QUANTILES, compare
 
     corpus = options.corpus_of((text or str(corpora.part("english", "train")),), {})
-    ours, theirs = (asdict(each) for each in compare([sample.text for sample in samples], corpus, model.tokenizer, terminal.Progress()))
+    ours, theirs = (
+        asdict(each)
+        for each in compare(
+            [sample.text for sample in samples], corpus, model.tokenizer, terminal.Progress()
+        )
+    )
     if as_json:
         terminal.print_json({"samples": ours, "text": theirs})
         return
-    names = {"length_quantiles": [f"length_quantile_{share:g}" for share in QUANTILES],
-             "new_ngrams": [f"new_{n}grams" for n in range(1,
-                                                           len(ours["new_ngrams"]) + 1)]}  # fmt: skip
+    names = {
+        "length_quantiles": [f"length_quantile_{share:g}" for share in QUANTILES],
+        "new_ngrams": [f"new_{n}grams" for n in range(1, len(ours["new_ngrams"]) + 1)],
+    }
     rows = []
     for name, value in ours.items():
-        several = zip(names[name], value, theirs[name], strict=True) if name in names else [(name, value, theirs[name])]
-        rows += [[each, *(terminal.cell(figure, 3) for figure in figures)] for each, *figures in several]
+        several = (
+            zip(names[name], value, theirs[name], strict=True)
+            if name in names
+            else [(name, value, theirs[name])]
+        )
+        rows += [
+            [each, *(terminal.cell(figure, 3) for figure in figures)] for each, *figures in several
+        ]
     terminal.print_table(["measure", "samples", "text"], rows, right=["samples", "text"])

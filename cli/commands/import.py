@@ -12,10 +12,21 @@ from ..options import PATH, refuse_if
 @click.argument("file", type=PATH, metavar="FILE.arpa")
 @click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="Model folder.")
 @click.option("--lowercase", is_flag=True, help="The file's words are lower-cased.")
-@click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own there.")
-@click.option("--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model.")
+@click.option(
+    "--split-punctuation", is_flag=True, help="Punctuation marks are words of their own there."
+)
+@click.option(
+    "--tokenizer-from", metavar="MODEL", help="The file's words are the tokens of another model."
+)
 @click.option("--overwrite", is_flag=True, help="Replace the model in DIR.")
-def command(file: Path, output: Path, lowercase: bool, split_punctuation: bool, tokenizer_from: str | None, overwrite: bool) -> None:
+def command(
+    file: Path,
+    output: Path,
+    lowercase: bool,
+    split_punctuation: bool,
+    tokenizer_from: str | None,
+    overwrite: bool,
+) -> None:
     """Make a model of an ARPA file, as KenLM and SRILM write it.
 
     \b
@@ -25,13 +36,24 @@ def command(file: Path, output: Path, lowercase: bool, split_punctuation: bool, 
     The file may be compressed (.gz, .xz, .bz2, .zst); - is standard input. Its probabilities are
     taken as they are; whether they sum to one is not known, so results are marked.
     """
-    why = "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out."
+    why = (
+        "--tokenizer-from brings its own tokenizer: leave --lowercase and --split-punctuation out."
+    )
     refuse_if(tokenizer_from and (lowercase or split_punctuation), why)
     from rnnlm.ngram.arpa import writing
     from rnnlm.text.tokenizers import TokenizerSettings
 
     settings = TokenizerSettings(lowercase=lowercase, split_punctuation=split_punctuation)
-    model = writing.import_arpa(file, output, overwrite, settings=settings, tokenizer_from=tokenizer_from, report=terminal.Progress())
+    model = writing.import_arpa(
+        file,
+        output,
+        overwrite,
+        settings=settings,
+        tokenizer_from=tokenizer_from,
+        report=terminal.Progress(),
+    )
     ngrams = ", ".join(f"{len(values):,}" for values in model.values)
-    terminal.say(f"an n-gram model of order {model.order}, V = {model.size:,}; n-grams by order: {ngrams}")
+    terminal.say(
+        f"an n-gram model of order {model.order}, V = {model.size:,}; n-grams by order: {ngrams}"
+    )
     terminal.say(f"saved in {output}")

@@ -29,7 +29,11 @@ def command(model: str | None, model_name: str | None, wants_all: bool, as_json:
     if as_json:
         terminal.print_json(info.describe(name))
     elif wants_all:
-        rows = [[name, terminal.cell(value, ".6g")] for name, value in _flat(info.describe(name)) if value not in (None, {}, [])]
+        rows = [
+            [name, terminal.cell(value, ".6g")]
+            for name, value in _flat(info.describe(name))
+            if value not in (None, {}, [])
+        ]
         terminal.print_table(["what", "value"], rows)
     else:
         terminal.print_table(["what", "value"], info.summary(name), gap=2)

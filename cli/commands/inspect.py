@@ -32,13 +32,23 @@ class _Looks(click.Group):
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         width = formatter.width - max(map(len, WHATS)) - 6
         groups = {
-            title: [(name, self.get_command(context, name).get_short_help_str(width)) for name in names] for title, names in GROUPS.items()
+            title: [
+                (name, self.get_command(context, name).get_short_help_str(width)) for name in names
+            ]
+            for title, names in GROUPS.items()
         }
-        write_sections(formatter, groups | {"Options": [option.get_help_record(context) for option in self.get_params(context)]})
+        write_sections(
+            formatter,
+            groups
+            | {"Options": [option.get_help_record(context) for option in self.get_params(context)]},
+        )
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
         if arguments and arguments[0] not in WHATS and not context.resilient_parsing:
-            raise UsageError(f"there is nothing to inspect called {arguments[0]!r}", hint=nearest(arguments[0], WHATS))
+            raise UsageError(
+                f"there is nothing to inspect called {arguments[0]!r}",
+                hint=nearest(arguments[0], WHATS),
+            )
         return super().resolve_command(context, arguments)
 
 

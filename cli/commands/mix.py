@@ -29,12 +29,28 @@ def _numbers(text: str) -> list[float]:
 
 
 @click.command(cls=Command)
-@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...", callback=models_checked)
+@click.argument(
+    "models", nargs=-1, required=True, metavar="MODEL MODEL...", callback=models_checked
+)
 @section(
     "Weights",
-    click.option("--on", multiple=True, metavar="TEXT", help="Tune on TEXT, which no model was trained on; may be repeated."),
-    click.option("--weights", type=_numbers, metavar="0.7,0.3", help="One weight for each model, instead of tuned ones."),
-    click.option("--log-linear", is_flag=True, help="Multiply probabilities and normalise, instead of adding them up."),
+    click.option(
+        "--on",
+        multiple=True,
+        metavar="TEXT",
+        help="Tune on TEXT, which no model was trained on; may be repeated.",
+    ),
+    click.option(
+        "--weights",
+        type=_numbers,
+        metavar="0.7,0.3",
+        help="One weight for each model, instead of tuned ones.",
+    ),
+    click.option(
+        "--log-linear",
+        is_flag=True,
+        help="Multiply probabilities and normalise, instead of adding them up.",
+    ),
     device_option,
 )
 @section(
@@ -48,7 +64,14 @@ def _numbers(text: str) -> list[float]:
 )  # fmt: skip
 @section("Text", context_option, text_options)
 @section("Output", json_option)
-def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, output: Path, as_json: bool, **given: Any) -> None:
+def command(
+    models: tuple[str, ...],
+    on: tuple[str, ...],
+    log_linear: bool,
+    output: Path,
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Mix models of any kind that share a tokenizer.
 
     \b
@@ -68,7 +91,14 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
     corpus = corpus_of(on, flags) if on else None
     from rnnlm.combinations.mixing import mix
 
-    mixed = mix(models, corpus, output, kind="log-linear" if log_linear else "linear", report=terminal.Progress(), **given)
+    mixed = mix(
+        models,
+        corpus,
+        output,
+        kind="log-linear" if log_linear else "linear",
+        report=terminal.Progress(),
+        **given,
+    )
     if as_json:
         evaluation = mixed.evaluation.to_dict() if mixed.evaluation else None
         parts = [
@@ -76,7 +106,13 @@ def command(models: tuple[str, ...], on: tuple[str, ...], log_linear: bool, outp
              "ppl_token": part.evaluation.ppl_token if part.evaluation else None}
             for part in mixed.parts
         ]  # fmt: skip
-        shown = {"output": mixed.folder, "kind": mixed.kind, "parts": parts, "iterations": mixed.iterations, "evaluation": evaluation}
+        shown = {
+            "output": mixed.folder,
+            "kind": mixed.kind,
+            "parts": parts,
+            "iterations": mixed.iterations,
+            "evaluation": evaluation,
+        }
         terminal.print_json(shown)
         return
     rows = [[part.name, f"{part.weight:.4f}", _perplexity(part.evaluation)] for part in mixed.parts]

@@ -12,12 +12,29 @@ _POINT = ("steps", "tokens", "epochs", "seconds", "value", "chooses")
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...")
-@click.option("-o", "--output", type=PATH, metavar="FILE.svg", help="Draw the curves: .svg, .png or .pdf.")
-@click.option("--by", type=click.Choice(["steps", "tokens", "epochs", "seconds"]), help="The horizontal axis.  [default: steps]")
-@click.option("--training", is_flag=True, help="Draw the perplexity of the training text, too, as a thin line.")
+@click.option(
+    "-o", "--output", type=PATH, metavar="FILE.svg", help="Draw the curves: .svg, .png or .pdf."
+)
+@click.option(
+    "--by",
+    type=click.Choice(["steps", "tokens", "epochs", "seconds"]),
+    help="The horizontal axis.  [default: steps]",
+)
+@click.option(
+    "--training",
+    is_flag=True,
+    help="Draw the perplexity of the training text, too, as a thin line.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace FILE.")
 @json_option
-def command(runs: tuple[str, ...], output: Path | None, by: str | None, training: bool, overwrite: bool, as_json: bool) -> None:
+def command(
+    runs: tuple[str, ...],
+    output: Path | None,
+    by: str | None,
+    training: bool,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     """Draw the learning curves of training runs.
 
     \b
@@ -33,7 +50,10 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
     ends of epochs do not choose the model that is kept: their column `chooses` is false. An n-gram
     model has no curve, and is drawn as a level line.
     """
-    refuse_if(output is None and (by or training or overwrite), "--by, --training and --overwrite are for a picture: name it with -o.")
+    refuse_if(
+        output is None and (by or training or overwrite),
+        "--by, --training and --overwrite are for a picture: name it with -o.",
+    )
     from rnnlm.evaluation import plotting
     from rnnlm.evaluation.learning_curves import curves_figure, learning_curve, runs_of
 
@@ -46,8 +66,19 @@ def command(runs: tuple[str, ...], output: Path | None, by: str | None, training
     if as_json:
         terminal.print_json(*(curve.to_dict() for curve in curves))
     elif not output:
-        points = [(curve.name, [getattr(point, name) for name in _POINT]) for curve in curves for point in curve.points]
-        rows = [[name, *(terminal.cell(value, 4, "d") for value in values)] for name, values in points]
+        points = [
+            (curve.name, [getattr(point, name) for name in _POINT])
+            for curve in curves
+            for point in curve.points
+        ]
+        rows = [
+            [name, *(terminal.cell(value, 4, "d") for value in values)] for name, values in points
+        ]
         measured = dict.fromkeys(curve.criterion for curve in curves if curve.points)
-        columns = ["run", *_POINT[:-2], next(iter(measured)) if len(measured) == 1 else "figure", _POINT[-1]]
+        columns = [
+            "run",
+            *_POINT[:-2],
+            next(iter(measured)) if len(measured) == 1 else "figure",
+            _POINT[-1],
+        ]
         terminal.print_table(columns, rows, right=columns[1:])

@@ -17,17 +17,40 @@ from .train import tokenizer_options
 @click.argument("text", nargs=-1, required=True)
 @section(
     "Run",
-    click.option("-o", "--output", type=PATH, required=True, metavar="DIR", help="The folder that is made."),
-    click.option("--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was."),
-    click.option("--overwrite", is_flag=True, help="Replace the prepared text in DIR; the old one goes when the new vocabulary is made."),
-    click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes that encode.  [default: one for each processor]"),
+    click.option(
+        "-o", "--output", type=PATH, required=True, metavar="DIR", help="The folder that is made."
+    ),
+    click.option(
+        "--resume", is_flag=True, help="Go on with what was begun in DIR, if anything was."
+    ),
+    click.option(
+        "--overwrite",
+        is_flag=True,
+        help="Replace the prepared text in DIR; the old one goes when the new vocabulary is made.",
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Processes that encode.  [default: one for each processor]",
+    ),
 )
 @text_options
 @tokenizer_options
 @section(
     "Tokenizer",
-    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A setting of the tokenizer; may be repeated."),
-    click.option("--sample", metavar="SIZE", help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]"),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A setting of the tokenizer; may be repeated.",
+    ),
+    click.option(
+        "--sample",
+        metavar="SIZE",
+        help="Text that the vocabulary is made of.  [default: 32M; sentencepiece: 10M]",
+    ),
 )
 @section("Output", json_option)
 def command(as_json: bool, **given: Any) -> None:
@@ -63,7 +86,9 @@ def command(as_json: bool, **given: Any) -> None:
     if as_json:
         terminal.print_json(dataclasses.asdict(event))
         return
-    terminal.print_table(["what", "value"], [[name, terminal.cell(value)] for name, value in vars(event).items()])
+    terminal.print_table(
+        ["what", "value"], [[name, terminal.cell(value)] for name, value in vars(event).items()]
+    )
 
 
 @contextlib.contextmanager
@@ -92,20 +117,36 @@ def _display() -> Iterator[tuple[Callable[[str], None], Callable[[Any], None]]]:
         return
     from rich.progress import BarColumn, Progress, TextColumn
 
-    with Progress(BarColumn(bar_width=min(40, console.width // 3)), TextColumn("{task.description}", markup=False), console=console) as bar:
+    with Progress(
+        BarColumn(bar_width=min(40, console.width // 3)),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+    ) as bar:
         task = bar.add_task("starting ...", total=None)
 
         def advance(event: Any) -> None:
-            bar.update(task, description=_how_far(event), total=1.0 if event.share is not None else None, completed=event.share or 0)
+            bar.update(
+                task,
+                description=_how_far(event),
+                total=1.0 if event.share is not None else None,
+                completed=event.share or 0,
+            )
 
-        yield lambda line: bar.console.print(terminal.visible(line), markup=False, highlight=False), advance
+        yield (
+            lambda line: bar.console.print(terminal.visible(line), markup=False, highlight=False),
+            advance,
+        )
 
 
 def _announcement(event: Any) -> str | None:
     """What is said of an event that stands on its own."""
     from rnnlm.text.prepared.preparation import Sampled, Sampling
 
-    ways = {"all": "all of the text", "even": "{} of the text, in stretches at even distances", "start": "the first {} of the text"}
+    ways = {
+        "all": "all of the text",
+        "even": "{} of the text, in stretches at even distances",
+        "start": "the first {} of the text",
+    }
     if isinstance(event, Sampling):
         return f"vocabulary of {ways[event.how].format(_megabytes(event.bytes))} ..."
     if isinstance(event, Sampled):

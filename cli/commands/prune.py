@@ -7,7 +7,17 @@ from typing import Any
 import click
 
 from .. import terminal
-from ..options import PATH, Command, corpus_of, json_option, model_option, named, section, text_flags, text_options
+from ..options import (
+    PATH,
+    Command,
+    corpus_of,
+    json_option,
+    model_option,
+    named,
+    section,
+    text_flags,
+    text_options,
+)
 
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000, "g": 1_000_000_000}
 
@@ -24,7 +34,14 @@ def _amount(text: str) -> int:
 @section(
     "Model",
     model_option,
-    click.option("-o", "--output", type=PATH, metavar="DIR", required=True, help="Folder for the smaller one."),
+    click.option(
+        "-o",
+        "--output",
+        type=PATH,
+        metavar="DIR",
+        required=True,
+        help="Folder for the smaller one.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
 )
 @section(
@@ -45,7 +62,12 @@ def _amount(text: str) -> int:
 )  # fmt: skip
 @section(
     "Text",
-    click.option("--on", multiple=True, metavar="TEXT", help="Tell perplexity before and after on TEXT; may be repeated."),
+    click.option(
+        "--on",
+        multiple=True,
+        metavar="TEXT",
+        help="Tell perplexity before and after on TEXT; may be repeated.",
+    ),
     text_options,
 )
 @section("Output", json_option)
@@ -75,18 +97,25 @@ def command(
 
     counted, measured = (corpus_of(texts, flags) if texts else None for texts in (counts, on))
     with terminal.Progress():
-        reduction = prune(name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite)
+        reduction = prune(
+            name, output, Limits(**given), counted=counted, on=measured, overwrite=overwrite
+        )
     if as_json:
         sizes = {"before": _as_json(reduction.before), "after": _as_json(reduction.after)}
         terminal.print_json({"output": reduction.folder, "threshold": reduction.threshold, **sizes})
         return
     before, after = _figures(reduction.before), _figures(reduction.after)
-    rows = [[name, *(terminal.cell(value, 4) for value in (figure, after.get(name, 0)))] for name, figure in before.items()]
+    rows = [
+        [name, *(terminal.cell(value, 4) for value in (figure, after.get(name, 0)))]
+        for name, figure in before.items()
+    ]
     terminal.print_table(["measure", "before", "after"], rows, right=["before", "after"])
     if reduction.threshold is not None:
         terminal.say(f"threshold: {reduction.threshold!r}")
     if on and reduction.after.vocabulary_size < reduction.before.vocabulary_size:
-        terminal.say("note: the perplexities do not compare: words that left the vocabulary are predicted as <unk> now")
+        terminal.say(
+            "note: the perplexities do not compare: words that left the vocabulary are predicted as <unk> now"
+        )
     if not on:
         terminal.say("for perplexity before and after, name a text: --on TEXT")
     terminal.say(f"the smaller model is in {reduction.folder}")
@@ -95,12 +124,24 @@ def command(
 def _figures(size: Any) -> dict[str, Any]:
     """The rows of the table; an order that is no longer there has no n-grams."""
     figures = {f"{order}-grams": count for order, count in enumerate(size.ngrams, start=1)}
-    figures |= {"n-grams": sum(size.ngrams), "vocabulary": size.vocabulary_size, "bytes": size.bytes}
+    figures |= {
+        "n-grams": sum(size.ngrams),
+        "vocabulary": size.vocabulary_size,
+        "bytes": size.bytes,
+    }
     if size.evaluation:
-        figures |= {name: getattr(size.evaluation, name) for name in ("ppl_token", "ppl_token_no_oov", "oov_words")}
+        figures |= {
+            name: getattr(size.evaluation, name)
+            for name in ("ppl_token", "ppl_token_no_oov", "oov_words")
+        }
     return figures
 
 
 def _as_json(size: Any) -> dict[str, Any]:
     evaluation = size.evaluation.to_dict() if size.evaluation else None
-    return {"ngrams": list(size.ngrams), "vocabulary_size": size.vocabulary_size, "bytes": size.bytes, "evaluation": evaluation}
+    return {
+        "ngrams": list(size.ngrams),
+        "vocabulary_size": size.vocabulary_size,
+        "bytes": size.bytes,
+        "evaluation": evaluation,
+    }

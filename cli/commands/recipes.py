@@ -35,13 +35,17 @@ def command(name: str | None, as_json: bool) -> None:
     from rnnlm.recipes import recipe
 
     if as_json:
-        terminal.print_json(*(recipe.record(recipe.load(each)) for each in ([name] if name else recipe.names())))
+        terminal.print_json(
+            *(recipe.record(recipe.load(each)) for each in ([name] if name else recipe.names()))
+        )
     elif name:
         _show(recipe.record(recipe.load(name)))
     else:
         lines = recipe.lines()
         rows = [line.cells() for line in lines]
-        terminal.print_table(["recipe", "what for", "published", "ours", "off by", "time", "GPU"], rows, gap=1)
+        terminal.print_table(
+            ["recipe", "what for", "published", "ours", "off by", "time", "GPU"], rows, gap=1
+        )
         for line in LEGEND:
             terminal.say(line)
         if any(line.gpu != recipe.NONE for line in lines):
@@ -60,4 +64,6 @@ def _show(recipe: dict[str, Any]) -> None:
     for key, shown in names.items():
         if recipe[key]:
             click.echo(f"{shown}: {recipe[key]}")
-    terminal.print_table(["setting", "value"], [[key, str(value)] for key, value in recipe["settings"].items()])
+    terminal.print_table(
+        ["setting", "value"], [[key, str(value)] for key, value in recipe["settings"].items()]
+    )

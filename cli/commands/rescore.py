@@ -91,18 +91,31 @@ tuning_options = section(
 @list_options
 @section(
     "Output",
-    click.option("-o", "--output", type=_OUTPUT, metavar="FILE", help="Write the new 1-best, `utt words...` a line; - is standard output."),
+    click.option(
+        "-o",
+        "--output",
+        type=_OUTPUT,
+        metavar="FILE",
+        help="Write the new 1-best, `utt words...` a line; - is standard output.",
+    ),
     click.option(
         "--nbest-output",
         type=_OUTPUT,
         metavar="FILE",
         help="Write the reordered list: JSON-lines with all features, or .tsv; - is standard output.",
     ),
-    click.option("--weights-output", type=_OUTPUT, metavar="FILE.json", help="Write the weights; - is standard output."),
+    click.option(
+        "--weights-output",
+        type=_OUTPUT,
+        metavar="FILE.json",
+        help="Write the weights; - is standard output.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
     json_option,
 )
-def command(names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any) -> None:
+def command(
+    names: tuple[str, ...], weights_file: str | None, device: str, as_json: bool, **given: Any
+) -> None:
     """Reorder n-best lists with language models. Word errors are counted before and after.
 
     \b
@@ -130,7 +143,10 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
     outputs = _outputs(given, weights_file)
     beside = one_on_stdout(outputs.values(), as_json)
     if weights_file:
-        stages, (weights, rescored) = [], _applied(weights_file, dict.fromkeys(names), device, given)
+        stages, (weights, rescored) = (
+            [],
+            _applied(weights_file, dict.fromkeys(names), device, given),
+        )
     else:
         stages, rescored = _tuned(dict.fromkeys(names), device, given)
         weights = stages[-1].weights if stages else None
@@ -143,23 +159,44 @@ def command(names: tuple[str, ...], weights_file: str | None, device: str, as_js
 def _check(given: dict[str, Any], weights_file: str | None) -> None:
     """Which options go together."""
     split, folds, apply_to = given["split"], given["folds"], given["apply_to"]
-    refuse_if(bool(given["tune_on"]) == bool(weights_file), "weights come from --tune LIST or from --weights FILE, one of them.")
+    refuse_if(
+        bool(given["tune_on"]) == bool(weights_file),
+        "weights come from --tune LIST or from --weights FILE, one of them.",
+    )
     refuse_if(weights_file and not apply_to, "which list? Name it with --apply.")
-    why = "--split and --folds divide the list of --tune; one of them, without --apply or --weights."
+    why = (
+        "--split and --folds divide the list of --tune; one of them, without --apply or --weights."
+    )
     refuse_if((split or folds) and (weights_file or apply_to or (split and folds)), why)
     why = "--folds finds as many weights as there are folds: it goes without --weights-output and --each."
     refuse_if(folds and (given["weights_output"] or given["each"]), why)
     why = "--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output."
-    refuse_if(weights_file and any(given[name] for name in ("no_words", "no_oov", "each", "weights_output")), why)
+    refuse_if(
+        weights_file
+        and any(given[name] for name in ("no_words", "no_oov", "each", "weights_output")),
+        why,
+    )
 
 
 def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:
     """The files to write, by option; none of them is one that is read."""
     from rnnlm.files.writing import check_apart, check_file
 
-    outputs = {name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]}
+    outputs = {
+        name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]
+    }
     check_apart(
-        outputs.values(), filter(None, (given["tune_on"], given["apply_to"], weights_file, *given["references"], *given["sources"]))
+        outputs.values(),
+        filter(
+            None,
+            (
+                given["tune_on"],
+                given["apply_to"],
+                weights_file,
+                *given["references"],
+                *given["sources"],
+            ),
+        ),
     )
     for path in outputs.values():
         check_file(path, given["overwrite"])
@@ -170,8 +207,16 @@ def _read(source: str, given: dict[str, Any]) -> list[Any]:
     from rnnlm.rescoring.files import check_names, read_nbest
     from rnnlm.rescoring.nbest import ListSettings
 
-    settings = ListSettings(given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"])
-    utterances = read_nbest(source, settings, score_files=given["score_files"], references=given["references"], sources=given["sources"])
+    settings = ListSettings(
+        given["format"], given["costs"], given["skip_incomplete"], given["encoding_errors"]
+    )
+    utterances = read_nbest(
+        source,
+        settings,
+        score_files=given["score_files"],
+        references=given["references"],
+        sources=given["sources"],
+    )
     if given["output"]:
         check_names(utterances)
     return utterances
@@ -181,14 +226,23 @@ def _say_written(outputs: dict[str, Path], utterances: int) -> None:
     """What a log ends with."""
     for name, path in outputs.items():
         if path != STANDARD_OUTPUT:
-            what = "weights" if name == "weights_output" else f"{utterances:,} utterance{'' if utterances == 1 else 's'}"
+            what = (
+                "weights"
+                if name == "weights_output"
+                else f"{utterances:,} utterance{'' if utterances == 1 else 's'}"
+            )
             terminal.say(f"{what} written to {path}")
 
 
 def _mapping(given: dict[str, Any]) -> Any:
     from rnnlm.rescoring.features import TextMapping
 
-    return TextMapping(given["lowercase"], given["remove_punctuation"], given["special_symbols"] or "error", given["normalise_wer"])
+    return TextMapping(
+        given["lowercase"],
+        given["remove_punctuation"],
+        given["special_symbols"] or "error",
+        given["normalise_wer"],
+    )
 
 
 def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
@@ -199,11 +253,17 @@ def _fixed_weights(path: str, given: dict[str, Any]) -> Any:
     weights = read_weights(path)
     if _mapping(given) not in (TextMapping(), weights.mapping):
         why = "the text is treated as it was when they were tuned"
-        raise UsageError(f"the options for the text differ from those of {path}", why, "leave them out, or tune again")
+        raise UsageError(
+            f"the options for the text differ from those of {path}",
+            why,
+            "leave them out, or tune again",
+        )
     return weights
 
 
-def _applied(weights_file: str, names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[Any, Any]:
+def _applied(
+    weights_file: str, names: dict[str, None], device: str, given: dict[str, Any]
+) -> tuple[Any, Any]:
     """The weights in the file, and the list rescored with them."""
     from rnnlm.models.loading import scoring_model_of
     from rnnlm.rescoring.rescorer import rescore
@@ -211,7 +271,9 @@ def _applied(weights_file: str, names: dict[str, None], device: str, given: dict
     weights = _fixed_weights(weights_file, given)
     utterances = _read(given["apply_to"], given)
     models = {name: scoring_model_of(name, device) for name in names}
-    return weights, rescore(utterances, models, weights, seed=given["seed"], report=terminal.Progress())
+    return weights, rescore(
+        utterances, models, weights, seed=given["seed"], report=terminal.Progress()
+    )
 
 
 def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[list[Any], Any]:
@@ -221,7 +283,12 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, tune_and_rescore
 
     settings = RescoreSettings(
-        _mapping(given), not given["no_words"], not given["no_oov"], given["restarts"], given["seed"], given["skip_incomplete"]
+        _mapping(given),
+        not given["no_words"],
+        not given["no_oov"],
+        given["restarts"],
+        given["seed"],
+        given["skip_incomplete"],
     )
     tune_on = _read(given["tune_on"], given)
     apply_to = _read(given["apply_to"], given) if given["apply_to"] else tune_on
@@ -230,7 +297,9 @@ def _tuned(names: dict[str, None], device: str, given: dict[str, Any]) -> tuple[
     models = {name: scoring_model_of(name, device) for name in names}
     if given["folds"]:
         return [], cross_validate(tune_on, models, given["folds"], settings, terminal.Progress())
-    stages = tune_and_rescore(tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress())
+    stages = tune_and_rescore(
+        tune_on, apply_to, models, settings, each=given["each"], report=terminal.Progress()
+    )
     return stages, stages[-1].rescored
 
 
@@ -248,26 +317,50 @@ def _save(outputs: dict[str, Path], rescored: Any, weights: Any) -> None:
 
 # ---- What `rnnlm rescore` prints.
 
-_COLUMNS = ["", "WER %", "95 % interval", "substitutions", "deletions", "insertions", "words", "gain", "p"]
+_COLUMNS = [
+    "",
+    "WER %",
+    "95 % interval",
+    "substitutions",
+    "deletions",
+    "insertions",
+    "words",
+    "gain",
+    "p",
+]
 
 
 def print_tables(stages: list[Any], rescored: Any, weights: Any) -> None:
     """Word-error rates, then weights, for people."""
     if rescored.rates:
         rates = rescored.rates
-        results = [("with " + " + ".join(stage.models), stage.rescored.rates.rescored, stage.gain) for stage in stages]
+        results = [
+            ("with " + " + ".join(stage.models), stage.rescored.rates.rescored, stage.gain)
+            for stage in stages
+        ]
         results = results or [("rescored", rates.rescored, rates.gain)]
-        rows = [_row(*each) for each in [("1-best", rates.first, None), *results, ("oracle", rates.oracle, None)]]
+        rows = [
+            _row(*each)
+            for each in [("1-best", rates.first, None), *results, ("oracle", rates.oracle, None)]
+        ]
         terminal.print_table(_COLUMNS, rows, right=_COLUMNS[1:])
     else:
         terminal.say("no references: the list is rescored, errors are not counted")
     if weights:
-        rows = [["first pass", "1"], *([name, f"{value:.4f}"] for name, value in weights.weights.items())]
+        rows = [
+            ["first pass", "1"],
+            *([name, f"{value:.4f}"] for name, value in weights.weights.items()),
+        ]
         terminal.print_table(["feature", "weight"], rows, right=["weight"])
         if weights.tuned and stages:
             tuned = weights.tuned
-            before, after = (f"{errors / max(1, tuned.words):.2%}" for errors in (tuned.errors_before, tuned.errors_after))
-            terminal.say(f"tuned on {tuned.utterances:,} utterances, {tuned.words:,} words: WER {before} before, {after} after")
+            before, after = (
+                f"{errors / max(1, tuned.words):.2%}"
+                for errors in (tuned.errors_before, tuned.errors_after)
+            )
+            terminal.say(
+                f"tuned on {tuned.utterances:,} utterances, {tuned.words:,} words: WER {before} before, {after} after"
+            )
 
 
 def print_record(stages: list[Any], rescored: Any, weights: Any) -> None:
@@ -296,7 +389,18 @@ def _rate(rate: Any) -> dict[str, Any]:
 
 
 def _row(name: str, rate: Any, gain: Any) -> list[str]:
-    interval = f"{100 * rate.interval.low:.2f} to {100 * rate.interval.high:.2f}" if rate.interval else "-"
-    counts = [f"{count:,}" for count in (rate.substitutions, rate.deletions, rate.insertions, rate.words)]
-    gained = [terminal.number(100 * gain.interval.estimate if gain.interval else None), f"{gain.p_value:.4f}"] if gain else ["", ""]
+    interval = (
+        f"{100 * rate.interval.low:.2f} to {100 * rate.interval.high:.2f}" if rate.interval else "-"
+    )
+    counts = [
+        f"{count:,}" for count in (rate.substitutions, rate.deletions, rate.insertions, rate.words)
+    ]
+    gained = (
+        [
+            terminal.number(100 * gain.interval.estimate if gain.interval else None),
+            f"{gain.p_value:.4f}",
+        ]
+        if gain
+        else ["", ""]
+    )
     return [name, terminal.number(100 * rate.wer), interval, *counts, *gained]

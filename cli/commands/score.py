@@ -40,7 +40,13 @@ _OF_TABLES = {
 }  # fmt: skip
 
 
-def are_pairs(models: dict[str, Any], sentences: Sequence[str], inputs: Sequence[str], given: dict[str, Any], wants_minimal: bool) -> bool:
+def are_pairs(
+    models: dict[str, Any],
+    sentences: Sequence[str],
+    inputs: Sequence[str],
+    given: dict[str, Any],
+    wants_minimal: bool,
+) -> bool:
     """Whether tables of the input hold pairs of a source and a target. Options that do not go
     with each other, or not with the models, are wrong usage. wants_minimal: minimal pairs are
     asked for."""
@@ -49,17 +55,32 @@ def are_pairs(models: dict[str, Any], sentences: Sequence[str], inputs: Sequence
     conditional = [name for name, model in models.items() if reads_sources(model)]
     asked = [option for name, option in _NAMES.items() if given[name]]
     if not conditional:
-        refuse_if(asked, f"{', '.join(asked)}: {next(iter(models))} is a language model, which reads no source.")
+        refuse_if(
+            asked,
+            f"{', '.join(asked)}: {next(iter(models))} is a language model, which reads no source.",
+        )
         return False
     name = conditional[0]
-    refuse_if(wants_minimal, f"--pairs compares sentences alone: {name} is an encoder-decoder, which scores a target given its source.")
-    refuse_if(given["context"] == "carry", f"--context carry: {name} is an encoder-decoder, which reads each target from its own source.")
+    refuse_if(
+        wants_minimal,
+        f"--pairs compares sentences alone: {name} is an encoder-decoder, which scores a target given its source.",
+    )
+    refuse_if(
+        given["context"] == "carry",
+        f"--context carry: {name} is an encoder-decoder, which reads each target from its own source.",
+    )
     why = f"{name} is an encoder-decoder: which source have these sentences? Name it with --source; --input takes pairs."
     refuse_if(sentences and given["source"] is None, why)
-    refuse_if(given["source"] is not None and len(asked) > 1, f"{' and '.join(asked)}: the source is named twice.")
+    refuse_if(
+        given["source"] is not None and len(asked) > 1,
+        f"{' and '.join(asked)}: the source is named twice.",
+    )
     if given["targets"]:
         idle = [option for its, option in _OF_TABLES.items() if given[its]]
-        refuse_if(idle, f"{', '.join(idle)}: this is about tables, and --target names a file of plain lines.")
+        refuse_if(
+            idle,
+            f"{', '.join(idle)}: this is about tables, and --target names a file of plain lines.",
+        )
         refuse_if(not inputs, "--target: name the file of the sources with --input.")
     return given["source"] is None and not given["targets"]
 
@@ -68,16 +89,26 @@ def are_pairs(models: dict[str, Any], sentences: Sequence[str], inputs: Sequence
 
 _SPLITS = ("whitespace", "tokens")
 _MEASURES = ("entropy", "frequency")
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".tsv": "tsv", ".csv": "csv", ".parquet": "parquet"}
+_SUFFIXES = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".tsv": "tsv",
+    ".csv": "csv",
+    ".parquet": "parquet",
+}
 
 
 _names = list_of(str, "names")
 
 
-def _measures(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+def _measures(
+    context: click.Context, option: click.Parameter, value: str | None
+) -> tuple[str, ...]:
     names = _names(context, option, value) or ()
     if unknown := [name for name in names if name not in _MEASURES]:
-        raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(_MEASURES)}.", context, option)
+        raise click.BadParameter(
+            f"{unknown[0]!r} is none of {', '.join(_MEASURES)}.", context, option
+        )
     return names
 
 
@@ -210,20 +241,41 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     from .. import score_output
 
     if output:
-        score_output.write(output, models, read, settings, form, resume, overwrite, bool(given["region_columns"]))
+        score_output.write(
+            output, models, read, settings, form, resume, overwrite, bool(given["region_columns"])
+        )
     else:
-        score_output.show(models, read, settings, form, rank or "logprob", bool(inputs), bool(given["region_columns"]))
+        score_output.show(
+            models,
+            read,
+            settings,
+            form,
+            rank or "logprob",
+            bool(inputs),
+            bool(given["region_columns"]),
+        )
     if plot:
         draw(plot, models, plotted, settings)
 
 
-def _check_input(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]) -> None:
+def _check_input(
+    sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any]
+) -> None:
     options.refuse_if(sentences and inputs, "give sentences or --input, one of them.")
     idle = [option for name, option in _ABOUT_INPUT.items() if given[name]]
-    options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
+    options.refuse_if(
+        sentences and idle,
+        f"{', '.join(idle)}: this is about --input, not about sentences that stand there.",
+    )
 
 
-def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Path | None, plot: Path | None, overwrite: bool) -> None:
+def _check_files(
+    sentences: tuple[str, ...],
+    inputs: tuple[str, ...],
+    output: Path | None,
+    plot: Path | None,
+    overwrite: bool,
+) -> None:
     if plot:
         from rnnlm.evaluation import plotting
 
@@ -235,13 +287,19 @@ def _check_files(sentences: tuple[str, ...], inputs: tuple[str, ...], output: Pa
         writing.check_apart(filter(None, (output, plot)), sources.expand(inputs))
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, sentences), None):
-        notice(f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines")
+        notice(
+            f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines"
+        )
 
 
-def _check_side_by_side(models: dict[str, Any], settings: Any, form: str, plot: Path | None) -> None:
+def _check_side_by_side(
+    models: dict[str, Any], settings: Any, form: str, plot: Path | None
+) -> None:
     """Make sure that what several models have a row for is the same for all: tokens are, where
     their tokenizers are."""
-    rows = form != "jsonl" and (settings.with_tokens or (settings.with_words and settings.split == "tokens"))
+    rows = form != "jsonl" and (
+        settings.with_tokens or (settings.with_words and settings.split == "tokens")
+    )
     if len(models) > 1 and (rows or (plot and settings.split == "tokens")):
         from rnnlm.scoring.several_models import check_same_tokens
 
@@ -249,35 +307,70 @@ def _check_side_by_side(models: dict[str, Any], settings: Any, form: str, plot: 
 
 
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
-    options.refuse_if(as_json and form not in (None, "jsonl"), f"--json and --format {form} contradict each other.")
-    chosen = "jsonl" if as_json else form or (_SUFFIXES.get(output.suffix.lower()) if output else "table")
+    options.refuse_if(
+        as_json and form not in (None, "jsonl"),
+        f"--json and --format {form} contradict each other.",
+    )
+    chosen = (
+        "jsonl"
+        if as_json
+        else form or (_SUFFIXES.get(output.suffix.lower()) if output else "table")
+    )
     why = "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or add --format csv, tsv, jsonl or parquet."
     options.refuse_if(chosen is None or (output and chosen == "table"), why)
     return chosen
 
 
 def _check_options(
-    form: str, output: Path | None, resume: bool, overwrite: bool, rank: str | None, split: str | None, given: dict[str, Any]
+    form: str,
+    output: Path | None,
+    resume: bool,
+    overwrite: bool,
+    rank: str | None,
+    split: str | None,
+    given: dict[str, Any],
 ) -> None:
     options.refuse_if(resume and not output, "--resume is about a file: name it with --output.")
-    options.refuse_if(overwrite and not (output or given["plot"]), "--overwrite is about a file: name it with --output or --plot.")
+    options.refuse_if(
+        overwrite and not (output or given["plot"]),
+        "--overwrite is about a file: name it with --output or --plot.",
+    )
     options.refuse_if(resume and overwrite, "--resume and --overwrite contradict each other.")
-    options.refuse_if(rank and form != "table", "--rank sorts the table; records keep the order of the input.")
-    options.refuse_if(form == "parquet" and not output, "a Parquet file is written whole: name it with --output.")
-    options.refuse_if(form == "parquet" and resume, "--resume: a Parquet file is written when all is scored; choose csv, tsv or jsonl.")
+    options.refuse_if(
+        rank and form != "table", "--rank sorts the table; records keep the order of the input."
+    )
+    options.refuse_if(
+        form == "parquet" and not output, "a Parquet file is written whole: name it with --output."
+    )
+    options.refuse_if(
+        form == "parquet" and resume,
+        "--resume: a Parquet file is written when all is scored; choose csv, tsv or jsonl.",
+    )
     has_words = given["with_words"] or given["next_words"]
     has_regions = given["region_mark"] is not None or given["region_columns"]
-    is_one_table = form in ("tsv", "csv", "parquet") and given["with_tokens"] and (has_words or has_regions)
-    options.refuse_if(is_one_table, "--tokens and words or regions are two tables: choose one, or --format jsonl.")
+    is_one_table = (
+        form in ("tsv", "csv", "parquet") and given["with_tokens"] and (has_words or has_regions)
+    )
+    options.refuse_if(
+        is_one_table, "--tokens and words or regions are two tables: choose one, or --format jsonl."
+    )
     options.refuse_if(given["measures"] and not has_words, "--with is about words: add --words.")
-    options.refuse_if(split and not (has_words or has_regions or given["plot"]), f"--split {split} is about words: add --words.")
+    options.refuse_if(
+        split and not (has_words or has_regions or given["plot"]),
+        f"--split {split} is about words: add --words.",
+    )
 
 
 def _splits(values: tuple[str, ...]) -> tuple[str | None, str | None]:
     """What splits words, and the split of a data set."""
     chosen: list[str | None] = []
-    for what, names in (("words", [v for v in values if v in _SPLITS]), ("a data set", [v for v in values if v not in _SPLITS])):
-        options.refuse_if(len(set(names)) > 1, f"--split {', --split '.join(names)}: choose one for {what}.")
+    for what, names in (
+        ("words", [v for v in values if v in _SPLITS]),
+        ("a data set", [v for v in values if v not in _SPLITS]),
+    ):
+        options.refuse_if(
+            len(set(names)) > 1, f"--split {', --split '.join(names)}: choose one for {what}."
+        )
         chosen.append(names[0] if names else None)
     return chosen[0], chosen[1]
 
@@ -294,13 +387,19 @@ def _settings(given: dict[str, Any], split: Any) -> Any:
     )  # fmt: skip
 
 
-def _sentences(sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any], form: str) -> Iterator[Any]:
+def _sentences(
+    sentences: tuple[str, ...], inputs: tuple[str, ...], given: dict[str, Any], form: str
+) -> Iterator[Any]:
     from rnnlm.scoring.sentences import SentenceSettings, of_texts, read_sentences
 
     if sentences:
         return of_texts(sentences, given["given"], given["region_mark"], given["source"])
     if not inputs and sys.stdin is not None and sys.stdin.isatty():
-        what = "a table of pairs from the terminal, with a header" if given["are_pairs"] else "sentences from the terminal, one a line"
+        what = (
+            "a table of pairs from the terminal, with a header"
+            if given["are_pairs"]
+            else "sentences from the terminal, one a line"
+        )
         terminal.say(f"reading {what}; Ctrl-D ends")
     usual: tuple[str, ...] | None = () if form == "table" else None
     keep = {("all",): None, ("none",): (), None: usual}.get(given["keep"], given["keep"])
@@ -340,5 +439,7 @@ def draw(path: Path, models: dict[str, Any], kept: list[Any], settings: Any) -> 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)  # it was said before
-        chunks = list(score_chunks_of_models(models, kept, dataclasses.replace(settings, with_words=True)))
+        chunks = list(
+            score_chunks_of_models(models, kept, dataclasses.replace(settings, with_words=True))
+        )
     plot_surprisals([scores for chunk in chunks for scores in chunk], path)

@@ -15,7 +15,13 @@ from .. import options, terminal
 from ..options import Command
 
 FORMATS = ("conllu", "columns", "slashes", "jsonl", "tsv")
-_SUFFIXES = {".conllu": "conllu", ".conll": "columns", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+_SUFFIXES = {
+    ".conllu": "conllu",
+    ".conll": "columns",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
 
 input_options = options.section(
     "Input",
@@ -104,21 +110,44 @@ def command(
 
 
 def _check(
-    sentences: tuple[str, ...], source: str | None, as_json: bool, output: Path | None, overwrite: bool, nbest: int, given: dict[str, Any]
+    sentences: tuple[str, ...],
+    source: str | None,
+    as_json: bool,
+    output: Path | None,
+    overwrite: bool,
+    nbest: int,
+    given: dict[str, Any],
 ) -> None:
     options.refuse_if(sentences and source is not None, "give sentences or --input, one of them.")
-    idle = [option for option in ("--format", "--column", "--encoding-errors") if given[_NAMES[option]] not in (None, "auto")]
-    options.refuse_if(sentences and idle, f"{', '.join(idle)}: this is about --input, not about sentences that stand there.")
-    options.refuse_if(as_json and given["output_form"], "--json and --output-format contradict each other.")
+    idle = [
+        option
+        for option in ("--format", "--column", "--encoding-errors")
+        if given[_NAMES[option]] not in (None, "auto")
+    ]
+    options.refuse_if(
+        sentences and idle,
+        f"{', '.join(idle)}: this is about --input, not about sentences that stand there.",
+    )
+    options.refuse_if(
+        as_json and given["output_form"], "--json and --output-format contradict each other."
+    )
     is_document = not as_json and not (sentences and not output and not given["output_form"])
-    options.refuse_if(is_document and nbest > 1, "a file has room for one label a word: --json shows the N best.")
+    options.refuse_if(
+        is_document and nbest > 1, "a file has room for one label a word: --json shows the N best."
+    )
     options.check_output(output, overwrite, source)
 
 
 _NAMES = {"--format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}
 
 
-def _document(codec: Any, sentences: tuple[str, ...], source: str | None, output: Path | None, given: dict[str, Any]) -> Any:
+def _document(
+    codec: Any,
+    sentences: tuple[str, ...],
+    source: str | None,
+    output: Path | None,
+    given: dict[str, Any],
+) -> Any:
     """What is to be tagged, and the format it is to be written in."""
     from rnnlm.tasks.labels import files
 
@@ -140,7 +169,9 @@ def _document(codec: Any, sentences: tuple[str, ...], source: str | None, output
             raise TextError(f"sentence {number} has no words", "nothing stands in it")
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, sentences), None):
-        notice(f"{file!r} is tagged as a sentence; there is a file of that name, too: --input {shlex.quote(file)} tags what is in it")
+        notice(
+            f"{file!r} is tagged as a sentence; there is a file of that name, too: --input {shlex.quote(file)} tags what is in it"
+        )
     return files.of_texts(codec, sentences, settings)
 
 
@@ -163,57 +194,88 @@ def show(sentences: Sequence[Any], codec: Any, with_probabilities: bool, is_nbes
     from rnnlm.tasks.labels.splitting import is_of_letters
 
     make = _of_letters if is_of_letters(codec) else _nbest if is_nbest else _words
-    rows = [row for number, each in enumerate(sentences, start=1) for row in make(each, number, with_probabilities, is_nbest)]
+    rows = [
+        row
+        for number, each in enumerate(sentences, start=1)
+        for row in make(each, number, with_probabilities, is_nbest)
+    ]
     dropped = set() if len(sentences) > 1 or make is _of_letters else {"sentence"}
     if make is _nbest and len(codec.columns) == 1:
         dropped.add("column")
     columns = [name for name in rows[0] if name not in dropped]
-    right = [name for name in columns if name in ("sentence", "rank") or name.endswith("probability")]
+    right = [
+        name for name in columns if name in ("sentence", "rank") or name.endswith("probability")
+    ]
     terminal.print_table(columns, [[row[name] for name in columns] for row in rows], right)
 
 
-def _words(found: Any, number: int, with_probabilities: bool, is_nbest: bool) -> list[dict[str, str]]:
+def _words(
+    found: Any, number: int, with_probabilities: bool, is_nbest: bool
+) -> list[dict[str, str]]:
     rows = []
     for place, word in enumerate(found.words):
         row = {"sentence": str(number), "word": word}
         for name, labels in found.labels.items():
             row[name] = labels[place]
             if with_probabilities:
-                row[f"{name}_probability"] = _figure(found.probabilities[name][place][labels[place]])
+                row[f"{name}_probability"] = _figure(
+                    found.probabilities[name][place][labels[place]]
+                )
         for name, label in found.sentence_labels.items():
             row[name] = label
             if with_probabilities:
-                row[f"{name}_probability"] = _figure(found.sentence_probabilities[name].get(label, 0.0))
+                row[f"{name}_probability"] = _figure(
+                    found.sentence_probabilities[name].get(label, 0.0)
+                )
         rows.append(row)
     return rows
 
 
-def _nbest(found: Any, number: int, with_probabilities: bool, is_nbest: bool) -> list[dict[str, str]]:
+def _nbest(
+    found: Any, number: int, with_probabilities: bool, is_nbest: bool
+) -> list[dict[str, str]]:
     rows = []
     for name, best in found.nbest.items():
         for rank, each in enumerate(best, start=1):
-            labels = " ".join(f"{word}/{label}" for word, label in zip(found.words, each.labels, strict=True))
+            labels = " ".join(
+                f"{word}/{label}" for word, label in zip(found.words, each.labels, strict=True)
+            )
             rows.append(_ranked(number, name, rank, each.probability, labels))
     for name, probabilities in found.sentence_probabilities.items():
         most = max(map(len, found.nbest.values()))
-        rows += [_ranked(number, name, rank, p, label) for rank, (label, p) in enumerate([*probabilities.items()][:most], start=1)]
+        rows += [
+            _ranked(number, name, rank, p, label)
+            for rank, (label, p) in enumerate([*probabilities.items()][:most], start=1)
+        ]
     return rows
 
 
 def _ranked(number: int, column: str, rank: int, probability: float, labels: str) -> dict[str, str]:
-    return {"sentence": str(number), "column": column, "rank": str(rank), "probability": _figure(probability), "labels": labels}
+    return {
+        "sentence": str(number),
+        "column": column,
+        "rank": str(rank),
+        "probability": _figure(probability),
+        "labels": labels,
+    }
 
 
-def _of_letters(found: Any, number: int, with_probabilities: bool, is_nbest: bool) -> list[dict[str, str]]:
+def _of_letters(
+    found: Any, number: int, with_probabilities: bool, is_nbest: bool
+) -> list[dict[str, str]]:
     word = found.text if found.text is not None else " ".join(found.words)
     rows = []
     for name, best in found.nbest.items():
         for rank, each in enumerate(best, start=1):
             row = {"word": word} | ({"rank": str(rank)} if is_nbest else {})
-            row |= {"probability": _figure(each.probability)} if is_nbest or with_probabilities else {}
+            row |= (
+                {"probability": _figure(each.probability)} if is_nbest or with_probabilities else {}
+            )
             rows.append(row | {name: " ".join(each.labels)})
     return rows
 
 
 def _figure(probability: float) -> str:
-    return terminal.number(probability, DIGITS) if probability >= 10**-DIGITS else f"{probability:.2g}"
+    return (
+        terminal.number(probability, DIGITS) if probability >= 10**-DIGITS else f"{probability:.2g}"
+    )

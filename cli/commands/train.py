@@ -16,27 +16,91 @@ from ..options import PATH, Command, json_option, refuse_if, section, text_flags
 
 task_options = section(
     "Task",
-    click.option("--task", metavar="TASK", help="tagging, classification or seq2seq instead of a language model."),
-    click.option("--label-column", metavar="NAME,...", help="Columns of the labels that are learned, by name or number."),
-    click.option("--sentence-label-column", metavar="NAME,...", help="With tagging: columns of labels of the whole sentence."),
-    click.option("--labels", multiple=True, metavar="FILE", help="Labels of TEXT, in a file of their own; line by line."),
+    click.option(
+        "--task",
+        metavar="TASK",
+        help="tagging, classification or seq2seq instead of a language model.",
+    ),
+    click.option(
+        "--label-column",
+        metavar="NAME,...",
+        help="Columns of the labels that are learned, by name or number.",
+    ),
+    click.option(
+        "--sentence-label-column",
+        metavar="NAME,...",
+        help="With tagging: columns of labels of the whole sentence.",
+    ),
+    click.option(
+        "--labels",
+        multiple=True,
+        metavar="FILE",
+        help="Labels of TEXT, in a file of their own; line by line.",
+    ),
     click.option("--valid-labels", multiple=True, metavar="FILE", help="Those of --valid."),
     click.option("--test-labels", multiple=True, metavar="FILE", help="Those of --test."),
-    click.option("--format", metavar="FORMAT", help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext."),
-    click.option("--scheme", metavar="SCHEME", help="How labels write spans: none, iob1, bio, bioes, ...  [default: told by the labels]"),
-    click.option("--multi-label", is_flag=True, default=None, help="With classification: a text has any number of labels, joined by |."),
-    click.option("--align", is_flag=True, default=None, help="With tagging: labels are the sounds of letters, and are aligned first."),
-    click.option("--target", multiple=True, metavar="FILE", help="With seq2seq: what is to be written for each line of TEXT."),
-    click.option("--valid-target", multiple=True, metavar="FILE", help="That of --valid; several are several references."),
+    click.option(
+        "--format",
+        metavar="FORMAT",
+        help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext.",
+    ),
+    click.option(
+        "--scheme",
+        metavar="SCHEME",
+        help="How labels write spans: none, iob1, bio, bioes, ...  [default: told by the labels]",
+    ),
+    click.option(
+        "--multi-label",
+        is_flag=True,
+        default=None,
+        help="With classification: a text has any number of labels, joined by |.",
+    ),
+    click.option(
+        "--align",
+        is_flag=True,
+        default=None,
+        help="With tagging: labels are the sounds of letters, and are aligned first.",
+    ),
+    click.option(
+        "--target",
+        multiple=True,
+        metavar="FILE",
+        help="With seq2seq: what is to be written for each line of TEXT.",
+    ),
+    click.option(
+        "--valid-target",
+        multiple=True,
+        metavar="FILE",
+        help="That of --valid; several are several references.",
+    ),
     click.option("--test-target", multiple=True, metavar="FILE", help="That of --test."),
-    click.option("--target-column", metavar="NAME", help="With seq2seq: column of what is to be written; --column is what is read."),
-    click.option("--skip-empty", is_flag=True, default=None, help="With seq2seq: pairs with an empty side are left out."),
+    click.option(
+        "--target-column",
+        metavar="NAME",
+        help="With seq2seq: column of what is to be written; --column is what is read.",
+    ),
+    click.option(
+        "--skip-empty",
+        is_flag=True,
+        default=None,
+        help="With seq2seq: pairs with an empty side are left out.",
+    ),
 )
 model_options = section(
     "Model",
-    click.option("--model", metavar="KIND", help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram; of tasks also bag and cnn."),
+    click.option(
+        "--model",
+        metavar="KIND",
+        help="rnn, gru, lstm, qrnn, ffnn, jordan, ngram or unigram; of tasks also bag and cnn.",
+    ),
     click.option("--recipe", metavar="NAME", help="Named settings; see rnnlm recipes."),
-    click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="One setting; may be repeated."),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="One setting; may be repeated.",
+    ),
     click.option("--config", type=PATH, metavar="FILE.toml", help="Settings from a file."),
     click.option(
         "--grid",
@@ -51,9 +115,21 @@ model_options = section(
         help="With --grid: where the recipes differ, all runs have the settings of the first.",
     ),
     click.option("--init-from", metavar="MODEL", help="Start from the weights of another model."),
-    click.option("--init-encoder-from", metavar="MODEL", help="With seq2seq: start the encoder from a language model."),
-    click.option("--init-decoder-from", metavar="MODEL", help="With seq2seq: start the decoder from a language model."),
-    click.option("--init-from-reversed", metavar="MODEL", help="Of a task's backward layers: a language model of --set reversed=true."),
+    click.option(
+        "--init-encoder-from",
+        metavar="MODEL",
+        help="With seq2seq: start the encoder from a language model.",
+    ),
+    click.option(
+        "--init-decoder-from",
+        metavar="MODEL",
+        help="With seq2seq: start the decoder from a language model.",
+    ),
+    click.option(
+        "--init-from-reversed",
+        metavar="MODEL",
+        help="Of a task's backward layers: a language model of --set reversed=true.",
+    ),
     click.option(
         "--contextual",
         multiple=True,
@@ -61,7 +137,9 @@ model_options = section(
         help="With --task: a language model whose layers are read beside the words, and stay as they are; may be repeated.",
     ),
     click.option(
-        "--embeddings", metavar="FILE", help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in the training text."
+        "--embeddings",
+        metavar="FILE",
+        help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in the training text.",
     ),
 )
 tokenizer_options = section(
@@ -88,14 +166,23 @@ tokenizer_options = section(
 ngram_options = section(
     "N-grams",
     click.option("--order", type=int, metavar="N", help="Longest n-gram.  [default: 5]"),
-    click.option("--smoothing", metavar="NAME",
-                 help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle."),
-    click.option("--prune", metavar="0,0,1",
-                 help="N-grams seen at most so often are left out, by order; the last repeats."),
-    click.option("--discounts", type=click.Choice(["exact", "lmplz"]),
-                 help="Of mkn: the paper's, or exactly lmplz's."),
+    click.option(
+        "--smoothing",
+        metavar="NAME",
+        help="mkn, kn, katz, witten-bell, absolute, additive, jelinek-mercer, stupid, mle.",
+    ),
+    click.option(
+        "--prune",
+        metavar="0,0,1",
+        help="N-grams seen at most so often are left out, by order; the last repeats.",
+    ),
+    click.option(
+        "--discounts",
+        type=click.Choice(["exact", "lmplz"]),
+        help="Of mkn: the paper's, or exactly lmplz's.",
+    ),
     click.option("--memory", metavar="SIZE", help="Most memory counting may take: 500M, 2G."),
-)  # fmt: skip
+)
 run_options = section(
     "Run",
     click.option("--budget", metavar="BUDGET", help="How long: 3m, 20epochs, 5000steps."),
@@ -144,8 +231,15 @@ class _Command(Command):
 @click.argument("text", nargs=-1)
 @section(
     "Text",
-    click.option("--valid", multiple=True, metavar="TEXT", help="Validation text.  [default: the last 5 % of TEXT]"),
-    click.option("--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end."),
+    click.option(
+        "--valid",
+        multiple=True,
+        metavar="TEXT",
+        help="Validation text.  [default: the last 5 % of TEXT]",
+    ),
+    click.option(
+        "--test", multiple=True, metavar="TEXT", help="Test text, evaluated once at the end."
+    ),
     text_options,
 )
 @task_options
@@ -180,9 +274,15 @@ def command(context: click.Context, **given: Any) -> None:
     good state at half the learning rate, three times at most (--set rollbacks=3,
     rollback_factor=0.5).
     """
-    as_json, dry_run, count = given.pop("as_json"), given.pop("dry_run"), given.pop("processes") or 1
+    as_json, dry_run, count = (
+        given.pop("as_json"),
+        given.pop("dry_run"),
+        given.pop("processes") or 1,
+    )
     grid, equal = given.pop("grid"), given.pop("equal")
-    refuse_if(equal and not grid, "--equal is about the runs of a grid: name its settings with --grid.")
+    refuse_if(
+        equal and not grid, "--equal is about the runs of a grid: name its settings with --grid."
+    )
     if grid:
         from ..grid import train_grid
 
@@ -212,7 +312,10 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
     request = _request(given)
     with planning_together():
         if here.count > 1 and "-" in (*request.text, *request.valid, *request.test):
-            raise UsageError("several processes cannot share standard input", hint="write the text to a file and name the file")
+            raise UsageError(
+                "several processes cannot share standard input",
+                hint="write the text to a file and name the file",
+            )
         with terminal.Progress() as progress:
             plan = plan_of(request, silent if here.rank else progress)
     if dry_run:
@@ -272,7 +375,9 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     if plan.finished:
         terminal.say(f"the run in {plan.output} has already ended: no steps are left")
     elif plan.request.resume:
-        terminal.say(f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}")
+        terminal.say(
+            f"continuing the run in {plan.output} after step {plan.initial.facts['step']:,}"
+        )
     announce_counting(plan)
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
@@ -288,17 +393,26 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
     from rnnlm.config import Budget
 
     if finished.stopped == "request" or signalled:
-        terminal.say(f"stopped on request; the best model (step {finished.step:,}) is saved in {finished.folder}")
+        terminal.say(
+            f"stopped on request; the best model (step {finished.step:,}) is saved in {finished.folder}"
+        )
         if plan.resolved.values.get("resumable"):
             terminal.say(f"to continue: run the same command with -o {finished.folder} --resume")
     else:
         early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
-            terminal.say(f"{finished.steps:,} steps in the time given; about the same run again: --budget {finished.steps}steps")
-        terminal.say(f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}")
+            terminal.say(
+                f"{finished.steps:,} steps in the time given; about the same run again: --budget {finished.steps}steps"
+            )
+        terminal.say(
+            f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}"
+        )
     if as_json:
-        shown = {name: getattr(finished, name) for name in ("folder", "step", "steps", "stopped", "seconds", "results")}
+        shown = {
+            name: getattr(finished, name)
+            for name in ("folder", "step", "steps", "stopped", "seconds", "results")
+        }
         terminal.print_json(shown | {"seconds": round(finished.seconds, 2)})
         return
     if not finished.results:
@@ -312,7 +426,10 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
             metrics.show_label_metrics(finished.results)
         return
     keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
-    rows = [[name, *(terminal.cell(result[key]) for key in keys)] for name, result in finished.results.items()]
+    rows = [
+        [name, *(terminal.cell(result[key]) for key in keys)]
+        for name, result in finished.results.items()
+    ]
     terminal.print_table(["text", *keys], rows, right=keys)
     for name, result in finished.results.items():
         click.echo(f"{name} signature: {result['signature']}")
@@ -329,7 +446,9 @@ def _show_plan(plan: Any, as_json: bool) -> None:
         "output": str(plan.output),
     }
     if as_json:
-        settings = {name: {"value": value, "origin": origin} for name, value, origin, _ in plan.describe()}
+        settings = {
+            name: {"value": value, "origin": origin} for name, value, origin, _ in plan.describe()
+        }
         terminal.print_json({**sizes, "settings": settings})
         return
     rows = [[name, str(value), origin, about] for name, value, origin, about in plan.describe()]
@@ -337,4 +456,6 @@ def _show_plan(plan: Any, as_json: bool) -> None:
     for name, value in sizes.items():
         if value is None:
             value = "known once counted"
-        click.echo(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {terminal.visible(value)}")
+        click.echo(
+            f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {terminal.visible(value)}"
+        )

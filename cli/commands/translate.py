@@ -18,8 +18,23 @@ from ..options import Command
 
 FORMATS = ("text", "tsv", "csv", "jsonl", "parquet")
 # any asks for samples
-_SAMPLING = ("sample", "num", "seed", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty")
-_ABOUT_INPUT = {"--format": "form", "--column": "column", "--delimiter": "delimiter", "--encoding-errors": "encoding_errors"}
+_SAMPLING = (
+    "sample",
+    "num",
+    "seed",
+    "temperature",
+    "top_k",
+    "top_p",
+    "min_p",
+    "typical_p",
+    "repetition_penalty",
+)
+_ABOUT_INPUT = {
+    "--format": "form",
+    "--column": "column",
+    "--delimiter": "delimiter",
+    "--encoding-errors": "encoding_errors",
+}
 
 input_options = options.section(
     "Input",
@@ -56,28 +71,79 @@ search_options = options.section(
 sampling_options = options.section(
     "Samples, instead of a search",
     click.option("--sample", is_flag=True, help="Draw lines. Any option of this section does so."),
-    click.option("--num", type=click.IntRange(1), metavar="N", help="How many samples for each source.  [default: 1]"),
-    click.option("--seed", type=click.IntRange(0), metavar="N", help="The same seed, line and number give the same sample.  [default: 1]"),
-    click.option("--temperature", type=click.FloatRange(0), metavar="X", help="Below 1: safer; 0: always the likeliest.  [default: 1]"),
+    click.option(
+        "--num",
+        type=click.IntRange(1),
+        metavar="N",
+        help="How many samples for each source.  [default: 1]",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(0),
+        metavar="N",
+        help="The same seed, line and number give the same sample.  [default: 1]",
+    ),
+    click.option(
+        "--temperature",
+        type=click.FloatRange(0),
+        metavar="X",
+        help="Below 1: safer; 0: always the likeliest.  [default: 1]",
+    ),
     click.option("--top-k", type=int, metavar="K", help="Draw from the K likeliest tokens only."),
-    click.option("--top-p", type=float, metavar="P", help="Draw from the fewest tokens that hold probability P."),
-    click.option("--min-p", type=float, metavar="P", help="Draw from tokens at least P times as likely as the likeliest."),
-    click.option("--typical-p", type=float, metavar="P", help="Draw from the tokens nearest to the entropy that hold probability P."),
-    click.option("--repetition-penalty", type=float, metavar="R", help="Multiplies the log-probability of tokens that are there already."),
+    click.option(
+        "--top-p",
+        type=float,
+        metavar="P",
+        help="Draw from the fewest tokens that hold probability P.",
+    ),
+    click.option(
+        "--min-p",
+        type=float,
+        metavar="P",
+        help="Draw from tokens at least P times as likely as the likeliest.",
+    ),
+    click.option(
+        "--typical-p",
+        type=float,
+        metavar="P",
+        help="Draw from the tokens nearest to the entropy that hold probability P.",
+    ),
+    click.option(
+        "--repetition-penalty",
+        type=float,
+        metavar="R",
+        help="Multiplies the log-probability of tokens that are there already.",
+    ),
 )
 unknown_options = options.section(
     "Unknown words",
     click.option("--unknown", is_flag=True, help="<unk> may be written."),
-    click.option("--copy-unknown", is_flag=True, help="Where <unk> is chosen, write the word of the source that attention points at."),
+    click.option(
+        "--copy-unknown",
+        is_flag=True,
+        help="Where <unk> is chosen, write the word of the source that attention points at.",
+    ),
 )
 output_options = options.section(
     "Output",
     options.json_option,
-    click.option("--attention", is_flag=True, help="With --json: what each token of a line looked at."),
     click.option(
-        "--attention-plot", "plot", type=options.PATH, metavar="FILE.svg", help="Draw that of the first line: .svg, .png or .pdf."
+        "--attention", is_flag=True, help="With --json: what each token of a line looked at."
     ),
-    click.option("-o", "--output", type=options.PATH, metavar="FILE", help="Write there; - is standard output."),
+    click.option(
+        "--attention-plot",
+        "plot",
+        type=options.PATH,
+        metavar="FILE.svg",
+        help="Draw that of the first line: .svg, .png or .pdf.",
+    ),
+    click.option(
+        "-o",
+        "--output",
+        type=options.PATH,
+        metavar="FILE",
+        help="Write there; - is standard output.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace files that are there."),
 )
 
@@ -115,12 +181,22 @@ def command(
     from rnnlm.tasks.labels.tagging import model_for
     from rnnlm.tasks.seq2seq.decoding import Translator
 
-    translator = Translator(model_for("translate", options.named(model_name), device), settings, sampling, given["num"] or 1)
+    translator = Translator(
+        model_for("translate", options.named(model_name), device),
+        settings,
+        sampling,
+        given["num"] or 1,
+    )
     if given["interactive"]:
         _converse(translator, as_json, given)
         return
     kept: list[Any] = []
-    found = _counted(translator.translate(_of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)), kept)
+    found = _counted(
+        translator.translate(
+            _of_arguments(lines) if lines else _of_file(translator.model.codec, source, given)
+        ),
+        kept,
+    )
     if as_json:
         options.put(translation_as_json(found), output)
     elif settings.nbest == translator.num == 1:
@@ -133,19 +209,43 @@ def command(
         _draw(translator, kept, plot)
 
 
-def _check(lines: tuple[str, ...], source: str | None, as_json: bool, given: dict[str, Any]) -> None:
+def _check(
+    lines: tuple[str, ...], source: str | None, as_json: bool, given: dict[str, Any]
+) -> None:
     options.refuse_if(lines and source is not None, "give lines or --input, one of them.")
     idle = [option for option, name in _ABOUT_INPUT.items() if given[name] not in (None, "auto")]
-    options.refuse_if(lines and idle, f"{', '.join(idle)}: this is about --input, not about lines that stand there.")
-    options.refuse_if(given["attention"] and not as_json, "--attention is shown by --json; --attention-plot draws it.")
-    searched = [f"--{name.replace('_', '-')}" for name in ("beam", "length_power", "nbest") if given[name] is not None]
+    options.refuse_if(
+        lines and idle,
+        f"{', '.join(idle)}: this is about --input, not about lines that stand there.",
+    )
+    options.refuse_if(
+        given["attention"] and not as_json,
+        "--attention is shown by --json; --attention-plot draws it.",
+    )
+    searched = [
+        f"--{name.replace('_', '-')}"
+        for name in ("beam", "length_power", "nbest")
+        if given[name] is not None
+    ]
     drawn = [f"--{name.replace('_', '-')}" for name in _asked(given)]
-    options.refuse_if(searched and drawn, f"{', '.join(searched)} and {', '.join(drawn)}: lines are searched for or drawn, not both.")
+    options.refuse_if(
+        searched and drawn,
+        f"{', '.join(searched)} and {', '.join(drawn)}: lines are searched for or drawn, not both.",
+    )
     if given["interactive"]:
-        options.refuse_if(lines or source is not None, "--interactive reads what is typed, or standard input: give no lines or --input.")
+        options.refuse_if(
+            lines or source is not None,
+            "--interactive reads what is typed, or standard input: give no lines or --input.",
+        )
         more = (given["nbest"] or given["num"] or 1) > 1
-        options.refuse_if(more and not as_json, "--interactive answers with one line: --json shows several.")
-        about = [option for option in ("--format", "--column", "--delimiter") if given[_ABOUT_INPUT[option]] not in (None, "auto")]
+        options.refuse_if(
+            more and not as_json, "--interactive answers with one line: --json shows several."
+        )
+        about = [
+            option
+            for option in ("--format", "--column", "--delimiter")
+            if given[_ABOUT_INPUT[option]] not in (None, "auto")
+        ]
         options.refuse_if(about, f"{', '.join(about)}: --interactive reads plain lines.")
 
 
@@ -154,9 +254,18 @@ def _asked(given: dict[str, Any]) -> list[str]:
     return [name for name in _SAMPLING if given[name] is not None and given[name] is not False]
 
 
-def _check_outputs(output: Path | None, plot: Path | None, overwrite: bool, source: str | None, given: dict[str, Any]) -> None:
+def _check_outputs(
+    output: Path | None,
+    plot: Path | None,
+    overwrite: bool,
+    source: str | None,
+    given: dict[str, Any],
+) -> None:
     """Whether files can be written, before time goes into what goes there."""
-    options.refuse_if(given["interactive"] and (output or plot), "--interactive answers on standard output: leave -o and plots out.")
+    options.refuse_if(
+        given["interactive"] and (output or plot),
+        "--interactive answers on standard output: leave -o and plots out.",
+    )
     options.check_output(output, overwrite and not (plot and output is None), source)
     if plot:
         from rnnlm.evaluation import plotting
@@ -186,7 +295,9 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
             raise TextError(f"line {number} has no words", "nothing stands in it")
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, lines), None):
-        notice(f"{file!r} is translated as a line; there is a file of that name, too: --input {shlex.quote(file)} translates its lines")
+        notice(
+            f"{file!r} is translated as a line; there is a file of that name, too: --input {shlex.quote(file)} translates its lines"
+        )
     return iter(lines)
 
 
@@ -195,8 +306,12 @@ def _of_file(codec: Any, source: str | None, given: dict[str, Any]) -> Iterator[
     from rnnlm.tasks.seq2seq.decoding import USUAL_COLUMNS, read_sources
 
     if source is None and sys.stdin is not None and sys.stdin.isatty():
-        terminal.say("reading lines from the terminal, until Ctrl-D; --interactive answers each at once")
-    settings = TextFileSettings(given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict")
+        terminal.say(
+            "reading lines from the terminal, until Ctrl-D; --interactive answers each at once"
+        )
+    settings = TextFileSettings(
+        given["form"], given["column"], given["delimiter"], given["encoding_errors"] or "strict"
+    )
     usual = USUAL_COLUMNS if codec.column is None else (codec.column, *USUAL_COLUMNS)
     return read_sources("-" if source is None else source, settings, usual)
 
@@ -221,9 +336,15 @@ def _counted(found: Iterable[Any], kept: list[Any]) -> Iterator[Any]:
                 kept.append(each)
             yield each
     if empty:
-        terminal.say(f"note: {empty:,} {'line has' if empty == 1 else 'lines have'} no words, and so no translation")
+        terminal.say(
+            f"note: {empty:,} {'line has' if empty == 1 else 'lines have'} no words, and so no translation"
+        )
     if cut:
-        what = "line was cut off: it reached its" if cut == 1 else "lines were cut off: they reached their"
+        what = (
+            "line was cut off: it reached its"
+            if cut == 1
+            else "lines were cut off: they reached their"
+        )
         terminal.say(f"note: {cut:,} {what} greatest length (--max-length)")
 
 
@@ -313,16 +434,31 @@ def show(found: Sequence[Any], is_drawn: bool) -> None:
     """Print the rows of :func:`as_rows` as a table; of a single source they have no number."""
     first = 0 if len(found) > 1 else 1
     columns = _columns(is_drawn)[first:]
-    terminal.print_table(columns, [row[first:] for each in found for row in _rows(each, is_drawn)], right=columns[:-1])
+    terminal.print_table(
+        columns,
+        [row[first:] for each in found for row in _rows(each, is_drawn)],
+        right=columns[:-1],
+    )
 
 
 def _columns(is_drawn: bool) -> list[str]:
-    return ["line", "sample", "logprob_nats", "text"] if is_drawn else ["line", "rank", "logprob_nats", "score", "text"]
+    return (
+        ["line", "sample", "logprob_nats", "text"]
+        if is_drawn
+        else ["line", "rank", "logprob_nats", "score", "text"]
+    )
 
 
 def _rows(line: Any, is_drawn: bool) -> list[list[str]]:
     rows = []
     for number, each in enumerate(line.hypotheses, start=1):
         figures = [each.logprob_nats] if is_drawn else [each.logprob_nats, each.score]
-        rows.append([str(line.number), str(number), *(f"{figure:.{DIGITS}f}" for figure in figures), each.text])
+        rows.append(
+            [
+                str(line.number),
+                str(number),
+                *(f"{figure:.{DIGITS}f}" for figure in figures),
+                each.text,
+            ]
+        )
     return rows

@@ -10,7 +10,13 @@ from ..options import Command
 
 
 @click.command(cls=Command)
-@options.section("Model", options.model_option, options.adapt_option, options.settings_option, options.device_option)
+@options.section(
+    "Model",
+    options.model_option,
+    options.adapt_option,
+    options.settings_option,
+    options.device_option,
+)
 @options.section(
     "Text",
     click.option("--on", multiple=True, required=True, metavar="TEXT",
@@ -63,8 +69,15 @@ def command(
     if as_json:
         terminal.print_json(result)
     else:
-        shown = {**result.pop("settings"), **{key: result[key] for key in ("tokens", "ppl_before", "ppl_after")}}
-        terminal.print_table(["what", "value"], [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()], right=["value"])
+        shown = {
+            **result.pop("settings"),
+            **{key: result[key] for key in ("tokens", "ppl_before", "ppl_after")},
+        }
+        terminal.print_table(
+            ["what", "value"],
+            [[key, terminal.cell(value, "g", "d")] for key, value in shown.items()],
+            right=["value"],
+        )
     terminal.say(f"saved in the folder of {name}: rnnlm eval --adapt {kind} uses them")
 
 

@@ -23,23 +23,74 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
         show_default=True,
         help="Skip-gram or CBOW by gensim, or singular vectors of counts.",
     ),
-    click.option("--width", type=int, default=100, show_default=True, metavar="N", help="Numbers of a vector."),
-    click.option("--window", type=int, default=5, show_default=True, metavar="N", help="Words on each side that are its context, at most."),
-    click.option("--min-count", type=int, default=5, show_default=True, metavar="K", help="Rarer words get no vector."),
-    click.option("--epochs", type=int, metavar="N", help="Of skip-gram and CBOW: how often the text is read.  [default: 5]"),
-    click.option("--negative", type=int, metavar="N", help="Of skip-gram and CBOW: words drawn for each word of the text.  [default: 5]"),
-    click.option("--learning-rate", type=float, metavar="X", help="Of skip-gram and CBOW, at the start.  [default: 0.025]"),
     click.option(
-        "--seed", type=int, default=1, show_default=True, metavar="N", help="With one thread, the same seed gives the same vectors."
+        "--width",
+        type=int,
+        default=100,
+        show_default=True,
+        metavar="N",
+        help="Numbers of a vector.",
+    ),
+    click.option(
+        "--window",
+        type=int,
+        default=5,
+        show_default=True,
+        metavar="N",
+        help="Words on each side that are its context, at most.",
+    ),
+    click.option(
+        "--min-count",
+        type=int,
+        default=5,
+        show_default=True,
+        metavar="K",
+        help="Rarer words get no vector.",
+    ),
+    click.option(
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="Of skip-gram and CBOW: how often the text is read.  [default: 5]",
+    ),
+    click.option(
+        "--negative",
+        type=int,
+        metavar="N",
+        help="Of skip-gram and CBOW: words drawn for each word of the text.  [default: 5]",
+    ),
+    click.option(
+        "--learning-rate",
+        type=float,
+        metavar="X",
+        help="Of skip-gram and CBOW, at the start.  [default: 0.025]",
+    ),
+    click.option(
+        "--seed",
+        type=int,
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="With one thread, the same seed gives the same vectors.",
     ),
     click.option("--threads", type=int, metavar="N", help="Of skip-gram and CBOW.  [default: 1]"),
 )
 @section(
     "Words",
     click.option("--lowercase", is_flag=True, help="Lower-case the text first."),
-    click.option("--normalise", metavar="FORMS", help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all."),
-    click.option("--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."),
-    click.option("--remove-punctuation", is_flag=True, help="Punctuation becomes a space, but for apostrophes inside words."),
+    click.option(
+        "--normalise",
+        metavar="FORMS",
+        help="Make uniform any of quotes,dashes,spaces,entities,nfc, or all.",
+    ),
+    click.option(
+        "--split-punctuation", is_flag=True, help="Punctuation marks are words of their own."
+    ),
+    click.option(
+        "--remove-punctuation",
+        is_flag=True,
+        help="Punctuation becomes a space, but for apostrophes inside words.",
+    ),
 )
 @text_options
 @section(
@@ -75,7 +126,10 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
 
     flags = text_flags(given)
     if given["method"] == "svd":
-        refuse_given(("epochs", "negative", "learning_rate", "threads"), "for skip-gram and CBOW; --method svd counts once.")
+        refuse_given(
+            ("epochs", "negative", "learning_rate", "threads"),
+            "for skip-gram and CBOW; --method svd counts once.",
+        )
     writing.check_file(output, overwrite)
     names = named_text(text)
     if output != STANDARD_OUTPUT:
@@ -85,7 +139,10 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     began = time.monotonic()
     with terminal.Progress() as progress:
         vectors = learn_vectors(
-            corpus_of(names, flags), tokenizer=TokenizerSettings(**words) if words else None, progress=progress, **settings
+            corpus_of(names, flags),
+            tokenizer=TokenizerSettings(**words) if words else None,
+            progress=progress,
+            **settings,
         )
         count = save_vectors(vectors, output, overwrite)
     took = terminal.duration(time.monotonic() - began)

@@ -130,7 +130,11 @@ WEEKDAYS = {
     "de": "Montag Dienstag Mittwoch Donnerstag Freitag Samstag Sonntag",
     "fr": "lundi mardi mercredi jeudi vendredi samedi dimanche",
 }
-SHORT_WEEKDAYS = {"en": "Mon Tue Wed Thu Fri Sat Sun", "de": "Mo Di Mi Do Fr Sa So", "fr": "lun. mar. mer. jeu. ven. sam. dim."}
+SHORT_WEEKDAYS = {
+    "en": "Mon Tue Wed Thu Fri Sat Sun",
+    "de": "Mo Di Mi Do Fr Sa So",
+    "fr": "lun. mar. mer. jeu. ven. sam. dim.",
+}
 UNITS = {  # from nought
     "en": "zero one two three four five six seven eight nine ten eleven twelve"
     " thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
@@ -179,7 +183,11 @@ def ordinal(language: str, day: int) -> str:
     if language == "de":
         return GERMAN_ORDINALS.get(day) or words + ("te" if day < 20 else "ste")
     ten, link, last = words.rpartition("-")
-    return ten + link + (ENGLISH_ORDINALS.get(last) or (f"{last[:-1]}ieth" if last[-1] == "y" else f"{last}th"))
+    return (
+        ten
+        + link
+        + (ENGLISH_ORDINALS.get(last) or (f"{last[:-1]}ieth" if last[-1] == "y" else f"{last}th"))
+    )
 
 
 def years(language: str, year: int) -> list[str]:
@@ -194,8 +202,14 @@ def years(language: str, year: int) -> list[str]:
     if not rest:
         return ["nineteen hundred" if century == 19 else "two thousand"]
     if century == 19:
-        return [f"nineteen oh {words}", f"nineteen hundred and {words}"] if rest < 10 else [f"nineteen {words}"]
-    return [f"two thousand and {words}", f"two thousand {words}"] + ([f"twenty {words}"] * 2 if rest >= 10 else [])
+        return (
+            [f"nineteen oh {words}", f"nineteen hundred and {words}"]
+            if rest < 10
+            else [f"nineteen {words}"]
+        )
+    return [f"two thousand and {words}", f"two thousand {words}"] + (
+        [f"twenty {words}"] * 2 if rest >= 10 else []
+    )
 
 
 def nth(language: str, day: int) -> str:
@@ -240,13 +254,21 @@ def parts() -> dict[str, list[tuple[str, str]]]:
             language = pick(LANGUAGES)
             written = phrase(language, pick(forms(language)), when, pick)
             case = chance()
-            rows[part].append((written if case < 0.7 else written.lower() if case < 0.9 else written.upper(), when.isoformat()))
+            rows[part].append(
+                (
+                    written if case < 0.7 else written.lower() if case < 0.9 else written.upper(),
+                    when.isoformat(),
+                )
+            )
     return rows
 
 
 def files() -> dict[str, str]:
     """What each file holds, by its name."""
-    return {f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("phrase", "iso"), *rows]) for part, rows in parts().items()}
+    return {
+        f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("phrase", "iso"), *rows])
+        for part, rows in parts().items()
+    }
 
 
 if __name__ == "__main__":

@@ -18,10 +18,35 @@ LABELS = ("positive", "negative")
 
 # What people say: each list's words for the side of praise, then as many for the other side.
 ADJECTIVES = (
-    ["good", "great", "wonderful", "lovely", "excellent", "delightful", "superb", "brilliant", "splendid", "perfect"],
-    ["bad", "awful", "terrible", "horrible", "dreadful", "poor", "disappointing", "boring", "miserable", "annoying"],
+    [
+        "good",
+        "great",
+        "wonderful",
+        "lovely",
+        "excellent",
+        "delightful",
+        "superb",
+        "brilliant",
+        "splendid",
+        "perfect",
+    ],
+    [
+        "bad",
+        "awful",
+        "terrible",
+        "horrible",
+        "dreadful",
+        "poor",
+        "disappointing",
+        "boring",
+        "miserable",
+        "annoying",
+    ],
 )
-VERBS = (["love", "like", "enjoy", "recommend", "praise"], ["hate", "dislike", "regret", "avoid", "curse"])
+VERBS = (
+    ["love", "like", "enjoy", "recommend", "praise"],
+    ["hate", "dislike", "regret", "avoid", "curse"],
+)
 FEELINGS = (["happy", "pleased", "delighted"], ["sad", "angry", "disappointed"])
 
 TOPICS = {  # what an opinion is about, and four things about it
@@ -41,7 +66,14 @@ TOPICS = {  # what an opinion is about, and four things about it
     "radio": ["sound", "case", "antenna", "price"],
 }
 STARTS = ["honestly ,", "well ,", "to be fair ,", "for me ,", "in my opinion ,", "after two days ,"]
-ENDS = ["and i would know", "believe me", "that is all i can say", "as i told my brother", "and so says my sister", "to my surprise"]
+ENDS = [
+    "and i would know",
+    "believe me",
+    "that is all i can say",
+    "as i told my brother",
+    "and so says my sister",
+    "to my surprise",
+]
 
 # `T` is the topic, `A` and `B` are things about it, `V` and `F` verbs and feelings.
 PLAIN = """
@@ -138,7 +170,10 @@ class Writer:
         first, second = self.below(4), self.below(3)
         things = TOPICS[topic]
         names = {"T": topic, "A": things[first], "B": things[second + (second >= first)]}
-        slots = [(KINDS[kind], side, self.below(len(KINDS[kind][0]))) for kind, side in re.findall(r"([VF]?)([+-])", pattern)]
+        slots = [
+            (KINDS[kind], side, self.below(len(KINDS[kind][0])))
+            for kind, side in re.findall(r"([VF]?)([+-])", pattern)
+        ]
         texts = []
         for own in (0, 1):
             words = iter([lists[own if side == "+" else 1 - own][at] for lists, side, at in slots])
@@ -165,7 +200,10 @@ def parts() -> dict[str, list[tuple[str, str]]]:
 
 def files() -> dict[str, str]:
     """What each file holds, by its name."""
-    return {f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("label", "text"), *rows]) for part, rows in parts().items()}
+    return {
+        f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("label", "text"), *rows])
+        for part, rows in parts().items()
+    }
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ SHARES = {  # of each intent in all parts
 }  # fmt: skip
 
 ASKING = re.compile(
-    "(can|could|may|do|does|did|is|are|has|will|would|how|what|when|where|who|which|any|until when|from when) ", re.IGNORECASE
+    "(can|could|may|do|does|did|is|are|has|will|would|how|what|when|where|who|which|any|until when|from when) ",
+    re.IGNORECASE,
 )
 TOKEN = re.compile(r"[()\[\]|]|<[^>]*>|\{[^}]*\}|[^\s()\[\]|<>{}]+")
 
@@ -31,7 +32,11 @@ def read_grammar() -> dict[str, dict[str, list[str]]]:
             kind, name = head.groups()
             found[kind][name] = []
         elif line and not line.startswith("#"):
-            found[kind][name] += [line] if kind == "rule" else [value.strip() for value in line.split(";") if value.strip()]
+            found[kind][name] += (
+                [line]
+                if kind == "rule"
+                else [value.strip() for value in line.split(";") if value.strip()]
+            )
     return found
 
 
@@ -112,13 +117,29 @@ class Writer:
     def made(self, name: str) -> list[str]:
         if name in ("flight", "reference"):
             letters, digits = "ABCDEHKLMPRSTW", "23456789"
-            return ["".join(self.pick(letters if kind == "L" else digits) for kind in {"flight": "LLDDD", "reference": "LDLDLL"}[name])]
+            return [
+                "".join(
+                    self.pick(letters if kind == "L" else digits)
+                    for kind in {"flight": "LLDDD", "reference": "LDLDLL"}[name]
+                )
+            ]
         if name == "date":
             if self.random() < 0.65:
                 return self.made("weekday")
             month, ordinal = self.made("month"), self.made("ordinal")
-            return self.pick([[*month, *ordinal], ["the", *ordinal, "of", *month], ["the", *ordinal], [*month, "the", *ordinal]])
-        return self.pick(GRAMMAR["unseen" if name in GRAMMAR["unseen"] and self.random() < self.unseen else "values"][name]).split()
+            return self.pick(
+                [
+                    [*month, *ordinal],
+                    ["the", *ordinal, "of", *month],
+                    ["the", *ordinal],
+                    [*month, "the", *ordinal],
+                ]
+            )
+        return self.pick(
+            GRAMMAR[
+                "unseen" if name in GRAMMAR["unseen"] and self.random() < self.unseen else "values"
+            ][name]
+        ).split()
 
     def typed(self, words: list[str]) -> list[str]:
         """The words as people type: half without capitals, some with two letters swapped."""
@@ -156,7 +177,12 @@ def parts() -> dict[str, list[tuple[str, str, str]]]:
 
 def files() -> dict[str, str]:
     """What each file holds, by its name."""
-    return {f"{part}.tsv": "".join("\t".join(row) + "\n" for row in [("intent", "text", "slots"), *rows]) for part, rows in parts().items()}
+    return {
+        f"{part}.tsv": "".join(
+            "\t".join(row) + "\n" for row in [("intent", "text", "slots"), *rows]
+        )
+        for part, rows in parts().items()
+    }
 
 
 if __name__ == "__main__":

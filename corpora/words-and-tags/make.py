@@ -10,14 +10,32 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER.parent / "english" / "train.txt"
-TAGS = {"ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN", "PUNCT", "SCONJ", "VERB"}
+TAGS = {
+    "ADJ",
+    "ADP",
+    "ADV",
+    "AUX",
+    "CCONJ",
+    "DET",
+    "INTJ",
+    "NOUN",
+    "NUM",
+    "PART",
+    "PRON",
+    "PROPN",
+    "PUNCT",
+    "SCONJ",
+    "VERB",
+}
 CLITICS = {"n't", "'s", "'m", "'re", "'ve", "'ll", "'d"}
 PART_OF = ("train", "train", "train", "train", "valid", "test")  # of six sentences in a row
 
 
 def sentences() -> list[tuple[str, list[tuple[str, str]]]]:
     """(text, words with their tags) of each sentence."""
-    known = {line.replace(" ", ""): line for line in SOURCE.read_text(encoding="utf-8").splitlines()}
+    known = {
+        line.replace(" ", ""): line for line in SOURCE.read_text(encoding="utf-8").splitlines()
+    }
     found = []
     for line in (FOLDER / "sentences.txt").read_text(encoding="utf-8").splitlines():
         words = [(word, tag) for word, _, tag in (each.rpartition("/") for each in line.split(" "))]
@@ -40,9 +58,22 @@ def conllu(number: int, text: str, words: list[tuple[str, str]]) -> str:
         is_split = at + 1 < len(words) and words[at + 1][0] in CLITICS
         if is_split:
             space = "_" if ends[at + 1] else "SpaceAfter=No"
-            rows.append("\t".join([f"{at + 1}-{at + 2}", word + words[at + 1][0], *"_______", space]))
+            rows.append(
+                "\t".join([f"{at + 1}-{at + 2}", word + words[at + 1][0], *"_______", space])
+            )
         is_whole = not is_split and word not in CLITICS
-        rows.append("\t".join([f"{at + 1}", word, "_", tag, *"_____", "SpaceAfter=No" if is_whole and not ends[at] else "_"]))
+        rows.append(
+            "\t".join(
+                [
+                    f"{at + 1}",
+                    word,
+                    "_",
+                    tag,
+                    *"_____",
+                    "SpaceAfter=No" if is_whole and not ends[at] else "_",
+                ]
+            )
+        )
     return "\n".join(rows) + "\n\n"
 
 

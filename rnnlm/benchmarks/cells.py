@@ -52,7 +52,11 @@ def settings_of(cell: str, width: int, embedding_size: int) -> dict[str, Any]:
 def parameters_of(cell: str, width: int, embedding_size: int) -> int:
     """The weights of the layer and of the projection to the width of word vectors: all but word
     vectors and the biases of the output."""
-    settings = dict(CELLS[cell]) | {"layers": 1, "hidden_size": width, "embedding_size": embedding_size}
+    settings = dict(CELLS[cell]) | {
+        "layers": 1,
+        "hidden_size": width,
+        "embedding_size": embedding_size,
+    }
     with torch.device("meta"):
         stack = RecurrentStack(cast(RecurrentSettings, KINDS[settings["model"]](**settings)))
     projection = (width + 1) * embedding_size if width != embedding_size else 0
@@ -66,12 +70,24 @@ def width_for(cell: str, parameters: int, embedding_size: int) -> int:
         UsageError: even one unit has more, or too many units would be needed.
     """
     low, high = 1, MOST_UNITS
-    if not parameters_of(cell, low, embedding_size) <= parameters <= parameters_of(cell, high, embedding_size):
-        raise UsageError(f"{cell}: no width has {parameters:,} parameters beside word vectors of {embedding_size}")
+    if (
+        not parameters_of(cell, low, embedding_size)
+        <= parameters
+        <= parameters_of(cell, high, embedding_size)
+    ):
+        raise UsageError(
+            f"{cell}: no width has {parameters:,} parameters beside word vectors of {embedding_size}"
+        )
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if parameters_of(cell, middle, embedding_size) <= parameters else (low, middle)
-    return min((low, high), key=lambda width: abs(parameters_of(cell, width, embedding_size) - parameters))
+        low, high = (
+            (middle, high)
+            if parameters_of(cell, middle, embedding_size) <= parameters
+            else (low, middle)
+        )
+    return min(
+        (low, high), key=lambda width: abs(parameters_of(cell, width, embedding_size) - parameters)
+    )
 
 
 # ---- The comparison: for each cell the same trials of learning rate and dropout, and the best of
@@ -172,26 +188,43 @@ def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
             question. RnnlmError: a run failed.
     """
     _check(question)
-    widths = {cell: width_for(cell, question.parameters, question.embedding_size) for cell in question.cells}
+    widths = {
+        cell: width_for(cell, question.parameters, question.embedding_size)
+        for cell in question.cells
+    }
     done = _Done(folder, question)
     trials: dict[str, list[Run]] = {cell: [] for cell in widths}
-    for rate, dropout, (cell, width) in itertools.product(question.rates, question.dropouts, widths.items()):
-        trials[cell].append(done.run(cell, width, rate, dropout, question.seeds[0], question.has_short_trials))
+    for rate, dropout, (cell, width) in itertools.product(
+        question.rates, question.dropouts, widths.items()
+    ):
+        trials[cell].append(
+            done.run(cell, width, rate, dropout, question.seeds[0], question.has_short_trials)
+        )
         yield trials[cell][-1]
-    best = {cell: min(tried, key=lambda run: math.inf if run.ppl is None else run.ppl) for cell, tried in trials.items()}
+    best = {
+        cell: min(tried, key=lambda run: math.inf if run.ppl is None else run.ppl)
+        for cell, tried in trials.items()
+    }
     runs: dict[str, list[Run]] = {cell: [] for cell in widths}
     for seed, (cell, width) in itertools.product(question.seeds, widths.items()):
         runs[cell].append(done.run(cell, width, best[cell].learning_rate, best[cell].dropout, seed))
         if runs[cell][-1] is not best[cell]:
             yield runs[cell][-1]
     for cell, width in widths.items():
-        yield result_of(runs[cell], width, parameters_of(cell, width, question.embedding_size), len(trials[cell]))
+        yield result_of(
+            runs[cell],
+            width,
+            parameters_of(cell, width, question.embedding_size),
+            len(trials[cell]),
+        )
 
 
 def _check(question: Question) -> None:
     for name in ("cells", "rates", "dropouts", "seeds"):
         if not getattr(question, name):
-            raise UsageError(f"no {name} are named", hint=f"name some with --{name}, or leave that out")
+            raise UsageError(
+                f"no {name} are named", hint=f"name some with --{name}, or leave that out"
+            )
     for cell in question.cells:
         if cell not in CELLS:
             raise UsageError(f"there is no cell {cell!r} here", hint=nearest(cell, CELLS))
@@ -199,7 +232,10 @@ def _check(question: Question) -> None:
 
 def result_of(runs: Sequence[Run], width: int, parameters: int, trials: int) -> Result:
     """What the runs of one cell, with several seeds, came to."""
-    means = {name: statistics.fmean(getattr(run, name) for run in runs) for name in ("steps", "tokens_per_second")}
+    means = {
+        name: statistics.fmean(getattr(run, name) for run in runs)
+        for name in ("steps", "tokens_per_second")
+    }
     sizes = [run.peak_bytes for run in runs if run.peak_bytes is not None]
     best = runs[0]
     return Result(
@@ -237,20 +273,31 @@ class _Done:
 
     def __init__(self, folder: Path, question: Question) -> None:
         self.folder, self.question, self.path = folder, question, folder / RECORD
-        asked = {name: list(value) if isinstance(value := getattr(question, name), tuple) else value for name in SHARED}
+        asked = {
+            name: list(value) if isinstance(value := getattr(question, name), tuple) else value
+            for name in SHARED
+        }
         self.record = _Record(asked, [])
         if not self.path.is_file():
             return
         try:
             self.record = msgspec.json.decode(self.path.read_bytes(), type=_Record)
         except msgspec.MsgspecError as error:
-            raise ModelError(f"{self.path} is damaged", str(error), "choose another folder with -o") from None
+            raise ModelError(
+                f"{self.path} is damaged", str(error), "choose another folder with -o"
+            ) from None
         others = [name for name in SHARED if self.record.asked.get(name) != asked[name]]
         if others:
             why = f"its {others[0]} is {self.record.asked.get(others[0])}, not {asked[others[0]]}"
-            raise UsageError(f"{folder} holds another comparison", why, "repeat its options, or choose another folder with -o")
+            raise UsageError(
+                f"{folder} holds another comparison",
+                why,
+                "repeat its options, or choose another folder with -o",
+            )
 
-    def run(self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool = False) -> Run:
+    def run(
+        self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool = False
+    ) -> Run:
         asked = cell, rate, dropout, seed, is_short
         for each in self.record.runs:
             if (each.cell, each.learning_rate, each.dropout, each.seed, each.is_short) == asked:
@@ -260,13 +307,23 @@ class _Done:
             replace_file(self.path, msgspec.json.format(msgspec.json.encode(self.record)))
         return self.record.runs[-1]
 
-    def _trained(self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool) -> Run:
+    def _trained(
+        self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool
+    ) -> Run:
         budget = self.question.budget_of_trials if is_short else self.question.budget
-        output = self.folder / cell / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}{',trial' if is_short else ''}"
+        output = (
+            self.folder
+            / cell
+            / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}{',trial' if is_short else ''}"
+        )
         settings = settings_of(cell, width, self.question.embedding_size)
         kind = settings.pop("model")
         settings |= {"learning_rate": rate, "dropout_input": dropout, "dropout_output": dropout}
-        given = [word for name, value in settings.items() for word in ("--set", f"{name}={as_text(value)}")]
+        given = [
+            word
+            for name, value in settings.items()
+            for word in ("--set", f"{name}={as_text(value)}")
+        ]
         valid = [word for path in self.question.valid for word in ("--valid", path)]
         arguments = (
             *self.question.text, *valid, "--model", kind, *given, "--budget", budget, "--seed",
@@ -281,4 +338,14 @@ class _Done:
             peak = None
         ended = fitted(output)
         ppl = None if peak is None else read_manifest(output).results["valid"]["ppl_token"]
-        return Run(cell, rate, dropout, seed, ppl, ended["steps"], ended["tokens"] / ended["seconds"], peak, is_short)
+        return Run(
+            cell,
+            rate,
+            dropout,
+            seed,
+            ppl,
+            ended["steps"],
+            ended["tokens"] / ended["seconds"],
+            peak,
+            is_short,
+        )

@@ -47,7 +47,10 @@ class Growth:
 
 
 def bench_growth(
-    recipe: str, assignments: dict[str, str], steps: int, values: dict[str, tuple[int, ...]] | None = None
+    recipe: str,
+    assignments: dict[str, str],
+    steps: int,
+    values: dict[str, tuple[int, ...]] | None = None,
 ) -> Iterator[Growth]:
     """Every value of every setting (`values`: VALUES), on texts of random words, as often as words
     of that rank are (Zipf).
@@ -64,20 +67,51 @@ def bench_growth(
         for setting, chosen in (VALUES if values is None else values).items():
             before: Growth | None = None
             for value in chosen:
-                before = _grown(Path(name), recipe, assignments, {**BASE, setting: value}, setting, steps, before)
+                before = _grown(
+                    Path(name),
+                    recipe,
+                    assignments,
+                    {**BASE, setting: value},
+                    setting,
+                    steps,
+                    before,
+                )
                 yield before
 
 
 def _grown(
-    folder: Path, recipe: str, assignments: dict[str, str], shape: dict[str, int], setting: str, steps: int, before: Growth | None
+    folder: Path,
+    recipe: str,
+    assignments: dict[str, str],
+    shape: dict[str, int],
+    setting: str,
+    steps: int,
+    before: Growth | None,
 ) -> Growth:
     text = folder / f"{shape['vocabulary']}.txt"
     if not text.exists():
         _write_text(text, shape["vocabulary"])
-    settings = {**assignments, **{name: str(value) for name, value in shape.items() if name != "vocabulary"}}
+    settings = {
+        **assignments,
+        **{name: str(value) for name, value in shape.items() if name != "vocabulary"},
+    }
     settings["embedding_size"] = settings["hidden_size"]
-    options = itertools.chain.from_iterable(("--set", f"{name}={value}") for name, value in settings.items())
-    arguments = ["train", str(text), "--recipe", recipe, *options, "--alone", "--rounds", "2", "--steps", str(steps), "--json"]
+    options = itertools.chain.from_iterable(
+        ("--set", f"{name}={value}") for name, value in settings.items()
+    )
+    arguments = [
+        "train",
+        str(text),
+        "--recipe",
+        recipe,
+        *options,
+        "--alone",
+        "--rounds",
+        "2",
+        "--steps",
+        str(steps),
+        "--json",
+    ]
     found = json.loads(run_rnnlm("bench", *arguments).out)
     speed, peak, value = found["tokens_per_second"], found["peak_bytes"], shape[setting]
     return Growth(
@@ -93,7 +127,10 @@ def _write_text(path: Path, vocabulary: int) -> None:
     chance_V = 1 / np.arange(1, vocabulary + 1)
     words = np.random.default_rng(1).choice(vocabulary, TOKENS, p=chance_V / chance_V.sum())
     words = np.concatenate([np.arange(vocabulary), words]).tolist()
-    lines = (" ".join(f"w{word}" for word in words[start : start + LINE_WORDS]) for start in range(0, len(words), LINE_WORDS))
+    lines = (
+        " ".join(f"w{word}" for word in words[start : start + LINE_WORDS])
+        for start in range(0, len(words), LINE_WORDS)
+    )
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -62,11 +62,16 @@ def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.dev
     """A new network for this lag: the same seed gives the same one. One whose loss is no number any
     more has failed."""
     task = TASKS[task_name]
-    random, held_out = np.random.default_rng([budget.seed, lag]), np.random.default_rng([budget.seed, lag, 1])
+    random, held_out = (
+        np.random.default_rng([budget.seed, lag]),
+        np.random.default_rng([budget.seed, lag, 1]),
+    )
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(budget.seed)
         reader = Reader(task, cell, budget.width).to(device)
-    settings = OptimizationSettings(optimizer="adam", learning_rate=budget.learning_rate, clip_norm=budget.clip_norm)
+    settings = OptimizationSettings(
+        optimizer="adam", learning_rate=budget.learning_rate, clip_norm=budget.clip_norm
+    )
     optimizer = make_optimizer(settings, reader, device)
     judged_on = _drawn(task, held_out, lag, HELD_OUT, device)
     figure, step = math.nan, 0
@@ -85,8 +90,12 @@ def train(task_name: str, cell: str, lag: int, budget: Budget, device: torch.dev
     return Trained(task_name, cell, lag, task.is_solved(figure), step, figure, parameters)
 
 
-def _drawn(task: MemoryTask, random: np.random.Generator, lag: int, rows: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    inputs_TBI, answers_AB = (torch.from_numpy(array).to(device) for array in task.draw(random, lag, rows))
+def _drawn(
+    task: MemoryTask, random: np.random.Generator, lag: int, rows: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    inputs_TBI, answers_AB = (
+        torch.from_numpy(array).to(device) for array in task.draw(random, lag, rows)
+    )
     return inputs_TBI, answers_AB
 
 
@@ -113,7 +122,11 @@ class Reach:
         return self.solved.lag if self.solved else 0
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"longest_lag": self.longest, "criterion": TASKS[self.task].criterion, "chance": TASKS[self.task].chance}
+        return asdict(self) | {
+            "longest_lag": self.longest,
+            "criterion": TASKS[self.task].criterion,
+            "chance": TASKS[self.task].chance,
+        }
 
 
 def verdict_of(reaches: Sequence[Reach]) -> str:
@@ -125,12 +138,20 @@ def verdict_of(reaches: Sequence[Reach]) -> str:
         longest = max(reach.longest for reach in own)
         best = [reach.cell for reach in own if reach.longest == longest]
         tried = min(reach.failed.lag for reach in own if reach.failed) if not longest else 0
-        said.append(f"{task}, {longest} steps ({' and '.join(best)})" if longest else f"{task}, none (not even {tried} steps)")
+        said.append(
+            f"{task}, {longest} steps ({' and '.join(best)})"
+            if longest
+            else f"{task}, none (not even {tried} steps)"
+        )
     return f"The longest lag that a layer solves: {'; '.join(said)}. More training may solve longer ones."
 
 
 def bench_memory(
-    tasks: Sequence[str] = (), cells: Sequence[str] = (), lags: Sequence[int] = LAGS, budget: Budget | None = None, device: str = "auto"
+    tasks: Sequence[str] = (),
+    cells: Sequence[str] = (),
+    lags: Sequence[int] = LAGS,
+    budget: Budget | None = None,
+    device: str = "auto",
 ) -> Iterator[Trained | Reach]:
     """Each training as it ends and, after the last one of a task and layer, how far that came. Of
     all tasks and layers where none is named; each lag begins anew with `budget`, the default one if
@@ -144,7 +165,10 @@ def bench_memory(
 
     tasks, cells = _checked("task", tasks, TASKS), _checked("layer", cells, CELLS)
     if not lags or min(lags) < SHORTEST_LAG:
-        raise UsageError(f"a lag of {min(lags, default=0)} is too short", hint=f"the shortest one is {SHORTEST_LAG}")
+        raise UsageError(
+            f"a lag of {min(lags, default=0)} is too short",
+            hint=f"the shortest one is {SHORTEST_LAG}",
+        )
     where = resolve_device(device)
     for task in tasks:
         for cell in cells:
@@ -154,8 +178,17 @@ def bench_memory(
                 yield found[-1]
                 if not found[-1].solved:
                     break
-            solved, failed = [each for each in found if each.solved], [each for each in found if not each.solved]
-            yield Reach(task, cell, found[0].parameters, solved[-1] if solved else None, failed[0] if failed else None)
+            solved, failed = (
+                [each for each in found if each.solved],
+                [each for each in found if not each.solved],
+            )
+            yield Reach(
+                task,
+                cell,
+                found[0].parameters,
+                solved[-1] if solved else None,
+                failed[0] if failed else None,
+            )
 
 
 def _checked(what: str, given: Sequence[str], known: dict[str, Any]) -> tuple[str, ...]:
@@ -192,7 +225,10 @@ class Reader(nn.Module):
 
     def forward(self, x_TBI: Tensor, answers: int) -> Tensor:
         """What it answers at the last `answers` steps, (A, B, classes): logits, or one number."""
-        state = tuple(x_TBI.new_zeros((places, x_TBI.shape[1], width)) for places, width in self.body.state_shapes())
+        state = tuple(
+            x_TBI.new_zeros((places, x_TBI.shape[1], width))
+            for places, width in self.body.state_shapes()
+        )
         y_TBH, _ = self.body(x_TBI, state)
         return self.output(y_TBH[-answers:])
 
@@ -217,7 +253,10 @@ class Reader(nn.Module):
 def draw(reaches: Sequence[Reach]) -> "Figure":
     """On a logarithmic axis of lags; a layer that solves no lag has a bar without height, marked
     0."""
-    tasks, cells = (list(dict.fromkeys(names)) for names in zip(*((each.task, each.cell) for each in reaches), strict=True))
+    tasks, cells = (
+        list(dict.fromkeys(names))
+        for names in zip(*((each.task, each.cell) for each in reaches), strict=True)
+    )
     figure, axes = plotting.new_figure("Longest lag learned", "task", "lag in steps", width=7.2)
     width = 0.8 / len(cells)
     for number, cell in enumerate(cells):

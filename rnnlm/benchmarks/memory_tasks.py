@@ -39,7 +39,11 @@ class MemoryTask:
     @property
     def criterion(self) -> str:
         """When it is solved, in words."""
-        return f"{self.figure} below {MOST_ERROR}" if self.classes is None else f"{self.figure} of {100 * LEAST_ACCURACY:g} % or more"
+        return (
+            f"{self.figure} below {MOST_ERROR}"
+            if self.classes is None
+            else f"{self.figure} of {100 * LEAST_ACCURACY:g} % or more"
+        )
 
     def is_solved(self, figure: float) -> bool:
         return figure < MOST_ERROR if self.classes is None else figure >= LEAST_ACCURACY

@@ -77,7 +77,9 @@ def bench_ngram(text: Text, order: int, rounds: int) -> Iterator[Growth | SortSp
         for part, path in _write_parts(text, folder):
             done = []
             for number in range(rounds):
-                done.append(_round(path, folder / "work", order, with_lmplz, ours_first=number % 2 == 0))
+                done.append(
+                    _round(path, folder / "work", order, with_lmplz, ours_first=number % 2 == 0)
+                )
                 with_lmplz = done[-1].lmplz_seconds is not None
             before = _growth(part, done, before)
             yield before
@@ -93,7 +95,9 @@ def _write_parts(text: Text, folder: Path) -> Iterator[tuple[str, Path]]:
         path, left = folder / f"part-{part}.txt", max(1, lines // part)
         with open(path, "w", encoding="utf-8", newline="\n") as stream:
             for block in text.blocks():
-                stream.writelines(f"{line}\n".replace(UNKNOWN, UNKNOWN_SPELLED) for line in block.lines[:left])
+                stream.writelines(
+                    f"{line}\n".replace(UNKNOWN, UNKNOWN_SPELLED) for line in block.lines[:left]
+                )
                 left -= min(left, len(block.lines))
                 if not left:
                     break
@@ -104,7 +108,9 @@ def _round(path: Path, work: Path, order: int, with_lmplz: bool, ours_first: boo
     work.mkdir()
     theirs = _lmplz_seconds(path, work, order) if with_lmplz and not ours_first else None
     model = work / "model"
-    train = run_rnnlm("train", str(path), "--model", "ngram", "--order", str(order), "-o", str(model), "--json")
+    train = run_rnnlm(
+        "train", str(path), "--model", "ngram", "--order", str(order), "-o", str(model), "--json"
+    )
     evaluation = run_rnnlm("eval", "-m", str(model), str(path), "--json")
     ngrams = sum(model_folder.read_manifest(model).training["ngrams"])
     if with_lmplz and ours_first:
@@ -119,7 +125,9 @@ def _growth(part: str, done: list[_Round], before: Growth | None) -> Growth:
     seconds = statistics.median(each.train.seconds for each in done)
     eval_seconds = statistics.median(each.evaluation.seconds for each in done)
     peak = max(each.train.peak_bytes for each in done)
-    paired = [(each.train.seconds, each.lmplz_seconds) for each in done if each.lmplz_seconds is not None]
+    paired = [
+        (each.train.seconds, each.lmplz_seconds) for each in done if each.lmplz_seconds is not None
+    ]
     return Growth(
         part, tokens, done[0].ngrams, seconds, tokens / seconds, peak,
         exponent(tokens, seconds, (before.tokens, before.seconds) if before else None),

@@ -29,11 +29,20 @@ class FormSpeed:
 
     def record(self) -> dict[str, Any]:
         """In JSON's types."""
-        return {"input_feeding": self.input_feeding, "precision": self.precision, **asdict(self.summary)}
+        return {
+            "input_feeding": self.input_feeding,
+            "precision": self.precision,
+            **asdict(self.summary),
+        }
 
 
 def bench_pairs(
-    text: tuple[str, ...], recipe: str | None, assignments: dict[str, str], rounds: int, steps: int, alone: bool = False
+    text: tuple[str, ...],
+    recipe: str | None,
+    assignments: dict[str, str],
+    rounds: int,
+    steps: int,
+    alone: bool = False,
 ) -> Iterator[FormSpeed]:
     """Each form that `assignments` leave open; one precision where the machine's own is fp32. text:
     none: random pairs.
@@ -45,7 +54,10 @@ def bench_pairs(
         done = set()
         for form in _forms(assignments):
             planned = plan_pairs(text, recipe, assignments | form, Path(folder))
-            feeds, precision = bool(planned.resolved.values["input_feeding"]), _precision(planned.resolved.values)
+            feeds, precision = (
+                bool(planned.resolved.values["input_feeding"]),
+                _precision(planned.resolved.values),
+            )
             if (feeds, precision) not in done:
                 done.add((feeds, precision))
                 *_, summary = bench_training(planned, rounds, steps, alone)
@@ -74,7 +86,9 @@ WORDS, SPREAD, SHORTEST, LONGEST = 14, 4, 4, 40  # of a line: mean, standard dev
 SETTINGS = {"tokenizer": "word", "column": "source", "target_column": "target"}  # that suit them
 
 
-def plan_pairs(text: tuple[str, ...], recipe: str | None, assignments: dict[str, str], folder: Path) -> Plan:
+def plan_pairs(
+    text: tuple[str, ...], recipe: str | None, assignments: dict[str, str], folder: Path
+) -> Plan:
     """What training an encoder-decoder on all pairs of a text would be; on random ones, which are
     written to `folder`, where there is none.
 
@@ -84,8 +98,18 @@ def plan_pairs(text: tuple[str, ...], recipe: str | None, assignments: dict[str,
     settings = {"holdout": "0", **({} if text else SETTINGS), **assignments}
     path = folder / "pairs.tsv"
     if not text and not path.exists():
-        path.write_text("source\ttarget\n" + "".join(map("{}\t{}\n".format, *random_sides())), encoding="utf-8")
-    return plan(Request(text=text or (str(path),), recipe=recipe, assignments=settings, task="seq2seq", output=folder / "model"))
+        path.write_text(
+            "source\ttarget\n" + "".join(map("{}\t{}\n".format, *random_sides())), encoding="utf-8"
+        )
+    return plan(
+        Request(
+            text=text or (str(path),),
+            recipe=recipe,
+            assignments=settings,
+            task="seq2seq",
+            output=folder / "model",
+        )
+    )
 
 
 def random_sides() -> tuple[list[str], list[str]]:
@@ -93,7 +117,10 @@ def random_sides() -> tuple[list[str], list[str]]:
     The same ones each time."""
     random = np.random.default_rng(1)
     source_P = random.normal(WORDS, SPREAD, PAIRS)
-    source, target = (list(_lines(random, length_P)) for length_P in (source_P, source_P + random.normal(0, 2, PAIRS)))
+    source, target = (
+        list(_lines(random, length_P))
+        for length_P in (source_P, source_P + random.normal(0, 2, PAIRS))
+    )
     return source, target
 
 

@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _aten = torch.ops.aten
-_PRODUCTS = {_aten.mm: torch.mm, _aten.addmm: torch.mm, _aten.bmm: torch.bmm, _aten.baddbmm: torch.bmm}
+_PRODUCTS = {
+    _aten.mm: torch.mm,
+    _aten.addmm: torch.mm,
+    _aten.bmm: torch.bmm,
+    _aten.baddbmm: torch.bmm,
+}
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,17 @@ class BareProducts(TorchDispatchMode):
             self.products.append(Product(_operand(left), _operand(right), product is torch.bmm))
         if func.overloadpacket in (_aten.mkldnn_rnn_layer, _aten.mkldnn_rnn_layer_backward):
             x_TBE, _, weight_hh = args[:3]
-            self.products += _of_fused_layer(x_TBE, weight_hh, is_forward=func.overloadpacket is _aten.mkldnn_rnn_layer)
+            self.products += _of_fused_layer(
+                x_TBE, weight_hh, is_forward=func.overloadpacket is _aten.mkldnn_rnn_layer
+            )
         return func(*args, **(kwargs or {}))
 
     def repeat(self) -> Callable[[], None]:
         """What does the recorded products once at each call; operands of one shape share their
         numbers."""
-        operands = {operand for product in self.products for operand in (product.left, product.right)}
+        operands = {
+            operand for product in self.products for operand in (product.left, product.right)
+        }
         tensors = {operand: _filled(operand) for operand in operands}
 
         def run() -> None:
@@ -89,7 +98,12 @@ def _of_fused_layer(x_TBE: Tensor, weight_hh: Tensor, is_forward: bool) -> list[
 
     if is_forward:
         return [product(T * B, E, G), *[product(B, H, G)] * T]
-    return [product(T * B, G, E), product(G, T * B, E), product(G, T * B, H), *[product(B, G, H)] * T]
+    return [
+        product(T * B, G, E),
+        product(G, T * B, E),
+        product(G, T * B, H),
+        *[product(B, G, H)] * T,
+    ]
 
 
 def _operand(tensor: Tensor) -> Operand:
@@ -98,5 +112,7 @@ def _operand(tensor: Tensor) -> Operand:
 
 def _filled(operand: Operand) -> Tensor:
     """Ordinary numbers: zeros could be skipped, denormal ones are slow."""
-    tensor = torch.empty_strided(operand.size, operand.stride, dtype=operand.dtype, device=operand.device)
+    tensor = torch.empty_strided(
+        operand.size, operand.stride, dtype=operand.dtype, device=operand.device
+    )
     return tensor.uniform_(-0.1, 0.1)

@@ -136,14 +136,18 @@ class Latency:
     p95_ms: float
 
 
-def bench_latency(load: Callable[[], LanguageModel], text: Text, tokens: int, rounds: int) -> Iterator[Latency]:
+def bench_latency(
+    load: Callable[[], LanguageModel], text: Text, tokens: int, rounds: int
+) -> Iterator[Latency]:
     """Loading and the first sentence, so many rounds after one to warm up; then the first lines of
     `text`, of about so many tokens, as one sentence a call, and word by word.
 
     Raises:
         TextError: there is no text.
     """
-    lines = (words for block in text.blocks() for line in block.lines if (words := split_words(line)))
+    lines = (
+        words for block in text.blocks() for line in block.lines if (words := split_words(line))
+    )
     first = next(lines, None)
     if first is None:
         raise no_text(text.sources)
@@ -159,7 +163,9 @@ def bench_latency(load: Callable[[], LanguageModel], text: Text, tokens: int, ro
     yield _latency("load", loading)
     yield _latency("first call", answering)
     some = list(_some(itertools.chain([first], lines), model, tokens))
-    yield _latency("one call", [_timed_call(score_sentences, model, [" ".join(words)])[0] for words in some])
+    yield _latency(
+        "one call", [_timed_call(score_sentences, model, [" ".join(words)])[0] for words in some]
+    )
     yield _latency("one more word", list(_words(model, some)))
 
 

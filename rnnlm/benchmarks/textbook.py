@@ -35,8 +35,12 @@ def is_in_torch(settings: NetworkSettings) -> bool:
         return False
     if settings.characters or settings.output_layer != "softmax":
         return False
-    is_plain = settings.connections == "plain" and (len(set(settings.widths)) == 1 or settings.weight_drop > 0)
-    return is_plain and all(getattr(settings, name, forms[0]) in forms for name, forms in IN_TORCH.items())
+    is_plain = settings.connections == "plain" and (
+        len(set(settings.widths)) == 1 or settings.weight_drop > 0
+    )
+    return is_plain and all(
+        getattr(settings, name, forms[0]) in forms for name, forms in IN_TORCH.items()
+    )
 
 
 class _Network(nn.Module):
@@ -55,7 +59,11 @@ class _Network(nn.Module):
             self.decoder.weight = self.embedding.weight
 
     def _kernel(self, *shape: int, **more: Any) -> nn.RNNBase:
-        form = {"nonlinearity": self.settings.activation} if isinstance(self.settings, ElmanSettings) else {}
+        form = (
+            {"nonlinearity": self.settings.activation}
+            if isinstance(self.settings, ElmanSettings)
+            else {}
+        )
         return KERNELS[self.settings.model](*shape, **form, **more)
 
 
@@ -66,8 +74,13 @@ class TextbookNetwork(_Network):
     def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__(settings, size)
         between = settings.dropout_between if settings.layers > 1 else 0.0
-        self.drop_input, self.drop_output = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_output)
-        self.kernel = self._kernel(settings.embedding_size, settings.widths[0], settings.layers, dropout=between)
+        self.drop_input, self.drop_output = (
+            nn.Dropout(settings.dropout_input),
+            nn.Dropout(settings.dropout_output),
+        )
+        self.kernel = self._kernel(
+            settings.embedding_size, settings.widths[0], settings.layers, dropout=between
+        )
 
     def forward(self, inputs_TB: Tensor, state: Any) -> tuple[Tensor, float, Any]:
         """Logits (T, B, V), no penalty, and the state after the window; `state` is as torch's
@@ -87,7 +100,9 @@ class WeightDropLayer(nn.Module):
         del kernel.weight_hh_l0
         self.kernel = kernel
 
-    def forward(self, x_TBE: Tensor, state: tuple[Tensor, Tensor] | Tensor | None) -> tuple[Tensor, tuple[Tensor, Tensor] | Tensor]:
+    def forward(
+        self, x_TBE: Tensor, state: tuple[Tensor, Tensor] | Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor] | Tensor]:
         self.kernel.weight_hh_l0 = F.dropout(self.raw, self.p, self.training)
         return self.kernel(x_TBE, state)
 
@@ -98,9 +113,14 @@ class WeightDropNetwork(_Network):
     def __init__(self, settings: RecurrentModelSettings, size: int) -> None:
         super().__init__(settings, size)
         widths = (settings.embedding_size, *settings.widths)
-        self.layers = nn.ModuleList(WeightDropLayer(self._kernel(*shape), settings.weight_drop) for shape in itertools.pairwise(widths))
+        self.layers = nn.ModuleList(
+            WeightDropLayer(self._kernel(*shape), settings.weight_drop)
+            for shape in itertools.pairwise(widths)
+        )
 
-    def forward(self, inputs_TB: Tensor, states: States | None) -> tuple[Tensor, Tensor | float, States]:
+    def forward(
+        self, inputs_TB: Tensor, states: States | None
+    ) -> tuple[Tensor, Tensor | float, States]:
         """Logits (T, B, V), the penalty on activations (AR and TAR), and the states after the
         window."""
         settings, after = self.settings, []
@@ -112,19 +132,28 @@ class WeightDropNetwork(_Network):
         y_TBE = self.projection(y_TBH)
         dropped_TBE = self._drop(y_TBE, settings.dropout_output)
         penalty = settings.activation_penalty * dropped_TBE.float().pow(2).mean()
-        penalty = penalty + settings.temporal_penalty * (y_TBE[1:] - y_TBE[:-1]).float().pow(2).mean()
+        penalty = (
+            penalty + settings.temporal_penalty * (y_TBE[1:] - y_TBE[:-1]).float().pow(2).mean()
+        )
         return self.decoder(dropped_TBE), penalty, after
 
     def _embed(self, inputs_TB: Tensor) -> Tensor:
         weight_VE, p = self.embedding.weight, self.settings.dropout_embedding
         if self.training and p:
-            weight_VE = weight_VE * (weight_VE.new_empty(len(weight_VE), 1).bernoulli_(1 - p).expand_as(weight_VE) / (1 - p))
+            weight_VE = weight_VE * (
+                weight_VE.new_empty(len(weight_VE), 1).bernoulli_(1 - p).expand_as(weight_VE)
+                / (1 - p)
+            )
         return F.embedding(inputs_TB, weight_VE)
 
     def _drop(self, x_TBE: Tensor, p: float) -> Tensor:
         if not self.settings.locked_dropout:
             return F.dropout(x_TBE, p, self.training)
-        return x_TBE * (x_TBE.new_empty(1, *x_TBE.shape[1:]).bernoulli_(1 - p) / (1 - p)) if self.training and p else x_TBE
+        return (
+            x_TBE * (x_TBE.new_empty(1, *x_TBE.shape[1:]).bernoulli_(1 - p) / (1 - p))
+            if self.training and p
+            else x_TBE
+        )
 
 
 def make_loop(
@@ -134,8 +163,12 @@ def make_loop(
 ) -> Callable[[], int]:  # fmt: skip
     """A function that trains over `batches` (inputs_TB, targets_TB) once and returns how many
     tokens that were; with AdamW, or with SGD under weight-drop, as in the scripts of AWD-LSTM."""
-    network = (WeightDropNetwork if settings.weight_drop else TextbookNetwork)(settings, size).to(device)
-    optimizer = (torch.optim.SGD if settings.weight_drop else torch.optim.AdamW)(network.parameters(), lr=learning_rate)
+    network = (WeightDropNetwork if settings.weight_drop else TextbookNetwork)(settings, size).to(
+        device
+    )
+    optimizer = (torch.optim.SGD if settings.weight_drop else torch.optim.AdamW)(
+        network.parameters(), lr=learning_rate
+    )
 
     def loop() -> int:
         state, tokens = None, 0
@@ -143,7 +176,9 @@ def make_loop(
         for inputs_TB, targets_TB in batches:
             with training_products(precision, device):
                 logits_TBV, penalty, state = network(inputs_TB, state)
-            loss = F.cross_entropy(logits_TBV.flatten(0, 1).float(), targets_TB.flatten(), ignore_index=-1)
+            loss = F.cross_entropy(
+                logits_TBV.flatten(0, 1).float(), targets_TB.flatten(), ignore_index=-1
+            )
             optimizer.zero_grad()
             (loss + penalty).backward()
             nn.utils.clip_grad_norm_(network.parameters(), 0.25)
@@ -178,7 +213,11 @@ PairTensors = tuple[Tensor, Tensor, Tensor, Tensor]  # sources_SB, lengths_1B, i
 def are_pairs_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSettings) -> bool:
     """Whether tutorials have such a network and such training: LSTMs of one width on either side,
     attention by products or none."""
-    if not isinstance(settings, LstmSeq2Seq) or fitting.optimizer not in OPTIMIZERS or fitting.own_words:
+    if (
+        not isinstance(settings, LstmSeq2Seq)
+        or fitting.optimizer not in OPTIMIZERS
+        or fitting.own_words
+    ):
         return False
     if len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
         return False
@@ -197,13 +236,20 @@ class TextbookPairs(nn.Module):
         self.source_embedding = nn.Embedding(source_size, settings.embedding_size)
         self.target_embedding = nn.Embedding(target_size, settings.target_width)
         width, both = settings.widths[0], settings.bidirectional
-        self.encoder = nn.LSTM(settings.embedding_size, width, settings.layers, bidirectional=both, dropout=between)
+        self.encoder = nn.LSTM(
+            settings.embedding_size, width, settings.layers, bidirectional=both, dropout=between
+        )
         widths = [settings.target_width + settings.fed_width, *[D] * (settings.decoder_layers - 1)]
         self.cells = nn.ModuleList(nn.LSTMCell(each, D) for each in widths)
         self.bridge = nn.ModuleList(nn.Linear(H, D) for _ in range(2 * settings.decoder_layers))
-        self.query = nn.Linear(D, H, bias=False) if settings.attention == "general" else nn.Identity()
+        self.query = (
+            nn.Linear(D, H, bias=False) if settings.attention == "general" else nn.Identity()
+        )
         self.combination = nn.Linear(D + H, F_, bias=False) if settings.attention else nn.Identity()
-        self.drop_input, self.drop_between = nn.Dropout(settings.dropout_input), nn.Dropout(settings.dropout_between)
+        self.drop_input, self.drop_between = (
+            nn.Dropout(settings.dropout_input),
+            nn.Dropout(settings.dropout_between),
+        )
         self.drop_output = nn.Dropout(settings.dropout_output)
         self.output = nn.Linear(F_, target_size)
         nn.init.uniform_(self.source_embedding.weight, -0.1, 0.1)
@@ -217,7 +263,9 @@ class TextbookPairs(nn.Module):
         packed = nn.utils.rnn.pack_padded_sequence(x_SBE, lengths_B.cpu(), enforce_sorted=False)
         packed, (last, _) = self.encoder(packed)
         memory_BSH, _ = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
-        is_padding_BS = torch.arange(len(sources_SB), device=lengths_B.device) >= lengths_B.unsqueeze(1)
+        is_padding_BS = torch.arange(
+            len(sources_SB), device=lengths_B.device
+        ) >= lengths_B.unsqueeze(1)
         states = self._first_states(last)
         fed_BF = memory_BSH.new_zeros(len(memory_BSH), self.settings.fed_width)
         features = []
@@ -228,7 +276,9 @@ class TextbookPairs(nn.Module):
             for number, cell in enumerate(self.cells):
                 states[number] = cell(self.drop_between(h_BD) if number else h_BD, states[number])
                 h_BD = states[number][0]
-            fed_BF = self._look(h_BD, memory_BSH, is_padding_BS) if self.settings.attention else h_BD
+            fed_BF = (
+                self._look(h_BD, memory_BSH, is_padding_BS) if self.settings.attention else h_BD
+            )
             features.append(fed_BF)
         return self.output(self.drop_output(torch.stack(features)))
 
@@ -237,7 +287,10 @@ class TextbookPairs(nn.Module):
         encoder, (layers x directions, B, width)."""
         last_LBH = last.unflatten(0, (self.settings.layers, -1)).transpose(1, 2).flatten(2)
         maps = iter(self.bridge)
-        return [(torch.tanh(next(maps)(last_BH)), torch.tanh(next(maps)(last_BH))) for last_BH in last_LBH]
+        return [
+            (torch.tanh(next(maps)(last_BH)), torch.tanh(next(maps)(last_BH)))
+            for last_BH in last_LBH
+        ]
 
     def _look(self, h_BD: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor) -> Tensor:
         """The attentional vector."""
@@ -248,13 +301,20 @@ class TextbookPairs(nn.Module):
 
 
 def make_pairs_loop(
-    network: TextbookPairs, fitting: Seq2SeqFittingSettings, batches: Sequence[PairTensors], precision: str, device: torch.device
+    network: TextbookPairs,
+    fitting: Seq2SeqFittingSettings,
+    batches: Sequence[PairTensors],
+    precision: str,
+    device: torch.device,
 ) -> Callable[[], int]:
     """A function that trains over `batches` once and returns how many tokens of both sides that
     were."""
     network.to(device)
     optimizer = OPTIMIZERS[fitting.optimizer](network.parameters(), lr=fitting.learning_rate)
-    tokens = sum(int(lengths_1B.sum()) + int((targets_TB >= 0).sum()) for _, lengths_1B, _, targets_TB in batches)
+    tokens = sum(
+        int(lengths_1B.sum()) + int((targets_TB >= 0).sum())
+        for _, lengths_1B, _, targets_TB in batches
+    )
 
     def loop() -> int:
         network.train()
@@ -270,10 +330,14 @@ def make_pairs_loop(
     return loop
 
 
-def mean_loss(network: TextbookPairs, tensors: PairTensors, label_smoothing: float, precision: str) -> Tensor:
+def mean_loss(
+    network: TextbookPairs, tensors: PairTensors, label_smoothing: float, precision: str
+) -> Tensor:
     """The loss of a batch, nats a target."""
     sources_SB, lengths_1B, inputs_TB, targets_TB = tensors
     with training_products(precision, sources_SB.device):
         logits_TBV = network(sources_SB, lengths_1B[0], inputs_TB)
     logits_NV = logits_TBV.flatten(0, 1).float()
-    return F.cross_entropy(logits_NV, targets_TB.flatten(), ignore_index=-1, label_smoothing=label_smoothing)
+    return F.cross_entropy(
+        logits_NV, targets_TB.flatten(), ignore_index=-1, label_smoothing=label_smoothing
+    )

@@ -52,7 +52,9 @@ class Summary:
     kernel_share: float | None = None
 
 
-def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, plain_rows: int | None = None) -> Iterator[Round | Summary]:
+def bench_training(
+    plan: Plan, rounds: int, steps: int, alone: bool = False, plain_rows: int | None = None
+) -> Iterator[Round | Summary]:
     """`rounds` rounds of `steps` steps of each loop (`alone`: ours and its products), after one to
     warm up; then the summary.
 
@@ -62,16 +64,24 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
         UsageError: the plan's model is not trained step by step.
     """
     if plan.kind.family != "neural":
-        raise UsageError(f"a {plan.kind.name} has no training loop to time", hint="choose the recipe of a neural model")
+        raise UsageError(
+            f"a {plan.kind.name} has no training loop to time",
+            hint="choose the recipe of a neural model",
+        )
     trainer = _trainer(plan, steps)
     _ours(trainer)
     peak = peak_bytes()
     batches = list(_batches(trainer, steps))
     multiply = _products_loop(trainer, batches)
-    plain = None if alone else _plain_loop(plan, trainer, batches, plain_rows or trainer.source.rows)
+    plain = (
+        None if alone else _plain_loop(plan, trainer, batches, plain_rows or trainer.source.rows)
+    )
     done = []
     for number in range(rounds + 1):
-        ours, products = _timed(lambda: _ours(trainer), trainer.device), _timed(multiply, trainer.device)
+        ours, products = (
+            _timed(lambda: _ours(trainer), trainer.device),
+            _timed(multiply, trainer.device),
+        )
         its = Round(number, ours, products, plain and _timed(plain, trainer.device))
         if number:
             done.append(its)
@@ -79,7 +89,10 @@ def bench_training(plan: Plan, rounds: int, steps: int, alone: bool = False, pla
     # in a round of its own, which watching kernels slows down
     seconds = kernel_seconds(lambda: _ours(trainer), trainer.device)
     summary = _summary(done, peak)
-    yield replace(summary, kernel_share=seconds and seconds / trainer.source.tokens * summary.tokens_per_second)
+    yield replace(
+        summary,
+        kernel_share=seconds and seconds / trainer.source.tokens * summary.tokens_per_second,
+    )
 
 
 def kernel_seconds(run: Callable[[], int], device: Any) -> float | None:
@@ -114,11 +127,20 @@ def busy_seconds(events: Iterable[Any]) -> float:
 
 def _summary(done: list[Round], peak: int) -> Summary:
     median = statistics.median
-    summary = Summary(median(r.ours for r in done), median(r.products for r in done), median(r.products / r.ours for r in done), peak)
+    summary = Summary(
+        median(r.ours for r in done),
+        median(r.products for r in done),
+        median(r.products / r.ours for r in done),
+        peak,
+    )
     beside = [(r.plain, r.ours / r.plain) for r in done if r.plain]
     if not beside:
         return summary
-    return replace(summary, plain_tokens_per_second=median(p for p, _ in beside), ratio_plain=median(ratio for _, ratio in beside))
+    return replace(
+        summary,
+        plain_tokens_per_second=median(p for p, _ in beside),
+        ratio_plain=median(ratio for _, ratio in beside),
+    )
 
 
 def _trainer(plan: Plan, steps: int) -> Any:
@@ -127,7 +149,9 @@ def _trainer(plan: Plan, steps: int) -> Any:
     reads the last batch once again, to see whether its weights are good."""
     from rnnlm.config import Budget
 
-    trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(plan.resolved, replace(cast(Any, plan.data), valid=None))
+    trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(
+        plan.resolved, replace(cast(Any, plan.data), valid=None)
+    )
     trainer.clock.budget = Budget(steps=steps + 1)
     trainer.resumable = False
     trainer.rollbacks.limit = 0
@@ -175,7 +199,9 @@ def _products_loop(trainer: Any, batches: Batches) -> Loop:
     trainer.network.train()
     with BareProducts() as recorded:
         with training_products(trainer.precision, trainer.device):
-            loss = trainer.objective.loss(tensors, trainer.objective.initial_carry(trainer.source.rows)).mean_nats
+            loss = trainer.objective.loss(
+                tensors, trainer.objective.initial_carry(trainer.source.rows)
+            ).mean_nats
         loss.backward()
     trainer.optimizer.zero_grad()
     multiply = recorded.repeat()
@@ -205,10 +231,22 @@ def _plain_language_model(plan: Plan, trainer: Any, steps: int, rows: int) -> Lo
         return None
     of_rows = replace(trainer.settings, batch_rows=rows)
     streams = TextStreams(
-        cast(EncodedText, plan.data.train), plan.data.tokenizer.boundary_id, of_rows, 1, trainer.device, multiple=trainer.source.multiple
+        cast(EncodedText, plan.data.train),
+        plan.data.tokenizer.boundary_id,
+        of_rows,
+        1,
+        trainer.device,
+        multiple=trainer.source.multiple,
     )
     batches = [streams.batch(window).tensors for _, window in islice(streams.windows(), steps)]
-    return make_loop(settings, plan.data.tokenizer.size, trainer.settings.learning_rate, batches, trainer.precision, trainer.device)
+    return make_loop(
+        settings,
+        plan.data.tokenizer.size,
+        trainer.settings.learning_rate,
+        batches,
+        trainer.precision,
+        trainer.device,
+    )
 
 
 def _plain_pairs(plan: Plan, trainer: Any, batches: Batches) -> Loop | None:
@@ -218,4 +256,10 @@ def _plain_pairs(plan: Plan, trainer: Any, batches: Batches) -> Loop | None:
     if not are_pairs_in_torch(settings, trainer.settings):
         return None
     network = TextbookPairs(settings, codec.source.size, codec.target.size)
-    return make_pairs_loop(network, trainer.settings, cast(Any, [tensors for tensors, _ in batches]), trainer.precision, trainer.device)
+    return make_pairs_loop(
+        network,
+        trainer.settings,
+        cast(Any, [tensors for tensors, _ in batches]),
+        trainer.precision,
+        trainer.device,
+    )

@@ -68,13 +68,17 @@ def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
 
     with tempfile.TemporaryDirectory() as folder:
         planned = plan_pairs((), None, assignments, Path(folder))
-        model: Seq2SeqModel = make_trainer(planned.resolved, cast(Any, planned.data)).objective.model()
+        model: Seq2SeqModel = make_trainer(
+            planned.resolved, cast(Any, planned.data)
+        ).objective.model()
     model.network.eval()
     model.network.output.bias.data[model.codec.target.boundary_id] = -math.inf
     return model
 
 
-def bench_translating(model: Seq2SeqModel, lines: Sequence[str], beam: int, rounds: int, max_length: float) -> Iterator[WritingSpeed]:
+def bench_translating(
+    model: Seq2SeqModel, lines: Sequence[str], beam: int, rounds: int, max_length: float
+) -> Iterator[WritingSpeed]:
     """All lines, greedily, so many rounds after one to warm up; then those of about ten words one
     by one, by beam search. max_length: of :class:`DecodingSettings`."""
     greedily = Translator(model, DecodingSettings(max_length=max_length))
@@ -89,14 +93,28 @@ def _speed(translator: Translator, calls: Sequence[Sequence[str]], rounds: int) 
     done = [[_timed(translator, lines) for lines in calls] for _ in range(rounds + 1)][1:]
     tokens = sum(tokens for _, tokens in done[0])
     seconds = [sum(seconds for seconds, _ in each) for each in done]
-    of_lines = [1000 * seconds for each in done for seconds, _ in each] if max(map(len, calls)) == 1 else []
+    of_lines = (
+        [1000 * seconds for each in done for seconds, _ in each]
+        if max(map(len, calls)) == 1
+        else []
+    )
     median_ms, p95_ms = np.percentile(of_lines, (50, 95)).tolist() if of_lines else (None, None)
     speed = statistics.median(tokens / each for each in seconds)
-    return WritingSpeed(translator.settings.width, min(BATCH_LINES, len(calls[0])), sum(map(len, calls)), tokens, speed, median_ms, p95_ms)
+    return WritingSpeed(
+        translator.settings.width,
+        min(BATCH_LINES, len(calls[0])),
+        sum(map(len, calls)),
+        tokens,
+        speed,
+        median_ms,
+        p95_ms,
+    )
 
 
 def _timed(translator: Translator, lines: Sequence[str]) -> tuple[float, int]:
     """Seconds, and the tokens written."""
     began = time.perf_counter()
     found = [*translator.translate(lines)]
-    return time.perf_counter() - began, sum(hypothesis.tokens for line in found for hypothesis in line.hypotheses)
+    return time.perf_counter() - began, sum(
+        hypothesis.tokens for line in found for hypothesis in line.hypotheses
+    )

@@ -20,7 +20,12 @@ from rnnlm.models.loading import language_model_of
 from rnnlm.models.manifest import PART_ADAPTATIONS
 
 
-def adapt(model: LanguageModel | str | Path, kind: str, settings: Any = None, statistics: Mapping[str, Any] | None = None) -> LanguageModel:
+def adapt(
+    model: LanguageModel | str | Path,
+    kind: str,
+    settings: Any = None,
+    statistics: Mapping[str, Any] | None = None,
+) -> LanguageModel:
     """`model` as one that adapts: "unigram", a cache of words; "cache", the neural cache;
     "dynamic", dynamic evaluation.
 
@@ -53,7 +58,9 @@ def adapt(model: LanguageModel | str | Path, kind: str, settings: Any = None, st
     return DynamicEvaluation(model, settings, statistics)
 
 
-def adapter(kind: str, given: Mapping[str, Any] | None = None) -> Callable[[LanguageModel, Path], LanguageModel]:
+def adapter(
+    kind: str, given: Mapping[str, Any] | None = None
+) -> Callable[[LanguageModel, Path], LanguageModel]:
     """What makes a model, found in a folder, adapt itself with the settings tuned for it, or by
     default; `given` ones come first.
 
@@ -105,13 +112,17 @@ def settings_class(kind: str) -> type[Any]:
     return KINDS[kind]
 
 
-def _report(description: str, tuned: companions.TunedSettings | None, model: LanguageModel, is_changed: bool) -> None:
+def _report(
+    description: str, tuned: companions.TunedSettings | None, model: LanguageModel, is_changed: bool
+) -> None:
     if tuned is None:
         notice(f"{description}: default settings; rnnlm tune finds better ones for this model")
     elif tuned.model != model.fingerprint:
         notice(f"{description}: tuned before the model was trained again; run rnnlm tune once more")
     else:
-        notice(f"{description}: tuned on {tuned.tokens:,} tokens{', except for the settings given' if is_changed else ''}")
+        notice(
+            f"{description}: tuned on {tuned.tokens:,} tokens{', except for the settings given' if is_changed else ''}"
+        )
 
 
 # ---- The parts of a mixture that adapt themselves to what they read: how its config.json keeps
@@ -133,7 +144,10 @@ class PartAdaptation:
 def stored(parts: Sequence[LanguageModel]) -> dict[str, Any]:
     """The settings of a mixture that say how its parts adapt; none where none does."""
     adaptations = [
-        PartAdaptation(part.kind, asdict(part.settings), part.also) if isinstance(part, AdaptedModel) else None for part in parts
+        PartAdaptation(part.kind, asdict(part.settings), part.also)
+        if isinstance(part, AdaptedModel)
+        else None
+        for part in parts
     ]
     return {PART_ADAPTATIONS: msgspec.to_builtins(adaptations)} if any(adaptations) else {}
 
@@ -151,10 +165,17 @@ def adapted(parts: Sequence[LanguageModel], settings: Mapping[str, Any]) -> list
     try:
         adaptations = msgspec.convert(settings[PART_ADAPTATIONS], list[PartAdaptation | None])
     except msgspec.ValidationError as error:
-        raise ModelError("the stored settings are damaged", f"{PART_ADAPTATIONS}: {error}") from None
+        raise ModelError(
+            "the stored settings are damaged", f"{PART_ADAPTATIONS}: {error}"
+        ) from None
     if len(adaptations) != len(parts):
-        raise ModelError("the stored settings are damaged", f"{PART_ADAPTATIONS} has {len(adaptations)} entries for {len(parts)} models")
-    return [_adapted(part, its) if its else part for part, its in zip(parts, adaptations, strict=True)]
+        raise ModelError(
+            "the stored settings are damaged",
+            f"{PART_ADAPTATIONS} has {len(adaptations)} entries for {len(parts)} models",
+        )
+    return [
+        _adapted(part, its) if its else part for part, its in zip(parts, adaptations, strict=True)
+    ]
 
 
 def _adapted(part: LanguageModel, its: PartAdaptation) -> LanguageModel:
@@ -164,5 +185,9 @@ def _adapted(part: LanguageModel, its: PartAdaptation) -> LanguageModel:
     assert isinstance(model, AdaptedModel)
     if model.also != its.also:
         hint = "mix the models again"
-        raise ModelError(f"the gradient statistics in {folder} are not those that it was mixed with", "they were gathered anew", hint)
+        raise ModelError(
+            f"the gradient statistics in {folder} are not those that it was mixed with",
+            "they were gathered anew",
+            hint,
+        )
     return model

@@ -54,7 +54,9 @@ def check_hidden(model: LanguageModel, wanted: type) -> Any:
     if not isinstance(model, wanted):
         what = f"{getattr(model, 'description', 'this model')} cannot be adapted so"
         hint = "use the cache of words, which works for every model: --adapt unigram"
-        raise UsageError(what, "that takes a neural network, with hidden states and gradients", hint)
+        raise UsageError(
+            what, "that takes a neural network, with hidden states and gradients", hint
+        )
     return model
 
 
@@ -66,4 +68,8 @@ def one_row(rows: Sequence[int] | np.ndarray | int) -> None:
     """
     count = rows if isinstance(rows, int) else len(rows)
     if count != 1:
-        raise UsageError(f"{count} rows cannot be read at once", "the weights follow one text", "read the texts one by one")
+        raise UsageError(
+            f"{count} rows cannot be read at once",
+            "the weights follow one text",
+            "read the texts one by one",
+        )

@@ -57,7 +57,9 @@ def save_tuned(folder: Path, tuned: TunedSettings) -> Path:
     """
     path = settings_path(folder, tuned.kind)
     with writing(folder):
-        replace_file(path, json.dumps(dataclasses.asdict(tuned), indent=2, allow_nan=False).encode() + b"\n")
+        replace_file(
+            path, json.dumps(dataclasses.asdict(tuned), indent=2, allow_nan=False).encode() + b"\n"
+        )
     return path
 
 
@@ -70,7 +72,10 @@ def read_tuned(folder: Path, kind: str) -> TunedSettings | None:
     path = settings_path(folder, kind)
     if not path.exists():
         return None
-    damaged, hint = f"the settings in {path} are damaged", f"tune again: rnnlm tune --adapt {kind}, or delete the file"
+    damaged, hint = (
+        f"the settings in {path} are damaged",
+        f"tune again: rnnlm tune --adapt {kind}, or delete the file",
+    )
     tuned = read_json(path, TunedSettings, ModelError, damaged, hint)
     try:
         resolve([KINDS[kind]], [Layer(path.name, tuned.settings)])
@@ -95,7 +100,9 @@ def save_statistics(folder: Path, statistics: dict[str, np.ndarray], fingerprint
     return folder / STATISTICS
 
 
-def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerprint: str | None) -> dict[str, np.ndarray] | None:
+def read_statistics(
+    folder: Path, weights: dict[str, tuple[int, ...]], fingerprint: str | None
+) -> dict[str, np.ndarray] | None:
     """MS_g of each of the `weights` (shape by name) of the model with that fingerprint; None where
     none were gathered.
 
@@ -113,7 +120,11 @@ def read_statistics(folder: Path, weights: dict[str, tuple[int, ...]], fingerpri
         raise ModelError(f"the gradient statistics in {path} belong to other weights", why, _ANEW)
     is_whole = {name: array.shape for name, array in found.items()} == weights
     if not is_whole or not all(_are_squares(array) for array in found.values()):
-        raise ModelError(f"the gradient statistics in {path} are damaged", "there must be one number, zero or more, for each weight", _ANEW)
+        raise ModelError(
+            f"the gradient statistics in {path} are damaged",
+            "there must be one number, zero or more, for each weight",
+            _ANEW,
+        )
     return found
 
 
@@ -137,10 +148,16 @@ def _statistics(path: Path) -> dict[str, np.ndarray]:
     try:
         found = {name: np.array(array) for name, array in tensors.mapped(path).items()}
     except ModelError as error:
-        raise ModelError(f"the gradient statistics in {path} are damaged", error.why, _ANEW) from None
+        raise ModelError(
+            f"the gradient statistics in {path} are damaged", error.why, _ANEW
+        ) from None
     recorded = found.pop(_HASH, None)
     if recorded is not None and recorded.tobytes() != _hash(found).encode():
-        raise ModelError(f"the gradient statistics in {path} are damaged", "their SHA-256 is not the one recorded", _ANEW)
+        raise ModelError(
+            f"the gradient statistics in {path} are damaged",
+            "their SHA-256 is not the one recorded",
+            _ANEW,
+        )
     return found
 
 

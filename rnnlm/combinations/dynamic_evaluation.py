@@ -69,7 +69,10 @@ class DynamicState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         own = {"weights": self.weights_P, "inputs": self.inputs_T}
-        return {**with_prefix(PART, self.hidden.to_arrays()), **{name: tensor[None].cpu().numpy() for name, tensor in own.items()}}
+        return {
+            **with_prefix(PART, self.hidden.to_arrays()),
+            **{name: tensor[None].cpu().numpy() for name, tensor in own.items()},
+        }
 
 
 @keeps(LanguageModel)
@@ -81,11 +84,18 @@ class DynamicEvaluation(AdaptedModel):
     kind = "dynamic"
     model: NeuralLanguageModel
 
-    def __init__(self, model: LanguageModel, settings: DynamicSettings = DynamicSettings(), statistics: Statistics | None = None) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        settings: DynamicSettings = DynamicSettings(),
+        statistics: Statistics | None = None,
+    ) -> None:
         super().__init__(check_hidden(model, NeuralLanguageModel), settings)
         self.max_rows = 1
         self.idle: list[NeuralLanguageModel] = []  # copies that no call is using
-        self.start_P = torch.cat([weight.detach().flatten() for weight in self.model.network.parameters()])
+        self.start_P = torch.cat(
+            [weight.detach().flatten() for weight in self.model.network.parameters()]
+        )
         self.rates, self.decays = self._steps(statistics)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -93,15 +103,23 @@ class DynamicEvaluation(AdaptedModel):
 
     def initial_state(self, rows: int) -> DynamicState:
         one_row(rows)
-        return DynamicState(self.start_P, self.model.initial_state(1), torch.zeros(0, dtype=torch.int64, device=self.model.device))
+        return DynamicState(
+            self.start_P,
+            self.model.initial_state(1),
+            torch.zeros(0, dtype=torch.int64, device=self.model.device),
+        )
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
+    def score(
+        self, inputs_BT: Array, targets_BT: Array, state: DynamicState
+    ) -> tuple[Tensor, DynamicState]:
         """:meth:`rnnlm.LanguageModel.score` in torch, on the model's device."""
         inputs_BT, targets_BT = self.model.ids(inputs_BT), self.model.ids(targets_BT)
         check_shapes(inputs_BT, targets_BT)
         is_text = torch.equal(inputs_BT[:, 1:], targets_BT[:, :-1])
 
-        def give(network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
+        def give(
+            network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None
+        ) -> Tensor:
             if is_text and next_T1 is not None:
                 return next_T1
             return network.score_features(features_T1E, targets_BT.t()[places])
@@ -112,7 +130,9 @@ class DynamicEvaluation(AdaptedModel):
     def predict(self, inputs_BT: Array, state: DynamicState) -> tuple[Tensor, DynamicState]:
         """:meth:`rnnlm.LanguageModel.predict` in torch, on the model's device."""
 
-        def give(network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None) -> Tensor:
+        def give(
+            network: Network, features_T1E: Tensor, places: slice, next_T1: Tensor | None
+        ) -> Tensor:
             return network.predict_features(features_T1E)
 
         logprob_T1V, after = self._run(self.model.ids(inputs_BT), state, give)
@@ -123,10 +143,17 @@ class DynamicEvaluation(AdaptedModel):
         return states[0]
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> DynamicState:
-        weights_P, inputs_T = (torch.as_tensor(arrays[name][0], device=self.model.device) for name in ("weights", "inputs"))
-        return DynamicState(weights_P, self.model.state_from_arrays(strip_prefix(PART, arrays)), inputs_T)
+        weights_P, inputs_T = (
+            torch.as_tensor(arrays[name][0], device=self.model.device)
+            for name in ("weights", "inputs")
+        )
+        return DynamicState(
+            weights_P, self.model.state_from_arrays(strip_prefix(PART, arrays)), inputs_T
+        )
 
-    def _run(self, inputs_BT: Tensor, state: DynamicState, give: Give) -> tuple[Tensor, DynamicState]:
+    def _run(
+        self, inputs_BT: Tensor, state: DynamicState, give: Give
+    ) -> tuple[Tensor, DynamicState]:
         """What `give` gives for all places, side by side, and the state after the inputs."""
         check_state(state, DynamicState)
         one_row(len(inputs_BT))
@@ -148,14 +175,23 @@ class DynamicEvaluation(AdaptedModel):
                 # what comes earlier was given in calls before
                 if (new := max(at, before)) < at + size:
                     places = slice(new - before, at + size - before)
-                    parts.append(give(network, features_T1E.detach()[new - at :], places, logprob_T1.detach()[new - at :]))
+                    parts.append(
+                        give(
+                            network,
+                            features_T1E.detach()[new - at :],
+                            places,
+                            logprob_T1.detach()[new - at :],
+                        )
+                    )
                 self._step(weights, loss)
                 hidden = tuple(tensor.detach() for tensor in hidden)
                 at += size
             features_T1E, _ = network.features(stream_S1[at:], hidden)
             new = max(at, before)
             parts.append(give(network, features_T1E[new - at :], slice(new - before, None), None))
-        return torch.cat(parts), DynamicState(weights_P, NeuralState(hidden), stream_S1[at:, 0].clone())
+        return torch.cat(parts), DynamicState(
+            weights_P, NeuralState(hidden), stream_S1[at:, 0].clone()
+        )
 
     @contextlib.contextmanager
     def _copy(self) -> Iterator[Network]:
@@ -172,13 +208,17 @@ class DynamicEvaluation(AdaptedModel):
 
     def _step(self, weights: Sequence[Tensor], loss: Tensor) -> None:
         starts = self.start_P.split([weight.numel() for weight in weights])
-        for weight, start, gradient, rate, decay in zip(weights, starts, gradients(loss, weights), self.rates, self.decays, strict=True):
+        for weight, start, gradient, rate, decay in zip(
+            weights, starts, gradients(loss, weights), self.rates, self.decays, strict=True
+        ):
             weight.lerp_(start.view_as(weight), decay).addcmul_(gradient, rate, value=-1)
 
     def _steps(self, statistics: Statistics | None) -> tuple[list[Tensor], list[Tensor]]:
         """For each weight what its gradient is multiplied by, and the share of the way back that it
         goes."""
-        rate, decay = self.start_P.new_tensor([self.settings.adaptation_rate, self.settings.adaptation_decay])
+        rate, decay = self.start_P.new_tensor(
+            [self.settings.adaptation_rate, self.settings.adaptation_decay]
+        )
         if self.settings.adaptation_rule == "sgd":
             count = len(list(self.model.network.parameters()))
             return [rate] * count, [decay] * count
@@ -188,7 +228,10 @@ class DynamicEvaluation(AdaptedModel):
                 "rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or adaptation_rule=sgd",
             )  # fmt: skip
         self.also = {"statistics": _digest(statistics)}
-        roots = [statistics[name].to(self.start_P.device).sqrt() for name, _ in self.model.network.named_parameters()]
+        roots = [
+            statistics[name].to(self.start_P.device).sqrt()
+            for name, _ in self.model.network.named_parameters()
+        ]
         mean = torch.cat([root.flatten() for root in roots]).mean()
         rates = [rate / (root + self.settings.adaptation_epsilon) for root in roots]
         return rates, [(decay * root / mean).clamp_(max=1) for root in roots]
@@ -196,7 +239,9 @@ class DynamicEvaluation(AdaptedModel):
 
 def _use(weights: Sequence[Tensor], weights_P: Tensor) -> None:
     """Make a network, whose parameters are `weights`, compute with `weights_P`, which it shares."""
-    for weight, part in zip(weights, weights_P.split([weight.numel() for weight in weights]), strict=True):
+    for weight, part in zip(
+        weights, weights_P.split([weight.numel() for weight in weights]), strict=True
+    ):
         weight.data = part.view(weight.shape)
 
 
@@ -216,10 +261,14 @@ def load_statistics(folder: Path, model: NeuralLanguageModel) -> Statistics | No
     """
     shapes = {name: tuple(weight.shape) for name, weight in model.network.named_parameters()}
     found = companions.read_statistics(folder, shapes, model.fingerprint)
-    return None if found is None else {name: torch.from_numpy(array) for name, array in found.items()}
+    return (
+        None if found is None else {name: torch.from_numpy(array) for name, array in found.items()}
+    )
 
 
-def _unpickled(model: NeuralLanguageModel, settings: DynamicSettings, also: dict[str, str]) -> DynamicEvaluation:
+def _unpickled(
+    model: NeuralLanguageModel, settings: DynamicSettings, also: dict[str, str]
+) -> DynamicEvaluation:
     """The model that was pickled; gradient statistics are those in the folder of `model`.
 
     Raises:
@@ -230,7 +279,11 @@ def _unpickled(model: NeuralLanguageModel, settings: DynamicSettings, also: dict
     if also and (statistics is None or also != {"statistics": _digest(statistics)}):
         why = "a model that is pickled takes those in its folder, and these have changed or are not there"
         hint = "load it with rnnlm.load_adapted, and pickle that"
-        raise ModelError(f"the gradient statistics in {folder} are not those of the model that was pickled", why, hint)
+        raise ModelError(
+            f"the gradient statistics in {folder} are not those of the model that was pickled",
+            why,
+            hint,
+        )
     return DynamicEvaluation(model, settings, statistics)
 
 
@@ -241,7 +294,10 @@ def trainable_copy(model: NeuralLanguageModel) -> NeuralLanguageModel:
 
 
 def gather_statistics(
-    model: NeuralLanguageModel, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None = None
+    model: NeuralLanguageModel,
+    ids: np.ndarray,
+    segment_tokens: int,
+    report: Callable[[int, int], None] | None = None,
 ) -> Statistics:
     """MS_g of each weight over the text `ids`; report: called with the number of segments done, and
     of all."""
@@ -249,14 +305,21 @@ def gather_statistics(
     weights = dict(network.named_parameters())
     sums = {name: torch.zeros_like(weight, requires_grad=False) for name, weight in weights.items()}
     bounds = stream_bounds(len(ids), max(1, min(ROWS, len(ids) // segment_tokens)))
-    stream, segments = with_boundary(ids, model.tokenizer.boundary_id), list(tbptt_windows(bounds, repeat(segment_tokens)))
+    stream, segments = (
+        with_boundary(ids, model.tokenizer.boundary_id),
+        list(tbptt_windows(bounds, repeat(segment_tokens))),
+    )
     state = network.initial_state(len(bounds) - 1)
     with reader.reading(), torch.enable_grad():
         for done, window in enumerate(segments, start=1):
-            inputs_TB, targets_TB = (reader.ids(each).t() for each in gather(ids, stream, window.start_B, window.end_B))
+            inputs_TB, targets_TB = (
+                reader.ids(each).t() for each in gather(ids, stream, window.start_B, window.end_B)
+            )
             logprob_TB, state = network.score(inputs_TB, targets_TB, state)
             loss = -logprob_TB.sum() / (targets_TB != PADDING).sum()
-            for total, gradient in zip(sums.values(), gradients(loss, list(weights.values())), strict=True):
+            for total, gradient in zip(
+                sums.values(), gradients(loss, list(weights.values())), strict=True
+            ):
                 total.addcmul_(gradient, gradient)
             state = tuple(tensor.detach() for tensor in state)
             if report:

@@ -12,7 +12,16 @@ import numpy as np
 
 from rnnlm import arrays as array_types
 from rnnlm.combinations import adaptation
-from rnnlm.combinations.mixture import Mixture, MixtureKind, MixtureState, added, at_targets, check_weights, multiplied, shared_tokenizer
+from rnnlm.combinations.mixture import (
+    Mixture,
+    MixtureKind,
+    MixtureState,
+    added,
+    at_targets,
+    check_weights,
+    multiplied,
+    shared_tokenizer,
+)
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.perplexity import Context, Evaluation
@@ -77,7 +86,9 @@ def linear_weights(scores_KN: np.ndarray, report: Progress = silent) -> MixtureW
     return MixtureWeights(weights_K, rounds)
 
 
-def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Progress = silent) -> MixtureWeights:
+def log_linear_weights(
+    predictions: Iterable[Predicted], parts: int, report: Progress = silent
+) -> MixtureWeights:
     """Newton's method on what the parts predict at each place, gone through once a step; starts at
     equal weights."""
     weights_K = np.full(parts, 1 / parts)
@@ -89,7 +100,9 @@ def log_linear_weights(predictions: Iterable[Predicted], parts: int, report: Pro
             weights_K = (good_K + weights_K) / 2
             continue
         good_K, good_loss = weights_K, loss
-        change_K = -np.linalg.pinv(hessian_KK, rcond=SMALLEST_CURVATURE, hermitian=True) @ gradient_K
+        change_K = (
+            -np.linalg.pinv(hessian_KK, rcond=SMALLEST_CURVATURE, hermitian=True) @ gradient_K
+        )
         if -gradient_K @ change_K / 2 <= TOLERANCE_NATS:
             break
         weights_K = weights_K + change_K
@@ -106,10 +119,14 @@ class Predictions:
     spans: np.ndarray
 
     def __iter__(self) -> Iterator[Predicted]:
-        for _, _, predicted in span_scoring.windows(self.mixture, self.ids, self.spans, self._predict):
+        for _, _, predicted in span_scoring.windows(
+            self.mixture, self.ids, self.spans, self._predict
+        ):
             yield predicted
 
-    def _predict(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: MixtureState) -> tuple[Predicted, MixtureState]:
+    def _predict(
+        self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: MixtureState
+    ) -> tuple[Predicted, MixtureState]:
         predicted_KBTV, after = self.mixture.predict_parts(inputs_BT, state)
         size = self.mixture.tokenizer.size
         target_R = known_ids(targets_BT, self.mixture.tokenizer).reshape(-1)
@@ -121,7 +138,9 @@ class Predictions:
         return list(self) if cells * np.dtype(np.float64).itemsize <= KEPT_BYTES else self
 
 
-def _moments(predictions: Iterable[Predicted], weights_K: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+def _moments(
+    predictions: Iterable[Predicted], weights_K: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
     """The mean of -log p(target), in nats, its gradient and its Hessian."""
     parts = len(weights_K)
     total, gradient_K, hessian_KK, counted = 0.0, np.zeros(parts), np.zeros((parts, parts)), 0
@@ -138,7 +157,9 @@ def _moments(predictions: Iterable[Predicted], weights_K: np.ndarray) -> tuple[f
         for k, each_RV in enumerate(logprobs_KRV):
             each_RV = xp.where(xp.isneginf(logprob_RV), 0.0, each_RV)
             centred_RV = each_RV - xp.sum(prob_RV * each_RV, axis=-1, keepdims=True)
-            gradient_K[k] -= array_types.as_numpy(at_targets(centred_RV, target_R))[counts_R].sum(dtype=np.float64)
+            gradient_K[k] -= array_types.as_numpy(at_targets(centred_RV, target_R))[counts_R].sum(
+                dtype=np.float64
+            )
             weighted.append((prob_RV * centred_RV).reshape(-1))
             centred.append(centred_RV.reshape(-1))
         hessian_KK += [[float(one @ other) for other in centred] for one in weighted]
@@ -200,31 +221,59 @@ def mix(
         model_parts.referenced(output, folders)  # whether they can be, before the work
     models = [loading.load(name, device) for name in called]
     shared_tokenizer([model.tokenizer for model in models], called)
-    measured = None if on is None else _measure(models, perplexity.as_text(on, text_settings), context, report)
+    measured = (
+        None
+        if on is None
+        else _measure(models, perplexity.as_text(on, text_settings), context, report)
+    )
     tuned = None
     if measured is not None and weights is None:
-        warn_if_trained_on(measured.encoded.lines_hash, dict(zip(called, folders, strict=True)), "weights")
+        warn_if_trained_on(
+            measured.encoded.lines_hash, dict(zip(called, folders, strict=True)), "weights"
+        )
         tuned = measured.tune(kind, report)
-    mixture = Mixture(models, tuned.weights_K if tuned else weights if weights is not None else (), kind)
-    facts = _facts(called, mixture, measured, tuned) | {"seconds": round(time.perf_counter() - began, 1)}
+    mixture = Mixture(
+        models, tuned.weights_K if tuned else weights if weights is not None else (), kind
+    )
+    facts = _facts(called, mixture, measured, tuned) | {
+        "seconds": round(time.perf_counter() - began, 1)
+    }
     weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
-    manifest = model_folder.save(output, weighed, "mixture", _settings(kind, models), 0, facts, folders, bundle)
+    manifest = model_folder.save(
+        output, weighed, "mixture", _settings(kind, models), 0, facts, folders, bundle
+    )
     mixture.fingerprint = manifest.fingerprint
-    whole, *alone = [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
+    whole, *alone = (
+        [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
+    )
     if measured is not None and whole:
-        manifest = model_folder.save_results(output, manifest, {measured.source: whole.to_dict()}, facts)
+        manifest = model_folder.save_results(
+            output, manifest, {measured.source: whole.to_dict()}, facts
+        )
     card.write(output, manifest, mixture.tokenizer)
-    parts = map(MixedModel, called, [model.fingerprint for model in models], mixture.weights_K.tolist(), alone)
+    parts = map(
+        MixedModel,
+        called,
+        [model.fingerprint for model in models],
+        mixture.weights_K.tolist(),
+        alone,
+    )
     return Mixed(str(output), kind, tuple(parts), tuned.iterations if tuned else None, whole)
 
 
-def _check(names: list[str], on: Any, kind: MixtureKind, weights: Sequence[float] | None, context: str) -> None:
+def _check(
+    names: list[str], on: Any, kind: MixtureKind, weights: Sequence[float] | None, context: str
+) -> None:
     """What can be said before anything is read."""
     perplexity.check_context(context)
     if kind not in get_args(MixtureKind):
-        raise UsageError(f"unknown kind of mixture {kind!r}", hint=nearest(kind, get_args(MixtureKind)))
+        raise UsageError(
+            f"unknown kind of mixture {kind!r}", hint=nearest(kind, get_args(MixtureKind))
+        )
     if len(names) < 2:
-        raise UsageError("a mixture needs at least two models", f"there is {len(names)}", "name another one")
+        raise UsageError(
+            "a mixture needs at least two models", f"there is {len(names)}", "name another one"
+        )
     if weights is not None:
         check_weights(np.asarray(weights, dtype=np.float64), len(names), kind)
     elif on is None:
@@ -255,7 +304,9 @@ class _ScoredText:
             return linear_weights(self.scores_KN, report)
         parts = len(self.models)
         reader = Mixture(self.models, np.full(parts, 1 / parts), kind)
-        predictions = Predictions(reader, self.encoded.ids, perplexity.spans_of(self.encoded, self.context))
+        predictions = Predictions(
+            reader, self.encoded.ids, perplexity.spans_of(self.encoded, self.context)
+        )
         return log_linear_weights(predictions.kept(), parts, report)
 
     def evaluations(self, mixture: Mixture) -> list[Evaluation]:
@@ -264,12 +315,18 @@ class _ScoredText:
             is_counting_K = mixture.weights_K > 0
             logprob_N = added(self.scores_KN[is_counting_K], mixture.weights_K[is_counting_K])
         else:
-            logprob_N = span_scoring.score_spans(mixture, self.encoded.ids, perplexity.spans_of(self.encoded, self.context))
+            logprob_N = span_scoring.score_spans(
+                mixture, self.encoded.ids, perplexity.spans_of(self.encoded, self.context)
+            )
         measured = [(mixture, logprob_N), *zip(self.models, self.scores_KN, strict=True)]
-        return [perplexity.summary(*each, self.encoded, self.context, self.began) for each in measured]
+        return [
+            perplexity.summary(*each, self.encoded, self.context, self.began) for each in measured
+        ]
 
 
-def _measure(models: list[LanguageModel], text: Text, context: Context, report: Progress) -> _ScoredText:
+def _measure(
+    models: list[LanguageModel], text: Text, context: Context, report: Progress
+) -> _ScoredText:
     """Read the text once through each model.
 
     Raises:
@@ -280,7 +337,12 @@ def _measure(models: list[LanguageModel], text: Text, context: Context, report: 
     spans = perplexity.spans_of(encoded, context)
     scores_KN = np.stack(
         [
-            span_scoring.score_spans(model, encoded.ids, spans, report=prefixed(report, f"model {number} of {len(models)}"))
+            span_scoring.score_spans(
+                model,
+                encoded.ids,
+                spans,
+                report=prefixed(report, f"model {number} of {len(models)}"),
+            )
             for number, model in enumerate(models, start=1)
         ]
     )
@@ -292,13 +354,23 @@ def _settings(kind: MixtureKind, models: Sequence[LanguageModel]) -> dict[str, A
     return {"model": "mixture", "mixing": kind, **adaptation.stored(models)}
 
 
-def _facts(names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None) -> dict[str, Any]:
+def _facts(
+    names: list[str], mixture: Mixture, measured: _ScoredText | None, tuned: MixtureWeights | None
+) -> dict[str, Any]:
     """What is kept with the mixture: its models by name, their weights, and where these come
     from."""
     weights = mixture.weights_K.tolist()
     mixed = [
-        {"model": name, "weight": weight, **({} if part.adaptation == "none" else {"adaptation": part.adaptation})}
+        {
+            "model": name,
+            "weight": weight,
+            **({} if part.adaptation == "none" else {"adaptation": part.adaptation}),
+        }
         for name, weight, part in zip(names, weights, mixture.parts, strict=True)
     ]
-    origin = "given" if tuned is None or measured is None else f"tuned on {measured.source}, context {measured.context}"
+    origin = (
+        "given"
+        if tuned is None or measured is None
+        else f"tuned on {measured.source}, context {measured.context}"
+    )
     return {"mixed": mixed, "weights": origin}

@@ -42,7 +42,9 @@ class MixtureSettings:
     """A model made of models."""
 
     model: Annotated[Literal["mixture"], Meta(description="several models as one")] = "mixture"
-    mixing: Annotated[MixtureKind, Meta(description="probabilities are added up, or multiplied and normalised")] = "linear"
+    mixing: Annotated[
+        MixtureKind, Meta(description="probabilities are added up, or multiplied and normalised")
+    ] = "linear"
 
 
 @keeps(State)
@@ -57,7 +59,9 @@ class MixtureState:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         numbered = enumerate(self.parts, start=1)
-        parts = (array_types.with_prefix(_prefix(number), part.to_arrays()) for number, part in numbered)
+        parts = (
+            array_types.with_prefix(_prefix(number), part.to_arrays()) for number, part in numbered
+        )
         return {name: array for part in parts for name, array in part.items()}
 
 
@@ -86,7 +90,11 @@ class Mixture(PickledByOrigin):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Where it was loaded from, or the parts of one that was not."""
-        return super().__reduce__() if self.origin else (Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint))
+        return (
+            super().__reduce__()
+            if self.origin
+            else (Mixture, (self.parts, self.weights_K.tolist(), self.kind, self.fingerprint))
+        )
 
     @property
     def normalised(self) -> bool:
@@ -116,7 +124,9 @@ class Mixture(PickledByOrigin):
     def initial_state(self, rows: int) -> MixtureState:
         return MixtureState(tuple(part.initial_state(rows) for part in self.parts))
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: MixtureState) -> tuple[Array, MixtureState]:
+    def score(
+        self, inputs_BT: Array, targets_BT: Array, state: MixtureState
+    ) -> tuple[Array, MixtureState]:
         """:meth:`rnnlm.LanguageModel.score` in numpy where all parts are numpy's, else in torch on
         the network's device. A log-linear mixture predicts all tokens for it, in pieces of the
         time."""
@@ -126,7 +136,9 @@ class Mixture(PickledByOrigin):
         if self.kind == "log-linear":
             known_BT = known_ids(targets_BT, self.tokenizer).astype(np.int64)
             return self._score_by_predicting(inputs_BT, known_BT, state)
-        scores_KBT, after = self._asked(lambda part, its: part.score(inputs_BT, targets_BT, its), state)
+        scores_KBT, after = self._asked(
+            lambda part, its: part.score(inputs_BT, targets_BT, its), state
+        )
         logprob_BT = added(scores_KBT, self.weights_K[self._counting])
         return _without_padding(logprob_BT, targets_BT), after
 
@@ -137,7 +149,9 @@ class Mixture(PickledByOrigin):
         combine = added if self.kind == "linear" else multiplied
         return combine(predicted_KBTV, self.weights_K[self._counting]), after
 
-    def predict_parts(self, inputs_BT: Array, state: MixtureState) -> tuple[list[Array], MixtureState]:
+    def predict_parts(
+        self, inputs_BT: Array, state: MixtureState
+    ) -> tuple[list[Array], MixtureState]:
         """What each part that counts predicts, (B, T, V) each, and the state after the last
         input."""
         ids_BT = array_types.as_numpy(token_ids(inputs_BT))
@@ -145,11 +159,16 @@ class Mixture(PickledByOrigin):
 
     def concat_states(self, states: Sequence[MixtureState]) -> MixtureState:
         each_part = zip(*(state.parts for state in states), strict=True)
-        return MixtureState(tuple(part.concat_states(its) for part, its in zip(self.parts, each_part, strict=True)))
+        return MixtureState(
+            tuple(part.concat_states(its) for part, its in zip(self.parts, each_part, strict=True))
+        )
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> MixtureState:
         return MixtureState(
-            tuple(part.state_from_arrays(array_types.strip_prefix(_prefix(k), arrays)) for k, part in enumerate(self.parts, start=1))
+            tuple(
+                part.state_from_arrays(array_types.strip_prefix(_prefix(k), arrays))
+                for k, part in enumerate(self.parts, start=1)
+            )
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -159,7 +178,9 @@ class Mixture(PickledByOrigin):
     def _tokens_at_a_time(self) -> int:
         return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
-    def _asked(self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState) -> tuple[list[Array], MixtureState]:
+    def _asked(
+        self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState
+    ) -> tuple[list[Array], MixtureState]:
         """What the parts that count answer, as arrays of one type, and the state with theirs
         afterwards."""
         check_state(state, MixtureState)
@@ -169,7 +190,9 @@ class Mixture(PickledByOrigin):
             answers.append(answer)
         return array_types.same_dtype(answers), MixtureState(tuple(states))
 
-    def _score_by_predicting(self, inputs_BT: Array, targets_BT: np.ndarray, state: MixtureState) -> tuple[Array, MixtureState]:
+    def _score_by_predicting(
+        self, inputs_BT: Array, targets_BT: np.ndarray, state: MixtureState
+    ) -> tuple[Array, MixtureState]:
         rows, length = targets_BT.shape
         step = max(1, self._tokens_at_a_time // max(1, rows))
         scores = []
@@ -179,11 +202,15 @@ class Mixture(PickledByOrigin):
         return array_types.library(scores[0]).concatenate(scores, axis=1), state
 
 
-def added(logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] | np.ndarray) -> Array:
+def added(
+    logprobs_K: Sequence[Array] | np.ndarray, weights_K: Sequence[float] | np.ndarray
+) -> Array:
     """log sum over k of weight_k exp(logprob_k), for arrays of one shape; the log of zero is
     welcome. Weights are above 0."""
     xp = array_types.library(logprobs_K[0])
-    weighted_K = [logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)]
+    weighted_K = [
+        logprob + math.log(weight) for logprob, weight in zip(logprobs_K, weights_K, strict=True)
+    ]
     total = weighted_K[0]
     for each in weighted_K[1:]:
         total = xp.logaddexp(total, each)
@@ -197,7 +224,9 @@ def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.nda
     total_V = 0.0
     for logprob_V, weight in zip(logprobs_KV, weights_K, strict=True):
         weighted_V = float(weight) * logprob_V
-        total_V = total_V + (weighted_V if weight > 0 else xp.where(xp.isneginf(logprob_V), -np.inf, weighted_V))
+        total_V = total_V + (
+            weighted_V if weight > 0 else xp.where(xp.isneginf(logprob_V), -np.inf, weighted_V)
+        )
     highest = xp.amax(total_V, axis=-1, keepdims=True)
     highest = xp.where(xp.isneginf(highest), 0.0, highest)
     sum_of_all = xp.sum(xp.exp(total_V - highest), axis=-1, keepdims=True)
@@ -207,12 +236,17 @@ def multiplied(logprobs_KV: Sequence[Array], weights_K: Sequence[float] | np.nda
 def at_targets(values_BTV: Array, targets_BT: np.ndarray) -> Array:
     """What stands at the targets, (B, T), which are below V; 0 at padding."""
     values_RV = values_BTV.reshape(-1, values_BTV.shape[-1])
-    places_R, targets_R = (array_types.as_array_of(each, values_RV) for each in (np.arange(targets_BT.size), targets_BT.reshape(-1)))
+    places_R, targets_R = (
+        array_types.as_array_of(each, values_RV)
+        for each in (np.arange(targets_BT.size), targets_BT.reshape(-1))
+    )
     return _without_padding(values_RV[places_R, targets_R].reshape(targets_BT.shape), targets_BT)
 
 
 def _without_padding(logprob_BT: Array, targets_BT: Array) -> Array:
-    return array_types.library(logprob_BT).where(array_types.as_array_of(targets_BT == PADDING, logprob_BT), 0.0, logprob_BT)
+    return array_types.library(logprob_BT).where(
+        array_types.as_array_of(targets_BT == PADDING, logprob_BT), 0.0, logprob_BT
+    )
 
 
 def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
@@ -224,17 +258,34 @@ def check_weights(weights_K: np.ndarray, parts: int, kind: MixtureKind) -> None:
     """
     shown = ", ".join(f"{weight:g}" for weight in weights_K.tolist())
     if parts < 1 or weights_K.shape != (parts,):
-        raise UsageError(f"{weights_K.size} weights do not fit {parts} models", "each model has one", f"give {parts}")
+        raise UsageError(
+            f"{weights_K.size} weights do not fit {parts} models",
+            "each model has one",
+            f"give {parts}",
+        )
     if not np.isfinite(weights_K).all():
-        raise UsageError(f"the weights {shown} are not all numbers", hint="give finite numbers, one for each model")
+        raise UsageError(
+            f"the weights {shown} are not all numbers",
+            hint="give finite numbers, one for each model",
+        )
     if kind == "linear" and ((weights_K < 0).any() or abs(weights_K.sum() - 1) > SUM_TOLERANCE):
         why = "one is negative" if (weights_K < 0).any() else f"their sum is {weights_K.sum():g}"
-        raise UsageError(f"the weights {shown} are not valid for a linear mixture", why, "give weights from 0 to 1 whose sum is 1")
+        raise UsageError(
+            f"the weights {shown} are not valid for a linear mixture",
+            why,
+            "give weights from 0 to 1 whose sum is 1",
+        )
     if not weights_K.any():
-        raise UsageError("all weights are 0", "nothing would be mixed", "give at least one model a weight other than 0")
+        raise UsageError(
+            "all weights are 0",
+            "nothing would be mixed",
+            "give at least one model a weight other than 0",
+        )
 
 
-def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None) -> Tokenizer:
+def shared_tokenizer(
+    tokenizers: Sequence[Tokenizer], names: Sequence[str] | None = None
+) -> Tokenizer:
     """The tokenizer of all parts: one that spells unseen words, if a part reads characters; the
     others take these for `<unk>`.
 
@@ -245,7 +296,11 @@ def shared_tokenizer(tokenizers: Sequence[Tokenizer], names: Sequence[str] | Non
     first = tokenizers[0]
     for name, tokenizer in zip(names, tokenizers, strict=True):
         if tokenizer.is_reversed != first.is_reversed:
-            its, other = ("its end", "its beginning") if tokenizer.is_reversed else ("its beginning", "its end")
+            its, other = (
+                ("its end", "its beginning")
+                if tokenizer.is_reversed
+                else ("its beginning", "its end")
+            )
             raise UsageError(
                 f"{name} and {names[0]} cannot be mixed",
                 f"{name} reads each line from {its}, {names[0]} from {other}",
@@ -278,7 +333,9 @@ def _prefix(number: int) -> str:
     return f"part_{number}."
 
 
-def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
+def array_shapes(
+    settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
+) -> Shapes | None:
     """Name to (safetensors type, shape) of a mixture's arrays; None where the file must be asked
     how many parts there are."""
     if stored is None:
@@ -299,6 +356,8 @@ def from_arrays(
     """
     try:
         parts = adaptation.adapted(parts, settings)
-        return Mixture(parts, arrays["weights"], from_stored(MixtureSettings, settings).mixing, fingerprint)
+        return Mixture(
+            parts, arrays["weights"], from_stored(MixtureSettings, settings).mixing, fingerprint
+        )
     except UsageError as error:
         raise ModelError(error.what, error.why) from None

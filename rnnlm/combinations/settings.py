@@ -17,7 +17,9 @@ class UnigramCacheSettings:
     """Of :class:`rnnlm.combinations.unigram_cache.UnigramCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 1000
-    cache_weight: Annotated[Probability, Meta(description="share of the cache in each probability")] = 0.05
+    cache_weight: Annotated[
+        Probability, Meta(description="share of the cache in each probability")
+    ] = 0.05
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,14 @@ class NeuralCacheSettings:
     """Of :class:`rnnlm.combinations.neural_cache.NeuralCache`."""
 
     cache_tokens: Annotated[CacheTokens, Meta(description="how many tokens are remembered")] = 2000
-    cache_weight: Annotated[Probability, Meta(description="share of the cache in each probability: lambda")] = 0.1
+    cache_weight: Annotated[
+        Probability, Meta(description="share of the cache in each probability: lambda")
+    ] = 0.1
     cache_flatness: Annotated[
-        NonNegative, Meta(description="theta: 0 counts all remembered tokens alike, the larger the more alike hidden states must be")
+        NonNegative,
+        Meta(
+            description="theta: 0 counts all remembered tokens alike, the larger the more alike hidden states must be"
+        ),
     ] = 0.3
 
 
@@ -35,18 +42,30 @@ class NeuralCacheSettings:
 class DynamicSettings:
     """Of :class:`rnnlm.combinations.dynamic_evaluation.DynamicEvaluation`."""
 
-    segment_tokens: Annotated[Count, Meta(description="tokens read between two changes of the weights")] = 5
+    segment_tokens: Annotated[
+        Count, Meta(description="tokens read between two changes of the weights")
+    ] = 5
     adaptation_rule: Annotated[
-        Literal["sgd", "rms"], Meta(description="plain gradients, or divided by their root mean square on training text")
+        Literal["sgd", "rms"],
+        Meta(description="plain gradients, or divided by their root mean square on training text"),
     ] = "sgd"
-    adaptation_rate: Annotated[NonNegative, Meta(description="eta: how far the weights go along a gradient")] = 0.05
+    adaptation_rate: Annotated[
+        NonNegative, Meta(description="eta: how far the weights go along a gradient")
+    ] = 0.05
     adaptation_decay: Annotated[
-        Annotated[float, Meta(ge=0, le=1)], Meta(description="lambda: share of the way back to the trained weights after each segment")
+        Annotated[float, Meta(ge=0, le=1)],
+        Meta(description="lambda: share of the way back to the trained weights after each segment"),
     ] = 0.005
-    adaptation_epsilon: Annotated[Positive, Meta(description="rule=rms: added to the root mean square")] = 0.001
+    adaptation_epsilon: Annotated[
+        Positive, Meta(description="rule=rms: added to the root mean square")
+    ] = 0.001
 
 
-KINDS: dict[str, type] = {"dynamic": DynamicSettings, "cache": NeuralCacheSettings, "unigram": UnigramCacheSettings}
+KINDS: dict[str, type] = {
+    "dynamic": DynamicSettings,
+    "cache": NeuralCacheSettings,
+    "unigram": UnigramCacheSettings,
+}
 
 OF_RMS = {
     "adaptation_rule": "rms",
@@ -58,7 +77,10 @@ OF_RMS = {
 def describe(kind: str, settings: Any, more: Mapping[str, str] = MappingProxyType({})) -> str:
     """Kind and settings, and what else results depend on, as a signature names them:
     `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
-    values = {field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name) for field in fields(settings)}
+    values = {
+        field.name.removeprefix("cache_").removeprefix("adaptation_"): getattr(settings, field.name)
+        for field in fields(settings)
+    }
     values |= more
     return f"{kind}({','.join(f'{name}={value}' for name, value in values.items())})"
 

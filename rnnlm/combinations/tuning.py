@@ -40,9 +40,18 @@ _TOKENS = (50, 100, 200, 500, 1000, 2000, 4000, 8000)
 _DECAYS = (0.0, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 LADDERS: dict[str, dict[str, tuple[float, ...]]] = {
     "unigram": {"cache_tokens": _TOKENS},
-    "cache": {"cache_flatness": (0.0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0), "cache_tokens": _TOKENS},
-    "sgd": {"adaptation_rate": tuple(0.0125 * 2**n for n in range(-2, 10)), "adaptation_decay": _DECAYS},
-    "rms": {"adaptation_rate": tuple(0.0000625 * 2**n for n in range(-2, 12)), "adaptation_decay": _DECAYS},
+    "cache": {
+        "cache_flatness": (0.0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0),
+        "cache_tokens": _TOKENS,
+    },
+    "sgd": {
+        "adaptation_rate": tuple(0.0125 * 2**n for n in range(-2, 10)),
+        "adaptation_decay": _DECAYS,
+    },
+    "rms": {
+        "adaptation_rate": tuple(0.0000625 * 2**n for n in range(-2, 12)),
+        "adaptation_decay": _DECAYS,
+    },
 }
 
 
@@ -92,7 +101,13 @@ def tune(
     encoded = on.encode(model.tokenizer)
     warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
     if statistics is not None:
-        _save_statistics(folder, model, as_text(statistics).encode(model.tokenizer).ids, settings.segment_tokens, report)
+        _save_statistics(
+            folder,
+            model,
+            as_text(statistics).encode(model.tokenizer).ids,
+            settings.segment_tokens,
+            report,
+        )
     ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
     if kind == "dynamic":
         logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))
@@ -101,15 +116,21 @@ def tune(
         measure = _with_best_weight(logprob_N, shares, "cache_weight" in given)
     span_scoring.check_scores(logprob_N)
     ladders = LADDERS[settings.adaptation_rule if kind == "dynamic" else kind]
-    best = yield from descend({key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure)
+    best = yield from descend(
+        {key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure
+    )
     before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
     after = best.ppl if math.isfinite(best.ppl) else None
-    tuned = TunedSettings(kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after)
+    tuned = TunedSettings(
+        kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after
+    )
     companions.save_tuned(folder, tuned)
     yield tuned
 
 
-def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure) -> Generator[Trial, None, Trial]:
+def descend(
+    ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Measure
+) -> Generator[Trial, None, Trial]:
     """Coordinate descent: up and down each ladder while perplexity falls, until a whole round
     changes nothing.
 
@@ -123,7 +144,10 @@ def descend(ladders: Mapping[str, tuple[float, ...]], settings: Any, measure: Me
         is_moving = False
         for name, ladder in ladders.items():
             here = getattr(settings, name)
-            for values in ([value for value in ladder if value > here], [value for value in ladder[::-1] if value < here]):
+            for values in (
+                [value for value in ladder if value > here],
+                [value for value in ladder[::-1] if value < here],
+            ):
                 for value in values:
                     candidate = dataclasses.replace(settings, **{name: value})
                     if candidate not in known:
@@ -151,34 +175,56 @@ def best_weight(p_N: np.ndarray, share_N: np.ndarray) -> float:
     return low
 
 
-def _start(kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, has_statistics: bool) -> Any:
+def _start(
+    kind: str, given: Mapping[str, Any], on: Text, tokens: int | None, has_statistics: bool
+) -> Any:
     """The settings that are tried first."""
     cls = settings_class(kind)
     if has_statistics and kind != "dynamic":
-        raise UsageError(f"the adaptation {kind} does not use gradient statistics", hint="leave out --statistics")
+        raise UsageError(
+            f"the adaptation {kind} does not use gradient statistics", hint="leave out --statistics"
+        )
     if tokens is not None and tokens < 1:
         raise UsageError(f"{tokens} tokens is not valid", hint="give a number above zero")
     if on.settings.blank_lines == "documents":
-        raise UsageError("adaptations are tuned on one stream of text", hint="leave out --documents")
+        raise UsageError(
+            "adaptations are tuned on one stream of text", hint="leave out --documents"
+        )
     layers = [Layer("the command line", given, is_text=True)]
     rule = resolve([cls], layers).values.get("adaptation_rule")
     if rule == "sgd" and has_statistics and "adaptation_rule" in given:
-        raise UsageError("the rule sgd does not use gradient statistics", hint="leave out --statistics, or adaptation_rule=sgd")
+        raise UsageError(
+            "the rule sgd does not use gradient statistics",
+            hint="leave out --statistics, or adaptation_rule=sgd",
+        )
     if rule == "rms" or (has_statistics and "adaptation_rule" not in given):
         layers.insert(0, Layer("the rule rms", OF_RMS))
     return resolve([cls], layers).make(cls)
 
 
-def _save_statistics(folder: Path, model: Any, ids: np.ndarray, segment_tokens: int, report: Callable[[int, int], None] | None) -> None:
+def _save_statistics(
+    folder: Path,
+    model: Any,
+    ids: np.ndarray,
+    segment_tokens: int,
+    report: Callable[[int, int], None] | None,
+) -> None:
     from rnnlm.combinations.dynamic_evaluation import gather_statistics
 
     found = gather_statistics(model, ids, segment_tokens, report)
-    companions.save_statistics(folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint)
+    companions.save_statistics(
+        folder, {name: arrays.as_numpy(square) for name, square in found.items()}, model.fingerprint
+    )
 
 
-def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: Mapping[str, Any] | None) -> tuple[np.ndarray, Measure]:
+def _dynamic(
+    model: LanguageModel, ids: np.ndarray, statistics: Mapping[str, Any] | None
+) -> tuple[np.ndarray, Measure]:
     def measure(settings: Any) -> Trial:
-        return Trial(dataclasses.asdict(settings), span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids))
+        return Trial(
+            dataclasses.asdict(settings),
+            span_scoring.stream_perplexity(adapt(model, "dynamic", settings, statistics), ids),
+        )
 
     return span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), measure
 
@@ -186,27 +232,43 @@ def _dynamic(model: LanguageModel, ids: np.ndarray, statistics: Mapping[str, Any
 def _unigram(model: LanguageModel, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The model's own log-probabilities, and the cache's probabilities as a function of its
     settings."""
-    words_1M = known_ids(with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer)
+    words_1M = known_ids(
+        with_boundary(ids, model.tokenizer.boundary_id)[None].astype(np.int64), model.tokenizer
+    )
     logprob_N = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
-    return logprob_N, lambda settings: UnigramCache(model, settings).shares(words_1M[:, :-1], words_1M[:, 1:])[0]
+    return logprob_N, lambda settings: UnigramCache(model, settings).shares(
+        words_1M[:, :-1], words_1M[:, 1:]
+    )[0]
 
 
 def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
     """The same of the neural cache; the hidden states of the whole text are kept."""
     from rnnlm.combinations.neural_cache import NeuralCache
 
-    inputs_1T, targets_1T = with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64), ids[None].astype(np.int64)
+    inputs_1T, targets_1T = (
+        with_boundary(ids, model.tokenizer.boundary_id)[None, :-1].astype(np.int64),
+        ids[None].astype(np.int64),
+    )
 
     def read(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: Any) -> tuple[Any, Any]:
         hidden_BTH, after = model.hidden(inputs_BT, state)
         return (hidden_BTH, model.score_hidden(hidden_BTH, targets_BT)), after
 
-    hidden, logprob = zip(*(found for _, _, found in span_scoring.windows(model, ids, span_scoring.whole_text(ids), read)), strict=True)
+    hidden, logprob = zip(
+        *(
+            found
+            for _, _, found in span_scoring.windows(model, ids, span_scoring.whole_text(ids), read)
+        ),
+        strict=True,
+    )
     logprob_N = np.concatenate([arrays.as_numpy(each)[0] for each in logprob]).astype(np.float64)
     hidden_1TH = arrays.library(hidden[0]).concatenate(hidden, axis=1)
 
     def shares(settings: Any) -> np.ndarray:
-        share_1T, is_filled_1T = map(arrays.as_numpy, NeuralCache(model, settings).text_shares(hidden_1TH, inputs_1T, targets_1T))
+        share_1T, is_filled_1T = map(
+            arrays.as_numpy,
+            NeuralCache(model, settings).text_shares(hidden_1TH, inputs_1T, targets_1T),
+        )
         return np.where(is_filled_1T[0], share_1T[0], np.exp(logprob_N))
 
     return logprob_N, shares
@@ -218,10 +280,14 @@ def _with_best_weight(logprob_N: np.ndarray, shares: CacheShares, is_given: bool
     def measure(settings: Any) -> Trial:
         share_N = shares(settings)
         if not is_given:
-            settings = dataclasses.replace(settings, cache_weight=round(best_weight(p_N, share_N), 4))
+            settings = dataclasses.replace(
+                settings, cache_weight=round(best_weight(p_N, share_N), 4)
+            )
         w = settings.cache_weight
         with np.errstate(divide="ignore"):
             total = float(np.log((1 - w) * p_N + w * share_N).sum())
-        return Trial(dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf)
+        return Trial(
+            dataclasses.asdict(settings), span_scoring.perplexity(total, len(p_N)) or math.inf
+        )
 
     return measure

@@ -30,7 +30,9 @@ class UnigramCacheState:
     words_BR: np.ndarray
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "UnigramCacheState":
-        return UnigramCacheState(self.model.select(rows), self.words_BR[np.asarray(rows, dtype=np.int64)])
+        return UnigramCacheState(
+            self.model.select(rows), self.words_BR[np.asarray(rows, dtype=np.int64)]
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         return {**with_prefix(PART, self.model.to_arrays()), "words": self.words_BR}
@@ -42,13 +44,19 @@ class UnigramCache(AdaptedModel):
 
     kind = "unigram"
 
-    def __init__(self, model: LanguageModel, settings: UnigramCacheSettings = UnigramCacheSettings()) -> None:
+    def __init__(
+        self, model: LanguageModel, settings: UnigramCacheSettings = UnigramCacheSettings()
+    ) -> None:
         super().__init__(model, settings)
 
     def initial_state(self, rows: int) -> UnigramCacheState:
-        return UnigramCacheState(self.model.initial_state(rows), np.zeros((rows, 0), dtype=np.int64))
+        return UnigramCacheState(
+            self.model.initial_state(rows), np.zeros((rows, 0), dtype=np.int64)
+        )
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: UnigramCacheState) -> tuple[Array, UnigramCacheState]:
+    def score(
+        self, inputs_BT: Array, targets_BT: Array, state: UnigramCacheState
+    ) -> tuple[Array, UnigramCacheState]:
         """:meth:`rnnlm.LanguageModel.score` in the array type of the model that it adapts."""
         check_state(state, UnigramCacheState)
         inputs_BT = token_ids(inputs_BT)
@@ -56,15 +64,21 @@ class UnigramCache(AdaptedModel):
         seen_BM, after = self._read(inputs_BT, state, after)
         targets = self._known(targets_BT)
         is_target_BT = arrays.as_array_of(targets != PADDING, logprob_BT)
-        return arrays.mixed(logprob_BT, self.shares(seen_BM, targets), self.settings.cache_weight) * is_target_BT, after
+        return arrays.mixed(
+            logprob_BT, self.shares(seen_BM, targets), self.settings.cache_weight
+        ) * is_target_BT, after
 
-    def predict(self, inputs_BT: Array, state: UnigramCacheState) -> tuple[Array, UnigramCacheState]:
+    def predict(
+        self, inputs_BT: Array, state: UnigramCacheState
+    ) -> tuple[Array, UnigramCacheState]:
         """:meth:`rnnlm.LanguageModel.predict` in the array type of the model that it adapts."""
         check_state(state, UnigramCacheState)
         inputs_BT = token_ids(inputs_BT)
         logprob_BTV, after = self.model.predict(inputs_BT, state.model)
         seen_BM, after = self._read(inputs_BT, state, after)
-        return arrays.mixed(logprob_BTV, self._all_shares(seen_BM, inputs_BT.shape[1]), self.settings.cache_weight), after
+        return arrays.mixed(
+            logprob_BTV, self._all_shares(seen_BM, inputs_BT.shape[1]), self.settings.cache_weight
+        ), after
 
     def shares(self, seen_BM: np.ndarray, targets_BT: np.ndarray) -> np.ndarray:
         """The cache's own probability of each target, fp64. `seen_BM`: the words of the state, then
@@ -76,18 +90,33 @@ class UnigramCache(AdaptedModel):
         # by row, word and place: a word's places are neighbours
         places = np.sort(((row_B1 + seen_BM + 1) * M + np.arange(M)).ravel())
         target_BT = (row_B1 + targets_BT + 1) * M
-        count_BT = np.searchsorted(places, target_BT + last_T, side="right") - np.searchsorted(places, target_BT + first_T)
+        count_BT = np.searchsorted(places, target_BT + last_T, side="right") - np.searchsorted(
+            places, target_BT + first_T
+        )
         return count_BT / self._lengths(seen_BM, T)
 
     def concat_states(self, states: Sequence[UnigramCacheState]) -> UnigramCacheState:
         width = max(state.words_BR.shape[1] for state in states)
-        padded = [np.pad(state.words_BR, ((0, 0), (width - state.words_BR.shape[1], 0)), constant_values=NO_WORD) for state in states]
-        return UnigramCacheState(self.model.concat_states([state.model for state in states]), np.concatenate(padded))
+        padded = [
+            np.pad(
+                state.words_BR,
+                ((0, 0), (width - state.words_BR.shape[1], 0)),
+                constant_values=NO_WORD,
+            )
+            for state in states
+        ]
+        return UnigramCacheState(
+            self.model.concat_states([state.model for state in states]), np.concatenate(padded)
+        )
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> UnigramCacheState:
-        return UnigramCacheState(self.model.state_from_arrays(strip_prefix(PART, arrays)), arrays["words"])
+        return UnigramCacheState(
+            self.model.state_from_arrays(strip_prefix(PART, arrays)), arrays["words"]
+        )
 
-    def _read(self, inputs_BT: Array, state: UnigramCacheState, after: State) -> tuple[np.ndarray, UnigramCacheState]:
+    def _read(
+        self, inputs_BT: Array, state: UnigramCacheState, after: State
+    ) -> tuple[np.ndarray, UnigramCacheState]:
         """The words of the state and of the inputs in one, and the state after them."""
         seen_BM = np.concatenate([state.words_BR, self._known(inputs_BT)], axis=1)
         return seen_BM, UnigramCacheState(after, seen_BM[:, -self.settings.cache_tokens :])
@@ -107,9 +136,14 @@ class UnigramCache(AdaptedModel):
         B, M = seen_BM.shape
         before, size = M - T, self.settings.cache_tokens
         change_BTV = np.zeros((B, T, self.tokenizer.size))
-        for change, places in ((1, np.arange(max(0, before - size + 1), M)), (-1, np.arange(max(0, before - size + 1), M - size))):
+        for change, places in (
+            (1, np.arange(max(0, before - size + 1), M)),
+            (-1, np.arange(max(0, before - size + 1), M - size)),
+        ):
             # a word comes at its place, and goes `size` places later
             at = places - before + (size if change < 0 else 0)
             row, column = np.nonzero(seen_BM[:, places] != NO_WORD)
-            np.add.at(change_BTV, (row, np.maximum(0, at[column]), seen_BM[row, places[column]]), change)
+            np.add.at(
+                change_BTV, (row, np.maximum(0, at[column]), seen_BM[row, places[column]]), change
+            )
         return change_BTV.cumsum(axis=1) / self._lengths(seen_BM, T)[:, :, None]

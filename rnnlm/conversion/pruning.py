@@ -66,7 +66,13 @@ class Reduction:
 
 
 def prune(
-    name: str, output: Path, limits: Limits, *, counted: Text | None = None, on: Text | None = None, overwrite: bool = False
+    name: str,
+    output: Path,
+    limits: Limits,
+    *,
+    counted: Text | None = None,
+    on: Text | None = None,
+    overwrite: bool = False,
 ) -> Reduction:
     """Save in `output` what `limits` leave of the model called `name`. Cut-offs go by the n-grams
     of the text `counted`; perplexities are measured `on` another.
@@ -80,7 +86,9 @@ def prune(
     folder = loading.find(name)
     manifest = model_folder.read_manifest(folder)
     if manifest.model != "ngram":
-        raise UsageError(f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned")
+        raise UsageError(
+            f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned"
+        )
     model_folder.check_output(output, overwrite)
     model, manifest = model_folder.load(folder, "cpu")
     assert isinstance(model, NgramModel)  # models of that kind are
@@ -88,13 +96,21 @@ def prune(
     pruned, threshold = _pruned(model, limits, counted)
     by = {limit: value for limit, value in dataclasses.asdict(limits).items() if value is not None}
     by |= {} if threshold is None else {"threshold": threshold}
-    facts = {"ngrams": _ngrams(pruned), "pruned": {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **by}}
-    training, settings = {**manifest.training, **facts}, {**manifest.settings, "order": pruned.order}
+    facts = {
+        "ngrams": _ngrams(pruned),
+        "pruned": {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **by},
+    }
+    training, settings = (
+        {**manifest.training, **facts},
+        {**manifest.settings, "order": pruned.order},
+    )
     saved = model_folder.save(output, pruned, "ngram", settings, manifest.step, training)
     pruned.fingerprint = saved.fingerprint
     after = _size(pruned, saved, on)
     if on is not None and after.evaluation:
-        saved = model_folder.save_results(output, saved, {", ".join(on.sources): after.evaluation.to_dict()}, training)
+        saved = model_folder.save_results(
+            output, saved, {", ".join(on.sources): after.evaluation.to_dict()}, training
+        )
     card.write(output, saved, pruned.tokenizer)
     return Reduction(str(output), before, after, threshold)
 
@@ -104,19 +120,35 @@ def _check(limits: Limits, counted: Text | None) -> None:
         hint = "give --threshold, --ngrams, --cutoffs, --max-order, --max-vocab or --vocab"
         raise UsageError("no limits are given", hint=hint)
     if limits.threshold is not None and limits.ngrams is not None:
-        raise UsageError("a threshold and a number of n-grams contradict each other", hint="give one of them")
-    if limits.threshold is not None and not (math.isfinite(limits.threshold) and limits.threshold >= 0):
-        raise UsageError(f"threshold {limits.threshold} is not valid", "it is a relative change of perplexity, such as 1e-8")
+        raise UsageError(
+            "a threshold and a number of n-grams contradict each other", hint="give one of them"
+        )
+    if limits.threshold is not None and not (
+        math.isfinite(limits.threshold) and limits.threshold >= 0
+    ):
+        raise UsageError(
+            f"threshold {limits.threshold} is not valid",
+            "it is a relative change of perplexity, such as 1e-8",
+        )
     if (limits.cutoffs is None) != (counted is None):
         hint = "give --cutoffs and --counts TEXT"
-        raise UsageError("cut-offs need a text to count, and the other way round", "a model holds no counts", hint)
+        raise UsageError(
+            "cut-offs need a text to count, and the other way round",
+            "a model holds no counts",
+            hint,
+        )
     if limits.max_order is not None and limits.max_order < 1:
         raise UsageError(f"order {limits.max_order} is not valid", "the lowest is 1")
     if limits.max_vocab is not None and limits.max_vocab < SMALLEST_VOCABULARY:
-        raise UsageError(f"a vocabulary of {limits.max_vocab} is too small", "it holds at least </s>, <unk> and a word")
+        raise UsageError(
+            f"a vocabulary of {limits.max_vocab} is too small",
+            "it holds at least </s>, <unk> and a word",
+        )
 
 
-def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[NgramModel, float | None]:
+def _pruned(
+    model: NgramModel, limits: Limits, counted: Text | None
+) -> tuple[NgramModel, float | None]:
     """What the limits leave of `model`, and the threshold of entropy pruning."""
     if limits.max_vocab is not None or limits.vocab is not None:
         model = _with_fewer_words(model, limits)
@@ -129,14 +161,20 @@ def _pruned(model: NgramModel, limits: Limits, counted: Text | None) -> tuple[Ng
         model = pruning.by_count(model, counts, thresholds)
     if model.unseen_context_logprob and (limits.threshold, limits.ngrams) != (None, None):
         hint = "give --cutoffs and --counts TEXT"
-        raise UsageError("stupid backoff cannot be pruned by entropy", "its scores are not probabilities", hint)
+        raise UsageError(
+            "stupid backoff cannot be pruned by entropy", "its scores are not probabilities", hint
+        )
     if limits.threshold is not None:
         return pruning.by_entropy(model, limits.threshold), limits.threshold
     if limits.ngrams is None:
         return model, None
     if limits.ngrams < len(model.values[0]):
         why = f"unigrams are never pruned, and there are {len(model.values[0]):,}"
-        raise UsageError(f"{limits.ngrams:,} n-grams are too few", why, "ask for more, or limit the vocabulary: --max-vocab")
+        raise UsageError(
+            f"{limits.ngrams:,} n-grams are too few",
+            why,
+            "ask for more, or limit the vocabulary: --max-vocab",
+        )
     return pruning.to_size(model, limits.ngrams)
 
 
@@ -164,9 +202,13 @@ def _listed(tokenizer: WordTokenizer, file: str) -> np.ndarray:
     return listed_V
 
 
-def _most_frequent(model: NgramModel, tokenizer: WordTokenizer, kept_V: np.ndarray, size: int) -> np.ndarray:
+def _most_frequent(
+    model: NgramModel, tokenizer: WordTokenizer, kept_V: np.ndarray, size: int
+) -> np.ndarray:
     """Which of the words kept are the `size` most frequent ones, the special symbols among them."""
-    frequency_V = model.values[0][: tokenizer.size, 0] if tokenizer.counts_V is None else tokenizer.counts_V
+    frequency_V = (
+        model.values[0][: tokenizer.size, 0] if tokenizer.counts_V is None else tokenizer.counts_V
+    )
     if tokenizer.counts_V is None:
         notice("the model has no word counts: the most probable words are kept")
     frequency_V = np.where(kept_V, frequency_V.astype(np.float64), -np.inf)
@@ -179,7 +221,9 @@ def _most_frequent(model: NgramModel, tokenizer: WordTokenizer, kept_V: np.ndarr
 def _limited(tokenizer: WordTokenizer, kept_V: np.ndarray) -> WordTokenizer:
     """The tokenizer of the words kept, in their order; occurrences of the others count for
     `<unk>`."""
-    symbols = tuple(symbol for symbol, kept in zip(tokenizer.symbols(), kept_V.tolist(), strict=True) if kept)
+    symbols = tuple(
+        symbol for symbol, kept in zip(tokenizer.symbols(), kept_V.tolist(), strict=True) if kept
+    )
     counts_V = tokenizer.counts_V
     if counts_V is not None:
         lost = counts_V[~kept_V].sum()
@@ -194,4 +238,9 @@ def _ngrams(model: NgramModel) -> list[int]:
 
 def _size(model: NgramModel, manifest: model_folder.Manifest, on: Text | None) -> Size:
     evaluation = None if on is None else evaluate(model, on)
-    return Size(tuple(_ngrams(model)), model.size, sum(entry.bytes for entry in manifest.files.values()), evaluation)
+    return Size(
+        tuple(_ngrams(model)),
+        model.size,
+        sum(entry.bytes for entry in manifest.files.values()),
+        evaluation,
+    )

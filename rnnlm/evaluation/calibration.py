@@ -47,7 +47,9 @@ class Calibration:
     bins: tuple[Bin, ...]
 
 
-def calibrate(model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int = MOST_TOKENS) -> Calibration:
+def calibrate(
+    model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int = MOST_TOKENS
+) -> Calibration:
     """The calibration of `model` over `most_tokens` tokens or so, evenly spread over the text."""
     pieces = list(_looked_at(model, encoded, context, most_tokens))
     probability_N, is_right_N = (np.concatenate(each) for each in zip(*pieces, strict=True))
@@ -59,7 +61,12 @@ def calibrate(model: LanguageModel, encoded: EncodedText, context: Context, most
     filled = tokens_B > 0
     error = float((tokens_B * np.abs(accuracy_B - mean_B))[filled].sum() / len(bin_N))
     bins = tuple(
-        Bin(b / BINS, (b + 1) / BINS, int(tokens_B[b]), *((float(mean_B[b]), float(accuracy_B[b])) if filled[b] else (None, None)))
+        Bin(
+            b / BINS,
+            (b + 1) / BINS,
+            int(tokens_B[b]),
+            *((float(mean_B[b]), float(accuracy_B[b])) if filled[b] else (None, None)),
+        )
         for b in range(BINS)
     )
     return Calibration(len(bin_N), encoded.tokens, float(is_right_N.mean()), error, bins)
@@ -74,7 +81,9 @@ def _likeliest(logprob_BTV: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndar
     return np.clip(probability_N, 0.0, 1.0), likeliest_N == targets_BT[is_token_BT]
 
 
-def _looked_at(model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _looked_at(
+    model: LanguageModel, encoded: EncodedText, context: Context, most_tokens: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """What :func:`_likeliest` finds in windows of the text. Where lines are read alone, every so
     many lines are; else the whole text is, and every so many windows are predicted."""
     apart = model.forgets_at_boundary or context == "reset"
@@ -83,11 +92,15 @@ def _looked_at(model: LanguageModel, encoded: EncodedText, context: Context, mos
     spans, stride = (spans[::stride], 1) if apart else (spans, stride)
     numbers = itertools.count()
 
-    def look(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[tuple[np.ndarray, np.ndarray] | None, State]:
+    def look(
+        inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
+    ) -> tuple[tuple[np.ndarray, np.ndarray] | None, State]:
         if next(numbers) % stride:
             return None, model.score(inputs_BT, targets_BT, state)[1]
         logprob_BTV, state = model.predict(inputs_BT, state)
-        return _likeliest(arrays.as_numpy(logprob_BTV), known_ids(targets_BT, model.tokenizer)), state
+        return _likeliest(
+            arrays.as_numpy(logprob_BTV), known_ids(targets_BT, model.tokenizer)
+        ), state
 
     tokens = max(1, min(WINDOW_TOKENS * (ROWS if apart else 1), MOST_CELLS // model.tokenizer.size))
     for _, _, found in span_scoring.windows(model, encoded.ids, spans, look, tokens):

@@ -98,27 +98,48 @@ def evaluate(
             empty. ModelError: there is no such model, or it is damaged.
     """
     task = loading.task_of(model)
-    of_tasks = {"labels": labels, "mode": mode, "reading": reading, "target": target, "decode": decode, "decoding": decoding}
+    of_tasks = {
+        "labels": labels,
+        "mode": mode,
+        "reading": reading,
+        "target": target,
+        "decode": decode,
+        "decoding": decoding,
+    }
     own = _own(task, {"context": context, "text_settings": text_settings}, of_tasks)
     if task != registry.LANGUAGE_MODEL:
         return registry.task_function(task, "evaluation:evaluate")(model, text, **own)
     return perplexity.evaluate(cast(Any, model), cast(Any, text), progress=progress, **own)
 
 
-def _own(task: str, of_language_models: Mapping[str, Any], of_tasks: Mapping[str, Any]) -> dict[str, Any]:
+def _own(
+    task: str, of_language_models: Mapping[str, Any], of_tasks: Mapping[str, Any]
+) -> dict[str, Any]:
     """Those of the arguments that the functions of a task take.
 
     Raises:
         UsageError: another one is given.
     """
     given = {**of_language_models, **of_tasks}
-    groups = {"language models": tuple(of_language_models), "models of labels": _OF_LABELS, "encoder-decoders": _OF_PAIRS}
-    own = groups[{registry.LANGUAGE_MODEL: "language models", registry.SEQ2SEQ: "encoder-decoders"}.get(task, "models of labels")]
+    groups = {
+        "language models": tuple(of_language_models),
+        "models of labels": _OF_LABELS,
+        "encoder-decoders": _OF_PAIRS,
+    }
+    own = groups[
+        {registry.LANGUAGE_MODEL: "language models", registry.SEQ2SEQ: "encoder-decoders"}.get(
+            task, "models of labels"
+        )
+    ]
     for of, group in groups.items():
         others = [name for name in group if name not in own]
         if any(given[name] not in (_DEFAULTS.get(name), (), [], {}) for name in others):
             hint = "" if task == registry.LANGUAGE_MODEL else "reading= says how its data are read"
-            raise UsageError(f"{', '.join(others[:-1])} and {others[-1]} are of {of}", f"this is {registry.WHAT[task]}", hint)
+            raise UsageError(
+                f"{', '.join(others[:-1])} and {others[-1]} are of {of}",
+                f"this is {registry.WHAT[task]}",
+                hint,
+            )
     return {name: given[name] for name in own}
 
 
@@ -184,10 +205,24 @@ def compare(
             ModelError: a model is missing or damaged. DeviceError.
     """
     tasks = dict.fromkeys(loading.task_of(model) for model in models)
-    task = next((each for each in tasks if each != registry.LANGUAGE_MODEL), registry.LANGUAGE_MODEL)
-    of_tasks = {"labels": labels, "mode": mode, "reading": reading, "target": target, "decode": decode, "decoding": decoding}
-    own = _own(task, {"train": train, "text_settings": text_settings}, of_tasks) | {"names": names, "device": device}
+    task = next(
+        (each for each in tasks if each != registry.LANGUAGE_MODEL), registry.LANGUAGE_MODEL
+    )
+    of_tasks = {
+        "labels": labels,
+        "mode": mode,
+        "reading": reading,
+        "target": target,
+        "decode": decode,
+        "decoding": decoding,
+    }
+    own = _own(task, {"train": train, "text_settings": text_settings}, of_tasks) | {
+        "names": names,
+        "device": device,
+    }
     if task == registry.LANGUAGE_MODEL:
-        return comparison.compare(cast(Any, models), cast(Any, text), settings=settings, report=report, **own)
+        return comparison.compare(
+            cast(Any, models), cast(Any, text), settings=settings, report=report, **own
+        )
     trials = {"resamples": settings.resamples, "seed": settings.seed}
     return registry.task_function(task, "comparison:compare")(models, text, **trials, **own)

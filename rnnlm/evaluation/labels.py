@@ -12,7 +12,15 @@ import numpy as np
 from rnnlm.errors import ComparisonError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting, translation
 from rnnlm.evaluation.perplexity import FigureSignature
-from rnnlm.evaluation.statistics import PERMUTATIONS, RESAMPLES, Counts, FigureDifference, Measure, figure_differences, ratio
+from rnnlm.evaluation.statistics import (
+    PERMUTATIONS,
+    RESAMPLES,
+    Counts,
+    FigureDifference,
+    Measure,
+    figure_differences,
+    ratio,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +58,9 @@ def recall(sums_KRC: np.ndarray) -> np.ndarray:
 
 def f1(sums_KRC: np.ndarray) -> np.ndarray:
     """The harmonic mean of precision and recall, all classes together (micro average)."""
-    return _share(2 * sums_KRC[RIGHT].sum(axis=-1), (sums_KRC[PREDICTED] + sums_KRC[GOLD]).sum(axis=-1))
+    return _share(
+        2 * sums_KRC[RIGHT].sum(axis=-1), (sums_KRC[PREDICTED] + sums_KRC[GOLD]).sum(axis=-1)
+    )
 
 
 def macro_f1(sums_KRC: np.ndarray) -> np.ndarray:
@@ -64,8 +74,14 @@ def by_class(counts: Counts) -> dict[str, ClassFigures]:
     sums_KC = counts.sums()[:, 0]
     right, predicted, gold = sums_KC
     shares = [_share(right, predicted), _share(right, gold), _share(2 * right, predicted + gold)]
-    columns = zip(*(each.tolist() for each in shares), *(each.astype(int).tolist() for each in sums_KC), strict=True)
-    return {name: ClassFigures(*values) for name, values in zip(counts.classes, columns, strict=True)}
+    columns = zip(
+        *(each.tolist() for each in shares),
+        *(each.astype(int).tolist() for each in sums_KC),
+        strict=True,
+    )
+    return {
+        name: ClassFigures(*values) for name, values in zip(counts.classes, columns, strict=True)
+    }
 
 
 def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> None:
@@ -75,7 +91,10 @@ def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> Non
         UsageError: they are not.
     """
     if len(gold) != len(predicted):
-        raise UsageError(f"there are {len(gold):,} gold sentences and {len(predicted):,} predicted ones", hint="label the same sentences")
+        raise UsageError(
+            f"there are {len(gold):,} gold sentences and {len(predicted):,} predicted ones",
+            hint="label the same sentences",
+        )
     if of_words:
         for number, (expected, found) in enumerate(zip(gold, predicted, strict=True), start=1):
             if len(expected) != len(found):
@@ -94,7 +113,9 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 # and gold.
 
 
-def accuracy_counts(gold: Labels, predicted: Labels, among: Sequence[Sequence[bool]] | None = None) -> Counts:
+def accuracy_counts(
+    gold: Labels, predicted: Labels, among: Sequence[Sequence[bool]] | None = None
+) -> Counts:
     """Right labels and labels, of each sentence: accuracy is the `ratio` of the two.
 
     among: only words for which this is true count, as those that training knew.
@@ -104,11 +125,16 @@ def accuracy_counts(gold: Labels, predicted: Labels, among: Sequence[Sequence[bo
     """
     check_lengths(gold, predicted)
     if among is not None and [len(each) for each in among] != [len(each) for each in gold]:
-        raise UsageError("which words are known is not said of the same words as the labels", hint="one value for each word")
+        raise UsageError(
+            "which words are known is not said of the same words as the labels",
+            hint="one value for each word",
+        )
     right, words = [], []
     for number, (expected, found) in enumerate(zip(gold, predicted, strict=True)):
         chosen = [True] * len(expected) if among is None else among[number]
-        right.append(sum(a == b for a, b, counts in zip(expected, found, chosen, strict=True) if counts))
+        right.append(
+            sum(a == b for a, b, counts in zip(expected, found, chosen, strict=True) if counts)
+        )
         words.append(sum(map(bool, chosen)))
     return Counts.of_numbers(right, words)
 
@@ -120,9 +146,18 @@ def label_counts(gold: Labels, predicted: Labels) -> Counts:
         UsageError: the two are not of the same words.
     """
     check_lengths(gold, predicted)
-    pairs = [(number, a, b) for number, both in enumerate(zip(gold, predicted, strict=True)) for a, b in zip(*both, strict=True)]
+    pairs = [
+        (number, a, b)
+        for number, both in enumerate(zip(gold, predicted, strict=True))
+        for a, b in zip(*both, strict=True)
+    ]
     return Counts.of_events(
-        len(gold), [[(n, a) for n, a, b in pairs if a == b], [(n, b) for n, _, b in pairs], [(n, a) for n, a, _ in pairs]]
+        len(gold),
+        [
+            [(n, a) for n, a, b in pairs if a == b],
+            [(n, b) for n, _, b in pairs],
+            [(n, a) for n, a, _ in pairs],
+        ],
     )
 
 
@@ -138,7 +173,9 @@ BINS = 15
 ROUNDING = 1e-3  # by how much a probability may exceed 1 in the precision of a network
 
 
-def calibration_counts(gold: Labels, predicted: Labels, probabilities: Sequence[Sequence[float]]) -> Counts:
+def calibration_counts(
+    gold: Labels, predicted: Labels, probabilities: Sequence[Sequence[float]]
+) -> Counts:
     """Labels, the sum of their probabilities, and right labels, by sentence and bin. probabilities:
     of each predicted label.
 
@@ -147,15 +184,22 @@ def calibration_counts(gold: Labels, predicted: Labels, probabilities: Sequence[
     """
     check_lengths(gold, predicted)
     if [len(each) for each in probabilities] != [len(each) for each in gold]:
-        raise UsageError("there are not as many probabilities as labels", hint="give one for each predicted label")
+        raise UsageError(
+            "there are not as many probabilities as labels",
+            hint="give one for each predicted label",
+        )
     probability_E = np.array([p for each in probabilities for p in each], dtype=np.float64)
     if not ((probability_E >= 0) & (probability_E <= 1 + ROUNDING)).all():
         raise UsageError("a probability of a label is not between 0 and 1")
-    right_E = [a == b for both in zip(gold, predicted, strict=True) for a, b in zip(*both, strict=True)]
+    right_E = [
+        a == b for both in zip(gold, predicted, strict=True) for a, b in zip(*both, strict=True)
+    ]
     bin_E = np.clip(np.ceil(probability_E * BINS).astype(np.int64) - 1, 0, BINS - 1)
     sentence_E = np.repeat(np.arange(len(gold)), [len(each) for each in gold])
     names = [f"{(b + 1) / BINS:.4f}" for b in range(BINS)]
-    return Counts.of_places(len(gold), names, sentence_E, bin_E, np.ones(len(bin_E)), probability_E, right_E)
+    return Counts.of_places(
+        len(gold), names, sentence_E, bin_E, np.ones(len(bin_E)), probability_E, right_E
+    )
 
 
 def expected_error(sums_KRC: np.ndarray) -> np.ndarray:
@@ -187,7 +231,11 @@ class Confusion:
         wrong_KK = self.counts_KK * (1 - np.eye(len(self.labels), dtype=np.int64))
         order = np.argsort(-wrong_KK, axis=None, kind="stable")[:most]
         pairs = zip(*np.unravel_index(order, wrong_KK.shape), strict=True)
-        return [(self.labels[g], self.labels[p], int(wrong_KK[g, p])) for g, p in pairs if wrong_KK[g, p]]
+        return [
+            (self.labels[g], self.labels[p], int(wrong_KK[g, p]))
+            for g, p in pairs
+            if wrong_KK[g, p]
+        ]
 
     def joined(self, most: int) -> "Confusion":
         """The same with `most` labels at most: the rarest are one, called "(others)"."""
@@ -206,7 +254,9 @@ def confusion(gold: Labels, predicted: Labels) -> Confusion:
         UsageError: the two are not of the same words.
     """
     check_lengths(gold, predicted)
-    pairs = Counter(pair for both in zip(gold, predicted, strict=True) for pair in zip(*both, strict=True))
+    pairs = Counter(
+        pair for both in zip(gold, predicted, strict=True) for pair in zip(*both, strict=True)
+    )
     times: Counter[str] = Counter()
     for (expected, found), number in pairs.items():
         times[expected] += number
@@ -228,7 +278,9 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
     figure, axes = plotting.new_figure(title, "predicted label", "gold label", inches + 0.8, inches)
     share_KK = matrix.counts_KK / np.maximum(matrix.counts_KK.sum(axis=1, keepdims=True), 1)
     axes.grid(visible=False)
-    cells = axes.pcolormesh(share_KK, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5)
+    cells = axes.pcolormesh(
+        share_KK, cmap="Blues", vmin=0, vmax=1, edgecolors="white", linewidth=0.5
+    )
     names = [plotting.short_name(label, 16) for label in matrix.labels]
     axes.set_xticks(np.arange(size) + 0.5, names, rotation=90)
     axes.set_yticks(np.arange(size) + 0.5, names)
@@ -237,7 +289,9 @@ def plot(matrix: Confusion, title: str = "") -> "Figure":
         for row, column in np.argwhere(matrix.counts_KK):
             colour = "white" if share_KK[row, column] > 0.6 else "black"
             count = f"{matrix.counts_KK[row, column]}"
-            axes.text(column + 0.5, row + 0.5, count, ha="center", va="center", fontsize=7, color=colour)
+            axes.text(
+                column + 0.5, row + 0.5, count, ha="center", va="center", fontsize=7, color=colour
+            )
     figure.colorbar(cells, ax=axes, label="share of the gold label")
     return figure
 
@@ -261,8 +315,14 @@ def exact_match_counts(columns: Sequence[tuple[Labels, Labels]]) -> Counts:
     sentences = {len(gold) for gold, _ in columns}
     if len(sentences) > 1:
         numbers = ", ".join(f"{each:,}" for each in sorted(sentences))
-        raise UsageError("the columns of labels are not of the same sentences", f"they are of {numbers} sentences")
-    right = [all(list(gold[number]) == list(predicted[number]) for gold, predicted in columns) for number in range(sentences.pop())]
+        raise UsageError(
+            "the columns of labels are not of the same sentences",
+            f"they are of {numbers} sentences",
+        )
+    right = [
+        all(list(gold[number]) == list(predicted[number]) for gold, predicted in columns)
+        for number in range(sentences.pop())
+    ]
     return Counts.of_numbers(right, [1] * len(right))
 
 
@@ -351,14 +411,24 @@ def spans(labels: Sequence[str], scheme: str, mode: str = "conlleval") -> list[S
         UsageError: there is no such scheme or mode; in strict mode, a label is not of the scheme.
     """
     if scheme not in PREFIXES:
-        raise UsageError(f"labels of scheme {scheme} do not stand for spans", hint=nearest(scheme, PREFIXES))
+        raise UsageError(
+            f"labels of scheme {scheme} do not stand for spans", hint=nearest(scheme, PREFIXES)
+        )
     if mode not in ("conlleval", "strict"):
-        raise UsageError(f"spans cannot be counted as {mode}", hint=nearest(mode, ("conlleval", "strict")))
+        raise UsageError(
+            f"spans cannot be counted as {mode}", hint=nearest(mode, ("conlleval", "strict"))
+        )
     parts = [_split(label) for label in labels]
     if mode == "strict":
         _check(labels, parts, scheme)
         return list(_strict_iob1(parts) if scheme == "iob1" else _strict(parts, scheme))
-    return list(_conlleval([(_AS_BIO.get(prefix, prefix), type_) for prefix, type_ in parts] if scheme == "bioes" else parts))
+    return list(
+        _conlleval(
+            [(_AS_BIO.get(prefix, prefix), type_) for prefix, type_ in parts]
+            if scheme == "bioes"
+            else parts
+        )
+    )
 
 
 def span_counts(gold: Labels, predicted: Labels, scheme: str, mode: str = "conlleval") -> Counts:
@@ -388,7 +458,9 @@ def _conlleval(parts: Sequence[tuple[str, str]]) -> Iterator[Span]:
     before, type_before = "O", ""
     for place, (prefix, type_) in enumerate([*parts, ("O", "")]):
         changed = type_ != type_before
-        if start is not None and ((before, prefix) in _ENDS or (changed and before not in _OUTSIDE)):
+        if start is not None and (
+            (before, prefix) in _ENDS or (changed and before not in _OUTSIDE)
+        ):
             yield Span(type_before, start, place)
             start = None
         if (before, prefix) in _STARTS or (changed and prefix not in _OUTSIDE):
@@ -436,7 +508,11 @@ def _check(labels: Sequence[str], parts: Sequence[tuple[str, str]], scheme: str)
     for label, (prefix, _) in zip(labels, parts, strict=True):
         if len(prefix) != 1 or prefix not in PREFIXES[scheme]:
             why = f"its labels begin with {', '.join(PREFIXES[scheme])}"
-            raise UsageError(f"{shown(label)} is not a label of scheme {scheme}", why, "name the scheme that the labels are of")
+            raise UsageError(
+                f"{shown(label)} is not a label of scheme {scheme}",
+                why,
+                "name the scheme that the labels are of",
+            )
 
 
 # ---- The figures of a column of labels: all that applies to it, as `rnnlm eval` prints them, and
@@ -473,11 +549,20 @@ class Predictions:
 
     def __post_init__(self) -> None:
         if self.task not in ("tagging", "classification"):
-            raise UsageError(f"task {self.task} has no figures of labels", hint="tagging or classification")
+            raise UsageError(
+                f"task {self.task} has no figures of labels", hint="tagging or classification"
+            )
         if self.multi_label and self.task == "tagging":
-            raise UsageError("a word has one label in each column", "several labels are of texts", "classification, or another column")
+            raise UsageError(
+                "a word has one label in each column",
+                "several labels are of texts",
+                "classification, or another column",
+            )
         if (self.references is None) != (self.symbols is None):
-            raise UsageError("error rates need the references of each word and the symbols predicted for it", "one of them is missing")
+            raise UsageError(
+                "error rates need the references of each word and the symbols predicted for it",
+                "one of them is missing",
+            )
 
 
 @dataclass(frozen=True)
@@ -535,7 +620,9 @@ def measures(predictions: Predictions) -> dict[str, Measure]:
     if predictions.references is not None and predictions.symbols is not None:
         its = translation.error_counts(predictions.references, predictions.symbols)
         found["word_error_rate"] = Measure(its, translation.word_error_rate, higher_is_better=False)
-        found["symbol_error_rate"] = Measure(its, translation.symbol_error_rate, higher_is_better=False)
+        found["symbol_error_rate"] = Measure(
+            its, translation.symbol_error_rate, higher_is_better=False
+        )
     return found
 
 
@@ -548,7 +635,9 @@ def report(predictions: Predictions) -> LabelFigures:
     found = measures(predictions)
     is_tagging, known = predictions.task == "tagging", predictions.known
     names = {field.name for field in dataclasses.fields(LabelFigures)}
-    figures: dict[str, Any] = dict.fromkeys(names) | {name: measure.value for name, measure in found.items()}
+    figures: dict[str, Any] = dict.fromkeys(names) | {
+        name: measure.value for name, measure in found.items()
+    }
     unseen = _unseen(predictions)
     return LabelFigures(**figures | {
         "task": predictions.task, "column": predictions.column, "scheme": predictions.scheme,
@@ -597,7 +686,9 @@ def _of_words(predictions: Predictions) -> dict[str, Measure]:
 def _of_sets(predictions: Predictions) -> dict[str, Measure]:
     """Of texts that bear several labels."""
     matches = set_match_counts(predictions.gold, predictions.predicted)
-    return _by_class(label_set_counts(predictions.gold, predictions.predicted)) | {"exact_match": Measure(matches, ratio)}
+    return _by_class(label_set_counts(predictions.gold, predictions.predicted)) | {
+        "exact_match": Measure(matches, ratio)
+    }
 
 
 def _by_class(its: Counts) -> dict[str, Measure]:
@@ -611,7 +702,11 @@ def _unseen(predictions: Predictions) -> dict[str, int] | None:
     if predictions.training_labels is None:
         return None
     seen = set(predictions.training_labels)
-    return dict(Counter(label for labels in predictions.gold for label in labels if label not in seen).most_common())
+    return dict(
+        Counter(
+            label for labels in predictions.gold for label in labels if label not in seen
+        ).most_common()
+    )
 
 
 # ---- Two systems on the same labelled text: every figure that applies to both, by how much it
@@ -619,7 +714,12 @@ def _unseen(predictions: Predictions) -> dict[str, int] | None:
 
 
 def differences(
-    first: Predictions, second: Predictions, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, seed: int = 1
+    first: Predictions,
+    second: Predictions,
+    *,
+    resamples: int = RESAMPLES,
+    permutations: int = PERMUTATIONS,
+    seed: int = 1,
 ) -> dict[str, FigureDifference]:
     """The figures of the second system less those of the first, by name; figures that only one of
     them has are left out.
@@ -628,14 +728,27 @@ def differences(
         ComparisonError: the two are not about the same labels, counted alike. UsageError: the
             labels are not of the same words.
     """
-    for name, what in (("task", "tasks"), ("scheme", "schemes"), ("mode", "ways to count spans"), ("multi_label", "kinds of labels")):
+    for name, what in (
+        ("task", "tasks"),
+        ("scheme", "schemes"),
+        ("mode", "ways to count spans"),
+        ("multi_label", "kinds of labels"),
+    ):
         values = [getattr(each, name) for each in (first, second)]
         if values[0] != values[1]:
-            raise ComparisonError("the figures do not compare", f"they are of two {what}: {values[0]} and {values[1]}")
+            raise ComparisonError(
+                "the figures do not compare", f"they are of two {what}: {values[0]} and {values[1]}"
+            )
     for gold in ("gold", "references"):
         if _plain(getattr(first, gold)) != _plain(getattr(second, gold)):
-            raise ComparisonError("the figures do not compare", "the gold labels differ", "measure both on the same labelled text")
-    return figure_differences(measures(first), measures(second), resamples=resamples, permutations=permutations, seed=seed)
+            raise ComparisonError(
+                "the figures do not compare",
+                "the gold labels differ",
+                "measure both on the same labelled text",
+            )
+    return figure_differences(
+        measures(first), measures(second), resamples=resamples, permutations=permutations, seed=seed
+    )
 
 
 def _plain(labels: object) -> object:

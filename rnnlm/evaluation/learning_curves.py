@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 
 GRID_TABLE = "grid.tsv"  # in the folder of a grid: its runs, with their folders
 By = Literal["steps", "tokens", "epochs", "seconds"]
-_AXES = {"steps": "steps", "tokens": "tokens read", "epochs": "epochs", "seconds": "seconds of training"}
+_AXES = {
+    "steps": "steps",
+    "tokens": "tokens read",
+    "epochs": "epochs",
+    "seconds": "seconds of training",
+}
 _LINES = ("-", "--", ":", "-.")  # where there are more runs than colours
 _LONGEST_NAME = 48  # characters in a legend
 MOST_NATS = 50.0  # per token, in a picture
@@ -80,8 +85,16 @@ class LearningCurve:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it."""
-        points, training = ([point.to_dict() for point in each] for each in (self.points, self.training))
-        shown = {"name": self.name, "folder": self.folder, "model": self.model, "points": points, "training": training}
+        points, training = (
+            [point.to_dict() for point in each] for each in (self.points, self.training)
+        )
+        shown = {
+            "name": self.name,
+            "folder": self.folder,
+            "model": self.model,
+            "points": points,
+            "training": training,
+        }
         return shown if self.criterion == PERPLEXITY else shown | {"criterion": self.criterion}
 
 
@@ -96,13 +109,19 @@ def learning_curve(run: str | Path) -> LearningCurve:
     events = read_events(folder)
     started = next((event for event in events if event.get("event") == "started"), None)
     if started is None:
-        raise ModelError(f"{folder} has no learning curve", f"no {METRICS} of a training run is there", "name the folder of a run")
+        raise ModelError(
+            f"{folder} has no learning curve",
+            f"no {METRICS} of a training run is there",
+            "name the folder of a run",
+        )
     try:
         criterion = _criterion(events)
         points, training = _points(events, started, criterion)
     except (KeyError, TypeError, ValueError, OverflowError):  # what another tool wrote there
         raise ModelError(f"the {METRICS} in {folder} is damaged") from None
-    return LearningCurve(str(run), str(folder), str(started.get("model")), tuple(points), tuple(training), criterion)
+    return LearningCurve(
+        str(run), str(folder), str(started.get("model")), tuple(points), tuple(training), criterion
+    )
 
 
 def _criterion(events: Sequence[dict[str, Any]]) -> str:
@@ -112,13 +131,18 @@ def _criterion(events: Sequence[dict[str, Any]]) -> str:
     return PERPLEXITY if PERPLEXITY in validated else next(named, PERPLEXITY)
 
 
-def _points(events: Sequence[dict[str, Any]], started: dict[str, Any], criterion: str) -> tuple[list[CurvePoint], list[CurvePoint]]:
+def _points(
+    events: Sequence[dict[str, Any]], started: dict[str, Any], criterion: str
+) -> tuple[list[CurvePoint], list[CurvePoint]]:
     """Those of the validation text, and those of the training text."""
     points: list[CurvePoint] = []
     training: list[CurvePoint] = []
     for event in events:
         if event.get("event") == "rolledback":  # what came after the good state was given up
-            points, training = ([each for each in part if each.steps <= event["to_step"]] for part in (points, training))
+            points, training = (
+                [each for each in part if each.steps <= event["to_step"]]
+                for part in (points, training)
+            )
         elif event.get("event") == "validated":
             points += _point(event, event.get(criterion), started, criterion)
         elif event.get("event") == "step" and event.get("is_exact") and criterion == PERPLEXITY:
@@ -131,10 +155,14 @@ def _perplexity(nats: Any) -> float | None:
     return math.exp(nats) if isinstance(nats, int | float) and nats < MOST_NATS else None
 
 
-def _point(event: dict[str, Any], value: Any, started: dict[str, Any], criterion: str = PERPLEXITY) -> list[CurvePoint]:
+def _point(
+    event: dict[str, Any], value: Any, started: dict[str, Any], criterion: str = PERPLEXITY
+) -> list[CurvePoint]:
     """The point of an event; none where it has no figure."""
     step, epoch, seconds = event.get("step"), event.get("epoch"), event.get("seconds")
-    if not isinstance(step, int) or any(not isinstance(each, int | float) for each in (epoch, seconds, value)):
+    if not isinstance(step, int) or any(
+        not isinstance(each, int | float) for each in (epoch, seconds, value)
+    ):
         return []
     epoch, seconds = float(epoch or 0), float(seconds or 0)
     tokens = event.get("tokens", round(epoch * started.get("train_tokens", 0)))
@@ -154,7 +182,9 @@ def runs_of(name: str | Path) -> list[str | Path]:
     return [Path(name) / str(row.values.get("folder")) for row in tables.rows(str(table))]
 
 
-def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False) -> list[LearningCurve]:
+def plot_curves(
+    runs: Sequence[str | Path], path: str | Path, *, by: By = "steps", training: bool = False
+) -> list[LearningCurve]:
     """Draw the learning curves of `runs` (folders of runs or of grids, or names of models) to a
     file, SVG, PNG or PDF as its suffix says.
 
@@ -176,7 +206,9 @@ def plot_curves(runs: Sequence[str | Path], path: str | Path, *, by: By = "steps
     return curves
 
 
-def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: bool = False) -> "Figure":
+def curves_figure(
+    curves: Sequence[LearningCurve], by: By = "steps", training: bool = False
+) -> "Figure":
     """The picture of :func:`plot_curves`. Notices name what it does not show.
 
     Raises:
@@ -188,18 +220,39 @@ def curves_figure(curves: Sequence[LearningCurve], by: By = "steps", training: b
     drawn = [curve for curve in curves if curve.points]
     _notice_what_is_missing(curves, drawn)
     criterion = drawn[0].criterion
-    label = "perplexity per token (thin lines: training text)" if training else "validation perplexity per token"
+    label = (
+        "perplexity per token (thin lines: training text)"
+        if training
+        else "validation perplexity per token"
+    )
     label = label if criterion == PERPLEXITY else f"validation {criterion.replace('_', ' ')}"
     figure, axes = plotting.new_figure("", _AXES[by], label, width=7.2, height=4.4)
     names = names_of([Path(curve.folder).resolve() for curve in drawn], None)
     styles = itertools.product(_LINES, plotting.COLOURS)
-    for full_name, curve, (line, colour) in zip(names, drawn, itertools.cycle(styles), strict=False):
+    for full_name, curve, (line, colour) in zip(
+        names, drawn, itertools.cycle(styles), strict=False
+    ):
         name = plotting.short_name(full_name, _LONGEST_NAME)
         if curve.is_counted:
-            axes.axhline(curve.points[-1].value, color=colour, linestyle=line, linewidth=1, label=f"{name} (counted)")
+            axes.axhline(
+                curve.points[-1].value,
+                color=colour,
+                linestyle=line,
+                linewidth=1,
+                label=f"{name} (counted)",
+            )
             continue
         marker = "o" if len(curve.points) <= _MARKED else ""
-        _draw(axes, curve.points, by, color=colour, linestyle=line, marker=marker, markersize=3, label=name)
+        _draw(
+            axes,
+            curve.points,
+            by,
+            color=colour,
+            linestyle=line,
+            marker=marker,
+            markersize=3,
+            label=name,
+        )
         if training and len(curve.training) > 1:
             _draw(axes, curve.training, by, color=colour, linestyle=line, linewidth=0.8, alpha=0.5)
     if criterion == PERPLEXITY:
@@ -212,17 +265,29 @@ def _draw(axes: "Axes", points: Sequence[CurvePoint], by: By, **style: Any) -> N
     axes.plot([getattr(point, by) for point in points], [point.value for point in points], **style)
 
 
-def _notice_what_is_missing(curves: Sequence[LearningCurve], drawn: Sequence[LearningCurve]) -> None:
+def _notice_what_is_missing(
+    curves: Sequence[LearningCurve], drawn: Sequence[LearningCurve]
+) -> None:
     """Raises UsageError: nothing can be drawn, or the runs are measured by different figures."""
     if not drawn:
-        raise UsageError("there is nothing to draw", "no validation of these runs has a perplexity", "train with a validation text")
+        raise UsageError(
+            "there is nothing to draw",
+            "no validation of these runs has a perplexity",
+            "train with a validation text",
+        )
     if len(criteria := dict.fromkeys(curve.criterion for curve in drawn)) > 1:
-        raise UsageError("the curves have no axis in common", f"they are of {', '.join(criteria)}", "draw runs of one figure")
+        raise UsageError(
+            "the curves have no axis in common",
+            f"they are of {', '.join(criteria)}",
+            "draw runs of one figure",
+        )
     for curve in curves:
         if not curve.points:
             notice(f"{curve.name} is not drawn: its run has no validation")
         elif curve.is_counted:
-            notice(f"{curve.name} has no learning curve, as a model of kind {curve.model} is counted: the line is its perplexity")
+            notice(
+                f"{curve.name} has no learning curve, as a model of kind {curve.model} is counted: the line is its perplexity"
+            )
     if len({_measured_on(Path(curve.folder), curve.criterion) for curve in drawn} - {""}) > 1:
         what = (
             "validation text or tokenizer: their perplexities do"

@@ -33,7 +33,11 @@ def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
     writing.check_file(path, overwrite)
     suffix = Path(without_suffix(str(path))).suffix
     if suffix.lower() not in SUFFIXES or path == writing.STANDARD_OUTPUT:
-        raise UsageError(f"{what} cannot be written to {path}", "the report is a page of HTML", "name a FILE.html, or FILE.html.gz")
+        raise UsageError(
+            f"{what} cannot be written to {path}",
+            "the report is a page of HTML",
+            "name a FILE.html, or FILE.html.gz",
+        )
 
 
 def write(path: Path, page: str, what: str = "a report") -> None:
@@ -58,14 +62,27 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"number": _number, "signed": _signed, "percent": _percent, "clean": visible}
-    return environment.get_template(template).render(version=importlib.metadata.version("rnnlm"), **values)
+    environment.filters |= {
+        "number": _number,
+        "signed": _signed,
+        "percent": _percent,
+        "clean": visible,
+    }
+    return environment.get_template(template).render(
+        version=importlib.metadata.version("rnnlm"), **values
+    )
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     if value is None:
         return "\u2013"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{digits}f}" if abs(value) < 1e9 else f"{value:.4g}"
+    return (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:,.{digits}f}"
+        if abs(value) < 1e9
+        else f"{value:.4g}"
+    )
 
 
 def _signed(value: float, digits: int = 2) -> str:

@@ -52,7 +52,11 @@ class Signature:
     dir: str = ""
 
     def __str__(self) -> str:
-        parts = "|".join(f"{field.name}:{value}" for field in fields(self) if (value := getattr(self, field.name)) or field.name != "dir")
+        parts = "|".join(
+            f"{field.name}:{value}"
+            for field in fields(self)
+            if (value := getattr(self, field.name)) or field.name != "dir"
+        )
         return f"rnnlm:{VERSION}|{parts}"
 
     @classmethod
@@ -139,7 +143,9 @@ def evaluate(
     else:
         encoded = as_text(text, text_settings).encode(model.tokenizer, progress)
         tell_unseen(encoded.marks, {"the model": model.tokenizer})
-    logprob_N = span_scoring.score_spans(model, encoded.ids, spans_of(encoded, context), report=progress)
+    logprob_N = span_scoring.score_spans(
+        model, encoded.ids, spans_of(encoded, context), report=progress
+    )
     return summary(model, logprob_N, encoded, context, began)
 
 
@@ -168,11 +174,15 @@ def check_context(context: str) -> None:
         raise UsageError(f"unknown context {context!r}", hint=nearest(context, get_args(Context)))
 
 
-def as_text(text: str | Path | Sequence[str | Path] | Text, settings: TextSettings | None = None) -> Text:
+def as_text(
+    text: str | Path | Sequence[str | Path] | Text, settings: TextSettings | None = None
+) -> Text:
     """A text, itself or by its path or paths; one that is prepared by its folder."""
     if isinstance(text, Text):
         return text
-    return open_text([text] if isinstance(text, (str, os.PathLike)) else text, settings or TextSettings())
+    return open_text(
+        [text] if isinstance(text, (str, os.PathLike)) else text, settings or TextSettings()
+    )
 
 
 def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signature:
@@ -180,13 +190,16 @@ def sign(model: LanguageModel, encoded: EncodedText, context: Context) -> Signat
     return signature_of(model, encoded.lines_hash, context, encoded.blank_lines)
 
 
-def signature_of(model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes") -> Signature:
+def signature_of(
+    model: LanguageModel, lines_hash: str, context: Context, blank_lines: str, eos: str = "yes"
+) -> Signature:
     """The signature of numbers measured with `model` on the lines of that hash. eos: "no" where
     `</s>` is not scored."""
     tokenizer = model.tokenizer.in_direction(False)
     return Signature(
         data=lines_hash,
-        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}" + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
+        tok=f"{tokenizer.name}:{tokenizer.fingerprint},V={tokenizer.size}"
+        + (f",{tokenizer.rewriting}" if tokenizer.rewriting else ""),
         case="kept" if tokenizer.keeps_case else "lower",
         ctx=context,
         blank=blank_lines,
@@ -208,7 +221,13 @@ def spans_of(encoded: EncodedText, context: Context) -> np.ndarray:
     return span_scoring.whole_text(encoded.ids)
 
 
-def summary(model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, context: Context, began: float) -> Evaluation:
+def summary(
+    model: LanguageModel,
+    logprob_N: np.ndarray,
+    encoded: EncodedText,
+    context: Context,
+    began: float,
+) -> Evaluation:
     """The evaluation of a text whose tokens have these log-probabilities (nats).
 
     Raises:
@@ -234,7 +253,9 @@ def summary(model: LanguageModel, logprob_N: np.ndarray, encoded: EncodedText, c
         ppl_token=perplexity(total, encoded.tokens),
         ppl_token_no_oov=perplexity(total_no_oov, encoded.tokens - len(encoded.oov)),
         ppl_word=perplexity(total, words),
-        ppl_word_no_oov=perplexity(total_no_oov, words - encoded.oov_words) if words_are_tokens else None,
+        ppl_word_no_oov=perplexity(total_no_oov, words - encoded.oov_words)
+        if words_are_tokens
+        else None,
         bits_per_char=None if bits is None else bits / encoded.characters,
         bits_per_byte=None if bits is None else bits / encoded.bytes,
         closed_vocabulary=closed,
@@ -261,7 +282,12 @@ class FigureSignature:
 
     def __str__(self) -> str:
         parts = [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
-        return "|".join([_escaped(self.figure), *(f"{name}:{_escaped(value)}" for name, value in parts if value)])
+        return "|".join(
+            [
+                _escaped(self.figure),
+                *(f"{name}:{_escaped(value)}" for name, value in parts if value),
+            ]
+        )
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -272,7 +298,11 @@ class FigureSignature:
         """
         figure, *parts = text.split("|")
         values = dict(part.partition(":")[::2] for part in parts)
-        if not figure or ":" in figure or not set(values) <= {field.name for field in fields(cls)[1:]}:
+        if (
+            not figure
+            or ":" in figure
+            or not set(values) <= {field.name for field in fields(cls)[1:]}
+        ):
             raise UsageError(f"not a signature of {cls.of_what}: {text!r}")
         return cls(_read(figure), **{name: _read(value) for name, value in values.items()})
 

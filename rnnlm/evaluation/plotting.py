@@ -24,7 +24,9 @@ _STYLE: dict[Any, Any] = {"font.size": 10, "axes.spines.top": False, "axes.spine
           "text.parse_math": False}  # fmt: skip
 
 
-def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, height: float = 4.0) -> "tuple[Figure, Axes]":
+def new_figure(
+    title: str, x_label: str, y_label: str, width: float = 6.4, height: float = 4.0
+) -> "tuple[Figure, Axes]":
     """An empty figure (inches) with one pair of axes. Text is drawn as it is, never as
     mathematics."""
     figure, (axes,) = new_panels([(title, x_label, y_label)], width, height)
@@ -32,7 +34,10 @@ def new_figure(title: str, x_label: str, y_label: str, width: float = 6.4, heigh
 
 
 def new_panels(
-    labels: Sequence[tuple[str, str, str] | None], width: float = 6.4, height: float = 4.0, columns: int | None = None
+    labels: Sequence[tuple[str, str, str] | None],
+    width: float = 6.4,
+    height: float = 4.0,
+    columns: int | None = None,
 ) -> "tuple[Figure, list[Axes]]":
     """As :func:`new_figure`, with a pair of axes for each (title, x_label, y_label), None leaving a
     place free: row by row in so many columns; None: all side by side."""
@@ -47,7 +52,14 @@ def new_panels(
             if names is None:
                 continue
             title, x_label, y_label = names
-            axes = figure.add_subplot(-(-len(labels) // columns), columns, number, xlabel=x_label, ylabel=y_label, title=title)
+            axes = figure.add_subplot(
+                -(-len(labels) // columns),
+                columns,
+                number,
+                xlabel=x_label,
+                ylabel=y_label,
+                title=title,
+            )
             axes.set_prop_cycle(color=list(COLOURS))
             panels.append(axes)
     return figure, panels
@@ -84,11 +96,15 @@ def log_x(axes: "Axes") -> None:
 def _plain_numbers(axis: "Axis", low: float, high: float) -> None:
     from matplotlib import ticker
 
-    subs: Sequence[float] = (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    subs: Sequence[float] = (
+        (1, 1.5, 2, 3, 4, 5, 7) if high < 10 * low else (1, 2, 5) if high < 1000 * low else (1,)
+    )
     if high < 2.5 * low:
         subs = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
     axis.set_major_locator(ticker.LogLocator(subs=subs))
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}"))
+    axis.set_major_formatter(
+        ticker.FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:g}")
+    )
     axis.set_minor_locator(ticker.NullLocator())
 
 

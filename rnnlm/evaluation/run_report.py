@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Any
 from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError, UsageError, visible
 from rnnlm.evaluation import pages, plotting
-from rnnlm.evaluation.learning_curves import GRID_TABLE, LearningCurve, curves_figure, learning_curve
+from rnnlm.evaluation.learning_curves import (
+    GRID_TABLE,
+    LearningCurve,
+    curves_figure,
+    learning_curve,
+)
 from rnnlm.evaluation.pages import Plot
 from rnnlm.models import card, info, loading, registry
 from rnnlm.models.card import number
@@ -68,7 +73,10 @@ class RunHistory:
     @property
     def last_step(self) -> int:
         """The last step that is told of."""
-        return max((int(value) for event in self.events for _, value in points([event], "step", "step")), default=0)
+        return max(
+            (int(value) for event in self.events for _, value in points([event], "step", "step")),
+            default=0,
+        )
 
     def ending(self) -> str:
         """How it ended, as one sentence."""
@@ -84,7 +92,11 @@ class RunHistory:
     def best(self, criterion: str) -> str:
         """The last best figure by which weights were chosen, as one sentence; "" where there is
         none."""
-        chosen = [event for event in self.of("validated") if event.get("improved") and is_number(event.get(criterion))]
+        chosen = [
+            event
+            for event in self.of("validated")
+            if event.get("improved") and is_number(event.get(criterion))
+        ]
         if not chosen:
             return ""
         return f"The best validation, at step {chosen[-1].get('step')}, found {criterion} {shown(chosen[-1][criterion])}."
@@ -92,7 +104,9 @@ class RunHistory:
     @property
     def layers(self) -> list[str]:
         """The names of the layers that validations tell of, in their order."""
-        return list(dict.fromkeys(name for event in self.of("validated") for name in layers_of(event)))
+        return list(
+            dict.fromkeys(name for event in self.of("validated") for name in layers_of(event))
+        )
 
     def of_layer(self, name: str, figure: str) -> dict[str, Points]:
         """A figure of a layer at each validation, by block ("" where there is one number)."""
@@ -100,19 +114,29 @@ class RunHistory:
         for event in self.of("validated"):
             value = layers_of(event).get(name, {}).get(figure)
             for block, each in value.items() if isinstance(value, dict) else [("", value)]:
-                found.setdefault(str(block), []).extend(points([{"step": event.get("step"), "value": each}], "value"))
+                found.setdefault(str(block), []).extend(
+                    points([{"step": event.get("step"), "value": each}], "value")
+                )
         return {block: series for block, series in found.items() if series}
 
 
 def layers_of(event: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The figures of each layer that a validation tells of; those of before tell of none."""
     layers = event.get("layers")
-    return {name: figures for name, figures in layers.items() if isinstance(figures, dict)} if isinstance(layers, dict) else {}
+    return (
+        {name: figures for name, figures in layers.items() if isinstance(figures, dict)}
+        if isinstance(layers, dict)
+        else {}
+    )
 
 
 def points(events: Iterable[dict[str, Any]], figure: str, by: str = "step") -> Points:
     """(step, value) of each event that has both as finite numbers."""
-    return [(event[by], event[figure]) for event in events if is_number(event.get(by)) and is_number(event.get(figure))]
+    return [
+        (event[by], event[figure])
+        for event in events
+        if is_number(event.get(by)) and is_number(event.get(figure))
+    ]
 
 
 def is_number(value: Any) -> bool:
@@ -160,7 +184,11 @@ _NAMES = {"gradient_norm": "mean", "gradient_norm_max": "largest"}
 
 def plots(history: RunHistory, curve: LearningCurve | None) -> list[Plot]:
     """All plots for which the run tells something."""
-    return [plot for plot in (_learning_curve_plot(curve), *_of_steps(history), *_of_layers(history)) if plot is not None]
+    return [
+        plot
+        for plot in (_learning_curve_plot(curve), *_of_steps(history), *_of_layers(history))
+        if plot is not None
+    ]
 
 
 def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
@@ -180,24 +208,50 @@ def _of_steps(history: RunHistory) -> Iterator[Plot | None]:
 
 def _of_layers(history: RunHistory) -> Iterator[Plot | None]:
     told = (
-        ("Gradient norm by layer", "gradient_norm", "norm", "Of all weights of a layer, in the step before a validation, before clipping."),
+        (
+            "Gradient norm by layer",
+            "gradient_norm",
+            "norm",
+            "Of all weights of a layer, in the step before a validation, before clipping.",
+        ),
         (
             "Spectral radius",
             "spectral_radius",
             "largest |eigenvalue|",
             "Of each square block of recurrent weights, by the gate it belongs to.",
         ),
-        ("Saturated units", "saturated", "share of units", "Gates below 0.1 or above 0.9, tanh beyond 0.9 on either side, a ReLU at 0."),
+        (
+            "Saturated units",
+            "saturated",
+            "share of units",
+            "Gates below 0.1 or above 0.9, tanh beyond 0.9 on either side, a ReLU at 0.",
+        ),
     )
     for title, figure, label, note in told:
         series = {
-            f"{layer} {block}".rstrip(): found for layer in history.layers for block, found in history.of_layer(layer, figure).items()
+            f"{layer} {block}".rstrip(): found
+            for layer in history.layers
+            for block, found in history.of_layer(layer, figure).items()
         }
-        yield _plot(title, label, note, history, series, figure == "gradient_norm", bound=1.0 if figure == "spectral_radius" else None)
+        yield _plot(
+            title,
+            label,
+            note,
+            history,
+            series,
+            figure == "gradient_norm",
+            bound=1.0 if figure == "spectral_radius" else None,
+        )
 
 
 def _plot(
-    title: str, label: str, note: str, history: RunHistory, series: Mapping[str, Points], is_log: bool, bound: float | None = None
+    title: str,
+    label: str,
+    note: str,
+    history: RunHistory,
+    series: Mapping[str, Points],
+    is_log: bool,
+    bound: float | None = None,
 ) -> Plot | None:
     """bound: where a level line stands. Dotted lines mark rollbacks."""
     drawn = {name: found for name, found in series.items() if found}
@@ -205,10 +259,21 @@ def _plot(
         return None
     figure, axes = plotting.new_figure("", "steps", label, *SIZE)
     styles = itertools.cycle(itertools.product(_LINES, plotting.COLOURS))
-    for (name, found), (line, colour) in zip(list(drawn.items())[:MOST_LINES], styles, strict=False):
+    for (name, found), (line, colour) in zip(
+        list(drawn.items())[:MOST_LINES], styles, strict=False
+    ):
         marker = "o" if len(found) <= MARKED else ""
         steps, values = zip(*found, strict=True)
-        axes.plot(steps, values, color=colour, linestyle=line, linewidth=1.2, marker=marker, markersize=3, label=visible(name))
+        axes.plot(
+            steps,
+            values,
+            color=colour,
+            linestyle=line,
+            linewidth=1.2,
+            marker=marker,
+            markersize=3,
+            label=visible(name),
+        )
     if bound is not None:
         axes.axhline(bound, color="#888888", linewidth=1)
     for step, _ in points(history.of("rolledback"), "step"):
@@ -217,21 +282,31 @@ def _plot(
         plotting.log_y(axes)
     if len(drawn) > 1:
         _legend(figure)
-    left_out = f" The first {MOST_LINES} of {len(drawn)} are drawn." if len(drawn) > MOST_LINES else ""
+    left_out = (
+        f" The first {MOST_LINES} of {len(drawn)} are drawn." if len(drawn) > MOST_LINES else ""
+    )
     return Plot(title, note + left_out, plotting.as_svg(figure))
 
 
 def _legend(figure: "Figure") -> None:
     """Above the plot, two names a row."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=2, fontsize="small", frameon=False)
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=2, fontsize="small", frameon=False
+    )
 
 
 # ---- A training run as one page: self-contained HTML with SVG plots, no script, nothing fetched.
 
 WHAT = "a report of a run"
 MOST_VALIDATIONS = 200
-_OF_LANGUAGE_MODELS = ("ppl_token", "ppl_token_no_oov", "ppl_word", "bits_per_char", "bits_per_byte")
+_OF_LANGUAGE_MODELS = (
+    "ppl_token",
+    "ppl_token_no_oov",
+    "ppl_word",
+    "bits_per_char",
+    "bits_per_byte",
+)
 _COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens")
 _STARTED = (
     ("model", "kind"), ("parameters", "parameters"), ("vocabulary_size", "vocabulary"),
@@ -289,11 +364,17 @@ def render(run: str | Path) -> str:
 
 def _folder(run: str | Path) -> Path:
     if (Path(run) / GRID_TABLE).is_file():
-        raise UsageError(f"{run} is a grid of runs", "a report is of one", f"name one of the folders that {Path(run) / GRID_TABLE} names")
+        raise UsageError(
+            f"{run} is a grid of runs",
+            "a report is of one",
+            f"name one of the folders that {Path(run) / GRID_TABLE} names",
+        )
     return Path(run) if (Path(run) / METRICS).is_file() else loading.find(str(run))
 
 
-def _values(name: str, folder: Path, history: RunHistory, manifest: Manifest | None) -> dict[str, Any]:
+def _values(
+    name: str, folder: Path, history: RunHistory, manifest: Manifest | None
+) -> dict[str, Any]:
     """What the template shows."""
     curve = _curve(folder, history)
     criterion = curve.criterion if curve else ""
@@ -345,12 +426,22 @@ def _verdict(history: RunHistory, manifest: Manifest | None, criterion: str) -> 
 
 
 def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list[tuple[str, str]]:
-    rows = [(what, value) for what, value in info.summary(str(folder)) if what not in _ELSEWHERE] if manifest else [("folder", str(folder))]
+    rows = (
+        [(what, value) for what, value in info.summary(str(folder)) if what not in _ELSEWHERE]
+        if manifest
+        else [("folder", str(folder))]
+    )
     known = {what for what, _ in rows}
     started = history.started
-    told = [(label, started[key]) for key, label in _STARTED if started.get(key) not in (None, "", 0)]
+    told = [
+        (label, started[key]) for key, label in _STARTED if started.get(key) not in (None, "", 0)
+    ]
     if "model" in known:
-        told = [(label, value) for label, value in told if label not in ("kind", "parameters", "vocabulary")]
+        told = [
+            (label, value)
+            for label, value in told
+            if label not in ("kind", "parameters", "vocabulary")
+        ]
     return rows + [(label, shown(value)) for label, value in told]
 
 
@@ -359,15 +450,29 @@ def _figures(results: dict[str, dict[str, Any]]) -> Iterator[Figures]:
     for text, found in results.items():
         counts = [(name, shown(found[name])) for name in _COUNTS if found.get(name) is not None]
         for column in found.get("columns", ()):
-            rows = [(name, f"{column[name]:.4f}") for name in card.FIGURES if column.get(name) is not None]
+            rows = [
+                (name, f"{column[name]:.4f}")
+                for name in card.FIGURES
+                if column.get(name) is not None
+            ]
             yield Figures(f"{text}: {column['column']}", [*counts, *rows], [column["signature"]])
         if "columns" in found:
             continue
-        own = [(name, f"{found[name]:,.4f}") for name in _OF_LANGUAGE_MODELS if found.get(name) is not None]
-        written = [(name, card.number_of_pairs(name, found[name])) for name in card.OF_PAIRS if found.get(name) is not None]
+        own = [
+            (name, f"{found[name]:,.4f}")
+            for name in _OF_LANGUAGE_MODELS
+            if found.get(name) is not None
+        ]
+        written = [
+            (name, card.number_of_pairs(name, found[name]))
+            for name in card.OF_PAIRS
+            if found.get(name) is not None
+        ]
         of_pairs = [found["signatures"][found["main"]]] if "main" in found else []
         rows = [*counts, *own, *written] + (
-            [] if found.get("normalised", True) else [("normalised", "no: the figures are no perplexities")]
+            []
+            if found.get("normalised", True)
+            else [("normalised", "no: the figures are no perplexities")]
         )
         yield Figures(text, rows, [found["signature"], *of_pairs])
 
@@ -375,7 +480,10 @@ def _figures(results: dict[str, dict[str, Any]]) -> Iterator[Figures]:
 def _without_plots(history: RunHistory) -> str:
     if not history.started:
         return _NO_RUN
-    counted = [f"order {each.get('order')}: {shown(each.get('ngrams'))} n-grams" for each in history.of("counted")]
+    counted = [
+        f"order {each.get('order')}: {shown(each.get('ngrams'))} n-grams"
+        for each in history.of("counted")
+    ]
     if counted:
         return f"The model was counted, not learned step by step: {', '.join(counted)}."
     return f"The {METRICS} tells of no step and no validation."
@@ -390,14 +498,22 @@ def _layers(history: RunHistory) -> Iterator[list[str]]:
             last |= {"step": event.get("step")} if "saturated" in its or "step" not in last else {}
             last |= {key: value for key, value in its.items() if value is not None}
         radii = last.get("spectral_radius")
-        blocks = ", ".join(f"{block} {shown(value)}" for block, value in radii.items()) if isinstance(radii, dict) else shown(None)
+        blocks = (
+            ", ".join(f"{block} {shown(value)}" for block, value in radii.items())
+            if isinstance(radii, dict)
+            else shown(None)
+        )
         saturated = f"{last['saturated']:.1%}" if is_number(last.get("saturated")) else shown(None)
         yield [name, shown(last.get("step")), shown(last.get("gradient_norm")), saturated, blocks]
 
 
 def _columns(validations: list[dict[str, Any]]) -> list[str]:
     """What validations tell, but for their layers."""
-    return [key for key in dict.fromkeys(key for event in validations for key in event) if key not in ("event", "layers")]
+    return [
+        key
+        for key in dict.fromkeys(key for event in validations for key in event)
+        if key not in ("event", "layers")
+    ]
 
 
 # ---- The settings of a model with their origin: the default, its recipe, or what was asked for.
@@ -413,18 +529,26 @@ def settings_with_origin(manifest: Manifest) -> list[tuple[str, str, str]]:
     return sorted(found, key=lambda row: row[2] == DEFAULT)
 
 
-def _told(settings: dict[str, Any], defaults: dict[str, Any], recipe: str, of_recipe: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _told(
+    settings: dict[str, Any], defaults: dict[str, Any], recipe: str, of_recipe: dict[str, Any]
+) -> Iterator[tuple[str, str, str]]:
     for name, value in settings.items():
         if name == "model":
             continue
         is_of_recipe = name in of_recipe and as_text(of_recipe[name]) == as_text(value)
         is_default = name in defaults and defaults[name] == value
-        yield name, as_text(value), f"recipe {recipe}" if is_of_recipe else DEFAULT if is_default else ASKED
+        yield (
+            name,
+            as_text(value),
+            f"recipe {recipe}" if is_of_recipe else DEFAULT if is_default else ASKED,
+        )
 
 
 def _defaults(manifest: Manifest) -> dict[str, Any]:
     kind = registry.kind_of(manifest.model, manifest.task)
-    classes = dict.fromkeys([*kind.settings_classes(), *kind.text_settings, TextSettings, TokenizerSettings])
+    classes = dict.fromkeys(
+        [*kind.settings_classes(), *kind.text_settings, TextSettings, TokenizerSettings]
+    )
     return resolve(classes, []).values
 
 

@@ -44,7 +44,13 @@ class Check:
     detail: str
 
 
-def audit(name: LanguageModel | str | Path, *, sample: int | None = None, seed: int = 0, device: str | Device = "auto") -> Iterator[Check]:
+def audit(
+    name: LanguageModel | str | Path,
+    *,
+    sample: int | None = None,
+    seed: int = 0,
+    device: str | Device = "auto",
+) -> Iterator[Check]:
     """Check the model called `name`, or the prepared text in that folder; what needs a check that
     failed is not looked at.
 
@@ -61,7 +67,10 @@ def audit(name: LanguageModel | str | Path, *, sample: int | None = None, seed: 
     name = loading.name_of(name)
     if is_prepared(name):
         checks = problems(Path(name))
-        yield from (Check(about, "failed" if problem else "ok", problem or detail) for about, problem, detail in checks)
+        yield from (
+            Check(about, "failed" if problem else "ok", problem or detail)
+            for about, problem, detail in checks
+        )
         return
     yield from _audit(loading.find(name), sample, seed, device)
 
@@ -74,7 +83,9 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     except ModelError as error:
         yield Check("config", "failed", error.why or error.what)
         return
-    yield Check("config", "ok", f"a model of kind {manifest.model}, format {manifest.format_version}")
+    yield Check(
+        "config", "ok", f"a model of kind {manifest.model}, format {manifest.format_version}"
+    )
     yield _files(folder, manifest)
     yield from _adaptation(folder)
     try:
@@ -92,7 +103,9 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
         return
     stored = model.to_arrays()
     numbers = sum(array.size for array in stored.values())
-    yield Check("arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply")
+    yield Check(
+        "arrays", "ok", f"{len(stored)} arrays of {numbers:,} numbers, as the settings imply"
+    )
     yield _numbers(stored, manifest.family)
     if manifest.task in registry.TASKS:
         yield from registry.task_function(manifest.task, "evaluation:checks")(model, sample, seed)
@@ -108,9 +121,15 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
 def _files(folder: Path, manifest: model_folder.Manifest) -> Check:
     damaged = model_folder.damaged_files(folder, manifest)
     if damaged:
-        return Check("files", "failed", "; ".join(_damage(folder / name, manifest.files[name].bytes) for name in damaged))
+        return Check(
+            "files",
+            "failed",
+            "; ".join(_damage(folder / name, manifest.files[name].bytes) for name in damaged),
+        )
     length = sum(entry.bytes for entry in manifest.files.values())
-    return Check("files", "ok", f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded")
+    return Check(
+        "files", "ok", f"{len(manifest.files)} files of {length:,} bytes, SHA-256 as recorded"
+    )
 
 
 def _adaptation(folder: Path) -> Iterator[Check]:
@@ -140,12 +159,22 @@ def _numbers(stored: dict[str, np.ndarray], family: str) -> Check:
     zeros = 0
     for name, array in stored.items():
         values = array.reshape(-1)
-        is_zero = np.isneginf(values) if family == "ngram" and values.dtype.kind == "f" else np.zeros(len(values), dtype=bool)
+        is_zero = (
+            np.isneginf(values)
+            if family == "ngram" and values.dtype.kind == "f"
+            else np.zeros(len(values), dtype=bool)
+        )
         zeros += int(is_zero.sum())
         odd = np.flatnonzero(~np.isfinite(values) & ~is_zero)
         if len(odd):
-            return Check("numbers", "failed", f"array {name} holds {values[odd[0]]} at {odd[0]:,}, {len(odd):,} in all")
-    return Check("numbers", "ok", "all finite" + (f", but for {zeros:,} logarithms of zero" if zeros else ""))
+            return Check(
+                "numbers",
+                "failed",
+                f"array {name} holds {values[odd[0]]} at {odd[0]:,}, {len(odd):,} in all",
+            )
+    return Check(
+        "numbers", "ok", "all finite" + (f", but for {zeros:,} logarithms of zero" if zeros else "")
+    )
 
 
 def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generator) -> Check:
@@ -158,14 +187,20 @@ def _sums(model: LanguageModel, sample: int | None, generator: np.random.Generat
         contexts, are_all = _begun_lines(model, sample or min(most, BEGUN_LINES), generator), False
     rows = min(max(1, CELLS_PER_CALL // size), model.max_rows or CELLS_PER_CALL)
     worst, where = -1.0, np.zeros(1, dtype=np.int64)
-    for ids_BT in (ids_ST[start : start + rows] for ids_ST in contexts for start in range(0, len(ids_ST), rows)):
+    for ids_BT in (
+        ids_ST[start : start + rows] for ids_ST in contexts for start in range(0, len(ids_ST), rows)
+    ):
         deviation_B = np.nan_to_num(np.abs(_totals(model, ids_BT) - 1), nan=np.inf)
         if deviation_B.max() > worst:
             worst, where = float(deviation_B.max()), ids_BT[deviation_B.argmax()]
     asked = sum(map(len, contexts))
     how = f"all {asked:,} contexts" if are_all else f"{asked:,} contexts drawn at random"
-    result: Result = "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
-    return Check("sums", result, f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}")
+    result: Result = (
+        "not claimed" if not model.normalised else "ok" if worst <= TOLERANCE else "failed"
+    )
+    return Check(
+        "sums", result, f"{how}: farthest from 1 by {worst:.1e}, after {_shown(model, where)}"
+    )
 
 
 def _totals(model: LanguageModel, ids_BT: np.ndarray) -> np.ndarray:
@@ -182,14 +217,21 @@ def _shown(model: LanguageModel, ids_T: np.ndarray) -> str:
     """A context as a person reads it; the boundary it may begin with is the start of a line."""
     symbols = model.tokenizer.symbols()
     words = [symbols[id] for id in ids_T]
-    return repr(" ".join([SENTENCE_START, *words[1:]] if ids_T[0] == model.tokenizer.boundary_id else words))
+    return repr(
+        " ".join([SENTENCE_START, *words[1:]] if ids_T[0] == model.tokenizer.boundary_id else words)
+    )
 
 
-def _begun_lines(model: LanguageModel, most: int, generator: np.random.Generator) -> list[np.ndarray]:
+def _begun_lines(
+    model: LanguageModel, most: int, generator: np.random.Generator
+) -> list[np.ndarray]:
     """So many lines begun at random, by length, ids (S, T)."""
     rows = np.bincount(np.arange(most) % LONGEST_CONTEXT)
     size = model.tokenizer.size
-    contexts = [generator.integers(size, size=(count, length)) for length, count in enumerate(rows.tolist(), start=1)]
+    contexts = [
+        generator.integers(size, size=(count, length))
+        for length, count in enumerate(rows.tolist(), start=1)
+    ]
     for ids_ST in contexts:
         ids_ST[:, 0] = model.tokenizer.boundary_id
     return contexts

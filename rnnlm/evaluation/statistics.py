@@ -36,24 +36,48 @@ class Counts:
         classes = tuple(sorted({name for counter in counters for _, name in counter}))
         number_of = {name: number for number, name in enumerate(classes)}
         places = sorted({place for counter in counters for place in counter})
-        rows_E, columns_E = [sentence for sentence, _ in places], [number_of[name] for _, name in places]
-        return cls.of_places(sentences, classes, rows_E, columns_E, *([counter[place] for place in places] for counter in counters))
+        rows_E, columns_E = (
+            [sentence for sentence, _ in places],
+            [number_of[name] for _, name in places],
+        )
+        return cls.of_places(
+            sentences,
+            classes,
+            rows_E,
+            columns_E,
+            *([counter[place] for place in places] for counter in counters),
+        )
 
     @classmethod
     def of_numbers(cls, *kinds_N: Numbers) -> "Counts":
         """Counts of a single class: one number for each sentence and kind."""
         sentences = len(kinds_N[0])
-        return cls.of_places(sentences, ("all",), np.arange(sentences), np.zeros(sentences, dtype=np.int64), *kinds_N)
+        return cls.of_places(
+            sentences, ("all",), np.arange(sentences), np.zeros(sentences, dtype=np.int64), *kinds_N
+        )
 
     @classmethod
-    def of_places(cls, sentences: int, classes: Sequence[str], rows_E: Numbers, columns_E: Numbers, *kinds_E: Numbers) -> "Counts":
+    def of_places(
+        cls,
+        sentences: int,
+        classes: Sequence[str],
+        rows_E: Numbers,
+        columns_E: Numbers,
+        *kinds_E: Numbers,
+    ) -> "Counts":
         """Counts that lie in rows (sentences) and columns (classes), each place with a value of
         each kind; values of one place add up."""
         from scipy.sparse import csr_array
 
         places = (np.asarray(rows_E, dtype=np.int64), np.asarray(columns_E, dtype=np.int64))
         shape = (sentences, len(classes))
-        return cls(tuple(classes), tuple(csr_array((np.asarray(values_E, dtype=np.float64), places), shape=shape) for values_E in kinds_E))
+        return cls(
+            tuple(classes),
+            tuple(
+                csr_array((np.asarray(values_E, dtype=np.float64), places), shape=shape)
+                for values_E in kinds_E
+            ),
+        )
 
     @property
     def sentences(self) -> int:
@@ -73,7 +97,10 @@ class Counts:
         number_of = {name: number for number, name in enumerate(classes)}
         to_C = np.array([number_of[name] for name in self.classes], dtype=np.int64)
         moved = [(table.data, to_C[table.indices], table.indptr) for table in self.by_kind]
-        return Counts(tuple(classes), tuple(csr_array(parts, shape=(self.sentences, len(classes))) for parts in moved))
+        return Counts(
+            tuple(classes),
+            tuple(csr_array(parts, shape=(self.sentences, len(classes))) for parts in moved),
+        )
 
 
 @dataclass(frozen=True)
@@ -136,13 +163,22 @@ def ratio_interval(
         UsageError: there are no units, the denominators add up to zero, or a value is not finite.
     """
     numerator_N = np.asarray(numerator_N, dtype=np.float64)
-    denominator_N = np.ones_like(numerator_N) if denominator_N is None else np.asarray(denominator_N, dtype=np.float64)
+    denominator_N = (
+        np.ones_like(numerator_N)
+        if denominator_N is None
+        else np.asarray(denominator_N, dtype=np.float64)
+    )
     _check(numerator_N, denominator_N)
     estimate = numerator_N.sum() / denominator_N.sum()
     low, high = estimate, estimate
     if len(numerator_N) > 1:
-        low, high = percentile_bounds((numerator_N, denominator_N), _ratio, resamples=resamples, level=level, seed=seed)
-    low, estimate, high = (float(transform(np.float64(value)) if transform else value) for value in (low, estimate, high))
+        low, high = percentile_bounds(
+            (numerator_N, denominator_N), _ratio, resamples=resamples, level=level, seed=seed
+        )
+    low, estimate, high = (
+        float(transform(np.float64(value)) if transform else value)
+        for value in (low, estimate, high)
+    )
     return Interval(estimate, min(low, high), max(low, high), level)
 
 
@@ -168,7 +204,9 @@ def percentile_bounds(
     return float(low), float(high)
 
 
-def permutation_p(difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 1) -> float:
+def permutation_p(
+    difference_N: np.ndarray, *, resamples: int = PERMUTATIONS, seed: int = 1
+) -> float:
     """Two-sided p-value of paired differences: how often their sum is as far from zero when signs
     are drawn at random. Exact where all signs can be tried.
 
@@ -204,7 +242,11 @@ def by_block(values_N: np.ndarray, length: int) -> np.ndarray:
     if length < 1:
         raise UsageError(f"a block of {length} lines is not valid", hint="1 or more")
     values_N = np.asarray(values_N)
-    return np.add.reduceat(values_N, np.arange(0, len(values_N), length)) if len(values_N) else values_N
+    return (
+        np.add.reduceat(values_N, np.arange(0, len(values_N), length))
+        if len(values_N)
+        else values_N
+    )
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray, axis: int = -1) -> np.ndarray:
@@ -215,7 +257,9 @@ def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
     if not len(numerator_N):
         raise UsageError("there is nothing to resample", "there is no line, pair or utterance")
     if not np.isfinite(numerator_N).all() or not np.isfinite(denominator_N).all():
-        raise UsageError("resampling needs finite values", "a probability of zero has an infinite logarithm")
+        raise UsageError(
+            "resampling needs finite values", "a probability of zero has an infinite logarithm"
+        )
     if denominator_N.sum() <= 0:
         raise UsageError("there is nothing to resample", "there are no words in it")
 
@@ -244,18 +288,29 @@ class FigureDifference:
     p_bootstrap: float
 
 
-def figure_interval(measure: Measure, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1) -> Interval | None:
+def figure_interval(
+    measure: Measure, *, resamples: int = RESAMPLES, level: float = LEVEL, seed: int = 1
+) -> Interval | None:
     """The percentile bootstrap interval of a figure over sentences; None where it has no value, or
     there are no sentences."""
     estimate = measure.value
     if estimate is None or not measure.counts.sentences:
         return None
-    drawn = [measure.figure(measure.counts.sums(weights_RN)) for weights_RN in _draws(measure.counts, resamples, seed)]
+    drawn = [
+        measure.figure(measure.counts.sums(weights_RN))
+        for weights_RN in _draws(measure.counts, resamples, seed)
+    ]
     return _interval(estimate, np.concatenate(drawn), level)
 
 
 def figure_difference(
-    first: Measure, second: Measure, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, level: float = LEVEL, seed: int = 1
+    first: Measure,
+    second: Measure,
+    *,
+    resamples: int = RESAMPLES,
+    permutations: int = PERMUTATIONS,
+    level: float = LEVEL,
+    seed: int = 1,
 ) -> FigureDifference | None:
     """By how much the same figure of two systems differs on the same sentences, and how sure that
     is; None where one has no value, or there are no sentences.
@@ -264,23 +319,35 @@ def figure_difference(
         UsageError: the two are not of equally many sentences, or not the same figure.
     """
     if first.figure != second.figure or first.counts.sentences != second.counts.sentences:
-        raise UsageError("two figures cannot be compared", "they are not the same figure of the same sentences")
+        raise UsageError(
+            "two figures cannot be compared", "they are not the same figure of the same sentences"
+        )
     if first.value is None or second.value is None or not first.counts.sentences:
         return None
     classes = sorted({*first.counts.classes, *second.counts.classes})
     ours, theirs = (each.counts.with_classes(classes) for each in (first, second))
     estimate = second.value - first.value
-    drawn_R = np.concatenate([
-        first.figure(theirs.sums(weights_RN)) - first.figure(ours.sums(weights_RN)) for weights_RN in _draws(ours, resamples, seed)
-    ])  # fmt: skip
+    drawn_R = np.concatenate(
+        [
+            first.figure(theirs.sums(weights_RN)) - first.figure(ours.sums(weights_RN))
+            for weights_RN in _draws(ours, resamples, seed)
+        ]
+    )
     return FigureDifference(
-        _interval(estimate, drawn_R, level), _randomisation_p(first, ours, theirs, permutations, seed), _bootstrap_p(drawn_R)
+        _interval(estimate, drawn_R, level),
+        _randomisation_p(first, ours, theirs, permutations, seed),
+        _bootstrap_p(drawn_R),
     )
 
 
-def figure_intervals(measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 1) -> dict[str, Interval]:
+def figure_intervals(
+    measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 1
+) -> dict[str, Interval]:
     """The intervals of several figures, by name; those without a value are left out."""
-    found = {name: figure_interval(each, resamples=resamples, seed=seed) for name, each in measures.items()}
+    found = {
+        name: figure_interval(each, resamples=resamples, seed=seed)
+        for name, each in measures.items()
+    }
     return {name: interval for name, interval in found.items() if interval is not None}
 
 
@@ -300,7 +367,11 @@ def figure_differences(
             same.
     """
     trials = {"resamples": resamples, "permutations": permutations, "seed": seed}
-    found = {name: figure_difference(first[name], second[name], **trials) for name in first if name in second}
+    found = {
+        name: figure_difference(first[name], second[name], **trials)
+        for name in first
+        if name in second
+    }
     return {name: difference for name, difference in found.items() if difference is not None}
 
 
@@ -310,7 +381,9 @@ def _draws(counts: Counts, resamples: int, seed: int) -> Iterator[np.ndarray]:
     for start, stop in _batches(counts, resamples):
         drawn_RN = generator.integers(0, sentences, (stop - start, sentences))
         places = (drawn_RN + sentences * np.arange(stop - start)[:, None]).ravel()
-        yield np.bincount(places, minlength=drawn_RN.size).reshape(drawn_RN.shape).astype(np.float64)
+        yield (
+            np.bincount(places, minlength=drawn_RN.size).reshape(drawn_RN.shape).astype(np.float64)
+        )
 
 
 def _batches(counts: Counts, trials: int) -> Iterator[tuple[int, int]]:
@@ -321,7 +394,11 @@ def _batches(counts: Counts, trials: int) -> Iterator[tuple[int, int]]:
 
 def _interval(estimate: float, drawn_R: np.ndarray, level: float) -> Interval:
     finite = drawn_R[np.isfinite(drawn_R)]  # sentences drawn may hold nothing that was counted
-    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2]) if len(finite) else (estimate, estimate)
+    low, high = (
+        np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
+        if len(finite)
+        else (estimate, estimate)
+    )
     return Interval(estimate, float(low), float(high), level)
 
 
@@ -331,11 +408,15 @@ def _bootstrap_p(drawn_R: np.ndarray) -> float:
     return float(min(1.0, 2 * (min(sides) + 1) / (len(finite) + 1)))
 
 
-def _randomisation_p(measure: Measure, first: Counts, second: Counts, permutations: int, seed: int) -> float:
+def _randomisation_p(
+    measure: Measure, first: Counts, second: Counts, permutations: int, seed: int
+) -> float:
     """Exact where all ways to exchange sentences can be tried; else one is added to both counts,
     for the way that was found."""
     changes = tuple(b - a for a, b in zip(first.by_kind, second.by_kind, strict=True))
-    differing = np.flatnonzero(sum((abs(change).sum(axis=1) for change in changes), np.zeros(first.sentences)))
+    differing = np.flatnonzero(
+        sum((abs(change).sum(axis=1) for change in changes), np.zeros(first.sentences))
+    )
     if len(differing) < 2:  # either way round, a single one is as far from zero
         return 1.0
     moved = Counts(first.classes, tuple(change[differing] for change in changes))

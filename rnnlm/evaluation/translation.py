@@ -12,7 +12,15 @@ from msgspec import Meta
 
 from rnnlm.errors import ArgumentTypeError, ComparisonError, UsageError, given
 from rnnlm.evaluation.perplexity import FigureSignature
-from rnnlm.evaluation.statistics import PERMUTATIONS, RESAMPLES, Counts, FigureDifference, Measure, figure_differences, ratio
+from rnnlm.evaluation.statistics import (
+    PERMUTATIONS,
+    RESAMPLES,
+    Counts,
+    FigureDifference,
+    Measure,
+    figure_differences,
+    ratio,
+)
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import split_words
 
@@ -52,7 +60,9 @@ class LengthFigures:
 
 
 def by_length(
-    measures: Mapping[str, Measure], lengths_N: Sequence[int] | np.ndarray, bounds: Sequence[int] = BOUNDS
+    measures: Mapping[str, Measure],
+    lengths_N: Sequence[int] | np.ndarray,
+    bounds: Sequence[int] = BOUNDS,
 ) -> list[LengthFigures]:
     """The figures of short sources, of longer ones, and so on; buckets without a sentence are left
     out.
@@ -66,18 +76,31 @@ def by_length(
     """
     lengths_N, sentences = np.asarray(lengths_N), next(iter(measures.values())).counts.sentences
     if lengths_N.shape != (sentences,) or (lengths_N < 0).any():
-        raise UsageError(f"{sentences:,} sentences need as many lengths of sources, none of them negative")
+        raise UsageError(
+            f"{sentences:,} sentences need as many lengths of sources, none of them negative"
+        )
     if not bounds or bounds[0] < 0 or any(a >= b for a, b in itertools.pairwise(bounds)):
-        raise UsageError(f"{', '.join(map(str, bounds)) or 'nothing'} cannot bound lengths", hint="rising whole numbers, such as 5, 10, 20")
+        raise UsageError(
+            f"{', '.join(map(str, bounds)) or 'nothing'} cannot bound lengths",
+            hint="rising whole numbers, such as 5, 10, 20",
+        )
     bucket_N = np.searchsorted(bounds, lengths_N)
     buckets, size_R = np.unique(bucket_N, return_counts=True)
     is_in_RN = (bucket_N == buckets[:, None]).astype(np.float64)
-    figures = {name: its.figure(its.counts.sums(is_in_RN)).tolist() for name, its in measures.items()}
+    figures = {
+        name: its.figure(its.counts.sums(is_in_RN)).tolist() for name, its in measures.items()
+    }
     found = []
     for row, (bucket, size) in enumerate(zip(buckets.tolist(), size_R.tolist(), strict=True)):
-        values: dict[str, Any] = {name: each[row] if np.isfinite(each[row]) else None for name, each in figures.items()}
+        values: dict[str, Any] = {
+            name: each[row] if np.isfinite(each[row]) else None for name, each in figures.items()
+        }
         shortest = bounds[bucket - 1] + 1 if bucket else int(lengths_N.min() > 0)
-        found.append(LengthFigures(shortest, bounds[bucket] if bucket < len(bounds) else None, size, **values))
+        found.append(
+            LengthFigures(
+                shortest, bounds[bucket] if bucket < len(bounds) else None, size, **values
+            )
+        )
     return found
 
 
@@ -90,11 +113,18 @@ BleuTokenizer = Literal["13a", "none", "char", "intl", "zh", "ja-mecab", "ko-mec
 class TranslationSettings:
     """How hypotheses are compared with references."""
 
-    lowercase: Annotated[bool, Meta(description="lower-case both sides first, for every figure")] = False
-    spelled: Annotated[
-        bool, Meta(description="a line is one word whose symbols stand between white space, as sounds do; else symbols are characters")
+    lowercase: Annotated[
+        bool, Meta(description="lower-case both sides first, for every figure")
     ] = False
-    bleu_tokenizer: Annotated[BleuTokenizer, Meta(description="how sacrebleu splits text into the words of BLEU")] = "13a"
+    spelled: Annotated[
+        bool,
+        Meta(
+            description="a line is one word whose symbols stand between white space, as sounds do; else symbols are characters"
+        ),
+    ] = False
+    bleu_tokenizer: Annotated[
+        BleuTokenizer, Meta(description="how sacrebleu splits text into the words of BLEU")
+    ] = "13a"
 
 
 @dataclass(frozen=True)
@@ -121,13 +151,21 @@ class Translations:
             )
         if not len(self.hypotheses):
             raise UsageError("there is nothing to measure", "there is no hypothesis")
-        for number, (hypothesis, references) in enumerate(zip(self.hypotheses, self.references, strict=True), start=1):
+        for number, (hypothesis, references) in enumerate(
+            zip(self.hypotheses, self.references, strict=True), start=1
+        ):
             if not isinstance(hypothesis, str):
-                raise ArgumentTypeError(f"hypothesis {number:,} must be a string, not {given(hypothesis)}")
+                raise ArgumentTypeError(
+                    f"hypothesis {number:,} must be a string, not {given(hypothesis)}"
+                )
             if isinstance(references, str) or not all(isinstance(each, str) for each in references):
-                raise ArgumentTypeError(f"the references of sentence {number:,} must be a list of strings, not {given(references)}")
+                raise ArgumentTypeError(
+                    f"the references of sentence {number:,} must be a list of strings, not {given(references)}"
+                )
             if not len(references):
-                raise UsageError(f"sentence {number:,} has no reference", hint="give each sentence at least one")
+                raise UsageError(
+                    f"sentence {number:,} has no reference", hint="give each sentence at least one"
+                )
 
     def words(self, text: str) -> list[str]:
         """What stands between white space, lower-cased where the settings say so."""
@@ -139,7 +177,12 @@ class Translations:
 
 
 def differences(
-    first: Translations, second: Translations, *, resamples: int = RESAMPLES, permutations: int = PERMUTATIONS, seed: int = 1
+    first: Translations,
+    second: Translations,
+    *,
+    resamples: int = RESAMPLES,
+    permutations: int = PERMUTATIONS,
+    seed: int = 1,
 ) -> dict[str, FigureDifference]:
     """The figures of the second system less those of the first, by name, with the interval and
     p-value of the paired bootstrap (Koehn
@@ -151,11 +194,23 @@ def differences(
         UsageError: the BLEU tokenizer needs a package that is not installed.
     """
     if first.settings != second.settings:
-        differing = [name for name, value in vars(first.settings).items() if getattr(second.settings, name) != value]
-        raise ComparisonError("the figures do not compare", f"they differ in {', '.join(differing)}", "measure both alike")
+        differing = [
+            name
+            for name, value in vars(first.settings).items()
+            if getattr(second.settings, name) != value
+        ]
+        raise ComparisonError(
+            "the figures do not compare",
+            f"they differ in {', '.join(differing)}",
+            "measure both alike",
+        )
     if [list(each) for each in first.references] != [list(each) for each in second.references]:
-        raise ComparisonError("the figures do not compare", "the references differ", "measure both on the same pairs")
-    return figure_differences(measures(first), measures(second), resamples=resamples, permutations=permutations, seed=seed)
+        raise ComparisonError(
+            "the figures do not compare", "the references differ", "measure both on the same pairs"
+        )
+    return figure_differences(
+        measures(first), measures(second), resamples=resamples, permutations=permutations, seed=seed
+    )
 
 
 # ---- The figures of what a model wrote, as `rnnlm eval` prints them, and the measures they come
@@ -225,7 +280,11 @@ def measures(translations: Translations) -> dict[str, Measure]:
     Raises:
         UsageError: the BLEU tokenizer needs a package that is not installed.
     """
-    return {"bleu": bleu_measure(translations), "chrf": chrf_measure(translations), **_of_edits(translations)}
+    return {
+        "bleu": bleu_measure(translations),
+        "chrf": chrf_measure(translations),
+        **_of_edits(translations),
+    }
 
 
 def _of_edits(translations: Translations) -> dict[str, Measure]:
@@ -237,8 +296,14 @@ def _of_edits(translations: Translations) -> dict[str, Measure]:
     if translations.settings.spelled:
         rates = Measure(by_word, word_error_rate, False), Measure(by_word, symbol_error_rate, False)
     else:
-        by_character = error_counts([[" ".join(each) for each in row] for row in words], [" ".join(each) for each in found_words])
-        rates = Measure(by_word, symbol_error_rate, False), Measure(by_character, symbol_error_rate, False)
+        by_character = error_counts(
+            [[" ".join(each) for each in row] for row in words],
+            [" ".join(each) for each in found_words],
+        )
+        rates = (
+            Measure(by_word, symbol_error_rate, False),
+            Measure(by_character, symbol_error_rate, False),
+        )
     exact = Measure(Counts.of_numbers(is_exact, [1] * len(is_exact)), ratio)
     return {"exact_match": exact, "word_error_rate": rates[0], "symbol_error_rate": rates[1]}
 
@@ -267,7 +332,10 @@ def bleu_metric(settings: TranslationSettings) -> "BLEU":
     from sacrebleu.metrics import BLEU
 
     if settings.bleu_tokenizer not in (known := get_args(BleuTokenizer)):
-        raise UsageError(f"there is no BLEU tokenizer {settings.bleu_tokenizer!r}", hint=f"one of {', '.join(known)}")
+        raise UsageError(
+            f"there is no BLEU tokenizer {settings.bleu_tokenizer!r}",
+            hint=f"one of {', '.join(known)}",
+        )
     try:
         # without a warning about tokenised text
         return BLEU(lowercase=settings.lowercase, tokenize=settings.bleu_tokenizer, force=True)
@@ -290,7 +358,10 @@ def chrf_metric(settings: TranslationSettings) -> "CHRF":
 def corpus_figure(metric: "BLEU | CHRF", translations: Translations) -> tuple[float, str]:
     """The figure of all sentences, and sacrebleu's signature of it."""
     longest = max(len(each) for each in translations.references)
-    by_number = [[each[number] if number < len(each) else None for each in translations.references] for number in range(longest)]
+    by_number = [
+        [each[number] if number < len(each) else None for each in translations.references]
+        for number in range(longest)
+    ]
     # None where there are fewer
     score = metric.corpus_score(list(translations.hypotheses), by_number)  # type: ignore[arg-type]
     return score.score, str(metric.get_signature())
@@ -304,7 +375,9 @@ def bleu_measure(translations: Translations) -> Measure:
     """
     metric = bleu_metric(translations.settings)
     rows = []
-    for hypothesis, references in zip(translations.hypotheses, translations.references, strict=True):
+    for hypothesis, references in zip(
+        translations.hypotheses, translations.references, strict=True
+    ):
         score = metric.corpus_score([hypothesis], [[each] for each in references])
         rows.append([score.counts, score.totals, [score.ref_len] + [0] * (BLEU_ORDER - 1)])
     return Measure(_by_order(rows), bleu)
@@ -313,9 +386,17 @@ def bleu_measure(translations: Translations) -> Measure:
 def chrf_measure(translations: Translations) -> Measure:
     """chrF with what each sentence contributes."""
     rows = []
-    for hypothesis, references in zip(translations.hypotheses, translations.references, strict=True):
-        candidates = [_matches(hypothesis, each, translations.settings.lowercase) for each in references]
-        best = 0 if len(candidates) == 1 else int(np.argmax(chrf(np.swapaxes(np.array(candidates, dtype=np.float64), 0, 1))))
+    for hypothesis, references in zip(
+        translations.hypotheses, translations.references, strict=True
+    ):
+        candidates = [
+            _matches(hypothesis, each, translations.settings.lowercase) for each in references
+        ]
+        best = (
+            0
+            if len(candidates) == 1
+            else int(np.argmax(chrf(np.swapaxes(np.array(candidates, dtype=np.float64), 0, 1))))
+        )
         rows.append(candidates[best])
     return Measure(_by_order(rows), chrf)
 
@@ -325,15 +406,27 @@ def bleu(sums_KRC: np.ndarray) -> np.ndarray:
     no four words in a row."""
     from sacrebleu.metrics import BLEU
 
-    rows = zip(*sums_KRC[:REFERENCE].tolist(), sums_KRC[HYPOTHESIS, :, 0], sums_KRC[REFERENCE, :, 0], strict=True)
-    return np.array([BLEU.compute_bleu(right, of, int(length), int(expected), "exp").score for right, of, length, expected in rows])
+    rows = zip(
+        *sums_KRC[:REFERENCE].tolist(),
+        sums_KRC[HYPOTHESIS, :, 0],
+        sums_KRC[REFERENCE, :, 0],
+        strict=True,
+    )
+    return np.array(
+        [
+            BLEU.compute_bleu(right, of, int(length), int(expected), "exp").score
+            for right, of, length, expected in rows
+        ]
+    )
 
 
 def chrf(sums_KRC: np.ndarray) -> np.ndarray:
     """chrF of sums of counts; 0 where nothing matches."""
     matching, hypothesis, reference = sums_KRC
     has_both = (hypothesis > 0) & (reference > 0)
-    precision, recall = (_mean(_share(matching, whole), has_both) for whole in (hypothesis, reference))
+    precision, recall = (
+        _mean(_share(matching, whole), has_both) for whole in (hypothesis, reference)
+    )
     weight = RECALL_WEIGHT**2
     return 100 * _share((1 + weight) * precision * recall, weight * precision + recall)
 
@@ -347,8 +440,13 @@ def _matches(hypothesis: str, reference: str, lowercase: bool) -> list[list[int]
         hypothesis, reference = hypothesis.lower(), reference.lower()
     counts = []
     for order in range(1, CHRF_ORDER + 1):
-        found, expected = extract_char_ngrams(hypothesis, order), extract_char_ngrams(reference, order)
-        counts.append([(found & expected).total(), found.total() if expected else 0, expected.total()])
+        found, expected = (
+            extract_char_ngrams(hypothesis, order),
+            extract_char_ngrams(reference, order),
+        )
+        counts.append(
+            [(found & expected).total(), found.total() if expected else 0, expected.total()]
+        )
     return [list(kind) for kind in zip(*counts, strict=True)]
 
 
@@ -356,7 +454,10 @@ def _by_order(rows: Sequence[Sequence[Sequence[int]]]) -> Counts:
     from scipy.sparse import csr_array
 
     kinds_KNC = np.swapaxes(np.array(rows, dtype=np.float64), 0, 1)
-    return Counts(tuple(str(order) for order in range(1, kinds_KNC.shape[2] + 1)), tuple(csr_array(table_NC) for table_NC in kinds_KNC))
+    return Counts(
+        tuple(str(order) for order in range(1, kinds_KNC.shape[2] + 1)),
+        tuple(csr_array(table_NC) for table_NC in kinds_KNC),
+    )
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
@@ -381,7 +482,9 @@ class TranslationSignature(FigureSignature):
     """
 
     of_what: ClassVar[str] = "translations"
-    may_differ: ClassVar[frozenset[str]] = frozenset({"beam", "length_power", "max_length", "copy_unknown", "model"})
+    may_differ: ClassVar[frozenset[str]] = frozenset(
+        {"beam", "length_power", "max_length", "copy_unknown", "model"}
+    )
 
     case: str = ""  # kept | lower
     units: str = ""  # of error rates: plain | spelled
@@ -398,8 +501,12 @@ class TranslationSignature(FigureSignature):
         """That of a figure measured with these settings; parts: data, model, and how texts were
         decoded."""
         tok = settings.bleu_tokenizer if figure == "bleu" else ""
-        units = ("spelled" if settings.spelled else "plain") if figure.endswith("_error_rate") else ""
-        return cls(figure, case="lower" if settings.lowercase else "kept", units=units, tok=tok, **parts)
+        units = (
+            ("spelled" if settings.spelled else "plain") if figure.endswith("_error_rate") else ""
+        )
+        return cls(
+            figure, case="lower" if settings.lowercase else "kept", units=units, tok=tok, **parts
+        )
 
 
 # ---- What a tokenizer loses: references encoded and decoded again, measured against themselves.
@@ -410,7 +517,9 @@ class TranslationSignature(FigureSignature):
 
 
 def tokenizer_figures(
-    tokenizer: Tokenizer, references: Sequence[Sequence[str]], settings: TranslationSettings = TranslationSettings()
+    tokenizer: Tokenizer,
+    references: Sequence[Sequence[str]],
+    settings: TranslationSettings = TranslationSettings(),
 ) -> TranslationFigures:
     """The figures of every single reference after `encode` and `decode`, against itself; its
     `is_perfect` says whether anything is lost.
@@ -423,7 +532,10 @@ def tokenizer_figures(
     """
     lines = [each for row in references for each in row]
     encoded = tokenizer.encode(lines)
-    decoded = [tokenizer.decode(encoded.ids[start : end - 1]) for start, end in itertools.pairwise(encoded.offsets.tolist())]
+    decoded = [
+        tokenizer.decode(encoded.ids[start : end - 1])
+        for start, end in itertools.pairwise(encoded.offsets.tolist())
+    ]
     return measure(Translations(decoded, [[line] for line in lines], settings))
 
 
@@ -446,11 +558,15 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
         UsageError: there are not as many predictions as words, or a word has no reference.
     """
     if len(references) != len(predicted):
-        raise UsageError(f"there are references for {len(references):,} words and predictions for {len(predicted):,}")
+        raise UsageError(
+            f"there are references for {len(references):,} words and predictions for {len(predicted):,}"
+        )
     nearest = []
     for number, (expected, found) in enumerate(zip(references, predicted, strict=True), start=1):
         if not expected:
-            raise UsageError(f"word {number:,} has no reference", hint="give each word at least one")
+            raise UsageError(
+                f"word {number:,} has no reference", hint="give each word at least one"
+            )
         nearest.append(_nearest(expected, found))
     edits, symbols = zip(*nearest, strict=True) if nearest else ((), ())
     return Counts.of_numbers(edits, symbols, [each > 0 for each in edits], [1] * len(edits))
@@ -471,5 +587,7 @@ def _nearest(references: Sequence[Sequence[str]], predicted: Sequence[str]) -> t
     """The edit distance to the nearest reference, and how many symbols that has."""
     from rapidfuzz.distance import Levenshtein
 
-    distance, less_symbols = min((Levenshtein.distance(each, predicted), -len(each)) for each in references)
+    distance, less_symbols = min(
+        (Levenshtein.distance(each, predicted), -len(each)) for each in references
+    )
     return distance, -less_symbols

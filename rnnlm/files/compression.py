@@ -34,11 +34,15 @@ def decompressed(stream: IO[bytes], suffix: str) -> IO[bytes]:
     if suffix in (".gz", ".bz2"):
         return (gzip if suffix == ".gz" else bz2).open(stream, "rb")
     if suffix == ".xz":
-        frames = _Frames(stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0")
+        frames = _Frames(
+            stream, lambda: lzma.LZMADecompressor(memlimit=XZ_MEMORY), lzma.LZMAError, padding=b"\0"
+        )
     elif suffix == ".zst":
         import zstandard
 
-        frames = _Frames(stream, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError)
+        frames = _Frames(
+            stream, lambda: zstandard.ZstdDecompressor().decompressobj(), zstandard.ZstdError
+        )
     else:
         return stream
     return io.BufferedReader(frames, CHUNK_BYTES)
@@ -89,7 +93,13 @@ class _Frames(io.RawIOBase):
     claim to hold. zstandard's own reader stops after the first, and takes a truncated one for
     whole; lzma's allocates as large a dictionary as the file asks for."""
 
-    def __init__(self, compressed: IO[bytes], start: Callable[[], Any], damage: type[Exception], padding: bytes = b"") -> None:
+    def __init__(
+        self,
+        compressed: IO[bytes],
+        start: Callable[[], Any],
+        damage: type[Exception],
+        padding: bytes = b"",
+    ) -> None:
         self.compressed = compressed
         self.start = start  # gives the decompressor of a new frame
         self.damage = damage  # what it raises

@@ -38,7 +38,12 @@ class Owner:
 
     @classmethod
     def this(cls) -> "Owner":
-        return cls(platform.node(), _machine(), os.getpid(), datetime.now().astimezone().isoformat(timespec="seconds"))
+        return cls(
+            platform.node(),
+            _machine(),
+            os.getpid(),
+            datetime.now().astimezone().isoformat(timespec="seconds"),
+        )
 
     def __str__(self) -> str:
         return f"process {self.process} on {self.host}, since {self.since}"

@@ -47,7 +47,9 @@ def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterato
             with _open(source) if on_read is None else _open_counted(source, on_read) as stream:
                 yield stream
         except IsADirectoryError:
-            raise TextError(f"{source} is a directory", hint=f"name its files: '{source}/*.txt'") from None
+            raise TextError(
+                f"{source} is a directory", hint=f"name its files: '{source}/*.txt'"
+            ) from None
 
 
 def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str:
@@ -68,7 +70,11 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
             hint += ", or use --encoding-errors replace"
         if data.startswith(UTF16) and first_line == 1:
             hint = "it looks like UTF-16: convert it to UTF-8"
-        raise TextError(f"{source}, line {line}, byte {byte}: not UTF-8", f"byte 0x{data[error.start]:02x}: {error.reason}", hint) from None
+        raise TextError(
+            f"{source}, line {line}, byte {byte}: not UTF-8",
+            f"byte 0x{data[error.start]:02x}: {error.reason}",
+            hint,
+        ) from None
 
 
 def undecoded(text: str, place: int) -> str:
@@ -95,17 +101,26 @@ def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[s
 def too_long(source: str, line: int) -> TextError:
     """The error for a line that is longer than LONGEST_LINE."""
     return TextError(
-        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes", "a line must fit in memory", "break it into shorter lines"
+        f"{source}, line {line}: longer than {LONGEST_LINE:,} bytes",
+        "a line must fit in memory",
+        "break it into shorter lines",
     )
 
 
 def _open(source: str) -> IO[bytes]:
-    return io.BufferedReader(_Spooled(standard_input()), CHUNK_BYTES) if source == STANDARD_INPUT else open_decompressed(source)
+    return (
+        io.BufferedReader(_Spooled(standard_input()), CHUNK_BYTES)
+        if source == STANDARD_INPUT
+        else open_decompressed(source)
+    )
 
 
 @contextlib.contextmanager
 def _open_counted(source: str, on_read: Callable[[int], None]) -> Iterator[IO[bytes]]:
-    with io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES) as raw, decompressed(raw, Path(source).suffix.lower()) as stream:
+    with (
+        io.BufferedReader(_CountedFile(source, on_read), CHUNK_BYTES) as raw,
+        decompressed(raw, Path(source).suffix.lower()) as stream,
+    ):
         yield stream
 
 
@@ -209,11 +224,19 @@ def read_json(
         content = decode_json(read_small(path, limit), Any)
         version = content.get("format_version") if newest and isinstance(content, dict) else None
         if newest and isinstance(version, int) and version > newest[1]:
-            raise error(f"{newest[0]} has format {version}", f"this rnnlm reads up to {newest[1]}", "upgrade rnnlm")
+            raise error(
+                f"{newest[0]} has format {version}",
+                f"this rnnlm reads up to {newest[1]}",
+                "upgrade rnnlm",
+            )
         return msgspec.convert(content, kind)
     except OSError as failure:
         what, why = f"cannot read {path}", failure.strerror or str(failure)
-        raise (error(damaged, f"{path.name}: {why}", hint) if failure.errno == errno.EFBIG else error(what, why)) from None
+        raise (
+            error(damaged, f"{path.name}: {why}", hint)
+            if failure.errno == errno.EFBIG
+            else error(what, why)
+        ) from None
     except (ValueError, RecursionError) as failure:
         raise error(damaged, f"{path.name}: {failure}", hint) from None
 
@@ -227,11 +250,17 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(read_small(path).decode("utf-8-sig"))
     except OSError as error:
-        raise SettingsError(f"cannot read settings from {path}", error.strerror or str(error)) from None
+        raise SettingsError(
+            f"cannot read settings from {path}", error.strerror or str(error)
+        ) from None
     except (ValueError, RecursionError) as error:
         # no TOML, no UTF-8, or a number or a nest beyond all bounds
         raise SettingsError(f"{path} is not TOML", str(error)) from None
     for name, value in table.items():
         if isinstance(value, dict):
-            raise SettingsError(f"{path} has a section [{name}]", "settings are one flat table", "write its settings without a section")
+            raise SettingsError(
+                f"{path} has a section [{name}]",
+                "settings are one flat table",
+                "write its settings without a section",
+            )
     return table

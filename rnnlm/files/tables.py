@@ -62,7 +62,10 @@ def tsv_rows(lines: Iterable[str], columns: int | None = None) -> Iterator[tuple
     for first in stream:
         taken, cells = 1, _split(first)
         if '"' in first:
-            taken, cells = _spanning(first, stream, columns) or (1, [unquoted(cell) for cell in cells])
+            taken, cells = _spanning(first, stream, columns) or (
+                1,
+                [unquoted(cell) for cell in cells],
+            )
         if first.strip("\r\n"):
             columns = columns or len(cells)
             yield number, cells
@@ -93,7 +96,9 @@ def _split(line: str) -> list[str]:
 def _spanning(first: str, stream: _Lines, columns: int | None) -> tuple[int, list[str]] | None:
     """How many lines the row takes that begins with `first`, and its cells, where one of them holds
     a tab or a line end; else None."""
-    if columns is None or not any(cell.startswith('"') and not _QUOTED.fullmatch(cell) for cell in _split(first)):
+    if columns is None or not any(
+        cell.startswith('"') and not _QUOTED.fullmatch(cell) for cell in _split(first)
+    ):
         return None
     taken = [first]
 
@@ -119,7 +124,14 @@ def _spanning(first: str, stream: _Lines, columns: int | None) -> tuple[int, lis
 # ---- tables
 
 JSON_LINES, CSV, TSV, PARQUET = "json-lines", "csv", "tsv", "parquet"
-SUFFIXES = {".jsonl": JSON_LINES, ".ndjson": JSON_LINES, ".json": JSON_LINES, ".csv": CSV, ".tsv": TSV, ".parquet": PARQUET}
+SUFFIXES = {
+    ".jsonl": JSON_LINES,
+    ".ndjson": JSON_LINES,
+    ".json": JSON_LINES,
+    ".csv": CSV,
+    ".tsv": TSV,
+    ".parquet": PARQUET,
+}
 # all in memory, however long they are: a file of 500 bytes may hold the same megabyte a thousand
 # times
 ROWS_PER_BATCH = 256
@@ -178,14 +190,20 @@ def rows(
         return
     with opened(source) as stream:
         if kind == CSV:
-            cells = _csv(source, text_lines(source, stream, errors), delimiter, columns if has_header else ())
+            cells = _csv(
+                source, text_lines(source, stream, errors), delimiter, columns if has_header else ()
+            )
             yield from _named(source, cells, has_header)
         elif kind == TSV:
             yield from _named(source, tsv_rows(text_lines(source, stream, errors)), has_header)
         elif kind == JSON_LINES:
             yield from _json(source, text_lines(source, stream, errors), unreadable == "report")
         else:
-            raise TextError(f"{source} does not have a table suffix", "tables are " + ", ".join(SUFFIXES), "rename it")
+            raise TextError(
+                f"{source} does not have a table suffix",
+                "tables are " + ", ".join(SUFFIXES),
+                "rename it",
+            )
 
 
 def kind_with(delimiter: str | None, kind: str | None) -> str | None:
@@ -203,14 +221,18 @@ def parquet_rows(source: str, columns: Sequence[str] | None = None) -> Iterator[
 
     number = 0
     try:
-        for batch in pyarrow.parquet.ParquetFile(source).iter_batches(batch_size=ROWS_PER_BATCH, columns=columns):
+        for batch in pyarrow.parquet.ParquetFile(source).iter_batches(
+            batch_size=ROWS_PER_BATCH, columns=columns
+        ):
             for values in batch.to_pylist():
                 number += 1
                 yield Row(f"{source}, row {number}", values, number)
     except UnicodeDecodeError as error:
         raise TextError(f"{source}, after row {number}: not UTF-8", error.reason) from None
     except (pyarrow.ArrowException, OSError) as error:
-        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+        raise TextError(
+            f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]
+        ) from None
 
 
 def parquet_columns(source: str) -> list[str]:
@@ -221,10 +243,14 @@ def parquet_columns(source: str) -> list[str]:
     try:
         return list(pyarrow.parquet.read_schema(source).names)
     except (pyarrow.ArrowException, OSError) as error:
-        raise TextError(f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]) from None
+        raise TextError(
+            f"cannot read {source}", f"not a readable Parquet file: {error}".splitlines()[0]
+        ) from None
 
 
-def save_parquet(path: Path, types: Mapping[str, str | None], batches: Iterable[Sequence[Mapping[str, Any]]]) -> None:
+def save_parquet(
+    path: Path, types: Mapping[str, str | None], batches: Iterable[Sequence[Mapping[str, Any]]]
+) -> None:
     """Write rows to a Parquet file, whole or not at all, when all `batches` of them have come.
 
     types: of the columns (int64, double, bool, string); None: that of the values, or text where
@@ -241,7 +267,10 @@ def save_parquet(path: Path, types: Mapping[str, str | None], batches: Iterable[
         for name, kind in types.items():
             values = [row[name] for row in rows]
             held[name] += values if kind is None else [pyarrow.array(values, kind)]
-    columns = [_column(held[name]) if kind is None else pyarrow.chunked_array(held[name], kind) for name, kind in types.items()]
+    columns = [
+        _column(held[name]) if kind is None else pyarrow.chunked_array(held[name], kind)
+        for name, kind in types.items()
+    ]
     file = pyarrow.BufferOutputStream()
     pyarrow.parquet.write_table(pyarrow.table(columns, list(types)), file)
     save_file(path, [memoryview(file.getvalue())])
@@ -255,7 +284,9 @@ def _column(values: list[Any]) -> Any:
         return pyarrow.array(values)
     except (pyarrow.ArrowException, OverflowError):
         # numbers and texts, or numbers that are too large
-        return pyarrow.array([None if value is None else cell_text(value) for value in values], "string")
+        return pyarrow.array(
+            [None if value is None else cell_text(value) for value in values], "string"
+        )
 
 
 def cell_text(value: Any) -> str:
@@ -291,7 +322,12 @@ def _json_row(source: str, number: int, line: str, reports: bool) -> Row:
     except TextError as error:
         if not reports:
             raise
-        return Row(where, {}, number, error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"))
+        return Row(
+            where,
+            {},
+            number,
+            error.what.removeprefix(f"{source}, ") + (error.why and f" ({error.why})"),
+        )
 
 
 def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[Row]:
@@ -301,7 +337,11 @@ def _json_array(source: str, first_line: int, lines: Iterable[str]) -> Iterator[
         room -= len(line)
         if room <= 0:
             break
-    values = _json_value("".join(parts), f"{source}, line {first_line}", "one JSON object a line, or one array of objects")
+    values = _json_value(
+        "".join(parts),
+        f"{source}, line {first_line}",
+        "one JSON object a line, or one array of objects",
+    )
     for number, value in enumerate(values, start=1):
         if not isinstance(value, dict):
             raise TextError(f"{source}, element {number}: not a JSON object")
@@ -312,29 +352,43 @@ def _json_value(text: str, where: str, hint: str) -> Any:
     import msgspec
 
     if len(text) > LARGEST_VALUE:
-        raise TextError(f"{where}: longer than {LARGEST_VALUE:,} characters", "a JSON value must fit in memory", "one JSON object a line")
+        raise TextError(
+            f"{where}: longer than {LARGEST_VALUE:,} characters",
+            "a JSON value must fit in memory",
+            "one JSON object a line",
+        )
     try:
         return msgspec.json.decode(text)
     except UnicodeEncodeError as error:
         byte = undecoded(text, error.start)
-        raise TextError(f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace") from None
+        raise TextError(
+            f"{where}: not UTF-8", byte, "convert it to UTF-8, or use --encoding-errors replace"
+        ) from None
     except (msgspec.DecodeError, RecursionError) as error:
         raise TextError(f"{where}: not JSON", str(error), hint) from None
 
 
-def _csv(source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def _csv(
+    source: str, lines: Iterator[str], delimiter: str | None, columns: Sequence[str]
+) -> Iterator[tuple[int, list[str]]]:
     """The rows of a CSV file that are not empty, each with the number of its last line."""
     csv.field_size_limit(LARGEST_VALUE)
     first, above = next(lines, ""), 0
     if named := _SEPARATOR_LINE.fullmatch(first):
         delimiter, first, above = delimiter or named[1], next(lines, ""), 1
-    table = csv.reader(itertools.chain([first], lines), strict=True, delimiter=delimiter or delimiter_of(first, columns))
+    table = csv.reader(
+        itertools.chain([first], lines),
+        strict=True,
+        delimiter=delimiter or delimiter_of(first, columns),
+    )
     try:
         for cells in table:
             if cells:
                 yield above + table.line_num, cells
     except csv.Error as error:
-        raise TextError(f"{source}, line {above + table.line_num}: not readable as a table", str(error)) from None
+        raise TextError(
+            f"{source}, line {above + table.line_num}: not readable as a table", str(error)
+        ) from None
 
 
 def _named(source: str, table: Iterator[tuple[int, list[str]]], has_header: bool) -> Iterator[Row]:
@@ -362,7 +416,11 @@ def delimiter_of(header: str, columns: Sequence[str] = ()) -> str:
     most."""
     cells = {delimiter: _cells(header, delimiter) for delimiter in DELIMITERS}
     for delimiter, names in cells.items():
-        if all(name in names for name in columns) if columns else any(name in names for name in USUAL_COLUMNS):
+        if (
+            all(name in names for name in columns)
+            if columns
+            else any(name in names for name in USUAL_COLUMNS)
+        ):
             return delimiter
     return max(DELIMITERS, key=lambda delimiter: len(cells[delimiter]))
 
@@ -377,5 +435,9 @@ def _cells(header: str, delimiter: str) -> list[str]:
 
 
 def _check_columns(source: str, names: Sequence[str]) -> None:
-    if twice := next((name for index, name in enumerate(names) if name and name in names[:index]), None):
-        raise TextError(f"{source}, line 1: column {twice!r} appears twice", hint="rename one of them")
+    if twice := next(
+        (name for index, name in enumerate(names) if name and name in names[:index]), None
+    ):
+        raise TextError(
+            f"{source}, line 1: column {twice!r} appears twice", hint="rename one of them"
+        )

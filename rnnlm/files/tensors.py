@@ -45,7 +45,10 @@ class _Entry(msgspec.Struct):
 
 def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
     """The file's content in pieces. Wider types come first, so every array is aligned."""
-    ordered = {name: np.asarray(arrays[name], order="C") for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))}
+    ordered = {
+        name: np.asarray(arrays[name], order="C")
+        for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    }
     entries, start = {}, 0
     for name, array in ordered.items():
         shape, offsets = list(array.shape), [start, start + array.nbytes]
@@ -63,7 +66,10 @@ def chunks(arrays: Mapping[str, np.ndarray]) -> Iterator[bytes | memoryview]:
 def shapes(path: Path) -> Shapes:
     """Name to (dtype, shape) of the arrays in a file; only its header is read."""
     with _opened(path) as stream:
-        return {name: (entry.dtype, tuple(entry.shape)) for name, entry in _read_header(stream)[1].items()}
+        return {
+            name: (entry.dtype, tuple(entry.shape))
+            for name, entry in _read_header(stream)[1].items()
+        }
 
 
 def mapped(path: Path) -> dict[str, np.ndarray]:
@@ -72,7 +78,10 @@ def mapped(path: Path) -> dict[str, np.ndarray]:
         header, entries = _read_header(stream)
         data = np.memmap(stream, dtype=np.uint8, mode="r")[len(header) :]
     return {
-        name: np.asarray(data[slice(*entry.data_offsets)]).view(DTYPES[entry.dtype]).reshape(entry.shape) for name, entry in entries.items()
+        name: np.asarray(data[slice(*entry.data_offsets)])
+        .view(DTYPES[entry.dtype])
+        .reshape(entry.shape)
+        for name, entry in entries.items()
     }
 
 
@@ -88,7 +97,10 @@ def hashed(path: Path) -> tuple[dict[str, np.ndarray], str]:
             array = arrays[name] = np.empty(entry.shape, DTYPES[entry.dtype])
             data = array.reshape(-1).view(np.uint8)
             if start != at or stream.readinto(data.data) != len(data):
-                raise ModelError("the weights cannot be read", f"array {name!r} does not follow the one before it")
+                raise ModelError(
+                    "the weights cannot be read",
+                    f"array {name!r} does not follow the one before it",
+                )
             found.update(data.data)
             at = end
         if stream.read(1):
@@ -106,7 +118,9 @@ def check_shapes(arrays: Mapping[str, np.ndarray], shapes: Shapes) -> None:
     ModelError names one."""
     if arrays.keys() != shapes.keys():
         odd = min(arrays.keys() ^ shapes.keys())
-        raise ModelError("the weights do not fit the settings", f"array {odd!r} is missing or unknown")
+        raise ModelError(
+            "the weights do not fit the settings", f"array {odd!r} is missing or unknown"
+        )
     for name, (kind, shape) in shapes.items():
         found = NAMES[arrays[name].dtype], arrays[name].shape
         if found != (kind, shape):
@@ -139,7 +153,9 @@ def _read_header(stream: BufferedReader) -> tuple[bytes, dict[str, _Entry]]:
         raise ModelError("the weights cannot be read", f"the header is damaged: {error}") from None
     for name, entry in entries.items():
         start, end = entry.data_offsets
-        is_shape = len(entry.shape) <= MOST_DIMENSIONS and all(0 <= each <= length for each in entry.shape)
+        is_shape = len(entry.shape) <= MOST_DIMENSIONS and all(
+            0 <= each <= length for each in entry.shape
+        )
         fits = 0 <= start <= end <= length - 8 - size and is_shape and entry.dtype in DTYPES
         if not fits or math.prod(entry.shape) * DTYPES[entry.dtype].itemsize != end - start:
             raise ModelError("the weights cannot be read", f"array {name!r} does not fit the file")
@@ -199,8 +215,16 @@ class ChunkedArray:
         while done < len(found):
             at = start + done - int(self.starts[number])
             piece = self.chunk(number)[at : at + len(found) - done]
-            if self.below is not None and len(piece) and not 0 <= piece.min() <= piece.max() < self.below:
-                raise ModelError("the prepared text is damaged", f"it holds a number that is not below {self.below:,}", "see rnnlm doctor")
+            if (
+                self.below is not None
+                and len(piece)
+                and not 0 <= piece.min() <= piece.max() < self.below
+            ):
+                raise ModelError(
+                    "the prepared text is damaged",
+                    f"it holds a number that is not below {self.below:,}",
+                    "see rnnlm doctor",
+                )
             found[done : done + len(piece)] = piece
             done += len(piece)
             self._forget(number, len(piece))
@@ -212,7 +236,11 @@ class ChunkedArray:
         # of the chunks that stay whole
         sums = self.sums[: min(len(starts), int((self.starts[1:] <= stop).sum()))]
         return ChunkedArray(
-            [*starts, stop], lambda number: self.chunk(number)[: stop - int(self.starts[number])], self.dtype, self.below, sums
+            [*starts, stop],
+            lambda number: self.chunk(number)[: stop - int(self.starts[number])],
+            self.dtype,
+            self.below,
+            sums,
         )
 
     def sum(self) -> int:

@@ -55,11 +55,17 @@ def check_file(path: Path, overwrite: bool) -> None:
     if _is_stream(path):
         return
     if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"cannot write {path}", f"the folder {path.parent.absolute()} is read-only", "choose another folder")
+        raise OutputError(
+            f"cannot write {path}",
+            f"the folder {path.parent.absolute()} is read-only",
+            "choose another folder",
+        )
     if path.exists() and not path.is_file():
         raise OutputError(f"cannot write {path}", "it is not a plain file")
     if path.exists() and not overwrite:
-        raise OutputError(f"{path} already exists", hint="choose another name, or replace it with --overwrite")
+        raise OutputError(
+            f"{path} already exists", hint="choose another name, or replace it with --overwrite"
+        )
 
 
 def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
@@ -69,7 +75,9 @@ def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
     for path in outputs:
         place = os.path.realpath(path)
         if place in taken and not _is_stream(path):
-            raise UsageError(f"{path} is also an input, or is written twice", hint="choose another name")
+            raise UsageError(
+                f"{path} is also an input, or is written twice", hint="choose another name"
+            )
         taken.add(place)
 
 
@@ -94,7 +102,9 @@ def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
 
 def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
     if not hasattr(sys.stdout, "buffer"):  # as in a notebook
-        raise OutputError("cannot write to standard output", "it takes no bytes here", "name a file")
+        raise OutputError(
+            "cannot write to standard output", "it takes no bytes here", "name a file"
+        )
     sys.stdout.flush()
     sys.stdout.buffer.writelines(pieces)
     sys.stdout.buffer.flush()

@@ -33,9 +33,16 @@ def next_words(model: LanguageModel | str | Path, text: str, count: int = 10) ->
     before, begun = _split(model, text)
     search = WordSearch(model, WordFinder(model.tokenizer))
     ids = encoded_prompt(model, before.rstrip(WORD_SPACE))
-    [found] = search.at_places(ids, [len(ids)], begun if model.tokenizer.keeps_case else begun.lower())
+    [found] = search.at_places(
+        ids, [len(ids)], begun if model.tokenizer.keeps_case else begun.lower()
+    )
     unk_id = model.tokenizer.unk_id
-    return list(islice((each for each in found if unk_id is None or search.symbols[unk_id] not in each.word), count))
+    return list(
+        islice(
+            (each for each in found if unk_id is None or search.symbols[unk_id] not in each.word),
+            count,
+        )
+    )
 
 
 def with_word(model: LanguageModel, text: str, word: str) -> str:
@@ -44,7 +51,9 @@ def with_word(model: LanguageModel, text: str, word: str) -> str:
     return before if word == BOUNDARY else before + word
 
 
-def continuations(model: LanguageModel, text: str, num: int, settings: SamplingSettings) -> list[str]:
+def continuations(
+    model: LanguageModel, text: str, num: int, settings: SamplingSettings
+) -> list[str]:
     """`num` samples that begin with `text`; where tokens are words, one that is begun becomes the
     likeliest that begins so, if there is one."""
     _, begun = _split(model, text)
@@ -58,5 +67,9 @@ def _split(model: LanguageModel, text: str) -> tuple[str, str]:
     text = model.tokenizer.normalise([text])[0]
     if not text or text[-1] in WORD_SPACE:
         return text, ""
-    begun = model.tokenizer.surface(text)[-2] if model.tokenizer.starts_word_V.all() else split_words(text)[-1]
+    begun = (
+        model.tokenizer.surface(text)[-2]
+        if model.tokenizer.starts_word_V.all()
+        else split_words(text)[-1]
+    )
     return text[: len(text) - len(begun)], begun

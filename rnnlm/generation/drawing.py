@@ -50,9 +50,15 @@ class Starts:
                 "each text has one of each",
             )
         if self.prompts and len(self.prompts) != len(self):
-            raise UsageError(f"{len(self.prompts)} prompts do not go with {len(self)} inputs", "each text has one of each")
+            raise UsageError(
+                f"{len(self.prompts)} prompts do not go with {len(self)} inputs",
+                "each text has one of each",
+            )
         if len(self) and np.min(self.limits_S) < 1:
-            raise UsageError(f"a limit of {np.min(self.limits_S)} tokens is not valid", "a text has at least one token, its </s>")
+            raise UsageError(
+                f"a limit of {np.min(self.limits_S)} tokens is not valid",
+                "a text has at least one token, its </s>",
+            )
 
     def __len__(self) -> int:
         return len(self.input_S)
@@ -81,7 +87,9 @@ def read_prompt(model: LanguageModel, prompt_ids: np.ndarray, limit: int) -> Sta
     which may be of any length, but for the last token."""
     inputs_T = np.concatenate([[model.tokenizer.boundary_id], prompt_ids]).astype(np.int64)
     state = read_on(model, inputs_T[None], model.initial_state(1))
-    return Starts(state, inputs_T[-1:], np.array([limit]), (np.asarray(prompt_ids, dtype=np.int64),))
+    return Starts(
+        state, inputs_T[-1:], np.array([limit]), (np.asarray(prompt_ids, dtype=np.int64),)
+    )
 
 
 # ---- The loop that draws texts from a model side by side: where one ends, the next takes its row.
@@ -122,7 +130,9 @@ def stream(seed: int, number: int, start: int = 0) -> np.random.Generator:
     """The random numbers of sample `number` from start `start` (Philox: Salmon et al. 2011): 2^128
     to each."""
     counter = np.array([0, 0, start, 0], dtype=np.uint64)
-    return np.random.Generator(np.random.Philox(key=np.array([seed, number], dtype=np.uint64), counter=counter))
+    return np.random.Generator(
+        np.random.Philox(key=np.array([seed, number], dtype=np.uint64), counter=counter)
+    )
 
 
 def check_streams(num: int, seed: int) -> None:
@@ -166,12 +176,19 @@ def row_counts(model: LanguageModel, num: int) -> tuple[tuple[int, ...], bool]:
 
 
 def draw_texts(
-    model: LanguageModel, starts: Starts, texts: Iterable[DrawnText], num: int, settings: SamplingSettings, ban: Ban
+    model: LanguageModel,
+    starts: Starts,
+    texts: Iterable[DrawnText],
+    num: int,
+    settings: SamplingSettings,
+    ban: Ban,
 ) -> Iterator[DrawnText]:
     """The `num` texts drawn to their end (`</s>`, or the limit of their start), as they finish."""
     counts, may_refill = row_counts(model, num)
     waiting = iter(texts)
-    rows: list[DrawnText | None] = [None] * next((count for count in counts if count >= num), counts[-1])
+    rows: list[DrawnText | None] = [None] * next(
+        (count for count in counts if count >= num), counts[-1]
+    )
     state, input_B = starts.state, np.zeros(len(rows), dtype=np.int64)
     chooser = _Chooser(model, starts, settings, ban)
     while True:
@@ -187,14 +204,23 @@ def draw_texts(
         active = {row: text for row, text in enumerate(rows) if text is not None}
         if not active:
             return
-        state, input_B = _arranged(model, starts, state, input_B, origin_B, np.array([text.start if text else 0 for text in rows]))
+        state, input_B = _arranged(
+            model,
+            starts,
+            state,
+            input_B,
+            origin_B,
+            np.array([text.start if text else 0 for text in rows]),
+        )
         logprob_BV, state = predict(model, input_B, state)
         input_B = input_B.copy()  # the state may hold the array that was read
         for row, token, logprob_nats in chooser.choose(active, logprob_BV):
             text = active[row]
             text.add(token, logprob_nats, token == model.tokenizer.boundary_id)
             input_B[row] = token
-            if (text.ended and not settings.running) or len(text.ids) == starts.limits_S[text.start]:
+            if (text.ended and not settings.running) or len(text.ids) == starts.limits_S[
+                text.start
+            ]:
                 rows[row] = None
                 yield text
 
@@ -202,7 +228,9 @@ def draw_texts(
 class _Chooser:
     """Chooses the next token of each row that is going."""
 
-    def __init__(self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban) -> None:
+    def __init__(
+        self, model: LanguageModel, starts: Starts, settings: SamplingSettings, ban: Ban
+    ) -> None:
         self.tokenizer = model.tokenizer
         self.starts = starts
         self.settings = settings
@@ -211,7 +239,9 @@ class _Chooser:
         self.prompt_ends = [ids[-LOOK_BACK:].tolist() for ids in prompts]
         self.in_prompts = [np.unique(ids[ids < self.tokenizer.size]) for ids in prompts]
 
-    def choose(self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray) -> Iterator[tuple[int, int, float]]:
+    def choose(
+        self, active: Mapping[int, DrawnText], logprob_BV: np.ndarray
+    ) -> Iterator[tuple[int, int, float]]:
         """(row, token, the model's log-probability of it) for each of the rows `active`, with the
         texts that they draw."""
         texts = list(active.values())
@@ -220,7 +250,9 @@ class _Chooser:
         self._forbid(allowed_RV, texts)
         if self.settings.repetition_penalty > 1:
             penalise(allowed_RV, self._seen(texts), self.settings.repetition_penalty)
-        token_R = draw(allowed_RV, np.array([text.stream.random() for text in texts]), self.settings)
+        token_R = draw(
+            allowed_RV, np.array([text.stream.random() for text in texts]), self.settings
+        )
         logprob_R = own_RV[np.arange(len(active)), token_R]
         yield from zip(active, token_R.tolist(), logprob_R.tolist(), strict=True)
 
@@ -228,7 +260,12 @@ class _Chooser:
         allowed_RV[:, self.ban.always] = -np.inf
         for row, text in enumerate(texts if self.ban.looks_back else ()):
             is_last = len(text.ids) + 1 == self.starts.limits_S[text.start]
-            allowed_RV[row, self.ban.forbidden([*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]], is_last)] = -np.inf
+            allowed_RV[
+                row,
+                self.ban.forbidden(
+                    [*self.prompt_ends[text.start], *text.ids[-LOOK_BACK:]], is_last
+                ),
+            ] = -np.inf
 
     def _seen(self, texts: Sequence[DrawnText]) -> np.ndarray:
         """Which tokens stand in each text, the boundary left out: a line must end some time, and as
@@ -241,18 +278,27 @@ class _Chooser:
         return seen_RV
 
 
-def _without_idle(rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]) -> tuple[list[DrawnText | None], np.ndarray]:
+def _without_idle(
+    rows: list[DrawnText | None], origin_B: np.ndarray, counts: Sequence[int]
+) -> tuple[list[DrawnText | None], np.ndarray]:
     """The rows with a text in them, in as few as calls may have."""
     active = [row for row, text in enumerate(rows) if text is not None]
     fewer = next(count for count in counts if count >= len(active))
     if fewer >= len(rows):
         return rows, origin_B
     idle = fewer - len(active)
-    return [*(rows[row] for row in active), *[None] * idle], np.append(origin_B[active], np.full(idle, FRESH))
+    return [*(rows[row] for row in active), *[None] * idle], np.append(
+        origin_B[active], np.full(idle, FRESH)
+    )
 
 
 def _arranged(
-    model: LanguageModel, starts: Starts, state: State, input_B: np.ndarray, origin_B: np.ndarray, start_B: np.ndarray
+    model: LanguageModel,
+    starts: Starts,
+    state: State,
+    input_B: np.ndarray,
+    origin_B: np.ndarray,
+    start_B: np.ndarray,
 ) -> tuple[State, np.ndarray]:
     """State and next input of the rows that come from those of `origin_B`, or where these say so
     from the starts `start_B`."""
@@ -263,7 +309,9 @@ def _arranged(
         state = starts.state.select(start_B)
     else:
         begun = starts.state.select(start_B[is_fresh_B])
-        state = model.concat_states([state, begun]).select(np.where(is_fresh_B, len(input_B) - 1 + is_fresh_B.cumsum(), origin_B))
+        state = model.concat_states([state, begun]).select(
+            np.where(is_fresh_B, len(input_B) - 1 + is_fresh_B.cumsum(), origin_B)
+        )
     return state, np.where(is_fresh_B, starts.input_S[start_B], input_B[origin_B])
 
 
@@ -277,7 +325,9 @@ def _predict_steps(model: LanguageModel, inputs_BT: np.ndarray) -> np.ndarray:
 
 
 def _is_on_host(model: LanguageModel) -> bool:
-    predicted, _ = model.predict(np.full((1, 1), model.tokenizer.boundary_id), model.initial_state(1))
+    predicted, _ = model.predict(
+        np.full((1, 1), model.tokenizer.boundary_id), model.initial_state(1)
+    )
     return isinstance(predicted, np.ndarray) or predicted.device.type == "cpu"
 
 
@@ -322,7 +372,9 @@ def generate(
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
     undrawn = (DrawnText(number, stream(settings.seed, number)) for number in range(num))
-    texts = draw_texts(model, read_prompt(model, prompt_ids, settings.max_tokens), undrawn, num, settings, banned)
+    texts = draw_texts(
+        model, read_prompt(model, prompt_ids, settings.max_tokens), undrawn, num, settings, banned
+    )
     for text in texts if as_finished else _in_order(texts):
         decoded = model.tokenizer.decode([*prompt_ids.tolist(), *text.ids])
         yield Sample(text.number, decoded, len(text.ids), text.logprob_nats, text.ended)
@@ -393,5 +445,8 @@ def draw_samples(
     banned = Ban(model.tokenizer, (), settings.unknown) if ban is None else ban
     drawn = draw_texts(model, starts, undrawn, len(starts) * num, settings, banned)
     in_order = sorted(drawn, key=lambda text: (text.start, text.number))
-    found = [Found(tuple(text.ids), text.logprob_nats, text.logprob_nats, text.ended) for text in in_order]
+    found = [
+        Found(tuple(text.ids), text.logprob_nats, text.logprob_nats, text.ended)
+        for text in in_order
+    ]
     return [found[first : first + num] for first in range(0, len(found), num)]

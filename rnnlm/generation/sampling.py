@@ -37,13 +37,23 @@ _Share = Annotated[float, Meta(gt=0, le=1)]
 class SamplingSettings:
     """How the next token is drawn, and how long a text may be."""
 
-    temperature: Annotated[NonNegative, Meta(description="divides the log-probabilities; 0 takes the likeliest")] = 1.0
+    temperature: Annotated[
+        NonNegative, Meta(description="divides the log-probabilities; 0 takes the likeliest")
+    ] = 1.0
     top_k: Annotated[Count | None, Meta(description="only the k likeliest tokens")] = None
-    top_p: Annotated[_Share | None, Meta(description="only the fewest tokens that hold this probability")] = None
-    min_p: Annotated[_Share | None, Meta(description="only tokens this many times as likely as the likeliest")] = None
-    typical_p: Annotated[_Share | None, Meta(description="only the tokens of most typical information that hold this probability")] = None
+    top_p: Annotated[
+        _Share | None, Meta(description="only the fewest tokens that hold this probability")
+    ] = None
+    min_p: Annotated[
+        _Share | None, Meta(description="only tokens this many times as likely as the likeliest")
+    ] = None
+    typical_p: Annotated[
+        _Share | None,
+        Meta(description="only the tokens of most typical information that hold this probability"),
+    ] = None
     repetition_penalty: Annotated[
-        Annotated[float, Meta(ge=1)], Meta(description="multiplies the log-probability of tokens that are in the text already")
+        Annotated[float, Meta(ge=1)],
+        Meta(description="multiplies the log-probability of tokens that are in the text already"),
     ] = 1.0
     max_tokens: Annotated[Count, Meta(description="tokens per sample at most")] = 100
     seed: Annotated[Natural, Meta(description="of the random streams")] = 1
@@ -63,11 +73,15 @@ def draw(logprob_BV: np.ndarray, uniform_B: np.ndarray, settings: SamplingSettin
     highest_B1 = logprob_BV.max(axis=1, keepdims=True)
     if np.isneginf(highest_B1).any():
         raise UsageError(
-            "nothing is left to draw", "every token has probability zero or is forbidden", "forbid less, or take a smoothed model"
+            "nothing is left to draw",
+            "every token has probability zero or is forbidden",
+            "forbid less, or take a smoothed model",
         )
     if settings.temperature == 0:
         return logprob_BV.argmax(axis=1)
-    p_BW = np.zeros((len(logprob_BV), -(-logprob_BV.shape[1] // BLOCK) * BLOCK), dtype=logprob_BV.dtype)
+    p_BW = np.zeros(
+        (len(logprob_BV), -(-logprob_BV.shape[1] // BLOCK) * BLOCK), dtype=logprob_BV.dtype
+    )
     p_BV = p_BW[:, : logprob_BV.shape[1]]
     limits = np.finfo(p_BV.dtype)
     # at a temperature near 0 all but the likeliest become -inf
@@ -112,7 +126,9 @@ def _distance_to_entropy(p_BV: np.ndarray) -> np.ndarray:
     total_B1 = p_BV.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         information_BV = np.log(total_B1) - np.log(p_BV)
-        entropy_B1 = np.where(p_BV > 0, p_BV * information_BV, 0).sum(axis=1, keepdims=True) / total_B1
+        entropy_B1 = (
+            np.where(p_BV > 0, p_BV * information_BV, 0).sum(axis=1, keepdims=True) / total_B1
+        )
     return np.abs(information_BV - entropy_B1)
 
 
@@ -128,12 +144,18 @@ def _is_among_fewest(p_BV: np.ndarray, key_BV: np.ndarray, share: float) -> np.n
             order = np.sort(np.argpartition(key_RV, candidates - 1, axis=1)[:, :candidates], axis=1)
         else:
             order = np.broadcast_to(np.arange(size), key_RV.shape)
-        order = np.take_along_axis(order, np.argsort(np.take_along_axis(key_RV, order, axis=1), axis=1, kind="stable"), axis=1)
+        order = np.take_along_axis(
+            order,
+            np.argsort(np.take_along_axis(key_RV, order, axis=1), axis=1, kind="stable"),
+            axis=1,
+        )
         p_RC = np.take_along_axis(p_RV, order, axis=1).astype(np.float64)
         reached_RC = p_RC.cumsum(axis=1)
         is_kept_RC = reached_RC - p_RC < wanted_B[rows, None]
         is_enough_R = (reached_RC[:, -1] >= wanted_B[rows]) | (candidates >= size)
-        for row, ids, kept in zip(rows[is_enough_R], order[is_enough_R], is_kept_RC[is_enough_R], strict=True):
+        for row, ids, kept in zip(
+            rows[is_enough_R], order[is_enough_R], is_kept_RC[is_enough_R], strict=True
+        ):
             mask_BV[row, ids[kept]] = True
         rows, candidates = rows[~is_enough_R], candidates * 8
     return mask_BV

@@ -53,11 +53,21 @@ class Beams:
     text of which fewer are alive has rows of no probability at the end of its group.
     """
 
-    def __init__(self, starts: Starts, beam: int, length_power: float, nbest: int, boundary: int) -> None:
+    def __init__(
+        self, starts: Starts, beam: int, length_power: float, nbest: int, boundary: int
+    ) -> None:
         """nbest: how many of each text will be wanted; what cannot be among them is not kept."""
-        self.starts, self.beam, self.length_power, self.nbest, self.boundary = starts, beam, length_power, nbest, boundary
+        self.starts, self.beam, self.length_power, self.nbest, self.boundary = (
+            starts,
+            beam,
+            length_power,
+            nbest,
+            boundary,
+        )
         self.limits_S = np.asarray(starts.limits_S)
-        self.highest_penalty_S = np.array([length_penalty(limit, length_power) for limit in self.limits_S.tolist()])
+        self.highest_penalty_S = np.array(
+            [length_penalty(limit, length_power) for limit in self.limits_S.tolist()]
+        )
         self.found_S: list[list[Found]] = [[] for _ in range(len(starts))]
         # heaps of the nbest best
         self._scores_S: list[list[float]] = [[] for _ in range(len(starts))]
@@ -78,13 +88,17 @@ class Beams:
         from, and the tokens."""
         origin_LB, token_LB, total_LB = self._best(token_RK, logprob_RK)
         is_possible_LB = total_LB > -np.inf
-        is_over_LB = (token_LB == self.boundary) | (self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1)[:, None]
+        is_over_LB = (token_LB == self.boundary) | (
+            self.limits_S[self.text_L] == self.ids_RT.shape[1] + 1
+        )[:, None]
         for slot, place in np.argwhere(is_possible_LB & is_over_LB).tolist():
             ids = (*self.ids_RT[origin_LB[slot, place]].tolist(), int(token_LB[slot, place]))
             self._add(int(self.text_L[slot]), ids, float(total_LB[slot, place]))
         total_LB = np.where(is_over_LB, -np.inf, total_LB)
         highest_L = total_LB.max(axis=1) / self.highest_penalty_S[self.text_L]
-        is_settled_L = (highest_L <= self.worst_S[self.text_L]) | (self.number_S[self.text_L] >= self.beam)
+        is_settled_L = (highest_L <= self.worst_S[self.text_L]) | (
+            self.number_S[self.text_L] >= self.beam
+        )
         alive = np.flatnonzero(~is_settled_L)[:, None]
         most = int((total_LB[alive[:, 0]] > -np.inf).sum(axis=1).max(initial=0))
         # those that go on, then the others
@@ -94,7 +108,9 @@ class Beams:
         self.ids_RT = np.concatenate([self.ids_RT[origin_R], token_R[:, None]], axis=1)
         return origin_R, token_R
 
-    def _best(self, token_RK: np.ndarray, logprob_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _best(
+        self, token_RK: np.ndarray, logprob_RK: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The `beam` best continuations of each text: row, token and log-probability, (L, B); -inf
         where there is none."""
         (texts, places), candidates = self.total_LP.shape, token_RK.shape[1]
@@ -130,13 +146,26 @@ FEW = 8  # tokens that are forbidden at every step, so many without a copy of th
 class SearchSettings:
     """How wide the beam is, how texts of different length compare, and how many are wanted."""
 
-    beam: Annotated[Annotated[int, Meta(ge=1, le=1 << 16)], Meta(description="continuations kept at each step; 1: greedy search")] = 5
-    length_power: Annotated[LengthPower, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 1.0
-    nbest: Annotated[Count, Meta(description="texts to give back, at most as many as the beam is wide")] = 1
+    beam: Annotated[
+        Annotated[int, Meta(ge=1, le=1 << 16)],
+        Meta(description="continuations kept at each step; 1: greedy search"),
+    ] = 5
+    length_power: Annotated[
+        LengthPower,
+        Meta(description="0: by probability, which favours short texts; 1: nearly per token"),
+    ] = 1.0
+    nbest: Annotated[
+        Count, Meta(description="texts to give back, at most as many as the beam is wide")
+    ] = 1
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
 
 
-def search(model: LanguageModel, starts: Starts, settings: SearchSettings = SearchSettings(), ban: Ban | None = None) -> list[list[Found]]:
+def search(
+    model: LanguageModel,
+    starts: Starts,
+    settings: SearchSettings = SearchSettings(),
+    ban: Ban | None = None,
+) -> list[list[Found]]:
     """For each text its `nbest` best continuations, best first; fewer where no more are possible.
 
     What is found for a text depends on the others only as far as the model's rounding does. ban:
@@ -147,11 +176,21 @@ def search(model: LanguageModel, starts: Starts, settings: SearchSettings = Sear
             left to write. ModelError: the model's scores are not numbers.
     """
     if settings.nbest > settings.beam:
-        raise UsageError(f"nbest = {settings.nbest} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
+        raise UsageError(
+            f"nbest = {settings.nbest} does not go with a beam of {settings.beam}",
+            "it keeps so many texts",
+            "widen the beam",
+        )
     if model.max_rows and model.max_rows < len(starts) * settings.beam:
-        raise UsageError("this model reads one text at a time", "its weights follow it", "search without --adapt dynamic")
+        raise UsageError(
+            "this model reads one text at a time",
+            "its weights follow it",
+            "search without --adapt dynamic",
+        )
     reader = _Reader(model, settings, ban)
-    beams = Beams(starts, settings.beam, settings.length_power, settings.nbest, model.tokenizer.boundary_id)
+    beams = Beams(
+        starts, settings.beam, settings.length_power, settings.nbest, model.tokenizer.boundary_id
+    )
     state, input_R = starts.state, np.asarray(starts.input_S)
     while len(input_R):
         token_RK, logprob_RK, state = reader.read(input_R, state, beams)
@@ -159,8 +198,15 @@ def search(model: LanguageModel, starts: Starts, settings: SearchSettings = Sear
         if len(input_R) and not np.array_equal(origin_R, np.arange(len(token_RK))):
             state = state.select(origin_R)
     if not all(beams.found_S):
-        raise UsageError("nothing is left to write", "every text has probability zero or is forbidden", "forbid less")
-    return [sorted(found, key=lambda text: (-text.score, len(text.ids), text.ids))[: settings.nbest] for found in beams.found_S]
+        raise UsageError(
+            "nothing is left to write",
+            "every text has probability zero or is forbidden",
+            "forbid less",
+        )
+    return [
+        sorted(found, key=lambda text: (-text.score, len(text.ids), text.ids))[: settings.nbest]
+        for found in beams.found_S
+    ]
 
 
 class _Reader:
@@ -174,7 +220,9 @@ class _Reader:
         forbidden = [] if settings.unknown or unk_id is None else [unk_id]
         self.always = sorted({*forbidden, *(ban.always.tolist() if ban else ())})
 
-    def read(self, input_R: np.ndarray, state: State, beams: Beams) -> tuple[np.ndarray, np.ndarray, State]:
+    def read(
+        self, input_R: np.ndarray, state: State, beams: Beams
+    ) -> tuple[np.ndarray, np.ndarray, State]:
         """Tokens (R, K), their log-probabilities (R, K), and the state after the inputs."""
         tokens, logprobs, states = [], [], []
         for first in range(0, len(input_R), self.most_rows):
@@ -218,8 +266,14 @@ ROWS_PER_CALL = 128
 class BeamSettings:
     """How wide the beam is, and how texts of different length compare."""
 
-    beam: Annotated[Annotated[int, Meta(ge=1, le=1 << 16)], Meta(description="beginnings that are kept at each step")] = 8
-    length_power: Annotated[LengthPower, Meta(description="0: by probability, which favours short texts; 1: nearly per token")] = 0.0
+    beam: Annotated[
+        Annotated[int, Meta(ge=1, le=1 << 16)],
+        Meta(description="beginnings that are kept at each step"),
+    ] = 8
+    length_power: Annotated[
+        LengthPower,
+        Meta(description="0: by probability, which favours short texts; 1: nearly per token"),
+    ] = 0.0
     max_tokens: Annotated[Count, Meta(description="tokens per text at most")] = 100
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
 
@@ -236,7 +290,12 @@ class _Found:
 
 
 def likeliest(
-    model: LanguageModel | str | Path, *, prompt: str = "", num: int = 1, settings: BeamSettings = BeamSettings(), ban: Sequence[str] = ()
+    model: LanguageModel | str | Path,
+    *,
+    prompt: str = "",
+    num: int = 1,
+    settings: BeamSettings = BeamSettings(),
+    ban: Sequence[str] = (),
 ) -> list[Sample]:
     """The `num` best texts that begin with `prompt`, best first, by a beam. Those cut off at
     max_tokens are ranked with the others.
@@ -251,30 +310,56 @@ def likeliest(
             are not numbers.
     """
     if not 1 <= num <= settings.beam:
-        raise UsageError(f"num = {num} does not go with a beam of {settings.beam}", "it keeps so many texts", "widen the beam")
+        raise UsageError(
+            f"num = {num} does not go with a beam of {settings.beam}",
+            "it keeps so many texts",
+            "widen the beam",
+        )
     model = language_model_of(model)
     if model.max_rows and model.max_rows < settings.beam:
-        raise UsageError("this model reads one text at a time", "its weights follow it", "search without --adapt dynamic")
+        raise UsageError(
+            "this model reads one text at a time",
+            "its weights follow it",
+            "search without --adapt dynamic",
+        )
     banned = Ban(model.tokenizer, ban, settings.unknown)
     prompt_ids = encoded_prompt(model, prompt)
     banned.check_prompt(prompt_ids.tolist())
     found = _search(model, prompt_ids, settings, banned)
     if not found:
-        raise UsageError("nothing is left to write", "every text has probability zero or is forbidden", "forbid less")
+        raise UsageError(
+            "nothing is left to write",
+            "every text has probability zero or is forbidden",
+            "forbid less",
+        )
     decode = model.tokenizer.decode
     return [
-        Sample(number, decode([*prompt_ids.tolist(), *each.ids]), len(each.ids), each.logprob_nats, each.ended)
+        Sample(
+            number,
+            decode([*prompt_ids.tolist(), *each.ids]),
+            len(each.ids),
+            each.logprob_nats,
+            each.ended,
+        )
         for number, each in enumerate(sorted(found, reverse=True)[:num])
     ]
 
 
-def _search(model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings, ban: Ban) -> list[_Found]:
-    start, boundary = read_prompt(model, prompt_ids, settings.max_tokens), model.tokenizer.boundary_id
+def _search(
+    model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings, ban: Ban
+) -> list[_Found]:
+    start, boundary = (
+        read_prompt(model, prompt_ids, settings.max_tokens),
+        model.tokenizer.boundary_id,
+    )
     prompt = prompt_ids.tolist()
     state, input_B, live_B, texts = start.state.select([0]), start.input_S, np.zeros(1), [()]
     found: list[_Found] = []
     for length in range(1, settings.max_tokens + 1):
-        is_last, penalty = length == settings.max_tokens, length_penalty(length, settings.length_power)
+        is_last, penalty = (
+            length == settings.max_tokens,
+            length_penalty(length, settings.length_power),
+        )
         logprob_BV, state = _predict_in_parts(model, input_B, state)
         total_BV = live_B[:, None] + logprob_BV
         total_BV[:, ban.always] = -np.inf
@@ -283,11 +368,18 @@ def _search(model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings
                 total_BV[row, ban.forbidden([*prompt, *text], is_last)] = -np.inf
         for row in np.flatnonzero(total_BV[:, boundary] > -np.inf).tolist():
             total = float(total_BV[row, boundary])
-            _keep(found, _Found(total / penalty, -length, (*texts[row], boundary), total, True), settings.beam)
+            _keep(
+                found,
+                _Found(total / penalty, -length, (*texts[row], boundary), total, True),
+                settings.beam,
+            )
         total_BV[:, boundary] = -np.inf
         row_K, token_K = _best(total_BV, settings.beam)
         live_B = total_BV[row_K, token_K]
-        texts = [(*texts[row], token) for row, token in zip(row_K.tolist(), token_K.tolist(), strict=True)]
+        texts = [
+            (*texts[row], token)
+            for row, token in zip(row_K.tolist(), token_K.tolist(), strict=True)
+        ]
         if is_last:
             for total, text in zip(live_B.tolist(), texts, strict=True):
                 _keep(found, _Found(total / penalty, -length, text, total, False), settings.beam)
@@ -297,7 +389,9 @@ def _search(model: LanguageModel, prompt_ids: np.ndarray, settings: BeamSettings
     return found
 
 
-def _predict_in_parts(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:
+def _predict_in_parts(
+    model: LanguageModel, input_B: np.ndarray, state: State
+) -> tuple[np.ndarray, State]:
     """`predict` for any number of rows, float64."""
     parts, states = [], []
     for first in range(0, len(input_B), ROWS_PER_CALL):
@@ -329,7 +423,10 @@ def _keep(found: list[_Found], text: _Found, count: int) -> None:
 def _is_settled(found: list[_Found], best_live: float, settings: BeamSettings) -> bool:
     """Whether no beginning can become better than the worst of as many texts as are wanted: its
     probability only falls, and no length divides it by more than max_tokens does."""
-    return len(found) == settings.beam and best_live / length_penalty(settings.max_tokens, settings.length_power) < found[0].score
+    return (
+        len(found) == settings.beam
+        and best_live / length_penalty(settings.max_tokens, settings.length_power) < found[0].score
+    )
 
 
 # ---- The likeliest tokens of each row, found on the device where the model left its scores; only
@@ -342,7 +439,9 @@ def _is_settled(found: list[_Found], best_live: float, settings: BeamSettings) -
 BLOCK = 64  # columns
 
 
-def best_tokens(logprob_RV: Array, count: int, without: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+def best_tokens(
+    logprob_RV: Array, count: int, without: Sequence[int] = ()
+) -> tuple[np.ndarray, np.ndarray]:
     """The `count` largest of each row, or all V where these are fewer, largest first: columns (R,
     K) int64 and values (R, K) float64.
 
@@ -352,22 +451,33 @@ def best_tokens(logprob_RV: Array, count: int, without: Sequence[int] = ()) -> t
         ModelError: a row holds what is not a number.
     """
     width = logprob_RV.shape[1]
-    at_RK, value_RK = map(arrays.as_numpy, _largest(logprob_RV, min(count + len(without) + 1, width)))
+    at_RK, value_RK = map(
+        arrays.as_numpy, _largest(logprob_RV, min(count + len(without) + 1, width))
+    )
     check_scores(value_RK)  # a NaN counts as the largest of its row
     lowest_R = value_RK.min(axis=1)
     if len(without):
-        value_RK = np.where((at_RK[:, :, None] == np.asarray(without)).any(axis=2), -np.inf, value_RK)
+        value_RK = np.where(
+            (at_RK[:, :, None] == np.asarray(without)).any(axis=2), -np.inf, value_RK
+        )
     order_RK = np.lexsort((at_RK, -value_RK), axis=1)[:, :count]
-    at_RK, value_RK = np.take_along_axis(at_RK, order_RK, axis=1), np.take_along_axis(value_RK, order_RK, axis=1)
+    at_RK, value_RK = (
+        np.take_along_axis(at_RK, order_RK, axis=1),
+        np.take_along_axis(value_RK, order_RK, axis=1),
+    )
     if count < width:
         # with columns that may not be among those taken
         is_tied_R = (value_RK[:, -1] == lowest_R) & (lowest_R > -np.inf)
         for row in np.flatnonzero(is_tied_R).tolist():
-            at_RK[row] = _first_largest(arrays.as_numpy(logprob_RV[row]), lowest_R[row], without, count)
+            at_RK[row] = _first_largest(
+                arrays.as_numpy(logprob_RV[row]), lowest_R[row], without, count
+            )
     return at_RK, value_RK.astype(np.float64)
 
 
-def _first_largest(values_V: np.ndarray, lowest: float, without: Sequence[int], count: int) -> np.ndarray:
+def _first_largest(
+    values_V: np.ndarray, lowest: float, without: Sequence[int], count: int
+) -> np.ndarray:
     """The columns of the `count` largest, none below `lowest`."""
     candidates = np.setdiff1d(np.flatnonzero(values_V >= lowest), without)
     return candidates[np.argsort(-values_V[candidates], kind="stable")[:count]]
@@ -396,10 +506,18 @@ def _top(values_RN: Array, count: int) -> tuple[Array, Array]:
         value_RK, at_RK = values_RN.topk(count, dim=1, sorted=False)
         return at_RK, value_RK
     smallest = values_RN.shape[1] - count
-    at_RK = np.argpartition(values_RN, smallest, axis=1)[:, smallest:] if smallest else np.broadcast_to(np.arange(count), values_RN.shape)
+    at_RK = (
+        np.argpartition(values_RN, smallest, axis=1)[:, smallest:]
+        if smallest
+        else np.broadcast_to(np.arange(count), values_RN.shape)
+    )
     return at_RK, _along(values_RN, at_RK)
 
 
 def _along(values: Array, at: Array) -> Array:
     """values[r, at[r, k]] at each r and k."""
-    return np.take_along_axis(values, at, axis=1) if isinstance(values, np.ndarray) else values.take_along_dim(at, dim=1)
+    return (
+        np.take_along_axis(values, at, axis=1)
+        if isinstance(values, np.ndarray)
+        else values.take_along_dim(at, dim=1)
+    )

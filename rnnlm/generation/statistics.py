@@ -46,30 +46,52 @@ class TextStatistics:
     copied: float
 
 
-def compare(samples: Sequence[str], text: Text, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[TextStatistics, TextStatistics]:
+def compare(
+    samples: Sequence[str], text: Text, tokenizer: Tokenizer, progress: Progress = silent
+) -> tuple[TextStatistics, TextStatistics]:
     """Statistics of `samples` (each line of one is a sentence) and of the held-out lines of `text`.
 
     Raises:
         TextError: the text cannot be read, or has fewer than two lines; the samples have no words.
     """
-    lines = [line for block in watched(text.blocks(), progress) for line in block.lines if not is_blank(line)]
+    lines = [
+        line
+        for block in watched(text.blocks(), progress)
+        for line in block.lines
+        if not is_blank(line)
+    ]
     if not lines:
         raise no_text(text.sources)
     if len(lines) < 2:
-        raise TextError(f"too little text in {', '.join(text.sources)}", "it has a single line", "name a longer one")
+        raise TextError(
+            f"too little text in {', '.join(text.sources)}",
+            "it has a single line",
+            "name a longer one",
+        )
     drawn = [line for sample in samples for line in sample.split("\n")]
-    held_out, rest = lines[::HELD_OUT], [line for number, line in enumerate(lines) if number % HELD_OUT]
+    held_out, rest = (
+        lines[::HELD_OUT],
+        [line for number, line in enumerate(lines) if number % HELD_OUT],
+    )
     sets_of_words = [list(each) for each in _numbered([drawn, held_out, rest], tokenizer)]
     if not sum(map(len, sets_of_words[0])):
         raise TextError("the samples have no words", "each is an empty line", "draw more of them")
     compared = min(sum(map(len, words)) for words in sets_of_words[:2])
     new = zip(*(_new_shares(sets_of_words, n) for n in range(1, LONGEST_NGRAM + 1)), strict=True)
     known = {tuple(sentence) for sentence in sets_of_words[2]}
-    ours, theirs = (_statistics(words, compared, known, tuple(shares)) for words, shares in zip(sets_of_words[:2], new, strict=True))
+    ours, theirs = (
+        _statistics(words, compared, known, tuple(shares))
+        for words, shares in zip(sets_of_words[:2], new, strict=True)
+    )
     return ours, theirs
 
 
-def _statistics(sentences: list[list[int]], compared: int, known: set[tuple[int, ...]], new: tuple[float | None, ...]) -> TextStatistics:
+def _statistics(
+    sentences: list[list[int]],
+    compared: int,
+    known: set[tuple[int, ...]],
+    new: tuple[float | None, ...],
+) -> TextStatistics:
     lengths = np.array([len(sentence) for sentence in sentences])
     words = [word for sentence in sentences for word in sentence]
     as_tuples = [tuple(sentence) for sentence in sentences]
@@ -87,17 +109,23 @@ def _statistics(sentences: list[list[int]], compared: int, known: set[tuple[int,
     )
 
 
-def _numbered(sets_of_lines: Sequence[Sequence[str]], tokenizer: Tokenizer) -> Iterator[Iterator[list[int]]]:
+def _numbered(
+    sets_of_lines: Sequence[Sequence[str]], tokenizer: Tokenizer
+) -> Iterator[Iterator[list[int]]]:
     """The words of each line, as numbers that are the same in all sets."""
     if np.all(tokenizer.starts_word_V):
         for lines in sets_of_lines:
             encoded = tokenizer.encode(["" if is_blank(line) else line for line in lines])
             bounds = encoded.offsets.tolist()
-            yield (encoded.ids[start : end - 1].tolist() for start, end in itertools.pairwise(bounds))
+            yield (
+                encoded.ids[start : end - 1].tolist() for start, end in itertools.pairwise(bounds)
+            )
         return
     numbers: dict[str, int] = {}
     for lines in sets_of_lines:
-        yield ([numbers.setdefault(word, len(numbers)) for word in split_words(line)] for line in lines)
+        yield (
+            [numbers.setdefault(word, len(numbers)) for word in split_words(line)] for line in lines
+        )
 
 
 def _new_shares(sets_of_words: Sequence[Sequence[Sequence[int]]], n: int) -> list[float | None]:

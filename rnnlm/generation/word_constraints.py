@@ -42,11 +42,25 @@ class WordMatcher:
         Raises:
             UsageError: it is not one word of these texts. TextError: it is `<s>` or `</s>`.
         """
-        ids = self.tokenizer.encode([check_reserved(word, "the word to ban", "error", "leave it out")]).ids[:-1].tolist()
+        ids = (
+            self.tokenizer.encode(
+                [check_reserved(word, "the word to ban", "error", "leave it out")]
+            )
+            .ids[:-1]
+            .tolist()
+        )
         if self.are_tokens and len(ids) != 1:
-            raise UsageError(f"{word!r} is not one word", f"to this model it is {len(ids)}", "give words one by one")
+            raise UsageError(
+                f"{word!r} is not one word",
+                f"to this model it is {len(ids)}",
+                "give words one by one",
+            )
         if not self.are_tokens and not _RUN.fullmatch(self.key(word)):
-            raise UsageError(f"{word!r} is not one word", "to this model a word is made of letters and digits", "give words one by one")
+            raise UsageError(
+                f"{word!r} is not one word",
+                "to this model a word is made of letters and digits",
+                "give words one by one",
+            )
         return ids
 
     def key(self, word: str) -> bytes:
@@ -77,7 +91,9 @@ class Ban:
         self.banned: set[bytes] = set()
         for word in banned:
             ids = words.ids(word)
-            if words.are_tokens and (ids[0] == self.tokenizer.unk_id or ids[0] >= self.tokenizer.size):
+            if words.are_tokens and (
+                ids[0] == self.tokenizer.unk_id or ids[0] >= self.tokenizer.size
+            ):
                 notice(f"the model does not know {word!r}, and would not draw it in any case")
             elif words.are_tokens:
                 always.add(ids[0])
@@ -110,7 +126,11 @@ class Ban:
         """Refuse a prompt in which a banned word stands."""
         found = self.words.found(ids)
         if self.banned & found or {*self.always.tolist()} & found - {self.tokenizer.unk_id}:
-            raise UsageError("the prompt holds a banned word", "every sample begins with the prompt", "change the prompt, or lift the ban")
+            raise UsageError(
+                "the prompt holds a banned word",
+                "every sample begins with the prompt",
+                "change the prompt, or lift the ban",
+            )
 
     def _sort_tokens(self, always: set[int]) -> None:
         for id, text in enumerate(self.words.token_bytes):

@@ -35,14 +35,18 @@ def score_and_look(
     what spans begin with, as there.
     """
     at_once = max(1, MOST_CELLS // model.tokenizer.size)
-    reader: Any = _Hidden(model, at_once) if isinstance(model, HiddenStateModel) else _Predicting(model)
+    reader: Any = (
+        _Hidden(model, at_once) if isinstance(model, HiddenStateModel) else _Predicting(model)
+    )
     tokens = model.call_tokens if isinstance(reader, _Hidden) else min(model.call_tokens, at_once)
     carried = span_scoring.Carried(reader.step, state) if state is not None else None
     logprob_N = np.zeros(len(ids))
     places: list[np.ndarray] = []
     seen: list[np.ndarray] = []
     step = carried.step if carried else reader.step
-    for start_B, end_B, (logprob_BT, read) in span_scoring.windows(model, ids, spans, step, tokens, initial):
+    for start_B, end_B, (logprob_BT, read) in span_scoring.windows(
+        model, ids, spans, step, tokens, initial
+    ):
         position_BT, inside_BT = span_scoring.positions(start_B, end_B)
         logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]
         chosen_BT = inside_BT & is_place_N[np.minimum(position_BT, len(ids) - 1)]
@@ -51,7 +55,11 @@ def score_and_look(
             seen.extend(map(look, reader.distributions(read, *np.nonzero(chosen_BT))))
     if not places:
         return logprob_N, np.zeros(0), carried.state if carried else None
-    return logprob_N, np.concatenate(seen)[np.argsort(np.concatenate(places))], carried.state if carried else None
+    return (
+        logprob_N,
+        np.concatenate(seen)[np.argsort(np.concatenate(places))],
+        carried.state if carried else None,
+    )
 
 
 class _Hidden:
@@ -61,13 +69,20 @@ class _Hidden:
         self.model = model
         self.at_once = at_once
 
-    def step(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[Any, State]:
+    def step(
+        self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
+    ) -> tuple[Any, State]:
         hidden_BTH, state = self.model.hidden(inputs_BT, state)
         return (self.model.score_hidden(hidden_BTH, targets_BT), hidden_BTH), state
 
-    def distributions(self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray) -> Iterator[Array]:
+    def distributions(
+        self, hidden_BTH: Array, rows_M: np.ndarray, times_M: np.ndarray
+    ) -> Iterator[Array]:
         for start in range(0, len(rows_M), self.at_once):
-            chosen = (arrays.as_array_of(each[start : start + self.at_once], hidden_BTH) for each in (rows_M, times_M))
+            chosen = (
+                arrays.as_array_of(each[start : start + self.at_once], hidden_BTH)
+                for each in (rows_M, times_M)
+            )
             yield self.model.predict_hidden(hidden_BTH[tuple(chosen)][None])[0]
 
 
@@ -77,17 +92,27 @@ class _Predicting:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
 
-    def step(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[Any, State]:
+    def step(
+        self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
+    ) -> tuple[Any, State]:
         predicted_BTV, state = self.model.predict(inputs_BT, state)
         known_BT = np.maximum(known_ids(targets_BT, self.model.tokenizer), 0)
         rows_B1, times_T = np.arange(len(known_BT))[:, None], np.arange(known_BT.shape[1])
         return (
-            predicted_BTV[tuple(arrays.as_array_of(each, predicted_BTV) for each in (rows_B1, times_T, known_BT))],
+            predicted_BTV[
+                tuple(
+                    arrays.as_array_of(each, predicted_BTV) for each in (rows_B1, times_T, known_BT)
+                )
+            ],
             predicted_BTV,
         ), state
 
-    def distributions(self, predicted_BTV: Array, rows_M: np.ndarray, times_M: np.ndarray) -> Iterator[Array]:
-        yield predicted_BTV[tuple(arrays.as_array_of(each, predicted_BTV) for each in (rows_M, times_M))]
+    def distributions(
+        self, predicted_BTV: Array, rows_M: np.ndarray, times_M: np.ndarray
+    ) -> Iterator[Array]:
+        yield predicted_BTV[
+            tuple(arrays.as_array_of(each, predicted_BTV) for each in (rows_M, times_M))
+        ]
 
 
 def log_sum(logprob_MV: Array) -> np.ndarray:
@@ -106,7 +131,9 @@ def entropy_bits(logprob_MV: Array) -> np.ndarray:
     xp = arrays.library(logprob_MV)
     p_MV = xp.exp(logprob_MV)
     weighted_MV = p_MV * xp.where(p_MV > 0, logprob_MV, xp.zeros_like(logprob_MV))
-    mean_M, total_M = (arrays.as_numpy(each_MV.sum(-1)).astype(np.float64) for each_MV in (weighted_MV, p_MV))
+    mean_M, total_M = (
+        arrays.as_numpy(each_MV.sum(-1)).astype(np.float64) for each_MV in (weighted_MV, p_MV)
+    )
     # after a context in which nothing is possible
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.maximum(0.0, np.log(total_M) - mean_M / total_M) / np.log(2)
@@ -114,7 +141,9 @@ def entropy_bits(logprob_MV: Array) -> np.ndarray:
 
 def side_by_side(looks: Sequence[Look]) -> Look:
     """What all of `looks` see, as the columns of one array, (M, columns)."""
-    return lambda logprob_MV: np.concatenate([look(logprob_MV).reshape(len(logprob_MV), -1) for look in looks], axis=1)
+    return lambda logprob_MV: np.concatenate(
+        [look(logprob_MV).reshape(len(logprob_MV), -1) for look in looks], axis=1
+    )
 
 
 def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
@@ -125,7 +154,9 @@ def likeliest(logprob_MV: Array, count: int) -> np.ndarray:
     top_MK = np.argpartition(-logprob_MV, count - 1, axis=1)[:, :count]
     its_MK = np.take_along_axis(logprob_MV, top_MK, axis=1)
     order_MK = np.lexsort((top_MK, -its_MK), axis=1)
-    return np.stack([np.take_along_axis(each, order_MK, axis=1) for each in (top_MK, its_MK)], axis=2)
+    return np.stack(
+        [np.take_along_axis(each, order_MK, axis=1) for each in (top_MK, its_MK)], axis=2
+    )
 
 
 def predict(model: LanguageModel, input_B: np.ndarray, state: State) -> tuple[np.ndarray, State]:

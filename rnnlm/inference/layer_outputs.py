@@ -81,7 +81,9 @@ class LayerReader(Protocol):
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Texts that are split into words already, with their words."""
 
-    def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:
+    def read(
+        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+    ) -> list[LayerOutputs]:
         """What each of these layers gives for the lines of these numbers, which are read side by
         side."""
 
@@ -94,15 +96,23 @@ class LayeredModel(Protocol):
         """What reads lines and gives what its layers give."""
 
 
-def words_of_lines(lines: Sequence[str], lengths: np.ndarray, tokenizer: Tokenizer) -> tuple[LineWords, ...]:
+def words_of_lines(
+    lines: Sequence[str], lengths: np.ndarray, tokenizer: Tokenizer
+) -> tuple[LineWords, ...]:
     """The words of lines, those between white space; as :func:`line_words`."""
     spans = [word_spans(line) for line in lines]
-    words = [[line[start:end] for start, end in its] for line, its in zip(lines, spans, strict=True)]
+    words = [
+        [line[start:end] for start, end in its] for line, its in zip(lines, spans, strict=True)
+    ]
     return line_words(lines, words, spans, lengths, tokenizer)
 
 
 def line_words(
-    lines: Sequence[str], words: Sequence[Sequence[str]], spans: Sequence[Sequence[Span]], lengths: np.ndarray, tokenizer: Tokenizer
+    lines: Sequence[str],
+    words: Sequence[Sequence[str]],
+    spans: Sequence[Sequence[Span]],
+    lengths: np.ndarray,
+    tokenizer: Tokenizer,
 ) -> tuple[LineWords, ...]:
     """The words of lines that a tokenizer encodes as they are, from their first tokens to their
     last.
@@ -114,13 +124,17 @@ def line_words(
     reads = tokenizer.normalise(lines)
     is_plain = tokenizer.name == "word"
     found: list[LineWords | None] = []
-    for line, read, its, places, length in zip(lines, reads, words, spans, lengths.tolist(), strict=True):
+    for line, read, its, places, length in zip(
+        lines, reads, words, spans, lengths.tolist(), strict=True
+    ):
         is_same = is_plain and length == len(its) and read == line
         found.append(LineWords(tuple(its), tuple(places), _one_each(length)) if is_same else None)
     others = [number for number, each in enumerate(found) if each is None]
     of_tokens = token_spans([lines[number] for number in others], tokenizer)
     for number, spans_T2 in zip(others, of_tokens, strict=True):
-        found[number] = LineWords(tuple(words[number]), tuple(spans[number]), _tokens_of(spans[number], spans_T2))
+        found[number] = LineWords(
+            tuple(words[number]), tuple(spans[number]), _tokens_of(spans[number], spans_T2)
+        )
     return tuple(each for each in found if each is not None)
 
 
@@ -133,6 +147,8 @@ def _tokens_of(spans: Sequence[Span], spans_T2: np.ndarray) -> np.ndarray:
     """The first token of each word and the one behind its last, (W, 2), by characters that both
     hold."""
     bounds_W2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
-    end_W = np.maximum(np.searchsorted(spans_T2[:, 0], bounds_W2[:, 1], side="left"), min(1, len(spans_T2)))
+    end_W = np.maximum(
+        np.searchsorted(spans_T2[:, 0], bounds_W2[:, 1], side="left"), min(1, len(spans_T2))
+    )
     first_W = np.searchsorted(spans_T2[:, 1], bounds_W2[:, 0], side="right")
     return np.stack([np.maximum(np.minimum(first_W, end_W - 1), 0), np.maximum(end_W, 1)], axis=1)

@@ -53,7 +53,11 @@ def check_count(count: int) -> None:
 def tokens_as_words(top_K2: np.ndarray, symbols: Sequence[str]) -> tuple[NextWord, ...]:
     """The likeliest tokens, given by id and log-probability (nats), as words; impossible ones are
     none."""
-    return tuple(NextWord(symbols[int(id)], math.exp(logprob_nats)) for id, logprob_nats in top_K2.tolist() if logprob_nats > -math.inf)
+    return tuple(
+        NextWord(symbols[int(id)], math.exp(logprob_nats))
+        for id, logprob_nats in top_K2.tolist()
+        if logprob_nats > -math.inf
+    )
 
 
 @dataclass(frozen=True)
@@ -120,22 +124,36 @@ class WordSearch:
             [logprob_V], after = self._predict([int(inputs_T[place])], state)
             yield self.after(logprob_V, after, place == 0, begun)
 
-    def after(self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: str = "") -> Iterator[NextWord]:
+    def after(
+        self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: str = ""
+    ) -> Iterator[NextWord]:
         """The words that may come next, likeliest first, where `logprob_V` (nats) is the
         distribution of the next token and `state` the model's state there."""
-        return self._tokens(logprob_V, begun) if self.tokens_are_words else self._words(logprob_V, state, is_line_start, begun.encode())
+        return (
+            self._tokens(logprob_V, begun)
+            if self.tokens_are_words
+            else self._words(logprob_V, state, is_line_start, begun.encode())
+        )
 
     def _tokens(self, logprob_V: np.ndarray, begun: str) -> Iterator[NextWord]:
         for id in _sorted(logprob_V, self.finder.starters).tolist():
             if self.symbols[id].startswith(begun):
                 yield from tokens_as_words(np.array([[id, logprob_V[id]]]), self.symbols)
 
-    def _words(self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: bytes) -> Iterator[NextWord]:
+    def _words(
+        self, logprob_V: np.ndarray, state: State, is_line_start: bool, begun: bytes
+    ) -> Iterator[NextWord]:
         """Words after a context, likeliest first."""
         first = np.arange(len(logprob_V)) if is_line_start else self.finder.starters
         log_boundary = 0.0 if is_line_start else float(self.finder.log_boundary(logprob_V[None])[0])
         number, seen, tried = itertools.count(), set(), 0
-        heap = list(self._next(_Beginning((), log_boundary, state, 0, logprob_V, _sorted(logprob_V, first)), 0, number))
+        heap = list(
+            self._next(
+                _Beginning((), log_boundary, state, 0, logprob_V, _sorted(logprob_V, first)),
+                0,
+                number,
+            )
+        )
         while heap and heap[0].cost_nats < math.inf:
             if heap[0].beginning is None:
                 found = heapq.heappop(heap)
@@ -151,18 +169,27 @@ class WordSearch:
             if tried >= MOST_TRIED:
                 heap = sorted(each for each in heap if each.beginning is None)
 
-    def _next(self, beginning: _Beginning, rank: int, number: Iterator[int]) -> Iterator[_Candidate]:
+    def _next(
+        self, beginning: _Beginning, rank: int, number: Iterator[int]
+    ) -> Iterator[_Candidate]:
         """The beginning with the piece of that rank, if it has so many."""
         if rank < len(beginning.order):
             piece = int(beginning.order[rank])
             cost_nats = beginning.cost_nats - float(beginning.logprob_V[piece])
             yield _Candidate(cost_nats, next(number), (*beginning.ids, piece), beginning, rank)
 
-    def _likeliest(self, heap: list[_Candidate], number: Iterator[int], begun: bytes) -> list[_Candidate]:
+    def _likeliest(
+        self, heap: list[_Candidate], number: Iterator[int], begun: bytes
+    ) -> list[_Candidate]:
         """Takes the beginnings to try next from the heap: those likelier than any whole word
         there."""
         chosen: list[_Candidate] = []
-        while heap and len(chosen) < self.at_once and (beginning := heap[0].beginning) is not None and heap[0].cost_nats < math.inf:
+        while (
+            heap
+            and len(chosen) < self.at_once
+            and (beginning := heap[0].beginning) is not None
+            and heap[0].cost_nats < math.inf
+        ):
             candidate = heapq.heappop(heap)
             for following in self._next(beginning, candidate.rank + 1, number):
                 heapq.heappush(heap, following)
@@ -180,15 +207,25 @@ class WordSearch:
         if not chosen:
             return
         beginnings = [each.beginning for each in chosen if each.beginning is not None]
-        state = self.model.concat_states([beginning.state_B.select([beginning.row]) for beginning in beginnings])
+        state = self.model.concat_states(
+            [beginning.state_B.select([beginning.row]) for beginning in beginnings]
+        )
         logprob_BV, state_B = self._predict([each.ids[-1] for each in chosen], state)
         log_boundary_B = self.finder.log_boundary(logprob_BV)
         for row, each in enumerate(chosen):
             is_space = bool(self.finder.is_space_V[list(each.ids)].all())
             if not is_space:
-                yield _Candidate(each.cost_nats - float(log_boundary_B[row]), next(number), each.ids)
-            order = _sorted(logprob_BV[row], np.arange(logprob_BV.shape[1]) if is_space else self.others)
-            yield from self._next(_Beginning(each.ids, each.cost_nats, state_B, row, logprob_BV[row], order), 0, number)
+                yield _Candidate(
+                    each.cost_nats - float(log_boundary_B[row]), next(number), each.ids
+                )
+            order = _sorted(
+                logprob_BV[row], np.arange(logprob_BV.shape[1]) if is_space else self.others
+            )
+            yield from self._next(
+                _Beginning(each.ids, each.cost_nats, state_B, row, logprob_BV[row], order),
+                0,
+                number,
+            )
 
     def _predict(self, ids_B: Sequence[int], state: State) -> tuple[np.ndarray, State]:
         logprob_BV, state = predict(self.model, np.array(ids_B), state)

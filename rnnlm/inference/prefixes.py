@@ -57,7 +57,9 @@ class PrefixScorer(Protocol):
         token."""
         ...
 
-    def extend_all(self, prefixes: Sequence[Any], tokens: Sequence[int]) -> list[tuple[float, int, Any]]:
+    def extend_all(
+        self, prefixes: Sequence[Any], tokens: Sequence[int]
+    ) -> list[tuple[float, int, Any]]:
         """:meth:`extend` of each prefix with its token, side by side where that is quicker; equal
         to rounding."""
         ...
@@ -110,7 +112,9 @@ class CachedPrefixes:
         """The start of a line, with a notice: such a model has learnt nothing without one."""
         if not self._has_warned:
             self._has_warned = True
-            notice("only n-gram models know words without any context: this model takes them for the start of a line")
+            notice(
+                "only n-gram models know words without any context: this model takes them for the start of a line"
+            )
         return self._begin
 
     def extend(self, prefix: Prefix, token: int) -> tuple[float, int, Prefix]:
@@ -121,33 +125,61 @@ class CachedPrefixes:
         """
         return self._extended(prefix, token, *self.distribution(prefix))
 
-    def extend_all(self, prefixes: Sequence[Prefix], tokens: Sequence[int]) -> list[tuple[float, int, Prefix]]:
+    def extend_all(
+        self, prefixes: Sequence[Prefix], tokens: Sequence[int]
+    ) -> list[tuple[float, int, Prefix]]:
         """The prefixes that are not in the cache are read side by side."""
-        at_once = min(LINES_AT_ONCE, max(1, MOST_CELLS // self.model.tokenizer.size), self.model.max_rows or LINES_AT_ONCE)
+        at_once = min(
+            LINES_AT_ONCE,
+            max(1, MOST_CELLS // self.model.tokenizer.size),
+            self.model.max_rows or LINES_AT_ONCE,
+        )
         if len(prefixes) > at_once:
             blocks = [slice(first, first + at_once) for first in range(0, len(prefixes), at_once)]
-            return [each for block in blocks for each in self.extend_all(prefixes[block], tokens[block])]
+            return [
+                each for block in blocks for each in self.extend_all(prefixes[block], tokens[block])
+            ]
         known = {prefix.words: found for prefix in prefixes if (found := self._cached(prefix))}
-        if new := list({prefix.words: prefix for prefix in prefixes if prefix.words not in known}.values()):
+        if new := list(
+            {prefix.words: prefix for prefix in prefixes if prefix.words not in known}.values()
+        ):
             state = self.model.concat_states([prefix.before for prefix in new])
-            logprob_BV, after_B = predict(self.model, np.array([prefix.words[-1] for prefix in new]), state)
+            logprob_BV, after_B = predict(
+                self.model, np.array([prefix.words[-1] for prefix in new]), state
+            )
             for row, prefix in enumerate(new):
-                known[prefix.words] = self._keep(prefix, logprob_BV[row].copy(), after_B.select([row]))
-        return [self._extended(prefix, token, *known[prefix.words]) for prefix, token in zip(prefixes, tokens, strict=True)]
+                known[prefix.words] = self._keep(
+                    prefix, logprob_BV[row].copy(), after_B.select([row])
+                )
+        return [
+            self._extended(prefix, token, *known[prefix.words])
+            for prefix, token in zip(prefixes, tokens, strict=True)
+        ]
 
-    def _extended(self, prefix: Prefix, token: int, logprob_V: np.ndarray, after: State) -> tuple[float, int, Prefix]:
+    def _extended(
+        self, prefix: Prefix, token: int, logprob_V: np.ndarray, after: State
+    ) -> tuple[float, int, Prefix]:
         tokenizer = self.model.tokenizer
         logprob = float(logprob_V[token if token < len(logprob_V) else tokenizer.unk_id])
         is_end = token == tokenizer.boundary_id
-        return logprob, len(prefix.words) + 1, self._begin if is_end else Prefix((*prefix.words, token), after)
+        return (
+            logprob,
+            len(prefix.words) + 1,
+            self._begin if is_end else Prefix((*prefix.words, token), after),
+        )
 
     def line(self, prefix: Prefix, tokens: Sequence[int]) -> list[tuple[float, int]]:
         """All at once."""
         ids = np.asarray(tokens, dtype=np.int64)
-        bounds = np.unique([0, *(np.flatnonzero(ids == self.model.tokenizer.boundary_id) + 1), len(ids)])
+        bounds = np.unique(
+            [0, *(np.flatnonzero(ids == self.model.tokenizer.boundary_id) + 1), len(ids)]
+        )
         logprob_N = span_scoring.score_spans(self.model, ids, span_scoring.spans_between(bounds))
         span_scoring.check_scores(logprob_N)
-        position_N = np.arange(len(ids)) - bounds[np.searchsorted(bounds, np.arange(len(ids)), side="right") - 1]
+        position_N = (
+            np.arange(len(ids))
+            - bounds[np.searchsorted(bounds, np.arange(len(ids)), side="right") - 1]
+        )
         return list(zip(logprob_N.tolist(), (position_N + 2).tolist(), strict=True))
 
     def distribution(self, prefix: Prefix) -> tuple[np.ndarray, State]:
@@ -162,12 +194,16 @@ class CachedPrefixes:
                 self._cache.move_to_end(prefix.words)
             return self._cache.get(prefix.words)
 
-    def _keep(self, prefix: Prefix, logprob_V: np.ndarray, after: State) -> tuple[np.ndarray, State]:
+    def _keep(
+        self, prefix: Prefix, logprob_V: np.ndarray, after: State
+    ) -> tuple[np.ndarray, State]:
         with self._lock:
             if not self._cache:
                 # with dynamic evaluation, a whole model
                 state_bytes = sum(array.nbytes for array in after.to_arrays().values())
-                self._most_cached = max(FEWEST_CACHED, CACHED_BYTES // (logprob_V.nbytes + state_bytes))
+                self._most_cached = max(
+                    FEWEST_CACHED, CACHED_BYTES // (logprob_V.nbytes + state_bytes)
+                )
             self._cache[prefix.words] = logprob_V, after
             if len(self._cache) > self._most_cached:
                 self._cache.popitem(last=False)
@@ -187,7 +223,9 @@ def score_trie(model: LanguageModel, ids: np.ndarray, spans: np.ndarray) -> np.n
     return score_and_compare(model, ids, spans, np.full(len(spans), UNBOUNDED))[0]
 
 
-def score_and_compare(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def score_and_compare(
+    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_S: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The scores as by :func:`score_trie`, whatever the model; and whether tokens are the likeliest
     of all at their place.
 
@@ -198,7 +236,11 @@ def score_and_compare(model: LanguageModel, ids: np.ndarray, spans: np.ndarray, 
     keys = [ids[start:end].astype(">u4").tobytes() + _LINE_END for start, end in spans.tolist()]
     order = np.array(sorted(range(len(spans)), key=keys.__getitem__), dtype=np.int64)
     stream = with_boundary(ids, model.tokenizer.boundary_id)
-    at_once = LINES_AT_ONCE if model.adaptation == "none" else max(1, model.call_tokens // span_scoring.TOKENS_PER_ROW)
+    at_once = (
+        LINES_AT_ONCE
+        if model.adaptation == "none"
+        else max(1, model.call_tokens // span_scoring.TOKENS_PER_ROW)
+    )
     at_once = min(at_once, model.max_rows or at_once)
     for first in range(0, len(order), at_once):
         lines = order[first : first + at_once]
@@ -221,17 +263,28 @@ class _Trie:
     """
 
     def __init__(
-        self, model: LanguageModel, ids: np.ndarray, spans: np.ndarray, compared_L: np.ndarray, is_likeliest_N: np.ndarray
+        self,
+        model: LanguageModel,
+        ids: np.ndarray,
+        spans: np.ndarray,
+        compared_L: np.ndarray,
+        is_likeliest_N: np.ndarray,
     ) -> None:
         self.model: Any = model
         self.ids = ids
         self.start_L, self.length_L = spans[:, 0], spans[:, 1] - spans[:, 0]
         lines = [ids[start:end] for start, end in spans.tolist()]
-        self.shared_L = np.array([0, *(_common(one, other) for one, other in itertools.pairwise(lines))])
+        self.shared_L = np.array(
+            [0, *(_common(one, other) for one, other in itertools.pairwise(lines))]
+        )
         self.is_network = isinstance(model, HiddenStateModel)
         self.joins_L = self.shared_L + self.is_network
         self.joins_L[0] = 0
-        self.compared_L, self.is_open_L, self.is_likeliest_N = compared_L, compared_L < self.length_L, is_likeliest_N
+        self.compared_L, self.is_open_L, self.is_likeliest_N = (
+            compared_L,
+            compared_L < self.length_L,
+            is_likeliest_N,
+        )
 
     def read(self, stream: np.ndarray) -> Iterator[tuple[np.ndarray, Array]]:
         """The positions of targets and their log-probabilities, (E,), each distinct beginning
@@ -259,7 +312,9 @@ class _Trie:
     def copy_shared(self, logprob_N: np.ndarray) -> None:
         """Gives each line the scores of what it shares with the line before it."""
         starts = self.start_L.tolist()
-        for (before, start), shared in zip(itertools.pairwise(starts), self.shared_L[1:].tolist(), strict=True):
+        for (before, start), shared in zip(
+            itertools.pairwise(starts), self.shared_L[1:].tolist(), strict=True
+        ):
             logprob_N[start : start + shared] = logprob_N[before : before + shared]
 
     def _rows_at(self, depth: int) -> np.ndarray:
@@ -274,10 +329,16 @@ class _Trie:
         compared."""
         if len(self._compared_at(depth)):
             return depth + 1
-        changes = np.concatenate([self.length_L[rows], self.joins_L, self.compared_L[self.is_open_L]])
-        return min(depth + max(1, self.model.call_tokens // len(rows)), int(changes[changes > depth].min()))
+        changes = np.concatenate(
+            [self.length_L[rows], self.joins_L, self.compared_L[self.is_open_L]]
+        )
+        return min(
+            depth + max(1, self.model.call_tokens // len(rows)), int(changes[changes > depth].min())
+        )
 
-    def _score_hidden(self, hidden_RTH: Array, position_RT: np.ndarray, rows: np.ndarray, end: int) -> tuple[np.ndarray, Array]:
+    def _score_hidden(
+        self, hidden_RTH: Array, position_RT: np.ndarray, rows: np.ndarray, end: int
+    ) -> tuple[np.ndarray, Array]:
         """The scores of the rows' targets, and of the first own target of lines that branch off
         after the last input."""
         new = np.flatnonzero((self.joins_L == end) & (self.length_L >= end))
@@ -285,10 +346,14 @@ class _Trie:
         row_E = np.concatenate([np.repeat(np.arange(count), length), _rows_of(new, rows)])
         time_E = np.concatenate([np.tile(np.arange(length), count), np.full(len(new), length - 1)])
         position_E = np.concatenate([position_RT.ravel(), self.start_L[new] + self.shared_L[new]])
-        hidden_EH = hidden_RTH[tuple(arrays.as_array_of(each, hidden_RTH) for each in (row_E, time_E))]
+        hidden_EH = hidden_RTH[
+            tuple(arrays.as_array_of(each, hidden_RTH) for each in (row_E, time_E))
+        ]
         return position_E, self.model.score_hidden(hidden_EH[None], self.ids[position_E][None])[0]
 
-    def _compare(self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]) -> None:
+    def _compare(
+        self, depth: int, rows: np.ndarray, predict: Callable[[np.ndarray], Array]
+    ) -> None:
         """Compares the tokens of lines at this depth with the likeliest by `predict`, which takes
         rows, (M,), and gives (M, V)."""
         lines = self._compared_at(depth)
@@ -296,14 +361,20 @@ class _Trie:
             return
         chosen, which = np.unique(_rows_of(lines, rows), return_inverse=True)
         at_once = max(1, MOST_CELLS // self.model.tokenizer.size)
-        parts = [predict(chosen[first : first + at_once]) for first in range(0, len(chosen), at_once)]
-        likeliest_M = np.concatenate([arrays.as_numpy(arrays.library(part).argmax(part, -1)) for part in parts])
+        parts = [
+            predict(chosen[first : first + at_once]) for first in range(0, len(chosen), at_once)
+        ]
+        likeliest_M = np.concatenate(
+            [arrays.as_numpy(arrays.library(part).argmax(part, -1)) for part in parts]
+        )
         position = self.start_L[lines] + depth
         is_likeliest = likeliest_M[which] == known_ids(self.ids[position], self.model.tokenizer)
         self.is_likeliest_N[position] = self.is_open_L[lines] = is_likeliest
 
     def _predict_hidden(self, hidden_RTH: Array, rows: np.ndarray) -> Array:
-        return self.model.predict_hidden(hidden_RTH[arrays.as_array_of(rows, hidden_RTH)][:, :1])[:, 0]
+        return self.model.predict_hidden(hidden_RTH[arrays.as_array_of(rows, hidden_RTH)][:, :1])[
+            :, 0
+        ]
 
     def _predict(self, inputs_RT: np.ndarray, state: State, rows: np.ndarray) -> Array:
         return self.model.predict(inputs_RT[rows, :1], state.select(rows))[0][:, 0]

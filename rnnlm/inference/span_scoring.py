@@ -26,7 +26,11 @@ Initial = Callable[[np.ndarray], State]
 
 
 def score_spans(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, initial: Initial | None = None, report: Progress = silent
+    model: LanguageModel,
+    ids: np.ndarray,
+    spans: np.ndarray,
+    initial: Initial | None = None,
+    report: Progress = silent,
 ) -> np.ndarray:
     """Log-probability (nats, float64) of each token of `ids` that lies in one of the `spans` ((S,
     2) bounds); else 0.
@@ -66,7 +70,9 @@ class Carried:
         self._step = step
         self.state = state
 
-    def step(self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State) -> tuple[Any, State]:
+    def step(
+        self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
+    ) -> tuple[Any, State]:
         """What the step makes of the window, and the state after it."""
         result, self.state = self._step(inputs_BT, targets_BT, self.state)
         return result, self.state
@@ -101,7 +107,11 @@ def _joined(ids: np.ndarray, spans: np.ndarray, boundary_id: int) -> np.ndarray:
     to read."""
     if not len(spans):
         return spans
-    follows = (spans[1:, 0] == spans[:-1, 1]) & (spans[1:, 0] > 0) & (ids[spans[1:, 0] - 1] == boundary_id)
+    follows = (
+        (spans[1:, 0] == spans[:-1, 1])
+        & (spans[1:, 0] > 0)
+        & (ids[spans[1:, 0] - 1] == boundary_id)
+    )
     starts = np.flatnonzero(np.append(True, ~follows))
     ends = np.append(starts[1:], len(spans)) - 1
     return np.stack([spans[starts, 0], spans[ends, 1]], axis=1)
@@ -125,7 +135,11 @@ class SpanWindow:
 
 
 def span_windows(
-    ids: np.ndarray, spans: np.ndarray, boundary_id: int, call_tokens: int, max_rows: int | None = None
+    ids: np.ndarray,
+    spans: np.ndarray,
+    boundary_id: int,
+    call_tokens: int,
+    max_rows: int | None = None,
 ) -> Iterator[SpanWindow]:
     """The windows in which all of `spans` are read, of at most `call_tokens` tokens and `max_rows`
     rows. Rows that have come to their end are read no further."""
@@ -134,12 +148,23 @@ def span_windows(
     for batch in span_batches(spans, min(rows, max_rows or rows)):
         reading = 0
         for start_B, end_B in batch.windows(call_tokens):
-            yield SpanWindow(batch.spans[: len(start_B)], start_B, end_B, *gather(ids, stream, start_B, end_B), reading)
+            yield SpanWindow(
+                batch.spans[: len(start_B)],
+                start_B,
+                end_B,
+                *gather(ids, stream, start_B, end_B),
+                reading,
+            )
             reading = len(start_B)
 
 
 def windows(
-    model: LanguageModel, ids: np.ndarray, spans: np.ndarray, step: Step, call_tokens: int | None = None, initial: Initial | None = None
+    model: LanguageModel,
+    ids: np.ndarray,
+    spans: np.ndarray,
+    step: Step,
+    call_tokens: int | None = None,
+    initial: Initial | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
     """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the
     state carried.
@@ -147,7 +172,9 @@ def windows(
     call_tokens: the most of a window, over all rows; None: the model's. initial: as in
     :func:`score_spans`.
     """
-    for window in span_windows(ids, spans, model.tokenizer.boundary_id, call_tokens or model.call_tokens, model.max_rows):
+    for window in span_windows(
+        ids, spans, model.tokenizer.boundary_id, call_tokens or model.call_tokens, model.max_rows
+    ):
         rows = len(window.spans)
         if not window.rows_before:
             state = initial(window.spans) if initial else model.initial_state(rows)

@@ -44,16 +44,24 @@ def token_spans(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     lower case, what an entity stands for) have the same span.
     """
     reads = tokenizer.normalise(lines)
-    spans = _spans_by_size(reads, tokenizer) if tokenizer.name in _OF_BYTES else _spans_by_text(reads, tokenizer)
+    spans = (
+        _spans_by_size(reads, tokenizer)
+        if tokenizer.name in _OF_BYTES
+        else _spans_by_text(reads, tokenizer)
+    )
     if not tokenizer.rewriting:
         return spans
     return [
-        its_T2 if read == line else _before_rewriting(its_T2, *tokenizer.normalise_with_offsets(line))
+        its_T2
+        if read == line
+        else _before_rewriting(its_T2, *tokenizer.normalise_with_offsets(line))
         for line, read, its_T2 in zip(lines, reads, spans, strict=True)
     ]
 
 
-def _before_rewriting(spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray) -> np.ndarray:
+def _before_rewriting(
+    spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_N: np.ndarray
+) -> np.ndarray:
     """Spans of what was read, as spans of the line that was rewritten; begin_N, end_N: of what each
     character that was read was made. Of the white space before a piece, its last character alone
     belongs to it: others may end a written word, such as U+200B."""
@@ -61,13 +69,18 @@ def _before_rewriting(spans_T2: np.ndarray, read: str, begin_N: np.ndarray, end_
         return spans_T2
     begin_N = np.where([character == " " for character in read], end_N - 1, begin_N)
     begin_T = begin_N[np.minimum(spans_T2[:, 0], len(read) - 1)]
-    end_T = np.where(spans_T2[:, 0] < spans_T2[:, 1], end_N[np.maximum(spans_T2[:, 1] - 1, 0)], begin_T)
+    end_T = np.where(
+        spans_T2[:, 0] < spans_T2[:, 1], end_N[np.maximum(spans_T2[:, 1] - 1, 0)], begin_T
+    )
     return np.stack([begin_T, end_T], axis=1)
 
 
 def _spans_by_text(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
     surfaces = tokenizer.surfaces(lines)
-    return [_of_characters(line, tokens[:-1], tokenizer.keeps_case) for line, tokens in zip(lines, surfaces, strict=True)]
+    return [
+        _of_characters(line, tokens[:-1], tokenizer.keeps_case)
+        for line, tokens in zip(lines, surfaces, strict=True)
+    ]
 
 
 def _spans_by_size(lines: Sequence[str], tokenizer: Tokenizer) -> list[np.ndarray]:
@@ -91,14 +104,20 @@ def _of_characters(line: str, tokens: Sequence[str], keeps_case: bool) -> np.nda
     spans_T2 = np.array(spans, dtype=np.int64).reshape(-1, 2)
     if len(read) == len(line):
         return spans_T2
-    return _at_origin(spans_T2, np.repeat(np.arange(len(line)), [len(character.lower()) for character in line]))
+    return _at_origin(
+        spans_T2, np.repeat(np.arange(len(line)), [len(character.lower()) for character in line])
+    )
 
 
 def _of_bytes(line: str, size_T: np.ndarray, keeps_case: bool, prefix: int) -> np.ndarray:
     end_T = np.cumsum(size_T)
     characters = [character if keeps_case else character.lower() for character in line]
-    origin = np.repeat(np.arange(len(line)), [len(character.encode("utf-8")) for character in characters])
-    return _at_origin(np.stack([end_T - size_T, end_T], axis=1), np.concatenate([np.full(prefix, -1), origin]))
+    origin = np.repeat(
+        np.arange(len(line)), [len(character.encode("utf-8")) for character in characters]
+    )
+    return _at_origin(
+        np.stack([end_T - size_T, end_T], axis=1), np.concatenate([np.full(prefix, -1), origin])
+    )
 
 
 def _at_origin(spans_T2: np.ndarray, origin: np.ndarray) -> np.ndarray:
@@ -148,7 +167,9 @@ class WordFinder:
         self.is_space_V = np.zeros(tokenizer.size, dtype=bool)
         if not self.tokens_are_words:
             candidates = [id for id in self.starters.tolist() if id != tokenizer.boundary_id]
-            self.is_space_V[[id for id in candidates if not tokenizer.decode([id]).strip(WORD_SPACE)]] = True
+            self.is_space_V[
+                [id for id in candidates if not tokenizer.decode([id]).strip(WORD_SPACE)]
+            ] = True
 
     def log_boundary(self, logprob_MV: Array) -> np.ndarray:
         """log B (nats), (M,) float64, of distributions over the next token."""
@@ -186,7 +207,9 @@ def _words(encoded: Encoded, starts: np.ndarray, is_place_N: np.ndarray) -> Word
     return WordSpans(starts, ends, line_bounds, is_place_N)
 
 
-def surprisals(words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray | float) -> np.ndarray:
+def surprisals(
+    words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray | float
+) -> np.ndarray:
     """-log2 p of each item, (W,); infinite or NaN where it or what stands before it is impossible.
 
     log_boundary: log B (nats) at the places of `words`, in their order.
@@ -197,7 +220,11 @@ def surprisals(words: WordSpans, logprob_N: np.ndarray, log_boundary: np.ndarray
     # behind `</s>`; with a given text there may be a place at the next line's begin
     after_W[words.line_bounds[1:] - 1] = 0.0
     with np.errstate(invalid="ignore"):
-        cost_W = -(np.add.reduceat(logprob_N, words.starts) if _is_gapless(words) else _sums(words, logprob_N))
+        cost_W = -(
+            np.add.reduceat(logprob_N, words.starts)
+            if _is_gapless(words)
+            else _sums(words, logprob_N)
+        )
         cost_W = cost_W - after_W + log_boundary_N[words.starts]
     return np.where((cost_W < 0) & (cost_W > -ROUNDING_NATS), 0.0, cost_W) / np.log(2)
 
@@ -238,7 +265,13 @@ class ShownWords:
 
 
 def shown_words(
-    split: Split, words: WordSpans, encoded: Encoded, begins: np.ndarray, texts: Sequence[str], lines: Sequence[str], tokenizer: Tokenizer
+    split: Split,
+    words: WordSpans,
+    encoded: Encoded,
+    begins: np.ndarray,
+    texts: Sequence[str],
+    lines: Sequence[str],
+    tokenizer: Tokenizer,
 ) -> ShownWords:
     """The words of `texts`, each of which stands at the end of its line.
 
@@ -249,18 +282,31 @@ def shown_words(
     bounds = words.line_bounds.tolist()
     given = (begins - encoded.offsets[:-1]).tolist()
     are_tokens = split == "tokens" and tokenizer.name == "word"
-    before = given if are_tokens else [_words_before(*each) if its else 0 for its, *each in zip(given, lines, texts, strict=True)]
+    before = (
+        given
+        if are_tokens
+        else [
+            _words_before(*each) if its else 0
+            for its, *each in zip(given, lines, texts, strict=True)
+        ]
+    )
     reads = tokenizer.normalise(lines)
     differing = [
-        index for index,
-        its in enumerate(places) if len(its) != bounds[index + 1] - bounds[index] - 1 or reads[index] != lines[index]
-    ]  # fmt: skip
+        index
+        for index, its in enumerate(places)
+        if len(its) != bounds[index + 1] - bounds[index] - 1 or reads[index] != lines[index]
+    ]
     starts, numbers = {}, {}
-    for index, spans_T2 in zip(differing, token_spans([lines[index] for index in differing], tokenizer), strict=True):
+    for index, spans_T2 in zip(
+        differing, token_spans([lines[index] for index in differing], tokenizer), strict=True
+    ):
         spans_T2 = np.maximum(spans_T2[given[index] :] - (len(lines[index]) - len(texts[index])), 0)
         if split == "tokens":
             starts_W = words.starts[bounds[index] : bounds[index + 1]] - begins[index]
-            places[index] = [_without_space(texts[index], spans_T2[start:end]) for start, end in itertools.pairwise(starts_W)]
+            places[index] = [
+                _without_space(texts[index], spans_T2[start:end])
+                for start, end in itertools.pairwise(starts_W)
+            ]
         else:
             starts_W, numbers[index] = _written(places[index], spans_T2)
             starts[index] = starts_W + begins[index]
@@ -290,11 +336,17 @@ def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list
     # the first token that reaches behind each word
     behind = np.searchsorted(spans_T2[:, 1], ends, side="right").tolist()
     firsts, numbers = [0], [0]
-    for number, ((start, end), last_end, first) in enumerate(zip(places[1:], ends, behind, strict=False), start=1):
+    for number, ((start, end), last_end, first) in enumerate(
+        zip(places[1:], ends, behind, strict=False), start=1
+    ):
         # a token of the last word: it holds white space
         if first < len(spans_T2) and spans_T2[first, 0] < last_end:
             first += 1
-        if firsts[-1] < first < len(spans_T2) and spans_T2[first - 1, 1] <= start and spans_T2[first, 0] < end:
+        if (
+            firsts[-1] < first < len(spans_T2)
+            and spans_T2[first - 1, 1] <= start
+            and spans_T2[first, 0] < end
+        ):
             firsts.append(first)
             numbers.append(number)
     last = behind[-1]
@@ -305,13 +357,18 @@ def _written(places: list[Span], spans_T2: np.ndarray) -> tuple[np.ndarray, list
 
 def _joined(places: list[Span], numbers: list[int]) -> list[Span]:
     """The spans of the words that begin with those of these numbers, up to the next one."""
-    return [(places[first][0], places[behind - 1][1]) for first, behind in itertools.pairwise(numbers)]
+    return [
+        (places[first][0], places[behind - 1][1]) for first, behind in itertools.pairwise(numbers)
+    ]
 
 
 def _with_starts(words: WordSpans, starts: dict[int, np.ndarray]) -> WordSpans:
     """`words` with other items in some of the lines, which begin at these tokens."""
     bounds = words.line_bounds.tolist()
-    by_line = [starts.get(index, words.starts[first:last]) for index, (first, last) in enumerate(itertools.pairwise(bounds))]
+    by_line = [
+        starts.get(index, words.starts[first:last])
+        for index, (first, last) in enumerate(itertools.pairwise(bounds))
+    ]
     starts_W = np.concatenate(by_line)
     line_bounds = np.concatenate([[0], np.cumsum([len(each) for each in by_line])])
     ends = np.append(starts_W[1:], words.ends[-1])
@@ -350,7 +407,11 @@ class WordTokens:
         """
         tokenizer = self._tokenizer
         if word == SENTENCE_START:
-            raise TextError(f"{SENTENCE_START} has no probability", "it is only a context", "leave it out: a line begins so")
+            raise TextError(
+                f"{SENTENCE_START} has no probability",
+                "it is only a context",
+                "leave it out: a line begins so",
+            )
         if word == BOUNDARY:
             return (tokenizer.boundary_id,), True
         if self._is_plain:

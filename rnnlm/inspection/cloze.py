@@ -61,7 +61,10 @@ def read_items(source: str | Path) -> list[ClozeItem]:
     name = str(source)
     items = [_item(row) for row in tables.rows(name, tables.kind_of(name) or tables.TSV)]
     if not items:
-        raise TextError(f"{name} holds no items", hint="one a line, below a header with the columns text and answer")
+        raise TextError(
+            f"{name} holds no items",
+            hint="one a line, below a header with the columns text and answer",
+        )
     return items
 
 
@@ -74,11 +77,16 @@ def _item(row: tables.Row) -> ClozeItem:
     text, answer = (text_of(columns[column], row.where, column) for column in (TEXT, ANSWER))
     gaps = list(_GAP.finditer(text))
     if len(gaps) != 1:
-        raise TextError(f"{row.where}: {len(gaps) or 'no'} gap{'s' if len(gaps) > 1 else ''} in the text", hint="mark one by ___")
+        raise TextError(
+            f"{row.where}: {len(gaps) or 'no'} gap{'s' if len(gaps) > 1 else ''} in the text",
+            hint="mark one by ___",
+        )
     if len(answer.split()) != 1:
         raise TextError(f"{row.where}: the answer {answer!r} is not one word")
     for value in (text, answer):
-        check_reserved(value, row.where, "error", hint="remove it: a text begins at a boundary by itself")
+        check_reserved(
+            value, row.where, "error", hint="remove it: a text begins at a boundary by itself"
+        )
     kind = columns.get(KIND)
     return ClozeItem(text[: gaps[0].start()].strip(WORD_SPACE), answer.strip(),
                      _distance(row, columns.get(DISTANCE)),
@@ -137,9 +145,17 @@ def score_items(model: LanguageModel, items: Sequence[ClozeItem]) -> list[ClozeS
     if tokens_are_words:
         ranks: Iterator[int | None] = iter(_ranks(model, items))
     else:
-        ranks = (_place(model, item.answer, [found.word for found in each.next_words[0]]) for item, each in zip(items, scored, strict=True))
+        ranks = (
+            _place(model, item.answer, [found.word for found in each.next_words[0]])
+            for item, each in zip(items, scored, strict=True)
+        )
     return [
-        ClozeScore(item, None if is_unknown else rank, None if is_unknown else each.word_scores[0].surprisal_bits, is_unknown)
+        ClozeScore(
+            item,
+            None if is_unknown else rank,
+            None if is_unknown else each.word_scores[0].surprisal_bits,
+            is_unknown,
+        )
         for item, rank, each, is_unknown in zip(items, ranks, scored, unknown, strict=True)
     ]
 
@@ -157,7 +173,10 @@ def _ranks(model: LanguageModel, items: Sequence[ClozeItem]) -> list[int]:
         is_place_N[at_M] = True
         _, logprob_MV, _ = score_and_look(model, encoded.ids, spans, is_place_N, arrays.as_numpy)
         check_scores(logprob_MV.max(axis=1))
-        ranks += [_rank(logprob_V, int(id)) for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True)]
+        ranks += [
+            _rank(logprob_V, int(id))
+            for logprob_V, id in zip(logprob_MV, encoded.ids[at_M], strict=True)
+        ]
     return ranks
 
 
@@ -230,7 +249,12 @@ def figures_of(scores: Sequence[ClozeScore]) -> tuple[ClozeFigures, ...]:
     no group of that."""
     groups = [(ALL, ALL, list(scores))]
     for low, high in DISTANCES:
-        its = [each for each in scores if each.item.distance is not None and low <= each.item.distance <= (high or each.item.distance)]
+        its = [
+            each
+            for each in scores
+            if each.item.distance is not None
+            and low <= each.item.distance <= (high or each.item.distance)
+        ]
         groups.append((DISTANCE, f"{low}-{high}" if high else f"{low}+", its))
     for kind in dict.fromkeys(each.item.kind for each in scores if each.item.kind is not None):
         groups.append((KIND, kind, [each for each in scores if each.item.kind == kind]))
@@ -267,29 +291,67 @@ class Cloze:
     def verdict(self) -> str:
         """A sentence or two for each model: accuracy, how it changes with distance, and which
         answers are unknown."""
-        return "\n".join(line for model in self.models for line in (_sentence(model), _unknown(model)) if line)
+        return "\n".join(
+            line for model in self.models for line in (_sentence(model), _unknown(model)) if line
+        )
 
     def tables(self) -> list[Table]:
         """One table, a row for each model and group."""
-        names = [name for first in FIRST for name in (f"accuracy at {first}", f"low at {first}", f"high at {first}")]
-        return [Table(("model", "by", "group", "items", "unknown answers", *names, "median rank", "surprisal (bits)"), tuple(self._rows()))]
+        names = [
+            name
+            for first in FIRST
+            for name in (f"accuracy at {first}", f"low at {first}", f"high at {first}")
+        ]
+        return [
+            Table(
+                (
+                    "model",
+                    "by",
+                    "group",
+                    "items",
+                    "unknown answers",
+                    *names,
+                    "median rank",
+                    "surprisal (bits)",
+                ),
+                tuple(self._rows()),
+            )
+        ]
 
     def _rows(self) -> Iterator[tuple[Any, ...]]:
         for model in self.models:
             for each in model.figures:
-                shares = [value for share in each.accuracy for value in (share.share, share.low, share.high)]
-                yield (model.model, each.by, each.group, each.items, each.unknown, *shares, each.median_rank, each.mean_bits)
+                shares = [
+                    value
+                    for share in each.accuracy
+                    for value in (share.share, share.low, share.high)
+                ]
+                yield (
+                    model.model,
+                    each.by,
+                    each.group,
+                    each.items,
+                    each.unknown,
+                    *shares,
+                    each.median_rank,
+                    each.mean_bits,
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, in JSON's types."""
-        found: dict[str, Any] = plain({"file": self.file, "models": [dataclasses.asdict(model) for model in self.models]})
+        found: dict[str, Any] = plain(
+            {"file": self.file, "models": [dataclasses.asdict(model) for model in self.models]}
+        )
         return found
 
     def figure(self) -> "Figure":
         """The share of answers among the first ten (full lines) and said first (dashed), by
         distance and by kind."""
         groupings = [by for by in (DISTANCE, KIND) if self.models[0].by(by)] or [ALL]
-        labels = [("", "words between cue and gap" if by == DISTANCE else by, "share of answers") for by in groupings]
+        labels = [
+            ("", "words between cue and gap" if by == DISTANCE else by, "share of answers")
+            for by in groupings
+        ]
         figure, panels = plotting.new_panels(labels, width=4.8 * len(groupings), height=4.2)
         for by, axes in zip(groupings, panels, strict=True):
             for number, model in enumerate(self.models):
@@ -298,7 +360,10 @@ class Cloze:
                 for which, style in ((-1, "-"), (0, "--")):
                     shares = [each.accuracy[which] for each in groups]
                     y = [share.share for share in shares]
-                    errors = [[share.share - share.low for share in shares], [share.high - share.share for share in shares]]
+                    errors = [
+                        [share.share - share.low for share in shares],
+                        [share.high - share.share for share in shares],
+                    ]
                     axes.errorbar(
                         [each.group for each in groups], y, yerr=np.maximum(errors, 0),
                         color=colour, marker="o", capsize=3,
@@ -337,7 +402,10 @@ def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:
     from scipy.stats import fisher_exact
 
     shares = [each.accuracy[which].share for each in (near, far)]
-    found = [(round(share * each.items), each.items) for share, each in zip(shares, (near, far), strict=True)]
+    found = [
+        (round(share * each.items), each.items)
+        for share, each in zip(shares, (near, far), strict=True)
+    ]
     if shares[0] == shares[1]:
         return f"stays at {shares[0]:.0%}"
     change = f"from {shares[0]:.0%} to {shares[1]:.0%}"
@@ -352,7 +420,11 @@ def _unknown(model: ModelCloze) -> str:
         return ""
     count = sum(each.unknown for each in model.scores)
     more = f" and {len(words) - 10} more" if len(words) > 10 else ""
-    are = "answer is not in its vocabulary and counts" if count == 1 else "answers are not in its vocabulary and count"
+    are = (
+        "answer is not in its vocabulary and counts"
+        if count == 1
+        else "answers are not in its vocabulary and count"
+    )
     return f"{model.model}: {count:,} {are} as missed: {', '.join(words[:10])}{more}."
 
 
@@ -364,7 +436,9 @@ def _unknown(model: ModelCloze) -> str:
 BUNDLED = corpora.part("english", "cloze.tsv")
 
 
-def inspect_cloze(models: Models = (SHIPPED,), file: str | Path | None = None, *, device: str | Device = "auto") -> Cloze:
+def inspect_cloze(
+    models: Models = (SHIPPED,), file: str | Path | None = None, *, device: str | Device = "auto"
+) -> Cloze:
     """How high language models rank the answers of a cloze test, from what stands before the gap
     alone: accuracy among the first 1, 5 and 10 words with 95 % intervals, median rank and mean
     surprisal (bits), by distance and by kind.

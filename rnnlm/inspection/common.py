@@ -87,7 +87,9 @@ class Subject:
     kind: str
 
 
-def subject(what: str, model: Model, device: str | Device = "auto", name: str | None = None) -> Subject:
+def subject(
+    what: str, model: Model, device: str | Device = "auto", name: str | None = None
+) -> Subject:
     """A model, opened, that `what` applies to.
 
     Raises:
@@ -105,7 +107,9 @@ def subject(what: str, model: Model, device: str | Device = "auto", name: str | 
     check_applies(what, shown, task, kind)
     if adapts and what not in OF_PROBABILITIES:
         raise UsageError(
-            f"inspect {what} looks at a network itself", f"{shown} adapts itself to what it reads", f"name the model: -m {base}"
+            f"inspect {what} looks at a network itself",
+            f"{shown} adapts itself to what it reads",
+            f"name the model: -m {base}",
         )
     return Subject(shown, loading.opened(model, device), task, kind)
 
@@ -116,7 +120,9 @@ def subjects(what: str, models: Models, device: str | Device = "auto") -> list[S
     Raises:
         UsageError: there is none, or `what` does not apply to one. Else as :func:`subject`.
     """
-    given = models if isinstance(models, Mapping) else dict(zip(_names(models), models, strict=True))
+    given = (
+        models if isinstance(models, Mapping) else dict(zip(_names(models), models, strict=True))
+    )
     if not given:
         raise UsageError(f"inspect {what} needs a model", "none is named")
     return [subject(what, model, device, name) for name, model in given.items()]
@@ -145,7 +151,12 @@ def opened(text: Source | None, settings: TextSettings | None = None) -> Text:
     """A text, itself or by its sources."""
     if isinstance(text, Text):
         return text
-    return as_text(sources_of(() if text is None else (text,) if isinstance(text, (str, os.PathLike)) else text), settings)
+    return as_text(
+        sources_of(
+            () if text is None else (text,) if isinstance(text, (str, os.PathLike)) else text
+        ),
+        settings,
+    )
 
 
 def checked_sentence(sentence: str) -> str:
@@ -156,7 +167,9 @@ def checked_sentence(sentence: str) -> str:
     """
     if not sentence.split():
         raise TextError("the sentence has no words", "nothing stands in it")
-    return check_reserved(sentence, "the sentence", "error", hint="remove it: a text begins at a boundary by itself")
+    return check_reserved(
+        sentence, "the sentence", "error", hint="remove it: a text begins at a boundary by itself"
+    )
 
 
 def sources_of(names: Sequence[str | Path]) -> tuple[str, ...]:
@@ -187,17 +200,20 @@ class Applies:
     lacks: str
 
 
-def _every_task(language_models: Collection[str], texts: Collection[str] = ()) -> dict[str, Collection[str]]:
+def _every_task(
+    language_models: Collection[str], texts: Collection[str] = ()
+) -> dict[str, Collection[str]]:
     labelling = {TAGGING: RECURRENT, CLASSIFICATION: (*RECURRENT, *texts), SEQ2SEQ: RECURRENT}
     return {LANGUAGE_MODEL: language_models, **labelling}
 
 
 APPLIES: Mapping[str, Applies] = {
     "gradients": Applies({LANGUAGE_MODEL: WITH_JORDAN}, "recurrent layers of a language model"),
-    "spectrum": Applies(_every_task(("rnn", "gru", "lstm", "jordan")) | {TAGGING: RECURRENT[:3],
-        CLASSIFICATION: RECURRENT[:3],
-                                                                         SEQ2SEQ: RECURRENT[:3]}, ("recurrent "
-                                                                                                   "weights")),
+    "spectrum": Applies(
+        _every_task(("rnn", "gru", "lstm", "jordan"))
+        | {TAGGING: RECURRENT[:3], CLASSIFICATION: RECURRENT[:3], SEQ2SEQ: RECURRENT[:3]},
+        ("recurrent weights"),
+    ),
     "gates": Applies(_every_task(WITH_JORDAN), "gates and no hidden state"),
     "memory": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
     "cloze": Applies({LANGUAGE_MODEL: ALL}, "probabilities of next words"),
@@ -206,10 +222,11 @@ APPLIES: Mapping[str, Applies] = {
     "analogies": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
     "similarity": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
     "map": Applies(_every_task(NEURAL, TEXT_KINDS), "word vectors"),
-    "probe": Applies({LANGUAGE_MODEL: NEURAL, TAGGING: RECURRENT},
-                     "layers with a state for each word"),
+    "probe": Applies(
+        {LANGUAGE_MODEL: NEURAL, TAGGING: RECURRENT}, "layers with a state for each word"
+    ),
     "gradcheck": Applies(_every_task(NEURAL, TEXT_KINDS), "weights that are trained by gradients"),
-}  # fmt: skip
+}
 
 
 def check_applies(what: str, name: str, task: str, kind: str) -> None:
@@ -223,5 +240,11 @@ def check_applies(what: str, name: str, task: str, kind: str) -> None:
         return
     is_task = task in applies.kinds
     model = f"a model of kind {kind}" if task == LANGUAGE_MODEL or is_task else WHAT[task]
-    taken = "; ".join(f"{WHAT[task]}: {', '.join(kinds)}" for task, kinds in applies.kinds.items() if kinds)
-    raise UsageError(f"inspect {what} has nothing to show for {name}", f"{model} has no {applies.lacks}", f"it applies to {taken}")
+    taken = "; ".join(
+        f"{WHAT[task]}: {', '.join(kinds)}" for task, kinds in applies.kinds.items() if kinds
+    )
+    raise UsageError(
+        f"inspect {what} has nothing to show for {name}",
+        f"{model} has no {applies.lacks}",
+        f"it applies to {taken}",
+    )

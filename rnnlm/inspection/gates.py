@@ -12,7 +12,14 @@ from rnnlm.inspection.common import Model, Table, checked_sentence, subjects
 from rnnlm.inspection.heat_maps import draw_heat_map
 from rnnlm.interface import Device
 from rnnlm.neural.layers.layers import GruLayer, Layer
-from rnnlm.neural.layers.names import BACKWARD, CELL, HIDDEN, Activation, activations_of, named_layers
+from rnnlm.neural.layers.names import (
+    BACKWARD,
+    CELL,
+    HIDDEN,
+    Activation,
+    activations_of,
+    named_layers,
+)
 from rnnlm.neural.trace import NamedLayer
 
 if TYPE_CHECKING:
@@ -42,7 +49,9 @@ class ActivationFigures:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it."""
-        quantiles = dict(zip((f"{quantile:g}" for quantile in QUANTILES), self.derivative_quantiles, strict=True))
+        quantiles = dict(
+            zip((f"{quantile:g}" for quantile in QUANTILES), self.derivative_quantiles, strict=True)
+        )
         return {"gate": self.gate, "activation": self.activation, "below": self.below,
                 "above": self.above,
                 "derivative": {"mean": self.derivative_mean, "quantiles": quantiles}}  # fmt: skip
@@ -73,7 +82,12 @@ class LayerActivity:
 
     def to_dict(self) -> dict[str, Any]:
         """All values of all units, by name, a list for each word."""
-        arrays = {"hidden": self.hidden_TH, "cell": self.cell_TH, "rewritten": self.rewritten_T, "changed": self.changed_T}
+        arrays = {
+            "hidden": self.hidden_TH,
+            "cell": self.cell_TH,
+            "rewritten": self.rewritten_T,
+            "changed": self.changed_T,
+        }
         return {
             "name": self.name, **{name: _plain(values) for name, values in arrays.items()},
             "gates": {name: _plain(values) for name, values in self.gates.items()},
@@ -81,7 +95,9 @@ class LayerActivity:
         }  # fmt: skip
 
 
-def activity_of(traced: NamedLayer, layer: Layer, units: Sequence[int], unit_count: int) -> LayerActivity:
+def activity_of(
+    traced: NamedLayer, layer: Layer, units: Sequence[int], unit_count: int
+) -> LayerActivity:
     """What the layer did, of which `traced` tells, with the figures. units: which to draw; none:
     the `unit_count` whose state varies most, in ascending order."""
     hidden_TH = _array(traced.layer.hidden_TBH)
@@ -90,9 +106,14 @@ def activity_of(traced: NamedLayer, layer: Layer, units: Sequence[int], unit_cou
     state_TH = hidden_TH if cell_TH is None else cell_TH
     chosen = tuple(units) or most_varied(state_TH, unit_count)
     values = gates | {HIDDEN: hidden_TH} | ({} if cell_TH is None else {CELL: np.tanh(cell_TH)})
-    figures = tuple(_figures(name, activation, values[name]) for name, activation in activations_of(layer).items())
+    figures = tuple(
+        _figures(name, activation, values[name])
+        for name, activation in activations_of(layer).items()
+    )
     changed_T = changed(state_TH, traced.name.endswith(BACKWARD))
-    return LayerActivity(traced.name, hidden_TH, cell_TH, gates, rewritten(gates, layer), changed_T, figures, chosen)
+    return LayerActivity(
+        traced.name, hidden_TH, cell_TH, gates, rewritten(gates, layer), changed_T, figures, chosen
+    )
 
 
 def most_varied(values_TH: np.ndarray, count: int) -> tuple[int, ...]:
@@ -119,7 +140,9 @@ def changed(state_TH: np.ndarray, is_backward: bool = False) -> np.ndarray:
         return changed(state_TH[::-1])[::-1]
     before_TH = np.concatenate([np.zeros_like(state_TH[:1]), state_TH[:-1]])
     lengths_T = np.linalg.norm(state_TH, axis=1) + np.linalg.norm(before_TH, axis=1)
-    return np.asarray(np.linalg.norm(state_TH - before_TH, axis=1) / np.where(lengths_T > 0, lengths_T, 1))
+    return np.asarray(
+        np.linalg.norm(state_TH - before_TH, axis=1) / np.where(lengths_T > 0, lengths_T, 1)
+    )
 
 
 def _figures(name: str, activation: Activation, y: np.ndarray) -> ActivationFigures:
@@ -188,10 +211,28 @@ class GatesInspection:
                     names.append(f"{layer.name}, {what}")
                     columns.append(values.tolist())
         by_token = Table(tuple(names), tuple(zip(self.tokens, *columns, strict=True)), STATE)
-        quantiles = ("median" if quantile == 0.5 else f"{100 * quantile:g} %" for quantile in QUANTILES)
-        heads = ("layer", "gate", "activation", "saturated low", "saturated high", "mean derivative", *quantiles)
+        quantiles = (
+            "median" if quantile == 0.5 else f"{100 * quantile:g} %" for quantile in QUANTILES
+        )
+        heads = (
+            "layer",
+            "gate",
+            "activation",
+            "saturated low",
+            "saturated high",
+            "mean derivative",
+            *quantiles,
+        )
         rows = tuple(
-            (layer.name, each.gate, each.activation, each.below, each.above, each.derivative_mean, *each.derivative_quantiles)
+            (
+                layer.name,
+                each.gate,
+                each.activation,
+                each.below,
+                each.above,
+                each.derivative_mean,
+                *each.derivative_quantiles,
+            )
             for layer in self.layers
             for each in layer.activations
         )
@@ -209,7 +250,12 @@ class GatesInspection:
 
 
 def inspect_gates(
-    model: Model, sentence: str, *, units: Sequence[int] = (), unit_count: int = MOST_UNITS, device: str | Device = "auto"
+    model: Model,
+    sentence: str,
+    *,
+    units: Sequence[int] = (),
+    unit_count: int = MOST_UNITS,
+    device: str | Device = "auto",
 ) -> GatesInspection:
     """Gates, cells and hidden states of every layer of a network of any task at each token of one
     line.
@@ -231,27 +277,38 @@ def inspect_gates(
     layers = named_layers(found.model.network)
     for traced in line.layers:
         _check_units(units, layers[traced.name].width, traced.name)
-    activities = tuple(activity_of(traced, layers[traced.name], units, unit_count) for traced in line.layers)
+    activities = tuple(
+        activity_of(traced, layers[traced.name], units, unit_count) for traced in line.layers
+    )
     return GatesInspection(found.name, found.task, found.kind, tuple(line.tokens), activities)
 
 
 def _check_units(units: Sequence[int], width: int, name: str) -> None:
     wrong = [unit for unit in units if not 0 <= unit < width]
     if wrong:
-        raise UsageError(f"there is no unit {wrong[0]} in {name}", f"it has {width} units", f"name units from 0 to {width - 1}")
+        raise UsageError(
+            f"there is no unit {wrong[0]} in {name}",
+            f"it has {width} units",
+            f"name units from 0 to {width - 1}",
+        )
 
 
 def _steepness(layer: LayerActivity) -> str:
     """The activation of a layer that is saturated most often, or what lets least of a gradient
     through."""
-    bounded = [each for each in layer.activations if each.above is not None and each.below is not None]
+    bounded = [
+        each for each in layer.activations if each.above is not None and each.below is not None
+    ]
     if bounded:
         most = max(bounded, key=lambda each: (each.above or 0.0) + (each.below or 0.0))
         if not most.above and not most.below:
             return "nothing in it is saturated"
         shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
         return f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative of {most.derivative_mean:.2g}"
-    return ", ".join(f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}" for each in layer.activations)
+    return ", ".join(
+        f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}"
+        for each in layer.activations
+    )
 
 
 def _called(gate: str) -> str:
@@ -271,13 +328,19 @@ def draw(tokens: Sequence[str], layers: Sequence[LayerActivity]) -> "Figure":
     """The chosen units of each layer."""
     rows = [row for layer in layers for row in _in_rows(_panels(layer))]
     columns = max(map(len, rows))
-    labels = [(row[place][0], "", "unit") if place < len(row) else None for row in rows for place in range(columns)]
+    labels = [
+        (row[place][0], "", "unit") if place < len(row) else None
+        for row in rows
+        for place in range(columns)
+    ]
     width = min(1.6 + 0.22 * len(tokens), 6.0)
     height = 1.4 + 0.16 * max(len(layer.units) for layer in layers)
     figure, panels = new_panels(labels, columns * width, len(rows) * height, columns)
     drawn = (panel for row in rows for panel in row)
     for axes, (_, values_TH, units, colours, limits) in zip(panels, drawn, strict=True):
-        draw_heat_map(axes, values_TH[:, list(units)].T, tokens, list(map(str, units)), colours, *limits)
+        draw_heat_map(
+            axes, values_TH[:, list(units)].T, tokens, list(map(str, units)), colours, *limits
+        )
     return figure
 
 
@@ -288,15 +351,27 @@ def _in_rows(panels: list[Panel]) -> list[list[Panel]]:
 def _panels(layer: LayerActivity) -> list[Panel]:
     """The heat maps of a layer. What a Mogrifier gates of its input has units of its own."""
     largest = float(np.abs(layer.hidden_TH).max()) or 1.0
-    found: list[Panel] = [(f"{layer.name}, hidden", layer.hidden_TH, layer.units, SIGNED, (-largest, largest))]
+    found: list[Panel] = [
+        (f"{layer.name}, hidden", layer.hidden_TH, layer.units, SIGNED, (-largest, largest))
+    ]
     if layer.cell_TH is not None:
         largest = float(np.abs(layer.cell_TH).max()) or 1.0
-        found.append((f"{layer.name}, cell", layer.cell_TH, layer.units, SIGNED, (-largest, largest)))
+        found.append(
+            (f"{layer.name}, cell", layer.cell_TH, layer.units, SIGNED, (-largest, largest))
+        )
     for name, values in layer.gates.items():
         if name.startswith("round"):
             is_of_input = int(name.split()[1]) % 2 == 1
             units = most_varied(values, len(layer.units)) if is_of_input else layer.units
-            found.append((f"{layer.name}, {name}, of {'the input' if is_of_input else 'hidden'}", values, units, SHARES, (0.0, 2.0)))
+            found.append(
+                (
+                    f"{layer.name}, {name}, of {'the input' if is_of_input else 'hidden'}",
+                    values,
+                    units,
+                    SHARES,
+                    (0.0, 2.0),
+                )
+            )
         else:
             colours, limit = (SIGNED, (-1.0, 1.0)) if name == "candidate" else (SHARES, (0.0, 1.0))
             found.append((f"{layer.name}, {name}", values, layer.units, colours, limit))

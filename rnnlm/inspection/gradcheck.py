@@ -57,7 +57,9 @@ class CheckedWeight:
     def difference(self) -> float:
         """|gradient - quotient|, relative to the greater of both, or to FLOOR where both are
         smaller."""
-        return abs(self.gradient - self.quotient) / max(abs(self.gradient), abs(self.quotient), FLOOR)
+        return abs(self.gradient - self.quotient) / max(
+            abs(self.gradient), abs(self.quotient), FLOOR
+        )
 
     def agrees(self) -> bool:
         """Whether gradient and quotient are equal but for the quotient's own error."""
@@ -108,7 +110,13 @@ class CheckedMatrix:
         }  # fmt: skip
 
 
-def check(network: nn.Module, loss: Callable[[], Tensor], draw: int, step: float, random: np.random.Generator) -> Iterator[CheckedMatrix]:
+def check(
+    network: nn.Module,
+    loss: Callable[[], Tensor],
+    draw: int,
+    step: float,
+    random: np.random.Generator,
+) -> Iterator[CheckedMatrix]:
     """Each matrix of `network` with `draw` of its weights, or all where it has no more: the one
     with the largest gradient, others whose gradient is not zero for half of them, as far as there
     are such, and any others.
@@ -120,7 +128,9 @@ def check(network: nn.Module, loss: Callable[[], Tensor], draw: int, step: float
     parameters = dict(network.named_parameters())
     found = torch.autograd.grad(loss(), list(parameters.values()), allow_unused=True)
     for (name, parameter), gradient in zip(parameters.items(), found, strict=True):
-        gradient_N = (torch.zeros_like(parameter) if gradient is None else gradient).flatten().cpu().numpy()
+        gradient_N = (
+            (torch.zeros_like(parameter) if gradient is None else gradient).flatten().cpu().numpy()
+        )
         checked = []
         for place in _drawn(gradient_N, draw, random):
             made = _quotient(loss, parameter, place, step, float(gradient_N[place]))
@@ -140,7 +150,9 @@ def _drawn(gradient_N: np.ndarray, draw: int, random: np.random.Generator) -> li
 
 
 @torch.no_grad()
-def _quotient(loss: Callable[[], Tensor], parameter: nn.Parameter, place: int, step: float, gradient: float) -> CheckedWeight:
+def _quotient(
+    loss: Callable[[], Tensor], parameter: nn.Parameter, place: int, step: float, gradient: float
+) -> CheckedWeight:
     flat_N = parameter.view(-1)
     weight = float(flat_N[place])
     flat_N[place] = weight + step
@@ -148,7 +160,14 @@ def _quotient(loss: Callable[[], Tensor], parameter: nn.Parameter, place: int, s
     flat_N[place] = weight - step
     below = float(loss())
     flat_N[place] = weight
-    return CheckedWeight(tuple(map(int, np.unravel_index(place, tuple(parameter.shape)))), weight, step, above, below, gradient)
+    return CheckedWeight(
+        tuple(map(int, np.unravel_index(place, tuple(parameter.shape)))),
+        weight,
+        step,
+        above,
+        below,
+        gradient,
+    )
 
 
 # ---- The training loss of a model of any task on a small piece of data, as a function that can be
@@ -188,16 +207,18 @@ def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
     if subject.model.device.type == "mps":  # which has no float64
         network = network.cpu()
     network = network.double().eval().requires_grad_()
-    compute, count = {"tagging": _labels, "classification": _labels, "seq2seq": _pairs}.get(subject.task, _words)(
-        subject.model, network, data, tokens
-    )
+    compute, count = {"tagging": _labels, "classification": _labels, "seq2seq": _pairs}.get(
+        subject.task, _words
+    )(subject.model, network, data, tokens)
     return FixedLoss(network, compute, count, seed)
 
 
 def _words(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable[[], Tensor], int]:
     ids = np.asarray(common.opened(data).encode(model.tokenizer).ids[:tokens], dtype=np.int64)
     targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
-    inputs_T1 = torch.cat((torch.full_like(targets_T1[:1], model.tokenizer.boundary_id), targets_T1[:-1]))
+    inputs_T1 = torch.cat(
+        (torch.full_like(targets_T1[:1], model.tokenizer.boundary_id), targets_T1[:-1])
+    )
 
     def compute() -> Tensor:
         loss, penalty, _ = network.loss(inputs_T1, targets_T1, network.initial_state(1))
@@ -219,8 +240,12 @@ def _labels(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable
 def _pairs(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable[[], Tensor], int]:
     pairs = open_pairs(model, [data] if isinstance(data, (str, Path)) else data)
     chosen_B = _first(pairs.target_lengths, tokens)
-    sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(pairs, chosen_B, model.codec.target.boundary_id, _device(network))
-    return lambda: network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB), int(pairs.target_lengths[chosen_B].sum())
+    sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(
+        pairs, chosen_B, model.codec.target.boundary_id, _device(network)
+    )
+    return lambda: network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB), int(
+        pairs.target_lengths[chosen_B].sum()
+    )
 
 
 def _first(lengths_E: np.ndarray, tokens: int) -> np.ndarray:
@@ -273,11 +298,15 @@ class GradientCheck:
         zeros = sum(matrix.zeros for matrix in self.matrices)
         worst = max(self.matrices, key=_badness)
         where = f"{worst.worst.difference:.2g} at {worst.label(worst.worst)}"
-        said_zeros = f"; {zeros:,} of the gradients {'is' if zeros == 1 else 'are'} zero" if zeros else ""
+        said_zeros = (
+            f"; {zeros:,} of the gradients {'is' if zeros == 1 else 'are'} zero" if zeros else ""
+        )
         if self.is_right:
-            return (f"The backward pass is right: {len(weights):,} gradients from "
-                    f"{len(self.matrices)} matrices equal their difference "
-                    f"quotients; the largest relative difference is {where}{said_zeros}.")  # fmt: skip
+            return (
+                f"The backward pass is right: {len(weights):,} gradients from "
+                f"{len(self.matrices)} matrices equal their difference "
+                f"quotients; the largest relative difference is {where}{said_zeros}."
+            )
         wrong = sum(not weight.agrees() for weight in weights)
         return (f"The backward pass is wrong: {wrong:,} of {len(weights):,} gradients differ from "
                 "their difference quotients by more than "
@@ -286,7 +315,14 @@ class GradientCheck:
     def tables(self) -> Sequence[Table]:
         """A row for each matrix; and the numbers of one weight, from w to the relative
         difference."""
-        columns = ("matrix", "shape", "weights", "zero gradients", "largest gradient", "largest relative difference")
+        columns = (
+            "matrix",
+            "shape",
+            "weights",
+            "zero gradients",
+            "largest gradient",
+            "largest relative difference",
+        )
         rows = tuple(
             (each.name, " x ".join(map(str, each.shape)), len(each.weights), each.zeros,
              each.largest.gradient,
@@ -302,7 +338,9 @@ class GradientCheck:
             ("gradient", f"{weight.gradient:.12g}"),
             ("relative difference", f"{weight.difference:.2g}"),
         )  # fmt: skip
-        return Table(columns, rows), Table(("quantity", "value"), worked, f"One weight, step by step: {matrix.label(weight)}")
+        return Table(columns, rows), Table(
+            ("quantity", "value"), worked, f"One weight, step by step: {matrix.label(weight)}"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All weights that were checked, as JSON can hold them."""
@@ -317,10 +355,22 @@ class GradientCheck:
     def figure(self) -> "Figure":
         """The relative difference of each weight, a row for each matrix."""
         height = 1.5 + 0.28 * len(self.matrices)
-        figure, axes = plotting.new_figure(f"Gradients of {plotting.short_name(self.model)}", "relative difference", "", height=height)
+        figure, axes = plotting.new_figure(
+            f"Gradients of {plotting.short_name(self.model)}",
+            "relative difference",
+            "",
+            height=height,
+        )
         for row, each in enumerate(self.matrices):
             shown = [max(weight.difference, SMALLEST_SHOWN) for weight in each.weights]
-            axes.plot(shown, [row] * len(shown), marker="o", markersize=4, linestyle="none", color=plotting.COLOURS[0])
+            axes.plot(
+                shown,
+                [row] * len(shown),
+                marker="o",
+                markersize=4,
+                linestyle="none",
+                color=plotting.COLOURS[0],
+            )
         axes.axvline(TOLERANCE, color=plotting.COLOURS[1])
         axes.set_yticks(range(len(self.matrices)), [each.name for each in self.matrices])
         axes.invert_yaxis()
@@ -364,7 +414,9 @@ def _bundled(subject: Subject) -> str:
         return bundled_corpus_of(subject.model, "")
     except UsageError:
         why = f"{subject.name} was not trained on a bundled corpus"
-        raise UsageError("no data to take the loss of", why, "name a file: --on FILE, text=FILE") from None
+        raise UsageError(
+            "no data to take the loss of", why, "name a file: --on FILE, text=FILE"
+        ) from None
 
 
 def _badness(matrix: CheckedMatrix) -> tuple[bool, float]:

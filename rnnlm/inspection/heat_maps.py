@@ -22,7 +22,9 @@ def draw_heat_map(
     """A map with the words `across` below and `down` beside it, the first one on top. lowest,
     highest: the ends of the range of colours; None: those of the values. label: what the colours
     are."""
-    image = axes.imshow(values_YX, cmap=colours, vmin=lowest, vmax=highest, aspect="auto", interpolation="nearest")
+    image = axes.imshow(
+        values_YX, cmap=colours, vmin=lowest, vmax=highest, aspect="auto", interpolation="nearest"
+    )
     axes.grid(visible=False)
     axes.set_xticks(*_ticks(across), rotation=90, fontsize=8)
     axes.set_yticks(*_ticks(down), fontsize=8)

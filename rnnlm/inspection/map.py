@@ -55,7 +55,13 @@ class WordMap:
 
     def tables(self) -> Sequence[Table]:
         """The coordinates of each word."""
-        return [Table(("word", "x", "y"), tuple((place.word, place.x, place.y) for place in self.places), self.source)]
+        return [
+            Table(
+                ("word", "x", "y"),
+                tuple((place.word, place.x, place.y) for place in self.places),
+                self.source,
+            )
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types."""
@@ -63,14 +69,20 @@ class WordMap:
 
     def figure(self) -> "Figure":
         """The words at their places."""
-        x_label, y_label = (f"principal component {number} ({share:.1%})" for number, share in enumerate(self.variance, start=1))
+        x_label, y_label = (
+            f"principal component {number} ({share:.1%})"
+            for number, share in enumerate(self.variance, start=1)
+        )
         figure, axes = plotting.new_figure("", x_label, y_label, width=7, height=6)
         axes.scatter([place.x for place in self.places], [place.y for place in self.places], s=12)
         axes.margins(x=0.15, y=0.08)
         names = [plotting.short_name(place.word) for place in self.places]
         across, up = (72 * inches * 0.85 for inches in (7, 6))  # points of the axes, about
         (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-        dots = [((place.x - left) / (right - left) * across, (place.y - low) / (high - low) * up) for place in self.places]
+        dots = [
+            ((place.x - left) / (right - left) * across, (place.y - low) / (high - low) * up)
+            for place in self.places
+        ]
         for place, name, offset in zip(self.places, names, label_offsets(names, dots), strict=True):
             axes.annotate(
                 name, (place.x, place.y), offset, textcoords="offset points", fontsize=FONT,
@@ -80,7 +92,9 @@ class WordMap:
         return figure
 
 
-def label_offsets(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> list[tuple[int, int]]:
+def label_offsets(
+    names: Sequence[str], dots: Sequence[tuple[float, float]]
+) -> list[tuple[int, int]]:
     """Where each word stands beside its dot, in points: at the first place that no word before it
     covers, else at the first."""
     boxes: list[tuple[float, float, float, float]] = []
@@ -92,15 +106,24 @@ def label_offsets(names: Sequence[str], dots: Sequence[tuple[float, float]]) -> 
             left = x + right - (width if right < 0 else 0)
             choices[right, up] = (left, y + up, left + width, y + up + FONT)
         free = (
-            offset for offset, (west, south, east, north) in choices.items()
-            if not any(west < box[2] and box[0] < east and south < box[3] and box[1] < north for box in boxes)
-        )  # fmt: skip
+            offset
+            for offset, (west, south, east, north) in choices.items()
+            if not any(
+                west < box[2] and box[0] < east and south < box[3] and box[1] < north
+                for box in boxes
+            )
+        )
         found.append(next(free, BESIDE[0]))
         boxes.append(choices[found[-1]])
     return found
 
 
-def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Path = (), *, which: Which = "input") -> WordMap:
+def inspect_map(
+    model: Model | WordVectors = SHIPPED,
+    words: Sequence[str] | Path = (),
+    *,
+    which: Which = "input",
+) -> WordMap:
     """The vectors of some words on the plane of their two principal components. words: three or
     more, or the path of a file that lists them. model and which as for
     :func:`rnnlm.inspect_neighbours`.
@@ -116,7 +139,9 @@ def inspect_map(model: Model | WordVectors = SHIPPED, words: Sequence[str] | Pat
         raise UsageError(f"a map needs three words or more, not {len(chosen)}")
     matrix_NE = known.matrix_VE[[known.number(word) for word in chosen]].astype(np.float64)
     places_N2, variance = principal_plane(matrix_NE)
-    places = (Place(word, float(x), float(y)) for word, (x, y) in zip(chosen, places_N2, strict=True))
+    places = (
+        Place(word, float(x), float(y)) for word, (x, y) in zip(chosen, places_N2, strict=True)
+    )
     return WordMap(described(known), tuple(places), variance)
 
 

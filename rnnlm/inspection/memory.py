@@ -63,11 +63,17 @@ class Places:
         return Places(self.ids_N, self.stream_N, self.at_P[::step], self.begin_P[::step])
 
 
-def draw_places(ids_N: np.ndarray, spans_S2: np.ndarray, boundary_id: int, count: int, seed: int) -> Places:
+def draw_places(
+    ids_N: np.ndarray, spans_S2: np.ndarray, boundary_id: int, count: int, seed: int
+) -> Places:
     """At most `count` positions of a text, drawn at random without replacement. spans_S2: what is
     read from the initial state, as :func:`rnnlm.evaluation.perplexity.spans_of` has it."""
     generator = np.random.default_rng(seed)
-    at_P = np.arange(len(ids_N)) if count >= len(ids_N) else np.sort(generator.choice(len(ids_N), count, replace=False))
+    at_P = (
+        np.arange(len(ids_N))
+        if count >= len(ids_N)
+        else np.sort(generator.choice(len(ids_N), count, replace=False))
+    )
     begin_P = spans_S2[np.searchsorted(spans_S2[:, 0], at_P, side="right") - 1, 0]
     return Places(ids_N, with_boundary(ids_N, boundary_id), at_P, begin_P)
 
@@ -77,7 +83,9 @@ def with_last(model: LanguageModel, places: Places, length: int) -> np.ndarray:
     return _score(model, places, length, lambda inputs_BT, _: inputs_BT)
 
 
-def with_shuffled(model: LanguageModel, places: Places, kept: int, window: int, seed: int) -> np.ndarray:
+def with_shuffled(
+    model: LanguageModel, places: Places, kept: int, window: int, seed: int
+) -> np.ndarray:
     """Log-probability (nats) of each target where the last `window` inputs are read, those but the
     last `kept` of them in random order, (P,). The boundary that a text begins with stays first. The
     order depends on the seed alone: models of the same tokens read the same.
@@ -107,7 +115,9 @@ def _score(model: LanguageModel, places: Places, length: int, arrange: Arrange) 
         for rows_B in (rows_R[start : start + at_once] for start in range(0, len(rows_R), at_once)):
             at_B = places.at_P[rows_B]
             inputs_BT = places.stream_N[at_B[:, None] + np.arange(1 - its, 1)].astype(np.int64)
-            logprob_P[rows_B] = _last(model, arrange(inputs_BT, rows_B), places.ids_N[at_B].astype(np.int64))
+            logprob_P[rows_B] = _last(
+                model, arrange(inputs_BT, rows_B), places.ids_N[at_B].astype(np.int64)
+            )
     return logprob_P
 
 
@@ -133,7 +143,15 @@ def _last(model: LanguageModel, inputs_BT: np.ndarray, target_B: np.ndarray) -> 
 # a plot and a sentence.
 
 CLOSE = 0.01  # so much above the perplexity of all, as a share of it, is as good as all
-_COLUMNS = ("perplexity", "low", "high", "increase %", "increase % low", "increase % high", "increase (bits)")
+_COLUMNS = (
+    "perplexity",
+    "low",
+    "high",
+    "increase %",
+    "increase % low",
+    "increase % high",
+    "increase (bits)",
+)
 
 
 @dataclass(frozen=True)
@@ -212,13 +230,22 @@ class Memory:
         """One sentence for each model, and one where models do not compare."""
         lines = [_sentence(model) for model in self.models]
         if len({model.tokenizer for model in self.models}) > 1:
-            lines.append("The models cut the text into different tokens: their numbers of tokens and perplexities do not compare.")
-        lines += [f"{model.model} is not normalised: its figures are not perplexities." for model in self.models if not model.normalised]
+            lines.append(
+                "The models cut the text into different tokens: their numbers of tokens and perplexities do not compare."
+            )
+        lines += [
+            f"{model.model} is not normalised: its figures are not perplexities."
+            for model in self.models
+            if not model.normalised
+        ]
         return "\n".join(lines)
 
     def tables(self) -> list[Table]:
         """Both tables: what is seen alone, and what is seen in order."""
-        titles = ("Only the last k tokens are seen", f"Tokens further back than k are shuffled, in a window of {self.window}")
+        titles = (
+            "Only the last k tokens are seen",
+            f"Tokens further back than k are shuffled, in a window of {self.window}",
+        )
         kinds = ("seen", "shuffled")
         return [
             Table(("model", "k", "positions affected", *_COLUMNS), tuple(self._rows(kind)), title)
@@ -230,15 +257,26 @@ class Memory:
             for row in getattr(model, kind):
                 increases = map(_percent, (row.increase, row.increase_low, row.increase_high))
                 figures = (row.perplexity, row.low, row.high, *increases, row.increase_bits)
-                yield (model.model, "all" if row.tokens is None else row.tokens, row.affected, *figures)
+                yield (
+                    model.model,
+                    "all" if row.tokens is None else row.tokens,
+                    row.affected,
+                    *figures,
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, in JSON's types."""
         models = [
-            dataclasses.asdict(model) | {"effective_context": model.effective_context, "ordered_context": model.ordered_context}
+            dataclasses.asdict(model)
+            | {
+                "effective_context": model.effective_context,
+                "ordered_context": model.ordered_context,
+            }
             for model in self.models
         ]
-        found: dict[str, Any] = plain({"context": self.context, "window": self.window, "seed": self.seed, "models": models})
+        found: dict[str, Any] = plain(
+            {"context": self.context, "window": self.window, "seed": self.seed, "models": models}
+        )
         return found
 
     def figure(self) -> "Figure":
@@ -262,7 +300,11 @@ class Memory:
 
 def _draw(axes: "Axes", name: str, rows: Sequence[Remembered], number: int) -> None:
     colour = plotting.COLOURS[number % len(plotting.COLOURS)]
-    known = [(row.tokens, row.perplexity) for row in rows[:-1] if row.tokens is not None and row.perplexity is not None]
+    known = [
+        (row.tokens, row.perplexity)
+        for row in rows[:-1]
+        if row.tokens is not None and row.perplexity is not None
+    ]
     axes.plot([tokens for tokens, _ in known], [perplexity for _, perplexity in known], label=name,
               color=colour,
               marker=plotting.MARKERS[number % len(plotting.MARKERS)], markersize=4)  # fmt: skip
@@ -306,7 +348,9 @@ def _fewer(model: ModelMemory) -> str:
 
 def _compared(row: Remembered, full: Remembered) -> str:
     """By how much the perplexity of a row differs from that with all, with the interval."""
-    assert row.increase is not None and row.increase_low is not None and row.increase_high is not None
+    assert (
+        row.increase is not None and row.increase_low is not None and row.increase_high is not None
+    )
     change = f"{abs(row.increase):.1%} {'below' if row.increase < 0 else 'above'} the {full.perplexity:.1f} with all"
     return f"{change} (95 % interval {row.increase_low:+.1%} to {row.increase_high:+.1%})"
 
@@ -372,16 +416,25 @@ def inspect_memory(
     if len(looked_at) > 1 and read.tokenizer is None:
         read = TextInMemory.read(read, progress)  # standard input is read once
     drawn = positions, window, seed
-    found = [_memory(subject, read, context, drawn, prefixed(progress, subject.name)) for subject in looked_at]
+    found = [
+        _memory(subject, read, context, drawn, prefixed(progress, subject.name))
+        for subject in looked_at
+    ]
     return Memory(tuple(found), context, window, seed)
 
 
 def _check(positions: int, window: int, context: str) -> None:
     evaluation.check_context(context)
     if positions < 2:
-        raise UsageError(f"{positions} positions are not enough", hint="2 or more: intervals need several")
+        raise UsageError(
+            f"{positions} positions are not enough", hint="2 or more: intervals need several"
+        )
     if window <= LENGTHS[-1]:
-        raise UsageError(f"a window of {window} tokens is too short", f"up to {LENGTHS[-1]} of them stay in place", "make it longer")
+        raise UsageError(
+            f"a window of {window} tokens is too short",
+            f"up to {LENGTHS[-1]} of them stay in place",
+            "make it longer",
+        )
 
 
 def _with_rows(subject: Subject) -> Subject:
@@ -395,7 +448,9 @@ def _with_rows(subject: Subject) -> Subject:
     return subject
 
 
-def _memory(subject: Subject, text: Text, context: Context, drawn: tuple[int, int, int], progress: Progress) -> ModelMemory:
+def _memory(
+    subject: Subject, text: Text, context: Context, drawn: tuple[int, int, int], progress: Progress
+) -> ModelMemory:
     """The memory of a model at `drawn` positions, window, and seed."""
     model, (positions, window, seed) = subject.model, drawn
     encoded = text.encode(model.tokenizer, progress)
@@ -417,7 +472,9 @@ def _memory(subject: Subject, text: Text, context: Context, drawn: tuple[int, in
     )  # fmt: skip
 
 
-def _rows(by_length: Sequence[np.ndarray], with_all_P: np.ndarray, places: Places) -> Iterator[Remembered]:
+def _rows(
+    by_length: Sequence[np.ndarray], with_all_P: np.ndarray, places: Places
+) -> Iterator[Remembered]:
     """The figures of each length, and of all."""
     for length, logprob_P in zip((*LENGTHS, None), (*by_length, with_all_P), strict=True):
         span_scoring.check_scores(logprob_P)
@@ -430,7 +487,9 @@ def _rows(by_length: Sequence[np.ndarray], with_all_P: np.ndarray, places: Place
         yield Remembered(length, affected, ppl, low, high, rise, rise_low, rise_high, bits, zeros)
 
 
-def _interval(nats_P: np.ndarray, transform: Callable[[Any], Any]) -> tuple[float | None, float | None, float | None]:
+def _interval(
+    nats_P: np.ndarray, transform: Callable[[Any], Any]
+) -> tuple[float | None, float | None, float | None]:
     """The transform of the mean over positions, with its bounds; None where it is not finite."""
     if not np.isfinite(nats_P).all():
         return None, None, None

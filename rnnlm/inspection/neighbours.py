@@ -48,14 +48,23 @@ class Neighbours:
     def verdict(self) -> str:
         """Which word is nearest, and how that compares with chance."""
         nearest = [(word, its[0]) for word, its in zip(self.words, self.neighbours, strict=True)]
-        said = "; ".join(f'"{word}" lies nearest to "{first.word}" (cosine {first.cosine:.2f})' for word, first in nearest)
-        chance = f"{self.random_mean:.2f} on average (standard deviation {self.random_deviation:.2f})"
+        said = "; ".join(
+            f'"{word}" lies nearest to "{first.word}" (cosine {first.cosine:.2f})'
+            for word, first in nearest
+        )
+        chance = (
+            f"{self.random_mean:.2f} on average (standard deviation {self.random_deviation:.2f})"
+        )
         return f"{said}. The cosine of two words drawn at random is {chance}."
 
     def tables(self) -> Sequence[Table]:
         """The neighbours of each word, the nearest first."""
         pairs = zip(self.words, self.neighbours, strict=True)
-        rows = [(word, rank, each.word, each.cosine) for word, its in pairs for rank, each in enumerate(its, start=1)]
+        rows = [
+            (word, rank, each.word, each.cosine)
+            for word, its in pairs
+            for rank, each in enumerate(its, start=1)
+        ]
         return [Table(("word", "rank", "neighbour", "cosine"), tuple(rows), self.source)]
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,18 +99,29 @@ def inspect_neighbours(
     if not words or count < 1:
         raise UsageError("nothing to look up", "one word and one neighbour at least are needed")
     rows = [known.number(word) for word in words]
-    found = tuple(tuple(Neighbour(*each) for each in known.nearest(known.unit_VE[row], count, [row])) for row in rows)
+    found = tuple(
+        tuple(Neighbour(*each) for each in known.nearest(known.unit_VE[row], count, [row]))
+        for row in rows
+    )
     if not all(found):
         raise UsageError(f"{known.source}: there are no other words")
-    first_N, second_N = np.random.default_rng(0).choice(np.flatnonzero(known.is_word_V), (2, RANDOM_PAIRS))
-    cosines = np.einsum("ne,ne->n", known.unit_VE[first_N], known.unit_VE[second_N])[first_N != second_N].astype(np.float64)
-    return Neighbours(described(known), tuple(words), found, float(cosines.mean()), float(cosines.std()))
+    first_N, second_N = np.random.default_rng(0).choice(
+        np.flatnonzero(known.is_word_V), (2, RANDOM_PAIRS)
+    )
+    cosines = np.einsum("ne,ne->n", known.unit_VE[first_N], known.unit_VE[second_N])[
+        first_N != second_N
+    ].astype(np.float64)
+    return Neighbours(
+        described(known), tuple(words), found, float(cosines.mean()), float(cosines.std())
+    )
 
 
 def draw_cosines(axes: "Axes", its: Sequence[Neighbour]) -> None:
     """A bar for each word, the first one on top."""
     axes.barh(range(len(its)), [each.cosine for each in its], color=plotting.COLOURS[0])
-    axes.set_yticks(range(len(its)), [plotting.short_name(each.word, 20) for each in its], parse_math=False)
+    axes.set_yticks(
+        range(len(its)), [plotting.short_name(each.word, 20) for each in its], parse_math=False
+    )
     axes.invert_yaxis()
 
 
@@ -129,14 +149,18 @@ class Analogy:
         said = f'{self.a} - {self.b} + {self.c} is nearest to "{first.word}" (cosine {first.cosine:.2f}){ahead}'
         if self.unfiltered.word == first.word:
             return f"{said}; no question word is nearer."
-        return (
-            f'{said}, once the three words of the question are left out: "{self.unfiltered.word}" is nearer ({self.unfiltered.cosine:.2f}).'
-        )
+        return f'{said}, once the three words of the question are left out: "{self.unfiltered.word}" is nearer ({self.unfiltered.cosine:.2f}).'
 
     def tables(self) -> Sequence[Table]:
         """The answers, the best first."""
-        rows = tuple((rank, each.word, each.cosine) for rank, each in enumerate(self.answers, start=1))
-        return [Table(("rank", "word", "cosine"), rows, f"{self.a} - {self.b} + {self.c}; {self.source}")]
+        rows = tuple(
+            (rank, each.word, each.cosine) for rank, each in enumerate(self.answers, start=1)
+        )
+        return [
+            Table(
+                ("rank", "word", "cosine"), rows, f"{self.a} - {self.b} + {self.c}; {self.source}"
+            )
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types."""
@@ -163,13 +187,24 @@ def inspect_analogy(
     """
     known = vectors_of("analogy", model, which)
     if len(words) != 3 or count < 1:
-        raise UsageError(f"an analogy needs three words, not {len(words)}", "A B C asks for A - B + C", "for instance: king man woman")
+        raise UsageError(
+            f"an analogy needs three words, not {len(words)}",
+            "A B C asks for A - B + C",
+            "for instance: king man woman",
+        )
     a, b, c = (known.number(word) for word in words)
     target_E = known.unit_VE[a] - known.unit_VE[b] + known.unit_VE[c]
     answers = tuple(Neighbour(*each) for each in known.nearest(target_E, count, [a, b, c]))
     if not answers:
         raise UsageError(f"{known.source}: there are no other words")
-    return Analogy(described(known), words[0], words[1], words[2], answers, Neighbour(*known.nearest(target_E, 1)[0]))
+    return Analogy(
+        described(known),
+        words[0],
+        words[1],
+        words[2],
+        answers,
+        Neighbour(*known.nearest(target_E, 1)[0]),
+    )
 
 
 # ---- The vectors that are looked at, and the words of a file as they know them.
@@ -182,7 +217,11 @@ def vectors_of(what: str, model: Model | WordVectors, which: Which) -> WordVecto
         UsageError: it does not, or the model has no vectors of that kind. ModelError: there is no
             such model.
     """
-    return model if isinstance(model, WordVectors) else word_vectors(subject(what, model, "cpu").model, which)
+    return (
+        model
+        if isinstance(model, WordVectors)
+        else word_vectors(subject(what, model, "cpu").model, which)
+    )
 
 
 def lower_cases(vectors: WordVectors, words: Iterable[str], source: str) -> bool:

@@ -50,10 +50,14 @@ class LinearProbe:
 
     def predict(self, vectors_NH: np.ndarray) -> np.ndarray:
         """The number of the likeliest label of each vector, (N,)."""
-        return np.argmax((vectors_NH - self.mean_H) * self.scale_H @ self.weight_KH.T + self.bias_K, axis=1)
+        return np.argmax(
+            (vectors_NH - self.mean_H) * self.scale_H @ self.weight_KH.T + self.bias_K, axis=1
+        )
 
 
-def fit_probe(vectors_NH: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray, count: int) -> LinearProbe:
+def fit_probe(
+    vectors_NH: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray, count: int
+) -> LinearProbe:
     """The probe of labels 0 to `count` - 1, with the penalty of :data:`PENALTIES` that labels most
     of the held-out examples right, of equal ones the strongest, fitted again on all.
 
@@ -71,11 +75,17 @@ def fit_probe(vectors_NH: np.ndarray, labels_N: np.ndarray, groups_N: np.ndarray
     for l2 in PENALTIES if is_held_N.any() else ():
         start = _minimum(x_NH[~is_held_N], labels_N[~is_held_N], count, l2, start)
         weight_KH, bias_K = _unpacked(start, count)
-        right = int((np.argmax(x_NH[is_held_N] @ weight_KH.T + bias_K, axis=1) == labels_N[is_held_N]).sum())
+        right = int(
+            (np.argmax(x_NH[is_held_N] @ weight_KH.T + bias_K, axis=1) == labels_N[is_held_N]).sum()
+        )
         if right > best:
             chosen, best, found = l2, right, start
-    weight_KH, bias_K = _unpacked(_minimum(x_NH, labels_N, count, chosen, found if best >= 0 else start), count)
-    return LinearProbe(weight_KH.astype(np.float32), bias_K.astype(np.float32), mean_H, scale_H, chosen)
+    weight_KH, bias_K = _unpacked(
+        _minimum(x_NH, labels_N, count, chosen, found if best >= 0 else start), count
+    )
+    return LinearProbe(
+        weight_KH.astype(np.float32), bias_K.astype(np.float32), mean_H, scale_H, chosen
+    )
 
 
 def _unpacked(parameters: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +93,9 @@ def _unpacked(parameters: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarra
     return both_KX[:, :-1], both_KX[:, -1]
 
 
-def _minimum(x_NH: np.ndarray, labels_N: np.ndarray, count: int, l2: float, start: np.ndarray) -> np.ndarray:
+def _minimum(
+    x_NH: np.ndarray, labels_N: np.ndarray, count: int, l2: float, start: np.ndarray
+) -> np.ndarray:
     """Weights and biases, (K (H + 1),), at the minimum of the loss, by L-BFGS; the products run in
     float32.
 
@@ -110,7 +122,9 @@ def _minimum(x_NH: np.ndarray, labels_N: np.ndarray, count: int, l2: float, star
         return nll + l2 / 2 * float((both_KX[:, :-1] ** 2).sum()), gradient_KX.ravel()
 
     with threadpool_limits(1, "blas"):
-        found: np.ndarray = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "gtol": 1e-4}).x
+        found: np.ndarray = minimize(
+            loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "gtol": 1e-4}
+        ).x
     return found
 
 
@@ -151,7 +165,13 @@ class ProbeData:
 
 
 def read_items(
-    data: str, test_data: Paths, column: str | None, level: Level | None, most: int, seed: int, reading: Mapping[str, Any] | None = None
+    data: str,
+    test_data: Paths,
+    column: str | None,
+    level: Level | None,
+    most: int,
+    seed: int,
+    reading: Mapping[str, Any] | None = None,
 ) -> ProbeData:
     """The items of a bundled corpus by name, which has a test part, or of a file.
 
@@ -172,56 +192,99 @@ def read_items(
     level, random = level or "word", np.random.default_rng(seed)
     train = _read([data if bundled is None else str(bundled.train)], level, column, settings)
     examples = train.examples
-    if test_files := [fspath(each) for each in test_data] or ([] if bundled is None else [str(bundled.test)]):
+    if test_files := [fspath(each) for each in test_data] or (
+        [] if bundled is None else [str(bundled.test)]
+    ):
         held_out = _read(test_files, level, column, settings).examples
     else:
         order = random.permutation(len(examples))
         count = round(len(examples) * TEST_SHARE)
-        examples, held_out = (tuple(train.examples[each] for each in sorted(part)) for part in (order[count:], order[:count]))
+        examples, held_out = (
+            tuple(train.examples[each] for each in sorted(part))
+            for part in (order[count:], order[:count])
+        )
     if not examples or not held_out:
-        raise UsageError(f"{data} has too few sentences", f"{len(train.examples)}, of which a fifth is for testing", "name --test-data")
+        raise UsageError(
+            f"{data} has too few sentences",
+            f"{len(train.examples)}, of which a fifth is for testing",
+            "name --test-data",
+        )
     parts, drawn = {}, {}
     for name, each in (("train", examples), ("test", held_out)):
         parts[name] = _items(each, level)
         if len(parts[name].labels) > most:
             drawn[name] = len(parts[name].labels)
             parts[name] = _items(_drawn(each, level, most, random), level)
-    return ProbeData(data, (train.word_columns or train.text_columns)[0], level, parts["train"], parts["test"], drawn)
+    return ProbeData(
+        data,
+        (train.word_columns or train.text_columns)[0],
+        level,
+        parts["train"],
+        parts["test"],
+        drawn,
+    )
 
 
-def _of_bundled(name: str, corpus: corpora.Labelled, level: Level | None, column: str | None) -> tuple[Level, str]:
+def _of_bundled(
+    name: str, corpus: corpora.Labelled, level: Level | None, column: str | None
+) -> tuple[Level, str]:
     """What is labelled in a bundled corpus, and the column of the labels: the one that is named, or
     its first one."""
-    level = level or ("text" if column in corpus.text_columns or not corpus.word_columns else "word")
+    level = level or (
+        "text" if column in corpus.text_columns or not corpus.word_columns else "word"
+    )
     columns = corpus.word_columns if level == "word" else corpus.text_columns
     column = column or next(iter(columns), None)
     if column not in columns or column is None:
-        why = f"labels of {level}s are {', '.join(columns)}" if columns else f"it has no labels of {level}s"
-        raise UsageError(f"the bundled corpus {name} has no column {column!r} of labels of {level}s", why)
+        why = (
+            f"labels of {level}s are {', '.join(columns)}"
+            if columns
+            else f"it has no labels of {level}s"
+        )
+        raise UsageError(
+            f"the bundled corpus {name} has no column {column!r} of labels of {level}s", why
+        )
     return level, column
 
 
-def _read(paths: Sequence[str], level: Level, column: str | None, values: Mapping[str, Any]) -> LabelledText:
-    settings = resolve([LabelledSettings], [Layer("the command line", dict(values))]).make(LabelledSettings)
+def _read(
+    paths: Sequence[str], level: Level, column: str | None, values: Mapping[str, Any]
+) -> LabelledText:
+    settings = resolve([LabelledSettings], [Layer("the command line", dict(values))]).make(
+        LabelledSettings
+    )
     task: Task = "tagging" if level == "word" else "classification"
     text = read_labelled(paths, replace(settings, label_column=column), task)
     names = text.word_columns if level == "word" else text.text_columns
     if len(names) != 1:
-        raise UsageError(f"{', '.join(paths)} has {len(names)} columns of labels", ", ".join(names), "name one with --label-column")
+        raise UsageError(
+            f"{', '.join(paths)} has {len(names)} columns of labels",
+            ", ".join(names),
+            "name one with --label-column",
+        )
     return text
 
 
 def _items(examples: Sequence[Example], level: Level) -> Items:
     labels = [each.word_labels[0] if level == "word" else each.text_labels[:1] for each in examples]
     sentences_N = np.repeat(np.arange(len(examples)), list(map(len, labels)))
-    return Items(tuple(each.words for each in examples), tuple(label for each in labels for label in each), sentences_N)
+    return Items(
+        tuple(each.words for each in examples),
+        tuple(label for each in labels for label in each),
+        sentences_N,
+    )
 
 
-def _drawn(examples: Sequence[Example], level: Level, most: int, random: np.random.Generator) -> list[Example]:
+def _drawn(
+    examples: Sequence[Example], level: Level, most: int, random: np.random.Generator
+) -> list[Example]:
     """Sentences drawn at random, of `most` items together at most, one at least; in their order."""
     order = random.permutation(len(examples))
     items = np.cumsum([len(examples[each].words) if level == "word" else 1 for each in order])
-    return [examples[each] for each in sorted(order[: max(1, int(np.searchsorted(items, most, side="right")))])]
+    return [
+        examples[each]
+        for each in sorted(order[: max(1, int(np.searchsorted(items, most, side="right")))])
+    ]
 
 
 # ---- What a probe found: of each layer how well its vectors tell the labels, beside the controls;
@@ -285,7 +348,11 @@ class ProbeInspection:
     def verdict(self) -> str:
         """Which layer knows most, by how much, and whether the control supports it."""
         best = self.best
-        gain = "no layer is better than they are" if self.gain is None else f"{_points(self.gain)} than from the embeddings"
+        gain = (
+            "no layer is better than they are"
+            if self.gain is None
+            else f"{_points(self.gain)} than from the embeddings"
+        )
         found = (
             f"{self.column} is predicted best from {_called(best.layer)} of {self.model}: {best.accuracy.estimate:.1%} of the test "
             f"{self.level}s are right ({self.majority:.1%} with the most frequent label alone), {gain}, "
@@ -296,7 +363,10 @@ class ProbeInspection:
     def _of_control(self, best: LayerProbe) -> str:
         chosen = best.selectivity
         assert chosen is not None
-        points, of_embeddings = f"the selectivity, {100 * chosen.estimate:.1f} points,", _selectivity(self.probes, EMBEDDINGS)
+        points, of_embeddings = (
+            f"the selectivity, {100 * chosen.estimate:.1f} points,",
+            _selectivity(self.probes, EMBEDDINGS),
+        )
         if chosen.low <= 0:
             why = "labels drawn at random for each word are learned as well, so it may be the probe that knows them"
             return f"{points} is not clearly above zero ({100 * chosen.low:+.1f} to {100 * chosen.high:+.1f}): {why}."
@@ -317,8 +387,15 @@ class ProbeInspection:
                  _percent_of(each.control_accuracy),
                  *_percent(each.selectivity)) for each in self.probes]  # fmt: skip
         baselines = [("-", "most frequent label", self.majority)]
-        baselines += [("-", "most frequent label of the word", self.by_word)] if self.by_word is not None else []
-        rows += [(network, layer, None, None, _percent_of(share), *[None] * 6) for network, layer, share in baselines]
+        baselines += (
+            [("-", "most frequent label of the word", self.by_word)]
+            if self.by_word is not None
+            else []
+        )
+        rows += [
+            (network, layer, None, None, _percent_of(share), *[None] * 6)
+            for network, layer, share in baselines
+        ]
         return [Table(columns, tuple(rows), "\n".join((title, *self.notes)))]
 
     def to_dict(self) -> dict[str, Any]:
@@ -330,11 +407,16 @@ class ProbeInspection:
         """Accuracy of each layer, trained and untrained, with its control."""
         from rnnlm.evaluation import plotting
 
-        figure, axes = plotting.new_figure(f"{self.column} in {plotting.short_name(self.model)}", "", "accuracy on test data (%)")
+        figure, axes = plotting.new_figure(
+            f"{self.column} in {plotting.short_name(self.model)}", "", "accuracy on test data (%)"
+        )
         layers = list(dict.fromkeys(each.layer for each in self.probes))
         for network, marker in ((TRAINED, "o"), (UNTRAINED, "s")):
             its = [each for each in self.probes if each.network == network]
-            places, shares = [layers.index(each.layer) for each in its], [100 * each.accuracy.estimate for each in its]
+            places, shares = (
+                [layers.index(each.layer) for each in its],
+                [100 * each.accuracy.estimate for each in its],
+            )
             errors = [[100 * abs(each.accuracy.estimate - bound) for each,
                        bound in zip(its, bounds, strict=True)]
                       for bounds in ([each.accuracy.low for each in its],
@@ -342,7 +424,14 @@ class ProbeInspection:
             line = axes.errorbar(places, shares, errors, marker=marker, capsize=3, label=network)
             if self.level == "word":
                 controls = [100 * (each.control_accuracy or 0) for each in its]
-                axes.plot(places, controls, ":", marker=marker, color=line[0].get_color(), label=f"{network}, control")
+                axes.plot(
+                    places,
+                    controls,
+                    ":",
+                    marker=marker,
+                    color=line[0].get_color(),
+                    label=f"{network}, control",
+                )
         axes.axhline(100 * self.majority, color="0.5", linestyle="--", label="most frequent label")
         axes.set_xticks(range(len(layers)), layers)
         plotting.legend_above(figure, axes)
@@ -351,7 +440,10 @@ class ProbeInspection:
 
 def best_of(probes: Sequence[LayerProbe], network: str) -> LayerProbe:
     """That of the highest accuracy of a network, of equal ones the lowest layer."""
-    return max((each for each in probes if each.network == network), key=lambda each: each.accuracy.estimate)
+    return max(
+        (each for each in probes if each.network == network),
+        key=lambda each: each.accuracy.estimate,
+    )
 
 
 def _called(layer: str) -> str:
@@ -359,12 +451,18 @@ def _called(layer: str) -> str:
 
 
 def _selectivity(probes: Sequence[LayerProbe], layer: str) -> float | None:
-    chosen = next((each.selectivity for each in probes if (each.network, each.layer) == (TRAINED, layer)), None)
+    chosen = next(
+        (each.selectivity for each in probes if (each.network, each.layer) == (TRAINED, layer)),
+        None,
+    )
     return None if chosen is None else chosen.estimate
 
 
 def _points(difference: Interval) -> str:
-    size, bounds = abs(100 * difference.estimate), f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
+    size, bounds = (
+        abs(100 * difference.estimate),
+        f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}",
+    )
     if difference.low <= 0 <= difference.high:
         return f"not clearly {_more(difference)} ({bounds} points)"
     return f"{size:.1f} points {_more(difference)} ({bounds})"
@@ -375,7 +473,11 @@ def _more(difference: Interval) -> str:
 
 
 def _percent(interval: Interval | None) -> tuple[float | None, ...]:
-    return (None,) * 3 if interval is None else tuple(100 * each for each in (interval.estimate, interval.low, interval.high))
+    return (
+        (None,) * 3
+        if interval is None
+        else tuple(100 * each for each in (interval.estimate, interval.low, interval.high))
+    )
 
 
 def _percent_of(share: float | None) -> float | None:
@@ -440,7 +542,11 @@ def inspect_probe(
     found = read_items(fspath(data), test_data, label_column, level, most_items, seed, reading)
     task = _Task.of(found, seed)
     networks = ((TRAINED, looked.model), (UNTRAINED, untrained(looked.model, looked.task, seed)))
-    answers = [each for name, network in networks for each in _answers(name, network.layer_reader(), found, task, progress)]
+    answers = [
+        each
+        for name, network in networks
+        for each in _answers(name, network.layer_reader(), found, task, progress)
+    ]
     return _inspection(looked.name, found, task, answers, seed)
 
 
@@ -461,23 +567,45 @@ class _Task:
         labels = {label: number for number, (label, _) in enumerate(counts.most_common())}
         if len(labels) < 2:
             raise UsageError(
-                f"{data.name}: {data.column} has one label only", "a probe tells several apart", "choose another --label-column"
+                f"{data.name}: {data.column} has one label only",
+                "a probe tells several apart",
+                "choose another --label-column",
             )
-        train_N, test_N = (np.array([labels.get(each, -1) for each in part.labels]) for part in (data.train, data.test))
+        train_N, test_N = (
+            np.array([labels.get(each, -1) for each in part.labels])
+            for part in (data.train, data.test)
+        )
         if data.level == "text":
             return cls(len(labels), train_N, test_N, None, None)
         types = sorted({*data.train.words, *data.test.words})
         share_K = np.array(list(dict(counts.most_common()).values())) / len(train_N)
-        drawn = dict(zip(types, np.random.default_rng(seed).choice(len(labels), len(types), p=share_K).tolist(), strict=True))
-        return cls(len(labels), train_N, test_N, *(np.array([drawn[word] for word in part.words]) for part in (data.train, data.test)))
+        drawn = dict(
+            zip(
+                types,
+                np.random.default_rng(seed).choice(len(labels), len(types), p=share_K).tolist(),
+                strict=True,
+            )
+        )
+        return cls(
+            len(labels),
+            train_N,
+            test_N,
+            *(np.array([drawn[word] for word in part.words]) for part in (data.train, data.test)),
+        )
 
 
-def _answers(network: str, reader: LayerReader, data: ProbeData, task: _Task, progress: Progress) -> Iterable[_Answers]:
-    layers = [layer for layer in reader.layers if data.level == "text" or layer not in reader.text_layers]
+def _answers(
+    network: str, reader: LayerReader, data: ProbeData, task: _Task, progress: Progress
+) -> Iterable[_Answers]:
+    layers = [
+        layer for layer in reader.layers if data.level == "text" or layer not in reader.text_layers
+    ]
     train, test = (_vectors(reader, part, layers, data.level) for part in (data.train, data.test))
     seen: list[np.ndarray] = []
     for layer, train_NH, test_NH in zip(layers, train, test, strict=True):
-        if any(each.shape == test_NH.shape and np.allclose(each, test_NH, atol=1e-6) for each in seen):
+        if any(
+            each.shape == test_NH.shape and np.allclose(each, test_NH, atol=1e-6) for each in seen
+        ):
             continue  # features that are those of the highest layer
         seen.append(test_NH)
         name = {INPUT: EMBEDDINGS, FEATURES: FEATURES}.get(layer, f"layer {layer}")
@@ -490,28 +618,49 @@ def _answers(network: str, reader: LayerReader, data: ProbeData, task: _Task, pr
         yield _Answers((network, name), train_NH.shape[1], probe.l2, right_N, control_N)
 
 
-def _vectors(reader: LayerReader, items: Items, layers: Sequence[str], level: Level) -> list[np.ndarray]:
+def _vectors(
+    reader: LayerReader, items: Items, layers: Sequence[str], level: Level
+) -> list[np.ndarray]:
     from rnnlm.vectors.embedding import lines_of_layers, words_of_layers
 
     encoded = reader.encode_words(items.texts)
-    return words_of_layers(reader, encoded, layers) if level == "word" else lines_of_layers(reader, encoded, layers, "mean")
+    return (
+        words_of_layers(reader, encoded, layers)
+        if level == "word"
+        else lines_of_layers(reader, encoded, layers, "mean")
+    )
 
 
-def _inspection(name: str, data: ProbeData, task: _Task, answers: Sequence[_Answers], seed: int) -> ProbeInspection:
+def _inspection(
+    name: str, data: ProbeData, task: _Task, answers: Sequence[_Answers], seed: int
+) -> ProbeInspection:
     sentences_N = data.test.sentences_N
 
     def interval(values_N: np.ndarray) -> Interval:
-        return ratio_interval(np.bincount(sentences_N, values_N), np.bincount(sentences_N), seed=seed)
+        return ratio_interval(
+            np.bincount(sentences_N, values_N), np.bincount(sentences_N), seed=seed
+        )
 
     probes = []
     for each in answers:
         control = None if each.control_N is None else float(each.control_N.mean())
-        chosen = None if each.control_N is None else interval(each.right_N.astype(float) - each.control_N)
-        probes.append(LayerProbe(*each.probe_layer, each.width, each.l2, interval(each.right_N), control, chosen))
+        chosen = (
+            None
+            if each.control_N is None
+            else interval(each.right_N.astype(float) - each.control_N)
+        )
+        probes.append(
+            LayerProbe(
+                *each.probe_layer, each.width, each.l2, interval(each.right_N), control, chosen
+            )
+        )
     best, start = (_best(answers, network) for network in (TRAINED, UNTRAINED))
     embeddings = next(each for each in answers if each.probe_layer == (TRAINED, EMBEDDINGS))
     gain = None if best is embeddings else interval(best.right_N.astype(float) - embeddings.right_N)
-    notes = [f"of the {part} part's {count:,} {data.level}s, sentences were drawn (seed {seed})" for part, count in data.drawn.items()]
+    notes = [
+        f"of the {part} part's {count:,} {data.level}s, sentences were drawn (seed {seed})"
+        for part, count in data.drawn.items()
+    ]
     return ProbeInspection(
         name, data.name, data.column, data.level, len(task.train_N), len(task.test_N), task.count,
         float((task.test_N == 0).mean()),
@@ -521,7 +670,10 @@ def _inspection(name: str, data: ProbeData, task: _Task, answers: Sequence[_Answ
 
 
 def _best(answers: Sequence[_Answers], network: str) -> _Answers:
-    return max((each for each in answers if each.probe_layer[0] == network), key=lambda each: each.right_N.mean())
+    return max(
+        (each for each in answers if each.probe_layer[0] == network),
+        key=lambda each: each.right_N.mean(),
+    )
 
 
 def _by_word(data: ProbeData, task: _Task) -> float | None:
@@ -533,4 +685,11 @@ def _by_word(data: ProbeData, task: _Task) -> float | None:
     for word, label in zip(data.train.words, task.train_N.tolist(), strict=True):
         counts.setdefault(word, Counter())[label] += 1
     usual = {word: its.most_common(1)[0][0] for word, its in counts.items()}
-    return float(np.mean([usual.get(word, 0) == label for word, label in zip(data.test.words, task.test_N.tolist(), strict=True)]))
+    return float(
+        np.mean(
+            [
+                usual.get(word, 0) == label
+                for word, label in zip(data.test.words, task.test_N.tolist(), strict=True)
+            ]
+        )
+    )

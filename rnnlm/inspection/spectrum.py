@@ -92,7 +92,15 @@ class SpectrumInspection:
 
     def tables(self) -> Sequence[Table]:
         """The spectra, and the norms of powers of the matrices that have them."""
-        columns = ("model", "layer", "matrix", "shape", "spectral radius", "largest singular value", "smallest singular value")
+        columns = (
+            "model",
+            "layer",
+            "matrix",
+            "shape",
+            "spectral radius",
+            "largest singular value",
+            "smallest singular value",
+        )
         rows = [
             (each.model, each.layer, each.matrix, "{} x {}".format(*each.shape),
              each.spectral_radius, float(each.singular_values[0]),
@@ -100,9 +108,15 @@ class SpectrumInspection:
             for each in self.matrices
         ]  # fmt: skip
         powered = [each for each in self.matrices if each.power_norms]
-        norms = [(each.model, each.layer, each.matrix, *map(_finite, each.power_norms.values())) for each in powered]
+        norms = [
+            (each.model, each.layer, each.matrix, *map(_finite, each.power_norms.values()))
+            for each in powered
+        ]
         power_columns = ("model", "layer", "matrix", *(f"k = {k}" for k in POWERS))
-        return [Table(columns, tuple(rows), "Recurrent weights W"), Table(power_columns, tuple(norms), "2-norm of W^k")]
+        return [
+            Table(columns, tuple(rows), "Recurrent weights W"),
+            Table(power_columns, tuple(norms), "2-norm of W^k"),
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """All values, by matrix."""
@@ -116,7 +130,9 @@ class SpectrumInspection:
         return draw(self.by_model())
 
 
-def inspect_spectrum(models: Models = (SHIPPED,), *, untrained: bool = False, device: str | Device = "auto") -> SpectrumInspection:
+def inspect_spectrum(
+    models: Models = (SHIPPED,), *, untrained: bool = False, device: str | Device = "auto"
+) -> SpectrumInspection:
     """Eigenvalues, singular values and norms of powers of the recurrent weights of networks of any
     task, in float64.
 
@@ -132,11 +148,16 @@ def inspect_spectrum(models: Models = (SHIPPED,), *, untrained: bool = False, de
     given = subjects("spectrum", models, device)
     for subject in with_starts(given) if untrained else given:
         network = subject.model.network
-        found += [spectrum_of(each, subject.name, _steepest(network.settings)) for each in recurrent_matrices(network)]
+        found += [
+            spectrum_of(each, subject.name, _steepest(network.settings))
+            for each in recurrent_matrices(network)
+        ]
     return SpectrumInspection(tuple(found))
 
 
-def spectrum_of(matrix: RecurrentMatrix, model: str, steepest: float | None = None) -> MatrixSpectrum:
+def spectrum_of(
+    matrix: RecurrentMatrix, model: str, steepest: float | None = None
+) -> MatrixSpectrum:
     """The spectrum of one matrix of the model called `model`.
 
     Raises:
@@ -145,14 +166,25 @@ def spectrum_of(matrix: RecurrentMatrix, model: str, steepest: float | None = No
     W = matrix.values
     if not np.isfinite(W).all():
         what = f"{model}: the weights of {matrix.layer}, {matrix.name}, are not all finite"
-        raise ModelError(what, "its training diverged, or the model is damaged", "check it with rnnlm doctor")
+        raise ModelError(
+            what, "its training diverged, or the model is damaged", "check it with rnnlm doctor"
+        )
     singular_values = np.linalg.svd(W, compute_uv=False)
     eigenvalues, norms = None, {}
     if matrix.is_state_map:
         eigenvalues = np.linalg.eigvals(W)
         eigenvalues = eigenvalues[np.argsort(-abs(eigenvalues), kind="stable")]
         norms = {k: _norm_of_power(W, k) if k > 1 else float(singular_values[0]) for k in POWERS}
-    return MatrixSpectrum(model, matrix.layer, matrix.name, (W.shape[0], W.shape[1]), singular_values, eigenvalues, norms, steepest)
+    return MatrixSpectrum(
+        model,
+        matrix.layer,
+        matrix.name,
+        (W.shape[0], W.shape[1]),
+        singular_values,
+        eigenvalues,
+        norms,
+        steepest,
+    )
 
 
 def _norm_of_power(W: np.ndarray, k: int) -> float:
@@ -188,10 +220,16 @@ def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
 def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     """What the weights of a layer without gates say of its gradients."""
     assert spectrum.steepest is not None
-    radius, norm, bound = spectrum.spectral_radius or 0.0, float(spectrum.singular_values[0]), 1 / spectrum.steepest
+    radius, norm, bound = (
+        spectrum.spectral_radius or 0.0,
+        float(spectrum.singular_values[0]),
+        1 / spectrum.steepest,
+    )
     kind, _, way = spectrum.matrix.partition(", ")
     weights = f"{kind} weights{way and ' ' + way}"
-    course = f"in {spectrum.layer} powers of the {weights} {'shrink' if radius < 1 else 'do not shrink'}"
+    course = (
+        f"in {spectrum.layer} powers of the {weights} {'shrink' if radius < 1 else 'do not shrink'}"
+    )
     course += f", as the spectral radius is {radius:.3g}"
     peak = max(spectrum.power_norms, key=spectrum.power_norms.__getitem__)
     if radius < 1 < spectrum.power_norms[peak]:
@@ -202,4 +240,6 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     limit = "1" if bound == 1 else f"{bound:g}, one over the largest derivative of the activation"
     if norm < bound:
         return f"{course}; gradients vanish, whatever it reads: {largest} below {limit}"
-    return f"{course}; whether gradients vanish depends on what it reads: {largest} not below {limit}"
+    return (
+        f"{course}; whether gradients vanish depends on what it reads: {largest} not below {limit}"
+    )

@@ -29,7 +29,10 @@ def draw(by_model: "Mapping[str, Sequence[MatrixSpectrum]]") -> "Figure":
     labels = []
     for model, layer in rows:
         title = f"{short_name(model, LONGEST_TITLE - len(layer))}, {layer}"
-        labels += [(title, "real part", "imaginary part"), ("powers", "k", "log10 of the 2-norm of W^k")]
+        labels += [
+            (title, "real part", "imaginary part"),
+            ("powers", "k", "log10 of the 2-norm of W^k"),
+        ]
     figure, panels = new_panels(labels, 9.5, 4.0 * len(rows), columns=2)
     for number, matrices in enumerate(rows.values()):
         plane, powers = panels[2 * number : 2 * number + 2]
@@ -54,8 +57,16 @@ def _draw_plane(axes: "Axes", matrices: "Sequence[MatrixSpectrum]") -> None:
 def _draw_powers(axes: "Axes", matrices: "Sequence[MatrixSpectrum]") -> None:
     axes.axhline(0, color="grey", linewidth=1)
     for number, each in enumerate(matrices):
-        shown = [(k, math.log10(norm)) for k, norm in each.power_norms.items() if 0 < norm < math.inf]
+        shown = [
+            (k, math.log10(norm)) for k, norm in each.power_norms.items() if 0 < norm < math.inf
+        ]
         if shown:
             marker, colour = MARKERS[number % len(MARKERS)], COLOURS[number % len(COLOURS)]
-            axes.plot(*zip(*shown, strict=True), marker=marker, markersize=4, color=colour, label=each.matrix)
+            axes.plot(
+                *zip(*shown, strict=True),
+                marker=marker,
+                markersize=4,
+                color=colour,
+                label=each.matrix,
+            )
     axes.legend()

@@ -40,7 +40,9 @@ class RecurrentUnit:
         The derivatives are carried along with x: dx_t/dw = s(x_{t-1}) + w s'(x_{t-1}) dx_{t-1}/dw,
         dx_t/db likewise with 1 in the place of s(x_{t-1}).
         """
-        weight_X, bias_X = np.broadcast_arrays(np.asarray(weight_X, dtype=np.float64), np.asarray(bias_X, dtype=np.float64))
+        weight_X, bias_X = np.broadcast_arrays(
+            np.asarray(weight_X, dtype=np.float64), np.asarray(bias_X, dtype=np.float64)
+        )
         x_X = np.full(weight_X.shape, float(self.initial))
         by_weight_X, by_bias_X = np.zeros_like(x_X), np.zeros_like(x_X)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -71,12 +73,21 @@ class Descent:
         return float(np.hypot(np.diff(self.weight_U), np.diff(self.bias_U)).max(initial=0.0))
 
 
-def descend(unit: RecurrentUnit, start: tuple[float, float], rate: float, updates: int, clip: float | None, name: str) -> Descent:
+def descend(
+    unit: RecurrentUnit,
+    start: tuple[float, float],
+    rate: float,
+    updates: int,
+    clip: float | None,
+    name: str,
+) -> Descent:
     """Gradient descent from (w, b). clip: the norm to which a longer gradient is scaled down (their
     algorithm 1); None: never. A path whose numbers are no longer finite ends before them."""
     met, (weight, bias) = [], start
     for _ in range(updates + 1):
-        error, by_weight, by_bias = (float(value) for value in unit.error(np.array(weight), np.array(bias)))
+        error, by_weight, by_bias = (
+            float(value) for value in unit.error(np.array(weight), np.array(bias))
+        )
         norm = float(np.hypot(by_weight, by_bias))
         if not np.isfinite([weight, bias, error, norm]).all():
             break
@@ -167,7 +178,12 @@ class Surface:
     def figure(self) -> "Figure":
         """The surface by its colour, with both paths on it, and the error along them."""
         figure, (over, along) = plotting.new_panels(
-            [("Error of one recurrent unit", "weight w", "bias b"), ("Error along both paths", "update", "error")], width=11.0, height=4.6
+            [
+                ("Error of one recurrent unit", "weight w", "bias b"),
+                ("Error along both paths", "update", "error"),
+            ],
+            width=11.0,
+            height=4.6,
         )
         self._draw_surface(figure, over)
         for each in self.descents:
@@ -180,11 +196,22 @@ class Surface:
     def _draw_surface(self, figure: "Figure", axes: "Axes") -> None:
         axes.grid(False)
         extent = (self.weight_G[0], self.weight_G[-1], self.bias_G[0], self.bias_G[-1])
-        colours = axes.imshow(self.error_GG, origin="lower", extent=extent, aspect="auto", interpolation="none", cmap="Greys")
+        colours = axes.imshow(
+            self.error_GG,
+            origin="lower",
+            extent=extent,
+            aspect="auto",
+            interpolation="none",
+            cmap="Greys",
+        )
         figure.colorbar(colours, ax=axes, label="error")
         for each in self.descents:
-            axes.plot(each.weight_U, each.bias_U, marker=".", markersize=4, linewidth=1.2, label=each.name)
-        axes.plot(self.descents[0].weight_U[:1], self.descents[0].bias_U[:1], marker="o", color="black")
+            axes.plot(
+                each.weight_U, each.bias_U, marker=".", markersize=4, linewidth=1.2, label=each.name
+            )
+        axes.plot(
+            self.descents[0].weight_U[:1], self.descents[0].bias_U[:1], marker="o", color="black"
+        )
         axes.set_xlim(self.weight_G[0], self.weight_G[-1])
         axes.set_ylim(self.bias_G[0], self.bias_G[-1])
 
@@ -207,29 +234,47 @@ def inspect_surface(
         UsageError: a range is empty, the grid has fewer than 2 lines or more than 2,000, or a
             number is not positive or not finite.
     """
-    _check(weights, biases, grid, start, {"steps": steps, "rate": rate, "clip": clip, "updates": updates})
+    _check(
+        weights,
+        biases,
+        grid,
+        start,
+        {"steps": steps, "rate": rate, "clip": clip, "updates": updates},
+    )
     if not np.isfinite([target, initial, *start]).all():
         raise UsageError("target, initial state and start are finite numbers")
     unit = RecurrentUnit(steps, target, initial)
     weight_G, bias_G = np.linspace(*weights, grid), np.linspace(*biases, grid)
     error_GG, by_weight_GG, by_bias_GG = unit.error(weight_G[None, :], bias_G[:, None])
-    paths = descend(unit, start, rate, updates, None, "without clipping"), descend(unit, start, rate, updates, clip, f"clipped to {clip:g}")
+    paths = (
+        descend(unit, start, rate, updates, None, "without clipping"),
+        descend(unit, start, rate, updates, clip, f"clipped to {clip:g}"),
+    )
     if not all(len(path.error_U) for path in paths):
-        raise UsageError(f"start {start[0]:g}, {start[1]:g} is too far away", "the gradient there is not finite")
+        raise UsageError(
+            f"start {start[0]:g}, {start[1]:g} is too far away", "the gradient there is not finite"
+        )
     with np.errstate(over="ignore"):
         gradient_GG = np.hypot(by_weight_GG, by_bias_GG)
     return Surface(unit, weight_G, bias_G, error_GG, gradient_GG, rate, clip, paths)
 
 
-def _check(weights: Range, biases: Range, grid: int, start: tuple[float, float], positive: dict[str, float]) -> None:
+def _check(
+    weights: Range, biases: Range, grid: int, start: tuple[float, float], positive: dict[str, float]
+) -> None:
     for name, pair in {"weights": weights, "biases": biases, "start": start}.items():
         if len(pair) != 2:
             raise UsageError(f"{name}: {len(pair)} numbers, where two are needed")
     for name, (low, high) in {"weights": weights, "biases": biases}.items():
         if not (np.isfinite([low, high]).all() and low < high):
-            raise UsageError(f"{name} from {low:g} to {high:g} is an empty range", hint="the lower end comes first")
+            raise UsageError(
+                f"{name} from {low:g} to {high:g} is an empty range",
+                hint="the lower end comes first",
+            )
     if not 2 <= grid <= GREATEST_GRID:
-        raise UsageError(f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}")
+        raise UsageError(
+            f"a grid of {grid} lines cannot be drawn", hint=f"take 2 to {GREATEST_GRID:,}"
+        )
     for name, value in positive.items():
         if not (np.isfinite(value) and value > 0):
             raise UsageError(f"{name} = {value:g} is not a positive number")

@@ -63,18 +63,36 @@ class Similarity:
         share = f"{self.known:,} of {len(self.pairs):,} pairs ({self.known / len(self.pairs):.1%}) have vectors for both words"
         said = f"Spearman's correlation with the judgments is {self.spearman:.3f}"
         if self.low is None or self.high is None:
-            return f"{said}; {share}: too few to tell whether these vectors rank pairs as people do."
+            return (
+                f"{said}; {share}: too few to tell whether these vectors rank pairs as people do."
+            )
         said = f"{said} [{self.low:.3f}, {self.high:.3f}]; {share}."
         if self.low > 0:
             return f"{said} Words that people find alike have vectors that are alike."
         if self.high < 0:
-            return f"{said} Words that people find alike have vectors that are less alike than others."
+            return (
+                f"{said} Words that people find alike have vectors that are less alike than others."
+            )
         return f"{said} The interval holds 0: nothing shows that these vectors rank pairs as people do."
 
     def tables(self) -> Sequence[Table]:
         """The correlation and what it was measured on."""
-        row = (self.file, len(self.pairs), self.known, self.known / len(self.pairs), self.spearman, self.low, self.high)
-        return [Table(("file", "pairs", "known", "share known", "spearman", "low", "high"), (row,), self.source)]
+        row = (
+            self.file,
+            len(self.pairs),
+            self.known,
+            self.known / len(self.pairs),
+            self.spearman,
+            self.low,
+            self.high,
+        )
+        return [
+            Table(
+                ("file", "pairs", "known", "share known", "spearman", "low", "high"),
+                (row,),
+                self.source,
+            )
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types, the pairs among it."""
@@ -84,7 +102,13 @@ class Similarity:
         """Cosines over judgments, a point a pair."""
         figure, axes = plotting.new_figure(f"Spearman {self.spearman:.3f}", "judgment", "cosine")
         known = [(pair.score, pair.cosine) for pair in self.pairs if pair.cosine is not None]
-        axes.scatter([score for score, _ in known], [cosine for _, cosine in known], s=6, alpha=0.4, linewidths=0)
+        axes.scatter(
+            [score for score, _ in known],
+            [cosine for _, cosine in known],
+            s=6,
+            alpha=0.4,
+            linewidths=0,
+        )
         return figure
 
 
@@ -105,23 +129,37 @@ def inspect_similarity(
     """
     known = vectors_of("similarity", model, which)
     read = read_pairs(str(file), columns, strip_tags)
-    lowers = lower_cases(known, (word for pair in read for word in (pair.word1, pair.word2)), str(file))
+    lowers = lower_cases(
+        known, (word for pair in read for word in (pair.word1, pair.word2)), str(file)
+    )
     pairs = []
     for pair in read:
         word1, word2 = (word.lower() if lowers else word for word in (pair.word1, pair.word2))
         row1, row2 = known.numbers.get(word1), known.numbers.get(word2)
-        cosine = None if row1 is None or row2 is None else float(known.unit_VE[row1] @ known.unit_VE[row2])
+        cosine = (
+            None
+            if row1 is None or row2 is None
+            else float(known.unit_VE[row1] @ known.unit_VE[row2])
+        )
         pairs.append(JudgedPair(word1, word2, pair.score, cosine))
     judged = np.array([(pair.score, pair.cosine) for pair in pairs if pair.cosine is not None])
     if len(judged) < 3:
         why = f"{len(judged)} of {len(pairs):,} pairs have vectors for both words"
-        raise TextError(f"too few pairs of {file} are known", why, "words may be written in another case, or carry tags: --strip-tags")
+        raise TextError(
+            f"too few pairs of {file} are known",
+            why,
+            "words may be written in another case, or carry tags: --strip-tags",
+        )
     if (np.ptp(judged, axis=0) == 0).any():
         raise TextError(f"{file}: nothing to rank", "all judgments, or all cosines, are equal")
-    return Similarity(str(file), described(known), tuple(pairs), *spearman(judged[:, 0], judged[:, 1], seed))
+    return Similarity(
+        str(file), described(known), tuple(pairs), *spearman(judged[:, 0], judged[:, 1], seed)
+    )
 
 
-def spearman(scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1) -> tuple[float, float | None, float | None]:
+def spearman(
+    scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1
+) -> tuple[float, float | None, float | None]:
     """Spearman's rank correlation, ties at their mean rank, and the bounds of its interval:
     percentile bootstrap over the N pairs, None with fewer than 20."""
     from scipy.stats import rankdata
@@ -129,11 +167,15 @@ def spearman(scores_N: np.ndarray, cosines_N: np.ndarray, seed: int = 1) -> tupl
     def correlation(scores: np.ndarray, cosines: np.ndarray, axis: int = -1) -> np.ndarray:
         x, y = (rankdata(each, axis=axis) for each in (scores, cosines))
         x, y = (each - each.mean(axis=axis, keepdims=True) for each in (x, y))
-        return np.asarray((x * y).sum(axis=axis) / np.sqrt((x * x).sum(axis=axis) * (y * y).sum(axis=axis)))
+        return np.asarray(
+            (x * y).sum(axis=axis) / np.sqrt((x * x).sum(axis=axis) * (y * y).sum(axis=axis))
+        )
 
     if len(scores_N) < FEWEST:
         return float(correlation(scores_N, cosines_N)), None, None
-    low, high = percentile_bounds((scores_N, cosines_N), correlation, seed=seed, batch_units=BATCH_PAIRS)
+    low, high = percentile_bounds(
+        (scores_N, cosines_N), correlation, seed=seed, batch_units=BATCH_PAIRS
+    )
     return float(correlation(scores_N, cosines_N)), low, high
 
 
@@ -185,7 +227,13 @@ class Analogies:
     def tables(self) -> Sequence[Table]:
         """A row a type, all types together last."""
         columns = tuple(field.name for field in dataclasses.fields(TypeAccuracy))
-        return [Table(columns, tuple(tuple(getattr(each, name) for name in columns) for each in self.types), self.source)]
+        return [
+            Table(
+                columns,
+                tuple(tuple(getattr(each, name) for name in columns) for each in self.types),
+                self.source,
+            )
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types."""
@@ -195,7 +243,9 @@ class Analogies:
         """Accuracies with their intervals, one line a type."""
         shown = [each for each in self.types if each.accuracy is not None]
         figure, axes = plotting.new_figure("", "accuracy", "", height=1 + 0.25 * len(shown))
-        values = np.array([(each.accuracy, each.low, each.high) for each in shown], dtype=np.float64)
+        values = np.array(
+            [(each.accuracy, each.low, each.high) for each in shown], dtype=np.float64
+        )
         bars = np.stack([values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]])
         axes.errorbar(values[:, 0], range(len(shown)), xerr=bars, fmt="o", capsize=3)
         axes.set_yticks(range(len(shown)), [each.type for each in shown], parse_math=False)
@@ -222,18 +272,31 @@ def inspect_analogies(
     known = vectors_of("analogies", model, which)
     questions = read_analogies(str(file), columns)
     if lower_cases(known, (word for question in questions for word in question.words), str(file)):
-        questions = [Question(each.kind, *(word.lower() for word in each.words)) for each in questions]
+        questions = [
+            Question(each.kind, *(word.lower() for word in each.words)) for each in questions
+        ]
     is_known_Q = np.array([all(word in known.numbers for word in each.words) for each in questions])
     if not is_known_Q.any():
         why = f"no question of {len(questions):,} has vectors for its four words"
-        raise TextError(f"no analogy of {file} is known", why, "they may be written in another case")
-    rows_Q4 = np.array([[known.numbers[word] for word in each.words] for each, asks in zip(questions, is_known_Q, strict=True) if asks])
+        raise TextError(
+            f"no analogy of {file} is known", why, "they may be written in another case"
+        )
+    rows_Q4 = np.array(
+        [
+            [known.numbers[word] for word in each.words]
+            for each, asks in zip(questions, is_known_Q, strict=True)
+            if asks
+        ]
+    )
     is_right_Q = np.zeros(len(questions), dtype=bool)
     is_right_Q[is_known_Q] = _answers(known, rows_Q4) == rows_Q4[:, 3]
     kinds = np.array([each.kind for each in questions])
     names = list(dict.fromkeys(kinds.tolist()))
     chosen = [(name, kinds == name) for name in names] if names != [""] else []
-    types = [_accuracy(name, is_it_Q, is_known_Q, is_right_Q) for name, is_it_Q in (*chosen, (ALL, np.ones(len(questions), dtype=bool)))]
+    types = [
+        _accuracy(name, is_it_Q, is_known_Q, is_right_Q)
+        for name, is_it_Q in (*chosen, (ALL, np.ones(len(questions), dtype=bool)))
+    ]
     return Analogies(str(file), described(known), int(known.is_word_V.sum()), tuple(types))
 
 
@@ -251,7 +314,9 @@ def _answers(known: WordVectors, rows_Q4: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _accuracy(name: str, is_it_Q: np.ndarray, is_known_Q: np.ndarray, is_right_Q: np.ndarray) -> TypeAccuracy:
+def _accuracy(
+    name: str, is_it_Q: np.ndarray, is_known_Q: np.ndarray, is_right_Q: np.ndarray
+) -> TypeAccuracy:
     right = is_right_Q[is_it_Q & is_known_Q]
     counts = int(is_it_Q.sum()), len(right), int(right.sum())
     if not len(right):

@@ -59,7 +59,11 @@ def read_pairs(source: str, columns: str | None = None, strip_tags: bool = False
             names = _named(row, columns, 3) if columns else _pair_columns(row)
         word1, word2, score = _cells(row, names)
         if (number := _number(score)) is None:
-            raise TextError(f"{row.where}: {score!r} is not a number", f"column {names[2]!r} is how alike the words are", "see --columns")
+            raise TextError(
+                f"{row.where}: {score!r} is not a number",
+                f"column {names[2]!r} is how alike the words are",
+                "see --columns",
+            )
         word1, word2 = (_TAG.sub("", word) if strip_tags else word for word in (word1, word2))
         pairs.append(WordPair(word1, word2, number))
     if not pairs:
@@ -88,7 +92,9 @@ def read_words(source: str) -> list[str]:
     Raises:
         TextError: it cannot be read, or holds none.
     """
-    words = list(dict.fromkeys(word for _, line in lines_with_ends(source) for word in line.split()))
+    words = list(
+        dict.fromkeys(word for _, line in lines_with_ends(source) for word in line.split())
+    )
     if not words:
         raise TextError(f"no words in {source}", "it is empty")
     return words
@@ -103,46 +109,74 @@ def _of_lines(source: str) -> Iterator[Question]:
         elif len(words) == 4:
             yield Question(kind, *words)
         elif words:
-            raise TextError(f"{source}, line {number}: four words are needed, not {len(words)}", "a line is A B C D, or : TYPE")
+            raise TextError(
+                f"{source}, line {number}: four words are needed, not {len(words)}",
+                "a line is A B C D, or : TYPE",
+            )
 
 
 def _of_table(source: str, columns: str | None) -> Iterator[Question]:
     names = None
     for row in _rows(source, has_header=True):
         if names is None:
-            names = _named(row, columns, 5 if columns.count(",") == 4 else 4) if columns else _words_of(row)[-5:]
+            names = (
+                _named(row, columns, 5 if columns.count(",") == 4 else 4)
+                if columns
+                else _words_of(row)[-5:]
+            )
             if len(names) < 4:
-                raise TextError(f"{source}: fewer than four columns of words", hint="name them: --columns A,B,C,D")
+                raise TextError(
+                    f"{source}: fewer than four columns of words",
+                    hint="name them: --columns A,B,C,D",
+                )
         cells = _cells(row, names)
         yield Question("" if len(names) == 4 else cells[0], *cells[-4:])
 
 
 def _rows(source: str, has_header: bool | None = None) -> Iterator[tables.Row]:
     """The rows of a table. has_header: None: where the first row holds no number."""
-    first = next((line for _, line in lines_with_ends(source) if line.strip()), "") if tables.kind_of(source) != tables.PARQUET else ""
+    first = (
+        next((line for _, line in lines_with_ends(source) if line.strip()), "")
+        if tables.kind_of(source) != tables.PARQUET
+        else ""
+    )
     kind = tables.kind_of(source) or _kind_of_line(first)
     if kind is None:
         yield from _split_at_spaces(source, has_header)
         return
     if has_header is None:
-        cells = next(tables.rows(source, kind, has_header=False), tables.Row("", {})).values.values()
-        has_header = kind in (tables.JSON_LINES, tables.PARQUET) or not any(_number(cell) is not None for cell in cells)
+        cells = next(
+            tables.rows(source, kind, has_header=False), tables.Row("", {})
+        ).values.values()
+        has_header = kind in (tables.JSON_LINES, tables.PARQUET) or not any(
+            _number(cell) is not None for cell in cells
+        )
     yield from tables.rows(source, kind, has_header=has_header)
 
 
 def _kind_of_line(line: str) -> str | None:
     if tables.is_json(line):
         return tables.JSON_LINES
-    return tables.TSV if "\t" in line else tables.CSV if any(mark in line for mark in tables.DELIMITERS) else None
+    return (
+        tables.TSV
+        if "\t" in line
+        else tables.CSV
+        if any(mark in line for mark in tables.DELIMITERS)
+        else None
+    )
 
 
 def _split_at_spaces(source: str, has_header: bool | None) -> Iterator[tables.Row]:
-    lines: Iterator[tuple[int, list[str]]] = ((number, cells) for number, line in lines_with_ends(source) if (cells := line.split()))
+    lines: Iterator[tuple[int, list[str]]] = (
+        (number, cells) for number, line in lines_with_ends(source) if (cells := line.split())
+    )
     first = next(lines, None)
     if first is None:
         return
     names = list(map(str, range(1, len(first[1]) + 1)))
-    if has_header or (has_header is None and not any(_number(cell) is not None for cell in first[1])):
+    if has_header or (
+        has_header is None and not any(_number(cell) is not None for cell in first[1])
+    ):
         names = first[1]
     else:
         lines = itertools.chain([first], lines)
@@ -169,16 +203,32 @@ def _named(row: tables.Row, columns: str, count: int) -> list[str]:
 
 def _pair_columns(row: tables.Row) -> list[str]:
     names, words = _names(row), _words_of(row)
-    behind = [name for name in names[names.index(words[1]) + 1 :] if _number(row.values[name]) is not None] if words[1:] else []
+    behind = (
+        [
+            name
+            for name in names[names.index(words[1]) + 1 :]
+            if _number(row.values[name]) is not None
+        ]
+        if words[1:]
+        else []
+    )
     if not behind:
         why = "two columns of words are needed, and one of numbers behind them"
-        raise TextError(f"{row.where}: which columns are the pairs?", why, "name them: --columns WORD1,WORD2,SCORE")
+        raise TextError(
+            f"{row.where}: which columns are the pairs?",
+            why,
+            "name them: --columns WORD1,WORD2,SCORE",
+        )
     return [*words[:2], behind[0]]
 
 
 def _words_of(row: tables.Row) -> list[str]:
     """The columns that hold something that is not a number."""
-    return [name for name in _names(row) if row.values[name] not in (None, "") and _number(row.values[name]) is None]
+    return [
+        name
+        for name in _names(row)
+        if row.values[name] not in (None, "") and _number(row.values[name]) is None
+    ]
 
 
 def _names(row: tables.Row) -> list[str]:
@@ -189,7 +239,10 @@ def _cells(row: tables.Row, names: list[str]) -> list[str]:
     values: Mapping[Any, Any] = row.values
     missing = next((name for name in names if values.get(name) in (None, "")), None)
     if missing is not None:
-        raise TextError(f"{row.where}: nothing in column {missing!r}", "the line is shorter than others, or its columns are other ones")
+        raise TextError(
+            f"{row.where}: nothing in column {missing!r}",
+            "the line is shorter than others, or its columns are other ones",
+        )
     return [str(values[name]).strip() for name in names]
 
 

@@ -59,7 +59,11 @@ class _Reader:
         """
         lines = [line.removesuffix("\r") for line in text.split("\n")]
         hint = "remove it, or give special_symbols=drop or replace"
-        kept = [check_reserved(line, "the text", self.special_symbols, hint) for line in lines if not is_blank(line)]
+        kept = [
+            check_reserved(line, "the text", self.special_symbols, hint)
+            for line in lines
+            if not is_blank(line)
+        ]
         encoded = self.tokenizer.encode(kept)
         if len(encoded.oov) and not self.tokenizer.spells:
             surface = [token for line in kept for token in self.tokenizer.surface(line)]
@@ -75,7 +79,12 @@ class _Reader:
         again = _Reader(self.tokenizer, self.special_symbols)
         before = again.ids(context.rstrip())
         fits = len(both) >= len(before) and bool((both[: len(before)] == before).all())
-        if self.tokenizer.name == "word" and context and not context[-1].isspace() and not continuation[:1].isspace():
+        if (
+            self.tokenizer.name == "word"
+            and context
+            and not context[-1].isspace()
+            and not continuation[:1].isspace()
+        ):
             # unknown words, cut or not, look alike
             fits = fits and len(both) == len(before) + len(again.ids(continuation))
         elif self.tokenizer.name != "word":
@@ -88,13 +97,21 @@ class _Reader:
     def warn(self) -> None:
         """Notices of unknown words and of words that were cut."""
         if self.unknown:
-            names = ", ".join(list(self.unknown)[:UNKNOWN_SHOWN]) + (", ..." if len(self.unknown) > UNKNOWN_SHOWN else "")
-            notice(f"{sum(self.unknown.values()):,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: {names}")
+            names = ", ".join(list(self.unknown)[:UNKNOWN_SHOWN]) + (
+                ", ..." if len(self.unknown) > UNKNOWN_SHOWN else ""
+            )
+            notice(
+                f"{sum(self.unknown.values()):,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: {names}"
+            )
         if self.cut_words:
-            notice(f"{self.cut_words:,} continuations go on inside a word of the context; they were read as words of their own")
+            notice(
+                f"{self.cut_words:,} continuations go on inside a word of the context; they were read as words of their own"
+            )
 
 
-def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error") -> list[ContinuationScore]:
+def score_continuations(
+    model: LanguageModel, pairs: Iterable[tuple[str, str]], special_symbols: str = "error"
+) -> list[ContinuationScore]:
     """The scores of (context, continuation), in their order, whatever the batches; what texts share
     at their beginnings is read once. An empty context is the start of a text; an empty continuation
     has probability one.
@@ -110,11 +127,21 @@ def score_continuations(model: LanguageModel, pairs: Iterable[tuple[str, str]], 
     begins = np.array([begin for _, begin in read], dtype=np.int64)
     logprob_N, is_likeliest_N = prefixes.score_and_compare(model, ids, spans, begins)
     span_scoring.check_scores(logprob_N)
-    asked = [slice(start + begin, end) for (start, end), begin in zip(spans.tolist(), begins.tolist(), strict=True)]
-    return [ContinuationScore(math.fsum(logprob_N[at]), bool(is_likeliest_N[at].all()), at.stop - at.start) for at in asked]
+    asked = [
+        slice(start + begin, end)
+        for (start, end), begin in zip(spans.tolist(), begins.tolist(), strict=True)
+    ]
+    return [
+        ContinuationScore(
+            math.fsum(logprob_N[at]), bool(is_likeliest_N[at].all()), at.stop - at.start
+        )
+        for at in asked
+    ]
 
 
-def score_texts(model: LanguageModel, texts: Iterable[str], special_symbols: str = "error") -> list[float]:
+def score_texts(
+    model: LanguageModel, texts: Iterable[str], special_symbols: str = "error"
+) -> list[float]:
     """log p (nats) of each text, of any length, from the initial state; its end is no event.
 
     Raises:
@@ -150,7 +177,13 @@ def continue_texts(
     written = [""] * len(read)
     for first in range(0, len(read), rows):
         numbers = by_length[first : first + rows]
-        texts = _write(model, [read[number] for number in numbers], numbers, [stop for stop in stops if stop], settings)
+        texts = _write(
+            model,
+            [read[number] for number in numbers],
+            numbers,
+            [stop for stop in stops if stop],
+            settings,
+        )
         for number, text in zip(numbers, texts, strict=True):
             written[number] = text
     return written
@@ -167,14 +200,21 @@ def _side_by_side(texts: Sequence[np.ndarray], boundary_id: int) -> tuple[np.nda
 
 
 def _write(
-    model: LanguageModel, texts: Sequence[np.ndarray], numbers: Sequence[int], stops: Sequence[str], settings: SamplingSettings
+    model: LanguageModel,
+    texts: Sequence[np.ndarray],
+    numbers: Sequence[int],
+    stops: Sequence[str],
+    settings: SamplingSettings,
 ) -> list[str]:
     """What is written after each of `texts` (by ascending length), side by side; each has a random
     stream by its number."""
     streams = [stream(settings.seed, number) for number in numbers]
     forbidden = Ban(model.tokenizer, (), settings.unknown).always
     read = [_read(model, np.stack([*same])) for _, same in itertools.groupby(texts, key=len)]
-    logprob_BV, state = np.concatenate([logprob_BV for logprob_BV, _ in read]), model.concat_states([state for _, state in read])
+    logprob_BV, state = (
+        np.concatenate([logprob_BV for logprob_BV, _ in read]),
+        model.concat_states([state for _, state in read]),
+    )
     lines = [_last_line(ids, model.tokenizer.boundary_id) for ids in texts]
     drawn: list[list[int]] = [[] for _ in texts]
     written = [""] * len(texts)
@@ -189,7 +229,9 @@ def _write(
             if token == model.tokenizer.boundary_id:
                 continue
             drawn[text].append(token)
-            written[text], is_stopped = _until(_after(model.tokenizer, lines[text], drawn[text]), stops)
+            written[text], is_stopped = _until(
+                _after(model.tokenizer, lines[text], drawn[text]), stops
+            )
             kept += [] if is_stopped else [row]
         if not kept:
             break
@@ -202,7 +244,11 @@ def _read(model: LanguageModel, ids_BT: np.ndarray) -> tuple[np.ndarray, State]:
     """The distributions after the boundary and `ids_BT`, (B, V), and the state there."""
     boundary_B1 = np.full((len(ids_BT), 1), model.tokenizer.boundary_id, dtype=np.int64)
     inputs_BT = np.concatenate([boundary_B1, ids_BT], axis=1)
-    return predict(model, inputs_BT[:, -1], span_scoring.read_on(model, inputs_BT, model.initial_state(len(ids_BT))))
+    return predict(
+        model,
+        inputs_BT[:, -1],
+        span_scoring.read_on(model, inputs_BT, model.initial_state(len(ids_BT))),
+    )
 
 
 def _last_line(ids: np.ndarray, boundary_id: int) -> list[int]:

@@ -90,7 +90,11 @@ class State:
 
     def __copy__(self) -> "State":
         copied = State()
-        copied._prefix, copied._begins_line, copied._scorer = self._prefix, self._begins_line, self._scorer
+        copied._prefix, copied._begins_line, copied._scorer = (
+            self._prefix,
+            self._begins_line,
+            self._scorer,
+        )
         return copied
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "State":
@@ -103,7 +107,13 @@ class Model:
     path: bytes, absolute. order: the longest n-gram.
     """
 
-    def __init__(self, path: str | bytes | os.PathLike[str], config: Config | None = None, *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        path: str | bytes | os.PathLike[str],
+        config: Config | None = None,
+        *,
+        device: str = "auto",
+    ) -> None:
         """Raises:
         ModelError: there is no model, or it is damaged. DeviceError: `device` is not here.
         """
@@ -156,7 +166,9 @@ class Model:
         tokens = [id for ids, _ in self._tokens(sentence, eos) for id in ids]
         return LOG10_PER_NAT * math.fsum(logprob for logprob, _ in self._line(tokens, bos))
 
-    def full_scores(self, sentence: str | bytes, bos: bool = True, eos: bool = True) -> Iterator[tuple[float, int, bool]]:
+    def full_scores(
+        self, sentence: str | bytes, bos: bool = True, eos: bool = True
+    ) -> Iterator[tuple[float, int, bool]]:
         """(log10 p, n-gram length, whether it is unknown) of each word of `sentence` and, with
         `eos`, of its end.
 
@@ -167,7 +179,11 @@ class Model:
         answers, end = self._line([id for ids, _ in words for id in ids], bos), 0
         for ids, is_known in words:
             start, end = end, end + len(ids)
-            yield LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end]), answers[end - 1][1], not is_known
+            yield (
+                LOG10_PER_NAT * math.fsum(logprob for logprob, _ in answers[start:end]),
+                answers[end - 1][1],
+                not is_known,
+            )
 
     def perplexity(self, sentence: str | bytes) -> float:
         """Per word of `sentence` and its end; infinite where that is not a finite number."""
@@ -206,7 +222,11 @@ class Model:
 
     def __reduce__(self) -> tuple[Any, ...]:
         if not self.path:
-            raise UsageError("this model cannot be pickled", "it was not read from a file", "save it, and open it by its path")
+            raise UsageError(
+                "this model cannot be pickled",
+                "it was not read from a file",
+                "save it, and open it by its path",
+            )
         return type(self), (self.path,)
 
     def _tokens(self, sentence: str | bytes, eos: bool) -> Iterator[tuple[tuple[int, ...], bool]]:
@@ -225,8 +245,16 @@ class Model:
         if not isinstance(in_state, State):
             raise ArgumentTypeError(f"in_state must be a State, not {given(in_state)}")
         if in_state._scorer is not self._scorer:
-            whose = "no model has written it" if in_state._scorer is None else "another model has written it"
-            raise UsageError("this state cannot be used", whose, "write it first: BeginSentenceWrite, or BaseScore of this model")
+            whose = (
+                "no model has written it"
+                if in_state._scorer is None
+                else "another model has written it"
+            )
+            raise UsageError(
+                "this state cannot be used",
+                whose,
+                "write it first: BeginSentenceWrite, or BaseScore of this model",
+            )
         ids, is_known = self._words.of(word, in_state._begins_line)
         prefix, total, length = in_state._prefix, 0.0, 1
         for id in ids:
@@ -254,4 +282,8 @@ def _text(text: str | bytes) -> str:
     try:
         return text.decode("utf-8") if isinstance(text, bytes) else text
     except UnicodeDecodeError as error:
-        raise TextError("the sentence is not UTF-8", f"byte {error.start} is {text[error.start]:#04x}", "decode it first") from None
+        raise TextError(
+            "the sentence is not UTF-8",
+            f"byte {error.start} is {text[error.start]:#04x}",
+            "decode it first",
+        ) from None

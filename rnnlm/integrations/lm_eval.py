@@ -61,16 +61,28 @@ class HarnessModel(harness.LM):
         """What the harness keeps requests under."""
         return f"rnnlm-{self.model.tokenizer.fingerprint}"
 
-    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+    def loglikelihood(
+        self, requests: Sequence[Any], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
         """(log p in nats, whether it is the likeliest) of the continuation of each (context,
         continuation)."""
-        scores = continuations.score_continuations(self.model, [request.args for request in requests], self.special_symbols)
-        return self._kept("loglikelihood", requests, [(score.logprob_nats, score.is_greedy) for score in scores])
+        scores = continuations.score_continuations(
+            self.model, [request.args for request in requests], self.special_symbols
+        )
+        return self._kept(
+            "loglikelihood", requests, [(score.logprob_nats, score.is_greedy) for score in scores]
+        )
 
-    def loglikelihood_rolling(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[float]:
+    def loglikelihood_rolling(
+        self, requests: Sequence[Any], disable_tqdm: bool = False
+    ) -> list[float]:
         """log p (nats) of each text, its end left out."""
         texts = [request.args[0] for request in requests]
-        return self._kept("loglikelihood_rolling", requests, continuations.score_texts(self.model, texts, self.special_symbols))
+        return self._kept(
+            "loglikelihood_rolling",
+            requests,
+            continuations.score_texts(self.model, texts, self.special_symbols),
+        )
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
         """What the model writes after the context of each (context, settings): to the end of the
@@ -86,7 +98,9 @@ class HarnessModel(harness.LM):
         for numbers in alike.values():
             stops, settings = generation_settings(requests[numbers[0]].args[1], self.seed)
             contexts = [requests[number].args[0] for number in numbers]
-            texts = continuations.continue_texts(self.model, contexts, stops, settings, self.special_symbols)
+            texts = continuations.continue_texts(
+                self.model, contexts, stops, settings, self.special_symbols
+            )
             for number, text in zip(numbers, texts, strict=True):
                 written[number] = text
         return self._kept("generate_until", requests, written)
@@ -102,7 +116,9 @@ def _loaded(name: str, adapt: str | None, device: str) -> LanguageModel:
     return loading.load_adapted(name, adapt, device=device) if adapt else loading.load(name, device)
 
 
-def generation_settings(given: Mapping[str, Any], seed: int = 1) -> tuple[list[str], SamplingSettings]:
+def generation_settings(
+    given: Mapping[str, Any], seed: int = 1
+) -> tuple[list[str], SamplingSettings]:
     """What a task asks for: where to stop, and how to draw.
 
     Raises:
@@ -110,14 +126,20 @@ def generation_settings(given: Mapping[str, Any], seed: int = 1) -> tuple[list[s
     """
     known = {*LENGTHS, *OTHERS}
     if odd := sorted(name for name in given if name not in known):
-        raise UsageError(f"the task sets {', '.join(odd)}", "that is not known here", f"there are: {', '.join(sorted(known))}")
+        raise UsageError(
+            f"the task sets {', '.join(odd)}",
+            "that is not known here",
+            f"there are: {', '.join(sorted(known))}",
+        )
     until = given.get("until") or []
     temperature = float(given.get("temperature", 1.0 if given.get("do_sample") else 0.0))
     settings = SamplingSettings(
         temperature=temperature if given.get("do_sample", temperature > 0) else 0.0,
         top_k=given.get("top_k") or None,
         top_p=given.get("top_p"),
-        max_tokens=int(next((given[name] for name in LENGTHS if given.get(name) is not None), MOST_TOKENS)),
+        max_tokens=int(
+            next((given[name] for name in LENGTHS if given.get(name) is not None), MOST_TOKENS)
+        ),
         seed=seed,
     )
     return [until] if isinstance(until, str) else list(until), settings

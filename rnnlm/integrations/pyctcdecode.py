@@ -40,7 +40,12 @@ class LanguageModel(package.AbstractLanguageModel):
     score_boundary: a text begins with `<s>` and ends with `</s>`.
     """
 
-    SETTINGS: ClassVar = {"alpha": float, "beta": float, "unk_score_offset": float, "score_boundary": bool}
+    SETTINGS: ClassVar = {
+        "alpha": float,
+        "beta": float,
+        "unk_score_offset": float,
+        "score_boundary": bool,
+    }
 
     def __init__(
         self, model: str | Path | AnyModel | kenlm.Model, unigrams: Collection[str] | None = None,
@@ -59,7 +64,12 @@ class LanguageModel(package.AbstractLanguageModel):
         known = None if unigrams is None else {word for word in unigrams if word in self.model}
         self._unigrams = known
         self._sorted = sorted(known or ())
-        self.alpha, self.beta, self.unk_score_offset, self.score_boundary = alpha, beta, unk_score_offset, score_boundary
+        self.alpha, self.beta, self.unk_score_offset, self.score_boundary = (
+            alpha,
+            beta,
+            unk_score_offset,
+            score_boundary,
+        )
 
     @property
     def order(self) -> int:
@@ -78,7 +88,9 @@ class LanguageModel(package.AbstractLanguageModel):
             if value is None:
                 continue
             if not isinstance(value, kind):
-                raise SettingsError(f"{name} = {value!r} is not valid", f"it is not a {kind.__name__}")
+                raise SettingsError(
+                    f"{name} = {value!r} is not valid", f"it is not a {kind.__name__}"
+                )
             setattr(self, name, value)
 
     def get_start_state(self) -> kenlm.State:
@@ -97,7 +109,9 @@ class LanguageModel(package.AbstractLanguageModel):
             return 0.0
         return self.unk_score_offset * max(1.0, len(partial_token) / constants.AVG_TOKEN_LEN)
 
-    def score(self, prev_state: kenlm.State, word: str, is_last_word: bool = False) -> tuple[float, kenlm.State]:
+    def score(
+        self, prev_state: kenlm.State, word: str, is_last_word: bool = False
+    ) -> tuple[float, kenlm.State]:
         """alpha log p(word | prev_state) + beta, in nats, with that of `</s>` after the last word;
         and the state after the word."""
         after = kenlm.State()
@@ -134,7 +148,11 @@ class LanguageModel(package.AbstractLanguageModel):
         try:
             paths = package.LanguageModel.parse_directory_contents(filepath)
             settings = json.loads(Path(paths["json_attrs"]).read_text(encoding="utf-8"))
-            unigrams = Path(paths["unigrams"]).read_text(encoding=unigram_encoding or "utf-8").split("\n")[:-1]
+            unigrams = (
+                Path(paths["unigrams"])
+                .read_text(encoding=unigram_encoding or "utf-8")
+                .split("\n")[:-1]
+            )
         except (OSError, ValueError) as error:
             raise ModelError(f"no language model at {filepath}", str(error)) from None
         made = cls(paths["kenlm"], unigrams)

@@ -63,11 +63,17 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "|---|---|",
         *(f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)),
         "",
-        *{LANGUAGE_MODEL: _results, SEQ2SEQ: _of_pairs}.get(manifest.task, _figures)(manifest.results),
+        *{LANGUAGE_MODEL: _results, SEQ2SEQ: _of_pairs}.get(manifest.task, _figures)(
+            manifest.results
+        ),
         "## How to use it",
         "",
         "```",
-        *(each for each in commands(manifest.task, name) if not (_is_reversed(manifest) and "generate" in each)),
+        *(
+            each
+            for each in commands(manifest.task, name)
+            if not (_is_reversed(manifest) and "generate" in each)
+        ),
         "```",
         "",
         "## Settings",
@@ -84,7 +90,9 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     """The settings a model was made with: of one that comes from elsewhere only its kind, order and
     tokenizer are known. How the parts of a combination adapt is told with these."""
     if "imported_from" not in manifest.training:
-        return {name: value for name, value in manifest.settings.items() if name != PART_ADAPTATIONS}
+        return {
+            name: value for name, value in manifest.settings.items() if name != PART_ADAPTATIONS
+        }
     return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
 
 
@@ -101,7 +109,11 @@ def commands(task: str, name: str) -> Iterator[str]:
 def _origin(training: dict[str, Any]) -> str:
     if "mixed" in training:
         return "mixed with rnnlm"
-    return f"imported from `{training['imported_from']}`" if "imported_from" in training else "trained with rnnlm"
+    return (
+        f"imported from `{training['imported_from']}`"
+        if "imported_from" in training
+        else "trained with rnnlm"
+    )
 
 
 def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]:
@@ -109,23 +121,42 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
     things stands between backticks."""
     training = manifest.training
     if "mixed" in training:
-        for number, (part, mixed) in enumerate(zip(manifest.parts, training["mixed"], strict=True), start=1):
+        for number, (part, mixed) in enumerate(
+            zip(manifest.parts, training["mixed"], strict=True), start=1
+        ):
             adaptation = f", {mixed['adaptation']}" if "adaptation" in mixed else ""
-            yield f"part {number}", f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`{adaptation}"
+            yield (
+                f"part {number}",
+                f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`{adaptation}",
+            )
         yield "weights", training["weights"]
     elif "imported_from" not in training:
-        of = {"tagging": "sentences", "classification": "texts", SEQ2SEQ: "pairs"}.get(manifest.task, "lines")
-        text = f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
+        of = {"tagging": "sentences", "classification": "texts", SEQ2SEQ: "pairs"}.get(
+            manifest.task, "lines"
+        )
+        text = (
+            f"{training.get('train_words', 0):,} words, {training.get('train_sentences', 0):,} {of}"
+        )
         yield "recipe", training.get("recipe") or "-"
-        yield "training text", f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`"
+        yield (
+            "training text",
+            f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`",
+        )
         for name in ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from"):
             if name in training:
                 yield name.replace("_", " "), f"`{training[name]}`"
         if "contextual" in training:
             yield "language models beside", listed(training["contextual"])
         yield "validation", training.get("validation", "none")
-        if repeated := {name: share for name, share in training.get("lines_in_train", {}).items() if share > MUCH}:
-            yield "lines in the training text, too", ", ".join(f"{name} {share:.0%}" for name, share in repeated.items())
+        if repeated := {
+            name: share
+            for name, share in training.get("lines_in_train", {}).items()
+            if share > MUCH
+        }:
+            yield (
+                "lines in the training text, too",
+                ", ".join(f"{name} {share:.0%}" for name, share in repeated.items()),
+            )
     yield from labels(tokenizer)
     for what, each in tokenizers(tokenizer).items():
         yield what, f"{each.name}, V = {each.size:,}, `{each.fingerprint}`"
@@ -161,23 +192,46 @@ def labels(codec: Any) -> Iterator[tuple[str, str]]:
     how many, and examples."""
     for column in getattr(codec, "columns", ()):
         of = "of each " + ("letter" if column.form == "sounds" else column.level)
-        types = sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""}) if column.scheme != "none" else []
+        types = (
+            sorted({symbol.partition("-")[2] for symbol in column.symbols} - {""})
+            if column.scheme != "none"
+            else []
+        )
         if types:
             count = f"{len(types):,} type" + ("s" if types[1:] else "")
-            yield f"labels {column.name}", f"{of}, spans of {count} in {column.scheme}: {listed(types)}"
+            yield (
+                f"labels {column.name}",
+                f"{of}, spans of {count} in {column.scheme}: {listed(types)}",
+            )
         else:
             what = _FORMS.get(column.form, "labels")
-            yield f"labels {column.name}", f"{of}, {len(column.symbols):,} {what}: {listed(list(column.symbols))}"
+            yield (
+                f"labels {column.name}",
+                f"{of}, {len(column.symbols):,} {what}: {listed(list(column.symbols))}",
+            )
 
 
 def _results(results: dict[str, dict[str, Any]]) -> list[str]:
     if not results:
         return []
-    lines = ["## Numbers", "", "| text | tokens | ppl_token | ppl_token_no_oov | ppl_word | OOV words |", "|---|---|---|---|---|---|"]
+    lines = [
+        "## Numbers",
+        "",
+        "| text | tokens | ppl_token | ppl_token_no_oov | ppl_word | OOV words |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, result in results.items():
-        numbers = " | ".join(number(result[key]) for key in ("ppl_token", "ppl_token_no_oov", "ppl_word"))
+        numbers = " | ".join(
+            number(result[key]) for key in ("ppl_token", "ppl_token_no_oov", "ppl_word")
+        )
         lines.append(f"| {name} | {result['tokens']:,} | {numbers} | {result['oov_words']:,} |")
-    lines += ["", "Signatures:", "", *(f"* {name}: `{result['signature']}`" for name, result in results.items()), ""]
+    lines += [
+        "",
+        "Signatures:",
+        "",
+        *(f"* {name}: `{result['signature']}`" for name, result in results.items()),
+        "",
+    ]
     return lines
 
 
@@ -189,8 +243,13 @@ def _figures(results: dict[str, dict[str, Any]]) -> list[str]:
     for name, result in results.items():
         for column in result.get("columns", ()):
             shown = {key: column[key] for key in FIGURES if column.get(key) is not None}
-            lines += [f"| {name} | {column['column']} | {key} | {value:.4f} |" for key, value in shown.items()]
-    columns = [(name, each) for name, result in results.items() for each in result.get("columns", ())]
+            lines += [
+                f"| {name} | {column['column']} | {key} | {value:.4f} |"
+                for key, value in shown.items()
+            ]
+    columns = [
+        (name, each) for name, result in results.items() for each in result.get("columns", ())
+    ]
     signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, each in columns]
     return [*lines, "", "Signatures:", "", *signatures, ""]
 
@@ -199,14 +258,28 @@ def _of_pairs(results: dict[str, dict[str, Any]]) -> list[str]:
     """The figures of an encoder-decoder on each text."""
     if not results:
         return []
-    lines = ["## Numbers", "", "| text | ppl_token | " + " | ".join(OF_PAIRS) + " |", "|---" * (2 + len(OF_PAIRS)) + "|"]
+    lines = [
+        "## Numbers",
+        "",
+        "| text | ppl_token | " + " | ".join(OF_PAIRS) + " |",
+        "|---" * (2 + len(OF_PAIRS)) + "|",
+    ]
     for name, result in results.items():
-        cells = [number(result["ppl_token"]), *(number_of_pairs(key, result[key]) for key in OF_PAIRS)]
+        cells = [
+            number(result["ppl_token"]),
+            *(number_of_pairs(key, result[key]) for key in OF_PAIRS),
+        ]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", "Error rates and exact_match are in percent.", "", "Signatures:", ""]
     for name, result in results.items():
-        theirs = [f"`{each}`" for key, each in result["sacrebleu_signatures"].items() if result[key] is not None]
-        lines.append(f"* {name}: `{result['signature']}`, `{result['signatures'][result['main']]}`; of sacrebleu {', '.join(theirs)}")
+        theirs = [
+            f"`{each}`"
+            for key, each in result["sacrebleu_signatures"].items()
+            if result[key] is not None
+        ]
+        lines.append(
+            f"* {name}: `{result['signature']}`, `{result['signatures'][result['main']]}`; of sacrebleu {', '.join(theirs)}"
+        )
     return [*lines, ""]
 
 

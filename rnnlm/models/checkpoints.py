@@ -104,7 +104,10 @@ def load(folder: Path) -> TrainingState:
     for path, stored in _readable(folder, report=True):
         arrays = path.with_suffix(".safetensors")
         if safe_files.sha256(arrays) == stored.sha256:
-            return TrainingState(stored.facts, {name: np.array(array) for name, array in tensors.mapped(arrays).items()})
+            return TrainingState(
+                stored.facts,
+                {name: np.array(array) for name, array in tensors.mapped(arrays).items()},
+            )
         _report_damaged(folder, f"{arrays.name} is missing or damaged")
     raise AssertionError("_readable ends with an error")
 
@@ -127,7 +130,11 @@ def _readable(folder: Path, report: bool = False) -> Iterator[tuple[Path, _Store
         except ModelError as error:
             if report:
                 _report_damaged(folder, error.why)
-    raise ModelError(f"cannot resume the run of {folder}", f"each of its checkpoints is missing or damaged: {paths[0].stem}", _hint(folder))
+    raise ModelError(
+        f"cannot resume the run of {folder}",
+        f"each of its checkpoints is missing or damaged: {paths[0].stem}",
+        _hint(folder),
+    )
 
 
 def _report_damaged(folder: Path, why: str) -> None:
@@ -147,7 +154,10 @@ def _read(path: Path) -> _Stored:
     except ValueError as error:
         raise ModelError(what, f"{path.name} is damaged: {error}") from None
     if stored.format_version != FORMAT_VERSION:
-        raise ModelError(what, f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}")
+        raise ModelError(
+            what,
+            f"{path.name} has format {stored.format_version}, this rnnlm reads {FORMAT_VERSION}",
+        )
     return replace(stored, run=replace(stored.run, settings=renamed(stored.run.settings)))
 
 

@@ -19,7 +19,16 @@ from rnnlm.text.tokenizers import TokenizerSettings
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
 # told even where they are the defaults
 _SIZES = ("order", "smoothing", "layers", "layer_sizes", "embedding_size", "hidden_size")
-_UNTOLD = {"model", "tokenizer", "device", "threads", "save_every", "keep_checkpoints", "resumable", "rank_timeout"}
+_UNTOLD = {
+    "model",
+    "tokenizer",
+    "device",
+    "threads",
+    "save_every",
+    "keep_checkpoints",
+    "resumable",
+    "rank_timeout",
+}
 # what is told with the target's tokenizer
 _OF_TARGET = tuple(f"target_{each.name}=" for each in dataclasses.fields(TokenizerSettings))
 
@@ -41,13 +50,29 @@ def _described(folder: Path, manifest: model_folder.Manifest) -> dict[str, Any]:
     kind, codec, shapes = model_folder.content(folder, manifest)
     tokenizer: Any = codec  # of a task with what the model writes
     labels = [
-        {"column": each.name, "level": each.level, "scheme": each.scheme, "form": each.form, "labels": list(each.symbols)}
+        {
+            "column": each.name,
+            "level": each.level,
+            "scheme": each.scheme,
+            "form": each.form,
+            "labels": list(each.symbols),
+        }
         for each in getattr(tokenizer, "columns", ())
     ]
-    of_task: dict[str, Any] = {"task": kind.task, "labels": labels} if kind.task != registry.LANGUAGE_MODEL else {}
+    of_task: dict[str, Any] = (
+        {"task": kind.task, "labels": labels} if kind.task != registry.LANGUAGE_MODEL else {}
+    )
     if kind.task == registry.SEQ2SEQ:
-        of_sides = {what.replace(" ", "_"): _tokenizer(each) for what, each in card.tokenizers(tokenizer).items()}
-        of_task = {"task": kind.task, "shared_vocabulary": tokenizer.is_shared, "spelled": tokenizer.spelled, **of_sides}
+        of_sides = {
+            what.replace(" ", "_"): _tokenizer(each)
+            for what, each in card.tokenizers(tokenizer).items()
+        }
+        of_task = {
+            "task": kind.task,
+            "shared_vocabulary": tokenizer.is_shared,
+            "spelled": tokenizer.spelled,
+            **of_sides,
+        }
     return of_task | {
         "folder": str(folder),
         "model": manifest.model,
@@ -86,7 +111,10 @@ def summary(name: str) -> list[tuple[str, str]]:
         return list(_model(name, loading.find(name)))
     except (AttributeError, KeyError, TypeError, ValueError):
         # what a run or a tool wrote there is of another form
-        raise ModelError(f"what {name} says of itself is damaged", hint=f"rnnlm info {name} --all shows it as it is") from None
+        raise ModelError(
+            f"what {name} says of itself is damaged",
+            hint=f"rnnlm info {name} --all shows it as it is",
+        ) from None
 
 
 def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
@@ -95,7 +123,10 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     called = "demo" if folder == loading.SHIPPED == loading.find("demo") else shlex.quote(name)
     yield "model", f"{about['model']}: {about['about']}"
     yield "folder", about["folder"]
-    yield "size", f"{about['parameters']:,} parameters, {_size(about['bytes'])} in {len(manifest.files)} files"
+    yield (
+        "size",
+        f"{about['parameters']:,} parameters, {_size(about['bytes'])} in {len(manifest.files)} files",
+    )
     yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
     yield from _origin(folder, manifest)
     yield from _run(manifest)
@@ -126,11 +157,21 @@ def _origin(folder: Path, manifest: model_folder.Manifest) -> Iterator[tuple[str
     codec = model_folder.content(folder, manifest)[1]
     told = {what: value.replace("`", "") for what, value in card.facts(manifest, codec)}
     for what, tokenizer in card.tokenizers(codec).items():
-        changed = _changed(tokenizer.to_settings() if what.startswith("target") else manifest.tokenizer, TokenizerSettings)
-        told[what] = ", ".join([told[what], *(f"target_{each}" if what.startswith("target") else each for each in changed)])
+        changed = _changed(
+            tokenizer.to_settings() if what.startswith("target") else manifest.tokenizer,
+            TokenizerSettings,
+        )
+        told[what] = ", ".join(
+            [
+                told[what],
+                *(f"target_{each}" if what.startswith("target") else each for each in changed),
+            ]
+        )
     parts = [what for what in told if what.startswith("part ")]
     untold = {"step", "seconds", "model", *parts[MOST_PARTS:]}
-    yield from ((what, value) for what, value in told.items() if what not in untold and value != "-")
+    yield from (
+        (what, value) for what, value in told.items() if what not in untold and value != "-"
+    )
     if len(parts) > MOST_PARTS:
         yield "more parts", f"{len(parts) - MOST_PARTS:,}"
 
@@ -140,7 +181,11 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     training = manifest.training
     seconds = f"{training['seconds']:,} s" if "seconds" in training else ""
     if manifest.family == "neural":
-        of = f"of {training['steps']:,}, ended: {training['stopped']}" if "stopped" in training else "so far: its run has not ended"
+        of = (
+            f"of {training['steps']:,}, ended: {training['stopped']}"
+            if "stopped" in training
+            else "so far: its run has not ended"
+        )
         yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
     elif seconds:
         yield "took", seconds
@@ -154,7 +199,11 @@ def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     if kind.task != registry.LANGUAGE_MODEL:
         of_texts = [each for each in kind.text_settings if not issubclass(each, TokenizerSettings)]
     for what, classes in (("settings", [own]), ("trained with", [*others, *of_texts])):
-        if told := [each for each in _changed(card.settings_of(manifest), *classes) if not each.startswith(_OF_TARGET)]:
+        if told := [
+            each
+            for each in _changed(card.settings_of(manifest), *classes)
+            if not each.startswith(_OF_TARGET)
+        ]:
             yield what, " ".join(told)
 
 
@@ -162,8 +211,14 @@ def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
     """The settings of these classes with another value than the default, and all sizes, as --set
     takes them."""
     defaults = resolve(classes, []).values
-    told = {name: value for name, value in stored.items() if name in defaults and name not in _UNTOLD}
-    shown = {name: value for name, value in told.items() if value != defaults[name] or (name in _SIZES and value is not None)}
+    told = {
+        name: value for name, value in stored.items() if name in defaults and name not in _UNTOLD
+    }
+    shown = {
+        name: value
+        for name, value in told.items()
+        if value != defaults[name] or (name in _SIZES and value is not None)
+    }
     return [f"{name}={as_text(value)}" for name, value in shown.items()]
 
 
@@ -173,13 +228,26 @@ def _results(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
             yield from _figures(text, found["columns"])
             continue
         if "main" in found:
-            shown = [f"{name} {card.number_of_pairs(name, found[name])}" for name in card.OF_PAIRS if found[name] is not None]
-            yield text, f"perplexity {card.number(found['ppl_token'])} per token, {', '.join(shown)}"
+            shown = [
+                f"{name} {card.number_of_pairs(name, found[name])}"
+                for name in card.OF_PAIRS
+                if found[name] is not None
+            ]
+            yield (
+                text,
+                f"perplexity {card.number(found['ppl_token'])} per token, {', '.join(shown)}",
+            )
             yield "signature", found["signatures"][found["main"]]
             continue
-        per_token, per_word, known = (card.number(found[key]) for key in ("ppl_token", "ppl_word", "ppl_token_no_oov"))
+        per_token, per_word, known = (
+            card.number(found[key]) for key in ("ppl_token", "ppl_word", "ppl_token_no_oov")
+        )
         told = f"perplexity {per_token} per token, {per_word} per word"
-        told += f"; {known} without its {found['oov_words']:,} unknown words" if found["oov_words"] else ""
+        told += (
+            f"; {known} without its {found['oov_words']:,} unknown words"
+            if found["oov_words"]
+            else ""
+        )
         told += "" if found.get("normalised", True) else " (not normalised)"
         yield (text, told) if text in ("valid", "test") else ("result", f"{text}: {told}")
         yield "signature", found["signature"]
@@ -188,7 +256,9 @@ def _results(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
 def _figures(text: str, columns: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """Those of labels, in percent."""
     for each in columns:
-        shown = [f"{name} {100 * each[name]:.2f}" for name in card.FIGURES if each.get(name) is not None]
+        shown = [
+            f"{name} {100 * each[name]:.2f}" for name in card.FIGURES if each.get(name) is not None
+        ]
         yield text, (f"{each['column']}: " if len(columns) > 1 else "") + ", ".join(shown)
         yield "signature", each["signature"]
 
@@ -203,7 +273,10 @@ def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]
     yield "tokenizer", ", ".join([tokenizer, *_changed(about["settings"], TokenizerSettings)])
     if sample:
         yield "vocabulary of", f"{sample['how']}, {_size(sample['bytes'])}"
-    yield "counts", ", ".join(f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes"))
+    yield (
+        "counts",
+        ", ".join(f"{counts[key]:,} {key}" for key in ("lines", "words", "tokens", "bytes")),
+    )
     yield "unknown", f"{counts['oov_words']:,} words, {counts['oov_tokens']:,} tokens"
     if settings := _changed(about["settings"], TextSettings):
         yield "read with", " ".join(settings)

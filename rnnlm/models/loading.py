@@ -55,7 +55,9 @@ def opened(model: ScoringModel, device: str | Device = "auto") -> Any:
     return load(model, device) if isinstance(model, (str, os.PathLike)) else model
 
 
-def language_model_of(model: LanguageModel | str | Path, device: str | Device = "auto") -> LanguageModel:
+def language_model_of(
+    model: LanguageModel | str | Path, device: str | Device = "auto"
+) -> LanguageModel:
     """The same, which must be a language model.
 
     Raises:
@@ -98,7 +100,9 @@ def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     return read_manifest(folder_of(model)).task
 
 
-def models_by_name(models: Mapping[str, ScoringModel] | Sequence[str | Path]) -> dict[str, LanguageModel]:
+def models_by_name(
+    models: Mapping[str, ScoringModel] | Sequence[str | Path],
+) -> dict[str, LanguageModel]:
     """What scores lines with models by a name for each, themselves or to be loaded; of a list, each
     by the name that it is loaded by.
 
@@ -109,7 +113,12 @@ def models_by_name(models: Mapping[str, ScoringModel] | Sequence[str | Path]) ->
     return {name: scoring_model_of(model) for name, model in named.items()}
 
 
-def load_adapted(name: str | Path, kind: str, given: Mapping[str, Any] | None = None, device: str | Device = "auto") -> LanguageModel:
+def load_adapted(
+    name: str | Path,
+    kind: str,
+    given: Mapping[str, Any] | None = None,
+    device: str | Device = "auto",
+) -> LanguageModel:
     """The model called `name`, adapting itself with the settings tuned for it, or by default;
     `given` ones come first.
 
@@ -130,7 +139,11 @@ def without_adaptation(name: str) -> tuple[str, str | None]:
     """NAME and KIND of NAME+KIND; `name` itself and None where it names no kind of adaptation, or a
     folder has exactly that name."""
     base, _, kind = name.rpartition("+")
-    if not base or kind not in registry.ADAPTATIONS or any(model_folder.is_model(place) for place in _places(name)):
+    if (
+        not base
+        or kind not in registry.ADAPTATIONS
+        or any(model_folder.is_model(place) for place in _places(name))
+    ):
         return name, None
     return base, kind
 
@@ -191,7 +204,11 @@ def find(name: LanguageModel | str | Path) -> Path:
         if kind in registry.ADAPTATIONS:
             why = f"only eval, score, generate, compare and mix adapt {base} by {kind!r}"
             raise ModelError(f"no model at {name}", why, f"name {base} alone here")
-        raise ModelError(f"no model at {name}", f"{base} does not adapt itself by {kind!r}", nearest(kind, registry.ADAPTATIONS))
+        raise ModelError(
+            f"no model at {name}",
+            f"{base} does not adapt itself by {kind!r}",
+            nearest(kind, registry.ADAPTATIONS),
+        )
     raise ModelError(f"no model at {name}", "there is no such folder", hint)
 
 
@@ -202,7 +219,11 @@ def name_of(model: LanguageModel | str | Path) -> str:
         UsageError: it was not loaded from a folder.
     """
     if (name := called(model)) is None:
-        raise UsageError("this model has no folder", "it was made in memory, or adapts another one", "give the name of a saved model")
+        raise UsageError(
+            "this model has no folder",
+            "it was made in memory, or adapts another one",
+            "give the name of a saved model",
+        )
     return name
 
 
@@ -211,7 +232,11 @@ def _places(name: str) -> list[Path]:
     path = Path(name)
     if path.name != name:
         return [path]
-    return [path, Path("checkpoints") / name, *(folder for folder in shipped() if folder.name == name)]
+    return [
+        path,
+        Path("checkpoints") / name,
+        *(folder for folder in shipped() if folder.name == name),
+    ]
 
 
 def shipped() -> list[Path]:
@@ -241,4 +266,6 @@ def _was_trained_on(folder: Path, lines_hash: str) -> bool:
     """Whether the model there was, or one that it is made of."""
     manifest = read_manifest(folder)
     parts = model_parts.part_folders(folder, manifest)
-    return manifest.training.get("train_data") == lines_hash or any(_was_trained_on(part, lines_hash) for part in parts)
+    return manifest.training.get("train_data") == lines_hash or any(
+        _was_trained_on(part, lines_hash) for part in parts
+    )

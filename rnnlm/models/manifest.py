@@ -70,9 +70,16 @@ class Manifest:
         rewrites, and over its direction; of a combination also over its settings and parts,
         wherever these lie."""
         hashed = sorted(f"{entry.role}:{entry.sha256}" for entry in self.files.values())
-        hashed += [f"{name}={value}" for name in ("normalise", "remove_punctuation", "reversed") if (value := self.tokenizer.get(name))]
+        hashed += [
+            f"{name}={value}"
+            for name in ("normalise", "remove_punctuation", "reversed")
+            if (value := self.tokenizer.get(name))
+        ]
         if self.parts:
-            hashed += [json.dumps(self.settings, sort_keys=True), *(f"part:{part.fingerprint}" for part in self.parts)]
+            hashed += [
+                json.dumps(self.settings, sort_keys=True),
+                *(f"part:{part.fingerprint}" for part in self.parts),
+            ]
         return hashlib.sha256("\n".join(hashed).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
@@ -90,10 +97,16 @@ def read_manifest(folder: Path) -> Manifest:
         raise ModelError(f"no model at {folder}", "it is a file, not a model folder")
     if not path.is_file():
         inner = sorted(str(each.parent) for each in folder.glob(f"*/{CONFIG}"))
-        hint = f"name one of the models in it: {', '.join(inner[:3])}{', ...' if inner[3:] else ''}" if inner else ""
+        hint = (
+            f"name one of the models in it: {', '.join(inner[:3])}{', ...' if inner[3:] else ''}"
+            if inner
+            else ""
+        )
         raise ModelError(f"no model at {folder}", f"the folder holds no {CONFIG}", hint)
     damaged = f"the model at {folder} is damaged"
-    manifest = read_json(path, Manifest, ModelError, damaged, newest=(f"the model at {folder}", FORMAT_VERSION))
+    manifest = read_json(
+        path, Manifest, ModelError, damaged, newest=(f"the model at {folder}", FORMAT_VERSION)
+    )
     for name in manifest.files:
         if name != os.path.basename(name) or name in ("", ".", ".."):
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
@@ -115,7 +128,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def damaged_files(folder: Path, manifest: Manifest) -> list[str]:
     """Files that cannot be read or whose SHA-256 is not the one recorded."""
-    return [name for name, entry in manifest.files.items() if writing.sha256(folder / name) != entry.sha256]
+    return [
+        name
+        for name, entry in manifest.files.items()
+        if writing.sha256(folder / name) != entry.sha256
+    ]
 
 
 def check_hash(path: Path, entry: FileEntry, sha256: str) -> None:
@@ -172,8 +189,13 @@ def referenced(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     for source in sources:
         if folder.resolve() in _all_folders(source):
             what = f"the mixture cannot replace {folder}, which it would be made of"
-            raise UsageError(what, hint="choose another folder with -o, or copy its parts with --bundle")
-    return [PartEntry(_path_from(folder, source), read_manifest(source).fingerprint) for source in sources]
+            raise UsageError(
+                what, hint="choose another folder with -o, or copy its parts with --bundle"
+            )
+    return [
+        PartEntry(_path_from(folder, source), read_manifest(source).fingerprint)
+        for source in sources
+    ]
 
 
 def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
@@ -186,7 +208,11 @@ def bundled(folder: Path, sources: Sequence[Path]) -> list[PartEntry]:
     for number, source in enumerate(sources, start=1):
         manifest = read_manifest(source)
         if damaged := damaged_files(source, manifest):
-            raise ModelError(f"the model at {source} is damaged", f"{damaged[0]} is missing or has changed", "see rnnlm doctor")
+            raise ModelError(
+                f"the model at {source} is damaged",
+                f"{damaged[0]} is missing or has changed",
+                "see rnnlm doctor",
+            )
         name = f"part-{number}"
         if os.path.lexists(folder / name) and not _is_copy(folder / name, manifest):
             name += f"-{manifest.fingerprint}"
@@ -210,7 +236,11 @@ def _checked(folder: Path, number: int, part: PartEntry) -> Path:
     path = Path(os.path.normpath(folder.resolve() / part.path))
     hint = f"bring the model {part.fingerprint} back to {path}, or mix again (rnnlm mix); --bundle keeps copies of the parts"
     if not is_model(path):
-        raise ModelError(f"part {number} of the mixture at {folder} is missing", f"there is no model at {path}", hint)
+        raise ModelError(
+            f"part {number} of the mixture at {folder} is missing",
+            f"there is no model at {path}",
+            hint,
+        )
     found = read_manifest(path).fingerprint
     if found != part.fingerprint:
         why = f"the model at {path} is {found} now, it was {part.fingerprint} when it was put in"
@@ -229,7 +259,9 @@ def remove_unnamed(folder: Path) -> None:
     try:
         named = {part.path for part in read_manifest(folder).parts} if is_model(folder) else set()
         names = {
-            entry.name for entry in folder.iterdir() if COPY.fullmatch(entry.name) and not entry.is_symlink()
+            entry.name
+            for entry in folder.iterdir()
+            if COPY.fullmatch(entry.name) and not entry.is_symlink()
         }  # what a link leads to is not ours
     except (ModelError, OSError):  # one that we cannot read: better leave all
         return

@@ -43,7 +43,9 @@ class MetricsLog:
         if self.is_open:
             self.write()
 
-    def go_on(self, position: int | None = None, step: float = math.inf, validated: float = math.inf) -> None:
+    def go_on(
+        self, position: int | None = None, step: float = math.inf, validated: float = math.inf
+    ) -> None:
         """From now on lines go to the file of a run that goes on after `step`, and remembers
         validations up to that of step `validated`.
 
@@ -56,7 +58,11 @@ class MetricsLog:
                 kind, at = _kind_and_step(line)
                 is_later = at > step and position is not None and start >= position
                 start += len(line)
-                if is_later or (kind == "validated" and at == step > validated) or not line.endswith(b"\n"):
+                if (
+                    is_later
+                    or (kind == "validated" and at == step > validated)
+                    or not line.endswith(b"\n")
+                ):
                     continue
                 if self.position + len(line) == start:  # all up to here stays where it is
                     self.position = start
@@ -115,7 +121,9 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
 def fitted(folder: Path) -> dict[str, Any]:
     """The last event in the file of `folder` that tells how the training ended; empty where there
     is none."""
-    return next((event for event in reversed(read_events(folder)) if event.get("event") == "fitted"), {})
+    return next(
+        (event for event in reversed(read_events(folder)) if event.get("event") == "fitted"), {}
+    )
 
 
 def is_of_a_run(folder: Path) -> bool:
@@ -136,5 +144,12 @@ def _plain(event: Event) -> dict[str, Any]:
     """The fields JSON can hold: no model, no state of training; it has no infinity either, so such
     values become null."""
     found = event.record() if isinstance(event, Validated) else vars(event)
-    fields = {name: value for name, value in found.items() if name != "state" and (name != "model" or isinstance(value, str))}
-    return {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()}
+    fields = {
+        name: value
+        for name, value in found.items()
+        if name != "state" and (name != "model" or isinstance(value, str))
+    }
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in fields.items()
+    }

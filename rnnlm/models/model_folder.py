@@ -76,7 +76,16 @@ def save(
             for role, path, pieces in _contents(folder, model, step, bits):
                 _write(role, path, pieces, files)
             entries = (model_parts.bundled if bundle else model_parts.referenced)(folder, parts)
-            manifest = Manifest(name, family, settings, model.tokenizer.to_settings(), files, step, training, parts=entries)
+            manifest = Manifest(
+                name,
+                family,
+                settings,
+                model.tokenizer.to_settings(),
+                files,
+                step,
+                training,
+                parts=entries,
+            )
             write_manifest(folder, manifest)
         except BaseException:
             _remove_unnamed(folder, files)
@@ -84,7 +93,9 @@ def save(
                 if is_new:
                     folder.rmdir()
             raise
-        _remove_unnamed(folder, (entry.name for entry in folder.iterdir() if DATA.fullmatch(entry.name)))
+        _remove_unnamed(
+            folder, (entry.name for entry in folder.iterdir() if DATA.fullmatch(entry.name))
+        )
         if not goes_on:
             checkpoints.remove(folder)
             _remove_companions(folder)
@@ -101,7 +112,9 @@ def _contents(
         yield role, folder / role, [data]
 
 
-def _write(role: str, path: Path, pieces: list[bytes | memoryview], files: dict[str, FileEntry]) -> None:
+def _write(
+    role: str, path: Path, pieces: list[bytes | memoryview], files: dict[str, FileEntry]
+) -> None:
     """Write a file and enter it in `files`, before it is written; a file is immutable once
     named."""
     digest = safe_files.digest(_in_passing(pieces))
@@ -114,7 +127,9 @@ def _write(role: str, path: Path, pieces: list[bytes | memoryview], files: dict[
         replace_file(path, _in_passing(pieces))
 
 
-def save_results(folder: Path, manifest: Manifest, results: dict[str, dict[str, Any]], training: dict[str, Any]) -> Manifest:
+def save_results(
+    folder: Path, manifest: Manifest, results: dict[str, dict[str, Any]], training: dict[str, Any]
+) -> Manifest:
     """The same model with its evaluation `results` and facts of its training."""
     manifest = dataclasses.replace(manifest, results=results, training=training)
     with writing(folder):
@@ -122,7 +137,9 @@ def save_results(folder: Path, manifest: Manifest, results: dict[str, dict[str, 
     return manifest
 
 
-def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[LanguageModel, Manifest]:
+def load(
+    folder: Path, device: str | Device = "auto", depth: int = 0
+) -> tuple[LanguageModel, Manifest]:
     """The model in `folder`, on `device`, with the models it is made of. Names, lengths, types and
     shapes are checked, and the hashes of all files but weights that stay mapped; nothing is
     allocated beyond what the settings imply. depth: of how many models this one is a part of a
@@ -144,7 +161,9 @@ def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[L
         return load(folder, device, depth)  # the model was replaced while we read
     try:
         made_of = {"parts": parts} if kind.family == "combination" or kind.labels else {}
-        model = kind.from_arrays(manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of)
+        model = kind.from_arrays(
+            manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of
+        )
         model.origin = os.path.abspath(folder), str(device)
         return model, manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
@@ -152,9 +171,14 @@ def load(folder: Path, device: str | Device = "auto", depth: int = 0) -> tuple[L
             raise error
 
 
-def _load_parts(folder: Path, manifest: Manifest, device: str | Device, depth: int) -> list[LanguageModel]:
+def _load_parts(
+    folder: Path, manifest: Manifest, device: str | Device, depth: int
+) -> list[LanguageModel]:
     if manifest.parts and depth > DEEPEST:
-        raise ModelError(f"the model at {folder} is damaged", f"it is made of models within models, more than {DEEPEST} deep")
+        raise ModelError(
+            f"the model at {folder} is damaged",
+            f"it is made of models within models, more than {DEEPEST} deep",
+        )
     return [load(part, device, depth)[0] for part in model_parts.part_folders(folder, manifest)]
 
 
@@ -168,13 +192,20 @@ def content(folder: Path, manifest: Manifest) -> tuple[registry.Kind, Tokenizer,
     with _naming(folder):
         kind = registry.kind_of(manifest.model, manifest.task)
         if manifest.settings.get("model", kind.name) != kind.name or manifest.family != kind.family:
-            raise ModelError("the kind of model is not clear", f"{CONFIG} names {manifest.model} in one place and another kind in another")
+            raise ModelError(
+                "the kind of model is not clear",
+                f"{CONFIG} names {manifest.model} in one place and another kind in another",
+            )
         tokenizer = load_tokenizer(folder, manifest)
         if kind.labels:
             tokenizer = kind.codec(tokenizer, _tokenizer_files(folder, manifest))
         shapes = kind.array_shapes(manifest.settings, tokenizer)
         if shapes is None:  # only the file tells
-            shapes = kind.array_shapes(manifest.settings, tokenizer, tensors.shapes(next(iter(_files(folder, manifest, "weights")))))
+            shapes = kind.array_shapes(
+                manifest.settings,
+                tokenizer,
+                tensors.shapes(next(iter(_files(folder, manifest, "weights")))),
+            )
         return kind, tokenizer, shapes
 
 
@@ -207,16 +238,29 @@ def check_output(folder: Path, overwrite: bool) -> None:
         OutputError: a model already exists, something else is, or it cannot be written.
     """
     if folder == STANDARD_OUTPUT:
-        raise OutputError("a model cannot be written to standard output", "it is a folder of files", "name a folder")
+        raise OutputError(
+            "a model cannot be written to standard output",
+            "it is a folder of files",
+            "name a folder",
+        )
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write a model to {folder}", "it is a file")
         if is_model(folder) and not overwrite:
-            raise OutputError(f"{folder} already holds a model", hint="choose another folder with -o, or replace it with --overwrite")
+            raise OutputError(
+                f"{folder} already holds a model",
+                hint="choose another folder with -o, or replace it with --overwrite",
+            )
         names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
         if names and not is_model(folder) and not _is_of_a_run(folder, names):
-            raise OutputError(f"{folder} is not empty and holds no model", f"it has {names[0]}", "choose another folder with -o")
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+            raise OutputError(
+                f"{folder} is not empty and holds no model",
+                f"it has {names[0]}",
+                "choose another folder with -o",
+            )
+        there = next(
+            path for path in (folder.absolute(), *folder.absolute().parents) if path.exists()
+        )
         with tempfile.TemporaryFile(dir=there):  # can we write here? Nothing stays
             pass
 
@@ -225,8 +269,14 @@ def _is_of_a_run(folder: Path, names: list[str]) -> bool:
     """Whether these files in `folder` are what our own writing leaves when it is killed before
     config.json (a locked folder first, then weights), or the log of a run that diverged before
     there was a model."""
-    rest = [name for name in names if name != checkpoints.FOLDER and not (name == METRICS and is_of_a_run(folder))]
-    return all(map(model_parts.is_ours, rest)) and (not rest or any(name.startswith("weights-") for name in rest))
+    rest = [
+        name
+        for name in names
+        if name != checkpoints.FOLDER and not (name == METRICS and is_of_a_run(folder))
+    ]
+    return all(map(model_parts.is_ours, rest)) and (
+        not rest or any(name.startswith("weights-") for name in rest)
+    )
 
 
 def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
@@ -266,9 +316,17 @@ def _files(folder: Path, manifest: Manifest, role: str) -> dict[Path, FileEntry]
         if entry.role == role:
             path = folder / name
             if os.path.islink(path) or not os.path.isfile(path):
-                raise ModelError(f"the model at {folder} is damaged", f"{name} is missing or is not a plain file", HINT)
+                raise ModelError(
+                    f"the model at {folder} is damaged",
+                    f"{name} is missing or is not a plain file",
+                    HINT,
+                )
             if (found := os.path.getsize(path)) != entry.bytes:
-                raise ModelError(f"the model at {folder} is damaged", f"{name} has {found} bytes instead of {entry.bytes}", HINT)
+                raise ModelError(
+                    f"the model at {folder} is damaged",
+                    f"{name} has {found} bytes instead of {entry.bytes}",
+                    HINT,
+                )
             files[path] = entry
     if not files:
         raise ModelError(f"the model at {folder} is damaged", f"{CONFIG} names no {role}")
@@ -283,12 +341,16 @@ def _tokenizer_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
         try:
             found[role] = path.read_bytes()
         except OSError as error:
-            raise ModelError(f"cannot read the model at {folder}", error.strerror or str(error)) from None
+            raise ModelError(
+                f"cannot read the model at {folder}", error.strerror or str(error)
+            ) from None
         check_hash(path, entry, safe_files.digest([found[role]]))
     return found
 
 
-def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind) -> dict[str, np.ndarray]:
+def _read_arrays(
+    files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Kind
+) -> dict[str, np.ndarray]:
     """The arrays of the files, if they are those of `shapes`: mapped; or read, hashed, and seen to
     be numbers."""
     if kind.mapped:
@@ -297,12 +359,18 @@ def _read_arrays(files: dict[Path, FileEntry], shapes: Shapes, kind: registry.Ki
         return arrays
     most_bytes = tensors.bytes_of(shapes) + tensors.LARGEST_HEADER
     if sum(entry.bytes for entry in files.values()) > most_bytes:
-        raise ModelError("the weights do not fit the settings", f"they take more than {most_bytes:,} bytes")
+        raise ModelError(
+            "the weights do not fit the settings", f"they take more than {most_bytes:,} bytes"
+        )
     arrays = joined([_hashed(path, entry) for path, entry in files.items()])
     tensors.check_shapes(arrays, shapes)
     for name, array in arrays.items():
         if np.isnan(array).any() or (kind.family == "neural" and not np.isfinite(array).all()):
-            raise ModelError("the weights are not all numbers", f"array {name!r} holds NaN or infinity", "train it anew")
+            raise ModelError(
+                "the weights are not all numbers",
+                f"array {name!r} holds NaN or infinity",
+                "train it anew",
+            )
     return arrays
 
 
@@ -335,7 +403,12 @@ def rounded(array: np.ndarray) -> np.ndarray:
     if array.dtype != np.float32:
         return array
     bits = np.ascontiguousarray(array).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16).view(BF16).reshape(array.shape)
+    return (
+        ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16)
+        .astype(np.uint16)
+        .view(BF16)
+        .reshape(array.shape)
+    )
 
 
 def widened(array: np.ndarray) -> np.ndarray:
@@ -372,7 +445,11 @@ def joined(files: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     found: dict[str, dict[int, np.ndarray]] = {}
     for name, array in (each for arrays in files for each in arrays.items()):
         whole, cut, number = name.rpartition(CUT)
-        whole, at = (whole, int(number)) if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER else (name, -1)
+        whole, at = (
+            (whole, int(number))
+            if cut and number.isdecimal() and len(number) <= LONGEST_NUMBER
+            else (name, -1)
+        )
         if at in found.setdefault(whole, {}):
             raise ModelError("the weights cannot be read", f"array {name!r} appears twice")
         found[whole][at] = array
@@ -383,8 +460,15 @@ def _multiplied(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Whole numbers times their scales, as float32; other arrays as they are."""
     for name in [name for name in arrays if name.endswith(SCALE)]:
         scale, wholes = arrays.pop(name), arrays.get(name.removesuffix(SCALE))
-        if wholes is None or wholes.dtype != np.int8 or scale.dtype != np.float32 or scale.shape != wholes.shape[:1]:
-            raise ModelError("the weights cannot be read", f"array {name!r} is not the scale of another array")
+        if (
+            wholes is None
+            or wholes.dtype != np.int8
+            or scale.dtype != np.float32
+            or scale.shape != wholes.shape[:1]
+        ):
+            raise ModelError(
+                "the weights cannot be read", f"array {name!r} is not the scale of another array"
+            )
         arrays[name.removesuffix(SCALE)] = wholes * scale.reshape(-1, *[1] * (wholes.ndim - 1))
     return arrays
 
@@ -397,4 +481,6 @@ def _whole(name: str, pieces: dict[int, np.ndarray]) -> np.ndarray:
     try:
         return widened(np.concatenate([pieces[number] for number in range(len(pieces))]))
     except (ValueError, TypeError):
-        raise ModelError("the weights cannot be read", f"the pieces of array {name!r} do not fit together") from None
+        raise ModelError(
+            "the weights cannot be read", f"the pieces of array {name!r} do not fit together"
+        ) from None

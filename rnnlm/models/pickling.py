@@ -29,7 +29,10 @@ class PickledByOrigin:
         UsageError: the model was not loaded from a folder.
         """
         if self.origin is None:
-            why, hint = "it was not loaded from a folder, and a pickle holds no weights", "save it first, and load it with rnnlm.load"
+            why, hint = (
+                "it was not loaded from a folder, and a pickle holds no weights",
+                "save it first, and load it with rnnlm.load",
+            )
             raise UsageError("this model cannot be pickled", why, hint)
         return _unpickled, (*self.origin, self.fingerprint)
 
@@ -56,5 +59,9 @@ def _unpickled(folder: str, device: str, fingerprint: str) -> Any:
     model, manifest = model_folder.load(Path(folder), device)
     if manifest.fingerprint != fingerprint:
         why = f"its fingerprint is {manifest.fingerprint} now, and was {fingerprint}"
-        raise ModelError(f"the model at {folder} has changed since it was pickled", why, "load it with rnnlm.load, and pickle that")
+        raise ModelError(
+            f"the model at {folder} has changed since it was pickled",
+            why,
+            "load it with rnnlm.load, and pickle that",
+        )
     return model

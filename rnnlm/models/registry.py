@@ -83,7 +83,11 @@ class Kind:
 
     def codec(self, tokenizer: Any, files: dict[str, bytes]) -> Any:
         """The tokenizer of a model and, for a task, the labels that its folder's `files` hold."""
-        return tokenizer if self.labels is None else resolve_name(f"{self.labels}:codec")(tokenizer, files)
+        return (
+            tokenizer
+            if self.labels is None
+            else resolve_name(f"{self.labels}:codec")(tokenizer, files)
+        )
 
     def initial_weights(self, *arguments: Any) -> Any:
         """The weights that a task's network starts from, by name; None where all are random."""
@@ -92,7 +96,9 @@ class Kind:
     def initial_settings(self, *arguments: Any) -> list[tuple[str, str, dict[str, Any]]]:
         """The settings that a task's network has of the language models that it starts from:
         (option, name of the model, settings)."""
-        found: list[tuple[str, str, dict[str, Any]]] = resolve_name(f"{self.fitting}:initial_settings")(*arguments)
+        found: list[tuple[str, str, dict[str, Any]]] = resolve_name(
+            f"{self.fitting}:initial_settings"
+        )(*arguments)
         return found
 
     @property
@@ -106,12 +112,22 @@ class Kind:
         return resolve_name(f"{self.loading}:from_arrays")
 
 
-_FITTING_SETTINGS = tuple(f"rnnlm.neural.fitting.settings:{name}" for name in ("FittingSettings", "RunSettings"))
+_FITTING_SETTINGS = tuple(
+    f"rnnlm.neural.fitting.settings:{name}" for name in ("FittingSettings", "RunSettings")
+)
 
 
 def _neural(name: str, about: str, settings: str) -> Kind:
     classes = (f"rnnlm.neural.settings:{settings}", *_FITTING_SETTINGS)
-    return Kind(name, "neural", about, classes, "rnnlm.neural.fitting.fitting", "rnnlm.neural.language_model", holds_out=True)
+    return Kind(
+        name,
+        "neural",
+        about,
+        classes,
+        "rnnlm.neural.fitting.fitting",
+        "rnnlm.neural.language_model",
+        holds_out=True,
+    )
 
 
 KINDS = {
@@ -144,7 +160,9 @@ KINDS = {
 
 
 def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
-    classes = tuple(f"rnnlm.tasks.labels.settings:{each}" for each in (settings, "TaskFittingSettings"))
+    classes = tuple(
+        f"rnnlm.tasks.labels.settings:{each}" for each in (settings, "TaskFittingSettings")
+    )
     return Kind(
         name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.labels.fitting",
         "rnnlm.tasks.labels.model", holds_out=True,
@@ -163,7 +181,11 @@ def _encoder_decoder(name: str, cell: str) -> Kind:
     )  # fmt: skip
 
 
-ABOUT = {"tagging": "tags words", "classification": "classifies texts", "seq2seq": "reads a line and writes another"}
+ABOUT = {
+    "tagging": "tags words",
+    "classification": "classifies texts",
+    "seq2seq": "reads a line and writes another",
+}
 _RECURRENT = {"rnn": "Elman", "gru": "Gru", "lstm": "Lstm", "qrnn": "Qrnn"}
 TASK_KINDS = (
     *(
@@ -171,8 +193,12 @@ TASK_KINDS = (
         for task, what in (("tagging", "Tagger"), ("classification", "Classifier"))
         for name, cell in _RECURRENT.items()
     ),
-    _of_task("classification", "bag", "classifies texts: the mean of their word vectors", "BagClassifier"),
-    _of_task("classification", "cnn", "classifies texts: convolutions over their words", "CnnClassifier"),
+    _of_task(
+        "classification", "bag", "classifies texts: the mean of their word vectors", "BagClassifier"
+    ),
+    _of_task(
+        "classification", "cnn", "classifies texts: convolutions over their words", "CnnClassifier"
+    ),
     *(_encoder_decoder(name, cell) for name, cell in _RECURRENT.items()),
 )
 
@@ -185,7 +211,11 @@ def kind_of(name: str, task: str = LANGUAGE_MODEL) -> Kind:
     """
     if task not in (LANGUAGE_MODEL, *TASKS):
         raise SettingsError(f"unknown task {task!r}", hint=nearest(str(task), TASKS))
-    kinds = KINDS if task == LANGUAGE_MODEL else {kind.name: kind for kind in TASK_KINDS if kind.task == task}
+    kinds = (
+        KINDS
+        if task == LANGUAGE_MODEL
+        else {kind.name: kind for kind in TASK_KINDS if kind.task == task}
+    )
     if name in kinds:
         return kinds[name]
     if name in KINDS or any(kind.name == name for kind in TASK_KINDS):
@@ -201,7 +231,11 @@ def trained_kind(name: str, task: str = LANGUAGE_MODEL) -> Kind:
     """
     kind = kind_of(name, task)
     if kind.fitting is None:
-        raise SettingsError(f"a model of kind {name} is not trained", "it is made of models that are", f"{kind.made_with} makes one")
+        raise SettingsError(
+            f"a model of kind {name} is not trained",
+            "it is made of models that are",
+            f"{kind.made_with} makes one",
+        )
     return kind
 
 
@@ -246,46 +280,65 @@ _CLASSES = "accuracy, macro F1 and by label, calibration error, confusions"
 
 # command -> task -> what it does with models of that task; tasks that are not named are refused
 USES: Mapping[str, Mapping[str, str]] = {
-    "eval": {LANGUAGE_MODEL: "perplexity, bits per character", TAGGING: _LABELS,
-             CLASSIFICATION: _CLASSES,
-             SEQ2SEQ: "perplexity, BLEU, chrF, exact match, error rates, by length"},
+    "eval": {
+        LANGUAGE_MODEL: "perplexity, bits per character",
+        TAGGING: _LABELS,
+        CLASSIFICATION: _CLASSES,
+        SEQ2SEQ: "perplexity, BLEU, chrF, exact match, error rates, by length",
+    },
     "tag": {TAGGING: "labels of words"},
     "classify": {CLASSIFICATION: "labels of texts"},
     "translate": {SEQ2SEQ: "what it writes, n best, attention"},
-    "score": {LANGUAGE_MODEL: "log-probabilities, surprisals",
-              SEQ2SEQ: "log-probabilities of targets"},
+    "score": {
+        LANGUAGE_MODEL: "log-probabilities, surprisals",
+        SEQ2SEQ: "log-probabilities of targets",
+    },
     "generate": {LANGUAGE_MODEL: "text"},
-    "embed": {LANGUAGE_MODEL: "vectors of lines and words, of networks",
-              TAGGING: "vectors of lines and words",
-              CLASSIFICATION: "vectors of texts and words",
-              SEQ2SEQ: "vectors of sources and their words"},
-    "rescore": {LANGUAGE_MODEL: "n-best lists in a new order",
-                SEQ2SEQ: "n-best lists of translations"},
+    "embed": {
+        LANGUAGE_MODEL: "vectors of lines and words, of networks",
+        TAGGING: "vectors of lines and words",
+        CLASSIFICATION: "vectors of texts and words",
+        SEQ2SEQ: "vectors of sources and their words",
+    },
+    "rescore": {
+        LANGUAGE_MODEL: "n-best lists in a new order",
+        SEQ2SEQ: "n-best lists of translations",
+    },
     "compare": dict.fromkeys(ANY, "differences with intervals and p-values"),
-    "plot": {LANGUAGE_MODEL: "curves of perplexity", TAGGING: "curves of the validation figure",
-             CLASSIFICATION: "curves of the validation figure",
-             SEQ2SEQ: "curves of the validation figure"},
-    "info": dict.fromkeys(ANY, "kind, size, texts, settings, figures") | {
+    "plot": {
+        LANGUAGE_MODEL: "curves of perplexity",
+        TAGGING: "curves of the validation figure",
+        CLASSIFICATION: "curves of the validation figure",
+        SEQ2SEQ: "curves of the validation figure",
+    },
+    "info": dict.fromkeys(ANY, "kind, size, texts, settings, figures")
+    | {
         TAGGING: "kind, size, labels, texts, settings, figures",
         CLASSIFICATION: "kind, size, labels, texts, settings, figures",
-        SEQ2SEQ: "kind, size, both tokenizers, texts, settings, figures"},
-    "doctor": {LANGUAGE_MODEL: "files, arrays, sums of probabilities",
-               TAGGING: "files, arrays, sums of probabilities, padding",
-               CLASSIFICATION: "files, arrays, sums of probabilities, padding",
-               SEQ2SEQ: "files, arrays, sums of probabilities, padding, greedy search"},
-    "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form and word vectors of networks"} | dict.fromkeys(
-        (TAGGING, CLASSIFICATION, SEQ2SEQ), "compact form, word vectors"),
-    "inspect": {LANGUAGE_MODEL: ("gradients, spectrum, gates, memory, cloze, word vectors, "
-                                 "probes, a check of gradients"),
-                TAGGING: "spectrum, gates, word vectors, probes, a check of gradients",
-                CLASSIFICATION: "spectrum, gates, word vectors, a check of gradients",
-                SEQ2SEQ: "spectrum, gates, word vectors, a check of gradients"},
+        SEQ2SEQ: "kind, size, both tokenizers, texts, settings, figures",
+    },
+    "doctor": {
+        LANGUAGE_MODEL: "files, arrays, sums of probabilities",
+        TAGGING: "files, arrays, sums of probabilities, padding",
+        CLASSIFICATION: "files, arrays, sums of probabilities, padding",
+        SEQ2SEQ: "files, arrays, sums of probabilities, padding, greedy search",
+    },
+    "export": {LANGUAGE_MODEL: "ARPA file of n-grams, compact form and word vectors of networks"}
+    | dict.fromkeys((TAGGING, CLASSIFICATION, SEQ2SEQ), "compact form, word vectors"),
+    "inspect": {
+        LANGUAGE_MODEL: (
+            "gradients, spectrum, gates, memory, cloze, word vectors, probes, a check of gradients"
+        ),
+        TAGGING: "spectrum, gates, word vectors, probes, a check of gradients",
+        CLASSIFICATION: "spectrum, gates, word vectors, a check of gradients",
+        SEQ2SEQ: "spectrum, gates, word vectors, a check of gradients",
+    },
     "mix": {LANGUAGE_MODEL: "one model of several"},
     "tune": {LANGUAGE_MODEL: "settings of adaptation"},
     "prune": {LANGUAGE_MODEL: "a smaller n-gram model"},
     "bench": {LANGUAGE_MODEL: "speed", SEQ2SEQ: "speed of translating"},
     "count": dict.fromkeys(ANY, "n-grams of its tokenizer's tokens"),
-}  # fmt: skip
+}
 WHAT = {LANGUAGE_MODEL: "a language model", TAGGING: "a tagger of words",
         CLASSIFICATION: "a classifier of texts",
         SEQ2SEQ: "an encoder-decoder"}  # fmt: skip
@@ -330,7 +383,10 @@ def check_is_language_model(task: str, name: str | None) -> None:
 def refusal(command: str, task: str, name: str | None) -> UsageError:
     """Why a command does nothing with the model called `name`, which is of another task than it
     needs, and which one does."""
-    called, hint = name or "this model", f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}")
+    called, hint = (
+        name or "this model",
+        f"rnnlm {INSTEAD[task]}" + ("" if name is None else f" -m {shlex.quote(name)}"),
+    )
     if command in _LEARNED:
         return UsageError(f"{called} is {WHAT[task]}", _LEARNED[command], hint)
     reason = _WHY.get(command, _NO_TEXT)
@@ -348,4 +404,6 @@ def check_same_task(tasks: Mapping[str, str]) -> None:
     """
     if len(set(tasks.values())) > 1:
         why = ", ".join(f"{name} is {WHAT[task]}" for name, task in tasks.items())
-        raise ComparisonError("models of different tasks do not compare", why, "name models of one task")
+        raise ComparisonError(
+            "models of different tasks do not compare", why, "name models of one task"
+        )

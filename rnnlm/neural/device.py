@@ -25,16 +25,26 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise SettingsError(f"device {name!r} is not known", hint="use auto, cpu, cuda, cuda:N or mps") from None
+        raise SettingsError(
+            f"device {name!r} is not known", hint="use auto, cpu, cuda, cuda:N or mps"
+        ) from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        why = "this torch is built without CUDA" if not torch.version.cuda else "no CUDA device is visible"
+        why = (
+            "this torch is built without CUDA"
+            if not torch.version.cuda
+            else "no CUDA device is visible"
+        )
         raise DeviceError(f"device {name} is not available", why, "use --device cpu or auto")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise DeviceError(f"device {name} is not available", f"there are {torch.cuda.device_count()} CUDA devices")
+        raise DeviceError(
+            f"device {name} is not available", f"there are {torch.cuda.device_count()} CUDA devices"
+        )
     if device.type == "mps" and not _has_mps():
         raise DeviceError("device mps is not available", hint="use --device cpu or auto")
     if device.type not in ("cpu", "cuda", "mps"):
-        raise SettingsError(f"device {name!r} is not supported", hint="use auto, cpu, cuda, cuda:N or mps")
+        raise SettingsError(
+            f"device {name!r} is not supported", hint="use auto, cpu, cuda, cuda:N or mps"
+        )
     return device
 
 
@@ -121,7 +131,11 @@ def reading(network: torch.nn.Module, precision: str) -> Iterator[None]:
         network.eval()
     exact = exact_products() if precision == "fp32" else contextlib.nullcontext()
     try:
-        with torch.no_grad(), exact, training_products(precision, next(network.parameters()).device):
+        with (
+            torch.no_grad(),
+            exact,
+            training_products(precision, next(network.parameters()).device),
+        ):
             yield
     finally:
         if was_training:
@@ -141,7 +155,9 @@ def memory_errors(device: torch.device) -> Iterator[None]:
             "lower hidden_size, embedding_size, layers, batch_rows or bptt_tokens; "
             "for a large vocabulary set max_vocab or output_layer=adaptive"
         )
-        raise TrainingError(f"out of memory on {device}", "the network and its batch do not fit", hint) from None
+        raise TrainingError(
+            f"out of memory on {device}", "the network and its batch do not fit", hint
+        ) from None
 
 
 def keep_freed_memory(device: torch.device) -> None:

@@ -8,11 +8,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.settings import Initialisation, InputSettings, NetworkSettings, RecurrentModelSettings
+from rnnlm.neural.settings import (
+    Initialisation,
+    InputSettings,
+    NetworkSettings,
+    RecurrentModelSettings,
+)
 
 
 @torch.no_grad()
-def initialise(weight: Tensor, name: Initialisation, *, init_range: float, gain: float, width: int, blocks: int = 1) -> None:
+def initialise(
+    weight: Tensor,
+    name: Initialisation,
+    *,
+    init_range: float,
+    gain: float,
+    width: int,
+    blocks: int = 1,
+) -> None:
     """Fill a weight matrix, in place, as `name` says:
 
     uniform: in [-r, r], r = init_range; glorot: uniform in +-gain sqrt(6 / (fan_in + fan_out))
@@ -32,7 +45,9 @@ def initialise(weight: Tensor, name: Initialisation, *, init_range: float, gain:
     if name == "identity" and weight.shape[0] != blocks * weight.shape[1]:
         shape = f"{weight.shape[0] // blocks} x {weight.shape[1]}"
         raise SettingsError(
-            "initialisation identity needs square weights", f"these are {shape}", "choose another of init_..., or equal widths"
+            "initialisation identity needs square weights",
+            f"these are {shape}",
+            "choose another of init_..., or equal widths",
         )
     if weight.is_meta:  # normal numbers there would import torch's compiler
         return
@@ -41,7 +56,10 @@ def initialise(weight: Tensor, name: Initialisation, *, init_range: float, gain:
 
 
 def start_weights(
-    settings: InputSettings, hidden: Iterable[tuple[Tensor, str, int]], outputs: Iterable[Tensor], vectors_VE: Tensor | None
+    settings: InputSettings,
+    hidden: Iterable[tuple[Tensor, str, int]],
+    outputs: Iterable[Tensor],
+    vectors_VE: Tensor | None,
 ) -> None:
     """Fill a network's weights as its settings ask for: those of hidden layers, with what they
     multiply ("input" or "recurrent") and the blocks stacked in them; those of output layers; the
@@ -52,7 +70,14 @@ def start_weights(
     """
 
     def start(weight: Tensor, name: Initialisation, width: int, blocks: int = 1) -> None:
-        initialise(weight, name, init_range=settings.init_range, gain=settings.init_gain, width=width, blocks=blocks)
+        initialise(
+            weight,
+            name,
+            init_range=settings.init_range,
+            gain=settings.init_gain,
+            width=width,
+            blocks=blocks,
+        )
 
     names = {"input": settings.init_input, "recurrent": settings.init_recurrent}
     for weight, kind, blocks in hidden:
@@ -103,7 +128,9 @@ def dropout(x_TBE: Tensor, p: float, training: bool, locked: bool = False) -> Te
     return x_TBE * (kept / (1 - p)).to(x_TBE.dtype)
 
 
-def activation_penalty(settings: NetworkSettings, y_TBE: Tensor, dropped_TBE: Tensor) -> Tensor | float:
+def activation_penalty(
+    settings: NetworkSettings, y_TBE: Tensor, dropped_TBE: Tensor
+) -> Tensor | float:
     """Activation and temporal activation regularization (Merity, McCann & Socher 2017; Merity et
     al. 2018, section 4.6): alpha mean(dropped^2) + beta mean((y_t+1 - y_t)^2), AR on what dropout
     left, TAR on what there was before; 0.0 where neither is asked for."""

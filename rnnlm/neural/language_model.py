@@ -37,7 +37,9 @@ class NeuralState:
         return NeuralState(tuple(tensor.index_select(1, index) for tensor in self.tensors))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        return {f"state_{number}": tensor.cpu().numpy() for number, tensor in enumerate(self.tensors)}
+        return {
+            f"state_{number}": tensor.cpu().numpy() for number, tensor in enumerate(self.tensors)
+        }
 
 
 @keeps(HiddenStateModel)
@@ -50,7 +52,13 @@ class NeuralLanguageModel(PickledByOrigin):
     forgets_at_boundary = False
     adaptation = "none"
 
-    def __init__(self, network: Network, tokenizer: Tokenizer, precision: str = "fp32", fingerprint: str | None = None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        tokenizer: Tokenizer,
+        precision: str = "fp32",
+        fingerprint: str | None = None,
+    ) -> None:
         self.network = network
         self.tokenizer = tokenizer
         self.precision = precision
@@ -63,7 +71,9 @@ class NeuralLanguageModel(PickledByOrigin):
     def initial_state(self, rows: int) -> NeuralState:
         return NeuralState(self.network.initial_state(rows))
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: NeuralState) -> tuple[Tensor, NeuralState]:
+    def score(
+        self, inputs_BT: Array, targets_BT: Array, state: NeuralState
+    ) -> tuple[Tensor, NeuralState]:
         """:meth:`rnnlm.LanguageModel.score` in torch, float32, on the model's device, without
         gradients."""
         inputs_BT, targets_BT = self._inputs(inputs_BT, state), self.ids(targets_BT)
@@ -92,7 +102,9 @@ class NeuralLanguageModel(PickledByOrigin):
 
     def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:
         with self.reading():
-            return self.network.score_features(hidden_BTH.transpose(0, 1), self.ids(targets_BT).t()).t()
+            return self.network.score_features(
+                hidden_BTH.transpose(0, 1), self.ids(targets_BT).t()
+            ).t()
 
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
         with self.reading():
@@ -113,7 +125,11 @@ class NeuralLanguageModel(PickledByOrigin):
         if which == "output":
             return output_rows(network.output, network.tied_VE, self.tokenizer)
         rows = input_rows(network.input, self.tokenizer)
-        return rows if network.tied_VE is None else rows._replace(note="tied: input and output vectors are the same")
+        return (
+            rows
+            if network.tied_VE is None
+            else rows._replace(note="tied: input and output vectors are the same")
+        )
 
     def trace_line(self, line: str) -> LineTrace:
         """What each layer did at each token of one line, `</s>` read first, from the initial state
@@ -123,11 +139,21 @@ class NeuralLanguageModel(PickledByOrigin):
             TextError: the line holds a newline.
         """
         ids_T = self.tokenizer.encode([line]).ids
-        inputs_T1 = self.ids(np.concatenate(([self.tokenizer.boundary_id], ids_T[:-1]))[np.newaxis]).t()
+        inputs_T1 = self.ids(
+            np.concatenate(([self.tokenizer.boundary_id], ids_T[:-1]))[np.newaxis]
+        ).t()
         with self.reading():
             layers = self.network.trace(inputs_T1, self.network.initial_state(1)).layers
-        tokens = (self.tokenizer.symbols()[self.tokenizer.boundary_id], *self.tokenizer.surfaces([line])[0][:-1])
-        return LineTrace(tokens, tuple(itertools.starmap(NamedLayer, zip(named_layers(self.network), layers, strict=True))))
+        tokens = (
+            self.tokenizer.symbols()[self.tokenizer.boundary_id],
+            *self.tokenizer.surfaces([line])[0][:-1],
+        )
+        return LineTrace(
+            tokens,
+            tuple(
+                itertools.starmap(NamedLayer, zip(named_layers(self.network), layers, strict=True))
+            ),
+        )
 
     @contextlib.contextmanager
     def exact_products(self) -> Iterator[None]:
@@ -135,13 +161,25 @@ class NeuralLanguageModel(PickledByOrigin):
             yield
 
     def concat_states(self, states: Sequence[NeuralState]) -> NeuralState:
-        return NeuralState(tuple(torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)))
+        return NeuralState(
+            tuple(
+                torch.cat(parts, dim=1) for parts in zip(*(s.tensors for s in states), strict=True)
+            )
+        )
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> NeuralState:
-        return NeuralState(tuple(torch.as_tensor(arrays[f"state_{n}"], device=self.device) for n in range(len(arrays))))
+        return NeuralState(
+            tuple(
+                torch.as_tensor(arrays[f"state_{n}"], device=self.device)
+                for n in range(len(arrays))
+            )
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        return {
+            name: tensor.detach().cpu().numpy()
+            for name, tensor in self.network.state_dict().items()
+        }
 
     def ids(self, ids: Array) -> Tensor:
         """Token ids as a tensor on the model's device."""
@@ -165,16 +203,25 @@ class NeuralLanguageModel(PickledByOrigin):
         return reading(self.network, self.precision)
 
 
-def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:
+def array_shapes(
+    settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
+) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
     nothing."""
     with torch.device("meta"):
         network = Network(network_settings.stored(settings), tokenizer)
-    return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+    return {
+        name: (_TYPES[tensor.dtype], tuple(tensor.shape))
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def from_arrays(
-    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
+    settings: dict[str, Any],
+    tokenizer: Tokenizer,
+    arrays: dict[str, np.ndarray],
+    device: str,
+    fingerprint: str | None,
 ) -> NeuralLanguageModel:
     """The model whose `to_arrays()` gave `arrays`, on `device`.
 

@@ -11,7 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, Part, line_words, words_of_lines
+from rnnlm.inference.layer_outputs import (
+    FEATURES,
+    INPUT,
+    EncodedLines,
+    LayerOutputs,
+    LayerReader,
+    Part,
+    line_words,
+    words_of_lines,
+)
 from rnnlm.inference.words import Span
 from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.neural.device import reading
@@ -58,7 +67,11 @@ class NetworkLayers:
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         encoded = self.tokenizer.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        return EncodedLines(lengths_L, words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (), encoded)
+        return EncodedLines(
+            lengths_L,
+            words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (),
+            encoded,
+        )
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Texts that are split into words already: each is read as a line with a space between two
@@ -66,26 +79,42 @@ class NetworkLayers:
         lines = [" ".join(words) for words in texts]
         encoded = self.tokenizer.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        return EncodedLines(lengths_L, line_words(lines, texts, list(map(_places, texts)), lengths_L - 1, self.tokenizer), encoded)
+        return EncodedLines(
+            lengths_L,
+            line_words(lines, texts, list(map(_places, texts)), lengths_L - 1, self.tokenizer),
+            encoded,
+        )
 
-    def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:
+    def read(
+        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+    ) -> list[LayerOutputs]:
         lengths_B = encoded.lengths_L[chosen_B] - 1
-        inputs_KB = torch.from_numpy(self._inputs(encoded.data, chosen_B, lengths_B)).to(next(self.network.parameters()).device)
+        inputs_KB = torch.from_numpy(self._inputs(encoded.data, chosen_B, lengths_B)).to(
+            next(self.network.parameters()).device
+        )
         begins_B = np.minimum(lengths_B, 1)
         ends_B = lengths_B + 1
         last_B = begins_B if self.is_reversed else ends_B - 1
-        places_N = mirror_places(len(inputs_KB) - 1, torch.from_numpy(lengths_B).to(inputs_KB.device)) if self.is_reversed else None
+        places_N = (
+            mirror_places(len(inputs_KB) - 1, torch.from_numpy(lengths_B).to(inputs_KB.device))
+            if self.is_reversed
+            else None
+        )
         found = []
         for values_KBH in self._read(inputs_KB, layers):
             if places_N is not None:
                 values_KBH = torch.cat([values_KBH[:1], mirror(values_KBH[1:], places_N)])
-            found.append(LayerOutputs((Part(values_KBH, self.is_reversed, last_B),), begins_B, ends_B))
+            found.append(
+                LayerOutputs((Part(values_KBH, self.is_reversed, last_B),), begins_B, ends_B)
+            )
         return found
 
     def _read(self, inputs_KB: Tensor, layers: Sequence[str]) -> list[Tensor]:
         with reading(self.network, self.precision):
             if set(layers) == {FEATURES}:  # nothing else is kept
-                features_KBE, _ = self.network.features(inputs_KB, self.network.initial_state(inputs_KB.shape[1]))
+                features_KBE, _ = self.network.features(
+                    inputs_KB, self.network.initial_state(inputs_KB.shape[1])
+                )
                 return [features_KBE] * len(layers)
             below, top_KBH = of_network(self.network, inputs_KB)
             values = dict(zip(self.layers, [*below, self.network.projection(top_KBH)], strict=True))
@@ -97,7 +126,9 @@ class NetworkLayers:
         is_token_KB = (place_KB >= 0) & (place_KB < lengths_B)
         starts_B = encoded.offsets[chosen_B]
         at_KB = starts_B + lengths_B - 1 - place_KB if self.is_reversed else starts_B + place_KB
-        return np.where(is_token_KB, encoded.ids[np.where(is_token_KB, at_KB, 0)], self.tokenizer.boundary_id).astype(np.int64)
+        return np.where(
+            is_token_KB, encoded.ids[np.where(is_token_KB, at_KB, 0)], self.tokenizer.boundary_id
+        ).astype(np.int64)
 
 
 def _places(words: Sequence[str]) -> list[Span]:

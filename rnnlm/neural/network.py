@@ -19,7 +19,12 @@ from rnnlm.neural.initialisation import activation_penalty, dropout, start_weigh
 from rnnlm.neural.layers.layers import FedBack, JordanLayer, RecurrentStack, WordWindow
 from rnnlm.neural.outputs.choice import make_output
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.neural.settings import FeedForwardSettings, JordanSettings, NetworkSettings, RecurrentSettings
+from rnnlm.neural.settings import (
+    FeedForwardSettings,
+    JordanSettings,
+    NetworkSettings,
+    RecurrentSettings,
+)
 from rnnlm.neural.trace import Trace, trace
 from rnnlm.neural.words import WordInput
 
@@ -36,13 +41,21 @@ class Network(nn.Module):
         width = settings.features_width
         self.input = WordInput(settings, tokenizer)
         self.body = _body(settings, tokenizer.size)
-        self.projection = nn.Linear(settings.output_width, width) if width != settings.output_width else nn.Identity()
+        self.projection = (
+            nn.Linear(settings.output_width, width)
+            if width != settings.output_width
+            else nn.Identity()
+        )
         self.output = make_output(settings, tokenizer.size, width)
 
-    def forward(self, inputs_TB: Tensor, state: NetworkState) -> tuple[Tensor, Tensor, NetworkState]:
+    def forward(
+        self, inputs_TB: Tensor, state: NetworkState
+    ) -> tuple[Tensor, Tensor, NetworkState]:
         """The network on one page: what the output layer reads, (T, B, E) if tied, else (T, B, H),
         after dropout and before it, and the state after the last input."""
-        drop = functools.partial(dropout, training=self.training, locked=self.settings.locked_dropout)
+        drop = functools.partial(
+            dropout, training=self.training, locked=self.settings.locked_dropout
+        )
         x_TBE = drop(self.input(inputs_TB), self.settings.dropout_input)
         y_TBH, state = self.body(x_TBE, state, *self.feedback)
         y_TBE = self.projection(y_TBH)
@@ -53,7 +66,9 @@ class Network(nn.Module):
         features_TBE, _, state = self(inputs_TB, state)
         return features_TBE, state
 
-    def loss(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, Tensor | float, NetworkState]:
+    def loss(
+        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState
+    ) -> tuple[Tensor, Tensor | float, NetworkState]:
         """The loss, a mean in nats over the targets that are not padding; what training minimises
         beside it, the penalty on activations (0.0 where there is none); and the state after the
         last input."""
@@ -61,7 +76,9 @@ class Network(nn.Module):
         loss = self.output.window_loss(features_TBE, self.input.known(targets_TB), self.tied_VE)
         return loss, activation_penalty(self.settings, y_TBE, features_TBE), state
 
-    def score(self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState) -> tuple[Tensor, NetworkState]:
+    def score(
+        self, inputs_TB: Tensor, targets_TB: Tensor, state: NetworkState
+    ) -> tuple[Tensor, NetworkState]:
         """Log-probability (nats) of each target, (T, B), 0 where it is padding, and the state."""
         features_TBE, state = self.features(inputs_TB, state)
         return self.score_features(features_TBE, targets_TB), state
@@ -74,11 +91,15 @@ class Network(nn.Module):
     def score_features(self, features_TBE: Tensor, targets_TB: Tensor) -> Tensor:
         """What :meth:`score` makes of the features: log-probabilities (nats), (T, B)."""
         targets_N = self.input.known(targets_TB).flatten()
-        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(targets_TB.shape)
+        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(
+            targets_TB.shape
+        )
 
     def predict_features(self, features_TBE: Tensor) -> Tensor:
         """What :meth:`predict` makes of the features: log-probabilities (nats), (T, B, V)."""
-        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(*features_TBE.shape[:2], -1)
+        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(
+            *features_TBE.shape[:2], -1
+        )
 
     @property
     def tied_VE(self) -> Tensor | None:
@@ -88,7 +109,9 @@ class Network(nn.Module):
     def initial_state(self, rows: int) -> NetworkState:
         """Zeros: the state before the first token."""
         weight = next(self.body.parameters())
-        return tuple(weight.new_zeros((places, rows, width)) for places, width in self.body.state_shapes())
+        return tuple(
+            weight.new_zeros((places, rows, width)) for places, width in self.body.state_shapes()
+        )
 
     def prepare(self) -> "Network":
         """Works out what follows from loaded or arranged weights; to be called after either."""
@@ -119,7 +142,11 @@ class Network(nn.Module):
         """What else the body reads: a Jordan layer its last output."""
         if not isinstance(self.settings, JordanSettings):
             return ()
-        return (functools.partial(self._fed_back, self.input.weight if self.settings.feedback == "embedding" else None),)
+        return (
+            functools.partial(
+                self._fed_back, self.input.weight if self.settings.feedback == "embedding" else None
+            ),
+        )
 
     def _fed_back(self, vectors_VE: Tensor | None, y_BH: Tensor) -> Tensor:
         """What the output after `y_BH` feeds into the next step: its probabilities (B, V), or the
@@ -152,7 +179,9 @@ def make_network(settings: NetworkSettings, tokenizer: Tokenizer) -> Network:
     if settings.init_output_bias == "zero":
         assert isinstance(network.output, SoftmaxOutput)  # the settings refuse others
         nn.init.zeros_(network.output.bias)
-    start_weights(settings, network.body.matrices(), network.output.matrices(), network.input.weight)
+    start_weights(
+        settings, network.body.matrices(), network.output.matrices(), network.input.weight
+    )
     return network.prepare()
 
 
@@ -160,6 +189,8 @@ def _body(settings: NetworkSettings, size: int) -> RecurrentStack | JordanLayer 
     if isinstance(settings, RecurrentSettings):
         return RecurrentStack(settings)
     if isinstance(settings, JordanSettings):
-        return JordanLayer(settings, settings.embedding_size if settings.feedback == "embedding" else size)
+        return JordanLayer(
+            settings, settings.embedding_size if settings.feedback == "embedding" else size
+        )
     assert isinstance(settings, FeedForwardSettings)
     return WordWindow(settings)

@@ -43,7 +43,9 @@ OF_NETWORKS = {
     "init_embedding": WORD_VECTORS,
     "hidden_size": {"layer_sizes": (None,)},
     "dropout_between": {"layers": range(2, 101)},
-    "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between", "dropout_latent"), ANY),
+    "locked_dropout": dict.fromkeys(
+        ("dropout_input", "dropout_output", "dropout_between", "dropout_latent"), ANY
+    ),
     "init_range": {**dict.fromkeys(STARTS, ("uniform",)), "characters": ("cnn", "lstm")},
     "init_gain": dict.fromkeys(STARTS, ("glorot", "he", "orthogonal", "identity")),
 }
@@ -80,7 +82,9 @@ Width = Annotated[int, Meta(ge=1, le=1 << 20)]
 
 Initialisation = Literal["uniform", "glorot", "he", "orthogonal", "identity", "torch"]
 # 650,650,400
-Sizes = Annotated[str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])]
+Sizes = Annotated[
+    str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])
+]
 
 
 @dataclass(frozen=True)
@@ -94,34 +98,60 @@ class InputSettings:
     hidden_size: Annotated[Width, Meta(description="width of the hidden layers")] = 256
 
     characters: Annotated[
-        Literal["cnn", "lstm"] | None, Meta(description="words are read character by character; none: word vectors alone")
+        Literal["cnn", "lstm"] | None,
+        Meta(description="words are read character by character; none: word vectors alone"),
     ] = None
-    characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = False
+    characters_beside: Annotated[
+        bool, Meta(description="characters beside word vectors, not instead of them")
+    ] = False
     character_size: Annotated[Width, Meta(description="width of the character vectors")] = 15
-    character_filters: Annotated[Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")] = (
-        "25,50,75,100,125,150"
-    )
+    character_filters: Annotated[
+        Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")
+    ] = "25,50,75,100,125,150"
     character_highways: Annotated[
-        Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")
+        Annotated[int, Meta(ge=0, le=100)],
+        Meta(description="characters=cnn: highway layers after the filters"),
     ] = 1
     character_overhang: Annotated[
-        bool, Meta(description="characters=cnn: filters stand beyond a word's end, too, over zeros (as the code of Kim et al. 2016 does)")
+        bool,
+        Meta(
+            description="characters=cnn: filters stand beyond a word's end, too, over zeros (as the code of Kim et al. 2016 does)"
+        ),
     ] = False
-    character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 100
+    character_hidden_size: Annotated[
+        Width, Meta(description="characters=lstm: width in each direction")
+    ] = 100
 
     dropout_embedding: Annotated[
-        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a window")
+        Probability,
+        Meta(
+            description="dropout of whole words: a word that is drawn is zero wherever it stands in a window"
+        ),
     ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.1
-    locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a window")] = False
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
+        0.1
+    )
+    locked_dropout: Annotated[
+        bool,
+        Meta(description="variational dropout: one mask for each row, at all places of a window"),
+    ] = False
 
-    init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = "uniform"
-    init_input: Annotated[Initialisation, Meta(description="how weights into hidden layers and character filters start")] = "torch"
-    init_recurrent: Annotated[Initialisation, Meta(description="how recurrent weights start")] = "torch"
+    init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = (
+        "uniform"
+    )
+    init_input: Annotated[
+        Initialisation,
+        Meta(description="how weights into hidden layers and character filters start"),
+    ] = "torch"
+    init_recurrent: Annotated[Initialisation, Meta(description="how recurrent weights start")] = (
+        "torch"
+    )
     init_output: Annotated[Initialisation, Meta(description="how output weights start")] = "uniform"
     init_range: Annotated[Positive, Meta(description="uniform: weights start in [-r, r]")] = 0.1
-    init_gain: Annotated[Positive, Meta(description="glorot, he, orthogonal, identity: multiplies the weights")] = 1.0
+    init_gain: Annotated[
+        Positive, Meta(description="glorot, he, orthogonal, identity: multiplies the weights")
+    ] = 1.0
 
     def __post_init__(self) -> None:
         self._check_owners()
@@ -143,7 +173,11 @@ class InputSettings:
         """Width of what the body reads for each word: its vector, what its characters say, or
         both."""
         words = self.embedding_size if self.has_word_vectors else 0
-        spelled = {"cnn": sum(sizes(self.character_filters)), "lstm": 2 * self.character_hidden_size, None: 0}
+        spelled = {
+            "cnn": sum(sizes(self.character_filters)),
+            "lstm": 2 * self.character_hidden_size,
+            None: 0,
+        }
         return words + spelled[self.characters]
 
     @property
@@ -155,7 +189,11 @@ class InputSettings:
         """A setting that differs from its default belongs to what was chosen."""
         defaults = {field.name: field.default for field in fields(self)}
         for name, (owner, choices) in OWNERS.items():
-            if name in defaults and getattr(self, name) != defaults[name] and getattr(self, owner) not in choices:
+            if (
+                name in defaults
+                and getattr(self, name) != defaults[name]
+                and getattr(self, owner) not in choices
+            ):
                 what = f"{name} is a setting of {owner} = {' or '.join(choices)}"
                 hint = f"set {owner}={choices[0]}, or {name}={str(defaults[name]).lower()}"
                 raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", hint)
@@ -181,13 +219,22 @@ class RecurrentSettings(InputSettings):
     """What all recurrent kinds share: a stack of recurrent layers."""
 
     layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
-    layer_sizes: Annotated[Sizes | None, Meta(description="width of each layer: 650,650,400; none: hidden_size for all")] = None
-    connections: Annotated[Literal["plain", "residual", "highway", "dense"], Meta(description="how layers connect to those below them")] = (
-        "plain"
-    )
-    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.1
+    layer_sizes: Annotated[
+        Sizes | None,
+        Meta(description="width of each layer: 650,650,400; none: hidden_size for all"),
+    ] = None
+    connections: Annotated[
+        Literal["plain", "residual", "highway", "dense"],
+        Meta(description="how layers connect to those below them"),
+    ] = "plain"
+    dropout_between: Annotated[
+        Probability, Meta(description="dropout between recurrent layers")
+    ] = 0.1
     weight_drop: Annotated[
-        Probability, Meta(description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window")
+        Probability,
+        Meta(
+            description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window"
+        ),
     ] = 0.0
 
     def __post_init__(self) -> None:
@@ -228,7 +275,9 @@ class RecurrentSettings(InputSettings):
 class ElmanCell(RecurrentSettings):
     """Of `rnn`."""
 
-    activation: Annotated[Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")] = "tanh"
+    activation: Annotated[
+        Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")
+    ] = "tanh"
 
 
 @dataclass(frozen=True)
@@ -236,10 +285,16 @@ class GruCell(RecurrentSettings):
     """Of `gru`."""
 
     reset_gate: Annotated[
-        ResetGate, Meta(description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)")
+        ResetGate,
+        Meta(
+            description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)"
+        ),
     ] = "after"
     update_gate: Annotated[
-        UpdateGate, Meta(description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)")
+        UpdateGate,
+        Meta(
+            description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)"
+        ),
     ] = "keep"
 
 
@@ -248,18 +303,29 @@ class LstmCell(RecurrentSettings):
     """Of `lstm`."""
 
     forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
-    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = False
-    coupled_gates: Annotated[bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")] = False
+    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = (
+        False
+    )
+    coupled_gates: Annotated[
+        bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")
+    ] = False
     mogrifier_rounds: Annotated[
-        Annotated[int, Meta(ge=0, le=100)], Meta(description="rounds in which input and last output gate each other (Melis et al. 2020)")
+        Annotated[int, Meta(ge=0, le=100)],
+        Meta(
+            description="rounds in which input and last output gate each other (Melis et al. 2020)"
+        ),
     ] = 0
-    mogrifier_rank: Annotated[Width | None, Meta(description="rank of the matrices of these gates; none: full")] = None
+    mogrifier_rank: Annotated[
+        Width | None, Meta(description="rank of the matrices of these gates; none: full")
+    ] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.mogrifier_rank is not None and not self.mogrifier_rounds:
             what = "mogrifier_rank needs the gates of a Mogrifier LSTM"
-            raise SettingsError(what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none")
+            raise SettingsError(
+                what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none"
+            )
 
 
 @dataclass(frozen=True)
@@ -267,10 +333,16 @@ class QrnnCell(RecurrentSettings):
     """Of `qrnn`."""
 
     convolution_words: Annotated[
-        Annotated[int, Meta(ge=1, le=100)], Meta(description="words that the first layer's convolution reads; later layers read one place")
+        Annotated[int, Meta(ge=1, le=100)],
+        Meta(
+            description="words that the first layer's convolution reads; later layers read one place"
+        ),
     ] = 2
     pooling: Annotated[
-        Pooling, Meta(description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise")
+        Pooling,
+        Meta(
+            description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise"
+        ),
     ] = "fo"
 
 
@@ -282,33 +354,60 @@ class NetworkSettings(InputSettings):
     """What every neural language model has: an output layer that predicts words."""
 
     output_layer: Annotated[
-        Literal["softmax", "adaptive", "class", "hierarchical", "mos"], Meta(description="output layer; mos: a mixture of softmaxes")
+        Literal["softmax", "adaptive", "class", "hierarchical", "mos"],
+        Meta(description="output layer; mos: a mixture of softmaxes"),
     ] = "softmax"
     tied: Annotated[
-        bool | None, Meta(description="output weights are the word vectors (projected where the widths differ); none: where possible")
+        bool | None,
+        Meta(
+            description="output weights are the word vectors (projected where the widths differ); none: where possible"
+        ),
     ] = None
     loss: Annotated[
-        Literal["full", "sampled", "nce"], Meta(description="output_layer=softmax: what is trained; evaluation is always exact")
+        Literal["full", "sampled", "nce"],
+        Meta(description="output_layer=softmax: what is trained; evaluation is always exact"),
     ] = "full"
-    samples: Annotated[Width, Meta(description="loss=sampled, nce: noise words drawn for each window, V at most")] = 1024
-    cutoffs: Annotated[Sizes | None, Meta(description="output_layer=adaptive: ranks at which clusters end; none: from V")] = None
+    samples: Annotated[
+        Width, Meta(description="loss=sampled, nce: noise words drawn for each window, V at most")
+    ] = 1024
+    cutoffs: Annotated[
+        Sizes | None,
+        Meta(description="output_layer=adaptive: ranks at which clusters end; none: from V"),
+    ] = None
     cluster_shrink: Annotated[
         Annotated[float, Meta(ge=1, le=1000)],
-        Meta(description="output_layer=adaptive: each cluster is so many times narrower than the one before"),
+        Meta(
+            description="output_layer=adaptive: each cluster is so many times narrower than the one before"
+        ),
     ] = 4.0
-    classes: Annotated[Count | None, Meta(description="output_layer=class: number of classes; none: the square root of V")] = None
-    mixture_components: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="output_layer=mos: softmaxes that are mixed")] = 15
-    dropout_latent: Annotated[Probability, Meta(description="output_layer=mos: dropout on what each softmax reads")] = 0.0
+    classes: Annotated[
+        Count | None,
+        Meta(description="output_layer=class: number of classes; none: the square root of V"),
+    ] = None
+    mixture_components: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)],
+        Meta(description="output_layer=mos: softmaxes that are mixed"),
+    ] = 15
+    dropout_latent: Annotated[
+        Probability, Meta(description="output_layer=mos: dropout on what each softmax reads")
+    ] = 0.0
     init_output_bias: Annotated[
         Literal["unigram", "zero"],
-        Meta(description="output_layer=softmax, mos: biases start at the words' frequencies, or at zero (for deep networks under SGD)"),
+        Meta(
+            description="output_layer=softmax, mos: biases start at the words' frequencies, or at zero (for deep networks under SGD)"
+        ),
     ] = "unigram"
 
     def __post_init__(self) -> None:
         if self.tied and (why := self._cannot_tie()):
-            raise SettingsError("tied = true is not possible", why, "leave tied out, or set tied=false")
+            raise SettingsError(
+                "tied = true is not possible", why, "leave tied out, or set tied=false"
+            )
         if self.loss != "full" and self.output_layer != "softmax":
-            what, why = f"loss = {self.loss} trains a full softmax on noise words", f"output_layer is {self.output_layer}"
+            what, why = (
+                f"loss = {self.loss} trains a full softmax on noise words",
+                f"output_layer is {self.output_layer}",
+            )
             raise SettingsError(what, why, "set output_layer=softmax")
         super().__post_init__()
 
@@ -321,7 +420,11 @@ class NetworkSettings(InputSettings):
     def features_width(self) -> int:
         """Width of what the output layer reads: that of the word vectors it is tied to, else the
         body's. A mixture of softmaxes maps the body's width itself."""
-        return self.embedding_size if self.is_tied and self.output_layer != "mos" else self.output_width
+        return (
+            self.embedding_size
+            if self.is_tied and self.output_layer != "mos"
+            else self.output_width
+        )
 
     def _cannot_tie(self) -> str:
         """Why there are no word vectors, or no output weights, that could be shared; "" if they
@@ -338,10 +441,14 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
     """What RNN, GRU, LSTM and QRNN share."""
 
     activation_penalty: Annotated[
-        NonNegative, Meta(description="AR: times the mean square of what the output layer reads, dropped out")
+        NonNegative,
+        Meta(description="AR: times the mean square of what the output layer reads, dropped out"),
     ] = 0.0
     temporal_penalty: Annotated[
-        NonNegative, Meta(description="TAR: times the mean square of its change from place to place, before dropout")
+        NonNegative,
+        Meta(
+            description="TAR: times the mean square of its change from place to place, before dropout"
+        ),
     ] = 0.0
 
 
@@ -369,25 +476,39 @@ class QrnnSettings(QrnnCell, RecurrentModelSettings):
 class JordanSettings(NetworkSettings):
     """Of `jordan`: the previous output feeds the hidden layer."""
 
-    activation: Annotated[Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")] = "sigmoid"
+    activation: Annotated[
+        Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")
+    ] = "sigmoid"
     feedback: Annotated[
         Literal["distribution", "embedding"],
-        Meta(description="what of the previous output feeds the hidden layer: all its probabilities, or the expected word vector"),
+        Meta(
+            description="what of the previous output feeds the hidden layer: all its probabilities, or the expected word vector"
+        ),
     ] = "distribution"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.feedback == "embedding" and not self.has_word_vectors:
-            raise SettingsError("feedback = embedding needs word vectors", "words are read as characters", "set characters_beside=true")
+            raise SettingsError(
+                "feedback = embedding needs word vectors",
+                "words are read as characters",
+                "set characters_beside=true",
+            )
 
 
 @dataclass(frozen=True)
 class FeedForwardSettings(NetworkSettings):
     """Of `ffnn`: a window of words, no recurrence."""
 
-    context_words: Annotated[Annotated[int, Meta(ge=1, le=1000)], Meta(description="words of context (N - 1)")] = 4
-    activation: Annotated[Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")] = "tanh"
-    direct_connections: Annotated[bool, Meta(description="the window's word vectors reach the output layer, too")] = False
+    context_words: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)], Meta(description="words of context (N - 1)")
+    ] = 4
+    activation: Annotated[
+        Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")
+    ] = "tanh"
+    direct_connections: Annotated[
+        bool, Meta(description="the window's word vectors reach the output layer, too")
+    ] = False
 
     @property
     def output_width(self) -> int:
@@ -395,7 +516,11 @@ class FeedForwardSettings(NetworkSettings):
         return self.hidden_size + window
 
     def _cannot_tie(self) -> str:
-        return "the direct connections have weights of their own" if self.direct_connections else super()._cannot_tie()
+        return (
+            "the direct connections have weights of their own"
+            if self.direct_connections
+            else super()._cannot_tie()
+        )
 
 
 KINDS: dict[str, type[NetworkSettings]] = {
@@ -413,5 +538,7 @@ def stored(settings: dict[str, Any]) -> NetworkSettings:
     """
     kind = settings.get("model")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ModelError("the stored settings are damaged", f"model = {kind!r} is not a kind of network")
+        raise ModelError(
+            "the stored settings are damaged", f"model = {kind!r} is not a kind of network"
+        )
     return from_stored(KINDS[kind], settings)

@@ -10,7 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rnnlm.neural.layers.kernels.mogrifier import by_round
-from rnnlm.neural.layers.layers import ElmanLayer, GruLayer, JordanLayer, Layer, LstmLayer, MogrifierLayer
+from rnnlm.neural.layers.layers import (
+    ElmanLayer,
+    GruLayer,
+    JordanLayer,
+    Layer,
+    LstmLayer,
+    MogrifierLayer,
+)
 from rnnlm.neural.layers.names import named_layers
 from rnnlm.neural.network import Network
 
@@ -44,7 +51,16 @@ def _largest(matrix_HH: np.ndarray) -> float | None:
         return 0.0
     start_H = np.random.default_rng(0).normal(size=len(matrix_HH))
     try:
-        found = eigs(matrix_HH, k=2, which="LM", v0=start_H, ncv=SUBSPACE, tol=ACCURACY, maxiter=100, return_eigenvectors=False)
+        found = eigs(
+            matrix_HH,
+            k=2,
+            which="LM",
+            v0=start_H,
+            ncv=SUBSPACE,
+            tol=ACCURACY,
+            maxiter=100,
+            return_eigenvectors=False,
+        )
     except ArpackError:
         return None
     return float(np.abs(found).max())
@@ -88,10 +104,21 @@ def recurrent_matrices(network: nn.Module) -> list[RecurrentMatrix]:
         if isinstance(layer, JordanLayer):
             found.append(RecurrentMatrix(layer_name, THROUGH_OUTPUT, _through_output(network)))
         if isinstance(layer, MogrifierLayer):
-            for number, factors in enumerate(by_round(list(layer.mogrifier), layer.rounds), start=1):
-                product = factors[0] if len(factors) == 1 else factors[1].double() @ factors[0].double()
-                found.append(RecurrentMatrix(layer_name, f"round {number}", _float64(product), is_state_map=False))
-        found += [RecurrentMatrix(layer_name, name, _float64(block)) for name, block in recurrent_blocks(layer).items()]
+            for number, factors in enumerate(
+                by_round(list(layer.mogrifier), layer.rounds), start=1
+            ):
+                product = (
+                    factors[0] if len(factors) == 1 else factors[1].double() @ factors[0].double()
+                )
+                found.append(
+                    RecurrentMatrix(
+                        layer_name, f"round {number}", _float64(product), is_state_map=False
+                    )
+                )
+        found += [
+            RecurrentMatrix(layer_name, name, _float64(block))
+            for name, block in recurrent_blocks(layer).items()
+        ]
     return found
 
 

@@ -43,7 +43,10 @@ class LayerTrace:
     @property
     def gates(self) -> dict[str, Tensor]:
         """The gates by name, (T, B, H)."""
-        return {name: torch.stack([step.gates[name] for step in self.steps]) for name in self.steps[0].gates}
+        return {
+            name: torch.stack([step.gates[name] for step in self.steps])
+            for name in self.steps[0].gates
+        }
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,19 @@ def trace(network: "Network", inputs_TB: Tensor, state: State) -> Trace:
     for number, layer in enumerate(body.layers if isinstance(body, RecurrentStack) else [body]):
         own = state[len(after) : len(after) + len(layer.state_shapes())]
         traced, own = _read(layer, x_TBE, own, network.feedback)
-        x_TBE = body.connect(number, x_TBE, traced.hidden_TBH) if isinstance(body, RecurrentStack) else traced.hidden_TBH
+        x_TBE = (
+            body.connect(number, x_TBE, traced.hidden_TBH)
+            if isinstance(body, RecurrentStack)
+            else traced.hidden_TBH
+        )
         layers.append(traced)
         after += own
     return Trace(tuple(layers), network.projection(x_TBE), after)
 
 
-def trace_stack(body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = "") -> tuple[NamedLayer, ...]:
+def trace_stack(
+    body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where: str = ""
+) -> tuple[NamedLayer, ...]:
     """How recurrent layers read whole rows of T steps, without padding, from states of zeros on.
     where: what the names begin with."""
     found: list[NamedLayer] = []
@@ -97,7 +106,9 @@ def trace_stack(body: RecurrentStack | BidirectionalStack, x_TBE: Tensor, where:
         given = []
         for name, layer in row:
             is_backward = name.endswith(BACKWARD)
-            read, _ = _read(layer, x_TBE.flip(0) if is_backward else x_TBE, first_state(layer, x_TBE), ())
+            read, _ = _read(
+                layer, x_TBE.flip(0) if is_backward else x_TBE, first_state(layer, x_TBE), ()
+            )
             read = LayerTrace(x_TBE, read.steps[::-1]) if is_backward else read
             found.append(NamedLayer(where + name, read))
             given.append(read.hidden_TBH)

@@ -44,14 +44,26 @@ class CharacterCNN(nn.Module):
         counts = sizes(settings.character_filters)
         self.vectors = character_vectors(settings, alphabet_size)
         self.filters = nn.ModuleDict(
-            {str(w): nn.Linear(w * settings.character_size, count) for w, count in enumerate(counts, start=1) if count}
+            {
+                str(w): nn.Linear(w * settings.character_size, count)
+                for w, count in enumerate(counts, start=1)
+                if count
+            }
         )
         self.widest, self.hangs_over = len(counts), settings.character_overhang
-        self.highways = nn.ModuleList(Highway(sum(counts)) for _ in range(settings.character_highways))
+        self.highways = nn.ModuleList(
+            Highway(sum(counts)) for _ in range(settings.character_highways)
+        )
         if settings.init_input != "torch":
             bound, gain = settings.init_range, settings.init_gain
             for linear in (module for module in self.modules() if isinstance(module, nn.Linear)):
-                initialise(linear.weight, settings.init_input, init_range=bound, gain=gain, width=linear.in_features)
+                initialise(
+                    linear.weight,
+                    settings.init_input,
+                    init_range=bound,
+                    gain=gain,
+                    width=linear.in_features,
+                )
 
     def forward(self, characters_NL: Tensor) -> Tensor:
         """Vectors (N, F) of the words."""
@@ -59,7 +71,10 @@ class CharacterCNN(nn.Module):
         characters_NL = F.pad(characters_NL, (0, after), value=-1)
         is_inside_NL = characters_NL >= 0
         x_NLC = self.vectors(characters_NL.clamp(min=0)) * is_inside_NL.unsqueeze(2)
-        y_NF = torch.cat([self._best(int(w), linear, x_NLC, is_inside_NL) for w, linear in self.filters.items()], dim=1)
+        y_NF = torch.cat(
+            [self._best(int(w), linear, x_NLC, is_inside_NL) for w, linear in self.filters.items()],
+            dim=1,
+        )
         y_NF = torch.tanh(y_NF)
         for highway in self.highways:
             y_NF = highway(y_NF)
@@ -130,7 +145,9 @@ class CharacterLSTM(nn.Module):
 
 def character_vectors(settings: InputSettings, alphabet_size: int) -> nn.Embedding:
     """The characters' vectors, uniform in [-init_range, init_range]."""
-    weight = torch.empty(alphabet_size, settings.character_size).uniform_(-settings.init_range, settings.init_range)
+    weight = torch.empty(alphabet_size, settings.character_size).uniform_(
+        -settings.init_range, settings.init_range
+    )
     # nn.Embedding's own start imports torch's compiler on meta
     return nn.Embedding.from_pretrained(weight, freeze=False)
 
@@ -165,16 +182,24 @@ class Alphabet:
     def spell(self, words: list[str], first_id: int) -> np.ndarray:
         """Rows (W, L) int32, padded with -1, for words whose ids begin with `first_id`; L is the
         longest's length."""
-        symbols = {id - first_id: symbol for id, symbol in self.symbols.items() if first_id <= id < first_id + len(words)}
+        symbols = {
+            id - first_id: symbol
+            for id, symbol in self.symbols.items()
+            if first_id <= id < first_id + len(words)
+        }
         read = [" " if at in symbols else word[: LONGEST - 2] for at, word in enumerate(words)]
         length_W = np.fromiter(map(len, read), dtype=np.int64, count=len(read))
         points = _code_points("".join(read))
         numbers = FIRST_CHARACTER + np.searchsorted(self.code_points, points)
         row = np.repeat(np.arange(len(read)), length_W)
         column = np.arange(len(points)) - np.repeat(np.cumsum(length_W) - length_W, length_W)
-        characters_WL = np.full((len(read), int(length_W.max(initial=0)) + 2), PADDING, dtype=np.int32)
+        characters_WL = np.full(
+            (len(read), int(length_W.max(initial=0)) + 2), PADDING, dtype=np.int32
+        )
         characters_WL[:, 0] = BEGIN
-        characters_WL[row, column + 1] = np.where(np.isin(points, self.code_points), numbers, UNKNOWN_CHARACTER)
+        characters_WL[row, column + 1] = np.where(
+            np.isin(points, self.code_points), numbers, UNKNOWN_CHARACTER
+        )
         characters_WL[np.arange(len(read)), length_W + 1] = END
         for at, symbol in symbols.items():
             characters_WL[at, 1] = symbol
@@ -312,14 +337,23 @@ class CharacterInput(nn.Module):
     def _read_by_length(self, characters_NL: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of the words, shorter ones first, and each word's place among them."""
         lengths_N, order_N = (characters_NL >= 0).sum(dim=1).sort()
-        parts = zip(order_N.split(WORDS_OF_A_LENGTH), lengths_N.split(WORDS_OF_A_LENGTH), strict=True)
-        y_NE = torch.cat([self.reader(characters_NL[words_N, : int(length_N[-1])]) for words_N, length_N in parts])
+        parts = zip(
+            order_N.split(WORDS_OF_A_LENGTH), lengths_N.split(WORDS_OF_A_LENGTH), strict=True
+        )
+        y_NE = torch.cat(
+            [
+                self.reader(characters_NL[words_N, : int(length_N[-1])])
+                for words_N, length_N in parts
+            ]
+        )
         return y_NE, order_N.argsort()
 
 
 def _word_vectors(settings: InputSettings, size: int) -> nn.Embedding:
     """Uniform in [-init_range, init_range]."""
-    weight = torch.empty(size, settings.embedding_size).uniform_(-settings.init_range, settings.init_range)
+    weight = torch.empty(size, settings.embedding_size).uniform_(
+        -settings.init_range, settings.init_range
+    )
     # nn.Embedding's own start imports torch's compiler on meta
     return nn.Embedding.from_pretrained(weight, freeze=False)
 
@@ -334,7 +368,9 @@ def load_vectors(weight_VE: Tensor, found: FoundVectors) -> None:
     """Write the vectors into their rows, and narrower ones into the first columns; the rest stays
     as it is."""
     with torch.no_grad():
-        ids_K, values_KE = (torch.from_numpy(array).to(weight_VE.device) for array in (found.ids_K, found.values_KE))
+        ids_K, values_KE = (
+            torch.from_numpy(array).to(weight_VE.device) for array in (found.ids_K, found.values_KE)
+        )
         weight_VE[:, : values_KE.shape[1]].index_copy_(0, ids_K, values_KE.to(weight_VE.dtype))
 
 
@@ -369,12 +405,22 @@ def input_rows(words: WordInput, tokenizer: Tokenizer) -> WordRows:
     """What a network reads for each word of the vocabulary: its vector. Where words are read as
     characters alone, what these make of it."""
     if (weight_VE := words.weight) is not None:
-        note = "" if words.characters is None else "the characters that are read beside them are left out"
+        note = (
+            ""
+            if words.characters is None
+            else "the characters that are read beside them are left out"
+        )
         return _rows(tokenizer, weight_VE, note)
     with torch.no_grad():
-        parts = torch.arange(tokenizer.size, device=next(words.parameters()).device).split(WORDS_AT_ONCE)
+        parts = torch.arange(tokenizer.size, device=next(words.parameters()).device).split(
+            WORDS_AT_ONCE
+        )
         rows_VE = torch.cat([words.vectors(part_N.unsqueeze(0))[0] for part_N in parts])
-    return _rows(tokenizer, rows_VE, f"made of the characters of each of the {tokenizer.size:,} words of the vocabulary")
+    return _rows(
+        tokenizer,
+        rows_VE,
+        f"made of the characters of each of the {tokenizer.size:,} words of the vocabulary",
+    )
 
 
 def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenizer) -> WordRows:
@@ -386,8 +432,14 @@ def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenize
     rows_VE = output.word_rows(tied_VE)
     if rows_VE is None:
         why = f"its output layer, {type(output).__name__}, spreads a word over several groups, whose weights do not compare"
-        raise UsageError("this model has no output vectors", why, "take its input vectors, which are the default")
-    return _rows(tokenizer, rows_VE, "tied: input and output vectors are the same" if tied_VE is not None else "")
+        raise UsageError(
+            "this model has no output vectors", why, "take its input vectors, which are the default"
+        )
+    return _rows(
+        tokenizer,
+        rows_VE,
+        "tied: input and output vectors are the same" if tied_VE is not None else "",
+    )
 
 
 def _rows(tokenizer: Tokenizer, rows_VE: Tensor, note: str) -> WordRows:

@@ -30,13 +30,17 @@ def check_tables(model: "NgramModel") -> None:
         ModelError: they are not.
     """
     for found in disorders(model):
-        raise ModelError("the tables of the model are damaged", found, "make it again; rnnlm doctor says more")
+        raise ModelError(
+            "the tables of the model are damaged", found, "make it again; rnnlm doctor says more"
+        )
 
 
 def examine(model: "NgramModel") -> tuple[str, str]:
     """What is wrong with the tables, or nothing; and what they hold."""
     ngrams = "/".join(f"{len(values):,}" for values in model.values)
-    return "; ".join(disorders(model)), f"{ngrams} n-grams, sorted, each after one of the order below"
+    return "; ".join(
+        disorders(model)
+    ), f"{ngrams} n-grams, sorted, each after one of the order below"
 
 
 def disorders(model: "NgramModel") -> Iterator[str]:
@@ -65,11 +69,15 @@ def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:
         yield f"{n}-grams end in words that do not exist"
 
 
-def contexts(model: "NgramModel", most: int, generator: np.random.Generator) -> tuple[list[np.ndarray], bool]:
+def contexts(
+    model: "NgramModel", most: int, generator: np.random.Generator
+) -> tuple[list[np.ndarray], bool]:
     """At most so many contexts of an n-gram model by length, ids (S, T), and whether they are all:
     the n-grams that another continues, and a word that nothing continues, if there is one, after
     which the unigrams stand alone."""
-    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys] or [np.zeros(0, dtype=np.int64)]
+    numbers = [_different(split_keys(keys, model.size)[0]) for keys in model.keys] or [
+        np.zeros(0, dtype=np.int64)
+    ]
     alone = np.setdiff1d(np.arange(model.size), numbers[0], assume_unique=True)[:1]
     numbers[0] = np.append(alone, numbers[0])
     known = sum(map(len, numbers))
@@ -77,7 +85,9 @@ def contexts(model: "NgramModel", most: int, generator: np.random.Generator) -> 
     is_chosen[generator.choice(known, min(most, known), replace=False, shuffle=False)] = True
     parts = np.split(is_chosen, np.cumsum([len(of_length) for of_length in numbers])[:-1])
     drawn = [of_length[part] for of_length, part in zip(numbers, parts, strict=True)]
-    return [_words(model, length, of_length) for length, of_length in enumerate(drawn, start=1)], most >= known
+    return [
+        _words(model, length, of_length) for length, of_length in enumerate(drawn, start=1)
+    ], most >= known
 
 
 def _different(sorted_M: np.ndarray) -> np.ndarray:
@@ -111,7 +121,9 @@ def stream_perplexity(model: LanguageModel, ids: np.ndarray) -> float:
 # training text, has met it.
 
 
-def longest_matches(ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int) -> np.ndarray:
+def longest_matches(
+    ids_N: np.ndarray, keys: Sequence[np.ndarray], size: int, boundary_id: int
+) -> np.ndarray:
     """(N,) int64: how many words the longest n-gram has that ends at each token, the start of the
     line counted as one; 1 where not even two.
 

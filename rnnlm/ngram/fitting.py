@@ -17,7 +17,14 @@ from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.counting.counts import IN_MEMORY, Level, NgramCounts, Workspace, count
 from rnnlm.ngram.model import NgramModel
 from rnnlm.ngram.settings import NgramSettings
-from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, check_join, estimator
+from rnnlm.ngram.smoothing import (
+    CountsOfCounts,
+    Estimator,
+    HeldoutCounts,
+    OrderCounts,
+    check_join,
+    estimator,
+)
 from rnnlm.ngram.smoothing.discounting import last_read
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
 from rnnlm.system import in_threads, processors
@@ -40,11 +47,17 @@ def check(resolved: Resolved, has_valid: bool) -> None:
     if settings.memory is not None:
         system.parse_size(settings.memory)
     needed = estimator(settings.smoothing).heldout
-    if not has_valid and (needed == "always" or (needed == "without additive_k" and settings.additive_k is None)):
+    if not has_valid and (
+        needed == "always" or (needed == "without additive_k" and settings.additive_k is None)
+    ):
         hint = "name it with --valid, or hold out a part: --set holdout=0.05" + (
             ", or set the constant: --set additive_k=0.1" if needed != "always" else ""
         )
-        raise UsageError(f"smoothing {settings.smoothing} needs held-out text", "its weights are tuned on it", hint)
+        raise UsageError(
+            f"smoothing {settings.smoothing} needs held-out text",
+            "its weights are tuned on it",
+            hint,
+        )
 
 
 def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") -> tuple[int, ...]:
@@ -58,14 +71,25 @@ def pruning_thresholds(given: str | list[int], order: int, name: str = "prune") 
     text = given if isinstance(given, str) else ",".join(map(str, given))
     parts = text.replace(",", " ").split()
     if not parts or not all(part.isascii() and part.isdigit() for part in parts):
-        raise SettingsError(f"{name} = {text!r} is not understood", hint="write one number an order, such as 0,0,1")
+        raise SettingsError(
+            f"{name} = {text!r} is not understood", hint="write one number an order, such as 0,0,1"
+        )
     thresholds = [int(part) for part in parts]
     if len(thresholds) > order:
-        raise SettingsError(f"{name} = {text!r} has {len(thresholds)} values", f"the order is {order}")
+        raise SettingsError(
+            f"{name} = {text!r} has {len(thresholds)} values", f"the order is {order}"
+        )
     if thresholds != sorted(thresholds):
-        raise SettingsError(f"{name} = {text!r} decreases", "an n-gram cannot be kept when its beginning is left out")
+        raise SettingsError(
+            f"{name} = {text!r} decreases",
+            "an n-gram cannot be kept when its beginning is left out",
+        )
     if thresholds[0]:
-        raise SettingsError(f"{name} = {text!r} is not valid", "unigrams are never pruned", "begin with 0, or use --min-count")
+        raise SettingsError(
+            f"{name} = {text!r} is not valid",
+            "unigrams are never pruned",
+            "begin with 0, or use --min-count",
+        )
     return tuple(thresholds + thresholds[-1:] * (order - len(thresholds)))
 
 
@@ -88,7 +112,9 @@ def fit(
     if settings.discounts == "lmplz" and settings.smoothing != "mkn":
         notice(f"discounts = lmplz does not apply to smoothing {settings.smoothing}: it is ignored")
     tokens, valid = data.train.tokens, data.valid
-    yield Started("ngram", None, data.tokenizer.size, tokens, valid.tokens if valid else 0, "cpu", "fp32")
+    yield Started(
+        "ngram", None, data.tokenizer.size, tokens, valid.tokens if valid else 0, "cpu", "fp32"
+    )
     workspace = _workspace(settings, data.train.ids)
     levels: list[Level] = []
     for level in _levels(settings, data, workspace):
@@ -98,14 +124,26 @@ def fit(
             yield Fitted(0, 0, 0, time.perf_counter() - began, "request", None)
             return
     if len(levels) < settings.order:
-        notice(f"the longest line has {len(levels) - 1} tokens with its end: the model is of order {len(levels)}")
+        notice(
+            f"the longest line has {len(levels) - 1} tokens with its end: the model is of order {len(levels)}"
+        )
     counts = NgramCounts(data.tokenizer.size, tuple(levels))
     smoothing = _estimator(settings, data, counts)
-    estimated = estimate(counts, smoothing, pruning_thresholds(settings.prune, settings.order), workspace)
-    model = NgramModel.from_levels(list(estimated), data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob)
+    estimated = estimate(
+        counts, smoothing, pruning_thresholds(settings.prune, settings.order), workspace
+    )
+    model = NgramModel.from_levels(
+        list(estimated), data.tokenizer, smoothing.normalised, smoothing.unseen_context_logprob
+    )
     facts = {"ngrams": [len(values) for values in model.values], **smoothing.report()}
     size = sum(array.nbytes for array in model.to_arrays().values())
-    yield Estimated(tuple(facts["ngrams"]), smoothing.report(), size, system.peak_bytes(), time.perf_counter() - began)
+    yield Estimated(
+        tuple(facts["ngrams"]),
+        smoothing.report(),
+        size,
+        system.peak_bytes(),
+        time.perf_counter() - began,
+    )
     ppl = stream_perplexity(model, valid.ids) if valid else None
     if ppl is not None:
         yield Validated(1, 1.0, {PERPLEXITY: ppl}, ppl, True, time.perf_counter() - began, model)
@@ -123,12 +161,18 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | ChunkedArray) -> Works
     system.return_freed()
     tokens = len(ids)
     # counting looks at all of it
-    held = system.held_bytes() + (tokens * ids.dtype.itemsize if isinstance(ids, ChunkedArray) else 0)
+    held = system.held_bytes() + (
+        tokens * ids.dtype.itemsize if isinstance(ids, ChunkedArray) else 0
+    )
     least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
     buffers = system.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
     if system.parse_size(settings.memory) < held + least:
         why = f"the program and the text hold {held / 1e6:,.0f} MB, to count {tokens:,} tokens takes {least / 1e6:,.0f} MB more at least"
-        raise SettingsError(f"memory = {settings.memory} is too little", why, f"give {(held + least) / 1e6 + 1:.0f}M or more")
+        raise SettingsError(
+            f"memory = {settings.memory} is too little",
+            why,
+            f"give {(held + least) / 1e6 + 1:.0f}M or more",
+        )
     _check_temporary_folder()
     threads = settings.threads or processors()
     return Workspace(buffers // BUFFERS // threads, threads)
@@ -145,7 +189,9 @@ def _levels(settings: NgramSettings, data: TrainingData, workspace: Workspace) -
     tokenizer, watch = data.tokenizer, 0
     ids_T = known_ids(data.train.ids, tokenizer)
     if settings.discounts == "lmplz":
-        watch = last_read(ids_T, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order)
+        watch = last_read(
+            ids_T, tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, settings.order
+        )
     return count(ids_T, tokenizer.boundary_id, tokenizer.size, settings.order, watch, workspace)
 
 
@@ -153,7 +199,9 @@ def _estimator(settings: NgramSettings, data: TrainingData, counts: NgramCounts)
     kind = estimator(settings.smoothing)
     heldout = None
     if kind.heldout != "never" and data.valid is not None:
-        heldout = heldout_counts(counts, known_ids(data.valid.ids, data.tokenizer), data.tokenizer.boundary_id)
+        heldout = heldout_counts(
+            counts, known_ids(data.valid.ids, data.tokenizer), data.tokenizer.boundary_id
+        )
     return kind(settings, counts, heldout)
 
 
@@ -173,7 +221,10 @@ SMALLEST_UNSEEN = 1e-9
 
 
 def estimate(
-    counts: NgramCounts, smoothing: Estimator, thresholds: Sequence[int] = (), workspace: Workspace = IN_MEMORY
+    counts: NgramCounts,
+    smoothing: Estimator,
+    thresholds: Sequence[int] = (),
+    workspace: Workspace = IN_MEMORY,
 ) -> Iterator[BackoffLevel]:
     """The levels of the model, from the unigrams up. n-grams of order n that occur at most
     `thresholds[n - 1]` times are left out.
@@ -183,7 +234,12 @@ def estimate(
     Raises:
         OutputError: memory is limited, and there is no room for temporary files.
     """
-    below = _EstimatedOrder(np.zeros(1, np.uint64), np.full(1, 1 / counts.size), None, np.zeros((1, 2), dtype=np.float32))
+    below = _EstimatedOrder(
+        np.zeros(1, np.uint64),
+        np.full(1, 1 / counts.size),
+        None,
+        np.zeros((1, 2), dtype=np.float32),
+    )
     for n in range(1, counts.order + 1):
         threshold = thresholds[n - 1] if 1 < n <= len(thresholds) else 0
         order = _estimate_order(_OrderTask(n, counts, smoothing, threshold, below, workspace))
@@ -197,7 +253,13 @@ class _EstimatedOrder:
     """An order worked through: keys and values of the n-grams kept; all probabilities again in full
     precision; which n-grams of those counted were kept (None: all), and their new numbers."""
 
-    def __init__(self, keys_M: np.ndarray, prob_M: np.ndarray, kept_M: np.ndarray | None, values_MK: np.ndarray) -> None:
+    def __init__(
+        self,
+        keys_M: np.ndarray,
+        prob_M: np.ndarray,
+        kept_M: np.ndarray | None,
+        values_MK: np.ndarray,
+    ) -> None:
         self.keys_M = keys_M
         self.prob_M = prob_M
         self.values_MK = values_MK
@@ -223,9 +285,21 @@ class _OrderTask:
     """All that it takes to work through order n."""
 
     def __init__(
-        self, n: int, counts: NgramCounts, smoothing: Estimator, threshold: int, below: _EstimatedOrder, workspace: Workspace
+        self,
+        n: int,
+        counts: NgramCounts,
+        smoothing: Estimator,
+        threshold: int,
+        below: _EstimatedOrder,
+        workspace: Workspace,
     ) -> None:
-        self.n, self.size, self.smoothing, self.below, self.workspace = n, counts.size, smoothing, below, workspace
+        self.n, self.size, self.smoothing, self.below, self.workspace = (
+            n,
+            counts.size,
+            smoothing,
+            below,
+            workspace,
+        )
         self.level = counts.levels[n - 1]
         self.contexts = len(counts.levels[n - 2]) if n > 1 else 1
         self.counts_M = counts.raw(n) if smoothing.counts == "raw" else counts.adjusted(n)
@@ -239,8 +313,16 @@ class _OrderTask:
         first = start = 0
         while first < self.contexts:
             end = min(start + self.workspace.ngrams, len(keys_M))
-            last = self.contexts if end == len(keys_M) else max(first + 1, int(keys_M[end] >> np.uint64(bits)))
-            end = len(keys_M) if last == self.contexts else int(np.searchsorted(keys_M, np.uint64(last << bits)))
+            last = (
+                self.contexts
+                if end == len(keys_M)
+                else max(first + 1, int(keys_M[end] >> np.uint64(bits)))
+            )
+            end = (
+                len(keys_M)
+                if last == self.contexts
+                else int(np.searchsorted(keys_M, np.uint64(last << bits)))
+            )
             yield _ContextBlock(first, last, start, end)
             first, start = last, end
 
@@ -261,7 +343,9 @@ def _estimate_order(task: _OrderTask) -> _EstimatedOrder:
     prob_M = workspace.empty(task.kept, np.float64)
     values_MK = workspace.empty((task.kept, 1 if task.is_highest else 2), np.float32)
     context = end = 0
-    for keys, prob, backoff in in_threads(lambda block: _estimate_block(task, block), task.blocks(), workspace.threads):
+    for keys, prob, backoff in in_threads(
+        lambda block: _estimate_block(task, block), task.blocks(), workspace.threads
+    ):
         start, end = end, end + len(prob)
         prob_M[start:end] = prob
         values_MK[start:end] = 0
@@ -270,23 +354,44 @@ def _estimate_order(task: _OrderTask) -> _EstimatedOrder:
             keys_M[start:end] = keys
         below.values_MK[context : context + len(backoff), 1] = _log(backoff)
         context += len(backoff)
-        workspace.release(task.level.keys_M, task.level.suffixes_M, task.level.counts_M, keys_M, prob_M, values_MK, below.values_MK)
+        workspace.release(
+            task.level.keys_M,
+            task.level.suffixes_M,
+            task.level.counts_M,
+            keys_M,
+            prob_M,
+            values_MK,
+            below.values_MK,
+        )
     return _EstimatedOrder(keys_M, prob_M, task.kept_M, values_MK)
 
 
-def _estimate_block(task: _OrderTask, block: _ContextBlock) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+def _estimate_block(
+    task: _OrderTask, block: _ContextBlock
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """Keys and probabilities of the n-grams kept, and the backoff weights of the contexts kept."""
     below, here = task.below, slice(block.start, block.end)
     contexts_M, words_M = split_keys(task.level.keys_M[here], task.size)
-    seen = OrderCounts(task.n, task.counts_M[here], contexts_M - block.first, block.last - block.first)
+    seen = OrderCounts(
+        task.n, task.counts_M[here], contexts_M - block.first, block.last - block.first
+    )
     shares = task.smoothing.shares(seen)
-    share_M, left_H, suffixes_M, of_M = shares.seen_M, shares.left_H, task.level.suffixes_M[here], seen.contexts_M
+    share_M, left_H, suffixes_M, of_M = (
+        shares.seen_M,
+        shares.left_H,
+        task.level.suffixes_M[here],
+        seen.contexts_M,
+    )
     if task.kept_M is not None:
         kept_M = task.kept_M[here]
         if task.smoothing.join != "fixed weight":
             left_H = left_H + np.bincount(of_M[~kept_M], share_M[~kept_M], minlength=seen.contexts)
-        share_M, suffixes_M, of_M, contexts_M, words_M = (each[kept_M] for each in (share_M, suffixes_M, of_M, contexts_M, words_M))
-    prob_M, backoff_H = _join(task.smoothing, share_M, left_H, of_M, below.prob_M[below.renumbered(suffixes_M)])
+        share_M, suffixes_M, of_M, contexts_M, words_M = (
+            each[kept_M] for each in (share_M, suffixes_M, of_M, contexts_M, words_M)
+        )
+    prob_M, backoff_H = _join(
+        task.smoothing, share_M, left_H, of_M, below.prob_M[below.renumbered(suffixes_M)]
+    )
     if task.n == 1:
         prob_M[task.size] = 1.0  # <s> is given; by custom its log-probability is 0
     if below.kept_M is not None:
@@ -297,7 +402,11 @@ def _estimate_block(task: _OrderTask, block: _ContextBlock) -> tuple[np.ndarray 
 
 
 def _join(
-    smoothing: Estimator, share_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
+    smoothing: Estimator,
+    share_M: np.ndarray,
+    left_H: np.ndarray,
+    contexts_M: np.ndarray,
+    lower_M: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Probabilities of n-grams, and the backoff weights of their contexts. lower_M: what the lower
     order says of them."""
@@ -308,13 +417,17 @@ def _join(
         # a discount may take a count whole; then backing off takes it for unseen
         is_unseen_M = share_M == 0
         if smoothing.join == "back off":
-            prob_M, backoff_H = _backed_off(prob_M, left_H, contexts_M, np.where(is_unseen_M, 0.0, lower_M))
+            prob_M, backoff_H = _backed_off(
+                prob_M, left_H, contexts_M, np.where(is_unseen_M, 0.0, lower_M)
+            )
         prob_M[is_unseen_M] = backoff_H[contexts_M[is_unseen_M]] * lower_M[is_unseen_M]
     is_followed_H = np.bincount(contexts_M, minlength=len(left_H)) > 0
     return prob_M, np.where(is_followed_H, backoff_H, np.exp(smoothing.unseen_context_logprob))
 
 
-def _backed_off(prob_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _backed_off(
+    prob_M: np.ndarray, left_H: np.ndarray, contexts_M: np.ndarray, lower_M: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights such that all sums to one (Katz 1987, eq. 16); where every word was seen, what is
     left goes to the seen ones."""
     unseen_H = 1 - np.bincount(contexts_M, lower_M, minlength=len(left_H))
@@ -345,7 +458,9 @@ def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> 
         before_T[is_first_T] = counts.size if n == 2 else NOWHERE
         known = np.flatnonzero(before_T != NOWHERE)
         numbers_T = np.full(len(ids_T), NOWHERE)
-        numbers_T[known] = find_many(level.keys_M, make_keys(before_T[known], ids_T[known], counts.size))
+        numbers_T[known] = find_many(
+            level.keys_M, make_keys(before_T[known], ids_T[known], counts.size)
+        )
         found = np.flatnonzero(numbers_T != NOWHERE)
         # all that end no line are followed by a word
         contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]

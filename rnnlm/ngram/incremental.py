@@ -67,7 +67,9 @@ class IncrementalScorer:
         keys, values = model.keys[n - 2], model.values[n - 1]
         contexts = np.arange(len(model.values[n - 2]) + 1, dtype=np.uint64)
         contexts <<= np.uint64(self._bits)
-        starts = np.searchsorted(keys, contexts).astype(np.uint32 if len(keys) < 1 << 32 else np.uint64)
+        starts = np.searchsorted(keys, contexts).astype(
+            np.uint32 if len(keys) < 1 << 32 else np.uint64
+        )
         return _OrderIndex(n, keys.data, values.reshape(-1).data, values.shape[1], starts.data)
 
     def begin(self) -> NgramContext:
@@ -90,7 +92,9 @@ class IncrementalScorer:
         logprob, length, numbers, costs = self._read(context.numbers, context.costs, word)
         return logprob, length, self._after((*context.words, word), numbers, costs)
 
-    def extend_all(self, contexts: Sequence[NgramContext], words: Sequence[int]) -> list[tuple[float, int, NgramContext]]:
+    def extend_all(
+        self, contexts: Sequence[NgramContext], words: Sequence[int]
+    ) -> list[tuple[float, int, NgramContext]]:
         """One after the other."""
         return [self.extend(context, word) for context, word in zip(contexts, words, strict=True)]
 
@@ -103,7 +107,10 @@ class IncrementalScorer:
         state = self.model.initial_state(1)
         if not context.words:
             return self.model.values[0][: self._size, 0], state
-        *before, last = (self.model.tokenizer.boundary_id if word == self._size else word for word in context.words)
+        *before, last = (
+            self.model.tokenizer.boundary_id if word == self._size else word
+            for word in context.words
+        )
         state.inputs_BN[0, self.order - 1 - len(before) :] = before
         logprob_11V, state = self.model.predict(np.array([[last]]), state)
         return logprob_11V[0, 0], state
@@ -118,7 +125,9 @@ class IncrementalScorer:
             answers.append((logprob, length))
         return answers
 
-    def _read(self, numbers: Sequence[int], costs: Sequence[float], word: int) -> tuple[float, int, list[int], list[float]]:
+    def _read(
+        self, numbers: Sequence[int], costs: Sequence[float], word: int
+    ) -> tuple[float, int, list[int], list[float]]:
         """What :meth:`extend` answers, with numbers and costs of the contexts after `word` in place
         of what they make up.
 
@@ -128,7 +137,9 @@ class IncrementalScorer:
             logprob, length = self._words[word * self._width], 1
             after = [word] if self._orders else []
             costs_after = [self._words[2 * word + 1]] if self._orders else []
-            for (n, keys, values, width, starts), number, cost in zip(self._orders, numbers, costs, strict=False):
+            for (n, keys, values, width, starts), number, cost in zip(
+                self._orders, numbers, costs, strict=False
+            ):
                 place = NOWHERE
                 if number >= 0:
                     key, end = number << self._bits | word, starts[number + 1]
@@ -149,7 +160,9 @@ class IncrementalScorer:
             costs_after.pop()
         return logprob, length, after, costs_after
 
-    def _after(self, words: tuple[int, ...], numbers: list[int], costs: list[float]) -> NgramContext:
+    def _after(
+        self, words: tuple[int, ...], numbers: list[int], costs: list[float]
+    ) -> NgramContext:
         """The context, without what lies before the longest n-gram that something follows or that
         costs something to give up."""
         kept = len(numbers)

@@ -19,12 +19,29 @@ import numpy as np
 from rnnlm import arrays as array_types
 from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.errors import ModelError
-from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
+from rnnlm.interface import (
+    PADDING,
+    Array,
+    LanguageModel,
+    OptionalMethods,
+    Shapes,
+    State,
+    Tokenizer,
+    keeps,
+)
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram import checks
 from rnnlm.ngram.checks import longest_matches
 from rnnlm.ngram.incremental import IncrementalScorer
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, naming_damage, split_keys, word_bits
+from rnnlm.ngram.tables import (
+    NOWHERE,
+    BackoffLevel,
+    find_many,
+    make_keys,
+    naming_damage,
+    split_keys,
+    word_bits,
+)
 from rnnlm.system import in_threads, processors
 from rnnlm.text.encoding import known_ids
 
@@ -78,13 +95,23 @@ class NgramModel(PickledByOrigin):
 
     @classmethod
     def from_levels(
-        cls, levels: Sequence[BackoffLevel], tokenizer: Tokenizer, normalised: bool, unseen_context_logprob: float = 0.0
+        cls,
+        levels: Sequence[BackoffLevel],
+        tokenizer: Tokenizer,
+        normalised: bool,
+        unseen_context_logprob: float = 0.0,
     ) -> "NgramModel":
         """The model of these orders, from the unigrams up; orders of which pruning left nothing are
         dropped."""
         levels = [level for level in levels if len(level)]
         values = [*(level.values_MK for level in levels[:-1]), levels[-1].values_MK[:, :1]]
-        return cls([level.keys_M for level in levels[1:]], values, tokenizer, normalised, unseen_context_logprob)
+        return cls(
+            [level.keys_M for level in levels[1:]],
+            values,
+            tokenizer,
+            normalised,
+            unseen_context_logprob,
+        )
 
     @property
     def order(self) -> int:
@@ -112,21 +139,35 @@ class NgramModel(PickledByOrigin):
     def initial_state(self, rows: int) -> NgramState:
         return NgramState(np.full((rows, self.order - 1), PADDING, dtype=self._index))
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: NgramState) -> tuple[np.ndarray, NgramState]:
+    def score(
+        self, inputs_BT: Array, targets_BT: Array, state: NgramState
+    ) -> tuple[np.ndarray, NgramState]:
         """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
         inputs_BL = self._with_state(token_ids(inputs_BT), token_ids(targets_BT), state)
         targets_BT = known_ids(array_types.as_numpy(token_ids(targets_BT)), self.tokenizer)
         if not targets_BT.size:
             return np.zeros(targets_BT.shape), state
-        length = max(-(-targets_BT.shape[1] // processors()), SMALLEST_PIECE // max(1, len(inputs_BL)), 1)
+        length = max(
+            -(-targets_BT.shape[1] // processors()), SMALLEST_PIECE // max(1, len(inputs_BL)), 1
+        )
         # each piece reads the N - 1 inputs before it again
         starts = range(0, targets_BT.shape[1], length)
-        pieces = [(inputs_BL[:, start : start + length + self.order - 1], targets_BT[:, start : start + length]) for start in starts]
+        pieces = [
+            (
+                inputs_BL[:, start : start + length + self.order - 1],
+                targets_BT[:, start : start + length],
+            )
+            for start in starts
+        ]
         with naming_damage():
             *_, (_, last) = scored = list(in_threads(lambda piece: self._score(*piece), pieces))
-        return np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1), self._state(inputs_BL, last)
+        return np.concatenate([logprob_BT for logprob_BT, _ in scored], axis=1), self._state(
+            inputs_BL, last
+        )
 
-    def _score(self, inputs_BL: np.ndarray, targets_BT: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+    def _score(
+        self, inputs_BL: np.ndarray, targets_BT: np.ndarray
+    ) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
         """Log-probabilities of the targets, and number and cost of the contexts at the last input,
         by length."""
         is_padding_BT = targets_BT == PADDING
@@ -135,11 +176,15 @@ class NgramModel(PickledByOrigin):
         odd = np.nonzero(~is_padding_BT & (words_BT != self._next(inputs_BL)[:, self.order - 1 :]))
         logprob_BT = self.values[0][:, 0].astype(np.float64)[words_BT]
         last = []
-        for n, (contexts_BT, cost_BT, found_BT, longer_BT) in enumerate(self._walk(inputs_BL), start=2):
+        for n, (contexts_BT, cost_BT, found_BT, longer_BT) in enumerate(
+            self._walk(inputs_BL), start=2
+        ):
             shorter = logprob_BT[odd]
             logprob_BT = np.where(found_BT, longer_BT, logprob_BT + cost_BT)
             numbers = self._find(n, contexts_BT[odd], words_BT[odd])
-            logprob_BT[odd] = np.where(numbers >= 0, self._values(n, numbers)[0], shorter + cost_BT[odd])
+            logprob_BT[odd] = np.where(
+                numbers >= 0, self._values(n, numbers)[0], shorter + cost_BT[odd]
+            )
             last.append((contexts_BT[:, -1], cost_BT[:, -1]))
         logprob_BT[is_padding_BT] = 0.0
         return logprob_BT, last
@@ -165,20 +210,29 @@ class NgramModel(PickledByOrigin):
         inputs_BL = self._with_state(inputs_BT, None, state)
         with naming_damage():
             read = [(contexts_BT, cost_BT) for contexts_BT, cost_BT, _, _ in self._walk(inputs_BL)]
-            logprob_RV = self._predict([(contexts_BT.ravel(), cost_BT.ravel()) for contexts_BT, cost_BT in read], np.size(inputs_BT))
-        after = self._state(inputs_BL, [(contexts_BT[:, -1], cost_BT[:, -1]) for contexts_BT, cost_BT in read])
+            logprob_RV = self._predict(
+                [(contexts_BT.ravel(), cost_BT.ravel()) for contexts_BT, cost_BT in read],
+                np.size(inputs_BT),
+            )
+        after = self._state(
+            inputs_BL, [(contexts_BT[:, -1], cost_BT[:, -1]) for contexts_BT, cost_BT in read]
+        )
         return logprob_RV.reshape(*np.shape(inputs_BT), self.size), after
 
     def _predict(self, read: list[tuple[np.ndarray, np.ndarray]], rows: int) -> np.ndarray:
         """Log-probabilities of all words, (R, V), after contexts given by number and cost, by
         length."""
-        longer_NR = list(itertools.accumulate((cost_R for _, cost_R in reversed(read)), initial=np.zeros(rows)))[::-1]
+        longer_NR = list(
+            itertools.accumulate((cost_R for _, cost_R in reversed(read)), initial=np.zeros(rows))
+        )[::-1]
         logprob_RV = (self.values[0][: self.size, 0] + longer_NR[0][:, None]).astype(np.float32)
         # longer_NR[n - 1]: what giving up the longer contexts costs
         for n, (contexts_R, _) in enumerate(read, start=2):
             rows_M, numbers_M = self._following(n, contexts_R)
             _, words_M = split_keys(self.keys[n - 2][numbers_M], self.size)
-            logprob_RV[rows_M, words_M] = self.values[n - 1][:, 0][numbers_M] + longer_NR[n - 1][rows_M]
+            logprob_RV[rows_M, words_M] = (
+                self.values[n - 1][:, 0][numbers_M] + longer_NR[n - 1][rows_M]
+            )
         return logprob_RV
 
     def concat_states(self, states: Sequence[NgramState]) -> NgramState:
@@ -193,18 +247,26 @@ class NgramModel(PickledByOrigin):
         facts = np.array([self.normalised, self.unseen_context_logprob], dtype=np.float64)
         return {"facts": facts, **keys, **values}
 
-    def _with_state(self, inputs_BT: Array, targets_BT: Array | None, state: NgramState) -> np.ndarray:
+    def _with_state(
+        self, inputs_BT: Array, targets_BT: Array | None, state: NgramState
+    ) -> np.ndarray:
         """The inputs after those that the state remembers, (B, L)."""
         check_state(state, NgramState)
         check_shapes(inputs_BT, targets_BT, len(state.inputs_BN))
-        inputs_BT = known_ids(array_types.as_numpy(inputs_BT), self.tokenizer).astype(state.inputs_BN.dtype)
+        inputs_BT = known_ids(array_types.as_numpy(inputs_BT), self.tokenizer).astype(
+            state.inputs_BN.dtype
+        )
         return np.concatenate([state.inputs_BN, inputs_BT], axis=1)
 
     def _next(self, inputs_BL: np.ndarray) -> np.ndarray:
         """The input after each, PADDING after the last."""
-        return np.concatenate([inputs_BL[:, 1:], np.full((len(inputs_BL), 1), PADDING, dtype=inputs_BL.dtype)], axis=1)
+        return np.concatenate(
+            [inputs_BL[:, 1:], np.full((len(inputs_BL), 1), PADDING, dtype=inputs_BL.dtype)], axis=1
+        )
 
-    def _walk(self, inputs_BL: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    def _walk(
+        self, inputs_BL: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
         """For n = 2 to N, at each input behind those of the state, (B, T): the number of the
         context of length n - 1 that ends there, what giving it up costs, whether the n-gram made by
         it and the next input is there, and its log-probability."""
@@ -212,7 +274,9 @@ class NgramModel(PickledByOrigin):
             return
         starts_BL = inputs_BL == self.tokenizer.boundary_id
         words_BL = np.maximum(self._next(inputs_BL), 0)
-        contexts_BL = np.where(starts_BL, self.size, np.where(inputs_BL == PADDING, OUTSIDE, inputs_BL))
+        contexts_BL = np.where(
+            starts_BL, self.size, np.where(inputs_BL == PADDING, OUTSIDE, inputs_BL)
+        )
         backoff_BL = self._values(1, contexts_BL)[1]
         fresh = self.order - 1
         for n in range(2, self.order + 1):
@@ -221,8 +285,15 @@ class NgramModel(PickledByOrigin):
                 cost_BL = np.where(contexts_BL == NOWHERE, self.unseen_context_logprob, backoff_BL)
             numbers_BL = self._find(n, contexts_BL, words_BL)
             longer_BL, backoff_BL = self._values(n, numbers_BL)
-            yield contexts_BL[:, fresh:], cost_BL[:, fresh:], numbers_BL[:, fresh:] >= 0, longer_BL[:, fresh:]
-            contexts_BL, backoff_BL = (self._moved(array, starts_BL) for array in (numbers_BL, backoff_BL))
+            yield (
+                contexts_BL[:, fresh:],
+                cost_BL[:, fresh:],
+                numbers_BL[:, fresh:] >= 0,
+                longer_BL[:, fresh:],
+            )
+            contexts_BL, backoff_BL = (
+                self._moved(array, starts_BL) for array in (numbers_BL, backoff_BL)
+            )
 
     def _moved(self, array_BL: np.ndarray, starts_BL: np.ndarray) -> np.ndarray:
         """What was found at an input, one further; at the first input of a line there is no longer
@@ -260,9 +331,13 @@ class NgramModel(PickledByOrigin):
         """The n-grams that follow each context are those numbered first to after - 1."""
         bits, starts = np.uint64(word_bits(self.size)), contexts.astype(np.uint64)
         keys = self.keys[n - 2]
-        return np.searchsorted(keys, starts << bits), np.searchsorted(keys, (starts + np.uint64(1)) << bits)
+        return np.searchsorted(keys, starts << bits), np.searchsorted(
+            keys, (starts + np.uint64(1)) << bits
+        )
 
-    def _state(self, inputs_BL: np.ndarray, last: list[tuple[np.ndarray, np.ndarray]]) -> NgramState:
+    def _state(
+        self, inputs_BL: np.ndarray, last: list[tuple[np.ndarray, np.ndarray]]
+    ) -> NgramState:
         """The state after the inputs. `last`: numbers and costs of the contexts that end there, by
         length. What lies before the longest of them that changes anything is dropped: something
         follows it, or giving it up costs."""
@@ -275,7 +350,9 @@ class NgramModel(PickledByOrigin):
         return NgramState(inputs_BN)
 
 
-def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes | None:
+def array_shapes(
+    settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
+) -> Shapes | None:
     """Name to (safetensors type, shape) of the model's arrays; the numbers of n-grams are taken
     from the `stored` ones.
 
@@ -300,7 +377,11 @@ def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes 
 
 
 def from_arrays(
-    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
+    settings: dict[str, Any],
+    tokenizer: Tokenizer,
+    arrays: dict[str, np.ndarray],
+    device: str,
+    fingerprint: str | None,
 ) -> NgramModel:
     """The model whose `to_arrays()` gave `arrays`, which may be mapped files; `device` does not
     matter.
@@ -310,8 +391,14 @@ def from_arrays(
     """
     order = sum(name.startswith("values_") for name in arrays)
     normalised, unseen_context_logprob = arrays["facts"].tolist()
-    if normalised not in (0, 1) or not (math.isfinite(unseen_context_logprob) and unseen_context_logprob <= 0):
-        raise ModelError("the weights are damaged", f"they hold the facts {normalised} and {unseen_context_logprob}", "make it again")
+    if normalised not in (0, 1) or not (
+        math.isfinite(unseen_context_logprob) and unseen_context_logprob <= 0
+    ):
+        raise ModelError(
+            "the weights are damaged",
+            f"they hold the facts {normalised} and {unseen_context_logprob}",
+            "make it again",
+        )
     return NgramModel(
         [arrays[f"keys_{n}"] for n in range(2, order + 1)],
         [arrays[f"values_{n}"] for n in range(1, order + 1)],

@@ -43,7 +43,9 @@ def by_entropy(model: NgramModel, threshold: float) -> NgramModel:
     """`model` without the n-grams of which leaving out each by itself raises perplexity by less
     than that share of it."""
     levels, backings = _surveyed(model)
-    kept = [worth_M >= threshold for worth_M in _worths(levels, backings, model.tokenizer.boundary_id)]
+    kept = [
+        worth_M >= threshold for worth_M in _worths(levels, backings, model.tokenizer.boundary_id)
+    ]
     return _without(model, levels, backings, kept)
 
 
@@ -62,9 +64,15 @@ def to_size(model: NgramModel, ngrams: int) -> tuple[NgramModel, float]:
     cheapest = np.partition(np.concatenate(worths), surplus - 1)[surplus - 1]
     if np.isinf(cheapest):
         what = f"the model cannot be pruned to {ngrams:,} n-grams"
-        raise UsageError(what, "with fewer, words that follow a context would have probability zero", "ask for more n-grams")
+        raise UsageError(
+            what,
+            "with fewer, words that follow a context would have probability zero",
+            "ask for more n-grams",
+        )
     threshold = float(np.nextafter(cheapest, np.inf))
-    return _without(model, levels, backings, [worth_M >= threshold for worth_M in worths]), threshold
+    return _without(
+        model, levels, backings, [worth_M >= threshold for worth_M in worths]
+    ), threshold
 
 
 def by_count(model: NgramModel, counts: Sequence[Level], thresholds: Sequence[int]) -> NgramModel:
@@ -74,7 +82,9 @@ def by_count(model: NgramModel, counts: Sequence[Level], thresholds: Sequence[in
     levels, backings = _surveyed(model)
     kept = [
         occurrences_M > threshold if threshold else np.ones(len(occurrences_M), dtype=bool)
-        for occurrences_M, threshold in zip(_occurrences(levels, counts, model.size), thresholds[1:], strict=True)
+        for occurrences_M, threshold in zip(
+            _occurrences(levels, counts, model.size), thresholds[1:], strict=True
+        )
     ]
     return _without(model, levels, backings, kept)
 
@@ -97,14 +107,21 @@ def by_vocabulary(model: NgramModel, kept_V: np.ndarray, tokenizer: Tokenizer) -
     return _handing_down(model, cut, _left(levels, backings, kept), tokenizer)
 
 
-def _without(model: NgramModel, levels: Sequence[BackoffLevel], backings: Sequence[Backing], wanted: Sequence[np.ndarray]) -> NgramModel:
+def _without(
+    model: NgramModel,
+    levels: Sequence[BackoffLevel],
+    backings: Sequence[Backing],
+    wanted: Sequence[np.ndarray],
+) -> NgramModel:
     """The unigrams of `model` and the n-grams `wanted` of the higher orders, among them all their
     prefixes."""
     kept = [np.ones(len(levels[0]), dtype=bool), *wanted]
     return _handing_down(model, _cut(levels, kept), _left(levels, backings, kept), model.tokenizer)
 
 
-def _handing_down(model: NgramModel, cut: list[BackoffLevel], left: Sequence[np.ndarray], tokenizer: Tokenizer) -> NgramModel:
+def _handing_down(
+    model: NgramModel, cut: list[BackoffLevel], left: Sequence[np.ndarray], tokenizer: Tokenizer
+) -> NgramModel:
     """The model of the n-grams `cut` from `model`, whose contexts hand down what is `left`; stupid
     backoff keeps its weights."""
     cut = [level for level in cut if len(level)]
@@ -147,11 +164,14 @@ class _Stack:
     def put(self, level: BackoffLevel) -> Backing:
         """Lay an order upon those that are there."""
         if self.top is not None:
-            self.totals.append(self.top.seen_H + _exp(self.levels[-2].logbackoff_M) * self.top.unseen_H)
+            self.totals.append(
+                self.top.seen_H + _exp(self.levels[-2].logbackoff_M) * self.top.unseen_H
+            )
         lower_M, links = self._lower(level)
         contexts = len(self.levels[-1])
         seen_H, seen_below_H = (
-            np.bincount(level.contexts_M, _exp(values_M), minlength=contexts) for values_M in (level.logprob_M, lower_M)
+            np.bincount(level.contexts_M, _exp(values_M), minlength=contexts)
+            for values_M in (level.logprob_M, lower_M)
         )
         self.top = Backing(lower_M, seen_H, self._unseen(level, seen_below_H))
         self.levels.append(level)
@@ -167,9 +187,17 @@ class _Stack:
         near = np.flatnonzero((unseen_H < NEARLY_NOTHING) & (words_H < self.size))
         at_once = max(1, CELLS // self.size)
         for contexts in (near[start : start + at_once] for start in range(0, len(near), at_once)):
-            keys_C = make_keys(np.repeat(contexts, self.size), np.tile(np.arange(self.size), len(contexts)), self.size)
-            everything = BackoffLevel(self.size, keys_C, np.zeros((len(keys_C), 1), dtype=np.float32))
-            prob_C = np.where(find(level.keys_M, keys_C) == NOWHERE, _exp(self._lower(everything)[0]), 0.0)
+            keys_C = make_keys(
+                np.repeat(contexts, self.size),
+                np.tile(np.arange(self.size), len(contexts)),
+                self.size,
+            )
+            everything = BackoffLevel(
+                self.size, keys_C, np.zeros((len(keys_C), 1), dtype=np.float32)
+            )
+            prob_C = np.where(
+                find(level.keys_M, keys_C) == NOWHERE, _exp(self._lower(everything)[0]), 0.0
+            )
             unseen_H[contexts] = prob_C.reshape(len(contexts), self.size).sum(axis=1)
         return unseen_H
 
@@ -181,7 +209,9 @@ class _Stack:
         for length in range(len(self.levels) - 1, -1, -1):
             at = np.flatnonzero(lengths_M == length)
             contexts = numbers_M[at]
-            found = find_many(self.levels[length].keys_M, make_keys(contexts, level.words_M[at], self.size))
+            found = find_many(
+                self.levels[length].keys_M, make_keys(contexts, level.words_M[at], self.size)
+            )
             is_there = found != NOWHERE
             there, contexts = at[is_there], contexts[~is_there]
             lengths_M[there], numbers_M[there] = length + 1, found[is_there]
@@ -189,7 +219,9 @@ class _Stack:
             if len(contexts):
                 shortened = at[~is_there]
                 logprob_M[shortened] += self.levels[length - 1].logbackoff_M[contexts]
-                lengths_M[shortened], numbers_M[shortened] = (link[contexts] for link in self.links[length])
+                lengths_M[shortened], numbers_M[shortened] = (
+                    link[contexts] for link in self.links[length]
+                )
         return logprob_M, (lengths_M, numbers_M)
 
     def _totals_below(self) -> np.ndarray:
@@ -202,7 +234,9 @@ class _Stack:
         return total_H
 
 
-def _worths(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int) -> list[np.ndarray]:
+def _worths(
+    levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int
+) -> list[np.ndarray]:
     """By how much, relatively, perplexity rises without each n-gram, or without the most valuable
     of those that it begins."""
     worths = _perplexity_increases(levels, backings, boundary_id)
@@ -211,7 +245,9 @@ def _worths(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundar
     return worths
 
 
-def _perplexity_increases(levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int) -> list[np.ndarray]:
+def _perplexity_increases(
+    levels: Sequence[BackoffLevel], backings: Sequence[Backing], boundary_id: int
+) -> list[np.ndarray]:
     """exp(D(p||p')) - 1 where p' lacks one n-gram, for the n-grams of each order from 2 on (Stolcke
     1998, eq. 3 to 6).
 
@@ -226,7 +262,9 @@ def _perplexity_increases(levels: Sequence[BackoffLevel], backings: Sequence[Bac
         logprob_M, of_M = level.logprob_M.astype(np.float64), level.contexts_M
         left_H = _exp(contexts.logbackoff_M) * backing.unseen_H
         with np.errstate(divide="ignore", invalid="ignore"):
-            logweight_M = np.log(left_H[of_M] + np.exp(logprob_M)) - np.log(backing.unseen_H[of_M] + np.exp(backing.lower_M))
+            logweight_M = np.log(left_H[of_M] + np.exp(logprob_M)) - np.log(
+                backing.unseen_H[of_M] + np.exp(backing.lower_M)
+            )
             of_ngram_M = _times(np.exp(logprob_M), backing.lower_M + logweight_M - logprob_M)
             of_others_M = _times(left_H[of_M], logweight_M - contexts.logbackoff_M[of_M])
             divergence_M = -_times(np.exp(loghistory_H[of_M]), of_ngram_M + of_others_M)
@@ -237,7 +275,9 @@ def _perplexity_increases(levels: Sequence[BackoffLevel], backings: Sequence[Bac
     return increases
 
 
-def _occurrences(levels: Sequence[BackoffLevel], counts: Sequence[Level], size: int) -> Iterator[np.ndarray]:
+def _occurrences(
+    levels: Sequence[BackoffLevel], counts: Sequence[Level], size: int
+) -> Iterator[np.ndarray]:
     """How often the n-grams of each order from 2 on were counted."""
     numbers_M = np.arange(size + 1)
     for level, counted in itertools.zip_longest(levels[1:], counts[1 : len(levels)]):
@@ -251,15 +291,21 @@ def _occurrences(levels: Sequence[BackoffLevel], counts: Sequence[Level], size: 
         yield np.where(numbers_M == NOWHERE, 0, counted.counts_M[numbers_M])
 
 
-def _left(levels: Sequence[BackoffLevel], backings: Sequence[Backing], kept: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _left(
+    levels: Sequence[BackoffLevel], backings: Sequence[Backing], kept: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     """What the contexts kept leave to words that are not, or no longer, seen after them; from the
     bigrams on."""
     return [
         (
             _exp(contexts.logbackoff_M) * backing.unseen_H
-            + np.bincount(level.contexts_M[~kept_M], _exp(level.logprob_M[~kept_M]), minlength=len(contexts))
+            + np.bincount(
+                level.contexts_M[~kept_M], _exp(level.logprob_M[~kept_M]), minlength=len(contexts)
+            )
         )[kept_H]
-        for contexts, level, backing, kept_H, kept_M in zip(levels, levels[1:], backings, kept, kept[1:], strict=False)
+        for contexts, level, backing, kept_H, kept_M in zip(
+            levels, levels[1:], backings, kept, kept[1:], strict=False
+        )
     ]
 
 

@@ -18,7 +18,9 @@ class UnigramSettings:
     """A unigram with additive smoothing."""
 
     model: Annotated[Literal["unigram"], Meta(description="word frequencies alone")] = "unigram"
-    additive_k: Annotated[Positive, Meta(description="added to every count (Lidstone; 1 is Laplace)")] = 0.5
+    additive_k: Annotated[
+        Positive, Meta(description="added to every count (Lidstone; 1 is Laplace)")
+    ] = 0.5
 
 
 @dataclass(frozen=True)
@@ -28,24 +30,43 @@ class NgramSettings:
     NEEDS = MappingProxyType({"backoff_factor": {"smoothing": ("stupid",)}})
 
     model: Annotated[Literal["ngram"], Meta(description="n-grams with backoff")] = "ngram"
-    order: Annotated[int, Meta(ge=1, le=64, description="longest n-gram: N - 1 words of context and the next")] = 5
-    smoothing: Annotated[SmoothingName, Meta(description="the estimator; see rnnlm/ngram/smoothing")] = "mkn"
+    order: Annotated[
+        int, Meta(ge=1, le=64, description="longest n-gram: N - 1 words of context and the next")
+    ] = 5
+    smoothing: Annotated[
+        SmoothingName, Meta(description="the estimator; see rnnlm/ngram/smoothing")
+    ] = "mkn"
     interpolate: Annotated[
         bool | None,
-        Meta(description="mix in the lower order everywhere, or back off to it where nothing was seen (absolute, kn, mkn); none: yes"),
+        Meta(
+            description="mix in the lower order everywhere, or back off to it where nothing was seen (absolute, kn, mkn); none: yes"
+        ),
     ] = None
     prune: Annotated[
         str | list[int],
-        Meta(description="n-grams seen at most so often are left out: one number an order, the last repeats; 0,0,1 drops single trigrams"),
+        Meta(
+            description="n-grams seen at most so often are left out: one number an order, the last repeats; 0,0,1 drops single trigrams"
+        ),
     ] = "0"
-    discounts: Annotated[Literal["exact", "lmplz"], Meta(description="of mkn: as the paper has them, or as KenLM's lmplz counts them")] = (
-        "exact"
-    )
+    discounts: Annotated[
+        Literal["exact", "lmplz"],
+        Meta(description="of mkn: as the paper has them, or as KenLM's lmplz counts them"),
+    ] = "exact"
     additive_k: Annotated[
-        Positive | None, Meta(description="added to every count, times V and the lower order's probability; none: tuned on held-out text")
+        Positive | None,
+        Meta(
+            description="added to every count, times V and the lower order's probability; none: tuned on held-out text"
+        ),
     ] = None
-    backoff_factor: Annotated[float, Meta(gt=0, lt=1, description="of stupid backoff, for each word of context given up")] = 0.4
-    threads: Annotated[Count | None, Meta(description="processors to count and estimate with; none: all")] = None
-    memory: Annotated[str | None, Meta(description="how much memory counting may take, such as 500M or 2G; none: as much as it needs")] = (
-        None
-    )
+    backoff_factor: Annotated[
+        float, Meta(gt=0, lt=1, description="of stupid backoff, for each word of context given up")
+    ] = 0.4
+    threads: Annotated[
+        Count | None, Meta(description="processors to count and estimate with; none: all")
+    ] = None
+    memory: Annotated[
+        str | None,
+        Meta(
+            description="how much memory counting may take, such as 500M or 2G; none: as much as it needs"
+        ),
+    ] = None

@@ -44,7 +44,11 @@ class BackoffLevel:
     @property
     def logbackoff_M(self) -> np.ndarray:
         """Log of the weight of the lower order; 0 at the highest order."""
-        return self.values_MK[:, 1] if self.values_MK.shape[1] > 1 else np.zeros(len(self), dtype=np.float32)
+        return (
+            self.values_MK[:, 1]
+            if self.values_MK.shape[1] > 1
+            else np.zeros(len(self), dtype=np.float32)
+        )
 
     @cached_property
     def contexts_M(self) -> np.ndarray:
@@ -76,7 +80,9 @@ def split_keys(keys_M: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     return (keys_M >> bits).astype(np.int64), words_M.astype(np.int64)
 
 
-def renumbered(levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int) -> list[BackoffLevel]:
+def renumbered(
+    levels: Sequence[BackoffLevel], number_V: np.ndarray, size: int
+) -> list[BackoffLevel]:
     """The same n-grams where word w is number_V[w] of `size`; a word that is NOWHERE, and stands in
     no longer n-gram, is left out."""
     number_of = np.append(number_V, size)  # <s> is the last
@@ -103,7 +109,9 @@ def find_many(keys_M: np.ndarray, wanted_Q: np.ndarray) -> np.ndarray:
     spare = min(64 - int(wanted_Q.max(initial=1)).bit_length(), position_bits)
     if len(wanted_Q) < WORTH_SORTING or (1 << spare) < WORTH_SORTING:
         return find(keys_M, wanted_Q)
-    parts = (wanted_Q[start : start + (1 << spare)] for start in range(0, len(wanted_Q), 1 << spare))
+    parts = (
+        wanted_Q[start : start + (1 << spare)] for start in range(0, len(wanted_Q), 1 << spare)
+    )
     return np.concatenate([_find_sorting(keys_M, np.uint64(spare), part) for part in parts])
 
 
@@ -156,4 +164,6 @@ def naming_damage() -> Iterator[None]:
 def damaged() -> ModelError:
     """The error for tables that point to what is not there."""
     why = "an n-gram points to one that is not there"
-    return ModelError("the tables of the model are damaged", why, "make it again; rnnlm doctor says more")
+    return ModelError(
+        "the tables of the model are damaged", why, "make it again; rnnlm doctor says more"
+    )

@@ -16,7 +16,16 @@ from rnnlm import arrays as array_types
 from rnnlm.arguments import check_shapes, check_state, token_ids
 from rnnlm.config import Resolved
 from rnnlm.events import PERPLEXITY, Event, Fitted, Started, Validated, never
-from rnnlm.interface import PADDING, Array, LanguageModel, OptionalMethods, Shapes, State, Tokenizer, keeps
+from rnnlm.interface import (
+    PADDING,
+    Array,
+    LanguageModel,
+    OptionalMethods,
+    Shapes,
+    State,
+    Tokenizer,
+    keeps,
+)
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.ngram.checks import stream_perplexity
 from rnnlm.ngram.incremental import IncrementalScorer
@@ -51,7 +60,9 @@ class UnigramModel(PickledByOrigin):
     description = "an n-gram model"
     precision = "fp64"
 
-    def __init__(self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None) -> None:
+    def __init__(
+        self, logprob_V: np.ndarray, tokenizer: Tokenizer, fingerprint: str | None = None
+    ) -> None:
         self.logprob_V = logprob_V
         self.tokenizer = tokenizer
         self.fingerprint = fingerprint
@@ -65,7 +76,9 @@ class UnigramModel(PickledByOrigin):
     def initial_state(self, rows: int) -> EmptyState:
         return EmptyState(rows)
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: EmptyState) -> tuple[np.ndarray, EmptyState]:
+    def score(
+        self, inputs_BT: Array, targets_BT: Array, state: EmptyState
+    ) -> tuple[np.ndarray, EmptyState]:
         """:meth:`rnnlm.LanguageModel.score` in numpy, float64."""
         check_state(state, EmptyState)
         check_shapes(token_ids(inputs_BT), token_ids(targets_BT), state.rows)
@@ -81,7 +94,11 @@ class UnigramModel(PickledByOrigin):
 
     def incremental(self) -> IncrementalScorer:
         """One word at a time, for callers whose next question depends on the last answer."""
-        return IncrementalScorer(NgramModel([], [np.append(self.logprob_V, 0.0)[:, None]], self.tokenizer, normalised=True))
+        return IncrementalScorer(
+            NgramModel(
+                [], [np.append(self.logprob_V, 0.0)[:, None]], self.tokenizer, normalised=True
+            )
+        )
 
     def concat_states(self, states: Sequence[EmptyState]) -> EmptyState:
         return EmptyState(sum(state.rows for state in states))
@@ -108,9 +125,13 @@ def fit(
     ask to stop."""
     began = time.perf_counter()
     valid, size = data.valid, data.tokenizer.size
-    yield Started("unigram", size, size, data.train.tokens, valid.tokens if valid else 0, "cpu", "fp64")
+    yield Started(
+        "unigram", size, size, data.train.tokens, valid.tokens if valid else 0, "cpu", "fp64"
+    )
     counts_V = np.bincount(known_ids(data.train.ids, data.tokenizer), minlength=size)
-    model = UnigramModel.from_counts(counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer)
+    model = UnigramModel.from_counts(
+        counts_V, resolved.make(UnigramSettings).additive_k, data.tokenizer
+    )
     ppl = None
     if valid:
         ppl = stream_perplexity(model, valid.ids)
@@ -118,13 +139,19 @@ def fit(
     yield Fitted(1, 1, data.train.tokens, time.perf_counter() - began, "complete", model, ppl)
 
 
-def array_shapes(settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None) -> Shapes:
+def array_shapes(
+    settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
+) -> Shapes:
     """Name to (safetensors type, shape) of the model's arrays."""
     return {"logprob": ("F64", (tokenizer.size,))}
 
 
 def from_arrays(
-    settings: dict[str, Any], tokenizer: Tokenizer, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None
+    settings: dict[str, Any],
+    tokenizer: Tokenizer,
+    arrays: dict[str, np.ndarray],
+    device: str,
+    fingerprint: str | None,
 ) -> UnigramModel:
     """The model whose `to_arrays()` gave `arrays`; `device` does not matter."""
     return UnigramModel(arrays["logprob"], tokenizer, fingerprint)

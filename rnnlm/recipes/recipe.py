@@ -65,7 +65,12 @@ class Measured(Figure):
     def __str__(self) -> str:
         given = [f"{name}={value}" for name, value in self.settings.items() if name != "budget"]
         after = f" after {time_of(self.minutes)} on {_cores(self.cores)}" if self.minutes else ""
-        return super().__str__() + after + (f" ({', '.join(given)})" if given else "") + (f"; {self.note}" if self.note else "")
+        return (
+            super().__str__()
+            + after
+            + (f" ({', '.join(given)})" if given else "")
+            + (f"; {self.note}" if self.note else "")
+        )
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,10 @@ class Recipe:
     def options_of_figure(self) -> str:
         """What follows the texts in that command."""
         settings = self.measured.settings if self.measured else {}
-        given = [f"--budget {value}" if name == "budget" else f"--set {name}={value}" for name, value in settings.items()]
+        given = [
+            f"--budget {value}" if name == "budget" else f"--set {name}={value}"
+            for name, value in settings.items()
+        ]
         return " ".join([f"--recipe {self.name}", *given])
 
     def _whole_run(self) -> str:
@@ -166,7 +174,9 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it for JSON: figures and times in words, then as numbers."""
-        published = "; ".join(filter(None, [", ".join(map(str, self.published)), self.published_note]))
+        published = "; ".join(
+            filter(None, [", ".join(map(str, self.published)), self.published_note])
+        )
         return {
             "name": self.name,
             "settings": self.settings,
@@ -220,7 +230,11 @@ def short_count(count: float) -> str:
 
 def names() -> list[str]:
     """All recipes, sorted."""
-    return sorted(entry.name.removesuffix(".toml") for entry in resources.files(__package__).iterdir() if entry.name.endswith(".toml"))
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in resources.files(__package__).iterdir()
+        if entry.name.endswith(".toml")
+    )
 
 
 def load(name: str) -> Recipe:
@@ -244,7 +258,9 @@ def parse(name: str, text: str) -> Recipe:
     gpu = tuple(GpuSpeed(**speed) for speed in about.pop("gpu", ()))
     measured = Measured(**about.pop("measured")) if "measured" in about else None
     gpu_run = GpuRun(**about.pop("gpu_run")) if "gpu_run" in about else None
-    return Recipe(name, settings, published=published, measured=measured, gpu=gpu, gpu_run=gpu_run, **about)
+    return Recipe(
+        name, settings, published=published, measured=measured, gpu=gpu, gpu_run=gpu_run, **about
+    )
 
 
 # ---- The table of recipes: what each aims at, what it reached, how far apart the two are, and the
@@ -253,7 +269,13 @@ def parse(name: str, text: str) -> Recipe:
 # `rnnlm recipes` prints it, and docs/recipes.md holds it; a test compares the two.
 
 _MARKS = {"PTB valid": "", "PTB test": "test", "WikiText-2 valid": "WT2", "bundled valid": "demo"}
-_UNITS = {"bits per character": "bpc", "% accuracy": "%", "F1": "F1", "% words wrong": "WER", "BLEU": "BLEU"}
+_UNITS = {
+    "bits per character": "bpc",
+    "% accuracy": "%",
+    "F1": "F1",
+    "% words wrong": "WER",
+    "BLEU": "BLEU",
+}
 NONE = "-"
 
 
@@ -286,7 +308,15 @@ def lines() -> list[Line]:
 def line_of(recipe: Recipe) -> Line:
     """One recipe as it stands in the table."""
     published = recipe.published[0] if recipe.published else None
-    return Line(recipe.name, recipe.summary, shown(published), shown(recipe.measured), _distance(recipe), _time(recipe), _gpu(recipe))
+    return Line(
+        recipe.name,
+        recipe.summary,
+        shown(published),
+        shown(recipe.measured),
+        _distance(recipe),
+        _time(recipe),
+        _gpu(recipe),
+    )
 
 
 def page_cells(recipe: Recipe) -> list[str]:
@@ -299,13 +329,24 @@ def page_cells(recipe: Recipe) -> list[str]:
     time = line.time
     if recipe.cpu_minutes and recipe.measured and recipe.measured.was_cut_short:
         time += f" of ~{time_of(recipe.cpu_minutes)}"
-    return [f"`{recipe.options_of_figure()}`", published, recipe.source or NONE, ours, line.distance, time, _gpu_in_full(recipe)]
+    return [
+        f"`{recipe.options_of_figure()}`",
+        published,
+        recipe.source or NONE,
+        ours,
+        line.distance,
+        time,
+        _gpu_in_full(recipe),
+    ]
 
 
 def record(recipe: Recipe) -> dict[str, Any]:
     """All of a recipe for JSON, and the distance: as it is shown, and as a share."""
     found = distance(recipe)
-    return recipe.to_dict() | {"off_by": None if found is None else _distance(recipe), "distance": None if found is None else found[0]}
+    return recipe.to_dict() | {
+        "off_by": None if found is None else _distance(recipe),
+        "distance": None if found is None else found[0],
+    }
 
 
 def shown(figure: Figure | None) -> str:
@@ -345,8 +386,15 @@ def distance(recipe: Recipe) -> tuple[float, bool] | None:
 def valid_over_test() -> float:
     """The mean ratio of validation to test perplexity over all published pairs of PTB that the
     recipes name; about 1.04."""
-    pairs = [{figure.on: figure.value for figure in load(name).published if not figure.unit} for name in names()]
-    return fmean(pair["PTB valid"] / pair["PTB test"] for pair in pairs if {"PTB valid", "PTB test"} <= pair.keys())
+    pairs = [
+        {figure.on: figure.value for figure in load(name).published if not figure.unit}
+        for name in names()
+    ]
+    return fmean(
+        pair["PTB valid"] / pair["PTB test"]
+        for pair in pairs
+        if {"PTB valid", "PTB test"} <= pair.keys()
+    )
 
 
 def _distance(recipe: Recipe) -> str:
@@ -361,7 +409,9 @@ def _time(recipe: Recipe) -> str:
     measured = recipe.measured
     if measured and measured.minutes:
         return time_of(measured.minutes) + (f"/{measured.cores}" if measured.cores != 2 else "")
-    return "~" * recipe.cpu_is_estimated + time_of(recipe.cpu_minutes) if recipe.cpu_minutes else NONE
+    return (
+        "~" * recipe.cpu_is_estimated + time_of(recipe.cpu_minutes) if recipe.cpu_minutes else NONE
+    )
 
 
 def _gpu(recipe: Recipe) -> str:

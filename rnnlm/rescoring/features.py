@@ -52,7 +52,11 @@ class TextMapping:
             text = text.lower()  # first: <S> becomes a reserved symbol
         words = split_words(check_reserved(text, where, self.special_symbols))
         mapped = " ".join(words)
-        return " ".join(split_words(without_punctuation(mapped))) if self.remove_punctuation else mapped
+        return (
+            " ".join(split_words(without_punctuation(mapped)))
+            if self.remove_punctuation
+            else mapped
+        )
 
     def for_wer(self, text: str, where: str = "a text") -> str:
         """`text` as its words are compared with those of another.
@@ -79,16 +83,27 @@ class FeatureTable:
     def rows(self, indices: Sequence[int] | np.ndarray) -> "FeatureTable":
         """The utterances at these places alone."""
         utterances = tuple(self.utterances[index] for index in indices)
-        return FeatureTable(self.names, utterances, self.first_SN[indices], self.features_KSN[:, indices], self.usable_SN[indices])
+        return FeatureTable(
+            self.names,
+            utterances,
+            self.first_SN[indices],
+            self.features_KSN[:, indices],
+            self.usable_SN[indices],
+        )
 
     def columns(self, names: Sequence[str]) -> "FeatureTable":
         """These features alone, in this order."""
         chosen = [self.names.index(name) for name in names]
-        return FeatureTable(tuple(names), self.utterances, self.first_SN, self.features_KSN[chosen], self.usable_SN)
+        return FeatureTable(
+            tuple(names), self.utterances, self.first_SN, self.features_KSN[chosen], self.usable_SN
+        )
 
 
 def feature_table(
-    utterances: Sequence[Utterance], models: Mapping[str, LanguageModel], mapping: TextMapping, report: Progress = silent
+    utterances: Sequence[Utterance],
+    models: Mapping[str, LanguageModel],
+    mapping: TextMapping,
+    report: Progress = silent,
 ) -> FeatureTable:
     """The features of `utterances` under `models` (by name).
 
@@ -103,7 +118,10 @@ def feature_table(
             ModelError: scores are not numbers.
     """
     if not utterances or not models:
-        raise UsageError("nothing to rescore" if models else "no language model to rescore with", hint="name models with -m")
+        raise UsageError(
+            "nothing to rescore" if models else "no language model to rescore with",
+            hint="name models with -m",
+        )
     hypotheses = [hypothesis for utterance in utterances for hypothesis in utterance.hypotheses]
     texts = [mapping.mapped(h.text, h.where) for h in hypotheses]
     _warn_of_empty(utterances, texts)
@@ -111,7 +129,9 @@ def feature_table(
     columns: dict[str, np.ndarray] = {}
     oov = {}
     for name, model in models.items():
-        sources = _sources(utterances, mapping, name) if reads_sources(model) else [None] * len(texts)
+        sources = (
+            _sources(utterances, mapping, name) if reads_sources(model) else [None] * len(texts)
+        )
         logprob_nats, unknown = _scored(model, list(zip(texts, sources, strict=True)), name, report)
         columns[LM + name] = np.where(np.isneginf(logprob_nats), np.nan, logprob_nats)
         vocabulary = model.tokenizer.in_direction(False).fingerprint
@@ -134,23 +154,40 @@ def _sources(utterances: Sequence[Utterance], mapping: TextMapping, name: str) -
     for each in utterances:
         if each.source is None:
             why = f"{name} is an encoder-decoder, which scores a target given its source"
-            raise TextError(f"{each.where}: utterance {each.utt!r} has no source", why, "name a file of sources: --sources")
+            raise TextError(
+                f"{each.where}: utterance {each.utt!r} has no source",
+                why,
+                "name a file of sources: --sources",
+            )
         found += [mapping.mapped(each.source, each.where)] * len(each.hypotheses)
     return found
 
 
-def _scored(model: LanguageModel, texts: list[_Text], name: str, report: Progress) -> tuple[np.ndarray, np.ndarray]:
+def _scored(
+    model: LanguageModel, texts: list[_Text], name: str, report: Progress
+) -> tuple[np.ndarray, np.ndarray]:
     """The log-probability (nats) of each text, with its end, and how many of its words are unknown,
     as floats. Those that are the same are scored once."""
     numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     distinct, totals, unknown = list(numbers), list[float](), list[int]()
     for first in range(0, len(distinct), TEXTS_AT_ONCE):
         some = enumerate(distinct[first : first + TEXTS_AT_ONCE], start=first + 1)
-        checked, _ = check([Sentence(text, number, source=source) for number, (text, source) in some], "error", nulls=False)
+        checked, _ = check(
+            [Sentence(text, number, source=source) for number, (text, source) in some],
+            "error",
+            nulls=False,
+        )
         encoded = model.tokenizer.encode([sentence.text for sentence in checked])
-        spans, initial = span_scoring.spans_between(encoded.offsets), initial_states(model, [each.source for each in checked])
+        spans, initial = (
+            span_scoring.spans_between(encoded.offsets),
+            initial_states(model, [each.source for each in checked]),
+        )
         # what begins in several states has no beginnings in common
-        logprob_N = score_spans(model, encoded.ids, spans, initial) if initial else score_trie(model, encoded.ids, spans)
+        logprob_N = (
+            score_spans(model, encoded.ids, spans, initial)
+            if initial
+            else score_trie(model, encoded.ids, spans)
+        )
         span_scoring.check_scores(logprob_N)
         totals += np.add.reduceat(logprob_N, encoded.offsets[:-1]).tolist()
         unknown += np.diff(np.searchsorted(encoded.oov, encoded.offsets)).tolist()
@@ -163,13 +200,17 @@ def _padded(utterances: Sequence[Utterance], columns: dict[str, np.ndarray]) -> 
     counts_S = np.array([len(utterance.hypotheses) for utterance in utterances])
     exists_SN = np.arange(counts_S.max()) < counts_S[:, None]
     first_SN = np.zeros(exists_SN.shape)
-    first_SN[exists_SN] = [hypothesis.score for utterance in utterances for hypothesis in utterance.hypotheses]
+    first_SN[exists_SN] = [
+        hypothesis.score for utterance in utterances for hypothesis in utterance.hypotheses
+    ]
     features_KSN = np.zeros((len(columns), *exists_SN.shape))
     features_KSN[:, exists_SN] = list(columns.values())
     usable_SN = exists_SN & np.isfinite(features_KSN).all(axis=0)
     _warn_of_impossible(usable_SN, exists_SN)
     usable_SN[~usable_SN.any(axis=1), 0] = True
-    return FeatureTable(tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN)
+    return FeatureTable(
+        tuple(columns), tuple(utterances), first_SN, np.nan_to_num(features_KSN, nan=0.0), usable_SN
+    )
 
 
 def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> None:
@@ -195,8 +236,14 @@ def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: Te
     """A notice where nearly nothing is known, but would be in lower case."""
     sample = texts[:: max(1, len(texts) // SAMPLE_TEXTS)]
     share = _unknown_share(model, sample)
-    if share > 0.5 and not mapping.lowercase and _unknown_share(model, [text.lower() for text in sample]) < share / 2:
-        notice(f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in lower case: --lowercase")
+    if (
+        share > 0.5
+        and not mapping.lowercase
+        and _unknown_share(model, [text.lower() for text in sample]) < share / 2
+    ):
+        notice(
+            f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in lower case: --lowercase"
+        )
 
 
 def _unknown_share(model: LanguageModel, texts: list[str]) -> float:

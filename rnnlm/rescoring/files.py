@@ -15,7 +15,14 @@ from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
 from rnnlm.files.reading import opened, text_lines
 from rnnlm.files.writing import save_file
-from rnnlm.rescoring.nbest import Hypothesis, ListBuilder, ListSettings, Utterance, parse_rank, parse_score
+from rnnlm.rescoring.nbest import (
+    Hypothesis,
+    ListBuilder,
+    ListSettings,
+    Utterance,
+    parse_rank,
+    parse_score,
+)
 from rnnlm.rescoring.rescorer import Rescored, RescoredUtterance
 from rnnlm.text.lines import WORD_SPACE, split_words
 
@@ -58,7 +65,9 @@ def read_nbest(
     if kind not in FORMATS:
         raise UsageError(f"no such format of n-best lists: {kind!r}", hint=nearest(kind, FORMATS))
     if score_files and kind != "kaldi":
-        raise UsageError(f"{source} holds its scores itself, as {kind} does", hint="leave out --scores")
+        raise UsageError(
+            f"{source} holds its scores itself, as {kind} does", hint="leave out --scores"
+        )
     builder = ListBuilder(source, settings)
     if kind == "kaldi":
         read_kaldi(builder, score_files)
@@ -66,7 +75,9 @@ def read_nbest(
         read_espnet(builder)
     else:
         (_read_tsv if kind == "tsv" else _read_json)(builder)
-    utterances = _with_lines(builder.finished(), list(map(str, references)), "reference", "--ref", settings)
+    utterances = _with_lines(
+        builder.finished(), list(map(str, references)), "reference", "--ref", settings
+    )
     return _with_lines(utterances, list(map(str, sources)), "source", "--sources", settings)
 
 
@@ -92,26 +103,45 @@ def format_of(source: str, settings: ListSettings = ListSettings()) -> str:
 def _read_tsv(builder: ListBuilder) -> None:
     source, settings = builder.source, builder.settings
     with opened(source) as stream:
-        for number, fields in tables.tsv_rows(text_lines(source, stream, settings.encoding_errors), len(_HEADER)):
+        for number, fields in tables.tsv_rows(
+            text_lines(source, stream, settings.encoding_errors), len(_HEADER)
+        ):
             where = f"{source}, line {number}"
             if not "".join(fields).strip() or (number == 1 and fields == _HEADER):
                 continue
             if len(fields) != len(_HEADER):
                 why = f"it has {len(fields)} of the fields utt, rank, score, text"
-                raise TextError(f"{where}: not a line of an n-best list", why, f"fields are separated by one tab; {_MIXED}")
+                raise TextError(
+                    f"{where}: not a line of an n-best list",
+                    why,
+                    f"fields are separated by one tab; {_MIXED}",
+                )
             utt, rank, score, text = fields
             if not utt:
                 raise TextError(f"{where}: the utterance has no name")
             if rank in (REFERENCE, SOURCE):
                 what = "reference" if rank == REFERENCE else "source"
                 if score.strip():
-                    raise TextError(f"{where}: a {what} has a score", f"it is {score!r}", f"a {what}'s score is empty")
-                (builder.add_reference if rank == REFERENCE else builder.add_source)(utt, text, where)
+                    raise TextError(
+                        f"{where}: a {what} has a score",
+                        f"it is {score!r}",
+                        f"a {what}'s score is empty",
+                    )
+                (builder.add_reference if rank == REFERENCE else builder.add_source)(
+                    utt, text, where
+                )
             else:
                 number_in_list = parse_rank(rank)
                 if number_in_list is None:
-                    raise TextError(f"{where}: {rank!r} is not a valid rank", f"ranks are 1, 2, 3 and so on, {REFERENCE} or {SOURCE}")
-                builder.add(utt, number_in_list, Hypothesis(text, parse_score(score, where, settings.costs), where))
+                    raise TextError(
+                        f"{where}: {rank!r} is not a valid rank",
+                        f"ranks are 1, 2, 3 and so on, {REFERENCE} or {SOURCE}",
+                    )
+                builder.add(
+                    utt,
+                    number_in_list,
+                    Hypothesis(text, parse_score(score, where, settings.costs), where),
+                )
 
 
 def _read_json(builder: ListBuilder) -> None:
@@ -119,34 +149,58 @@ def _read_json(builder: ListBuilder) -> None:
     for row in tables.rows(builder.source, tables.JSON_LINES, settings.encoding_errors):
         utt = _field(row.values, "utt", (str, int), row.where, "text")
         if builder.knows(str(utt)):
-            raise TextError(f"{row.where}: utterance {utt!r} is in the list already", "each utterance is in a list once")
+            raise TextError(
+                f"{row.where}: utterance {utt!r} is in the list already",
+                "each utterance is in a list once",
+            )
         if row.values.get("ref") is not None:
-            builder.add_reference(str(utt), _field(row.values, "ref", str, row.where, "text"), row.where)
+            builder.add_reference(
+                str(utt), _field(row.values, "ref", str, row.where, "text"), row.where
+            )
         if isinstance(source := row.values.get("source"), str):
             builder.add_source(str(utt), source, row.where)
-        for rank, each in enumerate(_field(row.values, "hypotheses", list, row.where, "a list"), start=1):
+        for rank, each in enumerate(
+            _field(row.values, "hypotheses", list, row.where, "a list"), start=1
+        ):
             where = f"{row.where}, hypothesis {rank}"
             if not isinstance(each, dict):
-                raise TextError(f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}')
+                raise TextError(
+                    f"{where}: not an object", 'a hypothesis is {"text": ..., "score": ...}'
+                )
             text = _field(each, "text", str, where, "text")
-            score = parse_score(str(_field(each, "score", (int, float, str), where, "a number")), where, settings.costs)
+            score = parse_score(
+                str(_field(each, "score", (int, float, str), where, "a number")),
+                where,
+                settings.costs,
+            )
             builder.add(str(utt), rank, Hypothesis(text, score, where))
             rescored += "first_pass_score" in each
         if not builder.knows(str(utt)):
             builder.add_empty(str(utt), row.where)
     if rescored:
-        notice(f"{builder.source} was rescored before: its scores hold those of language models already")
+        notice(
+            f"{builder.source} was rescored before: its scores hold those of language models already"
+        )
 
 
 def _field(values: Mapping[Any, Any], name: str, types: Any, where: str, expected: str) -> Any:
     if values.get(name) is None:
-        raise TextError(f"{where}: {name!r} is missing", 'an utterance is {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}')
+        raise TextError(
+            f"{where}: {name!r} is missing",
+            'an utterance is {"utt", "ref", "hypotheses": [{"text", "score"}, ...]}',
+        )
     if not isinstance(values[name], types) or isinstance(values[name], bool):
         raise TextError(f"{where}: {name!r} is not {expected}", f"it is {shown(values[name])}")
     return values[name]
 
 
-def _with_lines(utterances: list[Utterance], files: Sequence[str], what: str, option: str, settings: ListSettings) -> list[Utterance]:
+def _with_lines(
+    utterances: list[Utterance],
+    files: Sequence[str],
+    what: str,
+    option: str,
+    settings: ListSettings,
+) -> list[Utterance]:
     """The utterances with the references, or sources, of these files. what: which; option: what
     names the files.
 
@@ -157,17 +211,25 @@ def _with_lines(utterances: list[Utterance], files: Sequence[str], what: str, op
     for file in files:
         for utt, text, where in keyed_lines(file, settings.encoding_errors):
             if utt in found:
-                raise TextError(f"{where}: utterance {utt!r} has a {what} already", f"see {found[utt][1]}")
+                raise TextError(
+                    f"{where}: utterance {utt!r} has a {what} already", f"see {found[utt][1]}"
+                )
             found[utt] = text, where
     complete = []
     for utterance in utterances:
         known = getattr(utterance, what)
         text, where = found.pop(utterance.utt, (known, ""))
         if known is not None and text not in (known, known.strip(WORD_SPACE)):
-            raise TextError(f"{where}: another {what} for {utterance.utt!r}", f"that of {utterance.where} differs", f"leave out {option}")
+            raise TextError(
+                f"{where}: another {what} for {utterance.utt!r}",
+                f"that of {utterance.where} differs",
+                f"leave out {option}",
+            )
         complete.append(dataclasses.replace(utterance, **{what: text}))
     if found:
-        notice(f"{len(found):,} {what}s are of utterances that are not in the list, the first is {next(iter(found))!r}")
+        notice(
+            f"{len(found):,} {what}s are of utterances that are not in the list, the first is {next(iter(found))!r}"
+        )
     return complete
 
 
@@ -180,8 +242,13 @@ def check_names(utterances: Iterable[Utterance | RescoredUtterance]) -> None:
     """
     for utterance in utterances:
         if re.search(r"\s", utterance.utt):
-            why, hint = "white space ends a name there", "rename it, or write a list: --nbest-output FILE.tsv or FILE.jsonl"
-            raise OutputError(f"the name {utterance.utt!r} of an utterance holds white space", why, hint)
+            why, hint = (
+                "white space ends a name there",
+                "rename it, or write a list: --nbest-output FILE.tsv or FILE.jsonl",
+            )
+            raise OutputError(
+                f"the name {utterance.utt!r} of an utterance holds white space", why, hint
+            )
 
 
 def save_best(rescored: Rescored, path: str | Path) -> None:
@@ -191,7 +258,10 @@ def save_best(rescored: Rescored, path: str | Path) -> None:
         OutputError: it cannot be written; a name holds white space.
     """
     check_names(rescored.utterances)
-    lines = (" ".join([each.utt, *split_words(each.hypotheses[0].text)]) + "\n" for each in rescored.utterances)
+    lines = (
+        " ".join([each.utt, *split_words(each.hypotheses[0].text)]) + "\n"
+        for each in rescored.utterances
+    )
     save_file(Path(path), (line.encode() for line in lines))
 
 
@@ -204,7 +274,9 @@ def save_nbest(rescored: Rescored, path: str | Path) -> None:
         OutputError: it cannot be written.
     """
     is_tsv = Path(without_suffix(str(path))).suffix == ".tsv"
-    lines = (line for each in rescored.utterances for line in (_tsv(each) if is_tsv else _json(each)))
+    lines = (
+        line for each in rescored.utterances for line in (_tsv(each) if is_tsv else _json(each))
+    )
     save_file(Path(path), (line.encode() for line in lines))
 
 
@@ -214,7 +286,14 @@ def _tsv(utterance: RescoredUtterance) -> Iterator[str]:
             yield tables.line([utterance.utt, name, "", " ".join(split_words(text))])
     for rank, hypothesis in enumerate(utterance.hypotheses, start=1):
         if hypothesis.score is not None:
-            yield tables.line([utterance.utt, str(rank), repr(hypothesis.score), " ".join(split_words(hypothesis.text))])
+            yield tables.line(
+                [
+                    utterance.utt,
+                    str(rank),
+                    repr(hypothesis.score),
+                    " ".join(split_words(hypothesis.text)),
+                ]
+            )
 
 
 def _json(utterance: RescoredUtterance) -> Iterator[str]:
@@ -278,7 +357,8 @@ def read_kaldi(builder: ListBuilder, score_files: Sequence[str]) -> None:
     if scores:
         key = next(iter(scores))
         raise TextError(
-            f"{text}: {len(scores):,} scores have no hypothesis, the first is {key!r}", "an empty hypothesis is a line of its name"
+            f"{text}: {len(scores):,} scores have no hypothesis, the first is {key!r}",
+            "an empty hypothesis is a line of its name",
         )
     beside = text.parent / KALDI_REFERENCES
     if beside.is_file() and text.name != KALDI_REFERENCES:
@@ -292,7 +372,10 @@ def _text_in(source: str) -> Path:
     for name in TEXTS:
         if (path := Path(source, name)).is_file():
             return path
-    raise TextError(f"{source} holds no n-best list", f"neither {' nor '.join(TEXTS)}, nor folders 1best_recog, 2best_recog, ...")
+    raise TextError(
+        f"{source} holds no n-best list",
+        f"neither {' nor '.join(TEXTS)}, nor folders 1best_recog, 2best_recog, ...",
+    )
 
 
 def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> dict[str, float]:
@@ -303,13 +386,23 @@ def _sum_of_scores(builder: ListBuilder, folder: Path, names: Sequence[str]) -> 
         found: dict[str, float] = {}
         for key, rest, where in keyed_lines(str(path), builder.settings.encoding_errors):
             if key in found:
-                raise TextError(f"{where}: {key!r} has a score already", "each hypothesis is in a list once")
-            found[key] = scale * parse_score(rest, where, builder.settings.costs if costs is None else costs) + total.get(key, 0.0)
+                raise TextError(
+                    f"{where}: {key!r} has a score already", "each hypothesis is in a list once"
+                )
+            found[key] = scale * parse_score(
+                rest, where, builder.settings.costs if costs is None else costs
+            ) + total.get(key, 0.0)
             if not math.isfinite(found[key]):
-                raise TextError(f"{where}: the score is {found[key]}", "scores are finite numbers, their sums and products too")
+                raise TextError(
+                    f"{where}: the score is {found[key]}",
+                    "scores are finite numbers, their sums and products too",
+                )
         if number and found.keys() != total.keys():
             key = min(found.keys() ^ total.keys())
-            raise TextError(f"{path}: not the same hypotheses as in {parts[0][1]}", f"{key!r} is in only one of them")
+            raise TextError(
+                f"{path}: not the same hypotheses as in {parts[0][1]}",
+                f"{key!r} is in only one of them",
+            )
         total = found
     return total
 
@@ -321,7 +414,11 @@ def _scaled(name: str, folder: Path) -> tuple[float, Path, bool | None]:
     scale, name = (match[1], match[2]) if match else ("1", name)
     path = folder / name
     costs = True if KNOWN_COSTS.fullmatch(path.name) else None
-    return parse_score(scale, f"the factor before {name}", False), path if path.is_file() else Path(name), costs
+    return (
+        parse_score(scale, f"the factor before {name}", False),
+        path if path.is_file() else Path(name),
+        costs,
+    )
 
 
 def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
@@ -343,7 +440,11 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
     rank = parse_rank(number)
     if not utt or rank is None:
         why = "a line of a Kaldi list begins with the utterance, a hyphen and the rank"
-        raise TextError(f"{where}: {key[:80]!r} is not the name of a hypothesis", why, "name another format with --format")
+        raise TextError(
+            f"{where}: {key[:80]!r} is not the name of a hypothesis",
+            why,
+            "name another format with --format",
+        )
     return utt, rank
 
 
@@ -351,9 +452,18 @@ def espnet_folders(source: str) -> list[tuple[int, Path]]:
     """(rank, folder) of each `Nbest_recog` at or below a folder, in order of job and rank."""
     found = []
     for place, folders, _ in os.walk(source):
-        found += [(place, int(match[1]), Path(place, name)) for name in folders if (match := _BEST.fullmatch(name))]
+        found += [
+            (place, int(match[1]), Path(place, name))
+            for name in folders
+            if (match := _BEST.fullmatch(name))
+        ]
     jobs = sorted(
-        found, key=lambda each: ([int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", each[0])], each[0], each[1])
+        found,
+        key=lambda each: (
+            [int(part) if part.isdecimal() else 0 for part in re.split(r"(\d+)", each[0])],
+            each[0],
+            each[1],
+        ),
     )
     return [(rank, path) for _, rank, path in jobs]
 
@@ -367,16 +477,26 @@ def read_espnet(builder: ListBuilder) -> None:
     errors = builder.settings.encoding_errors
     folders = espnet_folders(builder.source)
     if not folders:
-        raise TextError(f"{builder.source} holds no n-best list", "there is no folder 1best_recog in it or below it")
+        raise TextError(
+            f"{builder.source} holds no n-best list",
+            "there is no folder 1best_recog in it or below it",
+        )
     for rank, folder in folders:
         scores = {}
         for utt, rest, where in keyed_lines(str(folder / "score"), errors):
             if utt in scores:
-                raise TextError(f"{where}: {utt!r} has a score already", "each hypothesis is in a list once")
+                raise TextError(
+                    f"{where}: {utt!r} has a score already", "each hypothesis is in a list once"
+                )
             scores[utt] = parse_score(rest, where, builder.settings.costs)
         for utt, words, where in keyed_lines(str(folder / "text"), errors):
             if utt not in scores:
-                raise TextError(f"{where}: {utt!r} has no score", f"{folder / 'score'} does not name it")
+                raise TextError(
+                    f"{where}: {utt!r} has no score", f"{folder / 'score'} does not name it"
+                )
             builder.add(utt, rank, Hypothesis(words, scores.pop(utt), where))
         if scores:
-            raise TextError(f"{folder / 'score'}: {next(iter(scores))!r} has no hypothesis", f"{folder / 'text'} does not name it")
+            raise TextError(
+                f"{folder / 'score'}: {next(iter(scores))!r} has no hypothesis",
+                f"{folder / 'text'} does not name it",
+            )

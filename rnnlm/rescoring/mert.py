@@ -70,7 +70,9 @@ class Steps:
     errors: np.ndarray
 
 
-def errors_along(base_SN: np.ndarray, slope_SN: np.ndarray, usable_SN: np.ndarray, errors_SN: np.ndarray) -> Steps:
+def errors_along(
+    base_SN: np.ndarray, slope_SN: np.ndarray, usable_SN: np.ndarray, errors_SN: np.ndarray
+) -> Steps:
     """The step function of the errors over gamma from -inf to inf, where base + gamma * slope
     decides.
 
@@ -88,10 +90,18 @@ def errors_along(base_SN: np.ndarray, slope_SN: np.ndarray, usable_SN: np.ndarra
         here = np.arange(len(rows)), at_S
         steeper = usable_SN[rows] & (slope > slope[here][:, None])
         with np.errstate(all="ignore"):
-            meets = np.where(steeper, (base[here][:, None] - base) / (slope - slope[here][:, None]), np.inf)
+            meets = np.where(
+                steeper, (base[here][:, None] - base) / (slope - slope[here][:, None]), np.inf
+            )
         first_S = meets.min(axis=1)
         moves = np.isfinite(first_S)
-        meets, steeper, base, slope, rows = meets[moves], steeper[moves], base[moves], slope[moves], rows[moves]
+        meets, steeper, base, slope, rows = (
+            meets[moves],
+            steeper[moves],
+            base[moves],
+            slope[moves],
+            rows[moves],
+        )
         if not len(rows):
             break
         corner_S = np.maximum(corner_S[moves], first_S[moves])  # rounding must not lead back
@@ -116,7 +126,9 @@ def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
     corners, errors = steps.corners[inside], steps.errors[np.count_nonzero(~inside) :]
     # no place is better than another; but at a corner two of the hypotheses tie
     if not len(corners):
-        return stay if stay > lowest or lowest not in steps.corners else lowest + OPEN_UNITS * unit / 2
+        return (
+            stay if stay > lowest or lowest not in steps.corners else lowest + OPEN_UNITS * unit / 2
+        )
     start = lowest if np.isfinite(lowest) else corners[0] - OPEN_UNITS * unit
     edges = np.concatenate([[start], corners, [corners[-1] + OPEN_UNITS * unit]])
     real = np.flatnonzero(np.diff(edges) > 0)
@@ -128,7 +140,9 @@ def fewest(steps: Steps, lowest: float, unit: float, stay: float) -> float:
     return float((starts[widest] + ends[widest]) / 2)
 
 
-def minimise_errors(candidates: Candidates, lowest_K: np.ndarray, *, restarts: int = RESTARTS, seed: int = 1) -> tuple[np.ndarray, int]:
+def minimise_errors(
+    candidates: Candidates, lowest_K: np.ndarray, *, restarts: int = RESTARTS, seed: int = 1
+) -> tuple[np.ndarray, int]:
     """The weights found, and their errors: from zero and from `restarts` random weights, one weight
     after the other goes to the best place on its line until a round over all of them helps no more.
     Of equally good ends the one found first is taken.
@@ -140,7 +154,12 @@ def minimise_errors(candidates: Candidates, lowest_K: np.ndarray, *, restarts: i
     varying = np.flatnonzero(units_K > 0)
     starts = [np.zeros(len(units_K))]
     if len(varying) > 1:
-        drawn = np.random.default_rng(seed).uniform(-LARGEST_START, LARGEST_START, (restarts, len(units_K))) * units_K
+        drawn = (
+            np.random.default_rng(seed).uniform(
+                -LARGEST_START, LARGEST_START, (restarts, len(units_K))
+            )
+            * units_K
+        )
         starts += list(np.where(drawn < lowest_K, -drawn, drawn))
     ends = [_descend(candidates, start_K, varying, units_K, lowest_K) for start_K in starts]
     return min(ends, key=lambda end: end[1])
@@ -153,7 +172,9 @@ def units(candidates: Candidates) -> np.ndarray:
 
     def spread(values_SN: np.ndarray) -> float:
         values_SN = np.where(candidates.usable_SN, values_SN, 0.0)
-        away_SN = np.where(candidates.usable_SN, values_SN - values_SN.sum(axis=1, keepdims=True) / count_S1, 0.0)
+        away_SN = np.where(
+            candidates.usable_SN, values_SN - values_SN.sum(axis=1, keepdims=True) / count_S1, 0.0
+        )
         spread = float(np.sqrt((away_SN**2).sum()))
         # what rounding leaves is none
         return spread if spread > 1e-9 * float(np.abs(values_SN).sum()) else 0.0
@@ -164,7 +185,11 @@ def units(candidates: Candidates) -> np.ndarray:
 
 
 def _descend(
-    candidates: Candidates, start_K: np.ndarray, varying: np.ndarray, units_K: np.ndarray, lowest_K: np.ndarray
+    candidates: Candidates,
+    start_K: np.ndarray,
+    varying: np.ndarray,
+    units_K: np.ndarray,
+    lowest_K: np.ndarray,
 ) -> tuple[np.ndarray, int]:
     weights_K = start_K.copy()
     errors, before = candidates.errors(weights_K), np.inf
@@ -173,7 +198,9 @@ def _descend(
         for k in varying:
             without_K = np.where(np.arange(len(weights_K)) == k, 0.0, weights_K)
             base_SN = candidates.first_SN + np.tensordot(without_K, candidates.features_KSN, axes=1)
-            steps = errors_along(base_SN, candidates.features_KSN[k], candidates.usable_SN, candidates.errors_SN)
+            steps = errors_along(
+                base_SN, candidates.features_KSN[k], candidates.usable_SN, candidates.errors_SN
+            )
             weights_K[k] = fewest(steps, lowest_K[k], units_K[k], weights_K[k])
         errors = candidates.errors(weights_K)
     return weights_K, errors
@@ -217,7 +244,10 @@ def save_weights(weights: Weights, path: str | Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    save_file(Path(path), [json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False).encode() + b"\n"])
+    save_file(
+        Path(path),
+        [json.dumps(dataclasses.asdict(weights), indent=2, allow_nan=False).encode() + b"\n"],
+    )
 
 
 def read_weights(path: str | Path) -> Weights:
@@ -227,12 +257,24 @@ def read_weights(path: str | Path) -> Weights:
     Raises:
         TextError: it cannot be read, or does not hold weights.
     """
-    weights = read_json(Path(path), Weights, TextError, f"{path} holds no weights", "write them with --weights-output")
+    weights = read_json(
+        Path(path),
+        Weights,
+        TextError,
+        f"{path} holds no weights",
+        "write them with --weights-output",
+    )
     known = {WORDS, *(prefix + name for name in weights.models for prefix in (LM, OOV))}
     if strangers := sorted(weights.weights.keys() - known):
-        raise TextError(f"{path} holds no weights", f"{strangers[0]!r} is a feature of no model in it", "tune again")
+        raise TextError(
+            f"{path} holds no weights",
+            f"{strangers[0]!r} is a feature of no model in it",
+            "tune again",
+        )
     if missing := sorted({LM + name for name in weights.models} - weights.weights.keys()):
-        raise TextError(f"{path} holds no weights", f"that of {missing[0]!r} is missing", "tune again")
+        raise TextError(
+            f"{path} holds no weights", f"that of {missing[0]!r} is missing", "tune again"
+        )
     if weights.tuned:
         warn_of_few(weights.tuned.utterances)
     return weights
@@ -257,7 +299,11 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
     left = dict(models)
     found = {}
     for name, fingerprint in weights.models.items():
-        same = [own for own, model in left.items() if model.fingerprint == fingerprint and (fingerprint or own == name)]
+        same = [
+            own
+            for own, model in left.items()
+            if model.fingerprint == fingerprint and (fingerprint or own == name)
+        ]
         if not same:
             given = ", ".join(f"{own} ({model.fingerprint})" for own, model in models.items())
             raise ModelError(
@@ -267,5 +313,9 @@ def matched(weights: Weights, models: Mapping[str, LanguageModel]) -> dict[str, 
             )  # fmt: skip
         found[name] = left.pop(same[0])
     if left:
-        raise ModelError("the weights were tuned for other models", f"they have none for {next(iter(left))}", "leave it out, or tune again")
+        raise ModelError(
+            "the weights were tuned for other models",
+            f"they have none for {next(iter(left))}",
+            "leave it out, or tune again",
+        )
     return found

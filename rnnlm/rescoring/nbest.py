@@ -99,7 +99,11 @@ def check_score(value: float, where: str) -> None:
         TextError: it is not.
     """
     if not math.isfinite(value):
-        raise TextError(f"{where}: the score is {value}", "scores are finite numbers", "leave the hypothesis out")
+        raise TextError(
+            f"{where}: the score is {value}",
+            "scores are finite numbers",
+            "leave the hypothesis out",
+        )
 
 
 def parse_rank(text: str) -> int | None:
@@ -115,12 +119,21 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
     """
     complete = [utterance for utterance in utterances if utterance.reference is not None]
     if not complete:
-        raise TextError("no utterance has a reference", "weights are tuned on word errors", "name a file of references: --ref")
+        raise TextError(
+            "no utterance has a reference",
+            "weights are tuned on word errors",
+            "name a file of references: --ref",
+        )
     if len(complete) < len(utterances):
         first = next(utterance for utterance in utterances if utterance.reference is None)
         if not skip_incomplete:
-            raise TextError(f"{first.where}: utterance {first.utt!r} has no reference", hint="add it, or leave such out: --skip-incomplete")
-        notice(f"{len(utterances) - len(complete):,} utterances without reference are left out, the first is {first.utt!r}")
+            raise TextError(
+                f"{first.where}: utterance {first.utt!r} has no reference",
+                hint="add it, or leave such out: --skip-incomplete",
+            )
+        notice(
+            f"{len(utterances) - len(complete):,} utterances without reference are left out, the first is {first.utt!r}"
+        )
     return complete
 
 
@@ -160,7 +173,10 @@ class ListBuilder:
         """
         ranked = self._draft(utt, hypothesis.where).ranked
         if rank in ranked:
-            raise TextError(f"{hypothesis.where}: utterance {utt!r} has a hypothesis {rank} already", f"see {ranked[rank].where}")
+            raise TextError(
+                f"{hypothesis.where}: utterance {utt!r} has a hypothesis {rank} already",
+                f"see {ranked[rank].where}",
+            )
         ranked[rank] = hypothesis
 
     def add_reference(self, utt: str, text: str, where: str) -> None:
@@ -171,7 +187,10 @@ class ListBuilder:
         """
         draft = self._draft(utt, where)
         if draft.reference is not None:
-            raise TextError(f"{where}: utterance {utt!r} has a reference already", "each utterance is in a list once")
+            raise TextError(
+                f"{where}: utterance {utt!r} has a reference already",
+                "each utterance is in a list once",
+            )
         draft.reference = text
 
     def add_source(self, utt: str, text: str, where: str) -> None:
@@ -182,7 +201,10 @@ class ListBuilder:
         """
         draft = self._draft(utt, where)
         if draft.source is not None:
-            raise TextError(f"{where}: utterance {utt!r} has a source already", "each utterance is in a list once")
+            raise TextError(
+                f"{where}: utterance {utt!r} has a source already",
+                "each utterance is in a list once",
+            )
         draft.source = text
 
     def add_empty(self, utt: str, where: str) -> None:
@@ -201,22 +223,35 @@ class ListBuilder:
         drafts = self._with_hypotheses()
         _warn_of_missing_best(self.source, drafts)
         _warn_of_gaps(drafts)
-        by_rank = {utt: [draft.ranked[rank] for rank in sorted(draft.ranked)] for utt, draft in drafts.items()}
+        by_rank = {
+            utt: [draft.ranked[rank] for rank in sorted(draft.ranked)]
+            for utt, draft in drafts.items()
+        }
         _warn_of_disorder(self.source, list(by_rank.values()))
-        return [Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where, draft.source) for utt, draft in drafts.items()]
+        return [
+            Utterance(utt, tuple(by_rank[utt]), draft.reference, draft.where, draft.source)
+            for utt, draft in drafts.items()
+        ]
 
     def _with_hypotheses(self) -> dict[str, _Draft]:
         empty = {utt: draft for utt, draft in self._drafts.items() if not draft.ranked}
         if len(empty) == len(self._drafts):
-            raise TextError(f"{self.source} holds no hypotheses", hint="see rnnlm rescore --help for the formats of n-best lists")
+            raise TextError(
+                f"{self.source} holds no hypotheses",
+                hint="see rnnlm rescore --help for the formats of n-best lists",
+            )
         if empty:
             first, draft = next(iter(empty.items()))
             if not self.settings.skip_incomplete:
                 why = "where the first pass found nothing, an empty hypothesis counts every word as deleted"
                 raise TextError(
-                    f"{draft.where}: utterance {first!r} has no hypotheses", why, "add one, or leave such out: --skip-incomplete"
+                    f"{draft.where}: utterance {first!r} has no hypotheses",
+                    why,
+                    "add one, or leave such out: --skip-incomplete",
                 )
-            notice(f"{len(empty):,} utterances without hypotheses are left out, the first is {first!r}")
+            notice(
+                f"{len(empty):,} utterances without hypotheses are left out, the first is {first!r}"
+            )
         return {utt: draft for utt, draft in self._drafts.items() if draft.ranked}
 
     def _draft(self, utt: str, where: str) -> _Draft:
@@ -235,16 +270,24 @@ def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
 
 def _warn_of_gaps(drafts: dict[str, _Draft]) -> None:
     """Where a line was lost, the best of all may be what is missing."""
-    gaps = [(utt, draft, *gap) for utt, draft in drafts.items() if (gap := _first_gap(sorted(draft.ranked)))]
+    gaps = [
+        (utt, draft, *gap)
+        for utt, draft in drafts.items()
+        if (gap := _first_gap(sorted(draft.ranked)))
+    ]
     if gaps:
         utt, draft, before, rank = gaps[0]
         why = f"utterance {utt!r} has a hypothesis of rank {rank}, but none of rank {before + 1}"
-        notice(f"{draft.ranked[rank].where}: {why}; {len(gaps):,} of {len(drafts):,} utterances lack such ranks")
+        notice(
+            f"{draft.ranked[rank].where}: {why}; {len(gaps):,} of {len(drafts):,} utterances lack such ranks"
+        )
 
 
 def _first_gap(ranks: list[int]) -> tuple[int, int] | None:
     """The first two that do not follow each other."""
-    return next(((before, rank) for before, rank in itertools.pairwise(ranks) if rank != before + 1), None)
+    return next(
+        ((before, rank) for before, rank in itertools.pairwise(ranks) if rank != before + 1), None
+    )
 
 
 def _warn_of_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
@@ -255,7 +298,9 @@ def _warn_of_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
     worst = sum(scores[0] == min(scores) < max(scores) for scores in lists)
     if 2 * worst > len(lists):
         count = f"{worst:,} of {len(lists):,} utterances"
-        notice(f"{source}: the first hypothesis has the lowest score in {count}: where lower is better, --costs is needed, else not")
+        notice(
+            f"{source}: the first hypothesis has the lowest score in {count}: where lower is better, --costs is needed, else not"
+        )
     elif not_best:
         notice(
             f"{source}: the first hypothesis does not have the highest score in {not_best:,} of {len(lists):,} utterances; "

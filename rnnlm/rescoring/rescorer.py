@@ -17,7 +17,15 @@ from rnnlm.evaluation.statistics import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import ScoringModel, models_by_name
 from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
-from rnnlm.rescoring.mert import RESTARTS, Candidates, Tuned, Weights, matched, minimise_errors, warn_of_few
+from rnnlm.rescoring.mert import (
+    RESTARTS,
+    Candidates,
+    Tuned,
+    Weights,
+    matched,
+    minimise_errors,
+    warn_of_few,
+)
 from rnnlm.rescoring.nbest import Utterance, with_references
 from rnnlm.text.lines import Progress, silent, split_words
 
@@ -71,7 +79,9 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
 
     expected, found = split_words(reference), split_words(hypothesis)
     kinds = [edit.tag for edit in Levenshtein.editops(expected, found)]
-    return Edits(kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(expected))
+    return Edits(
+        kinds.count("replace"), kinds.count("delete"), kinds.count("insert"), len(expected)
+    )
 
 
 def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
@@ -80,7 +90,10 @@ def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
     Raises:
         UsageError: there are no utterances.
     """
-    errors_S, words_S = (np.array(values, dtype=np.float64) for values in ([e.errors for e in edits], [e.words for e in edits]))
+    errors_S, words_S = (
+        np.array(values, dtype=np.float64)
+        for values in ([e.errors for e in edits], [e.words for e in edits])
+    )
     words = int(words_S.sum())
     interval = ratio_interval(errors_S, words_S, seed=seed) if words else None
     return WordErrorRate(
@@ -195,7 +208,14 @@ def tune_weights(
     return _tuned(table, models, settings)
 
 
-def rescore(utterances: Sequence[Utterance], models: Models, weights: Weights, *, seed: int = 1, report: Progress = silent) -> Rescored:
+def rescore(
+    utterances: Sequence[Utterance],
+    models: Models,
+    weights: Weights,
+    *,
+    seed: int = 1,
+    report: Progress = silent,
+) -> Rescored:
     """The list in the order of `weights`, with word-error rates where references are known;
     `models` as for :func:`tune_weights`.
 
@@ -203,10 +223,14 @@ def rescore(utterances: Sequence[Utterance], models: Models, weights: Weights, *
         ModelError: the weights were tuned for other models, or no tuning made them. TextError,
             UsageError: as :func:`tune_weights`.
     """
-    table = feature_table(utterances, matched(weights, models_by_name(models)), weights.mapping, report)
+    table = feature_table(
+        utterances, matched(weights, models_by_name(models)), weights.mapping, report
+    )
     if strangers := sorted(weights.weights.keys() - set(table.names)):
         raise ModelError(
-            f"there is no feature {strangers[0]!r} to weigh", "models with one tokenizer share their unknown words", "tune again"
+            f"there is no feature {strangers[0]!r} to weigh",
+            "models with one tokenizer share their unknown words",
+            "tune again",
         )
     return _applied(table, weights, seed)
 
@@ -225,10 +249,16 @@ def tune_and_rescore(
     references = with_references(tune_on, settings.skip_incomplete)
     warn_of_few(len(references), CROSS_VALIDATE)
     if _texts(apply_to) == _texts(tune_on):
-        notice("errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere")
+        notice(
+            "errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere"
+        )
     models = models_by_name(models)
     dev = feature_table(references, models, settings.mapping, report)
-    test = dev if apply_to is tune_on and len(dev.utterances) == len(tune_on) else feature_table(apply_to, models, settings.mapping, report)
+    test = (
+        dev
+        if apply_to is tune_on and len(dev.utterances) == len(tune_on)
+        else feature_table(apply_to, models, settings.mapping, report)
+    )
     stages: list[Stage] = []
     for count in range(1 if each else len(models), len(models) + 1):
         some = dict(list(models.items())[:count])
@@ -254,7 +284,10 @@ def cross_validate(
     """
     utterances = with_references(utterances, settings.skip_incomplete)
     if not 2 <= folds <= len(utterances):
-        raise UsageError(f"{folds} folds of {len(utterances)} utterances are not possible", hint="2 or more, one utterance each at least")
+        raise UsageError(
+            f"{folds} folds of {len(utterances)} utterances are not possible",
+            hint="2 or more, one utterance each at least",
+        )
     warn_of_few(len(utterances) - -(-len(utterances) // folds))
     models = models_by_name(models)
     table = feature_table(utterances, models, settings.mapping, report)
@@ -274,9 +307,14 @@ def gain_over(before: Rescored, after: Rescored, seed: int = 1) -> Gain:
     Raises:
         UsageError: they are not of the same list, or without references.
     """
-    if [each.utt for each in before.utterances] != [each.utt for each in after.utterances] or not after.rates:
+    if [each.utt for each in before.utterances] != [
+        each.utt for each in after.utterances
+    ] or not after.rates:
         raise UsageError("a gain compares results of the same list, with its references")
-    best = [[each.hypotheses[0] for each in result.utterances if each.reference is not None] for result in (before, after)]
+    best = [
+        [each.hypotheses[0] for each in result.utterances if each.reference is not None]
+        for result in (before, after)
+    ]
     return _gain(_counted(best[0]), _counted(best[1]), seed)
 
 
@@ -284,7 +322,9 @@ def _texts(utterances: Sequence[Utterance]) -> list[tuple[str, list[str]]]:
     return [(each.utt, [hypothesis.text for hypothesis in each.hypotheses]) for each in utterances]
 
 
-def _tuned(table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> Weights:
+def _tuned(
+    table: FeatureTable, models: Mapping[str, LanguageModel], settings: RescoreSettings
+) -> Weights:
     names = [name for name in table.names if _is_wanted(name, models, settings)]
     table = table.columns(names)
     edits = [_edits(utterance, settings.mapping) for utterance in table.utterances]
@@ -293,11 +333,15 @@ def _tuned(table: FeatureTable, models: Mapping[str, LanguageModel], settings: R
         errors_SN[row, : len(found)] = [edit.errors for edit in found]
     lowest_K = np.array([0.0 if name.startswith(LM) else -np.inf for name in names])
     candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, errors_SN)
-    weights_K, errors = minimise_errors(candidates, lowest_K, restarts=settings.restarts, seed=settings.seed)
+    weights_K, errors = minimise_errors(
+        candidates, lowest_K, restarts=settings.restarts, seed=settings.seed
+    )
     words = sum(found[0].words for found in edits)
     tuned = Tuned(len(edits), words, int(errors_SN[:, 0].sum()), errors, settings.seed)
     fingerprints = {name: model.fingerprint for name, model in models.items()}
-    return Weights(dict(zip(names, weights_K.tolist(), strict=True)), fingerprints, settings.mapping, tuned)
+    return Weights(
+        dict(zip(names, weights_K.tolist(), strict=True)), fingerprints, settings.mapping, tuned
+    )
 
 
 def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: RescoreSettings) -> bool:
@@ -309,41 +353,70 @@ def _is_wanted(name: str, models: Mapping[str, LanguageModel], settings: Rescore
 
 def _edits(utterance: Utterance, mapping: TextMapping) -> list[Edits]:
     reference = mapping.for_wer(utterance.reference or "", utterance.where)
-    return [count_edits(reference, mapping.for_wer(hypothesis.text, hypothesis.where)) for hypothesis in utterance.hypotheses]
+    return [
+        count_edits(reference, mapping.for_wer(hypothesis.text, hypothesis.where))
+        for hypothesis in utterance.hypotheses
+    ]
 
 
 def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
     utterances = _reordered(table, weights)
     known = [utterance for utterance in utterances if utterance.reference is not None]
     if 0 < len(known) < len(utterances):
-        notice(f"{len(utterances) - len(known):,} utterances have no reference: word-error rates are of the other {len(known):,}")
+        notice(
+            f"{len(utterances) - len(known):,} utterances have no reference: word-error rates are of the other {len(known):,}"
+        )
     return Rescored(tuple(utterances), _rates(known, seed) if known else None)
 
 
 def _reordered(table: FeatureTable, weights: Weights) -> list[RescoredUtterance]:
     table = table.columns(list(weights.weights))
-    candidates = Candidates(table.first_SN, table.features_KSN, table.usable_SN, np.zeros(table.first_SN.shape, dtype=np.int64))
+    candidates = Candidates(
+        table.first_SN,
+        table.features_KSN,
+        table.usable_SN,
+        np.zeros(table.first_SN.shape, dtype=np.int64),
+    )
     total_SN = candidates.total_SN(np.array(list(weights.weights.values())))
     order_SN = np.argsort(-total_SN, axis=1, kind="stable")
     found = []
     for row, utterance in enumerate(table.utterances):
-        edits = _edits(utterance, weights.mapping) if utterance.reference is not None else [None] * len(utterance.hypotheses)
+        edits = (
+            _edits(utterance, weights.mapping)
+            if utterance.reference is not None
+            else [None] * len(utterance.hypotheses)
+        )
         hypotheses = []
         for at in [at for at in order_SN[row].tolist() if at < len(utterance.hypotheses)]:
             features = dict(zip(table.names, table.features_KSN[:, row, at].tolist(), strict=True))
             hypothesis, total = utterance.hypotheses[at], float(total_SN[row, at])
             score = total if np.isfinite(total) else None
-            hypotheses.append(RescoredHypothesis(hypothesis.text, at + 1, score, hypothesis.score, features, edits[at]))
-        found.append(RescoredUtterance(utterance.utt, utterance.reference, tuple(hypotheses), utterance.source))
+            hypotheses.append(
+                RescoredHypothesis(
+                    hypothesis.text, at + 1, score, hypothesis.score, features, edits[at]
+                )
+            )
+        found.append(
+            RescoredUtterance(
+                utterance.utt, utterance.reference, tuple(hypotheses), utterance.source
+            )
+        )
     return found
 
 
 def _rates(utterances: Sequence[RescoredUtterance], seed: int) -> Rates:
-    ranked = [_counted(sorted(utterance.hypotheses, key=lambda hypothesis: hypothesis.rank)) for utterance in utterances]
+    ranked = [
+        _counted(sorted(utterance.hypotheses, key=lambda hypothesis: hypothesis.rank))
+        for utterance in utterances
+    ]
     first = [edits[0] for edits in ranked]
     rescored = _counted([utterance.hypotheses[0] for utterance in utterances])
     oracle = [min(edits, key=lambda each: each.errors) for edits in ranked]
-    rates = (word_error_rate(first, seed), word_error_rate(rescored, seed), word_error_rate(oracle, seed))
+    rates = (
+        word_error_rate(first, seed),
+        word_error_rate(rescored, seed),
+        word_error_rate(oracle, seed),
+    )
     return Rates(*rates, _gain(first, rescored, seed))
 
 
@@ -353,7 +426,9 @@ def _counted(hypotheses: Iterable[RescoredHypothesis]) -> list[Edits]:
 
 
 def _gain(before: Sequence[Edits], after: Sequence[Edits], seed: int) -> Gain:
-    fewer_S = np.array([a.errors - b.errors for a, b in zip(before, after, strict=True)], dtype=np.float64)
+    fewer_S = np.array(
+        [a.errors - b.errors for a, b in zip(before, after, strict=True)], dtype=np.float64
+    )
     words_S = np.array([a.words for a in before], dtype=np.float64)
     interval = ratio_interval(fewer_S, words_S, seed=seed) if words_S.sum() else None
     return Gain(interval, permutation_p(fewer_S, seed=seed))

@@ -28,7 +28,9 @@ PANEL_INCHES = 2.4
 _ByModel = Mapping[str, Sequence[WordScore]]
 
 
-def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None) -> Any:
+def plot_surprisals(
+    scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None
+) -> Any:
     """A matplotlib figure of the surprisal of each word, in bits, of sentences scored with words: a
     panel for each sentence, a line for each model.
 
@@ -45,9 +47,15 @@ def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]
     if path is not None:
         plotting.check_path(Path(path))
     by_sentence = [each if isinstance(each, Mapping) else {"": each} for each in scores]
-    drawn = [(next(iter(each.values())).id, words) for each in by_sentence if (words := _words(each))]
+    drawn = [
+        (next(iter(each.values())).id, words) for each in by_sentence if (words := _words(each))
+    ]
     if not drawn:
-        raise UsageError("there is nothing to plot", "no sentence has a word with a surprisal", "score sentences with their words")
+        raise UsageError(
+            "there is nothing to plot",
+            "no sentence has a word with a surprisal",
+            "score sentences with their words",
+        )
     _tell_what_is_left_out([words for _, words in drawn])
     figure = _figure(drawn[:MOST_SENTENCES])
     if path is not None:
@@ -58,7 +66,10 @@ def plot_surprisals(scores: Iterable[SentenceScore | Mapping[str, SentenceScore]
 def _words(scores: Mapping[str, SentenceScore]) -> _ByModel:
     """The words of a sentence by model, without its end; none where it has none or could not be
     read."""
-    found = {name: [each for each in score.word_scores if each.word != BOUNDARY] for name, score in scores.items()}
+    found = {
+        name: [each for each in score.word_scores if each.word != BOUNDARY]
+        for name, score in scores.items()
+    }
     found = {name: words for name, words in found.items() if words}
     if len({tuple(each.word for each in words) for words in found.values()}) > 1:
         raise UsageError(
@@ -74,11 +85,15 @@ def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:
         notice(f"the plot shows the first {MOST_SENTENCES} sentences")
     longest = max(len(words) for by_model in drawn[:MOST_SENTENCES] for words in by_model.values())
     if longest > MOST_WORDS:
-        notice(f"the plot shows the first {MOST_WORDS} words of a sentence; the longest has {longest:,}")
+        notice(
+            f"the plot shows the first {MOST_WORDS} words of a sentence; the longest has {longest:,}"
+        )
 
 
 def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
-    shown = [{name: words[:MOST_WORDS] for name, words in by_model.items()} for _, by_model in drawn]
+    shown = [
+        {name: words[:MOST_WORDS] for name, words in by_model.items()} for _, by_model in drawn
+    ]
     labels = [[_label(each.word) for each in next(iter(by_model.values()))] for by_model in shown]
     most, closest = max(map(len, labels)), max(map(_letters_at_closest, labels))
     wanted = 1 + most * closest * INCHES_PER_LETTER
@@ -87,8 +102,18 @@ def _figure(drawn: Sequence[tuple[int | str | None, _ByModel]]) -> "Figure":
     longest = max(len(label) for its in labels for label in its) if wanted > width else 0
     height = 0.4 + (PANEL_INCHES + longest * INCHES_PER_LETTER) * len(drawn)
     titles = [visible(id) if len(drawn) > 1 and isinstance(id, str) else "" for id, _ in drawn]
-    figure, panels = plotting.new_panels([(title, "", "surprisal (bits)") for title in titles], width, height, columns=1)
-    highest = max((each.surprisal_bits or 0 for by_model in shown for words in by_model.values() for each in words), default=0)
+    figure, panels = plotting.new_panels(
+        [(title, "", "surprisal (bits)") for title in titles], width, height, columns=1
+    )
+    highest = max(
+        (
+            each.surprisal_bits or 0
+            for by_model in shown
+            for words in by_model.values()
+            for each in words
+        ),
+        default=0,
+    )
     for axes, by_model, its in zip(panels, shown, labels, strict=True):
         _draw(axes, by_model)
         axes.set_xticks(range(len(its)), its, parse_math=False, rotation=90 if longest else 0)
@@ -105,11 +130,29 @@ def _letters_at_closest(labels: Sequence[str]) -> float:
 
 def _draw(axes: "Axes", by_model: _ByModel) -> None:
     for k, (name, words) in enumerate(by_model.items()):
-        colour, marker = plotting.COLOURS[k % len(plotting.COLOURS)], plotting.MARKERS[k % len(plotting.MARKERS)]
-        bits_W = np.array([np.nan if each.surprisal_bits is None else each.surprisal_bits for each in words])
-        axes.plot(bits_W, marker=marker, color=colour, clip_on=False, label=plotting.short_name(name) or None)
+        colour, marker = (
+            plotting.COLOURS[k % len(plotting.COLOURS)],
+            plotting.MARKERS[k % len(plotting.MARKERS)],
+        )
+        bits_W = np.array(
+            [np.nan if each.surprisal_bits is None else each.surprisal_bits for each in words]
+        )
+        axes.plot(
+            bits_W,
+            marker=marker,
+            color=colour,
+            clip_on=False,
+            label=plotting.short_name(name) or None,
+        )
         if unknown := [at for at, each in enumerate(words) if each.is_oov]:
-            axes.plot(unknown, bits_W[unknown], marker, color=colour, markerfacecolor="white", clip_on=False)
+            axes.plot(
+                unknown,
+                bits_W[unknown],
+                marker,
+                color=colour,
+                markerfacecolor="white",
+                clip_on=False,
+            )
 
 
 def _name_marks(figure: "Figure", axes: "Axes", shown: Sequence[_ByModel]) -> None:

@@ -126,17 +126,29 @@ class ReadSentences:
         offsets, ends = self.encoded.offsets, self._ends
         total_S = np.add.reduceat(self._scored_N(), offsets[:-1]).tolist()
         words_S = (np.diff(self.words.line_bounds) - 1).tolist()
-        oov_bounds = np.searchsorted(self.encoded.oov, np.stack([self.begins, ends], axis=1)).tolist()
+        oov_bounds = np.searchsorted(
+            self.encoded.oov, np.stack([self.begins, ends], axis=1)
+        ).tolist()
         surface = self._surfaces([
             index for index, (first, last) in enumerate(oov_bounds)
             if self.settings.with_tokens or last > first or total_S[index] == -math.inf
         ])  # fmt: skip
-        columns = WordColumns(self.shown, self.encoded, self._word_bits(self.shown), self.seen, self.frequency_W) if self.shown else None
+        columns = (
+            WordColumns(
+                self.shown, self.encoded, self._word_bits(self.shown), self.seen, self.frequency_W
+            )
+            if self.shown
+            else None
+        )
         begins, ends = self.begins.tolist(), ends.tolist()
         for index, sentence in enumerate(self.sentences):
             total, words, (first, last) = total_S[index], words_S[index], oov_bounds[index]
             shown = surface.get(index, [])
-            oov = tuple(shown[at - begins[index]] for at in self.encoded.oov[first:last].tolist()) if last > first else ()
+            oov = (
+                tuple(shown[at - begins[index]] for at in self.encoded.oov[first:last].tolist())
+                if last > first
+                else ()
+            )
             impossible = total == -math.inf
             word_scores = columns.of(index, sentence.text, self.settings.eos) if columns else ()
             yield SentenceScore(
@@ -164,7 +176,9 @@ class ReadSentences:
             scored_N = scored_N.copy()
             scored_N[self.encoded.offsets[1:] - 1] = 0.0
         if (self.begins > self.encoded.offsets[:-1]).any():
-            is_given_N = np.arange(len(scored_N)) < np.repeat(self.begins, np.diff(self.encoded.offsets))
+            is_given_N = np.arange(len(scored_N)) < np.repeat(
+                self.begins, np.diff(self.encoded.offsets)
+            )
             scored_N = np.where(is_given_N, 0.0, scored_N)
         return scored_N
 
@@ -172,7 +186,9 @@ class ReadSentences:
         """How the scored tokens of these lines read."""
         given = (self.begins - self.encoded.offsets[:-1]).tolist()
         surfaces = self.tokenizer.surfaces([self.lines[index] for index in indices])
-        return {index: surface[given[index] :] for index, surface in zip(indices, surfaces, strict=True)}
+        return {
+            index: surface[given[index] :] for index, surface in zip(indices, surfaces, strict=True)
+        }
 
     def _is_oov(self, start: int, end: int) -> np.ndarray:
         first, last = np.searchsorted(self.encoded.oov, [start, end])
@@ -185,22 +201,30 @@ class ReadSentences:
         bits_T = np.maximum(0.0, -self.logprob_N[start:end] / math.log(2))
         return tuple(
             TokenScore(token, bits if math.isfinite(bits) else None, oov)
-            for token, bits, oov in zip(shown, bits_T.tolist(), self._is_oov(start, end).tolist(), strict=False)
+            for token, bits, oov in zip(
+                shown, bits_T.tolist(), self._is_oov(start, end).tolist(), strict=False
+            )
         )
 
     def _word_bits(self, shown: ShownWords) -> np.ndarray:
         is_exact = self.settings.word_surprisal == "exact" and shown.items.is_place_N.any()
         return surprisals(shown.items, self.logprob_N, self.seen.log_boundary if is_exact else 0.0)
 
-    def _next_words(self, index: int, words: WordSpans, search: WordSearch) -> tuple[tuple[NextWord, ...], ...]:
+    def _next_words(
+        self, index: int, words: WordSpans, search: WordSearch
+    ) -> tuple[tuple[NextWord, ...], ...]:
         """The likeliest words before each of the shown ones of a line."""
         first, last = words.line_bounds[index : index + 2].tolist()
         items = slice(first, last - (not self.settings.eos))
         if search.tokens_are_words:
-            return tuple(tokens_as_words(top_K2, search.symbols) for top_K2 in self.seen.likeliest[items])
+            return tuple(
+                tokens_as_words(top_K2, search.symbols) for top_K2 in self.seen.likeliest[items]
+            )
         start, end = self.encoded.offsets[index : index + 2].tolist()
         state = self.initial(np.array([index])) if self.initial else None
-        found = search.at_places(self.encoded.ids[start:end], (words.starts[items] - start).tolist(), state=state)
+        found = search.at_places(
+            self.encoded.ids[start:end], (words.starts[items] - start).tolist(), state=state
+        )
         return tuple(tuple(itertools.islice(words, self.settings.next_words)) for words in found)
 
     def _why_impossible(self, index: int, shown: list[str]) -> str:
@@ -209,11 +233,15 @@ class ReadSentences:
         return f"token {at + 1}, {shown[at]}, has probability zero"
 
 
-def likelihood_ratio(better: SentenceScore, worse: SentenceScore, eos: bool = True) -> tuple[float, float] | None:
+def likelihood_ratio(
+    better: SentenceScore, worse: SentenceScore, eos: bool = True
+) -> tuple[float, float] | None:
     """log10 of how many times likelier `better` is: in total, and per word (each by its own words,
     and `</s>` if `eos` was scored)."""
     if better.logprob_nats is None or worse.logprob_nats is None:
         return None
     total = better.logprob_nats - worse.logprob_nats
-    per_word = better.logprob_nats / better.units("word", eos) - worse.logprob_nats / worse.units("word", eos)
+    per_word = better.logprob_nats / better.units("word", eos) - worse.logprob_nats / worse.units(
+        "word", eos
+    )
     return total / math.log(10), per_word / math.log(10)

@@ -55,11 +55,19 @@ class ScoreFile:
         """
         self.sentences += len(sentences)
         for each in sentences:
-            self._hash.update(msgspec.json.encode([each.id, each.given, each.text.encode("utf-8", "surrogatepass"), each.reason]))
+            self._hash.update(
+                msgspec.json.encode(
+                    [each.id, each.given, each.text.encode("utf-8", "surrogatepass"), each.reason]
+                )
+            )
             if each.source is not None:
                 self._hash.update(msgspec.json.encode(each.source.encode("utf-8", "surrogatepass")))
             if each.columns or each.regions:
-                self._hash.update(msgspec.json.encode([in_json(each.columns), [[its.index, its.text] for its in each.regions]]))
+                self._hash.update(
+                    msgspec.json.encode(
+                        [in_json(each.columns), [[its.index, its.text] for its in each.regions]]
+                    )
+                )
         if not self._expected:
             _append(self.path, text, self.sentences, self._hash.hexdigest())
             return
@@ -80,7 +88,11 @@ class ScoreFile:
 
     def _other_sentences(self) -> UsageError:
         hint = "give those it was started with, or start again with --overwrite"
-        return UsageError(f"{self.path} was started with other sentences", f"they differ before sentence {self.sentences + 1}", hint)
+        return UsageError(
+            f"{self.path} was started with other sentences",
+            f"they differ before sentence {self.sentences + 1}",
+            hint,
+        )
 
 
 def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False) -> ScoreFile:
@@ -107,30 +119,50 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
     try:
         # behind the last newline: nothing, or half an entry
         first, *entries = _journal(path).read_bytes().split(b"\n")[:-1]
-        begun, done = msgspec.json.decode(first, type=dict[str, str]), [msgspec.json.decode(entry, type=Done) for entry in entries]
+        begun, done = (
+            msgspec.json.decode(first, type=dict[str, str]),
+            [msgspec.json.decode(entry, type=Done) for entry in entries],
+        )
         size = path.stat().st_size
     except (OSError, ValueError, msgspec.MsgspecError):
         why = f"there is no {_journal(path).name} beside it that describes a run: it came to its end, or never began"
-        raise OutputError(f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite") from None
+        raise OutputError(
+            f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite"
+        ) from None
     if differing := [name for name in {**begun, **run} if begun.get(name) != run.get(name)]:
-        was = ", ".join(f"{name} was {begun.get(name, 'not there')}, is {run.get(name, 'not there')}" for name in differing)
+        was = ", ".join(
+            f"{name} was {begun.get(name, 'not there')}, is {run.get(name, 'not there')}"
+            for name in differing
+        )
         raise UsageError(
-            f"{path} was started with another model or other options", was, "ask for the same, or start again with --overwrite"
+            f"{path} was started with another model or other options",
+            was,
+            "ask for the same, or start again with --overwrite",
         )
     kept = [entry for entry in done if entry.bytes <= size]
     if not kept:
-        raise OutputError(f"cannot resume {path}", "it is shorter than it was", "start again with --overwrite")
+        raise OutputError(
+            f"cannot resume {path}", "it is shorter than it was", "start again with --overwrite"
+        )
     with writing(path):
         os.truncate(path, kept[-1].bytes)
-        replace_file(_journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept)))
+        replace_file(
+            _journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept))
+        )
     return ScoreFile(path, kept[1:])
 
 
 def _check(path: Path, overwrite: bool) -> None:
     if path.suffix.lower() in SUFFIXES:
-        raise UsageError(f"{path} would be compressed", "a compressed file cannot be resumed", "choose another name, compress it later")
+        raise UsageError(
+            f"{path} would be compressed",
+            "a compressed file cannot be resumed",
+            "choose another name, compress it later",
+        )
     if path.exists() and not path.is_file():
-        raise OutputError(f"cannot write {path}", "it is not a plain file", "leave --output out, and redirect")
+        raise OutputError(
+            f"cannot write {path}", "it is not a plain file", "leave --output out, and redirect"
+        )
     check_file(path, overwrite)
 
 

@@ -24,7 +24,16 @@ Row = dict[str, Any]
 _SENTENCE = ("logprob_nats", "tokens", "words", "oov", "ppl_word", "text")
 _TOKEN = ("position", "token", "surprisal_bits", "oov")
 _WORD = ("position", "word_index", "word", "start", "end", "surprisal_bits", "oov", "tokens")
-_REGION = ("text", "start", "end", "words", "tokens", "oov", "surprisal_bits", "next_surprisal_bits")
+_REGION = (
+    "text",
+    "start",
+    "end",
+    "words",
+    "tokens",
+    "oov",
+    "surprisal_bits",
+    "next_surprisal_bits",
+)
 _NEXT = ("rank", "next_word", "probability")
 MEASURES = {"entropy": "entropy_bits", "frequency": "log10_frequency"}
 _SHARED = {  # by models: what is about the text, and not about one of them
@@ -63,12 +72,19 @@ class RowLayout:
     @property
     def types(self) -> dict[str, str | None]:
         """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
-        types = {name: _TYPES.get(name, "int64") for name in (*self.own, "reason")} | ({"oov": "string"} if self.by == "sentence" else {})
-        return {name: types.get(name) if name not in self.carried else None for name in self.columns}
+        types = {name: _TYPES.get(name, "int64") for name in (*self.own, "reason")} | (
+            {"oov": "string"} if self.by == "sentence" else {}
+        )
+        return {
+            name: types.get(name) if name not in self.carried else None for name in self.columns
+        }
 
     def rows(self, score: SentenceScore) -> Iterator[Row]:
         """The rows of one score; one with empty cells where it has no token, word or region."""
-        before, behind = {"id": score.id, **{name: score.columns.get(name) for name in self.carried}}, {"reason": score.reason}
+        before, behind = (
+            {"id": score.id, **{name: score.columns.get(name) for name in self.carried}},
+            {"reason": score.reason},
+        )
         is_empty = True
         for own in self._own(score):
             yield {**before, **own, **behind}
@@ -81,7 +97,12 @@ class RowLayout:
             yield sentence_cells(score)
         elif self.by == "token":
             for position, token in enumerate(score.token_scores, start=1):
-                yield {"position": position, "token": token.token, "surprisal_bits": token.surprisal_bits, "oov": token.is_oov}
+                yield {
+                    "position": position,
+                    "token": token.token,
+                    "surprisal_bits": token.surprisal_bits,
+                    "oov": token.is_oov,
+                }
         elif self.by == "region":
             for cells in map(region_cells, score.region_scores):
                 yield {name: cells[name] for name in self.own}
@@ -99,7 +120,11 @@ class RowLayout:
                 yield cells
                 continue
             for rank, each in enumerate(score.next_words[position - 1], start=1):
-                yield cells | {"rank": rank, "next_word": each.word, "probability": each.probability}
+                yield cells | {
+                    "rank": rank,
+                    "next_word": each.word,
+                    "probability": each.probability,
+                }
 
 
 @dataclass(frozen=True)
@@ -126,29 +151,46 @@ class SideBySide:
         types = self.layout.types
         if len(self.models) == 1:
             return types
-        figures = {f"{name}.{model}": types[name] for model in self.models for name in self._figures}
+        figures = {
+            f"{name}.{model}": types[name] for model in self.models for name in self._figures
+        }
         if clash := [name for name in self.layout.carried if name in figures]:
             hint = "rename it in the input, or leave it out: --keep names the columns that go along"
-            raise UsageError(f"the input has a column {clash[0]!r}", "it is the name of a figure in the result", hint)
+            raise UsageError(
+                f"the input has a column {clash[0]!r}",
+                "it is the name of a figure in the result",
+                hint,
+            )
         return {name: types[name] for name in types if name not in self._figures} | figures
 
     @functools.cached_property
     def _figures(self) -> list[str]:
         """The columns of each model."""
-        return [*(name for name in self.layout.own if name not in _SHARED[self.layout.by]), "reason"]
+        return [
+            *(name for name in self.layout.own if name not in _SHARED[self.layout.by]),
+            "reason",
+        ]
 
     def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
         """The rows of a sentence that each of the models has scored."""
-        return self.layout.rows(scores[self.models[0]]) if len(self.models) == 1 else self._rows(scores)
+        return (
+            self.layout.rows(scores[self.models[0]])
+            if len(self.models) == 1
+            else self._rows(scores)
+        )
 
     def _rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
         shared = [name for name in self.layout.own if name in _SHARED[self.layout.by]]
         made: dict[tuple[Any, ...], Row] = {}
         for model in self.models:
             for row in self.layout.rows(scores[model]):
-                place = tuple(row[name] for name in shared if name != "position" or self.layout.by == "token")
+                place = tuple(
+                    row[name] for name in shared if name != "position" or self.layout.by == "token"
+                )
                 if place not in made:
-                    made[place] = dict.fromkeys(self.types) | {name: row[name] for name in ("id", *self.layout.carried, *shared)}
+                    made[place] = dict.fromkeys(self.types) | {
+                        name: row[name] for name in ("id", *self.layout.carried, *shared)
+                    }
                 made[place] |= {f"{name}.{model}": row[name] for name in self._figures}
         return _in_order(made.values()) if self.layout.by == "word" else iter(made.values())
 
@@ -160,7 +202,10 @@ class SideBySide:
         records = {model: record(scores[model], settings) for model in self.models}
         first = records[self.models[0]]
         shared = ("id", *scores[self.models[0]].columns, "text")
-        of_model = {model: {name: value for name, value in each.items() if name not in shared} for model, each in records.items()}
+        of_model = {
+            model: {name: value for name, value in each.items() if name not in shared}
+            for model, each in records.items()
+        }
         return {name: first[name] for name in shared} | {"models": of_model}
 
 
@@ -176,20 +221,33 @@ def _place(word: Row) -> tuple[int, int, int]:
     return word["start"] or 0, word["end"] or 0, word["word_index"] or 0
 
 
-def layout(settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False) -> RowLayout:
+def layout(
+    settings: ScoringSettings, carried: Sequence[str] = (), region_names: bool = False
+) -> RowLayout:
     """The layout of the scores that `settings` ask for: of tokens, else of words, else of regions,
     else of sentences.
 
     region_names: whether regions come from columns, which name them.
     """
-    region = ("region_index", *(["region"] if region_names else [])) if settings.with_regions else ()
+    region = (
+        ("region_index", *(["region"] if region_names else [])) if settings.with_regions else ()
+    )
     if settings.with_tokens:
         return RowLayout("token", tuple(carried), _TOKEN)
     if settings.with_words or settings.next_words:
         measures = tuple(name for name in MEASURES if name in settings.measures)
-        own = (*_WORD, *(MEASURES[name] for name in measures), *region, *(_NEXT if settings.next_words else ()))
+        own = (
+            *_WORD,
+            *(MEASURES[name] for name in measures),
+            *region,
+            *(_NEXT if settings.next_words else ()),
+        )
         return RowLayout("word", tuple(carried), own, measures, settings.next_words > 0)
-    return RowLayout("region", tuple(carried), (*region, *_REGION)) if region else RowLayout("sentence", tuple(carried), _SENTENCE)
+    return (
+        RowLayout("region", tuple(carried), (*region, *_REGION))
+        if region
+        else RowLayout("sentence", tuple(carried), _SENTENCE)
+    )
 
 
 _ASK_FOR = {
@@ -199,7 +257,9 @@ _ASK_FOR = {
 }
 
 
-def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by: By = "word") -> Iterator[Row]:
+def score_rows(
+    scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by: By = "word"
+) -> Iterator[Row]:
     """The rows of `scores` as a table has them, for `pandas.DataFrame`: a dict for each sentence,
     token, word or region, whichever `by` says and the scores were asked for (`with_words=True` and
     so on). Columns of the input are those of the first score. Of scores by model
@@ -209,15 +269,27 @@ def score_rows(scores: Sequence[SentenceScore | Mapping[str, SentenceScore]], by
     Raises:
         UsageError: there is no such table, or a score was not asked for what its rows are of.
     """
-    own = {"sentence": _SENTENCE, "token": _TOKEN, "region": ("region_index", "region", *_REGION)}.get(by, ())
+    own = {
+        "sentence": _SENTENCE,
+        "token": _TOKEN,
+        "region": ("region_index", "region", *_REGION),
+    }.get(by, ())
     each = [dict(score) if isinstance(score, Mapping) else {"": score} for score in scores]
     if by == "word":
-        region = ("region_index", "region") if any(score.region_scores for its in each for score in its.values()) else ()
+        region = (
+            ("region_index", "region")
+            if any(score.region_scores for its in each for score in its.values())
+            else ()
+        )
         own = (*_WORD, *MEASURES.values(), *region)
     if not own:
-        raise UsageError(f"there are no rows by {by!r}", hint="choose sentence, token, word or region")
+        raise UsageError(
+            f"there are no rows by {by!r}", hint="choose sentence, token, word or region"
+        )
     if lacking := [score for its in each for score in its.values() if not _has_rows(score, by)]:
-        raise UsageError(f"sentence {lacking[0].id} was scored without its {by}s", hint=_ASK_FOR[by])
+        raise UsageError(
+            f"sentence {lacking[0].id} was scored without its {by}s", hint=_ASK_FOR[by]
+        )
     carried = tuple(next(iter(each[0].values())).columns) if each else ()
     table = SideBySide(RowLayout(by, carried, own, tuple(MEASURES)), tuple(each[0]) if each else ())
     return itertools.chain.from_iterable(map(table.rows, each))
@@ -229,7 +301,11 @@ def _has_rows(score: SentenceScore, by: By) -> bool:
         return True
     if by == "region":
         return bool(score.region_scores) or not score.text.strip()
-    return bool(score.token_scores) or not score.tokens if by == "token" else bool(score.word_scores) or not score.words
+    return (
+        bool(score.token_scores) or not score.tokens
+        if by == "token"
+        else bool(score.word_scores) or not score.words
+    )
 
 
 def record(score: SentenceScore, settings: ScoringSettings) -> Row:
@@ -244,9 +320,14 @@ def record(score: SentenceScore, settings: ScoringSettings) -> Row:
         "oov": list(score.oov), "reason": score.reason,
     }  # fmt: skip
     if settings.with_tokens:
-        made["surprisals"] = [{"token": t.token, "surprisal_bits": t.surprisal_bits, "oov": t.is_oov} for t in score.token_scores]
+        made["surprisals"] = [
+            {"token": t.token, "surprisal_bits": t.surprisal_bits, "oov": t.is_oov}
+            for t in score.token_scores
+        ]
     if settings.with_words or settings.next_words:
-        made["word_surprisals"] = [_word_record(word, score, settings) for word in score.word_scores]
+        made["word_surprisals"] = [
+            _word_record(word, score, settings) for word in score.word_scores
+        ]
         for word, its in zip(made["word_surprisals"], score.next_words, strict=False):
             word["next"] = [{"word": each.word, "probability": each.probability} for each in its]
     if settings.with_regions:

@@ -98,8 +98,15 @@ def score_sentences(
     )  # fmt: skip
     sentences, model = list(sentences), scoring_model_of(model)
     if sources is not None and not reads_sources(model):
-        raise UsageError("a language model reads no sources", "it gives probabilities of the sentences alone", "leave sources out")
-    before, of = _one_for_each(given, len(sentences), "given texts"), _one_for_each(sources, len(sentences), "sources")
+        raise UsageError(
+            "a language model reads no sources",
+            "it gives probabilities of the sentences alone",
+            "leave sources out",
+        )
+    before, of = (
+        _one_for_each(given, len(sentences), "given texts"),
+        _one_for_each(sources, len(sentences), "sources"),
+    )
     each = of_texts(sentences, before, regions, of)
     return [score for chunk in score_chunks(model, each, settings) for score in chunk]
 
@@ -112,7 +119,9 @@ def _one_for_each(texts: str | Sequence[str] | None, count: int, what: str) -> l
     """
     each = [texts] * count if texts is None or isinstance(texts, str) else list(texts)
     if len(each) != count:
-        raise UsageError(f"{len(each)} {what} for {count} sentences", hint="give one for all, or one for each")
+        raise UsageError(
+            f"{len(each)} {what} for {count} sentences", hint="give one for all, or one for each"
+        )
     return each
 
 
@@ -137,7 +146,9 @@ def score_chunks(
     model = scoring_model_of(model)
     check_settings(model, settings)
     unseen_by = {name: model.tokenizer} if unseen_by is None else unseen_by
-    return _Scorer(model, settings, most_lines or lines_per_chunk(model, settings), name, unseen_by).chunks(sentences, skip)
+    return _Scorer(
+        model, settings, most_lines or lines_per_chunk(model, settings), name, unseen_by
+    ).chunks(sentences, skip)
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
@@ -151,7 +162,12 @@ class _Scorer:
     """Scores chunks of sentences, one after the other."""
 
     def __init__(
-        self, model: LanguageModel, settings: ScoringSettings, most_lines: int, name: str, unseen_by: Mapping[str, Tokenizer]
+        self,
+        model: LanguageModel,
+        settings: ScoringSettings,
+        most_lines: int,
+        name: str,
+        unseen_by: Mapping[str, Tokenizer],
     ) -> None:
         self.model = model
         self.settings = settings
@@ -163,21 +179,39 @@ class _Scorer:
         self.search = WordSearch(model, self.finder) if settings.next_words else None
         self.reads_sources = reads_sources(model)
         self.state = model.initial_state(1) if settings.context == "carry" else None
-        self.frequencies = WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
+        self.frequencies = (
+            WordFrequencies(model.tokenizer) if "frequency" in settings.measures else None
+        )
         if self.frequencies and not self.frequencies.are_known:
-            notice(f"{name}'s tokens are not words, or it does not know how often it has seen them: its words have no frequencies")
+            notice(
+                f"{name}'s tokens are not words, or it does not know how often it has seen them: its words have no frequencies"
+            )
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
         lines, read, marks = LinesHash(), 0, Counter[str]()
         for chunk in self._cut(sentences):
             checked, reasons = self._check(chunk)
-            readable = [each for each, reason in zip(checked, reasons, strict=True) if reason is None]
+            readable = [
+                each for each, reason in zip(checked, reasons, strict=True) if reason is None
+            ]
             texts = [f"{each.given}\t{each.text}" if each.given else each.text for each in readable]
-            lines.update([f"{each.source}\t{text}" for each, text in zip(readable, texts, strict=True)] if self.reads_sources else texts)
+            lines.update(
+                [f"{each.source}\t{text}" for each, text in zip(readable, texts, strict=True)]
+                if self.reads_sources
+                else texts
+            )
             marks.update(count_marks(texts) if self.unseen_by else ())
             read += len(chunk)
-            scores = self._score(checked, reasons, readable) if read > skip or self.state is not None else []
-            yield Chunk(chunk, scores if read > skip else [], signature_after(self.model, self.settings, lines))
+            scores = (
+                self._score(checked, reasons, readable)
+                if read > skip or self.state is not None
+                else []
+            )
+            yield Chunk(
+                chunk,
+                scores if read > skip else [],
+                signature_after(self.model, self.settings, lines),
+            )
         tell_unseen(marks, self.unseen_by)
 
     def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
@@ -195,17 +229,31 @@ class _Scorer:
 
     def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
         """The sentences as they are scored, and why one is not."""
-        checked, reasons = check(sentences, self.settings.special_symbols, self.settings.unscorable == "null")
+        checked, reasons = check(
+            sentences, self.settings.special_symbols, self.settings.unscorable == "null"
+        )
         for each, reason in zip(checked, reasons, strict=True) if self.reads_sources else ():
             if each.source is None and reason is None:
-                raise UsageError(f"sentence {each.id} has no source", "an encoder-decoder scores a target given its source", "name sources")
+                raise UsageError(
+                    f"sentence {each.id} has no source",
+                    "an encoder-decoder scores a target given its source",
+                    "name sources",
+                )
         if any(each.given for each in checked):
-            check_reads_forward(self.model.tokenizer, "score a sentence given what comes before it in its line")
+            check_reads_forward(
+                self.model.tokenizer, "score a sentence given what comes before it in its line"
+            )
         if self.state is not None and any(each.given for each in checked):
-            raise UsageError("a given text begins a line of its own", "context is carry", "use --context reset, or leave it out")
+            raise UsageError(
+                "a given text begins a line of its own",
+                "context is carry",
+                "use --context reset, or leave it out",
+            )
         return checked, reasons
 
-    def _score(self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]) -> list[SentenceScore]:
+    def _score(
+        self, checked: list[Sentence], reasons: list[str | None], readable: list[Sentence]
+    ) -> list[SentenceScore]:
         scores = self._read(readable).records() if readable else iter(())
         return [
             next(scores) if reason is None
@@ -222,11 +270,23 @@ class _Scorer:
         words = self._with_places(self.finder.find(encoded, begins))
         shown = None
         if settings.needs_words:
-            shown = shown_words(settings.split, words, encoded, begins, [each.text for each in sentences], lines, tokenizer)
+            shown = shown_words(
+                settings.split,
+                words,
+                encoded,
+                begins,
+                [each.text for each in sentences],
+                lines,
+                tokenizer,
+            )
         initial = initial_states(self.model, [each.source for each in sentences])
         logprob_N, seen = self._read_tokens(encoded, shown, initial)
         span_scoring.check_scores(logprob_N)
-        frequency_W = self.frequencies.of(shown.items, encoded.ids) if shown and self.frequencies else np.zeros(0)
+        frequency_W = (
+            self.frequencies.of(shown.items, encoded.ids)
+            if shown and self.frequencies
+            else np.zeros(0)
+        )
         return ReadSentences(
             tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen,
             frequency_W, self.search, initial
@@ -239,23 +299,37 @@ class _Scorer:
             TextError: the tokenizer cuts a given text otherwise where something follows.
         """
         counts = np.zeros(len(sentences), dtype=np.int64)
-        having = [index for index, each in enumerate(sentences) if each.given and not is_blank(each.given)]
+        having = [
+            index for index, each in enumerate(sentences) if each.given and not is_blank(each.given)
+        ]
         if not having:
             return counts
-        alone = self.tokenizer.encode([line_of(Sentence("", 0, sentences[index].given)) for index in having])
-        for index, start, end in zip(having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True):
+        alone = self.tokenizer.encode(
+            [line_of(Sentence("", 0, sentences[index].given)) for index in having]
+        )
+        for index, start, end in zip(
+            having, alone.offsets[:-1], alone.offsets[1:] - 1, strict=True
+        ):
             at = encoded.offsets[index]
             if not np.array_equal(encoded.ids[at : at + end - start], alone.ids[start:end]):
-                raise TextError(f"sentence {sentences[index].id}: a token reaches over the border between the given text and the sentence")
+                raise TextError(
+                    f"sentence {sentences[index].id}: a token reaches over the border between the given text and the sentence"
+                )
             counts[index] = end - start
         return counts
 
     def _with_places(self, words: WordSpans) -> WordSpans:
         """The words; of a model that reads lines from their end each is complete with the piece
         that begins it, whatever comes then."""
-        return replace(words, is_place_N=np.zeros_like(words.is_place_N)) if self.model.tokenizer.is_reversed else words
+        return (
+            replace(words, is_place_N=np.zeros_like(words.is_place_N))
+            if self.model.tokenizer.is_reversed
+            else words
+        )
 
-    def _read_tokens(self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None) -> tuple[np.ndarray, Seen]:
+    def _read_tokens(
+        self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
+    ) -> tuple[np.ndarray, Seen]:
         """The scores of the tokens, and what was seen of the predictions at the shown words, in the
         order of reading."""
         if not self.model.tokenizer.is_reversed:
@@ -273,8 +347,14 @@ class _Scorer:
         entropy = seen.entropy_bits[back] if len(seen.entropy_bits) else seen.entropy_bits
         return logprob_N[at_N], replace(seen, entropy_bits=entropy)
 
-    def _read_forward(self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None) -> tuple[np.ndarray, Seen]:
-        spans = span_scoring.whole_text(encoded.ids) if self.state is not None else span_scoring.spans_between(encoded.offsets)
+    def _read_forward(
+        self, encoded: Encoded, shown: ShownWords | None, initial: Initial | None
+    ) -> tuple[np.ndarray, Seen]:
+        spans = (
+            span_scoring.whole_text(encoded.ids)
+            if self.state is not None
+            else span_scoring.spans_between(encoded.offsets)
+        )
         nothing = np.zeros(0)
         looks = self._looks(shown) if shown else {}
         if shown and looks:
@@ -290,7 +370,9 @@ class _Scorer:
         if self.state is not None:
             logprob_N, self.state = span_scoring.score_on(self.model, encoded.ids, self.state)
             return logprob_N, Seen(nothing, nothing, nothing)
-        return span_scoring.score_spans(self.model, encoded.ids, spans, initial), Seen(nothing, nothing, nothing)
+        return span_scoring.score_spans(self.model, encoded.ids, spans, initial), Seen(
+            nothing, nothing, nothing
+        )
 
     def _looks(self, shown: ShownWords) -> dict[str, distributions.Look]:
         """What is looked for in predictions, by the name that :class:`Seen` has for it."""
@@ -300,7 +382,9 @@ class _Scorer:
         if "entropy" in settings.measures:
             looks["entropy_bits"] = distributions.entropy_bits
         if self.finder.tokens_are_words and settings.next_words:
-            looks["likeliest"] = functools.partial(distributions.likeliest, count=settings.next_words)
+            looks["likeliest"] = functools.partial(
+                distributions.likeliest, count=settings.next_words
+            )
         return looks
 
 
@@ -316,7 +400,13 @@ def describe_run(model: LanguageModel, settings: ScoringSettings) -> dict[str, s
     check_settings(model, settings)
     signature = signature_before(model, settings)
     named = {name: str(value) for name, value in dataclasses.asdict(settings).items()}
-    return {"model": signature.model, "adapt": signature.adapt, "prec": signature.prec, "tok": signature.tok, **named}
+    return {
+        "model": signature.model,
+        "adapt": signature.adapt,
+        "prec": signature.prec,
+        "tok": signature.tok,
+        **named,
+    }
 
 
 def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signature:
@@ -326,7 +416,9 @@ def signature_before(model: LanguageModel, settings: ScoringSettings) -> Signatu
 
 def signature_after(model: LanguageModel, settings: ScoringSettings, lines: LinesHash) -> Signature:
     """The signature once the sentences are read whose lines were hashed."""
-    return signature_of(model, lines.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no")
+    return signature_of(
+        model, lines.hexdigest(), settings.context, "keep", "yes" if settings.eos else "no"
+    )
 
 
 def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
@@ -337,18 +429,37 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
     """
     check_context(settings.context)
     if settings.context == "carry" and reads_sources(model):
-        raise UsageError("each target is read from its own source", "context is carry", "use --context reset")
+        raise UsageError(
+            "each target is read from its own source", "context is carry", "use --context reset"
+        )
     if settings.next_words:
         check_reads_forward(model.tokenizer, "say which words come next")
     if settings.split not in get_args(Split):
-        raise UsageError(f"words cannot be split by {settings.split!r}", hint=nearest(str(settings.split), get_args(Split)))
+        raise UsageError(
+            f"words cannot be split by {settings.split!r}",
+            hint=nearest(str(settings.split), get_args(Split)),
+        )
     for name in settings.measures:
         if name not in get_args(Measure):
-            raise UsageError(f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure)))
+            raise UsageError(
+                f"words have no measure {name!r}", hint=nearest(str(name), get_args(Measure))
+            )
     if settings.measures and not (settings.with_words or settings.next_words):
-        raise UsageError(f"{' and '.join(settings.measures)}: a measure of words", "words are not asked for", "score with with_words=True")
-    if settings.context == "carry" and settings.next_words and not model.tokenizer.starts_word_V.all():
-        raise UsageError("next words of a model of pieces are found for each line alone", "context is carry", "use --context reset")
+        raise UsageError(
+            f"{' and '.join(settings.measures)}: a measure of words",
+            "words are not asked for",
+            "score with with_words=True",
+        )
+    if (
+        settings.context == "carry"
+        and settings.next_words
+        and not model.tokenizer.starts_word_V.all()
+    ):
+        raise UsageError(
+            "next words of a model of pieces are found for each line alone",
+            "context is carry",
+            "use --context reset",
+        )
 
 
 # ---- Whether sentences can be scored: what is not UTF-8, holds a line end or a reserved symbol has
@@ -357,7 +468,9 @@ def check_settings(model: LanguageModel, settings: ScoringSettings) -> None:
 _BYTES = range(0xDC80, 0xDD00)  # what stands for a byte that is not UTF-8 ("surrogateescape")
 
 
-def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> tuple[list[Sentence], list[str | None]]:
+def check(
+    sentences: Sequence[Sentence], special_symbols: str, nulls: bool
+) -> tuple[list[Sentence], list[str | None]]:
     """The sentences as they are scored (`special_symbols` treated, a blank one empty), and why each
     has no score, or None.
 
@@ -365,7 +478,10 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
         TextError: one cannot be scored, unless there are to be `nulls`.
     """
     if _is_plain(sentences):
-        return [each if each.text.strip(WORD_SPACE) else replace(each, text="", regions=()) for each in sentences], [None] * len(sentences)
+        return [
+            each if each.text.strip(WORD_SPACE) else replace(each, text="", regions=())
+            for each in sentences
+        ], [None] * len(sentences)
     checked: list[Sentence] = []
     reasons: list[str | None] = []
     for sentence in sentences:
@@ -373,26 +489,56 @@ def check(sentences: Sequence[Sentence], special_symbols: str, nulls: bool) -> t
             if sentence.reason:
                 raise TextError(f"sentence {sentence.id}: {sentence.reason}")
             where = f"sentence {sentence.id}"
-            text, given = (checked_text(part, where, special_symbols) for part in (sentence.text, sentence.given))
+            text, given = (
+                checked_text(part, where, special_symbols)
+                for part in (sentence.text, sentence.given)
+            )
             regions = sentence.regions
             if regions and text != sentence.text:
-                regions = tuple(replace(each, text=checked_text(each.text, where, special_symbols)) for each in regions)
+                regions = tuple(
+                    replace(each, text=checked_text(each.text, where, special_symbols))
+                    for each in regions
+                )
                 text = joined(regions)
             source = sentence.source and checked_text(sentence.source, where, special_symbols)
-            checked.append(replace(sentence, text="" if is_blank(text) else text, given=given, regions=regions, source=source))
+            checked.append(
+                replace(
+                    sentence,
+                    text="" if is_blank(text) else text,
+                    given=given,
+                    regions=regions,
+                    source=source,
+                )
+            )
             reasons.append(None)
         except TextError as error:
             if not nulls:
                 raise
-            checked.append(Sentence(SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns))
+            checked.append(
+                Sentence(
+                    SURROGATE.sub("\ufffd", sentence.text), sentence.id, columns=sentence.columns
+                )
+            )
             reasons.append(error.what.removeprefix(f"sentence {sentence.id}: "))
     return checked, reasons
 
 
 def _is_plain(sentences: Sequence[Sentence]) -> bool:
     """Whether no sentence has anything to find fault with: found out for all at once."""
-    text = "\n".join([f"{each.given}{each.source or ''}{each.text}" if each.given or each.source else each.text for each in sentences])
-    if "<s>" in text or "</s>" in text or text.count("\n") != len(sentences) - 1 or any(each.reason for each in sentences):
+    text = "\n".join(
+        [
+            f"{each.given}{each.source or ''}{each.text}"
+            if each.given or each.source
+            else each.text
+            for each in sentences
+        ]
+    )
+    if (
+        "<s>" in text
+        or "</s>" in text
+        or text.count("\n") != len(sentences) - 1
+        or any(each.reason for each in sentences)
+    ):
         return False
     return text.isascii() or not SURROGATE.search(text)
 
@@ -406,8 +552,15 @@ def checked_text(text: str, where: str, special_symbols: str) -> str:
             error.
     """
     if found := SURROGATE.search(text):
-        why = undecoded(text, found.start()) if ord(found[0]) in _BYTES else f"it holds U+{ord(found[0]):04X}"
-        raise TextError(f"{where}: not UTF-8 ({why})", hint="convert it to UTF-8, or use --encoding-errors replace")
+        why = (
+            undecoded(text, found.start())
+            if ord(found[0]) in _BYTES
+            else f"it holds U+{ord(found[0]):04X}"
+        )
+        raise TextError(
+            f"{where}: not UTF-8 ({why})",
+            hint="convert it to UTF-8, or use --encoding-errors replace",
+        )
     if "\n" in text:
         raise TextError(f"{where}: a line holds a newline", hint="give each line on its own")
     return check_reserved(text, where, special_symbols)

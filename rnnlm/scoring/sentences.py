@@ -75,10 +75,18 @@ class SentenceSettings:
         if self.given and self.given_column:
             raise UsageError("a given text for all, and a column of given texts", hint="choose one")
         if self.are_pairs and self.region_columns:
-            raise UsageError("columns of regions, and pairs", "a target stands in one column", "mark regions in it: --regions MARK")
+            raise UsageError(
+                "columns of regions, and pairs",
+                "a target stands in one column",
+                "mark regions in it: --regions MARK",
+            )
         if self.region_columns and (self.column or self.region_mark is not None):
             other = "a text column" if self.column else "a mark between regions"
-            raise UsageError(f"columns of regions, and {other}", "the columns of regions, joined, are the text", hint="choose one of them")
+            raise UsageError(
+                f"columns of regions, and {other}",
+                "the columns of regions, joined, are the text",
+                hint="choose one of them",
+            )
         if self.region_mark is not None:
             check_mark(self.region_mark)
 
@@ -120,7 +128,9 @@ class CarriedColumns:
         self._known: set[str] = set()
         self._source = ""
 
-    def begin_table(self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()) -> None:
+    def begin_table(
+        self, source: str, names: Sequence[str], left_out: set[str], always: Sequence[str] = ()
+    ) -> None:
         """The next rows come from a table with columns of these names. always: those that are
         carried whatever is to be kept.
 
@@ -129,16 +139,26 @@ class CarriedColumns:
         """
         for name in self._keep or ():
             if name not in names:
-                raise TextError(f"{source}: no column {name!r}", "it is to be kept", nearest(name, names))
+                raise TextError(
+                    f"{source}: no column {name!r}", "it is to be kept", nearest(name, names)
+                )
         self._source, self._known = source, {*names, *left_out}
         if self._shown is None:
-            kept = [name for name in names if name not in left_out] if self._keep is None else dict.fromkeys([*always, *self._keep])
+            kept = (
+                [name for name in names if name not in left_out]
+                if self._keep is None
+                else dict.fromkeys([*always, *self._keep])
+            )
             self._shown = _renamed(list(kept))
             return
         if missing := [name for name in self._shown if name not in names]:
-            notice(f"{source} does not have the columns {', '.join(missing)} of the first table: their cells are empty")
+            notice(
+                f"{source} does not have the columns {', '.join(missing)} of the first table: their cells are empty"
+            )
         if self._keep is None and (others := self._known - self._shown.keys() - left_out):
-            notice(f"{source} has columns that the first table does not have; they are left out: {', '.join(sorted(others))}")
+            notice(
+                f"{source} has columns that the first table does not have; they are left out: {', '.join(sorted(others))}"
+            )
 
     def of(self, row: Row) -> dict[str, Any]:
         """What a row carries, by the names in the result."""
@@ -146,7 +166,9 @@ class CarriedColumns:
         if self._keep is None and (others := row.values.keys() - self._known - {None}):
             self._known |= {str(name) for name in others}
             names = ", ".join(sorted(map(str, others)))
-            notice(f"{row.where} has columns that the first row does not have; they are left out: {names}")
+            notice(
+                f"{row.where} has columns that the first row does not have; they are left out: {names}"
+            )
         return {shown: clean(row.values.get(name)) for name, shown in (self._shown or {}).items()}
 
 
@@ -158,7 +180,9 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
             its = PREFIX + its
         shown[name] = its
     if changed := [f"{name} is {its}" for name, its in shown.items() if name != its]:
-        notice(f"columns with the names of those of scores are renamed in the result: {', '.join(changed)}")
+        notice(
+            f"columns with the names of those of scores are renamed in the result: {', '.join(changed)}"
+        )
     return shown
 
 
@@ -218,7 +242,9 @@ class _Record(NamedTuple):
 
 
 def read_sentences(
-    names: tuple[str, ...], settings: SentenceSettings = SentenceSettings(), targets: tuple[str, ...] = ()
+    names: tuple[str, ...],
+    settings: SentenceSettings = SentenceSettings(),
+    targets: tuple[str, ...] = (),
 ) -> Iterator[Sentence]:
     """The sentences of all files, globs, `-` and data sets, numbered from 1 over all of them.
     Notices name ids that are the same, and tell of `|` as a word, which may be meant to separate
@@ -236,24 +262,46 @@ def read_sentences(
     warn_of_repeats(names)
     number, has_warned, carried, with_bars = 0, False, CarriedColumns(settings.keep), 0
     seen: set[int | str] = set()
-    for records in _files_side_by_side(names, targets, settings) if targets else _each(names, settings, carried):
+    for records in (
+        _files_side_by_side(names, targets, settings)
+        if targets
+        else _each(names, settings, carried)
+    ):
         for sentence in records:
             number += 1
-            with_bars += settings.region_mark is None and "|" in sentence.text and "|" in sentence.text.split()
+            with_bars += (
+                settings.region_mark is None
+                and "|" in sentence.text
+                and "|" in sentence.text.split()
+            )
             if sentence.id in seen and not has_warned:
-                notice(f"several sentences have the id {sentence.id}: it does not identify their records")
+                notice(
+                    f"several sentences have the id {sentence.id}: it does not identify their records"
+                )
                 has_warned = True
             if sentence.id is not None:
                 seen.add(sentence.id)
             id = number if sentence.id is None else sentence.id
             source = settings.given_source if sentence.source is None else sentence.source
-            yield Sentence(sentence.text, id, sentence.given, sentence.reason, sentence.columns, sentence.regions, source)
+            yield Sentence(
+                sentence.text,
+                id,
+                sentence.given,
+                sentence.reason,
+                sentence.columns,
+                sentence.regions,
+                source,
+            )
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
-        notice(f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" from Python) takes it out')
+        notice(
+            f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" from Python) takes it out'
+        )
 
 
-def read_texts(names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()) -> Iterator[tuple[str, str]]:
+def read_texts(
+    names: tuple[str, ...], settings: SentenceSettings = SentenceSettings()
+) -> Iterator[tuple[str, str]]:
     """The texts of all files, globs, `-` and data sets, each behind the place where it stands:
     `FILE, line 3`, of a table `FILE, row 3`. What is not UTF-8 is in them as
     :func:`rnnlm.scoring.scorer.checked_text` finds it.
@@ -264,7 +312,11 @@ def read_texts(names: tuple[str, ...], settings: SentenceSettings = SentenceSett
     """
     warn_of_repeats(names)
     for source in sources.expand(names):
-        unit = "row" if _is_dataset(source) or _is_table(settings.source.table_kind(source), settings) else "line"
+        unit = (
+            "row"
+            if _is_dataset(source) or _is_table(settings.source.table_kind(source), settings)
+            else "line"
+        )
         for number, record in enumerate(_read(source, settings, CarriedColumns(())), start=1):
             where = f"{shown_name(source)}, {unit} {number}"
             if record.reason:
@@ -284,7 +336,10 @@ def first_columns(sentences: Iterable[Sentence]) -> tuple[list[str], Iterator[Se
 
 
 def of_texts(
-    texts: Iterable[str], given: str | Iterable[str] = "", region_mark: str | None = None, sources: str | Iterable[str] | None = None
+    texts: Iterable[str],
+    given: str | Iterable[str] = "",
+    region_mark: str | None = None,
+    sources: str | Iterable[str] | None = None,
 ) -> Iterator[Sentence]:
     """The sentences of texts at hand. given, sources: one for all, or one for each. region_mark:
     what separates regions in a text.
@@ -297,7 +352,9 @@ def of_texts(
     before = itertools.repeat(given) if isinstance(given, str) else given
     of = itertools.repeat(sources) if sources is None or isinstance(sources, str) else sources
     for number, (text, its, source) in enumerate(zip(texts, before, of, strict=False), start=1):
-        text, regions = _regions(text, region_mark, f"sentence {number}") if region_mark else (text, ())
+        text, regions = (
+            _regions(text, region_mark, f"sentence {number}") if region_mark else (text, ())
+        )
         yield Sentence(text, number, its, regions=regions, source=source)
 
 
@@ -306,18 +363,33 @@ def _regions(text: str, mark: str, where: str) -> tuple[str, tuple[Region, ...]]
     return joined(regions), regions
 
 
-def _each(names: tuple[str, ...], settings: SentenceSettings, carried: CarriedColumns) -> Iterator[Iterator[_Record]]:
+def _each(
+    names: tuple[str, ...], settings: SentenceSettings, carried: CarriedColumns
+) -> Iterator[Iterator[_Record]]:
     """The sentences of each file, glob, `-` or data set."""
-    found = sources.expand_files(names, "pairs", ".tsv") if settings.are_pairs else sources.expand(names)
+    found = (
+        sources.expand_files(names, "pairs", ".tsv")
+        if settings.are_pairs
+        else sources.expand(names)
+    )
     return (_read(source, settings, carried) for source in found)
 
 
-def _files_side_by_side(names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings) -> Iterator[Iterator[_Record]]:
+def _files_side_by_side(
+    names: tuple[str, ...], targets: tuple[str, ...], settings: SentenceSettings
+) -> Iterator[Iterator[_Record]]:
     """The sentences of each of the `targets`, whose sources stand on the same lines of the file at
     its place in `names`."""
-    files, of = sources.expand_files(targets, "targets", ".txt"), sources.expand_files(names, "sources", ".txt")
+    files, of = (
+        sources.expand_files(targets, "targets", ".txt"),
+        sources.expand_files(names, "sources", ".txt"),
+    )
     if len(files) != len(of):
-        raise UsageError(f"{len(of)} files of sources and {len(files)} of targets", "each needs one", "name as many with --target")
+        raise UsageError(
+            f"{len(of)} files of sources and {len(files)} of targets",
+            "each needs one",
+            "name as many with --target",
+        )
     return (_pairs_of_lines(source, file, settings) for source, file in zip(of, files, strict=True))
 
 
@@ -326,7 +398,14 @@ def _pairs_of_lines(source: str, file: str, settings: SentenceSettings) -> Itera
         regions: tuple[Region, ...] = ()
         if settings.region_mark:
             text, regions = _regions(text, settings.region_mark, f"{file}, line {number}")
-        yield _Record(text, None, settings.given, columns={SOURCE: clean(before)}, regions=regions, source=before)
+        yield _Record(
+            text,
+            None,
+            settings.given,
+            columns={SOURCE: clean(before)},
+            regions=regions,
+            source=before,
+        )
 
 
 def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
@@ -337,9 +416,15 @@ def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> I
     if kind and _is_table(kind, settings):
         return _table(source, kind, settings, carried)
     if kind:
-        notice(f"{source} is read line by line, as no column is named; --column names the one to read of a table")
+        notice(
+            f"{source} is read line by line, as no column is named; --column names the one to read of a table"
+        )
     if settings.wants_table:
-        raise TextError(f"{source} does not have a table suffix", "a column is named", "tables are " + ", ".join(tables.SUFFIXES))
+        raise TextError(
+            f"{source} does not have a table suffix",
+            "a column is named",
+            "tables are " + ", ".join(tables.SUFFIXES),
+        )
     return _lines(source, settings)
 
 
@@ -364,7 +449,11 @@ def _lines(source: str, settings: SentenceSettings) -> Iterator[_Record]:
 
 def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
     if settings.id_column or settings.given_column or settings.keep or settings.region_columns:
-        raise UsageError("columns beside the text are those of tables", f"{source} is a data set", "name its files")
+        raise UsageError(
+            "columns beside the text are those of tables",
+            f"{source} is a data set",
+            "name its files",
+        )
     texts = itertools.chain.from_iterable(sources.dataset_records(source, settings.source))
     for number, text in enumerate(texts, start=1):
         regions: tuple[Region, ...] = ()
@@ -373,7 +462,9 @@ def _dataset(source: str, settings: SentenceSettings) -> Iterator[_Record]:
         yield _Record(text, None, settings.given, regions=regions)
 
 
-def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns) -> Iterator[_Record]:
+def _table(
+    source: str, kind: str, settings: SentenceSettings, carried: CarriedColumns
+) -> Iterator[_Record]:
     """Columns are those of the first row that can be read; what a later one lacks is its own
     matter."""
     columns: _Columns | None = None
@@ -382,7 +473,9 @@ def _table(source: str, kind: str, settings: SentenceSettings, carried: CarriedC
         *settings.region_columns, *(settings.keep or ())
     )  # fmt: skip
     asked, delimiter = [name for name in named if name], settings.source.delimiter
-    for row in tables.rows(source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked):
+    for row in tables.rows(
+        source, kind, settings.errors, unreadable="report", delimiter=delimiter, columns=asked
+    ):
         if row.reason:
             yield _Record("", None, reason=row.reason)
             continue
@@ -410,7 +503,11 @@ def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Co
     if settings.are_pairs:
         if len(names) < 2:
             hint = "name a table with --input; or the files of both sides, with --input and --target; or one source with --source"
-            raise TextError(f"{where}: not a row of a table of pairs", "an encoder-decoder scores targets given their sources", hint)
+            raise TextError(
+                f"{where}: not a row of a table of pairs",
+                "an encoder-decoder scores targets given their sources",
+                hint,
+            )
         source, text = columns_of(names, where, settings.pairs)
         texts: tuple[str, ...] = (text,)
     else:
@@ -418,10 +515,16 @@ def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Co
     for name in (settings.id_column, settings.given_column, *settings.region_columns):
         if name and name not in names:
             raise TextError(f"{where}: no column {name!r}", hint=nearest(name, names))
-    return _Columns(texts, settings.id_column or (ID if ID in names and ID not in (*texts, source) else None), source)
+    return _Columns(
+        texts,
+        settings.id_column or (ID if ID in names and ID not in (*texts, source) else None),
+        source,
+    )
 
 
-def _sentence(row: tables.Row, of: _Columns, settings: SentenceSettings, columns: Mapping[str, Any]) -> _Record:
+def _sentence(
+    row: tables.Row, of: _Columns, settings: SentenceSettings, columns: Mapping[str, Any]
+) -> _Record:
     text, regions, reason = _text_of(row, of.texts, settings)
     given: Any = row.values.get(settings.given_column) if settings.given_column else settings.given
     source: Any = row.values.get(of.source) if of.source else None
@@ -437,14 +540,19 @@ def _sentence(row: tables.Row, of: _Columns, settings: SentenceSettings, columns
     return _Record(text, id, given, reason, columns, regions, source)
 
 
-def _text_of(row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings) -> tuple[str, tuple[Region, ...], str | None]:
+def _text_of(
+    row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings
+) -> tuple[str, tuple[Region, ...], str | None]:
     """The text of a row, its regions, and why it has none."""
     values = row.values
     if settings.region_columns:
         cells = [(name, "" if values.get(name) is None else values[name]) for name in texts]
         if reason := next((why for name, cell in cells if (why := _why_no_text(name, cell))), None):
             return "", (), reason
-        regions = tuple(Region(cell.strip(WORD_SPACE), index, name) for index, (name, cell) in enumerate(cells, start=1))
+        regions = tuple(
+            Region(cell.strip(WORD_SPACE), index, name)
+            for index, (name, cell) in enumerate(cells, start=1)
+        )
         return joined(regions), regions, None
     text = values.get(texts[0])
     if not isinstance(text, str):
@@ -455,7 +563,11 @@ def _text_of(row: tables.Row, texts: tuple[str, ...], settings: SentenceSettings
 
 
 def _why_no_text(column: str | None, value: Any) -> str | None:
-    return None if isinstance(value, str) else f"column {column!r} holds {'nothing' if value is None else type(value).__name__}, not text"
+    return (
+        None
+        if isinstance(value, str)
+        else f"column {column!r} holds {'nothing' if value is None else type(value).__name__}, not text"
+    )
 
 
 def line_of(sentence: Sentence) -> str:

@@ -33,7 +33,10 @@ class ModelsChunk:
         return {name: chunk.signature for name, chunk in self.chunks.items()}
 
     def __iter__(self) -> Iterator[dict[str, SentenceScore]]:
-        return (dict(zip(self.chunks, scores, strict=True)) for scores in zip(*self.chunks.values(), strict=True))
+        return (
+            dict(zip(self.chunks, scores, strict=True))
+            for scores in zip(*self.chunks.values(), strict=True)
+        )
 
     def __len__(self) -> int:
         return len(next(iter(self.chunks.values())))
@@ -58,15 +61,25 @@ def score_models(
             damaged, or its scores are not numbers. TextError: as :func:`rnnlm.score_sentences`,
             while iterating.
     """
-    named = models if isinstance(models, Mapping) else dict(zip(names_of(models, None), models, strict=True))
+    named = (
+        models
+        if isinstance(models, Mapping)
+        else dict(zip(names_of(models, None), models, strict=True))
+    )
     opened = {name: scoring_model_of(model, device) for name, model in named.items()}
-    each = (Sentence(one, number) if isinstance(one, str) else one for number, one in enumerate(sentences, start=1))
+    each = (
+        Sentence(one, number) if isinstance(one, str) else one
+        for number, one in enumerate(sentences, start=1)
+    )
     chunks = score_chunks_of_models(opened, each, settings)
     return (scores for chunk in chunks for scores in chunk)
 
 
 def score_chunks_of_models(
-    models: Mapping[str, LanguageModel], sentences: Iterable[Sentence], settings: ScoringSettings = ScoringSettings(), skip: int = 0
+    models: Mapping[str, LanguageModel],
+    sentences: Iterable[Sentence],
+    settings: ScoringSettings = ScoringSettings(),
+    skip: int = 0,
 ) -> Iterator[ModelsChunk]:
     """The scores of `sentences` by several models, chunk by chunk. Each model reads a chunk before
     the next one is taken, so that no more than a chunk is held.
@@ -83,13 +96,19 @@ def score_chunks_of_models(
     tokenizers = {name: model.tokenizer for name, model in zip(names, models.values(), strict=True)}
     read = [
         # one notice for all
-        score_chunks(model, its, settings, skip, most_lines, name, tokenizers if name == names[0] else {})
+        score_chunks(
+            model, its, settings, skip, most_lines, name, tokenizers if name == names[0] else {}
+        )
         for name, model, its in zip(names, models.values(), branches, strict=True)
     ]
-    return (ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True))
+    return (
+        ModelsChunk(dict(zip(models, chunks, strict=True))) for chunks in zip(*read, strict=True)
+    )
 
 
-def describe_run_of_models(models: Mapping[str, LanguageModel], settings: ScoringSettings) -> dict[str, str]:
+def describe_run_of_models(
+    models: Mapping[str, LanguageModel], settings: ScoringSettings
+) -> dict[str, str]:
     """What makes a run of scoring, by name: :func:`rnnlm.scoring.scorer.describe_run` of one model;
     of several, what is each one's own with its name behind.
 
@@ -100,8 +119,17 @@ def describe_run_of_models(models: Mapping[str, LanguageModel], settings: Scorin
     first = next(iter(runs.values()))
     if len(models) == 1:
         return first
-    shared = {key: value for key, value in first.items() if all(run[key] == value for run in runs.values())}
-    own = {f"{key}.{name}": value for name, run in runs.items() for key, value in run.items() if key not in shared}
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(run[key] == value for run in runs.values())
+    }
+    own = {
+        f"{key}.{name}": value
+        for name, run in runs.items()
+        for key, value in run.items()
+        if key not in shared
+    }
     return {"models": ", ".join(models)} | shared | own
 
 
@@ -113,6 +141,8 @@ def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
     """
     tokenizers = {name: model.tokenizer.in_direction(False) for name, model in models.items()}
     if len({tokenizer.fingerprint for tokenizer in tokenizers.values()}) > 1:
-        why = "their tokenizers differ: " + ", ".join(f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items())
+        why = "their tokenizers differ: " + ", ".join(
+            f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items()
+        )
         hint = "rows of words (--words, without --split tokens) are the same for all models; --json keeps the tokens of each apart"
         raise ComparisonError("the tokens of these models cannot be shown side by side", why, hint)

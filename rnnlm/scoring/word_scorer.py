@@ -74,7 +74,9 @@ class WordScorer:
         [answer] = self._extended([state], [word])
         return answer
 
-    def extend_all(self, states: Iterable[WordPrefix], words: Iterable[str]) -> list[tuple[float, WordPrefix]]:
+    def extend_all(
+        self, states: Iterable[WordPrefix], words: Iterable[str]
+    ) -> list[tuple[float, WordPrefix]]:
         """:meth:`extend` of each state with the word beside it. A network reads the states side by
         side, in a fraction of the time; log p may differ by rounding.
 
@@ -84,24 +86,38 @@ class WordScorer:
         """
         if isinstance(states, WordPrefix) or isinstance(words, (str, bytes)):
             name, one = ("states", states) if isinstance(states, WordPrefix) else ("words", words)
-            raise ArgumentTypeError(f"extend_all: {name} must be a list, not {given(one)}", hint="extend takes one state and one word")
+            raise ArgumentTypeError(
+                f"extend_all: {name} must be a list, not {given(one)}",
+                hint="extend takes one state and one word",
+            )
         return self._extended(list(states), list(words))
 
-    def _extended(self, states: Sequence[WordPrefix], words: Sequence[str]) -> list[tuple[float, WordPrefix]]:
+    def _extended(
+        self, states: Sequence[WordPrefix], words: Sequence[str]
+    ) -> list[tuple[float, WordPrefix]]:
         if len(states) != len(words):
-            raise UsageError(f"{len(states)} states and {len(words)} words", "each state is extended by one word", "give as many of both")
+            raise UsageError(
+                f"{len(states)} states and {len(words)} words",
+                "each state is extended by one word",
+                "give as many of both",
+            )
         tokens = [self._tokens_of(state, word) for state, word in zip(states, words, strict=True)]
         prefixes, totals = [state._read for state in states], [0.0] * len(states)
         for place in range(max(map(len, tokens), default=0)):
             having = [number for number, its in enumerate(tokens) if place < len(its)]
-            answers = self._prefixes.extend_all([prefixes[number] for number in having], [tokens[number][place] for number in having])
+            answers = self._prefixes.extend_all(
+                [prefixes[number] for number in having],
+                [tokens[number][place] for number in having],
+            )
             for number, (logprob_nats, _, prefix) in zip(having, answers, strict=True):
                 totals[number] += logprob_nats
                 prefixes[number] = prefix
         return [
             # one that is removed changes nothing
             (total, self.begin() if word == BOUNDARY else self._prefix(prefix) if its else state)
-            for total, prefix, word, its, state in zip(totals, prefixes, words, tokens, states, strict=True)
+            for total, prefix, word, its, state in zip(
+                totals, prefixes, words, tokens, states, strict=True
+            )
         ]
 
     def next(self, state: WordPrefix, count: int = 10) -> list[NextWord]:
@@ -124,21 +140,35 @@ class WordScorer:
 
     def _known(self, words: Iterable[NextWord]) -> Iterable[NextWord]:
         unk_id = self.model.tokenizer.unk_id
-        return (each for each in words if unk_id is None or self._search.symbols[unk_id] not in each.word)
+        return (
+            each
+            for each in words
+            if unk_id is None or self._search.symbols[unk_id] not in each.word
+        )
 
     def _tokens_of(self, state: WordPrefix, word: str) -> tuple[int, ...]:
         self._check(state)
         if not isinstance(word, str):
             raise ArgumentTypeError(f"the word must be a str, not {given(word)}")
         if split_words(word) != [word] or "\n" in word:
-            raise TextError(f"{word!r} is not one word", "a word has at least one character, and no white space", "extend word by word")
+            raise TextError(
+                f"{word!r} is not one word",
+                "a word has at least one character, and no white space",
+                "extend word by word",
+            )
         return self._tokens.of(word, state._begins_line)[0]
 
     def _check(self, state: WordPrefix) -> None:
         if not isinstance(state, WordPrefix):
-            raise ArgumentTypeError(f"the state must be a WordPrefix, not {given(state)}", hint="begin with begin()")
+            raise ArgumentTypeError(
+                f"the state must be a WordPrefix, not {given(state)}", hint="begin with begin()"
+            )
         if state._scorer is not self._prefixes:
-            raise UsageError("this state is of another scorer", "states of two models have nothing in common", "begin with begin()")
+            raise UsageError(
+                "this state is of another scorer",
+                "states of two models have nothing in common",
+                "begin with begin()",
+            )
 
     def _prefix(self, read: Any, begins_line: bool = False) -> WordPrefix:
         return WordPrefix(read, begins_line and not self._search.tokens_are_words, self._prefixes)

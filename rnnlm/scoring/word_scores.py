@@ -57,23 +57,39 @@ class Seen:
     def of(cls, columns: np.ndarray, names: Sequence[str], is_boundary: np.ndarray) -> "Seen":
         """What was seen side by side, under these names in their order, the likeliest tokens last;
         is_boundary: where B is needed."""
-        of_name = {name: columns[:, column] for column, name in enumerate(names)} if columns.ndim > 1 else {}
+        of_name = (
+            {name: columns[:, column] for column, name in enumerate(names)}
+            if columns.ndim > 1
+            else {}
+        )
         log_boundary = of_name.get("log_boundary", np.zeros(len(is_boundary)))[is_boundary]
-        likeliest = columns[:, len(names) - 1 :].reshape(len(columns), -1, 2) if "likeliest" in names else np.zeros(0)
+        likeliest = (
+            columns[:, len(names) - 1 :].reshape(len(columns), -1, 2)
+            if "likeliest" in names
+            else np.zeros(0)
+        )
         return cls(log_boundary, of_name.get("entropy_bits", np.zeros(0)), likeliest)
 
 
 class WordColumns:
     """The figures of all shown words of a chunk, `</s>` among them, in lists."""
 
-    def __init__(self, shown: ShownWords, encoded: Encoded, bits_W: np.ndarray, seen: Seen, frequency_W: np.ndarray) -> None:
+    def __init__(
+        self,
+        shown: ShownWords,
+        encoded: Encoded,
+        bits_W: np.ndarray,
+        seen: Seen,
+        frequency_W: np.ndarray,
+    ) -> None:
         items = shown.items
         self.shown = shown
         self.bits = _nullable(bits_W)
         self.is_oov = _any_between(items.starts, items.ends, encoded.oov).tolist()
         self.tokens = (items.ends - items.starts).tolist()
         self.entropy, self.frequency = (
-            _nullable(its_W) if len(its_W) else [None] * len(self.bits) for its_W in (seen.entropy_bits, frequency_W)
+            _nullable(its_W) if len(its_W) else [None] * len(self.bits)
+            for its_W in (seen.entropy_bits, frequency_W)
         )
 
     def of(self, index: int, text: str, eos: bool) -> tuple[WordScore, ...]:
@@ -85,10 +101,17 @@ class WordColumns:
             words, places = [*words, BOUNDARY], [*places, (len(text), len(text))]
         if not places:
             return ()
-        bits, is_oov, *others = (each[first:last] for each in (self.bits, self.is_oov, self.tokens, self.entropy, self.frequency))
+        bits, is_oov, *others = (
+            each[first:last]
+            for each in (self.bits, self.is_oov, self.tokens, self.entropy, self.frequency)
+        )
         numbers = self.shown.numbers.get(index)
-        indices = [before + 1 + number for number in numbers] if numbers else itertools.count(before + 1)
-        return tuple(map(WordScore, words, bits, is_oov, indices, *zip(*places, strict=True), *others))
+        indices = (
+            [before + 1 + number for number in numbers] if numbers else itertools.count(before + 1)
+        )
+        return tuple(
+            map(WordScore, words, bits, is_oov, indices, *zip(*places, strict=True), *others)
+        )
 
 
 def _any_between(starts_W: np.ndarray, ends_W: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -97,7 +120,10 @@ def _any_between(starts_W: np.ndarray, ends_W: np.ndarray, places: np.ndarray) -
 
 
 def _nullable(values: np.ndarray) -> list[float | None]:
-    return [value if finite else None for value, finite in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)]
+    return [
+        value if finite else None
+        for value, finite in zip(values.tolist(), np.isfinite(values).tolist(), strict=True)
+    ]
 
 
 # ---- How often words occurred in the training text, as a covariate of reading times.
@@ -119,9 +145,13 @@ class WordFrequencies:
         counts_V = np.where(np.arange(len(counts_V)) == tokenizer.boundary_id, 0.0, counts_V)
         with np.errstate(divide="ignore", invalid="ignore"):
             log10_V = np.log10(counts_V / counts_V.sum())
-        log10_V[[tokenizer.boundary_id, *([] if tokenizer.unk_id is None else [tokenizer.unk_id])]] = np.nan
+        log10_V[
+            [tokenizer.boundary_id, *([] if tokenizer.unk_id is None else [tokenizer.unk_id])]
+        ] = np.nan
         self._log10_V = np.where(np.isfinite(log10_V), log10_V, np.nan)
-        self._is_mark_V = np.array([not any(map(str.isalnum, symbol)) for symbol in tokenizer.symbols()])
+        self._is_mark_V = np.array(
+            [not any(map(str.isalnum, symbol)) for symbol in tokenizer.symbols()]
+        )
 
     def of(self, words: WordSpans, ids_N: np.ndarray) -> np.ndarray:
         """log10_frequency of each of the words, (W,), NaN where it has none.
@@ -134,7 +164,10 @@ class WordFrequencies:
             return np.full(len(words.starts), np.nan)
         ids_N = known_ids(ids_N, self._tokenizer)
         parts_N = np.flatnonzero(~self._is_mark_V[ids_N])
-        first_W, last_W = np.searchsorted(parts_N, words.starts), np.searchsorted(parts_N, words.ends)
+        first_W, last_W = (
+            np.searchsorted(parts_N, words.starts),
+            np.searchsorted(parts_N, words.ends),
+        )
         is_mark_W = (first_W == last_W) & (words.ends == words.starts + 1)
         at_W = np.where(is_mark_W, words.starts, np.append(parts_N, 0)[first_W])
         return np.where(is_mark_W | (last_W == first_W + 1), self._log10_V[ids_N[at_W]], np.nan)
@@ -178,7 +211,9 @@ class RegionScore:
 def check_mark(mark: str) -> None:
     """Make sure that `mark` can separate regions; a UsageError says why not."""
     if is_blank(mark) or "\n" in mark:
-        raise UsageError(f"{mark!r} cannot separate regions", "it is white space", 'choose a mark such as "|"')
+        raise UsageError(
+            f"{mark!r} cannot separate regions", "it is white space", 'choose a mark such as "|"'
+        )
 
 
 def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
@@ -192,7 +227,10 @@ def split_regions(text: str, mark: str, where: str) -> tuple[Region, ...]:
     for index, part in enumerate(parts):
         if last and part and last[-1] not in WORD_SPACE and part[0] not in WORD_SPACE:
             inside = f"{split_words(last)[-1]}{mark}{split_words(part)[0]}"
-            raise TextError(f"{where}: region mark {index} stands inside a word: {inside}", hint="put white space beside the mark")
+            raise TextError(
+                f"{where}: region mark {index} stands inside a word: {inside}",
+                hint="put white space beside the mark",
+            )
         last = part or last
     trimmed = [part.lstrip(WORD_SPACE) if index else part for index, part in enumerate(parts)]
     trimmed[:-1] = [part.rstrip(WORD_SPACE) for part in trimmed[:-1]]
@@ -212,15 +250,31 @@ def region_scores(regions: Sequence[Region], words: Sequence[WordScore]) -> tupl
     for region in regions:
         if not is_blank(region.text):
             end = start + len(region.text)
-            found.append((region, end - len(region.text.lstrip(WORD_SPACE)), words[bisect_left(starts, start) : bisect_left(starts, end)]))
+            found.append(
+                (
+                    region,
+                    end - len(region.text.lstrip(WORD_SPACE)),
+                    words[bisect_left(starts, start) : bisect_left(starts, end)],
+                )
+            )
             start = end + 1
     bits = [_sum([word.surprisal_bits for word in its]) for _, _, its in found]
     scores = []
-    for (region, begin, its), bits_here, bits_next in zip(found, bits, [*bits[1:], None], strict=True):
-        text, tokens, is_oov = region.text.strip(WORD_SPACE), sum(word.tokens for word in its), any(word.is_oov for word in its)
+    for (region, begin, its), bits_here, bits_next in zip(
+        found, bits, [*bits[1:], None], strict=True
+    ):
+        text, tokens, is_oov = (
+            region.text.strip(WORD_SPACE),
+            sum(word.tokens for word in its),
+            any(word.is_oov for word in its),
+        )
         # a mark that is removed is a word, too
         place, count = (begin, begin + len(text)), max(len(its), len(split_words(text)))
-        scores.append(RegionScore(text, region.index, region.name, *place, count, tokens, is_oov, bits_here, bits_next))
+        scores.append(
+            RegionScore(
+                text, region.index, region.name, *place, count, tokens, is_oov, bits_here, bits_next
+            )
+        )
     return tuple(scores)
 
 

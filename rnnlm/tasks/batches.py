@@ -40,7 +40,11 @@ class LengthBatches:
         if not count:
             raise TrainingError("there is nothing to train on", "the data have no examples")
         if count < ranks.count:
-            raise TrainingError(f"{ranks.count} processes are too many", f"there are {count} examples", "start fewer")
+            raise TrainingError(
+                f"{ranks.count} processes are too many",
+                f"there are {count} examples",
+                "start fewer",
+            )
         if count < rows:
             notice(f"there are {count} examples only: batches of {count} instead of {rows}")
         self.rows = min(rows, count)
@@ -81,7 +85,9 @@ class LengthBatches:
 
     def _epoch(self, random: np.random.Generator) -> Iterator[np.ndarray]:
         order = random.permutation(len(self.order_E))
-        for pool in np.split(order, range(self.pool * self.rows, len(order), self.pool * self.rows)):
+        for pool in np.split(
+            order, range(self.pool * self.rows, len(order), self.pool * self.rows)
+        ):
             by_length = pool[np.argsort(self.order_E[pool], kind="stable")]
             batches = np.array_split(by_length, -(-len(by_length) // self.rows))
             for number in random.permutation(len(batches)):
@@ -95,7 +101,10 @@ class ExampleBatches(LengthBatches):
         self, data: LabelledData, codec: Codec, rows: int, seed: int, device: torch.device,
         ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:  # fmt: skip
-        lengths_E, words_E = data.words_encoded.token_lengths, np.diff(data.words_encoded.word_offsets)
+        lengths_E, words_E = (
+            data.words_encoded.token_lengths,
+            np.diff(data.words_encoded.word_offsets),
+        )
         targets_E = words_E if codec.word_columns else np.ones_like(words_E)
         self.data, self.codec = data, codec
         super().__init__(lengths_E, lengths_E, targets_E, rows, seed, device, ranks)
@@ -105,27 +114,39 @@ class ExampleBatches(LengthBatches):
         return (*inputs, *label_tensors(self.data, chosen_B, self.device))
 
 
-def batch_tensors(encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
+def batch_tensors(
+    encoded: EncodedWords, chosen_B: np.ndarray, device: torch.device
+) -> tuple[Tensor, ...]:
     """inputs_SB, tokens_1B and, where words have several tokens, first_TB and last_TB, the places
     of each word's first and last token, and words_1B, int64; of language models that are read
     beside them states_TBX. On the device; 0 in padding."""
     tokens = [encoded.ids[start:end] for start, end in _token_bounds(encoded, chosen_B)]
     inputs = [padded(tokens, 0), np.array([list(map(len, tokens))])]
     if not encoded.is_by_word:
-        offsets = [encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1] for each in chosen_B]
-        inputs += [padded([each[:-1] - each[0] for each in offsets], 0), padded([each[1:] - each[0] - 1 for each in offsets], 0)]
+        offsets = [
+            encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1]
+            for each in chosen_B
+        ]
+        inputs += [
+            padded([each[:-1] - each[0] for each in offsets], 0),
+            padded([each[1:] - each[0] - 1 for each in offsets], 0),
+        ]
         inputs.append(np.array([[len(each) - 1 for each in offsets]]))
     states = () if encoded.beside is None else (encoded.beside.states(encoded, chosen_B, device),)
     return (*(on_device(array, device) for array in inputs), *states)
 
 
-def label_tensors(data: LabelledData, chosen_B: np.ndarray, device: torch.device) -> tuple[Tensor, ...]:
+def label_tensors(
+    data: LabelledData, chosen_B: np.ndarray, device: torch.device
+) -> tuple[Tensor, ...]:
     """The labels of each column: labels_TB of words, -1 in padding; labels_1B of texts; is_label_KB
     where a text has several."""
     found, offsets = [], data.words_encoded.word_offsets
     for labels in data.labels:
         if labels.ndim == 1:
-            found.append(padded([labels[offsets[each] : offsets[each + 1]] for each in chosen_B], PADDING))
+            found.append(
+                padded([labels[offsets[each] : offsets[each + 1]] for each in chosen_B], PADDING)
+            )
         else:
             found.append(labels[chosen_B].T)
     return tuple(on_device(array, device) for array in found)

@@ -17,7 +17,9 @@ def bundled_corpus_of(model: Any | str | Path, example: str) -> str:
         UsageError: the model was trained on other data.
     """
     folder = loading.called(model)
-    trained_on = None if folder is None else read_manifest(loading.find(folder)).training.get("text")
+    trained_on = (
+        None if folder is None else read_manifest(loading.find(folder)).training.get("text")
+    )
     for name in corpora.names():
         if trained_on in ([name], [corpora.named(name)]):
             return name

@@ -12,7 +12,16 @@ from rnnlm.models import registry
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural.device import reading
 
-OF_LANGUAGE_MODELS = {"initial_state", "score", "predict", "concat_states", "state_from_arrays", "hidden", "call_tokens", "normalised"}
+OF_LANGUAGE_MODELS = {
+    "initial_state",
+    "score",
+    "predict",
+    "concat_states",
+    "state_from_arrays",
+    "hidden",
+    "call_tokens",
+    "normalised",
+}
 
 N = TypeVar("N", bound=nn.Module)
 C = TypeVar("C")
@@ -26,7 +35,9 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     task: str
 
-    def __init__(self, network: N, codec: C, precision: str = "fp32", fingerprint: str | None = None) -> None:
+    def __init__(
+        self, network: N, codec: C, precision: str = "fp32", fingerprint: str | None = None
+    ) -> None:
         self.network = network
         self.codec = codec
         self.precision = precision
@@ -34,7 +45,9 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     def __getattr__(self, name: str) -> Any:
         if name in OF_LANGUAGE_MODELS:
-            raise registry.refusal("mix", self.task, None if self.origin is None else self.origin[0])
+            raise registry.refusal(
+                "mix", self.task, None if self.origin is None else self.origin[0]
+            )
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property
@@ -54,7 +67,10 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Its weights by name."""
-        return {name: tensor.detach().cpu().numpy() for name, tensor in self.network.state_dict().items()}
+        return {
+            name: tensor.detach().cpu().numpy()
+            for name, tensor in self.network.state_dict().items()
+        }
 
     def reading(self) -> contextlib.AbstractContextManager[None]:
         """Evaluation mode, no gradients, the model's precision. A network in training goes back to

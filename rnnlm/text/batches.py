@@ -65,7 +65,9 @@ class DocumentBorders:
         self.offsets = offsets
 
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
-        return self.offsets[np.searchsorted(self.offsets, position_B, side="right").clip(max=len(self.offsets) - 1)]
+        return self.offsets[
+            np.searchsorted(self.offsets, position_B, side="right").clip(max=len(self.offsets) - 1)
+        ]
 
 
 class DrawnLineBorders:
@@ -78,7 +80,13 @@ class DrawnLineBorders:
     of the lines near the rows that begin at `start_B`.
     """
 
-    def __init__(self, line_offsets: np.ndarray | ChunkedArray, start_B: np.ndarray, share: float, random: np.random.Generator) -> None:
+    def __init__(
+        self,
+        line_offsets: np.ndarray | ChunkedArray,
+        start_B: np.ndarray,
+        share: float,
+        random: np.random.Generator,
+    ) -> None:
         self.line_offsets = line_offsets
         self.parts = max(0.0, 2 * share - 1), min(1.0, 2 * share)
         self.random = random
@@ -87,7 +95,9 @@ class DrawnLineBorders:
     def after(self, position_B: np.ndarray, length: int) -> np.ndarray:
         part_B = self.random.uniform(*self.parts, len(position_B))
         earliest_B = position_B + np.floor(length * (1 - part_B)).astype(np.int64)
-        return np.array([self._first_beyond(row, earliest) for row, earliest in enumerate(earliest_B.tolist())])
+        return np.array(
+            [self._first_beyond(row, earliest) for row, earliest in enumerate(earliest_B.tolist())]
+        )
 
     def _first_beyond(self, row: int, position: int) -> int:
         """The first end of a line beyond `position`, from the one on that `row` has come to."""
@@ -101,7 +111,10 @@ class DrawnLineBorders:
 
 def _line_at(line_offsets: np.ndarray | ChunkedArray, position: int) -> int:
     """The number of the line that holds `position`."""
-    return bisect_right(range(len(line_offsets)), position, key=lambda line: _item(line_offsets, line)) - 1
+    return (
+        bisect_right(range(len(line_offsets)), position, key=lambda line: _item(line_offsets, line))
+        - 1
+    )
 
 
 def _item(array: np.ndarray | ChunkedArray, index: int) -> int:
@@ -125,14 +138,21 @@ class StreamWindows:
         if not (self.position_B < self.stop_B).any():
             return None
         start_B, stop_B = self.position_B, self.stop_B
-        border_B = np.minimum.reduce([np.full_like(stop_B, NO_BORDER), *(each.after(start_B, length) for each in self.borders)])
+        border_B = np.minimum.reduce(
+            [
+                np.full_like(stop_B, NO_BORDER),
+                *(each.after(start_B, length) for each in self.borders),
+            ]
+        )
         end_B = np.minimum.reduce([start_B + length, stop_B, border_B])
         window = Window(start_B.copy(), end_B, self.fresh_B, length)
         self.fresh_B, self.position_B = end_B == border_B, end_B
         return window
 
 
-def tbptt_windows(bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()) -> Iterator[Window]:
+def tbptt_windows(
+    bounds: np.ndarray, lengths: Iterable[int], borders: Sequence[Borders] = ()
+) -> Iterator[Window]:
     """The windows of :class:`StreamWindows` of one of `lengths` after the other."""
     streams = StreamWindows(bounds, borders)
     for length in lengths:
@@ -165,8 +185,13 @@ class SpanBatch:
         """
         length_B, offset = self.end_B - self.start_B, 0
         while rows := int((length_B > offset).sum()):
-            end = offset + _window_length(np.minimum(length_B[:rows] - offset, max(1, cells // rows)))
-            yield self.start_B[:rows] + offset, np.minimum(self.start_B[:rows] + end, self.end_B[:rows])
+            end = offset + _window_length(
+                np.minimum(length_B[:rows] - offset, max(1, cells // rows))
+            )
+            yield (
+                self.start_B[:rows] + offset,
+                np.minimum(self.start_B[:rows] + end, self.end_B[:rows]),
+            )
             offset = end
 
 
@@ -186,7 +211,9 @@ def span_batches(spans: np.ndarray, max_rows: int) -> Iterator[SpanBatch]:
         yield SpanBatch(chosen, spans[chosen, 0], spans[chosen, 1])
 
 
-def gather(ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gather(
+    ids: np.ndarray, stream: np.ndarray, start_B: np.ndarray, end_B: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """inputs_BT, targets_BT (int64) of the windows `start_B:end_B`; targets beyond a row's end are
     padding.
 

@@ -75,7 +75,9 @@ class Split(Protocol):
         """The lines of the first part."""
         ...
 
-    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[EncodedText, EncodedText | None]:
+    def encode(
+        self, tokenizer: Tokenizer, progress: Progress = silent
+    ) -> tuple[EncodedText, EncodedText | None]:
         """Both parts; no second one where nothing is held out, or the text is a single line or
         document. The ids of the first part may stay on disk."""
         ...
@@ -159,8 +161,12 @@ class ReadSplit:
     def blocks(self) -> Iterator[Block]:
         return (block for block, is_held_out in self._parts(self.text.blocks()) if not is_held_out)
 
-    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[EncodedText, EncodedText | None]:
-        return encode_parts(self.text, self._parts(watched(self.text.blocks(), progress)), tokenizer)
+    def encode(
+        self, tokenizer: Tokenizer, progress: Progress = silent
+    ) -> tuple[EncodedText, EncodedText | None]:
+        return encode_parts(
+            self.text, self._parts(watched(self.text.blocks(), progress)), tokenizer
+        )
 
     def _parts(self, blocks: Iterator[Block]) -> Iterator[tuple[Block, bool]]:
         """Each block of one part alone, and whether it is held out."""
@@ -188,7 +194,9 @@ class ReadSplit:
                 yield waiting.popleft(), False
         self.first_lines = border.found()
         for block in waiting:
-            yield from _cut(block, self.first_lines - passed) if self.first_lines else [(block, False)]
+            yield from (
+                _cut(block, self.first_lines - passed) if self.first_lines else [(block, False)]
+            )
             passed += len(block.lines)
 
 
@@ -212,7 +220,9 @@ class _Border:
         self.documents: list[int] = []
 
     def read(self, block: Block) -> None:
-        self.documents.extend(self.lines + start for start in block.document_starts if self.lines + start)
+        self.documents.extend(
+            self.lines + start for start in block.document_starts if self.lines + start
+        )
         self.lines += len(block.lines)
 
     def earliest(self) -> int:
@@ -233,7 +243,9 @@ class _Border:
 
 
 def open_text(
-    names: Sequence[str | Path], settings: TextSettings = TextSettings(), source_settings: SourceSettings = SourceSettings()
+    names: Sequence[str | Path],
+    settings: TextSettings = TextSettings(),
+    source_settings: SourceSettings = SourceSettings(),
 ) -> Text:
     """The text of these names: sources, read as the settings say, or one folder with a prepared
     text. A notice names sources that are the same text.
@@ -247,7 +259,10 @@ def open_text(
         warn_of_repeats(list(map(str, names)))
         return Corpus(tuple(map(str, names)), settings, source_settings)
     if len(names) > 1:
-        raise UsageError(f"{prepared[0]} is a prepared text, which is read alone", hint="prepare all of the text into one folder")
+        raise UsageError(
+            f"{prepared[0]} is a prepared text, which is read alone",
+            hint="prepare all of the text into one folder",
+        )
     return prepared_text.load(Path(prepared[0]))
 
 
@@ -260,4 +275,6 @@ class HoldoutSettings:
 
     NEEDS = MappingProxyType({"holdout": {"valid": (None,)}})
 
-    holdout: Annotated[Probability, Meta(description="share of the text held out for validation; 0: none")] = 0.05
+    holdout: Annotated[
+        Probability, Meta(description="share of the text held out for validation; 0: none")
+    ] = 0.05

@@ -132,7 +132,9 @@ class ReadText(Protocol):
     def blocks(self) -> Iterator[Block]: ...
 
 
-def encode_parts(text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer: Tokenizer) -> tuple[EncodedText, EncodedText | None]:
+def encode_parts(
+    text: ReadText, parts: Iterable[tuple[Block, bool]], tokenizer: Tokenizer
+) -> tuple[EncodedText, EncodedText | None]:
     """Encode and count `text` by its `parts`: blocks, and whether each is held out. Of those that
     are not, and of those that are (None: there are none).
 
@@ -163,7 +165,17 @@ def joined(parts: Sequence[EncodedText], lines_hash: str, blank_lines: str) -> E
     starts = [0, *itertools.accumulate(part.tokens for part in parts)]
     documents = None
     if blank_lines == "documents":
-        documents = _shifted([*(part.document_offsets[:-1] for part in parts if part.document_offsets is not None), _ZERO], starts)
+        documents = _shifted(
+            [
+                *(
+                    part.document_offsets[:-1]
+                    for part in parts
+                    if part.document_offsets is not None
+                ),
+                _ZERO,
+            ],
+            starts,
+        )
     return EncodedText(
         ids=np.concatenate([part.ids for part in parts]),
         line_offsets=_shifted([*(part.line_offsets[:-1] for part in parts), _ZERO], starts),
@@ -202,15 +214,23 @@ def encode_block(block: Block, data: bytes, tokenizer: Tokenizer) -> EncodedText
     end_L = line_ends(data)
     bytes_L = np.diff(end_L, prepend=0)
     is_word_a_token = tokenizer.name == "word" and tokenizer.keeps_text
-    words_L = np.diff(encoded.offsets) - 1 if is_word_a_token else words_between_newlines(as_bytes(lines) if tokenizer.rewriting else data)
+    words_L = (
+        np.diff(encoded.offsets) - 1
+        if is_word_a_token
+        else words_between_newlines(as_bytes(lines) if tokenizer.rewriting else data)
+    )
     return EncodedText(
         ids=encoded.ids.astype(compact_type(tokenizer)),
         line_offsets=encoded.offsets,
-        document_offsets=np.append(encoded.offsets[block.document_starts], len(encoded.ids)).astype(np.int64),
+        document_offsets=np.append(encoded.offsets[block.document_starts], len(encoded.ids)).astype(
+            np.int64
+        ),
         oov=encoded.oov,
         words_L=smallest(words_L),
         oov_words_L=smallest(_oov_words(lines, words_L, encoded, tokenizer)),
-        characters_L=smallest(bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)),
+        characters_L=smallest(
+            bytes_L if data.isascii() else bytes_L - _continuing_bytes(data, end_L)
+        ),
         bytes_L=smallest(bytes_L),
         marks=count_marks(block.lines),
     )
@@ -231,10 +251,14 @@ def words_between_newlines(data: bytes) -> np.ndarray:
     bytes_N = np.frombuffer(data, dtype=np.uint8)
     is_space_N = _IS_SPACE[bytes_N]
     word_ends = np.flatnonzero(is_space_N[1:] & ~is_space_N[:-1]) + 1
-    return np.diff(np.searchsorted(word_ends, np.flatnonzero(bytes_N == _NEWLINE), side="right"), prepend=0)
+    return np.diff(
+        np.searchsorted(word_ends, np.flatnonzero(bytes_N == _NEWLINE), side="right"), prepend=0
+    )
 
 
-def _oov_words(lines: Sequence[str], words_L: np.ndarray, encoded: Encoded, tokenizer: Tokenizer) -> np.ndarray:
+def _oov_words(
+    lines: Sequence[str], words_L: np.ndarray, encoded: Encoded, tokenizer: Tokenizer
+) -> np.ndarray:
     """How many words of each line hold an unknown token."""
     line_of_oov = np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1
     # then each word is one token

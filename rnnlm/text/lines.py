@@ -30,12 +30,16 @@ _RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:
 class TextSettings:
     """How lines are read."""
 
-    encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
+    encoding_errors: Annotated[
+        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+    ] = "strict"
     blank_lines: Annotated[
-        Literal["skip", "keep", "documents"], Meta(description="blank lines: skipped, one </s> each, or document borders")
+        Literal["skip", "keep", "documents"],
+        Meta(description="blank lines: skipped, one </s> each, or document borders"),
     ] = "skip"
     special_symbols: Annotated[
-        Literal["error", "drop", "replace"], Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+        Literal["error", "drop", "replace"],
+        Meta(description="<s> or </s> in the text: error, dropped, or <unk>"),
     ] = "error"
 
 
@@ -83,7 +87,9 @@ def no_text(names: Iterable[str]) -> TextError:
     return TextError(f"no text in {', '.join(names)}", "it is empty, or holds blank lines only")
 
 
-def read_blocks(source: str, settings: TextSettings, source_settings: SourceSettings) -> Iterator[Block]:
+def read_blocks(
+    source: str, settings: TextSettings, source_settings: SourceSettings
+) -> Iterator[Block]:
     """The lines of one source, a megabyte or so at a time.
 
     Raises:
@@ -96,7 +102,9 @@ def read_blocks(source: str, settings: TextSettings, source_settings: SourceSett
             yield block
 
 
-def to_block(source: str, first_line: int, lines: list[str], settings: TextSettings, starts_document: bool) -> tuple[Block, bool]:
+def to_block(
+    source: str, first_line: int, lines: list[str], settings: TextSettings, starts_document: bool
+) -> tuple[Block, bool]:
     """The block of `lines` of `source` from its line `first_line` on, and whether the next line
     begins a document; `starts_document`: whether the first one does.
 
@@ -122,12 +130,15 @@ def to_block(source: str, first_line: int, lines: list[str], settings: TextSetti
     return Block(kept, document_starts), starts_document
 
 
-def _without_reserved(source: str, first_line: int, lines: list[str], settings: TextSettings) -> list[str]:
+def _without_reserved(
+    source: str, first_line: int, lines: list[str], settings: TextSettings
+) -> list[str]:
     text = "\n".join(lines)
     if "<s>" not in text and "</s>" not in text:
         return lines
     return [
-        check_reserved(line, f"{source}, line {number}", settings.special_symbols) for number, line in enumerate(lines, start=first_line)
+        check_reserved(line, f"{source}, line {number}", settings.special_symbols)
+        for number, line in enumerate(lines, start=first_line)
     ]
 
 
@@ -142,7 +153,12 @@ def split_words(text: str) -> list[str]:
     return [word for word in text.translate(_TO_SPACE).split(" ") if word]
 
 
-def check_reserved(line: str, where: str, special_symbols: str, hint: str = "remove it, or use --special-symbols drop or replace") -> str:
+def check_reserved(
+    line: str,
+    where: str,
+    special_symbols: str,
+    hint: str = "remove it, or use --special-symbols drop or replace",
+) -> str:
     """`line` with `<s>` and `</s>` treated as `special_symbols` says.
 
     Raises:
@@ -152,8 +168,16 @@ def check_reserved(line: str, where: str, special_symbols: str, hint: str = "rem
     if not found:
         return line
     if special_symbols == "error":
-        raise TextError(f"{where}: the text holds {found[0]}", "line ends are marked by the program itself", hint)
-    return _RESERVED.sub(UNKNOWN, line) if special_symbols == "replace" else _RESERVED_WITH_SPACE.sub("", line)
+        raise TextError(
+            f"{where}: the text holds {found[0]}",
+            "line ends are marked by the program itself",
+            hint,
+        )
+    return (
+        _RESERVED.sub(UNKNOWN, line)
+        if special_symbols == "replace"
+        else _RESERVED_WITH_SPACE.sub("", line)
+    )
 
 
 def numbered_lines(
@@ -174,7 +198,9 @@ def numbered_lines(
         next_line += len(lines)
 
 
-def lines_of(whole: bytes | list[str], source: str, first_line: int, errors: str | None) -> list[str]:
+def lines_of(
+    whole: bytes | list[str], source: str, first_line: int, errors: str | None
+) -> list[str]:
     """The lines of one of the :func:`whole_lines` of `source`, which begins with line `first_line`.
 
     Raises:
@@ -243,7 +269,9 @@ def without_end(line: str) -> str:
     return line.removesuffix("\n").removesuffix("\r")
 
 
-def side_by_side(files: Sequence[str], errors: str, what: str) -> Iterator[tuple[int, tuple[str, ...]]]:
+def side_by_side(
+    files: Sequence[str], errors: str, what: str
+) -> Iterator[tuple[int, tuple[str, ...]]]:
     """The lines of as long files that have the same number, without their ends. what: what the
     other files hold, for messages.
 
@@ -256,5 +284,9 @@ def side_by_side(files: Sequence[str], errors: str, what: str) -> Iterator[tuple
             shorter = files[lines.index(None)]
             longer = next(name for name, line in zip(files, lines, strict=True) if line is not None)
             why = f"line by line, one file holds the {what} of the other"
-            raise TextError(f"{shorter} has {number - 1:,} lines, {longer} has more", why, f"look at line {number:,} of {longer}")
+            raise TextError(
+                f"{shorter} has {number - 1:,} lines, {longer} has more",
+                why,
+                f"look at line {number:,} of {longer}",
+            )
         yield number, lines

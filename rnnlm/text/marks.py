@@ -21,7 +21,11 @@ from rnnlm.text.tokenizers.settings import TokenizerSettings
 # so often, and in such a share of both, the rarer form must occur to be told of
 LEAST, LEAST_SHARE = 3, 0.001
 MOST_SHOWN = 4
-_CHARACTERS = {**dict.fromkeys(QUOTES, "quotes"), **dict.fromkeys(DASHES, "dashes"), **dict.fromkeys(WIDE_SPACES + SOFT_HYPHEN, "spaces")}
+_CHARACTERS = {
+    **dict.fromkeys(QUOTES, "quotes"),
+    **dict.fromkeys(DASHES, "dashes"),
+    **dict.fromkeys(WIDE_SPACES + SOFT_HYPHEN, "spaces"),
+}
 _MARKS = re.compile(f"[{re.escape(''.join(_CHARACTERS))}]")
 _ACCENT = re.compile("[\u0300-\u036f]")
 # how the plain form of a mark is written where it is no hyphen
@@ -44,9 +48,16 @@ def _accented(text: str) -> dict[str, int]:
     may be full of them: so no loop."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     places = np.flatnonzero((points[1:] >= 0x0300) & (points[1:] <= 0x036F))
-    found, counts = np.unique(points[places].astype(np.int64) << 32 | points[places + 1], return_counts=True)
-    pairs = {chr(pair >> 32) + chr(pair & 0xFFFFFFFF): count for pair, count in zip(found.tolist(), counts.tolist(), strict=True)}
-    return {pair: count for pair, count in pairs.items() if not unicodedata.is_normalized("NFC", pair)}
+    found, counts = np.unique(
+        points[places].astype(np.int64) << 32 | points[places + 1], return_counts=True
+    )
+    pairs = {
+        chr(pair >> 32) + chr(pair & 0xFFFFFFFF): count
+        for pair, count in zip(found.tolist(), counts.tolist(), strict=True)
+    }
+    return {
+        pair: count for pair, count in pairs.items() if not unicodedata.is_normalized("NFC", pair)
+    }
 
 
 def form_of(mark: str) -> str:
@@ -60,7 +71,11 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
     unseen: Counter[str] = Counter()
     models = []
     for name, tokenizer in tokenizers.items() if marks else ():
-        found = {mark: count for mark, count in marks.items() if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer)}
+        found = {
+            mark: count
+            for mark, count in marks.items()
+            if not _is_read(mark, tokenizer) and not _is_known(mark, tokenizer)
+        }
         unseen |= Counter(found)
         models += [name] if found else []
     if unseen:
@@ -87,7 +102,9 @@ def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
     mark = mark if tokenizer.keeps_case else mark.lower()
     if mark in text:
         return True
-    return tokenizer.name != "word" and all(part in text or all(byte in data for byte in part.encode("utf-8")) for part in mark)
+    return tokenizer.name != "word" and all(
+        part in text or all(byte in data for byte in part.encode("utf-8")) for part in mark
+    )
 
 
 def watch_forms(blocks: Iterable[Block], settings: TokenizerSettings) -> Iterator[Block]:
@@ -104,7 +121,9 @@ def watch_forms(blocks: Iterable[Block], settings: TokenizerSettings) -> Iterato
 
 
 def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: TokenizerSettings) -> None:
-    apart = {"dashes", "entities", "nfc", "quotes", "spaces"} - {*(settings.normalise or "").split(",")}
+    apart = {"dashes", "entities", "nfc", "quotes", "spaces"} - {
+        *(settings.normalise or "").split(",")
+    }
     apart -= {"dashes", "quotes"} if settings.remove_punctuation else set()
     mixed, forms = [], set()
     for character, others in _by_plain_form(marks).items():
@@ -113,7 +132,10 @@ def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: TokenizerSet
         if character in _PLAIN:
             rarer, total = min(rarer, plain[character]), total + plain[character]
         if rarer >= LEAST and rarer >= LEAST_SHARE * total:
-            mixed.append((f"{character} {plain[character]:,} times and " if character in _PLAIN else "") + _listed(counts))
+            mixed.append(
+                (f"{character} {plain[character]:,} times and " if character in _PLAIN else "")
+                + _listed(counts)
+            )
             forms |= {form_of(mark) for mark in counts}
     if mixed:
         notice(
@@ -133,9 +155,14 @@ def _by_plain_form(marks: Iterable[str]) -> dict[str, list[str]]:
 
 def _listed(counts: Counter[str]) -> str:
     """The most frequent marks with how often they occur."""
-    shown = [f"{_shown(mark)} {count:,} {'time' if count == 1 else 'times'}" for mark, count in counts.most_common(MOST_SHOWN)]
+    shown = [
+        f"{_shown(mark)} {count:,} {'time' if count == 1 else 'times'}"
+        for mark, count in counts.most_common(MOST_SHOWN)
+    ]
     others = len(counts) - len(shown)
-    return ", ".join(shown) + (f" and {others} {'other' if others == 1 else 'others'}" if others else "")
+    return ", ".join(shown) + (
+        f" and {others} {'other' if others == 1 else 'others'}" if others else ""
+    )
 
 
 def _shown(mark: str) -> str:

@@ -24,12 +24,35 @@ from rnnlm.interface import UNKNOWN
 from rnnlm.text.lines import WORD_SPACE, split_words
 
 ALL = "all"
-QUOTES = dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'") | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
+QUOTES = dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'") | dict.fromkeys(
+    "\u201c\u201d\u201e\u201f\u2033", '"'
+)
 DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
-WIDE_SPACES = "".join(map(chr, [0x85, 0xA0, 0x1680, *range(0x2000, 0x200C), 0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF]))
+WIDE_SPACES = "".join(
+    map(
+        chr,
+        [
+            0x85,
+            0xA0,
+            0x1680,
+            *range(0x2000, 0x200C),
+            0x2028,
+            0x2029,
+            0x202F,
+            0x205F,
+            0x2060,
+            0x3000,
+            0xFEFF,
+        ],
+    )
+)
 SOFT_HYPHEN = "\u00ad"  # where a word may be divided; readers do not see it
 _ASCII_SPACES = "\t\r\0\v\f"
-_CHARACTERS = {"quotes": QUOTES, "dashes": DASHES, "spaces": dict.fromkeys(_ASCII_SPACES + WIDE_SPACES, " ")}
+_CHARACTERS = {
+    "quotes": QUOTES,
+    "dashes": DASHES,
+    "spaces": dict.fromkeys(_ASCII_SPACES + WIDE_SPACES, " "),
+}
 FORMS = ("dashes", "entities", "nfc", "quotes", "spaces")
 ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _LONGEST_ENTITY = 34
@@ -51,12 +74,20 @@ def parse_forms(forms: str | Iterable[str] | None) -> str | None:
     Raises:
         SettingsError: there is no such form. ArgumentTypeError: they are no names.
     """
-    names: list[Any] = forms.split(",") if isinstance(forms, str) else [*forms] if isinstance(forms, Iterable) else [forms or ""]
+    names: list[Any] = (
+        forms.split(",")
+        if isinstance(forms, str)
+        else [*forms]
+        if isinstance(forms, Iterable)
+        else [forms or ""]
+    )
     if wrong := [name for name in names if not isinstance(name, str)]:
         raise ArgumentTypeError(f"the name of a form must be a str, not {given(wrong[0])}")
     asked = {name.strip() for name in names} - {"", "none"}
     if unknown := sorted(asked - {*FORMS, ALL}):
-        raise SettingsError(f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], [*FORMS, ALL]))
+        raise SettingsError(
+            f"normalise has no form {unknown[0]!r}", hint=nearest(unknown[0], [*FORMS, ALL])
+        )
     return ",".join(form for form in FORMS if form in asked or ALL in asked) or None
 
 
@@ -90,11 +121,17 @@ def trace(line: str, forms: str | None) -> Traced:
     if "nfc" in asked:
         traced = _trace_nfc(traced)
     if "entities" in asked:
-        decoded = _trace_entities("".join(character for character, _, _ in traced), "spaces" in asked)
-        traced = [(character, traced[start][1], traced[end - 1][2]) for character, start, end in decoded]
+        decoded = _trace_entities(
+            "".join(character for character, _, _ in traced), "spaces" in asked
+        )
+        traced = [
+            (character, traced[start][1], traced[end - 1][2]) for character, start, end in decoded
+        ]
         traced = _trace_nfc(traced) if "nfc" in asked else traced
     _, replacements = _translation(forms or "")
-    traced = [(replacements.get(character, character), start, end) for character, start, end in traced]
+    traced = [
+        (replacements.get(character, character), start, end) for character, start, end in traced
+    ]
     return _covering(_trace_spaces(traced), len(line)) if "spaces" in asked else traced
 
 
@@ -112,19 +149,28 @@ def untraced(traced: Traced) -> tuple[str, np.ndarray, np.ndarray]:
 @functools.cache
 def _translation(forms: str) -> tuple[re.Pattern[str] | None, dict[str, str]]:
     """What finds the characters that are replaced, and by what they are."""
-    replacements = {old: new for form in forms.split(",") for old, new in _CHARACTERS.get(form, {}).items()}
-    return re.compile(f"[{re.escape(''.join(replacements))}]") if replacements else None, replacements
+    replacements = {
+        old: new for form in forms.split(",") for old, new in _CHARACTERS.get(form, {}).items()
+    }
+    return re.compile(
+        f"[{re.escape(''.join(replacements))}]"
+    ) if replacements else None, replacements
 
 
 def _normalised(text: str, forms: str) -> str:
     is_ascii = text.isascii()
     drops = "spaces" in forms
     if drops and SOFT_HYPHEN in text:
-        text = "\n".join(_without_soft_hyphens(line) if SOFT_HYPHEN in line else line for line in text.split("\n"))
+        text = "\n".join(
+            _without_soft_hyphens(line) if SOFT_HYPHEN in line else line
+            for line in text.split("\n")
+        )
     if "nfc" in forms and not is_ascii:
         text = _composed(text)
     if "entities" in forms and "&" in text:
-        text = "\n".join(_without_entities(line, drops) if "&" in line else line for line in text.split("\n"))
+        text = "\n".join(
+            _without_entities(line, drops) if "&" in line else line for line in text.split("\n")
+        )
         is_ascii = text.isascii()
         text = _composed(text) if "nfc" in forms and not is_ascii else text
     pattern, replacements = _translation(forms)
@@ -136,7 +182,9 @@ def _normalised(text: str, forms: str) -> str:
 
 def _composed(text: str) -> str:
     """`text` in NFC; looking at lines in ASCII would take longest."""
-    return "\n".join(line if line.isascii() else unicodedata.normalize("NFC", line) for line in text.split("\n"))
+    return "\n".join(
+        line if line.isascii() else unicodedata.normalize("NFC", line) for line in text.split("\n")
+    )
 
 
 @functools.lru_cache(1 << 12)
@@ -159,12 +207,18 @@ def _without_soft_hyphens(line: str) -> str:
 def _trace_soft_hyphens(line: str) -> Traced:
     """The line without its soft hyphens. A special symbol that comes of it gets an entity: it was
     text."""
-    return _with_special_symbols_as_text([each for each in _untouched(line) if each[0] != SOFT_HYPHEN])
+    return _with_special_symbols_as_text(
+        [each for each in _untouched(line) if each[0] != SOFT_HYPHEN]
+    )
 
 
 def _without_entities(line: str, drops_soft_hyphens: bool) -> str:
     once = _decoded(line)
-    is_done = _decoded(once) == once and not _SPECIAL.search(once) and not (drops_soft_hyphens and SOFT_HYPHEN in once)
+    is_done = (
+        _decoded(once) == once
+        and not _SPECIAL.search(once)
+        and not (drops_soft_hyphens and SOFT_HYPHEN in once)
+    )
     if once == line or is_done:
         return once
     return "".join(character for character, _, _ in _trace_entities(line, drops_soft_hyphens))
@@ -188,7 +242,11 @@ def _trace_entities(line: str, drops_soft_hyphens: bool) -> Traced:
                 if ENTITY.fullmatch(entity) and (decoded := meaning(entity)):
                     start = done[ampersands[-1]][1]
                     del done[ampersands.pop() :]
-                    pending += [(part, start, end) for part in reversed(decoded) if not (drops_soft_hyphens and part == SOFT_HYPHEN)]
+                    pending += [
+                        (part, start, end)
+                        for part in reversed(decoded)
+                        if not (drops_soft_hyphens and part == SOFT_HYPHEN)
+                    ]
     return _with_special_symbols_as_text(done)
 
 
@@ -211,7 +269,11 @@ def _trace_nfc(traced: Traced) -> Traced:
         if group and not (each[0] and _is_joined(each[0])):
             text = "".join(character for character, _, _ in group)
             composed = unicodedata.normalize("NFC", text)
-            done += group if composed == text else [(character, group[0][1], group[-1][2]) for character in composed]
+            done += (
+                group
+                if composed == text
+                else [(character, group[0][1], group[-1][2]) for character in composed]
+            )
             group = []
         group.append(each)
     return done
@@ -220,7 +282,9 @@ def _trace_nfc(traced: Traced) -> Traced:
 def _is_joined(character: str) -> bool:
     """Whether NFC may put a character together with the one before it: a mark, or a vowel or final
     consonant of Hangul."""
-    return character >= "\u0300" and (unicodedata.category(character)[0] == "M" or "\u1160" <= character <= "\u11ff")
+    return character >= "\u0300" and (
+        unicodedata.category(character)[0] == "M" or "\u1160" <= character <= "\u11ff"
+    )
 
 
 def _trace_spaces(traced: Traced) -> Traced:
@@ -237,8 +301,18 @@ def _covering(traced: Traced, length: int) -> Traced:
     """`traced`, whose spans cover a line of that many characters: what is gone belongs to the
     character before it, else to the first."""
     starts = [0, *(start for _, start, _ in traced[1:])]
-    ends = [max(end, behind) for (_, _, end), behind in zip(traced, [*starts[1:], length], strict=True)] if traced else []
-    return [(character, start, end) for (character, _, _), start, end in zip(traced, starts, ends, strict=False)]
+    ends = (
+        [
+            max(end, behind)
+            for (_, _, end), behind in zip(traced, [*starts[1:], length], strict=True)
+        ]
+        if traced
+        else []
+    )
+    return [
+        (character, start, end)
+        for (character, _, _), start, end in zip(traced, starts, ends, strict=False)
+    ]
 
 
 def without_punctuation(text: str) -> str:
@@ -280,7 +354,11 @@ def _spaced(match: re.Match[str]) -> str:
     if mark in "<>":
         start = at if mark == "<" else at - len(UNKNOWN) + 1
         end = start + len(UNKNOWN)
-        is_unknown = text[start:end] == UNKNOWN and text[start - 1 : start] in _WORD_ENDS and text[end : end + 1] in _WORD_ENDS
+        is_unknown = (
+            text[start:end] == UNKNOWN
+            and text[start - 1 : start] in _WORD_ENDS
+            and text[end : end + 1] in _WORD_ENDS
+        )
         return mark if is_unknown else " "
     return mark if mark > _LAST_PLAIN and unicodedata.category(mark)[0] not in "PS" else " "
 
@@ -295,5 +373,9 @@ def _punctuation(ascii_only: bool) -> re.Pattern[str]:
     of many ranges is slow."""
     if ascii_only:
         return re.compile(f"[{re.escape(string.punctuation)}]")
-    marks = "".join(character for character in map(chr, range(ord(_LAST_PLAIN) + 1)) if unicodedata.category(character)[0] in "PS")
+    marks = "".join(
+        character
+        for character in map(chr, range(ord(_LAST_PLAIN) + 1))
+        if unicodedata.category(character)[0] in "PS"
+    )
     return re.compile(f"[{re.escape(marks)}{chr(ord(_LAST_PLAIN) + 1)}-{chr(sys.maxunicode)}]")

@@ -14,7 +14,14 @@ from msgspec import Meta
 from rnnlm.errors import TextError, UsageError, notice, shown
 from rnnlm.files import tables
 from rnnlm.text import sources
-from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank, lines_with_ends, side_by_side, without_end
+from rnnlm.text.lines import (
+    WORD_SPACE,
+    check_reserved,
+    is_blank,
+    lines_with_ends,
+    side_by_side,
+    without_end,
+)
 from rnnlm.text.sources import KINDS, check_length, kind_with, no_column, parse_delimiter, text_of
 
 # ---- The settings with which pairs are read.
@@ -27,14 +34,25 @@ class ParallelSettings:
     """How pairs are read. Columns are named by the header of a table; numbers, from 1 on, are those
     of a table without a header."""
 
-    format: Annotated[Format, Meta(description="how pairs are written; auto: told by the name and content of the file")] = "auto"
+    format: Annotated[
+        Format,
+        Meta(description="how pairs are written; auto: told by the name and content of the file"),
+    ] = "auto"
     column: Annotated[str | None, Meta(description="column of the sources")] = None
     target_column: Annotated[str | None, Meta(description="column of the targets")] = None
-    skip_empty: Annotated[bool, Meta(description="pairs whose source or target is empty are left out")] = False
-    encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
-    delimiter: Annotated[str | None, Meta(description="what separates the cells of a table; none: as its header has it")] = None
+    skip_empty: Annotated[
+        bool, Meta(description="pairs whose source or target is empty are left out")
+    ] = False
+    encoding_errors: Annotated[
+        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+    ] = "strict"
+    delimiter: Annotated[
+        str | None,
+        Meta(description="what separates the cells of a table; none: as its header has it"),
+    ] = None
     special_symbols: Annotated[
-        Literal["error", "drop", "replace"], Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
+        Literal["error", "drop", "replace"],
+        Meta(description="<s> or </s> in the text: error, dropped, or <unk>"),
     ] = "error"
 
     def __post_init__(self) -> None:
@@ -82,9 +100,13 @@ class PairCollector:
         """A notice of what was left out, if anything was."""
         if self.pairs_left_out:
             read = len(self.pairs) + self.pairs_left_out
-            notice(f"pairs left out because their source or target is empty: {self.pairs_left_out:,} of {read:,}")
+            notice(
+                f"pairs left out because their source or target is empty: {self.pairs_left_out:,} of {read:,}"
+            )
         if self.references_left_out:
-            notice(f"empty references left out of pairs that have others: {self.references_left_out:,}")
+            notice(
+                f"empty references left out of pairs that have others: {self.references_left_out:,}"
+            )
 
     def _as_line(self, text: str, place: str) -> str:
         """A text as one line, also where a cell holds several; "" where it has no words."""
@@ -98,8 +120,15 @@ class PairCollector:
         each."""
         source, *references = texts
         if not self.settings.skip_empty:
-            place, side = (places[texts.index("")] if "" in texts else places[0]), "target" if source else "source"
-            raise TextError(f"{place}: the {side} is empty", "a pair needs words on both sides", "--skip-empty leaves such pairs out")
+            place, side = (
+                (places[texts.index("")] if "" in texts else places[0]),
+                "target" if source else "source",
+            )
+            raise TextError(
+                f"{place}: the {side} is empty",
+                "a pair needs words on both sides",
+                "--skip-empty leaves such pairs out",
+            )
         references = [reference for reference in references if reference]
         if not (source and references):
             self.pairs_left_out += 1
@@ -126,7 +155,11 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
         kind = tables.TSV if first is None else _by_line(first)
         if kind is None:
             hint = "name its format with --format, or the file of the targets with --target"
-            raise TextError(f"{source}: cannot tell how its pairs are written", f"its first line is {shown(first)}", hint)
+            raise TextError(
+                f"{source}: cannot tell how its pairs are written",
+                f"its first line is {shown(first)}",
+                hint,
+            )
     return next(name for name, each in KINDS.items() if each == kind)
 
 
@@ -198,7 +231,12 @@ def _merged(pairs: Sequence[Pair]) -> Pair:
     first, *others = pairs
     if not others:
         return first
-    found = dict.fromkeys(reference for pair in others for reference in pair.references if reference not in first.references)
+    found = dict.fromkeys(
+        reference
+        for pair in others
+        for reference in pair.references
+        if reference not in first.references
+    )
     return replace(first, references=(*first.references, *found))
 
 
@@ -208,7 +246,13 @@ def _merged(pairs: Sequence[Pair]) -> Pair:
 # In JSON-lines and Parquet both may stand in an object called `translation`, one text for each
 # language, as data sets of the hub have them.
 
-USUAL = (("source", "target"), ("src", "tgt"), ("input", "output"), ("question", "answer"), ("prompt", "response"))
+USUAL = (
+    ("source", "target"),
+    ("src", "tgt"),
+    ("input", "output"),
+    ("question", "answer"),
+    ("prompt", "response"),
+)
 TRANSLATION = "translation"
 _SENTENCE_ENDS = tuple(".!?…。！？")
 _OPTIONS = "name them with --column and --target-column, by number where there is no header"
@@ -237,11 +281,24 @@ def read_pair_table(source: str, format: str, collector: PairCollector) -> Colum
     return columns
 
 
-def _rows(source: str, format: str, settings: ParallelSettings, asked: Sequence[str]) -> Iterator[tables.Row]:
+def _rows(
+    source: str, format: str, settings: ParallelSettings, asked: Sequence[str]
+) -> Iterator[tables.Row]:
     kind = KINDS[format]
-    if kind == tables.PARQUET and len(asked) == 2 and set(asked) <= set(tables.parquet_columns(source)):
+    if (
+        kind == tables.PARQUET
+        and len(asked) == 2
+        and set(asked) <= set(tables.parquet_columns(source))
+    ):
         return tables.parquet_rows(source, asked)
-    return tables.rows(source, kind, settings.encoding_errors, delimiter=settings.delimiter, columns=asked, has_header=settings.has_header)
+    return tables.rows(
+        source,
+        kind,
+        settings.encoding_errors,
+        delimiter=settings.delimiter,
+        columns=asked,
+        has_header=settings.has_header,
+    )
 
 
 def _check_header(columns: Columns, asked: Sequence[str], source: str, format: str) -> None:
@@ -250,10 +307,17 @@ def _check_header(columns: Columns, asked: Sequence[str], source: str, format: s
     Raises:
         TextError: one is several words, or ends as a sentence does.
     """
-    text = next((name for name in columns if " " in name.strip() or name.strip().endswith(_SENTENCE_ENDS)), None)
+    text = next(
+        (name for name in columns if " " in name.strip() or name.strip().endswith(_SENTENCE_ENDS)),
+        None,
+    )
     if text is not None and not asked and format in ("tsv", "csv"):
         why = f"its first line is read as the names of its columns, and {shown(text)} looks like a text"
-        raise TextError(f"{source}: is there a header?", why, "name the columns: --column 1 --target-column 2 if there is none")
+        raise TextError(
+            f"{source}: is there a header?",
+            why,
+            "name the columns: --column 1 --target-column 2 if there is none",
+        )
 
 
 def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> Columns:
@@ -271,18 +335,28 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
         return source, target
     candidates = [pair for pair in USUAL if set(pair) <= set(names)]
     if len(names) == 2:
-        candidates += [(names[0], names[1])] if source is target is None else [(names[0], names[1]), (names[1], names[0])]
+        candidates += (
+            [(names[0], names[1])]
+            if source is target is None
+            else [(names[0], names[1]), (names[1], names[0])]
+        )
     for first, second in candidates:
         if source in (None, first) and target in (None, second):
             return first, second
-    raise TextError(f"{where}: which columns hold the sources and the targets?", "it has " + (", ".join(names) or "none"), _OPTIONS)
+    raise TextError(
+        f"{where}: which columns hold the sources and the targets?",
+        "it has " + (", ".join(names) or "none"),
+        _OPTIONS,
+    )
 
 
 def values_of(values: Values, asked: Sequence[str]) -> Values:
     """The columns of a row: its own, or the languages of its `translation`. asked: the names of
     columns that are asked for."""
     inner = values.get(TRANSLATION)
-    return inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
+    return (
+        inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
+    )
 
 
 def _texts(values: Values, columns: Columns, where: str, settings: ParallelSettings) -> list[str]:
@@ -306,7 +380,9 @@ def _texts(values: Values, columns: Columns, where: str, settings: ParallelSetti
 SOURCE, TARGET = "source", "target"  # the names of their columns, so to say
 
 
-def read_parallel_files(source: str, targets: Sequence[str], collector: PairCollector) -> tuple[str, str]:
+def read_parallel_files(
+    source: str, targets: Sequence[str], collector: PairCollector
+) -> tuple[str, str]:
     """Collect the pairs of a file of sources and one file of targets for each reference. Returns
     the names of both sides.
 
@@ -325,7 +401,9 @@ PARALLEL = "parallel"
 Paths = Iterable[str | PathLike[str]]
 
 
-def read_pairs(paths: Paths, settings: ParallelSettings = ParallelSettings(), targets: Iterable[Paths] = ()) -> ParallelText:
+def read_pairs(
+    paths: Paths, settings: ParallelSettings = ParallelSettings(), targets: Iterable[Paths] = ()
+) -> ParallelText:
     """The pairs of some files, in order. A notice says how many empty ones are left out, where that
     is asked for.
 
@@ -349,7 +427,10 @@ def read_pairs(paths: Paths, settings: ParallelSettings = ParallelSettings(), ta
         names, format = _read_tables(files, collector)
     collector.tell_of_empty()
     if not collector.pairs:
-        raise TextError(f"no pairs in {', '.join(files)}", "all of them are empty" if collector.pairs_left_out else "nothing stands in it")
+        raise TextError(
+            f"no pairs in {', '.join(files)}",
+            "all of them are empty" if collector.pairs_left_out else "nothing stands in it",
+        )
     return ParallelText(tuple(collector.pairs), *names, format)
 
 
@@ -357,19 +438,35 @@ def _expanded(paths: Paths) -> list[str]:
     return sources.expand_files(paths, "pairs", ".tsv")
 
 
-def _check(files: Sequence[str], targets: Sequence[Sequence[str]], settings: ParallelSettings) -> None:
+def _check(
+    files: Sequence[str], targets: Sequence[Sequence[str]], settings: ParallelSettings
+) -> None:
     if unequal := next((each for each in targets if len(each) != len(files)), None):
-        raise UsageError(f"{len(files)} files of sources and {len(unequal)} of targets", "each needs one", "name as many with --target")
-    if (settings.format == PARALLEL and not targets) or (targets and settings.format not in ("auto", PARALLEL)):
+        raise UsageError(
+            f"{len(files)} files of sources and {len(unequal)} of targets",
+            "each needs one",
+            "name as many with --target",
+        )
+    if (settings.format == PARALLEL and not targets) or (
+        targets and settings.format not in ("auto", PARALLEL)
+    ):
         why = "targets are in files of their own" if targets else "there is no file with targets"
-        raise UsageError(f"format {settings.format}: {why}", hint="--format parallel and --target go together")
+        raise UsageError(
+            f"format {settings.format}: {why}", hint="--format parallel and --target go together"
+        )
     if not targets:
         return
-    if settings.format == "auto" and (table := next(filter(tables.kind_of, (*files, *chain(*targets))), None)):
+    if settings.format == "auto" and (
+        table := next(filter(tables.kind_of, (*files, *chain(*targets))), None)
+    ):
         why = "targets are in files of their own, line by line"
-        raise UsageError(f"{table} is a table, {why}", hint="--format parallel reads each of its lines as a text")
+        raise UsageError(
+            f"{table} is a table, {why}", hint="--format parallel reads each of its lines as a text"
+        )
     if settings.column or settings.target_column or settings.delimiter:
-        notice(f"{', '.join(files)}: read line by line as text, without regard to --column, --target-column and --delimiter")
+        notice(
+            f"{', '.join(files)}: read line by line as text, without regard to --column, --target-column and --delimiter"
+        )
 
 
 def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Columns, str]:

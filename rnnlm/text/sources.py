@@ -32,9 +32,14 @@ HUB = "hf:"
 class SourceSettings:
     """How tables and data sets are read."""
 
-    column: Annotated[str | None, Meta(description="text column of JSON-lines, CSV, Parquet and data sets")] = None
+    column: Annotated[
+        str | None, Meta(description="text column of JSON-lines, CSV, Parquet and data sets")
+    ] = None
     split: Annotated[str, Meta(description="split of a data set")] = "train"
-    delimiter: Annotated[str | None, Meta(description="what separates the cells of a table; none: as its header has it")] = None
+    delimiter: Annotated[
+        str | None,
+        Meta(description="what separates the cells of a table; none: as its header has it"),
+    ] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
@@ -69,7 +74,11 @@ def parse_delimiter(text: str | None) -> str | None:
         return None
     character = "\t" if text in ("tab", "\\t") else text
     if len(character) != 1 or character in '"\r\n\0':
-        raise SettingsError(f"delimiter = {shown(text)} is not valid", "one character is needed", "for instance ; or tab")
+        raise SettingsError(
+            f"delimiter = {shown(text)} is not valid",
+            "one character is needed",
+            "for instance ; or tab",
+        )
     return character
 
 
@@ -83,7 +92,9 @@ def expand(names: tuple[str, ...]) -> list[str]:
     for name in names:
         if name == "-" or name.startswith(HUB) or os.path.exists(name):
             sources.append(name)
-        elif matches := sorted(match for match in glob.glob(name, recursive=True) if os.path.isfile(match)):
+        elif matches := sorted(
+            match for match in glob.glob(name, recursive=True) if os.path.isfile(match)
+        ):
             sources.extend(matches)
         elif glob.has_magic(name):
             raise TextError(f"no file matches {name}")
@@ -102,14 +113,20 @@ def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str
     """
     found = expand(tuple(os.fspath(name) for name in names))
     if hub := next((name for name in found if name.startswith(HUB)), None):
-        raise UsageError(f"{hub}: {what} of data sets of the hub are not read", hint="save it as Parquet or JSON-lines")
+        raise UsageError(
+            f"{hub}: {what} of data sets of the hub are not read",
+            hint="save it as Parquet or JSON-lines",
+        )
     if folder := next((name for name in found if Path(name).is_dir()), None):
         raise TextError(f"{folder} is a directory", hint=f"name its files: '{folder}/*{suffix}'")
     return found
 
 
 def read(
-    source: str, settings: SourceSettings, errors: str = "strict", on_read: Callable[[int], None] | None = None
+    source: str,
+    settings: SourceSettings,
+    errors: str = "strict",
+    on_read: Callable[[int], None] | None = None,
 ) -> Iterator[bytes | list[str]]:
     """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as
     `errors` says).
@@ -124,7 +141,9 @@ def read(
         return
     kind = settings.table_kind(source)
     if kind == tables.CSV and not settings.column:
-        raise TextError(f"{source} is a table", "its text column is not named", "name it with --column")
+        raise TextError(
+            f"{source} is a table", "its text column is not named", "name it with --column"
+        )
     if kind and (kind != tables.TSV or settings.column):
         yield from _in_chunks(_texts_of(_rows(source, kind, settings, errors), settings))
         return
@@ -148,7 +167,11 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
     expanded: list[str] = []
     with contextlib.suppress(TextError):  # one is missing, which whoever reads it says
         expanded = expand(tuple(map(str, names)))
-    if found := [name for name in expanded if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))]:
+    if found := [
+        name
+        for name in expanded
+        if not (tables.kind_of(name) or name.startswith(HUB) or os.path.isdir(name))
+    ]:
         notice(
             f"{' and '.join(map(shown_name, found))}: read line by line as text, "
             f"without regard to --column, which is for tables ({', '.join(tables.SUFFIXES)}); "
@@ -159,8 +182,16 @@ def tell_of_text_files(names: Sequence[str | Path], settings: SourceSettings) ->
 def _rows(source: str, kind: str, settings: SourceSettings, errors: str) -> Iterator[tables.Row]:
     """The rows of a table; of a Parquet file the text column alone is read."""
     if kind == tables.PARQUET:
-        return tables.parquet_rows(source, [column_of(tables.parquet_columns(source), source, settings)])
-    return tables.rows(source, kind, errors, delimiter=settings.delimiter, columns=[settings.column] if settings.column else ())
+        return tables.parquet_rows(
+            source, [column_of(tables.parquet_columns(source), source, settings)]
+        )
+    return tables.rows(
+        source,
+        kind,
+        errors,
+        delimiter=settings.delimiter,
+        columns=[settings.column] if settings.column else (),
+    )
 
 
 def _in_chunks(records: Iterator[str]) -> Iterator[list[str]]:
@@ -184,14 +215,24 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
     if not os.path.isdir(name):  # a local folder may have @ or # in its name
         name, revision, config = parse_hub_name(name)
     if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "weights-*.safetensors")):
-        raise TextError(f"{source} is a model, not a text", hint="name a text; a model is named with -m")
+        raise TextError(
+            f"{source} is a model, not a text", hint="name a text; a model is named with -m"
+        )
     if os.path.isdir(name) and glob.glob(os.path.join(glob.escape(name), "shard-*.safetensors")):
-        raise TextError(f"{source} is a prepared text", "what is asked for needs the text itself, or that text alone", "name a text")
+        raise TextError(
+            f"{source} is a prepared text",
+            "what is asked for needs the text itself, or that text alone",
+            "name a text",
+        )
     if os.path.isdir(name) and not _holds_data(name):
-        raise TextError(f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'")
+        raise TextError(
+            f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'"
+        )
     try:
         rows = _load_dataset(name, revision, config, settings.split)
-        yield from _in_chunks(_text_of(row, f"{source} [{settings.split}]", settings) for row in rows)
+        yield from _in_chunks(
+            _text_of(row, f"{source} [{settings.split}]", settings) for row in rows
+        )
     except TextError:
         raise
     except Exception as error:
@@ -204,11 +245,15 @@ def _load_dataset(name: str, revision: str | None, config: str | None, split: st
     import datasets
 
     datasets.disable_progress_bars()
-    if os.path.exists(os.path.join(name, "dataset_dict.json")) or os.path.exists(os.path.join(name, "state.json")):
+    if os.path.exists(os.path.join(name, "dataset_dict.json")) or os.path.exists(
+        os.path.join(name, "state.json")
+    ):
         saved = datasets.load_from_disk(name)
         if isinstance(saved, datasets.DatasetDict):
             if split not in saved:
-                raise TextError(f"data set {name} has no split {split!r}", hint=nearest(split, saved))
+                raise TextError(
+                    f"data set {name} has no split {split!r}", hint=nearest(split, saved)
+                )
             return saved[split]
         return saved
     # it is called after its folder, and . has no name
@@ -232,7 +277,9 @@ def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
 def _holds_data(folder: str) -> bool:
     """Whether files of a data set lie there; .json alone may be anything, a model's config.json for
     one."""
-    suffixes = {Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names}
+    suffixes = {
+        Path(without_suffix(name)).suffix for _, _, names in os.walk(folder) for name in names
+    }
     return bool(suffixes & {*tables.SUFFIXES, ".arrow"} - {".json"})
 
 
@@ -241,13 +288,19 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
     if settings.column:
         if settings.column in names:
             return settings.column
-        raise TextError(f"{where}: no column {settings.column!r}", hint=nearest(settings.column, names))
+        raise TextError(
+            f"{where}: no column {settings.column!r}", hint=nearest(settings.column, names)
+        )
     for usual in tables.USUAL_COLUMNS:
         if usual in names:
             return usual
     if len(names) == 1:
         return names[0]
-    raise TextError(f"{where}: which column holds the text?", "it has " + ", ".join(names), "name it with --column")
+    raise TextError(
+        f"{where}: which column holds the text?",
+        "it has " + ", ".join(names),
+        "name it with --column",
+    )
 
 
 def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[str]:
@@ -326,7 +379,11 @@ def repeated(found: Iterable[str]) -> list[list[str]]:
     alike = _alike([[file for file, size in size_of.items() if size]], size_of)
     if sum(map(len, alike)) <= MOST_COMPARED:
         for pieces in (1, PIECES):
-            digests = {file: _digest(files[file][0], size_of[file], pieces) for same in alike for file in same}
+            digests = {
+                file: _digest(files[file][0], size_of[file], pieces)
+                for same in alike
+                for file in same
+            }
             alike = _alike(alike, digests)
         for first, *others in alike:
             files[first] += [name for file in others for name in files.pop(file)]
@@ -360,7 +417,9 @@ def _digest(path: str, size: int, pieces: int) -> bytes | str:
     is_small = size <= PIECES * PIECE_BYTES
     with contextlib.suppress(OSError), open(path, "rb") as stream:
         for number in range(pieces):
-            stream.seek(number * PIECE_BYTES if is_small else number * (size - PIECE_BYTES) // (PIECES - 1))
+            stream.seek(
+                number * PIECE_BYTES if is_small else number * (size - PIECE_BYTES) // (PIECES - 1)
+            )
             found.update(stream.read(PIECE_BYTES))
         return found.digest()
     return path
@@ -375,7 +434,12 @@ def _in_words(names: Sequence[str]) -> str:
 # pairs share.
 
 # by format
-KINDS = {"tsv": tables.TSV, "csv": tables.CSV, "jsonl": tables.JSON_LINES, "parquet": tables.PARQUET}
+KINDS = {
+    "tsv": tables.TSV,
+    "csv": tables.CSV,
+    "jsonl": tables.JSON_LINES,
+    "parquet": tables.PARQUET,
+}
 
 
 def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
@@ -383,7 +447,11 @@ def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
     names = list(names)
     hint = nearest(name, names)
     listed = ", ".join(names) or "no columns"
-    return TextError(f"{where}: no column {name!r}", f"it has {listed}", hint if hint.startswith("did you mean") else "")
+    return TextError(
+        f"{where}: no column {name!r}",
+        f"it has {listed}",
+        hint if hint.startswith("did you mean") else "",
+    )
 
 
 def check_length(row: tables.Row) -> None:
@@ -406,5 +474,7 @@ def text_of(value: Any, where: str, column: str) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, (str, int)):
-        raise TextError(f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed")
+        raise TextError(
+            f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed"
+        )
     return str(value)

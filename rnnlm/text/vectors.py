@@ -31,7 +31,13 @@ Matrix = Any  # a scipy.sparse.csr_array
 
 
 def svd_vectors(
-    ids_N: np.ndarray, line_offsets: np.ndarray, size: int, width: int, window: int = WINDOW, seed: int = 1, progress: Progress = silent
+    ids_N: np.ndarray,
+    line_offsets: np.ndarray,
+    size: int,
+    width: int,
+    window: int = WINDOW,
+    seed: int = 1,
+    progress: Progress = silent,
 ) -> np.ndarray:
     """Vectors (V, width) float32 of the V = `size` words of a text; the same for the same text and
     seed, which draws the solver's start.
@@ -46,11 +52,17 @@ def svd_vectors(
     from scipy.sparse.linalg import svds
 
     if width >= size:
-        raise SettingsError(f"width = {width} is more than {size:,} words allow", "the matrix has a row and a column for each", "lower it")
+        raise SettingsError(
+            f"width = {width} is more than {size:,} words allow",
+            "the matrix has a row and a column for each",
+            "lower it",
+        )
     counts_VV = cooccurrences(ids_N, line_offsets, size, window, progress)
     if not counts_VV.nnz:
         raise TextError(
-            "there is nothing to count", "no line holds two words that occur often enough", "lower --min-count, or take more text"
+            "there is nothing to count",
+            "no line holds two words that occur often enough",
+            "lower --min-count, or take more text",
         )
     matrix_VV = ppmi(counts_VV).astype(np.float32)
     progress(f"singular values of {matrix_VV.nnz:,} numbers")
@@ -62,7 +74,9 @@ def svd_vectors(
     return np.ascontiguousarray(u_VE * np.sign(largest_E) * s_E**EIGENVALUE_POWER, dtype=np.float32)
 
 
-def cooccurrences(ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window: int, progress: Progress = silent) -> Matrix:
+def cooccurrences(
+    ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window: int, progress: Progress = silent
+) -> Matrix:
     """How often word c stands within `window` words of word w in the same line, (V, V), symmetric;
     pairs at any distance count 1."""
     from scipy.sparse import coo_array, csr_array
@@ -76,7 +90,9 @@ def cooccurrences(ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window
             here, there = slice(start, end), slice(start + distance, end + distance)
             is_pair = line_N[here] == line_N[there]
             pairs = ids_N[here][is_pair], ids_N[there][is_pair]
-            total += coo_array((np.ones(len(pairs[0]), dtype=np.int64), pairs), shape=(size, size)).tocsr()
+            total += coo_array(
+                (np.ones(len(pairs[0]), dtype=np.int64), pairs), shape=(size, size)
+            ).tocsr()
     return (total + total.T).tocsr()
 
 
@@ -119,7 +135,10 @@ class FoundVectors:
 
 
 def read_vectors(
-    path: str | Path, symbols: Sequence[str], width: int, encoding_errors: Literal["strict", "replace"] = "strict"
+    path: str | Path,
+    symbols: Sequence[str],
+    width: int,
+    encoding_errors: Literal["strict", "replace"] = "strict",
 ) -> FoundVectors:
     """The vectors of `symbols` (a tokenizer's) in the file at `path`, which may be compressed (.gz,
     .xz, .bz2, .zst).
@@ -144,7 +163,11 @@ def check_text(path: str) -> None:
     with naming_errors(path, TextError), open_decompressed(path) as stream:
         if b"\0" in stream.read(_FIRST_BYTES):
             hint = "write it as text (gensim: save_word2vec_format(..., binary=False))"
-            raise TextError(f"{path} is a binary file", "vectors are read from text files, as written by word2vec and GloVe", hint)
+            raise TextError(
+                f"{path} is a binary file",
+                "vectors are read from text files, as written by word2vec and GloVe",
+                hint,
+            )
 
 
 def read_all_vectors(path: str | Path) -> tuple[list[str], np.ndarray]:
@@ -206,21 +229,31 @@ class _Reader:
         assert self.width is not None
         found = len(fields) - 1
         are_numbers = list(map(_is_number, fields[1:]))
-        if found > self.width and not all(are_numbers[: -self.width]) and all(are_numbers[-self.width :]):
+        if (
+            found > self.width
+            and not all(are_numbers[: -self.width])
+            and all(are_numbers[-self.width :])
+        ):
             return
         if not all(are_numbers):
             raise self._not_finite(number, fields[1:])
         if not self.vectors and self.promised is None and found:
             self._check_width(number, found)
         if found != self.width:
-            raise self._error(number, f"{found} numbers instead of {self.width}", "the line is damaged, or was cut off")
+            raise self._error(
+                number,
+                f"{found} numbers instead of {self.width}",
+                "the line is damaged, or was cut off",
+            )
 
     def _check_width(self, number: int, found: int) -> None:
         if self.width is None:
             self.width = found
         if found != self.width:
             what = f"{self.path}, line {number}: vectors of width {found}"
-            raise SettingsError(what, f"embedding_size is {self.width}", f"set embedding_size={found}")
+            raise SettingsError(
+                what, f"embedding_size is {self.width}", f"set embedding_size={found}"
+            )
 
     def _numbers(self, number: int, fields: list[str]) -> np.ndarray:
         try:
@@ -235,24 +268,38 @@ class _Reader:
         if not self.vectors:
             raise TextError(f"no vectors in {self.path}", "no line holds one")
         if self.promised is not None and self.vectors < self.promised:
-            raise TextError(f"{self.path} is cut off", f"it has {self.vectors:,} vectors, its first line says {self.promised:,}")
+            raise TextError(
+                f"{self.path} is cut off",
+                f"it has {self.vectors:,} vectors, its first line says {self.promised:,}",
+            )
         if self.repeated:
-            notice(f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of each word is used")
+            notice(
+                f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of each word is used"
+            )
 
     def result(self) -> FoundVectors:
         found, size = len(self.values), len(self.ids)
         if not found:
             why = "its words are different ones, or written in another case"
-            raise TextError(f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase")
+            raise TextError(
+                f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase"
+            )
         message = f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random"
         if found < FEW * size:
             message += ", so that the file has little effect; its words may be written in another case (see --lowercase)"
         notice(message)
-        return FoundVectors(np.fromiter(self.values, dtype=np.int64, count=found), np.stack(list(self.values.values())))
+        return FoundVectors(
+            np.fromiter(self.values, dtype=np.int64, count=found),
+            np.stack(list(self.values.values())),
+        )
 
     def _not_finite(self, number: int, fields: list[str]) -> TextError:
         odd = next(field for field in fields if not _is_number(field))
-        return self._error(number, f"{odd[:40]!r} is not a finite number", "the line is damaged, or is not a word vector")
+        return self._error(
+            number,
+            f"{odd[:40]!r} is not a finite number",
+            "the line is damaged, or is not a word vector",
+        )
 
     def _error(self, number: int, what: str, why: str) -> TextError:
         return TextError(f"{self.path}, line {number}: {what}", why)

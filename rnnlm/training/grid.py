@@ -27,7 +27,15 @@ from rnnlm.models.manifest import is_model
 from rnnlm.models.metrics_log import METRICS, fitted
 from rnnlm.system import current_rank
 from rnnlm.text.lines import Progress, silent
-from rnnlm.training.grid_request import Combination, GridRequest, axes_of, combinations, differing, naming, usual_folder
+from rnnlm.training.grid_request import (
+    Combination,
+    GridRequest,
+    axes_of,
+    combinations,
+    differing,
+    naming,
+    usual_folder,
+)
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.run import request_of, run
 from rnnlm.training.texts import SharedTexts
@@ -74,7 +82,11 @@ class RunResult:
         """All of it, as JSON can hold it: perplexities, or the figures of a task."""
         shown = dataclasses.asdict(self)
         figures, main = shown.pop("figures"), shown.pop("main")
-        return {name: value for name, value in shown.items() if "_ppl" not in name} | figures if main else shown
+        return (
+            {name: value for name, value in shown.items() if "_ppl" not in name} | figures
+            if main
+            else shown
+        )
 
     def of(self, text: str, part: str = "") -> float | None:
         """The figure that counts on the text called valid or test. part: low or high, a bound of
@@ -87,7 +99,12 @@ class RunResult:
         """Its row in the table: the settings of the grid have columns of their own, and its folder
         is named within the grid's."""
         shown = self.to_dict()
-        return {"run": shown.pop("run"), **shown.pop("values"), **shown, "folder": Path(self.folder).name}
+        return {
+            "run": shown.pop("run"),
+            **shown.pop("values"),
+            **shown,
+            "folder": Path(self.folder).name,
+        }
 
 
 def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
@@ -99,19 +116,29 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
     folder = run.request.output
     assert folder is not None
     ended = fitted(folder)
-    known: dict[str, Any] = {"steps": ended.get("steps"), "seconds": ended.get("seconds"), "stopped": ended.get("stopped", "error")}
+    known: dict[str, Any] = {
+        "steps": ended.get("steps"),
+        "seconds": ended.get("seconds"),
+        "stopped": ended.get("stopped", "error"),
+    }
     if known["seconds"]:
         known["tokens_per_second"] = ended["tokens"] / known["seconds"]
     if model_folder.is_model(folder):
         manifest = model_folder.read_manifest(folder)
         shapes = model_folder.content(folder, manifest)[2]
-        known |= {"step": manifest.step, "parameters": sum(math.prod(shape) for _, shape in shapes.values())}
+        known |= {
+            "step": manifest.step,
+            "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
+        }
         for text, result in manifest.results.items():
             if "columns" in result or "main" in result:
                 known |= _of_task(text, result, known.setdefault("figures", {}))
                 continue
             known |= {f"{text}_signature": result["signature"], f"{text}_ppl": result["ppl_token"]}
-            known |= {f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}") for bound in ("low", "high", "no_oov")}
+            known |= {
+                f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}")
+                for bound in ("low", "high", "no_oov")
+            }
     return RunResult(run.name, str(folder), run.values, **known)
 
 
@@ -121,8 +148,12 @@ def _of_task(text: str, result: dict[str, Any], figures: dict[str, float]) -> di
     columns = result.get("columns", [result])
     prefixes = [f"{each['column']}_" if len(columns) > 1 else "" for each in columns]
     for prefix, each in zip(prefixes, columns, strict=True):
-        shown = {name: each.get(name) for name in (*FIGURES, *OF_PAIRS)} | {f"{each['main']}_{bound}": each.get(bound) for bound in BOUNDS}
-        figures |= {f"{text}_{prefix}{name}": value for name, value in shown.items() if value is not None}
+        shown = {name: each.get(name) for name in (*FIGURES, *OF_PAIRS)} | {
+            f"{each['main']}_{bound}": each.get(bound) for bound in BOUNDS
+        }
+        figures |= {
+            f"{text}_{prefix}{name}": value for name, value in shown.items() if value is not None
+        }
     return {f"{text}_signature": result["signature"], "main": prefixes[0] + columns[0]["main"]}
 
 
@@ -131,11 +162,16 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
     which are one, often easy, token."""
     for text, name in (("valid", "validation"), ("test", "test")):
         found = [each for each in results if getattr(each, f"{text}_ppl_no_oov") is not None]
-        if len({getattr(each, f"{text}_signature").rpartition("|model:")[0] for each in found}) != 1:
+        if (
+            len({getattr(each, f"{text}_signature").rpartition("|model:")[0] for each in found})
+            != 1
+        ):
             continue  # other texts or tokenizers: the figures do not compare
         best, known = (min(found, key=attrgetter(f"{text}_ppl{end}")) for end in ("", "_no_oov"))
         low, high = (getattr(each, f"{text}_ppl_no_oov") for each in (known, best))
-        if high > CLEARLY * low and getattr(known, f"{text}_ppl") > CLEARLY * getattr(best, f"{text}_ppl"):
+        if high > CLEARLY * low and getattr(known, f"{text}_ppl") > CLEARLY * getattr(
+            best, f"{text}_ppl"
+        ):
             notice(
                 f"on the {name} text, {best.run} is the best with its unknown words, {known.run} without them "
                 f"({low:,.2f} to {high:,.2f}): only the latter is about words that the models know"
@@ -145,7 +181,9 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
 def columns(results: Sequence[RunResult]) -> list[str]:
     """The columns of the table: those of texts that no run was evaluated on are left out."""
     rows = [result.row() for result in results]
-    texts = [text for text in ("valid", "test") if all(row[f"{text}_signature"] is None for row in rows)]
+    texts = [
+        text for text in ("valid", "test") if all(row[f"{text}_signature"] is None for row in rows)
+    ]
     # runs that failed have no figures of labels
     names = dict.fromkeys(name for row in rows for name in row)
     if any(result.main for result in results):
@@ -161,7 +199,9 @@ def write_table(path: Path, results: Sequence[RunResult]) -> None:
     """
     names = columns(results)
     rows = ([cell_text(result.row().get(name)) for name in names] for result in results)
-    replace_file(path, "".join(map(tables.line, [names, *rows])).encode("utf-8", "backslashreplace"))
+    replace_file(
+        path, "".join(map(tables.line, [names, *rows])).encode("utf-8", "backslashreplace")
+    )
 
 
 # ---- grid
@@ -254,10 +294,18 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
         RnnlmError: as for :func:`train_grid`.
     """
     if current_rank().count > 1:
-        raise UsageError("a grid is trained by one process", f"there are {current_rank().count}", "leave out torchrun, or --processes")
+        raise UsageError(
+            "a grid is trained by one process",
+            f"there are {current_rank().count}",
+            "leave out torchrun, or --processes",
+        )
     folder = request.request.output or usual_folder(request.request)
     if is_model(folder) or (folder.exists() and not folder.is_dir()):
-        raise OutputError(f"{folder} is not the folder of a grid", "it holds a model, or is a file", "choose another folder with -o")
+        raise OutputError(
+            f"{folder} is not the folder of a grid",
+            "it holds a model, or is a file",
+            "choose another folder with -o",
+        )
     runs, shared = combinations(request)
     texts, plans = SharedTexts(request.request.tokenizer_from), []
     for each in runs:
@@ -277,7 +325,9 @@ def _own_hint() -> Iterator[None]:
         raise
 
 
-def run_grid(planned: GridPlan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[GridEvent]:
+def run_grid(
+    planned: GridPlan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never
+) -> Iterator[GridEvent]:
     """Train what :func:`plan_grid` has planned; the events, as for :func:`train_grid`.
 
     Raises:
@@ -285,7 +335,9 @@ def run_grid(planned: GridPlan, stop: Callable[[], bool] = never, save: Callable
     """
     results: list[RunResult] = []
     is_asked = False
-    for number, (each, run_plan) in enumerate(zip(planned.runs, planned.plans, strict=True), start=1):
+    for number, (each, run_plan) in enumerate(
+        zip(planned.runs, planned.plans, strict=True), start=1
+    ):
         yield GridRunStarted(number, len(planned.runs), each, run_plan)
         error = None
         try:
@@ -305,12 +357,18 @@ def run_grid(planned: GridPlan, stop: Callable[[], bool] = never, save: Callable
     stopped = "request" if len(results) < len(planned.runs) else "complete"
     table = str(planned.folder / GRID_TABLE) if results else None
     notice_unknown_words(results)
-    yield GridFinished(str(planned.folder), tuple(results), stopped, table, _draw(planned.folder, results))
+    yield GridFinished(
+        str(planned.folder), tuple(results), stopped, table, _draw(planned.folder, results)
+    )
 
 
 def _draw(folder: Path, results: Sequence[RunResult]) -> str | None:
     """The picture of all curves, if there are any; where it is."""
-    curves = [learning_curve(result.folder) for result in results if (Path(result.folder) / METRICS).is_file()]
+    curves = [
+        learning_curve(result.folder)
+        for result in results
+        if (Path(result.folder) / METRICS).is_file()
+    ]
     if not any(curve.points for curve in curves):
         return None
     plotting.save(curves_figure(curves), folder / CURVES)

@@ -75,20 +75,33 @@ def axes_of(grid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """
     axes: dict[str, tuple[str, ...]] = {}
     for name, values in grid.items():
-        _add(axes, name, [values] if isinstance(values, str) or not isinstance(values, Iterable) else list(values))
+        _add(
+            axes,
+            name,
+            [values]
+            if isinstance(values, str) or not isinstance(values, Iterable)
+            else list(values),
+        )
     return dict(renamed(axes, "grid"))
 
 
 def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[Any]) -> None:
     texts = tuple(as_text(value).strip() for value in values)
     if name in axes:
-        raise UsageError(f"{ORIGIN} names {name} twice", hint=f"give all its values at once: {name}={','.join((*axes[name], *texts))}")
+        raise UsageError(
+            f"{ORIGIN} names {name} twice",
+            hint=f"give all its values at once: {name}={','.join((*axes[name], *texts))}",
+        )
     if not texts:
-        raise UsageError(f"{ORIGIN} {name}: there is no value", hint=f"leave {name} out, or give it values")
+        raise UsageError(
+            f"{ORIGIN} {name}: there is no value", hint=f"leave {name} out, or give it values"
+        )
     if not all(texts):
         raise UsageError(f"{ORIGIN} {name}: a value is empty", hint="write none for no value")
     if len(set(texts)) < len(texts):
-        raise UsageError(f"{ORIGIN} {name}: a value stands there twice", ", ".join(texts), "leave one out")
+        raise UsageError(
+            f"{ORIGIN} {name}: a value stands there twice", ", ".join(texts), "leave one out"
+        )
     axes[name] = texts
 
 
@@ -102,27 +115,47 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     """
     _check(grid)
     folder = grid.request.output or usual_folder(grid.request)
-    chosen = [dict(zip(grid.axes, values, strict=True)) for values in itertools.product(*grid.axes.values())]
+    chosen = [
+        dict(zip(grid.axes, values, strict=True))
+        for values in itertools.product(*grid.axes.values())
+    ]
     kinds = []
     for values in chosen:
         with naming(run_name(values)):
             kinds.append(_kind(grid.request, values))
     known = [_settings_of(kind) for kind in kinds]
-    left_out = {kind.name: _without_effect(grid.request, own, set().union(*known)) for kind, own in zip(kinds, known, strict=True)}
+    left_out = {
+        kind.name: _without_effect(grid.request, own, set().union(*known))
+        for kind, own in zip(kinds, known, strict=True)
+    }
     for name in filter(left_out.get, left_out):
         notice(f"a model of kind {name} has no {', '.join(left_out[name])}: it is trained without")
-    requests = [_request(grid.request, values, folder, left_out[kind.name]) for values, kind in zip(chosen, kinds, strict=True)]
+    requests = [
+        _request(grid.request, values, folder, left_out[kind.name])
+        for values, kind in zip(chosen, kinds, strict=True)
+    ]
     found = [_resolved(values, request) for values, request in zip(chosen, requests, strict=True)]
     shared = _common_settings(grid, found)
-    return [_resolved(each.values, _with(each.request, shared, each.resolved)) for each in found], shared
+    return [
+        _resolved(each.values, _with(each.request, shared, each.resolved)) for each in found
+    ], shared
 
 
 def differing(runs: Sequence[Combination]) -> dict[str, dict[str, Any]]:
     """The settings, beside those of the grid, in which the runs that have them differ: the value of
     each run, by its name."""
-    names = dict.fromkeys(name for run in runs for name in run.resolved.values if name not in run.values)
-    found = {name: {run.name: run.resolved.values[name] for run in runs if name in run.resolved.values} for name in names}
-    return {name: values for name, values in found.items() if any(value != next(iter(values.values())) for value in values.values())}
+    names = dict.fromkeys(
+        name for run in runs for name in run.resolved.values if name not in run.values
+    )
+    found = {
+        name: {run.name: run.resolved.values[name] for run in runs if name in run.resolved.values}
+        for name in names
+    }
+    return {
+        name: values
+        for name, values in found.items()
+        if any(value != next(iter(values.values())) for value in values.values())
+    }
 
 
 def _common_settings(grid: GridRequest, runs: Sequence[Combination]) -> dict[str, Any]:
@@ -131,7 +164,12 @@ def _common_settings(grid: GridRequest, runs: Sequence[Combination]) -> dict[str
         name: next(iter(values.values())) for name, values in differing(runs).items()
         if name in COMMON or (grid.equal_settings and name != "model")
     }  # fmt: skip
-    if not grid.request.valid and grid.request.text and len({run.kind.holds_out for run in runs}) > 1 and "holdout" not in grid.axes:
+    if (
+        not grid.request.valid
+        and grid.request.text
+        and len({run.kind.holds_out for run in runs}) > 1
+        and "holdout" not in grid.axes
+    ):
         # asked for, so that all hold it out
         shared["holdout"] = runs[0].resolved.make(HoldoutSettings).holdout
     return shared
@@ -146,7 +184,11 @@ def folder_name(name: str) -> str:
     """The name of its folder: itself, or with a hash where it is long or has characters that are
     not for names of files."""
     safe = re.sub(r"[^\w.,=+-]", "_", name)[:LONGEST_NAME]
-    return name if safe == name else f"{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return (
+        name
+        if safe == name
+        else f"{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    )
 
 
 def usual_folder(request: Request) -> Path:
@@ -169,30 +211,49 @@ def naming(run: str) -> Iterator[None]:
 def _check(grid: GridRequest) -> None:
     """Raises UsageError: there are no axes, or a setting has a value elsewhere."""
     if not grid.axes:
-        raise UsageError("a grid needs a setting with its values", hint="for instance --grid model=rnn,gru,lstm")
+        raise UsageError(
+            "a grid needs a setting with its values", hint="for instance --grid model=rnn,gru,lstm"
+        )
     given = {"--set": grid.request.assignments, "a named option": grid.request.flags}
-    given["a named option"] = {**grid.request.flags, **{name: 0 for name in ("model", "recipe") if getattr(grid.request, name)}}
+    given["a named option"] = {
+        **grid.request.flags,
+        **{name: 0 for name in ("model", "recipe") if getattr(grid.request, name)},
+    }
     for place, settings in given.items():
         if twice := sorted(grid.axes.keys() & settings.keys()):
             raise UsageError(f"{twice[0]} is in the grid and in {place}", hint="leave one out")
     if grid.request.resume:
-        raise UsageError("a grid needs no --resume", "it goes on with what is in its folder", "leave --resume out")
+        raise UsageError(
+            "a grid needs no --resume",
+            "it goes on with what is in its folder",
+            "leave --resume out",
+        )
 
 
 def _kind(request: Request, values: Mapping[str, str]) -> registry.Kind:
     """The kind of model of a run."""
     naming_it = {name: value for name, value in values.items() if name in ("model", "recipe")}
     assignments = {name: value for name, value in request.assignments.items() if name == "model"}
-    return resolve_request(replace(_placed(request, naming_it), assignments=assignments, flags={}))[1]
+    return resolve_request(replace(_placed(request, naming_it), assignments=assignments, flags={}))[
+        1
+    ]
 
 
 def _settings_of(kind: registry.Kind) -> set[str]:
-    return {field.name for cls in (*kind.settings_classes(), *kind.text_settings) for field in fields(cls)}
+    return {
+        field.name
+        for cls in (*kind.settings_classes(), *kind.text_settings)
+        for field in fields(cls)
+    }
 
 
 def _placed(request: Request, values: Mapping[str, str]) -> Request:
     settings = {name: value for name, value in values.items() if name != "recipe"}
-    return replace(request, recipe=values.get("recipe", request.recipe), extra_layers=(Layer(ORIGIN, settings, is_text=True),))
+    return replace(
+        request,
+        recipe=values.get("recipe", request.recipe),
+        extra_layers=(Layer(ORIGIN, settings, is_text=True),),
+    )
 
 
 def _without_effect(request: Request, own: set[str], known: set[str]) -> list[str]:
@@ -201,13 +262,27 @@ def _without_effect(request: Request, own: set[str], known: set[str]) -> list[st
     return sorted((request.assignments.keys() | request.flags.keys()) & known - own)
 
 
-def _request(request: Request, values: dict[str, str], folder: Path, left_out: list[str]) -> Request:
+def _request(
+    request: Request, values: dict[str, str], folder: Path, left_out: list[str]
+) -> Request:
     """The request of a run, without what its kind lacks. A run that diverged is tried again."""
     output = folder / folder_name(run_name(values))
-    assignments, flags = ({k: v for k, v in given.items() if k not in left_out} for given in (request.assignments, request.flags))
-    again = request.overwrite or (is_model(output) and read_manifest(output).training.get("stopped") == "diverged")
+    assignments, flags = (
+        {k: v for k, v in given.items() if k not in left_out}
+        for given in (request.assignments, request.flags)
+    )
+    again = request.overwrite or (
+        is_model(output) and read_manifest(output).training.get("stopped") == "diverged"
+    )
     placed = _placed(request, values)
-    return replace(placed, assignments=assignments, flags=flags, output=output, overwrite=again, resume=False if again else "auto")
+    return replace(
+        placed,
+        assignments=assignments,
+        flags=flags,
+        output=output,
+        overwrite=again,
+        resume=False if again else "auto",
+    )
 
 
 def _resolved(values: dict[str, str], request: Request) -> Combination:

@@ -16,7 +16,14 @@ from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
-from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, OF_TASKS, STARTS, Request, resolve_request
+from rnnlm.training.request import (
+    DEMO_CORPUS,
+    DEMO_RECIPE,
+    OF_TASKS,
+    STARTS,
+    Request,
+    resolve_request,
+)
 from rnnlm.training.texts import CountedText, Data, Opener, Overlap, held_out_share
 
 
@@ -43,8 +50,13 @@ class Plan:
 
     def describe(self) -> list[tuple[str, Any, str, str]]:
         """(name, value, origin, description) of every setting."""
-        about = {name: text for cls in self.resolved.classes for name, text in describe(cls).items()}
-        return [(name, value, self.resolved.origins[name], about[name]) for name, value in self.resolved.values.items()]
+        about = {
+            name: text for cls in self.resolved.classes for name, text in describe(cls).items()
+        }
+        return [
+            (name, value, self.resolved.origins[name], about[name])
+            for name, value in self.resolved.values.items()
+        ]
 
     def parameters(self) -> int | None:
         """How many numbers the model has; nothing is allocated. None until n-grams are counted."""
@@ -76,7 +88,10 @@ def plan(request: Request, progress: Progress = silent, opener: Opener | None = 
         valid=", ".join(request.valid) or (None if request.text else "the bundled one"),
     )
     _warn_of_replaced_start(resolved, request)
-    kind.check(resolved, has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)))
+    kind.check(
+        resolved,
+        has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)),
+    )
     output = request.output or _fresh_folder(_usual_folder(recipe, kind))
     model_folder.check_output(output, request.overwrite or is_auto or bool(request.resume))
     lock.check(output, checkpoints.FOLDER, "training")
@@ -89,12 +104,26 @@ def plan(request: Request, progress: Progress = silent, opener: Opener | None = 
         initial = resuming.state_of(output, run, resolved.defaults, done)
     else:
         initial = _initial_weights(request, kind, resolved, data)
-    return Plan(request, recipe, kind, resolved, data, initial, texts.test, texts.valid_is, output, done, texts.overlaps)
+    return Plan(
+        request,
+        recipe,
+        kind,
+        resolved,
+        data,
+        initial,
+        texts.test,
+        texts.valid_is,
+        output,
+        done,
+        texts.overlaps,
+    )
 
 
 _WHY_NOT = {
     registry.LANGUAGE_MODEL: "a language model reads text in one direction, and nothing beside it",
-    **dict.fromkeys(("tagging", "classification"), "a network that labels words or texts writes no text"),
+    **dict.fromkeys(
+        ("tagging", "classification"), "a network that labels words or texts writes no text"
+    ),
     "seq2seq": "an encoder-decoder learns no labels; it reads a line and writes another",
 }
 _INSTEAD = {
@@ -109,12 +138,20 @@ _INSTEAD = {
 
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
     """Of two things that say how weights start, one has no effect."""
-    idle = [name for name in resolved.values if name.startswith("init_") and resolved.origins[name] in ASKED]
+    idle = [
+        name
+        for name in resolved.values
+        if name.startswith("init_") and resolved.origins[name] in ASKED
+    ]
     if request.init_from and idle:
-        notice(f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}")
+        notice(
+            f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}"
+        )
     name = "init_from" if request.init_from else "init_encoder_from"
     if (file := resolved.values.get("embeddings")) and (source := getattr(request, name)):
-        notice(f"for the same words, the vectors of embeddings = {file} replace those of --{name.replace('_', '-')} {source}")
+        notice(
+            f"for the same words, the vectors of embeddings = {file} replace those of --{name.replace('_', '-')} {source}"
+        )
 
 
 def _check_helpers(request: Request, kind: registry.Kind) -> None:
@@ -127,7 +164,11 @@ def _check_helpers(request: Request, kind: registry.Kind) -> None:
                 hint = _INSTEAD[kind.task][name]
             elif kind.task != registry.LANGUAGE_MODEL:
                 hint = f"leave it out; it is for --task {others}"
-            what = f"{option} is for tasks" if kind.task == registry.LANGUAGE_MODEL else f"{option} is not for {kind.task}"
+            what = (
+                f"{option} is for tasks"
+                if kind.task == registry.LANGUAGE_MODEL
+                else f"{option} is not for {kind.task}"
+            )
             why = "an encoder-decoder has two sides" if name == "init_from" else _WHY_NOT[kind.task]
             raise UsageError(what, why, hint)
 
@@ -147,10 +188,18 @@ def _check_going_on(request: Request) -> None:
     """Raises UsageError: to go on with a run, and something that begins one, are asked for at
     once."""
     starts = [name for name in STARTS if getattr(request, name) and request.resume != "auto"]
-    other = "--overwrite" if request.overwrite else "--" + starts[0].replace("_", "-") if starts else None
+    other = (
+        "--overwrite"
+        if request.overwrite
+        else "--" + starts[0].replace("_", "-")
+        if starts
+        else None
+    )
     if request.resume and other:
         raise UsageError(
-            f"--resume and {other} cannot be combined", "one continues a run, the other begins a new one", f"leave {other} out to continue"
+            f"--resume and {other} cannot be combined",
+            "one continues a run, the other begins a new one",
+            f"leave {other} out to continue",
         )
 
 
@@ -159,10 +208,16 @@ def _of_the_run(request: Request) -> Request:
     if request.output is None:
         raise UsageError("--resume needs the folder of the run", hint="name it with -o DIR")
     run = checkpoints.load_run(request.output)
-    return replace(request, recipe=request.recipe or run.recipe, tokenizer_from=request.tokenizer_from or str(request.output))
+    return replace(
+        request,
+        recipe=request.recipe or run.recipe,
+        tokenizer_from=request.tokenizer_from or str(request.output),
+    )
 
 
-def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, data: Data) -> dict[str, np.ndarray] | None:
+def _initial_weights(
+    request: Request, kind: registry.Kind, resolved: Resolved, data: Data
+) -> dict[str, np.ndarray] | None:
     """The weights of `--init-from`, if they fit."""
     if kind.task != registry.LANGUAGE_MODEL:
         return kind.initial_weights(request, resolved, data)
@@ -172,7 +227,9 @@ def _initial_weights(request: Request, kind: registry.Kind, resolved: Resolved, 
     arrays = model.to_arrays()
     shapes = kind.array_shapes(resolved.values, data.tokenizer)
     if shapes is None:
-        raise UsageError(f"--init-from: a model of kind {kind.name} is made of counts and has no weights to start from")
+        raise UsageError(
+            f"--init-from: a model of kind {kind.name} is made of counts and has no weights to start from"
+        )
     found = {name: tuple(array.shape) for name, array in arrays.items()}
     wanted = {name: shape for name, (_, shape) in shapes.items()}
     differing = [name for name in sorted({*found, *wanted}) if found.get(name) != wanted.get(name)]

@@ -38,7 +38,9 @@ def settings_layer(folder: Path) -> Layer:
     return Layer(f"the run in {folder}", checkpoints.load_run(folder).settings)
 
 
-def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None) -> TrainingState | None:
+def state_of(
+    folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None
+) -> TrainingState | None:
     """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A
     setting that came later had its default.
 
@@ -50,9 +52,18 @@ def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | 
     for name in sorted(run.settings.keys() | stored.settings.keys()):
         before, now = stored.settings.get(name, defaults.get(name)), run.settings.get(name)
         if before != now and name not in MAY_CHANGE:
-            raise _another(folder, f"{name} is {as_text(before)} there, {as_text(now)} was asked for")
-    parts = {"recipe": "recipe", "training text": "train_data", "validation text": "valid_data", "tokenizer": "tokenizer"}
-    differing = [what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)]
+            raise _another(
+                folder, f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
+            )
+    parts = {
+        "recipe": "recipe",
+        "training text": "train_data",
+        "validation text": "valid_data",
+        "tokenizer": "tokenizer",
+    }
+    differing = [
+        what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)
+    ]
     if differing:
         raise _another(folder, f"not the same: {', '.join(differing)}")
     if done:
@@ -62,7 +73,9 @@ def state_of(folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | 
     # carried in compact form: the weights are the model's
     if not any(name.startswith("network.") for name in state.arrays):
         model, _ = model_folder.load(folder, "cpu")
-        state = TrainingState(state.facts, {**state.arrays, **arrays.with_prefix("network.", model.to_arrays())})
+        state = TrainingState(
+            state.facts, {**state.arrays, **arrays.with_prefix("network.", model.to_arrays())}
+        )
     return state
 
 
@@ -76,16 +89,30 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
     if not model_folder.is_model(folder):
         return None
     there = model_folder.read_manifest(folder)
-    differing = {name for name, value in run.settings.items() if there.settings.get(name, defaults.get(name)) != value} - MAY_CHANGE
-    parts = {"its recipe": ("recipe", run.recipe), "its training text": ("train_data", run.train_data)}
+    differing = {
+        name
+        for name, value in run.settings.items()
+        if there.settings.get(name, defaults.get(name)) != value
+    } - MAY_CHANGE
+    parts = {
+        "its recipe": ("recipe", run.recipe),
+        "its training text": ("train_data", run.train_data),
+    }
     # else there was none, or none was noted, and it is still to be read
     if there.training.get("valid_data"):
         parts["its validation text"] = ("valid_data", run.valid_data)
-    others = [*sorted(differing), *(what for what, (name, value) in parts.items() if there.training.get(name) != value)]
+    others = [
+        *sorted(differing),
+        *(what for what, (name, value) in parts.items() if there.training.get(name) != value),
+    ]
     if others:
         hint = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
-        raise OutputError(f"{folder} already holds a model of another run", f"{others[0]} differs", hint)
-    if there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get("budget"):
+        raise OutputError(
+            f"{folder} already holds a model of another run", f"{others[0]} differs", hint
+        )
+    if there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get(
+        "budget"
+    ):
         return there
     if not checkpoints.exists(folder):
         _check_unfinished(folder, there)
@@ -102,7 +129,9 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
     if "stopped" in there.training:
         hint = f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER; or replace it with --overwrite"
         raise OutputError(
-            f"{folder} holds the model of this run, but no checkpoint to go on from", "they were deleted, or none were kept", hint
+            f"{folder} holds the model of this run, but no checkpoint to go on from",
+            "they were deleted, or none were kept",
+            hint,
         )
     notice(
         f"the run in {folder} was cut off before its first checkpoint: it starts over and replaces the model of step {there.step:,} there"

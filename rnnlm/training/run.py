@@ -74,7 +74,9 @@ class RunStorage:
     manifest: of the model in the folder, as far as this run has saved one.
     """
 
-    def __init__(self, plan: Plan, log: MetricsLog, facts: dict[str, Any], save: Callable[[], bool] = never) -> None:
+    def __init__(
+        self, plan: Plan, log: MetricsLog, facts: dict[str, Any], save: Callable[[], bool] = never
+    ) -> None:
         self.plan = plan
         self.folder = plan.output
         self.log = log
@@ -82,7 +84,9 @@ class RunStorage:
         self.manifest: Manifest | None = None
         self.waiting: _Unsaved | None = None
         # of the last checkpoint
-        self.stored_step = plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0
+        self.stored_step = (
+            plan.initial.facts["step"] if isinstance(plan.initial, TrainingState) else 0
+        )
         # what the fitting asks, so that a retry brings a new checkpoint
         self.save_signal = SaveSignal(save)
 
@@ -90,9 +94,13 @@ class RunStorage:
         """Write what `event` brings, and what is due to be tried again; what came of it."""
         if isinstance(event, Counted | Estimated | Evaluating):
             return
-        if (isinstance(event, Checkpoint) or (isinstance(event, Validated) and event.improved)) and event.model is not None:
+        if (
+            isinstance(event, Checkpoint) or (isinstance(event, Validated) and event.improved)
+        ) and event.model is not None:
             self.waiting = _Unsaved(event.step, event.seconds, event.model)
-        elif not isinstance(event, Checkpoint) and not (self.waiting and self.save_signal.is_retry_due):
+        elif not isinstance(event, Checkpoint) and not (
+            self.waiting and self.save_signal.is_retry_due
+        ):
             return
         yield from self._tried(event.step, event.state if isinstance(event, Checkpoint) else None)
 
@@ -102,14 +110,20 @@ class RunStorage:
         Raises:
             OutputError: it cannot be done; what was written before is whole.
         """
-        is_there = self.manifest is not None and self.manifest.step == event.step and model_folder.is_model(self.folder)
+        is_there = (
+            self.manifest is not None
+            and self.manifest.step == event.step
+            and model_folder.is_model(self.folder)
+        )
         if event.step and event.model is not None and (self.waiting or not is_there):
             self.waiting = _Unsaved(event.step, event.seconds, event.model)
         yield from self._last_tries(lambda: self._written(event.state))
         assert self.manifest is not None
         return self.manifest
 
-    def save_results(self, manifest: Manifest, results: dict[str, dict[str, Any]], facts: dict[str, Any]) -> Manifest:
+    def save_results(
+        self, manifest: Manifest, results: dict[str, dict[str, Any]], facts: dict[str, Any]
+    ) -> Manifest:
         """The exact evaluations, and facts of the run, go into the manifest and the model card.
 
         Raises:
@@ -118,14 +132,18 @@ class RunStorage:
 
         def written() -> Iterator[ModelSaved | CheckpointSaved]:
             nonlocal manifest
-            self.manifest = manifest = model_folder.save_results(self.folder, manifest, results, facts)
+            self.manifest = manifest = model_folder.save_results(
+                self.folder, manifest, results, facts
+            )
             card.write(self.folder, manifest, self.plan.data.tokenizer)
             yield from ()
 
         list(self._last_tries(written))
         return manifest
 
-    def _last_tries(self, written: Callable[[], Iterator[ModelSaved | CheckpointSaved]]) -> Iterator[ModelSaved | CheckpointSaved]:
+    def _last_tries(
+        self, written: Callable[[], Iterator[ModelSaved | CheckpointSaved]]
+    ) -> Iterator[ModelSaved | CheckpointSaved]:
         """What comes of writing, tried a few times.
 
         Raises:
@@ -137,11 +155,16 @@ class RunStorage:
                 yield from written()
                 return
             except OutputError as error:
-                if attempt == LAST_TRIES - 1 or time.monotonic() + LAST_PAUSE_SECONDS > began + LAST_SECONDS:
+                if (
+                    attempt == LAST_TRIES - 1
+                    or time.monotonic() + LAST_PAUSE_SECONDS > began + LAST_SECONDS
+                ):
                     raise self._given_up(error) from None
             time.sleep(LAST_PAUSE_SECONDS)
 
-    def _tried(self, step: int, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
+    def _tried(
+        self, step: int, state: TrainingState | None
+    ) -> Iterator[ModelSaved | CheckpointSaved | SaveFailed]:
         try:
             yield from self._written(state)
             self.save_signal.retry_at = None
@@ -152,7 +175,12 @@ class RunStorage:
             yield SaveFailed(str(self.folder), step, f"{error.what}: {error.why}", RETRY_SECONDS)
 
     def _written(self, state: TrainingState | None) -> Iterator[ModelSaved | CheckpointSaved]:
-        if state is not None and not self.waiting and self._is_of_the_folder() and not model_folder.is_model(self.folder):
+        if (
+            state is not None
+            and not self.waiting
+            and self._is_of_the_folder()
+            and not model_folder.is_model(self.folder)
+        ):
             self.waiting = self._model_of(state)
         if self.waiting:
             self._write_model(self.waiting)
@@ -170,10 +198,16 @@ class RunStorage:
 
     def _model_of(self, state: TrainingState) -> _Unsaved:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
-        notice(f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost")
+        notice(
+            f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost"
+        )
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["best"]["step"] if best else state.facts["step"]
-        return _Unsaved(step, state.facts["clock"]["seconds"], ModelArrays(self.plan.data.tokenizer, best or last))
+        return _Unsaved(
+            step,
+            state.facts["clock"]["seconds"],
+            ModelArrays(self.plan.data.tokenizer, best or last),
+        )
 
     def _is_of_the_folder(self) -> bool:
         """Whether the model in the folder is this run's."""
@@ -184,7 +218,11 @@ class RunStorage:
         originals may be moved meanwhile."""
         if self.plan.request.contextual and not self._is_of_the_folder():
             return [loading.find(name) for name in self.plan.request.contextual]
-        there = self.plan.kind.task != LANGUAGE_MODEL and self._is_of_the_folder() and model_folder.is_model(self.folder)
+        there = (
+            self.plan.kind.task != LANGUAGE_MODEL
+            and self._is_of_the_folder()
+            and model_folder.is_model(self.folder)
+        )
         return part_folders(self.folder, model_folder.read_manifest(self.folder)) if there else []
 
     def _write_model(self, unsaved: _Unsaved) -> None:
@@ -192,18 +230,34 @@ class RunStorage:
         name, settings = plan.kind.name, as_stored(plan.resolved.values)
         goes_on, parts = self._is_of_the_folder(), self._parts()
         self.manifest = model_folder.save(
-            self.folder, unsaved.model, name, settings, unsaved.step, facts, parts, bundle=True, goes_on=goes_on
+            self.folder,
+            unsaved.model,
+            name,
+            settings,
+            unsaved.step,
+            facts,
+            parts,
+            bundle=True,
+            goes_on=goes_on,
         )
         card.write(self.folder, self.manifest, plan.data.tokenizer)
 
     def _given_up(self, error: OutputError) -> OutputError:
-        there = f"the model there is of step {self.manifest.step:,}" if self.manifest else "no model of this run is there"
+        there = (
+            f"the model there is of step {self.manifest.step:,}"
+            if self.manifest
+            else "no model of this run is there"
+        )
         there += f", the last checkpoint of step {self.stored_step:,}" if self.stored_step else ""
-        return OutputError(error.what, f"{error.why}: the end of the run is not saved, {there}", error.hint)
+        return OutputError(
+            error.what, f"{error.why}: the end of the run is not saved, {there}", error.hint
+        )
 
 
 def _copied(model: Any) -> ModelArrays:
-    return ModelArrays(model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()})
+    return ModelArrays(
+        model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()}
+    )
 
 
 # ---- run
@@ -247,7 +301,11 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
     """
     texts = () if text is None else (text,) if isinstance(text, (str, Path)) else tuple(text)
     if text is not None and not texts:
-        raise UsageError("no text is given", "the list of texts is empty", "name a file, or leave text out for the bundled corpus")
+        raise UsageError(
+            "no text is given",
+            "the list of texts is empty",
+            "name a file, or leave text out for the bundled corpus",
+        )
     known = {name: request.pop(name) for name in Request.__dataclass_fields__ if name in request}
     check("train", known, get_type_hints(Request) | _PATHS)
     for name in _SEVERAL:
@@ -261,7 +319,9 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
     return Request(text=tuple(str(path) for path in texts), flags=flags, **known)
 
 
-def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never) -> Iterator[Event]:
+def run(
+    plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never
+) -> Iterator[Event]:
     """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is
     locked meanwhile. Of several processes the first one writes; the others have done their part
     once the model is fitted.
@@ -273,7 +333,9 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
             another process is gone. ReportedElsewhere: the first process failed.
     """
     log = MetricsLog(plan.output)
-    if plan.finished and (current_rank().rank or (not _unevaluated(plan, plan.finished) and log.is_complete)):
+    if plan.finished and (
+        current_rank().rank or (not _unevaluated(plan, plan.finished) and log.is_complete)
+    ):
         yield _finished(plan.output, plan.finished)
         return
     if current_rank().rank:
@@ -283,7 +345,9 @@ def run(plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] =
         storage = RunStorage(plan, log, _texts(plan), save)
         if plan.finished:
             log.go_on()
-        for event in _end(plan, plan.finished, storage) if plan.finished else _work(plan, stop, storage):
+        for event in (
+            _end(plan, plan.finished, storage) if plan.finished else _work(plan, stop, storage)
+        ):
             log.add(event)
             yield event
             if isinstance(event, Started) and isinstance(plan.initial, TrainingState):
@@ -310,7 +374,9 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
             yield from storage.handle(event)
     began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
     if not event.steps and event.stopped != "diverged":
-        raise TrainingError("stopped before the first step", "nothing was saved; what was there before is unchanged")
+        raise TrainingError(
+            "stopped before the first step", "nothing was saved; what was there before is unchanged"
+        )
     if not event.step and storage.manifest is None:
         if not model_folder.is_model(plan.output):  # else the log there is that model's
             storage.log.write_to_folder()
@@ -325,7 +391,14 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
         storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
-    yield Finished(str(plan.output), event.step, event.steps, time.perf_counter() - began, event.stopped, results)
+    yield Finished(
+        str(plan.output),
+        event.step,
+        event.steps,
+        time.perf_counter() - began,
+        event.stopped,
+        results,
+    )
 
 
 def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]:
@@ -337,21 +410,30 @@ def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
         results = _results(plan, model, finished.fingerprint, texts)
-    manifest = storage.save_results(finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]})
+    manifest = storage.save_results(
+        finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]}
+    )
     yield _finished(plan.output, manifest)
 
 
 def _finished(folder: Path, manifest: Manifest) -> Finished:
     facts = manifest.training
     return Finished(
-        str(folder), manifest.step, facts.get("steps", manifest.step), facts.get("seconds", 0.0), facts["stopped"], manifest.results
+        str(folder),
+        manifest.step,
+        facts.get("steps", manifest.step),
+        facts.get("seconds", 0.0),
+        facts["stopped"],
+        manifest.results,
     )
 
 
 def _unevaluated(plan: Plan, finished: Manifest) -> bool:
     """Whether the end of a run, which it has come to, lacks the exact evaluation of a text, or has
     that of another one by its name."""
-    return any(not _is_of(finished.results.get(name), text) for name, text in _evaluated(plan).items())
+    return any(
+        not _is_of(finished.results.get(name), text) for name, text in _evaluated(plan).items()
+    )
 
 
 def _is_of(result: dict[str, Any] | None, text: CountedText) -> bool:
@@ -365,7 +447,9 @@ def _evaluated(plan: Plan) -> dict[str, CountedText]:
     return {name: text for name, text in texts.items() if text is not None}
 
 
-def _results(plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedText]) -> dict[str, dict[str, Any]]:
+def _results(
+    plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedText]
+) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights."""
     model.fingerprint = fingerprint
     return plan.kind.results(model, texts, plan.has_intervals)
@@ -392,7 +476,9 @@ def _texts(plan: Plan) -> dict[str, Any]:
         "train_data": train.lines_hash,
         "valid_data": plan.data.valid.lines_hash if plan.data.valid else None,
         # shares
-        "lines_in_train": {name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()},
+        "lines_in_train": {
+            name: round(overlap.share, 4) for name, overlap in plan.overlaps.items()
+        },
         "train_tokens": train.tokens,
         "train_words": train.words,
         "train_sentences": train.sentences,
@@ -408,8 +494,15 @@ def _helpers(plan: Plan) -> dict[str, Any]:
     names = (*STARTS, "contextual")
     found = {name: value for name in names if (value := getattr(plan.request, name))}
     if plan.request.resume and model_folder.is_model(plan.output):
-        found |= {name: value for name, value in model_folder.read_manifest(plan.output).training.items() if name in names}
-    return {name: list(map(str, value)) if name == "contextual" else str(value) for name, value in found.items()}
+        found |= {
+            name: value
+            for name, value in model_folder.read_manifest(plan.output).training.items()
+            if name in names
+        }
+    return {
+        name: list(map(str, value)) if name == "contextual" else str(value)
+        for name, value in found.items()
+    }
 
 
 def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
@@ -424,7 +517,9 @@ def _facts(plan: Plan, seconds: float, event: Fitted) -> dict[str, Any]:
 
 
 def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
-    kept = "no good model was reached, none is saved" + (f"; {log.path} tells how it went" if log.is_open and not log.pending else "")
+    kept = "no good model was reached, none is saved" + (
+        f"; {log.path} tells how it went" if log.is_open and not log.pending else ""
+    )
     if event.step:
         weights = "the last good weights" if event.best_ppl_token is None else "the best weights"
         kept = f"{weights}, of step {event.step}, are in {plan.output}"
@@ -435,4 +530,8 @@ def _raise_diverged(plan: Plan, event: Fitted, log: MetricsLog) -> None:
         ways.append("set init_gain below 1")
     if settings["precision"] != "fp32":
         ways.append("use --precision fp32")
-    raise TrainingError(f"training diverged: {event.facts['divergence']}", kept, f"{', '.join(ways[:-1])}, or {ways[-1]}")
+    raise TrainingError(
+        f"training diverged: {event.facts['divergence']}",
+        kept,
+        f"{', '.join(ways[:-1])}, or {ways[-1]}",
+    )

@@ -65,16 +65,31 @@ def overlaps(train: EncodedText, others: Mapping[str, EncodedText]) -> dict[str,
     A training text on disk of more than MOST_MAPPED_TOKENS is compared as a whole alone: others
     than it are left out.
     """
-    found = {name: Overlap(text.sentences, text.sentences, True) for name, text in others.items() if text.lines_hash == train.lines_hash}
+    found = {
+        name: Overlap(text.sentences, text.sentences, True)
+        for name, text in others.items()
+        if text.lines_hash == train.lines_hash
+    }
     if isinstance(train.ids, ChunkedArray) and train.tokens > MOST_MAPPED_TOKENS:
         return found
-    counts = {name: np.asarray(text.characters_L) >= LEAST_CHARACTERS for name, text in others.items() if name not in found}
+    counts = {
+        name: np.asarray(text.characters_L) >= LEAST_CHARACTERS
+        for name, text in others.items()
+        if name not in found
+    }
     wanted = {
-        name: np.concatenate(list(_hashes(others[name])))[counts_L & (np.asarray(others[name].oov_words_L) == 0)]
+        name: np.concatenate(list(_hashes(others[name])))[
+            counts_L & (np.asarray(others[name].oov_words_L) == 0)
+        ]
         for name, counts_L in counts.items()
     }
-    in_train = _occurring(np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *wanted.values()])), train)
-    return found | {name: Overlap(int(counts[name].sum()), int(np.isin(hash_L, in_train).sum())) for name, hash_L in wanted.items()}
+    in_train = _occurring(
+        np.unique(np.concatenate([np.empty(0, dtype=np.uint64), *wanted.values()])), train
+    )
+    return found | {
+        name: Overlap(int(counts[name].sum()), int(np.isin(hash_L, in_train).sum()))
+        for name, hash_L in wanted.items()
+    }
 
 
 def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
@@ -83,12 +98,17 @@ def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
     if overlap.is_same:
         notice(f"the {text} text is the training text itself: its figures are not held out")
     elif overlap.share > MUCH:
-        share, counts = f"{overlap.share:.0%}", f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)"
+        share, counts = (
+            f"{overlap.share:.0%}",
+            f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)",
+        )
         if is_own_end:
             where = "are in the part that is trained on, too: a text that repeats less will have worse figures"
             notice(f"{share} of the lines held out for {text} {counts} {where}")
         else:
-            notice(f"{share} of the lines of the {text} text {counts} are in the training text, too: its figures are not held out")
+            notice(
+                f"{share} of the lines of the {text} text {counts} are in the training text, too: its figures are not held out"
+            )
 
 
 def _occurring(wanted_K: np.ndarray, train: EncodedText) -> np.ndarray:
@@ -112,11 +132,15 @@ def _hashes(text: EncodedText) -> Iterator[np.ndarray]:
     start = 0
     while start < text.sentences:
         offsets = np.asarray(text.line_offsets[start : start + LINES_AT_ONCE + 1])
-        offsets = offsets[: max(2, int(np.searchsorted(offsets, offsets[0] + TOKENS_AT_ONCE, side="right")))]
+        offsets = offsets[
+            : max(2, int(np.searchsorted(offsets, offsets[0] + TOKENS_AT_ONCE, side="right")))
+        ]
         ids_N = np.asarray(text.ids[int(offsets[0]) : int(offsets[-1])])
         begins_L = offsets[:-1] - offsets[0]
         place_N = np.arange(len(ids_N)) - begins_L.repeat(np.diff(offsets))
-        yield np.add.reduceat(_FACTORS[place_N & (_PLACES - 1)] * (ids_N.astype(np.uint64) + np.uint64(1)), begins_L)
+        yield np.add.reduceat(
+            _FACTORS[place_N & (_PLACES - 1)] * (ids_N.astype(np.uint64) + np.uint64(1)), begins_L
+        )
         start += len(begins_L)
 
 
@@ -187,7 +211,9 @@ class Texts:
 Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 
 
-def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
+def open_texts(
+    request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
+) -> Texts:
     """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a
     tokenizer that is given. A notice says where much of what is evaluated on is in the training
     text.
@@ -214,18 +240,32 @@ def open_texts(request: Request, resolved: Resolved, kind: registry.Kind, progre
         valid_is = f"the last {split.held_out} of the training text, held out"
     elif share:
         valid_is = "none: the text is a single line"
-        notice("the text is a single line: nothing is held out for validation, the last weights are kept")
+        notice(
+            "the text is a single line: nothing is held out for validation, the last weights are kept"
+        )
     tested = test.encode(tokenizer) if test else None
-    tell_unseen(sum((Counter(each.marks) for each in (train, held_out, tested) if each), Counter()), {"the model": tokenizer})
-    found = overlaps(train, {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None})
+    tell_unseen(
+        sum((Counter(each.marks) for each in (train, held_out, tested) if each), Counter()),
+        {"the model": tokenizer},
+    )
+    found = overlaps(
+        train,
+        {name: each for name, each in (("valid", held_out), ("test", tested)) if each is not None},
+    )
     for name, overlap in found.items():
-        warn_of(overlap, {"valid": "validation"}.get(name, name), is_own_end=name == "valid" and not valid)
+        warn_of(
+            overlap,
+            {"valid": "validation"}.get(name, name),
+            is_own_end=name == "valid" and not valid,
+        )
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
         notice("the test text is the validation text itself: its figures are no second opinion")
     return Texts(TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
-def results(model: LanguageModel, texts: dict[str, EncodedText], has_intervals: bool) -> dict[str, dict[str, Any]]:
+def results(
+    model: LanguageModel, texts: dict[str, EncodedText], has_intervals: bool
+) -> dict[str, dict[str, Any]]:
     """The exact evaluations of a model on texts by name: state carried, IEEE fp32. has_intervals:
     with 95 % intervals."""
     if has_intervals:
@@ -236,7 +276,11 @@ def results(model: LanguageModel, texts: dict[str, EncodedText], has_intervals: 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:
     """The share of the training text that is held out where no validation text is named: by kinds
     that do so, or if asked for."""
-    return resolved.make(HoldoutSettings).holdout if kind.holds_out or _is_share_asked(resolved) else 0.0
+    return (
+        resolved.make(HoldoutSettings).holdout
+        if kind.holds_out or _is_share_asked(resolved)
+        else 0.0
+    )
 
 
 def _is_share_asked(resolved: Resolved) -> bool:
@@ -259,7 +303,11 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
         UsageError: something else was asked for.
     """
     folder = text.sources[0]
-    brought = loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed) if request.tokenizer_from else tokenizer
+    brought = (
+        loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed)
+        if request.tokenizer_from
+        else tokenizer
+    )
     if brought.fingerprint != tokenizer.fingerprint:
         option = "--resume" if request.resume else "--tokenizer-from"
         raise UsageError(
@@ -268,16 +316,25 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
         )
     for name in (field.name for field in fields(SourceSettings)):
         if resolved.origins[name] in ASKED:
-            raise UsageError(f"{folder} is a prepared text: {name} has no effect", "it says how a text is read", "leave it out")
+            raise UsageError(
+                f"{folder} is a prepared text: {name} has no effect",
+                "it says how a text is read",
+                "leave it out",
+            )
     asked = resolved.values["reversed"]
     if resolved.origins["reversed"] != "default" and asked != tokenizer.is_reversed:
-        stored_so = "from the last to the first" if tokenizer.is_reversed else "from the first to the last"
+        stored_so = (
+            "from the last to the first" if tokenizer.is_reversed else "from the first to the last"
+        )
         raise UsageError(
             f"{folder} holds the tokens of each line {stored_so}",
             f"reversed = {as_text(asked)} was asked for",
             f"prepare the text again with --set reversed={as_text(asked)}",
         )  # fmt: skip
-    stored = {**tokenizer.to_settings(), **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)}}
+    stored = {
+        **tokenizer.to_settings(),
+        **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)},
+    }
     _adopt(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
 
 
@@ -289,16 +346,24 @@ def _adopt(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str)
     """
     for name, value in stored.items():
         if resolved.origins[name] in ASKED and resolved.values[name] != value:
-            raise UsageError(f"{brings} {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them")
+            raise UsageError(
+                f"{brings} {name} = {value}",
+                f"{resolved.values[name]} was asked for",
+                "give one of them",
+            )
     resolved.values.update(stored)
     resolved.origins.update(dict.fromkeys(stored, origin))
 
 
-def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, progress: Progress) -> Tokenizer:
+def _tokenizer(
+    request: Request, resolved: Resolved, split: Split, text: Text, progress: Progress
+) -> Tokenizer:
     if request.tokenizer_from is None:
         try:
             settings = resolved.make(TokenizerSettings)
-            return tokenizers.train(settings, watch_forms(watched(split.blocks(), progress), settings))
+            return tokenizers.train(
+                settings, watch_forms(watched(split.blocks(), progress), settings)
+            )
         except SettingsError:
             if not any(True for _ in text.blocks()):
                 raise no_text(text.sources) from None
@@ -307,7 +372,12 @@ def _tokenizer(request: Request, resolved: Resolved, split: Split, text: Text, p
     if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
         tokenizer = tokenizer.in_direction(resolved.values["reversed"])
     option = "--resume" if request.resume else "--tokenizer-from"
-    _adopt(tokenizer.to_settings(), resolved, f"{option} brings", f"tokenizer of {request.tokenizer_from}")
+    _adopt(
+        tokenizer.to_settings(),
+        resolved,
+        f"{option} brings",
+        f"tokenizer of {request.tokenizer_from}",
+    )
     return tokenizer
 
 
@@ -319,8 +389,15 @@ class SharedTexts:
         self.tokenizer_from = tokenizer_from
         self.found: dict[str, tuple[Texts, dict[str, Any], dict[str, str]]] = {}
 
-    def __call__(self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-        names = [field.name for cls in kind.text_settings if cls is not HoldoutSettings for field in fields(cls)]
+    def __call__(
+        self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
+    ) -> Texts:
+        names = [
+            field.name
+            for cls in kind.text_settings
+            if cls is not HoldoutSettings
+            for field in fields(cls)
+        ]
         has_valid = request.valid or not request.text  # so that nothing is held out
         share = () if has_valid else (held_out_share(kind, resolved), _is_share_asked(resolved))
         shaping = () if kind.task == registry.LANGUAGE_MODEL else OF_DATA
@@ -329,11 +406,19 @@ class SharedTexts:
             share,
             bool(resolved.values.get("characters")),
         )
-        files = [getattr(request, part + beside) for beside in ("labels", "target") for part in ("", "valid_", "test_")]
+        files = [
+            getattr(request, part + beside)
+            for beside in ("labels", "target")
+            for part in ("", "valid_", "test_")
+        ]
         key = repr((kind.task, request.text, request.valid, request.test, files, parts))
         if key not in self.found:
-            texts = kind.open_texts(replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress)
-            values, origins = ({name: part[name] for name in names} for part in (resolved.values, resolved.origins))
+            texts = kind.open_texts(
+                replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress
+            )
+            values, origins = (
+                {name: part[name] for name in names} for part in (resolved.values, resolved.origins)
+            )
             self.found[key] = texts, values, origins
         texts, values, origins = self.found[key]
         resolved.values.update(values)

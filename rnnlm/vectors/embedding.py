@@ -13,7 +13,15 @@ import torch
 from torch import Tensor
 
 from rnnlm.errors import ModelError, TextError, UsageError
-from rnnlm.inference.layer_outputs import FEATURES, EncodedLines, LayeredModel, LayerOutputs, LayerReader, LineWords, Part
+from rnnlm.inference.layer_outputs import (
+    FEATURES,
+    EncodedLines,
+    LayeredModel,
+    LayerOutputs,
+    LayerReader,
+    LineWords,
+    Part,
+)
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
@@ -37,8 +45,13 @@ def _pooled(part: Part, outputs: LayerOutputs, pooling: Pooling) -> Tensor:
     values_TBW = part.values_TBW
     device = values_TBW.device
     if pooling == "last":
-        return values_TBW[torch.from_numpy(part.last_B).to(device), torch.arange(values_TBW.shape[1], device=device)]
-    begins_B, ends_B = (torch.from_numpy(each).to(device) for each in (outputs.begins_B, outputs.ends_B))
+        return values_TBW[
+            torch.from_numpy(part.last_B).to(device),
+            torch.arange(values_TBW.shape[1], device=device),
+        ]
+    begins_B, ends_B = (
+        torch.from_numpy(each).to(device) for each in (outputs.begins_B, outputs.ends_B)
+    )
     place_T1 = torch.arange(len(values_TBW), device=device).unsqueeze(1)
     is_token_TB1 = ((place_T1 >= begins_B) & (place_T1 < ends_B)).unsqueeze(2)
     if pooling == "max":
@@ -56,7 +69,9 @@ def of_words(outputs: LayerOutputs, tokens: Sequence[np.ndarray]) -> Tensor:
     for part in outputs.parts:
         at_W = tokens_W2[:, 0] if part.is_backward else tokens_W2[:, 1] - 1
         device = part.values_TBW.device
-        found.append(part.values_TBW[torch.from_numpy(at_W).to(device), torch.from_numpy(row_W).to(device)])
+        found.append(
+            part.values_TBW[torch.from_numpy(at_W).to(device), torch.from_numpy(row_W).to(device)]
+        )
     return torch.cat(found, dim=1).float()
 
 
@@ -121,11 +136,20 @@ def embed(
             DeviceError: the device is not available.
     """
     embedder = Embedder(model, EmbeddingSettings(pooling, layer, words), device)
-    return np.concatenate([np.empty((0, embedder.width), np.float32), *(chunk.vectors_NH for chunk in embedder.chunks(lines))])
+    return np.concatenate(
+        [
+            np.empty((0, embedder.width), np.float32),
+            *(chunk.vectors_NH for chunk in embedder.chunks(lines)),
+        ]
+    )
 
 
 def embed_chunks(
-    model: ScoringModel, lines: Iterable[str], settings: EmbeddingSettings = EmbeddingSettings(), *, device: str | Device = "auto"
+    model: ScoringModel,
+    lines: Iterable[str],
+    settings: EmbeddingSettings = EmbeddingSettings(),
+    *,
+    device: str | Device = "auto",
 ) -> Iterator[EmbeddedLines]:
     """Vectors of any number of lines, chunk by chunk, with the lines and their words.
 
@@ -142,14 +166,25 @@ class Embedder:
         As :func:`embed`.
     """
 
-    def __init__(self, model: ScoringModel, settings: EmbeddingSettings = EmbeddingSettings(), device: str | Device = "auto") -> None:
+    def __init__(
+        self,
+        model: ScoringModel,
+        settings: EmbeddingSettings = EmbeddingSettings(),
+        device: str | Device = "auto",
+    ) -> None:
         self.settings = settings
         self.reader = reader_of(model, device)
         self.layer = _layer(self.reader, settings)
         if settings.pooling not in (None, *_POOLINGS):
-            raise UsageError(f"there is no pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}")
+            raise UsageError(
+                f"there is no pooling {settings.pooling!r}", hint=f"choose {', '.join(_POOLINGS)}"
+            )
         if settings.pooling and (settings.words or self.layer in self.reader.text_layers):
-            what = "words are not pooled" if settings.words else f"layer {self.layer} of this model has one vector a text"
+            what = (
+                "words are not pooled"
+                if settings.words
+                else f"layer {self.layer} of this model has one vector a text"
+            )
             hint = "leave it out" if settings.words else "leave it out, or choose another layer"
             raise UsageError(f"{what}: a pooling has nothing to do", hint=hint)
         self.pooling: Pooling = settings.pooling or "last"
@@ -168,7 +203,11 @@ class Embedder:
             words = encoded.words if self.settings.words else ()
             vectors_NH = self._words(encoded) if self.settings.words else self._lines(encoded)
             if not np.isfinite(vectors_NH).all():
-                raise ModelError("the model's vectors are not numbers", "its weights are damaged", "see rnnlm doctor")
+                raise ModelError(
+                    "the model's vectors are not numbers",
+                    "its weights are damaged",
+                    "see rnnlm doctor",
+                )
             yield EmbeddedLines(first, tuple(checked), words, vectors_NH)
             first += len(chunk)
 
@@ -178,7 +217,10 @@ class Embedder:
         for line in lines:
             chunk.append(line)
             characters += len(line)
-            if len(chunk) >= LINES_PER_CHUNK or characters >= CHARACTERS_PER_CHUNK[self.settings.words]:
+            if (
+                len(chunk) >= LINES_PER_CHUNK
+                or characters >= CHARACTERS_PER_CHUNK[self.settings.words]
+            ):
                 yield chunk
                 chunk, characters = [], 0
         if chunk:
@@ -189,7 +231,11 @@ class Embedder:
         if "\n" in line:
             raise TextError(f"line {number} holds a newline", hint="give each line on its own")
         hint = "remove it, or use --special-symbols drop or replace (special_symbols from Python)"
-        return "" if is_blank(line) else check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
+        return (
+            ""
+            if is_blank(line)
+            else check_reserved(line, f"line {number}", self.settings.special_symbols, hint)
+        )
 
     def _lines(self, encoded: EncodedLines) -> np.ndarray:
         return lines_of_layers(self.reader, encoded, [self.layer], self.pooling)[0]
@@ -198,18 +244,26 @@ class Embedder:
         return words_of_layers(self.reader, encoded, [self.layer])[0]
 
 
-def lines_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling) -> list[np.ndarray]:
+def lines_of_layers(
+    reader: LayerReader, encoded: EncodedLines, layers: Sequence[str], pooling: Pooling
+) -> list[np.ndarray]:
     """The vectors of lines, one at least, (L, H) float32 of each layer."""
     found: list[np.ndarray] = []
     for chosen_B in by_length(encoded.lengths_L, TOKENS, ROWS):
-        vectors = [of_lines(each, pooling).cpu().numpy() for each in reader.read(encoded, chosen_B, layers)]
-        found = found or [np.empty((len(encoded.lengths_L), each.shape[1]), np.float32) for each in vectors]
+        vectors = [
+            of_lines(each, pooling).cpu().numpy() for each in reader.read(encoded, chosen_B, layers)
+        ]
+        found = found or [
+            np.empty((len(encoded.lengths_L), each.shape[1]), np.float32) for each in vectors
+        ]
         for values_LH, vectors_BH in zip(found, vectors, strict=True):
             values_LH[chosen_B] = vectors_BH
     return found
 
 
-def words_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence[str]) -> list[np.ndarray]:
+def words_of_layers(
+    reader: LayerReader, encoded: EncodedLines, layers: Sequence[str]
+) -> list[np.ndarray]:
     """The vectors of all words of the lines, (W, H) float32 of each layer, the words of the first
     line first."""
     words_L = np.array([len(each.words) for each in encoded.words])
@@ -220,9 +274,13 @@ def words_of_layers(reader: LayerReader, encoded: EncodedLines, layers: Sequence
         if not found:
             widths = [sum(part.values_TBW.shape[2] for part in each.parts) for each in outputs]
             found = [np.empty((int(words_L.sum()), width), np.float32) for width in widths]
-        at_W = np.concatenate([np.arange(starts_L[line], starts_L[line] + words_L[line]) for line in chosen_B])
+        at_W = np.concatenate(
+            [np.arange(starts_L[line], starts_L[line] + words_L[line]) for line in chosen_B]
+        )
         for values_WH, each in zip(found, outputs, strict=True):
-            values_WH[at_W] = of_words(each, [encoded.words[line].tokens_W2 for line in chosen_B]).cpu().numpy()
+            values_WH[at_W] = (
+                of_words(each, [encoded.words[line].tokens_W2 for line in chosen_B]).cpu().numpy()
+            )
     return found
 
 
@@ -237,7 +295,11 @@ def reader_of(model: ScoringModel, device: str | Device = "auto") -> LayerReader
     if not isinstance(loaded, LayeredModel):
         name = loading.called(model) or "this model"
         why = "n-gram models only count; mixtures and adapted models have no layers of their own"
-        raise UsageError(f"{name} has no vectors of text", why, "name a network, such as demo or a part of the mixture")
+        raise UsageError(
+            f"{name} has no vectors of text",
+            why,
+            "name a network, such as demo or a part of the mixture",
+        )
     return loaded.layer_reader()
 
 
@@ -247,8 +309,13 @@ def _layer(reader: LayerReader, settings: EmbeddingSettings) -> str:
         return of_tokens[-1] if settings.words or settings.pooling else FEATURES
     layer = str(settings.layer)
     if layer not in reader.layers:
-        raise UsageError(f"there is no layer {layer!r}", f"the model has {', '.join(reader.layers)}")
+        raise UsageError(
+            f"there is no layer {layer!r}", f"the model has {', '.join(reader.layers)}"
+        )
     if settings.words and layer in reader.text_layers:
         others = [each for each in reader.layers if each not in reader.text_layers]
-        raise UsageError(f"layer {layer} of this model has one vector a text, and none of words", hint=f"choose {', '.join(others)}")
+        raise UsageError(
+            f"layer {layer} of this model has one vector a text, and none of words",
+            hint=f"choose {', '.join(others)}",
+        )
     return layer

@@ -32,7 +32,13 @@ WORDS = ".words.tsv"
 _WORD_COLUMNS = ("line", "word_index", "word", "start", "end")
 
 
-def save_vectors(path: Path, embedder: Embedder, lines: Iterable[str], overwrite: bool = False, progress: Progress = silent) -> int:
+def save_vectors(
+    path: Path,
+    embedder: Embedder,
+    lines: Iterable[str],
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> int:
     """Write the vectors of `lines` to a file, in the format of its suffix; how many lines there
     were. progress: called with how far it is.
 
@@ -75,7 +81,9 @@ def check_path(path: Path, words: bool, overwrite: bool) -> str:
     plain = Path(without_suffix(path.name)).suffix.lower()
     suffix = JSON_LINES if plain == JSON_LINES else path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(f"{path} is not a file of vectors by its suffix", hint=nearest(path.suffix, SUFFIXES))
+        raise UsageError(
+            f"{path} is not a file of vectors by its suffix", hint=nearest(path.suffix, SUFFIXES)
+        )
     for each in (path, words_path(path)) if words and suffix == NPY else (path,):
         check_file(each, overwrite)
     return suffix
@@ -116,14 +124,18 @@ def _write_npy(stream: BinaryIO, chunks: Iterable[EmbeddedLines], width: int) ->
 
 def _npy_header(count: int, width: int) -> bytes:
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (count, width)})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f4", "fortran_order": False, "shape": (count, width)}
+    )
     return header.getvalue()
 
 
 def _with_words(stream: BinaryIO, chunks: Iterable[EmbeddedLines]) -> Iterator[EmbeddedLines]:
     stream.write(tables.line(_WORD_COLUMNS).encode("utf-8"))
     for chunk in chunks:
-        stream.write("".join(tables.line(map(str, row.values())) for row in rows(chunk)).encode("utf-8"))
+        stream.write(
+            "".join(tables.line(map(str, row.values())) for row in rows(chunk)).encode("utf-8")
+        )
         yield chunk
 
 
@@ -134,9 +146,13 @@ def _write_parquet(stream: BinaryIO, chunks: Iterable[EmbeddedLines], embedder: 
     width, of_words = embedder.width, embedder.settings.words
     names = _WORD_COLUMNS if of_words else ("line", "text")
     types = [pyarrow.string() if name in ("word", "text") else pyarrow.int64() for name in names]
-    schema = pyarrow.schema([*zip(names, types, strict=True), ("vector", pyarrow.list_(pyarrow.float32(), width))])
+    schema = pyarrow.schema(
+        [*zip(names, types, strict=True), ("vector", pyarrow.list_(pyarrow.float32(), width))]
+    )
     with pyarrow.parquet.ParquetWriter(stream, schema) as writer:
         for chunk in chunks:
             table = pyarrow.Table.from_pylist(list(rows(chunk)), schema=schema.remove(len(names)))
-            vectors = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(chunk.vectors_NH.ravel()), width)
+            vectors = pyarrow.FixedSizeListArray.from_arrays(
+                pyarrow.array(chunk.vectors_NH.ravel()), width
+            )
             writer.write_table(table.append_column(schema.field("vector"), vectors))

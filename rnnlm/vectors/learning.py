@@ -46,14 +46,23 @@ class LearningSettings:
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
-            raise SettingsError(f"unknown method {self.method!r}", hint=nearest(self.method, get_args(Method)))
+            raise SettingsError(
+                f"unknown method {self.method!r}", hint=nearest(self.method, get_args(Method))
+            )
         for name in ("width", "window", "min_count", "epochs", "negative", "threads"):
             if getattr(self, name) < 1:
-                raise SettingsError(f"{name} = {getattr(self, name)} is not valid", "1 or more is needed")
+                raise SettingsError(
+                    f"{name} = {getattr(self, name)} is not valid", "1 or more is needed"
+                )
         if not 0 < self.learning_rate < 1:
-            raise SettingsError(f"learning_rate = {self.learning_rate} is not valid", "a number between 0 and 1 is needed")
+            raise SettingsError(
+                f"learning_rate = {self.learning_rate} is not valid",
+                "a number between 0 and 1 is needed",
+            )
         if not 0 <= self.seed < 1 << 32:
-            raise SettingsError(f"seed = {self.seed} is not valid", "0 or more, and less than 2^32, is needed")
+            raise SettingsError(
+                f"seed = {self.seed} is not valid", "0 or more, and less than 2^32, is needed"
+            )
 
 
 # ---- learning
@@ -86,26 +95,45 @@ def learn_vectors(
             TextError: the text cannot be read, or holds too few words. UsageError: gensim is needed
             and not installed, or the text is prepared with another tokenizer.
     """
-    settings = LearningSettings(method, width, window, min_count, epochs, negative, learning_rate, seed, threads)
+    settings = LearningSettings(
+        method, width, window, min_count, epochs, negative, learning_rate, seed, threads
+    )
     if not isinstance(text, Text):
-        text = named_text(() if text is None else [text] if isinstance(text, (str, os.PathLike)) else text)
+        text = named_text(
+            () if text is None else [text] if isinstance(text, (str, os.PathLike)) else text
+        )
     opened = as_text(text, text_settings)
     if tokenizer is not None and opened.tokenizer is not None:
-        raise UsageError(f"{opened.sources[0]} is a prepared text, which has its tokenizer", hint="leave the settings of a tokenizer out")
+        raise UsageError(
+            f"{opened.sources[0]} is a prepared text, which has its tokenizer",
+            hint="leave the settings of a tokenizer out",
+        )
     began = time.monotonic()
     stream = word_stream(opened, tokenizer or TokenizerSettings(), min_count, progress)
-    progress(f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in {time.monotonic() - began:.0f}s")
+    progress(
+        f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in {time.monotonic() - began:.0f}s"
+    )
     if method == "svd":
-        matrix_VE = svd_vectors(stream.ids_N, stream.line_offsets, len(stream.words), width, window, seed, progress)
+        matrix_VE = svd_vectors(
+            stream.ids_N, stream.line_offsets, len(stream.words), width, window, seed, progress
+        )
     else:
         matrix_VE = predicted_vectors(stream, settings, progress)
-    return WordVectors(stream.words, matrix_VE, f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}")
+    return WordVectors(
+        stream.words,
+        matrix_VE,
+        f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}",
+    )
 
 
 def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
     """Texts by their names; a bundled corpus is its training part, unless there is a file of that
     name. None: the usual one."""
-    return corpora.sources(names, "train", corpora.names()) if names else (str(corpora.part(CORPUS, "train")),)
+    return (
+        corpora.sources(names, "train", corpora.names())
+        if names
+        else (str(corpora.part(CORPUS, "train")),)
+    )
 
 
 # ---- A text as the words that get a vector: rarer ones and special symbols are taken out of its
@@ -130,7 +158,9 @@ class WordStream:
         for lines in self._blocks():
             first = lines[0]
             read = words[self.ids_N[first : lines[-1]]].tolist()
-            for start, end in zip((lines[:-1] - first).tolist(), (lines[1:] - first).tolist(), strict=True):
+            for start, end in zip(
+                (lines[:-1] - first).tolist(), (lines[1:] - first).tolist(), strict=True
+            ):
                 if end > start:
                     yield read[start:end]
 
@@ -144,14 +174,18 @@ class WordStream:
             first = last
 
 
-def word_stream(text: Text, tokenizer: TokenizerSettings, min_count: int, progress: Progress = silent) -> WordStream:
+def word_stream(
+    text: Text, tokenizer: TokenizerSettings, min_count: int, progress: Progress = silent
+) -> WordStream:
     """The words of a text that occur `min_count` times or more. tokenizer: how it is split, unless
     it is prepared with one.
 
     Raises:
         TextError: the text cannot be read, or holds fewer than two such words.
     """
-    made: Tokenizer = text.tokenizer or tokenizers.train(tokenizer, watched(text.blocks(), progress))
+    made: Tokenizer = text.tokenizer or tokenizers.train(
+        tokenizer, watched(text.blocks(), progress)
+    )
     encoded = text.encode(made, progress)
     ids_N = known_ids(np.asarray(encoded.ids), made)
     symbols, counts_V = made.symbols(), np.bincount(ids_N, minlength=made.size)
@@ -160,14 +194,20 @@ def word_stream(text: Text, tokenizer: TokenizerSettings, min_count: int, progre
     kept = order[: int((counts_V >= min_count).sum())]
     if len(kept) < 2:
         why = f"{len(kept)} of its words occur {min_count} times or more"
-        raise TextError(f"too little text in {', '.join(map(shown_name, text.sources))}", why, "lower --min-count, or name more text")
+        raise TextError(
+            f"too little text in {', '.join(map(shown_name, text.sources))}",
+            why,
+            "lower --min-count, or name more text",
+        )
     number_V = np.full(len(counts_V), -1, dtype=np.int32)
     number_V[kept] = np.arange(len(kept), dtype=np.int32)
     renumbered_N = number_V[ids_N]
     is_kept_N = renumbered_N >= 0
     before_N = np.concatenate(([0], np.cumsum(is_kept_N, dtype=np.int64)))
     offsets = before_N[np.asarray(encoded.line_offsets)]
-    return WordStream(tuple(symbols[id] for id in kept), counts_V[kept], renumbered_N[is_kept_N], offsets)
+    return WordStream(
+        tuple(symbols[id] for id in kept), counts_V[kept], renumbered_N[is_kept_N], offsets
+    )
 
 
 # ---- Skip-gram and CBOW with negative sampling (Mikolov et al. 2013a, 2013b), by gensim.
@@ -179,7 +219,9 @@ def word_stream(text: Text, tokenizer: TokenizerSettings, min_count: int, progre
 SENTENCES_BETWEEN = 10_000  # two reports
 
 
-def predicted_vectors(stream: WordStream, settings: LearningSettings, progress: Progress = silent) -> np.ndarray:
+def predicted_vectors(
+    stream: WordStream, settings: LearningSettings, progress: Progress = silent
+) -> np.ndarray:
     """Vectors (V, width) float32 of the words of a stream; with one thread the same for the same
     stream and seed.
 
@@ -195,7 +237,12 @@ def predicted_vectors(stream: WordStream, settings: LearningSettings, progress: 
     )  # fmt: skip
     model.build_vocab_from_freq(dict(zip(stream.words, stream.counts_V.tolist(), strict=True)))
     sentences = _Sentences(stream, settings.epochs, progress)
-    model.train(sentences, total_examples=sentences.count, total_words=len(stream.ids_N), epochs=settings.epochs)
+    model.train(
+        sentences,
+        total_examples=sentences.count,
+        total_words=len(stream.ids_N),
+        epochs=settings.epochs,
+    )
     rows = [model.wv.key_to_index[word] for word in stream.words]
     return np.ascontiguousarray(model.wv.vectors[rows], dtype=np.float32)
 

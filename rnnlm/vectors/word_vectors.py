@@ -75,9 +75,15 @@ class WordVectors:
 
         found = process.extractOne(word, self.words, scorer=fuzz.ratio, score_cutoff=_LIKE)
         alike = word.lower() if word.lower() in self.numbers else found[0] if found else None
-        raise UsageError(f"unknown word {word!r}", f"{self.source}: {len(self.words):,} words", f"did you mean {alike!r}?" if alike else "")
+        raise UsageError(
+            f"unknown word {word!r}",
+            f"{self.source}: {len(self.words):,} words",
+            f"did you mean {alike!r}?" if alike else "",
+        )
 
-    def nearest(self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()) -> list[tuple[str, float]]:
+    def nearest(
+        self, vector_E: np.ndarray, count: int, without: Sequence[int] = ()
+    ) -> list[tuple[str, float]]:
         """The words whose vectors have the largest cosine with `vector_E`, largest first, with it;
         special symbols are none of them. without: rows that are left out."""
         length = float(np.linalg.norm(vector_E))
@@ -85,7 +91,9 @@ class WordVectors:
         cosine_V[~self.is_word_V] = -np.inf
         cosine_V[list(without)] = -np.inf
         best = np.argsort(-cosine_V, kind="stable")[:count]
-        return [(self.words[row], float(cosine_V[row])) for row in best if np.isfinite(cosine_V[row])]
+        return [
+            (self.words[row], float(cosine_V[row])) for row in best if np.isfinite(cosine_V[row])
+        ]
 
 
 def read_vectors(path: str | Path) -> WordVectors:
@@ -100,7 +108,10 @@ def read_vectors(path: str | Path) -> WordVectors:
     return WordVectors(tuple(words), matrix_VE, str(path))
 
 
-def word_vectors(model: "LanguageModel | LabelModel | WordVectors | str | Path" = loading.SHIPPED, which: Which = "input") -> WordVectors:
+def word_vectors(
+    model: "LanguageModel | LabelModel | WordVectors | str | Path" = loading.SHIPPED,
+    which: Which = "input",
+) -> WordVectors:
     """The vectors that a network of any task has of the tokens of its vocabulary: those that it
     reads ("input"), or the weights of its softmax ("output"). model: the network or its name;
     vectors themselves are given back.
@@ -148,9 +159,15 @@ def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False
     spaces = set(f"{WORD_SPACE}\n")
     rows = [row for row, word in enumerate(vectors.words) if word and not spaces & set(word)]
     if not rows:
-        raise UsageError("there are no vectors to write", f"{vectors.source}: no symbol without white space")
+        raise UsageError(
+            "there are no vectors to write", f"{vectors.source}: no symbol without white space"
+        )
     if left := len(vectors.words) - len(rows):
-        which = "1 symbol with white space inside is" if left == 1 else f"{left:,} symbols with white space inside are"
+        which = (
+            "1 symbol with white space inside is"
+            if left == 1
+            else f"{left:,} symbols with white space inside are"
+        )
         notice(f"{which} left out: files of word2vec cannot hold them")
     writing.save_file(path, _pieces(vectors, rows))
     return len(rows)
@@ -161,5 +178,8 @@ def _pieces(vectors: WordVectors, rows: list[int]) -> Iterator[bytes]:
     for start in range(0, len(rows), _ROWS):
         chosen = rows[start : start + _ROWS]
         numbers = vectors.matrix_VE[chosen].tolist()
-        lines = (" ".join([vectors.words[row], *(f"{x:.9g}" for x in its)]) for row, its in zip(chosen, numbers, strict=True))
+        lines = (
+            " ".join([vectors.words[row], *(f"{x:.9g}" for x in its)])
+            for row, its in zip(chosen, numbers, strict=True)
+        )
         yield "".join(f"{line}\n" for line in lines).encode("utf-8")

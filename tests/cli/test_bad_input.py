@@ -14,11 +14,17 @@ SHORT = (*TINY, "--budget", "2steps")
 
 def test_a_mistyped_file_is_suggested(rnnlm, models, here):
     (here / "train.txt").write_text("the man\n")
-    assert checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1] == "  try: did you mean 'train.txt'?"
+    assert (
+        checked_error(rnnlm("train", "trian.txt"), 1, "no such file: trian.txt")[-1]
+        == "  try: did you mean 'train.txt'?"
+    )
 
 
 def test_a_bundled_corpus_that_a_language_model_cannot_read_names_its_task(rnnlm, here):
-    for name, advice in (("travel", "has labels: add --task tagging or classification"), ("dates", "has pairs: add --task seq2seq")):
+    for name, advice in (
+        ("travel", "has labels: add --task tagging or classification"),
+        ("dates", "has pairs: add --task seq2seq"),
+    ):
         hint = checked_error(rnnlm("train", name), 1, f"no such file: {name}")[-1]
         assert hint == f"  try: the bundled corpus {name} {advice} to rnnlm train"
 
@@ -40,7 +46,10 @@ def test_fewer_tokens_than_a_batch_choose_a_smaller_one_and_that_is_said(rnnlm, 
     (here / "text").write_text("the man\n")
     shown = rnnlm("train", "text", "--valid", models.valid, *SHORT, "-o", "made")
     assert shown.code == 0
-    assert any(line.startswith("note: the text has 3 tokens only: 1 parallel streams") for line in shown.err.splitlines())
+    assert any(
+        line.startswith("note: the text has 3 tokens only: 1 parallel streams")
+        for line in shown.err.splitlines()
+    )
 
 
 BAD_SETTINGS = {  # beside those of support/hostile/settings.py, for their hints
@@ -65,7 +74,11 @@ def test_bad_settings_are_wrong_usage(rnnlm, models, copied, here, flags, what, 
 
 
 def test_arguments_that_are_not_utf8(rnnlm, models, here):
-    checked_error(rnnlm("score", "-m", models.unigram, "--strict", "fine", "a\udcff"), 1, "sentence 2: not UTF-8 (byte 2 is 0xff)")
+    checked_error(
+        rnnlm("score", "-m", models.unigram, "--strict", "fine", "a\udcff"),
+        1,
+        "sentence 2: not UTF-8 (byte 2 is 0xff)",
+    )
     checked_error(rnnlm("score", "-m", "mod\udcff", "fine"), 1, "no model at mod\\udcff")
     checked_error(rnnlm("eval", "-m", models.unigram, "\udcff.txt"), 1, "no such file: \\udcff.txt")
     checked_error(rnnlm("train", "--recipe", "\udcff"), 2, "unknown recipe '\\udcff'")
@@ -82,5 +95,7 @@ def test_files_whose_names_are_not_utf8_are_read_and_written(rnnlm, models, here
 
 
 def test_bytes_that_are_not_utf8_from_a_real_shell(spawn, models):
-    ended = spawn("score", "-m", models.unigram, "--strict", b"a\xff".decode("utf-8", "surrogateescape"))
+    ended = spawn(
+        "score", "-m", models.unigram, "--strict", b"a\xff".decode("utf-8", "surrogateescape")
+    )
     checked_error(ended, 1, "sentence 1: not UTF-8")

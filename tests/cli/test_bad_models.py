@@ -25,9 +25,23 @@ def test_cuda_without_a_cuda_device(rnnlm, models, copied, command, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    "name, why", [("nothere", "there is no such folder"), ("empty", "holds no config.json"), ("a.txt", "it is a file")]
+    "name, why",
+    [
+        ("nothere", "there is no such folder"),
+        ("empty", "holds no config.json"),
+        ("a.txt", "it is a file"),
+    ],
 )
-@pytest.mark.parametrize("command", [["score", "x"], ["info"], ["generate"], ["eval", "a.txt"], ["train", "a.txt", "--tokenizer-from"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "x"],
+        ["info"],
+        ["generate"],
+        ["eval", "a.txt"],
+        ["train", "a.txt", "--tokenizer-from"],
+    ],
+)
 def test_models_that_are_none(rnnlm, here, name, why, command):
     (here / "empty").mkdir()
     (here / "a.txt").write_text("the man\n")
@@ -54,16 +68,23 @@ def test_damaged_weights_never_pass_for_the_intact_model(rnnlm, models, copied, 
     ended = rnnlm(*command.format(text=models.valid, other=models.lstm).split())
     _, why, hint = checked_error(ended, 1, "the model at copied is damaged")
     assert why == f"  why: {weights.name} has changed: its SHA-256 is not the one recorded"
-    assert hint.startswith("  try: bring the file back from a copy, or make the model anew; rnnlm doctor")
+    assert hint.startswith(
+        "  try: bring the file back from a copy, or make the model anew; rnnlm doctor"
+    )
 
 
 @pytest.mark.parametrize("form", ["--bundle", "--compact"])
 def test_a_damaged_part_and_a_damaged_compact_form_are_found_too(rnnlm, models, copied, form):
     if form == "--bundle":
-        assert rnnlm("mix", "copied", models.lstm, "--weights", "0.5,0.5", form, "-o", "made").code == 0
+        assert (
+            rnnlm("mix", "copied", models.lstm, "--weights", "0.5,0.5", form, "-o", "made").code
+            == 0
+        )
     else:
         assert rnnlm("export", "-m", "copied", form, "made", "--bits", "8").code == 0
     damaged = "made/part-2" if form == "--bundle" else "made"
     zero_2_kilobytes(copied.parent / damaged)
-    assert "has changed" in checked_error(rnnlm("score", "the", "-m", "made"), 1, "the model at ")[1]
+    assert (
+        "has changed" in checked_error(rnnlm("score", "the", "-m", "made"), 1, "the model at ")[1]
+    )
     assert "has changed" in rnnlm("doctor", "made").out

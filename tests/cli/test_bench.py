@@ -8,7 +8,16 @@ from rnnlm.benchmarks import growth, ngram, pairs, textbook, training
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 
-TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--set", "precision=fp32")
+TINY = (
+    "--set",
+    "hidden_size=8",
+    "--set",
+    "embedding_size=8",
+    "--set",
+    "batch_rows=4",
+    "--set",
+    "precision=fp32",
+)
 
 
 def test_loops_take_turns_and_nothing_is_saved(rnnlm, models, here):
@@ -24,11 +33,16 @@ def test_loops_take_turns_and_nothing_is_saved(rnnlm, models, here):
 
 def test_keeping_a_run_is_not_timed(rnnlm, models, monkeypatch):
     monkeypatch.setattr(state, "state_dict", lambda trainer: pytest.fail("weights are copied"))
-    assert rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 2, "--alone").code == 0
+    assert (
+        rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 2, "--alone").code
+        == 0
+    )
 
 
 def test_json_is_the_summary(rnnlm, models):
-    summary = json.loads(rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--json").out)
+    summary = json.loads(
+        rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--json").out
+    )
     assert summary.keys() == {
         "tokens_per_second", "products_tokens_per_second", "ratio_products", "peak_bytes",
         "plain_tokens_per_second", "ratio_plain", "kernel_share",
@@ -48,17 +62,43 @@ def test_the_share_of_kernels_is_shown_where_there_are_some(rnnlm, models, monke
 def test_with_weight_drop_the_plain_loop_is_that_of_awd_lstms_scripts(rnnlm, models, monkeypatch):
     made = []
     kept = textbook.WeightDropNetwork
-    monkeypatch.setattr(textbook, "WeightDropNetwork", lambda *given: made.append(given) or kept(*given))
-    awd = ("layers=2", "layer_sizes=10,8", "weight_drop=0.5", "dropout_embedding=0.1", "locked_dropout=true", "temporal_penalty=1")
+    monkeypatch.setattr(
+        textbook, "WeightDropNetwork", lambda *given: made.append(given) or kept(*given)
+    )
+    awd = (
+        "layers=2",
+        "layer_sizes=10,8",
+        "weight_drop=0.5",
+        "dropout_embedding=0.1",
+        "locked_dropout=true",
+        "temporal_penalty=1",
+    )
     arguments = [part for setting in awd for part in ("--set", setting)]
     summary = json.loads(
-        rnnlm("bench", "train", models.text, "--recipe", "lstm", *TINY, *arguments, "--rounds", 1, "--steps", 2, "--json").out
+        rnnlm(
+            "bench",
+            "train",
+            models.text,
+            "--recipe",
+            "lstm",
+            *TINY,
+            *arguments,
+            "--rounds",
+            1,
+            "--steps",
+            2,
+            "--json",
+        ).out
     )
     assert len(made) == 1 and summary["ratio_plain"] > 0
 
 
 def test_alone_leaves_the_loops_beside_it_out(rnnlm, models):
-    summary = json.loads(rnnlm("bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--alone", "--json").out)
+    summary = json.loads(
+        rnnlm(
+            "bench", "train", models.text, *TINY, "--rounds", 1, "--steps", 3, "--alone", "--json"
+        ).out
+    )
     assert summary["tokens_per_second"] > 0 and summary["ratio_products"] > 0
     assert summary["plain_tokens_per_second"] is summary["ratio_plain"] is None
 
@@ -66,7 +106,20 @@ def test_alone_leaves_the_loops_beside_it_out(rnnlm, models):
 @pytest.mark.parametrize("setting", ["model=ffnn", "output_layer=class"])
 def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, setting):
     recipe = "ffnn" if "ffnn" in setting else "lstm"
-    ended = rnnlm("bench", "train", models.text, "--recipe", recipe, *TINY, "--set", setting, "--rounds", 1, "--steps", 2)
+    ended = rnnlm(
+        "bench",
+        "train",
+        models.text,
+        "--recipe",
+        recipe,
+        *TINY,
+        "--set",
+        setting,
+        "--rounds",
+        1,
+        "--steps",
+        2,
+    )
     columns, row, *_ = [line.split("\t") for line in ended.out.splitlines()]
     assert row[columns.index("plain loop")] == row[columns.index("ratio to plain")] == "-"
 
@@ -74,11 +127,18 @@ def test_where_torch_has_no_such_layers_there_is_no_plain_loop(rnnlm, models, se
 def test_growth_on_a_text_is_wrong_usage(rnnlm, models):
     for arguments in ([models.text], ["--alone"], ["--plain-rows", 3]):
         ended = rnnlm("bench", "train", *arguments, "--growth")
-        assert (ended.code, ended.errors[0]) == (2, "error: --growth makes its own text and times only our loop")
+        assert (ended.code, ended.errors[0]) == (
+            2,
+            "error: --growth makes its own text and times only our loop",
+        )
 
 
 @pytest.mark.parametrize(
-    "setting, what", [("hidden_size=9", "hidden_size is varied by --growth"), ("bogus=3", "unknown setting 'bogus' in --set")]
+    "setting, what",
+    [
+        ("hidden_size=9", "hidden_size is varied by --growth"),
+        ("bogus=3", "unknown setting 'bogus' in --set"),
+    ],
 )
 def test_growth_refuses_settings_that_cannot_be(rnnlm, setting, what):
     ended = rnnlm("bench", "train", "--growth", "--set", setting)
@@ -100,24 +160,49 @@ def test_without_a_subcommand_help_is_shown_on_stderr(rnnlm):
 TINY_PAIRS = (*TINY[:6], "--set", "decoder_hidden_size=8", "--rounds", 1, "--steps", 2)
 
 
-def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_precisions(rnnlm, here, monkeypatch):
+def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_precisions(
+    rnnlm, here, monkeypatch
+):
     monkeypatch.setattr(pairs, "PAIRS", 12)
     monkeypatch.setattr(pairs, "VOCABULARY", 20)
     monkeypatch.setattr(device, "has_native_bf16", lambda device: True)
     shown = rnnlm("bench", "train", "--task", "seq2seq", *TINY_PAIRS)
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
     assert shown.code == 0 and columns[4:] == ["plain loop", "time over products", "ratio to plain"]
-    assert [row[:2] for row in rows] == [["no", "fp32"], ["no", "bf16"], ["yes", "fp32"], ["yes", "bf16"]]
+    assert [row[:2] for row in rows] == [
+        ["no", "fp32"],
+        ["no", "bf16"],
+        ["yes", "fp32"],
+        ["yes", "bf16"],
+    ]
     assert not any("-" in row for row in rows) and list(here.iterdir()) == []
 
 
 def test_of_encoder_decoders_what_is_set_is_not_varied(rnnlm, here):
     (here / "pairs.tsv").write_text("en\tde\n" + "a dog\tein hund\n" * 6)
-    asked = ("bench", "train", "pairs.tsv", "--task", "seq2seq", *TINY_PAIRS, "--set", "tokenizer=char", "--set", "precision=fp32")
+    asked = (
+        "bench",
+        "train",
+        "pairs.tsv",
+        "--task",
+        "seq2seq",
+        *TINY_PAIRS,
+        "--set",
+        "tokenizer=char",
+        "--set",
+        "precision=fp32",
+    )
     (found,) = [
-        json.loads(line) for line in rnnlm(*asked, "--set", "input_feeding=true", "--set", "attention=additive", "--json").out.splitlines()
+        json.loads(line)
+        for line in rnnlm(
+            *asked, "--set", "input_feeding=true", "--set", "attention=additive", "--json"
+        ).out.splitlines()
     ]
-    assert (found["input_feeding"], found["precision"], found["ratio_plain"]) == (True, "fp32", None)
+    assert (found["input_feeding"], found["precision"], found["ratio_plain"]) == (
+        True,
+        "fp32",
+        None,
+    )
     assert found["tokens_per_second"] > 0
 
 
@@ -128,18 +213,38 @@ def test_writing_is_timed_in_batches_and_line_by_line(rnnlm, monkeypatch):
     many, single = (json.loads(line) for line in rnnlm(*asked, "--json").out.splitlines())
     assert (many["beam"], many["at_once"], many["lines"], many["median_ms"]) == (1, 6, 6, None)
     assert (single["beam"], single["at_once"], single["lines"]) == (5, 1, 6)
-    assert 6 * 10 < many["tokens"] == single["tokens"] < 6 * 16 and 0 < single["median_ms"] <= single["p95_ms"]
+    assert (
+        6 * 10 < many["tokens"] == single["tokens"] < 6 * 16
+        and 0 < single["median_ms"] <= single["p95_ms"]
+    )
     columns, *rows = [line.split("\t") for line in rnnlm(*asked).out.splitlines()]
     assert columns[0] == "beam" and [row[0] for row in rows] == ["1", "5"]
 
 
 def test_a_trained_model_writes_for_the_first_lines_of_a_text(rnnlm, translator, here):
     (here / "sources.txt").write_text("one two\n\n three\nfour\nfive\n")
-    translated = rnnlm("translate", "-m", translator.folder, "one two", "three", "four", "--json").out
-    ended = rnnlm("bench", "translate", "-m", translator.folder, "sources.txt", "--lines", 3, "--beam", 2, "--rounds", 1, "--json")
+    translated = rnnlm(
+        "translate", "-m", translator.folder, "one two", "three", "four", "--json"
+    ).out
+    ended = rnnlm(
+        "bench",
+        "translate",
+        "-m",
+        translator.folder,
+        "sources.txt",
+        "--lines",
+        3,
+        "--beam",
+        2,
+        "--rounds",
+        1,
+        "--json",
+    )
     many, single = (json.loads(line) for line in ended.out.splitlines())
     assert many["lines"] == single["lines"] == 3 and single["beam"] == 2
-    assert many["tokens"] == sum(json.loads(line)["hypotheses"][0]["tokens"] for line in translated.splitlines())
+    assert many["tokens"] == sum(
+        json.loads(line)["hypotheses"][0]["tokens"] for line in translated.splitlines()
+    )
 
 
 @pytest.mark.parametrize("arguments, what", [
@@ -154,14 +259,21 @@ def test_writing_needs_a_model_and_its_lines_or_neither(rnnlm, arguments, what):
 
 def test_growth_is_for_language_models(rnnlm):
     ended = rnnlm("bench", "train", "--task", "seq2seq", "--growth")
-    assert (ended.code, ended.errors[0]) == (2, "error: --growth and --plain-rows are for language models")
+    assert (ended.code, ended.errors[0]) == (
+        2,
+        "error: --growth and --plain-rows are for language models",
+    )
 
 
 @pytest.fixture
 def without_kenlm(monkeypatch):
     """Programs of KenLM that this machine may have are not found."""
     found = shutil.which
-    monkeypatch.setattr(ngram.shutil, "which", lambda name: None if name in ("lmplz", "build_binary") else found(name))
+    monkeypatch.setattr(
+        ngram.shutil,
+        "which",
+        lambda name: None if name in ("lmplz", "build_binary") else found(name),
+    )
 
 
 def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, monkeypatch):
@@ -174,7 +286,9 @@ def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, 
                        "eval seconds", "eval words/s"]  # fmt: skip
     assert [row[0] for row in rows] == ["1/4", "all"]
     assert rows[0][6:8] == ["-", "-"] and "-" not in rows[1][6:8]
-    assert calibration[0].startswith("calibration: numpy sorts ") and calibration[0].endswith("no lmplz beside it")
+    assert calibration[0].startswith("calibration: numpy sorts ") and calibration[0].endswith(
+        "no lmplz beside it"
+    )
     assert len([line for line in shown.err.splitlines() if " of the text: " in line]) == 2
     assert list(here.iterdir()) == []
 
@@ -187,7 +301,11 @@ def fake(folder, name: str, body: str) -> None:
 
 def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("bin")
-    fake(folder, "lmplz", f'echo lmplz "$@" >> {folder}/calls\nsleep 0.1\nwhile [ "$1" != --arpa ]; do shift; done\necho arpa > "$2"')
+    fake(
+        folder,
+        "lmplz",
+        f'echo lmplz "$@" >> {folder}/calls\nsleep 0.1\nwhile [ "$1" != --arpa ]; do shift; done\necho arpa > "$2"',
+    )
     fake(folder, "build_binary", f'echo build_binary >> {folder}/calls\n[ "$(cat "$1")" = arpa ]')
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
     monkeypatch.setattr(ngram, "PARTS", (4, 1))
@@ -217,7 +335,9 @@ def test_a_failing_lmplz_is_told_and_left_out(rnnlm, models, tmp_path_factory, m
     ended = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1, "--json")
     (size,) = json.loads(ended.out)["sizes"]
     assert (ended.code, size["ratio"], size["lmplz_seconds"]) == (0, None, None)
-    assert [line for line in ended.err.splitlines() if "lmplz" in line] == ["note: no comparison with lmplz: lmplz failed; out of luck"]
+    assert [line for line in ended.err.splitlines() if "lmplz" in line] == [
+        "note: no comparison with lmplz: lmplz failed; out of luck"
+    ]
 
 
 def test_a_text_without_words_is_an_error(rnnlm, here):
@@ -226,27 +346,57 @@ def test_a_text_without_words_is_an_error(rnnlm, here):
     assert (ended.code, ended.errors[0]) == (1, "error: no text in blank")
 
 
-def test_a_training_that_fails_says_why(rnnlm, models, tmp_path_factory, monkeypatch, without_kenlm):
+def test_a_training_that_fails_says_why(
+    rnnlm, models, tmp_path_factory, monkeypatch, without_kenlm
+):
     folder = tmp_path_factory.mktemp("bin")
-    fake(folder, "python", "echo 'note: a note' >&2\necho 'error: no space' >&2\necho '  try: less' >&2\nexit 1")
+    fake(
+        folder,
+        "python",
+        "echo 'note: a note' >&2\necho 'error: no space' >&2\necho '  try: less' >&2\nexit 1",
+    )
     monkeypatch.setattr(growth.sys, "executable", str(folder / "python"))
     ended = rnnlm("bench", "ngram", models.text, "--rounds", 1)
-    assert (ended.code, ended.out, ended.errors) == (1, "", ["error: rnnlm train failed", "  why: no space"])
+    assert (ended.code, ended.out, ended.errors) == (
+        1,
+        "",
+        ["error: rnnlm train failed", "  why: no space"],
+    )
 
 
 def test_scoring_is_timed_beside_its_products_for_lines_of_all_lengths(rnnlm, models, here):
     found = [
-        json.loads(line) for line in rnnlm("bench", "score", "-m", models.lstm, "--tokens", 1500, "--rounds", 1, "--json").out.splitlines()
+        json.loads(line)
+        for line in rnnlm(
+            "bench", "score", "-m", models.lstm, "--tokens", 1500, "--rounds", 1, "--json"
+        ).out.splitlines()
     ]
     assert [each["mix"] for each in found] == ["1 to 20", "1 to 1000", "1000", "mostly short"]
     assert all(each["tokens"] >= 1500 and each["ratio_products"] > 0 for each in found)
-    shown = rnnlm("bench", "score", "-m", models.unigram, models.text, "--tokens", 1500, "--rounds", 1)
+    shown = rnnlm(
+        "bench", "score", "-m", models.unigram, models.text, "--tokens", 1500, "--rounds", 1
+    )
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
-    assert len(rows) == 4 and columns[-1] == "time over products" and {row[-1] for row in rows} == {"-"}
+    assert (
+        len(rows) == 4
+        and columns[-1] == "time over products"
+        and {row[-1] for row in rows} == {"-"}
+    )
 
 
 def test_latencies_are_those_of_loading_the_first_call_a_call_and_a_word(rnnlm, models):
-    asked = ("bench", "score", "--latency", "-m", f"{models.lstm}+cache", models.text, "--tokens", 60, "--rounds", 2)
+    asked = (
+        "bench",
+        "score",
+        "--latency",
+        "-m",
+        f"{models.lstm}+cache",
+        models.text,
+        "--tokens",
+        60,
+        "--rounds",
+        2,
+    )
     ended = rnnlm(*asked, "--json")
     found = [json.loads(line) for line in ended.out.splitlines()]
     assert [each["step"] for each in found] == ["load", "first call", "one call", "one more word"]
@@ -270,21 +420,51 @@ def test_latencies_of_a_text_without_words_are_an_error(rnnlm, models, here):
     assert (ended.code, ended.errors[0]) == (1, "error: no text in blank")
 
 
-QUICK = ("--tasks", "order,adding", "--cells", "irnn", "--lags", "5,6", "--steps", 3, "--width", 8, "--device", "cpu")
+QUICK = (
+    "--tasks",
+    "order,adding",
+    "--cells",
+    "irnn",
+    "--lags",
+    "5,6",
+    "--steps",
+    3,
+    "--width",
+    8,
+    "--device",
+    "cpu",
+)
 
 
 def test_memory_is_a_table_of_the_longest_lags(rnnlm, here):
     shown = rnnlm("bench", "memory", *QUICK, "--plot", "lags.svg")
     columns, order, adding, *criteria, _, verdict = shown.out.splitlines()
-    assert columns.split("\t") == ["task", "layer", "parameters", "longest lag", "after steps", "first lag not solved", "figure there"]
-    assert order.split("\t")[:6] == ["order", "irnn", "156", "0", "-", "5"] and adding.split("\t")[6].startswith("error ")
+    assert columns.split("\t") == [
+        "task",
+        "layer",
+        "parameters",
+        "longest lag",
+        "after steps",
+        "first lag not solved",
+        "figure there",
+    ]
+    assert order.split("\t")[:6] == ["order", "irnn", "156", "0", "-", "5"] and adding.split("\t")[
+        6
+    ].startswith("error ")
     assert [line.split(":")[0] for line in criteria] == ["order", "adding"]
-    assert verdict.startswith("The longest lag that a layer solves: order, none (not even 5 steps); adding, none ")
-    assert "order, irnn, lag 5: not solved after 3 steps" in shown.err and (here / "lags.svg").stat().st_size > 1000
+    assert verdict.startswith(
+        "The longest lag that a layer solves: order, none (not even 5 steps); adding, none "
+    )
+    assert (
+        "order, irnn, lag 5: not solved after 3 steps" in shown.err
+        and (here / "lags.svg").stat().st_size > 1000
+    )
 
 
 def test_memory_as_json_is_a_line_for_each_task_and_layer_and_one_for_the_verdict(rnnlm):
-    *found, last = [json.loads(line) for line in rnnlm("bench", "memory", *QUICK, "--json").out.splitlines()]
+    *found, last = [
+        json.loads(line) for line in rnnlm("bench", "memory", *QUICK, "--json").out.splitlines()
+    ]
     assert [(each["task"], each["longest_lag"], each["failed"]["lag"],
              each["failed"]["steps"]) for each in found] == [
         ("order", 0, 5, 3), ("adding", 0, 5, 3),
@@ -325,21 +505,43 @@ FEW = (
 )
 
 
-def test_cells_are_a_table_of_runs_in_processes_of_their_own_and_the_same_command_reads_it_again(rnnlm, here, models):
+def test_cells_are_a_table_of_runs_in_processes_of_their_own_and_the_same_command_reads_it_again(
+    rnnlm, here, models
+):
     (here / "a.txt").write_text(models.text.read_text(encoding="utf-8"), encoding="utf-8")
     shown = rnnlm("bench", "cells", "a.txt", *FEW, "--cells", "elman", "-o", "c")
     columns, row = [line.split("\t") for line in shown.out.splitlines()]
-    assert columns == ["cell", "width", "parameters", "rate", "dropout", "perplexity", "95 % interval", "steps", "tokens/s", "peak MB"]
-    assert row[0] == "elman" and row[3:5] == ["0.01", "0"] and row[7] == "2" and row[6].startswith("[")
+    assert columns == [
+        "cell",
+        "width",
+        "parameters",
+        "rate",
+        "dropout",
+        "perplexity",
+        "95 % interval",
+        "steps",
+        "tokens/s",
+        "peak MB",
+    ]
+    assert (
+        row[0] == "elman" and row[3:5] == ["0.01", "0"] and row[7] == "2" and row[6].startswith("[")
+    )
     assert (
         "2 runs of 2steps in c; the same command goes on" in shown.err
         and "2 of 2: elman, rate 0.01, dropout 0, seed 2: perplexity " in shown.err
     )
     stored = {path: path.stat().st_mtime_ns for path in (here / "c").rglob("*")}
     (found,) = [
-        json.loads(line) for line in rnnlm("bench", "cells", "a.txt", *FEW, "--cells", "elman", "-o", "c", "--json").out.splitlines()
+        json.loads(line)
+        for line in rnnlm(
+            "bench", "cells", "a.txt", *FEW, "--cells", "elman", "-o", "c", "--json"
+        ).out.splitlines()
     ]
-    assert f"{found['parameters']:,}" == row[2] and found["low"] < found["ppl"] < found["high"] and found["peak_bytes"] > 1e8
+    assert (
+        f"{found['parameters']:,}" == row[2]
+        and found["low"] < found["ppl"] < found["high"]
+        and found["peak_bytes"] > 1e8
+    )
     assert {path: path.stat().st_mtime_ns for path in (here / "c").rglob("*")} == stored
 
 

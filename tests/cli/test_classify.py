@@ -14,7 +14,9 @@ def rows_of(shown):
 def test_each_text_has_its_label_and_probability(rnnlm, classifier):
     rows = rows_of(rnnlm("classify", "-m", classifier.folder, *TEXTS).out)
     assert rows[0] == ["text", "label", "label_probability"]
-    assert [row[:2] for row in rows[1:]] == [[TEXTS[0], "flight"], [TEXTS[1], "fare"]] and all(float(row[2]) > 0.5 for row in rows[1:])
+    assert [row[:2] for row in rows[1:]] == [[TEXTS[0], "flight"], [TEXTS[1], "fare"]] and all(
+        float(row[2]) > 0.5 for row in rows[1:]
+    )
 
 
 def test_the_top_labels_have_a_row_each(rnnlm, classifier):
@@ -26,10 +28,18 @@ def test_the_top_labels_have_a_row_each(rnnlm, classifier):
 
 
 def test_json_has_all_probabilities_or_the_top_ones(rnnlm, classifier):
-    [found] = [json.loads(line) for line in rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json").out.splitlines()]
+    [found] = [
+        json.loads(line)
+        for line in rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json").out.splitlines()
+    ]
     assert found["text"] == TEXTS[0] and found["labels"] == {"label": "flight"}
     assert [*found["probabilities"]["label"]] == ["flight", "fare"]
-    [top] = [json.loads(line) for line in rnnlm("classify", "-m", classifier.folder, TEXTS[0], "--json", "--top", "1").out.splitlines()]
+    [top] = [
+        json.loads(line)
+        for line in rnnlm(
+            "classify", "-m", classifier.folder, TEXTS[0], "--json", "--top", "1"
+        ).out.splitlines()
+    ]
     assert [*top["probabilities"]["label"]] == ["flight"]
 
 
@@ -52,19 +62,49 @@ def test_files_keep_their_form_and_their_columns(rnnlm, classifier, here, name, 
 def without_probabilities(name: str, shown: str) -> str:
     if name.endswith("jsonl"):
         rows = [json.loads(line) for line in shown.splitlines()]
-        return "".join(json.dumps({key: value for key, value in row.items() if key != "label_probability"}) + "\n" for row in rows)
+        return "".join(
+            json.dumps({key: value for key, value in row.items() if key != "label_probability"})
+            + "\n"
+            for row in rows
+        )
     delimiter = "," if name.endswith("csv") else "\t"
     return "".join(line.rpartition(delimiter)[0] + "\n" for line in shown.splitlines())
 
 
 def test_a_column_is_named_and_the_suffix_of_the_output_chooses_its_form(rnnlm, classifier, here):
     (here / "in.csv").write_text("a,b,label\nfly me,what costs it,gold\n")
-    assert rnnlm("classify", "-m", classifier.folder, "--input", "in.csv", "--column", "b", "-o", "out.jsonl").code == 0
+    assert (
+        rnnlm(
+            "classify",
+            "-m",
+            classifier.folder,
+            "--input",
+            "in.csv",
+            "--column",
+            "b",
+            "-o",
+            "out.jsonl",
+        ).code
+        == 0
+    )
     row = json.loads((here / "out.jsonl").read_text())
-    assert (row["label"], row["predicted_label"]) == ("gold", "fare") and 0.5 < row["predicted_label_probability"] <= 1
-    assert rnnlm("classify", "-m", classifier.folder, "--input", "in.csv", "-o", "out.parquet").code == 2
+    assert (row["label"], row["predicted_label"]) == ("gold", "fare") and 0.5 < row[
+        "predicted_label_probability"
+    ] <= 1
+    assert (
+        rnnlm("classify", "-m", classifier.folder, "--input", "in.csv", "-o", "out.parquet").code
+        == 2
+    )
 
 
 def test_standard_input_is_read_as_lines_or_as_json(rnnlm, classifier):
-    assert rows_of(rnnlm("classify", "-m", classifier.folder, stdin=b"fly me\n").out)[1][:2] == ["fly me", "flight"]
-    assert json.loads(rnnlm("classify", "-m", classifier.folder, stdin=b'{"text": "what costs it"}\n').out)["label"] == "fare"
+    assert rows_of(rnnlm("classify", "-m", classifier.folder, stdin=b"fly me\n").out)[1][:2] == [
+        "fly me",
+        "flight",
+    ]
+    assert (
+        json.loads(
+            rnnlm("classify", "-m", classifier.folder, stdin=b'{"text": "what costs it"}\n').out
+        )["label"]
+        == "fare"
+    )

@@ -20,9 +20,20 @@ def test_figures_differences_and_tables_are_shown(rnnlm, parts):
     alone = [library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")]
     cells = {row[0]: row[1:] for row in figures}["ppl_token"]
     assert [cell.split(" [")[0] for cell in cells] == [f"{ppl:,.2f}" for ppl in alone]
-    assert differences[0] == ["difference", "bits per token", "perplexity", "p"] and differences[1][0] == "kn - lstm"
-    assert [table[0][0] for table in (bands, positions, ngrams)] == ["training frequency", "position in line", "longest n-gram seen"]
-    assert lines[0][-1] == "line" and tokens[0][-1] == "token" and {row[0] for row in lines[1:]} <= {"lstm", "kn"}
+    assert (
+        differences[0] == ["difference", "bits per token", "perplexity", "p"]
+        and differences[1][0] == "kn - lstm"
+    )
+    assert [table[0][0] for table in (bands, positions, ngrams)] == [
+        "training frequency",
+        "position in line",
+        "longest n-gram seen",
+    ]
+    assert (
+        lines[0][-1] == "line"
+        and tokens[0][-1] == "token"
+        and {row[0] for row in lines[1:]} <= {"lstm", "kn"}
+    )
     assert len(lines) <= 1 + 6
     assert [row[0].split(": ")[0] for row in signatures] == ["signature of lstm", "signature of kn"]
 
@@ -33,15 +44,33 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
     (here / "train.txt").write_text("the cat sat\n" * 9 + "a dog ran\n" * 9 + "rare words here\n")
     (here / "test.txt").write_text("the cat zorp\na dog blick\n" * 9)
     for name, k, *more in (("sharp", "0.01"), ("flat", "5", "--tokenizer-from", "sharp")):
-        trained = rnnlm("train", "train.txt", "--model", "unigram", "--min-count", "2", "--set", f"additive_k={k}", *more, "-o", name)
+        trained = rnnlm(
+            "train",
+            "train.txt",
+            "--model",
+            "unigram",
+            "--min-count",
+            "2",
+            "--set",
+            f"additive_k={k}",
+            *more,
+            "-o",
+            name,
+        )
         assert trained.code == 0, trained.err
     shown = rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--report", "page.html")
     _, (header, with_all, without), *_ = tables(shown.out)
     assert (with_all[0], without[0]) == ("flat - sharp", "flat - sharp, no unknown tokens")
-    assert with_all[1].startswith("-") and without[1].startswith("+") and with_all[3] == without[3] == "0.0002"
+    assert (
+        with_all[1].startswith("-")
+        and without[1].startswith("+")
+        and with_all[3] == without[3] == "0.0002"
+    )
     sentence = "with the 18 unknown tokens, flat is better than sharp; without them, sharp is better than flat"
     assert f"note: {sentence}: " in shown.err
-    (found,) = json.loads(rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--json").out)["differences"]
+    (found,) = json.loads(rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--json").out)[
+        "differences"
+    ]
     assert found["disagreement"].startswith(sentence) and found["no_oov"]["p"] < 0.001
     assert found["difference_bits"]["high"] < 0 < found["no_oov"]["difference_bits"]["low"]
     page = (here / "page.html").read_text(encoding="utf-8")
@@ -50,9 +79,24 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
 
 def test_json_holds_all_of_it(rnnlm, parts):
     shown = rnnlm("compare", "lstm", "kn", "chars", "--on", "valid.txt", "--json")
-    checked_error(shown, 1, "these models cannot be compared: the part tok of their signatures differs")
+    checked_error(
+        shown, 1, "these models cannot be compared: the part tok of their signatures differs"
+    )
     result = json.loads(
-        rnnlm("compare", "lstm", "kn", "--on", "valid.txt", "--json", "--block", "2", "--resamples", "99", "--train", "train.txt").out
+        rnnlm(
+            "compare",
+            "lstm",
+            "kn",
+            "--on",
+            "valid.txt",
+            "--json",
+            "--block",
+            "2",
+            "--resamples",
+            "99",
+            "--train",
+            "train.txt",
+        ).out
     )
     assert (result["block_lines"], result["lines"], result["ngram_source"]) == (2, 40, "train.txt")
     assert [model["evaluation"]["ppl_token"] for model in result["models"]] == [
@@ -62,7 +106,10 @@ def test_json_holds_all_of_it(rnnlm, parts):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         found = library.compare(
-            ["lstm", "kn"], "valid.txt", train="train.txt", settings=library.ComparisonSettings(block_lines=2, resamples=99)
+            ["lstm", "kn"],
+            "valid.txt",
+            train="train.txt",
+            settings=library.ComparisonSettings(block_lines=2, resamples=99),
         )
     assert found.to_dict()["differences"] == result["differences"]
 
@@ -71,11 +118,25 @@ def test_other_tokens_compare_per_character_and_what_does_not_is_named(rnnlm, pa
     shown = rnnlm("compare", "chars", "bytes", "--on", "train.txt")
     assert shown.code == 0, shown.err
     assert "ppl_token is not compared: tokens are different events: tok:char:" in shown.err
-    assert "bits per character" in shown.out and "\nppl_token\t" not in shown.out and "\nbits_per_char\t" in shown.out
+    assert (
+        "bits per character" in shown.out
+        and "\nppl_token\t" not in shown.out
+        and "\nbits_per_char\t" in shown.out
+    )
 
 
 def test_the_report_is_replaced_only_when_asked(rnnlm, parts):
-    arguments = ("compare", "lstm", "kn", "--on", "valid.txt", "--report", "compared.html", "--resamples", "99")
+    arguments = (
+        "compare",
+        "lstm",
+        "kn",
+        "--on",
+        "valid.txt",
+        "--report",
+        "compared.html",
+        "--resamples",
+        "99",
+    )
     assert "the report is in compared.html\n" in rnnlm(*arguments).err
     page = (parts / "compared.html").read_text(encoding="utf-8")
     assert "Learning curves" in page and "Calibration" in page

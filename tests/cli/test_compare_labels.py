@@ -11,8 +11,27 @@ def other(tagger, tmp_path_factory):
     from rnnlm.cli.main import run
 
     folder = tmp_path_factory.mktemp("other") / "other"
-    sets = ("--set=hidden_size=4", "--set=embedding_size=4", "--budget", "1steps", "--precision", "fp32")
-    arguments = ("train", tagger.train, "--valid", tagger.valid, "--task", "tagging", "--format", "columns", *sets, "-o", folder)
+    sets = (
+        "--set=hidden_size=4",
+        "--set=embedding_size=4",
+        "--budget",
+        "1steps",
+        "--precision",
+        "fp32",
+    )
+    arguments = (
+        "train",
+        tagger.train,
+        "--valid",
+        tagger.valid,
+        "--task",
+        "tagging",
+        "--format",
+        "columns",
+        *sets,
+        "-o",
+        folder,
+    )
     assert run([str(each) for each in arguments]) == 0
     return folder
 
@@ -20,29 +39,59 @@ def other(tagger, tmp_path_factory):
 def test_differences_are_those_of_the_figures_and_have_intervals_and_p_values(rnnlm, tagger, other):
     arguments = ("compare", other, tagger.folder, "--on", tagger.valid, "--resamples", 200)
     found = json.loads(rnnlm(*arguments, "--json").out)
-    first, second = (json.loads(rnnlm("eval", "-m", model, tagger.valid, "--json").out)["columns"][0] for model in (other, tagger.folder))
+    first, second = (
+        json.loads(rnnlm("eval", "-m", model, tagger.valid, "--json").out)["columns"][0]
+        for model in (other, tagger.folder)
+    )
     [difference] = found["differences"]
     its = difference["figures"]["2"]["f1"]
     assert its["interval"]["estimate"] == pytest.approx(second["f1"] - first["f1"])
-    assert its["interval"]["low"] <= its["interval"]["estimate"] <= its["interval"]["high"] and its["p"] < 0.05
-    assert [each["evaluation"]["signature"] for each in found["models"]] == [first["signature"], second["signature"]]
+    assert (
+        its["interval"]["low"] <= its["interval"]["estimate"] <= its["interval"]["high"]
+        and its["p"] < 0.05
+    )
+    assert [each["evaluation"]["signature"] for each in found["models"]] == [
+        first["signature"],
+        second["signature"],
+    ]
     lines = [line.split("\t") for line in rnnlm(*arguments).out.splitlines()]
-    assert ["measure", "other", "tagging"] in lines and ["tagging - other", "f1"] in [line[:2] for line in lines]
+    assert ["measure", "other", "tagging"] in lines and ["tagging - other", "f1"] in [
+        line[:2] for line in lines
+    ]
 
 
 def test_a_model_does_not_differ_from_itself(rnnlm, slot_tagger):
-    found = json.loads(rnnlm("compare", slot_tagger.folder, slot_tagger.folder, "--on", slot_tagger.valid, "--json").out)
+    found = json.loads(
+        rnnlm(
+            "compare", slot_tagger.folder, slot_tagger.folder, "--on", slot_tagger.valid, "--json"
+        ).out
+    )
     figures = found["differences"][0]["figures"]
     assert set(figures) == {"slots", "intent", "all columns"}
-    assert {(its["interval"]["estimate"], its["p"]) for column in figures.values() for its in column.values()} == {(0.0, 1.0)}
+    assert {
+        (its["interval"]["estimate"], its["p"])
+        for column in figures.values()
+        for its in column.values()
+    } == {(0.0, 1.0)}
 
 
-def test_models_of_different_tasks_or_labels_are_refused(rnnlm, models, tagger, classifier, slot_tagger):
+def test_models_of_different_tasks_or_labels_are_refused(
+    rnnlm, models, tagger, classifier, slot_tagger
+):
     for first, second, why in (
-        (tagger, classifier, "tagging is a tagger of words, classification is a classifier of texts"),
+        (
+            tagger,
+            classifier,
+            "tagging is a tagger of words, classification is a classifier of texts",
+        ),
         (tagger, slot_tagger, "has learned 2, "),
     ):
         outcome = rnnlm("compare", first.folder, second.folder, "--on", first.valid)
-        assert outcome.code == 1 and why in outcome.errors[1].replace(f"{first.folder.parent}/", "").replace(f"{second.folder.parent}/", "")
+        assert outcome.code == 1 and why in outcome.errors[1].replace(
+            f"{first.folder.parent}/", ""
+        ).replace(f"{second.folder.parent}/", "")
     assert "a language model" in rnnlm("compare", models.unigram, tagger.folder, "--on", "none").err
-    assert "--report: " in rnnlm("compare", tagger.folder, tagger.folder, "--on", "none", "--report", "x.html").err
+    assert (
+        "--report: "
+        in rnnlm("compare", tagger.folder, tagger.folder, "--on", "none", "--report", "x.html").err
+    )

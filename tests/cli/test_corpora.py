@@ -19,7 +19,9 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
 
 def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):
     records = [json.loads(line) for line in rnnlm("corpora", "--json").out.splitlines()]
-    assert [record["file"] for record in records] == [file for name in corpora.names() for file in corpora.FILES[name]]
+    assert [record["file"] for record in records] == [
+        file for name in corpora.names() for file in corpora.FILES[name]
+    ]
     assert {(record["corpus"], record["task"], record["licence"]) for record in records} == {
         (name, ", ".join(corpora.TASKS[name]), "CC0-1.0") for name in corpora.names()
     }
@@ -28,7 +30,9 @@ def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):
         assert os.path.getsize(record["path"]) == record["bytes"]
 
 
-def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(rnnlm, tmp_path, monkeypatch):
+def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(
+    rnnlm, tmp_path, monkeypatch
+):
     for name in corpora.names():
         shutil.copytree(corpora.FOLDER / name, tmp_path / name)
     for added in ("english/notes.txt", "mine/train.txt"):
@@ -36,11 +40,15 @@ def test_a_text_that_somebody_puts_beside_the_bundled_ones_is_none_of_them(rnnlm
         (tmp_path / added).write_text("my own\n")
     before = [json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()]
     monkeypatch.setattr(corpora, "FOLDER", tmp_path)
-    assert [json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()] == before
+    assert [
+        json.loads(line)["file"] for line in rnnlm("corpora", "--json").out.splitlines()
+    ] == before
 
 
 def test_on_a_terminal_the_folder_is_told_once_and_no_line_folds(rnnlm, terminal_of):
     terminal_of(80)
     lines = rnnlm("corpora").plain.splitlines()
-    assert [line.split()[1] for line in lines if line.startswith(" english ")] == list(corpora.FILES["english"])
+    assert [line.split()[1] for line in lines if line.startswith(" english ")] == list(
+        corpora.FILES["english"]
+    )
     assert f"english (language-model, CC0-1.0) is in {corpora.FOLDER / 'english'}" in lines

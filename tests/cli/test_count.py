@@ -49,13 +49,19 @@ def test_rare_ones_are_left_out(rnnlm, text):
 def test_text_options_and_tokenizers(rnnlm, text, here):
     assert "<s> </s>\t1\n" in rnnlm("count", text, "--keep-blank-lines").out
     (here / "raw.txt").write_text("Yes, yes\n")
-    assert rnnlm("count", "raw.txt", "--lowercase", "--split-punctuation", "--order", 1).out == ",\t1\n</s>\t1\n<s>\t1\nyes\t2\n"
+    assert (
+        rnnlm("count", "raw.txt", "--lowercase", "--split-punctuation", "--order", 1).out
+        == ",\t1\n</s>\t1\n<s>\t1\nyes\t2\n"
+    )
     assert "\\x20 y e\t1\n" in rnnlm("count", "raw.txt", "--tokenizer", "char").out
 
 
 def test_a_models_tokenizer_can_be_used(rnnlm, models, here):
     (here / "text").write_text("the zyzzyva the\n")
-    assert rnnlm("count", "text", "-m", models.unigram, "--order", 1).out == "</s>\t1\n<s>\t1\n<unk>\t1\nthe\t2\n"
+    assert (
+        rnnlm("count", "text", "-m", models.unigram, "--order", 1).out
+        == "</s>\t1\n<s>\t1\n<unk>\t1\nthe\t2\n"
+    )
 
 
 def test_shards_add_up_to_the_whole(rnnlm, models, here):
@@ -73,7 +79,15 @@ def test_shards_add_up_to_the_whole(rnnlm, models, here):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--order", "2"], ["--only"], ["--lowercase"], ["--tokenizer", "char"], ["-m", "x"], ["--keep-blank-lines"]]
+    "arguments",
+    [
+        ["--order", "2"],
+        ["--only"],
+        ["--lowercase"],
+        ["--tokenizer", "char"],
+        ["-m", "x"],
+        ["--keep-blank-lines"],
+    ],
 )
 def test_what_says_how_to_count_has_no_meaning_in_a_merge(rnnlm, text, arguments):
     checked_error(rnnlm("count", "--merge", text, *arguments), 2, "--merge adds up counts")
@@ -91,4 +105,9 @@ def test_long_work_says_how_far_it_is(rnnlm, text, monkeypatch):
     monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0.0)
     counted = rnnlm("count", text, "--order", 2)
     assert counted.out == COUNTS
-    assert counted.err.splitlines()[-4:] == ["2 lines read", "order 1: 6 n-grams", "order 2: 7 n-grams", "13 n-grams written"]
+    assert counted.err.splitlines()[-4:] == [
+        "2 lines read",
+        "order 1: 6 n-grams",
+        "order 2: 7 n-grams",
+        "13 n-grams written",
+    ]

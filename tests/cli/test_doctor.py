@@ -24,7 +24,9 @@ def test_json_and_the_size_of_the_sample(rnnlm, bigram):
     shown = rnnlm("doctor", "-m", bigram, "--json", "--sample", "9", "--seed", "3")
     result = json.loads(shown.out)
     assert result["well"] is True
-    assert result["checks"][-1]["detail"].startswith("9 contexts drawn at random: farthest from 1 by ")
+    assert result["checks"][-1]["detail"].startswith(
+        "9 contexts drawn at random: farthest from 1 by "
+    )
     assert rnnlm("doctor", bigram, "--sample", "0").code == 2
 
 

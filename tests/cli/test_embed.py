@@ -12,9 +12,26 @@ from rnnlm import embed
 def test_lines_of_a_text_and_texts_of_a_table_have_the_same_vectors_in_order(rnnlm, models, here):
     (here / "in.txt").write_text("the ship came home .\n\na letter\n")
     (here / "in.csv").write_text('n,said\n1,the ship came home .\n2,""\n3,a letter\n')
-    outcome = rnnlm("embed", "-m", models.lstm, "--input", "in.txt", "--pooling", "mean", "-o", "a.npy")
-    assert (outcome.code, outcome.out) == (0, "") and "vectors of 3 lines written to a.npy" in outcome.err
-    rnnlm("embed", "-m", models.lstm, "--input", "in.csv", "--column", "said", "--pooling", "mean", "-o", "b.npy")
+    outcome = rnnlm(
+        "embed", "-m", models.lstm, "--input", "in.txt", "--pooling", "mean", "-o", "a.npy"
+    )
+    assert (outcome.code, outcome.out) == (
+        0,
+        "",
+    ) and "vectors of 3 lines written to a.npy" in outcome.err
+    rnnlm(
+        "embed",
+        "-m",
+        models.lstm,
+        "--input",
+        "in.csv",
+        "--column",
+        "said",
+        "--pooling",
+        "mean",
+        "-o",
+        "b.npy",
+    )
     expected = embed(models.lstm, ["the ship came home .", "", "a letter"], pooling="mean")
     for name in ("a.npy", "b.npy"):
         np.testing.assert_array_equal(np.load(here / name), expected)
@@ -24,15 +41,23 @@ def test_an_error_names_the_file_and_the_place_in_it(rnnlm, models, here):
     (here / "first.txt").write_text("a\nb | c\n")
     (here / "bad.txt").write_bytes(b"a\nb\nc \xff\n")
     (here / "bad.csv").write_bytes(b"n,said\n1,a\n2,<s>\n")
-    for name, error in (("bad.txt", "bad.txt, line 3: not UTF-8 (byte 3 is 0xff)"), ("bad.csv", "bad.csv, row 2: the text holds <s>")):
+    for name, error in (
+        ("bad.txt", "bad.txt, line 3: not UTF-8 (byte 3 is 0xff)"),
+        ("bad.csv", "bad.csv, row 2: the text holds <s>"),
+    ):
         column = ("--column", "said") if name == "bad.csv" else ("--input", "first.txt")
         outcome = rnnlm("embed", "-m", models.lstm, *column, "--input", name, "-o", "a.npy")
         assert (outcome.code, outcome.errors[0]) == (1, f"error: {error}")
-    assert "--regions" not in rnnlm("embed", "-m", models.lstm, "--input", "first.txt", "-o", "a.npy").err
+    assert (
+        "--regions"
+        not in rnnlm("embed", "-m", models.lstm, "--input", "first.txt", "-o", "a.npy").err
+    )
 
 
 def test_words_go_to_standard_output_as_json_lines(rnnlm, models):
-    outcome = rnnlm("embed", "-m", models.lstm, "--words", "--layer", "1", "-o", "-", stdin=b"\nthe ship\n")
+    outcome = rnnlm(
+        "embed", "-m", models.lstm, "--words", "--layer", "1", "-o", "-", stdin=b"\nthe ship\n"
+    )
     rows = [json.loads(line) for line in outcome.out.splitlines()]
     assert [len(row.pop("vector")) for row in rows] == [8, 8]
     assert rows[1] == {"line": 2, "word_index": 2, "word": "ship", "start": 4, "end": 8}
@@ -54,4 +79,6 @@ def test_what_cannot_be_done_is_one_clear_line(rnnlm, models, here, options, std
     names = {"uni": models.unigram, "lstm": models.lstm}
     outcome = rnnlm("embed", *(each.format(**names) for each in options), stdin=stdin)
     assert outcome.code and outcome.errors[0] == error.format(**names)
-    assert [each.name for each in here.iterdir()] == ["there.npy"] and (here / "there.npy").read_text() == "mine"
+    assert [each.name for each in here.iterdir()] == ["there.npy"] and (
+        here / "there.npy"
+    ).read_text() == "mine"

@@ -16,8 +16,12 @@ def test_json_is_one_object_with_all_keys_of_the_design(rnnlm, models):
     assert shown.code == 0
     result = json.loads(shown.out)
     assert set(KEYS) <= set(result)
-    assert result["ppl_token"] == pytest.approx(math.exp(-result["logprob_nats"] / result["tokens"]))
-    assert result["ppl_word"] == pytest.approx(math.exp(-result["logprob_nats"] / (result["words"] + result["sentences"])))
+    assert result["ppl_token"] == pytest.approx(
+        math.exp(-result["logprob_nats"] / result["tokens"])
+    )
+    assert result["ppl_word"] == pytest.approx(
+        math.exp(-result["logprob_nats"] / (result["words"] + result["sentences"]))
+    )
 
 
 def test_command_and_library_say_the_same(rnnlm, models):
@@ -40,13 +44,22 @@ def test_piped_it_is_tab_separated_and_ends_with_the_signature(rnnlm, models):
 
 def test_text_comes_from_standard_input_too(rnnlm, models):
     from_file = json.loads(rnnlm("eval", "-m", models.unigram, models.valid, "--json").out)
-    from_stdin = json.loads(rnnlm("eval", "-m", models.unigram, "-", "--json", stdin=models.valid.read_bytes()).out)
+    from_stdin = json.loads(
+        rnnlm("eval", "-m", models.unigram, "-", "--json", stdin=models.valid.read_bytes()).out
+    )
     assert from_stdin | {"seconds": 0} == from_file | {"seconds": 0}
 
 
 def test_blank_lines_are_read_as_asked_and_the_signature_says_so(rnnlm, models, here):
     (here / "text").write_text("the man\n\nthe day\n")
     ways = {"skip": [], "keep": ["--keep-blank-lines"], "documents": ["--documents"]}
-    results = {way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out) for way, flags in ways.items()}
-    assert {way: result["sentences"] for way, result in results.items()} == {"skip": 2, "keep": 3, "documents": 2}
+    results = {
+        way: json.loads(rnnlm("eval", "-m", models.unigram, "text", *flags, "--json").out)
+        for way, flags in ways.items()
+    }
+    assert {way: result["sentences"] for way, result in results.items()} == {
+        "skip": 2,
+        "keep": 3,
+        "documents": 2,
+    }
     assert all(f"|blank:{way}|" in result["signature"] for way, result in results.items())

@@ -7,7 +7,18 @@ import pytest
 
 from support.tiny_tasks import VALID, columns, json_lines, table
 
-COUNTED = ("sentences", "words", "accuracy", "accuracy_known", "precision", "recall", "f1", "macro_f1", "exact_match", "by_type")
+COUNTED = (
+    "sentences",
+    "words",
+    "accuracy",
+    "accuracy_known",
+    "precision",
+    "recall",
+    "f1",
+    "macro_f1",
+    "exact_match",
+    "by_type",
+)
 
 
 @pytest.fixture
@@ -30,7 +41,9 @@ def without(result, *names):
 def test_the_figures_of_the_validation_data_are_those_that_training_stored(rnnlm, request, name):
     trained = request.getfixturevalue(name)
     stored = json.loads((trained.folder / "config.json").read_text())["results"]["valid"]
-    found = json.loads(rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).out)
+    found = json.loads(
+        rnnlm("eval", "-m", trained.folder, trained.valid, "--json", "--confusions", 0).out
+    )
     assert [each.pop("confusions") for each in found["columns"]] == [[]] * len(stored["columns"])
     assert without(found, "seconds", "loss_nats") == without(stored, "seconds", "loss_nats")
     # Training was on the CPU; where there is a GPU, eval adds up the same fp32 numbers in another
@@ -44,7 +57,10 @@ def test_the_table_has_figures_types_confusions_and_a_signature_for_each_column(
     assert heads[0] == ["measure", "slots", "intent"] and ["sentences", "16", "16"] in heads
     assert ["type of slots", "precision", "recall", "f1", "right", "predicted", "gold"] in heads
     assert ["all columns right"] == [line[0] for line in heads if line[0].startswith("all")]
-    assert [line.split("|")[0] for line in shown[-2:]] == ["signature of slots: f1", "signature of intent: accuracy"]
+    assert [line.split("|")[0] for line in shown[-2:]] == [
+        "signature of slots: f1",
+        "signature of intent: accuracy",
+    ]
 
 
 def test_data_in_another_format_scheme_or_place_have_the_same_figures(figures, here, tagger):
@@ -52,8 +68,16 @@ def test_data_in_another_format_scheme_or_place_have_the_same_figures(figures, h
     (here / "valid.jsonl").write_text(json_lines(VALID))
     (here / "words").write_text("".join(" ".join(words) + "\n" for words, _, _ in VALID))
     (here / "labels").write_text("".join(" ".join(slots) + "\n" for _, slots, _ in VALID))
-    (here / "slashes").write_text("".join(" ".join(map("/".join, zip(words, slots, strict=True))) + "\n" for words, slots, _ in VALID))
-    iob1 = [(words, [label.replace("B-", "I-") for label in slots], intent) for words, slots, intent in VALID]
+    (here / "slashes").write_text(
+        "".join(
+            " ".join(map("/".join, zip(words, slots, strict=True))) + "\n"
+            for words, slots, _ in VALID
+        )
+    )
+    iob1 = [
+        (words, [label.replace("B-", "I-") for label in slots], intent)
+        for words, slots, intent in VALID
+    ]
     (here / "iob1.conll").write_text(columns(iob1))
     for given in (
         ("valid.jsonl", "--format", "jsonl", "--column", "words", "--label-column", "slots"),
@@ -61,41 +85,85 @@ def test_data_in_another_format_scheme_or_place_have_the_same_figures(figures, h
         ("slashes", "--format", "slashes"), ("iob1.conll", "--scheme", "iob1"),
     ):  # fmt: skip
         found = figures(tagger.folder, *given)
-        assert {name: found[name] for name in COUNTED} == {name: expected[name] for name in COUNTED}, given
+        assert {name: found[name] for name in COUNTED} == {
+            name: expected[name] for name in COUNTED
+        }, given
 
 
-def test_labels_that_training_never_saw_count_as_wrong_and_are_named_with_their_number(rnnlm, here, tagger, classifier):
-    (here / "unseen.conll").write_text(columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3))
+def test_labels_that_training_never_saw_count_as_wrong_and_are_named_with_their_number(
+    rnnlm, here, tagger, classifier
+):
+    (here / "unseen.conll").write_text(
+        columns([("fly me home".split(), ["O", "O", "B-home"], "")] * 3)
+    )
     outcome = rnnlm("eval", "-m", tagger.folder, "unseen.conll", "--json")
     found = json.loads(outcome.out)["columns"][0]
-    assert found["unseen_labels"] == {"B-home": 3} and found["unseen_count"] == 3 and found["by_type"]["home"]["gold"] == 3
+    assert (
+        found["unseen_labels"] == {"B-home": 3}
+        and found["unseen_count"] == 3
+        and found["by_type"]["home"]["gold"] == 3
+    )
     assert found["recall"] == 0 and found["accuracy"] <= 2 / 3
     assert outcome.err.count("never saw 3 of the labels; they count as wrong: 'B-home' (3)") == 1
-    (here / "unseen.tsv").write_text(table([("fly me to rome".split(), [], "flight"), ("is it late".split(), [], "delay")]))
+    (here / "unseen.tsv").write_text(
+        table([("fly me to rome".split(), [], "flight"), ("is it late".split(), [], "delay")])
+    )
     outcome = rnnlm("eval", "-m", classifier.folder, "unseen.tsv", "--json")
-    assert json.loads(outcome.out)["columns"][0]["unseen_labels"] == {"delay": 1} and "'delay' (1)" in outcome.err
+    assert (
+        json.loads(outcome.out)["columns"][0]["unseen_labels"] == {"delay": 1}
+        and "'delay' (1)" in outcome.err
+    )
 
 
 def test_confusions_are_listed_and_drawn(rnnlm, here, classifier, slot_tagger):
     turned = {"flight": "fare", "fare": "flight"}
-    (here / "turned.tsv").write_text(table([(words, slots, turned[intent]) for words, slots, intent in VALID]))
-    outcome = rnnlm("eval", "-m", classifier.folder, "turned.tsv", "--json", "--confusions", 1, "--plot", "matrix.svg")
+    (here / "turned.tsv").write_text(
+        table([(words, slots, turned[intent]) for words, slots, intent in VALID])
+    )
+    outcome = rnnlm(
+        "eval",
+        "-m",
+        classifier.folder,
+        "turned.tsv",
+        "--json",
+        "--confusions",
+        1,
+        "--plot",
+        "matrix.svg",
+    )
     found = json.loads(outcome.out)["columns"][0]
     largest = max(each["gold"] - each["right"] for each in found["by_type"].values())
     [most] = found["confusions"]
     assert (
-        most["count"] == largest and {most["gold"], most["predicted"]} == set(turned) and "gold label" in (here / "matrix.svg").read_text()
+        most["count"] == largest
+        and {most["gold"], most["predicted"]} == set(turned)
+        and "gold label" in (here / "matrix.svg").read_text()
     )
-    assert "already exists" in rnnlm("eval", "-m", classifier.folder, "turned.tsv", "--plot", "matrix.svg").err
-    rnnlm("eval", "-m", slot_tagger.folder, slot_tagger.valid, "--plot", "matrix.svg", "--overwrite")
+    assert (
+        "already exists"
+        in rnnlm("eval", "-m", classifier.folder, "turned.tsv", "--plot", "matrix.svg").err
+    )
+    rnnlm(
+        "eval", "-m", slot_tagger.folder, slot_tagger.valid, "--plot", "matrix.svg", "--overwrite"
+    )
     assert (here / "matrix-slots.svg").exists() and (here / "matrix-intent.svg").exists()
 
 
 def test_strict_spans_keep_to_their_scheme(figures, here, tagger):
-    broken = [(words, [label.replace("B-", "I-") for label in slots], intent) for words, slots, intent in VALID]
+    broken = [
+        (words, [label.replace("B-", "I-") for label in slots], intent)
+        for words, slots, intent in VALID
+    ]
     (here / "broken.conll").write_text(columns(broken))  # as BIO, no strict span begins
-    lenient, strict = (figures(tagger.folder, "broken.conll", "--scheme", "bio", "--mode", mode) for mode in ("conlleval", "strict"))
-    assert sum(each["gold"] for each in lenient["by_type"].values()) > 0 == sum(each["gold"] for each in strict["by_type"].values())
+    lenient, strict = (
+        figures(tagger.folder, "broken.conll", "--scheme", "bio", "--mode", mode)
+        for mode in ("conlleval", "strict")
+    )
+    assert (
+        sum(each["gold"] for each in lenient["by_type"].values())
+        > 0
+        == sum(each["gold"] for each in strict["by_type"].values())
+    )
     assert "|mode:strict|" in strict["signature"]
 
 
@@ -113,19 +181,34 @@ def test_strict_spans_keep_to_their_scheme(figures, here, tagger):
 def test_what_does_not_go_with_labels_is_refused(rnnlm, here, tagger, arguments, message):
     shutil.copytree(tagger.folder, here / "model")
     outcome = rnnlm("eval", "-m", "model", tagger.valid, *arguments)
-    assert outcome.code in (1, 2) and message.format(model="model") in outcome.err and not outcome.out
+    assert (
+        outcome.code in (1, 2) and message.format(model="model") in outcome.err and not outcome.out
+    )
 
 
 def test_options_of_labels_are_not_for_language_models(rnnlm, models):
-    outcome = rnnlm("eval", "-m", models.unigram, models.valid, "--scheme", "bio", "--confusions", 3)
-    assert outcome.code == 2 and f"--scheme, --confusions: {models.unigram} is a language model" in outcome.err
+    outcome = rnnlm(
+        "eval", "-m", models.unigram, models.valid, "--scheme", "bio", "--confusions", 3
+    )
+    assert (
+        outcome.code == 2
+        and f"--scheme, --confusions: {models.unigram} is a language model" in outcome.err
+    )
 
 
 @pytest.mark.parametrize("task", ["dancing", 7, None, {"a": 1}])
 def test_a_model_of_no_known_task_is_damaged(rnnlm, here, tagger, task):
-    config = json.loads((shutil.copytree(tagger.folder, here / "model") / "config.json").read_text())
-    (here / "model" / "config.json").write_text(json.dumps(config | {"settings": config["settings"] | {"task": task}}))
-    for arguments in (("eval", "-m", "model", tagger.valid), ("score", "-m", "model", "go"), ("compare", "model", "model", "--on", "none")):
+    config = json.loads(
+        (shutil.copytree(tagger.folder, here / "model") / "config.json").read_text()
+    )
+    (here / "model" / "config.json").write_text(
+        json.dumps(config | {"settings": config["settings"] | {"task": task}})
+    )
+    for arguments in (
+        ("eval", "-m", "model", tagger.valid),
+        ("score", "-m", "model", "go"),
+        ("compare", "model", "model", "--on", "none"),
+    ):
         outcome = rnnlm(*arguments)
         assert outcome.code == 1 and "the model at model is damaged" in outcome.err
     assert rnnlm("doctor", "model").code == 1

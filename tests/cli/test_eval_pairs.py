@@ -23,42 +23,81 @@ def test_eval_shows_perplexity_and_the_figures_of_what_is_written(rnnlm, here, t
     references = [line.split("\t")[1] for line in translator.valid.read_text().splitlines()[1:]]
     assert len(written) == len(references) == int(shown["sentences"])
     by_source = {
-        line.split("\t")[0]: pair for line, *pair in zip(translator.valid.read_text().splitlines()[1:], written, references, strict=True)
+        line.split("\t")[0]: pair
+        for line, *pair in zip(
+            translator.valid.read_text().splitlines()[1:], written, references, strict=True
+        )
     }
-    bleu = BLEU(force=True).corpus_score([each[0] for each in by_source.values()], [[each[1] for each in by_source.values()]])
+    bleu = BLEU(force=True).corpus_score(
+        [each[0] for each in by_source.values()], [[each[1] for each in by_source.values()]]
+    )
     assert float(shown["bleu"]) == pytest.approx(bleu.score, abs=0.01)
     assert "source tokens\tsources\tbleu" in outcome.out and "\n6-10\t" in outcome.out
     assert "(sacrebleu: nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:" in outcome.out
-    assert rnnlm("eval", "-m", translator.folder, translator.valid, "-o", "written.txt").errors[0].startswith("error: written.txt")
+    assert (
+        rnnlm("eval", "-m", translator.folder, translator.valid, "-o", "written.txt")
+        .errors[0]
+        .startswith("error: written.txt")
+    )
 
 
 def test_json_holds_all_of_it(rnnlm, translator):
-    outcome = rnnlm("eval", "-m", translator.folder, translator.valid, "--json", "--beam", "2", "--length-power", "0.5")
+    outcome = rnnlm(
+        "eval",
+        "-m",
+        translator.folder,
+        translator.valid,
+        "--json",
+        "--beam",
+        "2",
+        "--length-power",
+        "0.5",
+    )
     found = json.loads(outcome.out)
-    assert found["decoding"] == {"beam": 2, "length_power": 0.5, "max_length": 2.0, "copy_unknown": False}
-    assert set(FIGURES) <= found.keys() and found["main"] == "bleu" and found["of_tokenizer"] is None
+    assert found["decoding"] == {
+        "beam": 2,
+        "length_power": 0.5,
+        "max_length": 2.0,
+        "copy_unknown": False,
+    }
+    assert (
+        set(FIGURES) <= found.keys() and found["main"] == "bleu" and found["of_tokenizer"] is None
+    )
     assert sum(each["sentences"] for each in found["by_length"]) == found["sources"]
-    only = json.loads(rnnlm("eval", "-m", translator.folder, translator.valid, "--json", "--no-decode").out)
+    only = json.loads(
+        rnnlm("eval", "-m", translator.folder, translator.valid, "--json", "--no-decode").out
+    )
     assert only["ppl_token"] == found["ppl_token"] and "bleu" not in only
 
 
 def test_training_ends_with_the_figures_and_stores_them(rnnlm, translator):
     found = json.loads((translator.folder / "config.json").read_text())["results"]["valid"]
     header, row, *signatures = translator.out.splitlines()
-    assert header.split("\t") == ["text", "ppl_token", *FIGURES] and row.split("\t")[2] == f"{found['bleu']:.2f}"
-    assert signatures == [f"valid signature: {found['signature']}", signatures[1]] and signatures[1].startswith(
-        "valid bleu signature: bleu|"
+    assert (
+        header.split("\t") == ["text", "ppl_token", *FIGURES]
+        and row.split("\t")[2] == f"{found['bleu']:.2f}"
     )
+    assert signatures == [f"valid signature: {found['signature']}", signatures[1]] and signatures[
+        1
+    ].startswith("valid bleu signature: bleu|")
     evaluated = json.loads(rnnlm("eval", "-m", translator.folder, translator.valid, "--json").out)
     assert {name: evaluated[name] for name in FIGURES} == {name: found[name] for name in FIGURES}
     card = (translator.folder / "README.md").read_text()
-    assert f"| valid | {found['ppl_token']:.2f} | {found['bleu']:.2f} |" in card and found["sacrebleu_signatures"]["chrf"] in card
+    assert (
+        f"| valid | {found['ppl_token']:.2f} | {found['bleu']:.2f} |" in card
+        and found["sacrebleu_signatures"]["chrf"] in card
+    )
 
 
 def test_info_tells_of_both_tokenizers(rnnlm, translator):
     shown = dict(line.split("\t", 1) for line in rnnlm("info", translator.folder).out.splitlines())
-    assert shown["source tokenizer"].startswith("word, V = 8, ") and shown["target tokenizer"].startswith("word, V = 8, ")
-    assert "target_" not in shown["trained with"].replace("target_column", "") and "column=english" in shown["trained with"]
+    assert shown["source tokenizer"].startswith("word, V = 8, ") and shown[
+        "target tokenizer"
+    ].startswith("word, V = 8, ")
+    assert (
+        "target_" not in shown["trained with"].replace("target_column", "")
+        and "column=english" in shown["trained with"]
+    )
     assert "bleu" in shown["valid"] and shown["signature"].startswith("bleu|")
     described = json.loads(rnnlm("info", translator.folder, "--json").out)
     assert described["target_tokenizer"]["size"] == 8 and not described["shared_vocabulary"]
@@ -68,38 +107,100 @@ def test_a_whole_encoder_decoder_passes_each_check(rnnlm, translator, tmp_path):
     outcome = rnnlm("doctor", translator.folder, "--json")
     checks = {each["name"]: each["result"] for each in json.loads(outcome.out)["checks"]}
     assert outcome.code == 0
-    assert checks == dict.fromkeys(("config", "files", "arrays", "numbers", "tokenizers", "sums", "padding", "greedy"), "ok")
+    assert checks == dict.fromkeys(
+        ("config", "files", "arrays", "numbers", "tokenizers", "sums", "padding", "greedy"), "ok"
+    )
 
 
 @pytest.mark.parametrize("bits, size", [("16", 0.6), ("8", 0.5)])
 def test_in_compact_form_it_is_nearly_as_good(rnnlm, here, translator, bits, size):
-    outcome = rnnlm("export", "-m", translator.folder, "--compact", "small", "--bits", bits, "--test", translator.valid)
+    outcome = rnnlm(
+        "export",
+        "-m",
+        translator.folder,
+        "--compact",
+        "small",
+        "--bits",
+        bits,
+        "--test",
+        translator.valid,
+    )
     assert outcome.code == 0 and "test, before: perplexity " in outcome.err
     results = json.loads((here / "small" / "config.json").read_text())["results"]
-    assert results["test"]["ppl_token"] == pytest.approx(results["test, before"]["ppl_token"], rel=0.02)
-    assert results["test, before"]["bleu"] == json.loads((translator.folder / "config.json").read_text())["results"]["valid"]["bleu"]
-    stored = [sum(file.stat().st_size for file in folder.glob("weights*")) for folder in (here / "small", translator.folder)]
+    assert results["test"]["ppl_token"] == pytest.approx(
+        results["test, before"]["ppl_token"], rel=0.02
+    )
+    assert (
+        results["test, before"]["bleu"]
+        == json.loads((translator.folder / "config.json").read_text())["results"]["valid"]["bleu"]
+    )
+    stored = [
+        sum(file.stat().st_size for file in folder.glob("weights*"))
+        for folder in (here / "small", translator.folder)
+    ]
     assert stored[0] < size * stored[1]
 
 
 def test_compare_shows_differences_of_each_figure(rnnlm, translator):
-    outcome = rnnlm("compare", translator.folder, translator.folder, "--on", translator.valid, "--resamples", "20")
+    outcome = rnnlm(
+        "compare",
+        translator.folder,
+        translator.folder,
+        "--on",
+        translator.valid,
+        "--resamples",
+        "20",
+    )
     assert outcome.code == 0
-    assert "bits per token\t+0.0000 [+0.0000, +0.0000]\t1.0000" in outcome.out and "chrf\t+0.00 [+0.00, +0.00]\t1.0000" in outcome.out
-    found = json.loads(rnnlm("compare", translator.folder, translator.folder, "--on", translator.valid, "--resamples", "2", "--json").out)
+    assert (
+        "bits per token\t+0.0000 [+0.0000, +0.0000]\t1.0000" in outcome.out
+        and "chrf\t+0.00 [+0.00, +0.00]\t1.0000" in outcome.out
+    )
+    found = json.loads(
+        rnnlm(
+            "compare",
+            translator.folder,
+            translator.folder,
+            "--on",
+            translator.valid,
+            "--resamples",
+            "2",
+            "--json",
+        ).out
+    )
     assert found["differences"][0]["figures"]["bleu"]["p"] == 1 and found["per"] == "token"
 
 
 def test_a_decoded_figure_can_choose_the_weights_and_has_a_curve(rnnlm, here, translator):
-    sets = [f"--set={name}={value}" for name, value in {**TINY, "hidden_size": 4, "validate_every_steps": 1, "criterion": "bleu"}.items()]
-    arguments = (translator.train, "--task", "seq2seq", "--valid", translator.valid, *sets, "--budget", "2steps")
+    sets = [
+        f"--set={name}={value}"
+        for name, value in {
+            **TINY,
+            "hidden_size": 4,
+            "validate_every_steps": 1,
+            "criterion": "bleu",
+        }.items()
+    ]
+    arguments = (
+        translator.train,
+        "--task",
+        "seq2seq",
+        "--valid",
+        translator.valid,
+        *sets,
+        "--budget",
+        "2steps",
+    )
     outcome = rnnlm("train", *arguments, "--grid", "layers=1,2", "-o", "grid", "--json")
     assert outcome.code == 0, outcome.err
     for run in json.loads(outcome.out)["runs"]:
         assert run["valid_bleu_low"] <= run["valid_bleu"] <= run["valid_bleu_high"]
     assert "validation bleu" in (here / "grid" / "curves.svg").read_text()
     assert "layers=1: validation bleu " in outcome.err and " %" not in outcome.err
-    assert rnnlm("plot", "grid").out.splitlines()[0] == "run\tsteps\ttokens\tepochs\tseconds\tbleu\tchooses"
+    assert (
+        rnnlm("plot", "grid").out.splitlines()[0]
+        == "run\tsteps\ttokens\tepochs\tseconds\tbleu\tchooses"
+    )
 
 
 @pytest.mark.parametrize("options, message", [
@@ -114,9 +215,14 @@ def test_a_decoded_figure_can_choose_the_weights_and_has_a_curve(rnnlm, here, tr
 ])  # fmt: skip
 def test_what_does_not_go_together_is_told(rnnlm, translator, options, message):
     outcome = rnnlm("eval", "-m", translator.folder, translator.valid, *options)
-    assert outcome.code in (1, 2) and message.format(model=translator.folder) in " ".join(outcome.errors)
+    assert outcome.code in (1, 2) and message.format(model=translator.folder) in " ".join(
+        outcome.errors
+    )
 
 
 def test_options_of_encoder_decoders_are_refused_with_other_models(rnnlm, tagger):
     outcome = rnnlm("eval", "-m", tagger.folder, tagger.valid, "--beam", "2")
-    assert outcome.code == 2 and "is a tagger of words, and this is for encoder-decoders" in outcome.errors[0]
+    assert (
+        outcome.code == 2
+        and "is a tagger of words, and this is for encoder-decoders" in outcome.errors[0]
+    )

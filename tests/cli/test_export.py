@@ -10,13 +10,20 @@ def trigrams(models, tmp_path_factory):
     from rnnlm.cli.main import run
 
     folder = tmp_path_factory.mktemp("export") / "tri"
-    assert run(["train", str(models.text), "--model", "ngram", "--set", "order=3", "-o", str(folder)]) == 0
+    assert (
+        run(["train", str(models.text), "--model", "ngram", "--set", "order=3", "-o", str(folder)])
+        == 0
+    )
     return folder
 
 
 def test_a_model_becomes_an_arpa_file(rnnlm, trigrams, here):
     ended = rnnlm("export", "-m", trigrams, "--arpa", here / "m.arpa")
-    assert (ended.code, ended.out, ended.err.splitlines()[-1]) == (0, "", f"written to {here / 'm.arpa'}")
+    assert (ended.code, ended.out, ended.err.splitlines()[-1]) == (
+        0,
+        "",
+        f"written to {here / 'm.arpa'}",
+    )
     lines = (here / "m.arpa").read_text().splitlines()
     assert lines[0] == "\\data\\" and lines[-1] == "\\end\\" and "\\3-grams:" in lines
 
@@ -24,18 +31,32 @@ def test_a_model_becomes_an_arpa_file(rnnlm, trigrams, here):
 def test_a_dash_is_stdout(rnnlm, trigrams, here):
     rnnlm("export", "-m", trigrams, "--arpa", "m.arpa.gz")
     ended = rnnlm("export", "-m", trigrams, "--arpa", "-")
-    assert ended.code == 0 and ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
+    assert (
+        ended.code == 0 and ended.out == gzip.decompress((here / "m.arpa.gz").read_bytes()).decode()
+    )
 
 
 def test_a_network_is_written_in_compact_form(rnnlm, models, here):
     ended = rnnlm("export", "-m", models.lstm, "--compact", "carried")
     assert ended.code == 0 and ended.err.splitlines()[-1].startswith("written to carried: ")
     assert rnnlm("score", "-m", "carried", "the man").code == 0
-    checked_error(rnnlm("export", "-m", models.lstm, "--compact", "carried"), 1, "carried already holds a model")
+    checked_error(
+        rnnlm("export", "-m", models.lstm, "--compact", "carried"),
+        1,
+        "carried already holds a model",
+    )
     assert rnnlm("export", "-m", models.lstm, "--compact", "carried", "--overwrite").code == 0
 
 
 def test_one_thing_is_exported_at_a_time(rnnlm, models, trigrams, here):
-    checked_error(rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--compact", "carried"), 2, "say what to write")
+    checked_error(
+        rnnlm("export", "-m", models.lstm, "--arpa", "m.arpa", "--compact", "carried"),
+        2,
+        "say what to write",
+    )
     checked_error(rnnlm("export", "-m", models.lstm), 2, "say what to write")
-    checked_error(rnnlm("export", "-m", trigrams, "--compact", "carried"), 2, "a model of kind ngram has no compact form")
+    checked_error(
+        rnnlm("export", "-m", trigrams, "--compact", "carried"),
+        2,
+        "a model of kind ngram has no compact form",
+    )

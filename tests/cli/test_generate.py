@@ -10,14 +10,27 @@ def test_one_sample_a_line(rnnlm, models):
 
 
 def test_temperature_zero_is_greedy(rnnlm, models):
-    shown = rnnlm("generate", "-m", models.unigram, "--temperature", 0, "--num", 3, "--max-tokens", 4, "--json")
+    shown = rnnlm(
+        "generate",
+        "-m",
+        models.unigram,
+        "--temperature",
+        0,
+        "--num",
+        3,
+        "--max-tokens",
+        4,
+        "--json",
+    )
     records = [json.loads(line) for line in shown.out.splitlines()]
     assert len({record["text"] for record in records}) == 1
     assert [record["number"] for record in records] == [0, 1, 2]
 
 
 def test_a_prompt_begins_each_sample_and_its_unknown_words_are_told(rnnlm, models):
-    shown = rnnlm("generate", "-m", models.lstm, "--prompt", "the man", "--num", 2, "--max-tokens", 5)
+    shown = rnnlm(
+        "generate", "-m", models.lstm, "--prompt", "the man", "--num", 2, "--max-tokens", 5
+    )
     assert all(line.startswith("the man") for line in shown.out.splitlines())
     unknown = rnnlm("generate", "-m", models.lstm, "--prompt", "the zorp [red]", "--max-tokens", 5)
     assert unknown.code == 0
@@ -26,8 +39,13 @@ def test_a_prompt_begins_each_sample_and_its_unknown_words_are_told(rnnlm, model
 
 
 def test_top_k_of_one_is_greedy(rnnlm, models):
-    greedy = rnnlm("generate", "-m", models.lstm, "--temperature", 0, "--prompt", "the", "--max-tokens", 6)
-    assert rnnlm("generate", "-m", models.lstm, "--top-k", 1, "--prompt", "the", "--max-tokens", 6).out == greedy.out
+    greedy = rnnlm(
+        "generate", "-m", models.lstm, "--temperature", 0, "--prompt", "the", "--max-tokens", 6
+    )
+    assert (
+        rnnlm("generate", "-m", models.lstm, "--top-k", 1, "--prompt", "the", "--max-tokens", 6).out
+        == greedy.out
+    )
 
 
 CONTRADICTIONS = {
@@ -67,7 +85,20 @@ def test_words_are_banned(rnnlm, models, here):
 
 
 def test_the_likeliest_texts_are_ranked(rnnlm, models):
-    shown = rnnlm("generate", "-m", models.lstm, "--beam", 5, "--num", 3, "--prompt", "the", "--max-tokens", 6, "--json")
+    shown = rnnlm(
+        "generate",
+        "-m",
+        models.lstm,
+        "--beam",
+        5,
+        "--num",
+        3,
+        "--prompt",
+        "the",
+        "--max-tokens",
+        6,
+        "--json",
+    )
     records = [json.loads(line) for line in shown.out.splitlines()]
     assert [record["number"] for record in records] == [0, 1, 2]
     assert records[0]["logprob_nats"] >= records[1]["logprob_nats"] >= records[2]["logprob_nats"]
@@ -75,20 +106,38 @@ def test_the_likeliest_texts_are_ranked(rnnlm, models):
 
 
 def test_running_texts_have_their_lines_and_a_blank_one_between_them(rnnlm, models):
-    records = rnnlm("generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50, "--json").out.splitlines()
+    records = rnnlm(
+        "generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50, "--json"
+    ).out.splitlines()
     first, second = (json.loads(record)["text"] for record in records)
     assert "\n" in first
-    assert rnnlm("generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50).out == f"{first}\n\n{second}\n"
+    assert (
+        rnnlm("generate", "-m", models.unigram, "--running", "--num", 2, "--max-tokens", 50).out
+        == f"{first}\n\n{second}\n"
+    )
 
 
 def test_samples_may_come_as_they_finish(rnnlm, models):
     flags = ("generate", "-m", models.unigram, "--num", 60, "--json")
-    in_order, finished = rnnlm(*flags).out.splitlines(), rnnlm(*flags, "--as-finished").out.splitlines()
+    in_order, finished = (
+        rnnlm(*flags).out.splitlines(),
+        rnnlm(*flags, "--as-finished").out.splitlines(),
+    )
     assert in_order != finished and sorted(in_order) == sorted(finished)
 
 
 def test_a_model_that_adapts_itself(rnnlm, models):
-    flags = ("generate", "-m", models.unigram, "--prompt", "the man the man", "--max-tokens", 30, "--num", 3)
+    flags = (
+        "generate",
+        "-m",
+        models.unigram,
+        "--prompt",
+        "the man the man",
+        "--max-tokens",
+        30,
+        "--num",
+        3,
+    )
     plain, adapted = rnnlm(*flags), rnnlm(*flags, "--adapt", "unigram", "--set", "cache_weight=0.9")
     assert plain.code == adapted.code == 0
     assert adapted.out.count("man") > plain.out.count("man")
@@ -98,10 +147,16 @@ def test_samples_are_checked_beside_a_text(rnnlm, models):
     flags = ("generate", "-m", models.unigram, "--num", 60, "--check", models.text)
     table = [line.split("\t") for line in rnnlm(*flags).out.splitlines()]
     assert table[0] == ["measure", "samples", "text"] and table[1] == ["sentences", "60", "24"]
-    assert {"length_quantile_0.5", "types_per_token", "new_4grams", "repeated", "copied"} <= {row[0] for row in table}
+    assert {"length_quantile_0.5", "types_per_token", "new_4grams", "repeated", "copied"} <= {
+        row[0] for row in table
+    }
     record = json.loads(rnnlm(*flags, "--json").out)
     assert record["samples"]["sentences"] == 60 and record["text"]["sentences"] == 24
-    assert record["samples"]["new_ngrams"][0] < record["samples"]["new_ngrams"][1] < record["samples"]["new_ngrams"][2]
+    assert (
+        record["samples"]["new_ngrams"][0]
+        < record["samples"]["new_ngrams"][1]
+        < record["samples"]["new_ngrams"][2]
+    )
     assert rnnlm("generate", "-m", models.unigram, "--check", "none.txt").code == 1
 
 

@@ -9,13 +9,26 @@ import pytest
 from rnnlm.cli import live
 from rnnlm.events import Validated
 
-TINY = ("--set", "hidden_size=4", "--set", "embedding_size=4", "--set", "batch_rows=4", "--budget", "2steps", "--set", "min_validations=0")
+TINY = (
+    "--set",
+    "hidden_size=4",
+    "--set",
+    "embedding_size=4",
+    "--set",
+    "batch_rows=4",
+    "--budget",
+    "2steps",
+    "--set",
+    "min_validations=0",
+)
 
 
 @pytest.fixture
 def grid(rnnlm, models):
     def command(*arguments):
-        return rnnlm("train", models.text, "--valid", models.valid, *TINY, "-o", "lesson", *arguments)
+        return rnnlm(
+            "train", models.text, "--valid", models.valid, *TINY, "-o", "lesson", *arguments
+        )
 
     return command
 
@@ -23,11 +36,25 @@ def grid(rnnlm, models):
 def test_a_dry_run_shows_the_runs_and_in_what_they_differ(grid, here):
     shown = grid("--grid", "model=rnn,gru,unigram", "--dry-run")
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
-    assert [(row["model"], row["state"]) for row in rows] == [("rnn", "new"), ("gru", "new"), ("unigram", "new")]
+    assert [(row["model"], row["state"]) for row in rows] == [
+        ("rnn", "new"),
+        ("gru", "new"),
+        ("unigram", "new"),
+    ]
     assert "  learning_rate: 0.001 (model=rnn); 0.003 (model=gru)" in shown.err.splitlines()
-    assert "a model of kind unigram has no batch_rows, budget" in shown.err and not (here / "lesson").exists()
-    assert grid("--grid", "model=rnn,gru", "--grid", "decay_factor=0.4,0.5", "--dry-run").err.count("without effect") == 2
-    plan = json.loads(grid("--grid", "model=rnn,gru", "--equal", "settings", "--dry-run", "--json").out)
+    assert (
+        "a model of kind unigram has no batch_rows, budget" in shown.err
+        and not (here / "lesson").exists()
+    )
+    assert (
+        grid("--grid", "model=rnn,gru", "--grid", "decay_factor=0.4,0.5", "--dry-run").err.count(
+            "without effect"
+        )
+        == 2
+    )
+    plan = json.loads(
+        grid("--grid", "model=rnn,gru", "--equal", "settings", "--dry-run", "--json").out
+    )
     assert plan["differing"] == {} and plan["shared"]["learning_rate"] == 0.001
     assert plan["runs"][0]["parameters"] < plan["runs"][1]["parameters"]
 
@@ -45,9 +72,16 @@ def test_a_grid_ends_with_a_table_and_a_signal_ends_it_in_order(grid, monkeypatc
     assert cut.code == 143 and cut.out == "" and "to go on: run the same command again" in cut.err
     monkeypatch.setattr(live.PlainDisplay, "show", plain)
     shown = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1")
-    assert shown.code == 0 and "run 2 of 2: model=gru" in shown.err and "saved in lesson/grid.tsv and lesson/curves.svg" in shown.err
+    assert (
+        shown.code == 0
+        and "run 2 of 2: model=gru" in shown.err
+        and "saved in lesson/grid.tsv and lesson/curves.svg" in shown.err
+    )
     rows = list(csv.DictReader(shown.out.splitlines(), delimiter="\t"))
-    assert [row["model"] for row in rows] == ["rnn", "gru"] and [row["steps"] for row in rows] == ["2", "2"]
+    assert [row["model"] for row in rows] == ["rnn", "gru"] and [row["steps"] for row in rows] == [
+        "2",
+        "2",
+    ]
     assert rows[0]["valid_95%"].startswith("[") and "test_ppl" not in rows[0]
     again = grid("--grid", "model=rnn,gru", "--set", "validate_every_steps=1", "--json")
     assert "run 1 of 2: model=rnn has ended already" in again.err

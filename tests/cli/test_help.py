@@ -18,7 +18,9 @@ def commands_below(group: click.Group, name: str) -> dict[str, click.Command]:
     found = {}
     for word in group.list_commands(None):
         command, full = group.get_command(None, word), f"{name}{word}"
-        found |= {full: command} | (commands_below(command, f"{full} ") if isinstance(command, click.Group) else {})
+        found |= {full: command} | (
+            commands_below(command, f"{full} ") if isinstance(command, click.Group) else {}
+        )
     return found
 
 
@@ -38,22 +40,53 @@ def sections_of(shown: str) -> dict[str, list[str]]:
 def test_commands_are_shown_by_group_each_in_one(rnnlm):
     shown = sections_of(rnnlm("--help").out)
     assert list(shown) == [*entry.GROUPS, "Options"]
-    assert [name for title in entry.GROUPS for name in shown[title]] == [name for names in entry.GROUPS.values() for name in names]
+    assert [name for title in entry.GROUPS for name in shown[title]] == [
+        name for names in entry.GROUPS.values() for name in names
+    ]
     files = {path.stem for path in Path(entry.__file__).with_name("commands").glob("[a-z]*.py")}
-    assert sorted(name for names in entry.GROUPS.values() for name in names) == sorted(files) == list(entry.COMMANDS)
+    assert (
+        sorted(name for names in entry.GROUPS.values() for name in names)
+        == sorted(files)
+        == list(entry.COMMANDS)
+    )
 
 
 def test_no_long_list_of_options_is_without_sections_and_none_has_gaps():
-    sectioned = {name: [option for option in options_of(command) if hasattr(option, "section")] for name, command in COMMANDS.items()}
-    assert [name for name, found in sectioned.items() if len(options_of(COMMANDS[name])) > LONG and not found] == []
-    gaps = {name: [each.opts[0] for each in options_of(COMMANDS[name]) if each not in found] for name, found in sectioned.items() if found}
+    sectioned = {
+        name: [option for option in options_of(command) if hasattr(option, "section")]
+        for name, command in COMMANDS.items()
+    }
+    assert [
+        name
+        for name, found in sectioned.items()
+        if len(options_of(COMMANDS[name])) > LONG and not found
+    ] == []
+    gaps = {
+        name: [each.opts[0] for each in options_of(COMMANDS[name]) if each not in found]
+        for name, found in sectioned.items()
+        if found
+    }
     assert {name: without for name, without in gaps.items() if without} == {}
-    assert [name for name, found in sectioned.items() if found and not isinstance(COMMANDS[name], Command)] == []
+    assert [
+        name
+        for name, found in sectioned.items()
+        if found and not isinstance(COMMANDS[name], Command)
+    ] == []
 
 
 def test_the_options_of_train_come_in_sections_what_is_used_most_first(rnnlm):
     shown = sections_of(rnnlm("train", "--help").out)
-    assert list(shown) == ["Text", "Task", "Model", "Tokenizer", "N-grams", "Run", "Saving", "Output", "Other options"]
+    assert list(shown) == [
+        "Text",
+        "Task",
+        "Model",
+        "Tokenizer",
+        "N-grams",
+        "Run",
+        "Saving",
+        "Output",
+        "Other options",
+    ]
     assert [words[0].rstrip(",") for words in shown.values()] == [
         "--valid", "--task", "--model", "--tokenizer", "--order", "--budget", "-o", "--json", "-h",
     ]  # fmt: skip
@@ -61,14 +94,20 @@ def test_the_options_of_train_come_in_sections_what_is_used_most_first(rnnlm):
 
 def test_options_of_one_title_stand_together_and_those_without_come_last(capsys):
     @click.command(cls=Command)
-    @options.section("Text", click.option("--valid"), options.section("Tokenizer", click.option("--lowercase")))
+    @options.section(
+        "Text", click.option("--valid"), options.section("Tokenizer", click.option("--lowercase"))
+    )
     @click.option("--loose")
     @options.section("Text", click.option("--test"))
     def command() -> None:
         pass
 
     command.main(["--help"], standalone_mode=False)
-    expected = {"Text": ["--valid", "--test"], "Tokenizer": ["--lowercase"], "Other options": ["--loose", "--help"]}
+    expected = {
+        "Text": ["--valid", "--test"],
+        "Tokenizer": ["--lowercase"],
+        "Other options": ["--loose", "--help"],
+    }
     assert sections_of(capsys.readouterr().out) == expected
     with click.Context(command) as context:
         assert [option.name for option in command.params] == ["valid", "lowercase", "loose", "test"]

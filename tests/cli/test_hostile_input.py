@@ -11,7 +11,19 @@ import pytest
 
 from rnnlm.cli.main import COMMANDS
 from support.failures import checked_error
-from support.hostile import arpa, escapes, labelled, lists, looks, outputs, pairs, prepared, settings, tables, texts
+from support.hostile import (
+    arpa,
+    escapes,
+    labelled,
+    lists,
+    looks,
+    outputs,
+    pairs,
+    prepared,
+    settings,
+    tables,
+    texts,
+)
 from support.hostile import models as model_folders
 from support.hostile.watching import watched
 
@@ -37,7 +49,9 @@ def test_hostile_input(rnnlm, there, here, row):
         after = contents(here)
         check_written(here)
         assert not [name for name in after if name.endswith((".new", ".run"))]
-        assert {name: what for name, what in before.items() if name.startswith("mine")}.items() <= after.items()
+        assert {
+            name: what for name, what in before.items() if name.startswith("mine")
+        }.items() <= after.items()
         return
     checked_error(ended, row.code, row.what)
     assert contents(here) == before or not row.keeps
@@ -47,9 +61,13 @@ def test_hostile_input(rnnlm, there, here, row):
 def test_on_a_terminal_no_escape_is_shown_either(rnnlm, there, here, row, terminal_of):
     row.make(here, there)
     terminal_of(80)
-    ended = rnnlm(*(part.format(**there) if "{" in part else part for part in shlex.split(row.command)))
+    ended = rnnlm(
+        *(part.format(**there) if "{" in part else part for part in shlex.split(row.command))
+    )
     shown = ended.out + ended.err
-    assert ended.code == row.code and not any(evil in shown for evil in ("\x1b]", "\x1b[31m", "\x07", "\x9b", "\x7f", "\u202e")), shown
+    assert ended.code == row.code and not any(
+        evil in shown for evil in ("\x1b]", "\x1b[31m", "\x07", "\x9b", "\x7f", "\u202e")
+    ), shown
 
 
 def test_every_command_meets_hostile_input():
@@ -62,7 +80,11 @@ def contents(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         what = (
-            f"-> {path.readlink()}" if path.is_symlink() else "folder" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+            f"-> {path.readlink()}"
+            if path.is_symlink()
+            else "folder"
+            if path.is_dir()
+            else hashlib.sha256(path.read_bytes()).hexdigest()
         )
         found[str(path.relative_to(folder))] = what
     return found
@@ -70,6 +92,11 @@ def contents(folder: Path) -> dict[str, str]:
 
 def check_written(folder: Path) -> None:
     """What is written to be read by people is as harmless as what is shown."""
-    for path in [path for name in ("README.md", "*.html") for path in folder.rglob(name) if not path.is_symlink()]:
+    for path in [
+        path
+        for name in ("README.md", "*.html")
+        for path in folder.rglob(name)
+        if not path.is_symlink()
+    ]:
         text = path.read_text(encoding="utf-8")
         assert not CONTROL.search(text) and "<script>alert" not in text, path

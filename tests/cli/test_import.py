@@ -35,4 +35,8 @@ def test_a_file_comes_from_standard_input(rnnlm):
 
 
 def test_how_text_becomes_the_files_words_can_be_said_in_one_way_only(rnnlm, imported):
-    checked_error(rnnlm("import", ARPA, "-o", "m", "--tokenizer-from", imported, "--lowercase"), 2, "--tokenizer-from brings its own")
+    checked_error(
+        rnnlm("import", ARPA, "-o", "m", "--tokenizer-from", imported, "--lowercase"),
+        2,
+        "--tokenizer-from brings its own",
+    )

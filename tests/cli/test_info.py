@@ -42,24 +42,50 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
     shown = dict(rows)
     assert shown["model"] == "lstm: long short-term memory"
     assert shown["size"].startswith(f"{told['parameters']:,} parameters, ")
-    assert shown["training text"].startswith(f"{models.text}; {told['training']['train_words']:,} words")
-    assert shown["tokenizer"] == f"word, V = {told['vocabulary_size']:,}, {told['tokenizer'].split(':')[1]}"
-    assert shown["settings"] == "embedding_size=8 hidden_size=8 dropout_input=0.5 dropout_output=0.5 layers=1"
+    assert shown["training text"].startswith(
+        f"{models.text}; {told['training']['train_words']:,} words"
+    )
+    assert (
+        shown["tokenizer"]
+        == f"word, V = {told['vocabulary_size']:,}, {told['tokenizer'].split(':')[1]}"
+    )
+    assert (
+        shown["settings"]
+        == "embedding_size=8 hidden_size=8 dropout_input=0.5 dropout_output=0.5 layers=1"
+    )
     assert "batch_rows=4" in shown["trained with"] and "budget=30steps" in shown["trained with"]
-    assert shown["test"].startswith(f"perplexity {told['results']['test']['ppl_token']:.2f} per token, ")
-    assert [row[1] for row in rows if row[0] == "signature"] == [result["signature"] for result in told["results"].values()]
-    assert [row[1].split()[1] for row in rows if row[0] == "use it"] == ["eval", "score", "generate"]
+    assert shown["test"].startswith(
+        f"perplexity {told['results']['test']['ppl_token']:.2f} per token, "
+    )
+    assert [row[1] for row in rows if row[0] == "signature"] == [
+        result["signature"] for result in told["results"].values()
+    ]
+    assert [row[1].split()[1] for row in rows if row[0] == "use it"] == [
+        "eval",
+        "score",
+        "generate",
+    ]
 
 
 def test_settings_are_shown_as_train_takes_them(rnnlm, models):
     shown = dict(line.split("\t") for line in rnnlm("info").out.splitlines())
-    given = [*shown["settings"].split(), *shown["trained with"].split(), *shown["tokenizer"].split(", ")[3:]]
+    given = [
+        *shown["settings"].split(),
+        *shown["trained with"].split(),
+        *shown["tokenizer"].split(", ")[3:],
+    ]
     assert "lowercase=true" in given and "hidden_size=540" in given
     assigned = [part for setting in given for part in ("--set", setting)]
-    settings = json.loads(rnnlm("train", models.text, "--model", "lstm", *assigned, "--dry-run", "--json").out)["settings"]
+    settings = json.loads(
+        rnnlm("train", models.text, "--model", "lstm", *assigned, "--dry-run", "--json").out
+    )["settings"]
     ours = json.loads(rnnlm("info", "--json").out)["settings"]
-    differing = {name for name in settings.keys() & ours.keys() if settings[name]["value"] != ours[name]}
-    assert {name for name in differing if not settings[name]["origin"].startswith("recipe")} == {"threads"}
+    differing = {
+        name for name in settings.keys() & ours.keys() if settings[name]["value"] != ours[name]
+    }
+    assert {name for name in differing if not settings[name]["origin"].startswith("recipe")} == {
+        "threads"
+    }
 
 
 @pytest.fixture
@@ -67,13 +93,32 @@ def of_many_parts(parts, rnnlm):
     names = ["uni"] * 7 + ["kn"]
     assert rnnlm("mix", *names, "--weights", ",".join(["0.125"] * 8), "-o", "many").code == 0
     assert rnnlm("mix", "uni", "kn", "--on", "valid.txt", "-o", "tuned").code == 0
-    assert rnnlm("export", "-m", "kn", "--arpa", "kn.arpa").code == rnnlm("import", "kn.arpa", "-o", "imported").code == 0
+    assert (
+        rnnlm("export", "-m", "kn", "--arpa", "kn.arpa").code
+        == rnnlm("import", "kn.arpa", "-o", "imported").code
+        == 0
+    )
     return parts
 
 
 def test_whatever_a_model_is_it_has_20_lines_at_most(rnnlm, of_many_parts):
-    stored = sorted(path for path in (Path(__file__).parents[1] / "reference/data/stored").iterdir() if path.is_dir())
-    for name in ("demo", *stored, "many", "tuned", "imported", "lstm", "kn", "uni", "chars", "bytes"):
+    stored = sorted(
+        path
+        for path in (Path(__file__).parents[1] / "reference/data/stored").iterdir()
+        if path.is_dir()
+    )
+    for name in (
+        "demo",
+        *stored,
+        "many",
+        "tuned",
+        "imported",
+        "lstm",
+        "kn",
+        "uni",
+        "chars",
+        "bytes",
+    ):
         lines = rnnlm("info", name).out.splitlines()[1:]
         assert 10 <= len(lines) <= 20, (name, lines)
     many = rnnlm("info", "many").out
@@ -86,7 +131,10 @@ def test_a_run_that_was_cut_off_says_so(rnnlm):
     assert "so far: its run has not ended" in rnnlm("info", cut).out
 
 
-@pytest.mark.parametrize("damage", [{"training": {"steps": "x", "stopped": 1}}, {"results": {"test": {"oov_words": None}}}])
+@pytest.mark.parametrize(
+    "damage",
+    [{"training": {"steps": "x", "stopped": 1}}, {"results": {"test": {"oov_words": None}}}],
+)
 def test_what_a_model_says_of_itself_may_be_damaged(rnnlm, copied, damage):
     edit_config(copied, lambda config: config.update(damage))
     checked_error(rnnlm("info", copied), 1, f"what {copied} says of itself is damaged")
@@ -104,5 +152,8 @@ def test_a_model_is_found_by_folder_name_and_environment(rnnlm, models, monkeypa
 
 def test_without_a_name_it_is_the_shipped_model_and_a_note_says_so(rnnlm, here):
     shown = rnnlm("info", "--json")
-    assert (shown.code, shown.err) == (0, "note: the shipped model of plain English (rnnlm info demo); -m names another\n")
+    assert (shown.code, shown.err) == (
+        0,
+        "note: the shipped model of plain English (rnnlm info demo); -m names another\n",
+    )
     assert json.loads(shown.out) == json.loads(rnnlm("info", "demo", "--json").out)

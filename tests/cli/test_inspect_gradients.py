@@ -5,27 +5,72 @@ from rnnlm.inspection import common
 
 
 def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
-    asked = ("inspect", "gradients", "-m", models.lstm, "--on", models.text, "--lags", 5, "--positions", 8, "--device", "cpu")
+    asked = (
+        "inspect",
+        "gradients",
+        "-m",
+        models.lstm,
+        "--on",
+        models.text,
+        "--lags",
+        5,
+        "--positions",
+        8,
+        "--device",
+        "cpu",
+    )
     shown = rnnlm(*asked, "--untrained", "--plot", "gradients.svg")
     sizes, rates, exponents, verdict = shown.out.split("\n\n")
     assert shown.code == 0
-    assert sizes.splitlines()[1] == "model\tquantity\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"
-    assert {line.split("\t")[1] for line in sizes.splitlines()[2:]} == {"layer 1, state", "layer 1, cell", "loss by word read"}
+    assert (
+        sizes.splitlines()[1] == "model\tquantity\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"
+    )
+    assert {line.split("\t")[1] for line in sizes.splitlines()[2:]} == {
+        "layer 1, state",
+        "layer 1, cell",
+        "loss by word read",
+    }
     assert len(rates.splitlines()) == 2 + 6 and len(exponents.splitlines()) == 2 + 2
     trained, start = verdict.splitlines()
-    assert "tiny: the gradient of the state of layer 1 " in trained and "tiny, untrained: the gradient" in start
-    assert [axes.get_ylabel() for axes in pictures["gradients.svg"].axes] == ["size", "norm of the gradient (nats)"]
+    assert (
+        "tiny: the gradient of the state of layer 1 " in trained
+        and "tiny, untrained: the gradient" in start
+    )
+    assert [axes.get_ylabel() for axes in pictures["gradients.svg"].axes] == [
+        "size",
+        "norm of the gradient (nats)",
+    ]
 
     found = json.loads(rnnlm(*asked, "--json").out)
-    assert found["verdict"] == trained and found["models"][0]["layers"][0]["state"]["lag"] == [1, 2, 3, 4, 5]
+    assert found["verdict"] == trained and found["models"][0]["layers"][0]["state"]["lag"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 def test_a_sentence_is_a_map_of_its_words(rnnlm, models, here):
-    shown = rnnlm("inspect", "gradients", "-m", models.lstm, "--sentence", "the cat sat", "--plot", "map.png", "--device", "cpu")
+    shown = rnnlm(
+        "inspect",
+        "gradients",
+        "-m",
+        models.lstm,
+        "--sentence",
+        "the cat sat",
+        "--plot",
+        "map.png",
+        "--device",
+        "cpu",
+    )
     title, columns, *rows, _, verdict = shown.out.splitlines()
     assert columns == "predicted\tsurprisal (nats)\t0 </s>\t1 the\t2 cat\t3 sat"
     assert [row.split("\t")[0] for row in rows] == ["the", "cat", "sat", "</s>"]
-    assert "of the sensitivity of predictions is to the token read last" in verdict and title.startswith("tiny: ")
+    assert (
+        "of the sensitivity of predictions is to the token read last" in verdict
+        and title.startswith("tiny: ")
+    )
     assert (here / "map.png").stat().st_size > 1000
 
 
@@ -33,17 +78,27 @@ def test_what_gradients_cannot_show_is_one_line(rnnlm, models):
     for arguments, what in (
         (("-m", models.unigram), "has no recurrent layers of a language model"),
         (("-m", models.lstm, "--sentence", " "), "the sentence has no words"),
-        (("-m", models.lstm, "--sentence", "a", "--lags", 3, "--on", "x"), "--on, --lags: this is about positions of a text"),
+        (
+            ("-m", models.lstm, "--sentence", "a", "--lags", 3, "--on", "x"),
+            "--on, --lags: this is about positions of a text",
+        ),
         (("-m", models.lstm, "--on", "nowhere.txt"), "nowhere.txt"),
         (("-m", models.lstm, "--plot", "x.jpg"), "x.jpg does not have a plot suffix"),
     ):
         ended = rnnlm("inspect", "gradients", *arguments)
-        assert ended.code in (1, 2) and what in ended.err and "Traceback" not in ended.err and not ended.out
+        assert (
+            ended.code in (1, 2)
+            and what in ended.err
+            and "Traceback" not in ended.err
+            and not ended.out
+        )
 
 
 def test_bundled_corpora_are_read_by_name(monkeypatch, here):
     monkeypatch.setattr(common, "as_text", lambda sources, settings: sources)
-    assert common.opened(None) == common.opened("english") == (str(corpora.part("english", "test")),)
+    assert (
+        common.opened(None) == common.opened("english") == (str(corpora.part("english", "test")),)
+    )
     assert common.opened(["english", "my.txt"])[1] == "my.txt"
     (here / "english").write_text("one line\n")
     assert common.opened("english") == ("english",)

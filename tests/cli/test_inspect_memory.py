@@ -22,26 +22,43 @@ def models(tmp_path, monkeypatch):
 
 
 def test_memory_shows_both_tables_of_all_models_and_a_verdict_for_each(rnnlm, models, pictures):
-    shown = rnnlm("inspect", "memory", *models, "--on", "text.txt", "--positions", 20, "--plot", "memory.svg")
+    shown = rnnlm(
+        "inspect", "memory", *models, "--on", "text.txt", "--positions", 20, "--plot", "memory.svg"
+    )
     tables = shown.out.split("\n\n")
     assert shown.code == 0 and len(tables) == 3
-    assert [line.get_label() for line in pictures["memory.svg"].axes[0].lines[::2]] == ["2gram", "3gram"]
+    assert [line.get_label() for line in pictures["memory.svg"].axes[0].lines[::2]] == [
+        "2gram",
+        "3gram",
+    ]
     for table in tables[:2]:
         title, header, *rows = table.splitlines()
         assert header.split("\t")[:3] == ["model", "k", "positions affected"]
-        assert [tuple(row.split("\t")[:2]) for row in rows] == [(f"{n}gram", k) for n in (2, 3) for k in "1 2 5 10 20 50 100 all".split()]
-    assert tables[2].startswith("2gram: the effective context is 1 token: with that alone, perplexity is")
+        assert [tuple(row.split("\t")[:2]) for row in rows] == [
+            (f"{n}gram", k) for n in (2, 3) for k in "1 2 5 10 20 50 100 all".split()
+        ]
+    assert tables[2].startswith(
+        "2gram: the effective context is 1 token: with that alone, perplexity is"
+    )
 
 
 def test_memory_as_json_has_the_effective_context_and_the_perplexity_of_eval(rnnlm, models):
-    found = json.loads(rnnlm("inspect", "memory", *models, "--on", "text.txt", "--context", "reset", "--json").out)
-    evaluated = json.loads(rnnlm("eval", "-m", "3gram", "text.txt", "--context", "reset", "--json").out)
-    assert [model["effective_context"] for model in found["models"]] == [1, 2] and found["context"] == "reset"
+    found = json.loads(
+        rnnlm("inspect", "memory", *models, "--on", "text.txt", "--context", "reset", "--json").out
+    )
+    evaluated = json.loads(
+        rnnlm("eval", "-m", "3gram", "text.txt", "--context", "reset", "--json").out
+    )
+    assert [model["effective_context"] for model in found["models"]] == [1, 2] and found[
+        "context"
+    ] == "reset"
     assert found["models"][1]["seen"][-1]["perplexity"] == pytest.approx(evaluated["ppl_token"])
 
 
 def test_cloze_shows_accuracy_by_kind_and_json_has_the_items(rnnlm, models, tmp_path, pictures):
-    (tmp_path / "items.tsv").write_text("text\tanswer\tkind\nthe cat ___\tsat\tverb\nit is ___ to\thard\tother\n")
+    (tmp_path / "items.tsv").write_text(
+        "text\tanswer\tkind\nthe cat ___\tsat\tverb\nit is ___ to\thard\tother\n"
+    )
     shown = rnnlm("inspect", "cloze", "items.tsv", *models, "--plot", "cloze.svg")
     rows = [row.split("\t") for row in shown.out.split("\n\n")[0].splitlines()]
     assert pictures["cloze.svg"].axes[0].get_ylabel() == "share of answers"
@@ -49,7 +66,10 @@ def test_cloze_shows_accuracy_by_kind_and_json_has_the_items(rnnlm, models, tmp_
                                               (("all", "all", "2"), ("kind", "verb", "1"),
                                                ("kind", "other", "1"))]  # fmt: skip
     found = json.loads(rnnlm("inspect", "cloze", "items.tsv", *models, "--json").out)
-    assert [each["item"]["answer"] for each in found["models"][0]["scores"]] == ["sat", "hard"] and "likeliest word" in found["verdict"]
+    assert [each["item"]["answer"] for each in found["models"][0]["scores"]] == [
+        "sat",
+        "hard",
+    ] and "likeliest word" in found["verdict"]
 
 
 @pytest.mark.parametrize(

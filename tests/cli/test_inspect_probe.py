@@ -26,7 +26,10 @@ def test_the_table_ends_in_a_verdict_and_json_holds_the_same(rnnlm, models, pict
     verdict = shown.out.splitlines()[-1]
     assert verdict.startswith("upos is predicted best from ") and " of tiny: " in verdict
     found = json.loads(rnnlm("inspect", "probe", *DATA, "-m", models.lstm, "--json").out)
-    assert found["verdict"] == verdict and {each["network"] for each in found["probes"]} == {"trained", "untrained"}
+    assert found["verdict"] == verdict and {each["network"] for each in found["probes"]} == {
+        "trained",
+        "untrained",
+    }
 
 
 @pytest.mark.parametrize(("arguments", "error"), [

@@ -13,7 +13,12 @@ def test_spectra_of_several_models_stand_side_by_side(rnnlm, models, here):
     done = rnnlm("inspect", "spectrum", "-m", models.lstm, "-m", here / "elman")
     assert done.code == 0, done.err
     title, header, *rows = done.out.splitlines()
-    assert title == "Recurrent weights W" and header.split("\t")[:4] == ["model", "layer", "matrix", "shape"]
+    assert title == "Recurrent weights W" and header.split("\t")[:4] == [
+        "model",
+        "layer",
+        "matrix",
+        "shape",
+    ]
     gates = [("tiny", gate) for gate in ("input", "forget", "candidate", "output")]
     assert [tuple(row.split("\t")[0:3:2]) for row in rows[:5]] == [*gates, ("elman", "recurrent")]
     tiny, elman = done.out.splitlines()[-2:]
@@ -23,21 +28,57 @@ def test_spectra_of_several_models_stand_side_by_side(rnnlm, models, here):
 
 def test_the_start_of_a_network_stands_beside_it_in_figures_and_picture(rnnlm, here, pictures):
     save(here / "elman", fit("rnn"), "rnn")
-    done = rnnlm("inspect", "spectrum", "-m", here / "elman", "--untrained", "--json", "--plot", "spectrum.svg")
+    done = rnnlm(
+        "inspect",
+        "spectrum",
+        "-m",
+        here / "elman",
+        "--untrained",
+        "--json",
+        "--plot",
+        "spectrum.svg",
+    )
     trained, start = json.loads(done.out)["matrices"]
     assert (trained["model"], start["model"]) == ("elman", "elman, untrained")
-    assert len(trained["eigenvalues"]) == 12 and trained["spectral_radius"] != start["spectral_radius"]
+    assert (
+        len(trained["eigenvalues"]) == 12 and trained["spectral_radius"] != start["spectral_radius"]
+    )
     assert len(pictures["spectrum.svg"].axes) == 4
 
 
 def test_gates_of_a_sentence_are_tables_a_picture_and_all_values_in_json(rnnlm, models, pictures):
-    done = rnnlm("inspect", "gates", "-m", models.lstm, "the old man", "--units", "0,7", "--plot", "gates.png")
+    done = rnnlm(
+        "inspect",
+        "gates",
+        "-m",
+        models.lstm,
+        "the old man",
+        "--units",
+        "0,7",
+        "--plot",
+        "gates.png",
+    )
     assert done.code == 0 and pictures["gates.png"].axes
     by_token, by_gate = (part.splitlines() for part in done.out.split("\n\n")[:2])
-    assert [line.split("\t")[0] for line in by_token] == [by_token[0], "token", "</s>", "the", "old", "man"]
-    assert [line.split("\t")[1] for line in by_gate[2:]] == ["input", "forget", "candidate", "output", "tanh of the cell"]
+    assert [line.split("\t")[0] for line in by_token] == [
+        by_token[0],
+        "token",
+        "</s>",
+        "the",
+        "old",
+        "man",
+    ]
+    assert [line.split("\t")[1] for line in by_gate[2:]] == [
+        "input",
+        "forget",
+        "candidate",
+        "output",
+        "tanh of the cell",
+    ]
     stored = json.loads(rnnlm("inspect", "gates", "-m", models.lstm, "the old man", "--json").out)
-    assert [len(values) for values in stored["layers"][0]["gates"].values()] == [4] * 4 and stored["verdict"] in done.out
+    assert [len(values) for values in stored["layers"][0]["gates"].values()] == [4] * 4 and stored[
+        "verdict"
+    ] in done.out
 
 
 @pytest.mark.parametrize(
@@ -52,5 +93,7 @@ def test_gates_of_a_sentence_are_tables_a_picture_and_all_values_in_json(rnnlm, 
     ],
 )
 def test_what_cannot_be_shown_is_one_clear_message(rnnlm, models, arguments, message):
-    done = rnnlm("inspect", *(each.format(uni=models.unigram, tiny=models.lstm) for each in arguments))
+    done = rnnlm(
+        "inspect", *(each.format(uni=models.unigram, tiny=models.lstm) for each in arguments)
+    )
     assert done.code in (1, 2) and not done.out and message in done.err, done.err

@@ -20,9 +20,14 @@ def desk(models):
 
 
 def lines_of(desk: Desk, width: int = 80, height: int = 30) -> list[str]:
-    console = Console(width=width, height=height, force_terminal=True, no_color=True, file=io.StringIO())
+    console = Console(
+        width=width, height=height, force_terminal=True, no_color=True, file=io.StringIO()
+    )
     console.print(drawn(desk, width, height))
-    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", console.file.getvalue()).splitlines()]
+    return [
+        line.rstrip()
+        for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", console.file.getvalue()).splitlines()
+    ]
 
 
 def thought(desk: Desk) -> Desk:
@@ -146,7 +151,11 @@ def test_on_a_terminal_words_follow_each_key_and_the_text_stands_there_at_the_en
 
 
 @pytest.mark.parametrize(
-    "ends_it, code", [(lambda process, master: os.write(master, b"\x03"), 130), (lambda process, _: process.terminate(), 143)]
+    "ends_it, code",
+    [
+        (lambda process, master: os.write(master, b"\x03"), 130),
+        (lambda process, _: process.terminate(), 143),
+    ],
 )
 def test_a_signal_leaves_the_terminal_as_it_was(terminal, ends_it, code):
     process, master, slave, until = terminal

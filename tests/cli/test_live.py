@@ -7,10 +7,28 @@ import pytest
 from rich.console import Console
 
 from rnnlm.cli import live, terminal
-from rnnlm.events import Counted, Estimated, Fitted, ModelSaved, RolledBack, Started, Step, Validated
+from rnnlm.events import (
+    Counted,
+    Estimated,
+    Fitted,
+    ModelSaved,
+    RolledBack,
+    Started,
+    Step,
+    Validated,
+)
 
 STARTED = Started("[red]lstm", 13536, 1440, 4350, 359, "cpu", "bf16", 32, 35, "5 streams, bf16")
-STEP = Step(step=1200, epoch=2.5, tokens=1000, loss_nats=5.0, learning_rate=0.001, tokens_per_second=12345, progress=0.25, seconds=40)
+STEP = Step(
+    step=1200,
+    epoch=2.5,
+    tokens=1000,
+    loss_nats=5.0,
+    learning_rate=0.001,
+    tokens_per_second=12345,
+    progress=0.25,
+    seconds=40,
+)
 VALIDATED = Validated(1190, 2.4, {"ppl_token": 150.123}, 149.5, False, 39.0, None)
 SAVED = ModelSaved("checkpoints/x", 1100)
 ROLLED_BACK = RolledBack(1205, 1190, "the loss is not a number by step 1205", 2, 1, 0.25, 41.0)
@@ -43,7 +61,9 @@ def drawn(width: int, *events, **settings) -> list[str]:
 def test_bar_and_figures_have_their_lines(width, events, lines):
     found = drawn(width, STARTED, *events)
     assert set(lines) <= set(found)
-    assert not events or any(set(line) <= {"━", "╸", "╺"} and len(line) == 60 for line in found if line)
+    assert not events or any(
+        set(line) <= {"━", "╸", "╺"} and len(line) == 60 for line in found if line
+    )
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])
@@ -56,7 +76,14 @@ def test_no_line_is_wider_than_the_terminal_and_no_data_is_markup(width):
 def test_at_20_columns_each_figure_has_its_line():
     lines = drawn(20, STARTED, STEP, VALIDATED)
     at = lines.index("25% done")
-    assert lines[at : at + 6] == ["25% done", "2m 00s left", "12,345 tokens/s", "train 148.4", "valid 150.12", "best 149.50"]
+    assert lines[at : at + 6] == [
+        "25% done",
+        "2m 00s left",
+        "12,345 tokens/s",
+        "train 148.4",
+        "valid 150.12",
+        "best 149.50",
+    ]
 
 
 def test_no_color_has_no_colours():
@@ -95,7 +122,10 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
     display.progress.last_line -= live.PLAIN_SECONDS
     display.show(STEP)
     display.show(STEP)
-    assert capsys.readouterr().err == "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
+    assert (
+        capsys.readouterr().err
+        == "step 1,200, epoch 2.50: perplexity 148.4, 12,345 tokens/s, 25% done, 2m 00s left\n"
+    )
 
 
 def test_a_rollback_is_one_line_with_and_without_a_terminal(capsys):
@@ -114,7 +144,11 @@ def test_a_loss_beyond_floats_is_an_infinite_perplexity():
 def test_counting_tells_each_order_and_what_was_estimated(capsys):
     with live.display_for("ngram") as display:
         display.show(Counted(2, 12_345, 0.25))
-        display.show(Estimated((10, 12_345), {"discounts of order 1": [0.5, 1.0, 1.5]}, 2_000_000, 150_000_000, 0.5))
+        display.show(
+            Estimated(
+                (10, 12_345), {"discounts of order 1": [0.5, 1.0, 1.5]}, 2_000_000, 150_000_000, 0.5
+            )
+        )
         display.show(replace(VALIDATED, figures={"ppl_token": 148.0071}))
     assert capsys.readouterr().err.splitlines() == [
         "order 2: 12,345 n-grams, 0.2 s",

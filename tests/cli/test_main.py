@@ -16,7 +16,9 @@ def test_every_command_has_help_and_every_option_a_text(rnnlm, command):
     assert shown.code == 0
     assert shown.out.startswith(f"Usage: rnnlm {command}")
     for option in entry.cli.get_command(None, command).params:
-        assert isinstance(option, click.Argument) or option.help, f"{command} {option.name} has no help"
+        assert isinstance(option, click.Argument) or option.help, (
+            f"{command} {option.name} has no help"
+        )
 
 
 def test_without_arguments_help_is_shown_on_stderr_as_wrong_usage(rnnlm):
@@ -54,7 +56,10 @@ def test_an_option_without_its_value_points_to_the_help_of_its_command(rnnlm):
 
 
 def test_debug_shows_the_traceback_and_keeps_the_exit_code(rnnlm):
-    plain, debug = rnnlm("eval", "-m", "nothere", "x"), rnnlm("eval", "--debug", "-m", "nothere", "x")
+    plain, debug = (
+        rnnlm("eval", "-m", "nothere", "x"),
+        rnnlm("eval", "--debug", "-m", "nothere", "x"),
+    )
     assert plain.code == debug.code == 1
     assert "Traceback" not in plain.err
     assert "Traceback" in debug.err and debug.err.endswith(plain.err)
@@ -82,7 +87,9 @@ def test_exit_codes_of_what_may_happen_anywhere(rnnlm, monkeypatch, error, code)
 
 def test_python_m_rnnlm_is_the_command(spawn):
     ended = spawn("recipes")
-    assert ended.code == 0 and ended.out.startswith("recipe\twhat for\t") and "\ndemo\t" in ended.out
+    assert (
+        ended.code == 0 and ended.out.startswith("recipe\twhat for\t") and "\ndemo\t" in ended.out
+    )
 
 
 def test_the_shell_can_complete_commands_and_options(spawn):
@@ -101,13 +108,17 @@ def test_the_shell_can_complete_commands_and_options(spawn):
 def test_the_shell_script_for_completion_is_printed(here):
     code = "import sys; sys.argv = ['rnnlm']; from rnnlm.cli.main import main; main()"
     environment = {**os.environ, "_RNNLM_COMPLETE": "zsh_source"}
-    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert ended.returncode == 0
     assert ended.stdout.startswith("#compdef rnnlm")
 
 
 def test_a_closed_pipe_ends_silently(start, models):
-    process = start("score", "-m", models.unigram, "--input", corpora.part("english", "train"), "--json")
+    process = start(
+        "score", "-m", models.unigram, "--input", corpora.part("english", "train"), "--json"
+    )
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(60) == 141

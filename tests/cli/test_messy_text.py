@@ -26,11 +26,16 @@ def trained(rnnlm, text: str, *options: str):
     return shown.err
 
 
-def test_a_model_that_normalises_reads_messy_text_as_clean_and_others_say_what_they_never_saw(rnnlm, texts):
+def test_a_model_that_normalises_reads_messy_text_as_clean_and_others_say_what_they_never_saw(
+    rnnlm, texts
+):
     trained(rnnlm, "clean.txt")
     shown = rnnlm("eval", "-m", "model", "messy.txt", "--json")
     assert json.loads(shown.out)["oov_words"] == 60
-    assert shown.err.count("note:") == 1 and "\u2019 40 times, \u2013 20 times: unknown to the model." in shown.err
+    assert (
+        shown.err.count("note:") == 1
+        and "\u2019 40 times, \u2013 20 times: unknown to the model." in shown.err
+    )
     assert "\u2019 1 time: unknown" in rnnlm("score", "-m", "model", "it\u2019s").err
     told = trained(rnnlm, "clean.txt", "--normalise", "quotes,dashes", "--valid", "messy.txt")
     assert "unknown to" not in told
@@ -41,7 +46,11 @@ def test_a_model_that_normalises_reads_messy_text_as_clean_and_others_say_what_t
 
 def test_a_training_text_of_two_forms_is_told_of_but_not_where_they_are_made_one(rnnlm, texts):
     told = trained(rnnlm, "mixed.txt")
-    assert told.count("in two forms") == 1 and "' 40 times and \u2019 40 times" in told and "--normalise dashes,quotes" in told
+    assert (
+        told.count("in two forms") == 1
+        and "' 40 times and \u2019 40 times" in told
+        and "--normalise dashes,quotes" in told
+    )
     assert "two forms" not in trained(rnnlm, "mixed.txt", "--normalise", "all")
 
 
@@ -51,7 +60,11 @@ def test_a_prepared_text_is_normalised_and_training_takes_that_over(rnnlm, texts
     list(library.prepare("mixed.txt", "prepared", workers=0, normalise="all"))
     assert rnnlm("train", "prepared", "--model", "unigram", "-o", "of-prepared").code == 0
     trained(rnnlm, "mixed.txt", "--normalise", "all", "--set", "holdout=0")
-    assert load_tokenizer("of-prepared").fingerprint == load_tokenizer("prepared").fingerprint == load_tokenizer("model").fingerprint
+    assert (
+        load_tokenizer("of-prepared").fingerprint
+        == load_tokenizer("prepared").fingerprint
+        == load_tokenizer("model").fingerprint
+    )
     assert load_tokenizer("plain").to_settings()["normalise"] is None
 
 
@@ -59,11 +72,17 @@ def test_a_tokenizer_that_is_taken_over_brings_its_forms(rnnlm, texts):
     trained(rnnlm, "clean.txt", "--normalise", "all", "--remove-punctuation")
     again = ("train", "messy.txt", "--model", "unigram", "-o", "other", "--tokenizer-from", "model")
     assert rnnlm(*again, "--normalise", "spaces,entities,nfc,quotes,dashes").code == 0
-    assert load_tokenizer("other").symbols() == load_tokenizer("model").symbols() and "-" not in load_tokenizer("other").symbols()
+    assert (
+        load_tokenizer("other").symbols() == load_tokenizer("model").symbols()
+        and "-" not in load_tokenizer("other").symbols()
+    )
     shown = rnnlm(*again, "--normalise", "quotes", "--overwrite")
     assert shown.code == 2 and "brings normalise = dashes,entities,nfc,quotes,spaces" in shown.err
     shown = rnnlm("train", "clean.txt", "--normalise", "quote", "-o", "wrong")
-    assert shown.code == 2 and shown.errors == ["error: normalise has no form 'quote'", "  try: did you mean 'quotes'?"]
+    assert shown.code == 2 and shown.errors == [
+        "error: normalise has no form 'quote'",
+        "  try: did you mean 'quotes'?",
+    ]
 
 
 def test_counts_are_of_normalised_text(rnnlm, texts):
@@ -72,11 +91,17 @@ def test_counts_are_of_normalised_text(rnnlm, texts):
     assert "-\t" not in rnnlm(*counted, "--remove-punctuation").out
     trained(rnnlm, "clean.txt", "--normalise", "all")
     assert rnnlm("count", "messy.txt", "-m", "model", "--order", "1").out == rnnlm(*counted).out
-    assert "leave --normalise out" in rnnlm("count", "messy.txt", "-m", "model", "--normalise", "all").err
+    assert (
+        "leave --normalise out"
+        in rnnlm("count", "messy.txt", "-m", "model", "--normalise", "all").err
+    )
 
 
 def test_csv_with_semicolons_is_read_by_every_command_that_reads_tables(rnnlm, texts):
-    rows = "".join(f"{number};{line};{number / 2:.1f}\r\n".replace(".", ",") for number, line in enumerate(CLEAN.splitlines()))
+    rows = "".join(
+        f"{number};{line};{number / 2:.1f}\r\n".replace(".", ",")
+        for number, line in enumerate(CLEAN.splitlines())
+    )
     (texts / "table.csv").write_bytes(f"item;Satz, deutsch;Dauer\r\n{rows}".encode("utf-8-sig"))
     (texts / "pairs.csv").write_text("good;bad\nthe dog, sat;sat the\n")
     column = ("--column", "Satz, deutsch")
@@ -84,24 +109,68 @@ def test_csv_with_semicolons_is_read_by_every_command_that_reads_tables(rnnlm, t
     expected = json.loads(rnnlm("eval", "-m", "model", "clean.txt", "--json").out)
     found = json.loads(rnnlm("eval", "-m", "model", "table.csv", *column, "--json").out)
     assert found | {"seconds": 0} == expected | {"seconds": 0}
-    assert rnnlm("train", "table.csv", *column, "--model", "unigram", "-o", "from-table", "--set", "holdout=0").code == 0
+    assert (
+        rnnlm(
+            "train",
+            "table.csv",
+            *column,
+            "--model",
+            "unigram",
+            "-o",
+            "from-table",
+            "--set",
+            "holdout=0",
+        ).code
+        == 0
+    )
     scores = [
         json.loads(line)
-        for line in rnnlm("score", "-m", "model", "--input", "table.csv", *column, "--id-column", "item", "--json").out.splitlines()
+        for line in rnnlm(
+            "score", "-m", "model", "--input", "table.csv", *column, "--id-column", "item", "--json"
+        ).out.splitlines()
     ]
-    assert [score["id"] for score in scores][:3] == ["0", "1", "2"] and scores[1]["text"] == "the dog sat on the mat"
+    assert [score["id"] for score in scores][:3] == ["0", "1", "2"] and scores[1][
+        "text"
+    ] == "the dog sat on the mat"
     stdin = (texts / "table.csv").read_bytes()
-    piped = rnnlm("score", "-m", "model", "--input", "-", *column, "--delimiter", ";", "--id-column", "item", "--json", stdin=stdin)
+    piped = rnnlm(
+        "score",
+        "-m",
+        "model",
+        "--input",
+        "-",
+        *column,
+        "--delimiter",
+        ";",
+        "--id-column",
+        "item",
+        "--json",
+        stdin=stdin,
+    )
     assert [json.loads(line) for line in piped.out.splitlines()] == scores
     (texts / "table.txt").write_bytes(stdin)  # neither it nor standard input is told to be a table
     for name in ("table.txt", "-"):
         shown = rnnlm("eval", "-m", "model", name, *column, stdin=stdin)
-        assert shown.err.count("note:") == 1 and "read line by line as text, without regard to --column" in shown.err
-        assert "note:" not in rnnlm("eval", "-m", "model", name, *column, "--delimiter", ";", stdin=stdin).err
+        assert (
+            shown.err.count("note:") == 1
+            and "read line by line as text, without regard to --column" in shown.err
+        )
+        assert (
+            "note:"
+            not in rnnlm("eval", "-m", "model", name, *column, "--delimiter", ";", stdin=stdin).err
+        )
     assert "note:" not in rnnlm("eval", "-m", "model", "table.cs*", *column).err
     with pytest.warns(RnnlmWarning, match="without regard to --column"):
         list(library.prepare("table.txt", "of-table", workers=0, column=column[1]))
     for more in ([], ["--delimiter", ";"]):
-        assert json.loads(rnnlm("score", "-m", "model", "--pairs", "pairs.csv", *more, "--json").out)["pairs"] == 1
-    assert "no column 'Satz'" in rnnlm("eval", "-m", "model", "table.csv", "--column", "Satz", "--delimiter", ",").err
+        assert (
+            json.loads(rnnlm("score", "-m", "model", "--pairs", "pairs.csv", *more, "--json").out)[
+                "pairs"
+            ]
+            == 1
+        )
+    assert (
+        "no column 'Satz'"
+        in rnnlm("eval", "-m", "model", "table.csv", "--column", "Satz", "--delimiter", ",").err
+    )
     assert rnnlm("eval", "-m", "model", "table.csv", *column, "--delimiter", ";;").code == 2

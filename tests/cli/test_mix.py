@@ -13,18 +13,31 @@ def test_parts_weights_and_perplexities_are_shown(rnnlm, parts):
     assert header == ["model", "weight", "ppl_token"]
     assert [row[0] for row in rows] == ["lstm", "kn", "uni", "mixture"]
     assert sum(float(row[1]) for row in rows[:3]) == pytest.approx(1, abs=1e-3)
-    alone = [library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn", "uni")]
+    alone = [
+        library.evaluate(library.load(name), "valid.txt").ppl_token
+        for name in ("lstm", "kn", "uni")
+    ]
     assert [float(row[2].replace(",", "")) for row in rows[:3]] == pytest.approx(alone, abs=1e-3)
     assert float(rows[3][2]) <= min(alone)
     assert signature[0].startswith("signature: rnnlm:")
     assert shown.err == "the mixture is in checkpoints/mixture\n"
 
 
-@pytest.mark.parametrize("option", [(), ("--log-linear",), ("--bundle",), ("--weights", "0.25,0.75"), ("--context", "reset")])
+@pytest.mark.parametrize(
+    "option",
+    [(), ("--log-linear",), ("--bundle",), ("--weights", "0.25,0.75"), ("--context", "reset")],
+)
 def test_the_mixture_works_as_any_other_model(rnnlm, parts, option):
     assert rnnlm("mix", "lstm", "kn", "--on", "valid.txt", "-o", "both", *option).code == 0
     (parts / "pairs.tsv").write_text("good\tbad\tkind\nthe man\tman the\torder\n")
-    for command in (["eval", "valid.txt"], ["score", "the man"], ["score", "--pairs", "pairs.tsv"], ["generate"], ["info"], ["doctor"]):
+    for command in (
+        ["eval", "valid.txt"],
+        ["score", "the man"],
+        ["score", "--pairs", "pairs.tsv"],
+        ["generate"],
+        ["info"],
+        ["doctor"],
+    ):
         ended = rnnlm(command[0], "-m", "both", *command[1:])
         assert ended.code == 0, ended.err
     info = rnnlm("info", "both", "--all").out
@@ -34,11 +47,18 @@ def test_the_mixture_works_as_any_other_model(rnnlm, parts, option):
 
 def test_a_part_can_adapt_itself(rnnlm, parts):
     ended = rnnlm("mix", "lstm+cache", "kn", "--on", "valid.txt", "-o", "both")
-    assert ended.code == 0 and "note: cache(tokens=2000,weight=0.1,flatness=0.3): default settings" in ended.err
+    assert (
+        ended.code == 0
+        and "note: cache(tokens=2000,weight=0.1,flatness=0.3): default settings" in ended.err
+    )
     assert [line.split("\t")[0] for line in ended.out.splitlines()[1:3]] == ["lstm+cache", "kn"]
     assert "adapt:cache(" in rnnlm("eval", "-m", "both", "valid.txt").out
     assert "cache(tokens=2000" in rnnlm("info", "both").out
-    checked_error(rnnlm("mix", "kn+cache", "kn", "--on", "valid.txt"), 2, "an n-gram model cannot be adapted so")
+    checked_error(
+        rnnlm("mix", "kn+cache", "kn", "--on", "valid.txt"),
+        2,
+        "an n-gram model cannot be adapted so",
+    )
 
 
 def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm, models, parts):
@@ -49,13 +69,25 @@ def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm,
 
 
 def test_json_holds_all_of_it(rnnlm, parts):
-    result = json.loads(rnnlm("mix", "lstm", "kn", "--on", "valid.txt", "--json", "--log-linear", "-o", "both").out)
+    result = json.loads(
+        rnnlm("mix", "lstm", "kn", "--on", "valid.txt", "--json", "--log-linear", "-o", "both").out
+    )
     assert (result["output"], result["kind"]) == ("both", "log-linear")
     assert result["evaluation"]["ppl_token"] < min(part["ppl_token"] for part in result["parts"])
-    assert [part["fingerprint"] for part in result["parts"]] == [library.load(name).fingerprint for name in ("lstm", "kn")]
-    fixed = json.loads(rnnlm("mix", "lstm", "kn", "--weights", "1.5,-0.5", "--log-linear", "--json", "-o", "fixed").out)
+    assert [part["fingerprint"] for part in result["parts"]] == [
+        library.load(name).fingerprint for name in ("lstm", "kn")
+    ]
+    fixed = json.loads(
+        rnnlm(
+            "mix", "lstm", "kn", "--weights", "1.5,-0.5", "--log-linear", "--json", "-o", "fixed"
+        ).out
+    )
     assert [part["weight"] for part in fixed["parts"]] == [1.5, -0.5]
-    assert (fixed["evaluation"], fixed["iterations"], fixed["parts"][0]["ppl_token"]) == (None, None, None)
+    assert (fixed["evaluation"], fixed["iterations"], fixed["parts"][0]["ppl_token"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize(("arguments", "code", "what"), [
@@ -74,9 +106,23 @@ def test_wrong_usage(rnnlm, parts, arguments, code, what):
 
 
 def test_a_mixture_is_not_trained_nor_exported_nor_pruned(rnnlm, parts):
-    lines = checked_error(rnnlm("train", "valid.txt", "--model", "mixture"), 2, "a model of kind mixture is not trained")
+    lines = checked_error(
+        rnnlm("train", "valid.txt", "--model", "mixture"),
+        2,
+        "a model of kind mixture is not trained",
+    )
     assert "rnnlm mix" in lines[-1]
     rnnlm("mix", "kn", "uni", "--on", "valid.txt", "-o", "both")
-    checked_error(rnnlm("export", "-m", "both", "--arpa", "both.arpa"), 2, "this model has no ARPA form")
-    checked_error(rnnlm("prune", "-m", "both", "-o", "small", "--max-order", "2"), 2, "the model both is of kind mixture")
-    checked_error(rnnlm("train", "valid.txt", "--init-from", "both", "--tokenizer-from", "both"), 2, "--init-from both")
+    checked_error(
+        rnnlm("export", "-m", "both", "--arpa", "both.arpa"), 2, "this model has no ARPA form"
+    )
+    checked_error(
+        rnnlm("prune", "-m", "both", "-o", "small", "--max-order", "2"),
+        2,
+        "the model both is of kind mixture",
+    )
+    checked_error(
+        rnnlm("train", "valid.txt", "--init-from", "both", "--tokenizer-from", "both"),
+        2,
+        "--init-from both",
+    )

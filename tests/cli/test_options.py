@@ -11,24 +11,46 @@ ONE_MODEL = [
 
 
 def test_the_commands_that_take_one_model():
-    assert ONE_MODEL == ["classify", "count", "doctor", "embed", "eval", "export", "generate", "info", "prune", "tag", "translate", "tune"]
+    assert ONE_MODEL == [
+        "classify",
+        "count",
+        "doctor",
+        "embed",
+        "eval",
+        "export",
+        "generate",
+        "info",
+        "prune",
+        "tag",
+        "translate",
+        "tune",
+    ]
 
 
 @pytest.mark.parametrize("command", [*ONE_MODEL, "bench score"])
 def test_a_second_model_is_wrong_usage_where_one_is_taken(rnnlm, command):
     ended = rnnlm(*command.split(), "-m", "first", "--model", "second")
-    what, hint = checked_error(ended, 2, f"rnnlm {command} takes one model, but was given first, second; ")
-    assert "rnnlm compare, mix, rescore and score take several" in what and f"rnnlm {command} --help" in hint
+    what, hint = checked_error(
+        ended, 2, f"rnnlm {command} takes one model, but was given first, second; "
+    )
+    assert (
+        "rnnlm compare, mix, rescore and score take several" in what
+        and f"rnnlm {command} --help" in hint
+    )
 
 
 @pytest.mark.parametrize("command", ["doctor", "info"])
 def test_an_argument_and_an_option_are_two_models_too(rnnlm, models, monkeypatch, command):
-    checked_error(rnnlm(command, models.unigram, "-m", models.lstm), 2, f"rnnlm {command} takes one model")
+    checked_error(
+        rnnlm(command, models.unigram, "-m", models.lstm), 2, f"rnnlm {command} takes one model"
+    )
     monkeypatch.setenv("RNNLM_MODEL", "elsewhere")  # a default, which the argument replaces
     assert rnnlm(command, models.unigram).code == 0
 
 
-def test_a_model_named_by_the_environment_may_have_spaces_in_its_path(rnnlm, models, here, monkeypatch):
+def test_a_model_named_by_the_environment_may_have_spaces_in_its_path(
+    rnnlm, models, here, monkeypatch
+):
     (here / "my model").symlink_to(models.unigram)
     monkeypatch.setenv("RNNLM_MODEL", "my model")
     assert json.loads(rnnlm("info", "--json").out)["folder"] == "my model"

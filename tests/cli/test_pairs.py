@@ -20,7 +20,9 @@ def records(outcome) -> list[dict]:
     return [json.loads(line) for line in outcome.out.splitlines()]
 
 
-def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_apart(rnnlm, models, here):
+def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_apart(
+    rnnlm, models, here
+):
     (here / "pairs.tsv").write_text("good\tbad\nthe\tthe\nthe\tthe man\nthe zorp zorp\tthe\n")
     shown = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--json")
     assert records(shown) == [
@@ -28,34 +30,79 @@ def test_ties_count_half_identical_pairs_are_told_and_pairs_with_unknown_words_a
          "ties": 1, "identical": 1, "skipped": 0,
          "oov_pairs": 1, "known_pairs": 2, "known_accuracy": 0.75}
     ]  # fmt: skip
-    assert shown.err == "note: in 1 of 3 pairs both sentences are the same; each counts half, as a tie\n"
+    assert (
+        shown.err
+        == "note: in 1 of 3 pairs both sentences are the same; each counts half, as a tie\n"
+    )
 
 
 def test_agreement_comes_by_distance_and_attractors_as_a_table_and_a_plot(rnnlm, models, here):
     shown = rnnlm("score", "-m", models.unigram, "--pairs", AGREEMENT, "--plot", "plot.svg")
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
-    assert columns == ["by", "group", "pairs", "accuracy", "95 % interval", "ties", "with unknown words", "accuracy without"]
+    assert columns == [
+        "by",
+        "group",
+        "pairs",
+        "accuracy",
+        "95 % interval",
+        "ties",
+        "with unknown words",
+        "accuracy without",
+    ]
     assert [row[1] for row in rows if row[0] == "attractors"] == ["0", "1", "2", "3", "4"]
     assert {row[0] for row in rows} == {"kind", "number", "distance", "attractors", "all"}
     assert "words between head and verb" in (here / "plot.svg").read_text()
 
 
 def test_details_hold_a_record_of_every_pair_unscored_ones_with_the_reason(rnnlm, models, here):
-    (here / "pairs.tsv").write_text("id\tgood\tbad\nx1\tthe man\tthe zorp\nx2\tthe\nx3\tthe\tthe <s>\n")
-    shown = rnnlm("score", "-m", models.unigram, "--pairs", "pairs.tsv", "--pairs-details", "details.jsonl", "--json")
+    (here / "pairs.tsv").write_text(
+        "id\tgood\tbad\nx1\tthe man\tthe zorp\nx2\tthe\nx3\tthe\tthe <s>\n"
+    )
+    shown = rnnlm(
+        "score",
+        "-m",
+        models.unigram,
+        "--pairs",
+        "pairs.tsv",
+        "--pairs-details",
+        "details.jsonl",
+        "--json",
+    )
     assert [record["skipped"] for record in records(shown)] == [2]
-    assert shown.err == "note: 2 of 3 cannot be scored and are left out; the first: pairs.tsv, line 3: bad is missing\n"
-    first, second, third = [json.loads(line) for line in (here / "details.jsonl").read_text().splitlines()]
-    assert (first["id"], first["good"], first["bad"], first["bad_oov"], first["point"]) == ("x1", "the man", "the zorp", ["zorp"], 1.0)
+    assert (
+        shown.err
+        == "note: 2 of 3 cannot be scored and are left out; the first: pairs.tsv, line 3: bad is missing\n"
+    )
+    first, second, third = [
+        json.loads(line) for line in (here / "details.jsonl").read_text().splitlines()
+    ]
+    assert (first["id"], first["good"], first["bad"], first["bad_oov"], first["point"]) == (
+        "x1",
+        "the man",
+        "the zorp",
+        ["zorp"],
+        1.0,
+    )
     scores = records(rnnlm("score", "-m", models.unigram, "the man", "the zorp", "--json"))
-    assert [first["good_logprob_nats"], first["bad_logprob_nats"]] == pytest.approx([score["logprob_nats"] for score in scores])
-    assert (second["point"], second["good_logprob_nats"], second["reason"]) == (None, None, "bad is missing")
+    assert [first["good_logprob_nats"], first["bad_logprob_nats"]] == pytest.approx(
+        [score["logprob_nats"] for score in scores]
+    )
+    assert (second["point"], second["good_logprob_nats"], second["reason"]) == (
+        None,
+        None,
+        "bad is missing",
+    )
     assert "the text holds <s>" in third["reason"] and third["where"] == "pairs.tsv, line 4"
 
 
 def test_details_name_a_file_whose_name_is_no_utf8(rnnlm, models, here):
     (here / "p\udcff.tsv").write_text("good\tbad\nthe man\tman the\n")
-    assert rnnlm("score", "-m", models.unigram, "--pairs", "p\udcff.tsv", "--pairs-details", "d.jsonl").code == 0
+    assert (
+        rnnlm(
+            "score", "-m", models.unigram, "--pairs", "p\udcff.tsv", "--pairs-details", "d.jsonl"
+        ).code
+        == 0
+    )
     assert json.loads((here / "d.jsonl").read_text())["where"] == "p\udcff.tsv, line 2"
 
 
@@ -64,7 +111,16 @@ def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
     tokens = {}
     for scoring in ("full", "partial", "word"):
         shown = rnnlm(
-            "score", "-m", models.lstm, "--pairs", "pairs.tsv", "--pairs-scoring", scoring, "--pairs-details", "d.jsonl", "--overwrite"
+            "score",
+            "-m",
+            models.lstm,
+            "--pairs",
+            "pairs.tsv",
+            "--pairs-scoring",
+            scoring,
+            "--pairs-details",
+            "d.jsonl",
+            "--overwrite",
         )
         assert shown.code == 0
         tokens[scoring] = json.loads((here / "d.jsonl").read_text())["good_tokens"]
@@ -73,10 +129,30 @@ def test_scoring_by_the_word_or_what_follows(rnnlm, models, here):
 
 def test_a_suite_gives_the_accuracy_of_each_prediction(rnnlm, models, here):
     (here / "suite.json").write_text(json.dumps(SUITE, indent=1))
-    (found,) = records(rnnlm("score", "-m", models.unigram, "--pairs", "suite.json", "--json", "--pairs-details", "d.jsonl"))
-    assert (found["group"], found["pairs"], found["accuracy"], found["oov_pairs"]) == ("order", 1, 1.0, 1)
+    (found,) = records(
+        rnnlm(
+            "score",
+            "-m",
+            models.unigram,
+            "--pairs",
+            "suite.json",
+            "--json",
+            "--pairs-details",
+            "d.jsonl",
+        )
+    )
+    assert (found["group"], found["pairs"], found["accuracy"], found["oov_pairs"]) == (
+        "order",
+        1,
+        1.0,
+        1,
+    )
     record = json.loads((here / "d.jsonl").read_text())
-    assert (record["suite"], record["item"], record["prediction"]) == ("order", "1", "(2;%good%) < (2;%bad%)")
+    assert (record["suite"], record["item"], record["prediction"]) == (
+        "order",
+        "1",
+        "(2;%good%) < (2;%bad%)",
+    )
     assert set(record["surprisal_bits"]) == {"(2;%good%)", "(2;%bad%)"}
 
 
@@ -84,7 +160,10 @@ def test_pairs_from_standard_input_and_folders(rnnlm, models, here):
     data = b'{"good": "the man", "bad": "man the", "UID": "order"}\n'
     (here / "folder").mkdir()
     (here / "folder" / "a.jsonl").write_bytes(data)
-    ways = [rnnlm("score", "-m", models.lstm, "--pairs", "-", stdin=data), rnnlm("score", "-m", models.lstm, "--pairs", "folder")]
+    ways = [
+        rnnlm("score", "-m", models.lstm, "--pairs", "-", stdin=data),
+        rnnlm("score", "-m", models.lstm, "--pairs", "folder"),
+    ]
     assert ways[0].out == ways[1].out != ""
 
 

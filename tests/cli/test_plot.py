@@ -7,19 +7,35 @@ import json
 def test_points_are_a_table_or_json(rnnlm, models):
     rows = list(csv.DictReader(rnnlm("plot", models.lstm).out.splitlines(), delimiter="\t"))
     assert [row["steps"] for row in rows][-1] == "30" and len(rows) >= 20
-    assert {row["chooses"] for row in rows} == {"True", "False"} and float(rows[-1]["ppl_token"]) > 1
+    assert {row["chooses"] for row in rows} == {"True", "False"} and float(
+        rows[-1]["ppl_token"]
+    ) > 1
     (curve,) = map(json.loads, rnnlm("plot", models.lstm, "--json").out.splitlines())
-    assert [point["steps"] for point in curve["points"]] == [int(row["steps"]) for row in rows] and curve["model"] == "lstm"
+    assert [point["steps"] for point in curve["points"]] == [
+        int(row["steps"]) for row in rows
+    ] and curve["model"] == "lstm"
 
 
 def test_a_picture_names_its_runs_and_is_not_replaced_unasked(rnnlm, models, here):
-    arguments = ("plot", models.lstm, models.unigram, "-o", "curves.svg", "--by", "seconds", "--training")
+    arguments = (
+        "plot",
+        models.lstm,
+        models.unigram,
+        "-o",
+        "curves.svg",
+        "--by",
+        "seconds",
+        "--training",
+    )
     shown = rnnlm(*arguments)
     assert (shown.code, shown.out) == (0, "") and "saved in curves.svg" in shown.err
     assert "kind unigram is counted" in shown.err or "uni is not drawn" in shown.err
     picture = (here / "curves.svg").read_text(encoding="utf-8")
     assert ">tiny<" in picture and ">perplexity per token (thin lines: training text)<" in picture
-    assert rnnlm(*arguments).errors[0].startswith("error: ") and rnnlm(*arguments, "--overwrite").code == 0
+    assert (
+        rnnlm(*arguments).errors[0].startswith("error: ")
+        and rnnlm(*arguments, "--overwrite").code == 0
+    )
 
 
 def test_a_wrong_suffix_and_options_without_a_picture_are_refused(rnnlm, models):

@@ -20,31 +20,66 @@ def text(here, corpus_lines):
 def test_a_text_is_prepared_described_checked_and_trained_on(rnnlm, text, here):
     prepared = rnnlm("prepare", text, "-o", "big", "--workers", 2, "--min-count", 2)
     assert prepared.code == 0, prepared.err
-    assert prepared.err.splitlines()[0] == "vocabulary of all of the text ..." and "tokenizer word:" in prepared.err
-    assert "lines\t300" in prepared.out and sorted(path.name for path in (here / "big").iterdir()) == [
-        "index.json",
-        "shard-00000.safetensors",
-        "vocab.txt",
-    ]
+    assert (
+        prepared.err.splitlines()[0] == "vocabulary of all of the text ..."
+        and "tokenizer word:" in prepared.err
+    )
+    assert "lines\t300" in prepared.out and sorted(
+        path.name for path in (here / "big").iterdir()
+    ) == ["index.json", "shard-00000.safetensors", "vocab.txt"]
     told = json.loads(rnnlm("info", "big", "--json").out)
-    assert (told["prepared text"], told["counts"]["lines"], told["text"]) == ("finished", 300, [str(text)])
+    assert (told["prepared text"], told["counts"]["lines"], told["text"]) == (
+        "finished",
+        300,
+        [str(text)],
+    )
     assert "SHA-256 as recorded" in rnnlm("doctor", "big").out
-    tiny = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--budget", "3steps")
+    tiny = (
+        "--set",
+        "hidden_size=8",
+        "--set",
+        "embedding_size=8",
+        "--set",
+        "batch_rows=4",
+        "--budget",
+        "3steps",
+    )
     trained = rnnlm("train", "big", "-o", "model", *tiny)
     assert trained.code == 0, trained.err
-    one, other = (json.loads(rnnlm("eval", "-m", "model", each, "--json").out) for each in (text, "big"))
+    one, other = (
+        json.loads(rnnlm("eval", "-m", "model", each, "--json").out) for each in (text, "big")
+    )
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
 
 
 def test_the_outcome_as_json(rnnlm, text):
-    told = json.loads(rnnlm("prepare", text, "-o", "big", "--workers", 1, "--tokenizer", "byte", "--json").out)
-    assert told["lines"] == 300 and told["tokens"] == told["bytes"] == text.stat().st_size and told["vocabulary_size"] == 257
+    told = json.loads(
+        rnnlm("prepare", text, "-o", "big", "--workers", 1, "--tokenizer", "byte", "--json").out
+    )
+    assert (
+        told["lines"] == 300
+        and told["tokens"] == told["bytes"] == text.stat().st_size
+        and told["vocabulary_size"] == 257
+    )
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_it_soon_and_what_is_done_stays_to_go_on_from(start, spawn, here, corpus_lines, number, code):
+def test_a_signal_ends_it_soon_and_what_is_done_stays_to_go_on_from(
+    start, spawn, here, corpus_lines, number, code
+):
     (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 600, encoding="utf-8")
-    process = start("prepare", "text.txt", "-o", "big", "--workers", "1", "--max-vocab", "1000", "--sample", "1M")
+    process = start(
+        "prepare",
+        "text.txt",
+        "-o",
+        "big",
+        "--workers",
+        "1",
+        "--max-vocab",
+        "1000",
+        "--sample",
+        "1M",
+    )
     deadline = time.monotonic() + 60
     while not list((here / "big").glob("shard-*")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -54,5 +89,20 @@ def test_a_signal_ends_it_soon_and_what_is_done_stays_to_go_on_from(start, spawn
     assert "--resume" in err
     if number == signal.SIGINT:
         return
-    assert spawn("prepare", "text.txt", "-o", "big", "--workers", "1", "--max-vocab", "1000", "--sample", "1M", "--resume").code == 0
+    assert (
+        spawn(
+            "prepare",
+            "text.txt",
+            "-o",
+            "big",
+            "--workers",
+            "1",
+            "--max-vocab",
+            "1000",
+            "--sample",
+            "1M",
+            "--resume",
+        ).code
+        == 0
+    )
     assert prepared_text.load(here / "big").index.counts.bytes == (here / "text.txt").stat().st_size

@@ -36,7 +36,10 @@ def test_the_last_of_all_is_said_at_once_where_one_of_its_part_was(clock, said):
     clock.now += 6  # loading
     for number in range(1, 1480):
         progress(f"gradient statistics: {number:,} of 1,479 segments")
-    assert said() == ["gradient statistics: 1 of 1,479 segments", "gradient statistics: 1,479 of 1,479 segments"]
+    assert said() == [
+        "gradient statistics: 1 of 1,479 segments",
+        "gradient statistics: 1,479 of 1,479 segments",
+    ]
     progress.close()
     assert said() == []
 
@@ -91,12 +94,18 @@ def test_a_command_says_so_by_itself_until_it_ends(monkeypatch):
     assert progress.closed.is_set()
 
 
-@pytest.mark.parametrize("command", ["eval {0} -m {1}", "compare {1} {2} --on {0}", "mix {1} {2} --on {0} -o both"])
+@pytest.mark.parametrize(
+    "command", ["eval {0} -m {1}", "compare {1} {2} --on {0}", "mix {1} {2} --on {0} -o both"]
+)
 def test_scoring_is_watched_to_its_end(rnnlm, models, here, monkeypatch, command):
     monkeypatch.setattr(terminal, "PROGRESS_SECONDS", 0.0)
     ended = rnnlm(*command.format(models.valid, models.lstm, models.lstm).split())
     assert ended.code == 0, ended.err
-    scored = [line.split(": ")[-1].split() for line in ended.err.splitlines() if line.endswith("tokens scored")]
+    scored = [
+        line.split(": ")[-1].split()
+        for line in ended.err.splitlines()
+        if line.endswith("tokens scored")
+    ]
     assert scored and scored[-1][0] == scored[-1][2]
 
 

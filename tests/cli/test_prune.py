@@ -17,22 +17,35 @@ def big(rnnlm, here, corpus_lines):
 def test_sizes_and_perplexities_are_shown_before_and_after(rnnlm, big):
     shown = rnnlm("prune", "-m", big, "-o", "small", "--threshold", "1e-4", "--on", "valid.txt")
     assert shown.code == 0
-    rows = {name: figures for name, *figures in (line.split("\t") for line in shown.out.splitlines())}
+    rows = {
+        name: figures for name, *figures in (line.split("\t") for line in shown.out.splitlines())
+    }
     model, small = library.load(big), library.load("small")
     assert rows["measure"] == ["before", "after"]
     for n in (1, 2, 3):
-        assert rows[f"{n}-grams"] == [f"{len(model.values[n - 1]):,}", f"{len(small.values[n - 1]):,}"]
+        assert rows[f"{n}-grams"] == [
+            f"{len(model.values[n - 1]):,}",
+            f"{len(small.values[n - 1]):,}",
+        ]
     ppl = [library.evaluate(each, "valid.txt").ppl_token for each in (model, small)]
-    assert [float(figure.replace(",", "")) for figure in rows["ppl_token"]] == pytest.approx(ppl, abs=1e-3)
+    assert [float(figure.replace(",", "")) for figure in rows["ppl_token"]] == pytest.approx(
+        ppl, abs=1e-3
+    )
     assert shown.err == "threshold: 0.0001\nthe smaller model is in small\n"
 
 
 def test_json_holds_all_of_it(rnnlm, big):
-    shown = rnnlm("prune", "-m", big, "-o", "small", "--ngrams", "2.5k", "--on", "valid.txt", "--json")
+    shown = rnnlm(
+        "prune", "-m", big, "-o", "small", "--ngrams", "2.5k", "--on", "valid.txt", "--json"
+    )
     result = json.loads(shown.out)
     assert 2400 < sum(result["after"]["ngrams"]) <= 2500 < sum(result["before"]["ngrams"])
     assert result["after"]["evaluation"]["signature"] != result["before"]["evaluation"]["signature"]
-    again = json.loads(rnnlm("prune", "-m", big, "-o", "again", "--threshold", repr(result["threshold"]), "--json").out)
+    again = json.loads(
+        rnnlm(
+            "prune", "-m", big, "-o", "again", "--threshold", repr(result["threshold"]), "--json"
+        ).out
+    )
     assert again["after"]["ngrams"] == result["after"]["ngrams"]
     assert again["after"]["evaluation"] is None
 
@@ -41,9 +54,34 @@ def test_cut_offs_and_vocabulary_limits(rnnlm, big):
     cut = rnnlm("prune", "-m", big, "-o", "cut", "--cutoffs", "0,0,1", "--counts", "train.txt")
     assert cut.code == 0
     assert "for perplexity before and after, name a text: --on TEXT" in cut.err
-    rnnlm("train", "train.txt", "--model", "ngram", "--order", "3", "--prune", "0,0,1", "-o", "trained")
-    assert [len(values) for values in library.load("cut").values] == [len(values) for values in library.load("trained").values]
-    limited = rnnlm("prune", "-m", big, "-o", "few", "--max-vocab", "100", "--max-order", "2", "--on", "valid.txt")
+    rnnlm(
+        "train",
+        "train.txt",
+        "--model",
+        "ngram",
+        "--order",
+        "3",
+        "--prune",
+        "0,0,1",
+        "-o",
+        "trained",
+    )
+    assert [len(values) for values in library.load("cut").values] == [
+        len(values) for values in library.load("trained").values
+    ]
+    limited = rnnlm(
+        "prune",
+        "-m",
+        big,
+        "-o",
+        "few",
+        "--max-vocab",
+        "100",
+        "--max-order",
+        "2",
+        "--on",
+        "valid.txt",
+    )
     assert "note: the perplexities do not compare" in limited.err
     few = library.load("few")
     assert (few.size, few.order) == (100, 2)

@@ -15,7 +15,9 @@ def test_all_recipes_are_listed_with_what_they_are_for_and_what_they_reach(rnnlm
 
 def test_the_list_fits_80_columns_a_line_each(rnnlm, terminal_of):
     piped = rnnlm("recipes")
-    assert [line for line in piped.out.splitlines() + piped.err.splitlines() if len(line) > 80] == []
+    assert [
+        line for line in piped.out.splitlines() + piped.err.splitlines() if len(line) > 80
+    ] == []
     terminal_of(80)
     lines = rnnlm("recipes").plain.splitlines()
     assert [line.split()[0] for line in lines[2:]] == overview.names()
@@ -32,7 +34,10 @@ def test_figures_of_a_gpu_are_explained_and_named_with_their_card(rnnlm, monkeyp
     monkeypatch.setattr(overview, "load", lambda name: dataclasses.replace(measured, name=name))
 
     told = rnnlm("recipes", "awd-lstm-fast").out
-    assert "speed on a GPU: 123k tokens/s in bf16 on CARD (PTB), 1.31 times that of torch's own loop\n" in told
+    assert (
+        "speed on a GPU: 123k tokens/s in bf16 on CARD (PTB), 1.31 times that of torch's own loop\n"
+        in told
+    )
     assert "time on a GPU: 4.1 min on CARD: PTB valid 61.2\n" in told
 
     assert "GPU: tokens per second" in rnnlm("recipes").err
@@ -53,11 +58,20 @@ def test_one_recipe_is_shown_with_its_settings_figures_and_source(rnnlm, name):
     assert record == overview.record(recipe)
     out = rnnlm("recipes", name).out
     facts, _, table = out.partition("setting\tvalue\n")
-    assert dict(line.split("\t") for line in table.splitlines()) == {key: str(value) for key, value in recipe.settings.items()}
+    assert dict(line.split("\t") for line in table.splitlines()) == {
+        key: str(value) for key, value in recipe.settings.items()
+    }
     shown = dict(line.split(": ", 1) for line in facts.splitlines())
-    assert (shown["about"], shown["published"], shown["ours"]) == (recipe.description, record["published"], record["measured"])
+    assert (shown["about"], shown["published"], shown["ours"]) == (
+        recipe.description,
+        record["published"],
+        record["measured"],
+    )
     assert shown.get("off by") == record["off_by"]
-    assert (shown.get("source", ""), shown.get("what differs", "")) == (recipe.source, recipe.differs)
+    assert (shown.get("source", ""), shown.get("what differs", "")) == (
+        recipe.source,
+        recipe.differs,
+    )
     assert shown["to run it"].endswith(f"--recipe {name}")
 
 
@@ -67,11 +81,20 @@ def test_the_command_of_our_figure_is_understood(rnnlm, here, models):
     (here / "ptb.train.txt").symlink_to(models.text)
     (here / "ptb.valid.txt").symlink_to(models.valid)
     recipe = overview.load("awd-lstm-fast")
-    told = dict(line.split(": ", 1) for line in rnnlm("recipes", recipe.name).out.splitlines() if ": " in line)
+    told = dict(
+        line.split(": ", 1)
+        for line in rnnlm("recipes", recipe.name).out.splitlines()
+        if ": " in line
+    )
     assert told["measured by"] == recipe.command_of_figure()
-    narrower = dataclasses.replace(recipe.measured, settings={"layers": 1, "layer_sizes": "none", "hidden_size": 640, "budget": "60m"})
+    narrower = dataclasses.replace(
+        recipe.measured,
+        settings={"layers": 1, "layer_sizes": "none", "hidden_size": 640, "budget": "60m"},
+    )
     command = dataclasses.replace(recipe, measured=narrower).command_of_figure()
-    assert command.startswith("rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast ")
+    assert command.startswith(
+        "rnnlm train ptb.train.txt --valid ptb.valid.txt --recipe awd-lstm-fast "
+    )
     plan = json.loads(rnnlm(*command.split()[1:], "--dry-run", "--json").out)
     assert plan["settings"]["hidden_size"] == {"value": 640, "origin": "--set"}
     assert plan["settings"]["budget"]["value"] == "60m"

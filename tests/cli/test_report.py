@@ -7,20 +7,31 @@ def test_a_run_becomes_a_page(rnnlm, models, here, monkeypatch):
     shown = rnnlm("report", models.unigram, "-o", "run.html")
     assert (shown.code, shown.out) == (0, "") and "the report is in run.html" in shown.err
     page = (here / "run.html").read_text(encoding="utf-8")
-    assert page.startswith("<!DOCTYPE html>\n<html") and "<h1>uni</h1>" in page and "It is complete" in page
+    assert (
+        page.startswith("<!DOCTYPE html>\n<html")
+        and "<h1>uni</h1>" in page
+        and "It is complete" in page
+    )
     assert "already exists" in rnnlm("report", models.unigram, "-o", "run.html").errors[0]
     assert rnnlm("report", models.unigram, "-o", "run.html", "--overwrite").code == 0
 
 
-def test_of_a_network_without_its_log_the_page_does_not_say_that_it_was_not_trained(rnnlm, models, here):
+def test_of_a_network_without_its_log_the_page_does_not_say_that_it_was_not_trained(
+    rnnlm, models, here
+):
     copy = shutil.copytree(models.lstm, here / "copy")
     (copy / "metrics.jsonl").unlink()
     assert rnnlm("report", "copy", "-o", "run.html").code == 0
     page = (here / "run.html").read_text(encoding="utf-8")
-    assert "There is no run to tell of: its folder has no metrics.jsonl" in page and "not trained" not in page
+    assert (
+        "There is no run to tell of: its folder has no metrics.jsonl" in page
+        and "not trained" not in page
+    )
 
 
 def test_what_cannot_be_is_one_line(rnnlm, models, here):
     assert "no model at nothing-here" in rnnlm("report", "nothing-here", "-o", "run.html").errors[0]
-    assert "cannot be written to run.svg" in rnnlm("report", models.unigram, "-o", "run.svg").errors[0]
+    assert (
+        "cannot be written to run.svg" in rnnlm("report", models.unigram, "-o", "run.svg").errors[0]
+    )
     assert rnnlm("report", models.unigram).code == 2 and not list(here.iterdir())

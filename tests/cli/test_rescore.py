@@ -16,7 +16,10 @@ def nbest(corpus_lines):
         if number % 3 == 0:
             hypotheses = [hypotheses[1], hypotheses[0], hypotheses[2]]
         lines.append(f"u{number}\tREF\t\t{' '.join(words)}")
-        lines += [f"u{number}\t{rank}\t{-float(rank)}\t{text}" for rank, text in enumerate(hypotheses, start=1)]
+        lines += [
+            f"u{number}\t{rank}\t{-float(rank)}\t{text}"
+            for rank, text in enumerate(hypotheses, start=1)
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -34,22 +37,55 @@ def rates(shown):
 
 
 def test_weights_tuned_on_one_list_are_applied_to_another(rnnlm, models, listed):
-    shown = rnnlm("rescore", "--tune", "dev.tsv", "--apply", "test.tsv", "-m", models.unigram, "-m", models.lstm, "--lowercase", "--each")
+    shown = rnnlm(
+        "rescore",
+        "--tune",
+        "dev.tsv",
+        "--apply",
+        "test.tsv",
+        "-m",
+        models.unigram,
+        "-m",
+        models.lstm,
+        "--lowercase",
+        "--each",
+    )
     assert shown.code == 0, shown.err
     columns, first, one, both, oracle, *weights = rates(shown)
     assert columns[1] == "WER %" and (first[0], oracle[0]) == ("1-best", "oracle")
-    assert one[0] == f"with {models.unigram}" and both[0] == f"with {models.unigram} + {models.lstm}"
+    assert (
+        one[0] == f"with {models.unigram}" and both[0] == f"with {models.unigram} + {models.lstm}"
+    )
     assert float(oracle[1]) == 0 <= float(both[1]) <= float(first[1])
-    assert one[8] != "" and float(both[7]) == pytest.approx(float(one[1]) - float(both[1]), abs=0.011)
-    names = [f"lm:{models.unigram}", f"lm:{models.lstm}", "words", f"oov:{models.unigram}", f"oov:{models.lstm}"]
+    assert one[8] != "" and float(both[7]) == pytest.approx(
+        float(one[1]) - float(both[1]), abs=0.011
+    )
+    names = [
+        f"lm:{models.unigram}",
+        f"lm:{models.lstm}",
+        "words",
+        f"oov:{models.unigram}",
+        f"oov:{models.lstm}",
+    ]
     assert [row[0] for row in weights[:2]] == ["feature", "first pass"]
-    assert [row[0] for row in weights[2:]][:3] == names[:3] and {row[0] for row in weights[2:]} <= set(names)
+    assert [row[0] for row in weights[2:]][:3] == names[:3] and {
+        row[0] for row in weights[2:]
+    } <= set(names)
     assert "tuned on 30 utterances" in shown.err
 
 
 def test_saved_weights_do_the_same_as_tuning_and_applying_at_once(rnnlm, models, listed):
     common = ("-m", models.unigram, "--apply", "test.tsv", "--json", "--output")
-    tuned = rnnlm("rescore", "--tune", "dev.tsv", "--lowercase", "--weights-output", "w.json", *common, "one.txt")
+    tuned = rnnlm(
+        "rescore",
+        "--tune",
+        "dev.tsv",
+        "--lowercase",
+        "--weights-output",
+        "w.json",
+        *common,
+        "one.txt",
+    )
     applied = rnnlm("rescore", "--weights", "w.json", *common, "two.txt")
     assert tuned.code == applied.code == 0, tuned.err + applied.err
     first, second = json.loads(tuned.out), json.loads(applied.out)
@@ -59,28 +95,80 @@ def test_saved_weights_do_the_same_as_tuning_and_applying_at_once(rnnlm, models,
     assert (listed / "one.txt").read_bytes() == (listed / "two.txt").read_bytes()
     assert (listed / "one.txt").read_text().splitlines()[0].startswith("u30 ")
     assert first["weights"]["mapping"]["lowercase"] and first["rescored"]["words"] > 0
-    contradicting = rnnlm("rescore", "--weights", "w.json", "--apply", "test.tsv", "-m", models.unigram, "--remove-punctuation")
+    contradicting = rnnlm(
+        "rescore",
+        "--weights",
+        "w.json",
+        "--apply",
+        "test.tsv",
+        "-m",
+        models.unigram,
+        "--remove-punctuation",
+    )
     assert contradicting.code == 2 and "differ from those of w.json" in contradicting.err
     other = rnnlm("rescore", "--weights", "w.json", "--apply", "test.tsv", "-m", models.lstm)
     assert other.code == 1 and "tuned for other models" in other.errors[0]
-    both = rnnlm("rescore", "--tune", "dev.tsv", "--weights-output", "both.json", "-m", models.lstm, "-m", models.unigram)
+    both = rnnlm(
+        "rescore",
+        "--tune",
+        "dev.tsv",
+        "--weights-output",
+        "both.json",
+        "-m",
+        models.lstm,
+        "-m",
+        models.unigram,
+    )
     fewer = rnnlm("rescore", "--weights", "both.json", "--apply", "test.tsv", "-m", models.lstm)
-    assert both.code == 0 and fewer.code == 1 and f"for {models.unigram} (" in fewer.err and f"given: {models.lstm} (" in fewer.err
+    assert (
+        both.code == 0
+        and fewer.code == 1
+        and f"for {models.unigram} (" in fewer.err
+        and f"given: {models.lstm} (" in fewer.err
+    )
 
 
 def test_one_list_is_divided_or_cross_validated(rnnlm, models, listed):
-    half = json.loads(rnnlm("rescore", "--tune", "list.tsv", "--split", "even-odd", "-m", models.unigram, "--lowercase", "--json").out)
+    half = json.loads(
+        rnnlm(
+            "rescore",
+            "--tune",
+            "list.tsv",
+            "--split",
+            "even-odd",
+            "-m",
+            models.unigram,
+            "--lowercase",
+            "--json",
+        ).out
+    )
     assert (half["utterances"], half["weights"]["tuned"]["utterances"]) == (30, 30)
-    folds = rnnlm("rescore", "--tune", "list.tsv", "--folds", "3", "-m", models.unigram, "--lowercase", "--json")
+    folds = rnnlm(
+        "rescore",
+        "--tune",
+        "list.tsv",
+        "--folds",
+        "3",
+        "-m",
+        models.unigram,
+        "--lowercase",
+        "--json",
+    )
     assert (json.loads(folds.out)["utterances"], json.loads(folds.out)["weights"]) == (60, None)
     itself = rnnlm("rescore", "--tune", "list.tsv", "-m", models.unigram, "--lowercase")
     assert itself.code == 0 and "counted on the list the weights were tuned on" in itself.err
 
 
-def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_scored(rnnlm, models, listed):
+def test_names_that_the_new_1_best_would_cut_are_an_error_before_anything_is_scored(
+    rnnlm, models, listed
+):
     (listed / "dev.tsv").write_text("u 1\tREF\t\tthe\nu 1\t1\t-1\tthe\n")
     refused = rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--output", "best.txt")
-    assert refused.code == 1 and "the name 'u 1' of an utterance holds white space" in refused.errors[0] and "scored" not in refused.err
+    assert (
+        refused.code == 1
+        and "the name 'u 1' of an utterance holds white space" in refused.errors[0]
+        and "scored" not in refused.err
+    )
 
 
 @pytest.mark.parametrize("arguments", [
@@ -107,10 +195,34 @@ def test_a_model_is_needed_and_may_come_from_the_environment(rnnlm, models, list
 
 
 def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, listed):
-    assert rnnlm("rescore", "--tune", "dev.tsv", "-m", models.unigram, "--lowercase", "--weights-output", "w.json").code == 0
-    lines = [line for line in (listed / "test.tsv").read_text().splitlines() if "\tREF\t" not in line]
+    assert (
+        rnnlm(
+            "rescore",
+            "--tune",
+            "dev.tsv",
+            "-m",
+            models.unigram,
+            "--lowercase",
+            "--weights-output",
+            "w.json",
+        ).code
+        == 0
+    )
+    lines = [
+        line for line in (listed / "test.tsv").read_text().splitlines() if "\tREF\t" not in line
+    ]
     (listed / "bare.tsv").write_text("\n".join(lines))
-    shown = rnnlm("rescore", "--weights", "w.json", "--apply", "bare.tsv", "-m", models.unigram, "--output", "best.txt")
+    shown = rnnlm(
+        "rescore",
+        "--weights",
+        "w.json",
+        "--apply",
+        "bare.tsv",
+        "-m",
+        models.unigram,
+        "--output",
+        "best.txt",
+    )
     assert shown.code == 0 and "errors are not counted" in shown.err
     assert len((listed / "best.txt").read_text().splitlines()) == 30
     refused = rnnlm("rescore", "--tune", "bare.tsv", "-m", models.unigram, "--lowercase")
@@ -118,4 +230,9 @@ def test_a_list_without_references_is_rescored_without_rates(rnnlm, models, list
     (listed / "ref.txt").write_text("".join(line.replace("\tREF\t\t",
                                                          " ") + "\n" for line in (listed / "test.tsv").read_text().splitlines()
                                             if "\tREF\t" in line))  # fmt: skip
-    assert rnnlm("rescore", "--tune", "bare.tsv", "--ref", "ref.txt", "-m", models.unigram, "--lowercase").code == 0
+    assert (
+        rnnlm(
+            "rescore", "--tune", "bare.tsv", "--ref", "ref.txt", "-m", models.unigram, "--lowercase"
+        ).code
+        == 0
+    )

@@ -24,7 +24,9 @@ def test_of_exactly_two_sentences_the_odds_are_said_in_words(rnnlm, models):
     assert shown.out.splitlines()[-1].count("times l") == 2
     assert "per word" in shown.out.splitlines()[-1]
     assert "likelier" not in rnnlm("score", "-m", models.unigram, "the", "the man", "a").out
-    assert rnnlm("score", "-m", models.unigram, "the", "the").out.endswith("Both are equally likely.\n")
+    assert rnnlm("score", "-m", models.unigram, "the", "the").out.endswith(
+        "Both are equally likely.\n"
+    )
 
 
 @pytest.mark.parametrize("log10, words", [
@@ -52,13 +54,24 @@ def test_arguments_a_file_and_standard_input_score_the_same(rnnlm, models, here)
     ways = [
         rnnlm("score", "-m", models.lstm, "--json", *sentences),
         rnnlm("score", "-m", models.lstm, "--json", "--input", "sentences.txt"),
-        rnnlm("score", "-m", models.lstm, "--json", "--input", "-", stdin=(here / "sentences.txt").read_bytes()),
+        rnnlm(
+            "score",
+            "-m",
+            models.lstm,
+            "--json",
+            "--input",
+            "-",
+            stdin=(here / "sentences.txt").read_bytes(),
+        ),
     ]
     assert ways[0].out == ways[1].out == ways[2].out != ""
 
 
 def test_tokens_show_surprisals_that_add_up(rnnlm, models):
-    (record,) = map(json.loads, rnnlm("score", "-m", models.lstm, "--json", "--tokens", "the zorp").out.splitlines())
+    (record,) = map(
+        json.loads,
+        rnnlm("score", "-m", models.lstm, "--json", "--tokens", "the zorp").out.splitlines(),
+    )
     assert [each["token"] for each in record["surprisals"]] == ["the", "zorp", "</s>"]
     assert [each["oov"] for each in record["surprisals"]] == [False, True, False]
     bits = sum(each["surprisal_bits"] for each in record["surprisals"])
@@ -70,7 +83,11 @@ def test_tokens_show_surprisals_that_add_up(rnnlm, models):
 def test_special_symbols_are_an_error_or_treated_as_asked(rnnlm, models):
     refused = rnnlm("score", "-m", models.unigram, "--strict", "the </s> man")
     assert refused.code == 1 and "sentence 1" in refused.err and "--special-symbols" in refused.err
-    dropped = json.loads(rnnlm("score", "-m", models.unigram, "--json", "--special-symbols", "drop", "the </s> man").out)
+    dropped = json.loads(
+        rnnlm(
+            "score", "-m", models.unigram, "--json", "--special-symbols", "drop", "the </s> man"
+        ).out
+    )
     plain = json.loads(rnnlm("score", "-m", models.unigram, "--json", "the man").out)
     assert dropped["logprob_nats"] == plain["logprob_nats"]
 
@@ -99,9 +116,13 @@ def table(text: str) -> list[dict[str, str]]:
 
 
 def test_words_have_their_surprisals_in_every_format(rnnlm, models):
-    (record,) = records(rnnlm("score", "-m", models.lstm, "--json", "--words", "--tokens", "the zorp"))
+    (record,) = records(
+        rnnlm("score", "-m", models.lstm, "--json", "--words", "--tokens", "the zorp")
+    )
     assert [w["word"] for w in record["word_surprisals"]] == ["the", "zorp", "</s>"]
-    rows = table(rnnlm("score", "-m", models.lstm, "--format", "tsv", "--words", "the zorp", "").out)
+    rows = table(
+        rnnlm("score", "-m", models.lstm, "--format", "tsv", "--words", "the zorp", "").out
+    )
     assert [(row["id"], row["position"], row["word"], row["oov"]) for row in rows] == [
         ("1", "1", "the", "0"), ("1", "2", "zorp", "1"), ("1", "3", "</s>", "0"),
         ("2", "1", "</s>", "0")
@@ -115,12 +136,35 @@ STIMULI = """item,cond,sentence
 1,sg,"The man | ""was"", here."
 2,pl,The men | were zorp
 """
-PLACES = ["id", "item", "cond", "position", "word_index", "word", "start", "end", "surprisal_bits", "oov", "tokens"]
+PLACES = [
+    "id",
+    "item",
+    "cond",
+    "position",
+    "word_index",
+    "word",
+    "start",
+    "end",
+    "surprisal_bits",
+    "oov",
+    "tokens",
+]
 
 
 def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm, models, here):
     (here / "s.csv").write_text(STIMULI)
-    asked = ["score", "-m", models.lstm, "--input", "s.csv", "--words", "--regions", "|", "--with", "entropy,frequency"]
+    asked = [
+        "score",
+        "-m",
+        models.lstm,
+        "--input",
+        "s.csv",
+        "--words",
+        "--regions",
+        "|",
+        "--with",
+        "entropy,frequency",
+    ]
     shown = rnnlm(*asked, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(shown.out, newline=""), strict=True))
     assert [*rows[0]] == [*PLACES, "entropy_bits", "log10_frequency", "region_index", "reason"]
@@ -146,7 +190,10 @@ def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm,
     assert [(record["item"], record["cond"], record["text"]) for record in records] == [
         ("1", "sg", 'The man "was", here.'), ("2", "pl", "The men were zorp")
     ]  # fmt: skip
-    assert [[region["text"] for region in record["regions"]] for record in records][1] == ["The men", "were zorp"]
+    assert [[region["text"] for region in record["regions"]] for record in records][1] == [
+        "The men",
+        "were zorp",
+    ]
 
 
 def test_regions_have_rows_of_their_own_from_marks_or_from_columns(rnnlm, models, here):
@@ -162,11 +209,25 @@ def test_regions_have_rows_of_their_own_from_marks_or_from_columns(rnnlm, models
     assert [row["next_surprisal_bits"] for row in rows] == [
         rows[1]["surprisal_bits"], rows[2]["surprisal_bits"], "", rows[4]["surprisal_bits"], ""
     ]  # fmt: skip
-    marked = table(rnnlm("score", "-m", models.lstm, "The man / was / here", "--regions", "/", "--format", "tsv").out)
-    assert [row["surprisal_bits"] for row in marked] == [row["surprisal_bits"] for row in rows[:3]] and "region" not in marked[0]
-    assert "region\ttext\twords\tsurprisal_bits\tnext_surprisal_bits" in rnnlm("score", "-m", models.lstm, *columns).out
-    refused = rnnlm("score", "-m", models.lstm, "--regions", "|", stdin=b"the | man\nwas| here|now\n")
-    assert refused.code == 1 and "-, line 2: region mark 2 stands inside a word: here|now" in refused.err
+    marked = table(
+        rnnlm(
+            "score", "-m", models.lstm, "The man / was / here", "--regions", "/", "--format", "tsv"
+        ).out
+    )
+    assert [row["surprisal_bits"] for row in marked] == [
+        row["surprisal_bits"] for row in rows[:3]
+    ] and "region" not in marked[0]
+    assert (
+        "region\ttext\twords\tsurprisal_bits\tnext_surprisal_bits"
+        in rnnlm("score", "-m", models.lstm, *columns).out
+    )
+    refused = rnnlm(
+        "score", "-m", models.lstm, "--regions", "|", stdin=b"the | man\nwas| here|now\n"
+    )
+    assert (
+        refused.code == 1
+        and "-, line 2: region mark 2 stands inside a word: here|now" in refused.err
+    )
 
 
 def test_columns_to_keep_are_chosen_by_name(rnnlm, models, here):
@@ -177,32 +238,79 @@ def test_columns_to_keep_are_chosen_by_name(rnnlm, models, here):
         (["--keep", "none"], []),
         (["--keep", "all"], ["item", "cond"]),
     ):
-        (row, _) = table(rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--format", "tsv", *keep).out)
-        assert [*row] == ["id", *kept, "logprob_nats", "tokens", "words", "oov", "ppl_word", "text", "reason"]
-    assert rnnlm("score", "-m", models.unigram, "--input", "s.csv").out.startswith("id\tlogprob_nats")
-    assert rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--keep", "cond").out.startswith("cond\tid\tlogprob_nats")
-    assert "did you mean 'cond'" in rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--keep", "cnd").err
+        (row, _) = table(
+            rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--format", "tsv", *keep).out
+        )
+        assert [*row] == [
+            "id",
+            *kept,
+            "logprob_nats",
+            "tokens",
+            "words",
+            "oov",
+            "ppl_word",
+            "text",
+            "reason",
+        ]
+    assert rnnlm("score", "-m", models.unigram, "--input", "s.csv").out.startswith(
+        "id\tlogprob_nats"
+    )
+    assert rnnlm(
+        "score", "-m", models.unigram, "--input", "s.csv", "--keep", "cond"
+    ).out.startswith("cond\tid\tlogprob_nats")
+    assert (
+        "did you mean 'cond'"
+        in rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--keep", "cnd").err
+    )
 
 
 def test_split_chooses_what_words_are(rnnlm, models):
-    assert rnnlm("train", models.text, "--model", "unigram", "--split-punctuation", "-o", "apart").code == 0
+    assert (
+        rnnlm("train", models.text, "--model", "unigram", "--split-punctuation", "-o", "apart").code
+        == 0
+    )
     asked = ["score", "-m", "apart", "--json", "--words", "the man, here"]
-    for split, words in (([], ["the", "man,", "here"]), (["--split", "tokens"], ["the", "man", ",", "here"])):
+    for split, words in (
+        ([], ["the", "man,", "here"]),
+        (["--split", "tokens"], ["the", "man", ",", "here"]),
+    ):
         (shown,) = records(rnnlm(*asked, *split))
         assert [word["word"] for word in shown["word_surprisals"]] == [*words, "</s>"]
 
 
-def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_figure(rnnlm, models, here):
+def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_figure(
+    rnnlm, models, here
+):
     (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
     shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv")
     rows = table(shown.out)
     assert [row["id"] for row in rows] == ["1", "2", "3", "4", "5"]
-    assert [row["reason"] for row in rows] == ["", "", "not UTF-8 (byte 5 is 0xff)", "", "the text holds <s>"]
-    assert [row["tokens"] for row in rows] == ["3", "1", "", "3", ""] and rows[3]["text"] == "the\tzorp"
+    assert [row["reason"] for row in rows] == [
+        "",
+        "",
+        "not UTF-8 (byte 5 is 0xff)",
+        "",
+        "the text holds <s>",
+    ]
+    assert [row["tokens"] for row in rows] == ["3", "1", "", "3", ""] and rows[3][
+        "text"
+    ] == "the\tzorp"
     assert (rows[2]["logprob_nats"], rows[3]["oov"]) == ("", "zorp")
     assert shown.code == 0 and "note: 2 lines have no score" in shown.err
-    assert records(rnnlm("score", "-m", models.unigram, "--input", "text", "--json"))[2]["words"] is None
-    assert len(table(rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv", "--tokens").out)) == 3 + 1 + 1 + 3 + 1
+    assert (
+        records(rnnlm("score", "-m", models.unigram, "--input", "text", "--json"))[2]["words"]
+        is None
+    )
+    assert (
+        len(
+            table(
+                rnnlm(
+                    "score", "-m", models.unigram, "--input", "text", "--format", "tsv", "--tokens"
+                ).out
+            )
+        )
+        == 3 + 1 + 1 + 3 + 1
+    )
 
 
 def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
@@ -210,33 +318,56 @@ def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
     shown = rnnlm("score", "-m", models.unigram, "the", "my text")
     assert (
         shown.code == 0
-        and "note: 'my text' is scored as a sentence; there is a file of that name, too: --input 'my text' scores its lines" in shown.err
+        and "note: 'my text' is scored as a sentence; there is a file of that name, too: --input 'my text' scores its lines"
+        in shown.err
     )
     assert "file" not in rnnlm("score", "-m", models.unigram, "the", "my  text").err
 
 
-TEXTS = ['the "old" man', 'the "old man', '"the man"', '"', "the\tman", "the man\nwas", 'the "man\n"was\t']
+TEXTS = [
+    'the "old" man',
+    'the "old man',
+    '"the man"',
+    '"',
+    "the\tman",
+    "the man\nwas",
+    'the "man\n"was\t',
+]
 
 
-@pytest.mark.parametrize("options", [["--format", "tsv"], [], ["--format", "tsv", "--tokens"], ["-o", "out.tsv"]], ids=" ".join)
-def test_tsv_is_read_back_row_by_row_whatever_quotes_tabs_and_newlines_it_holds(rnnlm, models, here, options):
-    (here / "t.jsonl").write_text("".join(json.dumps({"id": str(id), "text": text}) + "\n" for id, text in enumerate(TEXTS)))
+@pytest.mark.parametrize(
+    "options",
+    [["--format", "tsv"], [], ["--format", "tsv", "--tokens"], ["-o", "out.tsv"]],
+    ids=" ".join,
+)
+def test_tsv_is_read_back_row_by_row_whatever_quotes_tabs_and_newlines_it_holds(
+    rnnlm, models, here, options
+):
+    (here / "t.jsonl").write_text(
+        "".join(json.dumps({"id": str(id), "text": text}) + "\n" for id, text in enumerate(TEXTS))
+    )
     shown = rnnlm("score", "-m", models.unigram, "--input", "t.jsonl", *options)
     written = (here / "out.tsv").read_text() if "-o" in options else shown.out
     rows = table(written)
     assert not [row for row in rows if None in row or None in row.values()]
     if "--tokens" in options:
-        tokens = [[row["token"] for row in rows if row["id"] == str(id)] for id in range(len(TEXTS))]
+        tokens = [
+            [row["token"] for row in rows if row["id"] == str(id)] for id in range(len(TEXTS))
+        ]
         assert tokens[:5] == [[*text.split(), "</s>"] for text in TEXTS[:5]]
         return
-    assert {int(row["id"]): row.get("text", row.get("sentence")) for row in rows} == dict(enumerate(TEXTS))
+    assert {int(row["id"]): row.get("text", row.get("sentence")) for row in rows} == dict(
+        enumerate(TEXTS)
+    )
 
 
 def test_likely_next_words_stand_at_each_place(rnnlm, models):
     (record,) = records(rnnlm("score", "-m", models.lstm, "--json", "--next", 3, "the man"))
     assert [len(w["next"]) for w in record["word_surprisals"]] == [3, 3, 3]
     rows = table(rnnlm("score", "-m", models.lstm, "--format", "tsv", "--next", 3, "the man").out)
-    assert [row["next_word"] for row in rows[:3]] == [each["word"] for each in record["word_surprisals"][0]["next"]]
+    assert [row["next_word"] for row in rows[:3]] == [
+        each["word"] for each in record["word_surprisals"][0]["next"]
+    ]
     assert [row["rank"] for row in rows] == ["1", "2", "3"] * 3
     assert "likeliest here" in rnnlm("score", "-m", models.lstm, "--next", 3, "the man").out
 
@@ -245,57 +376,98 @@ def test_a_table_is_ranked_by_word_or_token_where_that_is_asked(rnnlm, models):
     long, short = "the man was in the house and the man was in the house", "zorp"
     rows = table(rnnlm("score", "-m", models.unigram, long, "a zorp of zarp", short).out)
     assert rows[0]["sentence"] == short
-    rows = table(rnnlm("score", "-m", models.unigram, "--rank", "word", long, "a zorp of zarp", short).out)
+    rows = table(
+        rnnlm("score", "-m", models.unigram, "--rank", "word", long, "a zorp of zarp", short).out
+    )
     figures = [float(row["logprob_per_word"]) for row in rows]
     assert figures == sorted(figures, reverse=True) and rows[0]["sentence"] == long
 
 
 def test_what_is_given_conditions_and_is_not_scored(rnnlm, models, here):
     (here / "t.csv").write_text("id,before,text\nx,the man,was here\ny,,was here\n")
-    by_row = records(rnnlm("score", "-m", models.lstm, "--input", "t.csv", "--given-column", "before", "--json"))
-    (by_text,) = records(rnnlm("score", "-m", models.lstm, "--given", "the man", "was here", "--json"))
+    by_row = records(
+        rnnlm("score", "-m", models.lstm, "--input", "t.csv", "--given-column", "before", "--json")
+    )
+    (by_text,) = records(
+        rnnlm("score", "-m", models.lstm, "--given", "the man", "was here", "--json")
+    )
     assert [each["id"] for each in by_row] == ["x", "y"] and by_row[0]["tokens"] == 3
     assert by_row[0]["logprob_nats"] == pytest.approx(by_text["logprob_nats"], abs=1e-4)
     assert by_row[1]["logprob_nats"] != pytest.approx(by_text["logprob_nats"], abs=1e-3)
 
 
 def test_sentences_can_be_scored_without_their_end_or_as_one_stream(rnnlm, models):
-    (whole,), (open_end,) = (records(rnnlm("score", "-m", models.lstm, "--json", "the man", *end)) for end in ((), ("--no-eos",)))
-    assert (whole["tokens"], open_end["tokens"]) == (3, 2) and whole["logprob_nats"] < open_end["logprob_nats"]
-    first, second = records(rnnlm("score", "-m", models.lstm, "--json", "--context", "carry", "the man", "the man"))
+    (whole,), (open_end,) = (
+        records(rnnlm("score", "-m", models.lstm, "--json", "the man", *end))
+        for end in ((), ("--no-eos",))
+    )
+    assert (whole["tokens"], open_end["tokens"]) == (3, 2) and whole["logprob_nats"] < open_end[
+        "logprob_nats"
+    ]
+    first, second = records(
+        rnnlm("score", "-m", models.lstm, "--json", "--context", "carry", "the man", "the man")
+    )
     assert first["logprob_nats"] == pytest.approx(whole["logprob_nats"], abs=1e-4)
     assert second["logprob_nats"] != pytest.approx(whole["logprob_nats"], abs=1e-4)
 
 
 def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
-    scored = rnnlm("score", "-m", models.lstm, "--input", models.valid, "--json").err.splitlines()[-1]
-    evaluated = json.loads(rnnlm("eval", "-m", models.lstm, models.valid, "--context", "reset", "--keep-blank-lines", "--json").out)
+    scored = rnnlm("score", "-m", models.lstm, "--input", models.valid, "--json").err.splitlines()[
+        -1
+    ]
+    evaluated = json.loads(
+        rnnlm(
+            "eval",
+            "-m",
+            models.lstm,
+            models.valid,
+            "--context",
+            "reset",
+            "--keep-blank-lines",
+            "--json",
+        ).out
+    )
     assert scored == f"signature: {evaluated['signature']}"
 
 
 @pytest.mark.parametrize("name, options", [
     ("s.csv", ["--words", "--regions", "|"]), ("s.jsonl", ["--tokens", "--context", "carry"]),
 ])  # fmt: skip
-def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(rnnlm, models, here, start, corpus_lines, name, options):
+def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(
+    rnnlm, models, here, start, corpus_lines, name, options
+):
     (here / "text.jsonl").write_text(
-        "".join(json.dumps({"text": line, "item": number}) + "\n" for number, line in enumerate((corpus_lines * 10)[:10_000]))
+        "".join(
+            json.dumps({"text": line, "item": number}) + "\n"
+            for number, line in enumerate((corpus_lines * 10)[:10_000])
+        )
     )
     command = ["score", "-m", models.unigram, "--input", "text.jsonl", *options, "--output"]
     whole = rnnlm(*command, f"whole-{name}")
     assert whole.code == 0 and whole.out == ""
     process = start(*command, name)
-    while (process.poll() is None and not (here / f"{name}.run").exists()) or (here / name).stat().st_size < 1000:
+    while (process.poll() is None and not (here / f"{name}.run").exists()) or (
+        here / name
+    ).stat().st_size < 1000:
         assert process.poll() is None
     process.kill()
     process.wait()
     expected = (here / f"whole-{name}").read_bytes()
     broken = (here / name).read_bytes()
-    assert len(broken) < len(expected) and expected.startswith(broken) and (here / f"{name}.run").exists()
+    assert (
+        len(broken) < len(expected)
+        and expected.startswith(broken)
+        and (here / f"{name}.run").exists()
+    )
     refused = rnnlm(*command, name)
     assert refused.code == 1 and (here / name).read_bytes() == broken
     assert rnnlm(*command, name, "--resume", "--no-eos").code == 2
     resumed = rnnlm(*command, name, "--resume")
-    assert resumed.code == 0 and (here / name).read_bytes() == expected and not (here / f"{name}.run").exists()
+    assert (
+        resumed.code == 0
+        and (here / name).read_bytes() == expected
+        and not (here / f"{name}.run").exists()
+    )
     assert resumed.err.splitlines()[-1] == whole.err.splitlines()[-1]
 
 

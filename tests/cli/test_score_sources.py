@@ -21,7 +21,9 @@ def fra(tmp_path_factory):
 def pairs(here):
     (here / "pairs.tsv").write_text(TABLE)
     for side, column in (("en", 1), ("fr", 2)):
-        (here / f"test.{side}").write_text("".join(line.split("\t")[column] + "\n" for line in TABLE.splitlines()[1:]))
+        (here / f"test.{side}").write_text(
+            "".join(line.split("\t")[column] + "\n" for line in TABLE.splitlines()[1:])
+        )
     return here
 
 
@@ -30,7 +32,12 @@ def rows(text, delimiter="\t"):
 
 
 def test_pairs_are_scored_in_all_forms_and_from_wherever_they_come(rnnlm, fra, pairs):
-    records = [json.loads(line) for line in rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--json").out.splitlines()]
+    records = [
+        json.loads(line)
+        for line in rnnlm(
+            "score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--json"
+        ).out.splitlines()
+    ]
     assert [(each["id"], each["english"], each["item"], each["text"]) for each in records[:2]] == [
         ("x", "a dog", "1", "un chien"), ("y", "the cat sat", "2", "le chat")
     ]  # fmt: skip
@@ -39,41 +46,76 @@ def test_pairs_are_scored_in_all_forms_and_from_wherever_they_come(rnnlm, fra, p
     found = rows(rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--format", "tsv").out)
     assert [each["logprob_nats"] for each in found] == [repr(nats[0]), repr(nats[1]), ""]
     assert [each["english"] for each in found] == ["a dog", "the cat sat", "a dog"]
-    beside = rows(rnnlm("score", "-m", fra, "--input", "test.en", "--target", "test.fr", "--format", "csv").out, ",")
-    assert [(each["source"], each["logprob_nats"]) for each in beside] == [(one["english"], one["logprob_nats"]) for one in found]
-    piped = rows(rnnlm("score", "-m", fra, *COLUMNS, "--format", "tsv", "--keep", "item", stdin=TABLE.encode()).out)
-    assert [*piped[0]][:3] == ["id", "english", "item"] and piped[1]["logprob_nats"] == repr(nats[1])
-    words = rows(rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--words", "--format", "tsv").out)
+    beside = rows(
+        rnnlm(
+            "score", "-m", fra, "--input", "test.en", "--target", "test.fr", "--format", "csv"
+        ).out,
+        ",",
+    )
+    assert [(each["source"], each["logprob_nats"]) for each in beside] == [
+        (one["english"], one["logprob_nats"]) for one in found
+    ]
+    piped = rows(
+        rnnlm(
+            "score", "-m", fra, *COLUMNS, "--format", "tsv", "--keep", "item", stdin=TABLE.encode()
+        ).out
+    )
+    assert [*piped[0]][:3] == ["id", "english", "item"] and piped[1]["logprob_nats"] == repr(
+        nats[1]
+    )
+    words = rows(
+        rnnlm(
+            "score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--words", "--format", "tsv"
+        ).out
+    )
     assert [each["word"] for each in words] == ["un", "chien", "</s>", "le", "chat", "</s>", ""]
-    tokens = rows(rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--tokens", "--format", "tsv").out)
-    assert [each["surprisal_bits"] for each in tokens] == pytest.approx([each["surprisal_bits"] for each in words])
+    tokens = rows(
+        rnnlm(
+            "score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--tokens", "--format", "tsv"
+        ).out
+    )
+    assert [each["surprisal_bits"] for each in tokens] == pytest.approx(
+        [each["surprisal_bits"] for each in words]
+    )
 
 
 def test_targets_of_one_source_are_ranked_and_compared(rnnlm, fra):
     shown = rnnlm("score", "-m", fra, "--source", "a dog", "un chien", "le chat")
     assert shown.code == 0 and "likelier in total" in shown.out
     nats = {line.split("\t")[-1]: line.split("\t")[0] for line in shown.out.splitlines()[1:3]}
-    piped = rnnlm("score", "-m", fra, "--source", "a dog", "--rank", "word", stdin=b"un chien\nle chat\n").out
+    piped = rnnlm(
+        "score", "-m", fra, "--source", "a dog", "--rank", "word", stdin=b"un chien\nle chat\n"
+    ).out
     assert {line.split("\t")[-1]: line.split("\t")[1] for line in piped.splitlines()[1:]} == nats
 
 
 def test_a_table_shows_sources_and_compares_no_targets_of_different_ones(rnnlm, fra, here):
     (here / "pairs.tsv").write_text("".join(TABLE.splitlines(keepends=True)[:3]))
     shown = rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS)
-    assert shown.out.split("\t")[0] == "english" and "likelier" not in shown.out and "item" not in shown.out
+    assert (
+        shown.out.split("\t")[0] == "english"
+        and "likelier" not in shown.out
+        and "item" not in shown.out
+    )
 
 
 def test_an_interrupted_run_goes_on_with_the_same_pairs(rnnlm, fra, pairs):
     command = ("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "-o", "scores.tsv")
     assert rnnlm(*command).code == 0
     whole = (pairs / "scores.tsv").read_text()
-    assert whole == rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--format", "tsv").out
+    assert (
+        whole == rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--format", "tsv").out
+    )
     assert "cannot resume" in rnnlm(*command, "--resume").err
 
 
 def test_a_language_model_beside_it_scores_the_target_alone(rnnlm, fra, models, pairs):
-    shown = rnnlm("score", "-m", fra, "-m", models.unigram, "--input", "pairs.tsv", *COLUMNS, "--json")
-    alone = rnnlm("score", "-m", models.unigram, "--input", "pairs.tsv", "--column", "french", "--json")
+    shown = rnnlm(
+        "score", "-m", fra, "-m", models.unigram, "--input", "pairs.tsv", *COLUMNS, "--json"
+    )
+    alone = rnnlm(
+        "score", "-m", models.unigram, "--input", "pairs.tsv", "--column", "french", "--json"
+    )
     first, only = (json.loads(text.splitlines()[0]) for text in (shown.out, alone.out))
     of_models = list(first["models"].values())
     assert of_models[1]["logprob_nats"] == only["logprob_nats"] != of_models[0]["logprob_nats"]
@@ -83,15 +125,33 @@ def test_a_language_model_beside_it_scores_the_target_alone(rnnlm, fra, models, 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("-m", "unigram", "--input", "pairs.tsv", *COLUMNS), "--target-column: unigram is a language model, which reads no source"),
-        (("-m", "unigram", "un chien", "--source", "a dog"), "--source: unigram is a language model"),
+        (
+            ("-m", "unigram", "--input", "pairs.tsv", *COLUMNS),
+            "--target-column: unigram is a language model, which reads no source",
+        ),
+        (
+            ("-m", "unigram", "un chien", "--source", "a dog"),
+            "--source: unigram is a language model",
+        ),
         (("-m", "fra", "un chien"), "Name it with --source"),
         (("-m", "fra", "--pairs", "pairs.tsv"), "--pairs compares sentences alone"),
-        (("-m", "fra", "--input", "pairs.tsv", *COLUMNS, "--context", "carry"), "reads each target from its own source"),
-        (("-m", "fra", "--input", "pairs.tsv", *COLUMNS, "--source", "a dog"), "the source is named twice"),
-        (("-m", "fra", "--input", "test.en", "--target", "test.fr", "--column", "english"), "--column: this is about tables"),
+        (
+            ("-m", "fra", "--input", "pairs.tsv", *COLUMNS, "--context", "carry"),
+            "reads each target from its own source",
+        ),
+        (
+            ("-m", "fra", "--input", "pairs.tsv", *COLUMNS, "--source", "a dog"),
+            "the source is named twice",
+        ),
+        (
+            ("-m", "fra", "--input", "test.en", "--target", "test.fr", "--column", "english"),
+            "--column: this is about tables",
+        ),
         (("-m", "fra", "--target", "test.fr"), "name the file of the sources with --input"),
-        (("-m", "fra", "--source", "a dog", "un chien", "--target", "test.fr"), "--target: this is about --input"),
+        (
+            ("-m", "fra", "--source", "a dog", "un chien", "--target", "test.fr"),
+            "--target: this is about --input",
+        ),
         (("-m", "fra", "--input", "test.en"), "not a row of a table of pairs"),
     ],
 )
@@ -104,17 +164,37 @@ def test_what_does_not_go_together_is_refused(rnnlm, fra, models, pairs, options
 
 def test_translations_are_rescored_with_their_sources(rnnlm, fra, models, here):
     sources = ("the dog", "the cat", "a mat", "a cat on the mat")
-    (here / "sources").write_text("".join(f"{number} {source}\n" for number, source in enumerate(sources, start=1)))
-    listed = [f"{number}\t{rank}\t0\t{text}\n" for number in range(1, 5) for rank, text in enumerate(("un chien", "le chat"), start=1)]
-    (here / "list.tsv").write_text("".join(listed) + "".join(f"{number}\tREF\t\tle chat\n" for number in range(1, 5)))
-    command = ("rescore", "--tune", "list.tsv", "-m", fra, "-m", models.unigram, "--nbest-output", "new.jsonl")
+    (here / "sources").write_text(
+        "".join(f"{number} {source}\n" for number, source in enumerate(sources, start=1))
+    )
+    listed = [
+        f"{number}\t{rank}\t0\t{text}\n"
+        for number in range(1, 5)
+        for rank, text in enumerate(("un chien", "le chat"), start=1)
+    ]
+    (here / "list.tsv").write_text(
+        "".join(listed) + "".join(f"{number}\tREF\t\tle chat\n" for number in range(1, 5))
+    )
+    command = (
+        "rescore",
+        "--tune",
+        "list.tsv",
+        "-m",
+        fra,
+        "-m",
+        models.unigram,
+        "--nbest-output",
+        "new.jsonl",
+    )
     missing = rnnlm(*command)
     assert missing.code == 1 and "has no source" in missing.err and "--sources" in missing.err
     shown = rnnlm(*command, "--sources", "sources")
     assert shown.code == 0, shown.err
     records = [json.loads(line) for line in (here / "new.jsonl").read_text().splitlines()]
     assert [each["source"] for each in records] == list(sources)
-    nats = json.loads(rnnlm("score", "-m", fra, "--source", sources[3], "le chat", "--json").out)["logprob_nats"]
+    nats = json.loads(rnnlm("score", "-m", fra, "--source", sources[3], "le chat", "--json").out)[
+        "logprob_nats"
+    ]
     [chosen] = [each for each in records[3]["hypotheses"] if each["text"] == "le chat"]
     assert any(value == pytest.approx(nats, abs=1e-5) for value in chosen["features"].values())
     # what is read is not written over

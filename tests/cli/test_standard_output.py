@@ -52,7 +52,11 @@ def test_two_results_on_standard_output_are_refused(rnnlm, models, inputs, comma
 @pytest.mark.parametrize("command", ["train {0} --model unigram", "prepare {0}"])
 def test_a_folder_cannot_be_standard_output(rnnlm, models, here, command):
     ended = rnnlm(*command.format(models.text).split(), "-o", "-")
-    assert ended.code == 1 and "cannot be written to standard output" in ended.err and not list(here.iterdir())
+    assert (
+        ended.code == 1
+        and "cannot be written to standard output" in ended.err
+        and not list(here.iterdir())
+    )
 
 
 @pytest.mark.parametrize("name", ["x.pdf", "x.html.pdf", "x.PNG", "-"])

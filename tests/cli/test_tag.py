@@ -17,14 +17,27 @@ RAW = "They don't like old cats.\n\nThey do.\n"
 
 def test_a_sentence_is_a_table_of_words_and_labels(rnnlm, tagger):
     shown = rnnlm("tag", "-m", tagger.folder, SENTENCE).out
-    assert shown.splitlines() == ["word\t2", *(f"{word}\t{label}" for word, label in zip(SENTENCE.split(), SLOTS, strict=True))]
+    assert shown.splitlines() == [
+        "word\t2",
+        *(f"{word}\t{label}" for word, label in zip(SENTENCE.split(), SLOTS, strict=True)),
+    ]
 
 
 def test_several_sentences_have_numbers_and_labels_of_their_own(rnnlm, slot_tagger):
     rows = [
-        row.split("\t") for row in rnnlm("tag", "-m", slot_tagger.folder, "fly me", "what costs it", "--probabilities").out.splitlines()
+        row.split("\t")
+        for row in rnnlm(
+            "tag", "-m", slot_tagger.folder, "fly me", "what costs it", "--probabilities"
+        ).out.splitlines()
     ]
-    assert rows[0] == ["sentence", "word", "slots", "slots_probability", "intent", "intent_probability"]
+    assert rows[0] == [
+        "sentence",
+        "word",
+        "slots",
+        "slots_probability",
+        "intent",
+        "intent_probability",
+    ]
     assert [(row[0], row[1], row[2], row[4]) for row in rows[1:]] == [
         ("1", "fly", "O", "flight"), ("1", "me", "O", "flight"),
         ("2", "what", "O", "fare"), ("2", "costs", "O", "fare"), ("2", "it", "O", "fare"),
@@ -33,17 +46,42 @@ def test_several_sentences_have_numbers_and_labels_of_their_own(rnnlm, slot_tagg
 
 
 def test_the_n_best_are_a_row_each(rnnlm, slot_tagger):
-    rows = [row.split("\t") for row in rnnlm("tag", "-m", slot_tagger.folder, SENTENCE, "--nbest", "3").out.splitlines()]
+    rows = [
+        row.split("\t")
+        for row in rnnlm("tag", "-m", slot_tagger.folder, SENTENCE, "--nbest", "3").out.splitlines()
+    ]
     assert rows[0] == ["column", "rank", "probability", "labels"]
-    assert [row[:2] for row in rows[1:]] == [["slots", "1"], ["slots", "2"], ["slots", "3"], ["intent", "1"], ["intent", "2"]]
-    assert rows[1][3] == " ".join(f"{word}/{label}" for word, label in zip(SENTENCE.split(), SLOTS, strict=True)) and rows[4][3] == "flight"
+    assert [row[:2] for row in rows[1:]] == [
+        ["slots", "1"],
+        ["slots", "2"],
+        ["slots", "3"],
+        ["intent", "1"],
+        ["intent", "2"],
+    ]
+    assert (
+        rows[1][3]
+        == " ".join(f"{word}/{label}" for word, label in zip(SENTENCE.split(), SLOTS, strict=True))
+        and rows[4][3] == "flight"
+    )
     assert float(rows[1][2]) > float(rows[2][2]) >= float(rows[3][2])
 
 
 def test_json_has_what_python_has(rnnlm, slot_tagger):
-    shown = rnnlm("tag", "-m", slot_tagger.folder, "fly me to oslo", "at ten", "--json", "--nbest", "2", "--probabilities").out
+    shown = rnnlm(
+        "tag",
+        "-m",
+        slot_tagger.folder,
+        "fly me to oslo",
+        "at ten",
+        "--json",
+        "--nbest",
+        "2",
+        "--probabilities",
+    ).out
     found = [json.loads(line) for line in shown.splitlines()]
-    expected = library.tag(slot_tagger.folder, ["fly me to oslo", "at ten"], nbest=2, probabilities=True)
+    expected = library.tag(
+        slot_tagger.folder, ["fly me to oslo", "at ten"], nbest=2, probabilities=True
+    )
     assert found == [json.loads(json.dumps(each.to_dict())) for each in expected]
     assert {*found[0]} == {
         "text", "words", "multiwords", "labels", "sentence_labels", "nbest", "probabilities",
@@ -54,16 +92,35 @@ def test_json_has_what_python_has(rnnlm, slot_tagger):
 def test_columns_are_written_again_with_the_labels_in_their_column(rnnlm, tagger, here):
     text = "-DOCSTART- O\n\n" + columns([(words, ["?"] * len(words), "") for words, _, _ in VALID])
     (here / "in.conll").write_text(text)
-    assert rnnlm("tag", "-m", tagger.folder, "--input", "in.conll", "--format", "columns", "-o", "out.conll").code == 0
+    assert (
+        rnnlm(
+            "tag",
+            "-m",
+            tagger.folder,
+            "--input",
+            "in.conll",
+            "--format",
+            "columns",
+            "-o",
+            "out.conll",
+        ).code
+        == 0
+    )
     (here / "gold").write_text("-DOCSTART- O\n\n" + columns(VALID))  # told by its labels
-    assert rnnlm("tag", "-m", tagger.folder, "--input", "gold").out == (here / "out.conll").read_text()
+    assert (
+        rnnlm("tag", "-m", tagger.folder, "--input", "gold").out == (here / "out.conll").read_text()
+    )
     tagged = library.tag(tagger.folder, [words for words, _, _ in VALID])
-    assert (here / "out.conll").read_text() == "-DOCSTART- O\n\n" + columns([(each.words, each.labels["2"], "") for each in tagged])
+    assert (here / "out.conll").read_text() == "-DOCSTART- O\n\n" + columns(
+        [(each.words, each.labels["2"], "") for each in tagged]
+    )
 
 
 def test_conllu_keeps_all_but_the_labels(rnnlm, treebank_tagger, here):
     text = (treebank_tagger.parent / "treebank.conllu").read_text()
-    without = text.replace("\tPRON\t", "\t_\t").replace("\tNOUN\t", "\tX\t").replace("\tnot\t", "\t_\t")
+    without = (
+        text.replace("\tPRON\t", "\t_\t").replace("\tNOUN\t", "\tX\t").replace("\tnot\t", "\t_\t")
+    )
     shown = rnnlm("tag", "-m", treebank_tagger, stdin=without.encode())
     assert (shown.code, shown.out) == (0, text)
 
@@ -79,7 +136,12 @@ def test_raw_text_becomes_conllu_with_ranges_for_a_tagger_of_a_treebank(rnnlm, t
         "4\tlike\tlike\tVERB\t_\t_\t_\t_\t_\t_",
         "5\told\told\tADJ\t_\t_\t_\t_\t_\t_",
     ]
-    assert lines[7].startswith("6\tcats\t") and lines[7].endswith("\tSpaceAfter=No") and lines[8].startswith("7\t.\t") and lines[9] == ""
+    assert (
+        lines[7].startswith("6\tcats\t")
+        and lines[7].endswith("\tSpaceAfter=No")
+        and lines[8].startswith("7\t.\t")
+        and lines[9] == ""
+    )
 
 
 @pytest.mark.parametrize(("name", "options", "expected"), [
@@ -90,7 +152,9 @@ def test_raw_text_becomes_conllu_with_ranges_for_a_tagger_of_a_treebank(rnnlm, t
     ("conllu", ("--output-format", "conllu"),
      f"# text = fly me\n1\tfly\t{SEVEN}\tLabel=O\n2\tme\t{SEVEN}\tLabel=O\n\n"),
 ])  # fmt: skip
-def test_raw_text_is_written_as_the_training_data_or_as_asked_for(rnnlm, tagger, here, name, options, expected):
+def test_raw_text_is_written_as_the_training_data_or_as_asked_for(
+    rnnlm, tagger, here, name, options, expected
+):
     shown = rnnlm("tag", "-m", tagger.folder, *options, stdin=b"fly me\n")
     assert shown.code == 0, shown.err
     assert (next(here.iterdir()).read_text() if options[:1] == ("-o",) else shown.out) == expected
@@ -100,27 +164,56 @@ def test_raw_text_is_written_as_the_training_data_or_as_asked_for(rnnlm, tagger,
 
 def test_tables_keep_their_columns_and_take_probabilities(rnnlm, slot_tagger, here):
     (here / "in.jsonl").write_text('{"id": 7, "words": "fly me", "intent": "?"}\n')
-    [row] = [json.loads(line) for line in rnnlm("tag", "-m", slot_tagger.folder, "--input", "in.jsonl", "--probabilities").out.splitlines()]
+    [row] = [
+        json.loads(line)
+        for line in rnnlm(
+            "tag", "-m", slot_tagger.folder, "--input", "in.jsonl", "--probabilities"
+        ).out.splitlines()
+    ]
     assert [*row] == ["id", "words", "intent", "slots", "slots_probability", "intent_probability"]
-    assert (row["id"], row["slots"], row["intent"]) == (7, ["O", "O"], "flight") and 0.5 < row["intent_probability"] <= 1
+    assert (row["id"], row["slots"], row["intent"]) == (7, ["O", "O"], "flight") and 0.5 < row[
+        "intent_probability"
+    ] <= 1
 
 
 def test_labels_of_sentences_need_a_format_that_has_room(rnnlm, slot_tagger, here):
     (here / "in.conll").write_text("fly O\nme O\n")
     asked = ("tag", "-m", slot_tagger.folder, "--input", "in.conll", "--format", "columns")
-    assert rnnlm(*asked).errors[0] == "error: format columns has no place for labels of the whole sentence"
-    assert rnnlm(*asked, "--output-format", "tsv").out == "text\tslots\tintent\nfly me\tO O\tflight\n"
+    assert (
+        rnnlm(*asked).errors[0]
+        == "error: format columns has no place for labels of the whole sentence"
+    )
+    assert (
+        rnnlm(*asked, "--output-format", "tsv").out == "text\tslots\tintent\nfly me\tO O\tflight\n"
+    )
 
 
 def test_words_are_pronounced(rnnlm, pronouncer, here):
-    assert rnnlm("tag", "-m", pronouncer, "Sheep tax").out == "word\tlabel\nSheep\tSH IY P\ntax\tT AE K S\n"
-    assert rnnlm("tag", "-m", pronouncer, stdin=b"sheep\ntax cat\n").out == "text\tlabel\nsheep\tSH IY P\ntax\tT AE K S\ncat\tK AE T\n"
-    rows = [row.split("\t") for row in rnnlm("tag", "-m", pronouncer, "sheep", "--nbest", "2").out.splitlines()]
-    assert rows[0] == ["word", "rank", "probability", "label"] and [row[:2] for row in rows[1:]] == [["sheep", "1"], ["sheep", "2"]]
+    assert (
+        rnnlm("tag", "-m", pronouncer, "Sheep tax").out
+        == "word\tlabel\nSheep\tSH IY P\ntax\tT AE K S\n"
+    )
+    assert (
+        rnnlm("tag", "-m", pronouncer, stdin=b"sheep\ntax cat\n").out
+        == "text\tlabel\nsheep\tSH IY P\ntax\tT AE K S\ncat\tK AE T\n"
+    )
+    rows = [
+        row.split("\t")
+        for row in rnnlm("tag", "-m", pronouncer, "sheep", "--nbest", "2").out.splitlines()
+    ]
+    assert rows[0] == ["word", "rank", "probability", "label"] and [
+        row[:2] for row in rows[1:]
+    ] == [["sheep", "1"], ["sheep", "2"]]
     (here / "in.tsv").write_text("n\ttext\n1\ts h e e p\n2\ttax\n")
-    assert rnnlm("tag", "-m", pronouncer, "--input", "in.tsv").out == "n\ttext\tlabel\n1\ts h e e p\tSH IY P\n2\ttax\tT AE K S\n"
+    assert (
+        rnnlm("tag", "-m", pronouncer, "--input", "in.tsv").out
+        == "n\ttext\tlabel\n1\ts h e e p\tSH IY P\n2\ttax\tT AE K S\n"
+    )
     (here / "two.tsv").write_text("text\nsheep tax\n")
-    assert rnnlm("tag", "-m", pronouncer, "--input", "two.tsv").errors[0] == "error: two.tsv, line 2: 2 words"
+    assert (
+        rnnlm("tag", "-m", pronouncer, "--input", "two.tsv").errors[0]
+        == "error: two.tsv, line 2: 2 words"
+    )
     (here / "in.conll").write_text("sheep O\n")
     shown = rnnlm("tag", "-m", pronouncer, "--input", "in.conll", "--format", "columns")
     assert shown.code == 2 and shown.errors[0] == "error: format columns holds sentences"
@@ -128,21 +221,34 @@ def test_words_are_pronounced(rnnlm, pronouncer, here):
 
 def test_a_file_is_whole_or_not_there_and_its_sentence_is_named(rnnlm, tagger, here):
     (here / "in.conll").write_text(columns(VALID) + "fly\n")
-    shown = rnnlm("tag", "-m", tagger.folder, "--input", "in.conll", "--format", "columns", "-o", "out.conll")
-    assert shown.code == 1 and not (here / "out.conll").exists() and shown.errors[0].startswith("error: in.conll, line")
+    shown = rnnlm(
+        "tag", "-m", tagger.folder, "--input", "in.conll", "--format", "columns", "-o", "out.conll"
+    )
+    assert (
+        shown.code == 1
+        and not (here / "out.conll").exists()
+        and shown.errors[0].startswith("error: in.conll, line")
+    )
 
 
 def test_a_model_of_another_task_is_named_with_the_command_that_takes_it(rnnlm, classifier, tagger):
     shown = rnnlm("tag", "-m", "demo")
     why = "  why: it has learned no labels of words"
-    assert (shown.code, shown.errors) == (2, ["error: demo is a language model", why, "  try: rnnlm score -m demo"])
-    assert rnnlm("tag", "-m", classifier.folder, "x").errors[2].startswith("  try: rnnlm classify -m")
+    assert (shown.code, shown.errors) == (
+        2,
+        ["error: demo is a language model", why, "  try: rnnlm score -m demo"],
+    )
+    assert (
+        rnnlm("tag", "-m", classifier.folder, "x").errors[2].startswith("  try: rnnlm classify -m")
+    )
     assert rnnlm("classify", "-m", tagger.folder, "x").errors[2].startswith("  try: rnnlm tag -m")
 
 
 def test_a_file_name_among_the_sentences_is_noticed(rnnlm, tagger, here):
     (here / "text.txt").write_text("fly me\n")
-    assert "--input text.txt tags what is in it" in rnnlm("tag", "-m", tagger.folder, "text.txt").err
+    assert (
+        "--input text.txt tags what is in it" in rnnlm("tag", "-m", tagger.folder, "text.txt").err
+    )
 
 
 def test_a_reader_that_stops_reading_ends_it_silently(rnnlm, tagger, monkeypatch):

@@ -22,18 +22,29 @@ def test_the_page_and_the_code_say_the_same_of_each_command():
         for line in PAGE.splitlines()
         if re.match(r"\| `\w+` \|", line) and line.count("|") == 2 + len(ANY)
     ]
-    assert rows == [[f"`{command}`", *(does.get(task, f"no: `rnnlm {INSTEAD[task]}`") for task in ANY)] for command, does in USES.items()]
+    assert rows == [
+        [f"`{command}`", *(does.get(task, f"no: `rnnlm {INSTEAD[task]}`") for task in ANY)]
+        for command, does in USES.items()
+    ]
 
 
 def test_each_command_that_takes_a_model_is_in_the_table():
     context = click.Context(cli)
     found = {name: cli.get_command(context, name) for name in COMMANDS}
-    taking = {name for name, command in found.items() if {each.name for each in _parameters(command)} & TAKE_MODELS}
+    taking = {
+        name
+        for name, command in found.items()
+        if {each.name for each in _parameters(command)} & TAKE_MODELS
+    }
     assert taking == set(USES)
 
 
 def _parameters(command):
-    parts = [command.get_command(None, name) for name in command.list_commands(None)] if isinstance(command, click.Group) else [command]
+    parts = (
+        [command.get_command(None, name) for name in command.list_commands(None)]
+        if isinstance(command, click.Group)
+        else [command]
+    )
     return [each for part in parts for each in part.params]
 
 
@@ -47,13 +58,27 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", [name for name in USES if name not in ("tag", "classify", "translate") and "tagging" not in USES[name]])
-def test_a_command_for_language_models_ends_in_one_line_that_names_the_one_to_use(rnnlm, tagger, classifier, command):
-    for trained, what, instead in ((tagger, "a tagger of words", "tag"), (classifier, "a classifier of texts", "classify")):
+@pytest.mark.parametrize(
+    "command",
+    [
+        name
+        for name in USES
+        if name not in ("tag", "classify", "translate") and "tagging" not in USES[name]
+    ],
+)
+def test_a_command_for_language_models_ends_in_one_line_that_names_the_one_to_use(
+    rnnlm, tagger, classifier, command
+):
+    for trained, what, instead in (
+        (tagger, "a tagger of words", "tag"),
+        (classifier, "a classifier of texts", "classify"),
+    ):
         outcome = rnnlm(command, *(each.format(model=trained.folder) for each in REFUSED[command]))
         assert outcome.code == 2 and not outcome.out
         assert outcome.errors[0] == f"error: {trained.folder} is not a language model"
-        assert what in outcome.errors[1] and outcome.errors[2].startswith(f"  try: rnnlm {instead} -m {trained.folder}")
+        assert what in outcome.errors[1] and outcome.errors[2].startswith(
+            f"  try: rnnlm {instead} -m {trained.folder}"
+        )
 
 
 def test_labels_figures_and_commands_are_shown_of_a_model(rnnlm, slot_tagger):
@@ -61,11 +86,22 @@ def test_labels_figures_and_commands_are_shown_of_a_model(rnnlm, slot_tagger):
     shown = dict(line.split("\t", 1) for line in reversed(outcome.out.splitlines()))
     assert shown["labels slots"] == "of each word, spans of 2 types in bio: place, time"
     assert shown["labels intent"] == "of each text, 2 labels: fare, flight"
-    assert "48 sentences" in shown["training text"] and "f1" in shown["valid"] and "f1|column:slots" in outcome.out
-    used = [line.split("\t")[1].strip('"').split()[1] for line in outcome.out.splitlines() if line.startswith("use it")]
+    assert (
+        "48 sentences" in shown["training text"]
+        and "f1" in shown["valid"]
+        and "f1|column:slots" in outcome.out
+    )
+    used = [
+        line.split("\t")[1].strip('"').split()[1]
+        for line in outcome.out.splitlines()
+        if line.startswith("use it")
+    ]
     assert used == ["tag", "eval", "compare"]
     described = json.loads(rnnlm("info", slot_tagger.folder, "--json").out)
-    assert described["task"] == "tagging" and [each["column"] for each in described["labels"]] == ["slots", "intent"]
+    assert described["task"] == "tagging" and [each["column"] for each in described["labels"]] == [
+        "slots",
+        "intent",
+    ]
 
 
 @pytest.mark.parametrize("name", ["classifier", "slot_tagger"])
@@ -73,22 +109,57 @@ def test_a_whole_model_passes_each_check_of_labels(rnnlm, request, name):
     outcome = rnnlm("doctor", request.getfixturevalue(name).folder, "--json")
     checks = {each["name"]: each["result"] for each in json.loads(outcome.out)["checks"]}
     spans = {"spans": "ok"} if name != "classifier" else {}
-    assert checks == dict.fromkeys(("config", "files", "arrays", "numbers", "labels", "sums", "padding"), "ok") | spans
+    assert (
+        checks
+        == dict.fromkeys(
+            ("config", "files", "arrays", "numbers", "labels", "sums", "padding"), "ok"
+        )
+        | spans
+    )
 
 
 def test_a_compact_tagger_is_evaluated_for_its_card(rnnlm, here, tagger):
-    assert rnnlm("export", "-m", tagger.folder, "--compact", "small", "--test", tagger.valid).code == 0
+    assert (
+        rnnlm("export", "-m", tagger.folder, "--compact", "small", "--test", tagger.valid).code == 0
+    )
     assert "| test | 2 | f1 |" in (here / "small" / "README.md").read_text()
     assert "labels 2" in (here / "small" / "README.md").read_text()
 
 
 def test_the_runs_of_a_grid_have_the_figures_of_their_task_and_a_curve(rnnlm, here, tagger):
-    given = ("--valid", tagger.valid, "--task", "tagging", "--format", "columns", "--set", "hidden_size=4", "--set", "embedding_size=4")
-    outcome = rnnlm("train", tagger.train, *given, "--budget", "2steps", "--grid", "output_layer=crf,softmax", "-o", "grid", "--json")
+    given = (
+        "--valid",
+        tagger.valid,
+        "--task",
+        "tagging",
+        "--format",
+        "columns",
+        "--set",
+        "hidden_size=4",
+        "--set",
+        "embedding_size=4",
+    )
+    outcome = rnnlm(
+        "train",
+        tagger.train,
+        *given,
+        "--budget",
+        "2steps",
+        "--grid",
+        "output_layer=crf,softmax",
+        "-o",
+        "grid",
+        "--json",
+    )
     assert outcome.code == 0, outcome.err
     for run in json.loads(outcome.out)["runs"]:
-        assert run["valid_f1_low"] <= run["valid_f1"] <= run["valid_f1_high"] and not [name for name in run if "ppl" in name]
+        assert run["valid_f1_low"] <= run["valid_f1"] <= run["valid_f1_high"] and not [
+            name for name in run if "ppl" in name
+        ]
     header, *rows = (here / "grid" / "grid.tsv").read_text().splitlines()
     assert "valid_f1\t" in header and "ppl" not in header and len(rows) == 2
     assert "validation f1" in (here / "grid" / "curves.svg").read_text()
-    assert rnnlm("plot", "grid").out.splitlines()[0] == "run\tsteps\ttokens\tepochs\tseconds\tf1\tchooses"
+    assert (
+        rnnlm("plot", "grid").out.splitlines()[0]
+        == "run\tsteps\ttokens\tepochs\tseconds\tf1\tchooses"
+    )

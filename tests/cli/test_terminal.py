@@ -28,8 +28,13 @@ def test_tables_on_a_terminal_fold_to_its_width_and_lose_nothing(capsys, termina
     assert "[bold]2[/bold]" in shown
 
 
-def test_columns_without_room_stand_in_a_table_below_with_the_words_that_rows_begin_with_and_no_number_is_cut(capsys, terminal_of):
-    columns, rows = ["model", *(f"a long figure {n}" for n in range(12))], [["lstm", *(f"{n}.12345" for n in range(12))]]
+def test_columns_without_room_stand_in_a_table_below_with_the_words_that_rows_begin_with_and_no_number_is_cut(
+    capsys, terminal_of
+):
+    columns, rows = (
+        ["model", *(f"a long figure {n}" for n in range(12))],
+        [["lstm", *(f"{n}.12345" for n in range(12))]],
+    )
     terminal_of(60)
     terminal.print_blocks(columns, rows, right=columns[1:])
     shown = capsys.readouterr().out
@@ -60,7 +65,9 @@ def test_json_never_holds_nan(capsys):
         terminal.print_json(float("nan"))
 
 
-@pytest.mark.parametrize("seconds, text", [(-1, "0s"), (0.4, "0s"), (59.6, "1m 00s"), (185, "3m 05s"), (7800, "2h 10m")])
+@pytest.mark.parametrize(
+    "seconds, text", [(-1, "0s"), (0.4, "0s"), (59.6, "1m 00s"), (185, "3m 05s"), (7800, "2h 10m")]
+)
 def test_durations(seconds, text):
     assert terminal.duration(seconds) == text
 

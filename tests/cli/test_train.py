@@ -7,15 +7,34 @@ import pytest
 
 import rnnlm as library
 
-TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4", "--precision", "fp32")
+TINY = (
+    "--set",
+    "hidden_size=8",
+    "--set",
+    "embedding_size=8",
+    "--set",
+    "batch_rows=4",
+    "--precision",
+    "fp32",
+)
 SHORT = (*TINY, "--budget", "3steps")
 
 
 def test_stdout_has_the_results_and_stderr_the_progress(models):
     columns, valid, test, *signatures = models.training_out.splitlines()
-    assert columns.split("\t") == ["text", "tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words"]
+    assert columns.split("\t") == [
+        "text",
+        "tokens",
+        "ppl_token",
+        "ppl_token_no_oov",
+        "ppl_word",
+        "oov_words",
+    ]
     assert [valid.split("\t")[0], test.split("\t")[0]] == ["valid", "test"]
-    assert [line.partition(" signature: rnnlm:0.1|data:")[0] for line in signatures] == ["valid", "test"]
+    assert [line.partition(" signature: rnnlm:0.1|data:")[0] for line in signatures] == [
+        "valid",
+        "test",
+    ]
     assert "training: lstm" in models.training_err
     assert f"validation on {models.valid}" in models.training_err
     assert f"saved in {models.lstm}, step " in models.training_err
@@ -29,7 +48,9 @@ def test_json_is_one_object(rnnlm, models):
     assert shown.code == 0
 
 
-def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(rnnlm, models, here):
+def test_dry_run_shows_settings_with_their_origins_and_sizes_and_trains_nothing(
+    rnnlm, models, here
+):
     (here / "mine.toml").write_text("layers = 2\nhidden_size = 7\ndropout_input = 0.3\n")
     shown = rnnlm("train", models.text, "--recipe", "gru", "--config", "mine.toml", "--set",
                   "hidden_size=9", "--set", "seed=4",
@@ -64,7 +85,10 @@ def test_tokenizer_and_weights_can_come_from_another_model(rnnlm, models):
                   models.lstm, "--init-from", models.lstm,
                   "-o", "made", "--json")  # fmt: skip
     assert shown.code == 0, shown.err
-    assert library.load("made").tokenizer.fingerprint == library.load(models.lstm).tokenizer.fingerprint
+    assert (
+        library.load("made").tokenizer.fingerprint
+        == library.load(models.lstm).tokenizer.fingerprint
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
@@ -72,8 +96,27 @@ def test_on_a_terminal_there_is_a_live_display(models, here):
     import pty
 
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "rnnlm", "train", models.text, "--valid", models.valid, *TINY, "--budget", "40steps", "-o", "made"]
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "OMP_NUM_THREADS": "1"}
+    command = [
+        sys.executable,
+        "-m",
+        "rnnlm",
+        "train",
+        models.text,
+        "--valid",
+        models.valid,
+        *TINY,
+        "--budget",
+        "40steps",
+        "-o",
+        "made",
+    ]
+    environment = {
+        **os.environ,
+        "TERM": "xterm",
+        "COLUMNS": "80",
+        "LINES": "24",
+        "OMP_NUM_THREADS": "1",
+    }
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
     os.close(slave)
     seen = b""

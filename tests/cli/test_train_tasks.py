@@ -17,26 +17,42 @@ NOTHING = ("--budget", "1steps")
 @pytest.fixture
 def data(here):
     """train.conll and valid.conll of spans, train.tsv of texts."""
-    for name, content in {"train.conll": columns(TRAIN), "valid.conll": columns(VALID), "train.tsv": table(TRAIN), "empty": ""}.items():
+    for name, content in {
+        "train.conll": columns(TRAIN),
+        "valid.conll": columns(VALID),
+        "train.tsv": table(TRAIN),
+        "empty": "",
+    }.items():
         (here / name).write_text(content, encoding="utf-8")
     return here
 
 
 def test_models_of_tasks_say_what_they_have_learned(tagger, classifier, slot_tagger):
-    for each, task, figures in ((tagger, "tagging", 1), (classifier, "classification", 1), (slot_tagger, "tagging", 2)):
+    for each, task, figures in (
+        (tagger, "tagging", 1),
+        (classifier, "classification", 1),
+        (slot_tagger, "tagging", 2),
+    ):
         manifest = model_folder.read_manifest(each.folder)
-        assert manifest.settings["task"] == task and manifest.results["valid"]["sentences"] == len(VALID)
+        assert manifest.settings["task"] == task and manifest.results["valid"]["sentences"] == len(
+            VALID
+        )
         found = manifest.results["valid"]["columns"]
         assert len(found) == figures and all(column[column["main"]] >= 0.9 for column in found)
         assert f"step {manifest.step}" in each.err
 
 
-@pytest.mark.parametrize("task, expected", [("classification", {"0", "1", "2", "3"}), ("tagging", {"3"})])
+@pytest.mark.parametrize(
+    "task, expected", [("classification", {"0", "1", "2", "3"}), ("tagging", {"3"})]
+)
 def test_texts_held_out_are_drawn_at_random_and_sentences_are_the_last_ones(data, task, expected):
     """Texts often stand label by label in a file: the last ones would have one label."""
     rows = [(str(number // 25), f"word{number}") for number in range(100)]
     form = "label\ttext\n{}" if task == "classification" else "{}"
-    lines = [f"{label}\t{word}\n" if task == "classification" else f"{word} {label}\n\n" for label, word in rows]
+    lines = [
+        f"{label}\t{word}\n" if task == "classification" else f"{word} {label}\n\n"
+        for label, word in rows
+    ]
     (data / "sorted").write_text(form.format("".join(lines)), encoding="utf-8")
     found = [
         texts.open_texts(request, resolved, kind, never)
@@ -44,7 +60,11 @@ def test_texts_held_out_are_drawn_at_random_and_sentences_are_the_last_ones(data
         for _, kind, resolved in [resolve_request(request)]
     ]
     train, valid = found[0].data.train.examples, found[0].data.valid.examples
-    labels = {label for each in valid for label in (*each.text_labels, *(row[0] for row in each.word_labels))}
+    labels = {
+        label
+        for each in valid
+        for label in (*each.text_labels, *(row[0] for row in each.word_labels))
+    }
     assert (len(train), len(valid)) == (80, 20) and labels == expected and not {*train} & {*valid}
     assert found[1].data.valid.examples == valid
 
@@ -89,7 +109,11 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("options, what, why, hint", REFUSED, ids=lambda value: " ".join(value) if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    "options, what, why, hint",
+    REFUSED,
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
 def test_what_makes_no_sense_is_refused_with_the_reason(data, rnnlm, options, what, why, hint):
     ended = rnnlm("train", "train.conll", *options, *NOTHING, "-o", "m")
     assert ended.code in (1, 2) and not (data / "m").exists()

@@ -38,18 +38,29 @@ def expected(model):
 
 def test_a_line_comes_out_for_each_that_goes_in(rnnlm, model, expected, here):
     assert rnnlm("translate", "-m", model, *LINES).out.splitlines() == expected
-    (here / "in.txt.gz").write_bytes(gzip.compress(f"{LINES[0]}\r\n \n{LINES[1]}\n{LINES[2]}\n{LINES[3]}".encode()))
+    (here / "in.txt.gz").write_bytes(
+        gzip.compress(f"{LINES[0]}\r\n \n{LINES[1]}\n{LINES[2]}\n{LINES[3]}".encode())
+    )
     shown = rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt")
-    assert (shown.code, shown.out) == (0, "") and "note: 1 line has no words, and so no translation" in shown.err
+    assert (shown.code, shown.out) == (
+        0,
+        "",
+    ) and "note: 1 line has no words, and so no translation" in shown.err
     assert (here / "out.txt").read_text().split("\n") == [expected[0], "", *expected[1:], ""]
-    assert rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt").errors[0] == "error: out.txt already exists"
+    assert (
+        rnnlm("translate", "-m", model, "--input", "in.txt.gz", "-o", "out.txt").errors[0]
+        == "error: out.txt already exists"
+    )
     assert "lines were cut off: they reached their greatest length (--max-length)" in shown.err
 
 
 def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):
-    rows = [{"id": number, "translation": {"en": line, "fr": "?"}} for number, line in enumerate(LINES)]
+    rows = [
+        {"id": number, "translation": {"en": line, "fr": "?"}} for number, line in enumerate(LINES)
+    ]
     files = {
-        "in.tsv": "n\tsource\ttarget\n" + "".join(f"{number}\t{line}\t?\n" for number, line in enumerate(LINES)),
+        "in.tsv": "n\tsource\ttarget\n"
+        + "".join(f"{number}\t{line}\t?\n" for number, line in enumerate(LINES)),
         "in.csv": "en\n" + TEXT,
         "in.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
         "plain.tsv": "".join(f"?\t{line}\n" for line in LINES),
@@ -57,24 +68,54 @@ def test_sources_stand_in_the_columns_of_tables(rnnlm, model, expected, here):
     for name, text in files.items():
         (here / name).write_text(text)
         column = {"in.jsonl": ["--column", "en"], "plain.tsv": ["--column", "2"]}.get(name, [])
-        assert rnnlm("translate", "-m", model, "--input", name, *column).out.splitlines() == expected, name
+        assert (
+            rnnlm("translate", "-m", model, "--input", name, *column).out.splitlines() == expected
+        ), name
     assert rnnlm("translate", "-m", model, stdin=files["in.jsonl"].encode()).errors == [
         "error: -, line 1: which column holds the sources?", "  why: it has en, fr",
         "  try: name it with --column",
     ]  # fmt: skip
-    assert rnnlm("translate", "-m", model, "--input", "in.tsv", "--column", "fr").errors[0] == "error: in.tsv, line 2: no column 'fr'"
+    assert (
+        rnnlm("translate", "-m", model, "--input", "in.tsv", "--column", "fr").errors[0]
+        == "error: in.tsv, line 2: no column 'fr'"
+    )
 
 
 def test_json_has_what_python_has_as_rescore_reads_it(rnnlm, model, here):
-    shown = rnnlm("translate", "-m", model, *LINES, "--json", "--nbest", "2", "--beam", "3", "--attention", "--length-power", "2").out
+    shown = rnnlm(
+        "translate",
+        "-m",
+        model,
+        *LINES,
+        "--json",
+        "--nbest",
+        "2",
+        "--beam",
+        "3",
+        "--attention",
+        "--length-power",
+        "2",
+    ).out
     settings = DecodingSettings(nbest=2, beam=3, length_power=2, attention=True)
     found = [json.loads(line) for line in shown.splitlines()]
-    assert found == [json.loads(json.dumps(each.to_dict())) for each in library.translate(model, LINES, settings=settings)]
-    assert {*found[0]} == {"utt", "source", "text", "hypotheses"} and found[0]["text"] == found[0]["hypotheses"][0]["text"]
+    assert found == [
+        json.loads(json.dumps(each.to_dict()))
+        for each in library.translate(model, LINES, settings=settings)
+    ]
+    assert {*found[0]} == {"utt", "source", "text", "hypotheses"} and found[0]["text"] == found[0][
+        "hypotheses"
+    ][0]["text"]
     attention = found[0]["hypotheses"][0]["attention"]
-    assert attention["source_tokens"] == ["the", "cat", "sat", "</s>"] and len(attention["weights"]) == len(attention["target_tokens"])
+    assert attention["source_tokens"] == ["the", "cat", "sat", "</s>"] and len(
+        attention["weights"]
+    ) == len(attention["target_tokens"])
     (here / "nbest.jsonl").write_text(shown)
-    assert [(each.utt, len(each.hypotheses)) for each in library.read_nbest("nbest.jsonl")] == [("1", 2), ("2", 2), ("3", 2), ("4", 2)]
+    assert [(each.utt, len(each.hypotheses)) for each in library.read_nbest("nbest.jsonl")] == [
+        ("1", 2),
+        ("2", 2),
+        ("3", 2),
+        ("4", 2),
+    ]
 
 
 def test_several_lines_of_a_source_are_rows(rnnlm, model):
@@ -94,22 +135,42 @@ def test_several_lines_of_a_source_are_rows(rnnlm, model):
 
 def test_samples_are_those_of_their_seed_line_and_number(rnnlm, model):
     def drawn(seed, num, **settings):
-        lines = library.translate(model, LINES, sampling=SamplingSettings(seed=seed, **settings), num=num)
+        lines = library.translate(
+            model, LINES, sampling=SamplingSettings(seed=seed, **settings), num=num
+        )
         return [each.text for line in lines for each in line.hypotheses]
 
-    shown = rnnlm("translate", "-m", model, "--num", "3", "--seed", "5", stdin=TEXT.encode()).out.splitlines()
-    assert shown[0] == "line\tsample\tlogprob_nats\ttext" and [row.split("\t")[3] for row in shown[1:]] == drawn(5, 3)
-    for options, settings in ((["--sample"], {}), (["--temperature", "0"], {"temperature": 0}), (["--top-k", "2"], {"top_k": 2})):
-        assert rnnlm("translate", "-m", model, *LINES, *options).out.splitlines() == drawn(1, 1, **settings)
+    shown = rnnlm(
+        "translate", "-m", model, "--num", "3", "--seed", "5", stdin=TEXT.encode()
+    ).out.splitlines()
+    assert shown[0] == "line\tsample\tlogprob_nats\ttext" and [
+        row.split("\t")[3] for row in shown[1:]
+    ] == drawn(5, 3)
+    for options, settings in (
+        (["--sample"], {}),
+        (["--temperature", "0"], {"temperature": 0}),
+        (["--top-k", "2"], {"top_k": 2}),
+    ):
+        assert rnnlm("translate", "-m", model, *LINES, *options).out.splitlines() == drawn(
+            1, 1, **settings
+        )
     refused = rnnlm("translate", "-m", model, "x", "--beam", "2", "--seed", "1")
-    assert (refused.code, refused.errors[0]) == (2, "error: --beam and --seed: lines are searched for or drawn, not both.")
+    assert (refused.code, refused.errors[0]) == (
+        2,
+        "error: --beam and --seed: lines are searched for or drawn, not both.",
+    )
 
 
 def test_attention_is_drawn_of_the_first_line_with_words(rnnlm, model, here):
-    shown = rnnlm("translate", "-m", model, "--attention-plot", "a.svg", stdin=b"\n" + TEXT.encode())
+    shown = rnnlm(
+        "translate", "-m", model, "--attention-plot", "a.svg", stdin=b"\n" + TEXT.encode()
+    )
     assert shown.code == 0 and "note: a.svg shows line 2, the first one with words" in shown.err
     text = "".join(ElementTree.parse(here / "a.svg").getroot().itertext())
-    assert all(token in text for token in ("the", "cat", "sat", "</s>", "source", "target", "weight")) and "dog" not in text
+    assert (
+        all(token in text for token in ("the", "cat", "sat", "</s>", "source", "target", "weight"))
+        and "dog" not in text
+    )
     asked = ("translate", "-m", model, "the cat", "--attention-plot")
     assert rnnlm(*asked, "a.svg").errors[0] == "error: a.svg already exists"
     assert rnnlm(*asked, "a.svg", "--overwrite").code == 0
@@ -120,14 +181,31 @@ def test_attention_is_refused_where_there_is_none(rnnlm, here):
     folder = saved(here / "blind", tiny_model(attention=None))
     for option in (["--copy-unknown"], ["--attention", "--json"], ["--attention-plot", "a.svg"]):
         shown = rnnlm("translate", "-m", folder, "the cat", *option)
-        assert shown.code == 2 and shown.errors[0] == f"error: {folder} has no attention" and "attention=none" in shown.errors[1]
+        assert (
+            shown.code == 2
+            and shown.errors[0] == f"error: {folder} has no attention"
+            and "attention=none" in shown.errors[1]
+        )
     assert not (here / "a.svg").exists()
-    assert rnnlm("translate", "-m", folder, "the cat", "--attention").errors[0].startswith("error: --attention is shown by --json")
+    assert (
+        rnnlm("translate", "-m", folder, "the cat", "--attention")
+        .errors[0]
+        .startswith("error: --attention is shown by --json")
+    )
 
 
 def test_a_conversation_answers_line_by_line(rnnlm, model, expected, monkeypatch):
-    shown = rnnlm("translate", "-m", model, "--interactive", stdin=(LINES[0] + "\n\n" + LINES[1] + "\n").encode())
-    assert shown.out.split("\n") == [expected[0], "", expected[1], ""] and "> " not in shown.out + shown.err
+    shown = rnnlm(
+        "translate",
+        "-m",
+        model,
+        "--interactive",
+        stdin=(LINES[0] + "\n\n" + LINES[1] + "\n").encode(),
+    )
+    assert (
+        shown.out.split("\n") == [expected[0], "", expected[1], ""]
+        and "> " not in shown.out + shown.err
+    )
     assert rnnlm("translate", "-m", model, "--interactive", "x").code == 2
     assert rnnlm("translate", "-m", model, "--interactive", "--nbest", "2").code == 2
     typed = iter(["the cat", " ", "caf\udcc3\udca9", EOFError()])
@@ -168,11 +246,16 @@ def test_a_line_of_a_conversation_does_not_wait_for_the_next_one(monkeypatch):
 def test_a_model_of_another_task_is_named_with_the_command_that_takes_it(rnnlm, model):
     shown = rnnlm("translate", "-m", "demo", "x")
     why = "  why: it has not learned to write a line for another"
-    assert (shown.code, shown.errors) == (2, ["error: demo is a language model", why, "  try: rnnlm score -m demo"])
+    assert (shown.code, shown.errors) == (
+        2,
+        ["error: demo is a language model", why, "  try: rnnlm score -m demo"],
+    )
     assert rnnlm("tag", "-m", model, "x").errors[2] == f"  try: rnnlm translate -m {model}"
 
 
-@pytest.mark.parametrize("options", [("--max-length", "inf"), ("--beam", "2", "--length-power", "1e4")], ids=str)
+@pytest.mark.parametrize(
+    "options", [("--max-length", "inf"), ("--beam", "2", "--length-power", "1e4")], ids=str
+)
 def test_numbers_that_no_line_can_be_ranked_or_limited_by_are_refused(rnnlm, model, options):
     shown = rnnlm("translate", "-m", model, *options, "the cat")
     assert shown.code == 2 and options[-2].removeprefix("--").replace("-", "_") in shown.errors[0]
@@ -180,5 +263,7 @@ def test_numbers_that_no_line_can_be_ranked_or_limited_by_are_refused(rnnlm, mod
 
 def test_a_file_name_among_the_lines_is_noticed(rnnlm, model, here):
     (here / "text.txt").write_text("the cat\n")
-    assert "--input text.txt translates its lines" in rnnlm("translate", "-m", model, "text.txt").err
+    assert (
+        "--input text.txt translates its lines" in rnnlm("translate", "-m", model, "text.txt").err
+    )
     assert rnnlm("translate", "-m", model, "x", " ").errors[0] == "error: line 2 has no words"

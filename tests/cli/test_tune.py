@@ -19,8 +19,14 @@ def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
     assert tuned.code == 0, tuned.err
     result = json.loads(tuned.out)
     assert result["ppl_after"] < result["ppl_before"]
-    assert tuned.err.splitlines()[0].startswith("perplexity ") and "cache_flatness=" in tuned.err.splitlines()[0]
-    assert tuned.err.splitlines()[-1] == f"saved in the folder of {copied}: rnnlm eval --adapt cache uses them"
+    assert (
+        tuned.err.splitlines()[0].startswith("perplexity ")
+        and "cache_flatness=" in tuned.err.splitlines()[0]
+    )
+    assert (
+        tuned.err.splitlines()[-1]
+        == f"saved in the folder of {copied}: rnnlm eval --adapt cache uses them"
+    )
     shown = rnnlm("eval", "-m", copied, "--adapt", "cache", models.valid, "--json")
     evaluated = json.loads(shown.out)
     assert evaluated["ppl_token"] == pytest.approx(result["ppl_after"], rel=1e-4)
@@ -33,12 +39,33 @@ def test_what_it_tunes_is_what_eval_uses(rnnlm, models, copied):
 def test_the_table_shows_settings_and_both_perplexities(rnnlm, models, unigram):
     ended = rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid)
     table = dict(row.split("\t") for row in ended.out.splitlines())
-    assert list(table) == ["what", "cache_tokens", "cache_weight", "tokens", "ppl_before", "ppl_after"]
+    assert list(table) == [
+        "what",
+        "cache_tokens",
+        "cache_weight",
+        "tokens",
+        "ppl_before",
+        "ppl_after",
+    ]
     assert float(table["ppl_after"]) < float(table["ppl_before"])
 
 
 def test_a_perplexity_without_end_is_shown_as_none(rnnlm, models, here):
-    assert rnnlm("train", models.text, "--model", "ngram", "--order", "2", "--smoothing", "mle", "-o", "bare").code == 0
+    assert (
+        rnnlm(
+            "train",
+            models.text,
+            "--model",
+            "ngram",
+            "--order",
+            "2",
+            "--smoothing",
+            "mle",
+            "-o",
+            "bare",
+        ).code
+        == 0
+    )
     (here / "new.txt").write_text("speech the\n")
     ended = rnnlm("tune", "-m", "bare", "--adapt", "unigram", "--on", "new.txt")
     assert ended.code == 0 and "ppl_before\t-\nppl_after\t-\n" in ended.out
@@ -46,10 +73,14 @@ def test_a_perplexity_without_end_is_shown_as_none(rnnlm, models, here):
 
 def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
     for more, rule in (((), "sgd"), (("--statistics", models.valid), "rms")):
-        ended = rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, *more, "--json")
+        ended = rnnlm(
+            "tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, *more, "--json"
+        )
         assert ended.code == 0, ended.err
         assert json.loads(ended.out)["settings"]["adaptation_rule"] == rule
-        signature = json.loads(rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--json").out)["signature"]
+        signature = json.loads(
+            rnnlm("eval", "-m", copied, "--adapt", "dynamic", models.valid, "--json").out
+        )["signature"]
         assert f"|adapt:dynamic(segment_tokens=5,rule={rule},rate=" in signature
         assert ("statistics=" in signature) == (rule == "rms")
 
@@ -57,21 +88,48 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
 def test_a_text_that_the_model_was_trained_on_is_reported(rnnlm, models, unigram):
     told = f"note: this is the very text that {unigram} was trained on: settings found there flatter it; use held-out text\n"
     assert told in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.text).err
-    assert "very text" not in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid).err
+    assert (
+        "very text"
+        not in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.valid).err
+    )
 
 
 def test_what_was_tuned_for_one_rule_is_not_used_with_the_other(rnnlm, models, copied):
-    rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST, "--statistics", models.valid)
-    ended = rnnlm("eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=sgd", models.valid)
-    assert ended.code == 0 and "rule=sgd,rate=0.05,decay=0.005" in ended.err and "default settings" in ended.err
+    rnnlm(
+        "tune",
+        "-m",
+        copied,
+        "--adapt",
+        "dynamic",
+        "--on",
+        models.valid,
+        *FAST,
+        "--statistics",
+        models.valid,
+    )
+    ended = rnnlm(
+        "eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=sgd", models.valid
+    )
+    assert (
+        ended.code == 0
+        and "rule=sgd,rate=0.05,decay=0.005" in ended.err
+        and "default settings" in ended.err
+    )
     rnnlm("tune", "-m", copied, "--adapt", "dynamic", "--on", models.valid, *FAST)
-    ended = rnnlm("eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=rms", models.valid)
+    ended = rnnlm(
+        "eval", "-m", copied, "--adapt", "dynamic", "--set", "adaptation_rule=rms", models.valid
+    )
     assert ended.code == 0 and "rule=rms,rate=0.00025,decay=0.002" in ended.err
 
 
 def test_default_settings_are_reported_as_such(rnnlm, models):
-    ended = rnnlm("eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid)
-    assert ended.err == "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones for this model\n"
+    ended = rnnlm(
+        "eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid
+    )
+    assert (
+        ended.err
+        == "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones for this model\n"
+    )
 
 
 @pytest.mark.parametrize("arguments, code, what", [
@@ -81,5 +139,9 @@ def test_default_settings_are_reported_as_such(rnnlm, models):
     (["tune", "--on", "TEXT"], 2, "which adaptation?"),
 ])  # fmt: skip
 def test_bad_requests(rnnlm, models, copied, arguments, code, what):
-    checked_error(rnnlm(*(models.valid if each == "TEXT" else each for each in arguments), "-m", copied), code, what)
+    checked_error(
+        rnnlm(*(models.valid if each == "TEXT" else each for each in arguments), "-m", copied),
+        code,
+        what,
+    )
     assert not list(copied.glob("adapt-*"))

@@ -17,13 +17,39 @@ def vectors(here):
 
 
 def test_vectors_of_a_text_are_written_and_looked_at(rnnlm, models, here):
-    learned = rnnlm("vectors", models.text, "--method", "svd", "--width", "8", "--min-count", "2", "-o", "my.vec.gz")
-    assert (learned.code, learned.out) == (0, "") and "8 numbers each, in " in learned.err.splitlines()[-1]
+    learned = rnnlm(
+        "vectors",
+        models.text,
+        "--method",
+        "svd",
+        "--width",
+        "8",
+        "--min-count",
+        "2",
+        "-o",
+        "my.vec.gz",
+    )
+    assert (learned.code, learned.out) == (
+        0,
+        "",
+    ) and "8 numbers each, in " in learned.err.splitlines()[-1]
     shown = rnnlm("inspect", "neighbours", "the", "--file", "my.vec.gz", "-n", "3", "--json")
     found = json.loads(shown.out)
-    assert len(found["neighbours"][0]) == 3 and found["source"].startswith("my.vec.gz: ") and "lies nearest" in found["verdict"]
-    checked_error(rnnlm("vectors", models.text, "--method", "svd", "-o", "my.vec.gz"), 1, "my.vec.gz already exists")
-    checked_error(rnnlm("vectors", models.text, "--method", "svd", "--epochs", "2", "-o", "x.vec"), 2, "--epochs: for skip-gram and CBOW")
+    assert (
+        len(found["neighbours"][0]) == 3
+        and found["source"].startswith("my.vec.gz: ")
+        and "lies nearest" in found["verdict"]
+    )
+    checked_error(
+        rnnlm("vectors", models.text, "--method", "svd", "-o", "my.vec.gz"),
+        1,
+        "my.vec.gz already exists",
+    )
+    checked_error(
+        rnnlm("vectors", models.text, "--method", "svd", "--epochs", "2", "-o", "x.vec"),
+        2,
+        "--epochs: for skip-gram and CBOW",
+    )
     checked_error(rnnlm("vectors", "absent.txt", "-o", "x.vec"), 1, "no such file: absent.txt")
 
 
@@ -31,11 +57,19 @@ def test_without_a_text_the_bundled_corpus_is_read(rnnlm, here, monkeypatch):
     from rnnlm.vectors import learning
 
     texts = []
-    monkeypatch.setattr(learning, "word_stream", lambda text, *_: texts.extend(text.sources) or pytest.skip("not learned here"))
+    monkeypatch.setattr(
+        learning,
+        "word_stream",
+        lambda text, *_: texts.extend(text.sources) or pytest.skip("not learned here"),
+    )
     for arguments in ((), ("english",), ("travel",)):
         with pytest.raises(pytest.skip.Exception):
             rnnlm("vectors", *arguments, "-o", "v.vec")
-    assert [text.rpartition("/")[0].rpartition("/")[2] for text in texts] == ["english", "english", "travel"]
+    assert [text.rpartition("/")[0].rpartition("/")[2] for text in texts] == [
+        "english",
+        "english",
+        "travel",
+    ]
 
 
 def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, here):
@@ -45,13 +79,35 @@ def test_exported_vectors_are_those_that_training_starts_from(rnnlm, models, her
     assert ended.code == 0 and "written to m.vec" in ended.err.splitlines()[-1]
     exported, own = library.read_vectors("m.vec"), library.word_vectors(str(models.lstm))
     assert exported.words == own.words and np.array_equal(exported.matrix_VE, own.matrix_VE)
-    frozen = ("--embeddings", "m.vec", "--set", "freeze_embeddings=true", "--set", f"embedding_size={own.width}", "--budget", "2steps")
-    assert rnnlm("train", models.text, *frozen, "--tokenizer-from", models.lstm, "-o", "again").code == 0
+    frozen = (
+        "--embeddings",
+        "m.vec",
+        "--set",
+        "freeze_embeddings=true",
+        "--set",
+        f"embedding_size={own.width}",
+        "--budget",
+        "2steps",
+    )
+    assert (
+        rnnlm("train", models.text, *frozen, "--tokenizer-from", models.lstm, "-o", "again").code
+        == 0
+    )
     assert np.array_equal(library.word_vectors("again").matrix_VE, own.matrix_VE)
-    assert rnnlm("export", "-m", models.lstm, "--vectors", "-", "--which", "output").out.startswith(f"{len(own.words)} ")
-    checked_error(rnnlm("export", "-m", models.lstm, "--vectors", "m.vec"), 1, "m.vec already exists")
-    checked_error(rnnlm("export", "-m", models.unigram, "--vectors", "u.vec"), 2, "uni has no word vectors")
-    checked_error(rnnlm("export", "-m", models.lstm, "--compact", "c", "--which", "input"), 2, "--which goes with --vectors")
+    assert rnnlm("export", "-m", models.lstm, "--vectors", "-", "--which", "output").out.startswith(
+        f"{len(own.words)} "
+    )
+    checked_error(
+        rnnlm("export", "-m", models.lstm, "--vectors", "m.vec"), 1, "m.vec already exists"
+    )
+    checked_error(
+        rnnlm("export", "-m", models.unigram, "--vectors", "u.vec"), 2, "uni has no word vectors"
+    )
+    checked_error(
+        rnnlm("export", "-m", models.lstm, "--compact", "c", "--which", "input"),
+        2,
+        "--which goes with --vectors",
+    )
 
 
 def test_training_says_that_it_counts_word_vectors_first_unless_it_goes_on(rnnlm, models, here):
@@ -61,18 +117,43 @@ def test_training_says_that_it_counts_word_vectors_first_unless_it_goes_on(rnnlm
     assert said in rnnlm(*command, "--budget", "2steps").err.splitlines()
     again = rnnlm(*command, "--budget", "3steps", "--resume")
     assert again.code == 0 and said not in again.err
-    once = (*command[:-1], "once", "--budget", "2steps", "--set", "resumable=false", "--resume", "auto")
+    once = (
+        *command[:-1],
+        "once",
+        "--budget",
+        "2steps",
+        "--set",
+        "resumable=false",
+        "--resume",
+        "auto",
+    )
     assert said in rnnlm(*once).err
     ended = rnnlm(*once)
     assert "has already ended" in ended.err and said not in ended.err
     assert said not in rnnlm("train", models.text, "--model", "unigram", "-o", "u").err
-    grid = ("train", models.text, "--embeddings", "svd", *small[:4], "--budget", "2steps", "--grid", "hidden_size=3,4", "-o", "g")
-    lines = [line for line in rnnlm(*grid).err.splitlines() if line.startswith("run ") or line == said]
+    grid = (
+        "train",
+        models.text,
+        "--embeddings",
+        "svd",
+        *small[:4],
+        "--budget",
+        "2steps",
+        "--grid",
+        "hidden_size=3,4",
+        "-o",
+        "g",
+    )
+    lines = [
+        line for line in rnnlm(*grid).err.splitlines() if line.startswith("run ") or line == said
+    ]
     assert [line == said for line in lines] == [False, True] * 2 and said not in rnnlm(*grid).err
 
 
 def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
-    (here / "pairs.tsv").write_text("king\tqueen\t5\nking\tcat\t1\nman\twoman\t4\nman\tcat\t2\n", encoding="utf-8")
+    (here / "pairs.tsv").write_text(
+        "king\tqueen\t5\nking\tcat\t1\nman\twoman\t4\nman\tcat\t2\n", encoding="utf-8"
+    )
     (here / "questions.txt").write_text(": family\nman king woman queen\n", encoding="utf-8")
     for arguments, row in (
         (("neighbours", "king"), "king\t1\tprince\t"),
@@ -81,17 +162,39 @@ def test_the_looks_print_a_table_and_a_sentence_and_draw(rnnlm, vectors, here):
         (("analogies", "questions.txt"), "family\t1\t1\t1\t1.000"),
         (("map", "king", "queen", "cat"), "king\t"),
     ):  # fmt: skip
-        shown = rnnlm("inspect", *arguments, "--file", vectors, *(["--plot", "map.svg"] if arguments[0] == "map" else []))
-        assert shown.code == 0 and any(line.startswith(row) for line in shown.out.splitlines()), shown.out
+        shown = rnnlm(
+            "inspect",
+            *arguments,
+            "--file",
+            vectors,
+            *(["--plot", "map.svg"] if arguments[0] == "map" else []),
+        )
+        assert shown.code == 0 and any(line.startswith(row) for line in shown.out.splitlines()), (
+            shown.out
+        )
         assert shown.out.splitlines()[-1].endswith(".")
     assert ">queen<" in (here / "map.svg").read_text(encoding="utf-8")
 
 
 def test_wrong_usage_and_unknown_words_are_one_clear_line(rnnlm, vectors, models):
-    checked_error(rnnlm("inspect", "neighbours", "King", "--file", vectors), 2, "unknown word 'King'")
+    checked_error(
+        rnnlm("inspect", "neighbours", "King", "--file", vectors), 2, "unknown word 'King'"
+    )
     checked_error(rnnlm("inspect", "analogy", "king", "man", "--file", vectors), 2, "")
-    checked_error(rnnlm("inspect", "neighbours", "king", "--file", vectors, "--which", "output"), 2, "--which: for vectors of a model")
-    checked_error(rnnlm("inspect", "neighbours", "king", "-m", models.unigram), 2, "inspect neighbours has nothing to show")
-    checked_error(rnnlm("inspect", "map", "king", "queen", "--file", vectors), 2, "a map needs three words or more")
+    checked_error(
+        rnnlm("inspect", "neighbours", "king", "--file", vectors, "--which", "output"),
+        2,
+        "--which: for vectors of a model",
+    )
+    checked_error(
+        rnnlm("inspect", "neighbours", "king", "-m", models.unigram),
+        2,
+        "inspect neighbours has nothing to show",
+    )
+    checked_error(
+        rnnlm("inspect", "map", "king", "queen", "--file", vectors),
+        2,
+        "a map needs three words or more",
+    )
     checked_error(rnnlm("inspect", "map", "gone.txt", "--file", vectors), 1, "cannot read gone.txt")
     checked_error(rnnlm("inspect", "map", "..", "--file", vectors), 1, ".. is a directory")

@@ -45,7 +45,12 @@ VARIANTS = {
     ],
     "qrnn": [{"input_feeding": True, "attention": "dot", "convolution_words": 3, "reversed": True}],
 }  # fmt: skip
-CASES = [(kind.name, each) for kind in registry.TASK_KINDS if kind.task == "seq2seq" for each in [{}, *VARIANTS[kind.name]]]
+CASES = [
+    (kind.name, each)
+    for kind in registry.TASK_KINDS
+    if kind.task == "seq2seq"
+    for each in [{}, *VARIANTS[kind.name]]
+]
 PARTS = [  # each part of a network in one of them
     ("lstm", {"input_feeding": True, "own_words": 0.5}),
     ("gru", {"attention": "additive", "input_feeding": True}),
@@ -54,14 +59,24 @@ PARTS = [  # each part of a network in one of them
 ]  # fmt: skip
 SHORT = 0.1  # of the source's length and some more, at most, as what they write ends by chance
 SOURCES = ["one two seven", "never seen", "four", "two " * 12, "one one"]
-PAIRS = [*VALID[:4], ("never seen", "jamais vu"), ("one", "un " * 9), ("two " * 12, "deux"), ("", "un")]
+PAIRS = [
+    *VALID[:4],
+    ("never seen", "jamais vu"),
+    ("one", "un " * 9),
+    ("two " * 12, "deux"),
+    ("", "un"),
+]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())]))
+@pytest.fixture(
+    scope="module", params=CASES, ids=lambda case: "-".join([case[0], *map(str, case[1].values())])
+)
 def case(request):
     """Settings and the model, whose weights are large enough that all parts matter."""
     name, settings = request.param
-    return settings, fit(name, **{"budget": "3steps", "learning_rate": 0.2, "init_range": 0.5, **settings})
+    return settings, fit(
+        name, **{"budget": "3steps", "learning_rate": 0.2, "init_range": 0.5, **settings}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +92,11 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     settings, model = case
     save(tmp_path / "m", model, **settings)
     loaded, manifest = model_folder.load(tmp_path / "m", MODELS_DEVICE)
-    assert (loaded.task, manifest.model, loaded.codec.fingerprint) == ("seq2seq", model.network.settings.model, model.codec.fingerprint)
+    assert (loaded.task, manifest.model, loaded.codec.fingerprint) == (
+        "seq2seq",
+        model.network.settings.model,
+        model.codec.fingerprint,
+    )
     expected = target_scores(model, encoded(model))
     for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(model)):
         assert np.array_equal(target_scores(each, encoded(each)), expected)
@@ -118,20 +137,31 @@ def test_a_source_has_the_same_translation_alone_and_in_any_company(model, setti
     random.Random(1).shuffle(order)
     together = translate(model, [SOURCES[number] for number in order], settings=settings)
     for number, found in zip(order, together, strict=True):
-        assert [each.text for each in found.hypotheses] == [each.text for each in alone[number].hypotheses]
-        one, other = ([each.logprob_nats for each in line.hypotheses] for line in (found, alone[number]))
+        assert [each.text for each in found.hypotheses] == [
+            each.text for each in alone[number].hypotheses
+        ]
+        one, other = (
+            [each.logprob_nats for each in line.hypotheses] for line in (found, alone[number])
+        )
         np.testing.assert_allclose(one, other, atol=1e-5 * 30)
 
 
 def test_probabilities_of_targets_sum_to_one_and_are_those_that_pairs_are_scored_with(model):
     data, decoder = encoded(model), model.decoder
     for chosen in ([0, 3], [1]):
-        (inputs_BT, targets_BT), state = padded_targets(model, data, chosen), model.states([PAIRS[number][0] for number in chosen])
+        (inputs_BT, targets_BT), state = (
+            padded_targets(model, data, chosen),
+            model.states([PAIRS[number][0] for number in chosen]),
+        )
         logprob_BTV, _ = decoder.predict(inputs_BT, state)
-        torch.testing.assert_close(logprob_BTV.exp().sum(2).cpu(), torch.ones(targets_BT.shape), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            logprob_BTV.exp().sum(2).cpu(), torch.ones(targets_BT.shape), atol=1e-5, rtol=0
+        )
         for row, found in enumerate(scores(model, data, chosen)):
             targets_T1 = torch.as_tensor(targets_BT[row, : len(found), None], device=MODELS_DEVICE)
-            torch.testing.assert_close(logprob_BTV[row].gather(1, targets_T1)[:, 0], found, atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                logprob_BTV[row].gather(1, targets_T1)[:, 0], found, atol=1e-5, rtol=0
+            )
 
 
 def padded_targets(model, data, chosen):
@@ -141,7 +171,9 @@ def padded_targets(model, data, chosen):
     for row, number in enumerate(chosen):
         ids = data.target.ids[offsets[number] : offsets[number + 1]]
         targets_BT[row, : len(ids)] = ids
-    return np.concatenate([np.full((len(chosen), 1), boundary), targets_BT[:, :-1]], axis=1), targets_BT
+    return np.concatenate(
+        [np.full((len(chosen), 1), boundary), targets_BT[:, :-1]], axis=1
+    ), targets_BT
 
 
 def test_states_of_several_sources_are_chosen_and_put_side_by_side_row_by_row(model):
@@ -160,11 +192,16 @@ def test_states_of_several_sources_are_chosen_and_put_side_by_side_row_by_row(mo
         together, sources = together.select(chosen), [sources[row] for row in chosen]
         if kind == "joined":
             other = rows[draw.randrange(4)]
-            together, sources = decoder.concat_states([together, rows[1], other]), [*sources, 1, rows.index(other)]
+            together, sources = (
+                decoder.concat_states([together, rows[1], other]),
+                [*sources, 1, rows.index(other)],
+            )
         together = decoder.state_from_arrays(together.to_arrays())
         inputs_BT = [[2, 1]] * len(sources)
         found, _ = decoder.predict(inputs_BT, together)
-        expected = torch.cat([decoder.predict(inputs_BT[:1], rows[source])[0] for source in sources])
+        expected = torch.cat(
+            [decoder.predict(inputs_BT[:1], rows[source])[0] for source in sources]
+        )
         torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
@@ -175,21 +212,32 @@ def test_a_training_step_and_a_decoding_step_run_on_the_meta_device(name, settin
     on_meta = Seq2SeqModel(network, model.codec)
     fitting = Seq2SeqFittingSettings(own_words=settings.get("own_words", 0.0))
     batches = PairBatches(encoded(model, TRAIN), model.codec.target.boundary_id, 4, 1, meta)
-    trainer = Trainer(TargetLoss(on_meta, fitting), batches, None, fitting, RunSettings(budget="2steps"), "fp32")
+    trainer = Trainer(
+        TargetLoss(on_meta, fitting), batches, None, fitting, RunSettings(budget="2steps"), "fp32"
+    )
     batch = batches.next()
     loss, _ = trainer.step(batch, (), 0.1)
     used = [weight for weight in network.parameters() if weight.grad is not None]
-    assert loss.device.type == "meta" and used and all(weight.grad.device.type == "meta" for weight in used)
+    assert (
+        loss.device.type == "meta"
+        and used
+        and all(weight.grad.device.type == "meta" for weight in used)
+    )
     assert on_meta.score_tensors(*batch.tensors).device.type == "meta"
     state = on_meta.states(SOURCES[:3])
     logprob_BTV, after = on_meta.decoder.predict(torch.ones((3, 1), dtype=torch.int64), state)
-    assert logprob_BTV.shape == (3, 1, model.codec.size) and {part.device.type for part in after.tensors} == {"meta"}
+    assert logprob_BTV.shape == (3, 1, model.codec.size) and {
+        part.device.type for part in after.tensors
+    } == {"meta"}
 
 
 @pytest.mark.parametrize("name, settings", PARTS, ids=str)
 def test_a_run_in_bf16_is_close_to_one_in_fp32(name, settings):
     own = {"budget": "2steps", **settings, "own_words": 0.0}
-    fp32, bf16 = (tiny_pairs.run(name, valid=VALID, precision=precision, **own)[-1].model for precision in ("fp32", "bf16"))
+    fp32, bf16 = (
+        tiny_pairs.run(name, valid=VALID, precision=precision, **own)[-1].model
+        for precision in ("fp32", "bf16")
+    )
     changed = False
     for key, array in fp32.to_arrays().items():
         other = bf16.to_arrays()[key]

@@ -39,11 +39,17 @@ def adapted(kind: str, model):
     if kind == "unigram":
         return UnigramCache(model, UnigramCacheSettings(cache_tokens=6, cache_weight=0.4))
     if kind == "cache":
-        return NeuralCache(model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4, cache_flatness=1.5))
+        return NeuralCache(
+            model, NeuralCacheSettings(cache_tokens=6, cache_weight=0.4, cache_flatness=1.5)
+        )
     rate = {"sgd": 0.5, "rms": 0.01}[kind]
-    settings = DynamicSettings(segment_tokens=3, adaptation_rule=kind, adaptation_rate=rate, adaptation_decay=0.05)
+    settings = DynamicSettings(
+        segment_tokens=3, adaptation_rule=kind, adaptation_rate=rate, adaptation_decay=0.05
+    )
     ids = Lines(LINES).encode(model.tokenizer).ids
-    return DynamicEvaluation(model, settings, gather_statistics(model, ids, 3) if kind == "rms" else None)
+    return DynamicEvaluation(
+        model, settings, gather_statistics(model, ids, 3) if kind == "rms" else None
+    )
 
 
 @pytest.fixture(
@@ -56,7 +62,13 @@ def case(request):
     """Name, settings and the model: as the registry makes it, or one around it."""
     kind, name, settings = request.param
     if kind == "conditional":
-        return name, settings, tiny_pairs.fit(name, [(line, line) for line in LINES], learning_rate=0.3, **settings).decoder
+        return (
+            name,
+            settings,
+            tiny_pairs.fit(
+                name, [(line, line) for line in LINES], learning_rate=0.3, **settings
+            ).decoder,
+        )
     model = fit(name, **settings)
     return name, settings, model if kind == "none" else adapted(kind, model)
 
@@ -87,7 +99,9 @@ def one_thread_each():
 
 
 def score(model, inputs_BT, targets_BT, state=None):
-    logprob_BT, after = model.score(inputs_BT, targets_BT, state or model.initial_state(len(inputs_BT)))
+    logprob_BT, after = model.score(
+        inputs_BT, targets_BT, state or model.initial_state(len(inputs_BT))
+    )
     return arrays.as_numpy(logprob_BT), after
 
 
@@ -121,7 +135,10 @@ def test_scores_are_the_predictions_at_the_targets(model, batch):
     logprob_BT, _ = score(model, inputs_BT, targets_BT)
     assert logprob_BT.shape == targets_BT.shape and (logprob_BT <= 0).all()
     assert not model.normalised or (logprob_BT < 0).all()
-    close(logprob_BT, np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0])
+    close(
+        logprob_BT,
+        np.take_along_axis(predict(model, inputs_BT)[0], targets_BT[:, :, None], axis=2)[:, :, 0],
+    )
 
 
 def is_torch(model) -> bool:
@@ -129,14 +146,20 @@ def is_torch(model) -> bool:
     if isinstance(model, AdaptedModel):
         return is_torch(model.model)
     if isinstance(model, Mixture):
-        return any(is_torch(part) and weight for part, weight in zip(model.parts, model.weights_K, strict=True))
+        return any(
+            is_torch(part) and weight
+            for part, weight in zip(model.parts, model.weights_K, strict=True)
+        )
     return isinstance(model, HiddenStateModel)
 
 
 def test_arrays_are_torchs_where_a_network_has_a_part_and_numpys_elsewhere(model, batch):
     inputs_B1, targets_B1 = (ids_BT[:, :1].tolist() for ids_BT in batch)  # lists will do
     state = model.initial_state(len(inputs_B1))
-    for values in (model.score(inputs_B1, targets_B1, state)[0], model.predict(inputs_B1, state)[0]):
+    for values in (
+        model.score(inputs_B1, targets_B1, state)[0],
+        model.predict(inputs_B1, state)[0],
+    ):
         assert isinstance(values, torch.Tensor if is_torch(model) else np.ndarray)
 
 
@@ -144,12 +167,21 @@ def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
     inputs_BT, targets_BT = batch
     state = model.initial_state(len(inputs_BT))
     for wrong in (inputs_BT.astype(np.float64), inputs_BT[0], [["the"]], None, "the"):
-        with pytest.raises(TypeError, match=r"token ids must be whole numbers in an array of numpy or torch, of shape \(B, T\), not "):
+        with pytest.raises(
+            TypeError,
+            match=r"token ids must be whole numbers in an array of numpy or torch, of shape \(B, T\), not ",
+        ):
             model.score(wrong, targets_BT, state)
         with pytest.raises(TypeError, match="token ids must be whole numbers"):
             model.predict(wrong, state)
-    for ask in (lambda: model.score(inputs_BT, targets_BT, None), lambda: model.predict(inputs_BT, "state")):
-        with pytest.raises(TypeError, match="the state must be an? .*State of this model, not .*; the first one is model.initial_state"):
+    for ask in (
+        lambda: model.score(inputs_BT, targets_BT, None),
+        lambda: model.predict(inputs_BT, "state"),
+    ):
+        with pytest.raises(
+            TypeError,
+            match="the state must be an? .*State of this model, not .*; the first one is model.initial_state",
+        ):
             ask()
 
 
@@ -160,8 +192,13 @@ def test_rows_and_targets_that_do_not_fit_are_refused(model, batch):
         model.score(inputs_BT, targets_BT[:, 1:], state)
     if model.max_rows is None:
         twice = np.concatenate([inputs_BT, inputs_BT])
-        for ask in (lambda: model.score(twice, twice, state), lambda: model.predict(twice[:, :1], state)):
-            with pytest.raises(UsageError, match=f"inputs of {len(twice)} rows, and a state of {len(inputs_BT)}"):
+        for ask in (
+            lambda: model.score(twice, twice, state),
+            lambda: model.predict(twice[:, :1], state),
+        ):
+            with pytest.raises(
+                UsageError, match=f"inputs of {len(twice)} rows, and a state of {len(inputs_BT)}"
+            ):
                 ask()
 
 
@@ -206,9 +243,14 @@ def test_rows_of_a_state_are_reordered_repeated_and_dropped(model, batch):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     whole, _ = score(model, inputs_BT, targets_BT, state)
-    for rows in ([2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])) if model.max_rows != 1 else ([0],):
+    for rows in (
+        ([2, 0, 1], [1, 1, 0, 2, 2], [2], np.array([0, 2])) if model.max_rows != 1 else ([0],)
+    ):
         chosen = np.asarray(rows, dtype=np.int64)
-        close(score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0], whole[chosen])
+        close(
+            score(model, inputs_BT[chosen], targets_BT[chosen], state.select(rows))[0],
+            whole[chosen],
+        )
     # the one selected from is as it was
     close(score(model, inputs_BT, targets_BT, state)[0], whole, tolerance=0)
 
@@ -231,7 +273,9 @@ def test_a_state_goes_through_arrays(model, batch):
     inputs_BT, targets_BT = batch
     _, state = score(model, inputs_BT, targets_BT)
     stored = state.to_arrays()
-    assert all(isinstance(name, str) and isinstance(array, np.ndarray) for name, array in stored.items())
+    assert all(
+        isinstance(name, str) and isinstance(array, np.ndarray) for name, array in stored.items()
+    )
     again = model.state_from_arrays({name: array.copy() for name, array in stored.items()})
     close(*(score(model, inputs_BT, targets_BT, each)[0] for each in (state, again)), tolerance=0)
 
@@ -253,14 +297,20 @@ def test_numpy_ids_of_any_width_are_taken(model, batch):
     plain, _ = score(model, inputs_BT, targets_BT)
     for kind in (np.int32, np.uint16):
         close(score(model, inputs_BT.astype(kind), targets_BT.astype(kind))[0], plain, tolerance=0)
-        assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (len(inputs_BT), 1, model.tokenizer.size)
+        assert predict(model, inputs_BT[:, :1].astype(kind))[0].shape == (
+            len(inputs_BT),
+            1,
+            model.tokenizer.size,
+        )
 
 
 def test_rows_are_independent(model, batch):
     inputs_BT, targets_BT = batch
     together, _ = score(model, inputs_BT, targets_BT)
     for row in range(len(inputs_BT)):
-        close(score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])[0][0], together[row])
+        close(
+            score(model, inputs_BT[row : row + 1], targets_BT[row : row + 1])[0][0], together[row]
+        )
 
 
 def test_windows_of_any_cutting_give_the_same_scores(model, batch):
@@ -268,16 +318,22 @@ def test_windows_of_any_cutting_give_the_same_scores(model, batch):
     whole, _ = score(model, inputs_BT, targets_BT)
     for cuts in ([1], [5], list(range(1, 11)), [3, 10]):
         state, parts = model.initial_state(len(inputs_BT)), []
-        for inputs, targets in zip(np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True):
+        for inputs, targets in zip(
+            np.split(inputs_BT, cuts, axis=1), np.split(targets_BT, cuts, axis=1), strict=True
+        ):
             part, state = score(model, inputs, targets, state)
             parts.append(part)
         close(np.concatenate(parts, axis=1), whole)
-        assert arrays.total(whole) == pytest.approx(sum(arrays.total(part) for part in parts), abs=1e-4)
+        assert arrays.total(whole) == pytest.approx(
+            sum(arrays.total(part) for part in parts), abs=1e-4
+        )
 
 
 def test_threads_read_side_by_side_to_the_same_bits(case, one_thread_each):
     name, settings, model = case
-    if SAME_STATE & set(settings) or (isinstance(model, DynamicEvaluation) and {"output_layer", "loss"} & set(settings)):
+    if SAME_STATE & set(settings) or (
+        isinstance(model, DynamicEvaluation) and {"output_layer", "loss"} & set(settings)
+    ):
         return  # one of them is tried without these settings
     threads = 8
     start = threading.Barrier(threads)
@@ -302,10 +358,14 @@ def test_without_characters_unseen_words_that_a_spelling_tokenizer_numbered_are_
     if settings.get("tokenizer") != "word":
         return
     lines = ["the zebra sat", "a yak zebra on it", *LINES]
-    plain, spelled = (tokenizer.encode(lines).ids for tokenizer in (model.tokenizer, model.tokenizer.spelling()))
+    plain, spelled = (
+        tokenizer.encode(lines).ids for tokenizer in (model.tokenizer, model.tokenizer.spelling())
+    )
     assert (spelled >= model.tokenizer.size).any()
     span = span_scoring.whole_text(plain)
-    assert np.array_equal(span_scoring.score_spans(model, spelled, span), span_scoring.score_spans(model, plain, span))
+    assert np.array_equal(
+        span_scoring.score_spans(model, spelled, span), span_scoring.score_spans(model, plain, span)
+    )
     close(*(predict(model, ids[None].astype(np.int64))[0] for ids in (plain, spelled)), tolerance=0)
 
 
@@ -320,7 +380,10 @@ def test_a_saved_model_scores_the_same(case, tmp_path):
     assert loaded.tokenizer.fingerprint == model.tokenizer.fingerprint
     text = Lines(LINES).encode(loaded.tokenizer)
     span = span_scoring.whole_text(text.ids)
-    assert np.array_equal(span_scoring.score_spans(loaded, text.ids, span), span_scoring.score_spans(model, text.ids, span))
+    assert np.array_equal(
+        span_scoring.score_spans(loaded, text.ids, span),
+        span_scoring.score_spans(model, text.ids, span),
+    )
     for key, array in model.to_arrays().items():
         assert np.array_equal(loaded.to_arrays()[key], array)
 
@@ -334,5 +397,8 @@ def test_what_forgets_at_the_boundary_scores_the_same_whatever_came_before(model
     inputs_BT, targets_BT = batch
     boundary = np.full((len(inputs_BT), 1), model.tokenizer.boundary_id)
     _, state = score(model, inputs_BT, targets_BT)
-    after, fresh = (score(model, boundary, targets_BT[:, :1], each)[0] for each in (state, model.initial_state(len(inputs_BT))))
+    after, fresh = (
+        score(model, boundary, targets_BT[:, :1], each)[0]
+        for each in (state, model.initial_state(len(inputs_BT)))
+    )
     assert np.array_equal(after, fresh) or not model.forgets_at_boundary

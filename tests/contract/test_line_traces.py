@@ -20,17 +20,29 @@ from support.tiny_models import make_tokenizer, small_settings
     ("lstm", {"layers": 2}), ("lstm", {"layers": 2, "mogrifier_rounds": 3}),
     ("qrnn", {"layers": 2}), ("jordan", {}), ("ffnn", {}),
 ])  # fmt: skip
-def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_the_last(kind, more):
+def test_the_trace_of_a_language_model_starts_with_the_boundary_and_ends_before_the_last(
+    kind, more
+):
     tokenizer = make_tokenizer()
     torch.manual_seed(2)
-    model = NeuralLanguageModel(make_network(small_settings(kind_of(kind), **more).make(KINDS[kind]), tokenizer).eval(), tokenizer)
+    model = NeuralLanguageModel(
+        make_network(small_settings(kind_of(kind), **more).make(KINDS[kind]), tokenizer).eval(),
+        tokenizer,
+    )
     line = tokenizer.decode(np.arange(3, 8))
     found = model.trace_line(line)
     inputs_1T = np.array([[tokenizer.boundary_id, *tokenizer.encode([line]).ids[:-1]]])
-    expected, _ = model.network.features(torch.from_numpy(inputs_1T.T).long(), model.network.initial_state(1))
-    assert found.tokens == ("</s>", *line.split()) and [each.name for each in found.layers] == ["layer 1", "layer 2"][: len(found.layers)]
+    expected, _ = model.network.features(
+        torch.from_numpy(inputs_1T.T).long(), model.network.initial_state(1)
+    )
+    assert (
+        found.tokens == ("</s>", *line.split())
+        and [each.name for each in found.layers] == ["layer 1", "layer 2"][: len(found.layers)]
+    )
     assert len(found.layers) == more.get("layers", 1)
-    torch.testing.assert_close(model.network.projection(found.layers[-1].layer.hidden_TBH), expected)
+    torch.testing.assert_close(
+        model.network.projection(found.layers[-1].layer.hidden_TBH), expected
+    )
 
 
 @pytest.mark.parametrize("folder", ["treebank_tagger", "pronouncer"])
@@ -41,7 +53,9 @@ def test_the_trace_of_a_tagger_gives_what_its_heads_read(request, folder):
     encoder = model.network.encoder
     words = [token for token in found.tokens if token != "</s>"]
     assert [each.name for each in found.layers] == ["layer 1 forward", "layer 1 backward"]
-    inputs = batch_tensors(encode_texts(model.codec, [words]), np.zeros(1, dtype=np.int64), model.device)
+    inputs = batch_tensors(
+        encode_texts(model.codec, [words]), np.zeros(1, dtype=np.int64), model.device
+    )
     with model.reading():
         expected_TBH = encoder.read(inputs[0], inputs[1][0])
     both_TBH = torch.cat([each.layer.hidden_TBH for each in found.layers], dim=2)

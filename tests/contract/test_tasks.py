@@ -55,11 +55,20 @@ PARTS = [  # each part of a network in one of them
 TEXTS = [words for words, _, _ in VALID[:2]] + [["oslo"], ["never-seen", "at"], ["fly"] * 12]
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: "-".join([*case[:2], *map(str, case[2].values())]))
+@pytest.fixture(
+    scope="module",
+    params=CASES,
+    ids=lambda case: "-".join([*case[:2], *map(str, case[2].values())]),
+)
 def case(request):
     """Task, kind, settings and the model."""
     task, name, settings = request.param
-    return task, name, settings, fit(task, name, **{"budget": "2steps", "batch_rows": 3, "dropout_output": 0.1, **settings})
+    return (
+        task,
+        name,
+        settings,
+        fit(task, name, **{"budget": "2steps", "batch_rows": 3, "dropout_output": 0.1, **settings}),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +92,28 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
     expected = predict(model, TEXTS, search)
     for each in (loaded, pickle.loads(pickle.dumps(loaded)), copy.deepcopy(model)):
         assert same(predict(each, TEXTS, search), expected)
-    assert loaded.codec.columns == model.codec.columns and loaded.codec.fingerprint == model.codec.fingerprint
+    assert (
+        loaded.codec.columns == model.codec.columns
+        and loaded.codec.fingerprint == model.codec.fingerprint
+    )
 
 
 @pytest.mark.parametrize("task", ["tagging", "classification"])
 def test_one_saved_over_another_is_the_new_one_and_the_pickled_other_is_gone(task, tmp_path):
-    folder, search, model = tmp_path / "m", Search(probabilities=True), fit(task, "gru", budget="1steps")
+    folder, search, model = (
+        tmp_path / "m",
+        Search(probabilities=True),
+        fit(task, "gru", budget="1steps"),
+    )
     save(folder, model)
     loaded, _ = model_folder.load(folder, MODELS_DEVICE)
     with torch.no_grad():
         next(model.network.parameters()).add_(0.5)
     save(folder, model)
-    assert same(predict(model_folder.load(folder, MODELS_DEVICE)[0], TEXTS, search), predict(model, TEXTS, search))
+    assert same(
+        predict(model_folder.load(folder, MODELS_DEVICE)[0], TEXTS, search),
+        predict(model, TEXTS, search),
+    )
     assert same(predict(copy.copy(model), TEXTS, search), predict(model, TEXTS, search))
     with pytest.raises(ModelError, match="has changed since it was pickled"):
         pickle.loads(pickle.dumps(loaded))
@@ -140,7 +159,9 @@ def scores(network, codec, texts, chosen):
                 ])  # fmt: skip
             else:
                 p_BK = head.label_probabilities(features.text_BH)
-                found.append([(p_BK[row].log(), p_BK[row].argmax(), p_BK[row]) for row in range(len(chosen))])
+                found.append(
+                    [(p_BK[row].log(), p_BK[row].argmax(), p_BK[row]) for row in range(len(chosen))]
+                )
     return [list(each) for each in zip(*found, strict=True)]
 
 
@@ -153,7 +174,9 @@ def test_a_text_has_the_same_labels_and_scores_alone_and_in_any_company(model, d
         random.Random(seed).shuffle(order)
         some = order[: 2 + 3 * seed]
         for number, found in zip(some, scores(network, model.codec, TEXTS, some), strict=True):
-            for (logprob, labels, p), (logprob_alone, labels_alone, p_alone) in zip(found, alone[number], strict=True):
+            for (logprob, labels, p), (logprob_alone, labels_alone, p_alone) in zip(
+                found, alone[number], strict=True
+            ):
                 torch.testing.assert_close(logprob, logprob_alone, atol=tolerance, rtol=0)
                 torch.testing.assert_close(p, p_alone, atol=tolerance, rtol=0)
                 assert torch.equal(labels, labels_alone)
@@ -167,27 +190,41 @@ def test_figures_are_of_labels_and_unknown_ones_count_as_wrong(case):
     found = evaluation.evaluate_as_json(model, data)
     assert found["sentences"] == 5 and np.isfinite(found["loss_nats"]) and found["task"] == task
     assert len(found["columns"]) == len(model.codec.columns)
-    assert all(0 <= column["accuracy"] < 1 for column in found["columns"] if column["accuracy"] is not None)
+    assert all(
+        0 <= column["accuracy"] < 1 for column in found["columns"] if column["accuracy"] is not None
+    )
 
 
 @pytest.mark.parametrize("task, name, settings", PARTS, ids=str)
 def test_a_training_step_and_a_prediction_run_on_the_meta_device(task, name, settings):
     model = fit(task, name, **{**settings, "budget": "1steps", "batch_rows": 2})
     network, meta = copy.deepcopy(model.network).to("meta"), torch.device("meta")
-    text = labelled([(["fly", "to", "oslo"], ["O", "O", "B-place"], "flight"), (["fare"], ["O"], "fare")], task, "both" in settings)
+    text = labelled(
+        [(["fly", "to", "oslo"], ["O", "O", "B-place"], "flight"), (["fare"], ["O"], "fare")],
+        task,
+        "both" in settings,
+    )
     data = encode_examples(model.codec, text, text)
     batches = ExampleBatches(data, model.codec, 2, 1, meta)
     objective = JointLoss(TaskModel(network, model.codec), [1.0] * len(model.codec.columns))
-    trainer = Trainer(objective, batches, None, TaskFittingSettings(), RunSettings(budget="2steps"), "fp32")
+    trainer = Trainer(
+        objective, batches, None, TaskFittingSettings(), RunSettings(budget="2steps"), "fp32"
+    )
     loss, _ = trainer.step(batches.next(), (), 0.1)
     used = [weight for weight in network.parameters() if weight.grad is not None]
-    assert loss.device.type == "meta" and used and all(weight.grad.device.type == "meta" for weight in used)
+    assert (
+        loss.device.type == "meta"
+        and used
+        and all(weight.grad.device.type == "meta" for weight in used)
+    )
     features = network(batch_tensors(data.words_encoded, np.arange(2), meta))
     for head in network.eval().heads:
         if isinstance(head, TaggingHead):
             p = head.label_probabilities(features.words_TBH, features.lengths_B)
             paths = head.predict(features.words_TBH, features.lengths_B)
-            assert paths.labels_nTB.shape[1:] == p.shape[:2] and paths.labels_nTB.device.type == "meta"
+            assert (
+                paths.labels_nTB.shape[1:] == p.shape[:2] and paths.labels_nTB.device.type == "meta"
+            )
         else:
             p = head.label_probabilities(features.text_BH)
         assert p.device.type == "meta"
@@ -196,7 +233,10 @@ def test_a_training_step_and_a_prediction_run_on_the_meta_device(task, name, set
 @pytest.mark.parametrize("task, name, settings", PARTS, ids=str)
 def test_a_run_in_bf16_is_close_to_one_in_fp32(task, name, settings):
     own = {"budget": "2steps", "learning_rate": 0.01, "batch_rows": 4, **settings}
-    fp32, bf16 = (tiny_tasks.run(task, name, precision=precision, **own)[-1].model for precision in ("fp32", "bf16"))
+    fp32, bf16 = (
+        tiny_tasks.run(task, name, precision=precision, **own)[-1].model
+        for precision in ("fp32", "bf16")
+    )
     changed = False
     for key, array in fp32.to_arrays().items():
         other = bf16.to_arrays()[key]

@@ -28,31 +28,56 @@ def make(name, dtype=torch.float64, **settings):
     tokenizer = make_tokenizer()
     torch.manual_seed(5)
     shape = small_settings(kind_of(name), **settings).make(KINDS[name])
-    network = make_network(shape, tokenizer.spelling() if shape.characters else tokenizer).to(dtype).eval()
+    network = (
+        make_network(shape, tokenizer.spelling() if shape.characters else tokenizer)
+        .to(dtype)
+        .eval()
+    )
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(-0.6, 0.6)
     inputs_TB = torch.randint(tokenizer.size, (T, B))
-    return network, inputs_TB, tuple(torch.randn_like(part).requires_grad_() for part in network.initial_state(B))
+    return (
+        network,
+        inputs_TB,
+        tuple(torch.randn_like(part).requires_grad_() for part in network.initial_state(B)),
+    )
 
 
 def gradients(outputs, network, state):
     """Of a mean in which each number has a weight of its own; zeros where nothing depends on it."""
-    total = sum((torch.linspace(-1, 1, each.numel(), dtype=each.dtype).view_as(each) * each).mean() for each in outputs if each.numel())
+    total = sum(
+        (torch.linspace(-1, 1, each.numel(), dtype=each.dtype).view_as(each) * each).mean()
+        for each in outputs
+        if each.numel()
+    )
     wanted = [*network.parameters(), *state]
     found = torch.autograd.grad(total, wanted, allow_unused=True)
-    return [torch.zeros_like(value) if each is None else each.to_dense() for each, value in zip(found, wanted, strict=True)]
+    return [
+        torch.zeros_like(value) if each is None else each.to_dense()
+        for each, value in zip(found, wanted, strict=True)
+    ]
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-6), (torch.float64, 1e-12)], ids=str)
+@pytest.mark.parametrize(
+    "dtype, tolerance", [(torch.float32, 1e-6), (torch.float64, 1e-12)], ids=str
+)
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
 def test_a_trace_equals_the_kernels_in_values_and_gradients(name, settings, dtype, tolerance):
     network, inputs_TB, state = make(name, dtype, **settings)
     features_TBE, after = network.features(inputs_TB, state)
     found = network.trace(inputs_TB, state)
     kernels, plain = [features_TBE, *after], [found.features_TBE, *found.state]
-    for expected, ours in zip(kernels + gradients(kernels, network, state), plain + gradients(plain, network, state), strict=True):
-        assert (ours - expected).abs().max() <= tolerance if expected.numel() else ours.shape == expected.shape
+    for expected, ours in zip(
+        kernels + gradients(kernels, network, state),
+        plain + gradients(plain, network, state),
+        strict=True,
+    ):
+        assert (
+            (ours - expected).abs().max() <= tolerance
+            if expected.numel()
+            else ours.shape == expected.shape
+        )
 
 
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
@@ -66,7 +91,10 @@ def test_every_layer_and_step_is_in_a_trace_by_what_it_computes(name, settings):
         assert layer.inputs_TBE.shape[:2] == (T, B) and len(layer.steps) == T
         h, cell, gates = layer.hidden_TBH, layer.cell_TBH, layer.gates
         if cell is not None:
-            torch.testing.assert_close(cell[1:], (gates["forget"] * cell.roll(1, 0) + gates["input"] * gates["candidate"])[1:])
+            torch.testing.assert_close(
+                cell[1:],
+                (gates["forget"] * cell.roll(1, 0) + gates["input"] * gates["candidate"])[1:],
+            )
             out = cell if name == "qrnn" else cell.tanh()
             torch.testing.assert_close(h, gates["output"] * out if "output" in gates else out)
         elif gates:
@@ -89,12 +117,17 @@ def test_gradients_between_steps_are_products_of_the_recurrent_weights():
         layer.bias_ih.abs_()
     steps = network.trace(inputs_TB[:, :1], network.initial_state(1)).layers[0].steps
     first, last = steps[0].hidden_BH, steps[3].hidden_BH
-    jacobian = torch.stack([torch.autograd.grad(unit, first, retain_graph=True)[0][0] for unit in last[0]])
+    jacobian = torch.stack(
+        [torch.autograd.grad(unit, first, retain_graph=True)[0][0] for unit in last[0]]
+    )
     torch.testing.assert_close(jacobian, torch.linalg.matrix_power(layer.weight_hh, 3))
 
 
 def test_nothing_is_dropped_from_a_trace():
-    drops = dict.fromkeys(("dropout_embedding", "dropout_input", "dropout_between", "dropout_output", "weight_drop"), 0.5)
+    drops = dict.fromkeys(
+        ("dropout_embedding", "dropout_input", "dropout_between", "dropout_output", "weight_drop"),
+        0.5,
+    )
     network, inputs_TB, state = make("lstm", layers=2, **drops)
     expected = network.trace(inputs_TB, state).features_TBE
     assert torch.equal(network.train().trace(inputs_TB, state).features_TBE, expected)

@@ -13,12 +13,25 @@ from support.devices import MODELS_DEVICE
 from support.model_cases import SPELLED, VARIANTS
 from support.tiny_models import HELD_OUT, LINES, Lines, run, save
 
-NEURAL = [(name, settings) for name in VARIANTS if registry.KINDS[name].family == "neural" for settings in VARIANTS[name]] + SPELLED
-SETTINGS = {"precision": "bf16", "budget": "4steps", "validate_every_steps": 2, "save_every": "2steps", "dropout_output": 0.2}
+NEURAL = [
+    (name, settings)
+    for name in VARIANTS
+    if registry.KINDS[name].family == "neural"
+    for settings in VARIANTS[name]
+] + SPELLED
+SETTINGS = {
+    "precision": "bf16",
+    "budget": "4steps",
+    "validate_every_steps": 2,
+    "save_every": "2steps",
+    "dropout_output": 0.2,
+}
 
 
 @pytest.mark.parametrize("name, settings", NEURAL, ids=str)
-def test_a_run_in_bf16_is_stored_and_goes_on_bit_by_bit_and_its_model_is_loaded(name, settings, tmp_path):
+def test_a_run_in_bf16_is_stored_and_goes_on_bit_by_bit_and_its_model_is_loaded(
+    name, settings, tmp_path
+):
     settings = {**SETTINGS, **settings}
     *events, whole = run(name, valid=HELD_OUT, **settings)
     kept = next(event for event in events if isinstance(event, Checkpoint))
@@ -32,4 +45,7 @@ def test_a_run_in_bf16_is_stored_and_goes_on_bit_by_bit_and_its_model_is_loaded(
     loaded, _ = model_folder.load(tmp_path / "model", MODELS_DEVICE)
     ids = Lines(LINES).encode(loaded.tokenizer).ids
     span = span_scoring.whole_text(ids)
-    assert np.array_equal(span_scoring.score_spans(loaded, ids, span), span_scoring.score_spans(whole.model, ids, span))
+    assert np.array_equal(
+        span_scoring.score_spans(loaded, ids, span),
+        span_scoring.score_spans(whole.model, ids, span),
+    )

@@ -15,7 +15,15 @@ from rnnlm.models import checkpoints
 from rnnlm.models.checkpoints import Run
 from rnnlm.models.metrics_log import read_events
 from rnnlm.rescoring.mert import Weights, read_weights, save_weights
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_json, put, value_or_error
+from support.odd_inputs import (
+    changed,
+    damaged,
+    deep_json,
+    json_bytes,
+    odd_json,
+    put,
+    value_or_error,
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +31,11 @@ def run_folder(place):
     folder = place / "run"
     folder.mkdir()
     run = Run("lstm", {"layers": 1, "tied": None}, "77d05c1b9f3e", None, "9a21c0ffee12")
-    checkpoints.save(folder, TrainingState({"step": 3, "epochs": 0.5}, {"network.a": np.ones(3, dtype=np.float32)}), run)
+    checkpoints.save(
+        folder,
+        TrainingState({"step": 3, "epochs": 0.5}, {"network.a": np.ones(3, dtype=np.float32)}),
+        run,
+    )
     return folder
 
 
@@ -33,7 +45,9 @@ def test_a_damaged_state_of_training(run_folder, data):
     with the content here."""
     (path,) = (run_folder / "training").glob("state-*.json")
     whole = path.read_bytes()
-    content = data.draw(st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes), deep_json))
+    content = data.draw(
+        st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes), deep_json)
+    )
     other = path.with_name(f"state-00000003-{writing.digest([content])[:8]}.json")
     path.unlink()
     put(other, content)
@@ -77,7 +91,9 @@ def test_any_tuned_settings(place, data):
 def test_any_statistics(place, data):
     folder = place / "statistics"
     folder.mkdir(exist_ok=True)
-    whole = companions.save_statistics(folder, {"a": np.ones((2, 3), dtype=np.float32)}, "f00").read_bytes()
+    whole = companions.save_statistics(
+        folder, {"a": np.ones((2, 3), dtype=np.float32)}, "f00"
+    ).read_bytes()
     put(folder / companions.STATISTICS, data.draw(damaged(whole)))
     value_or_error(lambda: companions.read_statistics(folder, {"a": (2, 3)}, "f00"))
 

@@ -41,14 +41,26 @@ def zstandard_bomb(blocks: int) -> bytes:
 
 def gzip_bomb(megabytes: int) -> bytes:
     compressor = zlib.compressobj(wbits=31)
-    return b"".join(compressor.compress(b"\n" * MEGABYTE) for _ in range(megabytes)) + compressor.flush()
+    return (
+        b"".join(compressor.compress(b"\n" * MEGABYTE) for _ in range(megabytes))
+        + compressor.flush()
+    )
 
 
-@pytest.mark.parametrize("suffix, content", [(".zst", zstandard_bomb(1 << 14)), (".gz", gzip_bomb(200))], ids=["zstandard", "gzip"])
+@pytest.mark.parametrize(
+    "suffix, content",
+    [(".zst", zstandard_bomb(1 << 14)), (".gz", gzip_bomb(200))],
+    ids=["zstandard", "gzip"],
+)
 def test_a_compressed_text_that_unfolds_is_read_in_parts(tmp_path, suffix, content):
     path = tmp_path / f"text{suffix}"
     path.write_bytes(content)
-    chunks = lambda: [len(chunk) for chunk in itertools.islice(sources.read(str(path), SourceSettings()), 3)]  # noqa: E731
+
+    def chunks():
+        return [
+            len(chunk) for chunk in itertools.islice(sources.read(str(path), SourceSettings()), 3)
+        ]
+
     chunks()  # what is imported then is not counted
     lengths, peak = peak_bytes(chunks)
     assert len(lengths) == 3 and peak < 150 * MEGABYTE
@@ -58,7 +70,11 @@ def test_a_parquet_file_that_unfolds_is_read_in_parts(tmp_path):
     path = tmp_path / "table.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": ["x" * (MEGABYTE // 10)] * 1000}), path)
     assert path.stat().st_size < 10_000
-    characters, peak = peak_bytes(lambda: sum(len(text) for chunk in sources.read(str(path), SourceSettings()) for text in chunk))
+    characters, peak = peak_bytes(
+        lambda: sum(
+            len(text) for chunk in sources.read(str(path), SourceSettings()) for text in chunk
+        )
+    )
     assert characters == 1000 * (MEGABYTE // 10) and peak < 70 * MEGABYTE
 
 

@@ -14,31 +14,70 @@ from rnnlm.text.labelled.splitting import Splitter, learn_splitter
 from support.odd_inputs import changed, damaged, json_bytes, odd_text, value_or_error
 
 CONLLU = (
-    b"# text = We don't.\n1\tWe\twe\tPRON\tP\t_\t_\t_\t_\t_\n2-3\tdon't" + b"\t_" * 8 + b"\n2\tdo" + b"\t_" * 8 + b"\n3\tn't" + b"\t_" * 8
+    b"# text = We don't.\n1\tWe\twe\tPRON\tP\t_\t_\t_\t_\t_\n2-3\tdon't"
+    + b"\t_" * 8
+    + b"\n2\tdo"
+    + b"\t_" * 8
+    + b"\n3\tn't"
+    + b"\t_" * 8
 )
 COLUMNS = b"-DOCSTART- O\n\nEU B-ORG\nsays O\n\nall O\n"
 SLASHES = rb"We/PRP 1\/2/CD a\\/b" + b"\n"
 TABLE = b'id\ttext\tslots\tintent\n1\tto Rome\tO B-x\tgo\n2\t"a ""b"""\tO O\tstay\n'
 LINES = b"__label__a __label__b some text\nlabel\tsome text\n"
 ROWS = {"text": "to Rome", "slots": ["O", "B-x"], "label": ["go", "stay"]}
-STORED = {"cuts": [" a a-", "x a"], "keeps": [" a -a"], "forms": {"don't": ["do", "n't"]}, "ends": ["n't"]}
+STORED = {
+    "cuts": [" a a-", "x a"],
+    "keeps": [" a -a"],
+    "forms": {"don't": ["do", "n't"]},
+    "ends": ["n't"],
+}
 EVERY = (CONLLU, COLUMNS, SLASHES, TABLE, LINES)
 
 
 @given(
-    st.one_of(damaged(*EVERY), changed(ROWS).map(json_bytes), odd_text.map(lambda text: text.encode("utf-8", "surrogatepass"))), st.data()
+    st.one_of(
+        damaged(*EVERY),
+        changed(ROWS).map(json_bytes),
+        odd_text.map(lambda text: text.encode("utf-8", "surrogatepass")),
+    ),
+    st.data(),
 )
 def test_any_labelled_text(place, data, choices):
     path = place / "data"
     path.write_bytes(data)
-    format = choices.draw(st.sampled_from(["auto", "conllu", "columns", "slashes", "tsv", "csv", "jsonl", "label-first", "fasttext"]))
-    settings = LabelledSettings(format=format, multi_label=choices.draw(st.booleans()), encoding_errors="replace")
+    format = choices.draw(
+        st.sampled_from(
+            [
+                "auto",
+                "conllu",
+                "columns",
+                "slashes",
+                "tsv",
+                "csv",
+                "jsonl",
+                "label-first",
+                "fasttext",
+            ]
+        )
+    )
+    settings = LabelledSettings(
+        format=format, multi_label=choices.draw(st.booleans()), encoding_errors="replace"
+    )
     for task in ("tagging", "classification"):
         found = value_or_error(partial(read_labelled, [path], settings, task))
         if not isinstance(found, RnnlmError):
             assert all(example.words and all(example.words) for example in found.examples)
-            assert all(len(row) == len(each.words) and all(row) for each in found.examples for row in each.word_labels)
-    value_or_error(lambda: read_labelled([path], LabelledSettings(encoding_errors="replace"), "tagging", [path]))
+            assert all(
+                len(row) == len(each.words) and all(row)
+                for each in found.examples
+                for row in each.word_labels
+            )
+    value_or_error(
+        lambda: read_labelled(
+            [path], LabelledSettings(encoding_errors="replace"), "tagging", [path]
+        )
+    )
     value_or_error(lambda: learn_splitter([path], settings))
 
 
@@ -51,7 +90,9 @@ def test_any_document(place, data, format):
     path = place / "data.gz"
     path.write_bytes(gzip.compress(data))
     for errors in ("strict", "replace"):
-        found = value_or_error(partial(sentences, path, format, LabelledSettings(encoding_errors=errors)))
+        found = value_or_error(
+            partial(sentences, path, format, LabelledSettings(encoding_errors=errors))
+        )
         for sentence in [] if isinstance(found, RnnlmError) else found:
             assert sentence.with_labels({"ner": ["O"] * len(sentence.words)})
 

@@ -16,28 +16,60 @@ from rnnlm.rescoring.nbest import ListSettings, parse_score
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.vectors import read_vectors
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
+from support.odd_inputs import (
+    changed,
+    damaged,
+    deep_json,
+    json_bytes,
+    odd_numbers,
+    odd_text,
+    value_or_error,
+)
 from support.tiny_models import make_tokenizer
 
 TSV = b"utt\trank\tscore\ttext\nu1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2e0\tthe hat\nu2\t1\t-3\ta dog\n"
-JSON = {"utt": "u1", "ref": "the cat", "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": "-2"}]}
-KALDI, SCORES, REFERENCES = b"u1-1 the cat\nu1-2 the hat\n", b"u1-1 -1.5\nu1-2 -2\n", b"u1 the cat\n"
+JSON = {
+    "utt": "u1",
+    "ref": "the cat",
+    "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": "-2"}],
+}
+KALDI, SCORES, REFERENCES = (
+    b"u1-1 the cat\nu1-2 the hat\n",
+    b"u1-1 -1.5\nu1-2 -2\n",
+    b"u1 the cat\n",
+)
 VECTORS = b"3 2\nthe 0.5 -1\ncat 1e-3 2\nnew york 1 2\n"
 
 
 def utterances(source, settings=ListSettings(encoding_errors="replace"), **more):
     found = value_or_error(lambda: read_nbest(str(source), settings, **more))
-    assert isinstance(found, RnnlmError) or all(math.isfinite(each.score) for utterance in found for each in utterance.hypotheses)
+    assert isinstance(found, RnnlmError) or all(
+        math.isfinite(each.score) for utterance in found for each in utterance.hypotheses
+    )
 
 
-fields = st.lists(odd_text | odd_numbers | st.sampled_from(["u1", "u2", "1", "2", "REF", "-1.5"]), min_size=3, max_size=5).map("\t".join)
+fields = st.lists(
+    odd_text | odd_numbers | st.sampled_from(["u1", "u2", "1", "2", "REF", "-1.5"]),
+    min_size=3,
+    max_size=5,
+).map("\t".join)
 
 
-@given(st.one_of(damaged(TSV), st.lists(fields, max_size=5).map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass"))))
+@given(
+    st.one_of(
+        damaged(TSV),
+        st.lists(fields, max_size=5).map(
+            lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass")
+        ),
+    )
+)
 def test_any_list_of_tabs(place, data):
     path = place / "list"
     path.write_bytes(data)
-    for settings in (ListSettings(), ListSettings(format="tsv", costs=True, skip_incomplete=True, encoding_errors="replace")):
+    for settings in (
+        ListSettings(),
+        ListSettings(format="tsv", costs=True, skip_incomplete=True, encoding_errors="replace"),
+    ):
         utterances(path, settings)
 
 
@@ -46,7 +78,9 @@ def test_any_list_of_tabs(place, data):
         damaged(json_bytes(JSON), json_bytes([JSON])),
         changed(JSON).map(json_bytes),
         deep_json.map(lambda deep: b'{"utt": %s}' % deep),
-        deep_json.map(lambda deep: b'[{"utt": "a", "hypotheses": [{"text": "a", "score": %s}]}]' % deep),
+        deep_json.map(
+            lambda deep: b'[{"utt": "a", "hypotheses": [{"text": "a", "score": %s}]}]' % deep
+        ),
     )
 )
 def test_any_list_of_json(place, data):
@@ -57,7 +91,9 @@ def test_any_list_of_json(place, data):
 
 
 @given(
-    st.one_of(st.tuples(damaged(KALDI), st.just(SCORES)), st.tuples(st.just(KALDI), damaged(SCORES))),
+    st.one_of(
+        st.tuples(damaged(KALDI), st.just(SCORES)), st.tuples(st.just(KALDI), damaged(SCORES))
+    ),
     st.sampled_from(["", "-1*", "1e308*", "nan*", "+*", "1e*"]),
 )
 def test_any_list_of_kaldi(place, files, factor):
@@ -76,7 +112,14 @@ def test_any_references(place, data):
 
 
 @example(names=["1\u00b2", "output.1"])
-@given(names=st.lists(st.text(st.sampled_from("0123456789\u00b2\u0663.ab"), min_size=1, max_size=4), min_size=1, max_size=3, unique=True))
+@given(
+    names=st.lists(
+        st.text(st.sampled_from("0123456789\u00b2\u0663.ab"), min_size=1, max_size=4),
+        min_size=1,
+        max_size=3,
+        unique=True,
+    )
+)
 def test_folders_of_espnet_of_any_name(tmp_path_factory, names):
     folder = tmp_path_factory.mktemp("espnet")
     for name in names:
@@ -91,20 +134,33 @@ def test_any_score(text, costs):
 
 
 vector_lines = st.lists(
-    st.lists(odd_text | odd_numbers | st.sampled_from(["the", "cat", "1", "0.5"]), max_size=4).map(" ".join), max_size=4
+    st.lists(odd_text | odd_numbers | st.sampled_from(["the", "cat", "1", "0.5"]), max_size=4).map(
+        " ".join
+    ),
+    max_size=4,
 )
 
 
 @example(b"the nan 1\n")
 @example(b"3 999999999\nthe 1 2\n")
-@given(damaged(VECTORS) | vector_lines.map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass")))
+@given(
+    damaged(VECTORS)
+    | vector_lines.map(lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass"))
+)
 def test_any_word_vectors(place, data):
     for name, errors in (("vectors.txt", "strict"), ("vectors.vec", "replace")):
         path = place / name
         path.write_bytes(data)
-        found = value_or_error(lambda path=path, errors=errors: read_vectors(path, ["</s>", "<unk>", "the", "cat"], 2, errors))
+        found = value_or_error(
+            lambda path=path, errors=errors: read_vectors(
+                path, ["</s>", "<unk>", "the", "cat"], 2, errors
+            )
+        )
         if not isinstance(found, RnnlmError):
-            assert found.values_KE.shape == (len(found.ids_K), 2) and np.isfinite(found.values_KE).all()
+            assert (
+                found.values_KE.shape == (len(found.ids_K), 2)
+                and np.isfinite(found.values_KE).all()
+            )
 
 
 @given(st.data())
@@ -113,7 +169,11 @@ def test_any_journal_of_scores(place, data):
     file = resumable_output.begin(path, {"model": "a"}, "header\n", overwrite=True)
     file.write([Sentence("the cat", 1, "")], "a record\n")
     journal = path.with_name(path.name + resumable_output.JOURNAL)
-    journal.write_bytes(data.draw(st.one_of(damaged(journal.read_bytes()), deep_json.map(lambda deep: deep + b"\n{}\n"))))
+    journal.write_bytes(
+        data.draw(
+            st.one_of(damaged(journal.read_bytes()), deep_json.map(lambda deep: deep + b"\n{}\n"))
+        )
+    )
     again = value_or_error(lambda: resumable_output.resume(path, {"model": "a"}))
     if not isinstance(again, RnnlmError):
         value_or_error(lambda: [again.write([Sentence("the cat", 1, "")], "") for _ in range(2)])

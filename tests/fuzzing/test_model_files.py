@@ -20,7 +20,18 @@ from rnnlm.models import model_folder
 from rnnlm.models.info import describe, summary
 from rnnlm.models.manifest import read_manifest
 from rnnlm.scoring.scorer import score_sentences
-from support.odd_inputs import changed, damaged, deep_json, fewer, json_bytes, odd_json, odd_text, put, quiet, value_or_error
+from support.odd_inputs import (
+    changed,
+    damaged,
+    deep_json,
+    fewer,
+    json_bytes,
+    odd_json,
+    odd_text,
+    put,
+    quiet,
+    value_or_error,
+)
 from support.tiny_models import fit, save
 
 KINDS = {
@@ -53,9 +64,18 @@ def test_a_damaged_config(folders, name, data):
     whole = path.read_bytes()
     config = json.loads(whole)
     setting = st.builds(
-        lambda key, value: {**config, "settings": {**config["settings"], key: value}}, st.sampled_from(sorted(config["settings"])), odd_json
+        lambda key, value: {**config, "settings": {**config["settings"], key: value}},
+        st.sampled_from(sorted(config["settings"])),
+        odd_json,
     )
-    put(path, data.draw(st.one_of(damaged(whole), changed(config).map(json_bytes), deep_json, setting.map(json_bytes))))
+    put(
+        path,
+        data.draw(
+            st.one_of(
+                damaged(whole), changed(config).map(json_bytes), deep_json, setting.map(json_bytes)
+            )
+        ),
+    )
     try:
         loads(folders[name])
     finally:
@@ -90,7 +110,12 @@ def weights_of(folder, data):
     path, config = next(folder.glob("weights-*")), folder / "config.json"
     whole, recorded = path.read_bytes(), config.read_bytes()
     put(path, data)
-    put(config, recorded.replace(hashlib.sha256(whole).hexdigest().encode(), hashlib.sha256(data).hexdigest().encode()))
+    put(
+        config,
+        recorded.replace(
+            hashlib.sha256(whole).hexdigest().encode(), hashlib.sha256(data).hexdigest().encode()
+        ),
+    )
     try:
         yield
     finally:
@@ -118,14 +143,22 @@ def test_damaged_numbers_are_scored_or_refused(folders, name, data):
     whole = path.read_bytes()
     begin = 8 + int.from_bytes(whole[:8], "little")
     numbers = data.draw(damaged(whole[begin:]))
-    with weights_of(folders[name], (whole[:begin] + numbers + whole[begin + len(numbers) :])[: len(whole)]):
+    with weights_of(
+        folders[name], (whole[:begin] + numbers + whole[begin + len(numbers) :])[: len(whole)]
+    ):
         loaded = loads(folders[name])
         if not isinstance(loaded, RnnlmError):
             value_or_error(lambda: score_sentences(loaded[0], ["the cat sat", "a dog zorp"]))
-            value_or_error(lambda: list(generate(loaded[0], settings=SamplingSettings(max_tokens=5))))
+            value_or_error(
+                lambda: list(generate(loaded[0], settings=SamplingSettings(max_tokens=5)))
+            )
 
 
-ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.zeros(0, dtype=np.int64), "c": np.ones((), dtype=np.uint8)}
+ARRAYS = {
+    "a": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "b": np.zeros(0, dtype=np.int64),
+    "c": np.ones((), dtype=np.uint8),
+}
 ENTRIES = {
     "a": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]},
     "a#0": {"dtype": "BF16", "shape": [2], "data_offsets": [24, 28]},
@@ -142,7 +175,9 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
     return len(header).to_bytes(8, "little") + header + data
 
 
-@example(of_header(b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}'))
+@example(
+    of_header(b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}')
+)
 @example(of_header(b'{"a#' + b"9" * 5000 + b'":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'))
 @example(b"\xff" * 8)
 @given(
@@ -150,12 +185,30 @@ def of_header(header: bytes, data: bytes = bytes(28)) -> bytes:
         damaged(b"".join(tensors.chunks(ARRAYS)), safetensors.numpy.save(ARRAYS)),
         changed(ENTRIES).map(lambda entries: of_header(json_bytes(entries))),
         st.dictionaries(
-            st.sampled_from(["a", "a#0", "a#1", "a#2", "a@scale", "b@scale", "#", "@scale", "a#0@scale", "a@scale#0"]) | odd_text,
+            st.sampled_from(
+                [
+                    "a",
+                    "a#0",
+                    "a#1",
+                    "a#2",
+                    "a@scale",
+                    "b@scale",
+                    "#",
+                    "@scale",
+                    "a#0@scale",
+                    "a@scale#0",
+                ]
+            )
+            | odd_text,
             st.fixed_dictionaries(ENTRY),
             max_size=3,
         ).map(lambda entries: of_header(json_bytes(entries))),
         deep_json.map(of_header),
-        st.builds(lambda size, rest: size.to_bytes(8, "little") + rest, st.integers(0, 2**64 - 1), st.binary(max_size=60)),
+        st.builds(
+            lambda size, rest: size.to_bytes(8, "little") + rest,
+            st.integers(0, 2**64 - 1),
+            st.binary(max_size=60),
+        ),
     )
 )
 def test_any_file_of_arrays(place, data):
@@ -167,7 +220,9 @@ def test_any_file_of_arrays(place, data):
         assert sum(array.nbytes for array in arrays.values()) <= len(arrays) * len(data)
         joined = value_or_error(lambda: model_folder.joined([arrays]))
         if not isinstance(joined, RnnlmError):
-            value_or_error(lambda: tensors.check_shapes(joined, dict.fromkeys(joined, ("F32", (2, 3)))))
+            value_or_error(
+                lambda: tensors.check_shapes(joined, dict.fromkeys(joined, ("F32", (2, 3))))
+            )
 
 
 def test_what_is_damaged_above_was_whole(folders):

@@ -15,16 +15,32 @@ from rnnlm.scoring.pairs.accuracy import pair_accuracies, record_of, score_set
 from rnnlm.scoring.pairs.files import read_pairs
 from rnnlm.scoring.pairs.suites import LONGEST, Formula, parse
 from support.hostile.tables import SUITE
-from support.odd_inputs import changed, damaged, deep_json, json_bytes, odd_numbers, odd_text, value_or_error
+from support.odd_inputs import (
+    changed,
+    damaged,
+    deep_json,
+    json_bytes,
+    odd_numbers,
+    odd_text,
+    value_or_error,
+)
 from support.tiny_models import halves_model
 
-SENTENCES = {"sentence_good": "a b", "sentence_bad": "b a", "UID": "order", "pairID": "0", "field": "syntax_semantics", "distance": 2}
+SENTENCES = {
+    "sentence_good": "a b",
+    "sentence_bad": "b a",
+    "UID": "order",
+    "pairID": "0",
+    "field": "syntax_semantics",
+    "distance": 2,
+}
 WINOGRAD = {"sentence": "a _ b", "option1": "a", "option2": "b", "answer": "1", "qID": "x"}
 SCHEMA = {"text": "a it b", "pronoun": "it", "pronoun_loc": 2, "options": ["a", "b"], "label": 0}
 TEMPLATE = {"sentence": "a b a", "right": "b", "wrong": "a", "verb_index": 2, "n_attractors": "1.0"}
 ROWS = (SENTENCES, WINOGRAD, SCHEMA, TEMPLATE)
 TABLES = tuple(
-    "\t".join(row).encode() + b"\n" + "\t".join(map(str, row.values())).encode() + b"\n" for row in (SENTENCES, WINOGRAD, TEMPLATE)
+    "\t".join(row).encode() + b"\n" + "\t".join(map(str, row.values())).encode() + b"\n"
+    for row in (SENTENCES, WINOGRAD, TEMPLATE)
 )
 
 
@@ -58,7 +74,9 @@ def test_any_rows_of_json(place, model, data):
 
 @given(
     st.one_of(
-        damaged(json_bytes(SUITE)), changed(SUITE).map(json_bytes), deep_json.map(lambda deep: b'{"items": %s, "predictions": []}' % deep)
+        damaged(json_bytes(SUITE)),
+        changed(SUITE).map(json_bytes),
+        deep_json.map(lambda deep: b'{"items": %s, "predictions": []}' % deep),
     )
 )
 def test_any_suite(place, model, data):
@@ -73,7 +91,9 @@ headers = st.sampled_from([sorted(row) for row in ROWS])
     st.one_of(
         damaged(*TABLES),
         st.builds(
-            lambda header, cells: ("\t".join(header) + "\n" + "\t".join(cells) + "\n").encode("utf-8", "surrogatepass"),
+            lambda header, cells: ("\t".join(header) + "\n" + "\t".join(cells) + "\n").encode(
+                "utf-8", "surrogatepass"
+            ),
             headers,
             st.lists(cells, min_size=3, max_size=6),
         ),
@@ -94,10 +114,18 @@ values = st.one_of(
 
 @example({"sentence": "a b a", "right": "b", "wrong": "a", "verb_index": math.inf})
 @example({"sentence": "a b a", "right": "b", "wrong": "a", "verb_index": 1.5})
-@given(st.builds(lambda row, changes: {**row, **changes}, st.sampled_from(ROWS), st.dictionaries(columns, values, max_size=2)))
+@given(
+    st.builds(
+        lambda row, changes: {**row, **changes},
+        st.sampled_from(ROWS),
+        st.dictionaries(columns, values, max_size=2),
+    )
+)
 def test_any_row_of_parquet(place, model, row):
     stream = io.BytesIO()
-    pyarrow.parquet.write_table(pyarrow.table({name: [value] for name, value in row.items()}), stream)
+    pyarrow.parquet.write_table(
+        pyarrow.table({name: [value] for name, value in row.items()}), stream
+    )
     scored(model, place / "pairs.parquet", stream.getvalue())
 
 
@@ -128,7 +156,9 @@ LONG = st.builds(
     formulas
     | LONG
     | odd_text
-    | damaged(b"((2;%match%) + 1) - (*;%a%) > (1;%b%) & 0.5 < (1;%a%)").map(lambda data: data.decode("utf-8", "replace"))
+    | damaged(b"((2;%match%) + 1) - (*;%a%) > (1;%b%) & 0.5 < (1;%a%)").map(
+        lambda data: data.decode("utf-8", "replace")
+    )
 )
 def test_any_formula(text):
     formula = value_or_error(lambda: parse(text))

@@ -22,10 +22,16 @@ SHARD = "shard-00001.safetensors"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("prepared")
-    (place / "text.txt").write_text("\n".join(f"line {number % 7} of many\n" for number in range(90)), encoding="utf-8")
+    (place / "text.txt").write_text(
+        "\n".join(f"line {number % 7} of many\n" for number in range(90)), encoding="utf-8"
+    )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(encoder, "SHARD_BYTES", 500)
-        list(rnnlm.prepare(place / "text.txt", place / "text", workers=0, min_count=20, blank_lines="documents"))
+        list(
+            rnnlm.prepare(
+                place / "text.txt", place / "text", workers=0, min_count=20, blank_lines="documents"
+            )
+        )
     return place / "text"
 
 
@@ -50,7 +56,9 @@ def read_all(folder):
 @given(st.data())
 def test_a_damaged_index(folder, data):
     whole = (folder / INDEX).read_bytes()
-    content = data.draw(st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes), deep_json))
+    content = data.draw(
+        st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes), deep_json)
+    )
     put(folder / INDEX, content)
     try:
         read_all(folder)
@@ -61,7 +69,10 @@ def test_a_damaged_index(folder, data):
 @given(st.data())
 def test_a_damaged_journal(folder, data):
     whole = (folder / INDEX).read_bytes()
-    put(folder / JOURNAL, data.draw(st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes))))
+    put(
+        folder / JOURNAL,
+        data.draw(st.one_of(damaged(whole), changed(json.loads(whole)).map(json_bytes))),
+    )
     try:
         value_or_error(lambda: read_index(folder, JOURNAL))
     finally:
@@ -82,7 +93,11 @@ def replaced(folder, content: bytes) -> dict[str, bytes]:
 def test_a_damaged_header_of_a_shard(folder, data):
     whole = (folder / SHARD).read_bytes()
     end = 8 + int.from_bytes(whole[:8], "little")
-    header = data.draw(st.one_of(damaged(whole[8:end]), changed(json.loads(whole[8:end])).map(json_bytes), deep_json))
+    header = data.draw(
+        st.one_of(
+            damaged(whole[8:end]), changed(json.loads(whole[8:end])).map(json_bytes), deep_json
+        )
+    )
     size = data.draw(st.sampled_from([len(header), len(header), len(header), 0, 2**63, end]))
     content = size.to_bytes(8, "little") + header + whole[end:]
     before = replaced(folder, content)
@@ -100,7 +115,9 @@ def test_odd_numbers_in_a_shard(folder, data):
     arrays = {name: np.array(array) for name, array in tensors.mapped(folder / SHARD).items()}
     name = data.draw(st.sampled_from(sorted(arrays)))
     most = np.iinfo(arrays[name].dtype).max
-    for at in data.draw(st.lists(st.integers(0, max(0, len(arrays[name]) - 1)), min_size=1, max_size=3)):
+    for at in data.draw(
+        st.lists(st.integers(0, max(0, len(arrays[name]) - 1)), min_size=1, max_size=3)
+    ):
         arrays[name][at : at + 1] = data.draw(st.sampled_from([0, 1, 2, 100, most // 2, most]))
     before = replaced(folder, b"".join(tensors.chunks(arrays)))
     try:

@@ -24,9 +24,7 @@ CLASSES = {
               TokenizerSettings) for name in registry.KINDS},
     **{name: (cls,) for name, cls in KINDS.items()}, "sampling": (SamplingSettings,),
 }  # fmt: skip
-TOML = (
-    b"# a comment\nhidden_size = 8\nlearning_rate = 1.5e-3\ntied = false\nbudget = \"3epochs\"\nlayer_sizes = [8, 8]\nschedule = 'linear'\n"
-)
+TOML = b"# a comment\nhidden_size = 8\nlearning_rate = 1.5e-3\ntied = false\nbudget = \"3epochs\"\nlayer_sizes = [8, 8]\nschedule = 'linear'\n"
 
 
 numbers_with_units = st.builds(
@@ -34,7 +32,26 @@ numbers_with_units = st.builds(
     st.sampled_from(["", " ", "\n"]),
     odd_numbers | st.integers(0, 10**6).map(str) | st.floats(0, 1e6).map(str),
     st.sampled_from(["", " "]),
-    st.sampled_from(["s", "m", "h", "d", "epoch", "epochs", "step", "steps", "", "S", "parsecs", "k", "M", "GiB", "tb", "ß"]),
+    st.sampled_from(
+        [
+            "s",
+            "m",
+            "h",
+            "d",
+            "epoch",
+            "epochs",
+            "step",
+            "steps",
+            "",
+            "S",
+            "parsecs",
+            "k",
+            "M",
+            "GiB",
+            "tb",
+            "ß",
+        ]
+    ),
     st.sampled_from(["", " ", "\n", "x"]),
 )
 
@@ -43,7 +60,9 @@ numbers_with_units = st.builds(
 def test_a_budget(text):
     budget = value_or_error(lambda: Budget.parse(text))
     if not isinstance(budget, RnnlmError):
-        amounts = [each for each in (budget.seconds, budget.epochs, budget.steps) if each is not None]
+        amounts = [
+            each for each in (budget.seconds, budget.epochs, budget.steps) if each is not None
+        ]
         assert len(amounts) == 1 and 0 < amounts[0] < math.inf
 
 
@@ -59,7 +78,10 @@ def test_assignments(texts):
     assert isinstance(assignments, RnnlmError) or all(name.strip() == name for name in assignments)
 
 
-names_of = {kind: sorted({field for cls in classes for field in cls.__dataclass_fields__}) for kind, classes in CLASSES.items()}
+names_of = {
+    kind: sorted({field for cls in classes for field in cls.__dataclass_fields__})
+    for kind, classes in CLASSES.items()
+}
 
 
 @given(st.data())
@@ -68,16 +90,25 @@ def test_any_setting_of_any_kind(data):
     is_text = data.draw(st.booleans())
     sizes = st.lists(odd_numbers | st.integers(0, 50).map(str), max_size=4).map(",".join)
     values = odd_text | odd_numbers | sizes if is_text else odd_json
-    settings = data.draw(st.dictionaries(st.sampled_from(names_of[kind]) | odd_text, values, min_size=1, max_size=3))
+    settings = data.draw(
+        st.dictionaries(st.sampled_from(names_of[kind]) | odd_text, values, min_size=1, max_size=3)
+    )
     resolved = value_or_error(lambda: resolve(CLASSES[kind], [Layer("test", settings, is_text)]))
     if not isinstance(resolved, RnnlmError):
-        assert not any(isinstance(value, float) and not math.isfinite(value) for value in resolved.values.values())
+        assert not any(
+            isinstance(value, float) and not math.isfinite(value)
+            for value in resolved.values.values()
+        )
 
 
 @given(
     st.one_of(
         damaged(TOML),
-        st.builds(lambda name, value: f"{name} = {value}\n".encode(), st.sampled_from(names_of["lstm"]), odd_text | odd_numbers),
+        st.builds(
+            lambda name, value: f"{name} = {value}\n".encode(),
+            st.sampled_from(names_of["lstm"]),
+            odd_text | odd_numbers,
+        ),
         deep_json.map(lambda deep: b"layers = " + deep),
         deep_json.map(lambda deep: b"layers = " + deep.replace(b'"a":', b"a = ")),
     )
@@ -96,10 +127,14 @@ def test_a_plan_of_any_settings(place, data):
     thought of."""
     (place / "text.txt").write_text("the cat sat\non the mat\n" * 3)
     model = data.draw(st.sampled_from(TRAINED))
-    settings = data.draw(st.dictionaries(st.sampled_from(names_of[model]), odd_text | odd_numbers, max_size=2))
+    settings = data.draw(
+        st.dictionaries(st.sampled_from(names_of[model]), odd_text | odd_numbers, max_size=2)
+    )
     settings.pop("model", None)
     settings = {"device": "cpu", **settings} if "device" in names_of[model] else settings
-    request = Request((str(place / "text.txt"),), model=model, assignments=settings, output=place / "out")
+    request = Request(
+        (str(place / "text.txt"),), model=model, assignments=settings, output=place / "out"
+    )
     planned = value_or_error(lambda: plan(request))
     if not isinstance(planned, RnnlmError):
         value_or_error(planned.parameters)
@@ -112,7 +147,18 @@ def test_the_name_of_a_data_set(text, before):
 
 
 SIGNATURE = str(
-    Signature("77d05c1b9f3e", "word:9a21c0ffee12,V=10000", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "1f0c8d2a4b6e")
+    Signature(
+        "77d05c1b9f3e",
+        "word:9a21c0ffee12,V=10000",
+        "kept",
+        "carry",
+        "skip",
+        "literal",
+        "yes",
+        "fp32",
+        "none",
+        "1f0c8d2a4b6e",
+    )
 )
 
 

@@ -20,7 +20,16 @@ from rnnlm.scoring.sentences import SentenceSettings, read_sentences
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings, split_words
 from rnnlm.text.sources import SourceSettings
-from support.odd_inputs import PIECES, changed, damaged, deep_json, json_bytes, odd_json, odd_text, value_or_error
+from support.odd_inputs import (
+    PIECES,
+    changed,
+    damaged,
+    deep_json,
+    json_bytes,
+    odd_json,
+    odd_text,
+    value_or_error,
+)
 
 TEXT = b"the cat sat\non the mat\n\n\xc3\xa9t\xc3\xa9 \xe6\x97\xa5\xe6\x9c\xac\n" * 3
 COMPRESSED = {
@@ -39,10 +48,17 @@ def lines_of(path, **settings) -> list[str] | RnnlmError:
 
 
 def sentences_of(path, **settings):
-    return value_or_error(lambda: list(itertools.islice(read_sentences((str(path),), SentenceSettings(**settings)), 500)))
+    return value_or_error(
+        lambda: list(
+            itertools.islice(read_sentences((str(path),), SentenceSettings(**settings)), 500)
+        )
+    )
 
 
-odd_bytes = st.lists(st.sampled_from(PIECES) | st.sampled_from([b"the cat", b"a"]) | st.binary(max_size=8), max_size=12).map(b"".join)
+odd_bytes = st.lists(
+    st.sampled_from(PIECES) | st.sampled_from([b"the cat", b"a"]) | st.binary(max_size=8),
+    max_size=12,
+).map(b"".join)
 text_settings = st.fixed_dictionaries(
     {
         "encoding_errors": st.sampled_from(["strict", "replace"]),
@@ -64,7 +80,9 @@ def test_a_text_of_any_bytes(place, data, settings):
     again = "".join(f"{line}\n" for line in lines).encode()
     path.write_bytes(again)
     if settings["blank_lines"] == "skip" and not again.startswith(b"\xef\xbb\xbf"):
-        assert [split_words(line) for line in lines_of(path, **settings)] == [split_words(line) for line in lines]
+        assert [split_words(line) for line in lines_of(path, **settings)] == [
+            split_words(line) for line in lines
+        ]
     sentences_of(path)
 
 
@@ -131,7 +149,9 @@ def parquet(table: pyarrow.Table) -> bytes:
     return stream.getvalue()
 
 
-PARQUET = parquet(pyarrow.table({"text": ["the cat", None, "a dog"], "n": [1.5, float("inf"), float("nan")]}))
+PARQUET = parquet(
+    pyarrow.table({"text": ["the cat", None, "a dog"], "n": [1.5, float("inf"), float("nan")]})
+)
 
 
 @given(damaged(PARQUET))

@@ -13,7 +13,9 @@ from rnnlm.text.tokenizers.base import Vocabulary
 from support.odd_inputs import damaged, odd_json, odd_numbers, odd_text, quiet, value_or_error
 from support.tiny_models import make_tokenizer
 
-VOCABULARY = Vocabulary(("</s>", "<unk>", "the", "a\tb\\", "\n", "\u00e9"), np.array([3, 0, 2, 1, 1, 1]))
+VOCABULARY = Vocabulary(
+    ("</s>", "<unk>", "the", "a\tb\\", "\n", "\u00e9"), np.array([3, 0, 2, 1, 1, 1])
+)
 counts = st.sampled_from([0, 1, -1, 2**63 - 1]) | st.integers(0, 99)
 
 
@@ -21,8 +23,15 @@ counts = st.sampled_from([0, 1, -1, 2**63 - 1]) | st.integers(0, 99)
     st.one_of(
         damaged(VOCABULARY.to_bytes(), Vocabulary(VOCABULARY.symbols, None).to_bytes()),
         st.lists(
-            st.builds(lambda count, symbol: f"{count}\t{symbol}\n", odd_numbers | counts.map(str) | st.just("?"), odd_text), max_size=4
-        ).map(lambda lines: "".join(["1\t</s>\n1\t<unk>\n", *lines]).encode("utf-8", "surrogatepass")),
+            st.builds(
+                lambda count, symbol: f"{count}\t{symbol}\n",
+                odd_numbers | counts.map(str) | st.just("?"),
+                odd_text,
+            ),
+            max_size=4,
+        ).map(
+            lambda lines: "".join(["1\t</s>\n1\t<unk>\n", *lines]).encode("utf-8", "surrogatepass")
+        ),
     )
 )
 def test_any_vocabulary(data):
@@ -30,15 +39,21 @@ def test_any_vocabulary(data):
     if not isinstance(vocabulary, RnnlmError):
         assert Vocabulary.from_bytes(vocabulary.to_bytes()).symbols == vocabulary.symbols
     for name in ("word", "char"):
-        tokenizer = value_or_error(lambda name=name: tokenizers.load({"tokenizer": name}, {"vocab.txt": data}))
+        tokenizer = value_or_error(
+            lambda name=name: tokenizers.load({"tokenizer": name}, {"vocab.txt": data})
+        )
         if not isinstance(tokenizer, RnnlmError):
-            value_or_error(lambda tokenizer=tokenizer: tokenizer.encode(["the cat \u00e9", "", "<unk>"]))
+            value_or_error(
+                lambda tokenizer=tokenizer: tokenizer.encode(["the cat \u00e9", "", "<unk>"])
+            )
 
 
 @pytest.fixture(scope="module")
 def sentencepiece_files():
     with quiet():
-        return make_tokenizer(["the cat sat on the mat", "a dog"] * 3, tokenizer="sentencepiece", vocab_size=300).to_files()
+        return make_tokenizer(
+            ["the cat sat on the mat", "a dog"] * 3, tokenizer="sentencepiece", vocab_size=300
+        ).to_files()
 
 
 @given(st.data())
@@ -54,6 +69,10 @@ def test_a_damaged_sentencepiece_model(sentencepiece_files, data):
             value_or_error(lambda: tokenizer.decode(encoded.ids))
 
 
-@given(st.dictionaries(st.sampled_from(sorted(TokenizerSettings.__dataclass_fields__)), odd_json, max_size=3))
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(TokenizerSettings.__dataclass_fields__)), odd_json, max_size=3
+    )
+)
 def test_any_settings_of_a_tokenizer(settings):
     value_or_error(lambda: tokenizers.load(settings, {"vocab.txt": VOCABULARY.to_bytes()}))

@@ -32,6 +32,13 @@ class ArpaDictionary:
 
     def nats(self, sentence: str) -> list[float]:
         """log p of each word and of `</s>`."""
-        words = ["<s>", *(word if (word,) in self.logprob else "<unk>" for word in sentence.split()), "</s>"]
+        words = [
+            "<s>",
+            *(word if (word,) in self.logprob else "<unk>" for word in sentence.split()),
+            "</s>",
+        ]
         contexts = [tuple(words[max(0, at - self.order + 1) : at]) for at in range(1, len(words))]
-        return [self.log10_p(word, context) * math.log(10) for word, context in zip(words[1:], contexts, strict=True)]
+        return [
+            self.log10_p(word, context) * math.log(10)
+            for word, context in zip(words[1:], contexts, strict=True)
+        ]

@@ -40,15 +40,28 @@ def awd_loss(weights, layers, inputs, targets, state, masks, alpha, beta):
                     x = x * masks["between"][layer - 1][row]
                 name = f"body.layers.{layer}"
                 dropped = weights[f"{name}.weight_hh"] * masks["recurrent"][layer]
-                cells[layer] = lstm_step(x, *cells[layer], weights[f"{name}.weight_ih"], dropped, weights[f"{name}.bias_ih"])
+                cells[layer] = lstm_step(
+                    x,
+                    *cells[layer],
+                    weights[f"{name}.weight_ih"],
+                    dropped,
+                    weights[f"{name}.bias_ih"],
+                )
                 x = cells[layer][0]
             if before is not None:
                 changes.append((x - before) ** 2)
             before = x
             features = x * masks["output"][row]
             squares.append(features**2)
-            logits = torch.stack([sum_of(vector, features) for vector in vectors]) + weights["output.bias"]
+            logits = (
+                torch.stack([sum_of(vector, features) for vector in vectors])
+                + weights["output.bias"]
+            )
             losses.append(torch.logsumexp(logits, 0) - logits[target])
         after.append(cells)
     penalty = alpha * torch.cat(squares).mean() + beta * torch.cat(changes).mean()
-    return sum(losses) / len(losses), penalty, [[row[layer] for row in after] for layer in range(layers)]
+    return (
+        sum(losses) / len(losses),
+        penalty,
+        [[row[layer] for row in after] for layer in range(layers)],
+    )

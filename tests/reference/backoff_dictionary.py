@@ -18,7 +18,13 @@ class BackoffDictionary:
     """levels: of a model, from the unigrams up; `<s>` is word `size`, and is read where the input
     is the boundary."""
 
-    def __init__(self, levels: Sequence[BackoffLevel], size: int, boundary_id: int, unseen_context_logprob: float) -> None:
+    def __init__(
+        self,
+        levels: Sequence[BackoffLevel],
+        size: int,
+        boundary_id: int,
+        unseen_context_logprob: float,
+    ) -> None:
         self.order, self.size, self.boundary_id = len(levels), size, boundary_id
         self.unseen_context_logprob = unseen_context_logprob
         self.values: dict[Gram, tuple[float, float]] = {}
@@ -27,7 +33,13 @@ class BackoffDictionary:
         for level in levels:
             keys = [int(key) for key in level.keys_M]
             grams = [(*grams[key >> bits], key % (1 << bits)) for key in keys]
-            self.values.update(zip(grams, zip(level.logprob_M.tolist(), level.logbackoff_M.tolist(), strict=True), strict=True))
+            self.values.update(
+                zip(
+                    grams,
+                    zip(level.logprob_M.tolist(), level.logbackoff_M.tolist(), strict=True),
+                    strict=True,
+                )
+            )
         self.followed = {gram[:-1] for gram in self.values}
 
     def context(self, inputs: Sequence[int]) -> Gram:
@@ -55,7 +67,11 @@ class BackoffDictionary:
     def remembered(self, inputs: Sequence[int]) -> int:
         """How many of the last inputs matter to what comes: of the longest context that something
         follows, or that costs."""
-        return next(len(each) for each in _suffixes(self.context(inputs)) if not each or each in self.followed or self.cost(each))
+        return next(
+            len(each)
+            for each in _suffixes(self.context(inputs))
+            if not each or each in self.followed or self.cost(each)
+        )
 
 
 def _suffixes(context: Gram) -> Iterator[Gram]:

@@ -31,15 +31,23 @@ def cnn(weights, rows, highways, overhang=False):
         if f"filters.{w}.weight" not in weights:
             continue
         kernel_FCw = weights[f"filters.{w}.weight"].reshape(-1, C, w)
-        word_LC = np.concatenate([vectors_LC, np.zeros((w if overhang else max(0, w - len(rows)), C))])
+        word_LC = np.concatenate(
+            [vectors_LC, np.zeros((w if overhang else max(0, w - len(rows)), C))]
+        )
         places = [
-            np.tanh(np.einsum("fcj,jc->f", kernel_FCw, word_LC[p : p + w]) + weights[f"filters.{w}.bias"])
+            np.tanh(
+                np.einsum("fcj,jc->f", kernel_FCw, word_LC[p : p + w])
+                + weights[f"filters.{w}.bias"]
+            )
             for p in range(len(word_LC) - w + 1)
         ]
         best.append(np.max(places, axis=0))
     y = np.concatenate(best)
     for layer in range(highways):
-        part = {name: weights[f"highways.{layer}.{name}"] for name in ("candidate.weight", "candidate.bias", "gate.weight", "gate.bias")}
+        part = {
+            name: weights[f"highways.{layer}.{name}"]
+            for name in ("candidate.weight", "candidate.bias", "gate.weight", "gate.bias")
+        }
         t = sigmoid(part["gate.weight"] @ y + part["gate.bias"])
         y = t * np.maximum(part["candidate.weight"] @ y + part["candidate.bias"], 0) + (1 - t) * y
     return y
@@ -49,7 +57,10 @@ def lstm(weights, rows):
     """The last state of an LSTM over the word, beside that of one over the word backwards."""
     ends = []
     for name, read in (("onwards", rows), ("backwards", rows[::-1])):
-        U, W, b, c = (weights[f"{name}.{kind}_l0"] for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+        U, W, b, c = (
+            weights[f"{name}.{kind}_l0"]
+            for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
         h = cell = np.zeros((1, W.shape[1]))
         for row in read:
             h, cell = lstm_step(weights["vectors.weight"][row][None], h, cell, U, W, b + c)

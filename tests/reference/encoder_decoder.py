@@ -11,7 +11,11 @@ from reference.recurrent_network import layer_step, log_softmax
 
 
 def part_of(weights, prefix):
-    return {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
 
 
 def connect(settings, weights, prefix, number, x, y):
@@ -51,7 +55,10 @@ def encode(settings, weights, source):
             given.append(direction(settings, parts[1], xs[::-1], width)[::-1])
             last[-1] = np.concatenate([given[0][-1], given[1][0]])
         ys = [np.concatenate(both) for both in zip(*given, strict=True)]
-        xs = [connect(settings, weights, "encoder.body.", number, x, y) for x, y in zip(xs, ys, strict=True)]
+        xs = [
+            connect(settings, weights, "encoder.body.", number, x, y)
+            for x, y in zip(xs, ys, strict=True)
+        ]
     return np.array(xs), last
 
 
@@ -60,20 +67,31 @@ def first_state(settings, weights, memory, last):
     states, place = [], 0
     for number in range(settings.decoder_layers):
         above = max(0, len(last) - settings.decoder_layers)
-        s = memory.mean(axis=0) if settings.bridge == "mean" else last[min(number + above, len(last) - 1)]
+        s = (
+            memory.mean(axis=0)
+            if settings.bridge == "mean"
+            else last[min(number + above, len(last) - 1)]
+        )
         states.append([])
         for _ in range(2 if settings.decoder.model == "lstm" else 1):
             if settings.bridge is None:
                 states[-1].append(np.zeros((1, settings.decoder.hidden_size)))
                 continue
-            states[-1].append(np.tanh(weights[f"bridge.maps.{place}.weight"] @ s + weights[f"bridge.maps.{place}.bias"])[None])
+            states[-1].append(
+                np.tanh(
+                    weights[f"bridge.maps.{place}.weight"] @ s
+                    + weights[f"bridge.maps.{place}.bias"]
+                )[None]
+            )
             place += 1
     return states
 
 
 def attend(settings, weights, h, memory):
     """The context and the weights of attention."""
-    key, query, scale = (weights.get(f"decoder.attention.{name}") for name in ("key.weight", "query.weight", "scale"))
+    key, query, scale = (
+        weights.get(f"decoder.attention.{name}") for name in ("key.weight", "query.weight", "scale")
+    )
     if settings.attention == "dot":
         scores = np.array([h @ m for m in memory])
     elif settings.attention == "general":
@@ -93,9 +111,13 @@ def decode(settings, weights, source, inputs):
     states = first_state(settings, weights, memory, last)
     a, features, seen = np.zeros(settings.fed_width), [], []
     for id in inputs:
-        x = np.concatenate([weights["target_words.embedding.weight"][id], a if settings.input_feeding else []])
+        x = np.concatenate(
+            [weights["target_words.embedding.weight"][id], a if settings.input_feeding else []]
+        )
         for number in range(settings.decoder_layers):
-            states[number] = layer_step(shape, part_of(weights, f"{prefix}layers.{number}."), x[None], list(states[number]))
+            states[number] = layer_step(
+                shape, part_of(weights, f"{prefix}layers.{number}."), x[None], list(states[number])
+            )
             x = connect(shape, weights, prefix, number, x, states[number][0][0])
         if settings.attention:
             context, alpha = attend(settings, weights, x, memory)
@@ -110,7 +132,11 @@ def decode(settings, weights, source, inputs):
 def loss(settings, weights, pairs, label_smoothing=0.0):
     """The mean over all target words of (1 - e) nll + e (mean over V of nll), for pairs of (source,
     inputs, targets)."""
-    output = weights["target_words.embedding.weight"] if settings.tied_embeddings else weights["output.weight"]
+    output = (
+        weights["target_words.embedding.weight"]
+        if settings.tied_embeddings
+        else weights["output.weight"]
+    )
     losses = []
     for source, inputs, targets in pairs:
         features, _ = decode(settings, weights, source, inputs)

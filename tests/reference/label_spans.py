@@ -13,14 +13,34 @@ Counted = tuple[Counter, Counter, Counter]  # of types: right, predicted, gold
 ANY = None
 STRICT = {
     "iob1": {
-        "start": [("O", "I", ANY), ("I", "I", False), ("B", "I", ANY), ("I", "B", True), ("B", "B", True)],
+        "start": [
+            ("O", "I", ANY),
+            ("I", "I", False),
+            ("B", "I", ANY),
+            ("I", "B", True),
+            ("B", "B", True),
+        ],
         "inside": [("B", "I", True), ("I", "I", True)],
-        "end": [("I", "I", False), ("I", "O", ANY), ("I", "B", ANY), ("B", "O", ANY), ("B", "I", False), ("B", "B", True)],
+        "end": [
+            ("I", "I", False),
+            ("I", "O", ANY),
+            ("I", "B", ANY),
+            ("B", "O", ANY),
+            ("B", "I", False),
+            ("B", "B", True),
+        ],
     },
     "bio": {
         "start": [("BIO", "B", ANY)],
         "inside": [("B", "I", True), ("I", "I", True)],
-        "end": [("I", "O", ANY), ("I", "I", False), ("I", "B", ANY), ("B", "O", ANY), ("B", "I", False), ("B", "B", ANY)],
+        "end": [
+            ("I", "O", ANY),
+            ("I", "I", False),
+            ("I", "B", ANY),
+            ("B", "O", ANY),
+            ("B", "I", False),
+            ("B", "B", ANY),
+        ],
     },
     "bioes": {
         "start": [("BIOES", "B", ANY), ("BIOES", "S", ANY)],
@@ -33,7 +53,11 @@ STRICT = {
 def conlleval(gold: list[list[str]], predicted: list[list[str]]) -> Counted:
     right, found, there = Counter(), Counter(), Counter()
     last_gold, last_guess, in_correct = ("O", ""), ("O", ""), False
-    lines = [pair for both in zip(gold, predicted, strict=True) for pair in [*zip(*both, strict=True), ("O", "O")]]
+    lines = [
+        pair
+        for both in zip(gold, predicted, strict=True)
+        for pair in [*zip(*both, strict=True), ("O", "O")]
+    ]
     for line in lines:  # an "O" stands for the blank line after each sentence
         correct, guess = map(parsed, line)
         ends = ended(last_gold, correct), ended(last_guess, guess)
@@ -72,8 +96,18 @@ def started(before: tuple[str, str], now: tuple[str, str]) -> bool:
 
 
 def strict(gold: list[list[str]], predicted: list[list[str]], scheme: str) -> Counted:
-    entities = [{(n, *each) for n, labels in enumerate(side) for each in entities_of(labels, STRICT[scheme])} for side in (gold, predicted)]
-    return tuple(Counter(entity[-1] for entity in some) for some in (entities[0] & entities[1], entities[1], entities[0]))
+    entities = [
+        {
+            (n, *each)
+            for n, labels in enumerate(side)
+            for each in entities_of(labels, STRICT[scheme])
+        }
+        for side in (gold, predicted)
+    ]
+    return tuple(
+        Counter(entity[-1] for entity in some)
+        for some in (entities[0] & entities[1], entities[1], entities[0])
+    )
 
 
 def entities_of(labels: list[str], patterns: dict[str, list]) -> list[tuple[int, int, str]]:
@@ -97,4 +131,7 @@ def entities_of(labels: list[str], patterns: dict[str, list]) -> list[tuple[int,
 
 def matches(before: tuple[str, str], now: tuple[str, str], patterns: list) -> bool:
     same = before[1] == now[1]
-    return any(before[0] in first and now[0] in second and wanted in (ANY, same) for first, second, wanted in patterns)
+    return any(
+        before[0] in first and now[0] in second and wanted in (ANY, same)
+        for first, second, wanted in patterns
+    )

@@ -32,16 +32,23 @@ def adjusted_counts(raw: Counter, order: int) -> dict[Gram, int]:
     lefts = defaultdict(set)
     for gram in raw:
         lefts[gram[1:]].add(gram[0])
-    return {gram: raw[gram] if len(gram) == order or gram[0] == BEGIN else len(lefts[gram]) for gram in raw}
+    return {
+        gram: raw[gram] if len(gram) == order or gram[0] == BEGIN else len(lefts[gram])
+        for gram in raw
+    }
 
 
 class Formula:
     """What the estimators share: counts, pruning, and p(w|h) by recursion to shorter h."""
 
-    def __init__(self, sentences: Sequence[Sequence[int]], size: int, order: int, prune: Sequence[int] = ()) -> None:
+    def __init__(
+        self, sentences: Sequence[Sequence[int]], size: int, order: int, prune: Sequence[int] = ()
+    ) -> None:
         self.size, self.order = size, order
         self.raw = raw_counts(sentences, order)
-        self.counts = {gram: count for gram, count in self.counts_used().items() if gram != (BEGIN,)}
+        self.counts = {
+            gram: count for gram, count in self.counts_used().items() if gram != (BEGIN,)
+        }
         limits = [0, *prune[1:], *[prune[-1]] * order] if prune else [0] * order
         self.kept = {gram for gram in self.counts if self.raw[gram] > limits[len(gram) - 1]}
         self.after = defaultdict(dict)
@@ -81,7 +88,9 @@ class Interpolated(Formula):
     def recursion(self, word: int, context: Gram):
         kept = self.kept_after(context)
         share = self.share(word, context) if word in kept else 0
-        return share + (1 - sum(self.share(each, context) for each in kept)) * self.lower(word, context)
+        return share + (1 - sum(self.share(each, context) for each in kept)) * self.lower(
+            word, context
+        )
 
 
 class BackingOff(Formula):
@@ -96,7 +105,11 @@ class BackingOff(Formula):
             return shares[word] / sum(shares.values())
         if word in shares:
             return shares[word]
-        return (1 - sum(shares.values())) * self.lower(word, context) / sum(self.lower(each, context) for each in unseen)
+        return (
+            (1 - sum(shares.values()))
+            * self.lower(word, context)
+            / sum(self.lower(each, context) for each in unseen)
+        )
 
 
 class MaximumLikelihood(Formula):
@@ -212,7 +225,9 @@ def good_turing(t: Counter, significant: float) -> dict[int, float]:
         s = counts[i + 1] if i + 1 < len(counts) else 2 * r - q
         points.append((math.log(r), math.log(t[r] / (0.5 * (s - q)))))
     x_mean, y_mean = (sum(values) / len(points) for values in zip(*points, strict=True))
-    b = sum((x - x_mean) * (y - y_mean) for x, y in points) / sum((x - x_mean) ** 2 for x, _ in points)
+    b = sum((x - x_mean) * (y - y_mean) for x, y in points) / sum(
+        (x - x_mean) ** 2 for x, _ in points
+    )
     worth, switched = {}, False
     for r in counts:
         line = (r + 1) * math.exp(b * (math.log(r + 1) - math.log(r)))
@@ -267,7 +282,10 @@ class JelinekMercer(Interpolated):
         """That of the bucket, or between the neighbours' where no held-out word came."""
         n, bucket = self.place(context)
         known = sorted(each for order, each in self.weights if order == n)
-        below, above = ([b for b in known if b <= bucket][-1:], [b for b in known if b >= bucket][:1])
+        below, above = (
+            [b for b in known if b <= bucket][-1:],
+            [b for b in known if b >= bucket][:1],
+        )
         if not known:
             return 0.5
         low, high = (below or above)[0], (above or below)[0]

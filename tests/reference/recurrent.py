@@ -42,7 +42,11 @@ def lstm_step(x, h, cell, U, W, b, peepholes=None, coupled=False):
 def mogrifier_matrices(rounds, factors):
     """The matrix of each round, from itself or from its two factors, (rank, columns) and (rows,
     rank)."""
-    return factors if len(factors) == rounds else [left @ right for right, left in zip(factors[::2], factors[1::2], strict=True)]
+    return (
+        factors
+        if len(factors) == rounds
+        else [left @ right for right, left in zip(factors[::2], factors[1::2], strict=True)]
+    )
 
 
 def mogrify(x, h, matrices):
@@ -82,6 +86,10 @@ def layer(kind, form, x_TBE, *given):
         return np.stack(outputs), h, cell
     h, *weights = given
     for x in x_TBE:
-        h = gru_step(x, h, *weights, **form) if kind == "gru" else elman_step(x, h, *weights, **form)
+        h = (
+            gru_step(x, h, *weights, **form)
+            if kind == "gru"
+            else elman_step(x, h, *weights, **form)
+        )
         outputs.append(h)
     return np.stack(outputs), h

@@ -6,7 +6,16 @@ Weights go by the names of the network's state_dict; time comes first.
 
 import numpy as np
 
-from reference.recurrent import ACTIVATIONS, elman_step, gru_step, lstm_step, mogrifier_matrices, mogrify, quasi_recurrent_layer, sigmoid
+from reference.recurrent import (
+    ACTIVATIONS,
+    elman_step,
+    gru_step,
+    lstm_step,
+    mogrifier_matrices,
+    mogrify,
+    quasi_recurrent_layer,
+    sigmoid,
+)
 
 
 def stack(settings, weights, x_TBE, state):
@@ -15,14 +24,26 @@ def stack(settings, weights, x_TBE, state):
     state, after = list(state), []
     for number in range(settings.layers):
         layer = f"body.layers.{number}."
-        part = {name.removeprefix(layer): value for name, value in weights.items() if name.startswith(layer)}
+        part = {
+            name.removeprefix(layer): value
+            for name, value in weights.items()
+            if name.startswith(layer)
+        }
         if settings.model == "qrnn":
-            c, before = state.pop(0)[0], list(state.pop(0)) if number == 0 and settings.convolution_words > 1 else []
-            y, c, before = quasi_recurrent_layer(x_TBE, c, before, part["weight_ih"], part["bias_ih"], settings.pooling)
+            c, before = (
+                state.pop(0)[0],
+                list(state.pop(0)) if number == 0 and settings.convolution_words > 1 else [],
+            )
+            y, c, before = quasi_recurrent_layer(
+                x_TBE, c, before, part["weight_ih"], part["bias_ih"], settings.pooling
+            )
             after += [c[None], *([np.stack(before)] if before else [])]
             x_TBE = connect(settings, weights, number, x_TBE, y)
             continue
-        own = [tensor[0] for tensor in (state.pop(0) for _ in range(2 if settings.model == "lstm" else 1))]
+        own = [
+            tensor[0]
+            for tensor in (state.pop(0) for _ in range(2 if settings.model == "lstm" else 1))
+        ]
         outputs = []
         for x in x_TBE:
             own = layer_step(settings, part, x, own)
@@ -37,7 +58,11 @@ def layer_step(settings, part, x, state):
     if settings.model == "rnn":
         return [elman_step(x, state[0], U, W, b, settings.activation)]
     if settings.model == "gru":
-        return [gru_step(x, state[0], U, W, b, part["bias_hh"], settings.reset_gate, settings.update_gate)]
+        return [
+            gru_step(
+                x, state[0], U, W, b, part["bias_hh"], settings.reset_gate, settings.update_gate
+            )
+        ]
     factors = [value for name, value in part.items() if name.startswith("mogrifier.")]
     if factors:
         x, state[0] = mogrify(x, state[0], mogrifier_matrices(settings.mogrifier_rounds, factors))
@@ -63,7 +88,9 @@ def word_window(settings, weights, x_TBE, state):
     outputs = []
     for x in x_TBE:
         window = np.concatenate([*before, x], axis=1)
-        h = ACTIVATIONS[settings.activation](window @ weights["body.weight_ih"].T + weights["body.bias_ih"])
+        h = ACTIVATIONS[settings.activation](
+            window @ weights["body.weight_ih"].T + weights["body.bias_ih"]
+        )
         outputs.append(np.concatenate([h, window], axis=1) if settings.direct_connections else h)
         before = [*before, x][1:]
     return np.stack(outputs), [np.stack(before) if before else state[0]]
@@ -76,7 +103,9 @@ def jordan(settings, weights, x_TBE, state):
         if settings.feedback == "embedding":
             fed_back = fed_back @ weights["input.embedding.weight"]
         h = ACTIVATIONS[settings.activation](
-            x @ weights["body.weight_ih"].T + fed_back @ weights["body.weight_hh"].T + weights["body.bias_ih"]
+            x @ weights["body.weight_ih"].T
+            + fed_back @ weights["body.weight_hh"].T
+            + weights["body.bias_ih"]
         )
         outputs.append(h)
     return np.stack(outputs), [h[None]]

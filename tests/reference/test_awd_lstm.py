@@ -60,21 +60,41 @@ def by_name(masks):
 
 def test_one_step_equals_a_slow_transcription_in_loss_gradients_and_weights(trainer, masks):
     _, window = next(trainer.source.windows())
-    weights = {name: value.detach().double().requires_grad_() for name, value in trainer.network.named_parameters()}
+    weights = {
+        name: value.detach().double().requires_grad_()
+        for name, value in trainer.network.named_parameters()
+    }
     state = tuple(torch.randn_like(part) for part in trainer.network.initial_state(3))
     batch = dataclasses.replace(trainer.source.batch(window), fresh=None)
     inputs_TB, targets_TB = batch.tensors
     loss, after = trainer.step(batch, state, 30.0)
 
-    rows = [[(state[2 * layer][0, row].double(), state[2 * layer + 1][0, row].double()) for row in range(3)] for layer in range(3)]
+    rows = [
+        [
+            (state[2 * layer][0, row].double(), state[2 * layer + 1][0, row].double())
+            for row in range(3)
+        ]
+        for layer in range(3)
+    ]
     nats, penalty, expected_after = awd_loss(
-        weights, 3, inputs_TB.t().tolist(), targets_TB.t().tolist(), rows, by_name(masks), alpha=2.0, beta=1.0
+        weights,
+        3,
+        inputs_TB.t().tolist(),
+        targets_TB.t().tolist(),
+        rows,
+        by_name(masks),
+        alpha=2.0,
+        beta=1.0,
     )
     assert loss.item() == pytest.approx(nats.item(), rel=1e-5)
     for layer in range(3):
         for row in range(3):
-            for ours, theirs in zip(after[2 * layer : 2 * layer + 2], expected_after[layer][row], strict=True):
-                torch.testing.assert_close(ours[0, row].double(), theirs.detach(), atol=1e-5, rtol=0)
+            for ours, theirs in zip(
+                after[2 * layer : 2 * layer + 2], expected_after[layer][row], strict=True
+            ):
+                torch.testing.assert_close(
+                    ours[0, row].double(), theirs.detach(), atol=1e-5, rtol=0
+                )
     gradients = torch.autograd.grad(nats + penalty, list(weights.values()))
     scale = min(1.0, 0.25 / torch.sqrt(sum((gradient**2).sum() for gradient in gradients)).item())
     assert scale < 1
@@ -86,7 +106,9 @@ def test_one_step_equals_a_slow_transcription_in_loss_gradients_and_weights(trai
         torch.testing.assert_close(ours.detach().double(), updated, atol=1e-5, rtol=1e-4)
 
 
-def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_evaluation(trainer, masks):
+def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_evaluation(
+    trainer, masks
+):
     windows = iter(trainer.source.windows())
     raw = trainer.network.body.layers[0].weight_hh
     for _ in range(2):
@@ -99,21 +121,34 @@ def test_recurrent_weights_are_dropped_anew_in_each_training_step_and_not_in_eva
         assert one.shape[0] == 4 * one.shape[1] and set(one.unique().tolist()) == {0.0, 2.0}
         assert not torch.equal(one, other)
     trainer.network.eval()
-    assert all(torch.equal(layer.recurrent_weights(), layer.weight_hh) for layer in trainer.network.body.layers)
+    assert all(
+        torch.equal(layer.recurrent_weights(), layer.weight_hh)
+        for layer in trainer.network.body.layers
+    )
 
 
-def test_masks_differ_from_row_to_row_and_from_window_to_window(make_data, make_trainer, sentences, masks):
-    trainer = make_trainer(make_data(sentences[:20]), **{**PIECES, "embedding_size": 40, "layer_sizes": "40,40,40"}, **FITTING)
+def test_masks_differ_from_row_to_row_and_from_window_to_window(
+    make_data, make_trainer, sentences, masks
+):
+    trainer = make_trainer(
+        make_data(sentences[:20]),
+        **{**PIECES, "embedding_size": 40, "layer_sizes": "40,40,40"},
+        **FITTING,
+    )
     windows = iter(trainer.source.windows())
     for _ in range(2):
         trainer.step(trainer.source.batch(next(windows)[1]), trainer.network.initial_state(3), 0.1)
     first, second = by_name(masks[:8]), by_name(masks[8:])
     for name in ("input", "output"):
-        assert not torch.equal(first[name][0], first[name][1]) and not torch.equal(first[name], second[name])
+        assert not torch.equal(first[name][0], first[name][1]) and not torch.equal(
+            first[name], second[name]
+        )
     assert not torch.equal(first["words"], second["words"])
 
 
-def test_whole_words_are_dropped_wherever_they_stand_and_the_output_weights_are_not(make_data, make_trainer, sentences):
+def test_whole_words_are_dropped_wherever_they_stand_and_the_output_weights_are_not(
+    make_data, make_trainer, sentences
+):
     net = make_trainer(make_data(sentences[:20]), embedding_size=40, dropout_embedding=0.5).network
     net.train()
     ids_TB = torch.arange(30).repeat(3, 2).t()
@@ -160,29 +195,44 @@ def lengths_of(trainer, epochs=40):
 
 
 def test_lengths_are_drawn_around_bptt_tokens_or_half_of_it(make_data, make_trainer, sentences):
-    trainer = make_trainer(make_data(sentences), batch_rows=1, bptt_tokens=70, bptt_deviation=5.0, bptt_short=0.3)
+    trainer = make_trainer(
+        make_data(sentences), batch_rows=1, bptt_tokens=70, bptt_deviation=5.0, bptt_short=0.3
+    )
     lengths = lengths_of(trainer)
     assert len(lengths) > 1000
     long = lengths[lengths > 52]
     assert long.mean() == pytest.approx(70, abs=0.7) and long.std() == pytest.approx(5, abs=0.5)
     short = lengths[lengths <= 52]
-    assert short.mean() == pytest.approx(35, abs=0.8) and len(short) / len(lengths) == pytest.approx(0.3, abs=0.04)
+    assert short.mean() == pytest.approx(35, abs=0.8) and len(short) / len(
+        lengths
+    ) == pytest.approx(0.3, abs=0.04)
 
 
 def test_the_learning_rate_follows_the_length_drawn(make_data, make_trainer, sentences):
-    settings = {"schedule": "constant", "warmup": 0.0, "learning_rate": 0.5, "optimizer": "sgd", "batch_rows": 2, "bptt_tokens": 10}
+    settings = {
+        "schedule": "constant",
+        "warmup": 0.0,
+        "learning_rate": 0.5,
+        "optimizer": "sgd",
+        "batch_rows": 2,
+        "bptt_tokens": 10,
+    }
     trainer = make_trainer(make_data(sentences[:40]), bptt_deviation=3.0, **settings)
     rates, step = [], trainer.step
     trainer.step = lambda batch, carry, rate: rates.append(rate) or step(batch, carry, rate)
     list(trainer.train(lambda: False))
-    lengths = [window.length for _, window in itertools.islice(trainer.source.windows(), len(rates))]
+    lengths = [
+        window.length for _, window in itertools.islice(trainer.source.windows(), len(rates))
+    ]
     assert len(set(lengths)) > 3
     assert rates == pytest.approx([0.5 * length / 10 for length in lengths])
     assert trainer.optimizer.param_groups[0]["lr"] == rates[-1]
 
 
 def test_lengths_are_multiples_where_that_is_asked_for(make_data, make_trainer, sentences):
-    trainer = make_trainer(make_data(sentences), batch_rows=1, bptt_tokens=70, bptt_deviation=5.0, bptt_multiple=8)
+    trainer = make_trainer(
+        make_data(sentences), batch_rows=1, bptt_tokens=70, bptt_deviation=5.0, bptt_multiple=8
+    )
     lengths = lengths_of(trainer)
     assert not (lengths % 8).any()
     assert lengths.mean() == pytest.approx(70, abs=0.7)  # the nearest ones: rounding has no drift
@@ -190,6 +240,8 @@ def test_lengths_are_multiples_where_that_is_asked_for(make_data, make_trainer, 
 
 def test_a_window_longer_than_the_text_reads_it_whole(make_data, make_trainer, sentences):
     data = make_data(sentences[:3])
-    trainer = make_trainer(data, batch_rows=1, bptt_tokens=10_000, bptt_deviation=5.0, budget="2epochs")
+    trainer = make_trainer(
+        data, batch_rows=1, bptt_tokens=10_000, bptt_deviation=5.0, budget="2epochs"
+    )
     *_, fitted = trainer.train(lambda: False)
     assert (fitted.steps, fitted.tokens) == (2, 2 * data.train.tokens)

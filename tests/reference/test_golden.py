@@ -58,7 +58,9 @@ def test_the_model_is_that_of_lmplz(arpa, text, order, prune):
     golden_symbols, golden = read_arpa(str(GOLDEN / arpa))
     assert sorted(symbols) == sorted(golden_symbols)
     assert [len(level) for level in levels] == [len(level) for level in golden]
-    for (words, values), (golden_words, golden_values) in zip(rows(levels, symbols), rows(golden, golden_symbols), strict=True):
+    for (words, values), (golden_words, golden_values) in zip(
+        rows(levels, symbols), rows(golden, golden_symbols), strict=True
+    ):
         assert np.array_equal(words, golden_words)
         assert np.abs(values - golden_values).max() < LOG10_TOLERANCE
 

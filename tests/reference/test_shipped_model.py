@@ -49,27 +49,37 @@ def test_it_has_the_settings_of_the_commands_that_made_it():
     assert recipe_alone == ["rnnlm", "train", "--recipe", "demo-long", "--seed", "1"]
     assert export[:2] == ["rnnlm", "export"] and "--bits" in export
     assert "--init-from" in tuning and tuning[: len(recipe_alone)] == recipe_alone
-    changed = dict(text.split("=") for option, text in itertools.pairwise(tuning) if option == "--set")
+    changed = dict(
+        text.split("=") for option, text in itertools.pairwise(tuning) if option == "--set"
+    )
     changed["budget"] = tuning[tuning.index("--budget") + 1]
     manifest, recipe = model_folder.read_manifest(FOLDER), recipes.load("demo-long")
     assert manifest.training["recipe"] == "demo-long" and manifest.settings["seed"] == 1
     for name, value in recipe.settings.items():
         expected = changed.get(name, value)
-        assert str(manifest.settings[name]) == str(float(expected) if isinstance(value, float) else expected)
-    card = tomllib.loads((FOLDER / "README.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0])
+        assert str(manifest.settings[name]) == str(
+            float(expected) if isinstance(value, float) else expected
+        )
+    card = tomllib.loads(
+        (FOLDER / "README.md").read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    )
     assert card["seed"] == 1 and card["hidden_size"] == recipe.settings["hidden_size"]
     assert str(card["line_starts"]) == changed["line_starts"]
 
 
 def test_nothing_in_it_tells_where_it_was_made():
-    text = json.dumps(json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))) + (FOLDER / "README.md").read_text(encoding="utf-8")
+    text = json.dumps(json.loads((FOLDER / "config.json").read_text(encoding="utf-8"))) + (
+        FOLDER / "README.md"
+    ).read_text(encoding="utf-8")
     assert "/" not in "".join(model_folder.read_manifest(FOLDER).training["text"])
     assert str(checkpoints.FOLDER) not in text
 
 
 @pytest.mark.parametrize("frame", ["{}", "it is hard to {}"])
 def test_it_finds_recognize_speech_likelier(model, frame):
-    better, worse = rnnlm.score_sentences(model, [frame.format("recognize speech"), frame.format("wreck a nice beach")])
+    better, worse = rnnlm.score_sentences(
+        model, [frame.format("recognize speech"), frame.format("wreck a nice beach")]
+    )
     assert better.logprob_nats > worse.logprob_nats
 
 

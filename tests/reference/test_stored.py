@@ -34,9 +34,29 @@ def test_models_give_the_figures_they_gave(rnnlm, stored, figure):
 def test_a_run_that_was_cut_off_goes_on_to_the_weights_of_the_uncut_one(rnnlm, stored, name):
     cut = stored / f"{name}-cut"
     settings = model_folder.read_manifest(cut).settings
-    given = [f"--set={key}={value}" for key, value in settings.items() if value is not None and key != "model"]
-    assert rnnlm("train", "text.txt", "--valid", "valid.txt", "--model", settings["model"], *given, "-o", cut, "--resume").code == 0
-    ended, uncut = (model_folder.load(folder, "cpu")[0].to_arrays() for folder in (cut, stored / name))
+    given = [
+        f"--set={key}={value}"
+        for key, value in settings.items()
+        if value is not None and key != "model"
+    ]
+    assert (
+        rnnlm(
+            "train",
+            "text.txt",
+            "--valid",
+            "valid.txt",
+            "--model",
+            settings["model"],
+            *given,
+            "-o",
+            cut,
+            "--resume",
+        ).code
+        == 0
+    )
+    ended, uncut = (
+        model_folder.load(folder, "cpu")[0].to_arrays() for folder in (cut, stored / name)
+    )
     assert ended.keys() == uncut.keys()
     assert all(np.allclose(ended[key], uncut[key], rtol=1e-3, atol=1e-5) for key in uncut)
 
@@ -44,7 +64,19 @@ def test_a_run_that_was_cut_off_goes_on_to_the_weights_of_the_uncut_one(rnnlm, s
 @pytest.mark.parametrize("name, models", [("ngram", ["ngram"]), ("both", ["ngram", "gru"])])
 def test_rescoring_weights_choose_what_they_chose(rnnlm, stored, name, models):
     given = [f"--model={model}" for model in models]
-    assert rnnlm("rescore", "--apply", "nbest.tsv", "--weights", f"weights-{name}.json", *given, "--output", "new.txt").code == 0
+    assert (
+        rnnlm(
+            "rescore",
+            "--apply",
+            "nbest.tsv",
+            "--weights",
+            f"weights-{name}.json",
+            *given,
+            "--output",
+            "new.txt",
+        ).code
+        == 0
+    )
     assert (stored / "new.txt").read_text() == (stored / f"best-{name}.txt").read_text()
 
 

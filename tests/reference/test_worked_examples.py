@@ -33,8 +33,16 @@ def kernel(request, monkeypatch):
 
 def filled(layer: RecurrentLayer, U: list, W: list) -> RecurrentLayer:
     """`layer` with a matrix U (E, H) and a matrix W (H, H) for each of its gates, biases zero."""
-    weights = {name: torch.cat([torch.tensor(block).t() for block in given]) for name, given in (("weight_ih", U), ("weight_hh", W))}
-    layer.load_state_dict({**{name: torch.zeros_like(weight) for name, weight in layer.state_dict().items()}, **weights})
+    weights = {
+        name: torch.cat([torch.tensor(block).t() for block in given])
+        for name, given in (("weight_ih", U), ("weight_hh", W))
+    }
+    layer.load_state_dict(
+        {
+            **{name: torch.zeros_like(weight) for name, weight in layer.state_dict().items()},
+            **weights,
+        }
+    )
     return layer
 
 
@@ -45,7 +53,12 @@ def one_row(*vectors: tuple[float, ...]) -> Tensor:
 
 def same(found: Tensor, expected: list | Tensor) -> None:
     """To the digits of fp32; dimensions of one row, or one input, are left out of both."""
-    torch.testing.assert_close(found.squeeze(), torch.as_tensor(expected, dtype=torch.float32).squeeze(), atol=2e-6, rtol=2e-6)
+    torch.testing.assert_close(
+        found.squeeze(),
+        torch.as_tensor(expected, dtype=torch.float32).squeeze(),
+        atol=2e-6,
+        rtol=2e-6,
+    )
 
 
 def blocks(gradient: Tensor, gates: int) -> list[Tensor]:
@@ -58,7 +71,9 @@ def outer(column: list[float], line: list[float]) -> list[list[float]]:
 
 
 def relu_elman(W: list) -> ElmanLayer:
-    return filled(ElmanLayer(ElmanSettings(activation="relu"), 3, 2), [[[1, 1], [2, 0], [0.5, 1]]], [W])
+    return filled(
+        ElmanLayer(ElmanSettings(activation="relu"), 3, 2), [[[1, 1], [2, 0], [0.5, 1]]], [W]
+    )
 
 
 def test_worked_example_of_a_relu_elman_network():
@@ -116,7 +131,9 @@ def gru(reset_gate: str, update_gate: str) -> GruLayer:
 
 
 @both_updates
-@pytest.mark.parametrize("reset_gate, h2", [("after", [7 / 10, -79 / 140]), ("before", [223 / 280, -1 / 2])])
+@pytest.mark.parametrize(
+    "reset_gate, h2", [("after", [7 / 10, -79 / 140]), ("before", [223 / 280, -1 / 2])]
+)
 def test_worked_example_of_a_gru(reset_gate, update_gate, h2):
     """From h0 = (0, 0), x1 = 1:
         z = s(0, L) = (1/2, 3/4)    n = tanh(L, -L) = (4/5, -4/5)    h1 = (1 - z) n = (2/5, -1/5)
@@ -192,7 +209,10 @@ def test_worked_example_of_bptt_through_a_gru(reset_gate):
         same(found, expected)
     same(layer.weight_ih.grad, [0, 0, *first_z, *first_n])
     db_r_and_z = [r1, r2, z1 + first_z[0], z2 + first_z[1]]
-    for bias, first, second in ((layer.bias_ih, first_n, worked["n"]), (layer.bias_hh, first_m, worked["m"])):
+    for bias, first, second in (
+        (layer.bias_ih, first_n, worked["n"]),
+        (layer.bias_hh, first_m, worked["m"]),
+    ):
         same(bias.grad, [*db_r_and_z, first[0] + second[0], first[1] + second[1]])
     r = [1, 1] if reset_gate == "after" else [3 / 4, 1 / 4]
     through_n = [-5 * L * first_m[1] * r[0], -10 * L * first_m[0] * r[1]]
@@ -234,10 +254,16 @@ def test_a_reset_gate_at_zero_forgets_the_state(reset_gate, update_gate):
 @both_updates
 @both_resets
 def test_with_both_gates_open_a_gru_is_an_elman_network(reset_gate, update_gate):
-    layer, x_TBE, state = extreme_gru(reset_gate, update_gate, r=1, z=0), torch.randn(5, 2, 3), torch.randn(1, 2, 4)
+    layer, x_TBE, state = (
+        extreme_gru(reset_gate, update_gate, r=1, z=0),
+        torch.randn(5, 2, 3),
+        torch.randn(1, 2, 4),
+    )
     elman = ElmanLayer(ElmanSettings(activation="tanh"), 3, 4)
     bias = layer.bias_ih[8:] + layer.bias_hh[8:]
-    elman.load_state_dict({"weight_ih": layer.weight_ih[8:], "weight_hh": layer.weight_hh[8:], "bias_ih": bias})
+    elman.load_state_dict(
+        {"weight_ih": layer.weight_ih[8:], "weight_hh": layer.weight_hh[8:], "bias_ih": bias}
+    )
     same(layer(x_TBE, (state,))[0], elman(x_TBE, (state,))[0])
 
 
@@ -265,7 +291,13 @@ def test_worked_example_of_an_lstm():
         h2 = o tanh(c2) = (3 tanh(1/2)/4, -tanh(7/10)/2)
     """
     y_TBH, (_, cell) = lstm()(one_row((1,), (0,)), (one_row((0, 0)), one_row((0, 0))))
-    same(y_TBH, [[math.tanh(3 / 5) / 2, -3 * math.tanh(2 / 5) / 4], [3 * math.tanh(1 / 2) / 4, -math.tanh(7 / 10) / 2]])
+    same(
+        y_TBH,
+        [
+            [math.tanh(3 / 5) / 2, -3 * math.tanh(2 / 5) / 4],
+            [3 * math.tanh(1 / 2) / 4, -math.tanh(7 / 10) / 2],
+        ],
+    )
     same(cell, [1 / 2, -7 / 10])
 
 
@@ -294,15 +326,32 @@ def test_worked_example_of_bptt_through_an_lstm():
     loss.backward()
     t1, t2 = math.tanh(1 / 2), -math.tanh(7 / 10)
     d1, d2 = 3 / 4 * (1 - t1**2), 1 / 2 * (1 - t2**2)
-    second = [[3 / 20 * d1, -1 / 5 * d2], [3 / 20 * d1, -3 / 40 * d2], [9 / 100 * d1, 9 / 50 * d2], [3 / 16 * t1, 1 / 4 * t2]]
+    second = [
+        [3 / 20 * d1, -1 / 5 * d2],
+        [3 / 20 * d1, -3 / 40 * d2],
+        [9 / 100 * d1, 9 / 50 * d2],
+        [3 / 16 * t1, 1 / 4 * t2],
+    ]
     dh_1, dh_2 = K1 * (3 / 16 * t1 - 51 / 200 * d2), K2 * 3 / 50 * d1
     e1, e2 = d1 / 2 + dh_1 * (1 - T1**2) / 2, 3 / 4 * d2 + 3 / 4 * dh_2 * (1 - T2**2)
-    first = [[3 / 20 * e1, -1 / 5 * e2], [0, 0], [27 / 100 * e1, 9 / 50 * e2], [1 / 4 * T1 * dh_1, -3 / 16 * T2 * dh_2]]
+    first = [
+        [3 / 20 * e1, -1 / 5 * e2],
+        [0, 0],
+        [27 / 100 * e1, 9 / 50 * e2],
+        [1 / 4 * T1 * dh_1, -3 / 16 * T2 * dh_2],
+    ]
     same(loss, 3 / 4 * t1 + 1 / 2 * t2)
     for gradient, da in zip(blocks(layer.weight_hh.grad, 4), second, strict=True):
         same(gradient, outer([T1 / 2, -3 / 4 * T2], da))
     same(layer.weight_ih.grad, [value for da in first for value in da])
-    same(layer.bias_ih.grad, [a + b for one, other in zip(first, second, strict=True) for a, b in zip(one, other, strict=True)])
+    same(
+        layer.bias_ih.grad,
+        [
+            a + b
+            for one, other in zip(first, second, strict=True)
+            for a, b in zip(one, other, strict=True)
+        ],
+    )
     same(c0.grad, [e1 / 2, e2 / 2])
     (i1, _), _, (g1, g2), (o1, _) = first
     same(h0.grad, [K1 * (o1 - g2), K2 * (i1 - g1)])

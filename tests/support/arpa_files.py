@@ -47,15 +47,25 @@ def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> 
     padded = [["<s>", *chance.choices(WORDS, k=chance.randint(1, 9)), "</s>"] for _ in range(15)]
     levels = [[(word,) for word in ["<s>", "</s>", *WORDS, *(["<unk>"] if seed % 2 == 0 else [])]]]
     for n in range(2, order + 1):
-        levels.append(sorted({tuple(words[at : at + n]) for words in padded for at in range(len(words) - n + 1)}))
+        levels.append(
+            sorted(
+                {tuple(words[at : at + n]) for words in padded for at in range(len(words) - n + 1)}
+            )
+        )
     contexts = {gram[:-1] for level in levels for gram in level}
     for n in range(1, order - 1):
-        levels[n] = [gram for gram in levels[n] if chance.random() >= dropped or (closed and gram in contexts)]
+        levels[n] = [
+            gram
+            for gram in levels[n]
+            if chance.random() >= dropped or (closed and gram in contexts)
+        ]
     lines = ["\\data\\", *(f"ngram {n}={len(level)}" for n, level in enumerate(levels, start=1))]
     for n, level in enumerate(levels, start=1):
         lines += ["", f"\\{n}-grams:"]
         for gram in chance.sample(level, len(level)):
-            backoff = f"\t{chance.uniform(-1, 0.3):.6f}" if n < order and chance.random() < 0.8 else ""
+            backoff = (
+                f"\t{chance.uniform(-1, 0.3):.6f}" if n < order and chance.random() < 0.8 else ""
+            )
             # no backing off makes it positive
             log10 = -99 if chance.random() < 0.1 else chance.uniform(-4, -1)
             lines.append(f"{log10:.7g}\t{' '.join(gram)}{backoff}")
@@ -65,7 +75,13 @@ def random_arpa(seed: int, order: int, dropped: float, closed: bool = False) -> 
 def sentences(seed: int) -> list[str]:
     """Random ones, unknown words among them; and the empty one."""
     chance = random.Random(seed)
-    return ["", *(" ".join(chance.choices([*WORDS, "unheard"], k=chance.randint(1, 12))) for _ in range(40))]
+    return [
+        "",
+        *(
+            " ".join(chance.choices([*WORDS, "unheard"], k=chance.randint(1, 12)))
+            for _ in range(40)
+        ),
+    ]
 
 
 def model_of(path: Path) -> NgramModel:
@@ -87,4 +103,7 @@ def kenlm_scores(path: Path, sentences: list[str]) -> list[list[float]]:
     config = kenlm.Config()
     config.arpa_complain, config.show_progress = kenlm.ARPALoadComplain.NONE, False
     model = kenlm.Model(str(path), config)
-    return [[score * math.log(10) for score, _, _ in model.full_scores(sentence)] for sentence in sentences]
+    return [
+        [score * math.log(10) for score, _, _ in model.full_scores(sentence)]
+        for sentence in sentences
+    ]

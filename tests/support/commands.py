@@ -36,7 +36,11 @@ class Outcome:
     @property
     def errors(self) -> list[str]:
         """The lines of an error message."""
-        return [line for line in self.err.splitlines() if line.startswith(("error: ", "  why: ", "  try: "))]
+        return [
+            line
+            for line in self.err.splitlines()
+            if line.startswith(("error: ", "  why: ", "  try: "))
+        ]
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,29 @@ def models(tmp_path_factory, corpus_lines):
     valid.write_text("\n".join(corpus_lines[240:280]) + "\n", encoding="utf-8")
     lstm, unigram = folder / "checkpoints" / "tiny", folder / "checkpoints" / "uni"
     small = (*TINY, "--budget", "30steps", "--precision", "fp32")
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        assert run([str(each) for each in ("train", text, "--valid", valid, "--test", valid, *small, "-o", lstm)]) == 0, err.getvalue()
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        assert (
+            run(
+                [
+                    str(each)
+                    for each in (
+                        "train",
+                        text,
+                        "--valid",
+                        valid,
+                        "--test",
+                        valid,
+                        *small,
+                        "-o",
+                        lstm,
+                    )
+                ]
+            )
+            == 0
+        ), err.getvalue()
         shown = err.getvalue(), out.getvalue()
         assert run(["train", str(text), "--model", "unigram", "-o", str(unigram)]) == 0
     return Models(folder, text, valid, lstm, unigram, *shown)
@@ -135,8 +160,14 @@ def environment(**more: str) -> dict[str, str]:
 def spawn(*arguments, cwd=None, stdin: bytes = b"", **more: str) -> Outcome:
     """Runs a command in a process of its own."""
     command = [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)]
-    ended = subprocess.run(command, input=stdin, capture_output=True, cwd=cwd, env=environment(**more), timeout=120)
-    return Outcome(ended.returncode, ended.stdout.decode("utf-8", "replace"), ended.stderr.decode("utf-8", "replace"))
+    ended = subprocess.run(
+        command, input=stdin, capture_output=True, cwd=cwd, env=environment(**more), timeout=120
+    )
+    return Outcome(
+        ended.returncode,
+        ended.stdout.decode("utf-8", "replace"),
+        ended.stderr.decode("utf-8", "replace"),
+    )
 
 
 @pytest.fixture(name="spawn")

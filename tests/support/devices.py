@@ -69,5 +69,11 @@ class Repeater:
 def graphs_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps on the CPU are recorded, too, by a :class:`Repeater`."""
     recorder, has_graphs = step.CudaRecorder, step.has_graphs
-    monkeypatch.setattr(step, "has_graphs", lambda device: device.type == "cpu" or has_graphs(device))
-    monkeypatch.setattr(trainer, "CudaRecorder", lambda device: Repeater() if device.type == "cpu" else recorder(device))
+    monkeypatch.setattr(
+        step, "has_graphs", lambda device: device.type == "cpu" or has_graphs(device)
+    )
+    monkeypatch.setattr(
+        trainer,
+        "CudaRecorder",
+        lambda device: Repeater() if device.type == "cpu" else recorder(device),
+    )

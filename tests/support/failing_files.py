@@ -28,7 +28,10 @@ class Watch:
     def __init__(self, folder: Path, hear: Callable[[str, str, bool], None]) -> None:
         self.folder = os.path.abspath(folder)
         self.hear = hear
-        self.real = {"open": builtins.open, **{name: getattr(os, name) for name in ("fsync", "replace", "unlink", "mkdir")}}
+        self.real = {
+            "open": builtins.open,
+            **{name: getattr(os, name) for name in ("fsync", "replace", "unlink", "mkdir")},
+        }
 
     def __enter__(self) -> "Watch":
         builtins.open = self._open
@@ -43,7 +46,11 @@ class Watch:
 
     def _around(self, kind: str) -> Callable[..., Any]:
         def called(path: Any, *rest: Any, **options: Any) -> Any:
-            name = os.readlink(f"/proc/self/fd/{path}") if isinstance(path, int) else os.path.abspath(path)
+            name = (
+                os.readlink(f"/proc/self/fd/{path}")
+                if isinstance(path, int)
+                else os.path.abspath(path)
+            )
             if not name.startswith(self.folder):
                 return self.real[kind](path, *rest, **options)
             self.hear(kind, name, False)
@@ -54,7 +61,9 @@ class Watch:
         return called
 
     def _open(self, path: Any, mode: str = "r", *rest: Any, **options: Any) -> Any:
-        is_ours = isinstance(path, (str, os.PathLike)) and os.path.abspath(path).startswith(self.folder)
+        is_ours = isinstance(path, (str, os.PathLike)) and os.path.abspath(path).startswith(
+            self.folder
+        )
         if not is_ours or not WRITING & set(mode):
             return self.real["open"](path, mode, *rest, **options)
         self.hear("open", os.path.abspath(path), False)
@@ -113,7 +122,11 @@ def kill_at(folder: Path, point: tuple[str, str], log: Path) -> None:
 
 @contextlib.contextmanager
 def failing(
-    folder: Path, kinds: tuple[str, ...], number: int = errno.ENOSPC, part: str = "", calls: range | None = None
+    folder: Path,
+    kinds: tuple[str, ...],
+    number: int = errno.ENOSPC,
+    part: str = "",
+    calls: range | None = None,
 ) -> Iterator[list[str]]:
     """Calls of these kinds below `folder`, of files with `part` in their names, fail while this
     lasts: all of them, or those numbered `calls`, counted from 0. What failed, as it comes."""

@@ -7,7 +7,12 @@ def checked_error(ended, code: int, what: str) -> list[str]:
     """The lines of the error message, after the checks that hold for every one."""
     assert (ended.code, ended.out) == (code, ""), ended
     labels = [line[:7] for line in ended.errors]
-    assert labels in (["error: "], ["error: ", "  why: "], ["error: ", "  try: "], ["error: ", "  why: ", "  try: "]), ended.err
+    assert labels in (
+        ["error: "],
+        ["error: ", "  why: "],
+        ["error: ", "  try: "],
+        ["error: ", "  why: ", "  try: "],
+    ), ended.err
     assert ended.errors[0].startswith(f"error: {what}"), ended.err
     assert ended.errors == ended.err.splitlines()[-len(labels) :]
     assert "internal error" not in ended.err and "Traceback" not in ended.err

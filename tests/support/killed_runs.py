@@ -20,7 +20,15 @@ from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.manifest import Manifest, read_manifest
 from support import failing_files
 
-TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32", "device": "cpu", "threads": 1}
+TINY = {
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "batch_rows": 4,
+    "bptt_tokens": 8,
+    "precision": "fp32",
+    "device": "cpu",
+    "threads": 1,
+}
 VARIANTS = {
     "adamw, dropout of weights": {
         "optimizer": "adamw", "dropout_input": 0.3, "dropout_output": 0.2, "weight_drop": 0.3,
@@ -59,7 +67,9 @@ class Ended:
         took no step."""
         if not any(self.at):
             return None
-        return self.steps - step, self.at[self.steps] - (self.at[step] or min(filter(None, self.at)))
+        return self.steps - step, self.at[self.steps] - (
+            self.at[step] or min(filter(None, self.at))
+        )
 
 
 class Runs:
@@ -81,10 +91,15 @@ class Runs:
     @contextlib.contextmanager
     def started(self, arguments: list[str], point: tuple[str, str] | None = None):
         """The process of a run, and its steps as they come."""
-        steps, at = self.context.Value("l", 0, lock=False), self.context.Array("d", MOST_STEPS, lock=False)
+        steps, at = (
+            self.context.Value("l", 0, lock=False),
+            self.context.Array("d", MOST_STEPS, lock=False),
+        )
         said = self.folder / "said.txt"
         said.write_text("", encoding="utf-8")
-        process = self.context.Process(target=work, args=(arguments, str(said), steps, at, point), daemon=True)
+        process = self.context.Process(
+            target=work, args=(arguments, str(said), steps, at, point), daemon=True
+        )
         process.start()
         try:
             yield process, steps, at
@@ -92,7 +107,12 @@ class Runs:
             process.kill()
             process.join()
 
-    def run(self, arguments: list[str], kill_after: float | None = None, point: tuple[str, str] | None = None) -> Ended:
+    def run(
+        self,
+        arguments: list[str],
+        kill_after: float | None = None,
+        point: tuple[str, str] | None = None,
+    ) -> Ended:
         """A run to its end, or until it is killed: so many seconds after its start, or by itself at
         a point of its writing."""
         began = time.perf_counter()
@@ -105,10 +125,19 @@ class Runs:
         log = self.folder / "operations.txt"
         operations = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
         log.unlink(missing_ok=True)
-        return Ended(process.exitcode, (self.folder / "said.txt").read_text(encoding="utf-8"), steps.value, list(at), seconds, operations)
+        return Ended(
+            process.exitcode,
+            (self.folder / "said.txt").read_text(encoding="utf-8"),
+            steps.value,
+            list(at),
+            seconds,
+            operations,
+        )
 
 
-def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str, str] | None) -> None:
+def work(
+    arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str, str] | None
+) -> None:
     """The body of such a process: the command line itself, with a watch on its steps, and on its
     writing."""
     handle = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -129,19 +158,42 @@ def work(arguments: list[str], said: str, steps: Any, at: Any, point: tuple[str,
 
     Trainer.train_step = watched
     if point is not None:
-        failing_files.kill_at(Path(arguments[arguments.index("-o") + 1]), point, Path(said).with_name("operations.txt"))
+        failing_files.kill_at(
+            Path(arguments[arguments.index("-o") + 1]),
+            point,
+            Path(said).with_name("operations.txt"),
+        )
     sys.argv = ["rnnlm", *arguments]
     # as long as the process
     sys.stdout, sys.stderr = (open(number, "w", closefd=False) for number in (1, 2))  # noqa: SIM115
     main()
 
 
-def command(text: Path, valid: Path, folder: Path, settings: dict[str, Any], **options: Any) -> list[str]:
+def command(
+    text: Path, valid: Path, folder: Path, settings: dict[str, Any], **options: Any
+) -> list[str]:
     """The arguments of a run: the very same ones each time."""
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    tiny = {name: value for name, value in TINY.items() if "task" not in options or name != "bptt_tokens"}
+    tiny = {
+        name: value
+        for name, value in TINY.items()
+        if "task" not in options or name != "bptt_tokens"
+    }
     sets = [f"--set={name}={value}" for name, value in {**tiny, **settings}.items()]
-    return ["train", str(text), "--valid", str(valid), "--test", str(valid), *given, *sets, "-o", str(folder), "--resume", "auto"]
+    return [
+        "train",
+        str(text),
+        "--valid",
+        str(valid),
+        "--test",
+        str(valid),
+        *given,
+        *sets,
+        "-o",
+        str(folder),
+        "--resume",
+        "auto",
+    ]
 
 
 @dataclass(frozen=True)
@@ -165,7 +217,12 @@ def outcome(folder: Path) -> Outcome:
     assert manifest is not None and not list(folder.rglob("*.new")), sorted(folder.rglob("*"))
     facts = json.loads(max((folder / "training").glob("state-*.json")).read_text(encoding="utf-8"))
     return Outcome(
-        manifest.fingerprint, manifest.step, _timeless(manifest.results), facts["sha256"], _timeless(facts["facts"]), log_of(folder)
+        manifest.fingerprint,
+        manifest.step,
+        _timeless(manifest.results),
+        facts["sha256"],
+        _timeless(facts["facts"]),
+        log_of(folder),
     )
 
 
@@ -190,7 +247,10 @@ def checked(folder: Path) -> Manifest | None:
 
 def newest_step(folder: Path) -> int:
     """Of the checkpoint the run would go on from; 0 where there is none."""
-    return max((int(path.name.split("-")[1]) for path in (folder / "training").glob("state-*.json")), default=0)
+    return max(
+        (int(path.name.split("-")[1]) for path in (folder / "training").glob("state-*.json")),
+        default=0,
+    )
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:

@@ -39,7 +39,11 @@ VARIANTS = {
         "kn", "mkn")]
     + [{"order": 4, "prune": "0,0,1"}],
 }  # fmt: skip
-INNER = {"parts": (("unigram", {}), ("ngram", {"order": 2})), "weights": (0.4, 0.6), "mixing": "log-linear"}
+INNER = {
+    "parts": (("unigram", {}), ("ngram", {"order": 2})),
+    "weights": (0.4, 0.6),
+    "mixing": "log-linear",
+}
 SPELLING = {"characters": "cnn", "character_filters": "3,4", "character_size": 5}
 MIXTURES = [
     {"parts": (("ngram", {"order": 3}), ("ngram", {"order": 2, "smoothing": "mle"}),

@@ -51,7 +51,9 @@ def make_data(tmp_path):
     """lines, validation lines -> TrainingData of words; with documents, empty lines are their
     borders."""
 
-    def make(lines: list[str], valid: list[str] | None = None, documents: bool = False, **tokenizer) -> TrainingData:
+    def make(
+        lines: list[str], valid: list[str] | None = None, documents: bool = False, **tokenizer
+    ) -> TrainingData:
         settings = TextSettings(blank_lines="documents" if documents else "skip")
 
         def corpus(name: str, content: list[str]) -> Corpus:
@@ -71,17 +73,32 @@ def make_trainer():
     """TrainingData, settings by name -> Trainer of a small network, fp32 on the CPU unless told
     otherwise."""
 
-    def make(data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings) -> Trainer:
+    def make(
+        data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings
+    ) -> Trainer:
         shape = KINDS[settings.get("model", NETWORK["model"])]
         if "activation" not in shape.__dataclass_fields__:
             settings.pop("activation", None)
-        own = {**NETWORK, **{name: settings.pop(name) for name in list(settings) if name in shape.__dataclass_fields__}}
+        own = {
+            **NETWORK,
+            **{
+                name: settings.pop(name)
+                for name in list(settings)
+                if name in shape.__dataclass_fields__
+            },
+        }
         torch.manual_seed(seed)
         network = start_network(
-            shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device(device)
+            shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}),
+            data.tokenizer,
+            torch.device(device),
         )
         return language_model_trainer(
-            network, FittingSettings(**{**FITTING, **settings}), RunSettings(budget=budget, seed=seed), data, precision
+            network,
+            FittingSettings(**{**FITTING, **settings}),
+            RunSettings(budget=budget, seed=seed),
+            data,
+            precision,
         )
 
     return make

@@ -40,8 +40,27 @@ fewer = settings(max_examples=settings().max_examples // 4)  # for what takes lo
 odd_numbers = st.sampled_from(NUMBERS)
 odd_text = st.one_of(
     st.text(max_size=12),
-    st.sampled_from(["", " ", "\0", "\t", "\n", "\r", "a b", "the cat", "<s>", "</s>", "<unk>", "\ufeff", "\u2028", "a\x1b[1m"]),
-    st.sampled_from(["../x", "/", ".", "..", "a/b", "\u202e", "e\u0301", "none", "null", "true", "x" * 300]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "\0",
+            "\t",
+            "\n",
+            "\r",
+            "a b",
+            "the cat",
+            "<s>",
+            "</s>",
+            "<unk>",
+            "\ufeff",
+            "\u2028",
+            "a\x1b[1m",
+        ]
+    ),
+    st.sampled_from(
+        ["../x", "/", ".", "..", "a/b", "\u202e", "e\u0301", "none", "null", "true", "x" * 300]
+    ),
     odd_numbers,
 )
 _scalars = st.one_of(
@@ -49,7 +68,11 @@ _scalars = st.one_of(
     st.sampled_from([2**31, 2**63, 2**64, -(2**70), 10**30]),
     st.sampled_from(["\ud800", "a\0b", 10**400]),
 )  # fmt: skip
-odd_json = st.recursive(_scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_text, inner, max_size=3), max_leaves=6)
+odd_json = st.recursive(
+    _scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_text, inner, max_size=3),
+    max_leaves=6,
+)
 
 
 deep_json = st.builds(  # hypothesis itself makes room for some 2000 more calls than Python does
@@ -79,7 +102,11 @@ def _changed(draw: Any, value: Any) -> Any:
     how = draw(st.sampled_from(["inside", "inside", "inside", "left out", "added"]))
     if isinstance(value, list):
         at = draw(st.integers(0, len(value) - 1))
-        new = {"inside": lambda: [_changed(draw, value[at])], "left out": list, "added": lambda: [value[at], draw(odd_json)]}[how]()
+        new = {
+            "inside": lambda: [_changed(draw, value[at])],
+            "left out": list,
+            "added": lambda: [value[at], draw(odd_json)],
+        }[how]()
         return [*value[:at], *new, *value[at + 1 :]]
     at = draw(st.sampled_from(sorted(value)))
     if how == "left out":
@@ -99,17 +126,35 @@ def damaged(draw: Any, *originals: bytes) -> bytes:
     return data
 
 
-FAULTS = ("flipped", "put in", "overwritten", "cut out", "cut off", "doubled", "moved in", "renumbered", "renumbered")
+FAULTS = (
+    "flipped",
+    "put in",
+    "overwritten",
+    "cut out",
+    "cut off",
+    "doubled",
+    "moved in",
+    "renumbered",
+    "renumbered",
+)
 
 
 def _with_fault(draw: Any, data: bytes, originals: Sequence[bytes]) -> bytes:
     other = draw(st.sampled_from(originals))
-    (start, end), (first, last) = (sorted(draw(st.integers(0, len(each))) for _ in range(2)) for each in (data, other))
+    (start, end), (first, last) = (
+        sorted(draw(st.integers(0, len(each))) for _ in range(2)) for each in (data, other)
+    )
     match draw(st.sampled_from(FAULTS)):
         case "flipped" if start < len(data):
-            return data[:start] + bytes([data[start] ^ (1 << draw(st.integers(0, 7)))]) + data[start + 1 :]
+            return (
+                data[:start]
+                + bytes([data[start] ^ (1 << draw(st.integers(0, 7)))])
+                + data[start + 1 :]
+            )
         case "put in":
-            return data[:start] + draw(st.sampled_from(PIECES) | st.binary(max_size=9)) + data[start:]
+            return (
+                data[:start] + draw(st.sampled_from(PIECES) | st.binary(max_size=9)) + data[start:]
+            )
         case "overwritten":
             piece = draw(st.binary(min_size=1, max_size=9))
             return data[:start] + piece + data[start + len(piece) :]
@@ -136,7 +181,9 @@ def value_or_error(parse: Callable[[], Any]) -> Any:
             return parse()
         except RnnlmError as error:
             assert error.what.strip()
-            assert max(map(len, (error.what, error.why, error.hint))) <= LONGEST_MESSAGE + len(" ... ")
+            assert max(map(len, (error.what, error.why, error.hint))) <= LONGEST_MESSAGE + len(
+                " ... "
+            )
             return error
 
 

@@ -22,7 +22,9 @@ def example(dtype=torch.float32, padded=4):
 
 
 def adaptive(size, tied, width):
-    return AdaptiveSoftmax(size, width, tuple(sorted({max(1, size // 4), max(1, size // 2)} - {size})), 2.0)
+    return AdaptiveSoftmax(
+        size, width, tuple(sorted({max(1, size // 4), max(1, size // 2)} - {size})), 2.0
+    )
 
 
 LAYERS = {
@@ -74,9 +76,14 @@ def gradients(value, layer, *more):
     """By name, of all parameters and of `more`; zeros where there is none."""
     named = dict(layer.named_parameters()) | {f"input {i}": tensor for i, tensor in enumerate(more)}
     found = torch.autograd.grad(value, list(named.values()), allow_unused=True)
-    return {name: torch.zeros_like(named[name]) if g is None else g for name, g in zip(named, found, strict=True)}
+    return {
+        name: torch.zeros_like(named[name]) if g is None else g
+        for name, g in zip(named, found, strict=True)
+    }
 
 
 def plain_loss(layer, features_NE, targets_N, tied_VE=None):
     """Mean cross-entropy by automatic differentiation through `predict`."""
-    return torch.nn.functional.nll_loss(layer.predict(features_NE, tied_VE), targets_N, ignore_index=-1)
+    return torch.nn.functional.nll_loss(
+        layer.predict(features_NE, tied_VE), targets_N, ignore_index=-1
+    )

@@ -887,7 +887,9 @@ class current_device_is:
 
 def set_device(device: Any) -> None:
     if isinstance(device, torch.device) and device.index is None:
-        raise ValueError(f"Expected a torch.device with a specified index or an integer, but got:{device}")
+        raise ValueError(
+            f"Expected a torch.device with a specified index or an integer, but got:{device}"
+        )
     STATE.current_device = index_of(device)
 
 

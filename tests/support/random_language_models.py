@@ -19,11 +19,25 @@ SUBWORDS = {"tokenizer": "sentencepiece", "vocab_size": 300}
 def language_model(folder, is_reversed=False, tokenizer=None, seed=1, model="lstm", **settings):
     """A language model with random weights in `folder`."""
     given = tokenizer or {"tokenizer": "word"}
-    trained = tokenizers.train(tokenizers.TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])])
+    trained = tokenizers.train(
+        tokenizers.TokenizerSettings(**given, reversed=is_reversed), [Block(LINES, [])]
+    )
     kind = registry.kind_of(model)
     resolved = resolve(
         kind.settings_classes(),
-        [Layer("test", {"model": model, **{name: value for name, value in {**SIZES, **settings}.items() if value is not None}})],
+        [
+            Layer(
+                "test",
+                {
+                    "model": model,
+                    **{
+                        name: value
+                        for name, value in {**SIZES, **settings}.items()
+                        if value is not None
+                    },
+                },
+            )
+        ],
     )
     spelled = trained.spelling() if resolved.values["characters"] else trained
     torch.manual_seed(seed)

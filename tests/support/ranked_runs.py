@@ -29,7 +29,14 @@ from rnnlm.text.tokenizers import TokenizerSettings
 from support import tiny_pairs, tiny_tasks
 
 ROWS = 6  # of all ranks
-LSTM = {"model": "lstm", "layers": 1, "embedding_size": 6, "hidden_size": 8, "tied": True, "init_range": 0.1}
+LSTM = {
+    "model": "lstm",
+    "layers": 1,
+    "embedding_size": 6,
+    "hidden_size": 8,
+    "tied": True,
+    "init_range": 0.1,
+}
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 FITTING = {
     "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3,
@@ -67,11 +74,19 @@ DROPOUT = {**CASES["lstm"], "dropout_output": 0.3, "weight_drop": 0.3}
 
 def data_of(folder: Path, documents: bool = False, lines: int = 60) -> TrainingData:
     """Of the bundled validation text; its documents have one to three lines."""
-    text = [line for line in rnnlm.corpora.part("english", "valid").read_text(encoding="utf-8").split("\n") if line.strip()]
+    text = [
+        line
+        for line in rnnlm.corpora.part("english", "valid").read_text(encoding="utf-8").split("\n")
+        if line.strip()
+    ]
 
     def corpus(part: list[str]) -> Corpus:
         if documents:
-            part = [each for number, line in enumerate(part) for each in ([""] if number % 5 in (0, 2, 3) else []) + [line]]
+            part = [
+                each
+                for number, line in enumerate(part)
+                for each in ([""] if number % 5 in (0, 2, 3) else []) + [line]
+            ]
         path = folder / f"text-{os.getpid()}-{len(list(folder.iterdir()))}"
         path.write_text("".join(f"{line}\n" for line in part), encoding="utf-8")
         return Corpus((str(path),), TextSettings(blank_lines="documents" if documents else "skip"))
@@ -82,11 +97,17 @@ def data_of(folder: Path, documents: bool = False, lines: int = 60) -> TrainingD
 
 
 def trainer_of(
-    folder: Path, settings: dict, ranks=SINGLE_PROCESS, budget: str = "20steps", initial: TrainingState | None = None
+    folder: Path,
+    settings: dict,
+    ranks=SINGLE_PROCESS,
+    budget: str = "20steps",
+    initial: TrainingState | None = None,
 ) -> Trainer:
     """Of ROWS rows in all."""
     if settings.get("task") == "seq2seq":
-        return pairs_trainer_of(ranks, **{**OF_TASKS, **settings, "budget": budget, "initial": initial})
+        return pairs_trainer_of(
+            ranks, **{**OF_TASKS, **settings, "budget": budget, "initial": initial}
+        )
     if "task" in settings:
         return task_trainer_of(**settings, ranks=ranks, budget=budget, initial=initial)
     settings = {**LSTM, **NO_DROPOUT, **FITTING, **settings}
@@ -94,10 +115,14 @@ def trainer_of(
     shape = KINDS[settings["model"]]
     torch.manual_seed(1)
     network = start_network(
-        shape(**{k: v for k, v in settings.items() if k in shape.__dataclass_fields__}), data.tokenizer, torch.device("cpu")
+        shape(**{k: v for k, v in settings.items() if k in shape.__dataclass_fields__}),
+        data.tokenizer,
+        torch.device("cpu"),
     )
     ranks.seed_per_rank(1)
-    fitting = FittingSettings(**{k: v for k, v in settings.items() if k in FittingSettings.__dataclass_fields__})
+    fitting = FittingSettings(
+        **{k: v for k, v in settings.items() if k in FittingSettings.__dataclass_fields__}
+    )
     its = RunSettings(budget=budget, seed=1, save_every="100000steps")
     trainer = language_model_trainer(network, fitting, its, data, "fp32", ranks, ROWS)
     if initial is not None:
@@ -105,17 +130,30 @@ def trainer_of(
     return trainer
 
 
-def task_trainer_of(task: str, model: str, ranks, tokenizer: str, initial, both: bool = False, **settings) -> Trainer:
+def task_trainer_of(
+    task: str, model: str, ranks, tokenizer: str, initial, both: bool = False, **settings
+) -> Trainer:
     """Of 19 requests, which ROWS do not divide: the last batch of an epoch has fewer."""
-    resolved = tiny_tasks.settings_of(task, model, **{**OF_TASKS, **settings}, batch_rows=ROWS // ranks.count)
-    train, valid = (tiny_tasks.labelled(rows, task, both) for rows in (tiny_tasks.TRAIN[:19], tiny_tasks.VALID))
+    resolved = tiny_tasks.settings_of(
+        task, model, **{**OF_TASKS, **settings}, batch_rows=ROWS // ranks.count
+    )
+    train, valid = (
+        tiny_tasks.labelled(rows, task, both) for rows in (tiny_tasks.TRAIN[:19], tiny_tasks.VALID)
+    )
     data = tiny_tasks.data_of(resolved, train, valid, tokenizer=tokenizer, min_count=1)
     return tasks_fitting.make_trainer(resolved, data, initial, ranks)
 
 
 def pairs_trainer_of(ranks, task: str, model: str, **settings) -> Trainer:
     """Of 19 pairs of different lengths."""
-    return tiny_pairs.trainer_of(model, tiny_pairs.TRAIN[:19], ranks=ranks, **NO_DROPOUT, **settings, batch_rows=ROWS // ranks.count)
+    return tiny_pairs.trainer_of(
+        model,
+        tiny_pairs.TRAIN[:19],
+        ranks=ranks,
+        **NO_DROPOUT,
+        **settings,
+        batch_rows=ROWS // ranks.count,
+    )
 
 
 def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, np.ndarray]:
@@ -138,11 +176,27 @@ def run(trainer: Trainer, stop=lambda: False, save=lambda: False) -> dict[str, n
     found["losses"] = np.array(trainer.ranks.totals(*losses)) if losses else np.zeros(0)
     tokens = np.diff([before, *(event.tokens for event in reports)])
     # however often it was
-    found["told"] = np.array(sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True)))
-    found["rollbacks"] = np.array([(event.step, event.to_step) for event in events if isinstance(event, RolledBack)])
-    found["ppls"] = np.array([event.ppl_token or math.exp(event.figures["loss_nats"]) for event in events if isinstance(event, Validated)])
+    found["told"] = np.array(
+        sum(event.loss_nats * count for event, count in zip(reports, tokens, strict=True))
+    )
+    found["rollbacks"] = np.array(
+        [(event.step, event.to_step) for event in events if isinstance(event, RolledBack)]
+    )
+    found["ppls"] = np.array(
+        [
+            event.ppl_token or math.exp(event.figures["loss_nats"])
+            for event in events
+            if isinstance(event, Validated)
+        ]
+    )
     found["counts"] = np.array(
-        [fitted.step, fitted.steps, fitted.tokens, trainer.source.rows, sum(isinstance(event, Checkpoint) for event in events)]
+        [
+            fitted.step,
+            fitted.steps,
+            fitted.tokens,
+            trainer.source.rows,
+            sum(isinstance(event, Checkpoint) for event in events),
+        ]
     )
     found["state"] = fitted.state
     return found
@@ -160,7 +214,11 @@ def faulty(trainer: Trainer) -> Trainer:
 
     def wrapped(*given):
         found = step(*given)
-        if trainer.step_count == 15 and not trainer.rollbacks.count and place.rank == place.count - 1:
+        if (
+            trainer.step_count == 15
+            and not trainer.rollbacks.count
+            and place.rank == place.count - 1
+        ):
             with torch.no_grad():
                 next(trainer.network.parameters()).view(-1)[0] = torch.nan
         return found
@@ -183,7 +241,13 @@ def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
     rank, found = ranks.rank_info.rank, {}
 
     def keep(case: str, result: dict) -> None:
-        found.update({f"{case}/{name}": array for name, array in result.items() if isinstance(array, np.ndarray)})
+        found.update(
+            {
+                f"{case}/{name}": array
+                for name, array in result.items()
+                if isinstance(array, np.ndarray)
+            }
+        )
 
     for case, settings in CASES.items():
         keep(case, run(trainer_of(folder, settings, ranks)))
@@ -193,12 +257,22 @@ def found_by_ranks(folder: Path, ranks) -> dict[str, np.ndarray]:
     keep("resumed", run(trainer_of(folder, CASES["lstm"], ranks, initial=state)))
     for path in sorted(folder.glob("state-*.npz")):
         if path.stem != f"state-{ranks.count}":
-            keep(f"resumed-from-{path.stem[-1]}", run(trainer_of(folder, CASES["lstm"], ranks, initial=read_state(path))))
+            keep(
+                f"resumed-from-{path.stem[-1]}",
+                run(trainer_of(folder, CASES["lstm"], ranks, initial=read_state(path))),
+            )
     keep("faulty", run(faulty(trainer_of(folder, CASES["gru"], ranks))))
     keep("dropout", run(trainer_of(folder, DROPOUT, ranks)))
     state = cut(trainer_of(folder, DROPOUT, ranks))
     found["draws"] = np.array(
-        [len({state.arrays[f"random.cpu{end}"].tobytes() for end in ("", *(f".{r}" for r in range(1, ranks.count)))})]
+        [
+            len(
+                {
+                    state.arrays[f"random.cpu{end}"].tobytes()
+                    for end in ("", *(f".{r}" for r in range(1, ranks.count)))
+                }
+            )
+        ]
     )
     keep("dropout-resumed", run(trainer_of(folder, DROPOUT, ranks, initial=state)))
     _wishes(folder, ranks, keep, found)

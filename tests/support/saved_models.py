@@ -23,11 +23,15 @@ def make_unigram(k=0.5, lines=LINES):
 def make_lstm():
     torch.manual_seed(1)
     tokenizer = make_tokenizer(LINES)
-    return NeuralLanguageModel(make_network(network_settings.stored(SETTINGS), tokenizer), tokenizer)
+    return NeuralLanguageModel(
+        make_network(network_settings.stored(SETTINGS), tokenizer), tokenizer
+    )
 
 
 def save_unigram(folder, k=0.5, step=1, lines=LINES):
-    return model_folder.save(folder, make_unigram(k, lines), "unigram", {"model": "unigram", "additive_k": k}, step, {})
+    return model_folder.save(
+        folder, make_unigram(k, lines), "unigram", {"model": "unigram", "additive_k": k}, step, {}
+    )
 
 
 def save_lstm(folder):

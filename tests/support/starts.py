@@ -20,4 +20,9 @@ def starts_after(model, prompts, limits) -> Starts:
 
 
 def one_of(starts, number) -> Starts:
-    return Starts(starts.state.select([number]), starts.input_S[[number]], starts.limits_S[[number]], (starts.prompt(number),))
+    return Starts(
+        starts.state.select([number]),
+        starts.input_S[[number]],
+        starts.limits_S[[number]],
+        (starts.prompt(number),),
+    )

@@ -27,20 +27,46 @@ TREEBANK = """# sent_id = {number}
 
 """
 SOUNDS = {"c": "K", "t": "T", "sh": "SH", "ee": "IY", "p": "P", "a": "AE", "x": "K S"}
-WORDS = [(first, vowel, last) for first in ("c", "t", "sh", "p") for vowel in ("ee", "a") for last in ("t", "p", "sh", "x")]
+WORDS = [
+    (first, vowel, last)
+    for first in ("c", "t", "sh", "p")
+    for vowel in ("ee", "a")
+    for last in ("t", "p", "sh", "x")
+]
 
 
 def treebank() -> str:
     """A treebank in CoNLL-U of one sentence in other words."""
-    pairs = [(adjective, noun) for adjective in ("cold", "warm", "old") for noun in ("beers", "songs", "teas", "cats")]
-    return "".join(TREEBANK.format(number=number, adjective=adjective, noun=noun) for number, (adjective, noun) in enumerate(pairs))
+    pairs = [
+        (adjective, noun)
+        for adjective in ("cold", "warm", "old")
+        for noun in ("beers", "songs", "teas", "cats")
+    ]
+    return "".join(
+        TREEBANK.format(number=number, adjective=adjective, noun=noun)
+        for number, (adjective, noun) in enumerate(pairs)
+    )
 
 
 def trained(folder: Path, *arguments: object) -> Path:
     """A model as `rnnlm train` makes it, in `folder`."""
     sets = [f"--set={each}" for each in SMALL]
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as err:
-        options = [*arguments, "--task", "tagging", *sets, "--precision", "fp32", "--budget", "50steps", "-o", folder]
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        options = [
+            *arguments,
+            "--task",
+            "tagging",
+            *sets,
+            "--precision",
+            "fp32",
+            "--budget",
+            "50steps",
+            "-o",
+            folder,
+        ]
         assert run(["train", *map(str, options)]) == 0, err.getvalue()
     return folder
 
@@ -51,7 +77,9 @@ def treebank_tagger(tmp_path_factory):
     it."""
     place = tmp_path_factory.mktemp("treebank")
     (place / "treebank.conllu").write_text(treebank(), encoding="utf-8")
-    return trained(place / "model", place / "treebank.conllu", "--label-column", "upos,lemma", *CHARACTERS)
+    return trained(
+        place / "model", place / "treebank.conllu", "--label-column", "upos,lemma", *CHARACTERS
+    )
 
 
 @pytest.fixture(scope="session")
@@ -59,5 +87,7 @@ def pronouncer(tmp_path_factory):
     """The folder of a model that learned the sounds of letters, all of them small."""
     place = tmp_path_factory.mktemp("sounds")
     (place / "letters").write_text("".join(" ".join("".join(word)) + "\n" for word in WORDS))
-    (place / "sounds").write_text("".join(" ".join(SOUNDS[part] for part in word) + "\n" for word in WORDS))
+    (place / "sounds").write_text(
+        "".join(" ".join(SOUNDS[part] for part in word) + "\n" for word in WORDS)
+    )
     return trained(place / "model", place / "letters", "--labels", place / "sounds", "--align")

@@ -21,7 +21,13 @@ from rnnlm.text.lines import Block, TextSettings
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.devices import MODELS_DEVICE
 
-LINES = ("the cat sat on the mat", "a dog saw the cat", "the dog sat", "it is hard to recognize speech", "the <unk> sat on a cat")
+LINES = (
+    "the cat sat on the mat",
+    "a dog saw the cat",
+    "the dog sat",
+    "it is hard to recognize speech",
+    "the <unk> sat on a cat",
+)
 HELD_OUT = ("the cat saw a dog", "it is hard")
 _SMALL = {
     "embedding_size": 8, "hidden_size": 12, "batch_rows": 2, "bptt_tokens": 4, "budget": "6steps",
@@ -64,15 +70,25 @@ def small_settings(kind: registry.Kind, **settings: Any) -> Any:
 
 def save(folder: Path, model: Any, name: str, **settings: Any) -> Any:
     """Save a model of :func:`fit` in `folder`, the parts of a mixture beside it; its manifest."""
-    parts = [folder.with_name(f"{folder.name}.{number}") for number, _ in enumerate(settings.get("parts", ()), start=1)]
-    for place, part, (its_name, its_settings) in zip(parts, getattr(model, "parts", ()), settings.pop("parts", ()), strict=True):
+    parts = [
+        folder.with_name(f"{folder.name}.{number}")
+        for number, _ in enumerate(settings.get("parts", ()), start=1)
+    ]
+    for place, part, (its_name, its_settings) in zip(
+        parts, getattr(model, "parts", ()), settings.pop("parts", ()), strict=True
+    ):
         save(place, part, its_name, **its_settings)
     settings.pop("weights", None)
-    return model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, parts)
+    return model_folder.save(
+        folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, parts
+    )
 
 
 def mixture(
-    parts: Sequence[tuple[str, dict[str, Any]]], weights: Sequence[float], mixing: str = "linear", lines: Sequence[str] = LINES
+    parts: Sequence[tuple[str, dict[str, Any]]],
+    weights: Sequence[float],
+    mixing: str = "linear",
+    lines: Sequence[str] = LINES,
 ) -> Mixture:
     """A mixture of models of :func:`fit`, each given by name and settings."""
     return Mixture([fit(name, lines, **settings) for name, settings in parts], weights, mixing)
@@ -87,14 +103,20 @@ def fit(name: str, lines: Sequence[str] = LINES, **settings: Any) -> Any:
 
 
 def run(
-    name: str, lines: Sequence[str] = LINES, valid: Sequence[str] | None = None, initial: TrainingState | None = None, **settings: Any
+    name: str,
+    lines: Sequence[str] = LINES,
+    valid: Sequence[str] | None = None,
+    initial: TrainingState | None = None,
+    **settings: Any,
 ) -> list[Event]:
     """The events of a short training run, from its start or from where `initial` says that it
     stood."""
     kind = registry.kind_of(name)
     resolved = small_settings(kind, **settings)
     tokenizer = tokenizers.train(resolved.make(TokenizerSettings), Lines(lines).blocks())
-    data = TrainingData(tokenizer, Lines(lines).encode(tokenizer), valid and Lines(valid).encode(tokenizer))
+    data = TrainingData(
+        tokenizer, Lines(lines).encode(tokenizer), valid and Lines(valid).encode(tokenizer)
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return list(kind.fit(resolved, data, never, initial))

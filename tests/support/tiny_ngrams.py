@@ -73,12 +73,20 @@ class Table:
 
 
 def fit(
-    name: str, sentences: Sentences, size: int, order: int = 2, prune: Sequence[int] = (), heldout: Sentences | None = None, **settings: Any
+    name: str,
+    sentences: Sentences,
+    size: int,
+    order: int = 2,
+    prune: Sequence[int] = (),
+    heldout: Sentences | None = None,
+    **settings: Any,
 ) -> Table:
     """The model of an estimator; notices are left out."""
     counts = counts_of(sentences, size, order)
     seen = None if heldout is None else heldout_counts(counts, ids_of(heldout), END)
-    smoothing = estimator(name)(NgramSettings(order=order, smoothing=name, **settings), counts, seen)
+    smoothing = estimator(name)(
+        NgramSettings(order=order, smoothing=name, **settings), counts, seen
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return Table(list(estimate(counts, smoothing, prune)), size, smoothing)

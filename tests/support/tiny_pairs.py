@@ -33,11 +33,18 @@ def settings_of(name: str, **settings: Any) -> Resolved:
     return resolve((*kind.settings_classes(), *kind.text_settings), [Layer("test", values)])
 
 
-def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None, request: Request | None = None) -> PairTrainingData:
+def data_of(
+    resolved: Resolved,
+    train: Rows = TRAIN,
+    valid: Rows | None = None,
+    request: Request | None = None,
+) -> PairTrainingData:
     """Pairs as a network reads them."""
     text = parallel_text(list(train))
     codec = make_codec(request or Request(), resolved, text, {})
-    return PairTrainingData(codec, encode_pairs(codec, text), valid and encode_pairs(codec, parallel_text(list(valid))))
+    return PairTrainingData(
+        codec, encode_pairs(codec, text), valid and encode_pairs(codec, parallel_text(list(valid)))
+    )
 
 
 def trainer_of(

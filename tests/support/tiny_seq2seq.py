@@ -15,7 +15,10 @@ from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
 from rnnlm.tasks.seq2seq.settings import KINDS
 from support.tiny_models import make_tokenizer
 
-SOURCE, TARGET = make_tokenizer(["the cat sat on the mat", "a dog"]), make_tokenizer(["le chat est assis", "un chien", "la chatte"])
+SOURCE, TARGET = (
+    make_tokenizer(["the cat sat on the mat", "a dog"]),
+    make_tokenizer(["le chat est assis", "un chien", "la chatte"]),
+)
 SMALL = {
     "embedding_size": 5, "target_embedding_size": 4, "hidden_size": 3, "dropout_input": 0.0,
     "dropout_between": 0.0, "dropout_output": 0.0,
@@ -23,10 +26,14 @@ SMALL = {
 SOURCE_LENGTHS, TARGET_LENGTHS = [6, 1, 4, 2], [3, 5, 1, 4]
 
 
-def tiny_network(model: str = "lstm", dtype: torch.dtype = torch.float64, source: Any = SOURCE, **settings: Any) -> Seq2SeqNetwork:
+def tiny_network(
+    model: str = "lstm", dtype: torch.dtype = torch.float64, source: Any = SOURCE, **settings: Any
+) -> Seq2SeqNetwork:
     """With weights so large that all parts matter."""
     torch.manual_seed(4)
-    network = make_network(KINDS[model](model=model, **{**SMALL, **settings}), source, TARGET).to(dtype)
+    network = make_network(KINDS[model](model=model, **{**SMALL, **settings}), source, TARGET).to(
+        dtype
+    )
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(-0.8, 0.8)
@@ -53,12 +60,24 @@ class Batch:
         """The pair of one row, without padding."""
         S, T = SOURCE_LENGTHS[row], TARGET_LENGTHS[row]
         at = slice(row, row + 1)
-        return Batch(self.sources_SB[:S, at], self.lengths_B[at], self.inputs_TB[:T, at], self.targets_TB[:T, at])
+        return Batch(
+            self.sources_SB[:S, at],
+            self.lengths_B[at],
+            self.inputs_TB[:T, at],
+            self.targets_TB[:T, at],
+        )
 
     def pairs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """(source, inputs, targets) of each row."""
         rows = [self.row(row) for row in range(len(self.lengths_B))]
-        return [(one.sources_SB[:, 0].numpy(), one.inputs_TB[:, 0].numpy(), one.targets_TB[:, 0].numpy()) for one in rows]
+        return [
+            (
+                one.sources_SB[:, 0].numpy(),
+                one.inputs_TB[:, 0].numpy(),
+                one.targets_TB[:, 0].numpy(),
+            )
+            for one in rows
+        ]
 
 
 def batch(padding: int = -1) -> Batch:
@@ -72,7 +91,12 @@ def batch(padding: int = -1) -> Batch:
         return found_TB
 
     inputs_TB, targets_TB = (ids(TARGET.size, TARGET_LENGTHS, each) for each in (padding, -1))
-    return Batch(ids(SOURCE.size, SOURCE_LENGTHS, padding), torch.tensor(SOURCE_LENGTHS), inputs_TB, targets_TB)
+    return Batch(
+        ids(SOURCE.size, SOURCE_LENGTHS, padding),
+        torch.tensor(SOURCE_LENGTHS),
+        inputs_TB,
+        targets_TB,
+    )
 
 
 def arrays(network: Seq2SeqNetwork) -> dict[str, np.ndarray]:
@@ -82,13 +106,17 @@ def arrays(network: Seq2SeqNetwork) -> dict[str, np.ndarray]:
 
 def tiny_model(**settings: Any) -> Seq2SeqModel:
     """An encoder-decoder of words with random weights, in fp32."""
-    return Seq2SeqModel(tiny_network(dtype=torch.float32, **settings).eval(), PairCodec(SOURCE, TARGET))
+    return Seq2SeqModel(
+        tiny_network(dtype=torch.float32, **settings).eval(), PairCodec(SOURCE, TARGET)
+    )
 
 
 def saved(folder: Path, **settings: Any) -> Path:
     """:func:`tiny_model` in a folder."""
     model = tiny_model(**settings)
-    model_folder.save(folder, model, model.network.settings.model, asdict(model.network.settings), 1, {})
+    model_folder.save(
+        folder, model, model.network.settings.model, asdict(model.network.settings), 1, {}
+    )
     return folder
 
 
@@ -98,6 +126,9 @@ def varied_model(**settings: Any) -> Seq2SeqModel:
     model = tiny_model(**settings)
     with torch.no_grad():
         model.network.output.bias[TARGET.boundary_id] += 1
-        for parameter in (*model.network.decoder.attention.parameters(), *model.network.decoder.body.parameters()):
+        for parameter in (
+            *model.network.decoder.attention.parameters(),
+            *model.network.decoder.body.parameters(),
+        ):
             parameter *= 4
     return model

@@ -29,8 +29,16 @@ from rnnlm.text.labelled.example import Example, LabelledText
 from rnnlm.text.lines import Block
 from support.devices import MODELS_DEVICE
 
-PLACES, TIMES = ("oslo", "rome", "new york", "san jose", "rio de janeiro"), ("noon", "ten", "half past six")
-VERBS = {"show flights": "flight", "fly me": "flight", "what costs it": "fare", "tell the fare": "fare"}
+PLACES, TIMES = (
+    ("oslo", "rome", "new york", "san jose", "rio de janeiro"),
+    ("noon", "ten", "half past six"),
+)
+VERBS = {
+    "show flights": "flight",
+    "fly me": "flight",
+    "what costs it": "fare",
+    "tell the fare": "fare",
+}
 SMALL = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 8, "learning_rate": 0.1,
     "device": MODELS_DEVICE, "precision": "fp32",
@@ -49,7 +57,11 @@ def request(draw: random.Random) -> tuple[list[str], list[str], str]:
     """(words, slots, intent) of one request."""
     verb = draw.choice(list(VERBS))
     words, slots = verb.split(), ["O"] * len(verb.split())
-    for marks, names, kind in ((("from", "leaving"), PLACES, "place"), (("to",), PLACES, "place"), (("at",), TIMES, "time")):
+    for marks, names, kind in (
+        (("from", "leaving"), PLACES, "place"),
+        (("to",), PLACES, "place"),
+        (("at",), TIMES, "time"),
+    ):
         if draw.random() < 0.7:
             span = draw.choice(names).split()
             words += [draw.choice(marks), *span]
@@ -68,7 +80,10 @@ TRAIN, VALID = requests(48), requests(16, seed=2)
 
 def columns(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
     """The words and slots of requests, one word a line, an empty line after each request."""
-    return "".join("".join(f"{word} {label}\n" for word, label in zip(words, slots, strict=True)) + "\n" for words, slots, _ in rows)
+    return "".join(
+        "".join(f"{word} {label}\n" for word, label in zip(words, slots, strict=True)) + "\n"
+        for words, slots, _ in rows
+    )
 
 
 def table(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
@@ -79,7 +94,8 @@ def table(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
 def json_lines(rows: Sequence[tuple[list[str], list[str], str]]) -> str:
     """Requests with both, one JSON object a line."""
     return "".join(
-        json.dumps({"words": " ".join(words), "slots": " ".join(slots), "intent": intent}) + "\n" for words, slots, intent in rows
+        json.dumps({"words": " ".join(words), "slots": " ".join(slots), "intent": intent}) + "\n"
+        for words, slots, intent in rows
     )
 
 
@@ -103,8 +119,23 @@ def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> 
         files[-1].write_text(write(rows), encoding="utf-8")
     folder = place / "checkpoints" / task
     sets = [f"--set={name}={value}" for name, value in small(task).items()]
-    arguments = ["train", files[0], "--task", task, "--valid", files[1], *options, *sets, *TRAINING, "-o", folder]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    arguments = [
+        "train",
+        files[0],
+        "--task",
+        task,
+        "--valid",
+        files[1],
+        *options,
+        *sets,
+        *TRAINING,
+        "-o",
+        folder,
+    ]
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         assert run_command([str(each) for each in arguments]) == 0, err.getvalue()
     return Trained(folder, *files, out.getvalue(), err.getvalue())
 
@@ -112,7 +143,9 @@ def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> 
 @pytest.fixture(scope="session")
 def tagger(tmp_path_factory):
     """Learned the slots of CoNLL columns (train.conll, valid.conll): spans in BIO."""
-    return _trained(tmp_path_factory.mktemp("tagger"), "tagging", columns, ".conll", "--format", "columns")
+    return _trained(
+        tmp_path_factory.mktemp("tagger"), "tagging", columns, ".conll", "--format", "columns"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -125,27 +158,58 @@ def classifier(tmp_path_factory):
 def slot_tagger(tmp_path_factory):
     """Learned slots and intents at once, of JSON lines (train.jsonl, valid.jsonl; columns words,
     slots and intent), with a CRF."""
-    options = ("--column", "words", "--label-column", "slots", "--sentence-label-column", "intent", "--set", "output_layer=crf")
-    return _trained(tmp_path_factory.mktemp("slot_tagger"), "tagging", json_lines, ".jsonl", *options)
+    options = (
+        "--column",
+        "words",
+        "--label-column",
+        "slots",
+        "--sentence-label-column",
+        "intent",
+        "--set",
+        "output_layer=crf",
+    )
+    return _trained(
+        tmp_path_factory.mktemp("slot_tagger"), "tagging", json_lines, ".jsonl", *options
+    )
 
 
 def labelled(
-    rows: Sequence[tuple[Sequence[str], Sequence[str], str]], task: str, both: bool = False, scheme: str = schemes.BIO
+    rows: Sequence[tuple[Sequence[str], Sequence[str], str]],
+    task: str,
+    both: bool = False,
+    scheme: str = schemes.BIO,
 ) -> LabelledText:
     """Requests in memory: the slots of a tagger, the intents of a classifier, or both of a
     tagger."""
     has_slots, has_intent = task == "tagging", both or task == "classification"
     examples = tuple(
-        Example(tuple(words), (tuple(slots),) if has_slots else (), (intent,) if has_intent else (), line, "memory")
+        Example(
+            tuple(words),
+            (tuple(slots),) if has_slots else (),
+            (intent,) if has_intent else (),
+            line,
+            "memory",
+        )
         for line, (words, slots, intent) in enumerate(rows, start=1)
     )
-    return LabelledText(examples, ("slots",) * has_slots, ("intent",) * has_intent, "columns", {"slots": scheme} if has_slots else {})
+    return LabelledText(
+        examples,
+        ("slots",) * has_slots,
+        ("intent",) * has_intent,
+        "columns",
+        {"slots": scheme} if has_slots else {},
+    )
 
 
 def small(task: str, **settings: Any) -> dict[str, Any]:
     """What makes a network tiny, and `settings`."""
     characters = settings.get("characters", "cnn" if task == "tagging" else None)
-    return {**SMALL, **SMALL_CHARACTERS[characters], **({"label_size": 4} if settings.get("label_feedback") else {}), **settings}
+    return {
+        **SMALL,
+        **SMALL_CHARACTERS[characters],
+        **({"label_size": 4} if settings.get("label_feedback") else {}),
+        **settings,
+    }
 
 
 def settings_of(task: str, name: str, **settings: Any) -> Resolved:
@@ -155,12 +219,23 @@ def settings_of(task: str, name: str, **settings: Any) -> Resolved:
     return resolve((*kind.settings_classes(), *kind.text_settings), [Layer("test", values)])
 
 
-def data_of(resolved: Resolved, train: LabelledText, valid: LabelledText | None = None, form: str = PLAIN, **tokenizer: Any) -> TaskData:
+def data_of(
+    resolved: Resolved,
+    train: LabelledText,
+    valid: LabelledText | None = None,
+    form: str = PLAIN,
+    **tokenizer: Any,
+) -> TaskData:
     """Examples as a network reads them, words seen once being unknown ones."""
     lines = [Block([" ".join(each.words) for each in train.examples], [])]
     trained = tokenizers.train(tokenizers.TokenizerSettings(**{"min_count": 2, **tokenizer}), lines)
-    codec = Codec(trained.spelling() if resolved.values.get("characters") else trained, [*_columns(resolved, train, form)])
-    return TaskData(codec, encode_examples(codec, train, train), valid and encode_examples(codec, valid, valid))
+    codec = Codec(
+        trained.spelling() if resolved.values.get("characters") else trained,
+        [*_columns(resolved, train, form)],
+    )
+    return TaskData(
+        codec, encode_examples(codec, train, train), valid and encode_examples(codec, valid, valid)
+    )
 
 
 def run(
@@ -172,7 +247,9 @@ def run(
     that it stood."""
     resolved = settings_of(task, name, **settings)
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
-    data = data_of(resolved, labelled(TRAIN, task, both) if train is None else train, valid, form, **words)
+    data = data_of(
+        resolved, labelled(TRAIN, task, both) if train is None else train, valid, form, **words
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return list(registry.kind_of(name, task).fit(resolved, data, never, initial))
@@ -186,16 +263,31 @@ def fit(task: str, name: str, train: LabelledText | None = None, **settings: Any
 def save(folder: Path, model: Any, **settings: Any) -> Any:
     """Save a model of :func:`fit`, which had these settings, in `folder`; its manifest."""
     name = model.network.settings.model
-    return model_folder.save(folder, model, name, settings_of(model.task, name, **settings).values, 6, {})
+    return model_folder.save(
+        folder, model, name, settings_of(model.task, name, **settings).values, 6, {}
+    )
 
 
 def _columns(resolved: Resolved, train: LabelledText, form: str) -> list[codecs.LabelColumn]:
-    inner = schemes.BIOES if resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained") else None
+    inner = (
+        schemes.BIOES
+        if resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")
+        else None
+    )
     found = []
     for place, name in enumerate(train.word_columns):
         scheme = train.scheme[name]
         rows = [(each.word_labels[place], each.words) for each in train.examples]
-        found.append(codecs.column_of(name, WORD, rows, scheme, inner or scheme if scheme != schemes.NONE else scheme, PLAIN))
+        found.append(
+            codecs.column_of(
+                name,
+                WORD,
+                rows,
+                scheme,
+                inner or scheme if scheme != schemes.NONE else scheme,
+                PLAIN,
+            )
+        )
     for place, name in enumerate(train.text_columns):
         rows = [(each.text_labels[place].split("|"), ()) for each in train.examples]
         found.append(codecs.column_of(name, TEXT, rows, schemes.NONE, schemes.NONE, form))

@@ -17,7 +17,14 @@ from rnnlm.cli.main import run as run_command
 from rnnlm.text.pairs import Pair, ParallelText
 from support.devices import MODELS_DEVICE
 
-NUMBERS = {"one": "un", "two": "deux", "three": "trois", "four": "quatre", "five": "cinq", "seven": "sept"}
+NUMBERS = {
+    "one": "un",
+    "two": "deux",
+    "three": "trois",
+    "four": "quatre",
+    "five": "cinq",
+    "seven": "sept",
+}
 TINY = {
     "tokenizer": "word", "hidden_size": 16, "embedding_size": 12, "batch_rows": 16,
     "learning_rate": 0.02, "device": MODELS_DEVICE,
@@ -69,7 +76,22 @@ def translator(tmp_path_factory):
         files[-1].write_text(table(rows), encoding="utf-8")
     folder = place / "checkpoints" / "fra"
     sets = [f"--set={name}={value}" for name, value in TINY.items()]
-    arguments = ["train", files[0], "--task", "seq2seq", "--valid", files[1], *sets, "--budget", "60steps", "-o", folder]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+    arguments = [
+        "train",
+        files[0],
+        "--task",
+        "seq2seq",
+        "--valid",
+        files[1],
+        *sets,
+        "--budget",
+        "60steps",
+        "-o",
+        folder,
+    ]
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
         assert run_command([str(each) for each in arguments]) == 0, err.getvalue()
     return Translator(folder, *files, out.getvalue())

@@ -10,7 +10,11 @@ from support.killed_runs import Runs, command
 def texts(tmp_path_factory):
     """A text of some 800 tokens, and one to validate on."""
     folder = tmp_path_factory.mktemp("texts")
-    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     for name, some in {"text": lines[:60], "valid": lines[60:80]}.items():
         (folder / f"{name}.txt").write_text("\n".join(some) + "\n", encoding="utf-8")
     return folder / "text.txt", folder / "valid.txt"

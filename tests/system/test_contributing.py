@@ -16,8 +16,14 @@ TRAIN = "train my.txt --valid my.txt"
 USES = {  # what each example is used for, and what that prints
     "rnnlm/recipes/quick.toml": ("train my.txt --recipe quick --dry-run", "recipe quick"),
     "cli/commands/vocabulary.py": ("vocabulary", "</s>\n<unk>\n"),
-    "rnnlm/ngram/smoothing/linear.py": (f"{TRAIN} -o linear --model ngram --smoothing linear", "ppl_token"),
-    "rnnlm/neural/outputs/fixnorm.py": (f"{TRAIN} -o fixnorm --budget 2steps --set output_layer=fixnorm --set hidden_size=8", "ppl_token"),
+    "rnnlm/ngram/smoothing/linear.py": (
+        f"{TRAIN} -o linear --model ngram --smoothing linear",
+        "ppl_token",
+    ),
+    "rnnlm/neural/outputs/fixnorm.py": (
+        f"{TRAIN} -o fixnorm --budget 2steps --set output_layer=fixnorm --set hidden_size=8",
+        "ppl_token",
+    ),
     "rnnlm/ngram/uniform.py": (f"{TRAIN} -o uniform --model uniform", "ppl_token"),
 }
 MODELS = ("linear", "fixnorm", "uniform")
@@ -36,10 +42,14 @@ def printed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("contributing")
     copy_of_the_code(folder / "code")
     (folder / "my.txt").write_text("the cat sat on the mat\na dog saw the cat\nthe dog sat\n" * 5)
-    lines = {name: use for name, (use, _) in USES.items()} | {name: f"doctor {name}" for name in MODELS}
+    lines = {name: use for name, (use, _) in USES.items()} | {
+        name: f"doctor {name}" for name in MODELS
+    }
     environment = {**os.environ, "PYTHONPATH": str(folder / "code"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", SCRIPT, *lines.values()]
-    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
     assert ended.returncode == 0, ended.stdout[-500:] + ended.stderr[-2000:]
     return dict(zip(lines, ended.stdout.split("$\n")[1:], strict=True))
 
@@ -51,7 +61,9 @@ def copy_of_the_code(folder: Path) -> None:
     shutil.copytree(ROOT / "cli", folder / "cli", ignore=shutil.ignore_patterns("__pycache__"))
     for name, code in re.findall(r"^```\w+ (\S+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL):
         (folder / name).write_text(code, encoding="utf-8")
-    for entry, where, anchor, name in re.findall(r"`([^`]+)` (after|above) `([^`]+)` in `([^`]+)`", TEXT):
+    for entry, where, anchor, name in re.findall(
+        r"`([^`]+)` (after|above) `([^`]+)` in `([^`]+)`", TEXT
+    ):
         code = (folder / name).read_text(encoding="utf-8")
         assert code.count(anchor) == 1, f"{anchor} in {name}"
         before = re.search(rf"^( *){re.escape(anchor)}", code, re.MULTILINE)

@@ -32,7 +32,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = ["README.md", *re.findall(r"\]\((docs/[\w-]+\.md)\) \|", README)]
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 SMALL = ["--budget", "3steps", "--set", "hidden_size=16", "--set", "embedding_size=16"]
-FEW = {"gradients": ["--positions", "5", "--lags", "3"], "memory": ["--positions", "5"], "probe": ["--most-items", "200"]}
+FEW = {
+    "gradients": ["--positions", "5", "--lags", "3"],
+    "memory": ["--positions", "5"],
+    "probe": ["--most-items", "200"],
+}
 COUNTED = {"unigram", "ngram", "ngram-char"}  # models that need no budget
 OTHER_PROGRAMS = {"python3", ".venv/bin/pip", ".venv/bin/python", ".", ".ci/gpu"}
 DECIMAL = re.compile(r"[-+]?\d[\d,]*\.\d+")
@@ -51,7 +55,10 @@ class Block:
 def blocks_of(text: str) -> list[Block]:
     found = re.findall(r"^([^\n]*)\n+```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     following = [*(code if not language else "" for _, language, code in found[1:]), ""]
-    return [Block(before.strip(), language, code.strip(), shown) for (before, language, code), shown in zip(found, following, strict=True)]
+    return [
+        Block(before.strip(), language, code.strip(), shown)
+        for (before, language, code), shown in zip(found, following, strict=True)
+    ]
 
 
 BLOCKS = {page: blocks_of(text) for page, text in TEXTS.items()}
@@ -94,14 +101,21 @@ def made_small(arguments: list[str]) -> list[str]:
     if "--processes" in arguments:  # several are proven by test_ranks.py
         at = arguments.index("--processes")
         arguments = [*arguments[:at], *arguments[at + 2 :]]
-    in_grid = {word.partition("=")[0] for before, word in itertools.pairwise(arguments) if before == "--grid"}
+    in_grid = {
+        word.partition("=")[0]
+        for before, word in itertools.pairwise(arguments)
+        if before == "--grid"
+    }
     small = [f"{name}=16" for name in ("hidden_size", "embedding_size") if name not in in_grid]
     return [*arguments, *SMALL[:2], *(word for setting in small for word in ("--set", setting))]
 
 
 def nbest_record(number: int, line: str) -> str:
     """An utterance of an n-best list, whose best hypothesis is the second."""
-    hypotheses = [{"text": text, "score": -rank} for rank, text in enumerate((" ".join(line.split()[::-1]), line))]
+    hypotheses = [
+        {"text": text, "score": -rank}
+        for rank, text in enumerate((" ".join(line.split()[::-1]), line))
+    ]
     return json.dumps({"utt": f"u{number}", "ref": line, "hypotheses": hypotheses}) + "\n"
 
 
@@ -113,26 +127,49 @@ def folder(tmp_path_factory):
     """A folder with small files of the names that the pages and the corpus have, and tiny models
     called demo, kn and kn-demo."""
     folder = tmp_path_factory.mktemp("docs")
-    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line]
+    lines = [
+        line
+        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+        if line
+    ]
     pairs = corpora.part("english", "homophones.tsv").read_text(encoding="utf-8").splitlines()
     bundled = {f"corpora/english/{name}" for name in corpora.FILES["english"]}
-    for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {"constraints.txt"}:
+    for name in {*re.findall(r"[\w./-]+\.(?:txt|tsv)\b", CODE), *bundled, "demo.txt"} - {
+        "constraints.txt"
+    }:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8")
+        (folder / name).write_text(
+            "\n".join(pairs[:20] if name.endswith(".tsv") else lines[:150]) + "\n", encoding="utf-8"
+        )
     shutil.copy(corpora.part("english", "cloze.tsv"), folder / "corpora" / "english")
-    for name, content in re.findall(r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$", "".join(TEXTS.values()), re.MULTILINE | re.DOTALL):
+    for name, content in re.findall(
+        r"^<!-- file: ([\w.]+) -->\n```\n(.*?)^```$",
+        "".join(TEXTS.values()),
+        re.MULTILINE | re.DOTALL,
+    ):
         (folder / name).write_text(content, encoding="utf-8")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
     for table in (folder / "corpora").glob("dates/*.tsv"):  # the others are small
-        table.write_text("".join(table.read_text(encoding="utf-8").splitlines(keepends=True)[:100]), encoding="utf-8")
+        table.write_text(
+            "".join(table.read_text(encoding="utf-8").splitlines(keepends=True)[:100]),
+            encoding="utf-8",
+        )
     (folder / "docs" / "pictures").mkdir(parents=True)
     (folder / "mine.toml").write_text("layers = 1\n")
-    vectors = (f"{word} {' '.join(['0.1'] * 16)}" for word in sorted(set(" ".join(lines[:50]).split())))
+    vectors = (
+        f"{word} {' '.join(['0.1'] * 16)}" for word in sorted(set(" ".join(lines[:50]).split()))
+    )
     (folder / "vectors.vec").write_text("\n".join(vectors) + "\n", encoding="utf-8")
     for name, some in (("dev-nbest.jsonl", lines[:20]), ("test-nbest.jsonl", lines[20:30])):
-        (folder / name).write_text("".join(nbest_record(number, line) for number, line in enumerate(some)), encoding="utf-8")
-    assert run(["train", str(folder / "demo.txt"), *SMALL, "-o", str(folder / "checkpoints" / "demo")]) == 0
+        (folder / name).write_text(
+            "".join(nbest_record(number, line) for number, line in enumerate(some)),
+            encoding="utf-8",
+        )
+    assert (
+        run(["train", str(folder / "demo.txt"), *SMALL, "-o", str(folder / "checkpoints" / "demo")])
+        == 0
+    )
     beside = ["--model", "ngram", "--tokenizer-from", str(folder / "checkpoints" / "demo")]
     for name in N_GRAMS:
         assert run(["train", str(folder / "demo.txt"), *beside, "-o", str(folder / name)]) == 0
@@ -147,7 +184,9 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
     # what somebody types to --interactive
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Hello.\n")))
     for block in BLOCKS[page]:
-        if block.language == "sh" and not re.search("compared|demo|tests", block.before.partition("<!--")[2]):
+        if block.language == "sh" and not re.search(
+            "compared|demo|tests", block.before.partition("<!--")[2]
+        ):
             for words in commands(block.code):
                 run_command(words, capsys)
         elif block.language == "python":
@@ -168,7 +207,9 @@ def run_command(words: list[str], capsys) -> None:
             for name in {*words} & {*N_GRAMS, "checkpoints/dates"}:
                 shutil.rmtree(name, ignore_errors=True)  # a page that makes it makes it anew
         code, printed = run(made_small(words[1:])), capsys.readouterr()
-        assert code == 0 and "internal error" not in printed.err, f"{shlex.join(words)}\n{printed.err}"
+        assert code == 0 and "internal error" not in printed.err, (
+            f"{shlex.join(words)}\n{printed.err}"
+        )
     else:
         assert words[0] in OTHER_PROGRAMS, words
 
@@ -176,14 +217,26 @@ def run_command(words: list[str], capsys) -> None:
 def run_in_shell(words: list[str]) -> None:
     line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    ended = subprocess.run(["bash", "-o", "pipefail", "-c", line], env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ended.returncode in (0, 141), ended.stderr
 
 
-@pytest.mark.parametrize("code", [block.code for block in ALL if block.language == "bash"], ids=lambda code: code.splitlines()[0])
+@pytest.mark.parametrize(
+    "code",
+    [block.code for block in ALL if block.language == "bash"],
+    ids=lambda code: code.splitlines()[0],
+)
 def test_the_loops_of_the_pages_come_to_their_end(folder, code):
     small = f'rnnlm() {{ {shlex.quote(sys.executable)} -m rnnlm "$@" {" ".join(SMALL)}; }}\n{code}'
-    ended = subprocess.run(["bash", "-c", small], cwd=folder, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        ["bash", "-c", small], cwd=folder, capture_output=True, text=True, timeout=120
+    )
     assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
 
 
@@ -196,7 +249,11 @@ def checkout(tmp_path_factory):
 
 
 COMPARED = [
-    pytest.param(block, id=f"{page}-{block.code.splitlines()[0]}", marks=[pytest.mark.soak] if "soak" in block.before else [])
+    pytest.param(
+        block,
+        id=f"{page}-{block.code.splitlines()[0]}",
+        marks=[pytest.mark.soak] if "soak" in block.before else [],
+    )
     for page in PAGES
     for block in BLOCKS[page]
     if block.before.startswith("<!-- compared")
@@ -210,7 +267,9 @@ def test_commands_print_what_the_pages_show(checkout, monkeypatch, capsys, block
     monkeypatch.chdir(checkout)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     for words in commands(block.code):
-        assert run([*words[1:], *(["--overwrite"] if "-o" in words else [])]) == 0, capsys.readouterr().err
+        assert run([*words[1:], *(["--overwrite"] if "-o" in words else [])]) == 0, (
+            capsys.readouterr().err
+        )
     printed = iter(capsys.readouterr().out.splitlines())
     shown = [line for line in block.shown.splitlines() if line.strip()]
     assert shown
@@ -220,27 +279,46 @@ def test_commands_print_what_the_pages_show(checkout, monkeypatch, capsys, block
 
 def says_the_same(line: str, other: str) -> bool:
     one, two = (re.sub(r"model:[0-9a-f]+", "", " ".join(each.split())) for each in (line, other))
-    numbers = [[float(number.replace(",", "")) for number in DECIMAL.findall(each)] for each in (one, two)]
-    return DECIMAL.sub("#", one) == DECIMAL.sub("#", two) and numbers[0] == pytest.approx(numbers[1], rel=1e-3, abs=0.02)
+    numbers = [
+        [float(number.replace(",", "")) for number in DECIMAL.findall(each)] for each in (one, two)
+    ]
+    return DECIMAL.sub("#", one) == DECIMAL.sub("#", two) and numbers[0] == pytest.approx(
+        numbers[1], rel=1e-3, abs=0.02
+    )
 
 
 def test_lines_differ_when_a_number_or_a_word_does():
     assert says_the_same("a  1,000.2 [-3.10%] model:12ab", "a\t1000.21 [-3.11%] model:34cd")
-    assert not says_the_same("a 1.20", "a 1.30") and not says_the_same("a 1.20", "b 1.20") and not says_the_same("a 12", "a 13")
+    assert (
+        not says_the_same("a 1.20", "a 1.30")
+        and not says_the_same("a 1.20", "b 1.20")
+        and not says_the_same("a 12", "a 13")
+    )
 
 
 @pytest.mark.parametrize("comment", ["demo", "tests"])
 def test_the_two_main_commands_are_one_line_each_that_a_fresh_clone_can_run(comment):
     line = marked(comment)
     assert "\n" not in line
-    assert line.startswith("python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e ")
+    assert line.startswith(
+        "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt -e "
+    )
     programs = {words[0] for words in commands(line)}
     assert programs <= {"python3", ".venv/bin/pip", ".venv/bin/python", ".venv/bin/rnnlm"}
 
 
 def test_the_demo_trains_and_compares_the_two_sentences():
     ours = [words[1:] for words in commands(marked("demo")) if is_rnnlm(words)]
-    assert ours == [["train"], ["score", "-m", "english", "it is hard to recognize speech", "it is hard to wreck a nice beach"]]
+    assert ours == [
+        ["train"],
+        [
+            "score",
+            "-m",
+            "english",
+            "it is hard to recognize speech",
+            "it is hard to wreck a nice beach",
+        ],
+    ]
 
 
 def test_the_figures_of_the_shipped_model_in_the_readme_are_those_of_its_card():
@@ -283,7 +361,9 @@ def test_every_link_leads_somewhere():
         for link in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
             name, _, heading = link.partition("#")
             target = (ROOT / page).parent / name if name else ROOT / page
-            if "://" not in link and not (target.exists() and (not heading or heading in headings(target))):
+            if "://" not in link and not (
+                target.exists() and (not heading or heading in headings(target))
+            ):
                 broken.append(f"{page}: {link}")
     assert broken == []
 
@@ -305,6 +385,8 @@ def test_files_that_the_architecture_speaks_of_are_there():
 
 def test_pictures_are_small_and_shown():
     pictures = list((ROOT / "docs" / "pictures").iterdir())
-    assert {path.suffix for path in pictures} == {".svg"} and max(path.stat().st_size for path in pictures) < 100_000
+    assert {path.suffix for path in pictures} == {".svg"} and max(
+        path.stat().st_size for path in pictures
+    ) < 100_000
     text = "".join(TEXTS.values())
     assert [path.name for path in pictures if f"pictures/{path.name})" not in text] == []

@@ -45,8 +45,12 @@ WRITING = {
                          "--overwrite"],
 }  # fmt: skip
 COMMANDS = {**READING, **WRITING}
-FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
-NOWHERE = pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs a folder nobody can write to, not even root")
+FULL = pytest.mark.skipif(
+    not os.path.exists("/dev/full"), reason="needs a device that is always full"
+)
+NOWHERE = pytest.mark.skipif(
+    not os.path.isdir("/proc"), reason="needs a folder nobody can write to, not even root"
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,9 @@ def ground(tmp_path_factory, models):
     ASCII."""
     folder = tmp_path_factory.mktemp("ground")
     shutil.copytree(models.unigram, folder / "uni")
-    (folder / TEXT).write_text(models.valid.read_text(encoding="utf-8") + "the m\u00e4n\n", encoding="utf-8")
+    (folder / TEXT).write_text(
+        models.valid.read_text(encoding="utf-8") + "the m\u00e4n\n", encoding="utf-8"
+    )
     (folder / LIST).write_text(NBEST, encoding="utf-8")
     ngram = ["--model", "ngram", "--set", "order=3", "--tokenizer-from", str(folder / "uni")]
     assert run(["train", str(folder / TEXT), *ngram, "-o", str(folder / "kn")]) == 0
@@ -77,7 +83,18 @@ def place(ground, tmp_path):
     return Path(shutil.copytree(ground, tmp_path / "place"))
 
 
-def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None, dropped=(), program=("-m", "rnnlm"), **streams) -> Ended:
+def launch(
+    place,
+    arguments,
+    *,
+    closed=(),
+    limits=None,
+    cwd=None,
+    variables=None,
+    dropped=(),
+    program=("-m", "rnnlm"),
+    **streams,
+) -> Ended:
     """Run a command in a process of its own. closed: the numbers of the streams that it is started
     without."""
 
@@ -87,20 +104,35 @@ def launch(place, arguments, *, closed=(), limits=None, cwd=None, variables=None
         for number in closed:
             os.close(number)
 
-    own = {name: value for name, value in environment(**(variables or {})).items() if name not in dropped}
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    own = {
+        name: value
+        for name, value in environment(**(variables or {})).items()
+        if name not in dropped
+    }
+    streams = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        **streams,
+    }
     ended = subprocess.run(
         [sys.executable, *program, *map(os.fsencode, arguments)], cwd=cwd or place, env=own,
         preexec_fn=prepare, timeout=100, **streams
     )  # fmt: skip
     err = (ended.stderr or b"").decode("utf-8", "replace")
-    assert "Traceback" not in err and "internal error" not in err and "Exception ignored" not in err, err
+    assert (
+        "Traceback" not in err and "internal error" not in err and "Exception ignored" not in err
+    ), err
     assert not [path for path in place.rglob("*") if path.name.endswith((".new", ".tmp"))]
     return Ended(ended.returncode, ended.stdout or b"", err)
 
 
 def content(place) -> dict[str, bytes]:
-    return {str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(place)): path.read_bytes()
+        for path in place.rglob("*")
+        if path.is_file()
+    }
 
 
 BARE = {
@@ -141,9 +173,17 @@ def test_nothing_is_written_into_the_package(place):
     import rnnlm
 
     package = Path(rnnlm.__file__).parent
-    before = {path: path.stat().st_mtime_ns for path in package.rglob("*") if "__pycache__" not in path.parts}
+    before = {
+        path: path.stat().st_mtime_ns
+        for path in package.rglob("*")
+        if "__pycache__" not in path.parts
+    }
     assert launch(place, READING["doctor"], variables={"PYTHONDONTWRITEBYTECODE": "1"}).code == 0
-    assert before == {path: path.stat().st_mtime_ns for path in package.rglob("*") if "__pycache__" not in path.parts}
+    assert before == {
+        path: path.stat().st_mtime_ns
+        for path in package.rglob("*")
+        if "__pycache__" not in path.parts
+    }
 
 
 @NOWHERE
@@ -164,10 +204,18 @@ def test_a_working_folder_that_nobody_can_write_to(place):
 def test_standard_output_that_is_full(place, name):
     with open("/dev/full", "wb") as full:
         ended = launch(place, COMMANDS[name], stdout=full)
-    assert ended.code == 1 and "error: cannot read or write standard output\n  why: No space left on device" in ended.err
+    assert (
+        ended.code == 1
+        and "error: cannot read or write standard output\n  why: No space left on device"
+        in ended.err
+    )
 
 
-@pytest.mark.parametrize("arguments", [READING["generate"], READING["count"], ["--help"], ["eval", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [READING["generate"], READING["count"], ["--help"], ["eval", "--help"]],
+    ids=" ".join,
+)
 def test_standard_output_that_nobody_reads_ends_silently(place, arguments):
     reader, writer = os.pipe()
     os.close(reader)
@@ -187,7 +235,13 @@ def test_streams_that_are_closed(place, name):
 
 @FULL
 @pytest.mark.parametrize(
-    "arguments, code", [(WRITING["train"], 0), (WRITING["mix"], 0), (["eval", "-m", "nothing", TEXT], 1), (["eval", "--nonsense"], 2)]
+    "arguments, code",
+    [
+        (WRITING["train"], 0),
+        (WRITING["mix"], 0),
+        (["eval", "-m", "nothing", TEXT], 1),
+        (["eval", "--nonsense"], 2),
+    ],
 )
 def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
     with open("/dev/full", "wb") as full:
@@ -200,7 +254,16 @@ def test_messages_that_cannot_be_written_cost_no_work(place, arguments, code):
 def test_training_goes_on_when_whoever_watched_it_is_gone(place, kind):
     """A `| tee log` that ended, or a terminal that was closed while nohup kept the signal away."""
     reader, writer = os.pipe() if kind == "pipe" else pty.openpty()
-    small = ["--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--budget", "9steps"]
+    small = [
+        "--set",
+        "hidden_size=8",
+        "--set",
+        "embedding_size=8",
+        "--precision",
+        "fp32",
+        "--budget",
+        "9steps",
+    ]
     lstm = ["train", TEXT, "--valid", TEXT, *small, "-o", "made"]
     command = [sys.executable, "-m", "rnnlm", *(lstm if kind == "terminal" else WRITING["train"])]
     with open(place / "out", "wb") as out:
@@ -216,7 +279,14 @@ def test_training_goes_on_when_whoever_watched_it_is_gone(place, kind):
     assert fingerprint(place / "made")
 
 
-OUTPUT = {"train": "made", "export": "made.arpa", "count -o": "made.counts", "mix": "mixed", "rescore": "best.txt", "prepare": "prepared"}
+OUTPUT = {
+    "train": "made",
+    "export": "made.arpa",
+    "count -o": "made.counts",
+    "mix": "mixed",
+    "rescore": "best.txt",
+    "prepare": "prepared",
+}
 
 
 @pytest.mark.parametrize("name", OUTPUT)
@@ -226,11 +296,15 @@ def test_no_space_keeps_what_was_there(place, rnnlm, monkeypatch, name):
     output, arguments = OUTPUT[name], COMMANDS[name]
     assert rnnlm(*arguments).code == 0
     before = content(place)
-    for number in (errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOSPC) if name == "train" else (errno.ENOSPC,):
+    for number in (
+        (errno.EDQUOT, errno.EIO, errno.EROFS, errno.ENOSPC) if name == "train" else (errno.ENOSPC,)
+    ):
         with failing_disk(number):
             ended = rnnlm(*arguments, "--overwrite")
         assert ended.code == 1 and ended.errors[0].startswith("error: cannot write"), ended.err
-        assert os.strerror(number) in ended.errors[1] and (number in (errno.EIO, errno.EROFS) or "make space" in ended.errors[2])
+        assert os.strerror(number) in ended.errors[1] and (
+            number in (errno.EIO, errno.EROFS) or "make space" in ended.errors[2]
+        )
         assert content(place) == before
     assert rnnlm(*arguments, "--overwrite").code == 0 and (place / output).exists()
 
@@ -247,7 +321,9 @@ def failing_disk(number: int):
         yield
 
 
-@pytest.mark.parametrize("name", ["train", "train, overwrite", "export", "mix", "score -o", "prepare"])
+@pytest.mark.parametrize(
+    "name", ["train", "train, overwrite", "export", "mix", "score -o", "prepare"]
+)
 def test_a_limit_to_the_size_of_files(place, name):
     """As a quota is, whose error a write tells, not fsync."""
     before = content(place)

@@ -26,7 +26,11 @@ FULL, QUOTA, BROKEN, READ_ONLY = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ER
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory):
-    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     path = tmp_path_factory.mktemp("text") / "text.txt"
     path.write_text("\n".join(lines[:60]) + "\n", encoding="utf-8")
     return path
@@ -45,7 +49,9 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(run, "LAST_PAUSE_SECONDS", 0.0)
 
 
-@pytest.mark.parametrize("calls", [range(1), range(5), range(2, 4)], ids=["once", "for a while", "later on"])
+@pytest.mark.parametrize(
+    "calls", [range(1), range(5), range(2, 4)], ids=["once", "for a while", "later on"]
+)
 @pytest.mark.parametrize("kind, number, part", [
     ("write", FULL, "weights"), ("fsync", BROKEN, "weights"), ("replace", READ_ONLY, "weights"),
     ("replace", FULL, "config.json"),
@@ -55,7 +61,9 @@ def no_waiting(monkeypatch):
     ("replace", BROKEN, ".json"), ("open", READ_ONLY, "state"), ("unlink", BROKEN, "state"),
     ("unlink", BROKEN, "weights"),
 ])  # fmt: skip
-def test_what_cannot_be_written_now_is_written_later(text, tmp_path, expected, kind, number, part, calls):
+def test_what_cannot_be_written_now_is_written_later(
+    text, tmp_path, expected, kind, number, part, calls
+):
     with failing(tmp_path / "m", (kind,), number, part, calls) as failed:
         events = list(train(text, output=tmp_path / "m", **RUN))
     assert failed or calls.start
@@ -75,28 +83,41 @@ def test_a_log_that_cannot_be_written_now_is_written_later(text, tmp_path, expec
 
 
 def test_a_log_that_can_never_be_written_is_said_at_the_end(text, tmp_path):
-    with failing(tmp_path / "m", ("open",), FULL, "metrics"), pytest.warns(RnnlmWarning, match="metrics.jsonl cannot be written: it lacks"):
+    with (
+        failing(tmp_path / "m", ("open",), FULL, "metrics"),
+        pytest.warns(RnnlmWarning, match="metrics.jsonl cannot be written: it lacks"),
+    ):
         list(train(text, output=tmp_path / "m", **RUN))
     assert checked(tmp_path / "m").training["stopped"] == "budget"
 
 
 @pytest.mark.parametrize("part", ["m", "weights", "state", "config.json"])
-def test_a_disk_that_stays_full_is_an_error_at_the_end_and_what_was_saved_is_whole(text, tmp_path, expected, part):
+def test_a_disk_that_stays_full_is_an_error_at_the_end_and_what_was_saved_is_whole(
+    text, tmp_path, expected, part
+):
     """And the run goes on once there is space again."""
     events = train(text, output=tmp_path / "m", **RUN)
     seen = [next(event for event in events if isinstance(event, Checkpoint)), next(events)]
     assert isinstance(seen[-1], ModelSaved)
-    with failing(tmp_path / "m", ("write",), FULL, part), pytest.raises(OutputError, match="not saved|cannot write") as caught:
+    with (
+        failing(tmp_path / "m", ("write",), FULL, part),
+        pytest.raises(OutputError, match="not saved|cannot write") as caught,
+    ):
         seen += events
     assert "No space left on device" in str(caught.value) and "make space" in caught.value.hint
-    assert any(isinstance(event, SaveFailed) for event in seen) and any(isinstance(event, Fitted) for event in seen)
+    assert any(isinstance(event, SaveFailed) for event in seen) and any(
+        isinstance(event, Fitted) for event in seen
+    )
     assert checked(tmp_path / "m").step in (3, 4, 8) and not list(tmp_path.rglob("*.new"))
     list(train(text, output=tmp_path / "m", resume="auto", **RUN))
     assert outcome(tmp_path / "m") == expected
 
 
 def test_a_disk_that_is_full_from_the_beginning_is_an_error_at_the_end(text, tmp_path):
-    with failing(tmp_path / "m", ("write",), FULL, "weights"), pytest.raises(OutputError, match="no model of this run is there"):
+    with (
+        failing(tmp_path / "m", ("write",), FULL, "weights"),
+        pytest.raises(OutputError, match="no model of this run is there"),
+    ):
         list(train(text, output=tmp_path / "m", **RUN))
     assert not (tmp_path / "m").exists()
 
@@ -106,8 +127,17 @@ def test_no_more_is_tried_at_the_end_once_that_has_taken_long(text, tmp_path, mo
     tries = []
     for seconds in (60.0, -1.0):
         monkeypatch.setattr(run, "LAST_SECONDS", seconds)
-        with failing(tmp_path / "m", ("write",), FULL, "weights") as failed, pytest.raises(OutputError):
-            list(train(text, output=tmp_path / "m", **{**RUN, "budget": "2steps", "save_every": "9steps"}))
+        with (
+            failing(tmp_path / "m", ("write",), FULL, "weights") as failed,
+            pytest.raises(OutputError),
+        ):
+            list(
+                train(
+                    text,
+                    output=tmp_path / "m",
+                    **{**RUN, "budget": "2steps", "save_every": "9steps"},
+                )
+            )
         tries.append(len(failed))
     assert tries == [tries[1] + run.LAST_TRIES - 1, tries[1]]
 
@@ -119,7 +149,11 @@ def test_a_folder_that_vanishes_is_made_again(text, tmp_path, expected, after):
             shutil.rmtree(tmp_path / "m")
             after = ()
     found = checked(tmp_path / "m")
-    assert (found.fingerprint, found.step, set(found.results)) == (expected.fingerprint, expected.step, {"valid"})
+    assert (found.fingerprint, found.step, set(found.results)) == (
+        expected.fingerprint,
+        expected.step,
+        {"valid"},
+    )
     events = list(train(text, output=tmp_path / "m", resume="auto", **{**RUN, "budget": "12steps"}))
     assert events[-1].steps == 12
 

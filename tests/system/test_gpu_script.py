@@ -81,7 +81,9 @@ class Machine:
         """Call the script. Return its exit status and the commands that it has called."""
         calls = self.folder / "calls"
         calls.write_text("")
-        status = gpu.main([*arguments, "--figures", str(self.figures), "--output", str(self.folder / "model")])
+        status = gpu.main(
+            [*arguments, "--figures", str(self.figures), "--output", str(self.folder / "model")]
+        )
         return status, calls.read_text().splitlines()
 
     def steps(self, card="CARD"):
@@ -108,7 +110,10 @@ def test_the_shell_finds_it_and_it_says_how_it_is_called():
     assert os.access(SCRIPT, os.X_OK) and SCRIPT.read_text().startswith("#!/usr/bin/env python3\n")
     ended = subprocess.run([sys.executable, SCRIPT, "nonsense"], capture_output=True, text=True)
     assert ended.returncode == 2
-    assert "usage: .ci/gpu" in ended.stderr and "the parts are checks, ranks, speed, train" in ended.stderr
+    assert (
+        "usage: .ci/gpu" in ended.stderr
+        and "the parts are checks, ranks, speed, train" in ended.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,8 +178,23 @@ def test_a_part_can_run_alone_and_on_another_text(machine):
 def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once():
     """pytest finds them in its own way, among the files that name such a device."""
     words = re.compile("gpu|cuda|devices", re.IGNORECASE)
-    candidates = [path for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__) and words.search(path.read_text())]
-    called = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-m", "gpu", *map(str, candidates)]
+    candidates = [
+        path
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if path != Path(__file__) and words.search(path.read_text())
+    ]
+    called = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "gpu",
+        *map(str, candidates),
+    ]
     listed = subprocess.run(called, cwd=ROOT, capture_output=True, text=True).stdout
     files = {line.partition("::")[0] for line in listed.splitlines() if "::" in line}
     assert files - {gpu.RANKS} == set(gpu.files_with_gpu_tests())
@@ -188,15 +208,22 @@ def test_encoder_decoders_are_timed_in_both_forms_and_precisions(machine, monkey
                        call)[0] for call in calls] == [
         ("true", "bf16"), ("true", "fp32"), ("false", "bf16"), ("false", "fp32"),
     ]  # fmt: skip
-    assert all(call.startswith("-m rnnlm bench train --task seq2seq") and call.endswith("--json") for call in calls)
+    assert all(
+        call.startswith("-m rnnlm bench train --task seq2seq") and call.endswith("--json")
+        for call in calls
+    )
 
 
 def test_a_trial_with_other_settings_is_a_run_of_its_own(machine):
     for settings in ([], ["hidden_size=8"]):
-        options = gpu.run_options(["train", *(word for each in settings for word in ("--set", each))])
+        options = gpu.run_options(
+            ["train", *(word for each in settings for word in ("--set", each))]
+        )
         (step,) = gpu.steps_of("train", options)
         assert step.name == " ".join(["train awd-lstm-fast", *settings])
-        assert step.command[step.command.index("-o") + 1].endswith("-".join(["gpu-awd-lstm-fast-bundled", *settings]))
+        assert step.command[step.command.index("-o") + 1].endswith(
+            "-".join(["gpu-awd-lstm-fast-bundled", *settings])
+        )
 
 
 def test_a_training_that_is_cut_off_while_it_validates_is_not_over():
@@ -213,7 +240,9 @@ def test_an_environment_of_another_machine_is_no_traceback(tmp_path):
 def test_the_recipes_that_speed_times_are_networks_with_a_file():
     for recipe in {*gpu.FEW_LAUNCHES, *(recipe for recipe, _ in gpu.OWN_LOOPS)}:
         settings = tomllib.loads((ROOT / "rnnlm" / "recipes" / f"{recipe}.toml").read_text())
-        assert settings["model"] in ("ffnn", "rnn", "gru", "lstm", "qrnn") and "task" not in settings
+        assert (
+            settings["model"] in ("ffnn", "rnn", "gru", "lstm", "qrnn") and "task" not in settings
+        )
 
 
 # ---- what goes wrong
@@ -291,7 +320,9 @@ def test_what_is_done_is_not_done_again_unless_it_is_asked_for(machine, capsys):
 def test_when_the_time_is_over_no_step_begins_and_the_next_call_goes_on(machine, capsys):
     _, calls = machine.run("checks", "--minutes", "0.01")
     assert len(calls) == 1
-    assert "1 done, 0 failed, 1 left; run the same command again to resume" in capsys.readouterr().out
+    assert (
+        "1 done, 0 failed, 1 left; run the same command again to resume" in capsys.readouterr().out
+    )
     _, calls = machine.run("checks", "--minutes", "0.01")
     assert [call.rpartition(" ")[2] for call in calls] == ["tests/unit/y.py"]
 
@@ -299,7 +330,9 @@ def test_when_the_time_is_over_no_step_begins_and_the_next_call_goes_on(machine,
 def test_failed_checks_run_again_without_the_tests_that_passed(machine):
     machine.answer("pytest", 1, f"{PASSED}\n{FAILED}")
     machine.run("checks", "--only", "x.py")
-    machine.answer("collect", 0, "tests/unit/x.py::test_a\ntests/unit/x.py::test_b[two words]\n2 tests")
+    machine.answer(
+        "collect", 0, "tests/unit/x.py::test_a\ntests/unit/x.py::test_b[two words]\n2 tests"
+    )
     machine.answer("pytest", 0, FAILED.replace("FAILED", "PASSED"))
     status, calls = machine.run("checks", "--only", "x.py")
     assert status == 0 and calls[-1].endswith("-m gpu tests/unit/x.py::test_b[two words]")
@@ -307,7 +340,9 @@ def test_failed_checks_run_again_without_the_tests_that_passed(machine):
     assert (entry["outcome"], entry["passed"], entry["failed"]) == ("passed", 2, 0)
 
 
-def test_after_a_mend_checks_and_speeds_are_run_anew_but_a_training_that_is_over_is_not(machine, monkeypatch):
+def test_after_a_mend_checks_and_speeds_are_run_anew_but_a_training_that_is_over_is_not(
+    machine, monkeypatch
+):
     machine.run()
     monkeypatch.setattr(gpu, "code_of", lambda *folders: "mended")
     status, calls = machine.run()
@@ -341,19 +376,29 @@ def test_a_file_that_holds_no_figures_is_refused_and_stays(machine):
 
 def test_what_it_calls_times_and_trains(rnnlm, models, tmp_path):
     texts = ["--train", str(models.text), "--valid", str(models.valid), "--on", "PTB valid"]
-    tiny = [word for setting in ("hidden_size=8", "embedding_size=8") for word in ("--set", setting)]
+    tiny = [
+        word for setting in ("hidden_size=8", "embedding_size=8") for word in ("--set", setting)
+    ]
     there = ["--recipe", "lstm", "--output", str(tmp_path / "m"), "--device", "cpu", "--steps", "1"]
     options = gpu.run_options([*texts, *tiny, *there, "--set", "budget=2steps"])
 
     timing = next(step for step in gpu.speeds(options) if step.name.startswith("speed lstm fp32"))
     told = rnnlm(*timing.command[1:])
     outcome = gpu.outcome_of_speed(gpu.Ended(told.code, told.err + told.out, 1.0))
-    assert outcome["outcome"] == "done" and outcome["tokens_per_second"] > 0 and outcome["ratio_plain"] > 0
+    assert (
+        outcome["outcome"] == "done"
+        and outcome["tokens_per_second"] > 0
+        and outcome["ratio_plain"] > 0
+    )
 
     for _ in range(2):  # one that is over says so again
         told = rnnlm(*gpu.training(options).command[1:])
         outcome = gpu.outcome_of_training(gpu.Ended(told.code, told.err + told.out, 1.0))
-        assert outcome["outcome"] == "done" and outcome["stopped"] == "budget" and outcome["ppl_token"] > 1
+        assert (
+            outcome["outcome"] == "done"
+            and outcome["stopped"] == "budget"
+            and outcome["ppl_token"] > 1
+        )
 
 
 def test_what_pytest_prints_is_understood(tmp_path):
@@ -370,18 +415,29 @@ def test_what_pytest_prints_is_understood(tmp_path):
     )
     command = gpu.check("checks", "tests/test_x.py").command
     called = [sys.executable, "-m", *[word for word in command if word not in ("-m", "gpu")]]
-    ended = subprocess.run(called, cwd=tmp_path, env=gpu.environment(), capture_output=True, text=True)
+    ended = subprocess.run(
+        called, cwd=tmp_path, env=gpu.environment(), capture_output=True, text=True
+    )
     outcome = gpu.outcome_of_tests(gpu.Ended(ended.returncode, ended.stdout, 1.0), [], "cuda")
     assert outcome["outcome"] == "failed" and (outcome["passed"], outcome["skipped"]) == (1, 1)
     assert outcome["passed_tests"] == ["tests/test_x.py::test_some[c]"]
-    assert outcome["failed_tests"] == ["tests/test_x.py::test_some[a b]", "tests/test_x.py::test_late"]
+    assert outcome["failed_tests"] == [
+        "tests/test_x.py::test_some[a b]",
+        "tests/test_x.py::test_late",
+    ]
 
 
 def test_a_device_that_is_not_there_is_one_line(tmp_path):
     python = tmp_path / "python"
     for said, message in (
-        ("torch 2.13 finds no device", "--device cuda does not work: torch 2.13 finds no device; run it where"),
-        ("ModuleNotFoundError: No module named 'torch'", "has no torch; call .ci/gpu with the Python that has it"),
+        (
+            "torch 2.13 finds no device",
+            "--device cuda does not work: torch 2.13 finds no device; run it where",
+        ),
+        (
+            "ModuleNotFoundError: No module named 'torch'",
+            "has no torch; call .ci/gpu with the Python that has it",
+        ),
     ):
         python.write_text(f'#!/bin/sh\necho "Traceback" >&2\necho "{said}" >&2\nexit 1\n')
         python.chmod(0o755)
@@ -399,7 +455,9 @@ def test_what_is_installed_needs_no_torch_and_holds_what_builds_it():
     assert not [line for line in packages.pinned(without=("torch",)) if line.startswith("torch==")]
 
 
-def test_a_virtual_environment_sees_the_packages_of_the_machine_behind_its_own(tmp_path, monkeypatch):
+def test_a_virtual_environment_sees_the_packages_of_the_machine_behind_its_own(
+    tmp_path, monkeypatch
+):
     """The machine's Python may itself be one, whose packages --system-site-packages would miss."""
     site = tmp_path / "machine" / "lib" / "site-packages"
     site.mkdir(parents=True)
@@ -425,7 +483,9 @@ def test_rnnlm_is_used_where_it_is_and_else_installed(tmp_path, monkeypatch):
     good = {"missing": ["pyarrow"], "rnnlm": str(ROOT / "rnnlm" / "__init__.py"), "why": ""}
     python, done = str(tmp_path / "gpu-venv" / "bin" / "python"), []
     monkeypatch.setattr(packages, "BUILD", tmp_path)
-    monkeypatch.setattr(packages, "inventory", lambda asked: without if asked == sys.executable else good)
+    monkeypatch.setattr(
+        packages, "inventory", lambda asked: without if asked == sys.executable else good
+    )
     monkeypatch.setattr(packages, "install", lambda *given: done.append(given))
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -439,7 +499,10 @@ def test_rnnlm_is_used_where_it_is_and_else_installed(tmp_path, monkeypatch):
 
 
 def test_an_rnnlm_from_elsewhere_is_not_used(tmp_path):
-    assert packages.why_unfit({"rnnlm": "/opt/rnnlm/__init__.py"}) == "it finds the rnnlm of /opt/rnnlm/__init__.py"
+    assert (
+        packages.why_unfit({"rnnlm": "/opt/rnnlm/__init__.py"})
+        == "it finds the rnnlm of /opt/rnnlm/__init__.py"
+    )
 
 
 def test_wheels_are_installed_by_the_pip_among_them_and_nothing_else(tmp_path, monkeypatch):
@@ -447,10 +510,23 @@ def test_wheels_are_installed_by_the_pip_among_them_and_nothing_else(tmp_path, m
         (tmp_path / name).touch()
     monkeypatch.setenv("PIP_CONSTRAINT", "/etc/pip/constraint.txt")
     calls = []
-    monkeypatch.setattr(packages, "run_pip", lambda called, environment: calls.append((called, environment)))
+    monkeypatch.setattr(
+        packages, "run_pip", lambda called, environment: calls.append((called, environment))
+    )
     packages.install("PYTHON", tmp_path)
-    pip = ["PYTHON", f"{tmp_path}/pip-26-py3-none-any.whl/pip", "install", "--quiet", "--no-index", "--no-deps"]
-    assert calls[0][0] == [*pip, f"{tmp_path}/click-8-py3-none-any.whl", f"{tmp_path}/pip-26-py3-none-any.whl"]
+    pip = [
+        "PYTHON",
+        f"{tmp_path}/pip-26-py3-none-any.whl/pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+    ]
+    assert calls[0][0] == [
+        *pip,
+        f"{tmp_path}/click-8-py3-none-any.whl",
+        f"{tmp_path}/pip-26-py3-none-any.whl",
+    ]
     assert calls[1][0] == [*pip, "--no-build-isolation", "-e", str(ROOT)]
     assert "PIP_CONSTRAINT" not in calls[0][1]
 
@@ -469,7 +545,9 @@ def test_wheels_of_another_python_are_refused_and_so_is_an_empty_folder(tmp_path
         packages.check_wheels(tmp_path)
 
 
-def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(tmp_path, monkeypatch, capsys):
+def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(
+    tmp_path, monkeypatch, capsys
+):
     """pip reads conditions for the Python that it runs in; the script reads them for the
     target's."""
     pytest.importorskip("packaging")
@@ -492,12 +570,19 @@ def test_filling_finds_what_the_other_python_needs_and_leaves_out_what_is_there(
     stale = tmp_path / "first-0-py3-none-any.whl"
     stale.touch()
     assert gpu.main(["fill", str(tmp_path), "--python", "3.77", "--without", "Big"]) == 0
-    assert asked == [["first>=1", "pip", "setuptools>=77", "wheel"], ["big[more]", "new"], ["extra"]]
+    assert asked == [
+        ["first>=1", "pip", "setuptools>=77", "wheel"],
+        ["big[more]", "new"],
+        ["extra"],
+    ]
     there = sorted(path.name.partition("-")[0] for path in tmp_path.glob("*.whl"))
     assert there == ["extra", "first", "new", "pip", "setuptools", "wheel"] and not stale.exists()
     assert json.loads((tmp_path / "wheels.json").read_text())["python"] == "3.77"
     said = capsys.readouterr().out
-    assert "6 wheels for Python 3.77, 0 MB" in said and "the target machine must provide: torch, big" in said
+    assert (
+        "6 wheels for Python 3.77, 0 MB" in said
+        and "the target machine must provide: torch, big" in said
+    )
 
 
 # ---- recording
@@ -508,7 +593,9 @@ def copied(tmp_path):
     """Copies of the recipes and their page, into which figures may go."""
     shutil.copytree(ROOT / "rnnlm" / "recipes", tmp_path / "recipes")
     shutil.copy(ROOT / "docs" / "recipes.md", tmp_path / "recipes.md")
-    return SimpleNamespace(recipes=tmp_path / "recipes", page=tmp_path / "recipes.md", figures=tmp_path / "gpu.json")
+    return SimpleNamespace(
+        recipes=tmp_path / "recipes", page=tmp_path / "recipes.md", figures=tmp_path / "gpu.json"
+    )
 
 
 def texts_of(options):
@@ -518,13 +605,20 @@ def texts_of(options):
 def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machine, copied, capsys):
     (machine.folder / "t.txt").touch()
     text = str(machine.folder / "t.txt")
-    assert machine.run("--train", text, "--valid", text, "--on", "PTB valid", "--steps", "7")[0] == 0
+    assert (
+        machine.run("--train", text, "--valid", text, "--on", "PTB valid", "--steps", "7")[0] == 0
+    )
     before = texts_of(copied)
     assert figures_of.record(copied) == 0
     after = texts_of(copied)
-    assert {name for name in after if after[name] != before[name]} == {"awd-lstm-fast.toml", "recipes.md"}
+    assert {name for name in after if after[name] != before[name]} == {
+        "awd-lstm-fast.toml",
+        "recipes.md",
+    }
 
-    new = set(after["awd-lstm-fast.toml"].splitlines()) - set(before["awd-lstm-fast.toml"].splitlines())
+    new = set(after["awd-lstm-fast.toml"].splitlines()) - set(
+        before["awd-lstm-fast.toml"].splitlines()
+    )
     speeds = [
         '{ card = "CARD", precision = "bf16", tokens_per_second = 412000, ratio_plain = 1.31, text = "PTB" }',
         '{ card = "CARD", precision = "fp32", tokens_per_second = 412000, ratio_plain = 1.31, text = "PTB" }',
@@ -532,8 +626,14 @@ def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machi
     run = '{ on = "PTB valid", value = 61.2, card = "CARD", minutes = 4.1 }'
     assert new == {f"gpu = [{', '.join(speeds)}]", f"gpu_run = {run}"}
     recipe = parse("awd-lstm-fast", after["awd-lstm-fast.toml"])
-    rows = [line for line in after["recipes.md"].splitlines() if line not in before["recipes.md"].splitlines()]
-    assert rows == [f"| {' | '.join(overview.page_cells(recipe))} |"] and rows[0].endswith("| 412k tokens/s, 4.1 min |")
+    rows = [
+        line
+        for line in after["recipes.md"].splitlines()
+        if line not in before["recipes.md"].splitlines()
+    ]
+    assert rows == [f"| {' | '.join(overview.page_cells(recipe))} |"] and rows[0].endswith(
+        "| 412k tokens/s, 4.1 min |"
+    )
 
     # The gated variant has no recipe. Recording twice changes nothing.
     assert "kept 4 results in " in capsys.readouterr().out
@@ -544,7 +644,14 @@ def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machi
 def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old(copied):
     def written(card, speed):
         own = {"recipe": figures_of.settings_of("gru", copied.recipes)}
-        step = {"outcome": "done", "recipe": "gru", "settings": {}, "precision": "bf16", "on": "PTB", "own": own}
+        step = {
+            "outcome": "done",
+            "recipe": "gru",
+            "settings": {},
+            "precision": "bf16",
+            "on": "PTB",
+            "own": own,
+        }
         step["with"] = {"date": "2030-01-01"}
         steps = {"speed gru bf16": step | {"tokens_per_second": speed, "ratio_plain": None}}
         copied.figures.write_text(json.dumps({card: {"device": "cuda", "steps": steps}}))
@@ -554,10 +661,16 @@ def test_another_card_comes_beside_and_a_newer_figure_takes_the_place_of_the_old
     written("SLOW", 1_000.0)
     written("FAST", 9_999.0)
     recipe = written("SLOW", 1_234.5)
-    assert [(speed.card, speed.tokens_per_second) for speed in recipe.gpu] == [("FAST", 10_000), ("SLOW", 1_230)]
+    assert [(speed.card, speed.tokens_per_second) for speed in recipe.gpu] == [
+        ("FAST", 10_000),
+        ("SLOW", 1_230),
+    ]
 
     # This recipe has a table behind [about], into which the line must not slip.
-    assert recipe.measured == parse("gru", (ROOT / "rnnlm" / "recipes" / "gru.toml").read_text()).measured
+    assert (
+        recipe.measured
+        == parse("gru", (ROOT / "rnnlm" / "recipes" / "gru.toml").read_text()).measured
+    )
 
 
 def test_a_text_that_was_carried_along_goes_before_the_bundled_corpus(machine, copied):
@@ -581,7 +694,10 @@ def test_of_the_bundled_corpus_the_figure_is_without_unknown_words(machine, copi
 def test_figures_of_a_cpu_and_trials_of_other_settings_are_not_recorded(machine, copied):
     before = texts_of(copied)
     machine.run("speed", "--device", "cpu")
-    with pytest.raises(gpu.Failure, match=r"holds no figures of a GPU: it was made with --device cpu; run .ci/gpu on"):
+    with pytest.raises(
+        gpu.Failure,
+        match=r"holds no figures of a GPU: it was made with --device cpu; run .ci/gpu on",
+    ):
         figures_of.record(copied)
     machine.figures.unlink()
     machine.run("speed", "train", "--set", "hidden_size=8")
@@ -605,8 +721,14 @@ def test_figures_of_a_cpu_and_trials_of_other_settings_are_not_recorded(machine,
 def test_a_recipe_in_which_more_would_change_is_left_alone(machine, copied):
     machine.run("speed", "--only", "awd")
     path = copied.recipes / "awd-lstm-fast.toml"
-    by_hand = path.read_text() + 'gpu = [\n    { card = "X", precision = "bf16", tokens_per_second = 1 },\n]\n'
+    by_hand = (
+        path.read_text()
+        + 'gpu = [\n    { card = "X", precision = "bf16", tokens_per_second = 1 },\n]\n'
+    )
     path.write_text(by_hand)
     with pytest.raises(gpu.Failure, match="write gpu and gpu_run of its .about. on one line each"):
         figures_of.record(copied)
-    assert path.read_text() == by_hand and copied.page.read_text() == (ROOT / "docs" / "recipes.md").read_text()
+    assert (
+        path.read_text() == by_hand
+        and copied.page.read_text() == (ROOT / "docs" / "recipes.md").read_text()
+    )

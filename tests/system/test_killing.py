@@ -33,7 +33,9 @@ def killed_at_random(runs, texts, variant, seed, kills):
     expected, whole = unbroken(runs, texts, settings, **STEPS)
     draw, lost, folder = random.Random(seed), [], Path(tempfile.mkdtemp(dir=runs.folder))
     while len(lost) < kills:
-        ended = runs.run(command(*texts, folder, settings, **STEPS), kill_after=draw.uniform(0.0, whole.seconds))
+        ended = runs.run(
+            command(*texts, folder, settings, **STEPS), kill_after=draw.uniform(0.0, whole.seconds)
+        )
         checked(folder)
         if ended.code == 0:
             assert outcome(folder) == expected
@@ -82,15 +84,25 @@ def test_a_run_killed_within_a_save_ends_as_if_it_had_not_been(runs, texts):
 
 
 OF_TASKS = {
-    "tagging": (tiny_tasks.columns, {"output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9}),
-    "seq2seq": (tiny_translators.table, {"tokenizer": "word", "input_feeding": True, "own_words": 0.3, "dropout_input": 0.3}),
+    "tagging": (
+        tiny_tasks.columns,
+        {"output_layer": "crf", "dropout_input": 0.3, "ema_decay": 0.9},
+    ),
+    "seq2seq": (
+        tiny_translators.table,
+        {"tokenizer": "word", "input_feeding": True, "own_words": 0.3, "dropout_input": 0.3},
+    ),
 }
 
 
 @pytest.mark.parametrize("task", OF_TASKS)
 def test_the_run_of_a_task_killed_within_a_save_ends_as_if_it_had_not_been(runs, tmp_path, task):
     write, settings = OF_TASKS[task]
-    examples = (tiny_tasks.TRAIN, tiny_tasks.VALID) if task == "tagging" else map(tiny_translators.numbers, (40, 7), (1, 2))
+    examples = (
+        (tiny_tasks.TRAIN, tiny_tasks.VALID)
+        if task == "tagging"
+        else map(tiny_translators.numbers, (40, 7), (1, 2))
+    )
     texts = tmp_path / "text", tmp_path / "valid"
     for path, rows in zip(texts, examples, strict=True):
         path.write_text(write(rows), encoding="utf-8")
@@ -99,7 +111,9 @@ def test_the_run_of_a_task_killed_within_a_save_ends_as_if_it_had_not_been(runs,
     expected, whole = unbroken(runs, texts, settings, **options)
     folder = tmp_path / "killed" / "m"
     writes = [call for call in whole.operations if "weights" in call or "state" in call]
-    ended = runs.run(command(*texts, folder, settings, **options), point=("after", writes[len(writes) // 2]))
+    ended = runs.run(
+        command(*texts, folder, settings, **options), point=("after", writes[len(writes) // 2])
+    )
     assert ended.code == -9 and 0 < newest_step(folder) < 9, ended.said
     assert runs.run(command(*texts, folder, settings, **options)).code == 0
     assert outcome(folder) == expected
@@ -107,7 +121,11 @@ def test_the_run_of_a_task_killed_within_a_save_ends_as_if_it_had_not_been(runs,
 
 @pytest.mark.soak
 def test_a_hundred_kills_at_random_moments(runs, texts):
-    lost = [each for seed, variant in enumerate(VARIANTS) for each in killed_at_random(runs, texts, variant, seed, 25)]
+    lost = [
+        each
+        for seed, variant in enumerate(VARIANTS)
+        for each in killed_at_random(runs, texts, variant, seed, 25)
+    ]
     steps, seconds = zip(*filter(None, lost), strict=True)
     assert len(lost) == 100 and max(steps) <= 3 + 1  # a step may be under way, or a save
     print(
@@ -121,5 +139,8 @@ def test_a_hundred_kills_at_random_moments(runs, texts):
 def test_a_kill_at_every_step_of_every_save(runs, texts, moment):
     settings = {"validate_every_steps": 4, "ema_decay": 0.9, "weight_drop": 0.2}
     expected, whole = unbroken(runs, texts, settings, **SHORT)
-    kills = sum(killed_within_a_save(runs, texts, settings, expected, moment, call) for call in whole.operations)
+    kills = sum(
+        killed_within_a_save(runs, texts, settings, expected, moment, call)
+        for call in whole.operations
+    )
     print(f"{kills} kills survived, {moment} each call")

@@ -11,18 +11,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-INSTALLED_AS = {"rnnlm": "rnnlm", "cli": "rnnlm/cli", "corpora": "rnnlm/corpora", "checkpoints": "rnnlm/checkpoints"}
+INSTALLED_AS = {
+    "rnnlm": "rnnlm",
+    "cli": "rnnlm/cli",
+    "corpora": "rnnlm/corpora",
+    "checkpoints": "rnnlm/checkpoints",
+}
 # besides .py
 DATA = {".toml", ".txt", ".tsv", ".conllu", ".md", ".typed", ".html", ".json", ".safetensors"}
 
-pytestmark = pytest.mark.skipif(shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs the repository")
+pytestmark = pytest.mark.skipif(
+    shutil.which("git") is None or not (ROOT / ".git").exists(), reason="needs the repository"
+)
 
 
 def tracked_files() -> list[str]:
     """Files of the tree that git has; a user's own, in checkpoints/ or corpora/, are none of
     them."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return sorted(name for name in set(listed.stdout.split("\0")) if name and (ROOT / name).is_file())
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return sorted(
+        name for name in set(listed.stdout.split("\0")) if name and (ROOT / name).is_file()
+    )
 
 
 def installed_name(name: str) -> str | None:
@@ -42,10 +53,25 @@ def wheel(tmp_path_factory):
         shutil.copyfile(ROOT / name, copy / name)
     mine = copy / "checkpoints" / "mine"
     mine.mkdir()
-    for name in ("config.json", "README.md", "vocab.txt", "weights-00000001.safetensors", "code.py"):
+    for name in (
+        "config.json",
+        "README.md",
+        "vocab.txt",
+        "weights-00000001.safetensors",
+        "code.py",
+    ):
         (mine / name).write_text("{}")
     (copy / "corpora" / "english" / "notes.txt").write_text("mine\n")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(copy)]
+    command = [
+        sys.executable,
+        "-m",
+        "build",
+        "--wheel",
+        "--no-isolation",
+        "--outdir",
+        str(out),
+        str(copy),
+    ]
     built = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-2000:]
     (path,) = out.glob("rnnlm-*.whl")
@@ -60,12 +86,18 @@ def contents(wheel):
 
 def test_the_wheel_holds_exactly_the_modules_and_data_of_the_tree(contents):
     packaged = {name for name in contents if not name.split("/")[0].endswith(".dist-info")}
-    assert packaged == {installed for installed in map(installed_name, tracked_files()) if installed}
+    assert packaged == {
+        installed for installed in map(installed_name, tracked_files()) if installed
+    }
 
 
 def test_the_metadata_names_entry_point_licence_and_python(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        info = {name.split("/", 1)[1]: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
+        info = {
+            name.split("/", 1)[1]: archive.read(name).decode()
+            for name in archive.namelist()
+            if ".dist-info/" in name
+        }
     assert "rnnlm = rnnlm.cli.main:main" in info["entry_points.txt"]
     assert "License-Expression: Apache-2.0 AND CC0-1.0" in info["METADATA"]
     assert "Requires-Python: <3.14,>=3.11" in info["METADATA"]
@@ -74,37 +106,63 @@ def test_the_metadata_names_entry_point_licence_and_python(wheel):
 
 def test_plots_need_no_extra_and_the_name_of_the_old_one_stays_valid(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        metadata = next(archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")).splitlines()
+        metadata = next(
+            archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA")
+        ).splitlines()
     assert "Requires-Dist: matplotlib>=3.8" in metadata and "Provides-Extra: plots" in metadata
 
 
 def test_the_installed_wheel_works(wheel, tmp_path):
     target, elsewhere = tmp_path / "site", tmp_path / "elsewhere"
     elsewhere.mkdir()
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(target),
+        str(wheel),
+    ]
     subprocess.run(command, check=True, capture_output=True, timeout=300)
     environment = {**os.environ, "PYTHONPATH": str(target), "OMP_NUM_THREADS": "1"}
 
     def rnnlm(*arguments: str) -> str:
         command = [sys.executable, "-m", "rnnlm", *arguments]
-        ended = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120)
+        ended = subprocess.run(
+            command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
     assert "lstm-sentencepiece" in rnnlm("recipes")
     assert str(target) in rnnlm("corpora")
     script = subprocess.run(
-        [target / "bin" / "rnnlm", "corpora"], cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=60
+        [target / "bin" / "rnnlm", "corpora"],
+        cwd=elsewhere,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert str(target) in script.stdout
-    assert "unigram" in rnnlm("train", str(target / "rnnlm/corpora/english/valid.txt"), "--model", "unigram", "--dry-run")
+    assert "unigram" in rnnlm(
+        "train", str(target / "rnnlm/corpora/english/valid.txt"), "--model", "unigram", "--dry-run"
+    )
 
 
 def test_every_package_of_the_tree_is_listed():
     from setuptools.config.setupcfg import read_configuration
 
     listed = set(read_configuration(ROOT / "setup.cfg")["options"]["packages"])
-    folders = {str(Path(name).parent) for name in map(installed_name, tracked_files()) if name and name.endswith("/__init__.py")}
+    folders = {
+        str(Path(name).parent)
+        for name in map(installed_name, tracked_files())
+        if name and name.endswith("/__init__.py")
+    }
     assert listed == {folder.replace("/", ".") for folder in folders}
 
 
@@ -112,6 +170,13 @@ def test_requirements_and_constraints_name_the_same_packages():
     from setuptools.config.setupcfg import read_configuration
 
     options = read_configuration(ROOT / "setup.cfg")["options"]
-    required = {line.split(">=")[0] for line in [*options["install_requires"], *options["extras_require"]["test"]]}
-    constrained = {line.split("==")[0] for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
+    required = {
+        line.split(">=")[0]
+        for line in [*options["install_requires"], *options["extras_require"]["test"]]
+    }
+    constrained = {
+        line.split("==")[0]
+        for line in (ROOT / "constraints.txt").read_text().splitlines()
+        if "==" in line
+    }
     assert required <= constrained

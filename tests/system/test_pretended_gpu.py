@@ -61,7 +61,9 @@ UNSUITED = {
     "it breaks a loop of our own, in whose place a GPU has cuDNN's": [
         "tests/unit/inspection/test_gradcheck.py::test_a_wrong_backward_pass_is_found"
     ],
-    "its bounds are for the random numbers of the CPU": ["tests/unit/inspection/probing/test_probe.py::test_shuffled_labels_are_at_chance"],
+    "its bounds are for the random numbers of the CPU": [
+        "tests/unit/inspection/probing/test_probe.py::test_shuffled_labels_are_at_chance"
+    ],
     "texts are drawn in other numbers of rows: on a GPU, always 128": [
         "tests/unit/generation/test_generator.py::test_without_a_prompt_pieces_begin_as_a_line_does",
         "tests/unit/generation/test_generator.py::test_rows_are_taken_anew_as_they_end_and_dropped_at_the_end",
@@ -76,13 +78,24 @@ MEANT_FAULTS = {"rnnlm/benchmarks/textbook.py": "textbooks call nn.LSTM under au
 
 def run(part: Part, report: Path) -> subprocess.CompletedProcess[str]:
     """Run the tests of `part` in a process with the pretended device."""
-    command = [sys.executable, "-m", "pytest", "-p", "support.pretended_gpu", "-p", "no:cacheprovider", "-v"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "support.pretended_gpu",
+        "-p",
+        "no:cacheprovider",
+        "-v",
+    ]
     command += [f"--deselect={name}" for name in LEFT_OUT]
     command += shlex.split(part.arguments)
     own = {"PYTHONPATH": str(ROOT / "tests"), "OMP_NUM_THREADS": "1"}
     own |= {"RNNLM_TEST_DEVICE": part.models_device, pretended_gpu.REPORT: str(report)}
     environment = os.environ | own
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=3000
+    )
 
 
 def passed(ended: subprocess.CompletedProcess[str]) -> Counter[str]:
@@ -155,9 +168,15 @@ def suited(monkeypatch):
 
 
 ELSEWHERE = {
-    "torch": ((torch, "__version__", "2.12.1+cpu"), "the torch of constraints.txt, .*; this is 2.12.1"),
+    "torch": (
+        (torch, "__version__", "2.12.1+cpu"),
+        "the torch of constraints.txt, .*; this is 2.12.1",
+    ),
     "CUDA": ((torch.version, "cuda", "13.0"), "this torch is built for GPUs"),
-    "system": ((platform, "system", lambda: "Darwin"), "made for Linux on x86-64; this is Darwin on"),
+    "system": (
+        (platform, "system", lambda: "Darwin"),
+        "made for Linux on x86-64; this is Darwin on",
+    ),
     "processor": ((platform, "machine", lambda: "aarch64"), "x86-64; this is Linux on aarch64"),
 }
 

@@ -40,7 +40,10 @@ def children(process) -> dict[int, int]:
     found = {}
     for entry in Path("/proc").iterdir():
         try:
-            is_child = entry.name.isdigit() and f"\nPPid:\t{process.pid}\n" in (entry / "status").read_text()
+            is_child = (
+                entry.name.isdigit()
+                and f"\nPPid:\t{process.pid}\n" in (entry / "status").read_text()
+            )
             variables = (entry / "environ").read_bytes().split(b"\0") if is_child else []
         except OSError:
             continue
@@ -65,7 +68,18 @@ def wait_for(condition, seconds=60):
 def begun(start, models, folder):
     """A run of two processes that has validated once, and their ids by rank."""
     process = start(
-        "train", models.text, "--valid", models.valid, "-o", folder, *SMALL, *ENDLESS, "--set", "batch_rows=2", "--processes", "2"
+        "train",
+        models.text,
+        "--valid",
+        models.valid,
+        "-o",
+        folder,
+        *SMALL,
+        *ENDLESS,
+        "--set",
+        "batch_rows=2",
+        "--processes",
+        "2",
     )
     line = ""
     while "checkpoint" not in line:
@@ -76,18 +90,39 @@ def begun(start, models, folder):
 
 def test_two_processes_make_the_model_of_one_with_all_their_streams(rnnlm, spawn, models):
     texts = (models.text, "--valid", models.valid, *SMALL, "--budget", "20steps")
-    shown = spawn("train", *texts, "--set", "batch_rows=2", "-o", "two", "--processes", "2", "--json")
+    shown = spawn(
+        "train", *texts, "--set", "batch_rows=2", "-o", "two", "--processes", "2", "--json"
+    )
     assert shown.code == 0, shown.err
     record = json.loads(shown.out)
     assert (record["folder"], record["steps"], record["stopped"]) == ("two", 20, "budget")
-    assert shown.err.count("training: lstm") == 1 and "4 streams of 12-token windows in 2 processes" in shown.err
+    assert (
+        shown.err.count("training: lstm") == 1
+        and "4 streams of 12-token windows in 2 processes" in shown.err
+    )
     assert rnnlm("train", *texts, "--set", "batch_rows=4", "-o", "one").code == 0
     one, two = weights("one"), weights("two")
     assert all(abs(one[name] - two[name]).max() < 1e-5 for name in one)
-    events = [json.loads(line)["event"] for line in Path("two/metrics.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line)["event"] for line in Path("two/metrics.jsonl").read_text().splitlines()
+    ]
     assert events.count("started") == events.count("finished") == 1
-    resumed = rnnlm("train", models.text, "--valid", models.valid, "-o", "two", "--resume", "--budget", "30steps")
-    assert resumed.code == 0 and "4 streams" in resumed.err and "in 1 process instead of 2" in resumed.err
+    resumed = rnnlm(
+        "train",
+        models.text,
+        "--valid",
+        models.valid,
+        "-o",
+        "two",
+        "--resume",
+        "--budget",
+        "30steps",
+    )
+    assert (
+        resumed.code == 0
+        and "4 streams" in resumed.err
+        and "in 1 process instead of 2" in resumed.err
+    )
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
@@ -113,7 +148,9 @@ def test_a_signal_stores_the_state_and_a_parent_that_is_killed_leaves_no_orphans
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 143 and err.count("stopped on request") == 1 and "error" not in err
-    assert list(Path("made/training").glob("state-*.json")) and not any(map(is_running, ids.values()))
+    assert list(Path("made/training").glob("state-*.json")) and not any(
+        map(is_running, ids.values())
+    )
     process, ids = begun(start, models, "killed")
     process.kill()
     wait_for(lambda: not any(map(is_running, ids.values())), 20)
@@ -131,26 +168,46 @@ def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, mode
         for number in range(100):
             process, ids = begun(start, models, f"made-{number}")
             time.sleep(draw.uniform(0.0, 0.3))
-            asked, began = draw.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP]), time.monotonic()
+            asked, began = (
+                draw.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP]),
+                time.monotonic(),
+            )
             process.send_signal(asked)
             _, err = process.communicate(timeout=60)
             seconds.append(time.monotonic() - began)
-            assert process.returncode == 128 + asked and "stopped on request" in err and "error" not in err, (number, err)
+            assert (
+                process.returncode == 128 + asked
+                and "stopped on request" in err
+                and "error" not in err
+            ), (number, err)
             assert not any(map(is_running, ids.values()))
-    print(f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: {sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}")
+    print(
+        f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: {sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}"
+    )
 
 
 def test_what_is_wrong_is_said_once(spawn):
     shown = spawn("train", "--model", "ngram", "--processes", "2", "-o", "made")
-    assert (shown.code, shown.errors[0]) == (2, "error: a model of kind ngram is trained by one process")
+    assert (shown.code, shown.errors[0]) == (
+        2,
+        "error: a model of kind ngram is trained by one process",
+    )
     assert sum(line.startswith("error") for line in shown.err.splitlines()) == 1
 
 
 def test_the_standard_input_is_for_one_process_and_processes_are_started_once(rnnlm, monkeypatch):
-    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1"}.items():
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "127.0.0.1",
+    }.items():
         monkeypatch.setenv(name, value)
     shown = rnnlm("train", "my.txt", "--processes", "2")
-    assert shown.code == 2 and shown.errors[0] == "error: --processes and torchrun both start processes"
+    assert (
+        shown.code == 2
+        and shown.errors[0] == "error: --processes and torchrun both start processes"
+    )
 
 
 def test_a_plan_is_shown_by_one_process(rnnlm, models):
@@ -191,10 +248,9 @@ LOSES = f"raise SystemExit({LOST})"
 
 def test_the_exit_code_is_that_of_the_process_that_failed(ended):
     assert ended("", "") == (0, "")
-    assert ended(LOSES, "import sys; sys.stderr.write('error: of the second\\n  why: x\\n'); sys.exit(2)") == (
-        2,
-        "error: of the second\n  why: x\n",
-    )
+    assert ended(
+        LOSES, "import sys; sys.stderr.write('error: of the second\\n  why: x\\n'); sys.exit(2)"
+    ) == (2, "error: of the second\n  why: x\n")
     assert ended("import sys; sys.exit(1)", LOSES)[0] == 1  # the first one has said it
     assert ended("raise SystemExit(143)", "") == (143, "")
     # the run has come to its end: that was in leaving
@@ -206,7 +262,10 @@ def test_the_exit_code_is_that_of_the_process_that_failed(ended):
 def test_a_process_that_hangs_is_ended_once_the_others_gave_it_up(ended):
     began = time.monotonic()
     code, err = ended(LOSES, HANGS)
-    assert code == 1 and "error: the 2 processes lost each other\n  why: process 2 did not answer" in err
+    assert (
+        code == 1
+        and "error: the 2 processes lost each other\n  why: process 2 did not answer" in err
+    )
     assert time.monotonic() - began < 10
 
 
@@ -225,7 +284,11 @@ def test_one_that_the_signal_ends_outright_has_ended_as_asked(ended):
         os.kill(os.getpid(), signal.SIGTERM)
 
     assert ended("raise SystemExit(143)", waits, meanwhile=asked) == (143, "")
-    code, err = ended("raise SystemExit(143)", "import os, signal; os.kill(os.getpid(), signal.SIGABRT)", meanwhile=asked)
+    code, err = ended(
+        "raise SystemExit(143)",
+        "import os, signal; os.kill(os.getpid(), signal.SIGABRT)",
+        meanwhile=asked,
+    )
     assert code == 143 and err.startswith("error: process 2 of 2 was ended by signal 6 (SIGABRT)")
 
 

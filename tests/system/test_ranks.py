@@ -17,7 +17,18 @@ from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, ProcessGroup
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.step import SharedStep
 from rnnlm.system import Rank, bind_device, current_rank
-from support.ranked_runs import CASES, CUT, ROWS, cut, faulty, rank_of, read_state, run, trainer_of, write_state
+from support.ranked_runs import (
+    CASES,
+    CUT,
+    ROWS,
+    cut,
+    faulty,
+    rank_of,
+    read_state,
+    run,
+    trainer_of,
+    write_state,
+)
 
 COUNTS = (2, 3)
 
@@ -29,7 +40,13 @@ def free_port() -> int:
 
 
 def ranks_environment(count: int, rank: int, port: int) -> dict[str, str]:
-    own = {"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    own = {
+        "RANK": rank,
+        "WORLD_SIZE": count,
+        "LOCAL_RANK": rank,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     return {name: str(value) for name, value in own.items()}
 
 
@@ -61,13 +78,18 @@ def together(alone):
     for count in COUNTS:
         port = free_port()
         started = [
-            context.Process(target=rank_of, args=(folder, ranks_environment(count, rank, port)), daemon=True) for rank in range(count)
+            context.Process(
+                target=rank_of, args=(folder, ranks_environment(count, rank, port)), daemon=True
+            )
+            for rank in range(count)
         ]
         for process in started:
             process.start()
         for process in started:
             process.join(120)
-        assert [process.exitcode for process in started] == [0] * count, [path.read_text() for path in folder.glob("said-*")]
+        assert [process.exitcode for process in started] == [0] * count, [
+            path.read_text() for path in folder.glob("said-*")
+        ]
         found[count] = dict(np.load(folder / f"found-{count}.npz"))
     return found
 
@@ -75,10 +97,18 @@ def together(alone):
 def assert_same(found, case, expected, since=0):
     """As far as rounding lets it, of which Adam makes more where gradients are small."""
     np.testing.assert_allclose(found[f"{case}/losses"], expected["losses"][since:], rtol=2e-6)
-    np.testing.assert_allclose(found[f"{case}/ppls"], expected["ppls"][-len(found[f"{case}/ppls"]) :], rtol=1e-5)
+    np.testing.assert_allclose(
+        found[f"{case}/ppls"], expected["ppls"][-len(found[f"{case}/ppls"]) :], rtol=1e-5
+    )
     np.testing.assert_array_equal(found[f"{case}/counts"], expected["counts"])
     for name in (name for name in expected if name.startswith(("weight.", "last."))):
-        np.testing.assert_allclose(found[f"{case}/{name}"], expected[name], rtol=1e-4, atol=2e-5 if case == "gru" else 2e-6, err_msg=name)
+        np.testing.assert_allclose(
+            found[f"{case}/{name}"],
+            expected[name],
+            rtol=1e-4,
+            atol=2e-5 if case == "gru" else 2e-6,
+            err_msg=name,
+        )
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -104,7 +134,9 @@ def test_a_fault_in_one_rank_takes_all_back_to_the_same_state(alone, together, c
     np.testing.assert_array_equal(together[count]["faulty/counts"], expected["counts"])
     np.testing.assert_allclose(together[count]["faulty/ppls"], expected["ppls"], rtol=1e-5)
     for name in (name for name in expected if name.startswith(("weight.", "last."))):
-        np.testing.assert_allclose(together[count][f"faulty/{name}"], expected[name], rtol=1e-4, atol=2e-5, err_msg=name)
+        np.testing.assert_allclose(
+            together[count][f"faulty/{name}"], expected[name], rtol=1e-4, atol=2e-5, err_msg=name
+        )
 
 
 @pytest.mark.parametrize(("count", "before"), [(2, 1), (3, 1), (3, 2)])
@@ -113,12 +145,21 @@ def test_it_goes_on_with_another_number_of_ranks(alone, together, count, before)
 
 
 @pytest.mark.parametrize("before", COUNTS)
-def test_one_process_goes_on_with_a_run_of_several_and_says_that_it_draws_anew(alone, together, before):
+def test_one_process_goes_on_with_a_run_of_several_and_says_that_it_draws_anew(
+    alone, together, before
+):
     folder, found = alone
     with pytest.warns(UserWarning, match=f"in 1 process instead of {before}: .*dropout"):
-        trainer = trainer_of(folder, CASES["lstm"], initial=read_state(folder / f"state-{before}.npz"))
+        trainer = trainer_of(
+            folder, CASES["lstm"], initial=read_state(folder / f"state-{before}.npz")
+        )
     resumed = run(trainer)
-    assert_same({f"resumed/{name}": array for name, array in resumed.items()}, "resumed", found["lstm"], since=CUT)
+    assert_same(
+        {f"resumed/{name}": array for name, array in resumed.items()},
+        "resumed",
+        found["lstm"],
+        since=CUT,
+    )
 
 
 @pytest.mark.parametrize("count", COUNTS)
@@ -127,16 +168,23 @@ def test_ranks_draw_apart_and_a_resumed_run_draws_what_the_whole_one_would_have(
     assert found["draws"] == count  # as many random states as ranks
     np.testing.assert_array_equal(found["dropout-resumed/losses"], found["dropout/losses"][CUT:])
     for name in (name for name in found if name.startswith("dropout/last.")):
-        np.testing.assert_array_equal(found[name.replace("dropout/", "dropout-resumed/")], found[name])
+        np.testing.assert_array_equal(
+            found[name.replace("dropout/", "dropout-resumed/")], found[name]
+        )
 
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_what_one_rank_is_asked_all_do_at_the_same_step(together, count):
     *_, steps, _, _, kept = (int(number) for number in together[count]["asked/counts"])
     assert (steps, kept) == (5, 1)  # stopped after 5 steps; saved once on the way
-    assert len(set(together[count]["timed/steps"].tolist())) == 1 and together[count]["timed/steps"][0] > 0
+    assert (
+        len(set(together[count]["timed/steps"].tolist())) == 1
+        and together[count]["timed/steps"][0] > 0
+    )
     assert together[count]["stopped-validation"]
-    assert f"process {count} of {count} is not that of the first one" in str(together[count]["differing"])
+    assert f"process {count} of {count} is not that of the first one" in str(
+        together[count]["differing"]
+    )
 
 
 @pytest.mark.parametrize("case", ["documents", "lstm"])
@@ -146,7 +194,9 @@ def test_accumulated_gradients_give_the_step_of_all_rows(alone, case, parts):
     folder, found = alone
     trainer = trainer_of(folder, {**CASES[case], "accumulation": parts})
     assert isinstance(trainer.update, SharedStep)
-    assert_same({f"{case}/{name}": array for name, array in run(trainer).items()}, case, found[case])
+    assert_same(
+        {f"{case}/{name}": array for name, array in run(trainer).items()}, case, found[case]
+    )
 
 
 def test_rows_without_targets_still_count_in_the_penalty_and_keep_weights_in_step(alone):
@@ -154,7 +204,12 @@ def test_rows_without_targets_still_count_in_the_penalty_and_keep_weights_in_ste
     folder, _ = alone
     trainer = trainer_of(folder, {**CASES["documents"], "accumulation": ROWS})
     _, window = next(trainer.source.windows())
-    short = type(window)(window.start_B, np.where(np.arange(ROWS) == 2, window.start_B, window.end_B), window.fresh_B, window.length)
+    short = type(window)(
+        window.start_B,
+        np.where(np.arange(ROWS) == 2, window.start_B, window.end_B),
+        window.fresh_B,
+        window.length,
+    )
     whole = trainer_of(folder, CASES["documents"])
     for one in (trainer, whole):
         one.step(one.source.batch(short), one.network.initial_state(ROWS), 0.5)
@@ -172,7 +227,11 @@ def test_shares_are_in_order_and_even():
     for count in (1, 2, 3, 7):
         shares = [ProcessGroup(Rank(rank, count), "60s").share(20) for rank in range(count)]
         assert [row for share in shares for row in range(20)[share]] == list(range(20))
-        assert max(share.stop - share.start for share in shares) - min(share.stop - share.start for share in shares) <= 1
+        assert (
+            max(share.stop - share.start for share in shares)
+            - min(share.stop - share.start for share in shares)
+            <= 1
+        )
     assert SINGLE_PROCESS.share(20) == slice(0, 20)
 
 
@@ -184,12 +243,16 @@ def test_meetings_are_as_rare_as_time_lets_them():
         ranks.synchronize_periodically(step)
         clock[0] += 0.001
     gaps = np.diff(met)
-    assert met[:2] == [0, 1] and all(later <= 2 * max(1, gap) for gap, later in itertools.pairwise(gaps))
+    assert met[:2] == [0, 1] and all(
+        later <= 2 * max(1, gap) for gap, later in itertools.pairwise(gaps)
+    )
     assert 90 <= gaps[-1] <= 110  # a tenth of a second, at a thousandth each
 
 
 @pytest.mark.parametrize(
-    "error", [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()], ids=["well", "lost", "interrupted"]
+    "error",
+    [None, RuntimeError("Connection closed by peer"), KeyboardInterrupt()],
+    ids=["well", "lost", "interrupted"],
 )
 def test_a_rank_leaves_once_torch_has_let_go_of_what_was_exchanged(monkeypatch, error):
     """Torch does so in threads of its own, here after a while: they need an interpreter that is not
@@ -246,7 +309,11 @@ def test_each_rank_of_a_machine_has_a_gpu_of_its_own(monkeypatch):
     assert (bind_device("auto"), bind_device("cpu")) == ("cpu", "cpu")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert (bind_device("auto"), bind_device("cuda"), bind_device("cpu")) == ("cuda:1", "cuda:1", "cpu")
+    assert (bind_device("auto"), bind_device("cuda"), bind_device("cpu")) == (
+        "cuda:1",
+        "cuda:1",
+        "cpu",
+    )
     with pytest.raises(UsageError, match="8 processes cannot share the device cuda:0"):
         bind_device("cuda:0")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)

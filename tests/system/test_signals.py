@@ -10,7 +10,12 @@ import pytest
 
 from support.killed_runs import checked, command, newest_step, outcome
 
-SETTINGS = {"validate_every_steps": 5, "dropout_output": 0.2, "schedule": "constant", "learning_rate": 0.01}
+SETTINGS = {
+    "validate_every_steps": 5,
+    "dropout_output": 0.2,
+    "schedule": "constant",
+    "learning_rate": 0.01,
+}
 SECONDS = 5.0
 STEPS = {"budget": "40steps"}
 
@@ -86,7 +91,9 @@ def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expecte
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_the_text_is_read_ends_it_at_once_and_leaves_nothing(runs, texts, number):
     os.mkfifo(runs.folder / "text")
-    with runs.started(command(runs.folder / "text", texts[1], runs.folder / "m", SETTINGS, **STEPS)) as (process, _, _):
+    with runs.started(
+        command(runs.folder / "text", texts[1], runs.folder / "m", SETTINGS, **STEPS)
+    ) as (process, _, _):
         writer = os.open(runs.folder / "text", os.O_WRONLY)  # which waits until it is read
         os.kill(process.pid, signal.SIGUSR1)
         time.sleep(0.05)
@@ -106,10 +113,16 @@ def test_usr1_stores_a_checkpoint_and_training_goes_on(runs, long_texts, expecte
         process.join(60)
     assert process.exitcode == 0
     found = outcome(folder)
-    assert (found.fingerprint, found.arrays, found.log) == (expected.fingerprint, expected.arrays, expected.log)
+    assert (found.fingerprint, found.arrays, found.log) == (
+        expected.fingerprint,
+        expected.arrays,
+        expected.log,
+    )
 
 
-def test_the_second_signal_stops_at_once_and_leaves_the_earlier_checkpoint_whole(runs, texts, expected, long_texts):
+def test_the_second_signal_stops_at_once_and_leaves_the_earlier_checkpoint_whole(
+    runs, texts, expected, long_texts
+):
     """Here while the first one's state is being written."""
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
@@ -121,10 +134,16 @@ def test_the_second_signal_stops_at_once_and_leaves_the_earlier_checkpoint_whole
     assert checked(folder) and newest_step(folder) >= 3 and not list(folder.rglob("*.new"))
     assert runs.run(arguments).code == 0
     found = outcome(folder)
-    assert (found.fingerprint, found.arrays, found.log) == (expected.fingerprint, expected.arrays, expected.log)
+    assert (found.fingerprint, found.arrays, found.log) == (
+        expected.fingerprint,
+        expected.arrays,
+        expected.log,
+    )
 
 
-def test_a_second_training_in_the_folder_is_refused_and_a_lock_that_was_killed_is_taken_over(runs, long_texts):
+def test_a_second_training_in_the_folder_is_refused_and_a_lock_that_was_killed_is_taken_over(
+    runs, long_texts
+):
     folder = runs.folder / "m"
     arguments = command(*long_texts, folder, SETTINGS, save_every="3steps", **STEPS)
     with runs.started(arguments) as (process, steps, _):
@@ -136,4 +155,6 @@ def test_a_second_training_in_the_folder_is_refused_and_a_lock_that_was_killed_i
         process.kill()
         process.join()
     ended = runs.run(arguments)
-    assert ended.code == 0 and f"note: {folder} was left locked by process {process.pid}" in ended.said, ended.said
+    assert (
+        ended.code == 0 and f"note: {folder} was left locked by process {process.pid}" in ended.said
+    ), ended.said

@@ -60,7 +60,16 @@ def walks(tmp_path_factory, models):
     call that takes them."""
     folder = tmp_path_factory.mktemp("walks")
     text = str(models.valid)
-    small = ["--set", "hidden_size=8", "--set", "embedding_size=8", "--precision", "fp32", "--budget", "3steps"]
+    small = [
+        "--set",
+        "hidden_size=8",
+        "--set",
+        "embedding_size=8",
+        "--precision",
+        "fp32",
+        "--budget",
+        "3steps",
+    ]
     commands = {
         "eval": ["eval", "-m", str(models.lstm), str(models.valid)],
         "score": ["score", "-m", str(models.lstm), "the man was here"],
@@ -69,7 +78,11 @@ def walks(tmp_path_factory, models):
     }
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
-        [sys.executable, "-c", WALK, json.dumps(list(commands.values()))], capture_output=True, text=True, env=environment, timeout=120
+        [sys.executable, "-c", WALK, json.dumps(list(commands.values()))],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
     found = dict(zip(commands, map(json.loads, ended.stdout.splitlines()), strict=True))

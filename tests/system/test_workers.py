@@ -28,7 +28,9 @@ def start(tmp_path):
 
 
 def test_a_script_without_a_main_guard_runs_once(start):
-    script = start("import rnnlm\nprint('begins')\nprint([*rnnlm.prepare('text.txt', 'prepared', workers=2)][-1].lines)\n")
+    script = start(
+        "import rnnlm\nprint('begins')\nprint([*rnnlm.prepare('text.txt', 'prepared', workers=2)][-1].lines)\n"
+    )
     out, err = script.communicate(timeout=100)
     assert (script.returncode, out, err) == (0, "begins\n1000\n", "")
 
@@ -46,11 +48,17 @@ def test_workers_end_when_their_parent_is_killed_even_at_work(start):
 
 def test_work_that_was_killed_goes_on(start, tmp_path):
     more = "import rnnlm, sys\nfor event in rnnlm.prepare('text.txt', 'prepared', workers=2, resume=True):\n"
-    script = start(SEVERAL_SHARDS + more + "    if getattr(event, 'shards', 0) > 2: print('ready', flush=True); sys.stdin.read()\n")
+    script = start(
+        SEVERAL_SHARDS
+        + more
+        + "    if getattr(event, 'shards', 0) > 2: print('ready', flush=True); sys.stdin.read()\n"
+    )
     assert script.stdout.readline() == "ready\n"
     script.kill()
     script.communicate(timeout=60)
-    assert (tmp_path / "prepared" / "unfinished.json").exists() and (tmp_path / "prepared" / "shard-00000.safetensors").exists()
+    assert (tmp_path / "prepared" / "unfinished.json").exists() and (
+        tmp_path / "prepared" / "shard-00000.safetensors"
+    ).exists()
     script = start(SEVERAL_SHARDS + more + "    print(event)\n")
     out, err = script.communicate(timeout=100)
     assert script.returncode == 0 and "is_skipping=True" in out and "lines=1000" in out, err

@@ -4,5 +4,11 @@ from hypothesis import settings
 
 
 def test_an_ordinary_run_fuzzes_with_the_same_examples_each_time(request, pytestconfig):
-    assert settings().derandomize, "this is the profile of -m soak, with which fuzzing tests run alone"
-    assert not [each for each in request.session.items if "fuzzing" in each.path.parts and each.get_closest_marker("soak")]
+    assert settings().derandomize, (
+        "this is the profile of -m soak, with which fuzzing tests run alone"
+    )
+    assert not [
+        each
+        for each in request.session.items
+        if "fuzzing" in each.path.parts and each.get_closest_marker("soak")
+    ]

@@ -15,7 +15,11 @@ import rnnlm.neural.language_model
 from rnnlm.arguments import hints_of as annotations_of
 
 PUBLIC = [getattr(rnnlm, name) for name in rnnlm.__all__ if name != "__version__"]
-PROTOCOLS = {"LanguageModel": ("initial_state", "predict"), "State": ("select", "to_arrays"), "Tokenizer": ("encode", "decode")}
+PROTOCOLS = {
+    "LanguageModel": ("initial_state", "predict"),
+    "State": ("select", "to_arrays"),
+    "Tokenizer": ("encode", "decode"),
+}
 
 
 def implementations() -> list[type]:
@@ -23,9 +27,22 @@ def implementations() -> list[type]:
     modules = [rnnlm.neural.language_model]
     for room in ("rnnlm.ngram", "rnnlm.combinations", "rnnlm.text.tokenizers"):
         package = importlib.import_module(room)
-        modules += [importlib.import_module(f"{room}.{each.name}") for each in pkgutil.iter_modules(package.__path__) if not each.ispkg]
-    classes = {each for module in modules for each in vars(module).values() if inspect.isclass(each) and not each.__name__.startswith("_")}
-    return [each for each in classes if any(all(hasattr(each, part) for part in parts) for parts in PROTOCOLS.values())]
+        modules += [
+            importlib.import_module(f"{room}.{each.name}")
+            for each in pkgutil.iter_modules(package.__path__)
+            if not each.ispkg
+        ]
+    classes = {
+        each
+        for module in modules
+        for each in vars(module).values()
+        if inspect.isclass(each) and not each.__name__.startswith("_")
+    }
+    return [
+        each
+        for each in classes
+        if any(all(hasattr(each, part) for part in parts) for parts in PROTOCOLS.values())
+    ]
 
 
 def hints_of(value: Any) -> list[Any]:
@@ -33,7 +50,10 @@ def hints_of(value: Any) -> list[Any]:
     methods return."""
     if not inspect.isclass(value):
         return [*annotations_of(value).values()]
-    return [*annotations_of(value).values(), *(annotations_of(part).get("return") for _, part in parts_of(value))]
+    return [
+        *annotations_of(value).values(),
+        *(annotations_of(part).get("return") for _, part in parts_of(value)),
+    ]
 
 
 def classes_in(hint: Any) -> Iterator[type]:
@@ -71,7 +91,9 @@ def test_everything_that_is_public_or_comes_from_there_has_a_docstring():
             lacking.append(f"{value.__module__}.{value.__qualname__}")
         if inspect.isclass(value):
             lacking += [
-                f"{value.__module__}.{part.__qualname__}" for name, part in parts_of(value) if not inspect.getdoc(getattr(value, name))
+                f"{value.__module__}.{part.__qualname__}"
+                for name, part in parts_of(value)
+                if not inspect.getdoc(getattr(value, name))
             ]
     assert sorted(lacking) == []
 
@@ -79,7 +101,9 @@ def test_everything_that_is_public_or_comes_from_there_has_a_docstring():
 def test_a_docstring_says_which_errors_its_function_raises():
     silent = []
     for value in reached():
-        for name, part in parts_of(value) if inspect.isclass(value) else [(value.__name__, inspect.unwrap(value))]:
+        for name, part in (
+            parts_of(value) if inspect.isclass(value) else [(value.__name__, inspect.unwrap(value))]
+        ):
             text = inspect.getdoc(getattr(value, name) if inspect.isclass(value) else part) or ""
             if re.search(r"\braise \w+Error\(", inspect.getsource(part)) and "Raises:" not in text:
                 silent.append(f"{part.__module__}.{part.__qualname__}")

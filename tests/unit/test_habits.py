@@ -15,7 +15,13 @@ def run(tool: str, *arguments: str) -> str:
     """What the tool says of the tree; "" where it finds nothing."""
     if find_spec(tool) is None:
         pytest.skip(f"{tool} is not installed: pip install 'rnnlm[test]'")
-    done = subprocess.run([sys.executable, "-m", tool, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-m", tool, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     return done.stdout + done.stderr if done.returncode else ""
 
 
@@ -35,13 +41,19 @@ def test_types_are_right_and_mypy_would_notice_a_model_that_is_none(tmp_path):
         "from rnnlm.interface import LanguageModel\nfrom rnnlm.ngram.tables import BackoffLevel\n\n\n"
         "def of(level: BackoffLevel) -> LanguageModel:\n    return level\n"
     )
-    assert "Incompatible return value type" in run("mypy", "--cache-dir", str(tmp_path), str(module))
+    assert "Incompatible return value type" in run(
+        "mypy", "--cache-dir", str(tmp_path), str(module)
+    )
 
 
 def test_what_a_gpu_is_asked_to_show_is_asked_of_the_cpu_first():
     """The mark `gpu` stands in one place, where the CPU stands beside it: no assertion is met by a
     GPU first."""
-    texts = {file: file.read_text("utf-8") for file in (ROOT / "tests").rglob("*.py") if file != Path(__file__)}
+    texts = {
+        file: file.read_text("utf-8")
+        for file in (ROOT / "tests").rglob("*.py")
+        if file != Path(__file__)
+    }
     marked = [file for file, text in texts.items() if "pytest.mark.gpu" in text]
     assert marked == [ROOT / "tests" / "support" / "devices.py"]
     lists = [line for text in texts.values() for line in text.splitlines() if " CUDA]" in line]

@@ -31,7 +31,13 @@ FAMILY_SERVICES = {  # importer -> what it may import of a family; all others as
     "rnnlm.vectors": "neural",
     "rnnlm.tasks": "neural",
 }
-CODELESS_BUT = {"rnnlm", "rnnlm.text.tokenizers", "rnnlm.ngram.smoothing", "rnnlm.corpora", "rnnlm.checkpoints"}
+CODELESS_BUT = {
+    "rnnlm",
+    "rnnlm.text.tokenizers",
+    "rnnlm.ngram.smoothing",
+    "rnnlm.corpora",
+    "rnnlm.checkpoints",
+}
 TORCHLESS = {"ground", "files", "recipes", "text", "ngram", "models"}
 
 
@@ -91,7 +97,9 @@ def imports(path: Path) -> list[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (f"{node.module}." if node.module else "")
             found += [(node.lineno, module + alias.name) for alias in node.names]
-        pending.extend(each for each in ast.iter_child_nodes(node) if isinstance(each, HOLD_IMPORTS))
+        pending.extend(
+            each for each in ast.iter_child_nodes(node) if isinstance(each, HOLD_IMPORTS)
+        )
     return sorted(found)
 
 
@@ -104,7 +112,9 @@ def modules_imported(path: Path) -> Iterator[tuple[int, str]]:
 
 def test_every_module_is_in_a_room():
     rooms = {room_of(module_of(path)) for path in LIBRARY}
-    assert rooms == set(FLOOR_OF), "put a new room into FLOORS and into HOUSE.md, take a gone one out"
+    assert rooms == set(FLOOR_OF), (
+        "put a new room into FLOORS and into HOUSE.md, take a gone one out"
+    )
 
 
 def test_no_import_climbs():
@@ -124,11 +134,16 @@ def climbs(paths: list[Path]) -> list[str]:
 
 
 def test_no_imports_run_in_a_circle():
-    by_file = {module: {imported for _, imported in modules_imported(path)} - {"rnnlm"} for module, path in MODULES.items()}
+    by_file = {
+        module: {imported for _, imported in modules_imported(path)} - {"rnnlm"}
+        for module, path in MODULES.items()
+    }
     graphlib.TopologicalSorter(by_file).prepare()  # raises CycleError, which names the circle
     by_room: dict[str, set[str]] = {}
     for module, imported in by_file.items():
-        by_room.setdefault(room_of(module), set()).update({room_of(each) for each in imported} - {room_of(module)})
+        by_room.setdefault(room_of(module), set()).update(
+            {room_of(each) for each in imported} - {room_of(module)}
+        )
     graphlib.TopologicalSorter(by_room).prepare()
 
 
@@ -136,7 +151,9 @@ def test_the_families_do_not_know_each_other():
     for path in LIBRARY:
         room = room_of(module_of(path))
         if room in FAMILIES:
-            assert not {room_of(imported) for _, imported in modules_imported(path)} & (FAMILIES - {room}), place(path)
+            assert not {room_of(imported) for _, imported in modules_imported(path)} & (
+                FAMILIES - {room}
+            ), place(path)
 
 
 def test_rooms_above_ask_the_model_but_for_the_services_of_a_family():
@@ -144,9 +161,16 @@ def test_rooms_above_ask_the_model_but_for_the_services_of_a_family():
     for module, path in MODULES.items():
         if room_of(module) in {*FAMILIES, "doors"}:
             continue
-        allowed = [f"rnnlm.{each}" for importer, names in FAMILY_SERVICES.items() if is_within(module, importer) for each in names.split()]
+        allowed = [
+            f"rnnlm.{each}"
+            for importer, names in FAMILY_SERVICES.items()
+            if is_within(module, importer)
+            for each in names.split()
+        ]
         for line, imported in modules_imported(path):
-            if room_of(imported) in FAMILIES and not any(is_within(imported, each) for each in allowed):
+            if room_of(imported) in FAMILIES and not any(
+                is_within(imported, each) for each in allowed
+            ):
                 found.append(f"{place(path)}:{line}: {imported}")
     assert found == []
 
@@ -156,8 +180,18 @@ def is_within(module: str, package: str) -> bool:
 
 
 def test_the_library_knows_nothing_of_the_command_line():
-    found = [f"{place(path)}: {name}" for path in LIBRARY for _, name in imports(path) if name.startswith(("click", "rich"))]
-    found += [f"{place(path)}: {name}" for path in LIBRARY for _, name in imports(path) if name.startswith("rnnlm.cli")]
+    found = [
+        f"{place(path)}: {name}"
+        for path in LIBRARY
+        for _, name in imports(path)
+        if name.startswith(("click", "rich"))
+    ]
+    found += [
+        f"{place(path)}: {name}"
+        for path in LIBRARY
+        for _, name in imports(path)
+        if name.startswith("rnnlm.cli")
+    ]
     assert found == ["rnnlm/__main__.py: rnnlm.cli.main.main"]
 
 
@@ -166,15 +200,25 @@ def test_text_and_n_grams_do_without_torch():
     for path in LIBRARY:
         room, module = room_of(module_of(path)), module_of(path)
         if room in TORCHLESS and module not in {"rnnlm.arrays", "rnnlm.system"}:  # they say why
-            found += [f"{place(path)}:{line}" for line, name in imports(path) if name.split(".")[0] == "torch"]
+            found += [
+                f"{place(path)}:{line}"
+                for line, name in imports(path)
+                if name.split(".")[0] == "torch"
+            ]
     assert found == []
     door = tree_of(MODULES["rnnlm.arrays"])
-    assert all(isinstance(node, ast.FunctionDef) for node in door.body if "import torch" in ast.unparse(node))
+    assert all(
+        isinstance(node, ast.FunctionDef)
+        for node in door.body
+        if "import torch" in ast.unparse(node)
+    )
 
 
 def test_training_imports_no_family_and_no_torch():
     for path in files("rnnlm/training"):
-        assert not FAMILIES & {room_of(imported) for _, imported in modules_imported(path)}, place(path)
+        assert not FAMILIES & {room_of(imported) for _, imported in modules_imported(path)}, place(
+            path
+        )
         assert not [name for _, name in imports(path) if name.split(".")[0] == "torch"], place(path)
 
 
@@ -185,7 +229,12 @@ def test_rooms_hold_no_code_but_two_doors():
 
 
 def test_in_the_command_line_imports_are_relative_and_of_the_library_absolute():
-    assert not [place(path) for path in COMMAND_LINE for _, name in imports(path) if name.startswith("rnnlm.cli")]
+    assert not [
+        place(path)
+        for path in COMMAND_LINE
+        for _, name in imports(path)
+        if name.startswith("rnnlm.cli")
+    ]
     climbing = [
         place(path)
         for path in COMMAND_LINE
@@ -196,12 +245,23 @@ def test_in_the_command_line_imports_are_relative_and_of_the_library_absolute():
 
 
 def test_nothing_in_the_library_prints():
-    calls = [(path, node) for path in LIBRARY for node in ast.walk(tree_of(path)) if isinstance(node, ast.Call)]
-    assert not [f"{place(path)}:{call.lineno}" for path, call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+    calls = [
+        (path, node)
+        for path in LIBRARY
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call)
+    ]
+    assert not [
+        f"{place(path)}:{call.lineno}"
+        for path, call in calls
+        if isinstance(call.func, ast.Name) and call.func.id == "print"
+    ]
 
 
 def test_files_open_with_what_they_do():
-    assert [place(path) for path in [*LIBRARY, *COMMAND_LINE] if not ast.get_docstring(tree_of(path))] == []
+    assert [
+        place(path) for path in [*LIBRARY, *COMMAND_LINE] if not ast.get_docstring(tree_of(path))
+    ] == []
 
 
 def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):
@@ -214,4 +274,7 @@ def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):
         "def f():\n    from rnnlm.training import run\n    import rnnlm.neural.fitting\n    from "
         "rnnlm.cli import main\n"
     )  # fmt: skip
-    assert climbs([path]) == ["rnnlm/text/bad.py:5: text imports training", "rnnlm/text/bad.py:6: text imports neural"]
+    assert climbs([path]) == [
+        "rnnlm/text/bad.py:5: text imports training",
+        "rnnlm/text/bad.py:6: text imports neural",
+    ]

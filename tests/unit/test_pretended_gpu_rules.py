@@ -55,7 +55,10 @@ def test_a_tensor_of_the_device_says_so_and_so_does_whatever_follows_from_it():
     x = torch.randn(3, device=CUDA)
     assert x.is_cuda and str(x.device) == "cuda:0" and (x + 1).is_cuda and x[:2].is_cuda
     assert torch.zeros_like(x).is_cuda and x.new_zeros(2).is_cuda and not x.cpu().is_cuda
-    assert not torch.zeros_like(x, device="cpu").is_cuda and torch.zeros_like(x.cpu(), device=CUDA).is_cuda
+    assert (
+        not torch.zeros_like(x, device="cpu").is_cuda
+        and torch.zeros_like(x.cpu(), device=CUDA).is_cuda
+    )
     assert torch.empty_like(x, device="meta").is_meta
     assert torch.cuda.is_available() and torch.cuda.device_count() == 1
 
@@ -73,7 +76,12 @@ def test_gradients_are_those_of_the_cpu():
 
 @pytest.mark.parametrize(
     "mix",
-    [lambda x, host: x + host, lambda x, host: x @ host, lambda x, host: torch.cat([x, host]), lambda x, host: host.copy_(x) + x],
+    [
+        lambda x, host: x + host,
+        lambda x, host: x @ host,
+        lambda x, host: torch.cat([x, host]),
+        lambda x, host: host.copy_(x) + x,
+    ],
     ids=["sum", "product", "cat", "after a copy"],
 )
 def test_tensors_of_two_devices_do_not_mix(mix):
@@ -395,7 +403,9 @@ def test_a_whole_training_step_can_be_replayed():
 
 
 @pytest.mark.parametrize(
-    "wait", [lambda x: x.sum().item(), lambda x: torch.ones(3).to(CUDA), lambda x: x[x > 0]], ids=["item", "copy", "mask"]
+    "wait",
+    [lambda x: x.sum().item(), lambda x: torch.ones(3).to(CUDA), lambda x: x[x > 0]],
+    ids=["item", "copy", "mask"],
 )
 def test_a_wait_cannot_be_captured(wait):
     x = on_device(3)

@@ -23,9 +23,17 @@ def test_public_names_exist_and_are_documented(name):
 def test_public_classes_and_functions_have_documented_parts(name):
     value = getattr(rnnlm, name)
     if inspect.isclass(value):
-        methods = [part for key, part in vars(value).items() if inspect.isfunction(part) and not key.startswith("_")]
+        methods = [
+            part
+            for key, part in vars(value).items()
+            if inspect.isfunction(part) and not key.startswith("_")
+        ]
         # what needs no sentence: a method that returns a plain view of the value, in one line
-        assert not [part.__qualname__ for part in methods if not part.__doc__ and len(inspect.getsource(part).splitlines()) > 4]
+        assert not [
+            part.__qualname__
+            for part in methods
+            if not part.__doc__ and len(inspect.getsource(part).splitlines()) > 4
+        ]
 
 
 def test_dir_and_all_agree_and_nothing_hides_a_module():

@@ -25,7 +25,15 @@ from rnnlm.evaluation.calibration import Calibration, calibrate
 from rnnlm.evaluation.comparison import tables as difference_tables
 from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
 from rnnlm.evaluation.perplexity import Context, Evaluation, Signature, spans_of, summary
-from rnnlm.evaluation.statistics import LEVEL, PERMUTATIONS, RESAMPLES, Interval, by_block, permutation_p, ratio_interval
+from rnnlm.evaluation.statistics import (
+    LEVEL,
+    PERMUTATIONS,
+    RESAMPLES,
+    Interval,
+    by_block,
+    permutation_p,
+    ratio_interval,
+)
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
@@ -75,9 +83,14 @@ class Subject:
     cut: str
 
     @classmethod
-    def of(cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText) -> "Subject":
+    def of(
+        cls, name: str, signature: Signature, tokenizer: Tokenizer, encoded: EncodedText
+    ) -> "Subject":
         settings: dict[str, Any] = tokenizer.to_settings()
-        changes = [tokenizer.rewriting, "punctuation split off" if settings.get("split_punctuation") else ""]
+        changes = [
+            tokenizer.rewriting,
+            "punctuation split off" if settings.get("split_punctuation") else "",
+        ]
         cut = ", ".join(filter(None, changes)) or "the text as it stands"
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
@@ -122,7 +135,9 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
     if not changing:
         return Comparable((*PER_WORD, *PER_TEXT), PER_TEXT[0], tuple(refused))
     why = f"{' and '.join(changing)} {'does' if len(changing) == 1 else 'do'} not keep the text as it is"
-    return Comparable(PER_WORD, PER_WORD[0], (*refused, *(Refused(figure, None, why) for figure in PER_TEXT)))
+    return Comparable(
+        PER_WORD, PER_WORD[0], (*refused, *(Refused(figure, None, why) for figure in PER_TEXT))
+    )
 
 
 def _check_same_words(subjects: Sequence[Subject]) -> None:
@@ -133,9 +148,17 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
     """
     what = "these models cannot be compared: the part tok of their signatures differs"
     if len({subject.cut for subject in subjects}) > 1:
-        why = "and so do the words they predict: " + ", ".join(f"{subject.cut} for {subject.name}" for subject in subjects)
-        raise ComparisonError(what, why, "compare models of one tokenizer: rnnlm train --tokenizer-from")
-    unknown = [f"{subject.unknown_tokens:,} tokens to {subject.name}" for subject in subjects if subject.unknown_tokens]
+        why = "and so do the words they predict: " + ", ".join(
+            f"{subject.cut} for {subject.name}" for subject in subjects
+        )
+        raise ComparisonError(
+            what, why, "compare models of one tokenizer: rnnlm train --tokenizer-from"
+        )
+    unknown = [
+        f"{subject.unknown_tokens:,} tokens to {subject.name}"
+        for subject in subjects
+        if subject.unknown_tokens
+    ]
     if unknown:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
         why += ", so nothing compares per word, character or byte"
@@ -148,7 +171,9 @@ def _differ(subjects: Sequence[Subject], part: str) -> bool:
 
 
 def _values(subjects: Sequence[Subject], part: str) -> str:
-    return ", ".join(f"{part}:{getattr(subject.signature, part)} for {subject.name}" for subject in subjects)
+    return ", ".join(
+        f"{part}:{getattr(subject.signature, part)} for {subject.name}" for subject in subjects
+    )
 
 
 def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
@@ -159,14 +184,25 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
         UsageError: the number of names is not that of the models.
     """
     if names is not None and len(names) != len(models):
-        raise UsageError(f"{len(names)} names do not fit {len(models)} models", hint="give one for each")
-    given = list(names or (str(model) if isinstance(model, (str, Path)) else f"model {k}" for k, model in enumerate(models, start=1)))
+        raise UsageError(
+            f"{len(names)} names do not fit {len(models)} models", hint="give one for each"
+        )
+    given = list(
+        names
+        or (
+            str(model) if isinstance(model, (str, Path)) else f"model {k}"
+            for k, model in enumerate(models, start=1)
+        )
+    )
     parts = [os.path.normpath(name).split(os.sep) for name in given]
     for depth in range(1, 1 + max(map(len, parts), default=0) if names is None else 0):
         short = [os.sep.join(each[-depth:]) for each in parts]
         if len(set(short)) == len(short):
             return short
-    return [name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})" for k, name in enumerate(given)]
+    return [
+        name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})"
+        for k, name in enumerate(given)
+    ]
 
 
 # ---- Bootstrap intervals of the figures of an evaluation, over the lines of its text or blocks of
@@ -180,7 +216,9 @@ def lines_per_block(lines: int, wanted: int | None) -> int:
     at most. With a single block, a notice says so."""
     length = wanted or -(-lines // MOST_BLOCKS)
     if lines <= length:
-        notice("the text is a single block of lines, so nothing can be resampled: intervals have no width and p is 1")
+        notice(
+            "the text is a single block of lines, so nothing can be resampled: intervals have no width and p is 1"
+        )
     return length
 
 
@@ -242,13 +280,21 @@ def evaluate_with_interval(model: LanguageModel, encoded: EncodedText) -> dict[s
     sums = LineSums.of(encoded, logprob_N).blocks(lines_per_block(encoded.sentences, None))
     interval = intervals_of(evaluation, sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
     bounds = (interval.low, interval.high) if interval else (None, None)
-    return evaluation.to_dict() | dict(zip(("ppl_token_low", "ppl_token_high"), bounds, strict=True))
+    return evaluation.to_dict() | dict(
+        zip(("ppl_token_low", "ppl_token_high"), bounds, strict=True)
+    )
 
 
-def intervals_of(evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int) -> dict[str, Interval]:
+def intervals_of(
+    evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int
+) -> dict[str, Interval]:
     """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none
     where a bound is too large."""
-    found = {figure: _interval(sums, figure, resamples, seed) for figure in figures if getattr(evaluation, figure) is not None}
+    found = {
+        figure: _interval(sums, figure, resamples, seed)
+        for figure in figures
+        if getattr(evaluation, figure) is not None
+    }
     return {figure: interval for figure, interval in found.items() if math.isfinite(interval.high)}
 
 
@@ -258,8 +304,12 @@ def _interval(sums: LineSums, figure: str, resamples: int, seed: int) -> Interva
     held = counts_N > 0  # a line of unknown words alone adds nothing to what leaves them out
     if figure.startswith("ppl"):
         with np.errstate(over="ignore"):
-            return ratio_interval(nats_N[held], counts_N[held], transform=np.exp, resamples=resamples, seed=seed)
-    return ratio_interval(nats_N[held] / math.log(2), counts_N[held], resamples=resamples, seed=seed)
+            return ratio_interval(
+                nats_N[held], counts_N[held], transform=np.exp, resamples=resamples, seed=seed
+            )
+    return ratio_interval(
+        nats_N[held] / math.log(2), counts_N[held], resamples=resamples, seed=seed
+    )
 
 
 # ---- By how much two models differ on the lines of a text, and how sure that is: with its unknown
@@ -298,7 +348,12 @@ class Difference(Measured):
 
 
 def difference(
-    names: tuple[str, str], sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int
+    names: tuple[str, str],
+    sums: tuple[LineSums, LineSums],
+    figure: str,
+    block_lines: int,
+    resamples: int | None,
+    seed: int,
 ) -> Difference:
     """The difference of two models on the same lines, resampled in blocks of `block_lines`.
     resamples: None for RESAMPLES and PERMUTATIONS."""
@@ -306,11 +361,17 @@ def difference(
     with_all = _measured(sums, figure, block_lines, resamples, seed)
     no_oov = _measured(sums, figure + NO_OOV, block_lines, resamples, seed) if unknown else None
     said = _disagreement(names, with_all, no_oov, unknown) if no_oov else None
-    return Difference(with_all.difference_bits, with_all.ppl_ratio, with_all.p, *names, no_oov, said)
+    return Difference(
+        with_all.difference_bits, with_all.ppl_ratio, with_all.p, *names, no_oov, said
+    )
 
 
-def _measured(sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int) -> Measured:
-    first, second = (each.logprob_no_oov_S if figure.endswith(NO_OOV) else each.logprob_S for each in sums)
+def _measured(
+    sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int
+) -> Measured:
+    first, second = (
+        each.logprob_no_oov_S if figure.endswith(NO_OOV) else each.logprob_S for each in sums
+    )
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return Measured(None, None, None)
     bits_N = by_block((first - second) / math.log(2), block_lines)
@@ -318,10 +379,14 @@ def _measured(sums: tuple[LineSums, LineSums], figure: str, block_lines: int, re
     bits = ratio_interval(bits_N, counts_N, resamples=resamples or RESAMPLES, seed=seed)
     is_ratio = figure.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
     ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level) if is_ratio else None
-    return Measured(bits, ratio, permutation_p(bits_N, resamples=resamples or PERMUTATIONS, seed=seed))
+    return Measured(
+        bits, ratio, permutation_p(bits_N, resamples=resamples or PERMUTATIONS, seed=seed)
+    )
 
 
-def _disagreement(names: tuple[str, str], with_all: Measured, no_oov: Measured, unknown: int) -> str | None:
+def _disagreement(
+    names: tuple[str, str], with_all: Measured, no_oov: Measured, unknown: int
+) -> str | None:
     verdicts = [_verdict(names, each) for each in (with_all, no_oov)]
     if None in verdicts or verdicts[0] == verdicts[1]:
         return None
@@ -337,7 +402,11 @@ def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
     if measured.p > 1 - LEVEL:
         return "neither model is significantly better"
     first, second = names
-    return f"{second} is better than {first}" if measured.difference_bits.estimate < 0 else f"{first} is better than {second}"
+    return (
+        f"{second} is better than {first}"
+        if measured.difference_bits.estimate < 0
+        else f"{first} is better than {second}"
+    )
 
 
 # ---- comparison
@@ -410,7 +479,11 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types, without the lines' surprisals."""
-        values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "bits_KS"}
+        values = {
+            each.name: getattr(self, each.name)
+            for each in dataclasses.fields(self)
+            if each.name != "bits_KS"
+        }
         return {name: _plain(value) for name, value in values.items()}
 
 
@@ -437,20 +510,35 @@ def compare(
     began = time.perf_counter()
     names = names_of(models, names)
     _check(names, settings)
-    opened = [_opened(str(model), device) if isinstance(model, (str, Path)) else (model, None) for model in models]
+    opened = [
+        _opened(str(model), device) if isinstance(model, (str, Path)) else (model, None)
+        for model in models
+    ]
     loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
     text = TextInMemory.read(perplexity.as_text(text, text_settings), report)
     read = _Read.of(loaded, names, text, settings.context, report)
     stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
     warn_if_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
-    units = difference_tables.units_of(text, [model.tokenizer for model in loaded], read.encoded, read.scores)
+    units = difference_tables.units_of(
+        text, [model.tokenizer for model in loaded], read.encoded, read.scores
+    )
     if units.unaligned_lines:
-        notice(f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them")
-    sums = [LineSums.of(encoded, scores) for encoded, scores in zip(read.encoded, read.scores, strict=True)]
+        notice(
+            f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them"
+        )
+    sums = [
+        LineSums.of(encoded, scores)
+        for encoded, scores in zip(read.encoded, read.scores, strict=True)
+    ]
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
-    compared = [_compared(k, read, sums[k], folder, block_lines, settings, began) for k, folder in enumerate(folders)]
-    tables = _tables(units, read, None if train is None else perplexity.as_text(train, text_settings), report)
+    compared = [
+        _compared(k, read, sums[k], folder, block_lines, settings, began)
+        for k, folder in enumerate(folders)
+    ]
+    tables = _tables(
+        units, read, None if train is None else perplexity.as_text(train, text_settings), report
+    )
     return Comparison(
         figure=read.comparable.main, figures=read.comparable.figures,
         refused=read.comparable.refused, context=settings.context,
@@ -474,8 +562,16 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
     """What can be said before anything is read."""
     perplexity.check_context(settings.context)
     if len(names) < 2:
-        raise UsageError("a comparison needs at least two models", f"there is {len(names)}", "name another one")
-    for name, least in (("block_lines", 1), ("resamples", 1), ("seed", 0), ("top", 0), ("calibration_tokens", 0)):
+        raise UsageError(
+            "a comparison needs at least two models", f"there is {len(names)}", "name another one"
+        )
+    for name, least in (
+        ("block_lines", 1),
+        ("resamples", 1),
+        ("seed", 0),
+        ("top", 0),
+        ("calibration_tokens", 0),
+    ):
         value = getattr(settings, name)
         if value is not None and value < least:
             raise UsageError(f"{name} = {value} is not valid", hint=f"{least} or more")
@@ -495,12 +591,22 @@ class _Read:
     scores: list[np.ndarray]
 
     @classmethod
-    def of(cls, models: Sequence[LanguageModel], names: Sequence[str], text: Text, context: Context, report: Progress) -> "_Read":
+    def of(
+        cls,
+        models: Sequence[LanguageModel],
+        names: Sequence[str],
+        text: Text,
+        context: Context,
+        report: Progress,
+    ) -> "_Read":
         """Raises:
         ComparisonError: nothing compares, which is found before anything is scored.
         """
         encoded = _encoded(text, [model.tokenizer for model in models])
-        tell_unseen(encoded[0].marks, {name: model.tokenizer for name, model in zip(names, models, strict=True)})
+        tell_unseen(
+            encoded[0].marks,
+            {name: model.tokenizer for name, model in zip(names, models, strict=True)},
+        )
         subjects = [
             Subject.of(name, perplexity.sign(model, its, context), model.tokenizer, its)
             for name, model, its in zip(names, models, encoded, strict=True)
@@ -510,7 +616,11 @@ class _Read:
         scores = []
         for name, model, its in zip(names, models, encoded, strict=True):
             report(f"{name} reads {its.tokens:,} tokens")
-            scores.append(span_scoring.score_spans(model, its.ids, perplexity.spans_of(its, context), report=prefixed(report, name)))
+            scores.append(
+                span_scoring.score_spans(
+                    model, its.ids, perplexity.spans_of(its, context), report=prefixed(report, name)
+                )
+            )
             span_scoring.check_scores(scores[-1])
         return cls(models, names, text, context, encoded, comparable, scores)
 
@@ -527,21 +637,44 @@ def _encoded(text: Text, used: Sequence[Tokenizer]) -> list[EncodedText]:
 
 
 def _compared(
-    k: int, read: _Read, sums: LineSums, folder: Path | None, block_lines: int, settings: ComparisonSettings, began: float
+    k: int,
+    read: _Read,
+    sums: LineSums,
+    folder: Path | None,
+    block_lines: int,
+    settings: ComparisonSettings,
+    began: float,
 ) -> Compared:
     model, encoded = read.models[k], read.encoded[k]
     found = perplexity.summary(model, read.scores[k], encoded, settings.context, began)
-    intervals = intervals_of(found, sums.blocks(block_lines), read.comparable.figures, settings.resamples or RESAMPLES, settings.seed)
+    intervals = intervals_of(
+        found,
+        sums.blocks(block_lines),
+        read.comparable.figures,
+        settings.resamples or RESAMPLES,
+        settings.seed,
+    )
     wanted = settings.calibration_tokens
     calibration = calibrate(model, encoded, settings.context, wanted) if wanted else None
-    return Compared(read.names[k], None if folder is None else str(folder), found, intervals, calibration)
+    return Compared(
+        read.names[k], None if folder is None else str(folder), found, intervals, calibration
+    )
 
 
-def _differences(read: _Read, sums: Sequence[LineSums], block_lines: int, settings: ComparisonSettings) -> tuple[Difference, ...]:
+def _differences(
+    read: _Read, sums: Sequence[LineSums], block_lines: int, settings: ComparisonSettings
+) -> tuple[Difference, ...]:
     """Of each pair of models."""
     pairs = [(i, j) for j in range(len(sums)) for i in range(j)]
     return tuple(
-        difference((read.names[i], read.names[j]), (sums[i], sums[j]), read.comparable.main, block_lines, settings.resamples, settings.seed)
+        difference(
+            (read.names[i], read.names[j]),
+            (sums[i], sums[j]),
+            read.comparable.main,
+            block_lines,
+            settings.resamples,
+            settings.seed,
+        )
         for i, j in sorted(pairs)
     )
 
@@ -551,8 +684,16 @@ def _tables(units: Units, read: _Read, train: Text | None, report: Progress) -> 
     counts_V = units.counts_V
     ngrams: tuple[GroupRow, ...] = ()
     source = None
-    known = [(name, model) for name, model in zip(read.names, read.models, strict=True) if hasattr(model, "longest_matches")]
-    alike = [(name, model) for name, model in known if model.tokenizer.fingerprint == units.tokenizer.fingerprint]
+    known = [
+        (name, model)
+        for name, model in zip(read.names, read.models, strict=True)
+        if hasattr(model, "longest_matches")
+    ]
+    alike = [
+        (name, model)
+        for name, model in known
+        if model.tokenizer.fingerprint == units.tokenizer.fingerprint
+    ]
     if train is not None:
         encoded, source = train.encode(units.tokenizer, report), ", ".join(train.sources)
         counts_V = difference_tables.counts_in(units, encoded) if counts_V is None else counts_V
@@ -561,17 +702,29 @@ def _tables(units: Units, read: _Read, train: Text | None, report: Progress) -> 
         source, model = alike[0]
         ngrams = difference_tables.by_ngram_of(units, model)
     bands = () if counts_V is None else difference_tables.by_frequency(units, counts_V)
-    return {"bands": bands, "positions": difference_tables.by_position(units), "ngrams": ngrams, "ngram_source": source}
+    return {
+        "bands": bands,
+        "positions": difference_tables.by_position(units),
+        "ngrams": ngrams,
+        "ngram_source": source,
+    }
 
 
-def _apart(units: Units, names: Sequence[str], sums: Sequence[LineSums], text: Text, top: int) -> dict[str, Any]:
+def _apart(
+    units: Units, names: Sequence[str], sums: Sequence[LineSums], text: Text, top: int
+) -> dict[str, Any]:
     """Lines and words on which each model differs most from the first."""
     lines = [line for block in text.blocks() for line in block.lines]
     bits = [each.logprob_S / -math.log(2) for each in sums]
     others = [(k, (names[0], names[k])) for k in range(1, len(names))]
     return {
-        "lines_apart": tuple(difference_tables.lines_apart(pair, lines, np.stack([bits[0], bits[k]]), top) for k, pair in others),
-        "words_apart": tuple(difference_tables.words_apart(pair, units, (0, k), top) for k, pair in others),
+        "lines_apart": tuple(
+            difference_tables.lines_apart(pair, lines, np.stack([bits[0], bits[k]]), top)
+            for k, pair in others
+        ),
+        "words_apart": tuple(
+            difference_tables.words_apart(pair, units, (0, k), top) for k, pair in others
+        ),
     }
 
 

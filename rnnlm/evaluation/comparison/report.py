@@ -45,9 +45,14 @@ def write(path: Path, comparison: Comparison) -> None:
 def render(comparison: Comparison) -> str:
     """The report as HTML, which is XML, too. All text from outside is escaped."""
     signatures = [Signature.parse(model.evaluation.signature) for model in comparison.models]
-    parts = [(part, [getattr(signature, part) for signature in signatures]) for part in (field.name for field in fields(Signature))]
+    parts = [
+        (part, [getattr(signature, part) for signature in signatures])
+        for part in (field.name for field in fields(Signature))
+    ]
     names = [model.name for model in comparison.models]
-    return pages.render("comparison.html", comparison=comparison, names=names, parts=parts, plots=plots(comparison))
+    return pages.render(
+        "comparison.html", comparison=comparison, names=names, parts=parts, plots=plots(comparison)
+    )
 
 
 # ---- The plots of a comparison, as SVG: learning curves, perplexity by group, differences, lines
@@ -75,10 +80,14 @@ def plots(comparison: Comparison) -> list[Plot]:
 
 
 def _differences(comparison: Comparison) -> Plot | None:
-    known = [(each, each.difference_bits) for each in comparison.differences if each.difference_bits]
+    known = [
+        (each, each.difference_bits) for each in comparison.differences if each.difference_bits
+    ]
     if not known:
         return None
-    figure, axes = plotting.new_figure("", f"difference in bits per {comparison.per}", "", height=1.0 + 0.5 * len(known))
+    figure, axes = plotting.new_figure(
+        "", f"difference in bits per {comparison.per}", "", height=1.0 + 0.5 * len(known)
+    )
     for row, (_, bits) in enumerate(known):
         axes.errorbar(
             bits.estimate,
@@ -89,24 +98,38 @@ def _differences(comparison: Comparison) -> Plot | None:
             color=plotting.COLOURS[0],
         )
     axes.axvline(0, color="#888888", linewidth=1)
-    axes.set_yticks(range(len(known)), [short_name(f"{each.second} \u2212 {each.first}") for each, _ in known])
+    axes.set_yticks(
+        range(len(known)), [short_name(f"{each.second} \u2212 {each.first}") for each, _ in known]
+    )
     axes.set_ylim(len(known) - 0.5, -0.5)
-    return Plot("Differences", "With 95 % paired bootstrap intervals; left of 0 the first-named is better.", plotting.as_svg(figure))
+    return Plot(
+        "Differences",
+        "With 95 % paired bootstrap intervals; left of 0 the first-named is better.",
+        plotting.as_svg(figure),
+    )
 
 
-def _groups(title: str, label: str, table: Sequence[GroupRow], names: Sequence[str], unit: str) -> Plot | None:
+def _groups(
+    title: str, label: str, table: Sequence[GroupRow], names: Sequence[str], unit: str
+) -> Plot | None:
     if not table:
         return None
     figure, axes = plotting.new_figure("", label, f"perplexity per {unit}")
     places = np.arange(len(table))
     for k, name in enumerate(names):
         ppl = [np.nan if each is None else each for each in (row.ppl[k] for row in table)]
-        axes.plot(places, ppl, marker=MARKERS[k % len(MARKERS)], markersize=5, label=short_name(name))
+        axes.plot(
+            places, ppl, marker=MARKERS[k % len(MARKERS)], markersize=5, label=short_name(name)
+        )
     if any(each for row in table for each in row.ppl):
         plotting.log_y(axes)
     axes.set_xticks(places, [row.group for row in table], rotation=35, ha="right")
     axes.legend()
-    return Plot(title, f"Lower is better; a logarithmic scale. How many {unit}s each group has is in the table.", plotting.as_svg(figure))
+    return Plot(
+        title,
+        f"Lower is better; a logarithmic scale. How many {unit}s each group has is in the table.",
+        plotting.as_svg(figure),
+    )
 
 
 def _lines(comparison: Comparison, k: int) -> Plot | None:
@@ -114,8 +137,12 @@ def _lines(comparison: Comparison, k: int) -> Plot | None:
     finite = np.flatnonzero(np.isfinite(comparison.bits_KS[[0, k]]).all(axis=0))
     if not len(finite):
         return None
-    chosen = finite[np.linspace(0, len(finite) - 1, min(len(finite), MOST_POINTS)).round().astype(np.int64)]
-    figure, axes = plotting.new_figure("", f"bits under {short_name(first)}", f"bits under {short_name(other)}", height=5.0)
+    chosen = finite[
+        np.linspace(0, len(finite) - 1, min(len(finite), MOST_POINTS)).round().astype(np.int64)
+    ]
+    figure, axes = plotting.new_figure(
+        "", f"bits under {short_name(first)}", f"bits under {short_name(other)}", height=5.0
+    )
     bits_2S = comparison.bits_KS[[0, k]][:, chosen]
     axes.plot(*bits_2S, ".", markersize=4, alpha=0.5)
     end = float(bits_2S.max()) * 1.03
@@ -129,15 +156,26 @@ def _calibration(comparison: Comparison) -> Plot | None:
     measured = [(model.name, model.calibration) for model in comparison.models if model.calibration]
     if not measured:
         return None
-    figure, axes = plotting.new_figure("", "probability of the likeliest token", "share of them that were right", height=5.0)
+    figure, axes = plotting.new_figure(
+        "", "probability of the likeliest token", "share of them that were right", height=5.0
+    )
     axes.plot([0, 1], [0, 1], color="#888888", linewidth=1)
     for k, (name, calibration) in enumerate(measured):
         label = f"{short_name(name)}: ECE {calibration.expected_error:.3f}"
-        filled = [(each.mean_probability, each.accuracy) for each in calibration.bins if each.tokens]
-        axes.plot(*np.array(filled, dtype=np.float64).T, marker=MARKERS[k % len(MARKERS)], markersize=5, label=label)
+        filled = [
+            (each.mean_probability, each.accuracy) for each in calibration.bins if each.tokens
+        ]
+        axes.plot(
+            *np.array(filled, dtype=np.float64).T,
+            marker=MARKERS[k % len(MARKERS)],
+            markersize=5,
+            label=label,
+        )
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
-    tokens = " and ".join(f"{found.tokens:,} of {found.text_tokens:,} for {name}" for name, found in measured)
+    tokens = " and ".join(
+        f"{found.tokens:,} of {found.text_tokens:,} for {name}" for name, found in measured
+    )
     note = "On the diagonal a model is right as often as it says; below it, it is too sure. "
     note += f"Each by its own tokens: {tokens}. ECE: expected calibration error."
     return Plot("Calibration", note, plotting.as_svg(figure))
@@ -150,12 +188,21 @@ def _learning(comparison: Comparison) -> Plot | None:
         return None
     figure, axes = plotting.new_figure("", "seconds of training", "validation perplexity per token")
     for k, (name, curve) in enumerate(curves):
-        axes.plot(*zip(*curve, strict=True), marker=MARKERS[k % len(MARKERS)], markersize=3, label=short_name(name))
+        axes.plot(
+            *zip(*curve, strict=True),
+            marker=MARKERS[k % len(MARKERS)],
+            markersize=3,
+            label=short_name(name),
+        )
     plotting.log_y(axes)
     axes.legend()
     note = "Each on its own validation text, as its training read it: how training went, not which model is better."
     missing = [model.name for model in comparison.models if model.name not in dict(curves)]
-    return Plot("Learning curves", note + (f" Without one: {', '.join(missing)}." if missing else ""), plotting.as_svg(figure))
+    return Plot(
+        "Learning curves",
+        note + (f" Without one: {', '.join(missing)}." if missing else ""),
+        plotting.as_svg(figure),
+    )
 
 
 def _validations(model: Compared) -> list[tuple[float, float]]:

@@ -52,20 +52,29 @@ class Units:
     unaligned_lines: int = 0
 
 
-def units_of(text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedText], scores: Sequence[np.ndarray]) -> Units:
+def units_of(
+    text: Text,
+    used: Sequence[Tokenizer],
+    encoded: Sequence[EncodedText],
+    scores: Sequence[np.ndarray],
+) -> Units:
     """The units of `text`, in the order of reading. used, encoded, scores: of each model its
     tokenizer, the text as that cuts it, and nats of each token."""
     read = [_in_reading_order(*each) for each in zip(used, encoded, scores, strict=True)]
     used, encoded, scores = zip(*read, strict=True)
     if len({tokenizer.fingerprint for tokenizer in used}) == 1:
-        counts_V = next((tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None), None)
+        counts_V = next(
+            (tokenizer.counts_V for tokenizer in used if tokenizer.counts_V is not None), None
+        )
         starts = [np.ones(encoded[0].tokens, dtype=bool)] * len(used)
         return _units("token", used[0], counts_V, encoded[0], encoded, starts, scores)
     words = next((k for k, tokenizer in enumerate(used) if tokenizer.name == "word"), None)
     if words is None:
         asked = used[0].to_settings()  # all read the text alike
         settings = TokenizerSettings(
-            lowercase=not used[0].keeps_case, normalise=asked["normalise"], remove_punctuation=asked["remove_punctuation"]
+            lowercase=not used[0].keeps_case,
+            normalise=asked["normalise"],
+            remove_punctuation=asked["remove_punctuation"],
         )
         reference = tokenizers.train(settings, text.blocks())
         reading, counts_V = text.encode(reference), None
@@ -75,7 +84,9 @@ def units_of(text: Text, used: Sequence[Tokenizer], encoded: Sequence[EncodedTex
     return _units("word", reference, counts_V, reading, encoded, starts, scores)
 
 
-def _in_reading_order(tokenizer: Tokenizer, encoded: EncodedText, logprob_N: np.ndarray) -> tuple[Tokenizer, EncodedText, np.ndarray]:
+def _in_reading_order(
+    tokenizer: Tokenizer, encoded: EncodedText, logprob_N: np.ndarray
+) -> tuple[Tokenizer, EncodedText, np.ndarray]:
     if not tokenizer.is_reversed:
         return tokenizer, encoded, logprob_N
     at_N = encoding.mirror(encoded.line_offsets)
@@ -91,23 +102,42 @@ def _units(
     """Units by the tokens of `reading`; `starts` say for each model where in its own tokens they
     begin."""
     units_S = np.diff(reading.line_offsets)
-    begun = [np.add.reduceat(is_start_N, each.line_offsets[:-1], dtype=np.int64) for is_start_N, each in zip(starts, encoded, strict=True)]
+    begun = [
+        np.add.reduceat(is_start_N, each.line_offsets[:-1], dtype=np.int64)
+        for is_start_N, each in zip(starts, encoded, strict=True)
+    ]
     is_aligned_S = np.all([begun_S == units_S for begun_S in begun], axis=0)
     logprob_KU = np.stack([
         np.add.reduceat(logprob_N,
                         np.flatnonzero(_whole_lines(is_start_N, each.line_offsets, is_aligned_S)))
         for is_start_N, each, logprob_N in zip(starts, encoded, scores, strict=True)
     ])  # fmt: skip
-    kept = np.flatnonzero(_whole_lines(np.ones(reading.tokens, dtype=bool), reading.line_offsets, is_aligned_S))
+    kept = np.flatnonzero(
+        _whole_lines(np.ones(reading.tokens, dtype=bool), reading.line_offsets, is_aligned_S)
+    )
     line_U = np.repeat(np.arange(reading.sentences), np.where(is_aligned_S, units_S, 1))
     is_unknown_U = np.isin(kept, reading.oov) | ~is_aligned_S[line_U]
     ids_U = known_ids(reading.ids, tokenizer).astype(np.int64)[kept]
-    ids_U[~is_aligned_S[line_U]] = tokenizer.unk_id if tokenizer.unk_id is not None else tokenizer.boundary_id
+    ids_U[~is_aligned_S[line_U]] = (
+        tokenizer.unk_id if tokenizer.unk_id is not None else tokenizer.boundary_id
+    )
     position_U = kept - reading.line_offsets[line_U] + 1
-    return Units(name, tokenizer, counts_V, ids_U, is_unknown_U, line_U, position_U, logprob_KU, int((~is_aligned_S).sum()))
+    return Units(
+        name,
+        tokenizer,
+        counts_V,
+        ids_U,
+        is_unknown_U,
+        line_U,
+        position_U,
+        logprob_KU,
+        int((~is_aligned_S).sum()),
+    )
 
 
-def _whole_lines(is_start_N: np.ndarray, line_offsets: np.ndarray, is_aligned_S: np.ndarray) -> np.ndarray:
+def _whole_lines(
+    is_start_N: np.ndarray, line_offsets: np.ndarray, is_aligned_S: np.ndarray
+) -> np.ndarray:
     """Where units begin, lines that are not aligned being one unit each."""
     is_start_N = is_start_N & np.repeat(is_aligned_S, np.diff(line_offsets))
     is_start_N[line_offsets[:-1]] = True
@@ -168,10 +198,21 @@ def by_frequency(units: Units, counts_V: np.ndarray) -> tuple[GroupRow, ...]:
     """By how often the unit occurred in training (`counts_V`), in decades; `</s>` and unknown words
     apart."""
     counts_U = counts_V[units.ids_U]
-    decade_U = np.where(counts_U > 0, 1 + np.floor(np.log10(np.maximum(counts_U, 1))).astype(np.int64), 0)
+    decade_U = np.where(
+        counts_U > 0, 1 + np.floor(np.log10(np.maximum(counts_U, 1))).astype(np.int64), 0
+    )
     top = int(decade_U.max(initial=0))
-    groups_U = np.where(units.is_unknown_U, top + 2, np.where(units.ids_U == units.tokenizer.boundary_id, top + 1, decade_U))
-    labels = ["0", *(f"{10**n:,} to {10 ** (n + 1) - 1:,}" for n in range(top)), BOUNDARY, UNKNOWN_GROUP]
+    groups_U = np.where(
+        units.is_unknown_U,
+        top + 2,
+        np.where(units.ids_U == units.tokenizer.boundary_id, top + 1, decade_U),
+    )
+    labels = [
+        "0",
+        *(f"{10**n:,} to {10 ** (n + 1) - 1:,}" for n in range(top)),
+        BOUNDARY,
+        UNKNOWN_GROUP,
+    ]
     return _rows(labels, groups_U, units.logprob_KU)
 
 
@@ -179,13 +220,21 @@ def by_position(units: Units) -> tuple[GroupRow, ...]:
     """By position in the line, from 1."""
     groups_U = np.searchsorted(POSITIONS, units.position_U, side="right") - 1
     ends = [begin - 1 for begin in POSITIONS[1:]]
-    labels = [str(begin) if begin == end else f"{begin} to {end}" for begin, end in zip(POSITIONS, ends, strict=False)]
+    labels = [
+        str(begin) if begin == end else f"{begin} to {end}"
+        for begin, end in zip(POSITIONS, ends, strict=False)
+    ]
     return _rows([*labels, f"{POSITIONS[-1]} and on"], groups_U, units.logprob_KU)
 
 
 def by_ngram_of(units: Units, model: Any) -> tuple[GroupRow, ...]:
     """By the longest n-gram of `model`, which offers `longest_matches`, that ends at the unit."""
-    return _by_match(units, model.longest_matches(units.ids_U), model.order, np.ones(units.tokenizer.size, dtype=bool))
+    return _by_match(
+        units,
+        model.longest_matches(units.ids_U),
+        model.order,
+        np.ones(units.tokenizer.size, dtype=bool),
+    )
 
 
 def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
@@ -194,29 +243,45 @@ def by_ngram_in(units: Units, train: EncodedText) -> tuple[GroupRow, ...]:
     tokenizer = units.tokenizer
     ids_N = known_ids(train.ids, tokenizer)
     levels = list(count(ids_N, tokenizer.boundary_id, tokenizer.size, ORDER_SEEN))
-    matched_U = longest_matches(units.ids_U, [level.keys_M for level in levels[1:]], tokenizer.size, tokenizer.boundary_id)
+    matched_U = longest_matches(
+        units.ids_U, [level.keys_M for level in levels[1:]], tokenizer.size, tokenizer.boundary_id
+    )
     return _by_match(units, matched_U, len(levels), levels[0].counts_M[: tokenizer.size] > 0)
 
 
 def counts_in(units: Units, train: EncodedText) -> np.ndarray:
     """(V,): how often each symbol of the reference occurs in the text `train`, which it has
     encoded."""
-    return np.bincount(np.delete(known_ids(train.ids, units.tokenizer), train.oov), minlength=units.tokenizer.size)
+    return np.bincount(
+        np.delete(known_ids(train.ids, units.tokenizer), train.oov), minlength=units.tokenizer.size
+    )
 
 
-def _by_match(units: Units, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray) -> tuple[GroupRow, ...]:
+def _by_match(
+    units: Units, matched_U: np.ndarray, order: int, is_seen_V: np.ndarray
+) -> tuple[GroupRow, ...]:
     """matched_U: how many words the longest n-gram has that ends at the unit; at most `order`."""
     matched_U[units.is_unknown_U | ~is_seen_V[units.ids_U]] = 0
     labels = ["unseen word", "word alone", *(f"{n}-gram" for n in range(2, order + 1))]
     return _rows(labels, matched_U, units.logprob_KU)
 
 
-def _rows(labels: Sequence[str], groups_U: np.ndarray, logprob_KU: np.ndarray) -> tuple[GroupRow, ...]:
+def _rows(
+    labels: Sequence[str], groups_U: np.ndarray, logprob_KU: np.ndarray
+) -> tuple[GroupRow, ...]:
     """A row for each group that has units, in the order of `labels`."""
     units_G = np.bincount(groups_U, minlength=len(labels)).tolist()
-    logprob_GK = np.stack([np.bincount(groups_U, logprob_U, minlength=len(labels)) for logprob_U in logprob_KU], axis=1).tolist()
+    logprob_GK = np.stack(
+        [np.bincount(groups_U, logprob_U, minlength=len(labels)) for logprob_U in logprob_KU],
+        axis=1,
+    ).tolist()
     return tuple(
-        GroupRow(label, units, tuple(map(_finite, logprobs)), tuple(perplexity(each, units) for each in logprobs))
+        GroupRow(
+            label,
+            units,
+            tuple(map(_finite, logprobs)),
+            tuple(perplexity(each, units) for each in logprobs),
+        )
         for label, units, logprobs in zip(labels, units_G, logprob_GK, strict=True)
         if units
     )
@@ -226,13 +291,17 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def lines_apart(names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int) -> LargestDifferences:
+def lines_apart(
+    names: tuple[str, str], lines: Sequence[str], bits_2S: np.ndarray, top: int
+) -> LargestDifferences:
     """The `top` lines likelier under each of two models by most bits; those with a probability of
     zero are left out."""
     return _apart(names, lines, np.arange(1, len(lines) + 1), bits_2S, top)
 
 
-def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top: int) -> LargestDifferences:
+def words_apart(
+    names: tuple[str, str], units: Units, pair: tuple[int, int], top: int
+) -> LargestDifferences:
     """The `top` words (or tokens) of which all occurrences together are likelier under each of the
     models `pair` by most bits."""
     used, types_U, counts_W = np.unique(units.ids_U, return_inverse=True, return_counts=True)
@@ -241,7 +310,13 @@ def words_apart(names: tuple[str, str], units: Units, pair: tuple[int, int], top
     return _apart(names, [symbols[id] for id in used.tolist()], counts_W, bits_2W, top)
 
 
-def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, bits_2I: np.ndarray, top: int) -> LargestDifferences:
+def _apart(
+    names: tuple[str, str],
+    texts: Sequence[str],
+    numbers_I: np.ndarray,
+    bits_2I: np.ndarray,
+    top: int,
+) -> LargestDifferences:
     with np.errstate(invalid="ignore"):
         difference_I = bits_2I[1] - bits_2I[0]
     possible = np.flatnonzero(np.isfinite(difference_I))
@@ -249,10 +324,19 @@ def _apart(names: tuple[str, str], texts: Sequence[str], numbers_I: np.ndarray, 
 
     def items(chosen: np.ndarray) -> tuple[DifferingItem, ...]:
         return tuple(
-            DifferingItem(texts[at], int(numbers_I[at]), (float(bits_2I[0, at]), float(bits_2I[1, at])), float(difference_I[at]))
+            DifferingItem(
+                texts[at],
+                int(numbers_I[at]),
+                (float(bits_2I[0, at]), float(bits_2I[1, at])),
+                float(difference_I[at]),
+            )
             for at in chosen.tolist()
         )
 
     for_first = order[::-1][:top]
     for_second = order[:top]
-    return LargestDifferences(*names, items(for_first[difference_I[for_first] > 0]), items(for_second[difference_I[for_second] < 0]))
+    return LargestDifferences(
+        *names,
+        items(for_first[difference_I[for_first] > 0]),
+        items(for_second[difference_I[for_second] < 0]),
+    )

@@ -94,9 +94,15 @@ def _trend(squares_KB: np.ndarray, at_0_B: np.ndarray, seed: int) -> Trend:
     squares_KB = squares_KB[: max(1, vanished[0])] if len(vanished) else squares_KB
     if len(squares_KB) == 1:
         squares_KB = np.stack([at_0_B, squares_KB[0]])
-    weights_RB = np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
-    low, high = np.quantile(_slopes(weights_RB @ squares_KB.T), ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest")
-    return Trend(float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag)
+    weights_RB = (
+        np.random.default_rng(seed).multinomial(rows, np.full(rows, 1 / rows), RESAMPLES) / rows
+    )
+    low, high = np.quantile(
+        _slopes(weights_RB @ squares_KB.T), ((1 - LEVEL) / 2, (1 + LEVEL) / 2), method="nearest"
+    )
+    return Trend(
+        float(_slopes(squares_KB.mean(1)[np.newaxis])[0]), float(low), float(high), largest_lag
+    )
 
 
 def _slopes(squares_RK: np.ndarray) -> np.ndarray:

@@ -45,7 +45,9 @@ class ModelGradients:
     def curves(self) -> list[tuple[str, Curve]]:
         """All curves, by what each is the size of."""
         named = [(f"{layer.name}, state", layer.state) for layer in self.layers]
-        named += [(f"{layer.name}, cell", layer.cell) for layer in self.layers if layer.cell is not None]
+        named += [
+            (f"{layer.name}, cell", layer.cell) for layer in self.layers if layer.cell is not None
+        ]
         return [*named, (f"loss by {self.unit} read", self.loss)]
 
 
@@ -59,12 +61,16 @@ class GradientFlow:
     def verdict(self) -> str:
         """For each model and each of its layers whether gradients vanish, hold or explode, and how
         fast."""
-        return "\n".join(verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models)
+        return "\n".join(
+            verdict_of(model.model, model.layers, model.loss, model.unit) for model in self.models
+        )
 
     def tables(self) -> Sequence[Table]:
         """Sizes at some lags, their rates, and what the weights alone say."""
         unit = common([model.unit for model in self.models])
-        return gradient_tables([(model.model, model.curves(), model.layers) for model in self.models], unit)
+        return gradient_tables(
+            [(model.model, model.curves(), model.layers) for model in self.models], unit
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All figures at all lags."""
@@ -113,20 +119,42 @@ def inspect_gradients(
             no such model. TextError: the text cannot be read, or has a single token. SettingsError:
             with `untrained`, an output layer needs counts that the tokenizer lacks.
     """
-    for name, value, least in (("lags", lags, 1), ("positions", positions, 1), ("probes", probes, 1), ("exponents", exponents, 0)):
+    for name, value, least in (
+        ("lags", lags, 1),
+        ("positions", positions, 1),
+        ("probes", probes, 1),
+        ("exponents", exponents, 0),
+    ):
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
     opened = texts.opened(text, text_settings)
     given = subjects("gradients", models, device)
     settings = Settings(probes, exponents, seed)
     looked_at = with_starts(given) if untrained else given
-    return GradientFlow(tuple(_look(each, opened, lags, positions, settings, prefixed(progress, each.name)) for each in looked_at))
+    return GradientFlow(
+        tuple(
+            _look(each, opened, lags, positions, settings, prefixed(progress, each.name))
+            for each in looked_at
+        )
+    )
 
 
-def _look(subject: Subject, text: Text, lags: int, count: int, settings: Settings, progress: Progress) -> ModelGradients:
-    drawn = draw(subject.model, text.encode(subject.model.tokenizer).ids, lags, count, settings.seed)
+def _look(
+    subject: Subject, text: Text, lags: int, count: int, settings: Settings, progress: Progress
+) -> ModelGradients:
+    drawn = draw(
+        subject.model, text.encode(subject.model.tokenizer).ids, lags, count, settings.seed
+    )
     layers, loss = measure(subject.model, drawn, settings, progress)
-    return ModelGradients(subject.name, subject.kind, drawn.lags, drawn.rows, layers, loss, unit_of(subject.model.tokenizer))
+    return ModelGradients(
+        subject.name,
+        subject.kind,
+        drawn.lags,
+        drawn.rows,
+        layers,
+        loss,
+        unit_of(subject.model.tokenizer),
+    )
 
 
 def _model_dict(model: ModelGradients) -> dict[str, Any]:
@@ -139,17 +167,27 @@ def _model_dict(model: ModelGradients) -> dict[str, Any]:
             "is_exact": layer.probes is None,
             "state": _curve_dict(layer.state),
             "cell": None if layer.cell is None else _curve_dict(layer.cell),
-            "bounds": None if layer.bounds is None else _bounds_dict(layer.bounds, layer.state.lags.tolist()),
+            "bounds": None
+            if layer.bounds is None
+            else _bounds_dict(layer.bounds, layer.state.lags.tolist()),
             "lyapunov_exponents_nats_per_token": [vars(each) for each in layer.exponents],
         }
         for layer in model.layers
     ]
-    found = {"model": model.model, "kind": model.kind, "lags": model.lags, "positions": model.positions}
+    found = {
+        "model": model.model,
+        "kind": model.kind,
+        "lags": model.lags,
+        "positions": model.positions,
+    }
     return plain(found | {"layers": layers, "loss": _curve_dict(model.loss)})
 
 
 def _bounds_dict(bounds: Bounds, lags: list[int]) -> dict[str, Any]:
-    by_lag = {"upper": [bounds.upper_at(lag) for lag in lags], "lower": [bounds.lower_at(lag) for lag in lags]}
+    by_lag = {
+        "upper": [bounds.upper_at(lag) for lag in lags],
+        "lower": [bounds.lower_at(lag) for lag in lags],
+    }
     return {
         "largest_singular_value": bounds.largest,
         "smallest_singular_value": bounds.smallest,
@@ -166,7 +204,12 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
         "quantile_0.1": curve.low,
         "median": curve.median, "quantile_0.9": curve.high,
     }  # fmt: skip
-    rate = {"slope_nats_per_token": trend.slope, "slope_low": trend.low, "slope_high": trend.high, "half_life_tokens": trend.half_life}
+    rate = {
+        "slope_nats_per_token": trend.slope,
+        "slope_low": trend.low,
+        "slope_high": trend.high,
+        "half_life_tokens": trend.half_life,
+    }
     return figures | {"trend": trend.course, **rate}
 
 
@@ -195,29 +238,81 @@ def gradient_tables(models: Sequence[Shown], unit: str) -> list[Table]:
     """Sizes by lag; their rates; Lyapunov exponents; bounds of Elman layers. The last two where
     there are any. unit: what all of them read, "word" or "token"."""
     bounded = any(layer.bounds for _, _, layers in models for layer in layers)
-    sizes = [row for name, curves, layers in models for what, curve in curves for row in _size_rows(name, what, curve, layers, bounded)]
-    rates = [_rate_row(name, what, curve, layers) for name, curves, layers in models for what, curve in curves]
+    sizes = [
+        row
+        for name, curves, layers in models
+        for what, curve in curves
+        for row in _size_rows(name, what, curve, layers, bounded)
+    ]
+    rates = [
+        _rate_row(name, what, curve, layers)
+        for name, curves, layers in models
+        for what, curve in curves
+    ]
     layers = [(name, layer) for name, _, layers in models for layer in layers]
     tables = [
-        Table((*SIZE_COLUMNS, *(("lower bound", "upper bound") if bounded else ())), tuple(sizes), SIZES.format(unit)),
-        Table(("model", "quantity", "trend", "half-life", "slope", "slope low", "slope high", "method"), tuple(rates), TRENDS),
+        Table(
+            (*SIZE_COLUMNS, *(("lower bound", "upper bound") if bounded else ())),
+            tuple(sizes),
+            SIZES.format(unit),
+        ),
+        Table(
+            (
+                "model",
+                "quantity",
+                "trend",
+                "half-life",
+                "slope",
+                "slope low",
+                "slope high",
+                "method",
+            ),
+            tuple(rates),
+            TRENDS,
+        ),
     ]
     if any(layer.exponents for _, layer in layers):
         most = max(len(layer.exponents) for _, layer in layers)
         rows = tuple((name, layer.name, *_exponent_cells(layer, most)) for name, layer in layers)
-        columns = ("model", "layer", *(cell for number in range(1, most + 1) for cell in (f"exponent {number}", f"std. error {number}")))
+        columns = (
+            "model",
+            "layer",
+            *(
+                cell
+                for number in range(1, most + 1)
+                for cell in (f"exponent {number}", f"std. error {number}")
+            ),
+        )
         tables.append(Table(columns, rows, "Largest Lyapunov exponents, in nats per token"))
     if bounded:
-        bounds = tuple((name, layer.name, *_bound_cells(layer.bounds)) for name, layer in layers if layer.bounds)
-        columns = ("model", "layer", "sigma_max(W)", "max phi'", "upper bound", "sigma_min(W)", "min phi' met", "lower bound")
-        tables.append(Table(columns, bounds, "Bounds on the factor by which each token multiplies the size"))
+        bounds = tuple(
+            (name, layer.name, *_bound_cells(layer.bounds))
+            for name, layer in layers
+            if layer.bounds
+        )
+        columns = (
+            "model",
+            "layer",
+            "sigma_max(W)",
+            "max phi'",
+            "upper bound",
+            "sigma_min(W)",
+            "min phi' met",
+            "lower bound",
+        )
+        tables.append(
+            Table(columns, bounds, "Bounds on the factor by which each token multiplies the size")
+        )
     return tables
 
 
 def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: str) -> str:
     """What becomes of gradients in one model, in a sentence. unit: what it reads, a word or a
     token."""
-    said = [f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}" for layer in layers]
+    said = [
+        f"the gradient of the state of {layer.name} {_course(layer.state)}{_of_bounds(layer)}"
+        for layer in layers
+    ]
     return f"{name}: {'; '.join(said)}; that of the loss by the {unit} read {_course(loss)}."
 
 
@@ -225,7 +320,11 @@ def _course(curve: Curve) -> str:
     trend, last = curve.trend, curve.trend.largest_lag
     sizes = f"{_number(curve.mean[curve.at(1)])} at lag 1, {_number(curve.mean[curve.at(last)])} at lag {last}"
     if trend.course == "vanishes":
-        half = "0" if trend.half_life is None or not math.isfinite(trend.slope) else _number(trend.half_life)
+        half = (
+            "0"
+            if trend.half_life is None or not math.isfinite(trend.slope)
+            else _number(trend.half_life)
+        )
         return f"vanishes with a half-life of {half} tokens ({_interval(trend)}{sizes})"
     if trend.course == "explodes":
         return f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens ({_interval(trend)}{sizes})"
@@ -245,7 +344,11 @@ def _of_bounds(layer: LayerGradients) -> str:
     upper = f"sigma_max(W) max phi' = {_number(layer.bounds.upper)}"
     if layer.bounds.upper < 1 - ROUNDING:
         vanishes = layer.state.trend.course == "vanishes"
-        return f", as it must, since {upper} is below 1" if vanishes else f"; further back it must vanish, as {upper} is below 1"
+        return (
+            f", as it must, since {upper} is below 1"
+            if vanishes
+            else f"; further back it must vanish, as {upper} is below 1"
+        )
     if layer.bounds.upper <= 1 + ROUNDING:
         return f", and cannot explode, as {upper}"
     return f", though {upper} would allow it to explode"
@@ -255,24 +358,43 @@ def _number(value: Any) -> str:
     return f"{float(value):.3g}"
 
 
-def _size_rows(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients], bounded: bool) -> list[tuple[Any, ...]]:
+def _size_rows(
+    name: str, what: str, curve: Curve, layers: Sequence[LayerGradients], bounded: bool
+) -> list[tuple[Any, ...]]:
     """bounded: whether there are columns for bounds, which are those of the state of an Elman
     layer."""
     bounds = next((layer.bounds for layer in layers if what == f"{layer.name}, state"), None)
     rows = []
     for lag in sorted({*SHOWN_LAGS, int(curve.lags[-1])} & set(curve.lags.tolist())):
-        cells = (float(each[curve.at(lag)]) for each in (curve.mean, curve.standard_error, curve.low, curve.median, curve.high))
+        cells = (
+            float(each[curve.at(lag)])
+            for each in (curve.mean, curve.standard_error, curve.low, curve.median, curve.high)
+        )
         ends = (bounds.lower_at(lag), bounds.upper_at(lag)) if bounds else (None, None)
-        rows.append((name, what, lag, *(None if math.isnan(cell) else cell for cell in cells), *(ends if bounded else ())))
+        rows.append(
+            (
+                name,
+                what,
+                lag,
+                *(None if math.isnan(cell) else cell for cell in cells),
+                *(ends if bounded else ()),
+            )
+        )
     return rows
 
 
-def _rate_row(name: str, what: str, curve: Curve, layers: Sequence[LayerGradients]) -> tuple[Any, ...]:
+def _rate_row(
+    name: str, what: str, curve: Curve, layers: Sequence[LayerGradients]
+) -> tuple[Any, ...]:
     trend = curve.trend
     layer = next((layer for layer in layers if what.startswith(f"{layer.name},")), None)
     method = "exact"
     if layer is not None and layer.probes is not None:
-        method = f"{layer.probes} probes each of {' and '.join(layer.parts)}" if len(layer.parts) > 1 else f"{layer.probes} probes"
+        method = (
+            f"{layer.probes} probes each of {' and '.join(layer.parts)}"
+            if len(layer.parts) > 1
+            else f"{layer.probes} probes"
+        )
     half_life = trend.half_life if trend.course == "vanishes" else None
     return name, what, trend.course, half_life, trend.slope, trend.low, trend.high, method
 
@@ -285,7 +407,14 @@ def _exponent_cells(layer: LayerGradients, most: int) -> list[float | None]:
 
 
 def _bound_cells(bounds: Bounds) -> tuple[float, ...]:
-    return bounds.largest, bounds.steepest, bounds.upper, bounds.smallest, bounds.flattest, bounds.lower
+    return (
+        bounds.largest,
+        bounds.steepest,
+        bounds.upper,
+        bounds.smallest,
+        bounds.flattest,
+        bounds.lower,
+    )
 
 
 # ---- The pictures of gradients: curves by lag, and maps of the words of a sentence.
@@ -295,10 +424,15 @@ INCHES_PER_WORD = 0.3
 SMALLEST, LARGEST = 3.4, 12.0  # inches of a map
 
 
-def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str) -> "Figure":
+def draw_curves(
+    models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], unit: str
+) -> "Figure":
     """Two panels: of each model and layer the state, the cell (dashed) and bounds (dotted); of each
     model the loss. unit: what all of them read, words or tokens."""
-    labels = [("Jacobian of the state", "lag (tokens)", "size"), (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)")]
+    labels = [
+        ("Jacobian of the state", "lag (tokens)", "size"),
+        (f"Loss by {unit} read", "lag (tokens)", "norm of the gradient (nats)"),
+    ]
     figure, (states, losses) = plotting.new_panels(labels, width=10.0, height=4.6)
     colours = iter(plotting.COLOURS * (1 + sum(len(layers) for _, layers, _ in models)))
     shown: list[Curve] = []
@@ -311,7 +445,13 @@ def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], u
                 _draw(states, layer.cell, f"{short}, {layer.name}, cell", colour, "--")
             if layer.bounds is not None:
                 for bound_at in (layer.bounds.lower_at, layer.bounds.upper_at):
-                    states.plot(layer.state.lags, [bound_at(lag) for lag in layer.state.lags.tolist()], ":", color=colour, linewidth=1)
+                    states.plot(
+                        layer.state.lags,
+                        [bound_at(lag) for lag in layer.state.lags.tolist()],
+                        ":",
+                        color=colour,
+                        linewidth=1,
+                    )
             shown += [layer.state]
             if number == 0:
                 _draw(losses, loss, "", colour)
@@ -324,7 +464,9 @@ def draw_curves(models: Sequence[tuple[str, Sequence[LayerGradients], Curve]], u
 
 
 def _draw(axes: "Axes", curve: Curve, label: str, colour: str, line: str = "-") -> None:
-    axes.plot(curve.lags, np.where(curve.mean > 0, curve.mean, np.nan), line, color=colour, label=label)
+    axes.plot(
+        curve.lags, np.where(curve.mean > 0, curve.mean, np.nan), line, color=colour, label=label
+    )
     if line == "-":
         low, high = (np.where(each > 0, each, np.nan) for each in (curve.low, curve.high))
         axes.fill_between(curve.lags, low, high, color=colour, alpha=0.15, linewidth=0)
@@ -339,11 +481,17 @@ def _limit(axes: "Axes", curves: Sequence[Curve]) -> None:
     plotting.log_y(axes)
 
 
-def draw_maps(maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]]) -> "Figure":
+def draw_maps(
+    maps: Sequence[tuple[str, str, Sequence[str], Sequence[str], np.ndarray]],
+) -> "Figure":
     """A panel for each model: name, unit (word or token), what is read (columns), what is predicted
     (rows), and the norms: NaN where nothing was read yet."""
-    inches = min(LARGEST, max(SMALLEST, INCHES_PER_WORD * max(len(read) for _, _, read, _, _ in maps) + 1.5))
-    labels = [(plotting.short_name(name), f"{unit} read", f"{unit} predicted") for name, unit, *_ in maps]
+    inches = min(
+        LARGEST, max(SMALLEST, INCHES_PER_WORD * max(len(read) for _, _, read, _, _ in maps) + 1.5)
+    )
+    labels = [
+        (plotting.short_name(name), f"{unit} read", f"{unit} predicted") for name, unit, *_ in maps
+    ]
     figure, panels = plotting.new_panels(labels, width=inches * len(maps), height=inches)
     for axes, (_, _, read, predicted, norms_TT) in zip(panels, maps, strict=True):
         draw_heat_map(axes, norms_TT, read, predicted, label="norm of the gradient (nats)")

@@ -38,7 +38,11 @@ class Trajectory:
     @property
     def parts(self) -> tuple[str, ...]:
         """What the state consists of."""
-        return ("c",) if isinstance(self.layer, QuasiRecurrentLayer) else ("h", "c")[: self.layer.states]
+        return (
+            ("c",)
+            if isinstance(self.layer, QuasiRecurrentLayer)
+            else ("h", "c")[: self.layer.states]
+        )
 
     @property
     def state_width(self) -> int:
@@ -71,7 +75,9 @@ class Trajectory:
             whole = (*(part.unsqueeze(0) for part in before), *self.states[step][parts:])
             _, after = self.layer.step(self.inputs_TBE[step], whole, *self.feedback)
             outputs = [part[0] for part in after[:parts]]
-        pulled = torch.autograd.grad(outputs, before, vectors_MBS.chunk(parts, dim=2), is_grads_batched=True)
+        pulled = torch.autograd.grad(
+            outputs, before, vectors_MBS.chunk(parts, dim=2), is_grads_batched=True
+        )
         return torch.cat(pulled, dim=2)
 
 
@@ -120,23 +126,31 @@ class SquaredSizes:
     cell_KB: Tensor | None
 
 
-def squared_sizes(trajectory: Trajectory, lags: int, probes: int, generator: torch.Generator) -> SquaredSizes:
+def squared_sizes(
+    trajectory: Trajectory, lags: int, probes: int, generator: torch.Generator
+) -> SquaredSizes:
     """Of the state after the last step with respect to those 1 to `lags` steps before. probes:
     random vectors, shared out over the parts of the state."""
     H, parts = trajectory.layer.width, len(trajectory.parts)
     probes = probes_for(trajectory, probes)
     vectors_MBS = _vectors(trajectory, probes, generator)
-    log_length_MB = torch.zeros(vectors_MBS.shape[:2], dtype=torch.float64, device=vectors_MBS.device)
+    log_length_MB = torch.zeros(
+        vectors_MBS.shape[:2], dtype=torch.float64, device=vectors_MBS.device
+    )
     whole, cell = [], []
     for lag in range(1, lags + 1):
         vectors_MBS = trajectory.pull_back(trajectory.steps - lag, vectors_MBS)
-        squares_MBP = torch.linalg.vector_norm(vectors_MBS.unflatten(2, (parts, H)), dim=3).double().square()
+        squares_MBP = (
+            torch.linalg.vector_norm(vectors_MBS.unflatten(2, (parts, H)), dim=3).double().square()
+        )
         # each vector stands for H / probes units
         scale_MB1 = torch.exp(2 * log_length_MB).unsqueeze(2) / probes
         whole.append((scale_MB1 * squares_MBP).sum((0, 2)) / parts)
         cell.append((scale_MB1 * squares_MBP)[-probes:, :, -1].sum(0))
         if lag % STEPS_BETWEEN == 0:
-            vectors_MBS, log_length_MB = _shortened(vectors_MBS, squares_MBP.sum(2).sqrt(), log_length_MB)
+            vectors_MBS, log_length_MB = _shortened(
+                vectors_MBS, squares_MBP.sum(2).sqrt(), log_length_MB
+            )
     return SquaredSizes(torch.stack(whole), torch.stack(cell) if "c" in trajectory.parts else None)
 
 
@@ -164,7 +178,9 @@ def _vectors(trajectory: Trajectory, probes: int, generator: torch.Generator) ->
     return vectors_MBS
 
 
-def _shortened(vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor) -> tuple[Tensor, Tensor]:
+def _shortened(
+    vectors_MBS: Tensor, length_MB: Tensor, log_length_MB: Tensor
+) -> tuple[Tensor, Tensor]:
     """Vectors of length 1 again, so that they neither vanish nor explode in fp32; what they lost is
     kept as a logarithm."""
     safe_MB = torch.where(length_MB > 0, length_MB, 1.0)
@@ -201,7 +217,9 @@ def growth(trajectory: Trajectory, steps: int, count: int, generator: torch.Gene
     settling = int(SETTLING * steps)
     sum_BM = torch.zeros(rows, vectors_BSM.shape[2], dtype=torch.float64, device=like.device)
     for number in range(1, steps + 1):
-        vectors_BSM = trajectory.pull_back(trajectory.steps - number, vectors_BSM.permute(2, 0, 1)).permute(1, 2, 0)
+        vectors_BSM = trajectory.pull_back(
+            trajectory.steps - number, vectors_BSM.permute(2, 0, 1)
+        ).permute(1, 2, 0)
         if number in (settling, steps) or (number - settling) % STEPS_BETWEEN == 0:
             Q_BSM, R_BMM = torch.linalg.qr(vectors_BSM.double())
             vectors_BSM = Q_BSM.to(like)
@@ -214,8 +232,13 @@ def exponents(growth_MB: Tensor) -> tuple[Exponent, ...]:
     """Means over rows, and their standard errors."""
     rows = growth_MB.shape[1]
     mean_M = growth_MB.mean(1)
-    error_M = (growth_MB.std(1) / math.sqrt(rows)).tolist() if rows > 1 else [math.nan] * len(mean_M)
-    return tuple(Exponent(value, error if math.isfinite(error) else None) for value, error in zip(mean_M.tolist(), error_M, strict=True))
+    error_M = (
+        (growth_MB.std(1) / math.sqrt(rows)).tolist() if rows > 1 else [math.nan] * len(mean_M)
+    )
+    return tuple(
+        Exponent(value, error if math.isfinite(error) else None)
+        for value, error in zip(mean_M.tolist(), error_M, strict=True)
+    )
 
 
 # ---- Between what an Elman layer's Jacobian must lie, by the singular values of W alone (after
@@ -260,7 +283,9 @@ class Bounds:
 def elman_bounds(layer: ElmanLayer, flattest: float) -> Bounds:
     """The bounds of a layer, of whose slopes `flattest` was the smallest that was met."""
     singular_H = torch.linalg.svdvals(layer.weight_hh.detach().double())
-    return Bounds(float(singular_H[0]), float(singular_H[-1]), BY_NAME[layer.activation].steepest, flattest)
+    return Bounds(
+        float(singular_H[0]), float(singular_H[-1]), BY_NAME[layer.activation].steepest, flattest
+    )
 
 
 def flattest_slope(hidden: Tensor, activation: str) -> float:
@@ -276,7 +301,9 @@ def flattest_slope(hidden: Tensor, activation: str) -> float:
 # cells and connections between layers are gone through as in training.
 
 
-def loss_gradients(network: Network, x_TBE: Tensor, at_B: Tensor, targets_B: Tensor, state: State) -> tuple[Tensor, Tensor]:
+def loss_gradients(
+    network: Network, x_TBE: Tensor, at_B: Tensor, targets_B: Tensor, state: State
+) -> tuple[Tensor, Tensor]:
     """Of each row the norms, by the step s that x was read at, (T, B), float64, in nats per unit of
     length; and the loss in nats, (B,). at_B: the step t whose loss it is. state: before the first
     step."""
@@ -284,7 +311,9 @@ def loss_gradients(network: Network, x_TBE: Tensor, at_B: Tensor, targets_B: Ten
     # cuDNN has no backward pass in evaluation mode
     with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         y_TBH, _ = network.body(x_TBE, state, *network.feedback)
-        features_1BE = network.projection(y_TBH[at_B, torch.arange(len(at_B), device=y_TBH.device)].unsqueeze(0))
+        features_1BE = network.projection(
+            y_TBH[at_B, torch.arange(len(at_B), device=y_TBH.device)].unsqueeze(0)
+        )
         loss_B = -network.score_features(features_1BE, targets_B.unsqueeze(0))[0]
         (gradient_TBE,) = torch.autograd.grad(loss_B.sum(), [x_TBE])
     return gradient_TBE.double().norm(dim=2), loss_B.detach()

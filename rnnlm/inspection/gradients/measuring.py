@@ -63,10 +63,16 @@ class Positions:
         """The same, `rows` at a time."""
         for start in range(0, self.rows, rows):
             part = slice(start, start + rows)
-            yield Positions(self.inputs_TB[:, part], self.targets_B[part], tuple(each[:, part] for each in self.state))
+            yield Positions(
+                self.inputs_TB[:, part],
+                self.targets_B[part],
+                tuple(each[:, part] for each in self.state),
+            )
 
 
-def draw(model: NeuralLanguageModel, ids: np.ndarray, lags: int, count: int, seed: int) -> Positions:
+def draw(
+    model: NeuralLanguageModel, ids: np.ndarray, lags: int, count: int, seed: int
+) -> Positions:
     """`count` positions of a text, or as many as it has. With fewer tokens than lags these are
     fewer, too, and a notice says so.
 
@@ -93,7 +99,11 @@ def draw(model: NeuralLanguageModel, ids: np.ndarray, lags: int, count: int, see
     kept_B = np.sort(random.permutation(targets_SR.size)[:count])
     inputs_TB, targets_B = windows_TSR.reshape(lags + 1, -1)[:, kept_B], targets_SR.ravel()[kept_B]
     rows_B = torch.from_numpy(kept_B).to(model.device)
-    return Positions(model.ids(inputs_TB), model.ids(targets_B[np.newaxis])[0], tuple(each[:, rows_B] for each in state))
+    return Positions(
+        model.ids(inputs_TB),
+        model.ids(targets_B[np.newaxis])[0],
+        tuple(each[:, rows_B] for each in state),
+    )
 
 
 def _cut(ids_N: np.ndarray, streams: int) -> np.ndarray:
@@ -170,10 +180,18 @@ def measure(
     with model.reading():
         for part in positions.parts(rows_at_once(model.network, positions.lags, settings.probes)):
             losses.append(_by_lag(model.network, part))
-            for number, trajectory in enumerate(trajectories(model.network, part.inputs_TB, part.state)):
+            for number, trajectory in enumerate(
+                trajectories(model.network, part.inputs_TB, part.state)
+            ):
                 if number == len(found):
                     found.append(_Layer(trajectory))
-                _add(found[number], trajectory, max(0, EXPONENT_POSITIONS - done), settings, generator)
+                _add(
+                    found[number],
+                    trajectory,
+                    max(0, EXPONENT_POSITIONS - done),
+                    settings,
+                    generator,
+                )
             done += part.rows
             progress(f"{done:,} of {positions.rows:,} positions")
     layers = tuple(_layer(number, layer, settings) for number, layer in enumerate(found, start=1))
@@ -184,7 +202,13 @@ def _by_lag(network: Network, positions: Positions) -> Tensor:
     """The norm of the gradient of the loss at each position, (lags + 1, B), with the word read so
     many tokens before."""
     last_B = torch.full_like(positions.targets_B, positions.lags)
-    norms_TB, _ = loss_gradients(network, network.input.vectors(positions.inputs_TB), last_B, positions.targets_B, positions.state)
+    norms_TB, _ = loss_gradients(
+        network,
+        network.input.vectors(positions.inputs_TB),
+        last_B,
+        positions.targets_B,
+        positions.state,
+    )
     return norms_TB.flip(0)
 
 
@@ -192,13 +216,17 @@ def rows_at_once(network: Network, lags: int, probes: int) -> int:
     """How many positions are looked at side by side."""
     layers = network.body.layers if isinstance(network.body, RecurrentStack) else [network.body]
     read = sum(layer.weight_ih.shape[1] + 8 * layer.width for layer in layers) * (lags + 1)
-    vectors = [2 * max(probes, layer.width if layer.width <= EXACT_UNITS else 0) for layer in layers]
+    vectors = [
+        2 * max(probes, layer.width if layer.width <= EXACT_UNITS else 0) for layer in layers
+    ]
     pulled = max(16 * count * layer.width for count, layer in zip(vectors, layers, strict=True))
     distributions = lags + vectors[0] if isinstance(network.body, JordanLayer) else 1
     return max(1, NUMBERS_AT_ONCE // (read + pulled + 4 * distributions * network.input.size))
 
 
-def _add(found: _Layer, trajectory: Trajectory, rows: int, settings: Settings, generator: torch.Generator) -> None:
+def _add(
+    found: _Layer, trajectory: Trajectory, rows: int, settings: Settings, generator: torch.Generator
+) -> None:
     """What a part of the positions adds; of its first `rows` the exponents, too."""
     lags = trajectory.steps - 1
     sizes = squared_sizes(trajectory, lags, settings.probes, generator)
@@ -207,9 +235,13 @@ def _add(found: _Layer, trajectory: Trajectory, rows: int, settings: Settings, g
     if sizes.cell_KB is not None:
         found.cell_squares.append(sizes.cell_KB)
     if rows and settings.exponents:
-        found.growths.append(growth(trajectory.first_rows(rows), lags, settings.exponents, generator))
+        found.growths.append(
+            growth(trajectory.first_rows(rows), lags, settings.exponents, generator)
+        )
     if isinstance(trajectory.layer, ElmanLayer):
-        found.flattest = min(found.flattest, flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation))
+        found.flattest = min(
+            found.flattest, flattest_slope(trajectory.hidden_TBH[1:], trajectory.layer.activation)
+        )
 
 
 def _layer(number: int, found: _Layer, settings: Settings) -> LayerGradients:
@@ -221,7 +253,9 @@ def _layer(number: int, found: _Layer, settings: Settings) -> LayerGradients:
         parts=parts,
         probes=None if probes == layer.width else probes,
         state=curve(_array(found.squares), 1, settings.seed),
-        cell=curve(_array(found.cell_squares), 1, settings.seed) if found.cell_squares and len(parts) > 1 else None,
+        cell=curve(_array(found.cell_squares), 1, settings.seed)
+        if found.cell_squares and len(parts) > 1
+        else None,
         bounds=elman_bounds(layer, found.flattest) if isinstance(layer, ElmanLayer) else None,
         exponents=exponents(torch.cat(found.growths, dim=1)) if found.growths else (),
     )

@@ -44,7 +44,9 @@ class SensitivityMap:
         """Of all sensitivity, the share that goes to tokens read `nearest` to `farthest` tokens
         before the last one."""
         norms = np.nan_to_num(self.norms)
-        chosen = np.tril(norms, -nearest) - (0 if farthest is None else np.tril(norms, -farthest - 1))
+        chosen = np.tril(norms, -nearest) - (
+            0 if farthest is None else np.tril(norms, -farthest - 1)
+        )
         return float(chosen.sum() / norms.sum()) if norms.sum() else 0.0
 
 
@@ -75,10 +77,14 @@ class SentenceSensitivity:
         """The heat maps, side by side."""
         from rnnlm.inspection.gradients.flow import draw_maps
 
-        return draw_maps([(each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps])
+        return draw_maps(
+            [(each.model, each.unit, each.read, each.predicted, each.norms) for each in self.maps]
+        )
 
 
-def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto") -> SentenceSensitivity:
+def inspect_sensitivity(
+    models: Models = (SHIPPED,), sentence: str = "", *, device: str | Device = "auto"
+) -> SentenceSensitivity:
     """How much the prediction of each word of a sentence, read from the initial state on, feels
     each word before it.
 
@@ -90,29 +96,60 @@ def inspect_sensitivity(models: Models = (SHIPPED,), sentence: str = "", *, devi
             the sentence has no words, too many tokens, or a newline, `<s>` or `</s>`.
     """
     sentence = checked_sentence(sentence)
-    return SentenceSensitivity(tuple(_map(each.name, each.model, sentence) for each in subjects("gradients", models, device)))
+    return SentenceSensitivity(
+        tuple(
+            _map(each.name, each.model, sentence) for each in subjects("gradients", models, device)
+        )
+    )
 
 
 def _map(name: str, model: NeuralLanguageModel, sentence: str) -> SensitivityMap:
     tokenizer = model.tokenizer
     ids_T = np.asarray(tokenizer.encode([sentence]).ids)
     if len(ids_T) > MOST_TOKENS:
-        raise TextError(f"the sentence has {len(ids_T):,} tokens", f"a map has room for {MOST_TOKENS}", "take a shorter one")
+        raise TextError(
+            f"the sentence has {len(ids_T):,} tokens",
+            f"a map has room for {MOST_TOKENS}",
+            "take a shorter one",
+        )
     words = tokenizer.surfaces([sentence])[0]
     boundary = tokenizer.symbols()[tokenizer.boundary_id]
     inputs_T = model.ids(np.concatenate(([tokenizer.boundary_id], ids_T[:-1]))[np.newaxis])[0]
     T, at_T = len(ids_T), torch.arange(len(ids_T), device=model.device)
     with model.reading():  # in T rows, of which each has the loss of another step
         x_TTE = model.network.input.vectors(inputs_T.unsqueeze(1)).expand(-1, T, -1)
-        norms_TT, surprisal_T = loss_gradients(model.network, x_TTE, at_T, model.ids(ids_T[np.newaxis])[0], model.network.initial_state(T))
+        norms_TT, surprisal_T = loss_gradients(
+            model.network,
+            x_TTE,
+            at_T,
+            model.ids(ids_T[np.newaxis])[0],
+            model.network.initial_state(T),
+        )
     norms = np.where(np.tri(T, dtype=bool), norms_TT.t().cpu().numpy(), np.nan)
-    return SensitivityMap(name, (boundary, *words[:-1]), tuple(words), norms, surprisal_T.double().cpu().numpy(), unit_of(tokenizer))
+    return SensitivityMap(
+        name,
+        (boundary, *words[:-1]),
+        tuple(words),
+        norms,
+        surprisal_T.double().cpu().numpy(),
+        unit_of(tokenizer),
+    )
 
 
 def _table(found: SensitivityMap) -> Table:
     """Words that are read twice have columns of different names."""
-    columns = ("predicted", "surprisal (nats)", *(f"{place} {word}" for place, word in enumerate(found.read)))
+    columns = (
+        "predicted",
+        "surprisal (nats)",
+        *(f"{place} {word}" for place, word in enumerate(found.read)),
+    )
     rows = []
-    for word, surprisal, norms_T in zip(found.predicted, found.surprisal_nats.tolist(), found.norms.tolist(), strict=True):
+    for word, surprisal, norms_T in zip(
+        found.predicted, found.surprisal_nats.tolist(), found.norms.tolist(), strict=True
+    ):
         rows.append((word, surprisal, *(None if norm != norm else norm for norm in norms_T)))
-    return Table(columns, tuple(rows), f"{found.model}: norm of d(surprisal)/d(vector of the {found.unit} read), in nats")
+    return Table(
+        columns,
+        tuple(rows),
+        f"{found.model}: norm of d(surprisal)/d(vector of the {found.unit} read), in nats",
+    )

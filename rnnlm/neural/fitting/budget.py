@@ -32,7 +32,9 @@ class BudgetClock:
             return step / self.budget.steps
         if self.budget.epochs:
             return epochs / self.budget.epochs
-        return (self.elapsed() if seconds is None else seconds) / max(1e-3, (self.budget.seconds or 0.0) - self.set_aside)
+        return (self.elapsed() if seconds is None else seconds) / max(
+            1e-3, (self.budget.seconds or 0.0) - self.set_aside
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.elapsed(), "set_aside": self.set_aside}
@@ -66,7 +68,9 @@ class Interval:
         first of all need not wait."""
         if self.every.steps:
             return step - self.step >= self.every.steps
-        return (soon and not self.step) or seconds - self.seconds >= max(self.every.seconds or 0.0, self.cost / MOST_COST)
+        return (soon and not self.step) or seconds - self.seconds >= max(
+            self.every.seconds or 0.0, self.cost / MOST_COST
+        )
 
     def done(self, step: int, began: float, ended: float) -> None:
         """It was done after `step` steps, from `began` to `ended`, seconds."""

@@ -43,7 +43,11 @@ class Divergence(Numbers):
     def observe(self, report: Step) -> None:
         """Judge one more report."""
         loss, last, self.last_loss = report.loss_nats, self.last_loss, report.loss_nats
-        figures = {"the loss": loss, "a gradient": report.gradient_norm, "a weight": report.weight_norm}
+        figures = {
+            "the loss": loss,
+            "a gradient": report.gradient_norm,
+            "a weight": report.weight_norm,
+        }
         broken = [what for what, figure in figures.items() if not math.isfinite(figure)]
         if broken:
             self._lost(f"{broken[0]} is not a number by step {report.step}")
@@ -70,7 +74,9 @@ class Divergence(Numbers):
         run ends with, after the last report."""
         if not math.isfinite(loss_nats):
             self._lost(f"the loss is not a number after step {step}")
-        elif loss_nats > self.limit and (self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS):
+        elif loss_nats > self.limit and (
+            self.last_loss > self.loss_limit or tokens >= TELLING_TOKENS
+        ):
             self._lost_above("the loss is", loss_nats, step)
 
     def forget(self) -> None:
@@ -84,7 +90,9 @@ class Divergence(Numbers):
         return not self.fault and self.last_loss <= self.loss_limit
 
     def _lost_above(self, what: str, nats: float, step: int) -> None:
-        self._lost(f"{what} {nats:.1f} nats per token by step {step}; a uniform guess has {self.uniform_nats:.1f}")
+        self._lost(
+            f"{what} {nats:.1f} nats per token by step {step}; a uniform guess has {self.uniform_nats:.1f}"
+        )
 
     def _lost(self, fault: str) -> None:
         """What was noticed first stays."""

@@ -18,7 +18,12 @@ from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device
 from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation, TextStreams
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
-from rnnlm.neural.fitting.settings import COUNTED, FittingSettings, OptimizationSettings, RunSettings
+from rnnlm.neural.fitting.settings import (
+    COUNTED,
+    FittingSettings,
+    OptimizationSettings,
+    RunSettings,
+)
 from rnnlm.neural.fitting.step import records_steps
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.language_model import NeuralLanguageModel
@@ -44,7 +49,11 @@ def check(resolved: Resolved, has_valid: bool, has_text: bool = True) -> None:
     run, settings = resolved.make(RunSettings), resolved.make(OptimizationSettings)
     resolve_precision(run.precision, resolve_device(bind_device(run.device)))
     if settings.cuda_graphs is True and current_rank().count > 1:
-        raise UsageError("cuda_graphs is for one process", f"there are {current_rank().count}", "set cuda_graphs=false")
+        raise UsageError(
+            "cuda_graphs is for one process",
+            f"there are {current_rank().count}",
+            "set cuda_graphs=false",
+        )
     if settings.embeddings == COUNTED and not has_text:
         hint = "make a file of vectors with rnnlm vectors --method svd, and name that"
         raise SettingsError(f"embeddings = {COUNTED} is for language models", hint=hint)
@@ -91,11 +100,17 @@ def fit_with(
     with ranks.together():
         ranks.check_same(*_identity(resolved, data, initial))
         trainer = maker(resolved, data, initial, ranks)
-        yield started(trainer, resolved.values["model"], data, resolved.values.get("bptt_tokens", 0))
+        yield started(
+            trainer, resolved.values["model"], data, resolved.values.get("bptt_tokens", 0)
+        )
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
-            notice("the run's budget, which counts from its start, is spent: raise it with --budget to go on")
+            notice(
+                "the run's budget, which counts from its start, is spent: raise it with --budget to go on"
+            )
         elif isinstance(initial, TrainingState) and trainer.is_over:
-            notice("the run ended early, as its validations found nothing better: to go on, set another patience")
+            notice(
+                "the run ended early, as its validations found nothing better: to go on, set another patience"
+            )
         with memory_errors(trainer.device):
             yield from trainer.train(stop, save)
 
@@ -113,11 +128,20 @@ def make_trainer(
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     with memory_errors(device):
         weights = None if isinstance(initial, TrainingState) else initial
-        network = start_network(resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights)
+        network = start_network(
+            resolved.make(KINDS[resolved.values["model"]]), data.tokenizer, device, weights
+        )
         settings = resolved.make(FittingSettings)
         encoding_errors = resolved.values.get("encoding_errors", TextSettings.encoding_errors)
         weight_VE, text = network.input.weight, None if stored else data.train
-        place_vectors(weight_VE, settings, data.tokenizer, encoding_errors, is_started=initial is not None, text=text)
+        place_vectors(
+            weight_VE,
+            settings,
+            data.tokenizer,
+            encoding_errors,
+            is_started=initial is not None,
+            text=text,
+        )
         seed_dropout(run.seed, weights, ranks)
         rows = stored.facts["source"]["rows"] if stored else None
         trainer = language_model_trainer(network, settings, run, data, precision, ranks, rows)
@@ -169,9 +193,13 @@ def language_model_trainer(
     """
     tokenizer, device = data.tokenizer, next(network.parameters()).device
     multiple = settings.multiple(records_steps(settings, network, device, ranks.count))
-    streams = TextStreams(data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows, multiple)
+    streams = TextStreams(
+        data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows, multiple
+    )
     model = NeuralLanguageModel(network, tokenizer, precision)
-    validation = PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks) if data.valid else None
+    validation = (
+        PerplexityValidation(data.valid, model, settings.bptt_tokens, ranks) if data.valid else None
+    )
     return Trainer(CrossEntropy(model), streams, validation, settings, run, precision, ranks)
 
 
@@ -199,11 +227,16 @@ def _identity(resolved: Resolved, data: TrainingData, initial: Any) -> tuple[str
     step = initial.facts.get("step") if isinstance(initial, TrainingState) else None
     texts = data.train.lines_hash, data.valid and data.valid.lines_hash, data.tokenizer.fingerprint
     parts = sorted(resolved.values.items()), texts, step, torch.__version__
-    return "what is trained (settings, text, tokenizer, place in the run)", hashlib.sha256(repr(parts).encode()).digest()
+    return "what is trained (settings, text, tokenizer, place in the run)", hashlib.sha256(
+        repr(parts).encode()
+    ).digest()
 
 
 def start_network(
-    settings: NetworkSettings, tokenizer: Tokenizer, device: torch.device, initial: dict[str, np.ndarray] | None = None
+    settings: NetworkSettings,
+    tokenizer: Tokenizer,
+    device: torch.device,
+    initial: dict[str, np.ndarray] | None = None,
 ) -> Network:
     """A network with random (drawn on the CPU, so the same on every device) or `initial` weights,
     on `device`."""
@@ -233,7 +266,11 @@ def place_vectors(
     if not settings.embeddings and not settings.freeze_embeddings:
         return
     if weight_VE is None:
-        raise SettingsError("embeddings are for word vectors", "words are read as characters alone", "set characters_beside=true")
+        raise SettingsError(
+            "embeddings are for word vectors",
+            "words are read as characters alone",
+            "set characters_beside=true",
+        )
     if not settings.embeddings and not is_started:
         hint = "name a file with --embeddings, or a model with --init-from"
         raise SettingsError("freeze_embeddings = true would keep random word vectors", hint=hint)
@@ -242,6 +279,13 @@ def place_vectors(
             load_vectors(weight_VE, counted_vectors(text, *weight_VE.shape))
     elif settings.embeddings:
         if tokenizer.name != "word":
-            notice(f"{settings.embeddings} has vectors of words: they have an effect on those {tokenizer.name} tokens alone that are words")
-        load_vectors(weight_VE, read_vectors(settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors))
+            notice(
+                f"{settings.embeddings} has vectors of words: they have an effect on those {tokenizer.name} tokens alone that are words"
+            )
+        load_vectors(
+            weight_VE,
+            read_vectors(
+                settings.embeddings, tokenizer.symbols(), weight_VE.shape[1], encoding_errors
+            ),
+        )
     weight_VE.requires_grad_(not settings.freeze_embeddings)

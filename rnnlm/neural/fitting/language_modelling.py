@@ -20,7 +20,15 @@ from rnnlm.neural.fitting.contracts import Batch, Carry, Loss, Verdict
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import FittingSettings
 from rnnlm.neural.language_model import NeuralLanguageModel, NeuralState
-from rnnlm.text.batches import Borders, DocumentBorders, DrawnLineBorders, StreamWindows, Window, stream_bounds, with_boundary
+from rnnlm.text.batches import (
+    Borders,
+    DocumentBorders,
+    DrawnLineBorders,
+    StreamWindows,
+    Window,
+    stream_bounds,
+    with_boundary,
+)
 from rnnlm.text.encoding import EncodedText
 
 ROWS = 32
@@ -62,14 +70,22 @@ class PerplexityValidation:
     through `model`, in the precision of training. tokens: of a window in training, of which each
     stream has one at least."""
 
-    def __init__(self, text: EncodedText, model: NeuralLanguageModel, tokens: int, ranks: SingleProcess = SINGLE_PROCESS) -> None:
+    def __init__(
+        self,
+        text: EncodedText,
+        model: NeuralLanguageModel,
+        tokens: int,
+        ranks: SingleProcess = SINGLE_PROCESS,
+    ) -> None:
         self.text = text
         self.model = model
         self.ranks = ranks
         self.rows = fitting_rows(ROWS, text.tokens // tokens)
 
     def __str__(self) -> str:
-        how = f"{self.rows} streams" if self.text.document_offsets is None else "document by document"
+        how = (
+            f"{self.rows} streams" if self.text.document_offsets is None else "document by document"
+        )
         return f"{how}, {self.model.precision}"
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
@@ -86,18 +102,29 @@ class PerplexityValidation:
         """The beginning of the text, in pieces, each from the state of zeros on."""
         tokens = min(LOOKED_AT[1], self.text.tokens)
         rows = min(LOOKED_AT[0], self.text.tokens // tokens)
-        targets_BT = np.asarray(self.text.ids[: rows * tokens], dtype=np.int64).reshape(rows, tokens)
-        inputs_BT = np.concatenate([[self.model.tokenizer.boundary_id], targets_BT.flatten()[:-1]]).reshape(rows, tokens)
+        targets_BT = np.asarray(self.text.ids[: rows * tokens], dtype=np.int64).reshape(
+            rows, tokens
+        )
+        inputs_BT = np.concatenate(
+            [[self.model.tokenizer.boundary_id], targets_BT.flatten()[:-1]]
+        ).reshape(rows, tokens)
         self.model.score(inputs_BT, targets_BT, self.model.initial_state(rows))
 
     def _logprob(self, stop: Callable[[], bool]) -> float | None:
         """Of this rank's share, in nats; None where it was to stop."""
         text, model = self.text, self.model
-        borders = stream_bounds(text.tokens, self.rows) if text.document_offsets is None else text.document_offsets
+        borders = (
+            stream_bounds(text.tokens, self.rows)
+            if text.document_offsets is None
+            else text.document_offsets
+        )
         spans = span_scoring.spans_between(borders)
         logprob_N, scored = np.zeros(text.tokens), []
         for window in span_scoring.span_windows(
-            text.ids, spans[self.ranks.share(len(spans))], model.tokenizer.boundary_id, model.call_tokens
+            text.ids,
+            spans[self.ranks.share(len(spans))],
+            model.tokenizer.boundary_id,
+            model.call_tokens,
         ):
             if stop():
                 return None
@@ -151,9 +178,15 @@ class TextStreams:
         wanted = rows or settings.batch_rows * ranks.count
         self.rows = fitting_rows(wanted, text.tokens)
         if self.rows < wanted:
-            notice(f"the text has {text.tokens} tokens only: {self.rows} parallel streams instead of {wanted}")
+            notice(
+                f"the text has {text.tokens} tokens only: {self.rows} parallel streams instead of {wanted}"
+            )
         if self.rows < ranks.count:
-            raise TrainingError(f"{ranks.count} processes are too many", f"there are {self.rows} streams of text", "start fewer")
+            raise TrainingError(
+                f"{ranks.count} processes are too many",
+                f"there are {self.rows} streams of text",
+                "start fewer",
+            )
         self.share = ranks.share(self.rows)
         self.settings = settings
         self.seed = seed
@@ -177,7 +210,12 @@ class TextStreams:
         return self.batch(window)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows, "multiple": self.multiple, "tokens": self.tokens, "epochs": self.epochs}
+        return {
+            "rows": self.rows,
+            "multiple": self.multiple,
+            "tokens": self.tokens,
+            "epochs": self.epochs,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a stored state. The run keeps its windows, also on a device where others would be
@@ -220,10 +258,16 @@ class TextStreams:
     def _borders(self, epoch: int) -> list[Borders]:
         """Where rows begin anew in that epoch: at every document, and at lines drawn by the chance
         `line_starts`."""
-        borders: list[Borders] = [] if self.document_offsets is None else [DocumentBorders(self.document_offsets)]
+        borders: list[Borders] = (
+            [] if self.document_offsets is None else [DocumentBorders(self.document_offsets)]
+        )
         if self.settings.line_starts:
             random = np.random.default_rng((self.seed, epoch, LINES))
-            borders.append(DrawnLineBorders(self.line_offsets, self.bounds[:-1], self.settings.line_starts, random))
+            borders.append(
+                DrawnLineBorders(
+                    self.line_offsets, self.bounds[:-1], self.settings.line_starts, random
+                )
+            )
         return borders
 
     def _length(self, random: np.random.Generator) -> int:
@@ -241,7 +285,9 @@ class TextStreams:
         """From memory that may be paged out, the host would wait until the device has come to the
         copy."""
         host = torch.from_numpy(np.ascontiguousarray(array))
-        return (host.pin_memory() if self.device.type == "cuda" else host).to(self.device, non_blocking=True)
+        return (host.pin_memory() if self.device.type == "cuda" else host).to(
+            self.device, non_blocking=True
+        )
 
 
 def fitting_rows(rows: int, tokens: int) -> int:
@@ -263,7 +309,9 @@ class DeviceReader:
     def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end
         are padding."""
-        position_TB = self.on_device(start_B) + torch.arange(length, device=self.stream.device).unsqueeze(1)
+        position_TB = self.on_device(start_B) + torch.arange(
+            length, device=self.stream.device
+        ).unsqueeze(1)
         inside_TB = position_TB < self.on_device(end_B)
         position_TB = position_TB.clamp(max=len(self.stream) - 2)
         targets_TB = self.stream[position_TB + 1].long().masked_fill(~inside_TB, PADDING)

@@ -22,7 +22,9 @@ def upgraded(stored: TrainingState) -> TrainingState:
     facts: dict[str, Any] = {
         **{name: before[name] for name in ("step", "metrics_bytes") if name in before},
         "schedule": {name: _number(value) for name, value in before["learning_rate"].items()},
-        "validation": {name: validation[name] for name in ("step", "without_improvement", "read_at", "cost")},
+        "validation": {
+            name: validation[name] for name in ("step", "without_improvement", "read_at", "cost")
+        },
         "best": {
             "cost": _number(validation["best_ppl"]),
             "figure": validation["best_ppl"],
@@ -30,14 +32,27 @@ def upgraded(stored: TrainingState) -> TrainingState:
             "step": validation["best_step"],
         },
         "divergence": {name: _number(value) for name, value in before["divergence"].items()},
-        "averaging": {**before["averaging"], "start": _number(before["averaging"]["start"]), "history": _history(histories["averaging"])},
+        "averaging": {
+            **before["averaging"],
+            "start": _number(before["averaging"]["start"]),
+            "history": _history(histories["averaging"]),
+        },
         "fine_tuning": {**before["fine_tuning"], "history": _history(histories["fine_tuning"])},
         "clock": {"seconds": before["seconds"], **before["clock"]},
         "rollbacks": before["rollbacks"],
-        "source": {"rows": before.get("rows"), "multiple": None, "tokens": before["tokens"], "epochs": before["epochs"]},
+        "source": {
+            "rows": before.get("rows"),
+            "multiple": None,
+            "tokens": before["tokens"],
+            "epochs": before["epochs"],
+        },
         "random": {"ranks": before.get("ranks", 1)},
     }
-    arrays = {_name(name, before): array for name, array in stored.arrays.items() if not name.startswith(LEFT_OUT)}
+    arrays = {
+        _name(name, before): array
+        for name, array in stored.arrays.items()
+        if not name.startswith(LEFT_OUT)
+    }
     return TrainingState(facts, arrays)
 
 

@@ -15,11 +15,20 @@ from rnnlm.neural.fitting.settings import OptimizationSettings
 
 # ---- Optimizers by name, the clipping of gradients, and penalties on the size of weights.
 
-FUSED = {"sgd": ("cpu", "cuda"), "asgd": ("cpu", "cuda"), "adam": ("cpu", "cuda"), "adamw": ("cpu", "cuda"), "adagrad": ("cpu",)}
+FUSED = {
+    "sgd": ("cpu", "cuda"),
+    "asgd": ("cpu", "cuda"),
+    "adam": ("cpu", "cuda"),
+    "adamw": ("cpu", "cuda"),
+    "adagrad": ("cpu",),
+}
 
 
 def make_optimizer(
-    settings: OptimizationSettings, network: nn.Module, device: torch.device, is_recorded: bool = False
+    settings: OptimizationSettings,
+    network: nn.Module,
+    device: torch.device,
+    is_recorded: bool = False,
 ) -> torch.optim.Optimizer:
     """The optimizer of `settings`; weight decay concerns matrices, not biases. One fused kernel
     where torch has it.
@@ -36,13 +45,19 @@ def make_optimizer(
     fused = {"fused": True} if device.type in FUSED.get(name, ()) else {}
     rate = settings.learning_rate
     if name in ("sgd", "asgd"):
-        return torch.optim.SGD(groups, lr=rate, momentum=settings.momentum, nesterov=settings.nesterov, **fused)
+        return torch.optim.SGD(
+            groups, lr=rate, momentum=settings.momentum, nesterov=settings.nesterov, **fused
+        )
     if name == "adagrad":
         return torch.optim.Adagrad(groups, lr=rate, **fused)
     if name == "rmsprop":
-        return torch.optim.RMSprop(groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum)
+        return torch.optim.RMSprop(
+            groups, lr=rate, alpha=settings.rms_decay, momentum=settings.momentum
+        )
     kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
-    return kind(groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=is_recorded, **fused)
+    return kind(
+        groups, lr=rate, betas=(settings.beta1, settings.beta2), capturable=is_recorded, **fused
+    )
 
 
 def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict[str, Any]]:
@@ -50,14 +65,24 @@ def _groups(settings: OptimizationSettings, network: nn.Module) -> Iterator[dict
     highest layer first."""
     # networks that can, have it
     depths = network.depths() if settings.varies_by_layer else {}  # type: ignore[operator]
-    parameters = [(depths.get(parameter, 0), parameter) for parameter in network.parameters() if parameter.requires_grad]
+    parameters = [
+        (depths.get(parameter, 0), parameter)
+        for parameter in network.parameters()
+        if parameter.requires_grad
+    ]
     for depth in sorted({0, *depths.values()}):
         own = [parameter for its, parameter in parameters if its == depth]
-        yield {"params": [p for p in own if p.dim() > 1], "weight_decay": settings.weight_decay, "depth": depth}
+        yield {
+            "params": [p for p in own if p.dim() > 1],
+            "weight_decay": settings.weight_decay,
+            "depth": depth,
+        }
         yield {"params": [p for p in own if p.dim() <= 1], "weight_decay": 0.0, "depth": depth}
 
 
-def set_layer_factors(optimizer: torch.optim.Optimizer, settings: OptimizationSettings, epochs: float) -> None:
+def set_layer_factors(
+    optimizer: torch.optim.Optimizer, settings: OptimizationSettings, epochs: float
+) -> None:
     """Of the next step, after so many epochs, the factor of each group's learning rate."""
     if settings.varies_by_layer:
         for group in optimizer.param_groups:
@@ -75,11 +100,23 @@ def drop_frozen_gradients(optimizer: torch.optim.Optimizer) -> None:
 
 def gradient_norms(network: nn.Module) -> dict[nn.Parameter, Tensor]:
     """The norm of the gradient of each weight that has one, on their device."""
-    gradients = {parameter: parameter.grad for parameter in network.parameters() if parameter.grad is not None}
-    return dict(zip(gradients, torch._foreach_norm(list(gradients.values())), strict=True)) if gradients else {}
+    gradients = {
+        parameter: parameter.grad
+        for parameter in network.parameters()
+        if parameter.grad is not None
+    }
+    return (
+        dict(zip(gradients, torch._foreach_norm(list(gradients.values())), strict=True))
+        if gradients
+        else {}
+    )
 
 
-def clip_gradients(settings: OptimizationSettings, network: nn.Module, norms: dict[nn.Parameter, Tensor] | None = None) -> Tensor:
+def clip_gradients(
+    settings: OptimizationSettings,
+    network: nn.Module,
+    norms: dict[nn.Parameter, Tensor] | None = None,
+) -> Tensor:
     """By value, then by global norm (Pascanu et al. 2013), as far as asked for; the global norm of
     the gradients before that. norms: as :func:`gradient_norms` gives them, where they are known."""
     norms = gradient_norms(network) if norms is None else norms
@@ -87,7 +124,13 @@ def clip_gradients(settings: OptimizationSettings, network: nn.Module, norms: di
     found = norm
     if settings.clip_value is not None:
         nn.utils.clip_grad_value_(parameters, settings.clip_value)
-        found = norm if settings.clip_norm is None else nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None])
+        found = (
+            norm
+            if settings.clip_norm is None
+            else nn.utils.get_total_norm(
+                [each.grad for each in parameters if each.grad is not None]
+            )
+        )
     if settings.clip_norm is not None and not _is_within(found, settings.clip_norm):
         nn.utils.clip_grads_with_norm_(parameters, settings.clip_norm, found)
     return norm
@@ -101,7 +144,9 @@ def _is_within(norm: Tensor, clip_norm: float) -> bool:
 
 def total_norm(norms: dict[nn.Parameter, Tensor]) -> Tensor:
     """The norm of all gradients as one vector, on their device."""
-    return torch.linalg.vector_norm(torch.stack(list(norms.values()))) if norms else torch.tensor(0.0)
+    return (
+        torch.linalg.vector_norm(torch.stack(list(norms.values()))) if norms else torch.tensor(0.0)
+    )
 
 
 class Penalty:
@@ -120,11 +165,16 @@ class Penalty:
         if not (self.l1 or self.l2):
             return
         for name, weight in network.named_parameters():
-            is_chosen = settings.penalised == "all" or name.rpartition(".")[2].startswith("weight_hh")
+            is_chosen = settings.penalised == "all" or name.rpartition(".")[2].startswith(
+                "weight_hh"
+            )
             if is_chosen and weight.dim() > 1 and weight.requires_grad:
                 self.weights.append(weight)
         if not self.weights:
-            raise SettingsError("penalised = recurrent: this kind of model has no recurrent weights", hint="set penalised=all")
+            raise SettingsError(
+                "penalised = recurrent: this kind of model has no recurrent weights",
+                hint="set penalised=all",
+            )
 
     @torch.no_grad()
     def add_gradients(self) -> None:
@@ -169,7 +219,11 @@ class LearningRate(Numbers):
 
     def at(self, progress: float, epochs: float = 0.0) -> float:
         """The rate when `progress` (0 to 1) of the budget is used and `epochs` are done."""
-        return self.settings.learning_rate * self.factor * self._share(min(max(progress, 0.0), 1.0), epochs)
+        return (
+            self.settings.learning_rate
+            * self.factor
+            * self._share(min(max(progress, 0.0), 1.0), epochs)
+        )
 
     def after_validation(self, loss_nats: float, improved: bool) -> bool:
         """Take note of a validation: its loss, and whether it is the best so far. Whether the
@@ -178,7 +232,10 @@ class LearningRate(Numbers):
             self._halve(loss_nats)
             return not improved
         if self.settings.schedule == "plateau":
-            return self._is_lowered(self._has_gained(loss_nats, improved)) and self.settings.return_to_best
+            return (
+                self._is_lowered(self._has_gained(loss_nats, improved))
+                and self.settings.return_to_best
+            )
         return False
 
     def _halve(self, nats: float) -> None:
@@ -195,7 +252,10 @@ class LearningRate(Numbers):
         if not self.settings.plateau_gain:
             return improved
         last, self.last_nats = self.last_nats, nats
-        return math.exp(min(last, _MOST_NATS)) - math.exp(min(nats, _MOST_NATS)) > self.settings.plateau_gain
+        return (
+            math.exp(min(last, _MOST_NATS)) - math.exp(min(nats, _MOST_NATS))
+            > self.settings.plateau_gain
+        )
 
     def _is_lowered(self, improved: bool) -> bool:
         self.bad_validations = 0 if improved else self.bad_validations + 1
@@ -215,7 +275,9 @@ class LearningRate(Numbers):
         if settings.schedule in ("constant", "plateau", "halving"):
             return 1.0
         done = (progress - settings.warmup) / (1.0 - settings.warmup)
-        left = 1.0 - done if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+        left = (
+            1.0 - done if settings.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+        )
         return settings.final_rate + (1.0 - settings.final_rate) * left
 
 
@@ -235,12 +297,18 @@ class Averaging:
     """
 
     def __init__(self, settings: OptimizationSettings, network: nn.Module) -> None:
-        trained = {name: weight for name, weight in network.named_parameters() if weight.requires_grad}
+        trained = {
+            name: weight for name, weight in network.named_parameters() if weight.requires_grad
+        }
         self.names, self.weights = list(trained), list[torch.Tensor](trained.values())
         self.ema_decay = settings.ema_decay
-        self.trigger = NonMonotone(settings.nonmonotone_interval) if settings.nonmonotone_interval else None
+        self.trigger = (
+            NonMonotone(settings.nonmonotone_interval) if settings.nonmonotone_interval else None
+        )
         starts_at_once = settings.optimizer == "asgd" and not self.trigger
-        self.begin_after(0 if self.ema_decay is not None else settings.asgd_start if starts_at_once else math.inf)
+        self.begin_after(
+            0 if self.ema_decay is not None else settings.asgd_start if starts_at_once else math.inf
+        )
 
     def begin_after(self, step: float) -> None:
         """A new average, of the weights after each step beyond `step`."""
@@ -286,7 +354,12 @@ class Averaging:
 
     def state_dict(self) -> dict[str, Any]:
         history = self.trigger.history if self.trigger else None
-        return {"start": self.start, "count": self.count, "history": history, **dict(zip(self.names, self.averages, strict=False))}
+        return {
+            "start": self.start,
+            "count": self.count,
+            "history": history,
+            **dict(zip(self.names, self.averages, strict=False)),
+        }
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -295,8 +368,15 @@ class Averaging:
         self.start, self.count = state["start"], state["count"]
         if self.trigger:
             self.trigger.history = list(state["history"])
-        found = [state.get(name, weight) for name, weight in zip(self.names, self.weights, strict=True)] if self.count else []
-        self.averages = [average.to(weight.device, copy=True) for average, weight in zip(found, self.weights, strict=False)]
+        found = (
+            [state.get(name, weight) for name, weight in zip(self.names, self.weights, strict=True)]
+            if self.count
+            else []
+        )
+        self.averages = [
+            average.to(weight.device, copy=True)
+            for average, weight in zip(found, self.weights, strict=False)
+        ]
 
     def _share_of_new(self) -> float:
         if self.ema_decay is None:

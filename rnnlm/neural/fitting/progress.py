@@ -47,12 +47,18 @@ class Meter:
     largest_norm: Tensor
 
     def __init__(
-        self, device: torch.device, tokens: int = 0, network: nn.Module | None = None, ranks: SingleProcess = SINGLE_PROCESS
+        self,
+        device: torch.device,
+        tokens: int = 0,
+        network: nn.Module | None = None,
+        ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
         self.device = device
         self.ranks = ranks
         self.now = ranks.now or time.perf_counter
-        self.weights, self.output_biases = ([], []) if network is None else _without_output_biases(network)
+        self.weights, self.output_biases = (
+            ([], []) if network is None else _without_output_biases(network)
+        )
         self.restart(tokens)
 
     def add(self, loss: Tensor, gradient_norm: Tensor, tokens: int) -> None:
@@ -72,7 +78,9 @@ class Meter:
         ranks are to see the same, must have arrived, as all have synchronized since."""
         if self.sent is None and self.now() - self.since >= REPORT_SECONDS:
             self.sent = self._send()
-        return self.sent is not None and (self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived())
+        return self.sent is not None and (
+            self.now() > self.sent.at if self.ranks.now else self.sent.has_arrived()
+        )
 
     def read(self) -> dict[str, Any]:
         """The figures that were due, as :class:`rnnlm.events.Step` calls them; where none were, of
@@ -104,7 +112,9 @@ class Meter:
         self._clear()
 
     def _clear(self) -> None:
-        self.losses, self.norms, self.largest_norm = (torch.zeros((), device=self.device) for _ in range(3))
+        self.losses, self.norms, self.largest_norm = (
+            torch.zeros((), device=self.device) for _ in range(3)
+        )
         self.steps = 0
 
     @torch.no_grad()
@@ -129,7 +139,9 @@ def _without_output_biases(network: nn.Module) -> tuple[list[Tensor], list[Tenso
     """The parameters of a network without the biases of its output layer, of whatever kind; and
     these."""
     layers = [layer for layer in network.modules() if isinstance(layer, OutputLayer)]
-    biases: list[Tensor] = [weight for layer in layers for weight in layer.parameters() if weight.dim() == 1]
+    biases: list[Tensor] = [
+        weight for layer in layers for weight in layer.parameters() if weight.dim() == 1
+    ]
     apart = set(map(id, biases))
     return [weight for weight in network.parameters() if id(weight) not in apart], biases
 
@@ -213,7 +225,10 @@ class LayerFigures:
         began = time.perf_counter()
         saturated = self._saturated()
         for name, layer in self.layers.items():
-            radii = {block: _number(spectral_radius(weight_HH)) for block, weight_HH in recurrent_blocks(layer).items()}
+            radii = {
+                block: _number(spectral_radius(weight_HH))
+                for block, weight_HH in recurrent_blocks(layer).items()
+            }
             found[name] |= {"spectral_radius": radii or None, "saturated": saturated.get(name)}
         self.looks.done(step, seconds, seconds + time.perf_counter() - began)
         return found
@@ -222,26 +237,40 @@ class LayerFigures:
         """Of each layer, in the last step; [] before the first one. Waits for the device."""
         if self.norms is None:
             return self.stored
-        of_layers = [[self.norms[each] for each in layer.parameters() if each in self.norms] for layer in self.layers.values()]
+        of_layers = [
+            [self.norms[each] for each in layer.parameters() if each in self.norms]
+            for layer in self.layers.values()
+        ]
         sums = [torch.linalg.vector_norm(torch.stack(each)) for each in of_layers if each]
         values = iter(torch.stack(sums).tolist() if sums else [])
         return [_number(next(values)) if each else None for each in of_layers]
 
     def state_dict(self) -> dict[str, Any]:
-        return {"gradient_norms": self.gradient_norms(), "looked_after": self.looks.seconds, "look_seconds": self.looks.cost}
+        return {
+            "gradient_norms": self.gradient_norms(),
+            "looked_after": self.looks.seconds,
+            "look_seconds": self.looks.cost,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a stored state. Checkpoints of earlier versions hold no norms, or no times: then
         the first look is due at once."""
         self.norms, self.stored = None, state.get("gradient_norms", [])
-        self.looks.seconds, self.looks.cost = state.get("looked_after", 0.0), state.get("look_seconds", 0.0)
+        self.looks.seconds, self.looks.cost = (
+            state.get("looked_after", 0.0),
+            state.get("look_seconds", 0.0),
+        )
 
     def _saturated(self) -> dict[str, float | None]:
         if not self.layers or not isinstance(self.validation, Reads):
             return {}
         with watched(self.layers) as seen:
             self.validation.read_some()
-        means = {name: sum(share * steps for share, steps in its) / sum(steps for _, steps in its) for name, its in seen.items() if its}
+        means = {
+            name: sum(share * steps for share, steps in its) / sum(steps for _, steps in its)
+            for name, its in seen.items()
+            if its
+        }
         return {name: _number(mean) for name, mean in means.items()}
 
 
@@ -250,7 +279,10 @@ def watched(layers: dict[str, Layer]) -> Iterator[dict[str, list[tuple[float, in
     """While this lasts, by name of each layer the share of saturated units and the steps it is of,
     :data:`STEPS` at most in all."""
     seen: dict[str, list[tuple[float, int]]] = {name: [] for name in layers}
-    hooks = [layer.register_forward_pre_hook(partial(_watch, seen[name])) for name, layer in layers.items()]
+    hooks = [
+        layer.register_forward_pre_hook(partial(_watch, seen[name]))
+        for name, layer in layers.items()
+    ]
     try:
         yield seen
     finally:
@@ -277,7 +309,10 @@ def saturated_share(layer: Layer, steps: Sequence[Step]) -> Tensor:
     for name, activation in activations_of(layer).items():
         if name != CELL and activation is not DOUBLED:
             # a WordWindow with direct connections hands on more than its hidden units
-            values = [step.hidden_BH[:, : layer.width] if name == HIDDEN else step.gates[name] for step in steps]
+            values = [
+                step.hidden_BH[:, : layer.width] if name == HIDDEN else step.gates[name]
+                for step in steps
+            ]
             y = torch.stack(values)
             parts.append((activation.is_low(y) | activation.is_high(y)).flatten())
     return torch.cat(parts).float().mean()

@@ -27,12 +27,28 @@ from torch.nn.parallel import DistributedDataParallel
 from rnnlm.config import Budget
 from rnnlm.errors import LostProcess, TrainingError
 from rnnlm.events import never
-from rnnlm.system import FAREWELL_SECONDS, POLL_SECONDS, Rank, current_rank, farewell, lost_at_start, store
+from rnnlm.system import (
+    FAREWELL_SECONDS,
+    POLL_SECONDS,
+    Rank,
+    current_rank,
+    farewell,
+    lost_at_start,
+    store,
+)
 
 BETWEEN_SECONDS = 0.1  # from one exchange to the next, about
 MOST_STEPS = 1000  # and no more than so many
 # what torch says then, in part
-LOST = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe", "timed out", "socket")
+LOST = (
+    "gloo",
+    "nccl",
+    "connection closed",
+    "connection reset",
+    "broken pipe",
+    "timed out",
+    "socket",
+)
 
 
 class SingleProcess:
@@ -46,7 +62,9 @@ class SingleProcess:
         """Which of `size` rows, or whatever, are this rank's."""
         return slice(0, size)
 
-    def exchange_signals(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
+    def exchange_signals(
+        self, stop: Callable[[], bool], save: Callable[[], bool]
+    ) -> tuple[Callable[[], bool], Callable[[], bool]]:
         """(whether to stop, whether to save), the same on all ranks, made of what each one is
         asked."""
         return stop, save
@@ -121,7 +139,9 @@ class ProcessGroup(SingleProcess):
     def share(self, size: int) -> slice:
         return _share(self.rank_info.rank, self.count, size)
 
-    def exchange_signals(self, stop: Callable[[], bool], save: Callable[[], bool]) -> tuple[Callable[[], bool], Callable[[], bool]]:
+    def exchange_signals(
+        self, stop: Callable[[], bool], save: Callable[[], bool]
+    ) -> tuple[Callable[[], bool], Callable[[], bool]]:
         self.stop, self.save = stop, save
         self.wants_stop = self.wants_save = False
         self.last_step = self.next_step = 0
@@ -138,7 +158,10 @@ class ProcessGroup(SingleProcess):
         before, steps = self.clock, step - self.last_step
         self.synchronize()
         fitting = steps * BETWEEN_SECONDS / max(1e-6, self.clock - before)
-        self.last_step, self.next_step = step, step + max(1, int(min(fitting, 2 * steps, MOST_STEPS)))
+        self.last_step, self.next_step = (
+            step,
+            step + max(1, int(min(fitting, 2 * steps, MOST_STEPS))),
+        )
 
     def synchronize(self) -> None:
         found = self._gathered(time.perf_counter(), self.stop(), self.save())
@@ -161,12 +184,20 @@ class ProcessGroup(SingleProcess):
         most = -(-rows // self.count)
         filled = torch.nn.functional.pad(tensor.detach().cpu(), (0, 0, 0, most - tensor.shape[1]))
         shares = [_share(rank, self.count, rows) for rank in range(self.count)]
-        return torch.cat([part[:, : share.stop - share.start] for part, share in zip(self.gather(filled), shares, strict=True)], dim=1)
+        return torch.cat(
+            [
+                part[:, : share.stop - share.start]
+                for part, share in zip(self.gather(filled), shares, strict=True)
+            ],
+            dim=1,
+        )
 
     def averaging(self, module: nn.Module) -> nn.Module:
         # by torch 2.13
         renamed = "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
-        options: dict[str, Any] = {"forward_sync_buffers" if renamed else "broadcast_buffers": False}
+        options: dict[str, Any] = {
+            "forward_sync_buffers" if renamed else "broadcast_buffers": False
+        }
         return DistributedDataParallel(module, **options)
 
     def without_averaging(self, module: nn.Module) -> contextlib.AbstractContextManager:
@@ -175,14 +206,22 @@ class ProcessGroup(SingleProcess):
 
     def seed_per_rank(self, *seed: int) -> None:
         if self.rank_info.rank:
-            torch.manual_seed(int(np.random.SeedSequence((*seed, self.rank_info.rank)).generate_state(1, np.uint64)[0] >> 1))
+            torch.manual_seed(
+                int(
+                    np.random.SeedSequence((*seed, self.rank_info.rank)).generate_state(
+                        1, np.uint64
+                    )[0]
+                    >> 1
+                )
+            )
 
     def check_same(self, what: str, digest: bytes) -> None:
         found = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
         differing = [rank for rank, other in enumerate(found) if not torch.equal(other, found[0])]
         if differing:
             raise TrainingError(
-                f"{what} of {Rank(differing[0], self.count)} is not that of the first one", hint="give all the same files and versions"
+                f"{what} of {Rank(differing[0], self.count)} is not that of the first one",
+                hint="give all the same files and versions",
             )
 
     @contextlib.contextmanager
@@ -211,11 +250,21 @@ class ProcessGroup(SingleProcess):
     def _loss(self, error: BaseException) -> LostProcess | None:
         """What `error` means where torch says by it that another rank is gone."""
         said = str(error).partition("\n")[0]
-        is_torchs = isinstance(error, distributed.DistError) or any(words in said.lower() for words in LOST)
+        is_torchs = isinstance(error, distributed.DistError) or any(
+            words in said.lower() for words in LOST
+        )
         if not (isinstance(error, RuntimeError) and is_torchs):
             return None
-        why = f"{self.rank_info}: {said[-200:]}" if "imed out" not in said else f"{self.rank_info} had no answer within {self.timeout}"
-        return LostProcess("another process of the run is lost", why, "go on from its last saved state: the same again with --resume")
+        why = (
+            f"{self.rank_info}: {said[-200:]}"
+            if "imed out" not in said
+            else f"{self.rank_info} had no answer within {self.timeout}"
+        )
+        return LostProcess(
+            "another process of the run is lost",
+            why,
+            "go on from its last saved state: the same again with --resume",
+        )
 
     def _take_save(self) -> bool:
         wanted, self.wants_save = self.wants_save, False
@@ -241,7 +290,9 @@ def join(device: torch.device, timeout: str) -> SingleProcess:
         return open_group(here, device, timeout, distributed.PrefixStore(f"run{run}", store()), run)
 
 
-def open_group(here: Rank, device: torch.device, timeout: str, place_to_meet: distributed.Store, run: int = 0) -> ProcessGroup:
+def open_group(
+    here: Rank, device: torch.device, timeout: str, place_to_meet: distributed.Store, run: int = 0
+) -> ProcessGroup:
     """Open torch's group of processes, and return it once all have come to `place_to_meet`.
 
     They exchange gradients on GPUs over NCCL, and all else over gloo.
@@ -250,7 +301,9 @@ def open_group(here: Rank, device: torch.device, timeout: str, place_to_meet: di
         torch.cuda.set_device(device)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     limit = timedelta(seconds=Budget.parse(timeout).seconds or 0)  # RunSettings takes times alone
-    distributed.init_process_group(backend, store=place_to_meet, rank=here.rank, world_size=here.count, timeout=limit)
+    distributed.init_process_group(
+        backend, store=place_to_meet, rank=here.rank, world_size=here.count, timeout=limit
+    )
     ranks = ProcessGroup(here, timeout, run)
     ranks.synchronize()
     return ranks

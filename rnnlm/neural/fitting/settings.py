@@ -28,9 +28,14 @@ class OptimizationSettings:
 
     NEEDS = OF_FITTING
 
-    batch_rows: Annotated[Width, Meta(description="rows read side by side in a step, of each process")] = 32
+    batch_rows: Annotated[
+        Width, Meta(description="rows read side by side in a step, of each process")
+    ] = 32
     accumulation: Annotated[
-        Count, Meta(description="parts in which the rows of a step are read, one after the other; less memory, the same step")
+        Count,
+        Meta(
+            description="parts in which the rows of a step are read, one after the other; less memory, the same step"
+        ),
     ] = 1
     embeddings: Annotated[
         str | None,
@@ -39,14 +44,19 @@ class OptimizationSettings:
             "text, as rnnlm vectors --method svd does"
         ),
     ] = None
-    freeze_embeddings: Annotated[bool, Meta(description="word vectors, and output weights tied to them, stay as they start")] = False
+    freeze_embeddings: Annotated[
+        bool, Meta(description="word vectors, and output weights tied to them, stay as they start")
+    ] = False
     optimizer: Annotated[
-        Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"], Meta(description="optimizer; asgd: sgd whose weights are averaged")
+        Literal["adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop"],
+        Meta(description="optimizer; asgd: sgd whose weights are averaged"),
     ] = "adamw"
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
     momentum: Annotated[Probability, Meta(description="sgd, rmsprop: momentum")] = 0.0
     nesterov: Annotated[bool, Meta(description="sgd: Nesterov's momentum")] = False
-    rms_decay: Annotated[Probability, Meta(description="rmsprop: decay of the mean of squared gradients")] = 0.99
+    rms_decay: Annotated[
+        Probability, Meta(description="rmsprop: decay of the mean of squared gradients")
+    ] = 0.99
     asgd_start: Annotated[Natural, Meta(description="asgd: steps before its average begins")] = 0
     nonmonotone_interval: Annotated[
         Count | None,
@@ -64,34 +74,65 @@ class OptimizationSettings:
     ] = None
     ema_decay: Annotated[
         Probability | None,
-        Meta(description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"),
+        Meta(
+            description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"
+        ),
     ] = None
-    beta1: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of gradients")] = 0.9
-    beta2: Annotated[Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")] = 0.999
+    beta1: Annotated[
+        Probability, Meta(description="adam, adamw: decay of the mean of gradients")
+    ] = 0.9
+    beta2: Annotated[
+        Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")
+    ] = 0.999
     weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
     l1: Annotated[NonNegative, Meta(description="penalty on weights: l1 |w|")] = 0.0
     l2: Annotated[NonNegative, Meta(description="penalty on weights: l2/2 |w|^2")] = 0.0
-    penalised: Annotated[Literal["all", "recurrent"], Meta(description="l1, l2: on all weight matrices, or on the recurrent ones")] = "all"
-    clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 0.5
-    clip_value: Annotated[Positive | None, Meta(description="gradients are cut to this absolute value")] = None
+    penalised: Annotated[
+        Literal["all", "recurrent"],
+        Meta(description="l1, l2: on all weight matrices, or on the recurrent ones"),
+    ] = "all"
+    clip_norm: Annotated[
+        Positive | None, Meta(description="gradients are scaled down to this global norm")
+    ] = 0.5
+    clip_value: Annotated[
+        Positive | None, Meta(description="gradients are cut to this absolute value")
+    ] = None
     schedule: Annotated[
         Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
-        Meta(description="learning rate: over the budget; step: by epochs; plateau, halving: as validations tell"),
+        Meta(
+            description="learning rate: over the budget; step: by epochs; plateau, halving: as validations tell"
+        ),
     ] = "cosine"
-    warmup: Annotated[Probability, Meta(description="share of the budget in which the learning rate rises")] = 0.03
-    plateau_factor: Annotated[Fraction, Meta(description="plateau: factor when validation does not improve")] = 0.5
-    plateau_patience: Annotated[Natural, Meta(description="plateau: validations without improvement before that")] = 0
+    warmup: Annotated[
+        Probability, Meta(description="share of the budget in which the learning rate rises")
+    ] = 0.03
+    plateau_factor: Annotated[
+        Fraction, Meta(description="plateau: factor when validation does not improve")
+    ] = 0.5
+    plateau_patience: Annotated[
+        Natural, Meta(description="plateau: validations without improvement before that")
+    ] = 0
     plateau_gain: Annotated[
-        NonNegative, Meta(description="plateau: improvement is a perplexity lower by this than the last one; 0: a new best validation")
+        NonNegative,
+        Meta(
+            description="plateau: improvement is a perplexity lower by this than the last one; 0: a new best validation"
+        ),
     ] = 0.0
-    return_to_best: Annotated[bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")] = False
+    return_to_best: Annotated[
+        bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")
+    ] = False
     decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls")] = 4
-    decay_every_epochs: Annotated[Count, Meta(description="step: epochs from one fall to the next")] = 1
+    decay_every_epochs: Annotated[
+        Count, Meta(description="step: epochs from one fall to the next")
+    ] = 1
     decay_factor: Annotated[Factor, Meta(description="step: factor of each fall")] = 0.5
     min_improvement: Annotated[
-        Annotated[float, Meta(ge=1)], Meta(description="halving: factor by which a validation's log-likelihood is to improve")
+        Annotated[float, Meta(ge=1)],
+        Meta(description="halving: factor by which a validation's log-likelihood is to improve"),
     ] = 1.003
-    final_rate: Annotated[Share, Meta(description="cosine, linear: share of the rate left at the end")] = 0.0
+    final_rate: Annotated[
+        Share, Meta(description="cosine, linear: share of the rate left at the end")
+    ] = 0.0
     rollbacks: Annotated[
         Natural,
         Meta(
@@ -100,10 +141,18 @@ class OptimizationSettings:
             "checkpoint, in memory; in each process"
         ),
     ] = 3
-    rollback_factor: Annotated[Factor, Meta(description="the learning rate is multiplied by it each time")] = 0.5
-    patience: Annotated[Count | None, Meta(description="early stopping: validations without improvement; none: never")] = None
+    rollback_factor: Annotated[
+        Factor, Meta(description="the learning rate is multiplied by it each time")
+    ] = 0.5
+    patience: Annotated[
+        Count | None,
+        Meta(description="early stopping: validations without improvement; none: never"),
+    ] = None
     validate_every_steps: Annotated[
-        Count | None, Meta(description="steps between validations; none: every epoch, or by time at 5 % of its cost")
+        Count | None,
+        Meta(
+            description="steps between validations; none: every epoch, or by time at 5 % of its cost"
+        ),
     ] = None
     min_validations: Annotated[
         Natural,
@@ -154,27 +203,80 @@ class OptimizationSettings:
         together."""
         name, why = self.optimizer, f"the optimizer is {self.optimizer}"
         sgd = "or optimizer=sgd"
-        yield self.momentum and name not in ("sgd", "rmsprop"), "momentum is a setting of sgd and rmsprop", why, f"set momentum=0, {sgd}"
-        yield self.nesterov and name != "sgd", "nesterov is a setting of sgd", why, f"set nesterov=false, {sgd}"
+        yield (
+            self.momentum and name not in ("sgd", "rmsprop"),
+            "momentum is a setting of sgd and rmsprop",
+            why,
+            f"set momentum=0, {sgd}",
+        )
+        yield (
+            self.nesterov and name != "sgd",
+            "nesterov is a setting of sgd",
+            why,
+            f"set nesterov=false, {sgd}",
+        )
         hint = "set momentum=0.9, or nesterov=false"
-        yield self.nesterov and not self.momentum, "nesterov is a kind of momentum", "momentum is 0", hint
-        yield self.asgd_start and name != "asgd", "asgd_start is a setting of asgd", why, "set asgd_start=0, or optimizer=asgd"
-        what, hint = "nonmonotone_interval is a setting of asgd", "set nonmonotone_interval=none, or optimizer=asgd"
+        yield (
+            self.nesterov and not self.momentum,
+            "nesterov is a kind of momentum",
+            "momentum is 0",
+            hint,
+        )
+        yield (
+            self.asgd_start and name != "asgd",
+            "asgd_start is a setting of asgd",
+            why,
+            "set asgd_start=0, or optimizer=asgd",
+        )
+        what, hint = (
+            "nonmonotone_interval is a setting of asgd",
+            "set nonmonotone_interval=none, or optimizer=asgd",
+        )
         yield self.nonmonotone_interval and name != "asgd", what, why, hint
         what = "asgd_start and nonmonotone_interval both say when averaging begins"
-        yield self.nonmonotone_interval and self.asgd_start, what, "", "set asgd_start=0, or nonmonotone_interval=none"
-        what, hint = "fine_tune_after needs the rule by which fine-tuning ends", "set optimizer=asgd and nonmonotone_interval=5"
-        yield self.fine_tune_after and not self.nonmonotone_interval, what, "nonmonotone_interval is none", hint
-        what, hint = "cuda_graphs needs an optimizer that torch can record", "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw"
+        yield (
+            self.nonmonotone_interval and self.asgd_start,
+            what,
+            "",
+            "set asgd_start=0, or nonmonotone_interval=none",
+        )
+        what, hint = (
+            "fine_tune_after needs the rule by which fine-tuning ends",
+            "set optimizer=asgd and nonmonotone_interval=5",
+        )
+        yield (
+            self.fine_tune_after and not self.nonmonotone_interval,
+            what,
+            "nonmonotone_interval is none",
+            hint,
+        )
+        what, hint = (
+            "cuda_graphs needs an optimizer that torch can record",
+            "set cuda_graphs=false, or optimizer=sgd, asgd, adam or adamw",
+        )
         yield self.cuda_graphs is True and name in UNRECORDABLE, what, why, hint
-        what, hint = "cuda_graphs and accumulation cannot be combined", "set cuda_graphs=false, or accumulation=1"
+        what, hint = (
+            "cuda_graphs and accumulation cannot be combined",
+            "set cuda_graphs=false, or accumulation=1",
+        )
         yield self.cuda_graphs is True and self.accumulation > 1, what, "", hint
-        what, hint = "return_to_best is a setting of the plateau schedule", "set schedule=plateau, or return_to_best=false"
-        yield self.return_to_best and self.schedule != "plateau", what, f"the schedule is {self.schedule}", hint
+        what, hint = (
+            "return_to_best is a setting of the plateau schedule",
+            "set schedule=plateau, or return_to_best=false",
+        )
+        yield (
+            self.return_to_best and self.schedule != "plateau",
+            what,
+            f"the schedule is {self.schedule}",
+            hint,
+        )
         is_asgd, is_ema = name == "asgd", self.ema_decay is not None
         what = "ema_decay and optimizer = asgd are two averages of the weights"
         yield is_asgd and is_ema, what, "", f"set ema_decay=none, {sgd}"
-        back, average = "return_to_best" if self.return_to_best else "schedule = halving", "optimizer = asgd" if is_asgd else "ema_decay"
+        back, average = (
+            "return_to_best" if self.return_to_best else "schedule = halving",
+            "optimizer = asgd" if is_asgd else "ema_decay",
+        )
         why = "the best weights are averages, and training goes on from weights that are not"
         is_wrong = (is_asgd or is_ema) and (self.return_to_best or self.schedule == "halving")
         yield is_wrong, f"{back} and {average} cannot be combined", why, "leave one of them out"
@@ -191,13 +293,19 @@ Seed = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 class FittingSettings(OptimizationSettings):
     """How a network is trained with truncated back-propagation through time."""
 
-    batch_rows: Annotated[Width, Meta(description="parallel streams of text (B), of each process")] = 32
+    batch_rows: Annotated[
+        Width, Meta(description="parallel streams of text (B), of each process")
+    ] = 32
     bptt_tokens: Annotated[Width, Meta(description="tokens per window of truncated BPTT (T)")] = 35
     bptt_deviation: Annotated[
         NonNegative,
-        Meta(description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike"),
+        Meta(
+            description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike"
+        ),
     ] = 0.0
-    bptt_short: Annotated[Probability, Meta(description="chance that a window is drawn around half of bptt_tokens")] = 0.0
+    bptt_short: Annotated[
+        Probability, Meta(description="chance that a window is drawn around half of bptt_tokens")
+    ] = 0.0
     bptt_multiple: Annotated[
         Width | None,
         Meta(
@@ -205,7 +313,9 @@ class FittingSettings(OptimizationSettings):
             "steps are recorded as CUDA graphs, of which there is one for each length"
         ),
     ] = None
-    state_reset: Annotated[Probability, Meta(description="chance that a stream starts a window from the initial state")] = 0.0
+    state_reset: Annotated[
+        Probability, Meta(description="chance that a stream starts a window from the initial state")
+    ] = 0.0
     line_starts: Annotated[
         Share,
         Meta(
@@ -239,30 +349,51 @@ class RunSettings:
 
     NEEDS = OF_RUNS
 
-    budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = "20epochs"
-    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N, mps")] = "auto"
-    precision: Annotated[Literal["auto", "fp32", "bf16"], Meta(description="of the matrix products in training; auto: bf16 where fast")] = (
-        "auto"
+    budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = (
+        "20epochs"
     )
-    threads: Annotated[Annotated[int, Meta(ge=1, le=4096)] | None, Meta(description="CPU threads; none: torch's choice")] = None
+    device: Annotated[str, Meta(description="auto, cpu, cuda, cuda:N, mps")] = "auto"
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"],
+        Meta(description="of the matrix products in training; auto: bf16 where fast"),
+    ] = "auto"
+    threads: Annotated[
+        Annotated[int, Meta(ge=1, le=4096)] | None,
+        Meta(description="CPU threads; none: torch's choice"),
+    ] = None
     seed: Annotated[Seed, Meta(description="of the weights and of dropout")] = 1
     save_every: Annotated[
-        str, Meta(description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % of its cost at most")
+        str,
+        Meta(
+            description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % of its cost at most"
+        ),
     ] = "5m"
     keep_checkpoints: Annotated[Count, Meta(description="so many of the last of these stay")] = 2
-    resumable: Annotated[bool, Meta(description="what --resume needs is kept in the model's folder; four times the model's size or so")] = (
-        True
-    )
+    resumable: Annotated[
+        bool,
+        Meta(
+            description="what --resume needs is kept in the model's folder; four times the model's size or so"
+        ),
+    ] = True
 
-    rank_timeout: Annotated[str, Meta(description="of several processes, how long one waits for another before the run ends: 30s, 10m")] = (
-        "10m"
-    )
+    rank_timeout: Annotated[
+        str,
+        Meta(
+            description="of several processes, how long one waits for another before the run ends: 30s, 10m"
+        ),
+    ] = "10m"
 
     def __post_init__(self) -> None:
         Budget.parse(self.budget)
         if Budget.parse(self.rank_timeout, "rank_timeout").seconds is None:
-            raise SettingsError(f"rank_timeout = {self.rank_timeout!r} is not understood", "it is a time", "write for instance 30s or 10m")
+            raise SettingsError(
+                f"rank_timeout = {self.rank_timeout!r} is not understood",
+                "it is a time",
+                "write for instance 30s or 10m",
+            )
         if Budget.parse(self.save_every, "save_every").epochs:
             raise SettingsError(
-                f"save_every = {self.save_every!r} is not understood", "it goes by time or steps", "write for instance 5m or 200steps"
+                f"save_every = {self.save_every!r} is not understood",
+                "it goes by time or steps",
+                "write for instance 5m or 200steps",
             )

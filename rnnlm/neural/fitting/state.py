@@ -44,7 +44,10 @@ def load_state_dict(trainer: Any, stored: TrainingState, but: Collection[str] = 
         ModelError: it is not of such a run.
     """
     try:
-        facts, arrays = stored.facts, {name: torch.from_numpy(array) for name, array in stored.arrays.items()}
+        facts, arrays = (
+            stored.facts,
+            {name: torch.from_numpy(array) for name, array in stored.arrays.items()},
+        )
         trainer.step_count = facts["step"]
         for key, part in _parts(trainer).items():
             if key not in but:
@@ -107,7 +110,12 @@ class _Moments(_OfTrainer):
 
     def state_dict(self) -> dict[str, Tensor]:
         moments = self.trainer.optimizer.state_dict()["state"].items()
-        return {f"{number}.{name}": value for number, own in moments for name, value in own.items() if isinstance(value, Tensor)}
+        return {
+            f"{number}.{name}": value
+            for number, own in moments
+            for name, value in own.items()
+            if isinstance(value, Tensor)
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         moments: dict[int, dict[str, Tensor]] = {}
@@ -123,7 +131,10 @@ class _Carried(_OfTrainer):
 
     def state_dict(self) -> dict[str, Tensor]:
         gather_rows, rows = self.trainer.ranks.gather_rows, self.trainer.source.rows
-        return {str(number): gather_rows(tensor, rows) for number, tensor in enumerate(self.trainer.carry)}
+        return {
+            str(number): gather_rows(tensor, rows)
+            for number, tensor in enumerate(self.trainer.carry)
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for number, tensor in enumerate(self.trainer.carry):
@@ -136,10 +147,14 @@ class _RandomStates(_OfTrainer):
 
     def state_dict(self) -> dict[str, Any]:
         device, ranks = self.trainer.device, self.trainer.ranks
-        states = {"cpu": torch.get_rng_state()} | ({"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {})
+        states = {"cpu": torch.get_rng_state()} | (
+            {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else {}
+        )
         found: dict[str, Any] = {"ranks": ranks.count}
         for kind, state in states.items():
-            found |= {_of_rank(kind, rank): gathered for rank, gathered in enumerate(ranks.gather(state))}
+            found |= {
+                _of_rank(kind, rank): gathered for rank, gathered in enumerate(ranks.gather(state))
+            }
         return found
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -148,7 +163,9 @@ class _RandomStates(_OfTrainer):
         trainer, ranks = self.trainer, self.trainer.ranks
         if state["ranks"] != ranks.count:
             here = "1 process" if ranks.count == 1 else f"{ranks.count} processes"
-            notice(f"the run goes on in {here} instead of {state['ranks']}: what is drawn at random (dropout) is drawn anew")
+            notice(
+                f"the run goes on in {here} instead of {state['ranks']}: what is drawn at random (dropout) is drawn anew"
+            )
             torch.manual_seed(trainer.source.seed + trainer.step_count)
             ranks.seed_per_rank(trainer.source.seed, trainer.step_count)
             return

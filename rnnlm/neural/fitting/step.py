@@ -13,7 +13,12 @@ from torch import Tensor, nn
 from rnnlm.errors import TrainingError
 from rnnlm.neural.device import training_products
 from rnnlm.neural.fitting.contracts import Batch, Carry, Objective
-from rnnlm.neural.fitting.optimization import Penalty, clip_gradients, drop_frozen_gradients, gradient_norms
+from rnnlm.neural.fitting.optimization import (
+    Penalty,
+    clip_gradients,
+    drop_frozen_gradients,
+    gradient_norms,
+)
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.neural.layers.names import named_layers
@@ -25,7 +30,13 @@ class TrainingStep:
 
     norms: dict[nn.Parameter, Tensor]
 
-    def __init__(self, objective: Objective, settings: OptimizationSettings, optimizer: torch.optim.Optimizer, precision: str) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        settings: OptimizationSettings,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+    ) -> None:
         self.objective = objective
         self.network = objective.network
         self.settings = settings
@@ -33,7 +44,9 @@ class TrainingStep:
         self.penalty = Penalty(settings, self.network)
         self.precision = precision
 
-    def __call__(self, batch: Batch, carry: Carry, rate: float | Tensor) -> tuple[Tensor, Tensor, Carry]:
+    def __call__(
+        self, batch: Batch, carry: Carry, rate: float | Tensor
+    ) -> tuple[Tensor, Tensor, Carry]:
         """The loss, the norm of its gradient before clipping, and what the batch carries on; the
         weights take one step at the learning rate `rate`."""
         self.network.train()
@@ -71,7 +84,12 @@ class SharedStep(TrainingStep):
     """
 
     def __init__(
-        self, objective: Objective, settings: OptimizationSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
+        self,
+        objective: Objective,
+        settings: OptimizationSettings,
+        optimizer: torch.optim.Optimizer,
+        precision: str,
+        ranks: SingleProcess,
     ) -> None:
         super().__init__(objective, settings, optimizer, precision)
         self.ranks = ranks
@@ -92,14 +110,20 @@ class SharedStep(TrainingStep):
             count = int(count_B[read : read + rows].sum())
             read += rows
             is_last = number == parts - 1
-            with contextlib.nullcontext() if is_last else self.ranks.without_averaging(self.weighted_loss):
+            with (
+                contextlib.nullcontext()
+                if is_last
+                else self.ranks.without_averaging(self.weighted_loss)
+            ):
                 with training_products(self.precision, tensors[0].device):
                     shares = count / batch.count, rows / len(batch.count_B)
                     minimised, its, carried = self.weighted_loss(tensors, before, *shares)
                 (minimised * self.ranks.count).backward()  # which the mean over ranks takes back
             losses.append(its)
             after.append(carried)
-        return sum(losses[1:], losses[0]), tuple(torch.cat(tensors, dim=1) for tensors in zip(*after, strict=True))
+        return sum(losses[1:], losses[0]), tuple(
+            torch.cat(tensors, dim=1) for tensors in zip(*after, strict=True)
+        )
 
 
 class _WeightedLoss(nn.Module):
@@ -110,7 +134,9 @@ class _WeightedLoss(nn.Module):
         self.network = objective.network
         self.objective = objective
 
-    def forward(self, tensors: tuple[Tensor, ...], carry: Carry, share: float, row_share: float) -> tuple[Tensor, Tensor, Carry]:
+    def forward(
+        self, tensors: tuple[Tensor, ...], carry: Carry, share: float, row_share: float
+    ) -> tuple[Tensor, Tensor, Carry]:
         """What is minimised, its loss, and what is carried on; the first two weighted by the share
         that these rows have in all rows."""
         loss, penalty, carry = self.objective.loss(tensors, carry)
@@ -119,12 +145,18 @@ class _WeightedLoss(nn.Module):
         # without targets some output layers leave weights out, and the other ranks would wait for
         # their gradients
         if not share:
-            minimised = minimised + 0.0 * sum(weight.sum() for weight in self.network.parameters() if weight.requires_grad)
+            minimised = minimised + 0.0 * sum(
+                weight.sum() for weight in self.network.parameters() if weight.requires_grad
+            )
         return minimised, loss.detach(), tuple(tensor.detach() for tensor in carry)
 
 
 def make_step(
-    objective: Objective, settings: OptimizationSettings, optimizer: torch.optim.Optimizer, precision: str, ranks: SingleProcess
+    objective: Objective,
+    settings: OptimizationSettings,
+    optimizer: torch.optim.Optimizer,
+    precision: str,
+    ranks: SingleProcess,
 ) -> TrainingStep:
     """What takes the steps of this rank."""
     if ranks is SINGLE_PROCESS and settings.accumulation == 1:
@@ -154,7 +186,9 @@ Run = Callable[[], Results]
 PLAIN_USES = 3
 
 
-def records_steps(settings: OptimizationSettings, network: nn.Module, device: torch.device, processes: int) -> bool:
+def records_steps(
+    settings: OptimizationSettings, network: nn.Module, device: torch.device, processes: int
+) -> bool:
     """Return whether training steps of `network` are recorded as CUDA graphs.
 
     With cuda_graphs=auto, they are where a layer launches its kernels step by step. cuDNN's layers
@@ -164,7 +198,9 @@ def records_steps(settings: OptimizationSettings, network: nn.Module, device: to
         return False
     if settings.cuda_graphs != "auto":
         return settings.cuda_graphs
-    is_launch_bound = any(layer.is_launched_step_by_step for layer in named_layers(network).values())
+    is_launch_bound = any(
+        layer.is_launched_step_by_step for layer in named_layers(network).values()
+    )
     return is_launch_bound and settings.can_be_recorded and processes == 1
 
 
@@ -204,7 +240,9 @@ class GraphedStep:
         return results
 
     def _record(self, batch: Batch, carry: Carry) -> "Graph":
-        tensors, before = (tuple(given.clone() for given in part) for part in (batch.tensors, carry))
+        tensors, before = (
+            tuple(given.clone() for given in part) for part in (batch.tensors, carry)
+        )
         rate = torch.zeros((), device=tensors[0].device)
         its = replace(batch, tensors=tensors)
         replay = self.recorder.record(partial(self.plain, its, before, rate))
@@ -253,13 +291,18 @@ class CudaRecorder:
         try:
             # torch.cuda.graph waits for the current device before it records, which must be the one
             # that is recorded
-            with torch.cuda.device(self.device), torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
+            with (
+                torch.cuda.device(self.device),
+                torch.cuda.graph(graph, pool=self.pool, stream=self.stream),
+            ):
                 results = run()
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             what = "these settings cannot be trained as a CUDA graph"
-            raise TrainingError(what, str(error).partition("\n")[0], "set cuda_graphs=false") from error
+            raise TrainingError(
+                what, str(error).partition("\n")[0], "set cuda_graphs=false"
+            ) from error
 
         def replay() -> Results:
             graph.replay()

@@ -14,16 +14,38 @@ from typing import Any
 from torch import Tensor
 
 from rnnlm.config import Budget
-from rnnlm.events import Checkpoint, Event, Fitted, RolledBack, Step, TrainingState, Validated, never
+from rnnlm.events import (
+    Checkpoint,
+    Event,
+    Fitted,
+    RolledBack,
+    Step,
+    TrainingState,
+    Validated,
+    never,
+)
 from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
 from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
-from rnnlm.neural.fitting.optimization import Averaging, FineTuning, LearningRate, make_optimizer, set_layer_factors
+from rnnlm.neural.fitting.optimization import (
+    Averaging,
+    FineTuning,
+    LearningRate,
+    make_optimizer,
+    set_layer_factors,
+)
 from rnnlm.neural.fitting.progress import LayerFigures, Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import OptimizationSettings, RunSettings
-from rnnlm.neural.fitting.step import CudaRecorder, GraphedStep, TrainingStep, make_step, records_steps, restart_rows
+from rnnlm.neural.fitting.step import (
+    CudaRecorder,
+    GraphedStep,
+    TrainingStep,
+    make_step,
+    records_steps,
+    restart_rows,
+)
 from rnnlm.neural.fitting.validation import BestWeights, CurvePoints, ModelSelection
 
 
@@ -101,7 +123,9 @@ class Trainer:
                 if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
                     yield from self.pending_reports()
                     self.remember()
-        yield from self.finish(reason, stop, resumable=self.resumable and self.step_count > began_at)
+        yield from self.finish(
+            reason, stop, resumable=self.resumable and self.step_count > began_at
+        )
 
     def begin(self) -> None:
         """What is counted and timed counts from here."""
@@ -112,7 +136,9 @@ class Trainer:
             self.keep_state()
 
     def validation_due(self) -> bool:
-        return not self.divergence.fault and self.validation.due(self.step_count, self.source.epochs)
+        return not self.divergence.fault and self.validation.due(
+            self.step_count, self.source.epochs
+        )
 
     def validate(self, stop: Callable[[], bool]) -> Verdict | None:
         """None where `stop` cut it off, or the run has diverged."""
@@ -120,15 +146,36 @@ class Trainer:
 
     def validated(self, verdict: Verdict, chooses: bool = True) -> Validated:
         best = verdict.figure if chooses and self.best.figure is None else self.best.figure
-        improved, figures = chooses and self.validation.improved, {verdict.name: verdict.figure, **verdict.figures}
-        step, epochs, seconds, model = self.step_count, self.source.epochs, self.clock.elapsed(), self.objective.model()
-        return Validated(step, epochs, figures, best, improved, seconds, model, verdict.name, chooses, self.layers.measure(self.step_count))
+        improved, figures = (
+            chooses and self.validation.improved,
+            {verdict.name: verdict.figure, **verdict.figures},
+        )
+        step, epochs, seconds, model = (
+            self.step_count,
+            self.source.epochs,
+            self.clock.elapsed(),
+            self.objective.model(),
+        )
+        return Validated(
+            step,
+            epochs,
+            figures,
+            best,
+            improved,
+            seconds,
+            model,
+            verdict.name,
+            chooses,
+            self.layers.measure(self.step_count),
+        )
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
         """A validation for the learning curve alone."""
         yield from self.pending_reports()
         with self.averaging.in_place():
-            if not self.divergence.fault and (verdict := self.curve.run(self.step_count, self.source.epochs, stop)):
+            if not self.divergence.fault and (
+                verdict := self.curve.run(self.step_count, self.source.epochs, stop)
+            ):
                 yield self.validated(verdict, chooses=False)
         self.meter.restart(self.source.tokens)
 
@@ -180,18 +227,25 @@ class Trainer:
     def is_good(self) -> bool:
         """Whether the run may go on from here, all steps reported: the last report was good, and so
         are the weights after it."""
-        return not self.divergence.fault and (self.batch is None or self.divergence.accepts(self.loss_now(self.batch), self.step_count))
+        return not self.divergence.fault and (
+            self.batch is None
+            or self.divergence.accepts(self.loss_now(self.batch), self.step_count)
+        )
 
     def loss_now(self, batch: Batch) -> float:
         """The exact loss (nats per target) of the last batch, of all ranks' rows, under the weights
         after it; waits for the device."""
-        return self.ranks.totals(self.objective.exact_nats(batch.tensors, self.carry))[0] / batch.count
+        return (
+            self.ranks.totals(self.objective.exact_nats(batch.tensors, self.carry))[0] / batch.count
+        )
 
     def saving_due(self, save: Callable[[], bool]) -> bool:
         """By time, the first checkpoint waits for the best weights only: from then on the run can
         be resumed."""
         elapsed = self.clock.elapsed()
-        is_due = self.resumable and (self.saving.due(self.step_count, elapsed, soon=bool(self.best.weights)) or save())
+        is_due = self.resumable and (
+            self.saving.due(self.step_count, elapsed, soon=bool(self.best.weights)) or save()
+        )
         if is_due:
             # also where the state turns out not to be good
             self.saving.begin(self.step_count, elapsed)
@@ -229,7 +283,9 @@ class Trainer:
         rate = self.schedule.at(self.progress(), self.source.epochs)
         set_layer_factors(self.optimizer, self.settings, self.source.epochs)
         self.batch = self.source.next()
-        loss, self.carry = self.step(self.batch, self.carry, rate * (self.rollbacks.rate_factor * self.batch.rate_factor))
+        loss, self.carry = self.step(
+            self.batch, self.carry, rate * (self.rollbacks.rate_factor * self.batch.rate_factor)
+        )
         self.meter.add(loss, self.gradient_norm, self.source.tokens)
 
     def step(self, batch: Batch, carry: Carry, rate: float) -> tuple[Tensor, Carry]:
@@ -269,7 +325,9 @@ class Trainer:
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
         count, left, factor = rollbacks.count, rollbacks.left, rollbacks.rate_factor
-        return RolledBack(step, self.step_count, rollbacks.fault, count, left, factor, self.clock.elapsed())
+        return RolledBack(
+            step, self.step_count, rollbacks.fault, count, left, factor, self.clock.elapsed()
+        )
 
     def load_good_state(self) -> None:
         """But time has gone on, the best weights stay, and rollbacks stay counted."""
@@ -284,7 +342,11 @@ class Trainer:
             if self.is_good() or not self.rollbacks.good:
                 self.keep_state()
             kept = self.rollbacks.good
-        if reason == "budget" and not self.divergence.fault and self.validation.outdated(self.step_count):
+        if (
+            reason == "budget"
+            and not self.divergence.fault
+            and self.validation.outdated(self.step_count)
+        ):
             with self.averaging.in_place():
                 if verdict := self.validate(stop):
                     yield self.validated(verdict)
@@ -310,4 +372,15 @@ class Trainer:
             self.averaging.install()
             step = found.step if fault else steps
         self.network.eval()
-        return Fitted(step, steps, tokens, self.clock.elapsed(), reason, self.objective.model(), best.figure, facts, kept, best.name)
+        return Fitted(
+            step,
+            steps,
+            tokens,
+            self.clock.elapsed(),
+            reason,
+            self.objective.model(),
+            best.figure,
+            facts,
+            kept,
+            best.name,
+        )

@@ -32,8 +32,15 @@ class BestWeights:
         """Whether the weights as they are now are the best so far; then they are kept."""
         if not verdict.cost < self.cost:
             return False
-        self.cost, self.figure, self.name, self.step = verdict.cost, verdict.figure, verdict.name, step
-        self.weights = {name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()}
+        self.cost, self.figure, self.name, self.step = (
+            verdict.cost,
+            verdict.figure,
+            verdict.name,
+            step,
+        )
+        self.weights = {
+            name: tensor.detach().clone() for name, tensor in self.network.state_dict().items()
+        }
         return True
 
     def restore(self) -> None:
@@ -42,14 +49,24 @@ class BestWeights:
             self.network.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"cost": self.cost, "figure": self.figure, "name": self.name, "step": self.step, **self.weights}
+        return {
+            "cost": self.cost,
+            "figure": self.figure,
+            "name": self.name,
+            "step": self.step,
+            **self.weights,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Without weights, as of a run in compact form, the search for the best ones begins
         anew."""
         device = next(self.network.parameters()).device
-        self.weights = {name: value.to(device) for name, value in state.items() if isinstance(value, Tensor)}
-        self.cost, self.figure = (state["cost"], state["figure"]) if self.weights else (math.inf, None)
+        self.weights = {
+            name: value.to(device) for name, value in state.items() if isinstance(value, Tensor)
+        }
+        self.cost, self.figure = (
+            (state["cost"], state["figure"]) if self.weights else (math.inf, None)
+        )
         self.name, self.step = state["name"], state["step"]
 
 
@@ -63,7 +80,13 @@ class ModelSelection(Numbers):
 
     STATE = ("step", "without_improvement", "read_at", "cost")
 
-    def __init__(self, validation: Validation | None, best: BestWeights, settings: OptimizationSettings, clock: BudgetClock) -> None:
+    def __init__(
+        self,
+        validation: Validation | None,
+        best: BestWeights,
+        settings: OptimizationSettings,
+        clock: BudgetClock,
+    ) -> None:
         self.validation = validation
         self.best = best
         self.settings = settings
@@ -107,7 +130,10 @@ class ModelSelection(Numbers):
     @property
     def is_hopeless(self) -> bool:
         """Whether early stopping is asked for, and its patience is over."""
-        return self.settings.patience is not None and self.without_improvement >= self.settings.patience
+        return (
+            self.settings.patience is not None
+            and self.without_improvement >= self.settings.patience
+        )
 
 
 # ---- Validations between those that choose the best weights: they give the learning curve enough
@@ -144,7 +170,9 @@ class CurvePoints(Numbers):
             return False
         seconds = self.clock.elapsed()
         progress = self.clock.progress(step, epochs, seconds)
-        is_passed = self._mark(progress, epochs) > self._mark(self.clock.progress(self.step, self.epochs, self.seconds), self.epochs)
+        is_passed = self._mark(progress, epochs) > self._mark(
+            self.clock.progress(self.step, self.epochs, self.seconds), self.epochs
+        )
         return is_passed and progress < 1 and self._is_affordable(seconds)
 
     def run(self, step: int, epochs: float, stop: Callable[[], bool]) -> Verdict | None:
@@ -185,5 +213,9 @@ class CurvePoints(Numbers):
         """How many of the places where one is due have been passed; they include the ends of epochs
         where the budget is in epochs."""
         budget_epochs = self.clock.budget.epochs
-        share = progress * self.wanted if budget_epochs is None else epochs * math.ceil(self.wanted / budget_epochs)
+        share = (
+            progress * self.wanted
+            if budget_epochs is None
+            else epochs * math.ceil(self.wanted / budget_epochs)
+        )
         return math.floor(share + 1e-9)

@@ -14,7 +14,15 @@ from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.layers.kernels.loops import LinearRecurrence, tanh
 from rnnlm.neural.layers.kernels.mogrifier import by_round, mogrifier_lstm
 from rnnlm.neural.layers.steps import ACTIVATIONS, Step, elman_step, feed_forward_step, qrnn_step
-from rnnlm.neural.settings import ElmanCell, FeedForwardSettings, GruCell, JordanSettings, LstmCell, QrnnCell, RecurrentSettings
+from rnnlm.neural.settings import (
+    ElmanCell,
+    FeedForwardSettings,
+    GruCell,
+    JordanSettings,
+    LstmCell,
+    QrnnCell,
+    RecurrentSettings,
+)
 
 # ---- What all layers are: weights under torch's names, a state, a quick pass over a window and a
 # plain step that shows what is in it.
@@ -66,7 +74,9 @@ class RecurrentLayer(Layer):
 
     weight_hh: nn.Parameter
 
-    def __init__(self, settings: RecurrentSettings, input_width: int, width: int, gates: int = 1) -> None:
+    def __init__(
+        self, settings: RecurrentSettings, input_width: int, width: int, gates: int = 1
+    ) -> None:
         super().__init__(input_width, width, width, gates)
         self.weight_drop = settings.weight_drop
 
@@ -91,7 +101,9 @@ class ElmanLayer(RecurrentLayer):
         return y_TBH, (y_TBH[-1:],)
 
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
-        step = steps.elman_step(x_BE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
+        step = steps.elman_step(
+            x_BE, state[0][0], self.weight_ih, self.weight_hh, self.bias_ih, self.activation
+        )
         return step, step.state
 
 
@@ -124,14 +136,20 @@ class LstmLayer(RecurrentLayer):
     def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
         super().__init__(settings, input_width, width, gates=3 if settings.coupled_gates else 4)
         self.coupled = settings.coupled_gates
-        self.is_launched_step_by_step = not choice.torch_has_lstm(settings.peepholes, settings.coupled_gates)
-        self.peepholes = nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
+        self.is_launched_step_by_step = not choice.torch_has_lstm(
+            settings.peepholes, settings.coupled_gates
+        )
+        self.peepholes = (
+            nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
+        )
         with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
             self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = settings.forget_bias
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
-        y_TBH, c_BH = self._read(x_TBE, h_BH, c_BH, (self.weight_ih, self.recurrent_weights(), self.bias_ih))
+        y_TBH, c_BH = self._read(
+            x_TBE, h_BH, c_BH, (self.weight_ih, self.recurrent_weights(), self.bias_ih)
+        )
         return y_TBH, (y_TBH[-1:], c_BH.unsqueeze(0))
 
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
@@ -139,7 +157,9 @@ class LstmLayer(RecurrentLayer):
         step = steps.lstm_step(x_BE, state[0][0], state[1][0], *weights, self.coupled)
         return step, step.state
 
-    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    def _read(
+        self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights
+    ) -> tuple[Tensor, Tensor]:
         return choice.lstm(x_TBE, h_BH, c_BH, *weights, self.peepholes, self.coupled)
 
 
@@ -161,15 +181,25 @@ class MogrifierLayer(LstmLayer):
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         yield from super().matrices()
         for place, factor in enumerate(self.mogrifier):
-            yield factor, "input" if place * self.rounds // len(self.mogrifier) % 2 else "recurrent", 1
+            yield (
+                factor,
+                "input" if place * self.rounds // len(self.mogrifier) % 2 else "recurrent",
+                1,
+            )
 
     def step(self, x_BE: Tensor, state: State) -> tuple[steps.Step, State]:
-        x_BE, h_BH, gates = steps.mogrify(x_BE, state[0][0], by_round(list(self.mogrifier), self.rounds))
+        x_BE, h_BH, gates = steps.mogrify(
+            x_BE, state[0][0], by_round(list(self.mogrifier), self.rounds)
+        )
         step, state = super().step(x_BE, (h_BH.unsqueeze(0), state[1]))
         return steps.Step(step.hidden_BH, step.cell_BH, gates | step.gates), state
 
-    def _read(self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
-        return mogrifier_lstm(x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes)
+    def _read(
+        self, x_TBE: Tensor, h_BH: Tensor, c_BH: Tensor, weights: Weights
+    ) -> tuple[Tensor, Tensor]:
+        return mogrifier_lstm(
+            x_TBE, h_BH, c_BH, *weights, self.rounds, list(self.mogrifier), self.peepholes
+        )
 
 
 class Stack(nn.Module):
@@ -193,7 +223,13 @@ class Stack(nn.Module):
 
     def drop_between(self, number: int, x_TBE: Tensor) -> Tensor:
         """What layer `number` reads of x: the lowest one all of it."""
-        return dropout(x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout) if number else x_TBE
+        return (
+            dropout(
+                x_TBE, self.settings.dropout_between, self.training, self.settings.locked_dropout
+            )
+            if number
+            else x_TBE
+        )
 
     def connect(self, number: int, x_TBE: Tensor, y_TBH: Tensor) -> Tensor:
         """What is read after layer `number`, which read x and gave y."""
@@ -223,7 +259,9 @@ class RecurrentStack(Stack):
         after: State = ()
         for number, layer in enumerate(self.layers):
             x_TBE = self.drop_between(number, x_TBE)
-            y_TBH, layer_state = layer(x_TBE, state[len(after) : len(after) + len(layer.state_shapes())])
+            y_TBH, layer_state = layer(
+                x_TBE, state[len(after) : len(after) + len(layer.state_shapes())]
+            )
             after += layer_state
             x_TBE = self.connect(number, x_TBE, y_TBH)
         return x_TBE, after
@@ -251,7 +289,9 @@ def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
 
 def make_layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
     if isinstance(settings, QrnnCell):
-        return QuasiRecurrentLayer(settings, input_width, width, settings.convolution_words if number == 0 else 1)
+        return QuasiRecurrentLayer(
+            settings, input_width, width, settings.convolution_words if number == 0 else 1
+        )
     if isinstance(settings, LstmCell):
         kind = MogrifierLayer if settings.mogrifier_rounds else LstmLayer
         return kind(settings, input_width, width)
@@ -296,7 +336,9 @@ class BidirectionalStack(Stack):
         """The same, and [forward; backward] of each layer by itself, before it is connected to
         those below."""
         places_N, layers = mirror_places(len(x_TBE), lengths_B), []
-        for number, (onwards, backwards) in enumerate(zip(self.onwards, self.backwards, strict=True)):
+        for number, (onwards, backwards) in enumerate(
+            zip(self.onwards, self.backwards, strict=True)
+        ):
             x_TBE = self.drop_between(number, x_TBE)
             forward_TBH, _ = onwards(x_TBE, first_state(onwards, x_TBE))
             backward_TBH, _ = backwards(mirror(x_TBE, places_N), first_state(backwards, x_TBE))
@@ -312,7 +354,10 @@ class BidirectionalStack(Stack):
 
 def first_state(layer: Layer, x_TBE: Tensor) -> State:
     """Zeros, of the type of the layer's weights, for the rows of x."""
-    return tuple(layer.weight_ih.new_zeros((places, x_TBE.shape[1], width)) for places, width in layer.state_shapes())
+    return tuple(
+        layer.weight_ih.new_zeros((places, x_TBE.shape[1], width))
+        for places, width in layer.state_shapes()
+    )
 
 
 def mirror_places(T: int, lengths_B: Tensor) -> Tensor:
@@ -378,7 +423,14 @@ class JordanLayer(Layer):
         return torch.stack(steps), (h_BH.unsqueeze(0),)
 
     def step(self, x_BE: Tensor, state: State, fed_back: FedBack) -> tuple[Step, State]:  # type: ignore[override]
-        step = elman_step(x_BE, fed_back(state[0][0]), self.weight_ih, self.weight_hh, self.bias_ih, self.activation)
+        step = elman_step(
+            x_BE,
+            fed_back(state[0][0]),
+            self.weight_ih,
+            self.weight_hh,
+            self.bias_ih,
+            self.activation,
+        )
         return step, step.state
 
 
@@ -405,7 +457,9 @@ class WordWindow(Layer):
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         before = self.settings.context_words - 1
         all_SBE = torch.cat([state[0].to(x_TBE.dtype), x_TBE])  # S = N - 2 + T
-        window_TBX = torch.cat([all_SBE[start : start + len(x_TBE)] for start in range(before + 1)], dim=2)
+        window_TBX = torch.cat(
+            [all_SBE[start : start + len(x_TBE)] for start in range(before + 1)], dim=2
+        )
         # words read as characters may come in bf16
         after = all_SBE[len(all_SBE) - before :].to(state[0].dtype)
         return self._hidden(window_TBX), (after,)
@@ -416,8 +470,12 @@ class WordWindow(Layer):
 
     def _hidden(self, window_X: Tensor) -> Tensor:
         """Of windows (..., X): h and, with direct connections, the window after it."""
-        h = feed_forward_step(window_X, self.weight_ih, self.bias_ih, self.settings.activation).hidden_BH
-        return torch.cat([h, window_X.to(h.dtype)], dim=-1) if self.settings.direct_connections else h
+        h = feed_forward_step(
+            window_X, self.weight_ih, self.bias_ih, self.settings.activation
+        ).hidden_BH
+        return (
+            torch.cat([h, window_X.to(h.dtype)], dim=-1) if self.settings.direct_connections else h
+        )
 
     def state_shapes(self) -> list[tuple[int, int]]:
         return [(self.settings.context_words - 1, self.settings.input_width)]
@@ -437,7 +495,9 @@ class QuasiRecurrentLayer(Layer):
     (Merity et al. 2018b).
     """
 
-    def __init__(self, settings: QrnnCell, input_width: int, width: int, convolution_words: int) -> None:
+    def __init__(
+        self, settings: QrnnCell, input_width: int, width: int, convolution_words: int
+    ) -> None:
         super().__init__(convolution_words * input_width, width, gates=1 + len(settings.pooling))
         self.input_width, self.words = input_width, convolution_words
         self.pooling, self.weight_drop = settings.pooling, settings.weight_drop
@@ -454,7 +514,13 @@ class QuasiRecurrentLayer(Layer):
     def step(self, x_BE: Tensor, state: State) -> tuple[Step, State]:
         c_1BH, *before = state
         inputs_KBE = torch.cat((*before, x_BE.unsqueeze(0)))
-        step = qrnn_step(torch.cat(inputs_KBE.unbind(0), dim=1), c_1BH[0], self.weight_ih, self.bias_ih, self.pooling)
+        step = qrnn_step(
+            torch.cat(inputs_KBE.unbind(0), dim=1),
+            c_1BH[0],
+            self.weight_ih,
+            self.bias_ih,
+            self.pooling,
+        )
         return step, (*step.state[1:], inputs_KBE[1:])[: len(state)]
 
     def state_shapes(self) -> list[tuple[int, int]]:
@@ -462,7 +528,9 @@ class QuasiRecurrentLayer(Layer):
 
     def _gates(self, inputs_SBE: Tensor, T: int) -> tuple[Tensor, ...]:
         """z, f, o, i of each step, after their activations."""
-        windows_TBX = torch.cat([inputs_SBE[start : start + T] for start in range(self.words)], dim=2)
+        windows_TBX = torch.cat(
+            [inputs_SBE[start : start + T] for start in range(self.words)], dim=2
+        )
         weights = dropout(self.weight_ih, self.weight_drop, self.training)
         a_TBG = F.linear(windows_TBX, weights, self.bias_ih).to(self.weight_ih.dtype)
         z_TBH, gates_TBG = a_TBG.split((self.width, (self.gates - 1) * self.width), dim=2)

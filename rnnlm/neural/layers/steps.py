@@ -16,7 +16,13 @@ from torch.nn import functional as F
 from rnnlm.neural.settings import Activation, Pooling, ResetGate, UpdateGate
 
 # leaky_relu: max(0.01 a, a) (Maas et al. 2013); elu: exp(a) - 1 below 0 (Clevert et al. 2016).
-ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "elu": F.elu, "leaky_relu": F.leaky_relu}
+ACTIVATIONS = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "elu": F.elu,
+    "leaky_relu": F.leaky_relu,
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,9 @@ class Step:
     @property
     def state(self) -> tuple[Tensor, ...]:
         """h and, where there is one, the cell, (1, B, H) each."""
-        return tuple(each.unsqueeze(0) for each in (self.hidden_BH, self.cell_BH) if each is not None)
+        return tuple(
+            each.unsqueeze(0) for each in (self.hidden_BH, self.cell_BH) if each is not None
+        )
 
 
 def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activation) -> Step:
@@ -41,14 +49,23 @@ def feed_forward_step(window_BX: Tensor, U: Tensor, b: Tensor, activation: Activ
     return Step(ACTIVATIONS[activation](F.linear(window_BX, U, b)))
 
 
-def elman_step(x_BE: Tensor, h_BH: Tensor, U: Tensor, W: Tensor, b: Tensor, activation: Activation) -> Step:
+def elman_step(
+    x_BE: Tensor, h_BH: Tensor, U: Tensor, W: Tensor, b: Tensor, activation: Activation
+) -> Step:
     """Elman 1990: h = f(x U + h' W + b). A Jordan layer (1986) reads its last output in the place
     of h'."""
     return Step(ACTIVATIONS[activation](F.linear(x_BE, U, b) + F.linear(h_BH, W)))
 
 
 def gru_step(
-    x_BE: Tensor, h_BH: Tensor, U: Tensor, W: Tensor, b: Tensor, b_hh: Tensor, reset_gate: ResetGate, update_gate: UpdateGate
+    x_BE: Tensor,
+    h_BH: Tensor,
+    U: Tensor,
+    W: Tensor,
+    b: Tensor,
+    b_hh: Tensor,
+    reset_gate: ResetGate,
+    update_gate: UpdateGate,
 ) -> Step:
     """Gated recurrent unit (Cho et al. 2014, equations 5 to 8), rows of weights in the order r z n:
 
@@ -63,13 +80,23 @@ def gru_step(
     (W_r, W_z, W_n), (b_r, b_z, b_n) = W.chunk(3), b_hh.chunk(3)
     r = torch.sigmoid(x_r + F.linear(h_BH, W_r, b_r))
     z = torch.sigmoid(x_z + F.linear(h_BH, W_z, b_z))
-    n = torch.tanh(x_n + (r * F.linear(h_BH, W_n, b_n) if reset_gate == "after" else F.linear(r * h_BH, W_n, b_n)))
+    n = torch.tanh(
+        x_n
+        + (r * F.linear(h_BH, W_n, b_n) if reset_gate == "after" else F.linear(r * h_BH, W_n, b_n))
+    )
     kept = z if update_gate == "keep" else 1 - z
     return Step((1 - kept) * n + kept * h_BH, gates={"reset": r, "update": z, "candidate": n})
 
 
 def lstm_step(
-    x_BE: Tensor, h_BH: Tensor, c_BH: Tensor, U: Tensor, W: Tensor, b: Tensor, peepholes: Tensor | None = None, coupled: bool = False
+    x_BE: Tensor,
+    h_BH: Tensor,
+    c_BH: Tensor,
+    U: Tensor,
+    W: Tensor,
+    b: Tensor,
+    peepholes: Tensor | None = None,
+    coupled: bool = False,
 ) -> Step:
     """Long short-term memory (Gers et al. 2000), rows of weights in the order i f g o:
 
@@ -82,7 +109,9 @@ def lstm_step(
     order f o.
     """
     names = "fgo" if coupled else "ifgo"
-    a = dict(zip(names, (F.linear(x_BE, U, b) + F.linear(h_BH, W)).chunk(len(names), dim=1), strict=True))
+    a = dict(
+        zip(names, (F.linear(x_BE, U, b) + F.linear(h_BH, W)).chunk(len(names), dim=1), strict=True)
+    )
     p: dict[str, Tensor | float] = dict.fromkeys("ifo", 0.0)
     if peepholes is not None:
         p |= zip(names.replace("g", ""), peepholes.chunk(len(names) - 1), strict=True)
@@ -93,7 +122,9 @@ def lstm_step(
     return Step(o * torch.tanh(c), c, {"input": i, "forget": f, "candidate": g, "output": o})
 
 
-def mogrify(x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def mogrify(
+    x_BE: Tensor, h_BH: Tensor, rounds: Sequence[Sequence[Tensor]]
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
     """What a Mogrifier LSTM (Melis et al. 2020) reads in the places of x and h', and the gates of
     its rounds, which in turn are
 

@@ -22,7 +22,12 @@ def make_output(settings: NetworkSettings, size: int, width: int) -> OutputLayer
     if settings.output_layer == "hierarchical":
         return HierarchicalSoftmax(size, width)
     if settings.output_layer == "mos":
-        mixture = settings.embedding_size, settings.mixture_components, settings.dropout_latent, settings.locked_dropout
+        mixture = (
+            settings.embedding_size,
+            settings.mixture_components,
+            settings.dropout_latent,
+            settings.locked_dropout,
+        )
         return MixtureOfSoftmaxes(size, width, settings.is_tied, *mixture)
     if settings.loss == "sampled":
         return SampledSoftmax(size, width, settings.is_tied, settings.samples)

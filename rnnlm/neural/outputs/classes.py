@@ -15,7 +15,14 @@ from torch.utils.checkpoint import checkpoint
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.interface import PADDING
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
-from rnnlm.neural.outputs.softmax import CHUNK_LOGITS, OutputLayer, derived, linear_logits, log_likelihood, unigram
+from rnnlm.neural.outputs.softmax import (
+    CHUNK_LOGITS,
+    OutputLayer,
+    derived,
+    linear_logits,
+    log_likelihood,
+    unigram,
+)
 
 # ---- Adaptive softmax (Grave et al. 2017, "Efficient softmax approximation for GPUs", section 4).
 #
@@ -42,16 +49,23 @@ class AdaptiveSoftmax(OutputLayer):
     order_V: Tensor
     rank_V: Tensor
 
-    def __init__(self, size: int, width: int, cutoffs: tuple[int, ...] | None, shrink: float) -> None:
+    def __init__(
+        self, size: int, width: int, cutoffs: tuple[int, ...] | None, shrink: float
+    ) -> None:
         super().__init__()
-        self.ends = (*_checked(default_cutoffs(size, shrink) if cutoffs is None else cutoffs, size), size)
+        self.ends = (
+            *_checked(default_cutoffs(size, shrink) if cutoffs is None else cutoffs, size),
+            size,
+        )
         sizes = [end - start for start, end in pairwise(self.ends)]
         widths = [cluster_width(width, shrink, i) for i in range(1, len(self.ends))]
         head_size = self.ends[0] + len(sizes)
         self.head_weight = nn.Parameter(torch.empty(head_size, width))
         self.head_bias = nn.Parameter(torch.zeros(head_size))
         self.projections = nn.ParameterList(torch.empty(narrow, width) for narrow in widths)
-        self.weights = nn.ParameterList(torch.empty(*shape) for shape in zip(sizes, widths, strict=True))
+        self.weights = nn.ParameterList(
+            torch.empty(*shape) for shape in zip(sizes, widths, strict=True)
+        )
         self.biases = nn.ParameterList(torch.zeros(each) for each in sizes)
         self.register_buffer("order_V", torch.empty(size, dtype=torch.int32))  # rank to id
         derived(self, "rank_V")  # id to rank
@@ -62,7 +76,9 @@ class AdaptiveSoftmax(OutputLayer):
         head, *tails = p_V.tensor_split(self.ends[:-1])
         with torch.no_grad():
             self.order_V.copy_(order_V)
-            self.head_bias.copy_(torch.cat([head, *(tail.sum(dim=0, keepdim=True) for tail in tails)]).log())
+            self.head_bias.copy_(
+                torch.cat([head, *(tail.sum(dim=0, keepdim=True) for tail in tails)]).log()
+            )
             for bias, tail in zip(self.biases, tails, strict=True):
                 bias.copy_(tail.log())
 
@@ -75,24 +91,34 @@ class AdaptiveSoftmax(OutputLayer):
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         rank_N = self._ranks(targets_N)
         kept = (rank_N != PADDING).sum().clamp(min=1)
-        loss = LinearCrossEntropy.apply(features_NE, self.head_weight, self.head_bias, self._head_targets(rank_N))
+        loss = LinearCrossEntropy.apply(
+            features_NE, self.head_weight, self.head_bias, self._head_targets(rank_N)
+        )
         for _, features_nD, weight, bias, local_n in self._tails(features_NE, rank_N):
             share = (local_n != PADDING).sum() / kept
             loss = loss + share * LinearCrossEntropy.apply(features_nD, weight, bias, local_n)
         return loss
 
-    def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+    def score(
+        self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
         rank_N = self._ranks(targets_N)
-        logprob_N = log_likelihood(features_NE, self.head_weight, self.head_bias, self._head_targets(rank_N))
+        logprob_N = log_likelihood(
+            features_NE, self.head_weight, self.head_bias, self._head_targets(rank_N)
+        )
         for rows, features_nD, weight, bias, local_n in self._tails(features_NE, rank_N):
             logprob_N[rows] += log_likelihood(features_nD, weight, bias, local_n)
         return logprob_N
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        head = torch.log_softmax(linear_logits(features_NE, self.head_weight, self.head_bias), dim=1)
+        head = torch.log_softmax(
+            linear_logits(features_NE, self.head_weight, self.head_bias), dim=1
+        )
         words, clusters = head.tensor_split([self.ends[0]], dim=1)
         parts = [words]
-        for i, (projection, weight, bias) in enumerate(zip(self.projections, self.weights, self.biases, strict=True)):
+        for i, (projection, weight, bias) in enumerate(
+            zip(self.projections, self.weights, self.biases, strict=True)
+        ):
             logits = linear_logits(self._project(features_NE, projection), weight, bias)
             parts.append(torch.log_softmax(logits, dim=1) + clusters[:, i : i + 1])
         return torch.cat(parts, dim=1).index_select(1, self.rank_V)
@@ -108,7 +134,9 @@ class AdaptiveSoftmax(OutputLayer):
             target_N = target_N + (rank_N >= start)
         return target_N
 
-    def _tails(self, features_NE: Tensor, rank_N: Tensor) -> Iterator[tuple[Tensor | slice, Tensor, Tensor, Tensor, Tensor]]:
+    def _tails(
+        self, features_NE: Tensor, rank_N: Tensor
+    ) -> Iterator[tuple[Tensor | slice, Tensor, Tensor, Tensor, Tensor]]:
         """Of each cluster: the rows with targets in it, their projected features, its weight and
         bias, targets within it.
 
@@ -188,7 +216,10 @@ def ranks(order_V: Tensor) -> Tensor:
     """
     sorted_V, rank_V = torch.sort(order_V.long())
     if not torch.equal(sorted_V, torch.arange(len(order_V), device=order_V.device)):
-        raise ModelError("the output layer's order of words is damaged", "it is not a permutation of the vocabulary")
+        raise ModelError(
+            "the output layer's order of words is damaged",
+            "it is not a permutation of the vocabulary",
+        )
     return rank_V
 
 
@@ -273,7 +304,9 @@ class ClassSoftmax(OutputLayer):
             self.order_V.copy_(order_V)
             self.starts_C.copy_(starts_C)
             self.bias.copy_(p_V.log())
-            self.class_bias.copy_(torch.stack([part.sum() for part in p_V.tensor_split(starts_C[1:])]).log())
+            self.class_bias.copy_(
+                torch.stack([part.sum() for part in p_V.tensor_split(starts_C[1:])]).log()
+            )
 
     def prepare(self) -> None:
         self.rank_V = ranks(self.order_V)
@@ -281,8 +314,12 @@ class ClassSoftmax(OutputLayer):
         ends_C = torch.cat([starts_C[1:], starts_C.new_tensor([size])])
         self.sizes = (ends_C - starts_C).tolist()
         if min(self.sizes) < 1 or sum(self.sizes) != size:
-            raise ModelError("the output layer's classes are damaged", "their first words do not ascend")
-        self.class_V = torch.searchsorted(ends_C, torch.arange(size, device=ends_C.device), right=True)
+            raise ModelError(
+                "the output layer's classes are damaged", "their first words do not ascend"
+            )
+        self.class_V = torch.searchsorted(
+            ends_C, torch.arange(size, device=ends_C.device), right=True
+        )
 
     def matrices(self) -> list[nn.Parameter]:
         return [self.class_weight] if self.weight is None else [self.class_weight, self.weight]
@@ -295,13 +332,19 @@ class ClassSoftmax(OutputLayer):
         if picks_rows(features_NE):
             with _few_rows(features_NE) as features_NE:
                 parts = self._by_class(features_NE, weight_VE, rank_N, class_N)
-                return loss + sum(LinearCrossEntropy.apply(*part) * len(part[-1]) for _, part in parts) / kept
+                return (
+                    loss
+                    + sum(LinearCrossEntropy.apply(*part) * len(part[-1]) for _, part in parts)
+                    / kept
+                )
         return loss - sum(
             checkpoint(self._within, *part, use_reentrant=False, preserve_rng_state=False).sum()
             for part in self._chunks(features_NE, weight_VE, rank_N)
         ) / kept  # fmt: skip
 
-    def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+    def score(
+        self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
         rank_N, class_N = self._targets(targets_N)
         logprob_N = log_likelihood(features_NE, self.class_weight, self.class_bias, class_N)
         weight_VE = self._weight(tied_VE)
@@ -310,11 +353,17 @@ class ClassSoftmax(OutputLayer):
                 for rows, part in self._by_class(features_NE, weight_VE, rank_N, class_N):
                     logprob_N[rows] += log_likelihood(*part)
             return logprob_N
-        return logprob_N + torch.cat([self._within(*part) for part in self._chunks(features_NE, weight_VE, rank_N)])
+        return logprob_N + torch.cat(
+            [self._within(*part) for part in self._chunks(features_NE, weight_VE, rank_N)]
+        )
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        class_NC = torch.log_softmax(linear_logits(features_NE, self.class_weight, self.class_bias), dim=1)
-        words = linear_logits(features_NE, self._weight(tied_VE), self.bias).split(self.sizes, dim=1)
+        class_NC = torch.log_softmax(
+            linear_logits(features_NE, self.class_weight, self.class_bias), dim=1
+        )
+        words = linear_logits(features_NE, self._weight(tied_VE), self.bias).split(
+            self.sizes, dim=1
+        )
         within_NV = torch.cat([torch.log_softmax(part, dim=1) for part in words], dim=1)
         return (within_NV + class_NC.index_select(1, self.class_V)).index_select(1, self.rank_V)
 
@@ -326,7 +375,9 @@ class ClassSoftmax(OutputLayer):
         """The targets' ranks and classes; padding stays padding."""
         is_padding = targets_N == PADDING
         rank_N = self.rank_V[targets_N.clamp(min=0)]
-        return torch.where(is_padding, PADDING, rank_N), torch.where(is_padding, PADDING, self.class_V[rank_N])
+        return torch.where(is_padding, PADDING, rank_N), torch.where(
+            is_padding, PADDING, self.class_V[rank_N]
+        )
 
     def _by_class(
         self, features_NE: Tensor, weight_VE: Tensor, rank_N: Tensor, class_N: Tensor
@@ -338,7 +389,9 @@ class ClassSoftmax(OutputLayer):
         class by class. The first class always comes: a window of padding has a gradient of zero,
         not none.
         """
-        order_N, counts = rows_by_group(torch.where(class_N == PADDING, len(self.sizes), class_N), len(self.sizes))
+        order_N, counts = rows_by_group(
+            torch.where(class_N == PADDING, len(self.sizes), class_N), len(self.sizes)
+        )
         local_N = (rank_N - self.starts_C[class_N.clamp(min=0)])[order_N]
         rows, words, first, start = [], [], 0, 0
         # padding comes last and has no class
@@ -352,7 +405,9 @@ class ClassSoftmax(OutputLayer):
         parts = zip(features, weights, biases, (local_N[each] for each in rows), strict=True)
         return zip((order_N[each] for each in rows), parts, strict=True)
 
-    def _chunks(self, features_NE: Tensor, weight_VE: Tensor, rank_N: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _chunks(
+        self, features_NE: Tensor, weight_VE: Tensor, rank_N: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """For devices that the host should not wait for: a few rows at a time."""
         rows = max(1, CHUNK_LOGITS // len(self.bias))
         parts = zip(features_NE.split(rows), rank_N.split(rows), strict=True)
@@ -363,8 +418,12 @@ class ClassSoftmax(OutputLayer):
         masked out."""
         index_n1 = rank_n.clamp(min=0).unsqueeze(1)
         other_nV = self.class_V != self.class_V[index_n1]
-        logits_nV = linear_logits(features_nE, weight_VE, self.bias).masked_fill(other_nV, -torch.inf)
-        return (logits_nV.gather(1, index_n1).squeeze(1) - torch.logsumexp(logits_nV, dim=1)) * (rank_n != PADDING)
+        logits_nV = linear_logits(features_nE, weight_VE, self.bias).masked_fill(
+            other_nV, -torch.inf
+        )
+        return (logits_nV.gather(1, index_n1).squeeze(1) - torch.logsumexp(logits_nV, dim=1)) * (
+            rank_n != PADDING
+        )
 
 
 def class_starts(mass_V: Tensor, classes: int) -> Tensor:
@@ -446,11 +505,15 @@ class HierarchicalSoftmax(OutputLayer):
         total = PathCrossEntropy.apply(features_NE, self.weight, self.bias, inner_ND, sign_ND)
         return total / (targets_N != PADDING).sum().clamp(min=1)
 
-    def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+    def score(
+        self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
         inner_ND, sign_ND = self._paths(targets_N)
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         rows, parts = _chunk_rows(inner_ND, features_NE), []
-        for features, inner, sign in zip(features_NE.split(rows), inner_ND.split(rows), sign_ND.split(rows), strict=True):
+        for features, inner, sign in zip(
+            features_NE.split(rows), inner_ND.split(rows), sign_ND.split(rows), strict=True
+        ):
             z = (self.weight[inner] * features.to(wide).unsqueeze(1)).sum(dim=2) + self.bias[inner]
             parts.append(_log_decisions(z, sign).sum(dim=1))
         return torch.cat(parts)
@@ -458,7 +521,9 @@ class HierarchicalSoftmax(OutputLayer):
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         size = len(self.bias) + 1
-        z_MN = F.linear(self.weight.to(wide), features_NE.to(wide)).to(wide) + self.bias.unsqueeze(1)
+        z_MN = F.linear(self.weight.to(wide), features_NE.to(wide)).to(wide) + self.bias.unsqueeze(
+            1
+        )
         logprob_MN = z_MN.new_zeros(2 * size - 1, len(features_NE))  # of reaching each node
         for nodes in self.order_M.split(self.levels):
             parents = self.parent_M[nodes]
@@ -483,7 +548,14 @@ class PathCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features_NE: Tensor, weight_ME: Tensor, bias_M: Tensor, inner_ND: Tensor, sign_ND: Tensor) -> Tensor:
+    def forward(
+        ctx,
+        features_NE: Tensor,
+        weight_ME: Tensor,
+        bias_M: Tensor,
+        inner_ND: Tensor,
+        sign_ND: Tensor,
+    ) -> Tensor:
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         loss = torch.zeros((), dtype=wide, device=features_NE.device)
         grad_features = torch.empty_like(features_NE)
@@ -497,7 +569,11 @@ class PathCrossEntropy(torch.autograd.Function):
             loss -= _log_decisions(z, sign).sum()
             dz = -sign * torch.sigmoid(-sign * z)
             grad.copy_((dz.unsqueeze(2) * vectors).sum(dim=1))
-            grad_weight.index_add_(0, nodes, (dz.unsqueeze(2) * features.unsqueeze(1)).flatten(0, 1).to(grad_weight.dtype))
+            grad_weight.index_add_(
+                0,
+                nodes,
+                (dz.unsqueeze(2) * features.unsqueeze(1)).flatten(0, 1).to(grad_weight.dtype),
+            )
             grad_bias.index_add_(0, nodes, dz.flatten().to(grad_bias.dtype))
         ctx.gradients = grad_features, grad_weight, grad_bias
         return loss
@@ -561,13 +637,18 @@ def paths(parent_M: Tensor) -> Paths:
     node_M, parent_M = torch.arange(M, device=parent_M.device), parent_M.long()
     sorted_M, order_M = torch.sort(parent_M, stable=True)
     if not torch.equal(sorted_M, V + node_M // 2) or not bool((parent_M > node_M).all()):
-        raise ModelError("the output layer's tree is damaged", "it is not a binary tree over the vocabulary")
+        raise ModelError(
+            "the output layer's tree is damaged", "it is not a binary tree over the vocabulary"
+        )
     sign_M = torch.empty_like(parent_M)
     # of two children in a row, the first is the one with the smaller number
     sign_M[order_M] = 1 - 2 * (node_M % 2)
     root, climbing = M, torch.arange(M, device=parent_M.device)
     depth_M, inner, signs = torch.zeros_like(parent_M), [], []
-    parent_of, sign_of = torch.cat([parent_M, parent_M.new_tensor([root])]), torch.cat([sign_M, sign_M.new_zeros(1)])
+    parent_of, sign_of = (
+        torch.cat([parent_M, parent_M.new_tensor([root])]),
+        torch.cat([sign_M, sign_M.new_zeros(1)]),
+    )
     while bool((climbing != root).any()):
         depth_M += climbing != root
         above = parent_of[climbing]
@@ -575,7 +656,9 @@ def paths(parent_M: Tensor) -> Paths:
         signs.append(sign_of[climbing[:V]].to(torch.int8))
         climbing = above
         if len(inner) > DEEPEST:  # the tables of a chain would fill the memory
-            raise ModelError("the output layer's tree is damaged", "it is deeper than any Huffman tree")
+            raise ModelError(
+                "the output layer's tree is damaged", "it is deeper than any Huffman tree"
+            )
     return Paths(
         torch.stack(inner, dim=1), torch.stack(signs, dim=1), sign_M,
         torch.argsort(depth_M, stable=True),

@@ -37,12 +37,24 @@ class LinearCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor, smoothing: float = 0.0) -> Tensor:
+    def forward(
+        ctx,
+        features_NE: Tensor,
+        weight_VE: Tensor,
+        bias_V: Tensor,
+        targets_N: Tensor,
+        smoothing: float = 0.0,
+    ) -> Tensor:
         products = product_type(features_NE)
-        features, weight, bias = (given.detach().to(products) for given in (features_NE, weight_VE, bias_V))
+        features, weight, bias = (
+            given.detach().to(products) for given in (features_NE, weight_VE, bias_V)
+        )
         wide = torch.promote_types(products, torch.float32)
         kept_N1 = (targets_N != PADDING).to(products).unsqueeze(1)
-        index_N, row_N = targets_N.clamp(min=0), torch.arange(len(targets_N), device=targets_N.device)
+        index_N, row_N = (
+            targets_N.clamp(min=0),
+            torch.arange(len(targets_N), device=targets_N.device),
+        )
         count = kept_N1.sum(dtype=wide).clamp(min=1)
         # of each row in the mean, 0 for padding; in bf16 1 / n may be 0.4 % off
         share_N1 = kept_N1.to(wide) / count
@@ -61,11 +73,18 @@ class LinearCrossEntropy(torch.autograd.Function):
             loss -= (p_target_n.to(wide).clamp(min=SMALLEST).log() * share_N1[part, 0]).sum()
             difference = p.index_put_(target, p_target_n - (1 - smoothing))  # p - y
             grad_features[part] = torch.mm(difference, weight) * share_N1[part]
-            weighted = torch.cat(((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)), dim=1)
+            weighted = torch.cat(
+                ((features[part] * share_N1[part]).to(products), kept_N1[part].expand(-1, ONES)),
+                dim=1,
+            )
             add_slices(grad_weight, sum_V, difference, weighted, is_first=start == 0)
         if smoothing:
-            loss -= _smooth(smoothing, features, weight, bias, share_N1, (grad_features, grad_weight, sum_V))
-        ctx.save_for_backward(grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype))
+            loss -= _smooth(
+                smoothing, features, weight, bias, share_N1, (grad_features, grad_weight, sum_V)
+            )
+        ctx.save_for_backward(
+            grad_features.to(features_NE.dtype), grad_weight, (sum_V / count).to(bias_V.dtype)
+        )
         return loss
 
     @staticmethod
@@ -74,7 +93,12 @@ class LinearCrossEntropy(torch.autograd.Function):
 
 
 def _smooth(
-    smoothing: float, features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, share_N1: Tensor, gradients: tuple[Tensor, Tensor, Tensor]
+    smoothing: float,
+    features_NE: Tensor,
+    weight_VE: Tensor,
+    bias_V: Tensor,
+    share_N1: Tensor,
+    gradients: tuple[Tensor, Tensor, Tensor],
 ) -> Tensor:
     """e times the mean logit of a target, whose place the target's own logit has in nll; takes the
     uniform e / V from the gradients of features, W and (times the number of targets) b."""
@@ -84,7 +108,9 @@ def _smooth(
     grad_features -= smoothing * share_N1 * mean_E
     grad_weight -= smoothing / V * sum_E
     sum_V -= smoothing / V * (share_N1 != 0).sum()
-    return smoothing * (torch.dot(sum_E, mean_E) + bias_V.mean(dtype=wide) * share_N1.sum(dtype=wide))
+    return smoothing * (
+        torch.dot(sum_E, mean_E) + bias_V.mean(dtype=wide) * share_N1.sum(dtype=wide)
+    )
 
 
 def scaled(gradients: tuple[Tensor, ...], grad: Tensor) -> tuple[Tensor, ...]:
@@ -105,13 +131,22 @@ def logits_of(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Tensor:
     N, V = len(features_NE), len(weight_VE)
     width = -(-V // LINE) * LINE
     most = WIDE_BYTES // (4 * width)
-    if features_NE.device.type != "cpu" or features_NE.dtype != torch.float32 or width == V or min(N, most) < WIDE_ROWS:
+    if (
+        features_NE.device.type != "cpu"
+        or features_NE.dtype != torch.float32
+        or width == V
+        or min(N, most) < WIDE_ROWS
+    ):
         return torch.mm(features_NE, weight_VE.t()).add_(bias_V)
     logits_NV, rows = features_NE.new_empty((N, V)), _even_rows(N, most)
     wide = features_NE.new_empty((rows, width))[:, :V]
     for start in range(0, N, rows):
         part = features_NE[start : start + rows]
-        torch.add(torch.mm(part, weight_VE.t(), out=wide[: len(part)]), bias_V, out=logits_NV[start : start + rows])
+        torch.add(
+            torch.mm(part, weight_VE.t(), out=wide[: len(part)]),
+            bias_V,
+            out=logits_NV[start : start + rows],
+        )
     return logits_NV
 
 
@@ -132,7 +167,13 @@ def _even_rows(count: int, most: int) -> int:
     return max(1, -(-count // max(1, chunks)))
 
 
-def add_slices(grad_weight_VE: Tensor, sum_V: Tensor, difference_NV: Tensor, weighted_NF: Tensor, is_first: bool) -> None:
+def add_slices(
+    grad_weight_VE: Tensor,
+    sum_V: Tensor,
+    difference_NV: Tensor,
+    weighted_NF: Tensor,
+    is_first: bool,
+) -> None:
     """Adds difference^T features to the gradient of W (writes it there if `is_first`), and
     difference^T 1 to `sum_V`."""
     V, E = grad_weight_VE.shape

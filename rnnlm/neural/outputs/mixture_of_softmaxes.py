@@ -16,7 +16,14 @@ from torch.nn import functional as F
 from rnnlm.interface import PADDING
 from rnnlm.neural.device import product_type
 from rnnlm.neural.initialisation import dropout
-from rnnlm.neural.outputs.linear_cross_entropy import ONES, SMALLEST, add_slices, chunk_rows, scaled, softmax_over_V
+from rnnlm.neural.outputs.linear_cross_entropy import (
+    ONES,
+    SMALLEST,
+    add_slices,
+    chunk_rows,
+    scaled,
+    softmax_over_V,
+)
 from rnnlm.neural.outputs.softmax import SoftmaxOutput, linear_logits, log_likelihood
 
 
@@ -25,7 +32,16 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
     stands before the layer. Their dropout acts in training; locked, it is one mask for each row and
     component."""
 
-    def __init__(self, size: int, width: int, tied: bool, latent_width: int, components: int, dropout_latent: float, locked: bool) -> None:
+    def __init__(
+        self,
+        size: int,
+        width: int,
+        tied: bool,
+        latent_width: int,
+        components: int,
+        dropout_latent: float,
+        locked: bool,
+    ) -> None:
         super().__init__(size, latent_width, tied)
         self.components, self.dropout_latent, self.locked = components, dropout_latent, locked
         self.prior_weight = nn.Parameter(torch.empty(components, width))
@@ -38,24 +54,37 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
     def loss(self, features_NF: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         return self.window_loss(features_NF.unsqueeze(0), targets_N.unsqueeze(0), tied_VE)
 
-    def window_loss(self, features_TBF: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        latents_TBX = dropout(self._latents(features_TBF), self.dropout_latent, self.training, self.locked)
+    def window_loss(
+        self, features_TBF: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
+        latents_TBX = dropout(
+            self._latents(features_TBF), self.dropout_latent, self.training, self.locked
+        )
         latents_NKE = latents_TBX.flatten(0, 1).unflatten(1, (self.components, -1))
         logprior_NK = self._logprior(features_TBF).flatten(0, 1)
-        return MixtureCrossEntropy.apply(latents_NKE, logprior_NK, self._weight(tied_VE), self.bias, targets_TB.flatten())
+        return MixtureCrossEntropy.apply(
+            latents_NKE, logprior_NK, self._weight(tied_VE), self.bias, targets_TB.flatten()
+        )
 
-    def score(self, features_NF: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+    def score(
+        self, features_NF: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
         K = self.components
         latents_ME = self._latents(features_NF).unflatten(1, (K, -1)).flatten(0, 1)
         targets_M = targets_N.unsqueeze(1).expand(-1, K).flatten()
-        logprob_NK = log_likelihood(latents_ME, self._weight(tied_VE), self.bias, targets_M).view(-1, K)
-        return torch.logsumexp(self._logprior(features_NF) + logprob_NK, dim=1) * (targets_N != PADDING)
+        logprob_NK = log_likelihood(latents_ME, self._weight(tied_VE), self.bias, targets_M).view(
+            -1, K
+        )
+        return torch.logsumexp(self._logprior(features_NF) + logprob_NK, dim=1) * (
+            targets_N != PADDING
+        )
 
     def predict(self, features_NF: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         """Component by component: two arrays of (N, V), whatever K."""
         logprior_NK, weight_VE = self._logprior(features_NF), self._weight(tied_VE)
         joints_NV = (
-            torch.log_softmax(linear_logits(latent_NE, weight_VE, self.bias), dim=1) + logprior_NK[:, k : k + 1]
+            torch.log_softmax(linear_logits(latent_NE, weight_VE, self.bias), dim=1)
+            + logprior_NK[:, k : k + 1]
             for k, latent_NE in enumerate(self._latents(features_NF).chunk(self.components, dim=1))
         )
         return functools.reduce(torch.logaddexp, joints_NV)
@@ -67,7 +96,9 @@ class MixtureOfSoftmaxes(SoftmaxOutput):
     def _logprior(self, features: Tensor) -> Tensor:
         """log pi, (..., K), in fp32 or wider."""
         logits = F.linear(features, self.prior_weight)
-        return torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)
+        return torch.log_softmax(
+            logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1
+        )
 
 
 class MixtureCrossEntropy(torch.autograd.Function):
@@ -81,11 +112,23 @@ class MixtureCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, latents_NKE: Tensor, logprior_NK: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
+    def forward(
+        ctx,
+        latents_NKE: Tensor,
+        logprior_NK: Tensor,
+        weight_VE: Tensor,
+        bias_V: Tensor,
+        targets_N: Tensor,
+    ) -> Tensor:
         (N, K, E), V = latents_NKE.shape, len(bias_V)
         products = product_type(latents_NKE)
-        latents, weight, bias = (given.detach().to(products) for given in (latents_NKE, weight_VE, bias_V))
-        share_N1, index_N1 = _shares(targets_N, logprior_NK.dtype), targets_N.clamp(min=0).unsqueeze(1)
+        latents, weight, bias = (
+            given.detach().to(products) for given in (latents_NKE, weight_VE, bias_V)
+        )
+        share_N1, index_N1 = (
+            _shares(targets_N, logprior_NK.dtype),
+            targets_N.clamp(min=0).unsqueeze(1),
+        )
         loss = logprior_NK.new_zeros(())
         grad_latents, grad_logprior = torch.empty_like(latents_NKE), torch.empty_like(logprior_NK)
         grad_weight, grad_bias = torch.empty_like(weight_VE), logprior_NK.new_zeros(V)
@@ -94,9 +137,14 @@ class MixtureCrossEntropy(torch.autograd.Function):
             part = slice(start, start + rows)
             latents_ME = latents[part].flatten(0, 1)
             p_MV = softmax_over_V(torch.mm(latents_ME, weight.t()).add_(bias))
-            target = torch.arange(len(p_MV), device=p_MV.device), index_N1[part].expand(-1, K).flatten()
+            target = (
+                torch.arange(len(p_MV), device=p_MV.device),
+                index_N1[part].expand(-1, K).flatten(),
+            )
             p_target_M = p_MV[target]
-            joint_nK = logprior_NK[part] + p_target_M.to(loss.dtype).clamp(min=SMALLEST).log().view(-1, K)
+            joint_nK = logprior_NK[part] + p_target_M.to(loss.dtype).clamp(min=SMALLEST).log().view(
+                -1, K
+            )
             logprob_n1 = joint_nK.logsumexp(1, keepdim=True)
             loss -= (logprob_n1 * share_N1[part]).sum()
             share_nK = (joint_nK - logprob_n1).exp() * share_N1[part]

@@ -50,9 +50,16 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
     def prepare(self) -> None:
         # not every device has float64
         keep_V, alias_V = self.keep_V.to("cpu", torch.float64), self.alias_V.to("cpu", torch.int64)
-        if not bool(((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()):
-            raise ModelError("the output layer's noise distribution is damaged", "its alias table points beyond the vocabulary")
-        self.expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).to(self.keep_V.device, torch.float32)
+        if not bool(
+            ((keep_V >= 0) & (keep_V <= 1) & (alias_V >= 0) & (alias_V < len(alias_V))).all()
+        ):
+            raise ModelError(
+                "the output layer's noise distribution is damaged",
+                "its alias table points beyond the vocabulary",
+            )
+        self.expected_V = self.expected(keep_V.index_add(0, alias_V, 1 - keep_V) / len(keep_V)).to(
+            self.keep_V.device, torch.float32
+        )
 
     def expected(self, unigram_V: Tensor) -> Tensor:
         """How often each word is expected among the noise, (V,) fp64."""
@@ -62,7 +69,9 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         """The noise words (K,) int64 of a window."""
         raise NotImplementedError
 
-    def logits(self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None) -> tuple[Tensor, Tensor]:
+    def logits(
+        self, features_NE: Tensor, targets_N: Tensor, noise_K: Tensor, tied_VE: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """The targets' logits (N,) and the noise words' (N, K) minus the log of `expected_V`, fp32
         or wider; padding has word 0's."""
         # in one gather, so that the dense gradient is filled once
@@ -70,7 +79,9 @@ class NoiseTrainedSoftmax(SoftmaxOutput):
         wide = torch.promote_types(features_NE.dtype, torch.float32)
         parts = [len(targets_N), len(noise_K)]
         target_NE, noise_KE = F.embedding(words, self._weight(tied_VE)).split(parts)
-        target_bias_N, noise_bias_K = (self.bias.index_select(0, words) - self.expected_V[words].log()).split(parts)
+        target_bias_N, noise_bias_K = (
+            self.bias.index_select(0, words) - self.expected_V[words].log()
+        ).split(parts)
         target_N = (features_NE.to(wide) * target_NE).sum(dim=1) + target_bias_N
         noise_NK = torch.mm(features_NE, noise_KE.to(features_NE.dtype).t()).to(wide) + noise_bias_K
         return target_N, noise_NK
@@ -121,7 +132,9 @@ class SampledSoftmax(NoiseTrainedSoftmax):
         noise_K = self.draw()
         target_N, noise_NK = self.logits(features_NE, targets_N, noise_K, tied_VE)
         noise_NK = noise_NK.masked_fill(noise_K == targets_N.unsqueeze(1), -torch.inf)
-        nats_N = torch.logsumexp(torch.cat([target_N.unsqueeze(1), noise_NK], dim=1), dim=1) - target_N
+        nats_N = (
+            torch.logsumexp(torch.cat([target_N.unsqueeze(1), noise_NK], dim=1), dim=1) - target_N
+        )
         kept_N = targets_N != PADDING
         return (nats_N * kept_N).sum() / kept_N.sum().clamp(min=1)
 

@@ -52,7 +52,9 @@ class OutputLayer(nn.Module):
         """What training minimises, in nats: a mean over the targets that are not padding (-1)."""
         raise NotImplementedError
 
-    def window_loss(self, features_TBE: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+    def window_loss(
+        self, features_TBE: Tensor, targets_TB: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
         """`loss` of a window of T steps of B rows, for layers whose own dropout is one mask for
         each row."""
         features_NE, targets_N = features_TBE.flatten(0, 1), targets_TB.flatten()
@@ -60,7 +62,9 @@ class OutputLayer(nn.Module):
             features_NE, targets_N = without_padding(features_NE, targets_N)
         return self.loss(features_NE, targets_N, tied_VE)
 
-    def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+    def score(
+        self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
         """Log-probability (nats) of each target, shape (N,), 0 where it is padding. Memory does not
         grow with N V."""
         raise NotImplementedError
@@ -73,7 +77,11 @@ class OutputLayer(nn.Module):
 def without_padding(features_NE: Tensor, targets_N: Tensor) -> tuple[Tensor, Tensor]:
     """The rows whose targets are not padding; all rows where that would leave none."""
     kept_N = targets_N != PADDING
-    return (features_NE[kept_N], targets_N[kept_N]) if kept_N.any() and not kept_N.all() else (features_NE, targets_N)
+    return (
+        (features_NE[kept_N], targets_N[kept_N])
+        if kept_N.any() and not kept_N.all()
+        else (features_NE, targets_N)
+    )
 
 
 def unigram(counts_V: Tensor) -> Tensor:
@@ -120,11 +128,15 @@ class SoftmaxOutput(OutputLayer):
     def loss(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
         return LinearCrossEntropy.apply(features_NE, self._weight(tied_VE), self.bias, targets_N)
 
-    def score(self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None) -> Tensor:
+    def score(
+        self, features_NE: Tensor, targets_N: Tensor, tied_VE: Tensor | None = None
+    ) -> Tensor:
         return log_likelihood(features_NE, self._weight(tied_VE), self.bias, targets_N)
 
     def predict(self, features_NE: Tensor, tied_VE: Tensor | None = None) -> Tensor:
-        return torch.log_softmax(linear_logits(features_NE, self._weight(tied_VE), self.bias), dim=1)
+        return torch.log_softmax(
+            linear_logits(features_NE, self._weight(tied_VE), self.bias), dim=1
+        )
 
     def _weight(self, tied_VE: Tensor | None) -> Tensor:
         return self.weight if tied_VE is None else tied_VE
@@ -138,14 +150,18 @@ def linear_logits(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor) -> Ten
     return logits_NV.to(torch.promote_types(dtype, torch.float32))
 
 
-def log_likelihood(features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor) -> Tensor:
+def log_likelihood(
+    features_NE: Tensor, weight_VE: Tensor, bias_V: Tensor, targets_N: Tensor
+) -> Tensor:
     """log softmax(features W^T + b) (nats) at each target, 0 where it is padding, shape (N,); chunk
     by chunk."""
     products = product_type(features_NE)  # once, not by autocast for every chunk: W is large
     features_NE, weight_VE = features_NE.to(products), weight_VE.to(products)
     index_N1 = targets_N.clamp(min=0).unsqueeze(1)
     parts = []
-    for features_nE, index_n1 in zip(features_NE.split(rows := _chunk_rows(len(weight_VE))), index_N1.split(rows), strict=True):
+    for features_nE, index_n1 in zip(
+        features_NE.split(rows := _chunk_rows(len(weight_VE))), index_N1.split(rows), strict=True
+    ):
         logits_nV = linear_logits(features_nE, weight_VE, bias_V)
         parts.append(logits_nV.gather(1, index_n1).squeeze(1) - torch.logsumexp(logits_nV, dim=1))
     return torch.cat(parts) * (targets_N != PADDING)

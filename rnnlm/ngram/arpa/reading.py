@@ -74,7 +74,11 @@ class ArpaLines:
         if not self._fill():
             return b""
         end = self._data.index(b"\n", self._at)
-        return self._data[self._at : end].strip(_BLANK) if self._data.startswith(b"\\", self._at) else None
+        return (
+            self._data[self._at : end].strip(_BLANK)
+            if self._data.startswith(b"\\", self._at)
+            else None
+        )
 
     def entries(self) -> "Fields | None":
         """The fields of the lines up to the next that begins with a backslash, or of as many as a
@@ -118,7 +122,9 @@ class ArpaLines:
             raise self.error(line, "not UTF-8", why, "convert it to UTF-8") from None
 
     def _too_long(self, line: int) -> ModelError:
-        return self.error(line, f"longer than {LONGEST_LINE:,} bytes", "lines of ARPA files are shorter")
+        return self.error(
+            line, f"longer than {LONGEST_LINE:,} bytes", "lines of ARPA files are shorter"
+        )
 
 
 class Fields:
@@ -184,32 +190,59 @@ def read_entries(lines: ArpaLines, n: int, promised: int, is_highest: bool) -> I
     if marker == wanted:
         lines.next()
     elif promised or not marker:
-        raise lines.error(lines.number + 1, f"no {wanted.decode()} here", shown(marker) if marker else "the file is cut off")
+        raise lines.error(
+            lines.number + 1,
+            f"no {wanted.decode()} here",
+            shown(marker) if marker else "the file is cut off",
+        )
     count = 0
     while fields := lines.entries():
         count += len(fields.lines_L)
         if count > promised:
-            raise lines.error(int(fields.lines_L[promised - count]), f"more {n}-grams than the {promised} that \\data\\ promises")
+            raise lines.error(
+                int(fields.lines_L[promised - count]),
+                f"more {n}-grams than the {promised} that \\data\\ promises",
+            )
         yield _read_fields(lines, fields, n, is_highest)
     if not lines.marker():
-        raise lines.error(lines.number, f"the file is cut off within the {n}-grams", "\\end\\ is missing")
+        raise lines.error(
+            lines.number, f"the file is cut off within the {n}-grams", "\\end\\ is missing"
+        )
     if count != promised:
-        raise lines.error(lines.number, f"the {n}-grams end here", f"there are {count}, \\data\\ promises {promised}")
+        raise lines.error(
+            lines.number,
+            f"the {n}-grams end here",
+            f"there are {count}, \\data\\ promises {promised}",
+        )
 
 
 def _read_fields(lines: ArpaLines, fields: Fields, n: int, is_highest: bool) -> Entries:
     lines_L, has_backoff_L = fields.lines_L, fields.counts_L == n + 2
     is_odd_L = (fields.counts_L != n + 1) & ~has_backoff_L
-    refuse(lines, lines_L, is_odd_L, f"not a {n}-gram", f"there should be a log-probability, {n} words, and maybe a backoff weight")
+    refuse(
+        lines,
+        lines_L,
+        is_odd_L,
+        f"not a {n}-gram",
+        f"there should be a log-probability, {n} words, and maybe a backoff weight",
+    )
     logprob_L = _numbers(lines, lines_L, fields.take(fields.first_L), "log-probability")
     refuse(lines, lines_L, logprob_L > 0, "a positive log-probability", "no probability is above 1")
     at = np.flatnonzero(has_backoff_L)
     logbackoff_L = np.zeros(len(lines_L))
-    logbackoff_L[at] = _numbers(lines, lines_L[at], fields.take(fields.first_L[at] + n + 1), "backoff weight")
+    logbackoff_L[at] = _numbers(
+        lines, lines_L[at], fields.take(fields.first_L[at] + n + 1), "backoff weight"
+    )
     values_L2 = nats(np.stack([logprob_L, logbackoff_L], axis=1))
     refuse(lines, lines_L, np.isposinf(values_L2[:, 1]), "an infinite backoff weight")
     if is_highest:
-        refuse(lines, lines_L, logbackoff_L != 0, f"a backoff weight after a {n}-gram", f"{n} is the highest order")
+        refuse(
+            lines,
+            lines_L,
+            logbackoff_L != 0,
+            f"a backoff weight after a {n}-gram",
+            f"{n} is the highest order",
+        )
     words = fields.take((fields.first_L[:, None] + np.arange(1, n + 1)).ravel())
     return Entries(lines_L, words, values_L2)
 
@@ -220,15 +253,22 @@ def _numbers(lines: ArpaLines, lines_L: np.ndarray, text: pa.Array, what: str) -
         numbers_L = pc.cast(text, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         if len(text) == 1:
-            raise lines.error(int(lines_L[0]), f"not a {what}", f"{text[0].as_py()!r:.80} is not a number") from None
+            raise lines.error(
+                int(lines_L[0]), f"not a {what}", f"{text[0].as_py()!r:.80} is not a number"
+            ) from None
         half = len(text) // 2
-        parts = [_numbers(lines, lines_L[part], text[part], what) for part in (slice(half), slice(half, None))]
+        parts = [
+            _numbers(lines, lines_L[part], text[part], what)
+            for part in (slice(half), slice(half, None))
+        ]
         return np.concatenate(parts)
     refuse(lines, lines_L, np.isnan(numbers_L), f"not a {what}", "it is NaN")
     return numbers_L
 
 
-def refuse(lines: ArpaLines, lines_L: np.ndarray, is_wrong_L: np.ndarray, what: str, why: str = "") -> None:
+def refuse(
+    lines: ArpaLines, lines_L: np.ndarray, is_wrong_L: np.ndarray, what: str, why: str = ""
+) -> None:
     """Raises the error of the first line in which something is wrong, if there is one."""
     if is_wrong_L.any():
         raise lines.error(int(lines_L[is_wrong_L].min()), what, why)
@@ -252,7 +292,9 @@ class ArpaTables:
 
     def __init__(self, unigram_values_M2: np.ndarray) -> None:
         self.size = len(unigram_values_M2) - 1
-        self.levels = [BackoffLevel(self.size, np.arange(self.size + 1, dtype=np.uint64), unigram_values_M2)]
+        self.levels = [
+            BackoffLevel(self.size, np.arange(self.size + 1, dtype=np.uint64), unigram_values_M2)
+        ]
 
     def add(self, keys_M: np.ndarray, values_M2: np.ndarray) -> None:
         """The next order; keys are sorted."""
@@ -262,7 +304,9 @@ class ArpaTables:
         """The number of each K-gram, NOWHERE where it is not there."""
         numbers_M = ids_MK[:, 0].astype(np.int64)
         for at in range(1, ids_MK.shape[1]):
-            numbers_M = find_many(self.levels[at].keys_M, make_keys(numbers_M, ids_MK[:, at], self.size))
+            numbers_M = find_many(
+                self.levels[at].keys_M, make_keys(numbers_M, ids_MK[:, at], self.size)
+            )
         return numbers_M
 
     def insert(self, ids_QK: np.ndarray) -> np.ndarray:
@@ -282,13 +326,19 @@ class ArpaTables:
         it."""
         logprob_Q, is_open_Q = np.zeros(len(ids_QK)), np.ones(len(ids_QK), dtype=bool)
         for first in range(ids_QK.shape[1]):
-            level, numbers_Q = self.levels[ids_QK.shape[1] - first - 1], self.numbers(ids_QK[:, first:])
+            level, numbers_Q = (
+                self.levels[ids_QK.shape[1] - first - 1],
+                self.numbers(ids_QK[:, first:]),
+            )
             is_hit_Q = is_open_Q & (numbers_Q >= 0)
             logprob_Q[is_hit_Q] += level.logprob_M[numbers_Q[is_hit_Q]]
             is_open_Q &= ~is_hit_Q
             if not is_open_Q.any():
                 break
-            below, contexts_Q = self.levels[ids_QK.shape[1] - first - 2], self.numbers(ids_QK[:, first:-1])
+            below, contexts_Q = (
+                self.levels[ids_QK.shape[1] - first - 2],
+                self.numbers(ids_QK[:, first:-1]),
+            )
             gives_up_Q = is_open_Q & (contexts_Q >= 0)
             logprob_Q[gives_up_Q] += below.logbackoff_M[contexts_Q[gives_up_Q]]
         return logprob_Q
@@ -299,7 +349,10 @@ class ArpaTables:
         level = self.levels[n - 1]
         places = np.searchsorted(level.keys_M, keys_A)
         values_A2 = np.stack([logprob_A, np.zeros(len(keys_A))], axis=1)
-        keys_M, values_M2 = np.insert(level.keys_M, places, keys_A), np.insert(level.values_MK, places, values_A2, axis=0)
+        keys_M, values_M2 = (
+            np.insert(level.keys_M, places, keys_A),
+            np.insert(level.values_MK, places, values_A2, axis=0),
+        )
         self.levels[n - 1] = BackoffLevel(self.size, keys_M, values_M2)
         if n < len(self.levels):
             after = self.levels[n]
@@ -336,7 +389,12 @@ def _header(lines: ArpaLines) -> list[int]:
     while lines.marker() is None:
         found = _COUNT.fullmatch(line := lines.next() or b"")
         if line and not found:
-            raise lines.error(lines.number, "not understood", shown(line), "\\data\\ is followed by lines such as: ngram 1=5000")
+            raise lines.error(
+                lines.number,
+                "not understood",
+                shown(line),
+                "\\data\\ is followed by lines such as: ngram 1=5000",
+            )
         if found and int(found[1]) != len(promised) + 1:
             raise lines.error(lines.number, f"the count of {len(promised) + 1}-grams is missing")
         promised += [int(found[2])] if found else []
@@ -347,19 +405,30 @@ def _header(lines: ArpaLines) -> list[int]:
     return promised
 
 
-def _unigrams(lines: ArpaLines, promised: int, is_highest: bool) -> tuple[list[str], list[str], ArpaTables]:
+def _unigrams(
+    lines: ArpaLines, promised: int, is_highest: bool
+) -> tuple[list[str], list[str], ArpaTables]:
     """The symbols by id, how the file spells them and, last, `<s>`; the tables begun."""
     sections = list(read_entries(lines, 1, promised, is_highest))
     words = [word for section in sections for word in section.words.to_pylist()]
     number_of = {word: number for number, word in reversed([*enumerate(words)])}
     if len(number_of) < len(words):
         again = np.array([number_of[word] != number for number, word in enumerate(words)])
-        refuse(lines, np.concatenate([section.lines_L for section in sections]), again, "a duplicate word")
+        refuse(
+            lines,
+            np.concatenate([section.lines_L for section in sections]),
+            again,
+            "a duplicate word",
+        )
     # some programs' spelling
     unknown = "<UNK>" if UNKNOWN not in number_of and "<UNK>" in number_of else UNKNOWN
     specials = (BOUNDARY, unknown, SENTENCE_START)
     for missing in [word for word in specials if word not in number_of]:
-        taken = "backoff weight is 0" if missing == SENTENCE_START else f"probability is {MISSING_LOG10:.0f}"
+        taken = (
+            "backoff weight is 0"
+            if missing == SENTENCE_START
+            else f"probability is {MISSING_LOG10:.0f}"
+        )
         notice(f"{lines.name} has no {missing}: its log10 {taken}")
     ordinary = [word for word in words if word not in specials]
     spellings = [BOUNDARY, unknown, *ordinary, SENTENCE_START]
@@ -370,7 +439,14 @@ def _unigrams(lines: ArpaLines, promised: int, is_highest: bool) -> tuple[list[s
     return [BOUNDARY, UNKNOWN, *ordinary], spellings, ArpaTables(values_M2)
 
 
-def _add_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabulary: pa.Array, tables: ArpaTables) -> None:
+def _add_order(
+    lines: ArpaLines,
+    n: int,
+    promised: int,
+    is_highest: bool,
+    vocabulary: pa.Array,
+    tables: ArpaTables,
+) -> None:
     """Read the n-grams of order n into the tables, and put in the contexts that are not there."""
     order = _read_order(lines, n, promised, is_highest, vocabulary, tables)
     lines_M, contexts_M, words_M, values_M2, lost_QN = order
@@ -387,15 +463,32 @@ def _add_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabu
     tables.add(keys_M, values_M2)
 
 
-def _read_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocabulary: pa.Array, tables: ArpaTables) -> list[np.ndarray]:
+def _read_order(
+    lines: ArpaLines,
+    n: int,
+    promised: int,
+    is_highest: bool,
+    vocabulary: pa.Array,
+    tables: ArpaTables,
+) -> list[np.ndarray]:
     """Of each n-gram: line, number of its context (or NOWHERE), last word, log p(w|h) and log
     backoff. Then the words of the contexts that are nowhere."""
-    nothing = ((np.int64, ()), (np.int64, ()), (np.int32, ()), (np.float32, (2,)), (np.int32, (n - 1,)))
+    nothing = (
+        (np.int64, ()),
+        (np.int64, ()),
+        (np.int32, ()),
+        (np.float32, (2,)),
+        (np.int32, (n - 1,)),
+    )
     parts = [tuple(np.zeros((0, *shape), kind) for kind, shape in nothing)]
     for entries in read_entries(lines, n, promised, is_highest):
-        ids_LN = pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE).to_numpy().reshape(-1, n)
+        ids_LN = (
+            pc.fill_null(pc.index_in(entries.words, vocabulary), NOWHERE).to_numpy().reshape(-1, n)
+        )
         _refuse_unknown(lines, entries, ids_LN)
-        occurs_L = (ids_LN[:, 1:] != tables.size).all(axis=1) & (ids_LN[:, :-1] != BOUNDARY_ID).all(axis=1)
+        occurs_L = (ids_LN[:, 1:] != tables.size).all(axis=1) & (ids_LN[:, :-1] != BOUNDARY_ID).all(
+            axis=1
+        )
         if not occurs_L.all():
             line = int(entries.lines_L[~occurs_L][0])
             why = f"{SENTENCE_START} not first or {BOUNDARY} not last; no sentence contains that"
@@ -403,14 +496,24 @@ def _read_order(lines: ArpaLines, n: int, promised: int, is_highest: bool, vocab
         ids_LN = ids_LN[occurs_L]
         contexts_L = tables.numbers(ids_LN[:, :-1])
         lost_QN = ids_LN[contexts_L == NOWHERE, :-1]
-        parts.append((entries.lines_L[occurs_L], contexts_L, ids_LN[:, -1].copy(), entries.values_L2[occurs_L], lost_QN))
+        parts.append(
+            (
+                entries.lines_L[occurs_L],
+                contexts_L,
+                ids_LN[:, -1].copy(),
+                entries.values_L2[occurs_L],
+                lost_QN,
+            )
+        )
     return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
 
 def _end(lines: ArpaLines) -> None:
     """`\\end\\`, and nothing after it."""
     if (found := lines.marker()) != b"\\end\\":
-        raise lines.error(lines.number + 1, "no \\end\\ here", shown(found) if found else "the file is cut off")
+        raise lines.error(
+            lines.number + 1, "no \\end\\ here", shown(found) if found else "the file is cut off"
+        )
     lines.next()
     while (line := lines.next()) is not None:
         if line:

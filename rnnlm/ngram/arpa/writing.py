@@ -46,7 +46,9 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     """
     check_tables(model)
     if model.unseen_context_logprob:
-        notice("stupid backoff has a penalty for unseen contexts, which ARPA cannot express: the file's scores will be higher there")
+        notice(
+            "stupid backoff has a penalty for unseen contexts, which ARPA cannot express: the file's scores will be higher there"
+        )
     names = pa.array([*spelled(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
     orders = range(1, model.order + 1)
     header = ["\\data\\", *(f"ngram {n}={len(model.values[n - 1])}" for n in orders)]
@@ -76,8 +78,13 @@ def spelled(symbols: Sequence[str]) -> list[str]:
         spellings[symbol] = spelling
         taken.add(spelling)
     if spellings:
-        examples = ", ".join(f"{symbol!r} as {spelling}" for symbol, spelling in [*spellings.items()][:5])
-        notice(f"ARPA has no white space in words: {examples}" + (" and so on" if len(spellings) > 5 else ""))
+        examples = ", ".join(
+            f"{symbol!r} as {spelling}" for symbol, spelling in [*spellings.items()][:5]
+        )
+        notice(
+            f"ARPA has no white space in words: {examples}"
+            + (" and so on" if len(spellings) > 5 else "")
+        )
     return [spellings.get(symbol, symbol) for symbol in symbols]
 
 
@@ -124,7 +131,12 @@ def _decimals(nats_M: np.ndarray) -> pa.Array:
 # ---- Models from and for other programs: n-gram models as ARPA files.
 
 
-def export_arpa(model: LanguageModel | str | Path, path: str | Path, overwrite: bool = False, report: Progress = silent) -> None:
+def export_arpa(
+    model: LanguageModel | str | Path,
+    path: str | Path,
+    overwrite: bool = False,
+    report: Progress = silent,
+) -> None:
     """Write an n-gram model as an ARPA file, compressed where the suffix says so (.gz, .xz, .bz2,
     .zst); whole or not at all.
 
@@ -146,7 +158,11 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
         UsageError: it is no n-gram model. OutputError: one of its symbols cannot be written.
     """
     if not isinstance(model, NgramModel):
-        raise UsageError("this model has no ARPA form", "it is not an n-gram model", "name one trained with --model ngram")
+        raise UsageError(
+            "this model has no ARPA form",
+            "it is not an n-gram model",
+            "name one trained with --model ngram",
+        )
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
         notice(
             f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: other programs must be given text "
@@ -160,7 +176,9 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
     return arpa_text(model)
 
 
-def _with_progress(pieces: Iterator[bytes | memoryview], report: Progress) -> Iterator[bytes | memoryview]:
+def _with_progress(
+    pieces: Iterator[bytes | memoryview], report: Progress
+) -> Iterator[bytes | memoryview]:
     """The pieces; `report` is called with the bytes written so far."""
     written = 0
     for piece in pieces:
@@ -201,9 +219,15 @@ def import_arpa(
     values = {"order": model.order, **tokenizer.to_settings()}
     resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
     ngrams = [len(values) for values in model.values]
-    facts = {"imported_from": str(path), "ngrams": ngrams, "seconds": round(time.perf_counter() - began, 1)}
+    facts = {
+        "imported_from": str(path),
+        "ngrams": ngrams,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
     settings_of_model = as_stored(resolved.values)
-    manifest = model_folder.save(output, ModelArrays(tokenizer, model.to_arrays()), "ngram", settings_of_model, 0, facts)
+    manifest = model_folder.save(
+        output, ModelArrays(tokenizer, model.to_arrays()), "ngram", settings_of_model, 0, facts
+    )
     card.write(output, manifest, model.tokenizer)
     model.fingerprint = manifest.fingerprint
     return model
@@ -216,7 +240,11 @@ def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:
         ModelError: the file cannot be read, or is damaged.
     """
     symbols, levels = read_arpa(str(path), report)
-    return NgramModel.from_levels(levels, WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None)), normalised=False)
+    return NgramModel.from_levels(
+        levels,
+        WordTokenizer(TokenizerSettings(), Vocabulary(tuple(symbols), None)),
+        normalised=False,
+    )
 
 
 def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
@@ -226,6 +254,8 @@ def _numbers(symbols: list[str], tokenizer: Tokenizer, path: str) -> np.ndarray:
     odd = sorted(({*symbols} ^ id_of.keys()) - ({UNKNOWN} if tokenizer.unk_id is None else set()))
     if odd:
         raise ModelError(
-            f"{path} has other words than the tokenizer", f"only one of them has {odd[0]!r}", "name the model it was exported from"
+            f"{path} has other words than the tokenizer",
+            f"only one of them has {odd[0]!r}",
+            "name the model it was exported from",
         )
     return np.array([id_of.get(symbol, NOWHERE) for symbol in symbols])

@@ -44,8 +44,15 @@ class Workspace:
     def __init__(self, buffer_bytes: int | None = None, threads: int | None = None) -> None:
         self.threads = threads or processors()
         self.in_files = buffer_bytes is not None
-        self.positions = max(1, POSITIONS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_POSITION)
-        self.ngrams = max(1, NGRAMS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_NGRAM)
+        self.positions = max(
+            1,
+            POSITIONS // self.threads
+            if buffer_bytes is None
+            else buffer_bytes // BYTES_PER_POSITION,
+        )
+        self.ngrams = max(
+            1, NGRAMS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_NGRAM
+        )
 
     def empty(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
         """An array of any content. Parts of it that are not written take no memory.
@@ -137,7 +144,9 @@ class NgramCounts:
         level = self.levels[n - 1]
         if n == self.order:
             return self.raw(n)
-        adjusted_M = np.bincount(self.levels[n].suffixes_M, minlength=len(level)).astype(level.counts_M.dtype)
+        adjusted_M = np.bincount(self.levels[n].suffixes_M, minlength=len(level)).astype(
+            level.counts_M.dtype
+        )
         adjusted_M[level.after_start :] = level.counts_M[level.after_start :]
         if n == 1:
             adjusted_M[self.size] = 0
@@ -151,7 +160,14 @@ class NgramCounts:
         return counts_M
 
 
-def count(ids_T: np.ndarray, boundary_id: int, size: int, order: int, watch: int = 0, workspace: Workspace = IN_MEMORY) -> Iterator[Level]:
+def count(
+    ids_T: np.ndarray,
+    boundary_id: int,
+    size: int,
+    order: int,
+    watch: int = 0,
+    workspace: Workspace = IN_MEMORY,
+) -> Iterator[Level]:
     """The levels of orders 1 to `order` of a text whose lines end in `boundary_id`; fewer where no
     line is that long (what is found then is the same: an n-gram that fills the longest line begins
     with `<s>`, so its count is raw anyway).
@@ -173,7 +189,9 @@ class _Counter:
     """Knows, for each position of the text, the number of the (n-1)-gram that ends there and of the
     one before it."""
 
-    def __init__(self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace) -> None:
+    def __init__(
+        self, ids_T: np.ndarray, boundary_id: int, size: int, watch: int, workspace: Workspace
+    ) -> None:
         self.ids_T = ids_T
         self.size = size
         self.index = np.int32 if len(ids_T) < 2**31 - 1 else np.int64
@@ -191,24 +209,39 @@ class _Counter:
         self.context_counts = counts_M
         self.after_start = self.size
         keys_M = np.arange(self.size + 1, dtype=np.uint64)
-        return Level(self.size, keys_M, np.zeros(self.size + 1, self.index), counts_M, self.size, int(self.numbers_T[self.watch]))
+        return Level(
+            self.size,
+            keys_M,
+            np.zeros(self.size + 1, self.index),
+            counts_M,
+            self.size,
+            int(self.numbers_T[self.watch]),
+        )
 
     def longer(self) -> Level:
         """The next order."""
         positions = int(np.count_nonzero(self.contexts_T != NOWHERE))
-        keys_M, suffixes_M, counts_M = (self.workspace.empty(positions, kind) for kind in (np.uint64, self.index, self.index))
+        keys_M, suffixes_M, counts_M = (
+            self.workspace.empty(positions, kind) for kind in (np.uint64, self.index, self.index)
+        )
         numbers_T = np.full(len(self.ids_T), NOWHERE, dtype=self.index)
         end = 0
-        for keys, suffixes, counts, at, numbers in in_threads(self._part, self._parts(), self.workspace.threads):
+        for keys, suffixes, counts, at, numbers in in_threads(
+            self._part, self._parts(), self.workspace.threads
+        ):
             numbers_T[at] = numbers + self.index(end)
             start, end = end, end + len(keys)
             keys_M[start:end], suffixes_M[start:end], counts_M[start:end] = keys, suffixes, counts
             self.workspace.release(keys_M, suffixes_M, counts_M)
         keys_M, suffixes_M, counts_M = keys_M[:end], suffixes_M[:end], counts_M[:end]
-        self.after_start = int(np.searchsorted(keys_M, np.uint64(self.after_start) << np.uint64(word_bits(self.size))))
+        self.after_start = int(
+            np.searchsorted(keys_M, np.uint64(self.after_start) << np.uint64(word_bits(self.size)))
+        )
         self.numbers_T, self.contexts_T = numbers_T, self._before(numbers_T, at_start=NOWHERE)
         self.context_counts = counts_M
-        return Level(self.size, keys_M, suffixes_M, counts_M, self.after_start, int(numbers_T[self.watch]))
+        return Level(
+            self.size, keys_M, suffixes_M, counts_M, self.after_start, int(numbers_T[self.watch])
+        )
 
     def _before(self, numbers_T: np.ndarray, at_start: int) -> np.ndarray:
         """The number at the position before, and `at_start` where a sentence starts."""
@@ -234,14 +267,23 @@ class _Counter:
         return parts
 
     def _bits(self, start: int, stop: int, positions: int) -> int:
-        return (stop - start - 1).bit_length() + word_bits(self.size) + max(0, positions - 1).bit_length()
+        return (
+            (stop - start - 1).bit_length()
+            + word_bits(self.size)
+            + max(0, positions - 1).bit_length()
+        )
 
     def _part(self, contexts: tuple[int, int]) -> tuple[np.ndarray, ...]:
         """keys, suffixes and counts of the n-grams after a range of contexts; their positions and
         numbers there."""
         start, stop = contexts
-        at = np.flatnonzero((self.contexts_T >= start) & (self.contexts_T < stop)).astype(self.index)
-        word, position = np.uint64(word_bits(self.size)), np.uint64(max(0, len(at) - 1).bit_length())
+        at = np.flatnonzero((self.contexts_T >= start) & (self.contexts_T < stop)).astype(
+            self.index
+        )
+        word, position = (
+            np.uint64(word_bits(self.size)),
+            np.uint64(max(0, len(at) - 1).bit_length()),
+        )
         keys = (self.contexts_T[at] - self.index(start)).astype(np.uint64)
         keys <<= word
         keys |= self.ids_T[at].astype(np.uint64)

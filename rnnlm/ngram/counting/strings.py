@@ -61,7 +61,9 @@ def count_text(
     names.append(SENTENCE_START)
     levels: list[_Kept] = []
     renumbered_M = np.zeros(1, dtype=np.int64)
-    for level in count(number_V[ids_T], int(number_V[tokenizer.boundary_id]), tokenizer.size, order):
+    for level in count(
+        number_V[ids_T], int(number_V[tokenizer.boundary_id]), tokenizer.size, order
+    ):
         report(f"order {len(levels) + 1}: {len(level):,} n-grams")
         kept, renumbered_M = _kept(level, renumbered_M, min_count)
         levels.append(kept)
@@ -84,7 +86,11 @@ def _in_byte_order(tokenizer: Tokenizer) -> tuple[list[str], np.ndarray]:
     them."""
     spelled = [visible_symbol(symbol) for symbol in tokenizer.symbols()]
     if SENTENCE_START in spelled:
-        raise TextError(f"a token reads {SENTENCE_START}", "the counts use that symbol for the start of a line", "replace it in the text")
+        raise TextError(
+            f"a token reads {SENTENCE_START}",
+            "the counts use that symbol for the start of a line",
+            "replace it in the text",
+        )
     ids = sorted(range(len(spelled)), key=spelled.__getitem__)
     number_V = np.empty(len(ids), dtype=np.int32)
     number_V[ids] = np.arange(len(ids), dtype=np.int32)
@@ -105,7 +111,11 @@ def _kept(level: Level, renumbered_M: np.ndarray, min_count: int) -> tuple[_Kept
     its context."""
     kept_M = level.counts_M >= max(1, min_count)
     index = level.contexts_M.dtype
-    kept = _Kept(level.words_M[kept_M], renumbered_M[level.contexts_M[kept_M]].astype(index, copy=False), level.counts_M[kept_M])
+    kept = _Kept(
+        level.words_M[kept_M],
+        renumbered_M[level.contexts_M[kept_M]].astype(index, copy=False),
+        level.counts_M[kept_M],
+    )
     return kept, np.cumsum(kept_M, dtype=index) - index.type(1)
 
 
@@ -114,7 +124,9 @@ class _Trie:
 
     def __init__(self, names: list[str], levels: list[_Kept], shown: list[bool]) -> None:
         self.names, self.levels, self.shown = names, levels, shown
-        self.total = sum(len(level.words_M) for level, wanted in zip(levels, shown, strict=True) if wanted)
+        self.total = sum(
+            len(level.words_M) for level, wanted in zip(levels, shown, strict=True) if wanted
+        )
         self.places = self._places()
 
     def _places(self) -> list[np.ndarray]:
@@ -123,8 +135,12 @@ class _Trie:
         before it."""
         deeper_M = np.zeros(len(self.levels[-1].words_M) + 1, dtype=np.int64)
         places = [deeper_M[:-1]]
-        for level, child, wanted in zip(self.levels[-2::-1], self.levels[:0:-1], self.shown[:0:-1], strict=True):
-            first_M = np.searchsorted(child.contexts_M, np.arange(len(level.words_M) + 1, dtype=child.contexts_M.dtype))
+        for level, child, wanted in zip(
+            self.levels[-2::-1], self.levels[:0:-1], self.shown[:0:-1], strict=True
+        ):
+            first_M = np.searchsorted(
+                child.contexts_M, np.arange(len(level.words_M) + 1, dtype=child.contexts_M.dtype)
+            )
             deeper_M = deeper_M[first_M] + first_M * wanted
             places.insert(0, deeper_M[:-1])
         above_M = np.zeros(1, dtype=np.int64)
@@ -158,7 +174,11 @@ class _Trie:
             level = self.levels[n]
             words = map(self.names.__getitem__, level.words_M[first:end].tolist())
             contexts = (level.contexts_M[first:end] - base).tolist()
-            texts = [f"{texts[context]} {word}" for context, word in zip(contexts, words, strict=True)] if n else list(words)
+            texts = (
+                [f"{texts[context]} {word}" for context, word in zip(contexts, words, strict=True)]
+                if n
+                else list(words)
+            )
             places = self.places[n][own:own_end] - start
             found[places] = texts[own - first : own_end - first]
             counts[places] = level.counts_M[own:own_end]
@@ -170,11 +190,17 @@ class _Trie:
         themselves."""
         needed: list[tuple[int, int, int, int]] = []
         contexts: list[int] = []
-        for level, places_M, wanted in zip(self.levels[::-1], self.places[::-1], self.shown[::-1], strict=True):
+        for level, places_M, wanted in zip(
+            self.levels[::-1], self.places[::-1], self.shown[::-1], strict=True
+        ):
             own, own_end = np.searchsorted(places_M, (start, stop)).tolist() if wanted else (0, 0)
             numbers = [*contexts, *((own, own_end) if own < own_end else ())]
             first, end = (min(numbers), max(numbers)) if numbers else (0, 0)
-            contexts = [int(level.contexts_M[first]), int(level.contexts_M[end - 1]) + 1] if numbers else []
+            contexts = (
+                [int(level.contexts_M[first]), int(level.contexts_M[end - 1]) + 1]
+                if numbers
+                else []
+            )
             needed.append((first, end, own, own_end))
         return needed[::-1]
 
@@ -209,7 +235,10 @@ def merge_counts(files: Sequence[str], min_count: int = 1) -> Iterator[NgramCoun
 def count_lines(counts: Iterable[NgramCount], report: Progress = silent) -> Iterator[str]:
     """`counts` as lines, many at a time."""
     counts, written = iter(counts), 0
-    while lines := [f"{tables.quoted(ngram)}\t{count}\n" for ngram, count in itertools.islice(counts, LINES_AT_ONCE)]:
+    while lines := [
+        f"{tables.quoted(ngram)}\t{count}\n"
+        for ngram, count in itertools.islice(counts, LINES_AT_ONCE)
+    ]:
         yield "".join(lines)
         written += len(lines)
         report(f"{written:,} n-grams written")
@@ -236,7 +265,9 @@ def _read_counts(file: str) -> Iterator[NgramCount]:
         if not (tab and key and digits.isdigit() and len(digits) <= LONGEST_COUNT):
             raise TextError(f"{file}, line {number}: not an n-gram, a tab and a count", hint=HINT)
         if key <= before:
-            raise TextError(f"{file}, line {number}: out of order", "n-grams are in byte order, each once", HINT)
+            raise TextError(
+                f"{file}, line {number}: out of order", "n-grams are in byte order, each once", HINT
+            )
         yield key, int(digits)
         before = key
 
@@ -251,6 +282,12 @@ def _numbered_lines(file: str) -> Iterator[tuple[int, bytes]]:
             number += 1
             yield number, line
         if len(rest) > LONGEST_LINE:
-            raise TextError(f"{file}, line {number + 1}: longer than {LONGEST_LINE} bytes", hint=HINT)
+            raise TextError(
+                f"{file}, line {number + 1}: longer than {LONGEST_LINE} bytes", hint=HINT
+            )
     if rest:
-        raise TextError(f"{file}, line {number + 1}: cut off", "the last line does not end in a newline", "copy the file again")
+        raise TextError(
+            f"{file}, line {number + 1}: cut off",
+            "the last line does not end in a newline",
+            "copy the file again",
+        )

@@ -49,7 +49,9 @@ class CountsOfCounts:
     def first(self, largest: int) -> np.ndarray:
         """t_0 (always 0) to t_largest."""
         small_R = self.counts_R <= largest
-        return np.bincount(self.counts_R[small_R], self.tally_R[small_R], minlength=largest + 1).astype(np.int64)
+        return np.bincount(
+            self.counts_R[small_R], self.tally_R[small_R], minlength=largest + 1
+        ).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,9 @@ class Estimator:
     unseen_context_logprob = 0.0
     heldout: Literal["never", "always", "without additive_k"] = "never"
 
-    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+    def __init__(
+        self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
+    ) -> None:
         self.settings = settings
         self.join: Join = self.joins[0] if settings.interpolate is None else _asked_for(settings)
         self.estimated: dict[str, Any] = {}
@@ -144,7 +148,10 @@ def check_join(settings: NgramSettings) -> None:
     joins = estimator(settings.smoothing).joins
     if settings.interpolate is not None and _asked_for(settings) not in joins:
         asked = str(settings.interpolate).lower()
-        raise SettingsError(f"interpolate = {asked} is not possible with smoothing {settings.smoothing}", f"it has one form: {joins[0]}")
+        raise SettingsError(
+            f"interpolate = {asked} is not possible with smoothing {settings.smoothing}",
+            f"it has one form: {joins[0]}",
+        )
 
 
 def estimator(name: str) -> type[Estimator]:

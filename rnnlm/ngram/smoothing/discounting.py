@@ -37,7 +37,10 @@ class AbsoluteDiscounting(Estimator):
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.totals()
         discount_M = np.where(seen.counts_M > 0, self.discount, 0.0)
-        return Shares((seen.counts_M - discount_M) / total_H[seen.contexts_M], seen.per_context(discount_M) / total_H)
+        return Shares(
+            (seen.counts_M - discount_M) / total_H[seen.contexts_M],
+            seen.per_context(discount_M) / total_H,
+        )
 
 
 def discount_of(tally: CountsOfCounts, order: int) -> float:
@@ -46,7 +49,9 @@ def discount_of(tally: CountsOfCounts, order: int) -> float:
     if once and twice:
         return float(once / (once + 2 * twice))
     missing = "twice" if once else "once"
-    notice(f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: {FALLBACK_DISCOUNT} is used")
+    notice(
+        f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: {FALLBACK_DISCOUNT} is used"
+    )
     return FALLBACK_DISCOUNT
 
 
@@ -98,7 +103,9 @@ class ModifiedKneserNey(Estimator):
     counts = "adjusted"
     joins = ("interpolate", "back off")
 
-    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+    def __init__(
+        self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
+    ) -> None:
         super().__init__(settings, counts, heldout)
         self.all_counts = counts
 
@@ -108,12 +115,17 @@ class ModifiedKneserNey(Estimator):
         if like_lmplz:
             t = with_end_of_text(t, self.all_counts, order)
         self.discounts = discounts_of(t, order, least=0.0 if like_lmplz else SMALLEST)
-        self.estimated[f"discounts of order {order}"] = [round(float(value), 6) for value in self.discounts[1:]]
+        self.estimated[f"discounts of order {order}"] = [
+            round(float(value), 6) for value in self.discounts[1:]
+        ]
 
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.totals()
         discount_M = self.discounts[np.minimum(seen.counts_M, 3)]
-        return Shares((seen.counts_M - discount_M) / total_H[seen.contexts_M], seen.per_context(discount_M) / total_H)
+        return Shares(
+            (seen.counts_M - discount_M) / total_H[seen.contexts_M],
+            seen.per_context(discount_M) / total_H,
+        )
 
 
 def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.ndarray:
@@ -157,7 +169,9 @@ def with_end_of_text(tally: np.ndarray, counts: NgramCounts, order: int) -> np.n
     return tally
 
 
-def last_read(ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int, order: int) -> int:
+def last_read(
+    ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int, order: int
+) -> int:
     """The position in the text where the n-gram ends that lmplz reads last."""
     lmplz_V = _lmplz_numbers(ids_T, boundary_id, unk_id, size)
     last_T = lmplz_V[ids_T]
@@ -172,7 +186,9 @@ def last_read(ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int
     return int(positions[0])
 
 
-def _lmplz_numbers(ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int) -> np.ndarray:
+def _lmplz_numbers(
+    ids_T: np.ndarray, boundary_id: int, unk_id: int | None, size: int
+) -> np.ndarray:
     """lmplz's number of each word of V."""
     first_V = np.full(size, len(ids_T))
     # of several positions the last one written stays: the first

@@ -33,7 +33,9 @@ class Additive(Estimator):
 
     heldout = "without additive_k"
 
-    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+    def __init__(
+        self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
+    ) -> None:
         super().__init__(settings, counts, heldout)
         if (k := settings.additive_k) is None:
             assert heldout is not None  # as `heldout` of the class asks for
@@ -43,7 +45,9 @@ class Additive(Estimator):
 
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.per_context(seen.counts_M)
-        return Shares(seen.counts_M / (total_H + self.added)[seen.contexts_M], 1 / (1 + total_H / self.added))
+        return Shares(
+            seen.counts_M / (total_H + self.added)[seen.contexts_M], 1 / (1 + total_H / self.added)
+        )
 
 
 def best_k(heldout: HeldoutCounts) -> float:
@@ -135,7 +139,9 @@ class JelinekMercer(Estimator):
 
     heldout = "always"
 
-    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts) -> None:
+    def __init__(
+        self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts
+    ) -> None:
         super().__init__(settings, counts, heldout)
         buckets = int(bucket(counts.raw(1).sum())) + 1
         self.weights_NB = fitted_weights(heldout, buckets)
@@ -145,12 +151,17 @@ class JelinekMercer(Estimator):
         weights_B = self.weights_NB[seen.order - 1]
         occurring = [number for number in np.flatnonzero(np.bincount(bucket_H)).tolist() if number]
         reported = self.estimated.setdefault(f"weights of order {seen.order}", {})
-        reported.update({str(2 ** (number - 1)): round(float(weights_B[number]), 4) for number in occurring})
+        reported.update(
+            {str(2 ** (number - 1)): round(float(weights_B[number]), 4) for number in occurring}
+        )
         weight_H = weights_B[bucket_H]
         return Shares((weight_H / seen.totals())[seen.contexts_M] * seen.counts_M, 1 - weight_H)
 
     def report(self) -> dict[str, Any]:
-        return {name: dict(sorted(weights.items(), key=lambda item: int(item[0]))) for name, weights in self.estimated.items()}
+        return {
+            name: dict(sorted(weights.items(), key=lambda item: int(item[0])))
+            for name, weights in self.estimated.items()
+        }
 
 
 def bucket(counts: np.ndarray) -> np.ndarray:
@@ -178,7 +189,9 @@ def fitted_weights(heldout: HeldoutCounts, buckets: int) -> np.ndarray:
     return weights_NB
 
 
-def _expected(weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _expected(
+    weights_NB: np.ndarray, relative_NT: np.ndarray, buckets_NT: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Held-out words expected to be drawn at each order and bucket, and to have come there."""
     orders, buckets = weights_NB.shape
     # probability that a word that came to the order was drawn there
@@ -227,29 +240,41 @@ class Katz(Estimator):
 
     def begin_order(self, order: int, tally: CountsOfCounts) -> None:
         self.counts_R, self.worth_R = tally.counts_R, _worth(tally, order)
-        first = zip(self.counts_R[:REPORTED].tolist(), self.worth_R[:REPORTED].tolist(), strict=True)
-        self.estimated[f"counts of order {order}"] = {str(count): round(worth, 6) for count, worth in first}
+        first = zip(
+            self.counts_R[:REPORTED].tolist(), self.worth_R[:REPORTED].tolist(), strict=True
+        )
+        self.estimated[f"counts of order {order}"] = {
+            str(count): round(worth, 6) for count, worth in first
+        }
 
     def shares(self, seen: OrderCounts) -> Shares:
         place_M = np.searchsorted(self.counts_R, seen.counts_M)
         worth_M = np.where(seen.counts_M > 0, self.worth_R[place_M], 0.0)
         total_H = seen.totals()
-        return Shares(worth_M / total_H[seen.contexts_M], seen.per_context(seen.counts_M - worth_M) / total_H)
+        return Shares(
+            worth_M / total_H[seen.contexts_M], seen.per_context(seen.counts_M - worth_M) / total_H
+        )
 
 
 def _worth(tally: CountsOfCounts, order: int) -> np.ndarray:
     """r* for each of the different counts r of an order, 0 < r* < r."""
     counts_R = tally.counts_R
     if len(counts_R) < 2:
-        notice(f"order {order}: all counts are equal, too little for Good-Turing: absolute discounting is used")
+        notice(
+            f"order {order}: all counts are equal, too little for Good-Turing: absolute discounting is used"
+        )
     else:
         both, smoothed_R = simple_good_turing(counts_R, tally.tally_R)
         if _are_sound(both, counts_R):
             return both
         if _are_sound(smoothed_R, counts_R):
-            notice(f"order {order}: Turing's estimates are not below the counts themselves: only smoothed ones are used")
+            notice(
+                f"order {order}: Turing's estimates are not below the counts themselves: only smoothed ones are used"
+            )
             return smoothed_R
-        notice(f"order {order}: Good-Turing counts are not below the counts themselves: absolute discounting is used")
+        notice(
+            f"order {order}: Good-Turing counts are not below the counts themselves: absolute discounting is used"
+        )
     return counts_R - discount_of(tally, order)
 
 
@@ -295,7 +320,9 @@ class StupidBackoff(Estimator):
     joins = ("fixed weight",)
     normalised = False
 
-    def __init__(self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None) -> None:
+    def __init__(
+        self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
+    ) -> None:
         super().__init__(settings, counts, heldout)
         self.unseen_context_logprob = math.log(settings.backoff_factor)
         self.estimated["backoff factor"] = settings.backoff_factor

@@ -111,7 +111,9 @@ def pair_accuracies(scores: Sequence[Judged]) -> list[PairAccuracy]:
     return [_accuracy(*group) for group in _groups(scores, lambda score: score.labels)]
 
 
-def accuracy_differences(first: Sequence[Judged], second: Sequence[Judged]) -> list[AccuracyDifference]:
+def accuracy_differences(
+    first: Sequence[Judged], second: Sequence[Judged]
+) -> list[AccuracyDifference]:
     """How the accuracies of two models differ on the same pairs, group by group as in
     :func:`pair_accuracies`.
 
@@ -119,11 +121,19 @@ def accuracy_differences(first: Sequence[Judged], second: Sequence[Judged]) -> l
         UsageError: the scores are not of the same pairs in the same order.
     """
     if [score.labels for score in first] != [score.labels for score in second]:
-        raise UsageError("the scores of two models are not of the same pairs", hint="score one set with both: rnnlm.score_set")
-    return [_difference(*group) for group in _groups(list(zip(first, second, strict=True)), lambda both: both[0].labels)]
+        raise UsageError(
+            "the scores of two models are not of the same pairs",
+            hint="score one set with both: rnnlm.score_set",
+        )
+    return [
+        _difference(*group)
+        for group in _groups(list(zip(first, second, strict=True)), lambda both: both[0].labels)
+    ]
 
 
-def _groups(items: Sequence[_Item], labels_of: Callable[[_Item], Any]) -> Iterator[tuple[str, str | int, Sequence[_Item]]]:
+def _groups(
+    items: Sequence[_Item], labels_of: Callable[[_Item], Any]
+) -> Iterator[tuple[str, str | int, Sequence[_Item]]]:
     """The groups that labels make: what each is of, its name, and its items."""
     for by in GROUPINGS:
         groups: dict[Any, list[_Item]] = {}
@@ -137,14 +147,22 @@ def _groups(items: Sequence[_Item], labels_of: Callable[[_Item], Any]) -> Iterat
         yield ALL, ALL, items
 
 
-def _difference(by: str, group: str | int, scores: Iterable[tuple[Judged, Judged]]) -> AccuracyDifference:
-    points = [(first.point, second.point) for first, second in scores if first.point is not None and second.point is not None]
+def _difference(
+    by: str, group: str | int, scores: Iterable[tuple[Judged, Judged]]
+) -> AccuracyDifference:
+    points = [
+        (first.point, second.point)
+        for first, second in scores
+        if first.point is not None and second.point is not None
+    ]
     if not points:
         return AccuracyDifference(by, group, 0, None, None, None, None)
     first_N, second_N = np.array(points, dtype=np.float64).T
     interval = ratio_interval(second_N - first_N)
     p = permutation_p(second_N - first_N)
-    return AccuracyDifference(by, group, len(points), interval.estimate, interval.low, interval.high, p)
+    return AccuracyDifference(
+        by, group, len(points), interval.estimate, interval.low, interval.high, p
+    )
 
 
 def _accuracy(by: str, group: str | int, scores: Iterable[Judged]) -> PairAccuracy:
@@ -180,7 +198,10 @@ class TestSet:
 
 
 def score_set(
-    model: LanguageModel | str | Path, test_set: TestSet, special_symbols: str = "error", scoring: str | None = None
+    model: LanguageModel | str | Path,
+    test_set: TestSet,
+    special_symbols: str = "error",
+    scoring: str | None = None,
 ) -> list[PairScore | PredictionScore]:
     """Score all of a set: see :func:`rnnlm.score_pairs`; of suites the predictions say what is
     compared. What cannot be scored, and pairs of one and the same sentence, are counted in a
@@ -196,7 +217,9 @@ def score_set(
     model = language_model_of(model)
     scores: list[PairScore | PredictionScore] = []
     if test_set.suites and scoring:
-        raise UsageError("test suites have no scoring to choose", "their predictions say what is compared")
+        raise UsageError(
+            "test suites have no scoring to choose", "their predictions say what is compared"
+        )
     for suite in test_set.suites:
         scores += score_suite(model, suite, special_symbols)
     scores += score_pairs(model, test_set.pairs, special_symbols, scoring)
@@ -204,14 +227,21 @@ def score_set(
     return scores
 
 
-def signature_of_set(model: LanguageModel, test_set: TestSet, scoring: str | None = None) -> Signature:
+def signature_of_set(
+    model: LanguageModel, test_set: TestSet, scoring: str | None = None
+) -> Signature:
     """What accuracies of `model` on a set are measured on, and how: a pair counts as two lines, a
     region of a suite as one."""
     lines = LinesHash()
     for pair in test_set.pairs:
         lines.update((pair.good, pair.bad))
     for suite in test_set.suites:
-        lines.update(text for item in suite.items for regions in item.conditions.values() for text in regions.values())
+        lines.update(
+            text
+            for item in suite.items
+            for regions in item.conditions.values()
+            for text in regions.values()
+        )
     with_ends = any((scoring or pair.scoring) != WORD for pair in test_set.pairs)
     return signature_of(model, lines.hexdigest(), "reset", "keep", "yes" if with_ends else "no")
 
@@ -227,10 +257,14 @@ def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
         first = f"{skipped[0].where}: {skipped[0].reason}"
         if len(skipped) == len(scores):
             raise TextError("no pair can be scored", first)
-        notice(f"{len(skipped):,} of {len(scores):,} cannot be scored and are left out; the first: {first}")
+        notice(
+            f"{len(skipped):,} of {len(scores):,} cannot be scored and are left out; the first: {first}"
+        )
     identical = sum(score.is_identical for score in scores)
     if identical:
-        notice(f"in {identical:,} of {len(scores):,} pairs both sentences are the same; each counts half, as a tie")
+        notice(
+            f"in {identical:,} of {len(scores):,} pairs both sentences are the same; each counts half, as a tie"
+        )
 
 
 def record_of(score: PairScore | PredictionScore) -> dict[str, Any]:
@@ -246,7 +280,9 @@ def record_of_models(scores: Mapping[str, PairScore | PredictionScore]) -> dict[
         name: {key: value for key, value in record.items() if key not in _SHARED} for name,
         record in records.items()
     }  # fmt: skip
-    return {key: value for key, value in next(iter(records.values())).items() if key in _SHARED} | {"models": of_model}
+    return {key: value for key, value in next(iter(records.values())).items() if key in _SHARED} | {
+        "models": of_model
+    }
 
 
 def _pair_record(score: PairScore) -> dict[str, Any]:
@@ -284,12 +320,17 @@ def _prediction_record(score: PredictionScore) -> dict[str, Any]:
 # ---- Accuracy as a figure, of one model or several: by distance and by number of attractors, where
 # pairs have them; else by kind.
 
-_LABELS = {"distance": "words between head and verb", "attractors": "nouns of the other number between them"}
+_LABELS = {
+    "distance": "words between head and verb",
+    "attractors": "nouns of the other number between them",
+}
 INCHES_PER_KIND = 0.25
 DODGE = 0.14  # between models, where places are 1 apart
 
 
-def accuracy_figure(accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[PairAccuracy]]) -> "Figure":
+def accuracy_figure(
+    accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[PairAccuracy]],
+) -> "Figure":
     """Accuracies of :func:`rnnlm.pair_accuracies` with their intervals, one panel a grouping.
     accuracies: those of one model, or of several by name, which stand beside each other.
 
@@ -297,18 +338,26 @@ def accuracy_figure(accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[P
         UsageError: there is none.
     """
     by_model = accuracies if isinstance(accuracies, Mapping) else {"": accuracies}
-    shown = {name: [each for each in its if each.accuracy is not None] for name, its in by_model.items()}
+    shown = {
+        name: [each for each in its if each.accuracy is not None] for name, its in by_model.items()
+    }
     counted = [by for by in COUNTED if any(each.by == by for its in shown.values() for each in its)]
     if counted:
-        figure, panels = plotting.new_panels([(f"by {by}", _LABELS[by], "accuracy") for by in counted], width=1 + 4.2 * len(counted))
+        figure, panels = plotting.new_panels(
+            [(f"by {by}", _LABELS[by], "accuracy") for by in counted], width=1 + 4.2 * len(counted)
+        )
         for by, axes in zip(counted, panels, strict=True):
-            _draw_counts(axes, {name: [each for each in its if each.by == by] for name, its in shown.items()})
+            _draw_counts(
+                axes, {name: [each for each in its if each.by == by] for name, its in shown.items()}
+            )
         return _with_legend(figure, panels[0], len(shown))
     kinds = {name: [each for each in its if each.by == KIND] for name, its in shown.items()}
     if not any(kinds.values()):
         raise UsageError("there is nothing to plot", "no pair could be scored")
     groups = list(dict.fromkeys(each.group for its in kinds.values() for each in its))
-    figure, axes = plotting.new_figure("", "accuracy", "", height=1.2 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2)
+    figure, axes = plotting.new_figure(
+        "", "accuracy", "", height=1.2 + INCHES_PER_KIND * len(groups) * (1 + len(kinds)) / 2
+    )
     _draw_kinds(axes, kinds, groups)
     return _with_legend(figure, axes, len(shown))
 
@@ -316,28 +365,51 @@ def accuracy_figure(accuracies: Sequence[PairAccuracy] | Mapping[str, Sequence[P
 def _draw_counts(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]]) -> None:
     for name, its, shift, marker in _series(accuracies):
         accuracy_N, bars_2N = _with_bars(its)
-        axes.errorbar([int(each.group) + shift for each in its], accuracy_N, bars_2N, marker=marker, capsize=3, label=name)
+        axes.errorbar(
+            [int(each.group) + shift for each in its],
+            accuracy_N,
+            bars_2N,
+            marker=marker,
+            capsize=3,
+            label=name,
+        )
     axes.axhline(0.5, color="grey", linestyle=":")
     axes.set_ylim(-0.02, 1.02)
     axes.locator_params(axis="x", integer=True)
 
 
-def _draw_kinds(axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]) -> None:
+def _draw_kinds(
+    axes: "Axes", accuracies: Mapping[str, Sequence[PairAccuracy]], groups: Sequence[str | int]
+) -> None:
     for name, its, shift, marker in _series(accuracies):
         accuracy_N, bars_2N = _with_bars(its)
-        axes.errorbar(accuracy_N, [groups.index(each.group) + shift for each in its], xerr=bars_2N, fmt=marker, capsize=3, label=name)
+        axes.errorbar(
+            accuracy_N,
+            [groups.index(each.group) + shift for each in its],
+            xerr=bars_2N,
+            fmt=marker,
+            capsize=3,
+            label=name,
+        )
     axes.axvline(0.5, color="grey", linestyle=":")
     axes.set_xlim(-0.02, 1.02)
     axes.set_yticks(range(len(groups)), list(map(str, groups)), parse_math=False)
     axes.invert_yaxis()
 
 
-def _series(accuracies: Mapping[str, Sequence[PairAccuracy]]) -> Iterator[tuple[str, Sequence[PairAccuracy], float, str]]:
+def _series(
+    accuracies: Mapping[str, Sequence[PairAccuracy]],
+) -> Iterator[tuple[str, Sequence[PairAccuracy], float, str]]:
     """Each model that has accuracies: its name in the plot, these, how far it stands beside its
     place, its marker."""
     for k, (name, its) in enumerate(accuracies.items()):
         if its:
-            yield plotting.short_name(name), its, DODGE * (k - (len(accuracies) - 1) / 2), plotting.MARKERS[k % len(plotting.MARKERS)]
+            yield (
+                plotting.short_name(name),
+                its,
+                DODGE * (k - (len(accuracies) - 1) / 2),
+                plotting.MARKERS[k % len(plotting.MARKERS)],
+            )
 
 
 def _with_legend(figure: "Figure", axes: "Axes", models: int) -> "Figure":
@@ -348,5 +420,7 @@ def _with_legend(figure: "Figure", axes: "Axes", models: int) -> "Figure":
 
 def _with_bars(accuracies: Sequence[PairAccuracy]) -> tuple[np.ndarray, np.ndarray]:
     """The accuracies, and how far each interval reaches below and above."""
-    accuracy_N, low_N, high_N = np.array([(each.accuracy, each.low, each.high) for each in accuracies], dtype=np.float64).T
+    accuracy_N, low_N, high_N = np.array(
+        [(each.accuracy, each.low, each.high) for each in accuracies], dtype=np.float64
+    ).T
     return accuracy_N, np.stack([accuracy_N - low_N, high_N - accuracy_N])

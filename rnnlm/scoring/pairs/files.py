@@ -24,7 +24,9 @@ _HINT = (
 )
 
 
-def read_pairs(source: str | Path, encoding_errors: str = "strict", delimiter: str | None = None) -> TestSet:
+def read_pairs(
+    source: str | Path, encoding_errors: str = "strict", delimiter: str | None = None
+) -> TestSet:
     """The pairs of a file, of a glob's files, or of the tables and JSON files of a folder; a row
     that gives no pair is a pair that says why (`problem`). delimiter: what separates the cells of
     tables; None: as their headers have it.
@@ -35,12 +37,23 @@ def read_pairs(source: str | Path, encoding_errors: str = "strict", delimiter: s
         SettingsError: there is no such delimiter.
     """
     names, settings = files_of(str(source)), SourceSettings(delimiter=delimiter)
-    read = [_read(name, _stem(name) if len(names) > 1 else DEFAULT_KIND, encoding_errors, settings) for name in names]
+    read = [
+        _read(name, _stem(name) if len(names) > 1 else DEFAULT_KIND, encoding_errors, settings)
+        for name in names
+    ]
     format = read[0].format
     for name, each in zip(names, read, strict=True):
         if each.format != format:
-            raise TextError(f"{source} mixes formats", f"{names[0]} holds {format}, {name} {each.format}", "name them one by one")
-    return TestSet(format, tuple(pair for each in read for pair in each.pairs), tuple(suite for each in read for suite in each.suites))
+            raise TextError(
+                f"{source} mixes formats",
+                f"{names[0]} holds {format}, {name} {each.format}",
+                "name them one by one",
+            )
+    return TestSet(
+        format,
+        tuple(pair for each in read for pair in each.pairs),
+        tuple(suite for each in read for suite in each.suites),
+    )
 
 
 def files_of(source: str) -> list[str]:
@@ -50,14 +63,22 @@ def files_of(source: str) -> list[str]:
         TextError: there are none.
     """
     if source.startswith(sources.HUB):
-        raise TextError("pairs are read from files", f"{source} is a data set of the hub", "download it, and name its files")
+        raise TextError(
+            "pairs are read from files",
+            f"{source} is a data set of the hub",
+            "download it, and name its files",
+        )
     folder = Path(source)
     if not folder.is_dir():
         return sources.expand((source,))
-    found = sorted(str(path) for path in folder.iterdir() if path.is_file() and tables.kind_of(path.name))
+    found = sorted(
+        str(path) for path in folder.iterdir() if path.is_file() and tables.kind_of(path.name)
+    )
     if not found:
         raise TextError(
-            f"{source} holds no pairs", "it is a folder without tables or JSON files", "known are: " + ", ".join(tables.SUFFIXES)
+            f"{source} holds no pairs",
+            "it is a folder without tables or JSON files",
+            "known are: " + ", ".join(tables.SUFFIXES),
         )
     return found
 
@@ -74,7 +95,9 @@ def _read(source: str, kind: str, errors: str, settings: SourceSettings) -> Test
         suites = tuple(suite_of(each, source, _stem(source)) for each in listed)
         return TestSet(SUITES, suites=suites)
     rows = (
-        [tables.Row(source, value)] if isinstance(value, dict) else list(tables.rows(source, table, errors, delimiter=settings.delimiter))
+        [tables.Row(source, value)]
+        if isinstance(value, dict)
+        else list(tables.rows(source, table, errors, delimiter=settings.delimiter))
     )
     if not rows:
         raise TextError(f"{source} holds no pairs")
@@ -108,7 +131,9 @@ def _format(source: str, rows: Sequence[tables.Row]) -> RowFormat:
     shown = ", ".join(sorted(columns)[:SHOWN_COLUMNS])
     format = next((format for format in FORMATS if format.fits(columns)), None)
     if format is None:
-        raise TextError(f"{source} does not have the columns of a list of pairs", f"it has {shown}", _HINT)
+        raise TextError(
+            f"{source} does not have the columns of a list of pairs", f"it has {shown}", _HINT
+        )
     for names in format.needed:
         if columns.isdisjoint(names):
             raise TextError(f"{source} has no column {names[0]!r}", f"it has {shown}", _HINT)

@@ -162,7 +162,11 @@ def _template_sentences(values: Values) -> tuple[str, str]:
     Raises:
         RowProblem: it has no such place, or a form is missing.
     """
-    sentence, right, wrong = text(values, SENTENCE_COLUMNS), text(values, RIGHT), text(values, WRONG)
+    sentence, right, wrong = (
+        text(values, SENTENCE_COLUMNS),
+        text(values, RIGHT),
+        text(values, WRONG),
+    )
     marks = list(_MASK.finditer(sentence))
     if len(marks) == 1:
         before, after = sentence[: marks[0].start()], sentence[marks[0].end() :]
@@ -180,7 +184,9 @@ def _template_sentences(values: Values) -> tuple[str, str]:
 def _verb_place(values: Values, words: int) -> int:
     """The place of the verb among the words, from 0."""
     if not has(set(values), POSITION):
-        raise RowProblem("the verb's place is neither marked in the sentence nor given as verb_index")
+        raise RowProblem(
+            "the verb's place is neither marked in the sentence nor given as verb_index"
+        )
     column, place = named(values, POSITION), whole_number(values, POSITION)
     if place is None:
         raise RowProblem(f"{column} is missing")
@@ -238,7 +244,11 @@ def _options(values: Values) -> tuple[str, str]:
     if "options" not in values:
         return text(values, OPTION_1), text(values, OPTION_2)
     options = values["options"]
-    if not isinstance(options, list) or len(options) != 2 or not all(isinstance(option, str) and option.strip() for option in options):
+    if (
+        not isinstance(options, list)
+        or len(options) != 2
+        or not all(isinstance(option, str) and option.strip() for option in options)
+    ):
         raise RowProblem("options are not two texts")
     return options[0], options[1]
 
@@ -248,7 +258,11 @@ def _answer(values: Values, options: tuple[str, str]) -> int:
     label: Any = values.get("label")
     if values.get("answer") in (None, ""):
         if as_text(label) not in ("0", "1"):
-            raise RowProblem("answer is missing" if label in (None, "") else f"label is {shown(label)}, neither 0 nor 1")
+            raise RowProblem(
+                "answer is missing"
+                if label in (None, "")
+                else f"label is {shown(label)}, neither 0 nor 1"
+            )
         return int(label)
     answer = as_text(values["answer"]).strip()
     if answer in options and options[0] != options[1]:
@@ -264,7 +278,13 @@ def _place(values: Values, sentence: str) -> tuple[int, int]:
     if pronoun in (None, ""):
         places, what = [match.span() for match in _BLANK.finditer(sentence)], "a blank (_)"
     else:
-        places, what = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(as_text(pronoun))}(?!\w)", sentence)], "the pronoun"
+        places, what = (
+            [
+                match.span()
+                for match in re.finditer(rf"(?<!\w){re.escape(as_text(pronoun))}(?!\w)", sentence)
+            ],
+            "the pronoun",
+        )
         at = values.get("pronoun_loc")
         if at not in (None, ""):
             places = [place for place in places if str(place[0]) == as_text(at)]

@@ -108,7 +108,9 @@ def read_lines(model: LanguageModel, lines: Sequence[str], *, as_words: bool = F
         is_place_N = np.ones(len(encoded.ids), dtype=bool)
         is_place_N[encoded.offsets[:-1]] = False
         log_boundary = WordFinder(model.tokenizer).log_boundary
-        logprob_N, word_start_N[is_place_N], _ = score_and_look(model, encoded.ids, spans, is_place_N, log_boundary)
+        logprob_N, word_start_N[is_place_N], _ = score_and_look(
+            model, encoded.ids, spans, is_place_N, log_boundary
+        )
     else:
         logprob_N = span_scoring.score_spans(model, encoded.ids, spans)
     span_scoring.check_scores(logprob_N)
@@ -167,7 +169,10 @@ class PairScore:
 
 
 def score_pairs(
-    model: LanguageModel | str | Path, pairs: Sequence[Pair], special_symbols: str = "error", scoring: str | None = None
+    model: LanguageModel | str | Path,
+    pairs: Sequence[Pair],
+    special_symbols: str = "error",
+    scoring: str | None = None,
 ) -> list[PairScore]:
     """Score both sentences of each pair; a pair that cannot be scored has the reason in its place.
 
@@ -183,28 +188,46 @@ def score_pairs(
     """
     model = language_model_of(model)
     if any((scoring or pair.scoring) != FULL for pair in pairs):
-        check_reads_forward(model.tokenizer, "compare parts of sentences given what comes before them; --scoring full compares whole ones")
+        check_reads_forward(
+            model.tokenizer,
+            "compare parts of sentences given what comes before them; --scoring full compares whole ones",
+        )
     if scoring not in (None, *SCORINGS):
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
-    chunks = (pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK))
-    scores = [score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)]
+    chunks = (
+        pairs[first : first + PAIRS_PER_CHUNK] for first in range(0, len(pairs), PAIRS_PER_CHUNK)
+    )
+    scores = [
+        score for chunk in chunks for score in _score_chunk(model, chunk, special_symbols, scoring)
+    ]
     texts = (text for pair in pairs if not pair.problem for text in (pair.good, pair.bad))
     tell_unseen(count_marks(texts), {"the model": model.tokenizer})
-    partial = [score.good for score in scores if score.scoring == PARTIAL and score.good and not score.is_identical]
+    partial = [
+        score.good
+        for score in scores
+        if score.scoring == PARTIAL and score.good and not score.is_identical
+    ]
     ends = sum(good.tokens == 1 for good in partial)
     if ends:
-        notice(f"in {ends} of {len(partial)} pairs nothing follows the part that differs: of these the ends alone are compared")
+        notice(
+            f"in {ends} of {len(partial)} pairs nothing follows the part that differs: of these the ends alone are compared"
+        )
     return scores
 
 
-def _score_chunk(model: LanguageModel, pairs: Sequence[Pair], special_symbols: str, scoring: str | None) -> Iterator[PairScore]:
+def _score_chunk(
+    model: LanguageModel, pairs: Sequence[Pair], special_symbols: str, scoring: str | None
+) -> Iterator[PairScore]:
     lines: list[str] = []
     reasons: list[str | None] = []
     for pair in pairs:
         try:
             if pair.problem:
                 raise Unscorable(pair.problem)
-            lines += [checked_line(pair.good, special_symbols), checked_line(pair.bad, special_symbols)]
+            lines += [
+                checked_line(pair.good, special_symbols),
+                checked_line(pair.bad, special_symbols),
+            ]
             reasons.append(None)
         except Unscorable as problem:
             reasons.append(str(problem))
@@ -235,7 +258,9 @@ def _pair_score(pair: Pair, scoring: str, read: ReadLines, at: int) -> PairScore
     return PairScore(pair, scoring, good, bad, 0.5 if tie else float(nats[0] > nats[1]))
 
 
-def _compared(read: ReadLines, good: int, bad: int, scoring: str) -> tuple[tuple[int, int], tuple[int, int]]:
+def _compared(
+    read: ReadLines, good: int, bad: int, scoring: str
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """From which token to which the lines `good` and `bad` are compared.
 
     Raises:
@@ -251,11 +276,15 @@ def _compared(read: ReadLines, good: int, bad: int, scoring: str) -> tuple[tuple
     if scoring == PARTIAL:
         return (lengths[0] - tail, lengths[0]), (lengths[1] - tail, lengths[1])
     if head + tail in lengths:
-        raise Unscorable("one sentence is the other with words put in: there are no words to compare")
+        raise Unscorable(
+            "one sentence is the other with words put in: there are no words to compare"
+        )
     return (head, lengths[0] - tail), (head, lengths[1] - tail)
 
 
-def differing_part(surfaces: tuple[list[str], list[str]], starts: tuple[np.ndarray, np.ndarray]) -> tuple[int, int]:
+def differing_part(
+    surfaces: tuple[list[str], list[str]], starts: tuple[np.ndarray, np.ndarray]
+) -> tuple[int, int]:
     """How many tokens two different lines share at their beginnings and, beyond those, at their
     ends, in whole words."""
     first, second = surfaces

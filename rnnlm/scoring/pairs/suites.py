@@ -73,7 +73,9 @@ def parse(text: str) -> Formula:
     if len(text) > LONGEST:
         raise _no_formula(text, f"it is longer than {LONGEST} characters")
     if not _REST.fullmatch(_REFERENCE.sub(" ", text)):
-        raise _no_formula(text, "it holds more than regions, numbers, + - < > = & | and parentheses")
+        raise _no_formula(
+            text, "it holds more than regions, numbers, + - < > = & | and parentheses"
+        )
     references: dict[str, Reference] = {}
 
     def named(match: re.Match[str]) -> str:
@@ -88,7 +90,9 @@ def parse(text: str) -> Formula:
             raise _no_formula(text, f"it has more than {MOST_PARTS} parts")
         return Formula(text, tuple(references.values()), _truth(tree, references))
     except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
-        raise _no_formula(text, "it is not a relation of surprisals, as (2;%mismatch%) > (2;%match%)") from None
+        raise _no_formula(
+            text, "it is not a relation of surprisals, as (2;%mismatch%) > (2;%match%)"
+        ) from None
 
 
 def _no_formula(text: str, why: str) -> TextError:
@@ -245,7 +249,11 @@ class PredictionScore:
 
 def is_suite(value: Any) -> bool:
     """Whether what a JSON file holds is meant to be a suite."""
-    return isinstance(value, dict) and "items" in value and ("predictions" in value or "region_meta" in value)
+    return (
+        isinstance(value, dict)
+        and "items" in value
+        and ("predictions" in value or "region_meta" in value)
+    )
 
 
 def suite_of(value: Any, where: str, name: str) -> Suite:
@@ -260,11 +268,19 @@ def suite_of(value: Any, where: str, name: str) -> Suite:
     except msgspec.ValidationError as error:
         raise TextError(f"{where} is not a test suite", str(error)) from None
     if stored.meta.metric != METRIC:
-        raise TextError(f"{where}: the metric {stored.meta.metric!r} is not known", f"regions are measured by the {METRIC} of surprisals")
+        raise TextError(
+            f"{where}: the metric {stored.meta.metric!r} is not known",
+            f"regions are measured by the {METRIC} of surprisals",
+        )
     for prediction in stored.predictions:
         if prediction.type != "formula":
-            raise TextError(f"{where}: a prediction of type {prediction.type!r} is not known", hint="write it as a formula")
-    texts = [prediction.formula for prediction in stored.predictions] or stored.meta.string_predictions
+            raise TextError(
+                f"{where}: a prediction of type {prediction.type!r} is not known",
+                hint="write it as a formula",
+            )
+    texts = [
+        prediction.formula for prediction in stored.predictions
+    ] or stored.meta.string_predictions
     if not texts or not stored.items:
         raise TextError(f"{where} holds no {'items' if texts else 'predictions'}")
     formulas = tuple(_formula(text, where) for text in texts)
@@ -286,7 +302,9 @@ def _item(stored: _Item, where: str) -> Item:
     for condition in stored.conditions:
         regions = {region.region_number: region.content for region in condition.regions}
         if len(regions) < len(condition.regions) or condition.condition_name in conditions:
-            raise TextError(f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: duplicate number or name")
+            raise TextError(
+                f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: duplicate number or name"
+            )
         conditions[condition.condition_name] = regions
     return Item(str(stored.item_number), conditions)
 
@@ -294,7 +312,9 @@ def _item(stored: _Item, where: str) -> Item:
 def _check_references(formula: Formula, items: Sequence[Item], where: str) -> None:
     for reference in formula.references:
         if not any(_has(item, reference) for item in items):
-            raise TextError(f"{where}: no item has the region {reference}", f"the prediction {formula.text}")
+            raise TextError(
+                f"{where}: no item has the region {reference}", f"the prediction {formula.text}"
+            )
 
 
 def _has(item: Item, reference: Reference) -> bool:
@@ -302,7 +322,9 @@ def _has(item: Item, reference: Reference) -> bool:
     return regions is not None and (reference.region is None or reference.region in regions)
 
 
-def score_suite(model: LanguageModel, suite: Suite, special_symbols: str = "error") -> list[PredictionScore]:
+def score_suite(
+    model: LanguageModel, suite: Suite, special_symbols: str = "error"
+) -> list[PredictionScore]:
     """Score each prediction of a suite on each of its items.
 
     Raises:
@@ -321,9 +343,15 @@ def score_suite(model: LanguageModel, suite: Suite, special_symbols: str = "erro
 
 
 def _prediction_score(
-    suite: Suite, item: Item, formula: Formula, labels: PredictionLabels, found: "dict[Reference, _Surprisal] | str"
+    suite: Suite,
+    item: Item,
+    formula: Formula,
+    labels: PredictionLabels,
+    found: "dict[Reference, _Surprisal] | str",
 ) -> PredictionScore:
-    score = PredictionScore(suite.name, item.number, formula, labels, None, where=f"{suite.where}, item {item.number}")
+    score = PredictionScore(
+        suite.name, item.number, formula, labels, None, where=f"{suite.where}, item {item.number}"
+    )
     if isinstance(found, str):
         return replace(score, reason=found)
     missing = next((reference for reference in formula.references if reference not in found), None)
@@ -333,7 +361,10 @@ def _prediction_score(
     score = replace(
         score,
         has_oov=any(each.has_oov for each in used.values()),
-        surprisal_bits={reference: each.bits if math.isfinite(each.bits) else None for reference, each in used.items()},
+        surprisal_bits={
+            reference: each.bits if math.isfinite(each.bits) else None
+            for reference, each in used.items()
+        },
     )
     try:
         truth = formula.truth_of({reference: each.bits for reference, each in used.items()})
@@ -348,14 +379,20 @@ class _Surprisal:
     has_oov: bool  # in the sentence up to the region's end
 
 
-def _surprisals(model: LanguageModel, item: Item, special_symbols: str) -> dict[Reference, _Surprisal] | str:
+def _surprisals(
+    model: LanguageModel, item: Item, special_symbols: str
+) -> dict[Reference, _Surprisal] | str:
     """The surprisals of all regions of an item, and of all regions of a condition; or why there are
     none."""
     heads: list[list[str]] = []
     try:
         for regions in item.conditions.values():
-            contents = [checked_line(regions[number].strip(), special_symbols) for number in sorted(regions)]
-            heads.append([" ".join(filter(None, contents[: end + 1])) for end in range(len(contents))])
+            contents = [
+                checked_line(regions[number].strip(), special_symbols) for number in sorted(regions)
+            ]
+            heads.append(
+                [" ".join(filter(None, contents[: end + 1])) for end in range(len(contents))]
+            )
         read = read_lines(model, [parts[-1] if parts else "" for parts in heads])
         found: dict[Reference, _Surprisal] = {}
         for line, (name, regions) in enumerate(item.conditions.items()):

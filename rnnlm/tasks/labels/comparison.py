@@ -11,7 +11,14 @@ from typing import Any, cast
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparison import names_of
 from rnnlm.evaluation.labels import Mode, differences, joint_exact_match, measures
-from rnnlm.evaluation.statistics import PERMUTATIONS, RESAMPLES, FigureDifference, Interval, figure_difference, figure_intervals
+from rnnlm.evaluation.statistics import (
+    PERMUTATIONS,
+    RESAMPLES,
+    FigureDifference,
+    Interval,
+    figure_difference,
+    figure_intervals,
+)
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.registry import check_same_task
@@ -64,7 +71,13 @@ class TaskComparison:
             for each in self.models
         ]  # fmt: skip
         pairs = [dataclasses.asdict(each) for each in self.differences]
-        return {"task": self.task, "sentences": self.sentences, "models": shown, "differences": pairs, "seconds": self.seconds}
+        return {
+            "task": self.task,
+            "sentences": self.sentences,
+            "models": shown,
+            "differences": pairs,
+            "seconds": self.seconds,
+        }
 
 
 def compare(
@@ -88,43 +101,89 @@ def compare(
     began = time.perf_counter()
     called = names_of(cast(Sequence[str], models), names)
     if len(called) < 2:
-        raise UsageError("a comparison needs at least two models", f"there is {len(called)}", "name another one")
-    check_same_task({name: loading.task_of(model) for name, model in zip(called, models, strict=True)})
-    opened_models = [cast(TaskModel, model if isinstance(model, TaskModel) else loading.load(model, device)) for model in models]
+        raise UsageError(
+            "a comparison needs at least two models", f"there is {len(called)}", "name another one"
+        )
+    check_same_task(
+        {name: loading.task_of(model) for name, model in zip(called, models, strict=True)}
+    )
+    opened_models = [
+        cast(TaskModel, model if isinstance(model, TaskModel) else loading.load(model, device))
+        for model in models
+    ]
     _check_columns(dict(zip(called, opened_models, strict=True)))
-    texts = [opened(model, data, labels, reading, name) for name, model in zip(called, opened_models, strict=True)]
-    found = [evaluation.measure(model, its, mode) for model, its in zip(opened_models, texts, strict=True)]
+    texts = [
+        opened(model, data, labels, reading, name)
+        for name, model in zip(called, opened_models, strict=True)
+    ]
+    found = [
+        evaluation.measure(model, its, mode)
+        for model, its in zip(opened_models, texts, strict=True)
+    ]
     compared = tuple(
-        ComparedModel(name, loading.called(model), its, _intervals(its, resamples or RESAMPLES, seed))
+        ComparedModel(
+            name, loading.called(model), its, _intervals(its, resamples or RESAMPLES, seed)
+        )
         for name, model, its in zip(called, opened_models, found, strict=True)
     )
     pairs = itertools.combinations(compared, 2)
-    between = tuple(TaskDifference(a.name, b.name, _differences(a.evaluation, b.evaluation, resamples, seed)) for a, b in pairs)
-    return TaskComparison(found[0].task, found[0].sentences, compared, between, time.perf_counter() - began)
+    between = tuple(
+        TaskDifference(a.name, b.name, _differences(a.evaluation, b.evaluation, resamples, seed))
+        for a, b in pairs
+    )
+    return TaskComparison(
+        found[0].task, found[0].sentences, compared, between, time.perf_counter() - began
+    )
 
 
 def _check_columns(models: Mapping[str, TaskModel]) -> None:
-    columns = {name: [(each.name, each.level, each.form) for each in model.codec.columns] for name, model in models.items()}
+    columns = {
+        name: [(each.name, each.level, each.form) for each in model.codec.columns]
+        for name, model in models.items()
+    }
     if len({tuple(each) for each in columns.values()}) > 1:
-        why = ", ".join(f"{name} has learned {', '.join(column for column, _, _ in its)}" for name, its in columns.items())
-        raise ComparisonError("models of different labels do not compare", why, "name models that have learned the same columns")
+        why = ", ".join(
+            f"{name} has learned {', '.join(column for column, _, _ in its)}"
+            for name, its in columns.items()
+        )
+        raise ComparisonError(
+            "models of different labels do not compare",
+            why,
+            "name models that have learned the same columns",
+        )
 
 
 def _intervals(found: TaskEvaluation, resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
     by_column = {}
     for each, figures_of in zip(found.predictions, found.columns, strict=True):
-        shown = {name: measure for name, measure in measures(each).items() if getattr(figures_of, name) is not None}
+        shown = {
+            name: measure
+            for name, measure in measures(each).items()
+            if getattr(figures_of, name) is not None
+        }
         by_column[each.column] = figure_intervals(shown, resamples=resamples, seed=seed)
     return by_column
 
 
-def _differences(first: TaskEvaluation, second: TaskEvaluation, resamples: int | None, seed: int) -> dict[str, dict[str, FigureDifference]]:
-    trials = {"resamples": resamples or RESAMPLES, "permutations": resamples or PERMUTATIONS, "seed": seed}
+def _differences(
+    first: TaskEvaluation, second: TaskEvaluation, resamples: int | None, seed: int
+) -> dict[str, dict[str, FigureDifference]]:
+    trials = {
+        "resamples": resamples or RESAMPLES,
+        "permutations": resamples or PERMUTATIONS,
+        "seed": seed,
+    }
     pairs = zip(first.predictions, second.predictions, strict=True)
     found = {ours.column: differences(ours, theirs, **trials) for ours, theirs in pairs}
     for column in first.columns:  # figures that say nothing of such labels
-        found[column.column] = {name: its for name, its in found[column.column].items() if getattr(column, name) is not None}
+        found[column.column] = {
+            name: its
+            for name, its in found[column.column].items()
+            if getattr(column, name) is not None
+        }
     if len(found) > 1:
-        joint = figure_difference(joint_exact_match(first.predictions), joint_exact_match(second.predictions), **trials)
+        joint = figure_difference(
+            joint_exact_match(first.predictions), joint_exact_match(second.predictions), **trials
+        )
         found |= {ALL_COLUMNS: {"exact_match": joint}} if joint is not None else {}
     return found

@@ -41,10 +41,15 @@ class FrozenModels:
     def __init__(self, models: Sequence[Any], names: Sequence[str]) -> None:
         for model, name in zip(models, names, strict=True):
             if task := getattr(model, "task", ""):
-                raise UsageError(f"--contextual {name}: it is not a language model", f"it is a model for {task}")
-            if not isinstance(model, NeuralLanguageModel) or not isinstance(model.network.body, RecurrentStack):
                 raise UsageError(
-                    f"--contextual {name}: it has no recurrent layers to read", hint="train one with --model lstm, gru, rnn or qrnn"
+                    f"--contextual {name}: it is not a language model", f"it is a model for {task}"
+                )
+            if not isinstance(model, NeuralLanguageModel) or not isinstance(
+                model.network.body, RecurrentStack
+            ):
+                raise UsageError(
+                    f"--contextual {name}: it has no recurrent layers to read",
+                    hint="train one with --model lstm, gru, rnn or qrnn",
                 )
         self.models: tuple[NeuralLanguageModel, ...] = tuple(models)
         self.tokenizers = tuple(model.tokenizer.in_direction(False) for model in self.models)
@@ -53,7 +58,10 @@ class FrozenModels:
     def setting(self) -> str:
         """What settings say of them: of each its fingerprint, and the widths of the words and of
         all layers."""
-        return ",".join(f"{model.fingerprint}:{'+'.join(map(str, _widths(model.network)))}" for model in self.models)
+        return ",".join(
+            f"{model.fingerprint}:{'+'.join(map(str, _widths(model.network)))}"
+            for model in self.models
+        )
 
     def to(self, device: torch.device) -> "FrozenModels":
         """Themselves, on `device`."""
@@ -68,12 +76,17 @@ class FrozenModels:
 
     def encode(self, texts: Sequence[Sequence[str]]) -> "WordStates":
         """The words of texts as the tokens of each model, in reading order."""
-        return WordStates(self, tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers))
+        return WordStates(
+            self, tuple(encode_words(tokenizer, texts) for tokenizer in self.tokenizers)
+        )
 
     def read(self, encoded: Sequence[EncodedWords], chosen_B: np.ndarray) -> Tensor:
         """(T, B, X): at each word of the chosen texts the states after its last token, of a
         reversed model after its first; zeros in padding."""
-        return torch.cat([_read(model, its, chosen_B) for model, its in zip(self.models, encoded, strict=True)], dim=2)
+        return torch.cat(
+            [_read(model, its, chosen_B) for model, its in zip(self.models, encoded, strict=True)],
+            dim=2,
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,9 @@ class WordStates:
         order = np.argsort(lengths_E, kind="stable")
         parts = np.cumsum(lengths_E[order]) // TOKENS
         for chosen_B in np.split(order, np.flatnonzero(np.diff(parts)) + 1):
-            states_WX[_word_places(words, chosen_B)] = self.models.read(self.encoded, chosen_B).to("cpu", dtype)
+            states_WX[_word_places(words, chosen_B)] = self.models.read(self.encoded, chosen_B).to(
+                "cpu", dtype
+            )
         states_WX[-1] = 0
         return replace(self, kept_WX=states_WX)
 
@@ -120,15 +135,23 @@ def _read(model: NeuralLanguageModel, encoded: EncodedWords, chosen_B: np.ndarra
     """(T, B, X) of one model."""
     rows, places = [], []
     for each in chosen_B:
-        offsets = encoded.token_offsets[encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1]
+        offsets = encoded.token_offsets[
+            encoded.word_offsets[each] : encoded.word_offsets[each + 1] + 1
+        ]
         ids, offsets = encoded.ids[offsets[0] : offsets[-1]], offsets - offsets[0]
         is_reversed = model.tokenizer.is_reversed
-        rows.append(np.concatenate(([model.tokenizer.boundary_id], ids[::-1] if is_reversed else ids)))
+        rows.append(
+            np.concatenate(([model.tokenizer.boundary_id], ids[::-1] if is_reversed else ids))
+        )
         # after `</s>` and so many tokens
         places.append(len(ids) - offsets[:-1] if is_reversed else offsets[1:])
-    inputs_KB, at_TB = (torch.from_numpy(padded(each, 0)).to(model.device) for each in (rows, places))
+    inputs_KB, at_TB = (
+        torch.from_numpy(padded(each, 0)).to(model.device) for each in (rows, places)
+    )
     with model.reading():
-        states_KBX = torch.cat([each.float() for each in of_network(model.network, inputs_KB)[0]], dim=2)
+        states_KBX = torch.cat(
+            [each.float() for each in of_network(model.network, inputs_KB)[0]], dim=2
+        )
         states_TBX = states_KBX.gather(0, at_TB.unsqueeze(2).expand(-1, -1, states_KBX.shape[2]))
         return states_TBX * (at_TB > 0).unsqueeze(2)
 
@@ -149,19 +172,30 @@ class LayerMixture(nn.Module):
         self.scores = nn.ParameterList(torch.zeros(len(widths)) for widths in self.widths)
         self.gammas = nn.Parameter(torch.ones(len(self.widths)))
         size = settings.context_size
-        self.projections = nn.ModuleList(nn.ModuleList(nn.Linear(width, size, bias=False) for width in each) for each in self.widths)
+        self.projections = nn.ModuleList(
+            nn.ModuleList(nn.Linear(width, size, bias=False) for width in each)
+            for each in self.widths
+        )
 
     def forward(self, states_TBX: Tensor) -> Tensor:
         """(T, B, C)."""
         states = states_TBX.to(self.gammas.dtype).split([sum(each) for each in self.widths], dim=2)
-        return torch.cat([self._mixed(number, its_TBX) for number, its_TBX in enumerate(states)], dim=2)
+        return torch.cat(
+            [self._mixed(number, its_TBX) for number, its_TBX in enumerate(states)], dim=2
+        )
 
     def _mixed(self, number: int, states_TBX: Tensor) -> Tensor:
         """One product of all layers side by side."""
         weights = self.gammas[number] * torch.softmax(self.scores[number], dim=0)
         projections = self.projections[number]
         assert isinstance(projections, nn.ModuleList)
-        return F.linear(states_TBX, torch.cat([weight * each.weight for weight, each in zip(weights, projections, strict=True)], dim=1))
+        return F.linear(
+            states_TBX,
+            torch.cat(
+                [weight * each.weight for weight, each in zip(weights, projections, strict=True)],
+                dim=1,
+            ),
+        )
 
 
 def opened(request: Any, resolved: Resolved) -> FrozenModels | None:
@@ -179,14 +213,23 @@ def opened(request: Any, resolved: Resolved) -> FrozenModels | None:
         names = [str(folder) for folder in folders]
     if not folders:
         if resolved.values["context_models"]:
-            raise UsageError("context_models is not set by itself", "the language models are missing", "name them with --contextual")
+            raise UsageError(
+                "context_models is not set by itself",
+                "the language models are missing",
+                "name them with --contextual",
+            )
         return None
     found = FrozenModels([model_folder.load(folder, "cpu")[0] for folder in folders], names)
     if not request.resume:
-        resolved.values["context_models"], resolved.origins["context_models"] = found.setting, "--contextual"
+        resolved.values["context_models"], resolved.origins["context_models"] = (
+            found.setting,
+            "--contextual",
+        )
     elif resolved.values["context_models"] != found.setting:
         raise UsageError(
-            f"{request.output} holds another run", "it reads other language models", "repeat its --contextual, or leave it out"
+            f"{request.output} holds another run",
+            "it reads other language models",
+            "repeat its --contextual, or leave it out",
         )
     return found
 
@@ -199,9 +242,15 @@ def loaded(settings: TaskSettings, parts: Sequence[Any]) -> FrozenModels | None:
     """
     if not parts and not settings.context_models:
         return None
-    found = FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)]) if parts else None
+    found = (
+        FrozenModels(parts, [f"part {number}" for number in range(1, len(parts) + 1)])
+        if parts
+        else None
+    )
     if found is None or found.setting != settings.context_models:
-        raise ModelError("the language models that it reads are other ones", "its settings and its parts differ")
+        raise ModelError(
+            "the language models that it reads are other ones", "its settings and its parts differ"
+        )
     return found
 
 
@@ -216,7 +265,9 @@ def cached(data: TaskData) -> TaskData:
         words = part.words_encoded
         left -= part.words * beside.models.width * dtype.itemsize
         if left < 0:
-            notice(f"the states of --contextual for the {name} data are too large to keep: they are computed again and again")
+            notice(
+                f"the states of --contextual for the {name} data are too large to keep: they are computed again and again"
+            )
             break
         found[name] = replace(part, words_encoded=replace(words, beside=beside.kept(words, dtype)))
     return replace(data, **found)

@@ -54,7 +54,9 @@ class LabelColumn:
     def to_symbols(self, labels: Sequence[str], words: Sequence[str]) -> Sequence[str]:
         """The labels of a sentence's words as symbols, known ones or not."""
         if self.form == EDIT:
-            return [edit_scripts.script(word, label) for word, label in zip(words, labels, strict=True)]
+            return [
+                edit_scripts.script(word, label) for word, label in zip(words, labels, strict=True)
+            ]
         return schemes.convert(labels, self.scheme, self.inner)
 
     def encode_words(self, labels: Sequence[str], words: Sequence[str]) -> list[int]:
@@ -74,7 +76,10 @@ class LabelColumn:
         """The labels of a sentence's words as the training data write them."""
         symbols = [self.symbols[id] for id in ids]
         if self.form == EDIT:
-            return tuple(edit_scripts.apply(script, word) for script, word in zip(symbols, words, strict=True))
+            return tuple(
+                edit_scripts.apply(script, word)
+                for script, word in zip(symbols, words, strict=True)
+            )
         return tuple(schemes.convert(symbols, self.inner, self.scheme))
 
     def labels_in(self, scheme: str) -> set[str]:
@@ -92,7 +97,12 @@ class LabelColumn:
 
 
 def column_of(
-    name: str, level: str, rows: Iterable[tuple[Sequence[str], Sequence[str]]], scheme: str, inner: str, form: str
+    name: str,
+    level: str,
+    rows: Iterable[tuple[Sequence[str], Sequence[str]]],
+    scheme: str,
+    inner: str,
+    form: str,
 ) -> LabelColumn:
     """The column whose symbols are those of `rows`, most frequent first. rows: the labels of each
     sentence, and its words."""
@@ -106,14 +116,19 @@ def column_of(
         single = schemes.LETTERS[inner][-1] if inner == schemes.BIOES else ""
         parsed = [schemes.parse(symbol) for symbol in symbols if symbol != schemes.OUTSIDE]
         kinds = sorted({kind for letter, kind in parsed if letter != single})
-        symbols += [each for kind in kinds for each in _all_labels(kind, inner) if each not in counts]
+        symbols += [
+            each for kind in kinds for each in _all_labels(kind, inner) if each not in counts
+        ]
         symbols += [] if schemes.OUTSIDE in counts else [schemes.OUTSIDE]
     return LabelColumn(name, level, tuple(symbols), scheme, inner, form)
 
 
 def _all_labels(kind: str, scheme: str) -> list[str]:
     """The labels that a scheme has for spans of a kind."""
-    return [letter + (f"-{kind}" if kind else "") for letter in dict.fromkeys(f"B{schemes.LETTERS[scheme]}")]
+    return [
+        letter + (f"-{kind}" if kind else "")
+        for letter in dict.fromkeys(f"B{schemes.LETTERS[scheme]}")
+    ]
 
 
 class Codec:
@@ -127,7 +142,11 @@ class Codec:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, columns: Sequence[LabelColumn], details: dict[str, Any] | None = None, beside: Any = None
+        self,
+        tokenizer: Tokenizer,
+        columns: Sequence[LabelColumn],
+        details: dict[str, Any] | None = None,
+        beside: Any = None,
     ) -> None:
         self.tokenizer, self.beside = tokenizer, beside
         self.columns = tuple(columns)
@@ -172,7 +191,9 @@ class Codec:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over the tokenizer and the labels."""
-        return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[:12]
+        return hashlib.sha256(self.tokenizer.fingerprint.encode() + self._to_json()).hexdigest()[
+            :12
+        ]
 
     def to_settings(self) -> dict[str, Any]:
         """Those of the tokenizer."""
@@ -183,7 +204,12 @@ class Codec:
         return {**self.tokenizer.to_files(), FILE: self._to_json()}
 
     def _to_json(self) -> bytes:
-        return msgspec.json.format(msgspec.json.encode({"columns": [asdict(each) for each in self.columns], **self.details}), indent=1)
+        return msgspec.json.format(
+            msgspec.json.encode(
+                {"columns": [asdict(each) for each in self.columns], **self.details}
+            ),
+            indent=1,
+        )
 
 
 def _check(column: LabelColumn) -> None:
@@ -199,7 +225,9 @@ def _check(column: LabelColumn) -> None:
     if column.form != PLAIN and (column.form == MULTI) != is_text:
         raise ValueError(f"labels of a {column.level} are not of the form {column.form}")
     if has_spans != (column.inner != schemes.NONE) or (has_spans and is_text):
-        raise ValueError(f"labels of a {column.level} are not of scheme {column.scheme}, inside {column.inner}")
+        raise ValueError(
+            f"labels of a {column.level} are not of scheme {column.scheme}, inside {column.inner}"
+        )
     if column.inner not in (column.scheme, schemes.BIOES):
         raise ValueError(f"spans of scheme {column.scheme} are not learned as {column.inner}")
     if column.form == PLAIN:
@@ -226,7 +254,9 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> Codec:
         for column in columns:
             _check(column)
     except (ValueError, TextError) as error:
-        raise ModelError(f"{FILE} is damaged", error.what if isinstance(error, TextError) else str(error)) from None
+        raise ModelError(
+            f"{FILE} is damaged", error.what if isinstance(error, TextError) else str(error)
+        ) from None
     if not columns or len({(column.level, column.name) for column in columns}) < len(columns):
         raise ModelError(f"{FILE} is damaged", "there are no columns, or one of them twice")
     details.pop("columns")
@@ -323,14 +353,21 @@ def encode_words(tokenizer: Tokenizer, texts: Sequence[Sequence[str]]) -> Encode
     different = list(dict.fromkeys(word for words in texts for word in words))
     encoded = tokenizer.encode([one_token(word) for word in different])
     unknown = tokenizer.boundary_id if tokenizer.unk_id is None else tokenizer.unk_id
-    pieces = [encoded.ids[start : end - 1] for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)]
+    pieces = [
+        encoded.ids[start : end - 1]
+        for start, end in zip(encoded.offsets[:-1], encoded.offsets[1:], strict=True)
+    ]
     pieces = [piece if len(piece) else np.array([unknown], dtype=np.int32) for piece in pieces]
     is_known_D = np.ones(len(different), dtype=bool)
     is_known_D[np.searchsorted(encoded.offsets, encoded.oov, side="right") - 1] = False
     numbers = {word: number for number, word in enumerate(different)}
     order = np.fromiter((numbers[word] for words in texts for word in words), dtype=np.int64)
     lengths_W = np.fromiter(map(len, pieces), dtype=np.int64, count=len(pieces))[order]
-    ids = np.concatenate([pieces[number] for number in order.tolist()]) if len(order) else np.zeros(0, dtype=np.int32)
+    ids = (
+        np.concatenate([pieces[number] for number in order.tolist()])
+        if len(order)
+        else np.zeros(0, dtype=np.int32)
+    )
     words_E = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
     return EncodedWords(ids, _offsets(lengths_W), _offsets(words_E), is_known_D[order])
 
@@ -345,7 +382,9 @@ def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> 
     """Examples whose label columns are those of the codec, in its order. learned: the same examples
     with one label per word; differs from `gold` only where letters and sounds were aligned."""
     encoded = encode_texts(codec, [example.words for example in gold.examples])
-    return LabelledData(gold.examples, encoded, encode_labels(codec, learned.examples), gold.content_hash)
+    return LabelledData(
+        gold.examples, encoded, encode_labels(codec, learned.examples), gold.content_hash
+    )
 
 
 def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray, ...]:
@@ -353,10 +392,14 @@ def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray
     found: list[np.ndarray] = []
     for column, place in zip(codec.columns, codec.places, strict=True):
         if column.level == WORD:
-            rows: Any = [column.encode_words(each.word_labels[place], each.words) for each in examples]
+            rows: Any = [
+                column.encode_words(each.word_labels[place], each.words) for each in examples
+            ]
             found.append(np.fromiter((id for row in rows for id in row), dtype=np.int64))
         else:
-            found.append(np.stack([column.encode_text(each.text_labels[place]) for each in examples]))
+            found.append(
+                np.stack([column.encode_text(each.text_labels[place]) for each in examples])
+            )
     return tuple(found)
 
 

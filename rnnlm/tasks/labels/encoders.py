@@ -21,7 +21,12 @@ from rnnlm.neural.layer_outputs import of_stack
 from rnnlm.neural.layers.layers import BidirectionalStack, RecurrentStack, first_state
 from rnnlm.neural.settings import RecurrentSettings
 from rnnlm.neural.words import WordInput
-from rnnlm.tasks.labels.settings import BagClassifier, CnnClassifier, RecurrentTaskSettings, TaskSettings
+from rnnlm.tasks.labels.settings import (
+    BagClassifier,
+    CnnClassifier,
+    RecurrentTaskSettings,
+    TaskSettings,
+)
 from rnnlm.tasks.padding import is_word
 
 
@@ -34,22 +39,34 @@ class Reader(nn.Module):
         self.settings, self.width = settings, settings.output_width
         self.padding_id = tokenizer.boundary_id
         self.input = WordInput(settings, tokenizer)
-        self.forms = LowerCasedForms(tokenizer) if settings.lowercase_vectors and settings.characters else None
+        self.forms = (
+            LowerCasedForms(tokenizer)
+            if settings.lowercase_vectors and settings.characters
+            else None
+        )
         self.unknown_V: Tensor | None
-        self.register_buffer("unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False)
+        self.register_buffer(
+            "unknown_V", _unknown_chances(settings.unknown_words, tokenizer), persistent=False
+        )
 
-    def vectors(self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+    def vectors(
+        self, inputs_TB: Tensor, is_word_TB: Tensor, context_TBC: Tensor | None = None
+    ) -> Tensor:
         """(T, B, E), dropped out; what is read beside the words comes last. The ids of padding,
         which may be any, are read as `</s>`."""
         inputs_TB = inputs_TB.masked_fill(~is_word_TB, self.padding_id)
         vector_ids_TB = self.input.known(inputs_TB) if self.forms is None else self.forms(inputs_TB)
         if self.training and self.unknown_V is not None and self.input.unk_id is not None:
-            is_unknown_TB = torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[vector_ids_TB]
+            is_unknown_TB = (
+                torch.rand_like(inputs_TB, dtype=torch.float32) < self.unknown_V[vector_ids_TB]
+            )
             vector_ids_TB = vector_ids_TB.masked_fill(is_unknown_TB, self.input.unk_id)
         x_TBE = self.input(inputs_TB, vector_ids_TB)
         if context_TBC is not None:
             x_TBE = torch.cat([x_TBE, context_TBC.to(x_TBE.dtype)], dim=2)
-        return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
+        return dropout(
+            x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout
+        )
 
     def drop(self, features: Tensor) -> Tensor:
         """Features of words (T, B, H) or texts (B, H) after `dropout_output`."""
@@ -84,19 +101,29 @@ class Encoder(Reader):
     def __init__(self, settings: RecurrentTaskSettings, tokenizer: Tokenizer) -> None:
         super().__init__(settings, tokenizer)
         self.reads_boundary = settings.reads_boundary
-        self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
+        self.body = (
+            BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
+        )
 
     def forward(self, inputs_TB: Tensor, lengths_B: Tensor) -> Tensor:
         """Features (T, B, H) of the words `inputs_TB`, the first `lengths_B` of each row, after
         dropout; zeros in padding."""
         return self.drop(self.read(inputs_TB, lengths_B))
 
-    def read(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+    def read(
+        self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
+    ) -> Tensor:
         """The features before dropout."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
-        return self._at_words(self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB))), len(inputs_TB), lengths_B)
+        return self._at_words(
+            self._states(x_SBE, lengths_B + (len(x_SBE) - len(inputs_TB))),
+            len(inputs_TB),
+            lengths_B,
+        )
 
-    def layers(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> list[Tensor]:
+    def layers(
+        self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
+    ) -> list[Tensor]:
         """What is read of each word, what each layer gives, [forward; backward], the lowest first,
         and the features; without the dropout between layers."""
         x_SBE = self.read_vectors(inputs_TB, lengths_B, context_TBC)
@@ -106,13 +133,17 @@ class Encoder(Reader):
             layers, y_SBH = of_stack(self.body, x_SBE)
         return [self._at_words(each, len(inputs_TB), lengths_B) for each in (x_SBE, *layers, y_SBH)]
 
-    def read_vectors(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+    def read_vectors(
+        self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
+    ) -> Tensor:
         """What the layers read: a vector for each word and, where they read it, for `</s>` at
         either end."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
         if not self.reads_boundary:
             return self.vectors(inputs_TB, is_word_TB, context_TBC)
-        around_SB = F.pad(inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id)
+        around_SB = F.pad(
+            inputs_TB.masked_fill(~is_word_TB, self.padding_id), (0, 0, 1, 1), value=self.padding_id
+        )
         beside_SBC = None if context_TBC is None else F.pad(context_TBC, (0, 0, 0, 0, 1, 1))
         return self.vectors(around_SB, is_word(len(around_SB), lengths_B + 2), beside_SBC)
 
@@ -124,12 +155,18 @@ class Encoder(Reader):
     def _states(self, x_TBE: Tensor, lengths_B: Tensor) -> Tensor:
         if isinstance(self.body, BidirectionalStack):
             return self.body(x_TBE, lengths_B)
-        y_TBH, _ = self.body(x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE)))
+        y_TBH, _ = self.body(
+            x_TBE, tuple(part for layer in self.body.layers for part in first_state(layer, x_TBE))
+        )
         return y_TBH  # padding comes after all words
 
     def levels(self) -> list[list[nn.Module]]:
         body = self.body
-        both = zip(body.onwards, body.backwards, strict=True) if isinstance(body, BidirectionalStack) else zip(body.layers, strict=True)
+        both = (
+            zip(body.onwards, body.backwards, strict=True)
+            if isinstance(body, BidirectionalStack)
+            else zip(body.layers, strict=True)
+        )
         found: list[list[nn.Module]] = [list(layers) for layers in both]
         for level, highway in zip(found[1:], body.highways, strict=False):
             level.append(highway)
@@ -161,7 +198,9 @@ class LowerCasedForms(nn.Module):
         for id, word in enumerate(tokenizer.symbols()):  # the most frequent come first
             if id not in self.specials:
                 self.form_of.setdefault(word.lower(), id)
-        self.register_buffer("form_V", torch.from_numpy(np.zeros(0, dtype=np.int64)), persistent=False)
+        self.register_buffer(
+            "form_V", torch.from_numpy(np.zeros(0, dtype=np.int64)), persistent=False
+        )
 
     def forward(self, ids: Tensor) -> Tensor:
         """The ids of the forms, all below V; `<unk>` where no word of the vocabulary is the same in
@@ -174,15 +213,27 @@ class LowerCasedForms(nn.Module):
         known = len(form_V)
         if known >= self.tokenizer.input_size:
             return form_V
-        new = [self._form(known + place, word) for place, word in enumerate(self.tokenizer.spellings(known))]
-        grown_V = torch.cat([form_V, torch.from_numpy(np.array(new, dtype=np.int64)).to(form_V.device, non_blocking=True)])
+        new = [
+            self._form(known + place, word)
+            for place, word in enumerate(self.tokenizer.spellings(known))
+        ]
+        grown_V = torch.cat(
+            [
+                form_V,
+                torch.from_numpy(np.array(new, dtype=np.int64)).to(
+                    form_V.device, non_blocking=True
+                ),
+            ]
+        )
         self.form_V = grown_V
         return grown_V
 
     def _form(self, id: int, word: str) -> int:
         if id in self.specials:
             return id
-        unknown = self.tokenizer.boundary_id if self.tokenizer.unk_id is None else self.tokenizer.unk_id
+        unknown = (
+            self.tokenizer.boundary_id if self.tokenizer.unk_id is None else self.tokenizer.unk_id
+        )
         return self.form_of.get(word.lower(), unknown)
 
 
@@ -227,12 +278,24 @@ class Pooling(nn.Module):
     def _last(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         at_1BH = (lengths_B - 1).view(1, -1, 1).expand(1, -1, features_TBH.shape[2])
         widths = [width for width, _ in self.ends]
-        last, first = (end_BH.split(widths, dim=1) for end_BH in (features_TBH.gather(0, at_1BH)[0], features_TBH[0]))
-        parts = [first[part] if is_backward else last[part] for part, (_, is_backward) in enumerate(self.ends)]
+        last, first = (
+            end_BH.split(widths, dim=1)
+            for end_BH in (features_TBH.gather(0, at_1BH)[0], features_TBH[0])
+        )
+        parts = [
+            first[part] if is_backward else last[part]
+            for part, (_, is_backward) in enumerate(self.ends)
+        ]
         return torch.cat(parts, dim=1)
 
 
-def at_words(features_SBH: Tensor, first_TB: Tensor, last_TB: Tensor, lengths_B: Tensor, settings: RecurrentTaskSettings) -> Tensor:
+def at_words(
+    features_SBH: Tensor,
+    first_TB: Tensor,
+    last_TB: Tensor,
+    lengths_B: Tensor,
+    settings: RecurrentTaskSettings,
+) -> Tensor:
     """Features (T, B, H) of words that have several tokens: of what the forward direction gives the
     vector at a word's last token, of what the backward one gives that at its first. Zeros in
     padding."""
@@ -259,7 +322,10 @@ def ends(settings: RecurrentSettings) -> list[tuple[int, bool]]:
     order."""
     directions = [False, True][: settings.directions]
     if settings.connections == "dense":
-        return [(settings.input_width, False), *((width, each) for width in settings.widths for each in directions)]
+        return [
+            (settings.input_width, False),
+            *((width, each) for width in settings.widths for each in directions),
+        ]
     return [(settings.widths[-1], each) for each in directions]
 
 
@@ -292,12 +358,18 @@ class BagOfWords(Reader):
         # a list of modules does not say of which
         self.layers: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
-    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
+    ) -> Tensor:
         """Features (B, H) after dropout."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
-        y_BH = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).sum(dim=0) / lengths_B.unsqueeze(1)
+        y_BH = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).sum(
+            dim=0
+        ) / lengths_B.unsqueeze(1)
         for number, layer in enumerate(self.layers):
-            y_BH = self.activation(layer(dropout(y_BH, self.dropout_between if number else 0.0, self.training)))
+            y_BH = self.activation(
+                layer(dropout(y_BH, self.dropout_between if number else 0.0, self.training))
+            )
         return self.drop(y_BH)
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
@@ -323,11 +395,21 @@ class WordFilters(Reader):
         # a list of modules does not say of which
         self.filters: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
-    def forward(self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None) -> Tensor:
+    def forward(
+        self, inputs_TB: Tensor, lengths_B: Tensor, context_TBC: Tensor | None = None
+    ) -> Tensor:
         """Features (B, H) after dropout."""
         is_word_TB = is_word(len(inputs_TB), lengths_B)
-        x_BET = (self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)).permute(1, 2, 0)
-        y_BH = torch.cat([_best(w, linear, x_BET, lengths_B) for w, linear in zip(self.widths, self.filters, strict=True)], dim=1)
+        x_BET = (
+            self.vectors(inputs_TB, is_word_TB, context_TBC) * is_word_TB.unsqueeze(2)
+        ).permute(1, 2, 0)
+        y_BH = torch.cat(
+            [
+                _best(w, linear, x_BET, lengths_B)
+                for w, linear in zip(self.widths, self.filters, strict=True)
+            ],
+            dim=1,
+        )
         return self.drop(torch.relu(y_BH))
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:

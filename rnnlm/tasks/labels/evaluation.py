@@ -12,7 +12,15 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from rnnlm.evaluation.labels import LabelFigures, LabelSignature, Mode, Predictions, joint_exact_match, measures, report
+from rnnlm.evaluation.labels import (
+    LabelFigures,
+    LabelSignature,
+    Mode,
+    Predictions,
+    joint_exact_match,
+    measures,
+    report,
+)
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.evaluation.statistics import figure_interval
 from rnnlm.events import never
@@ -23,7 +31,14 @@ from rnnlm.tasks.batches import label_tensors
 from rnnlm.tasks.bundled_data import bundled_corpus_of
 from rnnlm.tasks.labels.data import EDIT, MULTI, SOUNDS, WORD, LabelColumn, LabelledData
 from rnnlm.tasks.labels.evaluation_data import labelled_data, open_data
-from rnnlm.tasks.labels.model import ColumnPrediction, Prediction, Search, TaskModel, of_reading, predict
+from rnnlm.tasks.labels.model import (
+    ColumnPrediction,
+    Prediction,
+    Search,
+    TaskModel,
+    of_reading,
+    predict,
+)
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.alignment import join
 from rnnlm.text.labelled.example import LabelledText, labels_in
@@ -44,7 +59,12 @@ class Answers:
     predictions: tuple[Prediction, ...]
 
 
-def answers(model: TaskModel, data: LabelledData, search: Search | None = None, stop: Callable[[], bool] = never) -> Answers | None:
+def answers(
+    model: TaskModel,
+    data: LabelledData,
+    search: Search | None = None,
+    stop: Callable[[], bool] = never,
+) -> Answers | None:
     """The loss and the predictions of all examples; None where `stop`, asked before each batch, cut
     it off."""
     texts = [example.words for example in data.examples]
@@ -59,7 +79,9 @@ def answers(model: TaskModel, data: LabelledData, search: Search | None = None, 
     return None if stop() else Answers(tuple(losses.tolist()), tuple(found))
 
 
-def columns_of(model: TaskModel, data: LabelledData, found: Answers, mode: Mode = "conlleval") -> list[Predictions]:
+def columns_of(
+    model: TaskModel, data: LabelledData, found: Answers, mode: Mode = "conlleval"
+) -> list[Predictions]:
     """Each column of labels as the data and the model have it. mode: how spans are counted."""
     columns = zip(model.codec.columns, model.codec.places, strict=True)
     return [
@@ -98,11 +120,17 @@ class TaskEvaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """The figures by name, in JSON's types."""
-        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "predictions"}
+        values = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.name != "predictions"
+        }
         return values | {"columns": [each.to_dict() for each in self.columns]}
 
 
-def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None) -> TaskEvaluation:
+def measure(
+    model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None
+) -> TaskEvaluation:
     """The figures that `rnnlm eval` prints. mode: how spans are counted."""
     began = time.perf_counter()
     found = answers(model, data, search)
@@ -113,23 +141,41 @@ def measure(model: TaskModel, data: LabelledData, mode: Mode = "conlleval", sear
     has_labels = all(bool((labels != PADDING).any()) for labels in data.labels)
     loss = _mean_loss(model, data, found) if has_labels else None
     seconds = time.perf_counter() - began
-    return TaskEvaluation(model.task, data.sentences, data.words, loss, columns, joint, columns[0].signature, seconds, tuple(predictions))
+    return TaskEvaluation(
+        model.task,
+        data.sentences,
+        data.words,
+        loss,
+        columns,
+        joint,
+        columns[0].signature,
+        seconds,
+        tuple(predictions),
+    )
 
 
 def evaluate_as_json(
-    model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None, has_intervals: bool = False
+    model: TaskModel,
+    data: LabelledData,
+    mode: Mode = "conlleval",
+    search: Search | None = None,
+    has_intervals: bool = False,
 ) -> dict[str, Any]:
     """The same in JSON's types. has_intervals: with `low` and `high`, the 95 % interval of the
     figure that counts, of each column."""
     found = measure(model, data, mode, search)
     result = found.to_dict()
-    for column, its in zip(result["columns"], found.predictions if has_intervals else (), strict=has_intervals):
+    for column, its in zip(
+        result["columns"], found.predictions if has_intervals else (), strict=has_intervals
+    ):
         interval = figure_interval(measures(its)[column["main"]])
         column |= {} if interval is None else {"low": interval.low, "high": interval.high}
     return result
 
 
-def _figures(number: int, column: Predictions, model: TaskModel, data: LabelledData) -> ColumnFigures:
+def _figures(
+    number: int, column: Predictions, model: TaskModel, data: LabelledData
+) -> ColumnFigures:
     """Those of one of the codec's columns. Lemmas are no classes: there are no figures of each."""
     found = report(column)
     if model.codec.columns[number].form == EDIT:
@@ -137,7 +183,9 @@ def _figures(number: int, column: Predictions, model: TaskModel, data: LabelledD
     main = next(name for name in MAIN if getattr(found, name) is not None)
     spans = {} if found.mode is None else {"mode": found.mode, "scheme": column.scheme}
     named = column.column if len(model.codec.columns) > 1 else ""
-    signature = LabelSignature(main, named, **spans, data=data.content_hash, model=model.fingerprint or "")
+    signature = LabelSignature(
+        main, named, **spans, data=data.content_hash, model=model.fingerprint or ""
+    )
     return ColumnFigures(**vars(found), main=main, signature=str(signature))
 
 
@@ -151,9 +199,16 @@ def verdict(model: TaskModel, data: LabelledData, found: Answers, criterion: str
     figures, chosen, is_error = {"loss_nats": loss}, [], False
     predictions = columns_of(model, data, found)
     for each in predictions:
-        its = {name: measure.value or 0.0 for name, measure in measures(each).items() if name in (*MAIN, criterion)}
+        its = {
+            name: measure.value or 0.0
+            for name, measure in measures(each).items()
+            if name in (*MAIN, criterion)
+        }
         name = criterion if criterion in its else next(name for name in MAIN if name in its)
-        figures |= {f"{each.column}_{key}" if len(predictions) > 1 else key: value for key, value in its.items()}
+        figures |= {
+            f"{each.column}_{key}" if len(predictions) > 1 else key: value
+            for key, value in its.items()
+        }
         is_error = name == "word_error_rate"
         chosen.append(-its[name] if is_error and len(predictions) > 1 else its[name])
     return Verdict(
@@ -168,7 +223,9 @@ def _mean_loss(model: TaskModel, data: LabelledData, found: Answers) -> float:
     return math.inf if math.isnan(loss) else loss
 
 
-def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode) -> Predictions:
+def _of_words(
+    model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode
+) -> Predictions:
     column = model.codec.columns[number]
     gold = [example.word_labels[place] for example in data.examples]
     predicted = [each[number].best[0].labels for each in found.predictions]
@@ -177,33 +234,74 @@ def _of_words(model: TaskModel, data: LabelledData, found: Answers, number: int,
     scheme = column.scheme
     if scheme not in (schemes.NONE, schemes.IOB1, schemes.BIO):
         scheme = schemes.BIOES
-        gold, predicted = ([tuple(schemes.convert(row, column.scheme, scheme)) for row in rows] for rows in (gold, predicted))
+        gold, predicted = (
+            [tuple(schemes.convert(row, column.scheme, scheme)) for row in rows]
+            for rows in (gold, predicted)
+        )
     is_known_W, offsets = data.words_encoded.is_known, data.words_encoded.word_offsets
     known = [is_known_W[start:end].tolist() for start, end in itertools.pairwise(offsets.tolist())]
     seen = None if column.form == EDIT else column.labels_in(scheme)
-    return Predictions("tagging", gold, predicted, column.name, scheme, mode, known=known, training_labels=seen)
+    return Predictions(
+        "tagging", gold, predicted, column.name, scheme, mode, known=known, training_labels=seen
+    )
 
 
-def _of_sounds(column: LabelColumn, data: LabelledData, gold: list[tuple[str, ...]], predicted: list[tuple[str, ...]]) -> Predictions:
+def _of_sounds(
+    column: LabelColumn,
+    data: LabelledData,
+    gold: list[tuple[str, ...]],
+    predicted: list[tuple[str, ...]],
+) -> Predictions:
     """Rows of the same letters are pronunciations of one word, of which the nearest counts."""
     references = defaultdict(list)
     for example, sounds in zip(data.examples, gold, strict=True):
         references[example.words].append(join(sounds))
-    said = {example.words: join(labels) for example, labels in zip(data.examples, predicted, strict=True)}
+    said = {
+        example.words: join(labels)
+        for example, labels in zip(data.examples, predicted, strict=True)
+    }
     words = list(references)
     return Predictions(
-        "tagging", [], [], column.name, references=[references[each] for each in words], symbols=[said[each] for each in words]
+        "tagging",
+        [],
+        [],
+        column.name,
+        references=[references[each] for each in words],
+        symbols=[said[each] for each in words],
     )
 
 
-def _of_texts(model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode) -> Predictions:
+def _of_texts(
+    model: TaskModel, data: LabelledData, found: Answers, number: int, place: int, mode: Mode
+) -> Predictions:
     column = model.codec.columns[number]
     is_multi = column.form == MULTI
-    gold = [labels_in(each.text_labels[place]) if is_multi else (each.text_labels[place],) for each in data.examples]
-    predicted = [labels_in(each[number].label) if is_multi else (each[number].label,) for each in found.predictions]
-    sure = None if is_multi else [[float(np.nan_to_num(cast(np.ndarray, each[number].p_TK).max()))] for each in found.predictions]
+    gold = [
+        labels_in(each.text_labels[place]) if is_multi else (each.text_labels[place],)
+        for each in data.examples
+    ]
+    predicted = [
+        labels_in(each[number].label) if is_multi else (each[number].label,)
+        for each in found.predictions
+    ]
+    sure = (
+        None
+        if is_multi
+        else [
+            [float(np.nan_to_num(cast(np.ndarray, each[number].p_TK).max()))]
+            for each in found.predictions
+        ]
+    )
     task: Literal["classification"] = "classification"
-    return Predictions(task, gold, predicted, column.name, multi_label=is_multi, training_labels=set(column.symbols), probabilities=sure)
+    return Predictions(
+        task,
+        gold,
+        predicted,
+        column.name,
+        multi_label=is_multi,
+        training_labels=set(column.symbols),
+        probabilities=sure,
+    )
 
 
 # ---- evaluation
@@ -237,7 +335,11 @@ def evaluate(
 
 
 def opened(
-    model: TaskModel, data: Labelled, labels: Sequence[str | Path] = (), reading: Mapping[str, Any] | None = None, called: str = ""
+    model: TaskModel,
+    data: Labelled,
+    labels: Sequence[str | Path] = (),
+    reading: Mapping[str, Any] | None = None,
+    called: str = "",
 ) -> LabelledData:
     """Labelled data as `model` reads them; what is given is as for :func:`evaluate`. called: the
     model, in notices, where there are several."""
@@ -245,7 +347,9 @@ def opened(
         return data
     if isinstance(data, LabelledText):
         return labelled_data(model.codec, data, "the data", called)
-    return open_data(model, [data] if isinstance(data, (str, PathLike)) else data, labels, reading, called)
+    return open_data(
+        model, [data] if isinstance(data, (str, PathLike)) else data, labels, reading, called
+    )
 
 
 # ---- What `rnnlm doctor` asks of a model of labels: probabilities that sum to one, and the same
@@ -261,7 +365,11 @@ def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:
     """The checks of a model whose arrays are whole. sample: how many sentences are made up."""
     texts = _texts(model.codec.tokenizer, sample or SENTENCES, np.random.default_rng(seed))
     together = predict(model, texts, _SEARCH)
-    yield Check("labels", "ok", "; ".join(f"{len(each.symbols):,} of {each.name}" for each in model.codec.columns))
+    yield Check(
+        "labels",
+        "ok",
+        "; ".join(f"{len(each.symbols):,} of {each.name}" for each in model.codec.columns),
+    )
     yield _sums(model, together)
     if any(_has_spans(model, column) for column in model.codec.columns):
         yield _spans(model, together)
@@ -270,12 +378,25 @@ def checks(model: TaskModel, sample: int | None, seed: int) -> Iterator[Check]:
 
 def _texts(tokenizer: Tokenizer, count: int, generator: np.random.Generator) -> list[list[str]]:
     """So many sentences of different lengths."""
-    pieces = [each for each in tokenizer.symbols() if each not in (BOUNDARY, UNKNOWN) and len(each.split()) == 1] or ["a"]
+    pieces = [
+        each
+        for each in tokenizer.symbols()
+        if each not in (BOUNDARY, UNKNOWN) and len(each.split()) == 1
+    ] or ["a"]
     lengths = 1 + np.arange(count) % LONGEST
     if tokenizer.name == "word":
-        return [[pieces[each] for each in generator.integers(len(pieces), size=length)] for length in lengths]
+        return [
+            [pieces[each] for each in generator.integers(len(pieces), size=length)]
+            for length in lengths
+        ]
     sizes = [generator.integers(1, LONGEST_WORD + 1, size=length) for length in lengths]
-    return [["".join(pieces[each] for each in generator.integers(len(pieces), size=size)) for size in row] for row in sizes]
+    return [
+        [
+            "".join(pieces[each] for each in generator.integers(len(pieces), size=size))
+            for size in row
+        ]
+        for row in sizes
+    ]
 
 
 def _sums(model: TaskModel, found: list[Prediction]) -> Check:
@@ -284,7 +405,11 @@ def _sums(model: TaskModel, found: list[Prediction]) -> Check:
     worst, asked = 0.0, 0
     for number, column in enumerate(model.codec.columns):
         p_NK = np.concatenate([_p(each[number]) for each in found]).astype(np.float64)
-        beyond = np.abs(np.clip(p_NK, 0, 1) - p_NK).max() if column.form == MULTI else np.abs(p_NK.sum(axis=1) - 1).max()
+        beyond = (
+            np.abs(np.clip(p_NK, 0, 1) - p_NK).max()
+            if column.form == MULTI
+            else np.abs(p_NK.sum(axis=1) - 1).max()
+        )
         worst, asked = max(worst, float(np.nan_to_num(beyond, nan=np.inf))), asked + len(p_NK)
     detail = f"probabilities of {asked:,} labels of {len(found)} random sentences: farthest from 1 by {worst:.1e}"
     return Check("sums", "ok" if worst <= TOLERANCE else "failed", detail)
@@ -302,7 +427,11 @@ def _spans(model: TaskModel, found: list[Prediction]) -> Check:
         for each in found:
             labels = each[number].best[0].labels
             if tuple(schemes.convert(labels, column.scheme, column.scheme)) != labels:
-                return Check("spans", "failed", f"{column.name}: {' '.join(labels)} is not in {column.scheme}")
+                return Check(
+                    "spans",
+                    "failed",
+                    f"{column.name}: {' '.join(labels)} is not in {column.scheme}",
+                )
     return Check("spans", "ok", f"the labels of {len(found)} random sentences keep to their scheme")
 
 
@@ -311,7 +440,9 @@ def _padding(model: TaskModel, texts: list[list[str]], together: list[Prediction
     worst = 0.0
     for text, before in zip(texts, together, strict=True):
         [alone] = predict(model, [text], _SEARCH)
-        differences = [np.abs(_p(one) - _p(other)).max() for one, other in zip(alone, before, strict=True)]
+        differences = [
+            np.abs(_p(one) - _p(other)).max() for one, other in zip(alone, before, strict=True)
+        ]
         worst = max(worst, float(np.nan_to_num(max(differences), nan=np.inf)))
     detail = f"probabilities of a sentence alone and among others differ by {worst:.1e} at most"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)

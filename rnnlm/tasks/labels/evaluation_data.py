@@ -13,7 +13,15 @@ from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import UsageError, notice
 from rnnlm.models.manifest import read_manifest
 from rnnlm.tasks.labels import sounds
-from rnnlm.tasks.labels.data import EDIT, MULTI, SOUNDS, Codec, LabelColumn, LabelledData, encode_examples
+from rnnlm.tasks.labels.data import (
+    EDIT,
+    MULTI,
+    SOUNDS,
+    Codec,
+    LabelColumn,
+    LabelledData,
+    encode_examples,
+)
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.alignment import join
@@ -25,7 +33,11 @@ Paths = Sequence[str | PathLike[str]]
 
 
 def open_data(
-    model: TaskModel, paths: Paths, labels: Paths = (), overrides: Mapping[str, Any] | None = None, called: str = ""
+    model: TaskModel,
+    paths: Paths,
+    labels: Paths = (),
+    overrides: Mapping[str, Any] | None = None,
+    called: str = "",
 ) -> LabelledData:
     """The examples of some files as `model` reads them. A bundled corpus is named, and stands for
     its test part.
@@ -41,7 +53,13 @@ def open_data(
         ModelError: the model's folder is damaged.
     """
     settings = _settings(model, labels, overrides or {})
-    text = read_labelled(_files(paths), settings, cast(Task, model.task), [fspath(each) for each in labels], aligned=not settings.align)
+    text = read_labelled(
+        _files(paths),
+        settings,
+        cast(Task, model.task),
+        [fspath(each) for each in labels],
+        aligned=not settings.align,
+    )
     return labelled_data(model.codec, text, ", ".join(map(str, paths)), called)
 
 
@@ -71,14 +89,19 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
         counted = unseen.most_common()
         shown = ", ".join(f"{label!r} ({count:,})" for label, count in counted[:MOST_NAMED])
         shown += f" and {len(counted) - MOST_NAMED:,} more" if len(counted) > MOST_NAMED else ""
-        notice(f"{name}: training never saw {unseen.total():,} of the labels; they count as wrong: {shown}")
+        notice(
+            f"{name}: training never saw {unseen.total():,} of the labels; they count as wrong: {shown}"
+        )
 
 
 def _files(paths: Paths) -> list[str]:
     """The files that `paths` name; of bundled corpora the test parts. A folder of that name is no
     data, but perhaps a model."""
     bundled = {str(path): corpora.labelled(str(path)) for path in paths if not Path(path).is_file()}
-    return [fspath(path) if (corpus := bundled.get(str(path))) is None else str(corpus.test) for path in paths]
+    return [
+        fspath(path) if (corpus := bundled.get(str(path))) is None else str(corpus.test)
+        for path in paths
+    ]
 
 
 def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> LabelledSettings:
@@ -86,7 +109,9 @@ def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> 
     nothing of that."""
     stored: dict[str, Any] = {"align": any(column.form == SOUNDS for column in model.codec.columns)}
     if model.origin is not None:
-        stored = asdict(from_stored(LabelledSettings, read_manifest(Path(model.origin[0])).settings))
+        stored = asdict(
+            from_stored(LabelledSettings, read_manifest(Path(model.origin[0])).settings)
+        )
     asked = {name: value for name, value in overrides.items() if value is not None}
     if labels or stored.get("format") == "parallel":
         asked = {"format": "parallel" if labels else "auto", **asked}
@@ -99,17 +124,36 @@ def _settings(model: TaskModel, labels: Paths, overrides: Mapping[str, Any]) -> 
 
 def _in_schemes(codec: Codec, text: LabelledText) -> LabelledText:
     """The text with the spans of each column of words written as the codec has them."""
-    found, learned = (len(text.word_columns), len(text.text_columns)), (len(codec.word_columns), len(codec.text_columns))
+    found, learned = (
+        (len(text.word_columns), len(text.text_columns)),
+        (len(codec.word_columns), len(codec.text_columns)),
+    )
     if found != learned:
-        names = [", ".join(each) for each in ((*text.word_columns, *text.text_columns), [column.name for column in codec.columns])]
+        names = [
+            ", ".join(each)
+            for each in (
+                (*text.word_columns, *text.text_columns),
+                [column.name for column in codec.columns],
+            )
+        ]
         why = f"they are {names[0]}, and it has learned {names[1]}"
-        raise UsageError("the labels of the data are not those of the model", why, "name columns with --label-column")
+        raise UsageError(
+            "the labels of the data are not those of the model",
+            why,
+            "name columns with --label-column",
+        )
     columns = zip(text.word_columns, codec.word_columns, strict=True)
     from_to = [(text.scheme.get(name, schemes.NONE), column.scheme) for name, column in columns]
     if all(before == after or schemes.NONE in (before, after) for before, after in from_to):
         return text
     examples = tuple(
-        replace(each, word_labels=tuple(tuple(schemes.convert(row, *both)) for row, both in zip(each.word_labels, from_to, strict=True)))
+        replace(
+            each,
+            word_labels=tuple(
+                tuple(schemes.convert(row, *both))
+                for row, both in zip(each.word_labels, from_to, strict=True)
+            ),
+        )
         for each in text.examples
     )
     return replace(text, examples=examples)
@@ -123,7 +167,10 @@ def _labels(codec: Codec, text: LabelledText) -> Iterable[tuple[LabelColumn, Ite
             yield column, (label for each in text.examples for label in each.word_labels[place])
     for place, column in enumerate(codec.text_columns):
         rows = (each.text_labels[place] for each in text.examples)
-        yield column, (label for row in rows for label in labels_in(row)) if column.form == MULTI else rows
+        yield (
+            column,
+            (label for row in rows for label in labels_in(row)) if column.form == MULTI else rows,
+        )
 
 
 def _seen(column: LabelColumn) -> set[str]:
@@ -135,8 +182,12 @@ def _of_sounds(codec: Codec, text: LabelledText, name: str) -> LabelledData:
     """Letters and sounds, of which it is not known which letter bears which."""
     most = max(len(join([symbol])) for symbol in codec.columns[0].symbols)
     if beyond := sum(len(each.word_labels[0]) > most * len(each.words) for each in text.examples):
-        notice(f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds a letter; they count as wrong")
-    return encode_examples(codec, text, replace(text, examples=tuple(map(_unaligned, text.examples))))
+        notice(
+            f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds a letter; they count as wrong"
+        )
+    return encode_examples(
+        codec, text, replace(text, examples=tuple(map(_unaligned, text.examples)))
+    )
 
 
 def _unaligned(example: Example) -> Example:

@@ -16,7 +16,14 @@ from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.results import ClassifiedText, TaggedSentence
 from rnnlm.tasks.labels.splitting import FORMAT, is_of_letters, splitter_of, words_in
 from rnnlm.tasks.labels.tagging import Tagger, classified, windows
-from rnnlm.text.labelled.documents import RAW, TABLES, Sentence, detect_document_format, open_document, raw_sentence
+from rnnlm.text.labelled.documents import (
+    RAW,
+    TABLES,
+    Sentence,
+    detect_document_format,
+    open_document,
+    raw_sentence,
+)
 from rnnlm.text.labelled.example import LABEL_SEPARATOR, LabelledSettings, labels_in
 from rnnlm.text.labelled.labelled_tables import text_column, words_of
 from rnnlm.text.labelled.schemes import BIOES, NONE
@@ -73,7 +80,9 @@ def of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings) -> 
     return Document(_of_texts(codec, texts, settings, output), output)
 
 
-def _of_texts(codec: Codec, texts: Iterable[str], settings: DocumentSettings, output: str) -> Iterator[Sentence]:
+def _of_texts(
+    codec: Codec, texts: Iterable[str], settings: DocumentSettings, output: str
+) -> Iterator[Sentence]:
     split = at_white_space if settings.tokenised else splitter_of(codec)
     by_word = is_of_letters(codec) and not settings.tokenised
     items = (item for text in texts for item in (words_in(text) if by_word else [text]))
@@ -89,7 +98,11 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             UsageError: it holds words, and the model reads letters.
     """
     labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
-    format = detect_document_format(source, labelled, _known_labels(codec)) if settings.format == "auto" else settings.format
+    format = (
+        detect_document_format(source, labelled, _known_labels(codec))
+        if settings.format == "auto"
+        else settings.format
+    )
     has_letters = is_of_letters(codec)
     if format == RAW:
         output = settings.raw_format(codec)
@@ -101,7 +114,11 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
             found = open_document(source, RAW, labelled, split, output)
         return Document(_not_empty(found, source), output)
     if has_letters and format not in TABLES:
-        raise UsageError(f"format {format} holds sentences", "the model gives the sounds of a word", "use --format text, tsv or jsonl")
+        raise UsageError(
+            f"format {format} holds sentences",
+            "the model gives the sounds of a word",
+            "use --format text, tsv or jsonl",
+        )
     found = _not_empty(open_document(source, format, labelled), source)
     if has_letters:
         found = _spelled(found, splitter_of(codec), source)
@@ -112,7 +129,11 @@ def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
 def _known_labels(codec: Codec) -> set[str]:
     """The labels of words, in all schemes, by which a file is known to hold some."""
     plain = [column for column in codec.word_columns if column.form == PLAIN]
-    return {label for column in plain for label in column.labels_in(NONE if column.scheme == NONE else BIOES)}
+    return {
+        label
+        for column in plain
+        for label in column.labels_in(NONE if column.scheme == NONE else BIOES)
+    }
 
 
 def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]:
@@ -123,7 +144,9 @@ def _not_empty(sentences: Iterable[Sentence], source: str) -> Iterator[Sentence]
         raise TextError(f"no sentences in {shown_name(source)}", "nothing stands in it")
 
 
-def tagged(tagger: Tagger, sentences: Iterable[Sentence]) -> Iterator[tuple[Sentence, TaggedSentence]]:
+def tagged(
+    tagger: Tagger, sentences: Iterable[Sentence]
+) -> Iterator[tuple[Sentence, TaggedSentence]]:
     """Each sentence and its labels, in order."""
     for window in windows(sentences, lambda sentence: len(sentence.words)):
         found = tagger.tag((each.text, SplitText(each.words, each.ranges)) for each in window)
@@ -137,7 +160,9 @@ def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str
     Raises:
         UsageError: the format has no place for them.
     """
-    figure: Callable[[float], Any] = (lambda p: round(p, DIGITS)) if format == "jsonl" else (lambda p: f"{p:.{DIGITS}f}")
+    figure: Callable[[float], Any] = (
+        (lambda p: round(p, DIGITS)) if format == "jsonl" else (lambda p: f"{p:.{DIGITS}f}")
+    )
     word_labels: dict[str, Sequence[Any]] = {}
     text_labels: dict[str, Any] = {}
     for column in codec.word_columns:
@@ -152,7 +177,9 @@ def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str
     for name, label in found.sentence_labels.items():
         text_labels[name] = label
         if name in found.sentence_probabilities:
-            text_labels[name + PROBABILITY] = figure(found.sentence_probabilities[name].get(label, 0.0))
+            text_labels[name + PROBABILITY] = figure(
+                found.sentence_probabilities[name].get(label, 0.0)
+            )
     return sentence.with_labels(word_labels, text_labels)
 
 
@@ -160,10 +187,18 @@ def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]
     """The sentences to be written in another format, which keeps their words, text and multiword
     forms."""
     for number, each in enumerate(sentences):
-        yield raw_sentence(each.text or " ".join(each.words), SplitText(each.words, each.ranges), output, each.line, number == 0)
+        yield raw_sentence(
+            each.text or " ".join(each.words),
+            SplitText(each.words, each.ranges),
+            output,
+            each.line,
+            number == 0,
+        )
 
 
-def _spelled(sentences: Iterable[Sentence], split: Callable[[str], SplitText], source: str) -> Iterator[Sentence]:
+def _spelled(
+    sentences: Iterable[Sentence], split: Callable[[str], SplitText], source: str
+) -> Iterator[Sentence]:
     """The rows of a table, in which words stand as such or letter by letter, letter by letter.
 
     Raises:
@@ -175,7 +210,11 @@ def _spelled(sentences: Iterable[Sentence], split: Callable[[str], SplitText], s
             continue
         if len(each.words) > 1:
             why = "the model gives the sounds of one word; letters may have spaces between them"
-            raise TextError(f"{source}, line {each.line}: {len(each.words):,} words", why, "write a word in each row")
+            raise TextError(
+                f"{source}, line {each.line}: {len(each.words):,} words",
+                why,
+                "write a word in each row",
+            )
         yield Sentence(split(each.words[0]).words, each.line, each.write, each.text)
 
 
@@ -215,10 +254,17 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind:
         return next(name for name, each in KINDS.items() if each == kind)
-    if any(tables.is_json(line) for _, line in islice(lines_with_ends(source, settings.encoding_errors), 1)):
+    if any(
+        tables.is_json(line)
+        for _, line in islice(lines_with_ends(source, settings.encoding_errors), 1)
+    ):
         return "jsonl"
     if settings.column:
-        raise TextError(f"{source} does not have a table suffix", "a column is named", "name its format with --format")
+        raise TextError(
+            f"{source} does not have a table suffix",
+            "a column is named",
+            "name its format with --format",
+        )
     return TEXT_LINES
 
 
@@ -241,7 +287,9 @@ def with_labels(model: TaskModel, texts: Iterable[Text]) -> Iterator[tuple[Text,
         yield from zip(window, classified(model, [each.text for each in window]), strict=True)
 
 
-def labelled_rows(row: Row, found: ClassifiedText, names: Sequence[str], top: int | None) -> Iterator[Row]:
+def labelled_rows(
+    row: Row, found: ClassifiedText, names: Sequence[str], top: int | None
+) -> Iterator[Row]:
     """The row of a text with its label and the label's probability for each of the model's columns
     `names`; a column of the row's own that is called so stays, and "predicted_" comes before the
     new one's name. top: so many rows, one for each of the most probable labels."""
@@ -261,7 +309,9 @@ def writer(format: str) -> Callable[[Row, bool], str]:
     if format == "jsonl":
         return lambda row, is_first: json.dumps(row, ensure_ascii=False, default=str) + "\n"
     line = _csv_line if format == "csv" else tables.line
-    return lambda row, is_first: (line(map(str, row)) if is_first else "") + line(map(cell, row.values()))
+    return lambda row, is_first: (
+        (line(map(str, row)) if is_first else "") + line(map(cell, row.values()))
+    )
 
 
 def cell(value: Any) -> str:
@@ -301,10 +351,23 @@ def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Tex
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
     column = None
     asked = [settings.column] if settings.column else []
-    for row in tables.rows(source, KINDS[format], settings.encoding_errors, delimiter=settings.delimiter, columns=asked):
+    for row in tables.rows(
+        source, KINDS[format], settings.encoding_errors, delimiter=settings.delimiter, columns=asked
+    ):
         if row.is_too_long:
-            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint="a text that holds the delimiter needs quotation marks around it")
-        column = column or text_column([str(name) for name in row.values], row.where, LabelledSettings(column=settings.column))
+            raise TextError(
+                f"{row.where}: {tables.TOO_LONG}",
+                hint="a text that holds the delimiter needs quotation marks around it",
+            )
+        column = column or text_column(
+            [str(name) for name in row.values], row.where, LabelledSettings(column=settings.column)
+        )
         cell = row.values.get(column)
-        text = cell if isinstance(cell, str) else () if cell is None else words_of(cell, row.where, column)
+        text = (
+            cell
+            if isinstance(cell, str)
+            else ()
+            if cell is None
+            else words_of(cell, row.where, column)
+        )
         yield Text(text, {str(name): value for name, value in row.values.items()})

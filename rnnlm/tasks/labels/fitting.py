@@ -41,7 +41,10 @@ def fit(
 
 
 def make_trainer(
-    resolved: Resolved, data: TaskData, initial: dict[str, np.ndarray] | TrainingState | None = None, ranks: SingleProcess = SINGLE_PROCESS
+    resolved: Resolved,
+    data: TaskData,
+    initial: dict[str, np.ndarray] | TrainingState | None = None,
+    ranks: SingleProcess = SINGLE_PROCESS,
 ) -> Trainer:
     """A trainer on the device asked for, torch's threads and seed set; what it raises is as for
     :func:`fit`."""
@@ -56,16 +59,28 @@ def make_trainer(
         shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
         network = make_network(shape, data.tokenizer)
         if isinstance(initial, dict):
-            network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()}, strict=False)
+            network.load_state_dict(
+                {name: torch.from_numpy(array) for name, array in initial.items()}, strict=False
+            )
         network.to(device)
         errors = resolved.values["encoding_errors"]
-        fitting.place_vectors(network.encoder.input.weight, settings, data.tokenizer.tokenizer, errors, is_started=initial is not None)
+        fitting.place_vectors(
+            network.encoder.input.weight,
+            settings,
+            data.tokenizer.tokenizer,
+            errors,
+            is_started=initial is not None,
+        )
         ranks.seed_per_rank(run.seed)
         rows = stored.facts["source"]["rows"] if stored else settings.batch_rows * ranks.count
         batches = ExampleBatches(data.train, data.tokenizer, rows, run.seed, device, ranks)
         model = TaskModel(network, data.tokenizer, precision)
-        validation = TaskValidation(data.valid, model, settings.criterion, ranks) if data.valid else None
-        trainer = Trainer(JointLoss(model, weights), batches, validation, settings, run, precision, ranks)
+        validation = (
+            TaskValidation(data.valid, model, settings.criterion, ranks) if data.valid else None
+        )
+        trainer = Trainer(
+            JointLoss(model, weights), batches, validation, settings, run, precision, ranks
+        )
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
@@ -89,7 +104,10 @@ class JointLoss:
     def __init__(self, model: TaskModel, weights: Sequence[float]) -> None:
         self.reader, self.network, self.weights = model, model.network, tuple(weights)
         self.columns = len(model.codec.columns)  # whose labels are a batch's last tensors
-        self.uniform_nats = sum(weight * _uniform_nats(column) for weight, column in zip(self.weights, model.codec.columns, strict=True))
+        self.uniform_nats = sum(
+            weight * _uniform_nats(column)
+            for weight, column in zip(self.weights, model.codec.columns, strict=True)
+        )
 
     def initial_carry(self, rows: int) -> Carry:
         return ()
@@ -129,7 +147,13 @@ class TaskValidation:
     """A Validation: the figures of `data`, which each rank measures whole. criterion: of
     TaskFittingSettings."""
 
-    def __init__(self, data: LabelledData, model: TaskModel, criterion: str, ranks: SingleProcess = SINGLE_PROCESS) -> None:
+    def __init__(
+        self,
+        data: LabelledData,
+        model: TaskModel,
+        criterion: str,
+        ranks: SingleProcess = SINGLE_PROCESS,
+    ) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
 
     def __str__(self) -> str:
@@ -139,10 +163,16 @@ class TaskValidation:
         found = evaluation.answers(self.model, self.data, stop=self.ranks.own_stop(stop))
         stopped = self.ranks.totals(float(found is None))[0]
         self.ranks.synchronize()
-        return None if stopped or found is None else evaluation.verdict(self.model, self.data, found, self.criterion)
+        return (
+            None
+            if stopped or found is None
+            else evaluation.verdict(self.model, self.data, found, self.criterion)
+        )
 
     def read_some(self) -> None:
         """The first texts, one after the other, so that there is no padding."""
         for number in range(min(LOOKED_AT, self.data.sentences)):
             with self.model.reading():
-                self.model.network(batch_tensors(self.data.words_encoded, np.array([number]), self.model.device))
+                self.model.network(
+                    batch_tensors(self.data.words_encoded, np.array([number]), self.model.device)
+                )

@@ -47,8 +47,16 @@ class Chain(NamedTuple):
         """The chain with -inf where `constraints` forbid."""
         if constraints is None:
             return self
-        allowed = [torch.from_numpy(np.ascontiguousarray(mask, dtype=bool)).to(self.start_K.device) for mask in constraints]
-        return Chain(*(each.detach().masked_fill(~mask, -torch.inf) for each, mask in zip(self, allowed, strict=True)))
+        allowed = [
+            torch.from_numpy(np.ascontiguousarray(mask, dtype=bool)).to(self.start_K.device)
+            for mask in constraints
+        ]
+        return Chain(
+            *(
+                each.detach().masked_fill(~mask, -torch.inf)
+                for each, mask in zip(self, allowed, strict=True)
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,9 @@ def constraint_chain(constraints: Constraints | None, like: Tensor) -> Chain | N
     return Chain(*(like.new_zeros(mask.shape) for mask in constraints)).constrained(constraints)
 
 
-def best_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None = None) -> tuple[Tensor, Tensor]:
+def best_paths(
+    scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None = None
+) -> tuple[Tensor, Tensor]:
     """The label sequence of the highest score, (T, B), and its score, (B,); as :func:`nbest_paths`
     has them."""
     labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, 1)
@@ -84,7 +94,9 @@ def best_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None = None
 
 
 @torch.no_grad()
-def nbest_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: int) -> tuple[Tensor, Tensor]:
+def nbest_paths(
+    scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: int
+) -> tuple[Tensor, Tensor]:
     """The n label sequences of the highest scores, (n, T, B), best first, and their scores, (n, B).
 
     Labels are -1 in padding. Where a row has fewer than n sequences, the rest has score -inf and
@@ -113,13 +125,23 @@ def nbest_paths(scores_TBK: Tensor, lengths_B: Tensor, chain: Chain | None, n: i
         found_Bn, index_Bn = (best_TBK[t].unsqueeze(1) + after_BnK).flatten(1).topk(n)
         label_Bn = index_Bn % K
         after = after_BnK.flatten(1).gather(1, index_Bn) + scores_TBK[t].gather(1, label_Bn)
-        after_Bn, score_Bn = torch.where(is_word_B1, after, after_Bn), torch.where(is_word_B1, found_Bn, score_Bn)
+        after_Bn, score_Bn = (
+            torch.where(is_word_B1, after, after_Bn),
+            torch.where(is_word_B1, found_Bn, score_Bn),
+        )
         next_Bn = torch.where(is_word_B1, label_Bn, next_Bn)
-        steps.append((torch.where(is_word_B1, label_Bn, PADDING), torch.where(is_word_B1, index_Bn // K, same_Bn)))
+        steps.append(
+            (
+                torch.where(is_word_B1, label_Bn, PADDING),
+                torch.where(is_word_B1, index_Bn // K, same_Bn),
+            )
+        )
     return paths_first(follow(steps[::-1], same_Bn), score_Bn)
 
 
-def _best_path(scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_YK: Tensor) -> tuple[Tensor, Tensor]:
+def _best_path(
+    scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_YK: Tensor
+) -> tuple[Tensor, Tensor]:
     """The one best path of each row, (T, B, 1), and its score, (B, 1): what :func:`nbest_paths`
     does for n = 1, in fewer steps."""
     T, B, K = scores_TBK.shape
@@ -133,7 +155,10 @@ def _best_path(scores_TBK: Tensor, best_TBK: Tensor, lengths_B: Tensor, before_Y
         after = (after_BK + scores_TBK[t]).gather(1, label_B.unsqueeze(1)).squeeze(1)
         if is_padded:
             is_word_B = t < lengths_B
-            found_B, after = torch.where(is_word_B, found_B, score_B), torch.where(is_word_B, after, after_B)
+            found_B, after = (
+                torch.where(is_word_B, found_B, score_B),
+                torch.where(is_word_B, after, after_B),
+            )
             next_B = torch.where(is_word_B, label_B, next_B)
             label_B = torch.where(is_word_B, label_B, PADDING)
         else:
@@ -153,7 +178,9 @@ def _best_beginnings(scores_TBK: Tensor, chain: Chain | None) -> Tensor:
     rows = max(1, CELLS_AT_ONCE // into_KK.numel())
     best = [chain.start_K + scores_TBK[0]]
     for scores_BK in scores_TBK[1:]:
-        before_BK = torch.cat([(best_bK.unsqueeze(1) + into_KK).amax(2) for best_bK in best[-1].split(rows)])
+        before_BK = torch.cat(
+            [(best_bK.unsqueeze(1) + into_KK).amax(2) for best_bK in best[-1].split(rows)]
+        )
         best.append(before_BK + scores_BK)
     return torch.stack(best)
 
@@ -173,7 +200,9 @@ def paths_first(labels_TBn: Tensor, score_Bn: Tensor) -> tuple[Tensor, Tensor]:
     """Labels (n, T, B) and scores (n, B) of a search; labels are -1 where there is no path: its
     score is -inf."""
     score_nB = score_Bn.t()
-    return labels_TBn.permute(2, 0, 1).masked_fill(torch.isneginf(score_nB).unsqueeze(1), PADDING), score_nB
+    return labels_TBn.permute(2, 0, 1).masked_fill(
+        torch.isneginf(score_nB).unsqueeze(1), PADDING
+    ), score_nB
 
 
 # ---- heads
@@ -187,7 +216,9 @@ class TaggingHead(nn.Module):
     probabilities of the allowed ones may sum to less than one.
     """
 
-    def loss(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(
+        self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The sum of -log p in nats, and the number of labels it is about: those that are known.
         Waits for no device."""
         labels_TB = labels_TB.masked_fill(~is_word(len(labels_TB), lengths_B), PADDING)
@@ -195,7 +226,12 @@ class TaggingHead(nn.Module):
 
     @torch.no_grad()
     def predict(
-        self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None = None, beam: int = 1, nbest: int = 1
+        self,
+        features_TBH: Tensor,
+        lengths_B: Tensor,
+        constraints: Constraints | None = None,
+        beam: int = 1,
+        nbest: int = 1,
     ) -> Paths:
         """The `nbest` most probable label sequences of each row, and their log-probabilities.
 
@@ -211,7 +247,10 @@ class TaggingHead(nn.Module):
         if constraints is None or not lost_B.any():
             return paths
         free = self._search(features_TBH[:, lost_B], lengths_B[lost_B], None, beam, nbest)
-        paths.labels_nTB[:, :, lost_B], paths.logprob_nB[:, lost_B] = free.labels_nTB, free.logprob_nB
+        paths.labels_nTB[:, :, lost_B], paths.logprob_nB[:, lost_B] = (
+            free.labels_nTB,
+            free.logprob_nB,
+        )
         return paths
 
     @torch.no_grad()
@@ -233,7 +272,14 @@ class TaggingHead(nn.Module):
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def _search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, nbest: int) -> Paths:
+    def _search(
+        self,
+        features_TBH: Tensor,
+        lengths_B: Tensor,
+        constraints: Constraints | None,
+        beam: int,
+        nbest: int,
+    ) -> Paths:
         raise NotImplementedError
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
@@ -254,14 +300,26 @@ class SoftmaxHead(TaggingHead):
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
         return _cross_entropy(_scores(self.output, features_TBH), labels_TB)
 
-    def _search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, nbest: int) -> Paths:
+    def _search(
+        self,
+        features_TBH: Tensor,
+        lengths_B: Tensor,
+        constraints: Constraints | None,
+        beam: int,
+        nbest: int,
+    ) -> Paths:
         logprob_TBK = torch.log_softmax(_scores(self.output, features_TBH), dim=2)
         if constraints is None and nbest == 1:  # what the search below finds, too
             is_padding_TB = ~is_word(len(logprob_TBK), lengths_B)
             logprob_TB, labels_TB = logprob_TBK.max(dim=2)
-            labels_TB, logprob_TB = labels_TB.masked_fill(is_padding_TB, PADDING), logprob_TB.masked_fill(is_padding_TB, 0)
+            labels_TB, logprob_TB = (
+                labels_TB.masked_fill(is_padding_TB, PADDING),
+                logprob_TB.masked_fill(is_padding_TB, 0),
+            )
             return Paths(labels_TB.unsqueeze(0), logprob_TB.sum(0, keepdim=True))
-        return Paths(*nbest_paths(logprob_TBK, lengths_B, constraint_chain(constraints, logprob_TBK), nbest))
+        return Paths(
+            *nbest_paths(logprob_TBK, lengths_B, constraint_chain(constraints, logprob_TBK), nbest)
+        )
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
         return torch.softmax(_scores(self.output, features_TBH), dim=2)
@@ -280,9 +338,18 @@ class CrfHead(TaggingHead):
         return [self.output.weight]
 
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
-        return -self.chain.log_likelihood(_scores(self.output, features_TBH), labels_TB, lengths_B).sum()
+        return -self.chain.log_likelihood(
+            _scores(self.output, features_TBH), labels_TB, lengths_B
+        ).sum()
 
-    def _search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, nbest: int) -> Paths:
+    def _search(
+        self,
+        features_TBH: Tensor,
+        lengths_B: Tensor,
+        constraints: Constraints | None,
+        beam: int,
+        nbest: int,
+    ) -> Paths:
         scores_TBK = _scores(self.output, features_TBH)
         chain = self.chain.chain(scores_TBK.dtype).constrained(constraints)
         labels_nTB, score_nB = nbest_paths(scores_TBK, lengths_B, chain, nbest)
@@ -309,10 +376,21 @@ class FeedbackHead(TaggingHead):
     def _nats(self, features_TBH: Tensor, labels_TB: Tensor, lengths_B: Tensor) -> Tensor:
         return _cross_entropy(self.feedback(features_TBH, labels_TB), labels_TB)
 
-    def _search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, nbest: int) -> Paths:
+    def _search(
+        self,
+        features_TBH: Tensor,
+        lengths_B: Tensor,
+        constraints: Constraints | None,
+        beam: int,
+        nbest: int,
+    ) -> Paths:
         if nbest > beam:
             why = f"with label feedback the search keeps {beam} label sequence{'s' * (beam > 1)}"
-            raise UsageError(f"the {nbest} best label sequences are not available", why, f"set the beam to {nbest} or more")
+            raise UsageError(
+                f"the {nbest} best label sequences are not available",
+                why,
+                f"set the beam to {nbest} or more",
+            )
         return self.feedback.search(features_TBH, lengths_B, constraints, beam, nbest)
 
     def _probabilities(self, features_TBH: Tensor, lengths_B: Tensor) -> Tensor:
@@ -338,7 +416,9 @@ class TextHead(nn.Module):
         """
         scores_BK = _scores(self.output, features_BH)
         if self.multi_label:
-            nats = F.binary_cross_entropy_with_logits(scores_BK, labels.to(scores_BK.dtype), reduction="sum")
+            nats = F.binary_cross_entropy_with_logits(
+                scores_BK, labels.to(scores_BK.dtype), reduction="sum"
+            )
             return nats, labels.new_full((), len(labels), dtype=torch.long)
         return _cross_entropy(scores_BK, labels), (labels != PADDING).sum()
 
@@ -361,7 +441,9 @@ def _scores(output: nn.Linear, features: Tensor) -> Tensor:
 def _cross_entropy(scores: Tensor, labels: Tensor) -> Tensor:
     """The sum of -log softmax(scores) at the labels that are known; scores (..., K), labels
     (...)."""
-    return F.cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=PADDING, reduction="sum")
+    return F.cross_entropy(
+        scores.flatten(0, -2), labels.flatten(), ignore_index=PADDING, reduction="sum"
+    )
 
 
 # ---- A tagger that reads its own labels: a forward layer over each word's features and the vector
@@ -383,7 +465,9 @@ class LabelFeedback(nn.Module):
     def __init__(self, layer: Layer, labels: int, label_size: int) -> None:
         super().__init__()
         self.layer, self.labels = layer, labels
-        self.vectors_KE = nn.Parameter(torch.empty(labels + 1, label_size).uniform_(-INIT_RANGE, INIT_RANGE))
+        self.vectors_KE = nn.Parameter(
+            torch.empty(labels + 1, label_size).uniform_(-INIT_RANGE, INIT_RANGE)
+        )
         self.output = nn.Linear(layer.width, labels)
 
     def forward(self, features_TBH: Tensor, labels_TB: Tensor) -> Tensor:
@@ -394,7 +478,14 @@ class LabelFeedback(nn.Module):
         return widened(self.output(self.layer(inputs_TBE, self._state(features_TBH.shape[1]))[0]))
 
     @torch.no_grad()
-    def search(self, features_TBH: Tensor, lengths_B: Tensor, constraints: Constraints | None, beam: int, n: int) -> Paths:
+    def search(
+        self,
+        features_TBH: Tensor,
+        lengths_B: Tensor,
+        constraints: Constraints | None,
+        beam: int,
+        n: int,
+    ) -> Paths:
         """The best `n` of `beam` hypotheses, exact where `beam` is not below the number of label
         sequences.
 
@@ -403,18 +494,30 @@ class LabelFeedback(nn.Module):
         """
         (T, B), W, K = features_TBH.shape[:2], beam, self.labels
         state, device = self._state(B * W), features_TBH.device
-        after_YK, to_go_TK = _allowed(constraint_chain(constraints, self.vectors_KE), self.vectors_KE, T)
+        after_YK, to_go_TK = _allowed(
+            constraint_chain(constraints, self.vectors_KE), self.vectors_KE, T
+        )
         before_BW = torch.full((B, W), K, device=device)
         score_BW = torch.full((B, W), -torch.inf, device=device)
         score_BW[:, 0] = 0
-        same_BW, row_B1, steps = torch.arange(W, device=device).expand(B, W), torch.arange(B, device=device).unsqueeze(1), []
+        same_BW, row_B1, steps = (
+            torch.arange(W, device=device).expand(B, W),
+            torch.arange(B, device=device).unsqueeze(1),
+            [],
+        )
         for t in range(T):
             is_word_B1 = (t < lengths_B).unsqueeze(1)
-            inputs_NE = self._input(features_TBH[t].repeat_interleave(W, dim=0), before_BW.flatten())
+            inputs_NE = self._input(
+                features_TBH[t].repeat_interleave(W, dim=0), before_BW.flatten()
+            )
             # takes half the time of a kernel, whose call pays for longer windows alone
             step, state = self.layer.step(inputs_NE, state)
-            logprob_BWK = torch.log_softmax(widened(self.output(step.hidden_BH)), dim=1).view(B, W, K)
-            allowed_BWK = after_YK[before_BW] + to_go_TK[(lengths_B - 1 - t).clamp(min=0)].unsqueeze(1)
+            logprob_BWK = torch.log_softmax(widened(self.output(step.hidden_BH)), dim=1).view(
+                B, W, K
+            )
+            allowed_BWK = after_YK[before_BW] + to_go_TK[
+                (lengths_B - 1 - t).clamp(min=0)
+            ].unsqueeze(1)
             total_BWK = score_BW.unsqueeze(2) + logprob_BWK + allowed_BWK
             found_BW, index_BW = total_BWK.flatten(1).topk(W)
             from_BW = torch.where(is_word_B1, index_BW // K, same_BW)
@@ -428,11 +531,16 @@ class LabelFeedback(nn.Module):
     def _input(self, features: Tensor, before: Tensor) -> Tensor:
         """What the layer reads: features (..., H) and the vectors of the labels before, (...), side
         by side."""
-        vectors = F.embedding(before.clamp(min=0), self.vectors_KE) * (before != PADDING).unsqueeze(-1)
+        vectors = F.embedding(before.clamp(min=0), self.vectors_KE) * (before != PADDING).unsqueeze(
+            -1
+        )
         return torch.cat([features, vectors.to(features.dtype)], dim=-1)
 
     def _state(self, rows: int) -> State:
-        return tuple(self.vectors_KE.new_zeros(places, rows, width) for places, width in self.layer.state_shapes())
+        return tuple(
+            self.vectors_KE.new_zeros(places, rows, width)
+            for places, width in self.layer.state_shapes()
+        )
 
 
 def _allowed(chain: Chain | None, like_KE: Tensor, T: int) -> tuple[Tensor, Tensor]:
@@ -482,8 +590,12 @@ class LinearChain(nn.Module):
         is_unknown_TB = (labels_TB == PADDING) & is_word(len(labels_TB), lengths_B)
         # where looking waits for no device
         if labels_TB.device.type == "cpu" and not is_unknown_TB.any():
-            return self.score(scores_TBK, labels_TB, lengths_B) - self.log_partition(scores_TBK, lengths_B)
-        is_other_TBK = torch.arange(scores_TBK.shape[2], device=labels_TB.device) != labels_TB.unsqueeze(2)
+            return self.score(scores_TBK, labels_TB, lengths_B) - self.log_partition(
+                scores_TBK, lengths_B
+            )
+        is_other_TBK = torch.arange(
+            scores_TBK.shape[2], device=labels_TB.device
+        ) != labels_TB.unsqueeze(2)
         fitting_TBK = scores_TBK.masked_fill(is_other_TBK & ~is_unknown_TB.unsqueeze(2), -torch.inf)
         both_TBK = torch.cat([fitting_TBK, scores_TBK], dim=1)  # one pass over time for both sums
         fitting_B, all_B = self.log_partition(both_TBK, lengths_B.repeat(2)).chunk(2)
@@ -497,7 +609,9 @@ class LinearChain(nn.Module):
         labels_TB = labels_TB.clamp(min=0)
         is_word_TB = is_word(len(labels_TB), lengths_B)
         each_TB = scores_TBK.gather(2, labels_TB.unsqueeze(2)).squeeze(2)
-        each_TB = each_TB + torch.cat([start_K[labels_TB[:1]], transitions_KK[labels_TB[:-1], labels_TB[1:]]])
+        each_TB = each_TB + torch.cat(
+            [start_K[labels_TB[:1]], transitions_KK[labels_TB[:-1], labels_TB[1:]]]
+        )
         last_1B = labels_TB.gather(0, (lengths_B - 1).clamp(min=0).unsqueeze(0))
         return each_TB.masked_fill(~is_word_TB, 0).sum(0) + end_K[last_1B[0]] * (lengths_B > 0)
 
@@ -524,7 +638,11 @@ class LinearChain(nn.Module):
             # by an index, the gradient of each step would be as large as that of all of them
             for exp_BK in exp_TBK.unbind():
                 weights_BK = (steps[-1] @ exp_KK if steps else start_K.exp()) * exp_BK
-                sums.append(weights_BK.detach().sum(1, keepdim=True).clamp(min=torch.finfo(weights_BK.dtype).tiny))
+                sums.append(
+                    weights_BK.detach()
+                    .sum(1, keepdim=True)
+                    .clamp(min=torch.finfo(weights_BK.dtype).tiny)
+                )
                 steps.append(weights_BK / sums[-1])
             last_1BK = (lengths_B - 1).clamp(min=0).view(1, -1, 1).expand(1, *steps[0].shape)
             ended_B = (torch.stack(steps).gather(0, last_1BK)[0] * end_K.exp()).sum(1).log()
@@ -543,4 +661,8 @@ class LinearChain(nn.Module):
 
 def _without_autocast(x: Tensor) -> contextlib.AbstractContextManager[None]:
     device = x.device.type  # meta has no autocast
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else contextlib.nullcontext()
+    return (
+        torch.autocast(device, enabled=False)
+        if torch.amp.is_autocast_available(device)
+        else contextlib.nullcontext()
+    )

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.events import never
-from rnnlm.inference.layer_outputs import FEATURES, INPUT, EncodedLines, LayerOutputs, LayerReader, LineWords, Part
+from rnnlm.inference.layer_outputs import (
+    FEATURES,
+    INPUT,
+    EncodedLines,
+    LayerOutputs,
+    LayerReader,
+    LineWords,
+    Part,
+)
 from rnnlm.inference.words import Span
 from rnnlm.interface import Shapes, keeps
 from rnnlm.neural.device import resolve_device
@@ -44,36 +52,56 @@ class TaskLayers:
         self.model = model
         settings = model.network.settings
         self.text_layers = () if model.codec.word_columns else (FEATURES,)
-        self._parts = parts_of(settings) if isinstance(settings, RecurrentTaskSettings) else {INPUT: [(settings.input_width, False)]}
+        self._parts = (
+            parts_of(settings)
+            if isinstance(settings, RecurrentTaskSettings)
+            else {INPUT: [(settings.input_width, False)]}
+        )
         self.layers = tuple(self._parts | {FEATURES: []})
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         split = splitter_of(self.model.codec)
         found = [split(line) for line in lines]
-        spans = [places_of(line, its) for line, its in zip(lines, found, strict=True)] if with_words else None
+        spans = (
+            [places_of(line, its) for line, its in zip(lines, found, strict=True)]
+            if with_words
+            else None
+        )
         return self._encoded([each.words for each in found], spans)
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Texts that are split into words already; their places are those in a line with a space
         between two words."""
-        return self._encoded(texts, [places_of(" ".join(words), SplitText(tuple(words))) for words in texts])
+        return self._encoded(
+            texts, [places_of(" ".join(words), SplitText(tuple(words))) for words in texts]
+        )
 
-    def _encoded(self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None) -> EncodedLines:
+    def _encoded(
+        self, texts: Sequence[Sequence[str]], spans: Sequence[tuple[Span, ...]] | None
+    ) -> EncodedLines:
         """spans: the places of the words of each text; None where nobody asks for the words."""
-        encoded = with_boundaries(encode_texts(self.model.codec, texts), self.model.codec.tokenizer.boundary_id)
+        encoded = with_boundaries(
+            encode_texts(self.model.codec, texts), self.model.codec.tokenizer.boundary_id
+        )
         if encoded.beside is not None:
             models = zip(encoded.beside.encoded, encoded.beside.models.tokenizers, strict=True)
-            beside = tuple(with_boundaries(each, tokenizer.boundary_id) for each, tokenizer in models)
+            beside = tuple(
+                with_boundaries(each, tokenizer.boundary_id) for each, tokenizer in models
+            )
             encoded = replace(encoded, beside=replace(encoded.beside, encoded=beside))
         found = []
         bounds = itertools.pairwise(encoded.word_offsets.tolist())
-        for words, places, (first, end) in zip(texts, spans, bounds, strict=True) if spans is not None else ():
+        for words, places, (first, end) in (
+            zip(texts, spans, bounds, strict=True) if spans is not None else ()
+        ):
             offsets_W = encoded.token_offsets[first : end + 1] - encoded.token_offsets[first]
             tokens_W2 = np.stack([offsets_W[:-1], offsets_W[1:]], axis=1)[: len(words)]
             found.append(LineWords(tuple(words), places, tokens_W2))
         return EncodedLines(encoded.token_lengths, tuple(found), encoded)
 
-    def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:
+    def read(
+        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+    ) -> list[LayerOutputs]:
         inputs = batch_tensors(encoded.data, chosen_B, self.model.device)
         lengths_B = encoded.lengths_L[chosen_B]
         found: dict[str, LayerOutputs] = {}
@@ -84,7 +112,9 @@ class TaskLayers:
                     found[name] = side_by_side(values, self._parts[name], lengths_B)
             if set(layers) & set(self.text_layers):
                 text_BH = self.model.network(inputs).text_BH
-                found[FEATURES] = side_by_side(text_BH.unsqueeze(0), [(text_BH.shape[1], False)], np.ones_like(lengths_B))
+                found[FEATURES] = side_by_side(
+                    text_BH.unsqueeze(0), [(text_BH.shape[1], False)], np.ones_like(lengths_B)
+                )
         return [found[layer] for layer in layers]
 
 
@@ -92,7 +122,10 @@ def side_by_side(values_TBH: Tensor, parts: Parts, lengths_B: np.ndarray) -> Lay
     """A layer of these parts, which reads rows of these lengths."""
     first_B = np.zeros_like(lengths_B)
     pieces = zip(values_TBH.split([width for width, _ in parts], dim=2), parts, strict=True)
-    of = tuple(Part(piece, is_backward, first_B if is_backward else lengths_B - 1) for piece, (_, is_backward) in pieces)
+    of = tuple(
+        Part(piece, is_backward, first_B if is_backward else lengths_B - 1)
+        for piece, (_, is_backward) in pieces
+    )
     return LayerOutputs(of, first_B, lengths_B)
 
 
@@ -177,11 +210,15 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         """
         if which == "output":
             raise UsageError(
-                "this model has no output vectors", "it predicts labels, not words", "take its input vectors, which are the default"
+                "this model has no output vectors",
+                "it predicts labels, not words",
+                "take its input vectors, which are the default",
             )
         return input_rows(self.network.encoder.input, self.codec.tokenizer)
 
-    def read(self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never) -> Iterator[Reading]:
+    def read(
+        self, texts: Sequence[Sequence[str]] | EncodedWords, stop: Callable[[], bool] = never
+    ) -> Iterator[Reading]:
         """The features of texts, each a list of words, batch by batch, those of about the same
         length together. Ends early where `stop`, asked before each batch, says so."""
         encoded = texts if isinstance(texts, EncodedWords) else encode_texts(self.codec, texts)
@@ -205,7 +242,9 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
             raise TextError("there is nothing to read", "the text has no words")
         encoded = encode_texts(self.codec, [words])
         with self.reading():
-            layers = self.network.trace(batch_tensors(encoded, np.zeros(1, dtype=np.int64), self.device))
+            layers = self.network.trace(
+                batch_tensors(encoded, np.zeros(1, dtype=np.int64), self.device)
+            )
         symbols = self.codec.tokenizer.symbols()
         tokens = words if encoded.is_by_word else tuple(symbols[id] for id in encoded.ids)
         if len(layers) and len(layers[0].layer.steps) > len(tokens):
@@ -227,11 +266,19 @@ def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None =
         raise ModelError(f"the labels are not those of a model for {shape.task}", why)
     with torch.device("meta"):
         network = TaskNetwork(shape, codec)
-    return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+    return {
+        name: (_TYPES[tensor.dtype], tuple(tensor.shape))
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def from_arrays(
-    settings: dict[str, Any], codec: Codec, arrays: dict[str, np.ndarray], device: str, fingerprint: str | None, parts: Sequence[Any] = ()
+    settings: dict[str, Any],
+    codec: Codec,
+    arrays: dict[str, np.ndarray],
+    device: str,
+    fingerprint: str | None,
+    parts: Sequence[Any] = (),
 ) -> TaskModel:
     """The model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models that it
     reads beside the words.
@@ -245,7 +292,9 @@ def from_arrays(
     codec.beside = loaded(shape, parts)
     with torch.device("meta"):
         network = TaskNetwork(shape, codec)
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)
+    network.load_state_dict(
+        {name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True
+    )
     return TaskModel(network.to(target).eval(), codec, fingerprint=fingerprint)
 
 
@@ -295,7 +344,9 @@ class Search:
     probabilities: bool = False
 
 
-def predict(model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None) -> list[Prediction]:
+def predict(
+    model: TaskModel, texts: Sequence[Sequence[str]], search: Search | None = None
+) -> list[Prediction]:
     """The prediction for each text, a list of words, in order. It does not depend on the other
     texts.
 
@@ -310,7 +361,11 @@ def predict(model: TaskModel, texts: Sequence[Sequence[str]], search: Search | N
 
 
 def predictions(
-    model: TaskModel, texts: Sequence[Sequence[str]], encoded: EncodedWords, search: Search, stop: Callable[[], bool] = never
+    model: TaskModel,
+    texts: Sequence[Sequence[str]],
+    encoded: EncodedWords,
+    search: Search,
+    stop: Callable[[], bool] = never,
 ) -> Iterator[tuple[int, Prediction]]:
     """(place of the text, its prediction), those of about the same length together; `encoded` are
     the words of `texts`."""
@@ -318,39 +373,82 @@ def predictions(
         yield from of_reading(model, reading, texts, search)
 
 
-def of_reading(model: TaskModel, reading: Reading, texts: Sequence[Sequence[str]], search: Search) -> Iterator[tuple[int, Prediction]]:
+def of_reading(
+    model: TaskModel, reading: Reading, texts: Sequence[Sequence[str]], search: Search
+) -> Iterator[tuple[int, Prediction]]:
     """The predictions of the texts that were read together."""
     columns = []
     for column, head in zip(model.codec.columns, model.network.heads, strict=True):
         with model.reading():
             if isinstance(head, TextHead):
                 assert reading.features.text_BH is not None
-                columns.append(_of_texts(column, head.label_probabilities(reading.features.text_BH)))
+                columns.append(
+                    _of_texts(column, head.label_probabilities(reading.features.text_BH))
+                )
             else:
                 assert isinstance(head, TaggingHead)
-                constrained = model.is_constrained if search.constrained is None else search.constrained
-                columns.append(_of_words(column, head, reading, [texts[each] for each in reading.chosen], search, constrained))
+                constrained = (
+                    model.is_constrained if search.constrained is None else search.constrained
+                )
+                columns.append(
+                    _of_words(
+                        column,
+                        head,
+                        reading,
+                        [texts[each] for each in reading.chosen],
+                        search,
+                        constrained,
+                    )
+                )
     for number, place in enumerate(reading.chosen.tolist()):
         yield place, tuple(column[number] for column in columns)
 
 
 def _of_words(
-    column: LabelColumn, head: TaggingHead, reading: Reading, texts: Sequence[Sequence[str]], search: Search, constrained: bool
+    column: LabelColumn,
+    head: TaggingHead,
+    reading: Reading,
+    texts: Sequence[Sequence[str]],
+    search: Search,
+    constrained: bool,
 ) -> list[ColumnPrediction]:
     features_TBH, _, lengths_B = reading.features
     assert features_TBH is not None
-    paths = head.predict(features_TBH, lengths_B, column.constraints if constrained else None, search.beam, search.nbest)
-    labels_nBT, logprob_nB = paths.labels_nTB.transpose(1, 2).cpu().numpy(), paths.logprob_nB.double().cpu().numpy()
-    p_BTK = _numpy(head.label_probabilities(features_TBH, lengths_B).transpose(0, 1)) if search.probabilities else None
+    paths = head.predict(
+        features_TBH,
+        lengths_B,
+        column.constraints if constrained else None,
+        search.beam,
+        search.nbest,
+    )
+    labels_nBT, logprob_nB = (
+        paths.labels_nTB.transpose(1, 2).cpu().numpy(),
+        paths.logprob_nB.double().cpu().numpy(),
+    )
+    p_BTK = (
+        _numpy(head.label_probabilities(features_TBH, lengths_B).transpose(0, 1))
+        if search.probabilities
+        else None
+    )
     found = []
     for row, words in enumerate(texts):
         best = tuple(
-            WordLabels(column.decode_words(labels_nBT[rank, row, : len(words)].tolist(), words), float(logprob_nB[rank, row]))
+            WordLabels(
+                column.decode_words(labels_nBT[rank, row, : len(words)].tolist(), words),
+                float(logprob_nB[rank, row]),
+            )
             for rank in range(len(labels_nBT))
             # of weights that are no numbers there is one, too
             if rank == 0 or np.isfinite(logprob_nB[rank, row])
         )
-        found.append(ColumnPrediction(column.name, column.symbols, best, p_TK=None if p_BTK is None else p_BTK[row, : len(words)]))
+        found.append(
+            ColumnPrediction(
+                column.name,
+                column.symbols,
+                best,
+                p_TK=None if p_BTK is None else p_BTK[row, : len(words)],
+            )
+        )
     return found
 
 
@@ -358,7 +456,9 @@ def _of_texts(column: LabelColumn, p_BK: Tensor) -> list[ColumnPrediction]:
     found = []
     for p_K in _numpy(p_BK):
         if column.form == MULTI:
-            label = joined_labels(column.symbols[each] for each in np.flatnonzero(p_K >= THRESHOLD).tolist())
+            label = joined_labels(
+                column.symbols[each] for each in np.flatnonzero(p_K >= THRESHOLD).tolist()
+            )
         else:
             label = column.symbols[int(p_K.argmax())]
         found.append(ColumnPrediction(column.name, column.symbols, label=label, p_TK=p_K[None]))

@@ -14,7 +14,15 @@ from rnnlm.neural.layers.layers import make_layer
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.tasks.labels.contextual import LayerMixture
 from rnnlm.tasks.labels.data import MULTI, WORD, Codec, LabelColumn
-from rnnlm.tasks.labels.encoders import BagOfWords, Encoder, Pooling, WordFilters, at_tokens, at_words, make_text_encoder
+from rnnlm.tasks.labels.encoders import (
+    BagOfWords,
+    Encoder,
+    Pooling,
+    WordFilters,
+    at_tokens,
+    at_words,
+    make_text_encoder,
+)
 from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
 from rnnlm.tasks.labels.settings import RecurrentTaskSettings, TaggingSettings, TaskSettings
 from rnnlm.tasks.padding import is_word
@@ -37,7 +45,10 @@ class TaskNetwork(nn.Module):
     def __init__(self, settings: TaskSettings, codec: Codec) -> None:
         super().__init__()
         self.settings = settings
-        self.has_word_labels, self.has_text_labels = bool(codec.word_columns), bool(codec.text_columns)
+        self.has_word_labels, self.has_text_labels = (
+            bool(codec.word_columns),
+            bool(codec.text_columns),
+        )
         if isinstance(settings, RecurrentTaskSettings):
             self.encoder: Encoder | BagOfWords | WordFilters = Encoder(settings, codec.tokenizer)
             self.pooling = Pooling(settings) if self.has_text_labels else None
@@ -52,15 +63,21 @@ class TaskNetwork(nn.Module):
         :func:`rnnlm.tasks.batches.batch_tensors` makes them."""
         inputs, context_SBC = self._with_context(inputs)
         inputs_SB, lengths_B = inputs[0], inputs[1][0]
-        if not isinstance(self.encoder, Encoder) or not isinstance(self.settings, RecurrentTaskSettings):
+        if not isinstance(self.encoder, Encoder) or not isinstance(
+            self.settings, RecurrentTaskSettings
+        ):
             return Features(None, self.encoder(inputs_SB, lengths_B, context_SBC), lengths_B)
         y_TBH = self.encoder.read(inputs_SB, lengths_B, context_SBC)
         if len(inputs) > 2:
             first_TB, last_TB, words_1B = inputs[2:]
             lengths_B = words_1B[0]
             y_TBH = at_words(y_TBH, first_TB, last_TB, lengths_B, self.settings)
-        text_BH = self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
-        return Features(self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B)
+        text_BH = (
+            self.encoder.drop(self.pooling(y_TBH, lengths_B)) if self.pooling is not None else None
+        )
+        return Features(
+            self.encoder.drop(y_TBH) if self.has_word_labels else None, text_BH, lengths_B
+        )
 
     def layers(self, inputs: tuple[Tensor, ...]) -> list[Tensor]:
         """What the network reads of each token, (S, B, E), and, where it is recurrent, what each
@@ -78,7 +95,9 @@ class TaskNetwork(nn.Module):
         if not isinstance(self.encoder, Encoder):
             return ()
         inputs, context_SBC = self._with_context(inputs)
-        return trace_stack(self.encoder.body, self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC))
+        return trace_stack(
+            self.encoder.body, self.encoder.read_vectors(inputs[0], inputs[1][0], context_SBC)
+        )
 
     def _with_context(self, inputs: tuple[Tensor, ...]) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """The inputs that stand for the words, and what is read beside each token, (S, B, C)."""
@@ -92,8 +111,16 @@ class TaskNetwork(nn.Module):
     def depths(self) -> dict[nn.Parameter, int]:
         """How many layers stand above each weight that is not an output layer's: 1 of the highest
         layer, most of the words."""
-        levels = [[self.encoder.input, *([self.context] if self.context is not None else [])], *self.encoder.levels()]
-        return {each: len(levels) - number for number, modules in enumerate(levels) for module in modules for each in module.parameters()}
+        levels = [
+            [self.encoder.input, *([self.context] if self.context is not None else [])],
+            *self.encoder.levels(),
+        ]
+        return {
+            each: len(levels) - number
+            for number, modules in enumerate(levels)
+            for module in modules
+            for each in module.parameters()
+        }
 
     def losses(self, features: Features, labels: tuple[Tensor, ...]) -> list[Tensor]:
         """The sum over the batch of the loss of each column, in nats."""
@@ -108,7 +135,10 @@ def make_network(settings: TaskSettings, codec: Codec) -> TaskNetwork:
     """
     network = TaskNetwork(settings, codec)
     tagging = [head for head in network.heads if isinstance(head, TaggingHead)]
-    hidden = [*network.encoder.matrices(), *(each for head in tagging for each in head.hidden_matrices())]
+    hidden = [
+        *network.encoder.matrices(),
+        *(each for head in tagging for each in head.hidden_matrices()),
+    ]
     outputs = [weight for head in network.heads for weight in _checked(head).output_matrices()]
     start_weights(settings, hidden, outputs, network.encoder.input.weight)
     return network
@@ -120,7 +150,11 @@ def _head(settings: TaskSettings, column: LabelColumn) -> nn.Module:
         return TextHead(width, count, column.form == MULTI)
     assert isinstance(settings, TaggingSettings) and isinstance(settings, RecurrentTaskSettings)
     if settings.label_feedback:
-        return FeedbackHead(make_layer(settings, 0, width + settings.label_size, settings.hidden_size), count, settings.label_size)
+        return FeedbackHead(
+            make_layer(settings, 0, width + settings.label_size, settings.hidden_size),
+            count,
+            settings.label_size,
+        )
     return (CrfHead if settings.output_layer == "crf" else SoftmaxHead)(width, count)
 
 

@@ -23,7 +23,11 @@ class LabelSequence:
 
     def to_dict(self) -> dict[str, Any]:
         """What `rnnlm tag --json` prints of it."""
-        return {"labels": list(self.labels), "probability": self.probability, "logprob_nats": self.logprob_nats}
+        return {
+            "labels": list(self.labels),
+            "probability": self.probability,
+            "logprob_nats": self.logprob_nats,
+        }
 
 
 @dataclass(frozen=True)
@@ -61,11 +65,17 @@ class TaggedSentence:
             "sentence_labels": dict(self.sentence_labels),
         }  # fmt: skip
         if any(len(best) > 1 for best in self.nbest.values()):
-            found["nbest"] = {name: [each.to_dict() for each in best] for name, best in self.nbest.items()}
+            found["nbest"] = {
+                name: [each.to_dict() for each in best] for name, best in self.nbest.items()
+            }
         if self.probabilities:
-            found["probabilities"] = {name: [dict(each) for each in words] for name, words in self.probabilities.items()}
+            found["probabilities"] = {
+                name: [dict(each) for each in words] for name, words in self.probabilities.items()
+            }
         if self.sentence_probabilities:
-            found["sentence_probabilities"] = {name: dict(each) for name, each in self.sentence_probabilities.items()}
+            found["sentence_probabilities"] = {
+                name: dict(each) for name, each in self.sentence_probabilities.items()
+            }
         return found
 
 
@@ -92,7 +102,9 @@ class ClassifiedText:
     def to_dict(self, top: int | None = None) -> dict[str, Any]:
         """What `rnnlm classify --json` prints of it. top: so many of the most probable labels
         alone."""
-        probabilities = {name: dict(islice(each.items(), top)) for name, each in self.probabilities.items()}
+        probabilities = {
+            name: dict(islice(each.items(), top)) for name, each in self.probabilities.items()
+        }
         return {"text": self.text, "labels": dict(self.labels), "probabilities": probabilities}
 
 
@@ -101,12 +113,16 @@ class ClassifiedText:
 LEAST = 1e-3  # less probable labels are left out
 
 
-def of_words(column: LabelColumn, p_TK: np.ndarray, words: Sequence[str], labels: Sequence[str]) -> tuple[Mapping[str, float], ...]:
+def of_words(
+    column: LabelColumn, p_TK: np.ndarray, words: Sequence[str], labels: Sequence[str]
+) -> tuple[Mapping[str, float], ...]:
     """The probabilities of each word's labels, highest first. labels: those that were found, one a
     word, by which IOB1 writes the next."""
     before = [schemes.OUTSIDE, *labels]
     rows = zip(p_TK, words, labels, before, strict=False)
-    return tuple(_of_word(column, p_K, word, label, label_before) for p_K, word, label, label_before in rows)
+    return tuple(
+        _of_word(column, p_K, word, label, label_before) for p_K, word, label, label_before in rows
+    )
 
 
 def highest_first(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
@@ -114,12 +130,18 @@ def highest_first(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
     found: dict[str, float] = {}
     for label, p in pairs:
         found[label] = found.get(label, 0.0) + p
-    return dict(sorted(((label, round(p, 6)) for label, p in found.items()), key=lambda pair: -pair[1]))
+    return dict(
+        sorted(((label, round(p, 6)) for label, p in found.items()), key=lambda pair: -pair[1])
+    )
 
 
-def _of_word(column: LabelColumn, p_K: np.ndarray, word: str, label: str, before: str) -> Mapping[str, float]:
+def _of_word(
+    column: LabelColumn, p_K: np.ndarray, word: str, label: str, before: str
+) -> Mapping[str, float]:
     likely = np.flatnonzero(p_K >= LEAST).tolist()
-    found = highest_first((_written(column, column.symbols[each], word, before), float(p_K[each])) for each in likely)
+    found = highest_first(
+        (_written(column, column.symbols[each], word, before), float(p_K[each])) for each in likely
+    )
     return found if label in found else {**found, label: 0.0}
 
 
@@ -133,6 +155,11 @@ def _written(column: LabelColumn, symbol: str, word: str, before: str) -> str:
     inner = schemes.LETTERS[column.inner]
     begins = letter in (inner[0], inner[3])
     letter = schemes.LETTERS[column.scheme][inner.index(letter)]
-    if column.scheme == schemes.IOB1 and begins and before != schemes.OUTSIDE and schemes.parse(before)[1] == kind:
+    if (
+        column.scheme == schemes.IOB1
+        and begins
+        and before != schemes.OUTSIDE
+        and schemes.parse(before)[1] == kind
+    ):
         letter = "B"
     return letter + (f"-{kind}" if kind else "")

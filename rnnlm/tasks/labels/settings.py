@@ -14,9 +14,22 @@ from msgspec import Meta
 from rnnlm.config import ANY, NonNegative, Positive, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.settings import OF_NETWORKS, ElmanCell, GruCell, InputSettings, LstmCell, QrnnCell, RecurrentSettings, Sizes, Width, sizes
+from rnnlm.neural.settings import (
+    OF_NETWORKS,
+    ElmanCell,
+    GruCell,
+    InputSettings,
+    LstmCell,
+    QrnnCell,
+    RecurrentSettings,
+    Sizes,
+    Width,
+    sizes,
+)
 
-ContextModels = Annotated[str, Meta(pattern=r"^[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*(,[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*)*$")]
+ContextModels = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*(,[0-9a-f]{12}:\d{1,7}(\+\d{1,7})*)*$")
+]
 SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
 
 OF_TASKS = {
@@ -36,22 +49,39 @@ class TaskSettings(InputSettings):
 
     NEEDS = OF_TASKS
 
-    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = "tagging"
+    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = (
+        "tagging"
+    )
 
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 100
-    hidden_size: Annotated[Width, Meta(description="width of the hidden layers, in each direction")] = 200
-    characters_beside: Annotated[bool, Meta(description="characters beside word vectors, not instead of them")] = True
+    hidden_size: Annotated[
+        Width, Meta(description="width of the hidden layers, in each direction")
+    ] = 200
+    characters_beside: Annotated[
+        bool, Meta(description="characters beside word vectors, not instead of them")
+    ] = True
     character_size: Annotated[Width, Meta(description="width of the character vectors")] = 25
-    character_filters: Annotated[Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")] = "0,25,50,25"
+    character_filters: Annotated[
+        Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")
+    ] = "0,25,50,25"
     character_highways: Annotated[
-        Annotated[int, Meta(ge=0, le=100)], Meta(description="characters=cnn: highway layers after the filters")
+        Annotated[int, Meta(ge=0, le=100)],
+        Meta(description="characters=cnn: highway layers after the filters"),
     ] = 0
-    character_hidden_size: Annotated[Width, Meta(description="characters=lstm: width in each direction")] = 50
+    character_hidden_size: Annotated[
+        Width, Meta(description="characters=lstm: width in each direction")
+    ] = 50
     dropout_embedding: Annotated[
-        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch")
+        Probability,
+        Meta(
+            description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch"
+        ),
     ] = 0.05
     lowercase_vectors: Annotated[
-        bool, Meta(description="words that differ in case alone have one vector; their characters keep the case")
+        bool,
+        Meta(
+            description="words that differ in case alone have one vector; their characters keep the case"
+        ),
     ] = True
     unknown_words: Annotated[
         NonNegative,
@@ -61,17 +91,31 @@ class TaskSettings(InputSettings):
         ),
     ] = 0.25
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.3
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.3
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
+        0.3
+    )
     context_models: Annotated[
-        ContextModels | None, Meta(description="language models read beside the words, and the widths of their layers; set by --contextual")
+        ContextModels | None,
+        Meta(
+            description="language models read beside the words, and the widths of their layers; set by --contextual"
+        ),
     ] = None
-    context_size: Annotated[Width, Meta(description="width of what is read of each language model of --contextual")] = 200
-    locked_dropout: Annotated[bool, Meta(description="variational dropout: one mask for each row, at all places of a text")] = False
+    context_size: Annotated[
+        Width, Meta(description="width of what is read of each language model of --contextual")
+    ] = 200
+    locked_dropout: Annotated[
+        bool,
+        Meta(description="variational dropout: one mask for each row, at all places of a text"),
+    ] = False
 
     @property
     def context_widths(self) -> list[list[int]]:
         """The widths of the layers of each language model that is read beside the words."""
-        return [list(map(int, each.partition(":")[2].split("+"))) for each in (self.context_models or "").split(",") if each]
+        return [
+            list(map(int, each.partition(":")[2].split("+")))
+            for each in (self.context_models or "").split(",")
+            if each
+        ]
 
     @property
     def input_width(self) -> int:
@@ -82,12 +126,20 @@ class TaskSettings(InputSettings):
 class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     """What the recurrent kinds of all tasks have."""
 
-    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.3
+    dropout_between: Annotated[
+        Probability, Meta(description="dropout between recurrent layers")
+    ] = 0.3
     reads_boundary: Annotated[
-        bool, Meta(description="</s> is read before each text, from either end, as language models do; --init-from sets it")
+        bool,
+        Meta(
+            description="</s> is read before each text, from either end, as language models do; --init-from sets it"
+        ),
     ] = False
     bidirectional: Annotated[
-        bool, Meta(description="a second layer beside each one reads the words from the last to the first; false: forward only")
+        bool,
+        Meta(
+            description="a second layer beside each one reads the words from the last to the first; false: forward only"
+        ),
     ] = True
     sentence_pooling: Annotated[
         SentencePooling,
@@ -106,29 +158,55 @@ class TaggingSettings(TaskSettings):
     """What taggers have: a label for each word."""
 
     characters: Annotated[
-        Literal["cnn", "lstm"] | None, Meta(description="words are read character by character; none: word vectors alone")
+        Literal["cnn", "lstm"] | None,
+        Meta(description="words are read character by character; none: word vectors alone"),
     ] = "cnn"
     output_layer: Annotated[
-        Literal["softmax", "crf"], Meta(description="output layer; crf: a linear chain, which scores all labels of a sentence together")
+        Literal["softmax", "crf"],
+        Meta(
+            description="output layer; crf: a linear chain, which scores all labels of a sentence together"
+        ),
     ] = "softmax"
-    label_feedback: Annotated[bool, Meta(description="output_layer=softmax: the label of the word before is read with each word")] = False
-    label_size: Annotated[Width, Meta(description="label_feedback: width of the label vectors")] = 25
-    constrained: Annotated[bool, Meta(description="labels of spans follow each other as their scheme allows: no I-X after O")] = True
+    label_feedback: Annotated[
+        bool,
+        Meta(
+            description="output_layer=softmax: the label of the word before is read with each word"
+        ),
+    ] = False
+    label_size: Annotated[Width, Meta(description="label_feedback: width of the label vectors")] = (
+        25
+    )
+    constrained: Annotated[
+        bool,
+        Meta(
+            description="labels of spans follow each other as their scheme allows: no I-X after O"
+        ),
+    ] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.label_feedback and self.output_layer == "crf":
-            why = "a CRF sums over the labels of all words at once, and none of them is known before"
-            raise SettingsError("label_feedback is not possible with output_layer = crf", why, "set output_layer=softmax")
+            why = (
+                "a CRF sums over the labels of all words at once, and none of them is known before"
+            )
+            raise SettingsError(
+                "label_feedback is not possible with output_layer = crf",
+                why,
+                "set output_layer=softmax",
+            )
 
 
 @dataclass(frozen=True)
 class ClassificationSettings(TaskSettings):
     """What classifiers have: a label for a text."""
 
-    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = "classification"
+    task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = (
+        "classification"
+    )
 
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.5
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
+        0.5
+    )
 
 
 @dataclass(frozen=True)
@@ -177,10 +255,18 @@ class BagClassifier(ClassificationSettings):
 
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
     dropout_embedding: Annotated[
-        Probability, Meta(description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch")
+        Probability,
+        Meta(
+            description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch"
+        ),
     ] = 0.3
-    layers: Annotated[Annotated[int, Meta(ge=0, le=100)], Meta(description="layers after the mean; 0: the output layer reads it")] = 1
-    activation: Annotated[Literal["tanh", "relu"], Meta(description="activation of the layers")] = "relu"
+    layers: Annotated[
+        Annotated[int, Meta(ge=0, le=100)],
+        Meta(description="layers after the mean; 0: the output layer reads it"),
+    ] = 1
+    activation: Annotated[Literal["tanh", "relu"], Meta(description="activation of the layers")] = (
+        "relu"
+    )
     dropout_between: Annotated[Probability, Meta(description="dropout between layers")] = 0.3
 
     @property
@@ -193,14 +279,22 @@ class CnnClassifier(ClassificationSettings):
     """Of `cnn`: filters over the words, each at its best place (Kim 2014)."""
 
     hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
-    filter_widths: Annotated[Sizes, Meta(description="words that a filter reads at once", examples=["3,4,5"])] = "3,4,5"
+    filter_widths: Annotated[
+        Sizes, Meta(description="words that a filter reads at once", examples=["3,4,5"])
+    ] = "3,4,5"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < min(self.words_read) <= max(self.words_read) <= 100:
-            raise SettingsError(f"filter_widths = {self.filter_widths} is not valid", "a filter reads from 1 to 100 words")
+            raise SettingsError(
+                f"filter_widths = {self.filter_widths} is not valid",
+                "a filter reads from 1 to 100 words",
+            )
         if len(set(self.words_read)) < len(self.words_read):
-            raise SettingsError(f"filter_widths = {self.filter_widths} has a width twice", hint="raise hidden_size for more filters")
+            raise SettingsError(
+                f"filter_widths = {self.filter_widths} has a width twice",
+                hint="raise hidden_size for more filters",
+            )
 
     @property
     def words_read(self) -> tuple[int, ...]:
@@ -230,14 +324,19 @@ def stored(task: str, settings: dict[str, Any]) -> TaskSettings:
     """
     kind = settings.get("model")
     if not isinstance(kind, str) or (task, kind) not in KINDS:
-        raise ModelError("the stored settings are damaged", f"model = {kind!r} is not a kind of network for {task}")
+        raise ModelError(
+            "the stored settings are damaged",
+            f"model = {kind!r} is not a kind of network for {task}",
+        )
     return from_stored(KINDS[task, kind], settings)
 
 
 # ---- How a task's network is trained. Knows nothing of torch.
 
 RateDecay = Annotated[float, Meta(ge=1, le=100)]
-Weights = Annotated[str, Meta(pattern=r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?)*\s*$", examples=["1,0.5"])]
+Weights = Annotated[
+    str, Meta(pattern=r"^\s*\d+(\.\d+)?(\s*,\s*\d+(\.\d+)?)*\s*$", examples=["1,0.5"])
+]
 
 
 @dataclass(frozen=True)
@@ -246,13 +345,20 @@ class TaskFittingSettings(OptimizationSettings):
 
     batch_rows: Annotated[Width, Meta(description="examples in a batch, of each process")] = 32
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.005
-    clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 5.0
+    clip_norm: Annotated[
+        Positive | None, Meta(description="gradients are scaled down to this global norm")
+    ] = 5.0
     ema_decay: Annotated[
         Probability | None,
-        Meta(description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"),
+        Meta(
+            description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"
+        ),
     ] = None
     loss_weights: Annotated[
-        Weights | None, Meta(description="weight of each label column's loss, those of words first, as 1,0.5; none: all 1")
+        Weights | None,
+        Meta(
+            description="weight of each label column's loss, those of words first, as 1,0.5; none: all 1"
+        ),
     ] = None
     rate_decay_by_layer: Annotated[
         RateDecay,
@@ -268,7 +374,9 @@ class TaskFittingSettings(OptimizationSettings):
     ] = None  # fmt: skip
     criterion: Annotated[
         Literal["auto", "accuracy", "f1", "macro_f1", "loss"],
-        Meta(description="validation figure that chooses the best weights; auto: F1 of spans, word errors of sounds, else accuracy"),
+        Meta(
+            description="validation figure that chooses the best weights; auto: F1 of spans, word errors of sounds, else accuracy"
+        ),
     ] = "auto"
 
     @property
@@ -282,7 +390,12 @@ class TaskFittingSettings(OptimizationSettings):
     def _contradictions(self) -> Iterator[tuple[object, str, str, str]]:
         yield from super()._contradictions()
         why = "a recorded step always trains the same layers"
-        yield self.unfreeze and self.cuda_graphs is True, "unfreeze and cuda_graphs cannot be combined", why, "set cuda_graphs=false"
+        yield (
+            self.unfreeze and self.cuda_graphs is True,
+            "unfreeze and cuda_graphs cannot be combined",
+            why,
+            "set cuda_graphs=false",
+        )
 
     def weights_of(self, columns: int) -> tuple[float, ...]:
         """The weight of the loss of each of so many columns.
@@ -298,5 +411,7 @@ class TaskFittingSettings(OptimizationSettings):
         if len(weights) != columns:
             why = f"{columns} label column{' is' if columns == 1 else 's are'} learned"
             hint = "give each label column one, those of words first"
-            raise SettingsError(f"loss_weights = {self.loss_weights} has {len(weights)} weights", why, hint)
+            raise SettingsError(
+                f"loss_weights = {self.loss_weights} has {len(weights)} weights", why, hint
+            )
         return weights

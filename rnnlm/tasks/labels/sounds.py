@@ -22,22 +22,41 @@ def with_labels(
         TextError: no word can be aligned, or the sounds are more than one column.
     """
     if len(train.word_columns) != 1:
-        raise TextError(f"{len(train.word_columns)} columns of labels are to be aligned", hint="name one with --label-column")
+        raise TextError(
+            f"{len(train.word_columns)} columns of labels are to be aligned",
+            hint="name one with --label-column",
+        )
     learned = align(_pairs(train), progress=progress)
     if skipped := len(learned.skipped):
-        notice(f"{skipped:,} of {len(train.examples):,} words need more than {learned.max_symbols} sounds a letter: they are left out")
-    kept = [(each, labels) for each, labels in zip(train.examples, learned.labels, strict=True) if labels is not None]
+        notice(
+            f"{skipped:,} of {len(train.examples):,} words need more than {learned.max_symbols} sounds a letter: they are left out"
+        )
+    kept = [
+        (each, labels)
+        for each, labels in zip(train.examples, learned.labels, strict=True)
+        if labels is not None
+    ]
     if not kept:
-        raise TextError("no word can be aligned", f"all need more than {learned.max_symbols} sounds a letter")
+        raise TextError(
+            "no word can be aligned", f"all need more than {learned.max_symbols} sounds a letter"
+        )
     examples = tuple(replace(each, word_labels=(labels,)) for each, labels in kept)
     found = {}
     for name, text in others.items():
         labels_E = align_more(learned, _pairs(text)).labels
         both = zip(text.examples, labels_E, strict=True)
         found[name] = replace(
-            text, examples=tuple(replace(each, word_labels=(labels or (UNALIGNED,) * len(each.words),)) for each, labels in both)
+            text,
+            examples=tuple(
+                replace(each, word_labels=(labels or (UNALIGNED,) * len(each.words),))
+                for each, labels in both
+            ),
         )
-    return replace(train, examples=tuple(each for each, _ in kept)), replace(train, examples=examples), found
+    return (
+        replace(train, examples=tuple(each for each, _ in kept)),
+        replace(train, examples=examples),
+        found,
+    )
 
 
 def _pairs(text: LabelledText) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:

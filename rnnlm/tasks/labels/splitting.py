@@ -8,7 +8,13 @@ from rnnlm.tasks.labels.data import SOUNDS, Codec
 from rnnlm.text import sources
 from rnnlm.text.labelled.example import LabelledSettings, LabelledText
 from rnnlm.text.labelled.reading import detect_format
-from rnnlm.text.labelled.splitting import Splitter, SplitText, at_marks, at_white_space, learn_splitter
+from rnnlm.text.labelled.splitting import (
+    Splitter,
+    SplitText,
+    at_marks,
+    at_white_space,
+    learn_splitter,
+)
 from rnnlm.text.lines import split_words
 
 FORMAT, SPLITTER = "format", "splitter"  # among the details of a codec
@@ -16,7 +22,9 @@ FORMAT, SPLITTER = "format", "splitter"  # among the details of a codec
 Split = Callable[[str], SplitText]
 
 
-def details_of(train: LabelledText, files: Sequence[str], settings: LabelledSettings) -> dict[str, Any]:
+def details_of(
+    train: LabelledText, files: Sequence[str], settings: LabelledSettings
+) -> dict[str, Any]:
     """What a codec keeps of its training data, read from these files, so that raw text is split and
     written as they are: their format, and of CoNLL-U how it splits text.
 
@@ -25,7 +33,11 @@ def details_of(train: LabelledText, files: Sequence[str], settings: LabelledSett
     """
     details: dict[str, Any] = {FORMAT: train.format}
     if train.format == "conllu":
-        treebanks = [name for name in sources.expand(tuple(files)) if detect_format(name, settings, "tagging") == "conllu"]
+        treebanks = [
+            name
+            for name in sources.expand(tuple(files))
+            if detect_format(name, settings, "tagging") == "conllu"
+        ]
         details[SPLITTER] = learn_splitter(treebanks, settings).to_dict()
     return details
 
@@ -61,4 +73,11 @@ def words_in(text: str) -> list[str]:
 
 def _letters(known: frozenset[str], word: str) -> SplitText:
     """The letters of a word, in the case in which the model knows them all, if any."""
-    return SplitText(tuple(next((each for each in (word, word.lower(), word.upper()) if known.issuperset(each)), word)))
+    return SplitText(
+        tuple(
+            next(
+                (each for each in (word, word.lower(), word.upper()) if known.issuperset(each)),
+                word,
+            )
+        )
+    )

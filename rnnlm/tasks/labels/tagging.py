@@ -13,7 +13,14 @@ from rnnlm.models import loading, registry
 from rnnlm.models.registry import LabelModel
 from rnnlm.tasks.labels import results
 from rnnlm.tasks.labels.data import EDIT, SOUNDS, TEXT, LabelColumn
-from rnnlm.tasks.labels.model import ColumnPrediction, Prediction, Search, TaskModel, WordLabels, predict
+from rnnlm.tasks.labels.model import (
+    ColumnPrediction,
+    Prediction,
+    Search,
+    TaskModel,
+    WordLabels,
+    predict,
+)
 from rnnlm.tasks.labels.results import ClassifiedText, LabelSequence, TaggedSentence
 from rnnlm.tasks.labels.splitting import is_of_letters, splitter_of, words_in
 from rnnlm.text.labelled.alignment import join
@@ -75,8 +82,15 @@ def tag(
     split = at_white_space if tokenised else splitter_of(tagger.model.codec)
     if is_of_letters(tagger.model.codec) and not tokenised:
         _check_single_words(sentences)
-        sentences = ["".join(words_in(each)) if isinstance(each, str) else each for each in sentences]
-    texts = [(sentence, split(sentence)) if isinstance(sentence, str) else (None, SplitText(tuple(sentence))) for sentence in sentences]
+        sentences = [
+            "".join(words_in(each)) if isinstance(each, str) else each for each in sentences
+        ]
+    texts = [
+        (sentence, split(sentence))
+        if isinstance(sentence, str)
+        else (None, SplitText(tuple(sentence)))
+        for sentence in sentences
+    ]
     return list(tagger.tag(texts))
 
 
@@ -99,7 +113,11 @@ def _check_single_words(sentences: Sequence[str | Sequence[str]]) -> None:
     for place, sentence in enumerate(sentences):
         if isinstance(sentence, str) and len(words_in(sentence)) > 1:
             why = "the model reads letters, and gives the sounds of a word"
-            raise UsageError(f"tag: sentences[{place}] has {len(sentence.split()):,} words", why, "split it: give each word by itself")
+            raise UsageError(
+                f"tag: sentences[{place}] has {len(sentence.split()):,} words",
+                why,
+                "split it: give each word by itself",
+            )
 
 
 @dataclass(frozen=True)
@@ -133,7 +151,9 @@ class Tagger:
         if self.beam is not None and self.beam < self.nbest:
             what = f"a beam of {self.beam} holds fewer than {self.nbest} label sequences"
             raise UsageError(what, hint=f"set the beam to {self.nbest} or more")
-        if self.beam is not None and not getattr(self.model.network.settings, "label_feedback", False):
+        if self.beam is not None and not getattr(
+            self.model.network.settings, "label_feedback", False
+        ):
             notice("the beam makes no difference: without label feedback the search is exact")
         paths = self.nbest * self._paths_each
         paths = min(paths, self.beam or paths)
@@ -147,17 +167,32 @@ class Tagger:
             return ALIGNMENTS if self.nbest > 1 or self.probabilities else 1
         is_constrained = self.model.is_constrained if self.constrained is None else self.constrained
         columns = self.model.codec.word_columns
-        are_alike = any(column.form == EDIT or (column.scheme != NONE and not is_constrained) for column in columns)
+        are_alike = any(
+            column.form == EDIT or (column.scheme != NONE and not is_constrained)
+            for column in columns
+        )
         return 2 if are_alike and self.nbest > 1 else 1
 
-    def _tagged(self, text: str | None, parts: SplitText, prediction: Prediction | None) -> TaggedSentence:
+    def _tagged(
+        self, text: str | None, parts: SplitText, prediction: Prediction | None
+    ) -> TaggedSentence:
         columns = self.model.codec.columns
-        of_words = [(place, column.name) for place, column in enumerate(columns) if column.level != TEXT]
+        of_words = [
+            (place, column.name) for place, column in enumerate(columns) if column.level != TEXT
+        ]
         if prediction is None:
-            return TaggedSentence((), {name: () for _, name in of_words}, {}, {name: () for _, name in of_words}, text=text)
+            return TaggedSentence(
+                (),
+                {name: () for _, name in of_words},
+                {},
+                {name: () for _, name in of_words},
+                text=text,
+            )
         nbest = {name: self._nbest(columns[place], prediction[place]) for place, name in of_words}
         labels = {name: best[0].labels for name, best in nbest.items()}
-        of_texts = [each for column, each in zip(columns, prediction, strict=True) if column.level == TEXT]
+        of_texts = [
+            each for column, each in zip(columns, prediction, strict=True) if column.level == TEXT
+        ]
         return TaggedSentence(
             parts.words, labels, {each.column: each.label for each in of_texts}, nbest, text=text,
             multiwords=parts.ranges,
@@ -168,10 +203,16 @@ class Tagger:
             if self.probabilities or self.nbest > 1 else {},
         )  # fmt: skip
 
-    def _nbest(self, column: LabelColumn, prediction: ColumnPrediction) -> tuple[LabelSequence, ...]:
-        return _without_doubles(prediction.best, join if column.form == SOUNDS else tuple)[: self.nbest]
+    def _nbest(
+        self, column: LabelColumn, prediction: ColumnPrediction
+    ) -> tuple[LabelSequence, ...]:
+        return _without_doubles(prediction.best, join if column.form == SOUNDS else tuple)[
+            : self.nbest
+        ]
 
-    def _of_words(self, column: LabelColumn, prediction: ColumnPrediction, words: Sequence[str]) -> tuple[Mapping[str, float], ...]:
+    def _of_words(
+        self, column: LabelColumn, prediction: ColumnPrediction, words: Sequence[str]
+    ) -> tuple[Mapping[str, float], ...]:
         assert prediction.p_TK is not None  # it was asked for
         return results.of_words(column, prediction.p_TK, words, prediction.best[0].labels)
 
@@ -182,7 +223,9 @@ def probabilities_of_text(prediction: ColumnPrediction) -> dict[str, float]:
     return results.highest_first(zip(prediction.symbols, prediction.p_TK[0].tolist(), strict=True))
 
 
-def _without_doubles(best: Sequence[WordLabels], written: Callable[[Sequence[str]], Iterable[str]]) -> tuple[LabelSequence, ...]:
+def _without_doubles(
+    best: Sequence[WordLabels], written: Callable[[Sequence[str]], Iterable[str]]
+) -> tuple[LabelSequence, ...]:
     """What label sequences are `written` as, each once, in the order of the best that is written
     so; their probabilities add up: alignments of a pronunciation, edit scripts with the same lemma,
     labels that break their scheme."""
@@ -190,7 +233,9 @@ def _without_doubles(best: Sequence[WordLabels], written: Callable[[Sequence[str
     for each in best:
         found.setdefault(tuple(written(each.labels)), []).append(each.logprob_nats)
     logprobs = {labels: _log_sum(each) for labels, each in found.items()}
-    return tuple(LabelSequence(labels, math.exp(logprob), logprob) for labels, logprob in logprobs.items())
+    return tuple(
+        LabelSequence(labels, math.exp(logprob), logprob) for labels, logprob in logprobs.items()
+    )
 
 
 def _log_sum(logprobs: Sequence[float]) -> float:
@@ -201,7 +246,9 @@ def _log_sum(logprobs: Sequence[float]) -> float:
 # ---- Texts classified: raw text or lists of words in, their labels and probabilities out.
 
 
-def classify(model: Labeller, texts: Sequence[str | Sequence[str]], *, device: str | Device = "auto") -> list[ClassifiedText]:
+def classify(
+    model: Labeller, texts: Sequence[str | Sequence[str]], *, device: str | Device = "auto"
+) -> list[ClassifiedText]:
     """Label texts.
 
     model: a classifier or its name. texts: each a str, which is split at white space as the
@@ -225,4 +272,6 @@ def classified(model: TaskModel, texts: Iterable[str | Sequence[str]]) -> Iterat
             prediction = next(predictions) if its_words else ()
             labels = {each.column: each.label for each in prediction}
             its_probabilities = {each.column: probabilities_of_text(each) for each in prediction}
-            yield ClassifiedText(text if isinstance(text, str) else None, its_words, labels, its_probabilities)
+            yield ClassifiedText(
+                text if isinstance(text, str) else None, its_words, labels, its_probabilities
+            )

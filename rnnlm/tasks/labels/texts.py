@@ -15,7 +15,14 @@ from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks.labels import contextual, evaluation, sounds, splitting
 from rnnlm.tasks.labels import data as codecs
-from rnnlm.tasks.labels.data import Codec, LabelColumn, LabelledData, TaskData, encode_examples, one_token
+from rnnlm.tasks.labels.data import (
+    Codec,
+    LabelColumn,
+    LabelledData,
+    TaskData,
+    encode_examples,
+    one_token,
+)
 from rnnlm.tasks.labels.evaluation_data import notice_unseen_labels
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.text import tokenizers
@@ -38,7 +45,11 @@ class TaskTokenizerSettings(TokenizerSettings):
         super().__post_init__()
         if self.reversed:
             why = "labels belong to words in their order, and a task's network reads them both ways"
-            raise SettingsError("reversed=true is a setting of language models", why, "leave it out; bidirectional=true is the default")
+            raise SettingsError(
+                "reversed=true is a setting of language models",
+                why,
+                "leave it out; bidirectional=true is the default",
+            )
 
 
 TEXT_SETTINGS = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
@@ -68,7 +79,10 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     _check_task(settings, kind.task)
     train = _read(names, "train", request, settings, kind)
     settings = _taken_over(train, settings, resolved)
-    valid, test = (_read(names, part, request, settings, kind) if names[part] else None for part in ("valid", "test"))
+    valid, test = (
+        _read(names, part, request, settings, kind) if names[part] else None
+        for part in ("valid", "test")
+    )
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     if valid is None and (share := resolved.make(HoldoutSettings).holdout):
         train, valid, valid_is = _held_out(train, share)
@@ -76,31 +90,54 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     learned, labelled = train, gold
     if settings.align:
         train, learned, labelled = sounds.with_labels(train, gold, progress)
-    codec = _codec(request, resolved, settings, learned, splitting.details_of(train, names["train"], settings))
+    codec = _codec(
+        request, resolved, settings, learned, splitting.details_of(train, names["train"], settings)
+    )
     for name, text in gold.items():
         notice_unseen_labels(codec, text, {"valid": "validation data", "test": "test data"}[name])
     codec.beside = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
-    return Texts(TaskData(codec, encode_examples(codec, train, learned), others.get("valid")), valid_is, others.get("test"))
+    return Texts(
+        TaskData(codec, encode_examples(codec, train, learned), others.get("valid")),
+        valid_is,
+        others.get("test"),
+    )
 
 
 def _check_task(settings: LabelledSettings, task: str) -> None:
     if settings.multi_label and task == "tagging":
         why = "a word has one label of each column"
-        raise SettingsError("multi_label is not for tagging", why, "leave it out, or use --task classification")
+        raise SettingsError(
+            "multi_label is not for tagging", why, "leave it out, or use --task classification"
+        )
     if settings.align and task == "classification":
         why = "it gives each letter of a word its sounds"
-        raise SettingsError("align is not for classification", why, "leave it out, or use --task tagging")
+        raise SettingsError(
+            "align is not for classification", why, "leave it out, or use --task tagging"
+        )
 
 
-def results(model: TaskModel, texts: dict[str, LabelledData], has_intervals: bool) -> dict[str, dict[str, Any]]:
+def results(
+    model: TaskModel, texts: dict[str, LabelledData], has_intervals: bool
+) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {name: evaluation.evaluate_as_json(model, data, has_intervals=has_intervals) for name, data in texts.items()}
+    return {
+        name: evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
+        for name, data in texts.items()
+    }
 
 
-def _read(names: dict[str, tuple[str, ...]], part: str, request: Any, settings: LabelledSettings, kind: registry.Kind) -> LabelledText:
+def _read(
+    names: dict[str, tuple[str, ...]],
+    part: str,
+    request: Any,
+    settings: LabelledSettings,
+    kind: registry.Kind,
+) -> LabelledText:
     labels = request.labels if part == "train" else getattr(request, f"{part}_labels")
-    return read_labelled(names[part], settings, cast(Task, kind.task), labels, aligned=not settings.align)
+    return read_labelled(
+        names[part], settings, cast(Task, kind.task), labels, aligned=not settings.align
+    )
 
 
 def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, tuple[str, ...]]:
@@ -110,16 +147,26 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
     Raises:
         UsageError: the bundled corpus serves another task.
     """
-    names = {"train": request.text or (corpora.USUAL[kind.task],), "valid": request.valid, "test": request.test}
+    names = {
+        "train": request.text or (corpora.USUAL[kind.task],),
+        "valid": request.valid,
+        "test": request.test,
+    }
     # a folder may be a model
     bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]
     if not bundled or (corpus := bundled[0]) is None:
         return names
     name = names["train"][0]
     if len(names["train"]) > 1:
-        raise UsageError(f"{name} is a bundled corpus, which is trained on alone", hint=f"rnnlm train {name} --task {kind.task}")
+        raise UsageError(
+            f"{name} is a bundled corpus, which is trained on alone",
+            hint=f"rnnlm train {name} --task {kind.task}",
+        )
     if kind.task not in corpus.tasks:
-        raise UsageError(f"the bundled corpus {name} is not for {kind.task}", hint=f"use --task {corpus.tasks[0]}")
+        raise UsageError(
+            f"the bundled corpus {name} is not for {kind.task}",
+            hint=f"use --task {corpus.tasks[0]}",
+        )
     words = corpus.word_columns if kind.task == "tagging" else ()
     told = {
         "column": corpus.column,
@@ -128,11 +175,19 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
     }
     for setting, value in told.items():
         if resolved.origins[setting] not in ASKED:
-            resolved.values[setting], resolved.origins[setting] = value or None, "the bundled corpus"
-    return {part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),) for part in names}
+            resolved.values[setting], resolved.origins[setting] = (
+                value or None,
+                "the bundled corpus",
+            )
+    return {
+        part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),)
+        for part in names
+    }
 
 
-def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolved) -> LabelledSettings:
+def _taken_over(
+    text: LabelledText, settings: LabelledSettings, resolved: Resolved
+) -> LabelledSettings:
     """Puts the format, columns and scheme that were detected in the training data into `resolved`,
     so that all parts are read alike."""
     scheme = next(iter(text.scheme.values()), schemes.NONE)
@@ -140,13 +195,17 @@ def _taken_over(text: LabelledText, settings: LabelledSettings, resolved: Resolv
     told = {
         "format": text.format,
         "label_column": ",".join(text.word_columns) or ",".join(text.text_columns) or None,
-        "sentence_label_column": ",".join(text.text_columns) if text.word_columns and text.text_columns else None,
+        "sentence_label_column": ",".join(text.text_columns)
+        if text.word_columns and text.text_columns
+        else None,
         "scheme": scheme if same else "auto",
     }
     for name, value in told.items():
         if resolved.values[name] in (None, "auto") and value is not None:
             resolved.values[name], resolved.origins[name] = value, "the data"
-    asked = {origin for name, origin in resolved.origins.items() if name.startswith("character")} - {"default"}
+    asked = {
+        origin for name, origin in resolved.origins.items() if name.startswith("character")
+    } - {"default"}
     if settings.align and not asked:  # the words are letters
         resolved.values["characters"], resolved.origins["characters"] = None, "--align"
     return resolved.make(LabelledSettings)
@@ -157,14 +216,27 @@ def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledT
     often sorted by label, the share is drawn at random, the same one each time."""
     count = round(len(text.examples) * share)
     if not count or count == len(text.examples):
-        notice("there are too few examples to hold some out for validation: the last weights are kept")
+        notice(
+            "there are too few examples to hold some out for validation: the last weights are kept"
+        )
         return text, None, "none: there are too few examples"
     if text.word_columns:
         train, held_out = text.examples[:-count], text.examples[-count:]
-        return replace(text, examples=train), replace(text, examples=held_out), f"the last {count:,} examples, held out"
+        return (
+            replace(text, examples=train),
+            replace(text, examples=held_out),
+            f"the last {count:,} examples, held out",
+        )
     drawn = set(np.random.default_rng(0).permutation(len(text.examples))[:count].tolist())
-    train, held_out = (tuple(each for place, each in enumerate(text.examples) if (place in drawn) == is_held) for is_held in (False, True))
-    return replace(text, examples=train), replace(text, examples=held_out), f"{count:,} examples drawn at random, held out"
+    train, held_out = (
+        tuple(each for place, each in enumerate(text.examples) if (place in drawn) == is_held)
+        for is_held in (False, True)
+    )
+    return (
+        replace(text, examples=train),
+        replace(text, examples=held_out),
+        f"{count:,} examples drawn at random, held out",
+    )
 
 
 def _codec(
@@ -184,7 +256,15 @@ def _codec(
         columns.append(codecs.column_of(name, codecs.WORD, rows, scheme, inner, form))
     form = codecs.MULTI if settings.multi_label else codecs.PLAIN
     for place, name in enumerate(train.text_columns):
-        rows = [(labels_in(each.text_labels[place]) if settings.multi_label else (each.text_labels[place],), ()) for each in train.examples]
+        rows = [
+            (
+                labels_in(each.text_labels[place])
+                if settings.multi_label
+                else (each.text_labels[place],),
+                (),
+            )
+            for each in train.examples
+        ]
         columns.append(codecs.column_of(name, codecs.TEXT, rows, schemes.NONE, schemes.NONE, form))
     return Codec(tokenizer, columns, details)
 

@@ -30,7 +30,13 @@ from rnnlm.tasks.language_model_layers import (
 
 _OF_INPUT = ("embedding_size", "characters")
 _OF_CHARACTERS = {
-    "cnn": ("characters_beside", "character_size", "character_filters", "character_highways", "character_overhang"),
+    "cnn": (
+        "characters_beside",
+        "character_size",
+        "character_filters",
+        "character_highways",
+        "character_overhang",
+    ),
     "lstm": ("characters_beside", "character_size", "character_hidden_size"),
 }
 
@@ -44,19 +50,30 @@ def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str
         ModelError: there is no such model. UsageError: it has no weights that a network of this
             kind could start from.
     """
-    return [] if request.init_from is None else [(FORWARD, request.init_from, _settings(request.init_from, kind))]
+    return (
+        []
+        if request.init_from is None
+        else [(FORWARD, request.init_from, _settings(request.init_from, kind))]
+    )
 
 
 def _settings(name: str, kind: registry.Kind) -> dict[str, Any]:
     own = settings_of(name, FORWARD)
-    found: dict[str, Any] = {name: getattr(own, name) for name in (*_OF_INPUT, *_OF_CHARACTERS.get(str(own.characters), ()))}
+    found: dict[str, Any] = {
+        name: getattr(own, name)
+        for name in (*_OF_INPUT, *_OF_CHARACTERS.get(str(own.characters), ()))
+    }
     # the language model has a vector for each way to write a word
     found["lowercase_vectors"] = False
     if not own.has_word_vectors:
         del found["embedding_size"]
     if not issubclass(KINDS[kind.task, kind.name], RecurrentTaskSettings):
         return found
-    return {**found, **stack_settings(recurrent_settings_of(name, FORWARD, kind.name)), "reads_boundary": True}
+    return {
+        **found,
+        **stack_settings(recurrent_settings_of(name, FORWARD, kind.name)),
+        "reads_boundary": True,
+    }
 
 
 def weights(request: Any, resolved: Resolved, data: TaskData) -> dict[str, np.ndarray] | None:
@@ -74,7 +91,9 @@ def weights(request: Any, resolved: Resolved, data: TaskData) -> dict[str, np.nd
         return None
     shape = resolved.make(KINDS[resolved.values["task"], resolved.values["model"]])
     arrays = arrays_of(request.init_from, FORWARD, data.tokenizer.tokenizer, is_reversed=False)
-    found = {f"encoder.{name}": array for name, array in arrays.items() if name.startswith("input.")}
+    found = {
+        f"encoder.{name}": array for name, array in arrays.items() if name.startswith("input.")
+    }
     if isinstance(shape, RecurrentTaskSettings):
         own = recurrent_settings_of(request.init_from, FORWARD)
         taken = TakenLayers("encoder", shape, own, array_shapes(resolved.values, data.tokenizer))
@@ -84,5 +103,7 @@ def weights(request: Any, resolved: Resolved, data: TaskData) -> dict[str, np.nd
             hint = "set bidirectional=true, with --model lstm"
             raise UsageError(f"{REVERSED} {other}: no layer here reads backwards", hint=hint)
         check_same_layers(request.init_from, other)
-        found |= taken.arrays(arrays_of(other, REVERSED, data.tokenizer.tokenizer, is_reversed=True), 1, found)
+        found |= taken.arrays(
+            arrays_of(other, REVERSED, data.tokenizer.tokenizer, is_reversed=True), 1, found
+        )
     return found

@@ -36,7 +36,11 @@ class DotSteps:
 
     def __init__(self, keys_BSA: Tensor, memory_BSH: Tensor, is_padding_BS: Tensor, T: int) -> None:
         self.tensors: tuple[Tensor, ...] = keys_BSA, memory_BSH
-        self.keys_BSA, self.memory_BSH, self.is_padding_BS = keys_BSA.detach(), memory_BSH.detach(), is_padding_BS
+        self.keys_BSA, self.memory_BSH, self.is_padding_BS = (
+            keys_BSA.detach(),
+            memory_BSH.detach(),
+            is_padding_BS,
+        )
         B, S, H = memory_BSH.shape
         self.weights_TBS, self.dscores_TBS = memory_BSH.new_empty((2, T, B, S)).unbind(0)
         self.states: list[Tensor] = []
@@ -50,7 +54,9 @@ class DotSteps:
 
     def backward(self, t: int, dcontext_BH: Tensor) -> Tensor:
         self.dcontext_TBH[t] = dcontext_BH
-        dweights_BS = torch.bmm(self.dcontext_TBH[t].unsqueeze(1), self.memory_BSH.transpose(1, 2)).squeeze(1)
+        dweights_BS = torch.bmm(
+            self.dcontext_TBH[t].unsqueeze(1), self.memory_BSH.transpose(1, 2)
+        ).squeeze(1)
         self.dscores_TBS[t] = softmax_backward(dweights_BS, self.weights_TBS[t])
         return self.scores_backward(t)
 
@@ -80,7 +86,10 @@ class AdditiveSteps(DotSteps):
     ) -> None:  # fmt: skip
         super().__init__(keys_BSA, memory_BSH, is_padding_BS, T)
         self.tensors += query_AD, scale_1A
-        self.query_AD, self.v_A = query_AD.detach().to(products), scale_1A.detach()[0].to(keys_BSA.dtype)
+        self.query_AD, self.v_A = (
+            query_AD.detach().to(products),
+            scale_1A.detach()[0].to(keys_BSA.dtype),
+        )
         B, _, A = keys_BSA.shape
         self.queries_TBA, self.dqueries_TBA = keys_BSA.new_empty((2, T, B, A)).unbind(0)
         self.dkeys_BSA, self.dv_A = torch.zeros_like(self.keys_BSA), torch.zeros_like(self.v_A)
@@ -99,8 +108,16 @@ class AdditiveSteps(DotSteps):
         return torch.mm(dqueries_BA.to(self.query_AD.dtype), self.query_AD)
 
     def gradients(self) -> tuple[Tensor | None, ...]:
-        dqueries_NA, h_ND = self.dqueries_TBA.flatten(0, 1).to(self.query_AD.dtype), torch.cat(self.states).to(self.query_AD.dtype)
-        return self.dkeys_BSA * self.v_A, self.memory_gradient(), torch.mm(dqueries_NA.t(), h_ND).to(self.v_A.dtype), self.dv_A.unsqueeze(0)
+        dqueries_NA, h_ND = (
+            self.dqueries_TBA.flatten(0, 1).to(self.query_AD.dtype),
+            torch.cat(self.states).to(self.query_AD.dtype),
+        )
+        return (
+            self.dkeys_BSA * self.v_A,
+            self.memory_gradient(),
+            torch.mm(dqueries_NA.t(), h_ND).to(self.v_A.dtype),
+            self.dv_A.unsqueeze(0),
+        )
 
     def _compared(self, t: int) -> Tensor:
         return tanh_(self.keys_BSA + self.queries_TBA[t].unsqueeze(1))
@@ -108,7 +125,9 @@ class AdditiveSteps(DotSteps):
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, steps: DotSteps, h_TBD: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, steps: DotSteps, h_TBD: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, Tensor]:
         ctx.steps = steps
         with no_autocast(h_TBD):
             contexts_TBH = torch.stack([steps.forward(t, h_BD) for t, h_BD in enumerate(h_TBD)])
@@ -118,7 +137,9 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        dh_TBD = torch.stack([ctx.steps.backward(t, dcontext_BH) for t, dcontext_BH in enumerate(gradients[0])])
+        dh_TBD = torch.stack(
+            [ctx.steps.backward(t, dcontext_BH) for t, dcontext_BH in enumerate(gradients[0])]
+        )
         return None, dh_TBD.to(gradients[0].dtype), *ctx.steps.gradients()
 
 
@@ -132,7 +153,9 @@ def attend(steps: DotSteps, h_TBD: Tensor) -> tuple[Tensor, Tensor]:
 def no_autocast(x: Tensor) -> contextlib.AbstractContextManager:
     """Autocast would take attention's products, too."""
     is_available = torch.amp.is_autocast_available(x.device.type)
-    return torch.autocast(x.device.type, enabled=False) if is_available else contextlib.nullcontext()
+    return (
+        torch.autocast(x.device.type, enabled=False) if is_available else contextlib.nullcontext()
+    )
 
 
 # ---- attention
@@ -152,7 +175,11 @@ class Memory(NamedTuple):
     def select(self, chosen_N: Tensor) -> "Memory":
         """That of the chosen sources."""
         keys_SNA = None if self.keys_SMA is None else self.keys_SMA.index_select(1, chosen_N)
-        return Memory(self.states_SMH.index_select(1, chosen_N), keys_SNA, self.lengths_M.index_select(0, chosen_N))
+        return Memory(
+            self.states_SMH.index_select(1, chosen_N),
+            keys_SNA,
+            self.lengths_M.index_select(0, chosen_N),
+        )
 
 
 class Attention(nn.Module):
@@ -178,7 +205,11 @@ class Attention(nn.Module):
         query_MNA = self.query(h_TBD).view(T, M, B // M, -1).transpose(0, 1).flatten(1, 2)
         is_padding_M1S = ~is_word(S, memory.lengths_M).t().unsqueeze(1)
         scores_MNS = self._scores(query_MNA, memory.keys_SMA.transpose(0, 1))
-        weights_MNS = scores_MNS.to(memory.states_SMH.dtype).masked_fill(is_padding_M1S, -torch.inf).softmax(dim=2)
+        weights_MNS = (
+            scores_MNS.to(memory.states_SMH.dtype)
+            .masked_fill(is_padding_M1S, -torch.inf)
+            .softmax(dim=2)
+        )
         context_MNH = torch.bmm(weights_MNS, memory.states_SMH.transpose(0, 1))
         return self._rows(context_MNH, T), self._rows(weights_MNS, T)
 
@@ -187,7 +218,9 @@ class Attention(nn.Module):
             return torch.bmm(query_MNA.to(keys_MSA.dtype), keys_MSA.transpose(1, 2))
         parts = query_MNA.split(max(1, CHUNK_NUMBERS // keys_MSA.numel()), dim=1)
         tanhs = (torch.tanh(part_MnA.unsqueeze(2) + keys_MSA.unsqueeze(1)) for part_MnA in parts)
-        return torch.cat([nn.functional.linear(tanh_MnSA, self.scale).squeeze(3) for tanh_MnSA in tanhs], dim=1)
+        return torch.cat(
+            [nn.functional.linear(tanh_MnSA, self.scale).squeeze(3) for tanh_MnSA in tanhs], dim=1
+        )
 
     def steps(self, memory: Memory, T: int, products: torch.dtype) -> DotSteps:
         """The same as steps, for T of them; row b reads source b."""
@@ -200,7 +233,9 @@ class Attention(nn.Module):
         if self.scale is None:
             return DotSteps(keys_BSA, memory_BSH, is_padding_BS, T)
         assert isinstance(self.query, nn.Linear)
-        return AdditiveSteps(keys_BSA, memory_BSH, is_padding_BS, self.query.weight, self.scale, T, products)
+        return AdditiveSteps(
+            keys_BSA, memory_BSH, is_padding_BS, self.query.weight, self.scale, T, products
+        )
 
     @staticmethod
     def _rows(x_MNX: Tensor, T: int) -> Tensor:

@@ -21,7 +21,13 @@ class PairBatches(LengthBatches):
     pool = 200
 
     def __init__(
-        self, data: PairedData, boundary_id: int, rows: int, seed: int, device: torch.device, ranks: SingleProcess = SINGLE_PROCESS
+        self,
+        data: PairedData,
+        boundary_id: int,
+        rows: int,
+        seed: int,
+        device: torch.device,
+        ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
         self.data, self.boundary_id = data, boundary_id
         source_P, target_P = data.source_lengths, data.target_lengths
@@ -32,14 +38,20 @@ class PairBatches(LengthBatches):
         return pair_tensors(self.data, chosen_B, self.boundary_id, self.device)
 
 
-def pair_tensors(data: PairedData, chosen_B: np.ndarray, boundary_id: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def pair_tensors(
+    data: PairedData, chosen_B: np.ndarray, boundary_id: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """sources_SB, 0 in padding; lengths_1B of these; inputs_TB and targets_TB of the decoder, -1 in
     the targets' padding; int64."""
     targets = rows(data.target, chosen_B)
     targets_TB = padded(targets, PADDING)
-    inputs_TB = np.concatenate([np.full((1, len(chosen_B)), boundary_id), np.maximum(targets_TB[:-1], 0)])
+    inputs_TB = np.concatenate(
+        [np.full((1, len(chosen_B)), boundary_id), np.maximum(targets_TB[:-1], 0)]
+    )
     sources = source_arrays(rows(data.source, chosen_B))
-    sources_SB, lengths_1B, inputs, outputs = (on_device(array, device) for array in (*sources, inputs_TB, targets_TB))
+    sources_SB, lengths_1B, inputs, outputs = (
+        on_device(array, device) for array in (*sources, inputs_TB, targets_TB)
+    )
     return sources_SB, lengths_1B, inputs, outputs
 
 

@@ -27,14 +27,29 @@ from rnnlm.evaluation.comparison.comparison import (
     lines_per_block,
     names_of,
 )
-from rnnlm.evaluation.statistics import PERMUTATIONS, RESAMPLES, FigureDifference, Interval, Measure, figure_differences, figure_intervals
+from rnnlm.evaluation.statistics import (
+    PERMUTATIONS,
+    RESAMPLES,
+    FigureDifference,
+    Interval,
+    Measure,
+    figure_differences,
+    figure_intervals,
+)
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.models.registry import check_same_task
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData
-from rnnlm.tasks.seq2seq.evaluation import GREEDY, PairEvaluation, Pairs, Pathname, opened, references_of
+from rnnlm.tasks.seq2seq.evaluation import (
+    GREEDY,
+    PairEvaluation,
+    Pairs,
+    Pathname,
+    opened,
+    references_of,
+)
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.results import DecodingSettings
 
@@ -113,29 +128,60 @@ def compare(
     began = time.perf_counter()
     called = names_of(cast(Sequence[str], models), names)
     if len(called) < 2:
-        raise UsageError("a comparison needs at least two models", f"there is {len(called)}", "name another one")
-    check_same_task({name: loading.task_of(model) for name, model in zip(called, models, strict=True)})
-    used = [cast(Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device)) for model in models]
-    texts = [opened(model, data, target, reading, name) for name, model in zip(called, used, strict=True)]
+        raise UsageError(
+            "a comparison needs at least two models", f"there is {len(called)}", "name another one"
+        )
+    check_same_task(
+        {name: loading.task_of(model) for name, model in zip(called, models, strict=True)}
+    )
+    used = [
+        cast(
+            Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device)
+        )
+        for model in models
+    ]
+    texts = [
+        opened(model, data, target, reading, name) for name, model in zip(called, used, strict=True)
+    ]
     if len({text.lines_hash for text in texts}) > 1:
         why = "they read other columns, or what is read is changed"
-        raise ComparisonError("the models do not read the same pairs", why, "name the columns with --column and --target-column")
-    stored = {name: loading.find(folder) for name, model in zip(called, models, strict=True) if (folder := loading.called(model))}
+        raise ComparisonError(
+            "the models do not read the same pairs",
+            why,
+            "name the columns with --column and --target-column",
+        )
+    stored = {
+        name: loading.find(folder)
+        for name, model in zip(called, models, strict=True)
+        if (folder := loading.called(model))
+    }
     warn_if_trained_on(texts[0].lines_hash, stored, "figures")
     that_compare = _perplexities(called, used, texts[0], decode)
     lowercase = not all(model.codec.target.keeps_case for model in used)
     how = (decoding or GREEDY) if decode else None
-    found = [evaluation.measure(model, text, how, lowercase) for model, text in zip(used, texts, strict=True)]
+    found = [
+        evaluation.measure(model, text, how, lowercase)
+        for model, text in zip(used, texts, strict=True)
+    ]
     compared = tuple(
-        ComparedTranslator(name, loading.called(model), its, _intervals(its, that_compare, resamples, seed))
+        ComparedTranslator(
+            name, loading.called(model), its, _intervals(its, that_compare, resamples, seed)
+        )
         for name, model, its in zip(called, models, found, strict=True)
     )
-    differences = tuple(_difference(*pair, that_compare, resamples, seed) for pair in itertools.combinations(compared, 2))
+    differences = tuple(
+        _difference(*pair, that_compare, resamples, seed)
+        for pair in itertools.combinations(compared, 2)
+    )
     unit, seconds = UNITS.get(that_compare.main), time.perf_counter() - began
-    return PairComparison(len(texts[0].groups), compared, differences, unit, that_compare.refused, seconds)
+    return PairComparison(
+        len(texts[0].groups), compared, differences, unit, that_compare.refused, seconds
+    )
 
 
-def _perplexities(names: Sequence[str], models: Sequence[Seq2SeqModel], data: PairedData, decode: bool) -> Comparable:
+def _perplexities(
+    names: Sequence[str], models: Sequence[Seq2SeqModel], data: PairedData, decode: bool
+) -> Comparable:
     """Which perplexities compare.
 
     Raises:
@@ -144,8 +190,14 @@ def _perplexities(names: Sequence[str], models: Sequence[Seq2SeqModel], data: Pa
     subjects = []
     for name, model in zip(names, models, strict=True):
         encoded = references_of(data, model.codec.target)
-        subjects.append(Subject.of(name, perplexity.sign(model.decoder, encoded, "reset"), model.codec.target, encoded))
-    holds_unk = any(UNKNOWN in reference.lower() for pair in data.text.pairs for reference in pair.references)
+        subjects.append(
+            Subject.of(
+                name, perplexity.sign(model.decoder, encoded, "reset"), model.codec.target, encoded
+            )
+        )
+    holds_unk = any(
+        UNKNOWN in reference.lower() for pair in data.text.pairs for reference in pair.references
+    )
     try:
         return find_comparable(subjects, holds_unk)
     except ComparisonError as error:
@@ -158,17 +210,35 @@ def _measures(found: PairEvaluation) -> Mapping[str, Measure]:
     return {} if found.written is None else found.written.measures
 
 
-def _intervals(found: PairEvaluation, that_compare: Comparable, resamples: int | None, seed: int) -> dict[str, Interval]:
+def _intervals(
+    found: PairEvaluation, that_compare: Comparable, resamples: int | None, seed: int
+) -> dict[str, Interval]:
     trials = resamples or RESAMPLES
     of_perplexities = intervals_of(found.references, found.sums, that_compare.figures, trials, seed)
     return of_perplexities | figure_intervals(_measures(found), resamples=trials, seed=seed)
 
 
 def _difference(
-    first: ComparedTranslator, second: ComparedTranslator, that_compare: Comparable, resamples: int | None, seed: int
+    first: ComparedTranslator,
+    second: ComparedTranslator,
+    that_compare: Comparable,
+    resamples: int | None,
+    seed: int,
 ) -> TranslatorDifference:
     ours, theirs, names = first.evaluation, second.evaluation, (first.name, second.name)
-    trials = {"resamples": resamples or RESAMPLES, "permutations": resamples or PERMUTATIONS, "seed": seed}
+    trials = {
+        "resamples": resamples or RESAMPLES,
+        "permutations": resamples or PERMUTATIONS,
+        "seed": seed,
+    }
     figure, sums = that_compare.main, (ours.sums, theirs.sums)
-    of_perplexity = difference(names, sums, figure, lines_per_block(len(ours.sums.logprob_S), 1), resamples, seed) if figure else None
-    return TranslatorDifference(*names, of_perplexity, figure_differences(_measures(ours), _measures(theirs), **trials))
+    of_perplexity = (
+        difference(
+            names, sums, figure, lines_per_block(len(ours.sums.logprob_S), 1), resamples, seed
+        )
+        if figure
+        else None
+    )
+    return TranslatorDifference(
+        *names, of_perplexity, figure_differences(_measures(ours), _measures(theirs), **trials)
+    )

@@ -38,7 +38,12 @@ class PairCodec:
     what their column is called.
     """
 
-    def __init__(self, source: Tokenizer, target: Tokenizer | None = None, details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        source: Tokenizer,
+        target: Tokenizer | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         self.source, self.target = source, source if target is None else target
         self.is_shared = target is None
         self.details = dict(details or {})
@@ -76,7 +81,9 @@ class PairCodec:
     @property
     def fingerprint(self) -> str:
         """12 hexadecimal digits over both tokenizers."""
-        return hashlib.sha256(f"{self.source.fingerprint}:{self.target.fingerprint}".encode()).hexdigest()[:12]
+        return hashlib.sha256(
+            f"{self.source.fingerprint}:{self.target.fingerprint}".encode()
+        ).hexdigest()[:12]
 
     def to_settings(self) -> dict[str, Any]:
         """Those of the source's tokenizer."""
@@ -84,9 +91,17 @@ class PairCodec:
 
     def to_files(self) -> dict[str, bytes]:
         """The files from which :func:`codec` restores it, by role."""
-        target = {} if self.is_shared else {TARGET + name: data for name, data in self.target.to_files().items()}
+        target = (
+            {}
+            if self.is_shared
+            else {TARGET + name: data for name, data in self.target.to_files().items()}
+        )
         stored = {"shared": self.is_shared, "target": self.target.to_settings(), **self.details}
-        return {**self.source.to_files(), **target, FILE: msgspec.json.format(msgspec.json.encode(stored), indent=1)}
+        return {
+            **self.source.to_files(),
+            **target,
+            FILE: msgspec.json.format(msgspec.json.encode(stored), indent=1),
+        }
 
 
 class _Stored(msgspec.Struct):
@@ -113,7 +128,9 @@ def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
         details.pop(name)
     if stored.shared:
         return PairCodec(tokenizer, None, details)
-    of_target = {name.removeprefix(TARGET): data for name, data in files.items() if name.startswith(TARGET)}
+    of_target = {
+        name.removeprefix(TARGET): data for name, data in files.items() if name.startswith(TARGET)
+    }
     target = tokenizers.load(stored.target, of_target)
     if target.is_reversed:
         raise ModelError(f"{FILE} is damaged", "no model writes its target from the end")
@@ -165,7 +182,10 @@ class PairedData:
     def words(self) -> int:
         """Of both sides, split at white space."""
         pairs = self.text.pairs
-        return sum(len(each.source.split()) + sum(len(reference.split()) for reference in each.references) for each in pairs)
+        return sum(
+            len(each.source.split()) + sum(len(reference.split()) for reference in each.references)
+            for each in pairs
+        )
 
     @property
     def sentences(self) -> int:
@@ -187,7 +207,9 @@ def encode_pairs(codec: PairCodec, text: ParallelText, longest: int | None = Non
     """The pairs of a text as an encoder-decoder reads them. longest: pairs with more tokens on
     either side are left out."""
     source = codec.source.encode([each.source for each in text.pairs for _ in each.references])
-    target = codec.target.encode([reference for each in text.pairs for reference in each.references])
+    target = codec.target.encode(
+        [reference for each in text.pairs for reference in each.references]
+    )
     if longest is not None:
         is_short_P = (np.diff(source.offsets) <= longest) & (np.diff(target.offsets) <= longest)
         if not is_short_P.all():
@@ -225,24 +247,40 @@ class SourceTokenizerSettings(TokenizerSettings):
     own."""
 
     tokenizer: Annotated[
-        typing.Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens; of the target, too")
+        typing.Literal["word", "char", "byte", "sentencepiece"],
+        Meta(description="how text becomes tokens; of the target, too"),
     ] = "sentencepiece"
-    shared_vocabulary: Annotated[bool, Meta(description="both sides have one tokenizer, made from the text of both")] = False
+    shared_vocabulary: Annotated[
+        bool, Meta(description="both sides have one tokenizer, made from the text of both")
+    ] = False
 
 
 def _target_fields() -> list[tuple[str, Any, Any]]:
-    hints, about = typing.get_type_hints(TokenizerSettings, include_extras=True), describe(TokenizerSettings)
-    names = [field.name for field in dataclasses.fields(TokenizerSettings) if field.name != "reversed"]
+    hints, about = (
+        typing.get_type_hints(TokenizerSettings, include_extras=True),
+        describe(TokenizerSettings),
+    )
+    names = [
+        field.name for field in dataclasses.fields(TokenizerSettings) if field.name != "reversed"
+    ]
     said = {name: f"of the target's lines: {about[name]}; none: as the source's" for name in names}
-    return [(OF_TARGET + name, Annotated[hints[name] | None, Meta(description=said[name])], None) for name in names]
+    return [
+        (OF_TARGET + name, Annotated[hints[name] | None, Meta(description=said[name])], None)
+        for name in names
+    ]
 
 
 TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
-    "TargetTokenizerSettings", _target_fields(), frozen=True, namespace={"__doc__": "How the target's lines become tokens."}
+    "TargetTokenizerSettings",
+    _target_fields(),
+    frozen=True,
+    namespace={"__doc__": "How the target's lines become tokens."},
 )
 
 
-def make_codec(request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]) -> PairCodec:
+def make_codec(
+    request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+) -> PairCodec:
     """The tokenizers that are asked for, made from the training text or taken from models. What is
     decided on the way goes into `resolved`.
 
@@ -253,9 +291,13 @@ def make_codec(request: Any, resolved: Resolved, train: ParallelText, details: d
     """
     own = resolved.make(SourceTokenizerSettings)
     of_target = _of_target(resolved)
-    if own.shared_vocabulary and (differing := [name for name, value in of_target.items() if value != getattr(own, name)]):
+    if own.shared_vocabulary and (
+        differing := [name for name, value in of_target.items() if value != getattr(own, name)]
+    ):
         what = f"shared_vocabulary=true, but {OF_TARGET}{differing[0]} differs from {differing[0]}"
-        raise SettingsError(what, "one tokenizer reads both sides", f"leave {OF_TARGET}{differing[0]} out")
+        raise SettingsError(
+            what, "one tokenizer reads both sides", f"leave {OF_TARGET}{differing[0]} out"
+        )
     if request.tokenizer_from is not None:
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
         brings = f"{'--resume' if request.resume else '--tokenizer-from'} brings"
@@ -271,36 +313,62 @@ def make_codec(request: Any, resolved: Resolved, train: ParallelText, details: d
     resolved.values["shared_vocabulary"] = codec.is_shared
     if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
         why = "the vectors of both sides are the same, and each side has a vocabulary of its own"
-        raise SettingsError("tied_embeddings = all needs one vocabulary", why, "set shared_vocabulary=true, or tied_embeddings=target")
+        raise SettingsError(
+            "tied_embeddings = all needs one vocabulary",
+            why,
+            "set shared_vocabulary=true, or tied_embeddings=target",
+        )
     return codec
 
 
-def _made(request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]) -> PairCodec:
+def _made(
+    request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+) -> PairCodec:
     """Tokenizers of the language models that the network starts from, and of the training text."""
     sources = [each.source for each in train.pairs for _ in each.references]
     targets = [reference for each in train.pairs for reference in each.references]
     source, target = (
         (loading.load_tokenizer(name), f"{option} {name} brings") if name else None
-        for name, option in ((request.init_encoder_from, ENCODER), (request.init_decoder_from, DECODER))
+        for name, option in (
+            (request.init_encoder_from, ENCODER),
+            (request.init_decoder_from, DECODER),
+        )
     )
     if target is not None and target[0].is_reversed:
-        raise UsageError(f"{DECODER} {request.init_decoder_from}: it reads lines from their end", "a target is written from its beginning")
+        raise UsageError(
+            f"{DECODER} {request.init_decoder_from}: it reads lines from their end",
+            "a target is written from its beginning",
+        )
     if resolved.values["shared_vocabulary"]:
         if source and target and source[0].fingerprint != target[0].fingerprint:
             why = f"{request.init_encoder_from} and {request.init_decoder_from} have tokenizers of their own"
-            raise UsageError("shared_vocabulary=true needs one tokenizer", why, "train one with --tokenizer-from the other")
-        shared, brings = source or target or (tokenizers.train(_plain(resolved), _blocks(sources, targets)), "")
+            raise UsageError(
+                "shared_vocabulary=true needs one tokenizer",
+                why,
+                "train one with --tokenizer-from the other",
+            )
+        shared, brings = (
+            source or target or (tokenizers.train(_plain(resolved), _blocks(sources, targets)), "")
+        )
         _record(shared, "", brings, resolved)
         return PairCodec(shared, None, details)
     first, brings = source or (tokenizers.train(_plain(resolved), _blocks(sources)), "")
     _record(first, "", brings, resolved)  # whose settings the target's are where it has none
-    second, brings = target or (tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets)), "")
+    second, brings = target or (
+        tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets)),
+        "",
+    )
     _record(second, OF_TARGET, brings, resolved)
     return PairCodec(first, second, details)
 
 
 def _plain(resolved: Resolved) -> TokenizerSettings:
-    return TokenizerSettings(**{field.name: resolved.values[field.name] for field in dataclasses.fields(TokenizerSettings)})
+    return TokenizerSettings(
+        **{
+            field.name: resolved.values[field.name]
+            for field in dataclasses.fields(TokenizerSettings)
+        }
+    )
 
 
 def _of_target(resolved: Resolved) -> dict[str, Any]:
@@ -325,7 +393,9 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
         return PairCodec(codec.source, None if codec.is_shared else codec.target, details)
     if not is_shared:
         why = "it has one tokenizer, and each side is to have its own"
-        raise SettingsError(f"--tokenizer-from {name} serves one side", why, "set shared_vocabulary=true")
+        raise SettingsError(
+            f"--tokenizer-from {name} serves one side", why, "set shared_vocabulary=true"
+        )
     # of a task without the labels
     return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)
 
@@ -348,7 +418,11 @@ def _check_asked(setting: str, value: Any, brings: str, resolved: Resolved) -> N
     """Raises UsageError: a person asked for another value of a setting than a model brings."""
     asked = resolved.values[setting]
     if asked != value and resolved.origins[setting] in ASKED:
-        raise UsageError(f"{brings} {setting} = {as_text(value)}", f"{as_text(asked)} was asked for", "give one of them")
+        raise UsageError(
+            f"{brings} {setting} = {as_text(value)}",
+            f"{as_text(asked)} was asked for",
+            "give one of them",
+        )
 
 
 def _blocks(*sides: Sequence[str]) -> list[Block]:
@@ -358,4 +432,7 @@ def _blocks(*sides: Sequence[str]) -> list[Block]:
 def check_target(tokenizer: Tokenizer) -> None:
     """Raises SettingsError: the target would be written from its end."""
     if tokenizer.is_reversed:
-        raise SettingsError("the target's tokenizer reads lines from their end", "a target is written from its beginning")
+        raise SettingsError(
+            "the target's tokenizer reads lines from their end",
+            "a target is written from its beginning",
+        )

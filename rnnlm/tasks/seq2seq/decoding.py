@@ -31,7 +31,9 @@ from rnnlm.text.sources import KINDS, check_length, no_column, text_of
 _NOWHERE = ParallelText((), "source", "target", "parallel")  # pairs that are in no file
 
 
-def attended(model: Seq2SeqModel, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> list[np.ndarray]:
+def attended(
+    model: Seq2SeqModel, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray]
+) -> list[np.ndarray]:
     """The weights of attention (T, S) of each pair of a source and a line, given as their tokens:
     one more pass over them."""
     data = PairedData(_NOWHERE, joined(sources), joined(targets))
@@ -49,7 +51,9 @@ class Aligner:
         self.forward = codec.source.in_direction(False)
         self.symbols = codec.target.symbols()
 
-    def aligned(self, source: str, ids: Sequence[int], weights_TS: np.ndarray, copies: bool) -> tuple[str, Attention]:
+    def aligned(
+        self, source: str, ids: Sequence[int], weights_TS: np.ndarray, copies: bool
+    ) -> tuple[str, Attention]:
         """The text of a line's tokens, and what they looked at. copies: words of the source stand
         for `<unk>`."""
         weights_TS = self._in_own_order(weights_TS)
@@ -57,15 +61,28 @@ class Aligner:
         text = self.codec.target.decode(ids)
         if copies and self.codec.target.unk_id in ids:
             copied = self._copied(source, ids, weights_TS)
-            shown = iter([word for word, token in zip(copied, tokens, strict=True) for _ in range(token.count(UNKNOWN))])
+            shown = iter(
+                [
+                    word
+                    for word, token in zip(copied, tokens, strict=True)
+                    for _ in range(token.count(UNKNOWN))
+                ]
+            )
             text = re.sub(re.escape(UNKNOWN), lambda match: next(shown, UNKNOWN), text)
-            tokens = [word if id == self.codec.target.unk_id else token for id, word, token in zip(ids, copied, tokens, strict=True)]
+            tokens = [
+                word if id == self.codec.target.unk_id else token
+                for id, word, token in zip(ids, copied, tokens, strict=True)
+            ]
         return text, Attention(tuple(self.forward.surface(source)), tuple(tokens), weights_TS)
 
     def _in_own_order(self, weights_TS: np.ndarray) -> np.ndarray:
         """The weights of a source that is read from its end, as its text runs; `</s>` stays the
         last."""
-        return np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1) if self.codec.source.is_reversed else weights_TS
+        return (
+            np.append(weights_TS[:, -2::-1], weights_TS[:, -1:], axis=1)
+            if self.codec.source.is_reversed
+            else weights_TS
+        )
 
     def _copied(self, source: str, ids: Sequence[int], weights_TS: np.ndarray) -> list[str]:
         """For each token of a line what stands there if it is `<unk>`: what its largest weight is
@@ -79,9 +96,18 @@ class Aligner:
         """For each token of a source, but its `</s>`, the word that it is of; the token itself
         where the target is not made of words."""
         encoded = self.forward.encode([source])
-        ids, unknown, surface = encoded.ids[:-1].tolist(), {*encoded.oov.tolist()}, self.forward.surface(source)
-        parts = [surface[place].encode("utf-8") if place in unknown else self._bytes[id] for place, id in enumerate(ids)]
-        starts = self.forward.starts_word_V[ids] if self._writes_words else np.ones(len(ids), dtype=bool)
+        ids, unknown, surface = (
+            encoded.ids[:-1].tolist(),
+            {*encoded.oov.tolist()},
+            self.forward.surface(source),
+        )
+        parts = [
+            surface[place].encode("utf-8") if place in unknown else self._bytes[id]
+            for place, id in enumerate(ids)
+        ]
+        starts = (
+            self.forward.starts_word_V[ids] if self._writes_words else np.ones(len(ids), dtype=bool)
+        )
         starts[:1] = True
         word_S = np.cumsum(starts) - 1
         words = [b""] * (word_S[-1] + 1 if len(ids) else 0)
@@ -121,11 +147,19 @@ class Translator:
 
     def __post_init__(self) -> None:
         if self.sampling is not None and (self.settings.beam or self.settings.nbest > 1):
-            raise UsageError("samples do not go with a beam, nor with nbest", "they are drawn, not searched for", "leave one of them out")
-        if (self.settings.attention or self.settings.copy_unknown) and self.model.network.settings.attention is None:
+            raise UsageError(
+                "samples do not go with a beam, nor with nbest",
+                "they are drawn, not searched for",
+                "leave one of them out",
+            )
+        if (
+            self.settings.attention or self.settings.copy_unknown
+        ) and self.model.network.settings.attention is None:
             what = "copy_unknown" if self.settings.copy_unknown else "attention"
             why = f"{what} needs it, and the model was trained with attention=none"
-            raise UsageError(f"{self.model.name} has no attention", why, "train one with attention=general")
+            raise UsageError(
+                f"{self.model.name} has no attention", why, "train one with attention=general"
+            )
 
     def translate(self, sources: Iterable[str], first: int = 1) -> Iterator[TranslatedLine]:
         """What the model writes for each source, in order; the first ones come when a window of
@@ -140,45 +174,77 @@ class Translator:
             first += len(window)
 
     def _window(self, sources: Sequence[str], first: int) -> list[TranslatedLine]:
-        found = [TranslatedLine(source, number, ()) for number, source in enumerate(sources, start=first)]
+        found = [
+            TranslatedLine(source, number, ()) for number, source in enumerate(sources, start=first)
+        ]
         encoded = self.model.codec.source.encode(sources)
         lengths = np.diff(encoded.offsets)
-        worded = np.array([number for number, source in enumerate(sources) if not is_blank(source) and lengths[number] > 1], dtype=np.int64)
-        for chosen_B in batches(lengths, worded, min(BATCH_LINES, BATCH_ROWS // self.settings.width)):
+        worded = np.array(
+            [
+                number
+                for number, source in enumerate(sources)
+                if not is_blank(source) and lengths[number] > 1
+            ],
+            dtype=np.int64,
+        )
+        for chosen_B in batches(
+            lengths, worded, min(BATCH_LINES, BATCH_ROWS // self.settings.width)
+        ):
             lines = [found[number] for number in chosen_B.tolist()]
-            for line, hypotheses in zip(lines, self._hypotheses(lines, rows(encoded, chosen_B)), strict=True):
-                found[line.number - first] = TranslatedLine(line.source, line.number, tuple(hypotheses))
+            for line, hypotheses in zip(
+                lines, self._hypotheses(lines, rows(encoded, chosen_B)), strict=True
+            ):
+                found[line.number - first] = TranslatedLine(
+                    line.source, line.number, tuple(hypotheses)
+                )
         return found
 
-    def _hypotheses(self, lines: Sequence[TranslatedLine], sources: list[np.ndarray]) -> list[list[Translation]]:
+    def _hypotheses(
+        self, lines: Sequence[TranslatedLine], sources: list[np.ndarray]
+    ) -> list[list[Translation]]:
         limits_B = np.array([self.settings.limit(len(source)) for source in sources])
         inputs_B = np.full(len(sources), self.model.codec.target.boundary_id)
         starts = Starts(self.model.states_of(sources), inputs_B, limits_B)
         if self.sampling is None:
             found_B = search(self.model.decoder, starts, self._search)
         else:
-            sampling, numbers = replace(self.sampling, unknown=self._unknown, running=False), [line.number for line in lines]
+            sampling, numbers = (
+                replace(self.sampling, unknown=self._unknown, running=False),
+                [line.number for line in lines],
+            )
             found_B = draw_samples(self.model.decoder, starts, self.num, sampling, numbers=numbers)
         aligned = self._aligned(lines, sources, found_B)
-        return [[self._hypothesis(each, aligned.get((row, rank))) for rank, each in enumerate(found)] for row, found in enumerate(found_B)]
+        return [
+            [self._hypothesis(each, aligned.get((row, rank))) for rank, each in enumerate(found)]
+            for row, found in enumerate(found_B)
+        ]
 
     def _hypothesis(self, found: Found, aligned: tuple[str, Attention] | None) -> Translation:
         text, attention = aligned or (self.model.codec.target.decode(found.ids), None)
         # a byte like any other to some tokenizers, and a line is one line
         text = text.replace("\n", " ")
         attention = attention if self.settings.attention else None
-        return Translation(text, len(found.ids), found.logprob_nats, found.score, found.ended, attention)
+        return Translation(
+            text, len(found.ids), found.logprob_nats, found.score, found.ended, attention
+        )
 
     def _aligned(
         self, lines: Sequence[TranslatedLine], sources: list[np.ndarray], found_B: list[list[Found]]
     ) -> dict[tuple[int, int], tuple[str, Attention]]:
         """By row and rank the text and attention of each line found that needs a look at its
         source."""
-        wanted = [(row, rank) for row, found in enumerate(found_B) for rank, each in enumerate(found) if self._looks_back(each)]
+        wanted = [
+            (row, rank)
+            for row, found in enumerate(found_B)
+            for rank, each in enumerate(found)
+            if self._looks_back(each)
+        ]
         if not wanted:
             return {}
         ids = [found_B[row][rank].ids for row, rank in wanted]
-        weights = attended(self.model, [sources[row] for row, _ in wanted], [np.array(each) for each in ids])
+        weights = attended(
+            self.model, [sources[row] for row, _ in wanted], [np.array(each) for each in ids]
+        )
         copies = self.settings.copy_unknown
         return {
             (row, rank): self._aligner.aligned(lines[row].source, its_ids, weights_TS, copies)
@@ -186,7 +252,9 @@ class Translator:
         }
 
     def _looks_back(self, found: Found) -> bool:
-        return self.settings.attention or (self.settings.copy_unknown and self.model.codec.target.unk_id in found.ids)
+        return self.settings.attention or (
+            self.settings.copy_unknown and self.model.codec.target.unk_id in found.ids
+        )
 
     @cached_property
     def _aligner(self) -> Aligner:
@@ -219,7 +287,9 @@ def translate(
             samples and a beam are asked for. SettingsError: `num` is below 1. ModelError: there is
             no such model, or it is damaged. TextError: a source holds a newline.
     """
-    translator = Translator(cast(Seq2SeqModel, model_for("translate", model, device)), settings, sampling, num)
+    translator = Translator(
+        cast(Seq2SeqModel, model_for("translate", model, device)), settings, sampling, num
+    )
     return list(translator.translate(sources))
 
 
@@ -239,7 +309,9 @@ def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np
 USUAL_COLUMNS = (*(source for source, _ in USUAL), *tables.USUAL_COLUMNS)
 
 
-def read_sources(file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS) -> Iterator[str]:
+def read_sources(
+    file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS
+) -> Iterator[str]:
     """The sources of a file, each as one line, those without words, too. usual: what their column
     may be called where none is named.
 
@@ -248,7 +320,9 @@ def read_sources(file: str, settings: TextFileSettings, usual: Sequence[str] = U
     """
     form = detect_text_format(file, settings) if settings.format == "auto" else settings.format
     source = None
-    for source in _lines(file, settings) if form == TEXT_LINES else _cells(file, form, settings, usual):
+    for source in (
+        _lines(file, settings) if form == TEXT_LINES else _cells(file, form, settings, usual)
+    ):
         yield source
     if source is None:
         raise TextError(f"no lines in {shown_name(file)}", "nothing stands in it")
@@ -262,7 +336,9 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
     column = settings.column
     asked = [column] if column else []
     has_header = ParallelSettings(column=column).has_header
-    for row in tables.rows(file, KINDS[form], settings.encoding_errors, "raise", settings.delimiter, asked, has_header):
+    for row in tables.rows(
+        file, KINDS[form], settings.encoding_errors, "raise", settings.delimiter, asked, has_header
+    ):
         check_length(row)
         values = _values(row.values, asked)
         column = column or _column([str(name) for name in values], row.where, usual)
@@ -276,11 +352,17 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
 def _values(values: dict[Any, Any], asked: Sequence[str]) -> dict[Any, Any]:
     """The columns of a row: its own, or the languages of its `translation`."""
     inner = values.get(TRANSLATION)
-    return inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
+    return (
+        inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
+    )
 
 
 def _column(names: Sequence[str], where: str, usual: Sequence[str]) -> str:
     found = next((name for name in usual if name in names), names[0] if len(names) == 1 else None)
     if found is None:
-        raise TextError(f"{where}: which column holds the sources?", "it has " + (", ".join(names) or "none"), "name it with --column")
+        raise TextError(
+            f"{where}: which column holds the sources?",
+            "it has " + (", ".join(names) or "none"),
+            "name it with --column",
+        )
     return found

@@ -73,7 +73,11 @@ def open_pairs(
     """
     if len(target) % len(paths):
         why = f"there are {len(paths)} of sources and {len(target)} of targets"
-        raise UsageError("the files do not go together", why, "name one target for each source, or as many again for more references")
+        raise UsageError(
+            "the files do not go together",
+            why,
+            "name one target for each source, or as many again for more references",
+        )
     references = [target[start : start + len(paths)] for start in range(0, len(target), len(paths))]
     bundled = next((found for path in paths if (found := _bundled(path))), None)
     settings = _settings(model, bool(target), overrides or {}, bundled)
@@ -92,7 +96,9 @@ def encoded_pairs(model: Seq2SeqModel, text: ParallelText, called: str = "") -> 
         raise TextError("there are no pairs to read", "the text is empty")
     name = called or "the model"
     codec = model.codec
-    tell_unseen(count_marks(each.source for each in text.pairs), {f"what {name} reads": codec.source})
+    tell_unseen(
+        count_marks(each.source for each in text.pairs), {f"what {name} reads": codec.source}
+    )
     targets = (reference for each in text.pairs for reference in each.references)
     tell_unseen(count_marks(targets), {f"what {name} writes": codec.target})
     return encode_pairs(codec, text)
@@ -104,21 +110,35 @@ def _bundled(path: Pathname) -> corpora.Paired | None:
     return None if Path(path).is_file() else corpora.paired(str(path))
 
 
-def _settings(model: Seq2SeqModel, has_targets: bool, overrides: Mapping[str, Any], bundled: corpora.Paired | None) -> ParallelSettings:
+def _settings(
+    model: Seq2SeqModel,
+    has_targets: bool,
+    overrides: Mapping[str, Any],
+    bundled: corpora.Paired | None,
+) -> ParallelSettings:
     """How the model's training data were read, but for what is asked for; a model in memory knows
     nothing of that."""
     stored: dict[str, Any] = {}
     if model.origin is not None:
-        stored = asdict(from_stored(ParallelSettings, read_manifest(Path(model.origin[0])).settings))
+        stored = asdict(
+            from_stored(ParallelSettings, read_manifest(Path(model.origin[0])).settings)
+        )
     if bundled is not None:
-        stored |= {"format": "auto", "column": bundled.column, "target_column": bundled.target_column, "delimiter": None}
+        stored |= {
+            "format": "auto",
+            "column": bundled.column,
+            "target_column": bundled.target_column,
+            "delimiter": None,
+        }
     asked = {name: value for name, value in overrides.items() if value is not None}
     if has_targets or stored.get("format") == PARALLEL:
         asked = {"format": PARALLEL if has_targets else "auto", **asked}
     # columns of another format have other names
     if asked.get("format", stored.get("format")) != stored.get("format"):
         stored = {name: value for name, value in stored.items() if "column" not in name}
-    return resolve([ParallelSettings], [Layer("the model", stored), Layer("what is asked for", asked)]).make(ParallelSettings)
+    return resolve(
+        [ParallelSettings], [Layer("the model", stored), Layer("what is asked for", asked)]
+    ).make(ParallelSettings)
 
 
 # ---- What a model writes for the sources that it is measured on.
@@ -128,7 +148,10 @@ LINES = 256  # decoded between two looks at whether to stop
 
 
 def hypotheses(
-    model: Seq2SeqModel, sources: Sequence[str], settings: DecodingSettings = GREEDY, stop: Callable[[], bool] = never
+    model: Seq2SeqModel,
+    sources: Sequence[str],
+    settings: DecodingSettings = GREEDY,
+    stop: Callable[[], bool] = never,
 ) -> list[str] | None:
     """The best line that the model writes for each source; None where `stop`, asked now and then,
     cut it off.
@@ -144,7 +167,9 @@ def hypotheses(
         if stop():
             return None
         chosen = order[start : start + LINES]
-        for number, line in zip(chosen, translator.translate([sources[each] for each in chosen]), strict=True):
+        for number, line in zip(
+            chosen, translator.translate([sources[each] for each in chosen]), strict=True
+        ):
             found[number] = line.text
     return found
 
@@ -154,7 +179,12 @@ def hypotheses(
 
 # figures of what a model writes
 WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
-_DECODING = {"beam": "width", "length_power": "power", "max_length": "max_length", "copy_unknown": "copy_unknown"}
+_DECODING = {
+    "beam": "width",
+    "length_power": "power",
+    "max_length": "max_length",
+    "copy_unknown": "copy_unknown",
+}
 
 
 @dataclass(frozen=True)
@@ -219,7 +249,13 @@ class PairEvaluation:
     def to_dict(self) -> dict[str, Any]:
         """All figures by name, in JSON's types; those of the references as for language models."""
         written = {} if self.written is None else self.written.to_dict()
-        return {"task": self.task, "sources": len(self.sums.logprob_S), **self.references.to_dict(), **written, "seconds": self.seconds}
+        return {
+            "task": self.task,
+            "sources": len(self.sums.logprob_S),
+            **self.references.to_dict(),
+            **written,
+            "seconds": self.seconds,
+        }
 
 
 def measure(
@@ -242,7 +278,9 @@ def measure(
     return PairEvaluation(references, written, time.perf_counter() - began, sums)
 
 
-def evaluate_as_json(model: Seq2SeqModel, data: PairedData, has_intervals: bool = False) -> dict[str, Any]:
+def evaluate_as_json(
+    model: Seq2SeqModel, data: PairedData, has_intervals: bool = False
+) -> dict[str, Any]:
     """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources:
     `low` and `high` of the figure that counts, `ppl_token_low` and `ppl_token_high`."""
     found = measure(model, data)
@@ -251,15 +289,22 @@ def evaluate_as_json(model: Seq2SeqModel, data: PairedData, has_intervals: bool 
 
 def _bounds(measured: PairEvaluation) -> dict[str, float | None]:
     assert measured.written is not None  # training decodes
-    of_ppl = intervals_of(measured.references, measured.sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
+    of_ppl = intervals_of(measured.references, measured.sums, ["ppl_token"], RESAMPLES, seed=1).get(
+        "ppl_token"
+    )
     of_main = figure_interval(measured.written.measures[measured.written.main])
     found: dict[str, float | None] = {}
     for name, its in (("", of_main), ("ppl_token_", of_ppl)):
-        found |= {f"{name}low": None if its is None else its.low, f"{name}high": None if its is None else its.high}
+        found |= {
+            f"{name}low": None if its is None else its.low,
+            f"{name}high": None if its is None else its.high,
+        }
     return found
 
 
-def decoded(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never) -> dict[str, float] | None:
+def decoded(
+    model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never
+) -> dict[str, float] | None:
     """The figures of what the model writes greedily, by name; None where `stop` cut it off."""
     texts = hypotheses(model, [each.source for each in data.groups], stop=stop)
     if texts is None:
@@ -268,19 +313,27 @@ def decoded(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = ne
     return {name: getattr(figures, name) or 0.0 for name in WRITTEN}
 
 
-def translations_of(codec: PairCodec, data: PairedData, texts: Sequence[str], lowercase: bool = False) -> Translations:
+def translations_of(
+    codec: PairCodec, data: PairedData, texts: Sequence[str], lowercase: bool = False
+) -> Translations:
     """What was written for the sources of the data, beside their references. lowercase: as for
     :func:`measure`."""
-    settings = TranslationSettings(lowercase=lowercase or not codec.target.keeps_case, spelled=codec.spelled)
+    settings = TranslationSettings(
+        lowercase=lowercase or not codec.target.keeps_case, spelled=codec.spelled
+    )
     return Translations(texts, [each.references for each in data.groups], settings)
 
 
-def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, lowercase: bool) -> Written:
+def _written(
+    model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, lowercase: bool
+) -> Written:
     sources = [each.source for each in data.groups]
     texts = hypotheses(model, sources, decoding)
     assert texts is not None  # nothing asked it to stop
     translations = translations_of(model.codec, data, texts, lowercase)
-    of_tokenizer = tokenizer_figures(model.codec.target, translations.references, translations.settings)
+    of_tokenizer = tokenizer_figures(
+        model.codec.target, translations.references, translations.settings
+    )
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
     by_name, text_of = measures(translations), dict(zip(sources, texts, strict=True))
     of_lengths = tuple(by_length(by_name, lengths_N))
@@ -298,13 +351,27 @@ def _written(model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings, 
 def _main(codec: PairCodec, translations: Translations) -> str:
     if codec.spelled:
         return "word_error_rate"
-    longest = max(len(translations.words(each)) for references in translations.references for each in references)
+    longest = max(
+        len(translations.words(each))
+        for references in translations.references
+        for each in references
+    )
     return "bleu" if longest >= BLEU_ORDER else "exact_match"
 
 
-def _signatures(model: Seq2SeqModel, data: PairedData, settings: TranslationSettings, decoding: DecodingSettings) -> dict[str, str]:
-    how = {"beam": f"{decoding.width}", "length_power": f"{decoding.power:g}", "max_length": f"{decoding.max_length:g}"}
-    parts = how | {"data": data.lines_hash, "model": model.fingerprint or "unsaved", "copy_unknown": "yes" if decoding.copy_unknown else ""}
+def _signatures(
+    model: Seq2SeqModel, data: PairedData, settings: TranslationSettings, decoding: DecodingSettings
+) -> dict[str, str]:
+    how = {
+        "beam": f"{decoding.width}",
+        "length_power": f"{decoding.power:g}",
+        "max_length": f"{decoding.max_length:g}",
+    }
+    parts = how | {
+        "data": data.lines_hash,
+        "model": model.fingerprint or "unsaved",
+        "copy_unknown": "yes" if decoding.copy_unknown else "",
+    }
     return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN}
 
 
@@ -335,12 +402,20 @@ def evaluate(
             available.
     """
     data = bundled_corpus_of(model, "test.tsv") if data is None else data
-    its = cast(Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device))
-    return measure(its, opened(its, data, target, reading), (decoding or GREEDY) if decode else None)
+    its = cast(
+        Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device)
+    )
+    return measure(
+        its, opened(its, data, target, reading), (decoding or GREEDY) if decode else None
+    )
 
 
 def opened(
-    model: Seq2SeqModel, data: Pairs, target: Sequence[Pathname] = (), reading: Mapping[str, Any] | None = None, called: str = ""
+    model: Seq2SeqModel,
+    data: Pairs,
+    target: Sequence[Pathname] = (),
+    reading: Mapping[str, Any] | None = None,
+    called: str = "",
 ) -> PairedData:
     """Pairs as `model` reads them; what is given is as for :func:`evaluate`. called: the model, in
     notices, where there are several."""
@@ -348,7 +423,9 @@ def opened(
         return data
     if isinstance(data, ParallelText):
         return encoded_pairs(model, data, called)
-    return open_pairs(model, [data] if isinstance(data, (str, PathLike)) else data, target, reading, called)
+    return open_pairs(
+        model, [data] if isinstance(data, (str, PathLike)) else data, target, reading, called
+    )
 
 
 # ---- What `rnnlm doctor` asks of an encoder-decoder: probabilities that sum to one, the same ones
@@ -367,7 +444,10 @@ def checks(model: Seq2SeqModel, sample: int | None, seed: int) -> Iterator[Check
     generator = np.random.default_rng(seed)
     count, source, target = sample or SOURCES, model.codec.source, model.codec.target
     lengths = 1 + np.arange(count) % LONGEST
-    sources = [np.append(generator.integers(source.size, size=length), source.boundary_id) for length in lengths]
+    sources = [
+        np.append(generator.integers(source.size, size=length), source.boundary_id)
+        for length in lengths
+    ]
     targets_BT = generator.integers(target.size, size=(count, TARGET_TOKENS))
     targets_BT[:, 0] = target.boundary_id
     together_BTV = np.concatenate([
@@ -384,10 +464,16 @@ def _tokenizers(codec: PairCodec) -> str:
     def of(tokenizer: Tokenizer) -> str:
         return f"{tokenizer.name}, V = {tokenizer.size:,}"
 
-    return f"{of(codec.source)}, of both sides" if codec.is_shared else f"source {of(codec.source)}; target {of(codec.target)}"
+    return (
+        f"{of(codec.source)}, of both sides"
+        if codec.is_shared
+        else f"source {of(codec.source)}; target {of(codec.target)}"
+    )
 
 
-def _probabilities(model: Seq2SeqModel, sources: list[np.ndarray], inputs_BT: np.ndarray) -> np.ndarray:
+def _probabilities(
+    model: Seq2SeqModel, sources: list[np.ndarray], inputs_BT: np.ndarray
+) -> np.ndarray:
     """Of all tokens after each input, (B, T, V) float64."""
     logprob_BTV, _ = model.decoder.predict(inputs_BT, model.states_of(sources))
     return np.exp(arrays.as_numpy(logprob_BTV).astype(np.float64))
@@ -399,12 +485,16 @@ def _sums(p_BTV: np.ndarray) -> Check:
     return Check("sums", "ok" if worst <= TOLERANCE else "failed", detail)
 
 
-def _padding(model: Seq2SeqModel, sources: list[np.ndarray], inputs_BT: np.ndarray, together_BTV: np.ndarray) -> Check:
+def _padding(
+    model: Seq2SeqModel, sources: list[np.ndarray], inputs_BT: np.ndarray, together_BTV: np.ndarray
+) -> Check:
     """By how much probabilities change if a source is read alone."""
     worst = 0.0
     for row, source in enumerate(sources):
         alone_1TV = _probabilities(model, [source], inputs_BT[row : row + 1])
-        worst = max(worst, float(np.nan_to_num(np.abs(alone_1TV[0] - together_BTV[row]), nan=np.inf).max()))
+        worst = max(
+            worst, float(np.nan_to_num(np.abs(alone_1TV[0] - together_BTV[row]), nan=np.inf).max())
+        )
     detail = f"probabilities given a source alone and among others differ by {worst:.1e} at most"
     return Check("padding", "ok" if worst <= TOLERANCE else "failed", detail)
 
@@ -412,9 +502,13 @@ def _padding(model: Seq2SeqModel, sources: list[np.ndarray], inputs_BT: np.ndarr
 def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
     """By how much the tokens that a beam of 1 takes are less likely than the likeliest ones."""
     boundary = model.codec.target.boundary_id
-    starts = Starts(model.states_of(sources), np.full(len(sources), boundary), np.full(len(sources), LONGEST))
+    starts = Starts(
+        model.states_of(sources), np.full(len(sources), boundary), np.full(len(sources), LONGEST)
+    )
     worst = 0.0
-    for source, [found] in zip(sources, search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True)), strict=True):
+    for source, [found] in zip(
+        sources, search(model.decoder, starts, SearchSettings(1, 0.0, unknown=True)), strict=True
+    ):
         inputs_1T = np.array([[boundary, *found.ids[:-1]]])
         p_TV = _probabilities(model, [source], inputs_1T)[0]
         taken_T = p_TV[np.arange(len(p_TV)), found.ids]
@@ -426,7 +520,9 @@ def _greedy(model: Seq2SeqModel, sources: list[np.ndarray]) -> Check:
 # ---- The probabilities of references given their sources.
 
 
-def target_scores(model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never) -> np.ndarray | None:
+def target_scores(
+    model: Seq2SeqModel, data: PairedData, stop: Callable[[], bool] = never
+) -> np.ndarray | None:
     """Log-probability (nats, float64) of each token of the references given their sources, as
     `data.target.ids` has them; None where `stop`, asked before each batch, cut it off."""
     logprob_N = np.zeros(len(data.target.ids))
@@ -445,7 +541,9 @@ def references_of(data: PairedData, tokenizer: Tokenizer) -> EncodedText:
     """The references as a text of one line each, in the order of the data, with all that
     perplexities are taken per. tokenizer: of the target."""
     lines = [reference for pair in data.text.pairs for reference in pair.references]
-    return joined([encode_block(Block(lines, []), as_bytes(lines), tokenizer)], data.lines_hash, "skip")
+    return joined(
+        [encode_block(Block(lines, []), as_bytes(lines), tokenizer)], data.lines_hash, "skip"
+    )
 
 
 def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -> LineSums:
@@ -454,4 +552,9 @@ def source_sums(data: PairedData, encoded: EncodedText, logprob_N: np.ndarray) -
     number_of = {pair.source: number for number, pair in enumerate(data.groups)}
     source_P = [number_of[pair.source] for pair in data.text.pairs for _ in pair.references]
     of_pairs = LineSums.of(encoded, logprob_N)
-    return LineSums(*(np.bincount(source_P, getattr(of_pairs, each.name), minlength=len(number_of)) for each in fields(LineSums)))
+    return LineSums(
+        *(
+            np.bincount(source_P, getattr(of_pairs, each.name), minlength=len(number_of))
+            for each in fields(LineSums)
+        )
+    )

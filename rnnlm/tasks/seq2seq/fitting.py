@@ -67,7 +67,9 @@ def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str
     return found
 
 
-def weights(request: Any, resolved: Resolved, data: PairTrainingData) -> dict[str, np.ndarray] | None:
+def weights(
+    request: Any, resolved: Resolved, data: PairTrainingData
+) -> dict[str, np.ndarray] | None:
     """The weights that a network starts from, by name; None where all are random. Notices say what
     is taken from which model.
 
@@ -75,7 +77,11 @@ def weights(request: Any, resolved: Resolved, data: PairTrainingData) -> dict[st
         ModelError: there is no such model. UsageError: it does not fit the network, or two of them
             do not fit each other.
     """
-    encoder, decoder, backward = request.init_encoder_from, request.init_decoder_from, request.init_from_reversed
+    encoder, decoder, backward = (
+        request.init_encoder_from,
+        request.init_decoder_from,
+        request.init_from_reversed,
+    )
     if backward is not None and encoder is None:
         why = "the words' vectors come from a language model that reads them in the direction of the forward layers"
         raise UsageError(f"{REVERSED} needs {ENCODER}", why, "name both")
@@ -95,7 +101,9 @@ def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings
     """The settings of a language model that a side may start from."""
     if (own := settings_of(name, option)).characters:
         why = f"it reads words as characters (characters = {own.characters}), and an encoder-decoder has a vector for each token"
-        raise UsageError(f"{option} {name}: its words do not fit", why, "train one with characters=none")
+        raise UsageError(
+            f"{option} {name}: its words do not fit", why, "train one with characters=none"
+        )
     return recurrent_settings_of(name, option, kind)
 
 
@@ -104,71 +112,132 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
     assert isinstance(own, NetworkSettings)
     if own.output_layer != "softmax":
         why = f"it is output_layer = {own.output_layer}; that of an encoder-decoder is softmax"
-        raise UsageError(f"{DECODER} {name}: its output layer does not fit", why, "train one with output_layer=softmax")
+        raise UsageError(
+            f"{DECODER} {name}: its output layer does not fit",
+            why,
+            "train one with output_layer=softmax",
+        )
     if len(set(own.widths)) > 1:
         why = f"layer_sizes = {own.layer_sizes}; those of a decoder are of one width"
-        raise UsageError(f"{DECODER} {name}: its layers do not fit", why, "train one with layer_sizes=none")
+        raise UsageError(
+            f"{DECODER} {name}: its layers do not fit", why, "train one with layer_sizes=none"
+        )
     cell = form(own)
     if own.model != kind.name:  # the encoder's form is not the decoder's, which has the default one
         usual = form(CELLS[own.model](model=own.model))
         if differing := [setting for setting in cell if cell[setting] != usual[setting]]:
             its, here = (as_text(each[differing[0]]) for each in (cell, usual))
             why = f"{differing[0]} is {its} there; beside an encoder of {kind.name} it is {here}"
-            raise UsageError(f"{DECODER} {name}: its cells do not fit", why, f"use --model {own.model}")
+            raise UsageError(
+                f"{DECODER} {name}: its cells do not fit", why, f"use --model {own.model}"
+            )
         cell = {}
-    sizes = {"target_embedding_size": own.embedding_size, "decoder_layers": own.layers, "decoder_hidden_size": own.widths[0]}
+    sizes = {
+        "target_embedding_size": own.embedding_size,
+        "decoder_layers": own.layers,
+        "decoder_hidden_size": own.widths[0],
+    }
     tied = {} if own.is_tied else {"tied_embeddings": None}
-    return {"model": kind.name, "decoder_model": own.model, **sizes, "connections": own.connections, **cell, **tied}
+    return {
+        "model": kind.name,
+        "decoder_model": own.model,
+        **sizes,
+        "connections": own.connections,
+        **cell,
+        **tied,
+    }
 
 
-def _encoder(name: str, backward: str | None, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes) -> dict[str, np.ndarray]:
+def _encoder(
+    name: str, backward: str | None, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
+) -> dict[str, np.ndarray]:
     is_reversed = codec.source.is_reversed
     arrays = arrays_of(name, ENCODER, codec.source, is_reversed, ENCODER)
     layers = TakenLayers("encoder", shape, recurrent_settings_of(name, ENCODER), shapes)
     words = "target_words" if shape.tied_embeddings == "all" else "source_words"
-    found = {f"{words}.embedding.weight": arrays["input.embedding.weight"], **layers.arrays(arrays, 0, {})}
-    count = f"{shape.layers} forward layer{'s' if shape.layers > 1 else ''}" if shape.bidirectional else "layers"
-    rest = "; the backward layers start at random" if shape.bidirectional and backward is None else ""
-    notice(f"{ENCODER} {name}: the source's word vectors and the encoder's {count} are taken from it{rest}")
+    found = {
+        f"{words}.embedding.weight": arrays["input.embedding.weight"],
+        **layers.arrays(arrays, 0, {}),
+    }
+    count = (
+        f"{shape.layers} forward layer{'s' if shape.layers > 1 else ''}"
+        if shape.bidirectional
+        else "layers"
+    )
+    rest = (
+        "; the backward layers start at random" if shape.bidirectional and backward is None else ""
+    )
+    notice(
+        f"{ENCODER} {name}: the source's word vectors and the encoder's {count} are taken from it{rest}"
+    )
     if backward is not None:
         if not shape.bidirectional:
-            raise UsageError(f"{REVERSED} {backward}: no layer here reads backwards", hint="set bidirectional=true")
+            raise UsageError(
+                f"{REVERSED} {backward}: no layer here reads backwards",
+                hint="set bidirectional=true",
+            )
         check_same_layers(name, backward, ENCODER)
-        found |= layers.arrays(arrays_of(backward, REVERSED, codec.source, not is_reversed, ENCODER), 1, found)
+        found |= layers.arrays(
+            arrays_of(backward, REVERSED, codec.source, not is_reversed, ENCODER), 1, found
+        )
         notice(f"{REVERSED} {backward}: the encoder's backward layers are taken from it")
     return found
 
 
-def _decoder(name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes) -> dict[str, np.ndarray]:
+def _decoder(
+    name: str, shape: Seq2SeqSettings, codec: PairCodec, shapes: Shapes
+) -> dict[str, np.ndarray]:
     own = recurrent_settings_of(name, DECODER)
     assert isinstance(own, NetworkSettings)
     if own.is_tied and not shape.tied_embeddings:
         why = "the output weights are the word vectors there"
-        raise UsageError(f"tied_embeddings = none does not fit {DECODER} {name}", why, "leave tied_embeddings out")
+        raise UsageError(
+            f"tied_embeddings = none does not fit {DECODER} {name}",
+            why,
+            "leave tied_embeddings out",
+        )
     arrays = arrays_of(name, DECODER, codec.target, False, DECODER)
     found = TakenLayers("decoder", shape.decoder, own, shapes).arrays(arrays, 0, {})
     found["target_words.embedding.weight"] = arrays["input.embedding.weight"]
-    found |= {each: array for each, array in arrays.items() if each in ("output.weight", "output.bias")}
+    found |= {
+        each: array for each, array in arrays.items() if each in ("output.weight", "output.bias")
+    }
     if not shape.attention:  # whose combination gives the features otherwise
-        found |= {f"decoder.{each}": array for each, array in arrays.items() if each.startswith("projection.")}
+        found |= {
+            f"decoder.{each}": array
+            for each, array in arrays.items()
+            if each.startswith("projection.")
+        }
     for each, array in found.items():
         if array.shape != shapes[each][1]:
             why = f"{each} is {_size(array.shape)} there and {_size(shapes[each][1])} here"
-            raise UsageError(f"{DECODER} {name}: its weights do not fit", why, "train one with connections=plain, or with tied=true")
+            raise UsageError(
+                f"{DECODER} {name}: its weights do not fit",
+                why,
+                "train one with connections=plain, or with tied=true",
+            )
     what = "the target's word vectors, the decoder's layers and the output layer"
     others = {"attention": shape.attention, "the bridge": shape.bridge}
     rest = " and ".join(part for part, kind in others.items() if kind)
-    notice(f"{DECODER} {name}: {what} are taken from it; {rest} start{'' if ' and ' in rest else 's'} at random")
+    notice(
+        f"{DECODER} {name}: {what} are taken from it; {rest} start{'' if ' and ' in rest else 's'} at random"
+    )
     return found
 
 
-def _check_one_vocabulary(found: dict[str, np.ndarray], taken: dict[str, np.ndarray], encoder: str, decoder: str) -> None:
+def _check_one_vocabulary(
+    found: dict[str, np.ndarray], taken: dict[str, np.ndarray], encoder: str, decoder: str
+) -> None:
     """Raises UsageError: both sides are to have the same vectors, and two language models have
     different ones."""
     for name in found.keys() & taken.keys():
         if not np.array_equal(found[name], taken[name]):
             why = f"{encoder} and {decoder} have word vectors of their own, and both sides share one set"
-            raise UsageError(f"tied_embeddings = all does not fit {ENCODER} and {DECODER}", why, "set tied_embeddings=target, or name one")
+            raise UsageError(
+                f"tied_embeddings = all does not fit {ENCODER} and {DECODER}",
+                why,
+                "set tied_embeddings=target, or name one",
+            )
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -205,19 +274,29 @@ def make_trainer(
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     codec = data.tokenizer
     with memory_errors(device):
-        network = make_network(resolved.make(KINDS[resolved.values["model"]]), codec.source, codec.target)
+        network = make_network(
+            resolved.make(KINDS[resolved.values["model"]]), codec.source, codec.target
+        )
         if isinstance(initial, dict):
-            network.load_state_dict({name: torch.from_numpy(array) for name, array in initial.items()}, strict=False)
+            network.load_state_dict(
+                {name: torch.from_numpy(array) for name, array in initial.items()}, strict=False
+            )
         network.to(device)
         errors = resolved.values["encoding_errors"]
         words = network.source_words or network.target_words
-        fitting.place_vectors(words.weight, settings, codec.source, errors, is_started=initial is not None)
+        fitting.place_vectors(
+            words.weight, settings, codec.source, errors, is_started=initial is not None
+        )
         ranks.seed_per_rank(run.seed)
         rows = stored.facts["source"]["rows"] if stored else settings.batch_rows * ranks.count
         batches = PairBatches(data.train, codec.target.boundary_id, rows, run.seed, device, ranks)
         model = Seq2SeqModel(network, codec, precision)
-        validation = PairValidation(data.valid, model, settings.criterion, ranks) if data.valid else None
-        trainer = Trainer(TargetLoss(model, settings), batches, validation, settings, run, precision, ranks)
+        validation = (
+            PairValidation(data.valid, model, settings.criterion, ranks) if data.valid else None
+        )
+        trainer = Trainer(
+            TargetLoss(model, settings), batches, validation, settings, run, precision, ranks
+        )
         if stored:
             state.load_state_dict(trainer, stored)
         return trainer
@@ -249,7 +328,9 @@ class TargetLoss:
 
     def loss(self, tensors: tuple[Tensor, ...], carry: Carry) -> Loss:
         sources_SB, lengths_1B, inputs_TB, targets_TB = tensors
-        nats = self.network.loss(sources_SB, lengths_1B[0], inputs_TB, targets_TB, self.label_smoothing, self.own_words)
+        nats = self.network.loss(
+            sources_SB, lengths_1B[0], inputs_TB, targets_TB, self.label_smoothing, self.own_words
+        )
         return Loss(nats, 0.0, ())
 
     def exact_nats(self, tensors: tuple[Tensor, ...], carry: Carry) -> float:
@@ -266,7 +347,13 @@ class PairValidation:
     """A Validation: the loss on `data`, and where a figure of decoded text is the criterion that
     one, too. Each rank measures all of it."""
 
-    def __init__(self, data: PairedData, model: Seq2SeqModel, criterion: str, ranks: SingleProcess = SINGLE_PROCESS) -> None:
+    def __init__(
+        self,
+        data: PairedData,
+        model: Seq2SeqModel,
+        criterion: str,
+        ranks: SingleProcess = SINGLE_PROCESS,
+    ) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
 
     def __str__(self) -> str:
@@ -275,7 +362,11 @@ class PairValidation:
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         own_stop = self.ranks.own_stop(stop)
         logprob_N = evaluation.target_scores(self.model, self.data, own_stop)
-        loss = math.inf if logprob_N is None else -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
+        loss = (
+            math.inf
+            if logprob_N is None
+            else -float(np.sum(logprob_N, dtype=np.float64)) / max(1, len(logprob_N))
+        )
         # nothing can be decoded of what are no numbers
         is_decoded = self.criterion != "loss" and math.isfinite(loss)
         found = evaluation.decoded(self.model, self.data, stop=own_stop) if is_decoded else {}
@@ -294,7 +385,9 @@ class PairValidation:
         """The first pairs, one after the other, so that there is no padding."""
         for number in range(min(LOOKED_AT, self.data.sentences)):
             boundary = self.model.codec.target.boundary_id
-            self._read(*pair_tensors(self.data, np.array([number]), boundary, self.model.device)[:3])
+            self._read(
+                *pair_tensors(self.data, np.array([number]), boundary, self.model.device)[:3]
+            )
 
     def _read(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor) -> None:
         """Word by word where the output is fed back: the loops that read whole targets go round the

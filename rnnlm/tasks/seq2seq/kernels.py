@@ -26,7 +26,14 @@ from rnnlm.neural.layers.kernels.loops import (
     tanh_,
     through_update,
 )
-from rnnlm.neural.layers.layers import GruLayer, Layer, LstmLayer, MogrifierLayer, RecurrentStack, State
+from rnnlm.neural.layers.layers import (
+    GruLayer,
+    Layer,
+    LstmLayer,
+    MogrifierLayer,
+    RecurrentStack,
+    State,
+)
 from rnnlm.tasks.seq2seq.attention import Attending, Attention, LayerSteps, Memory, no_autocast
 
 # ---- The loop of input feeding: layers, attention and the attentional vector, which the next step
@@ -60,7 +67,11 @@ class FedLoop:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         """All that has a gradient."""
-        return *(each for part in (*self.layers, self.attending) for each in part.tensors), self.weight_FC, self.fed_BF
+        return (
+            *(each for part in (*self.layers, self.attending) for each in part.tensors),
+            self.weight_FC,
+            self.fed_BF,
+        )
 
     def forward(self) -> Tensor:
         """a (T, B, F)."""
@@ -68,7 +79,11 @@ class FedLoop:
         a_TBF, fed_BF = self.fed_BF.new_empty((T, B, len(self.W))), self.fed_BF
         for t in range(T):
             h_BD = self._layers(t, fed_BF)
-            context_BH, joint_BC, D = self.attending.forward(t, h_BD), self.joint_TBC[t], h_BD.shape[1]
+            context_BH, joint_BC, D = (
+                self.attending.forward(t, h_BD),
+                self.joint_TBC[t],
+                h_BD.shape[1],
+            )
             joint_BC[:, :D], joint_BC[:, D:] = h_BD, context_BH
             fed_BF = tanh_(a_TBF[t].copy_(torch.mm(joint_BC, self.W.t())))
         return a_TBF
@@ -91,7 +106,9 @@ class FedLoop:
             djoint_BC = torch.mm(dz_TBF[t], self.W)
             dh_BD = self.attending.backward(t, djoint_BC[:, D:]) + djoint_BC[:, :D]
             dfed_BF = self._layers_backward(t, dh_BD)
-        dW = torch.mm(dz_TBF.flatten(0, 1).t(), self.joint_TBC.flatten(0, 1)).to(self.weight_FC.dtype)
+        dW = torch.mm(dz_TBF.flatten(0, 1).t(), self.joint_TBC.flatten(0, 1)).to(
+            self.weight_FC.dtype
+        )
         parts = (each for part in (*self.layers, self.attending) for each in part.gradients())
         return *parts, dW, dfed_BF.to(self.fed_BF.dtype)
 
@@ -114,7 +131,12 @@ class _Run(torch.autograd.Function):
         ctx.save_for_backward(a_TBF)
         weights_TBS = loop.attending.weights_TBS.clone()
         ctx.mark_non_differentiable(weights_TBS)
-        return a_TBF, weights_TBS, a_TBF[-1].clone(), *(each.clone() for layer in loop.layers for each in layer.after)
+        return (
+            a_TBF,
+            weights_TBS,
+            a_TBF[-1].clone(),
+            *(each.clone() for layer in loop.layers for each in layer.after),
+        )
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -162,16 +184,33 @@ def make_loop(
         own = tuple(of_layers.pop(0)[0] for _ in range(layer.states))
         parts.append(_steps(layer, None if parts else x_TBE, weight_hh, own, T, products))
     residual = body.settings.connections == "residual"
-    return FedLoop(parts, attention.steps(memory, T, products), weight_FC, fed_1BF[0], masks, residual, products)
+    return FedLoop(
+        parts,
+        attention.steps(memory, T, products),
+        weight_FC,
+        fed_1BF[0],
+        masks,
+        residual,
+        products,
+    )
 
 
-def _steps(layer: layers.Layer, words_TBE: Tensor | None, weight_hh: Tensor, state: State, T: int, products: torch.dtype) -> LayerSteps:
+def _steps(
+    layer: layers.Layer,
+    words_TBE: Tensor | None,
+    weight_hh: Tensor,
+    state: State,
+    T: int,
+    products: torch.dtype,
+) -> LayerSteps:
     weight_ih: Tensor = layer.weight_ih
     bias_ih: Tensor = layer.bias_ih
     bias_hh: Tensor | None = None
     if isinstance(layer, GruLayer):
         own = weight_ih, weight_hh, bias_ih, layer.bias_hh
-        weight_ih, weight_hh, bias_ih, bias_hh = map(swap_update_gate, own) if layer.update_gate == "renew" else own
+        weight_ih, weight_hh, bias_ih, bias_hh = (
+            map(swap_update_gate, own) if layer.update_gate == "renew" else own
+        )
     words, weight_read = None, weight_ih
     if words_TBE is not None:
         E = words_TBE.shape[2]
@@ -201,10 +240,17 @@ class GruSteps:
         biases: tuple[Tensor, Tensor], h_BH: Tensor, T: int,
         products: torch.dtype,
     ) -> None:  # fmt: skip
-        (self.weight_hh, self.weight_read), (self.bias_hh, self.bias_ih), self.words, self.h_BH = weights, biases, words, h_BH
+        (self.weight_hh, self.weight_read), (self.bias_hh, self.bias_ih), self.words, self.h_BH = (
+            weights,
+            biases,
+            words,
+            h_BH,
+        )
         (B, H), X = h_BH.shape, self.weight_read.shape[1]
         self.tensors = (*(words or ()), *weights, *biases, h_BH)
-        self.W, self.b = (n_first(each.detach()).to(products) for each in (self.weight_hh, self.bias_hh))
+        self.W, self.b = (
+            n_first(each.detach()).to(products) for each in (self.weight_hh, self.bias_hh)
+        )
         self.U, bias = self.weight_read.detach().to(products), self.bias_ih.detach().to(products)
         self.base_TBG = bias.expand(T, B, 3 * H)
         if words is not None:
@@ -228,7 +274,10 @@ class GruSteps:
 
     def begin_backward(self, d_after: tuple[Tensor, ...]) -> None:
         self.back_BH = d_after[0]
-        self.da_TB4H, self.d_B4H = self.W.new_empty(self.gates_TB4H.shape), torch.empty_like(self.gates_TB4H[0])
+        self.da_TB4H, self.d_B4H = (
+            self.W.new_empty(self.gates_TB4H.shape),
+            torch.empty_like(self.gates_TB4H[0]),
+        )
 
     def backward(self, t: int, dh_BH: Tensor) -> Tensor:
         H = dh_BH.shape[1]
@@ -250,7 +299,14 @@ class GruSteps:
         of_words = () if self.words is None else input_gradients(of_read, *self.words, wanted=True)
         dW = n_last(recurrent_gradient(of_h, self.before_TBH, self.weight_hh))
         db = bias_gradient(self.da_TB4H, self.bias_ih)
-        return *of_words, dW, recurrent_gradient(of_read, self.read_TBX, self.weight_read), n_last(db[: 3 * H]), db[H:], self.back_BH
+        return (
+            *of_words,
+            dW,
+            recurrent_gradient(of_read, self.read_TBX, self.weight_read),
+            n_last(db[: 3 * H]),
+            db[H:],
+            self.back_BH,
+        )
 
 
 # ---- One LSTM layer of the loop. The equations stand at
@@ -271,15 +327,29 @@ class LstmSteps:
     ) -> None:  # fmt: skip
         self.h_BH, self.c_BH = state
         (B, H), (G, K) = self.h_BH.shape, weight_GK.shape
-        self.words, self.bias_G, self.weight_GK, self.peepholes, self.first = words, bias_G, weight_GK, peepholes, 4 * H - G
-        self.tensors = (*(words or ()), weight_GK, bias_G, *state, *(() if peepholes is None else (peepholes,)))
+        self.words, self.bias_G, self.weight_GK, self.peepholes, self.first = (
+            words,
+            bias_G,
+            weight_GK,
+            peepholes,
+            4 * H - G,
+        )
+        self.tensors = (
+            *(words or ()),
+            weight_GK,
+            bias_G,
+            *state,
+            *(() if peepholes is None else (peepholes,)),
+        )
         self.W, bias = weight_GK.detach().to(products), bias_G.detach().to(products)
         self.base_TBG = bias.expand(T, B, G)
         if words is not None:
             words_TBE, weight_GE = (each.detach().to(products) for each in words)
             self.base_TBG = F.linear(words_TBE, weight_GE, bias)
         self.read_TBK = self.W.new_empty((T, B, K))
-        self.gates_TB4H, self.cells_TBH, self.tanh_TBH, self.y_TBH = (bias_G.new_empty((T, B, n * H)) for n in (4, 1, 1, 1))
+        self.gates_TB4H, self.cells_TBH, self.tanh_TBH, self.y_TBH = (
+            bias_G.new_empty((T, B, n * H)) for n in (4, 1, 1, 1)
+        )
         self.after: tuple[Tensor, ...] = state
 
     def forward(self, t: int, read_BX: Tensor) -> Tensor:
@@ -288,7 +358,15 @@ class LstmSteps:
         read_BK[:, :H], read_BK[:, H:] = h_BH, read_BX
         gates_B4H = self.gates_TB4H[t]
         gates_B4H[:, self.first :].copy_(torch.addmm(self.base_TBG[t], read_BK, self.W.t()))
-        c_BH = lstm_step(gates_B4H, c_BH, self.peepholes, self.first, self.cells_TBH[t], self.tanh_TBH[t], self.y_TBH[t])
+        c_BH = lstm_step(
+            gates_B4H,
+            c_BH,
+            self.peepholes,
+            self.first,
+            self.cells_TBH[t],
+            self.tanh_TBH[t],
+            self.y_TBH[t],
+        )
         self.after = self.y_TBH[t], c_BH
         return self.y_TBH[t]
 
@@ -302,16 +380,40 @@ class LstmSteps:
     def backward(self, t: int, dh_BH: Tensor) -> Tensor:
         H, before_BH = dh_BH.shape[1], self.cells_TBH[t - 1] if t else self.c_BH
         dh_BH = dh_BH + self.back_BH
-        lstm_step_backward(dh_BH, self.dc_BH, self.gates_TB4H[t], before_BH, self.tanh_TBH[t], self.peepholes, self.first, self.d_B4H)
+        lstm_step_backward(
+            dh_BH,
+            self.dc_BH,
+            self.gates_TB4H[t],
+            before_BH,
+            self.tanh_TBH[t],
+            self.peepholes,
+            self.first,
+            self.d_B4H,
+        )
         back_BK = torch.mm(self.da_TBG[t].copy_(self.d_B4H[:, self.first :]), self.W)
         self.back_BH = back_BK[:, :H]
         return back_BK[:, H:]
 
     def gradients(self) -> tuple[Tensor | None, ...]:
-        of_words = () if self.words is None else input_gradients(self.da_TBG, *self.words, wanted=True)
+        of_words = (
+            () if self.words is None else input_gradients(self.da_TBG, *self.words, wanted=True)
+        )
         dW = recurrent_gradient(self.da_TBG, self.read_TBK, self.weight_GK)
-        dp = () if self.peepholes is None else (peephole_gradient(self.da_TBG, self.c_BH, self.cells_TBH).to(self.peepholes.dtype),)
-        return *of_words, dW, bias_gradient(self.da_TBG, self.bias_G), self.back_BH.to(self.h_BH.dtype), self.dc_BH, *dp
+        dp = (
+            ()
+            if self.peepholes is None
+            else (
+                peephole_gradient(self.da_TBG, self.c_BH, self.cells_TBH).to(self.peepholes.dtype),
+            )
+        )
+        return (
+            *of_words,
+            dW,
+            bias_gradient(self.da_TBG, self.bias_G),
+            self.back_BH.to(self.h_BH.dtype),
+            self.dc_BH,
+            *dp,
+        )
 
 
 # ---- One step of a stack of layers, as decoding takes it: without gradients, thousands of times in
@@ -326,7 +428,9 @@ def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor,
     """What the stack gives, (1, B, H), and its state after the step. Nothing is dropped."""
     after: State = ()
     for number, layer in enumerate(body.layers):
-        y_1BH, own = layer_step(layer, x_1BE, state[len(after) : len(after) + len(layer.state_shapes())])
+        y_1BH, own = layer_step(
+            layer, x_1BE, state[len(after) : len(after) + len(layer.state_shapes())]
+        )
         after += own
         x_1BE = body.connect(number, x_1BE, y_1BH)
     return x_1BE, after
@@ -334,9 +438,15 @@ def one_step(body: RecurrentStack, x_1BE: Tensor, state: State) -> tuple[Tensor,
 
 def layer_step(layer: Layer, x_1BE: Tensor, state: State) -> tuple[Tensor, State]:
     """One layer of it."""
-    if x_1BE.device.type != "cpu" or not isinstance(layer, LstmLayer) or isinstance(layer, MogrifierLayer):
+    if (
+        x_1BE.device.type != "cpu"
+        or not isinstance(layer, LstmLayer)
+        or isinstance(layer, MogrifierLayer)
+    ):
         y_1BH, after = layer(x_1BE, state)
         return y_1BH, after
     weights = layer.weight_ih, layer.weight_hh, layer.bias_ih, layer.peepholes
-    y_1BH, c_BH = ScheduledLSTM.apply(x_1BE, state[0][0], state[1][0], *weights, product_type(x_1BE), False)
+    y_1BH, c_BH = ScheduledLSTM.apply(
+        x_1BE, state[0][0], state[1][0], *weights, product_type(x_1BE), False
+    )
     return y_1BH, (y_1BH, c_BH.unsqueeze(0))

@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.arguments import check_shapes, check_state, token_ids
-from rnnlm.inference.layer_outputs import EncodedLines, LayerOutputs, LayerReader, Part, words_of_lines
+from rnnlm.inference.layer_outputs import (
+    EncodedLines,
+    LayerOutputs,
+    LayerReader,
+    Part,
+    words_of_lines,
+)
 from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
 from rnnlm.neural.device import exact_products, resolve_device
 from rnnlm.neural.layers.layers import mirror, mirror_places
@@ -40,36 +46,63 @@ class EncoderLayers:
 
     def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
-        self.is_reversed, self.tokenizer = model.codec.source.is_reversed, model.codec.source.in_direction(False)
+        self.is_reversed, self.tokenizer = (
+            model.codec.source.is_reversed,
+            model.codec.source.in_direction(False),
+        )
         self._parts = parts_of(model.network.settings)
         self.layers = tuple(self._parts)
 
     def encode(self, lines: Sequence[str], with_words: bool = False) -> EncodedLines:
         encoded = self.model.codec.source.encode(lines)
         lengths_L = np.diff(encoded.offsets)
-        return EncodedLines(lengths_L, words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (), encoded)
+        return EncodedLines(
+            lengths_L,
+            words_of_lines(lines, lengths_L - 1, self.tokenizer) if with_words else (),
+            encoded,
+        )
 
     def encode_words(self, texts: Sequence[Sequence[str]]) -> EncodedLines:
         """Texts that are split into words already: each is read as a line with a space between two
         words."""
         return self.encode([" ".join(words) for words in texts], with_words=True)
 
-    def read(self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]) -> list[LayerOutputs]:
-        sources_SB, lengths_1B = (on_device(array, self.model.device) for array in source_arrays(rows(encoded.data, chosen_B)))
+    def read(
+        self, encoded: EncodedLines, chosen_B: np.ndarray, layers: Sequence[str]
+    ) -> list[LayerOutputs]:
+        sources_SB, lengths_1B = (
+            on_device(array, self.model.device)
+            for array in source_arrays(rows(encoded.data, chosen_B))
+        )
         places_N = mirror_places(len(sources_SB), lengths_1B[0] - 1) if self.is_reversed else None
         with self.model.reading():
-            values = dict(zip(self.layers, self.model.network.source_layers(sources_SB, lengths_1B[0]), strict=True))
-            return [self._outputs(layer, values[layer], encoded.lengths_L[chosen_B], places_N) for layer in layers]
+            values = dict(
+                zip(
+                    self.layers,
+                    self.model.network.source_layers(sources_SB, lengths_1B[0]),
+                    strict=True,
+                )
+            )
+            return [
+                self._outputs(layer, values[layer], encoded.lengths_L[chosen_B], places_N)
+                for layer in layers
+            ]
 
-    def _outputs(self, layer: str, values_SBH: Tensor, lengths_B: np.ndarray, places_N: Tensor | None) -> LayerOutputs:
+    def _outputs(
+        self, layer: str, values_SBH: Tensor, lengths_B: np.ndarray, places_N: Tensor | None
+    ) -> LayerOutputs:
         if places_N is not None:
             values_SBH = mirror(values_SBH, places_N)
         first_B = np.zeros_like(lengths_B)
         all_read_B = np.maximum(lengths_B - 2, 0) if self.is_reversed else first_B
         widths = [width for width, _ in self._parts[layer]]
         parts = [
-            Part(piece, is_backward != self.is_reversed, all_read_B if is_backward else lengths_B - 1)
-            for piece, (_, is_backward) in zip(values_SBH.split(widths, dim=2), self._parts[layer], strict=True)
+            Part(
+                piece, is_backward != self.is_reversed, all_read_B if is_backward else lengths_B - 1
+            )
+            for piece, (_, is_backward) in zip(
+                values_SBH.split(widths, dim=2), self._parts[layer], strict=True
+            )
         ]
         return LayerOutputs(tuple(parts), first_B, lengths_B)
 
@@ -106,18 +139,28 @@ class ConditionalState:
         chosen = np.asarray(rows, dtype=np.int64)
         index = torch.as_tensor(chosen, device=self.tensors[0].device)
         tensors = tuple(tensor.index_select(1, index) for tensor in self.tensors)
-        return ConditionalState(tensors, _sources(self.memory, _grouped(chosen // max(1, self.rows_of_each))))
+        return ConditionalState(
+            tensors, _sources(self.memory, _grouped(chosen // max(1, self.rows_of_each)))
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         named = {f"state_{number}": tensor for number, tensor in enumerate(self.tensors)}
-        memory = {MEMORY + name: tensor for name, tensor in self.memory._asdict().items() if tensor is not None}
+        memory = {
+            MEMORY + name: tensor
+            for name, tensor in self.memory._asdict().items()
+            if tensor is not None
+        }
         return {name: tensor.cpu().numpy() for name, tensor in (named | memory).items()}
 
 
 def _grouped(source_B: np.ndarray) -> np.ndarray:
     """The sources of rows, one for each group where they stand in equal groups, else one for each
     row."""
-    starts = np.flatnonzero(np.append(True, source_B[1:] != source_B[:-1])) if len(source_B) else source_B
+    starts = (
+        np.flatnonzero(np.append(True, source_B[1:] != source_B[:-1]))
+        if len(source_B)
+        else source_B
+    )
     sizes = np.diff(np.append(starts, len(source_B)))
     return source_B[starts] if (sizes == sizes[:1]).all() else source_B
 
@@ -176,7 +219,9 @@ class ConditionalModel:
         state: ConditionalState = self.model.states(sources)
         return state
 
-    def score(self, inputs_BT: Array, targets_BT: Array, state: ConditionalState) -> tuple[Tensor, ConditionalState]:
+    def score(
+        self, inputs_BT: Array, targets_BT: Array, state: ConditionalState
+    ) -> tuple[Tensor, ConditionalState]:
         hidden_BTH, after = self.hidden(inputs_BT, state)
         targets_BT = self._ids(targets_BT)
         check_shapes(self._ids(inputs_BT), targets_BT)
@@ -191,12 +236,16 @@ class ConditionalModel:
         inputs_BT = self._ids(inputs_BT)
         check_shapes(inputs_BT, rows=state.rows)
         with self.model.reading():
-            features_TBE, _, after = self.model.network.decode(inputs_BT.t(), state.memory, state.tensors)
+            features_TBE, _, after = self.model.network.decode(
+                inputs_BT.t(), state.memory, state.tensors
+            )
         return features_TBE.transpose(0, 1), ConditionalState(after, state.memory)
 
     def score_hidden(self, hidden_BTH: Tensor, targets_BT: Array) -> Tensor:
         with self.model.reading():
-            return self.model.network.score_features(hidden_BTH.transpose(0, 1), self._ids(targets_BT).t()).t()
+            return self.model.network.score_features(
+                hidden_BTH.transpose(0, 1), self._ids(targets_BT).t()
+            ).t()
 
     def predict_hidden(self, hidden_BTH: Tensor) -> Tensor:
         with self.model.reading():
@@ -210,17 +259,36 @@ class ConditionalModel:
     def concat_states(self, states: Sequence[ConditionalState]) -> ConditionalState:
         groups = {state.rows_of_each for state in states}
         if len(groups) > 1:  # one source for each row
-            states = [ConditionalState(each.tensors, _sources(each.memory, _each_row(each))) for each in states]
-        tensors = tuple(torch.cat(parts, dim=1) for parts in zip(*(state.tensors for state in states), strict=True))
+            states = [
+                ConditionalState(each.tensors, _sources(each.memory, _each_row(each)))
+                for each in states
+            ]
+        tensors = tuple(
+            torch.cat(parts, dim=1)
+            for parts in zip(*(state.tensors for state in states), strict=True)
+        )
         memories = [state.memory for state in states]
         longest = max(len(memory.states_SMH) for memory in memories)
         parts = [[_lengthened(memory[part], longest) for memory in memories] for part in (0, 1)]
         keys = None if memories[0].keys_SMA is None else torch.cat(parts[1], dim=1)
-        return ConditionalState(tensors, Memory(torch.cat(parts[0], dim=1), keys, torch.cat([memory.lengths_M for memory in memories])))
+        return ConditionalState(
+            tensors,
+            Memory(
+                torch.cat(parts[0], dim=1),
+                keys,
+                torch.cat([memory.lengths_M for memory in memories]),
+            ),
+        )
 
     def state_from_arrays(self, arrays: dict[str, np.ndarray]) -> ConditionalState:
-        on_device = {name: torch.as_tensor(array, device=self.device) for name, array in arrays.items()}
-        memory = {name.removeprefix(MEMORY): tensor for name, tensor in on_device.items() if name.startswith(MEMORY)}
+        on_device = {
+            name: torch.as_tensor(array, device=self.device) for name, array in arrays.items()
+        }
+        memory = {
+            name.removeprefix(MEMORY): tensor
+            for name, tensor in on_device.items()
+            if name.startswith(MEMORY)
+        }
         states = tuple(on_device[f"state_{number}"] for number in range(len(arrays) - len(memory)))
         return ConditionalState(states, Memory(**{"keys_SMA": None, **memory}))  # type: ignore[arg-type]
 
@@ -239,7 +307,11 @@ def _each_row(state: ConditionalState) -> np.ndarray:
 
 def _lengthened(tensor_SMX: Tensor | None, longest: int) -> Tensor:
     """Of sources, padded at their end with zeros."""
-    return torch.empty(0) if tensor_SMX is None else F.pad(tensor_SMX, (0, 0, 0, 0, 0, longest - len(tensor_SMX)))
+    return (
+        torch.empty(0)
+        if tensor_SMX is None
+        else F.pad(tensor_SMX, (0, 0, 0, 0, 0, longest - len(tensor_SMX)))
+    )
 
 
 # ---- model
@@ -264,12 +336,18 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         softmax ("output")."""
         network, codec = self.network, self.codec
         if which == "output":
-            note = "of the target" + ("" if network.tied_VE is None else "; tied: the decoder reads the same")
+            note = "of the target" + (
+                "" if network.tied_VE is None else "; tied: the decoder reads the same"
+            )
             rows = output_rows(network.output, network.tied_VE, codec.target)._replace(note=note)
         else:
             source = network.source_words or network.target_words
             rows = input_rows(source, codec.source)._replace(note="of the source")
-        return rows if network.source_words else rows._replace(note="tied: one matrix for source, target and output")
+        return (
+            rows
+            if network.source_words
+            else rows._replace(note="tied: one matrix for source, target and output")
+        )
 
     def states(self, sources: Sequence[str]) -> ConditionalState:
         """The states of the decoder before the first token of a target, one row for each source;
@@ -283,7 +361,9 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
 
     def states_of(self, sources: Sequence[np.ndarray]) -> ConditionalState:
         """The same of sources as tokens, `</s>` at their end."""
-        sources_SM, lengths_1M = (on_device(array, self.device) for array in source_arrays(list(sources)))
+        sources_SM, lengths_1M = (
+            on_device(array, self.device) for array in source_arrays(list(sources))
+        )
         with self.reading():
             memory, state = self.network.encode(sources_SM, lengths_1M[0])
         return ConditionalState(state, memory)
@@ -312,9 +392,13 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
     def score_pairs(self, data: PairedData, chosen_B: np.ndarray) -> Tensor:
         """Log-probability (nats) of each token of these targets given their sources, (T, B), 0 in
         padding."""
-        return self.score_tensors(*pair_tensors(data, chosen_B, self.codec.target.boundary_id, self.device))
+        return self.score_tensors(
+            *pair_tensors(data, chosen_B, self.codec.target.boundary_id, self.device)
+        )
 
-    def score_tensors(self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor, targets_TB: Tensor) -> Tensor:
+    def score_tensors(
+        self, sources_SB: Tensor, lengths_1B: Tensor, inputs_TB: Tensor, targets_TB: Tensor
+    ) -> Tensor:
         """The same of tensors as :func:`rnnlm.tasks.seq2seq.batches.pair_tensors` makes them."""
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
@@ -325,18 +409,24 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         """The attention weights of each pair, (T, S): how much each token of the target, `</s>` the
         last, looked at each token of the source, `</s>` the last; each row sums to 1. Empty, (T,
         0), without attention."""
-        sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(data, chosen_B, self.codec.target.boundary_id, self.device)
+        sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(
+            data, chosen_B, self.codec.target.boundary_id, self.device
+        )
         with self.reading():
             memory, state = self.network.encode(sources_SB, lengths_1B[0])
             _, weights_TBS, _ = self.network.decode(inputs_TB, memory, state)
-        lengths = zip((targets_TB != PADDING).sum(dim=0).tolist(), lengths_1B[0].tolist(), strict=True)
+        lengths = zip(
+            (targets_TB != PADDING).sum(dim=0).tolist(), lengths_1B[0].tolist(), strict=True
+        )
         if weights_TBS is None:
             return [np.zeros((T, 0), dtype=np.float32) for T, _ in lengths]
         weights = weights_TBS.float().cpu().numpy()
         return [weights[:T, row, :S] for row, (T, S) in enumerate(lengths)]
 
 
-def array_shapes(settings: dict[str, Any], codec: PairCodec, stored: Shapes | None = None) -> Shapes:
+def array_shapes(
+    settings: dict[str, Any], codec: PairCodec, stored: Shapes | None = None
+) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
     nothing.
 
@@ -345,7 +435,10 @@ def array_shapes(settings: dict[str, Any], codec: PairCodec, stored: Shapes | No
     """
     with torch.device("meta"):
         network = Seq2SeqNetwork(network_settings.stored(settings), codec.source, codec.target)
-    return {name: (_TYPES[tensor.dtype], tuple(tensor.shape)) for name, tensor in network.state_dict().items()}
+    return {
+        name: (_TYPES[tensor.dtype], tuple(tensor.shape))
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def from_arrays(
@@ -361,5 +454,7 @@ def from_arrays(
     target = resolve_device(device)
     with torch.device("meta"):
         network = Seq2SeqNetwork(network_settings.stored(settings), codec.source, codec.target)
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True)
+    network.load_state_dict(
+        {name: torch.from_numpy(array) for name, array in arrays.items()}, assign=True
+    )
     return Seq2SeqModel(network.to(target).eval(), codec, fingerprint=fingerprint)

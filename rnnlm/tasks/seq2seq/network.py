@@ -15,7 +15,14 @@ from torch.func import functional_call
 
 from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.neural.initialisation import dropout, start_weights
-from rnnlm.neural.layers.layers import BidirectionalStack, Layer, QuasiRecurrentLayer, RecurrentStack, State, first_state
+from rnnlm.neural.layers.layers import (
+    BidirectionalStack,
+    Layer,
+    QuasiRecurrentLayer,
+    RecurrentStack,
+    State,
+    first_state,
+)
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 from rnnlm.neural.outputs.softmax import SoftmaxOutput, without_padding
 from rnnlm.neural.trace import NamedLayer, trace_stack
@@ -44,19 +51,29 @@ class Decoder(nn.Module):
         super().__init__()
         self.settings = settings
         layers = settings.decoder
-        width, memory_width, features = layers.output_width, settings.output_width, settings.features_width
+        width, memory_width, features = (
+            layers.output_width,
+            settings.output_width,
+            settings.features_width,
+        )
         # else what is dropped is drawn before the first step
         draws_itself = not settings.input_feeding
-        self.body = RecurrentStack(layers if draws_itself else replace(layers, weight_drop=0.0, dropout_between=0.0))
+        self.body = RecurrentStack(
+            layers if draws_itself else replace(layers, weight_drop=0.0, dropout_between=0.0)
+        )
         self.attention = self.combination = None
         self.projection: nn.Module = nn.Identity()
         if settings.attention:
-            self.attention = Attention(settings.attention, width, memory_width, settings.compared_width)
+            self.attention = Attention(
+                settings.attention, width, memory_width, settings.compared_width
+            )
             self.combination = nn.Linear(width + memory_width, features, bias=False)
         elif width != features:
             self.projection = nn.Linear(width, features)
 
-    def forward(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
+    def forward(
+        self, x_TBE: Tensor, memory: Memory, state: DecoderState
+    ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """a (T, B, F), the weights of attention (T, B, S) and the state after the last word."""
         if self.settings.input_feeding:
             return self._fed(x_TBE, memory, state)
@@ -70,9 +87,13 @@ class Decoder(nn.Module):
         """a (T, B, F) and the weights of attention (T, B, S) of the layers' states."""
         assert self.attention is not None and self.combination is not None
         context_TBH, weights_TBS = self.attention(h_TBD, memory)
-        return torch.tanh(self.combination(torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2))), weights_TBS
+        return torch.tanh(
+            self.combination(torch.cat([h_TBD, context_TBH.to(h_TBD.dtype)], dim=2))
+        ), weights_TBS
 
-    def _fed(self, x_TBE: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor, DecoderState]:
+    def _fed(
+        self, x_TBE: Tensor, memory: Memory, state: DecoderState
+    ) -> tuple[Tensor, Tensor, DecoderState]:
         assert self.attention is not None and self.combination is not None
         drawn = draw(self.body, self.settings, x_TBE)
         if len(x_TBE) == 1 or len(memory.lengths_M) < x_TBE.shape[1] or not has_loop(self.body):
@@ -80,14 +101,29 @@ class Decoder(nn.Module):
         given = zip(drawn.weights, self.body.layers, strict=True)
         recurrent = [its.get("weight_hh", layer.get_parameter("weight_hh")) for its, layer in given]
         masks = (drawn.fed_TBF, *drawn.between_TBX)
-        return run(make_loop(self.body, self.attention, self.combination.weight, x_TBE, memory, state, recurrent, masks))
+        return run(
+            make_loop(
+                self.body,
+                self.attention,
+                self.combination.weight,
+                x_TBE,
+                memory,
+                state,
+                recurrent,
+                masks,
+            )
+        )
 
     def matrices(self) -> Iterator[tuple[Tensor, str, int]]:
         """(weights, what they multiply, blocks stacked in them), to be initialised."""
         yield from self.body.matrices()
         for module in (self.attention, self.combination, self.projection):
             if module is not None:
-                yield from ((weight, "input", 1) for name, weight in module.named_parameters() if not name.endswith("bias"))
+                yield from (
+                    (weight, "input", 1)
+                    for name, weight in module.named_parameters()
+                    if not name.endswith("bias")
+                )
 
 
 # ---- network
@@ -103,17 +139,23 @@ class Seq2SeqNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         self.source_boundary, self.target_boundary = source.boundary_id, target.boundary_id
-        self.source_words = WordInput(settings, source) if settings.tied_embeddings != "all" else None
+        self.source_words = (
+            WordInput(settings, source) if settings.tied_embeddings != "all" else None
+        )
         self.encoder = Encoder(settings)
         self.target_words = WordInput(settings.target_words, target)
         self.decoder = Decoder(settings)
         self.bridge = Bridge(settings, self.decoder.body.layers)
-        self.output = SoftmaxOutput(target.size, settings.features_width, tied=bool(settings.tied_embeddings))
+        self.output = SoftmaxOutput(
+            target.size, settings.features_width, tied=bool(settings.tied_embeddings)
+        )
 
     def encode(self, sources_SM: Tensor, lengths_M: Tensor) -> tuple[Memory, DecoderState]:
         """What the decoder sees of sources, and its state before the first word. The ids of padding
         may be any."""
-        x_SME = self._source_vectors(sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary))
+        x_SME = self._source_vectors(
+            sources_SM.masked_fill(~is_word(len(sources_SM), lengths_M), self.source_boundary)
+        )
         y_SMH, last = self.encoder(x_SME, lengths_M)
         attention = self.decoder.attention
         memory = Memory(y_SMH, None if attention is None else attention.key(y_SMH), lengths_M)
@@ -135,15 +177,27 @@ class Seq2SeqNetwork(nn.Module):
         return trace_stack(self.encoder.body, self._source_vectors(source_S1), "encoder ")
 
     def _source_vectors(self, sources_SM: Tensor) -> Tensor:
-        return self._drop_input((self.target_words if self.source_words is None else self.source_words)(sources_SM))
+        return self._drop_input(
+            (self.target_words if self.source_words is None else self.source_words)(sources_SM)
+        )
 
-    def decode(self, inputs_TB: Tensor, memory: Memory, state: DecoderState) -> tuple[Tensor, Tensor | None, DecoderState]:
+    def decode(
+        self, inputs_TB: Tensor, memory: Memory, state: DecoderState
+    ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """What the output layer reads after each input (T, B, E), the weights of attention (T, B,
         S), None without attention, and the state after the last input. Rows stand by source, as
         many for each one. Negative ids are padding."""
-        x_TBE = self._drop_input(self.target_words(inputs_TB.masked_fill(inputs_TB < 0, self.target_boundary)))
+        x_TBE = self._drop_input(
+            self.target_words(inputs_TB.masked_fill(inputs_TB < 0, self.target_boundary))
+        )
         a_TBE, weights_TBS, state = self.decoder(x_TBE, memory, state)
-        return dropout(a_TBE, self.settings.dropout_output, self.training, self.settings.locked_dropout), weights_TBS, state
+        return (
+            dropout(
+                a_TBE, self.settings.dropout_output, self.training, self.settings.locked_dropout
+            ),
+            weights_TBS,
+            state,
+        )
 
     def loss(
         self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, targets_TB: Tensor,
@@ -160,21 +214,30 @@ class Seq2SeqNetwork(nn.Module):
         if own_words:
             inputs_TB = self._with_own_words(sources_SB, lengths_B, inputs_TB, own_words)
         features_TBE, _, _ = self.decode(inputs_TB, *self.encode(sources_SB, lengths_B))
-        features_NE, targets_N = features_TBE.flatten(0, 1), self.target_words.known(targets_TB).flatten()
+        features_NE, targets_N = (
+            features_TBE.flatten(0, 1),
+            self.target_words.known(targets_TB).flatten(),
+        )
         if targets_N.device.type == "cpu":  # where looking for padding waits for no device
             features_NE, targets_N = without_padding(features_NE, targets_N)
         weight_VE = self.output.weight if self.tied_VE is None else self.tied_VE
-        loss: Tensor = LinearCrossEntropy.apply(features_NE, weight_VE, self.output.bias, targets_N, label_smoothing)
+        loss: Tensor = LinearCrossEntropy.apply(
+            features_NE, weight_VE, self.output.bias, targets_N, label_smoothing
+        )
         return loss
 
     def score_features(self, features_TBE: Tensor, targets_TB: Tensor) -> Tensor:
         """Log-probability (nats) of each target, (T, B), 0 where it is padding."""
         targets_N = self.target_words.known(targets_TB).flatten()
-        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(targets_TB.shape)
+        return self.output.score(features_TBE.flatten(0, 1), targets_N, self.tied_VE).view(
+            targets_TB.shape
+        )
 
     def predict_features(self, features_TBE: Tensor) -> Tensor:
         """Log-probabilities (nats) of every next token, (T, B, V)."""
-        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(*features_TBE.shape[:2], -1)
+        return self.output.predict(features_TBE.flatten(0, 1), self.tied_VE).view(
+            *features_TBE.shape[:2], -1
+        )
 
     @property
     def tied_VE(self) -> Tensor | None:
@@ -188,9 +251,13 @@ class Seq2SeqNetwork(nn.Module):
             yield from module.matrices()
 
     def _drop_input(self, x_TBE: Tensor) -> Tensor:
-        return dropout(x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout)
+        return dropout(
+            x_TBE, self.settings.dropout_input, self.training, self.settings.locked_dropout
+        )
 
-    def _with_own_words(self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, chance: float) -> Tensor:
+    def _with_own_words(
+        self, sources_SB: Tensor, lengths_B: Tensor, inputs_TB: Tensor, chance: float
+    ) -> Tensor:
         """The inputs, some of them replaced by what the network finds likeliest after those before
         them, as they are then."""
         is_own_TB = torch.rand(inputs_TB.shape, device=inputs_TB.device) < chance
@@ -216,7 +283,9 @@ def make_network(settings: Seq2SeqSettings, source: Tokenizer, target: Tokenizer
     network = Seq2SeqNetwork(settings, source, target)
     if target.counts_V is not None:
         network.output.arrange(torch.from_numpy(target.counts_V))
-    start_weights(settings, network.matrices(), network.output.matrices(), network.target_words.weight)
+    start_weights(
+        settings, network.matrices(), network.output.matrices(), network.target_words.weight
+    )
     if network.source_words is not None:
         start_weights(settings, (), (), network.source_words.weight)
     return network
@@ -236,7 +305,9 @@ class Encoder(nn.Module):
     def __init__(self, settings: Seq2SeqSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.body = BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
+        self.body = (
+            BidirectionalStack(settings) if settings.bidirectional else RecurrentStack(settings)
+        )
 
     def forward(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Outputs (S, M, H), zeros in padding, and of each layer the last hidden states (M, L),
@@ -254,7 +325,11 @@ class Encoder(nn.Module):
     def read(self, x_SME: Tensor, lengths_M: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Outputs (S, M, H), and what each layer gives by itself, [forward; backward]. What stands
         in padding means nothing."""
-        return self.body.read(x_SME, lengths_M) if isinstance(self.body, BidirectionalStack) else self._onwards(x_SME)
+        return (
+            self.body.read(x_SME, lengths_M)
+            if isinstance(self.body, BidirectionalStack)
+            else self._onwards(x_SME)
+        )
 
     def _onwards(self, x_SME: Tensor) -> tuple[Tensor, list[Tensor]]:
         assert isinstance(self.body, RecurrentStack)
@@ -286,11 +361,28 @@ class Bridge(nn.Module):
     def __init__(self, settings: Seq2SeqSettings, layers: Sequence[Layer]) -> None:
         super().__init__()
         self.kind, highest = settings.bridge, len(settings.widths) - 1
-        self.shapes = [(place < layer.states, shape) for layer in layers for place, shape in enumerate(layer.state_shapes())]
+        self.shapes = [
+            (place < layer.states, shape)
+            for layer in layers
+            for place, shape in enumerate(layer.state_shapes())
+        ]
         above = max(0, len(settings.widths) - len(layers))
-        self.below = [min(number + above, highest) for number, layer in enumerate(layers) for _ in layer.state_shapes()]
-        read = [settings.directions * settings.widths[each] if self.kind == "last" else settings.output_width for each in self.below]
-        linears = [nn.Linear(E, shape[1]) for E, (is_hidden, shape) in zip(read, self.shapes, strict=True) if self.kind and is_hidden]
+        self.below = [
+            min(number + above, highest)
+            for number, layer in enumerate(layers)
+            for _ in layer.state_shapes()
+        ]
+        read = [
+            settings.directions * settings.widths[each]
+            if self.kind == "last"
+            else settings.output_width
+            for each in self.below
+        ]
+        linears = [
+            nn.Linear(E, shape[1])
+            for E, (is_hidden, shape) in zip(read, self.shapes, strict=True)
+            if self.kind and is_hidden
+        ]
         # a list of modules does not say of which
         self.maps: Sequence[nn.Linear] = nn.ModuleList(linears)  # type: ignore[assignment]
 
@@ -301,7 +393,11 @@ class Bridge(nn.Module):
         mean_MH = y_SMH.sum(dim=0) / lengths_M.unsqueeze(1) if self.kind == "mean" else None
         for below, (is_hidden, (places, width)) in zip(self.below, self.shapes, strict=True):
             if self.kind and is_hidden:
-                state.append(torch.tanh(next(maps)(last[below] if mean_MH is None else mean_MH)).to(y_SMH.dtype).unsqueeze(0))
+                state.append(
+                    torch.tanh(next(maps)(last[below] if mean_MH is None else mean_MH))
+                    .to(y_SMH.dtype)
+                    .unsqueeze(0)
+                )
             else:
                 state.append(y_SMH.new_zeros((places, y_SMH.shape[1], width)))
         return tuple(state)
@@ -340,14 +436,22 @@ def draw(body: RecurrentStack, settings: Seq2SeqSettings, x_TBE: Tensor) -> Draw
     def mask(p: float, width: int) -> Tensor | None:
         if not body.training or not p:
             return None
-        return dropout(layers[0].weight_ih.new_ones((T, B, width)), p, True, settings.locked_dropout)
+        return dropout(
+            layers[0].weight_ih.new_ones((T, B, width)), p, True, settings.locked_dropout
+        )
 
     def weights(layer: Layer) -> dict[str, Tensor]:
         name = "weight_ih" if isinstance(layer, QuasiRecurrentLayer) else "weight_hh"
-        return {name: dropout(layer.get_parameter(name), settings.weight_drop, True)} if body.training and settings.weight_drop else {}
+        return (
+            {name: dropout(layer.get_parameter(name), settings.weight_drop, True)}
+            if body.training and settings.weight_drop
+            else {}
+        )
 
     between = tuple(mask(settings.dropout_between, each.weight_ih.shape[1]) for each in layers[1:])
-    return Drawn(mask(settings.dropout_input, settings.fed_width), between, tuple(map(weights, layers)))
+    return Drawn(
+        mask(settings.dropout_input, settings.fed_width), between, tuple(map(weights, layers))
+    )
 
 
 def read_step_by_step(
@@ -359,7 +463,9 @@ def read_step_by_step(
     features, weights = [], []
     for t, x_BE in enumerate(x_TBE):
         read_1BF = fed_1BF if drawn.fed_TBF is None else fed_1BF * drawn.fed_TBF[t]
-        h_1BD, layers = _layers(body, torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2), layers, drawn, t)
+        h_1BD, layers = _layers(
+            body, torch.cat([x_BE.unsqueeze(0), read_1BF], dim=2), layers, drawn, t
+        )
         a_1BF, weights_1BS = look(h_1BD, memory)
         fed_1BF = a_1BF.to(state[-1].dtype)
         features.append(a_1BF)
@@ -367,7 +473,9 @@ def read_step_by_step(
     return torch.cat(features), torch.cat(weights), (*layers, fed_1BF)
 
 
-def _layers(body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: Drawn, t: int) -> tuple[Tensor, list[Tensor]]:
+def _layers(
+    body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: Drawn, t: int
+) -> tuple[Tensor, list[Tensor]]:
     """What the layers make of one step, and their state after it."""
     after: list[Tensor] = []
     for number, (layer, weights) in enumerate(zip(body.layers, drawn.weights, strict=True)):
@@ -377,7 +485,11 @@ def _layers(body: RecurrentStack, x_1BX: Tensor, state: list[Tensor], drawn: Dra
         if weights:
             y_1BD, own = functional_call(layer, weights, (x_1BX, own))
         else:
-            y_1BD, own = layer(x_1BX, own) if torch.is_grad_enabled() or body.training else layer_step(layer, x_1BX, own)
+            y_1BD, own = (
+                layer(x_1BX, own)
+                if torch.is_grad_enabled() or body.training
+                else layer_step(layer, x_1BX, own)
+            )
         after += own
         x_1BX = body.connect(number, x_1BX, y_1BD)
     return x_1BX, after

@@ -90,7 +90,12 @@ class TranslatedLine:
 
     def to_dict(self) -> dict[str, Any]:
         """What `rnnlm translate --json` prints of it, as `rnnlm rescore` reads it."""
-        return {"utt": self.number, "source": self.source, "text": self.text, "hypotheses": [each.to_dict() for each in self.hypotheses]}
+        return {
+            "utt": self.number,
+            "source": self.source,
+            "text": self.text,
+            "hypotheses": [each.to_dict() for each in self.hypotheses],
+        }
 
 
 # ---- How the line that answers a source is searched for, and what is told of it.
@@ -109,24 +114,38 @@ class DecodingSettings:
         UsageError: the beam is narrower than `nbest`.
     """
 
-    beam: Annotated[Width | None, Meta(description="lines kept at each step; none: nbest of them; 1: greedy search")] = None
+    beam: Annotated[
+        Width | None,
+        Meta(description="lines kept at each step; none: nbest of them; 1: greedy search"),
+    ] = None
     length_power: Annotated[
         LengthPower | None,
-        Meta(description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: 1, for greedy search 0"),
+        Meta(
+            description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: 1, for greedy search 0"
+        ),
     ] = None
     nbest: Annotated[Count, Meta(description="lines for each source")] = 1
     max_length: Annotated[
-        Factor, Meta(description=f"a line has at most so many times the tokens of its source, </s> counted, and {LONGER} more")
+        Factor,
+        Meta(
+            description=f"a line has at most so many times the tokens of its source, </s> counted, and {LONGER} more"
+        ),
     ] = 2.0
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
-    copy_unknown: Annotated[bool, Meta(description="where <unk> is chosen, the source's word that attention points at stands for it")] = (
-        False
-    )
+    copy_unknown: Annotated[
+        bool,
+        Meta(
+            description="where <unk> is chosen, the source's word that attention points at stands for it"
+        ),
+    ] = False
     attention: Annotated[bool, Meta(description="tell what each token of a line looked at")] = False
 
     def __post_init__(self) -> None:
         if self.beam is not None and self.beam < self.nbest:
-            raise UsageError(f"a beam of {self.beam} holds fewer than {self.nbest} lines", hint=f"set the beam to {self.nbest} or more")
+            raise UsageError(
+                f"a beam of {self.beam} holds fewer than {self.nbest} lines",
+                hint=f"set the beam to {self.nbest} or more",
+            )
 
     @property
     def width(self) -> int:
@@ -166,10 +185,16 @@ def plot_attention(attention: Attention, path: str | Path | None = None) -> "Fig
         plotting.check_path(Path(path))
     if max(attention.weights.shape) > MOST_TOKENS:
         notice(f"the plot shows the first {MOST_TOKENS} tokens")
-    source, target = (_labels(tokens) for tokens in (attention.source_tokens, attention.target_tokens))
-    width, height = (max(SMALLEST, INCHES_PER_TOKEN * len(tokens)) + MARGIN for tokens in (source, target))
+    source, target = (
+        _labels(tokens) for tokens in (attention.source_tokens, attention.target_tokens)
+    )
+    width, height = (
+        max(SMALLEST, INCHES_PER_TOKEN * len(tokens)) + MARGIN for tokens in (source, target)
+    )
     figure, axes = plotting.new_figure("", "source", "target", width, height)
-    image = axes.imshow(attention.weights[:MOST_TOKENS, :MOST_TOKENS], cmap="Greys", vmin=0, vmax=1, aspect="equal")
+    image = axes.imshow(
+        attention.weights[:MOST_TOKENS, :MOST_TOKENS], cmap="Greys", vmin=0, vmax=1, aspect="equal"
+    )
     axes.set_xticks(range(len(source)), source, rotation=90)
     axes.set_yticks(range(len(target)), target)
     axes.grid(False)
@@ -181,4 +206,7 @@ def plot_attention(attention: Attention, path: str | Path | None = None) -> "Fig
 
 def _labels(tokens: tuple[str, ...]) -> list[str]:
     shown = ["\u2423" if token == " " else visible(token) for token in tokens[:MOST_TOKENS]]
-    return [token if len(token) <= LONGEST_TOKEN else token[: LONGEST_TOKEN - 1] + "\u2026" for token in shown]
+    return [
+        token if len(token) <= LONGEST_TOKEN else token[: LONGEST_TOKEN - 1] + "\u2026"
+        for token in shown
+    ]

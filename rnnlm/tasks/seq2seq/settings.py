@@ -13,7 +13,17 @@ from msgspec import Meta
 from rnnlm.config import ANY, Count, Positive, Probability, from_stored
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.settings import OF_NETWORKS, Depth, ElmanCell, GruCell, InputSettings, LstmCell, QrnnCell, RecurrentSettings, Width
+from rnnlm.neural.settings import (
+    OF_NETWORKS,
+    Depth,
+    ElmanCell,
+    GruCell,
+    InputSettings,
+    LstmCell,
+    QrnnCell,
+    RecurrentSettings,
+    Width,
+)
 
 AttentionKind = Literal["dot", "general", "additive"]
 
@@ -25,7 +35,12 @@ OF_SEQ2SEQ = {
     "init_output": {"tied_embeddings": (None,)},
     "attention_size": {"attention": ("additive",)},
 }
-CELLS: dict[str, type[RecurrentSettings]] = {"rnn": ElmanCell, "gru": GruCell, "lstm": LstmCell, "qrnn": QrnnCell}
+CELLS: dict[str, type[RecurrentSettings]] = {
+    "rnn": ElmanCell,
+    "gru": GruCell,
+    "lstm": LstmCell,
+    "qrnn": QrnnCell,
+}
 
 
 @dataclass(frozen=True)
@@ -50,20 +65,31 @@ class Seq2SeqSettings(RecurrentSettings):
 
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
     target_embedding_size: Annotated[
-        Width | None, Meta(description="width of the target's word vectors; none: as wide as the source's")
+        Width | None,
+        Meta(description="width of the target's word vectors; none: as wide as the source's"),
     ] = None
-    hidden_size: Annotated[Width, Meta(description="width of the encoder's layers, in each direction")] = 256
+    hidden_size: Annotated[
+        Width, Meta(description="width of the encoder's layers, in each direction")
+    ] = 256
     layers: Annotated[Depth, Meta(description="recurrent layers of the encoder")] = 1
     bidirectional: Annotated[
-        bool, Meta(description="a second layer beside each one of the encoder reads the source from the last token to the first")
+        bool,
+        Meta(
+            description="a second layer beside each one of the encoder reads the source from the last token to the first"
+        ),
     ] = True
     decoder_model: Annotated[
         Literal["rnn", "gru", "lstm", "qrnn"] | None,
-        Meta(description="kind of the decoder's layers, in its default form; none: as the encoder's"),
+        Meta(
+            description="kind of the decoder's layers, in its default form; none: as the encoder's"
+        ),
     ] = None
     decoder_layers: Annotated[Depth, Meta(description="recurrent layers of the decoder")] = 1
     decoder_hidden_size: Annotated[
-        Width | None, Meta(description="width of the decoder's layers; none: that of what the encoder gives for each token")
+        Width | None,
+        Meta(
+            description="width of the decoder's layers; none: that of what the encoder gives for each token"
+        ),
     ] = None
     attention: Annotated[
         AttentionKind | None,
@@ -72,10 +98,16 @@ class Seq2SeqSettings(RecurrentSettings):
              "(Bahdanau et al. 2015); none: only through its first state"),
     ] = "general"  # fmt: skip
     attention_size: Annotated[
-        Width | None, Meta(description="attention=additive: width of what is compared; none: that of the decoder")
+        Width | None,
+        Meta(
+            description="attention=additive: width of what is compared; none: that of the decoder"
+        ),
     ] = None
     input_feeding: Annotated[
-        bool, Meta(description="the decoder reads its last attentional vector beside each word (Luong et al. 2015)")
+        bool,
+        Meta(
+            description="the decoder reads its last attentional vector beside each word (Luong et al. 2015)"
+        ),
     ] = False
     bridge: Annotated[
         Literal["last", "mean"] | None,
@@ -85,29 +117,54 @@ class Seq2SeqSettings(RecurrentSettings):
     ] = "last"  # fmt: skip
     tied_embeddings: Annotated[
         Literal["target", "all"] | None,
-        Meta(description="output weights are the target's word vectors; all: the source's word vectors, too (one vocabulary for both)"),
+        Meta(
+            description="output weights are the target's word vectors; all: the source's word vectors, too (one vocabulary for both)"
+        ),
     ] = "target"
-    dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors, and on what input feeding feeds")] = 0.2
-    dropout_between: Annotated[Probability, Meta(description="dropout between recurrent layers")] = 0.2
-    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = 0.2
+    dropout_input: Annotated[
+        Probability,
+        Meta(description="dropout on the word vectors, and on what input feeding feeds"),
+    ] = 0.2
+    dropout_between: Annotated[
+        Probability, Meta(description="dropout between recurrent layers")
+    ] = 0.2
+    dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
+        0.2
+    )
 
     def __post_init__(self) -> None:
         if self.characters:
             why = "the network has a vector for each token on either side"
-            raise SettingsError("characters is not possible with task = seq2seq", why, "set tokenizer=char to read characters")
+            raise SettingsError(
+                "characters is not possible with task = seq2seq",
+                why,
+                "set tokenizer=char to read characters",
+            )
         super().__post_init__()
         if not self.attention and not self.bridge:
             what = "attention = none and bridge = none hide the source from the decoder"
             raise SettingsError(what, hint="set bridge=last or mean, or attention=general")
         if self.input_feeding and not self.attention:
             why = "attention is none: there is no attentional vector to feed"
-            raise SettingsError("input_feeding needs attention", why, "set attention=general, or input_feeding=false")
+            raise SettingsError(
+                "input_feeding needs attention",
+                why,
+                "set attention=general, or input_feeding=false",
+            )
         if self.attention == "dot" and self.decoder.output_width != self.output_width:
             why = f"the encoder gives {self.output_width} numbers for each token, the decoder {self.decoder.output_width}"
-            raise SettingsError("attention = dot needs equal widths", why, "set attention=general, or decoder_hidden_size=none")
+            raise SettingsError(
+                "attention = dot needs equal widths",
+                why,
+                "set attention=general, or decoder_hidden_size=none",
+            )
         if self.tied_embeddings == "all" and self.target_width != self.embedding_size:
             why = f"embedding_size is {self.embedding_size}, target_embedding_size is {self.target_embedding_size}"
-            raise SettingsError("tied_embeddings = all needs word vectors of equal width", why, "set target_embedding_size=none")
+            raise SettingsError(
+                "tied_embeddings = all needs word vectors of equal width",
+                why,
+                "set target_embedding_size=none",
+            )
 
     @property
     def directions(self) -> int:
@@ -184,7 +241,12 @@ class QrnnSeq2Seq(Seq2SeqSettings, QrnnCell):
     """Of `qrnn`."""
 
 
-KINDS: dict[str, type[Seq2SeqSettings]] = {"rnn": ElmanSeq2Seq, "gru": GruSeq2Seq, "lstm": LstmSeq2Seq, "qrnn": QrnnSeq2Seq}
+KINDS: dict[str, type[Seq2SeqSettings]] = {
+    "rnn": ElmanSeq2Seq,
+    "gru": GruSeq2Seq,
+    "lstm": LstmSeq2Seq,
+    "qrnn": QrnnSeq2Seq,
+}
 
 
 def stored(settings: dict[str, Any]) -> Seq2SeqSettings:
@@ -195,14 +257,22 @@ def stored(settings: dict[str, Any]) -> Seq2SeqSettings:
     """
     kind = settings.get("model")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ModelError("the stored settings are damaged", f"model = {kind!r} is not a kind of encoder-decoder")
+        raise ModelError(
+            "the stored settings are damaged", f"model = {kind!r} is not a kind of encoder-decoder"
+        )
     return from_stored(KINDS[kind], settings)
 
 
 # ---- How an encoder-decoder is trained. Knows nothing of torch.
 
 # is higher better
-CRITERIA = {"bleu": True, "chrf": True, "exact_match": True, "word_error_rate": False, "symbol_error_rate": False}
+CRITERIA = {
+    "bleu": True,
+    "chrf": True,
+    "exact_match": True,
+    "word_error_rate": False,
+    "symbol_error_rate": False,
+}
 
 
 @dataclass(frozen=True)
@@ -211,16 +281,27 @@ class Seq2SeqFittingSettings(OptimizationSettings):
 
     batch_rows: Annotated[Width, Meta(description="pairs in a batch, of each process")] = 64
     learning_rate: Annotated[Positive, Meta(description="peak learning rate")] = 0.002
-    clip_norm: Annotated[Positive | None, Meta(description="gradients are scaled down to this global norm")] = 1.0
+    clip_norm: Annotated[
+        Positive | None, Meta(description="gradients are scaled down to this global norm")
+    ] = 1.0
     label_smoothing: Annotated[
-        Probability, Meta(description="share of the probability that is spread evenly over all tokens (Szegedy et al. 2016)")
+        Probability,
+        Meta(
+            description="share of the probability that is spread evenly over all tokens (Szegedy et al. 2016)"
+        ),
     ] = 0.1
     own_words: Annotated[
         Probability,
-        Meta(description="chance that the decoder reads the token that it finds likeliest, not that of the target (Bengio et al. 2015)"),
+        Meta(
+            description="chance that the decoder reads the token that it finds likeliest, not that of the target (Bengio et al. 2015)"
+        ),
     ] = 0.0
-    longest: Annotated[Count, Meta(description="training pairs with more tokens on either side are left out")] = 250
+    longest: Annotated[
+        Count, Meta(description="training pairs with more tokens on either side are left out")
+    ] = 250
     criterion: Annotated[
         Literal["loss", "bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"],
-        Meta(description="validation figure that chooses the best weights; all but the loss decode the validation sources greedily"),
+        Meta(
+            description="validation figure that chooses the best weights; all but the loss decode the validation sources greedily"
+        ),
     ] = "loss"

@@ -27,7 +27,12 @@ from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.lines import Progress
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 
-TEXT_SETTINGS = (SourceTokenizerSettings, TargetTokenizerSettings, ParallelSettings, HoldoutSettings)
+TEXT_SETTINGS = (
+    SourceTokenizerSettings,
+    TargetTokenizerSettings,
+    ParallelSettings,
+    HoldoutSettings,
+)
 
 
 @dataclass(frozen=True)
@@ -52,30 +57,48 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     names = _parts(request)
     train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
     settings = _taken_over(train, resolved)
-    valid, test = (_read(names[part], settings, getattr(request, f"{part}_target")) for part in ("valid", "test"))
+    valid, test = (
+        _read(names[part], settings, getattr(request, f"{part}_target"))
+        for part in ("valid", "test")
+    )
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     if valid is None and (share := resolved.make(HoldoutSettings).holdout):
         train, valid, valid_is = _held_out(train, share)
-    codec = make_codec(request, resolved, train, {"spelled": is_spelled(train), "column": train.source_name})
+    codec = make_codec(
+        request, resolved, train, {"spelled": is_spelled(train), "column": train.source_name}
+    )
     check_target(codec.target)
     longest = resolved.make(Seq2SeqFittingSettings).longest
     encoded = encode_pairs(codec, train, longest)
     if not encoded.sentences:
-        raise TextError("no pairs are left to train on", f"all have more than {longest:,} tokens", "raise longest")
+        raise TextError(
+            "no pairs are left to train on",
+            f"all have more than {longest:,} tokens",
+            "raise longest",
+        )
     if left_out := sum(len(each.references) for each in train.pairs) - encoded.sentences:
-        notice(f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are left out (longest={longest})")
+        notice(
+            f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are left out (longest={longest})"
+        )
     others = [None if each is None else encode_pairs(codec, each) for each in (valid, test)]
     return Texts(PairTrainingData(codec, encoded, others[0]), valid_is, others[1])
 
 
-def results(model: Seq2SeqModel, texts: dict[str, PairedData], has_intervals: bool) -> dict[str, dict[str, Any]]:
+def results(
+    model: Seq2SeqModel, texts: dict[str, PairedData], has_intervals: bool
+) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {name: evaluation.evaluate_as_json(model, data, has_intervals=has_intervals) for name, data in texts.items()}
+    return {
+        name: evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
+        for name, data in texts.items()
+    }
 
 
 def is_spelled(text: ParallelText) -> bool:
     """Whether the sources are spelled: letters split by spaces."""
-    return all(len(each) == 1 for pair in text.pairs for each in pair.source.split()) and any(" " in each.source for each in text.pairs)
+    return all(len(each) == 1 for pair in text.pairs for each in pair.source.split()) and any(
+        " " in each.source for each in text.pairs
+    )
 
 
 def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -83,7 +106,9 @@ def _targets(files: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
     return (files,) if files else ()
 
 
-def _read(names: tuple[str, ...], settings: ParallelSettings, targets: tuple[str, ...]) -> ParallelText | None:
+def _read(
+    names: tuple[str, ...], settings: ParallelSettings, targets: tuple[str, ...]
+) -> ParallelText | None:
     """A text that is evaluated on; None where none is named. targets: files, each of them one
     reference."""
     if not names:
@@ -99,7 +124,11 @@ def _parts(request: Any) -> dict[str, tuple[str, ...]]:
     Raises:
         UsageError: the bundled corpus serves another task.
     """
-    names = {"train": request.text or (corpora.USUAL["seq2seq"],), "valid": request.valid, "test": request.test}
+    names = {
+        "train": request.text or (corpora.USUAL["seq2seq"],),
+        "valid": request.valid,
+        "test": request.test,
+    }
     name = names["train"][0]
     if Path(name).is_file() or name not in corpora.names():
         return names
@@ -109,8 +138,14 @@ def _parts(request: Any) -> dict[str, tuple[str, ...]]:
         hint = "leave --task out" if task == registry.LANGUAGE_MODEL else f"use --task {task}"
         raise UsageError(f"the bundled corpus {name} is not for seq2seq", hint=hint)
     if len(names["train"]) > 1:
-        raise UsageError(f"{name} is a bundled corpus, which is trained on alone", hint=f"rnnlm train {name} --task seq2seq")
-    return {part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),) for part in names}
+        raise UsageError(
+            f"{name} is a bundled corpus, which is trained on alone",
+            hint=f"rnnlm train {name} --task seq2seq",
+        )
+    return {
+        part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),)
+        for part in names
+    }
 
 
 def _taken_over(text: ParallelText, resolved: Resolved) -> ParallelSettings:
@@ -132,6 +167,16 @@ def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelT
     if not count or count == len(sources):
         notice("there are too few pairs to hold some out for validation: the last weights are kept")
         return text, None, "none: there are too few pairs"
-    drawn = {sources[place] for place in np.random.default_rng(0).permutation(len(sources))[:count].tolist()}
-    train, held_out = (tuple(each for each in text.pairs if (each.source in drawn) == is_held) for is_held in (False, True))
-    return replace(text, pairs=train), replace(text, pairs=held_out), f"{len(held_out):,} pairs drawn at random, held out"
+    drawn = {
+        sources[place]
+        for place in np.random.default_rng(0).permutation(len(sources))[:count].tolist()
+    }
+    train, held_out = (
+        tuple(each for each in text.pairs if (each.source in drawn) == is_held)
+        for is_held in (False, True)
+    )
+    return (
+        replace(text, pairs=train),
+        replace(text, pairs=held_out),
+        f"{len(held_out):,} pairs drawn at random, held out",
+    )

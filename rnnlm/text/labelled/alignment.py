@@ -149,7 +149,10 @@ def units_of(pairs: Sequence[Pair], most: int) -> Units:
         TextError: a symbol cannot be part of a label.
     """
     _check(pairs)
-    letters, labels = _Row([letters for letters, _ in pairs]), _Labels([symbols for _, symbols in pairs], most)
+    letters, labels = (
+        _Row([letters for letters, _ in pairs]),
+        _Labels([symbols for _, symbols in pairs], most),
+    )
     alike: dict[tuple[int, int], list[int]] = {}
     skipped = []
     for number, (N, M) in enumerate((len(letters), len(symbols)) for letters, symbols in pairs):
@@ -157,7 +160,11 @@ def units_of(pairs: Sequence[Pair], most: int) -> Units:
             skipped.append(number)
         else:
             alike.setdefault((N, M), []).append(number)
-    batches = [(np.array(batch), N, M) for (N, M), numbers in sorted(alike.items()) for batch in _batches(numbers, M)]
+    batches = [
+        (np.array(batch), N, M)
+        for (N, M), numbers in sorted(alike.items())
+        for batch in _batches(numbers, M)
+    ]
     found = [_distinct(_keys(*batch, letters, labels)) for batch in batches]
     key_U = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(keys for keys, _ in found)]))
     lattices = []
@@ -165,14 +172,19 @@ def units_of(pairs: Sequence[Pair], most: int) -> Units:
         unit_of = np.searchsorted(key_U, keys).astype(np.int32)
         lattices.append(Lattice(pairs_B, tuple(unit_of[each] for each in places), M))
     letter_U, label_U = np.divmod(key_U, labels.size)
-    names = [(letters.names[letter], labels.name(label)) for letter, label in zip(letter_U.tolist(), label_U.tolist(), strict=True)]
+    names = [
+        (letters.names[letter], labels.name(label))
+        for letter, label in zip(letter_U.tolist(), label_U.tolist(), strict=True)
+    ]
     return Units(names, labels.symbols_L[label_U], lattices, tuple(skipped))
 
 
 def _check(pairs: Sequence[Pair]) -> None:
     for symbol in dict.fromkeys(symbol for _, symbols in pairs for symbol in symbols):
         if symbol in ("", NOTHING) or PLUS in symbol:
-            where = next(number for number, (_, symbols) in enumerate(pairs, 1) if symbol in symbols)
+            where = next(
+                number for number, (_, symbols) in enumerate(pairs, 1) if symbol in symbols
+            )
             raise TextError(
                 f"pair {where:,} holds the symbol {symbol!r}, which cannot be part of a label",
                 f"{NOTHING} is the label of a letter that bears no symbol, and {PLUS} joins several",
@@ -202,20 +214,35 @@ class _Labels(_Row):
 
     def __init__(self, sequences: Sequence[Sequence[str]], most: int) -> None:
         super().__init__(sequences)
-        codes, firsts, rows, counts = np.zeros_like(self.number_S), [np.zeros(1, dtype=np.int64)], [], [0]
+        codes, firsts, rows, counts = (
+            np.zeros_like(self.number_S),
+            [np.zeros(1, dtype=np.int64)],
+            [],
+            [0],
+        )
         for count in range(1, most + 1):
-            _, first, codes = np.unique(np.roll(codes, 1) * len(self.names) + self.number_S, return_index=True, return_inverse=True)
+            _, first, codes = np.unique(
+                np.roll(codes, 1) * len(self.names) + self.number_S,
+                return_index=True,
+                return_inverse=True,
+            )
             rows.append(codes + len(counts))
             counts += [count] * len(first)
             firsts.append(first)
-        self.label_KS, self.symbols_L, self._end_L = np.stack(rows), np.array(counts), np.concatenate(firsts)
+        self.label_KS, self.symbols_L, self._end_L = (
+            np.stack(rows),
+            np.array(counts),
+            np.concatenate(firsts),
+        )
         self.size = len(counts)
 
     def name(self, label: int) -> str:
         """The label as it is written."""
         # below 0 as np.roll has it
         places = self._end_L[label] - np.arange(self.symbols_L[label])[::-1]
-        return PLUS.join(self.names[number] for number in self.number_S[places]) if label else NOTHING
+        return (
+            PLUS.join(self.names[number] for number in self.number_S[places]) if label else NOTHING
+        )
 
 
 def _batches(numbers: list[int], symbols: int) -> Iterator[list[int]]:
@@ -227,15 +254,23 @@ def _keys(pairs_B: np.ndarray, N: int, M: int, letters: _Row, labels: _Labels) -
     """Letter and label of all units, in one number each, shaped as in a lattice."""
     letter_NB = letters.number_S[letters.places(pairs_B, N)] * labels.size
     label_KMB = labels.label_KS[:, labels.places(pairs_B, M)]
-    return [letter_NB[:, None], *(letter_NB[:, None] + label_MB[count:] for count, label_MB in enumerate(label_KMB[:M]))]
+    return [
+        letter_NB[:, None],
+        *(letter_NB[:, None] + label_MB[count:] for count, label_MB in enumerate(label_KMB[:M])),
+    ]
 
 
 def _distinct(arrays: list[np.ndarray]) -> tuple[np.ndarray, list[np.ndarray]]:
     """The distinct numbers of arrays, ascending, and where each number of the arrays is among
     them."""
-    distinct, places = np.unique(np.concatenate([array.ravel() for array in arrays]), return_inverse=True)
+    distinct, places = np.unique(
+        np.concatenate([array.ravel() for array in arrays]), return_inverse=True
+    )
     ends = np.cumsum([array.size for array in arrays])[:-1]
-    return distinct, [each.reshape(array.shape).astype(np.int32) for each, array in zip(np.split(places, ends), arrays, strict=True)]
+    return distinct, [
+        each.reshape(array.shape).astype(np.int32)
+        for each, array in zip(np.split(places, ends), arrays, strict=True)
+    ]
 
 
 # ---- alignment
@@ -263,7 +298,12 @@ class Alignment:
     max_symbols: int = 2
 
 
-def align(pairs: Sequence[Pair], iterations: int = ITERATIONS, max_symbols: int = 2, progress: Progress = silent) -> Alignment:
+def align(
+    pairs: Sequence[Pair],
+    iterations: int = ITERATIONS,
+    max_symbols: int = 2,
+    progress: Progress = silent,
+) -> Alignment:
     """Learn from pairs of letters and symbols how to align them, and align them.
 
     max_symbols: how many a letter may bear. A pair has no alignment where it needs more, or where
@@ -275,7 +315,10 @@ def align(pairs: Sequence[Pair], iterations: int = ITERATIONS, max_symbols: int 
         TextError: a symbol cannot be part of a label.
     """
     if iterations < 1 or max_symbols < 1:
-        raise SettingsError("an alignment needs at least one iteration and one symbol a letter", f"{iterations = }, {max_symbols = }")
+        raise SettingsError(
+            "an alignment needs at least one iteration and one symbol a letter",
+            f"{iterations = }, {max_symbols = }",
+        )
     units = units_of(pairs, max_symbols)
     logprob_U = _log_shares(_FIRST_WEIGHT ** np.maximum(units.symbols_U - 1.0, 0.0))
     log_likelihoods = []
@@ -297,8 +340,15 @@ def align_more(alignment: Alignment, pairs: Sequence[Pair]) -> Alignment:
     """
     units = units_of(pairs, alignment.max_symbols)
     known = alignment.log_probabilities
-    unseen_U = (min(known.values(), default=0.0) + np.log(_FIRST_WEIGHT)) * np.maximum(units.symbols_U, 1)
-    logprob_U = np.array([known.get(name, unseen) for name, unseen in zip(units.names, unseen_U.tolist(), strict=True)])
+    unseen_U = (min(known.values(), default=0.0) + np.log(_FIRST_WEIGHT)) * np.maximum(
+        units.symbols_U, 1
+    )
+    logprob_U = np.array(
+        [
+            known.get(name, unseen)
+            for name, unseen in zip(units.names, unseen_U.tolist(), strict=True)
+        ]
+    )
     return _aligned(units, logprob_U, len(pairs), alignment.max_symbols)
 
 
@@ -315,11 +365,19 @@ def _log_shares(weights_U: np.ndarray) -> np.ndarray:
     return logarithm_U
 
 
-def _aligned(units: Units, logprob_U: np.ndarray, pairs: int, max_symbols: int, log_likelihoods: Iterable[float] = ()) -> Alignment:
+def _aligned(
+    units: Units,
+    logprob_U: np.ndarray,
+    pairs: int,
+    max_symbols: int,
+    log_likelihoods: Iterable[float] = (),
+) -> Alignment:
     labels: list[tuple[str, ...] | None] = [None] * pairs
     label_U = np.array([label for _, label in units.names], dtype=object)
     for lattice in units.lattices:
-        for pair, its_units in zip(lattice.pairs_B.tolist(), best_units(lattice, logprob_U).T, strict=True):
+        for pair, its_units in zip(
+            lattice.pairs_B.tolist(), best_units(lattice, logprob_U).T, strict=True
+        ):
             labels[pair] = tuple(label_U[its_units])
     learned = zip(units.names, logprob_U.tolist(), strict=True)
     return Alignment(

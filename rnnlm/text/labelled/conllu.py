@@ -37,7 +37,10 @@ class ConlluSentence:
 
     def comment(self, key: str) -> str | None:
         """The value of a comment `# key = value`."""
-        return next((value for comment in self.comments if (value := comment_of(comment, key)) is not None), None)
+        return next(
+            (value for comment in self.comments if (value := comment_of(comment, key)) is not None),
+            None,
+        )
 
 
 def comment_of(line: str, key: str) -> str | None:
@@ -68,7 +71,10 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
         row = line.split("\t")
         if len(row) != len(FIELDS):
             found = f"{len(row)} column{'s' if row[1:] else ''}"
-            raise TextError(f"{source}, line {number}: {found}, not 10", "CoNLL-U has ten, with tabs between them")
+            raise TextError(
+                f"{source}, line {number}: {found}, not 10",
+                "CoNLL-U has ten, with tabs between them",
+            )
         if row[0] == str(len(cells) + 1):
             cells.append(row)
             places.append(place)
@@ -78,21 +84,32 @@ def parse_block(source: str, block: Sequence[Line]) -> ConlluSentence:
     if not cells:
         raise no_words(where)
     if ranges and ranges[-1][1] > len(cells):
-        raise TextError(f"{where}: a multiword form ends with word {ranges[-1][1]:,}", f"the sentence has {len(cells):,}")
+        raise TextError(
+            f"{where}: a multiword form ends with word {ranges[-1][1]:,}",
+            f"the sentence has {len(cells):,}",
+        )
     return ConlluSentence(tuple(comments), cells, places, ranges, block[0][0])
 
 
-def _other_line(source: str, number: int, row: list[str], words: int, ranges: list[tuple[int, int, str]]) -> tuple[int, int] | None:
+def _other_line(
+    source: str, number: int, row: list[str], words: int, ranges: list[tuple[int, int, str]]
+) -> tuple[int, int] | None:
     """The words that a range stands for, None of an empty node."""
     match = _OTHER_ID.fullmatch(row[0])
     where = f"{source}, line {number}"
     if not match:
-        raise TextError(f"{where}: {row[0]!r} is not the number of a word", f"the next word of the sentence has number {words + 1:,}")
+        raise TextError(
+            f"{where}: {row[0]!r} is not the number of a word",
+            f"the next word of the sentence has number {words + 1:,}",
+        )
     if not match[1]:
         return None
     first, last = int(match[1]), int(match[2])
     if first != words + 1 or last < first or (ranges and ranges[-1][1] >= first):
-        raise TextError(f"{where}: {row[0]} is no range of words that begins here", f"the next word has number {words + 1:,}")
+        raise TextError(
+            f"{where}: {row[0]} is no range of words that begins here",
+            f"the next word has number {words + 1:,}",
+        )
     return first - 1, last
 
 
@@ -136,17 +153,28 @@ def read(source: str, settings: LabelledSettings) -> LabelledText:
         labels = tuple(tuple(intern(row[column]) for row in rows) for column in label_columns)
         text_labels = tuple(_commented(source, sentence, key) for key in text_columns)
         if not all(words) or not all(map(all, labels)):
-            raise TextError(f"{source}, line {sentence.line}: an empty cell in this sentence", f"CoNLL-U writes {EMPTY} for nothing")
+            raise TextError(
+                f"{source}, line {sentence.line}: an empty cell in this sentence",
+                f"CoNLL-U writes {EMPTY} for nothing",
+            )
         examples.append(Example(words, labels, text_labels, sentence.line, source))
     names = tuple(FIELDS[column] for column in label_columns)
     for place, name in enumerate(names):
-        if examples and all(label == EMPTY for example in examples for label in example.word_labels[place]):
-            raise TextError(f"{source}: column {name!r} holds {EMPTY} alone", "it has no labels", "name another one with --label-column")
+        if examples and all(
+            label == EMPTY for example in examples for label in example.word_labels[place]
+        ):
+            raise TextError(
+                f"{source}: column {name!r} holds {EMPTY} alone",
+                "it has no labels",
+                "name another one with --label-column",
+            )
     return LabelledText(tuple(examples), names, text_columns, "conllu")
 
 
 def _commented(source: str, sentence: ConlluSentence, key: str) -> str:
     value = sentence.comment(key)
     if not value:
-        raise TextError(f"{source}, line {sentence.line}: no comment '# {key} = ...' above this sentence")
+        raise TextError(
+            f"{source}, line {sentence.line}: no comment '# {key} = ...' above this sentence"
+        )
     return value

@@ -73,7 +73,11 @@ def refuse(text_labels: TextLabels, format: str) -> None:
         UsageError: there are.
     """
     if text_labels:
-        raise UsageError(f"format {format} has no place for labels of the whole sentence", ", ".join(text_labels), "use jsonl or tsv")
+        raise UsageError(
+            f"format {format} has no place for labels of the whole sentence",
+            ", ".join(text_labels),
+            "use jsonl or tsv",
+        )
 
 
 def only_labels(word_labels: WordLabels) -> Sequence[str]:
@@ -83,7 +87,11 @@ def only_labels(word_labels: WordLabels) -> Sequence[str]:
         UsageError: there are several columns, or none.
     """
     if len(word_labels) != 1:
-        raise UsageError("a word has room for one label behind its slash", f"there are {len(word_labels)}", "another --format has room")
+        raise UsageError(
+            "a word has room for one label behind its slash",
+            f"there are {len(word_labels)}",
+            "another --format has room",
+        )
     return next(iter(word_labels.values()))
 
 
@@ -106,7 +114,9 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     word_column, _ = conllu.columns_of(source, LabelledSettings(column=settings.column))
     lines = lines_with_ends(source, settings.encoding_errors)
     for chunk in chunks(lines, lambda line: not line.startswith("#")):
-        block = [(number, without_end(line)) for number, line in chunk if not is_blank(without_end(line))]
+        block = [
+            (number, without_end(line)) for number, line in chunk if not is_blank(without_end(line))
+        ]
         # the comments at the end of a file belong to no sentence
         while block[-1][1].startswith("#"):
             block.pop()
@@ -114,7 +124,13 @@ def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         words = tuple(row[word_column] for row in sentence.cells)
         if not all(words):
             raise no_words(f"{source}, line {sentence.line}")
-        yield Sentence(words, sentence.line, _ConlluWriter(chunk, sentence), sentence.comment("text"), tuple(sentence.ranges))
+        yield Sentence(
+            words,
+            sentence.line,
+            _ConlluWriter(chunk, sentence),
+            sentence.comment("text"),
+            tuple(sentence.ranges),
+        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +139,9 @@ class _ConlluWriter:
     sentence: conllu.ConlluSentence
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
-        filled = [place for place, (_, line) in enumerate(self.lines) if not is_blank(without_end(line))]
+        filled = [
+            place for place, (_, line) in enumerate(self.lines) if not is_blank(without_end(line))
+        ]
         lines = [line for _, line in self.lines]
         for index, place in enumerate(self.sentence.places):
             row = list(self.sentence.cells[index])
@@ -133,10 +151,16 @@ class _ConlluWriter:
         first = filled[len(self.sentence.comments)]
         for name, label in text_labels.items():
             comment = f"# {name} = {on_one_line(label)}"
-            places = [filled[place] for place, line in enumerate(self.sentence.comments) if conllu.comment_of(line, name) is not None]
+            places = [
+                filled[place]
+                for place, line in enumerate(self.sentence.comments)
+                if conllu.comment_of(line, name) is not None
+            ]
             for place in places[:1]:
                 lines[place] = comment + end_of(lines[place])
-            lines[first] = lines[first] if places else comment + (end_of(lines[first]) or "\n") + lines[first]
+            lines[first] = (
+                lines[first] if places else comment + (end_of(lines[first]) or "\n") + lines[first]
+            )
         return "".join(lines)
 
 
@@ -148,7 +172,9 @@ def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         TextError: lines have different numbers of columns, or a word is empty.
     """
     layout = Layout(source)
-    for chunk in chunks(lines_with_ends(source, settings.encoding_errors), lambda line: not is_document_start(line)):
+    for chunk in chunks(
+        lines_with_ends(source, settings.encoding_errors), lambda line: not is_document_start(line)
+    ):
         rows, places = [], []
         for place, (number, line) in enumerate(chunk):
             if is_blank(without_end(line)) or is_document_start(line):
@@ -160,7 +186,11 @@ def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
         words = tuple(row[column] for row in rows)
         if not all(words):
             raise TextError(f"{source}, line {chunk[places[words.index('')]][0]}: no word")
-        yield Sentence(words, chunk[places[0]][0], _ColumnsWriter([line for _, line in chunk], places, rows, layout))
+        yield Sentence(
+            words,
+            chunk[places[0]][0],
+            _ColumnsWriter([line for _, line in chunk], places, rows, layout),
+        )
 
 
 @dataclass(frozen=True)
@@ -174,8 +204,16 @@ class _ColumnsWriter:
         refuse(text_labels, "columns")
         lines = list(self.lines)
         for index, (place, row) in enumerate(zip(self.places, self.rows, strict=True)):
-            own = {int(name) - 1: on_one_line(labels[index]) for name, labels in word_labels.items() if self._has(name)}
-            added = [on_one_line(labels[index]) for name, labels in word_labels.items() if not self._has(name)]
+            own = {
+                int(name) - 1: on_one_line(labels[index])
+                for name, labels in word_labels.items()
+                if self._has(name)
+            }
+            added = [
+                on_one_line(labels[index])
+                for name, labels in word_labels.items()
+                if not self._has(name)
+            ]
             line, end = without_end(lines[place]), end_of(lines[place])
             cells = [own.get(column, cell) for column, cell in enumerate(row)]
             gaps = ["", *["\t"] * (len(row) - 1), ""] if self.layout.has_tabs else _CELL.split(line)
@@ -194,12 +232,16 @@ def read_slashes(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     Raises:
         TextError: it cannot be read.
     """
-    for chunk in chunks(_line_by_line(lines_with_ends(source, settings.encoding_errors)), lambda line: True):
+    for chunk in chunks(
+        _line_by_line(lines_with_ends(source, settings.encoding_errors)), lambda line: True
+    ):
         number, line = next(each for each in chunk if not is_blank(without_end(each[1])))
         tokens = split_words(line)
         pairs = [line_formats.parse(token) for token in tokens]
         words = tuple(pair[0] for pair in pairs if pair) if all(pairs) else tuple(tokens)
-        yield Sentence(words, number, _SlashesWriter([each for _, each in chunk], tokens, all(pairs)))
+        yield Sentence(
+            words, number, _SlashesWriter([each for _, each in chunk], tokens, all(pairs))
+        )
 
 
 @dataclass(frozen=True)
@@ -211,7 +253,12 @@ class _SlashesWriter:
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         refuse(text_labels, "slashes")
         tagged = line_formats.with_tag if self.have_tags else line_formats.written
-        tokens = iter([tagged(token, label) for token, label in zip(self.tokens, only_labels(word_labels), strict=True)])
+        tokens = iter(
+            [
+                tagged(token, label)
+                for token, label in zip(self.tokens, only_labels(word_labels), strict=True)
+            ]
+        )
         return "".join(_CELL.sub(lambda _: next(tokens), line) for line in self.lines)
 
 
@@ -231,7 +278,9 @@ FORMATS = (*LINES, *TABLES, RAW)
 LABELLED = 0.9  # the share of words with known labels by which columns and slashes are told
 
 
-def detect_document_format(source: str, settings: LabelledSettings, labels: Collection[str] = ()) -> str:
+def detect_document_format(
+    source: str, settings: LabelledSettings, labels: Collection[str] = ()
+) -> str:
     """The format of a file where nobody names it: CoNLL-U, JSON-lines and tables with their suffix
     are told, and columns and slashes by the labels they hold; all else is raw text. labels: those
     that a model knows.
@@ -242,12 +291,18 @@ def detect_document_format(source: str, settings: LabelledSettings, labels: Coll
     kind = tables.kind_of(source)
     if kind in (tables.TSV, tables.JSON_LINES):
         return "tsv" if kind == tables.TSV else "jsonl"
-    lines = [line for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES) if not is_blank(line.rstrip("\n"))]
+    lines = [
+        line
+        for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
+        if not is_blank(line.rstrip("\n"))
+    ]
     if lines and tables.is_json(lines[0]):
         return "jsonl"
     if any(is_word_of_conllu(line) for line in lines):
         return "conllu"
-    return _by_labels([split_words(line.rstrip("\n")) for line in lines if not is_document_start(line)], labels)
+    return _by_labels(
+        [split_words(line.rstrip("\n")) for line in lines if not is_document_start(line)], labels
+    )
 
 
 def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
@@ -260,7 +315,11 @@ def _by_labels(rows: list[list[str]], labels: Collection[str]) -> str:
         return "slashes"
     is_columns = len(rows) > 1 and len({len(row) for row in rows}) == 1
     columns = list(zip(*rows, strict=True))[1:] if is_columns else []
-    return "columns" if any(sum(cell in labels for cell in column) >= LABELLED * len(rows) for column in columns) else RAW
+    return (
+        "columns"
+        if any(sum(cell in labels for cell in column) >= LABELLED * len(rows) for column in columns)
+        else RAW
+    )
 
 
 def open_document(
@@ -281,7 +340,9 @@ def open_document(
         raise TextError(f"{source} is a directory", hint="name a file")
     for name, known in ((format, FORMATS), (output, FORMATS[:-1])):
         if name not in known:
-            raise UsageError(f"format {name!r} is not one that labels are written in", hint=nearest(name, known))
+            raise UsageError(
+                f"format {name!r} is not one that labels are written in", hint=nearest(name, known)
+            )
     if format == RAW:
         return read_raw(source, settings, split, output)
     if format in TABLES:
@@ -312,10 +373,14 @@ def read_raw(
             is_first = False
 
 
-def raw_sentence(text: str, parts: SplitText, output: str, line: int = 1, is_first: bool = True) -> Sentence:
+def raw_sentence(
+    text: str, parts: SplitText, output: str, line: int = 1, is_first: bool = True
+) -> Sentence:
     """A text and its words as a sentence that is written as `output`; of a table, the first brings
     the header."""
-    return Sentence(parts.words, line, _RawWriter(text, parts, output, is_first), text, parts.ranges)
+    return Sentence(
+        parts.words, line, _RawWriter(text, parts, output, is_first), text, parts.ranges
+    )
 
 
 @dataclass(frozen=True)
@@ -327,11 +392,18 @@ class _RawWriter:
 
     def __call__(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         if self.output == "jsonl":
-            row = {"text": self.text, "words": self.parts.words, **{name: list(labels) for name, labels in word_labels.items()}}
+            row = {
+                "text": self.text,
+                "words": self.parts.words,
+                **{name: list(labels) for name, labels in word_labels.items()},
+            }
             return json.dumps({**row, **text_labels}, ensure_ascii=False) + "\n"
         if self.output == "tsv":
             table = {"text": joined(self.parts.words) if word_labels else self.text}
-            table |= {**{name: joined(labels) for name, labels in word_labels.items()}, **text_labels}
+            table |= {
+                **{name: joined(labels) for name, labels in word_labels.items()},
+                **text_labels,
+            }
             return (tables.line(table) if self.is_first else "") + tables.line(table.values())
         if self.output == "conllu":
             return self._conllu(word_labels, text_labels)
@@ -339,7 +411,9 @@ class _RawWriter:
         if self.output == "columns":
             rows = zip(self.parts.words, *word_labels.values(), strict=True)
             return "".join("\t".join(map(on_one_line, row)) + "\n" for row in rows) + "\n"
-        return " ".join(map(line_formats.written, self.parts.words, only_labels(word_labels))) + "\n"
+        return (
+            " ".join(map(line_formats.written, self.parts.words, only_labels(word_labels))) + "\n"
+        )
 
     def _conllu(self, word_labels: WordLabels, text_labels: TextLabels) -> str:
         lines = [f"# text = {self.text.translate(_UNWRITTEN).strip()}"]
@@ -349,7 +423,12 @@ class _RawWriter:
         for place, word in enumerate(self.parts.words):
             if place in ranges:
                 end_of_range, form = ranges[place]
-                cells = [f"{place + 1}-{end_of_range}", form, *[conllu.EMPTY] * 7, self._misc(end_of_range - 1)]
+                cells = [
+                    f"{place + 1}-{end_of_range}",
+                    form,
+                    *[conllu.EMPTY] * 7,
+                    self._misc(end_of_range - 1),
+                ]
                 lines.append("\t".join(cells))
             misc = conllu.EMPTY if place < end_of_range else self._misc(place)
             row = [str(place + 1), word, *[conllu.EMPTY] * 7, misc]
@@ -360,7 +439,11 @@ class _RawWriter:
 
     def _misc(self, place: int) -> str:
         """MISC of a word or a multiword form that ends there."""
-        return "SpaceAfter=No" if self.parts.are_glued and self.parts.are_glued[place] else conllu.EMPTY
+        return (
+            "SpaceAfter=No"
+            if self.parts.are_glued and self.parts.are_glued[place]
+            else conllu.EMPTY
+        )
 
 
 # ---- Documents that are tables: TSV, of which the first row brings its header, and JSON-lines.
@@ -377,10 +460,18 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
     """
     column = None
     names: list[str] = []
-    rows = tables.rows(source, KINDS[kind], settings.encoding_errors, columns=[settings.column] if settings.column else ())
+    rows = tables.rows(
+        source,
+        KINDS[kind],
+        settings.encoding_errors,
+        columns=[settings.column] if settings.column else (),
+    )
     for row in rows:
         if row.is_too_long:
-            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint="a text that holds a tab needs quotation marks around it")
+            raise TextError(
+                f"{row.where}: {tables.TOO_LONG}",
+                hint="a text that holds a tab needs quotation marks around it",
+            )
         is_first, names = column is None, names or [str(name) for name in row.values]
         column = column or text_column(names, row.where, settings)
         if column not in row.values:
@@ -389,8 +480,15 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
         words = words_of(cell, row.where, column, lists=is_list(cell))
         if not words:
             raise no_words(row.where)
-        write = _JsonWriter(row.values) if kind == "jsonl" else _TsvWriter(names, row.values, is_first)
-        yield Sentence(tuple(words), row.number, write, cell if isinstance(cell, str) and not is_list(cell) else None)
+        write = (
+            _JsonWriter(row.values) if kind == "jsonl" else _TsvWriter(names, row.values, is_first)
+        )
+        yield Sentence(
+            tuple(words),
+            row.number,
+            write,
+            cell if isinstance(cell, str) and not is_list(cell) else None,
+        )
 
 
 def is_list(cell: Any) -> bool:
@@ -401,7 +499,11 @@ def is_list(cell: Any) -> bool:
 
 def joined(labels: Sequence[str]) -> str:
     """The labels of words in a cell."""
-    return " ".join(labels) if all(split_words(label) == [label] for label in labels) else json.dumps(list(labels), ensure_ascii=False)
+    return (
+        " ".join(labels)
+        if all(split_words(label) == [label] for label in labels)
+        else json.dumps(list(labels), ensure_ascii=False)
+    )
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,11 @@ def _edits(word: str, lemma: str) -> list[_Edit]:
         return []
     if max(len(word), len(lemma)) <= _LONGEST:
         changes = SequenceMatcher(None, word, lemma, autojunk=False).get_opcodes()
-        return [_Edit(start, end, lemma[first:last]) for kind, start, end, first, last in changes if kind != "equal"]
+        return [
+            _Edit(start, end, lemma[first:last])
+            for kind, start, end, first, last in changes
+            if kind != "equal"
+        ]
     before = _shared(word, lemma)
     after = _shared(word[before:][::-1], lemma[before:][::-1])
     return [_Edit(before, len(word) - after, lemma[before : len(lemma) - after])]
@@ -107,12 +111,17 @@ def _edits(word: str, lemma: str) -> list[_Edit]:
 def _shared(first: str, second: str) -> int:
     """How many characters both begin with."""
     differs = map(operator.ne, first, second)
-    return next((place for place, differing in enumerate(differs) if differing), min(len(first), len(second)))
+    return next(
+        (place for place, differing in enumerate(differs) if differing),
+        min(len(first), len(second)),
+    )
 
 
 def _written(edit: _Edit, length: int) -> str:
     """An edit of a word of `length` characters, its place counted from the nearer end."""
-    place = f"^{edit.start or ''}" if edit.start < length - edit.end else f"${length - edit.end or ''}"
+    place = (
+        f"^{edit.start or ''}" if edit.start < length - edit.end else f"${length - edit.end or ''}"
+    )
     cut = f"-{edit.end - edit.start}" if edit.end > edit.start else ""
     return place + cut + (f"+{_escaped(edit.text)}" if edit.text else "")
 
@@ -126,7 +135,9 @@ def _parsed(script: str) -> tuple[Callable[[str], str] | None, tuple[_Edit, ...]
         casing, *edits = script.split(";")
         return _CASINGS[casing], tuple(map(_read, edits))
     except (KeyError, ValueError):
-        raise TextError(f"{script!r} is no edit script", hint="one looks like lower;$-3+y or =be") from None
+        raise TextError(
+            f"{script!r} is no edit script", hint="one looks like lower;$-3+y or =be"
+        ) from None
 
 
 def _read(edit: str) -> _Edit:
@@ -141,7 +152,9 @@ def _read(edit: str) -> _Edit:
 
 
 def _escaped(text: str) -> str:
-    return _RESERVED.sub(lambda match: f"\\x{ord(match[0]):02x}", text.encode("unicode_escape").decode("ascii"))
+    return _RESERVED.sub(
+        lambda match: f"\\x{ord(match[0]):02x}", text.encode("unicode_escape").decode("ascii")
+    )
 
 
 def _unescaped(text: str) -> str:

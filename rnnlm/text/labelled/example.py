@@ -77,7 +77,19 @@ def joined_labels(labels: Iterable[str]) -> str:
 # ---- The settings with which labelled texts are read.
 
 Task = Literal["tagging", "classification"]
-Format = Literal["auto", "conllu", "columns", "slashes", "tsv", "csv", "jsonl", "parquet", "parallel", "label-first", "fasttext"]
+Format = Literal[
+    "auto",
+    "conllu",
+    "columns",
+    "slashes",
+    "tsv",
+    "csv",
+    "jsonl",
+    "parquet",
+    "parallel",
+    "label-first",
+    "fasttext",
+]
 SchemeName = Literal["auto", "none", "iob1", "bio", "bioes", "bilou", "bmewo", "bmes"]
 
 
@@ -86,19 +98,39 @@ class LabelledSettings:
     """How labelled texts are read. Columns are named by the header of a table, the names of
     CoNLL-U's fields, or numbers from 1 on."""
 
-    format: Annotated[Format, Meta(description="how labels are written; auto: told by the content of the file")] = "auto"
+    format: Annotated[
+        Format, Meta(description="how labels are written; auto: told by the content of the file")
+    ] = "auto"
     column: Annotated[str | None, Meta(description="column of the words or the text")] = None
-    label_column: Annotated[str | None, Meta(description="column of what is learned; several are joined by commas")] = None
-    sentence_label_column: Annotated[
-        str | None, Meta(description="tagging: column of what is learned about the sentence as a whole; several are joined by commas")
+    label_column: Annotated[
+        str | None, Meta(description="column of what is learned; several are joined by commas")
     ] = None
-    scheme: Annotated[SchemeName | None, Meta(description="how labels write spans; auto: told by the labels; none: they do not")] = "auto"
-    multi_label: Annotated[bool, Meta(description="classification: a text has any number of labels, joined by |")] = False
-    align: Annotated[
-        bool, Meta(description="tagging: labels are the sounds of letters, as many as there are; each letter is given those it stands for")
+    sentence_label_column: Annotated[
+        str | None,
+        Meta(
+            description="tagging: column of what is learned about the sentence as a whole; several are joined by commas"
+        ),
+    ] = None
+    scheme: Annotated[
+        SchemeName | None,
+        Meta(description="how labels write spans; auto: told by the labels; none: they do not"),
+    ] = "auto"
+    multi_label: Annotated[
+        bool, Meta(description="classification: a text has any number of labels, joined by |")
     ] = False
-    encoding_errors: Annotated[Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")] = "strict"
-    delimiter: Annotated[str | None, Meta(description="what separates the cells of a table; none: as its header has it")] = None
+    align: Annotated[
+        bool,
+        Meta(
+            description="tagging: labels are the sounds of letters, as many as there are; each letter is given those it stands for"
+        ),
+    ] = False
+    encoding_errors: Annotated[
+        Literal["strict", "replace"], Meta(description="bad UTF-8 is an error, or becomes U+FFFD")
+    ] = "strict"
+    delimiter: Annotated[
+        str | None,
+        Meta(description="what separates the cells of a table; none: as its header has it"),
+    ] = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
@@ -167,7 +199,11 @@ def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[li
 def unequal(where: str, labels: int, words: int, column: str) -> TextError:
     """The error for a sentence that has more or fewer labels than words."""
     hint = "with --align letters have any number of sounds; labels of whole texts are for --task classification"
-    return TextError(f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}", "each word needs one label", hint)
+    return TextError(
+        f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}",
+        "each word needs one label",
+        hint,
+    )
 
 
 def no_words(where: str) -> TextError:

@@ -13,7 +13,16 @@ from typing import Any
 
 from rnnlm.errors import TextError, given
 from rnnlm.files import tables
-from rnnlm.text.labelled.example import LABEL_SEPARATOR, Example, LabelledSettings, LabelledText, Task, joined_labels, no_words, unequal
+from rnnlm.text.labelled.example import (
+    LABEL_SEPARATOR,
+    Example,
+    LabelledSettings,
+    LabelledText,
+    Task,
+    joined_labels,
+    no_words,
+    unequal,
+)
 from rnnlm.text.lines import split_words
 from rnnlm.text.sources import KINDS, check_length, no_column, text_of
 
@@ -35,7 +44,9 @@ class Columns:
     texts: tuple[str, ...]
 
 
-def read(source: str, settings: LabelledSettings, task: Task, kind: str, aligned: bool = True) -> LabelledText:
+def read(
+    source: str, settings: LabelledSettings, task: Task, kind: str, aligned: bool = True
+) -> LabelledText:
     """A table of one of the KINDS. aligned: whether each word has one label.
 
     Raises:
@@ -43,10 +54,18 @@ def read(source: str, settings: LabelledSettings, task: Task, kind: str, aligned
     """
     columns: Columns | None = None
     examples = []
-    asked = [name for name in (settings.column, *settings.label_columns, *settings.sentence_label_columns) if name]
-    for row in tables.rows(source, KINDS[kind], settings.encoding_errors, delimiter=settings.delimiter, columns=asked):
+    asked = [
+        name
+        for name in (settings.column, *settings.label_columns, *settings.sentence_label_columns)
+        if name
+    ]
+    for row in tables.rows(
+        source, KINDS[kind], settings.encoding_errors, delimiter=settings.delimiter, columns=asked
+    ):
         check_length(row)
-        columns = columns or columns_of([str(name) for name in row.values], row.where, settings, task)
+        columns = columns or columns_of(
+            [str(name) for name in row.values], row.where, settings, task
+        )
         examples.append(_example(row, columns, settings, source, aligned))
     columns = columns or Columns("", (), ())
     return LabelledText(tuple(examples), columns.words, columns.texts, kind)
@@ -71,7 +90,9 @@ def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, tas
     return Columns(text, (), (*labels, *settings.sentence_label_columns))
 
 
-def text_column(names: Sequence[str], where: str, settings: LabelledSettings, task: Task = "tagging") -> str:
+def text_column(
+    names: Sequence[str], where: str, settings: LabelledSettings, task: Task = "tagging"
+) -> str:
     """The column of the text; for tagging rather one in which it is split into words.
 
     Raises:
@@ -79,7 +100,9 @@ def text_column(names: Sequence[str], where: str, settings: LabelledSettings, ta
     """
     if settings.column and settings.column not in names:
         raise no_column(where, settings.column, names)
-    return settings.column or _usual(names, USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1], where, "the text", "--column")
+    return settings.column or _usual(
+        names, USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1], where, "the text", "--column"
+    )
 
 
 def _usual(names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str) -> str:
@@ -89,7 +112,11 @@ def _usual(names: Sequence[str], usual: Sequence[str], where: str, what: str, op
             return name
     if len(names) == 1:
         return names[0]
-    raise TextError(f"{where}: which column holds {what}?", "it has " + (", ".join(names) or "no other column"), f"name it with {option}")
+    raise TextError(
+        f"{where}: which column holds {what}?",
+        "it has " + (", ".join(names) or "no other column"),
+        f"name it with {option}",
+    )
 
 
 def words_of(value: Any, where: str, column: str, lists: bool = False) -> list[str]:
@@ -105,7 +132,10 @@ def words_of(value: Any, where: str, column: str, lists: bool = False) -> list[s
             return split_words(value)
         value = as_list
     if not isinstance(value, list):
-        raise TextError(f"{where}: column {column!r} holds {given(value)}", "a text or a list of texts is needed")
+        raise TextError(
+            f"{where}: column {column!r} holds {given(value)}",
+            "a text or a list of texts is needed",
+        )
     words = [text_of(word, where, column) for word in value]
     if not all(words):
         raise TextError(f"{where}: column {column!r} holds an empty text in its list")
@@ -120,12 +150,18 @@ def json_list(cell: str) -> list[Any] | None:
         value = json.loads(cell)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
+    return (
+        value if isinstance(value, list) and all(isinstance(word, str) for word in value) else None
+    )
 
 
-def _example(row: tables.Row, columns: Columns, settings: LabelledSettings, source: str, aligned: bool) -> Example:
+def _example(
+    row: tables.Row, columns: Columns, settings: LabelledSettings, source: str, aligned: bool
+) -> Example:
     cells, where = row.values, row.where
-    if missing := next((name for name in (columns.text, *columns.words, *columns.texts) if name not in cells), None):
+    if missing := next(
+        (name for name in (columns.text, *columns.words, *columns.texts) if name not in cells), None
+    ):
         raise no_column(where, missing, map(str, cells))
     label_cells = [cells[name] for name in columns.words]
     lists = any(isinstance(cell, str) and json_list(cell) is not None for cell in label_cells)
@@ -167,4 +203,8 @@ def text_label(value: Any, where: str, column: str, settings: LabelledSettings) 
 
 def several_labels(where: str, labels: Sequence[str]) -> TextError:
     """The error for a text with a list of labels where one is needed."""
-    return TextError(f"{where}: {len(labels):,} labels of one text", "it needs one", "--multi-label learns any number of them")
+    return TextError(
+        f"{where}: {len(labels):,} labels of one text",
+        "it needs one",
+        "--multi-label learns any number of them",
+    )

@@ -19,7 +19,15 @@ from rnnlm.text.labelled.example import (
     unequal,
 )
 from rnnlm.text.labelled.labelled_tables import several_labels, text_label
-from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, side_by_side, split_words, without_end
+from rnnlm.text.lines import (
+    WORD_SPACE,
+    Line,
+    is_blank,
+    lines_with_ends,
+    side_by_side,
+    split_words,
+    without_end,
+)
 from rnnlm.text.sources import no_column
 
 # ---- Columns as in the CoNLL shared tasks: one word per line with its labels, and a blank line
@@ -62,7 +70,9 @@ class Layout:
             self.count, self.line = len(cells), number
         if len(cells) != self.count:
             columns = f"{len(cells):,} column{'' if len(cells) == 1 else 's'}"
-            raise TextError(f"{self.source}, line {number}: {columns}", f"line {self.line:,} has {self.count:,}")
+            raise TextError(
+                f"{self.source}, line {number}: {columns}", f"line {self.line:,} has {self.count:,}"
+            )
         return cells
 
 
@@ -112,12 +122,20 @@ def read_columns(source: str, settings: LabelledSettings) -> LabelledText:
     return LabelledText(examples, names, (), "columns")
 
 
-def _example(source: str, line: int, rows: Rows, word_column: int, places: Sequence[int]) -> Example:
+def _example(
+    source: str, line: int, rows: Rows, word_column: int, places: Sequence[int]
+) -> Example:
     words = tuple(intern(row[word_column]) for row in rows)
     labels = tuple(tuple(intern(row[place]) for row in rows) for place in places)
     if not all(words) or not all(map(all, labels)):
-        place = next(index for index, row in enumerate(rows) if not (row[word_column] and all(row[place] for place in places)))
-        raise TextError(f"{source}, sentence that begins in line {line}: word {place + 1} or its label is empty")
+        place = next(
+            index
+            for index, row in enumerate(rows)
+            if not (row[word_column] and all(row[place] for place in places))
+        )
+        raise TextError(
+            f"{source}, sentence that begins in line {line}: word {place + 1} or its label is empty"
+        )
     return Example(words, labels, (), line, source)
 
 
@@ -126,9 +144,14 @@ def _check_last_column(source: str, found: list[Rows]) -> None:
     if any(row[-1] != first for rows in found for row in rows):
         return
     columns = range(len(found[0][0]))
-    shown = "; ".join(f"{column + 1}: {_sample(row[column] for rows in found for row in rows)}" for column in columns)
+    shown = "; ".join(
+        f"{column + 1}: {_sample(row[column] for rows in found for row in rows)}"
+        for column in columns
+    )
     what = f"{source}: each word has {_cut(first)!r} in the last column"
-    raise TextError(what, f"its columns are {shown}", "name that of the labels by its number: --label-column 2")
+    raise TextError(
+        what, f"its columns are {shown}", "name that of the labels by its number: --label-column 2"
+    )
 
 
 def _sample(values: Iterable[str]) -> str:
@@ -209,10 +232,15 @@ def read_slashes(source: str, settings: LabelledSettings) -> LabelledText:
         pairs = [parse(token) for token in tokens]
         if None in pairs:
             token = tokens[pairs.index(None)]
-            raise TextError(f"{source}, line {number}: {shown(token)} is not a word and its tag", "they are written word/TAG")
+            raise TextError(
+                f"{source}, line {number}: {shown(token)} is not a word and its tag",
+                "they are written word/TAG",
+            )
         if pairs:
             words, tags = zip(*pairs, strict=True)
-            examples.append(Example(tuple(map(intern, words)), (tuple(map(intern, tags)),), (), number, source))
+            examples.append(
+                Example(tuple(map(intern, words)), (tuple(map(intern, tags)),), (), number, source)
+            )
     return LabelledText(tuple(examples), names, (), "slashes")
 
 
@@ -244,7 +272,15 @@ def read_label_first(source: str, settings: LabelledSettings) -> LabelledText:
         words = tuple(map(intern, split_words(text)))
         if not words:
             raise no_words(where)
-        examples.append(Example(words, (), (text_label(label.strip(WORD_SPACE), where, names[0], settings),), number, source))
+        examples.append(
+            Example(
+                words,
+                (),
+                (text_label(label.strip(WORD_SPACE), where, names[0], settings),),
+                number,
+                source,
+            )
+        )
     return LabelledText(tuple(examples), (), names, "label-first")
 
 
@@ -270,7 +306,9 @@ def read_fasttext(source: str, settings: LabelledSettings) -> LabelledText:
         words = tuple(intern(token) for token in tokens if not token.startswith(PREFIX))
         if not words:
             raise no_words(where)
-        examples.append(Example(words, (), (_joined(labels, where, settings.multi_label),), number, source))
+        examples.append(
+            Example(words, (), (_joined(labels, where, settings.multi_label),), number, source)
+        )
     return LabelledText(tuple(examples), (), names, "fasttext")
 
 
@@ -278,7 +316,10 @@ def _joined(labels: Sequence[str], where: str, multi_label: bool) -> str:
     if not all(labels) or (not labels and not multi_label):
         raise TextError(f"{where}: no label", f"labels are words that begin with {PREFIX}")
     if multi_label and any(LABEL_SEPARATOR in label for label in labels):
-        raise TextError(f"{where}: a label holds {LABEL_SEPARATOR}: {shown(joined_labels(labels))}", "that joins labels")
+        raise TextError(
+            f"{where}: a label holds {LABEL_SEPARATOR}: {shown(joined_labels(labels))}",
+            "that joins labels",
+        )
     if len(labels) > 1 and not multi_label:
         raise several_labels(where, labels)
     return intern(joined_labels(labels))
@@ -287,7 +328,9 @@ def _joined(labels: Sequence[str], where: str, multi_label: bool) -> str:
 # ---- Parallel files: one text per line in the first, its labels on the same line of the second.
 
 
-def read_parallel(source: str, labels: str, settings: LabelledSettings, task: Task, aligned: bool = True) -> LabelledText:
+def read_parallel(
+    source: str, labels: str, settings: LabelledSettings, task: Task, aligned: bool = True
+) -> LabelledText:
     """The text `source` with the labels of the file `labels`. aligned: whether each word has one
     label.
 
@@ -296,7 +339,9 @@ def read_parallel(source: str, labels: str, settings: LabelledSettings, task: Ta
     """
     names = settings.label_columns[:1] or (LABEL_COLUMN,)
     examples: list[Example] = []
-    for number, (text, label_line) in side_by_side((source, labels), settings.encoding_errors, "labels"):
+    for number, (text, label_line) in side_by_side(
+        (source, labels), settings.encoding_errors, "labels"
+    ):
         words = tuple(map(intern, split_words(text)))
         if not words:
             raise no_words(f"{source}, line {number}")
@@ -307,6 +352,10 @@ def read_parallel(source: str, labels: str, settings: LabelledSettings, task: Ta
                 raise unequal(where, len(row), len(words), names[0])
             examples.append(Example(words, (row,), (), number, source))
         else:
-            examples.append(Example(words, (), (text_label(label_line, where, names[0], settings),), number, source))
+            examples.append(
+                Example(
+                    words, (), (text_label(label_line, where, names[0], settings),), number, source
+                )
+            )
     word_columns, text_columns = (names, ()) if task == "tagging" else ((), names)
     return LabelledText(tuple(examples), word_columns, text_columns, "parallel")

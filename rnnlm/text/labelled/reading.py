@@ -16,7 +16,11 @@ from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
 from rnnlm.text.lines import is_blank, lines_with_ends, split_words, without_end
 from rnnlm.text.sources import KINDS
 
-_OF_WORDS = {"conllu": conllu.read, "columns": line_formats.read_columns, "slashes": line_formats.read_slashes}
+_OF_WORDS = {
+    "conllu": conllu.read,
+    "columns": line_formats.read_columns,
+    "slashes": line_formats.read_slashes,
+}
 _OF_TEXTS = {"label-first": line_formats.read_label_first, "fasttext": line_formats.read_fasttext}
 
 
@@ -40,7 +44,10 @@ def read_labelled(
     _check(files, label_files, settings)
     if label_files:
         _check_columns(label_files[0], "parallel", settings, task)
-        parts = [line_formats.read_parallel(*pair, settings, task, aligned) for pair in zip(files, label_files, strict=True)]
+        parts = [
+            line_formats.read_parallel(*pair, settings, task, aligned)
+            for pair in zip(files, label_files, strict=True)
+        ]
     else:
         parts = [_read(source, settings, task, aligned) for source in files]
     return _joined(files, parts, settings)
@@ -48,10 +55,18 @@ def read_labelled(
 
 def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettings) -> None:
     if labels and len(labels) != len(files):
-        raise UsageError(f"{len(files)} files of text and {len(labels)} of labels", "each text needs one", "name as many with --labels")
-    if (settings.format == "parallel" and not labels) or (labels and settings.format not in ("auto", "parallel")):
+        raise UsageError(
+            f"{len(files)} files of text and {len(labels)} of labels",
+            "each text needs one",
+            "name as many with --labels",
+        )
+    if (settings.format == "parallel" and not labels) or (
+        labels and settings.format not in ("auto", "parallel")
+    ):
         why = "labels are in files of their own" if labels else "there is no file with labels"
-        raise UsageError(f"format {settings.format}: {why}", hint="--format parallel and --labels go together")
+        raise UsageError(
+            f"format {settings.format}: {why}", hint="--format parallel and --labels go together"
+        )
 
 
 def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) -> LabelledText:
@@ -59,11 +74,19 @@ def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) ->
     _check_columns(source, format, settings, task)
     if format in _OF_WORDS:
         if task != "tagging":
-            raise UsageError(f"{source}: format {format} labels words", f"{task} learns labels of texts", "use --task tagging")
+            raise UsageError(
+                f"{source}: format {format} labels words",
+                f"{task} learns labels of texts",
+                "use --task tagging",
+            )
         return _OF_WORDS[format](source, settings)
     if format in _OF_TEXTS:
         if task == "tagging":
-            raise UsageError(f"{source}: format {format} labels texts", "tagging learns labels of words", "use --task classification")
+            raise UsageError(
+                f"{source}: format {format} labels texts",
+                "tagging learns labels of words",
+                "use --task classification",
+            )
         return _OF_TEXTS[format](source, settings)
     return labelled_tables.read(source, settings, task, format, aligned)
 
@@ -74,26 +97,48 @@ def _check_columns(source: str, format: str, settings: LabelledSettings, task: T
     names = (*settings.label_columns, *settings.sentence_label_columns)
     if format in ("slashes", "parallel", *_OF_TEXTS) and (settings.column or names[1:]):
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
-        raise UsageError(f"{source}: {what}, but format {format} has words and one label", hint="name none, or another --format")
-    if format in ("slashes", "columns", "parallel") and task == "tagging" and settings.sentence_label_columns:
+        raise UsageError(
+            f"{source}: {what}, but format {format} has words and one label",
+            hint="name none, or another --format",
+        )
+    if (
+        format in ("slashes", "columns", "parallel")
+        and task == "tagging"
+        and settings.sentence_label_columns
+    ):
         why = f"there is none in format {format}"
-        raise UsageError(f"{source}: no label of the whole sentence", why, "tables have columns for it, and CoNLL-U comments")
+        raise UsageError(
+            f"{source}: no label of the whole sentence",
+            why,
+            "tables have columns for it, and CoNLL-U comments",
+        )
 
 
-def _joined(files: Sequence[str], parts: Sequence[LabelledText], settings: LabelledSettings) -> LabelledText:
+def _joined(
+    files: Sequence[str], parts: Sequence[LabelledText], settings: LabelledSettings
+) -> LabelledText:
     filled = [(name, part) for name, part in zip(files, parts, strict=True) if part.examples]
     if not filled:
         raise TextError(f"no sentences in {', '.join(files)}", "nothing stands in it")
     first_name, first = filled[0]
     for name, part in filled:
         if (part.word_columns, part.text_columns) != (first.word_columns, first.text_columns):
-            labels, others = (", ".join((*each.word_columns, *each.text_columns)) for each in (first, part))
-            raise TextError(f"{name}: labels of {others}, but those of {first_name} are {labels}", hint="name them with --label-column")
+            labels, others = (
+                ", ".join((*each.word_columns, *each.text_columns)) for each in (first, part)
+            )
+            raise TextError(
+                f"{name}: labels of {others}, but those of {first_name} are {labels}",
+                hint="name them with --label-column",
+            )
     examples = tuple(example for _, part in filled for example in part.examples)
     schemes = {}
     for place, name in enumerate(first.word_columns):
         named = settings.scheme or NONE
-        scheme = named if named != "auto" else detect_scheme(example.word_labels[place] for example in examples)
+        scheme = (
+            named
+            if named != "auto"
+            else detect_scheme(example.word_labels[place] for example in examples)
+        )
         schemes[name] = scheme
         for example in examples:
             check_scheme(example.word_labels[place], scheme, example.where)
@@ -116,13 +161,24 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
         return next(name for name, each in KINDS.items() if each == kind)
-    lines = [without_end(line) for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)]
+    lines = [
+        without_end(line)
+        for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)
+    ]
     found = _by_lines(lines, settings, task)
     if not found:
         hint = "name it with --format; --labels names a file that holds only labels"
-        hint = "name it with --format; label-first is for lines that begin with their label" if task == "classification" else hint
+        hint = (
+            "name it with --format; label-first is for lines that begin with their label"
+            if task == "classification"
+            else hint
+        )
         first = next((line for line in lines if not is_blank(line)), "")
-        raise TextError(f"{source}: cannot tell how its labels are written", f"its first line is {shown(first)}", hint)
+        raise TextError(
+            f"{source}: cannot tell how its labels are written",
+            f"its first line is {shown(first)}",
+            hint,
+        )
     return found
 
 
@@ -151,7 +207,10 @@ def _by_lines(lines: list[str], settings: LabelledSettings, task: Task) -> str |
 def is_word_of_conllu(line: str) -> bool:
     """Whether the line is one of a word in CoNLL-U."""
     cells = line.split("\t")
-    return len(cells) == len(conllu.FIELDS) and re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+    return (
+        len(cells) == len(conllu.FIELDS)
+        and re.fullmatch(r"[0-9]+([-.][0-9]+)?", cells[0]) is not None
+    )
 
 
 def _is_header(lines: list[str], settings: LabelledSettings) -> bool:

@@ -21,7 +21,14 @@ from rnnlm.errors import TextError, notice
 OUTSIDE = "O"
 NONE, IOB1, BIO, BIOES = "none", "iob1", "bio", "bioes"
 # begin, inside, end, single
-LETTERS = {IOB1: "IIII", BIO: "BIIB", BIOES: "BIES", "bilou": "BILU", "bmewo": "BMEW", "bmes": "BMES"}
+LETTERS = {
+    IOB1: "IIII",
+    BIO: "BIIB",
+    BIOES: "BIES",
+    "bilou": "BILU",
+    "bmewo": "BMEW",
+    "bmes": "BMES",
+}
 _BEGIN, _INSIDE, _END, _SINGLE = range(4)
 _ALL_LETTERS = {OUTSIDE, *"".join(LETTERS.values())}
 Span = tuple[int, int, str]  # its first word, the one behind its last, and its type
@@ -43,7 +50,12 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
     before, kind_before = OUTSIDE, ""
     for place, (letter, kind) in enumerate(map(parse, labels)):
         if letter != OUTSIDE:
-            goes_on = before != OUTSIDE and kind == kind_before and before not in ends and letter not in begins
+            goes_on = (
+                before != OUTSIDE
+                and kind == kind_before
+                and before not in ends
+                and letter not in begins
+            )
             start = found.pop()[0] if goes_on else place
             found.append((start, place + 1, kind))
         before, kind_before = letter, kind
@@ -82,7 +94,9 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     Where some spans begin as in IOB1 and others as in BIO, it is what most of them say, and a
     notice tells of the others.
     """
-    pairs = Counter((before, label) for row in rows for before, label in zip([OUTSIDE, *row], row, strict=False))
+    pairs = Counter(
+        (before, label) for row in rows for before, label in zip([OUTSIDE, *row], row, strict=False)
+    )
     symbols = {label for _, label in pairs}
     letters = {_letter(label) for label in symbols}
     inside = {letter for letter in letters if letter and letter != OUTSIDE}
@@ -90,12 +104,24 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     if None in letters or not inside or len(symbols) < 2 or (has_bare and not inside & {"B", "I"}):
         return NONE
     if not inside <= {"B", "I"}:
-        return next((name for name in (BIOES, "bilou", "bmewo", "bmes") if inside <= {*LETTERS[name]}), NONE)
-    by_i = sum(count for (before, label), count in pairs.items() if label[0] == "I" and not _continues(before, label))
-    by_b = sum(count for (before, label), count in pairs.items() if label[0] == "B" and not _continues(before, label))
+        return next(
+            (name for name in (BIOES, "bilou", "bmewo", "bmes") if inside <= {*LETTERS[name]}), NONE
+        )
+    by_i = sum(
+        count
+        for (before, label), count in pairs.items()
+        if label[0] == "I" and not _continues(before, label)
+    )
+    by_b = sum(
+        count
+        for (before, label), count in pairs.items()
+        if label[0] == "B" and not _continues(before, label)
+    )
     if by_i and by_b:
         rarer, name = (by_i, "BIO: I- begins") if by_b >= by_i else (by_b, "IOB1: B- begins")
-        notice(f"{rarer:,} of {by_i + by_b:,} spans are not as in {name} them; they are read as spans all the same, as conlleval does")
+        notice(
+            f"{rarer:,} of {by_i + by_b:,} spans are not as in {name} them; they are read as spans all the same, as conlleval does"
+        )
     return IOB1 if by_i > by_b else BIO
 
 
@@ -120,13 +146,22 @@ def allowed(symbols: Sequence[str], scheme: str) -> tuple[np.ndarray, np.ndarray
     if scheme == NONE:
         return np.ones(count, bool), np.ones(count, bool), np.ones((count, count), bool)
     # the first: around a sentence
-    parsed = [(OUTSIDE, ""), *(parse(symbol) if _letter(symbol) else (OUTSIDE, "") for symbol in symbols)]
+    parsed = [
+        (OUTSIDE, ""),
+        *(parse(symbol) if _letter(symbol) else (OUTSIDE, "") for symbol in symbols),
+    ]
     letters, letter_S = np.unique([letter for letter, _ in parsed], return_inverse=True)
     kind_S = np.unique([kind for _, kind in parsed], return_inverse=True)[1]
     # of two letters, and whether both labels are of one type: few cases, where labels may be
     # thousands
     may_follow = np.array(
-        [[[_may_follow(before, letter, same, scheme) for same in (False, True)] for letter in letters] for before in letters]
+        [
+            [
+                [_may_follow(before, letter, same, scheme) for same in (False, True)]
+                for letter in letters
+            ]
+            for before in letters
+        ]
     )
     is_allowed_SS = may_follow[letter_S[:, None], letter_S, (kind_S[:, None] == kind_S).astype(int)]
     return is_allowed_SS[0, 1:], is_allowed_SS[1:, 0], is_allowed_SS[1:, 1:]

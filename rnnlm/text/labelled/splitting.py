@@ -49,13 +49,18 @@ def surfaces(sentence: ConlluSentence) -> list[Surface]:
     place = 0
     while place < len(words):
         end, form = spans.get(place, (place + 1, words[place]))
-        found.append((form, tuple(words[place:end]), _NO_SPACE in sentence.cells[end - 1][_MISC].split("|")))
+        found.append(
+            (form, tuple(words[place:end]), _NO_SPACE in sentence.cells[end - 1][_MISC].split("|"))
+        )
         place = end
     text = sentence.comment("text")
     glued = _glued(text, [form for form, _, _ in found]) if text else None
     if not text and any(says_so for _, _, says_so in found):
         glued = [says_so for _, _, says_so in found]
-    return [Surface(form, parts, glued[place] if glued else None) for place, (form, parts, _) in enumerate(found)]
+    return [
+        Surface(form, parts, glued[place] if glued else None)
+        for place, (form, parts, _) in enumerate(found)
+    ]
 
 
 def _glued(text: str, forms: list[str]) -> list[bool] | None:
@@ -64,7 +69,11 @@ def _glued(text: str, forms: list[str]) -> list[bool] | None:
     places = []
     position = 0
     for form in forms:
-        while position < len(text) and (text[position] in WORD_SPACE or text[position].isspace()) and not text.startswith(form, position):
+        while (
+            position < len(text)
+            and (text[position] in WORD_SPACE or text[position].isspace())
+            and not text.startswith(form, position)
+        ):
             position += 1
         if not form or not text.startswith(form, position):
             return None
@@ -84,7 +93,11 @@ def chunks(forms: list[Surface]) -> list[list[Surface]]:
         found[-1].append(form)
         if not form.is_glued:
             found.append([])
-    return [chunk for chunk in found if chunk and not any(character in WORD_SPACE for form in chunk for character in form.form)]
+    return [
+        chunk
+        for chunk in found
+        if chunk and not any(character in WORD_SPACE for form in chunk for character in form.form)
+    ]
 
 
 # ---- Where a treebank cuts what stands between two spaces: `15-year` into `15 - year`, but not
@@ -115,7 +128,9 @@ class MarkCuts:
         """The pieces of what stands between two spaces."""
         found, start, context = [], 0, Context.of(chunk)
         for place in context.places():
-            known = (key for key in context.keys(start, place) if key in self.cuts or key in self.keeps)
+            known = (
+                key for key in context.keys(start, place) if key in self.cuts or key in self.keeps
+            )
             if next(known, None) in self.cuts:
                 found.append(chunk[start:place])
                 start = place
@@ -134,18 +149,32 @@ class Context:
     @classmethod
     def of(cls, chunk: str) -> "Context":
         """That of what stands between two spaces."""
-        return cls(chunk, "".join(map(_shape, chunk)), [match.start() for match in _ADDRESS.finditer(chunk)])
+        return cls(
+            chunk,
+            "".join(map(_shape, chunk)),
+            [match.start() for match in _ADDRESS.finditer(chunk)],
+        )
 
     def places(self) -> Iterator[int]:
         """Where cuts may lie: not between two letters, nor between two digits."""
         kinds = self.shape.replace("A", "a")
-        return (place for place in range(1, len(kinds)) if kinds[place] != kinds[place - 1] or kinds[place] not in "a0")
+        return (
+            place
+            for place in range(1, len(kinds))
+            if kinds[place] != kinds[place - 1] or kinds[place] not in "a0"
+        )
 
     def keys(self, start: int, place: int) -> Iterator[str]:
         """What may decide whether there is a cut at `place`, the last one being at `start`, from
         specific to general."""
         following = bisect_left(self.addresses, start)
-        address = "" if following == len(self.addresses) else "<" if self.addresses[following] < place else ">"
+        address = (
+            ""
+            if following == len(self.addresses)
+            else "<"
+            if self.addresses[following] < place
+            else ">"
+        )
         if not address and place - start <= LONGEST_PIECE:
             yield f"{self.chunk[start:place].lower()} {self._behind(place, 2)}"
         for before, behind in _SIDES:
@@ -153,7 +182,9 @@ class Context:
             yield f"{address} {_EDGE if first < start else ''}{self.shape[max(start, first) : place]} {self._behind(place, behind)}"
 
     def _behind(self, place: int, count: int) -> str:
-        return self.shape[place : place + count] + (_EDGE if place + count > len(self.shape) else "")
+        return self.shape[place : place + count] + (
+            _EDGE if place + count > len(self.shape) else ""
+        )
 
 
 def learn_mark_cuts(chunks: Iterable[Sequence[str]]) -> MarkCuts:
@@ -166,13 +197,22 @@ def learn_mark_cuts(chunks: Iterable[Sequence[str]]) -> MarkCuts:
             seen.append((keys, is_cut))
             for key in keys:
                 counts[key][is_cut] += 1
-    decisions = {key: count[1] > count[0] for key, count in counts.items() if key.count(" ") == 2 or _is_sure(count)}
+    decisions = {
+        key: count[1] > count[0]
+        for key, count in counts.items()
+        if key.count(" ") == 2 or _is_sure(count)
+    }
     needed: set[str] = set()
     for keys, _ in seen:
         known = [key for key in keys if key in decisions]
         needed.add(known[-1])
-        needed.update(key for key, general in pairwise(known) if decisions[key] != decisions[general])
-    return MarkCuts(frozenset(key for key in needed if decisions[key]), frozenset(key for key in needed if not decisions[key]))
+        needed.update(
+            key for key, general in pairwise(known) if decisions[key] != decisions[general]
+        )
+    return MarkCuts(
+        frozenset(key for key in needed if decisions[key]),
+        frozenset(key for key in needed if not decisions[key]),
+    )
 
 
 def _is_sure(count: Sequence[int]) -> bool:
@@ -190,7 +230,15 @@ def _examples(pieces: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
 
 @functools.lru_cache(1 << 12)
 def _shape(character: str) -> str:
-    return "A" if character.isupper() else "a" if character.isalpha() else "0" if character.isdigit() else character
+    return (
+        "A"
+        if character.isupper()
+        else "a"
+        if character.isalpha()
+        else "0"
+        if character.isdigit()
+        else character
+    )
 
 
 # ---- Multiword forms: which forms of a text stand for several words (don't -> do n't), as a
@@ -229,11 +277,19 @@ def learn_multiwords(forms: Iterable[Surface]) -> Multiwords:
     """The multiword forms of a treebank, of which these are all forms."""
     seen: defaultdict[str, Counter[tuple[str, ...]]] = defaultdict(Counter)
     for form in forms:
-        seen[form.form.lower()][tuple(word.lower() for word in form.words) if form.is_multiword else (form.form.lower(),)] += 1
-    usual = {form: max(counts.items(), key=lambda item: item[1])[0] for form, counts in seen.items()}
+        seen[form.form.lower()][
+            tuple(word.lower() for word in form.words)
+            if form.is_multiword
+            else (form.form.lower(),)
+        ] += 1
+    usual = {
+        form: max(counts.items(), key=lambda item: item[1])[0] for form, counts in seen.items()
+    }
     ends = _ends(seen)
     kept = {form: words for form, words in usual.items() if len(words) > 1 or _end_of(form, ends)}
-    return Multiwords({form: words for form, words in kept.items() if words != _by_its_end(form, ends)}, ends)
+    return Multiwords(
+        {form: words for form, words in kept.items() if words != _by_its_end(form, ends)}, ends
+    )
 
 
 def _ends(seen: Mapping[str, Counter[tuple[str, ...]]]) -> frozenset[str]:
@@ -250,12 +306,23 @@ def _ends(seen: Mapping[str, Counter[tuple[str, ...]]]) -> frozenset[str]:
         for length in range(1, min(LONGEST_END, len(form) - 1) + 1):
             if form[-length:] in as_word:
                 in_all[form[-length:]] += counts.total()
-    return frozenset(end for end, count in as_word.items() if stems[end] >= LEAST_WORDS and count >= LEAST_WORD_SHARE * in_all[end])
+    return frozenset(
+        end
+        for end, count in as_word.items()
+        if stems[end] >= LEAST_WORDS and count >= LEAST_WORD_SHARE * in_all[end]
+    )
 
 
 def _end_of(form: str, ends: frozenset[str]) -> str:
     """The longest of the `ends` with which a form ends, and which leaves something of it."""
-    return next((form[-length:] for length in range(min(LONGEST_END, len(form) - 1), 0, -1) if form[-length:] in ends), "")
+    return next(
+        (
+            form[-length:]
+            for length in range(min(LONGEST_END, len(form) - 1), 0, -1)
+            if form[-length:] in ends
+        ),
+        "",
+    )
 
 
 def _by_its_end(form: str, ends: frozenset[str]) -> tuple[str, ...]:
@@ -325,7 +392,11 @@ def learn_splitter(paths: Iterable[str | PathLike[str]], settings: LabelledSetti
         TextError: one cannot be read, or is not as the format has it.
     """
     files = sources.expand(tuple(fspath(path) for path in paths))
-    return Splitter.learn(each for source in files for each in sentences(source, lines_with_ends(source, settings.encoding_errors)))
+    return Splitter.learn(
+        each
+        for source in files
+        for each in sentences(source, lines_with_ends(source, settings.encoding_errors))
+    )
 
 
 class _Stored(msgspec.Struct, forbid_unknown_fields=True):
@@ -360,7 +431,11 @@ class Splitter:
         ranges: list[Range] = []
         are_glued: list[bool] = []
         for chunk in split_words(text):
-            pieces = self.mark_cuts.pieces(chunk) if self.mark_cuts else split_words(split_punctuation(chunk))
+            pieces = (
+                self.mark_cuts.pieces(chunk)
+                if self.mark_cuts
+                else split_words(split_punctuation(chunk))
+            )
             for number, piece in enumerate(pieces, start=1):
                 parts = self.multiwords.words(piece)
                 if len(parts) > 1:
@@ -374,7 +449,12 @@ class Splitter:
         cuts = self.mark_cuts or MarkCuts(frozenset(), frozenset())
         multiwords = self.multiwords
         forms = {form: list(words) for form, words in sorted(multiwords.forms.items())}
-        return {"cuts": sorted(cuts.cuts), "keeps": sorted(cuts.keeps), "forms": forms, "ends": sorted(multiwords.ends)}
+        return {
+            "cuts": sorted(cuts.cuts),
+            "keeps": sorted(cuts.keeps),
+            "forms": forms,
+            "ends": sorted(multiwords.ends),
+        }
 
     @classmethod
     def from_dict(cls, stored: Any) -> "Splitter":
@@ -386,8 +466,16 @@ class Splitter:
         try:
             parts = msgspec.convert(stored, _Stored)
         except (ValueError, RecursionError) as error:
-            raise ModelError("how the model splits text is damaged", str(error), "train it again") from None
+            raise ModelError(
+                "how the model splits text is damaged", str(error), "train it again"
+            ) from None
         if not all(words and all(words) for words in parts.forms.values()) or "" in parts.ends:
-            raise ModelError("how the model splits text is damaged", "a word is empty", "train it again")
-        cuts = MarkCuts(frozenset(parts.cuts), frozenset(parts.keeps)) if parts.cuts or parts.keeps else None
+            raise ModelError(
+                "how the model splits text is damaged", "a word is empty", "train it again"
+            )
+        cuts = (
+            MarkCuts(frozenset(parts.cuts), frozenset(parts.keeps))
+            if parts.cuts or parts.keeps
+            else None
+        )
         return cls(cuts, Multiwords(parts.forms, frozenset(parts.ends)))

@@ -57,7 +57,9 @@ class Encoder:
     def encode(self, piece: Piece, with_ids: bool = True) -> EncodedPiece:
         """Raises: TextError: the piece cannot be decoded, or holds a reserved symbol. ModelError:
         the tokenizer is damaged."""
-        return encoded_piece(piece, self.settings, _tokenizer(self.folder, self.fingerprint) if with_ids else None)
+        return encoded_piece(
+            piece, self.settings, _tokenizer(self.folder, self.fingerprint) if with_ids else None
+        )
 
     def encode_all(
         self, pieces: Iterable[Piece], with_ids: Callable[[], bool], executor: Executor, ahead: int
@@ -84,7 +86,9 @@ def _tokenizer(folder: Path, fingerprint: str) -> Tokenizer:
     return load_tokenizer(folder, read_index(folder, JOURNAL))
 
 
-def encoded_piece(piece: Piece, settings: TextSettings, tokenizer: Tokenizer | None) -> EncodedPiece:
+def encoded_piece(
+    piece: Piece, settings: TextSettings, tokenizer: Tokenizer | None
+) -> EncodedPiece:
     """`piece` read as `settings` say; without a tokenizer, no ids.
 
     Raises:
@@ -95,10 +99,17 @@ def encoded_piece(piece: Piece, settings: TextSettings, tokenizer: Tokenizer | N
     if tokenizer:
         encoded = encode_block(block, data, tokenizer)
         tokens_L = np.diff(encoded.line_offsets)
-        arrays = {"ids_N": encoded.ids, "oov": encoded.oov, "tokens_L": tokens_L, "words_L": encoded.words_L}
+        arrays = {
+            "ids_N": encoded.ids,
+            "oov": encoded.oov,
+            "tokens_L": tokens_L,
+            "words_L": encoded.words_L,
+        }
         arrays |= {"oov_words_L": encoded.oov_words_L, "characters_L": encoded.characters_L}
     bytes_L = np.diff(line_ends(data), prepend=0).astype(np.int32)
-    return EncodedPiece(data, bytes_L, np.array(block.document_starts, dtype=np.int32), ends_blank, arrays)
+    return EncodedPiece(
+        data, bytes_L, np.array(block.document_starts, dtype=np.int32), ends_blank, arrays
+    )
 
 
 def block_of(piece: Piece, settings: TextSettings) -> tuple[Block, bool]:
@@ -134,7 +145,9 @@ class Collector:
 
     def passes_over(self, piece: EncodedPiece) -> bool:
         """Whether all of `piece` is in shards that are there."""
-        return sum(shard.counts.bytes for shard in self.kept) - self.bytes >= len(piece.data) and bool(self.kept)
+        return sum(shard.counts.bytes for shard in self.kept) - self.bytes >= len(
+            piece.data
+        ) and bool(self.kept)
 
     def add(self, piece: EncodedPiece) -> Iterator[FullShard]:
         """The shards that are full with the lines of `piece`, which has ids unless it is passed
@@ -204,8 +217,17 @@ class Collector:
         lines = joined(self.parts)
         self.parts = []
         self.shards += 1
-        yield FullShard(lines if self.has_documents else replace(lines, document_lines=lines.document_lines[:0]), found)
+        yield FullShard(
+            lines
+            if self.has_documents
+            else replace(lines, document_lines=lines.document_lines[:0]),
+            found,
+        )
 
 
 def _other_text() -> UsageError:
-    return UsageError("the text is not the one that was prepared so far", "its lines differ", "begin anew with --overwrite")
+    return UsageError(
+        "the text is not the one that was prepared so far",
+        "its lines differ",
+        "begin anew with --overwrite",
+    )

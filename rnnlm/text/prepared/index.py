@@ -22,7 +22,9 @@ FORMAT_VERSION = 1
 INDEX, JOURNAL = "index.json", "unfinished.json"
 LARGEST_INDEX = 64 << 20
 SHARD = re.compile(r"shard-\d{5,}\.safetensors")
-OURS = re.compile(rf"({SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unfinished\.json)({re.escape(UNFINISHED)})?")
+OURS = re.compile(
+    rf"({SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unfinished\.json)({re.escape(UNFINISHED)})?"
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class Counts:
     bytes: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(getattr(self, name) + getattr(other, name) for name in Counts.__dataclass_fields__))
+        return Counts(
+            *(getattr(self, name) + getattr(other, name) for name in Counts.__dataclass_fields__)
+        )
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,12 @@ class Index:
     def with_shards(self, shards: list[Shard]) -> "Index":
         """The same with these shards, and what they hold together."""
         counts = sum((shard.counts for shard in shards), Counts())
-        return replace(self, shards=list(shards), counts=counts, lines_hash=shards[-1].lines_hash if shards else "")
+        return replace(
+            self,
+            shards=list(shards),
+            counts=counts,
+            lines_hash=shards[-1].lines_hash if shards else "",
+        )
 
 
 def is_prepared(folder: str | Path) -> bool:
@@ -102,12 +111,27 @@ def read_index(folder: Path, name: str = INDEX) -> Index:
     path = folder / name
     if name == INDEX and not path.is_file() and (folder / JOURNAL).is_file():
         raise ModelError(
-            f"the text in {folder} is not prepared to its end", "preparation was interrupted", "continue with rnnlm prepare ... --resume"
+            f"the text in {folder} is not prepared to its end",
+            "preparation was interrupted",
+            "continue with rnnlm prepare ... --resume",
         )
     if not path.is_file():
-        raise ModelError(f"no prepared text in {folder}", f"there is no {name}", f"make it with rnnlm prepare TEXT -o {folder}")
-    index = read_json(path, Index, ModelError, _damaged(folder), newest=(f"the text in {folder}", FORMAT_VERSION), limit=LARGEST_INDEX)
-    if why := _disorder(index) or (name == INDEX and not index.counts.tokens and "it holds no tokens"):
+        raise ModelError(
+            f"no prepared text in {folder}",
+            f"there is no {name}",
+            f"make it with rnnlm prepare TEXT -o {folder}",
+        )
+    index = read_json(
+        path,
+        Index,
+        ModelError,
+        _damaged(folder),
+        newest=(f"the text in {folder}", FORMAT_VERSION),
+        limit=LARGEST_INDEX,
+    )
+    if why := _disorder(index) or (
+        name == INDEX and not index.counts.tokens and "it holds no tokens"
+    ):
         raise ModelError(_damaged(folder), f"{name}: {why}")
     return index
 
@@ -130,9 +154,17 @@ def file_in(folder: Path, name: str, size: int) -> Path:
     """
     path = folder / name
     if os.path.islink(path) or not os.path.isfile(path):
-        raise ModelError(_damaged(folder), f"{name} is missing, or is not a regular file", "prepare the text again with --overwrite")
+        raise ModelError(
+            _damaged(folder),
+            f"{name} is missing, or is not a regular file",
+            "prepare the text again with --overwrite",
+        )
     if (found := os.path.getsize(path)) != size:
-        raise ModelError(_damaged(folder), f"{name} has {found} bytes instead of {size}", "prepare the text again with --overwrite")
+        raise ModelError(
+            _damaged(folder),
+            f"{name} has {found} bytes instead of {size}",
+            "prepare the text again with --overwrite",
+        )
     return path
 
 
@@ -149,9 +181,15 @@ def _disorder(index: Index) -> str:
     if any(shard.name != shard_name(number) for number, shard in enumerate(index.shards)):
         return "its shards are not in order"
     totals = index.with_shards(index.shards)
-    if any(value < 0 for each in index.shards for value in msgspec.to_builtins(each.counts).values()):
+    if any(
+        value < 0 for each in index.shards for value in msgspec.to_builtins(each.counts).values()
+    ):
         return "a count is below zero"
-    return "" if (totals.counts, totals.lines_hash) == (index.counts, index.lines_hash) else "its totals are not those of its shards"
+    return (
+        ""
+        if (totals.counts, totals.lines_hash) == (index.counts, index.lines_hash)
+        else "its totals are not those of its shards"
+    )
 
 
 def shard_name(number: int) -> str:
@@ -192,7 +230,9 @@ class EncodedLines:
 
     def totals(self, start: int = 0, stop: int | None = None) -> dict[str, int]:
         """What is counted of the lines from `start` to `stop`, by name."""
-        return {name: int(getattr(self, f"{name}_L")[start:stop].sum(dtype=np.int64)) for name in COUNTS}
+        return {
+            name: int(getattr(self, f"{name}_L")[start:stop].sum(dtype=np.int64)) for name in COUNTS
+        }
 
     def cut(self, lines: int) -> tuple["EncodedLines", "EncodedLines"]:
         """The first so many lines, and the others."""
@@ -209,7 +249,12 @@ class EncodedLines:
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Arrays by name, as a shard stores them: in small types, without what follows from the
         others."""
-        arrays = {"ids": self.ids_N, "oov": self.oov.astype(np.uint32), "bytes": smallest(self.bytes_L), "tokens": smallest(self.tokens_L)}
+        arrays = {
+            "ids": self.ids_N,
+            "oov": self.oov.astype(np.uint32),
+            "bytes": smallest(self.bytes_L),
+            "tokens": smallest(self.tokens_L),
+        }
         if not np.array_equal(self.characters_L, self.bytes_L):
             arrays["characters"] = smallest(self.characters_L)
         if not np.array_equal(self.words_L, self.tokens_L - 1):
@@ -231,10 +276,16 @@ class EncodedLines:
             oov=oov,
             tokens_L=tokens_L,
             words_L=arrays["words"].astype(np.int64) if "words" in arrays else tokens_L - 1,
-            oov_words_L=arrays["oov_words"].astype(np.int64) if "oov_words" in arrays else _per_line(oov, tokens_L),
-            characters_L=arrays["characters"].astype(np.int64) if "characters" in arrays else bytes_L,
+            oov_words_L=arrays["oov_words"].astype(np.int64)
+            if "oov_words" in arrays
+            else _per_line(oov, tokens_L),
+            characters_L=arrays["characters"].astype(np.int64)
+            if "characters" in arrays
+            else bytes_L,
             bytes_L=bytes_L,
-            document_lines=arrays.get("document_lines", np.zeros(0, dtype=np.uint32)).astype(np.int64),
+            document_lines=arrays.get("document_lines", np.zeros(0, dtype=np.uint32)).astype(
+                np.int64
+            ),
         )
 
     def _oov_L(self) -> np.ndarray:
@@ -245,28 +296,44 @@ def joined(parts: Sequence[EncodedLines]) -> EncodedLines:
     """Lines that follow one upon the other."""
     tokens = np.cumsum([0, *(len(part.ids_N) for part in parts)])
     lines = np.cumsum([0, *map(len, parts)])
-    counts = {f"{name}_L": np.concatenate([getattr(part, f"{name}_L") for part in parts]) for name in COUNTS}
+    counts = {
+        f"{name}_L": np.concatenate([getattr(part, f"{name}_L") for part in parts])
+        for name in COUNTS
+    }
     return EncodedLines(
         ids_N=np.concatenate([part.ids_N for part in parts]),
         oov=np.concatenate([part.oov + at for part, at in zip(parts, tokens, strict=False)]),
-        document_lines=np.concatenate([part.document_lines + at for part, at in zip(parts, lines, strict=False)]),
+        document_lines=np.concatenate(
+            [part.document_lines + at for part, at in zip(parts, lines, strict=False)]
+        ),
         **counts,
     )
 
 
-def check(arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: type[np.integer]) -> None:
+def check(
+    arrays: Mapping[str, np.ndarray], lines: int, tokens: int, ids_type: type[np.integer]
+) -> None:
     """Whether `arrays` can be those of a shard with so many lines and tokens; nothing but their
     types and lengths is read.
 
     Raises:
         ModelError: they cannot.
     """
-    lengths = {"ids": tokens, "tokens": lines, "bytes": lines, "characters": lines, "words": lines, "oov_words": lines}
+    lengths = {
+        "ids": tokens,
+        "tokens": lines,
+        "bytes": lines,
+        "characters": lines,
+        "words": lines,
+        "oov_words": lines,
+    }
     if missing := {"ids", "oov", "tokens", "bytes"} - arrays.keys():
         raise ModelError("the shard is damaged", f"it has no array {min(missing)!r}")
     for name, array in arrays.items():
         kinds = (ids_type,) if name == "ids" else _SMALL
-        fits = array.ndim == 1 and array.dtype in kinds and len(array) == lengths.get(name, len(array))
+        fits = (
+            array.ndim == 1 and array.dtype in kinds and len(array) == lengths.get(name, len(array))
+        )
         if not fits or name not in {*lengths, "oov", "document_lines"}:
             raise ModelError("the shard is damaged", f"array {name!r} does not match the index")
 

@@ -53,7 +53,9 @@ def shown(name: str) -> str:
 
 def is_read_once(name: str) -> bool:
     """Whether a source is gone once it is read: standard input, a pipe."""
-    return name == STANDARD_INPUT or not (name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name))
+    return name == STANDARD_INPUT or not (
+        name.startswith(HUB) or os.path.isfile(name) or os.path.isdir(name)
+    )
 
 
 def size_of(name: str) -> int | None:
@@ -61,7 +63,9 @@ def size_of(name: str) -> int | None:
     return os.path.getsize(name) if os.path.isfile(name) else None
 
 
-def pieces(names: Sequence[str], settings: SourceSettings, errors: str, position: Position) -> Iterator[Piece]:
+def pieces(
+    names: Sequence[str], settings: SourceSettings, errors: str, position: Position
+) -> Iterator[Piece]:
     """All pieces of these sources, in order.
 
     Raises:
@@ -78,7 +82,9 @@ def pieces(names: Sequence[str], settings: SourceSettings, errors: str, position
         position.read = before + (size or 0)
 
 
-def _chunks(name: str, settings: SourceSettings, errors: str, position: Position) -> Iterator[bytes | list[str]]:
+def _chunks(
+    name: str, settings: SourceSettings, errors: str, position: Position
+) -> Iterator[bytes | list[str]]:
     if name != STANDARD_INPUT:
         return sources.read(name, settings, errors, position.add)
     if sys.stdin is None:

@@ -23,7 +23,14 @@ from rnnlm.text.prepared.encoder import SHARD_BYTES, Collector, Encoder, FullSha
 from rnnlm.text.prepared.index import Index, Sample
 from rnnlm.text.prepared.pieces import Piece, Position, is_read_once, pieces
 from rnnlm.text.prepared.prepared_text import tokenizer_files
-from rnnlm.text.prepared.tokenizer_sample import FileSample, TokenizerFiles, learn, lenient, start_of, way_of
+from rnnlm.text.prepared.tokenizer_sample import (
+    FileSample,
+    TokenizerFiles,
+    learn,
+    lenient,
+    start_of,
+    way_of,
+)
 from rnnlm.text.prepared.workers import HINT, Inline, Processes
 from rnnlm.text.prepared.writer import add_shard, begin, begun, check_output, finish, is_finished
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
@@ -80,7 +87,14 @@ class Task:
         else:
             made = {**as_stored(asdict(self.tokenizer_settings)), "sample": self.sample_bytes}
         sizes = [-1 if size is None else size for size in Position(self.names).sizes]
-        return {"text": self.names, "sizes": sizes, **asdict(self.source), **asdict(self.text), **made, "shard_bytes": SHARD_BYTES}
+        return {
+            "text": self.names,
+            "sizes": sizes,
+            **asdict(self.source),
+            **asdict(self.text),
+            **made,
+            "shard_bytes": SHARD_BYTES,
+        }
 
 
 def resolve_request(request: Request) -> Task:
@@ -93,10 +107,18 @@ def resolve_request(request: Request) -> Task:
     if not request.text:
         raise UsageError("which text is to be prepared?", hint="name files, -, or hf:OWNER/NAME")
     if request.resume and request.overwrite:
-        raise UsageError("--resume and --overwrite contradict each other", hint="leave one of them out")
+        raise UsageError(
+            "--resume and --overwrite contradict each other", hint="leave one of them out"
+        )
     if request.workers is not None and not 0 <= request.workers <= MOST_WORKERS:
-        raise SettingsError(f"workers = {request.workers} is not valid", f"a natural number up to {MOST_WORKERS} is needed")
-    layers = [Layer("--set", request.assignments, is_text=True), Layer("the command line", request.flags)]
+        raise SettingsError(
+            f"workers = {request.workers} is not valid",
+            f"a natural number up to {MOST_WORKERS} is needed",
+        )
+    layers = [
+        Layer("--set", request.assignments, is_text=True),
+        Layer("the command line", request.flags),
+    ]
     resolved = resolve((TokenizerSettings, TextSettings, SourceSettings), layers)
     warn_of_idle(resolved)
     if (tokenizer := request.shared_tokenizer) is not None:
@@ -110,7 +132,10 @@ def resolve_request(request: Request) -> Task:
         raise UsageError("standard input is named twice", "it can be read once")
     settings, source = resolved.make(TokenizerSettings), resolved.make(SourceSettings)
     sources.tell_of_text_files(names, source)
-    sample = system.parse_size(SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample, "sample")
+    sample = system.parse_size(
+        SAMPLES.get(settings.tokenizer, SAMPLE) if request.sample is None else request.sample,
+        "sample",
+    )
     return Task(
         request, names, resolved.make(TextSettings), source, settings, sample,
         processors() if request.workers is None else request.workers,
@@ -120,10 +145,18 @@ def resolve_request(request: Request) -> Task:
 def _check_tokenizer(tokenizer: Tokenizer, sample: str | None, resolved: Resolved) -> None:
     """Make sure that nothing else is asked of a tokenizer that is there already."""
     if sample is not None:
-        raise UsageError("--tokenizer-from and --sample contradict each other", "that tokenizer is made already", "leave one of them out")
+        raise UsageError(
+            "--tokenizer-from and --sample contradict each other",
+            "that tokenizer is made already",
+            "leave one of them out",
+        )
     for name, value in tokenizer.to_settings().items():
         if resolved.origins[name] != "default" and resolved.values[name] != value:
-            raise UsageError(f"--tokenizer-from brings {name} = {value}", f"{resolved.values[name]} was asked for", "give one of them")
+            raise UsageError(
+                f"--tokenizer-from brings {name} = {value}",
+                f"{resolved.values[name]} was asked for",
+                "give one of them",
+            )
 
 
 # ---- preparation
@@ -189,7 +222,11 @@ Steps = Generator[Event, None, Index]  # events, and in the end the index
 
 
 def prepare(
-    text: str | Path | Sequence[str | Path], output: str | Path, *, tokenizer: Tokenizer | str | None = None, **request: Any
+    text: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    tokenizer: Tokenizer | str | None = None,
+    **request: Any,
 ) -> Iterator[Event]:
     """Make a text into a folder of token ids that :func:`rnnlm.train` reads without loading it; the
     events of the work, as it lasts.
@@ -236,7 +273,9 @@ def _finish(task: Task, began: float) -> Steps:
     position = Position(task.names)
     every = pieces(task.names, task.source, task.text.encoding_errors, position)
     if index is None:
-        sample, every = ((), every) if task.request.shared_tokenizer is not None else _sample_of(task, every)
+        sample, every = (
+            ((), every) if task.request.shared_tokenizer is not None else _sample_of(task, every)
+        )
         index = yield from _begin(task, sample, began)
     index = yield from _encode(task, index, every, position)
     if not index.counts.lines:
@@ -274,7 +313,10 @@ def _begin(task: Task, sample: Iterable[Piece], began: float) -> Steps:
     """Make the tokenizer, and write it; the index so far. A process of its own makes it, whose
     memory is free again after that."""
     if task.request.shared_tokenizer is not None:
-        how, tokenizer = task.request.tokenizer_name, TokenizerFiles.of(task.request.shared_tokenizer)
+        how, tokenizer = (
+            task.request.tokenizer_name,
+            TokenizerFiles.of(task.request.shared_tokenizer),
+        )
     else:
         how = _how(task)
         yield Sampling(how, task.sample_bytes)
@@ -283,9 +325,17 @@ def _begin(task: Task, sample: Iterable[Piece], began: float) -> Steps:
             tokenizer = executor.submit(learn, sample, text, task.tokenizer_settings).result()
         for message in tokenizer.notices:
             notice(message)
-    index = begin(task.request.output, task.identity(), task.text, tokenizer, Sample(how, tokenizer.sample_bytes))
+    index = begin(
+        task.request.output,
+        task.identity(),
+        task.text,
+        tokenizer,
+        Sample(how, tokenizer.sample_bytes),
+    )
     described = f"{index.tokenizer['tokenizer']}:{tokenizer.fingerprint}"
-    yield Sampled(how, tokenizer.sample_bytes, described, tokenizer.size, time.perf_counter() - began)
+    yield Sampled(
+        how, tokenizer.sample_bytes, described, tokenizer.size, time.perf_counter() - began
+    )
     return index
 
 
@@ -299,7 +349,9 @@ def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position
     progress = _Progress(position)
     with _executor(task, task.workers) as executor, ThreadPoolExecutor(1) as writer:
         writing: Future[Index] = writer.submit(lambda: index)
-        for piece, encoded in encoder.encode_all(every, collector.wants_ids, executor, max(1, AHEAD * task.workers)):
+        for piece, encoded in encoder.encode_all(
+            every, collector.wants_ids, executor, max(1, AHEAD * task.workers)
+        ):
             if encoded.arrays is None and not collector.passes_over(encoded):
                 encoded = executor.submit(encoder.encode, piece).result()
             is_skipping = not collector.wants_ids()
@@ -311,7 +363,9 @@ def _encode(task: Task, index: Index, every: Iterator[Piece], position: Position
         return writing.result()
 
 
-def _next_shard(task: Task, writer: ThreadPoolExecutor, writing: "Future[Index]", shard: FullShard) -> "Future[Index]":
+def _next_shard(
+    task: Task, writer: ThreadPoolExecutor, writing: "Future[Index]", shard: FullShard
+) -> "Future[Index]":
     """Write `shard` when the one before is written."""
     return writer.submit(add_shard, task.request.output, writing.result(), shard)
 
@@ -327,7 +381,14 @@ class _Progress:
         seconds, share = time.perf_counter() - self.began, self.position.share
         left = seconds * (1 - share) / share if share else None
         return Encoding(
-            collector.text_bytes, collector.tokens, collector.shards, share, seconds, collector.text_bytes / seconds, left, is_skipping
+            collector.text_bytes,
+            collector.tokens,
+            collector.shards,
+            share,
+            seconds,
+            collector.text_bytes / seconds,
+            left,
+            is_skipping,
         )
 
 

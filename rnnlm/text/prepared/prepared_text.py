@@ -20,7 +20,15 @@ from rnnlm.interface import Tokenizer
 from rnnlm.text import tokenizers
 from rnnlm.text.encoding import LINE_COUNTS, EncodedText, Numbers, compact_type
 from rnnlm.text.lines import Block, Progress, TextSettings, silent
-from rnnlm.text.prepared.index import INDEX, JOURNAL, EncodedLines, Index, check, file_in, read_index
+from rnnlm.text.prepared.index import (
+    INDEX,
+    JOURNAL,
+    EncodedLines,
+    Index,
+    check,
+    file_in,
+    read_index,
+)
 
 # tokens, unless a share is asked for: as many as WikiText-103 has for validation
 MOST_HELD_OUT = 250_000
@@ -53,7 +61,10 @@ def tokenizer_files(folder: Path, index: Index) -> dict[str, bytes]:
     for name, entry in index.files.items():
         data = file_in(folder, name, entry.bytes).read_bytes()
         if writing.digest([data]) != entry.sha256:
-            raise ModelError(f"the prepared text in {folder} is damaged", f"{name} is not the file that was written")
+            raise ModelError(
+                f"the prepared text in {folder} is damaged",
+                f"{name} is not the file that was written",
+            )
         files[entry.role] = data
     return files
 
@@ -68,9 +79,18 @@ def load_tokenizer(folder: Path, index: Index) -> Tokenizer:
     try:
         tokenizer = tokenizers.load(index.tokenizer, files)
     except ModelError as error:
-        raise ModelError(f"the prepared text in {folder} is damaged", ": ".join(filter(None, (error.what, error.why)))) from None
-    if (tokenizer.fingerprint, tokenizer.size) != (index.tokenizer_fingerprint, index.vocabulary_size):
-        raise ModelError(f"the prepared text in {folder} is damaged", "its tokenizer is not the one it was made with")
+        raise ModelError(
+            f"the prepared text in {folder} is damaged",
+            ": ".join(filter(None, (error.what, error.why))),
+        ) from None
+    if (tokenizer.fingerprint, tokenizer.size) != (
+        index.tokenizer_fingerprint,
+        index.vocabulary_size,
+    ):
+        raise ModelError(
+            f"the prepared text in {folder} is damaged",
+            "its tokenizer is not the one it was made with",
+        )
     return tokenizer
 
 
@@ -106,20 +126,36 @@ class Shards:
             if len(arrays["oov"]) != shard.counts.oov_tokens:
                 raise ModelError("the shard is damaged", "array 'oov' does not match the index")
         except ModelError as error:
-            raise ModelError(f"the prepared text in {self.folder} is damaged", f"{shard.name}: {error.why}") from None
+            raise ModelError(
+                f"the prepared text in {self.folder} is damaged", f"{shard.name}: {error.why}"
+            ) from None
         return arrays
 
     def ids(self) -> ChunkedArray:
-        return ChunkedArray(self.token_starts, lambda number: self.arrays(number)["ids"], self.ids_type, self.index.vocabulary_size)
+        return ChunkedArray(
+            self.token_starts,
+            lambda number: self.arrays(number)["ids"],
+            self.ids_type,
+            self.index.vocabulary_size,
+        )
 
     def line_offsets(self) -> ChunkedArray:
         """(lines + 1,): a zero, then where each line ends."""
         starts = [0, *(self.line_starts + 1)]
-        return ChunkedArray(starts, lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64), np.int64)
+        return ChunkedArray(
+            starts,
+            lambda part: self._line_ends(part - 1) if part else np.zeros(1, dtype=np.int64),
+            np.int64,
+        )
 
     def oov(self) -> ChunkedArray:
         tokens = int(self.token_starts[-1])
-        return ChunkedArray(self.oov_starts, lambda number: self.arrays(number)["oov"] + self.token_starts[number], np.int64, tokens)
+        return ChunkedArray(
+            self.oov_starts,
+            lambda number: self.arrays(number)["oov"] + self.token_starts[number],
+            np.int64,
+            tokens,
+        )
 
     def document_starts(self) -> np.ndarray:
         """The lines that begin documents, int64.
@@ -128,10 +164,17 @@ class Shards:
             ModelError: they are not lines of the text, in order.
         """
         none = np.zeros(0, dtype=np.int64)
-        stored = [self.arrays(number).get("document_lines", none) + start for number, start in enumerate(self.line_starts[:-1])]
+        stored = [
+            self.arrays(number).get("document_lines", none) + start
+            for number, start in enumerate(self.line_starts[:-1])
+        ]
         starts = np.concatenate([none, *stored])
         if (np.diff(starts) <= 0).any() or starts.max(initial=-1) >= self.line_starts[-1]:
-            raise ModelError(f"the prepared text in {self.folder} is damaged", "its documents are not in order", "see rnnlm doctor")
+            raise ModelError(
+                f"the prepared text in {self.folder} is damaged",
+                "its documents are not in order",
+                "see rnnlm doctor",
+            )
         return starts
 
     def ends_of(self, line_numbers: np.ndarray) -> np.ndarray:
@@ -149,7 +192,10 @@ class Shards:
     def oov_before(self, token: int) -> int:
         """How many unknown tokens come before that one."""
         number = self._shard_of(token)
-        return int(self.oov_starts[number] + np.searchsorted(self.arrays(number)["oov"], token - self.token_starts[number]))
+        return int(
+            self.oov_starts[number]
+            + np.searchsorted(self.arrays(number)["oov"], token - self.token_starts[number])
+        )
 
     def line_from(self, token: int) -> int:
         """The first line that begins with that token or after it."""
@@ -158,18 +204,31 @@ class Shards:
         return int(self.line_starts[number] + np.searchsorted(starts, token))
 
     def _shard_of(self, token: int) -> int:
-        return int(np.clip(np.searchsorted(self.token_starts, token, side="right") - 1, 0, len(self.index.shards) - 1))
+        return int(
+            np.clip(
+                np.searchsorted(self.token_starts, token, side="right") - 1,
+                0,
+                len(self.index.shards) - 1,
+            )
+        )
 
     def line_counts(self, name: str) -> ChunkedArray:
         """What is counted of each line by that name: words, oov_words, characters or bytes."""
         sums = [getattr(shard.counts, name) for shard in self.index.shards]
-        return ChunkedArray(self.line_starts, lambda number: getattr(self.lines(number), f"{name}_L"), np.int64, sums=sums)
+        return ChunkedArray(
+            self.line_starts,
+            lambda number: getattr(self.lines(number), f"{name}_L"),
+            np.int64,
+            sums=sums,
+        )
 
     def _line_ends(self, number: int) -> np.ndarray:
         ends = np.cumsum(self.arrays(number)["tokens"], dtype=np.int64) + self.token_starts[number]
         if (ends[-1] if len(ends) else self.token_starts[number]) != self.token_starts[number + 1]:
             why = f"the lines of {self.index.shards[number].name} do not add up to its tokens"
-            raise ModelError(f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor")
+            raise ModelError(
+                f"the prepared text in {self.folder} is damaged", why, "see rnnlm doctor"
+            )
         return ends
 
 
@@ -195,7 +254,11 @@ class PreparedText:
         Raises:
             TextError: always.
         """
-        raise TextError(f"{self.folder} is a prepared text", "it holds token ids; what is asked for needs the text itself", "name the text")
+        raise TextError(
+            f"{self.folder} is a prepared text",
+            "it holds token ids; what is asked for needs the text itself",
+            "name the text",
+        )
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
         """Its ids and counts, read into memory.
@@ -205,7 +268,9 @@ class PreparedText:
         """
         mapped = self.mapped(tokenizer)
         read: dict[str, Any] = {
-            each.name: np.asarray(value) for each in fields(mapped) if isinstance(value := getattr(mapped, each.name), ChunkedArray)
+            each.name: np.asarray(value)
+            for each in fields(mapped)
+            if isinstance(value := getattr(mapped, each.name), ChunkedArray)
         }
         return replace(mapped, **read)
 
@@ -219,7 +284,9 @@ class PreparedText:
             UsageError: it is another one, or needs the words' spelling.
         """
         if tokenizer.is_reversed != self.tokenizer.is_reversed:
-            stored, needed = ("end", "beginning") if self.tokenizer.is_reversed else ("beginning", "end")
+            stored, needed = (
+                ("end", "beginning") if self.tokenizer.is_reversed else ("beginning", "end")
+            )
             why = f"its lines are stored from their {stored}; this model reads them from their {needed}"
             hint = "prepare it with --tokenizer-from, or give the text itself"
             raise UsageError(f"{self.folder} is prepared in another direction", why, hint)
@@ -232,7 +299,9 @@ class PreparedText:
             )  # fmt: skip
         if tokenizer.spells:
             raise UsageError(
-                f"{self.folder} does not keep how unknown words are spelled", "this model reads characters", "give the text itself"
+                f"{self.folder} does not keep how unknown words are spelled",
+                "this model reads characters",
+                "give the text itself",
             )
 
     def mapped(self, tokenizer: Tokenizer) -> EncodedText:
@@ -248,25 +317,49 @@ class PreparedText:
         ids: Numbers = shards.ids().until(last)
         offsets: Numbers = shards.line_offsets().until(self.stop + 1)
         oov: Numbers = shards.oov().until(shards.oov_before(last))
-        counts: dict[str, Numbers] = {name: shards.line_counts(name.removesuffix("_L")).until(self.stop) for name in LINE_COUNTS}
+        counts: dict[str, Numbers] = {
+            name: shards.line_counts(name.removesuffix("_L")).until(self.stop)
+            for name in LINE_COUNTS
+        }
         if self.start:
-            ids, offsets, oov = ids[first:], offsets[self.start :] - first, oov[shards.oov_before(first) :] - first
+            ids, offsets, oov = (
+                ids[first:],
+                offsets[self.start :] - first,
+                oov[shards.oov_before(first) :] - first,
+            )
             counts = {name: array[self.start :] for name, array in counts.items()}
         documents = self._document_offsets(first, last)
-        return EncodedText(ids, offsets, documents, oov, **counts, lines_hash=self._lines_hash(), blank_lines=self.settings.blank_lines)
+        return EncodedText(
+            ids,
+            offsets,
+            documents,
+            oov,
+            **counts,
+            lines_hash=self._lines_hash(),
+            blank_lines=self.settings.blank_lines,
+        )
 
-    def in_two(self, share: float, most_tokens: int | None = None) -> "tuple[PreparedText, PreparedText | None]":
+    def in_two(
+        self, share: float, most_tokens: int | None = None
+    ) -> "tuple[PreparedText, PreparedText | None]":
         """The two parts of :meth:`split`; the second has at most `most_tokens`, up to a line or
         document. None: nothing is held out."""
         if not share:
             return self, None
         wanted = self.stop - max(1, round(self.stop * share))
         if most_tokens is not None:
-            wanted = max(wanted, min(self.stop - 1, self.shards.line_from(self.index.counts.tokens - most_tokens)))
+            wanted = max(
+                wanted,
+                min(self.stop - 1, self.shards.line_from(self.index.counts.tokens - most_tokens)),
+            )
         if self.settings.blank_lines == "documents":
             inner = [int(border) for border in self.shards.document_starts() if 0 < border]
             wanted = min(inner, key=lambda border: abs(border - wanted)) if inner else 0
-        return (replace(self, stop=wanted), replace(self, start=wanted)) if wanted > 0 else (self, None)
+        return (
+            (replace(self, stop=wanted), replace(self, start=wanted))
+            if wanted > 0
+            else (self, None)
+        )
 
     def _document_offsets(self, first: int, last: int) -> np.ndarray | None:
         if self.settings.blank_lines != "documents":
@@ -296,12 +389,18 @@ class PreparedSplit:
     def held_out(self) -> str:
         held = self.parts[1]
         lines = held.stop - held.start if held else 0
-        return f"{lines:,} lines" if lines < round(self.text.stop * self.share) else f"{self.share:.0%}"
+        return (
+            f"{lines:,} lines"
+            if lines < round(self.text.stop * self.share)
+            else f"{self.share:.0%}"
+        )
 
     def blocks(self) -> Iterator[Block]:
         return self.text.blocks()
 
-    def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> tuple[EncodedText, EncodedText | None]:
+    def encode(
+        self, tokenizer: Tokenizer, progress: Progress = silent
+    ) -> tuple[EncodedText, EncodedText | None]:
         """The ids of the first part stay on disk."""
         first, held_out = self.parts
         return first.mapped(tokenizer), held_out.encode(tokenizer) if held_out else None
@@ -321,7 +420,9 @@ def describe(folder: Path) -> dict[str, Any]:
     index = read_index(folder, INDEX if is_finished else JOURNAL)
     return {
         "folder": str(folder),
-        "prepared text": "finished" if is_finished else "cut off: go on with rnnlm prepare ... --resume",
+        "prepared text": "finished"
+        if is_finished
+        else "cut off: go on with rnnlm prepare ... --resume",
         "format_version": index.format_version,
         "text": index.request.get("text"),
         "tokenizer": f"{index.tokenizer.get('tokenizer')}:{index.tokenizer_fingerprint}",
@@ -340,18 +441,34 @@ def problems(folder: Path) -> Iterator[tuple[str, str, str]]:
     each shard."""
     try:
         index = read_index(folder)
-        yield "index", "", f"a prepared text of {index.counts.tokens:,} tokens, format {index.format_version}"
+        yield (
+            "index",
+            "",
+            f"a prepared text of {index.counts.tokens:,} tokens, format {index.format_version}",
+        )
         tokenizer = load_tokenizer(folder, index)
-        yield "tokenizer", "", f"{tokenizer.name}:{tokenizer.fingerprint}, {tokenizer.size:,} symbols"
+        yield (
+            "tokenizer",
+            "",
+            f"{tokenizer.name}:{tokenizer.fingerprint}, {tokenizer.size:,} symbols",
+        )
     except ModelError as error:
         yield "index and tokenizer", "; ".join(filter(None, (error.what, error.why))), ""
         return
     shards = Shards(folder, index, compact_type(tokenizer))
-    wrong = [problem for number in range(len(index.shards)) if (problem := _problem(folder, index, shards, number))]
+    wrong = [
+        problem
+        for number in range(len(index.shards))
+        if (problem := _problem(folder, index, shards, number))
+    ]
     for problem in wrong:
         yield "shard", problem, ""
     if not wrong:
-        yield "shards", "", f"{len(index.shards)} files, SHA-256 as recorded, counts as the index says"
+        yield (
+            "shards",
+            "",
+            f"{len(index.shards)} files, SHA-256 as recorded, counts as the index says",
+        )
 
 
 def _problem(folder: Path, index: Index, shards: Shards, number: int) -> str:
@@ -362,7 +479,9 @@ def _problem(folder: Path, index: Index, shards: Shards, number: int) -> str:
     try:
         lines = shards.lines(number)
         found, recorded = lines.totals(), msgspec.to_builtins(shard.counts)
-        if any(found[name] != recorded[name] for name in found) or not _is_sound(lines, index.vocabulary_size):
+        if any(found[name] != recorded[name] for name in found) or not _is_sound(
+            lines, index.vocabulary_size
+        ):
             return f"{shard.name} does not hold what the index says"
         drop_pages(lines.ids_N)
     except ModelError as error:
@@ -374,5 +493,7 @@ def _is_sound(lines: EncodedLines, size: int) -> bool:
     """Whether ids are in the vocabulary, and positions in the shard."""
     ids_N = lines.ids_N
     in_order = all(bool(np.all(np.diff(each) > 0)) for each in (lines.oov, lines.document_lines))
-    within = lines.oov.max(initial=-1) < len(ids_N) and lines.document_lines.max(initial=-1) < len(lines)
+    within = lines.oov.max(initial=-1) < len(ids_N) and lines.document_lines.max(initial=-1) < len(
+        lines
+    )
     return bool(ids_N.min(initial=0) >= 0 and ids_N.max(initial=0) < size and within and in_order)

@@ -120,11 +120,22 @@ class TokenizerFiles:
     sample_bytes: int = 0
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer, notices: Iterable[str] = (), sample_bytes: int = 0) -> "TokenizerFiles":
-        return cls(tokenizer.to_settings(), tokenizer.to_files(), tokenizer.fingerprint, tokenizer.size, tuple(notices), sample_bytes)
+    def of(
+        cls, tokenizer: Tokenizer, notices: Iterable[str] = (), sample_bytes: int = 0
+    ) -> "TokenizerFiles":
+        return cls(
+            tokenizer.to_settings(),
+            tokenizer.to_files(),
+            tokenizer.fingerprint,
+            tokenizer.size,
+            tuple(notices),
+            sample_bytes,
+        )
 
 
-def learn(sample: Iterable[Piece], text: TextSettings, settings: TokenizerSettings) -> TokenizerFiles:
+def learn(
+    sample: Iterable[Piece], text: TextSettings, settings: TokenizerSettings
+) -> TokenizerFiles:
     """Make the tokenizer that `settings` describe, of a sample.
 
     Raises:

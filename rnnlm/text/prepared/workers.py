@@ -122,7 +122,11 @@ class WorkerProcess:
             code = self.process.wait(timeout=1)
         except subprocess.TimeoutExpired:
             code = 0
-        how = f"it was ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
+        how = (
+            f"it was ended by {signal.Signals(-code).name}"
+            if code < 0
+            else f"it ended with code {code}"
+        )
         why = how + (": the system may have run out of memory" if code == -signal.SIGKILL else "")
         return RnnlmError("a worker process died", why, HINT)
 
@@ -156,10 +160,16 @@ def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
         os._exit(0)
 
 
-def _outcome(function: Callable[..., Any], arguments: tuple, keywords: dict[str, Any]) -> tuple[Any, Exception | None]:
+def _outcome(
+    function: Callable[..., Any], arguments: tuple, keywords: dict[str, Any]
+) -> tuple[Any, Exception | None]:
     try:
         return function(*arguments, **keywords), None
     except MemoryError:
-        return None, RnnlmError("not enough memory", "a worker ran out of it", "lower --workers, --sample or --max-vocab")
+        return None, RnnlmError(
+            "not enough memory",
+            "a worker ran out of it",
+            "lower --workers, --sample or --max-vocab",
+        )
     except Exception as error:  # the parent raises it
         return None, error

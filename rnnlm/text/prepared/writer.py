@@ -17,7 +17,19 @@ from rnnlm.files.lock import OWNER
 from rnnlm.files.writing import STANDARD_OUTPUT, FileEntry, replace_file, writing
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared.encoder import FullShard
-from rnnlm.text.prepared.index import INDEX, JOURNAL, OURS, Counts, Index, Sample, Shard, is_prepared, read_index, shard_name, write_index
+from rnnlm.text.prepared.index import (
+    INDEX,
+    JOURNAL,
+    OURS,
+    Counts,
+    Index,
+    Sample,
+    Shard,
+    is_prepared,
+    read_index,
+    shard_name,
+    write_index,
+)
 from rnnlm.text.prepared.tokenizer_sample import TokenizerFiles
 
 
@@ -28,19 +40,32 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
         OutputError: one is there, something else is, or it cannot be written.
     """
     if folder == STANDARD_OUTPUT:
-        raise OutputError("a prepared text cannot be written to standard output", "it is a folder of files", "name a folder")
+        raise OutputError(
+            "a prepared text cannot be written to standard output",
+            "it is a folder of files",
+            "name a folder",
+        )
     with writing(folder):
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", "it is a file")
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
     others = [name for name in names if not OURS.fullmatch(name) and name != OWNER]
     if others and not _is_readable(folder):  # then index.json may be of something else
-        raise OutputError(f"{folder} is not empty and holds no prepared text", f"it has {others[0]}", "choose another folder with -o")
+        raise OutputError(
+            f"{folder} is not empty and holds no prepared text",
+            f"it has {others[0]}",
+            "choose another folder with -o",
+        )
     if is_prepared(folder) and not resume and not overwrite:
         is_done = is_finished(folder)
-        what = "holds a prepared text already" if is_done else "holds a text that is prepared in part"
+        what = (
+            "holds a prepared text already" if is_done else "holds a text that is prepared in part"
+        )
         hint = "choose another folder with -o, or replace it with --overwrite"
-        raise OutputError(f"{folder} {what}", hint=hint if is_done else "go on with --resume, or begin anew with --overwrite")
+        raise OutputError(
+            f"{folder} {what}",
+            hint=hint if is_done else "go on with --resume, or begin anew with --overwrite",
+        )
 
 
 def _is_readable(folder: Path) -> bool:
@@ -71,28 +96,48 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     index = read_index(folder, name)
     keys = request.keys() | index.request.keys()
     # what came later was off
-    differing = [key for key in keys if (request.get(key) or None) != (index.request.get(key) or None)]
+    differing = [
+        key for key in keys if (request.get(key) or None) != (index.request.get(key) or None)
+    ]
     if differing:
         key = min(differing)
         why = f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} was asked for"
-        raise UsageError(f"--resume goes on with what was begun in {folder}, and with nothing else", why, "begin anew with --overwrite")
+        raise UsageError(
+            f"--resume goes on with what was begun in {folder}, and with nothing else",
+            why,
+            "begin anew with --overwrite",
+        )
     if name == INDEX:
         return index
     whole = 0
-    while whole < len(index.shards) and safe_files.sha256(folder / index.shards[whole].name) == index.shards[whole].sha256:
+    while (
+        whole < len(index.shards)
+        and safe_files.sha256(folder / index.shards[whole].name) == index.shards[whole].sha256
+    ):
         whole += 1
     return index.with_shards(index.shards[:whole])
 
 
-def begin(folder: Path, request: dict[str, Any], text: TextSettings, tokenizer: TokenizerFiles, sample: Sample) -> Index:
+def begin(
+    folder: Path,
+    request: dict[str, Any],
+    text: TextSettings,
+    tokenizer: TokenizerFiles,
+    sample: Sample,
+) -> Index:
     """Write the tokenizer, and a journal without shards, in place of what we wrote there before.
 
     Raises:
         OutputError: it cannot be written.
     """
-    files = {role: FileEntry(role, len(data), safe_files.digest([data])) for role, data in tokenizer.files.items()}
+    files = {
+        role: FileEntry(role, len(data), safe_files.digest([data]))
+        for role, data in tokenizer.files.items()
+    }
     settings = {name: getattr(text, name) for name in TextSettings.__dataclass_fields__}
-    index = Index(request, settings, tokenizer.settings, tokenizer.fingerprint, tokenizer.size, files, sample)
+    index = Index(
+        request, settings, tokenizer.settings, tokenizer.fingerprint, tokenizer.size, files, sample
+    )
     with writing(folder):
         write_index(folder, index, JOURNAL)  # where nothing can be written, what is there stays
         remove(folder)
@@ -111,9 +156,16 @@ def add_shard(folder: Path, index: Index, shard: FullShard) -> Index:
     name = shard_name(len(index.shards))
     pieces = list(tensors.chunks(shard.lines.to_arrays()))
     totals = shard.lines.totals()
-    counts = Counts(lines=len(shard.lines), documents=len(shard.lines.document_lines), oov_tokens=len(shard.lines.oov), **totals)
+    counts = Counts(
+        lines=len(shard.lines),
+        documents=len(shard.lines.document_lines),
+        oov_tokens=len(shard.lines.oov),
+        **totals,
+    )
     with writing(folder):
-        entry = Shard(name, sum(map(len, pieces)), safe_files.digest(pieces), shard.lines_hash, counts)
+        entry = Shard(
+            name, sum(map(len, pieces)), safe_files.digest(pieces), shard.lines_hash, counts
+        )
         replace_file(folder / name, pieces)
         index = index.with_shards([*index.shards, entry])
         write_index(folder, index, JOURNAL)
@@ -141,4 +193,10 @@ def is_finished(folder: Path) -> bool:
 
 
 def _text(value: Any) -> str:
-    return "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (
+        "none"
+        if value is None
+        else ", ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+    )

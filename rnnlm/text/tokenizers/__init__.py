@@ -22,8 +22,14 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
             this tokenizer does not have.
     """
     settings.check_limits()
-    tokenizer: Tokenizer = _class(settings.tokenizer).train(settings, (block.lines for block in blocks))
-    if tokenizer.counts_V is not None and tokenizer.counts_V.any() and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}:
+    tokenizer: Tokenizer = _class(settings.tokenizer).train(
+        settings, (block.lines for block in blocks)
+    )
+    if (
+        tokenizer.counts_V is not None
+        and tokenizer.counts_V.any()
+        and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}
+    ):
         notice(
             f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = {settings.min_count:,}): "
             f"everything else in the text is {UNKNOWN} to the model"

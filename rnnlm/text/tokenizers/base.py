@@ -36,7 +36,13 @@ class Vocabulary:
     counts_V: np.ndarray | None
 
     @classmethod
-    def from_counts(cls, counts: Counter[str], specials: dict[str, int], min_count: int = 1, max_size: int | None = None) -> "Vocabulary":
+    def from_counts(
+        cls,
+        counts: Counter[str],
+        specials: dict[str, int],
+        min_count: int = 1,
+        max_size: int | None = None,
+    ) -> "Vocabulary":
         """`specials` (symbol to count) first, then the symbols of `counts` by descending count,
         ties by spelling.
 
@@ -44,7 +50,11 @@ class Vocabulary:
         added to the count of the special symbol `<unk>` where there is one.
         """
         ordered = sorted(
-            ((symbol, count) for symbol, count in counts.items() if count >= min_count and symbol not in specials),
+            (
+                (symbol, count)
+                for symbol, count in counts.items()
+                if count >= min_count and symbol not in specials
+            ),
             key=lambda item: (-item[1], item[0]),
         )
         if max_size is not None:
@@ -53,13 +63,19 @@ class Vocabulary:
         if "<unk>" in totals:
             totals["<unk>"] += sum(counts.values()) - sum(count for _, count in ordered)
         entries = [*totals.items(), *ordered]
-        return cls(tuple(symbol for symbol, _ in entries), np.array([count for _, count in entries], dtype=np.int64))
+        return cls(
+            tuple(symbol for symbol, _ in entries),
+            np.array([count for _, count in entries], dtype=np.int64),
+        )
 
     def to_bytes(self) -> bytes:
         """One line per symbol: count (`?` where it is not known), tab, symbol (backslash, tab, CR,
         LF and NUL escaped)."""
         counts = repeat(_NOT_KNOWN, len(self.symbols)) if self.counts_V is None else self.counts_V
-        lines = (f"{count}\t{_escape(symbol)}\n" for count, symbol in zip(counts, self.symbols, strict=True))
+        lines = (
+            f"{count}\t{_escape(symbol)}\n"
+            for count, symbol in zip(counts, self.symbols, strict=True)
+        )
         return "".join(lines).encode("utf-8")
 
     @classmethod
@@ -71,7 +87,11 @@ class Vocabulary:
         """
         try:
             _check_lines(data)
-            fields = data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t") if data else []
+            fields = (
+                data.decode("utf-8").removesuffix("\n").replace("\n", "\t").split("\t")
+                if data
+                else []
+            )
             counts = fields[::2]
             symbols = [_unescape(symbol) if "\\" in symbol else symbol for symbol in fields[1::2]]
             is_known = set(counts) != {_NOT_KNOWN}
@@ -168,15 +188,29 @@ class VocabularyTokenizer:
 
     @property
     def rewriting(self) -> str:
-        forms = [f"normalise={self.settings.normalise.replace(',', '+')}"] if self.settings.normalise else []
-        return ",".join([*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms)
+        forms = (
+            [f"normalise={self.settings.normalise.replace(',', '+')}"]
+            if self.settings.normalise
+            else []
+        )
+        return ",".join(
+            [*forms, "punctuation=removed"] if self.settings.remove_punctuation else forms
+        )
 
     @functools.cached_property
     def seen_text(self) -> tuple[str, bytes]:
         counts = [1] * self.size if self.counts_V is None else self.counts_V.tolist()
-        symbols = [symbol for symbol, count in zip(self.vocabulary.symbols, counts, strict=True) if count]
-        single = {symbol: match for symbol in symbols if (match := _BYTE.fullmatch(symbol)) and self.name in ("byte", "sentencepiece")}
-        return "\n".join(each for each in symbols if each not in single), bytes(int(match[1], 16) for match in single.values())
+        symbols = [
+            symbol for symbol, count in zip(self.vocabulary.symbols, counts, strict=True) if count
+        ]
+        single = {
+            symbol: match
+            for symbol in symbols
+            if (match := _BYTE.fullmatch(symbol)) and self.name in ("byte", "sentencepiece")
+        }
+        return "\n".join(each for each in symbols if each not in single), bytes(
+            int(match[1], 16) for match in single.values()
+        )
 
     @property
     def literal_unk(self) -> str:
@@ -184,7 +218,10 @@ class VocabularyTokenizer:
 
     @property
     def fingerprint(self) -> str:
-        shaping = [f"{name}={getattr(self.settings, name)}" for name in ("tokenizer", "lowercase", *self.relevant)]
+        shaping = [
+            f"{name}={getattr(self.settings, name)}"
+            for name in ("tokenizer", "lowercase", *self.relevant)
+        ]
         shaping += [self.rewriting] if self.rewriting else []  # else as it was before there was any
         shaping += ["reversed=True"] if self.is_reversed else []
         content = "\n".join([*shaping, *self.vocabulary.symbols, self.segmentation])
@@ -205,7 +242,9 @@ class VocabularyTokenizer:
 
     def decode(self, ids: Sequence[int] | np.ndarray) -> str:
         check_ids(ids)
-        return self._decode(encoding.mirrored_stream(np.asarray(ids), self.boundary_id) if self.is_reversed else ids)
+        return self._decode(
+            encoding.mirrored_stream(np.asarray(ids), self.boundary_id) if self.is_reversed else ids
+        )
 
     def surface(self, line: str) -> list[str]:
         return self.surfaces([line])[0]
@@ -228,7 +267,10 @@ class VocabularyTokenizer:
         return list(self.vocabulary.symbols)
 
     def token_bytes(self) -> list[bytes]:
-        return [b"\n" if id == self.boundary_id else symbol.encode("utf-8") for id, symbol in enumerate(self.vocabulary.symbols)]
+        return [
+            b"\n" if id == self.boundary_id else symbol.encode("utf-8")
+            for id, symbol in enumerate(self.vocabulary.symbols)
+        ]
 
     def spellings(self, start: int = 0) -> list[str]:
         return list(self.vocabulary.symbols[start:])
@@ -257,7 +299,9 @@ def stored_vocabulary(files: dict[str, bytes], specials: tuple[str, ...]) -> Voc
         raise ModelError("the model has no vocabulary", f"{VOCABULARY_FILE} is missing")
     vocabulary = Vocabulary.from_bytes(files[VOCABULARY_FILE])
     if vocabulary.symbols[: len(specials)] != specials:
-        raise ModelError("the vocabulary is damaged", f"it does not begin with {' '.join(specials)}")
+        raise ModelError(
+            "the vocabulary is damaged", f"it does not begin with {' '.join(specials)}"
+        )
     return vocabulary
 
 
@@ -273,7 +317,11 @@ def rewritten(lines: Sequence[str], settings: TokenizerSettings) -> Sequence[str
         return lines
     # a newline in a line makes two, which shows later
     lines = normalisation.normalise("\n".join(lines), settings.normalise).split("\n")
-    return [normalisation.remove_punctuation(line) for line in lines] if settings.remove_punctuation else lines
+    return (
+        [normalisation.remove_punctuation(line) for line in lines]
+        if settings.remove_punctuation
+        else lines
+    )
 
 
 def check_lines(lines: Sequence[str]) -> None:
@@ -283,11 +331,16 @@ def check_lines(lines: Sequence[str]) -> None:
         ArgumentTypeError: it was given a single one, or what is not text.
     """
     if isinstance(lines, (str, bytes)) or not hasattr(lines, "__len__"):
-        raise ArgumentTypeError(f"a tokenizer's lines must be a list of str, not {given(lines)}", hint="a single line is [line]")
+        raise ArgumentTypeError(
+            f"a tokenizer's lines must be a list of str, not {given(lines)}",
+            hint="a single line is [line]",
+        )
     if set(map(type, lines)) - {str}:  # quicker than line by line
         for number, line in enumerate(lines):
             if not isinstance(line, str):
-                raise ArgumentTypeError(f"a tokenizer's lines[{number}] must be a str, not {given(line)}")
+                raise ArgumentTypeError(
+                    f"a tokenizer's lines[{number}] must be a str, not {given(line)}"
+                )
 
 
 def check_ids(ids: Sequence[int] | np.ndarray) -> None:
@@ -297,20 +350,35 @@ def check_ids(ids: Sequence[int] | np.ndarray) -> None:
         ArgumentTypeError: they are not.
     """
     if isinstance(ids, np.ndarray):
-        wrong = None if ids.ndim == 1 and (ids.dtype.kind in "iu" or not ids.size) else f"a {ids.ndim}-d array of {ids.dtype}"
+        wrong = (
+            None
+            if ids.ndim == 1 and (ids.dtype.kind in "iu" or not ids.size)
+            else f"a {ids.ndim}-d array of {ids.dtype}"
+        )
     elif not hasattr(ids, "__iter__"):
         wrong = given(ids)
     else:
-        wrong = next((f"a {type(ids).__name__} of {kind.__name__}" for kind in set(map(type, ids)) if not hasattr(kind, "__index__")), None)
+        wrong = next(
+            (
+                f"a {type(ids).__name__} of {kind.__name__}"
+                for kind in set(map(type, ids))
+                if not hasattr(kind, "__index__")
+            ),
+            None,
+        )
     if wrong:
-        raise ArgumentTypeError(f"a tokenizer's ids must be a list of int or a 1-d array of them, not {wrong}")
+        raise ArgumentTypeError(
+            f"a tokenizer's ids must be a list of int or a 1-d array of them, not {wrong}"
+        )
 
 
 def newline_error() -> TextError:
     return TextError("a line holds a newline", hint="give each line on its own")
 
 
-def cut_into_lines(ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Sequence[str]) -> Encoded:
+def cut_into_lines(
+    ids: np.ndarray, oov: np.ndarray, boundary_id: int, lines: Sequence[str]
+) -> Encoded:
     """`ids` with the offsets of the lines that end in `boundary_id`.
 
     Raises:

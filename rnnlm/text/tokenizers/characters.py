@@ -7,7 +7,13 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import Vocabulary, VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import (
+    Vocabulary,
+    VocabularyTokenizer,
+    cut_into_lines,
+    rewritten,
+    stored_vocabulary,
+)
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 # ---- One token per Unicode character, white space included; unseen characters are `<unk>`.
@@ -41,10 +47,17 @@ class CharTokenizer(VocabularyTokenizer):
             points = _code_points(lines, settings)
             counts = np.bincount(points)
             counts_by_point[: len(counts)] += counts
-        specials = {BOUNDARY: int(counts_by_point[ord("\n")]), UNKNOWN: int(counts_by_point[ord(_LITERAL_UNK)])}
+        specials = {
+            BOUNDARY: int(counts_by_point[ord("\n")]),
+            UNKNOWN: int(counts_by_point[ord(_LITERAL_UNK)]),
+        }
         counts_by_point[[ord("\n"), ord(_LITERAL_UNK)]] = 0
-        seen = Counter({chr(point): int(counts_by_point[point]) for point in np.flatnonzero(counts_by_point)})
-        return cls(settings, Vocabulary.from_counts(seen, specials, settings.min_count, settings.max_vocab))
+        seen = Counter(
+            {chr(point): int(counts_by_point[point]) for point in np.flatnonzero(counts_by_point)}
+        )
+        return cls(
+            settings, Vocabulary.from_counts(seen, specials, settings.min_count, settings.max_vocab)
+        )
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "CharTokenizer":
@@ -72,10 +85,15 @@ class CharTokenizer(VocabularyTokenizer):
 
     def _surfaces(self, lines: Sequence[str]) -> list[list[str]]:
         points = (_code_points([line], self.settings)[:-1] for line in lines)
-        return [[*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in its), BOUNDARY] for its in points]
+        return [
+            [*(UNKNOWN if point == ord(_LITERAL_UNK) else chr(point) for point in its), BOUNDARY]
+            for its in points
+        ]
 
     def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
-        text = "".join("\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids)
+        text = "".join(
+            "\n" if id == self.boundary_id else self.vocabulary.symbols[id] for id in ids
+        )
         return text.removesuffix("\n")
 
 
@@ -86,7 +104,9 @@ def _code_points(lines: Sequence[str], settings: TokenizerSettings) -> np.ndarra
         text = text.lower()
     if settings.literal_unk == "symbol":
         text = text.replace(UNKNOWN, _LITERAL_UNK)
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(np.int64)
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32).astype(
+        np.int64
+    )
 
 
 # ---- One token per byte of UTF-8: nothing is unknown, and every text comes back as it was, or as
@@ -131,7 +151,9 @@ class ByteTokenizer(VocabularyTokenizer):
         return [b"\n", *(bytes([byte]) for byte in range(256))]
 
     def _encode(self, lines: Sequence[str]) -> Encoded:
-        return cut_into_lines(_ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines)
+        return cut_into_lines(
+            _ids(self.normalise(lines)), np.zeros(0, dtype=np.int64), self.boundary_id, lines
+        )
 
     def _decode(self, ids: Sequence[int] | np.ndarray) -> str:
         data = bytes(_NEWLINE if id == self.boundary_id else int(id) - 1 for id in ids)

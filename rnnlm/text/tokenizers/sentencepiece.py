@@ -58,7 +58,9 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         self._special = re.compile(f"({literal}{_SPACE})")
 
     @classmethod
-    def train(cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]) -> "SentencePieceTokenizer":
+    def train(
+        cls, settings: TokenizerSettings, blocks: Iterable[Sequence[str]]
+    ) -> "SentencePieceTokenizer":
         """The tokenizer whose pieces are found in these lines, a block after the other.
 
         Raises:
@@ -87,7 +89,9 @@ class SentencePieceTokenizer(VocabularyTokenizer):
         vocabulary = stored_vocabulary(files, (UNKNOWN, BOUNDARY))
         tokenizer = cls(settings, vocabulary, files[MODEL_FILE])
         if tokenizer._processor.get_piece_size() != len(vocabulary.symbols):
-            raise ModelError("the tokenizer is damaged", f"{MODEL_FILE} and {VOCABULARY_FILE} differ in size")
+            raise ModelError(
+                "the tokenizer is damaged", f"{MODEL_FILE} and {VOCABULARY_FILE} differ in size"
+            )
         return tokenizer
 
     @property
@@ -172,7 +176,9 @@ def _train(settings: TokenizerSettings, lines: Iterable[str]) -> bytes:
             vocab_size = _possible_size(str(error), vocab_size)
     size = _processor(model.getvalue()).get_piece_size()
     if size < settings.vocab_size:
-        notice(f"the text yields {size} pieces only: the vocabulary is {size} instead of {settings.vocab_size}")
+        notice(
+            f"the text yields {size} pieces only: the vocabulary is {size} instead of {settings.vocab_size}"
+        )
     return model.getvalue()
 
 
@@ -201,7 +207,9 @@ def _possible_size(message: str, vocab_size: int) -> int:
             "256 bytes and the text's characters need a piece each",
             f"set vocab_size to {least} or more",
         )  # fmt: skip
-    raise SettingsError("sentencepiece cannot make a vocabulary of this text", message.strip().splitlines()[-1])
+    raise SettingsError(
+        "sentencepiece cannot make a vocabulary of this text", message.strip().splitlines()[-1]
+    )
 
 
 def _processor(model: bytes) -> Any:

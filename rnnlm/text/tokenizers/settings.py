@@ -22,34 +22,56 @@ class TokenizerSettings:
         "vocab_size": {"tokenizer": ("sentencepiece",)},
     })  # fmt: skip
 
-    tokenizer: Annotated[Literal["word", "char", "byte", "sentencepiece"], Meta(description="how text becomes tokens")] = "word"
+    tokenizer: Annotated[
+        Literal["word", "char", "byte", "sentencepiece"],
+        Meta(description="how text becomes tokens"),
+    ] = "word"
     lowercase: Annotated[bool, Meta(description="lower-case the text first")] = False
-    split_punctuation: Annotated[bool, Meta(description="word: punctuation marks are tokens of their own")] = False
+    split_punctuation: Annotated[
+        bool, Meta(description="word: punctuation marks are tokens of their own")
+    ] = False
     min_count: Annotated[Count, Meta(description="word, char: rarer symbols become <unk>")] = 1
     max_vocab: Annotated[
-        Annotated[int, Meta(ge=3)] | None, Meta(description="word, char: largest vocabulary, special symbols included")
+        Annotated[int, Meta(ge=3)] | None,
+        Meta(description="word, char: largest vocabulary, special symbols included"),
     ] = None
-    literal_unk: Annotated[Literal["symbol", "spell"], Meta(description="<unk> in the text: the unknown symbol, or ordinary text")] = (
-        "symbol"
-    )
-    sentencepiece_model: Annotated[Literal["unigram", "bpe"], Meta(description="sentencepiece: the kind of subword model")] = "unigram"
+    literal_unk: Annotated[
+        Literal["symbol", "spell"],
+        Meta(description="<unk> in the text: the unknown symbol, or ordinary text"),
+    ] = "symbol"
+    sentencepiece_model: Annotated[
+        Literal["unigram", "bpe"], Meta(description="sentencepiece: the kind of subword model")
+    ] = "unigram"
     vocab_size: Annotated[Count, Meta(description="sentencepiece: number of pieces")] = 4000
     normalise: Annotated[
         Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
-        Meta(description="what is written in one form: quotes, dashes, spaces, entities, nfc, or all"),
+        Meta(
+            description="what is written in one form: quotes, dashes, spaces, entities, nfc, or all"
+        ),
     ] = None
-    remove_punctuation: Annotated[bool, Meta(description="punctuation becomes white space, but for apostrophes inside words")] = False
-    reversed: Annotated[bool, Meta(description="each line is read from its end: its tokens from the last to the first, then </s>")] = False
+    remove_punctuation: Annotated[
+        bool, Meta(description="punctuation becomes white space, but for apostrophes inside words")
+    ] = False
+    reversed: Annotated[
+        bool,
+        Meta(
+            description="each line is read from its end: its tokens from the last to the first, then </s>"
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         # in one spelling, whatever was asked for
         object.__setattr__(self, "normalise", parse_forms(self.normalise))
         if self.tokenizer == "byte" and self.lowercase:
-            raise SettingsError("lowercase does not go with the byte tokenizer", "it keeps every byte as it is")
+            raise SettingsError(
+                "lowercase does not go with the byte tokenizer", "it keeps every byte as it is"
+            )
         if self.split_punctuation and self.tokenizer != "word":
             raise SettingsError("split_punctuation is a setting of the word tokenizer")
         if self.tokenizer == "word" and self.literal_unk == "spell":
-            raise SettingsError("literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not")
+            raise SettingsError(
+                "literal_unk = spell needs a tokenizer that spells", "a word tokenizer does not"
+            )
 
     def check_limits(self) -> None:
         """Whether a new tokenizer can obey min_count and max_vocab; for stored settings nobody
@@ -58,10 +80,18 @@ class TokenizerSettings:
         Raises:
             SettingsError: one is set for bytes or sentencepiece.
         """
-        idle = [name for name in ("min_count", "max_vocab") if getattr(self, name) != getattr(type(self), name)]
+        idle = [
+            name
+            for name in ("min_count", "max_vocab")
+            if getattr(self, name) != getattr(type(self), name)
+        ]
         if idle and self.tokenizer not in ("word", "char"):
             what = f"{' and '.join(idle)}: not for the {self.tokenizer} tokenizer"
-            hint = "set vocab_size instead" if self.tokenizer == "sentencepiece" else f"leave {' and '.join(idle)} out"
+            hint = (
+                "set vocab_size instead"
+                if self.tokenizer == "sentencepiece"
+                else f"leave {' and '.join(idle)} out"
+            )
             raise SettingsError(what, "these are settings of the word and char tokenizers", hint)
 
 

@@ -19,7 +19,13 @@ from itertools import repeat
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import Vocabulary, VocabularyTokenizer, cut_into_lines, rewritten, stored_vocabulary
+from rnnlm.text.tokenizers.base import (
+    Vocabulary,
+    VocabularyTokenizer,
+    cut_into_lines,
+    rewritten,
+    stored_vocabulary,
+)
 from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 # ---- Words outside a vocabulary, numbered as they come, for models that read words by their
@@ -42,7 +48,9 @@ class UnseenWords:
                 if word not in self._numbers:
                     self._numbers[word] = len(self.words)
                     self.words.append(word.decode("utf-8"))
-            return np.fromiter(map(self._numbers.__getitem__, words), dtype=np.int32, count=len(words))
+            return np.fromiter(
+                map(self._numbers.__getitem__, words), dtype=np.int32, count=len(words)
+            )
 
     def __deepcopy__(self, memo: object) -> "UnseenWords":
         """Itself: a copied network reads the same ids."""
@@ -95,7 +103,10 @@ class WordTokenizer(VocabularyTokenizer):
         literal = counts.pop(UNKNOWN.encode(), 0)
         decoded = Counter({word.decode("utf-8"): count for word, count in counts.items()})
         specials = {BOUNDARY: line_ends, UNKNOWN: literal}
-        return cls(settings, Vocabulary.from_counts(decoded, specials, settings.min_count, settings.max_vocab))
+        return cls(
+            settings,
+            Vocabulary.from_counts(decoded, specials, settings.min_count, settings.max_vocab),
+        )
 
     @classmethod
     def load(cls, settings: TokenizerSettings, files: dict[str, bytes]) -> "WordTokenizer":
@@ -118,7 +129,9 @@ class WordTokenizer(VocabularyTokenizer):
         ids_W = np.fromiter(map(self._ids.get, words, repeat(-1)), dtype=np.int32, count=len(words))
         is_unseen_W = ids_W < 0
         ids_W[is_unseen_W] = self._unseen_ids(list(itertools.compress(words, is_unseen_W)))
-        return cut_into_lines(ids_W[numbers], np.flatnonzero(is_unseen_W[numbers]), self.boundary_id, lines)
+        return cut_into_lines(
+            ids_W[numbers], np.flatnonzero(is_unseen_W[numbers]), self.boundary_id, lines
+        )
 
     def _unseen_ids(self, words: list[bytes]) -> np.ndarray | int:
         return self.unk_id
@@ -143,7 +156,9 @@ class WordTokenizer(VocabularyTokenizer):
         return self.vocabulary.symbols[id]
 
     def spelling(self) -> "SpellingWordTokenizer":
-        return SpellingWordTokenizer(self.settings, self.vocabulary, unseen_words(self.in_direction(False).fingerprint))
+        return SpellingWordTokenizer(
+            self.settings, self.vocabulary, unseen_words(self.in_direction(False).fingerprint)
+        )
 
 
 class SpellingWordTokenizer(WordTokenizer):
@@ -156,7 +171,9 @@ class SpellingWordTokenizer(WordTokenizer):
 
     spells = True
 
-    def __init__(self, settings: TokenizerSettings, vocabulary: Vocabulary, unseen: UnseenWords) -> None:
+    def __init__(
+        self, settings: TokenizerSettings, vocabulary: Vocabulary, unseen: UnseenWords
+    ) -> None:
         super().__init__(settings, vocabulary)
         self._unseen = unseen
 
@@ -188,7 +205,9 @@ def _split(lines: Sequence[str], settings: TokenizerSettings) -> tuple[list[byte
         text = text.lower()
     if settings.split_punctuation:
         text = split_punctuation(text)
-    return _numbered(text.encode("utf-8").replace(b"\n", b" " + _LINE_END + b" ").translate(_TO_SPACE))
+    return _numbered(
+        text.encode("utf-8").replace(b"\n", b" " + _LINE_END + b" ").translate(_TO_SPACE)
+    )
 
 
 def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
@@ -207,7 +226,9 @@ def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
     offsets = np.zeros(len(ends) + 1, dtype=np.int64)
     offsets[1:] = ends + 1  # each word with the space behind it: nothing lies between them
     buffers = [None, pyarrow.py_buffer(offsets), pyarrow.py_buffer(bytes_N)]
-    words = pyarrow.Array.from_buffers(pyarrow.large_binary(), len(ends), buffers).dictionary_encode()
+    words = pyarrow.Array.from_buffers(
+        pyarrow.large_binary(), len(ends), buffers
+    ).dictionary_encode()
     # to_numpy() would import pandas
     numbers = np.frombuffer(words.indices.buffers()[1], dtype=np.int32, count=len(ends))
     return [word[:-1] for word in words.dictionary.to_pylist()], numbers
@@ -215,7 +236,13 @@ def _numbered(data: bytes) -> tuple[list[bytes], np.ndarray]:
 
 def split_punctuation(text: str) -> str:
     """`text` with spaces around its marks."""
-    marks = "" if text.isascii() else "".join(c for c in sorted(set(text)) if c > "\x7f" and unicodedata.category(c)[0] in "PS")
+    marks = (
+        ""
+        if text.isascii()
+        else "".join(
+            c for c in sorted(set(text)) if c > "\x7f" and unicodedata.category(c)[0] in "PS"
+        )
+    )
     return _punctuation(marks).sub(_spaced, text)
 
 
@@ -228,13 +255,19 @@ def _punctuation(marks: str) -> re.Pattern[str]:
     """Matches what is split off: `<unk>` whole, and marks (Unicode P and S) but apostrophes inside
     a word. marks: those beyond ASCII that occur, as a class of all that there are is slow."""
     others = "".join(mark for mark in string.punctuation + marks if mark not in _APOSTROPHES)
-    return re.compile(rf"<unk>|[{re.escape(others)}]|(?<!\w)[{_APOSTROPHES}]|[{_APOSTROPHES}](?!\w)")
+    return re.compile(
+        rf"<unk>|[{re.escape(others)}]|(?<!\w)[{_APOSTROPHES}]|[{_APOSTROPHES}](?!\w)"
+    )
 
 
 def _join_punctuation(text: str) -> str:
     """Words and marks as a person would print them: closing marks to the left, opening ones to the
     right."""
-    text = re.sub(r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?', lambda m: f' "{m[1].strip()}"', " " + text.replace("\n", "\n "))
+    text = re.sub(
+        r' "((?: ?[^"\n])*?) ?(?="|$|\n)"?',
+        lambda m: f' "{m[1].strip()}"',
+        " " + text.replace("\n", "\n "),
+    )
     text = re.sub(r"([(\[{\u201c\u2018]) ", r"\1", text)
     text = re.sub(r" ([.,;:!?%)\]}\u201d\u2026]+)", r"\1", text)
     return re.sub(r"^ | ?\n ", lambda m: "\n" if "\n" in m[0] else "", text)

@@ -80,7 +80,10 @@ FILES = {
     "a long line in the header": (b"x" * (3 << 20) + SMALL, "a.arpa, line 1: longer than"),
 }  # fmt: skip
 
-ROWS = [Bad(f"ARPA: {name}", "import a.arpa -o out", what, {"a.arpa": content}) for name, (content, what) in FILES.items()]
+ROWS = [
+    Bad(f"ARPA: {name}", "import a.arpa -o out", what, {"a.arpa": content})
+    for name, (content, what) in FILES.items()
+]
 ROWS += [
     Bad("ARPA: missing", "import a.arpa -o out", "cannot read a.arpa"),
     Bad("ARPA: a directory", "import . -o out", "cannot read ."),

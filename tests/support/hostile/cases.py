@@ -108,7 +108,9 @@ def config(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return damage
 
 
-def edited(name: str, change: Callable[[bytes], bytes], in_config: bool = True) -> Callable[[Path], None]:
+def edited(
+    name: str, change: Callable[[bytes], bytes], in_config: bool = True
+) -> Callable[[Path], None]:
     """Changes the bytes of a file (weights: of whatever step). in_config: config.json gives their
     new length and hash."""
 

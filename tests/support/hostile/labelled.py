@@ -18,11 +18,20 @@ FILES = {
     "no JSON": ("jsonl", b"go\n", "f, line 1: not JSON"),
     "no words": ("jsonl", b'{"words": []}\n', "f, line 1: no words"),
     "words that are numbers": ("jsonl", b'{"words": [1.5]}\n', "f, line 1: column 'words' holds"),
-    "a cell too many": ("tsv", b"text\tid\ngo\t1\t2\n", "f, line 2: the row has more cells than columns"),
+    "a cell too many": (
+        "tsv",
+        b"text\tid\ngo\t1\t2\n",
+        "f, line 2: the row has more cells than columns",
+    ),
 }
 
 ROWS = [
-    Bad(f"tag: {name}", f"tag -m {{tagger}} --input f --format {form}", what.replace("text, line", "f, line"), {"f": content})
+    Bad(
+        f"tag: {name}",
+        f"tag -m {{tagger}} --input f --format {form}",
+        what.replace("text, line", "f, line"),
+        {"f": content},
+    )
     for name, (form, content, what) in FILES.items()
 ]
 ROWS += [

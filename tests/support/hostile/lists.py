@@ -29,17 +29,35 @@ NBEST = {
     "a reserved symbol": (GOOD + b"u2\tREF\t\ta\nu2\t1\t-1\t<s> a\n", "n.tsv, line 5"),
     "JSON cut off": (b'{"utt": "u1", "hypotheses": [', "n.tsv, line 1: not JSON"),
     "JSON without hypotheses": (b'{"utt": "u1"}\n', "n.tsv, line 1: 'hypotheses' is missing"),
-    "JSON, hypotheses are no list": (b'{"utt": "u1", "hypotheses": 3}\n', "n.tsv, line 1: 'hypotheses' is not a list"),
-    "JSON, a hypothesis is a number": (b'{"utt": "u1", "hypotheses": [3]}\n', "n.tsv, line 1, hypothesis 1: not an object"),
+    "JSON, hypotheses are no list": (
+        b'{"utt": "u1", "hypotheses": 3}\n',
+        "n.tsv, line 1: 'hypotheses' is not a list",
+    ),
+    "JSON, a hypothesis is a number": (
+        b'{"utt": "u1", "hypotheses": [3]}\n',
+        "n.tsv, line 1, hypothesis 1: not an object",
+    ),
     "JSON, a score of true": (
         b'{"utt": "u1", "hypotheses": [{"text": "a", "score": true}]}\n',
         "n.tsv, line 1, hypothesis 1: 'score' is not",
     ),
-    "JSON, a score of 1e400": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": 1e400}]}\n', "n.tsv, line 1"),
-    "JSON, a score of 10000 digits": (b'{"utt": "u1", "hypotheses": [{"text": "a", "score": ' + b"9" * 10000 + b"}]}\n", "n.tsv, line 1"),
-    "JSON, a name of 10000 digits": (b'{"utt": ' + b"9" * 10000 + b', "hypotheses": [{"text": "a", "score": 1}]}\n', "n.tsv, line 1"),
+    "JSON, a score of 1e400": (
+        b'{"utt": "u1", "hypotheses": [{"text": "a", "score": 1e400}]}\n',
+        "n.tsv, line 1",
+    ),
+    "JSON, a score of 10000 digits": (
+        b'{"utt": "u1", "hypotheses": [{"text": "a", "score": ' + b"9" * 10000 + b"}]}\n",
+        "n.tsv, line 1",
+    ),
+    "JSON, a name of 10000 digits": (
+        b'{"utt": ' + b"9" * 10000 + b', "hypotheses": [{"text": "a", "score": 1}]}\n',
+        "n.tsv, line 1",
+    ),
     "JSON, a nest of arrays": (DEEP_ROW, "n.tsv, line 1: not JSON"),
-    "JSON, half a surrogate pair": (b'{"utt": "u1", "hypotheses": [{"text": "\\udc00", "score": 1}]}\n', "n.tsv, line 1: not JSON"),
+    "JSON, half a surrogate pair": (
+        b'{"utt": "u1", "hypotheses": [{"text": "\\udc00", "score": 1}]}\n',
+        "n.tsv, line 1: not JSON",
+    ),
 }
 
 
@@ -50,7 +68,11 @@ def weights(**changes):
         import rnnlm
 
         name = rnnlm.load(models["unigram"], "cpu").fingerprint
-        whole = {"weights": {"lm:unigram": 1.0, "words": 0.0, "oov:unigram": 0.0}, "models": {"unigram": name}, "format_version": 1}
+        whole = {
+            "weights": {"lm:unigram": 1.0, "words": 0.0, "oov:unigram": 0.0},
+            "models": {"unigram": name},
+            "format_version": 1,
+        }
         path.write_text(json.dumps({**whole, **changes}))
 
     return make
@@ -62,12 +84,24 @@ WEIGHTS = {
     "an array": (b"[]", "w.json holds no weights"),
     "invalid UTF-8": (b'{"weights": {"\xff": 1}}', "w.json holds no weights"),
     "a nest of arrays": (b"[" * 100_000, "w.json holds no weights"),
-    "a nest in what is not read": (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "w.json holds no weights"),
-    "1e400": (weights(weights={"lm:unigram": 1.0, "words": float("inf")}), "w.json holds no weights"),
+    "a nest in what is not read": (
+        b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        "w.json holds no weights",
+    ),
+    "1e400": (
+        weights(weights={"lm:unigram": 1.0, "words": float("inf")}),
+        "w.json holds no weights",
+    ),
     "a text": (weights(weights={"lm:unigram": "1"}), "w.json holds no weights"),
-    "a stranger": (weights(weights={"lm:unigram": 1.0, "lm:\x1b[31m": 1.0}), "w.json holds no weights"),
+    "a stranger": (
+        weights(weights={"lm:unigram": 1.0, "lm:\x1b[31m": 1.0}),
+        "w.json holds no weights",
+    ),
     "none": (weights(weights={}), "w.json holds no weights"),
-    "another model": (weights(models={"unigram": "0" * 12}), "the weights were tuned for other models"),
+    "another model": (
+        weights(models={"unigram": "0" * 12}),
+        "the weights were tuned for other models",
+    ),
     "a newer format": (weights(format_version=2), "w.json holds no weights"),
 }
 COUNTS = {
@@ -79,10 +113,16 @@ COUNTS = {
     "1e400": (b"the\t1e400\n", "c.txt, line 1: not an n-gram, a tab and a count"),
     "blanks": (b"a\t 1\n", "c.txt, line 1: not an n-gram, a tab and a count"),
     "a fraction": (b"a\t1.5\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "digits of another script": ("a\t\u0663\n".encode(), "c.txt, line 1: not an n-gram, a tab and a count"),
+    "digits of another script": (
+        "a\t\u0663\n".encode(),
+        "c.txt, line 1: not an n-gram, a tab and a count",
+    ),
     "a blank line": (b"a\t1\n\nb\t1\n", "c.txt, line 2: not an n-gram, a tab and a count"),
     "underscores": (b"the\t1_000\n", "c.txt, line 1: not an n-gram, a tab and a count"),
-    "a count of 5000 digits": (b"the\t" + b"9" * 5000 + b"\n", "c.txt, line 1: not an n-gram, a tab and a count"),
+    "a count of 5000 digits": (
+        b"the\t" + b"9" * 5000 + b"\n",
+        "c.txt, line 1: not an n-gram, a tab and a count",
+    ),
     "out of order": (b"b\t1\na\t1\n", "c.txt, line 2: out of order"),
     "twice": (b"a\t1\na\t1\n", "c.txt, line 2: out of order"),
     "cut off": (b"a\t1\nb\t1", "c.txt, line 2: cut off"),
@@ -103,19 +143,32 @@ VECTORS = {
     "1e39": (b"the 1 2 3 4 5 6 7 1e39\n", "v.txt, line 1: '1e39' is not a finite number"),
     "other words": (b"zorp 1 2 3 4 5 6 7 8\n", "v.txt has a vector for none of the"),
     "invalid UTF-8": (b"\xff 1 2 3 4 5 6 7 8\n", "v.txt, line 1, byte 1: not UTF-8"),
-    "terminal escapes": (b"the 1 2 3 4 5 6 7 \x1b[31m8\n", "v.txt, line 1: '\\x1b[31m8' is not a finite number"),
+    "terminal escapes": (
+        b"the 1 2 3 4 5 6 7 \x1b[31m8\n",
+        "v.txt, line 1: '\\x1b[31m8' is not a finite number",
+    ),
 }
-RESCORE, MERGE = "rescore -m {unigram} --tune n.tsv --nbest-output out.tsv", "count --merge c.txt -o out"
+RESCORE, MERGE = (
+    "rescore -m {unigram} --tune n.tsv --nbest-output out.tsv",
+    "count --merge c.txt -o out",
+)
 EMBED = f"train {{text}} --model lstm {TINY} --embeddings v.txt -o out"
 
 
-ROWS = [Bad(f"n-best: {name}", RESCORE, what, {"n.tsv": content}) for name, (content, what) in NBEST.items()]
+ROWS = [
+    Bad(f"n-best: {name}", RESCORE, what, {"n.tsv": content})
+    for name, (content, what) in NBEST.items()
+]
 ROWS += [Bad(f"weights: {name}", "rescore -m {unigram} --apply {nbest} --weights w.json", what,
              {"w.json": content})
          for name, (content, what) in WEIGHTS.items()]  # fmt: skip
-ROWS += [Bad(f"counts: {name}", MERGE, what, {"c.txt": content}) for name, (content, what) in COUNTS.items()]
 ROWS += [
-    Bad(f"vectors: {name}", EMBED, what, {"v.txt": content}, code=2 if "width" in name else 1) for name, (content, what) in VECTORS.items()
+    Bad(f"counts: {name}", MERGE, what, {"c.txt": content})
+    for name, (content, what) in COUNTS.items()
+]
+ROWS += [
+    Bad(f"vectors: {name}", EMBED, what, {"v.txt": content}, code=2 if "width" in name else 1)
+    for name, (content, what) in VECTORS.items()
 ]
 ROWS += [
     Bad("n-best: missing", RESCORE, "cannot read n.tsv"),

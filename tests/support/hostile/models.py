@@ -9,7 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
-from support.hostile.cases import Bad, Maker, arrays, config, copy, edited, header, model, recorded, weights_file
+from support.hostile.cases import (
+    Bad,
+    Maker,
+    arrays,
+    config,
+    copy,
+    edited,
+    header,
+    model,
+    recorded,
+    weights_file,
+)
 
 
 class _Bomb:
@@ -248,7 +259,10 @@ NETWORK = {
     "a bias of NaN": ("the model at m is damaged", setting(forget_bias=float("nan"))),
     "a width of NaN": ("the model at m is damaged", setting(hidden_size=float("nan"))),
     "a dropout of 1e400": ("the model at m is damaged", setting(dropout_output=float("inf"))),
-    "an output layer that there is not": ("the model at m is damaged", setting(output_layer="\x1b[31m")),
+    "an output layer that there is not": (
+        "the model at m is damaged",
+        setting(output_layer="\x1b[31m"),
+    ),
 }
 NGRAM = {
     "NaN": ("the model", filled(float("nan"))),
@@ -298,11 +312,26 @@ MIXTURE = {
 }  # fmt: skip
 SUBWORDS = {
     "tokenizer.model missing": ("the model at m is damaged", remove("tokenizer.model")),
-    "tokenizer.model empty": ("the model at m is damaged", edited("tokenizer.model", lambda data: b"")),
-    "tokenizer.model of noise": ("the model at m is damaged", edited("tokenizer.model", lambda data: bytes(range(256)) * 40)),
-    "tokenizer.model cut off": ("the model at m is damaged", edited("tokenizer.model", lambda data: data[: len(data) // 2])),
-    "tokenizer.model a pickle": ("the model at m is damaged", edited("tokenizer.model", lambda data: PICKLE)),
-    "tokenizer.model of the vocabulary": ("the model at m is damaged", edited("tokenizer.model", lambda data: b"1\ta\n" * 300)),
+    "tokenizer.model empty": (
+        "the model at m is damaged",
+        edited("tokenizer.model", lambda data: b""),
+    ),
+    "tokenizer.model of noise": (
+        "the model at m is damaged",
+        edited("tokenizer.model", lambda data: bytes(range(256)) * 40),
+    ),
+    "tokenizer.model cut off": (
+        "the model at m is damaged",
+        edited("tokenizer.model", lambda data: data[: len(data) // 2]),
+    ),
+    "tokenizer.model a pickle": (
+        "the model at m is damaged",
+        edited("tokenizer.model", lambda data: PICKLE),
+    ),
+    "tokenizer.model of the vocabulary": (
+        "the model at m is damaged",
+        edited("tokenizer.model", lambda data: b"1\ta\n" * 300),
+    ),
 }
 
 
@@ -373,7 +402,9 @@ def facts(place: Path, content: bytes) -> None:
     """Other facts in place of the checkpoint's, under the name that their hash gives them."""
     path = next(place.glob("state-*.json"))
     path.unlink()
-    path.with_name(f"{path.name.rpartition('-')[0]}-{hashlib.sha256(content).hexdigest()[:8]}.json").write_bytes(content)
+    path.with_name(
+        f"{path.name.rpartition('-')[0]}-{hashlib.sha256(content).hexdigest()[:8]}.json"
+    ).write_bytes(content)
 
 
 STATES = {
@@ -381,11 +412,16 @@ STATES = {
     "empty": lambda place: facts(place, b""),
     "a nest of arrays": lambda place: facts(place, b"[" * 100_000),
     "a pickle": lambda place: facts(place, PICKLE),
-    "empty, by another hash": lambda place: next(place.glob("state-*.json")).write_bytes(b"") and None,
+    "empty, by another hash": lambda place: (
+        next(place.glob("state-*.json")).write_bytes(b"") and None
+    ),
     "arrays that are missing": lambda place: next(place.glob("state-*.safetensors")).unlink(),
-    "arrays that are a pickle": lambda place: next(place.glob("state-*.safetensors")).write_bytes(PICKLE) and None,
+    "arrays that are a pickle": lambda place: (
+        next(place.glob("state-*.safetensors")).write_bytes(PICKLE) and None
+    ),
     "arrays that are cut off": lambda place: (
-        (file := next(place.glob("state-*.safetensors"))).write_bytes(file.read_bytes()[:-10]) and None
+        (file := next(place.glob("state-*.safetensors"))).write_bytes(file.read_bytes()[:-10])
+        and None
     ),
 }
 

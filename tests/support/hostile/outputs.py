@@ -76,7 +76,13 @@ ROWS = [Bad(f"{name}: {how}", command.replace("OUT", out), what, files)
         for how,
         command in commands.items() if (name, how) != ("where nobody can write",
                                                        "report")]  # fmt: skip
-ROWS += [Bad("where nobody can write: report", FILES["report"].replace("OUT", "/proc/out.html"), "cannot write to /proc/out.html")]
+ROWS += [
+    Bad(
+        "where nobody can write: report",
+        FILES["report"].replace("OUT", "/proc/out.html"),
+        "cannot write to /proc/out.html",
+    )
+]
 ROWS += [Bad(f"a folder is there: {how}", command.replace("OUT", "d.jsonl"),
              "Invalid value" if "rescore" in command else "cannot write d.jsonl",
              {"d.jsonl": thesis},

@@ -87,7 +87,9 @@ def header(size: int | None = None, **values: Any) -> Damage:
         entries = json.loads(data[8:end])
         entries["ids"].update(values)
         new = json.dumps(entries).encode()
-        rewritten((len(new) if size is None else size).to_bytes(8, "little") + new + data[end:])(folder)
+        rewritten((len(new) if size is None else size).to_bytes(8, "little") + new + data[end:])(
+            folder
+        )
 
     return damage
 
@@ -223,14 +225,20 @@ READERS = {
     "test": f"train d --test d --model lstm {TINY} -o out",
 }  # fmt: skip
 PREPARE = "prepare text.txt -o d --workers 1"
-ROWS = [Bad(f"eval: {name}", "eval -m {unigram} d", what, {"d": text(damage)}) for name, (what, damage) in {**INDEXES, **FILES}.items()]
+ROWS = [
+    Bad(f"eval: {name}", "eval -m {unigram} d", what, {"d": text(damage)})
+    for name, (what, damage) in {**INDEXES, **FILES}.items()
+]
 ROWS += [Bad(f"{how}: {name}", command, {**INDEXES, **FILES}[name][0],
              {"d": text({**INDEXES, **FILES}[name][1])})
          for how,
          command in READERS.items() for name in ("index.json cut off", "a shard missing",
                                                  "shards swapped",
              "vocabulary changed")]  # fmt: skip
-ROWS += [Bad(f"info: {name}", "info d", what, {"d": text(damage)}) for name, (what, damage) in INDEXES.items()]
+ROWS += [
+    Bad(f"info: {name}", "info d", what, {"d": text(damage)})
+    for name, (what, damage) in INDEXES.items()
+]
 ROWS += [Bad(f"doctor: {name}", "doctor d", None, {"d": text(damage)})
          for name, damage in {**{name: damage for name, (_, damage) in {**INDEXES, **FILES}.items()
                                  if "a link to a device" not in name and "settings" not in name}, **CONTENT}.items()]  # fmt: skip

@@ -8,7 +8,10 @@ SETTINGS = {
     "negative": ("hidden_size=-1", "setting hidden_size = '-1' is not valid"),
     "zero": ("layers=0", "setting layers = '0' is not valid"),
     "NaN": ("learning_rate=nan", "setting learning_rate = 'nan' is not valid"),
-    "a seed beyond 64 bits": ("seed=18446744073709551616", "setting seed = '18446744073709551616' is not valid"),
+    "a seed beyond 64 bits": (
+        "seed=18446744073709551616",
+        "setting seed = '18446744073709551616' is not valid",
+    ),
     "a width of 5000 digits": (f"hidden_size={'9' * 5000}", "setting hidden_size = '999"),
     "a list with a hole": ("layer_sizes=32,,64", "setting layer_sizes = '32,,64' is not valid"),
     "no name": ("=3", "--set '=3' is not of the form name=value"),
@@ -35,37 +38,88 @@ NUMBERS = {
     "budget: NaN": (f"{TRAIN} --budget nanm", "budget 'nanm' is not understood"),
     "budget: 5000 digits": (f"{TRAIN} --budget {'9' * 5000}epochs", f"budget '{'9' * 20}"),
     "budget: other digits": (f"{TRAIN} --budget ٣m", "budget '٣m' is not understood"),
-    "threads: a billion": (f"{TRAIN} --threads 1000000000", "setting threads = 1000000000 is not valid"),
+    "threads: a billion": (
+        f"{TRAIN} --threads 1000000000",
+        "setting threads = 1000000000 is not valid",
+    ),
     "seed: NaN": (f"{TRAIN} --seed nan", "Invalid value for '--seed'"),
-    "order: a billion": ("train {text} --model ngram --order 1000000000 -o out", "setting order = 1000000000 is not valid"),
+    "order: a billion": (
+        "train {text} --model ngram --order 1000000000 -o out",
+        "setting order = 1000000000 is not valid",
+    ),
     "prune: -1": ("train {text} --model ngram --prune 0,-1 -o out", ""),
-    "min-count: of sentencepiece": ("train {text} --tokenizer sentencepiece --min-count 2 -o out", "min_count: not for the sentencepiece"),
-    "max-vocab: of bytes": ("prepare {text} --tokenizer byte --max-vocab 50 -o out", "max_vocab: not for the byte tokenizer"),
+    "min-count: of sentencepiece": (
+        "train {text} --tokenizer sentencepiece --min-count 2 -o out",
+        "min_count: not for the sentencepiece",
+    ),
+    "max-vocab: of bytes": (
+        "prepare {text} --tokenizer byte --max-vocab 50 -o out",
+        "max_vocab: not for the byte tokenizer",
+    ),
     "count, order: 65": ("count {text} --order 65", "Invalid value for '--order'"),
     "count, min-count: 0": ("count {text} --min-count 0", "Invalid value for '--min-count'"),
-    "generate, temperature: NaN": ("generate -m {unigram} --temperature nan", "setting temperature = nan is not valid"),
-    "generate, temperature: -1": ("generate -m {unigram} --temperature -1", "setting temperature = -1.0 is not valid"),
+    "generate, temperature: NaN": (
+        "generate -m {unigram} --temperature nan",
+        "setting temperature = nan is not valid",
+    ),
+    "generate, temperature: -1": (
+        "generate -m {unigram} --temperature -1",
+        "setting temperature = -1.0 is not valid",
+    ),
     "generate, top-p: 2": ("generate -m {unigram} --top-p 2", "setting top_p = 2.0 is not valid"),
     "generate, num: -1": ("generate -m {unigram} --num -1", ""),
-    "generate, max-tokens: 0": ("generate -m {unigram} --max-tokens 0", "setting max_tokens = 0 is not valid"),
-    "generate, beam: a trillion": ("generate -m {unigram} --beam 1000000000000", "setting beam = 1000000000000 is not valid"),
+    "generate, max-tokens: 0": (
+        "generate -m {unigram} --max-tokens 0",
+        "setting max_tokens = 0 is not valid",
+    ),
+    "generate, beam: a trillion": (
+        "generate -m {unigram} --beam 1000000000000",
+        "setting beam = 1000000000000 is not valid",
+    ),
     "generate, seed: 30 digits": (f"generate -m {{unigram}} --seed {'9' * 30}", "seed = 999"),
-    "generate, penalty: NaN": ("generate -m {unigram} --repetition-penalty nan", "setting repetition_penalty = nan is not valid"),
-    "generate, length power: NaN": ("generate -m {unigram} --beam 2 --length-power nan", "setting length_power = nan is not valid"),
+    "generate, penalty: NaN": (
+        "generate -m {unigram} --repetition-penalty nan",
+        "setting repetition_penalty = nan is not valid",
+    ),
+    "generate, length power: NaN": (
+        "generate -m {unigram} --beam 2 --length-power nan",
+        "setting length_power = nan is not valid",
+    ),
     "score, next: -1": ("score -m {unigram} the --next -1", "Invalid value for '--next'"),
-    "compare, block: 0": ("compare {unigram} {ngram} --on {valid} --block 0", "Invalid value for '--block'"),
-    "compare, resamples: 10^15": ("compare {unigram} {ngram} --on {valid} --resamples 1000000000000000", "Invalid value for '--resamples'"),
+    "compare, block: 0": (
+        "compare {unigram} {ngram} --on {valid} --block 0",
+        "Invalid value for '--block'",
+    ),
+    "compare, resamples: 10^15": (
+        "compare {unigram} {ngram} --on {valid} --resamples 1000000000000000",
+        "Invalid value for '--resamples'",
+    ),
     "mix, weights: NaN": ("mix {lstm} {ngram} --weights nan,1 -o out", ""),
-    "mix, weights: of one": ("mix {lstm} {ngram} --weights 1 -o out", "1 weights do not fit 2 models"),
-    "mix, weights: negative": ("mix {lstm} {ngram} --weights -1,2 -o out", "the weights -1, 2 are not valid for a linear mixture"),
+    "mix, weights: of one": (
+        "mix {lstm} {ngram} --weights 1 -o out",
+        "1 weights do not fit 2 models",
+    ),
+    "mix, weights: negative": (
+        "mix {lstm} {ngram} --weights -1,2 -o out",
+        "the weights -1, 2 are not valid for a linear mixture",
+    ),
     "tune, tokens: -1": ("tune -m {unigram} --adapt unigram --on {valid} --tokens -1", ""),
     "tune, a cache of 10^12 tokens": (
         "tune -m {unigram} --adapt unigram --on {valid} --set cache_tokens=1000000000000",
         "setting cache_tokens",
     ),
-    "eval, rate: NaN": ("eval -m {lstm} {valid} --adapt dynamic --set adaptation_rate=nan", "setting adaptation_rate = 'nan' is not valid"),
-    "eval, weight: 2": ("eval -m {unigram} {valid} --adapt unigram --set cache_weight=2", "setting cache_weight = '2' is not valid"),
-    "eval, --set without --adapt": ("eval -m {unigram} {valid} --set cache_weight=0.1", "--set is for an adaptation"),
+    "eval, rate: NaN": (
+        "eval -m {lstm} {valid} --adapt dynamic --set adaptation_rate=nan",
+        "setting adaptation_rate = 'nan' is not valid",
+    ),
+    "eval, weight: 2": (
+        "eval -m {unigram} {valid} --adapt unigram --set cache_weight=2",
+        "setting cache_weight = '2' is not valid",
+    ),
+    "eval, --set without --adapt": (
+        "eval -m {unigram} {valid} --set cache_weight=0.1",
+        "--set is for an adaptation",
+    ),
     "doctor, sample: 0": ("doctor {unigram} --sample 0", "a sample of 0 contexts is empty"),
     "export, bits: 4": ("export -m {lstm} --compact out --bits 4", "Invalid value for '--bits'"),
     "export, nothing": ("export -m {lstm}", ""),
@@ -74,7 +128,10 @@ NUMBERS = {
     "prune, max-order: 0": ("prune -m {ngram} -o out --max-order 0", ""),
     "prune, cutoffs: -1": ("prune -m {ngram} -o out --cutoffs 0,-1 --counts {text}", ""),
     "prune, nothing": ("prune -m {ngram} -o out", ""),
-    "rescore, folds: 1": ("rescore -m {unigram} --tune {nbest} --folds 1", "Invalid value for '--folds'"),
+    "rescore, folds: 1": (
+        "rescore -m {unigram} --tune {nbest} --folds 1",
+        "Invalid value for '--folds'",
+    ),
     "bench, rounds: 0": ("bench train --rounds 0", "Invalid value for '--rounds'"),
     "bench, setting": ("bench train --set layers=nan", "setting layers = 'nan' is not valid"),
     "recipes: a path": ("recipes ../../../etc/passwd", "unknown recipe '../../../etc/passwd'"),
@@ -82,11 +139,20 @@ NUMBERS = {
     "device": ("eval -m {lstm} {valid} --device gpu0", "device 'gpu0' is not known"),
     "a command that is none": ("trian", "no such command 'trian'"),
     "an option that is none": ("eval --nope", "No such option"),
-    "a command with terminal escapes": ("'\x1b]0;owned\x07'", "no such command '\\x1b]0;owned\\x07'"),
+    "a command with terminal escapes": (
+        "'\x1b]0;owned\x07'",
+        "no such command '\\x1b]0;owned\\x07'",
+    ),
 }
 
-ROWS = [usage(f"--set: {name}", f"{TRAIN} --set '{assignment}'", what) for name, (assignment, what) in SETTINGS.items()]
-ROWS += [usage(f"TOML: {name}", f"{TRAIN} --config c.toml", what, {"c.toml": content}) for name, (content, what) in TOML.items()]
+ROWS = [
+    usage(f"--set: {name}", f"{TRAIN} --set '{assignment}'", what)
+    for name, (assignment, what) in SETTINGS.items()
+]
+ROWS += [
+    usage(f"TOML: {name}", f"{TRAIN} --config c.toml", what, {"c.toml": content})
+    for name, (content, what) in TOML.items()
+]
 ROWS += [usage(f"number: {name}", command, what) for name, (command, what) in NUMBERS.items()]
 ROWS += [
     fine("number: cut-offs of 30 digits",

@@ -59,7 +59,10 @@ JSON = {
     "a number of a million digits": (b'{"text": ' + b"9" * 1_000_000 + b"}\n", "t.jsonl, line 1"),
     "UTF-16": ('{"text": "a"}'.encode("utf-16"), "t.jsonl, line 1, byte 1: not UTF-8"),
     "empty": (b"", "no text in t.jsonl"),
-    "a newline in a text": (b'{"text": "the\\nman"}\n{"text": "</s>"}\n', "t.jsonl, line 3: the text holds </s>"),
+    "a newline in a text": (
+        b'{"text": "the\\nman"}\n{"text": "</s>"}\n',
+        "t.jsonl, line 3: the text holds </s>",
+    ),
 }
 CSV = {
     "no header": (b"", "no text in t.csv"),
@@ -67,7 +70,10 @@ CSV = {
     "a column twice": (b"text,text\na,b\n", "t.csv, line 1: column 'text' appears twice"),
     "a quotation mark left open": (b'text\n"the man\n', "t.csv, line 2: not readable as a table"),
     "text after a quotation": (b'text\n"the" man\n', "t.csv, line 2: not readable as a table"),
-    "too many cells": (b"text,b\nthe,man,was\n", "t.csv, line 2: the row has more cells than columns"),
+    "too many cells": (
+        b"text,b\nthe,man,was\n",
+        "t.csv, line 2: the row has more cells than columns",
+    ),
     "too few cells": (b"b,text\nthe\n", "t.csv, line 2: column 'text' holds nothing, not text"),
     "invalid UTF-8": (b"text\n\xff\n", "t.csv, line 2, byte 1: not UTF-8"),
     "UTF-16": ("text\na\n".encode("utf-16"), "t.csv, line 1, byte 1: not UTF-8"),
@@ -79,18 +85,36 @@ PARQUET = {
     "empty": (b"", "cannot read t.parquet"),
     "only its mark": (b"PAR1PAR1", "cannot read t.parquet"),
     "cut off": (parquet({"text": ["the man"]}, cut=20), "cannot read t.parquet"),
-    "text that is not UTF-8": (parquet({"text": ["the man"] * 500}, flip=25), "t.parquet, after row 0: not UTF-8"),
+    "text that is not UTF-8": (
+        parquet({"text": ["the man"] * 500}, flip=25),
+        "t.parquet, after row 0: not UTF-8",
+    ),
     "a footer of 4 GB": (footer(0xFFFFFFF0), "cannot read t.parquet"),
-    "a column of numbers": (parquet({"text": [1, 2]}), "t.parquet, row 1: column 'text' holds int, not text"),
-    "a column of bytes": (parquet({"text": [b"\xff"]}), "t.parquet, row 1: column 'text' holds bytes, not text"),
-    "a missing text": (parquet({"text": ["a", None]}), "t.parquet, row 2: column 'text' holds nothing, not text"),
-    "no such column": (parquet({"a": ["x"], "b": ["y"]}), "t.parquet: which column holds the text?"),
+    "a column of numbers": (
+        parquet({"text": [1, 2]}),
+        "t.parquet, row 1: column 'text' holds int, not text",
+    ),
+    "a column of bytes": (
+        parquet({"text": [b"\xff"]}),
+        "t.parquet, row 1: column 'text' holds bytes, not text",
+    ),
+    "a missing text": (
+        parquet({"text": ["a", None]}),
+        "t.parquet, row 2: column 'text' holds nothing, not text",
+    ),
+    "no such column": (
+        parquet({"a": ["x"], "b": ["y"]}),
+        "t.parquet: which column holds the text?",
+    ),
     "no rows": (parquet({"text": pa.array([], pa.string())}), "no text in t.parquet"),
     "a truncated suffix": (parquet({"text": ["<s>"]}), "t.parquet, line 1: the text holds <s>"),
 }
 PAIRS = {
     "empty": (b"", "pairs.tsv holds no pairs"),
-    "no columns": (b"one\ttwo\nthe\tman\n", "pairs.tsv does not have the columns of a list of pairs"),
+    "no columns": (
+        b"one\ttwo\nthe\tman\n",
+        "pairs.tsv does not have the columns of a list of pairs",
+    ),
     "one column": (b"good\nthe\n", "pairs.tsv has no column 'bad'"),
     "a header alone": (b"good\tbad\n", "pairs.tsv holds no pairs"),
     "half a pair": (b"good\tbad\nthe\t\n", "no pair can be scored"),
@@ -113,32 +137,58 @@ def suite(formula: str | None = None, **changes) -> bytes:
 
 
 def region(number) -> list:
-    return [{"item_number": 1, "conditions": [{"condition_name": "a", "regions": [{"region_number": number, "content": "x"}]}]}]
+    return [
+        {
+            "item_number": 1,
+            "conditions": [
+                {"condition_name": "a", "regions": [{"region_number": number, "content": "x"}]}
+            ],
+        }
+    ]
 
 
 SUITES = {
     "an array of them that is cut off": (b"[" + suite()[:-1], "s.json, line 1: not JSON"),
-    "a nest of arrays": (b'{"items": ' + b"[" * 100_000 + b"]" * 100_000 + b', "predictions": []}', "s.json"),
+    "a nest of arrays": (
+        b'{"items": ' + b"[" * 100_000 + b"]" * 100_000 + b', "predictions": []}',
+        "s.json",
+    ),
     "no items": (suite(items=[]), "s.json holds no items"),
     "items are no list": (suite(items=3), "s.json is not a test suite"),
     "a region of a huge number": (suite(items=region(10**30)), "s.json"),
     "a region that is NaN": (suite(items=region("nan")), "s.json is not a test suite"),
     "a call": (suite("__import__('os').system('touch hacked') > 1"), "s.json: not a formula"),
     "a power": (suite("9**9**9**9 > (1;%a%)"), "s.json: not a formula"),
-    "a nest of parentheses": (suite("(" * 900 + "(1;%a%)" + ")" * 900 + " > 1"), "s.json: not a formula"),
+    "a nest of parentheses": (
+        suite("(" * 900 + "(1;%a%)" + ")" * 900 + " > 1"),
+        "s.json: not a formula",
+    ),
     "a number that is huge": (suite("9" * 1900 + " > (1;%a%)"), "s.json: not a formula"),
     "an endless formula": (suite("(1;%a%) > " + "1" * 5000), "s.json: not a formula"),
     "no such region": (suite("(7;%a%) > (1;%b%)"), "s.json: no item has the region"),
     "another metric": (suite(meta={"metric": "mean"}), "s.json: the metric 'mean' is not known"),
 }
 
-ROWS = [Bad(f"JSON-lines: {name}", "eval -m {unigram} t.jsonl", what, {"t.jsonl": content}) for name, (content, what) in JSON.items()]
-ROWS += [Bad(f"CSV: {name}", "eval -m {unigram} t.csv --column text", what, {"t.csv": content}) for name, (content, what) in CSV.items()]
-ROWS += [Bad(f"Parquet: {name}", "eval -m {unigram} t.parquet", what, {"t.parquet": content}) for name, (content, what) in PARQUET.items()]
-ROWS += [
-    Bad(f"pairs: {name}", "score -m {unigram} --pairs pairs.tsv", what, {"pairs.tsv": content}) for name, (content, what) in PAIRS.items()
+ROWS = [
+    Bad(f"JSON-lines: {name}", "eval -m {unigram} t.jsonl", what, {"t.jsonl": content})
+    for name, (content, what) in JSON.items()
 ]
-ROWS += [Bad(f"suite: {name}", "score -m {unigram} --pairs s.json", what, {"s.json": content}) for name, (content, what) in SUITES.items()]
+ROWS += [
+    Bad(f"CSV: {name}", "eval -m {unigram} t.csv --column text", what, {"t.csv": content})
+    for name, (content, what) in CSV.items()
+]
+ROWS += [
+    Bad(f"Parquet: {name}", "eval -m {unigram} t.parquet", what, {"t.parquet": content})
+    for name, (content, what) in PARQUET.items()
+]
+ROWS += [
+    Bad(f"pairs: {name}", "score -m {unigram} --pairs pairs.tsv", what, {"pairs.tsv": content})
+    for name, (content, what) in PAIRS.items()
+]
+ROWS += [
+    Bad(f"suite: {name}", "score -m {unigram} --pairs s.json", what, {"s.json": content})
+    for name, (content, what) in SUITES.items()
+]
 ROWS += [
     Bad("JSON-lines: scored, a nest of arrays",
         "score -m {unigram} --input t.jsonl -o out.jsonl --strict", "sentence 2: line 2: not JSON",

@@ -25,8 +25,14 @@ ENCODINGS = {
     "<s> within": (b"good\na <s> b\n", "text, line 2: the text holds <s>"),
     "</s> at the end": (b"a </s>\n", "text, line 1: the text holds </s>"),
     "a program": (b"\x7fELF\x02\x01\x01\0\0\xff\xfe", "text, line 1, byte 10: not UTF-8"),
-    "a safetensors file": (bytes([0x88, 0, 0, 0, 0, 0, 0, 0]) + b'{"a":1}', "text, line 1, byte 1: not UTF-8"),
-    "a gzip file without its suffix": (gzip.compress(GOOD, mtime=0), "text, line 1, byte 2: not UTF-8"),
+    "a safetensors file": (
+        bytes([0x88, 0, 0, 0, 0, 0, 0, 0]) + b'{"a":1}',
+        "text, line 1, byte 1: not UTF-8",
+    ),
+    "a gzip file without its suffix": (
+        gzip.compress(GOOD, mtime=0),
+        "text, line 1, byte 2: not UTF-8",
+    ),
 }
 COMMANDS = {
     "eval": "eval -m {unigram} text",
@@ -45,7 +51,9 @@ COMMANDS = {
     "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out",
     "export": "export -m {lstm} --compact out --test text",
 }
-BOMBS = {suffix: repeated(LONG, 160, suffix) for suffix in (".gz", ".bz2", ".xz")} | {".zst": COMPRESS[".zst"](b"a" * (200 << 20))}
+BOMBS = {suffix: repeated(LONG, 160, suffix) for suffix in (".gz", ".bz2", ".xz")} | {
+    ".zst": COMPRESS[".zst"](b"a" * (200 << 20))
+}
 ZEROS = COMPRESS[".zst"](bytes(1 << 30))
 
 

@@ -19,14 +19,52 @@ def there(models, tagger, classifier, tmp_path_factory):
     (folder / "nbest.tsv").write_bytes(lists.GOOD)
     (folder / "pairs.tsv").write_bytes(b"good\tbad\nthe man\tman the\n")
     for command in (
-        ["train", models.text, "--model", "ngram", "--order", "2", "--tokenizer-from", models.lstm, "-o", names["ngram"]],
-        ["train", models.text, "--model", "unigram", "--tokenizer", "sentencepiece", "--set", "vocab_size=600", "-o", names["subwords"]],
-        ["mix", models.lstm, names["ngram"], "--weights", "0.5,0.5", "--bundle", "-o", names["mixture"]],
+        [
+            "train",
+            models.text,
+            "--model",
+            "ngram",
+            "--order",
+            "2",
+            "--tokenizer-from",
+            models.lstm,
+            "-o",
+            names["ngram"],
+        ],
+        [
+            "train",
+            models.text,
+            "--model",
+            "unigram",
+            "--tokenizer",
+            "sentencepiece",
+            "--set",
+            "vocab_size=600",
+            "-o",
+            names["subwords"],
+        ],
+        [
+            "mix",
+            models.lstm,
+            names["ngram"],
+            "--weights",
+            "0.5,0.5",
+            "--bundle",
+            "-o",
+            names["mixture"],
+        ],
     ):
         assert run([str(argument) for argument in command]) == 0
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(encoder, "SHARD_BYTES", 4_000)
-        list(prepare(models.text, folder / "prepared", tokenizer=load_tokenizer(models.unigram), workers=0))
+        list(
+            prepare(
+                models.text,
+                folder / "prepared",
+                tokenizer=load_tokenizer(models.unigram),
+                workers=0,
+            )
+        )
     return names | {"lstm": models.lstm, "unigram": models.unigram, "text": models.text,
                     "valid": models.valid, "tagger": tagger.folder,
                     "classifier": classifier.folder,

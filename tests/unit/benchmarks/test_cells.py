@@ -6,7 +6,17 @@ import math
 import pytest
 
 from rnnlm.benchmarks import cells
-from rnnlm.benchmarks.cells import CELLS, Question, Result, Run, compare, parameters_of, result_of, settings_of, width_for
+from rnnlm.benchmarks.cells import (
+    CELLS,
+    Question,
+    Result,
+    Run,
+    compare,
+    parameters_of,
+    result_of,
+    settings_of,
+    width_for,
+)
 from rnnlm.config import parse_assignments
 from rnnlm.errors import ModelError, RnnlmError, UsageError
 from rnnlm.text.tokenizers import TokenizerSettings
@@ -34,7 +44,9 @@ def test_parameters_are_those_counted_by_hand(cell):
 @pytest.mark.parametrize("cell", CELLS)
 def test_no_other_width_comes_nearer(cell):
     width = width_for(cell, 100_000, 32)
-    off = {near: abs(parameters_of(cell, near, 32) - 100_000) for near in (width - 1, width, width + 1)}
+    off = {
+        near: abs(parameters_of(cell, near, 32) - 100_000) for near in (width - 1, width, width + 1)
+    }
     assert min(off, key=off.get) == width
 
 
@@ -42,10 +54,19 @@ def test_no_other_width_comes_nearer(cell):
 def test_the_model_that_trains_has_the_parameters_that_are_counted(cell):
     settings = settings_of(cell, 40, 16)
     kind = settings.pop("model")
-    text = parse_assignments(f"{name}={'none' if value is None else value}" for name, value in settings.items())
+    text = parse_assignments(
+        f"{name}={'none' if value is None else value}" for name, value in settings.items()
+    )
     _, kind, resolved = resolve_request(Request(model=kind, assignments=text))
-    shapes = kind.array_shapes(resolved.values, WordTokenizer(TokenizerSettings(), Vocabulary(("</s>", "<unk>", "a"), None)))
-    counted = sum(math.prod(shape) for name, (_, shape) in shapes.items() if name.startswith(("body.", "projection.")))
+    shapes = kind.array_shapes(
+        resolved.values,
+        WordTokenizer(TokenizerSettings(), Vocabulary(("</s>", "<unk>", "a"), None)),
+    )
+    counted = sum(
+        math.prod(shape)
+        for name, (_, shape) in shapes.items()
+        if name.startswith(("body.", "projection."))
+    )
     assert counted == parameters_of(cell, 40, 16)
 
 
@@ -57,12 +78,21 @@ def test_a_number_that_no_width_has_is_refused():
 def test_the_interval_is_students_of_the_logarithms():
     """Worked out by hand: logs 0, 1, 2 have the mean 1 and the deviation 1; t(0.975, 2) is
     4.3027."""
-    runs = [Run("gru", 0.1, 0.2, seed, math.exp(nats), 10 * seed, 100.0, 5) for seed, nats in ((1, 0.0), (2, 1.0), (3, 2.0))]
+    runs = [
+        Run("gru", 0.1, 0.2, seed, math.exp(nats), 10 * seed, 100.0, 5)
+        for seed, nats in ((1, 0.0), (2, 1.0), (3, 2.0))
+    ]
     result = result_of(runs, 7, 99, 4)
     assert result.ppl == pytest.approx(math.e)
     assert math.log(result.high) == pytest.approx(1 + 4.30265 / math.sqrt(3), abs=1e-4)
     assert math.log(result.low) == pytest.approx(1 - 4.30265 / math.sqrt(3), abs=1e-4)
-    assert (result.steps, result.tokens_per_second, result.peak_bytes, result.seeds, result.trials) == (20, 100.0, 5, 3, 4)
+    assert (
+        result.steps,
+        result.tokens_per_second,
+        result.peak_bytes,
+        result.seeds,
+        result.trials,
+    ) == (20, 100.0, 5, 3, 4)
     assert result_of(runs[:1], 7, 99, 4).low is None
     diverged = Run("gru", 0.1, 0.2, 4, None, 3, 100.0, None)
     assert result_of([*runs, diverged], 7, 99, 4).ppl is None
@@ -76,19 +106,35 @@ def trained(monkeypatch):
 
     def train(self, cell, width, rate, dropout, seed, is_short):
         asked.append((cell, rate, dropout, seed, is_short))
-        ppl = None if rate == 9 else 100 + 1000 * abs(rate - 0.02) + 10 * dropout + seed + 50 * is_short
+        ppl = (
+            None
+            if rate == 9
+            else 100 + 1000 * abs(rate - 0.02) + 10 * dropout + seed + 50 * is_short
+        )
         return Run(cell, rate, dropout, seed, ppl, 5, 100.0, 1000, is_short)
 
     monkeypatch.setattr(cells._Done, "_trained", train)
     return asked
 
 
-QUESTION = Question(cells=("gru", "elman"), parameters=5000, embedding_size=8, rates=(9, 0.01, 0.02), dropouts=(0.1, 0.2), seeds=(1, 2))
+QUESTION = Question(
+    cells=("gru", "elman"),
+    parameters=5000,
+    embedding_size=8,
+    rates=(9, 0.01, 0.02),
+    dropouts=(0.1, 0.2),
+    seeds=(1, 2),
+)
 
 
 def tries(is_short):
     """What is asked for first: each trial of all cells before the next one."""
-    return [(cell, rate, dropout, 1, is_short) for rate in (9, 0.01, 0.02) for dropout in (0.1, 0.2) for cell in ("gru", "elman")]
+    return [
+        (cell, rate, dropout, 1, is_short)
+        for rate in (9, 0.01, 0.02)
+        for dropout in (0.1, 0.2)
+        for cell in ("gru", "elman")
+    ]
 
 
 def test_the_best_trial_of_each_cell_runs_again_with_the_other_seeds(trained, tmp_path):
@@ -107,8 +153,13 @@ def test_after_short_trials_the_best_one_runs_with_all_seeds(trained, tmp_path):
     question = Question(**{**vars(QUESTION), "trial_budget": "1m"})
     found = list(compare(question, tmp_path))
     assert question.runs == len(trained) == 16
-    assert trained == [*tries(True), *((cell, 0.02, 0.1, seed, False) for seed in (1, 2) for cell in ("gru", "elman"))]
-    assert next(each for each in found if isinstance(each, Result)).ppl == pytest.approx(math.sqrt(102 * 103))
+    assert trained == [
+        *tries(True),
+        *((cell, 0.02, 0.1, seed, False) for seed in (1, 2) for cell in ("gru", "elman")),
+    ]
+    assert next(each for each in found if isinstance(each, Result)).ppl == pytest.approx(
+        math.sqrt(102 * 103)
+    )
     trained.clear()
     assert list(compare(question, tmp_path)) == found and trained == []
     with pytest.raises(UsageError, match="its trial_budget is 1m, not None"):
@@ -146,7 +197,11 @@ def test_a_run_that_fails_is_an_error_and_one_that_diverged_is_none(monkeypatch,
     monkeypatch.setattr(cells, "run_rnnlm", fails)
     with pytest.raises(RnnlmError, match="gone.txt"):
         list(compare(QUESTION, tmp_path))
-    monkeypatch.setattr(cells, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
+    monkeypatch.setattr(
+        cells,
+        "fitted",
+        lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0},
+    )
     assert next(compare(QUESTION, tmp_path)) == Run("gru", 9, 0.1, 1, None, 4, 4.0, None)
 
 
@@ -158,7 +213,24 @@ def test_a_short_trial_has_its_budget_and_a_folder_of_its_own(monkeypatch, tmp_p
         raise RnnlmError("rnnlm train failed")
 
     monkeypatch.setattr(cells, "run_rnnlm", notes)
-    monkeypatch.setattr(cells, "fitted", lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0})
-    list(compare(Question(**{**vars(QUESTION), "cells": ("gru",), "rates": (0.02,), "dropouts": (0.1,), "trial_budget": "1m"}), tmp_path))
+    monkeypatch.setattr(
+        cells,
+        "fitted",
+        lambda folder: {"stopped": "diverged", "steps": 4, "tokens": 8, "seconds": 2.0},
+    )
+    list(
+        compare(
+            Question(
+                **{
+                    **vars(QUESTION),
+                    "cells": ("gru",),
+                    "rates": (0.02,),
+                    "dropouts": (0.1,),
+                    "trial_budget": "1m",
+                }
+            ),
+            tmp_path,
+        )
+    )
     assert [words[words.index("--budget") + 1] for words in given] == ["1m", "10m", "10m"]
     assert len({words[words.index("-o") + 1] for words in given}) == 3

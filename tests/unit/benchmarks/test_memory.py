@@ -5,7 +5,17 @@ import pytest
 import torch
 
 from rnnlm.benchmarks import memory
-from rnnlm.benchmarks.memory import CELLS, Budget, Reach, Reader, Trained, bench_memory, draw, train, verdict_of
+from rnnlm.benchmarks.memory import (
+    CELLS,
+    Budget,
+    Reach,
+    Reader,
+    Trained,
+    bench_memory,
+    draw,
+    train,
+    verdict_of,
+)
 from rnnlm.benchmarks.memory_tasks import TASKS
 from rnnlm.errors import RnnlmError
 
@@ -33,11 +43,20 @@ def ordered(steps):
 
 
 @pytest.mark.parametrize("lag", [5, 6, 20])
-@pytest.mark.parametrize(("name", "answer"), [("copy", copied), ("adding", added), ("parity", odd), ("order", ordered)])
+@pytest.mark.parametrize(
+    ("name", "answer"), [("copy", copied), ("adding", added), ("parity", odd), ("order", ordered)]
+)
 def test_answers_are_those_of_a_plain_definition(name, answer, lag):
     x_TBI, answers_AB = TASKS[name].draw(np.random.default_rng(0), lag, 40)
-    assert x_TBI.dtype == np.float32 and x_TBI.shape == (lag + 3 if name == "copy" else lag, 40, TASKS[name].width)
-    found_BA = [answer([[float(value) for value in step] for step in steps_TI]) for steps_TI in x_TBI.transpose(1, 0, 2)]
+    assert x_TBI.dtype == np.float32 and x_TBI.shape == (
+        lag + 3 if name == "copy" else lag,
+        40,
+        TASKS[name].width,
+    )
+    found_BA = [
+        answer([[float(value) for value in step] for step in steps_TI])
+        for steps_TI in x_TBI.transpose(1, 0, 2)
+    ]
     assert answers_AB.T.tolist() == [pytest.approx(each) for each in found_BA]
 
 
@@ -50,8 +69,16 @@ def test_marks_of_the_adding_task_lie_in_either_half_and_order_leaves_a_lag_behi
 
 
 def test_a_task_is_solved_by_99_of_100_right_answers_or_an_error_below_a_hundredth():
-    assert [TASKS["copy"].is_solved(accuracy) for accuracy in (0.989, 0.99, float("nan"))] == [False, True, False]
-    assert [TASKS["adding"].is_solved(error) for error in (0.0099, 0.01, float("nan"))] == [True, False, False]
+    assert [TASKS["copy"].is_solved(accuracy) for accuracy in (0.989, 0.99, float("nan"))] == [
+        False,
+        True,
+        False,
+    ]
+    assert [TASKS["adding"].is_solved(error) for error in (0.0099, 0.01, float("nan"))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_an_irnn_is_a_relu_layer_that_starts_with_the_identity():
@@ -69,14 +96,20 @@ def test_sequences_that_judge_are_others_than_those_that_train(monkeypatch):
     real = memory._drawn
     monkeypatch.setattr(memory, "_drawn", draw)
     train("adding", "elman", 5, Budget(steps=1, rows=1000, width=4), CPU)
-    assert [len(x_TBI[0]) for x_TBI, _ in drawn] == [1000, 1000] and not torch.equal(drawn[0][0], drawn[1][0])
+    assert [len(x_TBI[0]) for x_TBI, _ in drawn] == [1000, 1000] and not torch.equal(
+        drawn[0][0], drawn[1][0]
+    )
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_chance_is_that_of_the_best_guess_without_the_input(name):
     task = TASKS[name]
     _, answers_AB = task.draw(np.random.default_rng(0), 10, 20_000)
-    best = np.var(answers_AB) if task.classes is None else max(np.bincount(answers_AB.ravel())) / answers_AB.size
+    best = (
+        np.var(answers_AB)
+        if task.classes is None
+        else max(np.bincount(answers_AB.ravel())) / answers_AB.size
+    )
     assert best == pytest.approx(task.chance, rel=0.05)
     assert not task.is_solved(task.chance)
 
@@ -86,9 +119,15 @@ def test_a_network_before_training_is_no_better_than_chance(cell):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         for task in TASKS.values():
-            drawn = [torch.from_numpy(array) for array in task.draw(np.random.default_rng(0), 20, 2000)]
+            drawn = [
+                torch.from_numpy(array) for array in task.draw(np.random.default_rng(0), 20, 2000)
+            ]
             figure = Reader(task, cell, 16).figure(*drawn)
-            assert figure > task.chance if task.classes is None else figure == pytest.approx(task.chance, abs=0.07)
+            assert (
+                figure > task.chance
+                if task.classes is None
+                else figure == pytest.approx(task.chance, abs=0.07)
+            )
 
 
 def test_a_gru_learns_order_at_a_short_lag():
@@ -98,7 +137,9 @@ def test_a_gru_learns_order_at_a_short_lag():
 
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another():
-    first, again, other = (train("adding", "elman", 5, Budget(steps=3, seed=seed), CPU) for seed in (1, 1, 2))
+    first, again, other = (
+        train("adding", "elman", 5, Budget(steps=3, seed=seed), CPU) for seed in (1, 1, 2)
+    )
     assert first == again and not first.solved and first.figure != other.figure
 
 
@@ -107,9 +148,15 @@ def test_the_search_begins_with_the_shortest_lag_and_ends_at_the_first_failure(m
         return Trained(task, cell, lag, lag <= {"gru": 10, "lstm": 50}.get(cell, 0), 1, 0.5, 7)
 
     monkeypatch.setattr(memory, "train", trained)
-    found = list(bench_memory(["copy"], ["gru", "lstm", "irnn"], lags=[50, 5, 10, 20], device="cpu"))
+    found = list(
+        bench_memory(["copy"], ["gru", "lstm", "irnn"], lags=[50, 5, 10, 20], device="cpu")
+    )
     runs = [(each.cell, each.lag) for each in found if isinstance(each, Trained)]
-    assert runs == [*(("gru", lag) for lag in (5, 10, 20)), *(("lstm", lag) for lag in (5, 10, 20, 50)), ("irnn", 5)]
+    assert runs == [
+        *(("gru", lag) for lag in (5, 10, 20)),
+        *(("lstm", lag) for lag in (5, 10, 20, 50)),
+        ("irnn", 5),
+    ]
     reaches = [each for each in found if not isinstance(each, Trained)]
     assert [(each.cell, each.longest, each.failed and each.failed.lag) for each in reaches] == [
         ("gru", 10, 20), ("lstm", 50, None), ("irnn", 0, 5),
@@ -120,10 +167,17 @@ def test_the_search_begins_with_the_shortest_lag_and_ends_at_the_first_failure(m
 
 def test_the_verdict_names_the_layers_of_the_longest_lag_of_each_task():
     def reach(task, cell, longest, failed):
-        runs = [lag and Trained(task, cell, lag, lag == longest, 1, 0.5, 7) for lag in (longest, failed)]
+        runs = [
+            lag and Trained(task, cell, lag, lag == longest, 1, 0.5, 7) for lag in (longest, failed)
+        ]
         return Reach(task, cell, 7, runs[0] or None, runs[1] or None)
 
-    found = [reach("copy", "elman", 5, 10), reach("copy", "gru", 20, None), reach("copy", "lstm", 20, None), reach("parity", "gru", 0, 5)]
+    found = [
+        reach("copy", "elman", 5, 10),
+        reach("copy", "gru", 20, None),
+        reach("copy", "lstm", 20, None),
+        reach("parity", "gru", 0, 5),
+    ]
     said = "The longest lag that a layer solves: copy, 20 steps (gru and lstm); parity, none (not even 5 steps). "
     assert verdict_of(found).startswith(said)
 

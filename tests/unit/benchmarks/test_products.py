@@ -13,8 +13,13 @@ def test_products_forward_and_backward_are_recorded_with_their_shapes_and_types(
     with BareProducts() as recorded:
         torch.addmm(bias, x, weight.t()).sum().backward()
     shapes = [(product.left.size, product.right.size) for product in recorded.products]
-    assert shapes == [((5, 3), (3, 4)), ((3, 5), (5, 4))] or shapes == [((5, 3), (3, 4)), ((4, 5), (5, 3))]
-    assert all(product.left.dtype == torch.float32 and not product.batched for product in recorded.products)
+    assert shapes == [((5, 3), (3, 4)), ((3, 5), (5, 4))] or shapes == [
+        ((5, 3), (3, 4)),
+        ((4, 5), (5, 3)),
+    ]
+    assert all(
+        product.left.dtype == torch.float32 and not product.batched for product in recorded.products
+    )
 
 
 @pytest.mark.parametrize("layer", [torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM])
@@ -46,7 +51,9 @@ def test_recorded_products_are_repeated_in_their_layout():
     with BareProducts() as again:
         recorded.repeat()()
     assert again.products == recorded.products
-    assert again.products[0].left.stride == (1, 6) and again.products[1].right.dtype == torch.bfloat16
+    assert (
+        again.products[0].left.stride == (1, 6) and again.products[1].right.dtype == torch.bfloat16
+    )
 
 
 def test_what_a_fused_layer_multiplies_inside_is_recorded():
@@ -54,5 +61,8 @@ def test_what_a_fused_layer_multiplies_inside_is_recorded():
     layer = torch.nn.LSTM(E, H)
     with BareProducts() as recorded, torch.autocast("cpu", torch.bfloat16):
         layer(torch.randn(T, B, E, requires_grad=True))[0].float().sum().backward()
-    flops = sum(2 * product.left.size[0] * product.left.size[1] * product.right.size[1] for product in recorded.products)
+    flops = sum(
+        2 * product.left.size[0] * product.left.size[1] * product.right.size[1]
+        for product in recorded.products
+    )
     assert flops == 3 * 2 * T * B * 4 * H * (E + H)

@@ -14,12 +14,19 @@ V = 13
 
 
 @pytest.mark.parametrize("model", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("settings", [{"hidden_size": 6}, {"hidden_size": 8}, {"hidden_size": 8, "tied": False, "layers": 2}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{"hidden_size": 6}, {"hidden_size": 8}, {"hidden_size": 8, "tied": False, "layers": 2}],
+    ids=str,
+)
 def test_it_has_the_matrices_of_our_network(model, settings):
     shape = KINDS[model](model=model, embedding_size=6, **settings)
     tokenizer = SimpleNamespace(size=V, input_size=V, unk_id=1, counts_V=np.ones(V), spells=False)
     theirs, ours = TextbookNetwork(shape, V), make_network(shape, tokenizer)
-    matrices = [sorted(tuple(p.shape) for p in network.parameters() if p.dim() > 1) for network in (theirs, ours)]
+    matrices = [
+        sorted(tuple(p.shape) for p in network.parameters() if p.dim() > 1)
+        for network in (theirs, ours)
+    ]
     assert matrices[0] == matrices[1]
 
 
@@ -41,18 +48,31 @@ def test_only_what_torch_has_is_compared_with(model, settings, expected):
     assert is_in_torch(shape) == expected
     if expected:
         kernel = TextbookNetwork(shape, V).kernel
-        assert kernel.hidden_size == shape.widths[0] and getattr(kernel, "nonlinearity", "relu") == "relu"
+        assert (
+            kernel.hidden_size == shape.widths[0]
+            and getattr(kernel, "nonlinearity", "relu") == "relu"
+        )
 
 
-@pytest.mark.parametrize("kind, weight_drop, rate", [(TextbookNetwork, 0.0, 0.05), (WeightDropNetwork, 0.1, 5.0)])
+@pytest.mark.parametrize(
+    "kind, weight_drop, rate", [(TextbookNetwork, 0.0, 0.05), (WeightDropNetwork, 0.1, 5.0)]
+)
 def test_it_learns_and_counts_its_tokens(kind, weight_drop, rate):
     torch.manual_seed(1)
     ids_TB = torch.arange(12).view(6, 2)
-    shape = KINDS["lstm"](embedding_size=8, hidden_size=8, weight_drop=weight_drop, dropout_input=0.0, dropout_output=0.0)
+    shape = KINDS["lstm"](
+        embedding_size=8,
+        hidden_size=8,
+        weight_drop=weight_drop,
+        dropout_input=0.0,
+        dropout_output=0.0,
+    )
     loop = make_loop(shape, V, rate, [(ids_TB, ids_TB + 1)] * 3, "fp32", torch.device("cpu"))
     for _ in range(60):
         assert loop() == 36
-    found = next(cell.cell_contents for cell in loop.__closure__ if isinstance(cell.cell_contents, kind)).eval()
+    found = next(
+        cell.cell_contents for cell in loop.__closure__ if isinstance(cell.cell_contents, kind)
+    ).eval()
     assert (found(ids_TB, None)[0].argmax(dim=2) == ids_TB + 1).float().mean() > 0.9
 
 
@@ -68,7 +88,9 @@ def pair(**settings):
     """Theirs and ours, with the same weights, not training; and two windows' inputs."""
     torch.manual_seed(1)
     shape = KINDS["lstm"](**AWD | settings)
-    tokenizer = SimpleNamespace(size=V, input_size=V, unk_id=None, counts_V=np.ones(V), spells=False)
+    tokenizer = SimpleNamespace(
+        size=V, input_size=V, unk_id=None, counts_V=np.ones(V), spells=False
+    )
     theirs, ours = WeightDropNetwork(shape, V), make_network(shape, tokenizer)
     with torch.no_grad():
         ours.input.weight.copy_(theirs.embedding.weight)
@@ -94,12 +116,23 @@ def test_without_dropping_it_is_our_network():
     for _ in range(2):
         logits_TBV, _, states = theirs(inputs_TB, states)
         expected_TBV, state = ours.predict(inputs_TB, state)
-        torch.testing.assert_close(logits_TBV.log_softmax(dim=2), expected_TBV, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            logits_TBV.log_softmax(dim=2), expected_TBV, atol=1e-5, rtol=1e-5
+        )
 
 
 def test_its_penalties_are_ours():
     theirs, ours, inputs_TB = pair(
-        **dict.fromkeys(("dropout_embedding", "dropout_input", "dropout_between", "dropout_output", "weight_drop"), 0.0)
+        **dict.fromkeys(
+            (
+                "dropout_embedding",
+                "dropout_input",
+                "dropout_between",
+                "dropout_output",
+                "weight_drop",
+            ),
+            0.0,
+        )
     )
     expected = ours.loss(inputs_TB, inputs_TB, ours.initial_state(3))[1]
     torch.testing.assert_close(theirs(inputs_TB, None)[1], expected)
@@ -121,6 +154,11 @@ def test_words_are_dropped_whole_and_masks_are_locked():
     theirs, _, inputs_TB = pair()
     dropped_TBE = theirs._embed(inputs_TB)
     is_gone_TB = (dropped_TBE == 0).all(dim=2)
-    assert torch.equal(is_gone_TB, (dropped_TBE == 0).any(dim=2)) and 0 < is_gone_TB.sum() < is_gone_TB.numel()
+    assert (
+        torch.equal(is_gone_TB, (dropped_TBE == 0).any(dim=2))
+        and 0 < is_gone_TB.sum() < is_gone_TB.numel()
+    )
     mask_TBE = theirs._drop(torch.ones(5, 3, 40), 0.5)
-    assert torch.equal(mask_TBE, mask_TBE[:1].expand_as(mask_TBE)) and mask_TBE.unique().tolist() == [0, 2]
+    assert torch.equal(
+        mask_TBE, mask_TBE[:1].expand_as(mask_TBE)
+    ) and mask_TBE.unique().tolist() == [0, 2]

@@ -23,7 +23,10 @@ def tensors():
 def as_theirs(ours):
     """A network of the tutorials with the weights of ours."""
     theirs = TextbookPairs(ours.settings, SOURCE.size, TARGET.size).double()
-    directions = [("", "layers" if not ours.settings.bidirectional else "onwards"), ("_reverse", "backwards")][: ours.settings.directions]
+    directions = [
+        ("", "layers" if not ours.settings.bidirectional else "onwards"),
+        ("_reverse", "backwards"),
+    ][: ours.settings.directions]
     with torch.no_grad():
         theirs.source_embedding.weight.copy_(ours.source_words.weight)
         theirs.target_embedding.weight.copy_(ours.target_words.weight)
@@ -74,7 +77,9 @@ def test_it_has_as_many_weights_as_ours_but_for_a_second_bias_of_each_layer():
     ours = tiny_network(input_feeding=True)
     theirs = as_theirs(ours)
     second = sum(p.numel() for name, p in theirs.named_parameters() if "bias_hh" in name)
-    assert sum(p.numel() for p in theirs.parameters()) - second == sum(p.numel() for p in ours.parameters())
+    assert sum(p.numel() for p in theirs.parameters()) - second == sum(
+        p.numel() for p in ours.parameters()
+    )
 
 
 @pytest.mark.parametrize("settings, expected", [
@@ -93,7 +98,9 @@ def test_only_what_tutorials_have_is_compared_with(settings, expected):
 
 def test_it_learns_and_counts_the_tokens_of_both_sides():
     torch.manual_seed(1)
-    settings = KINDS["lstm"](embedding_size=16, hidden_size=16, input_feeding=True, dropout_input=0.0, dropout_output=0.0)
+    settings = KINDS["lstm"](
+        embedding_size=16, hidden_size=16, input_feeding=True, dropout_input=0.0, dropout_output=0.0
+    )
     network = TextbookPairs(settings, SOURCE.size, TARGET.size)
     fitting = Seq2SeqFittingSettings(learning_rate=0.05, label_smoothing=0.0)
     loop = make_pairs_loop(network, fitting, [tensors()] * 2, "fp32", torch.device("cpu"))

@@ -10,7 +10,11 @@ from rnnlm.benchmarks.training import busy_seconds, kernel_seconds
 
 
 def event(start, end, device=DeviceType.CUDA, is_user_annotation=False):
-    return SimpleNamespace(time_range=SimpleNamespace(start=start, end=end), device_type=device, is_user_annotation=is_user_annotation)
+    return SimpleNamespace(
+        time_range=SimpleNamespace(start=start, end=end),
+        device_type=device,
+        is_user_annotation=is_user_annotation,
+    )
 
 
 def test_what_kernels_cover_counts_once_and_gaps_do_not():
@@ -19,7 +23,9 @@ def test_what_kernels_cover_counts_once_and_gaps_do_not():
 
 
 def test_the_host_and_annotations_do_not_count():
-    assert busy_seconds([event(0, 100, DeviceType.CPU), event(0, 200, is_user_annotation=True)]) == 0
+    assert (
+        busy_seconds([event(0, 100, DeviceType.CPU), event(0, 200, is_user_annotation=True)]) == 0
+    )
     assert busy_seconds([]) == 0
 
 

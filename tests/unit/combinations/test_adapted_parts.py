@@ -22,7 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*default settings; rnnlm tune f
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / TEXT).write_text("\n".join([*HELD_OUT, "the dog sat on a mat", "speech is hard", "a cat sat"]) + "\n")
+    (tmp_path / TEXT).write_text(
+        "\n".join([*HELD_OUT, "the dog sat on a mat", "speech is hard", "a cat sat"]) + "\n"
+    )
     (tmp_path / "train.txt").write_text("\n".join(LINES) + "\n")
     for name, kind, settings in (("lstm", "lstm", {}), ("kn", "ngram", {"order": 3})):
         save(tmp_path / name, fit(kind, **settings), kind, **settings)
@@ -32,10 +34,14 @@ def folders(tmp_path, monkeypatch):
 def _scores(name):
     model = rnnlm.load(name, "cpu")
     ids = model.tokenizer.encode(Path(TEXT).read_text().splitlines()).ids
-    return np.asarray(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), dtype=np.float64)
+    return np.asarray(
+        span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), dtype=np.float64
+    )
 
 
-@pytest.mark.parametrize(("kind", "bundle"), [("cache", True), ("unigram", False), ("dynamic", False)])
+@pytest.mark.parametrize(
+    ("kind", "bundle"), [("cache", True), ("unigram", False), ("dynamic", False)]
+)
 def test_an_adapting_part_adds_its_probabilities_and_is_the_same_when_read_back(kind, bundle):
     mixed = mix([f"lstm+{kind}", "kn"], TEXT, "both", bundle=bundle)
     weight, rest = (part.weight for part in mixed.parts)
@@ -61,18 +67,31 @@ def test_settings_are_those_of_the_moment_of_mixing():
     changed = json.loads(tuned.read_text())
     changed["settings"]["cache_weight"] = 0.9
     tuned.write_text(json.dumps(changed))
-    assert (_scores("lstm+cache") != pytest.approx(before, rel=1e-5)) and (_scores("both") == before).all()
+    assert (_scores("lstm+cache") != pytest.approx(before, rel=1e-5)) and (
+        _scores("both") == before
+    ).all()
 
 
 def test_plain_parts_leave_no_trace_and_adapting_ones_change_the_fingerprint():
     mix(["lstm", "kn"], None, "plain", weights=[0.5, 0.5])
     mix(["lstm+cache", "kn"], None, "adapting", weights=[0.5, 0.5])
-    plain, adapting = (json.loads(Path(name, "config.json").read_text()) for name in ("plain", "adapting"))
-    assert "adaptations" not in plain["settings"] and "adaptation" not in plain["training"]["mixed"][0]
-    assert adapting["settings"]["adaptations"][1] is None and adapting["settings"]["adaptations"][0]["kind"] == "cache"
+    plain, adapting = (
+        json.loads(Path(name, "config.json").read_text()) for name in ("plain", "adapting")
+    )
+    assert (
+        "adaptations" not in plain["settings"] and "adaptation" not in plain["training"]["mixed"][0]
+    )
+    assert (
+        adapting["settings"]["adaptations"][1] is None
+        and adapting["settings"]["adaptations"][0]["kind"] == "cache"
+    )
     assert rnnlm.load("plain").fingerprint != rnnlm.load("adapting").fingerprint
     card = Path("adapting/README.md").read_text()
-    assert "`lstm+cache`, weight 0.5" in card and ", cache(tokens=2000" in card and "adaptations" not in card
+    assert (
+        "`lstm+cache`, weight 0.5" in card
+        and ", cache(tokens=2000" in card
+        and "adaptations" not in card
+    )
 
 
 def test_gradient_statistics_are_copied_into_a_bundle_and_must_not_change():
@@ -83,7 +102,9 @@ def test_gradient_statistics_are_copied_into_a_bundle_and_must_not_change():
     assert before == pytest.approx(_scores("referred"), rel=1e-6)
     list(rnnlm.tune("lstm", "dynamic", TEXT, statistics=TEXT, tokens=20))
     assert (_scores("bundled") == before).all()
-    with pytest.raises(ModelError, match=r"gradient statistics in .*lstm are not those that it was mixed with"):
+    with pytest.raises(
+        ModelError, match=r"gradient statistics in .*lstm are not those that it was mixed with"
+    ):
         rnnlm.load("referred", "cpu")
 
 

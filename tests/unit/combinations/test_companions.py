@@ -8,7 +8,9 @@ from rnnlm.combinations.companions import STATISTICS, TunedSettings
 from rnnlm.errors import ModelError
 from rnnlm.files import tensors
 
-TUNED = TunedSettings("cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0)
+TUNED = TunedSettings(
+    "cache", {"cache_tokens": 5, "cache_weight": 0.25}, "0123456789ab", "abc", 10, 20.0, 19.0
+)
 SQUARES = {"a": np.float32([[1, 2], [3, 4]]), "b": np.float32([0, 0.5])}
 SHAPES = {"a": (2, 2), "b": (2,)}
 
@@ -28,7 +30,9 @@ def test_settings_come_back_as_they_were_saved(tmp_path):
 ])  # fmt: skip
 def test_damaged_settings_are_an_error_that_names_the_file(tmp_path, content):
     (tmp_path / "adapt-cache.json").write_bytes(content)
-    with pytest.raises(ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune --adapt cache"):
+    with pytest.raises(
+        ModelError, match=r"adapt-cache\.json are damaged.*rnnlm tune --adapt cache"
+    ):
         companions.read_tuned(tmp_path, "cache")
 
 
@@ -36,12 +40,16 @@ def test_statistics_come_back_as_they_were_saved(tmp_path):
     assert companions.read_statistics(tmp_path, SHAPES, "0123456789ab") is None
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
     found = companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
-    assert found.keys() == SQUARES.keys() and all(np.array_equal(found[name], SQUARES[name]) for name in SQUARES)
+    assert found.keys() == SQUARES.keys() and all(
+        np.array_equal(found[name], SQUARES[name]) for name in SQUARES
+    )
 
 
 def test_statistics_of_other_weights_are_refused(tmp_path):
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
-    with pytest.raises(ModelError, match="belong to other weights.*rnnlm tune --adapt dynamic --statistics"):
+    with pytest.raises(
+        ModelError, match="belong to other weights.*rnnlm tune --adapt dynamic --statistics"
+    ):
         companions.read_statistics(tmp_path, SHAPES, "ba9876543210")
 
 
@@ -61,7 +69,9 @@ def test_statistics_that_have_changed_are_refused(tmp_path):
     companions.save_statistics(tmp_path, SQUARES, "0123456789ab")
     path = tmp_path / STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(4).tobytes(), np.float32(5).tobytes()))
-    with pytest.raises(ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them again"):
+    with pytest.raises(
+        ModelError, match="are damaged; their SHA-256 is not the one recorded; gather them again"
+    ):
         companions.read_statistics(tmp_path, SHAPES, "0123456789ab")
 
 

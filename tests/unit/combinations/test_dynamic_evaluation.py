@@ -14,7 +14,13 @@ from support.tiny_models import fit
 
 RULES = {
     "sgd": DynamicSettings(segment_tokens=4, adaptation_rate=0.3, adaptation_decay=0.05),
-    "rms": DynamicSettings(segment_tokens=4, adaptation_rule="rms", adaptation_rate=0.02, adaptation_decay=0.3, adaptation_epsilon=0.01),
+    "rms": DynamicSettings(
+        segment_tokens=4,
+        adaptation_rule="rms",
+        adaptation_rate=0.02,
+        adaptation_decay=0.3,
+        adaptation_epsilon=0.01,
+    ),
 }
 
 
@@ -53,7 +59,9 @@ def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]
     network = copy.deepcopy(model.network).cpu().eval().requires_grad_(True)
     trained = {name: weight.detach().clone() for name, weight in network.named_parameters()}
     root = {name: square.cpu().sqrt() for name, square in statistics.items()}
-    mean = sum(float(each.sum()) for each in root.values()) / sum(each.numel() for each in root.values())
+    mean = sum(float(each.sum()) for each in root.values()) / sum(
+        each.numel() for each in root.values()
+    )
     state, scores = network.initial_state(1), []
     for start in range(0, len(inputs_T), settings.segment_tokens):
         part = slice(start, start + settings.segment_tokens)
@@ -66,10 +74,18 @@ def transcribed(model, inputs_T, targets_T, settings, statistics) -> list[float]
             for name, weight in network.named_parameters():
                 gradient, back = weight.grad.to_dense(), trained[name] - weight
                 if settings.adaptation_rule == "sgd":
-                    weight += -settings.adaptation_rate * gradient + settings.adaptation_decay * back
+                    weight += (
+                        -settings.adaptation_rate * gradient + settings.adaptation_decay * back
+                    )
                 else:
-                    step = settings.adaptation_rate * gradient / (root[name] + settings.adaptation_epsilon)
-                    weight += -step + (settings.adaptation_decay * root[name] / mean).clamp(max=1) * back
+                    step = (
+                        settings.adaptation_rate
+                        * gradient
+                        / (root[name] + settings.adaptation_epsilon)
+                    )
+                    weight += (
+                        -step + (settings.adaptation_decay * root[name] / mean).clamp(max=1) * back
+                    )
         state = tuple(tensor.detach() for tensor in after)
     return scores
 
@@ -91,7 +107,9 @@ def test_with_a_rate_of_zero_it_is_the_model(model, decay):
     adapted = DynamicEvaluation(model, DynamicSettings(adaptation_rate=0.0, adaptation_decay=decay))
     _, state = adapted.score(inputs_1T, targets_1T, adapted.initial_state(1))
     assert torch.equal(state.weights_P, adapted.start_P)
-    np.testing.assert_allclose(read(adapted, inputs_1T, targets_1T), read(model, inputs_1T, targets_1T), atol=1e-5)
+    np.testing.assert_allclose(
+        read(adapted, inputs_1T, targets_1T), read(model, inputs_1T, targets_1T), atol=1e-5
+    )
 
 
 def test_no_score_depends_on_later_tokens(model, settings, statistics):
@@ -108,7 +126,10 @@ def test_the_model_it_is_made_of_keeps_its_weights(model, settings, statistics):
 
 def test_it_helps_where_a_text_repeats_itself(model):
     inputs_1T, targets_1T = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
-    assert read(DynamicEvaluation(model), inputs_1T, targets_1T).sum() > read(model, inputs_1T, targets_1T).sum() + 1
+    assert (
+        read(DynamicEvaluation(model), inputs_1T, targets_1T).sum()
+        > read(model, inputs_1T, targets_1T).sum() + 1
+    )
 
 
 def test_more_than_one_row_is_refused(model):
@@ -139,12 +160,17 @@ def test_signatures_tell_statistics_of_different_texts_apart(model):
     _, targets_1T = text_of(model)
     settings = DynamicSettings(adaptation_rule="rms")
     halves = [gather_statistics(model, ids_T, 4) for ids_T in np.array_split(targets_1T[0], 2)]
-    one, again, other = (DynamicEvaluation(model, settings, each).adaptation for each in (halves[0], halves[0], halves[1]))
+    one, again, other = (
+        DynamicEvaluation(model, settings, each).adaptation
+        for each in (halves[0], halves[0], halves[1])
+    )
     assert one == again != other and "statistics=" in one
     assert "statistics" not in DynamicEvaluation(model, DynamicSettings()).adaptation
 
 
-@pytest.mark.parametrize("name, settings", [("lstm", {"dropout_input": 0.5}), ("gru", {"tied": False})])
+@pytest.mark.parametrize(
+    "name, settings", [("lstm", {"dropout_input": 0.5}), ("gru", {"tied": False})]
+)
 def test_statistics_are_the_means_of_squared_gradients_over_segments(name, settings, monkeypatch):
     monkeypatch.setattr(dynamic_evaluation, "ROWS", 2)
     model = fit(name, **settings)
@@ -155,11 +181,17 @@ def test_statistics_are_the_means_of_squared_gradients_over_segments(name, setti
     sums = {name: 0 for name, _ in network.named_parameters()}
     for start in segments:
         rows = [slice(begin + start, min(begin + start + 3, begin + half)) for begin in (0, half)]
-        inputs, targets = (torch.stack([torch.as_tensor(ids[0, row]) for row in rows], dim=1) for ids in (inputs_1T, targets_1T))
+        inputs, targets = (
+            torch.stack([torch.as_tensor(ids[0, row]) for row in rows], dim=1)
+            for ids in (inputs_1T, targets_1T)
+        )
         logprobs, state = network.predict(inputs, tuple(tensor.detach() for tensor in state))
         network.zero_grad()
         torch.nn.functional.nll_loss(logprobs.flatten(0, 1), targets.flatten()).backward()
-        sums = {name: sums[name] + weight.grad.to_dense() ** 2 for name, weight in network.named_parameters()}
+        sums = {
+            name: sums[name] + weight.grad.to_dense() ** 2
+            for name, weight in network.named_parameters()
+        }
     found = gather_statistics(model, targets_1T[0, : 2 * half], 3)
     assert found.keys() == sums.keys()
     for name, square in found.items():

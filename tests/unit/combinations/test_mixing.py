@@ -17,8 +17,14 @@ TEXT = "text.txt"
 @pytest.fixture(autouse=True)
 def folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / TEXT).write_text("\n".join([*HELD_OUT, "the dog sat on a mat", "speech is hard", "a zebra"]) + "\n")
-    for name, kind, settings in (("lstm", "lstm", {}), ("kn", "ngram", {"order": 3}), ("mle", "ngram", {"order": 2, "smoothing": "mle"})):
+    (tmp_path / TEXT).write_text(
+        "\n".join([*HELD_OUT, "the dog sat on a mat", "speech is hard", "a zebra"]) + "\n"
+    )
+    for name, kind, settings in (
+        ("lstm", "lstm", {}),
+        ("kn", "ngram", {"order": 3}),
+        ("mle", "ngram", {"order": 2, "smoothing": "mle"}),
+    ):
         save(tmp_path / name, fit(kind, **settings), kind, **settings)
     return tmp_path
 
@@ -31,7 +37,10 @@ def test_the_mixture_is_better_than_each_part_and_evaluates_as_reported(kind, co
     model = rnnlm.load("both", "cpu")
     again = rnnlm.evaluate(model, TEXT, context=context)
     assert again.ppl_token == pytest.approx(mixed.evaluation.ppl_token, rel=1e-5)
-    assert again.signature == mixed.evaluation.signature and f"model:{model.fingerprint}" in again.signature
+    assert (
+        again.signature == mixed.evaluation.signature
+        and f"model:{model.fingerprint}" in again.signature
+    )
     for part in mixed.parts:
         alone = rnnlm.evaluate(rnnlm.load(part.name, "cpu"), TEXT, context=context)
         assert alone.ppl_token == pytest.approx(part.evaluation.ppl_token)
@@ -62,11 +71,19 @@ def test_where_weights_and_parts_come_from_is_kept_and_on_the_card():
     mixed = mix(["lstm", "kn"], TEXT, "both", bundle=True)
     manifest = model_folder.read_manifest(model_folder.Path("both"))
     assert (manifest.model, manifest.family) == ("mixture", "combination")
-    assert manifest.training["mixed"] == [{"model": part.name, "weight": part.weight} for part in mixed.parts]
+    assert manifest.training["mixed"] == [
+        {"model": part.name, "weight": part.weight} for part in mixed.parts
+    ]
     assert manifest.training["weights"] == "tuned on text.txt, context carry"
     assert manifest.results[TEXT]["signature"] == mixed.evaluation.signature
     card = model_folder.Path("both/README.md").read_text()
-    for piece in ("mixed with rnnlm", "`lstm`, weight 0.", "tuned on text.txt", mixed.evaluation.signature, mixed.parts[1].fingerprint):
+    for piece in (
+        "mixed with rnnlm",
+        "`lstm`, weight 0.",
+        "tuned on text.txt",
+        mixed.evaluation.signature,
+        mixed.parts[1].fingerprint,
+    ):
         assert piece in card
 
 
@@ -84,7 +101,9 @@ def test_tuning_reports_its_progress():
     ((["kn", "lstm"], TEXT), {"context": "none"}, "unknown context 'none'"),
     ((["kn", "lstm"], TEXT), {"weights": [1]}, "1 weights do not fit 2 models"),
 ])  # fmt: skip
-def test_what_cannot_be_mixed_is_said_before_anything_is_read(monkeypatch, arguments, settings, what):
+def test_what_cannot_be_mixed_is_said_before_anything_is_read(
+    monkeypatch, arguments, settings, what
+):
     monkeypatch.setattr(mixing.loading, "find", None)
     with pytest.raises(UsageError) as error:
         mix(*arguments, **settings)

@@ -40,13 +40,17 @@ def test_probabilities_are_added_up_by_hand():
 
 
 def test_probabilities_are_multiplied_and_normalised_by_hand():
-    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), unigram(0.4, 0.4, 0.1, 0.1)], [2, 0.5], "log-linear")
+    mixed = Mixture(
+        [unigram(0.1, 0.2, 0.3, 0.4), unigram(0.4, 0.4, 0.1, 0.1)], [2, 0.5], "log-linear"
+    )
     products = np.array([0.01, 0.04, 0.09, 0.16]) * np.sqrt([0.4, 0.4, 0.1, 0.1])
     assert probabilities(mixed) == pytest.approx(products / products.sum())
 
 
 def test_a_negative_weight_divides():
-    mixed = Mixture([unigram(0.1, 0.2, 0.3, 0.4), unigram(0.25, 0.5, 0.125, 0.125)], [1, -1], "log-linear")
+    mixed = Mixture(
+        [unigram(0.1, 0.2, 0.3, 0.4), unigram(0.25, 0.5, 0.125, 0.125)], [1, -1], "log-linear"
+    )
     assert probabilities(mixed) == pytest.approx(np.array([0.4, 0.4, 2.4, 3.2]) / 6.4)
 
 
@@ -57,20 +61,26 @@ def test_what_one_part_holds_impossible_is_so_in_a_product_and_not_in_a_sum(weig
     assert probabilities(Mixture(parts, [0.5, 0.5]))[1] == pytest.approx(0.125)
     nowhere = [unigram(1.0, 0.0, 0.0, 0.0), unigram(0.0, 1.0, 0.0, 0.0)]
     assert probabilities(Mixture(nowhere, [1, weight], "log-linear")).tolist() == [0, 0, 0, 0]
-    assert probabilities(Mixture([unigram(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5])) == pytest.approx([1, 0, 0, 0])
+    assert probabilities(Mixture([unigram(1.0, 0.0, 0.0, 0.0)] * 2, [0.5, 0.5])) == pytest.approx(
+        [1, 0, 0, 0]
+    )
 
 
 @pytest.mark.parametrize(("kind", "weights"), [("linear", [1.0, 0.0]), ("log-linear", [1.0, 0.0])])
 def test_a_part_of_weight_zero_is_left_out_whatever_it_says(kind, weights):
     odd = unigram(math.nan, 0.0, 0.5, 0.5)
-    assert probabilities(Mixture([unigram(0.1, 0.2, 0.3, 0.4), odd], weights, kind)) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    assert probabilities(
+        Mixture([unigram(0.1, 0.2, 0.3, 0.4), odd], weights, kind)
+    ) == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
 
 @pytest.mark.parametrize("kind", ["linear", "log-linear"])
 @pytest.mark.parametrize("name", ["ngram", "lstm"])
 def test_a_mixture_of_a_model_with_itself_is_the_model(name, kind):
     model = fit(name)
-    np.testing.assert_allclose(scores(Mixture([model, model, model], [0.2, 0.3, 0.5], kind)), scores(model), atol=1e-5)
+    np.testing.assert_allclose(
+        scores(Mixture([model, model, model], [0.2, 0.3, 0.5], kind)), scores(model), atol=1e-5
+    )
 
 
 def test_a_log_linear_mixture_is_asked_in_pieces_with_the_same_result(monkeypatch):
@@ -93,16 +103,31 @@ def test_arrays_are_numpys_where_those_of_all_parts_are():
     assert isinstance(counted.score(ids, ids, counted.initial_state(1))[0], np.ndarray)
     for kind in ("linear", "log-linear"):
         mixed = Mixture(both, [0.5, 0.5], kind)
-        for result in (mixed.score(ids, ids, mixed.initial_state(1))[0], mixed.predict(ids, mixed.initial_state(1))[0]):
+        for result in (
+            mixed.score(ids, ids, mixed.initial_state(1))[0],
+            mixed.predict(ids, mixed.initial_state(1))[0],
+        ):
             assert isinstance(result, torch.Tensor) and result.dtype == torch.float32
-        from_device = mixed.score(torch.as_tensor(ids), torch.as_tensor(ids), mixed.initial_state(1))[0]
+        from_device = mixed.score(
+            torch.as_tensor(ids), torch.as_tensor(ids), mixed.initial_state(1)
+        )[0]
         assert torch.equal(from_device, mixed.score(ids, ids, mixed.initial_state(1))[0])
 
 
 def test_what_is_known_of_the_parts_is_known_of_the_mixture():
-    lstm, ngram, bare, uni = fit("lstm"), fit("ngram"), fit("ngram", smoothing="mle"), fit("unigram")
+    lstm, ngram, bare, uni = (
+        fit("lstm"),
+        fit("ngram"),
+        fit("ngram", smoothing="mle"),
+        fit("unigram"),
+    )
     mixed = Mixture([lstm, ngram], [0.5, 0.5])
-    assert (mixed.max_rows, mixed.call_tokens, mixed.forgets_at_boundary, mixed.precision) == (None, lstm.call_tokens, False, "fp32")
+    assert (mixed.max_rows, mixed.call_tokens, mixed.forgets_at_boundary, mixed.precision) == (
+        None,
+        lstm.call_tokens,
+        False,
+        "fp32",
+    )
     assert Mixture([uni, uni], [0.5, 0.5]).precision == "fp64"
     assert Mixture([uni, ngram], [0.5, 0.5]).forgets_at_boundary
     assert not Mixture([ngram, bare], [0.5, 0.5]).normalised
@@ -115,7 +140,12 @@ def test_what_is_known_of_the_parts_is_known_of_the_mixture():
 def test_states_name_their_arrays_by_part():
     nested = Mixture([Mixture([fit("unigram"), fit("lstm")], [0.5, 0.5]), fit("ngram")], [0.5, 0.5])
     names = set(nested.initial_state(2).to_arrays())
-    assert names == {"part_1.part_1.rows", "part_1.part_2.state_0", "part_1.part_2.state_1", "part_2.inputs"}
+    assert names == {
+        "part_1.part_1.rows",
+        "part_1.part_2.state_0",
+        "part_1.part_2.state_1",
+        "part_2.inputs",
+    }
 
 
 def test_words_that_a_part_spells_are_unknown_to_the_others(tmp_path):
@@ -128,7 +158,9 @@ def test_words_that_a_part_spells_are_unknown_to_the_others(tmp_path):
         assert mixed.tokenizer.spells
         ids = Lines(lines).encode(mixed.tokenizer).ids
         assert (ids >= mixed.tokenizer.size).sum() == 3
-        assert not np.array_equal(scores(mixed, lines), scores(mixed, [line.replace("zebra", "gnu") for line in lines]))
+        assert not np.array_equal(
+            scores(mixed, lines), scores(mixed, [line.replace("zebra", "gnu") for line in lines])
+        )
     ngram_alone = Mixture([fit("ngram"), spelled], [1.0, 0.0])
     np.testing.assert_allclose(scores(ngram_alone, lines), scores(fit("ngram"), lines))
 

@@ -19,7 +19,9 @@ def models():
 
 def read(models, lines=TEXT):
     ids = Lines(lines).encode(models[0].tokenizer).ids
-    return ids, np.stack([span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)) for model in models])
+    return ids, np.stack(
+        [span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)) for model in models]
+    )
 
 
 def loss(weights, scores_KN) -> float:
@@ -41,7 +43,9 @@ def test_em_ends_within_its_tolerance_of_the_best(models):
     found = loss(linear_weights(scores_KN).weights_K, scores_KN)
     steps = np.linspace(0, 1, 101)
     grid = [(a, b, 1 - a - b) for a in steps for b in steps if a + b <= 1]
-    assert found <= min(loss(np.abs(weights), scores_KN) for weights in grid) + mixing.TOLERANCE_NATS
+    assert (
+        found <= min(loss(np.abs(weights), scores_KN) for weights in grid) + mixing.TOLERANCE_NATS
+    )
     assert found <= min(loss(np.eye(3)[k], scores_KN) for k in range(3))
 
 
@@ -95,7 +99,9 @@ def test_newton_equals_a_grid_search(models, chosen):
 
 def test_gradient_and_curvature_are_those_of_the_loss(models):
     ids, _ = read(models[1:])
-    predictions = Predictions(Mixture(models[1:], [0.5, 0.5], "log-linear"), ids, span_scoring.whole_text(ids))
+    predictions = Predictions(
+        Mixture(models[1:], [0.5, 0.5], "log-linear"), ids, span_scoring.whole_text(ids)
+    )
     at, step = np.array([0.6, -0.3]), 1e-3
     value, gradient, hessian = mixing._moments(predictions, at)
     assert value == pytest.approx(log_linear_loss(models[1:], at))
@@ -106,7 +112,10 @@ def test_gradient_and_curvature_are_those_of_the_loss(models):
 
 
 def test_newton_with_a_model_twice_shares_its_weight(models):
-    once, twice = tuned_log_linear([models[1], models[2]]), tuned_log_linear([models[1], models[1], models[2]])
+    once, twice = (
+        tuned_log_linear([models[1], models[2]]),
+        tuned_log_linear([models[1], models[1], models[2]]),
+    )
     assert twice.weights_K[:2].sum() == pytest.approx(once.weights_K[0], abs=1e-3)
     assert twice.weights_K[0] == pytest.approx(twice.weights_K[1], abs=1e-3)
 
@@ -120,9 +129,16 @@ def test_newton_leaves_out_what_a_part_holds_impossible(models):
 
 def test_kept_predictions_are_those_read_anew(models, monkeypatch):
     ids, _ = read(models)
-    predictions = Predictions(Mixture(models, [1 / 3] * 3, "log-linear"), ids, span_scoring.spans_between(np.array([0, 4, len(ids)])))
+    predictions = Predictions(
+        Mixture(models, [1 / 3] * 3, "log-linear"),
+        ids,
+        span_scoring.spans_between(np.array([0, 4, len(ids)])),
+    )
     kept = predictions.kept()
     assert isinstance(kept, list)
-    assert log_linear_weights(kept, 3).weights_K.tolist() == log_linear_weights(predictions, 3).weights_K.tolist()
+    assert (
+        log_linear_weights(kept, 3).weights_K.tolist()
+        == log_linear_weights(predictions, 3).weights_K.tolist()
+    )
     monkeypatch.setattr(mixing, "KEPT_BYTES", 100)
     assert predictions.kept() is predictions

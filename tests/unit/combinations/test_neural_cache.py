@@ -27,8 +27,12 @@ def transcribed(model, inputs_T, tokens: int, weight: float, flatness: float) ->
 
 
 @pytest.mark.parametrize("cells", [1, 50, 1 << 19])
-@pytest.mark.parametrize("tokens, weight, flatness", [(1, 0.5, 0.3), (5, 0.2, 2.0), (1000, 0.3, 0.7), (1000, 0.3, 0.0)])
-def test_it_is_the_papers_equations_pair_by_pair(model, tokens, weight, flatness, cells, monkeypatch):
+@pytest.mark.parametrize(
+    "tokens, weight, flatness", [(1, 0.5, 0.3), (5, 0.2, 2.0), (1000, 0.3, 0.7), (1000, 0.3, 0.0)]
+)
+def test_it_is_the_papers_equations_pair_by_pair(
+    model, tokens, weight, flatness, cells, monkeypatch
+):
     monkeypatch.setattr(neural_cache, "CHUNK_CELLS", cells)
     inputs_1T, targets_1T = text_of(model)
     cache = NeuralCache(model, NeuralCacheSettings(tokens, weight, flatness))
@@ -47,7 +51,9 @@ def test_no_chunk_is_larger_than_promised(model, tokens, monkeypatch):
     places = state.words_BR.shape[1]
     cache = NeuralCache(model, NeuralCacheSettings(cache_tokens=tokens))
     chunks = list(cache._attend(state.hidden_BSH, state.words_BR, places))
-    assert [at for places, *_ in chunks for at in range(places.start, places.stop)] == list(range(places))
+    assert [at for places, *_ in chunks for at in range(places.start, places.stop)] == list(
+        range(places)
+    )
     assert all(weight_BnM.numel() <= max(60, weight_BnM.shape[2]) for _, weight_BnM, *_ in chunks)
 
 
@@ -61,16 +67,24 @@ def test_before_a_word_was_read_after_a_hidden_state_it_is_the_model(model):
     inputs_1T, targets_1T = text_of(model)
     cache = NeuralCache(model, NeuralCacheSettings(cache_weight=0.5))
     first = slice(0, 1)
-    assert np.array_equal(read(cache, inputs_1T[:, first], targets_1T[:, first]), read(model, inputs_1T[:, first], targets_1T[:, first]))
+    assert np.array_equal(
+        read(cache, inputs_1T[:, first], targets_1T[:, first]),
+        read(model, inputs_1T[:, first], targets_1T[:, first]),
+    )
 
 
 def test_no_score_depends_on_later_tokens(model):
-    assert_no_score_depends_on_later_tokens(NeuralCache(model, NeuralCacheSettings(cache_tokens=9, cache_weight=0.3)))
+    assert_no_score_depends_on_later_tokens(
+        NeuralCache(model, NeuralCacheSettings(cache_tokens=9, cache_weight=0.3))
+    )
 
 
 def test_it_helps_where_a_text_repeats_itself(model):
     inputs_1T, targets_1T = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
-    assert read(NeuralCache(model), inputs_1T, targets_1T).sum() > read(model, inputs_1T, targets_1T).sum() + 1
+    assert (
+        read(NeuralCache(model), inputs_1T, targets_1T).sum()
+        > read(model, inputs_1T, targets_1T).sum() + 1
+    )
 
 
 def test_the_state_remembers_no_more_than_the_cache(model):

@@ -25,7 +25,15 @@ REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)
 
 def save(folder, name, goes_on=False, **settings):
     model = fit(name, **settings)
-    model_folder.save(folder, model, name, small_settings(registry.kind_of(name), **settings).values, 6, {}, goes_on=goes_on)
+    model_folder.save(
+        folder,
+        model,
+        name,
+        small_settings(registry.kind_of(name), **settings).values,
+        6,
+        {},
+        goes_on=goes_on,
+    )
     return folder
 
 
@@ -79,7 +87,11 @@ def test_descent_finds_the_bottom_of_a_bowl_and_tries_nothing_twice():
         ppl = (settings.cache_tokens - 300) ** 2 / 1e4 + (settings.cache_flatness - 0.55) ** 2
         return Trial({"tokens": settings.cache_tokens, "flatness": settings.cache_flatness}, ppl)
 
-    search = descend({"cache_tokens": (100, 200, 300, 400), "cache_flatness": (0.1, 0.5, 0.9)}, NeuralCacheSettings(), measure)
+    search = descend(
+        {"cache_tokens": (100, 200, 300, 400), "cache_flatness": (0.1, 0.5, 0.9)},
+        NeuralCacheSettings(),
+        measure,
+    )
     tries = []
     while True:
         try:
@@ -109,26 +121,40 @@ def test_an_n_gram_model_is_tuned_with_the_cache_of_words(ngram, tmp_path):
         adapted = load_adapted(str(ngram), "unigram")
     (tmp_path / "text").write_text("\n".join(REPEATED.lines))
     result = evaluate(adapted, tmp_path / "text")
-    assert result.ppl_token == pytest.approx(tuned.ppl_after, rel=1e-4) and tuned.ppl_after < tuned.ppl_before
-    assert f"|adapt:unigram(tokens={tuned.settings['cache_tokens']},weight={tuned.settings['cache_weight']})|" in result.signature
+    assert (
+        result.ppl_token == pytest.approx(tuned.ppl_after, rel=1e-4)
+        and tuned.ppl_after < tuned.ppl_before
+    )
+    assert (
+        f"|adapt:unigram(tokens={tuned.settings['cache_tokens']},weight={tuned.settings['cache_weight']})|"
+        in result.signature
+    )
 
 
 def test_given_settings_are_not_touched(lstm):
     tries, _ = tuned_of(lstm, "cache", given={"cache_tokens": "7", "cache_weight": "0.2"})
-    assert {(each.settings["cache_tokens"], each.settings["cache_weight"]) for each in tries} == {(7, 0.2)}
+    assert {(each.settings["cache_tokens"], each.settings["cache_weight"]) for each in tries} == {
+        (7, 0.2)
+    }
     assert len({each.settings["cache_flatness"] for each in tries}) == len(tries) > 1
 
 
 def test_only_the_first_tokens_are_read(lstm):
-    _, tuned = tuned_of(lstm, "dynamic", tokens=9, given={"adaptation_rate": "0.1", "adaptation_decay": "0"})
+    _, tuned = tuned_of(
+        lstm, "dynamic", tokens=9, given={"adaptation_rate": "0.1", "adaptation_decay": "0"}
+    )
     model = loading.load(lstm, "cpu")
     assert tuned.tokens == 9
-    assert tuned.ppl_before == pytest.approx(span_scoring.stream_perplexity(model, REPEATED.encode(model.tokenizer).ids[:9]))
+    assert tuned.ppl_before == pytest.approx(
+        span_scoring.stream_perplexity(model, REPEATED.encode(model.tokenizer).ids[:9])
+    )
 
 
 def test_statistics_are_gathered_saved_and_used(lstm):
     heard = []
-    _, tuned = tuned_of(lstm, "dynamic", statistics=Lines(LINES), report=lambda *done: heard.append(done))
+    _, tuned = tuned_of(
+        lstm, "dynamic", statistics=Lines(LINES), report=lambda *done: heard.append(done)
+    )
     assert heard and heard[-1][0] == heard[-1][1]
     assert tuned.settings["adaptation_rule"] == "rms" and (lstm / STATISTICS).is_file()
     with pytest.warns(RnnlmWarning, match="rule=rms"):
@@ -138,7 +164,9 @@ def test_statistics_are_gathered_saved_and_used(lstm):
 
 def test_a_held_out_text_that_cannot_be_read_is_noticed_before_statistics_are_gathered(lstm):
     with pytest.raises(TextError, match="no such file"):
-        list(tune(str(lstm), "dynamic", Corpus(("nowhere",)), statistics=Lines(LINES), device="cpu"))
+        list(
+            tune(str(lstm), "dynamic", Corpus(("nowhere",)), statistics=Lines(LINES), device="cpu")
+        )
     assert not (lstm / STATISTICS).exists()
 
 
@@ -177,7 +205,10 @@ def test_impossible_requests(lstm, ngram, monkeypatch):
         load_adapted(str(lstm), "dynamic", {"adaptation_rule": "rms"}, "cpu")
     with pytest.raises(UsageError, match="leave out --statistics"):
         tuned_of(lstm, "cache", statistics=Lines(LINES))
-    with pytest.raises(UsageError, match="rule sgd does not use.*leave out --statistics"), monkeypatch.context() as patched:
+    with (
+        pytest.raises(UsageError, match="rule sgd does not use.*leave out --statistics"),
+        monkeypatch.context() as patched,
+    ):
         patched.setattr(model_folder, "load", None)  # before any work
         tuned_of(lstm, "dynamic", statistics=Lines(LINES), given={"adaptation_rule": "sgd"})
     with pytest.raises(UsageError, match="0 tokens"):
@@ -191,11 +222,20 @@ def test_impossible_requests(lstm, ngram, monkeypatch):
     assert not list(lstm.glob("adapt-*"))
 
 
-@pytest.mark.parametrize("name, words", [("unigram", "an n-gram model"), ("ngram", "an n-gram model"), ("mixture", "a mixture")])
+@pytest.mark.parametrize(
+    "name, words",
+    [("unigram", "an n-gram model"), ("ngram", "an n-gram model"), ("mixture", "a mixture")],
+)
 @pytest.mark.parametrize("kind", ["cache", "dynamic"])
 def test_what_has_no_hidden_states_is_called_by_its_name(name, words, kind):
-    parts = {"parts": [("lstm", {}), ("unigram", {})], "weights": [0.5, 0.5]} if name == "mixture" else {}
-    with pytest.raises(UsageError, match=f"^{words} cannot be adapted so; that takes a neural network"):
+    parts = (
+        {"parts": [("lstm", {}), ("unigram", {})], "weights": [0.5, 0.5]}
+        if name == "mixture"
+        else {}
+    )
+    with pytest.raises(
+        UsageError, match=f"^{words} cannot be adapted so; that takes a neural network"
+    ):
         adaptation.adapt(fit(name, **parts), kind)
 
 

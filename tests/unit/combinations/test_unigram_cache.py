@@ -33,12 +33,17 @@ def test_with_a_weight_of_zero_it_is_the_model(model):
 
 
 def test_no_score_depends_on_later_tokens(model):
-    assert_no_score_depends_on_later_tokens(UnigramCache(model, UnigramCacheSettings(cache_tokens=9)))
+    assert_no_score_depends_on_later_tokens(
+        UnigramCache(model, UnigramCacheSettings(cache_tokens=9))
+    )
 
 
 def test_it_helps_where_a_text_repeats_itself(model):
     inputs_1T, targets_1T = text_of(model, ["speech speech dog speech", "dog speech speech"] * 5)
-    assert read(UnigramCache(model), inputs_1T, targets_1T).sum() > read(model, inputs_1T, targets_1T).sum() + 1
+    assert (
+        read(UnigramCache(model), inputs_1T, targets_1T).sum()
+        > read(model, inputs_1T, targets_1T).sum() + 1
+    )
 
 
 def test_the_state_remembers_no_more_than_the_cache(model):

@@ -22,7 +22,10 @@ SETTINGS = {
 @pytest.fixture
 def text(tmp_path):
     path = tmp_path / "t.txt"
-    path.write_text("\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)), encoding="utf-8")
+    path.write_text(
+        "\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -36,10 +39,14 @@ def test_a_compact_model_is_the_model_with_rounded_weights(text, tmp_path):
     compact(str(folder), tmp_path / "carried")
     model, carried = (loading.load(each, "cpu") for each in (folder, tmp_path / "carried"))
     for name, array in model.to_arrays().items():
-        np.testing.assert_array_equal(carried.to_arrays()[name], torch.from_numpy(array).bfloat16().float().numpy())
+        np.testing.assert_array_equal(
+            carried.to_arrays()[name], torch.from_numpy(array).bfloat16().float().numpy()
+        )
     before, after = (rnnlm.evaluate(each, text).ppl_token for each in (model, carried))
     assert after == pytest.approx(before, rel=0.02) and after != before
-    assert not model_folder.damaged_files(tmp_path / "carried", model_folder.read_manifest(tmp_path / "carried"))
+    assert not model_folder.damaged_files(
+        tmp_path / "carried", model_folder.read_manifest(tmp_path / "carried")
+    )
 
 
 def test_with_8_bits_a_model_takes_a_quarter_and_its_card_has_its_own_figures(text, tmp_path):
@@ -52,8 +59,12 @@ def test_with_8_bits_a_model_takes_a_quarter_and_its_card_has_its_own_figures(te
     figures = rnnlm.evaluate(small, text)
     assert stored.results["test"]["ppl_token"] == figures.ppl_token
     assert stored.results["test"]["signature"] == figures.signature
-    assert f"{figures.ppl_token:.2f}" in (tmp_path / "small" / "README.md").read_text(encoding="utf-8")
-    assert figures.ppl_token == pytest.approx(rnnlm.evaluate(loading.load(folder, "cpu"), text).ppl_token, rel=0.02)
+    assert f"{figures.ppl_token:.2f}" in (tmp_path / "small" / "README.md").read_text(
+        encoding="utf-8"
+    )
+    assert figures.ppl_token == pytest.approx(
+        rnnlm.evaluate(loading.load(folder, "cpu"), text).ppl_token, rel=0.02
+    )
     with pytest.raises(UsageError, match="4 bits"):
         compact(str(folder), tmp_path / "tiny", bits=4)
 
@@ -67,7 +78,10 @@ def test_a_model_whose_weights_were_written_in_parts_still_loads(text, tmp_path)
     (whole,) = small.glob("weights-*")
     arrays = tensors.hashed(whole)[0]
     embedding = arrays.pop("input.embedding.weight")
-    parts = {"part1": {**arrays, "input.embedding.weight#1": embedding[9:]}, "part2": {"input.embedding.weight#0": embedding[:9]}}
+    parts = {
+        "part1": {**arrays, "input.embedding.weight#1": embedding[9:]},
+        "part2": {"input.embedding.weight#0": embedding[:9]},
+    }
     files = {name: entry for name, entry in stored.files.items() if name != whole.name}
     for part, its in parts.items():
         path = small / f"{whole.stem}-{part}.safetensors"
@@ -76,7 +90,9 @@ def test_a_model_whose_weights_were_written_in_parts_still_loads(text, tmp_path)
     whole.unlink()
     manifest.write_manifest(small, dataclasses.replace(stored, files=files))
     found = loading.load(small, "cpu").to_arrays()
-    assert found.keys() == expected.keys() and all(np.array_equal(found[name], array) for name, array in expected.items())
+    assert found.keys() == expected.keys() and all(
+        np.array_equal(found[name], array) for name, array in expected.items()
+    )
     path.unlink()
     with pytest.raises(ModelError, match="missing"):
         loading.load(small, "cpu")

@@ -13,7 +13,11 @@ from rnnlm.models import model_folder, registry
 from rnnlm.text.tokenizers.base import Vocabulary
 from support.tiny_models import Lines, fit, small_settings
 
-LINES = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:200]
+LINES = [
+    line
+    for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+    if line.strip()
+][:200]
 TRAIN, VALID = Lines(LINES), Corpus((str(corpora.part("english", "test")),))
 
 
@@ -34,8 +38,12 @@ def test_sizes_and_perplexities_before_and_after_are_those_of_the_models(big, tm
     for size, folder in ((reduction.before, big), (reduction.after, tmp_path / "small")):
         model, manifest = model_folder.load(folder)
         assert size.ngrams == tuple(map(len, model.values))
-        assert size.bytes == sum(path.stat().st_size for path in folder.iterdir() if path.name in manifest.files)
-        assert size.evaluation.to_dict() | {"seconds": 0} == evaluate(model, VALID).to_dict() | {"seconds": 0}
+        assert size.bytes == sum(
+            path.stat().st_size for path in folder.iterdir() if path.name in manifest.files
+        )
+        assert size.evaluation.to_dict() | {"seconds": 0} == evaluate(model, VALID).to_dict() | {
+            "seconds": 0
+        }
     assert sum(reduction.after.ngrams) < sum(reduction.before.ngrams)
     assert reduction.threshold == 1e-5
 
@@ -88,7 +96,9 @@ def test_without_counts_the_most_probable_words_stay(big, tmp_path):
     small = load(tmp_path / "small")
     kept = set(small.tokenizer.symbols())
     logprobs = dict(zip(model.tokenizer.symbols(), model.values[0][:, 0].tolist(), strict=False))
-    assert min(logprobs[word] for word in kept - {"<unk>"}) >= max(logprobs[word] for word in logprobs.keys() - kept)
+    assert min(logprobs[word] for word in kept - {"<unk>"}) >= max(
+        logprobs[word] for word in logprobs.keys() - kept
+    )
     assert small.tokenizer.counts_V is None
 
 
@@ -125,7 +135,10 @@ def test_wrong_cut_offs(big, tmp_path, cutoffs):
 
 
 def test_models_that_cannot_be_pruned_that_way(tmp_path):
-    unigram, stupid = saved(tmp_path / "unigram", "unigram"), saved(tmp_path / "stupid", smoothing="stupid")
+    unigram, stupid = (
+        saved(tmp_path / "unigram", "unigram"),
+        saved(tmp_path / "stupid", smoothing="stupid"),
+    )
     char = saved(tmp_path / "char", tokenizer="char")
     with pytest.raises(UsageError, match="of kind unigram"):
         prune(str(unigram), tmp_path / "small", Limits(threshold=1e-8))
@@ -137,4 +150,9 @@ def test_models_that_cannot_be_pruned_that_way(tmp_path):
         prune(str(stupid), tmp_path / "small", Limits(max_order=2), on=Corpus(("nowhere.txt",)))
     assert not (tmp_path / "small").exists()
     prune(str(stupid), tmp_path / "small", Limits(cutoffs="0,0,1"), counted=TRAIN)
-    assert json.loads((tmp_path / "small" / "config.json").read_text())["training"]["pruned"]["cutoffs"] == "0,0,1"
+    assert (
+        json.loads((tmp_path / "small" / "config.json").read_text())["training"]["pruned"][
+            "cutoffs"
+        ]
+        == "0,0,1"
+    )

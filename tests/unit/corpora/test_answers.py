@@ -13,7 +13,13 @@ PARTS = ("train", "valid", "test")
 @pytest.fixture(scope="module")
 def rows():
     """[remark, reply] of each row of each part."""
-    return {part: [line.split("\t") for line in corpora.part("answers", part).read_text("utf-8").splitlines()[1:]] for part in PARTS}
+    return {
+        part: [
+            line.split("\t")
+            for line in corpora.part("answers", part).read_text("utf-8").splitlines()[1:]
+        ]
+        for part in PARTS
+    }
 
 
 def words(text):
@@ -23,7 +29,11 @@ def words(text):
 def test_there_are_three_hundred_short_pairs_and_none_occurs_twice(rows):
     assert [len(rows[part]) for part in PARTS] == [270, 15, 15]
     remarks, replies = zip(*(row for part in PARTS for row in rows[part]), strict=True)
-    assert len({remark.lower() for remark in remarks}) == len({reply.lower() for reply in replies}) == 300
+    assert (
+        len({remark.lower() for remark in remarks})
+        == len({reply.lower() for reply in replies})
+        == 300
+    )
     texts = remarks + replies
     assert len({word for text in texts for word in words(text)}) == 439
     assert max(len(re.findall(r"[\w']+", text)) for text in texts) == 11
@@ -32,7 +42,9 @@ def test_there_are_three_hundred_short_pairs_and_none_occurs_twice(rows):
 
 def test_words_of_held_out_replies_are_known_from_training(rows):
     known = {word for _, reply in rows["train"] for word in words(reply)}
-    assert {word for part in ("valid", "test") for _, reply in rows[part] for word in words(reply)} <= known
+    assert {
+        word for part in ("valid", "test") for _, reply in rows[part] for word in words(reply)
+    } <= known
 
 
 def test_replies_come_out_as_they_are_written(rows):

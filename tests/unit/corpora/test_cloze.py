@@ -28,7 +28,9 @@ def words(text: str) -> list[str]:
 
 def test_texts_are_unique_and_hold_one_gap_each(rows):
     assert len({row["text"] for row in rows}) == len({row["id"] for row in rows}) == 200
-    assert all(row["text"].count("___") == 1 and row["text"].split("___")[0].endswith(" ") for row in rows)
+    assert all(
+        row["text"].count("___") == 1 and row["text"].split("___")[0].endswith(" ") for row in rows
+    )
 
 
 def test_the_distance_is_that_from_the_last_cue_to_the_gap(rows):
@@ -38,13 +40,21 @@ def test_the_distance_is_that_from_the_last_cue_to_the_gap(rows):
 
 
 def test_each_kind_has_eight_items_at_each_distance(rows):
-    groups = Counter((row["kind"], next(each for each in DISTANCES if each[0] <= int(row["distance"]) <= each[1])) for row in rows)
+    groups = Counter(
+        (
+            row["kind"],
+            next(each for each in DISTANCES if each[0] <= int(row["distance"]) <= each[1]),
+        )
+        for row in rows
+    )
     assert groups == {(kind, distance): 8 for kind in KINDS for distance in DISTANCES}
 
 
 def test_the_answer_of_a_topic_item_is_its_cue_and_that_of_an_association_is_not_in_the_text(rows):
     assert all(row["answer"] == row["cue"] for row in rows if row["kind"] == "topic")
-    assert not any(row["answer"] in words(row["text"]) for row in rows if row["kind"] == "association")
+    assert not any(
+        row["answer"] in words(row["text"]) for row in rows if row["kind"] == "association"
+    )
 
 
 def test_every_word_is_known_to_the_shipped_model(rows):

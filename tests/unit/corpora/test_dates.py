@@ -18,7 +18,9 @@ WEEKDAY_OF = {name: day for day, names in enumerate(WEEKDAYS) for name in names.
 
 @pytest.fixture(scope="module")
 def maker():
-    spec = importlib.util.spec_from_file_location("make_dates", corpora.FOLDER / "dates" / "make.py")
+    spec = importlib.util.spec_from_file_location(
+        "make_dates", corpora.FOLDER / "dates" / "make.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -31,7 +33,10 @@ def rows():
     for part in PARTS:
         lines = corpora.part("dates", part).read_text(encoding="utf-8").splitlines()
         assert lines[0] == "phrase\tiso"
-        found[part] = [(phrase.lower(), date.fromisoformat(iso)) for phrase, iso in (line.split("\t") for line in lines[1:])]
+        found[part] = [
+            (phrase.lower(), date.fromisoformat(iso))
+            for phrase, iso in (line.split("\t") for line in lines[1:])
+        ]
     return found
 
 
@@ -63,7 +68,10 @@ def test_every_form_has_the_day_the_month_and_the_year(maker):
         ("de", 29, "3 03 dritte dritten dritter", "Mai 5 05", "2024 zweitausendvierundzwanzig"),
         ("fr", 23, "3 03 trois", "mai", "2024 deux"),
     ):
-        written = [maker.phrase(language, form, date(2024, 5, 3), lambda choices: choices[-1]) for form in maker.forms(language)]
+        written = [
+            maker.phrase(language, form, date(2024, 5, 3), lambda choices: choices[-1])
+            for form in maker.forms(language)
+        ]
         assert len(set(maker.forms(language))) == len(written) == size
         for phrase in written:
             words = re.findall(r"\w+", phrase)
@@ -77,7 +85,12 @@ def test_every_form_has_the_day_the_month_and_the_year(maker):
         ("en", date(1905, 1, 1), "first", {"nineteen oh five", "nineteen hundred and five"}),
         ("en", date(1900, 1, 12), "twelfth", {"nineteen hundred"}),
         ("en", date(2000, 1, 20), "twentieth", {"two thousand"}),
-        ("en", date(2024, 1, 23), "twenty-third", {"twenty twenty-four", "two thousand twenty-four", "two thousand and twenty-four"}),
+        (
+            "en",
+            date(2024, 1, 23),
+            "twenty-third",
+            {"twenty twenty-four", "two thousand twenty-four", "two thousand and twenty-four"},
+        ),
         ("de", date(1901, 1, 1), "erste", {"neunzehnhunderteins"}),
         ("de", date(1981, 1, 17), "siebzehnte", {"neunzehnhunderteinundachtzig"}),
         ("de", date(2000, 1, 31), "einunddreißigste", {"zweitausend"}),

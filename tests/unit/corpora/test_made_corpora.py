@@ -55,15 +55,32 @@ def test_no_text_occurs_twice_in_any_case(travel, opinions):
 def test_corpora_without_labels_and_unknown_names_are_no_labelled_ones():
     assert corpora.labelled("english") is corpora.labelled("no-such") is None
     travel = corpora.labelled("travel")
-    assert (travel.train, travel.tasks) == (corpora.part("travel", "train"), ("tagging", "classification"))
-    assert (travel.column, travel.word_columns, travel.text_columns) == ("text", ("slots",), ("intent",))
-    assert all(path.is_file() for name in corpora.COLUMNS for path in (corpora.labelled(name).train, corpora.labelled(name).test))
+    assert (travel.train, travel.tasks) == (
+        corpora.part("travel", "train"),
+        ("tagging", "classification"),
+    )
+    assert (travel.column, travel.word_columns, travel.text_columns) == (
+        "text",
+        ("slots",),
+        ("intent",),
+    )
+    assert all(
+        path.is_file()
+        for name in corpora.COLUMNS
+        for path in (corpora.labelled(name).train, corpora.labelled(name).test)
+    )
 
 
 def test_corpora_of_pairs_have_their_parts_columns_and_settings():
-    assert corpora.paired("travel") is corpora.paired("no-such") is corpora.labelled("dates") is None
+    assert (
+        corpora.paired("travel") is corpora.paired("no-such") is corpora.labelled("dates") is None
+    )
     dates = corpora.paired("dates")
-    assert (dates.train, dates.tasks, corpora.USUAL["seq2seq"]) == (corpora.part("dates", "train"), ("seq2seq",), "dates")
+    assert (dates.train, dates.tasks, corpora.USUAL["seq2seq"]) == (
+        corpora.part("dates", "train"),
+        ("seq2seq",),
+        "dates",
+    )
     for pairs in map(corpora.paired, corpora.PAIRS):
         for part in (pairs.train, pairs.valid, pairs.test):
             head = part.read_text(encoding="utf-8").partition("\n")[0]
@@ -75,16 +92,26 @@ def test_each_word_of_a_request_has_a_label_and_spans_begin_with_b(travel):
         labels = row["slots"].split(" ")
         assert len(row["text"].split(" ")) == len(labels)
         for before, label in zip(["O", *labels], labels, strict=False):
-            assert label == "O" or label.startswith("B-") or (label.startswith("I-") and before[2:] == label[2:]), row
+            assert (
+                label == "O"
+                or label.startswith("B-")
+                or (label.startswith("I-") and before[2:] == label[2:])
+            ), row
 
 
 def test_requests_have_ten_intents_in_the_same_shares_and_twenty_slots_in_each_part(travel):
     shares = [
-        {intent: count / len(travel[part]) for intent, count in Counter(row["intent"] for row in travel[part]).items()} for part in PARTS
+        {
+            intent: count / len(travel[part])
+            for intent, count in Counter(row["intent"] for row in travel[part]).items()
+        }
+        for part in PARTS
     ]
     assert shares[0] == pytest.approx(shares[1]) and shares[1] == shares[2] and len(shares[0]) == 10
     for part, size in zip(PARTS, (1600, 200, 200), strict=True):
-        slots = {label[2:] for row in travel[part] for label in row["slots"].split() if label != "O"}
+        slots = {
+            label[2:] for row in travel[part] for label in row["slots"].split() if label != "O"
+        }
         assert (len(travel[part]), len(slots)) == (size, 20)
 
 
@@ -102,7 +129,12 @@ def spans(row):
 def test_requests_hold_values_that_training_never_saw_and_words_of_several_slots(travel):
     known = {value for row in travel["train"] for value in spans(row)}
     for part in ("valid", "test"):
-        values = [span for row in travel[part] for span in spans(row) if span[0] not in ("flight", "reference")]
+        values = [
+            span
+            for row in travel[part]
+            for span in spans(row)
+            if span[0] not in ("flight", "reference")
+        ]
         assert 0.05 < sum(value not in known for value in values) / len(values) < 0.25
     labels_of = {}
     for row in travel["train"]:
@@ -114,12 +146,18 @@ def test_requests_hold_values_that_training_never_saw_and_words_of_several_slots
 
 def test_opinions_are_balanced_and_neither_length_nor_topic_nor_praise_tells_the_label(opinions):
     for part, size in zip(PARTS, (480, 60, 60), strict=True):
-        by_label = {label: [row["text"].split() for row in opinions[part] if row["label"] == label] for label in ("positive", "negative")}
+        by_label = {
+            label: [row["text"].split() for row in opinions[part] if row["label"] == label]
+            for label in ("positive", "negative")
+        }
         positive, negative = by_label.values()
         assert len(positive) == len(negative) == size / 2
         assert sorted(map(len, positive)) == sorted(map(len, negative))
         makers = maker_of("opinions")
-        topics = {topic: [sum(topic in text for text in texts) for texts in (positive, negative)] for topic in makers.TOPICS}
+        topics = {
+            topic: [sum(topic in text for text in texts) for texts in (positive, negative)]
+            for topic in makers.TOPICS
+        }
         assert all(one == other for one, other in topics.values())
     praise = Counter((row["label"],
                       word in makers.ADJECTIVES[0]) for row in opinions["train"] for word in row["text"].split()
@@ -143,9 +181,15 @@ def test_word_counts_alone_say_little_about_an_opinion(opinions):
 
 def tagged(part):
     """Of each sentence: its text, its lines but the comments, and the parts of speech."""
-    for block in corpora.part("words-and-tags", part).read_text(encoding="utf-8").strip().split("\n\n"):
+    for block in (
+        corpora.part("words-and-tags", part).read_text(encoding="utf-8").strip().split("\n\n")
+    ):
         rows = [line.split("\t") for line in block.splitlines() if not line.startswith("#")]
-        (text,) = [line.removeprefix("# text = ") for line in block.splitlines() if line.startswith("# text = ")]
+        (text,) = [
+            line.removeprefix("# text = ")
+            for line in block.splitlines()
+            if line.startswith("# text = ")
+        ]
         yield text, rows, [row[3] for row in rows if "-" not in row[0]]
 
 
@@ -157,9 +201,15 @@ def test_tagged_sentences_are_of_the_training_text_and_their_words_and_ranges_sp
         assert len(found) == size
         for text, rows, _ in found:
             inside = {number for row in rows if "-" in row[0] for number in row[0].split("-")}
-            surfaces = [row[1] + ("" if row[9] == "SpaceAfter=No" else " ") for row in rows if row[0] not in inside]
+            surfaces = [
+                row[1] + ("" if row[9] == "SpaceAfter=No" else " ")
+                for row in rows
+                if row[0] not in inside
+            ]
             assert "".join(surfaces).rstrip(" ") == text and text in known
-            assert [row[0] for row in rows if "-" not in row[0]] == [str(number) for number in range(1, len(rows) - len(inside) // 2 + 1)]
+            assert [row[0] for row in rows if "-" not in row[0]] == [
+                str(number) for number in range(1, len(rows) - len(inside) // 2 + 1)
+            ]
         texts += [text for text, _, _ in found]
     assert len(texts) == len(set(texts))
 
@@ -184,5 +234,10 @@ def test_tags_are_universal_and_hold_where_one_form_leaves_no_doubt():
             assert [tag for word, tag in zip(words, tags, strict=True) if word in always] == [
                 always[word] for word in words if word in always
             ], text
-            assert all((tag == "PUNCT") == (not any(map(str.isalnum, word))) for word, tag in zip(words, tags, strict=True)), text
-    assert set(by_tag) == set("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ VERB".split())
+            assert all(
+                (tag == "PUNCT") == (not any(map(str.isalnum, word)))
+                for word, tag in zip(words, tags, strict=True)
+            ), text
+    assert set(by_tag) == set(
+        "ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ VERB".split()
+    )

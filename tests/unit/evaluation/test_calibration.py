@@ -36,7 +36,9 @@ def test_it_is_that_of_predicting_token_by_token(name, context):
         sure.append(float(np.exp(logprob_V.max())))
         last = target
     assert found.tokens == encoded.tokens and found.accuracy == pytest.approx(np.mean(right))
-    assert sum((each.mean_probability or 0) * each.tokens for each in found.bins) == pytest.approx(sum(sure), rel=1e-4)
+    assert sum((each.mean_probability or 0) * each.tokens for each in found.bins) == pytest.approx(
+        sum(sure), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("context", ["carry", "reset"])

@@ -6,7 +6,9 @@ from rnnlm.evaluation.translation import error_counts, symbol_error_rate, word_e
 
 
 def rates(references, predicted):
-    its = error_counts([[each.split() for each in row] for row in references], [each.split() for each in predicted])
+    its = error_counts(
+        [[each.split() for each in row] for row in references], [each.split() for each in predicted]
+    )
     return Measure(its, word_error_rate).value, Measure(its, symbol_error_rate).value
 
 
@@ -18,7 +20,11 @@ def test_rates_worked_out_by_hand():
 
 
 def test_of_references_that_are_equally_near_the_longest_counts_in_any_order():
-    assert rates([["A B", "A B C D"]], ["A B C"]) == rates([["A B C D", "A B"]], ["A B C"]) == (1, 1 / 4)
+    assert (
+        rates([["A B", "A B C D"]], ["A B C"])
+        == rates([["A B C D", "A B"]], ["A B C"])
+        == (1, 1 / 4)
+    )
 
 
 def test_a_rate_of_nothing_is_none_and_one_of_insertions_can_exceed_1():
@@ -27,7 +33,10 @@ def test_a_rate_of_nothing_is_none_and_one_of_insertions_can_exceed_1():
     assert rates([["A"]], ["B C D"]) == (1, 3)
 
 
-@pytest.mark.parametrize("references, message", [([[]], "word 1 has no reference"), ([["A"], ["B"]], "for 2 words and predictions for 1")])
+@pytest.mark.parametrize(
+    "references, message",
+    [([[]], "word 1 has no reference"), ([["A"], ["B"]], "for 2 words and predictions for 1")],
+)
 def test_words_without_reference_or_prediction_are_an_error(references, message):
     with pytest.raises(UsageError, match=message):
         rates(references, ["A"])

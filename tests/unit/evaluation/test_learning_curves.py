@@ -15,11 +15,26 @@ NGRAM = [{"event": "started", "model": "ngram", "train_tokens": 1000}, {"event":
 
 
 def validated(step, ppl, **more):
-    return {"event": "validated", "step": step, "epoch": step / 10, "ppl_token": ppl, "seconds": step / 2, **more}
+    return {
+        "event": "validated",
+        "step": step,
+        "epoch": step / 10,
+        "ppl_token": ppl,
+        "seconds": step / 2,
+        **more,
+    }
 
 
 def loss(step, nats, **more):
-    return {"event": "step", "step": step, "epoch": step / 10, "tokens": 95 * step, "seconds": step / 2, "loss_nats": nats, **more}
+    return {
+        "event": "step",
+        "step": step,
+        "epoch": step / 10,
+        "tokens": 95 * step,
+        "seconds": step / 2,
+        "loss_nats": nats,
+        **more,
+    }
 
 
 @pytest.fixture
@@ -28,14 +43,20 @@ def run(tmp_path):
 
     def make(name, *events):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
+        (tmp_path / name / "metrics.jsonl").write_text(
+            "".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8"
+        )
         return tmp_path / name
 
     return make
 
 
 def test_a_curve_has_the_validations_with_the_tokens_read_by_then(run):
-    curve = learning_curve(run("a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0, chooses=False)))
+    curve = learning_curve(
+        run(
+            "a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0, chooses=False)
+        )
+    )
     assert [tuple(point.to_dict().values()) for point in curve.points] == [
         (5, 500, 0.5, 2.5, 80.0, True),
         (10, 1000, 1.0, 5.0, 70.0, False),
@@ -43,21 +64,44 @@ def test_a_curve_has_the_validations_with_the_tokens_read_by_then(run):
 
 
 def test_the_training_text_has_a_perplexity_where_the_loss_is_exact(run):
-    events = [loss(1, 0.0, is_exact=True), loss(2, 1.0, is_exact=False), loss(3, 800.0, is_exact=True), loss(4, None, is_exact=True)]
+    events = [
+        loss(1, 0.0, is_exact=True),
+        loss(2, 1.0, is_exact=False),
+        loss(3, 800.0, is_exact=True),
+        loss(4, None, is_exact=True),
+    ]
     (point,) = learning_curve(run("a", STARTED, *events)).training
     assert (point.steps, point.tokens, point.ppl_token) == (1, 95, 1.0)
 
 
 def test_what_a_run_gave_up_is_not_of_its_curve(run):
     back = {"event": "rolledback", "step": 30, "to_step": 10}
-    curve = learning_curve(run("a", STARTED, validated(10, 80.0), validated(20, 9e9), back, STARTED, validated(20, 60.0)))
+    curve = learning_curve(
+        run(
+            "a",
+            STARTED,
+            validated(10, 80.0),
+            validated(20, 9e9),
+            back,
+            STARTED,
+            validated(20, 60.0),
+        )
+    )
     assert [(point.steps, point.ppl_token) for point in curve.points] == [(10, 80.0), (20, 60.0)]
 
 
-@pytest.mark.parametrize("by, places", [("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10])])
+@pytest.mark.parametrize(
+    "by, places",
+    [("steps", [10, 20]), ("tokens", [1000, 2000]), ("epochs", [1, 2]), ("seconds", [5, 10])],
+)
 def test_curves_are_drawn_by_each_axis_and_counted_models_as_level_lines(run, by, places):
-    curves = [learning_curve(run("b", STARTED, validated(10, 80.0), validated(20, 60.0))), learning_curve(run("n", *NGRAM))]
-    with pytest.warns(RnnlmWarning, match="n has no learning curve, as a model of kind ngram is counted"):
+    curves = [
+        learning_curve(run("b", STARTED, validated(10, 80.0), validated(20, 60.0))),
+        learning_curve(run("n", *NGRAM)),
+    ]
+    with pytest.warns(
+        RnnlmWarning, match="n has no learning curve, as a model of kind ngram is counted"
+    ):
         (axes,) = curves_figure(curves, by).axes
     curve, level = axes.lines
     assert (list(curve.get_xdata()), list(curve.get_ydata())) == (places, [80.0, 60.0])
@@ -66,7 +110,12 @@ def test_curves_are_drawn_by_each_axis_and_counted_models_as_level_lines(run, by
 
 
 def test_the_same_runs_give_the_same_svg(run, tmp_path):
-    folder = run("$a<b>", STARTED, *(validated(step, 100 / step) for step in range(1, 30)), loss(1, 3.0, is_exact=True))
+    folder = run(
+        "$a<b>",
+        STARTED,
+        *(validated(step, 100 / step) for step in range(1, 30)),
+        loss(1, 3.0, is_exact=True),
+    )
     for name in ("one.svg", "two.svg"):
         plot_curves([folder], tmp_path / name, by="epochs", training=True)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
@@ -92,10 +141,14 @@ def test_what_cannot_be_drawn_is_named(run, tmp_path):
 
 def test_a_model_of_labels_has_a_curve_of_the_figure_that_chooses_it(run):
     figures = [
-        {"event": "validated", "step": step, "epoch": 1.0, "seconds": 1.0, "f1": f1, "best_f1": f1} for step, f1 in ((5, 0.5), (9, 0.75))
+        {"event": "validated", "step": step, "epoch": 1.0, "seconds": 1.0, "f1": f1, "best_f1": f1}
+        for step, f1 in ((5, 0.5), (9, 0.75))
     ]
     curve = learning_curve(run("tagger", STARTED, loss(1, 1.0, is_exact=True), *figures))
-    assert [(point.value, point.ppl_token) for point in curve.points] == [(0.5, None), (0.75, None)] and curve.training == ()
+    assert [(point.value, point.ppl_token) for point in curve.points] == [
+        (0.5, None),
+        (0.75, None),
+    ] and curve.training == ()
     assert curve.to_dict()["criterion"] == "f1" and curve.to_dict()["points"][1]["f1"] == 0.75
     [axes] = curves_figure([curve]).axes
     assert axes.get_ylabel() == "validation f1" and axes.get_yscale() == "linear"

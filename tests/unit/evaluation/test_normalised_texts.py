@@ -20,33 +20,56 @@ KINDS = [{}, {"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size":
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_they_are_those_of_clean_text_with_a_closed_vocabulary_and_a_signature_that_says_so(kind):
-    plain, normalising = (fit("ngram", TRAIN, order=2, **kind, **more) for more in ({}, {"normalise": "all"}))
+    plain, normalising = (
+        fit("ngram", TRAIN, order=2, **kind, **more) for more in ({}, {"normalise": "all"})
+    )
     of_messy, of_clean = evaluate(normalising, Lines(MESSY)), evaluate(plain, Lines(CLEAN))
     for figure in ("tokens", "words", "oov_words", "logprob_nats", "ppl_token", "ppl_word"):
         assert getattr(of_messy, figure) == getattr(of_clean, figure), figure
     assert (of_messy.characters, of_messy.words) == (sum(map(len, MESSY)) + 3, 16)
     assert of_messy.closed_vocabulary and of_messy.bits_per_char is None and of_clean.bits_per_char
-    assert Signature.parse(of_messy.signature).tok.endswith(",normalise=dashes+entities+nfc+quotes+spaces")
+    assert Signature.parse(of_messy.signature).tok.endswith(
+        ",normalise=dashes+entities+nfc+quotes+spaces"
+    )
     assert Signature.parse(of_clean.signature).tok.endswith(f",V={plain.tokenizer.size}")
 
 
 def test_only_models_that_normalise_alike_are_compared():
-    kinds = ({}, {"normalise": "all", "tokenizer": "char"}, {"normalise": "all", "tokenizer": "byte"})
+    kinds = (
+        {},
+        {"normalise": "all", "tokenizer": "char"},
+        {"normalise": "all", "tokenizer": "byte"},
+    )
     plain, char, byte = (fit("unigram", TRAIN, **each) for each in kinds)
     with pytest.raises(ComparisonError, match="the part tok") as refused:
         compare([plain, char], Lines(CLEAN))
-    assert "as it stands for model 1, normalise=dashes+entities+nfc+quotes+spaces for model 2" in refused.value.why
+    assert (
+        "as it stands for model 1, normalise=dashes+entities+nfc+quotes+spaces for model 2"
+        in refused.value.why
+    )
     found = compare([char, byte], Lines(MESSY), settings=ComparisonSettings(resamples=2))
     assert found.figure == "ppl_word" and "bits_per_char" not in found.figures
     assert (found.unit, found.units, found.unaligned_lines) == ("word", 19, 0)
 
 
-@pytest.mark.parametrize("kind", [*KINDS, {"split_punctuation": True}, {"tokenizer": "byte"}], ids=str)
+@pytest.mark.parametrize(
+    "kind", [*KINDS, {"split_punctuation": True}, {"tokenizer": "byte"}], ids=str
+)
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 def test_words_are_shown_as_they_stand_in_the_line(kind):
     model = fit("unigram", TRAIN, normalise="all", **kind)
-    (score,) = score_sentences(model, ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"], given="the\u00a0dog", with_words=True)
-    assert [word.word for word in score.word_scores] == ["It&rsquo;s", "a\u00a0cafe\u0301", "\u2019mat\u2019", "</s>"]
+    (score,) = score_sentences(
+        model,
+        ["It&rsquo;s  a\u00a0cafe\u0301 \u2019mat\u2019"],
+        given="the\u00a0dog",
+        with_words=True,
+    )
+    assert [word.word for word in score.word_scores] == [
+        "It&rsquo;s",
+        "a\u00a0cafe\u0301",
+        "\u2019mat\u2019",
+        "</s>",
+    ]
 
 
 def test_without_punctuation_words_are_those_that_are_read():
@@ -65,6 +88,14 @@ def test_what_is_begun_is_read_as_it_is_normalised():
 
 def test_a_models_fingerprint_says_what_its_tokenizer_rewrites(tmp_path):
     settings = ({}, {"normalise": "all"}, {"remove_punctuation": True})
-    saved = [save(tmp_path / str(number), fit("unigram", LINES, **each), "unigram", **each) for number, each in enumerate(settings)]
+    saved = [
+        save(tmp_path / str(number), fit("unigram", LINES, **each), "unigram", **each)
+        for number, each in enumerate(settings)
+    ]
     assert len({manifest.fingerprint for manifest in saved}) == 3
-    assert len({tuple(sorted(entry.sha256 for entry in manifest.files.values())) for manifest in saved}) == 1
+    assert (
+        len(
+            {tuple(sorted(entry.sha256 for entry in manifest.files.values())) for manifest in saved}
+        )
+        == 1
+    )

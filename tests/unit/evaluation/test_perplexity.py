@@ -26,9 +26,13 @@ def text(tmp_path):
 def model_of(probabilities: dict[str, float], **settings) -> UnigramModel:
     """A unigram of given probabilities, in a vocabulary of those symbols."""
     words = [symbol for symbol in probabilities if symbol not in ("</s>", "<unk>")]
-    tokenizer = make_tokenizer([" ".join(words)] if settings.get("tokenizer") != "char" else ["".join(words)], **settings)
+    tokenizer = make_tokenizer(
+        [" ".join(words)] if settings.get("tokenizer") != "char" else ["".join(words)], **settings
+    )
     with np.errstate(divide="ignore"):
-        return UnigramModel(np.log([probabilities[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+        return UnigramModel(
+            np.log([probabilities[symbol] for symbol in tokenizer.symbols()]), tokenizer
+        )
 
 
 def nonzero_none(result) -> dict:
@@ -47,9 +51,17 @@ def test_every_key_of_a_small_text_with_unknown_words(text):
     assert result.ppl_token_no_oov == pytest.approx(2 ** ((bits - 3) / 6), rel=1e-6)
     assert result.ppl_word == pytest.approx(2 ** (bits / (5 + 2)), rel=1e-6)
     assert result.ppl_word_no_oov == pytest.approx(2 ** ((bits - 3) / (5 + 2 - 1)), rel=1e-6)
-    assert (result.bits_per_char, result.bits_per_byte, result.closed_vocabulary) == (None, None, True)
+    assert (result.bits_per_char, result.bits_per_byte, result.closed_vocabulary) == (
+        None,
+        None,
+        True,
+    )
     assert (result.context, result.normalised) == ("carry", True)
-    assert result.signature.startswith("rnnlm:") and "|blank:skip|" in result.signature and result.seconds > 0
+    assert (
+        result.signature.startswith("rnnlm:")
+        and "|blank:skip|" in result.signature
+        and result.seconds > 0
+    )
 
 
 def test_bits_where_all_is_known(text):
@@ -97,7 +109,15 @@ def test_a_zero_probability_makes_numbers_null_and_is_counted(text):
     assert result.zero_probability_tokens == 2
     record = nonzero_none(result)
     nulls = {name for name, value in record.items() if value is None}
-    assert nulls == {"logprob_nats", "ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"}
+    assert nulls == {
+        "logprob_nats",
+        "ppl_token",
+        "ppl_token_no_oov",
+        "ppl_word",
+        "ppl_word_no_oov",
+        "bits_per_char",
+        "bits_per_byte",
+    }
     # zero for the unknown word alone: what leaves it out is finite
     unknown = evaluate(model, text("a x\n"))
     assert unknown.ppl_token is None and unknown.ppl_token_no_oov == pytest.approx(2)
@@ -142,7 +162,9 @@ class TestContexts:
 
     def test_carry_reads_files_as_one_stream(self, lstm, text):
         parts = [text("the cat\n", "a.txt"), text("sat on\n", "b.txt")]
-        assert self.total(lstm, parts) == pytest.approx(self.total(lstm, text("the cat\nsat on\n")), abs=1e-5)
+        assert self.total(lstm, parts) == pytest.approx(
+            self.total(lstm, text("the cat\nsat on\n")), abs=1e-5
+        )
 
 
 def test_what_is_not_normalised_is_marked(text):
@@ -169,5 +191,7 @@ def test_a_kept_blank_line_is_one_token_for_every_tokenizer(tmp_path, tokenizer)
     path = tmp_path / "blank.txt"
     path.write_text("the cat\n\n \t\nthe dog\n", encoding="utf-8")
     corpus = Corpus((str(path),), TextSettings(blank_lines="keep"))
-    encoded = corpus.encode(make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280))
+    encoded = corpus.encode(
+        make_tokenizer(["the cat sat on the mat " * 5], tokenizer=tokenizer, vocab_size=280)
+    )
     assert np.diff(encoded.line_offsets)[1:3].tolist() == [1, 1]

@@ -18,7 +18,9 @@ def test_the_same_figure_is_the_same_svg_with_its_text_as_text():
     assert "a $ b < c" in "".join(ElementTree.fromstring(svg).itertext())
 
 
-@pytest.mark.parametrize("suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+@pytest.mark.parametrize(
+    "suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+)
 def test_a_file_is_of_the_format_of_its_suffix(tmp_path, suffix, begins):
     plotting.save(figure(), tmp_path / f"plot{suffix}")
     assert (tmp_path / f"plot{suffix}").read_bytes().startswith(begins)
@@ -32,7 +34,12 @@ def test_another_suffix_or_an_unwritable_place_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "values, shown", [((1, 2.5e6), ["1", "1,000", "1,000,000"]), ((1.2, 4), ["1.5", "2", "3"]), ((80, 230), ["100", "150", "200"])]
+    "values, shown",
+    [
+        ((1, 2.5e6), ["1", "1,000", "1,000,000"]),
+        ((1.2, 4), ["1.5", "2", "3"]),
+        ((80, 230), ["100", "150", "200"]),
+    ],
 )
 def test_a_logarithmic_axis_has_plain_numbers(values, shown):
     drawn, axes = plotting.new_figure("", "", "")

@@ -31,12 +31,19 @@ def test_a_transform_is_of_the_bounds_too_in_order():
     surprisal, ones = np.arange(1.0, 11.0), np.ones(10)
     plain = ratio_interval(surprisal, ones)
     turned = ratio_interval(surprisal, ones, transform=lambda value: np.exp(-value))
-    assert (turned.low, turned.high) == (pytest.approx(np.exp(-plain.high)), pytest.approx(np.exp(-plain.low)))
+    assert (turned.low, turned.high) == (
+        pytest.approx(np.exp(-plain.high)),
+        pytest.approx(np.exp(-plain.low)),
+    )
 
 
 def test_the_same_seed_gives_the_same_bounds_and_one_unit_no_width():
     values = np.random.default_rng(5).normal(size=30)
-    assert ratio_interval(values, seed=4) == ratio_interval(values, seed=4) != ratio_interval(values, seed=5)
+    assert (
+        ratio_interval(values, seed=4)
+        == ratio_interval(values, seed=4)
+        != ratio_interval(values, seed=5)
+    )
     assert ratio_interval(np.array([2.0])).low == 2.0
 
 
@@ -66,7 +73,9 @@ def test_blocks_hold_the_sums_of_their_units():
         by_block(np.arange(7), 0)
 
 
-@pytest.mark.parametrize("numerator, denominator", [([], []), ([1.0], [0.0]), ([np.nan], [1.0]), ([np.inf], [1.0])])
+@pytest.mark.parametrize(
+    "numerator, denominator", [([], []), ([1.0], [0.0]), ([np.nan], [1.0]), ([np.inf], [1.0])]
+)
 def test_what_cannot_be_resampled_is_an_error(numerator, denominator):
     with pytest.raises(UsageError):
         ratio_interval(np.array(numerator), np.array(denominator))

@@ -16,9 +16,28 @@ from rnnlm.evaluation.run_report import RunHistory, render, report, thinned
 from support.tiny_models import LINES, fit, save
 
 NASTY = "<script>alert(1)</script> & \x1b[31m"
-SMALL = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 2, "device": "cpu", "validate_every_steps": 4, "warmup": 0.0}
-LAYER = {"layer 1": {"spectral_radius": {"candidate": 1.234, "forget": 0.77}, "gradient_norm": 0.0456, "saturated": 0.321}}
-STARTED = {"event": "started", "model": "lstm", "train_tokens": 1000, "parameters": 4321, "device": "cpu"}
+SMALL = {
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "batch_rows": 2,
+    "device": "cpu",
+    "validate_every_steps": 4,
+    "warmup": 0.0,
+}
+LAYER = {
+    "layer 1": {
+        "spectral_radius": {"candidate": 1.234, "forget": 0.77},
+        "gradient_norm": 0.0456,
+        "saturated": 0.321,
+    }
+}
+STARTED = {
+    "event": "started",
+    "model": "lstm",
+    "train_tokens": 1000,
+    "parameters": 4321,
+    "device": "cpu",
+}
 
 
 def step(at, **more):
@@ -29,7 +48,15 @@ def step(at, **more):
         "gradient_norm_max": 2.5,
         "tokens_per_second": 900.0,
     }
-    return {"event": "step", "step": at, "epoch": at / 10, "seconds": at / 2, "is_exact": True, **figures, **more}
+    return {
+        "event": "step",
+        "step": at,
+        "epoch": at / 10,
+        "seconds": at / 2,
+        "is_exact": True,
+        **figures,
+        **more,
+    }
 
 
 def validated(at, ppl, **more):
@@ -44,7 +71,9 @@ def log(tmp_path):
 
     def make(*events, name="run"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "metrics.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
+        (tmp_path / name / "metrics.jsonl").write_text(
+            "".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8"
+        )
         return tmp_path / name
 
     return make
@@ -71,7 +100,9 @@ def text_of(page):
 
 
 def titles(page):
-    return ["".join(each.itertext()) for each in tree(page).iter("{http://www.w3.org/1999/xhtml}h3")]
+    return [
+        "".join(each.itertext()) for each in tree(page).iter("{http://www.w3.org/1999/xhtml}h3")
+    ]
 
 
 def cells(page, heading):
@@ -82,20 +113,39 @@ def cells(page, heading):
 
 
 def test_its_numbers_are_those_of_the_log_and_of_the_model(page, models):
-    events = [json.loads(line) for line in (models.lstm / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    events = [
+        json.loads(line)
+        for line in (models.lstm / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     told = [event for event in events if event["event"] == "validated"]
     columns, *rows = cells(page, "Validations")
-    assert [[row[columns.index(name)] for name in ("step", "ppl_token", "improved")] for row in rows] == [
-        [str(event["step"]), f"{event['ppl_token']:.2f}", "yes" if event["improved"] else "no"] for event in told
+    assert [
+        [row[columns.index(name)] for name in ("step", "ppl_token", "improved")] for row in rows
+    ] == [
+        [str(event["step"]), f"{event['ppl_token']:.2f}", "yes" if event["improved"] else "no"]
+        for event in told
     ]
     (layer,) = cells(page, "Layers")[1:]
-    last = next(event["layers"]["layer 1"] for event in reversed(told) if "saturated" in event["layers"]["layer 1"])
+    last = next(
+        event["layers"]["layer 1"]
+        for event in reversed(told)
+        if "saturated" in event["layers"]["layer 1"]
+    )
     assert layer[0] == "layer 1" and layer[3] == f"{last['saturated']:.1%}" and "forget" in layer[4]
-    text, config = text_of(page), json.loads((models.lstm / "config.json").read_text(encoding="utf-8"))
-    assert config["results"]["valid"]["signature"] in text and f"{config['results']['valid']['ppl_token']:,.4f}" in text
+    text, config = (
+        text_of(page),
+        json.loads((models.lstm / "config.json").read_text(encoding="utf-8")),
+    )
+    assert (
+        config["results"]["valid"]["signature"] in text
+        and f"{config['results']['valid']['ppl_token']:,.4f}" in text
+    )
     assert "It ended with its budget after 30 steps." in text
     settings = {name: (value, origin) for name, value, origin in cells(page, "Settings")[1:]}
-    assert settings["hidden_size"] == (str(config["settings"]["hidden_size"]), "asked for") and settings["optimizer"][1] == "default"
+    assert (
+        settings["hidden_size"] == (str(config["settings"]["hidden_size"]), "asked for")
+        and settings["optimizer"][1] == "default"
+    )
     assert settings.keys() == config["settings"].keys() - {"model"}
 
 
@@ -104,16 +154,31 @@ def test_plots_show_what_the_log_tells(page):
                                  "Gradient norm", "Norm of the weights", "Speed",
                                  "Gradient norm by layer", "Spectral radius",
                                  "Saturated units"]  # fmt: skip
-    assert ">layer 1 candidate<" in page and ">validation perplexity per token<" not in page and ">largest |eigenvalue|<" in page
+    assert (
+        ">layer 1 candidate<" in page
+        and ">validation perplexity per token<" not in page
+        and ">largest |eigenvalue|<" in page
+    )
 
 
 def test_logs_of_before_and_of_one_figure_have_the_plots_that_they_can(log):
     before = RunHistory((STARTED, step(1), validated(1, 90.0)))
     assert before.layers == [] and before.of_layer("layer 1", "saturated") == {}
-    (plot,) = run_report.plots(RunHistory((STARTED, validated(2, 80.0, layers={NASTY: {"saturated": 0.3, "spectral_radius": None}}))), None)
+    (plot,) = run_report.plots(
+        RunHistory(
+            (
+                STARTED,
+                validated(2, 80.0, layers={NASTY: {"saturated": 0.3, "spectral_radius": None}}),
+            )
+        ),
+        None,
+    )
     assert plot.title == "Saturated units" and "script" not in plot.svg
     found = RunHistory((validated(1, 90.0, layers=LAYER), validated(2, None, layers=LAYER)))
-    assert found.of_layer("layer 1", "spectral_radius") == {"candidate": [(1, 1.234), (2, 1.234)], "forget": [(1, 0.77), (2, 0.77)]}
+    assert found.of_layer("layer 1", "spectral_radius") == {
+        "candidate": [(1, 1.234), (2, 1.234)],
+        "forget": [(1, 0.77), (2, 0.77)],
+    }
     assert found.of_layer("layer 1", "gradient_norm") == {"": [(1, 0.0456), (2, 0.0456)]}
 
 
@@ -128,25 +193,54 @@ def test_a_run_that_diverged_has_a_page_of_its_log_alone(log, undrawn):
         "stopped": "diverged",
         "facts": {"divergence": "a weight is not a number; gone back once"},
     }
-    page = render(log(STARTED, step(10), step(20, loss_nats=None, gradient_norm_max=None), back, step(30), end))
+    page = render(
+        log(
+            STARTED, step(10), step(20, loss_nats=None, gradient_norm_max=None), back, step(30), end
+        )
+    )
     text = text_of(page)
-    assert "It diverged after 31 steps: a weight is not a number; gone back once." in text and "It went back once." in text
+    assert (
+        "It diverged after 31 steps: a weight is not a number; gone back once." in text
+        and "It went back once." in text
+    )
     assert "It has left no model" in text and "4,321" in text
-    assert cells(page, "Rollbacks")[1:] == [["20", "10", "0.50", "2", "the loss is not a number by step 20"]]
+    assert cells(page, "Rollbacks")[1:] == [
+        ["20", "10", "0.50", "2", "the loss is not a number by step 20"]
+    ]
     assert "<h2>Settings</h2>" not in page
 
 
 def test_a_run_that_really_diverged_has_one(tmp_path, undrawn):
     (tmp_path / "text.txt").write_text("\n".join(LINES * 20) + "\n", encoding="utf-8")
-    settings = SMALL | {"model": "rnn", "learning_rate": 1e30, "optimizer": "sgd", "rollbacks": 0, "clip_norm": None, "budget": "9steps"}
+    settings = SMALL | {
+        "model": "rnn",
+        "learning_rate": 1e30,
+        "optimizer": "sgd",
+        "rollbacks": 0,
+        "clip_norm": None,
+        "budget": "9steps",
+    }
     with pytest.raises(rnnlm.RnnlmError, match="diverged"):
         list(rnnlm.train(tmp_path / "text.txt", output=tmp_path / "run", holdout=0.0, **settings))
     assert "It diverged" in text_of(render(tmp_path / "run"))
 
 
 def test_a_run_that_goes_on_says_so(log, undrawn):
-    text = text_of(render(log(STARTED, step(10), {"event": "finished", "steps": 10, "stopped": "request"}, STARTED, step(1234))))
-    assert "It has not ended: it goes on, or was cut off. The last step that is told of is 1,234." in text
+    text = text_of(
+        render(
+            log(
+                STARTED,
+                step(10),
+                {"event": "finished", "steps": 10, "stopped": "request"},
+                STARTED,
+                step(1234),
+            )
+        )
+    )
+    assert (
+        "It has not ended: it goes on, or was cut off. The last step that is told of is 1,234."
+        in text
+    )
     assert "It was trained in 2 pieces." in text
 
 
@@ -155,7 +249,14 @@ def test_models_of_counts_have_figures_and_settings_and_no_curves(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rnnlm.RnnlmWarning)
         list(
-            rnnlm.train(tmp_path / "text.txt", valid=tmp_path / "text.txt", output=tmp_path / "n", model="ngram", order=2, smoothing="mle")
+            rnnlm.train(
+                tmp_path / "text.txt",
+                valid=tmp_path / "text.txt",
+                output=tmp_path / "n",
+                model="ngram",
+                order=2,
+                smoothing="mle",
+            )
         )
     page = render(tmp_path / "n")
     assert "The model was counted, not learned step by step" in text_of(page) and not list(
@@ -165,7 +266,10 @@ def test_models_of_counts_have_figures_and_settings_and_no_curves(tmp_path):
 
 
 def test_models_without_a_run_say_so(tmp_path):
-    parts = [save(tmp_path / name, fit("unigram"), "unigram") and tmp_path / name for name in ("one", "two")]
+    parts = [
+        save(tmp_path / name, fit("unigram"), "unigram") and tmp_path / name
+        for name in ("one", "two")
+    ]
     rnnlm.mix([str(part) for part in parts], output=tmp_path / "mixed", weights=[0.5, 0.5])
     page = render(tmp_path / "mixed")
     assert "There is no run to tell of" in text_of(page) and "weight 0.5000" in text_of(page)
@@ -173,25 +277,52 @@ def test_models_without_a_run_say_so(tmp_path):
 
 def test_models_of_tasks_have_figures_of_their_own(tagger, classifier, translator, undrawn):
     of_tags, of_texts, of_pairs = (render(each.folder) for each in (tagger, classifier, translator))
-    (column,) = json.loads((tagger.folder / "config.json").read_text(encoding="utf-8"))["results"]["valid"]["columns"]
-    assert f"valid: {column['column']}" in titles(of_tags) and column["signature"] in text_of(of_tags)
-    assert ["f1", f"{column['f1']:.4f}"] in cells(of_tags, "Figures") and "layer 1 backward" in text_of(of_tags)
-    assert "accuracy" in text_of(of_texts) and "chrf" in text_of(of_pairs) and "decoder layer 1" in text_of(of_pairs)
+    (column,) = json.loads((tagger.folder / "config.json").read_text(encoding="utf-8"))["results"][
+        "valid"
+    ]["columns"]
+    assert f"valid: {column['column']}" in titles(of_tags) and column["signature"] in text_of(
+        of_tags
+    )
+    assert ["f1", f"{column['f1']:.4f}"] in cells(
+        of_tags, "Figures"
+    ) and "layer 1 backward" in text_of(of_tags)
+    assert (
+        "accuracy" in text_of(of_texts)
+        and "chrf" in text_of(of_pairs)
+        and "decoder layer 1" in text_of(of_pairs)
+    )
 
 
 def test_text_from_outside_is_shown_as_it_is(log, undrawn):
     end = {"event": "fitted", "steps": 3, "stopped": "diverged", "facts": {"divergence": NASTY}}
-    events = (STARTED | {"validation": NASTY}, step(1), {"event": "rolledback", "step": 1, "to_step": 0, "why": NASTY}, end)
-    page = render(log(*events, validated(1, 90.0, layers={NASTY: LAYER["layer 1"]}), name="a <b> & c"))
+    events = (
+        STARTED | {"validation": NASTY},
+        step(1),
+        {"event": "rolledback", "step": 1, "to_step": 0, "why": NASTY},
+        end,
+    )
+    page = render(
+        log(*events, validated(1, 90.0, layers={NASTY: LAYER["layer 1"]}), name="a <b> & c")
+    )
     assert "<script" not in page and "\x1b" not in page and "a <b> & c" in text_of(page)
     assert page.count(html.escape("<script>alert(1)</script>")) >= 4
 
 
 def test_it_fetches_nothing_and_reads_well_on_a_phone_and_in_the_dark(page):
-    assert not [each for each in tree(page).iter() if each.tag.rpartition("}")[2] in ("script", "link", "iframe", "img", "object", "base")]
+    assert not [
+        each
+        for each in tree(page).iter()
+        if each.tag.rpartition("}")[2] in ("script", "link", "iframe", "img", "object", "base")
+    ]
     assert set(re.findall(r"url\((.)", page)) <= {"#"} and "@import" not in page
-    assert not [each for each in re.findall(r'(?:href|src)="([^"]*)"', page) if not each.startswith("#")]
-    assert "prefers-color-scheme: dark" in page and "max-width: 40rem" in page and 'content="width=device-width' in page
+    assert not [
+        each for each in re.findall(r'(?:href|src)="([^"]*)"', page) if not each.startswith("#")
+    ]
+    assert (
+        "prefers-color-scheme: dark" in page
+        and "max-width: 40rem" in page
+        and 'content="width=device-width' in page
+    )
 
 
 def test_it_is_written_whole_and_not_over_another_unasked(log, tmp_path, undrawn):
@@ -218,5 +349,11 @@ def test_what_is_no_run_is_refused(log, tmp_path, undrawn):
 
 
 def test_long_logs_are_thinned_evenly_with_their_end():
-    assert thinned(range(10), 4) == [0, 3, 6, 9] and thinned([], 4) == [] and thinned(range(3), 4) == [0, 1, 2]
-    assert RunHistory(()).ending().endswith("told of is 0.") and len(thinned(range(1001), 200)) <= 200
+    assert (
+        thinned(range(10), 4) == [0, 3, 6, 9]
+        and thinned([], 4) == []
+        and thinned(range(3), 4) == [0, 1, 2]
+    )
+    assert (
+        RunHistory(()).ending().endswith("told of is 0.") and len(thinned(range(1001), 200)) <= 200
+    )

@@ -17,7 +17,9 @@ def unigram():
 
 
 def signature(model, lines=LINES, context="carry", **settings) -> Signature:
-    return sign(model, Lines(lines, settings=TextSettings(**settings)).encode(model.tokenizer), context)
+    return sign(
+        model, Lines(lines, settings=TextSettings(**settings)).encode(model.tokenizer), context
+    )
 
 
 def test_it_says_what_was_measured_and_how(unigram):
@@ -31,7 +33,11 @@ def test_it_says_what_was_measured_and_how(unigram):
 
 
 def changed(one: Signature, other: Signature) -> set[str]:
-    return {field.name for field in dataclasses.fields(one) if getattr(one, field.name) != getattr(other, field.name)}
+    return {
+        field.name
+        for field in dataclasses.fields(one)
+        if getattr(one, field.name) != getattr(other, field.name)
+    }
 
 
 def test_each_part_changes_with_what_it_stands_for(unigram):
@@ -42,7 +48,10 @@ def test_each_part_changes_with_what_it_stands_for(unigram):
     assert changed(usual, signature(unigram, LINES[::-1])) == {"data"}
     assert changed(usual, signature(fit("unigram", lowercase=True))) == {"tok", "case"}
     assert changed(usual, signature(fit("unigram", tokenizer="char"))) == {"tok"}
-    assert changed(usual, signature(fit("unigram", tokenizer="char", literal_unk="spell"))) == {"tok", "unk"}
+    assert changed(usual, signature(fit("unigram", tokenizer="char", literal_unk="spell"))) == {
+        "tok",
+        "unk",
+    }
     assert changed(usual, signature(fit("lstm"))) == {"prec"}
 
 
@@ -68,7 +77,8 @@ def test_it_names_adaptations_wherever_they_are_at_work():
     cache = UnigramCache(ngram, UnigramCacheSettings(7, 0.25))
     assert signature(cache).adapt == "unigram(tokens=7,weight=0.25)"
     assert (
-        signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
+        signature(UnigramCache(cache, UnigramCacheSettings(9, 0.5))).adapt
+        == "unigram(tokens=7,weight=0.25)+unigram(tokens=9,weight=0.5)"
     )
     assert signature(Mixture([cache, ngram], [0.5, 0.5])).adapt == "unigram(tokens=7,weight=0.25)"
     assert signature(Mixture([cache, ngram], [0.0, 1.0])).adapt == "none"

@@ -5,14 +5,25 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels import Predictions, f1, measures
-from rnnlm.evaluation.statistics import Counts, Measure, figure_difference, figure_interval, permutation_p, ratio_interval
+from rnnlm.evaluation.statistics import (
+    Counts,
+    Measure,
+    figure_difference,
+    figure_interval,
+    permutation_p,
+    ratio_interval,
+)
 
 LABELS = "O B-X I-X B-Y I-Y".split()
 
 
-def system(gold: list[list[str]], seed: int, wrong: float, labels: list[str] = LABELS) -> Predictions:
+def system(
+    gold: list[list[str]], seed: int, wrong: float, labels: list[str] = LABELS
+) -> Predictions:
     rng = random.Random(seed)
-    predicted = [[rng.choice(labels) if rng.random() < wrong else label for label in row] for row in gold]
+    predicted = [
+        [rng.choice(labels) if rng.random() < wrong else label for label in row] for row in gold
+    ]
     probabilities = [[rng.random() for _ in row] for row in gold]
     known = [[rng.random() < 0.8 for _ in row] for row in gold]
     return Predictions(
@@ -28,7 +39,12 @@ def gold_labels(seed: int, sentences: int) -> list[list[str]]:
 
 def repeated(predictions: Predictions, times: list[int]) -> Predictions:
     columns = ("gold", "predicted", "known", "probabilities", "references", "symbols")
-    rows = {name: [row for row, n in zip(getattr(predictions, name), times, strict=True) for _ in range(n)] for name in columns}
+    rows = {
+        name: [
+            row for row, n in zip(getattr(predictions, name), times, strict=True) for _ in range(n)
+        ]
+        for name in columns
+    }
     return Predictions("tagging", scheme="bio", **rows)
 
 
@@ -46,7 +62,9 @@ def test_the_interval_of_accuracy_is_that_of_a_ratio():
     right_N, words_N = (table.toarray()[:, 0] for table in accuracy.counts.by_kind)
     ours, theirs = figure_interval(accuracy), ratio_interval(right_N, words_N)
     assert ours.estimate == theirs.estimate
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.1 * (theirs.high - theirs.low))
+    assert (ours.low, ours.high) == pytest.approx(
+        (theirs.low, theirs.high), abs=0.1 * (theirs.high - theirs.low)
+    )
 
 
 def test_intervals_of_f1_cover_the_truth_as_often_as_they_say():
@@ -74,10 +92,17 @@ def test_p_of_few_differing_sentences_is_exact_and_for_a_mean_that_of_the_permut
 
 def test_equal_systems_do_not_differ_and_a_better_one_does():
     gold = gold_labels(7, 120)
-    one, same, better = (measures(system(gold, seed, wrong)) for seed, wrong in ((1, 0.4), (2, 0.4), (3, 0.2)))
+    one, same, better = (
+        measures(system(gold, seed, wrong)) for seed, wrong in ((1, 0.4), (2, 0.4), (3, 0.2))
+    )
     for name in ("f1", "macro_f1", "accuracy", "ece", "symbol_error_rate"):
         itself = figure_difference(one[name], one[name], resamples=200, permutations=200)
-        assert (itself.interval.low, itself.interval.high, itself.p, itself.p_bootstrap) == (0, 0, 1, 1)
+        assert (itself.interval.low, itself.interval.high, itself.p, itself.p_bootstrap) == (
+            0,
+            0,
+            1,
+            1,
+        )
     for name in ("f1", "macro_f1", "accuracy"):
         assert figure_difference(one[name], same[name], resamples=200, permutations=199).p > 0.05
         differs = figure_difference(one[name], better[name], resamples=400, permutations=199)
@@ -98,7 +123,13 @@ def test_types_that_one_system_alone_predicts_count_in_the_comparison():
     first, second = measures(system(gold, 1, 0.3)), measures(system(gold, 1, 0.3, ["B-Z"]))
     expected = second["macro_f1"].value - first["macro_f1"].value
     assert second["macro_f1"].counts.classes == ("X", "Y", "Z")
-    assert figure_difference(first["macro_f1"], second["macro_f1"], resamples=50, permutations=50).interval.estimate == expected < 0
+    assert (
+        figure_difference(
+            first["macro_f1"], second["macro_f1"], resamples=50, permutations=50
+        ).interval.estimate
+        == expected
+        < 0
+    )
 
 
 def test_what_has_no_value_has_no_interval_and_other_sentences_do_not_compare():

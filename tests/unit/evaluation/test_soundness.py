@@ -61,7 +61,12 @@ def test_healthy_models_of_every_kind_pass(tmp_path, name, tokenizer):
 def test_all_contexts_are_asked_where_they_are_few(tmp_path, order):
     folder = saved(tmp_path / "model", "ngram", order=order)
     lines = [["<s>", *line.split()] for line in LINES]  # contexts: what a word or </s> follows
-    contexts = {tuple(line[at : at + n]) for line in lines for n in range(1, max(2, order)) for at in range(len(line) - n + 1)}
+    contexts = {
+        tuple(line[at : at + n])
+        for line in lines
+        for n in range(1, max(2, order))
+        for at in range(len(line) - n + 1)
+    }
     if order == 1:
         assert detail(folder, "sums").startswith("all 1 contexts: ")
     else:
@@ -70,7 +75,9 @@ def test_all_contexts_are_asked_where_they_are_few(tmp_path, order):
 
 
 def test_a_sample_is_as_large_as_asked_and_the_same_for_a_seed(original):
-    once, again, *others = (detail(original, "sums", sample=5, seed=seed) for seed in (1, 1, 2, 3, 4, 5))
+    once, again, *others = (
+        detail(original, "sums", sample=5, seed=seed) for seed in (1, 1, 2, 3, 4, 5)
+    )
     assert once.startswith("5 contexts drawn at random: ")
     assert once == again
     assert len({once, *others}) > 1
@@ -124,15 +131,31 @@ def test_arrays_that_do_not_fit_the_vocabulary_are_found(folder):
 
 
 def test_keys_out_of_order_are_found(folder):
-    change(folder, keys_3=lambda keys_M: keys_M[[4, 5]].put([0, 1], 0) or keys_M.__setitem__([4, 5], keys_M[[5, 4]]))
-    assert results(folder) == {"config": "ok", "files": "ok", "arrays": "ok", "numbers": "ok", "tables": "failed"}
+    change(
+        folder,
+        keys_3=lambda keys_M: (
+            keys_M[[4, 5]].put([0, 1], 0) or keys_M.__setitem__([4, 5], keys_M[[5, 4]])
+        ),
+    )
+    assert results(folder) == {
+        "config": "ok",
+        "files": "ok",
+        "arrays": "ok",
+        "numbers": "ok",
+        "tables": "failed",
+    }
     assert detail(folder, "tables") == "3-grams are not sorted, first at 5"
 
 
 def test_keys_that_point_to_missing_ngrams_are_found(folder):
     change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] | np.uint64(1 << 40)))
     assert detail(folder, "tables") == "2-grams follow 1-grams that do not exist"
-    change(folder, keys_2=lambda keys_M: keys_M.__setitem__(-1, keys_M[-1] & np.uint64((1 << 40) - 1) | np.uint64(31)))
+    change(
+        folder,
+        keys_2=lambda keys_M: keys_M.__setitem__(
+            -1, keys_M[-1] & np.uint64((1 << 40) - 1) | np.uint64(31)
+        ),
+    )
     assert detail(folder, "tables") == "2-grams end in words that do not exist"
 
 
@@ -156,7 +179,10 @@ def test_the_context_where_sums_deviate_is_named(folder, context):
     for word in words[1:]:
         number = int(model._find(2, np.array([number]), np.array([word]))[0])
     values = f"values_{len(words)}"
-    change(folder, **{values: lambda values_M: values_M.__setitem__((number, 1), values_M[number, 1] + 0.01)})
+    change(
+        folder,
+        **{values: lambda values_M: values_M.__setitem__((number, 1), values_M[number, 1] + 0.01)},
+    )
     assert results(folder)["sums"] == "failed"
     assert detail(folder, "sums").endswith(f", after {context!r}")
 
@@ -177,9 +203,15 @@ def test_neural_weights_that_are_no_numbers_are_found(tmp_path):
 def test_a_network_that_has_changed_is_named_and_not_looked_at_further(tmp_path, name):
     folder = saved(tmp_path / "model", "lstm")
     (path,) = folder.glob(name)
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\t") if name == "vocab.txt" else path.read_bytes()[:-1] + b"?")
+    path.write_bytes(
+        path.read_bytes().replace(b"\n", b"\t")
+        if name == "vocab.txt"
+        else path.read_bytes()[:-1] + b"?"
+    )
     assert results(folder) == {"config": "ok", "files": "failed", "arrays": "failed"}
-    assert f"{path.name} has changed" in detail(folder, "files") and f"{path.name} has changed" in detail(folder, "arrays")
+    assert f"{path.name} has changed" in detail(
+        folder, "files"
+    ) and f"{path.name} has changed" in detail(folder, "arrays")
 
 
 def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
@@ -190,7 +222,9 @@ def test_what_is_kept_for_adapting_a_model_is_looked_at(tmp_path):
     path = folder / companions.STATISTICS
     path.write_bytes(path.read_bytes().replace(np.float32(2).tobytes(), np.float32(3).tobytes()))
     assert results(folder)["adaptation"] == "failed"
-    assert "adapt-dynamic.safetensors are damaged: their SHA-256 is not the one recorded" in detail(folder, "adaptation")
+    assert "adapt-dynamic.safetensors are damaged: their SHA-256 is not the one recorded" in detail(
+        folder, "adaptation"
+    )
 
 
 def test_rows_are_asked_a_few_at_a_time(original, monkeypatch):

@@ -13,7 +13,9 @@ from rnnlm.files.tensors import ChunkedArray
 
 def in_parts(values, borders):
     starts = [0, *sorted(borders), len(values)]
-    return ChunkedArray(starts, lambda number: values[starts[number] : starts[number + 1]], values.dtype)
+    return ChunkedArray(
+        starts, lambda number: values[starts[number] : starts[number + 1]], values.dtype
+    )
 
 
 @given(st.data())
@@ -22,7 +24,10 @@ def test_slices_lengths_and_beginnings_are_those_of_the_whole_array(data):
     parted = in_parts(values, data.draw(st.lists(st.integers(0, len(values)), max_size=5)))
     start, stop = data.draw(st.integers(-50, 50)), data.draw(st.integers(-50, 50))
     assert len(parted) == len(values) and parted.shape == values.shape
-    assert np.array_equal(parted[start:stop], values[start:stop]) and parted[start:stop].dtype == values.dtype
+    assert (
+        np.array_equal(parted[start:stop], values[start:stop])
+        and parted[start:stop].dtype == values.dtype
+    )
     assert np.array_equal(np.asarray(parted), values)
     end = data.draw(st.integers(0, len(values)))
     assert np.array_equal(np.asarray(parted.until(end)), values[:end])
@@ -48,7 +53,9 @@ def test_the_sum_is_that_of_the_whole_array_whichever_sums_are_known(data):
 
 def test_only_the_parts_that_are_asked_for_are_read():
     asked = []
-    parted = ChunkedArray([0, 10, 20, 30], lambda number: (asked.append(number), np.arange(10))[1], np.int64)
+    parted = ChunkedArray(
+        [0, 10, 20, 30], lambda number: (asked.append(number), np.arange(10))[1], np.int64
+    )
     assert parted[12:18].tolist() == [2, 3, 4, 5, 6, 7]
     assert set(asked) == {1}
 

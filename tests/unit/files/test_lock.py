@@ -39,7 +39,10 @@ def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
         for attempt in (lambda: held(folder).__enter__(), lambda: check(folder)):
             with pytest.raises(OutputError, match="another training runs in .*m") as caught:
                 attempt()
-            assert f"process {os.getpid()} on {Owner.this().host}" in caught.value.why and caught.value.exit_code == 1
+            assert (
+                f"process {os.getpid()} on {Owner.this().host}" in caught.value.why
+                and caught.value.exit_code == 1
+            )
     check(folder)
 
 
@@ -59,14 +62,20 @@ def test_a_lock_left_by_a_process_of_this_machine_is_taken_over_and_that_is_said
     owned(tmp_path, gone)
     check(tmp_path)
     with pytest.warns(RnnlmWarning, match="was left locked by process 4711 on"), held(tmp_path):
-        assert json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"] == os.getpid()
+        assert (
+            json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"]
+            == os.getpid()
+        )
     assert not (tmp_path / "training").exists()
 
 
 def test_a_run_of_another_machine_is_believed_while_it_is_heard_of(tmp_path):
     path = owned(tmp_path, ELSEWHERE, 30)
     for attempt in (lambda: held(tmp_path).__enter__(), lambda: check(tmp_path)):
-        with pytest.raises(OutputError, match="process 4711 on far-away, since 2026-01-01.*last heard of (29|30|31) s ago; wait"):
+        with pytest.raises(
+            OutputError,
+            match="process 4711 on far-away, since 2026-01-01.*last heard of (29|30|31) s ago; wait",
+        ):
             attempt()
     assert [each.name for each in path.parent.iterdir()] == ["owner.json"]
     assert json.loads(path.read_bytes()) == asdict(ELSEWHERE)
@@ -74,15 +83,23 @@ def test_a_run_of_another_machine_is_believed_while_it_is_heard_of(tmp_path):
 
 def test_a_run_of_another_machine_that_is_silent_for_long_is_gone(tmp_path):
     owned(tmp_path, ELSEWHERE, lock.SILENT_SECONDS + 20)
-    with pytest.warns(RnnlmWarning, match="left locked by process 4711 on far-away"), held(tmp_path):
+    with (
+        pytest.warns(RnnlmWarning, match="left locked by process 4711 on far-away"),
+        held(tmp_path),
+    ):
         pass
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"host": 3}', b"\xff" * 99, b" " * (1 << 20)])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"null", b'{"host": 3}', b"\xff" * 99, b" " * (1 << 20)]
+)
 def test_a_damaged_lock_of_nobody_is_none(tmp_path, content):
     owned(tmp_path, ELSEWHERE).write_bytes(content)
     with held(tmp_path):
-        assert json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"] == os.getpid()
+        assert (
+            json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"]
+            == os.getpid()
+        )
 
 
 def test_a_run_is_heard_of_while_it_lasts(tmp_path, monkeypatch):

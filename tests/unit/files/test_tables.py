@@ -60,18 +60,29 @@ def test_empty_cells_beyond_the_columns_are_nothing(tmp_path):
     ('"item";"Satz, deutsch";"x, y, z"', (), ";"), ('"a;b","c;d"', (), ","),
     ("a,b;c;d", ("a", "b;c;d"), ","), ('"a;b', (), ","),
 ])  # fmt: skip
-def test_a_csv_file_has_the_delimiter_by_which_its_header_has_the_columns(header, columns, delimiter):
+def test_a_csv_file_has_the_delimiter_by_which_its_header_has_the_columns(
+    header, columns, delimiter
+):
     assert tables.delimiter_of(f"{header}\r\n", columns) == delimiter
 
 
-def test_a_csv_file_with_semicolons_as_spreadsheets_write_it_and_a_delimiter_that_is_named(tmp_path):
+def test_a_csv_file_with_semicolons_as_spreadsheets_write_it_and_a_delimiter_that_is_named(
+    tmp_path,
+):
     path = tmp_path / "a.csv"
     path.write_bytes('\ufeffitem;text\r\n1;"Ja; nein, vielleicht"\r\n2;10,5\r\n'.encode())
-    assert values(path) == [{"item": "1", "text": "Ja; nein, vielleicht"}, {"item": "2", "text": "10,5"}]
+    assert values(path) == [
+        {"item": "1", "text": "Ja; nein, vielleicht"},
+        {"item": "2", "text": "10,5"},
+    ]
     path.write_bytes("\ufeffsep=;\r\na;b,c,d\r\n1;2\r\n".encode())
-    assert [(row.where, row.values) for row in tables.rows(str(path))] == [(f"{path}, line 3", {"a": "1", "b,c,d": "2"})]
+    assert [(row.where, row.values) for row in tables.rows(str(path))] == [
+        (f"{path}, line 3", {"a": "1", "b,c,d": "2"})
+    ]
     path.write_text("a:b,c\n1:2,3\n")
-    assert [row.values for row in tables.rows(str(path), delimiter=":")] == [{"a": "1", "b,c": "2,3"}]
+    assert [row.values for row in tables.rows(str(path), delimiter=":")] == [
+        {"a": "1", "b,c": "2,3"}
+    ]
     path = tmp_path / "a.tsv"
     path.write_text("a;b\n1;2\n")
     assert [row.values for row in tables.rows(str(path), delimiter=";")] == [{"a": "1", "b": "2"}]
@@ -100,16 +111,32 @@ def test_what_is_no_table_is_an_error_that_names_the_place(tmp_path, name, conte
         values(path)
 
 
-def test_columns_of_a_parquet_file_have_the_types_of_their_values_and_text_where_these_differ(tmp_path):
+def test_columns_of_a_parquet_file_have_the_types_of_their_values_and_text_where_these_differ(
+    tmp_path,
+):
     types = {"n": None, "mixed": None, "large": None, "list": None, "bits": "double", "none": None}
     rows = [
-        {"n": 1, "mixed": 1.5, "large": 1 << 70, "list": [1, {"a": None}], "bits": None, "none": None},
+        {
+            "n": 1,
+            "mixed": 1.5,
+            "large": 1 << 70,
+            "list": [1, {"a": None}],
+            "bits": None,
+            "none": None,
+        },
         {"n": None, "mixed": "x", "large": None, "list": None, "bits": 2.0, "none": None},
         {"n": 3, "mixed": True, "large": 2, "list": [], "bits": None, "none": None},
     ]
     tables.save_parquet(tmp_path / "t.parquet", types, [rows[:1], [], rows[1:]])
     assert [row.values for row in tables.rows(str(tmp_path / "t.parquet"))] == [
-        {"n": 1, "mixed": "1.5", "large": str(1 << 70), "list": '[1, {"a": null}]', "bits": None, "none": None},
+        {
+            "n": 1,
+            "mixed": "1.5",
+            "large": str(1 << 70),
+            "list": '[1, {"a": null}]',
+            "bits": None,
+            "none": None,
+        },
         {"n": None, "mixed": "x", "large": None, "list": None, "bits": 2.0, "none": None},
         {"n": 3, "mixed": "1", "large": "2", "list": "[]", "bits": None, "none": None},
     ]

@@ -30,7 +30,9 @@ def write(path, arrays):
 
 def same(found, expected) -> bool:
     return found.keys() == expected.keys() and all(
-        found[name].dtype == array.dtype and found[name].shape == array.shape and found[name].tobytes() == array.tobytes()
+        found[name].dtype == array.dtype
+        and found[name].shape == array.shape
+        and found[name].tobytes() == array.tobytes()
         for name, array in expected.items()
     )
 
@@ -45,14 +47,18 @@ def named_arrays(draw):
 
 
 @given(arrays=named_arrays())
-def test_what_is_written_is_read_back_and_the_safetensors_library_reads_the_same(tmp_path_factory, arrays):
+def test_what_is_written_is_read_back_and_the_safetensors_library_reads_the_same(
+    tmp_path_factory, arrays
+):
     path = write(tmp_path_factory.mktemp("arrays") / "x", {**SOME, **arrays})
     expected = {**SOME, **arrays}
     assert same(safetensors_numpy.load(path.read_bytes()), expected)
     assert same(safetensors_numpy.load_file(path), expected)
     found = tensors.mapped(path)
     assert same(found, expected)
-    assert tensors.shapes(path) == {name: (tensors.NAMES[array.dtype], array.shape) for name, array in expected.items()}
+    assert tensors.shapes(path) == {
+        name: (tensors.NAMES[array.dtype], array.shape) for name, array in expected.items()
+    }
     tensors.check_shapes(found, tensors.shapes(path))
 
 
@@ -70,8 +76,14 @@ def test_hashed_arrays_are_in_memory_and_the_hash_is_of_all_that_the_file_holds(
     found, sha256 = tensors.hashed(path)
     whole = path.read_bytes()
     path.write_bytes(bytes(len(whole)))
-    assert same(found, {**SOME, "half": model_folder.rounded(np.float32([1, -2]))}) and sha256 == hashlib.sha256(whole).hexdigest()
-    assert all(array.flags.aligned and array.flags.writeable and array.flags.owndata for array in found.values())
+    assert (
+        same(found, {**SOME, "half": model_folder.rounded(np.float32([1, -2]))})
+        and sha256 == hashlib.sha256(whole).hexdigest()
+    )
+    assert all(
+        array.flags.aligned and array.flags.writeable and array.flags.owndata
+        for array in found.values()
+    )
 
 
 def test_mapped_arrays_are_aligned_and_cannot_be_written(tmp_path):
@@ -86,7 +98,9 @@ def test_large_arrays_go_out_in_pieces_and_any_layout_is_written_in_order(tmp_pa
     table = np.arange(600, dtype=np.int32).reshape(20, 30)
     arrays = {"turned": table.T, "every second": table[::2, ::3], "all": table}
     pieces = [len(piece) for piece in tensors.chunks(arrays)]
-    assert max(pieces[1:]) == 100 and sum(pieces[1:]) == sum(array.nbytes for array in arrays.values())
+    assert max(pieces[1:]) == 100 and sum(pieces[1:]) == sum(
+        array.nbytes for array in arrays.values()
+    )
     assert same(tensors.mapped(write(tmp_path / "x", arrays)), arrays)
 
 
@@ -148,14 +162,18 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-@pytest.mark.parametrize("read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__)
+@pytest.mark.parametrize(
+    "read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__
+)
 def test_damaged_files_are_errors_of_the_model(tmp_path, name, read):
     (tmp_path / "x").write_bytes(DAMAGED[name])
     with pytest.raises(ModelError, match="the weights cannot be read"):
         read(tmp_path / "x")
 
 
-@pytest.mark.parametrize("read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__)
+@pytest.mark.parametrize(
+    "read", [tensors.shapes, tensors.mapped, tensors.hashed], ids=lambda read: read.__name__
+)
 def test_files_that_are_not_there_or_folders_are_errors_of_the_model(tmp_path, read):
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(ModelError, match="the weights cannot be read"):
@@ -163,10 +181,21 @@ def test_files_that_are_not_there_or_folders_are_errors_of_the_model(tmp_path, r
 
 
 @pytest.mark.parametrize(
-    "offsets", [[(0, 16), (8, 24)], [(0, 16), (0, 16)], [(0, 16), (24, 40)], [(8, 24), (24, 40)], [(0, 16), (16, 32)]], ids=str
+    "offsets",
+    [
+        [(0, 16), (8, 24)],
+        [(0, 16), (0, 16)],
+        [(0, 16), (24, 40)],
+        [(8, 24), (24, 40)],
+        [(0, 16), (16, 32)],
+    ],
+    ids=str,
 )
 def test_a_file_of_which_a_byte_belongs_to_no_array_or_to_two_is_not_hashed(tmp_path, offsets):
-    header = {name: {"dtype": "F32", "shape": [4], "data_offsets": each} for name, each in zip("xy", offsets, strict=True)}
+    header = {
+        name: {"dtype": "F32", "shape": [4], "data_offsets": each}
+        for name, each in zip("xy", offsets, strict=True)
+    }
     (tmp_path / "x").write_bytes(file_of(header, bytes(40)))
     with pytest.raises(ModelError, match="does not follow|longer than its arrays"):
         tensors.hashed(tmp_path / "x")

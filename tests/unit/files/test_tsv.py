@@ -19,7 +19,9 @@ def read(text: str, columns: int | None = None) -> list[list[str]]:
     return [row for _, row in tsv.tsv_rows(io.StringIO(text, newline="\n"), columns)]
 
 
-@example([['a "quoted" word', 'an "odd one', '"whole"'], ["a\ttab", "two\nlines", '"'], ['""', "", "\n"]])
+@example(
+    [['a "quoted" word', 'an "odd one', '"whole"'], ["a\ttab", "two\nlines", '"'], ['""', "", "\n"]]
+)
 @example([["", "", 'ends with "'], ['" begins', "\t", '"\n"\t"']])
 @given(tables)
 def test_what_is_written_is_read_back_by_pythons_csv(table):
@@ -27,7 +29,9 @@ def test_what_is_written_is_read_back_by_pythons_csv(table):
     assert list(csv.reader(io.StringIO(written, newline=""), delimiter="\t")) == table
 
 
-@example([['a "quoted" word', 'an "odd one', '"whole"'], ["a\ttab", "two\nlines", '"'], ['""', "", "\n"]])
+@example(
+    [['a "quoted" word', 'an "odd one', '"whole"'], ["a\ttab", "two\nlines", '"'], ['""', "", "\n"]]
+)
 @given(tables)
 def test_what_is_written_is_read_back_by_ourselves(table):
     for row in table:  # but for cells whose every line looks like a row
@@ -65,12 +69,22 @@ def test_a_cell_is_unquoted_only_where_it_is_quoted_by_the_rules(text, rows):
 
 
 def test_rows_tell_their_first_line():
-    assert [number for number, _ in tsv.tsv_rows(io.StringIO('a\tb\n\n1\t"x\n\ny"\n2\tz\n'))] == [1, 3, 6]
+    assert [number for number, _ in tsv.tsv_rows(io.StringIO('a\tb\n\n1\t"x\n\ny"\n2\tz\n'))] == [
+        1,
+        3,
+        6,
+    ]
 
 
 def test_the_end_of_a_cell_is_not_looked_for_forever(monkeypatch):
     monkeypatch.setattr(tsv, "READ_AHEAD", 10)
     asked = []
-    lines = (asked.append(line) or line for line in ["a\tb\n", '"open\n', *["x\ty\n"] * 100, 'closed"\tz\n'])
-    assert [cells for _, cells in zip(range(2), tsv.tsv_rows(lines), strict=False)][-1] == (2, ['"open'])
+    lines = (
+        asked.append(line) or line
+        for line in ["a\tb\n", '"open\n', *["x\ty\n"] * 100, 'closed"\tz\n']
+    )
+    assert [cells for _, cells in zip(range(2), tsv.tsv_rows(lines), strict=False)][-1] == (
+        2,
+        ['"open'],
+    )
     assert len(asked) < 10

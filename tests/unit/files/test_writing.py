@@ -20,7 +20,9 @@ def test_an_output_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path, w
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})"):
-        writing.check_file(Path(path), overwrite=False) if check else writing.save_file(Path(path), [b"x"])
+        writing.check_file(Path(path), overwrite=False) if check else writing.save_file(
+            Path(path), [b"x"]
+        )
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
@@ -29,8 +31,13 @@ def test_an_output_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path, w
 def test_a_read_only_folder_is_told_by_the_file_that_was_asked_for(tmp_path, monkeypatch, check):
     monkeypatch.chdir(tmp_path)
     tmp_path.chmod(0o555)
-    with pytest.raises(OutputError, match=r"^cannot write (to )?out\.jsonl; (the folder /.* is read-only|Permission denied)"):
-        writing.check_file(Path("out.jsonl"), overwrite=False) if check else writing.save_file(Path("out.jsonl"), [b"x"])
+    with pytest.raises(
+        OutputError,
+        match=r"^cannot write (to )?out\.jsonl; (the folder /.* is read-only|Permission denied)",
+    ):
+        writing.check_file(Path("out.jsonl"), overwrite=False) if check else writing.save_file(
+            Path("out.jsonl"), [b"x"]
+        )
 
 
 def test_a_failing_disk_is_told_by_the_file_that_was_asked_for(tmp_path, monkeypatch):
@@ -40,6 +47,9 @@ def test_a_failing_disk_is_told_by_the_file_that_was_asked_for(tmp_path, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"^cannot write to out\.jsonl; No space left on device; make space, or choose another folder$"):
+    with pytest.raises(
+        OutputError,
+        match=r"^cannot write to out\.jsonl; No space left on device; make space, or choose another folder$",
+    ):
         writing.save_file(Path("out.jsonl"), [b"x"])
     assert not list(tmp_path.iterdir())

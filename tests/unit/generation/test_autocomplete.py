@@ -14,7 +14,12 @@ from support.tiny_models import fit
 
 @pytest.fixture(scope="module")
 def ngram():
-    return fit("ngram", ["The cat sat on the mat", "a cat, the dog"] * 2, lowercase=True, split_punctuation=True)
+    return fit(
+        "ngram",
+        ["The cat sat on the mat", "a cat, the dog"] * 2,
+        lowercase=True,
+        split_punctuation=True,
+    )
 
 
 def test_the_likeliest_words_are_those_of_predict(ngram):
@@ -25,13 +30,23 @@ def test_the_likeliest_words_are_those_of_predict(ngram):
     best = np.argsort(-last, kind="stable")[:4]
     found = next_words(ngram, "the cat ", 4)
     assert [word.word for word in found] == [ngram.tokenizer.symbols()[id] for id in best]
-    assert [word.probability for word in found] == pytest.approx([math.exp(last[id]) for id in best])
+    assert [word.probability for word in found] == pytest.approx(
+        [math.exp(last[id]) for id in best]
+    )
     assert with_word(ngram, "The cat ", "sat") == "The cat sat"
     assert with_word(ngram, "The cat", "</s>") == "The "
 
 
 @pytest.mark.parametrize(
-    ("text", "begun"), [("The c", "c"), ("the ca", "ca"), ("on the", "the"), ("", ""), ("cat,", ","), ("a\tCAT", "cat")]
+    ("text", "begun"),
+    [
+        ("The c", "c"),
+        ("the ca", "ca"),
+        ("on the", "the"),
+        ("", ""),
+        ("cat,", ","),
+        ("a\tCAT", "cat"),
+    ],
 )
 def test_a_word_that_is_begun_is_gone_on_with(ngram, text, begun):
     found = next_words(ngram, text)
@@ -46,18 +61,38 @@ def test_continuations_begin_with_what_is_typed_its_last_word_finished(ngram):
         assert len(continuations(ngram, "the zz", 2, settings)) == 2
 
 
-@pytest.mark.parametrize("settings", [{"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 274}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tokenizer": "char"},
+        {"tokenizer": "byte"},
+        {"tokenizer": "sentencepiece", "vocab_size": 274},
+    ],
+)
 def test_models_of_pieces_have_whole_words_that_cost_what_they_cost_there(settings):
-    model = fit("ngram", ["the cat sat on the mat", "a caf\u00e9, the cat"] * 2, order=4, **settings)
+    model = fit(
+        "ngram", ["the cat sat on the mat", "a caf\u00e9, the cat"] * 2, order=4, **settings
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for typed, before, begun in (("the ", "the", ""), ("the c", "the", "c"), ("", "", ""), ("a  caf", "a ", "caf"), ("ca", "", "ca")):
+        for typed, before, begun in (
+            ("the ", "the", ""),
+            ("the c", "the", "c"),
+            ("", "", ""),
+            ("a  caf", "a ", "caf"),
+            ("ca", "", "ca"),
+        ):
             found = next_words(model, typed, 3)
             assert found and all(each.word.startswith(begun) for each in found)
             for each in found:
                 text = "" if each.word == "</s>" else each.word
                 (alone,) = score_sentences(model, [text], given=before, with_words=True)
-                assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(each.probability, rel=1e-4)
+                assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
+                    each.probability, rel=1e-4
+                )
         assert next_words(model, "a caf", 1)[0].word == "caf\u00e9,"
         assert next_words(model, "the cat\u00df", 3) == [] or settings["tokenizer"] != "char"
-        assert all(text.startswith("the c") for text in continuations(model, "the c", 3, SamplingSettings(max_tokens=4)))
+        assert all(
+            text.startswith("the c")
+            for text in continuations(model, "the c", 3, SamplingSettings(max_tokens=4))
+        )

@@ -15,16 +15,35 @@ from support.tiny_models import LINES, fit
 SHORT = ("a b", "b a b", "a", "b b")
 
 
-def all_texts(model, prompt: list[int], most: int, unknown: bool) -> list[tuple[float, tuple[int, ...]]]:
+def all_texts(
+    model, prompt: list[int], most: int, unknown: bool
+) -> list[tuple[float, tuple[int, ...]]]:
     """(log-probability, ids) of every text of at most so many tokens, those without an end being as
     long as that."""
-    others = [id for id in range(model.tokenizer.size) if id != model.tokenizer.boundary_id and (unknown or id != model.tokenizer.unk_id)]
-    texts = [(*ids, model.tokenizer.boundary_id) for length in range(most) for ids in itertools.product(others, repeat=length)]
+    others = [
+        id
+        for id in range(model.tokenizer.size)
+        if id != model.tokenizer.boundary_id and (unknown or id != model.tokenizer.unk_id)
+    ]
+    texts = [
+        (*ids, model.tokenizer.boundary_id)
+        for length in range(most)
+        for ids in itertools.product(others, repeat=length)
+    ]
     texts += list(itertools.product(others, repeat=most))
     found = []
     for ids in texts:
         whole = np.array([*prompt, *ids], dtype=np.int32)
-        found.append((float(span_scoring.score_spans(model, whole, span_scoring.whole_text(whole))[len(prompt) :].sum()), ids))
+        found.append(
+            (
+                float(
+                    span_scoring.score_spans(model, whole, span_scoring.whole_text(whole))[
+                        len(prompt) :
+                    ].sum()
+                ),
+                ids,
+            )
+        )
     return found
 
 
@@ -35,13 +54,19 @@ def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(name, len
     model = fit(name, SHORT)
     prompt_ids = model.tokenizer.encode([prompt]).ids[:-1].tolist()
     every = all_texts(model, prompt_ids, 4, unknown=True)
-    best = sorted(every, key=lambda text: -text[0] / math.pow((5 + len(text[1])) / 6, length_power))[:20]
+    best = sorted(
+        every, key=lambda text: -text[0] / math.pow((5 + len(text[1])) / 6, length_power)
+    )[:20]
     settings = BeamSettings(beam=4**4, length_power=length_power, max_tokens=4, unknown=True)
     found = likeliest(model, prompt=prompt, num=20, settings=settings)
-    assert [sample.logprob_nats for sample in found] == pytest.approx([logprob for logprob, _ in best], abs=1e-5)
+    assert [sample.logprob_nats for sample in found] == pytest.approx(
+        [logprob for logprob, _ in best], abs=1e-5
+    )
     assert [sample.tokens for sample in found] == [len(ids) for _, ids in best]
     if name == "lstm":  # without ties
-        assert [sample.text for sample in found] == [model.tokenizer.decode([*prompt_ids, *ids]) for _, ids in best]
+        assert [sample.text for sample in found] == [
+            model.tokenizer.decode([*prompt_ids, *ids]) for _, ids in best
+        ]
 
 
 def test_wider_beams_find_nothing_worse_than_greedy_search():
@@ -56,7 +81,9 @@ def test_texts_are_ranked_and_unknown_words_left_out():
     model = fit("lstm", LINES)
     found = likeliest(model, num=8, settings=BeamSettings(beam=8, max_tokens=6))
     assert [sample.number for sample in found] == list(range(8))
-    assert [sample.logprob_nats for sample in found] == sorted((sample.logprob_nats for sample in found), reverse=True)
+    assert [sample.logprob_nats for sample in found] == sorted(
+        (sample.logprob_nats for sample in found), reverse=True
+    )
     assert "<unk>" not in " ".join(sample.text for sample in found)
 
 

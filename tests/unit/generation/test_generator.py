@@ -27,7 +27,10 @@ def pieces():
 
 
 def texts(model, num: int = 1, prompt: str = "", **settings) -> list[str]:
-    return [sample.text for sample in generate(model, prompt=prompt, num=num, settings=SamplingSettings(**settings))]
+    return [
+        sample.text
+        for sample in generate(model, prompt=prompt, num=num, settings=SamplingSettings(**settings))
+    ]
 
 
 def unigram_of(probabilities: list[float]) -> UnigramModel:
@@ -76,7 +79,10 @@ def test_greedy_takes_the_likeliest_token_at_each_step(lstm):
 def test_the_prompt_begins_every_sample_and_moves_the_model(lstm):
     for text in texts(lstm, 5, prompt="a dog saw", max_tokens=4):
         assert text.startswith("a dog saw")
-    rest = [text.removeprefix("a dog saw ") for text in texts(lstm, 20, prompt="a dog saw", max_tokens=4)]
+    rest = [
+        text.removeprefix("a dog saw ")
+        for text in texts(lstm, 20, prompt="a dog saw", max_tokens=4)
+    ]
     assert rest != texts(lstm, 20, max_tokens=4)
 
 
@@ -98,7 +104,9 @@ def test_without_a_prompt_pieces_begin_as_a_line_does(pieces):
     finally:
         del pieces.predict
     assert seen[-1][:, 0].tolist() == [pieces.tokenizer.boundary_id] * FEWEST_ROWS
-    for sample in generate(pieces, num=5, prompt="the cat", settings=SamplingSettings(max_tokens=5)):
+    for sample in generate(
+        pieces, num=5, prompt="the cat", settings=SamplingSettings(max_tokens=5)
+    ):
         assert sample.text.startswith("the cat")
 
 
@@ -113,9 +121,15 @@ def test_unknown_is_drawn_only_if_asked_for():
 def test_samples_end_at_max_tokens_or_the_line_end():
     endless = unigram_of([0.0, 0.0, 0.5, 0.5])
     samples = list(generate(endless, num=3, settings=SamplingSettings(max_tokens=7)))
-    assert [(sample.tokens, sample.complete, len(sample.text.split())) for sample in samples] == [(7, False, 7)] * 3
-    ended = list(generate(unigram_of([1.0, 0.0, 0.0]), num=3, settings=SamplingSettings(max_tokens=7)))
-    assert [(sample.tokens, sample.complete, sample.text) for sample in ended] == [(1, True, "")] * 3
+    assert [(sample.tokens, sample.complete, len(sample.text.split())) for sample in samples] == [
+        (7, False, 7)
+    ] * 3
+    ended = list(
+        generate(unigram_of([1.0, 0.0, 0.0]), num=3, settings=SamplingSettings(max_tokens=7))
+    )
+    assert [(sample.tokens, sample.complete, sample.text) for sample in ended] == [
+        (1, True, "")
+    ] * 3
 
 
 def test_no_more_rows_are_asked_for_than_the_model_takes(monkeypatch):
@@ -123,7 +137,9 @@ def test_no_more_rows_are_asked_for_than_the_model_takes(monkeypatch):
     seen = []
     initial_state = model.initial_state
     monkeypatch.setattr(model, "max_rows", 1, raising=False)
-    monkeypatch.setattr(model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows))
+    monkeypatch.setattr(
+        model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows)
+    )
     many = texts(model, 5, max_tokens=5)
     assert set(seen) == {1} and len(many) == 5
     monkeypatch.undo()
@@ -133,7 +149,10 @@ def test_no_more_rows_are_asked_for_than_the_model_takes(monkeypatch):
 def test_neighbouring_seeds_differ_however_large(lstm):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        samples = [tuple(texts(lstm, 3, seed=seed, max_tokens=10)) for seed in (0, 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1)]
+        samples = [
+            tuple(texts(lstm, 3, seed=seed, max_tokens=10))
+            for seed in (0, 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1)
+        ]
     assert len(set(samples)) == 5
 
 
@@ -145,7 +164,12 @@ def test_room_is_taken_for_drawn_tokens_only():
 def test_a_sample_comes_as_soon_as_those_before_it_are_there(lstm, monkeypatch):
     calls = []
     predict = lstm.predict
-    monkeypatch.setattr(lstm, "predict", lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state), raising=False)
+    monkeypatch.setattr(
+        lstm,
+        "predict",
+        lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state),
+        raising=False,
+    )
     samples = generate(lstm, num=2000, settings=SamplingSettings(max_tokens=20))
     next(samples)
     before = len(calls)
@@ -157,8 +181,16 @@ def test_rows_are_taken_anew_as_they_end_and_dropped_at_the_end(lstm, monkeypatc
     assert row_counts(lstm, 1000) == (ROW_COUNTS, True)
     calls, tokens = [], 0
     predict = lstm.predict
-    monkeypatch.setattr(lstm, "predict", lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state), raising=False)
-    tokens = sum(sample.tokens for sample in generate(lstm, num=1000, settings=SamplingSettings(max_tokens=60)))
+    monkeypatch.setattr(
+        lstm,
+        "predict",
+        lambda inputs, state: calls.append(len(inputs)) or predict(inputs, state),
+        raising=False,
+    )
+    tokens = sum(
+        sample.tokens
+        for sample in generate(lstm, num=1000, settings=SamplingSettings(max_tokens=60))
+    )
     assert tokens > 0.8 * sum(calls)
     assert calls[-1] == FEWEST_ROWS
 
@@ -177,7 +209,11 @@ def test_where_bits_depend_on_the_number_of_rows_tiles_of_one_size_are_drawn(lst
             return predicted, state
 
     shaky = Shaky()
-    for shaky.limit, expected in [(16, ((16,), True)), (32, ((16, 32), True)), (15, ((16, 32, 64, 128), True))]:
+    for shaky.limit, expected in [
+        (16, ((16,), True)),
+        (32, ((16, 32), True)),
+        (15, ((16, 32, 64, 128), True)),
+    ]:
         assert row_counts(shaky, 500) == expected
     shaky.limit = 16
     assert texts(shaky, 60, max_tokens=10) == texts(lstm, 60, max_tokens=10)
@@ -192,11 +228,16 @@ def test_where_bits_depend_on_the_row_each_text_has_a_row_of_its_own(lstm):
 
         def predict(self, inputs, state):
             predicted, state = lstm.predict(inputs, state)
-            return arrays.as_numpy(predicted) + 1e-3 * np.arange(len(inputs), dtype=np.float32)[:, None, None], state
+            return arrays.as_numpy(predicted) + 1e-3 * np.arange(len(inputs), dtype=np.float32)[
+                :, None, None
+            ], state
 
     assert row_counts(Uneven(), 500) == ((FEWEST_ROWS,), False)
     many = texts(Uneven(), 40, max_tokens=10)
-    assert texts(Uneven(), 20, max_tokens=10) == many[:20] and texts(Uneven(), 3, max_tokens=10) == many[:3]
+    assert (
+        texts(Uneven(), 20, max_tokens=10) == many[:20]
+        and texts(Uneven(), 3, max_tokens=10) == many[:3]
+    )
 
 
 @pytest.mark.parametrize("kind", ["unigram", "cache", "dynamic"])
@@ -208,7 +249,9 @@ def test_models_that_adapt_themselves_draw_the_same_sample_whatever_num_is(lstm,
 
 
 def test_running_text_goes_on_over_line_ends_as_the_model_does(lstm):
-    [sample] = generate(lstm, prompt="the cat", settings=SamplingSettings(max_tokens=80, running=True))
+    [sample] = generate(
+        lstm, prompt="the cat", settings=SamplingSettings(max_tokens=80, running=True)
+    )
     assert sample.tokens == 80 and sample.text.count("\n") > 2
     lines = sample.text.split("\n")
     ids = [id for line in lines for id in lstm.tokenizer.encode([line]).ids.tolist()][: 80 + 2]
@@ -226,10 +269,16 @@ def test_a_prompt_may_be_longer_than_any_line(lstm, monkeypatch):
 
 def test_a_repetition_penalty_is_for_what_is_in_prompt_and_text_but_not_for_the_line_end():
     model = unigram_of([0.1, 0.0, 0.3, 0.3, 0.3])
-    plain, penalised = (texts(model, 300, prompt="w0002", max_tokens=3, repetition_penalty=penalty) for penalty in (1.0, 50.0))
+    plain, penalised = (
+        texts(model, 300, prompt="w0002", max_tokens=3, repetition_penalty=penalty)
+        for penalty in (1.0, 50.0)
+    )
     assert any(text.count("w0002") > 1 for text in plain)
     assert all(len(set(text.split())) == len(text.split()) for text in penalised)
-    assert sum(text == "w0002" for text in plain) > 10 and sum(text == "w0002" for text in penalised) > 10
+    assert (
+        sum(text == "w0002" for text in plain) > 10
+        and sum(text == "w0002" for text in penalised) > 10
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
@@ -244,7 +293,9 @@ def test_first_tokens_of_samples_are_as_frequent_as_predicted(lstm, temperature)
     p_V /= p_V.sum()
     settings = SamplingSettings(temperature=temperature, max_tokens=1, seed=11)
     samples = list(generate(lstm, prompt="the cat", num=num, settings=settings))
-    drawn = [0 if sample.complete else lstm.tokenizer.encode([sample.text]).ids[-2] for sample in samples]
+    drawn = [
+        0 if sample.complete else lstm.tokenizer.encode([sample.text]).ids[-2] for sample in samples
+    ]
     found_V = np.bincount(drawn, minlength=size)
     assert found_V[unk_id] == 0
     often = p_V * num >= 5

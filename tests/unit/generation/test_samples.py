@@ -21,16 +21,24 @@ def test_the_first_text_from_the_initial_state_has_the_samples_of_generate(model
     start = Starts(model.initial_state(1), np.array([model.tokenizer.boundary_id]), np.array([9]))
     [found] = draw_samples(model, start, 20, settings)
     samples = list(generate(model, num=20, settings=settings))
-    assert [model.tokenizer.decode(text.ids) for text in found] == [sample.text for sample in samples]
-    assert [(text.logprob_nats, text.ended) for text in found] == [(sample.logprob_nats, sample.complete) for sample in samples]
+    assert [model.tokenizer.decode(text.ids) for text in found] == [
+        sample.text for sample in samples
+    ]
+    assert [(text.logprob_nats, text.ended) for text in found] == [
+        (sample.logprob_nats, sample.complete) for sample in samples
+    ]
 
 
 def test_samples_of_a_text_do_not_depend_on_those_beside_it(model):
     starts, settings = starts_after(model, PROMPTS, EVERY_LENGTH), SamplingSettings(seed=5)
     together = draw_samples(model, starts, 9, settings)
     for number in (1, 4):
-        assert draw_samples(model, one_of(starts, number), 9, settings, numbers=[number]) == [together[number]]
-        assert [texts[:2] for texts in draw_samples(model, starts, 2, settings)] == [texts[:2] for texts in together]
+        assert draw_samples(model, one_of(starts, number), 9, settings, numbers=[number]) == [
+            together[number]
+        ]
+        assert [texts[:2] for texts in draw_samples(model, starts, 2, settings)] == [
+            texts[:2] for texts in together
+        ]
     assert draw_samples(model, one_of(starts, 4), 9, settings, numbers=[3]) != [together[4]]
 
 
@@ -39,9 +47,13 @@ def test_samples_follow_the_states_that_they_begin_in_and_keep_their_limits(mode
     for number, texts in enumerate(draw_samples(model, starts, 10, SamplingSettings(seed=2))):
         assert max(len(text.ids) for text in texts) <= EVERY_LENGTH[number]
         for text in texts:
-            assert text.ended == (text.ids[-1] == model.tokenizer.boundary_id) and (text.ended or len(text.ids) == EVERY_LENGTH[number])
+            assert text.ended == (text.ids[-1] == model.tokenizer.boundary_id) and (
+                text.ended or len(text.ids) == EVERY_LENGTH[number]
+            )
             whole = np.array([*starts.prompt(number), *text.ids], dtype=np.int32)
-            logprob = score_spans(model, whole, whole_text(whole))[len(starts.prompt(number)) :].sum()
+            logprob = score_spans(model, whole, whole_text(whole))[
+                len(starts.prompt(number)) :
+            ].sum()
             assert text.score == text.logprob_nats == pytest.approx(logprob, abs=1e-4)
 
 
@@ -50,7 +62,9 @@ def test_equal_starts_have_samples_of_their_own_and_those_of_no_temperature_are_
     first, second, third = draw_samples(model, starts, 5, SamplingSettings(seed=1))
     assert len({tuple(texts) for texts in (map(tuple, (first, second, third)))}) == 3
     greedy = [found[0].ids for found in search(model, starts, SearchSettings(beam=1))]
-    assert [texts[0].ids for texts in draw_samples(model, starts, 1, SamplingSettings(temperature=0))] == greedy
+    assert [
+        texts[0].ids for texts in draw_samples(model, starts, 1, SamplingSettings(temperature=0))
+    ] == greedy
 
 
 def test_what_was_read_before_counts_as_seen_and_bans_hold(model):
@@ -60,7 +74,12 @@ def test_what_was_read_before_counts_as_seen_and_bans_hold(model):
     assert not seen & {id for text in penalised[0] for id in text.ids[:2]}
     assert seen & {id for text in penalised[1] for id in text.ids[:2]}
     ban = Ban(model.tokenizer, ["the", "cat"])
-    assert not {*ban.always.tolist()} & {id for texts in draw_samples(model, starts, 40, ban=ban) for text in texts for id in text.ids}
+    assert not {*ban.always.tolist()} & {
+        id
+        for texts in draw_samples(model, starts, 40, ban=ban)
+        for text in texts
+        for id in text.ids
+    }
 
 
 def test_no_texts_have_no_samples_and_no_samples_are_an_error(model):

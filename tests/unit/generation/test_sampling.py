@@ -13,7 +13,9 @@ from rnnlm.generation.sampling import SamplingSettings, draw, penalise
 def drawn(probabilities: list[float], count: int, **settings) -> Counter:
     logprob_V = np.log(probabilities)
     uniform_B = np.random.default_rng(7).random(count)
-    return Counter(draw(np.tile(logprob_V, (count, 1)), uniform_B, SamplingSettings(**settings)).tolist())
+    return Counter(
+        draw(np.tile(logprob_V, (count, 1)), uniform_B, SamplingSettings(**settings)).tolist()
+    )
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
@@ -38,7 +40,15 @@ def test_top_k_keeps_exactly_the_k_likeliest():
 
 def test_top_p_keeps_exactly_the_nucleus():
     p = [0.125, 0.5, 0.125, 0.25]
-    for top_p, kept in {0.01: {1}, 0.5: {1}, 0.51: {1, 3}, 0.75: {1, 3}, 0.76: {1, 3, 0}, 0.875: {1, 3, 0}, 1.0: {0, 1, 2, 3}}.items():
+    for top_p, kept in {
+        0.01: {1},
+        0.5: {1},
+        0.51: {1, 3},
+        0.75: {1, 3},
+        0.76: {1, 3, 0},
+        0.875: {1, 3, 0},
+        1.0: {0, 1, 2, 3},
+    }.items():
         assert set(drawn(p, 3000, top_p=top_p)) == kept, top_p
     assert drawn(p, 20_000, top_p=0.75)[1] / 20_000 == pytest.approx(2 / 3, abs=0.02)
 
@@ -73,7 +83,9 @@ def slow_masks(p: np.ndarray, settings: SamplingSettings) -> set[int]:
     if settings.typical_p:
         total = sum(p[id] for id in kept)
         entropy = -sum(p[id] / total * np.log(p[id] / total) for id in kept)
-        kept = fewest(sorted(kept, key=lambda id: abs(-np.log(p[id] / total) - entropy)), settings.typical_p)
+        kept = fewest(
+            sorted(kept, key=lambda id: abs(-np.log(p[id] / total) - entropy)), settings.typical_p
+        )
     return kept
 
 
@@ -98,7 +110,14 @@ def test_of_tokens_equally_far_from_the_entropy_the_likelier_and_the_unlikelier_
     """p = 1/2, 1/4, 1/8, 1/8: H = 1.75 bits; 1/4 is 0.25 bits away, then 1/2 and 1/8 are 0.75 and
     1.25 away."""
     p = [0.5, 0.25, 0.125, 0.125]
-    for typical_p, kept in [(0.2, {1}), (0.25, {1}), (0.3, {1, 0}), (0.75, {1, 0}), (0.8, {1, 0, 2}), (1.0, {0, 1, 2, 3})]:
+    for typical_p, kept in [
+        (0.2, {1}),
+        (0.25, {1}),
+        (0.3, {1, 0}),
+        (0.75, {1, 0}),
+        (0.8, {1, 0, 2}),
+        (1.0, {0, 1, 2, 3}),
+    ]:
         assert set(drawn(p, 3000, typical_p=typical_p)) == kept, typical_p
 
 
@@ -107,7 +126,10 @@ def test_draws_are_inverted_across_blocks_as_by_a_plain_cumulative_sum():
     logprob_BV = np.log(random.dirichlet(np.full(1000, 0.2), size=200))
     uniform_B = random.random(200)
     reached_BV = np.exp(logprob_BV).cumsum(axis=1)
-    expected = [int(np.searchsorted(reached, u * reached[-1], side="right")) for reached, u in zip(reached_BV, uniform_B, strict=True)]
+    expected = [
+        int(np.searchsorted(reached, u * reached[-1], side="right"))
+        for reached, u in zip(reached_BV, uniform_B, strict=True)
+    ]
     assert draw(logprob_BV, uniform_B, SamplingSettings()).tolist() == expected
 
 
@@ -115,9 +137,23 @@ def test_a_row_is_drawn_alike_alone_and_among_others():
     random = np.random.default_rng(3)
     logprob_BV = np.log(random.dirichlet(np.full(700, 0.2), size=40)).astype(np.float32)
     uniform_B = random.random(40)
-    for settings in ({}, {"top_p": 0.9}, {"typical_p": 0.9, "top_k": 300}, {"temperature": 0.6, "min_p": 0.01}):
+    for settings in (
+        {},
+        {"top_p": 0.9},
+        {"typical_p": 0.9, "top_k": 300},
+        {"temperature": 0.6, "min_p": 0.01},
+    ):
         together = draw(logprob_BV, uniform_B, SamplingSettings(**settings))
-        alone = [int(draw(logprob_BV[row : row + 1], uniform_B[row : row + 1], SamplingSettings(**settings))[0]) for row in range(40)]
+        alone = [
+            int(
+                draw(
+                    logprob_BV[row : row + 1],
+                    uniform_B[row : row + 1],
+                    SamplingSettings(**settings),
+                )[0]
+            )
+            for row in range(40)
+        ]
         assert together.tolist() == alone
 
 
@@ -133,17 +169,32 @@ def test_where_nothing_is_left_that_is_an_error():
         draw(np.full((2, 3), -np.inf), np.zeros(2), SamplingSettings())
 
 
-@pytest.mark.parametrize("values", [{"min_p": 0.0}, {"min_p": 1.1}, {"typical_p": 0.0}, {"typical_p": 2.0}, {"repetition_penalty": 0.9}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"min_p": 0.0},
+        {"min_p": 1.1},
+        {"typical_p": 0.0},
+        {"typical_p": 2.0},
+        {"repetition_penalty": 0.9},
+    ],
+)
 def test_settings_out_of_range_are_errors(values):
     with pytest.raises(SettingsError, match=next(iter(values))):
         resolve([SamplingSettings], [Layer("the test", values)])
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 1e-100, 5e-324, 1e300])
-def test_extreme_temperatures_are_distributions_in_single_precision_with_forbidden_tokens(temperature):
+def test_extreme_temperatures_are_distributions_in_single_precision_with_forbidden_tokens(
+    temperature,
+):
     logprob_BV = np.tile(np.log(np.array([0.2, 0.5, 0.3, 1.0], dtype=np.float32)), (300, 1))
     logprob_BV[:, 3] = -np.inf
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = draw(logprob_BV, np.random.default_rng(1).random(300), SamplingSettings(temperature=temperature))
+        found = draw(
+            logprob_BV,
+            np.random.default_rng(1).random(300),
+            SamplingSettings(temperature=temperature),
+        )
     assert set(found.tolist()) == ({1} if temperature < 1 else {0, 1, 2})

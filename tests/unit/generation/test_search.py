@@ -28,7 +28,9 @@ def model(request):
 def next_logprobs(model, starts, number, ids, unknown=False) -> np.ndarray:
     """The distribution after `ids` in one text, read from its start without any batch."""
     inputs = np.array([[int(starts.input_S[number]), *ids]])
-    logprob_V = arrays.as_numpy(model.predict(inputs, starts.state.select([number]))[0])[0, -1].astype(np.float64)
+    logprob_V = arrays.as_numpy(model.predict(inputs, starts.state.select([number]))[0])[
+        0, -1
+    ].astype(np.float64)
     if not unknown:
         logprob_V[model.tokenizer.unk_id] = -np.inf
     return logprob_V
@@ -46,11 +48,17 @@ def plain_beam(model, starts, number, settings) -> list[tuple[float, tuple[int, 
         grown = []
         for total, ids in alive:
             logprob_V = next_logprobs(model, starts, number, ids, settings.unknown)
-            grown += [(total + logprob, (*ids, token)) for token, logprob in enumerate(logprob_V.tolist()) if logprob > -np.inf]
+            grown += [
+                (total + logprob, (*ids, token))
+                for token, logprob in enumerate(logprob_V.tolist())
+                if logprob > -np.inf
+            ]
         grown = sorted(grown, key=lambda each: -each[0])[: settings.beam]
         is_last = length == starts.limits_S[number]
         over = [each for each in grown if is_last or each[1][-1] == model.tokenizer.boundary_id]
-        finished += [(lengthened(total, length, settings.length_power), ids, total) for total, ids in over]
+        finished += [
+            (lengthened(total, length, settings.length_power), ids, total) for total, ids in over
+        ]
         alive = [each for each in grown if each not in over]
         if len(finished) >= settings.beam:
             break
@@ -75,30 +83,59 @@ def test_a_beam_as_wide_as_the_tree_finds_what_exhaustive_search_finds(name, len
     model = fit(name, SHORT)
     starts, boundary = starts_after(model, ("", "b", "a b"), (4, 3, 2)), model.tokenizer.boundary_id
     others = [id for id in range(model.tokenizer.size) if id != boundary]
-    every = search(model, starts, SearchSettings(beam=4**4, nbest=20, length_power=length_power, unknown=True))
+    every = search(
+        model, starts, SearchSettings(beam=4**4, nbest=20, length_power=length_power, unknown=True)
+    )
     for number, (most, found) in enumerate(zip((4, 3, 2), every, strict=True)):
-        texts = [(*ids, boundary) for length in range(most) for ids in itertools.product(others, repeat=length)]
-        best, after = [], functools.cache(functools.partial(next_logprobs, model, starts, number, unknown=True))
+        texts = [
+            (*ids, boundary)
+            for length in range(most)
+            for ids in itertools.product(others, repeat=length)
+        ]
+        best, after = (
+            [],
+            functools.cache(functools.partial(next_logprobs, model, starts, number, unknown=True)),
+        )
         for ids in [*texts, *itertools.product(others, repeat=most)]:
             logprobs = [after(ids[:at])[token] for at, token in enumerate(ids)]
-            best.append((lengthened(math.fsum(logprobs), len(ids), length_power), math.fsum(logprobs), len(ids), ids))
+            best.append(
+                (
+                    lengthened(math.fsum(logprobs), len(ids), length_power),
+                    math.fsum(logprobs),
+                    len(ids),
+                    ids,
+                )
+            )
         best = sorted(best, key=lambda each: -each[0])[:20]
-        assert [text.score for text in found] == pytest.approx([score for score, *_ in best], abs=1e-5)
-        assert [text.logprob_nats for text in found] == pytest.approx([logprob for _, logprob, *_ in best], abs=1e-5)
-        assert [text.ended for text in found] == [ids[-1] == boundary for *_, ids in best] or name == "ngram"
+        assert [text.score for text in found] == pytest.approx(
+            [score for score, *_ in best], abs=1e-5
+        )
+        assert [text.logprob_nats for text in found] == pytest.approx(
+            [logprob for _, logprob, *_ in best], abs=1e-5
+        )
+        assert [text.ended for text in found] == [
+            ids[-1] == boundary for *_, ids in best
+        ] or name == "ngram"
         if name == "lstm":  # without ties
             assert [text.ids for text in found] == [ids for *_, ids in best]
 
 
-@pytest.mark.parametrize("settings", [SearchSettings(3, 0.0, 3), SearchSettings(4, 1.0, 1), SearchSettings(5, 0.6, 2, True)])
+@pytest.mark.parametrize(
+    "settings",
+    [SearchSettings(3, 0.0, 3), SearchSettings(4, 1.0, 1), SearchSettings(5, 0.6, 2, True)],
+)
 def test_texts_in_one_batch_are_what_a_plain_beam_finds_for_each_alone(settings):
     model = fit("lstm", LINES)
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     for number, found in enumerate(search(model, starts, settings)):
         expected = plain_beam(model, starts, number, settings)
         assert [text.ids for text in found] == [ids for _, ids, _ in expected]
-        assert [text.score for text in found] == pytest.approx([score for score, *_ in expected], abs=1e-5)
-        assert [text.ids for text in search(model, one_of(starts, number), settings)[0]] == [text.ids for text in found]
+        assert [text.score for text in found] == pytest.approx(
+            [score for score, *_ in expected], abs=1e-5
+        )
+        assert [text.ids for text in search(model, one_of(starts, number), settings)[0]] == [
+            text.ids for text in found
+        ]
 
 
 def test_fewer_that_are_wanted_are_the_first_of_more(model):
@@ -106,7 +143,9 @@ def test_fewer_that_are_wanted_are_the_first_of_more(model):
     for power in (0.0, 1.0):
         more = search(model, starts, SearchSettings(beam=6, nbest=6, length_power=power))
         for nbest in (1, 3):
-            assert search(model, starts, SearchSettings(6, power, nbest)) == [found[:nbest] for found in more]
+            assert search(model, starts, SearchSettings(6, power, nbest)) == [
+                found[:nbest] for found in more
+            ]
 
 
 def test_settled_texts_leave_the_batch_and_nothing_is_selected_where_rows_stay(monkeypatch):
@@ -114,9 +153,21 @@ def test_settled_texts_leave_the_batch_and_nothing_is_selected_where_rows_stay(m
     model = UnigramModel(np.log(list(probabilities.values())), make_tokenizer(["a"]))
     calls, selected = [], []
     predict, select = UnigramModel.predict, type(model.initial_state(1)).select
-    monkeypatch.setattr(UnigramModel, "predict", lambda self, ids, state: calls.append(len(ids)) or predict(self, ids, state))
-    monkeypatch.setattr(type(model.initial_state(1)), "select", lambda self, rows: selected.append(list(rows)) or select(self, rows))
-    found = search(model, Starts(model.initial_state(3), np.zeros(3, dtype=np.int64), np.array([4, 2, 3])), SearchSettings(beam=1))
+    monkeypatch.setattr(
+        UnigramModel,
+        "predict",
+        lambda self, ids, state: calls.append(len(ids)) or predict(self, ids, state),
+    )
+    monkeypatch.setattr(
+        type(model.initial_state(1)),
+        "select",
+        lambda self, rows: selected.append(list(rows)) or select(self, rows),
+    )
+    found = search(
+        model,
+        Starts(model.initial_state(3), np.zeros(3, dtype=np.int64), np.array([4, 2, 3])),
+        SearchSettings(beam=1),
+    )
     assert [text.ids for [text] in found] == [(2,) * 4, (2,) * 2, (2,) * 3]
     assert (calls, selected) == ([3, 3, 2, 1], [[0, 2], [0]])
 
@@ -125,12 +176,18 @@ def test_rows_stand_in_equal_groups_by_text_so_that_a_memory_serves_its_group(mo
     model = fit("ngram", LINES)
     starts = starts_after(model, PROMPTS, EVERY_LENGTH)
     grown = []
-    monkeypatch.setattr(Beams, "grow", lambda self, *of: grown.append((of[0].shape[0], self.total_LP.copy())) or GROW(self, *of))
+    monkeypatch.setattr(
+        Beams,
+        "grow",
+        lambda self, *of: grown.append((of[0].shape[0], self.total_LP.copy())) or GROW(self, *of),
+    )
     found = search(model, starts, SearchSettings(beam=4, nbest=4))
     assert all(rows == total_LP.size for rows, total_LP in grown)
     idle = [np.isneginf(total_LP) for _, total_LP in grown]
     assert any(each.any() for each in idle), "some text had fewer alive than others"
-    assert not any(each[:, 0].any() or each.all(axis=0).any() for each in idle), "no text is without any, and no place idle in all"
+    assert not any(each[:, 0].any() or each.all(axis=0).any() for each in idle), (
+        "no text is without any, and no place idle in all"
+    )
     assert all(text.logprob_nats > -np.inf for its in found for text in its)
 
 
@@ -150,7 +207,9 @@ def test_rows_may_be_read_in_several_calls(monkeypatch):
     whole = search(model, starts, SearchSettings(beam=4, nbest=4))
     monkeypatch.setattr(search_module, "MOST_CELLS", 5 * model.tokenizer.size)
     parts = search(model, starts, SearchSettings(beam=4, nbest=4))
-    assert [[text.ids for text in found] for found in parts] == [[text.ids for text in found] for found in whole]
+    assert [[text.ids for text in found] for found in parts] == [
+        [text.ids for text in found] for found in whole
+    ]
 
 
 def test_banned_words_and_the_unknown_one_are_not_written(model):
@@ -158,7 +217,9 @@ def test_banned_words_and_the_unknown_one_are_not_written(model):
     ban = Ban(model.tokenizer, ["the", "sat"])
     banned = {model.tokenizer.unk_id, *ban.always.tolist()}
     for beam in (1, 5):
-        written = {id for [text] in search(model, starts, SearchSettings(beam), ban) for id in text.ids}
+        written = {
+            id for [text] in search(model, starts, SearchSettings(beam), ban) for id in text.ids
+        }
         assert written and not written & banned
 
 
@@ -168,7 +229,11 @@ def test_words_of_several_tokens_are_banned_as_words_also_where_the_prompt_begin
 
     def words(ban=None) -> set[str]:
         found = search(model, starts, settings, ban)
-        texts = [model.tokenizer.decode([*starts.prompt(number), *text.ids]) for number, its in enumerate(found) for text in its]
+        texts = [
+            model.tokenizer.decode([*starts.prompt(number), *text.ids])
+            for number, its in enumerate(found)
+            for text in its
+        ]
         return {word for text in texts for word in text.split()}
 
     assert "ab" in words() and "ab" not in words(Ban(model.tokenizer, ["ab"]))
@@ -176,7 +241,15 @@ def test_words_of_several_tokens_are_banned_as_words_also_where_the_prompt_begin
 
 def test_no_texts_give_none():
     model = fit("lstm", LINES)
-    assert search(model, Starts(model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))) == []
+    assert (
+        search(
+            model,
+            Starts(
+                model.initial_state(0), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+            ),
+        )
+        == []
+    )
 
 
 def test_what_does_not_go_together_is_an_error():

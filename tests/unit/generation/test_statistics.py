@@ -31,7 +31,9 @@ def test_what_there_is_nothing_of_has_no_share():
     assert ours.new_ngrams == (0.0, None, None, None)
 
 
-@pytest.mark.parametrize("kind", [{"tokenizer": "char"}, {"tokenizer": "byte"}, {"split_punctuation": True}])
+@pytest.mark.parametrize(
+    "kind", [{"tokenizer": "char"}, {"tokenizer": "byte"}, {"split_punctuation": True}]
+)
 def test_words_are_counted_whatever_the_tokens_are(kind):
     samples = ["a b", "d c b a", ""]
     plain = compare(samples, Lines(TEXT), make_tokenizer(TEXT))
@@ -48,7 +50,8 @@ def test_text_copied_from_the_corpus_is_all_copied_and_random_text_is_all_new():
 
 
 @pytest.mark.parametrize(
-    ("samples", "lines", "what"), [(["", ""], TEXT, "no words"), (["a"], [], "no text"), (["a"], ["a b"], "too little")]
+    ("samples", "lines", "what"),
+    [(["", ""], TEXT, "no words"), (["a"], [], "no text"), (["a"], ["a b"], "too little")],
 )
 def test_too_little_to_compare_is_an_error(samples, lines, what):
     with pytest.raises(TextError, match=what):

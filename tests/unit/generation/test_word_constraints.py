@@ -25,7 +25,12 @@ def model_of(kind: str):
         warnings.simplefilter("ignore", RnnlmWarning)
         tokenizer = make_tokenizer(["a cat, the cats cat", "A cat's at", "a.b c"], **KINDS[kind])
     texts = tokenizer.token_bytes()
-    p_V = np.array([1.0 if set(text.decode("latin-1")) <= set("act ") else 0.05 if text == b"\n" else 1e-3 for text in texts])
+    p_V = np.array(
+        [
+            1.0 if set(text.decode("latin-1")) <= set("act ") else 0.05 if text == b"\n" else 1e-3
+            for text in texts
+        ]
+    )
     return UnigramModel(np.log(p_V / p_V.sum()), tokenizer)
 
 
@@ -48,7 +53,12 @@ def test_banned_words_never_stand_whole_in_a_text(kind, settings):
 
 @pytest.mark.parametrize("kind", ["char", "byte", "pieces"])
 def test_a_banned_word_may_be_a_part_of_others(kind):
-    texts = " ".join(sample.text for sample in generate(model_of(kind), num=300, settings=SamplingSettings(max_tokens=25), ban=["a"]))
+    texts = " ".join(
+        sample.text
+        for sample in generate(
+            model_of(kind), num=300, settings=SamplingSettings(max_tokens=25), ban=["a"]
+        )
+    )
     assert any("a" in run and run != "a" for run in runs(texts))
 
 
@@ -59,7 +69,12 @@ def test_a_word_that_the_prompt_began_is_not_finished_as_a_banned_one(kind):
         with pytest.raises(UsageError, match="prompt"):
             list(generate(model, prompt="the cat", ban=["cat"]))
         return
-    texts = [sample.text for sample in generate(model, prompt="the ca", num=200, settings=SamplingSettings(max_tokens=4), ban=["cat"])]
+    texts = [
+        sample.text
+        for sample in generate(
+            model, prompt="the ca", num=200, settings=SamplingSettings(max_tokens=4), ban=["cat"]
+        )
+    ]
     assert not [text for text in texts if "cat" in runs(text)]
     with pytest.raises(UsageError, match="prompt"):
         list(generate(model, prompt="the cat", ban=["cat"]))
@@ -83,7 +98,9 @@ def test_the_ban_of_an_unknown_word_is_a_notice():
 @pytest.mark.parametrize("kind", KINDS)
 def test_banned_words_are_not_in_the_likeliest_texts(kind):
     model = model_of(kind)
-    for sample in likeliest(model, num=5, settings=BeamSettings(beam=6, max_tokens=5), ban=["a", "cat"]):
+    for sample in likeliest(
+        model, num=5, settings=BeamSettings(beam=6, max_tokens=5), ban=["a", "cat"]
+    ):
         assert not {"a", "cat"} & set(sample.text.split())
 
 
@@ -120,4 +137,7 @@ def test_what_tokens_add_to_a_text_is_the_text(kind, line):
     tokenizer = model_of(kind).tokenizer
     texts = tokenizer.token_bytes()
     assert len(texts) == tokenizer.size
-    assert b"".join(texts[id] for id in tokenizer.encode([line]).ids).decode().removeprefix(" ") == f"{line}\n"
+    assert (
+        b"".join(texts[id] for id in tokenizer.encode([line]).ids).decode().removeprefix(" ")
+        == f"{line}\n"
+    )

@@ -19,7 +19,9 @@ from rnnlm.errors import UsageError
 from rnnlm.models.registry import LabelModel
 from support.tiny_models import LINES, fit, save
 
-FUNCTIONS = {name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isfunction(getattr(rnnlm, name))}
+FUNCTIONS = {
+    name: getattr(rnnlm, name) for name in rnnlm.__all__ if inspect.isfunction(getattr(rnnlm, name))
+}
 
 
 class Odd:
@@ -63,11 +65,21 @@ def example(hint, model):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_was_given(name, folder):
+def test_every_argument_of_a_wrong_type_is_named_with_what_is_needed_and_what_was_given(
+    name, folder
+):
     function, model = FUNCTIONS[name], rnnlm.load(folder / "trigrams")
     hints = hints_of(function)
-    parameters = [each for each in inspect.signature(function).parameters.values() if each.kind is not each.VAR_KEYWORD]
-    needed = {each.name: example(hints[each.name], model) for each in parameters if each.default is each.empty}
+    parameters = [
+        each
+        for each in inspect.signature(function).parameters.values()
+        if each.kind is not each.VAR_KEYWORD
+    ]
+    needed = {
+        each.name: example(hints[each.name], model)
+        for each in parameters
+        if each.default is each.empty
+    }
     for parameter in [each.name for each in parameters if hints[each.name] is not typing.Any]:
         with pytest.raises(TypeError) as raised:
             function(**needed | {parameter: Odd()})
@@ -137,15 +149,21 @@ def test_the_message_says_which_part_of_an_argument_is_wrong(call, message, fold
 
 
 def test_what_python_itself_finds_wrong_is_said_as_python_says_it():
-    with pytest.raises(TypeError, match=r"score_sentences\(\) missing 1 required positional argument: 'sentences'"):
+    with pytest.raises(
+        TypeError, match=r"score_sentences\(\) missing 1 required positional argument: 'sentences'"
+    ):
         rnnlm.score_sentences("demo")
 
 
 def test_what_means_the_same_as_an_annotation_says_is_taken():
-    def function(count: int, share: float, place: Path, several: typing.Sequence[str], is_so: bool = False) -> tuple:
+    def function(
+        count: int, share: float, place: Path, several: typing.Sequence[str], is_so: bool = False
+    ) -> tuple:
         return count, share, place, several, is_so
 
-    taken = checked(function, "function")(np.int64(3), np.float32(0.5), Path("x"), (str(n) for n in range(2)), is_so=np.bool_(True))
+    taken = checked(function, "function")(
+        np.int64(3), np.float32(0.5), Path("x"), (str(n) for n in range(2)), is_so=np.bool_(True)
+    )
     assert taken == (3, 0.5, Path("x"), ["0", "1"], True)
 
 
@@ -182,7 +200,11 @@ def test_a_model_of_another_task_is_taken_in_whatever_order_a_union_names_it():
 
 
 def test_public_functions_can_be_pickled():
-    assert [name for name, function in FUNCTIONS.items() if pickle.loads(pickle.dumps(function)) is not function] == []
+    assert [
+        name
+        for name, function in FUNCTIONS.items()
+        if pickle.loads(pickle.dumps(function)) is not function
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -215,13 +237,28 @@ def test_a_model_by_its_name_or_path_answers_as_itself(ask, folder, monkeypatch)
 
 
 def utterance():
-    return rnnlm.Utterance("one", (rnnlm.Hypothesis("cat the sat", -1.0), rnnlm.Hypothesis("the cat sat", -1.5)), "the cat sat")
+    return rnnlm.Utterance(
+        "one",
+        (rnnlm.Hypothesis("cat the sat", -1.0), rnnlm.Hypothesis("the cat sat", -1.5)),
+        "the cat sat",
+    )
 
 
 def test_every_function_that_takes_a_model_takes_its_name():
-    taken = [(name, hint) for name, function in FUNCTIONS.items() for each, hint in hints_of(function).items() if each != "return"]
-    or_its_name = re.compile(r"LanguageModel( \| [\w.]+\.(LabelModel|WordVectors))* \| str \| pathlib.Path")
-    without = [name for name, hint in taken if "interface.LanguageModel" in str(hint) and not or_its_name.search(str(hint))]
+    taken = [
+        (name, hint)
+        for name, function in FUNCTIONS.items()
+        for each, hint in hints_of(function).items()
+        if each != "return"
+    ]
+    or_its_name = re.compile(
+        r"LanguageModel( \| [\w.]+\.(LabelModel|WordVectors))* \| str \| pathlib.Path"
+    )
+    without = [
+        name
+        for name, hint in taken
+        if "interface.LanguageModel" in str(hint) and not or_its_name.search(str(hint))
+    ]
     assert without == [] and sum("LanguageModel" in str(hint) for _, hint in taken) >= 18
 
 
@@ -231,17 +268,24 @@ def test_a_loaded_model_stands_for_its_folder_where_that_is_needed(folder, monke
     assert [*rnnlm.audit(model)] == [*rnnlm.audit("trigrams")]
     mixed = rnnlm.mix([model, "trigrams"], "text.txt", "mixed")
     assert [part.name for part in mixed.parts] == [str(folder / "trigrams"), "trigrams"]
-    with pytest.raises(rnnlm.RnnlmError, match="this model has no folder; it was made in memory, or adapts another one"):
+    with pytest.raises(
+        rnnlm.RnnlmError,
+        match="this model has no folder; it was made in memory, or adapts another one",
+    ):
         next(rnnlm.tune(rnnlm.adapt(model, "unigram"), "unigram", "text.txt"))
 
 
 def test_a_name_may_add_an_adaptation_and_a_text_to_tune_on_may_be_a_path(folder, monkeypatch):
     monkeypatch.chdir(folder)
     *_, tuned = rnnlm.tune("trigrams", "unigram", "text.txt")
-    assert rnnlm.evaluate("trigrams+unigram", "text.txt").ppl_token == pytest.approx(tuned.ppl_after)
+    assert rnnlm.evaluate("trigrams+unigram", "text.txt").ppl_token == pytest.approx(
+        tuned.ppl_after
+    )
 
 
-def test_without_a_text_a_named_model_of_the_bundled_corpus_reads_its_test_part(folder, monkeypatch, tmp_path):
+def test_without_a_text_a_named_model_of_the_bundled_corpus_reads_its_test_part(
+    folder, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on; name one"):
         rnnlm.evaluate(folder / "trigrams")
@@ -249,7 +293,11 @@ def test_without_a_text_a_named_model_of_the_bundled_corpus_reads_its_test_part(
 
     save(tmp_path / "bundled", fit("ngram", order=3), "ngram", order=3)
     config = tmp_path / "bundled" / "config.json"
-    config.write_text(config.read_text().replace('"training": {}', '"training": {"text": ["bundled corpus english"]}'))
+    config.write_text(
+        config.read_text().replace(
+            '"training": {}', '"training": {"text": ["bundled corpus english"]}'
+        )
+    )
     test = corpora.part("english", "test")
     assert rnnlm.evaluate("bundled").signature == rnnlm.evaluate("bundled", test).signature
     with pytest.raises(rnnlm.RnnlmError, match="no text to evaluate on"):

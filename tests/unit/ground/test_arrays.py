@@ -7,7 +7,10 @@ from rnnlm import arrays
 
 def test_values_of_a_model_come_to_the_host():
     tensor = torch.ones(2, 3, requires_grad=True)
-    assert isinstance(arrays.as_numpy(tensor), np.ndarray) and arrays.as_numpy(tensor).shape == (2, 3)
+    assert isinstance(arrays.as_numpy(tensor), np.ndarray) and arrays.as_numpy(tensor).shape == (
+        2,
+        3,
+    )
     own = np.ones(3)
     assert arrays.as_numpy(own) is own
     with pytest.raises(TypeError, match="values must be an array of numpy or torch, not a list"):
@@ -28,7 +31,10 @@ def test_values_become_what_the_reference_is():
 
 def test_arrays_of_several_models_become_those_of_the_one_with_a_device():
     numpy, read_only = np.ones(2, dtype=np.float32), np.broadcast_to(np.float64(0.5), 2)
-    assert [each.dtype for each in arrays.same_dtype([numpy, read_only])] == [np.float64, np.float64]
+    assert [each.dtype for each in arrays.same_dtype([numpy, read_only])] == [
+        np.float64,
+        np.float64,
+    ]
     found = arrays.same_dtype([numpy, torch.zeros(2), read_only])
     assert all(each.dtype == torch.float32 for each in found)
     assert [each.tolist() for each in found] == [[1, 1], [0, 0], [0.5, 0.5]]

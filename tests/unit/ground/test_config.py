@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 import pytest
 from msgspec import Meta
 
-from rnnlm.config import Budget, Count, Layer, NonNegative, Positive, convert, describe, from_stored, parse_assignments, resolve
+from rnnlm.config import (
+    Budget,
+    Count,
+    Layer,
+    NonNegative,
+    Positive,
+    convert,
+    describe,
+    from_stored,
+    parse_assignments,
+    resolve,
+)
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files.reading import read_toml
 
@@ -80,7 +91,9 @@ def test_text_is_read_by_the_type_of_the_field(text, value):
 
 
 def test_stored_settings_take_what_is_known_and_refuse_what_is_damaged():
-    assert from_stored(Network, {"hidden_size": 7, "of_a_later_version": 1}) == Network(hidden_size=7)
+    assert from_stored(Network, {"hidden_size": 7, "of_a_later_version": 1}) == Network(
+        hidden_size=7
+    )
     with pytest.raises(ModelError, match="damaged"):
         from_stored(Network, {"hidden_size": -7})
 
@@ -113,7 +126,22 @@ def test_budgets(text, budget):
     assert Budget.parse(text) == budget
 
 
-@pytest.mark.parametrize("text", ["", "3", "m", "0s", "-3m", "nan s", "inf h", "3 weeks", "1.5steps", "1e3steps", "9" * 400 + "steps"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "3",
+        "m",
+        "0s",
+        "-3m",
+        "nan s",
+        "inf h",
+        "3 weeks",
+        "1.5steps",
+        "1e3steps",
+        "9" * 400 + "steps",
+    ],
+)
 def test_other_texts_are_no_budgets(text):
     with pytest.raises(SettingsError):
         Budget.parse(text)
@@ -121,5 +149,10 @@ def test_other_texts_are_no_budgets(text):
 
 def test_where_only_some_texts_are_valid_the_nearest_is_suggested():
     with pytest.raises(SettingsError) as caught:
-        convert("smoothing", "katzz", Annotated[Literal["mkn", "katz"], Meta(description="an estimator")], False)
+        convert(
+            "smoothing",
+            "katzz",
+            Annotated[Literal["mkn", "katz"], Meta(description="an estimator")],
+            False,
+        )
     assert caught.value.hint == "did you mean 'katz'?"

@@ -24,12 +24,19 @@ def test_former_names_work_for_one_release_and_say_so():
     with pytest.warns(DeprecationWarning, match="now called hint"):
         error = RnnlmError("what", "why", way_out="do this")
     with pytest.warns(DeprecationWarning, match="now called hint"):
-        assert (error.hint, error.way_out, str(error)) == ("do this", "do this", "what; why; do this")
+        assert (error.hint, error.way_out, str(error)) == (
+            "do this",
+            "do this",
+            "what; why; do this",
+        )
     for former, name in {"Kept": "Checkpoint", "Saved": "ModelSaved"}.items():
         with pytest.warns(DeprecationWarning, match=f"rnnlm.{former} is now called rnnlm.{name}"):
             assert getattr(rnnlm, former) is getattr(events, name)
 
 
 def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it():
-    with pytest.raises(UsageError, match=r"CTC beam searches need the package no_such_thing; .*; pip install 'rnnlm\[plots\]'"):
+    with pytest.raises(
+        UsageError,
+        match=r"CTC beam searches need the package no_such_thing; .*; pip install 'rnnlm\[plots\]'",
+    ):
         require_package("no_such_thing.inside", "plots", "CTC beam searches")

@@ -25,14 +25,18 @@ def test_results_come_in_the_order_of_the_parts(number):
         time.sleep(0.01 if part % 4 == 0 else 0)
         return part * part
 
-    assert list(in_threads(slow_at_first, iter(range(23)), number)) == [part * part for part in range(23)]
+    assert list(in_threads(slow_at_first, iter(range(23)), number)) == [
+        part * part for part in range(23)
+    ]
     assert list(in_threads(slow_at_first, [], number)) == []
     assert list(in_threads(slow_at_first, [3], number)) == [9]
 
 
 def test_as_many_parts_as_threads_are_under_way_at_once():
     meeting = threading.Barrier(3, timeout=WAIT)  # breaks unless three come
-    assert sorted(in_threads(lambda part: meeting.wait() >= 0 and part, range(6), 3)) == list(range(6))
+    assert sorted(in_threads(lambda part: meeting.wait() >= 0 and part, range(6), 3)) == list(
+        range(6)
+    )
 
 
 def test_no_more_parts_are_under_way_or_waiting_than_threads(number):
@@ -62,7 +66,9 @@ def test_by_default_there_are_as_many_threads_as_processors(monkeypatch):
     meeting = threading.Barrier(2, timeout=WAIT)
     assert list(in_threads(lambda part: meeting.wait() >= 0 and part, range(4))) == list(range(4))
     monkeypatch.setattr(system, "processors", lambda: 1)
-    assert set(in_threads(lambda _: threading.current_thread(), range(4))) == {threading.current_thread()}
+    assert set(in_threads(lambda _: threading.current_thread(), range(4))) == {
+        threading.current_thread()
+    }
 
 
 def test_an_error_comes_through_in_its_place_and_ends_the_work(number):

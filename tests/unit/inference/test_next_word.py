@@ -27,28 +27,48 @@ def test_of_a_word_model_are_the_likeliest_tokens_at_each_place():
 
 @pytest.mark.parametrize("kind", ["ngram", "lstm"])
 def test_of_a_model_of_characters_are_the_likeliest_of_all_words(kind):
-    model = fit(kind, TOY, tokenizer="char", **({"order": 3, "smoothing": "witten-bell"} if kind == "ngram" else {"budget": "60steps"}))
+    model = fit(
+        kind,
+        TOY,
+        tokenizer="char",
+        **({"order": 3, "smoothing": "witten-bell"} if kind == "ngram" else {"budget": "60steps"}),
+    )
     (score,) = score_sentences(model, ["ab b"], next_words=3)
-    words = ["".join(word) for length in (1, 2, 3, 4) for word in itertools.product("ab", repeat=length)]
+    words = [
+        "".join(word) for length in (1, 2, 3, 4) for word in itertools.product("ab", repeat=length)
+    ]
     for place, given in enumerate(["", "ab", "ab b"]):
-        rated = {each.text: each.word_scores[0] for each in score_sentences(model, [*words, ""], given=given, with_words=True)}
+        rated = {
+            each.text: each.word_scores[0]
+            for each in score_sentences(model, [*words, ""], given=given, with_words=True)
+        }
         p = {word or "</s>": 2**-its.surprisal_bits for word, its in rated.items()}
         best = sorted(p, key=p.get, reverse=True)[:3]
         found = [each for each in score.next_words[place] if each.word != "<unk>"]
         assert [each.word for each in found] == best[: len(found)] and len(found) >= 2
-        assert [each.probability for each in found] == pytest.approx([p[each.word] for each in found], rel=1e-3)
+        assert [each.probability for each in found] == pytest.approx(
+            [p[each.word] for each in found], rel=1e-3
+        )
 
 
-@pytest.mark.parametrize("settings", [{"tokenizer": "sentencepiece", "vocab_size": 280}, {"tokenizer": "byte"}])
+@pytest.mark.parametrize(
+    "settings", [{"tokenizer": "sentencepiece", "vocab_size": 280}, {"tokenizer": "byte"}]
+)
 def test_of_a_model_of_pieces_cost_what_they_cost_as_words(settings, monkeypatch):
     model = fit("ngram", order=3, **settings)
     (score,) = score_sentences(model, ["the cat"], next_words=3)
     assert [len(found) for found in score.next_words] == [3, 3, 3]
     for given, found in zip(["", "the", "the cat"], score.next_words, strict=True):
         for each in found:
-            (alone,) = score_sentences(model, ["" if each.word == "</s>" else each.word], given=given, with_words=True)
-            assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(each.probability, rel=1e-4)
-        assert [each.probability for each in found] == sorted((each.probability for each in found), reverse=True)
+            (alone,) = score_sentences(
+                model, ["" if each.word == "</s>" else each.word], given=given, with_words=True
+            )
+            assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
+                each.probability, rel=1e-4
+            )
+        assert [each.probability for each in found] == sorted(
+            (each.probability for each in found), reverse=True
+        )
 
 
 def test_a_search_without_end_gives_the_best_of_what_it_has_found(monkeypatch):
@@ -58,17 +78,31 @@ def test_a_search_without_end_gives_the_best_of_what_it_has_found(monkeypatch):
     monkeypatch.setattr("rnnlm.inference.next_word.TRIED_AT_ONCE", 4)
     (score,) = score_sentences(model, ["the cat"], next_words=50)
     for found, best in zip(score.next_words, usual.next_words, strict=True):
-        assert 3 <= len(found) <= 40 and {each.word for each in found} & {each.word for each in best}
-        assert [each.probability for each in found] == sorted((each.probability for each in found), reverse=True)
+        assert 3 <= len(found) <= 40 and {each.word for each in found} & {
+            each.word for each in best
+        }
+        assert [each.probability for each in found] == sorted(
+            (each.probability for each in found), reverse=True
+        )
 
 
 def test_a_word_has_the_white_space_that_it_is_scored_with():
-    model = fit("ngram", ["a  b", " b  a", "  a  b  a"] * 3, order=3, tokenizer="char", smoothing="witten-bell")
+    model = fit(
+        "ngram",
+        ["a  b", " b  a", "  a  b  a"] * 3,
+        order=3,
+        tokenizer="char",
+        smoothing="witten-bell",
+    )
     (score,) = score_sentences(model, ["a b"], next_words=3)
     for given, found in zip(["", "a"], score.next_words, strict=False):
         for each in found:
-            (alone,) = score_sentences(model, ["" if each.word == "</s>" else each.word], given=given, with_words=True)
-            assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(each.probability, rel=1e-4)
+            (alone,) = score_sentences(
+                model, ["" if each.word == "</s>" else each.word], given=given, with_words=True
+            )
+            assert 2 ** -alone.word_scores[0].surprisal_bits == pytest.approx(
+                each.probability, rel=1e-4
+            )
 
 
 @pytest.mark.parametrize("at_once", [1, 5])
@@ -78,19 +112,29 @@ def test_what_is_found_does_not_depend_on_how_many_are_tried_at_once(monkeypatch
     monkeypatch.setattr("rnnlm.inference.next_word.TRIED_AT_ONCE", at_once)
     (score,) = score_sentences(model, ["the cat sat"], next_words=8)
     for found, expected in zip(score.next_words, usual.next_words, strict=True):
-        assert [each.probability for each in found] == pytest.approx([each.probability for each in expected])
+        assert [each.probability for each in found] == pytest.approx(
+            [each.probability for each in expected]
+        )
 
 
 def test_impossible_words_are_not_told():
     model = fit("ngram", ["a b", "a c"], order=2, smoothing="mle")
     (score,) = score_sentences(model, ["a b"], next_words=4)
-    assert [[each.word for each in found] for found in score.next_words] == [["a"], ["b", "c"], ["</s>"]]
+    assert [[each.word for each in found] for found in score.next_words] == [
+        ["a"],
+        ["b", "c"],
+        ["</s>"],
+    ]
 
 
 def test_a_long_given_text_is_read_in_windows(monkeypatch):
     model, widest = fit("lstm", tokenizer="char"), []
     score = model.score
-    monkeypatch.setattr(model, "score", lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state))
+    monkeypatch.setattr(
+        model,
+        "score",
+        lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state),
+    )
     monkeypatch.setattr(model, "call_tokens", 50)
     score_sentences(model, ["mat"], given="the cat " * 100, next_words=1)
     assert widest and max(widest) <= 50

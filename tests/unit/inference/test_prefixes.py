@@ -17,7 +17,11 @@ MODELS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=lambda each: "-".join([each[0], *map(str, each[1].values())])[:30])
+@pytest.fixture(
+    scope="module",
+    params=MODELS,
+    ids=lambda each: "-".join([each[0], *map(str, each[1].values())])[:30],
+)
 def model(request):
     name, settings = request.param
     return fit(name, **settings)
@@ -32,7 +36,9 @@ def test_extending_gives_what_reading_a_line_gives(model):
         logprob, _, prefix = scorer.extend(prefix, id)
         found.append(logprob)
     assert found == pytest.approx(expected.tolist(), abs=1e-5)
-    assert [logprob for logprob, _ in scorer.line(scorer.begin(), ids.tolist())] == pytest.approx(expected.tolist(), abs=1e-5)
+    assert [logprob for logprob, _ in scorer.line(scorer.begin(), ids.tolist())] == pytest.approx(
+        expected.tolist(), abs=1e-5
+    )
 
 
 def test_branches_do_not_disturb_each_other(model):
@@ -49,7 +55,9 @@ def test_branches_do_not_disturb_each_other(model):
 
 def test_prefixes_are_equal_where_the_same_was_read():
     scorer = prefix_scorer(fit("lstm"))
-    prefixes_read = [scorer.extend(scorer.extend(scorer.begin(), 3)[2], word)[2] for word in (4, 4, 5)]
+    prefixes_read = [
+        scorer.extend(scorer.extend(scorer.begin(), 3)[2], word)[2] for word in (4, 4, 5)
+    ]
     assert prefixes_read[0] == prefixes_read[1] != prefixes_read[2]
     assert hash(prefixes_read[0]) == hash(prefixes_read[1])
     assert scorer.order == UNBOUNDED
@@ -60,7 +68,9 @@ def test_a_prefix_is_read_once_however_many_words_are_asked_for(monkeypatch):
     scorer, asked = CachedPrefixes(model), []
     predict = model.predict
     monkeypatch.setattr(model, "predict", lambda *given: asked.append(1) or predict(*given))
-    prefixes_read = [scorer.extend(scorer.begin(), word)[2] for word in range(2, model.tokenizer.size)]
+    prefixes_read = [
+        scorer.extend(scorer.begin(), word)[2] for word in range(2, model.tokenizer.size)
+    ]
     assert len(asked) == 1
     assert scorer.extend(prefixes_read[0], 2)[0] == scorer.extend(prefixes_read[0], 2)[0]
     assert len(asked) == 2
@@ -104,7 +114,9 @@ def test_no_context_is_the_start_of_a_line_but_for_n_grams():
     for name in ("ngram", "unigram"):
         model = fit(name)
         scorer = prefix_scorer(model)
-        p = [math.exp(scorer.extend(scorer.null(), word)[0]) for word in range(model.tokenizer.size)]
+        p = [
+            math.exp(scorer.extend(scorer.null(), word)[0]) for word in range(model.tokenizer.size)
+        ]
         assert sum(p) == pytest.approx(1, abs=1e-5)
 
 
@@ -134,7 +146,9 @@ def encoded_tree(model) -> tuple[np.ndarray, np.ndarray]:
 
 def test_lines_that_share_beginnings_have_the_scores_that_they_have_alone(model):
     ids, spans = encoded_tree(model)
-    assert score_trie(model, ids, spans) == pytest.approx(span_scoring.score_spans(model, ids, spans), abs=1e-5)
+    assert score_trie(model, ids, spans) == pytest.approx(
+        span_scoring.score_spans(model, ids, spans), abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("call_tokens, lines", [(1, 2048), (3, 2), (1 << 14, 3)])
@@ -156,7 +170,11 @@ def distinct_beginnings(ids: np.ndarray, spans: np.ndarray) -> int:
 def count_inputs(monkeypatch, model, method: str) -> list[int]:
     """The number of inputs of each later call."""
     sizes, called = [], getattr(model, method)
-    monkeypatch.setattr(model, method, lambda inputs_BT, *given: sizes.append(inputs_BT.size) or called(inputs_BT, *given))
+    monkeypatch.setattr(
+        model,
+        method,
+        lambda inputs_BT, *given: sizes.append(inputs_BT.size) or called(inputs_BT, *given),
+    )
     return sizes
 
 
@@ -174,10 +192,15 @@ def test_a_mixture_reads_a_token_once_for_each_that_follows_it(monkeypatch):
     ids, spans = encoded_tree(model)
     sizes = count_inputs(monkeypatch, model, "score")
     score_trie(model, ids, spans)
-    assert sum(sizes) == len({tuple(ids[start : at + 1].tolist()) for start, end in spans for at in range(start, end)})
+    assert sum(sizes) == len(
+        {tuple(ids[start : at + 1].tolist()) for start, end in spans for at in range(start, end)}
+    )
 
 
 def test_models_that_adapt_themselves_read_every_line():
     model = adapt(fit("lstm"), "cache")
     ids, spans = encoded_tree(model)
-    assert score_trie(model, ids, spans).tolist() == span_scoring.score_spans(model, ids, spans).tolist()
+    assert (
+        score_trie(model, ids, spans).tolist()
+        == span_scoring.score_spans(model, ids, spans).tolist()
+    )

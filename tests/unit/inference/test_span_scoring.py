@@ -7,7 +7,10 @@ from rnnlm import arrays
 from rnnlm.inference import span_scoring
 from support.tiny_models import LINES, Lines, fit
 
-TEXT = Lines([*LINES, "cat", "the cat saw a dog on the mat on a mat", "dog speech <unk> it", "a"], document_starts=[0, 3, 4, 7])
+TEXT = Lines(
+    [*LINES, "cat", "the cat saw a dog on the mat on a mat", "dog speech <unk> it", "a"],
+    document_starts=[0, 3, 4, 7],
+)
 
 
 @pytest.fixture(scope="module", params=["lstm", "unigram"])
@@ -27,7 +30,9 @@ def text(model):
 def spans_of(text, context: str) -> np.ndarray:
     if context == "carry":
         return span_scoring.whole_text(text.ids)
-    return span_scoring.spans_between(text.line_offsets if context == "reset" else text.document_offsets)
+    return span_scoring.spans_between(
+        text.line_offsets if context == "reset" else text.document_offsets
+    )
 
 
 def slow_scores(model, ids: np.ndarray, spans: np.ndarray) -> np.ndarray:
@@ -49,9 +54,13 @@ def test_scores_equal_a_slow_loop_token_by_token(model, text, context):
     np.testing.assert_allclose(scored, slow_scores(model, text.ids, spans), atol=1e-5)
 
 
-@pytest.mark.parametrize(("call_tokens", "tokens_per_row"), [(1, 1), (7, 3), (12, 5), (40, 1), (1000, 64)])
+@pytest.mark.parametrize(
+    ("call_tokens", "tokens_per_row"), [(1, 1), (7, 3), (12, 5), (40, 1), (1000, 64)]
+)
 @pytest.mark.parametrize("context", ["carry", "reset", "documents"])
-def test_scores_do_not_depend_on_batches_and_windows(model, text, context, call_tokens, tokens_per_row, monkeypatch):
+def test_scores_do_not_depend_on_batches_and_windows(
+    model, text, context, call_tokens, tokens_per_row, monkeypatch
+):
     spans = spans_of(text, context)
     usual = span_scoring.score_spans(model, text.ids, spans)
     monkeypatch.setattr(model, "call_tokens", call_tokens, raising=False)
@@ -63,7 +72,9 @@ def test_scores_do_not_depend_on_the_order_of_spans(model, text):
     spans = spans_of(text, "reset")
     shuffled = spans[np.random.default_rng(1).permutation(len(spans))]
     usual = span_scoring.score_spans(model, text.ids, spans)
-    np.testing.assert_allclose(span_scoring.score_spans(model, text.ids, shuffled), usual, atol=1e-5)
+    np.testing.assert_allclose(
+        span_scoring.score_spans(model, text.ids, shuffled), usual, atol=1e-5
+    )
 
 
 def test_tokens_outside_the_spans_score_zero(model, text):
@@ -75,7 +86,9 @@ def test_no_more_rows_are_read_than_the_model_takes(model, text, monkeypatch):
     seen = []
     initial_state = model.initial_state
     monkeypatch.setattr(model, "max_rows", 2, raising=False)
-    monkeypatch.setattr(model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows))
+    monkeypatch.setattr(
+        model, "initial_state", lambda rows: seen.append(rows) or initial_state(rows)
+    )
     span_scoring.score_spans(model, text.ids, spans_of(text, "reset"))
     # lines are read as one stream where that is the same
     assert max(seen) == (1 if model.forgets_at_boundary else 2)
@@ -86,7 +99,9 @@ def test_a_network_in_training_is_read_without_dropout_and_goes_on_training():
     ids = TEXT.encode(model.tokenizer).ids
     usual = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
     model.network.train()
-    np.testing.assert_array_equal(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual)
+    np.testing.assert_array_equal(
+        span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual
+    )
     assert model.network.training
 
 
@@ -97,7 +112,9 @@ def test_a_training_ends_in_the_same_weights_while_another_model_is_read():
     with ThreadPoolExecutor(1) as pool:
         trained = pool.submit(fit, "lstm", dropout_output=0.5)
         while not trained.done():
-            np.testing.assert_array_equal(span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual)
+            np.testing.assert_array_equal(
+                span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)), usual
+            )
     for name, array in trained.result().to_arrays().items():
         np.testing.assert_array_equal(array, model.to_arrays()[name])
 
@@ -113,12 +130,17 @@ def test_spans_are_read_from_the_states_that_are_asked_for_by_their_numbers(monk
     boundary = model.tokenizer.boundary_id
 
     def initial(numbers: np.ndarray):
-        read = [span_scoring.score_on(model, conditions[number], model.initial_state(1))[1] for number in numbers]
+        read = [
+            span_scoring.score_on(model, conditions[number], model.initial_state(1))[1]
+            for number in numbers
+        ]
         return model.concat_states(read)
 
     found = span_scoring.score_spans(model, encoded.ids, spans, initial=initial)
     for (start, end), condition in zip(spans, conditions, strict=True):
         both = np.concatenate([condition, encoded.ids[start:end]])
         assert both[len(condition) - 1] == boundary
-        expected = span_scoring.score_spans(model, both, span_scoring.whole_text(both))[len(condition) :]
+        expected = span_scoring.score_spans(model, both, span_scoring.whole_text(both))[
+            len(condition) :
+        ]
         assert found[start:end] == pytest.approx(expected, abs=1e-5)

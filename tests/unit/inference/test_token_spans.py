@@ -27,7 +27,9 @@ TOKENIZERS = [
 @pytest.mark.parametrize("settings", TOKENIZERS, ids=str)
 def test_each_token_is_made_of_the_characters_it_spans_and_only_white_space_is_left_out(settings):
     tokenizer = make_tokenizer([*LINES, *HARD], **settings)
-    for line, spans_T2, tokens in zip(HARD, token_spans(HARD, tokenizer), tokenizer.surfaces(HARD), strict=True):
+    for line, spans_T2, tokens in zip(
+        HARD, token_spans(HARD, tokenizer), tokenizer.surfaces(HARD), strict=True
+    ):
         spans = spans_T2.tolist()
         assert len(spans) == len(tokens) - 1
         assert spans == sorted(spans)
@@ -36,7 +38,9 @@ def test_each_token_is_made_of_the_characters_it_spans_and_only_white_space_is_l
             if tokenizer.name == "byte":
                 assert int(token[3:5], 16) in part.encode()
             elif tokenizer.name == "sentencepiece":
-                assert token.replace("\u2581", " ").lstrip().casefold() in part.casefold() or token.startswith("<0x")
+                assert token.replace(
+                    "\u2581", " "
+                ).lstrip().casefold() in part.casefold() or token.startswith("<0x")
             else:
                 assert token.casefold() == part.casefold() or (end == start + 1 and token in part)
         inside = set(itertools.chain.from_iterable(range(start, end) for start, end in spans))
@@ -45,9 +49,22 @@ def test_each_token_is_made_of_the_characters_it_spans_and_only_white_space_is_l
 
 def test_spans_by_hand():
     split = make_tokenizer(lowercase=True, split_punctuation=True)
-    assert token_spans(["\u0130'x, a"], split)[0].tolist() == [[0, 1], [1, 2], [2, 3], [3, 4], [5, 6]]
-    assert token_spans(["\u0130b"], make_tokenizer(tokenizer="char", lowercase=True))[0].tolist() == [[0, 1], [0, 1], [1, 2]]
-    assert token_spans(["\u00e9 a"], make_tokenizer(tokenizer="byte"))[0].tolist() == [[0, 1], [0, 1], [1, 2], [2, 3]]
+    assert token_spans(["\u0130'x, a"], split)[0].tolist() == [
+        [0, 1],
+        [1, 2],
+        [2, 3],
+        [3, 4],
+        [5, 6],
+    ]
+    assert token_spans(["\u0130b"], make_tokenizer(tokenizer="char", lowercase=True))[
+        0
+    ].tolist() == [[0, 1], [0, 1], [1, 2]]
+    assert token_spans(["\u00e9 a"], make_tokenizer(tokenizer="byte"))[0].tolist() == [
+        [0, 1],
+        [0, 1],
+        [1, 2],
+        [2, 3],
+    ]
 
 
 @pytest.mark.parametrize("text", [*HARD, "\ta\r\0b  ", "a\u00a0b c"])

@@ -14,7 +14,17 @@ from support.adapted_models import next_token_probabilities
 from support.tiny_models import LINES, fit
 
 TOY = ["a b", "ab b a", "b ab", "ba a b", "aab b"]
-SENTENCES = ["the cat sat on the mat", "", "a", "the  cat   sat", "  the cat", "the cat  ", " it's hard ", "x zebra saw", "the <unk> sat"]
+SENTENCES = [
+    "the cat sat on the mat",
+    "",
+    "a",
+    "the  cat   sat",
+    "  the cat",
+    "the cat  ",
+    " it's hard ",
+    "x zebra saw",
+    "the <unk> sat",
+]
 PIECES = [
     ("lstm", {"tokenizer": "char"}), ("lstm", {"tokenizer": "byte"}),
     ("lstm", {"tokenizer": "sentencepiece", "vocab_size": 280}),
@@ -28,7 +38,11 @@ PIECES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=PIECES, ids=lambda case: f"{case[0]}-{case[1].get('tokenizer')}-{case[1].get('smoothing')}")
+@pytest.fixture(
+    scope="module",
+    params=PIECES,
+    ids=lambda case: f"{case[0]}-{case[1].get('tokenizer')}-{case[1].get('smoothing')}",
+)
 def model(request):
     return fit(request.param[0], **request.param[1])
 
@@ -39,12 +53,21 @@ def slow_words(model, line: str) -> list[float]:
     tokenizer = model.tokenizer
     ids = tokenizer.encode([line]).ids.tolist()
     starters = np.flatnonzero(tokenizer.starts_word_V)
-    is_space = [id != tokenizer.boundary_id and not tokenizer.decode([id]).strip(" \t") for id in ids]
-    starts = [0] + [at for at in range(1, len(ids)) if tokenizer.starts_word_V[ids[at]] and not is_space[at - 1]]
-    boundary = {at: 1.0 if at == 0 else next_token_probabilities(model, ids[:at])[starters].sum() for at in starts} | {len(ids): 1.0}
+    is_space = [
+        id != tokenizer.boundary_id and not tokenizer.decode([id]).strip(" \t") for id in ids
+    ]
+    starts = [0] + [
+        at for at in range(1, len(ids)) if tokenizer.starts_word_V[ids[at]] and not is_space[at - 1]
+    ]
+    boundary = {
+        at: 1.0 if at == 0 else next_token_probabilities(model, ids[:at])[starters].sum()
+        for at in starts
+    } | {len(ids): 1.0}
     result = []
     for start, end in zip(starts, [*starts[1:], len(ids)], strict=True):
-        p = math.prod(next_token_probabilities(model, ids[:at])[ids[at]] for at in range(start, end))
+        p = math.prod(
+            next_token_probabilities(model, ids[:at])[ids[at]] for at in range(start, end)
+        )
         result.append(p * boundary[end] / boundary[start] if boundary[start] else 0.0)
     return result
 
@@ -52,27 +75,39 @@ def slow_words(model, line: str) -> list[float]:
 def test_words_equal_a_slow_loop_through_predict(model):
     for score in score_sentences(model, ["the  cat", "", "a ", " it's x"], with_words=True):
         expected = [-math.log2(p) if p > 0 else None for p in slow_words(model, score.text)]
-        assert [word.surprisal_bits for word in score.word_scores] == pytest.approx(expected, abs=1e-3)
+        assert [word.surprisal_bits for word in score.word_scores] == pytest.approx(
+            expected, abs=1e-3
+        )
 
 
 def test_words_and_the_end_add_up_to_the_line(model):
     for score in score_sentences(model, SENTENCES, with_words=True):
         assert [word.word for word in score.word_scores] == [*score.text.split(), "</s>"]
         if score.logprob_nats is not None:
-            assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+            assert sum(word.surprisal_bits for word in score.word_scores) * math.log(
+                2
+            ) == pytest.approx(-score.logprob_nats, abs=1e-4)
         else:
             assert None in [word.surprisal_bits for word in score.word_scores]
 
 
 def test_naive_surprisals_are_sums_of_pieces(model):
-    for score in score_sentences(model, SENTENCES[:1], with_words=True, with_tokens=True, word_surprisal="naive"):
+    for score in score_sentences(
+        model, SENTENCES[:1], with_words=True, with_tokens=True, word_surprisal="naive"
+    ):
         pieces = iter(score.token_scores)
         for word in score.word_scores[:-1]:
             text, bits = "", 0.0
             while text.replace("\u2581", "").strip() != word.word:
                 piece = next(pieces)
-                text += chr(int(piece.token[3:5], 16)) if piece.token.startswith("<0x") else piece.token
-                bits = None if bits is None or piece.surprisal_bits is None else bits + piece.surprisal_bits
+                text += (
+                    chr(int(piece.token[3:5], 16)) if piece.token.startswith("<0x") else piece.token
+                )
+                bits = (
+                    None
+                    if bits is None or piece.surprisal_bits is None
+                    else bits + piece.surprisal_bits
+                )
             assert word.surprisal_bits == pytest.approx(bits, abs=1e-4)
 
 
@@ -89,13 +124,20 @@ def test_on_a_toy_vocabulary_they_equal_brute_force_marginalisation():
     for length in (1, 2, 3):
         for word in itertools.product(letters, repeat=length):
             sequence = [*context, ids_of[" "], *word]
-            p = math.prod(next_token_probabilities(model, sequence[:at])[sequence[at]] for at in range(len(context), len(sequence)))
-            mass = sum(p * next_token_probabilities(model, sequence)[ids_of[end]] for end in (" ", "</s>"))
+            p = math.prod(
+                next_token_probabilities(model, sequence[:at])[sequence[at]]
+                for at in range(len(context), len(sequence))
+            )
+            mass = sum(
+                p * next_token_probabilities(model, sequence)[ids_of[end]] for end in (" ", "</s>")
+            )
             total += mass / starts_word
             text = "".join(tokenizer.symbols()[id] for id in word)
             if "<" not in text and text in ("a", "b", "ab", "ba", "aab"):
                 (score,) = score_sentences(model, [text], given="ab", with_words=True)
-                assert 2 ** -score.word_scores[0].surprisal_bits == pytest.approx(mass / starts_word, rel=1e-4)
+                assert 2 ** -score.word_scores[0].surprisal_bits == pytest.approx(
+                    mass / starts_word, rel=1e-4
+                )
     (ended,) = score_sentences(model, [""], given="ab", with_words=True)
     assert 0.5 < total + 2 ** -ended.word_scores[0].surprisal_bits <= 1 + 1e-6
 
@@ -108,33 +150,52 @@ def test_a_word_costs_the_same_whether_what_precedes_it_is_given_or_scored(kind)
         (rest,) = score_sentences(model, ["saw a dog"], given="the cat", with_words=True)
         (open_end,) = score_sentences(model, ["the cat saw a dog"], with_words=True, eos=False)
         bits = [word.surprisal_bits for word in whole.word_scores]
-        assert [word.surprisal_bits for word in rest.word_scores] == pytest.approx(bits[2:], abs=1e-4)
-        assert [word.surprisal_bits for word in open_end.word_scores] == pytest.approx(bits[:-1], abs=1e-4)
+        assert [word.surprisal_bits for word in rest.word_scores] == pytest.approx(
+            bits[2:], abs=1e-4
+        )
+        assert [word.surprisal_bits for word in open_end.word_scores] == pytest.approx(
+            bits[:-1], abs=1e-4
+        )
         assert [word.word for word in rest.word_scores] == ["saw", "a", "dog", "</s>"]
 
 
 def test_of_word_models_words_are_tokens():
     model = fit("lstm", split_punctuation=True)
-    for score in score_sentences(model, [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True, split="tokens"):
+    for score in score_sentences(
+        model, [*LINES, "The zebra's, (mat)!"], with_words=True, with_tokens=True, split="tokens"
+    ):
         assert [(w.word, w.surprisal_bits, w.is_oov) for w in score.word_scores] == [
-            (t.token, pytest.approx(t.surprisal_bits, abs=1e-5), t.is_oov) for t in score.token_scores
+            (t.token, pytest.approx(t.surprisal_bits, abs=1e-5), t.is_oov)
+            for t in score.token_scores
         ]
 
 
 CASED = "The DOG's (ran), \u0130'x  said \u201cHi!\u201d <unk>"
 
 
-@pytest.mark.parametrize("settings", [{"split_punctuation": True}, {"tokenizer": "char"}, {}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"split_punctuation": True}, {"tokenizer": "char"}, {}], ids=str
+)
 @pytest.mark.parametrize("lowercase", [False, True])
 def test_words_read_as_in_the_line_whatever_the_tokenizer_makes_of_them(settings, lowercase):
     model = fit("unigram", lowercase=lowercase, **settings)
-    whole, rest = score_sentences(model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True, split="tokens")
+    whole, rest = score_sentences(
+        model, [CASED, CASED], given=["", "\u0130 saw, "], with_words=True, split="tokens"
+    )
     words = [word.word for word in whole.word_scores]
     assert "".join(words[:-1]) == "".join(CASED.split()) and words[-1] == "</s>"
     assert [word.word for word in rest.word_scores] == words
     assert whole.words == rest.words == len(words) - 1
     if settings.get("split_punctuation"):
-        assert words[:7] == ["The", "DOG's", "(", "ran", ")", ",", "\u0130" if lowercase else "\u0130'x"]
+        assert words[:7] == [
+            "The",
+            "DOG's",
+            "(",
+            "ran",
+            ")",
+            ",",
+            "\u0130" if lowercase else "\u0130'x",
+        ]
     else:
         assert words[:-1] == CASED.split()
 
@@ -151,32 +212,58 @@ MARKED = ["The DOG's (ran),  \u0130'x said. ", "", " (!) the\tdog", "the cat"]
 def test_written_words_are_those_between_white_space_and_add_up_with_the_end(settings, given):
     model = fit("ngram", [*LINES, *MARKED], order=2, smoothing="witten-bell", **settings)
     asked = {"given": given, "with_tokens": True, "with_words": True}
-    for score, apart in zip(score_sentences(model, MARKED, **asked), score_sentences(model, MARKED, split="tokens", **asked), strict=True):
+    for score, apart in zip(
+        score_sentences(model, MARKED, **asked),
+        score_sentences(model, MARKED, split="tokens", **asked),
+        strict=True,
+    ):
         assert [word.word for word in score.word_scores] == [*split_words(score.text), "</s>"]
         for words in (score.word_scores, apart.word_scores):
-            assert [score.text[word.start : word.end] for word in words] == [*(word.word for word in words[:-1]), ""]
+            assert [score.text[word.start : word.end] for word in words] == [
+                *(word.word for word in words[:-1]),
+                "",
+            ]
             # else the first word costs what it costs behind white space
             if not given or model.tokenizer.name == "word":
-                assert sum(word.surprisal_bits for word in words) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+                assert sum(word.surprisal_bits for word in words) * math.log(2) == pytest.approx(
+                    -score.logprob_nats, abs=1e-4
+                )
             assert sum(word.tokens for word in words) == score.tokens == len(score.token_scores)
-            assert [word.is_oov for word in words if word.is_oov] == [True] * len({word.word for word in words if word.is_oov})
+            assert [word.is_oov for word in words if word.is_oov] == [True] * len(
+                {word.word for word in words if word.is_oov}
+            )
         first = len(split_words(given)) + 1
-        assert [word.index for word in score.word_scores] == list(range(first, first + len(score.word_scores)))
+        assert [word.index for word in score.word_scores] == list(
+            range(first, first + len(score.word_scores))
+        )
         assert (score.words, score.ppl_word) == (apart.words, apart.ppl_word)
         for word in score.word_scores[:-1]:
-            parts = [part.surprisal_bits for part in apart.word_scores if word.start <= part.start < word.end]
+            parts = [
+                part.surprisal_bits
+                for part in apart.word_scores
+                if word.start <= part.start < word.end
+            ]
             assert word.surprisal_bits == pytest.approx(sum(parts), abs=1e-6)
 
 
 def test_a_written_word_begins_with_the_white_space_that_a_model_does_not_know():
-    (score,) = score_sentences(fit("unigram", tokenizer="char"), ["the\tdog sat"], with_words=True, with_tokens=True)
+    (score,) = score_sentences(
+        fit("unigram", tokenizer="char"), ["the\tdog sat"], with_words=True, with_tokens=True
+    )
     assert [(word.word, word.tokens, word.is_oov) for word in score.word_scores] == [
         ("the", 3, False), ("dog", 4, True), ("sat", 4, False), ("</s>", 1, False)
     ]  # fmt: skip
-    assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+    assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(
+        -score.logprob_nats, abs=1e-4
+    )
 
 
-MESSY = ["The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026", "\u2014 \u2014", "  10\u00a0km,\u200b  caf\u0065\u0301 \u2014", "\u00a0\t"]
+MESSY = [
+    "The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026",
+    "\u2014 \u2014",
+    "  10\u00a0km,\u200b  caf\u0065\u0301 \u2014",
+    "\u00a0\t",
+]
 
 
 @pytest.mark.parametrize("settings", [
@@ -185,32 +272,57 @@ MESSY = ["The \u201ccat\u201d &amp; a\u00a0dog \u2014 \u2026", "\u2014 \u2014", 
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("removes", [False, True])
 def test_written_words_are_as_they_stand_where_a_tokenizer_rewrites_the_line(settings, removes):
-    model = fit("unigram", [*LINES, *MESSY], normalise="all", remove_punctuation=removes, **settings)
+    model = fit(
+        "unigram", [*LINES, *MESSY], normalise="all", remove_punctuation=removes, **settings
+    )
     for split in ("whitespace", "tokens"):
         for score in score_sentences(model, MESSY, with_words=True, split=split):
-            assert [score.text[word.start : word.end] for word in score.word_scores[:-1]] == [word.word for word in score.word_scores[:-1]]
+            assert [score.text[word.start : word.end] for word in score.word_scores[:-1]] == [
+                word.word for word in score.word_scores[:-1]
+            ]
             assert sum(word.tokens for word in score.word_scores) == score.tokens
-            assert sum(word.surprisal_bits for word in score.word_scores) * math.log(2) == pytest.approx(-score.logprob_nats, abs=1e-4)
+            assert sum(word.surprisal_bits for word in score.word_scores) * math.log(
+                2
+            ) == pytest.approx(-score.logprob_nats, abs=1e-4)
     first, marks, last, _ = (
-        [(word.index, word.word) for word in score.word_scores] for score in score_sentences(model, MESSY, with_words=True)
+        [(word.index, word.word) for word in score.word_scores]
+        for score in score_sentences(model, MESSY, with_words=True)
     )
     if removes:
-        assert first == [(1, "The"), (2, "\u201ccat\u201d &amp;"), (4, "a\u00a0dog \u2014 \u2026"), (7, "</s>")]
+        assert first == [
+            (1, "The"),
+            (2, "\u201ccat\u201d &amp;"),
+            (4, "a\u00a0dog \u2014 \u2026"),
+            (7, "</s>"),
+        ]
         assert marks == [(3, "</s>")]
     else:
         words = ["The", "\u201ccat\u201d", "&amp;", "a\u00a0dog", "\u2014", "\u2026", "</s>"]
-        assert first == list(enumerate(words, start=1)) and marks == [(1, "\u2014"), (2, "\u2014"), (3, "</s>")]
-        assert last == list(enumerate(["10\u00a0km,\u200b", "caf\u0065\u0301", "\u2014", "</s>"], start=1))
+        assert first == list(enumerate(words, start=1)) and marks == [
+            (1, "\u2014"),
+            (2, "\u2014"),
+            (3, "</s>"),
+        ]
+        assert last == list(
+            enumerate(["10\u00a0km,\u200b", "caf\u0065\u0301", "\u2014", "</s>"], start=1)
+        )
 
 
 def test_entropies_are_those_of_the_prediction_of_a_words_first_token(model):
     for split in ("whitespace", "tokens"):
-        (score,) = score_sentences(model, ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split)
-        ids, at = model.tokenizer.encode(["the cat, sat  on"]).ids.tolist(), len(model.tokenizer.encode(["the"]).ids) - 1
+        (score,) = score_sentences(
+            model, ["cat, sat  on"], given="the", with_words=True, measures=["entropy"], split=split
+        )
+        ids, at = (
+            model.tokenizer.encode(["the cat, sat  on"]).ids.tolist(),
+            len(model.tokenizer.encode(["the"]).ids) - 1,
+        )
         for word in score.word_scores:
             p = next_token_probabilities(model, ids[:at])
             p = p[p > 0] / p.sum()
-            assert word.entropy_bits == pytest.approx(-(p * np.log2(p)).sum(), abs=1e-4) or not len(p)
+            assert word.entropy_bits == pytest.approx(-(p * np.log2(p)).sum(), abs=1e-4) or not len(
+                p
+            )
             at += word.tokens
 
 
@@ -221,33 +333,68 @@ def test_likely_next_words_and_entropies_are_seen_at_the_first_token_of_a_writte
     (apart,) = score_sentences(model, ["the dog, sat."], split="tokens", **asked)
     places = [0, 1, 3, 5]  # the dog sat </s>, of the dog , sat . </s>
     assert written.next_words == tuple(apart.next_words[at] for at in places)
-    assert [word.entropy_bits for word in written.word_scores] == [apart.word_scores[at].entropy_bits for at in places]
+    assert [word.entropy_bits for word in written.word_scores] == [
+        apart.word_scores[at].entropy_bits for at in places
+    ]
     ids = model.tokenizer.encode(["the dog, sat."]).ids.tolist()
-    for at, entropy_bits in zip(places, [word.entropy_bits for word in written.word_scores], strict=True):
+    for at, entropy_bits in zip(
+        places, [word.entropy_bits for word in written.word_scores], strict=True
+    ):
         p = next_token_probabilities(model, ids[:at])
         assert entropy_bits == pytest.approx(-(p * np.log2(p)).sum(), abs=1e-4)
 
 
 def test_frequencies_are_shares_of_the_words_of_the_training_text():
     # 8 words
-    model = fit("unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True)
-    (score,) = score_sentences(model, ["The ,dog. barked dog,barked , zebra. <unk>"], with_words=True, measures=["frequency"])
-    expected = [math.log10(3 / 8), math.log10(1 / 8), math.log10(1 / 8), None, math.log10(1 / 8), None, None, None]
-    assert [word.log10_frequency for word in score.word_scores] == [share and pytest.approx(share) for share in expected]
+    model = fit(
+        "unigram", ["the dog barked .", "the <unk> , the"], split_punctuation=True, lowercase=True
+    )
+    (score,) = score_sentences(
+        model,
+        ["The ,dog. barked dog,barked , zebra. <unk>"],
+        with_words=True,
+        measures=["frequency"],
+    )
+    expected = [
+        math.log10(3 / 8),
+        math.log10(1 / 8),
+        math.log10(1 / 8),
+        None,
+        math.log10(1 / 8),
+        None,
+        None,
+        None,
+    ]
+    assert [word.log10_frequency for word in score.word_scores] == [
+        share and pytest.approx(share) for share in expected
+    ]
     with pytest.warns(RnnlmWarning, match="no frequencies"):
-        (score,) = score_sentences(fit("unigram", tokenizer="char"), ["the"], with_words=True, measures=["frequency"])
+        (score,) = score_sentences(
+            fit("unigram", tokenizer="char"), ["the"], with_words=True, measures=["frequency"]
+        )
     assert [word.log10_frequency for word in score.word_scores] == [None, None]
 
 
 def test_white_space_that_a_model_does_not_know_is_no_end_of_a_word():
     model = fit("unigram", tokenizer="char", lowercase=True)
-    scores = score_sentences(model, ["The\tDOG ran", "\u0130\tA b"], given=["", "\u0130 "], with_words=True, split="tokens")
-    assert [[word.word for word in score.word_scores] for score in scores] == [["The\tDOG", "ran", "</s>"], ["\u0130\tA", "b", "</s>"]]
+    scores = score_sentences(
+        model,
+        ["The\tDOG ran", "\u0130\tA b"],
+        given=["", "\u0130 "],
+        with_words=True,
+        split="tokens",
+    )
+    assert [[word.word for word in score.word_scores] for score in scores] == [
+        ["The\tDOG", "ran", "</s>"],
+        ["\u0130\tA", "b", "</s>"],
+    ]
     assert [score.words for score in scores] == [2, 2]
 
 
 def test_a_word_with_an_unknown_character_is_unknown():
-    (score,) = score_sentences(fit("lstm", tokenizer="char"), ["the z\u00e9bra sat"], with_words=True)
+    (score,) = score_sentences(
+        fit("lstm", tokenizer="char"), ["the z\u00e9bra sat"], with_words=True
+    )
     assert [word.is_oov for word in score.word_scores] == [False, True, False, False]
     assert score.word_scores[1].word == "z\u00e9bra"
 
@@ -259,4 +406,6 @@ def test_words_of_pieces_do_not_depend_on_batches(monkeypatch):
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     monkeypatch.setattr(model, "call_tokens", 7)
     for one, other in zip(score_sentences(model, SENTENCES, with_words=True), usual, strict=True):
-        assert [w.surprisal_bits for w in one.word_scores] == pytest.approx([w.surprisal_bits for w in other.word_scores], abs=1e-4)
+        assert [w.surprisal_bits for w in one.word_scores] == pytest.approx(
+            [w.surprisal_bits for w in other.word_scores], abs=1e-4
+        )

@@ -10,7 +10,9 @@ SETTINGS = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "c
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("settings", SETTINGS, ids=lambda settings: settings.get("tokenizer", f"word{len(settings)}"))
+@pytest.mark.parametrize(
+    "settings", SETTINGS, ids=lambda settings: settings.get("tokenizer", f"word{len(settings)}")
+)
 def test_words_have_the_tokens_that_they_have_in_their_line(settings):
     tokenizer = make_tokenizer([*LINES, "don't stop."], **settings)
     words = WordTokens(tokenizer)
@@ -24,7 +26,12 @@ def test_words_have_the_tokens_that_they_have_in_their_line(settings):
 
 def test_a_word_is_known_if_all_its_tokens_are():
     words = WordTokens(make_tokenizer())
-    assert [words.of(word)[1] for word in ("cat", "zebra", "<unk>", "")] == [True, False, False, False]
+    assert [words.of(word)[1] for word in ("cat", "zebra", "<unk>", "")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
     split = WordTokens(make_tokenizer(["don't stop ."], split_punctuation=True, lowercase=True))
     assert [split.of(word)[1] for word in ("Stop.", "stop!", "STOP")] == [True, False, True]
     spelled = WordTokens(make_tokenizer(tokenizer="char"))

@@ -13,13 +13,26 @@ from rnnlm.models.registry import ANY, KINDS, LANGUAGE_MODEL, TASK_KINDS
 
 PAGE = (Path(__file__).parents[3] / "docs" / "insight.md").read_text(encoding="utf-8")
 WITHOUT_MODEL = {"surface"}
-EXISTING = {LANGUAGE_MODEL: set(KINDS)} | {task: {kind.name for kind in TASK_KINDS if kind.task == task} for task in ANY[1:]}
+EXISTING = {LANGUAGE_MODEL: set(KINDS)} | {
+    task: {kind.name for kind in TASK_KINDS if kind.task == task} for task in ANY[1:]
+}
 
 
 def test_the_page_and_the_code_name_the_same_kinds():
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if re.match(r"\| `\w+` \|", line)]
-    found = {row[0].strip("`"): [set(re.findall(r"\w+", cell)) for cell in row[1:]] for row in rows if len(row) == 1 + len(ANY)}
-    assert found == {what: [set(applies.kinds.get(task, ())) for task in ANY] for what, applies in APPLIES.items()}
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in PAGE.splitlines()
+        if re.match(r"\| `\w+` \|", line)
+    ]
+    found = {
+        row[0].strip("`"): [set(re.findall(r"\w+", cell)) for cell in row[1:]]
+        for row in rows
+        if len(row) == 1 + len(ANY)
+    }
+    assert found == {
+        what: [set(applies.kinds.get(task, ())) for task in ANY]
+        for what, applies in APPLIES.items()
+    }
 
 
 def test_every_look_at_a_model_is_in_the_table_with_kinds_that_exist():
@@ -36,5 +49,7 @@ def test_a_model_without_what_is_to_be_seen_is_refused_in_one_line(what):
             if kind in APPLIES[what].kinds.get(task, ()):
                 check_applies(what, "mine", task, kind)
             else:
-                with pytest.raises(UsageError, match=f"inspect {what} has nothing to show for mine"):
+                with pytest.raises(
+                    UsageError, match=f"inspect {what} has nothing to show for mine"
+                ):
                     check_applies(what, "mine", task, kind)

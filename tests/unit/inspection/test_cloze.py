@@ -7,10 +7,23 @@ import pytest
 import rnnlm
 from rnnlm import arrays
 from rnnlm.errors import TextError, UsageError
-from rnnlm.inspection.cloze import Cloze, ClozeItem, ClozeScore, ModelCloze, figures_of, inspect_cloze, read_items, score_items
+from rnnlm.inspection.cloze import (
+    Cloze,
+    ClozeItem,
+    ClozeScore,
+    ModelCloze,
+    figures_of,
+    inspect_cloze,
+    read_items,
+    score_items,
+)
 from support.tiny_models import LINES, fit, halves_model
 
-ITEMS = [ClozeItem(" ".join(line.split()[:place]), line.split()[place]) for line in LINES[:2] for place in range(len(line.split()))]
+ITEMS = [
+    ClozeItem(" ".join(line.split()[:place]), line.split()[place])
+    for line in LINES[:2]
+    for place in range(len(line.split()))
+]
 
 
 def distribution(model, context):
@@ -27,18 +40,24 @@ def test_ranks_are_those_of_the_sorted_predictions(name):
         logprob_V = distribution(model, score.item.context)
         words = [symbols[id] for id in np.argsort(-logprob_V, kind="stable")]
         assert score.rank == 1 + words.index(score.item.answer)
-        assert score.surprisal_bits == pytest.approx(-logprob_V[symbols.index(score.item.answer)] / np.log(2), abs=1e-5)
+        assert score.surprisal_bits == pytest.approx(
+            -logprob_V[symbols.index(score.item.answer)] / np.log(2), abs=1e-5
+        )
 
 
 def test_words_of_pieces_are_ranked_as_whole_words():
     model = fit("ngram", order=4, tokenizer="char")
     lines = rnnlm.score_sentences(model, LINES[:2], next_words=10)
     expected = [
-        ([each.word for each in words], score) for line in lines for words, score in zip(line.next_words, line.word_scores, strict=False)
+        ([each.word for each in words], score)
+        for line in lines
+        for words, score in zip(line.next_words, line.word_scores, strict=False)
     ]
     expected = [(words, score) for words, score in expected if score.word != "</s>"]
     for score, (words, word) in zip(score_items(model, ITEMS), expected, strict=True):
-        assert score.item.answer == word.word and score.surprisal_bits == pytest.approx(word.surprisal_bits)
+        assert score.item.answer == word.word and score.surprisal_bits == pytest.approx(
+            word.surprisal_bits
+        )
         assert score.rank == (words.index(word.word) + 1 if word.word in words else None)
 
 
@@ -53,14 +72,25 @@ def test_unknown_answers_count_as_missed_and_are_named(tmp_path):
     (tmp_path / "items.tsv").write_text("text\tanswer\na b ___ b\ta\nb ___ a\tunicorn\n")
     cloze = inspect_cloze({"halves": halves_model()}, tmp_path / "items.tsv")
     (figures,) = cloze.models[0].figures
-    assert (figures.items, figures.unknown, [each.share for each in figures.accuracy]) == (2, 1, [0.5, 0.5, 0.5])
-    assert figures.mean_bits == cloze.models[0].scores[0].surprisal_bits and cloze.models[0].scores[1].rank is None
-    assert "halves: 1 answer is not in its vocabulary and counts as missed: unicorn." in cloze.verdict
+    assert (figures.items, figures.unknown, [each.share for each in figures.accuracy]) == (
+        2,
+        1,
+        [0.5, 0.5, 0.5],
+    )
+    assert (
+        figures.mean_bits == cloze.models[0].scores[0].surprisal_bits
+        and cloze.models[0].scores[1].rank is None
+    )
+    assert (
+        "halves: 1 answer is not in its vocabulary and counts as missed: unicorn." in cloze.verdict
+    )
     assert {axes.get_xlabel() for axes in cloze.figure().axes} == {"all"}
 
 
 def planted(ranks_near, ranks_far):
-    items = [(ClozeItem("a", "b", 1, "topic"), rank) for rank in ranks_near] + [(ClozeItem("a", "b", 30), rank) for rank in ranks_far]
+    items = [(ClozeItem("a", "b", 1, "topic"), rank) for rank in ranks_near] + [
+        (ClozeItem("a", "b", 30), rank) for rank in ranks_far
+    ]
     scores = tuple(ClozeScore(item, rank, 2.0, False) for item, rank in items)
     return Cloze("planted", (ModelCloze("it", figures_of(scores), scores),))
 
@@ -68,10 +98,18 @@ def planted(ranks_near, ranks_far):
 def test_shares_are_counted_by_distance_and_kind_with_the_bounds_of_wilson():
     cloze = planted([1, 1, 4, 40], [7, None])
     found = {(each.by, each.group): each for each in cloze.models[0].figures}
-    assert list(found) == [("all", "all"), ("distance", "0-2"), ("distance", "21+"), ("kind", "topic")]
+    assert list(found) == [
+        ("all", "all"),
+        ("distance", "0-2"),
+        ("distance", "21+"),
+        ("kind", "topic"),
+    ]
     assert [each.share for each in found["distance", "0-2"].accuracy] == [0.5, 0.75, 0.75]
     assert [each.share for each in found["distance", "21+"].accuracy] == [0, 0, 0.5]
-    assert (found["distance", "0-2"].median_rank, found["distance", "21+"].median_rank) == (2.5, None)
+    assert (found["distance", "0-2"].median_rank, found["distance", "21+"].median_rank) == (
+        2.5,
+        None,
+    )
     # Wilson 1927: (p + z²/2n ± z sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n) for p = 1/2, n = 4
     half = found["distance", "0-2"].accuracy[0]
     z2 = 1.959964**2
@@ -81,8 +119,12 @@ def test_shares_are_counted_by_distance_and_kind_with_the_bounds_of_wilson():
 
 def test_both_bounds_of_a_group_of_distances_belong_to_it():
     distances = (0, 2, 3, 5, 6, 10, 11, 20, 21, 99)
-    figures = figures_of([ClozeScore(ClozeItem("a", "b", distance), 1, 2.0, False) for distance in distances])
-    assert [(each.group, each.items) for each in figures[1:]] == [(group, 2) for group in ("0-2", "3-5", "6-10", "11-20", "21+")]
+    figures = figures_of(
+        [ClozeScore(ClozeItem("a", "b", distance), 1, 2.0, False) for distance in distances]
+    )
+    assert [(each.group, each.items) for each in figures[1:]] == [
+        (group, 2) for group in ("0-2", "3-5", "6-10", "11-20", "21+")
+    ]
 
 
 def test_the_verdict_says_whether_accuracy_falls_with_distance():
@@ -100,7 +142,10 @@ def test_the_verdict_says_whether_accuracy_falls_with_distance():
         ("text\tanswer\n___ a ___\tb\n", "line 2: 2 gaps in the text"),
         ("text\tanswer\na ___\tb c\n", "line 2: the answer 'b c' is not one word"),
         ("text\tanswer\n</s> a ___\tb\n", "line 2: the text holds </s>"),
-        ("text\tanswer\tdistance\na ___\tb\tfar\n", "line 2: the distance 'far' is not a number of words"),
+        (
+            "text\tanswer\tdistance\na ___\tb\tfar\n",
+            "line 2: the distance 'far' is not a number of words",
+        ),
     ],
 )
 def test_a_table_that_is_no_cloze_test_is_one_clear_line(tmp_path, table, message):
@@ -110,7 +155,9 @@ def test_a_table_that_is_no_cloze_test_is_one_clear_line(tmp_path, table, messag
 
 
 def test_what_stands_behind_the_gap_is_not_read(tmp_path):
-    (tmp_path / "items.csv").write_text('text,answer,kind,distance\n"the cat ___, and more",sat,,\n')
+    (tmp_path / "items.csv").write_text(
+        'text,answer,kind,distance\n"the cat ___, and more",sat,,\n'
+    )
     assert read_items(tmp_path / "items.csv") == [ClozeItem("the cat", "sat")]
 
 

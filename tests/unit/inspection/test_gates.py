@@ -17,9 +17,15 @@ from support.tiny_models import fit
 
 LINE = "the cat sat on the mat"
 CELLS = [
-    *(ElmanCell("rnn", activation=name) for name in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")),
+    *(
+        ElmanCell("rnn", activation=name)
+        for name in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")
+    ),
     *(GruCell("gru", reset_gate=where) for where in ("after", "before")),
-    *(LstmCell("lstm", peepholes=is_coupled, coupled_gates=is_coupled) for is_coupled in (False, True)),
+    *(
+        LstmCell("lstm", peepholes=is_coupled, coupled_gates=is_coupled)
+        for is_coupled in (False, True)
+    ),
     *(QrnnCell("qrnn", pooling=pooling) for pooling in ("f", "fo", "ifo")),
 ]
 
@@ -29,7 +35,9 @@ def test_values_equal_the_trace():
     found = inspect_gates(model, LINE)
     ids = np.concatenate([[model.tokenizer.boundary_id], model.tokenizer.encode([LINE]).ids[:-1]])
     with torch.no_grad():
-        trace = model.network.trace(torch.from_numpy(ids).unsqueeze(1).to(model.device), model.network.initial_state(1))
+        trace = model.network.trace(
+            torch.from_numpy(ids).unsqueeze(1).to(model.device), model.network.initial_state(1)
+        )
     assert found.tokens == ("</s>", *LINE.split())
     for layer, traced in zip(found.layers, trace.layers, strict=True):
         np.testing.assert_array_equal(layer.hidden_TH, traced.hidden_TBH[:, 0].cpu())
@@ -46,7 +54,9 @@ def test_values_equal_the_trace():
 def test_the_share_rewritten_is_what_the_gates_do_not_keep():
     gate = np.array([[1.0, 0.5, 0.0], [0.9, 0.9, 0.6]])
     keep, renew = (make_layers(GruCell("gru", update_gate=name))[0] for name in ("keep", "renew"))
-    np.testing.assert_allclose(rewritten({"forget": gate}, make_layers(LstmCell("lstm"))[0]), [0.5, 0.2])
+    np.testing.assert_allclose(
+        rewritten({"forget": gate}, make_layers(LstmCell("lstm"))[0]), [0.5, 0.2]
+    )
     np.testing.assert_allclose(rewritten({"update": gate}, keep), [0.5, 0.2])
     np.testing.assert_allclose(rewritten({"update": gate}, renew), [0.5, 0.8])
     assert rewritten({}, make_layers(ElmanCell("rnn"))[0]) is None
@@ -57,15 +67,22 @@ def test_the_change_of_a_state_is_its_step_beside_the_lengths_of_both():
     state = np.array([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0], [0.0, 0.0], [6.0, 8.0]])
     np.testing.assert_allclose(changed(state), [1, 0, 1, 0, 1])
     np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]])), [1, 5 / 7])
-    np.testing.assert_allclose(changed(np.array([[4.0, 0.0], [0.0, 3.0]]), is_backward=True), [5 / 7, 1])
+    np.testing.assert_allclose(
+        changed(np.array([[4.0, 0.0], [0.0, 3.0]]), is_backward=True), [5 / 7, 1]
+    )
 
 
 def test_saturation_is_told_of_each_end():
     [layer] = inspect_gates(fit("lstm"), LINE).layers
     for each in layer.activations:
-        values = np.tanh(layer.cell_TH) if each.gate == "tanh of the cell" else layer.gates[each.gate]
+        values = (
+            np.tanh(layer.cell_TH) if each.gate == "tanh of the cell" else layer.gates[each.gate]
+        )
         low = -0.9 if each.activation == "tanh" else 0.1
-        assert (each.below, each.above) == (pytest.approx((values < low).mean()), pytest.approx((values > 0.9).mean()))
+        assert (each.below, each.above) == (
+            pytest.approx((values < low).mean()),
+            pytest.approx((values > 0.9).mean()),
+        )
     [layer] = inspect_gates(fit("rnn", activation="relu"), LINE).layers
     [figures] = layer.activations
     assert figures.below == pytest.approx((layer.hidden_TH == 0).mean()) and figures.above is None
@@ -77,11 +94,15 @@ def test_derivatives_equal_autograds(settings):
     layer = make_layers(settings)[0].double()
     for parameter in layer.parameters():
         parameter.data.uniform_(-0.8, 0.8)
-    state = tuple(torch.rand(places, 1, width, dtype=torch.float64) for places, width in layer.state_shapes())
-    step, _ = layer.step(torch.randn(1, settings.input_width, dtype=torch.float64), state)
-    order = {"rnn": ["hidden state"], "gru": ["reset", "update", "candidate"], "qrnn": ["candidate", "forget", "output", "input"]}.get(
-        settings.model, ["input", "forget", "candidate", "output"][layer.gates == 3 :]
+    state = tuple(
+        torch.rand(places, 1, width, dtype=torch.float64) for places, width in layer.state_shapes()
     )
+    step, _ = layer.step(torch.randn(1, settings.input_width, dtype=torch.float64), state)
+    order = {
+        "rnn": ["hidden state"],
+        "gru": ["reset", "update", "candidate"],
+        "qrnn": ["candidate", "forget", "output", "input"],
+    }.get(settings.model, ["input", "forget", "candidate", "output"][layer.gates == 3 :])
     for name, activation in activations_of(layer).items():
         if name == "tanh of the cell":
             cell = step.cell_BH.detach().requires_grad_()
@@ -90,8 +111,12 @@ def test_derivatives_equal_autograds(settings):
         else:  # each bias is added to one number alone, before its activation
             values = step.gates.get(name, step.hidden_BH)
             start = order.index(name) * layer.width
-            slopes = torch.autograd.grad(values.sum(), layer.bias_ih, retain_graph=True)[0][start : start + layer.width].unsqueeze(0)
-        np.testing.assert_allclose(activation.derivative(values.detach().numpy()), slopes, atol=1e-12)
+            slopes = torch.autograd.grad(values.sum(), layer.bias_ih, retain_graph=True)[0][
+                start : start + layer.width
+            ].unsqueeze(0)
+        np.testing.assert_allclose(
+            activation.derivative(values.detach().numpy()), slopes, atol=1e-12
+        )
 
 
 def test_the_gates_of_a_mogrifiers_rounds_are_doubled():
@@ -102,7 +127,9 @@ def test_the_gates_of_a_mogrifiers_rounds_are_doubled():
     assert gate.shape == (7, 8) and layer.gates["round 2"].shape == (7, 12)
     doubled = 2 * torch.sigmoid(a)
     doubled.backward()
-    assert activations_of(model.network.body.layers[0])["round 1"].derivative(doubled.detach().numpy()) == pytest.approx(a.grad.item())
+    assert activations_of(model.network.body.layers[0])["round 1"].derivative(
+        doubled.detach().numpy()
+    ) == pytest.approx(a.grad.item())
 
 
 def test_units_are_those_named_or_those_that_vary_most():
@@ -128,20 +155,33 @@ def test_layers_without_gates_show_their_states_and_derivatives(kind):
 
 @pytest.mark.parametrize("kind", ["ngram", "ffnn"])
 def test_models_without_gates_and_states_are_refused(kind):
-    with pytest.raises(UsageError, match=f"a model of kind {kind} has no gates and no hidden state"):
+    with pytest.raises(
+        UsageError, match=f"a model of kind {kind} has no gates and no hidden state"
+    ):
         inspect_gates(fit(kind), LINE)
 
 
 def test_models_of_other_tasks_show_both_directions():
-    tagger, classifier = (tiny_tasks.fit(task, kind) for task, kind in (("tagging", "gru"), ("classification", "lstm")))
+    tagger, classifier = (
+        tiny_tasks.fit(task, kind)
+        for task, kind in (("tagging", "gru"), ("classification", "lstm"))
+    )
     encoder = inspect_gates(tiny_seq2seq.tiny_model(bidirectional=True), "the cat sat")
-    assert [layer.name for layer in encoder.layers] == ["encoder layer 1 forward", "encoder layer 1 backward"]
+    assert [layer.name for layer in encoder.layers] == [
+        "encoder layer 1 forward",
+        "encoder layer 1 backward",
+    ]
     for model in (tagger, classifier):
         found = inspect_gates(model, "show flights from oslo")
         onwards, backwards = found.layers
-        assert (onwards.name, backwards.name) == ("layer 1 forward", "layer 1 backward") and found.task == model.task
+        assert (onwards.name, backwards.name) == (
+            "layer 1 forward",
+            "layer 1 backward",
+        ) and found.task == model.task
         # each begins with zeros
-        assert onwards.changed_T[0] == pytest.approx(1) and backwards.changed_T[-1] == pytest.approx(1)
+        assert onwards.changed_T[0] == pytest.approx(1) and backwards.changed_T[
+            -1
+        ] == pytest.approx(1)
         assert max(onwards.changed_T[1:]) < 1 and max(backwards.changed_T[:-1]) < 1
 
 

@@ -9,7 +9,13 @@ from rnnlm.neural.language_model import from_arrays
 from support.devices import CUDA
 from support.tiny_models import LINES, fit
 
-KINDS = [("rnn", {}), ("gru", {"layers": 2}), ("lstm", {"layers": 2}), ("lstm", {"hidden_size": 80}), ("qrnn", {})]
+KINDS = [
+    ("rnn", {}),
+    ("gru", {"layers": 2}),
+    ("lstm", {"layers": 2}),
+    ("lstm", {"hidden_size": 80}),
+    ("qrnn", {}),
+]
 LINE = "the cat sat on the mat"
 
 
@@ -23,7 +29,9 @@ def both(request, device):
     """A model on the CPU, and the same one on the device."""
     name, settings = request.param
     host = fit(name, **settings)
-    return host, from_arrays(vars(host.network.settings), host.tokenizer, host.to_arrays(), device, None)
+    return host, from_arrays(
+        vars(host.network.settings), host.tokenizer, host.to_arrays(), device, None
+    )
 
 
 def numbers(value):
@@ -37,7 +45,12 @@ def numbers(value):
 
 def test_gradients_equal_those_of_the_cpu(both, tmp_path):
     (tmp_path / "text.txt").write_text("\n".join(LINES * 8) + "\n")
-    found = [rnnlm.inspect_gradients({"it": model}, tmp_path / "text.txt", lags=5, positions=20).to_dict() for model in both]
+    found = [
+        rnnlm.inspect_gradients(
+            {"it": model}, tmp_path / "text.txt", lags=5, positions=20
+        ).to_dict()
+        for model in both
+    ]
     np.testing.assert_allclose(numbers(found[1]), numbers(found[0]), rtol=1e-2, atol=1e-4)
 
 
@@ -57,7 +70,10 @@ def test_embeddings_equal_those_of_the_cpu(both):
 
 def test_memory_equals_that_of_the_cpu(both, tmp_path):
     (tmp_path / "text.txt").write_text("\n".join(LINES * 8) + "\n")
-    host, device = (rnnlm.inspect_memory({"it": model}, tmp_path / "text.txt", positions=30).to_dict() for model in both)
+    host, device = (
+        rnnlm.inspect_memory({"it": model}, tmp_path / "text.txt", positions=30).to_dict()
+        for model in both
+    )
     np.testing.assert_allclose(numbers(device), numbers(host), rtol=1e-3, atol=1e-4)
 
 

@@ -34,7 +34,9 @@ def test_backward_passes_of_every_kind_are_right(name, settings, text):
     before = {key: value.clone() for key, value in model.network.state_dict().items()}
     found = inspect_gradcheck(model, text, weights=2, tokens=5, device="cpu")
     assert found.is_right and found.verdict.startswith("The backward pass is right"), found.verdict
-    assert {matrix.name for matrix in found.matrices} == dict(model.network.named_parameters()).keys()
+    assert {matrix.name for matrix in found.matrices} == dict(
+        model.network.named_parameters()
+    ).keys()
     assert all(torch.equal(before[key], value) for key, value in model.network.state_dict().items())
 
 
@@ -42,8 +44,14 @@ def test_the_loss_is_that_of_training_without_dropout(text):
     model = tiny_models.fit("gru", dropout_output=0.5)
     found = inspect_gradcheck(model, text, weights=1, tokens=6, device="cpu")
     ids = [model.tokenizer.encode(tiny_models.HELD_OUT).ids[:6]]
-    logprob_BT, _ = model.score(np.array([[model.tokenizer.boundary_id, *ids[0][:-1]]]), np.array(ids), model.initial_state(1))
-    assert found.targets == 6 and found.loss_nats == pytest.approx(-float(logprob_BT.mean()), rel=1e-5)
+    logprob_BT, _ = model.score(
+        np.array([[model.tokenizer.boundary_id, *ids[0][:-1]]]),
+        np.array(ids),
+        model.initial_state(1),
+    )
+    assert found.targets == 6 and found.loss_nats == pytest.approx(
+        -float(logprob_BT.mean()), rel=1e-5
+    )
 
 
 def test_a_wrong_backward_pass_is_found(text, monkeypatch):
@@ -67,7 +75,9 @@ def test_a_wrong_backward_pass_is_found(text, monkeypatch):
 def test_backward_passes_of_other_tasks_are_right(trained, request):
     learned = request.getfixturevalue(trained)
     found = inspect_gradcheck(learned.folder, learned.valid, weights=1, tokens=6, device="cpu")
-    assert found.is_right and all(matrix.largest.gradient for matrix in found.matrices), found.verdict
+    assert found.is_right and all(matrix.largest.gradient for matrix in found.matrices), (
+        found.verdict
+    )
 
 
 class Square(nn.Module):
@@ -89,13 +99,28 @@ def checked(network, step=1e-5):
 def test_quotients_are_those_worked_by_hand_and_zeros_are_counted():
     matrix, found = checked(Square(3.0, -1.0, 5.0), step=0.5)
     first = found[(0,)]
-    assert (first.weight, first.step, first.above, first.below, first.quotient, first.gradient) == (3.0, 0.5, 12.25, 6.25, 6.0, 6.0)
-    assert found[(1,)].gradient == found[(1,)].quotient == 0 and matrix.zeros == 2 and matrix.largest == first
+    assert (first.weight, first.step, first.above, first.below, first.quotient, first.gradient) == (
+        3.0,
+        0.5,
+        12.25,
+        6.25,
+        6.0,
+        6.0,
+    )
+    assert (
+        found[(1,)].gradient == found[(1,)].quotient == 0
+        and matrix.zeros == 2
+        and matrix.largest == first
+    )
 
 
 def test_a_quotient_across_a_corner_is_taken_again_closer():
     _, found = checked(Square(3.0, 5e-6, 0.0))
-    assert found[(1,)].step == pytest.approx(1e-6) and found[(1,)].quotient == pytest.approx(1.0) and found[(1,)].agrees()
+    assert (
+        found[(1,)].step == pytest.approx(1e-6)
+        and found[(1,)].quotient == pytest.approx(1.0)
+        and found[(1,)].agrees()
+    )
 
 
 def test_a_gradient_that_is_not_a_number_does_not_agree():
@@ -108,13 +133,21 @@ def test_the_result_is_json_and_shows_the_numbers_of_one_weight(text):
     found = inspect_gradcheck(tiny_models.fit("rnn"), text, weights=2, tokens=6, device="cpu")
     assert json.loads(json.dumps(found.to_dict()))["right"] is True
     _, worked = found.tables()
-    assert [row[0] for row in worked.rows][:4] == ["w", "h", "f(w + h)", "f(w - h)"] and "weight_hh" in worked.title
+    assert [row[0] for row in worked.rows][:4] == [
+        "w",
+        "h",
+        "f(w + h)",
+        "f(w - h)",
+    ] and "weight_hh" in worked.title
     (axes,) = found.figure().axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == [matrix.name for matrix in found.matrices]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        matrix.name for matrix in found.matrices
+    ]
 
 
 @pytest.mark.parametrize(
-    ("settings", "what"), [({"weights": 0}, "weights = 0"), ({"step": -1.0}, "step = -1"), ({"tokens": 0}, "tokens = 0")]
+    ("settings", "what"),
+    [({"weights": 0}, "weights = 0"), ({"step": -1.0}, "step = -1"), ({"tokens": 0}, "tokens = 0")],
 )
 def test_numbers_that_make_no_sense_are_refused(settings, what):
     with pytest.raises(RnnlmError, match=what):

@@ -54,7 +54,10 @@ def test_a_power_of_the_lag_has_its_course_and_its_half_life(a, course, half_lif
 
 
 def test_a_course_is_undecided_where_positions_disagree_and_goes_by_what_is_left_where_all_vanishes():
-    assert curve(np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1), 1, seed=0).trend.course == "undecided"
+    assert (
+        curve(np.concatenate([_squares(0.9, 2), _squares(1.05, 2)], axis=1), 1, seed=0).trend.course
+        == "undecided"
+    )
     gone = _squares(0.9)
     gone[20:] = 0
     trend = curve(gone, 1, seed=0).trend
@@ -85,7 +88,9 @@ def test_the_verdict_says_what_the_bound_allows_beside_what_was_met(elman):
         (1.0, 1.0, cannot),
         (1.0, 1.1, ", though sigma_max(W) max phi' = 1.1 would"),
     ):
-        looked = replace(layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(largest, 0.4, 1.0, 0.5))
+        looked = replace(
+            layer, state=curve(_squares(a), 1, seed=0), bounds=Bounds(largest, 0.4, 1.0, 0.5)
+        )
         assert words in verdict_of("a", [looked], looked.state, "word")
 
 
@@ -94,7 +99,9 @@ def test_points_of_a_curve_are_root_mean_squares_with_the_error_of_that_and_quan
     found = curve(squares, 1, seed=0)
     assert found.mean == pytest.approx(np.sqrt(squares.mean(1)))
     again = np.random.default_rng(1).integers(1000, size=(4000, 1000))
-    assert found.standard_error[0] == pytest.approx(np.sqrt(squares[0][again].mean(1)).std(), rel=0.1)
+    assert found.standard_error[0] == pytest.approx(
+        np.sqrt(squares[0][again].mean(1)).std(), rel=0.1
+    )
     assert found.median == pytest.approx(np.median(np.sqrt(squares), axis=1))
     assert found.low == pytest.approx(np.quantile(np.sqrt(squares), 0.1, axis=1), rel=1e-3)
     assert found.high == pytest.approx(np.quantile(np.sqrt(squares), 0.9, axis=1), rel=1e-3)
@@ -120,7 +127,10 @@ def test_streams_side_by_side_are_parts_of_the_text(lstm):
     drawn = draw(lstm, ids, 2, 30, seed=0)
     assert drawn.rows == 30
     text = ",".join(map(str, [lstm.tokenizer.boundary_id, *ids]))
-    windows = {",".join(map(str, column)) for column in torch.cat([drawn.inputs_TB, drawn.targets_B[None]]).t().tolist()}
+    windows = {
+        ",".join(map(str, column))
+        for column in torch.cat([drawn.inputs_TB, drawn.targets_B[None]]).t().tolist()
+    }
     assert all(window in text for window in windows)
 
 
@@ -144,7 +154,13 @@ def test_figures_do_not_depend_on_how_many_positions_are_looked_at_at_once(lstm,
 def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_it(lstm, elman):
     found = inspect_gradients({"big": lstm, "small": elman}, TEXT, lags=5, positions=10)
     big, small = found.models
-    assert [what for what, _ in big.curves()] == ["layer 1, state", "layer 2, state", "layer 1, cell", "layer 2, cell", "loss by word read"]
+    assert [what for what, _ in big.curves()] == [
+        "layer 1, state",
+        "layer 2, state",
+        "layer 1, cell",
+        "layer 2, cell",
+        "loss by word read",
+    ]
     assert [layer.bounds is None for layer in (*big.layers, *small.layers)] == [True, True, False]
     assert len(small.layers[0].exponents) == 3
     assert small.loss.lags.tolist() == [0, 1, 2, 3, 4, 5]
@@ -156,7 +172,9 @@ def test_a_flow_holds_layers_cells_bounds_exponents_and_the_loss_and_json_takes_
     json.dumps(found.to_dict(), allow_nan=False)
     assert len(found.to_dict()["models"][0]["layers"][1]["cell"]["root_mean_square"]) == 5
     (bounds,) = [layer["bounds"] for layer in found.to_dict()["models"][1]["layers"]]
-    assert bounds["upper"][2] == pytest.approx((bounds["largest_singular_value"] * bounds["steepest_slope"]) ** 3)
+    assert bounds["upper"][2] == pytest.approx(
+        (bounds["largest_singular_value"] * bounds["steepest_slope"]) ** 3
+    )
     assert [len(table.rows[0]) == len(table.columns) for table in found.tables()] == [True] * 4
     assert len(found.figure().axes) == 2
 
@@ -166,18 +184,26 @@ def test_what_is_read_is_called_a_word_where_all_tokens_are_words_and_lags_are_w
     found = inspect_gradients(models, TEXT, lags=2, positions=5, exponents=0)
     assert ["by the word read" in line for line in found.verdict.splitlines()] == [True, False]
     assert ["by the token read" in line for line in found.verdict.splitlines()] == [False, True]
-    assert "by the token read" in found.tables()[0].title and found.models[1].curves()[-1][0] == "loss by token read"
+    assert (
+        "by the token read" in found.tables()[0].title
+        and found.models[1].curves()[-1][0] == "loss by token read"
+    )
     figure = found.figure()
     assert figure.axes[1].get_title() == "Loss by token read"
     assert all(tick == int(tick) for axes in figure.axes for tick in axes.get_xticks())
     words, letters = inspect_sensitivity(models, "the cat").tables()
     assert "of the word read" in words.title and "of the token read" in letters.title
-    labels = [axes.get_xlabel() for axes in inspect_sensitivity(models, "the cat").figure().axes[:2]]
+    labels = [
+        axes.get_xlabel() for axes in inspect_sensitivity(models, "the cat").figure().axes[:2]
+    ]
     assert labels == ["word read", "token read"]
 
 
 def test_the_same_seed_draws_the_same_and_another_one_other_positions(elman):
-    one, same, other = (inspect_gradients({"a": elman}, TEXT, lags=3, positions=5, seed=seed).to_dict() for seed in (0, 0, 1))
+    one, same, other = (
+        inspect_gradients({"a": elman}, TEXT, lags=3, positions=5, seed=seed).to_dict()
+        for seed in (0, 0, 1)
+    )
     assert one == same != other
 
 
@@ -193,11 +219,15 @@ def test_a_map_holds_what_each_prefix_of_the_sentence_gives(lstm):
     assert found.read == ("</s>", "the", "cat", "sat", "on", "the", "mat")
     assert found.predicted == ("the", "cat", "sat", "on", "the", "mat", "</s>")
     ids = np.asarray(lstm.tokenizer.encode([sentence]).ids)
-    inputs_T1 = torch.from_numpy(np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1])).astype(np.int64)).unsqueeze(1)
+    inputs_T1 = torch.from_numpy(
+        np.concatenate(([lstm.tokenizer.boundary_id], ids[:-1])).astype(np.int64)
+    ).unsqueeze(1)
     network = copy.deepcopy(lstm.network).cpu()
     for t in range(len(ids)):
         x_TBE, target = network.input.vectors(inputs_T1[: t + 1]), torch.tensor([int(ids[t])])
-        norms_TB, _ = loss_gradients(network, x_TBE, torch.tensor([t]), target, network.initial_state(1))
+        norms_TB, _ = loss_gradients(
+            network, x_TBE, torch.tensor([t]), target, network.initial_state(1)
+        )
         assert found.norms[t, : t + 1] == pytest.approx(norms_TB[:, 0].numpy(), rel=1e-3)
         assert np.isnan(found.norms[t, t + 1 :]).all()
     logprob_BT, _ = lstm.score(inputs_T1.T.numpy(), ids[None], lstm.initial_state(1))

@@ -26,7 +26,10 @@ from support.tiny_models import make_tokenizer
 
 LAGS, ROWS = 3, 2
 CELLS = (
-    *({"model": "rnn", "activation": each} for each in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")),
+    *(
+        {"model": "rnn", "activation": each}
+        for each in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")
+    ),
     *({"model": "gru", "reset_gate": each} for each in ("after", "before")),
     {"model": "gru", "update_gate": "renew"},
     {"model": "lstm"},
@@ -37,7 +40,9 @@ CELLS = (
 )
 JORDAN = ({"model": "jordan"}, {"model": "jordan", "feedback": "embedding"})
 STACKED = [{**cell, "layers": layers} for cell in CELLS for layers in (1, 2)]
-CONNECTED = [{"model": "lstm", "layers": 2, "connections": each} for each in ("residual", "dense", "highway")]
+CONNECTED = [
+    {"model": "lstm", "layers": 2, "connections": each} for each in ("residual", "dense", "highway")
+]
 
 
 def _name(settings):
@@ -47,7 +52,13 @@ def _name(settings):
 def _network(model, **settings):
     """A network of weights large enough for all of it to count, in float64."""
     torch.manual_seed(1)
-    made = Network(KINDS[model](model=model, embedding_size=4, hidden_size=4, **settings), make_tokenizer()).double().eval()
+    made = (
+        Network(
+            KINDS[model](model=model, embedding_size=4, hidden_size=4, **settings), make_tokenizer()
+        )
+        .double()
+        .eval()
+    )
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.uniform_(-0.9, 0.9)
@@ -65,7 +76,9 @@ def _differences(function, x_BX, h=1e-5):
     is changed as rows, (X B, X)."""
     rows, width = x_BX.shape
     step_X1X = h * torch.eye(width, dtype=x_BX.dtype).unsqueeze(1)
-    plus, minus = (function((x_BX + sign * step_X1X).flatten(0, 1)).view(width, rows, -1) for sign in (1, -1))
+    plus, minus = (
+        function((x_BX + sign * step_X1X).flatten(0, 1)).view(width, rows, -1) for sign in (1, -1)
+    )
     return ((plus - minus) / (2 * h)).permute(1, 2, 0)
 
 
@@ -80,10 +93,19 @@ def test_jacobians_of_states_equal_central_differences_of_the_quick_kernels(sett
                 start = trajectory.steps - lag
                 before = trajectory.states[start]
 
-                def after(changed_NS, start=start, before=before, trajectory=trajectory, parts=parts):
+                def after(
+                    changed_NS, start=start, before=before, trajectory=trajectory, parts=parts
+                ):
                     copies = len(changed_NS) // ROWS
-                    state = (*changed_NS.unsqueeze(0).chunk(parts, dim=2), *(each.repeat(1, copies, 1) for each in before[parts:]))
-                    _, state = trajectory.layer(trajectory.inputs_TBE[start:].repeat(1, copies, 1), state, *trajectory.feedback)
+                    state = (
+                        *changed_NS.unsqueeze(0).chunk(parts, dim=2),
+                        *(each.repeat(1, copies, 1) for each in before[parts:]),
+                    )
+                    _, state = trajectory.layer(
+                        trajectory.inputs_TBE[start:].repeat(1, copies, 1),
+                        state,
+                        *trajectory.feedback,
+                    )
                     return torch.cat(state[:parts], dim=2)[0]
 
                 jacobian_BSS = _differences(after, torch.cat(before[:parts], dim=2)[0])
@@ -91,7 +113,9 @@ def test_jacobians_of_states_equal_central_differences_of_the_quick_kernels(sett
                 torch.testing.assert_close(sizes.state_KB[lag - 1], expected_B, rtol=1e-6, atol=0)
                 if sizes.cell_KB is not None:
                     expected_B = jacobian_BSS[:, -H:, -H:].square().sum((1, 2)) / H
-                    torch.testing.assert_close(sizes.cell_KB[lag - 1], expected_B, rtol=1e-6, atol=0)
+                    torch.testing.assert_close(
+                        sizes.cell_KB[lag - 1], expected_B, rtol=1e-6, atol=0
+                    )
 
 
 @pytest.mark.parametrize("settings", [*STACKED, *JORDAN, *CONNECTED], ids=_name)
@@ -99,7 +123,13 @@ def test_gradients_of_the_loss_equal_central_differences_of_the_plain_steps(sett
     network = _network(**settings)
     ids_TB, state = _read(network)
     targets_B = torch.tensor([1, 2])
-    norms_TB, _ = loss_gradients(network, network.input.vectors(ids_TB), torch.full((ROWS,), len(ids_TB) - 1), targets_B, state)
+    norms_TB, _ = loss_gradients(
+        network,
+        network.input.vectors(ids_TB),
+        torch.full((ROWS,), len(ids_TB) - 1),
+        targets_B,
+        state,
+    )
     norms_TB = norms_TB.flip(0)
 
     with torch.no_grad():
@@ -107,9 +137,17 @@ def test_gradients_of_the_loss_equal_central_differences_of_the_plain_steps(sett
 
         def loss(changed_NX):
             copies = len(changed_NX) // ROWS
-            monkeypatch.setattr(network.input, "vectors", lambda _: changed_NX.unflatten(1, (len(x_TBE), -1)).transpose(0, 1))
-            features_TNE = network.trace(ids_TB.repeat(1, copies), tuple(each.repeat(1, copies, 1) for each in state)).features_TBE
-            return -network.score_features(features_TNE[-1:], targets_B.repeat(copies).unsqueeze(0))[0]
+            monkeypatch.setattr(
+                network.input,
+                "vectors",
+                lambda _: changed_NX.unflatten(1, (len(x_TBE), -1)).transpose(0, 1),
+            )
+            features_TNE = network.trace(
+                ids_TB.repeat(1, copies), tuple(each.repeat(1, copies, 1) for each in state)
+            ).features_TBE
+            return -network.score_features(
+                features_TNE[-1:], targets_B.repeat(copies).unsqueeze(0)
+            )[0]
 
         gradient_BX = _differences(loss, x_TBE.transpose(0, 1).flatten(1))[:, 0]
     expected_TB = gradient_BX.unflatten(1, (len(x_TBE), -1)).norm(dim=2).t().flip(0)
@@ -136,7 +174,11 @@ def _linear_trajectory(W, steps, rows):
 
 
 def _orthogonal(width, seed=3):
-    return torch.linalg.qr(torch.randn(width, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))).Q
+    return torch.linalg.qr(
+        torch.randn(
+            width, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
+        )
+    ).Q
 
 
 @pytest.mark.parametrize("a", [0.9, 1.0, 1.1])
@@ -159,17 +201,25 @@ def test_an_elman_layer_of_relu_whose_units_are_all_active_is_such_a_network(a):
         layer.weight_hh.copy_(a * torch.eye(4)[[2, 0, 3, 1]])
         layer.weight_ih.zero_()
         layer.bias_ih.fill_(1.0)
-        (trajectory,) = trajectories(network, torch.zeros(31, 1, dtype=torch.int64), network.initial_state(1))
+        (trajectory,) = trajectories(
+            network, torch.zeros(31, 1, dtype=torch.int64), network.initial_state(1)
+        )
         sizes = squared_sizes(trajectory, 30, 4, torch.Generator()).state_KB.sqrt()[:, 0]
         (exponent,) = exponents(growth(trajectory, 30, 1, torch.Generator()))
     assert exponent.value == pytest.approx(math.log(a), abs=1e-6)
-    torch.testing.assert_close(sizes, a ** torch.arange(1, 31, dtype=torch.float64), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        sizes, a ** torch.arange(1, 31, dtype=torch.float64), rtol=1e-6, atol=0
+    )
 
 
 def test_probes_agree_with_powers_of_any_matrix_within_their_standard_error():
     rows, width = 400, 80
-    W = torch.randn(width, width, dtype=torch.float64, generator=torch.Generator().manual_seed(5)) / math.sqrt(width)
-    squares_KB = squared_sizes(_linear_trajectory(W, 20, rows), 20, 2, torch.Generator().manual_seed(0)).state_KB
+    W = torch.randn(
+        width, width, dtype=torch.float64, generator=torch.Generator().manual_seed(5)
+    ) / math.sqrt(width)
+    squares_KB = squared_sizes(
+        _linear_trajectory(W, 20, rows), 20, 2, torch.Generator().manual_seed(0)
+    ).state_KB
     for lag in (1, 2, 5, 20):
         exact = float(torch.linalg.matrix_power(W, lag).square().sum()) / width
         error = float(squares_KB[lag - 1].std()) / math.sqrt(rows)
@@ -177,8 +227,13 @@ def test_probes_agree_with_powers_of_any_matrix_within_their_standard_error():
         assert error < 0.2 * exact
 
 
-@pytest.mark.parametrize(("width", "states", "asked", "taken"), [(80, 1, 4, 4), (80, 2, 5, 2), (80, 2, 1, 1), (64, 2, 4, 64)])
-def test_probes_are_shared_out_over_the_parts_of_a_wide_state_and_a_narrow_one_is_exact(width, states, asked, taken):
+@pytest.mark.parametrize(
+    ("width", "states", "asked", "taken"),
+    [(80, 1, 4, 4), (80, 2, 5, 2), (80, 2, 1, 1), (64, 2, 4, 64)],
+)
+def test_probes_are_shared_out_over_the_parts_of_a_wide_state_and_a_narrow_one_is_exact(
+    width, states, asked, taken
+):
     trajectory = _linear_trajectory(torch.eye(width), 1, 1)
     trajectory.layer.states = states
     assert probes_for(trajectory, asked) == taken
@@ -186,15 +241,26 @@ def test_probes_are_shared_out_over_the_parts_of_a_wide_state_and_a_narrow_one_i
 
 def test_sizes_stay_right_where_fp32_would_have_vanished_or_exploded():
     for a in (1e-2, 1e2):
-        sizes = squared_sizes(_linear_trajectory((a * _orthogonal(16)).float(), 60, 1), 60, 4, torch.Generator()).state_KB.sqrt()
+        sizes = squared_sizes(
+            _linear_trajectory((a * _orthogonal(16)).float(), 60, 1), 60, 4, torch.Generator()
+        ).state_KB.sqrt()
         assert float(sizes[59, 0]) == pytest.approx(a**60, rel=1e-4)
 
 
 def test_exponents_of_a_diagonal_network_are_the_logarithms_of_its_largest_values():
     values = torch.tensor([0.9, 0.5, 1.2, 0.1, 0.7], dtype=torch.float64)
     Q = _orthogonal(5)
-    found = exponents(growth(_linear_trajectory(Q @ values.diag() @ Q.T, 200, 3), 200, 3, torch.Generator().manual_seed(0)))
-    assert [each.value for each in found] == pytest.approx([math.log(each) for each in (1.2, 0.9, 0.7)], abs=1e-3)
+    found = exponents(
+        growth(
+            _linear_trajectory(Q @ values.diag() @ Q.T, 200, 3),
+            200,
+            3,
+            torch.Generator().manual_seed(0),
+        )
+    )
+    assert [each.value for each in found] == pytest.approx(
+        [math.log(each) for each in (1.2, 0.9, 0.7)], abs=1e-3
+    )
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "elu", "leaky_relu"])
@@ -207,7 +273,9 @@ def test_the_size_lies_between_the_bounds_of_pascanu_et_al(activation):
     for lag in range(1, 10):
         assert bounds.lower**lag - 1e-12 <= float(sizes[lag - 1].min())
         assert float(sizes[lag - 1].max()) <= bounds.upper**lag + 1e-12
-    assert bounds.largest == pytest.approx(float(torch.linalg.matrix_norm(trajectory.layer.weight_hh.detach(), 2)))
+    assert bounds.largest == pytest.approx(
+        float(torch.linalg.matrix_norm(trajectory.layer.weight_hh.detach(), 2))
+    )
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "elu", "leaky_relu"])

@@ -14,7 +14,15 @@ from rnnlm.evaluation.perplexity import evaluate, spans_of
 from rnnlm.evaluation.statistics import ratio_interval
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.inspection import memory as memory_module
-from rnnlm.inspection.memory import Memory, ModelMemory, Remembered, draw_places, inspect_memory, with_last, with_shuffled
+from rnnlm.inspection.memory import (
+    Memory,
+    ModelMemory,
+    Remembered,
+    draw_places,
+    inspect_memory,
+    with_last,
+    with_shuffled,
+)
 from rnnlm.text.lines import Block, TextSettings
 from support.tiny_models import LINES, Lines, fit
 
@@ -35,7 +43,9 @@ def quick(monkeypatch):
 @pytest.fixture(scope="module", params=[*KINDS, "cache"])
 def model(request):
     if request.param == "cache":
-        return UnigramCache(fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4))
+        return UnigramCache(
+            fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4)
+        )
     name, settings = KINDS[request.param]
     return fit(name, **settings)
 
@@ -43,14 +53,20 @@ def model(request):
 def all_places(model, text, context):
     encoded = text.encode(model.tokenizer)
     ids, spans = np.asarray(encoded.ids), spans_of(encoded, context)
-    return draw_places(ids, spans, model.tokenizer.boundary_id, len(ids), 0), score_spans(model, ids, spans)
+    return draw_places(ids, spans, model.tokenizer.boundary_id, len(ids), 0), score_spans(
+        model, ids, spans
+    )
 
 
 DOCUMENTS = Lines(LINES, document_starts=(0, 2, 3), settings=TextSettings(blank_lines="documents"))
 
 
-@pytest.mark.parametrize(("text", "context"), [(Lines(LINES), "carry"), (Lines(LINES), "reset"), (DOCUMENTS, "carry")])
-def test_where_all_of_it_is_among_the_last_tokens_scores_are_those_of_an_evaluation(model, text, context):
+@pytest.mark.parametrize(
+    ("text", "context"), [(Lines(LINES), "carry"), (Lines(LINES), "reset"), (DOCUMENTS, "carry")]
+)
+def test_where_all_of_it_is_among_the_last_tokens_scores_are_those_of_an_evaluation(
+    model, text, context
+):
     places, expected = all_places(model, text, context)
     assert with_last(model, places, len(expected)) == pytest.approx(expected, abs=1e-5)
 
@@ -63,11 +79,15 @@ def test_the_last_tokens_are_read_from_the_initial_state_without_a_boundary(mode
         state = model.initial_state(1)
         for token in inputs[max(0, at - 2) : at + 1]:
             predicted, state = model.predict(np.array([[token]]), state)
-        assert scores[at] == pytest.approx(arrays.as_numpy(predicted)[0, 0, places.ids_N[at]], abs=1e-5)
+        assert scores[at] == pytest.approx(
+            arrays.as_numpy(predicted)[0, 0, places.ids_N[at]], abs=1e-5
+        )
 
 
 def test_the_perplexity_with_all_is_that_of_an_evaluation():
-    model = UnigramCache(fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4))
+    model = UnigramCache(
+        fit("ngram", order=2), UnigramCacheSettings(cache_tokens=50, cache_weight=0.4)
+    )
     (found,) = inspect_memory({"it": model}, TEXT, positions=10_000).models
     evaluated = evaluate(model, TEXT)
     assert found.positions == evaluated.tokens
@@ -82,7 +102,9 @@ def test_a_sample_of_positions_has_the_scores_that_they_have_in_the_evaluation()
     places = draw_places(ids, spans, model.tokenizer.boundary_id, 20, 5)
     (found,) = inspect_memory([model], TEXT, positions=20, context="reset", seed=5).models
     expected = np.exp(-score_spans(model, ids, spans)[places.at_P].mean())
-    assert len(set(places.at_P.tolist())) == 20 and found.seen[-1].perplexity == pytest.approx(expected, rel=1e-6)
+    assert len(set(places.at_P.tolist())) == 20 and found.seen[-1].perplexity == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("order", [1, 2, 3, 6])
@@ -108,21 +130,37 @@ def test_the_verdict_says_by_how_much_fewer_tokens_are_worse_or_better_than_all(
     last = Remembered(1, 9, 97.0, 87.0, 107.0, -0.03, -0.2, 0.15, -0.04, 0)
     model = ModelMemory("m", "word", True, 9, (last, everything), 9, (last, everything))
     said = Memory((model,), "carry", 200, 0).verdict
-    assert "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval -20.0% to +15.0%)" in said
+    assert (
+        "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval -20.0% to +15.0%)"
+        in said
+    )
 
 
 @pytest.mark.parametrize(("low", "is_said"), [(0.008, True), (0.012, False)])
-@pytest.mark.parametrize("last", [None, Remembered(50, 9, 100.5, 90.0, 110.0, 0.005, 0.001, 0.009, 0.01, 0)])
-def test_the_verdict_names_the_next_smaller_context_where_its_interval_reaches_below_1_per_cent(low, is_said, last):
+@pytest.mark.parametrize(
+    "last", [None, Remembered(50, 9, 100.5, 90.0, 110.0, 0.005, 0.001, 0.009, 0.01, 0)]
+)
+def test_the_verdict_names_the_next_smaller_context_where_its_interval_reaches_below_1_per_cent(
+    low, is_said, last
+):
     everything = Remembered(None, 0, 100.0, 90.0, 110.0, 0.0, 0.0, 0.0, 0.0, 0)
     fewer = Remembered(20, 9, 102.0, 92.0, 112.0, 0.02, low, 0.03, 0.03, 0)
     rows = (fewer, *([last] if last else []), everything)
     said = Memory((ModelMemory("m", "word", True, 9, rows, 9, rows),), "carry", 200, 0).verdict
-    assert ("(20 may be enough: its interval begins at +0.8%)" in said) == is_said == ("may be enough" in said)
+    assert (
+        ("(20 may be enough: its interval begins at +0.8%)" in said)
+        == is_said
+        == ("may be enough" in said)
+    )
 
 
-@pytest.mark.parametrize(("context", "affected"), [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])])
-def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_two_perplexities(context, affected):
+@pytest.mark.parametrize(
+    ("context", "affected"),
+    [("carry", [11, 10, 7, 2, 0, 0, 0, 0]), ("reset", [9, 6, 0, 0, 0, 0, 0, 0])],
+)
+def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_two_perplexities(
+    context, affected
+):
     # 12 targets with their boundaries
     three_lines = Lines(["the cat sat", "a dog", "it saw the mat"])
     (found,) = inspect_memory({"it": fit("ngram", order=3)}, three_lines, context=context).models
@@ -131,17 +169,23 @@ def test_positions_with_more_before_them_are_counted_and_bits_are_those_of_the_t
     for row in found.seen:
         assert row.low < row.perplexity < row.high
         assert 1 + row.increase == pytest.approx(row.perplexity / found.seen[-1].perplexity)
-        assert row.increase_bits == pytest.approx(np.log2(row.perplexity / found.seen[-1].perplexity), abs=1e-12)
+        assert row.increase_bits == pytest.approx(
+            np.log2(row.perplexity / found.seen[-1].perplexity), abs=1e-12
+        )
 
 
 def test_what_is_shuffled_is_compared_with_the_same_window_in_order():
-    model = UnigramCache(fit("ngram", order=2), UnigramCacheSettings(cache_tokens=300, cache_weight=0.4))
+    model = UnigramCache(
+        fit("ngram", order=2), UnigramCacheSettings(cache_tokens=300, cache_weight=0.4)
+    )
     text = Lines(LINES * 7)
     places, expected = all_places(model, text, "carry")
     (found,) = inspect_memory({"it": model}, text, positions=10_000, window=101).models
     in_order = np.exp(-with_last(model, places.every(4), 101).mean())
     assert found.shuffled[-1].perplexity == pytest.approx(in_order, rel=1e-9)
-    assert found.shuffled_positions == len(expected[::4]) and in_order != pytest.approx(np.exp(-expected[::4].mean()), rel=1e-4)
+    assert found.shuffled_positions == len(expected[::4]) and in_order != pytest.approx(
+        np.exp(-expected[::4].mean()), rel=1e-4
+    )
 
 
 class Recorder:
@@ -157,7 +201,9 @@ class Recorder:
 
     def score(self, inputs_BT, targets_BT, state):
         state = [(*read, *row) for read, row in zip(state, inputs_BT.tolist(), strict=True)]
-        self.rows |= {target: read for read, target in zip(state, targets_BT[:, -1].tolist(), strict=True)}
+        self.rows |= {
+            target: read for read, target in zip(state, targets_BT[:, -1].tolist(), strict=True)
+        }
         return np.zeros(inputs_BT.shape), state
 
 
@@ -178,10 +224,17 @@ def test_shuffling_keeps_the_last_tokens_and_the_beginning_and_what_was_read():
 
 
 def test_tokens_of_probability_zero_are_counted_and_there_is_no_perplexity():
-    memory = inspect_memory({"mle": fit("ngram", order=2, smoothing="mle")}, Lines(["the dog saw it", "a cat is a dog"]), positions=99)
+    memory = inspect_memory(
+        {"mle": fit("ngram", order=2, smoothing="mle")},
+        Lines(["the dog saw it", "a cat is a dog"]),
+        positions=99,
+    )
     full = memory.models[0].seen[-1]
     assert (full.perplexity, full.increase) == (None, None) and full.zeros > 0
-    assert f"{full.zeros} of {memory.models[0].positions} tokens have probability zero" in memory.verdict
+    assert (
+        f"{full.zeros} of {memory.models[0].positions} tokens have probability zero"
+        in memory.verdict
+    )
     assert not any(line.get_xdata().size for axes in memory.figure().axes for line in axes.lines)
 
 
@@ -197,7 +250,9 @@ class Once(Lines):
 def test_models_of_other_tokens_read_one_text_once_and_are_told_apart():
     models = {"words": fit("unigram"), "letters": fit("unigram", tokenizer="char")}
     memory = inspect_memory(models, Once(list(LINES)), positions=50)
-    assert "different tokens" in memory.verdict and [model.positions for model in memory.models] == [31, 50]
+    assert "different tokens" in memory.verdict and [
+        model.positions for model in memory.models
+    ] == [31, 50]
 
 
 def test_what_cannot_be_measured_is_refused_in_one_line():

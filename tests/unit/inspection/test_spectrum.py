@@ -22,7 +22,9 @@ def test_spectra_equal_numpys():
     # input, forget, ... of 12 units
     W = model.network.body.layers[1].weight_hh.detach().cpu().numpy().astype(np.float64)[12:24]
     forget = found["layer 2", "forget"]
-    np.testing.assert_allclose(np.sort_complex(forget.eigenvalues), np.sort_complex(np.linalg.eigvals(W)), atol=1e-10)
+    np.testing.assert_allclose(
+        np.sort_complex(forget.eigenvalues), np.sort_complex(np.linalg.eigvals(W)), atol=1e-10
+    )
     np.testing.assert_allclose(forget.singular_values, np.linalg.svd(W)[1], atol=1e-12)
     assert forget.power_norms[5] == pytest.approx(np.linalg.norm(W @ W @ W @ W @ W, 2), rel=1e-10)
     assert forget.spectral_radius == max(abs(np.linalg.eigvals(W)))
@@ -44,45 +46,85 @@ def test_a_matrix_that_is_not_normal_grows_before_it_vanishes():
 def test_powers_beyond_float64_are_null_in_json():
     found = of(np.diag([2.0**12, 1.0]))
     assert found.power_norms[100] == math.inf
-    assert found.to_dict()["power_norms"] == {**{str(k): 2.0 ** (12 * k) for k in POWERS[:-1]}, "100": None}
+    assert found.to_dict()["power_norms"] == {
+        **{str(k): 2.0 ** (12 * k) for k in POWERS[:-1]},
+        "100": None,
+    }
 
 
 @pytest.mark.parametrize(
     ("kind", "scale", "words"),
     [
-        ({"activation": "tanh"}, 0.9, "gradients vanish, whatever it reads: the largest singular value, 0.9, is below 1"),
-        ({"activation": "tanh"}, 1.2, "depends on what it reads: the largest singular value, 1.2, is not below 1"),
-        ({"activation": "sigmoid"}, 1.2, "gradients vanish, whatever it reads: the largest singular value, 1.2, is below 4"),
+        (
+            {"activation": "tanh"},
+            0.9,
+            "gradients vanish, whatever it reads: the largest singular value, 0.9, is below 1",
+        ),
+        (
+            {"activation": "tanh"},
+            1.2,
+            "depends on what it reads: the largest singular value, 1.2, is not below 1",
+        ),
+        (
+            {"activation": "sigmoid"},
+            1.2,
+            "gradients vanish, whatever it reads: the largest singular value, 1.2, is below 4",
+        ),
     ],
 )
 def test_the_verdict_on_an_elman_layer_follows_the_bound_of_its_activation(kind, scale, words):
     model = fit("rnn", **kind)
     Q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(12, 12)))
-    model.network.body.layers[0].weight_hh.data.copy_(model.network.body.layers[0].weight_hh.new_tensor(scale * Q))
+    model.network.body.layers[0].weight_hh.data.copy_(
+        model.network.body.layers[0].weight_hh.new_tensor(scale * Q)
+    )
     assert words in inspect_spectrum({"m": model}).verdict
 
 
 def test_models_of_other_tasks_have_spectra_in_both_directions_and_on_both_sides():
-    found = inspect_spectrum({"t": tiny_tasks.fit("tagging", "rnn", label_feedback=True), "s": tiny_seq2seq.tiny_model(bidirectional=True)})
-    assert [each.layer for each in found.matrices][:3] == ["layer 1 forward", "layer 1 backward", "label feedback"]
-    assert [each.layer for each in found.matrices][3::4] == ["encoder layer 1 forward", "encoder layer 1 backward", "decoder layer 1"]
+    found = inspect_spectrum(
+        {
+            "t": tiny_tasks.fit("tagging", "rnn", label_feedback=True),
+            "s": tiny_seq2seq.tiny_model(bidirectional=True),
+        }
+    )
+    assert [each.layer for each in found.matrices][:3] == [
+        "layer 1 forward",
+        "layer 1 backward",
+        "label feedback",
+    ]
+    assert [each.layer for each in found.matrices][3::4] == [
+        "encoder layer 1 forward",
+        "encoder layer 1 backward",
+        "decoder layer 1",
+    ]
 
 
 def test_a_jordan_layer_says_where_its_figures_hold():
-    assert "this holds near a hidden state of zeros" in inspect_spectrum({"m": fit("jordan")}).verdict
+    assert (
+        "this holds near a hidden state of zeros" in inspect_spectrum({"m": fit("jordan")}).verdict
+    )
 
 
 def test_models_without_recurrent_weights_and_damaged_ones_are_refused():
     with pytest.raises(UsageError):
         inspect_spectrum({"m": fit("qrnn")})
-    with pytest.raises(ModelError, match=r"m: the weights of layer 1, recurrent, are not all finite"):
+    with pytest.raises(
+        ModelError, match=r"m: the weights of layer 1, recurrent, are not all finite"
+    ):
         of(np.array([[np.nan]]))
 
 
 def test_the_picture_has_two_panels_for_each_layer_and_a_point_for_each_eigenvalue():
     found = inspect_spectrum({"a": fit("gru", layers=2), "b": fit("lstm", mogrifier_rounds=2)})
     panels = found.figure().axes
-    assert [axes.get_title() for axes in panels[::2]] == ["a, layer 1", "a, layer 2", "b, layer 1"] and len(panels) == 6
+    assert [axes.get_title() for axes in panels[::2]] == [
+        "a, layer 1",
+        "a, layer 2",
+        "b, layer 1",
+    ] and len(panels) == 6
     circle, *gates = panels[0].lines
     assert len(gates) == 3 and [len(each.get_xdata()) for each in gates] == [12, 12, 12]
-    assert [row[2] for row in found.tables()[0].rows[6:8]] == ["round 1", "round 2"] and len(found.tables()[1].rows) == 10
+    assert [row[2] for row in found.tables()[0].rows[6:8]] == ["round 1", "round 2"] and len(
+        found.tables()[1].rows
+    ) == 10

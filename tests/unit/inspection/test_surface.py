@@ -22,20 +22,32 @@ def test_the_surface_is_that_of_a_loop_in_plain_python():
     assert found.error_GG.shape == (7, 7)
     for i, bias in enumerate(found.bias_G):
         for j, weight in enumerate(found.weight_G):
-            assert found.error_GG[i, j] == pytest.approx(plain_error(weight, bias), rel=1e-9, abs=1e-13)
+            assert found.error_GG[i, j] == pytest.approx(
+                plain_error(weight, bias), rel=1e-9, abs=1e-13
+            )
 
 
 def test_steps_target_and_initial_state_are_those_asked_for():
     unit = RecurrentUnit(steps=7, target=0.2, initial=-1.0)
-    assert float(unit.error(4.5, -2.0)[0]) == pytest.approx(plain_error(4.5, -2.0, 7, 0.2, -1.0), rel=1e-12)
+    assert float(unit.error(4.5, -2.0)[0]) == pytest.approx(
+        plain_error(4.5, -2.0, 7, 0.2, -1.0), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(("weight", "bias"), [(5.0, -2.4), (4.2, -2.1), (-6.0, 3.0), (6.0, -2.6)])
 def test_the_gradient_is_that_of_finite_differences(weight, bias):
     _, by_weight, by_bias = RecurrentUnit().error(weight, bias)
     h = 1e-6
-    assert float(by_weight) == pytest.approx((plain_error(weight + h, bias) - plain_error(weight - h, bias)) / (2 * h), rel=1e-5, abs=1e-9)
-    assert float(by_bias) == pytest.approx((plain_error(weight, bias + h) - plain_error(weight, bias - h)) / (2 * h), rel=1e-5, abs=1e-9)
+    assert float(by_weight) == pytest.approx(
+        (plain_error(weight + h, bias) - plain_error(weight - h, bias)) / (2 * h),
+        rel=1e-5,
+        abs=1e-9,
+    )
+    assert float(by_bias) == pytest.approx(
+        (plain_error(weight, bias + h) - plain_error(weight, bias - h)) / (2 * h),
+        rel=1e-5,
+        abs=1e-9,
+    )
 
 
 def test_one_update_is_minus_rate_times_gradient_and_clipping_keeps_its_direction():
@@ -44,8 +56,12 @@ def test_one_update_is_minus_rate_times_gradient_and_clipping_keeps_its_directio
     norm = math.hypot(by_weight, by_bias)
     plain, clipped = (descend(unit, (5.0, -2.4), 0.1, 1, clip, "") for clip in (None, norm / 2))
     assert (plain.error_U[0], plain.gradient_U[0]) == pytest.approx((error, norm))
-    assert (plain.weight_U[1], plain.bias_U[1]) == pytest.approx((5 - 0.1 * by_weight, -2.4 - 0.1 * by_bias))
-    assert (clipped.weight_U[1], clipped.bias_U[1]) == pytest.approx((5 - 0.05 * by_weight, -2.4 - 0.05 * by_bias))
+    assert (plain.weight_U[1], plain.bias_U[1]) == pytest.approx(
+        (5 - 0.1 * by_weight, -2.4 - 0.1 * by_bias)
+    )
+    assert (clipped.weight_U[1], clipped.bias_U[1]) == pytest.approx(
+        (5 - 0.05 * by_weight, -2.4 - 0.05 * by_bias)
+    )
     # not too long: as it is
     assert descend(unit, (5.0, -2.4), 0.1, 1, 2 * norm, "").weight_U[1] == plain.weight_U[1]
 
@@ -56,7 +72,9 @@ def test_without_clipping_the_wall_throws_the_path_off_and_with_it_the_path_arri
     assert plain.error_U[-1] > 0.08 and plain.longest_step > 3
     assert clipped.error_U[-1] < 0.005 and clipped.longest_step <= 0.1 * 0.5 + 1e-12
     weight, bias, highest = found.steepest
-    assert highest == found.gradient_GG.max() and f"w = {weight:.4g}, b = {bias:.4g}" in found.verdict
+    assert (
+        highest == found.gradient_GG.max() and f"w = {weight:.4g}, b = {bias:.4g}" in found.verdict
+    )
     assert "Without clipping" in found.verdict and "Clipped to 0.5" in found.verdict
     assert [row[0] for row in found.tables()[0].rows] == ["without clipping", "clipped to 0.5"]
 

@@ -40,5 +40,6 @@ def test_an_encoder_decoder_gets_random_weights_for_both_sides():
     model = tiny_seq2seq.tiny_model()
     found = untrained(model, "seq2seq", 1)
     assert found.decoder is not model.decoder and not np.array_equal(
-        found.network.decoder.body.layers[0].weight_hh.detach(), model.network.decoder.body.layers[0].weight_hh.detach()
+        found.network.decoder.body.layers[0].weight_hh.detach(),
+        model.network.decoder.body.layers[0].weight_hh.detach(),
     )

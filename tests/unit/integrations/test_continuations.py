@@ -25,7 +25,11 @@ PAIRS = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=MODELS, ids=lambda each: "-".join([each[0], *map(str, each[1].values())])[:30])
+@pytest.fixture(
+    scope="module",
+    params=MODELS,
+    ids=lambda each: "-".join([each[0], *map(str, each[1].values())])[:30],
+)
 def model(request):
     name, settings = request.param
     return fit(name, **settings)
@@ -34,7 +38,9 @@ def model(request):
 def slow_score(model, context, continuation):
     """Token by token through predict: log p of the continuation, and whether each is the
     likeliest."""
-    both, before = (_tokens(model.tokenizer, text) for text in (context + continuation, context.rstrip()))
+    both, before = (
+        _tokens(model.tokenizer, text) for text in (context + continuation, context.rstrip())
+    )
     state, read, total, greedy = model.initial_state(1), model.tokenizer.boundary_id, 0.0, True
     for at, token in enumerate(both):
         predicted, state = model.predict(np.array([[read]]), state)
@@ -60,19 +66,30 @@ def test_continuations_are_scored_as_a_slow_loop_scores_them(model):
 
 
 def test_the_order_and_the_batch_do_not_matter(model, monkeypatch):
-    expected = {pair: score.logprob_nats for pair, score in zip(PAIRS, score_continuations(model, PAIRS), strict=True)}
+    expected = {
+        pair: score.logprob_nats
+        for pair, score in zip(PAIRS, score_continuations(model, PAIRS), strict=True)
+    }
     shuffled = random.Random(1).sample(PAIRS * 3, 3 * len(PAIRS))
     monkeypatch.setattr(type(model), "call_tokens", 5)
     found = score_continuations(model, shuffled)
-    assert [score.logprob_nats for score in found] == pytest.approx([expected[pair] for pair in shuffled], abs=1e-4)
+    assert [score.logprob_nats for score in found] == pytest.approx(
+        [expected[pair] for pair in shuffled], abs=1e-4
+    )
     assert score_continuations(model, []) == []
 
 
 def test_a_context_is_read_once_for_all_its_continuations(monkeypatch):
     model, sizes = fit("lstm"), []
     hidden = model.hidden
-    monkeypatch.setattr(model, "hidden", lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state))
-    score_continuations(model, [("the cat sat on the", f" {word}") for word in ("mat", "dog", "cat", "mat")])
+    monkeypatch.setattr(
+        model,
+        "hidden",
+        lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state),
+    )
+    score_continuations(
+        model, [("the cat sat on the", f" {word}") for word in ("mat", "dog", "cat", "mat")]
+    )
     assert sum(sizes) == 6  # the boundary and five words
 
 
@@ -80,8 +97,15 @@ def test_what_is_written_without_chance_is_the_likeliest(model):
     contexts = ["the cat", "", "it is hard to", "the dog sat\nthe", "a dog saw the cat"]
     settings = SamplingSettings(temperature=0, max_tokens=4, unknown=True)
     written = continue_texts(model, contexts, settings=settings)
-    assert written == [continue_texts(model, [context], settings=settings)[0] for context in contexts]
-    for context, text, score in zip(contexts, written, score_continuations(model, zip(contexts, written, strict=True)), strict=True):
+    assert written == [
+        continue_texts(model, [context], settings=settings)[0] for context in contexts
+    ]
+    for context, text, score in zip(
+        contexts,
+        written,
+        score_continuations(model, zip(contexts, written, strict=True)),
+        strict=True,
+    ):
         assert score.tokens <= 4
         # its own pieces may be others
         assert score.is_greedy or model.tokenizer.name == "sentencepiece", (context, text)
@@ -91,7 +115,13 @@ def test_texts_are_what_reading_them_gives():
     model = fit("ngram", order=3)
     ids = model.tokenizer.encode(["the cat sat", "a dog"]).ids
     logprob = span_scoring.score_spans(model, ids, span_scoring.whole_text(ids))
-    texts = ["the cat sat\na dog", "the cat sat\r\na dog\n", "\n\nthe cat sat\n \n\na dog", "", "\n"]
+    texts = [
+        "the cat sat\na dog",
+        "the cat sat\r\na dog\n",
+        "\n\nthe cat sat\n \n\na dog",
+        "",
+        "\n",
+    ]
     expected = [logprob[:-1].sum(), logprob.sum(), logprob[:-1].sum(), 0, 0]
     assert score_texts(model, texts) == pytest.approx(expected, abs=1e-5)
 
@@ -104,8 +134,12 @@ def test_writing_stops_where_it_is_told():
     settings = SamplingSettings(temperature=0, max_tokens=5)
     assert continue_texts(model, ["b", ""], settings=settings) == [" a a a a a", "a a a a a"]
     assert continue_texts(model, ["b"], ["a a a", "zzz", ""], settings) == [" "]
-    assert continue_texts(model, ["b"], settings=SamplingSettings(temperature=0, max_tokens=1, unknown=True)) == [" <unk>"]
-    ends = UnigramModel(np.log([{**p, "</s>": 0.9}[symbol] for symbol in tokenizer.symbols()]), tokenizer)
+    assert continue_texts(
+        model, ["b"], settings=SamplingSettings(temperature=0, max_tokens=1, unknown=True)
+    ) == [" <unk>"]
+    ends = UnigramModel(
+        np.log([{**p, "</s>": 0.9}[symbol] for symbol in tokenizer.symbols()]), tokenizer
+    )
     assert continue_texts(ends, ["b", "c"], settings=settings) == ["", ""]
 
 
@@ -119,12 +153,16 @@ def test_samples_differ_by_text_and_come_back_with_their_seed():
 
 def test_unknown_words_are_told():
     model = fit("ngram")
-    with pytest.warns(RnnlmWarning, match="2 of 5 tokens are unknown to the model, read as <unk>: zebra, yak"):
+    with pytest.warns(
+        RnnlmWarning, match="2 of 5 tokens are unknown to the model, read as <unk>: zebra, yak"
+    ):
         score_continuations(model, [("the zebra", " sat"), ("the", " yak")])
 
 
 @pytest.mark.filterwarnings("ignore:.*unknown to the model")
-@pytest.mark.parametrize(("context", "continuation"), [("the c", "at sat"), ("zeb", "ra"), ("zeb", "ra sat")])
+@pytest.mark.parametrize(
+    ("context", "continuation"), [("the c", "at sat"), ("zeb", "ra"), ("zeb", "ra sat")]
+)
 def test_a_continuation_inside_a_word_is_read_as_words(context, continuation):
     model = fit("ngram", order=3)
     with pytest.warns(RnnlmWarning, match="1 continuations go on inside a word"):
@@ -157,6 +195,8 @@ def test_a_text_may_be_long():
     model = fit("lstm")
     text = " ".join(LINES * 300)
     ids = model.tokenizer.encode([text]).ids[:-1]
-    assert score_texts(model, [text]) == pytest.approx([span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).sum()], rel=1e-5)
+    assert score_texts(model, [text]) == pytest.approx(
+        [span_scoring.score_spans(model, ids, span_scoring.whole_text(ids)).sum()], rel=1e-5
+    )
     (score,) = score_continuations(model, [(text, " the cat")])
     assert score.tokens == 2

@@ -57,7 +57,10 @@ def both(arpas):
         config.arpa_complain, config.show_progress = package.ARPALoadComplain.NONE, False
         return config
 
-    return [(theirs.Model(str(path), quiet(theirs)), ours.Model(str(path), quiet(ours))) for path in arpas]
+    return [
+        (theirs.Model(str(path), quiet(theirs)), ours.Model(str(path), quiet(ours)))
+        for path in arpas
+    ]
 
 
 def vocabulary(model):
@@ -97,20 +100,40 @@ class TestByHand:
         assert small.BaseScore(state, "b", state) == pytest.approx(-0.1)
 
     def test_words_of_the_model(self, small):
-        assert [word in small for word in ("a", "z", "<unk>", "</s>", "<s>", b"b")] == [True, False, False, True, True, True]
-        assert small.order == 3 and small.path.endswith(b"/small.arpa") and repr(small) == "<Model from small.arpa>"
+        assert [word in small for word in ("a", "z", "<unk>", "</s>", "<s>", b"b")] == [
+            True,
+            False,
+            False,
+            True,
+            True,
+            True,
+        ]
+        assert (
+            small.order == 3
+            and small.path.endswith(b"/small.arpa")
+            and repr(small) == "<Model from small.arpa>"
+        )
 
 
 class TestBesideKenlm:
     def test_scores_agree(self, both):
         for theirs, mine in both:
             assert (mine.order, mine.path) == (theirs.order, theirs.path)
-            for sentence, bos, eos in itertools.product(sentences(mine, 2, 30), (True, False), (True, False)):
-                expected = [(pytest.approx(p, abs=1e-5), length, oov) for p, length, oov in theirs.full_scores(sentence, bos, eos)]
+            for sentence, bos, eos in itertools.product(
+                sentences(mine, 2, 30), (True, False), (True, False)
+            ):
+                expected = [
+                    (pytest.approx(p, abs=1e-5), length, oov)
+                    for p, length, oov in theirs.full_scores(sentence, bos, eos)
+                ]
                 assert list(mine.full_scores(sentence, bos, eos)) == expected
                 total = theirs.score(sentence, bos, eos)
-                assert mine.score(sentence, bos, eos) == pytest.approx(total, abs=1e-5 * (len(sentence.split()) + 1))
-                assert mine.perplexity(sentence) == pytest.approx(theirs.perplexity(sentence), rel=1e-4)
+                assert mine.score(sentence, bos, eos) == pytest.approx(
+                    total, abs=1e-5 * (len(sentence.split()) + 1)
+                )
+                assert mine.perplexity(sentence) == pytest.approx(
+                    theirs.perplexity(sentence), rel=1e-4
+                )
 
     def test_states_agree_in_what_follows_and_in_what_is_equal(self, both):
         kenlm = pytest.importorskip("kenlm", reason=NOT_HERE)
@@ -123,7 +146,10 @@ class TestBesideKenlm:
                     (model.BeginSentenceWrite if number % 2 else model.NullContextWrite)(state)
                 for word in chance.choices([*words[-60:], "</s>"], k=chance.randint(0, 5)):
                     one_after, other_after = kenlm.State(), ours.State()
-                    told, expected = mine.BaseFullScore(other, word, other_after), theirs.BaseFullScore(one, word, one_after)
+                    told, expected = (
+                        mine.BaseFullScore(other, word, other_after),
+                        theirs.BaseFullScore(one, word, one_after),
+                    )
                     assert told.log_prob == pytest.approx(expected.log_prob, abs=1e-5)
                     assert (told.ngram_length, told.oov) == (expected.ngram_length, expected.oov)
                     one, other = one_after, other_after
@@ -138,18 +164,31 @@ class TestBesideKenlm:
             for word in (*vocabulary(mine), "<s>", "</s>"):
                 assert (word in mine) == (word in theirs), word
 
-    @given(st.lists(st.sampled_from(["w0", "w1", "w2", "w3", "w8", "unheard", "\u00e9", "a\u00a0b", "</s>"]), max_size=9), st.booleans())
+    @given(
+        st.lists(
+            st.sampled_from(
+                ["w0", "w1", "w2", "w3", "w8", "unheard", "\u00e9", "a\u00a0b", "</s>"]
+            ),
+            max_size=9,
+        ),
+        st.booleans(),
+    )
     def test_any_sentence_agrees(self, words, bos):
         theirs, mine = _random_models()
         sentence = " ".join(words)
-        expected = [(pytest.approx(p, abs=1e-5), length, oov) for p, length, oov in theirs.full_scores(sentence, bos)]
+        expected = [
+            (pytest.approx(p, abs=1e-5), length, oov)
+            for p, length, oov in theirs.full_scores(sentence, bos)
+        ]
         assert list(mine.full_scores(sentence, bos)) == expected
 
     def test_the_names_are_the_same(self):
         theirs = pytest.importorskip("kenlm", reason=NOT_HERE)
         for name in ("Model", "State", "Config", "FullScoreReturn"):
             public = {each for each in dir(getattr(theirs, name)) if not each.startswith("_")}
-            assert public - set(dir(getattr(ours, name)() if name == "Config" else getattr(ours, name))) <= {"path"}
+            assert public - set(
+                dir(getattr(ours, name)() if name == "Config" else getattr(ours, name))
+            ) <= {"path"}
         assert {name for name in dir(theirs) if name[0].isupper()} <= set(dir(ours))
 
 
@@ -213,7 +252,9 @@ def test_models_that_adapt_themselves_do_so_within_the_sentence():
         assert door.score(text) == pytest.approx(expected, abs=1e-5)
         state = ours.State()
         door.BeginSentenceWrite(state)
-        assert sum(door.BaseScore(state, word, state) for word in [*text.split(), "</s>"]) == pytest.approx(expected, abs=1e-5)
+        assert sum(
+            door.BaseScore(state, word, state) for word in [*text.split(), "</s>"]
+        ) == pytest.approx(expected, abs=1e-5)
 
 
 def test_networks_say_that_they_know_no_empty_context():
@@ -228,7 +269,9 @@ def test_a_model_of_rnnlm_is_opened_by_its_folder_and_pickled_by_it(tmp_path):
     model = ours.LanguageModel(str(tmp_path / "lstm"))
     assert model.path == bytes(tmp_path / "lstm")
     again = pickle.loads(pickle.dumps(model))
-    assert again.score("the cat sat") == model.score("the cat sat") and isinstance(again, ours.LanguageModel)
+    assert again.score("the cat sat") == model.score("the cat sat") and isinstance(
+        again, ours.LanguageModel
+    )
     with pytest.raises(UsageError, match="pickled"):
         pickle.dumps(ours.Model.of(fit("unigram")))
 
@@ -236,7 +279,11 @@ def test_a_model_of_rnnlm_is_opened_by_its_folder_and_pickled_by_it(tmp_path):
 def test_the_configuration_silences_the_reading_of_an_arpa_file(tmp_path):
     (tmp_path / "m.arpa").write_text(SMALL.replace("-1\t<unk>\n", "").replace("1=5", "1=4"))
     config = ours.Config()
-    config.arpa_complain, config.show_progress, config.load_method = ours.ARPALoadComplain.NONE, False, ours.LoadMethod.LAZY
+    config.arpa_complain, config.show_progress, config.load_method = (
+        ours.ARPALoadComplain.NONE,
+        False,
+        ours.LoadMethod.LAZY,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         ours.Model(tmp_path / "m.arpa", config)
@@ -250,7 +297,12 @@ def test_a_zero_probability_is_minus_infinity():
 
 
 def test_a_wrong_type_is_told(small):
-    for ask in (small.score, small.perplexity, lambda text: list(small.full_scores(text)), small.__contains__):
+    for ask in (
+        small.score,
+        small.perplexity,
+        lambda text: list(small.full_scores(text)),
+        small.__contains__,
+    ):
         for text, named in ((None, "None"), (3, "an int"), (["a"], "a list")):
             with pytest.raises(TypeError, match=f"a sentence or word must be a str, not {named}"):
                 ask(text)

@@ -78,17 +78,28 @@ def test_the_harness_runs_its_kinds_of_tasks(door, model, tasks):
         device="cpu", batch_size=8,
     )  # fmt: skip
     assert found["results"]["rnnlm_choice"]["acc,none"] == 1
-    scores = score_sentences(loading.load(model), [document["context"] for document in DOCUMENTS], with_tokens=True)
-    nats = sum(token.surprisal_bits for score in scores for token in score.token_scores[:-1]) * math.log(2)
+    scores = score_sentences(
+        loading.load(model), [document["context"] for document in DOCUMENTS], with_tokens=True
+    )
+    nats = sum(
+        token.surprisal_bits for score in scores for token in score.token_scores[:-1]
+    ) * math.log(2)
     words = sum(score.words for score in scores)
-    assert found["results"]["rnnlm_rolling"]["word_perplexity,none"] == pytest.approx(math.exp(nats / words), rel=1e-5)
+    assert found["results"]["rnnlm_rolling"]["word_perplexity,none"] == pytest.approx(
+        math.exp(nats / words), rel=1e-5
+    )
     written = [sample["resps"][0][0] for sample in found["samples"]["rnnlm_written"]]
     assert len(written) == 3 and not any("sat" in text for text in written)
 
 
 def test_answers_come_in_the_order_of_the_requests(door, model):
     lm = door.HarnessModel(str(model))
-    asked = requests(("the cat", " sat"), ("", "a dog"), ("the cat sat on the", " mat"), ("a dog saw the cat sat on", " it"))
+    asked = requests(
+        ("the cat", " sat"),
+        ("", "a dog"),
+        ("the cat sat on the", " mat"),
+        ("a dog saw the cat sat on", " it"),
+    )
     together = lm.loglikelihood(asked)
     assert together == [lm.loglikelihood([each])[0] for each in asked]
     assert together[2][1] and not together[3][1]
@@ -98,7 +109,11 @@ def test_answers_come_in_the_order_of_the_requests(door, model):
 
 def test_texts_are_written_by_their_settings(door, model):
     lm = door.HarnessModel(str(model))
-    asked = requests(("sat on", {"max_gen_toks": 1}), ("sat on", {"until": "mat"}), ("a dog", {"max_gen_toks": 1}))
+    asked = requests(
+        ("sat on", {"max_gen_toks": 1}),
+        ("sat on", {"until": "mat"}),
+        ("a dog", {"max_gen_toks": 1}),
+    )
     written = lm.generate_until(asked)
     assert [len(text.split()) for text in written[::2]] == [1, 1] and "mat" not in written[1]
     assert written[0] == lm.generate_until(asked[:1])[0]
@@ -115,10 +130,17 @@ def test_answers_go_into_the_harness_cache(door, model, tmp_path):
 
 
 def test_settings_of_tasks_are_read(door):
-    stops, settings = door.generation_settings({"until": ["\n"], "do_sample": False, "temperature": 0.7, "max_new_tokens": 5})
+    stops, settings = door.generation_settings(
+        {"until": ["\n"], "do_sample": False, "temperature": 0.7, "max_new_tokens": 5}
+    )
     assert (stops, settings.temperature, settings.max_tokens) == (["\n"], 0, 5)
     _, sampled = door.generation_settings({"do_sample": True, "top_k": 0, "top_p": 0.9})
-    assert (sampled.temperature, sampled.top_k, sampled.top_p, sampled.max_tokens) == (1.0, None, 0.9, 256)
+    assert (sampled.temperature, sampled.top_k, sampled.top_p, sampled.max_tokens) == (
+        1.0,
+        None,
+        0.9,
+        256,
+    )
     assert door.generation_settings({"temperature": 0.5})[1].temperature == 0.5
     with pytest.raises(UsageError, match="num_beams"):
         door.generation_settings({"num_beams": 4})
@@ -127,7 +149,10 @@ def test_settings_of_tasks_are_read(door):
 def test_a_model_may_adapt_itself(door, model):
     plain, adapted = door.HarnessModel(str(model)), door.HarnessModel(str(model), adapt="unigram")
     text = " ".join(["cat"] * 20)
-    assert adapted.loglikelihood_rolling(requests((text,)))[0] > plain.loglikelihood_rolling(requests((text,)))[0]
+    assert (
+        adapted.loglikelihood_rolling(requests((text,)))[0]
+        > plain.loglikelihood_rolling(requests((text,)))[0]
+    )
 
 
 def test_a_device_that_is_not_here_gives_way(door, tmp_path):
@@ -140,12 +165,17 @@ def test_the_command_is_the_harness_s_and_ends_without_a_traceback(door, monkeyp
     import lm_eval.__main__
     from lm_eval.api.registry import get_model
 
-    monkeypatch.setattr(lm_eval.__main__, "cli_evaluate", lambda: get_model("rnnlm")("nothing-there"))
+    monkeypatch.setattr(
+        lm_eval.__main__, "cli_evaluate", lambda: get_model("rnnlm")("nothing-there")
+    )
     with pytest.raises(SystemExit, match="no model at nothing-there"):
         door.main()
 
 
-@pytest.mark.parametrize(("module", "package", "extra"), [("lm_eval", "lm_eval", "lm-eval"), ("pyctcdecode", "pyctcdecode", "pyctcdecode")])
+@pytest.mark.parametrize(
+    ("module", "package", "extra"),
+    [("lm_eval", "lm_eval", "lm-eval"), ("pyctcdecode", "pyctcdecode", "pyctcdecode")],
+)
 def test_where_a_package_is_missing_the_way_to_it_is_told(monkeypatch, module, package, extra):
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)

@@ -11,7 +11,9 @@ from rnnlm.ngram.arpa import writing
 from support.arpa_files import SMALL
 from support.tiny_models import LINES, fit, save
 
-pyctcdecode = pytest.importorskip("pyctcdecode", reason="pyctcdecode is not installed; it asks for numpy < 2: see the README")
+pyctcdecode = pytest.importorskip(
+    "pyctcdecode", reason="pyctcdecode is not installed; it asks for numpy < 2: see the README"
+)
 pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
 from rnnlm.integrations.pyctcdecode import LanguageModel  # noqa: E402
@@ -35,41 +37,69 @@ def arpa(tmp_path_factory):
 def log_probs(text, noise, seed=0):
     """What an acoustic model could say of `text`: log-probabilities of the labels by frame,
     (frames, labels)."""
-    spoken = [LABELS.index(letter) for pair in zip(text, [""] * len(text), strict=True) for letter in pair]
+    spoken = [
+        LABELS.index(letter) for pair in zip(text, [""] * len(text), strict=True) for letter in pair
+    ]
     logits = np.random.default_rng(seed).normal(0, noise, (len(spoken), len(LABELS)))
     logits[np.arange(len(spoken)), spoken] += 4
     return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
 
 
 def beams(language_model, text, noise, seed=0, **options):
-    decoder = pyctcdecode.BeamSearchDecoderCTC(pyctcdecode.Alphabet.build_alphabet(LABELS), language_model)
+    decoder = pyctcdecode.BeamSearchDecoderCTC(
+        pyctcdecode.Alphabet.build_alphabet(LABELS), language_model
+    )
     return decoder.decode_beams(log_probs(text, noise, seed), beam_width=30, **options)
 
 
 @pytest.mark.parametrize("score_boundary", [True, False])
 def test_an_arpa_file_gives_the_beams_that_it_gives_with_kenlm(arpa, score_boundary):
     kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed; it is compiled from PyPI")
-    settings = {"alpha": 0.7, "beta": 1.1, "unk_score_offset": -7.0, "score_boundary": score_boundary}
-    theirs, ours = pyctcdecode.LanguageModel(kenlm.Model(str(arpa)), WORDS, **settings), LanguageModel(arpa, WORDS, **settings)
-    for seed, (text, noise) in enumerate([("the cat sat on the mat", 0.5), ("a dog saw the cat ", 1.5), ("zebra sat", 1), ("speech", 2.5)]):
+    settings = {
+        "alpha": 0.7,
+        "beta": 1.1,
+        "unk_score_offset": -7.0,
+        "score_boundary": score_boundary,
+    }
+    theirs, ours = (
+        pyctcdecode.LanguageModel(kenlm.Model(str(arpa)), WORDS, **settings),
+        LanguageModel(arpa, WORDS, **settings),
+    )
+    for seed, (text, noise) in enumerate(
+        [
+            ("the cat sat on the mat", 0.5),
+            ("a dog saw the cat ", 1.5),
+            ("zebra sat", 1),
+            ("speech", 2.5),
+        ]
+    ):
         expected = beams(theirs, text, noise, seed)
         found = beams(ours, text, noise, seed)
         assert [beam[0] for beam in found] == [beam[0] for beam in expected]
-        assert [beam[-2:] for beam in found] == [pytest.approx(beam[-2:], abs=1e-4) for beam in expected]
+        assert [beam[-2:] for beam in found] == [
+            pytest.approx(beam[-2:], abs=1e-4) for beam in expected
+        ]
 
 
-@pytest.mark.parametrize(("name", "settings"), [("lstm", {}), ("ngram", {"tokenizer": "char"}), ("gru", {"tokenizer": "byte"})])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("lstm", {}), ("ngram", {"tokenizer": "char"}), ("gru", {"tokenizer": "byte"})],
+)
 def test_a_beam_has_the_score_of_its_text_under_any_model(name, settings):
     model = LanguageModel(fit(name, **settings), alpha=1.0, beta=0.0, unk_score_offset=0.0)
     for text, *_, logit_score, score in beams(model, "the cat sat", 1.0)[:5]:
-        assert score - logit_score == pytest.approx(model.model.score(text) * math.log(10), abs=1e-3)
+        assert score - logit_score == pytest.approx(
+            model.model.score(text) * math.log(10), abs=1e-3
+        )
 
 
 def test_the_model_decides_where_the_sounds_do_not():
     """b and c sound alike here; the n-gram knows what sat."""
     frames = log_probs("the cat sat", 0.0) * 3
     frames[8, LABELS.index("b")] = frames[8, LABELS.index("c")]
-    decoder = pyctcdecode.BeamSearchDecoderCTC(pyctcdecode.Alphabet.build_alphabet(LABELS), LanguageModel(fit("ngram", order=3)))
+    decoder = pyctcdecode.BeamSearchDecoderCTC(
+        pyctcdecode.Alphabet.build_alphabet(LABELS), LanguageModel(fit("ngram", order=3))
+    )
     assert decoder.decode(frames) == "the cat sat"
 
 
@@ -84,22 +114,34 @@ def test_beams_of_a_network_are_asked_for_once_a_place(monkeypatch):
 
 def test_words_that_are_not_complete_cost_if_no_word_begins_so(arpa):
     door = LanguageModel(arpa, unk_score_offset=-10.0)
-    assert [door.score_partial_token(part) for part in ("sp", "speech", "spe", "xy", "x" * 12)] == [0, 0, 0, -10, -20]
+    assert [door.score_partial_token(part) for part in ("sp", "speech", "spe", "xy", "x" * 12)] == [
+        0,
+        0,
+        0,
+        -10,
+        -20,
+    ]
     assert LanguageModel(fit("lstm", tokenizer="char")).score_partial_token("xy") == 0
 
 
 def test_unknown_words_cost_the_offset(arpa):
     door = LanguageModel(arpa, ["cat"], alpha=1.0, beta=0.5, unk_score_offset=-3.0)
     plain = door.model.score("dog", eos=False), door.model.score("cat", eos=False)
-    assert door.score(door.get_start_state(), "dog")[0] == pytest.approx((plain[0] - 3) * math.log(10) + 0.5)
-    assert door.score(door.get_start_state(), "cat")[0] == pytest.approx(plain[1] * math.log(10) + 0.5)
+    assert door.score(door.get_start_state(), "dog")[0] == pytest.approx(
+        (plain[0] - 3) * math.log(10) + 0.5
+    )
+    assert door.score(door.get_start_state(), "cat")[0] == pytest.approx(
+        plain[1] * math.log(10) + 0.5
+    )
     with_end, state = door.score(door.get_start_state(), "cat", is_last_word=True)
     assert with_end == pytest.approx(door.model.score("cat") * math.log(10) + 0.5)
     assert state == door.score(door.get_start_state(), "cat")[1]
 
 
 def test_parameters_change_in_the_decoder_and_must_be_numbers(arpa):
-    decoder = pyctcdecode.BeamSearchDecoderCTC(pyctcdecode.Alphabet.build_alphabet(LABELS), door := LanguageModel(arpa))
+    decoder = pyctcdecode.BeamSearchDecoderCTC(
+        pyctcdecode.Alphabet.build_alphabet(LABELS), door := LanguageModel(arpa)
+    )
     decoder.reset_params(alpha=0.25, lm_score_boundary=False)
     assert (door.alpha, door.beta, door.score_boundary) == (0.25, 1.5, False)
     with pytest.raises(SettingsError, match="alpha"):
@@ -116,9 +158,14 @@ def test_an_n_gram_model_is_saved_as_pyctcdecode_saves_it(arpa, tmp_path):
     door = LanguageModel(arpa, alpha=0.3)
     door.save_to_dir(str(tmp_path))
     expected = beams(door, "the cat sat", 1.0)
-    for again in (LanguageModel.load_from_dir(str(tmp_path)), pyctcdecode.LanguageModel.load_from_dir(str(tmp_path))):
+    for again in (
+        LanguageModel.load_from_dir(str(tmp_path)),
+        pyctcdecode.LanguageModel.load_from_dir(str(tmp_path)),
+    ):
         assert (again.alpha, again.beta) == (0.3, 1.5)
-        assert [beam[0] for beam in beams(again, "the cat sat", 1.0)] == [beam[0] for beam in expected]
+        assert [beam[0] for beam in beams(again, "the cat sat", 1.0)] == [
+            beam[0] for beam in expected
+        ]
     with pytest.raises(UsageError, match="n-grams"):
         LanguageModel(fit("lstm")).save_to_dir(str(tmp_path))
 

@@ -20,7 +20,10 @@ RUN = Run("lstm", {"hidden_size": 8, "learning_rate": 0.1, "clip_norm": None}, "
 def state(step: int) -> TrainingState:
     return TrainingState(
         {"step": step, "seconds": step / 3},
-        {"network.weight": np.full((3, 2), step, np.float32), "random.cpu": np.arange(9, dtype=np.uint8)},
+        {
+            "network.weight": np.full((3, 2), step, np.float32),
+            "random.cpu": np.arange(9, dtype=np.uint8),
+        },
     )
 
 
@@ -33,7 +36,9 @@ def folder(tmp_path):
 
 
 def steps(folder):
-    return [int(path.name.split("-")[1]) for path in sorted((folder / "training").glob("state-*.json"))]
+    return [
+        int(path.name.split("-")[1]) for path in sorted((folder / "training").glob("state-*.json"))
+    ]
 
 
 def newest(folder, suffix):
@@ -44,7 +49,8 @@ def test_what_was_saved_comes_back(folder):
     found = checkpoints.load(folder)
     assert found.facts == state(9).facts and checkpoints.load_run(folder) == RUN
     assert all(
-        np.array_equal(found.arrays[name], array) and found.arrays[name].dtype == array.dtype for name, array in state(9).arrays.items()
+        np.array_equal(found.arrays[name], array) and found.arrays[name].dtype == array.dtype
+        for name, array in state(9).arrays.items()
     )
     assert found.arrays["network.weight"].flags.writeable
 
@@ -64,7 +70,11 @@ def test_checkpoints_of_a_branch_that_was_given_up_go(folder):
 
 def test_what_a_save_that_was_cut_off_has_left_goes_before_the_next_one_is_written(folder):
     place = folder / "training"
-    for name in ("state-00000012-aaaaaaaa.safetensors", "state-00000012-bbbbbbbb.safetensors.new", "state-00000012-aaaaaaaa.json.new"):
+    for name in (
+        "state-00000012-aaaaaaaa.safetensors",
+        "state-00000012-bbbbbbbb.safetensors.new",
+        "state-00000012-aaaaaaaa.json.new",
+    ):
         (place / name).write_bytes(b"half")
     with failing(folder, ("write",)), pytest.raises(OutputError, match="cannot write"):
         checkpoints.save(folder, state(12), RUN, keep=3)
@@ -118,7 +128,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_it_and_that_is_said_on
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert checkpoints.load_run(folder) == RUN
-    with pytest.warns(RnnlmWarning, match="is damaged; trying the one before it: state-00000009") as said:
+    with pytest.warns(
+        RnnlmWarning, match="is damaged; trying the one before it: state-00000009"
+    ) as said:
         found = checkpoints.load(folder)
     assert found.facts == state(6).facts and len(said) == 1
     np.testing.assert_array_equal(found.arrays["network.weight"], state(6).arrays["network.weight"])
@@ -131,7 +143,10 @@ def test_where_all_are_damaged_that_is_an_error(tmp_path, damage):
         pytest.skip("there is none")
     DAMAGES[damage](tmp_path)
     with (
-        pytest.raises(ModelError, match="cannot resume the run of .*each of its checkpoints is missing or damaged"),
+        pytest.raises(
+            ModelError,
+            match="cannot resume the run of .*each of its checkpoints is missing or damaged",
+        ),
         pytest.warns(RnnlmWarning),
     ):
         checkpoints.load(tmp_path)
@@ -146,4 +161,6 @@ def test_where_there_is_none_that_is_wrong_usage(tmp_path):
 def test_what_an_earlier_run_would_go_on_from_is_forgotten(folder):
     (folder / "training" / "owner.json").write_text("{}", encoding="utf-8")
     checkpoints.remove(folder)
-    assert [path.name for path in (folder / "training").iterdir()] == ["owner.json"] and not checkpoints.exists(folder)
+    assert [path.name for path in (folder / "training").iterdir()] == [
+        "owner.json"
+    ] and not checkpoints.exists(folder)

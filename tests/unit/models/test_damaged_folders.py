@@ -14,7 +14,11 @@ from support.hostile import models as hostile
 from support.hostile.watching import watched
 from support.saved_models import edit_config, save_lstm, save_unigram, weights_file
 
-CASES = {f"{kind}: {name}": (kind, *case) for kind, cases in hostile.LOADED.items() for name, case in cases.items()}
+CASES = {
+    f"{kind}: {name}": (kind, *case)
+    for kind, cases in hostile.LOADED.items()
+    for name, case in cases.items()
+}
 
 
 @pytest.mark.parametrize("kind, what, damage", CASES.values(), ids=map(ascii, CASES))
@@ -27,7 +31,16 @@ def test_a_damaged_model_is_refused_with_its_name(there, here, kind, what, damag
     assert not (here / "hacked").exists()
 
 
-@pytest.mark.parametrize("name", ["an unknown model", "vocabulary missing", "a million layers", "config.json cut off", "a newer format"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "an unknown model",
+        "vocabulary missing",
+        "a million layers",
+        "config.json cut off",
+        "a newer format",
+    ],
+)
 def test_a_damaged_model_is_not_described_either(there, here, name):
     shutil.copytree(there["lstm"], "m")
     hostile.LOADED["lstm"][name][1](here / "m")
@@ -57,7 +70,9 @@ def test_a_model_that_is_held_in_memory_is_hashed_when_it_is_loaded(tmp_path, sa
     folder = tmp_path / "m"
     save(folder)
     (path,) = folder.glob(name)
-    flip_a_bit(path) if name == "weights-*" else damage(path, lambda data: data.replace(b"cat", b"cot"))
+    flip_a_bit(path) if name == "weights-*" else damage(
+        path, lambda data: data.replace(b"cat", b"cot")
+    )
     with pytest.raises(ModelError) as caught:
         model_folder.load(folder, "cpu")
     assert (caught.value.what, caught.value.hint) == (f"the model at {folder} is damaged", HINT)
@@ -84,8 +99,13 @@ def test_files_much_larger_than_the_settings_imply_are_not_read(tmp_path, monkey
     save_lstm(tmp_path)
     with open(weights_file(tmp_path), "ab") as stream:
         stream.truncate(1 << 40)  # with a hole: it takes no space
-    edit_config(tmp_path, lambda content: content["files"][weights_file(tmp_path).name].update(bytes=1 << 40))
-    with pytest.raises(ModelError, match="the weights do not fit the settings: they take more than"):
+    edit_config(
+        tmp_path,
+        lambda content: content["files"][weights_file(tmp_path).name].update(bytes=1 << 40),
+    )
+    with pytest.raises(
+        ModelError, match="the weights do not fit the settings: they take more than"
+    ):
         model_folder.load(tmp_path, "cpu")
 
 

@@ -47,15 +47,26 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
     save_unigram(tmp_path / "checkpoints" / "mine")
     with pytest.raises(ModelError, match="no model at yours; .*there are: .*mine"):
         loading.find("yours")
-    with pytest.raises(ModelError, match="holds no config.json; name one of the models in it: checkpoints/mine"):
+    with pytest.raises(
+        ModelError, match="holds no config.json; name one of the models in it: checkpoints/mine"
+    ):
         loading.find("./checkpoints")
-    with pytest.raises(ModelError, match=r"no model at mine\+cach; mine does not adapt itself by 'cach'; did you mean 'cache'"):
+    with pytest.raises(
+        ModelError,
+        match=r"no model at mine\+cach; mine does not adapt itself by 'cach'; did you mean 'cache'",
+    ):
         loading.load("mine+cach")
-    with pytest.raises(ModelError, match=r"no model at mine\+cache; only eval, score, .* adapt mine by 'cache'; name mine alone here"):
+    with pytest.raises(
+        ModelError,
+        match=r"no model at mine\+cache; only eval, score, .* adapt mine by 'cache'; name mine alone here",
+    ):
         loading.find("mine+cache")  # as `rnnlm export` looks for its model
 
 
-@pytest.mark.parametrize("name, why", [("empty", "holds no config.json"), ("file", "it is a file"), ("w" * 5000, "no such folder")])
+@pytest.mark.parametrize(
+    "name, why",
+    [("empty", "holds no config.json"), ("file", "it is a file"), ("w" * 5000, "no such folder")],
+)
 def test_what_is_no_model_is_said_to_be_none(tmp_path, monkeypatch, name, why):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()

@@ -63,7 +63,13 @@ def test_steps_that_are_taken_again_are_told_once(log, tmp_path):
     again.add(saved(4))
     again.go_on(position, 4, 4)
     again.add(validated(6))
-    assert told(tmp_path) == [("validated", 2), ("validated", 4), ("saved", 4), ("saved", 4), ("validated", 6)]
+    assert told(tmp_path) == [
+        ("validated", 2),
+        ("validated", 4),
+        ("saved", 4),
+        ("saved", 4),
+        ("validated", 6),
+    ]
 
 
 def test_a_validation_the_run_does_not_remember_is_told_once(log, tmp_path):
@@ -76,7 +82,17 @@ def test_a_validation_the_run_does_not_remember_is_told_once(log, tmp_path):
     assert told(tmp_path) == [("validated", 4), ("saved", 5), ("validated", 5)]
 
 
-@pytest.mark.parametrize("torn", [b'{"event": "sav', b'{"event": "saved", "step": 3}', b"\xff\n", b"[]\n", b"3\n", b'{"step": []}\n'])
+@pytest.mark.parametrize(
+    "torn",
+    [
+        b'{"event": "sav',
+        b'{"event": "saved", "step": 3}',
+        b"\xff\n",
+        b"[]\n",
+        b"3\n",
+        b'{"step": []}\n',
+    ],
+)
 def test_a_line_cut_short_or_damaged_goes(log, tmp_path, torn):
     log.add(saved(1))
     with open(tmp_path / "metrics.jsonl", "ab") as stream:

@@ -10,14 +10,27 @@ import pytest
 from rnnlm.errors import OutputError
 from rnnlm.models import info, model_folder
 from support.failing_files import failing
-from support.saved_models import LINES, edit_config, logprob, make_lstm, make_unigram, names, save_lstm, save_unigram, weights_file
+from support.saved_models import (
+    LINES,
+    edit_config,
+    logprob,
+    make_lstm,
+    make_unigram,
+    names,
+    save_lstm,
+    save_unigram,
+    weights_file,
+)
 from support.tiny_models import fit, save
 
 
 def test_a_model_of_before_its_settings_were_renamed_is_the_same_model(tmp_path):
     model = fit("lstm", output_layer="class", classes=3, tied=False)
     today = save(tmp_path / "m", model, "lstm", output_layer="class", classes=3, tied=False)
-    edit_config(tmp_path / "m", lambda content: content["settings"].update(output=content["settings"].pop("output_layer")))
+    edit_config(
+        tmp_path / "m",
+        lambda content: content["settings"].update(output=content["settings"].pop("output_layer")),
+    )
     loaded, manifest = model_folder.load(tmp_path / "m", "cpu")
     assert (manifest.settings, manifest.fingerprint) == (today.settings, today.fingerprint)
     assert {name: array.tolist() for name, array in loaded.to_arrays().items()} == {
@@ -36,7 +49,10 @@ def test_the_folder_names_each_file_with_length_and_hash(tmp_path):
 
 
 def test_the_fingerprint_is_of_the_content(tmp_path):
-    same, again, other = (save_unigram(tmp_path / name, k, step) for name, k, step in (("a", 0.5, 1), ("b", 0.5, 9), ("c", 0.6, 1)))
+    same, again, other = (
+        save_unigram(tmp_path / name, k, step)
+        for name, k, step in (("a", 0.5, 1), ("b", 0.5, 9), ("c", 0.6, 1))
+    )
     assert same.fingerprint == again.fingerprint != other.fingerprint
 
 
@@ -46,7 +62,9 @@ def test_a_newer_model_replaces_the_older_and_its_files(tmp_path):
     (tmp_path / "weights-of-mine.safetensors").write_text("mine")
     save_unigram(tmp_path, 2.0, 2, [*LINES, "new words"])
     assert np.array_equal(logprob(tmp_path), make_unigram(2.0, [*LINES, "new words"]).logprob_V)
-    data = [name for name in names(tmp_path) if name not in ("notes.txt", "weights-of-mine.safetensors")]
+    data = [
+        name for name in names(tmp_path) if name not in ("notes.txt", "weights-of-mine.safetensors")
+    ]
     assert len(data) == 3 and "weights-00000002.safetensors" in data and "config.json" in data
 
 
@@ -77,12 +95,17 @@ def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path,
         folder = tmp_path / str(at)
         save_unigram(folder, 0.5, 1)
         before = names(folder)
-        with failing(folder, (kind,), calls=range(at, at + 1)), pytest.raises(OutputError, match="No space left") as caught:
+        with (
+            failing(folder, (kind,), calls=range(at, at + 1)),
+            pytest.raises(OutputError, match="No space left") as caught,
+        ):
             save_unigram(folder, 2.0, 2, [*LINES, "new words"])
         assert str(folder) in caught.value.what and "make space" in caught.value.hint
         replaced = (kind, at) == ("fsync", 5)  # the folder's, after config.json was put in place
         expected = make_unigram(2.0, [*LINES, "new words"]) if replaced else make_unigram(0.5)
-        assert np.array_equal(logprob(folder), expected.logprob_V) and not list(folder.glob("*.new"))
+        assert np.array_equal(logprob(folder), expected.logprob_V) and not list(
+            folder.glob("*.new")
+        )
         assert replaced or names(folder) == before
     with failing(folder, (kind,), calls=range(calls, 99)):  # no call is left to try
         save_unigram(folder, 3.0, 3, [*LINES, "new words again"])
@@ -90,7 +113,11 @@ def test_a_failing_write_leaves_the_old_or_the_new_model_and_no_litter(tmp_path,
 
 def test_what_a_killed_writer_left_goes_with_the_next_save(tmp_path):
     save_unigram(tmp_path, 0.5, 1)
-    for name in ("weights-00000002.safetensors", "weights-00000003.safetensors.new", "vocab-0a1b2c3d.txt"):
+    for name in (
+        "weights-00000002.safetensors",
+        "weights-00000003.safetensors.new",
+        "vocab-0a1b2c3d.txt",
+    ):
         (tmp_path / name).write_text("cut off")
     manifest = save_unigram(tmp_path, 2.0, 4)
     assert names(tmp_path) == sorted([*manifest.files, "config.json"])
@@ -109,7 +136,9 @@ def test_files_are_synced_before_they_are_put_in_place(tmp_path, monkeypatch):
     order = []
     for what in ("fsync", "replace"):
         original = getattr(os, what)
-        monkeypatch.setattr(os, what, lambda *a, what=what, original=original: (order.append(what), original(*a))[1])
+        monkeypatch.setattr(
+            os, what, lambda *a, what=what, original=original: (order.append(what), original(*a))[1]
+        )
     save_unigram(tmp_path)
     assert order == ["fsync", "replace", "fsync"] * 3
 
@@ -140,7 +169,17 @@ def test_an_existing_model_is_refused_unless_it_may_be_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
-@pytest.mark.parametrize("name", ["thesis.tex", "README.md", "vocab.txt", "metrics.jsonl", "weights.safetensors", "config.json.bak"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "thesis.tex",
+        "README.md",
+        "vocab.txt",
+        "metrics.jsonl",
+        "weights.safetensors",
+        "config.json.bak",
+    ],
+)
 def test_a_folder_of_other_things_is_refused(tmp_path, name, overwrite):
     (tmp_path / name).write_text("mine")
     with pytest.raises(OutputError, match="is not empty and holds no model") as caught:
@@ -190,7 +229,11 @@ def test_what_was_kept_for_a_model_goes_with_it_unless_its_training_goes_on(tmp_
 
     def save_again(goes_on):
         model_folder.save(folder, make_unigram(0.5), "unigram", settings, 1, {}, goes_on=goes_on)
-        return sorted(path.name for path in folder.iterdir() if path.name in ("training", "adapt-unigram.json", "notes.txt"))
+        return sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.name in ("training", "adapt-unigram.json", "notes.txt")
+        )
 
     save_again(False)
     (folder / "training").mkdir()

@@ -23,13 +23,21 @@ SETTINGS = {"model": "mixture", "mixing": "linear"}
 def parts(tmp_path):
     """Two folders with a model each."""
     for name, smoothing in (("a", "mkn"), ("b", "witten-bell")):
-        save(tmp_path / name, fit("ngram", order=2, smoothing=smoothing), "ngram", order=2, smoothing=smoothing)
+        save(
+            tmp_path / name,
+            fit("ngram", order=2, smoothing=smoothing),
+            "ngram",
+            order=2,
+            smoothing=smoothing,
+        )
     return [tmp_path / "a", tmp_path / "b"]
 
 
 def mixed(folder, parts, weights=(0.5, 0.5), bundle=False):
     models = [model_folder.load(part)[0] for part in parts]
-    return model_folder.save(folder, Mixture(models, weights), "mixture", SETTINGS, 0, {}, parts, bundle)
+    return model_folder.save(
+        folder, Mixture(models, weights), "mixture", SETTINGS, 0, {}, parts, bundle
+    )
 
 
 def score(folder) -> float:
@@ -41,8 +49,13 @@ def score(folder) -> float:
 def test_parts_are_named_by_the_way_to_them_and_their_fingerprint(tmp_path, parts):
     manifest = mixed(tmp_path / "deep" / "mix", parts)
     assert [part.path for part in manifest.parts] == ["../../a", "../../b"]
-    assert [part.fingerprint for part in manifest.parts] == [model_folder.read_manifest(part).fingerprint for part in parts]
-    assert [part["path"] for part in info.describe(str(tmp_path / "deep" / "mix"))["parts"]] == ["../../a", "../../b"]
+    assert [part.fingerprint for part in manifest.parts] == [
+        model_folder.read_manifest(part).fingerprint for part in parts
+    ]
+    assert [part["path"] for part in info.describe(str(tmp_path / "deep" / "mix"))["parts"]] == [
+        "../../a",
+        "../../b",
+    ]
 
 
 def test_a_mixture_moves_with_its_parts(tmp_path, parts, monkeypatch):
@@ -65,11 +78,29 @@ def test_a_part_is_found_through_links(tmp_path, parts):
 
 def test_the_fingerprint_is_of_parts_weights_and_kind_and_not_of_places(tmp_path, parts):
     first = mixed(tmp_path / "one", parts)
-    assert mixed(tmp_path / "x" / "y", parts).fingerprint == mixed(tmp_path / "z", parts, bundle=True).fingerprint == first.fingerprint
-    others = [mixed(tmp_path / "two", parts, (0.4, 0.6)), mixed(tmp_path / "three", parts[::-1]), mixed(tmp_path / "four", [parts[0]] * 2)]
+    assert (
+        mixed(tmp_path / "x" / "y", parts).fingerprint
+        == mixed(tmp_path / "z", parts, bundle=True).fingerprint
+        == first.fingerprint
+    )
+    others = [
+        mixed(tmp_path / "two", parts, (0.4, 0.6)),
+        mixed(tmp_path / "three", parts[::-1]),
+        mixed(tmp_path / "four", [parts[0]] * 2),
+    ]
     models = [model_folder.load(part)[0] for part in parts]
     product = Mixture(models, (0.5, 0.5), "log-linear")
-    others.append(model_folder.save(tmp_path / "five", product, "mixture", {**SETTINGS, "mixing": "log-linear"}, 0, {}, parts))
+    others.append(
+        model_folder.save(
+            tmp_path / "five",
+            product,
+            "mixture",
+            {**SETTINGS, "mixing": "log-linear"},
+            0,
+            {},
+            parts,
+        )
+    )
     assert len({first.fingerprint, *(other.fingerprint for other in others)}) == 5
     assert score(tmp_path / "five") != score(tmp_path / "one")
 
@@ -105,7 +136,10 @@ def test_a_damaged_part_is_found_by_the_doctor(tmp_path, parts):
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    assert next(check.name for check in audit(str(tmp_path / "mix")) if check.result == "failed") == "part 2: files"
+    assert (
+        next(check.name for check in audit(str(tmp_path / "mix")) if check.result == "failed")
+        == "part 2: files"
+    )
 
 
 def test_mixtures_of_mixtures_are_loaded_and_bundled_whole(tmp_path, parts):
@@ -145,7 +179,12 @@ def test_models_in_models_in_models_are_not_followed_forever(tmp_path, parts, mo
 
 def test_parts_in_the_config_of_another_kind_are_ignored_with_it(tmp_path, parts):
     edit_config(
-        parts[0], lambda config: config.update(parts=[{"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}])
+        parts[0],
+        lambda config: config.update(
+            parts=[
+                {"path": "../b", "fingerprint": model_folder.read_manifest(parts[1]).fingerprint}
+            ]
+        ),
     )
     assert score(parts[0]) < 0
 
@@ -164,7 +203,9 @@ def test_the_same_bundle_again_copies_nothing(tmp_path, parts):
     mixed(tmp_path / "mix", parts, bundle=True)
     weights = next((tmp_path / "mix" / "part-1").glob("weights-*"))
     before = weights.stat().st_ino
-    assert [part.path for part in mixed(tmp_path / "mix", parts, (0.3, 0.7), bundle=True).parts] == ["part-1", "part-2"]
+    assert [
+        part.path for part in mixed(tmp_path / "mix", parts, (0.3, 0.7), bundle=True).parts
+    ] == ["part-1", "part-2"]
     assert weights.stat().st_ino == before
 
 
@@ -177,7 +218,9 @@ def test_another_model_in_its_place_takes_the_copies_with_it(tmp_path, parts):
 def test_a_bundle_can_be_mixed_into_its_own_place(tmp_path, parts):
     mixed(tmp_path / "mix", parts)
     before = score(tmp_path / "mix")
-    with pytest.raises(UsageError, match="the mixture cannot replace .*mix, which it would be made of"):
+    with pytest.raises(
+        UsageError, match="the mixture cannot replace .*mix, which it would be made of"
+    ):
         mixed(tmp_path / "mix", [tmp_path / "mix", parts[0]])
     assert score(tmp_path / "mix") == before
     mixed(tmp_path / "mix", [tmp_path / "mix", parts[0]], (1.0, 0.0), bundle=True)
@@ -187,7 +230,12 @@ def test_a_bundle_can_be_mixed_into_its_own_place(tmp_path, parts):
 @pytest.mark.parametrize("number", range(1, 12))
 def test_a_failing_copy_leaves_the_old_mixture_and_no_litter(tmp_path, parts, monkeypatch, number):
     mixed(tmp_path / "mix", parts, bundle=True)
-    before, expected, calls, replace = names(tmp_path / "mix"), score(tmp_path / "mix"), [], os.replace
+    before, expected, calls, replace = (
+        names(tmp_path / "mix"),
+        score(tmp_path / "mix"),
+        [],
+        os.replace,
+    )
 
     def failing(*arguments):
         calls.append(arguments)
@@ -206,7 +254,9 @@ def test_a_failing_copy_leaves_the_old_mixture_and_no_litter(tmp_path, parts, mo
             assert number > len(calls) > 5
 
 
-def test_a_first_bundle_that_fails_leaves_nothing_and_one_that_was_killed_can_be_replaced(tmp_path, parts, monkeypatch):
+def test_a_first_bundle_that_fails_leaves_nothing_and_one_that_was_killed_can_be_replaced(
+    tmp_path, parts, monkeypatch
+):
     def full(path):
         if path.parent.name == "part-2":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

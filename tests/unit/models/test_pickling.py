@@ -48,7 +48,9 @@ def again(model):
 
 @pytest.mark.filterwarnings("ignore::rnnlm.RnnlmWarning")
 @pytest.mark.parametrize("name", [*KINDS, "ngram+unigram", "lstm+cache", "lstm+dynamic"])
-def test_a_loaded_model_comes_out_of_a_pickle_as_it_was_wherever_one_works(folder, name, monkeypatch, tmp_path):
+def test_a_loaded_model_comes_out_of_a_pickle_as_it_was_wherever_one_works(
+    folder, name, monkeypatch, tmp_path
+):
     monkeypatch.chdir(folder)
     model = rnnlm.load(f"./{name}", "cpu")
     data = pickle.dumps(model)
@@ -66,8 +68,14 @@ def test_what_is_made_of_loaded_models_in_memory_pickles_by_them(folder):
 
 
 def test_a_model_that_was_not_loaded_cannot_be_pickled():
-    for model in (fit("unigram"), rnnlm.adapt(fit("lstm"), "cache"), rnnlm.Mixture([fit("unigram")], [1])):
-        with pytest.raises(UsageError, match=r"cannot be pickled; it was not loaded from a folder.*save it first"):
+    for model in (
+        fit("unigram"),
+        rnnlm.adapt(fit("lstm"), "cache"),
+        rnnlm.Mixture([fit("unigram")], [1]),
+    ):
+        with pytest.raises(
+            UsageError, match=r"cannot be pickled; it was not loaded from a folder.*save it first"
+        ):
             pickle.dumps(model)
 
 
@@ -84,7 +92,10 @@ def test_a_model_that_has_changed_or_is_gone_is_an_error_that_names_it(folder, t
     place = shutil.copytree(folder / "unigram", tmp_path / "mine")
     data = pickle.dumps(rnnlm.load(place))
     save(place, fit("unigram", additive_k=3.0), "unigram", additive_k=3.0)
-    with pytest.raises(ModelError, match=r"mine has changed since it was pickled; its fingerprint is \w{12} now, and was \w{12}"):
+    with pytest.raises(
+        ModelError,
+        match=r"mine has changed since it was pickled; its fingerprint is \w{12} now, and was \w{12}",
+    ):
         pickle.loads(data)
     shutil.rmtree(place)
     with pytest.raises(ModelError, match=r"no model at .*mine"):
@@ -96,19 +107,28 @@ def test_gradient_statistics_are_those_in_the_folder_or_an_error(folder, tmp_pat
     model = rnnlm.load(place, "cpu")
     statistics = gather_statistics(model, Lines(LINES).encode(model.tokenizer).ids, 3)
     adapted = rnnlm.adapt(model, "dynamic", DynamicSettings(3, "rms", 0.01), statistics)
-    companions.save_statistics(place, {name: each.numpy() for name, each in statistics.items()}, model.fingerprint)
+    companions.save_statistics(
+        place, {name: each.numpy() for name, each in statistics.items()}, model.fingerprint
+    )
     data = pickle.dumps(adapted)
     assert len(data) < LONGEST_PICKLE
     assert np.array_equal(scores(pickle.loads(data)), scores(adapted))
-    companions.save_statistics(place, {name: 2 * each.numpy() for name, each in statistics.items()}, model.fingerprint)
-    with pytest.raises(ModelError, match="gradient statistics in .*mine are not those of the model that was pickled"):
+    companions.save_statistics(
+        place, {name: 2 * each.numpy() for name, each in statistics.items()}, model.fingerprint
+    )
+    with pytest.raises(
+        ModelError,
+        match="gradient statistics in .*mine are not those of the model that was pickled",
+    ):
         pickle.loads(data)
 
 
 def test_a_spawned_worker_scores_as_its_parent_does(folder):
     model = rnnlm.load(folder / "ngram")
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        assert pool.submit(rnnlm.score_sentences, model, LINES).result(60) == rnnlm.score_sentences(model, LINES)
+        assert pool.submit(rnnlm.score_sentences, model, LINES).result(60) == rnnlm.score_sentences(
+            model, LINES
+        )
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")

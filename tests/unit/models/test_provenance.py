@@ -17,7 +17,15 @@ def folders(tmp_path):
     for name, text in (("one", "a"), ("other", "b")):
         model_folder.save(found[name], fit("unigram"), "unigram", {}, 0, {"train_data": text})
     parts = [("unigram", {})] * 2
-    model_folder.save(found["both"], mixture(parts, [0.5, 0.5]), "mixture", {}, 0, {}, [found["one"], found["other"]])
+    model_folder.save(
+        found["both"],
+        mixture(parts, [0.5, 0.5]),
+        "mixture",
+        {},
+        0,
+        {},
+        [found["one"], found["other"]],
+    )
     return found
 
 
@@ -30,9 +38,15 @@ def said(lines_hash, folders) -> list[str]:
 
 def test_models_trained_on_the_text_are_named_mixtures_of_such_models_too(folders):
     (notice,) = said("b", folders)
-    assert notice == "this is the very text that other and both were trained on: weights found there flatter them; use held-out text"
+    assert (
+        notice
+        == "this is the very text that other and both were trained on: weights found there flatter them; use held-out text"
+    )
     (notice,) = said("a", {"one": folders["one"], "other": folders["other"]})
-    assert notice == "this is the very text that one was trained on: weights found there flatter it; use held-out text"
+    assert (
+        notice
+        == "this is the very text that one was trained on: weights found there flatter it; use held-out text"
+    )
 
 
 def test_of_a_held_out_text_nothing_is_said(folders):

@@ -14,14 +14,18 @@ from rnnlm.models.model_folder import SCALE, compacted, joined, rounded, scaled,
 FINITE = st.floats(-(2.0**120), 2.0**120, width=32, allow_nan=False)
 
 
-@given(npst.arrays(np.float32, npst.array_shapes(min_dims=1, max_dims=3, max_side=6), elements=FINITE))
+@given(
+    npst.arrays(np.float32, npst.array_shapes(min_dims=1, max_dims=3, max_side=6), elements=FINITE)
+)
 def test_rounding_is_torchs(array):
     expected = torch.from_numpy(array).bfloat16().float().numpy()
     np.testing.assert_array_equal(widened(rounded(array)), expected)
     assert rounded(array).nbytes * 2 == array.nbytes and rounded(array).shape == array.shape
 
 
-@given(npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=3, max_side=6), elements=FINITE))
+@given(
+    npst.arrays(np.float32, npst.array_shapes(min_dims=2, max_dims=3, max_side=6), elements=FINITE)
+)
 def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
     again = joined([scaled("w", array)])["w"]
     assert again.dtype == np.float32 and again.shape == array.shape
@@ -32,11 +36,19 @@ def test_with_8_bits_a_weight_is_off_by_half_a_step_of_its_row_at_most(array):
 
 
 def test_with_8_bits_rows_of_zeros_and_vectors_are_kept():
-    arrays = {"w": np.array([[0, 0], [1, -2]], dtype=np.float32), "b": np.array([1.5, 2], dtype=np.float32), "n": np.arange(3)}
+    arrays = {
+        "w": np.array([[0, 0], [1, -2]], dtype=np.float32),
+        "b": np.array([1.5, 2], dtype=np.float32),
+        "n": np.arange(3),
+    }
     small = compacted(arrays, 8)
     assert small["w"].dtype == np.int8 and small["w"][1].tolist() == [64, -127]
     again = joined([small])
-    assert again.keys() == arrays.keys() and again["w"][0].tolist() == [0, 0] and again["b"].tolist() == [1.5, 2]
+    assert (
+        again.keys() == arrays.keys()
+        and again["w"][0].tolist() == [0, 0]
+        and again["b"].tolist() == [1.5, 2]
+    )
 
 
 def test_other_types_stay_as_they_are():
@@ -46,8 +58,17 @@ def test_other_types_stay_as_they_are():
 
 def test_pieces_in_several_files_are_joined():
     array = np.arange(12, dtype=np.float32).reshape(6, 2)
-    again = joined([{"w#2": rounded(array[5:]), "b": array[0]}, {"w#0": rounded(array[:3]), "w#1": rounded(array[3:5])}])
-    assert again.keys() == {"w", "b"} and np.array_equal(again["w"], array) and np.array_equal(again["b"], array[0])
+    again = joined(
+        [
+            {"w#2": rounded(array[5:]), "b": array[0]},
+            {"w#0": rounded(array[:3]), "w#1": rounded(array[3:5])},
+        ]
+    )
+    assert (
+        again.keys() == {"w", "b"}
+        and np.array_equal(again["w"], array)
+        and np.array_equal(again["b"], array[0])
+    )
 
 
 @pytest.mark.parametrize("files, words", [
@@ -70,4 +91,7 @@ def test_the_safetensors_library_reads_what_is_written(tmp_path):
     array = np.linspace(-3, 3, 12, dtype=np.float32).reshape(3, 4)
     (tmp_path / "x").write_bytes(b"".join(tensors.chunks({"w": rounded(array)})))
     assert torch.equal(load_file(tmp_path / "x")["w"], torch.from_numpy(array).bfloat16())
-    np.testing.assert_array_equal(widened(tensors.mapped(tmp_path / "x")["w"]), torch.from_numpy(array).bfloat16().float().numpy())
+    np.testing.assert_array_equal(
+        widened(tensors.mapped(tmp_path / "x")["w"]),
+        torch.from_numpy(array).bfloat16().float().numpy(),
+    )

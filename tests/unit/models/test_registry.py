@@ -14,7 +14,17 @@ STORED = {"ngram": {"values_1": ("F32", (11, 1))}, "mixture": {"weights": ("F64"
 
 
 def test_the_kinds_are_those_documented():
-    assert set(registry.KINDS) == {"rnn", "gru", "lstm", "qrnn", "ffnn", "jordan", "unigram", "ngram", "mixture"}
+    assert set(registry.KINDS) == {
+        "rnn",
+        "gru",
+        "lstm",
+        "qrnn",
+        "ffnn",
+        "jordan",
+        "unigram",
+        "ngram",
+        "mixture",
+    }
     assert all(kind.name == name and kind.about for name, kind in registry.KINDS.items())
 
 
@@ -22,19 +32,30 @@ def test_the_kinds_are_those_documented():
 def test_each_kind_has_settings_with_its_name_and_shapes(kind):
     classes = kind.settings_classes()
     model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
-    settings = {name: field.default for name, field in model_class.__dataclass_fields__.items()} | {"model": kind.name}
+    settings = {name: field.default for name, field in model_class.__dataclass_fields__.items()} | {
+        "model": kind.name
+    }
     model_class(**settings)
     tokenizer = SimpleNamespace(size=10, input_size=10, unk_id=1, spells=False)
     shapes = kind.array_shapes(settings, tokenizer)
     if shapes is None:  # only counting tells
         shapes = kind.array_shapes(settings, tokenizer, STORED[kind.name])
-    assert shapes and all(dtype in ("F32", "F64") and all(size > 0 for size in shape) for dtype, shape in shapes.values())
-    assert any(10 in shape or 11 in shape for _, shape in shapes.values()) or shapes == STORED[kind.name]
+    assert shapes and all(
+        dtype in ("F32", "F64") and all(size > 0 for size in shape)
+        for dtype, shape in shapes.values()
+    )
+    assert (
+        any(10 in shape or 11 in shape for _, shape in shapes.values())
+        or shapes == STORED[kind.name]
+    )
 
 
 def test_what_is_made_of_models_is_not_trained_and_says_what_makes_it():
     assert [kind.name for kind in registry.KINDS.values() if kind.fitting is None] == ["mixture"]
-    with pytest.raises(SettingsError, match="is not trained; it is made of models that are; rnnlm mix A B --on TEXT makes one"):
+    with pytest.raises(
+        SettingsError,
+        match="is not trained; it is made of models that are; rnnlm mix A B --on TEXT makes one",
+    ):
         registry.trained_kind("mixture")
     assert registry.trained_kind("lstm") is registry.KINDS["lstm"]
 
@@ -46,13 +67,24 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
     from rnnlm.text.tokenizers import TokenizerSettings
 
     for kind in registry.KINDS.values():
-        classes = (*kind.settings_classes(), TokenizerSettings, TextSettings, SourceSettings, HoldoutSettings)
+        classes = (
+            *kind.settings_classes(),
+            TokenizerSettings,
+            TextSettings,
+            SourceSettings,
+            HoldoutSettings,
+        )
         names = [name for cls in classes for name in cls.__dataclass_fields__]
         assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
-    "name, nearest", [("lsmt", "'lstm'"), ("unigramm", "'unigram'"), ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram")]
+    "name, nearest",
+    [
+        ("lsmt", "'lstm'"),
+        ("unigramm", "'unigram'"),
+        ("zzz", "ffnn, gru, jordan, lstm, mixture, ngram, qrnn, rnn, unigram"),
+    ],
 )
 def test_an_unknown_kind_suggests_the_nearest(name, nearest):
     with pytest.raises(SettingsError, match=f"unknown model '{name}'.*{nearest}"):

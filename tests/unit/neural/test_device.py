@@ -15,7 +15,14 @@ import torch
 
 from rnnlm.errors import DeviceError, RnnlmWarning, SettingsError, TrainingError
 from rnnlm.neural import device as devices
-from rnnlm.neural.device import exact_products, has_native_bf16, memory_errors, resolve_device, resolve_precision, training_products
+from rnnlm.neural.device import (
+    exact_products,
+    has_native_bf16,
+    memory_errors,
+    resolve_device,
+    resolve_precision,
+    training_products,
+)
 from rnnlm.neural.language_model import NeuralLanguageModel
 from support.network_variants import VARIANTS
 
@@ -49,7 +56,9 @@ def test_a_device_that_is_not_here_or_not_one_is_an_error(monkeypatch, name, err
         resolve_device(name)
 
 
-@pytest.mark.parametrize("cuda, mps, expected", [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")])
+@pytest.mark.parametrize(
+    "cuda, mps, expected", [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
 def test_auto_takes_the_fastest_device_here(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(devices, "_has_mps", lambda: mps)
@@ -131,9 +140,12 @@ def test_memory_that_runs_out_is_an_error_with_a_way_out():
 
 @pytest.mark.parametrize(
     "model, activation, optimizer",
-    [(*kind, "adamw") for kind in KINDS] + [("rnn", "tanh", name) for name in ("adam", "sgd", "asgd", "adagrad", "rmsprop")],
+    [(*kind, "adamw") for kind in KINDS]
+    + [("rnn", "tanh", name) for name in ("adam", "sgd", "asgd", "adagrad", "rmsprop")],
 )
-def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, sentences, model, activation, optimizer):
+def test_a_training_step_runs_on_the_meta_device(
+    make_data, make_trainer, sentences, model, activation, optimizer
+):
     trainer = make_trainer(
         make_data(sentences[:20]), device="meta", model=model, activation=activation, layers=2,
         batch_rows=3, optimizer=optimizer,
@@ -141,16 +153,26 @@ def test_a_training_step_runs_on_the_meta_device(make_data, make_trainer, senten
         l1=0.1, l2=0.1, ema_decay=None if optimizer == "asgd" else 0.9,
     )  # fmt: skip
     state = trainer.network.initial_state(3)
-    for _, window in zip(range(2), (window for _, window in trainer.source.windows()), strict=False):
+    for _, window in zip(
+        range(2), (window for _, window in trainer.source.windows()), strict=False
+    ):
         loss, state = trainer.step(trainer.source.batch(window), state, 0.1)
     assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
     assert all(parameter.grad.device.type == "meta" for parameter in trainer.network.parameters())
 
 
-@pytest.mark.parametrize("settings", [*VARIANTS, {"model": "rnn", "tied": False}, {"model": "gru"}, {"model": "lstm"}], ids=str)
-def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(make_data, make_trainer, sentences, settings):
+@pytest.mark.parametrize(
+    "settings",
+    [*VARIANTS, {"model": "rnn", "tied": False}, {"model": "gru"}, {"model": "lstm"}],
+    ids=str,
+)
+def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(
+    make_data, make_trainer, sentences, settings
+):
     data = make_data(sentences[:20])
-    trainer = make_trainer(data, device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings)
+    trainer = make_trainer(
+        data, device="meta", batch_rows=3, dropout_input=0.1, dropout_output=0.1, **settings
+    )
     _, window = next(trainer.source.windows())
     loss, state = trainer.step(trainer.source.batch(window), trainer.network.initial_state(3), 0.1)
     assert loss.device.type == "meta" and all(part.device.type == "meta" for part in state)
@@ -158,7 +180,9 @@ def test_every_variant_takes_a_training_step_and_predicts_on_the_meta_device(mak
     ids_BT = np.zeros((3, 5), dtype=np.int64)
     logprob_BT, state = model.score(ids_BT, ids_BT, model.initial_state(3))
     logprob_BTV, state = model.predict(ids_BT[:, :1], state.select([1, 0, 1]))
-    hidden_BTH, _ = model.hidden(ids_BT, model.concat_states([state.select([0]), state.select([1, 2])]))
+    hidden_BTH, _ = model.hidden(
+        ids_BT, model.concat_states([state.select([0]), state.select([1, 2])])
+    )
     assert logprob_BT.device.type == logprob_BTV.device.type == hidden_BTH.device.type == "meta"
     assert logprob_BTV.shape == (3, 1, data.tokenizer.size)
 
@@ -168,12 +192,25 @@ def test_mixing_devices_is_noticed_on_the_meta_device(make_data, make_trainer, s
     trainer = make_trainer(make_data(sentences[:20]), device="meta", batch_rows=3)
     _, window = next(trainer.source.windows())
     with pytest.raises((RuntimeError, ValueError)):
-        trainer.step(trainer.source.batch(window), tuple(torch.zeros(1, 3, 8) for _ in range(2)), 0.1)
+        trainer.step(
+            trainer.source.batch(window), tuple(torch.zeros(1, 3, 8) for _ in range(2)), 0.1
+        )
 
 
 # ---- nothing in a step waits for the device, shown by its syntax
 
-WAITING_METHODS = {"item", "cpu", "tolist", "numpy", "synchronize", "nonzero", "unique", "equal", "allclose", "is_nonzero"}
+WAITING_METHODS = {
+    "item",
+    "cpu",
+    "tolist",
+    "numpy",
+    "synchronize",
+    "nonzero",
+    "unique",
+    "equal",
+    "allclose",
+    "is_nonzero",
+}
 WAITING_FUNCTIONS = {"float", "int", "bool", "print"}
 TORCHS_OWN = {"train"}  # the network's mode, not our loop of that name
 ON_THE_HOST = {
@@ -194,7 +231,9 @@ ON_THE_HOST = {
 
 def tree_of(module):
     name = f"rnnlm.{module}" if module.startswith("tasks.") else f"rnnlm.neural.{module}"
-    return ast.parse(Path(inspect.getfile(importlib.import_module(name))).read_text(encoding="utf-8"))
+    return ast.parse(
+        Path(inspect.getfile(importlib.import_module(name))).read_text(encoding="utf-8")
+    )
 
 
 def functions_of(modules):
@@ -219,7 +258,9 @@ def reachable(start, functions):
         name = waiting.pop()
         if name in functions and name not in found and name not in TORCHS_OWN:
             found[name] = functions[name]
-            waiting += [called for function in functions[name] for called in called_names(function) - BEFORE]
+            waiting += [
+                called for function in functions[name] for called in called_names(function) - BEFORE
+            ]
     return found
 
 
@@ -278,18 +319,32 @@ encode decode look read_step_by_step _with_own_words make_loop pair_tensors scor
 
 def test_the_step_is_followed_into_all_it_calls():
     functions = step_functions()
-    assert set(re.split(r"\s", FOLLOWED)) <= set(functions) and not {"is_good", "fitted"} & set(functions)
+    assert set(re.split(r"\s", FOLLOWED)) <= set(functions) and not {"is_good", "fitted"} & set(
+        functions
+    )
     assert len(functions["loss"]) >= 6  # the network's and each output layer's
 
 
 def test_nothing_in_a_training_step_waits_for_the_device():
-    found = {name: [call for each in same for call in waits(each)] for name, same in step_functions().items()}
+    found = {
+        name: [call for each in same for call in waits(each)]
+        for name, same in step_functions().items()
+    }
     assert {name: calls for name, calls in found.items() if calls} == {}
 
 
 @pytest.mark.parametrize(
     "line",
-    ["loss.item()", "loss.cpu()", "x.tolist()", "x.numpy()", "float(loss)", "bool(x.any())", "print(loss)", "torch.cuda.synchronize()"],
+    [
+        "loss.item()",
+        "loss.cpu()",
+        "x.tolist()",
+        "x.numpy()",
+        "float(loss)",
+        "bool(x.any())",
+        "print(loss)",
+        "torch.cuda.synchronize()",
+    ],
 )
 def test_waiting_is_recognised(line):
     assert list(waits(ast.parse(f"def f():\n    return {line}")))

@@ -35,14 +35,22 @@ def loss_of_training_text(trainer, data):
     A network starts at the frequencies of the words, and a few lines are soon learned by heart: on
     other text, the start may stay its best.
     """
-    return PerplexityValidation(data.train, trainer.objective.reader, trainer.settings.bptt_tokens).run(never).loss_nats
+    return (
+        PerplexityValidation(data.train, trainer.objective.reader, trainer.settings.bptt_tokens)
+        .run(never)
+        .loss_nats
+    )
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("model, activation", KINDS)
-def test_scores_equal_those_of_the_cpu_in_fp32(make_data, make_trainer, sentences, model, activation, device):
+def test_scores_equal_those_of_the_cpu_in_fp32(
+    make_data, make_trainer, sentences, model, activation, device
+):
     data = make_data(sentences)
-    network = make_trainer(data, model=model, activation=activation, layers=2, hidden_size=256, init_range=1.0).network
+    network = make_trainer(
+        data, model=model, activation=activation, layers=2, hidden_size=256, init_range=1.0
+    ).network
     host = NeuralLanguageModel(network, data.tokenizer)
     there = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), device, None)
     ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(8, 200))
@@ -53,31 +61,48 @@ def test_scores_equal_those_of_the_cpu_in_fp32(make_data, make_trainer, sentence
     torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
     for name, array in state.to_arrays().items():
         np.testing.assert_allclose(other.to_arrays()[name], array, atol=1e-3)
-    after_BTV, expected_BTV = (model.predict(inputs_BT[:, :1], its)[0].cpu() for model, its in ((there, other), (host, state)))
+    after_BTV, expected_BTV = (
+        model.predict(inputs_BT[:, :1], its)[0].cpu()
+        for model, its in ((there, other), (host, state))
+    )
     torch.testing.assert_close(after_BTV, expected_BTV, atol=1e-3, rtol=0)
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
-def test_every_variant_scores_as_on_the_cpu_and_learns(make_data, make_trainer, sentences, settings, device):
+def test_every_variant_scores_as_on_the_cpu_and_learns(
+    make_data, make_trainer, sentences, settings, device
+):
     data = make_data(sentences[:20])
     rate = 0.05 if settings.get("model") == "jordan" else LEARNING["learning_rate"]
     trainer = make_trainer(data, device=device, **LEARNING | {"learning_rate": rate}, **settings)
     before = loss_of_training_text(trainer, data)
     *_, fitted = trainer.train(never)
     assert loss_of_training_text(trainer, data) < before - LEARNED
-    host = from_arrays({**vars(trainer.network.settings)}, data.tokenizer, fitted.model.to_arrays(), "cpu", None)
+    host = from_arrays(
+        {**vars(trainer.network.settings)}, data.tokenizer, fitted.model.to_arrays(), "cpu", None
+    )
     ids_BT = np.random.default_rng(1).integers(data.tokenizer.size, size=(4, 30))
-    found, expected = (each.score(ids_BT[:, :-1], ids_BT[:, 1:], each.initial_state(4))[0] for each in (fitted.model, host))
+    found, expected = (
+        each.score(ids_BT[:, :-1], ids_BT[:, 1:], each.initial_state(4))[0]
+        for each in (fitted.model, host)
+    )
     torch.testing.assert_close(found.cpu(), expected, atol=1e-3, rtol=0)
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("model, activation", KINDS)
-def test_training_runs_and_learns(make_data, make_trainer, sentences, model, activation, precision, device):
+def test_training_runs_and_learns(
+    make_data, make_trainer, sentences, model, activation, precision, device
+):
     data = make_data(sentences[:20])
-    own = LEARNING | {"learning_rate": 0.05, "precision": precision, "model": model, "activation": activation}
+    own = LEARNING | {
+        "learning_rate": 0.05,
+        "precision": precision,
+        "model": model,
+        "activation": activation,
+    }
     trainer = make_trainer(data, device=device, **own)
     before = loss_of_training_text(trainer, data)
     *_, fitted = trainer.train(never)
@@ -90,7 +115,13 @@ def test_training_runs_and_learns(make_data, make_trainer, sentences, model, act
 def test_a_lost_weight_is_noticed_and_the_run_goes_back(
     make_data, make_trainer, sentences, eager_snapshots, graphs_on_cpu, cuda_graphs, device
 ):
-    settings = {"budget": "30steps", "batch_rows": 4, "bptt_tokens": 12, "clip_norm": None, "cuda_graphs": cuda_graphs}
+    settings = {
+        "budget": "30steps",
+        "batch_rows": 4,
+        "bptt_tokens": 12,
+        "clip_norm": None,
+        "cuda_graphs": cuda_graphs,
+    }
     trainer = make_trainer(make_data(sentences[:60], sentences[60:80]), device=device, **settings)
     step = trainer.step
 
@@ -109,13 +140,19 @@ def test_a_lost_weight_is_noticed_and_the_run_goes_back(
 
 
 @ON_EACH_DEVICE
-@pytest.mark.parametrize("settings", [{}, {"loss": "sampled", "samples": 9}, {"loss": "nce", "samples": 9}], ids=str)
-def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_data, make_trainer, sentences, monkeypatch, settings, device):
+@pytest.mark.parametrize(
+    "settings", [{}, {"loss": "sampled", "samples": 9}, {"loss": "nce", "samples": 9}], ids=str
+)
+def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(
+    make_data, make_trainer, sentences, monkeypatch, settings, device
+):
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     data = make_data(sentences)
 
     def train():
-        trainer = make_trainer(data, device=device, budget="10steps", dropout_output=0.2, **settings)
+        trainer = make_trainer(
+            data, device=device, budget="10steps", dropout_output=0.2, **settings
+        )
         list(trainer.train(never))
         return trainer.network.state_dict()
 
@@ -134,18 +171,29 @@ def test_same_seed_gives_the_same_weights_with_deterministic_algorithms(make_dat
     ("dynamic", DynamicSettings()),
     ("dynamic", DynamicSettings(adaptation_rule="rms", adaptation_rate=0.001)),
 ])  # fmt: skip
-def test_models_that_adapt_score_as_on_the_cpu(make_data, make_trainer, sentences, kind, settings, device):
+def test_models_that_adapt_score_as_on_the_cpu(
+    make_data, make_trainer, sentences, kind, settings, device
+):
     data = make_data(sentences)
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
     host = NeuralLanguageModel(network, data.tokenizer)
     there = from_arrays(vars(network.settings), data.tokenizer, host.to_arrays(), device, None)
-    inputs_BT, targets_BT = data.train.ids[None, :300].astype(np.int64), data.train.ids[None, 1:301].astype(np.int64)
+    inputs_BT, targets_BT = (
+        data.train.ids[None, :300].astype(np.int64),
+        data.train.ids[None, 1:301].astype(np.int64),
+    )
     found = []
     for model in (host, there):
-        statistics = gather_statistics(model, data.train.ids[:2000], 5) if kind == "dynamic" else None
+        statistics = (
+            gather_statistics(model, data.train.ids[:2000], 5) if kind == "dynamic" else None
+        )
         adapted = adapt(model, kind, settings, statistics)
-        logprob_BT, state = adapted.score(inputs_BT[:, :200], targets_BT[:, :200], adapted.initial_state(1))
-        rest_BT, _ = adapted.score(inputs_BT[:, 200:], targets_BT[:, 200:], adapted.state_from_arrays(state.to_arrays()))
+        logprob_BT, state = adapted.score(
+            inputs_BT[:, :200], targets_BT[:, :200], adapted.initial_state(1)
+        )
+        rest_BT, _ = adapted.score(
+            inputs_BT[:, 200:], targets_BT[:, 200:], adapted.state_from_arrays(state.to_arrays())
+        )
         assert logprob_BT.device.type == model.device.type
         found.append(torch.cat([logprob_BT, rest_BT], dim=1).cpu())
     torch.testing.assert_close(found[1], found[0], atol=1e-3, rtol=0)
@@ -153,7 +201,9 @@ def test_models_that_adapt_score_as_on_the_cpu(make_data, make_trainer, sentence
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("kind", ["linear", "log-linear"])
-def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(make_data, make_trainer, sentences, kind, device):
+def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(
+    make_data, make_trainer, sentences, kind, device
+):
     data = make_data(sentences)
     network = make_trainer(data, hidden_size=64, init_range=0.5).network
     host = NeuralLanguageModel(network, data.tokenizer)
@@ -163,6 +213,10 @@ def test_a_mixture_with_counts_scores_and_is_tuned_as_on_the_cpu(make_data, make
     expected, found = (Mixture([each, counts], [0.25, 0.75], kind) for each in (host, there))
     inputs_BT = ids[None, :20].astype(np.int64)
     assert found.predict(inputs_BT, found.initial_state(1))[0].device.type == device
-    np.testing.assert_allclose(score_spans(found, ids, span), score_spans(expected, ids, span), atol=1e-3)
-    tuned = [log_linear_weights(Predictions(each, ids, span), 2).weights_K for each in (found, expected)]
+    np.testing.assert_allclose(
+        score_spans(found, ids, span), score_spans(expected, ids, span), atol=1e-3
+    )
+    tuned = [
+        log_linear_weights(Predictions(each, ids, span), 2).weights_K for each in (found, expected)
+    ]
     np.testing.assert_allclose(*tuned, atol=1e-2)

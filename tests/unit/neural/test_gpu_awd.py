@@ -24,7 +24,9 @@ AWD = {
     "activation_penalty": 2.0, "temporal_penalty": 1.0, "optimizer": "sgd", "clip_norm": 0.25,
     "weight_decay": 1.2e-6,
 }  # fmt: skip
-WITHOUT_DROPPING = AWD | dict.fromkeys([name for name in AWD if name.startswith("dropout_")] + ["weight_drop"], 0.0)
+WITHOUT_DROPPING = AWD | dict.fromkeys(
+    [name for name in AWD if name.startswith("dropout_")] + ["weight_drop"], 0.0
+)
 
 
 @pytest.fixture
@@ -60,7 +62,9 @@ def weights_of(trainer):
 
 
 @ON_EACH_DEVICE
-def test_awd_steps_equal_those_of_the_cpu_with_the_same_masks(make_data, make_trainer, sentences, same_masks, device):
+def test_awd_steps_equal_those_of_the_cpu_with_the_same_masks(
+    make_data, make_trainer, sentences, same_masks, device
+):
     data, found = make_data(sentences), []
     for name in ("cpu", device):
         same_masks()
@@ -86,7 +90,9 @@ def test_awd_in_bf16_is_near_fp32(make_data, make_trainer, sentences, same_masks
 def test_cudnn_takes_the_flat_weights_as_they_are(kind, E, H, precision, device):
     gates = {"lstm": 4, "gru": 3}.get(kind, 1)
     shapes = [(7, 4, E), (4, H), (gates * H, E), (gates * H, H), (gates * H,)]
-    x_TBE, h_BH, *weights = [torch.randn(shape, device=device, requires_grad=True) for shape in shapes]
+    x_TBE, h_BH, *weights = [
+        torch.randn(shape, device=device, requires_grad=True) for shape in shapes
+    ]
     with warnings.catch_warnings(), training_products(precision, torch.device(device)):
         warnings.simplefilter("error")
         if kind == "lstm":
@@ -101,13 +107,19 @@ def test_cudnn_takes_the_flat_weights_as_they_are(kind, E, H, precision, device)
 
 @ON_EACH_DEVICE
 def test_bf16_products_are_cudnns_where_it_has_them(device):
-    has_bf16 = device == "cuda" and torch.__version__ >= "2.10" and torch.backends.cudnn.version() >= 91300
+    has_bf16 = (
+        device == "cuda" and torch.__version__ >= "2.10" and torch.backends.cudnn.version() >= 91300
+    )
     with training_products("bf16", torch.device(device)):
-        assert kernel_type(torch.ones(1, device=device)) == (torch.bfloat16 if has_bf16 else torch.float32)
+        assert kernel_type(torch.ones(1, device=device)) == (
+            torch.bfloat16 if has_bf16 else torch.float32
+        )
 
 
 @ON_EACH_DEVICE
-def test_no_layer_runs_in_fp16_under_autocast_to_bf16(make_data, make_trainer, sentences, monkeypatch, device):
+def test_no_layer_runs_in_fp16_under_autocast_to_bf16(
+    make_data, make_trainer, sentences, monkeypatch, device
+):
     """torch's own autocast of cuDNN's layers takes fp16, whatever it is asked for; there is no loss
     scaling here."""
     types, torchs_lstm = [], torch.lstm
@@ -118,14 +130,28 @@ def test_no_layer_runs_in_fp16_under_autocast_to_bf16(make_data, make_trainer, s
         return torchs_lstm(x_TBE, *rest)
 
     monkeypatch.setattr(torch, "lstm", watched)
-    trainer = make_trainer(make_data(sentences[:20]), device=device, precision="bf16", characters="lstm", characters_beside=True)
+    trainer = make_trainer(
+        make_data(sentences[:20]),
+        device=device,
+        precision="bf16",
+        characters="lstm",
+        characters_beside=True,
+    )
     steps(trainer, 1)
     assert len(types) >= 3  # two readers of characters and the layer
     assert {is_cast for _, is_cast in types} == {False}
     assert torch.float16 not in {dtype for dtype, _ in types}
 
 
-EVERYTHING = {"layers": 2, "dropout_input": 0.1, "dropout_between": 0.1, "dropout_output": 0.1, "clip_value": 1.0, "l1": 1e-6, "l2": 1e-6}
+EVERYTHING = {
+    "layers": 2,
+    "dropout_input": 0.1,
+    "dropout_between": 0.1,
+    "dropout_output": 0.1,
+    "clip_value": 1.0,
+    "l1": 1e-6,
+    "l2": 1e-6,
+}
 STEPS = [(EVERYTHING | {"optimizer": name, "ema_decay": None if name == "asgd" else 0.9}, False)
          for name in ("adamw", "adam", "sgd", "asgd", "adagrad", "rmsprop")]  # fmt: skip
 STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay": None},
@@ -139,7 +165,14 @@ STEPS += [(AWD | more, graphs) for more in ({}, {"optimizer": "asgd", "ema_decay
 def test_a_training_step_does_not_wait_for_the_device(
     make_data, make_trainer, sentences, graphs_on_cpu, precision, settings, cuda_graphs, device
 ):
-    trainer = make_trainer(make_data(sentences), device=device, precision=precision, cuda_graphs=cuda_graphs, state_reset=0.2, **settings)
+    trainer = make_trainer(
+        make_data(sentences),
+        device=device,
+        precision=precision,
+        cuda_graphs=cuda_graphs,
+        state_reset=0.2,
+        **settings,
+    )
     steps(trainer, PLAIN_USES + 2)  # kernels are loaded, and the iteration is recorded
     state = trainer.network.initial_state(trainer.source.rows)
     windows = [window for _, (_, window) in zip(range(4), trainer.source.windows(), strict=False)]
@@ -155,13 +188,33 @@ def test_a_training_step_does_not_wait_for_the_device(
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(
-    "optimizer", [{"optimizer": "sgd", "momentum": 0.9}, {"optimizer": "asgd"}, {"optimizer": "adam"}, {"optimizer": "adamw"}], ids=str
+    "optimizer",
+    [
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"optimizer": "asgd"},
+        {"optimizer": "adam"},
+        {"optimizer": "adamw"},
+    ],
+    ids=str,
 )
-def test_recorded_training_equals_plain_training(make_data, make_trainer, sentences, graphs_on_cpu, optimizer, precision, device):
+def test_recorded_training_equals_plain_training(
+    make_data, make_trainer, sentences, graphs_on_cpu, optimizer, precision, device
+):
     data, found = make_data(sentences, sentences[:20]), {}
     for cuda_graphs in (False, True):
-        settings = WITHOUT_DROPPING | optimizer | {"bptt_tokens": 6, "validate_every_steps": 15, "learning_rate": 0.01}
-        trainer = make_trainer(data, device=device, precision=precision, cuda_graphs=cuda_graphs, budget="45steps", **settings)
+        settings = (
+            WITHOUT_DROPPING
+            | optimizer
+            | {"bptt_tokens": 6, "validate_every_steps": 15, "learning_rate": 0.01}
+        )
+        trainer = make_trainer(
+            data,
+            device=device,
+            precision=precision,
+            cuda_graphs=cuda_graphs,
+            budget="45steps",
+            **settings,
+        )
         *_, fitted = trainer.train(lambda: False)
         found[cuda_graphs] = fitted.best_ppl_token, weights_of(trainer)
     assert isinstance(trainer.update, GraphedStep) and trainer.update.graphs
@@ -169,17 +222,24 @@ def test_recorded_training_equals_plain_training(make_data, make_trainer, senten
 
 
 @ON_EACH_DEVICE
-def test_masks_are_drawn_anew_in_each_replay(make_data, make_trainer, sentences, graphs_on_cpu, device):
+def test_masks_are_drawn_anew_in_each_replay(
+    make_data, make_trainer, sentences, graphs_on_cpu, device
+):
     trainer = make_trainer(make_data(sentences), device=device, cuda_graphs=True, **AWD)
     _, window = next(trainer.source.windows())
     state = trainer.network.initial_state(trainer.source.rows)
-    losses = [float(trainer.step(trainer.source.batch(window), state, 0.0)[0]) for _ in range(PLAIN_USES + 5)]
+    losses = [
+        float(trainer.step(trainer.source.batch(window), state, 0.0)[0])
+        for _ in range(PLAIN_USES + 5)
+    ]
     assert len(set(losses)) == len(losses)
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("settings", VARIANTS, ids=str)
-def test_every_variant_can_be_recorded(make_data, make_trainer, sentences, graphs_on_cpu, settings, device):
+def test_every_variant_can_be_recorded(
+    make_data, make_trainer, sentences, graphs_on_cpu, settings, device
+):
     own = {"cuda_graphs": True, "budget": "12steps", "bptt_tokens": 6, "dropout_output": 0.1}
     trainer = make_trainer(make_data(sentences[:60]), device=device, **own, **settings)
     *_, fitted = trainer.train(lambda: False)
@@ -187,9 +247,19 @@ def test_every_variant_can_be_recorded(make_data, make_trainer, sentences, graph
 
 
 @ON_EACH_DEVICE
-def test_a_cell_of_our_own_is_recorded_by_itself_and_learns(make_data, make_trainer, sentences, graphs_on_cpu, eager_snapshots, device):
-    own = {"budget": "40steps", "bptt_tokens": 20, "bptt_deviation": 4.0, "batch_rows": 8, "learning_rate": 0.02}
-    trainer = make_trainer(make_data(sentences[:60]), device=device, model="rnn", activation="sigmoid", **own)
+def test_a_cell_of_our_own_is_recorded_by_itself_and_learns(
+    make_data, make_trainer, sentences, graphs_on_cpu, eager_snapshots, device
+):
+    own = {
+        "budget": "40steps",
+        "bptt_tokens": 20,
+        "bptt_deviation": 4.0,
+        "batch_rows": 8,
+        "learning_rate": 0.02,
+    }
+    trainer = make_trainer(
+        make_data(sentences[:60]), device=device, model="rnn", activation="sigmoid", **own
+    )
     first, *_, last = (event for event in trainer.train(lambda: False) if isinstance(event, Step))
     assert trainer.update.graphs and last.loss_nats < first.loss_nats - 0.1
 
@@ -206,6 +276,9 @@ def test_what_kernels_take_can_be_told_on_cuda(make_data, make_trainer, sentence
 
 @ON_EACH_DEVICE
 def test_memory_that_runs_out_is_an_error_with_a_way_out(device):
-    with pytest.raises(TrainingError, match=f"out of memory on {device}.*lower hidden_size"), memory_errors(torch.device(device)):
+    with (
+        pytest.raises(TrainingError, match=f"out of memory on {device}.*lower hidden_size"),
+        memory_errors(torch.device(device)),
+    ):
         torch.empty(1 << 50, device=device)
     assert torch.ones(1, device=device).item() == 1

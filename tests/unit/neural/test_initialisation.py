@@ -28,7 +28,10 @@ def assert_uniform(weight, bound):
 
 
 @pytest.mark.parametrize("blocks", [1, 4])
-@pytest.mark.parametrize("name, bound", [("uniform", 0.25), ("torch", 1 / math.sqrt(H)), ("glorot", math.sqrt(6 / (H + K)))])
+@pytest.mark.parametrize(
+    "name, bound",
+    [("uniform", 0.25), ("torch", 1 / math.sqrt(H)), ("glorot", math.sqrt(6 / (H + K)))],
+)
 def test_uniform_ones_keep_to_their_bounds(name, bound, blocks):
     assert_uniform(weight_of(name, rows=blocks * H, blocks=blocks, init_range=0.25), bound)
 
@@ -70,15 +73,26 @@ def test_identity_is_the_identity_in_each_block(blocks):
 
 def test_the_gain_multiplies_but_for_those_with_a_range_of_their_own():
     for name in ("glorot", "he", "orthogonal", "identity"):
-        torch.testing.assert_close(weight_of(name, columns=H, gain=0.5), 0.5 * weight_of(name, columns=H))
+        torch.testing.assert_close(
+            weight_of(name, columns=H, gain=0.5), 0.5 * weight_of(name, columns=H)
+        )
     for name in ("uniform", "torch"):
         assert torch.equal(weight_of(name, gain=0.5), weight_of(name))
 
 
 def test_identity_of_a_matrix_that_is_not_square_is_refused_on_any_device():
     for device in ("cpu", "meta"):
-        with pytest.raises(SettingsError, match="identity needs square weights; these are 120 x 200"):
-            initialise(torch.empty(4 * H, K, device=device), "identity", init_range=0.1, gain=1.0, width=H, blocks=4)
+        with pytest.raises(
+            SettingsError, match="identity needs square weights; these are 120 x 200"
+        ):
+            initialise(
+                torch.empty(4 * H, K, device=device),
+                "identity",
+                init_range=0.1,
+                gain=1.0,
+                width=H,
+                blocks=4,
+            )
 
 
 def test_nothing_is_done_or_imported_on_the_meta_device():
@@ -90,4 +104,9 @@ def test_nothing_is_done_or_imported_on_the_meta_device():
         "    initialise(torch.empty(8, 8, device='meta'), name, init_range=0.1, gain=1.0, width=8)\n"
         "print('torch._dynamo' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
+    )

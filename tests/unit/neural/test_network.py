@@ -86,9 +86,16 @@ def test_loss_and_state_equal_the_numpy_transcription(model, variant, tying):
     inputs_TB, targets_TB = text()
     state = tuple(torch.randn_like(part) for part in network.initial_state(B))
     loss, _, after = network.loss(inputs_TB, targets_TB, state)
-    weights = {name: value.detach().numpy().astype(np.float64) for name, value in network.state_dict().items()}
+    weights = {
+        name: value.detach().numpy().astype(np.float64)
+        for name, value in network.state_dict().items()
+    }
     expected, expected_after = recurrent_network.network_loss(
-        network.settings, weights, inputs_TB.numpy(), targets_TB.numpy(), [part.double().numpy() for part in state]
+        network.settings,
+        weights,
+        inputs_TB.numpy(),
+        targets_TB.numpy(),
+        [part.double().numpy() for part in state],
     )
     assert loss.item() == pytest.approx(expected, abs=1e-5)
     for ours, theirs in zip(after, expected_after, strict=True):
@@ -132,15 +139,26 @@ def test_dropout_acts_in_training_and_not_in_evaluation(where, locked):
     ("jordan", {"hidden_size": 64}, {"body.weight_hh": 64}),
 ])  # fmt: skip
 def test_torchs_start_of_a_layer_follows_its_own_width(model, settings, layers):
-    weights = dict(make_network(model, **settings, embedding_size=40, tied=False, init_output="torch").named_parameters())
+    weights = dict(
+        make_network(
+            model, **settings, embedding_size=40, tied=False, init_output="torch"
+        ).named_parameters()
+    )
     for name, width in {**layers, "output.weight": weights["output.weight"].shape[1]}.items():
         assert weights[name].abs().max().item() == pytest.approx(width**-0.5, rel=0.02), name
 
 
-@pytest.mark.parametrize("settings", [{}, {"tied": False}, {"loss": "sampled", "samples": 5}, {"output_layer": "mos"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"tied": False}, {"loss": "sampled", "samples": 5}, {"output_layer": "mos"}],
+    ids=str,
+)
 def test_output_biases_start_at_the_unigram_distribution_or_at_zero(settings):
     counts_V = 100 * torch.arange(V)
-    assert torch.allclose(begun(counts_V.numpy(), **settings).output.bias, ((counts_V + 0.5) / (counts_V + 0.5).sum()).log())
+    assert torch.allclose(
+        begun(counts_V.numpy(), **settings).output.bias,
+        ((counts_V + 0.5) / (counts_V + 0.5).sum()).log(),
+    )
     assert not begun(counts_V.numpy(), **settings, init_output_bias="zero").output.bias.any()
 
 
@@ -164,16 +182,33 @@ def test_the_unigram_distribution_leaves_the_features_no_mean_gradient():
 def test_each_kind_of_weight_starts_as_its_own_setting_says(model, chosen):
     """One kind is orthogonal, so much larger than the others are at a small uniform range."""
     kinds = {f"init_{kind}": "uniform" for kind in ("embedding", "input", "recurrent", "output")}
-    network = make_network(model, **{**kinds, f"init_{chosen}": "orthogonal"}, init_range=1e-4, tied=False)
-    large = {name for name, weight in network.named_parameters() if weight.dim() > 1 and weight.abs().max() > 1e-3}
-    kind = {"embedding": "input.embedding.weight", "input": "weight_ih", "recurrent": "weight_hh", "output": "output.weight"}[chosen]
+    network = make_network(
+        model, **{**kinds, f"init_{chosen}": "orthogonal"}, init_range=1e-4, tied=False
+    )
+    large = {
+        name
+        for name, weight in network.named_parameters()
+        if weight.dim() > 1 and weight.abs().max() > 1e-3
+    }
+    kind = {
+        "embedding": "input.embedding.weight",
+        "input": "weight_ih",
+        "recurrent": "weight_hh",
+        "output": "output.weight",
+    }[chosen]
     assert large == {name for name, _ in network.named_parameters() if name.endswith(kind)}
     assert large or (model, chosen) in (("ffnn", "recurrent"), ("qrnn", "recurrent"))
 
 
 @pytest.mark.parametrize(
     "output",
-    [{}, {"output_layer": "class"}, {"output_layer": "hierarchical"}, {"output_layer": "adaptive", "cutoffs": "3"}, {"loss": "nce"}],
+    [
+        {},
+        {"output_layer": "class"},
+        {"output_layer": "hierarchical"},
+        {"output_layer": "adaptive", "cutoffs": "3"},
+        {"loss": "nce"},
+    ],
     ids=str,
 )
 def test_as_a_target_an_unseen_word_is_the_unknown_one(output):
@@ -201,7 +236,14 @@ def test_a_state_has_the_type_of_the_weights_whatever_products_run_in(model, var
 
 def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
     """Le et al. 2015: the identity and ReLU add up non-negative inputs."""
-    network = begun(np.arange(V), "rnn", activation="relu", init_recurrent="identity", embedding_size=6, tied=False)
+    network = begun(
+        np.arange(V),
+        "rnn",
+        activation="relu",
+        init_recurrent="identity",
+        embedding_size=6,
+        tied=False,
+    )
     layer = network.body.layers[0]
     assert torch.equal(layer.weight_hh, torch.eye(6)) and not layer.bias_ih.any()
     with torch.no_grad():

@@ -15,7 +15,10 @@ from support.tiny_models import make_tokenizer
 def network_of(model: str, **settings):
     torch.manual_seed(1)
     return make_network(
-        KINDS[model](model=model, **{"embedding_size": 5, "hidden_size": 6, "init_range": 0.8, **settings}), make_tokenizer()
+        KINDS[model](
+            model=model, **{"embedding_size": 5, "hidden_size": 6, "init_range": 0.8, **settings}
+        ),
+        make_tokenizer(),
     )
 
 
@@ -23,20 +26,39 @@ def test_each_gate_has_the_rows_of_weight_hh_that_its_equation_names():
     network = network_of("lstm", layers=2, tied=False)
     found = {(each.layer, each.name): each.values for each in recurrent_matrices(network)}
     W = network.body.layers[1].weight_hh.detach().double().numpy()
-    assert [name for layer, name in found if layer == "layer 2"] == ["input", "forget", "candidate", "output"]
+    assert [name for layer, name in found if layer == "layer 2"] == [
+        "input",
+        "forget",
+        "candidate",
+        "output",
+    ]
     np.testing.assert_array_equal(found["layer 2", "candidate"], W[12:18])
-    coupled = {each.name: each.values for each in recurrent_matrices(network_of("lstm", coupled_gates=True, tied=False))}
+    coupled = {
+        each.name: each.values
+        for each in recurrent_matrices(network_of("lstm", coupled_gates=True, tied=False))
+    }
     assert list(coupled) == ["forget", "candidate", "output"]
-    assert [each.name for each in recurrent_matrices(network_of("gru", tied=False))] == ["reset", "update", "candidate"]
+    assert [each.name for each in recurrent_matrices(network_of("gru", tied=False))] == [
+        "reset",
+        "update",
+        "candidate",
+    ]
 
 
 def test_the_rounds_of_a_mogrifier_have_their_products_and_do_not_map_the_state_to_itself():
     network = network_of("lstm", mogrifier_rounds=2, mogrifier_rank=3, tied=False)
     found = {each.name: each for each in recurrent_matrices(network)}
-    first, second = (factor.detach().double().numpy() for factor in list(network.body.layers[0].mogrifier)[:2])
+    first, second = (
+        factor.detach().double().numpy() for factor in list(network.body.layers[0].mogrifier)[:2]
+    )
     np.testing.assert_allclose(found["round 1"].values, second @ first)
     assert found["round 1"].values.shape == (5, 6) and found["round 2"].values.shape == (6, 5)
-    assert [name for name, each in found.items() if each.is_state_map] == ["input", "forget", "candidate", "output"]
+    assert [name for name, each in found.items() if each.is_state_map] == [
+        "input",
+        "forget",
+        "candidate",
+        "output",
+    ]
 
 
 @pytest.mark.parametrize("feedback", ["probabilities", "embedding"])
@@ -47,14 +69,19 @@ def test_a_jordan_layer_recurs_through_its_output_at_the_state_of_zeros(feedback
     [fed_back] = network.feedback
     with torch.no_grad():
         columns = [
-            (fed_back(h + step * unit) - fed_back(h - step * unit)) @ layer.weight_hh.t() / (2 * step)
+            (fed_back(h + step * unit) - fed_back(h - step * unit))
+            @ layer.weight_hh.t()
+            / (2 * step)
             for unit in torch.eye(6, dtype=torch.float64)
         ]
     np.testing.assert_allclose(matrix.values, torch.cat(columns).t().numpy(), atol=1e-8)
 
 
 def test_layers_without_recurrent_weights_are_left_out():
-    assert [recurrent_matrices(network_of(model, tied=False)) for model in ("qrnn", "ffnn")] == [[], []]
+    assert [recurrent_matrices(network_of(model, tied=False)) for model in ("qrnn", "ffnn")] == [
+        [],
+        [],
+    ]
 
 
 def test_an_encoder_decoder_names_its_layers_by_side_and_direction():
@@ -63,4 +90,6 @@ def test_an_encoder_decoder_names_its_layers_by_side_and_direction():
         "encoder layer 1 forward", "encoder layer 1 backward", "encoder layer 2 forward",
         "encoder layer 2 backward", "decoder layer 1",
     ]  # fmt: skip
-    assert list(dict.fromkeys(each.layer for each in recurrent_matrices(network))) == list(named_layers(network))
+    assert list(dict.fromkeys(each.layer for each in recurrent_matrices(network))) == list(
+        named_layers(network)
+    )

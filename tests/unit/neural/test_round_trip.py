@@ -79,7 +79,9 @@ class Case:
         if self.task == "seq2seq":
             return tiny_pairs.data_of(resolved, tiny_pairs.TRAIN[:12], tiny_pairs.VALID[:4])
         train = tiny_tasks.labelled(tiny_tasks.TRAIN[:16], self.task)
-        return tiny_tasks.data_of(resolved, train, tiny_tasks.labelled(tiny_tasks.VALID[:4], self.task))
+        return tiny_tasks.data_of(
+            resolved, train, tiny_tasks.labelled(tiny_tasks.VALID[:4], self.task)
+        )
 
     def trainer(self, device: str, initial: TrainingState | None = None, **settings) -> Trainer:
         """A trainer at the start of a run, or where `initial` says that it was cut off."""
@@ -160,7 +162,10 @@ TASKS = [
 CASES = [
     *(Case(name, LANGUAGE_MODEL, model, settings) for name, (model, settings) in CELLS.items()),
     *(Case(name, LANGUAGE_MODEL, "lstm", settings) for name, settings in OUTPUTS.items()),
-    *(Case(name, LANGUAGE_MODEL, "lstm", FROM_CHARACTERS | CHARACTERS[name]) for name in CHARACTERS),
+    *(
+        Case(name, LANGUAGE_MODEL, "lstm", FROM_CHARACTERS | CHARACTERS[name])
+        for name in CHARACTERS
+    ),
     *TASKS,
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
@@ -206,7 +211,9 @@ def test_a_network_trains_scores_samples_is_saved_loaded_and_resumed(case, devic
     is_exact = device == "cpu" or pretended_gpu.STATE.is_on
     for name in after if is_exact else weights:
         atol = 1e-5 if is_exact else 2 * SMALL["learning_rate"]
-        np.testing.assert_allclose(whole.state.arrays[name], after[name], rtol=1e-3, atol=atol, err_msg=name)
+        np.testing.assert_allclose(
+            whole.state.arrays[name], after[name], rtol=1e-3, atol=atol, err_msg=name
+        )
     assert any(not np.array_equal(before[name], after[name]) for name in weights)
 
 

@@ -10,7 +10,9 @@ from rnnlm.neural.settings import KINDS, stored
 
 @pytest.mark.parametrize("name", KINDS)
 def test_stored_settings_come_back(name):
-    assert stored({"model": name, "hidden_size": 7, "bptt_tokens": 3}) == KINDS[name](model=name, hidden_size=7)
+    assert stored({"model": name, "hidden_size": 7, "bptt_tokens": 3}) == KINDS[name](
+        model=name, hidden_size=7
+    )
 
 
 @pytest.mark.parametrize("values, what", [
@@ -29,6 +31,8 @@ def test_stored_settings_come_back(name):
     ({"connections": "residual", "layers": 2, "layer_sizes": "5,6"}, "residual"),
 ], ids=str)  # fmt: skip
 def test_damaged_or_hostile_ones_are_an_error(values, what):
-    with pytest.raises(ModelError, match=f"stored settings are damaged.*{re.escape(what)}") as caught:
+    with pytest.raises(
+        ModelError, match=f"stored settings are damaged.*{re.escape(what)}"
+    ) as caught:
         stored({"model": "lstm", **values})
     assert not caught.value.hint

@@ -10,10 +10,15 @@ from rnnlm.neural import spectrum
 from rnnlm.neural.spectrum import spectral_radius
 
 
-@pytest.mark.parametrize("width, accuracy", [(1, 1e-6), (16, 1e-6), (spectrum.EXACT_WIDTH, 1e-6), (160, 1e-3), (300, 1e-3)])
+@pytest.mark.parametrize(
+    "width, accuracy",
+    [(1, 1e-6), (16, 1e-6), (spectrum.EXACT_WIDTH, 1e-6), (160, 1e-3), (300, 1e-3)],
+)
 def test_it_is_the_largest_eigenvalue_of_numpy(width, accuracy):
     weight = torch.randn(width, width, generator=torch.Generator().manual_seed(width)) / width**0.5
-    assert spectral_radius(weight) == pytest.approx(np.abs(np.linalg.eigvals(weight.double().numpy())).max(), rel=accuracy)
+    assert spectral_radius(weight) == pytest.approx(
+        np.abs(np.linalg.eigvals(weight.double().numpy())).max(), rel=accuracy
+    )
     assert spectral_radius(weight) == spectral_radius(weight)
 
 
@@ -21,7 +26,9 @@ def test_matrices_of_a_known_spectrum_have_it():
     wide = spectrum.EXACT_WIDTH + 10
     assert spectral_radius(0.9 * torch.eye(wide)) == pytest.approx(0.9)  # as an IRNN starts
     assert spectral_radius(torch.zeros(wide, wide)) == 0.0
-    rotation, _ = torch.linalg.qr(torch.randn(wide, wide, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+    rotation, _ = torch.linalg.qr(
+        torch.randn(wide, wide, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    )
     assert spectral_radius(1.1 * rotation) == pytest.approx(1.1, rel=1e-3)
     nilpotent = torch.triu(torch.ones(8, 8), diagonal=1)
     assert spectral_radius(nilpotent) == 0.0
@@ -32,4 +39,6 @@ def test_where_arnoldis_method_does_not_converge_all_eigenvalues_are_taken(monke
     monkeypatch.setattr(spectrum, "ACCURACY", 0.0)
     monkeypatch.setattr(spectrum, "SUBSPACE", 4)
     weight = torch.randn(150, 150, generator=torch.Generator().manual_seed(1))
-    assert spectral_radius(weight) == pytest.approx(np.abs(np.linalg.eigvals(weight.double().numpy())).max(), rel=1e-9)
+    assert spectral_radius(weight) == pytest.approx(
+        np.abs(np.linalg.eigvals(weight.double().numpy())).max(), rel=1e-9
+    )

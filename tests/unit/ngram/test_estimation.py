@@ -36,7 +36,11 @@ def cases(draw):
     sentences = draw(st.lists(st.lists(word, max_size=6) | long, min_size=1, max_size=6))
     sentences *= draw(st.sampled_from([1, 1, 1, 2, 3]))
     order = draw(st.integers(1, 7))
-    prune = [0, *sorted(draw(st.lists(st.integers(0, 2), min_size=order - 1, max_size=order - 1)))] if draw(st.booleans()) else []
+    prune = (
+        [0, *sorted(draw(st.lists(st.integers(0, 2), min_size=order - 1, max_size=order - 1)))]
+        if draw(st.booleans())
+        else []
+    )
     heldout = draw(st.lists(st.lists(st.integers(1, size - 1), max_size=6), min_size=1, max_size=4))
     return sentences, size, order, prune, heldout
 
@@ -45,7 +49,9 @@ def model_and_formula(name: str, case: tuple) -> tuple[Table, formulas.Formula]:
     sentences, size, order, prune, heldout = case
     estimator, options, formula = ESTIMATORS[name]
     extra = {"heldout": heldout} if name == "jelinek-mercer" else {}
-    return fit(estimator, sentences, size, order, prune, **extra, **options), formula(sentences, size, order, prune, **extra)
+    return fit(estimator, sentences, size, order, prune, **extra, **options), formula(
+        sentences, size, order, prune, **extra
+    )
 
 
 def some(contexts: list) -> list:
@@ -79,7 +85,9 @@ def test_probabilities_are_those_of_the_formulas(name, case):
     longest = model.order - 1  # less than asked for where no line is that long
     for context in [*some(model.contexts()), (1, 1, 1, 1)[:longest], (BEGIN, *words)[:longest]]:
         expected = [float(formula.p(word, context)) for word in words]
-        assert [model.p(word, context) for word in words] == pytest.approx(expected, rel=2e-5, abs=0), context
+        assert [model.p(word, context) for word in words] == pytest.approx(
+            expected, rel=2e-5, abs=0
+        ), context
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -88,7 +96,9 @@ def test_what_is_pruned_is_gone_and_what_is_kept_keeps_its_beginning(name):
     model, _ = model_and_formula(name, (sentences, 5, 3, [0, 1, 1], [[1, 2]]))
     raw = formulas.raw_counts(sentences, 3)
     for n in (2, 3):
-        assert set(model.grams[n - 1]) == {gram for gram, count in raw.items() if len(gram) == n and count > 1}
+        assert set(model.grams[n - 1]) == {
+            gram for gram, count in raw.items() if len(gram) == n and count > 1
+        }
     assert {gram[:-1] for gram in model.grams[2]} <= set(model.grams[1])
 
 
@@ -106,7 +116,9 @@ texts = st.lists(st.lists(st.integers(1, SIZE - 1), max_size=10), min_size=1, ma
 @given(train=texts, heldout=texts, order=st.integers(1, 6))
 @example(train=[[1]], heldout=[[]], order=6)
 @example(train=[[1, 2, 3, 4, 5] * 4], heldout=[[2, 3, 4, 5], [1, 2]], order=5)
-def test_every_n_gram_of_the_text_is_reported_with_how_often_training_saw_it_and_its_context(train, heldout, order):
+def test_every_n_gram_of_the_text_is_reported_with_how_often_training_saw_it_and_its_context(
+    train, heldout, order
+):
     counts = counts_of(train, SIZE, order)
     found = heldout_counts(counts, ids_of(heldout), END)
     raw = formulas.raw_counts(train, order)
@@ -117,11 +129,18 @@ def test_every_n_gram_of_the_text_is_reported_with_how_often_training_saw_it_and
             for n in range(1, counts.order + 1):
                 # None: it would reach back beyond the start
                 gram = padded[end - n : end] if n <= end else None
-                followers = sum(count for each, count in raw.items() if gram and each[:-1] == gram[:-1] and each != (BEGIN,))
+                followers = sum(
+                    count
+                    for each, count in raw.items()
+                    if gram and each[:-1] == gram[:-1] and each != (BEGIN,)
+                )
                 assert found.ngrams_NT[n - 1, at] == (raw[gram] if gram else 0)
                 assert found.contexts_NT[n - 1, at] == followers
             at += 1
-    assert found.size == SIZE and found.ngrams_NT.shape == found.contexts_NT.shape == (counts.order, at)
+    assert found.size == SIZE and found.ngrams_NT.shape == found.contexts_NT.shape == (
+        counts.order,
+        at,
+    )
 
 
 def test_many_words_are_looked_up_as_few_are():
@@ -130,5 +149,7 @@ def test_many_words_are_looked_up_as_few_are():
     many = heldout_counts(counts, ids_of(train * 3), END)
     assert (many.ngrams_NT[:, 3001:6002] == many.ngrams_NT[:, :3001]).all()
     few = heldout_counts(counts, ids_of(train)[:40], END)
-    assert (many.ngrams_NT[:, :40] == few.ngrams_NT).all() and (many.contexts_NT[:, :40] == few.contexts_NT).all()
+    assert (many.ngrams_NT[:, :40] == few.ngrams_NT).all() and (
+        many.contexts_NT[:, :40] == few.contexts_NT
+    ).all()
     assert (many.ngrams_NT[:, 6:3000] > 0).all()  # the text itself, all of whose n-grams were seen

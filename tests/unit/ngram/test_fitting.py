@@ -18,7 +18,9 @@ from rnnlm.ngram.smoothing import ESTIMATORS
 from rnnlm.text.encoding import TrainingData
 from support.tiny_models import HELD_OUT, LINES, Lines, make_tokenizer, small_settings
 
-TEXT = [" ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)]
+TEXT = [
+    " ".join(f"w{(i * i + j * (i % 5 + 1)) % 23}" for j in range(3 + i % 11)) for i in range(150)
+]
 FORMS = {"additive": [True], "jelinek-mercer": [True], "witten-bell": [True], "katz": [False]} | {
     name: [True, False] for name in ("absolute", "kn", "mkn")
 }  # values that `interpolate` may have
@@ -81,7 +83,9 @@ def test_other_thresholds_are_errors_that_show_them(text, what):
 def test_held_out_text_is_asked_for_where_weights_are_tuned_on_it(settings, hint):
     with pytest.raises(UsageError, match="needs held-out text") as raised:
         next(fit(asked(**settings), data_of()))
-    assert raised.value.hint == f"name it with --valid, or hold out a part: --set holdout=0.05{hint}"
+    assert (
+        raised.value.hint == f"name it with --valid, or hold out a part: --set holdout=0.05{hint}"
+    )
     assert settings["smoothing"] in raised.value.what
     check(asked(**settings), has_valid=True)
     assert events_of(data_of(held_out=HELD_OUT), **settings)[-1].model.normalised
@@ -92,7 +96,11 @@ def test_other_estimators_use_all_of_the_text_and_need_no_held_out_text(smoothin
     settings = {"smoothing": smoothing, "additive_k": 0.5}
     check(asked(**settings), has_valid=False)
     *_, estimated, fitted = events_of(data_of(), **settings)
-    assert fitted.model.order == 5 and isinstance(estimated, Estimated) and fitted.best_ppl_token is None
+    assert (
+        fitted.model.order == 5
+        and isinstance(estimated, Estimated)
+        and fitted.best_ppl_token is None
+    )
 
 
 @pytest.mark.parametrize("interpolate", [True, False])
@@ -102,36 +110,80 @@ def test_an_estimator_mixes_in_or_backs_off_only_as_it_is_defined(smoothing, int
     if interpolate in FORMS.get(smoothing, ()):
         check(settings, has_valid=True)
         return
-    with pytest.raises(SettingsError, match=f"interpolate = {str(interpolate).lower()} is not possible with smoothing {smoothing}"):
+    with pytest.raises(
+        SettingsError,
+        match=f"interpolate = {str(interpolate).lower()} is not possible with smoothing {smoothing}",
+    ):
         check(settings, has_valid=True)
 
 
 def test_events_tell_what_is_done_and_what_came_of_it():
     data = data_of(held_out=HELD_OUT)
-    started, *counted, estimated, validated, fitted = events = events_of(data, order=3, prune="0,1,1")
-    assert [type(event) for event in events] == [Started, Counted, Counted, Counted, Estimated, Validated, Fitted]
-    assert (started.model, started.vocabulary_size, started.device) == ("ngram", data.tokenizer.size, "cpu")
-    assert (started.train_tokens, started.valid_tokens) == (len(data.train.ids), len(data.valid.ids))
+    started, *counted, estimated, validated, fitted = events = events_of(
+        data, order=3, prune="0,1,1"
+    )
+    assert [type(event) for event in events] == [
+        Started,
+        Counted,
+        Counted,
+        Counted,
+        Estimated,
+        Validated,
+        Fitted,
+    ]
+    assert (started.model, started.vocabulary_size, started.device) == (
+        "ngram",
+        data.tokenizer.size,
+        "cpu",
+    )
+    assert (started.train_tokens, started.valid_tokens) == (
+        len(data.train.ids),
+        len(data.valid.ids),
+    )
     padded = [["<s>", *line.split(), "</s>"] for line in LINES]
-    distinct = [len({tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)}) for n in (1, 2, 3)]
+    distinct = [
+        len({tuple(line[at : at + n]) for line in padded for at in range(len(line) - n + 1)})
+        for n in (1, 2, 3)
+    ]
     assert [event.order for event in counted] == [1, 2, 3]
     assert [event.ngrams for event in counted] == [data.tokenizer.size + 1, *distinct[1:]]
     model = fitted.model
     assert estimated.ngrams == tuple(map(len, model.values)) and estimated.ngrams[1] < distinct[1]
-    assert estimated.model_bytes == sum(array.nbytes for array in model.to_arrays().values()) and estimated.peak_bytes >= 0
-    assert fitted.facts == {"ngrams": list(estimated.ngrams), **estimated.estimated} and fitted.facts.keys() > {"ngrams"}
-    assert validated.model is model and validated.improved and validated.ppl_token == fitted.best_ppl_token
+    assert (
+        estimated.model_bytes == sum(array.nbytes for array in model.to_arrays().values())
+        and estimated.peak_bytes >= 0
+    )
+    assert fitted.facts == {
+        "ngrams": list(estimated.ngrams),
+        **estimated.estimated,
+    } and fitted.facts.keys() > {"ngrams"}
+    assert (
+        validated.model is model
+        and validated.improved
+        and validated.ppl_token == fitted.best_ppl_token
+    )
     ids_T = data.valid.ids.astype(np.int64)
-    scores_BT, _ = model.score(np.append(data.tokenizer.boundary_id, ids_T[:-1])[None], ids_T[None], model.initial_state(1))
+    scores_BT, _ = model.score(
+        np.append(data.tokenizer.boundary_id, ids_T[:-1])[None], ids_T[None], model.initial_state(1)
+    )
     assert validated.ppl_token == pytest.approx(np.exp(-scores_BT.mean()), rel=1e-9)
-    assert (fitted.step, fitted.steps, fitted.tokens, fitted.stopped) == (1, 1, len(data.train.ids), "complete")
+    assert (fitted.step, fitted.steps, fitted.tokens, fitted.stopped) == (
+        1,
+        1,
+        len(data.train.ids),
+        "complete",
+    )
     seconds = [event.seconds for event in events[1:]]
     assert seconds == sorted(seconds) and seconds[0] >= 0
 
 
 def test_an_order_beyond_the_longest_line_is_lowered_with_a_notice():
-    with pytest.warns(RnnlmWarning, match="longest line has 3 tokens with its end: the model is of order 4"):
-        *counted, _, fitted = list(fit(asked(order=7, smoothing="witten-bell"), data_of(["a b", "b", "a"])))[1:]
+    with pytest.warns(
+        RnnlmWarning, match="longest line has 3 tokens with its end: the model is of order 4"
+    ):
+        *counted, _, fitted = list(
+            fit(asked(order=7, smoothing="witten-bell"), data_of(["a b", "b", "a"]))
+        )[1:]
     assert fitted.model.order == 4 and len(counted) == 4
     with warnings.catch_warnings():
         warnings.simplefilter("error", RnnlmWarning)
@@ -176,7 +228,9 @@ def test_a_limit_of_memory_changes_no_bit_of_the_model(little_memory, settings, 
     arrays, limited = expected.model.to_arrays(), found.model.to_arrays()
     assert arrays.keys() == limited.keys()
     for name, array in arrays.items():
-        assert array.dtype == limited[name].dtype and array.tobytes() == limited[name].tobytes(), name
+        assert array.dtype == limited[name].dtype and array.tobytes() == limited[name].tobytes(), (
+            name
+        )
     assert found.best_ppl_token == expected.best_ppl_token and found.facts == expected.facts
     assert list(little_memory.iterdir()) == []
 
@@ -184,7 +238,10 @@ def test_a_limit_of_memory_changes_no_bit_of_the_model(little_memory, settings, 
 @pytest.mark.parametrize("memory", [None, "9k"])
 def test_the_number_of_threads_changes_no_bit_of_the_model(little_memory, memory):
     data = data_of(TEXT)
-    models = [events_of(data, order=4, memory=memory, threads=threads)[-1].model.to_arrays() for threads in (None, 1, 3)]
+    models = [
+        events_of(data, order=4, memory=memory, threads=threads)[-1].model.to_arrays()
+        for threads in (None, 1, 3)
+    ]
     for name, array in models[0].items():
         assert array.tobytes() == models[1][name].tobytes() == models[2][name].tobytes(), name
 
@@ -214,7 +271,12 @@ def test_a_text_whose_rare_words_are_spelled_gives_the_same_model(name):
     models = []
     for tokenizer in (plain, plain.spelling()):
         train, valid = (Lines(lines).encode(tokenizer) for lines in (LINES, HELD_OUT))
-        *_, fitted = kind.fit(small_settings(kind, **heldout), TrainingData(tokenizer, train, valid), lambda: False, None)
+        *_, fitted = kind.fit(
+            small_settings(kind, **heldout),
+            TrainingData(tokenizer, train, valid),
+            lambda: False,
+            None,
+        )
         models.append(fitted.model.to_arrays())
     assert (train.ids >= plain.size).any() and (valid.ids >= plain.size).any()
     assert models[0].keys() == models[1].keys()

@@ -26,7 +26,11 @@ def ids(model, words):
 
 @pytest.mark.parametrize(
     ("words", "log10", "lengths"),
-    [("a b </s>", [-0.2, -0.05, -0.7], [2, 3, 1]), ("b </s>", [-1.0, -0.7], [1, 1]), ("a a </s>", [-0.2, -0.85, -0.4], [2, 1, 2])],
+    [
+        ("a b </s>", [-0.2, -0.05, -0.7], [2, 3, 1]),
+        ("b </s>", [-1.0, -0.7], [1, 1]),
+        ("a a </s>", [-0.2, -0.85, -0.4], [2, 1, 2]),
+    ],
 )
 def test_a_line_is_scored_as_worked_by_hand(small, words, log10, lengths):
     steps = IncrementalScorer(small)
@@ -38,10 +42,20 @@ def test_a_line_is_scored_as_worked_by_hand(small, words, log10, lengths):
 def test_without_any_context_a_word_has_its_unigram_probability(small):
     steps = IncrementalScorer(small)
     answers = steps.line(steps.null(), ids(small, "a b"))
-    assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx([-0.6, -0.1], abs=1e-6)
+    assert [logprob / math.log(10) for logprob, _ in answers] == pytest.approx(
+        [-0.6, -0.1], abs=1e-6
+    )
 
 
-@pytest.mark.parametrize("settings", [{"order": 4}, {"order": 1}, {"order": 3, "smoothing": "stupid"}, {"order": 2, "smoothing": "mle"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"order": 4},
+        {"order": 1},
+        {"order": 3, "smoothing": "stupid"},
+        {"order": 2, "smoothing": "mle"},
+    ],
+)
 def test_steps_are_what_the_model_scores_and_predicts(settings):
     model = fit("ngram", **settings)
     steps, rng = IncrementalScorer(model), np.random.default_rng(0)
@@ -51,7 +65,9 @@ def test_steps_are_what_the_model_scores_and_predicts(settings):
     predicted, _ = model.predict(inputs, state)
     context = steps.begin()
     for at, word in enumerate(words.tolist()):
-        assert [steps.extend(context, other)[0] for other in range(model.size)] == pytest.approx(predicted[0, at].tolist(), abs=1e-5)
+        assert [steps.extend(context, other)[0] for other in range(model.size)] == pytest.approx(
+            predicted[0, at].tolist(), abs=1e-5
+        )
         logprob, _, context = steps.extend(context, word)
         assert logprob == pytest.approx(expected[0, at], abs=1e-6)
 
@@ -71,7 +87,9 @@ def test_contexts_are_equal_just_where_the_states_of_the_model_are(tmp_path, see
         _, state = model.score(inputs_1T, inputs_1T, model.initial_state(1))
         pairs.add((context, tuple(state.inputs_BN[0].tolist())))
     assert len(pairs) > 10
-    assert len({context for context, _ in pairs}) == len({inputs for _, inputs in pairs}) == len(pairs)
+    assert (
+        len({context for context, _ in pairs}) == len({inputs for _, inputs in pairs}) == len(pairs)
+    )
 
 
 def test_after_the_end_of_a_line_nothing_is_remembered(small):
@@ -100,13 +118,25 @@ def text_of(seed: int, lines: int) -> list[list[int]]:
 def test_it_is_the_longest_ngram_found_by_looking_for_each(order, seed):
     seen, asked = text_of(seed, 6), text_of(seed + 10, 20)
     padded = [["<s>", *line] for line in seen]
-    grams = {tuple(line[start : start + n]) for line in padded for n in range(2, order + 1) for start in range(len(line) - n + 1)}
+    grams = {
+        tuple(line[start : start + n])
+        for line in padded
+        for n in range(2, order + 1)
+        for start in range(len(line) - n + 1)
+    }
     expected = []
     for line in asked:
         whole = ["<s>", *line]
         for at in range(1, len(whole)):
-            found = [n for n in range(2, order + 1) if at + 1 >= n and tuple(whole[at + 1 - n : at + 1]) in grams]
+            found = [
+                n
+                for n in range(2, order + 1)
+                if at + 1 >= n and tuple(whole[at + 1 - n : at + 1]) in grams
+            ]
             expected.append(max(found, default=1))
     levels = list(count(np.array([word for line in seen for word in line]), END, SIZE, order))
     ids_N = np.array([word for line in asked for word in line])
-    assert longest_matches(ids_N, [level.keys_M for level in levels[1:]], SIZE, END).tolist() == expected
+    assert (
+        longest_matches(ids_N, [level.keys_M for level in levels[1:]], SIZE, END).tolist()
+        == expected
+    )

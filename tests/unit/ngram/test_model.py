@@ -26,13 +26,25 @@ from support.arpa_files import SMALL, model_of, random_arpa
 from support.tiny_ngrams import END, counts_of, ids_of
 
 SIZE = 7  # word 6 occurs in no text here
-SENTENCES = [[1, 2, 3, 4, 5], [1, 2, 3, 1, 2], [2, 3, 4], [1], [5, 5, 5, 5, 1, 2], [3, 1, 2, 3, 4, 5, 1]]
-KINDS = [*((name, None) for name in ESTIMATORS), *((name, False) for name in ("absolute", "kn", "mkn"))]
+SENTENCES = [
+    [1, 2, 3, 4, 5],
+    [1, 2, 3, 1, 2],
+    [2, 3, 4],
+    [1],
+    [5, 5, 5, 5, 1, 2],
+    [3, 1, 2, 3, 4, 5, 1],
+]
+KINDS = [
+    *((name, None) for name in ESTIMATORS),
+    *((name, False) for name in ("absolute", "kn", "mkn")),
+]
 
 PRUNINGS = ("0", "0 1", "0 99", "0 0 1", "0 0 99")  # 99: nothing is left of an order
 
 
-def build(name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interpolate=None) -> NgramModel:
+def build(
+    name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interpolate=None
+) -> NgramModel:
     counts = counts_of(sentences, size, order)
     made = NgramSettings(order=order, smoothing=name, interpolate=interpolate)
     smoothing = estimator(name)(made, counts, heldout_counts(counts, ids_of([[1, 2, 5]]), END))
@@ -40,14 +52,20 @@ def build(name="mkn", order=3, sentences=SENTENCES, prune="0", size=SIZE, interp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         levels = list(estimate(counts, smoothing, pruning_thresholds(prune, counts.order)))
-    return NgramModel.from_levels(levels, tokenizer, smoothing.normalised, smoothing.unseen_context_logprob)
+    return NgramModel.from_levels(
+        levels, tokenizer, smoothing.normalised, smoothing.unseen_context_logprob
+    )
 
 
 def dictionary_of(model: NgramModel) -> BackoffDictionary:
-    return BackoffDictionary(list(model.levels()), model.size, model.tokenizer.boundary_id, model.unseen_context_logprob)
+    return BackoffDictionary(
+        list(model.levels()), model.size, model.tokenizer.boundary_id, model.unseen_context_logprob
+    )
 
 
-def passages(chance: np.random.Generator, dictionary: BackoffDictionary, rows: int, length: int) -> np.ndarray:
+def passages(
+    chance: np.random.Generator, dictionary: BackoffDictionary, rows: int, length: int
+) -> np.ndarray:
     """Rows of ids made of the model's n-grams, of any words, and of ends of lines. Most begin where
     a line begins."""
     grams, boundary = list(dictionary.values), dictionary.boundary_id
@@ -56,9 +74,14 @@ def passages(chance: np.random.Generator, dictionary: BackoffDictionary, rows: i
         stream = [boundary] if chance.random() < 0.8 else []
         while len(stream) < length:
             if chance.random() < 0.6:
-                stream += [boundary if word == dictionary.size else word for word in grams[chance.integers(len(grams))]]
+                stream += [
+                    boundary if word == dictionary.size else word
+                    for word in grams[chance.integers(len(grams))]
+                ]
             else:
-                stream.append(boundary if chance.random() < 0.15 else int(chance.integers(dictionary.size)))
+                stream.append(
+                    boundary if chance.random() < 0.15 else int(chance.integers(dictionary.size))
+                )
         streams.append(stream[:length])
     return np.array(streams)
 
@@ -89,8 +112,12 @@ def windows(chance: np.random.Generator, length: int) -> list[slice]:
 
 def roundabout(model: NgramModel, state, rows: int):
     """The same state by way of rows picked out and put together again, and of arrays."""
-    picked = model.concat_states([state.select([row]) for row in reversed(range(rows))]).select(np.arange(rows)[::-1])
-    return model.state_from_arrays({name: array.copy() for name, array in picked.to_arrays().items()})
+    picked = model.concat_states([state.select([row]) for row in reversed(range(rows))]).select(
+        np.arange(rows)[::-1]
+    )
+    return model.state_from_arrays(
+        {name: array.copy() for name, array in picked.to_arrays().items()}
+    )
 
 
 def check_against_dictionary(model: NgramModel, seed: int) -> None:
@@ -107,19 +134,31 @@ def check_against_dictionary(model: NgramModel, seed: int) -> None:
             logprob_BTV, predicted = model.predict(inputs_BT[:, window], states[1])
             check_window(dictionary, inputs_BT, targets_BT, window, scores_BT, logprob_BTV)
             kept_BN = [[dictionary.remembered(row[: window.stop])] for row in inputs_BT.tolist()]
-            last_BN = np.pad(inputs_BT[:, : window.stop], ((0, 0), (model.order, 0)))[:, window.stop + 1 :]
+            last_BN = np.pad(inputs_BT[:, : window.stop], ((0, 0), (model.order, 0)))[
+                :, window.stop + 1 :
+            ]
             last_BN[np.arange(model.order - 1, 0, -1) > kept_BN] = PADDING
             assert (scored.inputs_BN == last_BN).all() and (predicted.inputs_BN == last_BN).all()
-            states = [roundabout(model, predicted, rows), scored] if chance.random() < 0.3 else [scored, predicted]
+            states = (
+                [roundabout(model, predicted, rows), scored]
+                if chance.random() < 0.3
+                else [scored, predicted]
+            )
 
 
 def check_window(dictionary, inputs_BT, targets_BT, window, scores_BT, logprob_BTV) -> None:
-    for row, (inputs, targets) in enumerate(zip(inputs_BT.tolist(), targets_BT.tolist(), strict=True)):
+    for row, (inputs, targets) in enumerate(
+        zip(inputs_BT.tolist(), targets_BT.tolist(), strict=True)
+    ):
         for at in range(window.start, window.stop):
-            expected_V = [dictionary.logprob(inputs[: at + 1], word) for word in range(dictionary.size)]
+            expected_V = [
+                dictionary.logprob(inputs[: at + 1], word) for word in range(dictionary.size)
+            ]
             expected = 0.0 if targets[at] == PADDING else expected_V[targets[at]]
             assert scores_BT[row, at - window.start] == pytest.approx(expected, abs=1e-6)
-            assert logprob_BTV[row, at - window.start].tolist() == pytest.approx(expected_V, abs=1e-5)
+            assert logprob_BTV[row, at - window.start].tolist() == pytest.approx(
+                expected_V, abs=1e-5
+            )
 
 
 @pytest.mark.parametrize(("name", "interpolate"), KINDS, ids=str)
@@ -144,12 +183,16 @@ def test_models_of_other_programs_are_read_as_a_dictionary_is(tmp_path, seed):
 def test_pruned_models_are_read_as_a_dictionary_is(name):
     model = build(name, order=5)
     smaller, _ = pruning.to_size(model, sum(map(len, model.values)) - 20)
-    for seed, pruned in enumerate([smaller, pruning.by_order(model, 3), pruning.by_entropy(model, 1e9)]):
+    for seed, pruned in enumerate(
+        [smaller, pruning.by_order(model, 3), pruning.by_entropy(model, 1e9)]
+    ):
         check_against_dictionary(pruned, seed)
 
 
 def score_line(model: NgramModel, inputs: list[int], targets: list[int]) -> list[float]:
-    return np.exp(model.score(np.array([inputs]), np.array([targets]), model.initial_state(1))[0][0]).tolist()
+    return np.exp(
+        model.score(np.array([inputs]), np.array([targets]), model.initial_state(1))[0][0]
+    ).tolist()
 
 
 def test_stupid_backoff_charges_its_factor_for_contexts_there_were_never_for_those_beyond_the_start():
@@ -168,7 +211,10 @@ def test_stupid_backoff_charges_its_factor_for_contexts_there_were_never_for_tho
 def state_after(model: NgramModel, *inputs: int) -> list[int]:
     """As score leaves it, and predict."""
     ids_BT = np.array([inputs])
-    states = [model.score(ids_BT, ids_BT, model.initial_state(1))[1], model.predict(ids_BT, model.initial_state(1))[1]]
+    states = [
+        model.score(ids_BT, ids_BT, model.initial_state(1))[1],
+        model.predict(ids_BT, model.initial_state(1))[1],
+    ]
     assert (states[0].inputs_BN == states[1].inputs_BN).all()
     return states[0].inputs_BN[0].tolist()
 
@@ -196,8 +242,15 @@ def test_the_state_keeps_contexts_that_cost_though_nothing_follows_them(tmp_path
     end = model.tokenizer.boundary_id
     before, state = model.score(np.array([[a, b]]), np.array([[b, end]]), model.initial_state(1))
     assert before[0, 1] == pytest.approx(-0.95 * math.log(10))
-    cut = model.score(np.array([[b]]), np.array([[end]]), model.score(np.array([[a]]), np.array([[b]]), model.initial_state(1))[1])
-    assert cut[0][0, 0] == pytest.approx(-0.95 * math.log(10)) and (cut[1].inputs_BN == state.inputs_BN).all()
+    cut = model.score(
+        np.array([[b]]),
+        np.array([[end]]),
+        model.score(np.array([[a]]), np.array([[b]]), model.initial_state(1))[1],
+    )
+    assert (
+        cut[0][0, 0] == pytest.approx(-0.95 * math.log(10))
+        and (cut[1].inputs_BN == state.inputs_BN).all()
+    )
 
 
 def test_orders_that_pruning_leaves_empty_are_gone():
@@ -215,4 +268,6 @@ def test_windows_of_nothing_leave_the_state_as_it_was(shape):
     scores_BT, scored = model.score(none_BT, none_BT, state)
     logprob_BTV, predicted = model.predict(none_BT, state)
     assert scores_BT.shape == shape and logprob_BTV.shape == (*shape, SIZE)
-    assert (scored.inputs_BN == state.inputs_BN).all() and (predicted.inputs_BN == state.inputs_BN).all()
+    assert (scored.inputs_BN == state.inputs_BN).all() and (
+        predicted.inputs_BN == state.inputs_BN
+    ).all()

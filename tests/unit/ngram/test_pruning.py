@@ -17,7 +17,11 @@ from rnnlm.ngram.tables import BackoffLevel, split_keys
 from support.tiny_models import Lines, fit, make_tokenizer
 from support.tiny_ngrams import level_of
 
-TEXT = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()][:40]
+TEXT = [
+    line
+    for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+    if line.strip()
+][:40]
 NORMALISED = ("mkn", "kn", "katz", "witten-bell", "absolute")
 
 
@@ -31,7 +35,10 @@ class Table:
         for n, values in enumerate(model.values, start=1):
             if n > 1:
                 contexts, words = split_keys(model.keys[n - 2], model.size)
-                grams = [(*grams[context], word) for context, word in zip(contexts.tolist(), words.tolist(), strict=True)]
+                grams = [
+                    (*grams[context], word)
+                    for context, word in zip(contexts.tolist(), words.tolist(), strict=True)
+                ]
             for gram, row in zip(grams, values.tolist(), strict=True):
                 self.entries[gram] = [*row, 0.0][:2]
 
@@ -46,7 +53,10 @@ class Table:
     def history(self, context: tuple) -> float:
         """P(h) by the chain rule, `<s>` as likely as `</s>`."""
         first = self.boundary_id if context[0] == self.size else context[0]
-        return math.exp(self.logprob((first,)) + sum(self.logprob(context[:length]) for length in range(2, len(context) + 1)))
+        return math.exp(
+            self.logprob((first,))
+            + sum(self.logprob(context[:length]) for length in range(2, len(context) + 1))
+        )
 
     def increase(self, gram: tuple) -> float:
         """exp(D(p||p')) - 1, D summed over all words, p' without the n-gram and with the weight
@@ -57,7 +67,9 @@ class Table:
         below = np.exp([self.logprob((*context[1:], word)) for word in range(self.size)])
         left = 1 - sum(before[word] for word in seen)
         self.entries[context][1] = math.log(left / (1 - sum(below[word] for word in seen)))
-        divergence = self.history(context) * float(np.sum(before * np.log(before / self.distribution(context))))
+        divergence = self.history(context) * float(
+            np.sum(before * np.log(before / self.distribution(context)))
+        )
         self.entries[gram], self.entries[context][1] = entry, weight
         return math.expm1(divergence)
 
@@ -77,10 +89,15 @@ def farthest_from_one(model: NgramModel) -> float:
     """Over all contexts, asked of the model itself."""
     worst = 0.0
     for length in range(1, max(2, model.order)):
-        contexts = np.array([gram for gram in Table(model).entries if len(gram) == length]).reshape(-1, length)
+        contexts = np.array([gram for gram in Table(model).entries if len(gram) == length]).reshape(
+            -1, length
+        )
         ids_BT = np.where(contexts == model.size, model.tokenizer.boundary_id, contexts)
         logprob_BTV, _ = model.predict(ids_BT, model.initial_state(len(ids_BT)))
-        worst = max(worst, float(np.abs(np.exp(logprob_BTV[:, -1].astype(np.float64)).sum(axis=1) - 1).max()))
+        worst = max(
+            worst,
+            float(np.abs(np.exp(logprob_BTV[:, -1].astype(np.float64)).sum(axis=1) - 1).max()),
+        )
     return worst
 
 
@@ -112,7 +129,11 @@ def test_a_model_worked_by_hand():
     #     = .011843
     # without <s> a: <s> weighs 1,                       D = .2 (.7 log(.7 / .4) - .3 log(1 / .5))
     #     = .036757
-    increases = {(2, 3): math.expm1(0.010107), (2, 2): math.expm1(0.011843), (4, 2): math.expm1(0.036757)}
+    increases = {
+        (2, 3): math.expm1(0.010107),
+        (2, 2): math.expm1(0.011843),
+        (4, 2): math.expm1(0.036757),
+    }
     model = model_of(unigrams(1, 1, 1, 1, 0.5), order_of([2, 2, 4], [2, 3, 2], [0.2, 0.5, 0.7]))
     assert worths(model) == pytest.approx(increases, rel=1e-4)
     pruned = pruning.by_entropy(model, 0.011)
@@ -161,7 +182,10 @@ def test_what_stays_keeps_its_probability_and_its_prefixes():
 
 def test_a_higher_threshold_leaves_a_part_of_what_a_lower_one_leaves_and_one_of_zero_all():
     model = fit("ngram", TEXT, order=4)
-    left = [Table(pruning.by_entropy(model, threshold)).entries for threshold in (0, 1e-5, 1e-4, 1e-3, 1e-2, 1)]
+    left = [
+        Table(pruning.by_entropy(model, threshold)).entries
+        for threshold in (0, 1e-5, 1e-4, 1e-3, 1e-2, 1)
+    ]
     assert left[0] == Table(model).entries
     assert all(more.keys() > fewer.keys() for more, fewer in itertools.pairwise(left[:-1]))
     assert all(len(gram) == 1 for gram in left[-1])
@@ -179,7 +203,9 @@ def test_a_target_is_hit_and_its_threshold_gives_the_same_model(share):
 
 
 def test_counts_cut_off_what_training_cuts_off():
-    model, trained = (fit("ngram", TEXT, order=4, smoothing="stupid", prune=prune) for prune in ("0", "0 1 1 2"))
+    model, trained = (
+        fit("ngram", TEXT, order=4, smoothing="stupid", prune=prune) for prune in ("0", "0 1 1 2")
+    )
     pruned = pruning.by_count(model, counts_of(model, TEXT), [0, 1, 1, 2])
     assert len(Table(pruned).entries) < len(Table(model).entries)
     # stupid backoff has the same scores and weights for what is kept
@@ -193,7 +219,9 @@ def test_counts_may_come_from_another_text():
     counted = [tuple(line[at : at + 3]) for line in words for at in range(len(line) - 2)]
     often = {gram for gram in counted if counted.count(gram) > 1}
     names = [*model.tokenizer.symbols(), "<s>"]
-    assert {tuple(names[id] for id in gram) for gram in Table(pruned).entries if len(gram) == 3} == often
+    assert {
+        tuple(names[id] for id in gram) for gram in Table(pruned).entries if len(gram) == 3
+    } == often
     assert len(pruned.values[1]) == len(model.values[1])
     assert farthest_from_one(pruned) < 1e-6
     assert pruning.by_count(model, counts_of(model, ["a"]), [0, 0, 1]).order == 2  # of short lines
@@ -211,22 +239,33 @@ def test_without_some_words_what_is_left_sums_to_one(smoothing):
     model = fit("ngram", TEXT, order=4, smoothing=smoothing)
     kept_V = np.arange(model.size) % 3 != 2
     kept_V[:2] = True
-    symbols = [symbol for symbol, kept in zip(model.tokenizer.symbols(), kept_V, strict=True) if kept]
+    symbols = [
+        symbol for symbol, kept in zip(model.tokenizer.symbols(), kept_V, strict=True) if kept
+    ]
     tokenizer = make_tokenizer([" ".join(symbols[2:])])
     pruned = pruning.by_vocabulary(model, kept_V, tokenizer)
     names = [*model.tokenizer.symbols(), "<s>"]
     gone = {symbol for symbol, kept in zip(names, kept_V, strict=False) if not kept}
     before = {tuple(names[id] for id in gram): row[0] for gram, row in Table(model).entries.items()}
-    after = {tuple([*symbols, "<s>"][id] for id in gram): row[0] for gram, row in Table(pruned).entries.items()}
+    after = {
+        tuple([*symbols, "<s>"][id] for id in gram): row[0]
+        for gram, row in Table(pruned).entries.items()
+    }
     assert after.keys() == {gram for gram in before if not gone & set(gram)}
-    assert math.exp(after["<unk>",]) == pytest.approx(sum(math.exp(before[word,]) for word in {"<unk>", *gone}), rel=1e-5)
+    assert math.exp(after["<unk>",]) == pytest.approx(
+        sum(math.exp(before[word,]) for word in {"<unk>", *gone}), rel=1e-5
+    )
     assert farthest_from_one(pruned) < 1e-6
 
 
 def test_where_no_unseen_word_is_left_the_seen_ones_get_what_the_lost_ones_had():
     model = model_of(unigrams(1, 1, 0.5, 1, 1), order_of([2] * 4, range(4), [0.1, 0.2, 0.3, 0.4]))
-    pruned = pruning.by_vocabulary(model, np.array([True, True, True, False]), make_tokenizer(["a"]))
-    assert np.exp(Table(pruned).distribution((2,))) == pytest.approx(np.exp(np.array([1, 2, 3]) / 6))
+    pruned = pruning.by_vocabulary(
+        model, np.array([True, True, True, False]), make_tokenizer(["a"])
+    )
+    assert np.exp(Table(pruned).distribution((2,))) == pytest.approx(
+        np.exp(np.array([1, 2, 3]) / 6)
+    )
     assert np.exp(pruned.values[0][1, 0]) == pytest.approx(0.1 + 0.3)
 
 
@@ -246,7 +285,9 @@ def test_suffixes_that_are_not_in_the_model_are_backed_off_from():
         after = Table(pruned)
         assert len(after.entries) <= ngrams
         for context in (gram for gram in after.entries if len(gram) < pruned.order):
-            assert after.distribution(context).sum() == pytest.approx(before.distribution(context).sum(), abs=1e-6)
+            assert after.distribution(context).sum() == pytest.approx(
+                before.distribution(context).sum(), abs=1e-6
+            )
 
 
 def test_maximum_likelihood_still_sums_to_one_after_what_was_seen():
@@ -254,7 +295,10 @@ def test_maximum_likelihood_still_sums_to_one_after_what_was_seen():
     pruned = Table(pruning.by_entropy(model, 1e-3))
     seen = {gram[:-1] for gram in pruned.entries if len(gram) > 1}
     assert len(pruned.entries) < sum(map(len, model.values))
-    assert all(pruned.distribution(context).sum() == pytest.approx(1, abs=1e-6) for context in sorted(seen)[::7])
+    assert all(
+        pruned.distribution(context).sum() == pytest.approx(1, abs=1e-6)
+        for context in sorted(seen)[::7]
+    )
 
 
 @given(

@@ -6,7 +6,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.ngram import tables as levels
-from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find, find_many, make_keys, renumbered, split_keys, word_bits
+from rnnlm.ngram.tables import (
+    NOWHERE,
+    BackoffLevel,
+    find,
+    find_many,
+    make_keys,
+    renumbered,
+    split_keys,
+    word_bits,
+)
 from support.tiny_ngrams import level_of
 
 LARGEST = (1 << 64) - 1
@@ -25,7 +34,11 @@ def tables(draw):
     return keys, wanted + wanted[: draw(st.integers(0, 5))]
 
 
-@given(table=tables(), worth_sorting=st.sampled_from([1, 2, 4, 16]), block=st.sampled_from([1, 2, 7, 8192]))
+@given(
+    table=tables(),
+    worth_sorting=st.sampled_from([1, 2, 4, 16]),
+    block=st.sampled_from([1, 2, 7, 8192]),
+)
 @example(table=([], []), worth_sorting=1, block=1)
 @example(table=([], [0, LARGEST]), worth_sorting=1, block=1)
 @example(table=([0, LARGEST], [LARGEST, 0, LARGEST - 1, LARGEST]), worth_sorting=1, block=2)
@@ -51,7 +64,9 @@ def test_keys_are_found_as_in_a_dictionary(table, worth_sorting, block):
 def test_many_keys_are_found_in_parts_where_few_bits_are_to_spare(spare):
     """20,000 of them need 15 bits for their positions."""
     chance = np.random.default_rng(spare)
-    keys_M = np.unique(chance.integers(LARGEST >> spare, size=50_000, dtype=np.uint64, endpoint=True))
+    keys_M = np.unique(
+        chance.integers(LARGEST >> spare, size=50_000, dtype=np.uint64, endpoint=True)
+    )
     places_Q = chance.integers(len(keys_M), size=20_000)
     assert (find_many(keys_M, keys_M[places_Q]) == places_Q).all()
     lacking_M = np.delete(keys_M, places_Q)
@@ -71,7 +86,9 @@ def test_keys_are_split_as_they_were_made(size, data):
     contexts_M, words_M = np.array(contexts, dtype=np.int64), np.array(words, dtype=np.int64)
     keys_M = make_keys(contexts_M, words_M, size)
     assert word_bits(size) == width and keys_M.dtype == np.uint64
-    assert keys_M.tolist() == [(context << width) | word for context, word in zip(contexts, words, strict=True)]
+    assert keys_M.tolist() == [
+        (context << width) | word for context, word in zip(contexts, words, strict=True)
+    ]
     for found, expected in zip(split_keys(keys_M, size), (contexts, words), strict=True):
         assert found.tolist() == expected and found.dtype == np.int64
     assert contexts_M.tolist() == contexts and words_M.tolist() == words
@@ -79,7 +96,10 @@ def test_keys_are_split_as_they_were_made(size, data):
 
 @pytest.mark.parametrize("kind", [np.uint16, np.int32, np.int64, np.uint64])
 def test_ids_of_any_width_make_keys(kind):
-    contexts_M, words_M = np.array([40_000 % np.iinfo(kind).max, 3], dtype=kind), np.array([5, 6], dtype=kind)
+    contexts_M, words_M = (
+        np.array([40_000 % np.iinfo(kind).max, 3], dtype=kind),
+        np.array([5, 6], dtype=kind),
+    )
     assert make_keys(contexts_M, words_M, 50_000).tolist() == [(40_000 << 16) | 5, (3 << 16) | 6]
 
 
@@ -93,34 +113,69 @@ def grams_of(levels: list[BackoffLevel]) -> dict[tuple[int, ...], list[float]]:
     grams, values = [()], {}
     for level in levels:
         assert (np.diff(level.keys_M.astype(object)) > 0).all()
-        grams = [(*grams[context], word) for context, word in zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True)]
+        grams = [
+            (*grams[context], word)
+            for context, word in zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True)
+        ]
         values.update(zip(grams, level.values_MK.tolist(), strict=True))
     return values
 
 
-@given(grams=st.sets(st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple), min_size=1), data=st.data())
+@given(
+    grams=st.sets(st.lists(st.integers(0, 5), min_size=1, max_size=4).map(tuple), min_size=1),
+    data=st.data(),
+)
 def test_words_are_numbered_anew_and_the_n_grams_with_them(grams, data):
     # word 5 is <s>
-    grams |= {gram[:n] for gram in grams for n in range(1, len(gram))} | {(word,) for word in range(6)}
+    grams |= {gram[:n] for gram in grams for n in range(1, len(gram))} | {
+        (word,) for word in range(6)
+    }
     used = {word for gram in grams if len(gram) > 1 for word in gram} | {5}
     kept = sorted(used | data.draw(st.sets(st.integers(0, 4))) - {5}) if used != {5} else [0, 5]
     size = len(kept) - 1 + data.draw(st.integers(0, 3))
-    new = dict(zip(kept[:-1], data.draw(st.permutations(range(size)))[: len(kept) - 1], strict=True)) | {5: size}
+    new = dict(
+        zip(kept[:-1], data.draw(st.permutations(range(size)))[: len(kept) - 1], strict=True)
+    ) | {5: size}
     levels, numbers = [], {(): 0}
     for n in range(1, max(map(len, grams)) + 1):
-        level = sorted((gram for gram in grams if len(gram) == n), key=lambda gram: (numbers[gram[:-1]], gram[-1]))
-        contexts_M, words_M = np.array([numbers[gram[:-1]] for gram in level]), np.array([gram[-1] for gram in level])
-        levels.append(level_of(5, contexts_M, words_M, -np.arange(len(level)) - 1.0, np.full(len(level), n)))
+        level = sorted(
+            (gram for gram in grams if len(gram) == n),
+            key=lambda gram: (numbers[gram[:-1]], gram[-1]),
+        )
+        contexts_M, words_M = (
+            np.array([numbers[gram[:-1]] for gram in level]),
+            np.array([gram[-1] for gram in level]),
+        )
+        levels.append(
+            level_of(5, contexts_M, words_M, -np.arange(len(level)) - 1.0, np.full(len(level), n))
+        )
         numbers |= {gram: number for number, gram in enumerate(level)}
-    expected = {tuple(new[word] for word in gram): value for gram, value in grams_of(levels).items() if set(gram) <= set(kept)}
+    expected = {
+        tuple(new[word] for word in gram): value
+        for gram, value in grams_of(levels).items()
+        if set(gram) <= set(kept)
+    }
     found = renumbered(levels, np.array([new.get(word, NOWHERE) for word in range(5)]), size)
     assert grams_of(found) == expected and all(level.size == size for level in found)
 
 
 def test_a_table_knows_its_contexts_words_and_values():
-    level = level_of(9, np.array([0, 2, 2]), np.array([4, 1, 9]), np.array([-1.0, -2.0, -np.inf]), np.array([0.5, 0.0, -0.5]))
+    level = level_of(
+        9,
+        np.array([0, 2, 2]),
+        np.array([4, 1, 9]),
+        np.array([-1.0, -2.0, -np.inf]),
+        np.array([0.5, 0.0, -0.5]),
+    )
     assert level.keys_M.tolist() == [4, (2 << 4) | 1, (2 << 4) | 9] and len(level) == 3
     assert (level.contexts_M.tolist(), level.words_M.tolist()) == ([0, 2, 2], [4, 1, 9])
-    assert (level.logprob_M.tolist(), level.logbackoff_M.tolist()) == ([-1, -2, -np.inf], [0.5, 0, -0.5])
+    assert (level.logprob_M.tolist(), level.logbackoff_M.tolist()) == (
+        [-1, -2, -np.inf],
+        [0.5, 0, -0.5],
+    )
     highest = BackoffLevel(9, level.keys_M, level.values_MK[:, :1])
-    assert highest.logprob_M.tolist() == [-1, -2, -np.inf] and highest.logbackoff_M.tolist() == [0, 0, 0]
+    assert highest.logprob_M.tolist() == [-1, -2, -np.inf] and highest.logbackoff_M.tolist() == [
+        0,
+        0,
+        0,
+    ]

@@ -33,8 +33,24 @@ def test_fitting_reports_its_validation():
     resolved = small_settings(KIND)
     tokenizer = make_tokenizer(LINES)
     train, valid = (Lines(lines).encode(tokenizer) for lines in (LINES, ["the cat", "x"]))
-    started, validated, fitted = KIND.fit(resolved, TrainingData(tokenizer, train, valid), lambda: False, None)
-    assert isinstance(started, Started) and isinstance(validated, Validated) and isinstance(fitted, Fitted)
-    the, cat, end, unknown = fitted.model.logprob_V[tokenizer.encode(["the cat", "x"]).ids[[0, 1, 2, 3]]]
-    assert validated.ppl_token == fitted.best_ppl_token == pytest.approx(math.exp(-(the + cat + 2 * end + unknown) / 5))
-    assert started.train_tokens == train.tokens and started.vocabulary_size == tokenizer.size and validated.improved
+    started, validated, fitted = KIND.fit(
+        resolved, TrainingData(tokenizer, train, valid), lambda: False, None
+    )
+    assert (
+        isinstance(started, Started)
+        and isinstance(validated, Validated)
+        and isinstance(fitted, Fitted)
+    )
+    the, cat, end, unknown = fitted.model.logprob_V[
+        tokenizer.encode(["the cat", "x"]).ids[[0, 1, 2, 3]]
+    ]
+    assert (
+        validated.ppl_token
+        == fitted.best_ppl_token
+        == pytest.approx(math.exp(-(the + cat + 2 * end + unknown) / 5))
+    )
+    assert (
+        started.train_tokens == train.tokens
+        and started.vocabulary_size == tokenizer.size
+        and validated.improved
+    )

@@ -17,10 +17,18 @@ def made(*, published=(), **about):
 
 def test_a_distance_is_relative_to_the_published_figure_of_the_same_text():
     pair = (Figure("PTB valid", 80.0), Figure("PTB test", 75.0))
-    line = overview.line_of(made(published=pair, measured=Measured("PTB valid", 84.0, minutes=30, cores=1)))
+    line = overview.line_of(
+        made(published=pair, measured=Measured("PTB valid", 84.0, minutes=30, cores=1))
+    )
     assert line.cells() == ["x", "of a test", "80.0", "84.0", "+5.0%", "30 min/1", "-"]
-    assert overview.line_of(made(published=pair, measured=Measured("PTB valid", 79.6))).distance == "-0.5%"
-    assert overview.line_of(made(published=pair, measured=Measured("PTB valid", 120.0))).distance == "+50%"
+    assert (
+        overview.line_of(made(published=pair, measured=Measured("PTB valid", 79.6))).distance
+        == "-0.5%"
+    )
+    assert (
+        overview.line_of(made(published=pair, measured=Measured("PTB valid", 120.0))).distance
+        == "+50%"
+    )
 
 
 def test_a_figure_of_the_test_text_alone_is_carried_over_to_validation():
@@ -30,18 +38,30 @@ def test_a_figure_of_the_test_text_alone_is_carried_over_to_validation():
         figures = {figure.on: figure.value for figure in load(name).published}
         if {"PTB valid", "PTB test"} <= figures.keys():
             ratios.append(figures["PTB valid"] / figures["PTB test"])
-    assert overview.valid_over_test() == pytest.approx(sum(ratios) / len(ratios)) and 1.03 < sum(ratios) / len(ratios) < 1.05
+    assert (
+        overview.valid_over_test() == pytest.approx(sum(ratios) / len(ratios))
+        and 1.03 < sum(ratios) / len(ratios) < 1.05
+    )
     recipe = made(published=(Figure("PTB test", 100.0),), measured=Measured("PTB valid", 110.0))
     share, is_estimated = overview.distance(recipe)
     assert is_estimated and share == pytest.approx(1.1 / overview.valid_over_test() - 1)
-    assert overview.line_of(recipe).distance == f"~{100 * share:+.1f}%" == overview.record(recipe)["off_by"]
-    assert overview.record(recipe)["distance"] == share and overview.record(made())["distance"] is None
+    assert (
+        overview.line_of(recipe).distance
+        == f"~{100 * share:+.1f}%"
+        == overview.record(recipe)["off_by"]
+    )
+    assert (
+        overview.record(recipe)["distance"] == share and overview.record(made())["distance"] is None
+    )
 
 
 @pytest.mark.parametrize(
     ("theirs", "ours"),
     [
-        (Figure("PTB test", 1.38, "bits per character"), Measured("PTB valid", 1.4, "bits per character")),
+        (
+            Figure("PTB test", 1.38, "bits per character"),
+            Measured("PTB valid", 1.4, "bits per character"),
+        ),
         (Figure("CoNLL-2003 test", 83.6, "F1"), Measured("CoNLL-2003 valid", 90.3, "F1")),
         (Figure("PTB valid", 80.0), Measured("WikiText-2 valid", 80.0)),
     ],
@@ -55,11 +75,18 @@ def test_what_differs_from_the_recipe_is_marked():
     assert overview.shown(None) == "-"
     assert overview.shown(Measured("PTB valid", 80.0, settings={"budget": "1m"})) == "80.0…"
     assert overview.shown(Measured("WikiText-2 valid", 80.0, settings={"layers": 1})) == "80.0* WT2"
-    assert overview.shown(Measured("PTB valid", 80.0, settings={"layers": 1, "budget": "1m"})) == "80.0*…"
+    assert (
+        overview.shown(Measured("PTB valid", 80.0, settings={"layers": 1, "budget": "1m"}))
+        == "80.0*…"
+    )
     assert overview.line_of(made(cpu_minutes=60)).time == "~60 min"
     part = Measured("PTB valid", 80.0, minutes=60, cores=1, settings={"budget": "60m"})
     assert overview.page_cells(made(cpu_minutes=840, measured=part))[-2] == "60 min/1 of ~14 h"
-    assert overview.line_of(made(cpu_minutes=840, measured=part)).time == overview.page_cells(made(measured=part))[-2] == "60 min/1"
+    assert (
+        overview.line_of(made(cpu_minutes=840, measured=part)).time
+        == overview.page_cells(made(measured=part))[-2]
+        == "60 min/1"
+    )
     assert overview.line_of(made(cpu_minutes=60, cpu_is_estimated=False)).time == "60 min"
 
 
@@ -69,7 +96,11 @@ def test_the_column_of_the_gpu_has_the_highest_speed_and_the_time_of_the_run():
     run = GpuRun(on="PTB valid", value=61.2, card="CARD", minutes=4.1)
 
     assert overview.line_of(made()).gpu == overview.page_cells(made())[-1] == "-"
-    assert overview.line_of(made(gpu_run=run)).gpu == overview.page_cells(made(gpu_run=run))[-1] == "4.1 min"
+    assert (
+        overview.line_of(made(gpu_run=run)).gpu
+        == overview.page_cells(made(gpu_run=run))[-1]
+        == "4.1 min"
+    )
 
     both = made(gpu=(slow, fast), gpu_run=run)
     assert overview.line_of(both).gpu == "412k/s"
@@ -87,5 +118,9 @@ def test_the_page_says_what_differs_as_the_recipes_do():
 def test_the_page_has_each_recipe_as_its_about_has_it():
     """Cell by cell."""
     page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("| `--recipe")]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("| `--recipe")
+    ]
     assert rows == [overview.page_cells(load(name)) for name in names()]

@@ -50,26 +50,44 @@ def test_a_recipe_resolves_to_valid_settings_from_itself(name):
     assert not both or recipe.published[0].on == recipe.measured.on
     found, kind, resolved = resolve_request(Request(recipe=name))
     assert (found, kind.name) == (name, values["model"])
-    assert all(resolved.values[key] == value and resolved.origins[key] == f"recipe {name}" for key, value in values.items())
+    assert all(
+        resolved.values[key] == value and resolved.origins[key] == f"recipe {name}"
+        for key, value in values.items()
+    )
 
 
 def test_figures_and_times_in_words():
     record = recipes.load("awd-lstm-fast").to_dict()
     assert record["published"] == "PTB valid 60.0, PTB test 57.3; after fine-tuning"
-    assert record["measured"] == "PTB valid 226.9 after 60 min on one core; 3.5 epochs; 279.4 at a rate of 0.001"
+    assert (
+        record["measured"]
+        == "PTB valid 226.9 after 60 min on one core; 3.5 epochs; 279.4 at a rate of 0.001"
+    )
     assert record["cpu_time"] == "estimated: 13 h on two cores for PTB"
     others = "(lowercase=true, split_punctuation=true); without unknown words"
-    assert recipes.load("ngram-3").to_dict()["measured"] == f"bundled valid 71.4 after 1 s on two cores {others}"
+    assert (
+        recipes.load("ngram-3").to_dict()["measured"]
+        == f"bundled valid 71.4 after 1 s on two cores {others}"
+    )
     assert recipes.load("zaremba-small").to_dict()["cpu_time"] == "30 min on one core for PTB"
     record = dataclasses.replace(recipes.load("rnn"), measured=None).to_dict()
-    assert (record["published"], record["measured"], record["cpu_time"]) == ("none", "not measured", "not measured")
+    assert (record["published"], record["measured"], record["cpu_time"]) == (
+        "none",
+        "not measured",
+        "not measured",
+    )
     times = {0.02: "1 s", 3.5: "3.5 min", 90: "90 min", 840: "14 h", 5000: "3.5 d", 30000: "21 d"}
     assert {minutes: recipes.time_of(minutes) for minutes in times} == times
 
 
 def test_figures_of_a_gpu_in_words():
     record = recipes.load("gru").to_dict()
-    assert (record["gpu_time"], record["gpu_speed"], record["gpu_speeds"], record["gpu_run"]) == ("not measured", "", [], None)
+    assert (record["gpu_time"], record["gpu_speed"], record["gpu_speeds"], record["gpu_run"]) == (
+        "not measured",
+        "",
+        [],
+        None,
+    )
     assert recipes.load("ngram-5").to_dict()["gpu_time"] == "uses none"
 
     measured = recipes.parse(
@@ -89,14 +107,24 @@ def test_figures_of_a_gpu_in_words():
     beside = "1.23M tokens/s in bf16 on CARD (PTB), 1.3 times that of torch's own loop"
     assert record["gpu_speed"] == f"{beside}; 950 tokens/s in fp32 on CARD (bundled)"
     assert record["gpu_time"] == "4.1 min on CARD: PTB valid 61.2; one seed"
-    assert record["gpu_speeds"][1] == dataclasses.asdict(measured.gpu[1]) and record["gpu_run"]["value"] == 61.2
+    assert (
+        record["gpu_speeds"][1] == dataclasses.asdict(measured.gpu[1])
+        and record["gpu_run"]["value"] == 61.2
+    )
 
 
 def test_the_commands_of_a_recipe_name_the_text_of_its_figures():
-    assert recipes.load("demo").command() == recipes.load("demo").command_of_figure() == "rnnlm train --recipe demo"
+    assert (
+        recipes.load("demo").command()
+        == recipes.load("demo").command_of_figure()
+        == "rnnlm train --recipe demo"
+    )
     assert recipes.load("gru").command() == "rnnlm train my.txt --recipe gru"
     assert dataclasses.replace(recipes.load("rnn"), measured=None).command_of_figure() is None
-    assert "--keep-blank-lines --recipe awd-lstm-wt2" in recipes.load("awd-lstm-wt2").command_of_figure()
+    assert (
+        "--keep-blank-lines --recipe awd-lstm-wt2"
+        in recipes.load("awd-lstm-wt2").command_of_figure()
+    )
 
 
 def test_the_demo_has_a_budget_in_steps_so_that_a_second_run_gives_the_same_figures():
@@ -108,16 +136,31 @@ WIDE = {"awd-lstm-char-ptb", "awd-lstm-fast", "awd-lstm-wt2", "zaremba-large", "
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.soak if name in WIDE else ()) for name in recipes.names()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.soak if name in WIDE else ())
+        for name in recipes.names()
+    ],
+)
 def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
-    fewer = {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
+    fewer = (
+        {} if name == "unigram" else {"budget": "2steps", "device": "cpu", **NARROW.get(name, {})}
+    )
     if (task := recipes.load(name).settings.get("task")) is not None:
         (trains_on_pairs if task == "seq2seq" else trains_on_labels)(name, tmp_path / "m")
         return
     *_, finished = train(text, recipe=name, output=tmp_path / "m", **fewer)
-    assert finished.stopped == ("complete" if registry.kind_of(recipes.load(name).settings["model"]).family == "ngram" else "budget")
+    assert finished.stopped == (
+        "complete"
+        if registry.kind_of(recipes.load(name).settings["model"]).family == "ngram"
+        else "budget"
+    )
     model, manifest = model_folder.load(tmp_path / "m", "cpu")
-    assert manifest.training["recipe"] == name and manifest.model == recipes.load(name).settings["model"]
+    assert (
+        manifest.training["recipe"] == name
+        and manifest.model == recipes.load(name).settings["model"]
+    )
     for result in finished.results.values():
         assert 1 < result["ppl_token"] < 10 * model.tokenizer.size
 
@@ -125,32 +168,63 @@ def test_a_recipe_trains_on_a_tiny_text(name, text, tmp_path):
 def trains_on_pairs(name, output):
     """Two steps of a recipe for encoder-decoders."""
     path = output.with_suffix(".tsv")
-    rows = [f"{n} {word} chats\t{n} {word} cats" for n in "123456789" for word in ("petits", "grands", "noirs", "blancs")]
+    rows = [
+        f"{n} {word} chats\t{n} {word} cats"
+        for n in "123456789"
+        for word in ("petits", "grands", "noirs", "blancs")
+    ]
     path.write_text("french\tenglish\n" + "\n".join(rows) + "\n", encoding="utf-8")
     columns = {"column": "french", "target_column": "english"}
-    *_, finished = train(path, recipe=name, output=output, budget="2steps", device="cpu", hidden_size=8, vocab_size=300, **columns)
+    *_, finished = train(
+        path,
+        recipe=name,
+        output=output,
+        budget="2steps",
+        device="cpu",
+        hidden_size=8,
+        vocab_size=300,
+        **columns,
+    )
     assert model_folder.read_manifest(output).training["recipe"] == name
 
 
 def trains_on_labels(name, output):
     """Two steps of a recipe for a task on data of its format."""
-    rows = [f"{n}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_" for n, (word, tag) in enumerate([("we", "PRON"), ("run", "VERB")], start=1)]
+    rows = [
+        f"{n}\t{word}\t_\t{tag}\t_\t_\t_\t_\t_\t_"
+        for n, (word, tag) in enumerate([("we", "PRON"), ("run", "VERB")], start=1)
+    ]
     texts = {
         "pos-ewt": "\n".join([*rows, "", *rows, "", ""]),
         "ner-conll2003": "we O 0\nlove O 1\nRome I-LOC 0\n\ngo O 0\n",
         "g2p-cmudict": "b o x\nh o t\n",
     }  # fmt: skip
     text = texts.get(
-        name, "1 it works\n0 it broke\n" if name.startswith("sst2") else "intent\ttext\tslots\nx\tto rome\tO B-city\ny\tgo\tO\n"
+        name,
+        "1 it works\n0 it broke\n"
+        if name.startswith("sst2")
+        else "intent\ttext\tslots\nx\tto rome\tO B-city\ny\tgo\tO\n",
     )
     output.mkdir()
     path, labels = output / "data", output / "labels"
     path.write_text(text, encoding="utf-8")
     labels.write_text("B AA K+S\nHH AA T\n".replace("+", " "), encoding="utf-8")
     more = {"labels": [labels]} if name == "g2p-cmudict" else {}
-    *_, finished = train(path, recipe=name, output=output / "m", budget="2steps", device="cpu", hidden_size=8, min_count=1, **more)
+    *_, finished = train(
+        path,
+        recipe=name,
+        output=output / "m",
+        budget="2steps",
+        device="cpu",
+        hidden_size=8,
+        min_count=1,
+        **more,
+    )
     manifest = model_folder.read_manifest(output / "m")
-    assert manifest.training["recipe"] == name and manifest.settings["task"] == recipes.load(name).settings["task"]
+    assert (
+        manifest.training["recipe"] == name
+        and manifest.settings["task"] == recipes.load(name).settings["task"]
+    )
 
 
 def test_an_unknown_recipe_suggests_the_nearest():

@@ -14,8 +14,12 @@ TEXTS = ("the cat sat on the mat", "a dog sat on the mat", "the zebra sat")
 def test_both_directions_weigh_the_same_hypotheses_and_share_the_count_of_unknown_words():
     models = {"forward": fit("lstm"), "backward": fit("lstm", reversed=True)}
     assert make_tokenizer().fingerprint != make_tokenizer(reversed=True).fingerprint
-    table = feature_table([Utterance("u", tuple(Hypothesis(text, 0.0) for text in TEXTS))], models, TextMapping())
+    table = feature_table(
+        [Utterance("u", tuple(Hypothesis(text, 0.0) for text in TEXTS))], models, TextMapping()
+    )
     assert [name for name in table.names if name.startswith(OOV)] == [OOV + "forward"]
     for name, model in models.items():
         column = table.features_KSN[table.names.index(LM + name), 0]
-        assert column.tolist() == pytest.approx([score.logprob_nats for score in rnnlm.score_sentences(model, TEXTS)], abs=1e-5)
+        assert column.tolist() == pytest.approx(
+            [score.logprob_nats for score in rnnlm.score_sentences(model, TEXTS)], abs=1e-5
+        )

@@ -17,7 +17,13 @@ def halves():
 
 
 def utterance(*texts: str) -> Utterance:
-    return Utterance("u", tuple(Hypothesis(text, -float(rank), f"list, line {rank}") for rank, text in enumerate(texts, start=1)))
+    return Utterance(
+        "u",
+        tuple(
+            Hypothesis(text, -float(rank), f"list, line {rank}")
+            for rank, text in enumerate(texts, start=1)
+        ),
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,28 +46,49 @@ def test_what_a_model_reads(mapping, text, mapped):
 
 def test_errors_are_counted_on_the_texts_as_they_are_unless_asked():
     assert TextMapping(lowercase=True).for_wer("A, b") == "A, b"
-    assert TextMapping(lowercase=True, remove_punctuation=True, normalise_wer=True).for_wer("A, b") == "a b"
+    assert (
+        TextMapping(lowercase=True, remove_punctuation=True, normalise_wer=True).for_wer("A, b")
+        == "a b"
+    )
 
 
 def test_features_worked_out_by_hand(halves):
     table = feature_table([utterance("a b", "a x y"), utterance("")], {"m": halves}, TextMapping())
     assert table.names == ("lm:m", "words", "oov:m")
-    assert table.usable_SN.tolist() == [[True, True], [True, False]] and table.first_SN[0].tolist() == [-1, -2]
-    assert table.features_KSN[0, 0] / math.log(2) == pytest.approx([-6, -9]) and table.features_KSN[0, 1, 0] == pytest.approx(
-        -2 * math.log(2)
-    )
+    assert table.usable_SN.tolist() == [[True, True], [True, False]] and table.first_SN[
+        0
+    ].tolist() == [-1, -2]
+    assert table.features_KSN[0, 0] / math.log(2) == pytest.approx([-6, -9]) and table.features_KSN[
+        0, 1, 0
+    ] == pytest.approx(-2 * math.log(2))
     assert table.features_KSN[1:, 0].tolist() == [[2, 3], [0, 2]]
     swapped = table.rows([1, 0]).columns(["words", "lm:m"])
-    assert swapped.features_KSN[0].tolist() == [[0, 0], [2, 3]] and swapped.names == ("words", "lm:m")
+    assert swapped.features_KSN[0].tolist() == [[0, 0], [2, 3]] and swapped.names == (
+        "words",
+        "lm:m",
+    )
 
 
 def test_texts_are_scored_as_alone_and_common_beginnings_are_read_once(monkeypatch):
     model = fit("lstm")
-    lists = [utterance("The cat sat on a mat", "the  cat sat on the dog", "a dog"), utterance("the CAT sat on a mat", "a zebra")]
-    texts = ["the cat sat on a mat", "the cat sat on the dog", "a dog", "the cat sat on a mat", "a zebra"]
+    lists = [
+        utterance("The cat sat on a mat", "the  cat sat on the dog", "a dog"),
+        utterance("the CAT sat on a mat", "a zebra"),
+    ]
+    texts = [
+        "the cat sat on a mat",
+        "the cat sat on the dog",
+        "a dog",
+        "the cat sat on a mat",
+        "a zebra",
+    ]
     alone = [score_sentences(model, [text])[0].logprob_nats for text in texts]
     sizes, hidden = [], model.hidden
-    monkeypatch.setattr(model, "hidden", lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state))
+    monkeypatch.setattr(
+        model,
+        "hidden",
+        lambda inputs_BT, state: sizes.append(inputs_BT.size) or hidden(inputs_BT, state),
+    )
     monkeypatch.setattr("rnnlm.rescoring.features.TEXTS_AT_ONCE", 3)
     reports = []
     table = feature_table(lists, {"m": model}, TextMapping(lowercase=True), reports.append)
@@ -75,13 +102,20 @@ def test_texts_are_scored_as_alone_and_common_beginnings_are_read_once(monkeypat
 
 def test_models_with_one_tokenizer_share_their_unknown_words(halves):
     other = fit("unigram")
-    table = feature_table([utterance("a zebra")], {"m": halves, "same": halves, "other": other}, TextMapping())
+    table = feature_table(
+        [utterance("a zebra")], {"m": halves, "same": halves, "other": other}, TextMapping()
+    )
     assert table.names == ("lm:m", "lm:same", "lm:other", "words", "oov:m", "oov:other")
 
 
 def test_impossible_hypotheses_are_not_usable_and_counted(halves):
-    with pytest.warns(RnnlmWarning, match="3 hypotheses have probability zero .* 1 utterances, all of whose .* keep their 1-best"):
-        table = feature_table([utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping())
+    with pytest.warns(
+        RnnlmWarning,
+        match="3 hypotheses have probability zero .* 1 utterances, all of whose .* keep their 1-best",
+    ):
+        table = feature_table(
+            [utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping()
+        )
     assert table.usable_SN.tolist() == [[True, False], [True, False]]
     assert np.isfinite(table.features_KSN).all()
 
@@ -92,13 +126,21 @@ def test_reserved_symbols_are_an_error_that_names_the_line_or_go_as_asked(halves
     lists = [utterance(*texts)]
     with pytest.raises(TextError, match="list, line 2: the text holds </?s>"):
         feature_table(lists, {"m": halves}, TextMapping(lowercase=lowercase))
-    dropped = feature_table(lists, {"m": halves}, TextMapping(lowercase=lowercase, special_symbols="drop"))
+    dropped = feature_table(
+        lists, {"m": halves}, TextMapping(lowercase=lowercase, special_symbols="drop")
+    )
     assert dropped.features_KSN[0, 0, 0] == dropped.features_KSN[0, 0, 1]
 
 
 def test_the_unknown_symbol_is_no_punctuation():
-    assert TextMapping(lowercase=True, remove_punctuation=True).mapped("A <UNK>, <unk> b<unk>") == "a unk <unk> b unk"
-    assert TextMapping(remove_punctuation=True, special_symbols="replace").mapped("a </s> b!") == "a <unk> b"
+    assert (
+        TextMapping(lowercase=True, remove_punctuation=True).mapped("A <UNK>, <unk> b<unk>")
+        == "a unk <unk> b unk"
+    )
+    assert (
+        TextMapping(remove_punctuation=True, special_symbols="replace").mapped("a </s> b!")
+        == "a <unk> b"
+    )
 
 
 def test_errors_are_counted_on_what_is_left_of_reserved_symbols():
@@ -109,7 +151,9 @@ def test_errors_are_counted_on_what_is_left_of_reserved_symbols():
 
 
 def test_upper_case_that_a_model_does_not_know_is_told_of_once_it_matters(halves):
-    with pytest.warns(RnnlmWarning, match="100% of the list's words are unknown to m, .*--lowercase"):
+    with pytest.warns(
+        RnnlmWarning, match="100% of the list's words are unknown to m, .*--lowercase"
+    ):
         feature_table([utterance("A B", "B A")], {"m": halves}, TextMapping())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -119,11 +163,23 @@ def test_upper_case_that_a_model_does_not_know_is_told_of_once_it_matters(halves
 
 def test_characters_that_models_have_never_seen_are_told_of_once_with_the_models_names(halves):
     with pytest.warns(RnnlmWarning) as caught:
-        feature_table([utterance("a\u2019 b", "\u2019 b")], {"one": halves, "two": halves}, TextMapping())
-    assert sum(str(each.message).startswith("\u2019 2 times: unknown to one and two.") for each in caught) == 1
+        feature_table(
+            [utterance("a\u2019 b", "\u2019 b")], {"one": halves, "two": halves}, TextMapping()
+        )
+    assert (
+        sum(
+            str(each.message).startswith("\u2019 2 times: unknown to one and two.")
+            for each in caught
+        )
+        == 1
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        feature_table([utterance("a\u2019 b", "\u2019 b")], {"one": halves}, TextMapping(remove_punctuation=True))
+        feature_table(
+            [utterance("a\u2019 b", "\u2019 b")],
+            {"one": halves},
+            TextMapping(remove_punctuation=True),
+        )
 
 
 def test_nothing_to_rescore_or_nothing_to_rescore_with_is_an_error(halves):
@@ -134,6 +190,16 @@ def test_nothing_to_rescore_or_nothing_to_rescore_with_is_an_error(halves):
 
 
 def test_hypotheses_without_words_are_counted_and_scored_as_the_end_alone(halves):
-    with pytest.warns(RnnlmWarning, match=r"^2 of 3 hypotheses hold no words, the first of utterance 'u': each is scored as </s> alone"):
-        table = feature_table([utterance("a b", ""), utterance(" . ")], {"m": halves}, TextMapping(remove_punctuation=True))
-    assert (table.features_KSN[0] / math.log(2)).tolist() == [pytest.approx([-6, -2]), pytest.approx([-2, 0])]
+    with pytest.warns(
+        RnnlmWarning,
+        match=r"^2 of 3 hypotheses hold no words, the first of utterance 'u': each is scored as </s> alone",
+    ):
+        table = feature_table(
+            [utterance("a b", ""), utterance(" . ")],
+            {"m": halves},
+            TextMapping(remove_punctuation=True),
+        )
+    assert (table.features_KSN[0] / math.log(2)).tolist() == [
+        pytest.approx([-6, -2]),
+        pytest.approx([-2, 0]),
+    ]

@@ -9,7 +9,11 @@ from rnnlm.rescoring.nbest import ListSettings, even_and_odd, with_references
 
 TSV = "u1\tREF\t\tthe cat\nu1\t1\t-1.5\tthe cat\nu1\t2\t-2\tthe hat\nu2\tREF\t\t\nu2\t1\t-3\t\n"
 JSON = [
-    {"utt": "u1", "ref": "the cat", "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": -2}]},
+    {
+        "utt": "u1",
+        "ref": "the cat",
+        "hypotheses": [{"text": "the cat", "score": -1.5}, {"text": "the hat", "score": -2}],
+    },
     {"utt": "u2", "ref": "", "hypotheses": [{"text": "", "score": -3}]},
 ]
 
@@ -57,7 +61,13 @@ def test_every_format_is_told_by_its_content_and_reads_the_same(here):
     write(here / "b", "".join(json.dumps(each) + "\n" for each in JSON))
     write(here / "c", "\n" + json.dumps(JSON, indent=2))
     (here / "d.gz").write_bytes(gzip.compress(TSV.encode()))
-    for name, kind in [("a", "tsv"), ("b", "json"), ("c", "json"), ("d.gz", "tsv"), (kaldi(here / "k"), "kaldi")]:
+    for name, kind in [
+        ("a", "tsv"),
+        ("b", "json"),
+        ("c", "json"),
+        ("d.gz", "tsv"),
+        (kaldi(here / "k"), "kaldi"),
+    ]:
         assert format_of(name) == kind
         assert seen(read_nbest(name)) == EXPECTED, name
         assert seen(read_nbest(name, ListSettings(format=kind))) == EXPECTED
@@ -71,7 +81,9 @@ def test_every_format_is_told_by_its_content_and_reads_the_same(here):
 
 def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
     lines = TSV.splitlines()
-    shuffled = "\n".join(["utt\trank\tscore\ttext", lines[2], lines[4], lines[1], lines[0], lines[3]])
+    shuffled = "\n".join(
+        ["utt\trank\tscore\ttext", lines[2], lines[4], lines[1], lines[0], lines[3]]
+    )
     assert seen(read_nbest(write(here / "a", shuffled))) == EXPECTED
 
 
@@ -94,11 +106,11 @@ def test_costs_are_turned_round_and_files_of_scores_add_up(here):
     both = read_nbest(str(folder), score_files=["0.1*ac_cost", "lm_cost"])
     assert [h.score for u in both for h in u.hypotheses] == [-2, -4, -6]
     elsewhere = write(here / "other", "u1-1 1\nu1-2 2\nu2-1 3\n")
-    assert [h.score for u in read_nbest(str(folder), ListSettings(costs=True), score_files=[elsewhere]) for h in u.hypotheses] == [
-        -1,
-        -2,
-        -3,
-    ]
+    assert [
+        h.score
+        for u in read_nbest(str(folder), ListSettings(costs=True), score_files=[elsewhere])
+        for h in u.hypotheses
+    ] == [-1, -2, -3]
     write(here / "a", TSV.replace("\t-", "\t"))
     assert seen(read_nbest("a", ListSettings(costs=True))) == EXPECTED
     with pytest.raises(UsageError, match="itself"):
@@ -118,7 +130,9 @@ def test_scores_that_rise_from_rank_to_rank_are_told_of(here):
 
 def test_a_list_without_its_best_hypothesis_is_told_of(here):
     write(here / "a", TSV.replace("u1\t1\t-1.5\tthe cat\n", ""))
-    with pytest.warns(RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, the first is 'u1'"):
+    with pytest.warns(
+        RnnlmWarning, match="a: 1 utterances lack the hypothesis of rank 1, the first is 'u1'"
+    ):
         assert read_nbest("a")[0].hypotheses[0].text == "the hat"
 
 
@@ -126,7 +140,11 @@ def test_ranks_that_are_missing_between_others_are_told_of(here):
     write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
     message = "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of 3 utterances lack such ranks"
     with pytest.warns(RnnlmWarning, match=message) as told:
-        assert [[h.text for h in u.hypotheses] for u in read_nbest("a")] == [["the cat", "the hat"], [""], ["y", "x"]]
+        assert [[h.text for h in u.hypotheses] for u in read_nbest("a")] == [
+            ["the cat", "the hat"],
+            [""],
+            ["y", "x"],
+        ]
     assert len(told) == 1
 
 
@@ -213,7 +231,10 @@ def test_what_is_missing_in_an_espnet_folder_is_named(here):
         read_nbest(folder)
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "is empty"), ("\n\n", "is empty"), ("u1\tREF\t\tx\n", "holds no hypotheses")])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "is empty"), ("\n\n", "is empty"), ("u1\tREF\t\tx\n", "holds no hypotheses")],
+)
 def test_lists_of_nothing_are_errors(here, text, message):
     with pytest.raises(TextError, match=message):
         read_nbest(write(here / "a", text))
@@ -239,7 +260,9 @@ def test_folders_and_files_that_are_no_lists_are_errors(here):
 
 def test_incomplete_utterances_are_left_out_where_that_is_asked_for(here):
     write(here / "a", TSV + "u3\tREF\t\tlost\nu4\t1\t-1\tnobody knows\n")
-    with pytest.warns(RnnlmWarning, match="1 utterances without hypotheses are left out, the first is 'u3'"):
+    with pytest.warns(
+        RnnlmWarning, match="1 utterances without hypotheses are left out, the first is 'u3'"
+    ):
         utterances = read_nbest("a", ListSettings(skip_incomplete=True))
     assert [u.utt for u in utterances] == ["u1", "u2", "u4"]
     with pytest.raises(TextError, match="line 7: utterance 'u4' has no reference"):
@@ -257,7 +280,10 @@ def test_references_of_a_file_must_not_contradict_the_list(here):
         read_nbest("a", references=[write(here / "ref", "u1 the dog\n")])
     with pytest.raises(TextError, match="ref, line 2: utterance 'u5' has a reference already"):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\nu5 the dog\n")])
-    with pytest.warns(RnnlmWarning, match="1 references are of utterances that are not in the list, the first is 'u5'"):
+    with pytest.warns(
+        RnnlmWarning,
+        match="1 references are of utterances that are not in the list, the first is 'u5'",
+    ):
         read_nbest("a", references=[write(here / "ref", "u5 the dog\n")])
 
 

@@ -8,10 +8,20 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rnnlm.rescoring.mert import OPEN_UNITS, Candidates, Steps, errors_along, fewest, minimise_errors, units
+from rnnlm.rescoring.mert import (
+    OPEN_UNITS,
+    Candidates,
+    Steps,
+    errors_along,
+    fewest,
+    minimise_errors,
+    units,
+)
 
 
-def candidates(seed: int, utterances: int = 6, most: int = 5, features: int = 1, whole: bool = False) -> Candidates:
+def candidates(
+    seed: int, utterances: int = 6, most: int = 5, features: int = 1, whole: bool = False
+) -> Candidates:
     """A small random list; `whole` numbers make ties and repeated hypotheses."""
     rng = np.random.default_rng(seed)
     shape = (utterances, most)
@@ -36,7 +46,9 @@ def test_the_errors_along_a_line_are_those_of_a_fine_grid(seed, whole):
     for gamma in np.linspace(-6.01, 6.01, 400):
         if len(steps.corners) and np.abs(steps.corners - gamma).min() < 1e-9:
             continue
-        assert steps.errors[np.searchsorted(steps.corners, gamma)] == c.errors(np.array([gamma])), gamma
+        assert steps.errors[np.searchsorted(steps.corners, gamma)] == c.errors(np.array([gamma])), (
+            gamma
+        )
 
 
 @example(1817, True, 0.0)  # all corners lie at or below the lowest weight, one at it
@@ -55,7 +67,12 @@ def test_with_one_feature_no_weight_of_a_grid_has_fewer_errors(seed, whole, lowe
 
 def test_a_line_worked_out_by_hand():
     # -2 gamma, 1 and gamma - 1: they meet at -0.5 and 2; the errors are 3, 1, 2
-    steps = errors_along(np.array([[0.0, 1.0, -1.0]]), np.array([[-2.0, 0.0, 1.0]]), np.ones((1, 3), bool), np.array([[3, 1, 2]]))
+    steps = errors_along(
+        np.array([[0.0, 1.0, -1.0]]),
+        np.array([[-2.0, 0.0, 1.0]]),
+        np.ones((1, 3), bool),
+        np.array([[3, 1, 2]]),
+    )
     assert steps.corners.tolist() == [-0.5, 2.0] and steps.errors.tolist() == [3, 1, 2]
     assert fewest(steps, -np.inf, 1.0, 9.0) == 0.75
     # the interval is cut at the lowest weight there may be
@@ -82,7 +99,12 @@ def test_the_rule_within_and_between_intervals(corners, errors, lowest, chosen):
 
 
 def test_of_hypotheses_with_the_same_score_the_earlier_counts():
-    same = Candidates(np.zeros((1, 3)), np.zeros((1, 1, 3)), np.array([[False, True, True]]), np.array([[0, 2, 1]]))
+    same = Candidates(
+        np.zeros((1, 3)),
+        np.zeros((1, 1, 3)),
+        np.array([[False, True, True]]),
+        np.array([[0, 2, 1]]),
+    )
     assert same.best_S(np.array([1.0])).tolist() == [1] and same.errors(np.array([1.0])) == 2
     assert steps_of(same).errors.tolist() == [2]
 
@@ -93,7 +115,12 @@ def fewest_by_grid(c: Candidates) -> int:
     lines = []
     for row in range(len(c.first_SN)):
         for a, b in itertools.combinations(np.flatnonzero(c.usable_SN[row]), 2):
-            lines.append((*(c.features_KSN[:, row, a] - c.features_KSN[:, row, b]), c.first_SN[row, b] - c.first_SN[row, a]))
+            lines.append(
+                (
+                    *(c.features_KSN[:, row, a] - c.features_KSN[:, row, b]),
+                    c.first_SN[row, b] - c.first_SN[row, a],
+                )
+            )
     best = c.errors(np.zeros(2))
     for one, other in itertools.combinations(lines, 2):
         normals, offsets = np.array([one[:2], other[:2]]), np.array([one[2], other[2]])
@@ -125,7 +152,9 @@ def test_the_same_seed_finds_the_same_weights_and_never_more_errors_than_zero_we
 def test_the_errors_do_not_depend_on_the_scale_of_the_first_pass():
     c = candidates(4, utterances=40, most=6, features=2)
     larger = Candidates(c.first_SN * 1024, c.features_KSN, c.usable_SN, c.errors_SN)
-    (small, errors), (large, as_many) = (minimise_errors(each, np.full(2, -np.inf)) for each in (c, larger))
+    (small, errors), (large, as_many) = (
+        minimise_errors(each, np.full(2, -np.inf)) for each in (c, larger)
+    )
     assert errors == as_many and large == pytest.approx(small * 1024)
 
 

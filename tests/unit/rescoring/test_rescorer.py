@@ -12,7 +12,14 @@ from rnnlm.rescoring.features import TextMapping
 from rnnlm.rescoring.files import read_nbest, save_best, save_nbest
 from rnnlm.rescoring.mert import Tuned, Weights, read_weights, save_weights
 from rnnlm.rescoring.nbest import Hypothesis, Utterance
-from rnnlm.rescoring.rescorer import RescoreSettings, cross_validate, gain_over, rescore, tune_and_rescore, tune_weights
+from rnnlm.rescoring.rescorer import (
+    RescoreSettings,
+    cross_validate,
+    gain_over,
+    rescore,
+    tune_and_rescore,
+    tune_weights,
+)
 from rnnlm.scoring.scorer import score_sentences
 from support.tiny_models import LINES, fit, make_tokenizer
 
@@ -34,14 +41,22 @@ def model(p: dict[str, float], fingerprint: str | None) -> UnigramModel:
 
 def said(utt: str, reference: str | None, *texts: str, fall: float = 1.0) -> Utterance:
     return Utterance(
-        utt, tuple(Hypothesis(text, -fall * rank, f"list, {utt}") for rank, text in enumerate(texts)), reference, f"list, {utt}"
+        utt,
+        tuple(Hypothesis(text, -fall * rank, f"list, {utt}") for rank, text in enumerate(texts)),
+        reference,
+        f"list, {utt}",
     )
 
 
 def misheard(count: int) -> list[Utterance]:
     """The first pass takes a for b; every third time rightly, and then by far."""
     right = ("a a", "b a", "a a")
-    return [said(f"u{n}", "b a", "b a", "a a", fall=9.0) if n % 3 == 0 else said(f"u{n}", right[0], "b a", "a a") for n in range(count)]
+    return [
+        said(f"u{n}", "b a", "b a", "a a", fall=9.0)
+        if n % 3 == 0
+        else said(f"u{n}", right[0], "b a", "a a")
+        for n in range(count)
+    ]
 
 
 def test_weights_are_those_that_make_the_fewest_errors(likes):
@@ -50,13 +65,19 @@ def test_weights_are_those_that_make_the_fewest_errors(likes):
     # the weight at which the second hypothesis overtakes a lead of 1; 9 times that one of 9
     swap = 1 / math.log((1 / 2) / (15 / 64))
     assert weights.weights == {"lm:m": pytest.approx((swap + 9 * swap) / 2)}
-    assert (weights.models, weights.tuned.errors_before, weights.tuned.errors_after) == ({"m": "1a"}, 8, 0)
+    assert (weights.models, weights.tuned.errors_before, weights.tuned.errors_after) == (
+        {"m": "1a"},
+        8,
+        0,
+    )
     rescored = rescore(misheard(6), {"m": likes}, weights)
     assert [u.hypotheses[0].text for u in rescored.utterances] == ["b a", "a a", "a a"] * 2
     assert [u.hypotheses[0].rank for u in rescored.utterances] == [1, 2, 2] * 2
     rates = rescored.rates
     assert (rates.first.errors, rates.rescored.errors, rates.oracle.errors) == (4, 0, 0)
-    assert rates.gain.interval.estimate == pytest.approx(4 / 12) and rates.gain.p_value == pytest.approx(2 / 2**4)
+    assert rates.gain.interval.estimate == pytest.approx(
+        4 / 12
+    ) and rates.gain.p_value == pytest.approx(2 / 2**4)
 
 
 def test_scores_are_the_weighted_sums_of_the_features(likes):
@@ -64,16 +85,35 @@ def test_scores_are_the_weighted_sums_of_the_features(likes):
     (found,) = rescore([said("u", None, "a b", "a x y", "")], {"m": likes}, weights).utterances
     for hypothesis in found.hypotheses:
         (score,) = score_sentences(likes, [hypothesis.text])
-        assert hypothesis.features == {"lm:m": pytest.approx(score.logprob_nats), "words": score.words, "oov:m": len(score.oov)}
-        assert hypothesis.score == pytest.approx(1 - hypothesis.rank + 0.5 * score.logprob_nats - 2 * score.words + 3 * len(score.oov))
-    assert [h.score for h in found.hypotheses] == sorted((h.score for h in found.hypotheses), reverse=True)
+        assert hypothesis.features == {
+            "lm:m": pytest.approx(score.logprob_nats),
+            "words": score.words,
+            "oov:m": len(score.oov),
+        }
+        assert hypothesis.score == pytest.approx(
+            1 - hypothesis.rank + 0.5 * score.logprob_nats - 2 * score.words + 3 * len(score.oov)
+        )
+    assert [h.score for h in found.hypotheses] == sorted(
+        (h.score for h in found.hypotheses), reverse=True
+    )
 
 
 def test_rates_are_those_of_jiwer_over_all_utterances(likes):
-    lists = [said("u1", "a b", "a", "a b"), said("u2", "", "b", ""), said("u3", "a a", "", "a b b"), said("u4", None, "a")]
-    with pytest.warns(RnnlmWarning, match="1 utterances have no reference: word-error rates are of the other 3"):
+    lists = [
+        said("u1", "a b", "a", "a b"),
+        said("u2", "", "b", ""),
+        said("u3", "a a", "", "a b b"),
+        said("u4", None, "a"),
+    ]
+    with pytest.warns(
+        RnnlmWarning, match="1 utterances have no reference: word-error rates are of the other 3"
+    ):
         rates = rescore(lists, {"m": likes}, Weights({"lm:m": 0.0}, {"m": "1a"})).rates
-    for rate, texts in ((rates.first, ["a", "b", ""]), (rates.rescored, ["a", "b", ""]), (rates.oracle, ["a b", "", ""])):
+    for rate, texts in (
+        (rates.first, ["a", "b", ""]),
+        (rates.rescored, ["a", "b", ""]),
+        (rates.oracle, ["a b", "", ""]),
+    ):
         theirs = jiwer.process_words(["a b", "", "a a"], texts)
         assert (rate.wer, rate.substitutions, rate.deletions, rate.insertions) == (
             pytest.approx(theirs.wer), theirs.substitutions, theirs.deletions, theirs.insertions
@@ -94,7 +134,9 @@ def test_without_references_a_list_is_rescored_but_not_counted(likes):
 def test_features_are_left_out_where_asked(likes):
     for words in (False, True):
         for oov in (False, True):
-            names = tune_weights(misheard(3), {"m": likes}, RescoreSettings(words=words, oov=oov)).weights.keys()
+            names = tune_weights(
+                misheard(3), {"m": likes}, RescoreSettings(words=words, oov=oov)
+            ).weights.keys()
             assert ("words" in names, "oov:m" in names, "lm:m" in names) == (words, oov, True)
 
 
@@ -105,7 +147,9 @@ def test_each_model_is_added_to_those_before_and_gains_over_them(likes):
     assert (first.models, both.models) == (("m",), ("m", "other"))
     assert first.weights == tune_weights(dev, {"m": likes})
     assert both.weights == tune_weights(dev, {"m": likes, "other": other})
-    assert first.gain == first.rescored.rates.gain and both.gain == gain_over(first.rescored, both.rescored)
+    assert first.gain == first.rescored.rates.gain and both.gain == gain_over(
+        first.rescored, both.rescored
+    )
     assert both.rescored == rescore(test, {"m": likes, "other": other}, both.weights)
     with pytest.raises(UsageError, match="same list"):
         gain_over(first.rescored, rescore(dev, {"m": likes}, first.weights))
@@ -117,22 +161,33 @@ def test_folds_are_rescored_with_what_was_tuned_on_the_others(likes):
     assert [u.utt for u in found.utterances] == [u.utt for u in lists]
     for fold in range(3):
         weights = tune_weights([u for n, u in enumerate(lists) if n % 3 != fold], {"m": likes})
-        assert list(found.utterances[fold::3]) == list(rescore(lists[fold::3], {"m": likes}, weights).utterances)
+        assert list(found.utterances[fold::3]) == list(
+            rescore(lists[fold::3], {"m": likes}, weights).utterances
+        )
     for folds in (1, 10):
         with pytest.raises(UsageError, match="folds"):
             cross_validate(lists, {"m": likes}, folds)
     few = [lists[0], *(dataclasses.replace(utterance, reference=None) for utterance in lists[1:])]
-    with pytest.warns(RnnlmWarning, match="8 utterances without reference"), pytest.raises(UsageError, match="2 folds of 1"):
+    with (
+        pytest.warns(RnnlmWarning, match="8 utterances without reference"),
+        pytest.raises(UsageError, match="2 folds of 1"),
+    ):
         cross_validate(few, {"m": likes}, 2, RescoreSettings(skip_incomplete=True))
 
 
 def test_the_text_is_mapped_for_the_model_alone_unless_errors_are_to_be_counted_so(likes):
     lists = [said("u", "A, B", "A B", "X")]
-    plain = Weights({"lm:m": 1.0}, {"m": "1a"}, TextMapping(lowercase=True, remove_punctuation=True))
-    mapped = dataclasses.replace(plain, mapping=dataclasses.replace(plain.mapping, normalise_wer=True))
+    plain = Weights(
+        {"lm:m": 1.0}, {"m": "1a"}, TextMapping(lowercase=True, remove_punctuation=True)
+    )
+    mapped = dataclasses.replace(
+        plain, mapping=dataclasses.replace(plain.mapping, normalise_wer=True)
+    )
     assert rescore(lists, {"m": likes}, plain).rates.rescored.errors == 1
     assert rescore(lists, {"m": likes}, mapped).rates.rescored.errors == 0
-    assert tune_weights(lists, {"m": likes}, RescoreSettings(mapped.mapping)).mapping == mapped.mapping
+    assert (
+        tune_weights(lists, {"m": likes}, RescoreSettings(mapped.mapping)).mapping == mapped.mapping
+    )
 
 
 def test_impossible_hypotheses_are_never_chosen(tmp_path):
@@ -151,7 +206,9 @@ def test_impossible_hypotheses_are_never_chosen(tmp_path):
 
 class TestWeightsFile:
     def test_holds_what_was_tuned(self, likes, tmp_path):
-        weights = tune_weights(misheard(6), {"m": likes}, RescoreSettings(TextMapping(lowercase=True)))
+        weights = tune_weights(
+            misheard(6), {"m": likes}, RescoreSettings(TextMapping(lowercase=True))
+        )
         save_weights(weights, tmp_path / "w.json")
         assert read_weights(tmp_path / "w.json") == weights
         with pytest.raises(OutputError):
@@ -164,7 +221,9 @@ class TestWeightsFile:
             rescore(misheard(2), {"m": other}, weights)
         with pytest.raises(ModelError, match="they have none for other"):
             rescore(misheard(2), {"m": likes, "other": other}, weights)
-        assert rescore(misheard(2), {"moved": likes}, weights) == rescore(misheard(2), {"m": likes}, weights)
+        assert rescore(misheard(2), {"moved": likes}, weights) == rescore(
+            misheard(2), {"m": likes}, weights
+        )
 
     def test_of_features_that_no_tuning_gives_is_an_error(self, likes):
         twin = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
@@ -185,7 +244,9 @@ class TestWeightsFile:
     def test_does_not_mind_the_order_of_models(self, likes):
         other = model({"</s>": 1 / 4, "<unk>": 1 / 4, "a": 1 / 4, "b": 1 / 4}, "2b")
         weights = tune_weights(misheard(6), {"m": likes, "o": other})
-        assert rescore(misheard(4), {"o": other, "m": likes}, weights) == rescore(misheard(4), {"m": likes, "o": other}, weights)
+        assert rescore(misheard(4), {"o": other, "m": likes}, weights) == rescore(
+            misheard(4), {"m": likes, "o": other}, weights
+        )
 
     @pytest.mark.parametrize(("text", "message"), [
         ("", "holds no weights"), ("[1]", "holds no weights"), ("\x00", "holds no weights"),
@@ -213,20 +274,32 @@ class TestOutput:
                 warnings.simplefilter("always")
                 again = read_nbest(str(tmp_path / name))
             told = [each for each in told if issubclass(each.category, RnnlmWarning)]
-            assert ["was rescored before" in str(each.message) for each in told] == ([True] if name == "list.jsonl" else [])
-            assert [(u.utt, u.reference) for u in again] == [(u.utt, u.reference) for u in rescored.utterances]
+            assert ["was rescored before" in str(each.message) for each in told] == (
+                [True] if name == "list.jsonl" else []
+            )
+            assert [(u.utt, u.reference) for u in again] == [
+                (u.utt, u.reference) for u in rescored.utterances
+            ]
             assert [[(h.text, h.score) for h in u.hypotheses] for u in again] == [
                 [(h.text, h.score) for h in u.hypotheses] for u in rescored.utterances
             ]
 
     def test_of_the_best_is_one_line_an_utterance(self, likes, tmp_path):
-        rescored = rescore([said("u1", None, "a  b"), said("u2", None, "")], {"m": likes}, Weights({"lm:m": 1.0}, {"m": "1a"}))
+        rescored = rescore(
+            [said("u1", None, "a  b"), said("u2", None, "")],
+            {"m": likes},
+            Weights({"lm:m": 1.0}, {"m": "1a"}),
+        )
         save_best(rescored, tmp_path / "best.txt")
         assert (tmp_path / "best.txt").read_text() == "u1 a b\nu2\n"
 
     @pytest.mark.parametrize("name", ["u 1", "u\t1", "u\n1", 'u"1', '"u1"'])
     def test_keeps_odd_names_or_refuses_those_that_it_would_cut(self, likes, tmp_path, name):
-        rescored = rescore([said(name, 'a "b" a', "a", 'a "a" "b')], {"m": likes}, Weights({"lm:m": 1.0}, {"m": "1a"}))
+        rescored = rescore(
+            [said(name, 'a "b" a', "a", 'a "a" "b')],
+            {"m": likes},
+            Weights({"lm:m": 1.0}, {"m": "1a"}),
+        )
         if name.split() != [name]:
             with pytest.raises(OutputError, match="holds white space"):
                 save_best(rescored, tmp_path / "best")
@@ -274,14 +347,18 @@ def test_few_utterances_to_tune_on_are_told_once_with_the_way_to_know_more(likes
     few, enough = misheard(499), misheard(500)
     advice = ": cross-validation (--folds 5) tells what such weights do on other utterances"
     assert told(lambda: tune_weights(few, {"m": likes}, QUICK)) == [UNCERTAIN.format(499) + advice]
-    assert told(lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK, each=True)) == [UNCERTAIN.format(499) + advice]
+    assert told(
+        lambda: tune_and_rescore(few, enough, {"m": likes, "n": likes}, QUICK, each=True)
+    ) == [UNCERTAIN.format(499) + advice]
     assert told(lambda: cross_validate(enough, {"m": likes}, 5, QUICK)) == [UNCERTAIN.format(400)]
     assert told(lambda: tune_weights(enough, {"m": likes}, QUICK)) == []
 
 
 def test_a_file_of_weights_says_that_they_were_tuned_on_few_utterances(tmp_path):
     for count, notices in ((499, [UNCERTAIN.format(499)]), (500, [])):
-        save_weights(Weights({"lm:m": 1.0}, {"m": "1a"}, tuned=Tuned(count, 9, 3, 2, 1)), tmp_path / "w.json")
+        save_weights(
+            Weights({"lm:m": 1.0}, {"m": "1a"}, tuned=Tuned(count, 9, 3, 2, 1)), tmp_path / "w.json"
+        )
         assert told(lambda: read_weights(tmp_path / "w.json")) == notices
 
 

@@ -28,7 +28,13 @@ def model():
 
 
 def translated(utt, source, texts, reference=None):
-    return Utterance(utt, tuple(Hypothesis(text, -float(rank)) for rank, text in enumerate(texts)), reference, "list", source)
+    return Utterance(
+        utt,
+        tuple(Hypothesis(text, -float(rank)) for rank, text in enumerate(texts)),
+        reference,
+        "list",
+        source,
+    )
 
 
 def test_a_hypothesis_has_its_score_given_its_source_beside_that_of_a_language_model(model):
@@ -37,34 +43,57 @@ def test_a_hypothesis_has_its_score_given_its_source_beside_that_of_a_language_m
     table = feature_table(lists, {"fra": model.decoder, "lm": plain}, TextMapping())
     assert table.names == ("lm:fra", "lm:lm", "words", "oov:fra", "oov:lm")
     for row, source in enumerate(SOURCES):
-        alone = [score_sentences(model, [target], sources=source)[0].logprob_nats for target in TARGETS]
+        alone = [
+            score_sentences(model, [target], sources=source)[0].logprob_nats for target in TARGETS
+        ]
         assert table.features_KSN[0, row] == pytest.approx(alone, abs=1e-5)
     assert (table.features_KSN[1] == table.features_KSN[1, :1]).all()
 
 
 def test_sources_are_mapped_as_hypotheses_are_and_one_that_is_missing_is_named(model):
     table = feature_table(
-        [translated("u1", "A  DOG!", ["Un chien."])], {"m": model.decoder}, TextMapping(lowercase=True, remove_punctuation=True)
+        [translated("u1", "A  DOG!", ["Un chien."])],
+        {"m": model.decoder},
+        TextMapping(lowercase=True, remove_punctuation=True),
     )
-    assert table.features_KSN[0, 0, 0] == pytest.approx(score_sentences(model, ["un chien"], sources="a dog")[0].logprob_nats, abs=1e-6)
+    assert table.features_KSN[0, 0, 0] == pytest.approx(
+        score_sentences(model, ["un chien"], sources="a dog")[0].logprob_nats, abs=1e-6
+    )
     with pytest.raises(TextError, match="'u2' has no source"):
-        feature_table([translated("u1", "a dog", ["un"]), translated("u2", None, ["un"])], {"m": model.decoder}, TextMapping())
+        feature_table(
+            [translated("u1", "a dog", ["un"]), translated("u2", None, ["un"])],
+            {"m": model.decoder},
+            TextMapping(),
+        )
 
 
 def test_what_is_right_for_one_source_and_wrong_for_another_is_told_apart(model):
     """Two lists with the same hypotheses, of which the model finds one likelier after one source,
     the other after the other; the first pass has both wrong."""
-    nats = {source: [score.logprob_nats for score in score_sentences(model, TARGETS, sources=source)] for source in SOURCES}
+    nats = {
+        source: [score.logprob_nats for score in score_sentences(model, TARGETS, sources=source)]
+        for source in SOURCES
+    }
     gains = {
         (one, other, a, b): min(nats[one][a] - nats[one][b], nats[other][b] - nats[other][a])
         for one, other in itertools.permutations(SOURCES, 2) for a,
         b in itertools.permutations(range(len(TARGETS)), 2)
     }  # fmt: skip
     one, other, a, b = max(gains, key=gains.__getitem__)
-    lists = [translated("u1", one, [TARGETS[b], TARGETS[a]], TARGETS[a]), translated("u2", other, [TARGETS[a], TARGETS[b]], TARGETS[b])]
-    rescored = rescore(lists, {"m": model}, tune_weights(lists, {"m": model}, RescoreSettings(words=False, oov=False)))
+    lists = [
+        translated("u1", one, [TARGETS[b], TARGETS[a]], TARGETS[a]),
+        translated("u2", other, [TARGETS[a], TARGETS[b]], TARGETS[b]),
+    ]
+    rescored = rescore(
+        lists,
+        {"m": model},
+        tune_weights(lists, {"m": model}, RescoreSettings(words=False, oov=False)),
+    )
     assert gains[one, other, a, b] > 0.01 and rescored.rates.first.errors > 0
-    assert [each.hypotheses[0].text for each in rescored.utterances] == [TARGETS[a], TARGETS[b]] and rescored.rates.rescored.errors == 0
+    assert [each.hypotheses[0].text for each in rescored.utterances] == [
+        TARGETS[a],
+        TARGETS[b],
+    ] and rescored.rates.rescored.errors == 0
 
 
 def test_what_a_model_translates_has_the_same_score_when_it_is_rescored(tmp_path):
@@ -75,9 +104,16 @@ def test_what_a_model_translates_has_the_same_score_when_it_is_rescored(tmp_path
     path = tmp_path / "list.jsonl"
     path.write_text("".join(json.dumps(line.to_dict()) + "\n" for line in found))
     utterances = read_nbest(path)
-    assert [(each.utt, each.source) for each in utterances] == [(str(number), source) for number, source in enumerate(SOURCES, start=1)]
+    assert [(each.utt, each.source) for each in utterances] == [
+        (str(number), source) for number, source in enumerate(SOURCES, start=1)
+    ]
     features = feature_table(utterances, {"m": model.decoder}, TextMapping()).features_KSN[0]
-    complete = [(row, rank, each) for row, line in enumerate(found) for rank, each in enumerate(line.hypotheses) if each.complete]
+    complete = [
+        (row, rank, each)
+        for row, line in enumerate(found)
+        for rank, each in enumerate(line.hypotheses)
+        if each.complete
+    ]
     assert len(complete) >= len(SOURCES)
     for row, rank, each in complete:
         assert features[row, rank] == pytest.approx(each.logprob_nats, abs=1e-5)
@@ -89,11 +125,17 @@ def test_sources_stand_in_a_list_or_in_a_file_and_are_written_with_it(model, tmp
     keyed.write_text("u2 the cat\nu1 a dog\n")
     assert [each.source for each in read_nbest(listed)] == ["a dog", None]
     utterances = read_nbest(listed, sources=[keyed])
-    assert [(each.source, each.reference) for each in utterances] == [("a dog", "un chien"), ("the cat", None)]
+    assert [(each.source, each.reference) for each in utterances] == [
+        ("a dog", "un chien"),
+        ("the cat", None),
+    ]
     rescored = rescore(utterances, {"m": model}, Weights({"lm:m": 1.0}, {"m": None}))
     for path in (beside.with_suffix(".tsv.gz"), beside.with_suffix(".jsonl")):
         save_nbest(rescored, path)
-        assert [(each.source, each.reference) for each in read_nbest(path)] == [("a dog", "un chien"), ("the cat", None)]
+        assert [(each.source, each.reference) for each in read_nbest(path)] == [
+            ("a dog", "un chien"),
+            ("the cat", None),
+        ]
 
 
 @pytest.mark.parametrize(

@@ -27,16 +27,28 @@ def models(request):
 
 
 @pytest.mark.parametrize("context", ["reset", "carry"])
-def test_tokens_and_words_are_in_the_order_of_reading_with_the_scores_of_the_turned_line(models, context):
-    asked = {"with_tokens": True, "with_words": True, "measures": ("entropy", "frequency"), "context": context}
+def test_tokens_and_words_are_in_the_order_of_reading_with_the_scores_of_the_turned_line(
+    models, context
+):
+    asked = {
+        "with_tokens": True,
+        "with_words": True,
+        "measures": ("entropy", "frequency"),
+        "context": context,
+    }
     found, by_hand = (
-        rnnlm.score_sentences(model, lines, **asked) for model, lines in zip(models, (SENTENCES, turned(SENTENCES)), strict=True)
+        rnnlm.score_sentences(model, lines, **asked)
+        for model, lines in zip(models, (SENTENCES, turned(SENTENCES)), strict=True)
     )
     for line, one, two in zip(SENTENCES, found, by_hand, strict=True):
         assert [token.token for token in one.token_scores] == [*line.split(), "</s>"]
         assert one.token_scores == (*two.token_scores[-2::-1], two.token_scores[-1])
         figures = [
-            [(w.word, w.surprisal_bits, w.is_oov, w.entropy_bits, w.log10_frequency) for w in each.word_scores] for each in (one, two)
+            [
+                (w.word, w.surprisal_bits, w.is_oov, w.entropy_bits, w.log10_frequency)
+                for w in each.word_scores
+            ]
+            for each in (one, two)
         ]
         assert figures[0] == [*figures[1][-2::-1], figures[1][-1]]
         assert [line[word.start : word.end] for word in one.word_scores[:-1]] == line.split()
@@ -49,20 +61,32 @@ def test_regions_and_the_end_are_as_in_the_turned_line(models):
     [one] = rnnlm.score_sentences(models[0], ["the cat | sat on | the mat"], regions="|", eos=False)
     [two] = rnnlm.score_sentences(models[1], ["mat the | on sat | cat the"], regions="|", eos=False)
     assert [region.text for region in one.region_scores] == ["the cat", "sat on", "the mat"]
-    assert [r.surprisal_bits for r in one.region_scores] == pytest.approx([r.surprisal_bits for r in two.region_scores][::-1])
+    assert [r.surprisal_bits for r in one.region_scores] == pytest.approx(
+        [r.surprisal_bits for r in two.region_scores][::-1]
+    )
     assert one.region_scores[0].next_surprisal_bits == one.region_scores[1].surprisal_bits
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
-@pytest.mark.parametrize("settings", [{"tokenizer": "sentencepiece", "vocab_size": 290}, {"tokenizer": "char"}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"tokenizer": "sentencepiece", "vocab_size": 290}, {"tokenizer": "char"}], ids=str
+)
 def test_words_of_pieces_add_up_to_the_sentence(settings):
     model = fit("gru", LINES, reversed=True, **settings)
-    for score in rnnlm.score_sentences(model, ["the cat sat", "it is  hard"], with_words=True, with_tokens=True, measures=("entropy",)):
+    for score in rnnlm.score_sentences(
+        model,
+        ["the cat sat", "it is  hard"],
+        with_words=True,
+        with_tokens=True,
+        measures=("entropy",),
+    ):
         assert [word.word for word in score.word_scores] == [*score.text.split(), "</s>"]
         bits = [word.surprisal_bits for word in score.word_scores]
         assert sum(bits) == pytest.approx(-score.logprob_nats / math.log(2)) and min(bits) > 0
         first = score.word_scores[0].tokens
-        assert bits[0] == pytest.approx(sum(token.surprisal_bits for token in score.token_scores[:first]))
+        assert bits[0] == pytest.approx(
+            sum(token.surprisal_bits for token in score.token_scores[:first])
+        )
 
 
 def test_what_follows_the_words_so_far_is_not_asked_of_such_a_model(models):

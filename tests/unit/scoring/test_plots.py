@@ -25,12 +25,23 @@ def labels(axes) -> list[str]:
 
 def test_a_sentence_has_a_panel_a_model_a_line_and_an_unknown_word_a_hollow_mark():
     first, second = scores("a zorp b", "b a")
-    upper, lower = plot_surprisals([{"one": first, "other/model": first}, {"one": second, "other/model": second}]).axes
+    upper, lower = plot_surprisals(
+        [{"one": first, "other/model": first}, {"one": second, "other/model": second}]
+    ).axes
     one, one_unknown, other, other_unknown, _ = upper.lines
     assert labels(upper) == ["a", "zorp", "b"] and labels(lower) == ["b", "a"]
-    assert one.get_xydata().tolist() == other.get_xydata().tolist() == [[0, pytest.approx(1)], [1, pytest.approx(3)], [2, pytest.approx(3)]]
-    assert one_unknown.get_xydata().tolist() == [[1, pytest.approx(3)]] and one_unknown.get_markerfacecolor() == "white"
-    assert one_unknown.get_color() == one.get_color() != other.get_color() == other_unknown.get_color()
+    assert (
+        one.get_xydata().tolist()
+        == other.get_xydata().tolist()
+        == [[0, pytest.approx(1)], [1, pytest.approx(3)], [2, pytest.approx(3)]]
+    )
+    assert (
+        one_unknown.get_xydata().tolist() == [[1, pytest.approx(3)]]
+        and one_unknown.get_markerfacecolor() == "white"
+    )
+    assert (
+        one_unknown.get_color() == one.get_color() != other.get_color() == other_unknown.get_color()
+    )
     assert len(lower.lines) == 2 and upper.get_ylim() == lower.get_ylim()
 
 
@@ -42,7 +53,9 @@ def test_words_of_one_model_are_drawn_as_they_are_written_without_a_legend_and_p
     assert [math.isnan(y) for y in axes.lines[0].get_ydata()] == [False, False, True, False]
     assert "unknown word" in shown(figure) and "$a$" in shown(figure)
     assert not plot_surprisals(scores("a b")).legends
-    assert plotting.as_svg(plot_surprisals(scores(text))) == plotting.as_svg(plot_surprisals(scores(text)))
+    assert plotting.as_svg(plot_surprisals(scores(text))) == plotting.as_svg(
+        plot_surprisals(scores(text))
+    )
 
 
 def test_more_than_a_picture_holds_is_left_out_with_a_notice(monkeypatch):
@@ -57,7 +70,9 @@ def test_more_than_a_picture_holds_is_left_out_with_a_notice(monkeypatch):
     assert [labels(axes) for axes in figure.axes] == [["a", "b"], ["a", "b", "a"]]
 
 
-@pytest.mark.parametrize("suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")])
+@pytest.mark.parametrize(
+    "suffix, begins", [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+)
 def test_the_figure_is_written_in_the_format_of_the_suffix(tmp_path, suffix, begins):
     plot_surprisals(scores("a b"), tmp_path / f"plot{suffix}")
     assert (tmp_path / f"plot{suffix}").read_bytes().startswith(begins)

@@ -15,7 +15,9 @@ from support.tiny_models import fit
     (" a | b ", " a b ", [" a", "b "]),
     ("| a || b |", "a b", ["", "a", "", "b", ""]), ("|", "", ["", ""]), ("", "", [""]),
 ])  # fmt: skip
-def test_marks_separate_regions_and_leave_the_sentence_as_it_reads_without_them(text, read, regions):
+def test_marks_separate_regions_and_leave_the_sentence_as_it_reads_without_them(
+    text, read, regions
+):
     found = split_regions(text, "|", "line 1")
     assert ([region.text for region in found], joined(found)) == (regions, read)
     assert [region.index for region in found] == list(range(1, len(regions) + 1))
@@ -23,7 +25,10 @@ def test_marks_separate_regions_and_leave_the_sentence_as_it_reads_without_them(
 
 @pytest.mark.parametrize("text", ["the dog|barked", "the dog |barked a|b", "dog||barked", "a |b|c"])
 def test_a_mark_inside_a_word_is_an_error_that_names_the_line(text):
-    with pytest.raises(TextError, match=r"s.txt, line 7: region mark \d stands inside a word: (dog\|+barked|a\|b|b\|c)"):
+    with pytest.raises(
+        TextError,
+        match=r"s.txt, line 7: region mark \d stands inside a word: (dog\|+barked|a\|b|b\|c)",
+    ):
         split_regions(text, "|", "s.txt, line 7")
 
 
@@ -34,10 +39,17 @@ def test_white_space_separates_no_regions(mark):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "sentencepiece", "vocab_size": 280}]
+    "settings",
+    [
+        {"split_punctuation": True},
+        {"tokenizer": "char"},
+        {"tokenizer": "sentencepiece", "vocab_size": 280},
+    ],
 )
 @pytest.mark.parametrize("split", ["whitespace", "tokens"])
-def test_regions_are_the_sums_of_their_words_and_the_sentence_is_scored_without_marks(settings, split):
+def test_regions_are_the_sums_of_their_words_and_the_sentence_is_scored_without_marks(
+    settings, split
+):
     model = fit("ngram", order=2, smoothing="witten-bell", **settings)
     marked = ["the cat, | sat | on a mat.", "| zebra || sat", ""]
     asked = {"with_words": True, "split": split, "given": "a dog"}
@@ -46,17 +58,32 @@ def test_regions_are_the_sums_of_their_words_and_the_sentence_is_scored_without_
         score_sentences(model, ["the cat, sat on a mat.", "zebra sat", ""], **asked),
         strict=True,
     ):  # fmt: skip
-        assert (score.text, score.logprob_nats, score.word_scores) == (plain.text, plain.logprob_nats, plain.word_scores)
+        assert (score.text, score.logprob_nats, score.word_scores) == (
+            plain.text,
+            plain.logprob_nats,
+            plain.word_scores,
+        )
         regions = score.region_scores
-        assert [score.text[region.start : region.end] for region in regions] == [region.text for region in regions]
+        assert [score.text[region.start : region.end] for region in regions] == [
+            region.text for region in regions
+        ]
         for region in regions:
             its = [word for word in score.word_scores if region.start <= word.start < region.end]
-            assert region.surprisal_bits == pytest.approx(sum(word.surprisal_bits for word in its)) and region.words == len(its)
-            assert (region.tokens, region.is_oov) == (sum(word.tokens for word in its), any(word.is_oov for word in its))
+            assert region.surprisal_bits == pytest.approx(
+                sum(word.surprisal_bits for word in its)
+            ) and region.words == len(its)
+            assert (region.tokens, region.is_oov) == (
+                sum(word.tokens for word in its),
+                any(word.is_oov for word in its),
+            )
         following = [region.surprisal_bits for region in regions[1:]]
-        assert [region.next_surprisal_bits for region in regions] == [*following, None][: len(regions)]
+        assert [region.next_surprisal_bits for region in regions] == [*following, None][
+            : len(regions)
+        ]
         assert sum(region.words for region in regions) == len(score.word_scores) - 1
-    assert [region.index for region in score_sentences(model, marked, regions="|")[1].region_scores] == [2, 4]
+    assert [
+        region.index for region in score_sentences(model, marked, regions="|")[1].region_scores
+    ] == [2, 4]
     assert score_sentences(model, marked, regions="|")[0].word_scores == ()
 
 
@@ -70,9 +97,16 @@ def test_columns_are_regions_by_name_and_empty_ones_keep_their_number(tmp_path):
         ("a  dog", {"item": "2", "input_next": "y"})
     ]  # fmt: skip
     scoring = ScoringSettings(with_regions=True, special_symbols="drop")
-    first, second = (score for chunk in score_chunks(fit("unigram"), sentences, scoring) for score in chunk)
-    assert [(region.index, region.name, region.text) for region in first.region_scores] == [(1, "r1", "the cat"), (3, "r3", "sat")]
-    assert [(region.index, region.name, region.text) for region in second.region_scores] == [(2, "r2", "a  dog")]
+    first, second = (
+        score for chunk in score_chunks(fit("unigram"), sentences, scoring) for score in chunk
+    )
+    assert [(region.index, region.name, region.text) for region in first.region_scores] == [
+        (1, "r1", "the cat"),
+        (3, "r3", "sat"),
+    ]
+    assert [(region.index, region.name, region.text) for region in second.region_scores] == [
+        (2, "r2", "a  dog")
+    ]
     assert first.text == "the cat sat"
     with pytest.raises(UsageError, match="choose one"):
         list(read_sentences((str(path),), SentenceSettings(column="r1", region_columns=("r1",))))

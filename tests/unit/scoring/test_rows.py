@@ -19,23 +19,43 @@ ASKED = [
 @pytest.mark.parametrize("asked", ASKED, ids=str)
 def test_all_rows_of_a_table_have_its_columns_in_their_order_and_records_the_same_figures(asked):
     settings = ScoringSettings(unscorable="null", **asked)
-    sentences = [Sentence("the cat sat", 7, columns={"item": 3}), Sentence("", 8), Sentence("</s>", 9)]
-    scores = [score for chunk in score_chunks(fit("unigram"), sentences, settings) for score in chunk]
+    sentences = [
+        Sentence("the cat sat", 7, columns={"item": 3}),
+        Sentence("", 8),
+        Sentence("</s>", 9),
+    ]
+    scores = [
+        score for chunk in score_chunks(fit("unigram"), sentences, settings) for score in chunk
+    ]
     table = layout(settings, ["item"], region_names=True)
     rows = [row for score in scores for row in table.rows(score)]
     assert {tuple(row) for row in rows} == {tuple(table.columns)} == {tuple(table.types)}
-    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows) and {row["id"] for row in rows} == {7, 8, 9}
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows) and {
+        row["id"] for row in rows
+    } == {7, 8, 9}
     assert rows[0]["item"] == 3 and rows[-1]["item"] is None
     assert [row["reason"] for row in rows if row["reason"]] == ["the text holds </s>"]
     made = record(scores[0], settings)
     assert {*table.own} <= OWN and {*made} - {"item"} <= OWN
-    for items in (made.get("surprisals"), made.get("word_surprisals") if not settings.next_words else None):
+    for items in (
+        made.get("surprisals"),
+        made.get("word_surprisals") if not settings.next_words else None,
+    ):
         for row, item in zip(rows, items or (), strict=False):
-            assert {name: row[name] for name in item if name in row} == {name: its for name, its in item.items() if name in row}
+            assert {name: row[name] for name in item if name in row} == {
+                name: its for name, its in item.items() if name in row
+            }
 
 
 def test_rows_from_python_are_dicts_for_a_data_frame():
-    scores = score_sentences(fit("unigram"), ["the cat | sat"], with_words=True, with_tokens=True, measures=["entropy"], regions="|")
+    scores = score_sentences(
+        fit("unigram"),
+        ["the cat | sat"],
+        with_words=True,
+        with_tokens=True,
+        measures=["entropy"],
+        regions="|",
+    )
     words, regions = list(score_rows(scores)), list(score_rows(scores, by="region"))
     assert [row["word"] for row in words] == ["the", "cat", "sat", "</s>"]
     assert [row["region_index"] for row in words] == [1, 1, 2, None]
@@ -57,16 +77,30 @@ def test_rows_of_what_was_not_asked_for_are_an_error_rather_than_empty_rows(by, 
     with pytest.raises(UsageError, match=f"sentence 2 was scored without its {by}s") as error:
         score_rows(score_sentences(fit("unigram"), sentences, eos=False), by=by)
     assert asked in error.value.hint
-    assert len(list(score_rows(score_sentences(fit("unigram"), sentences, eos=False, **fitting), by=by))) > 2
+    assert (
+        len(
+            list(
+                score_rows(score_sentences(fit("unigram"), sentences, eos=False, **fitting), by=by)
+            )
+        )
+        > 2
+    )
 
 
 def read(*names, **settings):
-    return [dict(s.columns) for s in read_sentences(tuple(map(str, names)), SentenceSettings(column="sentence", **settings))]
+    return [
+        dict(s.columns)
+        for s in read_sentences(
+            tuple(map(str, names)), SentenceSettings(column="sentence", **settings)
+        )
+    ]
 
 
 def test_columns_go_along_with_their_types_and_never_replace_ours(tmp_path):
     path = tmp_path / "s.jsonl"
-    path.write_text('{"id": 1, "item": 5, "sentence": "a", "word": "w", "input_word": null}\n{"id": 2, "sentence": "b", "more": 1}\n')
+    path.write_text(
+        '{"id": 1, "item": 5, "sentence": "a", "word": "w", "input_word": null}\n{"id": 2, "sentence": "b", "more": 1}\n'
+    )
     with pytest.warns(RnnlmWarning) as told:
         assert read(path) == [
             {"item": 5, "input_input_word": "w", "input_word": None},
@@ -79,7 +113,10 @@ def test_columns_go_along_with_their_types_and_never_replace_ours(tmp_path):
     assert read(path, keep=()) == [{}, {}]
     assert read(path, keep=("item",)) == [{"item": 5}, {"item": None}]
     with pytest.warns(RnnlmWarning, match="sentence is|id is input_id"):
-        assert read(path, keep=("id", "sentence")) == [{"input_id": 1, "sentence": "a"}, {"input_id": 2, "sentence": "b"}]
+        assert read(path, keep=("id", "sentence")) == [
+            {"input_id": 1, "sentence": "a"},
+            {"input_id": 2, "sentence": "b"},
+        ]
     with pytest.raises(TextError, match="no column 'itme'.*did you mean 'item'"):
         read(path, keep=("itme",))
 
@@ -89,7 +126,10 @@ def test_several_tables_have_the_columns_of_the_first(tmp_path):
     one.write_text("sentence,a,b\nx,1,2\n")
     two.write_text("sentence,b,c\ny,3,4\n")
     with pytest.warns(RnnlmWarning) as told:
-        assert list(itertools.chain(read(one, two))) == [{"a": "1", "b": "2"}, {"a": None, "b": "3"}]
+        assert list(itertools.chain(read(one, two))) == [
+            {"a": "1", "b": "2"},
+            {"a": None, "b": "3"},
+        ]
     assert [str(each.message).removeprefix(f"{two} ") for each in told] == [
         "does not have the columns a of the first table: their cells are empty",
         "has columns that the first table does not have; they are left out: c",

@@ -13,7 +13,14 @@ from rnnlm.scoring.sentences import Sentence
 from rnnlm.text.lines import TextSettings
 from support.tiny_models import LINES, fit, halves_model
 
-SENTENCES = ["the cat sat", "", "a dog saw the cat on the mat", "the cat sat", "speech", "the zebra sat on a yak"]
+SENTENCES = [
+    "the cat sat",
+    "",
+    "a dog saw the cat on the mat",
+    "the cat sat",
+    "speech",
+    "the zebra sat on a yak",
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,9 @@ def test_scores_of_small_sentences(halves):
         ("a", pytest.approx(1), False), ("</s>", pytest.approx(2), False)
     ]  # fmt: skip
     assert second.oov == ("x",) and second.words == 3
-    assert (empty.tokens, empty.words) == (1, 0) and empty.logprob_nats == pytest.approx(-2 * math.log(2))
+    assert (empty.tokens, empty.words) == (1, 0) and empty.logprob_nats == pytest.approx(
+        -2 * math.log(2)
+    )
     assert [token.token for token in empty.token_scores] == ["</s>"]
 
 
@@ -56,7 +65,15 @@ def test_there_is_one_score_for_each_line_in_their_order(lstm):
     assert score_sentences(lstm, []) == []
 
 
-@pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"split_punctuation": True, "lowercase": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"tokenizer": "char"},
+        {"tokenizer": "byte"},
+        {"split_punctuation": True, "lowercase": True},
+    ],
+)
 def test_token_surprisals_sum_to_the_sentence(settings):
     model = fit("lstm", **settings)
     for score in score_sentences(model, [*SENTENCES, "It's <unk>, m\u00e4t!"], with_tokens=True):
@@ -67,7 +84,10 @@ def test_token_surprisals_sum_to_the_sentence(settings):
 
 
 def test_scores_do_not_depend_on_the_other_sentences(lstm, monkeypatch):
-    chosen = SENTENCES + [" ".join(random.Random(seed).choices("the cat dog sat mat on a".split(), k=seed)) for seed in range(20)]
+    chosen = SENTENCES + [
+        " ".join(random.Random(seed).choices("the cat dog sat mat on a".split(), k=seed))
+        for seed in range(20)
+    ]
     alone = [score_sentences(lstm, [sentence])[0].logprob_nats for sentence in chosen]
     together = [score.logprob_nats for score in score_sentences(lstm, chosen)]
     assert together == pytest.approx(alone, abs=1e-4)
@@ -75,24 +95,33 @@ def test_scores_do_not_depend_on_the_other_sentences(lstm, monkeypatch):
     assert backwards[::-1] == pytest.approx(alone, abs=1e-4)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 3)
     monkeypatch.setattr(lstm, "call_tokens", 5)
-    assert [score.logprob_nats for score in score_sentences(lstm, chosen)] == pytest.approx(alone, abs=1e-4)
+    assert [score.logprob_nats for score in score_sentences(lstm, chosen)] == pytest.approx(
+        alone, abs=1e-4
+    )
 
 
 def test_lines_are_scored_as_they_come(lstm, monkeypatch):
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
     taken = []
-    chunk = next(score_chunks(lstm, (taken.append(line) or Sentence(line, 1) for line in SENTENCES)))
+    chunk = next(
+        score_chunks(lstm, (taken.append(line) or Sentence(line, 1) for line in SENTENCES))
+    )
     assert [score.text for score in chunk] == SENTENCES[:2] == taken
 
 
 @pytest.mark.parametrize("context", ["reset", "carry"])
 def test_what_was_scored_before_is_skipped_and_the_rest_scored_as_ever(lstm, monkeypatch, context):
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 2)
-    sentences, settings = [Sentence(line, number) for number, line in enumerate(SENTENCES)], ScoringSettings(context=context)
+    sentences, settings = (
+        [Sentence(line, number) for number, line in enumerate(SENTENCES)],
+        ScoringSettings(context=context),
+    )
     whole = list(score_chunks(lstm, sentences, settings))
     rest = list(score_chunks(lstm, sentences, settings, skip=4))
     assert [chunk.scores for chunk in rest] == [[], [], whole[2].scores]
-    assert [(chunk.sentences, chunk.signature) for chunk in rest] == [(chunk.sentences, chunk.signature) for chunk in whole]
+    assert [(chunk.sentences, chunk.signature) for chunk in rest] == [
+        (chunk.sentences, chunk.signature) for chunk in whole
+    ]
 
 
 def test_words_that_are_searched_for_come_after_few_lines():
@@ -105,7 +134,11 @@ def test_words_that_are_searched_for_come_after_few_lines():
 def test_a_zero_probability_makes_a_score_null(halves):
     (score,) = score_sentences(halves, ["a never"], with_tokens=True)
     assert score.logprob_nats is None and score.ppl_word is None
-    assert [token.surprisal_bits for token in score.token_scores] == [pytest.approx(1), None, pytest.approx(2)]
+    assert [token.surprisal_bits for token in score.token_scores] == [
+        pytest.approx(1),
+        None,
+        pytest.approx(2),
+    ]
 
 
 def test_reserved_symbols_are_an_error_naming_the_sentence(halves):
@@ -130,7 +163,11 @@ def test_the_ratio_of_two_sentences_is_told_in_total_and_per_word(halves):
 def test_words_are_those_of_the_tokenizer_however_the_line_spells_them():
     model = fit("unigram", lowercase=True, split_punctuation=True)
     spelled, split = score_sentences(model, ["THE DOG SAT!", "the dog sat !"])
-    assert (spelled.logprob_nats, spelled.words, spelled.ppl_word) == (split.logprob_nats, 4, split.ppl_word)
+    assert (spelled.logprob_nats, spelled.words, spelled.ppl_word) == (
+        split.logprob_nats,
+        4,
+        split.ppl_word,
+    )
     assert likelihood_ratio(spelled, split) == (0.0, 0.0)
     (open_end,) = score_sentences(model, ["THE DOG SAT!"], eos=False)
     assert (open_end.words, open_end.tokens) == (4, 4)
@@ -154,40 +191,78 @@ def test_a_given_text_and_what_follows_it_add_up_to_the_line(family):
     (whole,) = score_sentences(family, ["the cat saw a dog"], with_tokens=True)
     (first,) = score_sentences(family, ["the cat"], eos=False)
     (rest, alone, blank) = score_sentences(
-        family, ["saw a dog", "", "the cat"], given=["the cat  ", "the cat saw a dog", " "], with_tokens=True
+        family,
+        ["saw a dog", "", "the cat"],
+        given=["the cat  ", "the cat saw a dog", " "],
+        with_tokens=True,
     )
     assert first.logprob_nats + rest.logprob_nats == pytest.approx(whole.logprob_nats, abs=1e-4)
     assert first.tokens + rest.tokens == whole.tokens and (rest.words, first.words) == (3, 2)
-    assert [t.token for t in rest.token_scores] == [t.token for t in whole.token_scores][first.tokens :]
+    assert [t.token for t in rest.token_scores] == [t.token for t in whole.token_scores][
+        first.tokens :
+    ]
     assert (alone.tokens, alone.words, alone.text) == (1, 0, "")
-    assert alone.logprob_nats * -1 / math.log(2) == pytest.approx(whole.token_scores[-1].surprisal_bits, abs=1e-4)
+    assert alone.logprob_nats * -1 / math.log(2) == pytest.approx(
+        whole.token_scores[-1].surprisal_bits, abs=1e-4
+    )
     assert blank.logprob_nats == pytest.approx(
-        first.logprob_nats + score_sentences(family, [""], given="the cat")[0].logprob_nats, abs=1e-4
+        first.logprob_nats + score_sentences(family, [""], given="the cat")[0].logprob_nats,
+        abs=1e-4,
     )
 
 
 def test_without_the_end_its_token_counts_nowhere(halves):
-    score, empty = score_sentences(halves, ["a b x", ""], eos=False, with_tokens=True, with_words=True)
-    assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2)) and (score.tokens, score.words) == (3, 3)
+    score, empty = score_sentences(
+        halves, ["a b x", ""], eos=False, with_tokens=True, with_words=True
+    )
+    assert score.logprob_nats == pytest.approx(-(1 + 3 + 3) * math.log(2)) and (
+        score.tokens,
+        score.words,
+    ) == (3, 3)
     assert score.ppl_word == pytest.approx(2 ** (7 / 3))
-    assert [t.token for t in score.token_scores] == [w.word for w in score.word_scores] == ["a", "b", "x"]
-    assert (empty.logprob_nats, empty.tokens, empty.ppl_word, empty.token_scores) == (0.0, 0, None, ())
-    assert score.logprob_by("word", eos=False) == score.logprob_by("token") == pytest.approx(score.logprob_nats / 3)
+    assert (
+        [t.token for t in score.token_scores]
+        == [w.word for w in score.word_scores]
+        == ["a", "b", "x"]
+    )
+    assert (empty.logprob_nats, empty.tokens, empty.ppl_word, empty.token_scores) == (
+        0.0,
+        0,
+        None,
+        (),
+    )
+    assert (
+        score.logprob_by("word", eos=False)
+        == score.logprob_by("token")
+        == pytest.approx(score.logprob_nats / 3)
+    )
 
 
-@pytest.mark.parametrize("kind, settings", [("lstm", {}), ("lstm", {"tokenizer": "char"}), ("ngram", {"order": 3})])
-def test_as_one_stream_lines_add_up_to_the_evaluation_of_the_text(kind, settings, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "kind, settings", [("lstm", {}), ("lstm", {"tokenizer": "char"}), ("ngram", {"order": 3})]
+)
+def test_as_one_stream_lines_add_up_to_the_evaluation_of_the_text(
+    kind, settings, tmp_path, monkeypatch
+):
     model, path = fit(kind, **settings), tmp_path / "text"
     lines = [*LINES, "", "a cat", "", *LINES[::-1]]
     path.write_text("\n".join(lines) + "\n")
     for context in ("carry", "reset"):
-        whole = evaluate(model, path, context=context, text_settings=TextSettings(blank_lines="keep"))
+        whole = evaluate(
+            model, path, context=context, text_settings=TextSettings(blank_lines="keep")
+        )
         for per_chunk, wanted in ((100, {}), (3, {}), (4, {"with_words": True})):
             monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", per_chunk)
             scores = score_sentences(model, lines, context=context, **wanted)
             assert len(scores) == len(lines)
-            assert sum(score.logprob_nats for score in scores) == pytest.approx(whole.logprob_nats, abs=1e-3)
-        *_, last = score_chunks(model, [Sentence(line, number) for number, line in enumerate(lines)], ScoringSettings(context=context))
+            assert sum(score.logprob_nats for score in scores) == pytest.approx(
+                whole.logprob_nats, abs=1e-3
+            )
+        *_, last = score_chunks(
+            model,
+            [Sentence(line, number) for number, line in enumerate(lines)],
+            ScoringSettings(context=context),
+        )
         assert str(last.signature) == whole.signature
 
 
@@ -198,11 +273,20 @@ def test_a_sentence_that_cannot_be_read_has_no_score_but_a_reason_if_that_is_ask
         None, "the text holds </s>", "a line holds a newline", "not UTF-8 (byte 3 is 0xff)",
         "token 1, never, has probability zero", None
     ]  # fmt: skip
-    assert [score.logprob_nats is None for score in scores] == [False, True, True, True, True, False]
+    assert [score.logprob_nats is None for score in scores] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        False,
+    ]
     assert [score.is_read for score in scores] == [True, False, False, False, True, True]
     assert scores[3].text == "a \ufffd" and [score.id for score in scores] == [1, 2, 3, 4, 5, 6]
     assert scores[0].logprob_nats == score_sentences(halves, ["a"])[0].logprob_nats
-    assert [score.reason for score in score_sentences(halves, ["</s>"], unscorable="null")] == ["the text holds </s>"]
+    assert [score.reason for score in score_sentences(halves, ["</s>"], unscorable="null")] == [
+        "the text holds </s>"
+    ]
     for text in texts[1:4]:
         with pytest.raises(TextError, match="sentence 1"):
             score_sentences(halves, [text])
@@ -226,7 +310,11 @@ def test_requests_that_contradict_themselves_are_refused(lstm):
 def test_a_line_of_a_megabyte_is_scored_in_windows(lstm, monkeypatch):
     widest = []
     score = lstm.score
-    monkeypatch.setattr(lstm, "score", lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state))
+    monkeypatch.setattr(
+        lstm,
+        "score",
+        lambda inputs, targets, state: widest.append(inputs.size) or score(inputs, targets, state),
+    )
     long, short = score_sentences(lstm, ["the cat " * 60_000, "the cat"])
     assert long.tokens == 120_001 and max(widest) <= lstm.call_tokens
     assert long.logprob_nats < short.logprob_nats

@@ -10,7 +10,10 @@ from rnnlm.scoring.sentences import SentenceSettings, read_sentences
 
 
 def read(*names, **settings):
-    return [(s.id, s.given, s.text, s.reason) for s in read_sentences(tuple(map(str, names)), SentenceSettings(**settings))]
+    return [
+        (s.id, s.given, s.text, s.reason)
+        for s in read_sentences(tuple(map(str, names)), SentenceSettings(**settings))
+    ]
 
 
 def test_every_line_of_all_texts_is_a_record_numbered_over_all(tmp_path):
@@ -27,7 +30,11 @@ def test_bytes_that_are_not_utf8_stay_in_their_line(tmp_path):
     path = tmp_path / "text"
     path.write_bytes(b"a\nb \xff\nc\n")
     assert [text for _, _, text, _ in read(path)] == ["a", "b \udcff", "c"]
-    assert [text for _, _, text, _ in read(path, encoding_errors="replace")] == ["a", "b \ufffd", "c"]
+    assert [text for _, _, text, _ in read(path, encoding_errors="replace")] == [
+        "a",
+        "b \ufffd",
+        "c",
+    ]
     path.write_text("a\nb", encoding="utf-16")
     with pytest.raises(TextError, match="line 1, byte 1: not UTF-8.*UTF-16"):
         read(path)
@@ -35,17 +42,34 @@ def test_bytes_that_are_not_utf8_stay_in_their_line(tmp_path):
 
 @pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "json", "parquet"])
 def test_rows_of_tables_keep_their_ids_and_what_is_given(tmp_path, kind):
-    rows = [{"id": "s1", "sentence": "a b", "before": "x"}, {"id": "s2", "sentence": "", "before": ""}]
+    rows = [
+        {"id": "s1", "sentence": "a b", "before": "x"},
+        {"id": "s2", "sentence": "", "before": ""},
+    ]
     path = tmp_path / f"table.{kind}"
     if kind == "parquet":
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     elif kind.startswith("json"):
-        path.write_text(json.dumps(rows) if kind == "json" else "".join(json.dumps(row) + "\n" for row in rows))
+        path.write_text(
+            json.dumps(rows) if kind == "json" else "".join(json.dumps(row) + "\n" for row in rows)
+        )
     else:
         mark = "," if kind == "csv" else "\t"
-        path.write_text("".join(mark.join(row) + "\n" for row in [rows[0].keys(), *(row.values() for row in rows)]))
-    assert read(path, column="sentence", given_column="before") == [("s1", "x", "a b", None), ("s2", "", "", None)]
-    assert read(path, column="before", id_column="sentence", given="g")[0] == ("a b", "g", "x", None)
+        path.write_text(
+            "".join(
+                mark.join(row) + "\n" for row in [rows[0].keys(), *(row.values() for row in rows)]
+            )
+        )
+    assert read(path, column="sentence", given_column="before") == [
+        ("s1", "x", "a b", None),
+        ("s2", "", "", None),
+    ]
+    assert read(path, column="before", id_column="sentence", given="g")[0] == (
+        "a b",
+        "g",
+        "x",
+        None,
+    )
 
 
 def test_ids_are_row_numbers_where_a_table_has_none(tmp_path):
@@ -56,7 +80,9 @@ def test_ids_are_row_numbers_where_a_table_has_none(tmp_path):
 
 def test_a_cell_without_text_is_a_record_with_its_reason(tmp_path):
     path = tmp_path / "table.jsonl"
-    path.write_text('{"id": 7, "text": "a"}\n{"id": 8, "text": 3}\n{"id": 9}\n{"text": "b", "id": null}\n')
+    path.write_text(
+        '{"id": 7, "text": "a"}\n{"id": 8, "text": 3}\n{"id": 9}\n{"text": "b", "id": null}\n'
+    )
     assert read(path) == [
         (7, "", "a", None), (8, "", "", "column 'text' holds int, not text"),
         (9, "", "", "column 'text' holds nothing, not text"), (4, "", "b", None)
@@ -74,18 +100,35 @@ def test_a_line_that_is_not_json_is_a_record_with_its_reason(tmp_path, errors):
     path.write_bytes(b"\n".join(lines))
     found = read(path, encoding_errors=errors)
     assert [id for id, *_ in found] == [1, "x", 3, "y" if errors == "replace" else 4, 5, "z"]
-    assert [text for *_, text, _ in found] == ["", "a", "", "b \ufffd" if errors == "replace" else "", "", "c"]
+    assert [text for *_, text, _ in found] == [
+        "",
+        "a",
+        "",
+        "b \ufffd" if errors == "replace" else "",
+        "",
+        "c",
+    ]
     reasons = [reason for *_, reason in found]
-    assert reasons[0].startswith("line 1: not JSON (") and reasons[4].startswith("line 6: not JSON (")
+    assert reasons[0].startswith("line 1: not JSON (") and reasons[4].startswith(
+        "line 6: not JSON ("
+    )
     assert reasons[2] == "line 4: not a JSON object"
-    assert reasons[3] == (None if errors == "replace" else "line 5: not UTF-8 (byte 24 is 0xff)") and not reasons[1] and not reasons[5]
+    assert (
+        reasons[3] == (None if errors == "replace" else "line 5: not UTF-8 (byte 24 is 0xff)")
+        and not reasons[1]
+        and not reasons[5]
+    )
 
 
 def test_a_comma_without_quotation_marks_does_not_cut_a_text_off(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text('text\n"He came, he saw"\nHe came, he saw\nHe came,\n')
     why = "the row has more cells than columns"
-    assert read(path) == [(1, "", "He came, he saw", None), (2, "", "He came", why), (3, "", "He came", None)]
+    assert read(path) == [
+        (1, "", "He came, he saw", None),
+        (2, "", "He came", why),
+        (3, "", "He came", None),
+    ]
 
 
 @pytest.mark.parametrize("name, content, settings, what", [
@@ -113,7 +156,10 @@ def test_ids_that_stand_twice_and_tables_read_as_text_are_told(tmp_path):
     path = tmp_path / "s.tsv"
     path.write_text("id\ttext\n1\ta\n2\tb\n1\tc\n1\td\n")
     with pytest.warns(RnnlmWarning, match="several sentences have the id 1") as told:
-        assert [sentence.id for sentence in read_sentences((str(path),), SentenceSettings(column="text"))] == ["1", "2", "1", "1"]
+        assert [
+            sentence.id
+            for sentence in read_sentences((str(path),), SentenceSettings(column="text"))
+        ] == ["1", "2", "1", "1"]
     assert len(told) == 1
     with pytest.warns(RnnlmWarning, match="s.tsv is read line by line"):
         assert len(list(read_sentences((str(path),)))) == 5
@@ -126,10 +172,15 @@ def test_bars_that_may_separate_regions_are_told_unless_they_do(tmp_path):
         assert len(list(read_sentences((str(path),)))) == 4
     assert len(told) == 1
     path.write_text("sentence\nthe door | was open\n")
-    assert [its.text for its in read_sentences((str(path),), SentenceSettings(region_mark="|"))] == ["the door was open"]
+    assert [
+        its.text for its in read_sentences((str(path),), SentenceSettings(region_mark="|"))
+    ] == ["the door was open"]
 
 
-@pytest.mark.parametrize("other, what", [({"column": "a"}, "a text column"), ({"region_mark": "|"}, "a mark between regions")])
+@pytest.mark.parametrize(
+    "other, what",
+    [({"column": "a"}, "a text column"), ({"region_mark": "|"}, "a mark between regions")],
+)
 def test_columns_of_regions_are_the_text_themselves(other, what):
     with pytest.raises(UsageError, match=f"columns of regions, and {what}"):
         SentenceSettings(region_columns=("b",), **other).check()

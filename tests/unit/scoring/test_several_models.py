@@ -10,7 +10,12 @@ from rnnlm.scoring.records import ScoringSettings
 from rnnlm.scoring.rows import score_rows
 from rnnlm.scoring.scorer import describe_run, score_sentences
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.scoring.several_models import check_same_tokens, describe_run_of_models, score_chunks_of_models, score_models
+from rnnlm.scoring.several_models import (
+    check_same_tokens,
+    describe_run_of_models,
+    score_chunks_of_models,
+    score_models,
+)
 from rnnlm.scoring.word_scores import Region
 from support.tiny_models import LINES, fit, halves_model, save
 
@@ -36,7 +41,9 @@ def test_models_are_named_by_their_folders_or_numbered_and_opened_once_each(two,
     for folder in ("x/best", "y/best"):
         (tmp_path / folder).parent.mkdir()
         save(tmp_path / folder, two["word"], "unigram")
-    (scores,) = score_models([str(tmp_path / "x/best"), tmp_path / "y/best", two["char"]], ["the cat"])
+    (scores,) = score_models(
+        [str(tmp_path / "x/best"), tmp_path / "y/best", two["char"]], ["the cat"]
+    )
     assert list(scores) == ["x/best", "y/best", "model 3"]
     assert scores["x/best"].logprob_nats == scores["y/best"].logprob_nats
 
@@ -56,17 +63,27 @@ def test_sentences_are_read_once_and_no_further_than_a_chunk(two, monkeypatch):
 
 def test_chunks_are_cut_alike_for_all_and_skipped_for_all(two):
     each = [Sentence(text, number) for number, text in enumerate(["the cat"] * 100)]
-    chunks = list(score_chunks_of_models(two, each, ScoringSettings(with_words=True, next_words=1), skip=64))
+    chunks = list(
+        score_chunks_of_models(two, each, ScoringSettings(with_words=True, next_words=1), skip=64)
+    )
     # as the one that is slower cuts them
     assert [(len(chunk.sentences), len(chunk)) for chunk in chunks] == [(64, 0), (36, 36)]
-    assert {name: signature.tok.partition(":")[0] for name, signature in chunks[1].signatures.items()} == {"word": "word", "char": "char"}
+    assert {
+        name: signature.tok.partition(":")[0] for name, signature in chunks[1].signatures.items()
+    } == {"word": "word", "char": "char"}
 
 
 def test_a_run_is_that_of_its_models_in_their_order(two):
     settings = ScoringSettings()
-    assert describe_run_of_models({"word": two["word"]}, settings) == describe_run(two["word"], settings)
+    assert describe_run_of_models({"word": two["word"]}, settings) == describe_run(
+        two["word"], settings
+    )
     run = describe_run_of_models(two, settings)
-    assert run["models"] == "word, char" and run["tok.char"] != run["tok.word"] and run["context"] == "reset"
+    assert (
+        run["models"] == "word, char"
+        and run["tok.char"] != run["tok.word"]
+        and run["context"] == "reset"
+    )
     assert run != describe_run_of_models(dict(reversed(two.items())), settings)
 
 
@@ -79,23 +96,39 @@ def test_tokens_stand_side_by_side_where_tokenizers_are_the_same(two):
 def test_rows_of_several_models_have_what_is_about_the_text_once(two):
     scores = list(score_models(two, ["the zebra"], ScoringSettings(with_words=True)))
     rows, words = list(score_rows(scores)), scores[0]["char"].word_scores
-    assert [row["word"] for row in rows] == ["the", "zebra", "</s>"] and [row["oov.word"] for row in rows] == [False, True, False]
+    assert [row["word"] for row in rows] == ["the", "zebra", "</s>"] and [
+        row["oov.word"] for row in rows
+    ] == [False, True, False]
     assert [row["surprisal_bits.char"] for row in rows] == [word.surprisal_bits for word in words]
     (sentence,) = score_rows(scores, by="sentence")
-    assert sentence["text"] == "the zebra" and sentence["logprob_nats.word"] == scores[0]["word"].logprob_nats
+    assert (
+        sentence["text"] == "the zebra"
+        and sentence["logprob_nats.word"] == scores[0]["word"].logprob_nats
+    )
     assert list(score_rows([{"only": scores[0]["char"]}])) == list(score_rows([scores[0]["char"]]))
 
 
 def test_rows_of_a_model_that_removes_marks_stand_in_the_order_of_the_text():
     models = {"all": fit("unigram"), "few": fit("unigram", remove_punctuation=True)}
-    scores = list(score_models(models, [Sentence("the dog , sat", 1, regions=(Region("the dog ,", 1), Region("sat", 2)))], REGIONS))
-    rows = [[row[name] for name in ("position", "word_index", "word", "tokens.all", "tokens.few")] for row in score_rows(scores)]
+    scores = list(
+        score_models(
+            models,
+            [Sentence("the dog , sat", 1, regions=(Region("the dog ,", 1), Region("sat", 2)))],
+            REGIONS,
+        )
+    )
+    rows = [
+        [row[name] for name in ("position", "word_index", "word", "tokens.all", "tokens.few")]
+        for row in score_rows(scores)
+    ]
     assert rows == [
         [1, 1, "the", 1, 1], [2, 2, "dog", 1, None], [3, 2, "dog ,", None, 1], [4, 3, ",", 1, None],
         [5, 4, "sat", 1, 1],
         [6, 5, "</s>", 1, 1],
     ]  # fmt: skip
-    regions = [(row["text"], row["words"], row["tokens.few"]) for row in score_rows(scores, by="region")]
+    regions = [
+        (row["text"], row["words"], row["tokens.few"]) for row in score_rows(scores, by="region")
+    ]
     assert regions == [("the dog ,", 3, 2), ("sat", 1, 1)]
 
 
@@ -109,9 +142,21 @@ def test_a_column_of_the_input_with_the_name_of_a_figure_is_refused(two):
 
 def test_marks_unknown_to_several_models_are_told_once(two):
     with pytest.warns(RnnlmWarning) as told:
-        assert len(list(score_models({**two, "third": two["word"]}, ["the cat\u2019s", "the \u2014 cat"]))) == 2
+        assert (
+            len(
+                list(
+                    score_models(
+                        {**two, "third": two["word"]}, ["the cat\u2019s", "the \u2014 cat"]
+                    )
+                )
+            )
+            == 2
+        )
     (text,) = [str(each.message) for each in told]
-    assert "unknown to word, char and third. " in text and "for these, normalise the text first" in text
+    assert (
+        "unknown to word, char and third. " in text
+        and "for these, normalise the text first" in text
+    )
 
 
 def test_wrong_requests_are_told(two):

@@ -38,63 +38,102 @@ def nats(scores):
 
 
 def test_each_token_costs_what_the_decoder_predicts_there_after_its_source(model):
-    for score, (source, target) in zip(score_sentences(model, TARGETS, sources=SOURCES, with_tokens=True), PAIRS, strict=True):
+    for score, (source, target) in zip(
+        score_sentences(model, TARGETS, sources=SOURCES, with_tokens=True), PAIRS, strict=True
+    ):
         state, token, expected = model.states([source]), TARGET.boundary_id, []
         for wanted in TARGET.encode([target]).ids.tolist():
             logprob_11V, state = model.decoder.predict(np.array([[token]]), state)
             expected.append(float(logprob_11V[0, 0, wanted]))
             token = wanted
         assert score.logprob_nats == pytest.approx(sum(expected), abs=1e-5)
-        assert [each.surprisal_bits for each in score.token_scores] == pytest.approx([-each / math.log(2) for each in expected], abs=1e-5)
+        assert [each.surprisal_bits for each in score.token_scores] == pytest.approx(
+            [-each / math.log(2) for each in expected], abs=1e-5
+        )
         assert (score.text, score.source) == (target, source)
 
 
 def test_the_probabilities_of_all_targets_of_a_source_sum_to_one(model):
     symbols = [symbol for symbol in TARGET.symbols() if symbol != "</s>"]
-    ended = [" ".join(words) for count in range(2) for words in itertools.product(symbols, repeat=count)]
+    ended = [
+        " ".join(words) for count in range(2) for words in itertools.product(symbols, repeat=count)
+    ]
     # of which all longer ones go on
     begun = [" ".join(words) for words in itertools.product(symbols, repeat=2)]
     for source in ("a dog", "the cat sat"):
-        whole, parts = (nats(score_sentences(model, lines, sources=source, eos=eos)) for lines, eos in ((ended, True), (begun, False)))
+        whole, parts = (
+            nats(score_sentences(model, lines, sources=source, eos=eos))
+            for lines, eos in ((ended, True), (begun, False))
+        )
         assert math.fsum(map(math.exp, whole + parts)) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_score_depends_on_its_source_and_on_no_other_pair(model, monkeypatch):
     together = nats(score_sentences(model, TARGETS, sources=SOURCES))
-    assert nats(score_sentences(model, [target], sources=[source])[0] for source, target in PAIRS) == pytest.approx(together, abs=1e-5)
+    assert nats(
+        score_sentences(model, [target], sources=[source])[0] for source, target in PAIRS
+    ) == pytest.approx(together, abs=1e-5)
     monkeypatch.setattr("rnnlm.scoring.scorer.LINES_PER_CHUNK", 4)
     monkeypatch.setattr(type(model.decoder), "call_tokens", 6)
-    assert nats(score_sentences(model, TARGETS[::-1], sources=SOURCES[::-1])) == pytest.approx(together[::-1], abs=1e-5)
+    assert nats(score_sentences(model, TARGETS[::-1], sources=SOURCES[::-1])) == pytest.approx(
+        together[::-1], abs=1e-5
+    )
     assert abs(together[1] - together[3]) > 1e-3  # one target, two sources
 
 
 def test_words_entropies_and_next_words_are_those_after_the_source(model):
-    [score] = score_sentences(model, ["un chien"], sources="a dog", with_words=True, next_words=2, measures=["entropy"])
-    logprob_V = model.decoder.predict(np.array([[TARGET.boundary_id]]), model.states(["a dog"]))[0][0, 0].double().numpy()
+    [score] = score_sentences(
+        model, ["un chien"], sources="a dog", with_words=True, next_words=2, measures=["entropy"]
+    )
+    logprob_V = (
+        model.decoder.predict(np.array([[TARGET.boundary_id]]), model.states(["a dog"]))[0][0, 0]
+        .double()
+        .numpy()
+    )
     first, likeliest = score.word_scores[0], TARGET.symbols()[logprob_V.argmax()]
-    assert first.surprisal_bits == pytest.approx(-logprob_V[TARGET.symbols().index("un")] / math.log(2), abs=1e-5)
-    assert first.entropy_bits == pytest.approx(-(np.exp(logprob_V) * logprob_V).sum() / math.log(2), abs=1e-5)
-    assert score.next_words[0][0].word == likeliest and score.next_words[0][0].probability == pytest.approx(math.exp(logprob_V.max()))
+    assert first.surprisal_bits == pytest.approx(
+        -logprob_V[TARGET.symbols().index("un")] / math.log(2), abs=1e-5
+    )
+    assert first.entropy_bits == pytest.approx(
+        -(np.exp(logprob_V) * logprob_V).sum() / math.log(2), abs=1e-5
+    )
+    assert score.next_words[0][0].word == likeliest and score.next_words[0][
+        0
+    ].probability == pytest.approx(math.exp(logprob_V.max()))
 
 
 def test_next_words_of_a_model_of_characters_cost_what_they_are_said_to_after_the_source():
     characters = make_tokenizer(["le chat", "un chat"], tokenizer="char")
-    model = Seq2SeqModel(make_network(KINDS["gru"](model="gru", **SMALL), SOURCE, characters).eval(), PairCodec(SOURCE, characters))
+    model = Seq2SeqModel(
+        make_network(KINDS["gru"](model="gru", **SMALL), SOURCE, characters).eval(),
+        PairCodec(SOURCE, characters),
+    )
     for source in ("a dog", "the cat sat on the mat"):
         [score] = score_sentences(model, ["le chat"], sources=source, next_words=3)
         for found in (each for each in score.next_words[0] if each.word != "</s>"):
-            [word, _] = score_sentences(model, [found.word], sources=source, with_words=True)[0].word_scores
+            [word, _] = score_sentences(model, [found.word], sources=source, with_words=True)[
+                0
+            ].word_scores
             assert word.surprisal_bits == pytest.approx(-math.log2(found.probability), abs=1e-4)
 
 
 def test_a_language_model_beside_an_encoder_decoder_scores_the_targets_alone(model):
     plain = fit("unigram", TARGETS)
-    sentences = [Sentence(target, number, source=source) for number, (source, target) in enumerate(PAIRS)]
+    sentences = [
+        Sentence(target, number, source=source) for number, (source, target) in enumerate(PAIRS)
+    ]
     side_by_side = list(score_models({"plain": plain, "fra": model}, sentences))
     assert nats(each["plain"] for each in side_by_side) == nats(score_sentences(plain, TARGETS))
-    assert nats(each["fra"] for each in side_by_side) == nats(score_sentences(model, TARGETS, sources=SOURCES))
+    assert nats(each["fra"] for each in side_by_side) == nats(
+        score_sentences(model, TARGETS, sources=SOURCES)
+    )
     hashed = [list(score_chunks(each, sentences[:2]))[-1].signature.data for each in (plain, model)]
-    other = [list(score_chunks(each, [sentences[0], replace(sentences[1], source="a")]))[-1].signature.data for each in (plain, model)]
+    other = [
+        list(score_chunks(each, [sentences[0], replace(sentences[1], source="a")]))[
+            -1
+        ].signature.data
+        for each in (plain, model)
+    ]
     # the source is a part of what the encoder-decoder was measured on
     assert hashed[0] == other[0] and hashed[1] != other[1]
 
@@ -112,14 +151,19 @@ def test_what_does_not_go_together_is_refused(model):
         read(["p.tsv"], are_pairs=True, region_columns=("a", "b"))
     with pytest.raises(TextError, match="sentence 1"):
         score_sentences(model, ["un"], sources="a </s>")
-    [dropped], [plain] = (score_sentences(model, ["un"], sources=source, special_symbols="drop") for source in ("a </s> dog", "a dog"))
+    [dropped], [plain] = (
+        score_sentences(model, ["un"], sources=source, special_symbols="drop")
+        for source in ("a </s> dog", "a dog")
+    )
     assert dropped.logprob_nats == plain.logprob_nats
     [null] = score_sentences(model, ["un"], sources="a\ndog", unscorable="null")
     assert null.logprob_nats is None and null.reason == "a line holds a newline"
 
 
 def read(names, targets=(), **settings):
-    found = read_sentences(tuple(map(str, names)), SentenceSettings(**settings), tuple(map(str, targets)))
+    found = read_sentences(
+        tuple(map(str, names)), SentenceSettings(**settings), tuple(map(str, targets))
+    )
     return [(each.id, each.source, each.text, each.reason, dict(each.columns)) for each in found]
 
 
@@ -131,7 +175,10 @@ def test_pairs_of_a_table_have_the_other_columns_and_the_source_beside_them(tmp_
         ("x", "a dog", "un chien", None, {"en": "a dog", "item": "1"}),
         ("y", "the cat", "le chat", None, {"en": "the cat", "item": "2"})
     ]  # fmt: skip
-    assert [columns for *_, columns in read([table], keep=(), **named)] == [{"en": "a dog"}, {"en": "the cat"}]
+    assert [columns for *_, columns in read([table], keep=(), **named)] == [
+        {"en": "a dog"},
+        {"en": "the cat"},
+    ]
     turned = read([table], are_pairs=True, column="fr", target_column="en", keep=("item",))[0]
     assert turned == ("x", "un chien", "a dog", None, {"fr": "un chien", "item": "1"})
     with pytest.raises(TextError, match="which columns hold the sources and the targets"):
@@ -142,11 +189,17 @@ def test_pairs_of_a_table_have_the_other_columns_and_the_source_beside_them(tmp_
 
 def test_columns_are_found_as_in_training_and_what_is_no_text_has_its_reason(tmp_path):
     table = tmp_path / "p.jsonl"
-    rows = [{"translation": {"en": "a dog", "fr": "un chien"}}, {"translation": {"en": None, "fr": "le chat"}}]
+    rows = [
+        {"translation": {"en": "a dog", "fr": "un chien"}},
+        {"translation": {"en": None, "fr": "le chat"}},
+    ]
     table.write_text("".join(json.dumps(row) + "\n" for row in [*rows, ["no row"]]))
     (first, second, third) = read([table], are_pairs=True)
     assert first[:4] == (1, "a dog", "un chien", None)
-    assert second[1:4] == (None, "le chat", "column 'en' holds nothing, not text") and "not a JSON object" in third[3]
+    assert (
+        second[1:4] == (None, "le chat", "column 'en' holds nothing, not text")
+        and "not a JSON object" in third[3]
+    )
     plain = tmp_path / "p"
     plain.write_text("answer\tquestion\nun chien\ta dog\n")
     assert read([plain], are_pairs=True)[0][1:3] == ("a dog", "un chien")
@@ -156,10 +209,19 @@ def test_columns_are_found_as_in_training_and_what_is_no_text_has_its_reason(tmp
 
 
 def test_files_of_sources_and_targets_are_read_line_by_line(tmp_path):
-    for name, text in {"a.en": "a dog\n\n", "a.fr": "un chien\nle chat\n", "b.en": "the cat\n", "b.fr": "\n"}.items():
+    for name, text in {
+        "a.en": "a dog\n\n",
+        "a.fr": "un chien\nle chat\n",
+        "b.en": "the cat\n",
+        "b.fr": "\n",
+    }.items():
         (tmp_path / name).write_text(text)
     files = {side: [tmp_path / f"{name}.{side}" for name in "ab"] for side in ("en", "fr")}
-    assert [each[:3] for each in read(files["en"], files["fr"])] == [(1, "a dog", "un chien"), (2, "", "le chat"), (3, "the cat", "")]
+    assert [each[:3] for each in read(files["en"], files["fr"])] == [
+        (1, "a dog", "un chien"),
+        (2, "", "le chat"),
+        (3, "the cat", ""),
+    ]
     assert read(files["en"], files["fr"])[0][4] == {"source": "a dog"}
     with pytest.raises(TextError, match=r"b\.fr has 1 lines, .*a\.en has more"):
         read([files["en"][0]], [files["fr"][1]])

@@ -45,7 +45,11 @@ def model(request):
     name, settings = MODELS[request.param]
     model = fit(name, **settings)
     adaptation = {"unigram cache": "unigram"}.get(request.param, request.param)
-    return rnnlm.adapt(model, adaptation) if adaptation in ("unigram", "cache", "dynamic") and name != "unigram" else model
+    return (
+        rnnlm.adapt(model, adaptation)
+        if adaptation in ("unigram", "cache", "dynamic") and name != "unigram"
+        else model
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +76,14 @@ def test_the_words_of_a_line_and_its_end_add_up_to_its_score(model, scorer):
 
 def test_states_extended_side_by_side_are_those_extended_one_by_one(model, scorer):
     texts, words = ["", "the dog", "a cat saw the", ""], ["the", "zebra", "mat", "</s>"]
-    alone = [scorer.extend(read(scorer, text)[1], word) for text, word in zip(texts, words, strict=True)]
+    alone = [
+        scorer.extend(read(scorer, text)[1], word) for text, word in zip(texts, words, strict=True)
+    ]
     fresh = rnnlm.scorer(model)
     together = fresh.extend_all([read(fresh, text)[1] for text in texts], words)
-    assert [logprob for logprob, _ in together] == pytest.approx([logprob for logprob, _ in alone], abs=1e-5)
+    assert [logprob for logprob, _ in together] == pytest.approx(
+        [logprob for logprob, _ in alone], abs=1e-5
+    )
     assert [state for _, state in together] == [state for _, state in alone]
     assert fresh.extend_all([], []) == []
 
@@ -85,7 +93,11 @@ def test_a_network_reads_states_side_by_side_in_one_call(monkeypatch):
     scorer, rows = rnnlm.scorer(model), []
     states = [read(scorer, text)[1] for text in ("the", "a", "the dog", "the")]
     predict = model.predict
-    monkeypatch.setattr(model, "predict", lambda inputs_BT, state: rows.append(len(inputs_BT)) or predict(inputs_BT, state))
+    monkeypatch.setattr(
+        model,
+        "predict",
+        lambda inputs_BT, state: rows.append(len(inputs_BT)) or predict(inputs_BT, state),
+    )
     scorer.extend_all(states, ["cat", "cat", "sat", "dog"])
     assert rows == [3 - 1]  # "the" is known from the way to "the dog"
 
@@ -95,14 +107,19 @@ def test_the_next_words_are_those_after_the_same_text(model, scorer):
         found = scorer.next(read(scorer, text)[1], 4)
         expected = rnnlm.next_words(model, f"{text} " if text else "", 4)
         assert [each.word for each in found] == [each.word for each in expected]
-        assert [each.probability for each in found] == pytest.approx([each.probability for each in expected], rel=1e-4)
+        assert [each.probability for each in found] == pytest.approx(
+            [each.probability for each in expected], rel=1e-4
+        )
 
 
 def test_where_tokens_are_words_the_next_ones_have_the_probability_of_being_read():
     scorer = rnnlm.scorer(fit("ngram", order=3))
     state = read(scorer, "the cat")[1]
     found = scorer.next(state, 3)
-    assert found == [NextWord(each.word, pytest.approx(math.exp(scorer.extend(state, each.word)[0]))) for each in found]
+    assert found == [
+        NextWord(each.word, pytest.approx(math.exp(scorer.extend(state, each.word)[0])))
+        for each in found
+    ]
 
 
 def test_states_are_equal_where_the_model_makes_no_difference():
@@ -117,7 +134,9 @@ def test_states_are_equal_where_the_model_makes_no_difference():
 @pytest.mark.parametrize("word", ["", "the cat", " cat", "cat\n", "a\tb"])
 def test_what_is_not_one_word_is_an_error(word):
     scorer = rnnlm.scorer(fit("unigram"))
-    with pytest.raises(TextError, match=r"is not one word; a word has at least one character.*extend word by word"):
+    with pytest.raises(
+        TextError, match=r"is not one word; a word has at least one character.*extend word by word"
+    ):
         scorer.extend(scorer.begin(), word)
 
 
@@ -135,14 +154,21 @@ def test_states_of_other_scorers_and_words_without_states_are_errors():
         one.extend(one.begin(), 3)
     with pytest.raises(TypeError, match="the state must be a WordPrefix, not None"):
         one.extend(None, "the")
-    with pytest.raises(TypeError, match="words must be a list, not a str; extend takes one state and one word"):
+    with pytest.raises(
+        TypeError, match="words must be a list, not a str; extend takes one state and one word"
+    ):
         one.extend_all([one.begin()] * 3, "the")
     with pytest.raises(TypeError, match="states must be a list, not a WordPrefix"):
         one.extend_all(one.begin(), ["the"])
-    assert one.extend_all((state for state in [one.begin()]), iter(["the"])) == [one.extend(one.begin(), "the")]
+    assert one.extend_all((state for state in [one.begin()]), iter(["the"])) == [
+        one.extend(one.begin(), "the")
+    ]
 
 
-@pytest.mark.parametrize(("count", "message"), [(-1, "-1 words cannot be found"), (2.0, "count must be an int, not a float")])
+@pytest.mark.parametrize(
+    ("count", "message"),
+    [(-1, "-1 words cannot be found"), (2.0, "count must be an int, not a float")],
+)
 def test_a_number_of_next_words_is_0_or_more(count, message):
     scorer = rnnlm.scorer(fit("unigram"))
     with pytest.raises(UsageError, match=message):

@@ -19,7 +19,11 @@ CPU = torch.device("cpu")
 
 
 def data(rows, task="tagging", **tokenizer):
-    return data_of(settings_of(task, "gru", **({"characters": None} if task == "tagging" else {})), labelled(rows, task), **tokenizer)
+    return data_of(
+        settings_of(task, "gru", **({"characters": None} if task == "tagging" else {})),
+        labelled(rows, task),
+        **tokenizer,
+    )
 
 
 def source(of, rows=8, seed=1, **more):
@@ -42,15 +46,32 @@ def test_each_word_is_encoded_alone_and_keeps_its_label():
 
 
 @pytest.mark.parametrize(
-    "words", [["new york", ",", "a&nbsp;b"], ["", "to"], ["\u00a0", "a", "\u2003"], ["a" * 100_000], ["</s>", "<unk>", " "], ["\n", "a\n"]]
+    "words",
+    [
+        ["new york", ",", "a&nbsp;b"],
+        ["", "to"],
+        ["\u00a0", "a", "\u2003"],
+        ["a" * 100_000],
+        ["</s>", "<unk>", " "],
+        ["\n", "a\n"],
+    ],
 )
 @pytest.mark.parametrize(
-    "settings", [{}, {"split_punctuation": True}, {"normalise": "all"}, {"remove_punctuation": True}, {"tokenizer": "char"}]
+    "settings",
+    [
+        {},
+        {"split_punctuation": True},
+        {"normalise": "all"},
+        {"remove_punctuation": True},
+        {"tokenizer": "char"},
+    ],
 )
 def test_a_word_of_several_tokens_or_none_has_one_place(words, settings):
     tokenizer = make_tokenizer(["new york to b a"], **settings)
     encoded = encode_words(tokenizer, [words, ["b"]])
-    assert len(encoded.token_offsets) == len(words) + 2 and (np.diff(encoded.token_offsets) >= 1).all()
+    assert (
+        len(encoded.token_offsets) == len(words) + 2 and (np.diff(encoded.token_offsets) >= 1).all()
+    )
     inputs_SB, tokens_1B, *places = batch_tensors(encoded, np.array([0, 1]), CPU)
     assert tokens_1B.tolist() == [np.diff(encoded.token_offsets[[0, -2, -1]]).tolist()]
     assert encoded.is_by_word == (not places)
@@ -59,7 +80,9 @@ def test_a_word_of_several_tokens_or_none_has_one_place(words, settings):
         assert words_1B.tolist() == [[len(words), 1]] and (first_TB <= last_TB).all()
         for number, word in enumerate(words):
             ids = inputs_SB[first_TB[number, 0] : last_TB[number, 0] + 1, 0].tolist()
-            assert ids == (tokenizer.encode([one_token(word)]).ids[:-1].tolist() or [tokenizer.unk_id])
+            assert ids == (
+                tokenizer.encode([one_token(word)]).ids[:-1].tolist() or [tokenizer.unk_id]
+            )
 
 
 @pytest.mark.filterwarnings("ignore:there are 3 examples only")
@@ -69,21 +92,34 @@ def test_an_epoch_reads_each_example_once_and_ends_in_a_whole_number(monkeypatch
     # 61 examples: the last pool has one, fewer than ranks
     monkeypatch.setattr(ExampleBatches, "pool", 3)
     of = data((TRAIN * 2)[:count])
-    shares = [source(of, rows=4, ranks=ProcessGroup(Rank(rank, ranks), "60s")) for rank in range(ranks)]
+    shares = [
+        source(of, rows=4, ranks=ProcessGroup(Rank(rank, ranks), "60s")) for rank in range(ranks)
+    ]
     orders = []
     for epoch in (1, 2):
         read, lengths = [], []
         while not read or not shares[0].epochs.is_integer():
             drawn = [each.next() for each in shares]
             rows = [batch.tensors[0].shape[1] for batch in drawn]
-            assert sum(rows) == len(drawn[0].count_B) and max(rows) - min(rows) <= 1 and sum(rows) <= max(4, ranks)
+            assert (
+                sum(rows) == len(drawn[0].count_B)
+                and max(rows) - min(rows) <= 1
+                and sum(rows) <= max(4, ranks)
+            )
             assert len({batch.share.start for batch in drawn}) == ranks
-            words = [tuple(batch.tensors[0][:n, row].tolist()) for batch in drawn for row, n in enumerate(batch.tensors[1][0].tolist())]
+            words = [
+                tuple(batch.tensors[0][:n, row].tolist())
+                for batch in drawn
+                for row, n in enumerate(batch.tensors[1][0].tolist())
+            ]
             assert [len(each) for each in words] == drawn[0].count_B.tolist()
             lengths.append(max(map(len, words)) - min(map(len, words)))
             read += words
         assert shares[0].epochs == epoch
-        known = [tuple(of.tokenizer.tokenizer.encode([" ".join(words)]).ids[:-1].tolist()) for words, _, _ in (TRAIN * 2)[:count]]
+        known = [
+            tuple(of.tokenizer.tokenizer.encode([" ".join(words)]).ids[:-1].tolist())
+            for words, _, _ in (TRAIN * 2)[:count]
+        ]
         extra = len(read) - count
         assert (extra == 0 if ranks == 1 else extra <= 2) and set(read) == set(known)
         assert extra or sorted(read) == sorted(known)

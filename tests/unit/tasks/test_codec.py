@@ -15,7 +15,14 @@ from support.hostile.cases import config, edited
 from support.tiny_models import make_tokenizer
 from support.tiny_tasks import fit, save
 
-COLUMN = {"name": "slots", "level": "word", "symbols": ["O", "B-x", "I-x"], "scheme": "bio", "inner": "bio", "form": "plain"}
+COLUMN = {
+    "name": "slots",
+    "level": "word",
+    "symbols": ["O", "B-x", "I-x"],
+    "scheme": "bio",
+    "inner": "bio",
+    "form": "plain",
+}
 EDITS = {**COLUMN, "form": "edit", "scheme": "none", "inner": "none"}
 TEXTS = {"name": "intent", "level": "text", "symbols": ["buy", "sell"]}
 
@@ -32,19 +39,36 @@ def test_spans_are_learned_in_one_scheme_and_given_back_in_that_of_the_data():
 
 
 def test_lemmas_are_edit_scripts_and_texts_may_have_several_labels():
-    column = column_of("lemma", WORD, [(["try", "be"], ["tries", "is"])], schemes.NONE, schemes.NONE, EDIT)
+    column = column_of(
+        "lemma", WORD, [(["try", "be"], ["tries", "is"])], schemes.NONE, schemes.NONE, EDIT
+    )
     (number,) = column.encode_words(["cry"], ["cries"])
     assert column.decode_words([number], ["flies"]) == ("fly",)
-    column = column_of("topics", TEXT, [(["a", "b"], ()), (["b"], ())], schemes.NONE, schemes.NONE, MULTI)
+    column = column_of(
+        "topics", TEXT, [(["a", "b"], ()), (["b"], ())], schemes.NONE, schemes.NONE, MULTI
+    )
     assert column.symbols == ("b", "a")
-    assert [column.encode_text(each).tolist() for each in ("a|b", "b", "", "z", "z|a")] == [[1, 1], [1, 0], [0, 0], [0, 0], [0, 1]]
+    assert [column.encode_text(each).tolist() for each in ("a|b", "b", "", "z", "z|a")] == [
+        [1, 1],
+        [1, 0],
+        [0, 0],
+        [0, 0],
+        [0, 1],
+    ]
 
 
 def test_a_codec_comes_back_from_its_file_with_what_else_the_format_says():
-    columns = [codecs.LabelColumn("slots", WORD, ("O", "B-x"), "bio", "bioes"), codecs.LabelColumn("intent", TEXT, ("a",), form=MULTI)]
+    columns = [
+        codecs.LabelColumn("slots", WORD, ("O", "B-x"), "bio", "bioes"),
+        codecs.LabelColumn("intent", TEXT, ("a",), form=MULTI),
+    ]
     stored = Codec(make_tokenizer(["a b"]), columns, {"more": {"x": 1}})
     loaded = codec(stored.tokenizer, stored.to_files())
-    assert (loaded.columns, loaded.details, loaded.fingerprint) == (stored.columns, stored.details, stored.fingerprint)
+    assert (loaded.columns, loaded.details, loaded.fingerprint) == (
+        stored.columns,
+        stored.details,
+        stored.fingerprint,
+    )
 
 
 @pytest.mark.parametrize("content", [
@@ -85,7 +109,9 @@ def stored(tmp_path_factory):
 
 def reworked(columns):
     """Changes the columns of a stored model's labels; its config says that they are those."""
-    return edited(FILE, lambda data: json.dumps({"columns": columns(json.loads(data)["columns"])}).encode())
+    return edited(
+        FILE, lambda data: json.dumps({"columns": columns(json.loads(data)["columns"])}).encode()
+    )
 
 
 @pytest.mark.parametrize("task, change, why", [
@@ -100,7 +126,9 @@ def reworked(columns):
     ("classification", lambda columns: [*columns, COLUMN],
      "not those of a model for classification"),
 ])  # fmt: skip
-def test_labels_that_do_not_fit_the_weights_or_the_task_are_a_model_error(stored, tmp_path, task, change, why):
+def test_labels_that_do_not_fit_the_weights_or_the_task_are_a_model_error(
+    stored, tmp_path, task, change, why
+):
     folder = shutil.copytree(stored[task], tmp_path / "m")
     reworked(change)(folder)
     with pytest.raises(ModelError, match=f"the model at .*{folder.name} is damaged.*{why}"):

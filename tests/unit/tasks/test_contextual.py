@@ -19,7 +19,11 @@ from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, VALID, columns, small, table
 
 TEXTS = [["show", "flights", "from", "new", "york"], ["fly"], ["what", "costs", "unheard", "it"]]
-VARIANTS = {"words": {}, "subwords": {"tokenizer": SUBWORDS}, "residual": {"model": "gru", "connections": "residual", "layers": 3}}
+VARIANTS = {
+    "words": {},
+    "subwords": {"tokenizer": SUBWORDS},
+    "residual": {"model": "gru", "connections": "residual", "layers": 3},
+}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -31,7 +35,10 @@ def test_what_is_read_of_a_word_are_the_layers_after_its_last_token(tmp_path, va
     for row, words in enumerate([TEXTS[2], TEXTS[0], TEXTS[1]]):
         ids = model.tokenizer.encode([" ".join(words)]).ids[:-1]
         with torch.no_grad():
-            trace = model.network.trace(torch.tensor([model.tokenizer.boundary_id, *ids.tolist()])[:, None], model.network.initial_state(1))
+            trace = model.network.trace(
+                torch.tensor([model.tokenizer.boundary_id, *ids.tolist()])[:, None],
+                model.network.initial_state(1),
+            )
         lengths = [len(model.tokenizer.encode([word]).ids) - 1 for word in words]
         at = np.cumsum(lengths[::-1])[::-1].copy() if is_reversed else np.cumsum(lengths)
         layers = [trace.layers[0].inputs_TBE, *(layer.hidden_TBH for layer in trace.layers)]
@@ -51,7 +58,11 @@ def test_a_mixture_weighs_the_projected_layers():
     (p, q), (r,) = mixture.projections
     s, t = mixture.scores[0].exp() / mixture.scores[0].exp().sum()
     wanted = torch.cat(
-        [mixture.gammas[0] * (s * first @ p.weight.T + t * second @ q.weight.T), mixture.gammas[1] * third @ r.weight.T], dim=2
+        [
+            mixture.gammas[0] * (s * first @ p.weight.T + t * second @ q.weight.T),
+            mixture.gammas[1] * third @ r.weight.T,
+        ],
+        dim=2,
     )
     assert torch.allclose(mixture(states), wanted, atol=1e-6)
 
@@ -61,7 +72,12 @@ def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
     files = [tmp_path / "train.conll", tmp_path / "valid.conll"]
     for file, rows in zip(files, (TRAIN, VALID), strict=True):
         file.write_text(columns(rows), encoding="utf-8")
-    settings = {"context_size": 4, "budget": "9steps", "validate_every_steps": 4, **small("tagging", **given)}
+    settings = {
+        "context_size": 4,
+        "budget": "9steps",
+        "validate_every_steps": 4,
+        **small("tagging", **given),
+    }
     contextual = () if given.get("resume") else [str(tmp_path / name) for name in names]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
@@ -82,19 +98,31 @@ def trained(tmp_path, folder, stop=lambda: False, names=("f", "r"), **given):
 
 @pytest.fixture
 def language_models(tmp_path):
-    return [language_model(tmp_path / name, name == "r", **its) for name, its in (("f", {"tokenizer": SUBWORDS}), ("r", {"model": "gru"}))]
+    return [
+        language_model(tmp_path / name, name == "r", **its)
+        for name, its in (("f", {"tokenizer": SUBWORDS}), ("r", {"model": "gru"}))
+    ]
 
 
-@pytest.mark.parametrize("tokenizer", [{}, {"tokenizer": "sentencepiece", "vocab_size": 300, "characters": None}])
-def test_a_model_keeps_its_language_models_as_they_were_and_reads_texts_alike_in_any_company(tmp_path, language_models, tokenizer):
+@pytest.mark.parametrize(
+    "tokenizer", [{}, {"tokenizer": "sentencepiece", "vocab_size": 300, "characters": None}]
+)
+def test_a_model_keeps_its_language_models_as_they_were_and_reads_texts_alike_in_any_company(
+    tmp_path, language_models, tokenizer
+):
     folder = trained(tmp_path, "tagger", **tokenizer)
     for name in "fr":
         shutil.rmtree(tmp_path / name)
     model = loading.load(folder, "cpu")
     for before, after in zip(language_models, model.codec.beside.models, strict=True):
-        assert all(np.array_equal(array, after.to_arrays()[name]) for name, array in before.to_arrays().items())
+        assert all(
+            np.array_equal(array, after.to_arrays()[name])
+            for name, array in before.to_arrays().items()
+        )
     assert not any("beside" in name or "models" in name for name in model.to_arrays())
-    assert model_folder.read_manifest(folder).training["contextual"] == [str(tmp_path / name) for name in "fr"]
+    assert model_folder.read_manifest(folder).training["contextual"] == [
+        str(tmp_path / name) for name in "fr"
+    ]
     for words, (together,) in zip(TEXTS, predict(model, TEXTS), strict=True):
         ((alone,),) = predict(model, [words])
         assert alone.best[0].labels == together.best[0].labels
@@ -106,7 +134,14 @@ def test_classifiers_read_language_models_too(tmp_path, language_models, model):
     (tmp_path / "train.tsv").write_text(table(TRAIN), encoding="utf-8")
     given = {**small("classification"), "context_size": 4, "budget": "2steps", "holdout": 0.2}
     names = [str(tmp_path / name) for name in "fr"]
-    *_, finished = train(tmp_path / "train.tsv", task="classification", model=model, contextual=names, output=tmp_path / "model", **given)
+    *_, finished = train(
+        tmp_path / "train.tsv",
+        task="classification",
+        model=model,
+        contextual=names,
+        output=tmp_path / "model",
+        **given,
+    )
     read = loading.load(finished.folder, "cpu")
     together = [found.p_TK for (found,) in predict(read, TEXTS)]
     for words, p_1K in zip(TEXTS, together, strict=True):
@@ -117,7 +152,9 @@ def test_classifiers_read_language_models_too(tmp_path, language_models, model):
     assert not np.allclose(predict(read, TEXTS)[0][0].p_TK, together[0], atol=1e-6)
 
 
-def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bit(tmp_path, language_models):
+def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bit(
+    tmp_path, language_models
+):
     given = {"layers": 2, "unfreeze": "epoch", "rate_decay_by_layer": 2.6}
     whole = trained(tmp_path, "whole", **given)
     steps = itertools.count(1)
@@ -129,11 +166,16 @@ def test_a_run_that_reads_language_models_and_unfreezes_layers_goes_on_bit_by_bi
     assert all(np.array_equal(array, other[name]) for name, array in one.items())
 
 
-def test_states_that_memory_cannot_hold_are_read_again_in_each_step(tmp_path, language_models, monkeypatch):
+def test_states_that_memory_cannot_hold_are_read_again_in_each_step(
+    tmp_path, language_models, monkeypatch
+):
     kept = loading.load(trained(tmp_path, "kept"), "cpu")
     monkeypatch.setattr("rnnlm.tasks.labels.contextual.CACHE_BYTES", 0)
     read_again = loading.load(trained(tmp_path, "again"), "cpu")
-    assert all(np.allclose(array, read_again.to_arrays()[name], atol=2e-2) for name, array in kept.to_arrays().items())
+    assert all(
+        np.allclose(array, read_again.to_arrays()[name], atol=2e-2)
+        for name, array in kept.to_arrays().items()
+    )
 
 
 def test_what_cannot_be_read_is_refused(tmp_path, language_models, tagger):

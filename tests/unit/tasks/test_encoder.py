@@ -27,14 +27,20 @@ SHAPES = [
     {"layers": 3, "connections": "highway"},
     {"layers": 3, "connections": "dense", "layer_sizes": "4,2,3"},
 ]  # fmt: skip
-PADDED = [(model, "cnn", both) for model in MODELS for both in (True, False)] + [("lstm", "lstm", True), ("lstm", None, True)]
+PADDED = [(model, "cnn", both) for model in MODELS for both in (True, False)] + [
+    ("lstm", "lstm", True),
+    ("lstm", None, True),
+]
 LENGTHS = [6, 1, 4, 2]
 
 
 def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
     torch.manual_seed(4)
     shape = KINDS["tagging", model](
-        model=model, characters=characters, unknown_words=0.0, **{**SMALL, **OF_CHARACTERS[characters], **settings}
+        model=model,
+        characters=characters,
+        unknown_words=0.0,
+        **{**SMALL, **OF_CHARACTERS[characters], **settings},
     )
     encoder = Encoder(shape, make_tokenizer(TEXT).spelling()).to(dtype)
     start_weights(shape, encoder.matrices(), (), encoder.input.weight)
@@ -46,7 +52,9 @@ def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
 
 def ids_of(lengths=LENGTHS, padding=-1):
     """Known words and unseen ones; padding is `padding`."""
-    ids_TB = torch.randint(0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1))
+    ids_TB = torch.randint(
+        0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1)
+    )
     for row, length in enumerate(lengths):
         ids_TB[length:, row] = padding
     return ids_TB
@@ -58,7 +66,10 @@ def by_hand(encoder, ids_T):
     body, connections = encoder.body, encoder.settings.connections
     x_TE = encoder.input(ids_T.unsqueeze(1))
     for number, (onwards, backwards) in enumerate(zip(body.onwards, body.backwards, strict=True)):
-        read = onwards(x_TE, first_state(onwards, x_TE))[0], backwards(x_TE.flip(0), first_state(backwards, x_TE))[0].flip(0)
+        read = (
+            onwards(x_TE, first_state(onwards, x_TE))[0],
+            backwards(x_TE.flip(0), first_state(backwards, x_TE))[0].flip(0),
+        )
         y_TH = torch.cat(read, dim=2)
         if connections == "dense":
             y_TH = torch.cat([x_TE, y_TH], dim=2)
@@ -71,14 +82,20 @@ def by_hand(encoder, ids_T):
     return x_TE[:, 0]
 
 
-@pytest.mark.parametrize("model, shape", [("lstm", shape) for shape in SHAPES] + [(each, SHAPES[1]) for each in MODELS], ids=str)
+@pytest.mark.parametrize(
+    "model, shape",
+    [("lstm", shape) for shape in SHAPES] + [(each, SHAPES[1]) for each in MODELS],
+    ids=str,
+)
 def test_a_bidirectional_network_equals_two_one_way_ones_run_by_hand(model, shape):
     encoder = make_encoder(model, torch.float64, **shape)
     ids_TB = ids_of()
     y_TBH = encoder(ids_TB, torch.tensor(LENGTHS))
     assert y_TBH.shape == (6, 4, encoder.width)
     for row, length in enumerate(LENGTHS):
-        torch.testing.assert_close(y_TBH[:length, row], by_hand(encoder, ids_TB[:length, row]), rtol=0, atol=1e-12)
+        torch.testing.assert_close(
+            y_TBH[:length, row], by_hand(encoder, ids_TB[:length, row]), rtol=0, atol=1e-12
+        )
         assert not y_TBH[length:, row].any()
 
 
@@ -89,13 +106,17 @@ def test_forward_only_it_is_the_stack_of_a_language_model():
     model.load_state_dict(encoder.body.state_dict())
     ids_TB = ids_of([5, 5])
     state = tuple(torch.zeros(places, 2, width) for places, width in model.state_shapes())
-    torch.testing.assert_close(encoder(ids_TB, torch.tensor([5, 5])), model(encoder.input(ids_TB), state)[0])
+    torch.testing.assert_close(
+        encoder(ids_TB, torch.tensor([5, 5])), model(encoder.input(ids_TB), state)[0]
+    )
 
 
 @pytest.mark.parametrize("model, characters, bidirectional", PADDED)
 def test_a_row_is_the_same_alone_and_in_any_batch(model, characters, bidirectional):
     for dtype, error in ((torch.float64, 1e-9), (torch.float32, 1e-5)):
-        encoder = make_encoder(model, dtype, layers=2, characters=characters, bidirectional=bidirectional)
+        encoder = make_encoder(
+            model, dtype, layers=2, characters=characters, bidirectional=bidirectional
+        )
         ids_TB = ids_of()
         together = encoder(ids_TB, torch.tensor(LENGTHS))
         for row, length in enumerate(LENGTHS):
@@ -123,7 +144,9 @@ def test_rows_are_turned_round_within_their_lengths_and_gradients_follow():
 
 
 def test_forward_and_backward_run_on_the_meta_device():
-    encoder = make_encoder("lstm", layers=2, characters="lstm", connections="highway", dropout_output=0.3).to("meta")
+    encoder = make_encoder(
+        "lstm", layers=2, characters="lstm", connections="highway", dropout_output=0.3
+    ).to("meta")
     encoder(ids_of().to("meta"), torch.tensor(LENGTHS, device="meta")).sum().backward()
     assert {parameter.grad.device.type for parameter in encoder.parameters()} == {"meta"}
 
@@ -143,6 +166,10 @@ def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row():
     encoder = make_encoder("gru", dropout_output=0.5, locked_dropout=True)
     ids_TB, lengths_B = ids_of([6, 6]), torch.tensor([6, 6])
     is_dropped_TBH = encoder(ids_TB, lengths_B) == 0
-    assert 0 < is_dropped_TBH[0].sum() < is_dropped_TBH[0].numel() and torch.equal(is_dropped_TBH.any(0), is_dropped_TBH.all(0))
+    assert 0 < is_dropped_TBH[0].sum() < is_dropped_TBH[0].numel() and torch.equal(
+        is_dropped_TBH.any(0), is_dropped_TBH.all(0)
+    )
     encoder.eval()
-    assert encoder(ids_TB, lengths_B).all() and torch.equal(encoder(ids_TB, lengths_B), encoder(ids_TB, lengths_B))
+    assert encoder(ids_TB, lengths_B).all() and torch.equal(
+        encoder(ids_TB, lengths_B), encoder(ids_TB, lengths_B)
+    )

@@ -21,7 +21,8 @@ LETTERS = [("box", "B AA K S"), ("ox", "AA K S"), ("ax", "AE K S")]
 
 def pairs(rows):
     examples = tuple(
-        Example(tuple(word), (tuple(sounds.split()),), (), line, "memory") for line, (word, sounds) in enumerate(rows, start=1)
+        Example(tuple(word), (tuple(sounds.split()),), (), line, "memory")
+        for line, (word, sounds) in enumerate(rows, start=1)
     )
     return LabelledText(examples, ("sounds",), (), "tsv", {"sounds": "none"})
 
@@ -43,15 +44,39 @@ def model():
 def test_the_figures_are_those_of_what_the_model_predicts(model):
     text = labelled(VALID, "tagging")
     found = rnnlm.evaluate(model, text)
-    predicted = [each[0].best[0].labels for each in predict(model, [example.words for example in text.examples])]
-    expected = report(Predictions("tagging", [example.word_labels[0] for example in text.examples], predicted, "slots", "bio"))
-    assert (found.columns[0].f1, found.columns[0].accuracy, found.columns[0].by_type) == (expected.f1, expected.accuracy, expected.by_type)
-    assert found.to_dict()["columns"][0]["signature"] == found.signature and "predictions" not in found.to_dict()
+    predicted = [
+        each[0].best[0].labels
+        for each in predict(model, [example.words for example in text.examples])
+    ]
+    expected = report(
+        Predictions(
+            "tagging",
+            [example.word_labels[0] for example in text.examples],
+            predicted,
+            "slots",
+            "bio",
+        )
+    )
+    assert (found.columns[0].f1, found.columns[0].accuracy, found.columns[0].by_type) == (
+        expected.f1,
+        expected.accuracy,
+        expected.by_type,
+    )
+    assert (
+        found.to_dict()["columns"][0]["signature"] == found.signature
+        and "predictions" not in found.to_dict()
+    )
 
 
 def test_a_model_by_its_name_and_in_memory_answer_alike(tagger):
     named = rnnlm.evaluate(tagger.folder, tagger.valid)
-    assert dataclasses.replace(rnnlm.evaluate(rnnlm.load(tagger.folder, "cpu"), [str(tagger.valid)]), seconds=named.seconds) == named
+    assert (
+        dataclasses.replace(
+            rnnlm.evaluate(rnnlm.load(tagger.folder, "cpu"), [str(tagger.valid)]),
+            seconds=named.seconds,
+        )
+        == named
+    )
     strict = rnnlm.evaluate(str(tagger.folder), tagger.valid, mode="strict")
     assert strict.columns[0].mode == "strict"
     compared = rnnlm.compare([tagger.folder, tagger.folder], tagger.valid, names=["a", "b"])
@@ -59,26 +84,44 @@ def test_a_model_by_its_name_and_in_memory_answer_alike(tagger):
 
 
 def test_sounds_that_letters_cannot_bear_are_wrong_and_named(speller):
-    with pytest.warns(RnnlmWarning, match="memory: 1 of 4 words need more than 2 sounds a letter; they count as wrong"):
+    with pytest.warns(
+        RnnlmWarning,
+        match="memory: 1 of 4 words need more than 2 sounds a letter; they count as wrong",
+    ):
         data = labelled_data(speller, pairs([*LETTERS, ("b", "B AA K")]), "memory")
     assert (data.labels[0] == -1).all() and data.examples[3].word_labels == (("B", "AA", "K"),)
 
 
 def test_labels_that_no_column_has_are_named_once(speller):
-    with pytest.warns(RnnlmWarning, match=r"memory: training never saw 3 of the labels; they count as wrong: 'IY' \(2\), 'ZH' \(1\)"):
+    with pytest.warns(
+        RnnlmWarning,
+        match=r"memory: training never saw 3 of the labels; they count as wrong: 'IY' \(2\), 'ZH' \(1\)",
+    ):
         labelled_data(speller, pairs([("bb", "IY ZH"), ("b", "IY")]), "memory")
 
 
 def test_any_lemma_may_be_written_so_none_is_unseen(recwarn):
     column = column_of("lemma", WORD, [(("go",), ("goes",))], "none", "none", EDIT)
     words = tokenizers.train(tokenizers.TokenizerSettings(min_count=1), [Block(["goes"], [])])
-    text = LabelledText((Example(("does",), (("do",),), (), 1, "memory"),), ("lemma",), (), "conllu", {"lemma": "none"})
-    assert labelled_data(Codec(words, [column]), text, "memory").labels[0].tolist() == [0] and not recwarn.list
+    text = LabelledText(
+        (Example(("does",), (("do",),), (), 1, "memory"),),
+        ("lemma",),
+        (),
+        "conllu",
+        {"lemma": "none"},
+    )
+    assert (
+        labelled_data(Codec(words, [column]), text, "memory").labels[0].tolist() == [0]
+        and not recwarn.list
+    )
 
 
 def test_data_without_labels_for_each_letter_have_no_loss(model):
     text = labelled(VALID, "tagging")
-    unknown = [dataclasses.replace(each, word_labels=(("B-other",) * len(each.words),)) for each in text.examples]
+    unknown = [
+        dataclasses.replace(each, word_labels=(("B-other",) * len(each.words),))
+        for each in text.examples
+    ]
     with pytest.warns(RnnlmWarning, match="'B-other'"):
         found = rnnlm.evaluate(model, dataclasses.replace(text, examples=tuple(unknown)))
     assert found.loss_nats is None and found.columns[0].accuracy == 0
@@ -109,7 +152,10 @@ def test_settings_of_language_models_and_of_labels_are_told_apart(model, tagger)
 ])  # fmt: skip
 def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
     for model in (rnnlm.load(tagger.folder, "cpu"), str(tagger.folder)):
-        with pytest.raises(RnnlmError, match=r"is not a language model; it is a tagger of words, and .*; rnnlm tag -m"):
+        with pytest.raises(
+            RnnlmError,
+            match=r"is not a language model; it is a tagger of words, and .*; rnnlm tag -m",
+        ):
             ask(model)
 
 
@@ -118,7 +164,10 @@ def test_a_model_that_answers_differently_in_company_fails_its_check(model, monk
 
     def disturbed(of, texts, search):
         found = predict(of, texts, search)
-        return [(dataclasses.replace(each[0], p_TK=each[0].p_TK + 1e-3 * (len(texts) > 1)),) for each in found]
+        return [
+            (dataclasses.replace(each[0], p_TK=each[0].p_TK + 1e-3 * (len(texts) > 1)),)
+            for each in found
+        ]
 
     monkeypatch.setattr(evaluation, "predict", disturbed)
     results = {check.name: check.result for check in evaluation.checks(model, 4, 0)}

@@ -20,17 +20,57 @@ from support.tiny_tasks import TRAIN, VALID, data_of, fit, labelled, run, settin
 
 DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3, "dropout_embedding": 0.1}
 RESUMED = [
-    ("tagging", "lstm", {"output_layer": "crf", "characters": "lstm", "weight_drop": 0.2, "both": True, "loss_weights": "1,0.5"}),
-    ("tagging", "gru", {"label_feedback": True, "characters": None, "ema_decay": 0.9, "accumulation": 2}),
-    ("classification", "qrnn", {"form": MULTI, "sentence_pooling": "attention", "schedule": "plateau", "plateau_factor": 0.3}),
-    ("classification", "cnn", {"optimizer": "asgd", "nonmonotone_interval": 2, "learning_rate": 0.5, "schedule": "constant"}),
-    ("classification", "bag", {"criterion": "loss", "locked_dropout": True, "optimizer": "sgd", "momentum": 0.9}),
+    (
+        "tagging",
+        "lstm",
+        {
+            "output_layer": "crf",
+            "characters": "lstm",
+            "weight_drop": 0.2,
+            "both": True,
+            "loss_weights": "1,0.5",
+        },
+    ),
+    (
+        "tagging",
+        "gru",
+        {"label_feedback": True, "characters": None, "ema_decay": 0.9, "accumulation": 2},
+    ),
+    (
+        "classification",
+        "qrnn",
+        {
+            "form": MULTI,
+            "sentence_pooling": "attention",
+            "schedule": "plateau",
+            "plateau_factor": 0.3,
+        },
+    ),
+    (
+        "classification",
+        "cnn",
+        {
+            "optimizer": "asgd",
+            "nonmonotone_interval": 2,
+            "learning_rate": 0.5,
+            "schedule": "constant",
+        },
+    ),
+    (
+        "classification",
+        "bag",
+        {"criterion": "loss", "locked_dropout": True, "optimizer": "sgd", "momentum": 0.9},
+    ),
 ]
 
 
-def trainer_of(task, name, rows=TRAIN, valid=VALID, initial=None, both=False, form="plain", **settings):
+def trainer_of(
+    task, name, rows=TRAIN, valid=VALID, initial=None, both=False, form="plain", **settings
+):
     resolved = settings_of(task, name, **settings)
-    data = data_of(resolved, labelled(rows, task, both), valid and labelled(valid, task, both), form)
+    data = data_of(
+        resolved, labelled(rows, task, both), valid and labelled(valid, task, both), form
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         return make_trainer(resolved, data, initial)
@@ -38,22 +78,45 @@ def trainer_of(task, name, rows=TRAIN, valid=VALID, initial=None, both=False, fo
 
 def through_a_file(state):
     """As it comes back from JSON and arrays."""
-    return TrainingState(json.loads(json.dumps(state.facts, allow_nan=False)), {name: array.copy() for name, array in state.arrays.items()})
+    return TrainingState(
+        json.loads(json.dumps(state.facts, allow_nan=False)),
+        {name: array.copy() for name, array in state.arrays.items()},
+    )
 
 
-@pytest.mark.parametrize("task, name, settings", RESUMED, ids=lambda value: value if isinstance(value, str) else next(iter(value)))
+@pytest.mark.parametrize(
+    "task, name, settings",
+    RESUMED,
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
 def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name, settings):
-    own = {"budget": "8steps", "validate_every_steps": 3, "learning_rate": 0.02, **DROPOUT, **settings}
+    own = {
+        "budget": "8steps",
+        "validate_every_steps": 3,
+        "learning_rate": 0.02,
+        **DROPOUT,
+        **settings,
+    }
     few = TRAIN[:40], VALID[:6]
     *events, expected = trainer_of(task, name, *few, **own).train(never)
     state, told = None, []
     for steps in (2, 6, 10_000):  # 5 steps are an epoch
         trainer = trainer_of(task, name, *few, initial=state and through_a_file(state), **own)
-        *some, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
-        told += [(event.step, event.figures) for event in some if isinstance(event, Validated) and event.chooses]
+        *some, fitted = trainer.train(
+            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
+        )
+        told += [
+            (event.step, event.figures)
+            for event in some
+            if isinstance(event, Validated) and event.chooses
+        ]
         state = fitted.state
     assert (fitted.steps, expected.steps) == (8, 8) and fitted.tokens == expected.tokens
-    assert told == [(event.step, event.figures) for event in events if isinstance(event, Validated) and event.chooses]
+    assert told == [
+        (event.step, event.figures)
+        for event in events
+        if isinstance(event, Validated) and event.chooses
+    ]
     assert expected.state.arrays.keys() == state.arrays.keys()
     for key, array in expected.state.arrays.items():
         assert np.array_equal(state.arrays[key], array), key
@@ -67,13 +130,21 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(task, name,
 ], ids=str)  # fmt: skip
 def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(task, name, settings):
     own = {"optimizer": "sgd", "learning_rate": 0.5, "budget": "2steps", **settings}
-    expected, other = (run(task, name, accumulation=parts, **own)[-1].model.to_arrays() for parts in (1, 3))
+    expected, other = (
+        run(task, name, accumulation=parts, **own)[-1].model.to_arrays() for parts in (1, 3)
+    )
     for key, array in expected.items():
         np.testing.assert_allclose(other[key], array, atol=2e-6, err_msg=key)
 
 
-@pytest.mark.parametrize("task, name, settings", [("tagging", "gru", {"output_layer": "crf"}), ("classification", "gru", {})], ids=str)
-def test_labels_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_other_examples(task, name, settings):
+@pytest.mark.parametrize(
+    "task, name, settings",
+    [("tagging", "gru", {"output_layer": "crf"}), ("classification", "gru", {})],
+    ids=str,
+)
+def test_labels_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_other_examples(
+    task, name, settings
+):
     draw = random.Random(3)
 
     def rows(count):
@@ -83,11 +154,20 @@ def test_labels_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_ot
             yield words, [draw.choice("xy") for _ in words], draw.choice(["buy", "sell"])
 
     train, valid = ([*rows(count)] for count in (16, 60))
-    model = fit(task, name, labelled(train, task, scheme="none"), budget="50steps", characters=None, **settings)
+    model = fit(
+        task,
+        name,
+        labelled(train, task, scheme="none"),
+        budget="50steps",
+        characters=None,
+        **settings,
+    )
     found = {}
     for kind, its in (("train", train), ("valid", valid)):
         text = labelled(its, task, scheme="none")
-        found[kind] = evaluation.evaluate_as_json(model, encode_examples(model.codec, text, text))["columns"][0]["accuracy"]
+        found[kind] = evaluation.evaluate_as_json(model, encode_examples(model.codec, text, text))[
+            "columns"
+        ][0]["accuracy"]
     chances = 360 if task == "tagging" else 60
     assert found["train"] > 0.85
     assert abs(found["valid"] - 0.5) < 4 * math.sqrt(0.25 / chances)
@@ -106,15 +186,27 @@ ONE = [(["fly"], ["O"], "flight")]
 def test_one_example_of_one_word_and_a_single_label_are_enough(task, settings):
     name, both = settings.get("model", "lstm"), "both" in settings
     own = {key: value for key, value in settings.items() if key not in ("model", "both")}
-    *_, fitted = run(task, name, labelled(ONE, task, both), labelled(ONE, task, both), both=both, budget="2steps", **own)
+    *_, fitted = run(
+        task,
+        name,
+        labelled(ONE, task, both),
+        labelled(ONE, task, both),
+        both=both,
+        budget="2steps",
+        **own,
+    )
     (found,) = predict(fitted.model, [["walk"]])
-    assert fitted.steps == 2 and next(each.best[0].labels if each.best else each.label for each in found) in (("O",), "flight")
+    assert fitted.steps == 2 and next(
+        each.best[0].labels if each.best else each.label for each in found
+    ) in (("O",), "flight")
 
 
 @pytest.mark.parametrize("task", ["tagging", "classification"])
 def test_validation_text_none_of_whose_labels_is_known_counts_as_wrong(task):
     strange = [(["fly", "home"], ["B-planet", "I-planet"], "escape")] * 2
-    *events, fitted = run(task, "gru", valid=labelled(strange, task), budget="4steps", validate_every_steps=2)
+    *events, fitted = run(
+        task, "gru", valid=labelled(strange, task), budget="4steps", validate_every_steps=2
+    )
     found = [event.figures for event in events if isinstance(event, Validated)]
     assert found and all(each["accuracy"] == 0 and each["loss_nats"] == 0 for each in found)
     assert fitted.stopped == "budget"
@@ -142,7 +234,10 @@ def test_validation_of_weights_that_are_no_numbers_is_the_worst_there_is(task, s
             weight.fill_(torch.nan)
     verdict = trainer.validation.validation.run(never)
     assert verdict.loss_nats == math.inf
-    assert len(predict(trainer.objective.model(), [["a", "b"], ["c"]], Search(probabilities=True))) == 2
+    assert (
+        len(predict(trainer.objective.model(), [["a", "b"], ["c"]], Search(probabilities=True)))
+        == 2
+    )
 
 
 @pytest.mark.parametrize("task, settings", [
@@ -162,7 +257,10 @@ def test_a_blind_guess_is_not_taken_for_divergence(task, settings):
     assert nats == pytest.approx(trainer.objective.uniform_nats, rel=1e-5)
 
 
-@pytest.mark.parametrize("given, what", [("1,2", "has 2 weights; 1 label column is learned"), ("0", "leaves nothing to learn")])
+@pytest.mark.parametrize(
+    "given, what",
+    [("1,2", "has 2 weights; 1 label column is learned"), ("0", "leaves nothing to learn")],
+)
 def test_weights_of_losses_are_as_many_as_columns(given, what):
     with pytest.raises(SettingsError, match=f"loss_weights = {given} {what}"):
         trainer_of("tagging", "gru", loss_weights=given)

@@ -29,30 +29,54 @@ def test_labels_and_probabilities_equal_those_of_the_cpu_in_fp32(task, name, set
     host = fit(task, name, **settings)
     there = from_arrays(vars(host.network.settings), host.codec, host.to_arrays(), device, None)
     search = Search(probabilities=True, beam=3, nbest=3)
-    for found, expected in zip(predict(there, TEXTS, search), predict(host, TEXTS, search), strict=True):
+    for found, expected in zip(
+        predict(there, TEXTS, search), predict(host, TEXTS, search), strict=True
+    ):
         for one, other in zip(found, expected, strict=True):
-            assert (one.label, [each.labels for each in one.best]) == (other.label, [each.labels for each in other.best])
+            assert (one.label, [each.labels for each in one.best]) == (
+                other.label,
+                [each.labels for each in other.best],
+            )
             np.testing.assert_allclose(one.p_TK, other.p_TK, atol=1e-4)
-            np.testing.assert_allclose([each.logprob_nats for each in one.best], [each.logprob_nats for each in other.best], atol=1e-3)
+            np.testing.assert_allclose(
+                [each.logprob_nats for each in one.best],
+                [each.logprob_nats for each in other.best],
+                atol=1e-3,
+            )
 
 
 def trainer_of(task, name, settings, **more):
     """A trainer whose validation text is what it is trained on."""
-    own = {key: value for key, value in settings.items() if key not in ("both", "form", "tokenizer")}
+    own = {
+        key: value for key, value in settings.items() if key not in ("both", "form", "tokenizer")
+    }
     resolved = settings_of(task, name, **own, **more)
     words = {"tokenizer": "char", "min_count": 1} if "tokenizer" in settings else {}
     text = labelled(TRAIN, task, "both" in settings)
-    return make_trainer(resolved, data_of(resolved, text, text, form=settings.get("form", "plain"), **words))
+    return make_trainer(
+        resolved, data_of(resolved, text, text, form=settings.get("form", "plain"), **words)
+    )
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("task, name, settings", CASES, ids=str)
 def test_training_runs_and_learns(task, name, settings, precision, device):
-    trainer = trainer_of(task, name, settings, budget="30steps", validate_every_steps=30, device=device, precision=precision)
+    trainer = trainer_of(
+        task,
+        name,
+        settings,
+        budget="30steps",
+        validate_every_steps=30,
+        device=device,
+        precision=precision,
+    )
     before = trainer.validation.validation.run(never).loss_nats
     *_, fitted = trainer.train(never)
-    assert fitted.stopped == "budget" and trainer.validation.validation.run(never).loss_nats < 0.9 * before
+    assert (
+        fitted.stopped == "budget"
+        and trainer.validation.validation.run(never).loss_nats < 0.9 * before
+    )
     assert all(parameter.device.type == device for parameter in fitted.model.network.parameters())
 
 

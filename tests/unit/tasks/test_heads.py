@@ -14,7 +14,11 @@ from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, Tagging
 T, B, H, K = 3, 3, 4, 3
 LENGTHS = torch.tensor([3, 1, 2])
 # 2: I, not after O (0)
-ALLOWED = (np.array([1, 1, 0], bool), np.ones(K, bool), np.array([[1, 1, 0], [1, 1, 1], [1, 1, 1]], bool))
+ALLOWED = (
+    np.array([1, 1, 0], bool),
+    np.ones(K, bool),
+    np.array([[1, 1, 0], [1, 1, 1], [1, 1, 1]], bool),
+)
 
 
 def make_head(name: str, dtype=torch.float64, labels: int = K) -> TaggingHead:
@@ -47,7 +51,12 @@ def all_labels(length: int) -> torch.Tensor:
 def logprobs(head, features_TH) -> torch.Tensor:
     """log p of each of `all_labels`, by the loss."""
     lengths_1, labels_TN = torch.tensor([len(features_TH)]), all_labels(len(features_TH))
-    return torch.stack([-head.loss(features_TH.unsqueeze(1), labels_T.unsqueeze(1), lengths_1)[0] for labels_T in labels_TN.t()])
+    return torch.stack(
+        [
+            -head.loss(features_TH.unsqueeze(1), labels_T.unsqueeze(1), lengths_1)[0]
+            for labels_T in labels_TN.t()
+        ]
+    )
 
 
 def test_the_loss_is_that_of_a_distribution_whose_best_sequences_are_predicted(head, features_TBH):
@@ -71,10 +80,16 @@ def test_constraints_choose_the_sequence_and_leave_its_probability(head, feature
     for row, length in enumerate(lengths_B.tolist()):
         labels = paths.labels_nTB[0, :length, row]
         allowed = {}
-        for each, logprob in zip(all_labels(length).t().tolist(), logprobs(head, features_TBH[:length, row]).tolist(), strict=True):
+        for each, logprob in zip(
+            all_labels(length).t().tolist(),
+            logprobs(head, features_TBH[:length, row]).tolist(),
+            strict=True,
+        ):
             if ALLOWED[0][each[0]] and all(ALLOWED[2][pair] for pair in itertools.pairwise(each)):
                 allowed[tuple(each)] = logprob
-        assert float(paths.logprob_nB[0, row]) == pytest.approx(allowed[tuple(labels.tolist())], abs=1e-9)
+        assert float(paths.logprob_nB[0, row]) == pytest.approx(
+            allowed[tuple(labels.tolist())], abs=1e-9
+        )
         if beam > 1:
             assert tuple(labels.tolist()) == max(allowed, key=allowed.__getitem__)
 
@@ -82,10 +97,15 @@ def test_constraints_choose_the_sequence_and_leave_its_probability(head, feature
 def test_a_row_with_no_sequence_allowed_is_labelled_without_constraints(head, features_TBH):
     # a single word cannot do both
     begins_and_ends = (np.array([1, 0, 0], bool), np.array([0, 1, 0], bool), np.ones((K, K), bool))
-    paths, free = head.predict(features_TBH, LENGTHS, begins_and_ends), head.predict(features_TBH, LENGTHS)
+    paths, free = (
+        head.predict(features_TBH, LENGTHS, begins_and_ends),
+        head.predict(features_TBH, LENGTHS),
+    )
     assert torch.equal(paths.labels_nTB[:, :, 1], free.labels_nTB[:, :, 1])
     assert torch.allclose(paths.logprob_nB[:, 1], free.logprob_nB[:, 1], rtol=0, atol=1e-9)
-    assert paths.labels_nTB[0, 0].tolist()[::2] == [0, 0] and paths.labels_nTB[0, [2, 1], [0, 2]].tolist() == [1, 1]
+    assert paths.labels_nTB[0, 0].tolist()[::2] == [0, 0] and paths.labels_nTB[
+        0, [2, 1], [0, 2]
+    ].tolist() == [1, 1]
 
 
 @torch.no_grad()
@@ -96,7 +116,11 @@ def test_padding_and_labels_that_are_not_known_do_not_count(head, features_TBH):
     assert int(count) == 5
     assert torch.equal(nats, head.loss(features_TBH, padded_TB, LENGTHS)[0])
     alone = [
-        head.loss(features_TBH[:length, row : row + 1], labels_TB[:length, row : row + 1], LENGTHS[row : row + 1])[0]
+        head.loss(
+            features_TBH[:length, row : row + 1],
+            labels_TB[:length, row : row + 1],
+            LENGTHS[row : row + 1],
+        )[0]
         for row, length in enumerate(LENGTHS)
     ]
     assert float(nats) == pytest.approx(float(sum(alone)), abs=1e-9)
@@ -111,17 +135,26 @@ def test_probabilities_of_labels_are_those_of_their_sequences(features_TBH):
         for row, length in enumerate(LENGTHS.tolist()):
             p_N = logprobs(head, features_TBH[:length, row]).exp()
             for t, label in itertools.product(range(length), range(K)):
-                assert float(p_TBK[t, row, label]) == pytest.approx(float(p_N[all_labels(length)[t] == label].sum()), abs=1e-9)
+                assert float(p_TBK[t, row, label]) == pytest.approx(
+                    float(p_N[all_labels(length)[t] == label].sum()), abs=1e-9
+                )
             assert not p_TBK[length:, row].any()
 
 
 def test_label_feedback_gives_the_probabilities_after_what_a_greedy_search_chose(features_TBH):
     head = make_head("feedback")
-    p_TBK, greedy = head.label_probabilities(features_TBH, LENGTHS), head.predict(features_TBH, LENGTHS)
+    p_TBK, greedy = (
+        head.label_probabilities(features_TBH, LENGTHS),
+        head.predict(features_TBH, LENGTHS),
+    )
     for row, length in enumerate(LENGTHS.tolist()):
         chosen = greedy.labels_nTB[0, :length, row]
-        assert torch.allclose(p_TBK[:length, row].sum(1), torch.ones(length, dtype=torch.float64), rtol=0, atol=1e-9)
-        assert float(p_TBK[range(length), row, chosen].log().sum()) == pytest.approx(float(greedy.logprob_nB[0, row]), abs=1e-9)
+        assert torch.allclose(
+            p_TBK[:length, row].sum(1), torch.ones(length, dtype=torch.float64), rtol=0, atol=1e-9
+        )
+        assert float(p_TBK[range(length), row, chosen].log().sum()) == pytest.approx(
+            float(greedy.logprob_nB[0, row]), abs=1e-9
+        )
 
 
 def test_label_feedback_says_how_wide_its_beam_must_be(features_TBH):
@@ -134,7 +167,10 @@ def test_label_feedback_says_how_wide_its_beam_must_be(features_TBH):
 def test_heads_train_in_bf16_and_on_meta(name, features_TBH):
     for device in ("cpu", "meta"):
         head = make_head(name, torch.float32).to(device)
-        features, labels_TB = features_TBH.float().to(device).requires_grad_(), torch.ones(T, B, dtype=torch.long, device=device)
+        features, labels_TB = (
+            features_TBH.float().to(device).requires_grad_(),
+            torch.ones(T, B, dtype=torch.long, device=device),
+        )
         with torch.autocast("cpu", dtype=torch.bfloat16):
             nats, count = head.loss(features, labels_TB, LENGTHS.to(device))
         nats.backward()
@@ -156,4 +192,8 @@ def test_a_text_has_one_label_or_any_number():
     labels_BK = torch.tensor([[0, 0, 0], [1, 1, 0], [1, 1, 1], [0, 1, 0]])
     p_BK = head.label_probabilities(features_BH)
     nats, count = head.loss(features_BH, labels_BK)
-    assert float(nats) == pytest.approx(-float(torch.where(labels_BK == 1, p_BK, 1 - p_BK).log().sum()), rel=1e-5) and int(count) == 4
+    assert (
+        float(nats)
+        == pytest.approx(-float(torch.where(labels_BK == 1, p_BK, 1 - p_BK).log().sum()), rel=1e-5)
+        and int(count) == 4
+    )

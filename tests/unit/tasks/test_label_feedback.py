@@ -12,7 +12,11 @@ from rnnlm.tasks.labels.heads import LabelFeedback
 
 T, B, H, K, E = 4, 3, 3, 3, 2
 LENGTHS = torch.tensor([4, 1, 3])
-ALLOWED = (np.array([1, 1, 0], bool), np.array([1, 0, 1], bool), np.array([[1, 1, 0], [0, 0, 1], [1, 0, 1]], bool))
+ALLOWED = (
+    np.array([1, 1, 0], bool),
+    np.array([1, 0, 1], bool),
+    np.array([[1, 1, 0], [0, 0, 1], [1, 0, 1]], bool),
+)
 
 
 @pytest.fixture(params=["lstm", "gru", "qrnn"])
@@ -37,19 +41,31 @@ def logprob_by_steps(feedback, features_TH, labels) -> float:
     """log p of one row's labels, from the layer's plain step."""
     state, before, total = feedback._state(1), K, 0.0
     for features_H, label in zip(features_TH, labels, strict=True):
-        vector_E = feedback.vectors_KE[before] if before >= 0 else torch.zeros(E, dtype=torch.float64)
+        vector_E = (
+            feedback.vectors_KE[before] if before >= 0 else torch.zeros(E, dtype=torch.float64)
+        )
         step, state = feedback.layer.step(torch.cat([features_H, vector_E]).unsqueeze(0), state)
-        total += float(feedback.output(step.hidden_BH)[0].log_softmax(0)[label]) if label >= 0 else 0.0
+        total += (
+            float(feedback.output(step.hidden_BH)[0].log_softmax(0)[label]) if label >= 0 else 0.0
+        )
         before = label
     return total
 
 
 def by_logprob(feedback, features_TH, constraints) -> list[tuple[float, tuple[int, ...]]]:
     """All label sequences that are allowed, the most probable first."""
-    start_K, end_K, follows_KK = constraints or (np.ones(K, bool), np.ones(K, bool), np.ones((K, K), bool))
+    start_K, end_K, follows_KK = constraints or (
+        np.ones(K, bool),
+        np.ones(K, bool),
+        np.ones((K, K), bool),
+    )
     found = []
     for labels in itertools.product(range(K), repeat=len(features_TH)):
-        if start_K[labels[0]] and end_K[labels[-1]] and all(follows_KK[pair] for pair in itertools.pairwise(labels)):
+        if (
+            start_K[labels[0]]
+            and end_K[labels[-1]]
+            and all(follows_KK[pair] for pair in itertools.pairwise(labels))
+        ):
             found.append((logprob_by_steps(feedback, features_TH, labels), labels))
     return sorted(found, reverse=True)
 
@@ -84,12 +100,17 @@ def test_a_narrow_beam_keeps_to_the_constraints_and_scores_what_it_finds(feedbac
     for beam in (1, 2):
         paths = feedback.search(features_TBH, LENGTHS, ALLOWED, beam, n=beam)
         for row, length in enumerate(LENGTHS.tolist()):
-            allowed = {labels: logprob for logprob, labels in by_logprob(feedback, features_TBH[:length, row], ALLOWED)}
+            allowed = {
+                labels: logprob
+                for logprob, labels in by_logprob(feedback, features_TBH[:length, row], ALLOWED)
+            }
             logprob_n = paths.logprob_nB[:, row].tolist()
             assert logprob_n[0] > -np.inf and logprob_n == sorted(logprob_n, reverse=True)
             for n, logprob in enumerate(logprob_n):
                 if logprob > -np.inf:
-                    assert logprob == pytest.approx(allowed[tuple(paths.labels_nTB[n, :length, row].tolist())], abs=1e-9)
+                    assert logprob == pytest.approx(
+                        allowed[tuple(paths.labels_nTB[n, :length, row].tolist())], abs=1e-9
+                    )
 
 
 @torch.no_grad()
@@ -104,6 +125,10 @@ def test_a_greedy_search_takes_the_most_probable_label_at_each_step(feedback, fe
 def test_a_row_is_labelled_the_same_alone(feedback, features_TBH):
     together = feedback.search(features_TBH, LENGTHS, None, beam=3, n=3)
     for row, length in enumerate(LENGTHS):
-        alone = feedback.search(features_TBH[:length, row : row + 1], LENGTHS[row : row + 1], None, beam=3, n=3)
+        alone = feedback.search(
+            features_TBH[:length, row : row + 1], LENGTHS[row : row + 1], None, beam=3, n=3
+        )
         assert torch.equal(alone.labels_nTB[:, :, 0], together.labels_nTB[:, :length, row])
-        assert torch.allclose(alone.logprob_nB[:, 0], together.logprob_nB[:, row], rtol=0, atol=1e-9)
+        assert torch.allclose(
+            alone.logprob_nB[:, 0], together.logprob_nB[:, row], rtol=0, atol=1e-9
+        )

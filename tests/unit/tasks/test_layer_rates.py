@@ -27,7 +27,10 @@ def changes(steps=1, task="tagging", model="lstm", **settings):
     for _ in range(steps):
         trainer.train_step()
     depths = trainer.network.depths()
-    return {name: (depths.get(weight, 0), weight.detach() - before[name]) for name, weight in trainer.network.named_parameters()}
+    return {
+        name: (depths.get(weight, 0), weight.detach() - before[name])
+        for name, weight in trainer.network.named_parameters()
+    }
 
 
 def test_the_rate_falls_by_a_factor_from_layer_to_layer():
@@ -47,7 +50,11 @@ def test_each_epoch_adds_the_layer_below(optimizer):
 @pytest.mark.parametrize(("model", "depths"), [("bag", {0, 1, 2}), ("cnn", {0, 1, 2})])
 def test_classifiers_without_recurrence_have_layers_too(model, depths):
     given = {"layers": 1} if model == "bag" else {}
-    settings = {name: value for name, value in SGD.items() if name != "layers" and (model == "bag" or name != "dropout_between")}
+    settings = {
+        name: value
+        for name, value in SGD.items()
+        if name != "layers" and (model == "bag" or name != "dropout_between")
+    }
     resolved = settings_of("classification", model, **settings, **given, rate_decay_by_layer=2.0)
     network = make_trainer(resolved, data_of(resolved, labelled(TRAIN, "classification"))).network
     found = network.depths()

@@ -36,7 +36,9 @@ def all_scores(chain: LinearChain, scores_TK: Tensor) -> dict[tuple[int, ...], T
     for labels in itertools.product(range(scores_TK.shape[1]), repeat=len(scores_TK)):
         score = chain.start_K[labels[0]] + chain.end_K[labels[-1]]
         score = score + sum(scores_TK[t, label] for t, label in enumerate(labels))
-        found[labels] = score + sum(chain.transitions_KK[pair] for pair in itertools.pairwise(labels))
+        found[labels] = score + sum(
+            chain.transitions_KK[pair] for pair in itertools.pairwise(labels)
+        )
     return found
 
 
@@ -44,7 +46,9 @@ def close(found: Tensor, expected: Tensor) -> bool:
     return torch.allclose(found, expected, rtol=0, atol=1e-9)
 
 
-def test_log_partition_marginals_and_log_likelihood_equal_sums_over_all_label_sequences(chain, scores_TBK):
+def test_log_partition_marginals_and_log_likelihood_equal_sums_over_all_label_sequences(
+    chain, scores_TBK
+):
     labels_TB = torch.randint(K, (T, B), generator=torch.Generator().manual_seed(3))
     log_z_B = chain.log_partition(scores_TBK, LENGTHS)
     p_TBK = chain.marginals(scores_TBK, LENGTHS)
@@ -62,14 +66,19 @@ def test_log_partition_marginals_and_log_likelihood_equal_sums_over_all_label_se
 
 def test_no_step_of_a_long_row_makes_a_gradient_of_all_its_places(chain):
     """The time would grow with the square of the length."""
-    log_z_B = chain.log_partition(torch.zeros(100, 1, K, dtype=torch.float64, requires_grad=True), torch.tensor([100]))
+    log_z_B = chain.log_partition(
+        torch.zeros(100, 1, K, dtype=torch.float64, requires_grad=True), torch.tensor([100])
+    )
     nodes, waiting = set(), [log_z_B.grad_fn]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in nodes:
             nodes.add(node)
             waiting += [following for following, _ in node.next_functions]
-    assert len(nodes) > 100 and sum(node.name().startswith(("Select", "Slice", "Index")) for node in nodes) < 10
+    assert (
+        len(nodes) > 100
+        and sum(node.name().startswith(("Select", "Slice", "Index")) for node in nodes) < 10
+    )
 
 
 def test_a_row_has_the_same_values_alone_and_whatever_stands_in_its_padding(chain, scores_TBK):
@@ -77,10 +86,17 @@ def test_a_row_has_the_same_values_alone_and_whatever_stands_in_its_padding(chai
     padded = scores_TBK.clone()
     for row, length in enumerate(LENGTHS):
         padded[length:, row], labels_TB[length:, row] = torch.nan, -1
-    together_B, log_z_B = chain.log_likelihood(padded, labels_TB, LENGTHS), chain.log_partition(padded, LENGTHS)
+    together_B, log_z_B = (
+        chain.log_likelihood(padded, labels_TB, LENGTHS),
+        chain.log_partition(padded, LENGTHS),
+    )
     p_TBK = chain.marginals(padded, LENGTHS)
     for row, length in enumerate(LENGTHS):
-        scores, labels, lengths = scores_TBK[:length, row : row + 1], labels_TB[:length, row : row + 1], LENGTHS[row : row + 1]
+        scores, labels, lengths = (
+            scores_TBK[:length, row : row + 1],
+            labels_TB[:length, row : row + 1],
+            LENGTHS[row : row + 1],
+        )
         assert close(chain.log_likelihood(scores, labels, lengths), together_B[row])
         assert close(chain.log_partition(scores, lengths), log_z_B[row])
         assert close(chain.marginals(scores, lengths)[:, 0], p_TBK[:length, row])
@@ -91,7 +107,9 @@ def test_gradients_equal_finite_differences_with_and_without_unknown_labels(chai
     inputs = (scores_TBK[:3, :2].clone().requires_grad_(), *chain.parameters())
 
     def likelihood(labels_TB):
-        return lambda scores_TBK, *_: chain.log_likelihood(scores_TBK, labels_TB, torch.tensor([3, 1]))
+        return lambda scores_TBK, *_: chain.log_likelihood(
+            scores_TBK, labels_TB, torch.tensor([3, 1])
+        )
 
     assert torch.autograd.gradcheck(likelihood(labels_TB), inputs)
     labels_TB[[0, 2], [1, 0]] = -1
@@ -103,10 +121,18 @@ def test_an_unknown_label_stands_for_any(chain, scores_TBK):
     labels_TB[0, 0] = labels_TB[3, 0] = labels_TB[0, 1] = -1
     found_B = chain.log_likelihood(scores_TBK, labels_TB, LENGTHS)
     scores = all_scores(chain, scores_TBK[:, 0])
-    fitting = [score for labels, score in scores.items() if labels[1] == labels[2] == labels[4] == 1]
-    assert close(found_B[0], torch.stack(fitting).logsumexp(0) - torch.stack(list(scores.values())).logsumexp(0))
+    fitting = [
+        score for labels, score in scores.items() if labels[1] == labels[2] == labels[4] == 1
+    ]
+    assert close(
+        found_B[0],
+        torch.stack(fitting).logsumexp(0) - torch.stack(list(scores.values())).logsumexp(0),
+    )
     assert abs(found_B[1]) < 1e-9  # nothing is known of the second row
-    assert close(found_B[2:], chain.log_likelihood(scores_TBK, torch.ones(T, B, dtype=torch.long), LENGTHS)[2:])
+    assert close(
+        found_B[2:],
+        chain.log_likelihood(scores_TBK, torch.ones(T, B, dtype=torch.long), LENGTHS)[2:],
+    )
 
 
 def test_scores_far_apart_neither_overflow_nor_vanish():
@@ -116,9 +142,14 @@ def test_scores_far_apart_neither_overflow_nor_vanish():
     lengths_B = torch.tensor([200, 120])
     exact = LinearChain(K).double()
     exact.load_state_dict(chain.state_dict())
-    found_B, expected_B = chain.log_partition(scores_TBK, lengths_B), exact.log_partition(scores_TBK.double(), lengths_B)
+    found_B, expected_B = (
+        chain.log_partition(scores_TBK, lengths_B),
+        exact.log_partition(scores_TBK.double(), lengths_B),
+    )
     assert torch.allclose(found_B.double(), expected_B, rtol=1e-6)
-    loss = -chain.log_likelihood(scores_TBK.requires_grad_(), torch.zeros(200, 2, dtype=torch.long), lengths_B).sum()
+    loss = -chain.log_likelihood(
+        scores_TBK.requires_grad_(), torch.zeros(200, 2, dtype=torch.long), lengths_B
+    ).sum()
     assert torch.isfinite(torch.autograd.grad(loss, [scores_TBK, *chain.parameters()])[0]).all()
 
 
@@ -126,17 +157,31 @@ def test_it_computes_in_fp32_under_autocast_and_in_inference_mode(scores_TBK):
     torch.manual_seed(6)
     chain, labels_TB = random_chain(dtype=torch.float32), torch.ones(T, B, dtype=torch.long)
     scores_TBK = scores_TBK.bfloat16()
-    plain = [chain.log_likelihood(scores_TBK.float(), labels_TB, LENGTHS), chain.marginals(scores_TBK.float(), LENGTHS)]
+    plain = [
+        chain.log_likelihood(scores_TBK.float(), labels_TB, LENGTHS),
+        chain.marginals(scores_TBK.float(), LENGTHS),
+    ]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        under = [chain.log_likelihood(scores_TBK, labels_TB, LENGTHS), chain.marginals(scores_TBK, LENGTHS)]
-    assert all(torch.equal(one, other) and one.dtype == torch.float32 for one, other in zip(plain, under, strict=True))
+        under = [
+            chain.log_likelihood(scores_TBK, labels_TB, LENGTHS),
+            chain.marginals(scores_TBK, LENGTHS),
+        ]
+    assert all(
+        torch.equal(one, other) and one.dtype == torch.float32
+        for one, other in zip(plain, under, strict=True)
+    )
     with torch.inference_mode():
         assert torch.equal(chain.marginals(scores_TBK.clone(), LENGTHS.clone()), plain[1])
 
 
 def test_it_runs_on_meta():
     chain = LinearChain(K).to("meta")
-    scores_TBK, labels_TB = torch.empty(T, B, K, device="meta", requires_grad=True), torch.empty(T, B, dtype=torch.long, device="meta")
-    loss = chain.log_likelihood(scores_TBK, labels_TB, torch.empty(B, dtype=torch.long, device="meta")).sum()
+    scores_TBK, labels_TB = (
+        torch.empty(T, B, K, device="meta", requires_grad=True),
+        torch.empty(T, B, dtype=torch.long, device="meta"),
+    )
+    loss = chain.log_likelihood(
+        scores_TBK, labels_TB, torch.empty(B, dtype=torch.long, device="meta")
+    ).sum()
     loss.backward()
     assert scores_TBK.grad is not None and scores_TBK.grad.shape == (T, B, K)

@@ -18,7 +18,15 @@ def test_the_most_frequent_way_to_write_a_word_stands_for_all_of_them_unseen_one
     forms = LowerCasedForms(tokenizer)
     names = tokenizer.symbols()
     found = forms(ids_of(tokenizer, ["The", "THE", "the", "paris", "PARIS", "Cat", "dog"]))
-    assert [names[id] for id in found.tolist()] == ["the", "the", "the", "Paris", "Paris", "cat", "<unk>"]
+    assert [names[id] for id in found.tolist()] == [
+        "the",
+        "the",
+        "the",
+        "Paris",
+        "Paris",
+        "cat",
+        "<unk>",
+    ]
     specials = torch.tensor([tokenizer.boundary_id, tokenizer.unk_id])
     assert torch.equal(forms(specials), specials)
 
@@ -26,7 +34,13 @@ def test_the_most_frequent_way_to_write_a_word_stands_for_all_of_them_unseen_one
 def test_words_that_differ_in_case_are_read_by_one_vector_and_their_own_characters():
     tokenizer = make_tokenizer(TEXT).spelling()
     torch.manual_seed(1)
-    settings = KINDS["tagging", "lstm"](embedding_size=3, hidden_size=2, character_size=4, character_filters="0,16")
+    settings = KINDS["tagging", "lstm"](
+        embedding_size=3, hidden_size=2, character_size=4, character_filters="0,16"
+    )
     encoder = Encoder(settings, tokenizer).eval()
-    both_21E = encoder.vectors(ids_of(tokenizer, ["the", "The"]).unsqueeze(1), torch.ones(2, 1, dtype=torch.bool))
-    assert torch.equal(both_21E[0, 0, :3], both_21E[1, 0, :3]) and not torch.equal(both_21E[0, 0, 3:], both_21E[1, 0, 3:])
+    both_21E = encoder.vectors(
+        ids_of(tokenizer, ["the", "The"]).unsqueeze(1), torch.ones(2, 1, dtype=torch.bool)
+    )
+    assert torch.equal(both_21E[0, 0, :3], both_21E[1, 0, :3]) and not torch.equal(
+        both_21E[0, 0, 3:], both_21E[1, 0, 3:]
+    )

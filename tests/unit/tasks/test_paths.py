@@ -11,7 +11,11 @@ from rnnlm.tasks.labels.heads import Chain, best_paths, constraint_chain, nbest_
 
 T, B, K = 5, 3, 3
 LENGTHS = torch.tensor([5, 2, 3])
-ALLOWED = (np.array([1, 1, 0], bool), np.array([1, 0, 1], bool), np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], bool))
+ALLOWED = (
+    np.array([1, 1, 0], bool),
+    np.array([1, 0, 1], bool),
+    np.array([[1, 1, 0], [0, 1, 1], [1, 0, 1]], bool),
+)
 
 
 @pytest.fixture
@@ -22,7 +26,12 @@ def scores_TBK() -> torch.Tensor:
 @pytest.fixture
 def chain() -> Chain:
     generator = torch.Generator().manual_seed(2)
-    return Chain(*(torch.randn(shape, generator=generator, dtype=torch.float64) for shape in [(K,), (K,), (K, K)]))
+    return Chain(
+        *(
+            torch.randn(shape, generator=generator, dtype=torch.float64)
+            for shape in [(K,), (K,), (K, K)]
+        )
+    )
 
 
 def by_score(scores_TK, chain) -> list[tuple[float, tuple[int, ...]]]:
@@ -41,13 +50,19 @@ def by_score(scores_TK, chain) -> list[tuple[float, tuple[int, ...]]]:
 @pytest.mark.parametrize("independent", [False, True], ids=["chain", "independent"])
 @pytest.mark.parametrize("n", [1, 4, 30])
 def test_the_n_best_are_those_of_a_list_of_all(scores_TBK, chain, constraints, independent, n):
-    chain = constraint_chain(constraints, scores_TBK) if independent else chain.constrained(constraints)
+    chain = (
+        constraint_chain(constraints, scores_TBK) if independent else chain.constrained(constraints)
+    )
     labels_nTB, score_nB = nbest_paths(scores_TBK, LENGTHS, chain, n)
     for row, length in enumerate(LENGTHS.tolist()):
         expected = by_score(scores_TBK[:length, row], chain)[:n]
         rest = [(-np.inf, (-1,) * length)] * (n - len(expected))
-        found = zip(score_nB[:, row].tolist(), map(tuple, labels_nTB[:, :length, row].tolist()), strict=True)
-        for (score, labels), (expected_score, expected_labels) in zip(found, expected + rest, strict=True):
+        found = zip(
+            score_nB[:, row].tolist(), map(tuple, labels_nTB[:, :length, row].tolist()), strict=True
+        )
+        for (score, labels), (expected_score, expected_labels) in zip(
+            found, expected + rest, strict=True
+        ):
             assert score == pytest.approx(expected_score, abs=1e-9) and labels == expected_labels
         assert (labels_nTB[:, length:, row] == -1).all()
 
@@ -73,5 +88,9 @@ def test_rows_that_are_not_read_at_once_have_the_same_paths(scores_TBK, chain, m
 @pytest.mark.parametrize("lengths", [LENGTHS, torch.full((B,), T)], ids=["padded", "full"])
 def test_the_best_is_the_first_of_two_to_the_last_digit(scores_TBK, chain, independent, lengths):
     chain = None if independent else chain
-    for one, two in zip(nbest_paths(scores_TBK, lengths, chain, 1), nbest_paths(scores_TBK, lengths, chain, 2), strict=True):
+    for one, two in zip(
+        nbest_paths(scores_TBK, lengths, chain, 1),
+        nbest_paths(scores_TBK, lengths, chain, 2),
+        strict=True,
+    ):
         assert torch.equal(one[0], two[0])

@@ -15,7 +15,9 @@ from rnnlm.tasks.refusals import refusal
 @pytest.mark.parametrize("task, model", KINDS)
 def test_stored_settings_come_back_and_each_is_described(task, model):
     kind = KINDS[task, model]
-    assert stored(task, {"model": model, "hidden_size": 7, "learning_rate": 3}) == kind(model=model, hidden_size=7)
+    assert stored(task, {"model": model, "hidden_size": 7, "learning_rate": 3}) == kind(
+        model=model, hidden_size=7
+    )
     assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
     assert (kind(model=model).embedding_size, kind().dropout_output) != (256, 0.1)
 
@@ -46,7 +48,16 @@ def test_contradictions_are_said(task, model, values, what):
 
 
 def test_a_setting_without_effect_is_named():
-    asked = Layer("--set", {"label_size": 9, "locked_dropout": True, "dropout_input": 0.0, "dropout_output": 0.0, "dropout_between": 0.0})
+    asked = Layer(
+        "--set",
+        {
+            "label_size": 9,
+            "locked_dropout": True,
+            "dropout_input": 0.0,
+            "dropout_output": 0.0,
+            "dropout_between": 0.0,
+        },
+    )
     with pytest.warns(RnnlmWarning, match="label_size = 9 needs label_feedback = true") as caught:
         warn_of_idle(resolve([KINDS["tagging", "gru"]], [asked]))
     assert "dropout_latent" not in str(caught[0].message)

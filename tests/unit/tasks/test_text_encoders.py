@@ -45,7 +45,9 @@ def make(model, dtype=torch.float64, **settings):
 
 
 def texts(lengths=LENGTHS):
-    ids_TB = torch.randint(0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1))
+    ids_TB = torch.randint(
+        0, 8, (max(lengths), len(lengths)), generator=torch.Generator().manual_seed(1)
+    )
     return ids_TB, torch.tensor(lengths)
 
 
@@ -62,7 +64,9 @@ def test_a_text_is_the_same_alone_and_in_any_batch(model, settings):
 
 
 @pytest.mark.parametrize(
-    "model, settings", [("lstm", {"sentence_pooling": each}) for each in ("last", "attention")] + [("bag", {}), ("cnn", {})]
+    "model, settings",
+    [("lstm", {"sentence_pooling": each}) for each in ("last", "attention")]
+    + [("bag", {}), ("cnn", {})],
 )
 def test_forward_and_backward_run_on_the_meta_device(model, settings):
     encoder = make(model, torch.float32, **settings).to("meta").train()
@@ -72,11 +76,15 @@ def test_forward_and_backward_run_on_the_meta_device(model, settings):
 
 @pytest.mark.parametrize("kind", POOLINGS)
 def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
-    pooling = Pooling(KINDS["classification", "lstm"](hidden_size=2, sentence_pooling=kind)).double()
+    pooling = Pooling(
+        KINDS["classification", "lstm"](hidden_size=2, sentence_pooling=kind)
+    ).double()
     torch.manual_seed(2)
     features_TBH, lengths_B = torch.randn(5, 3, 4, dtype=torch.float64), torch.tensor(LENGTHS)
     if kind == "attention":
-        mean_BH = torch.stack([features_TBH[:length, row].mean(0) for row, length in enumerate(LENGTHS)])
+        mean_BH = torch.stack(
+            [features_TBH[:length, row].mean(0) for row, length in enumerate(LENGTHS)]
+        )
         torch.testing.assert_close(pooling(features_TBH, lengths_B), mean_BH)  # where it begins
         pooling.query.data = torch.tensor([1.0, -0.5, 0.25, 2.0], dtype=torch.float64)
     found_BH = pooling(features_TBH, lengths_B)
@@ -87,13 +95,18 @@ def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
             "mean": lambda words: sum(words) / len(words),
             "max": lambda words: torch.stack([max(unit) for unit in words.T]),
             "sum": sum,
-            "attention": lambda words: sum((p := (words @ pooling.query).exp())[t] / p.sum() * words[t] for t in range(len(words))),
+            "attention": lambda words: sum(
+                (p := (words @ pooling.query).exp())[t] / p.sum() * words[t]
+                for t in range(len(words))
+            ),
         }[kind](words)
         torch.testing.assert_close(found_BH[row], expected)
 
 
 def test_the_last_states_of_densely_connected_layers_are_each_direction_s_own():
-    settings = KINDS["classification", "lstm"](embedding_size=2, layers=2, layer_sizes="1,3", connections="dense", sentence_pooling="last")
+    settings = KINDS["classification", "lstm"](
+        embedding_size=2, layers=2, layer_sizes="1,3", connections="dense", sentence_pooling="last"
+    )
     features_TBH = torch.stack([torch.full((1, settings.output_width), float(t)) for t in range(4)])
     found = Pooling(settings)(features_TBH, torch.tensor([3]))
     # word, forward and backward below, forward and backward above
@@ -118,7 +131,14 @@ def test_a_cnn_is_each_filter_at_its_best_place_zeros_standing_around_the_text()
     for row, length in enumerate(LENGTHS):
         expected = []
         for w, linear in zip((2, 4), encoder.filters, strict=True):
-            words = [zero] * (w - 1) + [encoder.input.weight[id] for id in ids_TB[:length, row]] + [zero] * (w - 1)
-            places = [linear.weight @ torch.cat(words[p : p + w]) + linear.bias for p in range(length + w - 1)]
+            words = (
+                [zero] * (w - 1)
+                + [encoder.input.weight[id] for id in ids_TB[:length, row]]
+                + [zero] * (w - 1)
+            )
+            places = [
+                linear.weight @ torch.cat(words[p : p + w]) + linear.bias
+                for p in range(length + w - 1)
+            ]
             expected.append(torch.stack(places).amax(0).relu())
         torch.testing.assert_close(found_BF[row], torch.cat(expected))

@@ -35,11 +35,16 @@ def started(request):
     _, kind, resolved = resolve_request(request)
     codec_of = tiny_tasks.data_of(resolved, labelled(TRAIN, "tagging"))
     tokenizer = loading.load_tokenizer(request.init_from)
-    codec = Codec(tokenizer.spelling() if resolved.values["characters"] else tokenizer, codec_of.tokenizer.columns)
+    codec = Codec(
+        tokenizer.spelling() if resolved.values["characters"] else tokenizer,
+        codec_of.tokenizer.columns,
+    )
     data = TaskData(codec, codec_of.train, None)
     network = TaskNetwork(resolved.make(KINDS["tagging", resolved.values["model"]]), codec)
     weights = fitting.initial_weights(request, resolved, data)
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()}, strict=False)
+    network.load_state_dict(
+        {name: torch.from_numpy(array) for name, array in weights.items()}, strict=False
+    )
     return Started(network.eval(), data, resolved)
 
 
@@ -77,8 +82,15 @@ VARIANTS = {
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_network_starts_with_the_very_states_of_both_its_language_models(tmp_path, variant):
-    models = [language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant]) for seed, name in enumerate("fr")]
-    begun = started(Request(task="tagging", init_from=str(tmp_path / "f"), init_from_reversed=str(tmp_path / "r")))
+    models = [
+        language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant])
+        for seed, name in enumerate("fr")
+    ]
+    begun = started(
+        Request(
+            task="tagging", init_from=str(tmp_path / "f"), init_from_reversed=str(tmp_path / "r")
+        )
+    )
     encoded = encode_words(begun.data.tokenizer.tokenizer, WORDS)
     inputs = batch_tensors(encoded, np.arange(len(WORDS)), torch.device("cpu"))
     with torch.no_grad():
@@ -87,7 +99,10 @@ def test_a_network_starts_with_the_very_states_of_both_its_language_models(tmp_p
         found = words_TBH[: len(words), row].float()
         forward, backward = (states(model, words) for model in models)
         if "connections" in VARIANTS[variant] and VARIANTS[variant]["connections"] == "dense":
-            found = [found[:, [*range(9), *range(13, 19)]], found[:, [*range(5), *range(9, 13), *range(19, 25)]]]
+            found = [
+                found[:, [*range(9), *range(13, 19)]],
+                found[:, [*range(5), *range(9, 13), *range(19, 25)]],
+            ]
         else:
             found = found.chunk(2, dim=1)
         assert torch.allclose(found[0], forward, atol=1e-6)
@@ -98,9 +113,15 @@ def test_one_language_model_gives_the_words_and_the_forward_layers(tmp_path):
     model = language_model(tmp_path / "f")
     begun = started(Request(task="tagging", init_from=str(tmp_path / "f")))
     own, arrays = begun.network.state_dict(), model.to_arrays()
-    assert np.array_equal(own["encoder.input.embedding.weight"].numpy(), arrays["input.embedding.weight"])
-    assert np.array_equal(own["encoder.body.onwards.1.weight_hh"].numpy(), arrays["body.layers.1.weight_hh"])
-    assert np.array_equal(own["encoder.body.onwards.1.weight_ih"].numpy()[:, :6], arrays["body.layers.1.weight_ih"])
+    assert np.array_equal(
+        own["encoder.input.embedding.weight"].numpy(), arrays["input.embedding.weight"]
+    )
+    assert np.array_equal(
+        own["encoder.body.onwards.1.weight_hh"].numpy(), arrays["body.layers.1.weight_hh"]
+    )
+    assert np.array_equal(
+        own["encoder.body.onwards.1.weight_ih"].numpy()[:, :6], arrays["body.layers.1.weight_ih"]
+    )
     assert not own["encoder.body.onwards.1.weight_ih"][:, 6:].any()
     assert own["encoder.body.backwards.1.weight_ih"][:, 6:].shape[1] == 6
 
@@ -108,23 +129,29 @@ def test_one_language_model_gives_the_words_and_the_forward_layers(tmp_path):
 def test_settings_of_the_network_are_those_of_the_language_model(tmp_path):
     language_model(tmp_path / "f", model="gru", reset_gate="before")
     _, kind, resolved = resolve_request(Request(task="tagging", init_from=str(tmp_path / "f")))
-    assert (kind.name, resolved.values["hidden_size"], resolved.values["reset_gate"], resolved.values["characters"]) == (
-        "gru",
-        6,
-        "before",
-        None,
+    assert (
+        kind.name,
+        resolved.values["hidden_size"],
+        resolved.values["reset_gate"],
+        resolved.values["characters"],
+    ) == ("gru", 6, "before", None)
+    assert resolved.values["reads_boundary"] and resolved.origins["layers"].startswith(
+        "language model"
     )
-    assert resolved.values["reads_boundary"] and resolved.origins["layers"].startswith("language model")
 
 
 def test_a_bag_of_words_takes_the_words_alone(tmp_path):
-    model = language_model(tmp_path / "f", characters="lstm", character_hidden_size=3, characters_beside=True)
+    model = language_model(
+        tmp_path / "f", characters="lstm", character_hidden_size=3, characters_beside=True
+    )
     request = Request(task="classification", model="bag", init_from=str(tmp_path / "f"))
     _, _, resolved = resolve_request(request)
     data = tiny_tasks.data_of(resolved, labelled(TRAIN, "classification"))
     codec = Codec(model.tokenizer, data.tokenizer.columns)
     weights = fitting.initial_weights(request, resolved, TaskData(codec, data.train, None))
-    assert {name.removeprefix("encoder.") for name in weights} == {name for name in model.to_arrays() if name.startswith("input.")}
+    assert {name.removeprefix("encoder.") for name in weights} == {
+        name for name in model.to_arrays() if name.startswith("input.")
+    }
 
 
 REFUSED = {

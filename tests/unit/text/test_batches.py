@@ -66,13 +66,17 @@ def test_a_row_goes_on_where_it_stopped_and_is_fresh_where_a_document_begins(tex
     position_B = bounds[:-1]
     for number, window in enumerate(tbptt_windows(bounds, repeat(length), borders_of(documents))):
         assert (window.start_B == position_B).all()
-        for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
+        for start, end, stop, fresh in zip(
+            window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True
+        ):
             if start == stop:
                 assert end == stop
                 continue
             begins = documents is not None and start in documents
             assert fresh == (number == 0 or begins)
-            borders = [] if documents is None else [border for border in documents if border > start]
+            borders = (
+                [] if documents is None else [border for border in documents if border > start]
+            )
             assert end == min(start + length, stop, *borders[:1])
         position_B = window.end_B
     assert (position_B == bounds[1:]).all()
@@ -83,10 +87,20 @@ def lined_texts(draw):
     """(line offsets, rows, window length, documents that begin at lines or None, share, seed)."""
     offsets = np.cumsum([0, *draw(st.lists(st.integers(1, 9), min_size=1, max_size=20))])
     documents = draw(
-        st.none() | st.sets(st.sampled_from(offsets.tolist())).map(lambda borders: np.array(sorted({0, *borders, offsets[-1]})))
+        st.none()
+        | st.sets(st.sampled_from(offsets.tolist())).map(
+            lambda borders: np.array(sorted({0, *borders, offsets[-1]}))
+        )
     )
     rows = draw(st.integers(1, min(int(offsets[-1]), 7)))
-    return offsets, rows, draw(st.integers(1, 12)), documents, draw(st.sampled_from([0.1, 0.5, 1.0])), draw(st.integers(0, 99))
+    return (
+        offsets,
+        rows,
+        draw(st.integers(1, 12)),
+        documents,
+        draw(st.sampled_from([0.1, 0.5, 1.0])),
+        draw(st.integers(0, 99)),
+    )
 
 
 @given(lined_texts())
@@ -95,13 +109,24 @@ def test_rows_begin_anew_at_drawn_lines_where_the_window_before_ends(text):
     bounds = stream_bounds(int(offsets[-1]), rows)
     lines = DrawnLineBorders(offsets, bounds[:-1], share, np.random.default_rng(seed))
     seen = Counter()
-    for number, window in enumerate(tbptt_windows(bounds, repeat(length), [*borders_of(documents), lines])):
-        for start, end, stop, fresh in zip(window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True):
+    for number, window in enumerate(
+        tbptt_windows(bounds, repeat(length), [*borders_of(documents), lines])
+    ):
+        for start, end, stop, fresh in zip(
+            window.start_B, window.end_B, bounds[1:], window.fresh_B, strict=True
+        ):
             seen.update(range(start, end))
-            begins_line, begins_document = start in offsets, documents is not None and start in documents
+            begins_line, begins_document = (
+                start in offsets,
+                documents is not None and start in documents,
+            )
             if start < stop and number:
                 assert begins_line >= fresh >= (begins_document or (share == 1 and begins_line))
-            inside = [offset for offset in (offsets if share == 1 else [] if documents is None else documents) if start < offset < end]
+            inside = [
+                offset
+                for offset in (offsets if share == 1 else [] if documents is None else documents)
+                if start < offset < end
+            ]
             assert not inside
     assert seen == Counter(range(offsets[-1]))
 
@@ -112,11 +137,17 @@ def test_about_the_share_of_lines_that_is_asked_for_begins_anew_whatever_their_l
     tokens_L = random.integers(4, 32, 20_000)
     offsets = np.cumsum([0, *tokens_L])
     bounds = stream_bounds(int(offsets[-1]), 16)
-    windows = list(tbptt_windows(bounds, repeat(35), [DrawnLineBorders(offsets, bounds[:-1], share, random)]))
-    starts = np.concatenate([window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]])
+    windows = list(
+        tbptt_windows(bounds, repeat(35), [DrawnLineBorders(offsets, bounds[:-1], share, random)])
+    )
+    starts = np.concatenate(
+        [window.start_B[window.fresh_B & (window.tokens_B > 0)] for window in windows[1:]]
+    )
     assert len(set(starts.tolist())) == len(starts)
     assert len(starts) / len(tokens_L) == pytest.approx(share, rel=0.2, abs=0.02)
-    assert tokens_L[np.searchsorted(offsets, starts)].mean() == pytest.approx(tokens_L.mean(), rel=0.1)
+    assert tokens_L[np.searchsorted(offsets, starts)].mean() == pytest.approx(
+        tokens_L.mean(), rel=0.1
+    )
     # little of them is empty
     assert share > 0.25 or sum(window.tokens for window in windows) > 0.9 * 35 * 16 * len(windows)
 
@@ -131,7 +162,9 @@ def test_damaged_line_ends_are_no_endless_loop():
 def test_windows_may_differ_in_length(lengths):
     windows = list(tbptt_windows(stream_bounds(60, 1), lengths))
     assert [window.length for window in windows] == lengths[: len(windows)]
-    assert [int(window.end_B[0]) for window in windows] == np.minimum(np.cumsum(lengths[: len(windows)]), 60).tolist()
+    assert [int(window.end_B[0]) for window in windows] == np.minimum(
+        np.cumsum(lengths[: len(windows)]), 60
+    ).tolist()
     assert windows[-1].end_B[0] == 60
 
 
@@ -146,8 +179,13 @@ def test_span_batches_read_every_span_once_within_their_limits(lengths, max_rows
         position_B = batch.start_B.copy()
         for start_B, end_B in batch.windows(cells):
             rows, longest = len(start_B), int((end_B - start_B).max())
-            assert (start_B == position_B[:rows]).all() and (rows * longest <= cells or longest == 1)
-            assert rows * longest * (1 - PADDING_SHARE) <= (end_B - start_B).sum() and (end_B > start_B).all()
+            assert (start_B == position_B[:rows]).all() and (
+                rows * longest <= cells or longest == 1
+            )
+            assert (
+                rows * longest * (1 - PADDING_SHARE) <= (end_B - start_B).sum()
+                and (end_B > start_B).all()
+            )
             for start, end in zip(start_B, end_B, strict=True):
                 seen.update(range(start, end))
             position_B[:rows] = end_B

@@ -57,7 +57,10 @@ def test_lines_of_files_end_at_newlines(corpus, monkeypatch, texts, lines, chunk
 
 def test_words_are_split_on_ascii_space_tab_return_and_nul_alone():
     assert split_words("a b\tc\rd\0e\nf") == list("abcdef")
-    assert split_words(" x\u00a0y\u2028z\x0bv\x0cw\x1cu  \u3000 ") == ["x\u00a0y\u2028z\x0bv\x0cw\x1cu", "\u3000"]
+    assert split_words(" x\u00a0y\u2028z\x0bv\x0cw\x1cu  \u3000 ") == [
+        "x\u00a0y\u2028z\x0bv\x0cw\x1cu",
+        "\u3000",
+    ]
     assert split_words("") == []
 
 
@@ -71,11 +74,18 @@ def test_bad_utf8_is_an_error_naming_file_line_and_byte(corpus, text, place, why
     text = corpus(text)
     with pytest.raises(TextError) as error:
         lines_of(text)
-    assert f"{text.sources[0]}, {place}" in error.value.what and why in error.value.why and hint in error.value.hint
+    assert (
+        f"{text.sources[0]}, {place}" in error.value.what
+        and why in error.value.why
+        and hint in error.value.hint
+    )
 
 
 def test_bad_utf8_may_be_replaced(corpus):
-    assert lines_of(corpus(b"a\xffb\n\xe2\x82\n", encoding_errors="replace")) == ["a\ufffdb", "\ufffd"]
+    assert lines_of(corpus(b"a\xffb\n\xe2\x82\n", encoding_errors="replace")) == [
+        "a\ufffdb",
+        "\ufffd",
+    ]
 
 
 def test_a_line_of_a_million_words_is_one_line(corpus):
@@ -129,7 +139,11 @@ def test_symbols_are_reserved_as_words_only(corpus, line):
 def test_lines_are_numbered_from_one_blank_ones_too(corpus, monkeypatch):
     monkeypatch.setattr("rnnlm.text.sources.CHUNK_BYTES", 3)
     (source,) = corpus("a\n\nb\nc\n").sources
-    numbered = [(first + index, line) for first, lines in numbered_lines(source) for index, line in enumerate(lines)]
+    numbered = [
+        (first + index, line)
+        for first, lines in numbered_lines(source)
+        for index, line in enumerate(lines)
+    ]
     assert numbered == [(1, "a"), (2, ""), (3, "b"), (4, "c")]
 
 
@@ -137,14 +151,19 @@ def parts_of(text, share: float) -> tuple[list[str], list[str]]:
     """The lines of both parts of a text, found while it is encoded."""
     tokenizer = make_tokenizer([], tokenizer="byte")
     train, held_out = text.split(share).encode(tokenizer)
-    return tuple([] if part is None else tokenizer.decode(part.ids).split("\n") for part in (train, held_out))
+    return tuple(
+        [] if part is None else tokenizer.decode(part.ids).split("\n") for part in (train, held_out)
+    )
 
 
 def test_a_split_takes_whole_documents(corpus):
     text = corpus("a\nb\n\nc\nd\ne\n\nf\ng\nh\n", blank_lines="documents")
     assert parts_of(text, 0.25) == ([*"abcde"], [*"fgh"])
     train, held_out = text.split(0.25).encode(make_tokenizer([], tokenizer="byte"))
-    assert train.document_offsets.tolist() == [0, 4, 10] and held_out.document_offsets.tolist() == [0, 6]
+    assert train.document_offsets.tolist() == [0, 4, 10] and held_out.document_offsets.tolist() == [
+        0,
+        6,
+    ]
 
 
 def test_a_split_is_impossible_with_a_single_line_or_document(corpus):
@@ -153,17 +172,26 @@ def test_a_split_is_impossible_with_a_single_line_or_document(corpus):
 
 
 @given(data=st.data(), share=st.floats(0, 0.99), has_documents=st.booleans())
-def test_a_split_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(data, share, has_documents):
+def test_a_split_is_that_of_the_whole_text_wherever_it_is_cut_into_blocks(
+    data, share, has_documents
+):
     lines = data.draw(st.integers(1, 60))
-    starts = sorted(data.draw(st.sets(st.integers(1, lines), max_size=6)) - {lines}) if has_documents else []
+    starts = (
+        sorted(data.draw(st.sets(st.integers(1, lines), max_size=6)) - {lines})
+        if has_documents
+        else []
+    )
     borders = [0, *sorted(data.draw(st.sets(st.integers(1, lines), max_size=12)) - {lines}), lines]
     blocks = [
         Block(
-            [str(line) for line in range(first, last)], [start - first for start in [0, *starts] if has_documents and first <= start < last]
+            [str(line) for line in range(first, last)],
+            [start - first for start in [0, *starts] if has_documents and first <= start < last],
         )
         for first, last in pairwise(borders)
     ]
-    text = TextInMemory(("t",), TextSettings(blank_lines="documents" if has_documents else "skip"), tuple(blocks))
+    text = TextInMemory(
+        ("t",), TextSettings(blank_lines="documents" if has_documents else "skip"), tuple(blocks)
+    )
     wanted = lines - max(1, round(lines * share))
     if has_documents:
         wanted = min(starts, key=lambda start: abs(start - wanted), default=0)

@@ -42,7 +42,9 @@ def test_co_occurrences_and_ppmi_equal_a_count_in_a_dictionary(window):
     text = stream()
     pairs = pairs_in_dictionary(window)
     counts = cooccurrences(*of(text), window)
-    assert {(text.words[i], text.words[j]): n for (i, j), n in np.ndenumerate(counts.toarray()) if n} == dict(pairs)
+    assert {
+        (text.words[i], text.words[j]): n for (i, j), n in np.ndenumerate(counts.toarray()) if n
+    } == dict(pairs)
 
     of_word, of_context = Counter(), Counter()
     for (word, context), n in pairs.items():
@@ -54,7 +56,11 @@ def test_co_occurrences_and_ppmi_equal_a_count_in_a_dictionary(window):
     for (i, j), value in np.ndenumerate(found):
         word, context = text.words[i], text.words[j]
         joint = pairs[word, context] / total
-        expected = math.log(joint / (of_word[word] / total * smoothed[context] / total_smoothed)) if joint else 0
+        expected = (
+            math.log(joint / (of_word[word] / total * smoothed[context] / total_smoothed))
+            if joint
+            else 0
+        )
         assert value == pytest.approx(max(0, expected), abs=1e-12)
     assert (found > 0).any() and (found == 0).any()
 

@@ -12,7 +12,16 @@ from support.tiny_models import LINES, Lines, make_tokenizer
 def test_ids_and_counts_of_a_small_text():
     tokenizer = make_tokenizer(["the cat sat", "the mat"])
     text = Lines(["the dog\u00a0x sat", "<unk>  m\u00e4t cat"]).encode(tokenizer)
-    assert [tokenizer.symbols()[id] for id in text.ids] == ["the", "<unk>", "sat", "</s>", "<unk>", "<unk>", "cat", "</s>"]
+    assert [tokenizer.symbols()[id] for id in text.ids] == [
+        "the",
+        "<unk>",
+        "sat",
+        "</s>",
+        "<unk>",
+        "<unk>",
+        "cat",
+        "</s>",
+    ]
     assert text.line_offsets.tolist() == [0, 4, 8] and text.document_offsets is None
     assert text.oov.tolist() == [1, 5] and text.oov_words == 2  # a literal <unk> is none
     assert (text.tokens, text.sentences, text.words) == (8, 2, 6)
@@ -21,9 +30,16 @@ def test_ids_and_counts_of_a_small_text():
 
 def test_every_tokenizer_counts_the_same_words_characters_and_bytes():
     lines = ["The cat, the dog.", "it's\tm\u00e4t\x0bx \u2028 "]
-    makers = [{}, {"lowercase": True, "split_punctuation": True}, {"tokenizer": "char"}, {"tokenizer": "byte"}]
+    makers = [
+        {},
+        {"lowercase": True, "split_punctuation": True},
+        {"tokenizer": "char"},
+        {"tokenizer": "byte"},
+    ]
     texts = [Lines(lines).encode(make_tokenizer(LINES, **maker)) for maker in makers]
-    assert {(text.words, text.characters, text.bytes, text.sentences) for text in texts} == {(7, 32, 35, 2)}
+    assert {(text.words, text.characters, text.bytes, text.sentences) for text in texts} == {
+        (7, 32, 35, 2)
+    }
 
 
 def test_blocks_are_joined(tmp_path, monkeypatch):
@@ -61,7 +77,11 @@ def test_ids_are_compact():
     many = make_tokenizer([" ".join(map(str, range(65_535)))])
     assert many.size == 65_537
     text = Lines(["65534 0"]).encode(many)
-    assert text.ids.dtype == np.int32 and [many.symbols()[id] for id in text.ids] == ["65534", "0", "</s>"]
+    assert text.ids.dtype == np.int32 and [many.symbols()[id] for id in text.ids] == [
+        "65534",
+        "0",
+        "</s>",
+    ]
 
 
 words = st.lists(st.text("abxyz.,'", min_size=1, max_size=4), max_size=5).map(" ".join)
@@ -71,7 +91,12 @@ words = st.lists(st.text("abxyz.,'", min_size=1, max_size=4), max_size=5).map(" 
 @given(lines=st.lists(words, min_size=1, max_size=4))
 def test_a_word_is_unknown_if_any_of_its_tokens_is(options, lines):
     tokenizer = make_tokenizer(["a b ab ba , '"], **options)
-    expected = sum(bool(len(tokenizer.encode([word]).oov)) for line in lines for word in line.split(" ") if word)
+    expected = sum(
+        bool(len(tokenizer.encode([word]).oov))
+        for line in lines
+        for word in line.split(" ")
+        if word
+    )
     text = Lines(lines).encode(tokenizer)
     assert text.oov_words == expected <= text.words
 
@@ -94,11 +119,17 @@ def test_unseen_words_are_unknown_to_who_reads_no_characters():
         assert known.tolist() == [2, 1, 1, 1, 0] and known.dtype == ids.dtype
     plain = tokenizer.encode(["a x"]).ids
     assert known_ids(plain, tokenizer) is plain
-    assert known_ids(np.array([[0, -1]]), make_tokenizer(["a"], tokenizer="byte")).tolist() == [[0, -1]]
+    assert known_ids(np.array([[0, -1]]), make_tokenizer(["a"], tokenizer="byte")).tolist() == [
+        [0, -1]
+    ]
 
 
 def test_words_are_counted_line_by_line():
     lines = ["the cat", "", " a\tb\0c ", "\u00a0x \u2028", "one"]
     data = "".join(f"{line}\n" for line in lines).encode()
-    assert words_between_newlines(data).tolist() == [len(split_words(line)) for line in lines] == [2, 0, 3, 2, 1]
+    assert (
+        words_between_newlines(data).tolist()
+        == [len(split_words(line)) for line in lines]
+        == [2, 0, 3, 2, 1]
+    )
     assert words_between_newlines(b"").tolist() == []

@@ -11,7 +11,11 @@ from rnnlm.text.marks import count_marks, tell_unseen, watch_forms
 from rnnlm.text.tokenizers import TokenizerSettings
 from support.tiny_models import LINES, make_tokenizer
 
-MESSY = ["it\u2019s \u201ca\u201d \u2013 b\u00a0c", "it\u2019s e\u0301 &amp; x\u0301", "it's - plain & &bogus; \u00e9"]
+MESSY = [
+    "it\u2019s \u201ca\u201d \u2013 b\u00a0c",
+    "it\u2019s e\u0301 &amp; x\u0301",
+    "it's - plain & &bogus; \u00e9",
+]
 FORMS = "dashes entities nfc quotes spaces".split()
 
 
@@ -37,15 +41,26 @@ def notices_of(call) -> list[str]:
 
 
 def mixed(lines: list[str], **settings) -> list[str]:
-    return notices_of(lambda: list(watch_forms([Block(lines, []), Block(lines, [])], TokenizerSettings(**settings))))
+    return notices_of(
+        lambda: list(
+            watch_forms([Block(lines, []), Block(lines, [])], TokenizerSettings(**settings))
+        )
+    )
 
 
 def test_a_training_text_of_two_forms_is_told_of_once_with_their_counts():
     (told,) = mixed(["it's", "it's", "it\u2019s", "a \u2013 b", "a - b", "a--b"] * 2)
-    assert "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told and "--normalise dashes,quotes" in told
+    assert (
+        "' 8 times and \u2019 4 times; - 8 times and \u2013 4 times." in told
+        and "--normalise dashes,quotes" in told
+    )
     (told,) = mixed(["a\u00a0b", "&amp; c", "e\u0301", "Sil\u00adbe"] * 2)
     assert "U+00AD (soft hyphen) 4 times" in told
-    assert "U+00A0 (no-break space) 4 times" in told and "&amp; 4 times" in told and "e + U+0301 4 times" in told
+    assert (
+        "U+00A0 (no-break space) 4 times" in told
+        and "&amp; 4 times" in told
+        and "e + U+0301 4 times" in told
+    )
 
 
 @pytest.mark.parametrize(("lines", "settings"), [
@@ -60,7 +75,12 @@ def test_other_training_texts_are_not_told_of(lines, settings):
     assert mixed(lines, **settings) == []
 
 
-KINDS = [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 290}]
+KINDS = [
+    {},
+    {"tokenizer": "char"},
+    {"tokenizer": "byte"},
+    {"tokenizer": "sentencepiece", "vocab_size": 290},
+]
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -69,7 +89,9 @@ def test_marks_that_a_model_never_saw_are_told_of_and_those_that_it_saw_or_norma
     plain = make_tokenizer([*LINES, "it's - \u00e9 a"], **kind)
     marks = count_marks(MESSY)
     (told,) = notices_of(lambda: tell_unseen(marks, {"the model": plain}))
-    assert told.startswith("\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown to the model.")
+    assert told.startswith(
+        "\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown to the model."
+    )
     assert "--normalise dashes,entities,nfc,quotes,spaces" in told
     seen = make_tokenizer([*LINES, *MESSY], **kind)
     assert notices_of(lambda: tell_unseen(marks, {"the model": seen})) == []
@@ -78,5 +100,7 @@ def test_marks_that_a_model_never_saw_are_told_of_and_those_that_it_saw_or_norma
     # which reads `caf eacute`
     spoken = make_tokenizer([*LINES, "caf&eacute; caf\u00e9"], remove_punctuation=True, **kind)
     assert notices_of(lambda: tell_unseen({"&eacute;": 3}, {"the model": spoken})) == []
-    (told,) = notices_of(lambda: tell_unseen(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain}))
+    (told,) = notices_of(
+        lambda: tell_unseen(count_marks(MESSY[:1]), {"a": plain, "b": seen, "c": plain})
+    )
     assert "unknown to a and c." in told

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import SettingsError
-from rnnlm.text.normalisation import FORMS, normalise, parse_forms, remove_punctuation, trace, trace_without_punctuation, untraced
+from rnnlm.text.normalisation import (
+    FORMS,
+    normalise,
+    parse_forms,
+    remove_punctuation,
+    trace,
+    trace_without_punctuation,
+    untraced,
+)
 
 HOSTILE = [
     "&", "amp;", "&amp;", "#38;", "&lt;", "lt;", "s", "/s", "unk", "&gt;", "<", ">", "<unk>", "<s>",
@@ -17,7 +25,10 @@ HOSTILE = [
     "&#0;", "&#1;", "&#xD800;", "&#146;",
     "&nvlt;", "\u200d", "\u00ad", "&shy;", ".", "&bogus;", "\n",
 ]  # fmt: skip
-hostile_text = st.one_of(st.lists(st.sampled_from(HOSTILE), max_size=12).map("".join), st.text(st.characters(codec="utf-8"), max_size=12))
+hostile_text = st.one_of(
+    st.lists(st.sampled_from(HOSTILE), max_size=12).map("".join),
+    st.text(st.characters(codec="utf-8"), max_size=12),
+)
 some_forms = st.sets(st.sampled_from(FORMS)).map(",".join)
 
 
@@ -80,7 +91,11 @@ def test_a_long_line_of_nested_entities_takes_no_long_time():
 
 def test_forms_have_one_spelling():
     assert parse_forms("all") == ",".join(FORMS) == parse_forms(reversed(FORMS))
-    assert parse_forms("quotes, dashes") == parse_forms(["dashes", "quotes", "dashes"]) == "dashes,quotes"
+    assert (
+        parse_forms("quotes, dashes")
+        == parse_forms(["dashes", "quotes", "dashes"])
+        == "dashes,quotes"
+    )
     assert parse_forms("none") is parse_forms("") is parse_forms(None) is None
     with pytest.raises(SettingsError, match="no form 'quote'") as failure:
         parse_forms("quote,dashes")

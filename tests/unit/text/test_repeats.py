@@ -18,7 +18,12 @@ TOLD = "the same text is given more than once, and read as often: "
 @pytest.fixture
 def there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name, text in {"a.txt": "one\n", "copy.txt": "one\n", "b.txt": "two\n", "long.txt": "one two\n"}.items():
+    for name, text in {
+        "a.txt": "one\n",
+        "copy.txt": "one\n",
+        "b.txt": "two\n",
+        "long.txt": "one two\n",
+    }.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "empty1").touch()
     (tmp_path / "empty2").touch()
@@ -38,7 +43,10 @@ def there(tmp_path, monkeypatch):
         (["a*.txt", "*a.txt"], "a.txt (2 times)"),
         (["-", "a.txt", "-"], "- (2 times)"),
         (["*.txt"], "a.txt and copy.txt; b.txt and hard.txt; long.txt and soft.txt"),
-        (["*.txt", "hf:o/n", "hf:o/n"], "a.txt and copy.txt; b.txt and hard.txt; long.txt and soft.txt; and 1 more"),
+        (
+            ["*.txt", "hf:o/n", "hf:o/n"],
+            "a.txt and copy.txt; b.txt and hard.txt; long.txt and soft.txt; and 1 more",
+        ),
         (["a.txt", "b.txt", "long.txt", "-", "hf:o/n", "empty1", "empty2"], None),
         (["a.txt", "a.txt", "missing.txt"], None),
     ],
@@ -60,9 +68,13 @@ def test_large_files_differ_by_a_byte_in_any_piece_that_is_compared(there, monke
         if place is not None:
             changed[place] ^= 1
         (there / f"{number}.bin").write_bytes(changed)
-    assert sources.repeated([f"{number}.bin" for number in range(7)]) == [["0.bin", "1.bin", "6.bin"]]
+    assert sources.repeated([f"{number}.bin" for number in range(7)]) == [
+        ["0.bin", "1.bin", "6.bin"]
+    ]
     monkeypatch.setattr(sources, "MOST_COMPARED", 6)
-    assert sources.repeated([f"{number}.bin" for number in range(7)] + ["0.bin"]) == [["0.bin", "0.bin"]]
+    assert sources.repeated([f"{number}.bin" for number in range(7)] + ["0.bin"]) == [
+        ["0.bin", "0.bin"]
+    ]
 
 
 @pytest.mark.parametrize(

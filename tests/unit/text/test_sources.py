@@ -45,7 +45,11 @@ def test_a_delimiter_makes_a_table_of_any_text_and_is_one_character(tmp_path, st
     for name in (str(tmp_path / "a.txt"), "-"):
         assert [line for chunk in sources.read(name, with_delimiter) for line in chunk] == LINES
     assert read(tmp_path / "a.csv", column="Satz") == LINES
-    assert SourceSettings(delimiter="tab") == SourceSettings(delimiter="\\t") == SourceSettings(delimiter="\t")
+    assert (
+        SourceSettings(delimiter="tab")
+        == SourceSettings(delimiter="\\t")
+        == SourceSettings(delimiter="\t")
+    )
     (tmp_path / "a.jsonl").write_text('{"Satz": "a"}')
     with pytest.raises(UsageError, match="has no delimiter"):
         list(sources.read(str(tmp_path / "a.jsonl"), with_delimiter))
@@ -97,16 +101,27 @@ def test_a_file_without_permission_is_an_error(tmp_path):
 
 
 def records(**columns) -> str:
-    return "\n".join(json.dumps(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+    return "\n".join(
+        json.dumps(dict(zip(columns, row, strict=True)))
+        for row in zip(*columns.values(), strict=True)
+    )
 
 
 TABLES = {  # content, column, lines
     "x.jsonl": (records(body=LINES, id=[1, 2, 3]), "body", LINES),
     # a column called text needs no name
     "x.json": (records(id=[1, 2, 3], text=LINES) + "\n\n", None, LINES),
-    "lines.jsonl": (records(text=["one\r\n\ntwo", "three\u2028still\n"]), None, ["one", "two", "three\u2028still"]),
+    "lines.jsonl": (
+        records(text=["one\r\n\ntwo", "three\u2028still\n"]),
+        None,
+        ["one", "two", "three\u2028still"],
+    ),
     "mark.jsonl": ('\ufeff{"text": "a"}\r\n{"text": "b"}\r\n', None, ["a", "b"]),
-    "x.csv": ('\ufeffid,text\r\n1,"one, ""two"""\r\n2,"three\nfour"\r\n', "text", ['one, "two"', "three", "four"]),
+    "x.csv": (
+        '\ufeffid,text\r\n1,"one, ""two"""\r\n2,"three\nfour"\r\n',
+        "text",
+        ['one, "two"', "three", "four"],
+    ),
     "x.tsv": ("id\ttext\n1\tone, two\n2\tthree\n", "text", ["one, two", "three"]),
     "plain.tsv": ("one\ttwo\n", None, ["one\ttwo"]),  # without a column it is plain text
 }
@@ -130,7 +145,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("name, content, column, what, hint", REFUSED, ids=range(len(REFUSED)))
-def test_a_column_that_is_not_there_is_an_error_that_suggests_one(tmp_path, name, content, column, what, hint):
+def test_a_column_that_is_not_there_is_an_error_that_suggests_one(
+    tmp_path, name, content, column, what, hint
+):
     (tmp_path / name).write_text(content)
     with pytest.raises(TextError, match=what) as error:
         read(tmp_path / name, column=column)
@@ -141,7 +158,9 @@ def test_a_column_that_is_not_there_is_an_error_that_suggests_one(tmp_path, name
     ("a.jsonl", b'{"text": "a"}\n{"text": "b\xff"}\n', "line 2, byte 12", ["a", "b\ufffd"]),
     ("a.csv", b"id,text\n1,\xe9a\n", "line 2, byte 3", ["\ufffda"]),
 ])  # fmt: skip
-def test_bad_utf8_in_a_table_names_line_and_byte_or_is_replaced(tmp_path, name, content, place, replaced):
+def test_bad_utf8_in_a_table_names_line_and_byte_or_is_replaced(
+    tmp_path, name, content, place, replaced
+):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(TextError, match=f"{place}: not UTF-8"):
         read(tmp_path / name, column="text")

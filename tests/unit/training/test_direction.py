@@ -34,7 +34,16 @@ NETWORK = {"model": "lstm", "hidden_size": 8, "embedding_size": 8, "batch_rows":
            "precision": "fp32", "device": "cpu", "threads": 1, "save_every": "3steps",
            "dropout_output": 0.2}  # fmt: skip
 NGRAM = {"model": "ngram", "order": 3}
-FIGURES = ("tokens", "words", "oov_words", "characters", "logprob_nats", "ppl_token", "ppl_word_no_oov", "bits_per_byte")
+FIGURES = (
+    "tokens",
+    "words",
+    "oov_words",
+    "characters",
+    "logprob_nats",
+    "ppl_token",
+    "ppl_word_no_oov",
+    "bits_per_byte",
+)
 
 
 def turned(lines):
@@ -62,14 +71,24 @@ pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
 
 def make(folder, name, text, **settings):
-    return list(train(folder / text, valid=folder / text, output=folder / name, blank_lines="documents", **settings))
+    return list(
+        train(
+            folder / text,
+            valid=folder / text,
+            output=folder / name,
+            blank_lines="documents",
+            **settings,
+        )
+    )
 
 
 @pytest.mark.parametrize("name", ["ngram", "lstm"])
 def test_the_model_is_that_of_the_lines_turned_by_hand_and_so_are_its_figures(folder, name):
     model, other = (loading.load(str(folder / each), "cpu") for each in (name, f"{name}.turned"))
     arrays, others = model.to_arrays(), other.to_arrays()
-    assert arrays.keys() == others.keys() and all(np.array_equal(arrays[each], others[each]) for each in arrays)
+    assert arrays.keys() == others.keys() and all(
+        np.array_equal(arrays[each], others[each]) for each in arrays
+    )
     for context in ("carry", "reset"):
         for blank_lines in ("skip", "documents", "keep"):
             settings = TextSettings(blank_lines=blank_lines)
@@ -77,8 +96,13 @@ def test_the_model_is_that_of_the_lines_turned_by_hand_and_so_are_its_figures(fo
                 evaluate(each, folder / text, context=context, text_settings=settings)
                 for each, text in ((model, "test"), (other, "test.turned"))
             )
-            assert [getattr(one, figure) for figure in FIGURES] == [getattr(two, figure) for figure in FIGURES]
-            assert one.signature.endswith(f"|model:{model.fingerprint}|dir:reversed") and "dir:" not in two.signature
+            assert [getattr(one, figure) for figure in FIGURES] == [
+                getattr(two, figure) for figure in FIGURES
+            ]
+            assert (
+                one.signature.endswith(f"|model:{model.fingerprint}|dir:reversed")
+                and "dir:" not in two.signature
+            )
             # the vocabulary is the same
             assert one.signature.split("|")[2] == two.signature.split("|")[2]
     assert model.fingerprint != other.fingerprint
@@ -90,11 +114,19 @@ def test_only_models_that_read_from_the_end_store_a_direction(folder):
         assert stored["settings"]["reversed"] is stored["tokenizer"]["reversed"] is True
         assert "reversed" not in (folder / f"{name}.turned" / "config.json").read_text()
     told = summary(str(folder / "ngram"))
-    assert ("direction", "reads each line from its end") in told and not any("generate" in text for _, text in told)
+    assert ("direction", "reads each line from its end") in told and not any(
+        "generate" in text for _, text in told
+    )
 
 
 def test_a_run_that_was_cut_off_goes_on_in_its_direction(folder, tmp_path):
-    run = {"valid": folder / "train", "blank_lines": "documents", "output": tmp_path / "m", "reversed": True, **NETWORK}
+    run = {
+        "valid": folder / "train",
+        "blank_lines": "documents",
+        "output": tmp_path / "m",
+        "reversed": True,
+        **NETWORK,
+    }
     events = train(folder / "train", **run)
     while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
         pass
@@ -103,38 +135,70 @@ def test_a_run_that_was_cut_off_goes_on_in_its_direction(folder, tmp_path):
     with pytest.raises(UsageError, match="reversed"):
         list(train(folder / "train", **{**run, "reversed": False, "resume": True}))
     list(train(folder / "train", output=tmp_path / "m", valid=folder / "train", resume=True))
-    assert model_folder.read_manifest(tmp_path / "m").fingerprint == model_folder.read_manifest(folder / "lstm").fingerprint
+    assert (
+        model_folder.read_manifest(tmp_path / "m").fingerprint
+        == model_folder.read_manifest(folder / "lstm").fingerprint
+    )
 
 
 def test_a_text_is_prepared_in_the_direction_in_which_it_is_read(folder, tmp_path):
     for name, also in {"backward": {"reversed": True}, "forward": {}}.items():
-        list(rnnlm.prepare(folder / "train", output=tmp_path / name, blank_lines="documents", workers=0, **also))
+        list(
+            rnnlm.prepare(
+                folder / "train", output=tmp_path / name, blank_lines="documents", workers=0, **also
+            )
+        )
     list(train(tmp_path / "backward", valid=folder / "train", output=tmp_path / "m", **NGRAM))
-    assert model_folder.read_manifest(tmp_path / "m").fingerprint == model_folder.read_manifest(folder / "ngram").fingerprint
-    with pytest.raises(UsageError, match="from the first to the last.*reversed = true was asked for"):
+    assert (
+        model_folder.read_manifest(tmp_path / "m").fingerprint
+        == model_folder.read_manifest(folder / "ngram").fingerprint
+    )
+    with pytest.raises(
+        UsageError, match="from the first to the last.*reversed = true was asked for"
+    ):
         list(train(tmp_path / "forward", output=tmp_path / "n", reversed=True, **NGRAM))
     with pytest.raises(UsageError, match="another direction.*stored from their beginning"):
         evaluate(folder / "ngram", tmp_path / "forward")
 
 
 def test_both_directions_may_share_a_vocabulary_but_no_weights(folder, tmp_path):
-    taken = {"valid": folder / "train", "tokenizer_from": str(folder / "forward"), "blank_lines": "documents"}
+    taken = {
+        "valid": folder / "train",
+        "tokenizer_from": str(folder / "forward"),
+        "blank_lines": "documents",
+    }
     list(train(folder / "train", output=tmp_path / "m", reversed=True, **taken, **NGRAM))
-    assert model_folder.read_manifest(tmp_path / "m").fingerprint == model_folder.read_manifest(folder / "ngram").fingerprint
-    with pytest.raises(UsageError, match="it reads lines from their beginning: --set reversed=false"):
-        begun = {"init_from": str(folder / "lstm.turned"), "tokenizer_from": str(folder / "lstm.turned")}
+    assert (
+        model_folder.read_manifest(tmp_path / "m").fingerprint
+        == model_folder.read_manifest(folder / "ngram").fingerprint
+    )
+    with pytest.raises(
+        UsageError, match="it reads lines from their beginning: --set reversed=false"
+    ):
+        begun = {
+            "init_from": str(folder / "lstm.turned"),
+            "tokenizer_from": str(folder / "lstm.turned"),
+        }
         list(train(folder / "train", output=tmp_path / "n", reversed=True, **begun, **NETWORK))
 
 
 def test_models_of_both_directions_compare_token_by_token(folder):
     found = compare([str(folder / "ngram"), str(folder / "forward")], folder / "test")
     assert found.figure == "ppl_token" and not found.refused and found.unit == "token"
-    assert [each.evaluation.signature.endswith("|dir:reversed") for each in found.models] == [True, False]
+    assert [each.evaluation.signature.endswith("|dir:reversed") for each in found.models] == [
+        True,
+        False,
+    ]
     models = [loading.load(str(folder / name), "cpu") for name in ("ngram", "forward")]
     encoded = [Lines(TEST).encode(model.tokenizer) for model in models]
-    scores = [score_spans(model, its.ids, whole_text(its.ids)) for model, its in zip(models, encoded, strict=True)]
+    scores = [
+        score_spans(model, its.ids, whole_text(its.ids))
+        for model, its in zip(models, encoded, strict=True)
+    ]
     units = units_of(Lines(TEST), [model.tokenizer for model in models], encoded, scores)
-    assert units.ids_U.tolist() == encoded[1].ids.tolist() and units.is_unknown_U.nonzero()[0].tolist() == encoded[1].oov.tolist() == [1]
+    assert units.ids_U.tolist() == encoded[1].ids.tolist() and units.is_unknown_U.nonzero()[
+        0
+    ].tolist() == encoded[1].oov.tolist() == [1]
     shown = rnnlm.score_sentences(models[0], TEST, with_tokens=True)
     bits = [token.surprisal_bits for score in shown for token in score.token_scores]
     assert (units.logprob_KU[0] / -np.log(2)).tolist() == pytest.approx(bits)
@@ -142,10 +206,20 @@ def test_models_of_both_directions_compare_token_by_token(folder):
 
 def test_a_mixture_of_both_directions_is_refused_and_one_of_a_single_direction_is_not(folder):
     with pytest.raises(UsageError, match="reads each line from its beginning, .* from its end"):
-        rnnlm.Mixture([loading.load(str(folder / name), "cpu") for name in ("ngram", "forward")], [0.5, 0.5])
-    mixed = rnnlm.Mixture([loading.load(str(folder / name), "cpu") for name in ("ngram", "lstm")], [0.5, 0.5])
-    turned = rnnlm.Mixture([loading.load(str(folder / f"{name}.turned"), "cpu") for name in ("ngram", "lstm")], [0.5, 0.5])
-    assert evaluate(mixed, folder / "test").logprob_nats == evaluate(turned, folder / "test.turned").logprob_nats
+        rnnlm.Mixture(
+            [loading.load(str(folder / name), "cpu") for name in ("ngram", "forward")], [0.5, 0.5]
+        )
+    mixed = rnnlm.Mixture(
+        [loading.load(str(folder / name), "cpu") for name in ("ngram", "lstm")], [0.5, 0.5]
+    )
+    turned = rnnlm.Mixture(
+        [loading.load(str(folder / f"{name}.turned"), "cpu") for name in ("ngram", "lstm")],
+        [0.5, 0.5],
+    )
+    assert (
+        evaluate(mixed, folder / "test").logprob_nats
+        == evaluate(turned, folder / "test.turned").logprob_nats
+    )
 
 
 def test_an_arpa_file_keeps_the_direction_by_its_tokenizer(folder, tmp_path):

@@ -15,14 +15,25 @@ from rnnlm.models import model_folder
 from rnnlm.training.run import train
 from support.small_runs import numbers
 
-RUN = {"model": "lstm", "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "device": "cpu", "schedule": "constant", "warmup": 0.0}
+RUN = {
+    "model": "lstm",
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "batch_rows": 4,
+    "device": "cpu",
+    "schedule": "constant",
+    "warmup": 0.0,
+}
 
 
 @pytest.fixture
 def cut(tmp_path):
     """A text, and the folder of a run of five steps over it."""
     text = tmp_path / "t.txt"
-    text.write_text("\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)), encoding="utf-8")
+    text.write_text(
+        "\n".join(f"the cat number {number % 17} sat on mat {number % 5}" for number in range(200)),
+        encoding="utf-8",
+    )
     list(train(text, output=tmp_path / "run", budget="5steps", validate_every_steps=2, **RUN))
     return text, tmp_path / "run"
 
@@ -30,12 +41,17 @@ def cut(tmp_path):
 def test_a_run_that_goes_on_saves_what_the_unbroken_one_would(cut, tmp_path):
     text, folder = cut
     *_, finished = train(text, output=folder, resume=True, budget="12steps")
-    *_, whole = train(text, output=tmp_path / "whole", budget="12steps", validate_every_steps=2, **RUN)
+    *_, whole = train(
+        text, output=tmp_path / "whole", budget="12steps", validate_every_steps=2, **RUN
+    )
     assert finished.steps == whole.steps == 12
     assert {name: result["ppl_token"] for name, result in finished.results.items()} == {
         name: result["ppl_token"] for name, result in whole.results.items()
     }
-    events = [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    events = [
+        json.loads(line)
+        for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert [event["event"] for event in events].count("started") == 2  # one log of both pieces
     assert (events[-1]["event"], events[-1]["steps"]) == ("finished", 12)
     first_piece = itertools.takewhile(lambda event: event["event"] != "finished", events)
@@ -47,7 +63,10 @@ def test_a_run_that_goes_on_saves_what_the_unbroken_one_would(cut, tmp_path):
 def test_a_budget_that_is_spent_is_told_and_the_model_stays(cut):
     text, folder = cut
     before = numbers(folder)
-    with pytest.warns(rnnlm.RnnlmWarning, match="budget, which counts from its start, is spent: raise it with --budget"):
+    with pytest.warns(
+        rnnlm.RnnlmWarning,
+        match="budget, which counts from its start, is spent: raise it with --budget",
+    ):
         *_, finished = train(text, output=folder, resume=True)
     assert finished.steps == 5
     assert all(np.array_equal(before[name], array) for name, array in numbers(folder).items())
@@ -66,21 +85,29 @@ def test_there_may_be_nothing_to_go_on_with(cut, tmp_path):
         list(train(text, output=folder, resume=True))
 
 
-def test_without_validation_checkpoints_have_the_model_and_the_end_has_the_last_weights(cut, tmp_path):
+def test_without_validation_checkpoints_have_the_model_and_the_end_has_the_last_weights(
+    cut, tmp_path
+):
     text, _ = cut
     saved = []
-    for event in train(text, output=tmp_path / "m", budget="5steps", holdout=0.0, save_every="2steps", **RUN):
+    for event in train(
+        text, output=tmp_path / "m", budget="5steps", holdout=0.0, save_every="2steps", **RUN
+    ):
         if isinstance(event, ModelSaved):
             saved.append((event.step, model_folder.read_manifest(tmp_path / "m").step))
     assert saved == [(2, 2), (4, 4), (5, 5)]
     *_, whole = train(text, output=tmp_path / "whole", budget="5steps", holdout=0.0, **RUN)
     expected = numbers(tmp_path / "whole")
-    assert all(np.array_equal(expected[name], array) for name, array in numbers(tmp_path / "m").items())
+    assert all(
+        np.array_equal(expected[name], array) for name, array in numbers(tmp_path / "m").items()
+    )
 
 
 def test_another_budget_is_told_where_the_rate_follows_it(text):
     list(train(text, output="m", budget="3steps", **{**RUN, "schedule": "cosine"}))
-    with pytest.warns(RnnlmWarning, match="depends on the budget: the steps so far used the rates of 3steps"):
+    with pytest.warns(
+        RnnlmWarning, match="depends on the budget: the steps so far used the rates of 3steps"
+    ):
         list(train(text, output="m", resume=True, budget="5steps"))
 
 

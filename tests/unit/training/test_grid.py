@@ -11,7 +11,15 @@ from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.evaluation.learning_curves import plot_curves
 from rnnlm.events import Fitted, Validated
 from rnnlm.text import tokenizers
-from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, RunResult, notice_unknown_words, plan_grid, train_grid
+from rnnlm.training.grid import (
+    GridFinished,
+    GridRunEnded,
+    GridRunStarted,
+    RunResult,
+    notice_unknown_words,
+    plan_grid,
+    train_grid,
+)
 from rnnlm.training.grid_request import GridRequest
 from rnnlm.training.request import Request
 from rnnlm.training.run import train
@@ -22,7 +30,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 
 def grid(text, stop=lambda: False, **settings):
     """The events of a grid of two kinds."""
-    return list(train_grid(text, grid={"model": ["gru", "unigram"]}, output="lesson", test=text, stop=stop, **{**SMALL, **settings}))
+    return list(
+        train_grid(
+            text,
+            grid={"model": ["gru", "unigram"]},
+            output="lesson",
+            test=text,
+            stop=stop,
+            **{**SMALL, **settings},
+        )
+    )
 
 
 def of_kind(events, kind):
@@ -31,21 +48,36 @@ def of_kind(events, kind):
 
 def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatch):
     made = []
-    monkeypatch.setattr(tokenizers, "train", lambda *given, train=tokenizers.train: made.append(given) or train(*given))
+    monkeypatch.setattr(
+        tokenizers,
+        "train",
+        lambda *given, train=tokenizers.train: made.append(given) or train(*given),
+    )
     steps = []
     cut = grid(text, stop=lambda: steps.append(1) or len(steps) > 4, min_validations=2)
     assert (cut[-1].stopped, cut[-1].results, cut[-1].table) == ("request", (), None)
     assert of_kind(cut, Fitted)[0].steps < 6
     events = grid(text, min_validations=2)
     assert len(made) == 2  # tokenizers: one a grid
-    started, ended, finished = (of_kind(events, kind) for kind in (GridRunStarted, GridRunEnded, GridFinished))
-    assert [(event.number, event.run.name) for event in started] == [(1, "model=gru"), (2, "model=unigram")]
-    assert [event.result for event in ended] == list(finished[0].results) and finished[0].stopped == "complete"
+    started, ended, finished = (
+        of_kind(events, kind) for kind in (GridRunStarted, GridRunEnded, GridFinished)
+    )
+    assert [(event.number, event.run.name) for event in started] == [
+        (1, "model=gru"),
+        (2, "model=unigram"),
+    ]
+    assert [event.result for event in ended] == list(finished[0].results) and finished[
+        0
+    ].stopped == "complete"
     *_, single = train(text, output="alone", model="gru", test=text, holdout=0.05, **SMALL)
     for name, array in numbers("alone").items():
         np.testing.assert_array_equal(array, numbers("lesson/model=gru")[name])
     gru, unigram = finished[0].results
-    assert (gru.test_ppl, gru.steps, gru.stopped) == (single.results["test"]["ppl_token"], 6, "budget")
+    assert (gru.test_ppl, gru.steps, gru.stopped) == (
+        single.results["test"]["ppl_token"],
+        6,
+        "budget",
+    )
     assert all(each.test_ppl_low < each.test_ppl < each.test_ppl_high for each in (gru, unigram))
     # the same text, held out, and tokenizer
     assert gru.valid_signature.split("|")[:3] == unigram.valid_signature.split("|")[:3]
@@ -57,24 +89,48 @@ def test_a_grid_cut_off_goes_on_and_its_runs_are_those_of_train(text, monkeypatc
                                                                                    for each in finished[0].results]  # fmt: skip
     assert "model=gru" in (text.parent / "lesson" / "curves.svg").read_text(encoding="utf-8")
 
-    assert [curve.model for curve in plot_curves(["lesson"], "by-seconds.png", by="seconds")] == ["gru", "unigram"]
+    assert [curve.model for curve in plot_curves(["lesson"], "by-seconds.png", by="seconds")] == [
+        "gru",
+        "unigram",
+    ]
     assert gru.test_ppl_no_oov == single.results["test"]["ppl_token_no_oov"]
 
     again = grid(text, min_validations=2)
     assert of_kind(again, Validated) == [] and again[-1] == finished[0]
-    with pytest.raises(OutputError, match="model=gru: .*another run; hidden_size differs; repeat the settings"):
+    with pytest.raises(
+        OutputError, match="model=gru: .*another run; hidden_size differs; repeat the settings"
+    ):
         grid(text, hidden_size=9)
 
 
 def test_a_run_that_diverges_does_not_end_the_grid(text):
-    wild = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0, "activation": "elu", "model": "rnn"}
-    events = list(train_grid(text, grid={"learning_rate": [1e30, 0.01]}, output="lesson", **{**SMALL, **wild, "budget": "2steps"}))
+    wild = {
+        "optimizer": "sgd",
+        "clip_norm": None,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "activation": "elu",
+        "model": "rnn",
+    }
+    events = list(
+        train_grid(
+            text,
+            grid={"learning_rate": [1e30, 0.01]},
+            output="lesson",
+            **{**SMALL, **wild, "budget": "2steps"},
+        )
+    )
     first, second = of_kind(events, GridRunEnded)
-    assert "diverged" in first.error.what and (first.result.stopped, first.result.valid_ppl) == ("diverged", None)
+    assert "diverged" in first.error.what and (first.result.stopped, first.result.valid_ppl) == (
+        "diverged",
+        None,
+    )
     assert second.error is None and second.result.valid_ppl > 1 and events[-1].stopped == "complete"
 
 
-def test_kinds_that_hold_out_nothing_by_themselves_share_the_text_where_validation_text_is_named(text):
+def test_kinds_that_hold_out_nothing_by_themselves_share_the_text_where_validation_text_is_named(
+    text,
+):
     asked = Request(text=(str(text),), valid=(str(text),), flags=SMALL)
     first, second = plan_grid(GridRequest(asked, {"model": ("gru", "ngram")})).plans
     assert first.data is second.data
@@ -82,10 +138,21 @@ def test_kinds_that_hold_out_nothing_by_themselves_share_the_text_where_validati
 
 def test_a_grid_tells_where_another_run_is_the_best_without_unknown_words():
     def result(run, ppl, known, tokenizer="word"):
-        return RunResult(run, run, {}, "budget", valid_ppl=ppl, valid_ppl_no_oov=known, valid_signature=f"tok:{tokenizer}|model:{run}")
+        return RunResult(
+            run,
+            run,
+            {},
+            "budget",
+            valid_ppl=ppl,
+            valid_ppl_no_oov=known,
+            valid_signature=f"tok:{tokenizer}|model:{run}",
+        )
 
     failed = RunResult("failed", "failed", {}, "diverged")
-    with pytest.warns(RnnlmWarning, match=r"on the validation text, b is the best with .*, a without them \(20.00 to 25.00\)"):
+    with pytest.warns(
+        RnnlmWarning,
+        match=r"on the validation text, b is the best with .*, a without them \(20.00 to 25.00\)",
+    ):
         notice_unknown_words([result("a", 50.0, 20.0), failed, result("b", 40.0, 25.0)])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

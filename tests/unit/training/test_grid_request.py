@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import RnnlmWarning, SettingsError, UsageError
-from rnnlm.training.grid_request import GridRequest, axes_of, combinations, differing, folder_name, parse_axes, usual_folder
+from rnnlm.training.grid_request import (
+    GridRequest,
+    axes_of,
+    combinations,
+    differing,
+    folder_name,
+    parse_axes,
+    usual_folder,
+)
 from rnnlm.training.request import Request
 
 ASKED = Request(text=("my.txt",), output=Path("lesson"))
@@ -28,7 +36,10 @@ def test_there_is_a_run_for_each_combination_in_a_folder_of_its_name():
         "model=gru,hidden_size=16",
     ]  # fmt: skip
     assert [run.request.output for run in runs] == [Path("lesson") / run.name for run in runs]
-    assert (settings(runs, "model"), settings(runs, "hidden_size")) == (["rnn", "rnn", "gru", "gru"], [8, 16, 8, 16])
+    assert (settings(runs, "model"), settings(runs, "hidden_size")) == (
+        ["rnn", "rnn", "gru", "gru"],
+        [8, 16, 8, 16],
+    )
     assert settings(runs, "learning_rate") == [0.001, 0.001, 0.003, 0.003]  # of their recipes
 
 
@@ -42,26 +53,49 @@ def test_values_with_commas_are_separated_by_semicolons_and_python_gives_them_as
 
 def test_budget_tokenizer_and_seed_are_those_of_the_first_run_unless_the_grid_names_them():
     runs = runs_of("recipe=ffnn,demo", "seed=3,4")
-    assert settings(runs, "budget") == ["15epochs"] * 4 and settings(runs, "lowercase") == [False] * 4
+    assert (
+        settings(runs, "budget") == ["15epochs"] * 4 and settings(runs, "lowercase") == [False] * 4
+    )
     assert settings(runs, "seed") == [3, 4, 3, 4]
-    assert settings(runs_of("budget=1epochs,9epochs", model="gru"), "budget") == ["1epochs", "9epochs"]
+    assert settings(runs_of("budget=1epochs,9epochs", model="gru"), "budget") == [
+        "1epochs",
+        "9epochs",
+    ]
     given = runs_of("recipe=ffnn,demo", assignments={"lowercase": "true"}, flags={"budget": "5m"})
-    assert settings(given, "lowercase") == [True, True] and settings(given, "budget") == ["5m", "5m"]
+    assert settings(given, "lowercase") == [True, True] and settings(given, "budget") == [
+        "5m",
+        "5m",
+    ]
 
 
 def test_other_settings_of_the_recipes_differ_unless_they_are_to_be_equal():
     runs, equal = runs_of("model=rnn,gru,lstm"), runs_of("model=rnn,gru,lstm", equal=True)
-    assert differing(runs)["learning_rate"] == {"model=rnn": 0.001, "model=gru": 0.003, "model=lstm": 0.005}
+    assert differing(runs)["learning_rate"] == {
+        "model=rnn": 0.001,
+        "model=gru": 0.003,
+        "model=lstm": 0.005,
+    }
     # a setting of the LSTM alone
     assert "model" not in differing(runs) and "forget_bias" not in differing(runs)
     assert differing(equal) == {} and settings(equal, "learning_rate") == [0.001] * 3
 
 
 def test_settings_for_all_are_left_out_where_a_kind_lacks_them_and_all_hold_out_the_same_text():
-    with pytest.warns(RnnlmWarning, match="a model of kind ngram has no budget, hidden_size: it is trained without"):
-        runs = runs_of("model=ngram,gru", assignments={"hidden_size": "8"}, flags={"budget": "5m", "order": 2})
-    assert (settings(runs, "hidden_size"), settings(runs, "order"), settings(runs, "budget")) == ([None, 8], [2, None], [None, "5m"])
-    assert [run.resolved.origins["holdout"] for run in runs] != ["default", "default"] and settings(runs, "holdout") == [0.05] * 2
+    with pytest.warns(
+        RnnlmWarning,
+        match="a model of kind ngram has no budget, hidden_size: it is trained without",
+    ):
+        runs = runs_of(
+            "model=ngram,gru", assignments={"hidden_size": "8"}, flags={"budget": "5m", "order": 2}
+        )
+    assert (settings(runs, "hidden_size"), settings(runs, "order"), settings(runs, "budget")) == (
+        [None, 8],
+        [2, None],
+        [None, "5m"],
+    )
+    assert [run.resolved.origins["holdout"] for run in runs] != ["default", "default"] and settings(
+        runs, "holdout"
+    ) == [0.05] * 2
 
 
 @pytest.mark.parametrize("grid, request_of, says", [
@@ -92,7 +126,11 @@ def test_what_cannot_be_is_refused_by_its_name(grid, request_of, says):
 def test_folders_have_names_that_every_disk_takes():
     assert folder_name("model=gru,learning_rate=0.1") == "model=gru,learning_rate=0.1"
     odd, other = folder_name("embeddings=/a/b.vec"), folder_name("embeddings=/a:b.vec")
-    assert odd.startswith("embeddings=_a_b.vec-") and odd != other and len(folder_name("x=" + 500 * "1")) < 200
+    assert (
+        odd.startswith("embeddings=_a_b.vec-")
+        and odd != other
+        and len(folder_name("x=" + 500 * "1")) < 200
+    )
 
 
 def test_a_grid_without_a_folder_has_one_after_its_text():

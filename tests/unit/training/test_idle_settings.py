@@ -46,15 +46,27 @@ SPELLED = {"characters": "cnn", "character_filters": "4,4", "character_size": 4}
 OF_SPELLED = {"embedding_size": 99, "init_embedding": "he", "samples": 1024}
 
 
-@pytest.mark.parametrize(("chosen", "others"), [(SGD, OF_SGD), (SPELLED, OF_SPELLED)], ids=["sgd", "characters"])
-def test_settings_that_are_told_change_no_bit_of_the_model(text, tmp_path, monkeypatch, chosen, others):
+@pytest.mark.parametrize(
+    ("chosen", "others"), [(SGD, OF_SGD), (SPELLED, OF_SPELLED)], ids=["sgd", "characters"]
+)
+def test_settings_that_are_told_change_no_bit_of_the_model(
+    text, tmp_path, monkeypatch, chosen, others
+):
     monkeypatch.setattr(errors, "LONGEST_MESSAGE", 10_000)
     weights = []
     for name, added in (("with", others), ("without", {})):
-        request = Request(text=(str(text),), flags={**SMALL, **chosen, **added}, output=tmp_path / name)
+        request = Request(
+            text=(str(text),), flags={**SMALL, **chosen, **added}, output=tmp_path / name
+        )
         told = idle(lambda request=request: list(run(plan(request))))
-        named = {each.removeprefix("without effect: ").split(" = ")[0] for notice in told for each in notice.split("; ")}
-        assert named == (others.keys() if added else SMALL.keys() & others.keys()) and len(told) == 1
+        named = {
+            each.removeprefix("without effect: ").split(" = ")[0]
+            for notice in told
+            for each in notice.split("; ")
+        }
+        assert (
+            named == (others.keys() if added else SMALL.keys() & others.keys()) and len(told) == 1
+        )
         files = model_folder.read_manifest(tmp_path / name).files.values()
         weights.append([entry.sha256 for entry in files if entry.role == "weights"])
     assert weights[0] == weights[1] != []
@@ -64,21 +76,48 @@ def of(**request) -> list[str]:
     return idle(lambda: plan(Request(**{"text": ("text.txt",), **request})))
 
 
-def test_what_was_asked_for_is_told_with_what_it_needs_and_what_a_recipe_brings_is_not(text, tmp_path):
+def test_what_was_asked_for_is_told_with_what_it_needs_and_what_a_recipe_brings_is_not(
+    text, tmp_path
+):
     # the recipe's decay_factor
     assert of(recipe="zaremba-small", assignments={"schedule": "cosine"}) == []
     smoothing = "without effect: backoff_factor = 0.3 needs smoothing = stupid (it is mkn); "
     pieces = "vocab_size = 300 needs tokenizer = sentencepiece (it is word)"
-    assert of(model="ngram", flags={"backoff_factor": 0.3}, assignments={"vocab_size": "300", "min_count": "2"}) == [smoothing + pieces]
-    assert of(flags={"patience": 3, "holdout": 0.0}) == ["without effect: patience = 3 needs valid or holdout (they are none, 0.0)"]
-    assert of(flags={"holdout": 0.2}, valid=("text.txt",)) == ["without effect: holdout = 0.2 needs valid = none (it is text.txt)"]
+    assert of(
+        model="ngram",
+        flags={"backoff_factor": 0.3},
+        assignments={"vocab_size": "300", "min_count": "2"},
+    ) == [smoothing + pieces]
+    assert of(flags={"patience": 3, "holdout": 0.0}) == [
+        "without effect: patience = 3 needs valid or holdout (they are none, 0.0)"
+    ]
+    assert of(flags={"holdout": 0.2}, valid=("text.txt",)) == [
+        "without effect: holdout = 0.2 needs valid = none (it is text.txt)"
+    ]
     by_steps = "without effect: min_validations = 40 needs validate_every_steps = none (it is 5)"
     assert of(flags={"min_validations": 40, "validate_every_steps": 5}) == [by_steps]
-    assert of(flags={"dropout_between": 0.3}) == ["without effect: dropout_between = 0.3 needs layers = 2 or more (it is 1)"]
-    config = write(tmp_path / "c.toml", "beta1 = 0.8\nbeta2 = 0.999\noptimizer = 'sgd'\nnesterov = false\n")
+    assert of(flags={"dropout_between": 0.3}) == [
+        "without effect: dropout_between = 0.3 needs layers = 2 or more (it is 1)"
+    ]
+    config = write(
+        tmp_path / "c.toml", "beta1 = 0.8\nbeta2 = 0.999\noptimizer = 'sgd'\nnesterov = false\n"
+    )
     # beta2 is as it always is
-    assert of(config=config) == ["without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"]
-    assert of(flags={"plateau_factor": 0.3, "schedule": "plateau", "beta1": 0.8, "dropout_between": 0.3, "layers": 2}) == []
+    assert of(config=config) == [
+        "without effect: beta1 = 0.8 needs optimizer = adam or adamw (it is sgd)"
+    ]
+    assert (
+        of(
+            flags={
+                "plateau_factor": 0.3,
+                "schedule": "plateau",
+                "beta1": 0.8,
+                "dropout_between": 0.3,
+                "layers": 2,
+            }
+        )
+        == []
+    )
     request = PrepareRequest(("text.txt",), tmp_path, flags={"vocab_size": 300})
     assert idle(lambda: resolve_prepare(request)) == ["without effect: " + pieces]
 
@@ -87,21 +126,33 @@ def test_of_two_ways_to_start_the_one_that_has_no_effect_is_told(text, tmp_path)
     flags = {**SMALL, "budget": "1steps"}
     list(run(plan(Request(text=("text.txt",), flags=flags, output=tmp_path / "first"))))
     write(tmp_path / "vectors.txt", "the 1 2 3 4 5 6\n")
-    again = {"flags": {**flags, "init_range": 0.5, "embeddings": "vectors.txt"}, "init_from": "first", "tokenizer_from": "first"}
+    again = {
+        "flags": {**flags, "init_range": 0.5, "embeddings": "vectors.txt"},
+        "init_from": "first",
+        "tokenizer_from": "first",
+    }
     told = notices(lambda: plan(Request(text=("text.txt",), **again)))
     assert "without effect: init_range; the weights are those of --init-from first" in told
-    assert "for the same words, the vectors of embeddings = vectors.txt replace those of --init-from first" in told
+    assert (
+        "for the same words, the vectors of embeddings = vectors.txt replace those of --init-from first"
+        in told
+    )
 
 
 def test_vectors_of_words_for_other_tokens_are_told(text, tmp_path):
     write(tmp_path / "vectors.txt", "a 1 2 3 4 5 6\nthe 1 2 3 4 5 6\n")
     flags = {**SMALL, "budget": "1steps", "embeddings": "vectors.txt", "tokenizer": "char"}
-    with pytest.warns(RnnlmWarning, match=r"vectors.txt has vectors of words: .* on those char tokens alone that are words"):
+    with pytest.warns(
+        RnnlmWarning,
+        match=r"vectors.txt has vectors of words: .* on those char tokens alone that are words",
+    ):
         list(run(plan(Request(text=("text.txt",), flags=flags, output=tmp_path / "m"))))
 
 
 def test_every_need_is_that_of_a_setting_and_met_by_another():
-    classes = {cls for kind in registry.KINDS.values() if kind.fitting for cls in kind.settings_classes()}
+    classes = {
+        cls for kind in registry.KINDS.values() if kind.fitting for cls in kind.settings_classes()
+    }
     classes |= {TokenizerSettings, HoldoutSettings}
     known = {name for cls in classes for name in cls.__dataclass_fields__} | {"valid"}
     needs = {name: needed for cls in classes for name, needed in getattr(cls, "NEEDS", {}).items()}

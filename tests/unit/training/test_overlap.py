@@ -28,20 +28,27 @@ def words():
     generator = np.random.default_rng(3)
 
     def lines(count: int, longest: int = 12) -> list[str]:
-        return [" ".join(generator.choice(["alpha", "beta", "gamma"], generator.integers(1, longest))) for _ in range(count)]
+        return [
+            " ".join(generator.choice(["alpha", "beta", "gamma"], generator.integers(1, longest)))
+            for _ in range(count)
+        ]
 
     return lines
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte"])
 @pytest.mark.parametrize("at_once", [(1 << 16, 1 << 20), (7, 40)], ids=["at once", "in pieces"])
-def test_lines_are_counted_as_sets_of_lines_count_them(tmp_path, words, monkeypatch, tokenizer, at_once):
+def test_lines_are_counted_as_sets_of_lines_count_them(
+    tmp_path, words, monkeypatch, tokenizer, at_once
+):
     monkeypatch.setattr(overlap, "LINES_AT_ONCE", at_once[0])
     monkeypatch.setattr(overlap, "TOKENS_AT_ONCE", at_once[1])
     texts = {"train": words(300, 6), "valid": words(100, 6), "test": words(50)}
     for name, lines in texts.items():
         (tmp_path / name).write_text("\n".join(lines) + "\n")
-    made = tokenizers.train(TokenizerSettings(tokenizer=tokenizer), open_text([tmp_path / "train"]).blocks())
+    made = tokenizers.train(
+        TokenizerSettings(tokenizer=tokenizer), open_text([tmp_path / "train"]).blocks()
+    )
     read = {name: encoded(tmp_path / name, made) for name in texts}
     found = overlaps(read["train"], {"valid": read["valid"], "test": read["test"]})
     seen = set(texts["train"])
@@ -52,20 +59,35 @@ def test_lines_are_counted_as_sets_of_lines_count_them(tmp_path, words, monkeypa
 
 
 def test_short_lines_do_not_count_and_lines_with_unknown_words_pass_for_new(tmp_path):
-    (tmp_path / "train").write_text("Yes , sir .\nthe dog saw the cat today\nzorp dog saw the cat today\n")
-    (tmp_path / "valid").write_text("Yes , sir .\nthe dog saw the cat today\nzarp dog saw the cat today\ntoday the cat saw the dog\n")
-    made = tokenizers.train(TokenizerSettings(min_count=2), open_text([tmp_path / "train"]).blocks())
-    assert overlaps(encoded(tmp_path / "train", made), {"valid": encoded(tmp_path / "valid", made)}) == {"valid": Overlap(3, 1)}
+    (tmp_path / "train").write_text(
+        "Yes , sir .\nthe dog saw the cat today\nzorp dog saw the cat today\n"
+    )
+    (tmp_path / "valid").write_text(
+        "Yes , sir .\nthe dog saw the cat today\nzarp dog saw the cat today\ntoday the cat saw the dog\n"
+    )
+    made = tokenizers.train(
+        TokenizerSettings(min_count=2), open_text([tmp_path / "train"]).blocks()
+    )
+    assert overlaps(
+        encoded(tmp_path / "train", made), {"valid": encoded(tmp_path / "valid", made)}
+    ) == {"valid": Overlap(3, 1)}
 
 
-def test_a_prepared_text_is_compared_unless_that_would_read_too_much_of_it(tmp_path, words, monkeypatch):
+def test_a_prepared_text_is_compared_unless_that_would_read_too_much_of_it(
+    tmp_path, words, monkeypatch
+):
     for name, count in (("train", 300), ("valid", 100)):
         (tmp_path / name).write_text("\n".join(words(count, 6)) + "\n")
     for _ in rnnlm.prepare(tmp_path / "train", tmp_path / "p", workers=1):
         pass
     tokenizer = open_text([tmp_path / "p"]).tokenizer
-    mapped, valid = open_text([tmp_path / "p"]).split(0.0).encode(tokenizer)[0], encoded(tmp_path / "valid", tokenizer)
-    assert overlaps(mapped, {"valid": valid}) == overlaps(encoded(tmp_path / "train", tokenizer), {"valid": valid})
+    mapped, valid = (
+        open_text([tmp_path / "p"]).split(0.0).encode(tokenizer)[0],
+        encoded(tmp_path / "valid", tokenizer),
+    )
+    assert overlaps(mapped, {"valid": valid}) == overlaps(
+        encoded(tmp_path / "train", tokenizer), {"valid": valid}
+    )
     monkeypatch.setattr(overlap, "MOST_MAPPED_TOKENS", 100)
     same = encoded(tmp_path / "train", tokenizer)
     assert overlaps(mapped, {"valid": valid, "test": same}) == {"test": Overlap(300, 300, True)}
@@ -84,25 +106,46 @@ def test_validation_and_test_text_that_are_no_held_out_text_are_told(tmp_path, m
     lines = [f"this is line number {number}" for number in range(40)]
     new = [f"that was sentence number {number}" for number in range(40)]
     some, few = [*lines[:3], *new[:7]], [*lines[:2], *new[:8]]
-    for name, its in {"a": lines, "copy": lines, "some": some, "few": few, "twice": [*lines, *lines]}.items():
+    for name, its in {
+        "a": lines,
+        "copy": lines,
+        "some": some,
+        "few": few,
+        "twice": [*lines, *lines],
+    }.items():
         (tmp_path / name).write_text("\n".join(its) + "\n")
 
     def told(text, **more):
         return noted(Request((text,), model="unigram", output=tmp_path / "m", **more))
 
-    assert told("a", valid=("copy",)) == ["the validation text is the training text itself: its figures are not held out"]
+    assert told("a", valid=("copy",)) == [
+        "the validation text is the training text itself: its figures are not held out"
+    ]
     assert told("a", valid=("few",), test=("some",)) == [
         "30% of the lines of the test text (3 of 10, short ones left out) are in the training text, too: its figures are not held out"
     ]
-    assert told("a", valid=("few",), test=("few",)) == ["the test text is the validation text itself: its figures are no second opinion"]
+    assert told("a", valid=("few",), test=("few",)) == [
+        "the test text is the validation text itself: its figures are no second opinion"
+    ]
     held_out = "100% of the lines held out for validation (20 of 20, short ones left out) are in the part that is trained on, too: "
-    assert told("twice", flags={"holdout": 0.25}) == [held_out + "a text that repeats less will have worse figures"]
+    assert told("twice", flags={"holdout": 0.25}) == [
+        held_out + "a text that repeats less will have worse figures"
+    ]
     assert told("a", flags={"holdout": 0.25}) == []
 
 
 def test_the_share_stands_in_the_model_and_on_its_card(tmp_path):
-    (tmp_path / "a").write_text("\n".join(f"this is line number {number}" for number in range(10)) + "\n")
+    (tmp_path / "a").write_text(
+        "\n".join(f"this is line number {number}" for number in range(10)) + "\n"
+    )
     with pytest.warns(RnnlmWarning, match="the test text is the training text itself"):
-        list(rnnlm.train(tmp_path / "a", test=tmp_path / "a", model="unigram", output=tmp_path / "m"))
-    assert json.loads((tmp_path / "m" / "config.json").read_text())["training"]["lines_in_train"] == {"test": 1.0}
-    assert "| lines in the training text, too | test 100% |" in (tmp_path / "m" / "README.md").read_text()
+        list(
+            rnnlm.train(tmp_path / "a", test=tmp_path / "a", model="unigram", output=tmp_path / "m")
+        )
+    assert json.loads((tmp_path / "m" / "config.json").read_text())["training"][
+        "lines_in_train"
+    ] == {"test": 1.0}
+    assert (
+        "| lines in the training text, too | test 100% |"
+        in (tmp_path / "m" / "README.md").read_text()
+    )

@@ -36,7 +36,12 @@ def test_another_tokenizer_leaves_the_recipes_own_tokenizer_settings_out(text):
 
 
 @pytest.mark.parametrize(
-    "request_", [Request(flags={"order": 3}), Request(assignments={"smoothing": "kn"}), Request(model="lstm", flags={"prune": "0,1"})]
+    "request_",
+    [
+        Request(flags={"order": 3}),
+        Request(assignments={"smoothing": "kn"}),
+        Request(model="lstm", flags={"prune": "0,1"}),
+    ],
 )
 def test_a_setting_of_another_model_names_that_model(text, request_):
     with pytest.raises(SettingsError, match="a model of kind lstm has no setting") as caught:
@@ -46,7 +51,13 @@ def test_a_setting_of_another_model_names_that_model(text, request_):
 
 def test_an_n_gram_holds_out_text_only_if_asked_to(text):
     assert plan(Request(text=(text,), model="ngram")).data.valid is None
-    made = plan(Request(text=(text,), model="ngram", assignments={"holdout": "0.2", "smoothing": "jelinek-mercer"}))
+    made = plan(
+        Request(
+            text=(text,),
+            model="ngram",
+            assignments={"holdout": "0.2", "smoothing": "jelinek-mercer"},
+        )
+    )
     assert made.data.valid.sentences == 1 and made.data.train.sentences == len(LINES) - 1
     with pytest.raises(UsageError, match="jelinek-mercer needs held-out text"):
         plan(Request(text=(text,), model="ngram", assignments={"smoothing": "jelinek-mercer"}))
@@ -58,21 +69,35 @@ def test_an_n_gram_holds_out_text_only_if_asked_to(text):
 ])  # fmt: skip
 def test_numbers_for_each_order_or_layer_may_be_a_list_in_toml(tmp_path, content, name, value):
     (tmp_path / "c.toml").write_text(content)
-    assert resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values[name] == value
+    assert (
+        resolve_request(Request(text=("x",), config=tmp_path / "c.toml"))[2].values[name] == value
+    )
 
 
 @pytest.mark.parametrize("schedule", ["plateau", "halving"])
 def test_a_schedule_that_follows_validations_needs_validation_text(text, schedule):
     with pytest.raises(UsageError, match=f"schedule {schedule} needs validation text.*--valid"):
-        plan(Request(text=(text,), model="lstm", assignments={"schedule": schedule, "holdout": "0"}))
+        plan(
+            Request(text=(text,), model="lstm", assignments={"schedule": schedule, "holdout": "0"})
+        )
 
 
-@pytest.mark.parametrize("content, what", [(None, "cannot read"), (b"3 5\n\0\0\0\0", "is a binary file")])
-def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_read(text, tmp_path, content, what):
+@pytest.mark.parametrize(
+    "content, what", [(None, "cannot read"), (b"3 5\n\0\0\0\0", "is a binary file")]
+)
+def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_read(
+    text, tmp_path, content, what
+):
     if content is not None:
         (tmp_path / "vectors").write_bytes(content)
     with pytest.raises(TextError, match=what):
-        plan(Request(text=("no such text",), model="lstm", flags={"embeddings": str(tmp_path / "vectors")}))
+        plan(
+            Request(
+                text=("no such text",),
+                model="lstm",
+                flags={"embeddings": str(tmp_path / "vectors")},
+            )
+        )
 
 
 @pytest.mark.parametrize("name, value, bound", [
@@ -91,7 +116,9 @@ def test_a_file_of_word_vectors_that_cannot_be_read_is_told_before_the_text_is_r
     ("patience", "0", "at least 1"),
 ])  # fmt: skip
 def test_settings_out_of_range_name_the_setting_and_its_bound(name, value, bound):
-    with pytest.raises(SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}") as caught:
+    with pytest.raises(
+        SettingsError, match=f"setting {name} = '{value}' is not valid.*{bound}"
+    ) as caught:
         resolve_request(Request(model="lstm", assignments={name: value}))
     assert caught.value.exit_code == 2
 

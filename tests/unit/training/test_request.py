@@ -45,7 +45,9 @@ def test_recipe_and_kind_follow_from_the_request(request_, expected):
 def test_a_setting_of_another_task_is_refused_with_the_reason(request_, what, why, hint):
     name = what.split("'")[1]
     with pytest.raises(SettingsError, match=what) as caught:
-        resolve_request(Request(**request_, assignments={name: "3,4" if name == "filter_widths" else "1"}))
+        resolve_request(
+            Request(**request_, assignments={name: "3,4" if name == "filter_widths" else "1"})
+        )
     assert why in caught.value.why and hint in caught.value.hint
 
 
@@ -56,22 +58,39 @@ def test_recipes_of_language_models_say_nothing_of_tasks():
 
 @pytest.mark.parametrize("way", ["config", "assignments", "flags"])
 def test_a_setting_by_its_name_of_before_still_holds_and_the_new_name_is_told(tmp_path, way):
-    given = write(tmp_path / "old.toml", 'output = "class"\n') if way == "config" else {"output": "class"}
+    given = (
+        write(tmp_path / "old.toml", 'output = "class"\n')
+        if way == "config"
+        else {"output": "class"}
+    )
     origin = {"config": str(given), "assignments": "--set", "flags": "the command line"}[way]
-    with pytest.warns(RnnlmWarning, match=r"the setting output \(.*\) is called output_layer now") as told:
+    with pytest.warns(
+        RnnlmWarning, match=r"the setting output \(.*\) is called output_layer now"
+    ) as told:
         *_, resolved = resolve_request(Request(**{way: given}))
-    assert (resolved.values["output_layer"], resolved.origins["output_layer"]) == ("class", origin) and origin in str(told[0].message)
-    with pytest.raises(SettingsError, match="a model of kind unigram has no setting 'output_layer'"), pytest.warns(RnnlmWarning):
+    assert (resolved.values["output_layer"], resolved.origins["output_layer"]) == (
+        "class",
+        origin,
+    ) and origin in str(told[0].message)
+    with (
+        pytest.raises(SettingsError, match="a model of kind unigram has no setting 'output_layer'"),
+        pytest.warns(RnnlmWarning),
+    ):
         resolve_request(Request(model="unigram", **{way: given}))
 
 
 def test_from_python_the_output_is_a_folder_and_the_output_layer_a_setting(text):
     *_, finished = train(text, output="m", output_layer="class", classes=3, **SMALL)
-    assert finished.folder == "m" and model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
+    assert (
+        finished.folder == "m"
+        and model_folder.read_manifest(Path("m")).settings["output_layer"] == "class"
+    )
 
 
 def test_a_config_file_may_name_the_model(tmp_path):
-    recipe, kind, _ = resolve_request(Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n')))
+    recipe, kind, _ = resolve_request(
+        Request(config=write(tmp_path / "mine.toml", 'model = "gru"\n'))
+    )
     assert (recipe, kind.name) == ("gru", "gru")
 
 
@@ -113,7 +132,10 @@ def test_a_plan_knows_the_size_of_the_model_it_will_make(text):
 
 
 def test_a_width_that_a_recipe_gives_for_each_layer_is_told(text):
-    with pytest.warns(RnnlmWarning, match="without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400"):
+    with pytest.warns(
+        RnnlmWarning,
+        match="without effect: hidden_size = 32 needs layer_sizes = none .it is 1150,1150,400",
+    ):
         plan(Request(text=(str(text),), recipe="awd-lstm-fast", assignments={"hidden_size": "32"}))
 
 
@@ -121,7 +143,9 @@ def test_without_validation_text_the_last_lines_are_held_out_and_it_is_said(text
     made = plan(Request(text=(str(text),), flags={**SMALL, "holdout": 0.1}))
     assert (made.data.train.sentences, made.data.valid.sentences) == (90, 10)
     assert made.valid_is == "the last 10% of the training text, held out"
-    assert made.data.tokenizer.decode(made.data.train.ids).split("\n")[-1].split() == lines[89].split()
+    assert (
+        made.data.tokenizer.decode(made.data.train.ids).split("\n")[-1].split() == lines[89].split()
+    )
 
 
 def test_a_vocabulary_comes_from_what_is_trained_on_alone(tmp_path, monkeypatch):
@@ -151,7 +175,10 @@ def test_without_text_the_bundled_corpus_is_read(tmp_path, monkeypatch):
     made = plan(Request(model="unigram"))
     assert made.data.train.words > 200_000
     assert made.valid_is == "bundled corpus english, valid.txt"
-    assert made.test.lines_hash == Corpus((str(corpora.part("english", "test")),)).encode(made.data.tokenizer).lines_hash
+    assert (
+        made.test.lines_hash
+        == Corpus((str(corpora.part("english", "test")),)).encode(made.data.tokenizer).lines_hash
+    )
     assert made.output == Path("checkpoints/unigram")
 
 

@@ -27,14 +27,20 @@ RUN = {
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
-    lines = [line for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [
+        line
+        for line in corpora.part("english", "valid").read_text(encoding="utf-8").splitlines()
+        if line.strip()
+    ]
     for name, some in {"text": lines[:60], "valid": lines[60:80], "other": lines[80:120]}.items():
         (folder / name).write_text("\n".join(some) + "\n", encoding="utf-8")
     return folder
 
 
 def auto(texts, folder, text="text", valid="valid", **changes):
-    return train(texts / text, valid=texts / valid, output=folder, **{"resume": "auto", **RUN, **changes})
+    return train(
+        texts / text, valid=texts / valid, output=folder, **{"resume": "auto", **RUN, **changes}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +95,15 @@ def made_before(folder):
 
 
 @pytest.mark.parametrize("resume", [True, "auto"])
-def test_a_run_begun_before_a_setting_was_renamed_or_came_goes_on(texts, cut, whole, resume, monkeypatch):
+def test_a_run_begun_before_a_setting_was_renamed_or_came_goes_on(
+    texts, cut, whole, resume, monkeypatch
+):
     """Also where its recipe has that setting by now."""
     made_before(cut)
     recipe = recipes.load("lstm")
-    monkeypatch.setattr(recipes, "load", lambda _: replace(recipe, settings={**recipe.settings, "line_starts": 0.5}))
+    monkeypatch.setattr(
+        recipes, "load", lambda _: replace(recipe, settings={**recipe.settings, "line_starts": 0.5})
+    )
     started, *_ = train(texts / "text", valid=texts / "valid", output=cut, resume=resume, **RUN)
     assert started.step == 6 and outcome(cut) == outcome(whole)
 
@@ -111,7 +121,9 @@ def test_a_run_of_before_that_is_done_is_left_as_it_is(texts, whole):
     assert finished.steps == 9 and (whole / "config.json").read_bytes() == before
 
 
-def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_first_checkpoint(texts, tmp_path, whole):
+def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_first_checkpoint(
+    texts, tmp_path, whole
+):
     events = auto(texts, tmp_path / "m")
     assert next(events).step == 0
     events.close()
@@ -153,7 +165,9 @@ def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_
 
 def test_counts_that_are_done_are_read_on_a_test_text_of_other_lines(texts, tmp_path):
     def counted(**changes):
-        *_, finished = train(texts / "text", output=tmp_path / "m", model="ngram", resume="auto", **changes)
+        *_, finished = train(
+            texts / "text", output=tmp_path / "m", model="ngram", resume="auto", **changes
+        )
         return finished.results
 
     first, other = counted(test=texts / "valid"), counted(test=texts / "other")
@@ -181,7 +195,9 @@ def test_a_log_that_lacks_its_end_gets_it(texts, whole):
     ({"lowercase": True}, "lowercase = False; True was asked for"),
 ])  # fmt: skip
 @pytest.mark.parametrize("is_done, resume", [(False, "auto"), (True, "auto"), (True, True)])
-def test_another_run_is_refused_and_what_differs_is_named(texts, whole, tmp_path, change, words, is_done, resume):
+def test_another_run_is_refused_and_what_differs_is_named(
+    texts, whole, tmp_path, change, words, is_done, resume
+):
     folder = whole
     if not is_done:
         manifest = model_folder.read_manifest(folder)
@@ -194,7 +210,9 @@ def test_another_run_is_refused_and_what_differs_is_named(texts, whole, tmp_path
 
 def test_the_model_of_a_run_without_checkpoint_is_not_replaced_by_another_one(texts, tmp_path):
     list(auto(texts, tmp_path / "m", resumable=False))
-    with pytest.raises(OutputError, match="already holds a model of another run.*hidden_size.*--overwrite"):
+    with pytest.raises(
+        OutputError, match="already holds a model of another run.*hidden_size.*--overwrite"
+    ):
         list(auto(texts, tmp_path / "m", resumable=False, hidden_size=9))
 
 

@@ -11,7 +11,16 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TrainingError, UsageError
-from rnnlm.events import CheckpointSaved, Evaluating, Finished, Fitted, ModelSaved, Started, Step, Validated
+from rnnlm.events import (
+    CheckpointSaved,
+    Evaluating,
+    Finished,
+    Fitted,
+    ModelSaved,
+    Started,
+    Step,
+    Validated,
+)
 from rnnlm.models import model_folder
 from rnnlm.models.metrics_log import read_events
 from rnnlm.training.plan import Request, plan
@@ -34,12 +43,17 @@ def test_events_come_in_order_and_the_model_is_saved_when_it_got_better(text):
 
 def test_the_saved_model_is_the_best_one(text):
     events = list(train(text, output="m", validate_every_steps=2, **SMALL))
-    best = min((event for event in events if isinstance(event, Validated)), key=lambda event: event.ppl_token)
+    best = min(
+        (event for event in events if isinstance(event, Validated)),
+        key=lambda event: event.ppl_token,
+    )
     manifest = model_folder.read_manifest(Path("m"))
     assert manifest.step == best.step
     fitted = next(event for event in events if isinstance(event, Fitted))
     kept = numbers("m")
-    assert all(np.array_equal(kept[name], array) for name, array in fitted.model.to_arrays().items())
+    assert all(
+        np.array_equal(kept[name], array) for name, array in fitted.model.to_arrays().items()
+    )
 
 
 def test_results_are_exact_evaluations_of_the_saved_model(text, tmp_path):
@@ -55,13 +69,18 @@ def test_results_are_exact_evaluations_of_the_saved_model(text, tmp_path):
 
 def test_metrics_are_json_lines_one_per_event(text):
     events = list(train(text, output="m", validate_every_steps=3, **SMALL))
-    logged = [json.loads(line, parse_constant=pytest.fail) for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    logged = [
+        json.loads(line, parse_constant=pytest.fail)
+        for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     kinds = [entry["event"] for entry in logged]
     assert kinds[0] == "started" and kinds[-1] == "finished" and "step" in kinds
     others = [event.kind for event in events if not isinstance(event, Step)]
     assert [kind for kind in kinds if kind != "step"] == others
     validated = [event for event in events if isinstance(event, Validated)]
-    assert [entry["ppl_token"] for entry in logged if entry["event"] == "validated"] == [event.ppl_token for event in validated]
+    assert [entry["ppl_token"] for entry in logged if entry["event"] == "validated"] == [
+        event.ppl_token for event in validated
+    ]
     assert logged[0]["model"] == "lstm" and not any("object at" in str(entry) for entry in logged)
 
 
@@ -70,11 +89,19 @@ def test_the_card_tells_data_recipe_numbers_and_use(text):
     card = Path("m/README.md").read_text(encoding="utf-8")
     manifest = model_folder.read_manifest(Path("m"))
     assert card.startswith("# m\n")
-    for part in (str(text), "recipe | lstm", manifest.fingerprint, finished.results["valid"]["signature"], "rnnlm score -m m"):
+    for part in (
+        str(text),
+        "recipe | lstm",
+        manifest.fingerprint,
+        finished.results["valid"]["signature"],
+        "rnnlm score -m m",
+    ):
         assert part in card
     settings = tomllib.loads(card.split("```toml\n")[1].split("```")[0])
     assert settings["hidden_size"] == 8 and settings["model"] == "lstm"
-    assert settings == {name: "none" if value is None else value for name, value in manifest.settings.items()}
+    assert settings == {
+        name: "none" if value is None else value for name, value in manifest.settings.items()
+    }
 
 
 def test_file_names_that_are_not_utf8_are_noted_as_they_are(text):
@@ -83,7 +110,10 @@ def test_file_names_that_are_not_utf8_are_noted_as_they_are(text):
     *_, finished = train(odd, output=f"m{odd}", **SMALL)
     manifest = model_folder.read_manifest(Path(finished.folder))
     assert manifest.training["text"] == [odd]
-    logged = [json.loads(line) for line in Path(finished.folder, "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    logged = [
+        json.loads(line)
+        for line in Path(finished.folder, "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert logged[-1]["folder"] == finished.folder == f"m{odd}"
     assert "\\udcff.txt" in Path(finished.folder, "README.md").read_text(encoding="utf-8")
 
@@ -106,7 +136,9 @@ def test_same_seed_and_steps_give_the_same_model_and_another_seed_another(text):
 
 def test_documents_are_trained_on(text, lines):
     write(text, "\n\n".join("\n".join(lines[at : at + 5]) for at in range(0, 100, 5)))
-    made = plan(Request(text=(str(text),), output=Path("m"), flags={**SMALL, "blank_lines": "documents"}))
+    made = plan(
+        Request(text=(str(text),), output=Path("m"), flags={**SMALL, "blank_lines": "documents"})
+    )
     assert len(made.data.train.document_offsets) - 1 == 19 and made.data.valid.sentences == 5
     *_, finished = run(made)
     assert finished.stopped == "budget"
@@ -118,26 +150,42 @@ def test_a_tokenizer_is_taken_from_another_model(text, tmp_path):
     made = plan(Request(text=(str(other),), tokenizer_from="u", flags=SMALL))
     assert made.data.tokenizer.fingerprint == rnnlm.load("u").tokenizer.fingerprint
     assert "zebra" not in made.data.tokenizer.symbols()
-    assert made.resolved.values["lowercase"] is True and made.resolved.origins["lowercase"] == "tokenizer of u"
+    assert (
+        made.resolved.values["lowercase"] is True
+        and made.resolved.origins["lowercase"] == "tokenizer of u"
+    )
     *_, finished = run(made)
-    assert model_folder.load(Path(finished.folder), "cpu")[0].tokenizer.fingerprint == made.data.tokenizer.fingerprint
+    assert (
+        model_folder.load(Path(finished.folder), "cpu")[0].tokenizer.fingerprint
+        == made.data.tokenizer.fingerprint
+    )
 
 
 def test_a_tokenizer_setting_against_the_model_it_comes_from_is_refused(text):
     list(train(text, model="unigram", output="u"))
-    with pytest.raises(UsageError, match="--tokenizer-from brings lowercase = False; True was asked for"):
+    with pytest.raises(
+        UsageError, match="--tokenizer-from brings lowercase = False; True was asked for"
+    ):
         plan(Request(text=(str(text),), tokenizer_from="u", flags={**SMALL, "lowercase": True}))
 
 
 def test_training_goes_on_from_the_weights_of_another_model(text):
     list(train(text, output="a", **SMALL))
-    tiny = {**SMALL, "budget": "1steps", "optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None}
+    tiny = {
+        **SMALL,
+        "budget": "1steps",
+        "optimizer": "sgd",
+        "learning_rate": 1e-30,
+        "clip_norm": None,
+    }
     list(train(text, output="b", init_from="a", tokenizer_from="a", **tiny))
     first, second = numbers("a"), numbers("b")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
-@pytest.mark.parametrize("difference", [{"hidden_size": 9}, {"lowercase": True}, {"layers": 2}, {"model": "gru"}])
+@pytest.mark.parametrize(
+    "difference", [{"hidden_size": 9}, {"lowercase": True}, {"layers": 2}, {"model": "gru"}]
+)
 def test_weights_that_do_not_fit_are_refused(text, difference):
     list(train(text, output="a", **SMALL))
     with pytest.raises(UsageError, match="--init-from a: its weights do not fit"):
@@ -147,7 +195,13 @@ def test_weights_that_do_not_fit_are_refused(text, difference):
 
 def test_a_request_to_stop_ends_with_the_best_model_saved(text):
     steps = []
-    *_, finished = train(text, output="m", stop=lambda: steps.append(1) or len(steps) > 4, validate_every_steps=2, **SMALL)
+    *_, finished = train(
+        text,
+        output="m",
+        stop=lambda: steps.append(1) or len(steps) > 4,
+        validate_every_steps=2,
+        **SMALL,
+    )
     # it is asked while the validation after step 2 lasts, too
     assert (finished.stopped, finished.steps) == ("request", 3)
     assert model_folder.read_manifest(Path("m")).step == finished.step == 2
@@ -157,26 +211,50 @@ def test_a_request_to_stop_ends_with_the_best_model_saved(text):
 
 def test_a_request_to_stop_before_any_validation_saves_what_there_is(text):
     steps = []
-    *_, finished = train(text, output="m", stop=lambda: steps.append(1) or len(steps) > 2, min_validations=0, **SMALL)
+    *_, finished = train(
+        text, output="m", stop=lambda: steps.append(1) or len(steps) > 2, min_validations=0, **SMALL
+    )
     assert (finished.stopped, finished.step) == ("request", 2)
     model_folder.load(Path("m"), "cpu")
 
 
 def test_a_run_that_diverges_without_a_model_leaves_its_log_and_the_next_one_may_go_there(text):
-    wild = {"learning_rate": 1e30, "optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0}
-    with pytest.raises(TrainingError, match=r"none is saved; m/metrics\.jsonl tells how it went.*init_gain below 1"):
+    wild = {
+        "learning_rate": 1e30,
+        "optimizer": "sgd",
+        "clip_norm": None,
+        "schedule": "constant",
+        "warmup": 0.0,
+    }
+    with pytest.raises(
+        TrainingError, match=r"none is saved; m/metrics\.jsonl tells how it went.*init_gain below 1"
+    ):
         list(train(text, output="m", model="rnn", activation="elu", **SMALL, **wild))
     assert os.listdir("m") == ["metrics.jsonl"]
     told = read_events(Path("m"))
-    assert told[0]["event"] == "started" and told[-1]["event"] == "fitted" and told[-1]["stopped"] == "diverged"
+    assert (
+        told[0]["event"] == "started"
+        and told[-1]["event"] == "fitted"
+        and told[-1]["stopped"] == "diverged"
+    )
     list(train(text, output="m", **SMALL))
-    assert read_events(Path("m"))[-1]["event"] == "finished" and [event["event"] for event in read_events(Path("m"))].count("started") == 1
+    assert (
+        read_events(Path("m"))[-1]["event"] == "finished"
+        and [event["event"] for event in read_events(Path("m"))].count("started") == 1
+    )
 
 
 def test_a_diverging_run_leaves_the_model_it_was_to_replace(text):
     list(train(text, output="m", **SMALL))
     before, log = numbers("m"), read_events(Path("m"))
-    wild = {**SMALL, "optimizer": "sgd", "learning_rate": 1e30, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+    wild = {
+        **SMALL,
+        "optimizer": "sgd",
+        "learning_rate": 1e30,
+        "clip_norm": None,
+        "schedule": "constant",
+        "warmup": 0.0,
+    }
     with pytest.raises(TrainingError):
         list(train(text, output="m", overwrite=True, holdout=0.0, **wild))
     after = numbers("m")
@@ -187,9 +265,17 @@ def test_a_diverging_run_leaves_the_model_it_was_to_replace(text):
 def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
     from rnnlm.neural.fitting import optimization
 
-    monkeypatch.setattr(optimization.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
+    monkeypatch.setattr(
+        optimization.LearningRate,
+        "at",
+        lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38,
+    )
     with pytest.raises(TrainingError, match="the best weights, of step 2, are in m"):
-        list(train(text, output="m", validate_every_steps=2, optimizer="sgd", clip_norm=None, **SMALL))
+        list(
+            train(
+                text, output="m", validate_every_steps=2, optimizer="sgd", clip_norm=None, **SMALL
+            )
+        )
     assert model_folder.read_manifest(Path("m")).step == 2
     assert all(np.isfinite(array).all() for array in numbers("m").values())
 
@@ -201,7 +287,11 @@ def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
     monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(budget, "MOST_COST", math.inf)
-    monkeypatch.setattr(optimization.LearningRate, "at", lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38)
+    monkeypatch.setattr(
+        optimization.LearningRate,
+        "at",
+        lambda self, progress, epochs: 1e-3 if progress < 0.5 else 1e38,
+    )
     with pytest.raises(
         TrainingError,
         match="not a number by step 4; gone back 3 times, to 0.125 of the learning rate.*"
@@ -216,14 +306,32 @@ def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text
 
 
 def test_a_rate_that_is_too_high_is_lowered_and_metrics_tell_of_it(text):
-    wild = {**SMALL, "optimizer": "sgd", "learning_rate": 1e9, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
+    wild = {
+        **SMALL,
+        "optimizer": "sgd",
+        "learning_rate": 1e9,
+        "clip_norm": None,
+        "schedule": "constant",
+        "warmup": 0.0,
+    }
     *_, finished = train(text, output="m", rollback_factor=1e-5, holdout=0.0, **wild)
     assert finished.stopped == "budget"
-    events = [json.loads(line) for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    events = [
+        json.loads(line)
+        for line in Path("m/metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     told = [event for event in events if event["event"] == "rolledback"]
-    assert [(event["count"], event["to_step"]) for event in told] == [(number, 0) for number in range(1, len(told) + 1)] and told
-    assert all(event["why"] and event["rate_factor"] == pytest.approx(1e-5 ** event["count"]) for event in told)
-    assert any(event["event"] == "step" and "gradient_norm" in event and "gradient_norm_max" in event for event in events)
+    assert [(event["count"], event["to_step"]) for event in told] == [
+        (number, 0) for number in range(1, len(told) + 1)
+    ] and told
+    assert all(
+        event["why"] and event["rate_factor"] == pytest.approx(1e-5 ** event["count"])
+        for event in told
+    )
+    assert any(
+        event["event"] == "step" and "gradient_norm" in event and "gradient_norm_max" in event
+        for event in events
+    )
     assert model_folder.read_manifest(Path("m")).training["rollbacks"] == len(told)
 
 
@@ -232,7 +340,9 @@ def test_the_old_model_is_whole_until_the_new_one_is_saved(text):
     before = model_folder.read_manifest(Path("m"))
     log = Path("m/metrics.jsonl").read_text()
     saved = False
-    for event in train(text, output="m", overwrite=True, validate_every_steps=2, **{**SMALL, "hidden_size": 9}):
+    for event in train(
+        text, output="m", overwrite=True, validate_every_steps=2, **{**SMALL, "hidden_size": 9}
+    ):
         saved = saved or isinstance(event, ModelSaved)
         model, manifest = model_folder.load(Path("m"), "cpu")
         assert (manifest == before) != saved

@@ -7,7 +7,9 @@ from support.tiny_translators import numbers, table
 
 
 def opened(shared, text, valid=(), **settings):
-    request = Request(text=text, valid=valid, task="seq2seq", assignments={"tokenizer": "word", **settings})
+    request = Request(
+        text=text, valid=valid, task="seq2seq", assignments={"tokenizer": "word", **settings}
+    )
     _, kind, resolved = resolve_request(request)
     return shared(request, resolved, kind, silent).data.train, resolved
 
@@ -15,17 +17,27 @@ def opened(shared, text, valid=(), **settings):
 def test_pairs_that_one_run_leaves_out_as_too_long_are_read_by_another(tmp_path):
     path, shared = tmp_path / "numbers.tsv", SharedTexts(None)
     path.write_text(table(numbers(14)), encoding="utf-8")
-    counts = {longest: opened(shared, (str(path),), (str(path),), longest=longest)[0].sentences for longest in ("4", "250", "4")}
+    counts = {
+        longest: opened(shared, (str(path),), (str(path),), longest=longest)[0].sentences
+        for longest in ("4", "250", "4")
+    }
     assert counts == {"4": 6, "250": 14}
 
 
 def test_settings_of_a_bundled_corpus_for_its_tokenizer_are_left_out_with_another_one():
     resolved = resolve_request(Request(task="seq2seq", assignments={"tokenizer": "byte"}))[2]
-    assert not resolved.values["lowercase"] and resolved.values["input_feeding"] and resolved.values["column"] == "phrase"
+    assert (
+        not resolved.values["lowercase"]
+        and resolved.values["input_feeding"]
+        and resolved.values["column"] == "phrase"
+    )
 
 
 def test_settings_of_a_bundled_corpus_hold_for_each_run_of_it():
     shared = SharedTexts(None)
     (first, one), (second, other) = (opened(shared, ("answers",), seed=seed) for seed in ("1", "2"))
     assert first is second and one.values | {"seed": 2} == other.values
-    assert other.values["learning_rate"] == 0.005 and other.origins["learning_rate"] == "the bundled corpus"
+    assert (
+        other.values["learning_rate"] == 0.005
+        and other.origins["learning_rate"] == "the bundled corpus"
+    )

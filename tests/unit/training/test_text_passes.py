@@ -10,7 +10,15 @@ from rnnlm.files import reading
 from rnnlm.text.tokenizers.word import WordTokenizer
 from support.tiny_models import LINES
 
-SMALL = {"model": "rnn", "hidden_size": 4, "embedding_size": 4, "batch_rows": 2, "bptt_tokens": 5, "budget": "2steps", "device": "cpu"}
+SMALL = {
+    "model": "rnn",
+    "hidden_size": 4,
+    "embedding_size": 4,
+    "batch_rows": 2,
+    "bptt_tokens": 5,
+    "budget": "2steps",
+    "device": "cpu",
+}
 
 
 @pytest.fixture
@@ -36,24 +44,40 @@ def opened(monkeypatch):
 
 
 @pytest.mark.parametrize("tokenizer", ["word", "char", "byte", "sentencepiece"])
-def test_a_text_is_read_for_its_vocabulary_and_for_both_its_parts(files, opened, tmp_path, tokenizer):
+def test_a_text_is_read_for_its_vocabulary_and_for_both_its_parts(
+    files, opened, tmp_path, tokenizer
+):
     size = {"vocab_size": 300} if tokenizer == "sentencepiece" else {}
-    *_, finished = rnnlm.train(files["text"], output=tmp_path / "model", tokenizer=tokenizer, **size, **SMALL)
+    *_, finished = rnnlm.train(
+        files["text"], output=tmp_path / "model", tokenizer=tokenizer, **size, **SMALL
+    )
     assert opened == {"text.txt": 2}
     assert finished.results["valid"]["sentences"] == 5
 
 
 def test_a_text_whose_tokenizer_is_given_is_read_once(files, opened, tmp_path):
-    *_, finished = rnnlm.train(files["text"], output=tmp_path / "model", tokenizer_from="demo", **SMALL)
+    *_, finished = rnnlm.train(
+        files["text"], output=tmp_path / "model", tokenizer_from="demo", **SMALL
+    )
     assert opened == {"text.txt": 1}
     assert finished.results["valid"]["sentences"] == 5
 
 
-def test_validation_and_test_text_are_read_once_and_no_line_is_encoded_twice(files, opened, tmp_path, monkeypatch):
+def test_validation_and_test_text_are_read_once_and_no_line_is_encoded_twice(
+    files, opened, tmp_path, monkeypatch
+):
     encoded = []
     encode = WordTokenizer.encode
-    monkeypatch.setattr(WordTokenizer, "encode", lambda self, lines: encoded.extend(lines) or encode(self, lines))
-    *_, finished = rnnlm.train(files["text"], valid=files["valid"], test=files["test"], output=tmp_path / "model", **SMALL)
+    monkeypatch.setattr(
+        WordTokenizer, "encode", lambda self, lines: encoded.extend(lines) or encode(self, lines)
+    )
+    *_, finished = rnnlm.train(
+        files["text"], valid=files["valid"], test=files["test"], output=tmp_path / "model", **SMALL
+    )
     assert opened == {"text.txt": 2, "valid.txt": 1, "test.txt": 1}
     assert len(encoded) == 3 * 20 * len(LINES)
-    assert finished.results["valid"]["sentences"] == finished.results["test"]["sentences"] == 20 * len(LINES)
+    assert (
+        finished.results["valid"]["sentences"]
+        == finished.results["test"]["sentences"]
+        == 20 * len(LINES)
+    )

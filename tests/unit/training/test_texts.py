@@ -14,7 +14,15 @@ from rnnlm.text.encoding import LINE_COUNTS
 from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import encoder, preparation, prepared_text
 
-TINY = {"hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 11, "precision": "fp32", "device": "cpu", "seed": 3}
+TINY = {
+    "hidden_size": 8,
+    "embedding_size": 8,
+    "batch_rows": 4,
+    "bptt_tokens": 11,
+    "precision": "fp32",
+    "device": "cpu",
+    "seed": 3,
+}
 SHARD_BYTES = 6_000
 
 
@@ -29,8 +37,23 @@ def texts(tmp_path_factory):
         patched.setattr(encoder, "SHARD_BYTES", SHARD_BYTES)
         patched.setattr(preparation, "SHARD_BYTES", SHARD_BYTES)
         for blank in ("skip", "documents"):
-            list(rnnlm.prepare(folder / "text.txt", folder / f"text-{blank}", min_count=2, blank_lines=blank, workers=0))
-        list(rnnlm.prepare(folder / "valid.txt", folder / "valid-skip", tokenizer=rnnlm.load_tokenizer(folder / "text-skip"), workers=0))
+            list(
+                rnnlm.prepare(
+                    folder / "text.txt",
+                    folder / f"text-{blank}",
+                    min_count=2,
+                    blank_lines=blank,
+                    workers=0,
+                )
+            )
+        list(
+            rnnlm.prepare(
+                folder / "valid.txt",
+                folder / "valid-skip",
+                tokenizer=rnnlm.load_tokenizer(folder / "text-skip"),
+                workers=0,
+            )
+        )
     return folder
 
 
@@ -46,12 +69,16 @@ def trained(output, text, **settings):
 
 
 def assert_equal(one, other):
-    assert one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+    assert one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name]) for name in one
+    )
 
 
 @pytest.mark.parametrize("blank", ["skip", "documents"])
 @pytest.mark.parametrize("validation", ["held out", "named"])
-def test_training_on_a_prepared_text_gives_the_weights_of_training_on_the_text(tmp_path, texts, blank, validation):
+def test_training_on_a_prepared_text_gives_the_weights_of_training_on_the_text(
+    tmp_path, texts, blank, validation
+):
     prepared = texts / f"text-{blank}"
     of_text, of_folder = {"tokenizer_from": str(prepared), "blank_lines": blank}, {}
     if validation == "named":
@@ -59,23 +86,39 @@ def test_training_on_a_prepared_text_gives_the_weights_of_training_on_the_text(t
     one, finished = trained(tmp_path / "text", texts / "text.txt", **TINY, **of_text)
     other, same = trained(tmp_path / "folder", prepared, **TINY, **of_folder)
     assert_equal(one, other)
-    for figure in ("logprob_nats", "tokens", "words", "oov_words", "characters", "bytes", "sentences"):
+    for figure in (
+        "logprob_nats",
+        "tokens",
+        "words",
+        "oov_words",
+        "characters",
+        "bytes",
+        "sentences",
+    ):
         assert finished.results["valid"][figure] == same.results["valid"][figure]
 
 
 def test_a_prepared_validation_text_is_the_text_itself_down_to_the_signature(tmp_path, texts):
     runs = [
-        trained(tmp_path / name, texts / "text-skip", **TINY, valid=texts / name, test=texts / name) for name in ("valid.txt", "valid-skip")
+        trained(tmp_path / name, texts / "text-skip", **TINY, valid=texts / name, test=texts / name)
+        for name in ("valid.txt", "valid-skip")
     ]
     (one, finished), (other, same) = runs
     assert_equal(one, other)
-    assert finished.results["valid"]["signature"] == same.results["valid"]["signature"] == same.results["test"]["signature"]
+    assert (
+        finished.results["valid"]["signature"]
+        == same.results["valid"]["signature"]
+        == same.results["test"]["signature"]
+    )
 
 
 @pytest.mark.parametrize("model", ["ngram", "unigram"])
 def test_models_of_counts_read_a_prepared_text_too(tmp_path, texts, model):
     prepared = texts / "text-skip"
-    for text, output, more in ((texts / "text.txt", "text", {"tokenizer_from": str(prepared)}), (prepared, "folder", {})):
+    for text, output, more in (
+        (texts / "text.txt", "text", {"tokenizer_from": str(prepared)}),
+        (prepared, "folder", {}),
+    ):
         list(rnnlm.train(text, output=tmp_path / output, model=model, **more))
     assert_equal(weights(tmp_path / "text"), weights(tmp_path / "folder"))
 
@@ -84,11 +127,18 @@ def test_a_run_on_a_prepared_text_goes_on_where_it_was_cut_off(tmp_path, texts):
     settings = {**TINY, "validate_every_steps": 4, "schedule": "constant", "warmup": 0}
     whole, _ = trained(tmp_path / "whole", texts / "text-skip", budget="16steps", **settings)
     trained(tmp_path / "cut", texts / "text-skip", budget="8steps", **settings)
-    assert load_run(tmp_path / "cut").tokenizer == prepared_text.load(texts / "text-skip").tokenizer.fingerprint
+    assert (
+        load_run(tmp_path / "cut").tokenizer
+        == prepared_text.load(texts / "text-skip").tokenizer.fingerprint
+    )
     list(rnnlm.train(texts / "text-skip", output=tmp_path / "cut", budget="16steps", resume=True))
     assert_equal(whole, weights(tmp_path / "cut"))
     with pytest.raises(UsageError, match="training text"):
-        list(rnnlm.train(texts / "valid-skip", output=tmp_path / "cut", budget="20steps", resume=True))
+        list(
+            rnnlm.train(
+                texts / "valid-skip", output=tmp_path / "cut", budget="20steps", resume=True
+            )
+        )
 
 
 @pytest.mark.parametrize("blank", ["skip", "documents"])
@@ -98,15 +148,31 @@ def test_the_share_held_out_is_that_of_the_text(texts, blank, share):
     text = Corpus((str(texts / "text.txt"),), TextSettings(blank_lines=blank))
     parts = [each.split(share).encode(prepared.tokenizer) for each in (prepared, text)]
     for one, other in zip(*parts, strict=True):
-        for name in ("ids", "line_offsets", "document_offsets", "oov", *LINE_COUNTS, "words", "oov_words", "characters", "bytes"):
+        for name in (
+            "ids",
+            "line_offsets",
+            "document_offsets",
+            "oov",
+            *LINE_COUNTS,
+            "words",
+            "oov_words",
+            "characters",
+            "bytes",
+        ):
             assert np.array_equal(getattr(one, name), getattr(other, name)), name
 
 
-def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(tmp_path, texts, monkeypatch):
+def test_what_is_held_out_of_a_huge_text_is_bounded_unless_a_share_is_asked_for(
+    tmp_path, texts, monkeypatch
+):
     monkeypatch.setattr("rnnlm.text.prepared.prepared_text.MOST_HELD_OUT", 100)
     events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "a", budget="1steps", **TINY))
     assert 60 < events[0].valid_tokens <= 100
-    events = list(rnnlm.train(texts / "text-skip", output=tmp_path / "b", budget="1steps", holdout=0.2, **TINY))
+    events = list(
+        rnnlm.train(
+            texts / "text-skip", output=tmp_path / "b", budget="1steps", holdout=0.2, **TINY
+        )
+    )
     assert events[0].valid_tokens > 500
 
 
@@ -125,4 +191,8 @@ def test_a_prepared_text_stands_alone_and_goes_with_its_own_tokenizer_only(tmp_p
     with pytest.raises(UsageError, match="read alone"):
         list(rnnlm.train([texts / "text-skip", texts / "text.txt"], output=tmp_path / "model"))
     with pytest.raises(UsageError, match="another tokenizer"):
-        list(rnnlm.train(texts / "text.txt", valid=texts / "valid-skip", output=tmp_path / "model", **TINY))
+        list(
+            rnnlm.train(
+                texts / "text.txt", valid=texts / "valid-skip", output=tmp_path / "model", **TINY
+            )
+        )

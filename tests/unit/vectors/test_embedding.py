@@ -18,8 +18,19 @@ from rnnlm.vectors.embedding import EmbeddingSettings
 from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import LINES, fit, make_tokenizer
 
-TEXT = ("the cat sat", "", "a dog saw the cat on the mat", "dog", "it is hard to recognize speech", "a cat sat")
-POOLINGS = {"last": lambda values: values[-1], "mean": lambda values: values.mean(axis=0), "max": lambda values: values.max(axis=0)}
+TEXT = (
+    "the cat sat",
+    "",
+    "a dog saw the cat on the mat",
+    "dog",
+    "it is hard to recognize speech",
+    "a cat sat",
+)
+POOLINGS = {
+    "last": lambda values: values[-1],
+    "mean": lambda values: values.mean(axis=0),
+    "max": lambda values: values.max(axis=0),
+}
 KINDS = [
     {"model": "rnn"}, {"model": "gru", "connections": "dense", "layers": 2},
     {"model": "lstm", "layers": 2, "layer_sizes": "7,6"},
@@ -34,7 +45,9 @@ def network_of(tokenizer=None, **settings):
     torch.manual_seed(1)
     values = {"embedding_size": 5, "hidden_size": 7, **settings}
     made = resolve(registry.kind_of(settings["model"]).settings_classes(), [Layer("test", values)])
-    network = make_network(made.make(registry.kind_of(settings["model"]).settings_classes()[0]), tokenizer)
+    network = make_network(
+        made.make(registry.kind_of(settings["model"]).settings_classes()[0]), tokenizer
+    )
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.uniform_(-0.7, 0.7)
@@ -45,7 +58,9 @@ def labeller_of(task, name="lstm", tokenizer="word", **settings):
     """A tagger or classifier with random weights."""
     resolved = tiny_tasks.settings_of(task, name, **settings)
     words = {} if tokenizer == "word" else {"tokenizer": tokenizer, "min_count": 1}
-    codec = tiny_tasks.data_of(resolved, tiny_tasks.labelled(tiny_tasks.TRAIN, task), **words).tokenizer
+    codec = tiny_tasks.data_of(
+        resolved, tiny_tasks.labelled(tiny_tasks.TRAIN, task), **words
+    ).tokenizer
     torch.manual_seed(1)
     settings = resolved.make(registry.kind_of(name, task).settings_classes()[0])
     return TaskModel(make_task_network(settings, codec).eval(), codec)
@@ -55,12 +70,16 @@ def read_alone(model, line):
     """(T, H): the features after each token of a line, by the model's own way; after `</s>` where
     there are none."""
     ids = model.tokenizer.encode([line]).ids[:-1]
-    hidden_1TH, _ = model.hidden(np.array([[model.tokenizer.boundary_id, *ids]]), model.initial_state(1))
+    hidden_1TH, _ = model.hidden(
+        np.array([[model.tokenizer.boundary_id, *ids]]), model.initial_state(1)
+    )
     return hidden_1TH[0, min(1, len(ids)) :].numpy()
 
 
 @pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
-def test_a_line_has_the_pooled_features_of_its_tokens_and_a_blank_one_those_of_its_boundary(settings):
+def test_a_line_has_the_pooled_features_of_its_tokens_and_a_blank_one_those_of_its_boundary(
+    settings,
+):
     model = network_of(**settings)
     for pooling, by_hand in POOLINGS.items():
         expected = np.stack([by_hand(read_alone(model, line)) for line in TEXT])
@@ -70,19 +89,27 @@ def test_a_line_has_the_pooled_features_of_its_tokens_and_a_blank_one_those_of_i
 @pytest.mark.parametrize("settings", KINDS, ids=lambda each: each["model"])
 def test_layers_are_those_that_a_trace_shows(settings):
     model = network_of(**settings)
-    ids = torch.as_tensor([model.tokenizer.boundary_id, *model.tokenizer.encode([TEXT[2]]).ids[:-1].tolist()]).unsqueeze(1)
+    ids = torch.as_tensor(
+        [model.tokenizer.boundary_id, *model.tokenizer.encode([TEXT[2]]).ids[:-1].tolist()]
+    ).unsqueeze(1)
     with torch.no_grad():
         traced = model.network.trace(ids, model.network.initial_state(1))
     for number, layer in enumerate(traced.layers, start=1):
         found = rnnlm.embed(model, TEXT, words=True, layer=number)[3:11]
         np.testing.assert_allclose(found, layer.hidden_TBH[1:, 0], atol=1e-5)
     inputs_TE = model.network.input(ids)[1:, 0].detach().numpy()
-    np.testing.assert_allclose(rnnlm.embed(model, TEXT, words=True, layer="input")[3:11], inputs_TE, atol=1e-6)
+    np.testing.assert_allclose(
+        rnnlm.embed(model, TEXT, words=True, layer="input")[3:11], inputs_TE, atol=1e-6
+    )
 
 
 def test_a_model_that_reads_from_the_end_has_read_all_at_the_first_word():
     model = network_of(make_tokenizer(LINES, min_count=1, reversed=True), model="gru")
-    np.testing.assert_allclose(rnnlm.embed(model, TEXT), np.stack([read_alone(model, line)[-1] for line in TEXT]), atol=1e-5)
+    np.testing.assert_allclose(
+        rnnlm.embed(model, TEXT),
+        np.stack([read_alone(model, line)[-1] for line in TEXT]),
+        atol=1e-5,
+    )
     words = rnnlm.embed(model, TEXT, words=True)
     np.testing.assert_allclose(words[:3], read_alone(model, TEXT[0])[::-1], atol=1e-5)
 
@@ -90,18 +117,32 @@ def test_a_model_that_reads_from_the_end_has_read_all_at_the_first_word():
 def test_a_word_of_many_tokens_has_the_vector_after_its_last_one():
     model = network_of(make_tokenizer(LINES, tokenizer="char", min_count=1), model="lstm")
     (chunk,) = rnnlm.embed_chunks(model, ["", "the  cat sat "], EmbeddingSettings(words=True))
-    assert [chunk.lines[1][start:end] for start, end in chunk.words[1].spans] == list(chunk.words[1].words) == ["the", "cat", "sat"]
-    np.testing.assert_allclose(chunk.vectors_NH, read_alone(model, "the  cat sat ")[[2, 7, 11]], atol=1e-5)
+    assert (
+        [chunk.lines[1][start:end] for start, end in chunk.words[1].spans]
+        == list(chunk.words[1].words)
+        == ["the", "cat", "sat"]
+    )
+    np.testing.assert_allclose(
+        chunk.vectors_NH, read_alone(model, "the  cat sat ")[[2, 7, 11]], atol=1e-5
+    )
 
 
 def test_words_that_a_tokenizer_splits_or_drops_stand_where_their_tokens_do():
-    model = network_of(make_tokenizer(["go , he said ."], min_count=1, split_punctuation=True), model="rnn")
+    model = network_of(
+        make_tokenizer(["go , he said ."], min_count=1, split_punctuation=True), model="rnn"
+    )
     (chunk,) = rnnlm.embed_chunks(model, ["go, he said."], EmbeddingSettings(words=True))
     assert [each.tolist() for each in chunk.words[0].tokens_W2] == [[0, 2], [2, 3], [3, 5]]
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"connections": "dense", "layers": 2}, {"bidirectional": False}, {"tokenizer": "char", "characters": None}]
+    "settings",
+    [
+        {},
+        {"connections": "dense", "layers": 2},
+        {"bidirectional": False},
+        {"tokenizer": "char", "characters": None},
+    ],
 )
 def test_a_taggers_words_are_those_that_its_output_layers_read(settings):
     model = labeller_of("tagging", **settings)
@@ -142,17 +183,28 @@ def test_a_classifiers_features_are_those_of_the_text_and_its_layers_those_of_wo
 
 @pytest.mark.parametrize(
     ("settings", "is_reversed", "onwards"),
-    [({}, False, 3), ({"bidirectional": False, "layers": 2}, False, 3), ({"connections": "dense"}, False, 8), ({}, True, 3)],
+    [
+        ({}, False, 3),
+        ({"bidirectional": False, "layers": 2}, False, 3),
+        ({"connections": "dense"}, False, 8),
+        ({}, True, 3),
+    ],
 )
-def test_an_encoder_decoder_has_the_vectors_of_what_its_encoder_reads(settings, is_reversed, onwards):
+def test_an_encoder_decoder_has_the_vectors_of_what_its_encoder_reads(
+    settings, is_reversed, onwards
+):
     model = tiny_seq2seq.tiny_model(**settings)
     model.codec.source = tiny_seq2seq.SOURCE.in_direction(is_reversed)
     sources = ["the cat sat on the mat", "", "a dog"]
     expected_SMH = model.states(sources).memory.states_SMH.numpy()
-    mean = np.stack([expected_SMH[:length, row].mean(axis=0) for row, length in enumerate((7, 1, 3))])
+    mean = np.stack(
+        [expected_SMH[:length, row].mean(axis=0) for row, length in enumerate((7, 1, 3))]
+    )
     np.testing.assert_allclose(rnnlm.embed(model, sources, pooling="mean"), mean, atol=1e-5)
     words = rnnlm.embed(model, sources, words=True)
-    np.testing.assert_allclose(words[:6], expected_SMH[5::-1, 0] if is_reversed else expected_SMH[:6, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        words[:6], expected_SMH[5::-1, 0] if is_reversed else expected_SMH[:6, 0], atol=1e-5
+    )
     last = rnnlm.embed(model, sources)
     # after `</s>`
     np.testing.assert_allclose(last[0, :onwards], expected_SMH[6, 0, :onwards], atol=1e-5)

@@ -32,14 +32,30 @@ def _small_chunks(monkeypatch):
 def test_all_formats_hold_what_embed_gives(tmp_path, model, words):
     expected = rnnlm.embed(model, LINES, words=words)
     for name in ("a.npy", "a.parquet", "a.jsonl", "a.jsonl.gz"):
-        assert save_vectors(tmp_path / name, Embedder(model, EmbeddingSettings(words=words)), iter(LINES)) == 5
+        assert (
+            save_vectors(
+                tmp_path / name, Embedder(model, EmbeddingSettings(words=words)), iter(LINES)
+            )
+            == 5
+        )
     np.testing.assert_array_equal(np.load(tmp_path / "a.npy"), expected)
     table = pyarrow.parquet.read_table(tmp_path / "a.parquet").to_pylist()
     rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
-    assert table == rows == [json.loads(line) for line in gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).splitlines()]
-    np.testing.assert_array_equal(np.array([row.pop("vector") for row in rows], np.float32), expected)
+    assert (
+        table
+        == rows
+        == [
+            json.loads(line)
+            for line in gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()).splitlines()
+        ]
+    )
+    np.testing.assert_array_equal(
+        np.array([row.pop("vector") for row in rows], np.float32), expected
+    )
     if not words:
-        assert rows == [{"line": number, "text": line} for number, line in enumerate(LINES, start=1)]
+        assert rows == [
+            {"line": number, "text": line} for number, line in enumerate(LINES, start=1)
+        ]
         return
     assert rows[4] == {"line": 3, "word_index": 2, "word": '"dog"', "start": 2, "end": 7}
     beside = (tmp_path / "a.npy.words.tsv").read_text().splitlines()
@@ -58,7 +74,12 @@ def test_lines_are_read_as_they_are_written(tmp_path, model):
             yield line
 
     said = []
-    save_vectors(tmp_path / "a.npy", Embedder(model), lines(), progress=lambda message: said.append((message, read)))
+    save_vectors(
+        tmp_path / "a.npy",
+        Embedder(model),
+        lines(),
+        progress=lambda message: said.append((message, read)),
+    )
     assert said[0] == ("2 lines embedded", 2) and said[-1] == ("20 lines embedded", 20)
     assert np.load(tmp_path / "a.npy", mmap_mode="r").shape[0] == 20
 
@@ -67,7 +88,12 @@ def test_lines_are_read_as_they_are_written(tmp_path, model):
 def test_an_error_on_the_way_leaves_what_was_there(tmp_path, model, name):
     (tmp_path / name).write_text("before")
     with pytest.raises(TextError, match="line 4"):
-        save_vectors(tmp_path / name, Embedder(model, EmbeddingSettings(words=True)), (*LINES[:3], "<s>"), overwrite=True)
+        save_vectors(
+            tmp_path / name,
+            Embedder(model, EmbeddingSettings(words=True)),
+            (*LINES[:3], "<s>"),
+            overwrite=True,
+        )
     assert [each.read_text() for each in tmp_path.iterdir()] == ["before"]
 
 

@@ -16,9 +16,17 @@ def planted(lines=400):
     """Sentences in which words of one group stand where the others of it may stand: animals beside
     animals' verbs, tools beside theirs."""
     draw = np.random.default_rng(1)
-    groups = (("cat", "dog", "cow"), ("eats", "sleeps", "runs")), (("axe", "saw", "pick"), ("cuts", "breaks", "rusts"))
+    groups = (
+        (("cat", "dog", "cow"), ("eats", "sleeps", "runs")),
+        (("axe", "saw", "pick"), ("cuts", "breaks", "rusts")),
+    )
     chosen = (groups[int(number)] for number in draw.integers(0, 2, lines))
-    return Lines([f"the {draw.choice(things)} {draw.choice(does)} {draw.choice(things)}" for things, does in chosen])
+    return Lines(
+        [
+            f"the {draw.choice(things)} {draw.choice(does)} {draw.choice(things)}"
+            for things, does in chosen
+        ]
+    )
 
 
 def test_rare_words_and_special_symbols_are_out_of_the_lines_before_windows_are_taken():
@@ -31,11 +39,23 @@ def test_rare_words_and_special_symbols_are_out_of_the_lines_before_windows_are_
 def test_planted_groups_come_out_and_the_same_seed_gives_the_same_vectors(method):
     if method != "svd":
         pytest.importorskip("gensim")
-    settings = {"method": method, "width": 6, "window": 2, "epochs": 20, "learning_rate": 0.1, "seed": 3}
+    settings = {
+        "method": method,
+        "width": 6,
+        "window": 2,
+        "epochs": 20,
+        "learning_rate": 0.1,
+        "seed": 3,
+    }
     vectors = rnnlm.learn_vectors(planted(), **settings)
     assert vectors.matrix_VE.shape == (13, 6)
     for group in (("cat", "dog", "cow"), ("axe", "saw", "pick")):
-        nearest = {word for word, _ in vectors.nearest(vectors.matrix_VE[vectors.number(group[0])], 2, [vectors.number(group[0])])}
+        nearest = {
+            word
+            for word, _ in vectors.nearest(
+                vectors.matrix_VE[vectors.number(group[0])], 2, [vectors.number(group[0])]
+            )
+        }
         assert nearest == set(group[1:])
     assert np.array_equal(vectors.matrix_VE, rnnlm.learn_vectors(planted(), **settings).matrix_VE)
 
@@ -44,7 +64,11 @@ def test_progress_counts_the_lines_of_all_epochs_to_the_end():
     pytest.importorskip("gensim")
     said = []
     rnnlm.learn_vectors(planted(30), width=4, epochs=3, progress=said.append)
-    assert said[-3:] == ["epoch 1: 30 of 90 lines", "epoch 2: 60 of 90 lines", "epoch 3: 90 of 90 lines"]
+    assert said[-3:] == [
+        "epoch 1: 30 of 90 lines",
+        "epoch 2: 60 of 90 lines",
+        "epoch 3: 90 of 90 lines",
+    ]
 
 
 def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused():
@@ -59,14 +83,26 @@ def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused(
 def test_without_gensim_the_message_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "gensim", None)
     monkeypatch.setitem(sys.modules, "gensim.models.word2vec", None)
-    with pytest.raises(UsageError, match=r"skip-gram and CBOW need the package gensim.*rnnlm\[vectors\]"):
+    with pytest.raises(
+        UsageError, match=r"skip-gram and CBOW need the package gensim.*rnnlm\[vectors\]"
+    ):
         rnnlm.learn_vectors(planted())
 
 
 def test_a_prepared_text_keeps_its_tokenizer(tmp_path):
-    (tmp_path / "text.txt").write_text("".join(f"{line}\n" for line in planted(50).lines), encoding="utf-8")
+    (tmp_path / "text.txt").write_text(
+        "".join(f"{line}\n" for line in planted(50).lines), encoding="utf-8"
+    )
     list(rnnlm.prepare([tmp_path / "text.txt"], tmp_path / "prepared"))
     vectors = rnnlm.learn_vectors(tmp_path / "prepared", method="svd", width=4)
-    assert np.array_equal(vectors.matrix_VE, rnnlm.learn_vectors(tmp_path / "text.txt", method="svd", width=4).matrix_VE)
+    assert np.array_equal(
+        vectors.matrix_VE,
+        rnnlm.learn_vectors(tmp_path / "text.txt", method="svd", width=4).matrix_VE,
+    )
     with pytest.raises(UsageError, match="is a prepared text, which has its tokenizer"):
-        rnnlm.learn_vectors(tmp_path / "prepared", method="svd", width=4, tokenizer=TokenizerSettings(lowercase=True))
+        rnnlm.learn_vectors(
+            tmp_path / "prepared",
+            method="svd",
+            width=4,
+            tokenizer=TokenizerSettings(lowercase=True),
+        )

@@ -8,17 +8,24 @@ from rnnlm.errors import OutputError, RnnlmWarning, SettingsError, TextError, Us
 from rnnlm.text.vectors import read_vectors as read_some
 from support import tiny_models, tiny_seq2seq, tiny_tasks
 
-VECTORS = rnnlm.WordVectors(("</s>", "king", "queen", "cat"), np.array([[1, 0], [1, 0.1], [0.9, 0.2], [0, 2]], dtype=np.float32))
+VECTORS = rnnlm.WordVectors(
+    ("</s>", "king", "queen", "cat"),
+    np.array([[1, 0], [1, 0.1], [0.9, 0.2], [0, 2]], dtype=np.float32),
+)
 
 
 def test_the_nearest_words_are_those_of_largest_cosine_special_symbols_left_out():
     found = VECTORS.nearest(np.array([2.0, 0.0]), 2)
     assert [word for word, _ in found] == ["king", "queen"]
-    assert [cosine for _, cosine in found] == pytest.approx([1 / np.sqrt(1.01), 0.9 / np.sqrt(0.85)])
+    assert [cosine for _, cosine in found] == pytest.approx(
+        [1 / np.sqrt(1.01), 0.9 / np.sqrt(0.85)]
+    )
     assert [word for word, _ in VECTORS.nearest(np.array([2.0, 0.0]), 9, [1])] == ["queen", "cat"]
 
 
-@pytest.mark.parametrize(("word", "hint"), [("Cat", "'cat'"), ("quen", "'queen'"), ("kings", "'king'")])
+@pytest.mark.parametrize(
+    ("word", "hint"), [("Cat", "'cat'"), ("quen", "'queen'"), ("kings", "'king'")]
+)
 def test_an_unknown_word_is_one_line_that_names_the_nearest_in_spelling(word, hint):
     with pytest.raises(UsageError) as caught:
         VECTORS.number(word)
@@ -26,20 +33,30 @@ def test_an_unknown_word_is_one_line_that_names_the_nearest_in_spelling(word, hi
 
 
 def test_what_is_written_is_read_again_to_the_last_bit_whole_and_by_a_vocabulary(tmp_path):
-    vectors = rnnlm.WordVectors(("the", "a", "m\u00e4t"), np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32))
+    vectors = rnnlm.WordVectors(
+        ("the", "a", "m\u00e4t"),
+        np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32),
+    )
     assert rnnlm.save_vectors(vectors, tmp_path / "v.txt.gz") == 3
     again = rnnlm.read_vectors(tmp_path / "v.txt.gz")
     assert again.words == vectors.words and np.array_equal(again.matrix_VE, vectors.matrix_VE)
     with pytest.warns(RnnlmWarning):
         found = read_some(tmp_path / "v.txt.gz", ["m\u00e4t", "x", "the"], 4)
-    assert found.ids_K.tolist() == [2, 0] and np.array_equal(found.values_KE, vectors.matrix_VE[[0, 2]])
+    assert found.ids_K.tolist() == [2, 0] and np.array_equal(
+        found.values_KE, vectors.matrix_VE[[0, 2]]
+    )
     with pytest.raises(OutputError, match="already exists"):
         rnnlm.save_vectors(vectors, tmp_path / "v.txt.gz")
 
 
 def test_symbols_with_white_space_are_left_out_of_a_file_with_a_notice(tmp_path):
     with pytest.warns(RnnlmWarning, match="1 symbol with white space"):
-        assert rnnlm.save_vectors(rnnlm.WordVectors(("a", " "), np.eye(2, dtype=np.float32)), tmp_path / "v.txt") == 1
+        assert (
+            rnnlm.save_vectors(
+                rnnlm.WordVectors(("a", " "), np.eye(2, dtype=np.float32)), tmp_path / "v.txt"
+            )
+            == 1
+        )
     assert (tmp_path / "v.txt").read_text() == "1 2\na 1 0\n"
 
 
@@ -65,10 +82,18 @@ def test_a_glove_file_has_the_width_of_its_first_line_and_its_first_vectors_coun
 def test_a_model_has_the_vectors_that_it_reads_and_those_of_its_softmax():
     model = tiny_models.fit("lstm", tied=False)
     network = model.network
-    assert np.array_equal(rnnlm.word_vectors(model).matrix_VE, network.input.weight.detach().numpy())
+    assert np.array_equal(
+        rnnlm.word_vectors(model).matrix_VE, network.input.weight.detach().numpy()
+    )
     output = rnnlm.word_vectors(model, "output")
-    assert np.array_equal(output.matrix_VE, network.output.weight.detach().numpy()) and output.note == ""
-    assert output.words == tuple(model.tokenizer.symbols()) and output.source == "output vectors of this model"
+    assert (
+        np.array_equal(output.matrix_VE, network.output.weight.detach().numpy())
+        and output.note == ""
+    )
+    assert (
+        output.words == tuple(model.tokenizer.symbols())
+        and output.source == "output vectors of this model"
+    )
 
 
 def test_tied_vectors_say_so_and_are_the_same():
@@ -83,8 +108,13 @@ def test_words_read_as_characters_have_vectors_made_of_them():
     settings = {"characters": "cnn", "character_filters": "4,4", "tied": False}
     model = tiny_models.fit("lstm", **settings)
     vectors = rnnlm.word_vectors(model)
-    assert vectors.matrix_VE.shape == (model.tokenizer.size, 8) and "of the characters of each of the" in vectors.note
-    assert rnnlm.word_vectors(tiny_models.fit("lstm", **settings, characters_beside=True)).note.startswith("the characters that are read")
+    assert (
+        vectors.matrix_VE.shape == (model.tokenizer.size, 8)
+        and "of the characters of each of the" in vectors.note
+    )
+    assert rnnlm.word_vectors(
+        tiny_models.fit("lstm", **settings, characters_beside=True)
+    ).note.startswith("the characters that are read")
 
 
 @pytest.mark.parametrize("layer", ["adaptive", "hierarchical", "class"])
@@ -101,7 +131,10 @@ def test_an_encoder_decoder_has_those_of_the_source_and_of_the_targets_softmax()
     codec = model.codec
     source, target = (rnnlm.word_vectors(model, which) for which in ("input", "output"))
     assert (source.words, source.note) == (tuple(codec.source.symbols()), "of the source")
-    assert (target.words, target.note) == (tuple(codec.target.symbols()), "of the target; tied: the decoder reads the same")
+    assert (target.words, target.note) == (
+        tuple(codec.target.symbols()),
+        "of the target; tied: the decoder reads the same",
+    )
     assert np.array_equal(target.matrix_VE, model.network.target_words.weight.detach().numpy())
 
 
@@ -109,7 +142,9 @@ def test_an_encoder_decoder_has_those_of_the_source_and_of_the_targets_softmax()
 def test_a_model_of_labels_has_vectors_of_the_words_it_reads_and_predicts_none(task, kind):
     model = tiny_tasks.fit(task, kind)
     vectors = rnnlm.word_vectors(model)
-    assert "oslo" in vectors.words and np.array_equal(vectors.matrix_VE, model.network.encoder.input.weight.detach().numpy())
+    assert "oslo" in vectors.words and np.array_equal(
+        vectors.matrix_VE, model.network.encoder.input.weight.detach().numpy()
+    )
     with pytest.raises(UsageError, match="it predicts labels, not words"):
         rnnlm.word_vectors(model, "output")
 

@@ -15,7 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from rnnlm.neural.device import product_type
-from rnnlm.neural.layers.kernels.loops import ResetAfterGRU, ResetBeforeGRU, ScheduledElman, ScheduledLSTM
+from rnnlm.neural.layers.kernels.loops import (
+    ResetAfterGRU,
+    ResetBeforeGRU,
+    ScheduledElman,
+    ScheduledLSTM,
+)
 from rnnlm.neural.settings import Activation, ResetGate, UpdateGate
 
 # the activations that it has kernels for
@@ -23,12 +28,23 @@ TORCHS_ELMAN = {"tanh": torch.rnn_tanh, "relu": torch.rnn_relu}
 WIDE_LSTM = 640  # hidden units from which on oneDNN's backward pass in bf16 is the slower one
 
 
-def elman(x_TBE: Tensor, h_BH: Tensor, weight_ih_HE: Tensor, weight_hh_HH: Tensor, bias_H: Tensor, activation: Activation) -> Tensor:
+def elman(
+    x_TBE: Tensor,
+    h_BH: Tensor,
+    weight_ih_HE: Tensor,
+    weight_hh_HH: Tensor,
+    bias_H: Tensor,
+    activation: Activation,
+) -> Tensor:
     """y_TBH; the last state is y_TBH[-1]."""
     if torch_has_elman(activation) and _torch_is_quicker("elman", x_TBE, h_BH):
-        return torchs_layer(TORCHS_ELMAN[activation], x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None))[0]
+        return torchs_layer(
+            TORCHS_ELMAN[activation], x_TBE, (h_BH,), (weight_ih_HE, weight_hh_HH, bias_H, None)
+        )[0]
     weights = weight_ih_HE, weight_hh_HH, bias_H
-    return ScheduledElman.apply(x_TBE, h_BH, *weights, activation, product_type(x_TBE), torch.is_grad_enabled())
+    return ScheduledElman.apply(
+        x_TBE, h_BH, *weights, activation, product_type(x_TBE), torch.is_grad_enabled()
+    )
 
 
 def gru(
@@ -43,7 +59,9 @@ def gru(
 ) -> Tensor:
     """y_TBH; the last state is y_TBH[-1]."""
     if update_gate == "renew":
-        weight_ih, weight_hh, bias_ih, bias_hh = map(swap_update_gate, (weight_ih, weight_hh, bias_ih, bias_hh))
+        weight_ih, weight_hh, bias_ih, bias_hh = map(
+            swap_update_gate, (weight_ih, weight_hh, bias_ih, bias_hh)
+        )
     weights = weight_ih, weight_hh, bias_ih, bias_hh
     if torch_has_gru(reset_gate) and _torch_is_quicker("gru", x_TBE, h_BH):
         return torchs_layer(torch.gru, x_TBE, (h_BH,), weights)[0]
@@ -74,10 +92,14 @@ def lstm(
 ) -> tuple[Tensor, Tensor]:
     """y_TBH and the last cell."""
     if torch_has_lstm(peepholes is not None, coupled) and _torch_is_quicker("lstm", x_TBE, h_BH):
-        y_TBH, last_BH = torchs_layer(torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None))
+        y_TBH, last_BH = torchs_layer(
+            torch.lstm, x_TBE, (h_BH, c_BH), (weight_ih, weight_hh, bias, None)
+        )
         return y_TBH, last_BH
     weights = weight_ih, weight_hh, bias, peepholes
-    return ScheduledLSTM.apply(x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled())
+    return ScheduledLSTM.apply(
+        x_TBE, h_BH, c_BH, *weights, product_type(x_TBE), torch.is_grad_enabled()
+    )
 
 
 # Which forms torch has kernels for. All others are loops of our own on every device.
@@ -111,7 +133,11 @@ def _torch_is_quicker(kind: str, x_TBE: Tensor, h_BH: Tensor) -> bool:
     if x_TBE.device.type != "cpu":
         return True
     trains_in_bf16 = product_type(x_TBE) == torch.bfloat16 and torch.is_grad_enabled()
-    return kind == "lstm" and x_TBE.dtype != torch.float64 and not (trains_in_bf16 and h_BH.shape[1] >= WIDE_LSTM)
+    return (
+        kind == "lstm"
+        and x_TBE.dtype != torch.float64
+        and not (trains_in_bf16 and h_BH.shape[1] >= WIDE_LSTM)
+    )
 
 
 # ---- torch's own recurrent layers, called so that its quickest kernels do the work.
@@ -132,17 +158,23 @@ TORCH_WITH_BF16 = "2.10"  # torch compares versions by their numbers
 Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]
 
 
-def torchs_layer(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
+def torchs_layer(
+    layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights
+) -> tuple[Tensor, ...]:
     """`layer` (torch.lstm, gru, rnn_tanh, rnn_relu) over a window, from states (B, H): y_TBH and,
     of an LSTM, the last cell."""
     if x_TBE.device.type == "cuda":
         return cudnns_layer(layer, x_TBE, states, weights)
     *given, last = weights
-    y_TBH, *after = _run(layer, x_TBE, states, [*given, torch.zeros_like(given[-1]) if last is None else last])
+    y_TBH, *after = _run(
+        layer, x_TBE, states, [*given, torch.zeros_like(given[-1]) if last is None else last]
+    )
     return y_TBH.to(states[0].dtype), *(state_1BH[0].to(states[0].dtype) for state_1BH in after[1:])
 
 
-def cudnns_layer(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights) -> tuple[Tensor, ...]:
+def cudnns_layer(
+    layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: Weights
+) -> tuple[Tensor, ...]:
     """As :func:`torchs_layer`, under cuDNN's conditions. Exact: units that are added to fill up a
     row have weights and states of zero, so that they stay zero (in an LSTM s(0) * 0 + s(0) *
     tanh(0), likewise in the others) and count for nothing."""
@@ -153,7 +185,9 @@ def cudnns_layer(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weigh
         flat = flat_weights(weights, units, E, H, kind)
         wide = [_widened(state_BH.to(kind), H) for state_BH in states]
         y_TBH, *after = _run(layer, _widened(x_TBE.to(kind), E), wide, flat)
-    return y_TBH[..., :units].to(kept), *(state_1BH[0, :, :units].to(kept) for state_1BH in after[1:])
+    return y_TBH[..., :units].to(kept), *(
+        state_1BH[0, :, :units].to(kept) for state_1BH in after[1:]
+    )
 
 
 def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype) -> list[Tensor]:
@@ -164,7 +198,10 @@ def flat_weights(weights: Weights, units: int, E: int, H: int, kind: torch.dtype
     given = weight_ih, weight_hh, bias_ih, torch.zeros_like(bias_ih) if bias_hh is None else bias_hh
     gates = len(bias_ih) // units
     shapes = (gates, H, E), (gates, H, H), (gates, H), (gates, H)
-    wide = [_widened(each.to(kind).unflatten(0, (gates, units)), *shape).flatten() for each, shape in zip(given, shapes, strict=True)]
+    wide = [
+        _widened(each.to(kind).unflatten(0, (gates, units)), *shape).flatten()
+        for each, shape in zip(given, shapes, strict=True)
+    ]
     parts = torch.cat(wide).split([len(each) for each in wide])
     return [part.view(gates * H, *shape[2:]) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -182,16 +219,25 @@ def kernel_type(x: Tensor) -> torch.dtype:
 
 
 def _cudnn_has_bf16() -> bool:
-    return torch.__version__ >= TORCH_WITH_BF16 and (torch.backends.cudnn.version() or 0) >= CUDNN_WITH_BF16
+    return (
+        torch.__version__ >= TORCH_WITH_BF16
+        and (torch.backends.cudnn.version() or 0) >= CUDNN_WITH_BF16
+    )
 
 
 def _widened(x: Tensor, *widths: int) -> Tensor:
     """`x` with zeros behind it, up to `widths` in its last dimensions."""
-    missing = [number for width, size in zip(widths[::-1], reversed(x.shape), strict=False) for number in (0, width - size)]
+    missing = [
+        number
+        for width, size in zip(widths[::-1], reversed(x.shape), strict=False)
+        for number in (0, width - size)
+    ]
     return F.pad(x, missing) if any(missing) else x
 
 
-def _run(layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: list[Tensor]) -> tuple[Tensor, ...]:
+def _run(
+    layer: Callable, x_TBE: Tensor, states: Sequence[Tensor], weights: list[Tensor]
+) -> tuple[Tensor, ...]:
     """torch's settings after the weights: biases, layers, dropout, training, both directions, rows
     first."""
     before = [state_BH.unsqueeze(0).contiguous() for state_BH in states]

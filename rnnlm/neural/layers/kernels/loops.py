@@ -34,11 +34,17 @@ def tanh_(a: Tensor) -> Tensor:
     return a.tanh_()
 
 
-def input_gradients(da_TBG: Tensor, x_TBE: Tensor, weight_GE: Tensor, wanted: bool) -> tuple[Tensor | None, Tensor]:
+def input_gradients(
+    da_TBG: Tensor, x_TBE: Tensor, weight_GE: Tensor, wanted: bool
+) -> tuple[Tensor | None, Tensor]:
     """For a = x U^T: the gradients of x (None unless `wanted`) and of U. Products run in the type
     of `da_TBG`."""
     da_NG, x_NE = da_TBG.flatten(0, 1), x_TBE.flatten(0, 1).to(da_TBG.dtype)
-    grad_x = torch.mm(da_NG, weight_GE.to(da_NG.dtype)).view(x_TBE.shape).to(x_TBE.dtype) if wanted else None
+    grad_x = (
+        torch.mm(da_NG, weight_GE.to(da_NG.dtype)).view(x_TBE.shape).to(x_TBE.dtype)
+        if wanted
+        else None
+    )
     return grad_x, torch.mm(da_NG.t(), x_NE).to(weight_GE.dtype)
 
 
@@ -57,7 +63,13 @@ def bias_gradient(da_TBG: Tensor, bias_G: Tensor) -> Tensor:
 # ---- The Elman layer as a loop over its steps, forward and backward: the pattern that the gated
 # layers follow.
 
-IN_PLACE = {"tanh": tanh_, "relu": torch.relu_, "sigmoid": torch.sigmoid_, "elu": F.elu_, "leaky_relu": F.leaky_relu_}
+IN_PLACE = {
+    "tanh": tanh_,
+    "relu": torch.relu_,
+    "sigmoid": torch.sigmoid_,
+    "elu": F.elu_,
+    "leaky_relu": F.leaky_relu_,
+}
 ELU_ALPHA, LEAKY_SLOPE = 1.0, 0.01  # torch's defaults, with which the functions above work
 
 
@@ -65,7 +77,17 @@ class ScheduledElman(torch.autograd.Function):
     """h = act(a), a = x U + h' W + b (Elman 1990)."""
 
     @staticmethod
-    def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias, activation: Activation, products: torch.dtype, keep: bool):
+    def forward(
+        ctx,
+        x_TBE,
+        h_BH,
+        weight_ih,
+        weight_hh,
+        bias,
+        activation: Activation,
+        products: torch.dtype,
+        keep: bool,
+    ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         act_ = IN_PLACE[activation]
         xU_TBH = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
@@ -87,7 +109,9 @@ class ScheduledElman(torch.autograd.Function):
         W = weight_hh.to(before_TBH.dtype)
         da_TBH = torch.empty_like(before_TBH)
         dh, back = torch.empty_like(h_BH, dtype=y_TBH.dtype), torch.zeros_like(before_TBH[0])
-        for dy, y, da in zip(*(reversed(steps.unbind(0)) for steps in (dy_TBH, y_TBH, da_TBH)), strict=True):
+        for dy, y, da in zip(
+            *(reversed(steps.unbind(0)) for steps in (dy_TBH, y_TBH, da_TBH)), strict=True
+        ):
             torch.add(dy, back, out=dh)
             da.copy_(_through_activation(ctx.activation, dh, y))
             torch.mm(da, W, out=back)
@@ -125,7 +149,9 @@ class ResetAfterGRU(torch.autograd.Function):
     order m r z n."""
 
     @staticmethod
-    def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool):
+    def forward(
+        ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool
+    ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias_ih.to(products))
         W, b = n_first(weight_hh).to(products), n_first(bias_hh).to(products)
@@ -136,18 +162,26 @@ class ResetAfterGRU(torch.autograd.Function):
         h, before, gates = h_BH, before_TBH.unbind(0), gates_TBG.unbind(0)
         for t, (xU, y) in enumerate(zip(xU_TBG.unbind(0), y_TBH.unbind(0), strict=True)):
             slot = t if keep else 0
-            mrz, (m, r, z, n), rz = gates[slot][:, : 3 * H], gates[slot].chunk(4, 1), gates[slot][:, H : 3 * H]
+            mrz, (m, r, z, n), rz = (
+                gates[slot][:, : 3 * H],
+                gates[slot].chunk(4, 1),
+                gates[slot][:, H : 3 * H],
+            )
             mrz.copy_(F.linear(before[slot].copy_(h), W, b))
             rz.add_(xU[:, : 2 * H]).sigmoid_()
             tanh_(torch.mul(r, m, out=n).add_(xU[:, 2 * H :]))
             h = torch.lerp(n, h, z, out=y)
-        ctx.save_for_backward(x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, y_TBH, before_TBH, gates_TBG)
+        ctx.save_for_backward(
+            x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, y_TBH, before_TBH, gates_TBG
+        )
         return y_TBH
 
     @staticmethod
     def backward(ctx, dy_TBH):
         """dr = da_n * m    dm = da_n * r    dh' = dh * z + [dm da_r da_z] [Wn Wr Wz]^T"""
-        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, gates_TBG = ctx.saved_tensors
+        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, gates_TBG = (
+            ctx.saved_tensors
+        )
         T, B, H = y_TBH.shape
         W = n_first(weight_hh).to(before_TBH.dtype)
         # m r z n: the recurrent product's are the first 3H, the input's the last
@@ -177,9 +211,13 @@ class ResetBeforeGRU(torch.autograd.Function):
     two."""
 
     @staticmethod
-    def forward(ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool):
+    def forward(
+        ctx, x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, products: torch.dtype, keep: bool
+    ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
-        xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), (bias_ih + bias_hh).to(products))
+        xU_TBG = F.linear(
+            x_TBE.to(products), weight_ih.to(products), (bias_ih + bias_hh).to(products)
+        )
         W = weight_hh.to(products)
         W_rz, W_n = W[: 2 * H].t(), W[2 * H :].t()
         y_TBH = weight_hh.new_empty((T, B, H))
@@ -195,14 +233,27 @@ class ResetBeforeGRU(torch.autograd.Function):
             reset = reset_TBH[slot].copy_(r * h)
             tanh_(n.copy_(xU_TBG[t][:, 2 * H :].addmm_(reset, W_n)))
             h = torch.lerp(n, h, z, out=y_TBH[t])
-        saved = x_TBE, h_BH, weight_ih, weight_hh, bias_ih, bias_hh, y_TBH, before_TBH, reset_TBH, gates_TBG
+        saved = (
+            x_TBE,
+            h_BH,
+            weight_ih,
+            weight_hh,
+            bias_ih,
+            bias_hh,
+            y_TBH,
+            before_TBH,
+            reset_TBH,
+            gates_TBG,
+        )
         ctx.save_for_backward(*saved)
         return y_TBH
 
     @staticmethod
     def backward(ctx, dy_TBH):
         """With q = da_n Wn^T:    dr = q * h'    dh' = dh * z + q * r + [da_r da_z] [Wr Wz]^T"""
-        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, reset_TBH, gates_TBG = ctx.saved_tensors
+        x_TBE, h_BH, weight_ih, weight_hh, bias_ih, _, y_TBH, before_TBH, reset_TBH, gates_TBG = (
+            ctx.saved_tensors
+        )
         T, B, H = y_TBH.shape
         W = weight_hh.to(before_TBH.dtype)
         da_TBG = before_TBH.new_empty((T, B, 3 * H))
@@ -253,26 +304,66 @@ class ScheduledLSTM(torch.autograd.Function):
     """The equations stand at :func:`rnnlm.neural.layers.steps.lstm_step`."""
 
     @staticmethod
-    def forward(ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, products: torch.dtype, keep: bool):
+    def forward(
+        ctx,
+        x_TBE,
+        h_BH,
+        c_BH,
+        weight_ih,
+        weight_hh,
+        bias,
+        peepholes,
+        products: torch.dtype,
+        keep: bool,
+    ):
         (T, B, _), H = x_TBE.shape, h_BH.shape[1]
         first = 4 * H - len(weight_hh)
         xU_TBG = F.linear(x_TBE.to(products), weight_ih.to(products), bias.to(products))
         W = weight_hh.to(products).t()
         slots = T if keep else 1
-        before_TBH, gates_TB4H = xU_TBG.new_empty((slots, B, H)), weight_hh.new_empty((slots, B, 4 * H))
-        y_TBH, c_TBH, tanh_c_TBH = (weight_hh.new_empty((count, B, H)) for count in (T, slots, slots))
+        before_TBH, gates_TB4H = (
+            xU_TBG.new_empty((slots, B, H)),
+            weight_hh.new_empty((slots, B, 4 * H)),
+        )
+        y_TBH, c_TBH, tanh_c_TBH = (
+            weight_hh.new_empty((count, B, H)) for count in (T, slots, slots)
+        )
         h, c = h_BH, c_BH
         for t in range(T):
             slot = t if keep else 0
             gates_TB4H[slot][:, first:].copy_(xU_TBG[t].addmm_(before_TBH[slot].copy_(h), W))
-            c = lstm_step(gates_TB4H[slot], c, peepholes, first, c_TBH[slot], tanh_c_TBH[slot], y_TBH[t])
+            c = lstm_step(
+                gates_TB4H[slot], c, peepholes, first, c_TBH[slot], tanh_c_TBH[slot], y_TBH[t]
+            )
             h = y_TBH[t]
-        ctx.save_for_backward(x_TBE, c_BH, weight_ih, weight_hh, bias, peepholes, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH)
+        ctx.save_for_backward(
+            x_TBE,
+            c_BH,
+            weight_ih,
+            weight_hh,
+            bias,
+            peepholes,
+            before_TBH,
+            gates_TB4H,
+            c_TBH,
+            tanh_c_TBH,
+        )
         return y_TBH, c.clone()
 
     @staticmethod
     def backward(ctx, dy_TBH, dc_BH):
-        x_TBE, c_BH, weight_ih, weight_hh, bias, peepholes, before_TBH, gates_TB4H, c_TBH, tanh_c_TBH = ctx.saved_tensors
+        (
+            x_TBE,
+            c_BH,
+            weight_ih,
+            weight_hh,
+            bias,
+            peepholes,
+            before_TBH,
+            gates_TB4H,
+            c_TBH,
+            tanh_c_TBH,
+        ) = ctx.saved_tensors
         (T, B, H), G = c_TBH.shape, len(weight_hh)
         first = 4 * H - G
         W, da_TBG = weight_hh.to(before_TBH.dtype), before_TBH.new_empty((T, B, G))
@@ -280,16 +371,35 @@ class ScheduledLSTM(torch.autograd.Function):
         dc, dh, back = dc_BH.clone(), torch.empty_like(dc_BH), torch.zeros_like(before_TBH[0])
         for t in reversed(range(T)):
             torch.add(dy_TBH[t], back, out=dh)
-            lstm_step_backward(dh, dc, gates_TB4H[t], c_TBH[t - 1] if t else c_BH, tanh_c_TBH[t], peepholes, first, d_B4H)
+            lstm_step_backward(
+                dh,
+                dc,
+                gates_TB4H[t],
+                c_TBH[t - 1] if t else c_BH,
+                tanh_c_TBH[t],
+                peepholes,
+                first,
+                d_B4H,
+            )
             torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), W, out=back)
         dx, dU = input_gradients(da_TBG, x_TBE, weight_ih, ctx.needs_input_grad[0])
         dW, db = recurrent_gradient(da_TBG, before_TBH, weight_hh), bias_gradient(da_TBG, bias)
-        dp = None if peepholes is None else peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
+        dp = (
+            None
+            if peepholes is None
+            else peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
+        )
         return dx, back.to(dc.dtype), dc, dU, dW, db, dp, None, None
 
 
 def lstm_step(
-    gates_B4H: Tensor, c_BH: Tensor, peepholes: Tensor | None, first: int, new_c_BH: Tensor, tanh_c_BH: Tensor, h_BH: Tensor
+    gates_B4H: Tensor,
+    c_BH: Tensor,
+    peepholes: Tensor | None,
+    first: int,
+    new_c_BH: Tensor,
+    tanh_c_BH: Tensor,
+    h_BH: Tensor,
 ) -> Tensor:
     """Gates from what stands in their places from `first` on, before the activations; then, written
     where it belongs, the new cell (returned), its tanh, and h."""
@@ -310,7 +420,14 @@ def lstm_step(
 
 
 def lstm_step_backward(
-    dh: Tensor, dc: Tensor, gates_B4H: Tensor, c_BH: Tensor, tanh_c_BH: Tensor, peepholes: Tensor | None, first: int, da_B4H: Tensor
+    dh: Tensor,
+    dc: Tensor,
+    gates_B4H: Tensor,
+    c_BH: Tensor,
+    tanh_c_BH: Tensor,
+    peepholes: Tensor | None,
+    first: int,
+    da_B4H: Tensor,
 ) -> None:
     """Into `da`, from `first` on, the gradient before the activations; `dc`, of the new cell,
     becomes that of `c_BH`, the one before. With d the gradient after an activation, and `dh` used
@@ -352,7 +469,9 @@ def peephole_gradient(da_TBG: Tensor, c_BH: Tensor, c_TBH: Tensor) -> Tensor:
     before_TBH = torch.cat((c_BH[None], c_TBH[:-1]))
     seen = [before_TBH] * (da_TBG.shape[2] // H - 2) + [c_TBH]
     da = [*da_TBG[..., : -2 * H].split(H, -1), da_TBG[..., -H:]]
-    return torch.cat([(gate_TBH * cell_TBH).sum((0, 1)) for gate_TBH, cell_TBH in zip(da, seen, strict=True)])
+    return torch.cat(
+        [(gate_TBH * cell_TBH).sum((0, 1)) for gate_TBH, cell_TBH in zip(da, seen, strict=True)]
+    )
 
 
 # ---- c_t = f_t * c_t-1 + b_t, element by element: the one thing that waits for the step before in
@@ -379,7 +498,11 @@ class LinearRecurrence(torch.autograd.Function):
 
 
 def _recur(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
-    return step_by_step(f_TBH, b_TBH, c_BH) if f_TBH.device.type == "cpu" else by_doubling(f_TBH, b_TBH, c_BH)
+    return (
+        step_by_step(f_TBH, b_TBH, c_BH)
+        if f_TBH.device.type == "cpu"
+        else by_doubling(f_TBH, b_TBH, c_BH)
+    )
 
 
 def step_by_step(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
@@ -397,7 +520,9 @@ def by_doubling(f_TBH: Tensor, b_TBH: Tensor, c_BH: Tensor) -> Tensor:
     c_TBH = torch.cat((torch.addcmul(b_TBH[:1], f_TBH[:1], c_BH), b_TBH[1:]))
     reach = 1
     while reach < len(c_TBH):
-        c_TBH = torch.cat((c_TBH[:reach], torch.addcmul(c_TBH[reach:], f_TBH[reach:], c_TBH[:-reach])))
+        c_TBH = torch.cat(
+            (c_TBH[:reach], torch.addcmul(c_TBH[reach:], f_TBH[reach:], c_TBH[:-reach]))
+        )
         f_TBH = torch.cat((f_TBH[:reach], f_TBH[reach:] * f_TBH[:-reach]))
         reach *= 2
     return c_TBH

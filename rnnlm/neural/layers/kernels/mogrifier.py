@@ -18,7 +18,12 @@ import torch
 from torch import Tensor
 
 from rnnlm.neural.device import product_type
-from rnnlm.neural.layers.kernels.loops import bias_gradient, lstm_step, lstm_step_backward, peephole_gradient
+from rnnlm.neural.layers.kernels.loops import (
+    bias_gradient,
+    lstm_step,
+    lstm_step_backward,
+    peephole_gradient,
+)
 
 
 def mogrifier_lstm(
@@ -37,19 +42,26 @@ def mogrifier_lstm(
     where they are of low rank, two for each, the one that is multiplied first coming first: M =
     second first."""
     settings = rounds, product_type(x_TBE), torch.is_grad_enabled()
-    return MogrifierLSTM.apply(x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, *settings, *factors)
+    return MogrifierLSTM.apply(
+        x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, *settings, *factors
+    )
 
 
 class MutualGating:
     """The rounds of a window's steps: what they computed, and their gradients."""
 
-    def __init__(self, rounds: list[tuple[Tensor, ...]], x_TBE: Tensor, h_BH: Tensor, slots: int) -> None:
+    def __init__(
+        self, rounds: list[tuple[Tensor, ...]], x_TBE: Tensor, h_BH: Tensor, slots: int
+    ) -> None:
         self.rounds = rounds
         arrays = [x_TBE.new_empty((slots, *x_TBE.shape[1:])), h_BH.new_empty((slots, *h_BH.shape))]
         arrays += [torch.empty_like(arrays[i % 2]) for i in range(len(rounds))]
         self.values = arrays  # v_-1, v_0, .. v_r
         self.gates = [torch.empty_like(array) for array in arrays[2:]]
-        self.read = [[_steps(slots, h_BH, factor.shape[1], factor) for factor in factors] for factors in rounds]
+        self.read = [
+            [_steps(slots, h_BH, factor.shape[1], factor) for factor in factors]
+            for factors in rounds
+        ]
 
     def step(self, slot: int, x_BE: Tensor, h_BH: Tensor) -> tuple[Tensor, Tensor]:
         """What the LSTM reads in the places of x and h'."""
@@ -64,7 +76,10 @@ class MutualGating:
 
     def start_backward(self) -> None:
         slots, like_BH = len(self.values[1]), self.values[1][0]
-        self.d = [[_steps(slots, like_BH, factor.shape[0], factor) for factor in factors] for factors in self.rounds]
+        self.d = [
+            [_steps(slots, like_BH, factor.shape[0], factor) for factor in factors]
+            for factors in self.rounds
+        ]
 
     def step_backward(self, t: int, dx_BE: Tensor, dh_BH: Tensor) -> None:
         """From the gradients of what the LSTM read to those of x and h', in place."""
@@ -80,19 +95,43 @@ class MutualGating:
 
     def weight_gradients(self) -> list[Tensor]:
         """Of all factors, each a product over all steps at once."""
-        pairs = [pair for d, read in zip(self.d, self.read, strict=True) for pair in zip(d, read, strict=True)]
-        return [torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)) for d_TBO, read_TBI in pairs]
+        pairs = [
+            pair
+            for d, read in zip(self.d, self.read, strict=True)
+            for pair in zip(d, read, strict=True)
+        ]
+        return [
+            torch.mm(d_TBO.flatten(0, 1).t(), read_TBI.flatten(0, 1)) for d_TBO, read_TBI in pairs
+        ]
 
 
 class MogrifierLSTM(torch.autograd.Function):
     """x U + h' W is one product with [U W], as the x it reads is not known before its step."""
 
     @staticmethod
-    def forward(ctx, x_TBE, h_BH, c_BH, weight_ih, weight_hh, bias, peepholes, rounds: int, products: torch.dtype, keep: bool, *factors):
+    def forward(
+        ctx,
+        x_TBE,
+        h_BH,
+        c_BH,
+        weight_ih,
+        weight_hh,
+        bias,
+        peepholes,
+        rounds: int,
+        products: torch.dtype,
+        keep: bool,
+        *factors,
+    ):
         (T, _, E), H = x_TBE.shape, h_BH.shape[1]
         first, slots = 4 * H - len(weight_hh), T if keep else 1
         UW_GX, b_G = torch.cat((weight_ih, weight_hh), dim=1).to(products), bias.to(products)
-        gating = MutualGating(by_round([factor.to(products) for factor in factors], rounds), x_TBE.to(h_BH.dtype), h_BH, slots)
+        gating = MutualGating(
+            by_round([factor.to(products) for factor in factors], rounds),
+            x_TBE.to(h_BH.dtype),
+            h_BH,
+            slots,
+        )
         joined_TBX, gates_TB4H = _steps(slots, h_BH, E + H, UW_GX), _steps(slots, h_BH, 4 * H, h_BH)
         y_TBH, c_TBH, tanh_c_TBH = (_steps(count, h_BH, H, h_BH) for count in (T, slots, slots))
         h, c = h_BH, c_BH
@@ -100,7 +139,9 @@ class MogrifierLSTM(torch.autograd.Function):
             slot = t if keep else 0
             torch.cat(gating.step(slot, x_TBE[t], h), dim=1, out=joined_TBX[slot])
             gates_TB4H[slot][:, first:].copy_(torch.addmm(b_G, joined_TBX[slot], UW_GX.t()))
-            c = lstm_step(gates_TB4H[slot], c, peepholes, first, c_TBH[slot], tanh_c_TBH[slot], y_TBH[t])
+            c = lstm_step(
+                gates_TB4H[slot], c, peepholes, first, c_TBH[slot], tanh_c_TBH[slot], y_TBH[t]
+            )
             h = y_TBH[t]
         ctx.save_for_backward(c_BH, weight_ih, weight_hh, bias, peepholes, *factors)
         ctx.window = gating, UW_GX, joined_TBX, gates_TB4H, c_TBH, tanh_c_TBH
@@ -118,12 +159,27 @@ class MogrifierLSTM(torch.autograd.Function):
         d_B4H, dc, dh = torch.empty_like(gates_TB4H[0]), dc_BH.clone(), torch.zeros_like(c_BH)
         for t in reversed(range(T)):
             dh.add_(dy_TBH[t])
-            lstm_step_backward(dh, dc, gates_TB4H[t], c_TBH[t - 1] if t else c_BH, tanh_c_TBH[t], peepholes, first, d_B4H)
+            lstm_step_backward(
+                dh,
+                dc,
+                gates_TB4H[t],
+                c_TBH[t - 1] if t else c_BH,
+                tanh_c_TBH[t],
+                peepholes,
+                first,
+                d_B4H,
+            )
             d_BX = torch.mm(da_TBG[t].copy_(d_B4H[:, first:]), UW_GX)
             gating.step_backward(t, dx_TBE[t].copy_(d_BX[:, :E]), dh.copy_(d_BX[:, E:]))
         dUW_GX = torch.mm(da_TBG.flatten(0, 1).t(), joined_TBX.flatten(0, 1)).to(weight_ih.dtype)
-        dp = None if peepholes is None else peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
-        of_factors = [d.to(factor.dtype) for d, factor in zip(gating.weight_gradients(), factors, strict=True)]
+        dp = (
+            None
+            if peepholes is None
+            else peephole_gradient(da_TBG, c_BH, c_TBH).to(peepholes.dtype)
+        )
+        of_factors = [
+            d.to(factor.dtype) for d, factor in zip(gating.weight_gradients(), factors, strict=True)
+        ]
         of_weights = dUW_GX[:, :E], dUW_GX[:, E:], bias_gradient(da_TBG, bias), dp
         return dx_TBE.to(ctx.x_dtype), dh, dc, *of_weights, None, None, None, *of_factors
 

@@ -3,14 +3,28 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparison import FIGURES, UNITS, Subject, find_comparable, names_of
+from rnnlm.evaluation.comparison.comparison import (
+    FIGURES,
+    UNITS,
+    Subject,
+    find_comparable,
+    names_of,
+)
 from rnnlm.evaluation.perplexity import Signature
 from support.tiny_models import Lines, make_tokenizer
 
-SIGNATURE = Signature("d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1")
+SIGNATURE = Signature(
+    "d1", "word:f1,V=9", "kept", "carry", "skip", "literal", "yes", "fp32", "none", "m1"
+)
 
 
-def subject(name: str, unknown_tokens: int = 0, keeps_text: bool = True, cut: str = "as it stands", **parts: str) -> Subject:
+def subject(
+    name: str,
+    unknown_tokens: int = 0,
+    keeps_text: bool = True,
+    cut: str = "as it stands",
+    **parts: str,
+) -> Subject:
     return Subject(name, dataclasses.replace(SIGNATURE, **parts), unknown_tokens, keeps_text, cut)
 
 
@@ -22,26 +36,41 @@ def test_what_may_differ_forbids_nothing(part):
 
 @pytest.mark.parametrize("part", ["data", "case", "blank", "unk", "eos"])
 def test_what_must_agree_is_named_with_both_values_and_a_way_out(part):
-    with pytest.raises(ComparisonError, match=f"the part {part} of their signatures differs") as error:
+    with pytest.raises(
+        ComparisonError, match=f"the part {part} of their signatures differs"
+    ) as error:
         find_comparable([subject("a"), subject("b", **{part: "other"})])
     assert error.value.exit_code == 1 and error.value.hint
-    assert f"{part}:{getattr(SIGNATURE, part)} for a" in error.value.why and f"{part}:other for b" in error.value.why
+    assert (
+        f"{part}:{getattr(SIGNATURE, part)} for a" in error.value.why
+        and f"{part}:other for b" in error.value.why
+    )
 
 
 def test_how_unk_is_read_makes_no_difference_to_a_text_without_one():
-    found = find_comparable([subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")], holds_unk=False)
+    found = find_comparable(
+        [subject("a"), subject("b", unk="spell", tok="byte:f2,V=257")], holds_unk=False
+    )
     assert found.main == "bits_per_char" and [each.part for each in found.refused] == ["tok", "tok"]
 
 
 def test_other_tokens_compare_per_word_character_and_byte():
     found = find_comparable([subject("a"), subject("b", tok="char:f2,V=5")])
-    assert found.figures == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte") and found.main == "bits_per_char"
-    assert [(each.figure, each.part) for each in found.refused] == [("ppl_token", "tok"), ("ppl_token_no_oov", "tok")]
+    assert (
+        found.figures == ("ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte")
+        and found.main == "bits_per_char"
+    )
+    assert [(each.figure, each.part) for each in found.refused] == [
+        ("ppl_token", "tok"),
+        ("ppl_token_no_oov", "tok"),
+    ]
     assert "char:f2,V=5 for b" in found.refused[0].why
 
 
 def test_other_tokens_of_a_text_that_is_not_kept_compare_per_word_alone():
-    found = find_comparable([subject("a", keeps_text=False), subject("b", keeps_text=False, tok="word:f2,V=7")])
+    found = find_comparable(
+        [subject("a", keeps_text=False), subject("b", keeps_text=False, tok="word:f2,V=7")]
+    )
     assert found.main == "ppl_word" and "bits_per_char" not in found.figures
     assert {each.figure: each.part for each in found.refused}["bits_per_char"] is None
 
@@ -55,16 +84,26 @@ def test_other_tokens_and_unknown_words_compare_in_nothing():
 def test_white_space_that_is_unknown_to_a_model_of_characters_is_an_event_of_its_own_too():
     text, seen = Lines(["the\tcat"]), make_tokenizer(["the\tcat"], tokenizer="char")
     unseen = make_tokenizer(["the cat"], tokenizer="char")
-    subjects = [Subject.of(name, SIGNATURE, its, text.encode(its)) for name, its in (("seen", seen), ("unseen", unseen))]
+    subjects = [
+        Subject.of(name, SIGNATURE, its, text.encode(its))
+        for name, its in (("seen", seen), ("unseen", unseen))
+    ]
     assert [each.unknown_tokens for each in subjects] == [0, 1]
-    other = dataclasses.replace(subjects[1], signature=dataclasses.replace(SIGNATURE, tok="char:f2,V=7"))
+    other = dataclasses.replace(
+        subjects[1], signature=dataclasses.replace(SIGNATURE, tok="char:f2,V=7")
+    )
     with pytest.raises(ComparisonError, match="tok"):
         find_comparable([subjects[0], other])
 
 
 def test_words_with_and_without_their_punctuation_are_other_words():
     with pytest.raises(ComparisonError) as error:
-        find_comparable([subject("a"), subject("b", keeps_text=False, cut="punctuation split off", tok="word:f2,V=5")])
+        find_comparable(
+            [
+                subject("a"),
+                subject("b", keeps_text=False, cut="punctuation split off", tok="word:f2,V=5"),
+            ]
+        )
     assert "punctuation split off for b" in error.value.why
 
 

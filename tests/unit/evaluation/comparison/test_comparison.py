@@ -19,7 +19,9 @@ Q = {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 2, "<unk>": 0.0}
 
 def unigram(p: dict[str, float], **settings) -> UnigramModel:
     letters = [symbol for symbol in p if len(symbol) == 1]
-    tokenizer = make_tokenizer(["".join(letters) if settings.get("tokenizer") == "char" else " ".join(letters)], **settings)
+    tokenizer = make_tokenizer(
+        ["".join(letters) if settings.get("tokenizer") == "char" else " ".join(letters)], **settings
+    )
     with np.errstate(divide="ignore"):
         return UnigramModel(np.log([p[symbol] for symbol in tokenizer.symbols()]), tokenizer)
 
@@ -46,12 +48,19 @@ def kn():
 def test_a_difference_worked_out_by_hand(text):
     found = compare([unigram(P), unigram(Q)], text("a a", "b"), names=["p", "q"])
     (difference,) = found.differences
-    assert (found.figure, found.per, difference.first, difference.second) == ("ppl_token", "token", "p", "q")
+    assert (found.figure, found.per, difference.first, difference.second) == (
+        "ppl_token",
+        "token",
+        "p",
+        "q",
+    )
     assert difference.difference_bits.estimate == pytest.approx((9 - 8) / 5)
     assert (
         difference.ppl_ratio.estimate
         == pytest.approx(2 ** (1 / 5))
-        == pytest.approx(found.models[1].evaluation.ppl_token / found.models[0].evaluation.ppl_token)
+        == pytest.approx(
+            found.models[1].evaluation.ppl_token / found.models[0].evaluation.ppl_token
+        )
     )
     assert difference.p == 1.0  # +2 and -1 bits: with either sign their sum is as far from zero
     assert found.bits_KS == pytest.approx(np.array([[4, 4], [6, 3]]))
@@ -70,21 +79,38 @@ def test_a_difference_worked_out_by_hand(text):
 def test_few_lines_give_the_exact_p_value(text):
     (difference,) = compare([unigram(P), unigram(Q)], text("a", "a a", "a a a")).differences
     assert difference.p == pytest.approx(2 / 8)
-    (blocked,) = compare([unigram(P), unigram(Q)], text("a", "a a", "a a a"), settings=ComparisonSettings(block_lines=2)).differences
-    assert blocked.p == pytest.approx(2 / 4) and blocked.difference_bits.estimate == pytest.approx(difference.difference_bits.estimate)
+    (blocked,) = compare(
+        [unigram(P), unigram(Q)],
+        text("a", "a a", "a a a"),
+        settings=ComparisonSettings(block_lines=2),
+    ).differences
+    assert blocked.p == pytest.approx(2 / 4) and blocked.difference_bits.estimate == pytest.approx(
+        difference.difference_bits.estimate
+    )
 
 
 @pytest.mark.parametrize("context", ["carry", "reset"])
 def test_figures_are_those_of_evaluate(lstm, kn, text, context):
     path = text(*LINES, "the zebra sat", "", "it is hard")
-    found = compare([lstm, kn], path, settings=ComparisonSettings(context=context, calibration_tokens=10))
+    found = compare(
+        [lstm, kn], path, settings=ComparisonSettings(context=context, calibration_tokens=10)
+    )
     for model, compared in zip([lstm, kn], found.models, strict=True):
         alone = dataclasses.replace(rnnlm.evaluate(model, path, context=context), seconds=0.0)
         assert dataclasses.replace(compared.evaluation, seconds=0.0) == alone
-        assert {name: interval.estimate for name, interval in compared.intervals.items()} == pytest.approx(
-            {name: getattr(alone, name) for name in found.figures if getattr(alone, name) is not None}
+        assert {
+            name: interval.estimate for name, interval in compared.intervals.items()
+        } == pytest.approx(
+            {
+                name: getattr(alone, name)
+                for name in found.figures
+                if getattr(alone, name) is not None
+            }
         )
-        assert all(interval.low <= interval.estimate <= interval.high for interval in compared.intervals.values())
+        assert all(
+            interval.low <= interval.estimate <= interval.high
+            for interval in compared.intervals.values()
+        )
         assert compared.calibration.tokens
 
 
@@ -110,8 +136,12 @@ def test_a_model_does_not_differ_from_itself(lstm, text):
     found = compare([lstm, lstm], text(*LINES), names=["x", "x"])
     (difference,) = found.differences
     assert (difference.first, difference.second, difference.p) == ("x (1)", "x (2)", 1.0)
-    assert difference.difference_bits == dataclasses.replace(difference.difference_bits, estimate=0.0, low=0.0, high=0.0)
-    assert not any(apart.for_first or apart.for_second for apart in found.lines_apart + found.words_apart)
+    assert difference.difference_bits == dataclasses.replace(
+        difference.difference_bits, estimate=0.0, low=0.0, high=0.0
+    )
+    assert not any(
+        apart.for_first or apart.for_second for apart in found.lines_apart + found.words_apart
+    )
 
 
 def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
@@ -122,12 +152,22 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
         assert sum(row.units for row in table) == found.units == found.models[0].evaluation.tokens
         assert [sum(row.logprob_nats[k] for row in table) for k in range(2)] == pytest.approx(total)
     seen = [["<s>", "the", "cat", "sat", "</s>"], ["<s>", "the", "dog", "</s>"]]
-    grams = {tuple(line[at : at + n]) for line in seen for n in (1, 2, 3) for at in range(len(line) - n + 1)}
+    grams = {
+        tuple(line[at : at + n])
+        for line in seen
+        for n in (1, 2, 3)
+        for at in range(len(line) - n + 1)
+    }
     lines = [["<s>", *line.split(), "</s>"] for line in (*LINES, "the zebra sat")]
     places = [line[max(0, at - 2) : at + 1] for line in lines for at in range(1, len(line))]
-    longest = [max((n for n in range(1, len(place) + 1) if tuple(place[-n:]) in grams), default=0) for place in places]
+    longest = [
+        max((n for n in range(1, len(place) + 1) if tuple(place[-n:]) in grams), default=0)
+        for place in places
+    ]
     names = ("unseen word", "word alone", "2-gram", "3-gram")
-    assert {row.group: row.units for row in found.ngrams} == {name: longest.count(n) for n, name in enumerate(names)}
+    assert {row.group: row.units for row in found.ngrams} == {
+        name: longest.count(n) for n, name in enumerate(names)
+    }
     assert found.ngram_source == str(tmp_path / "train.txt")
     assert {row.group: row.units for row in found.bands} == {"1 to 9": 28, "</s>": 6, "unknown": 1}
 
@@ -135,20 +175,36 @@ def test_groups_add_up_to_the_whole(lstm, kn, text, tmp_path):
 def test_without_a_training_text_an_n_gram_model_says_what_it_has_seen(lstm, kn, text):
     found = compare([lstm, kn], text("the cat sat on the mat", "cat the"), names=["lstm", "kn"])
     assert found.ngram_source == "kn"
-    assert {row.group: row.units for row in found.ngrams} == {"word alone": 3, "2-gram": 1, "3-gram": 1, "4-gram": 1, "5-gram": 4}
+    assert {row.group: row.units for row in found.ngrams} == {
+        "word alone": 3,
+        "2-gram": 1,
+        "3-gram": 1,
+        "4-gram": 1,
+        "5-gram": 4,
+    }
     assert compare([lstm, lstm], text("the cat")).ngrams == ()
 
 
 def test_other_tokenizers_are_compared_by_words_and_characters(text):
-    letters = unigram({"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}, tokenizer="char")
+    letters = unigram(
+        {"</s>": 1 / 4, "a": 1 / 4, "b": 1 / 8, " ": 1 / 4, "<unk>": 1 / 8}, tokenizer="char"
+    )
     found = compare([unigram(P), letters], text("a b", "a"))
     assert (found.figure, found.unit, found.units) == ("bits_per_char", "word", 5)
     assert [each.figure for each in found.refused] == ["ppl_token", "ppl_token_no_oov"]
     (difference,) = found.differences
-    assert difference.difference_bits.estimate == pytest.approx((9 + 4 - 5 - 3) / 6) and difference.ppl_ratio is None
+    assert (
+        difference.difference_bits.estimate == pytest.approx((9 + 4 - 5 - 3) / 6)
+        and difference.ppl_ratio is None
+    )
     assert [(row.group, row.units) for row in found.positions] == [("1", 2), ("2", 2), ("3", 1)]
     assert found.positions[1].logprob_nats == pytest.approx((-4 * math.log(2), -7 * math.log(2)))
-    assert set(found.models[0].intervals) == {"ppl_word", "ppl_word_no_oov", "bits_per_char", "bits_per_byte"}
+    assert set(found.models[0].intervals) == {
+        "ppl_word",
+        "ppl_word_no_oov",
+        "bits_per_char",
+        "bits_per_byte",
+    }
     with pytest.raises(ComparisonError, match="tok"):
         compare([unigram(P | {"<unk>": 0.1}), letters], text("a x"))
 
@@ -159,17 +215,31 @@ def test_words_of_models_without_words_are_counted_in_the_training_text(text, tm
     models = [unigram(p, tokenizer="char"), unigram(p | {"c": 0.1}, tokenizer="char")]
     assert compare(models, text("a b", "ab")).bands == ()
     found = compare(models, text("a b", "ab"), train=str(tmp_path / "train.txt"))
-    assert [(row.group, row.units) for row in found.bands] == [("0", 1), ("1 to 9", 1), ("10 to 99", 1), ("</s>", 2)]
-    assert {row.group: row.units for row in found.ngrams} == {"unseen word": 1, "word alone": 3, "2-gram": 1}
+    assert [(row.group, row.units) for row in found.bands] == [
+        ("0", 1),
+        ("1 to 9", 1),
+        ("10 to 99", 1),
+        ("</s>", 2),
+    ]
+    assert {row.group: row.units for row in found.ngrams} == {
+        "unseen word": 1,
+        "word alone": 3,
+        "2-gram": 1,
+    }
 
 
 def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     """Of "a a x" the first gives a a </s> 1 + 1 + 2 bits and x 10; the second 3 + 3 + 2 and 1."""
-    first, second = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2})
+    first, second = (
+        unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 2**-10}),
+        unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 2}),
+    )
     (found,) = compare([first, second], text(*["a a x"] * 20), names=["p", "q"]).differences
     assert found.difference_bits.estimate == pytest.approx((9 - 14) / 4)
     assert found.no_oov.difference_bits.estimate == pytest.approx((8 - 4) / 3)
-    assert (found.ppl_ratio.estimate, found.no_oov.ppl_ratio.estimate) == pytest.approx((2 ** (-5 / 4), 2 ** (4 / 3)))
+    assert (found.ppl_ratio.estimate, found.no_oov.ppl_ratio.estimate) == pytest.approx(
+        (2 ** (-5 / 4), 2 ** (4 / 3))
+    )
     assert found.difference_bits.high < 0 < found.no_oov.difference_bits.low
     assert max(found.p, found.no_oov.p) < 0.001
     assert found.disagreement == (
@@ -178,27 +248,46 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(text):
     )
 
 
-@pytest.mark.parametrize("models", [[{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}]], ids=str)
+@pytest.mark.parametrize(
+    "models",
+    [[{"smoothing": "witten-bell"}, {"smoothing": "mkn"}], [{"order": 1}, {"order": 3}]],
+    ids=str,
+)
 def test_differences_without_unknown_tokens_are_those_of_the_figures(models, text):
-    found = compare([fit("ngram", **settings) for settings in models], text(*LINES, "the zebra sat on a yak"))
+    found = compare(
+        [fit("ngram", **settings) for settings in models], text(*LINES, "the zebra sat on a yak")
+    )
     (difference,) = found.differences
-    ppl = np.array([(each.evaluation.ppl_token, each.evaluation.ppl_token_no_oov) for each in found.models])
-    assert (difference.ppl_ratio.estimate, difference.no_oov.ppl_ratio.estimate) == pytest.approx(ppl[1] / ppl[0])
+    ppl = np.array(
+        [(each.evaluation.ppl_token, each.evaluation.ppl_token_no_oov) for each in found.models]
+    )
+    assert (difference.ppl_ratio.estimate, difference.no_oov.ppl_ratio.estimate) == pytest.approx(
+        ppl[1] / ppl[0]
+    )
     assert difference.ppl_ratio.estimate != pytest.approx(difference.no_oov.ppl_ratio.estimate)
 
 
 def test_where_nothing_is_unknown_or_both_agree_nothing_is_said(text):
     (known,) = compare([unigram(P), unigram(Q)], text("a a", "b")).differences
     assert (known.no_oov, known.disagreement) == (None, None)
-    better = unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 1 / 8}), unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 16})
+    better = (
+        unigram({"</s>": 1 / 4, "a": 1 / 2, "<unk>": 1 / 8}),
+        unigram({"</s>": 1 / 4, "a": 1 / 8, "<unk>": 1 / 16}),
+    )
     (alike,) = compare(better, text(*["a a x"] * 9)).differences
     assert alike.no_oov and alike.disagreement is None
 
 
 def test_a_difference_that_only_unknown_tokens_make_is_reported(text):
-    first, second = unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8}), unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4})
+    first, second = (
+        unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 8}),
+        unigram({"</s>": 1 / 4, "a": 1 / 4, "<unk>": 1 / 4}),
+    )
     (found,) = compare([first, second], text(*["a x"] * 9), names=["p", "q"]).differences
-    assert "q is better than p; without them, neither model is significantly better: " in found.disagreement
+    assert (
+        "q is better than p; without them, neither model is significantly better: "
+        in found.disagreement
+    )
 
 
 def test_known_tokens_are_compared_where_unknown_ones_have_probability_zero(text):
@@ -210,11 +299,16 @@ def test_known_tokens_are_compared_where_unknown_ones_have_probability_zero(text
 def test_a_probability_of_zero_makes_null_and_is_counted(text):
     found = compare([unigram(P), unigram(P | {"b": 0.0})], text("a a", "a b"))
     first, second = found.models
-    assert second.evaluation.zero_probability_tokens == 1 and (second.evaluation.ppl_token, second.intervals) == (None, {})
+    assert second.evaluation.zero_probability_tokens == 1 and (
+        second.evaluation.ppl_token,
+        second.intervals,
+    ) == (None, {})
     assert first.intervals
     (difference,) = found.differences
     assert (difference.difference_bits, difference.ppl_ratio, difference.p) == (None, None, None)
-    assert found.positions[1] == GroupRow("2", 2, (pytest.approx(-3 * math.log(2)), None), (pytest.approx(2**1.5), None))
+    assert found.positions[1] == GroupRow(
+        "2", 2, (pytest.approx(-3 * math.log(2)), None), (pytest.approx(2**1.5), None)
+    )
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -228,13 +322,22 @@ def test_a_model_is_named_with_its_adaptation(lstm, text, tmp_path, monkeypatch)
     save(tmp_path / "checkpoints" / "small", lstm, "lstm")
     with pytest.warns(RnnlmWarning, match="default settings"):
         found = compare(["small", "small+unigram"], text(*LINES))
-    assert "|adapt:unigram(" in found.models[1].evaluation.signature and found.models[1].folder == "checkpoints/small"
+    assert (
+        "|adapt:unigram(" in found.models[1].evaluation.signature
+        and found.models[1].folder == "checkpoints/small"
+    )
     save(tmp_path / "checkpoints" / "small+unigram", lstm, "lstm")
-    assert "|adapt:none|" in compare(["small", "small+unigram"], text(*LINES)).models[1].evaluation.signature
+    assert (
+        "|adapt:none|"
+        in compare(["small", "small+unigram"], text(*LINES)).models[1].evaluation.signature
+    )
 
 
 def test_to_dict_is_all_but_the_lines_and_the_same_seed_gives_the_same(lstm, kn, text):
-    found = [compare([lstm, kn], text(*LINES), settings=ComparisonSettings(resamples=50)).to_dict() for _ in range(2)]
+    found = [
+        compare([lstm, kn], text(*LINES), settings=ComparisonSettings(resamples=50)).to_dict()
+        for _ in range(2)
+    ]
     for each in found:
         json.dumps(each, allow_nan=False)
         each["seconds"] = [model["evaluation"].pop("seconds") for model in each["models"]] and 0
@@ -265,5 +368,7 @@ def test_too_few_models_or_names_or_an_empty_text_is_an_error(text, tmp_path):
 
 def test_a_text_of_one_block_has_intervals_without_width_and_a_notice_says_so(text):
     with pytest.warns(RnnlmWarning, match="single block"):
-        (found,) = compare([unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)).differences
+        (found,) = compare(
+            [unigram(P), unigram(Q)], text("a b", "b"), settings=ComparisonSettings(block_lines=2)
+        ).differences
     assert found.difference_bits.low == found.difference_bits.high and found.p == 1

@@ -13,17 +13,29 @@ def sums(model, lines=LINES):
     text = Lines(lines)
     encoded = text.encode(model.tokenizer)
     logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
-    return LineSums.of(encoded, logprob_N), perplexity.summary(model, logprob_N, encoded, "carry", 0.0)
+    return LineSums.of(encoded, logprob_N), perplexity.summary(
+        model, logprob_N, encoded, "carry", 0.0
+    )
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokenizer": "char"}, {"tokenizer": "byte"}])
 def test_what_lines_add_makes_the_evaluation(settings):
     found, whole = sums(fit("unigram", **settings))
     assert found.logprob_S.sum() == pytest.approx(whole.logprob_nats)
-    assert (found.tokens_S.sum(), found.characters_S.sum(), found.bytes_S.sum()) == (whole.tokens, whole.characters, whole.bytes)
+    assert (found.tokens_S.sum(), found.characters_S.sum(), found.bytes_S.sum()) == (
+        whole.tokens,
+        whole.characters,
+        whole.bytes,
+    )
     assert found.words_S.tolist() == [4, 5, 3, 3]
     for blocks in (found, found.blocks(3)):
-        intervals = intervals_of(whole, blocks, ["ppl_token", "ppl_token_no_oov", "ppl_word", "bits_per_char", "bits_per_byte"], 100, 1)
+        intervals = intervals_of(
+            whole,
+            blocks,
+            ["ppl_token", "ppl_token_no_oov", "ppl_word", "bits_per_char", "bits_per_byte"],
+            100,
+            1,
+        )
         assert intervals["ppl_token"].estimate == pytest.approx(whole.ppl_token)
         assert intervals["ppl_token_no_oov"].estimate == pytest.approx(whole.ppl_token_no_oov)
         assert ("bits_per_char" in intervals) == (whole.bits_per_char is not None)
@@ -34,5 +46,7 @@ def test_what_lines_add_makes_the_evaluation(settings):
 def test_an_interval_too_wide_for_a_number_is_left_out():
     _, whole = sums(fit("unigram"))
     one = np.ones(2)
-    huge = LineSums(np.array([-1.0, -2000.0]), np.array([-1.0, -2000.0]), one, one * 0, one, one, one)
+    huge = LineSums(
+        np.array([-1.0, -2000.0]), np.array([-1.0, -2000.0]), one, one * 0, one, one, one
+    )
     assert intervals_of(whole, huge, ["ppl_token"], 200, 1) == {}

@@ -19,13 +19,23 @@ NAME = 'kn <b>"x"</b>\x1b[31m'
 def compared(tmp_path_factory):
     """A comparison with a learning curve, calibration, and markup in text and names."""
     folder = tmp_path_factory.mktemp("report")
-    (folder / "text.txt").write_text("\n".join([*LINES, NASTY, "the mat sat"]) + "\n", encoding="utf-8")
+    (folder / "text.txt").write_text(
+        "\n".join([*LINES, NASTY, "the mat sat"]) + "\n", encoding="utf-8"
+    )
     save(folder / "lstm", fit("lstm"), "lstm")
-    events = [{"event": "validated", "step": s, "epoch": s, "seconds": s, "ppl_token": 90.0 - s} for s in range(1, 4)]
+    events = [
+        {"event": "validated", "step": s, "epoch": s, "seconds": s, "ppl_token": 90.0 - s}
+        for s in range(1, 4)
+    ]
     lines = [json.dumps(event) for event in [{"event": "started"}, *events]]
     (folder / "lstm" / "metrics.jsonl").write_text("\n".join([*lines, '{"event": "valid']))
     settings = ComparisonSettings(calibration_tokens=1000)
-    return compare([str(folder / "lstm"), fit("ngram")], str(folder / "text.txt"), settings=settings, names=["lstm", NAME])
+    return compare(
+        [str(folder / "lstm"), fit("ngram")],
+        str(folder / "text.txt"),
+        settings=settings,
+        names=["lstm", NAME],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +48,21 @@ def tree(page: str) -> ElementTree.Element:
 
 
 def titles(page: str) -> list[str]:
-    return ["".join(each.itertext()) for each in tree(page).iter("{http://www.w3.org/1999/xhtml}h3")]
+    return [
+        "".join(each.itertext()) for each in tree(page).iter("{http://www.w3.org/1999/xhtml}h3")
+    ]
 
 
 def test_it_is_well_formed_and_holds_plots_and_figures(page, compared):
     root = tree(page)
     assert len(list(root.iter("{http://www.w3.org/2000/svg}svg"))) == 7
-    for title in ("Differences", "Perplexity by training frequency", "Perplexity by position", "Calibration", "Learning curves"):
+    for title in (
+        "Differences",
+        "Perplexity by training frequency",
+        "Perplexity by position",
+        "Calibration",
+        "Learning curves",
+    ):
         assert title in titles(page)
     text = "".join(root.itertext())
     for model in compared.models:
@@ -53,7 +71,11 @@ def test_it_is_well_formed_and_holds_plots_and_figures(page, compared):
 
 def test_nothing_is_fetched_and_no_script_is_run(page):
     root = tree(page)
-    assert not [each for each in root.iter() if each.tag.rpartition("}")[2] in ("script", "link", "iframe", "img", "object", "base")]
+    assert not [
+        each
+        for each in root.iter()
+        if each.tag.rpartition("}")[2] in ("script", "link", "iframe", "img", "object", "base")
+    ]
     for each in root.iter():
         for name, value in each.attrib.items():
             assert not name.startswith("on"), name
@@ -63,7 +85,11 @@ def test_nothing_is_fetched_and_no_script_is_run(page):
 
 
 def test_text_and_names_are_shown_as_they_are(page):
-    assert "<script" not in page and "<b>" not in page and html.escape("<script>alert(1)</script>") in page
+    assert (
+        "<script" not in page
+        and "<b>" not in page
+        and html.escape("<script>alert(1)</script>") in page
+    )
     assert "\x07" not in page and "\x1b" not in page
     text = "".join(tree(page).itertext())
     assert "<script>alert(1)</script> & \\x07 the cat" in text and 'kn <b>"x"</b>\\x1b[31m' in text
@@ -77,8 +103,12 @@ def test_it_reads_well_on_a_phone_and_in_the_dark(page):
 def test_zero_probabilities_and_one_line_make_a_page_too(tmp_path):
     (tmp_path / "one.txt").write_text("the zebra\n")
     models = [fit("ngram", smoothing="mle"), fit("ngram", smoothing="mle")]
-    found = compare(models, str(tmp_path / "one.txt"), settings=ComparisonSettings(calibration_tokens=5))
-    assert found.models[0].evaluation.zero_probability_tokens and not np.isfinite(found.bits_KS).any()
+    found = compare(
+        models, str(tmp_path / "one.txt"), settings=ComparisonSettings(calibration_tokens=5)
+    )
+    assert (
+        found.models[0].evaluation.zero_probability_tokens and not np.isfinite(found.bits_KS).any()
+    )
     page = report.render(found)
     assert "a token has probability zero" in page and "is not normalised" in page
     assert "Differences" not in titles(page) and "Lines: model 1 and model 2" not in titles(page)
@@ -89,7 +119,9 @@ def test_it_is_written_whole_or_not_at_all(compared, tmp_path):
     path = tmp_path / "report.html"
     report.check(path)
     report.write(path, compared)
-    assert path.read_text(encoding="utf-8").endswith("</html>\n") and [each.name for each in tmp_path.iterdir()] == ["report.html"]
+    assert path.read_text(encoding="utf-8").endswith("</html>\n") and [
+        each.name for each in tmp_path.iterdir()
+    ] == ["report.html"]
     with pytest.raises(OutputError, match="already exists"):
         report.check(path)
     report.check(path, overwrite=True)

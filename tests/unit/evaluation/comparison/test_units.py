@@ -6,7 +6,11 @@ from rnnlm.evaluation.comparison.tables import units_of
 from support.tiny_models import LINES, Lines, make_tokenizer
 
 TOKENIZERS = {
-    name: make_tokenizer([*LINES, "abcd", " \t"], tokenizer=name, **({"vocab_size": 300} if name == "sentencepiece" else {}))
+    name: make_tokenizer(
+        [*LINES, "abcd", " \t"],
+        tokenizer=name,
+        **({"vocab_size": 300} if name == "sentencepiece" else {}),
+    )
     for name in ("char", "byte", "sentencepiece")
 }
 WORDS = make_tokenizer()
@@ -21,25 +25,55 @@ def units(lines, tokenizers, seed=1):
 
 def test_of_one_tokenizer_they_are_its_tokens():
     found, (encoded, _), scores = units(["the cat sat", "a zebra"], [WORDS, WORDS])
-    assert found.name == "token" and found.logprob_KU.tolist() == [scores[0].tolist(), scores[1].tolist()]
-    assert [WORDS.symbols()[id] for id in found.ids_U] == ["the", "cat", "sat", "</s>", "a", "<unk>", "</s>"]
+    assert found.name == "token" and found.logprob_KU.tolist() == [
+        scores[0].tolist(),
+        scores[1].tolist(),
+    ]
+    assert [WORDS.symbols()[id] for id in found.ids_U] == [
+        "the",
+        "cat",
+        "sat",
+        "</s>",
+        "a",
+        "<unk>",
+        "</s>",
+    ]
     assert found.is_unknown_U.tolist() == [False] * 5 + [True, False]
-    assert (found.line_U.tolist(), found.position_U.tolist()) == ([0] * 4 + [1] * 3, [1, 2, 3, 4, 1, 2, 3])
+    assert (found.line_U.tolist(), found.position_U.tolist()) == (
+        [0] * 4 + [1] * 3,
+        [1, 2, 3, 4, 1, 2, 3],
+    )
     assert found.counts_V is WORDS.counts_V
 
 
 def test_of_other_tokenizers_they_are_words_and_the_white_space_before_belongs_to_them():
     found, encoded, scores = units(["the  cat ", "a"], [TOKENIZERS["char"], WORDS])
-    assert found.name == "word" and [WORDS.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>", "a", "</s>"]
+    assert found.name == "word" and [WORDS.symbols()[id] for id in found.ids_U] == [
+        "the",
+        "cat",
+        "</s>",
+        "a",
+        "</s>",
+    ]
     bounds = [(0, 3), (3, 8), (8, 10), (10, 11), (11, 12)]  # "the", "  cat", " </s>", "a", "</s>"
-    assert found.logprob_KU[0] == pytest.approx([scores[0][start:end].sum() for start, end in bounds])
+    assert found.logprob_KU[0] == pytest.approx(
+        [scores[0][start:end].sum() for start, end in bounds]
+    )
     assert found.logprob_KU[1] == pytest.approx(scores[1])
 
 
-@given(strategies.lists(strategies.text("ab cdth ", min_size=1).filter(str.strip), min_size=1, max_size=5))
+@given(
+    strategies.lists(
+        strategies.text("ab cdth ", min_size=1).filter(str.strip), min_size=1, max_size=5
+    )
+)
 def test_there_is_one_for_each_word_and_line_end_and_their_sums_are_those_of_the_tokens(lines):
     found, encoded, scores = units(lines, list(TOKENIZERS.values()))
-    assert len(found.ids_U) == encoded[0].words + encoded[0].sentences and not found.unaligned_lines and not found.is_unknown_U.any()
+    assert (
+        len(found.ids_U) == encoded[0].words + encoded[0].sentences
+        and not found.unaligned_lines
+        and not found.is_unknown_U.any()
+    )
     assert found.logprob_KU.sum(axis=1) == pytest.approx([each.sum() for each in scores])
     for k, each in enumerate(encoded):
         by_line = np.add.reduceat(scores[k], each.line_offsets[:-1])
@@ -50,9 +84,14 @@ def test_there_is_one_for_each_word_and_line_end_and_their_sums_are_those_of_the
 
 # to that of characters the white space in it is unknown
 def test_a_line_that_tokenizers_see_other_words_in_is_one_unit():
-    found, encoded, scores = units(["the cat", "a\rb c", "a"], [TOKENIZERS["char"], TOKENIZERS["sentencepiece"]])
+    found, encoded, scores = units(
+        ["the cat", "a\rb c", "a"], [TOKENIZERS["char"], TOKENIZERS["sentencepiece"]]
+    )
     assert found.unaligned_lines == 1
-    assert found.line_U.tolist() == [0, 0, 0, 1, 2, 2] and found.is_unknown_U.tolist() == [False] * 3 + [True] + [False] * 2
+    assert (
+        found.line_U.tolist() == [0, 0, 0, 1, 2, 2]
+        and found.is_unknown_U.tolist() == [False] * 3 + [True] + [False] * 2
+    )
     for k in range(2):
         start, end = encoded[k].line_offsets[1:3]
         assert found.logprob_KU[k][3] == pytest.approx(scores[k][start:end].sum())
@@ -60,5 +99,8 @@ def test_a_line_that_tokenizers_see_other_words_in_is_one_unit():
 
 def test_models_that_lower_the_case_are_compared_by_lowered_words():
     lower = make_tokenizer(lowercase=True, tokenizer="char")
-    found, _, _ = units(["The CAT"], [lower, make_tokenizer(lowercase=True, tokenizer="sentencepiece", vocab_size=290)])
+    found, _, _ = units(
+        ["The CAT"],
+        [lower, make_tokenizer(lowercase=True, tokenizer="sentencepiece", vocab_size=290)],
+    )
     assert [found.tokenizer.symbols()[id] for id in found.ids_U] == ["the", "cat", "</s>"]

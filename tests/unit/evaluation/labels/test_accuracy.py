@@ -12,13 +12,22 @@ def test_accuracy_of_all_words_and_of_known_and_unknown_ones():
     assert Measure(accuracy_counts(GOLD, PREDICTED), ratio).value == 2 / 4
     known = [[True, True, True], [False], []]
     assert Measure(accuracy_counts(GOLD, PREDICTED, known), ratio).value == 2 / 3
-    assert Measure(accuracy_counts(GOLD, PREDICTED, [[not each for each in row] for row in known]), ratio).value == 0
-    assert Measure(accuracy_counts(GOLD, PREDICTED, [[False] * 3, [False], []]), ratio).value is None
+    assert (
+        Measure(
+            accuracy_counts(GOLD, PREDICTED, [[not each for each in row] for row in known]), ratio
+        ).value
+        == 0
+    )
+    assert (
+        Measure(accuracy_counts(GOLD, PREDICTED, [[False] * 3, [False], []]), ratio).value is None
+    )
 
 
 def test_figures_by_label_worked_out_by_hand():
     counts = label_counts(GOLD, PREDICTED)
-    found = {name: (each.precision, each.recall, each.f1) for name, each in by_class(counts).items()}
+    found = {
+        name: (each.precision, each.recall, each.f1) for name, each in by_class(counts).items()
+    }
     assert found == {"DET": (1, 1, 1), "NOUN": (1 / 2, 1 / 2, 1 / 2), "VERB": (0, 0, 0)}
     assert Measure(counts, macro_f1).value == pytest.approx((1 + 1 / 2 + 0) / 3)
 

@@ -25,7 +25,11 @@ def test_the_rarest_labels_can_be_one():
 
 def test_the_plot_names_labels_and_shows_counts(tmp_path):
     plotting.save(plot(confusion(GOLD, PREDICTED), "upos"), tmp_path / "confusion.svg")
-    texts = [each.strip() for each in ElementTree.parse(tmp_path / "confusion.svg").getroot().itertext()]
+    texts = [
+        each.strip() for each in ElementTree.parse(tmp_path / "confusion.svg").getroot().itertext()
+    ]
     assert {"upos", "gold label", "predicted label", "N", "V", "A", "X", "1", "2"} <= set(texts)
     many = [[f"L{k}" for k in np.random.default_rng(1).integers(0, 99, 300)]]
-    assert OTHERS in "".join(ElementTree.fromstring(plotting.as_svg(plot(confusion(many, many)))).itertext())
+    assert OTHERS in "".join(
+        ElementTree.fromstring(plotting.as_svg(plot(confusion(many, many)))).itertext()
+    )

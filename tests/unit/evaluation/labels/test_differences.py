@@ -14,7 +14,10 @@ def test_every_figure_that_both_have_differs_by_what_the_second_has_more():
     found = differences(FIRST, SECOND, resamples=50, permutations=50)
     assert list(found) == ["accuracy", "precision", "recall", "f1", "macro_f1", "exact_match"]
     assert found["accuracy"].interval.estimate == pytest.approx(3 / 24)
-    assert found["exact_match"].interval.estimate == pytest.approx(2 / 12) and found["exact_match"].p == 0.5
+    assert (
+        found["exact_match"].interval.estimate == pytest.approx(2 / 12)
+        and found["exact_match"].p == 0.5
+    )
     assert found["precision"].interval.estimate == 0 and found["precision"].p == 1
 
 
@@ -29,4 +32,6 @@ def test_figures_of_other_labels_or_counted_otherwise_do_not_compare(other, mess
 
 
 def test_gold_labels_may_be_lists_or_tuples():
-    assert differences(FIRST, replace(SECOND, gold=tuple(map(tuple, GOLD))), resamples=9, permutations=9)
+    assert differences(
+        FIRST, replace(SECOND, gold=tuple(map(tuple, GOLD))), resamples=9, permutations=9
+    )

@@ -13,12 +13,23 @@ SLOTS = Predictions(
     training_labels=["O", "B-city", "I-city"],
     probabilities=[[0.9, 0.9, 0.9], [0.9, 0.9]],
 )  # fmt: skip
-INTENT = Predictions("classification", gold=[["flight"], ["fare"]], predicted=[["flight"], ["flight"]], column="intent")
+INTENT = Predictions(
+    "classification",
+    gold=[["flight"], ["fare"]],
+    predicted=[["flight"], ["flight"]],
+    column="intent",
+)
 TOPICS = Predictions(
     "classification", gold=[["a", "b"], ["a"], []], predicted=[["b", "a"], ["a", "c"], []],
     multi_label=True, training_labels=["b", "c"]
 )  # fmt: skip
-SOUNDS = Predictions("tagging", [], [], references=[[["K", "AE", "T"]], [["HH", "AY"], ["HH", "EY"]]], symbols=[["K", "T"], ["HH", "EY"]])
+SOUNDS = Predictions(
+    "tagging",
+    [],
+    [],
+    references=[[["K", "AE", "T"]], [["HH", "AY"], ["HH", "EY"]]],
+    symbols=[["K", "T"], ["HH", "EY"]],
+)
 
 
 def figures(predictions: Predictions) -> dict:
@@ -30,7 +41,10 @@ def figures(predictions: Predictions) -> dict:
 def test_slots_have_figures_of_words_spans_and_sentences():
     found = figures(SLOTS)
     city = {"precision": 0.5, "recall": 1, "f1": 2 / 3, "right": 1, "predicted": 2, "gold": 1}
-    assert found.pop("by_type") == {"city": pytest.approx(city), "day": dict.fromkeys(city, 0) | {"gold": 1}}
+    assert found.pop("by_type") == {
+        "city": pytest.approx(city),
+        "day": dict.fromkeys(city, 0) | {"gold": 1},
+    }
     assert found == {
         "task": "tagging", "column": "slots", "scheme": "bio", "mode": "conlleval", "sentences": 2,
         "words": 5, "words_unknown": 1,
@@ -44,7 +58,15 @@ def test_slots_have_figures_of_words_spans_and_sentences():
 def test_a_label_for_each_text_has_accuracy_and_macro_f1():
     found = figures(INTENT)
     assert (found["accuracy"], found["macro_f1"]) == pytest.approx((1 / 2, (2 / 3 + 0) / 2))
-    assert {"f1", "exact_match", "words", "mode", "ece", "unseen_labels", "word_error_rate"}.isdisjoint(found)
+    assert {
+        "f1",
+        "exact_match",
+        "words",
+        "mode",
+        "ece",
+        "unseen_labels",
+        "word_error_rate",
+    }.isdisjoint(found)
     assert found["sentences"] == 2 and list(found["by_type"]) == ["fare", "flight"]
 
 
@@ -62,7 +84,13 @@ def test_letters_to_sounds_have_error_rates_with_and_without_labels_of_letters()
         "by_type": {},
         "word_error_rate": 1 / 2, "symbol_error_rate": 1 / 5,
     }  # fmt: skip
-    aligned = Predictions("tagging", [["K", "AE", "T"]], [["K", "_", "T"]], references=[[["K", "AE", "T"]]], symbols=[["K", "T"]])
+    aligned = Predictions(
+        "tagging",
+        [["K", "AE", "T"]],
+        [["K", "_", "T"]],
+        references=[[["K", "AE", "T"]]],
+        symbols=[["K", "T"]],
+    )
     assert (figures(aligned)["accuracy"], figures(aligned)["word_error_rate"]) == (2 / 3, 1)
 
 

@@ -6,12 +6,26 @@ import pytest
 
 from reference import label_spans
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.labels import GOLD, PREDICTED, RIGHT, Span, by_class, f1, macro_f1, precision, recall, span_counts, spans
+from rnnlm.evaluation.labels import (
+    GOLD,
+    PREDICTED,
+    RIGHT,
+    Span,
+    by_class,
+    f1,
+    macro_f1,
+    precision,
+    recall,
+    span_counts,
+    spans,
+)
 from rnnlm.evaluation.statistics import Counts, Measure
 from rnnlm.text.labelled import schemes
 
 
-def random_labels(seed: int, prefixes: str, count: int = 400, types: str = "XYZ") -> tuple[list[list[str]], list[list[str]]]:
+def random_labels(
+    seed: int, prefixes: str, count: int = 400, types: str = "XYZ"
+) -> tuple[list[list[str]], list[list[str]]]:
     """Sentences of labels in any order, and predictions that often agree with them."""
     rng = random.Random(seed)
 
@@ -26,10 +40,15 @@ def random_labels(seed: int, prefixes: str, count: int = 400, types: str = "XYZ"
 
 def counters(counts: Counts) -> tuple[Counter, ...]:
     sums_KC = counts.sums()[:, 0]
-    return tuple(+Counter(dict(zip(counts.classes, sums_KC[kind].astype(int).tolist(), strict=True))) for kind in (RIGHT, PREDICTED, GOLD))
+    return tuple(
+        +Counter(dict(zip(counts.classes, sums_KC[kind].astype(int).tolist(), strict=True)))
+        for kind in (RIGHT, PREDICTED, GOLD)
+    )
 
 
-@pytest.mark.parametrize("prefixes, scheme", [("BIO", "bio"), ("OIIB", "iob1"), ("BIOE", "iob1"), ("BIOES.Q", "bio")])
+@pytest.mark.parametrize(
+    "prefixes, scheme", [("BIO", "bio"), ("OIIB", "iob1"), ("BIOE", "iob1"), ("BIOES.Q", "bio")]
+)
 def test_spans_of_any_labels_are_counted_as_conlleval_does(prefixes, scheme):
     gold, predicted = random_labels(len(prefixes), prefixes)
     expected = label_spans.conlleval(gold, predicted)
@@ -37,19 +56,28 @@ def test_spans_of_any_labels_are_counted_as_conlleval_does(prefixes, scheme):
     assert all(expected[RIGHT][name] for name in "XYZ")
 
 
-@pytest.mark.parametrize("scheme, labels", [("bio", "O B-X I-X B-Y I-Y B I"), ("iob1", "O B-X I-X B-Y I-Y I")])
+@pytest.mark.parametrize(
+    "scheme, labels", [("bio", "O B-X I-X B-Y I-Y B I"), ("iob1", "O B-X I-X B-Y I-Y I")]
+)
 def test_spans_are_measured_by_the_rule_by_which_they_are_learned(scheme, labels):
     for sentence in itertools.product(labels.split(), repeat=4):
-        assert spans(sentence, scheme) == [Span(kind, start, end) for start, end, kind in schemes.spans(sentence, scheme)]
+        assert spans(sentence, scheme) == [
+            Span(kind, start, end) for start, end, kind in schemes.spans(sentence, scheme)
+        ]
 
 
 def test_bioes_becomes_bio_before_it_is_counted():
     gold, predicted = random_labels(5, "BIOES")
-    as_bio = [[[each.replace("S-", "B-").replace("E-", "I-") for each in labels] for labels in side] for side in (gold, predicted)]
+    as_bio = [
+        [[each.replace("S-", "B-").replace("E-", "I-") for each in labels] for labels in side]
+        for side in (gold, predicted)
+    ]
     assert counters(span_counts(gold, predicted, "bioes")) == label_spans.conlleval(*as_bio)
 
 
-@pytest.mark.parametrize("prefixes, scheme", [("BIO", "bio"), ("BIO", "iob1"), ("OIIB", "iob1"), ("BIOES", "bioes")])
+@pytest.mark.parametrize(
+    "prefixes, scheme", [("BIO", "bio"), ("BIO", "iob1"), ("OIIB", "iob1"), ("BIOES", "bioes")]
+)
 def test_strict_spans_are_those_of_seqevals_tables(prefixes, scheme):
     gold, predicted = random_labels(7, prefixes)
     expected = label_spans.strict(gold, predicted, scheme)
@@ -61,7 +89,10 @@ def test_an_i_without_a_beginning_is_a_span_for_conlleval_and_none_in_strict_mod
     labels = "O I-LOC I-LOC I-PER B-PER O".split()
     assert spans(labels, "bio") == [Span("LOC", 1, 3), Span("PER", 3, 4), Span("PER", 4, 5)]
     assert spans(labels, "bio", "strict") == [Span("PER", 4, 5)]
-    assert spans("B-A I-A E-A S-B B-B I-A".split(), "bioes", "strict") == [Span("A", 0, 3), Span("B", 3, 4)]
+    assert spans("B-A I-A E-A S-B B-B I-A".split(), "bioes", "strict") == [
+        Span("A", 0, 3),
+        Span("B", 3, 4),
+    ]
 
 
 def test_figures_worked_out_by_hand():
@@ -70,7 +101,10 @@ def test_figures_worked_out_by_hand():
     gold = ["B-PER I-PER O B-LOC".split(), "B-PER O B-PER".split()]
     predicted = ["B-PER O O B-LOC".split(), "B-PER O B-ORG".split()]
     counts = span_counts(gold, predicted, "bio")
-    found = {name: Measure(counts, figure).value for name, figure in {"p": precision, "r": recall, "f": f1, "m": macro_f1}.items()}
+    found = {
+        name: Measure(counts, figure).value
+        for name, figure in {"p": precision, "r": recall, "f": f1, "m": macro_f1}.items()
+    }
     assert found == pytest.approx({"p": 2 / 4, "r": 2 / 4, "f": 0.5, "m": (2 / 5 + 1 + 0) / 3})
     per = by_class(counts)["PER"]
     assert (per.right, per.predicted, per.gold) == (1, 2, 3)

@@ -19,9 +19,16 @@ def random_text(rng: random.Random, shortest: int = 0) -> str:
 def random_translations(seed: int, sentences: int = 60, most: int = 1, **settings) -> Translations:
     """Hypotheses that share about two thirds of their words with their first reference."""
     rng = random.Random(seed)
-    references = [[random_text(rng, 1) for _ in range(rng.randint(1, most))] for _ in range(sentences)]
+    references = [
+        [random_text(rng, 1) for _ in range(rng.randint(1, most))] for _ in range(sentences)
+    ]
     hypotheses = [
-        " ".join(w if rng.random() < 0.7 else rng.choice(WORDS) for w in row[0].split() if rng.random() < 0.95) for row in references
+        " ".join(
+            w if rng.random() < 0.7 else rng.choice(WORDS)
+            for w in row[0].split()
+            if rng.random() < 0.95
+        )
+        for row in references
     ]
     return Translations(hypotheses, references, TranslationSettings(**settings))
 
@@ -34,16 +41,34 @@ def figures_of(hypotheses: list[str], references: list[list[str]], **settings):
 def test_bleu_chrf_and_their_signatures_are_those_of_the_command_line_of_sacrebleu(tmp_path):
     rng, first = random.Random(1), random_translations(2, lowercase=True, bleu_tokenizer="intl")
     references = [(row[0], random_text(rng)) for row in first.references]
-    for name, lines in {"hypotheses": first.hypotheses, "0": [a for a, _ in references], "1": [b for _, b in references]}.items():
+    for name, lines in {
+        "hypotheses": first.hypotheses,
+        "0": [a for a, _ in references],
+        "1": [b for _, b in references],
+    }.items():
         (tmp_path / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    options = "0 1 -i hypotheses -m bleu chrf -w 8 --tokenize intl --lowercase --chrf-lowercase".split()
+    options = (
+        "0 1 -i hypotheses -m bleu chrf -w 8 --tokenize intl --lowercase --chrf-lowercase".split()
+    )
     bleu, chrf = json.loads(
-        subprocess.run([sys.executable, "-m", "sacrebleu", *options], cwd=tmp_path, check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(
+            [sys.executable, "-m", "sacrebleu", *options],
+            cwd=tmp_path,
+            check=True,
+            stdout=subprocess.PIPE,
+        ).stdout
     )
     found = measure(Translations(first.hypotheses, references, first.settings))
-    assert (found.bleu, found.chrf) == (pytest.approx(bleu["score"], abs=1e-8), pytest.approx(chrf["score"], abs=1e-8))
+    assert (found.bleu, found.chrf) == (
+        pytest.approx(bleu["score"], abs=1e-8),
+        pytest.approx(chrf["score"], abs=1e-8),
+    )
     assert (found.bleu_signature, found.chrf_signature) == (bleu["signature"], chrf["signature"])
-    assert "case:lc" in found.bleu_signature and "nrefs:2" in found.chrf_signature and found.references == 120
+    assert (
+        "case:lc" in found.bleu_signature
+        and "nrefs:2" in found.chrf_signature
+        and found.references == 120
+    )
 
 
 @pytest.mark.parametrize("most", [1, 3])
@@ -59,14 +84,20 @@ def test_the_sums_of_what_sentences_contribute_give_the_figures_of_the_text(most
 def test_error_rates_are_those_of_jiwer():
     translations = random_translations(4)
     found, references = measure(translations), [row[0] for row in translations.references]
-    assert found.word_error_rate == pytest.approx(jiwer.wer(references, list(translations.hypotheses)))
-    assert found.symbol_error_rate == pytest.approx(jiwer.cer(references, list(translations.hypotheses)))
+    assert found.word_error_rate == pytest.approx(
+        jiwer.wer(references, list(translations.hypotheses))
+    )
+    assert found.symbol_error_rate == pytest.approx(
+        jiwer.cer(references, list(translations.hypotheses))
+    )
 
 
 def test_exact_match_and_error_rates_worked_out_by_hand():
     """The second sentence is its second reference; in the first, a word of three is wrong by one
     character of eleven."""
-    found = figures_of(["the cat sit", "so be it", ""], [["the cat sat"], ["be it so", "so  be it"], ["a"]])
+    found = figures_of(
+        ["the cat sit", "so be it", ""], [["the cat sat"], ["be it so", "so  be it"], ["a"]]
+    )
     assert found.exact_match == 1 / 3
     assert found.word_error_rate == (1 + 0 + 1) / (3 + 3 + 1)
     assert found.symbol_error_rate == (1 + 0 + 1) / (11 + 8 + 1)
@@ -77,19 +108,40 @@ def test_words_and_characters_each_have_their_own_nearest_reference_of_which_the
     one word and five characters."""
     found = figures_of(["a bcd"], [["abxd", "a vwxyz"]])
     assert (found.word_error_rate, found.symbol_error_rate) == (1 / 2, 2 / 4)
-    assert figures_of(["a"], [["b", "a b"]]).word_error_rate == figures_of(["a"], [["a b", "b"]]).word_error_rate == 1 / 2
+    assert (
+        figures_of(["a"], [["b", "a b"]]).word_error_rate
+        == figures_of(["a"], [["a b", "b"]]).word_error_rate
+        == 1 / 2
+    )
 
 
 def test_of_spelled_texts_a_word_is_the_line_and_a_symbol_what_white_space_separates():
-    found = figures_of(["R IY D S", "K AH T", ""], [["T AH M", "R IY D S"], ["K AE T"], ["HH AY"]], spelled=True)
-    assert (found.word_error_rate, found.symbol_error_rate, found.exact_match) == (2 / 3, 3 / 9, 1 / 3)
+    found = figures_of(
+        ["R IY D S", "K AH T", ""], [["T AH M", "R IY D S"], ["K AE T"], ["HH AY"]], spelled=True
+    )
+    assert (found.word_error_rate, found.symbol_error_rate, found.exact_match) == (
+        2 / 3,
+        3 / 9,
+        1 / 3,
+    )
 
 
 def test_lower_casing_concerns_every_figure_and_shows_in_both_signatures():
     hypotheses, references = ["THE cat sat on the Mat"], [["the Cat sat on the mat"]]
-    kept, lower = figures_of(hypotheses, references), figures_of(hypotheses, references, lowercase=True)
-    assert max(kept.bleu, kept.chrf) < 90 and kept.exact_match == 0 and min(kept.word_error_rate, kept.symbol_error_rate) > 0
-    assert (lower.bleu, lower.chrf) == pytest.approx((100, 100)) and lower.is_perfect and lower.exact_match == 1
+    kept, lower = (
+        figures_of(hypotheses, references),
+        figures_of(hypotheses, references, lowercase=True),
+    )
+    assert (
+        max(kept.bleu, kept.chrf) < 90
+        and kept.exact_match == 0
+        and min(kept.word_error_rate, kept.symbol_error_rate) > 0
+    )
+    assert (
+        (lower.bleu, lower.chrf) == pytest.approx((100, 100))
+        and lower.is_perfect
+        and lower.exact_match == 1
+    )
     assert lower.word_error_rate == lower.symbol_error_rate == 0
     assert "case:lc" in lower.bleu_signature and "case:lc" in lower.chrf_signature
 
@@ -101,7 +153,13 @@ def test_one_word_texts_have_no_bleu_but_can_be_perfect():
 
 def test_empty_hypotheses_and_references_have_figures():
     found = figures_of(["", "a"], [[""], [""]])
-    assert (found.bleu, found.chrf, found.exact_match, found.word_error_rate, found.symbol_error_rate) == (0, 0, 0.5, None, None)
+    assert (
+        found.bleu,
+        found.chrf,
+        found.exact_match,
+        found.word_error_rate,
+        found.symbol_error_rate,
+    ) == (0, 0, 0.5, None, None)
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -116,17 +174,23 @@ def test_sentences_without_hypothesis_or_reference_are_an_error(hypotheses, refe
 
 
 def test_references_that_are_no_lists_are_an_error_and_not_taken_for_lists_of_characters():
-    with pytest.raises(ArgumentTypeError, match="references of sentence 1 must be a list of strings, not a str"):
+    with pytest.raises(
+        ArgumentTypeError, match="references of sentence 1 must be a list of strings, not a str"
+    ):
         Translations(["ab"], ["ab"])
     with pytest.raises(ArgumentTypeError, match="hypothesis 1 must be a string, not None"):
         Translations([None], [["ab"]])
 
 
-def test_a_tokenizer_of_bleu_that_is_not_known_or_not_installed_is_an_error_that_says_what_to_do(monkeypatch):
+def test_a_tokenizer_of_bleu_that_is_not_known_or_not_installed_is_an_error_that_says_what_to_do(
+    monkeypatch,
+):
     monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_ja_mecab.MeCab", None)
     with pytest.raises(UsageError, match="ja-mecab is not installed") as failure:
         figures_of(["猫"], [["猫"]], bleu_tokenizer="ja-mecab")
     assert "sacrebleu[ja]" in failure.value.hint
     with pytest.raises(UsageError, match="no BLEU tokenizer 'mecab'"):
         figures_of(["猫"], [["猫"]], bleu_tokenizer="mecab")
-    assert figures_of(["猫がいました"], [["猫がいました"]], bleu_tokenizer="char").bleu == pytest.approx(100)
+    assert figures_of(
+        ["猫がいました"], [["猫がいました"]], bleu_tokenizer="char"
+    ).bleu == pytest.approx(100)

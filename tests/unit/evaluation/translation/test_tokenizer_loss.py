@@ -8,8 +8,15 @@ LINES = ["The cat, who sat , saw the dog .", "the dog saw the cat who sat"]
 
 @pytest.mark.parametrize("name", ["word", "char", "byte"])
 def test_a_tokenizer_that_knows_every_word_loses_nothing(name):
-    found = tokenizer_figures(make_tokenizer(LINES, tokenizer=name), [LINES, [LINES[0].replace("saw", "sat")]])
-    assert found.is_perfect and found.exact_match == 1 and found.bleu == pytest.approx(100) and found.sentences == 3
+    found = tokenizer_figures(
+        make_tokenizer(LINES, tokenizer=name), [LINES, [LINES[0].replace("saw", "sat")]]
+    )
+    assert (
+        found.is_perfect
+        and found.exact_match == 1
+        and found.bleu == pytest.approx(100)
+        and found.sentences == 3
+    )
 
 
 def test_unknown_words_are_a_loss():
@@ -24,5 +31,12 @@ def test_a_tokenizer_that_lower_cases_loses_nothing_of_lower_cased_figures():
 
 
 def test_split_punctuation_is_a_loss_of_words_but_none_of_bleu_which_splits_it_too():
-    found = tokenizer_figures(make_tokenizer(LINES, split_punctuation=True), [["the cat, who sat , saw the dog ."]])
-    assert found.exact_match == 0 and found.word_error_rate > 0 and found.bleu == pytest.approx(100) and found.is_perfect
+    found = tokenizer_figures(
+        make_tokenizer(LINES, split_punctuation=True), [["the cat, who sat , saw the dog ."]]
+    )
+    assert (
+        found.exact_match == 0
+        and found.word_error_rate > 0
+        and found.bleu == pytest.approx(100)
+        and found.is_perfect
+    )

@@ -6,7 +6,13 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.statistics import figure_intervals
-from rnnlm.evaluation.translation import Translations, TranslationSettings, differences, measure, measures
+from rnnlm.evaluation.translation import (
+    Translations,
+    TranslationSettings,
+    differences,
+    measure,
+    measures,
+)
 
 WORDS = "the a house cat dog sat ran on under mat".split()
 FIGURES = ["bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"]
@@ -14,27 +20,43 @@ FIGURES = ["bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"
 
 def references_of(sentences: int, seed: int = 1) -> list[list[str]]:
     rng = random.Random(seed)
-    return [[" ".join(rng.choices(WORDS, k=rng.randint(3, 8))) for _ in range(rng.randint(1, 2))] for _ in range(sentences)]
+    return [
+        [" ".join(rng.choices(WORDS, k=rng.randint(3, 8))) for _ in range(rng.randint(1, 2))]
+        for _ in range(sentences)
+    ]
 
 
 def system(references: list[list[str]], wrong: float, seed: int, **settings) -> Translations:
     rng = random.Random(seed)
-    hypotheses = [" ".join(rng.choice(WORDS) if rng.random() < wrong else word for word in row[0].split()) for row in references]
+    hypotheses = [
+        " ".join(rng.choice(WORDS) if rng.random() < wrong else word for word in row[0].split())
+        for row in references
+    ]
     return Translations(hypotheses, references, TranslationSettings(**settings))
 
 
 REFERENCES = references_of(80)
-FIRST, BETTER, ALIKE = (system(REFERENCES, wrong, seed) for wrong, seed in ((0.3, 2), (0.1, 3), (0.3, 4)))
+FIRST, BETTER, ALIKE = (
+    system(REFERENCES, wrong, seed) for wrong, seed in ((0.3, 2), (0.1, 3), (0.3, 4))
+)
 
 
 def test_a_figure_of_drawn_sentences_is_that_of_sacrebleu_on_a_text_in_which_they_stand_as_often():
     times_RN = np.random.default_rng(5).integers(0, 4, (3, len(REFERENCES)))
-    found = {name: its.figure(its.counts.sums(times_RN.astype(float))) for name, its in measures(FIRST).items()}
+    found = {
+        name: its.figure(its.counts.sums(times_RN.astype(float)))
+        for name, its in measures(FIRST).items()
+    }
     for row, times in enumerate(times_RN.tolist()):
         drawn = [number for number, count in enumerate(times) for _ in range(count)]
         hypotheses = [FIRST.hypotheses[each] for each in drawn]
-        by_number = [[REFERENCES[each][0] for each in drawn], [(REFERENCES[each] + [None])[1] for each in drawn]]
-        assert found["bleu"][row] == pytest.approx(BLEU(force=True).corpus_score(hypotheses, by_number).score)
+        by_number = [
+            [REFERENCES[each][0] for each in drawn],
+            [(REFERENCES[each] + [None])[1] for each in drawn],
+        ]
+        assert found["bleu"][row] == pytest.approx(
+            BLEU(force=True).corpus_score(hypotheses, by_number).score
+        )
         assert found["chrf"][row] == pytest.approx(CHRF().corpus_score(hypotheses, by_number).score)
 
 
@@ -44,31 +66,56 @@ def test_intervals_hold_the_figure_get_narrower_with_more_sentences_and_depend_o
     many = figure_intervals(measures(system(references_of(480), 0.3, 7)), resamples=100)
     assert list(few) == FIGURES and few == again != other
     for name, each in few.items():
-        assert each.low < each.estimate < each.high and each.estimate == pytest.approx(getattr(of_text, name))
+        assert each.low < each.estimate < each.high and each.estimate == pytest.approx(
+            getattr(of_text, name)
+        )
         assert many[name].high - many[name].low < 0.7 * (each.high - each.low)
 
 
 def test_a_better_system_differs_in_every_figure_an_equal_one_in_none():
-    trials, of_first, of_better = {"resamples": 100, "permutations": 100}, measure(FIRST), measure(BETTER)
+    trials, of_first, of_better = (
+        {"resamples": 100, "permutations": 100},
+        measure(FIRST),
+        measure(BETTER),
+    )
     better, alike, itself = (differences(FIRST, each, **trials) for each in (BETTER, ALIKE, FIRST))
     assert better == differences(FIRST, BETTER, **trials) and list(better) == FIGURES
     for name, each in better.items():
         sign = -1 if name.endswith("rate") else 1
-        assert each.interval.estimate == pytest.approx(getattr(of_better, name) - getattr(of_first, name))
-        assert min(sign * each.interval.low, sign * each.interval.high) > 0 and max(each.p, each.p_bootstrap) < 0.03
-        assert alike[name].interval.low <= 0 <= alike[name].interval.high and min(alike[name].p, alike[name].p_bootstrap) > 0.05
-        assert (itself[name].interval.estimate, itself[name].p, itself[name].p_bootstrap) == (0, 1, 1)
+        assert each.interval.estimate == pytest.approx(
+            getattr(of_better, name) - getattr(of_first, name)
+        )
+        assert (
+            min(sign * each.interval.low, sign * each.interval.high) > 0
+            and max(each.p, each.p_bootstrap) < 0.03
+        )
+        assert (
+            alike[name].interval.low <= 0 <= alike[name].interval.high
+            and min(alike[name].p, alike[name].p_bootstrap) > 0.05
+        )
+        assert (itself[name].interval.estimate, itself[name].p, itself[name].p_bootstrap) == (
+            0,
+            1,
+            1,
+        )
 
 
 def test_p_agrees_with_the_randomisation_test_of_sacrebleu():
     from sacrebleu.significance import PairedTest
 
-    second, by_number = system(REFERENCES, 0.25, 9), [[row[0] for row in REFERENCES], [(row + [None])[1] for row in REFERENCES]]
+    second, by_number = (
+        system(REFERENCES, 0.25, 9),
+        [[row[0] for row in REFERENCES], [(row + [None])[1] for row in REFERENCES]],
+    )
     ours = differences(FIRST, second, resamples=10, permutations=500)
     systems = [("first", FIRST.hypotheses), ("second", second.hypotheses)]
-    _, theirs = PairedTest(systems, {"bleu": BLEU(), "chrf": CHRF()}, by_number, "ar", n_samples=500)()
+    _, theirs = PairedTest(
+        systems, {"bleu": BLEU(), "chrf": CHRF()}, by_number, "ar", n_samples=500
+    )()
     assert 0.01 < ours["bleu"].p < 0.9
-    assert (ours["bleu"].p, ours["chrf"].p) == pytest.approx((theirs["BLEU"][1].p_value, theirs["chrF2"][1].p_value), abs=0.07)
+    assert (ours["bleu"].p, ours["chrf"].p) == pytest.approx(
+        (theirs["BLEU"][1].p_value, theirs["chrF2"][1].p_value), abs=0.07
+    )
 
 
 @pytest.mark.parametrize(("second", "why"), [

@@ -4,7 +4,14 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels import LabelSignature
 from rnnlm.evaluation.translation import TranslationSettings, TranslationSignature
 
-PARTS = {"data": "77d05c1b9f3e", "beam": "5", "length_power": "1.0", "max_length": "2x+10", "copy_unknown": "no", "model": "1f0c8d2a4b6e"}
+PARTS = {
+    "data": "77d05c1b9f3e",
+    "beam": "5",
+    "length_power": "1.0",
+    "max_length": "2x+10",
+    "copy_unknown": "no",
+    "model": "1f0c8d2a4b6e",
+}
 BLEU = TranslationSignature.of("bleu", TranslationSettings(lowercase=True), **PARTS)
 RATE = TranslationSignature.of("symbol_error_rate", TranslationSettings(spelled=True), data="77d0")
 
@@ -22,8 +29,15 @@ def test_it_is_read_back(signature):
 
 def test_figures_compare_that_differ_by_model_and_decoding_alone():
     parts = PARTS | {"beam": "1", "copy_unknown": "yes", "model": "another"}
-    assert BLEU.differing(TranslationSignature.of("bleu", TranslationSettings(lowercase=True), **parts)) == []
-    assert BLEU.differing(TranslationSignature.of("bleu", TranslationSettings(bleu_tokenizer="intl"), **parts)) == ["case", "tok"]
+    assert (
+        BLEU.differing(
+            TranslationSignature.of("bleu", TranslationSettings(lowercase=True), **parts)
+        )
+        == []
+    )
+    assert BLEU.differing(
+        TranslationSignature.of("bleu", TranslationSettings(bleu_tokenizer="intl"), **parts)
+    ) == ["case", "tok"]
 
 
 def test_a_signature_of_labels_is_none_of_translations():

@@ -42,13 +42,19 @@ def planted(path, model, layer, shuffled=False):
     """A file of words, each with the number of the largest of three random products with its vector
     in a layer."""
     vectors_WH = rnnlm.embed(model, TEXTS, words=True, layer=layer)
-    scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ np.random.default_rng(1).normal(size=(vectors_WH.shape[1], 3))
+    scores_WK = (vectors_WH - vectors_WH.mean(axis=0)) @ np.random.default_rng(1).normal(
+        size=(vectors_WH.shape[1], 3)
+    )
     labels = [f"L{label}" for label in scores_WK.argmax(axis=1)]
     if shuffled:
         np.random.default_rng(2).shuffle(labels)
     words = [text.split() for text in TEXTS]
     each = iter(labels)
-    path.write_text("".join("".join(f"{word}\t{next(each)}\n" for word in sentence) + "\n" for sentence in words))
+    path.write_text(
+        "".join(
+            "".join(f"{word}\t{next(each)}\n" for word in sentence) + "\n" for sentence in words
+        )
+    )
     return path
 
 
@@ -56,7 +62,10 @@ def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_pa
     found = rnnlm.inspect_probe(model, planted(tmp_path / "a.txt", model, 1))
     by_layer = {(each.network, each.layer): each for each in found.probes}
     best = by_layer["trained", "layer 1"]
-    assert found.best is best and best.accuracy.estimate > 0.95 > by_layer["trained", "embeddings"].accuracy.high
+    assert (
+        found.best is best
+        and best.accuracy.estimate > 0.95 > by_layer["trained", "embeddings"].accuracy.high
+    )
     assert best.control_accuracy < 0.8 and best.selectivity.low > 0 and best.selectivity.estimate == pytest.approx(
         best.accuracy.estimate - best.control_accuracy
     )  # fmt: skip
@@ -65,14 +74,20 @@ def test_a_label_planted_in_a_layer_is_found_there_and_its_control_is_not(tmp_pa
     assert (found.train_items, found.test_items, found.labels) == (640, 160, 3)
 
 
-def test_a_word_has_the_same_control_label_wherever_it_stands_and_the_labels_have_their_distribution(tmp_path):
+def test_a_word_has_the_same_control_label_wherever_it_stands_and_the_labels_have_their_distribution(
+    tmp_path,
+):
     lines = [f"w{number % 900} {'ABBB'[number % 4]}\n\n" for number in range(2700)]
     (tmp_path / "a.txt").write_text("".join(lines))
     data = read_items(str(tmp_path / "a.txt"), (), None, None, 9000, 1)
     task = _Task.of(data, seed=1)
     labels = {}
     parts = ((data.train, task.control_train_N), (data.test, task.control_test_N))
-    for word, label in (pair for items, control_N in parts for pair in zip(items.words, control_N.tolist(), strict=True)):
+    for word, label in (
+        pair
+        for items, control_N in parts
+        for pair in zip(items.words, control_N.tolist(), strict=True)
+    ):
         labels.setdefault(word, set()).add(label)
     assert len(labels) == 900 and all(len(each) == 1 for each in labels.values())
     # A, the rarer one, is label 1
@@ -86,7 +101,10 @@ def test_a_label_that_training_lacks_is_always_missed_and_intervals_draw_whole_s
     task = _Task.of(data, seed=1)
     assert task.test_N.tolist() == 30 * [0, -1, 0]
     right_N = np.repeat(np.arange(30) % 3 > 0, 3)  # of a sentence all words or none
-    answers = [_Answers((network, "embeddings"), 4, 1.0, right_N, None) for network in ("trained", "untrained")]
+    answers = [
+        _Answers((network, "embeddings"), 4, 1.0, right_N, None)
+        for network in ("trained", "untrained")
+    ]
     found = _inspection("it", data, task, answers, 1)
     accuracy, error = found.probes[0].accuracy, np.sqrt(2 / 3 * 1 / 3 / 30)
     assert (accuracy.estimate, accuracy.high - accuracy.low) == (
@@ -119,21 +137,31 @@ def test_the_probe_stands_where_the_gradient_of_its_loss_is_zero():
     standard_NH = (x_NH - x_NH.mean(axis=0)) / x_NH.std(axis=0)
     p_NK = np.exp(standard_NH @ fitted.weight_KH.T + fitted.bias_K)
     error_NK = np.eye(3)[labels_N] - p_NK / p_NK.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(error_NK.T @ standard_NH / 90, fitted.l2 * fitted.weight_KH, atol=1e-3)
+    np.testing.assert_allclose(
+        error_NK.T @ standard_NH / 90, fitted.l2 * fitted.weight_KH, atol=1e-3
+    )
     np.testing.assert_allclose(error_NK.mean(axis=0), 0, atol=1e-3)
 
 
 def test_labels_of_texts_are_probed_in_the_mean_of_their_vectors_without_a_control(tmp_path, model):
     lines = [f"{'yes' if 'cat' in text.split() else 'no'}\t{text}" for text in TEXTS]
     (tmp_path / "a.tsv").write_text("\n".join(["label\ttext", *lines]) + "\n")
-    found = rnnlm.inspect_probe(model, tmp_path / "a.tsv", level="text", label_column="label", reading={"column": "text"})
+    found = rnnlm.inspect_probe(
+        model, tmp_path / "a.tsv", level="text", label_column="label", reading={"column": "text"}
+    )
     assert found.probes[0].accuracy.low > found.majority and found.probes[0].selectivity is None
-    assert found.test_items == 32 and "test texts are right" in found.verdict and "selectivity" not in found.verdict
+    assert (
+        found.test_items == 32
+        and "test texts are right" in found.verdict
+        and "selectivity" not in found.verdict
+    )
 
 
 def test_a_taggers_layers_are_probed_too(tmp_path):
     rows = tiny_tasks.requests(60, seed=2)
-    (tmp_path / "a.txt").write_text("".join("".join(f"{w} {s}\n" for w, s in zip(*row[:2], strict=True)) + "\n" for row in rows))
+    (tmp_path / "a.txt").write_text(
+        "".join("".join(f"{w} {s}\n" for w, s in zip(*row[:2], strict=True)) + "\n" for row in rows)
+    )
     found = rnnlm.inspect_probe(tiny_tasks.fit("tagging", "lstm"), tmp_path / "a.txt")
     # its features are those of layer 1
     assert [each.layer for each in found.probes] == 2 * ["embeddings", "layer 1"]
@@ -143,7 +171,9 @@ def test_a_taggers_layers_are_probed_too(tmp_path):
 def test_of_many_words_sentences_are_drawn_whole_and_a_note_says_so(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
     data = read_items(str(path), (), None, None, 100, 1)
-    assert data.drawn == {"train": 640, "test": 160} and len(data.train.labels) == 100 == 5 * len(data.train.texts)
+    assert data.drawn == {"train": 640, "test": 160} and len(data.train.labels) == 100 == 5 * len(
+        data.train.texts
+    )
     found = rnnlm.inspect_probe(model, path, most_items=100)
     assert "640 words, sentences were drawn (seed 1)" in found.tables()[0].title
 
@@ -151,9 +181,16 @@ def test_of_many_words_sentences_are_drawn_whole_and_a_note_says_so(tmp_path, mo
 def test_the_same_seed_gives_the_same_figures_and_all_of_them_as_json(tmp_path, model):
     path = planted(tmp_path / "a.txt", model, 1)
     first, again = (rnnlm.inspect_probe(model, path, most_items=40) for _ in range(2))
-    assert first.to_dict() == again.to_dict() and first.to_dict()["probes"][0]["accuracy"]["level"] == 0.95
+    assert (
+        first.to_dict() == again.to_dict()
+        and first.to_dict()["probes"][0]["accuracy"]["level"] == 0.95
+    )
     axes = first.figure().axes[0]
-    assert [each.get_text() for each in axes.get_xticklabels()] == ["embeddings", "layer 1", "features"]
+    assert [each.get_text() for each in axes.get_xticklabels()] == [
+        "embeddings",
+        "layer 1",
+        "features",
+    ]
 
 
 def test_what_cannot_be_probed_is_one_clear_error(tmp_path, model):

@@ -22,8 +22,14 @@ def planted(shuffled=False):
     noise. Shuffled: no vector is its word's."""
     draw = np.random.default_rng(1)
     places, step = draw.standard_normal((COUNTRIES, WIDTH)), draw.standard_normal(WIDTH)
-    rows = np.concatenate([places, places + step + 0.1 * draw.standard_normal((COUNTRIES, WIDTH)), [step]])
-    words = [*(f"country{n}" for n in range(COUNTRIES)), *(f"capital{n}" for n in range(COUNTRIES)), "</s>"]
+    rows = np.concatenate(
+        [places, places + step + 0.1 * draw.standard_normal((COUNTRIES, WIDTH)), [step]]
+    )
+    words = [
+        *(f"country{n}" for n in range(COUNTRIES)),
+        *(f"capital{n}" for n in range(COUNTRIES)),
+        "</s>",
+    ]
     if shuffled:
         rows[:-1] = rows[draw.permutation(len(rows) - 1)]
     return WordVectors(tuple(words), rows.astype(np.float32), "planted vectors")
@@ -38,17 +44,30 @@ def analogies(tmp_path):
     pairs = [(i, j) for i in range(8) for j in range(8) if i != j]
     there = [f"country{i} capital{i} country{j} capital{j}" for i, j in pairs]
     back = [f"capital{i} country{i} capital{j} country{j}" for i, j in pairs]
-    return written(tmp_path / "analogies.txt", ": to capitals", *there, ": to countries", *back, "atlantis x y z")
+    return written(
+        tmp_path / "analogies.txt",
+        ": to capitals",
+        *there,
+        ": to countries",
+        *back,
+        "atlantis x y z",
+    )
 
 
 def test_neighbours_are_sorted_cosines_without_the_word_itself():
     vectors = planted()
     found = rnnlm.inspect_neighbours(vectors, ["country3"], count=5)
     unit = vectors.matrix_VE / np.linalg.norm(vectors.matrix_VE, axis=1, keepdims=True)
-    cosines = {word: float(unit[3] @ unit[row]) for row, word in enumerate(vectors.words) if word not in ("country3", "</s>")}
+    cosines = {
+        word: float(unit[3] @ unit[row])
+        for row, word in enumerate(vectors.words)
+        if word not in ("country3", "</s>")
+    }
     expected = sorted(cosines, key=cosines.get, reverse=True)[:5]
     assert [each.word for each in found.neighbours[0]] == expected and expected[0] == "capital3"
-    assert [each.cosine for each in found.neighbours[0]] == pytest.approx([cosines[word] for word in expected], abs=1e-6)
+    assert [each.cosine for each in found.neighbours[0]] == pytest.approx(
+        [cosines[word] for word in expected], abs=1e-6
+    )
     assert '"country3" lies nearest to "capital3"' in found.verdict
 
 
@@ -57,13 +76,18 @@ def test_the_cosine_of_random_words_is_that_of_all_pairs():
     unit = vectors.unit_VE[:-1]
     off = (unit @ unit.T)[~np.eye(len(unit), dtype=bool)]
     found = rnnlm.inspect_neighbours(vectors, ["country1"])
-    assert (found.random_mean, found.random_deviation) == pytest.approx((off.mean(), off.std()), abs=0.01)
+    assert (found.random_mean, found.random_deviation) == pytest.approx(
+        (off.mean(), off.std()), abs=0.01
+    )
 
 
 def test_an_analogy_leaves_its_three_words_out_and_tells_what_they_would_have_hidden():
     found = rnnlm.inspect_analogy(planted(), ["capital1", "country1", "country2"], count=3)
     assert found.answers[0].word == "capital2" and len(found.answers) == 3
-    near = WordVectors(("king", "man", "woman", "cat"), np.array([[1, 0], [0, 1], [0.05, 1], [-1, 0]], dtype=np.float32))
+    near = WordVectors(
+        ("king", "man", "woman", "cat"),
+        np.array([[1, 0], [0, 1], [0.05, 1], [-1, 0]], dtype=np.float32),
+    )
     found = rnnlm.inspect_analogy(near, ["king", "man", "woman"])
     assert [each.word for each in found.answers] == ["cat"] and found.unfiltered.word == "king"
     assert 'once the three words of the question are left out: "king" is nearer' in found.verdict
@@ -74,23 +98,42 @@ def test_planted_analogies_come_out_by_type_and_shuffled_ones_are_at_chance(tmp_
     found = rnnlm.inspect_analogies(planted(), file)
     counts = [(each.type, each.questions, each.known) for each in found.types]
     assert counts == [("to capitals", 56, 56), ("to countries", 57, 56), ("all", 113, 112)]
-    assert found.types[-1].accuracy == 1.0 and "come out; guesses would be right in 1.250%" in found.verdict
+    assert (
+        found.types[-1].accuracy == 1.0
+        and "come out; guesses would be right in 1.250%" in found.verdict
+    )
     assert rnnlm.inspect_analogies(planted(shuffled=True), file).types[-1].accuracy < 0.08
 
 
 def test_accuracy_equals_asking_one_analogy_after_the_other(tmp_path):
     vectors = planted()
-    noisy = WordVectors(vectors.words, vectors.matrix_VE + np.random.default_rng(2).normal(0, 0.9, vectors.matrix_VE.shape).astype("f4"))
+    noisy = WordVectors(
+        vectors.words,
+        vectors.matrix_VE
+        + np.random.default_rng(2).normal(0, 0.9, vectors.matrix_VE.shape).astype("f4"),
+    )
     file = analogies(tmp_path)
     asked = [question for question in read_analogies(str(file)) if question.a in noisy.numbers]
-    right = [rnnlm.inspect_analogy(noisy, [each.b, each.a, each.c], count=1).answers[0].word == each.d for each in asked]
-    assert rnnlm.inspect_analogies(noisy, file).types[-1].right == sum(right) and 0 < sum(right) < len(right)
+    right = [
+        rnnlm.inspect_analogy(noisy, [each.b, each.a, each.c], count=1).answers[0].word == each.d
+        for each in asked
+    ]
+    assert rnnlm.inspect_analogies(noisy, file).types[-1].right == sum(right) and 0 < sum(
+        right
+    ) < len(right)
 
 
-def test_similarity_is_scipys_spearman_over_the_pairs_that_are_known_and_shuffled_vectors_have_none(tmp_path):
+def test_similarity_is_scipys_spearman_over_the_pairs_that_are_known_and_shuffled_vectors_have_none(
+    tmp_path,
+):
     vectors, draw = planted(), np.random.default_rng(3)
-    rows = [(vectors.words[i], vectors.words[j], vectors.unit_VE[i] @ vectors.unit_VE[j]) for i, j in draw.integers(0, 80, (200, 2))]
-    lines = [f"{one}-n\t{two}\t{cosine + 0.05 * draw.standard_normal():.4f}" for one, two, cosine in rows]
+    rows = [
+        (vectors.words[i], vectors.words[j], vectors.unit_VE[i] @ vectors.unit_VE[j])
+        for i, j in draw.integers(0, 80, (200, 2))
+    ]
+    lines = [
+        f"{one}-n\t{two}\t{cosine + 0.05 * draw.standard_normal():.4f}" for one, two, cosine in rows
+    ]
     file = written(tmp_path / "pairs.tsv", "word1\tword2\tscore", *lines, "nowhere-n\tcapital1\t3")
     found = rnnlm.inspect_similarity(vectors, file, strip_tags=True)
     known = [(pair.score, pair.cosine) for pair in found.pairs if pair.cosine is not None]
@@ -112,20 +155,30 @@ def test_similarity_is_scipys_spearman_over_the_pairs_that_are_known_and_shuffle
 ])  # fmt: skip
 def test_pairs_are_read_from_tables_of_all_shapes(tmp_path, name, lines, columns):
     read = read_pairs(str(written(tmp_path / name, *lines)), columns)
-    assert [(each.word1, each.word2, each.score) for each in read] == [("sun", "light", 4.5), ("car", "bus", 2.0)]
+    assert [(each.word1, each.word2, each.score) for each in read] == [
+        ("sun", "light", 4.5),
+        ("car", "bus", 2.0),
+    ]
 
 
 @pytest.mark.parametrize("pairs", [19, 20])
 def test_fewer_than_20_known_pairs_have_no_interval_and_are_said_to_tell_nothing(tmp_path, pairs):
     lines = [f"country{number}\tcapital{(number * 7) % 40}\t{number}" for number in range(pairs)]
     found = rnnlm.inspect_similarity(planted(), written(tmp_path / "pairs.tsv", *lines))
-    assert found.known == pairs and (found.low is None, found.high is None, "too few to tell" in found.verdict) == (pairs < 20,) * 3
+    assert (
+        found.known == pairs
+        and (found.low is None, found.high is None, "too few to tell" in found.verdict)
+        == (pairs < 20,) * 3
+    )
     assert found.to_dict()["low"] == found.low == found.tables()[0].rows[0][5]
 
 
 def test_tags_are_cut_off_and_hyphens_inside_words_stay(tmp_path):
     file = written(tmp_path / "a.txt", "sun-n x-ray_NN 1", "t-shirt well-known/JJ 2")
-    assert [(each.word1, each.word2) for each in read_pairs(str(file), strip_tags=True)] == [("sun", "x-ray"), ("t-shirt", "well-known")]
+    assert [(each.word1, each.word2) for each in read_pairs(str(file), strip_tags=True)] == [
+        ("sun", "x-ray"),
+        ("t-shirt", "well-known"),
+    ]
 
 
 def test_analogies_of_a_table_have_the_types_of_their_column(tmp_path):
@@ -146,7 +199,9 @@ def test_a_map_keeps_the_distances_of_what_lies_in_a_plane_and_says_how_much_it_
     plane = draw.standard_normal((5, 2)) @ draw.standard_normal((2, 6)) + 3
     places, variance = principal_plane(plane)
     assert sum(variance) == pytest.approx(1) and variance[0] >= variance[1]
-    np.testing.assert_allclose(*(np.linalg.norm(each[:, None] - each[None], axis=2) for each in (plane, places)), atol=1e-9)
+    np.testing.assert_allclose(
+        *(np.linalg.norm(each[:, None] - each[None], axis=2) for each in (plane, places)), atol=1e-9
+    )
     rows = draw.standard_normal((7, 6))
     values = np.linalg.eigvalsh(np.cov(rows.T))
     assert principal_plane(rows)[1] == pytest.approx(tuple(values[::-1][:2] / values.sum()))
@@ -155,7 +210,9 @@ def test_a_map_keeps_the_distances_of_what_lies_in_a_plane_and_says_how_much_it_
 def test_a_map_takes_words_or_a_file_of_them(tmp_path):
     words = ["country1", "country2", "capital1", "capital2"]
     found = rnnlm.inspect_map(planted(), words)
-    assert found == rnnlm.inspect_map(planted(), written(tmp_path / "words.txt", "country1 country2", "capital1", "capital2"))
+    assert found == rnnlm.inspect_map(
+        planted(), written(tmp_path / "words.txt", "country1 country2", "capital1", "capital2")
+    )
     assert f"{sum(found.variance):.1%} of the variance of 4 words" in found.verdict
 
 
@@ -171,13 +228,18 @@ def test_every_look_has_tables_json_and_a_picture_and_takes_models(tmp_path):
     ]  # fmt: skip
     for look in looks:
         (table,) = look.tables()
-        assert all(len(row) == len(table.columns) for row in table.rows) and "vectors of this model" in table.title
+        assert (
+            all(len(row) == len(table.columns) for row in table.rows)
+            and "vectors of this model" in table.title
+        )
         assert json.loads(json.dumps(look.to_dict())) and look.verdict.endswith(".")
         assert look.figure().axes
 
 
 def pairs_of(*lines, **settings):
-    return lambda folder: rnnlm.inspect_similarity(planted(), written(folder / "pairs.tsv", *lines), **settings)
+    return lambda folder: rnnlm.inspect_similarity(
+        planted(), written(folder / "pairs.tsv", *lines), **settings
+    )
 
 
 def analogies_of(name, *lines):
@@ -219,14 +281,21 @@ def test_bad_input_is_one_clear_line(tmp_path, ask, message):
     lambda file: rnnlm.inspect_analogies(planted(), file),
     lambda file: rnnlm.inspect_map(planted(), file),
 ])  # fmt: skip
-def test_a_file_that_is_not_utf_8_is_to_be_converted_as_these_looks_have_no_other_way(tmp_path, look):
+def test_a_file_that_is_not_utf_8_is_to_be_converted_as_these_looks_have_no_other_way(
+    tmp_path, look
+):
     (tmp_path / "bad.txt").write_bytes(b"bad \xff\n")
     with pytest.raises(TextError, match="bad.txt, line 1, byte 5: not UTF-8") as caught:
         look(tmp_path / "bad.txt")
-    assert "convert it to UTF-8" in caught.value.hint and "--encoding-errors" not in caught.value.hint
+    assert (
+        "convert it to UTF-8" in caught.value.hint and "--encoding-errors" not in caught.value.hint
+    )
 
 
 def test_words_at_one_place_of_a_map_do_not_cover_each_other():
-    names, dots = ["winter", "summer", "autumn", "far"], [(50.0, 50.0), (52.0, 51.0), (50.0, 49.0), (300.0, 300.0)]
+    names, dots = (
+        ["winter", "summer", "autumn", "far"],
+        [(50.0, 50.0), (52.0, 51.0), (50.0, 49.0), (300.0, 300.0)],
+    )
     offsets = label_offsets(names, dots)
     assert len(set(offsets[:3])) == 3 and offsets[3] == offsets[0]

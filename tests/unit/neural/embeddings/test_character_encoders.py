@@ -24,7 +24,9 @@ WORDS = [[0, 5, 1], [0, 7, 6, 5, 11, 1], [0, 3, 1], [0, *range(5, 12), *range(5,
 
 def make(characters, options):
     torch.manual_seed(5)
-    settings = LstmSettings(characters=characters, **{"character_size": 4, "init_range": 0.8, **options})
+    settings = LstmSettings(
+        characters=characters, **{"character_size": 4, "init_range": 0.8, **options}
+    )
     return READERS[characters](settings, ALPHABET).double(), settings
 
 
@@ -36,7 +38,9 @@ def padded(words, width=None):
 def expected(module, settings, word):
     weights = {name: value.numpy() for name, value in module.state_dict().items()}
     if settings.characters == "cnn":
-        return reference.cnn(weights, word, settings.character_highways, settings.character_overhang)
+        return reference.cnn(
+            weights, word, settings.character_highways, settings.character_overhang
+        )
     return reference.lstm(weights, word)
 
 
@@ -45,7 +49,9 @@ def test_forward_equals_the_equations(characters, options):
     module, settings = make(characters, options)
     y_NF = module(padded(WORDS)).detach().numpy()
     assert y_NF.shape == (len(WORDS), settings.input_width)
-    np.testing.assert_allclose(y_NF, [expected(module, settings, word) for word in WORDS], atol=1e-12)
+    np.testing.assert_allclose(
+        y_NF, [expected(module, settings, word) for word in WORDS], atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("characters, options", CASES[:2] + CASES[3:])
@@ -78,20 +84,33 @@ def test_padding_has_no_influence(characters, options, width):
 def test_an_ending_shorter_than_a_filter_is_found_behind_any_stem():
     """Filters of width 3 that know the last character and the mark of the end: without overhang
     they would read what is before."""
-    module, _ = make("cnn", {"character_filters": "0,0,1", "character_highways": 0, "character_overhang": True})
+    module, _ = make(
+        "cnn", {"character_filters": "0,0,1", "character_highways": 0, "character_overhang": True}
+    )
     with torch.no_grad():
         for value in (module.filters["3"].weight, module.filters["3"].bias, module.vectors.weight):
             value.zero_()
-        module.vectors.weight[1, 0], module.vectors.weight[7, 1], module.vectors.weight[8:, :2] = 1.0, 1.0, -5.0
+        module.vectors.weight[1, 0], module.vectors.weight[7, 1], module.vectors.weight[8:, :2] = (
+            1.0,
+            1.0,
+            -5.0,
+        )
         # character 7, then the end
         module.filters["3"].weight[0, 3], module.filters["3"].weight[0, 1] = 1.0, 1.0
         y_NF = module(padded([[0, 7, 1], [0, 9, 8, 7, 1], [0, 9, 8, 10, 11, 7, 1], [0, 9, 1]]))
-    torch.testing.assert_close(y_NF[:, 0], torch.tanh(torch.tensor([2.0, 2.0, 2.0, 0.0], dtype=torch.float64)))
+    torch.testing.assert_close(
+        y_NF[:, 0], torch.tanh(torch.tensor([2.0, 2.0, 2.0, 0.0], dtype=torch.float64))
+    )
 
 
 def test_filters_and_highways_start_as_asked_for():
     module, _ = make("cnn", {"init_input": "uniform", "init_range": 0.03})
-    linears = [module.filters["1"], module.filters["6"], module.highways[0].candidate, module.highways[0].gate]
+    linears = [
+        module.filters["1"],
+        module.filters["6"],
+        module.highways[0].candidate,
+        module.highways[0].gate,
+    ]
     assert [linear.weight.abs().max().item() <= 0.03 for linear in linears] == [True] * 4
     assert module.filters["6"].weight.std().item() == pytest.approx(0.03 / 3**0.5, rel=0.1)
     assert make("cnn", {})[0].filters["6"].weight.abs().max() > 0.15  # 1 / sqrt(6 * 4) = 0.2

@@ -29,7 +29,10 @@ def read(tmp_path, content, name="vectors.txt", width=3, symbols=SYMBOLS, **opti
         found = read_vectors(path, symbols, width, **options)
     assert found.ids_K.dtype == np.int64 and found.values_KE.dtype == np.float32
     assert found.values_KE.shape == (len(found.ids_K), width)
-    vectors = {symbols[id]: value.tolist() for id, value in zip(found.ids_K, found.values_KE.astype(float).round(6), strict=True)}
+    vectors = {
+        symbols[id]: value.tolist()
+        for id, value in zip(found.ids_K, found.values_KE.astype(float).round(6), strict=True)
+    }
     return vectors, [str(warning.message) for warning in caught]
 
 
@@ -68,10 +71,18 @@ def test_vectors_land_in_their_rows_and_others_stay(tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "compress"),
-    [(".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress), (".zst", zstandard.ZstdCompressor().compress)],
+    [
+        (".gz", gzip.compress),
+        (".xz", lzma.compress),
+        (".bz2", bz2.compress),
+        (".zst", zstandard.ZstdCompressor().compress),
+    ],
 )
 def test_compressed_files_are_read(tmp_path, suffix, compress):
-    assert read(tmp_path, compress(GLOVE.encode()), f"vectors.txt{suffix}")[0] == read(tmp_path, GLOVE)[0]
+    assert (
+        read(tmp_path, compress(GLOVE.encode()), f"vectors.txt{suffix}")[0]
+        == read(tmp_path, GLOVE)[0]
+    )
     with pytest.raises(TextError, match="vectors.txt"):
         read(tmp_path, compress(GLOVE.encode())[:-9], f"vectors.txt{suffix}")
 
@@ -90,15 +101,21 @@ def test_of_a_word_that_stands_twice_the_first_vector_counts(tmp_path):
 
 
 def test_words_may_have_spaces_inside_or_be_numbers_and_are_compared_as_they_are(tmp_path):
-    assert read(tmp_path, ". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n")[0] == {"cat": [7, 8, 9]}
+    assert read(tmp_path, ". . . 1 2 3\nat name@domain.com 4 5 6\ncat 7 8 9\n")[0] == {
+        "cat": [7, 8, 9]
+    }
     assert read(tmp_path, "cat 7 8 9\n. . . 1 2 3\n")[0] == {"cat": [7, 8, 9]}
-    assert read(tmp_path, "1984 1 2 3\n7 4 5 6\n", symbols=["</s>", "<unk>", "7", "1984"])[0] == {"1984": [1, 2, 3], "7": [4, 5, 6]}
+    assert read(tmp_path, "1984 1 2 3\n7 4 5 6\n", symbols=["</s>", "<unk>", "7", "1984"])[0] == {
+        "1984": [1, 2, 3],
+        "7": [4, 5, 6],
+    }
     with pytest.raises(TextError, match="has a vector for none of the 6 words.*another case"):
         read(tmp_path, "The 1 2 3\nCAT 4 5 6\ncat\u00a0 4 5 6\n")
 
 
 @pytest.mark.parametrize(
-    ("content", "line"), [("the 1 2 3 4 5\ncat 1 2 3 4 5\n", 1), ("2 5\nthe 1 2 3 4 5\n", 1), ("\nthe 1 2 3 4 5\n", 2)]
+    ("content", "line"),
+    [("the 1 2 3 4 5\ncat 1 2 3 4 5\n", 1), ("2 5\nthe 1 2 3 4 5\n", 1), ("\nthe 1 2 3 4 5\n", 2)],
 )
 @pytest.mark.parametrize("width", [3, 6])
 def test_another_width_says_what_to_set(tmp_path, content, line, width):
@@ -108,11 +125,15 @@ def test_another_width_says_what_to_set(tmp_path, content, line, width):
 
 
 @pytest.mark.parametrize("word", ["cat", "zebra"])
-@pytest.mark.parametrize(("numbers", "found"), [("1 2", 2), ("1", 1), ("", 0), ("1 2 3 4", 4), ("1 2 3 4 5 6 7", 7)])
+@pytest.mark.parametrize(
+    ("numbers", "found"), [("1 2", 2), ("1", 1), ("", 0), ("1 2 3 4", 4), ("1 2 3 4 5 6 7", 7)]
+)
 def test_a_line_of_another_width_is_an_error_that_names_it(tmp_path, word, numbers, found):
     message = failing(tmp_path, f"the 1 2 3\n{word} {numbers}\n")
     assert f"line 2: {found} numbers instead of 3" in message
-    assert f"line 3: {found} numbers instead of 3" in failing(tmp_path, f"2 3\nthe 1 2 3\n{word} {numbers}\n")
+    assert f"line 3: {found} numbers instead of 3" in failing(
+        tmp_path, f"2 3\nthe 1 2 3\n{word} {numbers}\n"
+    )
 
 
 def test_bad_utf8_is_an_error_that_names_the_byte_or_is_replaced(tmp_path):
@@ -123,7 +144,9 @@ def test_bad_utf8_is_an_error_that_names_the_byte_or_is_replaced(tmp_path):
 
 def test_many_vectors_are_skipped_fast(tmp_path):
     numbers = " ".join(["0.12345"] * 100)
-    (tmp_path / "v.txt").write_text("".join(f"word{number} {numbers}\n" for number in range(20_000)))
+    (tmp_path / "v.txt").write_text(
+        "".join(f"word{number} {numbers}\n" for number in range(20_000))
+    )
     began = time.process_time()
     with pytest.warns(RnnlmWarning, match="2 of 2 words"):
         found = read_vectors(tmp_path / "v.txt", ["word19999", "word7"], 100)

@@ -18,13 +18,19 @@ def make(lines=(" ".join(WORDS),)):
 
 def spelled(tokenizer, words):
     ids = torch.from_numpy(tokenizer.encode([" ".join(words)]).ids[:-1]).long()
-    return [[number for number in row if number >= 0] for row in SpelledWords(tokenizer)(ids).tolist()]
+    return [
+        [number for number in row if number >= 0] for row in SpelledWords(tokenizer)(ids).tolist()
+    ]
 
 
 def test_words_are_their_characters_between_two_marks():
     tokenizer = make()
     assert Alphabet(tokenizer).size == 5 + 5  # a b c ä 😀
-    assert spelled(tokenizer, ["abc", "b", "\u00e4c\U0001f600"]) == [[0, 5, 6, 7, 1], [0, 6, 1], [0, 8, 7, 9, 1]]
+    assert spelled(tokenizer, ["abc", "b", "\u00e4c\U0001f600"]) == [
+        [0, 5, 6, 7, 1],
+        [0, 6, 1],
+        [0, 8, 7, 9, 1],
+    ]
 
 
 def test_special_symbols_are_characters_of_their_own():
@@ -34,10 +40,16 @@ def test_special_symbols_are_characters_of_their_own():
 
 
 def test_unseen_words_are_spelled_and_new_characters_unknown():
-    assert spelled(make(), ["cab", "xa", "</s>x"]) == [[0, 7, 5, 6, 1], [0, 2, 5, 1], [0, 2, 2, 2, 2, 2, 1]]
+    assert spelled(make(), ["cab", "xa", "</s>x"]) == [
+        [0, 7, 5, 6, 1],
+        [0, 2, 5, 1],
+        [0, 2, 2, 2, 2, 2, 1],
+    ]
 
 
-def test_words_that_two_threads_meet_at_once_leave_the_rows_of_later_words_in_their_place(monkeypatch):
+def test_words_that_two_threads_meet_at_once_leave_the_rows_of_later_words_in_their_place(
+    monkeypatch,
+):
     tokenizer = make()
     words, spell = SpelledWords(tokenizer), Alphabet.spell
     ids = torch.from_numpy(tokenizer.encode(["cab ba"]).ids[:-1]).long()
@@ -63,7 +75,9 @@ def test_the_sizes_follow_from_the_vocabulary_alone():
 
 def test_of_a_long_word_65_characters_are_read_with_the_marks():
     tokenizer = make(["ab"])
-    fitting, long, longer = spelled(tokenizer, ["a" * (LONGEST - 2), "a" * (LONGEST - 2) + "b", "a" * 300])
+    fitting, long, longer = spelled(
+        tokenizer, ["a" * (LONGEST - 2), "a" * (LONGEST - 2) + "b", "a" * 300]
+    )
     assert len(fitting) == LONGEST == 65 and fitting == long == longer == [0, *[5] * 63, 1]
 
 
@@ -74,7 +88,10 @@ def test_the_table_grows_with_words_that_come():
     new = torch.from_numpy(tokenizer.encode(["abcabcabc"]).ids[:1]).long()
     assert table(new)[0].tolist() == [0, *[5, 6, 7] * 3, 1]
     after = table(torch.arange(5))
-    assert torch.equal(after[:, : before.shape[1]], before) and (after[:, before.shape[1] :] == -1).all()
+    assert (
+        torch.equal(after[:, : before.shape[1]], before)
+        and (after[:, before.shape[1] :] == -1).all()
+    )
 
 
 def test_pieces_of_sentencepiece_are_spelled():
@@ -82,14 +99,20 @@ def test_pieces_of_sentencepiece_are_spelled():
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        tokenizer = make_tokenizer(["the cat sat on the mat"] * 5, tokenizer="sentencepiece", vocab_size=280).spelling()
+        tokenizer = make_tokenizer(
+            ["the cat sat on the mat"] * 5, tokenizer="sentencepiece", vocab_size=280
+        ).spelling()
     encoded = tokenizer.encode(["the zebra"])
     assert encoded.ids.max() < tokenizer.size == tokenizer.input_size and not tokenizer.spells
     number = tokenizer.symbols().index("\u2581")
     assert (SpelledWords(tokenizer)(torch.tensor([number]))[0] >= 0).sum() == 3
 
 
-words = st.lists(st.text(st.sampled_from("abc\u00e4\u20ac\U0001f600'"), min_size=1, max_size=6), min_size=1, max_size=6)
+words = st.lists(
+    st.text(st.sampled_from("abc\u00e4\u20ac\U0001f600'"), min_size=1, max_size=6),
+    min_size=1,
+    max_size=6,
+)
 
 
 @given(known=words, unseen=words)

@@ -17,8 +17,14 @@ LINES = ["the tam <unk> dog", "", "god tam sat the"]
 
 def make(characters, tokenizer, **options):
     torch.manual_seed(2)
-    own = {"cnn": {"character_size": 4, "character_filters": "3,4,5"}, "lstm": {"character_size": 4, "character_hidden_size": 5}, None: {}}
-    settings = LstmSettings(characters=characters, embedding_size=7, init_range=0.7, **own[characters], **options)
+    own = {
+        "cnn": {"character_size": 4, "character_filters": "3,4,5"},
+        "lstm": {"character_size": 4, "character_hidden_size": 5},
+        None: {},
+    }
+    settings = LstmSettings(
+        characters=characters, embedding_size=7, init_range=0.7, **own[characters], **options
+    )
     return WordInput(settings, tokenizer), settings
 
 
@@ -33,7 +39,10 @@ def vector(module, tokenizer, word):
 def test_without_characters_it_is_a_table_of_word_vectors():
     module, settings = make(None, make_tokenizer(TEXT))
     ids_TB = torch.tensor([[0, 3], [5, 1]])
-    assert list(module.state_dict()) == ["embedding.weight"] and module.weight is module.embedding.weight
+    assert (
+        list(module.state_dict()) == ["embedding.weight"]
+        and module.weight is module.embedding.weight
+    )
     assert torch.equal(module(ids_TB), module.weight[ids_TB]) and settings.input_width == 7
     assert 0.5 < module.weight.abs().max() <= 0.7
 
@@ -44,15 +53,24 @@ def test_numbers_equal_those_of_numpy(characters, beside):
     tokenizer = make_tokenizer(TEXT).spelling()
     module, settings = make(characters, tokenizer, characters_beside=beside)
     x_TBE = module(ids_of(tokenizer, LINES)).detach().numpy()
-    weights = {name.removeprefix("characters.reader."): value.numpy() for name, value in module.state_dict().items()}
+    weights = {
+        name.removeprefix("characters.reader."): value.numpy()
+        for name, value in module.state_dict().items()
+    }
     rows = reference.alphabet("".join(TEXT).replace(" ", ""))
     words = ["the", "tam", "<unk>", "dog", "</s>", "</s>", "god", "tam", "sat", "the", "</s>"]
     symbols = tokenizer.symbols()
     for word, found in zip(words, x_TBE[:, 0], strict=True):
         spelled = reference.rows_of(word, rows, {"</s>": 3, "<unk>": 4}.get(word))
-        expected = reference.cnn(weights, spelled, 1) if characters == "cnn" else reference.lstm(weights, spelled)
+        expected = (
+            reference.cnn(weights, spelled, 1)
+            if characters == "cnn"
+            else reference.lstm(weights, spelled)
+        )
         if beside:
-            own = weights["embedding.weight"][symbols.index(word) if word in symbols else symbols.index("<unk>")]
+            own = weights["embedding.weight"][
+                symbols.index(word) if word in symbols else symbols.index("<unk>")
+            ]
             expected = np.concatenate([own, expected])
         assert len(expected) == settings.input_width
         np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -64,7 +82,9 @@ def test_an_unseen_word_is_what_it_would_be_if_it_were_known(characters):
     (module, _), (other, _) = (make(characters, each) for each in (tokenizer, wider))
     other.load_state_dict(module.state_dict())
     assert "tam" in wider.symbols() and "tam" not in tokenizer.symbols()
-    torch.testing.assert_close(vector(module, tokenizer, "tam"), vector(other, wider, "tam"), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        vector(module, tokenizer, "tam"), vector(other, wider, "tam"), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("characters", KINDS)
@@ -74,7 +94,11 @@ def test_each_word_once_or_all_places_give_the_same(characters, monkeypatch):
     ids_TB = ids_of(tokenizer, LINES + TEXT).view(-1, 3)
     shapes = []
     whole = module.characters.reader.forward
-    monkeypatch.setattr(module.characters.reader, "forward", lambda part_NL: shapes.append(tuple(part_NL.shape)) or whole(part_NL))
+    monkeypatch.setattr(
+        module.characters.reader,
+        "forward",
+        lambda part_NL: shapes.append(tuple(part_NL.shape)) or whole(part_NL),
+    )
     on_cpu = module(ids_TB)
     assert shapes == [(len(ids_TB.unique()), 5)]  # begin, three characters, end: <unk> is one
     # as on other devices

@@ -78,7 +78,9 @@ def test_an_exponential_average_is_that_of_torch(network):
     averaging = Averaging(FittingSettings(ema_decay=decay), network)
     walk(network, 9, averaging)
     with averaging.in_place():
-        theirs = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay))
+        theirs = torch.optim.swa_utils.AveragedModel(
+            network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay)
+        )
         theirs.update_parameters(network)
     for step in range(10, 20):
         walk(network, 1, averaging, first=step)
@@ -128,9 +130,14 @@ def test_averages_are_validated_and_handed_back_while_training_goes_on_without_t
     make_data, make_trainer, sentences, monkeypatch, settings, raw
 ):
     perplexities = iter([300.0, 200.0, 100.0] * 2)
-    monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
+    monkeypatch.setattr(
+        language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
+    )
     data = make_data(sentences[:40], sentences[40:50])
-    trainer, plain = (make_trainer(data, budget="12steps", batch_rows=4, validate_every_steps=5, **own) for own in (settings, raw))
+    trainer, plain = (
+        make_trainer(data, budget="12steps", batch_rows=4, validate_every_steps=5, **own)
+        for own in (settings, raw)
+    )
     after_step = recorded(trainer)
     plain_weights = {}
     for event in plain.train(never):
@@ -143,13 +150,17 @@ def test_averages_are_validated_and_handed_back_while_training_goes_on_without_t
             assert same(after_step[event.step - 1], plain_weights[event.step])
     assert event.step == 12 and same(shown, event.model.network.parameters())
     if "optimizer" in settings:
-        torch.testing.assert_close(shown[0], torch.stack([weights[0] for weights in after_step[3:]]).mean(0))
+        torch.testing.assert_close(
+            shown[0], torch.stack([weights[0] for weights in after_step[3:]]).mean(0)
+        )
 
 
 def test_without_validation_the_average_is_handed_back(make_data, make_trainer, sentences):
     trainer = make_trainer(make_data(sentences[:40]), budget="12steps", batch_rows=4, ema_decay=0.9)
     *_, fitted = trainer.train(never)
-    assert trainer.averaging.count == 12 and same(trainer.averaging.averages, fitted.model.network.parameters())
+    assert trainer.averaging.count == 12 and same(
+        trainer.averaging.averages, fitted.model.network.parameters()
+    )
 
 
 # ---- NT-ASGD (Merity et al. 2018, algorithm 1), and the fine-tuning run
@@ -160,7 +171,9 @@ def test_without_validation_the_average_is_handed_back(make_data, make_trainer, 
     (2, [9, 8, 8.5, 7, 8.1, 7.5, 7.6], 4), (5, [5, 6, 6, 6, 6, 6], None),
     (5, [5, 4, 6, 6, 6, 6, 6], 6), (1, [5, 5, 5], None), (1, [5, 4, 4.5, 4.6], 3),
 ])  # fmt: skip
-def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last_few(interval, perplexities, expected):
+def test_the_trigger_is_the_first_validation_worse_than_the_best_before_the_last_few(
+    interval, perplexities, expected
+):
     trigger = NonMonotone(interval)
     found = [trigger.observe(ppl) for ppl in perplexities]
     assert (found.index(True) if any(found) else None) == expected
@@ -173,27 +186,42 @@ NT_ASGD = {
 }  # fmt: skip
 
 
-def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(make_data, make_trainer, sentences, monkeypatch):
+def test_nt_asgd_averages_from_the_validation_that_triggers_it_on(
+    make_data, make_trainer, sentences, monkeypatch
+):
     # the fourth is worse than the first, two before the one before it
     perplexities = iter([80.0, 79.0, 85.0, 84.0, 70.0, 60.0])
-    monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
+    monkeypatch.setattr(
+        language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
+    )
     trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="30steps", **NT_ASGD)
     after = recorded(trainer)
     for event in trainer.train(never):
         if isinstance(event, Validated):
             kept = after[20 : event.step] or after[event.step - 1 : event.step]
             for number, shown in enumerate(parameters_of(trainer)):
-                torch.testing.assert_close(shown, torch.stack([weights[number] for weights in kept]).mean(0))
+                torch.testing.assert_close(
+                    shown, torch.stack([weights[number] for weights in kept]).mean(0)
+                )
     assert trainer.averaging.start == 20 and trainer.averaging.count == 10
     assert event.step == 30 and same(trainer.averaging.averages, event.model.network.parameters())
 
 
-def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_by_its_rule(make_data, make_trainer, sentences, monkeypatch):
+def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_by_its_rule(
+    make_data, make_trainer, sentences, monkeypatch
+):
     #      step   5     10    15    20    25 begins  30    35    40
     #          45: worse than the best of those before the last two
     perplexities = iter([90.0, 80.0, 85.0, 84.0, 81.0, 79.0, 78.0, 78.5, 80.0, 78.2])
-    monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities))
-    trainer = make_trainer(make_data(sentences[:40], sentences[40:50]), budget="50steps", fine_tune_after=0.5, **NT_ASGD)
+    monkeypatch.setattr(
+        language_modelling, "_perplexity", lambda logprob, tokens: next(perplexities)
+    )
+    trainer = make_trainer(
+        make_data(sentences[:40], sentences[40:50]),
+        budget="50steps",
+        fine_tune_after=0.5,
+        **NT_ASGD,
+    )
     after = recorded(trainer)
     for event in trainer.train(never):
         if isinstance(event, Validated) and event.step == 10:
@@ -202,7 +230,17 @@ def test_fine_tuning_goes_on_from_the_best_weights_with_a_new_average_and_ends_b
             mean = torch.stack([weights[0] for weights in after[25:30]]).mean(0)
             torch.testing.assert_close(parameters_of(trainer)[0], mean)
     assert trainer.averaging.start == 25
-    moved = torch.stack([(one - other).norm() for one, other in zip(after[25], best, strict=True)]).norm()
-    usual = torch.stack([(one - other).norm() for one, other in zip(after[11], after[10], strict=True)]).norm()
-    assert moved < 3 * usual < torch.stack([(one - other).norm() for one, other in zip(after[24], best, strict=True)]).norm()
+    moved = torch.stack(
+        [(one - other).norm() for one, other in zip(after[25], best, strict=True)]
+    ).norm()
+    usual = torch.stack(
+        [(one - other).norm() for one, other in zip(after[11], after[10], strict=True)]
+    ).norm()
+    assert (
+        moved
+        < 3 * usual
+        < torch.stack(
+            [(one - other).norm() for one, other in zip(after[24], best, strict=True)]
+        ).norm()
+    )
     assert (event.stopped, event.steps, event.step) == ("early", 45, 35)

@@ -11,7 +11,13 @@ from rnnlm.config import Layer, resolve
 from rnnlm.errors import SettingsError, TrainingError
 from rnnlm.neural.fitting.fitting import started
 from rnnlm.neural.fitting.settings import RECORDED_MULTIPLE, FittingSettings
-from rnnlm.neural.fitting.step import PLAIN_USES, CudaRecorder, GraphedStep, TrainingStep, records_steps
+from rnnlm.neural.fitting.step import (
+    PLAIN_USES,
+    CudaRecorder,
+    GraphedStep,
+    TrainingStep,
+    records_steps,
+)
 from rnnlm.text.batches import Window
 from support import tiny_pairs
 from support.devices import Repeater
@@ -29,7 +35,14 @@ def windows(trainer):
 
 def trained(make_data, make_trainer, sentences, recorder=None, **settings):
     """The trainer after a step for each of LENGTHS, and the losses."""
-    trainer = make_trainer(make_data(sentences[:40]), batch_rows=ROWS, layers=2, dropout_output=0.3, weight_drop=0.3, **settings)
+    trainer = make_trainer(
+        make_data(sentences[:40]),
+        batch_rows=ROWS,
+        layers=2,
+        dropout_output=0.3,
+        weight_drop=0.3,
+        **settings,
+    )
     if recorder is not None:
         trainer.update = GraphedStep(trainer.update, recorder)
     state, losses = trainer.network.initial_state(ROWS), []
@@ -37,16 +50,25 @@ def trained(make_data, make_trainer, sentences, recorder=None, **settings):
         rate = 0.01 * (1 + number % 5)
         loss, state = trainer.step(trainer.source.batch(window), state, rate)
         losses.append(float(loss))
-        assert trainer.optimizer.param_groups[0]["lr"] == rate and type(trainer.optimizer.param_groups[0]["lr"]) is float
+        assert (
+            trainer.optimizer.param_groups[0]["lr"] == rate
+            and type(trainer.optimizer.param_groups[0]["lr"]) is float
+        )
     return trainer, losses, [tensor.clone() for tensor in state]
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"optimizer": "sgd", "momentum": 0.5}, {"optimizer": "asgd", "asgd_start": 5}, {"optimizer": "adamw", "ema_decay": 0.9, "l2": 0.1}],
+    [
+        {"optimizer": "sgd", "momentum": 0.5},
+        {"optimizer": "asgd", "asgd_start": 5},
+        {"optimizer": "adamw", "ema_decay": 0.9, "l2": 0.1},
+    ],
     ids=str,
 )
-def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plain_ones(make_data, make_trainer, sentences, settings):
+def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plain_ones(
+    make_data, make_trainer, sentences, settings
+):
     plain, losses, state = trained(make_data, make_trainer, sentences, **settings)
     recorder = Repeater()
     graphed, found, state_found = trained(make_data, make_trainer, sentences, recorder, **settings)
@@ -54,14 +76,19 @@ def test_recorded_iterations_give_the_losses_states_weights_and_averages_of_plai
     torch.testing.assert_close(state_found, state)
     torch.testing.assert_close(graphed.network.state_dict(), plain.network.state_dict())
     torch.testing.assert_close(graphed.averaging.averages, plain.averaging.averages)
-    assert (graphed.step_count, graphed.averaging.count) == (plain.step_count, plain.averaging.count)
+    assert (graphed.step_count, graphed.averaging.count) == (
+        plain.step_count,
+        plain.averaging.count,
+    )
     plain_uses = 2 * PLAIN_USES + LENGTHS.count(3)
     assert (recorder.warm_ups, recorder.replays) == (plain_uses, len(LENGTHS) - plain_uses)
     # the frequent ones, once each
     assert {shapes[0][0] for shapes in graphed.update.graphs} == {4, 6}
 
 
-def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer, sentences, graphs_on_cpu):
+def test_a_run_of_drawn_lengths_is_the_same_with_graphs(
+    make_data, make_trainer, sentences, graphs_on_cpu
+):
     def weights_after(**more):
         settings = {
             "bptt_tokens": 8,
@@ -71,7 +98,9 @@ def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer,
             "budget": "40steps",
             "dropout_output": 0.2,
         }
-        trainer = make_trainer(make_data(sentences, sentences[:20]), **settings, validate_every_steps=15, **more)
+        trainer = make_trainer(
+            make_data(sentences, sentences[:20]), **settings, validate_every_steps=15, **more
+        )
         return trainer, list(trainer.train(lambda: False))[-1].model.to_arrays()
 
     _, expected = weights_after(cuda_graphs=False)
@@ -82,8 +111,12 @@ def test_a_run_of_drawn_lengths_is_the_same_with_graphs(make_data, make_trainer,
 
 
 @pytest.mark.parametrize("cuda_graphs", [True, "auto"])
-def test_graphs_are_left_out_where_there_is_no_cuda(make_data, make_trainer, sentences, cuda_graphs):
-    trainer = make_trainer(make_data(sentences[:20]), model="rnn", activation="sigmoid", cuda_graphs=cuda_graphs)
+def test_graphs_are_left_out_where_there_is_no_cuda(
+    make_data, make_trainer, sentences, cuda_graphs
+):
+    trainer = make_trainer(
+        make_data(sentences[:20]), model="rnn", activation="sigmoid", cuda_graphs=cuda_graphs
+    )
     assert type(trainer.update) is TrainingStep and not trainer.is_recorded
 
 
@@ -104,17 +137,35 @@ OF_OURS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("settings", "expected"), [(each, False) for each in OF_TORCH] + [(each, True) for each in OF_OURS], ids=str)
-def test_by_itself_a_run_records_cells_that_torch_has_no_kernel_for(make_data, make_trainer, sentences, graphs_on_cpu, settings, expected):
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [(each, False) for each in OF_TORCH] + [(each, True) for each in OF_OURS],
+    ids=str,
+)
+def test_by_itself_a_run_records_cells_that_torch_has_no_kernel_for(
+    make_data, make_trainer, sentences, graphs_on_cpu, settings, expected
+):
     trainer = make_trainer(make_data(sentences[:20]), **settings)
-    assert trainer.settings.cuda_graphs == "auto" and trainer.is_recorded == isinstance(trainer.update, GraphedStep) == expected
+    assert (
+        trainer.settings.cuda_graphs == "auto"
+        and trainer.is_recorded == isinstance(trainer.update, GraphedStep) == expected
+    )
     assert started(trainer, "x", make_data(sentences[:20])).cuda_graphs == expected
 
 
 @pytest.mark.parametrize(
-    "settings", [{"optimizer": "rmsprop"}, {"optimizer": "adagrad"}, {"accumulation": 2}, {"cuda_graphs": False}], ids=str
+    "settings",
+    [
+        {"optimizer": "rmsprop"},
+        {"optimizer": "adagrad"},
+        {"accumulation": 2},
+        {"cuda_graphs": False},
+    ],
+    ids=str,
 )
-def test_by_itself_a_run_records_nothing_that_cannot_be(make_data, make_trainer, sentences, graphs_on_cpu, settings):
+def test_by_itself_a_run_records_nothing_that_cannot_be(
+    make_data, make_trainer, sentences, graphs_on_cpu, settings
+):
     trainer = make_trainer(make_data(sentences[:20]), model="jordan", **settings)
     assert not trainer.is_recorded
 
@@ -127,7 +178,9 @@ def test_several_processes_record_nothing(make_data, make_trainer, sentences, gr
 
 def test_tasks_whose_batches_have_many_lengths_are_recorded_on_demand_alone(graphs_on_cpu):
     for asked, expected in (("auto", False), (True, True)):
-        trainer = tiny_pairs.trainer_of("lstm", input_feeding=True, peepholes=True, cuda_graphs=asked)
+        trainer = tiny_pairs.trainer_of(
+            "lstm", input_feeding=True, peepholes=True, cuda_graphs=asked
+        )
         assert trainer.is_recorded is expected
 
 
@@ -138,7 +191,9 @@ def lengths_of(trainer, count):
     return {trainer.source.next().tensors[0].shape[0] for _ in range(count)}
 
 
-def test_recorded_windows_of_drawn_lengths_have_few_of_them(make_data, make_trainer, sentences, graphs_on_cpu):
+def test_recorded_windows_of_drawn_lengths_have_few_of_them(
+    make_data, make_trainer, sentences, graphs_on_cpu
+):
     data = make_data(sentences)
     found = lengths_of(make_trainer(data, **DRAWN), 40)
     assert len(found) <= 6 and {length % RECORDED_MULTIPLE for length in found} == {0}
@@ -147,7 +202,9 @@ def test_recorded_windows_of_drawn_lengths_have_few_of_them(make_data, make_trai
     assert lengths_of(make_trainer(data, **{**DRAWN, "bptt_deviation": 0.0}), 5) == {30}
 
 
-def test_a_run_keeps_its_windows_where_others_would_be_drawn(make_data, make_trainer, sentences, graphs_on_cpu, monkeypatch):
+def test_a_run_keeps_its_windows_where_others_would_be_drawn(
+    make_data, make_trainer, sentences, graphs_on_cpu, monkeypatch
+):
     data = make_data(sentences)
     recorded = make_trainer(data, **DRAWN)
     expected = [recorded.source.next().tensors[0] for _ in range(4)]
@@ -162,18 +219,28 @@ def test_a_run_keeps_its_windows_where_others_would_be_drawn(make_data, make_tra
 
 @pytest.mark.parametrize(("text", "expected"), [("auto", "auto"), ("true", True), ("false", False)])
 def test_graphs_are_asked_for_by_a_word(text, expected):
-    assert resolve([FittingSettings], [Layer("--set", {"cuda_graphs": text}, is_text=True)]).values["cuda_graphs"] == expected
+    assert (
+        resolve([FittingSettings], [Layer("--set", {"cuda_graphs": text}, is_text=True)]).values[
+            "cuda_graphs"
+        ]
+        == expected
+    )
 
 
 def test_another_word_is_refused_with_those_that_there_are():
     with pytest.raises(SettingsError) as caught:
         resolve([FittingSettings], [Layer("--set", {"cuda_graphs": "always"}, is_text=True)])
-    assert str(caught.value) == "setting cuda_graphs = 'always' is not valid; true or false or auto is needed"
+    assert (
+        str(caught.value)
+        == "setting cuda_graphs = 'always' is not valid; true or false or auto is needed"
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop"])
 def test_an_optimizer_that_cannot_be_recorded_is_refused(optimizer):
-    with pytest.raises(SettingsError, match=f"cuda_graphs.*the optimizer is {optimizer}.*cuda_graphs=false"):
+    with pytest.raises(
+        SettingsError, match=f"cuda_graphs.*the optimizer is {optimizer}.*cuda_graphs=false"
+    ):
         FittingSettings(optimizer=optimizer, cuda_graphs=True)
 
 
@@ -223,9 +290,17 @@ def cuda(monkeypatch):
 
 
 def test_warming_up_is_in_order_with_what_is_before_and_after(cuda):
-    results = CudaRecorder(torch.device("cuda")).warm_up(lambda: cuda.told.append("run") or "results")
+    results = CudaRecorder(torch.device("cuda")).warm_up(
+        lambda: cuda.told.append("run") or "results"
+    )
     assert results == "results"
-    assert cuda.told == ["side waits for current", "on side", "run", "off side", "current waits for side"]
+    assert cuda.told == [
+        "side waits for current",
+        "on side",
+        "run",
+        "off side",
+        "current waits for side",
+    ]
 
 
 def test_a_recording_is_made_once_on_the_side_stream_and_replayed_from_then_on(cuda):
@@ -239,7 +314,10 @@ def test_what_cannot_be_recorded_is_told_with_a_way_out(cuda):
     def run():
         raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    with pytest.raises(TrainingError, match="CUDA graph; operation not permitted when stream is capturing; set cuda_graphs=false"):
+    with pytest.raises(
+        TrainingError,
+        match="CUDA graph; operation not permitted when stream is capturing; set cuda_graphs=false",
+    ):
         CudaRecorder(torch.device("cuda")).record(run)
 
 

@@ -22,7 +22,12 @@ def judge(losses, is_exact=True):
     return divergence
 
 
-SOUND = [[6.9, 5.0, 4.0], [5.0, 9.0, 12.0, 18.0], [40.0, 30.0, 20.0], [6.0, 5.9, 90.0, 18.8, 19.0, 5.0]]
+SOUND = [
+    [6.9, 5.0, 4.0],
+    [5.0, 9.0, 12.0, 18.0],
+    [40.0, 30.0, 20.0],
+    [6.0, 5.9, 90.0, 18.8, 19.0, 5.0],
+]
 FAR = "the loss is {:.1f} nats per token by step {}; a uniform guess has 6.9"
 LOST = [[6.0, 19.0, 19.5], [40.0, 30.0, 30.0], [6.0, 400.0, 390.0, 400.0]]
 
@@ -34,19 +39,27 @@ LOST = [[6.0, 19.0, 19.5], [40.0, 30.0, 30.0], [6.0, 400.0, 390.0, 400.0]]
         math.inf) for is_exact in (True, False)),
     ([10.0, 500.0, 501.0], False, ""),  # on another scale a loss may be large
 ], ids=str)  # fmt: skip
-def test_a_run_is_lost_by_a_loss_that_is_no_number_or_far_above_the_uniforms_and_does_not_fall(losses, is_exact, fault):
+def test_a_run_is_lost_by_a_loss_that_is_no_number_or_far_above_the_uniforms_and_does_not_fall(
+    losses, is_exact, fault
+):
     assert judge(losses, is_exact).fault == fault
 
 
 @pytest.mark.parametrize("is_exact", [True, False])
 def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
     endless = [([math.inf], False), ([6.0, math.inf], False), ([6.0, math.inf, math.inf], True)]
-    for found, lost in [*((nats, False) for nats in SOUND), *((nats, True) for nats in LOST), *endless]:
+    for found, lost in [
+        *((nats, False) for nats in SOUND),
+        *((nats, True) for nats in LOST),
+        *endless,
+    ]:
         divergence = Divergence(math.log(V), is_exact)
         for step, nats in enumerate(found, start=1):
             divergence.observe_validation(nats, step)
         assert divergence.fault == (
-            f"the validation text has {nats:.1f} nats per token by step {step}; a uniform guess has 6.9" if lost else ""
+            f"the validation text has {nats:.1f} nats per token by step {step}; a uniform guess has 6.9"
+            if lost
+            else ""
         )
 
 
@@ -59,20 +72,29 @@ def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
     ([6.0], 30.0, TELLING_TOKENS, True, FAR.format(30, 8)),
     ([6.0], math.nan, 1, True, "the loss is not a number after step 8"),
 ])  # fmt: skip
-def test_a_run_that_ends_far_above_the_uniforms_is_lost_though_it_got_better(reports, last, tokens, is_exact, fault):
+def test_a_run_that_ends_far_above_the_uniforms_is_lost_though_it_got_better(
+    reports, last, tokens, is_exact, fault
+):
     found = judge(reports, is_exact)
     found.end(last, 8, tokens)
     assert fault in found.fault and bool(fault) == bool(found.fault)
 
 
-@pytest.mark.parametrize("losses, sound", [([6.0], True), ([6.0, 30.0], False), ([6.0, 30.0, 7.0], True), ([math.nan], False)])
+@pytest.mark.parametrize(
+    "losses, sound",
+    [([6.0], True), ([6.0, 30.0], False), ([6.0, 30.0, 7.0], True), ([math.nan], False)],
+)
 def test_the_last_report_tells_whether_all_is_well(losses, sound):
     assert judge(losses).is_sound == sound
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
-@pytest.mark.parametrize("figure, what", [("gradient_norm", "a gradient"), ("weight_norm", "a weight")])
-def test_a_gradient_or_a_weight_that_is_no_number_is_a_lost_run_though_the_loss_is_fine(figure, what, broken):
+@pytest.mark.parametrize(
+    "figure, what", [("gradient_norm", "a gradient"), ("weight_norm", "a weight")]
+)
+def test_a_gradient_or_a_weight_that_is_no_number_is_a_lost_run_though_the_loss_is_fine(
+    figure, what, broken
+):
     divergence = judge([6.0])
     divergence.observe(replace(report(5.0), **{figure: broken}))
     assert divergence.fault == f"{what} is not a number by step 7" and not divergence.is_sound
@@ -90,6 +112,8 @@ def test_weights_tried_twice_above_the_limit_are_a_lost_run_on_any_scale_of_the_
     # one state, then a better one
     assert not any(found.accepts(*tried) for tried in ((30.0, 8), (31.0, 8), (29.0, 9)))
     assert found.fault == ""
-    assert not found.accepts(29.5, 10) and found.fault.startswith("the loss is 29.5 nats per token by step 10")
+    assert not found.accepts(29.5, 10) and found.fault.startswith(
+        "the loss is 29.5 nats per token by step 10"
+    )
     found.forget()
     assert found.fault == "" and not found.accepts(31.0, 11) and found.fault == ""

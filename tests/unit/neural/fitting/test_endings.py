@@ -42,7 +42,9 @@ def same(one, other):
 
 
 def steps_of_an_epoch(trainer):
-    return 1 + sum(1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.source.windows()))
+    return 1 + sum(
+        1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.source.windows())
+    )
 
 
 def test_a_budget_in_steps_ends_after_so_many(data, make_trainer):
@@ -53,7 +55,9 @@ def test_a_budget_in_steps_ends_after_so_many(data, make_trainer):
 
 
 @pytest.mark.parametrize("epochs", [0.5, 1, 3])
-def test_a_budget_in_epochs_reads_the_text_so_often_and_hands_back_the_last_weights(make_data, make_trainer, sentences, epochs):
+def test_a_budget_in_epochs_reads_the_text_so_often_and_hands_back_the_last_weights(
+    make_data, make_trainer, sentences, epochs
+):
     data = make_data(sentences[:40])
     trainer = make_trainer(data, budget=f"{epochs}epochs", batch_rows=4, bptt_tokens=10)
     *_, fitted = trainer.train(never)
@@ -93,12 +97,24 @@ def test_a_long_budget_in_time_is_validated_within_minutes(data, make_trainer, c
 
 
 def test_early_stopping_ends_after_validations_without_improvement(scripted):
-    trainer, _ = scripted([90.0, 80.0, 85.0, 80.0, 79.0], budget="100steps", validate_every_steps=3, patience=2)
+    trainer, _ = scripted(
+        [90.0, 80.0, 85.0, 80.0, 79.0], budget="100steps", validate_every_steps=3, patience=2
+    )
     *events, fitted = trainer.train(never)
     validated = [event for event in events if isinstance(event, Validated)]
-    assert [(event.step, event.improved) for event in validated] == [(3, True), (6, True), (9, False), (12, False)]
+    assert [(event.step, event.improved) for event in validated] == [
+        (3, True),
+        (6, True),
+        (9, False),
+        (12, False),
+    ]
     assert [event.best_ppl_token for event in validated] == [90, 80, 80, 80]
-    assert (fitted.stopped, fitted.step, fitted.steps, fitted.best_ppl_token) == ("early", 6, 12, 80)
+    assert (fitted.stopped, fitted.step, fitted.steps, fitted.best_ppl_token) == (
+        "early",
+        6,
+        12,
+        80,
+    )
 
 
 def test_a_request_to_stop_ends_it_with_the_best_weights(scripted):
@@ -114,8 +130,12 @@ def test_a_request_to_stop_ends_it_with_the_best_weights(scripted):
      {"budget": "100steps", "schedule": "halving", "optimizer": "sgd"},
      [8] * 6 + [4] * 2 + [2] * 2, ("early", 10)),
 ], ids=["plateau", "halving"])  # fmt: skip
-def test_the_rate_is_lowered_by_what_validations_find(scripted, perplexities, settings, rates, ending):
-    trainer, found = scripted(perplexities, validate_every_steps=2, warmup=0.0, learning_rate=0.008, **settings)
+def test_the_rate_is_lowered_by_what_validations_find(
+    scripted, perplexities, settings, rates, ending
+):
+    trainer, found = scripted(
+        perplexities, validate_every_steps=2, warmup=0.0, learning_rate=0.008, **settings
+    )
     *_, fitted = trainer.train(never)
     assert found == [rate / 1000 for rate in rates] and (fitted.stopped, fitted.steps) == ending
 
@@ -132,8 +152,12 @@ def test_step_lowers_the_rate_epoch_by_epoch(scripted):
     ({"schedule": "plateau", "return_to_best": True}, True), ({"schedule": "plateau"}, False),
     ({"schedule": "halving"}, True),
 ])  # fmt: skip
-def test_the_best_weights_are_handed_back_and_training_goes_on_from_them_where_that_is_asked_for(scripted, settings, goes_back):
-    trainer, _ = scripted([90.0, 95.0, 80.0, 85.0], budget="8steps", validate_every_steps=2, warmup=0.0, **settings)
+def test_the_best_weights_are_handed_back_and_training_goes_on_from_them_where_that_is_asked_for(
+    scripted, settings, goes_back
+):
+    trainer, _ = scripted(
+        [90.0, 95.0, 80.0, 85.0], budget="8steps", validate_every_steps=2, warmup=0.0, **settings
+    )
     at_validation, before_step, step = {}, {}, trainer.step
 
     def recording(batch, carry, rate):
@@ -150,10 +174,18 @@ def test_the_best_weights_are_handed_back_and_training_goes_on_from_them_where_t
     assert not same(at_validation[6], at_validation[8])
 
 
-def test_the_last_validation_cut_off_is_made_up_for_when_the_run_goes_on(make_data, make_trainer, sentences):
+def test_the_last_validation_cut_off_is_made_up_for_when_the_run_goes_on(
+    make_data, make_trainer, sentences
+):
     """Its weights may be the best ones."""
     data = make_data(sentences[:40], sentences[:40])
-    settings = {"budget": "10steps", "validate_every_steps": 4, "batch_rows": 4, "bptt_tokens": 12, "learning_rate": 0.02}
+    settings = {
+        "budget": "10steps",
+        "validate_every_steps": 4,
+        "batch_rows": 4,
+        "bptt_tokens": 12,
+        "learning_rate": 0.02,
+    }
     *_, whole = make_trainer(data, **settings).train(never)
     assert whole.step == 10
     trainer, later = make_trainer(data, **settings), make_trainer(data, **settings)

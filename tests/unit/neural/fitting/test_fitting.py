@@ -19,8 +19,16 @@ from rnnlm.neural.language_model import NeuralLanguageModel
 from rnnlm.text.batches import stream_bounds
 from rnnlm.text.encoding import TrainingData
 
-KEEP_WEIGHTS = {"optimizer": "sgd", "learning_rate": 1e-30, "clip_norm": None, "schedule": "constant", "warmup": 0.0}
-needs_bf16 = pytest.mark.skipif(not has_native_bf16(torch.device("cpu")), reason="this CPU has no bf16 products")
+KEEP_WEIGHTS = {
+    "optimizer": "sgd",
+    "learning_rate": 1e-30,
+    "clip_norm": None,
+    "schedule": "constant",
+    "warmup": 0.0,
+}
+needs_bf16 = pytest.mark.skipif(
+    not has_native_bf16(torch.device("cpu")), reason="this CPU has no bf16 products"
+)
 
 
 def record(trainer):
@@ -38,7 +46,9 @@ def record(trainer):
 
 
 def steps_of_an_epoch(trainer):
-    return 1 + sum(1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.source.windows()))
+    return 1 + sum(
+        1 for _ in itertools.takewhile(lambda each: each[0] < 1, trainer.source.windows())
+    )
 
 
 def weights_of(trainer):
@@ -66,7 +76,9 @@ def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
     columns = len(stream) // rows
     inputs = torch.tensor([0, *stream[:-1]]).view(rows, columns).t()  # token 0 is the boundary
     targets = torch.tensor(stream).view(rows, columns).t()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.0, foreach=False)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=0.0, foreach=False
+    )
     losses, state = [], None
     for step in range(steps):
         start = step % math.ceil(columns / length) * length
@@ -90,7 +102,15 @@ def tbptt_by_hand(network, stream, rows, length, steps, peak, clip_norm):
 def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, sentences, model):
     data = make_data(sentences[:40])
     rows = next(rows for rows in (5, 4, 3, 2) if data.train.tokens % rows == 0)
-    settings = {"model": model, "layers": 2, "batch_rows": rows, "bptt_tokens": 16, "warmup": 0.0, "learning_rate": 0.02, "clip_norm": 0.3}
+    settings = {
+        "model": model,
+        "layers": 2,
+        "batch_rows": rows,
+        "bptt_tokens": 16,
+        "warmup": 0.0,
+        "learning_rate": 0.02,
+        "clip_norm": 0.3,
+    }
     trainer, other = (make_trainer(data, budget="60steps", **settings) for _ in range(2))
     assert 60 > 2 * steps_of_an_epoch(trainer)  # epochs begin anew within it
     losses, _, _ = record(trainer)
@@ -104,19 +124,37 @@ def test_training_equals_a_tbptt_loop_written_by_hand(make_data, make_trainer, s
 
 
 @pytest.mark.parametrize("rows", [1, 3])
-@pytest.mark.parametrize("starts, settings", [("stream", {}), ("document", {}), ("line", {"line_starts": 1.0})], ids=str)
-def test_state_is_carried_within_streams_and_starts_anew_where_it_should(make_data, make_trainer, sentences, rows, starts, settings):
+@pytest.mark.parametrize(
+    "starts, settings", [("stream", {}), ("document", {}), ("line", {"line_starts": 1.0})], ids=str
+)
+def test_state_is_carried_within_streams_and_starts_anew_where_it_should(
+    make_data, make_trainer, sentences, rows, starts, settings
+):
     """At each stream, document or line: what is trained on is what is scored in spans between these
     places."""
-    lines = [line for at, sentence in enumerate(sentences[:30]) for line in ([sentence, ""] if at % 4 == 3 else [sentence])]
+    lines = [
+        line
+        for at, sentence in enumerate(sentences[:30])
+        for line in ([sentence, ""] if at % 4 == 3 else [sentence])
+    ]
     data = make_data(lines, documents=starts == "document")
-    places = {"stream": [], "document": data.train.document_offsets, "line": data.train.line_offsets}[starts]
-    trainer = amplify(make_trainer(data, batch_rows=rows, bptt_tokens=7, budget="2epochs", **KEEP_WEIGHTS, **settings))
+    places = {
+        "stream": [],
+        "document": data.train.document_offsets,
+        "line": data.train.line_offsets,
+    }[starts]
+    trainer = amplify(
+        make_trainer(
+            data, batch_rows=rows, bptt_tokens=7, budget="2epochs", **KEEP_WEIGHTS, **settings
+        )
+    )
     losses, counts, _ = record(trainer)
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
 
     def nats(cuts):
-        return -span_scoring.score_spans(model, data.train.ids, span_scoring.spans_between(cuts)).sum(dtype=np.float64)
+        return -span_scoring.score_spans(
+            model, data.train.ids, span_scoring.spans_between(cuts)
+        ).sum(dtype=np.float64)
 
     streams = stream_bounds(data.train.tokens, rows)
     expected = nats(np.unique(np.concatenate([streams, places])).astype(np.int64))
@@ -131,7 +169,14 @@ def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_
 
     def fresh(seed, **settings):
         trainer = make_trainer(data, batch_rows=8, bptt_tokens=5, seed=seed, **settings)
-        return np.stack([window.fresh_B for _, window in itertools.islice(trainer.source.windows(), 1, steps_of_an_epoch(trainer))])
+        return np.stack(
+            [
+                window.fresh_B
+                for _, window in itertools.islice(
+                    trainer.source.windows(), 1, steps_of_an_epoch(trainer)
+                )
+            ]
+        )
 
     assert not fresh(1).any()
     drawn = fresh(1, state_reset=0.25)
@@ -140,30 +185,51 @@ def test_state_reset_makes_rows_fresh_with_the_chance_asked_for(make_data, make_
     assert (drawn != fresh(2, state_reset=0.25)).any()
 
 
-def test_lines_that_begin_anew_are_drawn_afresh_in_each_epoch_and_the_same_by_the_same_seed(make_data, make_trainer, sentences):
+def test_lines_that_begin_anew_are_drawn_afresh_in_each_epoch_and_the_same_by_the_same_seed(
+    make_data, make_trainer, sentences
+):
     data = make_data(sentences[:60])
 
     def starts(seed, epochs_done=0.0):
         trainer = make_trainer(data, batch_rows=4, bptt_tokens=9, seed=seed, line_starts=0.25)
-        epochs = itertools.takewhile(lambda found: found[0] <= 2, trainer.source.windows(epochs_done))
-        drawn = [(done, int(start)) for done, window in epochs for start in window.start_B[window.fresh_B]]
-        return {start for done, start in drawn if done <= 1}, {start for done, start in drawn if done > 1}
+        epochs = itertools.takewhile(
+            lambda found: found[0] <= 2, trainer.source.windows(epochs_done)
+        )
+        drawn = [
+            (done, int(start))
+            for done, window in epochs
+            for start in window.start_B[window.fresh_B]
+        ]
+        return {start for done, start in drawn if done <= 1}, {
+            start for done, start in drawn if done > 1
+        }
 
     first, second = starts(1)
     assert first != second and (first, second) == starts(1) and starts(2)[0] != first
     assert starts(1, epochs_done=1.0)[1] == second  # a run that goes on draws the same lines
 
 
-def test_a_step_trains_with_dropout_even_after_the_network_was_read(make_data, make_trainer, sentences):
-    trainer = make_trainer(make_data(sentences[:10]), batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS)
+def test_a_step_trains_with_dropout_even_after_the_network_was_read(
+    make_data, make_trainer, sentences
+):
+    trainer = make_trainer(
+        make_data(sentences[:10]), batch_rows=2, dropout_output=0.9, **KEEP_WEIGHTS
+    )
     trainer.network.eval()
     _, window = next(trainer.source.windows())
-    losses = [trainer.step(trainer.source.batch(window), trainer.network.initial_state(2), 1e-30)[0].item() for _ in range(2)]
+    losses = [
+        trainer.step(trainer.source.batch(window), trainer.network.initial_state(2), 1e-30)[
+            0
+        ].item()
+        for _ in range(2)
+    ]
     assert losses[0] != losses[1]
 
 
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=needs_bf16)])
-def test_same_seed_gives_the_same_weights_and_another_seed_others(make_data, make_trainer, sentences, precision):
+def test_same_seed_gives_the_same_weights_and_another_seed_others(
+    make_data, make_trainer, sentences, precision
+):
     data = make_data(sentences[:40], sentences[40:60])
 
     def train(seed):
@@ -181,7 +247,10 @@ def test_same_seed_gives_the_same_weights_and_another_seed_others(make_data, mak
 
 
 def test_a_text_shorter_than_one_batch_gives_fewer_rows_and_says_so(make_data, make_trainer):
-    for lines, told, tokens in ((["a b c", "d e f"], "8 tokens only: 4 parallel streams instead of 32", 8), (["a"], "2 tokens only", 2)):
+    for lines, told, tokens in (
+        (["a b c", "d e f"], "8 tokens only: 4 parallel streams instead of 32", 8),
+        (["a"], "2 tokens only", 2),
+    ):
         with pytest.warns(RnnlmWarning, match=told):
             trainer = make_trainer(make_data(lines))
         *_, fitted = trainer.train(never)
@@ -208,7 +277,9 @@ def test_validation_equals_a_slow_loop_through_predict(make_data, make_trainer, 
     assert verdict.figure == pytest.approx(math.exp(-total / len(ids)), rel=1e-5)
 
 
-def test_validation_changes_neither_the_weights_nor_what_comes_after(make_data, make_trainer, sentences):
+def test_validation_changes_neither_the_weights_nor_what_comes_after(
+    make_data, make_trainer, sentences
+):
     data = make_data(sentences[:40], sentences[40:60])
 
     def train(**settings):
@@ -225,11 +296,15 @@ def test_documents_are_validated_one_by_one(make_data, make_trainer, sentences):
     events."""
     data = make_data(sentences[:40], sentences[40:60])
     borders = data.valid.line_offsets[::4]
-    documents = dataclasses.replace(data.valid, document_offsets=np.append(borders[:-1], len(data.valid.ids)))
+    documents = dataclasses.replace(
+        data.valid, document_offsets=np.append(borders[:-1], len(data.valid.ids))
+    )
     data = TrainingData(data.tokenizer, data.train, documents)
     trainer = amplify(make_trainer(data, batch_rows=4))
     model = NeuralLanguageModel(trainer.network, data.tokenizer)
-    exact = span_scoring.score_spans(model, documents.ids, span_scoring.spans_between(documents.document_offsets)).mean()
+    exact = span_scoring.score_spans(
+        model, documents.ids, span_scoring.spans_between(documents.document_offsets)
+    ).mean()
     assert trainer.validation.run(0, never).figure == pytest.approx(math.exp(-exact))
     assert "document" in fitting.started(trainer, "lstm", data).validation
 
@@ -240,8 +315,12 @@ def test_reported_losses_are_means_per_token(make_data, make_trainer, sentences)
     losses, counts, events = record(trainer)
     steps = [event for event in events if isinstance(event, Step)]
     ends = [event.step for event in steps]
-    assert ends[-1] == trainer.step_count and steps[-1].tokens == sum(counts) == 2 * data.train.tokens
+    assert (
+        ends[-1] == trainer.step_count and steps[-1].tokens == sum(counts) == 2 * data.train.tokens
+    )
     for start, event in zip([0, *ends], steps, strict=False):
         part = slice(start, event.step)
-        assert event.loss_nats == pytest.approx(np.average(losses[part], weights=counts[part]), rel=1e-5)
+        assert event.loss_nats == pytest.approx(
+            np.average(losses[part], weights=counts[part]), rel=1e-5
+        )
     assert steps[-1].epoch == pytest.approx(2.0)

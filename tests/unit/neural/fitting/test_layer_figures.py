@@ -18,7 +18,14 @@ from rnnlm.neural.layers.steps import Step
 from rnnlm.neural.spectrum import recurrent_blocks, recurrent_matrices, spectral_radius
 from support import tiny_pairs, tiny_tasks
 
-OWN = {"batch_rows": 4, "bptt_tokens": 10, "schedule": "constant", "warmup": 0.0, "min_validations": 0, "validate_every_steps": 3}
+OWN = {
+    "batch_rows": 4,
+    "bptt_tokens": 10,
+    "schedule": "constant",
+    "warmup": 0.0,
+    "min_validations": 0,
+    "validate_every_steps": 3,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,31 +44,56 @@ def validated(events):
     return [event for event in events if isinstance(event, Validated)]
 
 
-BLOCKS = {"rnn": ["recurrent"], "gru": ["reset", "update", "candidate"], "lstm": ["input", "forget", "candidate", "output"]}
+BLOCKS = {
+    "rnn": ["recurrent"],
+    "gru": ["reset", "update", "candidate"],
+    "lstm": ["input", "forget", "candidate", "output"],
+}
 
 
 @pytest.mark.parametrize("model", BLOCKS)
 def test_the_figures_are_those_that_one_finds_by_hand(model, make):
     trainer = make(model=model, clip_norm=0.01, layers=2, learning_rate=0.2)
-    event = next(event for event in trainer.train(never) if isinstance(event, Validated) and event.step == 9)
+    event = next(
+        event for event in trainer.train(never) if isinstance(event, Validated) and event.step == 9
+    )
     assert list(event.layers) == ["layer 1", "layer 2"]
     ids = np.asarray(trainer.validation.validation.text.ids[:128], dtype=np.int64)
-    inputs_TB = torch.from_numpy(np.concatenate([[trainer.objective.reader.tokenizer.boundary_id], ids[:-1]]).reshape(8, 16)).t()
+    inputs_TB = torch.from_numpy(
+        np.concatenate([[trainer.objective.reader.tokenizer.boundary_id], ids[:-1]]).reshape(8, 16)
+    ).t()
     trace = trainer.network.trace(inputs_TB, trainer.network.initial_state(8))
-    for layer, traced, told in zip(trainer.network.body.layers, trace.layers, event.layers.values(), strict=True):
+    for layer, traced, told in zip(
+        trainer.network.body.layers, trace.layers, event.layers.values(), strict=True
+    ):
         blocks = np.split(layer.weight_hh.detach().double().numpy(), layer.gates)
-        radii = {name: float(np.abs(np.linalg.eigvals(block)).max()) for name, block in zip(BLOCKS[model], blocks, strict=True)}
+        radii = {
+            name: float(np.abs(np.linalg.eigvals(block)).max())
+            for name, block in zip(BLOCKS[model], blocks, strict=True)
+        }
         assert told["spectral_radius"] == pytest.approx(radii, rel=1e-3)
-        shares = [((g < 0.1) | (g > 0.9)) if name != "candidate" else g.abs() > 0.9 for name, g in traced.gates.items()]
+        shares = [
+            ((g < 0.1) | (g > 0.9)) if name != "candidate" else g.abs() > 0.9
+            for name, g in traced.gates.items()
+        ]
         shares = shares or [traced.hidden_TBH.abs() > 0.9]
         assert told["saturated"] > 0.01
-        assert told["saturated"] == pytest.approx(float(torch.stack(shares).float().mean()), rel=1e-3, abs=1e-4)
+        assert told["saturated"] == pytest.approx(
+            float(torch.stack(shares).float().mean()), rel=1e-3, abs=1e-4
+        )
     norms = [told["gradient_norm"] for told in event.layers.values()]
-    clipped = [torch.stack([weight.grad.norm() for weight in layer.parameters()]).norm() for layer in trainer.network.body.layers]
+    clipped = [
+        torch.stack([weight.grad.norm() for weight in layer.parameters()]).norm()
+        for layer in trainer.network.body.layers
+    ]
     everything = torch.stack([weight.grad.norm() for weight in trainer.network.parameters()]).norm()
     # before clipping
-    assert norms == pytest.approx([float(each * trainer.gradient_norm / everything) for each in clipped], rel=1e-3)
-    assert float(everything) == pytest.approx(0.01, rel=1e-3) and float(trainer.gradient_norm) > 0.05
+    assert norms == pytest.approx(
+        [float(each * trainer.gradient_norm / everything) for each in clipped], rel=1e-3
+    )
+    assert (
+        float(everything) == pytest.approx(0.01, rel=1e-3) and float(trainer.gradient_norm) > 0.05
+    )
 
 
 def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
@@ -70,7 +102,9 @@ def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
     random = torch.get_rng_state()
     monkeypatch.setattr(LayerFigures, "measure", lambda self, step: {})
     *_, plain = make(**settings).train(never)
-    assert torch.equal(torch.get_rng_state(), random) and all(event.layers for event in validated(events))
+    assert torch.equal(torch.get_rng_state(), random) and all(
+        event.layers for event in validated(events)
+    )
     weights = zip(fitted.model.network.parameters(), plain.model.network.parameters(), strict=True)
     assert all(torch.equal(one, other) for one, other in weights)
 
@@ -81,10 +115,14 @@ def test_a_run_that_goes_on_tells_the_same(steps, make):
     cut = make()
     # at 3, a validation is cut off, and made up for
     *some, stopped = cut.train(lambda: cut.step_count >= steps)
-    state = TrainingState(json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays)
+    state = TrainingState(
+        json.loads(json.dumps(stopped.state.facts, allow_nan=False)), stopped.state.arrays
+    )
     later = make()
     state_module.load_state_dict(later, state_module.checked(state))
-    assert [(event.step, event.layers) for event in validated([*some, *later.train(never)])] == expected
+    assert [
+        (event.step, event.layers) for event in validated([*some, *later.train(never)])
+    ] == expected
     assert all("saturated" in layers["layer 1"] for _, layers in expected)
     del state.facts["layers"]  # as of a version before
     state_module.load_state_dict(make(), state)
@@ -101,7 +139,10 @@ class Clock:
     perf_counter = elapsed
 
 
-@pytest.mark.parametrize(("cost", "looks"), [(0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4)])
+@pytest.mark.parametrize(
+    ("cost", "looks"),
+    [(0.0, [True] * 5), (0.5, [True, False, True, False, True]), (9.0, [True] + [False] * 4)],
+)
 def test_looks_are_as_far_apart_as_a_hundred_times_what_one_costs(cost, looks, make, monkeypatch):
     monkeypatch.setattr(budget, "MOST_COST", 0.01)
     clock, network = Clock(), make().network
@@ -130,9 +171,15 @@ def test_what_is_no_number_is_null_and_metrics_hold_it(make, tmp_path):
     assert json.loads(log.pending[0])["layers"] == event.layers
     with torch.no_grad():
         trainer.network.body.layers[0].weight_hh[0] = float("nan")
-    trainer.layers.norms = {weight: torch.tensor(float("inf")) for weight in trainer.network.parameters()}
+    trainer.layers.norms = {
+        weight: torch.tensor(float("inf")) for weight in trainer.network.parameters()
+    }
     told = trainer.layers.measure(trainer.step_count)["layer 1"]
-    assert told["spectral_radius"]["input"] is None and told["spectral_radius"]["forget"] > 0 and told["gradient_norm"] is None
+    assert (
+        told["spectral_radius"]["input"] is None
+        and told["spectral_radius"]["forget"] > 0
+        and told["gradient_norm"] is None
+    )
 
 
 class Recorder:
@@ -169,17 +216,30 @@ def test_a_recorded_step_has_the_norms_of_its_own_recording():
 @pytest.mark.parametrize("model, names", [("ffnn", 1), ("jordan", 1), ("qrnn", 2)])
 def test_layers_without_square_recurrent_weights_have_no_spectrum(model, names, make):
     layers = 2 if model == "qrnn" else 1
-    told = validated(make(model=model, **({"layers": layers} if layers > 1 else {})).train(never))[0].layers
+    told = validated(make(model=model, **({"layers": layers} if layers > 1 else {})).train(never))[
+        0
+    ].layers
     assert len(told) == names
     for layer in told.values():
-        assert layer["spectral_radius"] is None and layer["gradient_norm"] > 0 and 0 <= layer["saturated"] <= 1
+        assert (
+            layer["spectral_radius"] is None
+            and layer["gradient_norm"] > 0
+            and 0 <= layer["saturated"] <= 1
+        )
 
 
 def test_blocks_of_coupled_gates_and_beside_a_mogrifier_are_those_that_inspect_spectrum_shows(make):
     for settings in ({"coupled_gates": True}, {"mogrifier_rounds": 2}):
         network = make(model="lstm", **settings).network
-        expected = {each.name: np.abs(np.linalg.eigvals(each.values)).max() for each in recurrent_matrices(network) if each.is_state_map}
-        found = {name: spectral_radius(weight_HH) for name, weight_HH in recurrent_blocks(network.body.layers[0]).items()}
+        expected = {
+            each.name: np.abs(np.linalg.eigvals(each.values)).max()
+            for each in recurrent_matrices(network)
+            if each.is_state_map
+        }
+        found = {
+            name: spectral_radius(weight_HH)
+            for name, weight_HH in recurrent_blocks(network.body.layers[0]).items()
+        }
         assert found == pytest.approx(expected)
 
 
@@ -201,11 +261,21 @@ def test_taggers_and_classifiers_have_layers_of_both_directions():
     events = tiny_tasks.run("tagging", "lstm", valid=valid, budget="4steps", validate_every_steps=2)
     told = validated(events)[-1].layers
     assert list(told) == ["layer 1 forward", "layer 1 backward"]
-    assert all(layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values())
+    assert all(
+        layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values()
+    )
 
 
-@pytest.mark.parametrize("settings", [{"input_feeding": True}, {"attention": None}], ids=["fed", "plain"])
+@pytest.mark.parametrize(
+    "settings", [{"input_feeding": True}, {"attention": None}], ids=["fed", "plain"]
+)
 def test_encoder_decoders_have_layers_of_both_sides(settings):
-    told = validated(tiny_pairs.trainer_of("lstm", budget="4steps", validate_every_steps=2, **settings).train(never))[-1].layers
+    told = validated(
+        tiny_pairs.trainer_of("lstm", budget="4steps", validate_every_steps=2, **settings).train(
+            never
+        )
+    )[-1].layers
     assert {name.split()[0] for name in told} == {"encoder", "decoder"}
-    assert all(layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values())
+    assert all(
+        layer["saturated"] is not None and layer["gradient_norm"] > 0 for layer in told.values()
+    )

@@ -26,16 +26,24 @@ def data(make_data, sentences):
 
 
 def points(events, chooses=None):
-    return [event for event in events if isinstance(event, Validated) and chooses in (None, event.chooses)]
+    return [
+        event
+        for event in events
+        if isinstance(event, Validated) and chooses in (None, event.chooses)
+    ]
 
 
 @pytest.mark.parametrize("budget, wanted, found", [
     ("47steps", 20, 20), ("15steps", 20, 15), ("40steps", 7, 7), ("0.5epochs", 5, 5),
     ("2epochs", 5, 6), ("3epochs", 3, 3),
 ])  # fmt: skip
-def test_they_number_so_many_and_lie_evenly_over_the_budget(data, make_trainer, budget, wanted, found):
+def test_they_number_so_many_and_lie_evenly_over_the_budget(
+    data, make_trainer, budget, wanted, found
+):
     settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2}
-    *events, fitted = make_trainer(data, budget=budget, min_validations=wanted, **settings).train(never)
+    *events, fitted = make_trainer(data, budget=budget, min_validations=wanted, **settings).train(
+        never
+    )
     steps = [0, *(event.step for event in points(events))]
     assert len(steps) - 1 == found and steps[-1] == fitted.steps
     gaps = [later - earlier for earlier, later in itertools.pairwise(steps)]
@@ -45,7 +53,9 @@ def test_they_number_so_many_and_lie_evenly_over_the_budget(data, make_trainer, 
 @pytest.mark.parametrize("settings", FOLLOWERS, ids=str)
 def test_a_run_is_the_same_without_them(data, make_trainer, settings):
     def run(wanted):
-        trainer = make_trainer(data, budget="4epochs", min_validations=wanted, **{**TINY, **settings})
+        trainer = make_trainer(
+            data, budget="4epochs", min_validations=wanted, **{**TINY, **settings}
+        )
         return trainer.network, *trainer.train(never)
 
     (network, *bare, expected), (other_network, *events, fitted) = run(0), run(20)
@@ -53,7 +63,12 @@ def test_a_run_is_the_same_without_them(data, make_trainer, settings):
         (event.step, event.ppl_token, event.best) for event in points(events, chooses=True)
     ]
     assert len(points(events)) > 2 * len(points(bare))
-    assert (fitted.step, fitted.steps, fitted.stopped, fitted.best) == (expected.step, expected.steps, expected.stopped, expected.best)
+    assert (fitted.step, fitted.steps, fitted.stopped, fitted.best) == (
+        expected.step,
+        expected.steps,
+        expected.stopped,
+        expected.best,
+    )
     for one, other in zip(network.parameters(), other_network.parameters(), strict=True):
         assert torch.equal(one, other)
 
@@ -66,7 +81,13 @@ def test_one_is_no_candidate_for_the_best_weights(data, make_trainer):
 
 
 def test_a_run_cut_off_has_the_points_of_one_that_was_not(data, make_trainer):
-    settings = {**TINY, "bptt_tokens": 8, "batch_rows": 2, "budget": "45steps", "min_validations": 10}
+    settings = {
+        **TINY,
+        "bptt_tokens": 8,
+        "batch_rows": 2,
+        "budget": "45steps",
+        "min_validations": 10,
+    }
     *expected, _ = make_trainer(data, **settings).train(never)
     found, state = [], None
     # they are due after 5, 9, 14, 18 ... steps: that of 9 is cut off, and made up for
@@ -74,9 +95,13 @@ def test_a_run_cut_off_has_the_points_of_one_that_was_not(data, make_trainer):
         trainer = make_trainer(data, **settings)
         if state:
             state_module.load_state_dict(trainer, state)
-        *events, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
+        *events, fitted = trainer.train(
+            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
+        )
         found, state = [*found, *points(events)], fitted.state
-    assert [(event.step, event.ppl_token) for event in found] == [(event.step, event.ppl_token) for event in points(expected)]
+    assert [(event.step, event.ppl_token) for event in found] == [
+        (event.step, event.ppl_token) for event in points(expected)
+    ]
 
 
 def test_validations_that_come_by_steps_are_all_there_are(data, make_trainer):

@@ -26,8 +26,17 @@ def test_it_gets_the_keys_of_today(before, make_data, make_trainer, sentences):
     read = state_module.checked(before)
     # which may be missing
     assert read.facts.keys() - {"metrics_bytes"} == today.facts.keys() - {"curve", "layers"}
-    assert all(read.facts[key].keys() >= today.facts[key].keys() for key in read.facts.keys() & today.facts if key != "step")
-    assert {name.split(".")[0] for name in read.arrays} - {"averaging", "optimizer"} == {"network", "best", "carry", "random"}
+    assert all(
+        read.facts[key].keys() >= today.facts[key].keys()
+        for key in read.facts.keys() & today.facts
+        if key != "step"
+    )
+    assert {name.split(".")[0] for name in read.arrays} - {"averaging", "optimizer"} == {
+        "network",
+        "best",
+        "carry",
+        "random",
+    }
     assert "random.python" in before.arrays and "random.python" not in read.arrays
     assert state_module.checked(read) is read
 
@@ -35,10 +44,16 @@ def test_it_gets_the_keys_of_today(before, make_data, make_trainer, sentences):
 def test_averages_are_called_as_their_weights_and_null_is_infinity(before):
     names = before.facts["averaged"]
     arrays = {**before.arrays, "average.1": np.ones(3)}
-    read = legacy.upgraded(TrainingState({**before.facts, "averaging": {"start": None, "count": 1}}, arrays))
+    read = legacy.upgraded(
+        TrainingState({**before.facts, "averaging": {"start": None, "count": 1}}, arrays)
+    )
     assert np.array_equal(read.arrays[f"averaging.{names[1]}"], np.ones(3))
     assert read.facts["averaging"]["start"] == math.inf
-    assert read.facts["best"]["figure"] == read.facts["best"]["cost"] == before.facts["validation"]["best_ppl"]
+    assert (
+        read.facts["best"]["figure"]
+        == read.facts["best"]["cost"]
+        == before.facts["validation"]["best_ppl"]
+    )
 
 
 @pytest.mark.parametrize("damage", ["heard", "learning_rate", "validation", "tokens"])

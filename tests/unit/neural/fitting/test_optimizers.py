@@ -41,7 +41,9 @@ ROOT = math.sqrt(27)
     # by value first: the norm is sqrt(27) after the cut
     (1.0, 3.0, [[3 / ROOT, 0.0], [0.0, 3 / ROOT]], [0.0, 3 / ROOT]),
 ])  # fmt: skip
-def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_value(network, norm, value, weight, bias):
+def test_clipping_scales_all_gradients_to_the_global_norm_and_cuts_each_at_the_value(
+    network, norm, value, weight, bias
+):
     # before it
     assert float(clip_gradients(FittingSettings(clip_norm=norm, clip_value=value), network)) == 13.0
     torch.testing.assert_close(network.weight.grad, torch.tensor(weight))
@@ -98,7 +100,11 @@ def test_adam_takes_the_published_steps_with_decay_on_matrices_only(network, nam
     ({"momentum": 0.5, "nesterov": True}, 3, (1 + 0.5) + (1 + 0.75) + (1 + 0.875)),
 ], ids=["plain", "momentum", "nesterov"])  # fmt: skip
 def test_sgd_takes_its_steps_with_decay_on_matrices_only(network, settings, count, sums, decay):
-    w, g, b, h = (tensor.detach().clone() for each in (network.weight, network.bias) for tensor in (each, each.grad))
+    w, g, b, h = (
+        tensor.detach().clone()
+        for each in (network.weight, network.bias)
+        for tensor in (each, each.grad)
+    )
     weight, bias = steps_of(network, count=count, optimizer="sgd", weight_decay=decay, **settings)
     torch.testing.assert_close(bias, b - 0.1 * h * sums)
     assert count > 1 or torch.allclose(weight, w - 0.1 * (g + decay * w))
@@ -149,7 +155,9 @@ def test_asgd_takes_the_steps_of_torchs(network):
 def test_frozen_weights_are_left_alone_and_kernels_are_fused_where_torch_has_them(network, name):
     network.weight.requires_grad = False
     before = network.weight.clone()
-    optimizer = make_optimizer(FittingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.1), network, CPU)
+    optimizer = make_optimizer(
+        FittingSettings(optimizer=name, learning_rate=0.1, weight_decay=0.1), network, CPU
+    )
     assert bool(optimizer.defaults.get("fused")) == (name in FUSED)
     optimizer.step()
     assert torch.equal(network.weight, before) and network.bias.tolist() != [0.5, -0.5]
@@ -216,7 +224,9 @@ def test_a_penalty_adds_its_derivative_to_the_gradients(recurrent, l1, l2, penal
 def test_no_penalty_changes_nothing(recurrent):
     before = gradients_of(recurrent)
     Penalty(FittingSettings(), recurrent).add_gradients()
-    assert all(torch.equal(before[name], gradient) for name, gradient in gradients_of(recurrent).items())
+    assert all(
+        torch.equal(before[name], gradient) for name, gradient in gradients_of(recurrent).items()
+    )
 
 
 def test_weights_that_are_frozen_or_have_no_gradient_are_passed_over(recurrent):
@@ -224,7 +234,10 @@ def test_weights_that_are_frozen_or_have_no_gradient_are_passed_over(recurrent):
     recurrent["stack"].weight_ih_l0.grad = None
     before = recurrent["output"].weight.grad.clone()
     Penalty(FittingSettings(l2=1.0), recurrent).add_gradients()
-    assert torch.equal(recurrent["output"].weight.grad, before) and recurrent["stack"].weight_ih_l0.grad is None
+    assert (
+        torch.equal(recurrent["output"].weight.grad, before)
+        and recurrent["stack"].weight_ih_l0.grad is None
+    )
 
 
 def test_a_penalty_on_recurrent_weights_needs_some():
@@ -232,17 +245,34 @@ def test_a_penalty_on_recurrent_weights_needs_some():
         Penalty(FittingSettings(l1=0.1, penalised="recurrent"), nn.Linear(2, 2))
 
 
-def test_penalties_come_before_clipping_and_pull_the_weights_towards_zero(make_data, make_trainer, sentences):
+def test_penalties_come_before_clipping_and_pull_the_weights_towards_zero(
+    make_data, make_trainer, sentences
+):
     data = make_data(sentences[:20])
-    settings = {"batch_rows": 2, "optimizer": "sgd", "learning_rate": 0.1, "schedule": "constant", "warmup": 0.0, "budget": "1steps"}
+    settings = {
+        "batch_rows": 2,
+        "optimizer": "sgd",
+        "learning_rate": 0.1,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "budget": "1steps",
+    }
     plain, clipped, free = (make_trainer(data, **settings, **extra) for extra in
                             ({"clip_norm": None}, {"l2": 5.0, "clip_norm": 0.01},
                              {"l2": 5.0, "clip_norm": None}))  # fmt: skip
     start = {name: weight.clone() for name, weight in plain.network.named_parameters()}
     for trainer in (plain, clipped, free):
         list(trainer.train(lambda: False))
-    moved = sum(((weight.detach() - start[name]) ** 2).sum().item() for name, weight in clipped.network.named_parameters()) ** 0.5
+    moved = (
+        sum(
+            ((weight.detach() - start[name]) ** 2).sum().item()
+            for name, weight in clipped.network.named_parameters()
+        )
+        ** 0.5
+    )
     assert moved == pytest.approx(0.1 * 0.01, rel=1e-2)
-    for (name, weight), other in zip(free.network.named_parameters(), plain.network.parameters(), strict=True):
+    for (name, weight), other in zip(
+        free.network.named_parameters(), plain.network.parameters(), strict=True
+    ):
         expected = other - 0.1 * 5.0 * start[name] if weight.dim() > 1 else other
         torch.testing.assert_close(weight, expected, msg=name)

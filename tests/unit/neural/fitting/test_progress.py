@@ -68,18 +68,30 @@ def test_gradient_norms_are_told_as_mean_and_largest_of_the_steps_reported(clock
     assert meter.due()
     meter.add(torch.tensor(1.0), torch.tensor(5.0), 50)
     figures = meter.read()
-    assert (figures["gradient_norm"], figures["gradient_norm_max"], figures["weight_norm"]) == (4.5, 6.0, pytest.approx(10.0))
+    assert (figures["gradient_norm"], figures["gradient_norm_max"], figures["weight_norm"]) == (
+        4.5,
+        6.0,
+        pytest.approx(10.0),
+    )
     network.weight.data[1, 1] = math.nan
     figures = meter.read()
-    assert (figures["gradient_norm"], figures["gradient_norm_max"]) == (5.0, 5.0) and math.isnan(figures["weight_norm"])
+    assert (figures["gradient_norm"], figures["gradient_norm_max"]) == (5.0, 5.0) and math.isnan(
+        figures["weight_norm"]
+    )
     assert not meter.pending
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_the_norm_of_the_weights_leaves_out_the_output_biases_which_must_be_numbers_all_the_same(name):
+def test_the_norm_of_the_weights_leaves_out_the_output_biases_which_must_be_numbers_all_the_same(
+    name,
+):
     layer = ready(LAYERS[name](V, False, E))
     network = nn.ModuleDict({"body": nn.Linear(E, E), "output": layer})
-    weights = {name: weight for name, weight in network.named_parameters() if "bias" not in name or name.startswith("body")}
+    weights = {
+        name: weight
+        for name, weight in network.named_parameters()
+        if "bias" not in name or name.startswith("body")
+    }
     assert len(weights) < len(list(network.parameters()))
     expected = math.sqrt(sum(weight.double().square().sum().item() for weight in weights.values()))
     meter = Meter(torch.device("cpu"), network=network)
@@ -94,6 +106,8 @@ def test_a_gradient_norm_that_is_no_number_is_told_whatever_comes_after(clock, b
     for tokens, norm in enumerate((1.0, broken, 2.0), start=1):
         meter.add(torch.tensor(1.0), torch.tensor(norm), tokens)
     figures = meter.read()
-    assert not math.isfinite(figures["gradient_norm"]) and not math.isfinite(figures["gradient_norm_max"])
+    assert not math.isfinite(figures["gradient_norm"]) and not math.isfinite(
+        figures["gradient_norm_max"]
+    )
     meter.add(torch.tensor(1.0), NORM, 4)
     assert meter.read()["gradient_norm"] == 1.0

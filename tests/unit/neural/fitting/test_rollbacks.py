@@ -14,7 +14,13 @@ from rnnlm.neural.fitting import state as state_module
 from rnnlm.neural.fitting import trainer as trainer_module
 from rnnlm.neural.fitting.budget import Interval
 
-SETTINGS = {"batch_rows": 4, "bptt_tokens": 12, "dropout_output": 0.3, "budget": "20steps", "learning_rate": 0.02}
+SETTINGS = {
+    "batch_rows": 4,
+    "bptt_tokens": 12,
+    "dropout_output": 0.3,
+    "budget": "20steps",
+    "learning_rate": 0.02,
+}
 SAMPLED = {"loss": "sampled", "samples": 5, "tied": False}
 RUNS = [
     {}, {"clip_norm": None}, {"optimizer": "sgd", "momentum": 0.9, "learning_rate": 0.5},
@@ -52,7 +58,13 @@ def lost_gradient(trainer, step, is_hit):
         gradient[0, 0] = math.inf
         return gradient
 
-    handle = next(parameter for parameter in trainer.network.parameters() if parameter.dim() == 2).register_hook(spoil) if is_hit else None
+    handle = (
+        next(
+            parameter for parameter in trainer.network.parameters() if parameter.dim() == 2
+        ).register_hook(spoil)
+        if is_hit
+        else None
+    )
     try:
         return step()
     finally:
@@ -100,48 +112,72 @@ def make(make_data, make_trainer, sentences):
     """A trainer by SETTINGS and what differs from them."""
 
     def make(valid=True, **settings):
-        return make_trainer(make_data(sentences[:60], sentences[60:80] if valid else None), **{**SETTINGS, **settings})
+        return make_trainer(
+            make_data(sentences[:60], sentences[60:80] if valid else None),
+            **{**SETTINGS, **settings},
+        )
 
     return make
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("settings", [{}, SAMPLED], ids=str)
-def test_each_fault_is_noticed_at_once_and_the_run_ends_well_at_a_lower_rate(make, eager_snapshots, fault, settings):
+def test_each_fault_is_noticed_at_once_and_the_run_ends_well_at_a_lower_rate(
+    make, eager_snapshots, fault, settings
+):
     trainer = make(valid=False, **settings, schedule="constant", warmup=0.0)
     events, rollbacks, fitted = run(broken_by(trainer, fault))
     (rollback,) = rollbacks
-    assert rollback.step in ((12, 13, 14) if fault is exploded else (12,)) and rollback.to_step == 11
+    assert (
+        rollback.step in ((12, 13, 14) if fault is exploded else (12,)) and rollback.to_step == 11
+    )
     assert (rollback.count, rollback.left, rollback.rate_factor) == (1, 2, 0.5)
     assert ("nats per token" if fault is exploded else "is not a number") in rollback.why
-    assert (fitted.stopped, fitted.step, fitted.steps) == ("budget", 20, 20) and fitted.facts == {"rollbacks": 1}
+    assert (fitted.stopped, fitted.step, fitted.steps) == ("budget", 20, 20) and fitted.facts == {
+        "rollbacks": 1
+    }
     assert all(weight.isfinite().all() for weight in weights(fitted))
-    rates = {event.step: event.learning_rate for event in events[events.index(rollback) :] if isinstance(event, Step)}
+    rates = {
+        event.step: event.learning_rate
+        for event in events[events.index(rollback) :]
+        if isinstance(event, Step)
+    }
     assert set(rates) == set(range(12, 21)) and set(rates.values()) == {0.01}
 
 
 @pytest.mark.parametrize("settings", RUNS, ids=str)
-def test_what_follows_is_the_run_started_from_that_state_at_that_rate(make, eager_snapshots, settings):
+def test_what_follows_is_the_run_started_from_that_state_at_that_rate(
+    make, eager_snapshots, settings
+):
     own = {"validate_every_steps": 4, **settings}
     trainer, stored = broken_by(make(**own), lost_weight, after=14), None
     for event in trainer.train(never):
         if isinstance(event, RolledBack):
             good = trainer.rollbacks.good
-            stored = json.loads(json.dumps(good.facts)), {name: array.copy() for name, array in good.arrays.items()}
+            stored = (
+                json.loads(json.dumps(good.facts)),
+                {name: array.copy() for name, array in good.arrays.items()},
+            )
     facts, arrays = stored
     facts["rollbacks"]["count"] = 1
     other = make(**own)
     torch.manual_seed(99)
     state_module.load_state_dict(other, TrainingState(facts, arrays))
     *_, expected = other.train(never)
-    assert event.stopped == expected.stopped and (event.step, event.steps, event.tokens) == (expected.step, expected.steps, expected.tokens)
+    assert event.stopped == expected.stopped and (event.step, event.steps, event.tokens) == (
+        expected.step,
+        expected.steps,
+        expected.tokens,
+    )
     assert equal(event, expected) and event.best_ppl_token == expected.best_ppl_token
 
 
 def test_recorded_iterations_begin_anew_with_the_state(make, eager_snapshots, monkeypatch):
     """A recording knows the optimizer's arrays of before."""
     made, make_step = [], trainer_module.make_step
-    monkeypatch.setattr(trainer_module, "make_step", lambda *given: made.append(make_step(*given)) or made[-1])
+    monkeypatch.setattr(
+        trainer_module, "make_step", lambda *given: made.append(make_step(*given)) or made[-1]
+    )
     trainer = broken_by(make(), lost_gradient)
     run(trainer)
     assert len(made) == 2 and trainer.update is made[1]
@@ -160,7 +196,11 @@ def test_attempts_are_limited_and_the_last_good_weights_come_back(make, eager_sn
     assert all(torch.equal(a, b) for a, b in zip(weights(event), good, strict=True))
     assert event.facts["divergence"].startswith("the loss is not a number by step 12")
     if rollbacks:
-        assert (rollback.count, rollback.left, rollback.rate_factor) == (rollbacks, 0, 0.5**rollbacks)
+        assert (rollback.count, rollback.left, rollback.rate_factor) == (
+            rollbacks,
+            0,
+            0.5**rollbacks,
+        )
         assert event.facts["divergence"].endswith(f"to {0.5**rollbacks:g} of the learning rate")
 
 
@@ -175,26 +215,42 @@ def test_a_loss_on_noise_words_however_large_is_no_fault(make, eager_snapshots):
 
     trainer.step = huge
     events, rollbacks, fitted = run(trainer)
-    assert max(event.loss_nats for event in events if isinstance(event, Step)) > trainer.divergence.limit
+    assert (
+        max(event.loss_nats for event in events if isinstance(event, Step))
+        > trainer.divergence.limit
+    )
     assert fitted.stopped == "budget" and not rollbacks
 
 
 def test_an_early_fault_goes_back_to_the_beginning(make):
     trainer = broken_by(make(rollback_factor=0.1), lost_loss, after=0, healed_by=2)
     _, rollbacks, fitted = run(trainer)
-    assert [(each.to_step, each.rate_factor) for each in rollbacks] == [(0, 0.1), (0, pytest.approx(0.01))]
+    assert [(each.to_step, each.rate_factor) for each in rollbacks] == [
+        (0, 0.1),
+        (0, pytest.approx(0.01)),
+    ]
     assert (fitted.stopped, fitted.steps) == ("budget", 20) and fitted.best_ppl_token < 1000
 
 
 @pytest.mark.parametrize("budget", ["0.3s", "100steps"])
 def test_a_run_that_never_had_a_good_step_ends_soon_without_a_model(make, budget):
     _, _, fitted = run(broken_by(make(budget=budget), lost_loss, after=0, healed_by=99))
-    assert (fitted.stopped, fitted.step) == ("diverged", 0) and "the loss is not a number" in fitted.facts["divergence"]
+    assert (fitted.stopped, fitted.step) == (
+        "diverged",
+        0,
+    ) and "the loss is not a number" in fitted.facts["divergence"]
     assert fitted.seconds < 60
 
 
 def test_a_rate_that_is_too_high_is_lowered_until_it_fits(make):
-    wild = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0.0, "rollback_factor": 1e-4, "learning_rate": 1e8}
+    wild = {
+        "optimizer": "sgd",
+        "clip_norm": None,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "rollback_factor": 1e-4,
+        "learning_rate": 1e8,
+    }
     _, rollbacks, fitted = run(make(**wild))
     assert 1 <= len(rollbacks) <= 3 and all(each.why for each in rollbacks)
     assert fitted.stopped == "budget" and fitted.best_ppl_token < 1000
@@ -203,18 +259,29 @@ def test_a_rate_that_is_too_high_is_lowered_until_it_fits(make):
 def test_weights_that_explode_in_the_last_step_are_no_result(make):
     trainer = broken_by(make(valid=False), exploded, after=19)
     _, rollbacks, fitted = run(trainer)
-    assert [(each.step, each.to_step) for each in rollbacks] == [(20, 0)] and "nats per token by step 20" in rollbacks[0].why
-    assert fitted.stopped == "budget" and all(weight.abs().max() < 100 for weight in weights(fitted))
+    assert [(each.step, each.to_step) for each in rollbacks] == [
+        (20, 0)
+    ] and "nats per token by step 20" in rollbacks[0].why
+    assert fitted.stopped == "budget" and all(
+        weight.abs().max() < 100 for weight in weights(fitted)
+    )
 
 
 @pytest.mark.parametrize("fault", [lost_weight, exploded])
 def test_no_state_is_stored_that_is_not_good(make, fault):
     trainer = make(rollbacks=0)
     trainer.saving = Interval.parse("2steps")
-    told = [event for event in broken_by(trainer, fault, after=7).train(never) if isinstance(event, Checkpoint)]
+    told = [
+        event
+        for event in broken_by(trainer, fault, after=7).train(never)
+        if isinstance(event, Checkpoint)
+    ]
     assert [event.step for event in told] == [2, 4, 6]
     assert all(
-        np.abs(array).max(initial=0) < 100 for event in told for name, array in event.state.arrays.items() if name.startswith("network.")
+        np.abs(array).max(initial=0) < 100
+        for event in told
+        for name, array in event.state.arrays.items()
+        if name.startswith("network.")
     )
 
 
@@ -228,8 +295,15 @@ def test_what_is_stored_is_what_a_fault_goes_back_to(make):
 def test_the_best_weights_stay_and_are_behind_the_state(make):
     trainer = broken_by(make(validate_every_steps=3), lost_weight, after=13, healed_by=99)
     events, rollbacks, fitted = run(trainer)
-    best = min((event for event in events if isinstance(event, Validated)), key=lambda event: event.ppl_token)
-    assert fitted.stopped == "diverged" and fitted.step == best.step and fitted.best_ppl_token == best.ppl_token
+    best = min(
+        (event for event in events if isinstance(event, Validated)),
+        key=lambda event: event.ppl_token,
+    )
+    assert (
+        fitted.stopped == "diverged"
+        and fitted.step == best.step
+        and fitted.best_ppl_token == best.ppl_token
+    )
     assert all(best.step <= each.to_step <= 13 for each in rollbacks)
     assert sum(isinstance(event, Validated) and event.step == best.step for event in events) == 1
 
@@ -238,11 +312,16 @@ def test_a_second_bad_validation_is_a_fault_too(make, monkeypatch):
     values = iter([50.0, 1e30, 1e31, 40.0, 30.0, 20.0, 10.0, 9.0, 8.0, 7.0])
     monkeypatch.setattr(language_modelling, "_perplexity", lambda logprob, tokens: next(values))
     _, (rollback,), fitted = run(make(validate_every_steps=4))
-    assert (rollback.step, rollback.to_step) == (12, 4) and "the validation text has" in rollback.why
+    assert (rollback.step, rollback.to_step) == (
+        12,
+        4,
+    ) and "the validation text has" in rollback.why
     assert fitted.stopped == "budget" and fitted.best_ppl_token < 40
 
 
-def test_rollbacks_stay_counted_and_the_rate_stays_low_in_a_run_that_is_resumed(make, eager_snapshots):
+def test_rollbacks_stay_counted_and_the_rate_stays_low_in_a_run_that_is_resumed(
+    make, eager_snapshots
+):
     first = broken_by(make(), lost_loss)
     _, _, cut = run(first, stop=lambda: first.rollbacks.count and first.step_count >= 15)
     assert (cut.stopped, cut.steps) == ("request", 15)
@@ -250,14 +329,18 @@ def test_rollbacks_stay_counted_and_the_rate_stays_low_in_a_run_that_is_resumed(
     state_module.load_state_dict(later, cut.state)
     assert later.rollbacks.count == 1
     _, rollbacks, fitted = run(broken_by(later, lost_loss, after=17, healed_by=2))
-    assert [(each.to_step, each.count, each.left, each.rate_factor) for each in rollbacks] == [(17, 2, 1, 0.25)]
+    assert [(each.to_step, each.count, each.left, each.rate_factor) for each in rollbacks] == [
+        (17, 2, 1, 0.25)
+    ]
     assert fitted.stopped == "budget"
 
 
 @pytest.mark.parametrize("fault, stopped", [(lost_weight, "diverged"), (exploded, "request")])
 def test_a_request_to_stop_never_stores_what_is_lost(make, eager_snapshots, fault, stopped):
     trainer = make(valid=False)
-    fitted = run(broken_by(trainer, fault, after=11, healed_by=99), stop=lambda: trainer.step_count >= 12)[-1]
+    fitted = run(
+        broken_by(trainer, fault, after=11, healed_by=99), stop=lambda: trainer.step_count >= 12
+    )[-1]
     assert fitted.stopped == stopped
     assert (fitted.step if stopped == "diverged" else fitted.state.facts["step"]) == 11
 

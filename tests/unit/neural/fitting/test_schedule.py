@@ -9,7 +9,9 @@ from rnnlm.neural.fitting.settings import FittingSettings
 
 
 def rate(progress, epochs=0.0, **settings):
-    return LearningRate(FittingSettings(**{"learning_rate": 2.0, "final_rate": 0.0, **settings})).at(progress, epochs)
+    return LearningRate(
+        FittingSettings(**{"learning_rate": 2.0, "final_rate": 0.0, **settings})
+    ).at(progress, epochs)
 
 
 @pytest.mark.parametrize("schedule", ["constant", "cosine", "linear", "step", "plateau", "halving"])
@@ -35,7 +37,13 @@ def test_the_rate_falls_by_its_schedule_to_the_final_share(settings, rates):
 
 def test_plateau_lowers_the_rate_after_more_bad_validations_than_its_patience():
     learning_rate = LearningRate(
-        FittingSettings(learning_rate=2.0, schedule="plateau", warmup=0.0, plateau_factor=0.25, plateau_patience=1)
+        FittingSettings(
+            learning_rate=2.0,
+            schedule="plateau",
+            warmup=0.0,
+            plateau_factor=0.25,
+            plateau_patience=1,
+        )
     )
     rates = []
     for improved in (False, True, False, False, False, False, True, False):
@@ -52,19 +60,34 @@ def test_other_schedules_do_not_care_about_validations(schedule):
     assert learning_rate.at(0.3) == before and not learning_rate.is_used_up
 
 
-@pytest.mark.parametrize("epochs, expected", [(0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125)])
+@pytest.mark.parametrize(
+    "epochs, expected", [(0.0, 2.0), (2.99, 2.0), (3.0, 1.0), (3.5, 1.0), (4.0, 0.5), (6.2, 0.125)]
+)
 def test_step_keeps_the_rate_for_some_epochs_and_lowers_it_with_each_one_after(epochs, expected):
     """Zaremba et al.: after 4 epochs halved with each; here 3, so the fourth epoch is the first at
     a lower rate."""
-    assert rate(0.5, epochs, schedule="step", warmup=0.0, decay_after_epochs=3, decay_factor=0.5) == expected
+    assert (
+        rate(0.5, epochs, schedule="step", warmup=0.0, decay_after_epochs=3, decay_factor=0.5)
+        == expected
+    )
 
 
 def test_plateau_with_a_gain_asks_for_so_much_less_perplexity_than_the_last_validation_had():
     """The rate of 1 is halved after each epoch in which the perplexity did not fall by more than 1
     (Kim et al. 2016)."""
-    rate = LearningRate(FittingSettings(learning_rate=1.0, schedule="plateau", warmup=0.0, plateau_gain=1.0))
+    rate = LearningRate(
+        FittingSettings(learning_rate=1.0, schedule="plateau", warmup=0.0, plateau_gain=1.0)
+    )
     rates = []
-    for perplexity, is_best in ((200.0, True), (150.0, True), (149.5, True), (148.4, True), (160.0, False), (150.0, False), (147.9, True)):
+    for perplexity, is_best in (
+        (200.0, True),
+        (150.0, True),
+        (149.5, True),
+        (148.4, True),
+        (160.0, False),
+        (150.0, False),
+        (147.9, True),
+    ):
         rate.after_validation(math.log(perplexity), is_best)
         rates.append(rate.at(0.5))
     assert rates == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.25]
@@ -76,14 +99,26 @@ def test_plateau_goes_back_to_the_best_weights_where_it_lowers_the_rate_if_asked
     settings = {"schedule": "plateau", "plateau_patience": 1}
     for returns in (True, False):
         learning_rate = LearningRate(FittingSettings(return_to_best=returns, **settings))
-        back = [learning_rate.after_validation(100.0, improved) for improved in (True, False, False, False, True)]
+        back = [
+            learning_rate.after_validation(100.0, improved)
+            for improved in (True, False, False, False, True)
+        ]
         assert back == [False, False, returns, False, False]
 
 
 def test_halving_begins_with_the_first_small_improvement_and_is_used_up_by_the_second():
-    learning_rate = LearningRate(FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0, min_improvement=1.01))
+    learning_rate = LearningRate(
+        FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0, min_improvement=1.01)
+    )
     rates, back, used_up = [], [], []
-    for nats, improved in ((6.0, True), (5.5, True), (5.46, True), (5.2, True), (5.0, True), (4.99, True)):
+    for nats, improved in (
+        (6.0, True),
+        (5.5, True),
+        (5.46, True),
+        (5.2, True),
+        (5.0, True),
+        (4.99, True),
+    ):
         back.append(learning_rate.after_validation(nats, improved))
         rates.append(learning_rate.at(0.5))
         used_up.append(learning_rate.is_used_up)
@@ -94,7 +129,10 @@ def test_halving_begins_with_the_first_small_improvement_and_is_used_up_by_the_s
 
 def test_halving_goes_back_to_the_best_weights_whenever_a_validation_was_worse():
     learning_rate = LearningRate(FittingSettings(learning_rate=8.0, schedule="halving", warmup=0.0))
-    found = [learning_rate.after_validation(nats, improved) for nats, improved in ((5.30, True), (5.52, False), (5.25, True))]
+    found = [
+        learning_rate.after_validation(nats, improved)
+        for nats, improved in ((5.30, True), (5.52, False), (5.25, True))
+    ]
     assert found == [False, True, False]
     # the third improved on the second
     assert learning_rate.at(0.5) == 2.0 and not learning_rate.is_used_up

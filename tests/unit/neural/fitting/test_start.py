@@ -18,7 +18,15 @@ from rnnlm.training.plan import Request, plan
 
 
 def resolved_for(model="lstm", **settings):
-    values = {"embedding_size": 3, "hidden_size": 4, "budget": "3steps", "device": "cpu", "precision": "fp32", "model": model, **settings}
+    values = {
+        "embedding_size": 3,
+        "hidden_size": 4,
+        "budget": "3steps",
+        "device": "cpu",
+        "precision": "fp32",
+        "model": model,
+        **settings,
+    }
     return resolve(kind_of(model).settings_classes(), [Layer("test", values)])
 
 
@@ -28,7 +36,10 @@ def test_events_begin_with_started_and_end_with_fitted(make_data, sentences):
     assert isinstance(started, Started) and isinstance(fitted, Fitted)
     assert (started.model, started.device, started.precision) == ("gru", "cpu", "fp32")
     assert started.parameters == sum(array.size for array in fitted.model.to_arrays().values())
-    assert (started.vocabulary_size, started.train_tokens) == (data.tokenizer.size, data.train.tokens)
+    assert (started.vocabulary_size, started.train_tokens) == (
+        data.tokenizer.size,
+        data.train.tokens,
+    )
 
 
 def test_a_network_too_large_for_the_memory_is_an_error(make_data, sentences, monkeypatch):
@@ -41,8 +52,13 @@ def test_initial_weights_are_where_training_starts(make_data, make_trainer, sent
     data = make_data(sentences[:10])
     first = make_trainer(data)
     arrays = NeuralLanguageModel(first.network, data.tokenizer).to_arrays()
-    network = fitting.start_network(first.network.settings, data.tokenizer, torch.device("cpu"), arrays)
-    assert all(torch.equal(value, network.state_dict()[name]) for name, value in first.network.state_dict().items())
+    network = fitting.start_network(
+        first.network.settings, data.tokenizer, torch.device("cpu"), arrays
+    )
+    assert all(
+        torch.equal(value, network.state_dict()[name])
+        for name, value in first.network.state_dict().items()
+    )
 
 
 def test_from_initial_weights_on_dropout_draws_other_masks_with_the_same_seed(make_data, sentences):
@@ -51,10 +67,14 @@ def test_from_initial_weights_on_dropout_draws_other_masks_with_the_same_seed(ma
     first = fitting.make_trainer(resolved, data)
     masks = torch.get_rng_state()
     arrays = NeuralLanguageModel(first.network, data.tokenizer).to_arrays()
-    drawn = [(fitting.make_trainer(resolved, data, arrays), torch.get_rng_state())[1] for _ in range(2)]
+    drawn = [
+        (fitting.make_trainer(resolved, data, arrays), torch.get_rng_state())[1] for _ in range(2)
+    ]
     assert torch.equal(*drawn) and not torch.equal(drawn[0], masks)
     list(first.train(never))
-    fitting.make_trainer(resolved, data, NeuralLanguageModel(first.network, data.tokenizer).to_arrays())
+    fitting.make_trainer(
+        resolved, data, NeuralLanguageModel(first.network, data.tokenizer).to_arrays()
+    )
     assert not torch.equal(torch.get_rng_state(), drawn[0])
 
 
@@ -67,9 +87,13 @@ def vectors(tmp_path):
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("frozen", [False, True])
-def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(make_data, sentences, vectors, frozen):
+def test_word_vectors_from_a_file_are_where_training_starts_and_stay_if_frozen(
+    make_data, sentences, vectors, frozen
+):
     data = make_data([*sentences[:20], "the end"])
-    trainer = fitting.make_trainer(resolved_for(embeddings=vectors, freeze_embeddings=frozen, ema_decay=0.5), data)
+    trainer = fitting.make_trainer(
+        resolved_for(embeddings=vectors, freeze_embeddings=frozen, ema_decay=0.5), data
+    )
     row = data.tokenizer.symbols().index("the")
     start = trainer.network.input.weight.detach().clone()
     assert start[row].tolist() == [1, 2, 3]
@@ -82,7 +106,11 @@ def test_word_vectors_can_be_counted_in_the_training_text(make_data, sentences, 
     data = make_data(sentences[:20])
     resolved = resolved_for(embeddings="svd", tied=tied)
     trainer = fitting.make_trainer(resolved, data)
-    weight_VE, ids_N, size = trainer.network.input.weight, np.asarray(data.train.ids), data.tokenizer.size
+    weight_VE, ids_N, size = (
+        trainer.network.input.weight,
+        np.asarray(data.train.ids),
+        data.tokenizer.size,
+    )
     expected_VE = torch.from_numpy(svd_vectors(ids_N, np.asarray(data.train.line_offsets), size, 3))
     seen_V = torch.from_numpy(np.bincount(ids_N, minlength=size) > 0)
     assert torch.equal(weight_VE[seen_V], expected_VE[seen_V])
@@ -93,25 +121,35 @@ def test_word_vectors_can_be_counted_in_the_training_text(make_data, sentences, 
 
 
 def test_a_run_that_goes_on_counts_nothing_again(make_data, sentences, monkeypatch):
-    data, resolved = make_data(sentences[:20]), resolved_for(embeddings="svd", freeze_embeddings=True)
+    data, resolved = (
+        make_data(sentences[:20]),
+        resolved_for(embeddings="svd", freeze_embeddings=True),
+    )
     first = fitting.make_trainer(resolved, data)
     first.begin()
     first.keep_state()
     monkeypatch.setattr(fitting, "counted_vectors", None)  # calling it would fail
     again = fitting.make_trainer(resolved, data, first.rollbacks.good)
-    assert torch.equal(again.network.input.weight, first.network.input.weight) and not again.network.input.weight.requires_grad
+    assert (
+        torch.equal(again.network.input.weight, first.network.input.weight)
+        and not again.network.input.weight.requires_grad
+    )
 
 
 def test_where_there_are_fewer_tokens_than_numbers_the_other_numbers_stay_random(make_data):
     data = make_data(["a b", "b c a"])
     size = data.tokenizer.size
-    weight_VE = fitting.make_trainer(resolved_for(embeddings="svd", embedding_size=9), data).network.input.weight
+    weight_VE = fitting.make_trainer(
+        resolved_for(embeddings="svd", embedding_size=9), data
+    ).network.input.weight
     random_VE = fitting.make_trainer(resolved_for(embedding_size=9), data).network.input.weight
     assert torch.equal(weight_VE[:, size - 1 :], random_VE[:, size - 1 :])
     assert (weight_VE[1:, : size - 1] != random_VE[1:, : size - 1]).any(dim=1).sum() >= 3
 
 
-def test_of_a_long_text_the_beginning_is_counted_up_to_a_line_that_is_cut(make_data, sentences, monkeypatch):
+def test_of_a_long_text_the_beginning_is_counted_up_to_a_line_that_is_cut(
+    make_data, sentences, monkeypatch
+):
     text, size = make_data(sentences[:20]).train, 400
     monkeypatch.setattr(words, "MOST_TOKENS", int(text.line_offsets[7]) + 2)
     found = words.counted_vectors(text, size, 3)
@@ -125,7 +163,13 @@ def test_of_a_long_text_the_beginning_is_counted_up_to_a_line_that_is_cut(make_d
 def test_bad_utf8_among_word_vectors_is_replaced_where_that_is_asked_for(sentences, tmp_path):
     (tmp_path / "text.txt").write_text("\n".join([*sentences[:20], "the end"]))
     (tmp_path / "vectors.txt").write_bytes(b"\xff 4 5 6\nthe 1 2 3\n")
-    settings = {"model": "lstm", "embedding_size": 3, "hidden_size": 4, "device": "cpu", "embeddings": str(tmp_path / "vectors.txt")}
+    settings = {
+        "model": "lstm",
+        "embedding_size": 3,
+        "hidden_size": 4,
+        "device": "cpu",
+        "embeddings": str(tmp_path / "vectors.txt"),
+    }
     request = Request(text=(str(tmp_path / "text.txt"),), flags=settings, output=tmp_path / "m")
     with pytest.raises(TextError, match="--encoding-errors replace"):
         fitting.make_trainer((strict := plan(request)).resolved, strict.data)
@@ -149,8 +193,17 @@ def test_word_vectors_that_do_not_fit_the_network_are_refused(make_data, sentenc
 def test_word_vectors_are_counted_for_language_models_alone(tmp_path):
     (tmp_path / "tags.txt").write_text("a\tX\nb\tY\n\n" * 3, encoding="utf-8")
     flags = {"model": "lstm", "embeddings": "svd", "device": "cpu"}
-    with pytest.raises(SettingsError, match="svd is for language models.*rnnlm vectors --method svd"):
-        plan(Request(text=(str(tmp_path / "tags.txt"),), task="tagging", flags=flags, output=tmp_path / "m"))
+    with pytest.raises(
+        SettingsError, match="svd is for language models.*rnnlm vectors --method svd"
+    ):
+        plan(
+            Request(
+                text=(str(tmp_path / "tags.txt"),),
+                task="tagging",
+                flags=flags,
+                output=tmp_path / "m",
+            )
+        )
 
 
 def test_random_word_vectors_are_not_frozen(make_data, sentences):
@@ -158,5 +211,9 @@ def test_random_word_vectors_are_not_frozen(make_data, sentences):
     resolved = resolved_for(freeze_embeddings=True)
     with pytest.raises(SettingsError, match="would keep random word vectors.*--init-from"):
         fitting.make_trainer(resolved, data)
-    trained = NeuralLanguageModel(fitting.make_trainer(resolved_for(), data).network, data.tokenizer)
-    assert not fitting.make_trainer(resolved, data, trained.to_arrays()).network.input.weight.requires_grad
+    trained = NeuralLanguageModel(
+        fitting.make_trainer(resolved_for(), data).network, data.tokenizer
+    )
+    assert not fitting.make_trainer(
+        resolved, data, trained.to_arrays()
+    ).network.input.weight.requires_grad

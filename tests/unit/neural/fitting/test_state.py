@@ -28,8 +28,18 @@ DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3}
 
 
 def make(make_trainer, data, settings, budget="24steps"):
-    recurrent = {"weight_drop": 0.3, "locked_dropout": True} if settings.get("model") != "ffnn" else {}
-    own = {"batch_rows": 4, "bptt_tokens": 12, "validate_every_steps": 4, "learning_rate": 0.02, **DROPOUT, **recurrent, **settings}
+    recurrent = (
+        {"weight_drop": 0.3, "locked_dropout": True} if settings.get("model") != "ffnn" else {}
+    )
+    own = {
+        "batch_rows": 4,
+        "bptt_tokens": 12,
+        "validate_every_steps": 4,
+        "learning_rate": 0.02,
+        **DROPOUT,
+        **recurrent,
+        **settings,
+    }
     return make_trainer(data, budget=budget, **own)
 
 
@@ -44,7 +54,10 @@ def through_a_file(state):
     """As it comes back from JSON and arrays."""
     import json
 
-    return TrainingState(json.loads(json.dumps(state.facts, allow_nan=False)), {name: array.copy() for name, array in state.arrays.items()})
+    return TrainingState(
+        json.loads(json.dumps(state.facts, allow_nan=False)),
+        {name: array.copy() for name, array in state.arrays.items()},
+    )
 
 
 def weights(model):
@@ -52,7 +65,9 @@ def weights(model):
 
 
 @pytest.mark.parametrize("settings", CASES, ids=str)
-def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(make_data, make_trainer, sentences, settings):
+def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(
+    make_data, make_trainer, sentences, settings
+):
     data = make_data(sentences[:60], sentences[60:90])
     whole = make(make_trainer, data, settings)
     *_, expected = whole.train(lambda: False)
@@ -63,7 +78,9 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(make_data, 
         trainer = make(make_trainer, data, settings)
         torch.manual_seed(12345)  # what is drawn next comes from the state
         state_module.load_state_dict(trainer, through_a_file(state))
-        *events, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
+        *events, fitted = trainer.train(
+            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
+        )
         state = fitted.state
     assert (fitted.steps, fitted.tokens, fitted.step, fitted.best_ppl_token) == (
         expected.steps, expected.tokens, expected.step, expected.best_ppl_token,
@@ -75,7 +92,9 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(make_data, 
     assert any(isinstance(event, Validated) for event in events)
 
 
-def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(make_data, make_trainer, sentences):
+def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(
+    make_data, make_trainer, sentences
+):
     """With a constant rate a run of 8 steps, then 12 more, is one of 20; the last validation of the
     first leaves no trace."""
     data = make_data(sentences[:60], sentences[60:90])
@@ -86,15 +105,23 @@ def test_a_budget_that_was_spent_can_be_raised_and_the_rate_goes_on(make_data, m
     state_module.load_state_dict(trainer, first.state)
     *_, fitted = trainer.train(lambda: False)
     assert fitted.steps == 20
-    assert all(torch.equal(one, other) for one, other in zip(weights(fitted.model), weights(expected.model), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(weights(fitted.model), weights(expected.model), strict=True)
+    )
 
 
-def test_seconds_of_a_time_budget_count_from_the_start_of_the_run(make_data, make_trainer, sentences):
+def test_seconds_of_a_time_budget_count_from_the_start_of_the_run(
+    make_data, make_trainer, sentences
+):
     data = make_data(sentences[:40])
     trainer = make(make_trainer, data, {"validate_every_steps": None}, "60s")
     state = cut_after(trainer, 3).state
     later = make(make_trainer, data, {"validate_every_steps": None}, "60s")
-    state_module.load_state_dict(later, TrainingState({**state.facts, "clock": {"seconds": 59.0, "set_aside": 0.0}}, state.arrays))
+    state_module.load_state_dict(
+        later,
+        TrainingState({**state.facts, "clock": {"seconds": 59.0, "set_aside": 0.0}}, state.arrays),
+    )
     assert later.progress() > 59 / 60
     assert later.clock.elapsed() > 59
 
@@ -106,20 +133,31 @@ def test_weights_alone_are_enough_to_go_on_from(make_data, make_trainer, sentenc
     settings = {"optimizer": "asgd", "asgd_start": 2, "learning_rate": 1.0}
     cut = make(make_trainer, data, settings)
     state = cut_after(cut, 9).state
-    kept = {name: array for name, array in state.arrays.items() if name.split(".")[0] in ("network", "carry", "random")}
+    kept = {
+        name: array
+        for name, array in state.arrays.items()
+        if name.split(".")[0] in ("network", "carry", "random")
+    }
     trainer = make(make_trainer, data, settings)
     state_module.load_state_dict(trainer, TrainingState(state.facts, kept))
     assert trainer.averaging.count == 7 and trainer.step_count == 9
-    for average, name in zip(trainer.averaging.averages, dict(trainer.network.named_parameters()), strict=True):
+    for average, name in zip(
+        trainer.averaging.averages, dict(trainer.network.named_parameters()), strict=True
+    ):
         np.testing.assert_array_equal(average, state.arrays[f"network.{name}"])
     *_, fitted = trainer.train(lambda: False)
     assert fitted.steps == 24 and fitted.best_ppl_token < 1000
 
 
-def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(make_data, make_trainer, sentences):
+def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(
+    make_data, make_trainer, sentences
+):
     """What the layer derives from its order of words is not stored: it follows from the order that
     is put back."""
-    data, settings = make_data(sentences[:40]), {"output_layer": "class", "classes": 5, "tied": False}
+    data, settings = (
+        make_data(sentences[:40]),
+        {"output_layer": "class", "classes": 5, "tied": False},
+    )
     cut = make(make_trainer, data, settings)
     with torch.no_grad():
         cut.network.output.arrange(torch.from_numpy(data.tokenizer.counts_V[::-1].copy()))
@@ -128,7 +166,9 @@ def test_an_output_layer_ordered_by_other_counts_is_put_back_whole(make_data, ma
     trainer = make(make_trainer, data, settings)
     state_module.load_state_dict(trainer, state)
     assert torch.equal(trainer.network.output.rank_V, cut.network.output.rank_V)
-    assert not torch.equal(trainer.network.output.rank_V, make(make_trainer, data, settings).network.output.rank_V)
+    assert not torch.equal(
+        trainer.network.output.rank_V, make(make_trainer, data, settings).network.output.rank_V
+    )
 
 
 def test_memory_that_runs_out_is_no_damage(make_data, make_trainer, sentences, monkeypatch):
@@ -154,7 +194,10 @@ def test_a_state_of_something_else_is_an_error(make_data, make_trainer, sentence
 
 
 def test_another_number_of_rows_is_known_before_the_trainer_is_made_and_one_that_is_none_is_damage():
-    assert state_module.checked(TrainingState({"source": {"rows": 6}}, {})).facts["source"]["rows"] == 6
+    assert (
+        state_module.checked(TrainingState({"source": {"rows": 6}}, {})).facts["source"]["rows"]
+        == 6
+    )
     for rows in (0, -2, 1.5, True, "6", [6]):
         with pytest.raises(ModelError, match="damaged, or of another run"):
             state_module.checked(TrainingState({"source": {"rows": rows}}, {}))
@@ -171,4 +214,7 @@ def test_a_run_may_stop_at_any_step(make_data, make_trainer, sentences):
         state_module.load_state_dict(trainer, through_a_file(state))
         *_, fitted = trainer.train(never)
         assert (fitted.step, fitted.steps, fitted.best) == (expected.step, 20, expected.best)
-        assert all(torch.equal(one, other) for one, other in zip(weights(fitted.model), weights(expected.model), strict=True)), steps
+        assert all(
+            torch.equal(one, other)
+            for one, other in zip(weights(fitted.model), weights(expected.model), strict=True)
+        ), steps

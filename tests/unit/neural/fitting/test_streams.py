@@ -26,28 +26,45 @@ def on_device(array):
 
 
 @pytest.mark.parametrize("documents", [None, np.array([0, 3, 11, 40, 53])])
-@pytest.mark.parametrize(("tokens", "rows", "length"), [(53, 4, 5), (53, 1, 60), (53, 7, 8), (1, 1, 3), (2, 2, 3)])
-def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(tokens, rows, length, documents):
+@pytest.mark.parametrize(
+    ("tokens", "rows", "length"), [(53, 4, 5), (53, 1, 60), (53, 7, 8), (1, 1, 3), (2, 2, 3)]
+)
+def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(
+    tokens, rows, length, documents
+):
     ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
     lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
     stream = torch.from_numpy(with_boundary(ids, BOUNDARY).astype(np.int32))
-    disk, device = DiskReader(in_parts(ids, lengths), BOUNDARY, on_device), DeviceReader(stream, on_device)
+    disk, device = (
+        DiskReader(in_parts(ids, lengths), BOUNDARY, on_device),
+        DeviceReader(stream, on_device),
+    )
     documents = documents if tokens == 53 else None
-    for window in tbptt_windows(stream_bounds(tokens, rows), [length] * 100, [] if documents is None else [DocumentBorders(documents)]):
+    for window in tbptt_windows(
+        stream_bounds(tokens, rows),
+        [length] * 100,
+        [] if documents is None else [DocumentBorders(documents)],
+    ):
         length = int(window.tokens_B.max())
-        found_and_wanted = (texts.window(window.start_B, window.end_B, length) for texts in (disk, device))
+        found_and_wanted = (
+            texts.window(window.start_B, window.end_B, length) for texts in (disk, device)
+        )
         for found, wanted in zip(*found_and_wanted, strict=True):
             assert found.dtype == wanted.dtype and torch.equal(found, wanted)
 
 
 def test_an_id_outside_the_vocabulary_is_an_error_and_no_crash_of_the_device():
-    disk = DiskReader(in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device)
+    disk = DiskReader(
+        in_parts(np.array([1, 2, 9], dtype=np.int32), [2, 1], below=9), BOUNDARY, on_device
+    )
     disk.window(np.array([0]), np.array([2]), 2)
     with pytest.raises(ModelError, match="damaged"):
         disk.window(np.array([0]), np.array([3]), 3)
 
 
-def test_pinned_memory_is_for_windows_and_never_for_the_whole_text(make_data, make_trainer, sentences, monkeypatch):
+def test_pinned_memory_is_for_windows_and_never_for_the_whole_text(
+    make_data, make_trainer, sentences, monkeypatch
+):
     """Arrays on the way to the device through `_on_device` are pinned on CUDA, and stay so while
     the process lives."""
     data, sizes = make_data(sentences), []

@@ -19,7 +19,9 @@ from rnnlm.neural.fitting.trainer import Trainer
 
 def points(seed, rows=8):
     """Points of the plane, and on which side of a line they lie."""
-    x_TBE = torch.from_numpy(np.random.default_rng(seed).normal(size=(1, rows, 2)).astype(np.float32))
+    x_TBE = torch.from_numpy(
+        np.random.default_rng(seed).normal(size=(1, rows, 2)).astype(np.float32)
+    )
     return x_TBE, (x_TBE.sum(2) > 0).long()
 
 
@@ -90,9 +92,18 @@ class Accuracy:
 
 def make(**settings):
     objective = Classification()
-    own = {"optimizer": "sgd", "learning_rate": 0.5, "schedule": "constant", "warmup": 0.0, "validate_every_steps": 5, **settings}
+    own = {
+        "optimizer": "sgd",
+        "learning_rate": 0.5,
+        "schedule": "constant",
+        "warmup": 0.0,
+        "validate_every_steps": 5,
+        **settings,
+    }
     run = RunSettings(budget="40steps", save_every="10steps")
-    return Trainer(objective, Points(), Accuracy(objective.network), FittingSettings(**own), run, "fp32")
+    return Trainer(
+        objective, Points(), Accuracy(objective.network), FittingSettings(**own), run, "fp32"
+    )
 
 
 def test_a_classifier_learns_and_the_best_one_is_that_of_the_highest_accuracy(tmp_path):
@@ -108,19 +119,32 @@ def test_a_classifier_learns_and_the_best_one_is_that_of_the_highest_accuracy(tm
     log = MetricsLog(tmp_path)
     log.add(validated)
     told = json.loads(log.pending[0])
-    assert told["accuracy"] == told["best_accuracy"] == found[0] and "errors" in told and "ppl_token" not in told
+    assert (
+        told["accuracy"] == told["best_accuracy"] == found[0]
+        and "errors" in told
+        and "ppl_token" not in told
+    )
 
 
-@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.5}, {"schedule": "plateau"}, {"optimizer": "adamw", "accumulation": 3}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"ema_decay": 0.5}, {"schedule": "plateau"}, {"optimizer": "adamw", "accumulation": 3}],
+    ids=str,
+)
 def test_its_run_goes_on_bit_by_bit(settings):
     *_, expected = make(**settings).train(never)
     cut = make(**settings)
     *_, stopped = cut.train(lambda: cut.step_count >= 17)
     later = make(**settings)
-    state_module.load_state_dict(later, TrainingState(json.loads(json.dumps(stopped.state.facts)), stopped.state.arrays))
+    state_module.load_state_dict(
+        later, TrainingState(json.loads(json.dumps(stopped.state.facts)), stopped.state.arrays)
+    )
     *_, fitted = later.train(never)
     assert (fitted.step, fitted.best) == (expected.step, expected.best)
-    assert all(torch.equal(one, other) for one, other in zip(fitted.model.parameters(), expected.model.parameters(), strict=True))
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(fitted.model.parameters(), expected.model.parameters(), strict=True)
+    )
 
 
 def test_early_stopping_takes_a_lower_accuracy_for_worse():

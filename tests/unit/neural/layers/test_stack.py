@@ -27,7 +27,9 @@ SHAPES = [
     {"layers": 3, "connections": "highway"},
     {"layers": 3, "connections": "dense", "layer_sizes": "4,6,3"},
 ]  # fmt: skip
-CASES = [(*each, SHAPES[2]) for each in VARIANTS] + [(model, {}, shape) for model in ("lstm", "qrnn") for shape in SHAPES]
+CASES = [(*each, SHAPES[2]) for each in VARIANTS] + [
+    (model, {}, shape) for model in ("lstm", "qrnn") for shape in SHAPES
+]
 
 
 def make_stack(model, dtype=torch.float32, **settings):
@@ -41,7 +43,9 @@ def make_stack(model, dtype=torch.float32, **settings):
 
 
 def random_state(stack, rows, dtype=torch.float32):
-    return tuple(torch.randn(places, rows, width, dtype=dtype) for places, width in stack.state_shapes())
+    return tuple(
+        torch.randn(places, rows, width, dtype=dtype) for places, width in stack.state_shapes()
+    )
 
 
 @pytest.mark.parametrize("model, variant, shape", CASES, ids=str)
@@ -50,10 +54,14 @@ def test_outputs_and_states_equal_the_equations(model, variant, shape):
     x_TBE, state = torch.randn(6, 3, 5), random_state(stack, 3)
     y_TBH, after = stack(x_TBE, state)
     weights = {f"body.{name}": value.detach().numpy() for name, value in stack.state_dict().items()}
-    expected, expected_after = recurrent_network.stack(stack.settings, weights, x_TBE.numpy(), [part.numpy() for part in state])
+    expected, expected_after = recurrent_network.stack(
+        stack.settings, weights, x_TBE.numpy(), [part.numpy() for part in state]
+    )
     np.testing.assert_allclose(y_TBH.detach().numpy(), expected, atol=1e-5)
     assert y_TBH.shape[2] == stack.settings.output_width
-    assert [tuple(part.shape) for part in after] == [(places, 3, width) for places, width in stack.state_shapes()]
+    assert [tuple(part.shape) for part in after] == [
+        (places, 3, width) for places, width in stack.state_shapes()
+    ]
     for ours, theirs in zip(after, expected_after, strict=True):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-5)
 
@@ -66,7 +74,9 @@ def test_a_single_layer_has_nothing_to_drop_between():
 
 @pytest.mark.parametrize("coupled", [False, True])
 def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(coupled):
-    stack = RecurrentStack(KINDS["lstm"](layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled))
+    stack = RecurrentStack(
+        KINDS["lstm"](layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled)
+    )
     for layer in stack.layers:
         blocks = list(layer.bias_ih.detach().split(7))
         forget = blocks.pop(0 if coupled else 1)
@@ -85,7 +95,10 @@ def test_the_first_quasi_recurrent_layer_reads_several_words_and_the_others_one(
     assert stack.state_shapes() == [(1, 7), (2, 5), (1, 4), (1, 6)]
 
 
-@pytest.mark.parametrize("model, settings, weight", [("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh")])
+@pytest.mark.parametrize(
+    "model, settings, weight",
+    [("qrnn", {}, "weight_ih"), ("lstm", {"mogrifier_rounds": 2}, "weight_hh")],
+)
 def test_weight_drop_acts_on_a_window_in_training_and_not_in_evaluation(model, settings, weight):
     stack = make_stack(model, weight_drop=0.5, **settings)
     x_TBE, state = torch.randn(4, 2, 5), random_state(stack, 2)
@@ -99,14 +112,30 @@ def test_weight_drop_acts_on_a_window_in_training_and_not_in_evaluation(model, s
 
 
 def test_low_rank_gates_of_a_mogrifier_hold_two_thin_matrices_a_round():
-    full, thin = (make_stack("lstm", mogrifier_rounds=3, mogrifier_rank=rank).layers[0].mogrifier for rank in (None, 2))
+    full, thin = (
+        make_stack("lstm", mogrifier_rounds=3, mogrifier_rank=rank).layers[0].mogrifier
+        for rank in (None, 2)
+    )
     assert [tuple(factor.shape) for factor in full] == [(5, 7), (7, 5), (5, 7)]
-    assert [tuple(factor.shape) for factor in thin] == [(2, 7), (5, 2), (2, 5), (7, 2), (2, 7), (5, 2)]
+    assert [tuple(factor.shape) for factor in thin] == [
+        (2, 7),
+        (5, 2),
+        (2, 5),
+        (7, 2),
+        (2, 7),
+        (5, 2),
+    ]
 
 
 @pytest.mark.parametrize("rank", [None, 2])
 def test_a_mogrifiers_matrices_start_by_what_they_read(rank):
     stack = make_stack("lstm", mogrifier_rounds=2, mogrifier_rank=rank)
     kinds = [kind for _, kind, _ in stack.matrices()]
-    assert kinds == ["input", "recurrent", *(["recurrent", "input"] if rank is None else ["recurrent", "recurrent", "input", "input"])]
-    assert {id(each) for each, _, _ in stack.matrices()} == {id(p) for p in stack.parameters() if p.dim() > 1}
+    assert kinds == [
+        "input",
+        "recurrent",
+        *(["recurrent", "input"] if rank is None else ["recurrent", "recurrent", "input", "input"]),
+    ]
+    assert {id(each) for each, _, _ in stack.matrices()} == {
+        id(p) for p in stack.parameters() if p.dim() > 1
+    }

@@ -47,7 +47,9 @@ def test_each_tail_is_narrower_than_the_one_before_within_bounds():
 
 @pytest.mark.parametrize("cutoffs", [(0, 10), (10, 10), (20, 10), (10, 50), (60,)])
 def test_cutoffs_that_do_not_ascend_within_the_vocabulary_are_an_error(cutoffs):
-    with pytest.raises(SettingsError, match=f"cutoffs = {cutoffs[0]}.*below the vocabulary's 50 words") as caught:
+    with pytest.raises(
+        SettingsError, match=f"cutoffs = {cutoffs[0]}.*below the vocabulary's 50 words"
+    ) as caught:
         AdaptiveSoftmax(V, E, cutoffs, 4.0)
     assert "leave cutoffs out" in caught.value.hint
 
@@ -56,10 +58,15 @@ def zipf_columns(size, cutoffs, shrink):
     """Columns of full width that a token costs on average, where counts are Zipf's."""
     p = [1 / rank for rank in range(1, size + 1)]
     tails = zip(pairwise((*cutoffs, size)), range(1, 9), strict=False)
-    return cutoffs[0] + sum(sum(p[start:end]) / sum(p) * (end - start) / shrink**i for (start, end), i in tails)
+    return cutoffs[0] + sum(
+        sum(p[start:end]) / sum(p) * (end - start) / shrink**i for (start, end), i in tails
+    )
 
 
-@pytest.mark.parametrize("size, cutoffs", [(2, ()), (11, ()), (4096, ()), (10_000, (2048, 4525)), (250_000, (5028, 35454))])
+@pytest.mark.parametrize(
+    "size, cutoffs",
+    [(2, ()), (11, ()), (4096, ()), (10_000, (2048, 4525)), (250_000, (5028, 35454))],
+)
 def test_default_cutoffs(size, cutoffs):
     assert default_cutoffs(size, 4.0) == cutoffs
 

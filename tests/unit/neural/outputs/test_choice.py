@@ -28,7 +28,10 @@ def test_settings_name_the_layer(settings, name):
 def shapes(settings, size):
     with torch.device("meta"):
         layer = make_output(LstmSettings(**settings, tied=False), size, 64)
-    return {name: (tuple(tensor.shape), str(tensor.dtype)) for name, tensor in layer.state_dict().items()}
+    return {
+        name: (tuple(tensor.shape), str(tensor.dtype))
+        for name, tensor in layer.state_dict().items()
+    }
 
 
 def test_shapes_of_what_is_stored():
@@ -61,7 +64,10 @@ def test_shapes_of_what_is_stored():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("settings", [{"output_layer": "adaptive", "cutoffs": "30,20"}, {"output_layer": "class", "classes": 51}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"output_layer": "adaptive", "cutoffs": "30,20"}, {"output_layer": "class", "classes": 51}],
+)
 def test_what_does_not_fit_the_vocabulary_is_an_error(settings):
     with pytest.raises(SettingsError):
         make_output(LstmSettings(**settings), 50, 8)
@@ -76,4 +82,6 @@ def test_a_tied_layer_has_no_weight_and_computes_with_the_word_vectors():
         for layer in (tied, own):
             layer.bias.copy_(bias_V)
     assert torch.equal(tied.predict(features_NE, weight_VE), own.predict(features_NE))
-    assert torch.equal(tied.loss(features_NE, targets_N, weight_VE), own.loss(features_NE, targets_N))
+    assert torch.equal(
+        tied.loss(features_NE, targets_N, weight_VE), own.loss(features_NE, targets_N)
+    )

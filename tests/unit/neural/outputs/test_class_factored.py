@@ -6,7 +6,14 @@ import torch
 
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.outputs import classes
-from rnnlm.neural.outputs.classes import ClassSoftmax, Slices, class_starts, order_by_count, ranks, rows_by_group
+from rnnlm.neural.outputs.classes import (
+    ClassSoftmax,
+    Slices,
+    class_starts,
+    order_by_count,
+    ranks,
+    rows_by_group,
+)
 from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 from support.output_layers import counts_of, make, ready
 
@@ -43,8 +50,12 @@ def test_probabilities_are_those_of_the_class_times_those_within_it():
     p_class = torch.softmax(features_NE @ layer.class_weight.T + layer.class_bias, dim=1)
     expected_NV, start = torch.empty(4, 11), 0
     for k, size in enumerate(sizes):
-        logits = features_NE @ layer.weight[start : start + size].T + layer.bias[start : start + size]
-        expected_NV[:, order_V[start : start + size]] = p_class[:, k : k + 1] * torch.softmax(logits, dim=1)
+        logits = (
+            features_NE @ layer.weight[start : start + size].T + layer.bias[start : start + size]
+        )
+        expected_NV[:, order_V[start : start + size]] = p_class[:, k : k + 1] * torch.softmax(
+            logits, dim=1
+        )
         start += size
     torch.testing.assert_close(layer.predict(features_NE).exp(), expected_NV)
 
@@ -52,7 +63,9 @@ def test_probabilities_are_those_of_the_class_times_those_within_it():
 def test_tied_weights_are_those_of_the_same_words():
     own, tied = make("class", 11), make("class", 11, tied=True)
     with torch.no_grad():
-        tied.load_state_dict({name: value for name, value in own.state_dict().items() if name != "weight"})
+        tied.load_state_dict(
+            {name: value for name, value in own.state_dict().items() if name != "weight"}
+        )
     word_VE = torch.empty_like(own.weight)
     word_VE[own.order_V.long()] = own.weight.detach()
     features_NE = torch.randn(4, 6)
@@ -71,7 +84,9 @@ def test_a_training_step_computes_only_the_classes_of_its_targets(monkeypatch):
     layer = make("class", 50)
     monkeypatch.setattr(classes, "LinearCrossEntropy", Spy)
     rarest, commonest = layer.order_V[-1], layer.order_V[0]
-    layer.loss(torch.randn(5, 6), torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long())
+    layer.loss(
+        torch.randn(5, 6), torch.stack([rarest, commonest, rarest, rarest, torch.tensor(-1)]).long()
+    )
     assert seen == [(5, 7), (1, layer.sizes[0]), (3, layer.sizes[-1])]
 
 

@@ -79,7 +79,10 @@ def test_codes_are_complete_distinct_and_as_short_as_can_be(size):
     p = np.array(counts) / sum(counts)
     assert -(p * np.log2(p)).sum() <= (p * length).sum() < -(p * np.log2(p)).sum() + 1
     found = paths(torch.tensor(huffman(counts)[0]))
-    steps = [tuple(zip(*map(torch.Tensor.tolist, pair), strict=True)) for pair in zip(found.inner_VD, found.sign_VD, strict=True)]
+    steps = [
+        tuple(zip(*map(torch.Tensor.tolist, pair), strict=True))
+        for pair in zip(found.inner_VD, found.sign_VD, strict=True)
+    ]
     assert len(set(steps)) == size
 
 

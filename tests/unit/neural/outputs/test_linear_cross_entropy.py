@@ -28,7 +28,9 @@ def test_loss_and_gradients_equal_torchs_cross_entropy(monkeypatch, chunk, padde
     *inputs, targets_N = example(dtype, padded)
     ours, theirs = LinearCrossEntropy.apply(*inputs, targets_N), torchs_own(*inputs, targets_N)
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-6)
-    for mine, other in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True):
+    for mine, other in zip(
+        torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True
+    ):
         torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
 
 
@@ -39,7 +41,9 @@ def test_label_smoothing_equals_torchs(monkeypatch, padded):
     ours = LinearCrossEntropy.apply(*inputs, targets_N, 0.3)
     theirs = F.cross_entropy(F.linear(*inputs), targets_N, ignore_index=-1, label_smoothing=0.3)
     torch.testing.assert_close(ours, theirs)
-    for mine, other in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True):
+    for mine, other in zip(
+        torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True
+    ):
         torch.testing.assert_close(mine, other)
 
 
@@ -53,7 +57,9 @@ def test_gradient_is_scaled_by_what_comes_from_above():
 
 def test_a_target_of_vanishing_probability_gives_a_finite_loss():
     features_NE = torch.tensor([[1000.0]], requires_grad=True)
-    loss = LinearCrossEntropy.apply(features_NE, torch.tensor([[1.0], [0.0]]), torch.zeros(2), torch.tensor([1]))
+    loss = LinearCrossEntropy.apply(
+        features_NE, torch.tensor([[1.0], [0.0]]), torch.zeros(2), torch.tensor([1])
+    )
     assert 80 < loss.item() < 1001
     loss.backward()
     assert features_NE.grad.isfinite().all()
@@ -65,7 +71,9 @@ def test_autocast_decides_the_type_of_products():
         under_autocast = LinearCrossEntropy.apply(*inputs, targets_N)
     given_in_bf16 = LinearCrossEntropy.apply(inputs[0].bfloat16(), *inputs[1:], targets_N)
     assert torch.equal(under_autocast, given_in_bf16)
-    assert all(gradient.dtype == torch.float32 for gradient in torch.autograd.grad(under_autocast, inputs))
+    assert all(
+        gradient.dtype == torch.float32 for gradient in torch.autograd.grad(under_autocast, inputs)
+    )
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.3])
@@ -74,11 +82,16 @@ def test_the_mean_is_over_a_count_that_bf16_would_round(smoothing):
     features_NE, weight_VE, bias_V = torch.randn(700, E) / 100, torch.randn(V, E), torch.zeros(V)
     targets_N = torch.randint(V, (700,))
     loss = LinearCrossEntropy.apply(features_NE.bfloat16(), weight_VE, bias_V, targets_N, smoothing)
-    theirs = F.cross_entropy(F.linear(features_NE, weight_VE, bias_V), targets_N, label_smoothing=smoothing)
+    theirs = F.cross_entropy(
+        F.linear(features_NE, weight_VE, bias_V), targets_N, label_smoothing=smoothing
+    )
     torch.testing.assert_close(loss, theirs, atol=0, rtol=0.0005)
 
 
-@pytest.mark.parametrize("count, most, rows", [(700, 1000, 700), (700, 500, 350), (1120, 536, 374), (5, 0, 1), (0, 10, 1)])
+@pytest.mark.parametrize(
+    "count, most, rows",
+    [(700, 1000, 700), (700, 500, 350), (1120, 536, 374), (5, 0, 1), (0, 10, 1)],
+)
 def test_chunks_are_of_about_the_same_size(count, most, rows):
     assert linear_cross_entropy._even_rows(count, most) == rows
 

@@ -13,19 +13,26 @@ F = 9  # width of what the layer reads, other than that of the word vectors
 
 
 def make(components, tied=False, dtype=torch.float64, dropout_latent=0.0, locked=False):
-    return ready(MixtureOfSoftmaxes(V, F, tied, E, components, dropout_latent, locked), counts_of(V), dtype)
+    return ready(
+        MixtureOfSoftmaxes(V, F, tied, E, components, dropout_latent, locked), counts_of(V), dtype
+    )
 
 
 def transcribed(layer, features_NF):
     """Probabilities (N, V), place by place and component by component in numpy."""
     values = {name: value.detach().numpy() for name, value in layer.state_dict().items()}
-    latent_KEF, latent_KE = values["latent_weight"].reshape(-1, E, F), values["latent_bias"].reshape(-1, E)
+    latent_KEF, latent_KE = (
+        values["latent_weight"].reshape(-1, E, F),
+        values["latent_bias"].reshape(-1, E),
+    )
     rows = []
     for g in features_NF.detach().numpy():
         odds = np.exp(values["prior_weight"] @ g)
         p_V = np.zeros(V)
         for k, odd in enumerate(odds):
-            scores = np.exp(values["weight"] @ np.tanh(latent_KEF[k] @ g + latent_KE[k]) + values["bias"])
+            scores = np.exp(
+                values["weight"] @ np.tanh(latent_KEF[k] @ g + latent_KE[k]) + values["bias"]
+            )
             p_V += odd / odds.sum() * scores / scores.sum()
         rows.append(p_V)
     return np.stack(rows)
@@ -35,11 +42,17 @@ def transcribed(layer, features_NF):
 def test_probabilities_are_those_of_the_formula(components):
     layer, (features_NF, targets_N) = make(components), window(V, dtype=torch.float64, width=F)
     expected_NV = transcribed(layer, features_NF)
-    np.testing.assert_allclose(layer.predict(features_NF).exp().detach().numpy(), expected_NV, rtol=1e-10)
+    np.testing.assert_allclose(
+        layer.predict(features_NF).exp().detach().numpy(), expected_NV, rtol=1e-10
+    )
     kept = (targets_N >= 0).numpy()
     chosen = np.log(expected_NV[np.arange(len(kept)), targets_N.clamp(min=0).numpy()])
-    np.testing.assert_allclose(layer.score(features_NF, targets_N).detach().numpy(), chosen * kept, rtol=1e-10)
-    assert layer.loss(features_NF, targets_N).item() == pytest.approx(-chosen[kept].mean(), rel=1e-10)
+    np.testing.assert_allclose(
+        layer.score(features_NF, targets_N).detach().numpy(), chosen * kept, rtol=1e-10
+    )
+    assert layer.loss(features_NF, targets_N).item() == pytest.approx(
+        -chosen[kept].mean(), rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 100])
@@ -56,7 +69,11 @@ def test_any_number_of_rows_at_once_gives_the_same_loss_and_gradients(monkeypatc
 def test_the_logits_of_a_chunk_are_all_there_are_at_once(monkeypatch):
     seen = []
     original = mixture_of_softmaxes.softmax_over_V
-    monkeypatch.setattr(mixture_of_softmaxes, "softmax_over_V", lambda logits: seen.append(logits.numel() * 8) or original(logits))
+    monkeypatch.setattr(
+        mixture_of_softmaxes,
+        "softmax_over_V",
+        lambda logits: seen.append(logits.numel() * 8) or original(logits),
+    )
     monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * 3 * V * 8)
     layer, (features_NF, targets_N) = make(3), window(V, dtype=torch.float64, width=F)
     layer.loss(features_NF, targets_N)
@@ -65,7 +82,9 @@ def test_the_logits_of_a_chunk_are_all_there_are_at_once(monkeypatch):
 
 def test_gradients_are_scaled_by_what_comes_from_above():
     layer, (features_NF, targets_N) = make(3), window(V, dtype=torch.float64, width=F)
-    single, tripled = (gradients(s * layer.loss(features_NF, targets_N), layer, features_NF) for s in (1, 3))
+    single, tripled = (
+        gradients(s * layer.loss(features_NF, targets_N), layer, features_NF) for s in (1, 3)
+    )
     for name, gradient in single.items():
         torch.testing.assert_close(3 * gradient, tripled[name])
 
@@ -75,7 +94,9 @@ def test_a_word_that_every_component_rules_out_keeps_loss_and_gradients_finite()
     with torch.no_grad():
         layer.bias[targets_N[0]] = -500.0
     loss = layer.loss(features_NF, targets_N)
-    assert loss.isfinite() and all(gradient.isfinite().all() for gradient in gradients(loss, layer, features_NF).values())
+    assert loss.isfinite() and all(
+        gradient.isfinite().all() for gradient in gradients(loss, layer, features_NF).values()
+    )
 
 
 def drawn_latents(monkeypatch, locked, T=6, B=4, K=3):
@@ -83,7 +104,11 @@ def drawn_latents(monkeypatch, locked, T=6, B=4, K=3):
     layer = make(K, dropout_latent=0.5, locked=locked).train()
     seen = []
     original = mixture_of_softmaxes.MixtureCrossEntropy.apply
-    monkeypatch.setattr(mixture_of_softmaxes.MixtureCrossEntropy, "apply", lambda *given: seen.append(given[0]) or original(*given))
+    monkeypatch.setattr(
+        mixture_of_softmaxes.MixtureCrossEntropy,
+        "apply",
+        lambda *given: seen.append(given[0]) or original(*given),
+    )
     features_TBF = torch.randn(T, B, F, dtype=torch.float64)
     targets_TB = torch.randint(V, (T, B))
     layer.window_loss(features_TBF, targets_TB)
@@ -92,7 +117,9 @@ def drawn_latents(monkeypatch, locked, T=6, B=4, K=3):
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_latent_dropout_acts_in_training_and_locked_it_is_one_mask_for_each_row(monkeypatch, locked):
+def test_latent_dropout_acts_in_training_and_locked_it_is_one_mask_for_each_row(
+    monkeypatch, locked
+):
     dropped, whole = drawn_latents(monkeypatch, locked)
     kept = dropped != 0
     assert 0.2 < kept.double().mean() < 0.8

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.outputs.sampled import NoiseContrastiveSoftmax, SampledSoftmax, alias_table, inclusion
+from rnnlm.neural.outputs.sampled import (
+    NoiseContrastiveSoftmax,
+    SampledSoftmax,
+    alias_table,
+    inclusion,
+)
 from rnnlm.neural.outputs.softmax import unigram
 from support.output_layers import LAYERS, counts_of, gradients, plain_loss, ready, window
 
@@ -18,7 +23,9 @@ def make(kind, samples, dtype=torch.float64):
     return ready(kind(V, 6, False, samples), counts_of(V), dtype)
 
 
-@pytest.mark.parametrize("p", [[1.0], [0.5, 0.5], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75], [1e-9, 1 - 2e-9, 1e-9]])
+@pytest.mark.parametrize(
+    "p", [[1.0], [0.5, 0.5], [0.1, 0.2, 0.7], [0.0, 0.25, 0.75], [1e-9, 1 - 2e-9, 1e-9]]
+)
 def test_columns_hold_each_words_probability(p):
     keep, alias = alias_table(p)
     mass = list(keep)
@@ -32,7 +39,9 @@ def test_contrastive_noise_follows_the_unigram_distribution():
     counts_V = counts_of(11)
     layer = ready(NoiseContrastiveSoftmax(11, 6, False, 200_000), counts_V)
     p_V = unigram(counts_V)
-    torch.testing.assert_close(layer.expected_V.log(), (200_000 * p_V).log().float(), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        layer.expected_V.log(), (200_000 * p_V).log().float(), atol=1e-5, rtol=1e-5
+    )
     drawn_V = torch.bincount(layer.draw(), minlength=11) / 200_000
     assert ((drawn_V - p_V).abs() < 5 * (p_V * (1 - p_V) / 200_000).sqrt()).all()
 
@@ -44,18 +53,24 @@ def test_a_sampled_softmax_draws_distinct_words_each_as_often_as_expected(sample
     assert all(len(row.unique()) == samples for row in draws)
     expected_V = layer.expected_V
     drawn_V = torch.bincount(draws.flatten(), minlength=50) / 4000
-    assert ((drawn_V - expected_V).abs() <= 5 * (expected_V * (1 - expected_V) / 4000).sqrt() + 1e-12).all()
+    assert (
+        (drawn_V - expected_V).abs() <= 5 * (expected_V * (1 - expected_V) / 4000).sqrt() + 1e-12
+    ).all()
 
 
 def test_running_sums_are_of_whole_numbers_which_cuda_has_in_deterministic_mode(monkeypatch):
     layer, types = ready(SampledSoftmax(50, 6, False, 9), counts_of(50)), []
     cumsum = torch.Tensor.cumsum
-    monkeypatch.setattr(torch.Tensor, "cumsum", lambda given, dim: types.append(given.dtype) or cumsum(given, dim))
+    monkeypatch.setattr(
+        torch.Tensor, "cumsum", lambda given, dim: types.append(given.dtype) or cumsum(given, dim)
+    )
     layer.draw()
     assert types == [torch.int64]
 
 
-@pytest.mark.parametrize("size, count", [(3, 1), (50, 4), (50, 49), (50, 50), (10_000, 1024), (10_000, 9999)])
+@pytest.mark.parametrize(
+    "size, count", [(3, 1), (50, 4), (50, 49), (50, 50), (10_000, 1024), (10_000, 9999)]
+)
 def test_inclusion_is_proportional_to_frequency_where_it_is_below_one(size, count):
     p_V = unigram(counts_of(size))
     pi_V = inclusion(p_V, count)
@@ -70,10 +85,14 @@ def test_inclusion_is_proportional_to_frequency_where_it_is_below_one(size, coun
 def test_the_rarest_words_of_a_large_vocabulary_keep_their_probability(kind):
     counts_V = torch.cat([torch.tensor([10**9]), torch.zeros(9999, dtype=torch.int64)])
     layer = ready(kind(10_000, 2, False, 1), counts_V)
-    torch.testing.assert_close(layer.expected_V.log(), unigram(counts_V).log().float(), atol=1e-4, rtol=1e-5)
+    torch.testing.assert_close(
+        layer.expected_V.log(), unigram(counts_V).log().float(), atol=1e-4, rtol=1e-5
+    )
 
 
-@pytest.mark.parametrize("name, value", [("alias_V", 11), ("alias_V", -1), ("keep_V", 1.5), ("keep_V", float("nan"))])
+@pytest.mark.parametrize(
+    "name, value", [("alias_V", 11), ("alias_V", -1), ("keep_V", 1.5), ("keep_V", float("nan"))]
+)
 def test_a_damaged_table_is_an_error(name, value):
     layer = ready(LAYERS["nce"](11, False, 6), counts_of(11))
     getattr(layer, name)[3] = value
@@ -96,7 +115,11 @@ def test_the_sampled_loss_equals_a_transcription(monkeypatch):
     layer, (features_NE, targets_N) = make(SampledSoftmax, 4), window(V, dtype=torch.float64)
     noise = [4, 1, 7, 0]
     monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
-    h, W, b = features_NE.detach().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    h, W, b = (
+        features_NE.detach().numpy(),
+        layer.weight.detach().numpy(),
+        layer.bias.detach().numpy(),
+    )
     expected = layer.expected_V.numpy()
     losses = []
     for row, target in zip(h, targets_N.tolist(), strict=True):
@@ -104,7 +127,9 @@ def test_the_sampled_loss_equals_a_transcription(monkeypatch):
             words = [target, *(set(noise) - {target})]
             corrected = W[words] @ row + b[words] - np.log(expected[words])
             losses.append(np.log(np.exp(corrected).sum()) - corrected[0])
-    np.testing.assert_allclose(layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(
+        layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("samples", [V, 100_000])
@@ -112,7 +137,12 @@ def test_with_all_words_drawn_the_sampled_softmax_is_the_full_one(samples):
     layer, (features_NE, targets_N) = make(SampledSoftmax, samples), window(V, dtype=torch.float64)
     ours, full = layer.loss(features_NE, targets_N), plain_loss(layer, features_NE, targets_N)
     torch.testing.assert_close(ours, full, atol=1e-12, rtol=1e-12)
-    torch.testing.assert_close(gradients(ours, layer, features_NE), gradients(full, layer, features_NE), atol=1e-12, rtol=1e-12)
+    torch.testing.assert_close(
+        gradients(ours, layer, features_NE),
+        gradients(full, layer, features_NE),
+        atol=1e-12,
+        rtol=1e-12,
+    )
 
 
 def test_the_optimum_of_sampled_softmax_is_the_distribution_of_the_text_whatever_the_samples():
@@ -124,19 +154,30 @@ def test_the_optimum_of_sampled_softmax_is_the_distribution_of_the_text_whatever
         layer.bias.copy_(p_V.log())
     targets_N = torch.multinomial(p_V, 4000, replacement=True)
     features_NE = torch.zeros(4000, 6, dtype=torch.float64)
-    mean = torch.stack([gradients(layer.loss(features_NE, targets_N), layer)["bias"] for _ in range(300)]).mean(dim=0)
+    mean = torch.stack(
+        [gradients(layer.loss(features_NE, targets_N), layer)["bias"] for _ in range(300)]
+    ).mean(dim=0)
     assert mean.abs().max() < 0.015
     with torch.no_grad():
         layer.bias.zero_()
-    off = torch.stack([gradients(layer.loss(features_NE, targets_N), layer)["bias"] for _ in range(300)]).mean(dim=0)
+    off = torch.stack(
+        [gradients(layer.loss(features_NE, targets_N), layer)["bias"] for _ in range(300)]
+    ).mean(dim=0)
     assert off.abs().max() > 0.05
 
 
 def test_the_contrastive_loss_equals_a_transcription(monkeypatch):
-    layer, (features_NE, targets_N) = make(NoiseContrastiveSoftmax, 6), window(V, dtype=torch.float64)
+    layer, (features_NE, targets_N) = (
+        make(NoiseContrastiveSoftmax, 6),
+        window(V, dtype=torch.float64),
+    )
     noise = [4, 1, 4, 7, 0, 1]
     monkeypatch.setattr(layer, "draw", lambda: torch.tensor(noise))
-    h, W, b = features_NE.detach().numpy(), layer.weight.detach().numpy(), layer.bias.detach().numpy()
+    h, W, b = (
+        features_NE.detach().numpy(),
+        layer.weight.detach().numpy(),
+        layer.bias.detach().numpy(),
+    )
     q = unigram(counts_of(V)).numpy()
 
     def p_true(row, word):
@@ -144,12 +185,20 @@ def test_the_contrastive_loss_equals_a_transcription(monkeypatch):
         return model / (model + 6 * q[word])
 
     kept = [(row, target) for row, target in zip(h, targets_N.tolist(), strict=True) if target >= 0]
-    losses = [-np.log(p_true(row, target)) - sum(np.log(1 - p_true(row, word)) for word in noise) for row, target in kept]
-    np.testing.assert_allclose(layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-6)
+    losses = [
+        -np.log(p_true(row, target)) - sum(np.log(1 - p_true(row, word)) for word in noise)
+        for row, target in kept
+    ]
+    np.testing.assert_allclose(
+        layer.loss(features_NE, targets_N).item(), np.mean(losses), rtol=1e-6
+    )
 
 
 def test_with_much_noise_the_gradient_of_a_normalised_model_is_maximum_likelihoods():
-    layer, (features_NE, targets_N) = make(NoiseContrastiveSoftmax, 200_000), window(V, dtype=torch.float64)
+    layer, (features_NE, targets_N) = (
+        make(NoiseContrastiveSoftmax, 200_000),
+        window(V, dtype=torch.float64),
+    )
     p_V = torch.softmax(torch.randn(V, dtype=torch.float64), dim=0)
     with torch.no_grad():
         layer.weight.zero_()

@@ -62,35 +62,53 @@ def test_only_plain_files_are_written(model, tmp_path):
                   {"tokenizer": "sentencepiece", "vocab_size": 280}],
     ids=str,
 )  # fmt: skip
-def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made_from(tokenizer, tmp_path):
+def test_with_the_tokenizer_of_its_origin_a_file_scores_as_the_model_it_was_made_from(
+    tokenizer, tmp_path
+):
     lines = ["The cat, it sat.", "A <unk> cat!", "it sat on it", "It's a \u2581 cat"] * 3
     model = fit("ngram", lines, order=3, **tokenizer)
     resolved = small_settings(registry.kind_of("ngram"), order=3, **tokenizer)
     model_folder.save(tmp_path / "model", model, "ngram", resolved.values, 1, {})
     writing.export_arpa(model, tmp_path / "m.arpa")
-    again = writing.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "model"))
+    again = writing.import_arpa(
+        tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "model")
+    )
     assert again.tokenizer.fingerprint == model.tokenizer.fingerprint
     for name, array in model.to_arrays().items():
         assert name == "facts" or np.array_equal(again.to_arrays()[name], array), name
     sentences = ["the cat sat on a cat", "It's it!", "dog"]
     ours, theirs = (
-        [score.logprob_nats for score in rnnlm.score_sentences(each, sentences)] for each in (model, rnnlm.load(tmp_path / "again"))
+        [score.logprob_nats for score in rnnlm.score_sentences(each, sentences)]
+        for each in (model, rnnlm.load(tmp_path / "again"))
     )
     assert ours == theirs
 
 
 def test_a_file_of_other_words_than_the_tokenizer_is_refused(model, tmp_path):
     other = fit("ngram", ["quite other words"], order=2)
-    model_folder.save(tmp_path / "other", other, "ngram", small_settings(registry.kind_of("ngram")).values, 1, {})
+    model_folder.save(
+        tmp_path / "other", other, "ngram", small_settings(registry.kind_of("ngram")).values, 1, {}
+    )
     writing.export_arpa(model, tmp_path / "m.arpa")
-    with pytest.raises(ModelError, match="has other words than the tokenizer; only one of them has 'a'"):
-        writing.import_arpa(tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "other"))
+    with pytest.raises(
+        ModelError, match="has other words than the tokenizer; only one of them has 'a'"
+    ):
+        writing.import_arpa(
+            tmp_path / "m.arpa", tmp_path / "again", tokenizer_from=str(tmp_path / "other")
+        )
     assert not (tmp_path / "again").exists()
 
 
 def test_a_lower_cased_file_takes_text_in_any_case(model, tmp_path):
     writing.export_arpa(model, tmp_path / "m.arpa")
-    writing.import_arpa(tmp_path / "m.arpa", tmp_path / "lower", settings=TokenizerSettings(lowercase=True, split_punctuation=True))
+    writing.import_arpa(
+        tmp_path / "m.arpa",
+        tmp_path / "lower",
+        settings=TokenizerSettings(lowercase=True, split_punctuation=True),
+    )
     lower = rnnlm.load(tmp_path / "lower")
-    (ours,), (theirs,) = rnnlm.score_sentences(model, ["the cat sat"]), rnnlm.score_sentences(lower, ["The CAT sat"])
+    (ours,), (theirs,) = (
+        rnnlm.score_sentences(model, ["the cat sat"]),
+        rnnlm.score_sentences(lower, ["The CAT sat"]),
+    )
     assert ours.logprob_nats == theirs.logprob_nats

@@ -9,7 +9,15 @@ from reference.arpa_dictionary import ArpaDictionary
 from rnnlm.errors import ModelError, RnnlmWarning
 from rnnlm.ngram.arpa import reading as arpa_lines
 from rnnlm.ngram.arpa.reading import ArpaLines, read_arpa
-from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
+from support.arpa_files import (
+    GOLDEN,
+    SMALL,
+    kenlm_scores,
+    model_of,
+    random_arpa,
+    sentences,
+    word_scores,
+)
 
 LN10 = math.log(10)
 no_notices = pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -82,17 +90,26 @@ def test_compressed_files_are_read(tmp_path):
 
 
 def test_words_end_at_ascii_white_space_alone(tmp_path):
-    symbols, _ = read(tmp_path, SMALL.replace("\tb", "\tb\u00a0\u2028\x0bb").replace(" b", " b\u00a0\u2028\x0bb"))
+    symbols, _ = read(
+        tmp_path, SMALL.replace("\tb", "\tb\u00a0\u2028\x0bb").replace(" b", " b\u00a0\u2028\x0bb")
+    )
     assert symbols[2] == "b\u00a0\u2028\x0bb"
 
 
 def test_minus_99_is_a_number_and_minus_infinity_is_zero_probability(tmp_path):
-    _, levels = read(tmp_path, SMALL.replace("-0.1\ta b", "-99\ta b").replace("-0.4\ta </s>", "-inf\ta </s>"))
+    _, levels = read(
+        tmp_path, SMALL.replace("-0.1\ta b", "-99\ta b").replace("-0.4\ta </s>", "-inf\ta </s>")
+    )
     assert levels[1].logprob_M.tolist()[:2] == [-math.inf, pytest.approx(-99 * LN10)]
 
 
 def test_what_is_missing_gets_what_kenlm_takes_with_a_notice(tmp_path):
-    text = SMALL.replace("1=5", "1=2").replace("-1\t<unk>\n", "").replace("-99\t<s>\t-0.5\n", "").replace("-0.7\t</s>\n", "")
+    text = (
+        SMALL.replace("1=5", "1=2")
+        .replace("-1\t<unk>\n", "")
+        .replace("-99\t<s>\t-0.5\n", "")
+        .replace("-0.7\t</s>\n", "")
+    )
     with pytest.warns(RnnlmWarning) as told:
         symbols, levels = read(tmp_path, text)
     assert [str(notice.message).partition("has no ")[2] for notice in told] == [
@@ -149,7 +166,12 @@ def test_lines_are_numbered_across_blocks(monkeypatch):
     numbers = []
     while fields := lines.entries():
         numbers += fields.lines_L.tolist()
-    assert numbers == [4, 5] and lines.marker() == b"\\end\\" and lines.next() == b"\\end\\" and lines.next() is None
+    assert (
+        numbers == [4, 5]
+        and lines.marker() == b"\\end\\"
+        and lines.next() == b"\\end\\"
+        and lines.next() is None
+    )
 
 
 @no_notices
@@ -158,7 +180,9 @@ def test_scores_are_those_of_kenlm(seed, tmp_path):
     path = tmp_path / "m.arpa"
     path.write_text(random_arpa(seed, order=2 + seed % 4, dropped=0.5, closed=True))
     model = model_of(path)
-    for sentence, expected in zip(sentences(seed), kenlm_scores(path, sentences(seed)), strict=True):
+    for sentence, expected in zip(
+        sentences(seed), kenlm_scores(path, sentences(seed)), strict=True
+    ):
         assert word_scores(model, sentence) == pytest.approx(expected, abs=2e-4)
 
 

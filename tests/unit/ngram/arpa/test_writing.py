@@ -9,7 +9,15 @@ from rnnlm.ngram.arpa import writing
 from rnnlm.ngram.arpa.reading import read_arpa
 from rnnlm.ngram.arpa.writing import arpa_text, spelled
 from rnnlm.ngram.model import NgramModel
-from support.arpa_files import GOLDEN, SMALL, kenlm_scores, model_of, random_arpa, sentences, word_scores
+from support.arpa_files import (
+    GOLDEN,
+    SMALL,
+    kenlm_scores,
+    model_of,
+    random_arpa,
+    sentences,
+    word_scores,
+)
 from support.tiny_models import LINES, fit, make_tokenizer
 from support.tiny_ngrams import level_of
 
@@ -29,7 +37,11 @@ def saved(model, folder):
 def same_tables(model, path) -> bool:
     symbols, levels = read_arpa(str(path))
     again = NgramModel.from_levels(levels, model.tokenizer, normalised=False).to_arrays()
-    same = [np.array_equal(array, again[name]) for name, array in model.to_arrays().items() if name != "facts"]
+    same = [
+        np.array_equal(array, again[name])
+        for name, array in model.to_arrays().items()
+        if name != "facts"
+    ]
     return symbols == model.tokenizer.symbols() and all(same)
 
 
@@ -44,7 +56,9 @@ def test_the_form_is_that_of_other_programs(tmp_path):
     )
 
 
-@pytest.mark.parametrize("arpa", ["g2-order3-prune.arpa.gz", "g4-char-order5-fallback.arpa.gz", "g7-order1.arpa"])
+@pytest.mark.parametrize(
+    "arpa", ["g2-order3-prune.arpa.gz", "g4-char-order5-fallback.arpa.gz", "g7-order1.arpa"]
+)
 def test_what_is_written_reads_back_exactly(arpa, tmp_path):
     model = model_of(GOLDEN / arpa)
     assert same_tables(model, saved(model, tmp_path))
@@ -66,8 +80,16 @@ def test_each_number_reads_back_as_the_same_float32(tmp_path):
     numbers = -(10 ** chance.uniform(-12, 2.3, 20000)).astype(np.float32)
     tokenizer = make_tokenizer([" ".join(f"w{number}" for number in range(len(numbers) - 2))])
     logprob = np.append(numbers, np.float32(0))
-    unigrams = level_of(len(numbers), np.zeros(len(logprob), dtype=np.int64), np.arange(len(logprob)), logprob, -logprob)
-    bigrams = level_of(len(numbers), np.array([len(numbers)]), np.zeros(1, np.int64), *np.zeros((2, 1), np.float32))
+    unigrams = level_of(
+        len(numbers),
+        np.zeros(len(logprob), dtype=np.int64),
+        np.arange(len(logprob)),
+        logprob,
+        -logprob,
+    )
+    bigrams = level_of(
+        len(numbers), np.array([len(numbers)]), np.zeros(1, np.int64), *np.zeros((2, 1), np.float32)
+    )
     path = saved(NgramModel.from_levels([unigrams, bigrams], tokenizer, normalised=False), tmp_path)
     _, (found, _) = read_arpa(str(path))
     assert np.array_equal(found.logprob_M, logprob) and np.array_equal(found.logbackoff_M, -logprob)
@@ -82,7 +104,9 @@ ESTIMATORS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("settings", ESTIMATORS, ids=lambda settings: "-".join(map(str, settings.values())))
+@pytest.mark.parametrize(
+    "settings", ESTIMATORS, ids=lambda settings: "-".join(map(str, settings.values()))
+)
 @no_notices
 def test_kenlm_scores_what_is_written_as_we_do(settings, tmp_path):
     model = fit("ngram", LINES, order=3, **settings)
@@ -110,7 +134,10 @@ def test_a_probability_rounded_above_one_is_written_as_one(tmp_path):
 @no_notices
 def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
     model = fit("ngram", ["ab a", "b\ta", "a b"], order=3, tokenizer="char")
-    with pytest.warns(RnnlmWarning, match=re.escape("ARPA has no white space in words: ' ' as \u2581, '\\t' as <0x09>")):
+    with pytest.warns(
+        RnnlmWarning,
+        match=re.escape("ARPA has no white space in words: ' ' as \u2581, '\\t' as <0x09>"),
+    ):
         path = saved(model, tmp_path)
     assert "\ta \u2581 b\n" in path.read_text()
     symbols, levels = read_arpa(str(path))
@@ -121,7 +148,9 @@ def test_white_space_is_spelled_visibly_with_a_notice(tmp_path):
 def test_white_space_is_not_spelled_like_another_symbol():
     with pytest.warns(RnnlmWarning, match="' ' as <0x20>"):
         assert spelled(["</s>", " ", "\u2581"]) == ["</s>", "<0x20>", "\u2581"]
-    with pytest.raises(OutputError, match="the symbol ' ' cannot be written.*its spellings are symbols themselves"):
+    with pytest.raises(
+        OutputError, match="the symbol ' ' cannot be written.*its spellings are symbols themselves"
+    ):
         spelled(["</s>", " ", "\u2581", "<0x20>"])
 
 
@@ -139,5 +168,7 @@ def test_kenlm_reads_what_was_read_with_holes(seed, tmp_path):
     path = tmp_path / "holes.arpa"
     path.write_text(random_arpa(seed, order=3, dropped=0.3))
     model = model_of(path)
-    for sentence, expected in zip(sentences(seed), kenlm_scores(saved(model, tmp_path), sentences(seed)), strict=True):
+    for sentence, expected in zip(
+        sentences(seed), kenlm_scores(saved(model, tmp_path), sentences(seed)), strict=True
+    ):
         assert word_scores(model, sentence) == pytest.approx(expected, abs=2e-4)

@@ -11,7 +11,9 @@ from rnnlm.ngram.tables import NOWHERE
 from support.tiny_ngrams import counts_of, grams_of
 
 word = st.integers(1, 6)
-texts = st.lists(st.lists(word, max_size=8) | st.lists(word, min_size=20, max_size=60), min_size=1, max_size=12)
+texts = st.lists(
+    st.lists(word, max_size=8) | st.lists(word, min_size=20, max_size=60), min_size=1, max_size=12
+)
 SIZE = 8  # word 7 never occurs
 
 
@@ -25,8 +27,16 @@ def small_workspace(positions: int) -> Workspace:
 def as_dictionary(counts: NgramCounts, values: list[np.ndarray]) -> dict:
     """n-gram -> value, leaving out words that never occur and `<s>`."""
     found = {}
-    for grams, level, values_M in zip(grams_of(counts.levels, counts.size), counts.levels, values, strict=True):
-        found.update({gram: int(value) for gram, value, raw in zip(grams, values_M, level.counts_M, strict=True) if raw})
+    for grams, level, values_M in zip(
+        grams_of(counts.levels, counts.size), counts.levels, values, strict=True
+    ):
+        found.update(
+            {
+                gram: int(value)
+                for gram, value, raw in zip(grams, values_M, level.counts_M, strict=True)
+                if raw
+            }
+        )
     return without_begin(found)
 
 
@@ -34,14 +44,18 @@ def without_begin(counts: dict) -> dict:
     return {gram: count for gram, count in counts.items() if gram != (BEGIN,)}
 
 
-@given(sentences=texts, order=st.integers(1, 16), part_positions=st.sampled_from([1, 2, 7, 1 << 24]))
+@given(
+    sentences=texts, order=st.integers(1, 16), part_positions=st.sampled_from([1, 2, 7, 1 << 24])
+)
 @example(sentences=[[]], order=5, part_positions=1 << 24)
 @example(sentences=[[1]], order=16, part_positions=1)
 @example(sentences=[[1] * 200], order=16, part_positions=7)
 def test_raw_counts_are_those_of_slices(sentences, order, part_positions):
     counts = counts_of(sentences, SIZE, order, workspace=small_workspace(part_positions))
     expected = raw_counts(sentences, order)
-    assert as_dictionary(counts, [counts.raw(n) for n in range(1, counts.order + 1)]) == without_begin(expected)
+    assert as_dictionary(
+        counts, [counts.raw(n) for n in range(1, counts.order + 1)]
+    ) == without_begin(expected)
     assert counts.order == max(len(gram) for gram in expected)
     assert counts.levels[0].counts_M[SIZE] == expected[BEGIN,]
 
@@ -50,7 +64,9 @@ def test_raw_counts_are_those_of_slices(sentences, order, part_positions):
 def test_adjusted_counts_are_the_number_of_words_to_the_left(sentences, order):
     counts = counts_of(sentences, SIZE, order)
     expected = without_begin(adjusted_counts(raw_counts(sentences, order), order))
-    assert as_dictionary(counts, [counts.adjusted(n) for n in range(1, counts.order + 1)]) == expected
+    assert (
+        as_dictionary(counts, [counts.adjusted(n) for n in range(1, counts.order + 1)]) == expected
+    )
 
 
 @given(sentences=texts, part_positions=st.sampled_from([1, 5, 1 << 24]))
@@ -61,13 +77,20 @@ def test_n_grams_are_sorted_and_know_their_beginnings_and_ends(sentences, part_p
         level = counts.levels[n - 1]
         pairs = list(zip(level.contexts_M.tolist(), level.words_M.tolist(), strict=True))
         assert pairs == sorted(set(pairs))
-        assert [grams[n - 2][suffix] for suffix in level.suffixes_M] == [gram[1:] for gram in grams[n - 1]]
-        assert [gram[0] == BEGIN for gram in grams[n - 1]] == [number >= level.after_start for number in range(len(level))]
+        assert [grams[n - 2][suffix] for suffix in level.suffixes_M] == [
+            gram[1:] for gram in grams[n - 1]
+        ]
+        assert [gram[0] == BEGIN for gram in grams[n - 1]] == [
+            number >= level.after_start for number in range(len(level))
+        ]
 
 
 def test_no_n_gram_crosses_a_line():
     counts = counts_of([[1, 2], [3]], 4, 3)
-    assert grams_of(counts.levels, 4)[1:] == [[(1, 2), (2, 0), (3, 0), (BEGIN, 1), (BEGIN, 3)], [(1, 2, 0), (BEGIN, 1, 2), (BEGIN, 3, 0)]]
+    assert grams_of(counts.levels, 4)[1:] == [
+        [(1, 2), (2, 0), (3, 0), (BEGIN, 1), (BEGIN, 3)],
+        [(1, 2, 0), (BEGIN, 1, 2), (BEGIN, 3, 0)],
+    ]
 
 
 def test_only_begin_and_adjusted_counts_differ_at_the_edges():
@@ -81,9 +104,18 @@ def test_only_begin_and_adjusted_counts_differ_at_the_edges():
 @pytest.mark.parametrize("watch", range(6))
 def test_a_watched_position_reports_its_n_grams(watch):
     sentences = [[1, 2, 3], [2]]
-    ends = [(BEGIN, 1), (BEGIN, 1, 2), (BEGIN, 1, 2, 3), (BEGIN, 1, 2, 3, 0), (BEGIN, 2), (BEGIN, 2, 0)]
+    ends = [
+        (BEGIN, 1),
+        (BEGIN, 1, 2),
+        (BEGIN, 1, 2, 3),
+        (BEGIN, 1, 2, 3, 0),
+        (BEGIN, 2),
+        (BEGIN, 2, 0),
+    ]
     counts = counts_of(sentences, 4, 4, watch=watch)
-    for n, (grams, level) in enumerate(zip(grams_of(counts.levels, 4), counts.levels, strict=True), start=1):
+    for n, (grams, level) in enumerate(
+        zip(grams_of(counts.levels, 4), counts.levels, strict=True), start=1
+    ):
         if n <= len(ends[watch]):
             assert grams[level.watched] == ends[watch][-n:]
         else:

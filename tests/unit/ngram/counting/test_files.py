@@ -10,7 +10,11 @@ from rnnlm.ngram.counting.strings import count_lines, count_text, merge_counts, 
 from support.tiny_models import LINES, Lines
 
 texts = st.lists(
-    st.lists(st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"']), min_size=1).map(" ".join), min_size=1, max_size=5
+    st.lists(st.sampled_from(["a", "a!", "b", "\u00a0x", "\\", '"', '""', '"a"']), min_size=1).map(
+        " ".join
+    ),
+    min_size=1,
+    max_size=5,
 )
 
 

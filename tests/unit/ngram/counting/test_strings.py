@@ -28,12 +28,20 @@ def padded(line: str) -> list[str]:
 def occurrences(lines, order: int) -> Counter:
     """(word, ...) to count, of all orders; blank lines skipped."""
     sentences = [padded(line) for line in lines if line]
-    return Counter(tuple(s[i : i + n]) for s in sentences for n in range(1, order + 1) for i in range(len(s) - n + 1))
+    return Counter(
+        tuple(s[i : i + n])
+        for s in sentences
+        for n in range(1, order + 1)
+        for i in range(len(s) - n + 1)
+    )
 
 
 def plain(ngram: str) -> tuple[str, ...]:
     """The words of a line, its escapes undone by Python."""
-    return tuple(word.encode("latin-1", "backslashreplace").decode("unicode_escape") for word in ngram.split(" "))
+    return tuple(
+        word.encode("latin-1", "backslashreplace").decode("unicode_escape")
+        for word in ngram.split(" ")
+    )
 
 
 def counted(lines, order: int, **more) -> list[tuple[str, int]]:
@@ -50,7 +58,9 @@ def test_counts_are_those_of_a_counter(lines, order, block):
 @given(texts, orders, st.integers(1, 9))
 def test_lines_are_sorted_by_their_bytes(lines, order, block):
     with mock.patch.object(strings, "BLOCK_NGRAMS", block):
-        written = "".join(count_lines(counted(lines, order))).encode("utf-8").splitlines(keepends=True)
+        written = (
+            "".join(count_lines(counted(lines, order))).encode("utf-8").splitlines(keepends=True)
+        )
     assert written == sorted(written)
     assert len(written) == len(occurrences(lines, order))
 
@@ -60,7 +70,9 @@ def test_rare_ngrams_and_lower_orders_can_be_left_out(lines, order, min_count, h
     with mock.patch.object(strings, "BLOCK_NGRAMS", block):
         found = counted(lines, order, min_count=min_count, highest_only=highest_only)
     wanted = [(ngram, count) for ngram, count in counted(lines, order) if count >= min_count]
-    assert found == [pair for pair in wanted if len(pair[0].split(" ")) == order or not highest_only]
+    assert found == [
+        pair for pair in wanted if len(pair[0].split(" ")) == order or not highest_only
+    ]
 
 
 def test_a_words_byte_order_is_not_its_number():
@@ -82,7 +94,9 @@ def test_characters_bytes_and_a_given_tokenizer_are_counted():
 
 def test_unseen_words_that_a_tokenizer_spells_are_unknown():
     tokenizer = make_tokenizer(["a b"])
-    assert counted(["a x y"], 2, tokenizer=tokenizer.spelling()) == counted(["a x y"], 2, tokenizer=tokenizer)
+    assert counted(["a x y"], 2, tokenizer=tokenizer.spelling()) == counted(
+        ["a x y"], 2, tokenizer=tokenizer
+    )
 
 
 def test_what_lower_casing_makes_a_reserved_word_is_unknown():
@@ -101,4 +115,9 @@ def test_how_far_the_work_is_gets_reported():
     heard = []
     "".join(count_lines(count_text(Lines(LINES), order=2, report=heard.append), heard.append))
     ones, all = len(occurrences(LINES, 1)), len(occurrences(LINES, 2))
-    assert heard[-4:] == ["5 lines read", f"order 1: {ones} n-grams", f"order 2: {all - ones} n-grams", f"{all} n-grams written"]
+    assert heard[-4:] == [
+        "5 lines read",
+        f"order 1: {ones} n-grams",
+        f"order 2: {all - ones} n-grams",
+        f"{all} n-grams written",
+    ]

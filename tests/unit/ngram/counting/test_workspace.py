@@ -30,7 +30,9 @@ def is_in_a_file(array: np.ndarray) -> bool:
 
 @pytest.mark.parametrize("shape", [5, (3, 4), 1 << 18, (1 << 17) + 1, (700, 2, 300)], ids=str)
 @pytest.mark.parametrize("reserve", ["fallocate", "writing"])
-def test_arrays_in_files_hold_what_is_written_and_leave_no_file(folder, monkeypatch, shape, reserve):
+def test_arrays_in_files_hold_what_is_written_and_leave_no_file(
+    folder, monkeypatch, shape, reserve
+):
     if reserve == "writing":
         monkeypatch.delattr(os, "posix_fallocate", raising=False)
     chance = np.random.default_rng(0)
@@ -80,7 +82,10 @@ def test_the_buffer_says_how_much_is_handled_at_a_time():
     assert Workspace(buffer_bytes=10**6).ngrams == 10**6 // workspace_module.BYTES_PER_NGRAM
     assert (Workspace(buffer_bytes=0).positions, Workspace(buffer_bytes=0).ngrams) == (1, 1)
     four = Workspace(threads=4)
-    assert (four.positions, four.ngrams) == (workspace_module.POSITIONS // 4, workspace_module.NGRAMS // 4)
+    assert (four.positions, four.ngrams) == (
+        workspace_module.POSITIONS // 4,
+        workspace_module.NGRAMS // 4,
+    )
     assert Workspace(threads=3).threads == 3 and Workspace().threads >= 1
 
 

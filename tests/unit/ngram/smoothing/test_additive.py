@@ -18,12 +18,18 @@ def test_any_k_gives_finite_probabilities_that_sum_to_one(k):
     model = fit("additive", TEXT, 4, order=3, additive_k=k)
     for context in model.contexts():
         assert sum(model.p(word, context) for word in range(4)) == pytest.approx(1)
-    assert np.isfinite(list(model.logprob.values())).all() and np.isfinite(list(model.logbackoff.values())).all()
+    assert (
+        np.isfinite(list(model.logprob.values())).all()
+        and np.isfinite(list(model.logbackoff.values())).all()
+    )
 
 
 def test_the_tuned_k_makes_the_held_out_text_most_probable():
     rng = np.random.default_rng(1)
-    train, heldout = ([(1 + rng.geometric(0.3, size=12).cumsum() % 8).tolist() for _ in range(lines)] for lines in (30, 30))
+    train, heldout = (
+        [(1 + rng.geometric(0.3, size=12).cumsum() % 8).tolist() for _ in range(lines)]
+        for lines in (30, 30)
+    )
     seen = heldout_counts(counts_of(train, 9, 3), ids_of(heldout), END)
     best = best_k(seen)
     at_best = logprob(seen, best)
@@ -31,7 +37,9 @@ def test_the_tuned_k_makes_the_held_out_text_most_probable():
     model = fit("additive", train, 9, order=3, heldout=heldout)
     assert model.smoothing.report() == {"k": best}
     padded = [(BEGIN, *sentence, END) for sentence in heldout]
-    total = sum(np.log(model.p(words[at], words[:at])) for words in padded for at in range(1, len(words)))
+    total = sum(
+        np.log(model.p(words[at], words[:at])) for words in padded for at in range(1, len(words))
+    )
     assert total == pytest.approx(at_best, rel=1e-5)
 
 
@@ -39,7 +47,12 @@ def test_the_held_out_probability_is_that_of_the_formula():
     train, heldout = [[1, 2, 2], [1, 1]], [[2, 1, 3]]
     seen = heldout_counts(counts_of(train, 4, 3), ids_of(heldout), END)
     formula = formulas.Additive(train, 4, 3)
-    expected = np.prod([float(formula.p(word, context)) for word, context in ((2, (BEGIN,)), (1, (BEGIN, 2)), (3, (2, 1)), (0, (1, 3)))])
+    expected = np.prod(
+        [
+            float(formula.p(word, context))
+            for word, context in ((2, (BEGIN,)), (1, (BEGIN, 2)), (3, (2, 1)), (0, (1, 3)))
+        ]
+    )
     assert logprob(seen, 0.5) == pytest.approx(np.log(expected))
 
 

@@ -60,8 +60,14 @@ EXAMPLES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, settings, alone, after_a, first, report", EXAMPLES, ids=[f"{each[0]}-{each[1]}" for each in EXAMPLES])
-def test_an_estimator_gives_the_probabilities_worked_by_hand(name, settings, alone, after_a, first, report):
+@pytest.mark.parametrize(
+    "name, settings, alone, after_a, first, report",
+    EXAMPLES,
+    ids=[f"{each[0]}-{each[1]}" for each in EXAMPLES],
+)
+def test_an_estimator_gives_the_probabilities_worked_by_hand(
+    name, settings, alone, after_a, first, report
+):
     model = fit(name, TEXT, 4, **settings)
     assert [model.p(word) for word in (A, B, END, C)] == pytest.approx(alone)
     assert [model.p(word, (A,)) for word in (A, B, END, C)] == pytest.approx(after_a)
@@ -86,7 +92,9 @@ def test_stupid_backoff_charges_its_factor_for_each_word_of_context_given_up_see
 def test_pruning_leaves_the_factor_of_stupid_backoff_as_it_is():
     model = fit("stupid", TEXT, 4, prune=[0, 1])
     assert model.grams[1] == [(BEGIN, A)]
-    assert model.p(B, (A,)) == pytest.approx(0.4 * 1 / 5) and model.p(B, (BEGIN,)) == pytest.approx(0.4 * 1 / 5)
+    assert model.p(B, (A,)) == pytest.approx(0.4 * 1 / 5) and model.p(B, (BEGIN,)) == pytest.approx(
+        0.4 * 1 / 5
+    )
 
 
 def test_where_every_word_was_seen_backing_off_scales_to_one():

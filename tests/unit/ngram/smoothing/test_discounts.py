@@ -9,7 +9,9 @@ from rnnlm.ngram.smoothing import CountsOfCounts
 from rnnlm.ngram.smoothing.discounting import discount_of, discounts_of
 
 
-@pytest.mark.parametrize(("counts", "missing"), [([1, 1, 1, 5], "twice"), ([2, 2, 7], "once"), ([9], "once")])
+@pytest.mark.parametrize(
+    ("counts", "missing"), [([1, 1, 1, 5], "twice"), ([2, 2, 7], "once"), ([9], "once")]
+)
 def test_where_no_discount_can_be_estimated_a_half_is_taken_and_the_order_named(counts, missing):
     tally = CountsOfCounts(*np.unique(counts, return_counts=True))
     with pytest.warns(RnnlmWarning, match=f"order 3: no n-gram occurs {missing}"):
@@ -23,7 +25,13 @@ def test_modified_discounts_by_hand():
     assert discounts_of(np.array([0, 10, 5, 3, 0]), 2) == pytest.approx([0, 0.5, 1.1, 3])
 
 
-@pytest.mark.parametrize("tally", [(0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1)])
-def test_where_a_discount_does_not_exist_is_negative_or_zero_fixed_ones_are_taken_and_the_order_named(tally):
-    with pytest.warns(RnnlmWarning, match=f"order 4: .*t1 to t4 are {', '.join(map(str, tally[1:]))}"):
+@pytest.mark.parametrize(
+    "tally", [(0, 0, 5, 3, 2), (0, 10, 0, 3, 2), (0, 10, 5, 0, 2), (0, 1, 1, 9, 9), (0, 3, 3, 6, 1)]
+)
+def test_where_a_discount_does_not_exist_is_negative_or_zero_fixed_ones_are_taken_and_the_order_named(
+    tally,
+):
+    with pytest.warns(
+        RnnlmWarning, match=f"order 4: .*t1 to t4 are {', '.join(map(str, tally[1:]))}"
+    ):
         assert discounts_of(np.array(tally), 4).tolist() == [0, 0.5, 1, 1.5]

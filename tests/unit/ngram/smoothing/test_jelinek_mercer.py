@@ -57,7 +57,9 @@ def test_weights_are_those_of_em_over_a_mixture_of_orders(train, heldout, order)
 
 def test_no_other_weights_make_the_held_out_text_and_the_imagined_words_likelier():
     rng = np.random.default_rng(2)
-    train, heldout = ([rng.integers(1, 6, size=10).tolist() for _ in range(lines)] for lines in (40, 40))
+    train, heldout = (
+        [rng.integers(1, 6, size=10).tolist() for _ in range(lines)] for lines in (40, 40)
+    )
     reference = formulas.JelinekMercer(train, 6, 3, heldout=heldout)
     padded = [(BEGIN, *sentence, END) for sentence in heldout]
 
@@ -65,7 +67,11 @@ def test_no_other_weights_make_the_held_out_text_and_the_imagined_words_likelier
         reference.weights.update(weights)
         reference.p_of.cache_clear()
         imagined = sum(0.5 * np.log(weight * (1 - weight)) for weight in weights.values())
-        return imagined + sum(np.log(reference.p(words[at], words[:at])) for words in padded for at in range(1, len(words)))
+        return imagined + sum(
+            np.log(reference.p(words[at], words[:at]))
+            for words in padded
+            for at in range(1, len(words))
+        )
 
     weights_NB = fit("jelinek-mercer", train, 6, 3, heldout=heldout).smoothing.weights_NB
     fitted = {(n, number): weights_NB[n - 1, number] for n, number in reference.weights}

@@ -28,10 +28,24 @@ def test_ties_count_half_and_what_is_skipped_or_unknown_is_told_apart():
     scores = [*scored("x", [1, 0.5, 0, None]), *scored("y", [1, None])]
     scores[0], scores[1] = replace(scores[0], has_oov=True), replace(scores[1], is_identical=True)
     x, y, both = pair_accuracies(scores)
-    assert (x.by, x.group, x.pairs, x.accuracy, x.ties, x.identical, x.skipped) == ("kind", "x", 3, 0.5, 1, 1, 1)
+    assert (x.by, x.group, x.pairs, x.accuracy, x.ties, x.identical, x.skipped) == (
+        "kind",
+        "x",
+        3,
+        0.5,
+        1,
+        1,
+        1,
+    )
     assert (x.oov_pairs, x.known_pairs, x.known_accuracy) == (1, 2, 0.25)
     assert (y.group, y.pairs, y.accuracy, y.skipped) == ("y", 1, 1.0, 1)
-    assert (both.by, both.group, both.pairs, both.accuracy, both.skipped) == ("all", "all", 4, 0.625, 2)
+    assert (both.by, both.group, both.pairs, both.accuracy, both.skipped) == (
+        "all",
+        "all",
+        4,
+        0.625,
+        2,
+    )
 
 
 def test_groups_are_made_of_labels_that_tell_pairs_apart():
@@ -50,7 +64,14 @@ def test_groups_are_made_of_labels_that_tell_pairs_apart():
 
 def test_a_single_kind_is_not_repeated_as_all_and_nothing_scored_has_no_accuracy():
     (only,) = pair_accuracies(scored("x", [None, None]))
-    assert (only.pairs, only.accuracy, only.low, only.high, only.known_accuracy, only.skipped) == (0, None, None, None, None, 2)
+    assert (only.pairs, only.accuracy, only.low, only.high, only.known_accuracy, only.skipped) == (
+        0,
+        None,
+        None,
+        None,
+        None,
+        2,
+    )
 
 
 def test_intervals_are_those_of_a_proportion():
@@ -65,7 +86,12 @@ def test_the_difference_of_two_models_is_over_the_pairs_that_both_scored_with_mc
     first = [*scored("x", [1, 1, 1, 1, 1, 1, 0, 0, 1, None]), *scored("y", [None])]
     second = [*scored("x", [0, 0, 0, 0, 0, 0, 1, 0, 1, 1]), *scored("y", [1])]
     x, y, both = accuracy_differences(first, second)
-    assert (x.by, x.group, x.pairs, x.difference) == ("kind", "x", 9, pytest.approx(-5 / 9)) and x.low < x.difference < x.high
+    assert (x.by, x.group, x.pairs, x.difference) == (
+        "kind",
+        "x",
+        9,
+        pytest.approx(-5 / 9),
+    ) and x.low < x.difference < x.high
     # seven pairs differ, one of them the other way: the binomial test
     assert x.p == pytest.approx(2 * (1 + 7) / 2**7)
     assert (y.pairs, y.difference, y.low, y.high, y.p) == (0, None, None, None, None)

@@ -34,15 +34,26 @@ def corpus():
 def tokenizer(corpus):
     """The demo's: what `rnnlm train` alone builds."""
     settings = recipe.load("demo").settings
-    known = {name: value for name, value in settings.items() if name in TokenizerSettings.__dataclass_fields__}
-    return train(resolve([TokenizerSettings], [Layer("demo", known)]).make(TokenizerSettings), corpus.blocks())
+    known = {
+        name: value
+        for name, value in settings.items()
+        if name in TokenizerSettings.__dataclass_fields__
+    }
+    return train(
+        resolve([TokenizerSettings], [Layer("demo", known)]).make(TokenizerSettings),
+        corpus.blocks(),
+    )
 
 
 @pytest.fixture(scope="module")
 def unigram(corpus, tokenizer):
     kind = kind_of("unigram")
-    settings = resolve([*kind.settings_classes(), TokenizerSettings], [Layer("test", {"model": "unigram"})])
-    *_, fitted = kind.fit(settings, TrainingData(tokenizer, corpus.encode(tokenizer), None), lambda: False, None)
+    settings = resolve(
+        [*kind.settings_classes(), TokenizerSettings], [Layer("test", {"model": "unigram"})]
+    )
+    *_, fitted = kind.fit(
+        settings, TrainingData(tokenizer, corpus.encode(tokenizer), None), lambda: False, None
+    )
     return fitted.model
 
 
@@ -65,13 +76,19 @@ def test_numbers_are_balanced_at_each_number_of_nouns_and_for_each_verb(rows):
         ((str(nouns), number) for nouns in range(5) for number in ("singular", "plural")), 24
     )
     forms = Counter((differing_word(row)[1:], row["number"]) for row in rows)
-    assert all(forms[(good, bad), "singular"] == forms[(bad, good), "plural"] for (good, bad), number in forms if number == "singular")
+    assert all(
+        forms[(good, bad), "singular"] == forms[(bad, good), "plural"]
+        for (good, bad), number in forms
+        if number == "singular"
+    )
 
 
 def test_nouns_between_are_as_often_of_one_number_as_of_the_other(rows):
     for number in ("singular", "plural"):
         chosen = [row for row in rows if row["number"] == number]
-        assert 2 * sum(int(row["attractors"]) for row in chosen) == sum(int(row["nouns"]) for row in chosen)
+        assert 2 * sum(int(row["attractors"]) for row in chosen) == sum(
+            int(row["nouns"]) for row in chosen
+        )
     assert {row["attractors"] for row in rows} == set("01234")
     assert all(int(row["attractors"]) <= int(row["nouns"]) <= int(row["distance"]) for row in rows)
 
@@ -82,7 +99,10 @@ def test_a_sentence_comes_with_both_numbers_of_its_subject_and_no_other_way(rows
     for one, other in zip(rows[::2], rows[1::2], strict=True):
         assert (one["number"], other["number"]) == ("singular", "plural")
         assert differing_word(one)[1:] == differing_word(other)[:0:-1]
-        assert one["good"].split()[2:-1][: int(one["distance"])] == other["good"].split()[2:-1][: int(other["distance"])]
+        assert (
+            one["good"].split()[2:-1][: int(one["distance"])]
+            == other["good"].split()[2:-1][: int(other["distance"])]
+        )
 
 
 def test_no_bad_sentence_is_good_after_all(rows):
@@ -91,7 +111,20 @@ def test_no_bad_sentence_is_good_after_all(rows):
     for row in rows:
         at, good, bad = differing_word(row)
         assert not {"and", "or", "nor"} & set(row["good"].split()[:at])
-        assert not {good, bad} & {"cost", "costs", "put", "puts", "let", "lets", "set", "sets", "cut", "cuts", "read", "reads"}
+        assert not {good, bad} & {
+            "cost",
+            "costs",
+            "put",
+            "puts",
+            "let",
+            "lets",
+            "set",
+            "sets",
+            "cut",
+            "cuts",
+            "read",
+            "reads",
+        }
 
 
 def test_every_word_is_in_the_vocabulary(rows, tokenizer):
@@ -102,7 +135,10 @@ def test_every_word_is_in_the_vocabulary(rows, tokenizer):
 def test_word_frequencies_alone_get_half_of_the_pairs_right(unigram):
     pairs = read_pairs(PATH).pairs
     for scoring in ("full", "word"):
-        found = {(each.by, each.group): each.accuracy for each in pair_accuracies(score_pairs(unigram, pairs, scoring=scoring))}
+        found = {
+            (each.by, each.group): each.accuracy
+            for each in pair_accuracies(score_pairs(unigram, pairs, scoring=scoring))
+        }
         assert found["all", "all"] == 0.5
         assert all(share == 0.5 for (by, _), share in found.items() if by in ("kind", "distance"))
 
@@ -110,6 +146,8 @@ def test_word_frequencies_alone_get_half_of_the_pairs_right(unigram):
 def test_homophones_are_half_right_under_the_unigram_too(unigram):
     """Half by construction: in half of the pairs the good sentence holds the more frequent
     words."""
-    for accuracy in pair_accuracies(score_pairs(unigram, read_pairs(PATH.with_name("homophones.tsv")).pairs)):
+    for accuracy in pair_accuracies(
+        score_pairs(unigram, read_pairs(PATH.with_name("homophones.tsv")).pairs)
+    ):
         assert accuracy.accuracy == pytest.approx(0.5, abs=0.03), accuracy.group
         assert accuracy.known_accuracy == pytest.approx(0.5, abs=0.03), accuracy.group

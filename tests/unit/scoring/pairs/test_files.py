@@ -37,7 +37,9 @@ def problems(folder, name: str, content: str) -> list[str | None]:
 
 def test_blimp_with_its_labels(tmp_path):
     (pair,) = read(tmp_path, "x.jsonl", json.dumps(BLIMP) + "\n").pairs
-    assert pair == Pair("who_left", "Who left?", "Left who?", "0", "order", "syntax", where=pair.where)
+    assert pair == Pair(
+        "who_left", "Who left?", "Left who?", "0", "order", "syntax", where=pair.where
+    )
     assert (pair.scoring, pair.where.startswith(str(tmp_path))) == ("full", True)
 
 
@@ -61,18 +63,26 @@ def test_blimp_with_its_labels(tmp_path):
 def test_every_kind_of_table_gives_the_same_pairs(tmp_path, name, content, packed):
     data = gzip.compress(content.encode()) if packed else content.encode()
     found = read(tmp_path, f"{name}.gz" if packed else name, data)
-    assert [(pair.kind, pair.good, pair.bad) for pair in found.pairs] == [("order", "the cat", "cat the"), ("order", 'a "b', "b")]
+    assert [(pair.kind, pair.good, pair.bad) for pair in found.pairs] == [
+        ("order", "the cat", "cat the"),
+        ("order", 'a "b', "b"),
+    ]
     assert found.format == "good and bad sentences"
 
 
 def test_both_spellings_of_one_of_blimps_fields_are_one(tmp_path):
-    rows = [{**BLIMP, "field": field} for field in ("syntax_semantics", "syntax/semantics", "syntax")]
+    rows = [
+        {**BLIMP, "field": field} for field in ("syntax_semantics", "syntax/semantics", "syntax")
+    ]
     found = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
     assert [pair.field for pair in found] == ["syntax/semantics", "syntax/semantics", "syntax"]
 
 
 def test_whole_numbers_may_be_written_with_a_point(tmp_path):
-    rows = [{"good": "a", "bad": "b", "distance": 3.0, "attractors": "1.0"}, {"good": "a", "bad": "b", "distance": 1.5}]
+    rows = [
+        {"good": "a", "bad": "b", "distance": 3.0, "attractors": "1.0"},
+        {"good": "a", "bad": "b", "distance": 1.5},
+    ]
     one, other = read(tmp_path, "x.jsonl", "\n".join(map(json.dumps, rows))).pairs
     assert (one.distance, one.attractors, one.problem) == (3, 1, None)
     assert other.problem == "distance is not a whole number"
@@ -87,7 +97,9 @@ def test_a_folder_is_read_in_the_order_of_names_each_file_a_kind(tmp_path):
 
 
 def test_suites_of_a_file_or_a_list(tmp_path):
-    assert [suite.name for suite in read(tmp_path, "a.json", json.dumps(SUITE, indent=1)).suites] == ["s"]
+    assert [
+        suite.name for suite in read(tmp_path, "a.json", json.dumps(SUITE, indent=1)).suites
+    ] == ["s"]
     assert len(read(tmp_path, "b.json", json.dumps([SUITE, SUITE])).suites) == 2
 
 
@@ -97,10 +109,22 @@ def test_suites_of_a_file_or_a_list(tmp_path):
     "The keys to the cabinet _ here\t\tare\tis",
 ])  # fmt: skip
 def test_agreement_templates_put_both_forms_in_the_verbs_place(tmp_path, row):
-    found = read(tmp_path, "a.tsv", f"sentence\tverb_index\tright\twrong\tn_diff_intervening\tdistance\n{row}\t1\t4\n")
+    found = read(
+        tmp_path,
+        "a.tsv",
+        f"sentence\tverb_index\tright\twrong\tn_diff_intervening\tdistance\n{row}\t1\t4\n",
+    )
     (pair,) = found.pairs
-    assert (pair.good, pair.bad) == ("The keys to the cabinet are here", "The keys to the cabinet is here")
-    assert (pair.scoring, pair.attractors, pair.distance, found.format) == ("word", 1, 4, "agreement templates")
+    assert (pair.good, pair.bad) == (
+        "The keys to the cabinet are here",
+        "The keys to the cabinet is here",
+    )
+    assert (pair.scoring, pair.attractors, pair.distance, found.format) == (
+        "word",
+        1,
+        4,
+        "agreement templates",
+    )
 
 
 @pytest.mark.parametrize("row, problem", [
@@ -132,11 +156,23 @@ def test_winogrande(tmp_path):
 def test_winograd_schemas_with_a_pronoun(tmp_path):
     text = "It rained. The cup did not fit on the tray because it was too big."
     row = {"text": text, "pronoun": "it", "options": ["The cup", "The tray"], "label": 0}
-    wanted = ("It rained. The cup did not fit on the tray because the cup was too big.", text.replace("because it", "because the tray"))
+    wanted = (
+        "It rained. The cup did not fit on the tray because the cup was too big.",
+        text.replace("because it", "because the tray"),
+    )
     assert sentences(tmp_path, "w.json", json.dumps([row])) == [wanted]
     twice = {**row, "text": f"{text} it"}
-    assert problems(tmp_path, "w.json", json.dumps([twice])) == ["the pronoun stands in the sentence 2 times, not once"]
-    assert len(sentences(tmp_path, "w.json", json.dumps([{**twice, "pronoun_loc": text.index("it was")}]))) == 1
+    assert problems(tmp_path, "w.json", json.dumps([twice])) == [
+        "the pronoun stands in the sentence 2 times, not once"
+    ]
+    assert (
+        len(
+            sentences(
+                tmp_path, "w.json", json.dumps([{**twice, "pronoun_loc": text.index("it was")}])
+            )
+        )
+        == 1
+    )
     by_text = {key: value for key, value in row.items() if key != "label"} | {"answer": "The tray"}
     assert sentences(tmp_path, "w.json", json.dumps([by_text])) == [wanted[::-1]]
 
@@ -150,7 +186,13 @@ def test_winograd_schemas_with_a_pronoun(tmp_path):
     ({"pronoun": "she"}, "the pronoun stands in the sentence 0 times"),
 ])  # fmt: skip
 def test_a_schema_with_a_part_missing_says_why(tmp_path, changes, problem):
-    row = {"sentence": "Ann left because _ was late.", "option1": "Ann", "option2": "Eve", "answer": "1", **changes}
+    row = {
+        "sentence": "Ann left because _ was late.",
+        "option1": "Ann",
+        "option2": "Eve",
+        "answer": "1",
+        **changes,
+    }
     (found,) = problems(tmp_path, "w.jsonl", json.dumps(row))
     assert problem in found
 
@@ -166,7 +208,11 @@ def test_a_row_that_is_no_pair_says_why_and_where_the_others_stay(tmp_path, row,
 
 
 def test_a_field_of_another_type_is_told(tmp_path):
-    rows = [{**BLIMP, "sentence_bad": 7}, {key: value for key, value in BLIMP.items() if key != "sentence_bad"}, BLIMP]
+    rows = [
+        {**BLIMP, "sentence_bad": 7},
+        {key: value for key, value in BLIMP.items() if key != "sentence_bad"},
+        BLIMP,
+    ]
     found = problems(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)))
     assert found == ["sentence_bad is not text", "bad is missing", None]
 
@@ -210,5 +256,8 @@ def test_missing_files_empty_folders_and_the_hub_are_errors(tmp_path):
 def test_formats_are_not_mixed(tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(BLIMP))
     (tmp_path / "b.json").write_text(json.dumps(SUITE))
-    with pytest.raises(TextError, match="mixes formats; .*a.jsonl holds good and bad sentences, .*b.json SyntaxGym suites"):
+    with pytest.raises(
+        TextError,
+        match="mixes formats; .*a.jsonl holds good and bad sentences, .*b.json SyntaxGym suites",
+    ):
         read_pairs(tmp_path)

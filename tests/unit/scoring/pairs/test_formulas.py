@@ -5,7 +5,13 @@ import pytest
 from rnnlm.errors import TextError
 from rnnlm.scoring.pairs.suites import Reference, parse
 
-BITS = {Reference(1, "a"): 2.0, Reference(2, "a"): 5.0, Reference(1, "b"): 3.0, Reference(None, "a"): 7.0, Reference(2, "b-c_d"): 3.0}
+BITS = {
+    Reference(1, "a"): 2.0,
+    Reference(2, "a"): 5.0,
+    Reference(1, "b"): 3.0,
+    Reference(None, "a"): 7.0,
+    Reference(2, "b-c_d"): 3.0,
+}
 
 
 @pytest.mark.parametrize("text, truth", [
@@ -24,7 +30,11 @@ def test_formulas_hold_or_not(text, truth):
 
 
 def test_what_is_spoken_of_is_known():
-    assert parse("(1;%a%) > (*;%x y%) + (1;%a%)").references == (Reference(1, "a"), Reference(None, "x y"), Reference(1, "a"))
+    assert parse("(1;%a%) > (*;%x y%) + (1;%a%)").references == (
+        Reference(1, "a"),
+        Reference(None, "x y"),
+        Reference(1, "a"),
+    )
     assert str(Reference(None, "x")) == "(*;%x%)" and str(Reference(3, "x")) == "(3;%x%)"
 
 

@@ -25,7 +25,14 @@ def halves():
 
 
 @pytest.fixture(
-    scope="module", params=[{}, {"tokenizer": "char"}, {"tokenizer": "byte"}, {"tokenizer": "sentencepiece", "vocab_size": 280}], ids=str
+    scope="module",
+    params=[
+        {},
+        {"tokenizer": "char"},
+        {"tokenizer": "byte"},
+        {"tokenizer": "sentencepiece", "vocab_size": 280},
+    ],
+    ids=str,
 )
 def lstm(request):
     return fit("lstm", LINES * 20, **request.param)
@@ -38,7 +45,11 @@ def predicted(model, line: str) -> tuple[list[int], list[np.ndarray]]:
     state, before, found = model.initial_state(1), model.tokenizer.boundary_id, []
     for id in ids:
         logprob_BTV, state = model.predict(np.array([[before]]), state)
-        found.append(np.asarray(logprob_BTV.detach() if hasattr(logprob_BTV, "detach") else logprob_BTV)[0, 0].astype(np.float64))
+        found.append(
+            np.asarray(logprob_BTV.detach() if hasattr(logprob_BTV, "detach") else logprob_BTV)[
+                0, 0
+            ].astype(np.float64)
+        )
         before = id
     return ids, found
 
@@ -49,7 +60,14 @@ def split_at_words(model, pair: Pair) -> list[tuple[str, str, str]]:
     head = next(n for n in range(20) if sides[0][n : n + 1] != sides[1][n : n + 1])
     most = min(map(len, sides)) - head
     tail = next(n for n in range(20) if n == most or sides[0][-1 - n] != sides[1][-1 - n])
-    return [(" ".join(side[:head]), " ".join(side[head : len(side) - tail]), " ".join(side[len(side) - tail :])) for side in sides]
+    return [
+        (
+            " ".join(side[:head]),
+            " ".join(side[head : len(side) - tail]),
+            " ".join(side[len(side) - tail :]),
+        )
+        for side in sides
+    ]
 
 
 def tokens_of(model, text: str) -> int:
@@ -78,7 +96,9 @@ def test_of_the_same_words_tie_under_a_unigram_whatever_their_order():
 @pytest.mark.parametrize(("difference_nats", "point"), [(1e-5, 0.5), (1e-3, 1.0)])
 def test_closer_than_a_score_is_exact_tie(halves, difference_nats, point):
     logprob_V = halves.logprob_V.copy()
-    logprob_V[halves.tokenizer.symbols().index("b")] = logprob_V[halves.tokenizer.symbols().index("a")] - difference_nats
+    logprob_V[halves.tokenizer.symbols().index("b")] = (
+        logprob_V[halves.tokenizer.symbols().index("a")] - difference_nats
+    )
     (score,) = score_pairs(UnigramModel(logprob_V, halves.tokenizer), [Pair("x", "a", "b")])
     assert score.point == point
 
@@ -87,17 +107,23 @@ def test_full_scores_are_those_of_a_slow_loop_through_predict(lstm):
     for pair, score in zip(PAIRS, score_pairs(lstm, PAIRS), strict=True):
         for text, side in ((pair.good, score.good), (pair.bad, score.bad)):
             ids, logprob = predicted(lstm, text)
-            assert side.logprob_nats == pytest.approx(sum(before[id] for before, id in zip(logprob, ids, strict=True)), abs=1e-3)
+            assert side.logprob_nats == pytest.approx(
+                sum(before[id] for before, id in zip(logprob, ids, strict=True)), abs=1e-3
+            )
             assert side.tokens == len(ids)
 
 
 def test_partial_scores_are_of_what_follows_given_each_ones_own_beginning(lstm):
     pairs = PAIRS[:3]
     for pair, score in zip(pairs, score_pairs(lstm, pairs, scoring="partial"), strict=True):
-        for text, side, (head, middle, _) in zip((pair.good, pair.bad), (score.good, score.bad), split_at_words(lstm, pair), strict=True):
+        for text, side, (head, middle, _) in zip(
+            (pair.good, pair.bad), (score.good, score.bad), split_at_words(lstm, pair), strict=True
+        ):
             ids, logprob = predicted(lstm, text)
             first = tokens_of(lstm, f"{head} {middle}".strip())
-            expected = sum(before[id] for before, id in zip(logprob[first:], ids[first:], strict=True))
+            expected = sum(
+                before[id] for before, id in zip(logprob[first:], ids[first:], strict=True)
+            )
             assert side.logprob_nats == pytest.approx(expected, abs=1e-3)
             assert side.tokens == len(ids) - first
 
@@ -108,10 +134,14 @@ def test_word_scores_are_of_the_word_and_that_it_ends_given_the_shared_beginning
     starts_V = lstm.tokenizer.starts_word_V
     pairs = PAIRS[:2]
     for pair, score in zip(pairs, score_pairs(lstm, pairs, scoring="word"), strict=True):
-        for text, side, (head, middle, _) in zip((pair.good, pair.bad), (score.good, score.bad), split_at_words(lstm, pair), strict=True):
+        for text, side, (head, middle, _) in zip(
+            (pair.good, pair.bad), (score.good, score.bad), split_at_words(lstm, pair), strict=True
+        ):
             ids, logprob = predicted(lstm, text)
             first, stop = tokens_of(lstm, head), tokens_of(lstm, f"{head} {middle}".strip())
-            expected = sum(before[id] for before, id in zip(logprob[first:stop], ids[first:stop], strict=True))
+            expected = sum(
+                before[id] for before, id in zip(logprob[first:stop], ids[first:stop], strict=True)
+            )
             expected += math.log(np.exp(logprob[stop][starts_V]).sum())
             expected -= math.log(np.exp(logprob[first][starts_V]).sum()) if first else 0
             assert side.logprob_nats == pytest.approx(expected, abs=1e-3)
@@ -126,7 +156,9 @@ def test_what_differs_is_found_in_whole_words():
 
 
 def test_words_put_in_leave_no_words_to_compare(halves):
-    score, other = score_pairs(halves, [Pair("x", "a b", "a a b"), Pair("x", "a b", "b b")], scoring="word")
+    score, other = score_pairs(
+        halves, [Pair("x", "a b", "a a b"), Pair("x", "a b", "b b")], scoring="word"
+    )
     assert score.point is None and "put in" in score.reason and score.good is None
     assert other.point == 1.0 and other.good.tokens == 1
 
@@ -140,7 +172,9 @@ def test_oov_words_are_those_that_were_read(halves):
 
 def test_partial_scoring_tells_where_nothing_follows(halves):
     with pytest.warns(RnnlmWarning, match="in 1 of 2 pairs nothing follows"):
-        score_pairs(halves, [Pair("x", "a b", "a a"), Pair("x", "a b a", "a a a")], scoring="partial")
+        score_pairs(
+            halves, [Pair("x", "a b", "a a"), Pair("x", "a b a", "a a a")], scoring="partial"
+        )
 
 
 def test_identical_sentences_tie_however_they_are_compared(halves):

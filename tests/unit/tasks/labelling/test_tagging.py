@@ -34,13 +34,31 @@ def test_a_sentence_gets_the_same_labels_in_any_company_and_order(tagger, monkey
 
 
 def test_marks_are_split_off_but_by_white_space_where_it_is_tokenised(tagger):
-    assert rnnlm.tag(tagger.folder, ["fly me, please!"])[0].words == ("fly", "me", ",", "please", "!")
-    assert rnnlm.tag(tagger.folder, ["fly me, please!"], tokenised=True)[0].words == ("fly", "me,", "please!")
+    assert rnnlm.tag(tagger.folder, ["fly me, please!"])[0].words == (
+        "fly",
+        "me",
+        ",",
+        "please",
+        "!",
+    )
+    assert rnnlm.tag(tagger.folder, ["fly me, please!"], tokenised=True)[0].words == (
+        "fly",
+        "me,",
+        "please!",
+    )
 
 
 def test_a_tagger_of_a_treebank_splits_as_it_does_and_gives_lemmas(treebank_tagger):
     [found] = rnnlm.tag(treebank_tagger, ["They don't like warm songs."])
-    assert found.words == ("They", "do", "n't", "like", "warm", "songs", ".") and found.multiwords == ((1, 3, "don't"),)
+    assert found.words == (
+        "They",
+        "do",
+        "n't",
+        "like",
+        "warm",
+        "songs",
+        ".",
+    ) and found.multiwords == ((1, 3, "don't"),)
     assert found.labels["upos"] == ("PRON", "AUX", "PART", "VERB", "ADJ", "NOUN", "PUNCT")
     assert found.labels["lemma"] == ("they", "do", "not", "like", "warm", "songs", ".")
 
@@ -49,20 +67,31 @@ def test_the_n_best_come_with_falling_probabilities_the_best_first(slot_tagger):
     model = rnnlm.load(slot_tagger.folder)
     [found], [best] = rnnlm.tag(model, WORDS[:1], nbest=5), rnnlm.tag(model, WORDS[:1])
     logprobs = [each.logprob_nats for each in found.nbest["slots"]]
-    assert logprobs == sorted(logprobs, reverse=True) and len({each.labels for each in found.nbest["slots"]}) == 5
+    assert (
+        logprobs == sorted(logprobs, reverse=True)
+        and len({each.labels for each in found.nbest["slots"]}) == 5
+    )
     assert sum(each.probability for each in found.nbest["slots"]) <= 1 + 1e-6
     assert found.labels == best.labels == {"slots": found.nbest["slots"][0].labels}
-    assert next(iter(found.sentence_probabilities["intent"])) == found.sentence_labels["intent"] == VALID[0][2]
+    assert (
+        next(iter(found.sentence_probabilities["intent"]))
+        == found.sentence_labels["intent"]
+        == VALID[0][2]
+    )
     assert sum(found.sentence_probabilities["intent"].values()) == pytest.approx(1, abs=1e-5)
 
 
 def test_marginals_sum_to_one_and_stand_for_labels_as_the_data_write_them(slot_tagger):
     for found in rnnlm.tag(slot_tagger.folder, WORDS, probabilities=True):
-        for label, probabilities in zip(found.labels["slots"], found.probabilities["slots"], strict=True):
+        for label, probabilities in zip(
+            found.labels["slots"], found.probabilities["slots"], strict=True
+        ):
             # inside the CRF they are BIOES
             assert set(probabilities) <= {"O", "B-place", "I-place", "B-time", "I-time"}
             assert sum(probabilities.values()) == pytest.approx(1, abs=0.02)
-            assert label in probabilities and list(probabilities.values()) == sorted(probabilities.values(), reverse=True)
+            assert label in probabilities and list(probabilities.values()) == sorted(
+                probabilities.values(), reverse=True
+            )
 
 
 def test_an_inner_label_is_written_by_what_stands_before_it_in_iob1():
@@ -83,7 +112,11 @@ def test_edit_scripts_that_give_the_same_lemma_add_up():
 
 def test_a_word_is_read_letter_by_letter_and_its_sounds_are_joined(pronouncer):
     found = rnnlm.tag(pronouncer, ["sheep", "TAX", ["s", "h", "a", "t"]])
-    assert [each.labels["label"] for each in found] == [("SH", "IY", "P"), ("T", "AE", "K", "S"), ("SH", "AE", "T")]
+    assert [each.labels["label"] for each in found] == [
+        ("SH", "IY", "P"),
+        ("T", "AE", "K", "S"),
+        ("SH", "AE", "T"),
+    ]
     # the case that the model knows
     assert found[0].words == tuple("sheep") and found[1].words == tuple("tax")
     # as training data have it
@@ -93,23 +126,42 @@ def test_a_word_is_read_letter_by_letter_and_its_sounds_are_joined(pronouncer):
 def test_pronunciations_differ_and_add_up_their_alignments(pronouncer):
     [found] = rnnlm.tag(pronouncer, ["sheep"], nbest=3)
     several = found.nbest["label"]
-    assert len({each.labels for each in several}) == len(several) == 3 and several[0].labels == found.labels["label"]
+    assert (
+        len({each.labels for each in several}) == len(several) == 3
+        and several[0].labels == found.labels["label"]
+    )
     [one] = rnnlm.tag(pronouncer, ["sheep"])
-    assert one.labels == found.labels and one.nbest["label"][0].probability <= several[0].probability <= 1
-    alignments = [tagging.WordLabels(labels, np.log(p)) for labels, p in ((("A", "_"), 0.5), (("B", "_"), 0.2), (("_", "A"), 0.1))]
+    assert (
+        one.labels == found.labels
+        and one.nbest["label"][0].probability <= several[0].probability <= 1
+    )
+    alignments = [
+        tagging.WordLabels(labels, np.log(p))
+        for labels, p in ((("A", "_"), 0.5), (("B", "_"), 0.2), (("_", "A"), 0.1))
+    ]
     found = tagging._without_doubles(alignments, join)
-    assert [(each.labels, round(each.probability, 6)) for each in found] == [(("A",), 0.6), (("B",), 0.2)]
+    assert [(each.labels, round(each.probability, 6)) for each in found] == [
+        (("A",), 0.6),
+        (("B",), 0.2),
+    ]
 
 
-def test_no_two_of_the_n_best_are_written_alike_where_labels_may_break_their_scheme(tagger, treebank_tagger):
-    for name, column, options in ((tagger.folder, "2", {"constrained": False}), (treebank_tagger, "lemma", {})):
+def test_no_two_of_the_n_best_are_written_alike_where_labels_may_break_their_scheme(
+    tagger, treebank_tagger
+):
+    for name, column, options in (
+        (tagger.folder, "2", {"constrained": False}),
+        (treebank_tagger, "lemma", {}),
+    ):
         [found] = rnnlm.tag(name, ["like york cats"], nbest=12, **options)
         assert 6 < len(found.nbest[column]) == len({each.labels for each in found.nbest[column]})
 
 
 def test_what_makes_no_sense_is_said(tagger, classifier, pronouncer, models):
     model = rnnlm.load(tagger.folder)
-    with pytest.raises(ArgumentTypeError, match="tag: sentences must be a list of str or lists of str, not a str"):
+    with pytest.raises(
+        ArgumentTypeError, match="tag: sentences must be a list of str or lists of str, not a str"
+    ):
         rnnlm.tag(model, "fly me")
     with pytest.raises(UsageError, match="is a classifier of texts"):
         rnnlm.tag(classifier.folder, ["fly me"])

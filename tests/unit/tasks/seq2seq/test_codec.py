@@ -13,7 +13,11 @@ from support.tiny_seq2seq import SOURCE, TARGET
 def test_it_comes_back_from_its_files(target):
     stored = PairCodec(SOURCE, target, {"spelled": True, "column": "english"})
     found = codec(SOURCE, stored.to_files())
-    assert (found.fingerprint, found.is_shared, found.details) == (stored.fingerprint, target is None, stored.details)
+    assert (found.fingerprint, found.is_shared, found.details) == (
+        stored.fingerprint,
+        target is None,
+        stored.details,
+    )
     assert found.target.symbols() == (target or SOURCE).symbols() and found.spelled
 
 
@@ -24,7 +28,10 @@ def test_it_comes_back_from_its_files(target):
         (b"{", "damaged"),
         ({"shared": 3}, "damaged"),
         ({"target": {"tokenizer": "nothing"}}, "damaged"),
-        ({"target": {"tokenizer": "word", "reversed": True}}, "no model writes its target from the end"),
+        (
+            {"target": {"tokenizer": "word", "reversed": True}},
+            "no model writes its target from the end",
+        ),
     ],
     ids=str,
 )
@@ -33,6 +40,10 @@ def test_a_damaged_file_of_pairs_is_refused(changed, message):
     if changed is None:
         del files[FILE]
     else:
-        files[FILE] = changed if isinstance(changed, bytes) else json.dumps(json.loads(files[FILE]) | changed).encode()
+        files[FILE] = (
+            changed
+            if isinstance(changed, bytes)
+            else json.dumps(json.loads(files[FILE]) | changed).encode()
+        )
     with pytest.raises(ModelError, match=message):
         codec(SOURCE, files)

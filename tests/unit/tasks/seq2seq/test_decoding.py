@@ -19,7 +19,15 @@ from rnnlm.text.pairs import ParallelText
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import SOURCE, TARGET, tiny_model, tiny_network, varied_model
 
-LINES = ["the cat sat", "dog", "a dog sat on the mat", "   ", "the the cat on mat a dog", "the cow sat", "mat"]
+LINES = [
+    "the cat sat",
+    "dog",
+    "a dog sat on the mat",
+    "   ",
+    "the the cat on mat a dog",
+    "the cow sat",
+    "mat",
+]
 SETTINGS = {
     "greedy": (DecodingSettings(), None, 1),
     "n best": (DecodingSettings(nbest=3, beam=4, length_power=3), None, 1),
@@ -42,26 +50,45 @@ def test_a_line_is_answered_in_its_place_as_if_it_were_alone(model, monkeypatch,
     monkeypatch.setattr(translators, "BATCH_LINES", 3)
     translator = translators.Translator(model, *SETTINGS[name])
     found = list(translator.translate(LINES))
-    assert [line.source for line in found] == LINES and [line.number for line in found] == [*range(1, 8)]
-    assert found[3].hypotheses == () and found[3].text == "" and len({text for line in found for text in texts(line)}) > 3
+    assert [line.source for line in found] == LINES and [line.number for line in found] == [
+        *range(1, 8)
+    ]
+    assert (
+        found[3].hypotheses == ()
+        and found[3].text == ""
+        and len({text for line in found for text in texts(line)}) > 3
+    )
     for line in found:
         [alone] = translator.translate([line.source], line.number)
         assert texts(alone) == texts(line)
         for one, other in zip(alone.hypotheses, line.hypotheses, strict=True):
-            assert one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-5) and one.tokens == other.tokens
+            assert (
+                one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-5)
+                and one.tokens == other.tokens
+            )
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_scores_are_those_that_the_model_gives_the_line(model, name):
     settings, sampling, num = SETTINGS[name]
-    lines = [line for line in rnnlm.translate(model, LINES, settings=settings, sampling=sampling, num=num) if line.hypotheses]
-    assert len(lines) == len(LINES) - 1 and all(len(line.hypotheses) == max(settings.nbest, num) for line in lines)
-    assert {each.complete for line in lines for each in line.hypotheses} == ({True} if sampling else {True, False})
+    lines = [
+        line
+        for line in rnnlm.translate(model, LINES, settings=settings, sampling=sampling, num=num)
+        if line.hypotheses
+    ]
+    assert len(lines) == len(LINES) - 1 and all(
+        len(line.hypotheses) == max(settings.nbest, num) for line in lines
+    )
+    assert {each.complete for line in lines for each in line.hypotheses} == (
+        {True} if sampling else {True, False}
+    )
     encode = model.codec.target.encode
     for source, each in ((line.source, each) for line in lines for each in line.hypotheses):
         ids = encode([each.text]).ids[: each.tokens]
         data = PairedData(ParallelText((), "", "", ""), SOURCE.encode([source]), joined([ids]))
-        assert len(ids) == each.tokens and each.logprob_nats == pytest.approx(float(model.score_pairs(data, np.array([0])).sum()), abs=1e-5)
+        assert len(ids) == each.tokens and each.logprob_nats == pytest.approx(
+            float(model.score_pairs(data, np.array([0])).sum()), abs=1e-5
+        )
         power = settings.length_power or 0
         assert each.score == pytest.approx(each.logprob_nats / ((5 + each.tokens) / 6) ** power)
 
@@ -77,17 +104,27 @@ def test_lines_end_at_their_limit_which_is_a_multiple_of_the_source_and_ten(mode
     assert settings[3.5].limit(4) == 24 and settings[0.5].limit(1) == 10
 
 
-def test_unknown_words_are_written_where_that_is_asked_for_and_copied_from_where_attention_points(model):
+def test_unknown_words_are_written_where_that_is_asked_for_and_copied_from_where_attention_points(
+    model,
+):
     with torch.no_grad():
         model.network.output.bias[TARGET.unk_id] = 100
     plain, unknown, copied = (
-        rnnlm.translate(model, ["a cow sat on the mat"], settings=DecodingSettings(attention=True, **settings))[0].hypotheses[0]
+        rnnlm.translate(
+            model, ["a cow sat on the mat"], settings=DecodingSettings(attention=True, **settings)
+        )[0].hypotheses[0]
         for settings in ({}, {"unknown": True}, {"copy_unknown": True})
     )
-    assert "<unk>" not in plain.text and {*unknown.text.split()} == {"<unk>"} == {*unknown.attention.target_tokens}
+    assert "<unk>" not in plain.text and {*unknown.text.split()} == {"<unk>"} == {
+        *unknown.attention.target_tokens
+    }
     words = "a cow sat on the mat".split()
     expected = [words[row[:6].argmax()] for row in copied.attention.weights]
-    assert copied.text.split() == expected and copied.attention.target_tokens == tuple(expected) and len({*expected}) > 1
+    assert (
+        copied.text.split() == expected
+        and copied.attention.target_tokens == tuple(expected)
+        and len({*expected}) > 1
+    )
 
 
 def test_a_copied_word_is_whole_where_the_source_is_read_in_pieces():
@@ -97,8 +134,14 @@ def test_a_copied_word_is_whole_where_the_source_is_read_in_pieces():
     # a of cat; the end, and so the next best; e of the
     weights_TS[[0, 1, 2], [5, 7, 2]] = [0.5, 0.9, 0.5]
     weights_TS[1, 4] = 0.02
-    text, attention = aligner.aligned("the cat", [TARGET.unk_id, TARGET.unk_id, TARGET.encode(["chat"]).ids[0]], weights_TS, True)
-    assert text == "cat cat chat" and attention.target_tokens == ("cat", "cat", "chat") and attention.most_attended == (5, 7, 2)
+    text, attention = aligner.aligned(
+        "the cat", [TARGET.unk_id, TARGET.unk_id, TARGET.encode(["chat"]).ids[0]], weights_TS, True
+    )
+    assert (
+        text == "cat cat chat"
+        and attention.target_tokens == ("cat", "cat", "chat")
+        and attention.most_attended == (5, 7, 2)
+    )
     to_letters = Aligner(PairCodec(letters, letters))
     # letters for letters, the unseen too
     assert to_letters.aligned("the cow", [letters.unk_id] * 3, np.eye(3, 8, 4), True)[0] == "cow"
@@ -138,11 +181,16 @@ def test_what_cannot_be_is_told(model):
 
 def test_a_very_long_source_is_translated(model):
     [line] = rnnlm.translate(
-        model, [" ".join(itertools.islice(itertools.cycle(["the", "cat"]), 9000))], settings=DecodingSettings(max_length=0.001)
+        model,
+        [" ".join(itertools.islice(itertools.cycle(["the", "cat"]), 9000))],
+        settings=DecodingSettings(max_length=0.001),
     )
     assert 1 <= line.hypotheses[0].tokens <= 19
 
 
 def test_states_may_have_no_rows(model):
     none, two = model.states(["the cat"]).select([]), model.states(["a dog", "the"])
-    assert none.select([]).rows == 0 and model.decoder.concat_states([none, two, two.select([0, 0])]).rows == 4
+    assert (
+        none.select([]).rows == 0
+        and model.decoder.concat_states([none, two, two.select([0, 0])]).rows == 4
+    )

@@ -30,28 +30,58 @@ def both(model, settings, dtype=torch.float64, products=contextlib.nullcontext):
     with products():
         memory, _ = network.encode(batch().sources_SB, batch().lengths_B)
         state = tuple(
-            torch.randn(places, 4, width, dtype=dtype) for places, width in [*decoder.body.state_shapes(), (1, network.settings.fed_width)]
+            torch.randn(places, 4, width, dtype=dtype)
+            for places, width in [*decoder.body.state_shapes(), (1, network.settings.fed_width)]
         )
-        given = [each.detach().requires_grad_() for each in (torch.randn(5, 4, 4, dtype=dtype), memory.states_SMH, memory.keys_SMA, *state)]
+        given = [
+            each.detach().requires_grad_()
+            for each in (
+                torch.randn(5, 4, 4, dtype=dtype),
+                memory.states_SMH,
+                memory.keys_SMA,
+                *state,
+            )
+        ]
         drawn = draw(decoder.body, decoder.settings, given[0])
-        recurrent = [its.get("weight_hh", layer.weight_hh) for its, layer in zip(drawn.weights, decoder.body.layers, strict=True)]
+        recurrent = [
+            its.get("weight_hh", layer.weight_hh)
+            for its, layer in zip(drawn.weights, decoder.body.layers, strict=True)
+        ]
     for is_loop in (True, False):
         with products():
             x_TBE, states_SMH, keys_SMA, *state = given
-            seen = memory._replace(states_SMH=states_SMH, keys_SMA=states_SMH if settings.get("attention") == "dot" else keys_SMA)
+            seen = memory._replace(
+                states_SMH=states_SMH,
+                keys_SMA=states_SMH if settings.get("attention") == "dot" else keys_SMA,
+            )
             if is_loop:
                 masks = (drawn.fed_TBF, *drawn.between_TBX)
                 weight_FC = decoder.combination.weight
-                outputs = run(make_loop(decoder.body, decoder.attention, weight_FC, x_TBE, seen, tuple(state), recurrent, masks))
+                outputs = run(
+                    make_loop(
+                        decoder.body,
+                        decoder.attention,
+                        weight_FC,
+                        x_TBE,
+                        seen,
+                        tuple(state),
+                        recurrent,
+                        masks,
+                    )
+                )
             else:
-                outputs = read_step_by_step(decoder.body, x_TBE, seen, tuple(state), decoder.look, drawn)
+                outputs = read_step_by_step(
+                    decoder.body, x_TBE, seen, tuple(state), decoder.look, drawn
+                )
         a_TBF, weights_TBS, after = outputs
-        loss = (a_TBF.to(dtype) * torch.linspace(-1, 1, a_TBF.numel()).view(a_TBF.shape)).sum() + sum(
-            (part * (number + 1)).sum() for number, part in enumerate(after)
-        )
+        loss = (
+            a_TBF.to(dtype) * torch.linspace(-1, 1, a_TBF.numel()).view(a_TBF.shape)
+        ).sum() + sum((part * (number + 1)).sum() for number, part in enumerate(after))
         wanted = [*given, *decoder.parameters()]
         gradients = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
-        found.append(([a_TBF, weights_TBS, *after], [each for each in gradients if each is not None]))
+        found.append(
+            ([a_TBF, weights_TBS, *after], [each for each in gradients if each is not None])
+        )
     return found
 
 
@@ -65,7 +95,12 @@ def test_it_equals_plain_steps_forward_and_backward(model, settings):
 @pytest.mark.parametrize("model, attention", [("lstm", "general"), ("gru", "additive")])
 def test_under_autocast_products_run_in_bf16_and_all_else_in_fp32(model, attention):
     exact, _ = both(model, {"attention": attention}, torch.float32)
-    near, plain = both(model, {"attention": attention}, torch.float32, lambda: torch.autocast("cpu", dtype=torch.bfloat16))
+    near, plain = both(
+        model,
+        {"attention": attention},
+        torch.float32,
+        lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    )
     assert {each.dtype for each in (*near[0], *near[1][3:])} == {torch.float32}
     for side in (0, 1):
         for ours, theirs, bf16 in zip(near[side], exact[side], plain[side], strict=True):
@@ -74,8 +109,15 @@ def test_under_autocast_products_run_in_bf16_and_all_else_in_fp32(model, attenti
 
 
 def test_what_it_cannot_run_goes_step_by_step():
-    fits = {model: has_loop(tiny_network(model, input_feeding=True).decoder.body) for model in ("rnn", "gru", "lstm", "qrnn")}
+    fits = {
+        model: has_loop(tiny_network(model, input_feeding=True).decoder.body)
+        for model in ("rnn", "gru", "lstm", "qrnn")
+    }
     assert fits == {"rnn": False, "gru": True, "lstm": True, "qrnn": False}
-    for settings in ({"mogrifier_rounds": 2}, {"connections": "dense"}, {"connections": "highway", "decoder_layers": 2}):
+    for settings in (
+        {"mogrifier_rounds": 2},
+        {"connections": "dense"},
+        {"connections": "highway", "decoder_layers": 2},
+    ):
         assert not has_loop(tiny_network("lstm", input_feeding=True, **settings).decoder.body)
     assert not has_loop(tiny_network("gru", input_feeding=True, reset_gate="before").decoder.body)

@@ -48,13 +48,19 @@ def test_features_attention_and_loss_equal_a_transcription_word_by_word(model, s
     features_TBE, weights_TBS, _ = network.decode(batch().inputs_TB, memory, state)
     for row, (given, inputs, _) in enumerate(pairs):
         features, seen = encoder_decoder.decode(settings, weights, given, inputs)
-        np.testing.assert_allclose(features_TBE[: len(inputs), row].detach().numpy(), features, atol=1e-12)
+        np.testing.assert_allclose(
+            features_TBE[: len(inputs), row].detach().numpy(), features, atol=1e-12
+        )
         if seen is not None:
-            np.testing.assert_allclose(weights_TBS[: len(inputs), row, : len(given)].detach().numpy(), seen, atol=1e-12)
+            np.testing.assert_allclose(
+                weights_TBS[: len(inputs), row, : len(given)].detach().numpy(), seen, atol=1e-12
+            )
             assert not weights_TBS[:, row, len(given) :].any()
     for smoothing in (0.0, 0.1):
         expected = encoder_decoder.loss(settings, weights, pairs, smoothing)
-        assert network.loss(*batch().tensors, label_smoothing=smoothing).item() == pytest.approx(expected, abs=1e-12)
+        assert network.loss(*batch().tensors, label_smoothing=smoothing).item() == pytest.approx(
+            expected, abs=1e-12
+        )
 
 
 @pytest.mark.parametrize("model, shape", [
@@ -71,20 +77,31 @@ def test_gradients_equal_finite_differences(model, shape):
         for distance in (1e-5, -2e-5):
             torch._foreach_add_(parameters, way, alpha=distance)
             ends.append(network.loss(*batch().tensors, label_smoothing=0.2).item())
-    along = sum((each.grad.to_dense() * its).sum().item() for each, its in zip(parameters, way, strict=True))
+    along = sum(
+        (each.grad.to_dense() * its).sum().item() for each, its in zip(parameters, way, strict=True)
+    )
     assert all(each.grad.any() for each in parameters)
     assert (ends[0] - ends[1]) / 2e-5 == pytest.approx(along, rel=1e-6)
 
 
-@pytest.mark.parametrize("model, shape", [(model, FED[1]) for model in KINDS] + [("lstm", shape) for shape in FED], ids=str)
+@pytest.mark.parametrize(
+    "model, shape",
+    [(model, FED[1]) for model in KINDS] + [("lstm", shape) for shape in FED],
+    ids=str,
+)
 def test_a_row_is_the_same_alone_and_in_any_batch(model, shape):
-    for dtype, error in ((torch.float64, 1e-9), *(((torch.float32, 1e-5),) if model == "lstm" else ())):
+    for dtype, error in (
+        (torch.float64, 1e-9),
+        *(((torch.float32, 1e-5),) if model == "lstm" else ()),
+    ):
         network = tiny_network(model, dtype, layers=2, **shape)
         memory, state = network.encode(batch().sources_SB, batch().lengths_B)
         together, _, _ = network.decode(batch().inputs_TB, memory, state)
         for row in range(len(SOURCE_LENGTHS)):
             one = batch().row(row)
-            alone, _, _ = network.decode(one.inputs_TB, *network.encode(one.sources_SB, one.lengths_B))
+            alone, _, _ = network.decode(
+                one.inputs_TB, *network.encode(one.sources_SB, one.lengths_B)
+            )
             torch.testing.assert_close(together[: len(alone), row], alone[:, 0], rtol=0, atol=error)
 
 
@@ -96,7 +113,10 @@ def test_padding_changes_neither_loss_nor_gradients(shape):
         network.zero_grad()
         network.loss(*given.tensors).backward()
         found.append([parameter.grad.to_dense() for parameter in network.parameters()])
-    alone = [network.loss(*batch().row(row).tensors) * length for row, length in enumerate(TARGET_LENGTHS)]
+    alone = [
+        network.loss(*batch().row(row).tensors) * length
+        for row, length in enumerate(TARGET_LENGTHS)
+    ]
     network.zero_grad()
     (sum(alone) / sum(TARGET_LENGTHS)).backward()
     for first, second, parameter in zip(*found, network.parameters(), strict=True):
@@ -104,7 +124,11 @@ def test_padding_changes_neither_loss_nor_gradients(shape):
         torch.testing.assert_close(first, parameter.grad.to_dense())
 
 
-@pytest.mark.parametrize("model, shape", [("lstm", shape) for shape in FED] + [("qrnn", FED[0]), ("qrnn", FED[1])], ids=str)
+@pytest.mark.parametrize(
+    "model, shape",
+    [("lstm", shape) for shape in FED] + [("qrnn", FED[0]), ("qrnn", FED[1])],
+    ids=str,
+)
 def test_all_words_at_once_equal_word_by_word(model, shape):
     network = tiny_network(model, decoder_layers=2, **shape)
     given = batch(padding=0)
@@ -119,7 +143,9 @@ def test_all_words_at_once_equal_word_by_word(model, shape):
     logprob_TBV = network.predict_features(features_TBE)
     torch.testing.assert_close(logprob_TBV.exp().sum(2), torch.ones_like(logprob_TBV[..., 0]))
     targets_TB = batch().targets_TB
-    chosen_TB = logprob_TBV.gather(2, targets_TB.clamp(min=0)[..., None])[..., 0] * (targets_TB >= 0)
+    chosen_TB = logprob_TBV.gather(2, targets_TB.clamp(min=0)[..., None])[..., 0] * (
+        targets_TB >= 0
+    )
     torch.testing.assert_close(network.score_features(features_TBE, targets_TB), chosen_TB)
 
 
@@ -129,7 +155,10 @@ def test_rows_of_one_source_equal_rows_that_have_it_each_to_itself(shape, rows):
     network = tiny_network(**shape)
     memory, state = network.encode(batch().sources_SB, batch().lengths_B)
     of_B = torch.arange(len(memory.lengths_M)).repeat_interleave(rows)
-    inputs_TB, state = torch.arange(2 * len(of_B)).view(2, -1) % TARGET.size, tuple(part[:, of_B] for part in state)
+    inputs_TB, state = (
+        torch.arange(2 * len(of_B)).view(2, -1) % TARGET.size,
+        tuple(part[:, of_B] for part in state),
+    )
     grouped = network.decode(inputs_TB, memory, state)
     gathered = network.decode(inputs_TB, memory.select(of_B), state)
     torch.testing.assert_close(grouped[0], gathered[0])
@@ -155,12 +184,18 @@ def test_training_begins_at_the_unigram_distribution_of_the_target():
     fresh = make_network(network.settings, TARGET, TARGET)
     features_TBE = torch.zeros(1, 1, network.settings.features_width)
     counts_V = TARGET.counts_V + 0.5
-    np.testing.assert_allclose(fresh.predict_features(features_TBE)[0, 0].exp().detach(), counts_V / counts_V.sum(), rtol=1e-5)
+    np.testing.assert_allclose(
+        fresh.predict_features(features_TBE)[0, 0].exp().detach(),
+        counts_V / counts_V.sum(),
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("shape", FED, ids=str)
 def test_forward_and_backward_run_on_the_meta_device(shape):
-    network = tiny_network(dtype=torch.float32, layers=2, decoder_layers=2, dropout_output=0.3, **shape).to("meta")
+    network = tiny_network(
+        dtype=torch.float32, layers=2, decoder_layers=2, dropout_output=0.3, **shape
+    ).to("meta")
     network.loss(*batch().to("meta"), label_smoothing=0.1).backward()
     assert {parameter.grad.device.type for parameter in network.parameters()} == {"meta"}
 
@@ -180,9 +215,17 @@ def test_under_bf16_the_loss_stays_near_that_of_fp32_and_states_keep_its_type(sh
 
 @pytest.mark.parametrize("feeds", [False, True])
 def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row(feeds):
-    network = tiny_network(dropout_output=0.5, dropout_input=0.4, input_feeding=feeds, weight_drop=0.3, locked_dropout=True)
+    network = tiny_network(
+        dropout_output=0.5,
+        dropout_input=0.4,
+        input_feeding=feeds,
+        weight_drop=0.3,
+        locked_dropout=True,
+    )
     given = batch(padding=0)
-    features_TBE, _, _ = network.decode(given.inputs_TB, *network.encode(given.sources_SB, given.lengths_B))
+    features_TBE, _, _ = network.decode(
+        given.inputs_TB, *network.encode(given.sources_SB, given.lengths_B)
+    )
     is_dropped_TBE = features_TBE == 0
     assert is_dropped_TBE.any() and torch.equal(is_dropped_TBE.any(0), is_dropped_TBE.all(0))
     assert not torch.equal(network.loss(*given.tensors), network.loss(*given.tensors))

@@ -15,7 +15,12 @@ from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import TARGET, tiny_model
 from support.tiny_translators import parallel_text
 
-ROWS = [("the cat sat", "le chat est assis"), ("a dog", "un chien"), ("on the mat", "la chatte"), ("a dog", "la chatte est assis")] * 3
+ROWS = [
+    ("the cat sat", "le chat est assis"),
+    ("a dog", "un chien"),
+    ("on the mat", "la chatte"),
+    ("a dog", "la chatte est assis"),
+] * 3
 FEW = ComparisonSettings(resamples=50)
 
 
@@ -31,16 +36,24 @@ def found(models):
 
 def with_target(model, words, **settings):
     """The same network, which writes words of another vocabulary."""
-    return Seq2SeqModel(model.network, PairCodec(model.codec.source, make_tokenizer(words, **settings)))
+    return Seq2SeqModel(
+        model.network, PairCodec(model.codec.source, make_tokenizer(words, **settings))
+    )
 
 
 def test_each_figure_differs_by_what_the_models_differ_by(found):
     [difference] = found.differences
     first, second = (each.evaluation.written for each in found.models)
     for name, each in difference.figures.items():
-        assert each.interval.estimate == pytest.approx(getattr(second.figures, name) - getattr(first.figures, name))
+        assert each.interval.estimate == pytest.approx(
+            getattr(second.figures, name) - getattr(first.figures, name)
+        )
         assert each.interval.low <= each.interval.estimate <= each.interval.high
-    bleu = figure_difference(*(measures(each.translations)["bleu"] for each in (first, second)), resamples=50, permutations=50)
+    bleu = figure_difference(
+        *(measures(each.translations)["bleu"] for each in (first, second)),
+        resamples=50,
+        permutations=50,
+    )
     assert difference.figures["bleu"] == bleu
     assert found.models[0].intervals["chrf"].estimate == pytest.approx(first.figures.chrf)
 
@@ -49,9 +62,17 @@ def test_perplexities_differ_in_bits_per_token_where_tokens_are_the_same(found):
     first, second = (each.evaluation.references for each in found.models)
     [difference] = found.differences
     assert found.per == "token" and not found.refused
-    assert difference.perplexity.difference_bits.estimate == pytest.approx(math.log2(second.ppl_token / first.ppl_token))
-    assert difference.perplexity.ppl_ratio.estimate == pytest.approx(second.ppl_token / first.ppl_token)
-    assert found.models[1].intervals["ppl_token"].low < second.ppl_token < found.models[1].intervals["ppl_token"].high
+    assert difference.perplexity.difference_bits.estimate == pytest.approx(
+        math.log2(second.ppl_token / first.ppl_token)
+    )
+    assert difference.perplexity.ppl_ratio.estimate == pytest.approx(
+        second.ppl_token / first.ppl_token
+    )
+    assert (
+        found.models[1].intervals["ppl_token"].low
+        < second.ppl_token
+        < found.models[1].intervals["ppl_token"].high
+    )
 
 
 def test_models_that_write_other_tokens_compare_by_what_they_write(models):
@@ -65,12 +86,19 @@ def test_models_that_write_other_tokens_compare_by_what_they_write(models):
 
 def test_where_one_model_knows_no_upper_case_none_is_compared_by_it(models):
     lowering = with_target(models[0], TARGET.symbols()[2:], lowercase=True)
-    found = rnnlm.compare([models[0], lowering], parallel_text([("a dog", "Un chien")]), settings=FEW, names=["a", "b"])
+    found = rnnlm.compare(
+        [models[0], lowering],
+        parallel_text([("a dog", "Un chien")]),
+        settings=FEW,
+        names=["a", "b"],
+    )
     assert all(each.evaluation.written.figures.lowercase for each in found.models)
     assert "case:kept for a, case:lower for b" in found.refused[0].why
 
 
-def test_models_that_do_not_read_the_same_pairs_or_are_of_other_tasks_are_refused(models, translator, tagger):
+def test_models_that_do_not_read_the_same_pairs_or_are_of_other_tasks_are_refused(
+    models, translator, tagger
+):
     with pytest.raises(ComparisonError, match="fra is an encoder-decoder"):
         rnnlm.compare([translator.folder, tagger.folder], "none")
     with pytest.raises(UsageError, match="at least two models"):
@@ -78,4 +106,6 @@ def test_models_that_do_not_read_the_same_pairs_or_are_of_other_tasks_are_refuse
     with pytest.raises(UsageError, match="train and text_settings are of language models"):
         rnnlm.compare(models, parallel_text(ROWS), train="none")
     with pytest.warns(rnnlm.RnnlmWarning, match="very text that a and b were trained on"):
-        rnnlm.compare([translator.folder] * 2, translator.train, names=["a", "b"], decode=False, settings=FEW)
+        rnnlm.compare(
+            [translator.folder] * 2, translator.train, names=["a", "b"], decode=False, settings=FEW
+        )

@@ -16,7 +16,12 @@ from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import TARGET, tiny_model
 from support.tiny_translators import parallel_text
 
-ROWS = [("the cat sat", "le chat est assis"), ("a dog", "un chien"), ("on the mat a cat", "la chatte noire"), ("a dog", "la chatte")]
+ROWS = [
+    ("the cat sat", "le chat est assis"),
+    ("a dog", "un chien"),
+    ("on the mat a cat", "la chatte noire"),
+    ("a dog", "la chatte"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,13 @@ def test_perplexity_is_that_of_targets_read_word_by_word(model):
     found = rnnlm.evaluate(model, parallel_text(ROWS)).to_dict()
     logprobs, tokens = zip(*(word_by_word(model, *row) for row in ROWS), strict=True)
     assert found["logprob_nats"] == pytest.approx(sum(logprobs), abs=1e-4)
-    assert (found["tokens"], found["words"], found["sentences"], found["sources"], found["oov_words"]) == (sum(tokens), 11, 4, 3, 1)
+    assert (
+        found["tokens"],
+        found["words"],
+        found["sentences"],
+        found["sources"],
+        found["oov_words"],
+    ) == (sum(tokens), 11, 4, 3, 1)
     assert found["ppl_token"] == pytest.approx(math.exp(-sum(logprobs) / sum(tokens)), rel=1e-5)
     assert found["ppl_word"] == pytest.approx(math.exp(-sum(logprobs) / (11 + 4)), rel=1e-5)
     assert found["bits_per_char"] is None and found["closed_vocabulary"]  # "noire" is unknown
@@ -46,22 +57,41 @@ def test_perplexity_is_that_of_targets_read_word_by_word(model):
 
 def test_bits_per_character_count_each_line_and_its_end(model):
     found = rnnlm.evaluate(model, parallel_text(ROWS[:2]), decode=False).to_dict()
-    assert found["bits_per_char"] == pytest.approx(-found["logprob_nats"] / math.log(2) / (len(ROWS[0][1]) + len(ROWS[1][1]) + 2))
+    assert found["bits_per_char"] == pytest.approx(
+        -found["logprob_nats"] / math.log(2) / (len(ROWS[0][1]) + len(ROWS[1][1]) + 2)
+    )
     assert "bleu" not in found
 
 
 def test_figures_are_those_of_each_source_decoded_once_against_all_its_references(model):
     found = rnnlm.evaluate(model, parallel_text(ROWS), decoding=DecodingSettings(beam=2)).written
-    written = {line.source: line.text for line in rnnlm.translate(model, [source for source, _ in ROWS], settings=DecodingSettings(beam=2))}
-    references = {"the cat sat": ["le chat est assis"], "a dog": ["un chien", "la chatte"], "on the mat a cat": ["la chatte noire"]}
-    assert found.figures == measure(Translations([written[each] for each in references], list(references.values())))
+    written = {
+        line.source: line.text
+        for line in rnnlm.translate(
+            model, [source for source, _ in ROWS], settings=DecodingSettings(beam=2)
+        )
+    }
+    references = {
+        "the cat sat": ["le chat est assis"],
+        "a dog": ["un chien", "la chatte"],
+        "on the mat a cat": ["la chatte noire"],
+    }
+    assert found.figures == measure(
+        Translations([written[each] for each in references], list(references.values()))
+    )
     assert found.lines == tuple(written[source] for source, _ in ROWS)
     assert "beam:2|length_power:1|" in found.signatures["bleu"]
 
 
 def test_figures_by_length_add_up_to_those_of_all(model):
-    written = rnnlm.evaluate(model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])).written
-    assert [(each.name, each.sentences) for each in written.by_length] == [("1-5", 5), ("6-10", 5), ("11-15", 2)]
+    written = rnnlm.evaluate(
+        model, parallel_text([("a " * count + "cat", "le chat") for count in range(12)])
+    ).written
+    assert [(each.name, each.sentences) for each in written.by_length] == [
+        ("1-5", 5),
+        ("6-10", 5),
+        ("11-15", 2),
+    ]
     exact = sum(each.sentences * each.exact_match for each in written.by_length)
     assert exact / 12 == pytest.approx(written.figures.exact_match)
 
@@ -69,16 +99,23 @@ def test_figures_by_length_add_up_to_those_of_all(model):
 def test_what_a_tokenizer_loses_is_measured_and_case_is_left_out_where_it_is_not_known(model):
     # of 4 references one has an unknown word
     assert rnnlm.evaluate(model, parallel_text(ROWS)).written.of_tokenizer.exact_match == 0.75
-    lowering = Seq2SeqModel(model.network, PairCodec(model.codec.source, make_tokenizer(TARGET.symbols()[2:], lowercase=True)))
+    lowering = Seq2SeqModel(
+        model.network,
+        PairCodec(model.codec.source, make_tokenizer(TARGET.symbols()[2:], lowercase=True)),
+    )
     assert lowering.codec.target.size == TARGET.size
     written = rnnlm.evaluate(lowering, parallel_text([("a dog", "Un Chien")])).written
     assert written.of_tokenizer is None and written.figures.lowercase
-    assert written.figures == measure(Translations(written.lines, [["Un Chien"]], TranslationSettings(lowercase=True)))
+    assert written.figures == measure(
+        Translations(written.lines, [["Un Chien"]], TranslationSettings(lowercase=True))
+    )
     assert written.signatures["chrf"].startswith("chrf|case:lower|")
 
 
 def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
-    spelled = Seq2SeqModel(model.network, PairCodec(model.codec.source, model.codec.target, {"spelled": True}))
+    spelled = Seq2SeqModel(
+        model.network, PairCodec(model.codec.source, model.codec.target, {"spelled": True})
+    )
     assert rnnlm.evaluate(spelled, parallel_text(ROWS)).written.main == "word_error_rate"
     assert rnnlm.evaluate(model, parallel_text(ROWS)).written.main == "bleu"
     short = rnnlm.evaluate(model, parallel_text(ROWS[1:2])).written  # no four words in a row
@@ -98,8 +135,14 @@ def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
 
 def test_measuring_ends_where_it_is_asked_to(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
-    assert evaluation.target_scores(model, data, lambda: True) is None and evaluation.decoded(model, data, lambda: True) is None
-    assert evaluation.decoded(model, data)["chrf"] == rnnlm.evaluate(model, data.text).written.figures.chrf
+    assert (
+        evaluation.target_scores(model, data, lambda: True) is None
+        and evaluation.decoded(model, data, lambda: True) is None
+    )
+    assert (
+        evaluation.decoded(model, data)["chrf"]
+        == rnnlm.evaluate(model, data.text).written.figures.chrf
+    )
 
 
 def test_a_model_by_its_name_reads_files_as_its_training_data_were_read(translator, tmp_path):
@@ -107,9 +150,18 @@ def test_a_model_by_its_name_reads_files_as_its_training_data_were_read(translat
     columns = [line.split("\t") for line in translator.valid.read_text().splitlines()[1:]]
     for place, name in enumerate(("source.txt", "target.txt")):
         (tmp_path / name).write_text("".join(f"{row[place]}\n" for row in columns))
-    parallel = rnnlm.evaluate(str(translator.folder), tmp_path / "source.txt", target=[tmp_path / "target.txt"] * 2)
-    assert parallel.written.figures.bleu == named.written.figures.bleu and parallel.references.sentences == 2 * named.references.sentences
-    swapped = rnnlm.evaluate(translator.folder, translator.valid, reading={"column": "french", "target_column": "english"})
+    parallel = rnnlm.evaluate(
+        str(translator.folder), tmp_path / "source.txt", target=[tmp_path / "target.txt"] * 2
+    )
+    assert (
+        parallel.written.figures.bleu == named.written.figures.bleu
+        and parallel.references.sentences == 2 * named.references.sentences
+    )
+    swapped = rnnlm.evaluate(
+        translator.folder,
+        translator.valid,
+        reading={"column": "french", "target_column": "english"},
+    )
     assert swapped.references.oov_words == named.references.words
 
 
@@ -125,7 +177,9 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
     for file, text in zip(files, target, strict=True):
         file.write_text(text)
     if error is None:
-        assert rnnlm.evaluate(translator.folder, tmp_path / "data", target=files).references.sentences == len(target)
+        assert rnnlm.evaluate(
+            translator.folder, tmp_path / "data", target=files
+        ).references.sentences == len(target)
         return
     with pytest.raises(error, match=message):
         rnnlm.evaluate(translator.folder, tmp_path / "data", target=files)
@@ -134,16 +188,29 @@ def test_pairs_that_are_not_whole_are_refused(translator, tmp_path, lines, targe
 def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translator):
     with pytest.raises(UsageError, match="labels and mode are of models of labels"):
         rnnlm.evaluate(model, parallel_text(ROWS), mode="strict")
-    with pytest.raises(UsageError, match="target, decode, decoding and reading are of encoder-decoders"):
+    with pytest.raises(
+        UsageError, match="target, decode, decoding and reading are of encoder-decoders"
+    ):
         rnnlm.evaluate("demo", "none", decode=False)
     with pytest.raises(UsageError, match="there are 2 of sources and 1 of targets"):
         rnnlm.evaluate(translator.folder, ["a", "b"], target=["c"])
     with pytest.raises(UsageError, match="has no attention"):
-        rnnlm.evaluate(tiny_model(attention=None), parallel_text(ROWS), decoding=DecodingSettings(copy_unknown=True))
+        rnnlm.evaluate(
+            tiny_model(attention=None),
+            parallel_text(ROWS),
+            decoding=DecodingSettings(copy_unknown=True),
+        )
     with pytest.raises(UsageError, match="no data to evaluate on"):
         rnnlm.evaluate(translator.folder)
 
 
 def test_of_references_that_the_tokenizer_knows_nothing_of_the_figures_stay_numbers(model):
-    found = evaluation.evaluate_as_json(model, encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])), has_intervals=True)
-    assert found["main"] == "bleu" and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0
+    found = evaluation.evaluate_as_json(
+        model,
+        encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])),
+        has_intervals=True,
+    )
+    assert (
+        found["main"] == "bleu"
+        and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0
+    )

@@ -19,32 +19,89 @@ from rnnlm.training.request import Request
 from rnnlm.training.run import run as train
 from support.tiny_pairs import TRAIN, VALID, fit, run, trainer_of
 
-DROPOUT = {"dropout_input": 0.3, "dropout_output": 0.3, "dropout_embedding": 0.1, "dropout_between": 0.2}
+DROPOUT = {
+    "dropout_input": 0.3,
+    "dropout_output": 0.3,
+    "dropout_embedding": 0.1,
+    "dropout_between": 0.2,
+}
 RESUMED = [
-    ("lstm", {"input_feeding": True, "own_words": 0.4, "weight_drop": 0.2, "attention": "additive", "criterion": "exact_match"}),
-    ("gru", {"input_feeding": True, "own_words": 0.2, "layers": 2, "decoder_layers": 2, "accumulation": 2, "ema_decay": 0.9}),
-    ("qrnn", {"attention": "dot", "bridge": "mean", "schedule": "plateau", "plateau_factor": 0.3, "locked_dropout": True}),
-    ("rnn", {"attention": None, "decoder_model": "lstm", "optimizer": "asgd", "nonmonotone_interval": 2, "schedule": "constant"}),
+    (
+        "lstm",
+        {
+            "input_feeding": True,
+            "own_words": 0.4,
+            "weight_drop": 0.2,
+            "attention": "additive",
+            "criterion": "exact_match",
+        },
+    ),
+    (
+        "gru",
+        {
+            "input_feeding": True,
+            "own_words": 0.2,
+            "layers": 2,
+            "decoder_layers": 2,
+            "accumulation": 2,
+            "ema_decay": 0.9,
+        },
+    ),
+    (
+        "qrnn",
+        {
+            "attention": "dot",
+            "bridge": "mean",
+            "schedule": "plateau",
+            "plateau_factor": 0.3,
+            "locked_dropout": True,
+        },
+    ),
+    (
+        "rnn",
+        {
+            "attention": None,
+            "decoder_model": "lstm",
+            "optimizer": "asgd",
+            "nonmonotone_interval": 2,
+            "schedule": "constant",
+        },
+    ),
 ]
 
 
 def through_a_file(state):
     """As it comes back from JSON and arrays."""
-    return TrainingState(json.loads(json.dumps(state.facts, allow_nan=False)), {name: array.copy() for name, array in state.arrays.items()})
+    return TrainingState(
+        json.loads(json.dumps(state.facts, allow_nan=False)),
+        {name: array.copy() for name, array in state.arrays.items()},
+    )
 
 
-@pytest.mark.parametrize("name, settings", RESUMED, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "name, settings", RESUMED, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(name, settings):
     own = {"budget": "9steps", "validate_every_steps": 4, **DROPOUT, **settings}
     *events, expected = trainer_of(name, **own).train(never)
     state, told = None, []
     for steps in (2, 7, 10_000):  # 6 steps are an epoch
         trainer = trainer_of(name, initial=state and through_a_file(state), **own)
-        *some, fitted = trainer.train(lambda trainer=trainer, steps=steps: trainer.step_count >= steps)
-        told += [(event.step, event.figures) for event in some if isinstance(event, Validated) and event.chooses]
+        *some, fitted = trainer.train(
+            lambda trainer=trainer, steps=steps: trainer.step_count >= steps
+        )
+        told += [
+            (event.step, event.figures)
+            for event in some
+            if isinstance(event, Validated) and event.chooses
+        ]
         state = fitted.state
     assert (fitted.steps, expected.steps) == (9, 9) and fitted.tokens == expected.tokens
-    assert told == [(event.step, event.figures) for event in events if isinstance(event, Validated) and event.chooses]
+    assert told == [
+        (event.step, event.figures)
+        for event in events
+        if isinstance(event, Validated) and event.chooses
+    ]
     assert expected.state.arrays.keys() == state.arrays.keys()
     for key, array in expected.state.arrays.items():
         assert np.array_equal(state.arrays[key], array), key
@@ -52,17 +109,34 @@ def test_a_run_cut_off_twice_ends_in_the_weights_of_one_that_was_not(name, setti
         assert np.array_equal(fitted.model.to_arrays()[key], array), key
 
 
-@pytest.mark.parametrize("settings", [{"input_feeding": True}, {"attention": None, "label_smoothing": 0.0}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"input_feeding": True}, {"attention": None, "label_smoothing": 0.0}], ids=str
+)
 def test_gradients_of_parts_of_a_batch_give_the_step_of_all_rows(settings):
-    own = {"optimizer": "sgd", "learning_rate": 0.5, "budget": "2steps", "batch_rows": 8, "dropout_input": 0, "dropout_output": 0}
-    expected, other = (fit("gru", accumulation=parts, **own, **settings).to_arrays() for parts in (1, 3))
+    own = {
+        "optimizer": "sgd",
+        "learning_rate": 0.5,
+        "budget": "2steps",
+        "batch_rows": 8,
+        "dropout_input": 0,
+        "dropout_output": 0,
+    }
+    expected, other = (
+        fit("gru", accumulation=parts, **own, **settings).to_arrays() for parts in (1, 3)
+    )
     for key, array in expected.items():
         np.testing.assert_allclose(other[key], array, atol=2e-6, err_msg=key)
 
 
 # ---- copying and reversing strings
 
-LEARNING = {"learning_rate": 0.005, "batch_rows": 64, "dropout_input": 0.0, "dropout_output": 0.0, "label_smoothing": 0.0}
+LEARNING = {
+    "learning_rate": 0.005,
+    "batch_rows": 64,
+    "dropout_input": 0.0,
+    "dropout_output": 0.0,
+    "label_smoothing": 0.0,
+}
 
 
 def strings(count, letters, lengths, seed, turn):
@@ -76,13 +150,19 @@ def strings(count, letters, lengths, seed, turn):
 def exact(model, rows):
     """The share of rows whose target the model writes."""
     found = translate(model, [source for source, _ in rows])
-    return sum(line.text == target for line, (_, target) in zip(found, rows, strict=True)) / len(rows)
+    return sum(line.text == target for line, (_, target) in zip(found, rows, strict=True)) / len(
+        rows
+    )
 
 
 @pytest.mark.parametrize("turn", [False, True], ids=["copied", "reversed"])
 def test_short_strings_are_copied_and_reversed_without_a_mistake_through_attention_alone(turn):
-    train, valid = (strings(count, "abcd", range(1, 7), seed, turn) for count, seed in ((3000, 1), (200, 2)))
-    model = fit("rnn", train, hidden_size=32, embedding_size=32, bridge=None, budget="300steps", **LEARNING)
+    train, valid = (
+        strings(count, "abcd", range(1, 7), seed, turn) for count, seed in ((3000, 1), (200, 2))
+    )
+    model = fit(
+        "rnn", train, hidden_size=32, embedding_size=32, bridge=None, budget="300steps", **LEARNING
+    )
     assert exact(model, valid) == 1.0
 
 
@@ -93,9 +173,14 @@ def test_strings_of_20_letters_are_learned_with_attention_and_not_through_one_st
     train = strings(20000, letters, lengths, 1, turn)
     own = {**LEARNING, "hidden_size": 64, "embedding_size": 32, "budget": "2000steps"}
     models = [fit("gru", train, attention=kind, **own) for kind in ("general", None)]
-    found = [[exact(model, strings(100, letters, [length], 2, turn)) for length in lengths] for model in models]
+    found = [
+        [exact(model, strings(100, letters, [length], 2, turn)) for length in lengths]
+        for model in models
+    ]
     for length, with_attention, without in zip(lengths, *found, strict=True):
-        print(f"{length:2} letters: exact match {with_attention:.0%} with attention, {without:.0%} without")
+        print(
+            f"{length:2} letters: exact match {with_attention:.0%} with attention, {without:.0%} without"
+        )
     assert found[0] == [1.0] * 20
     assert min(found[1][:3]) > 0.9 and max(found[1][15:]) < 0.5
 
@@ -103,10 +188,21 @@ def test_strings_of_20_letters_are_learned_with_attention_and_not_through_one_st
 # ---- the defaults, and odd data
 
 
-@pytest.mark.parametrize("name", [kind.name for kind in registry.TASK_KINDS if kind.task == "seq2seq"])
+@pytest.mark.parametrize(
+    "name", [kind.name for kind in registry.TASK_KINDS if kind.task == "seq2seq"]
+)
 def test_defaults_of_every_kind_train_on_the_bundled_corpus_and_translate(name, tmp_path):
-    flags = {"budget": "2steps", "device": "cpu", "precision": "fp32", "threads": 1, "embedding_size": 16, "hidden_size": 16}
-    request = Request(text=("answers",), task="seq2seq", model=name, flags=flags, output=tmp_path / "m")
+    flags = {
+        "budget": "2steps",
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "embedding_size": 16,
+        "hidden_size": 16,
+    }
+    request = Request(
+        text=("answers",), task="seq2seq", model=name, flags=flags, output=tmp_path / "m"
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
         *_, fitted = train(plan(request))
@@ -118,7 +214,9 @@ ONE = [("fly", "vole")]
 
 
 @pytest.mark.filterwarnings("ignore:the vocabulary is left with")
-@pytest.mark.parametrize("settings", [{}, {"attention": None}, {"input_feeding": True, "own_words": 0.5}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, {"attention": None}, {"input_feeding": True, "own_words": 0.5}], ids=str
+)
 def test_one_pair_of_one_word_is_enough(settings):
     *_, fitted = run("lstm", ONE, ONE, budget="2steps", **settings)
     assert fitted.steps == 2 and len(translate(fitted.model, ["fly", "never seen"])) == 2
@@ -134,10 +232,18 @@ def test_targets_drawn_at_random_are_learned_by_heart_and_not_beyond_chance_on_o
     draw = random.Random(3)
 
     def rows(count):
-        return [(" ".join(draw.choices("abcdefghijkl", k=5)), draw.choice("xy")) for _ in range(count)]
+        return [
+            (" ".join(draw.choices("abcdefghijkl", k=5)), draw.choice("xy")) for _ in range(count)
+        ]
 
     train, valid = rows(16), rows(80)
-    model = fit("lstm", train, budget="120steps", hidden_size=24, **{**LEARNING, "learning_rate": 0.02, "batch_rows": 16})
+    model = fit(
+        "lstm",
+        train,
+        budget="120steps",
+        hidden_size=24,
+        **{**LEARNING, "learning_rate": 0.02, "batch_rows": 16},
+    )
     assert exact(model, train) > 0.85 and abs(exact(model, valid) - 0.5) < 4 * math.sqrt(0.25 / 80)
 
 

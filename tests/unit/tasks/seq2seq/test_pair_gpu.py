@@ -32,24 +32,43 @@ def test_scores_translations_and_attention_equal_those_of_the_cpu_in_fp32(name, 
     there = from_arrays(vars(host.network.settings), host.codec, host.to_arrays(), device, None)
     data, sources = encode_pairs(host.codec, parallel_text(PAIRS)), [source for source, _ in PAIRS]
     np.testing.assert_allclose(target_scores(there, data), target_scores(host, data), atol=1e-4)
-    decoding = DecodingSettings(beam=3, nbest=3, attention=host.network.settings.attention is not None)
-    for found, expected in zip(translate(there, sources, settings=decoding), translate(host, sources, settings=decoding), strict=True):
-        assert [each.text for each in found.hypotheses] == [each.text for each in expected.hypotheses]
+    decoding = DecodingSettings(
+        beam=3, nbest=3, attention=host.network.settings.attention is not None
+    )
+    for found, expected in zip(
+        translate(there, sources, settings=decoding),
+        translate(host, sources, settings=decoding),
+        strict=True,
+    ):
+        assert [each.text for each in found.hypotheses] == [
+            each.text for each in expected.hypotheses
+        ]
         for one, other in zip(found.hypotheses, expected.hypotheses, strict=True):
             assert one.logprob_nats == pytest.approx(other.logprob_nats, abs=1e-3)
             if decoding.attention:
-                np.testing.assert_allclose(one.attention.weights, other.attention.weights, atol=1e-4)
+                np.testing.assert_allclose(
+                    one.attention.weights, other.attention.weights, atol=1e-4
+                )
 
 
 @ON_EACH_DEVICE
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name, settings", CASES, ids=str)
 def test_training_runs_and_learns(name, settings, precision, device):
-    own = {"device": device, "precision": precision, "hidden_size": 16, "embedding_size": 16, "budget": "60steps"}
+    own = {
+        "device": device,
+        "precision": precision,
+        "hidden_size": 16,
+        "embedding_size": 16,
+        "budget": "60steps",
+    }
     trainer = trainer_of(name, VALID * 4, VALID, validate_every_steps=60, **own, **settings)
     before = trainer.validation.validation.run(never).loss_nats
     *_, fitted = trainer.train(never)
-    assert fitted.stopped == "budget" and trainer.validation.validation.run(never).loss_nats < 0.9 * before
+    assert (
+        fitted.stopped == "budget"
+        and trainer.validation.validation.run(never).loss_nats < 0.9 * before
+    )
     assert all(parameter.device.type == device for parameter in fitted.model.network.parameters())
 
 

@@ -35,7 +35,10 @@ def test_a_source_that_reads_differently_in_company_is_found(model):
     def beside_others(sources):
         longest = max(map(len, sources))
         state = alone(sources)
-        return dataclasses.replace(state, tensors=tuple(tensor + 0.01 * (longest > len(sources[0])) for tensor in state.tensors))
+        return dataclasses.replace(
+            state,
+            tensors=tuple(tensor + 0.01 * (longest > len(sources[0])) for tensor in state.tensors),
+        )
 
     model.states_of = beside_others
     assert results(model)["padding"] == "failed"
@@ -45,7 +48,10 @@ def test_a_search_that_leaves_the_likeliest_token_is_found(model, monkeypatch):
     found = evaluation.search
 
     def second_best(decoder, starts, settings):
-        return [texts[-1:] for texts in found(decoder, starts, dataclasses.replace(settings, beam=2, nbest=2))]
+        return [
+            texts[-1:]
+            for texts in found(decoder, starts, dataclasses.replace(settings, beam=2, nbest=2))
+        ]
 
     monkeypatch.setattr(evaluation, "search", second_best)
     assert results(model)["greedy"] == "failed"

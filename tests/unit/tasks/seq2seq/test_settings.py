@@ -13,23 +13,44 @@ from rnnlm.tasks.seq2seq.settings import KINDS, stored
 @pytest.mark.parametrize("model", KINDS)
 def test_stored_settings_come_back_and_each_is_described(model):
     kind = KINDS[model]
-    assert stored({"model": model, "decoder_layers": 3, "attention": None, "learning_rate": 3}) == kind(
-        model=model, decoder_layers=3, attention=None
-    )
+    assert stored(
+        {"model": model, "decoder_layers": 3, "attention": None, "learning_rate": 3}
+    ) == kind(model=model, decoder_layers=3, attention=None)
     assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
 
 
 def test_none_is_understood_as_text():
-    settings = resolve([KINDS["gru"]], [Layer("--set", {"attention": "none", "tied_embeddings": "none"}, is_text=True)]).make(KINDS["gru"])
+    settings = resolve(
+        [KINDS["gru"]],
+        [Layer("--set", {"attention": "none", "tied_embeddings": "none"}, is_text=True)],
+    ).make(KINDS["gru"])
     assert (settings.attention, settings.tied_embeddings) == (None, None)
 
 
 def test_the_decoder_is_as_wide_as_what_it_reads_and_of_the_encoders_kind_unless_told_otherwise():
-    settings = KINDS["lstm"](model="lstm", coupled_gates=True, connections="residual", input_feeding=True, target_embedding_size=100)
+    settings = KINDS["lstm"](
+        model="lstm",
+        coupled_gates=True,
+        connections="residual",
+        input_feeding=True,
+        target_embedding_size=100,
+    )
     layers = settings.decoder
-    assert (layers.model, layers.hidden_size, layers.coupled_gates, layers.connections) == ("lstm", 512, True, "residual")
+    assert (layers.model, layers.hidden_size, layers.coupled_gates, layers.connections) == (
+        "lstm",
+        512,
+        True,
+        "residual",
+    )
     assert (layers.input_width, settings.features_width) == (100 + 100, 100)
-    other = KINDS["lstm"](model="lstm", coupled_gates=True, decoder_model="gru", bidirectional=False, layer_sizes="9", tied_embeddings=None)
+    other = KINDS["lstm"](
+        model="lstm",
+        coupled_gates=True,
+        decoder_model="gru",
+        bidirectional=False,
+        layer_sizes="9",
+        tied_embeddings=None,
+    )
     assert (other.decoder.model, other.decoder.widths, other.features_width) == ("gru", (9,), 9)
 
 
@@ -63,6 +84,10 @@ def test_contradictions_are_said(values, what):
 
 def test_a_setting_without_effect_is_named():
     asked = Layer("--set", {"attention_size": 9, "dropout_between": 0.3, "init_output": "glorot"})
-    with pytest.warns(RnnlmWarning, match="attention_size = 9 needs attention = additive") as caught:
+    with pytest.warns(
+        RnnlmWarning, match="attention_size = 9 needs attention = additive"
+    ) as caught:
         warn_of_idle(resolve([KINDS["gru"]], [asked]))
-    assert "layers = 2 or more or decoder_layers = 2 or more" in str(caught[0].message) and "init_output" in str(caught[0].message)
+    assert "layers = 2 or more or decoder_layers = 2 or more" in str(
+        caught[0].message
+    ) and "init_output" in str(caught[0].message)

@@ -33,8 +33,19 @@ class Started:
 def started(task="seq2seq", **given) -> Started:
     """What a request makes of its language models, before training; the folders of these are given
     as paths."""
-    flags = {"device": "cpu", "precision": "fp32", "threads": 1, "batch_rows": 4, **given.pop("flags", {})}
-    request = Request(text=("pairs.tsv",), task=task, flags=flags, **{name: str(value) for name, value in given.items()})
+    flags = {
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+        "batch_rows": 4,
+        **given.pop("flags", {}),
+    }
+    request = Request(
+        text=("pairs.tsv",),
+        task=task,
+        flags=flags,
+        **{name: str(value) for name, value in given.items()},
+    )
     _, _, resolved = resolve_request(request)
     data = data_of(resolved, PAIRS, request=request)
     trainer = make_trainer(resolved, data, initial_weights(request, resolved, data))
@@ -51,7 +62,9 @@ def tokens(model, line=LINE):
 def states(model, ids_T1):
     """What the highest layer of a language model gives at each token."""
     with torch.no_grad():
-        return model.network.body(model.network.input(ids_T1), model.network.initial_state(1))[0][:, 0]
+        return model.network.body(model.network.input(ids_T1), model.network.initial_state(1))[0][
+            :, 0
+        ]
 
 
 VARIANTS = {
@@ -66,16 +79,30 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_both_directions_of_the_encoder_start_with_the_very_states_of_their_language_models(tmp_path, variant):
-    forward, backward = (language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant]) for seed, name in enumerate("fr"))
+def test_both_directions_of_the_encoder_start_with_the_very_states_of_their_language_models(
+    tmp_path, variant
+):
+    forward, backward = (
+        language_model(tmp_path / name, name == "r", seed=seed, **VARIANTS[variant])
+        for seed, name in enumerate("fr")
+    )
     begun = started(init_encoder_from=tmp_path / "f", init_from_reversed=tmp_path / "r").model
     memory = begun.states([LINE]).memory
     found = memory.states_SMH[:, 0]
     # it begins with the line's end
-    ends = [forward.tokenizer.boundary_id, *backward.tokenizer.encode([LINE]).ids[:-1].astype(np.int64)]
-    onwards, backwards = states(forward, tokens(forward)), states(backward, torch.tensor(ends)[:, None]).flip(0)
+    ends = [
+        forward.tokenizer.boundary_id,
+        *backward.tokenizer.encode([LINE]).ids[:-1].astype(np.int64),
+    ]
+    onwards, backwards = (
+        states(forward, tokens(forward)),
+        states(backward, torch.tensor(ends)[:, None]).flip(0),
+    )
     if VARIANTS[variant].get("connections") == "dense":
-        halves = found[:, [*range(9), *range(13, 19)]], found[:, [*range(5), *range(9, 13), *range(19, 25)]]
+        halves = (
+            found[:, [*range(9), *range(13, 19)]],
+            found[:, [*range(5), *range(9, 13), *range(19, 25)]],
+        )
     else:
         halves = found.chunk(2, dim=1)
     torch.testing.assert_close(halves[0], onwards, atol=1e-6, rtol=0)
@@ -98,9 +125,13 @@ def test_a_decoder_that_sees_no_source_is_its_language_model(tmp_path, variant):
 
 
 @pytest.mark.parametrize("connections", ["plain", "dense"])
-def test_with_attention_and_input_feeding_the_layers_of_a_decoder_start_with_the_states_of_its_language_model(tmp_path, connections):
+def test_with_attention_and_input_feeding_the_layers_of_a_decoder_start_with_the_states_of_its_language_model(
+    tmp_path, connections
+):
     language = language_model(tmp_path / "d", connections=connections)
-    begun = started(init_decoder_from=tmp_path / "d", flags={"input_feeding": True, "bridge": None}).model
+    begun = started(
+        init_decoder_from=tmp_path / "d", flags={"input_feeding": True, "bridge": None}
+    ).model
     inputs_1T = tokens(language).t()
     _, after = begun.decoder.predict(inputs_1T, begun.states([LINE]))
     _, expected = language.predict(inputs_1T, language.initial_state(1))
@@ -110,7 +141,9 @@ def test_with_attention_and_input_feeding_the_layers_of_a_decoder_start_with_the
 
 def test_sizes_and_forms_are_those_of_the_language_models_and_each_side_has_its_tokenizer(tmp_path):
     encoder = language_model(tmp_path / "e", model="gru", reset_gate="before", layers=1)
-    decoder = language_model(tmp_path / "d", hidden_size=7, tokenizer={"tokenizer": "char"}, tied=False)
+    decoder = language_model(
+        tmp_path / "d", hidden_size=7, tokenizer={"tokenizer": "char"}, tied=False
+    )
     begun = started(init_encoder_from=tmp_path / "e", init_decoder_from=tmp_path / "d")
     values, codec = begun.resolved.values, begun.model.codec
     assert (values["model"], values["hidden_size"], values["layers"], values["reset_gate"],
@@ -121,11 +154,18 @@ def test_sizes_and_forms_are_those_of_the_language_models_and_each_side_has_its_
             values["tied_embeddings"]) == (
         "lstm", 7, 2, None,
     )  # fmt: skip
-    assert (codec.source.fingerprint, codec.target.fingerprint) == (encoder.tokenizer.fingerprint, decoder.tokenizer.fingerprint)
+    assert (codec.source.fingerprint, codec.target.fingerprint) == (
+        encoder.tokenizer.fingerprint,
+        decoder.tokenizer.fingerprint,
+    )
     assert (values["tokenizer"], values["target_tokenizer"]) == ("word", "char")
     own, arrays = begun.model.to_arrays(), decoder.to_arrays()
-    assert np.array_equal(own["output.weight"], arrays["output.weight"]) and np.array_equal(own["output.bias"], arrays["output.bias"])
-    assert np.array_equal(own["source_words.embedding.weight"], encoder.to_arrays()["input.embedding.weight"])
+    assert np.array_equal(own["output.weight"], arrays["output.weight"]) and np.array_equal(
+        own["output.bias"], arrays["output.bias"]
+    )
+    assert np.array_equal(
+        own["source_words.embedding.weight"], encoder.to_arrays()["input.embedding.weight"]
+    )
     assert np.array_equal(own["target_words.embedding.weight"], arrays["input.embedding.weight"])
     assert own["decoder.combination.weight"].any() and own["bridge.maps.0.weight"].any()
 
@@ -140,10 +180,16 @@ def test_a_source_that_is_read_from_its_end_starts_from_a_language_model_that_is
 
 def test_one_vocabulary_and_one_set_of_vectors_are_those_of_the_language_model(tmp_path):
     language = language_model(tmp_path / "d")
-    for given in ({"init_encoder_from": tmp_path / "d"}, dict.fromkeys(("init_encoder_from", "init_decoder_from"), tmp_path / "d")):
+    for given in (
+        {"init_encoder_from": tmp_path / "d"},
+        dict.fromkeys(("init_encoder_from", "init_decoder_from"), tmp_path / "d"),
+    ):
         begun = started(**given, flags={"shared_vocabulary": True, "tied_embeddings": "all"}).model
         assert begun.codec.is_shared and begun.network.source_words is None
-        assert np.array_equal(begun.to_arrays()["target_words.embedding.weight"], language.to_arrays()["input.embedding.weight"])
+        assert np.array_equal(
+            begun.to_arrays()["target_words.embedding.weight"],
+            language.to_arrays()["input.embedding.weight"],
+        )
 
 
 def test_what_is_taken_and_what_starts_at_random_is_told(tmp_path):
@@ -152,8 +198,13 @@ def test_what_is_taken_and_what_starts_at_random_is_told(tmp_path):
         started(init_encoder_from=tmp_path / "d", init_decoder_from=tmp_path / "d")
     said = [str(each.message).replace(str(tmp_path), "") for each in told]
     encoder, decoder = (each for each in said if each.startswith("--init"))
-    assert encoder.startswith("--init-encoder-from /d: the source's word vectors and the encoder's 2 forward layers are taken from it;")
-    assert "/d: the target's word vectors, the decoder's layers and the output layer are taken from it;" in decoder
+    assert encoder.startswith(
+        "--init-encoder-from /d: the source's word vectors and the encoder's 2 forward layers are taken from it;"
+    )
+    assert (
+        "/d: the target's word vectors, the decoder's layers and the output layer are taken from it;"
+        in decoder
+    )
     assert decoder.endswith("attention and the bridge start at random")
 
 
@@ -231,7 +282,13 @@ def language_models(tmp_path_factory):
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_does_not_fit_is_refused_with_the_reason(language_models, case):
     given, reason = REFUSED[case]
-    folders = {name: language_models / value for name, value in given.items() if name not in ("flags", "model")}
+    folders = {
+        name: language_models / value
+        for name, value in given.items()
+        if name not in ("flags", "model")
+    }
     with pytest.raises((UsageError, SettingsError)) as error:
         started(**{**given, **folders})
-    assert re.search(reason, f"{error.value.what} {error.value.why} {error.value.hint}"), error.value
+    assert re.search(reason, f"{error.value.what} {error.value.why} {error.value.hint}"), (
+        error.value
+    )

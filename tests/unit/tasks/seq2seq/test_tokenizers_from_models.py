@@ -13,12 +13,18 @@ from support.tiny_translators import parallel_text
 @pytest.fixture(scope="module", params=["true", "false"], ids=["shared", "two"])
 def model(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param) / "model"
-    save(folder, fit("lstm", shared_vocabulary=request.param == "true"), shared_vocabulary=request.param == "true")
+    save(
+        folder,
+        fit("lstm", shared_vocabulary=request.param == "true"),
+        shared_vocabulary=request.param == "true",
+    )
     return request.param == "true", str(folder)
 
 
 def codec_of(folder, **settings):
-    request = Request(text=("pairs.tsv",), task="seq2seq", tokenizer_from=folder, assignments=settings)
+    request = Request(
+        text=("pairs.tsv",), task="seq2seq", tokenizer_from=folder, assignments=settings
+    )
     _, _, resolved = resolve_request(request)
     return make_codec(request, resolved, parallel_text(TRAIN), {}), resolved.values
 
@@ -27,7 +33,10 @@ def test_whether_they_share_a_vocabulary_is_taken_over(model):
     is_shared, folder = model
     codec, values = codec_of(folder)
     assert codec.is_shared == values["shared_vocabulary"] == is_shared
-    assert codec_of(folder, shared_vocabulary=str(is_shared).lower())[0].fingerprint == codec.fingerprint
+    assert (
+        codec_of(folder, shared_vocabulary=str(is_shared).lower())[0].fingerprint
+        == codec.fingerprint
+    )
 
 
 @pytest.mark.parametrize("settings", [

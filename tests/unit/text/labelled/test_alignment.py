@@ -10,12 +10,23 @@ import pytest
 from hypothesis import given, strategies
 
 from rnnlm.errors import SettingsError, TextError
-from rnnlm.text.labelled.alignment import align, align_more, best_units, expected_counts, join, units_of
+from rnnlm.text.labelled.alignment import (
+    align,
+    align_more,
+    best_units,
+    expected_counts,
+    join,
+    units_of,
+)
 
 SHOES = [
-    tuple(pair.split("/")) for pair in "schuh/SU hut/HUT schaf/SAF haus/HAUS busch/BUS tusche/TUSE uhu/UU huf/HUF cap/CAP ufo/UFO".split()
+    tuple(pair.split("/"))
+    for pair in "schuh/SU hut/HUT schaf/SAF haus/HAUS busch/BUS tusche/TUSE uhu/UU huf/HUF cap/CAP ufo/UFO".split()
 ]
-TINY = strategies.lists(strategies.tuples(strategies.text("ab", max_size=3), strategies.text("XY", max_size=4)), max_size=3)
+TINY = strategies.lists(
+    strategies.tuples(strategies.text("ab", max_size=3), strategies.text("XY", max_size=4)),
+    max_size=3,
+)
 
 
 def enumerated(pair, most):
@@ -31,7 +42,10 @@ def enumerated_counts(pairs, logprob, most):
     """Expected counts of units, the log-likelihood, and the score of each pair's best alignment."""
     expected, log_likelihood, best = Counter(), 0.0, {}
     for number, pair in enumerate(pairs):
-        scores = [(sum(logprob[unit] for unit in zip(pair[0], labels, strict=True)), labels) for labels in enumerated(pair, most)]
+        scores = [
+            (sum(logprob[unit] for unit in zip(pair[0], labels, strict=True)), labels)
+            for labels in enumerated(pair, most)
+        ]
         if scores:
             total = math.fsum(math.exp(score) for score, _ in scores)
             log_likelihood += math.log(total)
@@ -43,7 +57,9 @@ def enumerated_counts(pairs, logprob, most):
 
 
 @given(TINY, strategies.integers(1, 3), strategies.integers(0, 1000))
-def test_expected_counts_likelihood_and_best_alignment_are_those_of_all_alignments_enumerated(pairs, most, seed):
+def test_expected_counts_likelihood_and_best_alignment_are_those_of_all_alignments_enumerated(
+    pairs, most, seed
+):
     units = units_of(pairs, most)
     logprob_U = np.log(np.random.default_rng(seed).random(len(units.names)) + 1e-3)
     logprob = dict(zip(units.names, logprob_U.tolist(), strict=True))
@@ -54,7 +70,9 @@ def test_expected_counts_likelihood_and_best_alignment_are_those_of_all_alignmen
     assert {*range(len(pairs))} - {*best} == {*units.skipped}
     scores = {}
     for lattice in units.lattices:
-        for number, its_units in zip(lattice.pairs_B.tolist(), best_units(lattice, logprob_U).T, strict=True):
+        for number, its_units in zip(
+            lattice.pairs_B.tolist(), best_units(lattice, logprob_U).T, strict=True
+        ):
             assert join(units.names[unit][1] for unit in its_units) == [*pairs[number][1]]
             scores[number] = logprob_U[its_units].sum()
     assert scores == pytest.approx(best, abs=1e-9)
@@ -66,7 +84,10 @@ def test_em_as_written_down_gives_the_same_likelihoods_and_they_only_rise():
     weights = {unit: 0.1 if "+" in unit[1] else 1.0 for unit in units.names}
     likelihoods = []
     for _ in range(12):
-        logprob = {unit: math.log(max(weight, 1e-300) / sum(weights.values())) for unit, weight in weights.items()}
+        logprob = {
+            unit: math.log(max(weight, 1e-300) / sum(weights.values()))
+            for unit, weight in weights.items()
+        }
         weights, log_likelihood, _ = enumerated_counts(SHOES, logprob, 2)
         likelihoods.append(log_likelihood)
     assert found.log_likelihoods == pytest.approx(likelihoods, abs=1e-9)
@@ -75,7 +96,9 @@ def test_em_as_written_down_gives_the_same_likelihoods_and_they_only_rise():
 
 
 def test_letters_that_bear_none_one_or_two_symbols_are_found():
-    found = align([*SHOES, ("box", "BOKS"), ("sex", "SEKS"), ("ox", "OKS"), ("bob", "BOB"), ("see", "SE")])
+    found = align(
+        [*SHOES, ("box", "BOKS"), ("sex", "SEKS"), ("ox", "OKS"), ("bob", "BOB"), ("see", "SE")]
+    )
     labels = [" ".join(each) for each in found.labels]
     assert labels[0] == "S _ _ U _"
     assert labels[2] == "S _ _ A F" and labels[4] == "B U S _ _" and labels[6] == "U _ U"
@@ -83,21 +106,33 @@ def test_letters_that_bear_none_one_or_two_symbols_are_found():
 
 
 def test_of_equally_likely_alignments_that_is_taken_whose_symbols_come_first():
-    assert align([("ll", "L"), ("aaa", "X"), ("eeee", "EE")]).labels == (("L", "_"), ("X", "_", "_"), ("E", "E", "_", "_"))
+    assert align([("ll", "L"), ("aaa", "X"), ("eeee", "EE")]).labels == (
+        ("L", "_"),
+        ("X", "_", "_"),
+        ("E", "E", "_", "_"),
+    )
 
 
 def test_pairs_that_need_too_many_symbols_or_are_too_long_are_skipped_and_change_nothing():
     others = [("a", "XYZ"), ("", "X"), ("a" * 1001, "X"), ("ab", "XYXYX")]
     found = align([*others[:2], *SHOES, *others[2:]])
     alone = align(SHOES)
-    assert found.skipped == (0, 1, 12, 13) and [found.labels[number] for number in found.skipped] == [None] * 4
-    assert found.labels[2:12] == alone.labels and found.log_likelihoods == pytest.approx(alone.log_likelihoods)
+    assert (
+        found.skipped == (0, 1, 12, 13)
+        and [found.labels[number] for number in found.skipped] == [None] * 4
+    )
+    assert found.labels[2:12] == alone.labels and found.log_likelihoods == pytest.approx(
+        alone.log_likelihoods
+    )
     assert align([("a", "XYZ"), ("", "")], max_symbols=3).labels == (("X+Y+Z",), ())
     assert align([("ab", "X")], max_symbols=1).skipped == align([]).labels == ()
 
 
 def test_long_words_do_not_underflow():
-    learned = align([("a", "A"), ("b", "B"), ("c", "C"), ("cd", "C"), ("ab", "AB"), ("x", "XY"), ("dc", "C")] * 3)
+    learned = align(
+        [("a", "A"), ("b", "B"), ("c", "C"), ("cd", "C"), ("ab", "AB"), ("x", "XY"), ("dc", "C")]
+        * 3
+    )
     letters, symbols = "abcdx" * 60, "ABCXY" * 60
     assert align_more(learned, [(letters, symbols)]).labels[0] == ("A", "B", "C", "_", "X+Y") * 60
     found = align([(letters, symbols)], iterations=2)
@@ -122,7 +157,9 @@ def test_labels_are_joined_to_the_symbols_again_and_symbols_may_be_of_several_ch
 def test_progress_is_told_once_an_iteration():
     told = []
     align(SHOES, iterations=3, progress=told.append)
-    assert [each.split(":")[0] for each in told] == [f"alignment, iteration {number} of 3" for number in (1, 2, 3)]
+    assert [each.split(":")[0] for each in told] == [
+        f"alignment, iteration {number} of 3" for number in (1, 2, 3)
+    ]
 
 
 @pytest.mark.parametrize("symbol", ["_", "A+B", ""])

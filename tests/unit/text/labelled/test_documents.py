@@ -8,7 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rnnlm.errors import RnnlmError, TextError, UsageError
-from rnnlm.text.labelled.documents import FORMATS, detect_document_format, open_document, raw_sentence
+from rnnlm.text.labelled.documents import (
+    FORMATS,
+    detect_document_format,
+    open_document,
+    raw_sentence,
+)
 from rnnlm.text.labelled.example import LabelledSettings
 from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.labelled.splitting import SplitText
@@ -29,26 +34,44 @@ def documents(path, content, format, **settings):
     return list(open_document(str(path), format, LabelledSettings(**settings)))
 
 
-@pytest.mark.parametrize("format, columns", [("conllu", "upos,feats"), ("conllu", "lemma,misc"), ("columns", "2"), ("slashes", "tag")])
+@pytest.mark.parametrize(
+    "format, columns",
+    [("conllu", "upos,feats"), ("conllu", "lemma,misc"), ("columns", "2"), ("slashes", "tag")],
+)
 def test_a_file_with_its_own_labels_stays_as_it_is_byte_by_byte(tmp_path, format, columns):
     content = CONTENTS[format]
     found = documents(tmp_path / "data", content, format)
     settings = LabelledSettings(format=format, label_column=columns)
     readable = tmp_path / "readable"
-    readable.write_text(content.replace("# newdoc\n\n", "").replace("\n# the end", ""), encoding="utf-8", newline="")
+    readable.write_text(
+        content.replace("# newdoc\n\n", "").replace("\n# the end", ""), encoding="utf-8", newline=""
+    )
     gold = read_labelled([readable], settings, "tagging").examples
     names = columns.split(",")
-    written = [sentence.with_labels(dict(zip(names, each.word_labels, strict=True))) for sentence, each in zip(found, gold, strict=True)]
+    written = [
+        sentence.with_labels(dict(zip(names, each.word_labels, strict=True)))
+        for sentence, each in zip(found, gold, strict=True)
+    ]
     assert "".join(written) == content.removeprefix("\ufeff")
     assert [sentence.words for sentence in found] == [each.words for each in gold]
 
 
 def test_labels_go_into_their_field_into_misc_or_into_a_comment(tmp_path):
     first, second = documents(tmp_path / "data", CONLLU, "conllu")
-    assert (first.words, first.text, first.ranges, first.line) == (("We", "do", "n't", "."), "We don't.", ((1, 3, "don't"),), 1)
+    assert (first.words, first.text, first.ranges, first.line) == (
+        ("We", "do", "n't", "."),
+        "We don't.",
+        ((1, 3, "don't"),),
+        1,
+    )
     labels = {"xpos": list("abcd"), "ner": list("efgh")}
     lines = first.with_labels(labels, {"mood": "new", "tone": "t"}).splitlines()
-    assert lines[2:6] == ["# text = We don't.", "# mood = new", "# tone = t", "1\tWe\twe\tPRON\ta\tCase=Nom\t_\t_\t_\tX=1|ner=e"]
+    assert lines[2:6] == [
+        "# text = We don't.",
+        "# mood = new",
+        "# tone = t",
+        "1\tWe\twe\tPRON\ta\tCase=Nom\t_\t_\t_\tX=1|ner=e",
+    ]
     assert lines[6] == "2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_"
     assert lines[10].endswith("SpaceAfter=No|ner=h")
     assert first.with_labels({"ner": list("wxyz")}).count("ner=") == 4
@@ -57,11 +80,15 @@ def test_labels_go_into_their_field_into_misc_or_into_a_comment(tmp_path):
 
 def test_a_label_replaces_the_column_of_its_number_or_is_added(tmp_path):
     first, second = documents(tmp_path / "data", COLUMNS, "columns")
-    assert first.with_labels({"3": ["X", "Y"]}) == COLUMNS.split("all")[0].replace("B-ORG", "X").replace("VBZ O", "VBZ Y")
+    assert first.with_labels({"3": ["X", "Y"]}) == COLUMNS.split("all")[0].replace(
+        "B-ORG", "X"
+    ).replace("VBZ O", "VBZ Y")
     assert second.with_labels({"upos": ["X"], "4": ["Y"]}).startswith("all DT O X Y\n-DOCSTART-")
     (only,) = documents(tmp_path / "data", "a\tb c\nd\te\n", "columns", column="2")
     assert only.words == ("b c", "e")
-    assert only.with_labels({"1": ["X Y", "Z"], "ner": ["O", "a\tb"]}) == "X Y\tb c\tO\nZ\te\ta\\tb\n"
+    assert (
+        only.with_labels({"1": ["X Y", "Z"], "ner": ["O", "a\tb"]}) == "X Y\tb c\tO\nZ\te\ta\\tb\n"
+    )
 
 
 def test_words_with_or_without_tags_get_one_behind_a_slash(tmp_path):
@@ -76,18 +103,28 @@ def test_words_with_or_without_tags_get_one_behind_a_slash(tmp_path):
 def test_a_table_keeps_its_other_columns_and_begins_with_its_header(tmp_path):
     first, second = documents(tmp_path / "x.tsv", 'id\ttext\tslots\n1\ta "b"\tO O\n2\tc\n', "tsv")
     assert (first.words, first.text, first.line) == (("a", '"b"'), 'a "b"', 2)
-    assert first.with_labels({"slots": ["B-x", "O"]}, {"intent": "i"}) == 'id\ttext\tslots\tintent\n1\t"a ""b"""\tB-x O\ti\n'
+    assert (
+        first.with_labels({"slots": ["B-x", "O"]}, {"intent": "i"})
+        == 'id\ttext\tslots\tintent\n1\t"a ""b"""\tB-x O\ti\n'
+    )
     assert second.with_labels({"slots": ["B-x"]}, {"intent": "j"}) == "2\tc\tB-x\tj\n"
     rows = [{"id": 1.5, "words": ["a", "b"], "old": "X Y"}, {"id": None, "words": ["c"]}]
     first, second = documents(tmp_path / "x.jsonl", "\n".join(map(json.dumps, rows)), "jsonl")
-    assert json.loads(first.with_labels({"old": ["O", "P"], "new": ["Q", "R"]})) == {**rows[0], "old": "O P", "new": ["Q", "R"]}
+    assert json.loads(first.with_labels({"old": ["O", "P"], "new": ["Q", "R"]})) == {
+        **rows[0],
+        "old": "O P",
+        "new": ["Q", "R"],
+    }
     assert json.loads(second.with_labels({}, {"label": "x"})) == {**rows[1], "label": "x"}
 
 
 def test_raw_text_is_written_in_any_format(tmp_path):
     parts = SplitText(("do", "n't", "go", "!"), ((0, 2, "don't"),), (True, False, True, False))
     labels = {"upos": ["AUX", "PART", "VERB", "PUNCT"]}
-    written = {format: raw_sentence("don't go!", parts, format).with_labels(labels) for format in FORMATS[:-1]}
+    written = {
+        format: raw_sentence("don't go!", parts, format).with_labels(labels)
+        for format in FORMATS[:-1]
+    }
     assert written["conllu"] == (
         "# text = don't go!\n1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n"
         "3\tgo\t_\tVERB\t_\t_\t_\t_\t_\tSpaceAfter=No\n4\t!\t_\tPUNCT\t_\t_\t_\t_\t_\t_\n\n"
@@ -95,12 +132,18 @@ def test_raw_text_is_written_in_any_format(tmp_path):
     assert written["columns"] == "do\tAUX\nn't\tPART\ngo\tVERB\n!\tPUNCT\n\n"
     assert written["slashes"] == "do/AUX n't/PART go/VERB !/PUNCT\n"
     assert written["tsv"] == "text\tupos\ndo n't go !\tAUX PART VERB PUNCT\n"
-    assert json.loads(written["jsonl"]) == {"text": "don't go!", "words": list(parts.words), **labels}
+    assert json.loads(written["jsonl"]) == {
+        "text": "don't go!",
+        "words": list(parts.words),
+        **labels,
+    }
     for format, content in written.items():
         path = tmp_path / f"x.{format}"
         path.write_text(content)
         column = {"columns": "2", "slashes": "tag"}.get(format, "upos")
-        (found,) = read_labelled([path], LabelledSettings(format=format, label_column=column), "tagging").examples
+        (found,) = read_labelled(
+            [path], LabelledSettings(format=format, label_column=column), "tagging"
+        ).examples
         assert (found.words, found.word_labels) == (parts.words, (tuple(labels["upos"]),))
     (found, other) = documents(tmp_path / "raw", "\n We  go \r\n\nhi", "text")
     assert (found.words, found.line, other.words) == (("We", "go"), 2, ("hi",))
@@ -155,7 +198,11 @@ def test_any_document_is_written_back_or_refused(tmp_path_factory, content, form
         for sentence in found:
             assert sentence.words and all(sentence.words)
             sentence.with_labels({"2": ["X"] * len(sentence.words)})
-        kept = "".join(sentence.with_labels({}) for sentence in found) if format in ("conllu", "columns") else ""
+        kept = (
+            "".join(sentence.with_labels({}) for sentence in found)
+            if format in ("conllu", "columns")
+            else ""
+        )
         assert kept in ("", content.removeprefix("\ufeff"))
     except RnnlmError:
         return

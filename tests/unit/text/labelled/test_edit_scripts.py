@@ -20,7 +20,9 @@ ALIKE = strategies.text("abAB ;|=+-$^\\ßİ", max_size=8)
 @example("", "a|b;\t c")
 @example("\\x41", "\\x41b")
 @example("x" * 5000 + "s", "X" * 5000)
-def test_the_script_of_a_word_and_its_lemma_makes_that_lemma_of_the_word_and_can_be_a_label(form, lemma):
+def test_the_script_of_a_word_and_its_lemma_makes_that_lemma_of_the_word_and_can_be_a_label(
+    form, lemma
+):
     found = script(form, lemma)
     assert apply(found, form) == lemma
     assert found and found.isascii() and not re.search(r"[\s|]", found)
@@ -51,13 +53,20 @@ def test_words_that_inflect_alike_have_one_script(pairs, same):
 
 @pytest.mark.parametrize(
     ("form", "edits", "becomes"),
-    [("Is", "lower;$-3+y", "is"), ("Is", "keep;$-2", "Is"), ("Abc", "keep;^-2;$-2", "Abc"), ("abc", "upper;^9+x", "ABC")],
+    [
+        ("Is", "lower;$-3+y", "is"),
+        ("Is", "keep;$-2", "Is"),
+        ("Abc", "keep;^-2;$-2", "Abc"),
+        ("abc", "upper;^9+x", "ABC"),
+    ],
 )
 def test_a_word_too_short_for_a_script_is_only_cased(form, edits, becomes):
     assert apply(edits, form) == becomes
 
 
-@pytest.mark.parametrize("label", ["", "NOUN", "lower;", "lower;-3", "lower;$-x", "=\\x4", "=é", "lower;$-3+\\"])
+@pytest.mark.parametrize(
+    "label", ["", "NOUN", "lower;", "lower;-3", "lower;$-x", "=\\x4", "=é", "lower;$-3+\\"]
+)
 def test_a_label_that_is_no_script_is_told(label):
     with pytest.raises(TextError, match="is no edit script"):
         apply(label, "word")

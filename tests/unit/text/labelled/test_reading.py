@@ -19,7 +19,10 @@ CONLLU = (
     "2\tdo\tdo\tAUX\tVBP\t_\t_\t_\t_\t_\n3\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n4\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n"
     "4.1\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n5\t.\t.\tPUNCT\t.\t_\t_\t_\t_\t_\n\n"
 )
-ROWS = [{"id": 7, "text": "fly to Rome", "slots": "O O B-city", "intent": "flight"}, {"id": 8, "text": "hi", "slots": "O", "intent": "a#b"}]
+ROWS = [
+    {"id": 7, "text": "fly to Rome", "slots": "O O B-city", "intent": "flight"},
+    {"id": 8, "text": "hi", "slots": "O", "intent": "a#b"},
+]
 TSV = "\n".join(["\t".join(ROWS[0]), *("\t".join(map(str, row.values())) for row in ROWS)]) + "\n"
 
 
@@ -27,7 +30,10 @@ TSV = "\n".join(["\t".join(ROWS[0]), *("\t".join(map(str, row.values())) for row
 def read(tmp_path):
     def of(content, task="tagging", name="data.txt", labels=None, aligned=True, **settings):
         files = []
-        for file, text in ((name, content), *([("labels.txt", labels)] if labels is not None else [])):
+        for file, text in (
+            (name, content),
+            *([("labels.txt", labels)] if labels is not None else []),
+        ):
             files.append(tmp_path / file)
             files[-1].write_bytes(text if isinstance(text, bytes) else text.encode())
         return read_labelled(files[:1], LabelledSettings(**settings), task, files[1:], aligned)
@@ -40,16 +46,27 @@ def read(tmp_path):
     [
         (CONLLU, "conllu"),
         ("We PRON\ndo AUX\nn't PART\nfly VERB\n. PUNCT\n", "columns"),
-        ("\n-DOCSTART- -X-\n\nWe\tPRON\r\ndo\tAUX\r\nn't\tPART\r\nfly\tVERB\r\n.\tPUNCT\r\n\r\n", "columns"),
+        (
+            "\n-DOCSTART- -X-\n\nWe\tPRON\r\ndo\tAUX\r\nn't\tPART\r\nfly\tVERB\r\n.\tPUNCT\r\n\r\n",
+            "columns",
+        ),
         ("\ufeffWe/PRON do/AUX n't/PART  fly/VERB ./PUNCT\n\n", "slashes"),
         ("tags\ttext\nPRON AUX PART VERB PUNCT\tWe do n't fly .\n", "tsv"),
-        ('{"words": ["We", "do", "n\'t", "fly", "."], "tags": ["PRON", "AUX", "PART", "VERB", "PUNCT"]}\n', "jsonl"),
-        ('text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t["PRON", "AUX", "PART", "VERB", "PUNCT"]\n', "tsv"),
+        (
+            '{"words": ["We", "do", "n\'t", "fly", "."], "tags": ["PRON", "AUX", "PART", "VERB", "PUNCT"]}\n',
+            "jsonl",
+        ),
+        (
+            'text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t["PRON", "AUX", "PART", "VERB", "PUNCT"]\n',
+            "tsv",
+        ),
     ],
 )
 def test_each_format_of_labels_of_words_is_told_by_its_content(read, content, format):
     text = read(content)
-    assert [(each.words, each.word_labels, each.text_labels) for each in text.examples] == [(WORDS, (TAGS,), ())]
+    assert [(each.words, each.word_labels, each.text_labels) for each in text.examples] == [
+        (WORDS, (TAGS,), ())
+    ]
     assert (text.format, [*text.scheme.values()]) == (format, ["none"])
     assert text.content_hash == read(CONLLU).content_hash
 
@@ -61,7 +78,11 @@ def test_each_format_of_labels_of_words_is_told_by_its_content(read, content, fo
         ("__label__b a text\nother __label__a text\n", "fasttext", "x"),
         ("sentence\tlabel\na text\tb\nother text\ta\n", "tsv", "x"),
         ("label;text\nb;a text\na;other text\n", "csv", "x.csv"),
-        ('[{"text": "a text", "label": "b"},\n {"text": "other text", "label": "a"}]', "jsonl", "x"),
+        (
+            '[{"text": "a text", "label": "b"},\n {"text": "other text", "label": "a"}]',
+            "jsonl",
+            "x",
+        ),
     ],
 )
 def test_each_format_of_labels_of_texts_is_told_by_its_content(read, content, format, name):
@@ -78,15 +99,25 @@ def test_columns_whose_first_word_is_the_name_of_a_column_are_no_table(read):
 def test_a_text_behind_its_label_and_a_space_is_a_format_to_be_named(read):
     with pytest.raises(TextError, match="cannot tell.*label-first"):
         read("1 good\n0 bad\n", "classification")
-    assert [each.text_labels for each in read("1 good\n0 bad film\n", "classification", format="label-first").examples] == [("1",), ("0",)]
+    assert [
+        each.text_labels
+        for each in read("1 good\n0 bad film\n", "classification", format="label-first").examples
+    ] == [("1",), ("0",)]
 
 
 def test_the_fields_of_conllu_and_its_comments_are_label_columns(read):
     text = read(CONLLU, column="lemma", label_column="xpos,feats", sentence_label_column="mood")
     (example,) = text.examples
     assert (text.word_columns, text.text_columns) == (("xpos", "feats"), ("mood",))
-    assert (example.words, example.text_labels, example.line) == (("we", "do", "not", "fly", "."), ("plain",), 1)
-    assert example.word_labels == (("PRP", "VBP", "RB", "VB", "."), ("Case=Nom", "_", "_", "_", "_"))
+    assert (example.words, example.text_labels, example.line) == (
+        ("we", "do", "not", "fly", "."),
+        ("plain",),
+        1,
+    )
+    assert example.word_labels == (
+        ("PRP", "VBP", "RB", "VB", "."),
+        ("Case=Nom", "_", "_", "_", "_"),
+    )
 
 
 def test_columns_are_named_by_number_and_a_last_one_of_zeros_is_an_error_that_shows_them(read):
@@ -97,7 +128,10 @@ def test_columns_are_named_by_number_and_a_last_one_of_zeros_is_an_error_that_sh
     assert [each.line for each in text.examples] == [3, 6]
     with pytest.raises(TextError) as caught:
         read(content)
-    assert caught.value.why == "its columns are 1: EU rejects all ...; 2: NNP VBZ DT ...; 3: B-ORG O B-MISC; 4: 0"
+    assert (
+        caught.value.why
+        == "its columns are 1: EU rejects all ...; 2: NNP VBZ DT ...; 3: B-ORG O B-MISC; 4: 0"
+    )
 
 
 def test_a_slash_in_a_word_is_not_the_one_before_its_tag(read):
@@ -116,27 +150,46 @@ def test_slots_stand_beside_intents_in_every_table(read, tmp_path, name):
         content = "\n".join(map(json.dumps, ROWS)).encode()
     elif name == "x.csv":
         content = TSV.replace("\t", ",").encode()
-    text = read(gzip.compress(content) if name.endswith("gz") else content, name=name, sentence_label_column="intent")
-    assert (text.word_columns, text.text_columns, text.scheme) == (("slots",), ("intent",), {"slots": "bio"})
+    text = read(
+        gzip.compress(content) if name.endswith("gz") else content,
+        name=name,
+        sentence_label_column="intent",
+    )
+    assert (text.word_columns, text.text_columns, text.scheme) == (
+        ("slots",),
+        ("intent",),
+        {"slots": "bio"},
+    )
     assert [each.text_labels for each in text.examples] == [("flight",), ("a#b",)]
     assert text.examples[0].word_labels == (("O", "O", "B-city"),)
     intents = read(content, "classification", name=name.removesuffix(".gz"), label_column="intent")
-    assert [(each.word_labels, each.text_labels) for each in intents.examples] == [((), ("flight",)), ((), ("a#b",))]
+    assert [(each.word_labels, each.text_labels) for each in intents.examples] == [
+        ((), ("flight",)),
+        ((), ("a#b",)),
+    ]
 
 
 def test_labels_in_a_file_of_their_own(read):
     (example,) = read("a b\n", labels="x y\n").examples
     assert (example.words, example.word_labels) == (("a", "b"), (("x", "y"),))
     assert read("a b\nc\n", "classification", labels="x y\nz\n").examples[0].text_labels == ("x y",)
-    assert read("s c h u h\n", labels="S U\n", aligned=False).examples[0].word_labels == (("S", "U"),)
+    assert read("s c h u h\n", labels="S U\n", aligned=False).examples[0].word_labels == (
+        ("S", "U"),
+    )
 
 
 def test_a_text_may_have_several_labels_where_that_is_asked_for(read):
-    assert [each.text_labels[0] for each in read("b|a|b\tx\n\ty\n", "classification", multi_label=True).examples] == ["b|a", ""]
+    assert [
+        each.text_labels[0]
+        for each in read("b|a|b\tx\n\ty\n", "classification", multi_label=True).examples
+    ] == ["b|a", ""]
     fast = "__label__b __label__a x\n"
     assert read(fast, "classification", multi_label=True).examples[0].text_labels == ("b|a",)
     row = '{"text": "x", "labels": ["b", "a"]}'
-    assert labels_in(read(row, "classification", multi_label=True).examples[0].text_labels[0]) == ("b", "a")
+    assert labels_in(read(row, "classification", multi_label=True).examples[0].text_labels[0]) == (
+        "b",
+        "a",
+    )
     for content in (fast, row):
         with pytest.raises(TextError, match="line 1: 2 labels of one text.*multi-label"):
             read(content, "classification")
@@ -144,7 +197,11 @@ def test_a_text_may_have_several_labels_where_that_is_asked_for(read):
 
 FAULTS = [  # content, what the message holds, settings
     (CONLLU.replace("\tRB", " RB"), "line 7: 9 columns, not 10", {}),
-    (CONLLU.replace("\n3\tn't", "\n4\tn't"), "line 7: '4' is not the number of a word.*number 3", {}),
+    (
+        CONLLU.replace("\n3\tn't", "\n4\tn't"),
+        "line 7: '4' is not the number of a word.*number 3",
+        {},
+    ),
     (CONLLU.replace("2-3", "1-3"), "line 5: 1-3 is no range", {}),
     (CONLLU.replace("2-3", "2-9"), "line 1: a multiword form ends with word 9.*has 5", {}),
     (CONLLU + "# text = x\n\n", "line 12: no words", {}),
@@ -160,7 +217,11 @@ FAULTS = [  # content, what the message holds, settings
     (TSV.replace("O O B-city", "O O"), "line 2: 3 words and 2 labels in 'slots'", {}),
     (TSV.replace("O O B-city", "O O O O"), "line 2: 3 words and 4 labels in 'slots'", {}),
     (TSV.replace("\thi\t", "\t \t"), "line 3: no words", {}),
-    (TSV, "line 2: no column 'slot'.*id, text, slots, intent.*did you mean 'slots'", {"label_column": "slot"}),
+    (
+        TSV,
+        "line 2: no column 'slot'.*id, text, slots, intent.*did you mean 'slots'",
+        {"label_column": "slot"},
+    ),
     ('{"text": "a", "tags": ["X"]}\n[1]\n', "line 2: not a JSON object", {}),
     ('{"text": "a", "tags": ["X"]}\n{"text": "a"}\n', "line 2: no column 'tags'", {}),
     ('{"text": "a", "tags": [[]]}\n', "line 1: column 'tags' holds a list", {}),
@@ -179,12 +240,16 @@ def test_each_fault_is_one_error_with_its_file_and_line(read, content, message, 
 
 
 def test_files_of_labels_must_be_as_long_and_as_many(read, tmp_path):
-    with pytest.raises(TextError, match=r"labels.txt has 1 lines, .*data.txt has more.*line 2 of .*data.txt"):
+    with pytest.raises(
+        TextError, match=r"labels.txt has 1 lines, .*data.txt has more.*line 2 of .*data.txt"
+    ):
         read("a\nb\n", labels="X\n")
     with pytest.raises(TextError, match=r"labels.txt, line 1: 2 words and 1 label in"):
         read("a b\n", labels="X\n")
     with pytest.raises(UsageError, match="2 files of text and 1 of labels"):
-        read_labelled([tmp_path / "data.txt"] * 2, LabelledSettings(), "tagging", [tmp_path / "labels.txt"])
+        read_labelled(
+            [tmp_path / "data.txt"] * 2, LabelledSettings(), "tagging", [tmp_path / "labels.txt"]
+        )
 
 
 def test_what_does_not_go_together_is_wrong_usage(read):
@@ -192,19 +257,31 @@ def test_what_does_not_go_together_is_wrong_usage(read):
         read(CONLLU, "classification", format="conllu")
     with pytest.raises(UsageError, match="fasttext labels texts.*--task classification"):
         read("__label__a b", format="fasttext")
-    with pytest.raises(UsageError, match="2 label columns, but format slashes has words and one label"):
+    with pytest.raises(
+        UsageError, match="2 label columns, but format slashes has words and one label"
+    ):
         read("a/X", label_column="x,y")
     with pytest.raises(UsageError, match="column 'text', but format label-first has"):
         read("a\tb c", "classification", column="text", format="label-first")
-    with pytest.raises(UsageError, match="no label of the whole sentence; there is none in format columns.*CoNLL-U comments"):
+    with pytest.raises(
+        UsageError,
+        match="no label of the whole sentence; there is none in format columns.*CoNLL-U comments",
+    ):
         read("a X\nb Y\n", sentence_label_column="mood", format="columns")
     with pytest.raises(SettingsError, match="names a column twice"):
         LabelledSettings(label_column="upos, upos")
 
 
-@pytest.mark.parametrize("word", ["x" * 100_000, "\\" * 100_000, "\\/" * 50_000, "/" * 100_000, "[" * 100_000])
+@pytest.mark.parametrize(
+    "word", ["x" * 100_000, "\\" * 100_000, "\\/" * 50_000, "/" * 100_000, "[" * 100_000]
+)
 def test_a_word_of_any_length_is_read_or_refused_at_once(read, word):
-    for content in (f"{word}/X\n", f"{word} X\nb Y\n", CONLLU.replace("fly", word), json.dumps({"text": word, "tags": word})):
+    for content in (
+        f"{word}/X\n",
+        f"{word} X\nb Y\n",
+        CONLLU.replace("fly", word),
+        json.dumps({"text": word, "tags": word}),
+    ):
         try:
             assert all(example.words for example in read(content).examples)
         except RnnlmError as error:

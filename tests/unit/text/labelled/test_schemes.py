@@ -60,15 +60,27 @@ def test_what_a_scheme_allows_is_what_it_writes(drawn, scheme):
     """Labels that are allowed to follow each other are those that a conversion leaves as they
     are."""
     found, length = drawn
-    symbols = sorted({"O", *written(found, length, scheme), *written([(0, 3, "X"), (3, 4, "X"), (4, 6, "X")], 6, scheme)})
+    symbols = sorted(
+        {
+            "O",
+            *written(found, length, scheme),
+            *written([(0, 3, "X"), (3, 4, "X"), (4, 6, "X")], 6, scheme),
+        }
+    )
     start, end, transitions = allowed(symbols, scheme)
     for ids in itertools.islice(itertools.product(range(len(symbols)), repeat=3), 400):
         labels = [symbols[id] for id in ids]
-        is_allowed = start[ids[0]] and end[ids[-1]] and all(transitions[pair] for pair in itertools.pairwise(ids))
+        is_allowed = (
+            start[ids[0]]
+            and end[ids[-1]]
+            and all(transitions[pair] for pair in itertools.pairwise(ids))
+        )
         assert is_allowed == (convert(labels, scheme, scheme) == labels), labels
 
 
-@pytest.mark.parametrize("labels", ["NN VB", "O O", "B I N", "S M L", "B AW T", "B-", "O B-X -", "I"])
+@pytest.mark.parametrize(
+    "labels", ["NN VB", "O O", "B I N", "S M L", "B AW T", "B-", "O B-X -", "I"]
+)
 def test_other_labels_are_no_spans(labels):
     assert detect_scheme([labels.split()]) == "none"
     assert spans(labels.split(), "none") == []
@@ -87,20 +99,62 @@ def test_an_inside_behind_nothing_begins_a_span_and_the_most_decide_which_scheme
     assert spans(rows[2], "bio") == [(1, 2, "X")]
     assert convert(rows[2], "bio", "bio") == ["O", "B-X", "O"]
     assert detect_scheme(["I-X I-X B-X O I-Y".split()]) == "iob1"
-    assert spans("B-X I-Y E-Y I-Y O E-Z S-Z".split(), "bioes") == [(0, 1, "X"), (1, 3, "Y"), (3, 4, "Y"), (5, 6, "Z"), (6, 7, "Z")]
+    assert spans("B-X I-Y E-Y I-Y O E-Z S-Z".split(), "bioes") == [
+        (0, 1, "X"),
+        (1, 3, "Y"),
+        (3, 4, "Y"),
+        (5, 6, "Z"),
+        (6, 7, "Z"),
+    ]
 
 
 def test_symbols_that_are_no_labels_of_the_scheme_stand_for_outside():
     start, end, transitions = allowed(["<unk>", "I-X", "B-X"], "bio")
     assert start.tolist() == [True, False, True] and end.all()
-    np.testing.assert_array_equal(transitions, [[True, False, True], [True, True, True], [True, True, True]])
+    np.testing.assert_array_equal(
+        transitions, [[True, False, True], [True, True, True], [True, True, True]]
+    )
 
 
 def by_the_rules_of_conlleval(labels):
     """The spans by its two tables of when a chunk ends and starts between two labels (Tjong Kim
     Sang & Buchholz 2000)."""
-    ends = {"BB", "BS", "BO", "IB", "IS", "IO", "EE", "EI", "EO", "EB", "ES", "SE", "SI", "SO", "SB", "SS"}
-    starts = {"BB", "IB", "SB", "OB", "EB", "BS", "IS", "SS", "OS", "ES", "EE", "EI", "SE", "SI", "OE", "OI"}
+    ends = {
+        "BB",
+        "BS",
+        "BO",
+        "IB",
+        "IS",
+        "IO",
+        "EE",
+        "EI",
+        "EO",
+        "EB",
+        "ES",
+        "SE",
+        "SI",
+        "SO",
+        "SB",
+        "SS",
+    }
+    starts = {
+        "BB",
+        "IB",
+        "SB",
+        "OB",
+        "EB",
+        "BS",
+        "IS",
+        "SS",
+        "OS",
+        "ES",
+        "EE",
+        "EI",
+        "SE",
+        "SI",
+        "OE",
+        "OI",
+    }
     found, start, before = [], None, ("O", "")
     for place, label in enumerate([*labels, "O"]):
         here = (label[0], label[2:])

@@ -16,8 +16,14 @@ TREEBANK = [
     ("We don't like 15-year-old e-mail.", "We do+n't like 15 - year - old e-mail ."),
     ("Don't send e-mail, Mr. Smith!", "Do+n't send e-mail , Mr. Smith !"),
     ("A 20-year loan, Mr. Brown's.", "A 20 - year loan , Mr. Brown+'s ."),
-    ("Ann's cat isn't at www.cats.org, or its mother's.", "Ann+'s cat is+n't at www.cats.org , or its mother+'s ."),
-    ("Tom's dog can't read (he hasn't time): see www.dogs.org.", "Tom+'s dog ca+n't read ( he has+n't time ) : see www.dogs.org ."),
+    (
+        "Ann's cat isn't at www.cats.org, or its mother's.",
+        "Ann+'s cat is+n't at www.cats.org , or its mother+'s .",
+    ),
+    (
+        "Tom's dog can't read (he hasn't time): see www.dogs.org.",
+        "Tom+'s dog ca+n't read ( he has+n't time ) : see www.dogs.org .",
+    ),
     ("Its cat's its.", "It+s cat+'s its ."),
     ("It is its own. The bus is here.", "It is its own . The bus is here ."),
 ]
@@ -37,7 +43,10 @@ def conllu(text, forms, comment=True):
         rest = rest.lstrip()
         if len(words) > 1:
             lines.append(f"{number}-{number + len(words) - 1}\t{surface}" + "\t_" * 7 + f"\t{misc}")
-        lines += [f"{number + place}\t{word}" + "\t_" * 7 + f"\t{misc}" for place, word in enumerate(words)]
+        lines += [
+            f"{number + place}\t{word}" + "\t_" * 7 + f"\t{misc}"
+            for place, word in enumerate(words)
+        ]
         number += len(words)
     return "\n".join([*lines, "", ""])
 
@@ -58,15 +67,26 @@ def test_a_treebank_is_split_as_it_was(splitter):
 
 def test_new_text_is_split_like_it(splitter):
     found = splitter.split("DON'T pay 30-year-old Zoe's e-mail (wasn't) at www.birds.org.")
-    assert " ".join(found.words) == "DO N'T pay 30 - year - old Zoe 's e-mail ( was n't ) at www.birds.org ."
+    assert (
+        " ".join(found.words)
+        == "DO N'T pay 30 - year - old Zoe 's e-mail ( was n't ) at www.birds.org ."
+    )
     assert found.ranges == ((0, 2, "DON'T"), (8, 10, "Zoe's"), (12, 14, "wasn't"))
-    assert [found.words[place] for place, glued in enumerate(found.are_glued) if glued] == "30 - year - ( n't www.birds.org".split()
+    assert [
+        found.words[place] for place, glued in enumerate(found.are_glued) if glued
+    ] == "30 - year - ( n't www.birds.org".split()
 
 
 def test_a_splitter_comes_back_from_json_and_damage_is_told(splitter):
     stored = json.loads(json.dumps(splitter.to_dict()))
     assert Splitter.from_dict(stored) == splitter
-    for damage in ({"cuts": 1}, {"more": 1}, {"forms": {"a": [""]}}, {"forms": {"a": []}}, {"ends": [""]}):
+    for damage in (
+        {"cuts": 1},
+        {"more": 1},
+        {"forms": {"a": [""]}},
+        {"forms": {"a": []}},
+        {"ends": [""]},
+    ):
         with pytest.raises(ModelError, match="how the model splits text is damaged"):
             Splitter.from_dict({**stored, **damage})
 
@@ -77,7 +97,18 @@ def test_words_that_do_not_make_up_their_form_get_its_case(tmp_path):
     path.write_text(f"1-2\tdu{row}1\tde{row}2\tle{row}\n")
     splitter = learn_splitter([path], LabelledSettings())
     assert splitter.mark_cuts is None  # the file does not say where its spaces are
-    assert splitter.split("Du pain, DU vin: du").words == ("De", "le", "pain", ",", "DE", "LE", "vin", ":", "de", "le")
+    assert splitter.split("Du pain, DU vin: du").words == (
+        "De",
+        "le",
+        "pain",
+        ",",
+        "DE",
+        "LE",
+        "vin",
+        ":",
+        "de",
+        "le",
+    )
 
 
 def test_marks_are_split_off_by_the_rule_of_the_word_tokenizer_or_words_are_left_alone():

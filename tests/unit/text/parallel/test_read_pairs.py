@@ -11,7 +11,10 @@ import pytest
 from rnnlm.errors import RnnlmWarning, TextError, UsageError
 from rnnlm.text.pairs import Pair, ParallelSettings, read_pairs
 
-ROWS = [{"id": 7, "english": "Go.", "french": "Va !"}, {"id": 8, "english": 'He said "a, b"', "french": "Il a dit\u202f: b"}]
+ROWS = [
+    {"id": 7, "english": "Go.", "french": "Va !"},
+    {"id": 8, "english": 'He said "a, b"', "french": "Il a dit\u202f: b"},
+]
 SIDES = [("Go.", ("Va !",)), ('He said "a, b"', ("Il a dit\u202f: b",))]
 NAMED = {"column": "english", "target_column": "french"}
 TSV = "\n".join(["\t".join(ROWS[0]), *("\t".join(map(str, row.values())) for row in ROWS)]) + "\n"
@@ -25,7 +28,10 @@ def read(tmp_path):
 
     def of(content, *references, name="data.txt", **settings):
         files = []
-        for file, text in ((name, content), *((f"target{number}.txt", text) for number, text in enumerate(references, start=1))):
+        for file, text in (
+            (name, content),
+            *((f"target{number}.txt", text) for number, text in enumerate(references, start=1)),
+        ):
             files.append(tmp_path / file)
             files[-1].write_bytes(text if isinstance(text, bytes) else text.encode())
         return read_pairs(files[:1], ParallelSettings(**settings), [[file] for file in files[1:]])
@@ -56,16 +62,35 @@ def test_the_same_pairs_are_read_of_every_table(read, tmp_path, content, name, f
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), tmp_path / name)
         content = (tmp_path / name).read_bytes()
     text = read(content, name=name, **NAMED)
-    assert (sides(text), text.source_name, text.target_name, text.format) == (SIDES, "english", "french", format)
-    assert [pair.line for pair in text.pairs] == lines and text.pairs[0].where == f"{tmp_path / name}, line {lines[0]}"
-    assert text.content_hash == read(*("\n".join(each) for each in zip(*((s, *r) for s, r in SIDES), strict=True))).content_hash
-    assert text.content_hash == "345f6199a72f" != read(TSV, column="french", target_column="english").content_hash
+    assert (sides(text), text.source_name, text.target_name, text.format) == (
+        SIDES,
+        "english",
+        "french",
+        format,
+    )
+    assert [pair.line for pair in text.pairs] == lines and text.pairs[
+        0
+    ].where == f"{tmp_path / name}, line {lines[0]}"
+    assert (
+        text.content_hash
+        == read(
+            *("\n".join(each) for each in zip(*((s, *r) for s, r in SIDES), strict=True))
+        ).content_hash
+    )
+    assert (
+        text.content_hash
+        == "345f6199a72f"
+        != read(TSV, column="french", target_column="english").content_hash
+    )
 
 
 def test_the_sources_of_parallel_files_have_a_target_in_each_of_the_others(read, tmp_path):
     text = read("Go.\r\nStop\u2028now", "Va !\nArrête\n", "Allez !\r\nCesse\r\n")
     file = str(tmp_path / "data.txt")
-    assert text.pairs == (Pair("Go.", ("Va !", "Allez !"), 1, file), Pair("Stop\u2028now", ("Arrête", "Cesse"), 2, file))
+    assert text.pairs == (
+        Pair("Go.", ("Va !", "Allez !"), 1, file),
+        Pair("Stop\u2028now", ("Arrête", "Cesse"), 2, file),
+    )
     assert (text.source_name, text.target_name, text.format) == ("source", "target", "parallel")
 
 
@@ -74,7 +99,12 @@ def test_several_files_and_globs_are_read_in_order(tmp_path):
         (tmp_path / name).write_text(f"{name} 1\n{name} 2\n")
         (tmp_path / name.replace("en", "fr")).write_text("x\ny\n")
     text = read_pairs([tmp_path / "*.en"], ParallelSettings(), [[tmp_path / "*.fr"]])
-    assert [(pair.source, pair.line) for pair in text.pairs] == [("a.en 1", 1), ("a.en 2", 2), ("b.en 1", 1), ("b.en 2", 2)]
+    assert [(pair.source, pair.line) for pair in text.pairs] == [
+        ("a.en 1", 1),
+        ("a.en 2", 2),
+        ("b.en 1", 1),
+        ("b.en 2", 2),
+    ]
     with pytest.raises(UsageError, match="2 files of sources and 1 of targets"):
         read_pairs([tmp_path / "*.en"], ParallelSettings(), [[tmp_path / "a.fr"]])
 
@@ -83,7 +113,11 @@ def test_a_list_of_targets_is_several_references(read, tmp_path):
     rows = [{"question": "2 + 2", "answer": ["4", "four"]}, {"question": "1 + 1", "answer": ["2"]}]
     expected = [("2 + 2", ("4", "four")), ("1 + 1", ("2",))]
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "x.parquet")
-    assert sides(read("\n".join(map(json.dumps, rows)))) == sides(read_pairs([tmp_path / "x.parquet"])) == expected
+    assert (
+        sides(read("\n".join(map(json.dumps, rows))))
+        == sides(read_pairs([tmp_path / "x.parquet"]))
+        == expected
+    )
     assert sides(read('{"question": "2 + 2", "answer": 4}')) == [("2 + 2", ("4",))]
 
 
@@ -100,15 +134,30 @@ def test_a_list_of_targets_is_several_references(read, tmp_path):
         ("source\ttarget\tz", {"column": "z", "target_column": "source"}, ("c", "a")),
     ],
 )
-def test_columns_that_nobody_names_are_those_of_usual_names_or_the_only_two(read, header, settings, expected):
-    ((source, (target,)),) = sides(read(f"{header}\na\tb\tc\n" if header.count("\t") == 2 else f"{header}\na\tb\n", **settings))
+def test_columns_that_nobody_names_are_those_of_usual_names_or_the_only_two(
+    read, header, settings, expected
+):
+    ((source, (target,)),) = sides(
+        read(f"{header}\na\tb\tc\n" if header.count("\t") == 2 else f"{header}\na\tb\n", **settings)
+    )
     assert (source, target) == expected
 
 
-@pytest.mark.parametrize("name, delimiter", [("x.tsv", "\t"), ("x.csv", ";"), ("x", "|"), ("x", "\t")])
+@pytest.mark.parametrize(
+    "name, delimiter", [("x.tsv", "\t"), ("x.csv", ";"), ("x", "|"), ("x", "\t")]
+)
 def test_columns_of_a_table_without_a_header_are_named_by_number(read, name, delimiter):
-    content = "".join(delimiter.join(cells) + "\n" for cells in (("Go.", "Va !", "CC-BY"), ("Hi.", "Salut", "CC-BY")))
-    text = read(content, name=name, column="2", target_column="1", delimiter=delimiter if name == "x" else None)
+    content = "".join(
+        delimiter.join(cells) + "\n"
+        for cells in (("Go.", "Va !", "CC-BY"), ("Hi.", "Salut", "CC-BY"))
+    )
+    text = read(
+        content,
+        name=name,
+        column="2",
+        target_column="1",
+        delimiter=delimiter if name == "x" else None,
+    )
     assert sides(text) == [("Va !", ("Go.",)), ("Salut", ("Hi.",))]
     assert (text.source_name, text.target_name, text.pairs[0].line) == ("2", "1", 1)
 
@@ -118,7 +167,10 @@ def test_a_line_end_in_a_cell_is_a_space(read):
 
 
 def test_references_of_one_line_are_kept_as_they_are(read):
-    assert sides(read("a\nb\n", "1\n2\n", "1\n3\n").grouped()) == [("a", ("1", "1")), ("b", ("2", "3"))]
+    assert sides(read("a\nb\n", "1\n2\n", "1\n3\n").grouped()) == [
+        ("a", ("1", "1")),
+        ("b", ("2", "3")),
+    ]
 
 
 def test_rows_of_one_source_are_grouped_where_it_stands_first_and_each_reference_is_kept_once(read):
@@ -127,11 +179,17 @@ def test_rows_of_one_source_are_grouped_where_it_stands_first_and_each_reference
     assert sides(grouped) == [("b", ("1", "3")), ("a", ("2",)), ("c", ("4",))]
     assert [pair.line for pair in grouped.pairs] == [1, 2, 4]
     rows = [{"x": "b", "y": ["1", "3"]}, {"x": "a", "y": "2"}, {"x": "c", "y": "4"}]
-    assert grouped.content_hash == read("\n".join(map(json.dumps, rows))).content_hash != text.content_hash
+    assert (
+        grouped.content_hash
+        == read("\n".join(map(json.dumps, rows))).content_hash
+        != text.content_hash
+    )
 
 
 def test_empty_sides_are_left_out_where_that_is_asked_for_and_a_notice_counts_them(read):
-    with pytest.warns(RnnlmWarning, match="pairs left out because their source or target is empty: 2 of 4"):
+    with pytest.warns(
+        RnnlmWarning, match="pairs left out because their source or target is empty: 2 of 4"
+    ):
         text = read("a\tb\n1\t2\n \t2\n3\t\n\n4\t5\n", skip_empty=True)
     assert sides(text) == [("1", ("2",)), ("4", ("5",))]
     with (
@@ -141,13 +199,21 @@ def test_empty_sides_are_left_out_where_that_is_asked_for_and_a_notice_counts_th
         text = read("a\nb\nc\n", "1\n\n3\n", "4\n\n\n", skip_empty=True)
     assert sides(text) == [("a", ("1", "4")), ("c", ("3",))]
     with pytest.warns(RnnlmWarning, match="pairs left out .*: 2 of 3"):
-        assert sides(read('{"a": "1", "b": "2"}\n{"a": "3"}\n{"a": "4", "b": []}', skip_empty=True)) == [("1", ("2",))]
-    with pytest.warns(RnnlmWarning), pytest.raises(TextError, match="no pairs in .*all of them are empty"):
+        assert sides(
+            read('{"a": "1", "b": "2"}\n{"a": "3"}\n{"a": "4", "b": []}', skip_empty=True)
+        ) == [("1", ("2",))]
+    with (
+        pytest.warns(RnnlmWarning),
+        pytest.raises(TextError, match="no pairs in .*all of them are empty"),
+    ):
         read("a\n", "\n", skip_empty=True)
 
 
 def test_special_symbols_are_an_error_dropped_or_replaced(read):
-    for contents, place in ((("a\n<s> b\n", "1\n2\n"), "data.txt, line 2"), (("a\nb\n", "1\n2 </s>\n"), "target1.txt, line 2")):
+    for contents, place in (
+        (("a\n<s> b\n", "1\n2\n"), "data.txt, line 2"),
+        (("a\nb\n", "1\n2 </s>\n"), "target1.txt, line 2"),
+    ):
         with pytest.raises(TextError, match=f"{place}: the text holds </?s>.*--special-symbols"):
             read(*contents)
     table = "x\ty\na </s>\t<s> b <unk> <s>c\n"
@@ -159,7 +225,11 @@ def test_special_symbols_are_an_error_dropped_or_replaced(read):
 
 FAULTS = [  # contents, what the message holds, settings
     (("a\nb\n", "1\n"), "target1.txt has 1 lines, .*data.txt has more.*line 2 of .*data.txt", {}),
-    (("a\n", "1\n", "1\n2\n"), "data.txt has 1 lines, .*target2.txt has more.*line 2 of .*target2.txt", {}),
+    (
+        ("a\n", "1\n", "1\n2\n"),
+        "data.txt has 1 lines, .*target2.txt has more.*line 2 of .*target2.txt",
+        {},
+    ),
     (("a\n\nc\n", "1\n2\n3\n"), "data.txt, line 2: the source is empty.*--skip-empty", {}),
     (("a\nb\n", "1\n \t\n"), "target1.txt, line 2: the target is empty.*--skip-empty", {}),
     (("a\nb\n", "1\n2\n", "1\n\n"), "target2.txt, line 2: the target is empty", {}),
@@ -172,11 +242,23 @@ FAULTS = [  # contents, what the message holds, settings
     (("a\tb\n1\t2\n3\n",), "data.txt, line 3: the target is empty", {}),
     (("a\tb\n1\t2\t3\n",), "data.txt, line 2: the row has more cells than columns", {}),
     (("a\tb\n1\t2\n3\t\xff\n".encode("latin-1"),), "data.txt, line 3, byte 3: not UTF-8", {}),
-    ((TSV,), "data.txt, line 2: which columns hold.*it has id, english, french.*--column and --target-column", {}),
+    (
+        (TSV,),
+        "data.txt, line 2: which columns hold.*it has id, english, french.*--column and --target-column",
+        {},
+    ),
     ((TSV,), "data.txt, line 2: which columns hold", {"column": "english"}),
-    ((TSV,), "no column 'frensh'.*it has id, english, french.*did you mean 'french'", {**NAMED, "target_column": "frensh"}),
+    (
+        (TSV,),
+        "no column 'frensh'.*it has id, english, french.*did you mean 'french'",
+        {**NAMED, "target_column": "frensh"},
+    ),
     ((TSV,), "no column '4'.*it has 1, 2, 3", {"column": "2", "target_column": "4"}),
-    (("Go.\tVa !\nHi\tSalut\n",), "data.txt: is there a header.*'Go.' looks like a text.*--column 1 --target-column 2", {}),
+    (
+        ("Go.\tVa !\nHi\tSalut\n",),
+        "data.txt: is there a header.*'Go.' looks like a text.*--column 1 --target-column 2",
+        {},
+    ),
     (("a b\tA B\nc d\tC D\n",), "data.txt: is there a header.*'a b' looks like a text", {}),
     (('{"a": "1", "b": "2"}\n{"a": "3"}\n',), "line 2: no column 'b'.*it has a", {}),
     (('{"a": "1", "b": null}\n',), "line 1: the target is empty", {}),
@@ -186,7 +268,11 @@ FAULTS = [  # contents, what the message holds, settings
     (('{"a": ["1"], "b": "2"}\n',), "line 1: column 'a' holds a list", {}),
     (('{"a": "1", "b": ["2", ["3"]]}\n',), "line 1: column 'b' holds a list", {}),
     (('{"a": "1", "b": "2"}\n{"a": \n',), "line 2: not JSON", {}),
-    (("just a text\nand one more\n",), "cannot tell how its pairs are written.*'just a text'.*--target", {}),
+    (
+        ("just a text\nand one more\n",),
+        "cannot tell how its pairs are written.*'just a text'.*--target",
+        {},
+    ),
 ]
 
 
@@ -197,12 +283,17 @@ def test_each_fault_is_one_error_with_its_file_and_line(read, contents, message,
 
 
 def test_bad_utf8_is_replaced_where_that_is_asked_for(read):
-    assert sides(read(b"a \xff\n", b"\xfe\n", encoding_errors="replace")) == [("a \ufffd", ("\ufffd",))]
+    assert sides(read(b"a \xff\n", b"\xfe\n", encoding_errors="replace")) == [
+        ("a \ufffd", ("\ufffd",))
+    ]
     assert sides(read(b"a\tb\n1\t\xff\n", encoding_errors="replace")) == [("1", ("\ufffd",))]
 
 
 def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):
-    with pytest.raises(UsageError, match="pairs of data sets of the hub are not read; save it as Parquet or JSON-lines"):
+    with pytest.raises(
+        UsageError,
+        match="pairs of data sets of the hub are not read; save it as Parquet or JSON-lines",
+    ):
         read_pairs(["hf:owner/name"])
     with pytest.raises(TextError, match=r"is a directory; name its files: .*/\*.tsv"):
         read_pairs([tmp_path])
@@ -215,13 +306,20 @@ def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):
     assert sides(read("a\tb\n", "1\n", name="x.tsv", format="parallel")) == [("a\tb", ("1",))]
     with pytest.raises(UsageError, match="x.jsonl has no delimiter"):
         read(JSON_LINES, name="x.jsonl", delimiter=";")
-    with pytest.warns(RnnlmWarning, match="data.txt: read line by line as text, without regard to --column"):
+    with pytest.warns(
+        RnnlmWarning, match="data.txt: read line by line as text, without regard to --column"
+    ):
         assert sides(read("a\n", "1\n", **NAMED)) == [("a", ("1",))]
 
 
 def test_tables_of_other_columns_are_an_error(tmp_path):
     (tmp_path / "a.tsv").write_text("english\tfrench\na\tb\n")
     (tmp_path / "b.tsv").write_text("french\tenglish\na\tb\n")
-    with pytest.raises(TextError, match=r"b.tsv: pairs of french and english, but those of .*a.tsv are english and french"):
+    with pytest.raises(
+        TextError,
+        match=r"b.tsv: pairs of french and english, but those of .*a.tsv are english and french",
+    ):
         read_pairs([tmp_path / "a.tsv", tmp_path / "b.tsv"])
-    assert sides(read_pairs([tmp_path / "a.tsv", tmp_path / "b.tsv"], ParallelSettings(**NAMED))) == [("a", ("b",)), ("b", ("a",))]
+    assert sides(
+        read_pairs([tmp_path / "a.tsv", tmp_path / "b.tsv"], ParallelSettings(**NAMED))
+    ) == [("a", ("b",)), ("b", ("a",))]

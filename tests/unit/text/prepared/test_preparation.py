@@ -36,7 +36,9 @@ def assert_same(found, wanted):
     for field in fields(EncodedText):
         one, other = getattr(found, field.name), getattr(wanted, field.name)
         if isinstance(other, np.ndarray):
-            assert np.array_equal(one, other) and (one.dtype == other.dtype or field.name in LINE_COUNTS), field.name
+            assert np.array_equal(one, other) and (
+                one.dtype == other.dtype or field.name in LINE_COUNTS
+            ), field.name
         else:
             assert one == other, field.name
 
@@ -57,7 +59,10 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
     assert len(found.index.shards) > 2
     how = TextSettings(blank_lines=settings.get("blank_lines", "skip"))
     corpus = Corpus((str(text),), how)
-    wanted = tokenizers.train(TokenizerSettings(**{k: v for k, v in settings.items() if k != "blank_lines"}), corpus.blocks())
+    wanted = tokenizers.train(
+        TokenizerSettings(**{k: v for k, v in settings.items() if k != "blank_lines"}),
+        corpus.blocks(),
+    )
     assert found.tokenizer.fingerprint == wanted.fingerprint and found.settings == how
     assert np.array_equal(found.tokenizer.counts_V, wanted.counts_V)
     assert_same(found.encode(wanted), corpus.encode(wanted))
@@ -66,14 +71,24 @@ def test_a_prepared_text_is_what_encoding_it_gives(tmp_path, text, prepared, set
 def test_a_whole_folder_has_no_problems_and_is_described(tmp_path, prepared):
     """Damaged ones are in support/hostile/prepared.py."""
     lines = prepared().lines
-    assert [problem for _, problem, _ in prepared_text.problems(tmp_path / "prepared")] == ["", "", ""]
+    assert [problem for _, problem, _ in prepared_text.problems(tmp_path / "prepared")] == [
+        "",
+        "",
+        "",
+    ]
     described = prepared_text.describe(tmp_path / "prepared")
-    assert described["counts"]["lines"] == lines and described["prepared text"] == "finished" and described["shards"] > 2
+    assert (
+        described["counts"]["lines"] == lines
+        and described["prepared text"] == "finished"
+        and described["shards"] > 2
+    )
 
 
 def test_events_tell_of_the_sample_of_the_progress_and_of_the_outcome(tmp_path, text, small_shards):
     events = list(rnnlm.prepare(text, tmp_path / "prepared", workers=0))
-    assert [type(event) for event in events[:3]] == [Sampling, Sampled, Encoding] and isinstance(events[-1], Prepared)
+    assert [type(event) for event in events[:3]] == [Sampling, Sampled, Encoding] and isinstance(
+        events[-1], Prepared
+    )
     assert events[1].how == "all" and events[1].bytes == text.stat().st_size
     progress = [event for event in events if isinstance(event, Encoding)]
     assert progress[-1].share == 1.0 and progress[-1].seconds_left == 0.0
@@ -82,7 +97,9 @@ def test_events_tell_of_the_sample_of_the_progress_and_of_the_outcome(tmp_path, 
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_bytes_do_not_depend_on_the_number_of_workers_nor_on_compression(tmp_path, text, prepared, workers):
+def test_the_bytes_do_not_depend_on_the_number_of_workers_nor_on_compression(
+    tmp_path, text, prepared, workers
+):
     prepared("one")
     prepared("more", workers=workers)
     assert content(tmp_path / "one") == content(tmp_path / "more")
@@ -151,14 +168,18 @@ def test_the_tokenizer_of_a_prepared_text_serves_another_one(tmp_path, text, pre
     tokenizer = rnnlm.load_tokenizer(tmp_path / "prepared")
     assert prepared("valid", source=valid, tokenizer=tokenizer).vocabulary_size == 200
     one, other = (prepared_text.load(tmp_path / name) for name in ("prepared", "valid"))
-    assert one.tokenizer.fingerprint == other.tokenizer.fingerprint and other.index.sample.bytes == 0
+    assert (
+        one.tokenizer.fingerprint == other.tokenizer.fingerprint and other.index.sample.bytes == 0
+    )
     with pytest.raises(UsageError, match="max_vocab"):
         prepared("third", tokenizer=tokenizer, max_vocab=300)
     with pytest.raises(UsageError, match="--sample"):
         prepared("third", tokenizer=tokenizer, sample="1M")
     with pytest.warns(DeprecationWarning, match="tokenizer="):  # its name instead, as before
         prepared("former", source=valid, tokenizer_from=str(tmp_path / "prepared"))
-    assert prepared_text.load(tmp_path / "former").tokenizer.fingerprint == one.tokenizer.fingerprint
+    assert (
+        prepared_text.load(tmp_path / "former").tokenizer.fingerprint == one.tokenizer.fingerprint
+    )
 
 
 def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
@@ -170,7 +191,9 @@ def test_standard_input_is_read_once(tmp_path, text, prepared, monkeypatch):
     assert [name for name in one if one[name] != piped[name]] == ["index.json"]
 
 
-def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(tmp_path, prepared, monkeypatch):
+def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(
+    tmp_path, prepared, monkeypatch
+):
     submit = workers.Processes.submit
 
     def dying(self, function, piece, *arguments):
@@ -180,7 +203,9 @@ def test_a_worker_that_dies_ends_the_work_with_a_message_and_what_is_done_stays(
 
     with monkeypatch.context() as patched:
         patched.setattr(workers.Processes, "submit", dying)
-        with pytest.raises(RnnlmError, match="worker process died; it was ended by SIGKILL.*--resume"):
+        with pytest.raises(
+            RnnlmError, match="worker process died; it was ended by SIGKILL.*--resume"
+        ):
             prepared(workers=1)
     prepared("unbroken")
     prepared(resume=True)
@@ -227,21 +252,38 @@ def test_of_a_pipe_which_can_be_read_once_nothing_is_lost(tmp_path, text, prepar
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_tables_and_data_sets_are_prepared_a_little_at_a_time(tmp_path, corpus_text, prepared, monkeypatch, workers):
+def test_tables_and_data_sets_are_prepared_a_little_at_a_time(
+    tmp_path, corpus_text, prepared, monkeypatch, workers
+):
     monkeypatch.setattr(sources, "RECORDS_PER_CHUNK", 16)
     lines = [line for line in corpus_text.splitlines() if line.strip()][:300]
     (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "train.jsonl").write_text("".join(json.dumps({"text": line}) + "\n" for line in lines), encoding="utf-8")
+    (tmp_path / "set" / "train.jsonl").write_text(
+        "".join(json.dumps({"text": line}) + "\n" for line in lines), encoding="utf-8"
+    )
     pyarrow.parquet.write_table(pyarrow.table({"text": lines}), tmp_path / "lines.parquet")
     seen, cut = [], pieces.pieces
-    monkeypatch.setattr("rnnlm.text.prepared.preparation.pieces", lambda *given: (seen.append(piece) or piece for piece in cut(*given)))
-    one, *others = (prepared(f"from-{name}", source=tmp_path / name, workers=workers) for name in ("lines.txt", "set", "lines.parquet"))
+    monkeypatch.setattr(
+        "rnnlm.text.prepared.preparation.pieces",
+        lambda *given: (seen.append(piece) or piece for piece in cut(*given)),
+    )
+    one, *others = (
+        prepared(f"from-{name}", source=tmp_path / name, workers=workers)
+        for name in ("lines.txt", "set", "lines.parquet")
+    )
     for other in others:
-        assert (one.lines_hash, one.tokens, one.lines) == (other.lines_hash, other.tokens, other.lines)
+        assert (one.lines_hash, one.tokens, one.lines) == (
+            other.lines_hash,
+            other.tokens,
+            other.lines,
+        )
     streamed = [piece for piece in seen if piece.source.endswith("set")]
     assert len(streamed) > 10 and sum(len(piece.whole) for piece in streamed) == 300
-    assert prepared("from-set", source=tmp_path / "set", workers=workers, resume=True).lines_hash == one.lines_hash
+    assert (
+        prepared("from-set", source=tmp_path / "set", workers=workers, resume=True).lines_hash
+        == one.lines_hash
+    )
 
 
 def test_one_run_at_a_time_prepares_in_a_folder(tmp_path, text, prepared):

@@ -22,7 +22,10 @@ def lines_of(settings, text=TEXT):
 
 
 def same(one, other):
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in EncodedLines.__dataclass_fields__)
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in EncodedLines.__dataclass_fields__
+    )
 
 
 KINDS = [
@@ -39,11 +42,19 @@ def test_lines_come_back_from_their_arrays_and_from_their_parts(settings):
     assert same(EncodedLines.from_arrays(lines.to_arrays()), lines)
     for at in range(len(lines) + 1):
         assert same(joined(lines.cut(at)), lines)
-    assert lines.totals() == {name: sum(part.totals()[name] for part in lines.cut(2)) for name in lines.totals()}
+    assert lines.totals() == {
+        name: sum(part.totals()[name] for part in lines.cut(2)) for name in lines.totals()
+    }
 
 
 def test_a_shard_of_words_does_not_store_what_follows_from_the_rest():
-    assert lines_of(TokenizerSettings(), "the cat\nsat unseen\n").to_arrays().keys() == {"ids", "oov", "tokens", "bytes", "document_lines"}
+    assert lines_of(TokenizerSettings(), "the cat\nsat unseen\n").to_arrays().keys() == {
+        "ids",
+        "oov",
+        "tokens",
+        "bytes",
+        "document_lines",
+    }
 
 
 def test_counts_take_the_smallest_type_that_holds_them():

@@ -40,7 +40,11 @@ def test_stretches_are_whole_lines_from_everywhere_and_none_twice(tmp_path):
     assert all(len(line) == 7 for line in lines) and numbers == sorted(set(numbers))
     assert 90_000 < 8 * len(lines) < 110_000
     for start in range(0, 60_000, 5_000):
-        assert 0.5 < sum(start <= number < start + 5_000 for number in numbers) / (len(numbers) / 12) < 1.5
+        assert (
+            0.5
+            < sum(start <= number < start + 5_000 for number in numbers) / (len(numbers) / 12)
+            < 1.5
+        )
 
 
 def test_many_small_files_fill_the_stretches_together(tmp_path):
@@ -49,9 +53,16 @@ def test_many_small_files_fill_the_stretches_together(tmp_path):
 
 
 def test_the_start_is_cut_at_a_line_end():
-    pieces = [Piece("t", 1, True, b"one\ntwo\n"), Piece("t", 3, False, b"three\nfour\n"), Piece("t", 5, False, b"five\n")]
+    pieces = [
+        Piece("t", 1, True, b"one\ntwo\n"),
+        Piece("t", 3, False, b"three\nfour\n"),
+        Piece("t", 5, False, b"five\n"),
+    ]
     assert b"".join(piece.whole for piece in start_of(iter(pieces), 15)) == b"one\ntwo\nthree\n"
-    assert b"".join(piece.whole for piece in start_of(iter(pieces), 10**6)) == b"one\ntwo\nthree\nfour\nfive\n"
+    assert (
+        b"".join(piece.whole for piece in start_of(iter(pieces), 10**6))
+        == b"one\ntwo\nthree\nfour\nfive\n"
+    )
 
 
 def test_a_sample_of_what_is_compressed_is_its_start(tmp_path):
@@ -63,7 +74,9 @@ def test_a_sample_of_what_is_compressed_is_its_start(tmp_path):
 
 def test_a_tokenizer_is_made_of_pieces_with_what_there_is_to_notice():
     sample = [Piece("t", 1, True, b"the cat sat on the mat\n" * 20)] * 3
-    found = learn(sample, TextSettings(), TokenizerSettings(tokenizer="sentencepiece", vocab_size=5000))
+    found = learn(
+        sample, TextSettings(), TokenizerSettings(tokenizer="sentencepiece", vocab_size=5000)
+    )
     assert found.size < 5000 and found.sample_bytes == sum(map(len, sample))
     assert tokenizers.load(found.settings, found.files).fingerprint == found.fingerprint
     assert any("pieces only" in notice for notice in found.notices)
@@ -71,6 +84,10 @@ def test_a_tokenizer_is_made_of_pieces_with_what_there_is_to_notice():
 
 def test_a_sample_that_makes_no_tokenizer_is_an_error():
     with pytest.raises(SettingsError):
-        learn([Piece("t", 1, True, b"the cat sat\n")], TextSettings(), TokenizerSettings(tokenizer="sentencepiece", vocab_size=5))
+        learn(
+            [Piece("t", 1, True, b"the cat sat\n")],
+            TextSettings(),
+            TokenizerSettings(tokenizer="sentencepiece", vocab_size=5),
+        )
     with pytest.raises(TextError, match="t, line 7, byte 5"):
         learn([Piece("t", 7, False, b"bad \xff\n")], TextSettings(), TokenizerSettings())

@@ -15,12 +15,25 @@ def tokenizer():
 def test_ids_of_a_small_text(tokenizer):
     assert (tokenizer.size, tokenizer.boundary_id, tokenizer.unk_id) == (257, 0, None)
     encoded = tokenizer.encode(["aä", "", "<unk>"])
-    assert encoded.ids.tolist() == [98, 0xC3 + 1, 0xA4 + 1, 0, 0, *(byte + 1 for byte in b"<unk>"), 0]
+    assert encoded.ids.tolist() == [
+        98,
+        0xC3 + 1,
+        0xA4 + 1,
+        0,
+        0,
+        *(byte + 1 for byte in b"<unk>"),
+        0,
+    ]
     assert encoded.offsets.tolist() == [0, 4, 5, 11] and not len(encoded.oov)
-    assert tokenizer.counts_V[[0, 98, 99, 0xC4]].tolist() == [1, 1, 1, 1] and tokenizer.counts_V.sum() == 5
+    assert (
+        tokenizer.counts_V[[0, 98, 99, 0xC4]].tolist() == [1, 1, 1, 1]
+        and tokenizer.counts_V.sum() == 5
+    )
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4))
+@given(
+    st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4)
+)
 def test_any_text_comes_back(tokenizer, lines):
     encoded = tokenizer.encode(lines)
     assert tokenizer.decode(encoded.ids) == "\n".join(lines)

@@ -6,7 +6,9 @@ from rnnlm.errors import ModelError
 from rnnlm.text import tokenizers
 from support.tiny_models import make_tokenizer
 
-text_lines = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4)
+text_lines = st.lists(
+    st.text(st.characters(codec="utf-8", exclude_characters="\n")), min_size=1, max_size=4
+)
 
 
 def test_ids_of_a_small_text():

@@ -22,7 +22,10 @@ KINDS = [
 def test_each_line_is_mirrored_and_reads_as_before(settings):
     forward = make_tokenizer(LINES, **settings)
     backward = make_tokenizer(LINES, **settings, reversed=True)
-    assert backward.symbols() == forward.symbols() and backward.counts_V.tolist() == forward.counts_V.tolist()
+    assert (
+        backward.symbols() == forward.symbols()
+        and backward.counts_V.tolist() == forward.counts_V.tolist()
+    )
     one, other = forward.encode(AWKWARD), backward.encode(AWKWARD)
     assert one.offsets.tolist() == other.offsets.tolist()
     for index, (start, end) in enumerate(zip(one.offsets[:-1], one.offsets[1:], strict=True)):
@@ -44,13 +47,19 @@ def test_the_direction_is_stored_only_where_it_is_not_the_usual_one_and_is_part_
     assert "reversed" not in forward.to_settings() and backward.to_settings()["reversed"] is True
     again = tokenizers.load(backward.to_settings(), backward.to_files())
     assert again.is_reversed and again.fingerprint == backward.fingerprint != forward.fingerprint
-    assert forward.in_direction(True).fingerprint == backward.fingerprint and forward.in_direction(False) is forward
+    assert (
+        forward.in_direction(True).fingerprint == backward.fingerprint
+        and forward.in_direction(False) is forward
+    )
     assert backward.in_direction(False).fingerprint == forward.fingerprint
 
 
 def test_unseen_words_that_are_spelled_have_the_same_ids_in_both_directions():
     forward, backward = make_tokenizer().spelling(), make_tokenizer(reversed=True).spelling()
-    assert backward.encode(["quagga the okapi"]).ids.tolist() == [*forward.encode(["quagga the okapi"]).ids[2::-1].tolist(), 0]
+    assert backward.encode(["quagga the okapi"]).ids.tolist() == [
+        *forward.encode(["quagga the okapi"]).ids[2::-1].tolist(),
+        0,
+    ]
 
 
 def test_mirroring_twice_changes_nothing():

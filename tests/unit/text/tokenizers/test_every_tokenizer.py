@@ -26,7 +26,11 @@ def test_files_and_settings_make_the_same_tokenizer_again_and_a_newline_is_an_er
     again = tokenizers.load(tokenizer.to_settings(), tokenizer.to_files())
     assert again.fingerprint == tokenizer.fingerprint and again.symbols() == tokenizer.symbols()
     ids = tokenizer.encode(AWKWARD).ids
-    assert again.counts_V.tolist() == tokenizer.counts_V.tolist() == np.bincount(ids, minlength=tokenizer.size).tolist()
+    assert (
+        again.counts_V.tolist()
+        == tokenizer.counts_V.tolist()
+        == np.bincount(ids, minlength=tokenizer.size).tolist()
+    )
     assert again.encode(AWKWARD).ids.tolist() == ids.tolist()
     with pytest.raises(TextError, match="newline"):
         tokenizer.encode(["a\nb"])
@@ -57,14 +61,23 @@ def test_what_is_not_lines_of_text_or_ids_is_refused_with_what_is_needed(setting
         with pytest.raises(TypeError, match=message):
             tokenizer.decode(ids)
     ids = tokenizer.encode([LINES[0]]).ids
-    assert tokenizer.decode(ids) == tokenizer.decode(ids.tolist()) == tokenizer.decode(tuple(map(np.int64, ids))) != ""
+    assert (
+        tokenizer.decode(ids)
+        == tokenizer.decode(ids.tolist())
+        == tokenizer.decode(tuple(map(np.int64, ids)))
+        != ""
+    )
     assert tokenizer.decode([]) == tokenizer.decode(np.array([])) == ""
 
 
 @pytest.mark.parametrize("tokenizer", ["sentencepiece", "byte"])
-@pytest.mark.parametrize("limits", [{"min_count": 2}, {"max_vocab": 50}, {"min_count": 2, "max_vocab": 50}])
+@pytest.mark.parametrize(
+    "limits", [{"min_count": 2}, {"max_vocab": 50}, {"min_count": 2, "max_vocab": 50}]
+)
 def test_limits_that_a_tokenizer_does_not_have_are_refused(tokenizer, limits):
-    with pytest.raises(SettingsError, match=f"^{' and '.join(limits)}: not for the {tokenizer} tokenizer"):
+    with pytest.raises(
+        SettingsError, match=f"^{' and '.join(limits)}: not for the {tokenizer} tokenizer"
+    ):
         make_tokenizer(tokenizer=tokenizer, **limits)
 
 
@@ -90,16 +103,25 @@ def test_a_text_of_unk_alone_leaves_no_word_either():
     assert make_tokenizer(LINES).size > 2
 
 
-MESSY = ["it\u2019s  a \u201ccafe\u0301\u201d &amp;\u00a0more", "&lt;unk&gt; <unk> \u2013 x", *LINES]
+MESSY = [
+    "it\u2019s  a \u201ccafe\u0301\u201d &amp;\u00a0more",
+    "&lt;unk&gt; <unk> \u2013 x",
+    *LINES,
+]
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
 @pytest.mark.parametrize("kind", [each for each in KINDS if "tokenizer" in each] + [{}], ids=str)
 @pytest.mark.parametrize("forms", ["all", "dashes,quotes"])
 def test_a_text_is_normalised_wherever_it_is_read(kind, forms):
-    plain, tokenizer = (make_tokenizer(MESSY, **kind, **more) for more in ({}, {"normalise": forms}))
+    plain, tokenizer = (
+        make_tokenizer(MESSY, **kind, **more) for more in ({}, {"normalise": forms})
+    )
     clean = make_tokenizer([normalise(line, forms) for line in MESSY], **kind)
-    assert tokenizer.symbols() == clean.symbols() and tokenizer.counts_V.tolist() == clean.counts_V.tolist()
+    assert (
+        tokenizer.symbols() == clean.symbols()
+        and tokenizer.counts_V.tolist() == clean.counts_V.tolist()
+    )
     ids = tokenizer.encode(MESSY).ids.tolist()
     assert ids == clean.encode([normalise(line, forms) for line in MESSY]).ids.tolist()
     assert tokenizer.surfaces(MESSY) == clean.surfaces([normalise(line, forms) for line in MESSY])
@@ -115,10 +137,22 @@ def test_a_text_is_normalised_wherever_it_is_read(kind, forms):
 def test_a_fingerprint_says_what_is_normalised_and_without_it_is_as_it_was():
     before = make_tokenizer(["a b"]).to_settings()
     del before["normalise"], before["remove_punctuation"]
-    assert tokenizers.load(before, make_tokenizer(["a b"]).to_files()).fingerprint == make_tokenizer(["a b"]).fingerprint == "c9e29bf0c299"
-    more = ({"normalise": "quotes"}, {"normalise": "all"}, {"remove_punctuation": True}, {"normalise": "all", "remove_punctuation": True})
+    assert (
+        tokenizers.load(before, make_tokenizer(["a b"]).to_files()).fingerprint
+        == make_tokenizer(["a b"]).fingerprint
+        == "c9e29bf0c299"
+    )
+    more = (
+        {"normalise": "quotes"},
+        {"normalise": "all"},
+        {"remove_punctuation": True},
+        {"normalise": "all", "remove_punctuation": True},
+    )
     assert len({make_tokenizer(["a b"], **each).fingerprint for each in ({}, *more)}) == 5
-    assert make_tokenizer(["a b"], normalise="quotes,dashes").fingerprint == make_tokenizer(["a b"], normalise="dashes, quotes").fingerprint
+    assert (
+        make_tokenizer(["a b"], normalise="quotes,dashes").fingerprint
+        == make_tokenizer(["a b"], normalise="dashes, quotes").fingerprint
+    )
 
 
 @pytest.mark.filterwarnings("ignore::rnnlm.errors.RnnlmWarning")
@@ -126,8 +160,14 @@ def test_a_fingerprint_says_what_is_normalised_and_without_it_is_as_it_was():
 def test_punctuation_is_removed_wherever_a_text_is_read(kind):
     lines = [*LINES, "\u201cThe cat,\u201d a dog\u2019s cat - sat.", "..."]
     removed = [remove_punctuation(line) for line in lines]
-    tokenizer, clean = make_tokenizer(lines, **kind, remove_punctuation=True), make_tokenizer(removed, **kind)
+    tokenizer, clean = (
+        make_tokenizer(lines, **kind, remove_punctuation=True),
+        make_tokenizer(removed, **kind),
+    )
     assert removed[-2:] == ["The cat a dog's cat sat", ""]
-    assert tokenizer.encode(lines).ids.tolist() == clean.encode(removed).ids.tolist() and tokenizer.symbols() == clean.symbols()
+    assert (
+        tokenizer.encode(lines).ids.tolist() == clean.encode(removed).ids.tolist()
+        and tokenizer.symbols() == clean.symbols()
+    )
     with pytest.raises(TextError, match="newline"):
         tokenizer.encode(["a,\nb"])

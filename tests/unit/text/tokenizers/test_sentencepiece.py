@@ -21,17 +21,54 @@ def english() -> list[str]:
 
 @pytest.fixture(scope="module", params=KINDS)
 def tokenizer(request, english):
-    return make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=400)
+    return make_tokenizer(
+        english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=400
+    )
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def spelling(request, english):
-    return make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=request.param, vocab_size=350, literal_unk="spell")
+    return make_tokenizer(
+        english,
+        tokenizer="sentencepiece",
+        sentencepiece_model=request.param,
+        vocab_size=350,
+        literal_unk="spell",
+    )
 
 
 awkward = st.lists(
-    st.sampled_from(["\u2581", "<unk>", "<0x41>", "<s>", "</s>", " ", "  ", "\0", "\t", "\r", "\x0b", "\x85", "\u2028", "\u00a0"])
-    | st.sampled_from(["the", " dog", "e\u0301", "\ufb01", "\u3000", "\ufeff", "\U0001f469\u200d\U0001f680", "<", "0x"])
+    st.sampled_from(
+        [
+            "\u2581",
+            "<unk>",
+            "<0x41>",
+            "<s>",
+            "</s>",
+            " ",
+            "  ",
+            "\0",
+            "\t",
+            "\r",
+            "\x0b",
+            "\x85",
+            "\u2028",
+            "\u00a0",
+        ]
+    )
+    | st.sampled_from(
+        [
+            "the",
+            " dog",
+            "e\u0301",
+            "\ufb01",
+            "\u3000",
+            "\ufeff",
+            "\U0001f469\u200d\U0001f680",
+            "<",
+            "0x",
+        ]
+    )
     | st.characters(codec="utf-8", exclude_characters="\n"),
     max_size=12,
 ).map("".join)
@@ -78,17 +115,25 @@ def test_pieces_compress_english(tokenizer, english):
 def test_a_vocabulary_too_large_for_the_text_is_lowered_with_a_notice(kind):
     lines = ["the cat sat on the mat", "a dog saw the cat"]
     with pytest.warns(RnnlmWarning, match="instead of 5000"):
-        tokenizer = make_tokenizer(lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=5000)
+        tokenizer = make_tokenizer(
+            lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=5000
+        )
     assert 258 < tokenizer.size < 400
     assert tokenizer.decode(tokenizer.encode(lines).ids) == "\n".join(lines)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("lines", [["a"], ["\u2581"], ["<unk>"], ["x" * 9000], ["\0"]], ids=lambda lines: ascii(lines[0][:8]))
+@pytest.mark.parametrize(
+    "lines",
+    [["a"], ["\u2581"], ["<unk>"], ["x" * 9000], ["\0"]],
+    ids=lambda lines: ascii(lines[0][:8]),
+)
 def test_the_smallest_texts_make_a_tokenizer(kind, lines):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        tokenizer = make_tokenizer(lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=1000)
+        tokenizer = make_tokenizer(
+            lines, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=1000
+        )
     assert tokenizer.decode(tokenizer.encode(["any line"]).ids) == "any line"
 
 
@@ -100,7 +145,9 @@ def test_a_vocabulary_too_small_says_what_is_needed(kind, english):
     needed = int(error.value.hint.split()[3])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        assert make_tokenizer(english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=needed + 1)
+        assert make_tokenizer(
+            english, tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=needed + 1
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -108,7 +155,9 @@ def test_spaces_come_back_though_rare_in_training(kind):
     text = "\u65e5\u672c\u8a9e\u306e\u6587\u7ae0" * 600
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RnnlmWarning)
-        tokenizer = make_tokenizer([text], tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=300)
+        tokenizer = make_tokenizer(
+            [text], tokenizer="sentencepiece", sentencepiece_model=kind, vocab_size=300
+        )
     assert tokenizer.decode(tokenizer.encode([f"{text} {text}"]).ids) == f"{text} {text}"
 
 

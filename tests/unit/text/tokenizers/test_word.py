@@ -27,7 +27,12 @@ def test_ids_of_a_small_text():
 
 def test_the_contract_of_its_attributes():
     tokenizer = make_tokenizer(TEXT)
-    assert (tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, tokenizer.input_size) == (0, 1, 8, 8)
+    assert (tokenizer.boundary_id, tokenizer.unk_id, tokenizer.size, tokenizer.input_size) == (
+        0,
+        1,
+        8,
+        8,
+    )
     assert tokenizer.starts_word_V.all() and tokenizer.keeps_text and tokenizer.keeps_case
     assert not make_tokenizer(TEXT, split_punctuation=True).keeps_text
     assert not make_tokenizer(TEXT, lowercase=True).keeps_case
@@ -55,7 +60,11 @@ def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list
     while at < len(line):
         token = "<unk>" if line.startswith("<unk>", at) else line[at]
         inside = token in "'\u2019" and is_letter(at - 1) and is_letter(at + 1)
-        if token in " \t\r\0" or token == "<unk>" or (unicodedata.category(token)[0] in "PS" and not inside):
+        if (
+            token in " \t\r\0"
+            or token == "<unk>"
+            or (unicodedata.category(token)[0] in "PS" and not inside)
+        ):
             words += [word] * bool(word) + [token] * (token not in " \t\r\0")
             word = ""
         else:
@@ -65,24 +74,68 @@ def reference_words(line: str, lowercase: bool, split_punctuation: bool) -> list
 
 
 pieces = st.sampled_from(
-    ["a", "B", "the", "The", "<unk>", "<UNK>", "</s>", "<s>", " ", " ", "\t", "\0", "\r", "\x0b", "\x0c", "\x1c", "\u00a0"]
-    + ["'", "\u2019", "_", ".", "-", "\u20ac", "\u0130", "\u03a3", "7", "\U0001f600", "\u0301", "\u2581"]
+    [
+        "a",
+        "B",
+        "the",
+        "The",
+        "<unk>",
+        "<UNK>",
+        "</s>",
+        "<s>",
+        " ",
+        " ",
+        "\t",
+        "\0",
+        "\r",
+        "\x0b",
+        "\x0c",
+        "\x1c",
+        "\u00a0",
+    ]
+    + [
+        "'",
+        "\u2019",
+        "_",
+        ".",
+        "-",
+        "\u20ac",
+        "\u0130",
+        "\u03a3",
+        "7",
+        "\U0001f600",
+        "\u0301",
+        "\u2581",
+    ]
 )
 lines = st.lists(st.lists(pieces, max_size=12).map("".join), min_size=1, max_size=5)
 
 
-@pytest.mark.parametrize("limits", [{}, {"min_count": 2}, {"max_vocab": 5}, {"min_count": 2, "max_vocab": 4}])
+@pytest.mark.parametrize(
+    "limits", [{}, {"min_count": 2}, {"max_vocab": 5}, {"min_count": 2, "max_vocab": 4}]
+)
 @given(lowercase=st.booleans(), split_punctuation=st.booleans(), train=lines, test=lines)
 def test_encoding_equals_a_slow_reference(lowercase, split_punctuation, limits, train, test):
-    tokenizer = make_tokenizer(train, lowercase=lowercase, split_punctuation=split_punctuation, **limits)
-    counts = Counter(word for line in train for word in reference_words(line, lowercase, split_punctuation))
-    known = [word for word, count in counts.items() if count >= limits.get("min_count", 1) and word not in ("<s>", "</s>", "<unk>")]
-    known = sorted(known, key=lambda word: (-counts[word], word))[: limits.get("max_vocab", 10**9) - 2]
+    tokenizer = make_tokenizer(
+        train, lowercase=lowercase, split_punctuation=split_punctuation, **limits
+    )
+    counts = Counter(
+        word for line in train for word in reference_words(line, lowercase, split_punctuation)
+    )
+    known = [
+        word
+        for word, count in counts.items()
+        if count >= limits.get("min_count", 1) and word not in ("<s>", "</s>", "<unk>")
+    ]
+    known = sorted(known, key=lambda word: (-counts[word], word))[
+        : limits.get("max_vocab", 10**9) - 2
+    ]
     ids = {word: id for id, word in enumerate(["</s>", "<unk>", *known])}
     assert tokenizer.symbols() == list(ids)
-    assert tokenizer.counts_V.tolist() == [len(train), sum(counts.values()) - sum(counts[word] for word in known)] + [
-        counts[word] for word in known
-    ]
+    assert tokenizer.counts_V.tolist() == [
+        len(train),
+        sum(counts.values()) - sum(counts[word] for word in known),
+    ] + [counts[word] for word in known]
     expected, oov = [], []
     for line in test:
         for word in reference_words(line, lowercase, split_punctuation):
@@ -95,7 +148,10 @@ def test_encoding_equals_a_slow_reference(lowercase, split_punctuation, limits, 
     assert encoded.ids.dtype == np.int32 and len(encoded.offsets) == len(test) + 1
     for line, start, end in zip(test, encoded.offsets, encoded.offsets[1:], strict=False):
         assert tokenizer.encode([line]).ids.tolist() == encoded.ids[start:end].tolist()
-        assert tokenizer.surface(line) == [*reference_words(line, lowercase, split_punctuation), "</s>"]
+        assert tokenizer.surface(line) == [
+            *reference_words(line, lowercase, split_punctuation),
+            "</s>",
+        ]
 
 
 def test_the_fingerprint_is_of_symbols_and_settings_not_of_counts():
@@ -140,4 +196,7 @@ def test_the_surfaces_of_many_lines_are_those_of_each():
     tokenizer = make_tokenizer(split_punctuation=True, lowercase=True)
     lines = ["The cat, saw", "", "zebra <unk>", "  a  "]
     assert tokenizer.surfaces(lines) == [tokenizer.surface(line) for line in lines]
-    assert tokenizer.surfaces(lines)[:2] == [["the", "cat", ",", "saw", "</s>"], ["</s>"]] and tokenizer.surfaces([]) == []
+    assert (
+        tokenizer.surfaces(lines)[:2] == [["the", "cat", ",", "saw", "</s>"], ["</s>"]]
+        and tokenizer.surfaces([]) == []
+    )

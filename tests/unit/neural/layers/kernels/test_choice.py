@@ -14,9 +14,21 @@ from rnnlm.neural.settings import Activation
 T, B, E, H = 6, 3, 4, 5
 GATES = {"elman": 1, "gru": 3, "lstm": 4}
 ELMAN = [{"activation": name} for name in typing.get_args(Activation)]
-GRU = [{"reset_gate": reset, "update_gate": update} for reset in ("after", "before") for update in ("keep", "renew")]
-LSTM = [{"with_peepholes": peepholes, "coupled": coupled} for peepholes in (False, True) for coupled in (False, True)]
-FORMS = [(kind, form) for kind, forms in (("elman", ELMAN), ("gru", GRU), ("lstm", LSTM)) for form in forms]
+GRU = [
+    {"reset_gate": reset, "update_gate": update}
+    for reset in ("after", "before")
+    for update in ("keep", "renew")
+]
+LSTM = [
+    {"with_peepholes": peepholes, "coupled": coupled}
+    for peepholes in (False, True)
+    for coupled in (False, True)
+]
+FORMS = [
+    (kind, form)
+    for kind, forms in (("elman", ELMAN), ("gru", GRU), ("lstm", LSTM))
+    for form in forms
+]
 NAMES = ["-".join((kind, *map(str, form.values()))) for kind, form in FORMS]
 all_forms = pytest.mark.parametrize("kind, form", FORMS, ids=NAMES)
 
@@ -36,12 +48,16 @@ def example(kind, form, dtype=torch.float32, sizes=(T, B, E, H)):
     generator = torch.Generator().manual_seed(3)
     count = GATES[kind] - form.get("coupled", False)
     states, biases = (2 if kind == "lstm" else 1), (2 if kind == "gru" else 1)
-    shapes = [(T, B, E)] + [(B, H)] * states + [(count * H, E), (count * H, H)] + [(count * H,)] * biases
+    shapes = (
+        [(T, B, E)] + [(B, H)] * states + [(count * H, E), (count * H, H)] + [(count * H,)] * biases
+    )
     if form.get("with_peepholes"):
         shapes.append(((count - 1) * H,))
     scales = [1.0] * (1 + states) + [E**-0.5, H**-0.5] + [0.5] * 3
     return [
-        (torch.randn(shape, generator=generator, dtype=torch.float64) * scale).to(dtype).requires_grad_()
+        (torch.randn(shape, generator=generator, dtype=torch.float64) * scale)
+        .to(dtype)
+        .requires_grad_()
         for shape, scale in zip(shapes, scales, strict=False)
     ]
 
@@ -59,7 +75,9 @@ def run(kind, form, inputs):
 def gradients(kind, form, inputs):
     """Of a sum in which each output and last state has a weight of its own."""
     outputs = run(kind, form, inputs)
-    total = sum((torch.linspace(-1, 1, part.numel()).view_as(part) * part).sum() for part in outputs)
+    total = sum(
+        (torch.linspace(-1, 1, part.numel()).view_as(part) * part).sum() for part in outputs
+    )
     return torch.autograd.grad(total, inputs)
 
 
@@ -69,7 +87,9 @@ def test_forward_pass_equals_the_equations(kind, form):
     expected = recurrent.layer(kind, form, *(part.detach().numpy() for part in inputs))
     with torch.no_grad():
         alone = run(kind, form, inputs)
-    for ours, without_gradients, theirs in zip(run(kind, form, inputs), alone, expected, strict=True):
+    for ours, without_gradients, theirs in zip(
+        run(kind, form, inputs), alone, expected, strict=True
+    ):
         np.testing.assert_allclose(ours.detach().numpy(), theirs, atol=1e-12)
         np.testing.assert_allclose(without_gradients.numpy(), theirs, atol=1e-12)
 
@@ -87,7 +107,9 @@ def test_activations_and_their_derivatives_are_torchs(name, activation):
         steps.append(h)
     inputs = [x_TBE, h_BH, U, W, b_H]
     ours, theirs = choice.elman(*inputs, name), torch.stack(steps)
-    assert theirs[0, 0, 0] == activation(torch.zeros(())) and (name in ("relu", "sigmoid") or (theirs < 0).any())
+    assert theirs[0, 0, 0] == activation(torch.zeros(())) and (
+        name in ("relu", "sigmoid") or (theirs < 0).any()
+    )
     weighting = torch.linspace(-1, 1, ours.numel()).view_as(ours)
     gradients = [torch.autograd.grad((weighting * each).sum(), inputs) for each in (ours, theirs)]
     for mine, other in zip((ours, *gradients[0]), (theirs, *gradients[1]), strict=True):
@@ -137,7 +159,9 @@ def test_wide_lstms_are_trained_in_bf16_by_the_loops():
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 @all_forms
-def test_torchs_kernels_and_the_loops_agree_in_values_types_and_gradients(monkeypatch, kind, form, precision):
+def test_torchs_kernels_and_the_loops_agree_in_values_types_and_gradients(
+    monkeypatch, kind, form, precision
+):
     inputs = example(kind, form)
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
         ours = [*run(kind, form, inputs), *gradients(kind, form, inputs)]

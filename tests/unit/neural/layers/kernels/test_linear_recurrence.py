@@ -13,12 +13,17 @@ ways = pytest.mark.parametrize("way", [step_by_step, by_doubling])
 def example(T, B=3, H=4):
     generator = torch.Generator().manual_seed(T)
     f_TBH = torch.rand(T, B, H, dtype=torch.float64, generator=generator)
-    return f_TBH, *(torch.randn(shape, dtype=torch.float64, generator=generator) for shape in ((T, B, H), (B, H)))
+    return f_TBH, *(
+        torch.randn(shape, dtype=torch.float64, generator=generator)
+        for shape in ((T, B, H), (B, H))
+    )
 
 
 @ways
 def test_numbers_worked_out_by_hand(way):
-    f_TBH, b_TBH = (torch.tensor(values).view(3, 1, 1) for values in ([0.5, 0.0, 2.0], [1.0, 5.0, -1.0]))
+    f_TBH, b_TBH = (
+        torch.tensor(values).view(3, 1, 1) for values in ([0.5, 0.0, 2.0], [1.0, 5.0, -1.0])
+    )
     assert way(f_TBH, b_TBH, torch.tensor([[4.0]])).flatten().tolist() == [3.0, 5.0, 9.0]
 
 
@@ -44,4 +49,6 @@ def test_gates_that_are_shut_or_open_for_long_stay_finite(way):
 @pytest.mark.parametrize("T", [1, 5])
 def test_gradients_equal_finite_differences(way, T, monkeypatch):
     monkeypatch.setattr(loops, "_recur", way)
-    assert torch.autograd.gradcheck(LinearRecurrence.apply, [part.requires_grad_() for part in example(T)])
+    assert torch.autograd.gradcheck(
+        LinearRecurrence.apply, [part.requires_grad_() for part in example(T)]
+    )

@@ -18,12 +18,17 @@ all_forms = pytest.mark.parametrize("peepholes, coupled", FORMS)
 def example(rounds, rank, peepholes=False, coupled=False, dtype=torch.float64, sizes=(T, B, E, H)):
     """x, h, c, weights; peepholes or None; factors."""
     (T, B, E, H), count = sizes, 4 - coupled
-    shapes = [(T, B, E), (B, H), (B, H), (count * H, E), (count * H, H), (count * H,)] + [((count - 1) * H,)] * peepholes
+    shapes = [(T, B, E), (B, H), (B, H), (count * H, E), (count * H, H), (count * H,)] + [
+        ((count - 1) * H,)
+    ] * peepholes
     for i in range(rounds):
         rows, columns = (E, H) if i % 2 == 0 else (H, E)
         shapes += [(rows, columns)] if rank is None else [(rank, columns), (rows, rank)]
     generator = torch.Generator().manual_seed(4)
-    tensors = [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_() for shape in shapes]
+    tensors = [
+        torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
+        for shape in shapes
+    ]
     return tensors[:6], tensors[6] if peepholes else None, tensors[6 + peepholes :]
 
 
@@ -33,8 +38,16 @@ def run(rounds, inputs, peepholes, factors):
 
 def gradients(rounds, inputs, peepholes, factors):
     outputs = run(rounds, inputs, peepholes, factors)
-    total = sum((torch.linspace(-1, 1, part.numel(), dtype=part.dtype, device=part.device).view_as(part) * part).sum() for part in outputs)
-    return torch.autograd.grad(total, [*inputs, *([] if peepholes is None else [peepholes]), *factors])
+    total = sum(
+        (
+            torch.linspace(-1, 1, part.numel(), dtype=part.dtype, device=part.device).view_as(part)
+            * part
+        ).sum()
+        for part in outputs
+    )
+    return torch.autograd.grad(
+        total, [*inputs, *([] if peepholes is None else [peepholes]), *factors]
+    )
 
 
 @all_forms
@@ -42,10 +55,15 @@ def gradients(rounds, inputs, peepholes, factors):
 def test_outputs_equal_the_equations(rounds, rank, peepholes, coupled):
     inputs, p, factors = example(rounds, rank, peepholes, coupled)
     x_TBE, h, c, *weights = (part.detach().numpy() for part in inputs)
-    matrices, expected = recurrent.mogrifier_matrices(rounds, [factor.detach().numpy() for factor in factors]), []
+    matrices, expected = (
+        recurrent.mogrifier_matrices(rounds, [factor.detach().numpy() for factor in factors]),
+        [],
+    )
     for x in x_TBE:
         x, h = recurrent.mogrify(x, h, matrices)
-        h, c = recurrent.lstm_step(x, h, c, *weights, None if p is None else p.detach().numpy(), coupled)
+        h, c = recurrent.lstm_step(
+            x, h, c, *weights, None if p is None else p.detach().numpy(), coupled
+        )
         expected.append(h)
     y_TBH, last_BH = run(rounds, inputs, p, factors)
     np.testing.assert_allclose(y_TBH.detach().numpy(), np.stack(expected), atol=1e-12)

@@ -12,7 +12,12 @@ from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.layers.kernels.choice import cudnns_layer, flat_weights, kernel_type, whole_width
 
 T, B = 4, 3
-LAYERS = {"lstm": (torch.lstm, 4, 2), "gru": (torch.gru, 3, 1), "tanh": (torch.rnn_tanh, 1, 1), "relu": (torch.rnn_relu, 1, 1)}
+LAYERS = {
+    "lstm": (torch.lstm, 4, 2),
+    "gru": (torch.gru, 3, 1),
+    "tanh": (torch.rnn_tanh, 1, 1),
+    "relu": (torch.rnn_relu, 1, 1),
+}
 CPU = torch.device("cpu")
 
 
@@ -20,19 +25,30 @@ def drawn(kind, E, H, dtype=torch.float64):
     """x_TBE, states and weights, all of them to be differentiated."""
     torch.manual_seed(1)
     gates, states = LAYERS[kind][1:]
-    shapes = [(T, B, E), *[(B, H)] * states, (gates * H, E), (gates * H, H), (gates * H,), (gates * H,)]
+    shapes = [
+        (T, B, E),
+        *[(B, H)] * states,
+        (gates * H, E),
+        (gates * H, H),
+        (gates * H,),
+        (gates * H,),
+    ]
     x_TBE, *rest = (torch.randn(shape, dtype=dtype, requires_grad=True) for shape in shapes)
     return x_TBE, rest[:states], rest[states:]
 
 
 def gradients_of(outputs, leaves):
-    return torch.autograd.grad(sum((output * torch.linspace(-1, 1, output.shape[-1])).sum() for output in outputs), leaves)
+    return torch.autograd.grad(
+        sum((output * torch.linspace(-1, 1, output.shape[-1])).sum() for output in outputs), leaves
+    )
 
 
 @pytest.mark.parametrize("E, H", [(8, 16), (5, 7), (8, 6), (3, 8)])
 @pytest.mark.parametrize("kind", LAYERS)
 def test_outputs_states_and_gradients_are_those_of_torchs_module(kind, E, H):
-    module = {"lstm": nn.LSTM, "gru": nn.GRU}.get(kind) or (lambda *shape: nn.RNN(*shape, nonlinearity=kind))
+    module = {"lstm": nn.LSTM, "gru": nn.GRU}.get(kind) or (
+        lambda *shape: nn.RNN(*shape, nonlinearity=kind)
+    )
     x_TBE, states, weights = drawn(kind, E, H)
     outputs = cudnns_layer(LAYERS[kind][0], x_TBE, states, weights)
     before = tuple(state_BH[None] for state_BH in states)
@@ -54,8 +70,16 @@ def test_weights_lie_in_one_array_in_cudnns_order_without_gaps():
     flat = flat_weights(weights, H, E, H, torch.float32)
     counts = [gates * H * E, gates * H * H, gates * H, gates * H]
     storage = flat[0].untyped_storage()
-    assert all(each.untyped_storage().data_ptr() == storage.data_ptr() and each.is_contiguous() for each in flat)
-    assert [each.storage_offset() for each in flat] == [0, counts[0], counts[0] + counts[1], sum(counts[:3])]
+    assert all(
+        each.untyped_storage().data_ptr() == storage.data_ptr() and each.is_contiguous()
+        for each in flat
+    )
+    assert [each.storage_offset() for each in flat] == [
+        0,
+        counts[0],
+        counts[0] + counts[1],
+        sum(counts[:3]),
+    ]
     assert storage.nbytes() == 4 * sum(counts)
     assert all(torch.equal(each, weight) for each, weight in zip(flat, weights, strict=True))
 
@@ -63,7 +87,9 @@ def test_weights_lie_in_one_array_in_cudnns_order_without_gaps():
 def test_blocks_are_widened_gate_by_gate_and_a_missing_bias_is_zero():
     # two gates, one unit, one input
     weight_ih, weight_hh = torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [4.0]])
-    ih, hh, bias_ih, bias_hh = flat_weights((weight_ih, weight_hh, torch.tensor([5.0, 6.0]), None), 1, 3, 2, torch.float32)
+    ih, hh, bias_ih, bias_hh = flat_weights(
+        (weight_ih, weight_hh, torch.tensor([5.0, 6.0]), None), 1, 3, 2, torch.float32
+    )
     assert ih.tolist() == [[1, 0, 0], [0, 0, 0], [2, 0, 0], [0, 0, 0]]
     assert hh.tolist() == [[3, 0], [0, 0], [4, 0], [0, 0]]
     assert (bias_ih.tolist(), bias_hh.tolist()) == ([5, 0, 6, 0], [0, 0, 0, 0])
@@ -88,7 +114,9 @@ def test_added_units_stay_zero(kind):
 
 
 @pytest.mark.parametrize("has_bf16, dtype", [(True, torch.bfloat16), (False, torch.float32)])
-def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(monkeypatch, has_bf16, dtype):
+def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(
+    monkeypatch, has_bf16, dtype
+):
     monkeypatch.setattr(choice, "_cudnn_has_bf16", lambda: has_bf16)
     seen = []
 
@@ -109,7 +137,11 @@ def test_the_kernel_gets_one_type_without_autocast_and_states_keep_theirs(monkey
 
 def test_bf16_needs_a_cudnn_and_a_torch_that_have_it(monkeypatch):
     x = torch.ones(1, dtype=torch.bfloat16)
-    for version, release, expected in [(91300, "2.10", torch.bfloat16), (91200, "2.10", torch.float32), (None, "2.10", torch.float32)]:
+    for version, release, expected in [
+        (91300, "2.10", torch.bfloat16),
+        (91200, "2.10", torch.float32),
+        (None, "2.10", torch.float32),
+    ]:
         monkeypatch.setattr(torch.backends.cudnn, "version", lambda version=version: version)
         monkeypatch.setattr(choice, "TORCH_WITH_BF16", release)
         assert kernel_type(x) == expected
@@ -119,9 +151,13 @@ def test_bf16_needs_a_cudnn_and_a_torch_that_have_it(monkeypatch):
     assert kernel_type(x.double()) == torch.float64
 
 
-def test_a_network_under_weight_drop_learns_the_same_through_flat_weights(make_data, make_trainer, sentences, monkeypatch):
+def test_a_network_under_weight_drop_learns_the_same_through_flat_weights(
+    make_data, make_trainer, sentences, monkeypatch
+):
     def weights_after():
-        trainer = make_trainer(make_data(sentences[:40]), layers=2, weight_drop=0.5, tied=False, batch_rows=4)
+        trainer = make_trainer(
+            make_data(sentences[:40]), layers=2, weight_drop=0.5, tied=False, batch_rows=4
+        )
         state = trainer.network.initial_state(4)
         for _, (_, window) in zip(range(3), trainer.source.windows(), strict=False):
             _, state = trainer.step(trainer.source.batch(window), state, 0.1)
