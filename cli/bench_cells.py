@@ -98,16 +98,19 @@ def cells(
     question, done, runs = Question(text=text, valid=valid, more=more, **given), [], 0
     trials = f", trials of {question.trial_budget}," if question.trial_budget else ""
     terminal.say(
-        f"{question.runs} runs of {question.budget}{trials} in {output}; the same command goes on where it is cut off"
+        f"{question.runs} runs of {question.budget}{trials} in {output}; the same command "
+        "goes on where it is cut off"
     )
     for found in compare(question, output):
         if isinstance(found, Result):
             done.append(found)
         else:
             runs += 1
+            ended = "diverged" if found.ppl is None else f"perplexity {terminal.number(found.ppl)}"
             terminal.say(
-                f"{runs} of {question.runs}: {found.cell}, rate {found.learning_rate:g}, dropout {found.dropout:g}, seed {found.seed}: "
-                f"{'diverged' if found.ppl is None else f'perplexity {terminal.number(found.ppl)}'}, "
+                f"{runs} of {question.runs}: {found.cell}, rate {found.learning_rate:g}, dropout "
+                f"{found.dropout:g}, seed {found.seed}: "
+                f"{ended}, "
                 f"{found.steps:,} steps, {found.tokens_per_second:,.0f} tokens/s"
             )
     if as_json:

@@ -118,7 +118,10 @@ def memory(
 
 def _line(trained: Any) -> str:
     ended = "solved" if trained.solved else "not solved"
-    return f"{trained.task}, {trained.cell}, lag {trained.lag}: {ended} after {trained.steps:,} steps ({_figure(trained)})"
+    return (
+        f"{trained.task}, {trained.cell}, lag {trained.lag}: {ended} after {trained.steps:,} "
+        f"steps ({_figure(trained)})"
+    )
 
 
 def _show(reaches: list[Any]) -> None:
@@ -136,7 +139,8 @@ def _show(reaches: list[Any]) -> None:
     for name in dict.fromkeys(reach.task for reach in reaches):
         task = TASKS[name]
         click.echo(
-            f"{name}: solved means {task.criterion}; guessing without the input gives {task.chance:.3g}"
+            f"{name}: solved means {task.criterion}; guessing without the input gives "
+            f"{task.chance:.3g}"
         )
 
 

@@ -62,7 +62,8 @@ def _notes_once() -> Iterator[None]:
 def _announce(planned: Any) -> None:
     """What is going to be trained, and in what the runs are not alike."""
     terminal.say(
-        f"a grid of {len(planned.runs)} runs in {planned.folder}; the same command goes on where it is cut off"
+        f"a grid of {len(planned.runs)} runs in {planned.folder}; the same command goes on "
+        "where it is cut off"
     )
     for line in _differences(planned):
         terminal.say(line)
@@ -120,7 +121,8 @@ def _train(planned: Any) -> tuple[Any, bool, int]:
         ):
             if isinstance(event, GridRunStarted):
                 terminal.say(
-                    f"run {event.number} of {event.count}: {event.run.name}{_left(event, time.monotonic() - began)}"
+                    f"run {event.number} of {event.count}: "
+                    f"{event.run.name}{_left(event, time.monotonic() - began)}"
                 )
                 announce_counting(event.plan)
                 current.append(Signals(ends_in_order=event.plan.kind.family == "neural"))
@@ -147,7 +149,11 @@ def _left(event: Any, seconds: float) -> str:
         return " has ended already"
     if event.number == 1 or seconds < 1:
         return ""
-    return f"; about {terminal.duration(seconds / (event.number - 1) * (event.count - event.number + 1))} left"
+    return (
+        "; about "
+        f"{terminal.duration(seconds / (event.number - 1) * (event.count - event.number + 1))} "
+        "left"
+    )
 
 
 def _say_ended(event: Any) -> None:
@@ -188,7 +194,8 @@ def _going_on_explained(planned: Any) -> Iterator[None]:
 def _say_how_to_go_on(planned: Any) -> None:
     without = " without --overwrite" if planned.request.request.overwrite else ""
     terminal.say(
-        f"the grid in {planned.folder} is not complete; to go on: run the same command again{without}"
+        f"the grid in {planned.folder} is not complete; to go on: run the same command "
+        f"again{without}"
     )
 
 

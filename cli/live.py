@@ -71,7 +71,8 @@ class PlainDisplay:
         ):
             left = terminal.duration(seconds_left(event))
             self.progress.say(
-                f"step {event.step:,}, epoch {event.epoch:.2f}: {training_figure(event, self.task)}, "
+                f"step {event.step:,}, epoch {event.epoch:.2f}: "
+                f"{training_figure(event, self.task)}, "
                 f"{event.tokens_per_second:,.0f} tokens/s, {event.progress:.0%} done, {left} left"
             )
 
@@ -94,7 +95,8 @@ class CountingDisplay:
                 self.progress.say(f"{name}: {in_words(value)}")
             kept = "/".join(map(str, event.ngrams))
             self.progress.say(
-                f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory {megabytes(event.peak_bytes)}"
+                f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory "
+                f"{megabytes(event.peak_bytes)}"
             )
         elif isinstance(event, events.Validated):
             ppl = (

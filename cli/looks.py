@@ -517,7 +517,8 @@ def show_analogies(
 @click.option(
     "--columns",
     metavar="WORD1,WORD2,SCORE",
-    help="Columns of FILE by name or number.  [default: the first two of words, and the first of numbers behind them]",
+    help="Columns of FILE by name or number.  [default: the first two of words, and the "
+    "first of numbers behind them]",
 )
 @click.option(
     "--strip-tags",

@@ -115,7 +115,8 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
     device, threads = resolve_device("auto"), torch.get_num_threads()
     python = platform.python_version()
     click.echo(
-        f"rnnlm {__version__} (Python {python}, torch {torch.__version__}, device {device}, {threads} threads)"
+        f"rnnlm {__version__} (Python {python}, torch {torch.__version__}, device {device}, "
+        f"{threads} threads)"
     )
     context.exit()
 
@@ -204,7 +205,10 @@ def _exit_code(error: BaseException, command: str) -> int:
         terminal.show_error(f"cannot read or write {where}", error.strerror or str(error))
         return 1
     if isinstance(error, MemoryError):
-        hint = "free some, take less text or a smaller model; n-grams can be counted within limits: --memory 1G"
+        hint = (
+            "free some, take less text or a smaller model; n-grams can be counted within "
+            "limits: --memory 1G"
+        )
         terminal.show_error("not enough memory", str(error), hint)
         return 1
     terminal.show_error(

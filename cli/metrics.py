@@ -299,7 +299,8 @@ def _show_written(written: Any, result: dict[str, Any]) -> None:
     if lost := result["of_tokenizer"]:
         figures = ", ".join(f"{key} {shown(key, lost[key])}" for key in keys)
         terminal.say(
-            f"the target's tokenizer does not give all text back: references that it encodes and decodes have {figures}"
+            "the target's tokenizer does not give all text back: references that it encodes "
+            f"and decodes have {figures}"
         )
 
 

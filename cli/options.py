@@ -134,7 +134,10 @@ model_option = one_model_option(
     "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL.", envvar="RNNLM_MODEL"
 )
 model_or_demo_option = one_model_option(
-    "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model of plain English.",
+    (
+        "Model folder, or a name in ./checkpoints. Default: $RNNLM_MODEL, else the shipped model "
+        "of plain English."
+    ),
     envvar="RNNLM_MODEL",
 )
 models_or_demo_option = click.option(
@@ -294,7 +297,10 @@ def refuse_given(names: Collection[str], why: str) -> None:
 def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     """Takes the values of `text_options` out of `given`; the settings they name."""
     keep, documents = given.pop("keep_blank_lines"), given.pop("documents")
-    why = "--keep-blank-lines and --documents cannot be combined: a blank line is a sentence or the end of a document."
+    why = (
+        "--keep-blank-lines and --documents cannot be combined: a blank line is a "
+        "sentence or the end of a document."
+    )
     refuse_if(keep and documents, why)
     flags = {
         name: given.pop(name)

@@ -164,7 +164,8 @@ class _About:
         for name, lines in self.without.items():
             by = f" by {name}" if len(self.signatures) > 1 else ""
             terminal.say(
-                f"note: {lines:,} {'line has' if lines == 1 else 'lines have'} no score{by}: each with its reason"
+                f"note: {lines:,} {'line has' if lines == 1 else 'lines have'} no score{by}: "
+                "each with its reason"
             )
         terminal.say_signatures(self.signatures)
 

@@ -125,7 +125,8 @@ def token_ids(ids_BT: Any) -> Array:
         given(ids_BT) if numbers_are is None else f"{ids_BT.ndim}-dimensional ones of {numbers_are}"
     )
     raise ArgumentTypeError(
-        f"token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not {found}"
+        "token ids must be whole numbers in an array of numpy or torch, of shape (B, T), not "
+        f"{found}"
     )
 
 
@@ -139,7 +140,8 @@ def check_state(state: Any, kind: type[Any]) -> None:
         what = f"the state must be {with_article(kind.__name__)} of this model, not {given(state)}"
         raise ArgumentTypeError(
             what,
-            hint="the first one is model.initial_state(rows), the next ones are what score and predict return",
+            hint="the first one is model.initial_state(rows), the next ones are what score "
+            "and predict return",
         )
 
 

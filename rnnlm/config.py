@@ -99,7 +99,8 @@ def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
     if written_in:
         for name in RENAMED.keys() & values.keys():
             notice(
-                f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next release will not accept the old name"
+                f"the setting {name} ({written_in}) is called {RENAMED[name]} now; the next "
+                "release will not accept the old name"
             )
     return {RENAMED.get(name, name): value for name, value in values.items()}
 
@@ -196,7 +197,8 @@ def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
             wanted = " or ".join(_requirement(other, its) for other, its in needed.items())
             have = ", ".join(as_text(values.get(other)) for other in needed)
             idle.append(
-                f"{name} = {as_text(value)} needs {wanted} ({'it is' if len(needed) == 1 else 'they are'} {have})"
+                f"{name} = {as_text(value)} needs {wanted} "
+                f"({'it is' if len(needed) == 1 else 'they are'} {have})"
             )
     if idle:
         notice(f"without effect: {'; '.join(idle)}")

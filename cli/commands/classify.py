@@ -108,7 +108,8 @@ def _of_arguments(texts: tuple[str, ...]) -> Iterator[Any]:
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, texts), None):
         notice(
-            f"{file!r} is classified as a text; there is a file of that name, too: --input {shlex.quote(file)} classifies its texts"
+            f"{file!r} is classified as a text; there is a file of that name, too: --input "
+            f"{shlex.quote(file)} classifies its texts"
         )
     return (Text(text, {"text": text}) for text in texts)
 
@@ -138,7 +139,8 @@ def _counted(found: Iterable[Any]) -> Iterator[Any]:
             yield text, each
     if empty:
         terminal.say(
-            f"note: {empty:,} {'text has' if empty == 1 else 'texts have'} no words, and so no label"
+            f"note: {empty:,} {'text has' if empty == 1 else 'texts have'} no words, and so "
+            "no label"
         )
 
 

@@ -196,7 +196,8 @@ def _show(result: Any, top: int) -> None:
     terminal.print_table(["measure", *names], rows, right=names)
     if result.models[0].evaluation.closed_vocabulary:
         terminal.say(
-            "closed vocabulary: ppl_word compares between these models, not with figures of other tokenizers"
+            "closed vocabulary: ppl_word compares between these models, not with figures of "
+            "other tokenizers"
         )
     for refused in result.refused:
         terminal.say(f"{refused.figure} is not compared: {refused.why}")
@@ -233,7 +234,10 @@ def _figure(model: Any, figure: str) -> str:
     if figure not in model.intervals:
         return terminal.number(value)
     interval, digits = model.intervals[figure], 4 if figure.startswith("bits") else 2
-    return f"{terminal.number(value, digits)} [{terminal.number(interval.low, digits)}, {terminal.number(interval.high, digits)}]"
+    return (
+        f"{terminal.number(value, digits)} [{terminal.number(interval.low, digits)}, "
+        f"{terminal.number(interval.high, digits)}]"
+    )
 
 
 def _show_differences(result: Any) -> None:

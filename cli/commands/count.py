@@ -100,7 +100,10 @@ def command(
         unused = bool(flags) or any(given.values())
         refuse_if(
             unused,
-            "--merge adds up counts: options for reading, tokenizing and counting text have no effect.",
+            (
+                "--merge adds up counts: options for reading, tokenizing and counting text have "
+                "no effect."
+            ),
         )
         counts = strings.merge_counts(text, min_count)
     else:

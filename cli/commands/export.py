@@ -36,7 +36,8 @@ from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, re
 @click.option(
     "--which",
     type=click.Choice(["input", "output"]),
-    help="With --vectors: what the network reads for a word, or the word's weights in its softmax.  [default: input]",
+    help="With --vectors: what the network reads for a word, or the word's weights in its "
+    "softmax.  [default: input]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
 def command(
@@ -90,7 +91,8 @@ def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:
     note = f" ({vectors.note})" if vectors.note else ""
     if file != STANDARD_OUTPUT:
         terminal.say(
-            f"{vectors.source}{note}: {count:,} symbols, {vectors.width_in_words}, written to {file}"
+            f"{vectors.source}{note}: {count:,} symbols, {vectors.width_in_words}, written to "
+            f"{file}"
         )
 
 

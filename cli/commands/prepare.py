@@ -151,7 +151,10 @@ def _announcement(event: Any) -> str | None:
         return f"vocabulary of {ways[event.how].format(_megabytes(event.bytes))} ..."
     if isinstance(event, Sampled):
         of = ways[event.how].format(_megabytes(event.bytes)) if event.how in ways else event.how
-        return f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, of {of}, {terminal.duration(event.seconds)}"
+        return (
+            f"tokenizer {event.tokenizer}, {event.vocabulary_size:,} symbols, of {of}, "
+            f"{terminal.duration(event.seconds)}"
+        )
     return None
 
 

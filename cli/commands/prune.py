@@ -114,7 +114,8 @@ def command(
         terminal.say(f"threshold: {reduction.threshold!r}")
     if on and reduction.after.vocabulary_size < reduction.before.vocabulary_size:
         terminal.say(
-            "note: the perplexities do not compare: words that left the vocabulary are predicted as <unk> now"
+            "note: the perplexities do not compare: words that left the vocabulary are "
+            "predicted as <unk> now"
         )
     if not on:
         terminal.say("for perplexity before and after, name a text: --on TEXT")

@@ -102,7 +102,8 @@ tuning_options = section(
         "--nbest-output",
         type=_OUTPUT,
         metavar="FILE",
-        help="Write the reordered list: JSON-lines with all features, or .tsv; - is standard output.",
+        help="Write the reordered list: JSON-lines with all features, or .tsv; - is "
+        "standard output.",
     ),
     click.option(
         "--weights-output",
@@ -168,7 +169,10 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
         "--split and --folds divide the list of --tune; one of them, without --apply or --weights."
     )
     refuse_if((split or folds) and (weights_file or apply_to or (split and folds)), why)
-    why = "--folds finds as many weights as there are folds: it goes without --weights-output and --each."
+    why = (
+        "--folds finds as many weights as there are folds: it goes without "
+        "--weights-output and --each."
+    )
     refuse_if(folds and (given["weights_output"] or given["each"]), why)
     why = "--weights are fixed: they go without --no-words, --no-oov, --each and --weights-output."
     refuse_if(
@@ -359,7 +363,8 @@ def print_tables(stages: list[Any], rescored: Any, weights: Any) -> None:
                 for errors in (tuned.errors_before, tuned.errors_after)
             )
             terminal.say(
-                f"tuned on {tuned.utterances:,} utterances, {tuned.words:,} words: WER {before} before, {after} after"
+                f"tuned on {tuned.utterances:,} utterances, {tuned.words:,} words: WER "
+                f"{before} before, {after} after"
             )
 
 

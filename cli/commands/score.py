@@ -63,13 +63,22 @@ def are_pairs(
     name = conditional[0]
     refuse_if(
         wants_minimal,
-        f"--pairs compares sentences alone: {name} is an encoder-decoder, which scores a target given its source.",
+        (
+            f"--pairs compares sentences alone: {name} is an encoder-decoder, which scores a "
+            "target given its source."
+        ),
     )
     refuse_if(
         given["context"] == "carry",
-        f"--context carry: {name} is an encoder-decoder, which reads each target from its own source.",
+        (
+            f"--context carry: {name} is an encoder-decoder, which reads each target from its own "
+            "source."
+        ),
     )
-    why = f"{name} is an encoder-decoder: which source have these sentences? Name it with --source; --input takes pairs."
+    why = (
+        f"{name} is an encoder-decoder: which source have these sentences? Name it with "
+        "--source; --input takes pairs."
+    )
     refuse_if(sentences and given["source"] is None, why)
     refuse_if(
         given["source"] is not None and len(asked) > 1,
@@ -288,7 +297,8 @@ def _check_files(
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, sentences), None):
         notice(
-            f"{file!r} is scored as a sentence; there is a file of that name, too: --input {shlex.quote(file)} scores its lines"
+            f"{file!r} is scored as a sentence; there is a file of that name, too: --input "
+            f"{shlex.quote(file)} scores its lines"
         )
 
 
@@ -316,7 +326,10 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> str:
         if as_json
         else form or (_SUFFIXES.get(output.suffix.lower()) if output else "table")
     )
-    why = "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or add --format csv, tsv, jsonl or parquet."
+    why = (
+        "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or "
+        "add --format csv, tsv, jsonl or parquet."
+    )
     options.refuse_if(chosen is None or (output and chosen == "table"), why)
     return chosen
 

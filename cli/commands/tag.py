@@ -170,7 +170,8 @@ def _document(
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, sentences), None):
         notice(
-            f"{file!r} is tagged as a sentence; there is a file of that name, too: --input {shlex.quote(file)} tags what is in it"
+            f"{file!r} is tagged as a sentence; there is a file of that name, too: --input "
+            f"{shlex.quote(file)} tags what is in it"
         )
     return files.of_texts(codec, sentences, settings)
 

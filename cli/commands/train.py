@@ -106,7 +106,8 @@ model_options = section(
         "--grid",
         multiple=True,
         metavar="NAME=V,V",
-        help="Several values of a setting, or of model or recipe: one run for each combination; may be repeated.",
+        help="Several values of a setting, or of model or recipe: one run for each "
+        "combination; may be repeated.",
     ),
     click.option(
         "--equal",
@@ -134,12 +135,14 @@ model_options = section(
         "--contextual",
         multiple=True,
         metavar="MODEL",
-        help="With --task: a language model whose layers are read beside the words, and stay as they are; may be repeated.",
+        help="With --task: a language model whose layers are read beside the words, and "
+        "stay as they are; may be repeated.",
     ),
     click.option(
         "--embeddings",
         metavar="FILE",
-        help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in the training text.",
+        help="Word vectors to start from, as text of word2vec or GloVe; svd: counted in "
+        "the training text.",
     ),
 )
 tokenizer_options = section(
@@ -394,7 +397,8 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
 
     if finished.stopped == "request" or signalled:
         terminal.say(
-            f"stopped on request; the best model (step {finished.step:,}) is saved in {finished.folder}"
+            f"stopped on request; the best model (step {finished.step:,}) is saved in "
+            f"{finished.folder}"
         )
         if plan.resolved.values.get("resumable"):
             terminal.say(f"to continue: run the same command with -o {finished.folder} --resume")
@@ -403,10 +407,12 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds
         if timed and finished.stopped == "budget":
             terminal.say(
-                f"{finished.steps:,} steps in the time given; about the same run again: --budget {finished.steps}steps"
+                f"{finished.steps:,} steps in the time given; about the same run again: "
+                f"--budget {finished.steps}steps"
             )
         terminal.say(
-            f"saved in {finished.folder}, step {finished.step:,}, after {terminal.duration(finished.seconds)}{early}"
+            f"saved in {finished.folder}, step {finished.step:,}, after "
+            f"{terminal.duration(finished.seconds)}{early}"
         )
     if as_json:
         shown = {

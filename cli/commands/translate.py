@@ -296,7 +296,8 @@ def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, lines), None):
         notice(
-            f"{file!r} is translated as a line; there is a file of that name, too: --input {shlex.quote(file)} translates its lines"
+            f"{file!r} is translated as a line; there is a file of that name, too: --input "
+            f"{shlex.quote(file)} translates its lines"
         )
     return iter(lines)
 
@@ -337,7 +338,8 @@ def _counted(found: Iterable[Any], kept: list[Any]) -> Iterator[Any]:
             yield each
     if empty:
         terminal.say(
-            f"note: {empty:,} {'line has' if empty == 1 else 'lines have'} no words, and so no translation"
+            f"note: {empty:,} {'line has' if empty == 1 else 'lines have'} no words, and so "
+            "no translation"
         )
     if cut:
         what = (

@@ -140,7 +140,10 @@ UNITS = {  # from nought
     " thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
     "de": "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf"
     " dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn",
-    "fr": "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept dix-huit dix-neuf",
+    "fr": (
+        "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze "
+        "quinze seize dix-sept dix-huit dix-neuf"
+    ),
 }
 TENS = {  # from twenty; French counts on from sixty and eighty up to nineteen
     "en": "twenty thirty forty fifty sixty seventy eighty ninety",

@@ -18,7 +18,10 @@ SHARES = {  # of each intent in all parts
 }  # fmt: skip
 
 ASKING = re.compile(
-    "(can|could|may|do|does|did|is|are|has|will|would|how|what|when|where|who|which|any|until when|from when) ",
+    (
+        "(can|could|may|do|does|did|is|are|has|will|would|how|what|when|where|who|which|any|until "
+        "when|from when) "
+    ),
     re.IGNORECASE,
 )
 TOKEN = re.compile(r"[()\[\]|]|<[^>]*>|\{[^}]*\}|[^\s()\[\]|<>{}]+")

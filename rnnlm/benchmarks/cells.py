@@ -76,7 +76,8 @@ def width_for(cell: str, parameters: int, embedding_size: int) -> int:
         <= parameters_of(cell, high, embedding_size)
     ):
         raise UsageError(
-            f"{cell}: no width has {parameters:,} parameters beside word vectors of {embedding_size}"
+            f"{cell}: no width has {parameters:,} parameters beside word vectors of "
+            f"{embedding_size}"
         )
     while high - low > 1:
         middle = (low + high) // 2
@@ -311,10 +312,9 @@ class _Done:
         self, cell: str, width: int, rate: float, dropout: float, seed: int, is_short: bool
     ) -> Run:
         budget = self.question.budget_of_trials if is_short else self.question.budget
+        trial = ",trial" if is_short else ""
         output = (
-            self.folder
-            / cell
-            / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}{',trial' if is_short else ''}"
+            self.folder / cell / f"learning_rate={rate:g},dropout={dropout:g},seed={seed}{trial}"
         )
         settings = settings_of(cell, width, self.question.embedding_size)
         kind = settings.pop("model")

@@ -143,7 +143,10 @@ def verdict_of(reaches: Sequence[Reach]) -> str:
             if longest
             else f"{task}, none (not even {tried} steps)"
         )
-    return f"The longest lag that a layer solves: {'; '.join(said)}. More training may solve longer ones."
+    return (
+        f"The longest lag that a layer solves: {'; '.join(said)}. More training may solve longer "
+        "ones."
+    )
 
 
 def bench_memory(

@@ -121,7 +121,8 @@ def _report(
         notice(f"{description}: tuned before the model was trained again; run rnnlm tune once more")
     else:
         notice(
-            f"{description}: tuned on {tuned.tokens:,} tokens{', except for the settings given' if is_changed else ''}"
+            f"{description}: tuned on {tuned.tokens:,} "
+            f"tokens{', except for the settings given' if is_changed else ''}"
         )
 
 

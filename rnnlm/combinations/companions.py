@@ -21,7 +21,10 @@ from rnnlm.files.writing import replace_file, writing
 STATISTICS = "adapt-dynamic.safetensors"
 _OWNER = "model"  # the array that holds the fingerprint of the model whose gradients they are
 _HASH = "sha256"  # and the one that holds the hash of all others
-_ANEW = "gather them again: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do without: adaptation_rule=sgd"
+_ANEW = (
+    "gather them again: rnnlm tune --adapt dynamic --statistics TRAINING_TEXT, or do "
+    "without: adaptation_rule=sgd"
+)
 
 
 @dataclass(frozen=True)

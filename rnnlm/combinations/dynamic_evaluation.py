@@ -277,7 +277,10 @@ def _unpickled(
     folder = Path(model.origin[0]) if model.origin else Path()
     statistics = load_statistics(folder, model) if also else None
     if also and (statistics is None or also != {"statistics": _digest(statistics)}):
-        why = "a model that is pickled takes those in its folder, and these have changed or are not there"
+        why = (
+            "a model that is pickled takes those in its folder, and these have changed or "
+            "are not there"
+        )
         hint = "load it with rnnlm.load_adapted, and pickle that"
         raise ModelError(
             f"the gradient statistics in {folder} are not those of the model that was pickled",

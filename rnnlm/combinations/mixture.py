@@ -304,13 +304,19 @@ def shared_tokenizer(
             raise UsageError(
                 f"{name} and {names[0]} cannot be mixed",
                 f"{name} reads each line from {its}, {names[0]} from {other}",
-                "mix models of one direction; scores of whole lines of both can be weighed by rescore",
+                (
+                    "mix models of one direction; scores of whole lines of both can be weighed by "
+                    "rescore"
+                ),
             )
         if tokenizer.fingerprint != first.fingerprint:
             raise UsageError(
                 f"{name} and {names[0]} have different tokenizers",
                 _difference(tokenizer, first),
-                f"train one of them again with --tokenizer-from {names[0]}, or with --tokenizer-from {name}",
+                (
+                    f"train one of them again with --tokenizer-from {names[0]}, or with "
+                    f"--tokenizer-from {name}"
+                ),
             )
     return next((tokenizer for tokenizer in tokenizers if tokenizer.spells), first)
 

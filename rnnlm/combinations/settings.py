@@ -33,7 +33,8 @@ class NeuralCacheSettings:
     cache_flatness: Annotated[
         NonNegative,
         Meta(
-            description="theta: 0 counts all remembered tokens alike, the larger the more alike hidden states must be"
+            description="theta: 0 counts all remembered tokens alike, the larger the more alike "
+            "hidden states must be"
         ),
     ] = 0.3
 

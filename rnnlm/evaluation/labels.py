@@ -99,7 +99,10 @@ def check_lengths(gold: Labels, predicted: Labels, of_words: bool = True) -> Non
         for number, (expected, found) in enumerate(zip(gold, predicted, strict=True), start=1):
             if len(expected) != len(found):
                 raise UsageError(
-                    f"sentence {number:,} has {len(expected):,} gold labels and {len(found):,} predicted ones",
+                    (
+                        f"sentence {number:,} has {len(expected):,} gold labels and "
+                        f"{len(found):,} predicted ones"
+                    ),
                     hint="each word needs one label of either kind",
                 )
 

@@ -286,7 +286,8 @@ def _notice_what_is_missing(
             notice(f"{curve.name} is not drawn: its run has no validation")
         elif curve.is_counted:
             notice(
-                f"{curve.name} has no learning curve, as a model of kind {curve.model} is counted: the line is its perplexity"
+                f"{curve.name} has no learning curve, as a model of kind {curve.model} is "
+                "counted: the line is its perplexity"
             )
     if len({_measured_on(Path(curve.folder), curve.criterion) for curve in drawn} - {""}) > 1:
         what = (

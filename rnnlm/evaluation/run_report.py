@@ -81,7 +81,10 @@ class RunHistory:
     def ending(self) -> str:
         """How it ended, as one sentence."""
         if self.end is None:
-            return f"It has not ended: it goes on, or was cut off. The last step that is told of is {self.last_step:,}."
+            return (
+                "It has not ended: it goes on, or was cut off. The last step that is told of is "
+                f"{self.last_step:,}."
+            )
         stopped = str(self.end.get("stopped"))
         facts = next((event.get("facts") for event in reversed(self.of("fitted"))), None)
         why = facts.get("divergence") if isinstance(facts, dict) and stopped == "diverged" else None
@@ -99,7 +102,10 @@ class RunHistory:
         ]
         if not chosen:
             return ""
-        return f"The best validation, at step {chosen[-1].get('step')}, found {criterion} {shown(chosen[-1][criterion])}."
+        return (
+            f"The best validation, at step {chosen[-1].get('step')}, found {criterion} "
+            f"{shown(chosen[-1][criterion])}."
+        )
 
     @property
     def layers(self) -> list[str]:
@@ -196,7 +202,10 @@ def _learning_curve_plot(curve: LearningCurve | None) -> Plot | None:
         return None
     figure = curves_figure([curve], training=True)
     figure.set_size_inches(*SIZE)
-    note = "What the run gave up when it went back is left out. The best weights are chosen at the ends of epochs and of the run."
+    note = (
+        "What the run gave up when it went back is left out. The best weights are chosen "
+        "at the ends of epochs and of the run."
+    )
     return Plot("Learning curve", note, plotting.as_svg(figure))
 
 
@@ -317,7 +326,10 @@ _STARTED = (
 )  # fmt: skip
 # of a model's summary: the page has them in another place
 _ELSEWHERE = ("valid", "test", "result", "signature", "use it")
-_NO_RUN = f"There is no run to tell of: its folder has no {METRICS}, in which the training of a network tells of itself, or nothing in it."
+_NO_RUN = (
+    f"There is no run to tell of: its folder has no {METRICS}, in which the training of a "
+    "network tells of itself, or nothing in it."
+)
 
 
 @dataclass(frozen=True)

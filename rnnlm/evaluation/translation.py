@@ -119,7 +119,8 @@ class TranslationSettings:
     spelled: Annotated[
         bool,
         Meta(
-            description="a line is one word whose symbols stand between white space, as sounds do; else symbols are characters"
+            description="a line is one word whose symbols stand between white space, as sounds "
+            "do; else symbols are characters"
         ),
     ] = False
     bleu_tokenizer: Annotated[
@@ -146,7 +147,10 @@ class Translations:
     def __post_init__(self) -> None:
         if len(self.hypotheses) != len(self.references):
             raise UsageError(
-                f"there are {len(self.hypotheses):,} hypotheses and references for {len(self.references):,} sentences",
+                (
+                    f"there are {len(self.hypotheses):,} hypotheses and references for "
+                    f"{len(self.references):,} sentences"
+                ),
                 hint="give one hypothesis and one list of references for each sentence",
             )
         if not len(self.hypotheses):
@@ -160,7 +164,8 @@ class Translations:
                 )
             if isinstance(references, str) or not all(isinstance(each, str) for each in references):
                 raise ArgumentTypeError(
-                    f"the references of sentence {number:,} must be a list of strings, not {given(references)}"
+                    f"the references of sentence {number:,} must be a list of strings, not "
+                    f"{given(references)}"
                 )
             if not len(references):
                 raise UsageError(
@@ -559,7 +564,8 @@ def error_counts(references: References, predicted: Sequence[Sequence[str]]) -> 
     """
     if len(references) != len(predicted):
         raise UsageError(
-            f"there are references for {len(references):,} words and predictions for {len(predicted):,}"
+            f"there are references for {len(references):,} words and predictions for "
+            f"{len(predicted):,}"
         )
     nearest = []
     for number, (expected, found) in enumerate(zip(references, predicted, strict=True), start=1):

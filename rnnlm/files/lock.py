@@ -129,7 +129,10 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
 
 
 def _in_use(folder: Path, work: str, by: str) -> OutputError:
-    hint = f"wait until it ends, or choose another folder with -o; a run counts as gone after a silence of {SILENT_SECONDS:.0f} s"
+    hint = (
+        "wait until it ends, or choose another folder with -o; a run counts as gone "
+        f"after a silence of {SILENT_SECONDS:.0f} s"
+    )
     return OutputError(f"another {work} runs in {folder}", by, hint)
 
 

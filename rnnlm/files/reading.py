@@ -80,7 +80,10 @@ def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str
 def undecoded(text: str, place: int) -> str:
     """The byte that stands at a place of `text` which was read with "surrogateescape", for
     messages."""
-    return f"byte {len(text[:place].encode('utf-8', 'surrogateescape')) + 1} is 0x{ord(text[place]) - 0xDC00:02x}"
+    return (
+        f"byte {len(text[:place].encode('utf-8', 'surrogateescape')) + 1} is "
+        f"0x{ord(text[place]) - 0xDC00:02x}"
+    )
 
 
 def text_lines(source: str, stream: IO[bytes], errors: str | None) -> Iterator[str]:

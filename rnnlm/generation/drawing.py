@@ -46,7 +46,10 @@ class Starts:
     def __post_init__(self) -> None:
         if np.shape(self.input_S) != np.shape(self.limits_S) or np.ndim(self.input_S) != 1:
             raise UsageError(
-                f"inputs of shape {np.shape(self.input_S)} do not go with limits of shape {np.shape(self.limits_S)}",
+                (
+                    f"inputs of shape {np.shape(self.input_S)} do not go with limits of shape "
+                    f"{np.shape(self.limits_S)}"
+                ),
                 "each text has one of each",
             )
         if self.prompts and len(self.prompts) != len(self):

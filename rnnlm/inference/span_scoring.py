@@ -273,5 +273,8 @@ def check_reads_forward(tokenizer: Tokenizer, task: str) -> None:
         raise UsageError(
             f"this model reads each line from its end: it cannot {task}",
             "it says how likely a word is before the words that follow it",
-            "take a model trained without reversed=true; whole lines are scored by eval, score and rescore",
+            (
+                "take a model trained without reversed=true; whole lines are scored by eval, "
+                "score and rescore"
+            ),
         )

@@ -382,7 +382,10 @@ class Cloze:
 def _sentence(model: ModelCloze) -> str:
     (whole,) = model.by(ALL)
     first, ten = whole.accuracy[0], whole.accuracy[-1]
-    said = f"{first.share:.0%} of {whole.items:,} answers are its likeliest word (95 % interval {first.low:.0%} to {first.high:.0%})"
+    said = (
+        f"{first.share:.0%} of {whole.items:,} answers are its likeliest word (95 % "
+        f"interval {first.low:.0%} to {first.high:.0%})"
+    )
     among = f"{ten.share:.0%} are among its {ten.first} likeliest ({ten.low:.0%} to {ten.high:.0%})"
     return f"{model.model}: {said}, and {among}.{_by_distance(model.by(DISTANCE))}"
 
@@ -393,7 +396,10 @@ def _by_distance(groups: Sequence[ClozeFigures]) -> str:
         return ""
     near, far = groups[0], groups[-1]
     first, ten = (_change(near, far, which) for which in (0, -1))
-    return f" With {far.group} words between cue and gap instead of {near.group}, the first share {first}, and the second {ten}."
+    return (
+        f" With {far.group} words between cue and gap instead of {near.group}, the first share "
+        f"{first}, and the second {ten}."
+    )
 
 
 def _change(near: ClozeFigures, far: ClozeFigures, which: int) -> str:

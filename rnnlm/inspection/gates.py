@@ -166,7 +166,10 @@ def _plain(values: np.ndarray | None) -> list[Any] | None:
 
 MOST_UNITS = 16  # that are drawn unless some are named
 STATE = "Share of the state that each token rewrites, and by how much it changes the state (0 to 1)"
-ACTIVATIONS = "Activations: shares saturated at the lower and at the upper end of their range; mean and quantiles of derivatives"
+ACTIVATIONS = (
+    "Activations: shares saturated at the lower and at the upper end of their range; mean "
+    "and quantiles of derivatives"
+)
 
 
 @dataclass(frozen=True)
@@ -194,12 +197,21 @@ class GatesInspection:
         if layer.rewritten_T is not None:
             top = int(layer.rewritten_T.argmax())
             most = f"and most at '{self.tokens[top]}' ({layer.rewritten_T[top]:.0%})"
-            return f"rewrites {layer.rewritten_T.mean():.0%} of its state at each token on average, {most}"
+            return (
+                f"rewrites {layer.rewritten_T.mean():.0%} of its state at each token on average, "
+                f"{most}"
+            )
         if len(self.tokens) == 1:
             return "has no gate that keeps its state"
         top = int(layer.changed_T[1:].argmax()) + 1  # the first token always changes all
-        average = f"{layer.changed_T[1:].mean():.2f} at each token on average (0: not at all, 1: altogether)"
-        return f"has no gate that keeps its state, which changes by {average}, most at '{self.tokens[top]}'"
+        average = (
+            f"{layer.changed_T[1:].mean():.2f} at each token on average (0: not at all, "
+            "1: altogether)"
+        )
+        return (
+            f"has no gate that keeps its state, which changes by {average}, most at "
+            f"'{self.tokens[top]}'"
+        )
 
     def tables(self) -> Sequence[Table]:
         """How much of its state each layer rewrites at each token, and the activations of each
@@ -304,7 +316,10 @@ def _steepness(layer: LayerActivity) -> str:
         if not most.above and not most.below:
             return "nothing in it is saturated"
         shares = f"{most.below:.0%} at the lower end of its range, {most.above:.0%} at the upper"
-        return f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative of {most.derivative_mean:.2g}"
+        return (
+            f"its {_called(most.gate)} is saturated most often ({shares}), with a mean derivative "
+            f"of {most.derivative_mean:.2g}"
+        )
     return ", ".join(
         f"the mean derivative of its {each.activation} is {each.derivative_mean:.2g}"
         for each in layer.activations

@@ -49,7 +49,8 @@ class WordMap:
         """How much of the distances between words the plane shows."""
         first, second = self.variance
         return (
-            f"The plane shows {first + second:.1%} of the variance of {len(self.places)} words ({first:.1%} and {second:.1%}): what lies "
+            f"The plane shows {first + second:.1%} of the variance of {len(self.places)} words "
+            f"({first:.1%} and {second:.1%}): what lies "
             f"together in it may lie apart in the other {1 - first - second:.1%}."
         )
 

@@ -231,7 +231,8 @@ class Memory:
         lines = [_sentence(model) for model in self.models]
         if len({model.tokenizer for model in self.models}) > 1:
             lines.append(
-                "The models cut the text into different tokens: their numbers of tokens and perplexities do not compare."
+                "The models cut the text into different tokens: their numbers of tokens and "
+                "perplexities do not compare."
             )
         lines += [
             f"{model.model} is not normalised: its figures are not perplexities."
@@ -320,18 +321,27 @@ def _sentence(model: ModelMemory) -> str:
     """What the figures of a model mean."""
     full = model.seen[-1]
     if full.perplexity is None:
-        return f"{model.model}: {full.zeros:,} of {model.positions:,} tokens have probability zero, so there is no perplexity."
+        return (
+            f"{model.model}: {full.zeros:,} of {model.positions:,} tokens have probability zero, "
+            "so there is no perplexity."
+        )
     if (tokens := model.effective_context) is None:
         row = model.seen[-2]
         seen = f"more than the last {row.tokens} tokens are needed" + (
-            f": with those alone perplexity is {row.perplexity:.1f}, against {full.perplexity:.1f} with all"
+            (
+                f": with those alone perplexity is {row.perplexity:.1f}, against "
+                f"{full.perplexity:.1f} with all"
+            )
             if row.perplexity is not None
             else ""
         )
     else:
         row = next(row for row in model.seen if row.tokens == tokens)
         context = "1 token: with that" if tokens == 1 else f"{tokens} tokens: with those"
-        seen = f"the effective context is {context} alone, perplexity is {row.perplexity:.1f}, {_compared(row, full)}"
+        seen = (
+            f"the effective context is {context} alone, perplexity is "
+            f"{row.perplexity:.1f}, {_compared(row, full)}"
+        )
     return f"{model.model}: {seen}{_fewer(model)}; {_order(model)}."
 
 
@@ -351,7 +361,10 @@ def _compared(row: Remembered, full: Remembered) -> str:
     assert (
         row.increase is not None and row.increase_low is not None and row.increase_high is not None
     )
-    change = f"{abs(row.increase):.1%} {'below' if row.increase < 0 else 'above'} the {full.perplexity:.1f} with all"
+    change = (
+        f"{abs(row.increase):.1%} {'below' if row.increase < 0 else 'above'} the "
+        f"{full.perplexity:.1f} with all"
+    )
     return f"{change} (95 % interval {row.increase_low:+.1%} to {row.increase_high:+.1%})"
 
 
@@ -360,7 +373,10 @@ def _order(model: ModelMemory) -> str:
         return "with shuffled tokens there is no perplexity"
     if (tokens := model.ordered_context) is None:
         return f"the order of tokens matters even further back than {model.shuffled[-2].tokens}"
-    return f"losing the order of tokens further back than {tokens} raises it by {100 * CLOSE:g} % at most"
+    return (
+        f"losing the order of tokens further back than {tokens} raises it by {100 * CLOSE:g} % at "
+        "most"
+    )
 
 
 # ---- Perplexity by how much of the past a model sees (after Khandelwal, He, Qi & Jurafsky 2018,

@@ -146,10 +146,16 @@ class Analogy:
         """The first answer, and what it would be if none of the three words were left out."""
         first, *others = self.answers
         ahead = f', ahead of "{others[0].word}" ({others[0].cosine:.2f})' if others else ""
-        said = f'{self.a} - {self.b} + {self.c} is nearest to "{first.word}" (cosine {first.cosine:.2f}){ahead}'
+        said = (
+            f'{self.a} - {self.b} + {self.c} is nearest to "{first.word}" (cosine '
+            f"{first.cosine:.2f}){ahead}"
+        )
         if self.unfiltered.word == first.word:
             return f"{said}; no question word is nearer."
-        return f'{said}, once the three words of the question are left out: "{self.unfiltered.word}" is nearer ({self.unfiltered.cosine:.2f}).'
+        return (
+            f'{said}, once the three words of the question are left out: "{self.unfiltered.word}" '
+            f"is nearer ({self.unfiltered.cosine:.2f})."
+        )
 
     def tables(self) -> Sequence[Table]:
         """The answers, the best first."""

@@ -354,8 +354,10 @@ class ProbeInspection:
             else f"{_points(self.gain)} than from the embeddings"
         )
         found = (
-            f"{self.column} is predicted best from {_called(best.layer)} of {self.model}: {best.accuracy.estimate:.1%} of the test "
-            f"{self.level}s are right ({self.majority:.1%} with the most frequent label alone), {gain}, "
+            f"{self.column} is predicted best from {_called(best.layer)} of {self.model}: "
+            f"{best.accuracy.estimate:.1%} of the test "
+            f"{self.level}s are right ({self.majority:.1%} with the most frequent label alone), "
+            f"{gain}, "
             f"{_points(self.over_untrained)} than from an untrained network"
         )
         return f"{found}; {self._of_control(best)}" if best.selectivity is not None else f"{found}."
@@ -368,16 +370,29 @@ class ProbeInspection:
             _selectivity(self.probes, EMBEDDINGS),
         )
         if chosen.low <= 0:
-            why = "labels drawn at random for each word are learned as well, so it may be the probe that knows them"
-            return f"{points} is not clearly above zero ({100 * chosen.low:+.1f} to {100 * chosen.high:+.1f}): {why}."
+            why = (
+                "labels drawn at random for each word are learned as well, so it may be "
+                "the probe that knows them"
+            )
+            return (
+                f"{points} is not clearly above zero ({100 * chosen.low:+.1f} to "
+                f"{100 * chosen.high:+.1f}): {why}."
+            )
         if of_embeddings is not None and of_embeddings > chosen.estimate:
-            return f"{points} is less than the {100 * of_embeddings:.1f} of the embeddings: part may come from memorised words."
-        return f"{points} supports it: labels drawn at random for each word are learned that much less well."
+            return (
+                f"{points} is less than the {100 * of_embeddings:.1f} of the embeddings: part may "
+                "come from memorised words."
+            )
+        return (
+            f"{points} supports it: labels drawn at random for each word are learned that much "
+            "less well."
+        )
 
     def tables(self) -> Sequence[Table]:
         """A row for each network and layer, then the baselines."""
         title = (
-            f"{self.column} of {self.data}: {self.train_items:,} {self.level}s to learn from, {self.test_items:,} to test, "
+            f"{self.column} of {self.data}: {self.train_items:,} {self.level}s to learn from, "
+            f"{self.test_items:,} to test, "
             f"{self.labels} labels"
         )
         columns = ("network", "layer", "width", "l2", "accuracy %", "low", "high", "control %",

@@ -210,10 +210,15 @@ def _sentence(model: str, matrices: Sequence[MatrixSpectrum]) -> str:
     if largest.steepest is not None:
         return f"{model}: " + "; ".join(_of_plain_layer(each) for each in maps) + "."
     smallest = min(maps, key=lambda each: each.spectral_radius or 0.0)
-    between = f"lies between {smallest.spectral_radius:.3g} ({smallest.name}) and {largest.spectral_radius:.3g} ({largest.name})"
+    between = (
+        f"lies between {smallest.spectral_radius:.3g} ({smallest.name}) and "
+        f"{largest.spectral_radius:.3g} ({largest.name})"
+    )
     return (
-        f"{model}: the spectral radius of its recurrent weights {between}; its state also passes through its gates, so "
-        "these figures alone do not tell whether gradients vanish; rnnlm inspect gradients measures that."
+        f"{model}: the spectral radius of its recurrent weights {between}; its state also passes "
+        "through its gates, so "
+        "these figures alone do not tell whether gradients vanish; rnnlm inspect gradients "
+        "measures that."
     )
 
 
@@ -235,7 +240,10 @@ def _of_plain_layer(spectrum: MatrixSpectrum) -> str:
     if radius < 1 < spectrum.power_norms[peak]:
         course += f", though the norm of W^k is {spectrum.power_norms[peak]:.3g} at k = {peak}"
     if spectrum.matrix == THROUGH_OUTPUT:
-        return f"{course}; this holds near a hidden state of zeros, since what comes back depends on the state"
+        return (
+            f"{course}; this holds near a hidden state of zeros, since what comes back depends on "
+            "the state"
+        )
     largest = f"the largest singular value, {norm:.3g}, is"
     limit = "1" if bound == 1 else f"{bound:g}, one over the largest derivative of the activation"
     if norm < bound:

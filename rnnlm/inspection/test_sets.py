@@ -60,7 +60,10 @@ class Similarity:
     @property
     def verdict(self) -> str:
         """The correlation, over how many pairs, and whether it could be chance."""
-        share = f"{self.known:,} of {len(self.pairs):,} pairs ({self.known / len(self.pairs):.1%}) have vectors for both words"
+        share = (
+            f"{self.known:,} of {len(self.pairs):,} pairs "
+            f"({self.known / len(self.pairs):.1%}) have vectors for both words"
+        )
         said = f"Spearman's correlation with the judgments is {self.spearman:.3f}"
         if self.low is None or self.high is None:
             return (
@@ -73,7 +76,10 @@ class Similarity:
             return (
                 f"{said} Words that people find alike have vectors that are less alike than others."
             )
-        return f"{said} The interval holds 0: nothing shows that these vectors rank pairs as people do."
+        return (
+            f"{said} The interval holds 0: nothing shows that these vectors rank pairs as people "
+            "do."
+        )
 
     def tables(self) -> Sequence[Table]:
         """The correlation and what it was measured on."""
@@ -215,14 +221,23 @@ class Analogies:
     def verdict(self) -> str:
         """The accuracy over all types, beside chance."""
         total = self.types[-1]
-        share = f"{total.known:,} of {total.questions:,} questions ({total.known / total.questions:.1%}) have vectors for all four words"
+        share = (
+            f"{total.known:,} of {total.questions:,} questions "
+            f"({total.known / total.questions:.1%}) have vectors for all four words"
+        )
         right = f"{total.accuracy:.1%} [{total.low:.1%}, {total.high:.1%}]"
         known = [each for each in self.types[:-1] if each.accuracy is not None]
         ends = ""
         if len({each.accuracy for each in known}) > 1:
             best, worst = (end(known, key=lambda each: each.accuracy or 0.0) for end in (max, min))
-            ends = f" Best: {best.type} ({best.accuracy:.1%}); worst: {worst.type} ({worst.accuracy:.1%})."
-        return f"{right} of the analogies come out; guesses would be right in {1 / self.words:.3%}. {share}.{ends}"
+            ends = (
+                f" Best: {best.type} ({best.accuracy:.1%}); worst: {worst.type} "
+                f"({worst.accuracy:.1%})."
+            )
+        return (
+            f"{right} of the analogies come out; guesses would be right in {1 / self.words:.3%}. "
+            f"{share}.{ends}"
+        )
 
     def tables(self) -> Sequence[Table]:
         """A row a type, all types together last."""

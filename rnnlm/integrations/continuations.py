@@ -101,11 +101,13 @@ class _Reader:
                 ", ..." if len(self.unknown) > UNKNOWN_SHOWN else ""
             )
             notice(
-                f"{sum(self.unknown.values()):,} of {self.tokens:,} tokens are unknown to the model, read as <unk>: {names}"
+                f"{sum(self.unknown.values()):,} of {self.tokens:,} tokens are unknown to the "
+                f"model, read as <unk>: {names}"
             )
         if self.cut_words:
             notice(
-                f"{self.cut_words:,} continuations go on inside a word of the context; they were read as words of their own"
+                f"{self.cut_words:,} continuations go on inside a word of the context; they "
+                "were read as words of their own"
             )
 
 

@@ -127,7 +127,10 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
             adaptation = f", {mixed['adaptation']}" if "adaptation" in mixed else ""
             yield (
                 f"part {number}",
-                f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint `{part.fingerprint}`{adaptation}",
+                (
+                    f"`{mixed['model']}`, weight {mixed['weight']:.4f}, fingerprint "
+                    f"`{part.fingerprint}`{adaptation}"
+                ),
             )
         yield "weights", training["weights"]
     elif "imported_from" not in training:
@@ -278,7 +281,8 @@ def _of_pairs(results: dict[str, dict[str, Any]]) -> list[str]:
             if result[key] is not None
         ]
         lines.append(
-            f"* {name}: `{result['signature']}`, `{result['signatures'][result['main']]}`; of sacrebleu {', '.join(theirs)}"
+            f"* {name}: `{result['signature']}`, `{result['signatures'][result['main']]}`; of "
+            f"sacrebleu {', '.join(theirs)}"
         )
     return [*lines, ""]
 

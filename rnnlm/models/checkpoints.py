@@ -122,7 +122,10 @@ def _readable(folder: Path, report: bool = False) -> Iterator[tuple[Path, _Store
     that cannot be read."""
     paths = _checkpoints(folder)
     if not paths:
-        why = f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before one was written, or kept none"
+        why = (
+            f"there is no checkpoint in {FOLDER}/: there was no run, it was killed before "
+            "one was written, or kept none"
+        )
         raise UsageError(f"there is nothing to resume in {folder}", why, _hint(folder))
     for path in paths:
         try:
@@ -168,7 +171,10 @@ def _short(data: bytes) -> str:
 
 def _hint(folder: Path) -> str:
     if is_model(folder):
-        return f"start a run of its own from the model's weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER"
+        return (
+            f"start a run of its own from the model's weights: --init-from {folder} "
+            f"--tokenizer-from {folder} -o ANOTHER"
+        )
     return "leave --resume out"
 
 

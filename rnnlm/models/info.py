@@ -125,7 +125,10 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     yield "folder", about["folder"]
     yield (
         "size",
-        f"{about['parameters']:,} parameters, {_size(about['bytes'])} in {len(manifest.files)} files",
+        (
+            f"{about['parameters']:,} parameters, {_size(about['bytes'])} in "
+            f"{len(manifest.files)} files"
+        ),
     )
     yield "fingerprint", f"{manifest.fingerprint}; hash: {about['hash']}"
     yield from _origin(folder, manifest)

@@ -257,7 +257,8 @@ def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str)
     if names := [name for name, folder in folders.items() if _was_trained_on(folder, lines_hash)]:
         one = "it" if len(names) == 1 else "them"
         notice(
-            f"this is the very text that {' and '.join(names)} {'was' if len(names) == 1 else 'were'} trained on: "
+            f"this is the very text that {' and '.join(names)} "
+            f"{'was' if len(names) == 1 else 'were'} trained on: "
             f"{found} found there flatter {one}; use held-out text"
         )
 

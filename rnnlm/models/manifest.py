@@ -25,7 +25,10 @@ from rnnlm.models.registry import LANGUAGE_MODEL, TASKS
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
-HINT = "bring the file back from a copy, or make the model anew; rnnlm doctor names all that is damaged"
+HINT = (
+    "bring the file back from a copy, or make the model anew; rnnlm doctor names all that "
+    "is damaged"
+)
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
@@ -234,7 +237,10 @@ def part_folders(folder: Path, manifest: Manifest) -> list[Path]:
 
 def _checked(folder: Path, number: int, part: PartEntry) -> Path:
     path = Path(os.path.normpath(folder.resolve() / part.path))
-    hint = f"bring the model {part.fingerprint} back to {path}, or mix again (rnnlm mix); --bundle keeps copies of the parts"
+    hint = (
+        f"bring the model {part.fingerprint} back to {path}, or mix again (rnnlm mix); "
+        "--bundle keeps copies of the parts"
+    )
     if not is_model(path):
         raise ModelError(
             f"part {number} of the mixture at {folder} is missing",

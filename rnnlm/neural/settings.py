@@ -115,7 +115,8 @@ class InputSettings:
     character_overhang: Annotated[
         bool,
         Meta(
-            description="characters=cnn: filters stand beyond a word's end, too, over zeros (as the code of Kim et al. 2016 does)"
+            description="characters=cnn: filters stand beyond a word's end, too, over zeros (as "
+            "the code of Kim et al. 2016 does)"
         ),
     ] = False
     character_hidden_size: Annotated[
@@ -125,7 +126,8 @@ class InputSettings:
     dropout_embedding: Annotated[
         Probability,
         Meta(
-            description="dropout of whole words: a word that is drawn is zero wherever it stands in a window"
+            description="dropout of whole words: a word that is drawn is zero wherever it stands "
+            "in a window"
         ),
     ] = 0.0
     dropout_input: Annotated[Probability, Meta(description="dropout on the word vectors")] = 0.1
@@ -233,7 +235,8 @@ class RecurrentSettings(InputSettings):
     weight_drop: Annotated[
         Probability,
         Meta(
-            description="DropConnect on the recurrent weights (qrnn: on those of the convolution), drawn once a window"
+            description="DropConnect on the recurrent weights (qrnn: on those of the "
+            "convolution), drawn once a window"
         ),
     ] = 0.0
 
@@ -287,13 +290,15 @@ class GruCell(RecurrentSettings):
     reset_gate: Annotated[
         ResetGate,
         Meta(
-            description="the reset gate acts after the recurrent product (cuDNN, torch) or before it (Cho et al. 2014)"
+            description="the reset gate acts after the recurrent product (cuDNN, torch) or before "
+            "it (Cho et al. 2014)"
         ),
     ] = "after"
     update_gate: Annotated[
         UpdateGate,
         Meta(
-            description="an open update gate keeps the old state (Cho et al., torch) or renews it (Chung et al.)"
+            description="an open update gate keeps the old state (Cho et al., torch) or renews it "
+            "(Chung et al.)"
         ),
     ] = "keep"
 
@@ -335,13 +340,15 @@ class QrnnCell(RecurrentSettings):
     convolution_words: Annotated[
         Annotated[int, Meta(ge=1, le=100)],
         Meta(
-            description="words that the first layer's convolution reads; later layers read one place"
+            description="words that the first layer's convolution reads; later layers read one "
+            "place"
         ),
     ] = 2
     pooling: Annotated[
         Pooling,
         Meta(
-            description="gates that pool over time: forget; and output; and an input gate, where it is 1 - forget otherwise"
+            description="gates that pool over time: forget; and output; and an input gate, where "
+            "it is 1 - forget otherwise"
         ),
     ] = "fo"
 
@@ -360,7 +367,8 @@ class NetworkSettings(InputSettings):
     tied: Annotated[
         bool | None,
         Meta(
-            description="output weights are the word vectors (projected where the widths differ); none: where possible"
+            description="output weights are the word vectors (projected where the widths differ); "
+            "none: where possible"
         ),
     ] = None
     loss: Annotated[
@@ -377,7 +385,8 @@ class NetworkSettings(InputSettings):
     cluster_shrink: Annotated[
         Annotated[float, Meta(ge=1, le=1000)],
         Meta(
-            description="output_layer=adaptive: each cluster is so many times narrower than the one before"
+            description="output_layer=adaptive: each cluster is so many times narrower than the "
+            "one before"
         ),
     ] = 4.0
     classes: Annotated[
@@ -394,7 +403,8 @@ class NetworkSettings(InputSettings):
     init_output_bias: Annotated[
         Literal["unigram", "zero"],
         Meta(
-            description="output_layer=softmax, mos: biases start at the words' frequencies, or at zero (for deep networks under SGD)"
+            description="output_layer=softmax, mos: biases start at the words' frequencies, or at "
+            "zero (for deep networks under SGD)"
         ),
     ] = "unigram"
 
@@ -447,7 +457,8 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
     temporal_penalty: Annotated[
         NonNegative,
         Meta(
-            description="TAR: times the mean square of its change from place to place, before dropout"
+            description="TAR: times the mean square of its change from place to place, before "
+            "dropout"
         ),
     ] = 0.0
 
@@ -482,7 +493,8 @@ class JordanSettings(NetworkSettings):
     feedback: Annotated[
         Literal["distribution", "embedding"],
         Meta(
-            description="what of the previous output feeds the hidden layer: all its probabilities, or the expected word vector"
+            description="what of the previous output feeds the hidden layer: all its "
+            "probabilities, or the expected word vector"
         ),
     ] = "distribution"
 

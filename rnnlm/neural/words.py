@@ -431,7 +431,10 @@ def output_rows(output: OutputLayer, tied_VE: Tensor | None, tokenizer: Tokenize
     """
     rows_VE = output.word_rows(tied_VE)
     if rows_VE is None:
-        why = f"its output layer, {type(output).__name__}, spreads a word over several groups, whose weights do not compare"
+        why = (
+            f"its output layer, {type(output).__name__}, spreads a word over several "
+            "groups, whose weights do not compare"
+        )
         raise UsageError(
             "this model has no output vectors", why, "take its input vectors, which are the default"
         )

@@ -54,7 +54,10 @@ def disorders(model: "NgramModel") -> Iterator[str]:
             yield f"a {n}-gram has values that are not numbers, first at {at[0]:,}"
         at = np.flatnonzero(values[:, 0] > TOLERANCE)
         if len(at):
-            yield f"a {n}-gram has a probability above 1, first at {at[0]:,}: {np.exp(values[at[0], 0]):.6g}"
+            yield (
+                f"a {n}-gram has a probability above 1, first at {at[0]:,}: "
+                f"{np.exp(values[at[0], 0]):.6g}"
+            )
 
 
 def _odd_keys(model: "NgramModel", n: int) -> Iterator[str]:

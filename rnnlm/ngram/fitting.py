@@ -125,7 +125,8 @@ def fit(
             return
     if len(levels) < settings.order:
         notice(
-            f"the longest line has {len(levels) - 1} tokens with its end: the model is of order {len(levels)}"
+            f"the longest line has {len(levels) - 1} tokens with its end: the model is of "
+            f"order {len(levels)}"
         )
     counts = NgramCounts(data.tokenizer.size, tuple(levels))
     smoothing = _estimator(settings, data, counts)
@@ -167,7 +168,10 @@ def _workspace(settings: NgramSettings, ids: np.ndarray | ChunkedArray) -> Works
     least = BYTES_PER_TOKEN * tokens + min(SMALLEST_BUFFERS, SMALLEST_BUFFER_PER_TOKEN * tokens)
     buffers = system.parse_size(settings.memory) - held - BYTES_PER_TOKEN * tokens
     if system.parse_size(settings.memory) < held + least:
-        why = f"the program and the text hold {held / 1e6:,.0f} MB, to count {tokens:,} tokens takes {least / 1e6:,.0f} MB more at least"
+        why = (
+            f"the program and the text hold {held / 1e6:,.0f} MB, to count {tokens:,} "
+            f"tokens takes {least / 1e6:,.0f} MB more at least"
+        )
         raise SettingsError(
             f"memory = {settings.memory} is too little",
             why,

@@ -39,13 +39,15 @@ class NgramSettings:
     interpolate: Annotated[
         bool | None,
         Meta(
-            description="mix in the lower order everywhere, or back off to it where nothing was seen (absolute, kn, mkn); none: yes"
+            description="mix in the lower order everywhere, or back off to it where nothing was "
+            "seen (absolute, kn, mkn); none: yes"
         ),
     ] = None
     prune: Annotated[
         str | list[int],
         Meta(
-            description="n-grams seen at most so often are left out: one number an order, the last repeats; 0,0,1 drops single trigrams"
+            description="n-grams seen at most so often are left out: one number an order, the "
+            "last repeats; 0,0,1 drops single trigrams"
         ),
     ] = "0"
     discounts: Annotated[
@@ -55,7 +57,8 @@ class NgramSettings:
     additive_k: Annotated[
         Positive | None,
         Meta(
-            description="added to every count, times V and the lower order's probability; none: tuned on held-out text"
+            description="added to every count, times V and the lower order's probability; none: "
+            "tuned on held-out text"
         ),
     ] = None
     backoff_factor: Annotated[
@@ -67,6 +70,7 @@ class NgramSettings:
     memory: Annotated[
         str | None,
         Meta(
-            description="how much memory counting may take, such as 500M or 2G; none: as much as it needs"
+            description="how much memory counting may take, such as 500M or 2G; none: as much as "
+            "it needs"
         ),
     ] = None

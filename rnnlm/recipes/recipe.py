@@ -26,7 +26,9 @@ _TEXTS = {
     "SST-2": "phrases-and-sentences.txt --valid sentences-dev.txt ",
     "Multi30k": "train.de --target train.en --valid valid.de --valid-target valid.en ",
     "Tatoeba": "train.tsv --valid valid.tsv ",
-    "CMUdict": "train.letters --labels train.phones --valid valid.letters --valid-labels valid.phones ",
+    "CMUdict": (
+        "train.letters --labels train.phones --valid valid.letters --valid-labels valid.phones "
+    ),
 }
 
 
@@ -87,7 +89,10 @@ class GpuSpeed:
         beside = ""
         if self.ratio_plain is not None:
             beside = f", {self.ratio_plain:g} times that of torch's own loop"
-        return f"{speed_of(self.tokens_per_second)} in {self.precision} on {self.card} ({self.text}){beside}"
+        return (
+            f"{speed_of(self.tokens_per_second)} in {self.precision} on {self.card} "
+            f"({self.text}){beside}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +161,9 @@ class Recipe:
             estimated = "estimated: " if self.cpu_is_estimated else ""
             return f"{estimated}{time_of(self.cpu_minutes)} on two cores {self.cpu_note}".rstrip()
         if self.measured and self.measured.minutes and not self.measured.settings:
-            return f"{time_of(self.measured.minutes)} on {_cores(self.measured.cores)} {self.cpu_note}".rstrip()
+            return (
+                f"{time_of(self.measured.minutes)} on {_cores(self.measured.cores)} {self.cpu_note}"
+            ).rstrip()
         return "not measured"
 
     def _run_on_gpu(self) -> str:

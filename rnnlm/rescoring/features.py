@@ -218,7 +218,8 @@ def _warn_of_empty(utterances: Sequence[Utterance], texts: Sequence[str]) -> Non
     of_utterance = (utterance.utt for utterance in utterances for _ in utterance.hypotheses)
     if empty := [utt for utt, text in zip(of_utterance, texts, strict=True) if is_blank(text)]:
         notice(
-            f"{len(empty):,} of {len(texts):,} hypotheses hold no words, the first of utterance {empty[0]!r}: each is scored as </s> alone"
+            f"{len(empty):,} of {len(texts):,} hypotheses hold no words, the first of "
+            f"utterance {empty[0]!r}: each is scored as </s> alone"
         )
 
 
@@ -242,7 +243,8 @@ def _warn_of_case(name: str, model: LanguageModel, texts: list[str], mapping: Te
         and _unknown_share(model, [text.lower() for text in sample]) < share / 2
     ):
         notice(
-            f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in lower case: --lowercase"
+            f"{share:.0%} of the list's words are unknown to {name}, far fewer would be in "
+            "lower case: --lowercase"
         )
 
 

@@ -179,7 +179,8 @@ def _read_json(builder: ListBuilder) -> None:
             builder.add_empty(str(utt), row.where)
     if rescored:
         notice(
-            f"{builder.source} was rescored before: its scores hold those of language models already"
+            f"{builder.source} was rescored before: its scores hold those of language models "
+            "already"
         )
 
 
@@ -228,7 +229,8 @@ def _with_lines(
         complete.append(dataclasses.replace(utterance, **{what: text}))
     if found:
         notice(
-            f"{len(found):,} {what}s are of utterances that are not in the list, the first is {next(iter(found))!r}"
+            f"{len(found):,} {what}s are of utterances that are not in the list, the first is "
+            f"{next(iter(found))!r}"
         )
     return complete
 
@@ -429,7 +431,10 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
     if not found:
         raise TextError(
             f"no scores lie in {folder}",
-            f"a text that is neither TSV nor JSON is taken for Kaldi's, with {', '.join(SCORES + COSTS)} beside it",
+            (
+                "a text that is neither TSV nor JSON is taken for Kaldi's, with "
+                f"{', '.join(SCORES + COSTS)} beside it"
+            ),
             "name them: --scores FILE; or name the format: --format",
         )
     return [(1.0, found[0], True)]

@@ -285,7 +285,8 @@ def warn_of_few(utterances: int, advice: str = "") -> None:
     sample."""
     if utterances < FEW_UTTERANCES:
         notice(
-            f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, fewer than {FEW_UTTERANCES}, are uncertain{advice}"
+            f"weights tuned on {utterances:,} utterance{'' if utterances == 1 else 's'}, "
+            f"fewer than {FEW_UTTERANCES}, are uncertain{advice}"
         )
 
 

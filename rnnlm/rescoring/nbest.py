@@ -132,7 +132,8 @@ def with_references(utterances: Sequence[Utterance], skip_incomplete: bool) -> l
                 hint="add it, or leave such out: --skip-incomplete",
             )
         notice(
-            f"{len(utterances) - len(complete):,} utterances without reference are left out, the first is {first.utt!r}"
+            f"{len(utterances) - len(complete):,} utterances without reference are left out, "
+            f"the first is {first.utt!r}"
         )
     return complete
 
@@ -243,7 +244,10 @@ class ListBuilder:
         if empty:
             first, draft = next(iter(empty.items()))
             if not self.settings.skip_incomplete:
-                why = "where the first pass found nothing, an empty hypothesis counts every word as deleted"
+                why = (
+                    "where the first pass found nothing, an empty hypothesis counts every "
+                    "word as deleted"
+                )
                 raise TextError(
                     f"{draft.where}: utterance {first!r} has no hypotheses",
                     why,
@@ -263,7 +267,8 @@ def _warn_of_missing_best(source: str, drafts: dict[str, _Draft]) -> None:
     without = [utt for utt, draft in drafts.items() if min(draft.ranked) > 1]
     if without:
         notice(
-            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is {without[0]!r}; "
+            f"{source}: {len(without):,} utterances lack the hypothesis of rank 1, the first is "
+            f"{without[0]!r}; "
             "the best of the others takes its place"
         )
 
@@ -279,7 +284,8 @@ def _warn_of_gaps(drafts: dict[str, _Draft]) -> None:
         utt, draft, before, rank = gaps[0]
         why = f"utterance {utt!r} has a hypothesis of rank {rank}, but none of rank {before + 1}"
         notice(
-            f"{draft.ranked[rank].where}: {why}; {len(gaps):,} of {len(drafts):,} utterances lack such ranks"
+            f"{draft.ranked[rank].where}: {why}; {len(gaps):,} of {len(drafts):,} utterances "
+            "lack such ranks"
         )
 
 
@@ -299,10 +305,12 @@ def _warn_of_disorder(source: str, by_rank: list[list[Hypothesis]]) -> None:
     if 2 * worst > len(lists):
         count = f"{worst:,} of {len(lists):,} utterances"
         notice(
-            f"{source}: the first hypothesis has the lowest score in {count}: where lower is better, --costs is needed, else not"
+            f"{source}: the first hypothesis has the lowest score in {count}: where lower is "
+            "better, --costs is needed, else not"
         )
     elif not_best:
         notice(
-            f"{source}: the first hypothesis does not have the highest score in {not_best:,} of {len(lists):,} utterances; "
+            f"{source}: the first hypothesis does not have the highest score in {not_best:,} of "
+            f"{len(lists):,} utterances; "
             "the 1-best is the first"
         )

@@ -250,7 +250,8 @@ def tune_and_rescore(
     warn_of_few(len(references), CROSS_VALIDATE)
     if _texts(apply_to) == _texts(tune_on):
         notice(
-            "errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere"
+            "errors are counted on the list the weights were tuned on; --apply, --split or "
+            "--folds tell what they do elsewhere"
         )
     models = models_by_name(models)
     dev = feature_table(references, models, settings.mapping, report)
@@ -364,7 +365,8 @@ def _applied(table: FeatureTable, weights: Weights, seed: int) -> Rescored:
     known = [utterance for utterance in utterances if utterance.reference is not None]
     if 0 < len(known) < len(utterances):
         notice(
-            f"{len(utterances) - len(known):,} utterances have no reference: word-error rates are of the other {len(known):,}"
+            f"{len(utterances) - len(known):,} utterances have no reference: word-error rates "
+            f"are of the other {len(known):,}"
         )
     return Rescored(tuple(utterances), _rates(known, seed) if known else None)
 

@@ -86,7 +86,8 @@ def _tell_what_is_left_out(drawn: Sequence[_ByModel]) -> None:
     longest = max(len(words) for by_model in drawn[:MOST_SENTENCES] for words in by_model.values())
     if longest > MOST_WORDS:
         notice(
-            f"the plot shows the first {MOST_WORDS} words of a sentence; the longest has {longest:,}"
+            f"the plot shows the first {MOST_WORDS} words of a sentence; the longest has "
+            f"{longest:,}"
         )
 
 

@@ -125,7 +125,10 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
         )
         size = path.stat().st_size
     except (OSError, ValueError, msgspec.MsgspecError):
-        why = f"there is no {_journal(path).name} beside it that describes a run: it came to its end, or never began"
+        why = (
+            f"there is no {_journal(path).name} beside it that describes a run: it came "
+            "to its end, or never began"
+        )
         raise OutputError(
             f"cannot resume {path}", why, "leave --resume out, or start again with --overwrite"
         ) from None

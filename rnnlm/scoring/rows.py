@@ -253,7 +253,10 @@ def layout(
 _ASK_FOR = {
     "token": "score with with_tokens=True",
     "word": "score with with_words=True",
-    "region": 'score_sentences takes regions="|"; a Sentence has its regions, and ScoringSettings(with_regions=True) asks for them',
+    "region": (
+        'score_sentences takes regions="|"; a Sentence has its regions, and '
+        "ScoringSettings(with_regions=True) asks for them"
+    ),
 }
 
 

@@ -184,7 +184,8 @@ class _Scorer:
         )
         if self.frequencies and not self.frequencies.are_known:
             notice(
-                f"{name}'s tokens are not words, or it does not know how often it has seen them: its words have no frequencies"
+                f"{name}'s tokens are not words, or it does not know how often it has seen "
+                "them: its words have no frequencies"
             )
 
     def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
@@ -313,7 +314,8 @@ class _Scorer:
             at = encoded.offsets[index]
             if not np.array_equal(encoded.ids[at : at + end - start], alone.ids[start:end]):
                 raise TextError(
-                    f"sentence {sentences[index].id}: a token reaches over the border between the given text and the sentence"
+                    f"sentence {sentences[index].id}: a token reaches over the border between "
+                    "the given text and the sentence"
                 )
             counts[index] = end - start
         return counts

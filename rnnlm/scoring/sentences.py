@@ -153,11 +153,13 @@ class CarriedColumns:
             return
         if missing := [name for name in self._shown if name not in names]:
             notice(
-                f"{source} does not have the columns {', '.join(missing)} of the first table: their cells are empty"
+                f"{source} does not have the columns {', '.join(missing)} of the first table: "
+                "their cells are empty"
             )
         if self._keep is None and (others := self._known - self._shown.keys() - left_out):
             notice(
-                f"{source} has columns that the first table does not have; they are left out: {', '.join(sorted(others))}"
+                f"{source} has columns that the first table does not have; they are left out: "
+                f"{', '.join(sorted(others))}"
             )
 
     def of(self, row: Row) -> dict[str, Any]:
@@ -167,7 +169,8 @@ class CarriedColumns:
             self._known |= {str(name) for name in others}
             names = ", ".join(sorted(map(str, others)))
             notice(
-                f"{row.where} has columns that the first row does not have; they are left out: {names}"
+                f"{row.where} has columns that the first row does not have; they are left "
+                f"out: {names}"
             )
         return {shown: clean(row.values.get(name)) for name, shown in (self._shown or {}).items()}
 
@@ -181,7 +184,8 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
         shown[name] = its
     if changed := [f"{name} is {its}" for name, its in shown.items() if name != its]:
         notice(
-            f"columns with the names of those of scores are renamed in the result: {', '.join(changed)}"
+            "columns with the names of those of scores are renamed in the result: "
+            f"{', '.join(changed)}"
         )
     return shown
 
@@ -276,7 +280,8 @@ def read_sentences(
             )
             if sentence.id in seen and not has_warned:
                 notice(
-                    f"several sentences have the id {sentence.id}: it does not identify their records"
+                    f"several sentences have the id {sentence.id}: it does not identify their "
+                    "records"
                 )
                 has_warned = True
             if sentence.id is not None:
@@ -295,7 +300,8 @@ def read_sentences(
     if with_bars:
         which = "1 sentence has" if with_bars == 1 else f"{with_bars:,} sentences have"
         notice(
-            f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" from Python) takes it out'
+            f'{which} "|" as a word: if it separates regions, --regions "|" (region_mark="|" '
+            "from Python) takes it out"
         )
 
 
@@ -417,7 +423,8 @@ def _read(source: str, settings: SentenceSettings, carried: CarriedColumns) -> I
         return _table(source, kind, settings, carried)
     if kind:
         notice(
-            f"{source} is read line by line, as no column is named; --column names the one to read of a table"
+            f"{source} is read line by line, as no column is named; --column names the one to "
+            "read of a table"
         )
     if settings.wants_table:
         raise TextError(
@@ -502,7 +509,10 @@ def _columns_of(names: list[str], where: str, settings: SentenceSettings) -> _Co
     source = None
     if settings.are_pairs:
         if len(names) < 2:
-            hint = "name a table with --input; or the files of both sides, with --input and --target; or one source with --source"
+            hint = (
+                "name a table with --input; or the files of both sides, with --input and "
+                "--target; or one source with --source"
+            )
             raise TextError(
                 f"{where}: not a row of a table of pairs",
                 "an encoder-decoder scores targets given their sources",
@@ -566,7 +576,10 @@ def _why_no_text(column: str | None, value: Any) -> str | None:
     return (
         None
         if isinstance(value, str)
-        else f"column {column!r} holds {'nothing' if value is None else type(value).__name__}, not text"
+        else (
+            f"column {column!r} holds {'nothing' if value is None else type(value).__name__}, not "
+            "text"
+        )
     )
 
 

@@ -16,12 +16,17 @@ _WRITES = {  # of an encoder-decoder
     **dict.fromkeys(
         ("ngram", "unigram"), "it counts which words follow each other, and reads no source"
     ),
-    "jordan": "what it reads again at the next word is its prediction of that word, which the decoder reads anyway",
+    "jordan": (
+        "what it reads again at the next word is its prediction of that word, which the "
+        "decoder reads anyway"
+    ),
     **dict.fromkeys(("ffnn", "bag", "cnn"), "it has no state from which a decoder could go on"),
 }
 _INSTEAD = {
     "jordan": {
-        "tagging": "use --model rnn --set label_feedback=true, which reads the label of the word before"
+        "tagging": (
+            "use --model rnn --set label_feedback=true, which reads the label of the word before"
+        )
     },
     "ffnn": {"classification": "use --model bag or cnn, which have no recurrence either"},
 }
@@ -38,7 +43,10 @@ def refusal(task: str, model: str) -> tuple[str, str, str] | None:
     if model in kinds:
         return None
     if not kinds:
-        why = "it reads all words of a text before it answers, and a language model must not read what it is to predict"
+        why = (
+            "it reads all words of a text before it answers, and a language model must "
+            "not read what it is to predict"
+        )
         return (
             f"--model {model} is no language model",
             why,
@@ -61,7 +69,10 @@ def of_setting(name: str, tasks: list[str]) -> tuple[str, str]:
         why = "it would read the words that it is to predict"
         return (
             why,
-            "add --task tagging or classification; with reversed=true a language model reads each line from its end",
+            (
+                "add --task tagging or classification; with reversed=true a language model reads "
+                "each line from its end"
+            ),
         )
     given = [task for task in tasks if any(task == kind.task for kind in TASK_KINDS)]
     if given:

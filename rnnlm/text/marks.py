@@ -82,7 +82,8 @@ def tell_unseen(marks: Mapping[str, int], tokenizers: Mapping[str, Tokenizer]) -
         forms = ",".join(sorted({form_of(mark) for mark in unseen}))
         others = f"{', '.join(models[:-1])} and " if models[1:] else ""
         notice(
-            f"{_listed(unseen)}: unknown to {others}{models[-1]}. A model trained with --normalise {forms} reads their plain forms; "
+            f"{_listed(unseen)}: unknown to {others}{models[-1]}. A model trained with "
+            f"--normalise {forms} reads their plain forms; "
             f"for {'these' if others else 'this one'}, normalise the text first (rnnlm.normalise)"
         )
 
@@ -139,7 +140,8 @@ def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: TokenizerSet
             forms |= {form_of(mark) for mark in counts}
     if mixed:
         notice(
-            f"the training text writes characters in two forms, which are different ones to the model: {'; '.join(mixed)}. "
+            "the training text writes characters in two forms, which are different ones to the "
+            f"model: {'; '.join(mixed)}. "
             f"--normalise {','.join(sorted(forms))} makes them one"
         )
 

@@ -101,7 +101,8 @@ class PairCollector:
         if self.pairs_left_out:
             read = len(self.pairs) + self.pairs_left_out
             notice(
-                f"pairs left out because their source or target is empty: {self.pairs_left_out:,} of {read:,}"
+                "pairs left out because their source or target is empty: "
+                f"{self.pairs_left_out:,} of {read:,}"
             )
         if self.references_left_out:
             notice(
@@ -312,7 +313,10 @@ def _check_header(columns: Columns, asked: Sequence[str], source: str, format: s
         None,
     )
     if text is not None and not asked and format in ("tsv", "csv"):
-        why = f"its first line is read as the names of its columns, and {shown(text)} looks like a text"
+        why = (
+            f"its first line is read as the names of its columns, and {shown(text)} looks "
+            "like a text"
+        )
         raise TextError(
             f"{source}: is there a header?",
             why,
@@ -465,7 +469,8 @@ def _check(
         )
     if settings.column or settings.target_column or settings.delimiter:
         notice(
-            f"{', '.join(files)}: read line by line as text, without regard to --column, --target-column and --delimiter"
+            f"{', '.join(files)}: read line by line as text, without regard to --column, "
+            "--target-column and --delimiter"
         )
 
 
@@ -481,6 +486,9 @@ def _read_tables(files: Sequence[str], collector: PairCollector) -> tuple[Column
         found.append((name, columns, format))
         first, of_first, _ = found[0]
         if columns != of_first:
-            what = f"{name}: pairs of {' and '.join(columns)}, but those of {first} are {' and '.join(of_first)}"
+            what = (
+                f"{name}: pairs of {' and '.join(columns)}, but those of {first} are "
+                f"{' and '.join(of_first)}"
+            )
             raise TextError(what, hint="name them with --column and --target-column")
     return found[0][1:] if found else ((SOURCE, TARGET), "tsv")

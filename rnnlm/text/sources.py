@@ -307,7 +307,10 @@ def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[
     """The text of each row, in the column that the first of them decides on."""
     for row in rows:
         if row.is_too_long:
-            hint = "a text that holds the delimiter needs quotation marks around it; --delimiter names another one"
+            hint = (
+                "a text that holds the delimiter needs quotation marks around it; "
+                "--delimiter names another one"
+            )
             raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
         names = [str(name) for name in row.values]
         column = column_of(names, row.where, settings)
@@ -334,7 +337,10 @@ def _bundled(name: str) -> str:
     if corpus is None:
         return ""
     held = "labels" if corpora.labelled(name) else "pairs"
-    return f"the bundled corpus {name} has {held}: add --task {' or '.join(corpus.tasks)} to rnnlm train"
+    return (
+        f"the bundled corpus {name} has {held}: add --task {' or '.join(corpus.tasks)} to rnnlm "
+        "train"
+    )
 
 
 def _similar_file(name: str) -> str:
@@ -461,7 +467,10 @@ def check_length(row: tables.Row) -> None:
         TextError: it has more.
     """
     if row.is_too_long:
-        hint = "a text that holds the delimiter needs quotation marks around it; --delimiter names another one"
+        hint = (
+            "a text that holds the delimiter needs quotation marks around it; --delimiter "
+            "names another one"
+        )
         raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
 
 

@@ -274,7 +274,8 @@ class _Reader:
             )
         if self.repeated:
             notice(
-                f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of each word is used"
+                f"{self.path}: {self.repeated:,} lines repeat a word; the first vector of "
+                "each word is used"
             )
 
     def result(self) -> FoundVectors:
@@ -284,9 +285,15 @@ class _Reader:
             raise TextError(
                 f"{self.path} has a vector for none of the {size:,} words", why, "see --lowercase"
             )
-        message = f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); the others start at random"
+        message = (
+            f"{self.path}: vectors for {found:,} of {size:,} words ({found / size:.1%}); "
+            "the others start at random"
+        )
         if found < FEW * size:
-            message += ", so that the file has little effect; its words may be written in another case (see --lowercase)"
+            message += (
+                ", so that the file has little effect; its words may be written in another case "
+                "(see --lowercase)"
+            )
         notice(message)
         return FoundVectors(
             np.fromiter(self.values, dtype=np.int64, count=found),

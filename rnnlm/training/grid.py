@@ -173,7 +173,8 @@ def notice_unknown_words(results: Sequence[RunResult]) -> None:
             best, f"{text}_ppl"
         ):
             notice(
-                f"on the {name} text, {best.run} is the best with its unknown words, {known.run} without them "
+                f"on the {name} text, {best.run} is the best with its unknown words, {known.run} "
+                "without them "
                 f"({low:,.2f} to {high:,.2f}): only the latter is about words that the models know"
             )
 
@@ -321,7 +322,10 @@ def _own_hint() -> Iterator[None]:
         yield
     except (OutputError, UsageError) as error:
         if "another run" in error.what:
-            error.hint = "repeat the settings and texts of the grid there, choose another folder with -o, or replace it with --overwrite"
+            error.hint = (
+                "repeat the settings and texts of the grid there, choose another folder "
+                "with -o, or replace it with --overwrite"
+            )
         raise
 
 

@@ -128,7 +128,10 @@ _WHY_NOT = {
 }
 _INSTEAD = {
     "seq2seq": {
-        "init_from": "start its sides from language models: --init-encoder-from MODEL, --init-decoder-from MODEL",
+        "init_from": (
+            "start its sides from language models: --init-encoder-from MODEL, "
+            "--init-decoder-from MODEL"
+        ),
         "labels": "name the lines that it is to write with --target",
         "valid_labels": "name the lines that it is to write with --valid-target",
         "test_labels": "name the lines that it is to write with --test-target",
@@ -145,12 +148,14 @@ def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
     ]
     if request.init_from and idle:
         notice(
-            f"without effect: {', '.join(idle)}; the weights are those of --init-from {request.init_from}"
+            f"without effect: {', '.join(idle)}; the weights are those of --init-from "
+            f"{request.init_from}"
         )
     name = "init_from" if request.init_from else "init_encoder_from"
     if (file := resolved.values.get("embeddings")) and (source := getattr(request, name)):
         notice(
-            f"for the same words, the vectors of embeddings = {file} replace those of --{name.replace('_', '-')} {source}"
+            f"for the same words, the vectors of embeddings = {file} replace those of "
+            f"--{name.replace('_', '-')} {source}"
         )
 
 
@@ -228,7 +233,8 @@ def _initial_weights(
     shapes = kind.array_shapes(resolved.values, data.tokenizer)
     if shapes is None:
         raise UsageError(
-            f"--init-from: a model of kind {kind.name} is made of counts and has no weights to start from"
+            f"--init-from: a model of kind {kind.name} is made of counts and has no weights "
+            "to start from"
         )
     found = {name: tuple(array.shape) for name, array in arrays.items()}
     wanted = {name: shape for name, (_, shape) in shapes.items()}
@@ -238,7 +244,10 @@ def _initial_weights(
         why = f"it is of kind {manifest.model}, not {kind.name}"
     elif model.tokenizer.is_reversed != data.tokenizer.is_reversed:
         its = model.tokenizer.is_reversed
-        why = f"it reads lines from their {'end' if its else 'beginning'}: --set reversed={as_text(its)}"
+        why = (
+            f"it reads lines from their {'end' if its else 'beginning'}: --set "
+            f"reversed={as_text(its)}"
+        )
     elif model.tokenizer.fingerprint != data.tokenizer.fingerprint:
         why = "its tokenizer is another one"
     elif differing:

@@ -156,7 +156,10 @@ def _check_start(resolved: Resolved, start: list[tuple[str, Layer]]) -> None:
         (*each, *item) for each in start for item in each[1].values.items()
     ):
         if resolved.values[name] != value:
-            what = f"{name} = {as_text(resolved.values[name])} ({resolved.origins[name]}) does not fit {option}"
+            what = (
+                f"{name} = {as_text(resolved.values[name])} ({resolved.origins[name]}) "
+                f"does not fit {option}"
+            )
             is_theirs = resolved.origins[name] in {each.origin for _, each in start}
             hint = (
                 "start from one of them, or train both with the same settings"
@@ -269,6 +272,7 @@ def _applicable(
     for name in flags.keys() - known:
         if name in general:
             notice(
-                f"--{name.replace('_', '-')} has no effect on a model of kind {kind.name}: it is ignored"
+                f"--{name.replace('_', '-')} has no effect on a model of kind {kind.name}: it "
+                "is ignored"
             )
     return {name: value for name, value in flags.items() if name in known or name not in general}

@@ -106,7 +106,10 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
         *(what for what, (name, value) in parts.items() if there.training.get(name) != value),
     ]
     if others:
-        hint = "choose another folder with -o, or replace it with --overwrite in the place of --resume auto"
+        hint = (
+            "choose another folder with -o, or replace it with --overwrite in the place "
+            "of --resume auto"
+        )
         raise OutputError(
             f"{folder} already holds a model of another run", f"{others[0]} differs", hint
         )
@@ -127,14 +130,18 @@ def _check_unfinished(folder: Path, there: Manifest) -> None:
         OutputError: it has come to an end, so its model is not to be lost.
     """
     if "stopped" in there.training:
-        hint = f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o ANOTHER; or replace it with --overwrite"
+        hint = (
+            f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o "
+            "ANOTHER; or replace it with --overwrite"
+        )
         raise OutputError(
             f"{folder} holds the model of this run, but no checkpoint to go on from",
             "they were deleted, or none were kept",
             hint,
         )
     notice(
-        f"the run in {folder} was cut off before its first checkpoint: it starts over and replaces the model of step {there.step:,} there"
+        f"the run in {folder} was cut off before its first checkpoint: it starts over and "
+        f"replaces the model of step {there.step:,} there"
     )
 
 
@@ -144,11 +151,16 @@ def _tell_other_rates(before: dict[str, Any], now: dict[str, Any]) -> None:
     follows = now.get("schedule") in ("cosine", "linear") or now.get("warmup")
     if follows and before.get("budget") != now.get("budget"):
         notice(
-            f"the learning rate depends on the budget: the steps so far used the rates of {before.get('budget')}, so this run differs from "
-            f"one with {now.get('budget')} from the start (with schedule=constant and warmup=0 it would be the same)"
+            "the learning rate depends on the budget: the steps so far used the rates of "
+            f"{before.get('budget')}, so this run differs from "
+            f"one with {now.get('budget')} from the start (with schedule=constant and warmup=0 it "
+            "would be the same)"
         )
 
 
 def _another(folder: Path, why: str) -> UsageError:
-    hint = f"repeat its settings, TEXT and --valid; a new run starts from its weights with --init-from {folder}"
+    hint = (
+        "repeat its settings, TEXT and --valid; a new run starts from its weights with "
+        f"--init-from {folder}"
+    )
     return UsageError(f"{folder} holds another run", why, hint)

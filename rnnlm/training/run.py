@@ -199,7 +199,8 @@ class RunStorage:
     def _model_of(self, state: TrainingState) -> _Unsaved:
         """The model as a checkpoint has it: the folder with the one that was saved has vanished."""
         notice(
-            f"{self.folder} has vanished: it is created again with the model and a checkpoint; everything else in it is lost"
+            f"{self.folder} has vanished: it is created again with the model and a "
+            "checkpoint; everything else in it is lost"
         )
         best, last = (arrays.strip_prefix(part, state.arrays) for part in ("best.", "network."))
         step = state.facts["best"]["step"] if best else state.facts["step"]
@@ -462,8 +463,10 @@ def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: fl
     if ppl_in_training and (exact is None or exact > FAR * ppl_in_training):
         figure = "no number" if exact is None else f"{exact:.4g}"
         notice(
-            f"the exact validation perplexity, of one long stream, is {figure}; in training, of short ones, it was {ppl_in_training:.4g}. "
-            "The hidden state grows with the text: read lines alone (--context reset), or train with state_reset or init_gain below 1"
+            f"the exact validation perplexity, of one long stream, is {figure}; in training, of "
+            f"short ones, it was {ppl_in_training:.4g}. "
+            "The hidden state grows with the text: read lines alone (--context reset), or train "
+            "with state_reset or init_gain below 1"
         )
 
 

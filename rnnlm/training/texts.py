@@ -103,11 +103,15 @@ def warn_of(overlap: Overlap, text: str, is_own_end: bool = False) -> None:
             f"({overlap.repeated:,} of {overlap.lines:,}, short ones left out)",
         )
         if is_own_end:
-            where = "are in the part that is trained on, too: a text that repeats less will have worse figures"
+            where = (
+                "are in the part that is trained on, too: a text that repeats less will "
+                "have worse figures"
+            )
             notice(f"{share} of the lines held out for {text} {counts} {where}")
         else:
             notice(
-                f"{share} of the lines of the {text} text {counts} are in the training text, too: its figures are not held out"
+                f"{share} of the lines of the {text} text {counts} are in the training text, "
+                "too: its figures are not held out"
             )
 
 
@@ -241,7 +245,8 @@ def open_texts(
     elif share:
         valid_is = "none: the text is a single line"
         notice(
-            "the text is a single line: nothing is held out for validation, the last weights are kept"
+            "the text is a single line: nothing is held out for validation, the last weights "
+            "are kept"
         )
     tested = test.encode(tokenizer) if test else None
     tell_unseen(

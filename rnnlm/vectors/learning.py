@@ -111,7 +111,8 @@ def learn_vectors(
     began = time.monotonic()
     stream = word_stream(opened, tokenizer or TokenizerSettings(), min_count, progress)
     progress(
-        f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in {time.monotonic() - began:.0f}s"
+        f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in "
+        f"{time.monotonic() - began:.0f}s"
     )
     if method == "svd":
         matrix_VE = svd_vectors(

@@ -127,7 +127,10 @@ def word_vectors(
     opened = loading.opened(model, "cpu")
     name = _short(loading.called(model))
     if not hasattr(opened, "word_vectors"):
-        why = "networks have them; n-grams, mixtures and models that adapt themselves have none of their own"
+        why = (
+            "networks have them; n-grams, mixtures and models that adapt themselves have "
+            "none of their own"
+        )
         raise UsageError(f"{name} has no word vectors", why, "name a network")
     rows = opened.word_vectors(which)
     return WordVectors(tuple(rows.symbols), rows.rows_VE, f"{which} vectors of {name}", rows.note)

@@ -304,7 +304,10 @@ def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, monkeypa
     fake(
         folder,
         "lmplz",
-        f'echo lmplz "$@" >> {folder}/calls\nsleep 0.1\nwhile [ "$1" != --arpa ]; do shift; done\necho arpa > "$2"',
+        (
+            f'echo lmplz "$@" >> {folder}/calls\nsleep 0.1\nwhile [ "$1" != --arpa ]; do shift; '
+            'done\necho arpa > "$2"'
+        ),
     )
     fake(folder, "build_binary", f'echo build_binary >> {folder}/calls\n[ "$(cat "$1")" = arpa ]')
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)

@@ -66,7 +66,10 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
         and without[1].startswith("+")
         and with_all[3] == without[3] == "0.0002"
     )
-    sentence = "with the 18 unknown tokens, flat is better than sharp; without them, sharp is better than flat"
+    sentence = (
+        "with the 18 unknown tokens, flat is better than sharp; without them, sharp is "
+        "better than flat"
+    )
     assert f"note: {sentence}: " in shown.err
     (found,) = json.loads(rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--json").out)[
         "differences"
@@ -151,7 +154,10 @@ def test_a_text_from_standard_input_is_read_once_for_all(rnnlm, parts):
 
 
 def test_the_text_a_model_was_trained_on_is_reported(rnnlm, parts):
-    told = "note: this is the very text that kn and kn+unigram were trained on: perplexities found there flatter them; use held-out text\n"
+    told = (
+        "note: this is the very text that kn and kn+unigram were trained on: perplexities "
+        "found there flatter them; use held-out text\n"
+    )
     assert told in rnnlm("compare", "kn", "kn+unigram", "--on", "train.txt").err
 
 

@@ -108,7 +108,8 @@ def test_without_a_terminal_there_is_one_line_per_validation(capsys):
             display.show(event)
     assert capsys.readouterr().err.splitlines() == [
         (
-            "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens, cpu bf16, 32 streams of 35-token windows; "
+            "[red]lstm: 13,536 parameters, vocabulary 1,440, 4,350 tokens, cpu bf16, 32 streams "
+            "of 35-token windows; "
             "validation during training: 5 streams, bf16"
         ),
         "step 1,190: validation perplexity 150.12 (best 149.50)",
@@ -129,7 +130,10 @@ def test_without_a_terminal_a_step_is_told_now_and_then(capsys, monkeypatch):
 
 
 def test_a_rollback_is_one_line_with_and_without_a_terminal(capsys):
-    line = "the loss is not a number by step 1205; back to step 1,190 at 0.25 of the learning rate (1 more such attempt)"
+    line = (
+        "the loss is not a number by step 1205; back to step 1,190 at 0.25 of the "
+        "learning rate (1 more such attempt)"
+    )
     live.PlainDisplay(terminal.Progress()).show(ROLLED_BACK)
     assert capsys.readouterr().err == line + "\n"
     assert line in drawn(200, STARTED, STEP, ROLLED_BACK)

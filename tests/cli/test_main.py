@@ -127,7 +127,8 @@ def test_a_closed_pipe_ends_silently(start, models):
 
 def test_a_hangup_that_nohup_ignores_stays_ignored():
     code = (
-        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.argv = ['rnnlm', 'recipes']\n"
+        "import signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); sys.argv = ['rnnlm', "
+        "'recipes']\n"
         "from rnnlm.cli.main import main\n"
         "try: main()\n"
         "finally: print(repr(signal.getsignal(signal.SIGHUP)), file=sys.stderr)"

@@ -62,7 +62,10 @@ def test_a_part_can_adapt_itself(rnnlm, parts):
 
 
 def test_tuning_weights_on_a_text_that_a_model_was_trained_on_is_reported(rnnlm, models, parts):
-    told = "note: this is the very text that kn and uni were trained on: weights found there flatter them; use held-out text\n"
+    told = (
+        "note: this is the very text that kn and uni were trained on: weights found there "
+        "flatter them; use held-out text\n"
+    )
     assert told in rnnlm("mix", "kn", "uni", "--on", models.text).err
     for arguments in (["--on", "valid.txt"], ["--on", models.text, "--weights", "0.5,0.5"]):
         assert "very text" not in rnnlm("mix", "kn", "uni", *arguments, "--overwrite").err

@@ -69,9 +69,9 @@ def test_details_hold_a_record_of_every_pair_unscored_ones_with_the_reason(rnnlm
         "--json",
     )
     assert [record["skipped"] for record in records(shown)] == [2]
-    assert (
-        shown.err
-        == "note: 2 of 3 cannot be scored and are left out; the first: pairs.tsv, line 3: bad is missing\n"
+    assert shown.err == (
+        "note: 2 of 3 cannot be scored and are left out; the first: pairs.tsv, line 3: bad is "
+        "missing\n"
     )
     first, second, third = [
         json.loads(line) for line in (here / "details.jsonl").read_text().splitlines()

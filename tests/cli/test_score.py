@@ -318,7 +318,10 @@ def test_a_sentence_that_is_the_name_of_a_file_is_told_of(rnnlm, models, here):
     shown = rnnlm("score", "-m", models.unigram, "the", "my text")
     assert (
         shown.code == 0
-        and "note: 'my text' is scored as a sentence; there is a file of that name, too: --input 'my text' scores its lines"
+        and (
+            "note: 'my text' is scored as a sentence; there is a file of that name, too: --input "
+            "'my text' scores its lines"
+        )
         in shown.err
     )
     assert "file" not in rnnlm("score", "-m", models.unigram, "the", "my  text").err

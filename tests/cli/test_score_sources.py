@@ -8,7 +8,10 @@ import pytest
 
 from support.tiny_seq2seq import saved
 
-TABLE = "id\tenglish\tfrench\titem\nx\ta dog\tun chien\t1\ny\tthe cat sat\tle chat\t2\nz\ta dog\tun </s>\t3\n"
+TABLE = (
+    "id\tenglish\tfrench\titem\nx\ta dog\tun chien\t1\ny\tthe cat sat\tle chat\t2\nz\ta "
+    "dog\tun </s>\t3\n"
+)
 COLUMNS = ("--column", "english", "--target-column", "french")
 
 

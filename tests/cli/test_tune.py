@@ -86,7 +86,10 @@ def test_dynamic_evaluation_by_either_rule(rnnlm, models, copied):
 
 
 def test_a_text_that_the_model_was_trained_on_is_reported(rnnlm, models, unigram):
-    told = f"note: this is the very text that {unigram} was trained on: settings found there flatter it; use held-out text\n"
+    told = (
+        f"note: this is the very text that {unigram} was trained on: settings found there "
+        "flatter it; use held-out text\n"
+    )
     assert told in rnnlm("tune", "-m", unigram, "--adapt", "unigram", "--on", models.text).err
     assert (
         "very text"
@@ -126,9 +129,9 @@ def test_default_settings_are_reported_as_such(rnnlm, models):
     ended = rnnlm(
         "eval", "-m", models.unigram, "--adapt", "unigram", "--set", "cache_tokens=9", models.valid
     )
-    assert (
-        ended.err
-        == "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones for this model\n"
+    assert ended.err == (
+        "note: unigram(tokens=9,weight=0.05): default settings; rnnlm tune finds better ones "
+        "for this model\n"
     )
 
 

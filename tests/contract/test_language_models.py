@@ -169,7 +169,8 @@ def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
     for wrong in (inputs_BT.astype(np.float64), inputs_BT[0], [["the"]], None, "the"):
         with pytest.raises(
             TypeError,
-            match=r"token ids must be whole numbers in an array of numpy or torch, of shape \(B, T\), not ",
+            match=r"token ids must be whole numbers in an array of numpy or torch, of shape "
+            r"\(B, T\), not ",
         ):
             model.score(wrong, targets_BT, state)
         with pytest.raises(TypeError, match="token ids must be whole numbers"):
@@ -180,7 +181,8 @@ def test_what_is_no_ids_and_no_state_of_the_model_is_refused(model, batch):
     ):
         with pytest.raises(
             TypeError,
-            match="the state must be an? .*State of this model, not .*; the first one is model.initial_state",
+            match="the state must be an? .*State of this model, not .*; the first one is "
+            "model.initial_state",
         ):
             ask()
 

@@ -25,7 +25,10 @@ from support.commands import environment
 from support.failures import fingerprint
 
 TEXT, LIST = "t\u00ebxt \u65e5\u672c.txt", "n\u00ef.tsv"
-NBEST = "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\nu2\tREF\t\ta d\u00e4y\nu2\t1\t-1\tthe day\nu2\t2\t-2\ta d\u00e4y\n"
+NBEST = (
+    "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\nu2\tREF\t\ta "
+    "d\u00e4y\nu2\t1\t-1\tthe day\nu2\t2\t-2\ta d\u00e4y\n"
+)
 READING = {
     "eval": ["eval", "-m", "kn", TEXT],
     "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],

@@ -158,7 +158,10 @@ def test_it_checks_then_times_then_trains(machine):
         f"{before} --set precision=fp32 {given}",
         f"{before} --set cuda_graphs=false --set precision=bf16 {given}",
         f"{before} --set cuda_graphs=false --set precision=fp32 {given}",
-        f"-m rnnlm train -o {machine.folder}/model --recipe awd-lstm-fast --device cuda --resume auto --json",
+        (
+            f"-m rnnlm train -o {machine.folder}/model --recipe awd-lstm-fast --device cuda "
+            "--resume auto --json"
+        ),
     ]
 
 
@@ -620,8 +623,14 @@ def test_figures_come_into_about_and_into_the_row_and_nothing_else_changes(machi
         before["awd-lstm-fast.toml"].splitlines()
     )
     speeds = [
-        '{ card = "CARD", precision = "bf16", tokens_per_second = 412000, ratio_plain = 1.31, text = "PTB" }',
-        '{ card = "CARD", precision = "fp32", tokens_per_second = 412000, ratio_plain = 1.31, text = "PTB" }',
+        (
+            '{ card = "CARD", precision = "bf16", tokens_per_second = 412000, ratio_plain = 1.31, '
+            'text = "PTB" }'
+        ),
+        (
+            '{ card = "CARD", precision = "fp32", tokens_per_second = 412000, ratio_plain = 1.31, '
+            'text = "PTB" }'
+        ),
     ]
     run = '{ on = "PTB valid", value = 61.2, card = "CARD", minutes = 4.1 }'
     assert new == {f"gpu = [{', '.join(speeds)}]", f"gpu_run = {run}"}

@@ -129,7 +129,8 @@ def test_a_hundred_kills_at_random_moments(runs, texts):
     steps, seconds = zip(*filter(None, lost), strict=True)
     assert len(lost) == 100 and max(steps) <= 3 + 1  # a step may be under way, or a save
     print(
-        f"100 kills survived, {len(steps)} of them after a step; lost of these, median: {statistics.median(steps)} steps, "
+        f"100 kills survived, {len(steps)} of them after a step; lost of these, median: "
+        f"{statistics.median(steps)} steps, "
         f"{statistics.median(seconds):.3f} s; most: {max(steps)}, {max(seconds):.3f}"
     )
 

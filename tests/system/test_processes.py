@@ -182,7 +182,8 @@ def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, mode
             ), (number, err)
             assert not any(map(is_running, ids.values()))
     print(
-        f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: {sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}"
+        f"{len(seconds)} ends with {busy} busy processes beside; seconds, median: "
+        f"{sorted(seconds)[50]:.2f}, most: {max(seconds):.2f}"
     )
 
 

@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-SEVERAL_SHARDS = "from rnnlm.text.prepared import encoder, pieces; encoder.SHARD_BYTES = 5_000; pieces.PIECE_BYTES = 1_000\n"
+SEVERAL_SHARDS = (
+    "from rnnlm.text.prepared import encoder, pieces; encoder.SHARD_BYTES = 5_000; "
+    "pieces.PIECE_BYTES = 1_000\n"
+)
 
 
 @pytest.fixture
@@ -29,7 +32,8 @@ def start(tmp_path):
 
 def test_a_script_without_a_main_guard_runs_once(start):
     script = start(
-        "import rnnlm\nprint('begins')\nprint([*rnnlm.prepare('text.txt', 'prepared', workers=2)][-1].lines)\n"
+        "import rnnlm\nprint('begins')\nprint([*rnnlm.prepare('text.txt', 'prepared', "
+        "workers=2)][-1].lines)\n"
     )
     out, err = script.communicate(timeout=100)
     assert (script.returncode, out, err) == (0, "begins\n1000\n", "")
@@ -38,7 +42,8 @@ def test_a_script_without_a_main_guard_runs_once(start):
 def test_workers_end_when_their_parent_is_killed_even_at_work(start):
     script = start(
         "import time\nfrom rnnlm.text.prepared.workers import Processes\nexecutor = Processes(2)\n"
-        "[executor.submit(len, '').result() for _ in range(4)]\n[executor.submit(time.sleep, 600) for _ in range(4)]\n"
+        "[executor.submit(len, '').result() for _ in range(4)]\n[executor.submit(time.sleep, 600) "
+        "for _ in range(4)]\n"
         "print('ready', flush=True)\n"
     )
     assert script.stdout.readline() == "ready\n"
@@ -47,7 +52,10 @@ def test_workers_end_when_their_parent_is_killed_even_at_work(start):
 
 
 def test_work_that_was_killed_goes_on(start, tmp_path):
-    more = "import rnnlm, sys\nfor event in rnnlm.prepare('text.txt', 'prepared', workers=2, resume=True):\n"
+    more = (
+        "import rnnlm, sys\nfor event in rnnlm.prepare('text.txt', 'prepared', workers=2, "
+        "resume=True):\n"
+    )
     script = start(
         SEVERAL_SHARDS
         + more

@@ -38,7 +38,8 @@ def test_types_are_right_and_mypy_would_notice_a_model_that_is_none(tmp_path):
     assert run("mypy", "--cache-dir", str(tmp_path)) == ""
     module = tmp_path / "wrong.py"
     module.write_text(
-        "from rnnlm.interface import LanguageModel\nfrom rnnlm.ngram.tables import BackoffLevel\n\n\n"
+        "from rnnlm.interface import LanguageModel\nfrom rnnlm.ngram.tables import "
+        "BackoffLevel\n\n\n"
         "def of(level: BackoffLevel) -> LanguageModel:\n    return level\n"
     )
     assert "Incompatible return value type" in run(

@@ -134,7 +134,10 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
     changing = [subject.name for subject in subjects if not subject.keeps_text]
     if not changing:
         return Comparable((*PER_WORD, *PER_TEXT), PER_TEXT[0], tuple(refused))
-    why = f"{' and '.join(changing)} {'does' if len(changing) == 1 else 'do'} not keep the text as it is"
+    why = (
+        f"{' and '.join(changing)} {'does' if len(changing) == 1 else 'do'} not keep the "
+        "text as it is"
+    )
     return Comparable(
         PER_WORD, PER_WORD[0], (*refused, *(Refused(figure, None, why) for figure in PER_TEXT))
     )
@@ -162,7 +165,10 @@ def _check_same_words(subjects: Sequence[Subject]) -> None:
     if unknown:
         why = f"{_values(subjects, 'tok')}; parts of the text are unknown, {', '.join(unknown)}"
         why += ", so nothing compares per word, character or byte"
-        hint = "train one again with --tokenizer-from the other, or compare on lines whose words all of them know"
+        hint = (
+            "train one again with --tokenizer-from the other, or compare on lines whose "
+            "words all of them know"
+        )
         raise ComparisonError(what, why, hint)
 
 
@@ -217,7 +223,8 @@ def lines_per_block(lines: int, wanted: int | None) -> int:
     length = wanted or -(-lines // MOST_BLOCKS)
     if lines <= length:
         notice(
-            "the text is a single block of lines, so nothing can be resampled: intervals have no width and p is 1"
+            "the text is a single block of lines, so nothing can be resampled: intervals have "
+            "no width and p is 1"
         )
     return length
 
@@ -392,7 +399,10 @@ def _disagreement(
         return None
     tokens = "the unknown token" if unknown == 1 else f"the {unknown:,} unknown tokens"
     without = "without it" if unknown == 1 else "without them"
-    return f"with {tokens}, {verdicts[0]}; {without}, {verdicts[1]}: only the latter is about words that the models know"
+    return (
+        f"with {tokens}, {verdicts[0]}; {without}, {verdicts[1]}: only the latter is about words "
+        "that the models know"
+    )
 
 
 def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
@@ -524,7 +534,8 @@ def compare(
     )
     if units.unaligned_lines:
         notice(
-            f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers count different numbers of words in them"
+            f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
+            "count different numbers of words in them"
         )
     sums = [
         LineSums.of(encoded, scores)

@@ -148,7 +148,10 @@ def _lines(comparison: Comparison, k: int) -> Plot | None:
     end = float(bits_2S.max()) * 1.03
     axes.plot([0, end], [0, end], color="#888888", linewidth=1)
     axes.set(xlim=(0, end), ylim=(0, end))
-    note = f"Surprisal of each line; below the diagonal {other} is better. {len(chosen):,} of {comparison.lines:,} lines, evenly spread."
+    note = (
+        f"Surprisal of each line; below the diagonal {other} is better. {len(chosen):,} "
+        f"of {comparison.lines:,} lines, evenly spread."
+    )
     return Plot(f"Lines: {first} and {other}", note, plotting.as_svg(figure))
 
 
@@ -196,7 +199,10 @@ def _learning(comparison: Comparison) -> Plot | None:
         )
     plotting.log_y(axes)
     axes.legend()
-    note = "Each on its own validation text, as its training read it: how training went, not which model is better."
+    note = (
+        "Each on its own validation text, as its training read it: how training went, not "
+        "which model is better."
+    )
     missing = [model.name for model in comparison.models if model.name not in dict(curves)]
     return Plot(
         "Learning curves",

@@ -218,8 +218,14 @@ def _curve_dict(curve: Curve) -> dict[str, Any]:
 ROUNDING = 1e-6  # of singular values of weights in fp32
 SHOWN_LAGS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SIZE_COLUMNS = ("model", "quantity", "lag", "mean (rms)", "std. error", "10 %", "median", "90 %")
-SIZES = "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of the loss by the {} read"
-TRENDS = "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per token, with its 95 % interval"
+SIZES = (
+    "Size of gradients by lag (tokens): of states and cells by themselves earlier on, of "
+    "the loss by the {} read"
+)
+TRENDS = (
+    "Trend of these sizes: half-life in tokens, slope of their logarithm in nats per "
+    "token, with its 95 % interval"
+)
 # a model's name, its curves by what they are of, its layers
 Shown = tuple[str, list[tuple[str, Curve]], Sequence[LayerGradients]]
 
@@ -318,7 +324,10 @@ def verdict_of(name: str, layers: Sequence[LayerGradients], loss: Curve, unit: s
 
 def _course(curve: Curve) -> str:
     trend, last = curve.trend, curve.trend.largest_lag
-    sizes = f"{_number(curve.mean[curve.at(1)])} at lag 1, {_number(curve.mean[curve.at(last)])} at lag {last}"
+    sizes = (
+        f"{_number(curve.mean[curve.at(1)])} at lag 1, "
+        f"{_number(curve.mean[curve.at(last)])} at lag {last}"
+    )
     if trend.course == "vanishes":
         half = (
             "0"
@@ -327,10 +336,16 @@ def _course(curve: Curve) -> str:
         )
         return f"vanishes with a half-life of {half} tokens ({_interval(trend)}{sizes})"
     if trend.course == "explodes":
-        return f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens ({_interval(trend)}{sizes})"
+        return (
+            f"explodes, doubling every {_number(-(trend.half_life or 0))} tokens "
+            f"({_interval(trend)}{sizes})"
+        )
     if trend.course == "holds":
         return f"holds, changing by less than a factor of 2 over {last} tokens ({sizes})"
-    return f"is undecided, for too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats per token; {sizes})"
+    return (
+        f"is undecided, for too few positions (slope {trend.low:.3g} to {trend.high:.3g} nats per "
+        f"token; {sizes})"
+    )
 
 
 def _interval(trend: Trend) -> str:

@@ -60,8 +60,10 @@ class SentenceSensitivity:
     def verdict(self) -> str:
         """How much of the sensitivity goes to near tokens."""
         return "\n".join(
-            f"{each.model}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the token read last, "
-            f"{each.share(1, FAR):.0%} to the {FAR} before it, {each.share(FAR + 1):.0%} to earlier ones."
+            f"{each.model}: {each.share(0, 0):.0%} of the sensitivity of predictions is to the "
+            "token read last, "
+            f"{each.share(1, FAR):.0%} to the {FAR} before it, {each.share(FAR + 1):.0%} to "
+            "earlier ones."
             for each in self.maps
         )
 

@@ -91,7 +91,8 @@ class Divergence(Numbers):
 
     def _lost_above(self, what: str, nats: float, step: int) -> None:
         self._lost(
-            f"{what} {nats:.1f} nats per token by step {step}; a uniform guess has {self.uniform_nats:.1f}"
+            f"{what} {nats:.1f} nats per token by step {step}; a uniform guess has "
+            f"{self.uniform_nats:.1f}"
         )
 
     def _lost(self, fault: str) -> None:

@@ -105,11 +105,13 @@ def fit_with(
         )
         if isinstance(initial, TrainingState) and trainer.progress() >= 1.0:
             notice(
-                "the run's budget, which counts from its start, is spent: raise it with --budget to go on"
+                "the run's budget, which counts from its start, is spent: raise it with "
+                "--budget to go on"
             )
         elif isinstance(initial, TrainingState) and trainer.is_over:
             notice(
-                "the run ended early, as its validations found nothing better: to go on, set another patience"
+                "the run ended early, as its validations found nothing better: to go on, set "
+                "another patience"
             )
         with memory_errors(trainer.device):
             yield from trainer.train(stop, save)
@@ -280,7 +282,8 @@ def place_vectors(
     elif settings.embeddings:
         if tokenizer.name != "word":
             notice(
-                f"{settings.embeddings} has vectors of words: they have an effect on those {tokenizer.name} tokens alone that are words"
+                f"{settings.embeddings} has vectors of words: they have an effect on those "
+                f"{tokenizer.name} tokens alone that are words"
             )
         load_vectors(
             weight_VE,

@@ -179,7 +179,8 @@ class TextStreams:
         self.rows = fitting_rows(wanted, text.tokens)
         if self.rows < wanted:
             notice(
-                f"the text has {text.tokens} tokens only: {self.rows} parallel streams instead of {wanted}"
+                f"the text has {text.tokens} tokens only: {self.rows} parallel streams "
+                f"instead of {wanted}"
             )
         if self.rows < ranks.count:
             raise TrainingError(

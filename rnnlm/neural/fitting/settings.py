@@ -34,13 +34,15 @@ class OptimizationSettings:
     accumulation: Annotated[
         Count,
         Meta(
-            description="parts in which the rows of a step are read, one after the other; less memory, the same step"
+            description="parts in which the rows of a step are read, one after the other; less "
+            "memory, the same step"
         ),
     ] = 1
     embeddings: Annotated[
         str | None,
         Meta(
-            description="word vectors to start from: a file, text of word2vec or GloVe; or svd (language models): counted in the training "
+            description="word vectors to start from: a file, text of word2vec or GloVe; or svd "
+            "(language models): counted in the training "
             "text, as rnnlm vectors --method svd does"
         ),
     ] = None
@@ -61,21 +63,25 @@ class OptimizationSettings:
     nonmonotone_interval: Annotated[
         Count | None,
         Meta(
-            description="asgd: its average begins when validation is worse than the best one more than so many before (NT-ASGD); "
+            description="asgd: its average begins when validation is worse than the best one more "
+            "than so many before (NT-ASGD); "
             "none: asgd_start"
         ),
     ] = None
     fine_tune_after: Annotated[
         Fraction | None,
         Meta(
-            description="asgd: share of the budget after which the best weights are trained on, averaged from the first step, "
-            "until validation is worse than the best one more than nonmonotone_interval before; none: never"
+            description="asgd: share of the budget after which the best weights are trained on, "
+            "averaged from the first step, "
+            "until validation is worse than the best one more than nonmonotone_interval before; "
+            "none: never"
         ),
     ] = None
     ema_decay: Annotated[
         Probability | None,
         Meta(
-            description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"
+            description="decay of an exponential moving average of the weights, which is "
+            "validated and saved; none: no average"
         ),
     ] = None
     beta1: Annotated[
@@ -100,7 +106,8 @@ class OptimizationSettings:
     schedule: Annotated[
         Literal["constant", "cosine", "linear", "step", "plateau", "halving"],
         Meta(
-            description="learning rate: over the budget; step: by epochs; plateau, halving: as validations tell"
+            description="learning rate: over the budget; step: by epochs; plateau, halving: as "
+            "validations tell"
         ),
     ] = "cosine"
     warmup: Annotated[
@@ -115,7 +122,8 @@ class OptimizationSettings:
     plateau_gain: Annotated[
         NonNegative,
         Meta(
-            description="plateau: improvement is a perplexity lower by this than the last one; 0: a new best validation"
+            description="plateau: improvement is a perplexity lower by this than the last one; 0: "
+            "a new best validation"
         ),
     ] = 0.0
     return_to_best: Annotated[
@@ -136,8 +144,10 @@ class OptimizationSettings:
     rollbacks: Annotated[
         Natural,
         Meta(
-            description="times a run goes back to its last good state when the loss, a gradient or a weight is not a number, or when two "
-            "losses in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it stops at once. That state is one more "
+            description="times a run goes back to its last good state when the loss, a gradient "
+            "or a weight is not a number, or when two "
+            "losses in a row, each of half a second, are above 2 log(vocabulary) + 5 nats; 0: it "
+            "stops at once. That state is one more "
             "checkpoint, in memory; in each process"
         ),
     ] = 3
@@ -151,21 +161,26 @@ class OptimizationSettings:
     validate_every_steps: Annotated[
         Count | None,
         Meta(
-            description="steps between validations; none: every epoch, or by time at 5 % of its cost"
+            description="steps between validations; none: every epoch, or by time at 5 % of its "
+            "cost"
         ),
     ] = None
     min_validations: Annotated[
         Natural,
         Meta(
-            description="validations of a run at least, where validate_every_steps is none: those between epochs draw the learning curve "
-            "alone, and take a minute or a tenth of the time at most; 0: no more than choose the model"
+            description="validations of a run at least, where validate_every_steps is none: those "
+            "between epochs draw the learning curve "
+            "alone, and take a minute or a tenth of the time at most; 0: no more than choose the "
+            "model"
         ),
     ] = 20
     cuda_graphs: Annotated[
         bool | Literal["auto"],
         Meta(
-            description="on CUDA, record training steps as graphs, one for each length of window, and replay them; auto: in language "
-            "models whose cells run as step-by-step loops of our own (peepholes, coupled gates, Mogrifier, Jordan, reset_gate=before, "
+            description="on CUDA, record training steps as graphs, one for each length of window, "
+            "and replay them; auto: in language "
+            "models whose cells run as step-by-step loops of our own (peepholes, coupled gates, "
+            "Mogrifier, Jordan, reset_gate=before, "
             "activations of an rnn other than tanh and relu)"
         ),
     ] = "auto"
@@ -300,7 +315,8 @@ class FittingSettings(OptimizationSettings):
     bptt_deviation: Annotated[
         NonNegative,
         Meta(
-            description="standard deviation of a window's tokens, drawn anew for each; the learning rate follows; 0: all alike"
+            description="standard deviation of a window's tokens, drawn anew for each; the "
+            "learning rate follows; 0: all alike"
         ),
     ] = 0.0
     bptt_short: Annotated[
@@ -309,7 +325,8 @@ class FittingSettings(OptimizationSettings):
     bptt_multiple: Annotated[
         Width | None,
         Meta(
-            description=f"a window's tokens are a multiple of this; none: 1, or {RECORDED_MULTIPLE} where their number is drawn and "
+            description="a window's tokens are a multiple of this; none: 1, or "
+            f"{RECORDED_MULTIPLE} where their number is drawn and "
             "steps are recorded as CUDA graphs, of which there is one for each length"
         ),
     ] = None
@@ -319,7 +336,8 @@ class FittingSettings(OptimizationSettings):
     line_starts: Annotated[
         Share,
         Meta(
-            description="share of the lines, about, that begin from the initial state, as a sentence that is scored alone does; the "
+            description="share of the lines, about, that begin from the initial state, as a "
+            "sentence that is scored alone does; the "
             "window before ends there"
         ),
     ] = 0.0
@@ -365,21 +383,24 @@ class RunSettings:
     save_every: Annotated[
         str,
         Meta(
-            description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % of its cost at most"
+            description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % "
+            "of its cost at most"
         ),
     ] = "5m"
     keep_checkpoints: Annotated[Count, Meta(description="so many of the last of these stay")] = 2
     resumable: Annotated[
         bool,
         Meta(
-            description="what --resume needs is kept in the model's folder; four times the model's size or so"
+            description="what --resume needs is kept in the model's folder; four times the "
+            "model's size or so"
         ),
     ] = True
 
     rank_timeout: Annotated[
         str,
         Meta(
-            description="of several processes, how long one waits for another before the run ends: 30s, 10m"
+            description="of several processes, how long one waits for another before the run "
+            "ends: 30s, 10m"
         ),
     ] = "10m"
 

@@ -164,7 +164,8 @@ class _RandomStates(_OfTrainer):
         if state["ranks"] != ranks.count:
             here = "1 process" if ranks.count == 1 else f"{ranks.count} processes"
             notice(
-                f"the run goes on in {here} instead of {state['ranks']}: what is drawn at random (dropout) is drawn anew"
+                f"the run goes on in {here} instead of {state['ranks']}: what is drawn at "
+                "random (dropout) is drawn anew"
             )
             torch.manual_seed(trainer.source.seed + trainer.step_count)
             ranks.seed_per_rank(trainer.source.seed, trainer.step_count)

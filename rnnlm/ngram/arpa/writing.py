@@ -47,7 +47,8 @@ def arpa_text(model: NgramModel) -> Iterator[bytes | memoryview]:
     check_tables(model)
     if model.unseen_context_logprob:
         notice(
-            "stupid backoff has a penalty for unseen contexts, which ARPA cannot express: the file's scores will be higher there"
+            "stupid backoff has a penalty for unseen contexts, which ARPA cannot express: the "
+            "file's scores will be higher there"
         )
     names = pa.array([*spelled(model.tokenizer.symbols()), SENTENCE_START], _TEXT)
     orders = range(1, model.order + 1)
@@ -165,12 +166,14 @@ def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
         )
     if model.tokenizer.name != "word" or not model.tokenizer.keeps_text:
         notice(
-            f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: other programs must be given text "
+            f"the file holds tokens as this model's {model.tokenizer.name} tokenizer makes them: "
+            "other programs must be given text "
             "tokenized in the same way; rnnlm import --tokenizer-from reads it again"
         )
     if model.tokenizer.is_reversed:
         notice(
-            "the file's n-grams read each line from its end: other programs must be given the words of a line from the last to the first; "
+            "the file's n-grams read each line from its end: other programs must be given the "
+            "words of a line from the last to the first; "
             "rnnlm import --tokenizer-from reads it again"
         )
     return arpa_text(model)

@@ -50,7 +50,8 @@ def discount_of(tally: CountsOfCounts, order: int) -> float:
         return float(once / (once + 2 * twice))
     missing = "twice" if once else "once"
     notice(
-        f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: {FALLBACK_DISCOUNT} is used"
+        f"order {order}: no n-gram occurs {missing}, so the discount cannot be estimated: "
+        f"{FALLBACK_DISCOUNT} is used"
     )
     return FALLBACK_DISCOUNT
 
@@ -138,7 +139,8 @@ def discounts_of(tally: np.ndarray, order: int, least: float = SMALLEST) -> np.n
     if t[1:4].all() and all(least <= discounts[j] <= j for j in (1, 2, 3)):
         return discounts
     notice(
-        f"order {order}: too few different counts for Kneser-Ney discounts (t1 to t4 are {', '.join(map(str, tally[1:5]))}): "
+        f"order {order}: too few different counts for Kneser-Ney discounts (t1 to t4 are "
+        f"{', '.join(map(str, tally[1:5]))}): "
         f"{FALLBACK_DISCOUNTS} are used"
     )
     return np.array([0.0, *FALLBACK_DISCOUNTS])

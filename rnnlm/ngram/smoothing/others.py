@@ -261,7 +261,8 @@ def _worth(tally: CountsOfCounts, order: int) -> np.ndarray:
     counts_R = tally.counts_R
     if len(counts_R) < 2:
         notice(
-            f"order {order}: all counts are equal, too little for Good-Turing: absolute discounting is used"
+            f"order {order}: all counts are equal, too little for Good-Turing: absolute "
+            "discounting is used"
         )
     else:
         both, smoothed_R = simple_good_turing(counts_R, tally.tally_R)
@@ -269,11 +270,13 @@ def _worth(tally: CountsOfCounts, order: int) -> np.ndarray:
             return both
         if _are_sound(smoothed_R, counts_R):
             notice(
-                f"order {order}: Turing's estimates are not below the counts themselves: only smoothed ones are used"
+                f"order {order}: Turing's estimates are not below the counts themselves: only "
+                "smoothed ones are used"
             )
             return smoothed_R
         notice(
-            f"order {order}: Good-Turing counts are not below the counts themselves: absolute discounting is used"
+            f"order {order}: Good-Turing counts are not below the counts themselves: absolute "
+            "discounting is used"
         )
     return counts_R - discount_of(tally, order)
 

@@ -258,12 +258,14 @@ def _warn_of_oddities(scores: Sequence[PairScore | PredictionScore]) -> None:
         if len(skipped) == len(scores):
             raise TextError("no pair can be scored", first)
         notice(
-            f"{len(skipped):,} of {len(scores):,} cannot be scored and are left out; the first: {first}"
+            f"{len(skipped):,} of {len(scores):,} cannot be scored and are left out; the "
+            f"first: {first}"
         )
     identical = sum(score.is_identical for score in scores)
     if identical:
         notice(
-            f"in {identical:,} of {len(scores):,} pairs both sentences are the same; each counts half, as a tie"
+            f"in {identical:,} of {len(scores):,} pairs both sentences are the same; each "
+            "counts half, as a tie"
         )
 
 

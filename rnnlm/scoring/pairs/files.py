@@ -19,7 +19,8 @@ SUITES = "SyntaxGym suites"
 DEFAULT_KIND = "pairs"
 SHOWN_COLUMNS = 12  # in a message
 _HINT = (
-    "pairs need the columns good and bad (or BLiMP's sentence_good, sentence_bad); Winograd schemas sentence, option1, option2, answer; "
+    "pairs need the columns good and bad (or BLiMP's sentence_good, sentence_bad); Winograd "
+    "schemas sentence, option1, option2, answer; "
     "agreement templates sentence, verb_index, right, wrong"
 )
 

@@ -190,7 +190,10 @@ def score_pairs(
     if any((scoring or pair.scoring) != FULL for pair in pairs):
         check_reads_forward(
             model.tokenizer,
-            "compare parts of sentences given what comes before them; --scoring full compares whole ones",
+            (
+                "compare parts of sentences given what comes before them; --scoring full compares "
+                "whole ones"
+            ),
         )
     if scoring not in (None, *SCORINGS):
         raise UsageError(f"there is no scoring {scoring!r}", hint=nearest(str(scoring), SCORINGS))
@@ -210,7 +213,8 @@ def score_pairs(
     ends = sum(good.tokens == 1 for good in partial)
     if ends:
         notice(
-            f"in {ends} of {len(partial)} pairs nothing follows the part that differs: of these the ends alone are compared"
+            f"in {ends} of {len(partial)} pairs nothing follows the part that differs: of "
+            "these the ends alone are compared"
         )
     return scores
 

@@ -303,7 +303,8 @@ def _item(stored: _Item, where: str) -> Item:
         regions = {region.region_number: region.content for region in condition.regions}
         if len(regions) < len(condition.regions) or condition.condition_name in conditions:
             raise TextError(
-                f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: duplicate number or name"
+                f"{where}, item {stored.item_number}, condition {condition.condition_name!r}: "
+                "duplicate number or name"
             )
         conditions[condition.condition_name] = regions
     return Item(str(stored.item_number), conditions)

@@ -266,7 +266,8 @@ def cached(data: TaskData) -> TaskData:
         left -= part.words * beside.models.width * dtype.itemsize
         if left < 0:
             notice(
-                f"the states of --contextual for the {name} data are too large to keep: they are computed again and again"
+                f"the states of --contextual for the {name} data are too large to keep: they "
+                "are computed again and again"
             )
             break
         found[name] = replace(part, words_encoded=replace(words, beside=beside.kept(words, dtype)))

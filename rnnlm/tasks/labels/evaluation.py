@@ -411,7 +411,10 @@ def _sums(model: TaskModel, found: list[Prediction]) -> Check:
             else np.abs(p_NK.sum(axis=1) - 1).max()
         )
         worst, asked = max(worst, float(np.nan_to_num(beyond, nan=np.inf))), asked + len(p_NK)
-    detail = f"probabilities of {asked:,} labels of {len(found)} random sentences: farthest from 1 by {worst:.1e}"
+    detail = (
+        f"probabilities of {asked:,} labels of {len(found)} random sentences: farthest "
+        f"from 1 by {worst:.1e}"
+    )
     return Check("sums", "ok" if worst <= TOLERANCE else "failed", detail)
 
 

@@ -90,7 +90,8 @@ def notice_unseen_labels(codec: Codec, text: LabelledText, name: str) -> None:
         shown = ", ".join(f"{label!r} ({count:,})" for label, count in counted[:MOST_NAMED])
         shown += f" and {len(counted) - MOST_NAMED:,} more" if len(counted) > MOST_NAMED else ""
         notice(
-            f"{name}: training never saw {unseen.total():,} of the labels; they count as wrong: {shown}"
+            f"{name}: training never saw {unseen.total():,} of the labels; they count as "
+            f"wrong: {shown}"
         )
 
 
@@ -183,7 +184,8 @@ def _of_sounds(codec: Codec, text: LabelledText, name: str) -> LabelledData:
     most = max(len(join([symbol])) for symbol in codec.columns[0].symbols)
     if beyond := sum(len(each.word_labels[0]) > most * len(each.words) for each in text.examples):
         notice(
-            f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds a letter; they count as wrong"
+            f"{name}: {beyond:,} of {len(text.examples):,} words need more than {most} sounds "
+            "a letter; they count as wrong"
         )
     return encode_examples(
         codec, text, replace(text, examples=tuple(map(_unaligned, text.examples)))

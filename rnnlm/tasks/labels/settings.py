@@ -74,19 +74,22 @@ class TaskSettings(InputSettings):
     dropout_embedding: Annotated[
         Probability,
         Meta(
-            description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch"
+            description="dropout of whole words: a word that is drawn is zero wherever it stands "
+            "in a batch"
         ),
     ] = 0.05
     lowercase_vectors: Annotated[
         bool,
         Meta(
-            description="words that differ in case alone have one vector; their characters keep the case"
+            description="words that differ in case alone have one vector; their characters keep "
+            "the case"
         ),
     ] = True
     unknown_words: Annotated[
         NonNegative,
         Meta(
-            description="a word that training has n times is read as <unk> with the chance a / (a + n), in training; its characters stay "
+            description="a word that training has n times is read as <unk> with the chance a / (a "
+            "+ n), in training; its characters stay "
             "(Kiperwasser & Goldberg 2016); 0: never"
         ),
     ] = 0.25
@@ -97,7 +100,8 @@ class TaskSettings(InputSettings):
     context_models: Annotated[
         ContextModels | None,
         Meta(
-            description="language models read beside the words, and the widths of their layers; set by --contextual"
+            description="language models read beside the words, and the widths of their layers; "
+            "set by --contextual"
         ),
     ] = None
     context_size: Annotated[
@@ -132,13 +136,15 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
     reads_boundary: Annotated[
         bool,
         Meta(
-            description="</s> is read before each text, from either end, as language models do; --init-from sets it"
+            description="</s> is read before each text, from either end, as language models do; "
+            "--init-from sets it"
         ),
     ] = False
     bidirectional: Annotated[
         bool,
         Meta(
-            description="a second layer beside each one reads the words from the last to the first; false: forward only"
+            description="a second layer beside each one reads the words from the last to the "
+            "first; false: forward only"
         ),
     ] = True
     sentence_pooling: Annotated[
@@ -164,7 +170,8 @@ class TaggingSettings(TaskSettings):
     output_layer: Annotated[
         Literal["softmax", "crf"],
         Meta(
-            description="output layer; crf: a linear chain, which scores all labels of a sentence together"
+            description="output layer; crf: a linear chain, which scores all labels of a sentence "
+            "together"
         ),
     ] = "softmax"
     label_feedback: Annotated[
@@ -257,7 +264,8 @@ class BagClassifier(ClassificationSettings):
     dropout_embedding: Annotated[
         Probability,
         Meta(
-            description="dropout of whole words: a word that is drawn is zero wherever it stands in a batch"
+            description="dropout of whole words: a word that is drawn is zero wherever it stands "
+            "in a batch"
         ),
     ] = 0.3
     layers: Annotated[
@@ -351,13 +359,15 @@ class TaskFittingSettings(OptimizationSettings):
     ema_decay: Annotated[
         Probability | None,
         Meta(
-            description="decay of an exponential moving average of the weights, which is validated and saved; none: no average"
+            description="decay of an exponential moving average of the weights, which is "
+            "validated and saved; none: no average"
         ),
     ] = None
     loss_weights: Annotated[
         Weights | None,
         Meta(
-            description="weight of each label column's loss, those of words first, as 1,0.5; none: all 1"
+            description="weight of each label column's loss, those of words first, as 1,0.5; "
+            "none: all 1"
         ),
     ] = None
     rate_decay_by_layer: Annotated[
@@ -375,7 +385,8 @@ class TaskFittingSettings(OptimizationSettings):
     criterion: Annotated[
         Literal["auto", "accuracy", "f1", "macro_f1", "loss"],
         Meta(
-            description="validation figure that chooses the best weights; auto: F1 of spans, word errors of sounds, else accuracy"
+            description="validation figure that chooses the best weights; auto: F1 of spans, word "
+            "errors of sounds, else accuracy"
         ),
     ] = "auto"
 

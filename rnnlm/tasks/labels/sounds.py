@@ -29,7 +29,8 @@ def with_labels(
     learned = align(_pairs(train), progress=progress)
     if skipped := len(learned.skipped):
         notice(
-            f"{skipped:,} of {len(train.examples):,} words need more than {learned.max_symbols} sounds a letter: they are left out"
+            f"{skipped:,} of {len(train.examples):,} words need more than "
+            f"{learned.max_symbols} sounds a letter: they are left out"
         )
     kept = [
         (each, labels)

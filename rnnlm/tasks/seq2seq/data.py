@@ -341,7 +341,10 @@ def _made(
         )
     if resolved.values["shared_vocabulary"]:
         if source and target and source[0].fingerprint != target[0].fingerprint:
-            why = f"{request.init_encoder_from} and {request.init_decoder_from} have tokenizers of their own"
+            why = (
+                f"{request.init_encoder_from} and {request.init_decoder_from} have "
+                "tokenizers of their own"
+            )
             raise UsageError(
                 "shared_vocabulary=true needs one tokenizer",
                 why,

@@ -481,7 +481,10 @@ def _probabilities(
 
 def _sums(p_BTV: np.ndarray) -> Check:
     worst = float(np.nan_to_num(np.abs(p_BTV.sum(axis=2) - 1), nan=np.inf).max())
-    detail = f"{p_BTV.shape[0] * p_BTV.shape[1]:,} contexts of {len(p_BTV):,} random sources: farthest from 1 by {worst:.1e}"
+    detail = (
+        f"{p_BTV.shape[0] * p_BTV.shape[1]:,} contexts of {len(p_BTV):,} random sources: "
+        f"farthest from 1 by {worst:.1e}"
+    )
     return Check("sums", "ok" if worst <= TOLERANCE else "failed", detail)
 
 

@@ -83,7 +83,10 @@ def weights(
         request.init_from_reversed,
     )
     if backward is not None and encoder is None:
-        why = "the words' vectors come from a language model that reads them in the direction of the forward layers"
+        why = (
+            "the words' vectors come from a language model that reads them in the "
+            "direction of the forward layers"
+        )
         raise UsageError(f"{REVERSED} needs {ENCODER}", why, "name both")
     shape = resolved.make(KINDS[resolved.values["model"]])
     shapes = array_shapes(resolved.values, data.tokenizer)
@@ -100,7 +103,10 @@ def weights(
 def _model(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
     """The settings of a language model that a side may start from."""
     if (own := settings_of(name, option)).characters:
-        why = f"it reads words as characters (characters = {own.characters}), and an encoder-decoder has a vector for each token"
+        why = (
+            f"it reads words as characters (characters = {own.characters}), and an "
+            "encoder-decoder has a vector for each token"
+        )
         raise UsageError(
             f"{option} {name}: its words do not fit", why, "train one with characters=none"
         )
@@ -168,7 +174,8 @@ def _encoder(
         "; the backward layers start at random" if shape.bidirectional and backward is None else ""
     )
     notice(
-        f"{ENCODER} {name}: the source's word vectors and the encoder's {count} are taken from it{rest}"
+        f"{ENCODER} {name}: the source's word vectors and the encoder's {count} are taken "
+        f"from it{rest}"
     )
     if backward is not None:
         if not shape.bidirectional:
@@ -220,7 +227,8 @@ def _decoder(
     others = {"attention": shape.attention, "the bridge": shape.bridge}
     rest = " and ".join(part for part, kind in others.items() if kind)
     notice(
-        f"{DECODER} {name}: {what} are taken from it; {rest} start{'' if ' and ' in rest else 's'} at random"
+        f"{DECODER} {name}: {what} are taken from it; {rest} "
+        f"start{'' if ' and ' in rest else 's'} at random"
     )
     return found
 
@@ -232,7 +240,10 @@ def _check_one_vocabulary(
     different ones."""
     for name in found.keys() & taken.keys():
         if not np.array_equal(found[name], taken[name]):
-            why = f"{encoder} and {decoder} have word vectors of their own, and both sides share one set"
+            why = (
+                f"{encoder} and {decoder} have word vectors of their own, and both sides "
+                "share one set"
+            )
             raise UsageError(
                 f"tied_embeddings = all does not fit {ENCODER} and {DECODER}",
                 why,

@@ -121,21 +121,24 @@ class DecodingSettings:
     length_power: Annotated[
         LengthPower | None,
         Meta(
-            description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: 1, for greedy search 0"
+            description="ranks lines by log p / ((5 + tokens) / 6)^power (Wu et al. 2016); none: "
+            "1, for greedy search 0"
         ),
     ] = None
     nbest: Annotated[Count, Meta(description="lines for each source")] = 1
     max_length: Annotated[
         Factor,
         Meta(
-            description=f"a line has at most so many times the tokens of its source, </s> counted, and {LONGER} more"
+            description="a line has at most so many times the tokens of its source, </s> "
+            f"counted, and {LONGER} more"
         ),
     ] = 2.0
     unknown: Annotated[bool, Meta(description="<unk> may be written")] = False
     copy_unknown: Annotated[
         bool,
         Meta(
-            description="where <unk> is chosen, the source's word that attention points at stands for it"
+            description="where <unk> is chosen, the source's word that attention points at stands "
+            "for it"
         ),
     ] = False
     attention: Annotated[bool, Meta(description="tell what each token of a line looked at")] = False

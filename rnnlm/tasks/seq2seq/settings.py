@@ -75,7 +75,8 @@ class Seq2SeqSettings(RecurrentSettings):
     bidirectional: Annotated[
         bool,
         Meta(
-            description="a second layer beside each one of the encoder reads the source from the last token to the first"
+            description="a second layer beside each one of the encoder reads the source from the "
+            "last token to the first"
         ),
     ] = True
     decoder_model: Annotated[
@@ -88,7 +89,8 @@ class Seq2SeqSettings(RecurrentSettings):
     decoder_hidden_size: Annotated[
         Width | None,
         Meta(
-            description="width of the decoder's layers; none: that of what the encoder gives for each token"
+            description="width of the decoder's layers; none: that of what the encoder gives for "
+            "each token"
         ),
     ] = None
     attention: Annotated[
@@ -106,7 +108,8 @@ class Seq2SeqSettings(RecurrentSettings):
     input_feeding: Annotated[
         bool,
         Meta(
-            description="the decoder reads its last attentional vector beside each word (Luong et al. 2015)"
+            description="the decoder reads its last attentional vector beside each word (Luong et "
+            "al. 2015)"
         ),
     ] = False
     bridge: Annotated[
@@ -118,7 +121,8 @@ class Seq2SeqSettings(RecurrentSettings):
     tied_embeddings: Annotated[
         Literal["target", "all"] | None,
         Meta(
-            description="output weights are the target's word vectors; all: the source's word vectors, too (one vocabulary for both)"
+            description="output weights are the target's word vectors; all: the source's word "
+            "vectors, too (one vocabulary for both)"
         ),
     ] = "target"
     dropout_input: Annotated[
@@ -152,14 +156,20 @@ class Seq2SeqSettings(RecurrentSettings):
                 "set attention=general, or input_feeding=false",
             )
         if self.attention == "dot" and self.decoder.output_width != self.output_width:
-            why = f"the encoder gives {self.output_width} numbers for each token, the decoder {self.decoder.output_width}"
+            why = (
+                f"the encoder gives {self.output_width} numbers for each token, the "
+                f"decoder {self.decoder.output_width}"
+            )
             raise SettingsError(
                 "attention = dot needs equal widths",
                 why,
                 "set attention=general, or decoder_hidden_size=none",
             )
         if self.tied_embeddings == "all" and self.target_width != self.embedding_size:
-            why = f"embedding_size is {self.embedding_size}, target_embedding_size is {self.target_embedding_size}"
+            why = (
+                f"embedding_size is {self.embedding_size}, target_embedding_size is "
+                f"{self.target_embedding_size}"
+            )
             raise SettingsError(
                 "tied_embeddings = all needs word vectors of equal width",
                 why,
@@ -287,13 +297,15 @@ class Seq2SeqFittingSettings(OptimizationSettings):
     label_smoothing: Annotated[
         Probability,
         Meta(
-            description="share of the probability that is spread evenly over all tokens (Szegedy et al. 2016)"
+            description="share of the probability that is spread evenly over all tokens (Szegedy "
+            "et al. 2016)"
         ),
     ] = 0.1
     own_words: Annotated[
         Probability,
         Meta(
-            description="chance that the decoder reads the token that it finds likeliest, not that of the target (Bengio et al. 2015)"
+            description="chance that the decoder reads the token that it finds likeliest, not "
+            "that of the target (Bengio et al. 2015)"
         ),
     ] = 0.0
     longest: Annotated[
@@ -302,6 +314,7 @@ class Seq2SeqFittingSettings(OptimizationSettings):
     criterion: Annotated[
         Literal["loss", "bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate"],
         Meta(
-            description="validation figure that chooses the best weights; all but the loss decode the validation sources greedily"
+            description="validation figure that chooses the best weights; all but the loss decode "
+            "the validation sources greedily"
         ),
     ] = "loss"

@@ -78,7 +78,8 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
         )
     if left_out := sum(len(each.references) for each in train.pairs) - encoded.sentences:
         notice(
-            f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are left out (longest={longest})"
+            f"{left_out:,} training pairs have more than {longest:,} tokens on a side and are "
+            f"left out (longest={longest})"
         )
     others = [None if each is None else encode_pairs(codec, each) for each in (valid, test)]
     return Texts(PairTrainingData(codec, encoded, others[0]), valid_is, others[1])

@@ -187,7 +187,10 @@ def _check(pairs: Sequence[Pair]) -> None:
             )
             raise TextError(
                 f"pair {where:,} holds the symbol {symbol!r}, which cannot be part of a label",
-                f"{NOTHING} is the label of a letter that bears no symbol, and {PLUS} joins several",
+                (
+                    f"{NOTHING} is the label of a letter that bears no symbol, and {PLUS} joins "
+                    "several"
+                ),
                 "write it as another symbol",
             )
 

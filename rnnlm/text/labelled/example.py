@@ -108,7 +108,8 @@ class LabelledSettings:
     sentence_label_column: Annotated[
         str | None,
         Meta(
-            description="tagging: column of what is learned about the sentence as a whole; several are joined by commas"
+            description="tagging: column of what is learned about the sentence as a whole; "
+            "several are joined by commas"
         ),
     ] = None
     scheme: Annotated[
@@ -121,7 +122,8 @@ class LabelledSettings:
     align: Annotated[
         bool,
         Meta(
-            description="tagging: labels are the sounds of letters, as many as there are; each letter is given those it stands for"
+            description="tagging: labels are the sounds of letters, as many as there are; each "
+            "letter is given those it stands for"
         ),
     ] = False
     encoding_errors: Annotated[
@@ -198,7 +200,10 @@ def chunks(lines: Iterable[Line], is_word: Callable[[str], bool]) -> Iterator[li
 
 def unequal(where: str, labels: int, words: int, column: str) -> TextError:
     """The error for a sentence that has more or fewer labels than words."""
-    hint = "with --align letters have any number of sounds; labels of whole texts are for --task classification"
+    hint = (
+        "with --align letters have any number of sounds; labels of whole texts are for "
+        "--task classification"
+    )
     return TextError(
         f"{where}: {_counted(words, 'word')} and {_counted(labels, 'label')} in {column!r}",
         "each word needs one label",

@@ -120,7 +120,8 @@ def detect_scheme(rows: Iterable[Sequence[str]]) -> str:
     if by_i and by_b:
         rarer, name = (by_i, "BIO: I- begins") if by_b >= by_i else (by_b, "IOB1: B- begins")
         notice(
-            f"{rarer:,} of {by_i + by_b:,} spans are not as in {name} them; they are read as spans all the same, as conlleval does"
+            f"{rarer:,} of {by_i + by_b:,} spans are not as in {name} them; they are read as "
+            "spans all the same, as conlleval does"
         )
     return IOB1 if by_i > by_b else BIO
 

@@ -179,7 +179,11 @@ class Context:
             yield f"{self.chunk[start:place].lower()} {self._behind(place, 2)}"
         for before, behind in _SIDES:
             first = place - 1 - before
-            yield f"{address} {_EDGE if first < start else ''}{self.shape[max(start, first) : place]} {self._behind(place, behind)}"
+            yield (
+                f"{address} "
+                f"{_EDGE if first < start else ''}{self.shape[max(start, first) : place]} "
+                f"{self._behind(place, behind)}"
+            )
 
     def _behind(self, place: int, count: int) -> str:
         return self.shape[place : place + count] + (

@@ -287,7 +287,10 @@ class PreparedText:
             stored, needed = (
                 ("end", "beginning") if self.tokenizer.is_reversed else ("beginning", "end")
             )
-            why = f"its lines are stored from their {stored}; this model reads them from their {needed}"
+            why = (
+                f"its lines are stored from their {stored}; this model reads them from "
+                f"their {needed}"
+            )
             hint = "prepare it with --tokenizer-from, or give the text itself"
             raise UsageError(f"{self.folder} is prepared in another direction", why, hint)
         if tokenizer.fingerprint != self.tokenizer.fingerprint:

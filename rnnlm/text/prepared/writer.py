@@ -101,7 +101,10 @@ def begun(folder: Path, request: dict[str, Any]) -> Index | None:
     ]
     if differing:
         key = min(differing)
-        why = f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} was asked for"
+        why = (
+            f"{key} is {_text(index.request.get(key))} there, {_text(request.get(key))} "
+            "was asked for"
+        )
         raise UsageError(
             f"--resume goes on with what was begun in {folder}, and with nothing else",
             why,

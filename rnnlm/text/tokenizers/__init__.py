@@ -31,7 +31,8 @@ def train(settings: TokenizerSettings, blocks: Iterable[Block]) -> Tokenizer:
         and {*tokenizer.symbols()} <= {BOUNDARY, UNKNOWN}
     ):
         notice(
-            f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = {settings.min_count:,}): "
+            f"the vocabulary is left with {BOUNDARY} and {UNKNOWN} alone (min_count = "
+            f"{settings.min_count:,}): "
             f"everything else in the text is {UNKNOWN} to the model"
         )
     return tokenizer

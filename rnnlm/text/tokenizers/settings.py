@@ -55,7 +55,8 @@ class TokenizerSettings:
     reversed: Annotated[
         bool,
         Meta(
-            description="each line is read from its end: its tokens from the last to the first, then </s>"
+            description="each line is read from its end: its tokens from the last to the first, "
+            "then </s>"
         ),
     ] = False
 

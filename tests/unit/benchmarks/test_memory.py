@@ -178,7 +178,10 @@ def test_the_verdict_names_the_layers_of_the_longest_lag_of_each_task():
         reach("copy", "lstm", 20, None),
         reach("parity", "gru", 0, 5),
     ]
-    said = "The longest lag that a layer solves: copy, 20 steps (gru and lstm); parity, none (not even 5 steps). "
+    said = (
+        "The longest lag that a layer solves: copy, 20 steps (gru and lstm); parity, none "
+        "(not even 5 steps). "
+    )
     assert verdict_of(found).startswith(said)
 
 

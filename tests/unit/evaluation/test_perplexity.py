@@ -169,7 +169,10 @@ class TestContexts:
 
 def test_what_is_not_normalised_is_marked(text):
     base = fit("unigram")
-    kept = "tokenizer max_rows call_tokens forgets_at_boundary precision adaptation fingerprint initial_state score".split()
+    kept = (
+        "tokenizer max_rows call_tokens forgets_at_boundary precision adaptation "
+        "fingerprint initial_state score"
+    ).split()
     fields = {name: getattr(base, name) for name in kept}
     assert evaluate(SimpleNamespace(normalised=False, **fields), text("a\n")).normalised is False
 

@@ -74,7 +74,8 @@ def test_a_run_of_another_machine_is_believed_while_it_is_heard_of(tmp_path):
     for attempt in (lambda: held(tmp_path).__enter__(), lambda: check(tmp_path)):
         with pytest.raises(
             OutputError,
-            match="process 4711 on far-away, since 2026-01-01.*last heard of (29|30|31) s ago; wait",
+            match="process 4711 on far-away, since 2026-01-01.*last heard of (29|30|31) s "
+            "ago; wait",
         ):
             attempt()
     assert [each.name for each in path.parent.iterdir()] == ["owner.json"]

@@ -49,7 +49,8 @@ def test_a_failing_disk_is_told_by_the_file_that_was_asked_for(tmp_path, monkeyp
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
         OutputError,
-        match=r"^cannot write to out\.jsonl; No space left on device; make space, or choose another folder$",
+        match=r"^cannot write to out\.jsonl; No space left on device; make space, or choose "
+        r"another folder$",
     ):
         writing.save_file(Path("out.jsonl"), [b"x"])
     assert not list(tmp_path.iterdir())

@@ -131,9 +131,9 @@ def test_the_verdict_says_by_how_much_fewer_tokens_are_worse_or_better_than_all(
     model = ModelMemory("m", "word", True, 9, (last, everything), 9, (last, everything))
     said = Memory((model,), "carry", 200, 0).verdict
     assert (
-        "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval -20.0% to +15.0%)"
-        in said
-    )
+        "with that alone, perplexity is 97.0, 3.0% below the 100.0 with all (95 % interval "
+        "-20.0% to +15.0%)"
+    ) in said
 
 
 @pytest.mark.parametrize(("low", "is_said"), [(0.008, True), (0.012, False)])

@@ -20,12 +20,19 @@ dataset_kwargs: {{data_files: {{test: {data}}}}}
 test_split: test
 doc_to_text: "{{{{context}}}}"
 """
-CHOICE = 'output_type: multiple_choice\ndoc_to_target: label\ndoc_to_choice: "{{choices}}"\nmetric_list: [{metric: acc}]\n'
+CHOICE = (
+    "output_type: multiple_choice\ndoc_to_target: label\ndoc_to_choice: "
+    '"{{choices}}"\nmetric_list: [{metric: acc}]\n'
+)
 WRITTEN = (
-    'output_type: generate_until\ndoc_to_target: "{{choices[0]}}"\ngeneration_kwargs: {until: ["sat"], max_gen_toks: 3}\n'
+    'output_type: generate_until\ndoc_to_target: "{{choices[0]}}"\ngeneration_kwargs: {until: '
+    '["sat"], max_gen_toks: 3}\n'
     "metric_list: [{metric: exact_match}]\n"
 )
-ROLLING = 'output_type: loglikelihood_rolling\ndoc_to_target: "{{context}}"\nmetric_list: [{metric: word_perplexity}]\n'
+ROLLING = (
+    'output_type: loglikelihood_rolling\ndoc_to_target: "{{context}}"\nmetric_list: '
+    "[{metric: word_perplexity}]\n"
+)
 DOCUMENTS = [
     {"context": "the cat sat on the", "choices": ["mat", "recognize"], "label": 0},
     {"context": "it is hard", "choices": ["cat dog", "to recognize speech"], "label": 1},

@@ -187,6 +187,9 @@ def test_a_model_is_given_by_name(tmp_path, monkeypatch):
 
 
 def test_importing_the_library_imports_no_decoder():
-    code = "import sys, rnnlm, rnnlm.kenlm; print(*{'torch', 'pyctcdecode', 'kenlm', 'lm_eval'} & set(sys.modules))"
+    code = (
+        "import sys, rnnlm, rnnlm.kenlm; print(*{'torch', 'pyctcdecode', 'kenlm', "
+        "'lm_eval'} & set(sys.modules))"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (ended.stdout.split(), ended.returncode) == ([], 0)

@@ -58,7 +58,8 @@ def test_a_model_that_is_not_there_names_those_that_are(tmp_path, monkeypatch):
         loading.load("mine+cach")
     with pytest.raises(
         ModelError,
-        match=r"no model at mine\+cache; only eval, score, .* adapt mine by 'cache'; name mine alone here",
+        match=r"no model at mine\+cache; only eval, score, .* adapt mine by 'cache'; name "
+        r"mine alone here",
     ):
         loading.find("mine+cache")  # as `rnnlm export` looks for its model
 

@@ -94,7 +94,8 @@ def test_a_model_that_has_changed_or_is_gone_is_an_error_that_names_it(folder, t
     save(place, fit("unigram", additive_k=3.0), "unigram", additive_k=3.0)
     with pytest.raises(
         ModelError,
-        match=r"mine has changed since it was pickled; its fingerprint is \w{12} now, and was \w{12}",
+        match=r"mine has changed since it was pickled; its fingerprint is \w{12} now, and "
+        r"was \w{12}",
     ):
         pickle.loads(data)
     shutil.rmtree(place)

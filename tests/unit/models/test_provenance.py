@@ -38,14 +38,14 @@ def said(lines_hash, folders) -> list[str]:
 
 def test_models_trained_on_the_text_are_named_mixtures_of_such_models_too(folders):
     (notice,) = said("b", folders)
-    assert (
-        notice
-        == "this is the very text that other and both were trained on: weights found there flatter them; use held-out text"
+    assert notice == (
+        "this is the very text that other and both were trained on: weights found there "
+        "flatter them; use held-out text"
     )
     (notice,) = said("a", {"one": folders["one"], "other": folders["other"]})
-    assert (
-        notice
-        == "this is the very text that one was trained on: weights found there flatter it; use held-out text"
+    assert notice == (
+        "this is the very text that one was trained on: weights found there flatter it; use "
+        "held-out text"
     )
 
 

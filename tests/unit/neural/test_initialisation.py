@@ -101,7 +101,8 @@ def test_nothing_is_done_or_imported_on_the_meta_device():
     code = (
         "import sys, torch\nfrom rnnlm.neural.initialisation import initialise\n"
         "for name in ('uniform', 'glorot', 'he', 'orthogonal', 'identity', 'torch'):\n"
-        "    initialise(torch.empty(8, 8, device='meta'), name, init_range=0.1, gain=1.0, width=8)\n"
+        "    initialise(torch.empty(8, 8, device='meta'), name, init_range=0.1, gain=1.0, "
+        "width=8)\n"
         "print('torch._dynamo' in sys.modules)"
     )
     assert (

@@ -112,7 +112,8 @@ def test_an_estimator_mixes_in_or_backs_off_only_as_it_is_defined(smoothing, int
         return
     with pytest.raises(
         SettingsError,
-        match=f"interpolate = {str(interpolate).lower()} is not possible with smoothing {smoothing}",
+        match=f"interpolate = {str(interpolate).lower()} is not possible with smoothing "
+        f"{smoothing}",
     ):
         check(settings, has_valid=True)
 

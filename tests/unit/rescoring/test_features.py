@@ -111,7 +111,8 @@ def test_models_with_one_tokenizer_share_their_unknown_words(halves):
 def test_impossible_hypotheses_are_not_usable_and_counted(halves):
     with pytest.warns(
         RnnlmWarning,
-        match="3 hypotheses have probability zero .* 1 utterances, all of whose .* keep their 1-best",
+        match="3 hypotheses have probability zero .* 1 utterances, all of whose .* keep "
+        "their 1-best",
     ):
         table = feature_table(
             [utterance("a", "never"), utterance("never", "never a")], {"m": halves}, TextMapping()
@@ -192,7 +193,8 @@ def test_nothing_to_rescore_or_nothing_to_rescore_with_is_an_error(halves):
 def test_hypotheses_without_words_are_counted_and_scored_as_the_end_alone(halves):
     with pytest.warns(
         RnnlmWarning,
-        match=r"^2 of 3 hypotheses hold no words, the first of utterance 'u': each is scored as </s> alone",
+        match=r"^2 of 3 hypotheses hold no words, the first of utterance 'u': each is "
+        r"scored as </s> alone",
     ):
         table = feature_table(
             [utterance("a b", ""), utterance(" . ")],

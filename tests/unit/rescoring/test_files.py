@@ -88,7 +88,10 @@ def test_a_line_of_names_may_stand_first_and_rows_may_stand_in_any_order(here):
 
 
 def test_texts_with_quotation_marks_are_as_they_stand_or_quoted(here):
-    text = 'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a ""cat"""\n"u\n2"\t1\t-1\t""\n'
+    text = (
+        'u1\t1\t-1\t"the cat" sat\nu1\t2\t-2\t"the cat\nu1\t3\t-3\tsat"\nu1\t4\t-4\t"a '
+        '""cat"""\n"u\n2"\t1\t-1\t""\n'
+    )
     assert [(u.utt,
              [h.text for h in u.hypotheses]) for u in read_nbest(write(here / "a", text))] == [
         ("u1", ['"the cat" sat', '"the cat', 'sat"', 'a "cat"']), ("u\n2", [""])
@@ -138,7 +141,10 @@ def test_a_list_without_its_best_hypothesis_is_told_of(here):
 
 def test_ranks_that_are_missing_between_others_are_told_of(here):
     write(here / "a", TSV.replace("u1\t2", "u1\t4") + "u3\t999999999\t-5\tx\nu3\t1\t-4\ty\n")
-    message = "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of 3 utterances lack such ranks"
+    message = (
+        "^a, line 3: utterance 'u1' has a hypothesis of rank 4, but none of rank 2; 2 of "
+        "3 utterances lack such ranks"
+    )
     with pytest.warns(RnnlmWarning, match=message) as told:
         assert [[h.text for h in u.hypotheses] for u in read_nbest("a")] == [
             ["the cat", "the hat"],

@@ -363,7 +363,10 @@ def test_a_file_of_weights_says_that_they_were_tuned_on_few_utterances(tmp_path)
 
 
 def test_errors_counted_where_weights_were_tuned_are_told_however_the_list_was_named(likes):
-    same = "errors are counted on the list the weights were tuned on; --apply, --split or --folds tell what they do elsewhere"
+    same = (
+        "errors are counted on the list the weights were tuned on; --apply, --split or "
+        "--folds tell what they do elsewhere"
+    )
     dev = misheard(500)
     assert told(lambda: tune_and_rescore(dev, misheard(500), {"m": likes}, QUICK)) == [same]
     assert told(lambda: tune_and_rescore(dev, misheard(501), {"m": likes}, QUICK)) == []

@@ -19,7 +19,10 @@ from support.tiny_seq2seq import tiny_model
 
 SOURCES = ["a dog", "the cat sat on the mat", "the dog", "a cat", "the mat"]
 TARGETS = ["un chien", "le chat est assis", "la chatte", "chat", ""]
-TSV = "u1\tSRC\t\ta dog\nu1\tREF\t\tun chien\nu1\t1\t-1\tle chat\nu1\t2\t-2\tun chien\nu2\t1\t-1\tle chat\n"
+TSV = (
+    "u1\tSRC\t\ta dog\nu1\tREF\t\tun chien\nu1\t1\t-1\tle chat\nu1\t2\t-2\tun "
+    "chien\nu2\t1\t-1\tle chat\n"
+)
 
 
 @pytest.fixture(scope="module")

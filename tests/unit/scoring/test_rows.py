@@ -99,7 +99,8 @@ def read(*names, **settings):
 def test_columns_go_along_with_their_types_and_never_replace_ours(tmp_path):
     path = tmp_path / "s.jsonl"
     path.write_text(
-        '{"id": 1, "item": 5, "sentence": "a", "word": "w", "input_word": null}\n{"id": 2, "sentence": "b", "more": 1}\n'
+        '{"id": 1, "item": 5, "sentence": "a", "word": "w", "input_word": null}\n{"id": 2, '
+        '"sentence": "b", "more": 1}\n'
     )
     with pytest.warns(RnnlmWarning) as told:
         assert read(path) == [
@@ -107,7 +108,10 @@ def test_columns_go_along_with_their_types_and_never_replace_ours(tmp_path):
             dict.fromkeys(["item", "input_input_word", "input_word"]),
         ]
     assert [str(each.message) for each in told] == [
-        "columns with the names of those of scores are renamed in the result: word is input_input_word",
+        (
+            "columns with the names of those of scores are renamed in the result: word is "
+            "input_input_word"
+        ),
         f"{path}, line 2 has columns that the first row does not have; they are left out: more",
     ]
     assert read(path, keep=()) == [{}, {}]

@@ -95,7 +95,8 @@ def test_sounds_that_letters_cannot_bear_are_wrong_and_named(speller):
 def test_labels_that_no_column_has_are_named_once(speller):
     with pytest.warns(
         RnnlmWarning,
-        match=r"memory: training never saw 3 of the labels; they count as wrong: 'IY' \(2\), 'ZH' \(1\)",
+        match=r"memory: training never saw 3 of the labels; they count as wrong: 'IY' "
+        r"\(2\), 'ZH' \(1\)",
     ):
         labelled_data(speller, pairs([("bb", "IY ZH"), ("b", "IY")]), "memory")
 

@@ -90,7 +90,8 @@ def test_marks_that_a_model_never_saw_are_told_of_and_those_that_it_saw_or_norma
     marks = count_marks(MESSY)
     (told,) = notices_of(lambda: tell_unseen(marks, {"the model": plain}))
     assert told.startswith(
-        "\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown to the model."
+        "\u2019 2 times, \u201c 1 time, \u201d 1 time, \u2013 1 time and 3 others: unknown to "
+        "the model."
     )
     assert "--normalise dashes,entities,nfc,quotes,spaces" in told
     seen = make_tokenizer([*LINES, *MESSY], **kind)

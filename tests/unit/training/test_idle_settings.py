@@ -134,9 +134,9 @@ def test_of_two_ways_to_start_the_one_that_has_no_effect_is_told(text, tmp_path)
     told = notices(lambda: plan(Request(text=("text.txt",), **again)))
     assert "without effect: init_range; the weights are those of --init-from first" in told
     assert (
-        "for the same words, the vectors of embeddings = vectors.txt replace those of --init-from first"
-        in told
-    )
+        "for the same words, the vectors of embeddings = vectors.txt replace those of "
+        "--init-from first"
+    ) in told
 
 
 def test_vectors_of_words_for_other_tokens_are_told(text, tmp_path):

@@ -63,7 +63,8 @@ def test_short_lines_do_not_count_and_lines_with_unknown_words_pass_for_new(tmp_
         "Yes , sir .\nthe dog saw the cat today\nzorp dog saw the cat today\n"
     )
     (tmp_path / "valid").write_text(
-        "Yes , sir .\nthe dog saw the cat today\nzarp dog saw the cat today\ntoday the cat saw the dog\n"
+        "Yes , sir .\nthe dog saw the cat today\nzarp dog saw the cat today\ntoday the cat "
+        "saw the dog\n"
     )
     made = tokenizers.train(
         TokenizerSettings(min_count=2), open_text([tmp_path / "train"]).blocks()
@@ -122,12 +123,18 @@ def test_validation_and_test_text_that_are_no_held_out_text_are_told(tmp_path, m
         "the validation text is the training text itself: its figures are not held out"
     ]
     assert told("a", valid=("few",), test=("some",)) == [
-        "30% of the lines of the test text (3 of 10, short ones left out) are in the training text, too: its figures are not held out"
+        (
+            "30% of the lines of the test text (3 of 10, short ones left out) are in the training "
+            "text, too: its figures are not held out"
+        )
     ]
     assert told("a", valid=("few",), test=("few",)) == [
         "the test text is the validation text itself: its figures are no second opinion"
     ]
-    held_out = "100% of the lines held out for validation (20 of 20, short ones left out) are in the part that is trained on, too: "
+    held_out = (
+        "100% of the lines held out for validation (20 of 20, short ones left out) are in "
+        "the part that is trained on, too: "
+    )
     assert told("twice", flags={"holdout": 0.25}) == [
         held_out + "a text that repeats less will have worse figures"
     ]

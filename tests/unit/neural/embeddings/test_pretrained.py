@@ -53,7 +53,8 @@ def test_vectors_of_glove_and_of_word2vec(tmp_path):
 def test_vectors_of_few_words_have_little_effect_and_that_is_told(tmp_path):
     _, (notice,) = read(tmp_path, "the 0.1 -0.2 0.3\nThe 1 2 3\n")
     assert notice.endswith(
-        "vectors for 1 of 6 words (16.7%); the others start at random, so that the file has little effect; "
+        "vectors for 1 of 6 words (16.7%); the others start at random, so that the file has "
+        "little effect; "
         "its words may be written in another case (see --lowercase)"
     )
 

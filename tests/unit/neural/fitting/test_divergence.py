@@ -57,7 +57,10 @@ def test_validations_are_exact_on_any_scale_of_the_loss(is_exact):
         for step, nats in enumerate(found, start=1):
             divergence.observe_validation(nats, step)
         assert divergence.fault == (
-            f"the validation text has {nats:.1f} nats per token by step {step}; a uniform guess has 6.9"
+            (
+                f"the validation text has {nats:.1f} nats per token by step {step}; a uniform "
+                "guess has 6.9"
+            )
             if lost
             else ""
         )

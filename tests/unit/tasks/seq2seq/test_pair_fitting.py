@@ -179,7 +179,8 @@ def test_strings_of_20_letters_are_learned_with_attention_and_not_through_one_st
     ]
     for length, with_attention, without in zip(lengths, *found, strict=True):
         print(
-            f"{length:2} letters: exact match {with_attention:.0%} with attention, {without:.0%} without"
+            f"{length:2} letters: exact match {with_attention:.0%} with attention, "
+            f"{without:.0%} without"
         )
     assert found[0] == [1.0] * 20
     assert min(found[1][:3]) > 0.9 and max(found[1][15:]) < 0.5

@@ -199,12 +199,13 @@ def test_what_is_taken_and_what_starts_at_random_is_told(tmp_path):
     said = [str(each.message).replace(str(tmp_path), "") for each in told]
     encoder, decoder = (each for each in said if each.startswith("--init"))
     assert encoder.startswith(
-        "--init-encoder-from /d: the source's word vectors and the encoder's 2 forward layers are taken from it;"
+        "--init-encoder-from /d: the source's word vectors and the encoder's 2 forward layers "
+        "are taken from it;"
     )
     assert (
-        "/d: the target's word vectors, the decoder's layers and the output layer are taken from it;"
-        in decoder
-    )
+        "/d: the target's word vectors, the decoder's layers and the output layer are taken "
+        "from it;"
+    ) in decoder
     assert decoder.endswith("attention and the bridge start at random")
 
 

@@ -19,10 +19,12 @@ from rnnlm.text.labelled.reading import read_labelled
 from rnnlm.text.labelled.splitting import SplitText
 
 CONLLU = (
-    "\ufeff# newdoc\n\n# text = We don't.\n# mood = plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\tX=1\r\n"
+    "\ufeff# newdoc\n\n# text = We don't.\n# mood = "
+    "plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\tX=1\r\n"
     "2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n"
     "2\tdo\tdo\tAUX\tVBP\t_\t_\t_\t_\t_\n3\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n3.1\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n"
-    "4\t.\t.\tPUNCT\t.\t_\t_\t_\t_\tSpaceAfter=No\n\n\n1\tHi\thi\tINTJ\tUH\t_\t_\t_\t_\t_\n \n# the end"
+    "4\t.\t.\tPUNCT\t.\t_\t_\t_\t_\tSpaceAfter=No\n\n\n1\tHi\thi\tINTJ\tUH\t_\t_\t_\t_\t_\n \n# "
+    "the end"
 )
 COLUMNS = "\n-DOCSTART- -X- O\n\nEU  NNP   B-ORG \r\nsays VBZ O\n\n\nall DT O\n-DOCSTART- -X- O"
 SLASHES = r"We/PRP  1\/2/CD" + "\n\n" + r" a\\/b //SYM" + "\r\n"
@@ -126,7 +128,8 @@ def test_raw_text_is_written_in_any_format(tmp_path):
         for format in FORMATS[:-1]
     }
     assert written["conllu"] == (
-        "# text = don't go!\n1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n"
+        "# text = don't "
+        "go!\n1-2\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n1\tdo\t_\tAUX\t_\t_\t_\t_\t_\t_\n2\tn't\t_\tPART\t_\t_\t_\t_\t_\t_\n"
         "3\tgo\t_\tVERB\t_\t_\t_\t_\t_\tSpaceAfter=No\n4\t!\t_\tPUNCT\t_\t_\t_\t_\t_\t_\n\n"
     )
     assert written["columns"] == "do\tAUX\nn't\tPART\ngo\tVERB\n!\tPUNCT\n\n"

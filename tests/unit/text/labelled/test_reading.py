@@ -14,7 +14,8 @@ from rnnlm.text.labelled.reading import read_labelled
 
 WORDS, TAGS = ("We", "do", "n't", "fly", "."), ("PRON", "AUX", "PART", "VERB", "PUNCT")
 CONLLU = (
-    "# sent_id = 1\n# text = We don't fly.\n# mood = plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\t_\n"
+    "# sent_id = 1\n# text = We don't fly.\n# mood = "
+    "plain\n1\tWe\twe\tPRON\tPRP\tCase=Nom\t_\t_\t_\t_\n"
     "2-3\tdon't\t_\t_\t_\t_\t_\t_\t_\t_\n"
     "2\tdo\tdo\tAUX\tVBP\t_\t_\t_\t_\t_\n3\tn't\tnot\tPART\tRB\t_\t_\t_\t_\t_\n4\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n"
     "4.1\tfly\tfly\tVERB\tVB\t_\t_\t_\t_\t_\n5\t.\t.\tPUNCT\t.\t_\t_\t_\t_\t_\n\n"
@@ -53,11 +54,17 @@ def read(tmp_path):
         ("\ufeffWe/PRON do/AUX n't/PART  fly/VERB ./PUNCT\n\n", "slashes"),
         ("tags\ttext\nPRON AUX PART VERB PUNCT\tWe do n't fly .\n", "tsv"),
         (
-            '{"words": ["We", "do", "n\'t", "fly", "."], "tags": ["PRON", "AUX", "PART", "VERB", "PUNCT"]}\n',
+            (
+                '{"words": ["We", "do", "n\'t", "fly", "."], "tags": ["PRON", "AUX", "PART", '
+                '"VERB", "PUNCT"]}\n'
+            ),
             "jsonl",
         ),
         (
-            'text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t["PRON", "AUX", "PART", "VERB", "PUNCT"]\n',
+            (
+                'text\ttags\n"[""We"", ""do"", ""n\'t"", ""fly"", "".""]"\t["PRON", "AUX", '
+                '"PART", "VERB", "PUNCT"]\n'
+            ),
             "tsv",
         ),
     ],
@@ -121,7 +128,10 @@ def test_the_fields_of_conllu_and_its_comments_are_label_columns(read):
 
 
 def test_columns_are_named_by_number_and_a_last_one_of_zeros_is_an_error_that_shows_them(read):
-    content = "-DOCSTART- -X- O 0\n\nEU NNP B-ORG 0\nrejects VBZ O 0\n\nall DT O 0\nBritish JJ B-MISC 0\nlamb NN O 0\n"
+    content = (
+        "-DOCSTART- -X- O 0\n\nEU NNP B-ORG 0\nrejects VBZ O 0\n\nall DT O 0\nBritish JJ "
+        "B-MISC 0\nlamb NN O 0\n"
+    )
     text = read(content, label_column="3,2")
     assert text.examples[0].word_labels == (("B-ORG", "O"), ("NNP", "VBZ"))
     assert text.scheme == {"3": "bio", "2": "none"}

@@ -244,7 +244,10 @@ FAULTS = [  # contents, what the message holds, settings
     (("a\tb\n1\t2\n3\t\xff\n".encode("latin-1"),), "data.txt, line 3, byte 3: not UTF-8", {}),
     (
         (TSV,),
-        "data.txt, line 2: which columns hold.*it has id, english, french.*--column and --target-column",
+        (
+            "data.txt, line 2: which columns hold.*it has id, english, french.*--column and "
+            "--target-column"
+        ),
         {},
     ),
     ((TSV,), "data.txt, line 2: which columns hold", {"column": "english"}),

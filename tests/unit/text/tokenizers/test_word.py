@@ -41,7 +41,10 @@ def test_the_contract_of_its_attributes():
 def test_punctuation_is_split_off_but_for_apostrophes_inside_words():
     tokenizer = make_tokenizer(["x"], split_punctuation=True)
     line = "\"Don't,\" she said: 3.5% (or <unk>) \u2014 the dogs' rock'n'roll \u2019tis l\u2019eau!"
-    expected = "\" Don't , \" she said : 3 . 5 % ( or <unk> ) \u2014 the dogs ' rock'n'roll \u2019 tis l\u2019eau ! </s>"
+    expected = (
+        "\" Don't , \" she said : 3 . 5 % ( or <unk> ) \u2014 the dogs ' rock'n'roll "
+        "\u2019 tis l\u2019eau ! </s>"
+    )
     assert tokenizer.surface(line) == expected.split(" ")
     # the same with ASCII alone
     assert tokenizer.surface("Don't (stop).") == ["Don't", "(", "stop", ")", ".", "</s>"]
