@@ -15,7 +15,6 @@ from typing import Any
 import click
 
 from rnnlm.errors import CONTROL, RnnlmWarning, visible
-from rnnlm.files import tables
 
 NARROW_COLUMNS = 50
 GAP = 3  # characters between the columns of a table
@@ -169,6 +168,8 @@ def json_text(value: Any) -> str:
 def tsv_line(cells: Iterable[str]) -> str:
     """A row of TSV. Programs read back its tabs and line ends; other control characters are written
     out, as it may end on a terminal."""
+    from rnnlm.files import tables  # reads settings files, too: --help does without its imports
+
     return tables.line(visible(cell, kept="\t\n") for cell in cells)
 
 
