@@ -175,8 +175,7 @@ def with_row(page, recipe, text):
     """Return the page with the row of a recipe as its file says now."""
     sys.path.insert(0, str(ROOT))
     try:
-        from rnnlm.recipes import recipe as overview
-        from rnnlm.recipes.recipe import parse
+        from rnnlm.recipes.recipe import page_cells, parse
     finally:
         sys.path.pop(0)
 
@@ -191,5 +190,5 @@ def with_row(page, recipe, text):
             f"docs/recipes.md has {len(rows)} rows of {recipe}",
             hint="mend the page: one row for each recipe",
         )
-    lines[rows[0]] = f"| {' | '.join(overview.page_cells(parse(recipe, text)))} |"
+    lines[rows[0]] = f"| {' | '.join(page_cells(parse(recipe, text)))} |"
     return "\n".join(lines)
