@@ -336,3 +336,28 @@ def test_a_limit_to_the_size_of_files(place, name):
     assert {name: after.get(name) for name in before} == before
     # scores that are there stay, to be gone on with
     assert name == "score -o" or after.keys() <= before.keys()
+
+
+# ---- the tests themselves
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = [
+    "tests/cli/test_main.py",
+    "tests/cli/test_score.py",
+    "tests/cli/test_info.py",
+    "tests/cli/test_eval.py",
+]
+PERSONAL = [
+    {"COLUMNS": "120", "LINES": "9"}, {"NO_COLOR": "1"}, {"FORCE_COLOR": "1"}, {"TERM": "dumb"},
+    {"LANG": "C", "LC_ALL": "C"}, {"OMP_NUM_THREADS": "3"}, {"PYTHONHASHSEED": "7"}, {"RNNLM_MODEL": "none-such"},
+]  # fmt: skip
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("variables", PERSONAL, ids=str)
+def test_tests_pass_whatever_the_environment_holds(variables):
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SAMPLE]
+    ended = subprocess.run(
+        command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, timeout=600
+    )
+    assert ended.returncode == 0 and " passed" in ended.stdout, ended.stdout[-3000:]
