@@ -297,6 +297,7 @@ def _in_words(schema: dict[str, Any]) -> str:
         "boolean": "true or false",
         "string": "a text",
         "null": "none",
+        "array": "a list",
     }
     bounds = " and ".join(
         text.format(f"{schema[key]:,}") for key, text in _BOUNDS.items() if key in schema

@@ -18,6 +18,7 @@ from rnnlm.config import (
 )
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.files.reading import read_toml
+from rnnlm.ngram.settings import NgramSettings
 
 
 @dataclass(frozen=True)
@@ -156,3 +157,10 @@ def test_where_only_some_texts_are_valid_the_nearest_is_suggested():
             False,
         )
     assert caught.value.hint == "did you mean 'katz'?"
+
+
+def test_a_setting_that_may_be_a_list_says_so_where_it_is_none():
+    with pytest.raises(
+        SettingsError, match="prune = None is not valid; a text or a list is needed"
+    ):
+        resolve([NgramSettings], [Layer("--set", {"prune": "none"}, is_text=True)])
