@@ -22,7 +22,7 @@ from rnnlm import arrays as array_types
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.interface import SENTENCE_START, Device, LanguageModel
 from rnnlm.models import loading, model_folder, registry
-from rnnlm.models import manifest as model_parts
+from rnnlm.models.manifest import part_folders
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.prepared.prepared_text import problems
 
@@ -89,7 +89,7 @@ def _audit(folder: Path, sample: int | None, seed: int, device: str | Device) ->
     yield _files(folder, manifest)
     yield from _adaptation(folder)
     try:
-        parts = model_parts.part_folders(folder, manifest)
+        parts = part_folders(folder, manifest)
     except ModelError as error:
         yield Check("parts", "failed", f"{error.what}: {error.why}")
         return

@@ -21,7 +21,7 @@ from rnnlm.files import writing
 from rnnlm.integrations import kenlm
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.interface import LanguageModel as AnyModel
-from rnnlm.ngram.arpa import writing as exchange
+from rnnlm.ngram.arpa.writing import export_arpa
 
 package: Any = require_package("pyctcdecode.language_model", "pyctcdecode", "CTC beam searches")
 constants: Any = require_package("pyctcdecode.constants", "pyctcdecode", "CTC beam searches")
@@ -132,7 +132,7 @@ class LanguageModel(package.AbstractLanguageModel):
                 OutputError: it cannot be written.
         """
         folder = Path(filepath)
-        exchange.export_arpa(self.model.model, folder / ARPA_FILE, overwrite=True)
+        export_arpa(self.model.model, folder / ARPA_FILE, overwrite=True)
         settings = {name: getattr(self, name) for name in self.SETTINGS}
         words = "".join(f"{word}\n" for word in self._sorted)
         writing.save_file(folder / SETTINGS_FILE, [json.dumps(settings).encode()])

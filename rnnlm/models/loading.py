@@ -8,9 +8,8 @@ from typing import Any, cast
 import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Tokenizer
-from rnnlm.models import manifest as model_parts
 from rnnlm.models import model_folder, registry
-from rnnlm.models.manifest import read_manifest
+from rnnlm.models.manifest import part_folders, read_manifest
 from rnnlm.models.registry import LabelModel
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
@@ -266,7 +265,7 @@ def warn_if_trained_on(lines_hash: str, folders: Mapping[str, Path], found: str)
 def _was_trained_on(folder: Path, lines_hash: str) -> bool:
     """Whether the model there was, or one that it is made of."""
     manifest = read_manifest(folder)
-    parts = model_parts.part_folders(folder, manifest)
+    parts = part_folders(folder, manifest)
     return manifest.training.get("train_data") == lines_hash or any(
         _was_trained_on(part, lines_hash) for part in parts
     )

@@ -10,8 +10,7 @@ import numpy as np
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import plotting
-from rnnlm.inspection import common as texts
-from rnnlm.inspection.common import Models, Source, Subject, Table, plain, subjects
+from rnnlm.inspection.common import Models, Source, Subject, Table, opened, plain, subjects
 from rnnlm.inspection.gradients.curve import Curve, Trend
 from rnnlm.inspection.gradients.jacobians import Bounds
 from rnnlm.inspection.gradients.measuring import LayerGradients, Settings, draw, measure
@@ -127,13 +126,13 @@ def inspect_gradients(
     ):
         if value < least:
             raise UsageError(f"{name} = {value} is too small", hint=f"{least} or more")
-    opened = texts.opened(text, text_settings)
+    source = opened(text, text_settings)
     given = subjects("gradients", models, device)
     settings = Settings(probes, exponents, seed)
     looked_at = with_starts(given) if untrained else given
     return GradientFlow(
         tuple(
-            _look(each, opened, lags, positions, settings, prefixed(progress, each.name))
+            _look(each, source, lags, positions, settings, prefixed(progress, each.name))
             for each in looked_at
         )
     )
