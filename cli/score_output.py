@@ -143,8 +143,8 @@ def _layout(
 
 
 class _About:
-    """What is said below the scores: how many sentences have none, and the signature; of each
-    model."""
+    """What is said below the scores: how many sentences have none, and the signature, of each
+    model; and the error if no line could be scored."""
 
     def __init__(self, models: dict[str, Any], settings: Any) -> None:
         from rnnlm.scoring.scorer import signature_before
@@ -153,9 +153,16 @@ class _About:
             name: signature_before(model, settings) for name, model in models.items()
         }
         self.without: Counter[str] = Counter()
+        self.lines_with_words = 0
+        self.first_reason: str | None = None
 
     def observe(self, chunk: Any) -> None:
         self.signatures = chunk.signatures
+        for scores in chunk:
+            self.lines_with_words += any(its.is_read and its.words for its in scores.values())
+            if self.first_reason is None:
+                unread = [its.reason for its in scores.values() if not its.is_read]
+                self.first_reason = unread[0] if unread else None
         self.without.update(
             name for scores in chunk for name, score in scores.items() if score.logprob_nats is None
         )
@@ -168,6 +175,13 @@ class _About:
                 "each with its reason"
             )
         terminal.say_signatures(self.signatures)
+        # Blank lines have a score whatever the file is: they do not make it a text.
+        if self.first_reason is not None and not self.lines_with_words:
+            raise TextError(
+                "no line could be scored",
+                f"the first: {self.first_reason}",
+                "look at what the input holds: one sentence a line in UTF-8, or a table",
+            )
 
 
 def _say_written(sentences: int, path: Path) -> None:

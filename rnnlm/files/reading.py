@@ -23,6 +23,10 @@ T = TypeVar("T")
 
 STANDARD_INPUT = "-"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
+# What a workbook's file begins with: a zip archive (.xlsx, .ods), which names its parts soon; and
+# the container of Excel, Word and PowerPoint before 2007 (.xls).
+ZIP, OLD_OFFICE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+PARTS_OF_WORKBOOKS = (b"xl/", b"opendocument.spreadsheet")
 MOST_SMALL_BYTES = 1 << 24
 # bytes; a line is held as a whole, and a small compressed file may hold an endless one
 LONGEST_LINE = 1 << 27
@@ -45,11 +49,25 @@ def opened(source: str, on_read: Callable[[int], None] | None = None) -> Iterato
     with naming_errors(source, TextError):
         try:
             with _open(source) if on_read is None else _open_counted(source, on_read) as stream:
+                _refuse_spreadsheet(source, stream)
                 yield stream
         except IsADirectoryError:
             raise TextError(
                 f"{source} is a directory", hint=f"name its files: '{source}/*.txt'"
             ) from None
+
+
+def _refuse_spreadsheet(source: str, stream: IO[bytes]) -> None:
+    """Raise a TextError if `stream`, of which nothing has been read yet, begins like the file of a
+    spreadsheet."""
+    start = stream.peek(len(OLD_OFFICE))  # type: ignore[attr-defined]  # all of them can
+    is_workbook = start.startswith(ZIP) and any(part in start for part in PARTS_OF_WORKBOOKS)
+    if is_workbook or start.startswith(OLD_OFFICE):
+        raise TextError(
+            f"{shown_name(source)} is a spreadsheet, not a text",
+            "it is a file of Excel, LibreOffice or another office program",
+            "save it there as CSV (UTF-8), and name the column of the text with --column",
+        )
 
 
 def decode(data: bytes, source: str, first_line: int, errors: str | None) -> str:

@@ -1,7 +1,9 @@
 """Whatever is wrong with what a person gives: the right exit code, a line each for what, why and
 the way out, no traceback, and nothing that was there before is lost."""
 
+import io
 import json
+import zipfile
 
 import pytest
 
@@ -32,6 +34,47 @@ def test_a_bundled_corpus_that_a_language_model_cannot_read_names_its_task(rnnlm
 def test_nothing_to_score(rnnlm, models):
     checked_error(rnnlm("score", "-m", models.unigram), 1, "nothing to score")
     assert rnnlm("score", "-m", models.unigram, "--json").code == 0  # no line, no record
+
+
+UNSCORABLE = {
+    "Latin-1": ("table.csv", "text\ndéjà vu\nça va\n".encode("latin-1"), "not UTF-8"),
+    "no JSON": ("broken.jsonl", b'{"text": "the\n{"text\n', "not JSON"),
+    "binary": ("binary", bytes(range(128, 256)) + b"\n\n" + bytes(range(200, 256)), "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("name, data, reason", UNSCORABLE.values(), ids=UNSCORABLE)
+def test_when_no_line_can_be_scored_score_fails(rnnlm, models, here, name, data, reason):
+    (here / name).write_bytes(data)
+    for asked in (["--json"], ["-o", "s.csv"], []):
+        shown = rnnlm("score", "-m", models.unigram, "--input", name, *asked)
+        assert shown.code == 1 and shown.errors[0] == "error: no line could be scored"
+        assert reason in shown.errors[1]
+
+
+def workbook() -> bytes:
+    """An .xlsx file, as far as its beginning goes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for part in ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml"):
+            archive.writestr(part, f"<{part}>" * 50)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("name", ["stimuli.xlsx", "stimuli.csv", "stimuli.xls"])
+def test_a_spreadsheet_is_named_wherever_it_is_read(rnnlm, models, here, name):
+    data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" if name.endswith(".xls") else workbook()
+    (here / name).write_bytes(data)
+    for command in (
+        ("score", "-m", models.unigram, "--input", name),
+        ("eval", "-m", models.unigram, name, "--column", "text"),
+        ("train", name, "--column", "text"),
+        ("train", name, "--task", "tagging"),
+        ("rescore", "--tune", name, "-m", models.unigram),
+    ):
+        checked_error(rnnlm(*command), 1, f"{name} is a spreadsheet, not a text")
+    shown = rnnlm("score", "-m", models.unigram, stdin=data)
+    checked_error(shown, 1, "standard input is a spreadsheet, not a text")
 
 
 def test_a_line_of_many_megabytes(rnnlm, models, here):
