@@ -14,9 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.interface import PADDING
-from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
 from rnnlm.neural.outputs.softmax import (
     CHUNK_LOGITS,
+    LinearCrossEntropy,
     OutputLayer,
     derived,
     linear_logits,

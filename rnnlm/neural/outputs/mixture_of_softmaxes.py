@@ -16,15 +16,17 @@ from torch.nn import functional as F
 from rnnlm.interface import PADDING
 from rnnlm.neural.device import product_type
 from rnnlm.neural.initialisation import dropout
-from rnnlm.neural.outputs.linear_cross_entropy import (
+from rnnlm.neural.outputs.softmax import (
     ONES,
     SMALLEST,
+    SoftmaxOutput,
     add_slices,
     chunk_rows,
+    linear_logits,
+    log_likelihood,
     scaled,
     softmax_over_V,
 )
-from rnnlm.neural.outputs.softmax import SoftmaxOutput, linear_logits, log_likelihood
 
 
 class MixtureOfSoftmaxes(SoftmaxOutput):

@@ -23,8 +23,7 @@ from rnnlm.neural.layers.layers import (
     State,
     first_state,
 )
-from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
-from rnnlm.neural.outputs.softmax import SoftmaxOutput, without_padding
+from rnnlm.neural.outputs.softmax import LinearCrossEntropy, SoftmaxOutput, without_padding
 from rnnlm.neural.trace import NamedLayer, trace_stack
 from rnnlm.neural.words import WordInput
 from rnnlm.tasks.padding import is_word

@@ -4,7 +4,7 @@ storing, devices."""
 import pytest
 import torch
 
-from rnnlm.neural.outputs import classes, linear_cross_entropy, softmax
+from rnnlm.neural.outputs import classes, softmax
 from rnnlm.neural.outputs.softmax import unigram
 from support.output_layers import (
     EXACT,
@@ -28,7 +28,7 @@ def chunked(request, monkeypatch):
     for numbers."""
     if request.param != "whole":
         monkeypatch.setattr(softmax, "CHUNK_LOGITS", 1)
-        monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 1)
+        monkeypatch.setattr(softmax, "CHUNK_BYTES", 1)
         monkeypatch.setattr(classes, "CHUNK_LOGITS", 1)
         monkeypatch.setattr(classes, "CHUNK_NUMBERS", 1)
     if request.param == "as on a GPU":

@@ -14,7 +14,7 @@ from rnnlm.neural.outputs.classes import (
     ranks,
     rows_by_group,
 )
-from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
+from rnnlm.neural.outputs.softmax import LinearCrossEntropy
 from support.output_layers import counts_of, make, ready
 
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from rnnlm.neural.outputs import linear_cross_entropy
-from rnnlm.neural.outputs.linear_cross_entropy import LinearCrossEntropy
+from rnnlm.neural.outputs import softmax
+from rnnlm.neural.outputs.softmax import LinearCrossEntropy
 from support.output_layers import E, N, V, example
 
 
@@ -16,8 +16,8 @@ def torchs_own(features_NE, weight_VE, bias_V, targets_N):
 def in_chunks(monkeypatch, rows, itemsize=8):
     """Rows worked through at once (in float64; twice that in fp32), and a slice of five of the
     vocabulary."""
-    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", rows * V * itemsize)
-    monkeypatch.setattr(linear_cross_entropy, "SLICE_WEIGHTS", 5 * E)
+    monkeypatch.setattr(softmax, "CHUNK_BYTES", rows * V * itemsize)
+    monkeypatch.setattr(softmax, "SLICE_WEIGHTS", 5 * E)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -93,27 +93,27 @@ def test_the_mean_is_over_a_count_that_bf16_would_round(smoothing):
     [(700, 1000, 700), (700, 500, 350), (1120, 536, 374), (5, 0, 1), (0, 10, 1)],
 )
 def test_chunks_are_of_about_the_same_size(count, most, rows):
-    assert linear_cross_entropy._even_rows(count, most) == rows
+    assert softmax._even_rows(count, most) == rows
 
 
 @pytest.mark.parametrize("size", [301, 304])
 def test_logits_in_wide_rows_are_the_same_numbers(monkeypatch, size):
     features, weight, bias = torch.randn(300, 24), torch.randn(size, 24), torch.randn(size)
-    monkeypatch.setattr(linear_cross_entropy, "WIDE_BYTES", 4 * 304 * 140)  # parts of 100 rows
+    monkeypatch.setattr(softmax, "WIDE_BYTES", 4 * 304 * 140)  # parts of 100 rows
     expected = torch.mm(features, weight.t()).add_(bias)
-    assert torch.equal(linear_cross_entropy.logits_of(features, weight, bias), expected)
+    assert torch.equal(softmax.logits_of(features, weight, bias), expected)
 
 
 def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
-    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * V * 4)
-    largest, softmax = 0, linear_cross_entropy.softmax_over_V
+    monkeypatch.setattr(softmax, "CHUNK_BYTES", 5 * V * 4)
+    largest, original = 0, softmax.softmax_over_V
 
     def watched(logits):
         nonlocal largest
         largest = max(largest, logits.nbytes)
-        return softmax(logits)
+        return original(logits)
 
-    monkeypatch.setattr(linear_cross_entropy, "softmax_over_V", watched)
+    monkeypatch.setattr(softmax, "softmax_over_V", watched)
     *inputs, targets_N = example()
     LinearCrossEntropy.apply(*inputs, targets_N)
     assert 0 < largest <= 5 * V * 4
@@ -122,13 +122,13 @@ def test_no_chunk_holds_more_logits_than_allowed(monkeypatch):
 def test_the_gradient_of_the_weights_is_handed_on_without_a_copy(monkeypatch):
     """At 250,000 words a copy of it takes as long as a tenth of the step."""
     made = []
-    original = linear_cross_entropy.add_slices
+    original = softmax.add_slices
 
     def watched(grad_weight_VE, *rest, **more):
         made.append(grad_weight_VE.data_ptr())
         original(grad_weight_VE, *rest, **more)
 
-    monkeypatch.setattr(linear_cross_entropy, "add_slices", watched)
+    monkeypatch.setattr(softmax, "add_slices", watched)
     *inputs, targets_N = example()
     LinearCrossEntropy.apply(*inputs, targets_N).backward()
     assert inputs[1].grad.data_ptr() == made[0]
@@ -140,7 +140,7 @@ def test_softmax_in_place_equals_torchs(rows, columns, dtype):
     logits = torch.randn(rows, columns).mul(3).to(dtype)
     expected = torch.softmax(logits, dim=1)
     given = logits.data_ptr()
-    p = linear_cross_entropy.softmax_over_V(logits)
+    p = softmax.softmax_over_V(logits)
     assert p.data_ptr() == given
     assert torch.equal(p, expected)
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rnnlm.neural.outputs import linear_cross_entropy, mixture_of_softmaxes
+from rnnlm.neural.outputs import mixture_of_softmaxes, softmax
 from rnnlm.neural.outputs.mixture_of_softmaxes import MixtureOfSoftmaxes
 from support.output_layers import E, V, counts_of, gradients, ready, window
 
@@ -60,7 +60,7 @@ def test_any_number_of_rows_at_once_gives_the_same_loss_and_gradients(monkeypatc
     layer, (features_NF, targets_N) = make(4), window(V, dtype=torch.float64, width=F)
     whole = layer.loss(features_NF, targets_N)
     expected = gradients(whole, layer, features_NF)
-    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", rows * 4 * V * 8)
+    monkeypatch.setattr(softmax, "CHUNK_BYTES", rows * 4 * V * 8)
     in_chunks = layer.loss(features_NF, targets_N)
     torch.testing.assert_close(in_chunks, whole)
     torch.testing.assert_close(gradients(in_chunks, layer, features_NF), expected)
@@ -74,7 +74,7 @@ def test_the_logits_of_a_chunk_are_all_there_are_at_once(monkeypatch):
         "softmax_over_V",
         lambda logits: seen.append(logits.numel() * 8) or original(logits),
     )
-    monkeypatch.setattr(linear_cross_entropy, "CHUNK_BYTES", 5 * 3 * V * 8)
+    monkeypatch.setattr(softmax, "CHUNK_BYTES", 5 * 3 * V * 8)
     layer, (features_NF, targets_N) = make(3), window(V, dtype=torch.float64, width=F)
     layer.loss(features_NF, targets_N)
     assert len(seen) == 4 and max(seen) <= 5 * 3 * V * 8

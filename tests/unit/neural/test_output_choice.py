@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rnnlm.errors import SettingsError
-from rnnlm.neural.outputs.choice import make_output
+from rnnlm.neural.network import make_output
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
 from rnnlm.neural.settings import LstmSettings
 from support.output_layers import E, V, example
