@@ -203,8 +203,10 @@ run_options = section(
 saving_options = section(
     "Saving",
     click.option("-o", "--output", type=PATH, metavar="DIR",
-                 help="Model folder.  [default: checkpoints/NAME]"),
-    click.option("--overwrite", is_flag=True, help="Replace the model in DIR."),
+                 help="Model folder.  [default: checkpoints/NAME, where an unfinished run of the "
+                      "same settings and text is continued; else NAME-2, ...]"),
+    click.option("--overwrite", is_flag=True,
+                 help="Replace the model in DIR; without -o, the unfinished run."),
     click.option("--resume", type=click.Choice(["yes", "auto"]), metavar="[auto]",
                  help="Go on with the run in DIR; its budget counts from its start. auto: if there "
                       "is one, else start."),
@@ -320,7 +322,11 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
                 hint="write the text to a file and name the file",
             )
         with terminal.Progress() as progress:
-            plan = plan_of(request, silent if here.rank else progress)
+            plan = (
+                plan_of(request, silent)
+                if here.rank
+                else plan_of(request, progress, announce=_announce)
+            )
     if dry_run:
         if not here.rank:
             _show_plan(plan, as_json)
@@ -336,6 +342,12 @@ def _run(context: click.Context, given: dict[str, Any], as_json: bool, dry_run: 
         terminal.show_error(error.what, error.why, error.hint)
     if signals.ending:
         context.exit(128 + signals.ending)
+
+
+def _announce(destination: Any) -> None:
+    """Say where the run saves, before its texts are read."""
+    why = f"; {destination.passed_over} is taken" if destination.passed_over else ""
+    terminal.say(f"the model goes to {destination.folder}{why}")
 
 
 def _is_to_launch(count: int) -> bool:
@@ -401,7 +413,9 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
             f"{finished.folder}"
         )
         if plan.resolved.values.get("resumable"):
-            terminal.say(f"to continue: run the same command with -o {finished.folder} --resume")
+            is_usual = plan.request.output is None and not plan.request.overwrite
+            how = "again" if is_usual else f"with -o {finished.folder} --resume"
+            terminal.say(f"to continue: run the same command {how}")
     else:
         early = " (stopped early: no improvement)" if finished.stopped == "early" else ""
         timed = Budget.parse(plan.resolved.values.get("budget", "1steps")).seconds

@@ -9,7 +9,7 @@ import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.models import model_folder, registry
-from rnnlm.models.manifest import part_folders, read_manifest
+from rnnlm.models.manifest import Manifest, part_folders, read_manifest
 from rnnlm.models.registry import LabelModel
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared, read_index
@@ -32,7 +32,8 @@ def load(name: str | Path = SHIPPED, device: str | Device = "auto") -> LanguageM
     base, kind = without_adaptation(str(name))
     if kind:
         return load_adapted(base, kind, device=device)
-    model, _ = model_folder.load(find(base), device)
+    model, manifest = model_folder.load(find(base), device)
+    tell_unfinished(base, manifest)
     return model
 
 
@@ -131,7 +132,25 @@ def load_adapted(
     adapted = registry.adapter(kind, given)
     folder = find(name)
     registry.check_use("tune", task_of(folder), str(name))
-    return adapted(model_folder.load(folder, device)[0], folder)
+    model, manifest = model_folder.load(folder, device)
+    tell_unfinished(name, manifest)
+    return adapted(model, folder)
+
+
+def tell_unfinished(name: str | Path, manifest: Manifest) -> None:
+    """Tell the caller when the training run of the model called `name` did not come to its end."""
+    if not manifest.is_unfinished:
+        return
+    how = {
+        None: "has not ended: it was cut off, or still goes on",
+        "request": "was stopped before its end",
+        "diverged": "diverged",
+    }
+    stopped = manifest.training.get("stopped")
+    notice(
+        f"the training run of {name} {how.get(stopped, f'ended early: {stopped}')}; "
+        f"this is its best model, of step {manifest.step:,}"
+    )
 
 
 def without_adaptation(name: str) -> tuple[str, str | None]:

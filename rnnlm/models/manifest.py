@@ -34,6 +34,8 @@ DATA = re.compile(  # what we write beside config.json; other files are the user
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
     rf"({re.escape(UNFINISHED)})?"
 )
+# how training runs end that have come to their end
+ENDED = ("budget", "early", "complete")
 # what is kept beside a model for adapting it
 COMPANION = re.compile(r"adapt-[a-z]+\.(json|safetensors)")
 
@@ -66,6 +68,15 @@ class Manifest:
     def task(self) -> str:
         """What the model was trained for: "language-model", or one of the registry's TASKS."""
         return str(self.settings.get("task", LANGUAGE_MODEL))
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether it comes from a training run that has not come to its end.
+
+        The run was stopped, killed or diverged, or still goes on.
+        """
+        is_of_a_run = "train_data" in self.training
+        return is_of_a_run and self.training.get("stopped") not in ENDED
 
     @property
     def fingerprint(self) -> str:

@@ -252,7 +252,7 @@ def check_output(folder: Path, overwrite: bool) -> None:
                 hint="choose another folder with -o, or replace it with --overwrite",
             )
         names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
-        if names and not is_model(folder) and not _is_of_a_run(folder, names):
+        if names and not is_model(folder) and not holds_leftovers(folder):
             raise OutputError(
                 f"{folder} is not empty and holds no model",
                 f"it has {names[0]}",
@@ -265,10 +265,13 @@ def check_output(folder: Path, overwrite: bool) -> None:
             pass
 
 
-def _is_of_a_run(folder: Path, names: list[str]) -> bool:
-    """Whether these files in `folder` are what our own writing leaves when it is killed before
+def holds_leftovers(folder: Path) -> bool:
+    """Whether all files in `folder` are what our own writing leaves when it is killed before
     config.json (a locked folder first, then weights), or the log of a run that diverged before
     there was a model."""
+    if not folder.is_dir():
+        return False
+    names = sorted(entry.name for entry in folder.iterdir())
     rest = [
         name
         for name in names

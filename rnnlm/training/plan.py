@@ -1,8 +1,9 @@
 """What is asked of `train`, made definite: settings resolved, texts read and encoded, the way to
 the output free."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.config import ASKED, Resolved, as_text, describe, warn_of_idle
-from rnnlm.errors import UsageError, notice
+from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
@@ -64,10 +65,29 @@ class Plan:
         return None if shapes is None else sum(math.prod(shape) for _, shape in shapes.values())
 
 
-def plan(request: Request, progress: Progress = silent, opener: Opener | None = None) -> Plan:
+@dataclass(frozen=True)
+class Destination:
+    """Where a run saves, which is known before its texts are read.
+
+    passed_over: the default folder, where that holds a finished model or something else.
+    """
+
+    folder: Path
+    passed_over: Path | None = None
+
+
+def plan(
+    request: Request,
+    progress: Progress = silent,
+    opener: Opener | None = None,
+    announce: Callable[[Destination], None] | None = None,
+) -> Plan:
     """Resolve the settings, read and encode the texts, make sure the model can be written.
     `progress` is called with how far reading is. opener: reads and encodes the texts; None: as the
-    kind of model does.
+    kind of model does. announce: called with where the run saves before any text is read.
+
+    A request that names no folder takes the default one. An unfinished run there is resumed if it
+    is of the same settings and text, and refused otherwise.
 
     Raises:
         RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be
@@ -75,6 +95,8 @@ def plan(request: Request, progress: Progress = silent, opener: Opener | None = 
     """
     _check_going_on(request)
     is_auto = request.resume == "auto"
+    if request.resume and request.output is None:
+        request = replace(request, output=_folder_to_resume(request))
     if is_auto:
         request = _as_there_is_something(request)
     if request.resume:
@@ -92,17 +114,30 @@ def plan(request: Request, progress: Progress = silent, opener: Opener | None = 
         resolved,
         has_valid=bool(request.valid or not request.text or held_out_share(kind, resolved)),
     )
-    output = request.output or _fresh_folder(_usual_folder(recipe, kind))
-    model_folder.check_output(output, request.overwrite or is_auto or bool(request.resume))
+
+    # Without -o, an unfinished run in the default folder has to be this one.
+    usual = _usual_folder(recipe, kind)
+    output = request.output or _unfinished_folder(usual) or _free_folder(usual)
+    is_unasked = request.output is None and not request.overwrite and output.exists()
+    if announce:
+        is_usual = request.output is not None or output == usual
+        announce(Destination(output, None if is_usual else usual))
+    is_there_allowed = request.overwrite or is_auto or is_unasked or bool(request.resume)
+    model_folder.check_output(output, is_there_allowed)
     lock.check(output, checkpoints.FOLDER, "training")
+
     texts = (opener or kind.open_texts)(request, resolved, kind, progress)
     data = texts.data
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None
-    initial: dict[str, np.ndarray] | TrainingState | None
-    if request.resume:
+    initial: dict[str, np.ndarray] | TrainingState | None = None
+    if is_unasked:
+        initial = resuming.unasked(output, run, resolved.defaults)
+        if initial:
+            request = _without_starts(replace(request, resume=True))
+    elif request.resume:
         initial = resuming.state_of(output, run, resolved.defaults, done)
-    else:
+    if initial is None and not request.resume:
         initial = _initial_weights(request, kind, resolved, data)
     return Plan(
         request,
@@ -181,12 +216,17 @@ def _check_helpers(request: Request, kind: registry.Kind) -> None:
 def _as_there_is_something(request: Request) -> Request:
     """`--resume auto`, decided: to go on where a run has left a checkpoint, else to start, with
     `--init-from` where that is given."""
-    output = request.output or _usual_folder(*resolve_request(replace(request, resume=False))[:2])
-    goes_on = checkpoints.exists(output)
+    assert request.output is not None
+    goes_on = checkpoints.exists(request.output)
     if not goes_on:
-        return replace(request, output=output, resume=False)
+        return replace(request, resume=False)
+    return _without_starts(replace(request, resume=True))
+
+
+def _without_starts(request: Request) -> Request:
+    """Drop the models to start from: a run that goes on has its weights."""
     none: dict[str, Any] = dict.fromkeys(STARTS)
-    return replace(request, output=output, resume=True, **none)
+    return replace(request, **none)
 
 
 def _check_going_on(request: Request) -> None:
@@ -210,8 +250,7 @@ def _check_going_on(request: Request) -> None:
 
 def _of_the_run(request: Request) -> Request:
     """A request to go on with the run in its folder, whose tokenizer and recipe are that run's."""
-    if request.output is None:
-        raise UsageError("--resume needs the folder of the run", hint="name it with -o DIR")
+    assert request.output is not None
     run = checkpoints.load_run(request.output)
     return replace(
         request,
@@ -264,10 +303,46 @@ def _usual_folder(recipe: str | None, kind: registry.Kind) -> Path:
     return Path("checkpoints") / (DEMO_CORPUS if recipe == DEMO_RECIPE else recipe or kind.name)
 
 
-def _fresh_folder(usual: Path) -> Path:
-    """`usual`, or usual-2, usual-3, ... where that is taken."""
-    folder, number = usual, 2
-    while folder.is_file() or (folder.exists() and any(folder.iterdir())):
-        folder = usual.with_name(f"{usual.name}-{number}")
-        number += 1
-    return folder
+def _folder_to_resume(request: Request) -> Path:
+    """Return the folder of the run that `--resume` without -o goes on with.
+
+    The unfinished one; else the newest that has a checkpoint; else the default folder.
+    """
+    usual = _usual_folder(*resolve_request(replace(request, resume=False))[:2])
+    resumable = [folder for folder in _taken_folders(usual) if checkpoints.exists(folder)]
+    if request.resume == "auto":  # which does nothing where the run in the default folder is over
+        resumable = []
+    return _unfinished_folder(usual) or (resumable[-1] if resumable else usual)
+
+
+def _unfinished_folder(usual: Path) -> Path | None:
+    """Return the first of `usual`, usual-2, ... that holds an unfinished run."""
+    return next(filter(_holds_unfinished, _taken_folders(usual)), None)
+
+
+def _holds_unfinished(folder: Path) -> bool:
+    """Whether `folder` holds a run that has not come to its end, with a model or before its first.
+
+    A damaged model is left alone.
+    """
+    if not model_folder.is_model(folder):
+        return model_folder.holds_leftovers(folder)
+    try:
+        return model_folder.read_manifest(folder).is_unfinished
+    except ModelError:
+        return False
+
+
+def _taken_folders(usual: Path) -> Iterator[Path]:
+    """Yield `usual`, usual-2, usual-3, ... up to the first that is free."""
+    for number in itertools.count(1):
+        folder = usual.with_name(f"{usual.name}-{number}") if number > 1 else usual
+        if not (folder.is_file() or (folder.exists() and any(folder.iterdir()))):
+            return
+        yield folder
+
+
+def _free_folder(usual: Path) -> Path:
+    """Return `usual`, or usual-2, usual-3, ... where that is taken."""
+    taken = len(list(_taken_folders(usual)))
+    return usual.with_name(f"{usual.name}-{taken + 1}") if taken else usual

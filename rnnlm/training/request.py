@@ -46,7 +46,8 @@ class Request:
     flags: dict[str, Any] = field(default_factory=dict)
     # more settings, between the config file and the assignments: those of a grid
     extra_layers: tuple[Layer, ...] = ()
-    output: Path | None = None  # none: a new folder in ./checkpoints
+    # none: the default folder in ./checkpoints, or a new one where that holds a finished model
+    output: Path | None = None
     overwrite: bool = False
     resume: bool | Literal["auto"] = False  # go on with the run in `output`; auto: if there is one
     tokenizer_from: str | None = None

@@ -13,14 +13,15 @@ from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.checkpoints import Run
-from rnnlm.models.manifest import Manifest
+from rnnlm.models.manifest import ENDED, Manifest
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints",
     "rollbacks", "rollback_factor",
     "accumulation", "rank_timeout", "patience", "min_validations",
 }  # fmt: skip
-OVER = ("budget", "early", "complete")  # how runs end that have come to their end
+# in the default folder: a command of another length is another run, until --resume says otherwise
+MAY_CHANGE_UNASKED = MAY_CHANGE - {"budget"}
 
 
 def run_of(recipe: str | None, resolved: Resolved, data: Any) -> Run:
@@ -49,23 +50,8 @@ def state_of(
             is stored is damaged.
     """
     stored = checkpoints.load_run(folder)
-    for name in sorted(run.settings.keys() | stored.settings.keys()):
-        before, now = stored.settings.get(name, defaults.get(name)), run.settings.get(name)
-        if before != now and name not in MAY_CHANGE:
-            raise _another(
-                folder, f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
-            )
-    parts = {
-        "recipe": "recipe",
-        "training text": "train_data",
-        "validation text": "valid_data",
-        "tokenizer": "tokenizer",
-    }
-    differing = [
-        what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)
-    ]
-    if differing:
-        raise _another(folder, f"not the same: {', '.join(differing)}")
+    if why := _difference(stored, run, defaults, MAY_CHANGE):
+        raise _another(folder, why)
     if done:
         return None
     _tell_other_rates(stored.settings, run.settings)
@@ -77,6 +63,71 @@ def state_of(
             state.facts, {**state.arrays, **arrays.with_prefix("network.", model.to_arrays())}
         )
     return state
+
+
+def _difference(stored: Run, run: Run, defaults: dict[str, Any], may_change: set[str]) -> str:
+    """Say how `run` differs from the `stored` one; "" if it is the same."""
+    for name in sorted(run.settings.keys() | stored.settings.keys()):
+        before, now = stored.settings.get(name, defaults.get(name)), run.settings.get(name)
+        if before != now and name not in may_change:
+            return f"{name} is {as_text(before)} there, {as_text(now)} was asked for"
+    parts = {
+        "recipe": "recipe",
+        "training text": "train_data",
+        "validation text": "valid_data",
+        "tokenizer": "tokenizer",
+    }
+    differing = [
+        what for what, name in parts.items() if getattr(stored, name) != getattr(run, name)
+    ]
+    return f"not the same: {', '.join(differing)}" if differing else ""
+
+
+def unasked(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState | None:
+    """Return what the unfinished run in the default `folder` goes on from, if `run` is that one.
+
+    None where it was cut off before its first checkpoint: then it starts over.
+
+    Raises:
+        OutputError: it is another one, or has nothing to go on from. ModelError: what is stored is
+            damaged.
+    """
+    there = model_folder.read_manifest(folder) if model_folder.is_model(folder) else None
+    stored = None
+    if checkpoints.exists(folder):
+        stored = checkpoints.load_run(folder)
+    elif there:
+        stored = _run_of_model(there, run)
+    if stored and (why := _difference(stored, run, defaults, MAY_CHANGE_UNASKED)):
+        raise OutputError(
+            f"{folder} holds an unfinished run of other settings or text",
+            why,
+            "to continue that run, add --resume and leave out what differs; to begin another, name "
+            "another folder with -o, or replace that run with --overwrite",
+        )
+    if checkpoints.exists(folder):
+        state = state_of(folder, run, defaults)
+        assert state is not None
+        notice(
+            f"{folder} holds an unfinished run of these settings and this text: it goes on after "
+            f"step {state.facts['step']:,} (--overwrite begins it anew, -o names another folder)"
+        )
+        return state
+    if there:
+        _check_unfinished(folder, there)
+    return None
+
+
+def _run_of_model(there: Manifest, run: Run) -> Run:
+    """Return the run of a model without checkpoints: what its manifest notes, the rest of `run`."""
+    return Run(
+        there.training.get("recipe"),
+        there.settings,
+        there.training["train_data"],
+        # else there was none, or none was noted, and it is still to be read
+        there.training.get("valid_data") or run.valid_data,
+        run.tokenizer,
+    )
 
 
 def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | None:
@@ -113,7 +164,7 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
         raise OutputError(
             f"{folder} already holds a model of another run", f"{others[0]} differs", hint
         )
-    if there.training.get("stopped") in OVER and there.settings.get("budget") == run.settings.get(
+    if there.training.get("stopped") in ENDED and there.settings.get("budget") == run.settings.get(
         "budget"
     ):
         return there

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -133,3 +134,22 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 4096)
     except OSError:  # Linux's way of saying that the other side has closed
         return b""
+
+
+def test_train_says_first_where_it_saves(rnnlm, models):
+    usual = os.path.join("checkpoints", "lstm")
+    command = ("train", models.text, "--valid", models.valid, *SHORT)
+    first = rnnlm(*command)
+    assert first.err.splitlines()[0] == f"the model goes to {usual}"
+    assert rnnlm(*command).err.splitlines()[0] == f"the model goes to {usual}-2; {usual} is taken"
+
+
+@pytest.mark.parametrize("command", [("eval",), ("score", "a word"), ("generate",)])
+def test_a_model_of_an_unfinished_run_is_noted(rnnlm, models, here, command):
+    shutil.copytree(models.lstm, here / "cut")
+    config = json.loads((here / "cut" / "config.json").read_text())
+    config["training"]["stopped"] = "request"
+    (here / "cut" / "config.json").write_text(json.dumps(config))
+    shown = rnnlm(*command, "-m", "cut", *((models.valid,) if command == ("eval",) else ()))
+    assert "the training run of cut was stopped before its end" in shown.err
+    assert shown.code == 0

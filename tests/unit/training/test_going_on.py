@@ -76,8 +76,6 @@ def test_there_may_be_nothing_to_go_on_with(cut, tmp_path):
     text, folder = cut
     with pytest.raises(UsageError, match="nothing to resume"):
         list(train(text, output=tmp_path / "none", resume=True))
-    with pytest.raises(UsageError, match="name it with -o DIR|folder of the run"):
-        list(train(text, resume=True))
     with pytest.raises(UsageError, match="cannot be combined"):
         list(train(text, output=folder, resume=True, overwrite=True))
     list(train(text, output=folder, overwrite=True, budget="2steps", resumable=False, **RUN))

@@ -1,0 +1,84 @@
+"""Where a run saves that names no folder: an unfinished run there goes on if it is the same."""
+
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+
+import rnnlm
+from rnnlm.errors import OutputError, RnnlmWarning, UsageError
+from support.small_runs import SMALL
+
+UNSEEN = {"model": "gru", "threads": 1, "min_validations": 0, **SMALL}
+USUAL = Path("checkpoints", "gru")
+
+
+def run(text, **request):
+    """Train to the end; the events that hold no step."""
+    events = list(rnnlm.train(text, **{**UNSEEN, **request}))
+    return events[0], events[-1]
+
+
+@pytest.fixture
+def stopped(text):
+    """A run in the default folder, stopped after three steps."""
+    asked = chain(repeat(False, 3), repeat(True))
+    _, end = run(text, stop=asked.__next__)
+    assert (Path(end.folder), end.steps) == (USUAL, 3)
+    return text
+
+
+def test_same_settings_go_on(stopped):
+    with pytest.warns(RnnlmWarning, match="it goes on after step 3"):
+        started, finished = run(stopped)
+    assert (Path(finished.folder), started.step, finished.steps) == (USUAL, 3, 6)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"hidden_size": 9}, "hidden_size is 8 there, 9 was asked for"),
+        ({"budget": "7steps"}, "budget is 6steps there, 7steps was asked for"),
+    ],
+)
+def test_other_settings_are_refused_with_ways_out(stopped, change, why):
+    with pytest.raises(OutputError) as caught:
+        run(stopped, **change)
+    assert caught.value.why == why
+    for way_out in ("--resume", "-o", "--overwrite"):
+        assert way_out in caught.value.hint
+
+
+def test_another_text_is_refused(stopped, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("the cat sat on the mat\n" * 40, encoding="utf-8")
+    with pytest.raises(OutputError, match="training text"):
+        run(other)
+
+
+def test_overwrite_replaces_the_unfinished_run(stopped):
+    started, finished = run(stopped, hidden_size=9, overwrite=True)
+    assert (started.step, Path(finished.folder)) == (0, USUAL)
+
+
+def test_resume_finds_the_default_folder(stopped):
+    started, finished = run(stopped, resume=True, budget="8steps")
+    assert (started.step, finished.steps) == (3, 8)
+    _, extended = run(stopped, resume=True, budget="9steps")
+    assert (Path(extended.folder), extended.steps) == (USUAL, 9)
+
+
+def test_resume_without_any_run_names_its_folder(text):
+    with pytest.raises(UsageError, match=f"nothing to resume in {USUAL}"):
+        run(text, resume=True)
+
+
+def test_a_finished_model_stays(text):
+    run(text)
+    _, second = run(text)
+    assert Path(second.folder) == USUAL.with_name("gru-2")
+
+
+def test_loading_tells_how_the_run_ended(stopped):
+    with pytest.warns(RnnlmWarning, match="gru was stopped before its end; .* step 3"):
+        rnnlm.load("gru")
