@@ -18,7 +18,7 @@ from rnnlm.ngram.fitting import pruning_thresholds
 from rnnlm.ngram.model import NgramModel
 from rnnlm.text.corpus import Corpus, Text
 from rnnlm.text.lines import TextSettings
-from rnnlm.text.tokenizers.base import Vocabulary
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
 SMALLEST_VOCABULARY = 3  # </s>, <unk> and a word

@@ -25,7 +25,7 @@ from rnnlm.ngram.smoothing import (
     check_join,
     estimator,
 )
-from rnnlm.ngram.smoothing.discounting import last_read
+from rnnlm.ngram.smoothing.kneser_ney import last_read
 from rnnlm.ngram.tables import NOWHERE, BackoffLevel, find_many, make_keys, split_keys, word_bits
 from rnnlm.system import in_threads, processors
 from rnnlm.text.encoding import TrainingData, known_ids

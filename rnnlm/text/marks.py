@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from rnnlm.errors import notice
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import Block
 from rnnlm.text.normalisation import DASHES, ENTITY, QUOTES, SOFT_HYPHEN, WIDE_SPACES, meaning
-from rnnlm.text.tokenizers.settings import TokenizerSettings
+
+if TYPE_CHECKING:
+    from rnnlm.text.tokenizers.vocabulary import TokenizerSettings
 
 # so often, and in such a share of both, the rarer form must occur to be told of
 LEAST, LEAST_SHARE = 3, 0.001
@@ -108,7 +111,7 @@ def _is_known(mark: str, tokenizer: Tokenizer) -> bool:
     )
 
 
-def watch_forms(blocks: Iterable[Block], settings: TokenizerSettings) -> Iterator[Block]:
+def watch_forms(blocks: Iterable[Block], settings: "TokenizerSettings") -> Iterator[Block]:
     """The blocks of a training text; at its end a notice tells of characters that it writes in two
     forms, which `settings` leave apart."""
     marks: Counter[str] = Counter()
@@ -121,7 +124,7 @@ def watch_forms(blocks: Iterable[Block], settings: TokenizerSettings) -> Iterato
     _tell_mixed(marks, plain, settings)
 
 
-def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: TokenizerSettings) -> None:
+def _tell_mixed(marks: Counter[str], plain: Counter[str], settings: "TokenizerSettings") -> None:
     apart = {"dashes", "entities", "nfc", "quotes", "spaces"} - {
         *(settings.normalise or "").split(",")
     }

@@ -41,7 +41,7 @@ from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
-from rnnlm.text.tokenizers.settings import as_stored
+from rnnlm.text.tokenizers.vocabulary import as_stored
 from rnnlm.training import resume
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import STARTS, Request

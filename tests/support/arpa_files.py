@@ -10,7 +10,7 @@ from rnnlm.inference import span_scoring
 from rnnlm.ngram.arpa.reading import read_arpa
 from rnnlm.ngram.model import NgramModel
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.text.tokenizers.base import Vocabulary
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 
 GOLDEN = Path(__file__).parent.parent / "reference" / "data" / "golden"

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import rnnlm.corpora
-from rnnlm.neural.fitting import budget, progress, validation
+from rnnlm.neural.fitting import budget, divergence, progress
 from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
@@ -35,7 +35,7 @@ FITTING = {
 def eager_snapshots(monkeypatch):
     """A report, and a good state to go back to, at every step."""
     monkeypatch.setattr(progress, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(budget, "MOST_COST", float("inf"))
 
 

@@ -27,6 +27,7 @@ from rnnlm.events import (
 from rnnlm.neural.fitting import state
 from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.contracts import Batch, BatchSource, Carry, Objective, Validation, Verdict
+from rnnlm.neural.fitting.divergence import Divergence, Rollbacks
 from rnnlm.neural.fitting.optimization import (
     Averaging,
     FineTuning,
@@ -45,13 +46,7 @@ from rnnlm.neural.fitting.step import (
     records_steps,
     restart_rows,
 )
-from rnnlm.neural.fitting.validation import (
-    BestWeights,
-    CurvePoints,
-    Divergence,
-    ModelSelection,
-    Rollbacks,
-)
+from rnnlm.neural.fitting.validation import BestWeights, CurvePoints, ModelSelection
 
 
 class Trainer:

@@ -27,8 +27,7 @@ from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.tables import NOWHERE, renumbered
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.text.tokenizers.base import Vocabulary
-from rnnlm.text.tokenizers.settings import as_stored
+from rnnlm.text.tokenizers.vocabulary import Vocabulary, as_stored
 from rnnlm.text.tokenizers.word import WordTokenizer
 
 BLOCK_NGRAMS = 1 << 18

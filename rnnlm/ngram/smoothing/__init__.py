@@ -23,15 +23,15 @@ from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 
 ESTIMATORS = {
-    "mkn": "discounting:ModifiedKneserNey",
-    "kn": "discounting:KneserNey",
-    "witten-bell": "others:WittenBell",
-    "absolute": "discounting:AbsoluteDiscounting",
-    "additive": "others:Additive",
-    "jelinek-mercer": "others:JelinekMercer",
-    "katz": "others:Katz",
-    "stupid": "others:StupidBackoff",
-    "mle": "others:MaximumLikelihood",
+    "mkn": "kneser_ney:ModifiedKneserNey",
+    "kn": "kneser_ney:KneserNey",
+    "witten-bell": "other_methods:WittenBell",
+    "absolute": "kneser_ney:AbsoluteDiscounting",
+    "additive": "other_methods:Additive",
+    "jelinek-mercer": "other_methods:JelinekMercer",
+    "katz": "other_methods:Katz",
+    "stupid": "other_methods:StupidBackoff",
+    "mle": "other_methods:MaximumLikelihood",
 }
 
 

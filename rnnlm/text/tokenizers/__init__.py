@@ -8,7 +8,7 @@ from rnnlm.config import from_stored
 from rnnlm.errors import notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.text.lines import Block
-from rnnlm.text.tokenizers.settings import TokenizerSettings
+from rnnlm.text.tokenizers.vocabulary import TokenizerSettings
 
 __all__ = ["TokenizerSettings", "load", "train"]
 

@@ -7,14 +7,14 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import (
+from rnnlm.text.tokenizers.vocabulary import (
+    TokenizerSettings,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,
     rewritten,
     stored_vocabulary,
 )
-from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 # ---- One token per Unicode character, white space included; unseen characters are `<unk>`.
 

@@ -19,8 +19,9 @@ import numpy as np
 from rnnlm.errors import ModelError, SettingsError, notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
 from rnnlm.text.lines import WORD_SPACE
-from rnnlm.text.tokenizers.base import (
+from rnnlm.text.tokenizers.vocabulary import (
     VOCABULARY_FILE,
+    TokenizerSettings,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,
@@ -28,7 +29,6 @@ from rnnlm.text.tokenizers.base import (
     rewritten,
     stored_vocabulary,
 )
-from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 MODEL_FILE = "tokenizer.model"
 TRAINING_LINES = 1_000_000  # sentencepiece sees this many lines at most

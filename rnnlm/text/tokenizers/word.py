@@ -19,14 +19,14 @@ from itertools import repeat
 import numpy as np
 
 from rnnlm.interface import BOUNDARY, UNKNOWN, Encoded, Tokenizer, keeps
-from rnnlm.text.tokenizers.base import (
+from rnnlm.text.tokenizers.vocabulary import (
+    TokenizerSettings,
     Vocabulary,
     VocabularyTokenizer,
     cut_into_lines,
     rewritten,
     stored_vocabulary,
 )
-from rnnlm.text.tokenizers.settings import TokenizerSettings
 
 # ---- Words outside a vocabulary, numbered as they come, for models that read words by their
 # characters.

@@ -20,7 +20,7 @@ from rnnlm.benchmarks.cells import (
 from rnnlm.config import parse_assignments
 from rnnlm.errors import ModelError, RnnlmError, UsageError
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.text.tokenizers.base import Vocabulary
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from rnnlm.text.tokenizers.word import WordTokenizer
 from rnnlm.training.request import Request, resolve_request
 

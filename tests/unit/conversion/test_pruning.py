@@ -10,7 +10,7 @@ from rnnlm.conversion.pruning import Limits, prune
 from rnnlm.errors import OutputError, RnnlmWarning, TextError, UsageError
 from rnnlm.evaluation.perplexity import evaluate
 from rnnlm.models import model_folder, registry
-from rnnlm.text.tokenizers.base import Vocabulary
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from support.tiny_models import Lines, fit, small_settings
 
 LINES = [

@@ -11,7 +11,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation import soundness
 from rnnlm.evaluation.soundness import audit
 from rnnlm.models import model_folder, registry
-from rnnlm.text.tokenizers.base import Vocabulary
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
 from support.tiny_models import LINES, fit, small_settings
 
 

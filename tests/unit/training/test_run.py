@@ -281,11 +281,11 @@ def test_a_run_that_diverges_later_keeps_its_best_model(text, monkeypatch):
 
 
 def test_a_run_that_diverges_without_validation_saves_its_last_good_weights(text, monkeypatch):
-    from rnnlm.neural.fitting import budget, optimization, validation
+    from rnnlm.neural.fitting import budget, divergence, optimization
     from rnnlm.neural.fitting import progress as report
 
     monkeypatch.setattr(report, "REPORT_SECONDS", 0.0)
-    monkeypatch.setattr(validation, "GOOD_STATE_SECONDS", 0.0)
+    monkeypatch.setattr(divergence, "GOOD_STATE_SECONDS", 0.0)
     monkeypatch.setattr(budget, "MOST_COST", math.inf)
     monkeypatch.setattr(
         optimization.LearningRate,

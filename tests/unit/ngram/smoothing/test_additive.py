@@ -4,7 +4,7 @@ import pytest
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.fitting import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.others import best_k, logprob
+from rnnlm.ngram.smoothing.other_methods import best_k, logprob
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0

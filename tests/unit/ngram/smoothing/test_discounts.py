@@ -6,7 +6,7 @@ import pytest
 
 from rnnlm.errors import RnnlmWarning
 from rnnlm.ngram.smoothing import CountsOfCounts
-from rnnlm.ngram.smoothing.discounting import discount_of, discounts_of
+from rnnlm.ngram.smoothing.kneser_ney import discount_of, discounts_of
 
 
 @pytest.mark.parametrize(

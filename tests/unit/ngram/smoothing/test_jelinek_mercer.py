@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.fitting import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
-from rnnlm.ngram.smoothing.others import bucket, fitted_weights
+from rnnlm.ngram.smoothing.other_methods import bucket, fitted_weights
 from support.tiny_ngrams import BEGIN, counts_of, fit, ids_of
 
 A, B, C, END = 1, 2, 3, 0

@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, OrderCounts
-from rnnlm.ngram.smoothing.others import Katz
+from rnnlm.ngram.smoothing.other_methods import Katz
 
 
 def shares_of(tally: dict[int, int]):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnlm.errors import ModelError
-from rnnlm.text.tokenizers.base import Vocabulary
+from rnnlm.text.tokenizers.vocabulary import Vocabulary
 
 COUNTS = Counter({"b": 3, "a": 3, "c": 5, "rare": 1})
 

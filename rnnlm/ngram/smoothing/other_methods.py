@@ -10,7 +10,7 @@ from rnnlm.errors import notice
 from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
-from rnnlm.ngram.smoothing.discounting import discount_of
+from rnnlm.ngram.smoothing.kneser_ney import discount_of
 
 # ---- Additive smoothing (Lidstone 1920; Chen & Goodman 1999, section 2.1), each order's prior
 # being the next lower order (MacKay & Peto 1995).
