@@ -310,6 +310,9 @@ def _is_a(value: Any, kind: Any, origin: Any) -> bool:
 def _has_parts(value: Any, protocol: Any) -> bool:
     """Whether `value` has what every function needs of the protocol; which parts it can do without
     is its own matter."""
+    # A model of another task is a model: the function itself says what it is, and what takes it.
+    if protocol.__name__ == "LanguageModel" and hasattr(value, "task"):
+        return True
     needed = _NEEDED.get(protocol.__name__) or [
         part for part in vars(protocol) if not part.startswith("_")
     ]

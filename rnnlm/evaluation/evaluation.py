@@ -1,6 +1,7 @@
 """Any model evaluated and compared: by perplexity if it is a language model, else by the figures of
 its task."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -17,7 +18,7 @@ from rnnlm.models.registry import LabelModel
 from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.labelled.example import LabelledText
-from rnnlm.text.lines import Progress, TextSettings, silent
+from rnnlm.text.lines import Progress, TextSettings
 from rnnlm.text.pairs import ParallelText
 
 if TYPE_CHECKING:
@@ -31,16 +32,28 @@ if TYPE_CHECKING:
 Several = str | Path | Sequence[str | Path] | Text | LabelledText | ParallelText
 Trained = str | Path | Sequence[str | Path] | Text | None
 Given = str | Path | Sequence[str | Path] | Text | EncodedText | LabelledText | ParallelText | None
-# what only some models are given
-_OF_LABELS, _OF_PAIRS = ("labels", "mode", "reading"), ("target", "decode", "decoding", "reading")
-_DEFAULTS = {"context": "carry", "mode": "conlleval", "decode": True}  # where not none, or nothing
+# Keywords that make sense for some tasks only, with the models that take them.
+_LANGUAGE_MODEL, _LABELLER, _ENCODER_DECODER = (
+    "a language model",
+    "a tagger or classifier",
+    "an encoder-decoder",
+)
+_TAKEN_BY = {
+    **dict.fromkeys(
+        ("context", "text_settings", "progress", "train", "report"), (_LANGUAGE_MODEL,)
+    ),
+    **dict.fromkeys(("labels", "mode"), (_LABELLER,)),
+    **dict.fromkeys(("target", "decode", "decoding"), (_ENCODER_DECODER,)),
+    "reading": (_LABELLER, _ENCODER_DECODER),
+}
+_OF_TASK = {registry.LANGUAGE_MODEL: _LANGUAGE_MODEL, registry.SEQ2SEQ: _ENCODER_DECODER}
 
 
 @overload
 def evaluate(
-    model: LanguageModel, text: Given = None, *, context: Context = "carry",
+    model: LanguageModel, text: Given = None, *, context: Context | None = None,
     text_settings: TextSettings | None = None,
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> Evaluation: ...  # fmt: skip
 
 
@@ -48,7 +61,7 @@ def evaluate(
 # seen or not, by the order of imports
 def evaluate(  # type: ignore[overload-overlap, unused-ignore]
     model: "Seq2SeqModel", text: Given = None, *, target: Sequence[str | Path] = (),
-    decode: bool = True,
+    decode: bool | None = None,
     decoding: "DecodingSettings | None" = None, reading: Mapping[str, Any] | None = None,
 ) -> "PairEvaluation": ...  # fmt: skip
 
@@ -56,35 +69,37 @@ def evaluate(  # type: ignore[overload-overlap, unused-ignore]
 @overload
 def evaluate(
     model: LabelModel, text: Given = None, *, labels: Sequence[str | Path] = (),
-    mode: Mode = "conlleval",
+    mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> "TaskEvaluation": ...  # fmt: skip
 
 
 @overload
 def evaluate(
-    model: str | Path, text: Given = None, *, context: Context = "carry",
+    model: str | Path, text: Given = None, *, context: Context | None = None,
     text_settings: TextSettings | None = None,
-    progress: Progress = silent, labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
+    progress: Progress | None = None, labels: Sequence[str | Path] = (), mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None,
-    target: Sequence[str | Path] = (), decode: bool = True,
+    target: Sequence[str | Path] = (), decode: bool | None = None,
     decoding: "DecodingSettings | None" = None,
 ) -> Any: ...  # fmt: skip
 
 
 def evaluate(
     model: LabelModel | LanguageModel | str | Path, text: Given = None, *,
-    context: Context = "carry",
-    text_settings: TextSettings | None = None, progress: Progress = silent,
-    labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
+    context: Context | None = None,
+    text_settings: TextSettings | None = None, progress: Progress | None = None,
+    labels: Sequence[str | Path] = (), mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None, target: Sequence[str | Path] = (),
-    decode: bool = True,
+    decode: bool | None = None,
     decoding: Any = None,
 ) -> "Evaluation | TaskEvaluation | PairEvaluation":  # fmt: skip
     """Evaluate a model, itself or by its name, on a text or several, given as paths or opened: a
     language model as :func:`rnnlm.evaluation.perplexity.evaluate` does, with `context`,
     `text_settings` and `progress`; a model of labels on labelled data, with `labels`, `mode` and
     `reading`; an encoder-decoder on pairs, with `target`, `decode`, `decoding` and `reading`.
+
+    None is the usual value: context "carry", mode "conlleval", decode True.
 
     labels: for each file one with its labels, where these are in files of their own. mode: how
     spans are counted, "conlleval" or "strict". target: for each file one with its targets, where
@@ -98,49 +113,37 @@ def evaluate(
             empty. ModelError: there is no such model, or it is damaged.
     """
     task = loading.task_of(model)
-    of_tasks = {
-        "labels": labels,
-        "mode": mode,
-        "reading": reading,
-        "target": target,
-        "decode": decode,
-        "decoding": decoding,
-    }
-    own = _own(task, {"context": context, "text_settings": text_settings}, of_tasks)
+    own = _applicable(
+        task,
+        context=context,
+        text_settings=text_settings,
+        progress=progress,
+        labels=labels,
+        mode=mode,
+        reading=reading,
+        target=target,
+        decode=decode,
+        decoding=decoding,
+    )
     if task != registry.LANGUAGE_MODEL:
         return registry.task_function(task, "evaluation:evaluate")(model, text, **own)
-    return perplexity.evaluate(cast(Any, model), cast(Any, text), progress=progress, **own)
+    return perplexity.evaluate(cast(Any, model), cast(Any, text), **own)
 
 
-def _own(
-    task: str, of_language_models: Mapping[str, Any], of_tasks: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Those of the arguments that the functions of a task take.
+def _applicable(task: str, **keywords: Any) -> dict[str, Any]:
+    """Return the keywords that were given.
 
     Raises:
-        UsageError: another one is given.
+        UsageError: models of the task do not take one of them.
     """
-    given = {**of_language_models, **of_tasks}
-    groups = {
-        "language models": tuple(of_language_models),
-        "models of labels": _OF_LABELS,
-        "encoder-decoders": _OF_PAIRS,
-    }
-    own = groups[
-        {registry.LANGUAGE_MODEL: "language models", registry.SEQ2SEQ: "encoder-decoders"}.get(
-            task, "models of labels"
-        )
-    ]
-    for of, group in groups.items():
-        others = [name for name in group if name not in own]
-        if any(given[name] not in (_DEFAULTS.get(name), (), [], {}) for name in others):
-            hint = "" if task == registry.LANGUAGE_MODEL else "reading= says how its data are read"
-            raise UsageError(
-                f"{', '.join(others[:-1])} and {others[-1]} are of {of}",
-                f"this is {registry.WHAT[task]}",
-                hint,
-            )
-    return {name: given[name] for name in own}
+    given = {name: its for name, its in keywords.items() if its not in (None, (), [], {})}
+    mine = _OF_TASK.get(task, _LABELLER)
+    refused = [name for name in given if mine not in _TAKEN_BY[name]]
+    if refused:
+        what = f"{refused[0]}= needs {' or '.join(_TAKEN_BY[refused[0]])}"
+        others = ", ".join(f"{name}=" for name in refused)
+        raise UsageError(what, f"this is {registry.WHAT[task]}", f"leave out {others}")
+    return given
 
 
 @overload
@@ -148,7 +151,7 @@ def compare(
     models: Sequence[LanguageModel], text: Several, *, train: Trained = None,
     settings: ComparisonSettings = ...,
     names: Sequence[str] | None = None, device: str | Device = "auto",
-    text_settings: TextSettings | None = None, report: Progress = silent,
+    text_settings: TextSettings | None = None, report: Progress | None = None,
 ) -> Comparison: ...  # fmt: skip
 
 
@@ -156,7 +159,7 @@ def compare(
 def compare(  # type: ignore[overload-overlap, unused-ignore]
     models: "Sequence[Seq2SeqModel]", text: Several, *, settings: ComparisonSettings = ...,
     names: Sequence[str] | None = None,
-    device: str | Device = "auto", target: Sequence[str | Path] = (), decode: bool = True,
+    device: str | Device = "auto", target: Sequence[str | Path] = (), decode: bool | None = None,
     decoding: "DecodingSettings | None" = None,
     reading: Mapping[str, Any] | None = None,
 ) -> "PairComparison": ...  # fmt: skip
@@ -166,7 +169,7 @@ def compare(  # type: ignore[overload-overlap, unused-ignore]
 def compare(
     models: Sequence[LabelModel], text: Several, *, settings: ComparisonSettings = ...,
     names: Sequence[str] | None = None,
-    device: str | Device = "auto", labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
+    device: str | Device = "auto", labels: Sequence[str | Path] = (), mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> "TaskComparison": ...  # fmt: skip
 
@@ -177,9 +180,9 @@ def compare(
     train: Trained = None, settings: ComparisonSettings = ...,
     names: Sequence[str] | None = None, device: str | Device = "auto",
     text_settings: TextSettings | None = None,
-    report: Progress = silent, labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
+    report: Progress | None = None, labels: Sequence[str | Path] = (), mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None,
-    target: Sequence[str | Path] = (), decode: bool = True,
+    target: Sequence[str | Path] = (), decode: bool | None = None,
     decoding: "DecodingSettings | None" = None,
 ) -> Any: ...  # fmt: skip
 
@@ -189,10 +192,10 @@ def compare(
     train: Trained = None,
     settings: ComparisonSettings = ComparisonSettings(), names: Sequence[str] | None = None,
     device: str | Device = "auto",
-    text_settings: TextSettings | None = None, report: Progress = silent,
-    labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
+    text_settings: TextSettings | None = None, report: Progress | None = None,
+    labels: Sequence[str | Path] = (), mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None, target: Sequence[str | Path] = (),
-    decode: bool = True,
+    decode: bool | None = None,
     decoding: Any = None,
 ) -> Any:  # fmt: skip
     """Compare models, themselves or by their names, on one text: language models as
@@ -208,21 +211,39 @@ def compare(
     task = next(
         (each for each in tasks if each != registry.LANGUAGE_MODEL), registry.LANGUAGE_MODEL
     )
-    of_tasks = {
-        "labels": labels,
-        "mode": mode,
-        "reading": reading,
-        "target": target,
-        "decode": decode,
-        "decoding": decoding,
-    }
-    own = _own(task, {"train": train, "text_settings": text_settings}, of_tasks) | {
-        "names": names,
-        "device": device,
-    }
+    own = _applicable(
+        task,
+        train=train,
+        text_settings=text_settings,
+        report=report,
+        labels=labels,
+        mode=mode,
+        reading=reading,
+        target=target,
+        decode=decode,
+        decoding=decoding,
+    )
+    own |= {"names": names, "device": device}
     if task == registry.LANGUAGE_MODEL:
-        return comparison.compare(
-            cast(Any, models), cast(Any, text), settings=settings, report=report, **own
-        )
+        return comparison.compare(cast(Any, models), cast(Any, text), settings=settings, **own)
+    _check_resampling_alone(task, settings)
     trials = {"resamples": settings.resamples, "seed": settings.seed}
     return registry.task_function(task, "comparison:compare")(models, text, **trials, **own)
+
+
+def _check_resampling_alone(task: str, settings: ComparisonSettings) -> None:
+    """Raise a UsageError if settings are changed that comparisons of this task do not have."""
+    usual = dataclasses.replace(
+        ComparisonSettings(), resamples=settings.resamples, seed=settings.seed
+    )
+    changed = [
+        field.name
+        for field in dataclasses.fields(settings)
+        if getattr(settings, field.name) != getattr(usual, field.name)
+    ]
+    if changed:
+        raise UsageError(
+            f"{', '.join(changed)}: settings of comparisons of language models",
+            f"this is {registry.WHAT[task]}",
+            "set resamples and seed alone",
+        )

@@ -2,26 +2,14 @@
 and where it came from."""
 
 import contextlib
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from rnnlm.models import registry
 from rnnlm.models.pickling import PickledByOrigin
 from rnnlm.neural.device import reading
-
-OF_LANGUAGE_MODELS = {
-    "initial_state",
-    "score",
-    "predict",
-    "concat_states",
-    "state_from_arrays",
-    "hidden",
-    "call_tokens",
-    "normalised",
-}
 
 N = TypeVar("N", bound=nn.Module)
 C = TypeVar("C")
@@ -42,13 +30,6 @@ class SavedModel(PickledByOrigin, Generic[N, C]):
         self.codec = codec
         self.precision = precision
         self.fingerprint = fingerprint
-
-    def __getattr__(self, name: str) -> Any:
-        if name in OF_LANGUAGE_MODELS:
-            raise registry.refusal(
-                "mix", self.task, None if self.origin is None else self.origin[0]
-            )
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     @property
     def name(self) -> str:

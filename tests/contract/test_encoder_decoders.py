@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import rnnlm
 from rnnlm.errors import UsageError
 from rnnlm.models import model_folder, registry
 from rnnlm.neural.fitting.settings import RunSettings
@@ -105,8 +106,9 @@ def test_it_is_saved_and_loaded_and_copied(case, tmp_path):
 def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
     with pytest.raises(UsageError, match="not loaded from a folder"):
         pickle.dumps(model)
+    assert not hasattr(model, "score")
     with pytest.raises(UsageError, match="rnnlm translate"):
-        model.score([[1]], [[1]], None)
+        list(rnnlm.generate(model))
 
 
 def scores(model, data, chosen):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import rnnlm
 from rnnlm.errors import ModelError, UsageError
 from rnnlm.models import model_folder, registry
 from rnnlm.neural.fitting.settings import RunSettings
@@ -122,9 +123,10 @@ def test_one_saved_over_another_is_the_new_one_and_the_pickled_other_is_gone(tas
 def test_a_model_in_memory_is_not_pickled_and_is_no_language_model(model):
     with pytest.raises(UsageError, match="not loaded from a folder"):
         pickle.dumps(model)
+    assert not hasattr(model, "score")
     command = {"tagging": "rnnlm tag", "classification": "rnnlm classify"}[model.task]
     with pytest.raises(UsageError, match=f"gives no probabilities of text.*{command}"):
-        model.score([[1]], [[1]], None)
+        rnnlm.score_sentences(model, ["a"])
 
 
 def test_probabilities_sum_to_one_and_are_those_of_what_is_predicted(model):

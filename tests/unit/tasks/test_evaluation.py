@@ -134,12 +134,17 @@ def test_other_columns_than_those_learned_are_refused(model):
 
 
 def test_settings_of_language_models_and_of_labels_are_told_apart(model, tagger):
-    with pytest.raises(UsageError, match="context and text_settings are of language models"):
-        rnnlm.evaluate(model, labelled(VALID, "tagging"), context="reset")
-    with pytest.raises(UsageError, match="labels, mode and reading are of models of labels"):
-        rnnlm.evaluate("demo", "none", mode="strict")
-    with pytest.raises(UsageError, match="train and text_settings are of language models"):
-        rnnlm.compare([model, model], labelled(VALID, "tagging"), train="none", names=["a", "b"])
+    text = labelled(VALID, "tagging")
+    for name, value in (("context", "carry"), ("progress", print), ("decode", True)):
+        with pytest.raises(UsageError, match=f"{name}= needs .*; this is a tagger of words"):
+            rnnlm.evaluate(model, text, **{name: value})
+    for name, value in (("mode", "conlleval"), ("labels", "x"), ("reading", {"column": "x"})):
+        with pytest.raises(UsageError, match=f"{name}= needs a tagger or classifier"):
+            rnnlm.evaluate("demo", "none", **{name: [value] if name == "labels" else value})
+    with pytest.raises(UsageError, match="train= needs a language model"):
+        rnnlm.compare([model, model], text, train="none", names=["a", "b"])
+    with pytest.raises(UsageError, match="top: settings of comparisons of language models"):
+        rnnlm.compare([model, model], text, settings=rnnlm.ComparisonSettings(top=3))
     with pytest.raises(ComparisonError, match="tagging is a tagger of words"):
         rnnlm.compare(["demo", tagger.folder], "none")
     with pytest.raises(UsageError, match="no data to evaluate on"):
@@ -149,7 +154,9 @@ def test_settings_of_language_models_and_of_labels_are_told_apart(model, tagger)
 @pytest.mark.parametrize("ask", [
     lambda model: rnnlm.score_sentences(model, ["go"]), lambda model: list(rnnlm.generate(model)),
     lambda model: rnnlm.scorer(model), lambda model: rnnlm.adapt(model, "cache"),
-    lambda model: rnnlm.next_words(model, "go"),
+    lambda model: rnnlm.next_words(model, "go"), lambda model: rnnlm.likeliest(model),
+    lambda model: rnnlm.score_pairs(model, []),
+    lambda model: rnnlm.mix([model, "demo"], "none"),
 ])  # fmt: skip
 def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
     for model in (rnnlm.load(tagger.folder, "cpu"), str(tagger.folder)):
@@ -158,6 +165,12 @@ def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
             match=r"is not a language model; it is a tagger of words, and .*; rnnlm tag -m",
         ):
             ask(model)
+
+
+def test_a_tagger_has_no_methods_of_language_models(model):
+    assert hasattr(model, "reading") and not hasattr(model, "score")
+    with pytest.raises(AttributeError):
+        model.predict
 
 
 def test_a_model_that_answers_differently_in_company_fails_its_check(model, monkeypatch):

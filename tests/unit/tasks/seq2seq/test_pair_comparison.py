@@ -103,7 +103,7 @@ def test_models_that_do_not_read_the_same_pairs_or_are_of_other_tasks_are_refuse
         rnnlm.compare([translator.folder, tagger.folder], "none")
     with pytest.raises(UsageError, match="at least two models"):
         rnnlm.compare(models[:1], parallel_text(ROWS))
-    with pytest.raises(UsageError, match="train and text_settings are of language models"):
+    with pytest.raises(UsageError, match="train= needs a language model"):
         rnnlm.compare(models, parallel_text(ROWS), train="none")
     with pytest.warns(rnnlm.RnnlmWarning, match="very text that a and b were trained on"):
         rnnlm.compare(
