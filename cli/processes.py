@@ -22,7 +22,7 @@ from typing import IO, Any
 import click
 
 from rnnlm.errors import LostProcess, ReportedElsewhere
-from rnnlm.system import processors
+from rnnlm.system import processors, python
 
 from . import terminal
 
@@ -46,7 +46,7 @@ def launch(count: int, arguments: Sequence[str], threads: int | None) -> int:
         with _Processes(count) as processes:
             for rank, errors in enumerate(outputs):
                 processes.start(
-                    [sys.executable, "-m", "rnnlm", *arguments],
+                    python("-m", "rnnlm", *arguments),
                     {**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
                     errors,
                 )

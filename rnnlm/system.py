@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import (
@@ -48,6 +49,19 @@ _UNITS = {
     "gi": 2**30,
     "ti": 2**40,
 }
+
+
+def python(*arguments: str) -> list[str]:
+    """The command for a Python process of ours. It does not import what lies in the current folder
+    (`-P`), where `-m` and `-c` look first: a `torch.py` there is somebody else's program."""
+    return [sys.executable, "-P", *arguments]
+
+
+def import_path() -> list[str]:
+    """Where this process finds modules, for one that it starts. The current folder, which is in it
+    under `python -m rnnlm`, is left out, unless this package is there."""
+    here, own = os.path.realpath(os.curdir), os.path.realpath(Path(__file__).parents[1])
+    return [each for each in sys.path if each and (os.path.realpath(each) != here or here == own)]
 
 
 def processors() -> int:

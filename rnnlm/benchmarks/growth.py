@@ -6,7 +6,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from typing import IO
 import numpy as np
 
 from rnnlm.errors import RnnlmError, UsageError
-from rnnlm.system import peak_bytes
+from rnnlm.system import peak_bytes, python
 from rnnlm.training.request import Request, resolve_request
 
 TOKENS = 120_000
@@ -149,7 +148,7 @@ class Process:
 
 def run_rnnlm(command: str, *arguments: str) -> Process:
     """One of rnnlm's own commands, in a process of its own."""
-    return run(f"rnnlm {command}", [sys.executable, "-m", "rnnlm", command, *arguments])
+    return run(f"rnnlm {command}", python("-m", "rnnlm", command, *arguments))
 
 
 def run(name: str, command: list[str]) -> Process:

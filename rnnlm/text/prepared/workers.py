@@ -84,9 +84,9 @@ class WorkerProcess:
     reach it."""
 
     def __init__(self) -> None:
-        path = os.pathsep.join(filter(None, sys.path))
+        path = os.pathsep.join(system.import_path())
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", f"from {__name__} import work; work()"],
+            system.python("-c", f"from {__name__} import work; work()"),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, start_new_session=True,
         )  # fmt: skip

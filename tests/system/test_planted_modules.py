@@ -1,0 +1,33 @@
+"""Processes of ours run nothing that lies in the current folder under the name of a module."""
+
+from pathlib import Path
+
+import pytest
+
+from rnnlm.benchmarks.growth import run_rnnlm
+from rnnlm.cli import processes
+from rnnlm.text.prepared.workers import Processes
+
+PLANTED = "import os\nopen(os.path.join(os.path.dirname(__file__), 'was-run'), 'w').close()\n"
+
+
+def work() -> int:
+    with Processes(1) as workers:
+        return 0 if workers.submit(len, "abc").result() == 3 else 1
+
+
+STARTED = {
+    "the ranks of a run": lambda: processes.launch(2, ["--version"], None),
+    "a benchmark": lambda: 0 if run_rnnlm("recipes").out else 1,
+    "a worker": work,
+}
+
+
+@pytest.mark.parametrize("start", STARTED)
+def test_what_is_planted_in_the_folder_is_not_run(here, monkeypatch, start):
+    """Also where this process finds modules in it, as under `python -m rnnlm`."""
+    for name in ("rnnlm", "torch", "numpy", "click", "pickle"):
+        Path(f"{name}.py").write_text(PLANTED)
+    monkeypatch.syspath_prepend(here)
+    assert STARTED[start]() == 0
+    assert not Path("was-run").exists()
