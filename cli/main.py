@@ -96,7 +96,9 @@ class _Commands(click.Group):
             return super().make_context(*arguments, **more)
 
     def invoke(self, context: click.Context) -> Any:
-        with _closed_pipe_told():
+        from rnnlm.files.outputs import claims  # help needs none
+
+        with _closed_pipe_told(), claims():
             result = super().invoke(context)
             sys.stdout.flush()
             return result

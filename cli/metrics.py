@@ -140,7 +140,7 @@ def draw(found: Any, path: Path, overwrite: bool) -> None:
     part of the file's."""
     from rnnlm.evaluation import plotting
     from rnnlm.evaluation.labels import plot
-    from rnnlm.files.writing import check_file
+    from rnnlm.files.outputs import check_file
 
     columns = [each for each in found.predictions if each.gold]
     if not columns:

@@ -404,10 +404,10 @@ def check_output(output: Path | None, overwrite: bool, source: str | None) -> No
         "--overwrite is about a file: name it with --output.",
     )
     if output and output != STANDARD_OUTPUT:
-        from rnnlm.files import writing
+        from rnnlm.files import outputs
 
-        writing.check_file(output, overwrite)
-        writing.check_apart([output], [source] if source else [])
+        outputs.check_file(output, overwrite)
+        outputs.check_apart([output], [source] if source else [])
 
 
 def put(pieces: Iterable[str], output: Path | None) -> None:
@@ -418,7 +418,7 @@ def put(pieces: Iterable[str], output: Path | None) -> None:
         for piece in pieces:
             click.echo(visible(piece, kept="\t\n\r") if is_terminal else piece, nl=False)
         return
-    from rnnlm.files.writing import save_file
+    from rnnlm.files.outputs import save_file
 
     save_file(output, (piece.encode("utf-8") for piece in pieces))
 

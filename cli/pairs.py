@@ -154,7 +154,7 @@ def _check_files(request: PairsRequest) -> None:
     """Make sure that the pairs are there and the files asked for can be written, before time goes
     into scoring."""
     from rnnlm.evaluation import plotting
-    from rnnlm.files.writing import check_apart, check_file
+    from rnnlm.files.outputs import check_apart, check_file
     from rnnlm.scoring.pairs.files import files_of
 
     one_on_stdout(request.outputs, request.as_json)
@@ -168,7 +168,7 @@ def _check_files(request: PairsRequest) -> None:
 
 
 def _write_details(path: Path, scores: dict[str, list[Any]]) -> None:
-    from rnnlm.files.writing import save_file
+    from rnnlm.files.outputs import save_file
     from rnnlm.scoring.pairs.accuracy import record_of, record_of_models
 
     if len(scores) == 1:

@@ -85,7 +85,7 @@ def write(
         "columns": ", ".join(layout.columns),
     }
     file = (
-        resumable_output.resume(path, run)
+        resumable_output.resume(path, run, header)
         if resume
         else resumable_output.begin(path, run, header, overwrite)
     )
@@ -109,8 +109,8 @@ def _write_parquet(
     overwrite: bool,
     has_region_names: bool,
 ) -> None:
+    from rnnlm.files.outputs import check_file
     from rnnlm.files.tables import save_parquet
-    from rnnlm.files.writing import check_file
     from rnnlm.scoring.several_models import score_chunks_of_models
 
     check_file(path, overwrite)

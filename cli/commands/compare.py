@@ -171,11 +171,11 @@ def _compare(
     trained_on = corpus_of(train, flags) if train else None
     from rnnlm.evaluation.comparison import comparison
     from rnnlm.evaluation.comparison import report as comparison_report
-    from rnnlm.files import writing
+    from rnnlm.files import outputs
     from rnnlm.text import sources
 
     if report:
-        writing.check_apart([report], sources.expand((*on, *train)))
+        outputs.check_apart([report], sources.expand((*on, *train)))
         given["calibration_tokens"] = comparison_report.CALIBRATION_TOKENS
     given["top"] = comparison.TOP if given["top"] is None else given["top"]
     settings = comparison.ComparisonSettings(**given)

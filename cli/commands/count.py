@@ -85,7 +85,7 @@ def command(
     characters are written as in Python: \\\\, \\x20, \\t. An n-gram with a quotation mark is quoted
     as in CSV, so that Python's csv, pandas and R read it.
     """
-    from rnnlm.files import writing
+    from rnnlm.files import outputs
     from rnnlm.ngram.counting import strings
     from rnnlm.text import sources
 
@@ -93,8 +93,8 @@ def command(
     if output == Path("-"):
         output = None
     if output:
-        writing.check_file(output, overwrite)
-        writing.check_apart([output], sources.expand(text))
+        outputs.check_file(output, overwrite)
+        outputs.check_apart([output], sources.expand(text))
     progress = terminal.Progress()
     if merge:
         unused = bool(flags) or any(given.values())

@@ -65,7 +65,7 @@ def command(
     encoder's of the source. With --words a row is a word, with its line, number and place; those of
     FILE.npy stand in FILE.npy.words.tsv.
     """
-    from rnnlm.files.writing import check_apart
+    from rnnlm.files.outputs import check_apart
     from rnnlm.text import sources
     from rnnlm.vectors.embedding import Embedder, EmbeddingSettings
     from rnnlm.vectors.embedding_files import check_path, save_vectors

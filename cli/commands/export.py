@@ -82,7 +82,7 @@ def command(
 
 
 def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:
-    from rnnlm.files.writing import check_file
+    from rnnlm.files.outputs import check_file
     from rnnlm.vectors.word_vectors import save_vectors, word_vectors
 
     check_file(file, overwrite)

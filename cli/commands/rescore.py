@@ -184,7 +184,7 @@ def _check(given: dict[str, Any], weights_file: str | None) -> None:
 
 def _outputs(given: dict[str, Any], weights_file: str | None) -> dict[str, Path]:
     """The files to write, by option; none of them is one that is read."""
-    from rnnlm.files.writing import check_apart, check_file
+    from rnnlm.files.outputs import check_apart, check_file
 
     outputs = {
         name: given[name] for name in ("output", "nbest_output", "weights_output") if given[name]

@@ -238,7 +238,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     _check_input(sentences, inputs, given)
     form, plot = _format(form, as_json, output), None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
-    _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite)
+    _check_files(sentences, (*inputs, *given["targets"]), output, plot, overwrite, resume)
     models = options.load_models(model_names, device)
     given["are_pairs"] = are_pairs(models, sentences, inputs, given, pairs is not None)
     if pairs:
@@ -284,16 +284,19 @@ def _check_files(
     output: Path | None,
     plot: Path | None,
     overwrite: bool,
+    resume: bool,
 ) -> None:
     if plot:
         from rnnlm.evaluation import plotting
 
         plotting.check(plot, overwrite)
     if output or plot:
-        from rnnlm.files import writing
+        from rnnlm.files import outputs
         from rnnlm.text import sources
 
-        writing.check_apart(filter(None, (output, plot)), sources.expand(inputs))
+        if output:
+            outputs.check_file(output, overwrite or resume)
+        outputs.check_apart(filter(None, (output, plot)), sources.expand(inputs))
     # who names a file means what is in it, more often than not
     if file := next(filter(os.path.isfile, sentences), None):
         notice(

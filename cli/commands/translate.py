@@ -269,10 +269,10 @@ def _check_outputs(
     options.check_output(output, overwrite and not (plot and output is None), source)
     if plot:
         from rnnlm.evaluation import plotting
-        from rnnlm.files import writing
+        from rnnlm.files import outputs
 
         plotting.check(plot, overwrite)
-        writing.check_apart([plot, *([output] if output else [])], [source] if source else [])
+        outputs.check_apart([plot, *([output] if output else [])], [source] if source else [])
 
 
 def _settings(given: dict[str, Any]) -> tuple[Any, Any]:

@@ -116,7 +116,7 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     svd needs nothing more: positive pointwise mutual information of words and their contexts, and
     its truncated singular value decomposition (Levy et al. 2015).
     """
-    from rnnlm.files import writing
+    from rnnlm.files import outputs
     from rnnlm.text import sources
     from rnnlm.text.tokenizers import TokenizerSettings
     from rnnlm.vectors.learning import learn_vectors, named_text
@@ -130,10 +130,10 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
             ("epochs", "negative", "learning_rate", "threads"),
             "for skip-gram and CBOW; --method svd counts once.",
         )
-    writing.check_file(output, overwrite)
+    outputs.check_file(output, overwrite)
     names = named_text(text)
     if output != STANDARD_OUTPUT:
-        writing.check_apart([output], sources.expand(names))
+        outputs.check_apart([output], sources.expand(names))
     words = {name: value for name in _OF_WORDS if (value := given.pop(name))}
     settings = {name: value for name, value in given.items() if value is not None}
     began = time.monotonic()

@@ -14,6 +14,7 @@ import torch
 from rnnlm.benchmarks.growth import run_rnnlm
 from rnnlm.config import as_text
 from rnnlm.errors import ModelError, RnnlmError, UsageError, nearest
+from rnnlm.files import lock
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.models.metrics_log import fitted
 from rnnlm.models.model_folder import read_manifest
@@ -193,6 +194,11 @@ def compare(question: Question, folder: Path) -> Iterator[Run | Result]:
         cell: width_for(cell, question.parameters, question.embedding_size)
         for cell in question.cells
     }
+    with lock.held(folder, "comparison"):
+        yield from _compared(question, folder, widths)
+
+
+def _compared(question: Question, folder: Path, widths: dict[str, int]) -> Iterator[Run | Result]:
     done = _Done(folder, question)
     trials: dict[str, list[Run]] = {cell: [] for cell in widths}
     for rate, dropout, (cell, width) in itertools.product(

@@ -3,7 +3,6 @@ Companions of the model, not part of it."""
 
 import dataclasses
 import json
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,16 +39,6 @@ class TunedSettings:
     ppl_before: float | None = None
     ppl_after: float | None = None
     format_version: int = field(default=1)
-
-
-def check_writable(folder: Path) -> None:
-    """Make sure that files can be written into the model's folder, before hours go into them.
-
-    Raises:
-        OutputError: they cannot.
-    """
-    with writing(folder), tempfile.TemporaryFile(dir=folder):  # nothing stays
-        pass
 
 
 def save_tuned(folder: Path, tuned: TunedSettings) -> Path:

@@ -216,41 +216,41 @@ def mix(
     output, called = Path(output), [loading.name_of(name) for name in names]
     _check(called, on, kind, weights, context)
     folders = [loading.folder_of(name) for name in called]
-    model_folder.check_output(output, overwrite)
-    if not bundle:
-        model_parts.referenced(output, folders)  # whether they can be, before the work
-    models = [loading.load(name, device) for name in called]
-    shared_tokenizer([model.tokenizer for model in models], called)
-    measured = (
-        None
-        if on is None
-        else _measure(models, perplexity.as_text(on, text_settings), context, report)
-    )
-    tuned = None
-    if measured is not None and weights is None:
-        warn_if_trained_on(
-            measured.encoded.lines_hash, dict(zip(called, folders, strict=True)), "weights"
+    with model_folder.owned(output, overwrite, "mixing"):
+        if not bundle:
+            model_parts.referenced(output, folders)  # whether they can be, before the work
+        models = [loading.load(name, device) for name in called]
+        shared_tokenizer([model.tokenizer for model in models], called)
+        measured = (
+            None
+            if on is None
+            else _measure(models, perplexity.as_text(on, text_settings), context, report)
         )
-        tuned = measured.tune(kind, report)
-    mixture = Mixture(
-        models, tuned.weights_K if tuned else weights if weights is not None else (), kind
-    )
-    facts = _facts(called, mixture, measured, tuned) | {
-        "seconds": round(time.perf_counter() - began, 1)
-    }
-    weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
-    manifest = model_folder.save(
-        output, weighed, "mixture", _settings(kind, models), 0, facts, folders, bundle
-    )
-    mixture.fingerprint = manifest.fingerprint
-    whole, *alone = (
-        [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
-    )
-    if measured is not None and whole:
-        manifest = model_folder.save_results(
-            output, manifest, {measured.source: whole.to_dict()}, facts
+        tuned = None
+        if measured is not None and weights is None:
+            warn_if_trained_on(
+                measured.encoded.lines_hash, dict(zip(called, folders, strict=True)), "weights"
+            )
+            tuned = measured.tune(kind, report)
+        mixture = Mixture(
+            models, tuned.weights_K if tuned else weights if weights is not None else (), kind
         )
-    card.write(output, manifest, mixture.tokenizer)
+        facts = _facts(called, mixture, measured, tuned) | {
+            "seconds": round(time.perf_counter() - began, 1)
+        }
+        weighed = model_parts.ModelArrays(mixture.tokenizer, mixture.to_arrays())
+        manifest = model_folder.save(
+            output, weighed, "mixture", _settings(kind, models), 0, facts, folders, bundle
+        )
+        mixture.fingerprint = manifest.fingerprint
+        whole, *alone = (
+            [None] * (1 + len(models)) if measured is None else measured.evaluations(mixture)
+        )
+        if measured is not None and whole:
+            manifest = model_folder.save_results(
+                output, manifest, {measured.source: whole.to_dict()}, facts
+            )
+        card.write(output, manifest, mixture.tokenizer)
     parts = map(
         MixedModel,
         called,

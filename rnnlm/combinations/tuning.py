@@ -25,6 +25,7 @@ from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text
+from rnnlm.files import lock
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Device, HiddenStateModel, LanguageModel
 from rnnlm.models import loading, model_folder
@@ -94,38 +95,38 @@ def tune(
     """
     folder, given, on = loading.find(name), given or {}, as_text(on)
     settings = _start(kind, given, on, tokens, statistics is not None)
-    companions.check_writable(folder)
-    model, _ = model_folder.load(folder, device)
-    if kind != "unigram":
-        check_hidden(model, HiddenStateModel)
-    encoded = on.encode(model.tokenizer)
-    warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
-    if statistics is not None:
-        _save_statistics(
-            folder,
-            model,
-            as_text(statistics).encode(model.tokenizer).ids,
-            settings.segment_tokens,
-            report,
+    with lock.held(folder, "tuning"):
+        model, _ = model_folder.load(folder, device)
+        if kind != "unigram":
+            check_hidden(model, HiddenStateModel)
+        encoded = on.encode(model.tokenizer)
+        warn_if_trained_on(encoded.lines_hash, {loading.name_of(name): folder}, "settings")
+        if statistics is not None:
+            _save_statistics(
+                folder,
+                model,
+                as_text(statistics).encode(model.tokenizer).ids,
+                settings.segment_tokens,
+                report,
+            )
+        ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
+        if kind == "dynamic":
+            logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))
+        else:
+            logprob_N, shares = (_unigram if kind == "unigram" else _cache)(model, ids)
+            measure = _with_best_weight(logprob_N, shares, "cache_weight" in given)
+        span_scoring.check_scores(logprob_N)
+        ladders = LADDERS[settings.adaptation_rule if kind == "dynamic" else kind]
+        best = yield from descend(
+            {key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure
         )
-    ids = encoded.ids[: tokens or DEFAULT_TOKENS[kind]]
-    if kind == "dynamic":
-        logprob_N, measure = _dynamic(model, ids, load_statistics(folder, model, settings))
-    else:
-        logprob_N, shares = (_unigram if kind == "unigram" else _cache)(model, ids)
-        measure = _with_best_weight(logprob_N, shares, "cache_weight" in given)
-    span_scoring.check_scores(logprob_N)
-    ladders = LADDERS[settings.adaptation_rule if kind == "dynamic" else kind]
-    best = yield from descend(
-        {key: ladder for key, ladder in ladders.items() if key not in given}, settings, measure
-    )
-    before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
-    after = best.ppl if math.isfinite(best.ppl) else None
-    tuned = TunedSettings(
-        kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after
-    )
-    companions.save_tuned(folder, tuned)
-    yield tuned
+        before = span_scoring.perplexity(float(logprob_N.sum(dtype=np.float64)), len(ids))
+        after = best.ppl if math.isfinite(best.ppl) else None
+        tuned = TunedSettings(
+            kind, best.settings, model.fingerprint, encoded.lines_hash, len(ids), before, after
+        )
+        companions.save_tuned(folder, tuned)
+        yield tuned
 
 
 def descend(

@@ -35,40 +35,40 @@ def compact(
     if bits not in (16, 8):
         raise UsageError(f"weights of {bits} bits are not written", hint="16 or 8")
     folder, output = loading.find(str(name)), Path(output)
-    model_folder.check_output(output, overwrite)
     if output.resolve() == folder.resolve():
         raise UsageError(
             f"{output} cannot be written in compact form over itself", hint="name another folder"
         )
-    model, manifest = model_folder.load(folder, "cpu")
-    # whether it can be read shows before anything is written
-    data = None if test is None else _opened(model, test)
-    if manifest.family != "neural":
-        hint = (
-            "rnnlm prune makes n-gram models smaller"
-            if manifest.family == "ngram"
-            else "write its parts in compact form, and mix them"
+    with model_folder.owned(output, overwrite, "export"):
+        model, manifest = model_folder.load(folder, "cpu")
+        # whether it can be read shows before anything is written
+        data = None if test is None else _opened(model, test)
+        if manifest.family != "neural":
+            hint = (
+                "rnnlm prune makes n-gram models smaller"
+                if manifest.family == "ngram"
+                else "write its parts in compact form, and mix them"
+            )
+            raise UsageError(
+                f"a model of kind {manifest.model} has no compact form",
+                "it is made of counts or of other models",
+                hint,
+            )
+        step, weights = manifest.step, ModelArrays(model.tokenizer, model.to_arrays())
+        training = {
+            **manifest.training,
+            "compact": f"{bits} bits, step {step:,} of `{manifest.fingerprint}`",
+        }
+        stored = model_folder.save(
+            output, weights, manifest.model, manifest.settings, step, training, bits=bits
         )
-        raise UsageError(
-            f"a model of kind {manifest.model} has no compact form",
-            "it is made of counts or of other models",
-            hint,
-        )
-    step, weights = manifest.step, ModelArrays(model.tokenizer, model.to_arrays())
-    training = {
-        **manifest.training,
-        "compact": f"{bits} bits, step {step:,} of `{manifest.fingerprint}`",
-    }
-    stored = model_folder.save(
-        output, weights, manifest.model, manifest.settings, step, training, bits=bits
-    )
-    if data is not None:
-        results = {"test": evaluate(loading.load(output, "cpu"), data).to_dict()}
-        # which is also decoded, where a small change of weights can make a large one
-        if manifest.task == registry.SEQ2SEQ:
-            results = {BEFORE: evaluate(model, data).to_dict()} | results
-        stored = model_folder.save_results(output, stored, results, training)
-    card.write(output, stored, model.tokenizer)
+        if data is not None:
+            results = {"test": evaluate(loading.load(output, "cpu"), data).to_dict()}
+            # which is also decoded, where a small change of weights can make a large one
+            if manifest.task == registry.SEQ2SEQ:
+                results = {BEFORE: evaluate(model, data).to_dict()} | results
+            stored = model_folder.save_results(output, stored, results, training)
+        card.write(output, stored, model.tokenizer)
     return {
         path.relative_to(output).as_posix(): path.stat().st_size
         for path in sorted(output.rglob("*"))

@@ -89,30 +89,32 @@ def prune(
         raise UsageError(
             f"the model {name} is of kind {manifest.model}", "only n-gram models are pruned"
         )
-    model_folder.check_output(output, overwrite)
-    model, manifest = model_folder.load(folder, "cpu")
-    assert isinstance(model, NgramModel)  # models of that kind are
-    before = _size(model, manifest, on)
-    pruned, threshold = _pruned(model, limits, counted)
-    by = {limit: value for limit, value in dataclasses.asdict(limits).items() if value is not None}
-    by |= {} if threshold is None else {"threshold": threshold}
-    facts = {
-        "ngrams": _ngrams(pruned),
-        "pruned": {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **by},
-    }
-    training, settings = (
-        {**manifest.training, **facts},
-        {**manifest.settings, "order": pruned.order},
-    )
-    saved = model_folder.save(output, pruned, "ngram", settings, manifest.step, training)
-    pruned.fingerprint = saved.fingerprint
-    after = _size(pruned, saved, on)
-    if on is not None and after.evaluation:
-        saved = model_folder.save_results(
-            output, saved, {", ".join(on.sources): after.evaluation.to_dict()}, training
+    with model_folder.owned(output, overwrite, "pruning"):
+        model, manifest = model_folder.load(folder, "cpu")
+        assert isinstance(model, NgramModel)  # models of that kind are
+        before = _size(model, manifest, on)
+        pruned, threshold = _pruned(model, limits, counted)
+        by = {
+            limit: value for limit, value in dataclasses.asdict(limits).items() if value is not None
+        }
+        by |= {} if threshold is None else {"threshold": threshold}
+        facts = {
+            "ngrams": _ngrams(pruned),
+            "pruned": {"from": manifest.fingerprint, "ngrams_before": _ngrams(model), **by},
+        }
+        training, settings = (
+            {**manifest.training, **facts},
+            {**manifest.settings, "order": pruned.order},
         )
-    card.write(output, saved, pruned.tokenizer)
-    return Reduction(str(output), before, after, threshold)
+        saved = model_folder.save(output, pruned, "ngram", settings, manifest.step, training)
+        pruned.fingerprint = saved.fingerprint
+        after = _size(pruned, saved, on)
+        if on is not None and after.evaluation:
+            saved = model_folder.save_results(
+                output, saved, {", ".join(on.sources): after.evaluation.to_dict()}, training
+            )
+        card.write(output, saved, pruned.tokenizer)
+        return Reduction(str(output), before, after, threshold)
 
 
 def _check(limits: Limits, counted: Text | None) -> None:

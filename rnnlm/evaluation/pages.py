@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import UsageError, visible
-from rnnlm.files import writing
+from rnnlm.files import outputs
 from rnnlm.files.compression import without_suffix
+from rnnlm.files.writing import STANDARD_OUTPUT
 
 SUFFIXES = (".html", ".htm", ".xhtml", "")
 
@@ -30,9 +31,9 @@ def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
         UsageError: its name is that of something else than HTML. OutputError: it cannot be written
             there.
     """
-    writing.check_file(path, overwrite)
+    outputs.check_file(path, overwrite)
     suffix = Path(without_suffix(str(path))).suffix
-    if suffix.lower() not in SUFFIXES or path == writing.STANDARD_OUTPUT:
+    if suffix.lower() not in SUFFIXES or path == STANDARD_OUTPUT:
         raise UsageError(
             f"{what} cannot be written to {path}",
             "the report is a page of HTML",
@@ -47,7 +48,7 @@ def write(path: Path, page: str, what: str = "a report") -> None:
         UsageError, OutputError: as :func:`check`, but a file that is there is replaced.
     """
     check(path, overwrite=True, what=what)
-    writing.save_file(path, [page.encode("utf-8", "backslashreplace")])
+    outputs.save_file(path, [page.encode("utf-8", "backslashreplace")])
 
 
 def render(template: str, **values: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import UsageError, nearest, visible
-from rnnlm.files.writing import check_file, save_file
+from rnnlm.files.outputs import check_file, save_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,9 +1,10 @@
-"""One run at a time in a folder: owner.json names the owner of the folder while a run lasts.
+"""One writer at a time of a folder or a file, which says who it is.
 
-The system locks that file for the owner's process and releases it however the process ends. Many
-network file systems do not show locks of other machines: there the file itself shows the owner. The
-owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for :data:`SILENT_SECONDS`
-is stale. Times are those of the file system, so clocks may differ.
+The owner of a folder is named in the folder, by owner.json; that of a file beside it, by
+.NAME.owner.json. The system locks the owner's file for its process and releases it however the
+process ends. Many network file systems do not show locks of other machines: there the file itself
+shows the owner. The owner touches it every :data:`TOUCH_SECONDS`; a file that was not touched for
+:data:`SILENT_SECONDS` is stale. Times are those of the file system, so clocks may differ.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from typing import IO
 
 from rnnlm.errors import OutputError, notice
 from rnnlm.files.reading import decode_json
-from rnnlm.files.writing import writing
+from rnnlm.files.writing import open_appending, short_name, unfinished_path, writing
 
 OWNER = "owner.json"
 TOUCH_SECONDS, SILENT_SECONDS = 20.0, 180.0
@@ -28,25 +29,28 @@ LARGEST = 1 << 16
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose run it is. machine: what distinguishes machines of one name, where the system knows
-    it."""
+    """Who writes. machine: what distinguishes machines of one name, where the system knows it.
+    work: what it is about, such as "training"; earlier versions did not say."""
 
     host: str
     machine: str
     process: int
     since: str
+    work: str = ""
 
     @classmethod
-    def this(cls) -> "Owner":
+    def this(cls, work: str = "") -> "Owner":
         return cls(
             platform.node(),
             _machine(),
             os.getpid(),
             datetime.now().astimezone().isoformat(timespec="seconds"),
+            work,
         )
 
     def __str__(self) -> str:
-        return f"process {self.process} on {self.host}, since {self.since}"
+        work = f" ({self.work})" if self.work else ""
+        return f"process {self.process} on {self.host}, since {self.since}{work}"
 
     def is_here(self, other: "Owner") -> bool:
         """Whether `other` ran on this machine, so that the system's lock is enough."""
@@ -54,50 +58,70 @@ class Owner:
 
 
 @contextlib.contextmanager
-def held(folder: Path, within: str, work: str) -> Iterator[None]:
+def held(folder: Path, work: str) -> Iterator[None]:
     """Own the folder while this lasts. Folders made for that are removed where nothing was put into
     them. A notice names a stale lock.
 
-    within: where in the folder owner.json is. work: what is done there, such as "training".
+    work: what is done there, such as "training".
 
     Raises:
-        OutputError: another run has the folder, or it cannot be written.
+        OutputError: another process has the folder, or it cannot be written.
     """
-    place = folder / within
-    made = [path for path in (place, *place.parents) if not path.exists()]
+    made: list[Path] = []
     try:
         with writing(folder):
-            place.mkdir(parents=True, exist_ok=True)
-            stream = _taken(folder, place / OWNER, work)
-        try:
-            with _touching(place / OWNER):
-                yield
-        finally:
-            with contextlib.suppress(OSError), stream:
-                # else the folder vanished, and another run came
-                if os.path.samestat(os.fstat(stream.fileno()), os.stat(place / OWNER)):
-                    (place / OWNER).unlink()
+            made = [path for path in (folder, *folder.parents) if not path.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+        with _owned(folder, folder / OWNER, work):
+            yield
     finally:
         with contextlib.suppress(OSError):
-            place.rmdir()
-            for path in made[1:]:
+            for path in made:
                 path.rmdir()
 
 
-def check(folder: Path, within: str, work: str) -> None:
-    """Make sure that no run owns the folder, before time goes into another one; an OutputError
-    names its owner."""
-    if (folder / within / OWNER).exists():
-        with writing(folder), open(folder / within / OWNER, "ab+") as stream:
-            _check_free(folder, stream, work)
+def file_held(path: Path, work: str = "writing") -> contextlib.AbstractContextManager[None]:
+    """Own the file at `path`, which need not be there, while this lasts.
+
+    Raises:
+        OutputError: another process is writing it, or nothing can be written into its folder.
+    """
+    return _owned(path, _beside(path), work)
 
 
-def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
+def check(folder: Path) -> None:
+    """Make sure that nobody owns the folder, before time goes into writing it; an OutputError names
+    its owner."""
+    if os.path.lexists(folder / OWNER):
+        with writing(folder), _opened(folder, folder / OWNER) as stream:
+            _check_free(folder, stream)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{short_name(path)}.{OWNER}")
+
+
+@contextlib.contextmanager
+def _owned(target: Path, path: Path, work: str) -> Iterator[None]:
+    """Own the folder or file `target`, whose owner the file at `path` names."""
+    with writing(target):
+        stream = _taken(target, path, work)
+    try:
+        with _touching(path):
+            yield
+    finally:
+        with contextlib.suppress(OSError), stream:
+            # else the folder vanished, and another run came
+            if os.path.samestat(os.fstat(stream.fileno()), os.lstat(path)):
+                path.unlink()
+
+
+def _taken(target: Path, path: Path, work: str) -> IO[bytes]:
     """The file that names the owner, locked, with this process in it."""
     while True:
-        stream = open(path, "ab+")  # noqa: SIM115 (the lock lasts while it is open)
+        stream = _opened(target, path)
         try:
-            before = _check_free(folder, stream, work)
+            before = _check_free(target, stream)
             if os.fstat(stream.fileno()).st_nlink:  # else its owner took it away just now
                 break
         except BaseException:
@@ -105,14 +129,25 @@ def _taken(folder: Path, path: Path, work: str) -> IO[bytes]:
             raise
         stream.close()
     if before:
-        notice(f"{folder} was left locked by {before}, which has ended: its lock is taken over")
+        notice(f"{target} was left locked by {before}, which has ended: its lock is taken over")
     stream.truncate(0)
-    stream.write(json.dumps(asdict(Owner.this())).encode("utf-8", "backslashreplace") + b"\n")
+    owner = asdict(Owner.this(work))
+    stream.write(json.dumps(owner).encode("utf-8", "backslashreplace") + b"\n")
     stream.flush()
     return stream
 
 
-def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
+def _opened(target: Path, path: Path) -> IO[bytes]:
+    if path.is_symlink():
+        raise OutputError(
+            f"cannot lock {target}",
+            f"{path} is a link, and nothing is written through it",
+            "remove the link",
+        )
+    return open_appending(path)
+
+
+def _check_free(target: Path, stream: IO[bytes]) -> Owner | None:
     """Lock the file, if it is free. The owner it was left by, if it names one."""
     stream.seek(0)
     try:
@@ -120,20 +155,20 @@ def _check_free(folder: Path, stream: IO[bytes], work: str) -> Owner | None:
     except ValueError:  # empty, as just made, or damaged
         owner = None
     if not _lock(stream):
-        raise _in_use(folder, work, str(owner or "another process"))
+        raise _in_use(target, str(owner or "its name is not known"))
     if owner and not owner.is_here(Owner.this()):
         silent = _seconds_since_touched(stream)
         if silent < SILENT_SECONDS:
-            raise _in_use(folder, work, f"{owner}, last heard of {silent:.0f} s ago")
+            raise _in_use(target, f"{owner}, last heard of {silent:.0f} s ago")
     return owner
 
 
-def _in_use(folder: Path, work: str, by: str) -> OutputError:
+def _in_use(target: Path, by: str) -> OutputError:
     hint = (
-        "wait until it ends, or choose another folder with -o; a run counts as gone "
+        "wait until it ends, or choose another place with -o; a process counts as gone "
         f"after a silence of {SILENT_SECONDS:.0f} s"
     )
-    return OutputError(f"another {work} runs in {folder}", by, hint)
+    return OutputError(f"another process is writing {target}", by, hint)
 
 
 def _lock(stream: IO[bytes]) -> bool:
@@ -148,11 +183,10 @@ def _lock(stream: IO[bytes]) -> bool:
 
 def _seconds_since_touched(stream: IO[bytes]) -> float:
     """By the file system's clock: that of a file made beside it now."""
-    path = Path(stream.name)
-    probe = path.with_name(f"{OWNER}.{os.getpid()}.new")
+    probe = unfinished_path(Path(stream.name))
     try:
-        probe.touch()
-        return probe.stat().st_mtime - os.fstat(stream.fileno()).st_mtime
+        with open(probe, "xb") as now:
+            return os.fstat(now.fileno()).st_mtime - os.fstat(stream.fileno()).st_mtime
     finally:
         probe.unlink(missing_ok=True)
 

@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple
 
 from rnnlm.errors import TextError
 from rnnlm.files.compression import without_suffix
+from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import opened, text_lines, undecoded
-from rnnlm.files.writing import save_file
 
 # ---- Tab-separated values, written and read in one way by everything that holds them.
 #

@@ -1,21 +1,27 @@
-"""Files that are written whole or not at all: under a new name, fsynced, then put in place."""
+"""Files that are written whole or not at all: under a new name, fsynced, then put in place.
+
+The new name is random and must not be taken, and a link in a file's place is replaced rather than
+followed: nobody can have us write into a file of theirs, or of somebody else.
+"""
 
 import contextlib
 import errno
 import hashlib
 import os
-import stat
-import sys
+import re
+import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from rnnlm.errors import OutputError, UsageError
-from rnnlm.files.compression import compressed
+from rnnlm.errors import OutputError
 
 STANDARD_OUTPUT = Path("-")
-UNFINISHED = ".new"  # what the name of a file ends in until it is whole
+# what the name of a file ends in until it is whole; that of earlier versions had no random part
+UNFINISHED = re.compile(r"(\.[0-9a-f]{16})?\.new$")
+LONGEST_NAME = 200  # bytes; a file system takes 255, and names of ours have an ending more
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has none
 
 
 @dataclass(frozen=True)
@@ -43,82 +49,6 @@ def writing(place: Path) -> Iterator[None]:
         raise OutputError(f"cannot write to {place}", why, hint) from None
 
 
-def check_file(path: Path, overwrite: bool) -> None:
-    """Make sure that a file may be written to `path`, before time goes into it.
-
-    Raises:
-        OutputError: something is there that is not to be replaced, there is no such folder, or
-            nothing can be written into it.
-    """
-    if not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
-    if _is_stream(path):
-        return
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(
-            f"cannot write {path}",
-            f"the folder {path.parent.absolute()} is read-only",
-            "choose another folder",
-        )
-    if path.exists() and not path.is_file():
-        raise OutputError(f"cannot write {path}", "it is not a plain file")
-    if path.exists() and not overwrite:
-        raise OutputError(
-            f"{path} already exists", hint="choose another name, or replace it with --overwrite"
-        )
-
-
-def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
-    """Make sure that no two outputs are one file, and none of them a file that is read; a
-    UsageError names one that is."""
-    taken = {os.path.realpath(source) for source in sources}
-    for path in outputs:
-        place = os.path.realpath(path)
-        if place in taken and not _is_stream(path):
-            raise UsageError(
-                f"{path} is also an input, or is written twice", hint="choose another name"
-            )
-        taken.add(place)
-
-
-def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
-    device or standard output (`-`) as they come.
-
-    Raises:
-        OutputError: it cannot be written; what was there is there still. BrokenPipeError: nobody
-            reads standard output any more.
-    """
-    if path == STANDARD_OUTPUT:
-        _write_to_standard_output(pieces)
-        return
-    with writing(path):
-        if _is_stream(path):
-            with open(path, "wb") as stream:
-                stream.writelines(pieces)
-            return
-        replace_file(path, compressed(pieces, path.suffix))
-
-
-def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
-    if not hasattr(sys.stdout, "buffer"):  # as in a notebook
-        raise OutputError(
-            "cannot write to standard output", "it takes no bytes here", "name a file"
-        )
-    sys.stdout.flush()
-    sys.stdout.buffer.writelines(pieces)
-    sys.stdout.buffer.flush()
-
-
-def _is_stream(path: Path) -> bool:
-    """Whether what is at `path` takes bytes without keeping them: standard output, a pipe, a
-    terminal, a device."""
-    if path == STANDARD_OUTPUT:
-        return True
-    mode = path.stat().st_mode if path.exists() else 0
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
-
-
 def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write `data`, whole or in pieces, under a new name, fsync, and put it in the place of `path`.
 
@@ -133,9 +63,10 @@ def replace_file(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A stream into a file of a new name, which is fsynced and takes the place of `path` at the
     end. An error leaves what was there."""
-    new = path.with_name(path.name + UNFINISHED)
+    new = unfinished_path(path)
+    stream = open(new, "xb")  # noqa: SIM115 (x: never what is there already, nor through a link)
     try:
-        with open(new, "wb") as stream:
+        with stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -145,6 +76,40 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             new.unlink()
         raise
     _sync_folder(path.parent)
+
+
+def short_name(path: Path) -> str:
+    """The name of the file at `path`, to which an ending can be added; of a very long one its
+    hash."""
+    name = os.fsencode(path.name)
+    return path.name if len(name) <= LONGEST_NAME else digest([name])[:32]
+
+
+def unfinished_path(path: Path) -> Path:
+    """Where a file that is to be `path` is written: a name that nobody can guess."""
+    return path.with_name(f"{short_name(path)}.{secrets.token_hex(8)}.new")
+
+
+def whole_name(name: str) -> str:
+    """What a file of that name is called once it is whole."""
+    return UNFINISHED.sub("", name)
+
+
+def remove_unfinished(path: Path) -> None:
+    """Delete what writers of `path` have left that were killed. Only the owner of its lock may."""
+    left = re.compile(re.escape(short_name(path)) + r"\.[0-9a-f]{16}\.new")
+    with contextlib.suppress(OSError):
+        for name in filter(left.fullmatch, os.listdir(path.parent)):
+            path.with_name(name).unlink()
+
+
+def open_appending(path: Path) -> BinaryIO:
+    """Open a file to append to it, made where there is none; never through a link.
+
+    Raises:
+        OSError: it cannot be opened, or is a link.
+    """
+    return open(path, "ab+", opener=lambda name, flags: os.open(name, flags | NO_FOLLOW, 0o666))
 
 
 def _sync_folder(folder: Path) -> None:

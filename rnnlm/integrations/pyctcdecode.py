@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rnnlm.errors import ModelError, SettingsError, require_package
-from rnnlm.files import writing
+from rnnlm.files import outputs
 from rnnlm.integrations import kenlm
 from rnnlm.interface import BOUNDARY, UNKNOWN
 from rnnlm.interface import LanguageModel as AnyModel
@@ -135,8 +135,8 @@ class LanguageModel(package.AbstractLanguageModel):
         export_arpa(self.model.model, folder / ARPA_FILE, overwrite=True)
         settings = {name: getattr(self, name) for name in self.SETTINGS}
         words = "".join(f"{word}\n" for word in self._sorted)
-        writing.save_file(folder / SETTINGS_FILE, [json.dumps(settings).encode()])
-        writing.save_file(folder / WORDS_FILE, [words.encode(unigram_encoding or "utf-8")])
+        outputs.save_file(folder / SETTINGS_FILE, [json.dumps(settings).encode()])
+        outputs.save_file(folder / WORDS_FILE, [words.encode(unigram_encoding or "utf-8")])
 
     @classmethod
     def load_from_dir(cls, filepath: str, unigram_encoding: str | None = None) -> "LanguageModel":

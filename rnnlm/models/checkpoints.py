@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnnlm.config import renamed
-from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.errors import ModelError, OutputError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import tensors
 from rnnlm.files import writing as safe_files
@@ -63,6 +63,8 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
     data = json.dumps(asdict(stored), allow_nan=False).encode("utf-8", "backslashreplace")
     step = f"state-{state.facts['step']:08d}"
     path = place / f"{step}-{_short(data)}.json"
+    if place.is_symlink():
+        raise is_a_link(folder)
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
         _remove(place, but=_checkpoints(folder))  # what a save that was cut off has left
@@ -73,11 +75,23 @@ def save(folder: Path, state: TrainingState, run: Run, keep: int = 1) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Forget what an earlier run of `folder` would go on from."""
+    """Forget what an earlier run of `folder` would go on from; what a link leads to is not ours."""
     place = folder / FOLDER
+    if place.is_symlink():
+        return
     with contextlib.suppress(OSError):
         _remove(place)
         place.rmdir()
+
+
+def is_a_link(folder: Path) -> OutputError:
+    """The error for a folder of checkpoints that lies elsewhere: a run would delete those of
+    another."""
+    return OutputError(
+        f"cannot write to {folder / FOLDER}",
+        "it is a link, and nothing is written or deleted through it",
+        "remove the link, or choose another folder with -o",
+    )
 
 
 def exists(folder: Path) -> bool:

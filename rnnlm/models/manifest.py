@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 
 from rnnlm.config import renamed
-from rnnlm.errors import ModelError, UsageError, shown
+from rnnlm.errors import ModelError, OutputError, UsageError, shown
 from rnnlm.files import writing
 from rnnlm.files.reading import read_json
-from rnnlm.files.writing import UNFINISHED, FileEntry, replace_file
+from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.interface import Tokenizer
 from rnnlm.models.registry import LANGUAGE_MODEL, TASKS
 
@@ -32,7 +32,6 @@ HINT = (
 DATA = re.compile(  # what we write beside config.json; other files are the user's
     r"(weights-\d{8,}(-part\d+)?(-[0-9a-f]{8})?\.safetensors|vocab(-[0-9a-f]{8})?\.txt|"
     r"tokenizer(-[0-9a-f]{8})?\.model|labels(-[0-9a-f]{8})?\.json)"
-    rf"({re.escape(UNFINISHED)})?"
 )
 # how training runs end that have come to their end
 ENDED = ("budget", "early", "complete")
@@ -267,7 +266,21 @@ def _checked(folder: Path, number: int, part: PartEntry) -> Path:
 
 def is_ours(name: str) -> bool:
     """Whether a folder's entry of that name is something we write before config.json is there."""
-    return bool(DATA.fullmatch(name) or COPY.fullmatch(name)) or name == CONFIG + UNFINISHED
+    return is_data(name) or bool(COPY.fullmatch(name)) or name != whole_name(name) == CONFIG
+
+
+def is_data(name: str) -> bool:
+    """Whether a folder's entry of that name holds a model's arrays, tokenizer or labels, or is
+    about to."""
+    return bool(DATA.fullmatch(whole_name(name)))
+
+
+def is_unfinished(name: str) -> bool:
+    """Whether a folder's entry of that name was to become a file of a model, or one kept beside
+    it."""
+    whole = whole_name(name)
+    is_beside = whole in (CONFIG, CARD) or bool(COMPANION.fullmatch(whole))
+    return whole != name and (is_beside or is_data(name))
 
 
 def remove_unnamed(folder: Path) -> None:
@@ -302,6 +315,8 @@ def _all_folders(folder: Path) -> set[Path]:
 def _is_copy(folder: Path, manifest: Manifest) -> bool:
     """Whether `folder` holds the model of that manifest, whole, with nothing that lies
     elsewhere."""
+    if folder.is_symlink():
+        return False
     with contextlib.suppress(ModelError):
         found = read_manifest(folder)
         parts = part_folders(folder, found)
@@ -313,6 +328,9 @@ def _is_copy(folder: Path, manifest: Manifest) -> bool:
 
 def _copy(source: Path, target: Path, manifest: Manifest) -> None:
     """A copy of the model; its config.json comes last."""
+    if target.is_symlink():
+        why = "it is a link, and nothing is written through it"
+        raise OutputError(f"cannot write to {target}", why, "remove the link")
     target.mkdir(parents=True, exist_ok=True)
     for name in manifest.files:
         _copy_file(source / name, target / name)
@@ -339,7 +357,7 @@ def _remove(folder: Path) -> None:
     there."""
     with contextlib.suppress(OSError):
         for entry in sorted(folder.iterdir()):
-            name = entry.name.removesuffix(UNFINISHED)
+            name = whole_name(entry.name)
             if COPY.fullmatch(entry.name) and not entry.is_symlink():
                 _remove(entry)
             elif DATA.fullmatch(name) or COMPANION.fullmatch(name) or name in (CONFIG, CARD):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.events import Event, Step, Validated
+from rnnlm.files.writing import open_appending
 
 METRICS = "metrics.jsonl"
 STEP_LOG_SECONDS = 10.0
@@ -90,7 +91,7 @@ class MetricsLog:
         could be done."""
         data = b"".join(self.pending)
         try:
-            with open(self.path, "ab") as stream:
+            with open_appending(self.path) as stream:
                 if stream.tell() > self.position:
                     stream.truncate(self.position)
                 stream.write(data)

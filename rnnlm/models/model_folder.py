@@ -18,7 +18,7 @@ import numpy as np
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
-from rnnlm.files import tensors
+from rnnlm.files import lock, tensors
 from rnnlm.files import writing as safe_files
 from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
@@ -28,7 +28,6 @@ from rnnlm.models import manifest as model_parts
 from rnnlm.models.manifest import (
     COMPANION,
     CONFIG,
-    DATA,
     HINT,
     FileEntry,
     Manifest,
@@ -43,7 +42,7 @@ from rnnlm.text import tokenizers
 
 __all__ = [
     "Manifest", "check_output", "content", "damaged_files", "is_model", "load", "load_tokenizer",
-    "read_manifest", "save", "save_results",
+    "owned", "read_manifest", "save", "save_results",
 ]  # fmt: skip
 
 DEEPEST = 16  # models made of models made of models ...
@@ -72,6 +71,7 @@ def save(
     with writing(folder):
         is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
+        before = _files_of(folder)
         try:
             for role, path, pieces in _contents(folder, model, step, bits):
                 _write(role, path, pieces, files)
@@ -93,9 +93,13 @@ def save(
                 if is_new:
                     folder.rmdir()
             raise
-        _remove_unnamed(
-            folder, (entry.name for entry in folder.iterdir() if DATA.fullmatch(entry.name))
-        )
+        # What the model before had, and what writers that were killed have left.
+        left = [
+            name
+            for name in os.listdir(folder)
+            if model_parts.is_data(name) or model_parts.is_unfinished(name)
+        ]
+        _remove_unnamed(folder, [*before, *left])
         if not goes_on:
             checkpoints.remove(folder)
             _remove_companions(folder)
@@ -118,8 +122,9 @@ def _write(
     """Write a file and enter it in `files`, before it is written; a file is immutable once
     named."""
     digest = safe_files.digest(_in_passing(pieces))
-    found = safe_files.sha256(path)
-    if found != digest and path.exists():
+    # a link in its place is replaced: what it leads to is not ours
+    found = None if path.is_symlink() else safe_files.sha256(path)
+    if found != digest and path.exists() and not path.is_symlink():
         path = path.with_stem(f"{path.stem}-{digest[:8]}")
         found = safe_files.sha256(path)
     files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
@@ -231,6 +236,21 @@ def _naming(folder: Path) -> Iterator[None]:
         raise ModelError(f"the model at {folder} is damaged", why, error.hint) from None
 
 
+@contextlib.contextmanager
+def owned(folder: Path, overwrite: bool, work: str) -> Iterator[None]:
+    """Own `folder`, into which a model can be written, while this lasts. work: what is done, such
+    as "pruning".
+
+    Raises:
+        OutputError: another process is writing it, or as :func:`check_output`.
+    """
+    if folder == STANDARD_OUTPUT:
+        check_output(folder, overwrite)
+    with lock.held(folder, work):
+        check_output(folder, overwrite)
+        yield
+
+
 def check_output(folder: Path, overwrite: bool) -> None:
     """Make sure a model can be written to `folder`, before hours go into it.
 
@@ -251,7 +271,10 @@ def check_output(folder: Path, overwrite: bool) -> None:
                 f"{folder} already holds a model",
                 hint="choose another folder with -o, or replace it with --overwrite",
             )
-        names = sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+        if (folder / checkpoints.FOLDER).is_symlink():
+            raise checkpoints.is_a_link(folder)
+        names = sorted(os.listdir(folder)) if folder.exists() else []
+        names = [name for name in names if name != lock.OWNER]
         if names and not is_model(folder) and not holds_leftovers(folder):
             raise OutputError(
                 f"{folder} is not empty and holds no model",
@@ -271,15 +294,22 @@ def holds_leftovers(folder: Path) -> bool:
     there was a model."""
     if not folder.is_dir():
         return False
-    names = sorted(entry.name for entry in folder.iterdir())
     rest = [
         name
-        for name in names
-        if name != checkpoints.FOLDER and not (name == METRICS and is_of_a_run(folder))
+        for name in os.listdir(folder)
+        if name not in (lock.OWNER, checkpoints.FOLDER)
+        and not (name == METRICS and is_of_a_run(folder))
     ]
     return all(map(model_parts.is_ours, rest)) and (
         not rest or any(name.startswith("weights-") for name in rest)
     )
+
+
+def _files_of(folder: Path) -> list[str]:
+    """The files of the model that is there, by its own list; none where that cannot be read."""
+    with contextlib.suppress(ModelError):
+        return list(read_manifest(folder).files)
+    return []
 
 
 def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
@@ -298,9 +328,10 @@ def _remove_unnamed(folder: Path, names: Iterable[str]) -> None:
 
 
 def _remove_companions(folder: Path) -> None:
-    """What was kept beside a model that is no longer there, such as settings tuned for it."""
+    """What was kept beside a model that is no longer there: settings tuned for it, the log of its
+    training."""
     for path in folder.iterdir():
-        if COMPANION.fullmatch(path.name):
+        if COMPANION.fullmatch(path.name) or (path.name == METRICS and is_of_a_run(folder)):
             path.unlink(missing_ok=True)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 from rnnlm.errors import OutputError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
+from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import opened, text_lines
-from rnnlm.files.writing import save_file
 from rnnlm.rescoring.nbest import (
     Hypothesis,
     ListBuilder,

@@ -22,8 +22,8 @@ from typing import Literal
 import numpy as np
 
 from rnnlm.errors import ModelError, TextError, notice
+from rnnlm.files.outputs import save_file
 from rnnlm.files.reading import read_json
-from rnnlm.files.writing import save_file
 from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.features import LM, OOV, WORDS, TextMapping
 

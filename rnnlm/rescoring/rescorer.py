@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnlm.config import Checked, Natural
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.statistics import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
@@ -113,7 +112,7 @@ Models = Mapping[str, ScoringModel] | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
-class RescoreSettings(Checked):
+class RescoreSettings:
     """What is tuned, and how. words, oov: whether these features have weights; seed: of restarts
     and resampling; skip_incomplete: utterances without reference are left out of tuning with a
     notice instead of being an error."""
@@ -121,8 +120,8 @@ class RescoreSettings(Checked):
     mapping: TextMapping = TextMapping()
     words: bool = True
     oov: bool = True
-    restarts: Natural = RESTARTS
-    seed: Natural = 1
+    restarts: int = RESTARTS
+    seed: int = 1
     skip_incomplete: bool = False
 
 

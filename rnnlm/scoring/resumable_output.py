@@ -17,9 +17,10 @@ from pathlib import Path
 
 import msgspec
 
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.files.compression import SUFFIXES
-from rnnlm.files.writing import check_file, replace_file, writing
+from rnnlm.files.outputs import check_file, claim
+from rnnlm.files.writing import open_appending, replace_file, writing
 from rnnlm.scoring.sentences import Sentence, in_json
 
 JOURNAL = ".run"
@@ -103,19 +104,31 @@ def begin(path: Path, run: dict[str, str], header: str, overwrite: bool = False)
     """
     _check(path, overwrite)
     with writing(path):
-        path.write_bytes(b"")
-        _journal(path).write_bytes(msgspec.json.encode(run) + b"\n")
+        # first what is to be done: a run that is killed from here on can be resumed
+        replace_file(_journal(path), msgspec.json.encode(run) + b"\n")
+    return _begun(path, header)
+
+
+def _begun(path: Path, header: str) -> ScoreFile:
+    """The file, with nothing in it but `header`, of a run whose journal is there."""
+    with writing(path):
+        replace_file(path, b"")
     _append(path, header, 0, hashlib.sha256().hexdigest())
     return ScoreFile(path, [])
 
 
-def resume(path: Path, run: dict[str, str]) -> ScoreFile:
-    """The file that a run of the same model and options has left.
+def resume(path: Path, run: dict[str, str], header: str) -> ScoreFile:
+    """The file that a run of the same model and options has left; a new one, and a notice, where
+    it was killed before it began one.
 
     Raises:
-        UsageError: the run was another one. OutputError: no run has left one, or it cannot be
-            written.
+        UsageError: the run was another one. OutputError: no run has left the file that is there, or
+            it cannot be written.
     """
+    claim(path)
+    if not os.path.lexists(path) and not os.path.lexists(_journal(path)):
+        notice(f"there is nothing to resume at {path}: scoring starts with the first sentence")
+        return begin(path, run, header)
     try:
         # behind the last newline: nothing, or half an entry
         first, *entries = _journal(path).read_bytes().split(b"\n")[:-1]
@@ -123,7 +136,7 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
             msgspec.json.decode(first, type=dict[str, str]),
             [msgspec.json.decode(entry, type=Done) for entry in entries],
         )
-        size = path.stat().st_size
+        size = path.stat().st_size if path.exists() else 0
     except (OSError, ValueError, msgspec.MsgspecError):
         why = (
             f"there is no {_journal(path).name} beside it that describes a run: it came "
@@ -142,13 +155,16 @@ def resume(path: Path, run: dict[str, str]) -> ScoreFile:
             was,
             "ask for the same, or start again with --overwrite",
         )
+    if not done:  # killed between the first entry of the journal and the second
+        return _begun(path, header)
     kept = [entry for entry in done if entry.bytes <= size]
     if not kept:
         raise OutputError(
             f"cannot resume {path}", "it is shorter than it was", "start again with --overwrite"
         )
     with writing(path):
-        os.truncate(path, kept[-1].bytes)
+        with open_appending(path) as stream:
+            stream.truncate(kept[-1].bytes)
         replace_file(
             _journal(path), b"".join(msgspec.json.encode(each) + b"\n" for each in (run, *kept))
         )
@@ -175,8 +191,8 @@ def _journal(path: Path) -> Path:
 
 def _append(path: Path, text: str, sentences: int, hash: str) -> None:
     with writing(path):
-        with open(path, "ab") as stream:
+        with open_appending(path) as stream:
             stream.write(text.encode("utf-8"))
             end = stream.tell()
-        with open(_journal(path), "ab") as stream:
+        with open_appending(_journal(path)) as stream:
             stream.write(msgspec.json.encode(Done(sentences, end, hash)) + b"\n")

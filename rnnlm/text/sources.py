@@ -19,7 +19,6 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Checked
 from rnnlm.errors import SettingsError, TextError, UsageError, given, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
@@ -30,7 +29,7 @@ HUB = "hf:"
 
 
 @dataclass(frozen=True)
-class SourceSettings(Checked):
+class SourceSettings:
     """How tables and data sets are read."""
 
     column: Annotated[
@@ -43,7 +42,6 @@ class SourceSettings(Checked):
     ] = None
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
 
     def table_kind(self, source: str) -> str | None:

@@ -18,7 +18,7 @@ from rnnlm.errors import OutputError, RnnlmError, TrainingError, UsageError, not
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
 from rnnlm.events import Event, Finished, never
-from rnnlm.files import tables
+from rnnlm.files import lock, tables
 from rnnlm.files.tables import cell_text
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.models import model_folder
@@ -301,6 +301,7 @@ def plan_grid(request: GridRequest, progress: Progress = silent) -> GridPlan:
             "leave out torchrun, or --processes",
         )
     folder = request.request.output or usual_folder(request.request)
+    lock.check(folder)
     if is_model(folder) or (folder.exists() and not folder.is_dir()):
         raise OutputError(
             f"{folder} is not the folder of a grid",
@@ -337,6 +338,13 @@ def run_grid(
     Raises:
         OutputError: something cannot be written.
     """
+    with lock.held(planned.folder, "grid"):
+        yield from _run_grid(planned, stop, save)
+
+
+def _run_grid(
+    planned: GridPlan, stop: Callable[[], bool], save: Callable[[], bool]
+) -> Iterator[GridEvent]:
     results: list[RunResult] = []
     is_asked = False
     for number, (each, run_plan) in enumerate(

@@ -123,8 +123,8 @@ def plan(
         is_usual = request.output is not None or output == usual
         announce(Destination(output, None if is_usual else usual))
     is_there_allowed = request.overwrite or is_auto or is_unasked or bool(request.resume)
+    lock.check(output)
     model_folder.check_output(output, is_there_allowed)
-    lock.check(output, checkpoints.FOLDER, "training")
 
     texts = (opener or kind.open_texts)(request, resolved, kind, progress)
     data = texts.data

@@ -22,7 +22,8 @@ import numpy as np
 from rnnlm.errors import UsageError, nearest
 from rnnlm.files import tables
 from rnnlm.files.compression import without_suffix
-from rnnlm.files.writing import STANDARD_OUTPUT, check_file, replacing, save_file, writing
+from rnnlm.files.outputs import check_file, owned, save_file
+from rnnlm.files.writing import STANDARD_OUTPUT, replacing, writing
 from rnnlm.text.lines import Progress, silent
 from rnnlm.vectors.embedding import EmbeddedLines, Embedder
 
@@ -59,11 +60,12 @@ def save_vectors(
     if kind == JSON_LINES:
         save_file(path, map(_json_lines, counted()))
         return count
-    with writing(path), replacing(path) as stream:
+    with writing(path), owned(path), replacing(path) as stream:
         if kind == PARQUET:
             _write_parquet(stream, counted(), embedder)
         elif embedder.settings.words:
-            with replacing(words_path(path)) as words:
+            beside = words_path(path)
+            with owned(beside), replacing(beside) as words:
                 _write_npy(stream, _with_words(words, counted()), embedder.width)
         else:
             _write_npy(stream, counted(), embedder.width)

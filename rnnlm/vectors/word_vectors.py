@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from rnnlm.errors import UsageError, nearest, notice
-from rnnlm.files import writing
+from rnnlm.files import outputs
 from rnnlm.interface import BOUNDARY, SENTENCE_START, UNKNOWN, LanguageModel
 from rnnlm.models import loading
 from rnnlm.models.registry import LabelModel
@@ -158,7 +158,7 @@ def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False
             there is no vector to write.
     """
     path = Path(path)
-    writing.check_file(path, overwrite)
+    outputs.check_file(path, overwrite)
     spaces = set(f"{WORD_SPACE}\n")
     rows = [row for row, word in enumerate(vectors.words) if word and not spaces & set(word)]
     if not rows:
@@ -172,7 +172,7 @@ def save_vectors(vectors: WordVectors, path: str | Path, overwrite: bool = False
             else f"{left:,} symbols with white space inside are"
         )
         notice(f"{which} left out: files of word2vec cannot hold them")
-    writing.save_file(path, _pieces(vectors, rows))
+    outputs.save_file(path, _pieces(vectors, rows))
     return len(rows)
 
 

@@ -174,7 +174,7 @@ def test_any_journal_of_scores(place, data):
             st.one_of(damaged(journal.read_bytes()), deep_json.map(lambda deep: deep + b"\n{}\n"))
         )
     )
-    again = value_or_error(lambda: resumable_output.resume(path, {"model": "a"}))
+    again = value_or_error(lambda: resumable_output.resume(path, {"model": "a"}, "header\n"))
     if not isinstance(again, RnnlmError):
         value_or_error(lambda: [again.write([Sentence("the cat", 1, "")], "") for _ in range(2)])
     assert "header\na record\n".startswith(path.read_text())

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 WRITING = frozenset("wax+")
-HASHED = re.compile(r"(state-\d{8})-[0-9a-f]{8}")  # a hash of facts with times among them
+# a hash of facts with times among them; the random part of a new file's name
+HASHED = re.compile(r"(?<=state-\d{8})-[0-9a-f]{8}|\.[0-9a-f]{16}(?=\.new)")
 
 
 class Watch:
@@ -109,7 +110,7 @@ def kill_at(folder: Path, point: tuple[str, str], log: Path) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
 
     def hear(kind: str, name: str, is_after: bool) -> None:
-        short = HASHED.sub(r"\1", os.path.basename(name))
+        short = HASHED.sub("", os.path.basename(name))
         call = f"{kind} {short}"
         if is_after:
             os.write(handle, f"{call} {counts[call]}\n".encode())

@@ -82,7 +82,7 @@ def test_a_signal_ends_the_run_in_order_wherever_it_is(runs, long_texts, expecte
         assert re.search(r"stopped on request; the best model \(step \d+\) is saved in ", said)
         assert "to continue: run the same command with -o " in said
     assert checked(runs.folder / "m") and newest_step(runs.folder / "m") == done
-    assert not (runs.folder / "m" / "training" / "owner.json").exists()
+    assert not (runs.folder / "m" / "owner.json").exists()
     ended = runs.run(arguments)
     assert ended.code == 0 and "left locked" not in ended.said, ended.said
     assert outcome(runs.folder / "m") == expected
@@ -150,7 +150,7 @@ def test_a_second_training_in_the_folder_is_refused_and_a_lock_that_was_killed_i
         wait(lambda: newest_step(folder) >= 3, process)
         os.kill(process.pid, signal.SIGSTOP)
         refused = runs.run(arguments)
-        assert refused.code == 1 and f"error: another training runs in {folder}" in refused.said
+        assert refused.code == 1 and f"error: another process is writing {folder}" in refused.said
         assert f"why: process {process.pid} on {os.uname().nodename}, since " in refused.said
         process.kill()
         process.join()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import ModelError, OutputError, UsageError, notice
-from rnnlm.files import writing
+from rnnlm.files.outputs import check_file, save_file
 from rnnlm.interface import SENTENCE_START, UNKNOWN, LanguageModel, Tokenizer
 from rnnlm.models import card, loading, model_folder
 from rnnlm.models.manifest import ModelArrays
@@ -147,8 +147,8 @@ def export_arpa(
             is there and `overwrite` is not given, or it cannot be written.
     """
     text, path = arpa(loading.language_model_of(model)), Path(path)
-    writing.check_file(path, overwrite)
-    writing.save_file(path, _with_progress(text, report))
+    check_file(path, overwrite)
+    save_file(path, _with_progress(text, report))
 
 
 def arpa(model: LanguageModel) -> Iterator[bytes | memoryview]:
@@ -210,29 +210,29 @@ def import_arpa(
     """
     began = time.perf_counter()
     output = Path(output)
-    model_folder.check_output(output, overwrite)
-    symbols, levels = read_arpa(str(path), report)
-    if tokenizer_from is None:
-        tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
-    else:
-        tokenizer = loading.load_tokenizer(tokenizer_from)
-        levels = renumbered(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
-    model = NgramModel.from_levels(levels, tokenizer, normalised=False)
-    values = {"order": model.order, **tokenizer.to_settings()}
-    resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
-    ngrams = [len(values) for values in model.values]
-    facts = {
-        "imported_from": str(path),
-        "ngrams": ngrams,
-        "seconds": round(time.perf_counter() - began, 1),
-    }
-    settings_of_model = as_stored(resolved.values)
-    manifest = model_folder.save(
-        output, ModelArrays(tokenizer, model.to_arrays()), "ngram", settings_of_model, 0, facts
-    )
-    card.write(output, manifest, model.tokenizer)
-    model.fingerprint = manifest.fingerprint
-    return model
+    with model_folder.owned(output, overwrite, "import"):
+        symbols, levels = read_arpa(str(path), report)
+        if tokenizer_from is None:
+            tokenizer: Tokenizer = WordTokenizer(settings, Vocabulary(tuple(symbols), None))
+        else:
+            tokenizer = loading.load_tokenizer(tokenizer_from)
+            levels = renumbered(levels, _numbers(symbols, tokenizer, str(path)), tokenizer.size)
+        model = NgramModel.from_levels(levels, tokenizer, normalised=False)
+        values = {"order": model.order, **tokenizer.to_settings()}
+        resolved = resolve([NgramSettings, TokenizerSettings], [Layer(str(path), values)])
+        ngrams = [len(values) for values in model.values]
+        facts = {
+            "imported_from": str(path),
+            "ngrams": ngrams,
+            "seconds": round(time.perf_counter() - began, 1),
+        }
+        settings_of_model = as_stored(resolved.values)
+        manifest = model_folder.save(
+            output, ModelArrays(tokenizer, model.to_arrays()), "ngram", settings_of_model, 0, facts
+        )
+        card.write(output, manifest, model.tokenizer)
+        model.fingerprint = manifest.fingerprint
+        return model
 
 
 def load_arpa(path: str | Path, report: Progress = silent) -> NgramModel:

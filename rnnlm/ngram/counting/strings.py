@@ -20,7 +20,7 @@ import numpy as np
 
 from rnnlm.errors import TextError
 from rnnlm.files import tables
-from rnnlm.files.writing import save_file
+from rnnlm.files.outputs import save_file
 from rnnlm.interface import SENTENCE_START, Tokenizer
 from rnnlm.ngram.counting.counts import Level, count
 from rnnlm.text import sources, tokenizers

@@ -15,16 +15,14 @@ import numpy as np
 
 from rnnlm.errors import ModelError
 from rnnlm.files.reading import read_json
-from rnnlm.files.writing import UNFINISHED, FileEntry, replace_file
+from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.text.encoding import smallest
 
 FORMAT_VERSION = 1
 INDEX, JOURNAL = "index.json", "unfinished.json"
 LARGEST_INDEX = 64 << 20
 SHARD = re.compile(r"shard-\d{5,}\.safetensors")
-OURS = re.compile(
-    rf"({SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unfinished\.json)({re.escape(UNFINISHED)})?"
-)
+OURS = re.compile(rf"{SHARD.pattern}|vocab\.txt|tokenizer\.model|index\.json|unfinished\.json")
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,11 @@ class Index:
             counts=counts,
             lines_hash=shards[-1].lines_hash if shards else "",
         )
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file of that name is one of a prepared text, or is about to be."""
+    return bool(OURS.fullmatch(whole_name(name)))
 
 
 def is_prepared(folder: str | Path) -> bool:

@@ -255,8 +255,8 @@ def run(request: Request) -> Iterator[Event]:
     """As :func:`prepare`."""
     began = time.perf_counter()
     task = resolve_request(request)
-    check_output(request.output, request.resume, request.overwrite)
-    with lock.held(request.output, ".", "preparation"):
+    with lock.held(request.output, "preparation"):
+        check_output(request.output, request.resume, request.overwrite)
         try:
             index = yield from _finish(task, began)
         except BrokenExecutor as error:

@@ -20,11 +20,11 @@ from rnnlm.text.prepared.encoder import FullShard
 from rnnlm.text.prepared.index import (
     INDEX,
     JOURNAL,
-    OURS,
     Counts,
     Index,
     Sample,
     Shard,
+    is_ours,
     is_prepared,
     read_index,
     shard_name,
@@ -49,7 +49,7 @@ def check_output(folder: Path, resume: bool, overwrite: bool) -> None:
         if os.path.lexists(folder) and not folder.is_dir():
             raise OutputError(f"cannot write to {folder}", "it is a file")
         names = sorted(os.listdir(folder)) if folder.is_dir() else []
-    others = [name for name in names if not OURS.fullmatch(name) and name != OWNER]
+    others = [name for name in names if not is_ours(name) and name != OWNER]
     if others and not _is_readable(folder):  # then index.json may be of something else
         raise OutputError(
             f"{folder} is not empty and holds no prepared text",
@@ -79,7 +79,7 @@ def remove(folder: Path) -> None:
     """What we wrote there goes, first what names the rest; a journal beside an index counts for
     nothing."""
     for name in (JOURNAL, INDEX, *os.listdir(folder)):
-        if OURS.fullmatch(name):
+        if is_ours(name):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -185,7 +185,7 @@ def finish(folder: Path, index: Index) -> None:
         write_index(folder, index)
         named = {INDEX, *index.files, *(shard.name for shard in index.shards)}
         for name in os.listdir(folder):
-            if OURS.fullmatch(name) and name not in named:
+            if is_ours(name) and name not in named:
                 with contextlib.suppress(OSError):
                     (folder / name).unlink()
 

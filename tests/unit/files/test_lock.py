@@ -14,16 +14,16 @@ from rnnlm.files.lock import Owner
 
 
 def held(folder):
-    return lock.held(folder, "training", "training")
+    return lock.held(folder, "training")
 
 
 def check(folder):
-    lock.check(folder, "training", "training")
+    lock.check(folder)
 
 
 def owned(folder, owner: Owner, seconds_ago: float = 0.0):
     """A lock left by `owner`, last touched so long ago."""
-    path = folder / "training" / "owner.json"
+    path = folder / "owner.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(asdict(owner)), encoding="utf-8")
     os.utime(path, (time.time() - seconds_ago,) * 2)
@@ -37,7 +37,7 @@ def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
     folder = tmp_path / "m"
     with held(folder):
         for attempt in (lambda: held(folder).__enter__(), lambda: check(folder)):
-            with pytest.raises(OutputError, match="another training runs in .*m") as caught:
+            with pytest.raises(OutputError, match="another process is writing .*m") as caught:
                 attempt()
             assert (
                 f"process {os.getpid()} on {Owner.this().host}" in caught.value.why
@@ -48,7 +48,7 @@ def test_a_second_run_is_refused_and_told_whose_the_folder_is(tmp_path):
 
 def test_nothing_is_left_of_a_run_that_wrote_nothing(tmp_path):
     with held(tmp_path / "new" / "m"):
-        assert (tmp_path / "new" / "m" / "training" / "owner.json").exists()
+        assert (tmp_path / "new" / "m" / "owner.json").exists()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "m").mkdir()
     with pytest.raises(ZeroDivisionError), held(tmp_path / "m"):
@@ -62,10 +62,7 @@ def test_a_lock_left_by_a_process_of_this_machine_is_taken_over_and_that_is_said
     owned(tmp_path, gone)
     check(tmp_path)
     with pytest.warns(RnnlmWarning, match="was left locked by process 4711 on"), held(tmp_path):
-        assert (
-            json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"]
-            == os.getpid()
-        )
+        assert json.loads((tmp_path / "owner.json").read_bytes())["process"] == os.getpid()
     assert not (tmp_path / "training").exists()
 
 
@@ -97,16 +94,13 @@ def test_a_run_of_another_machine_that_is_silent_for_long_is_gone(tmp_path):
 def test_a_damaged_lock_of_nobody_is_none(tmp_path, content):
     owned(tmp_path, ELSEWHERE).write_bytes(content)
     with held(tmp_path):
-        assert (
-            json.loads((tmp_path / "training" / "owner.json").read_bytes())["process"]
-            == os.getpid()
-        )
+        assert json.loads((tmp_path / "owner.json").read_bytes())["process"] == os.getpid()
 
 
 def test_a_run_is_heard_of_while_it_lasts(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "TOUCH_SECONDS", 0.005)
     with held(tmp_path):
-        path = tmp_path / "training" / "owner.json"
+        path = tmp_path / "owner.json"
         os.utime(path, (0, 0))
         while not path.stat().st_mtime:
             time.sleep(0.005)
@@ -114,15 +108,25 @@ def test_a_run_is_heard_of_while_it_lasts(tmp_path, monkeypatch):
 
 def test_the_lock_of_another_run_in_a_folder_that_vanished_meanwhile_stays(tmp_path):
     with held(tmp_path / "m"):
-        (tmp_path / "m" / "training" / "owner.json").unlink()
+        (tmp_path / "m" / "owner.json").unlink()
         with held(tmp_path / "m"):
-            inner = (tmp_path / "m" / "training" / "owner.json").stat().st_ino
-            (tmp_path / "m" / "training" / "state").touch()
+            inner = (tmp_path / "m" / "owner.json").stat().st_ino
+            (tmp_path / "m" / "state").touch()
         owned(tmp_path / "m", ELSEWHERE)
-    assert inner and (tmp_path / "m" / "training" / "owner.json").exists()
+    assert inner and (tmp_path / "m" / "owner.json").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "m").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="cannot write to"), held(tmp_path / "m"):
         pass
+
+
+def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path):
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "owner.json").symlink_to(tmp_path / "theirs")
+    for attempt in (lambda: held(tmp_path / "m").__enter__(), lambda: check(tmp_path / "m")):
+        with pytest.raises(OutputError, match="cannot lock .*m; .*owner.json is a link"):
+            attempt()
+    assert (tmp_path / "theirs").read_text() == "theirs"

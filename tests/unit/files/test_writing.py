@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rnnlm.errors import OutputError
-from rnnlm.files import writing
+from rnnlm.files import outputs, writing
 
 
 @pytest.mark.parametrize("check", [True, False], ids=["before the work", "when it is written"])
@@ -20,7 +20,7 @@ def test_an_output_that_cannot_be_a_file_is_named(tmp_path, monkeypatch, path, w
     monkeypatch.chdir(tmp_path)
     Path("folder").mkdir()
     with pytest.raises(OutputError, match=f"^cannot write (to )?{path}; .*({why})"):
-        writing.check_file(Path(path), overwrite=False) if check else writing.save_file(
+        outputs.check_file(Path(path), overwrite=False) if check else outputs.save_file(
             Path(path), [b"x"]
         )
     assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
@@ -35,7 +35,7 @@ def test_a_read_only_folder_is_told_by_the_file_that_was_asked_for(tmp_path, mon
         OutputError,
         match=r"^cannot write (to )?out\.jsonl; (the folder /.* is read-only|Permission denied)",
     ):
-        writing.check_file(Path("out.jsonl"), overwrite=False) if check else writing.save_file(
+        outputs.check_file(Path("out.jsonl"), overwrite=False) if check else outputs.save_file(
             Path("out.jsonl"), [b"x"]
         )
 
@@ -52,5 +52,54 @@ def test_a_failing_disk_is_told_by_the_file_that_was_asked_for(tmp_path, monkeyp
         match=r"^cannot write to out\.jsonl; No space left on device; make space, or choose "
         r"another folder$",
     ):
-        writing.save_file(Path("out.jsonl"), [b"x"])
+        outputs.save_file(Path("out.jsonl"), [b"x"])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_new_file_is_never_one_that_is_there(tmp_path, monkeypatch):
+    """Who guesses the name has a link there: it is not followed, and stays."""
+    (tmp_path / "theirs").write_text("theirs")
+    monkeypatch.setattr(writing.secrets, "token_hex", lambda size: "0" * 2 * size)
+    new = tmp_path / f"out.txt.{'0' * 16}.new"
+    new.symlink_to("theirs")
+    with pytest.raises(FileExistsError):
+        writing.replace_file(tmp_path / "out.txt", b"ours")
+    assert new.is_symlink() and (tmp_path / "theirs").read_text() == "theirs"
+
+
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "theirs").write_text("theirs")
+    (tmp_path / "out.txt").symlink_to("theirs")
+    outputs.save_file(tmp_path / "out.txt", [b"ours"])
+    assert (tmp_path / "theirs").read_text() == "theirs"
+    assert (tmp_path / "out.txt").read_text() == "ours"
+    with pytest.raises(OSError, match="symbolic links"):
+        (tmp_path / "log").symlink_to("theirs")
+        writing.open_appending(tmp_path / "log")
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+    for name in ("out.txt", "other.txt"):
+        writing.unfinished_path(tmp_path / name).write_text("cut off")
+    (tmp_path / "out.txt.new").write_text("mine")
+    outputs.save_file(tmp_path / "out.txt", [b"ours"])
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left[0].startswith("other.txt.") and left[1:] == ["out.txt", "out.txt.new"]
+
+
+def test_what_a_writer_is_at_work_on_stays(tmp_path):
+    with (
+        outputs.owned(tmp_path / "out.txt"),
+        writing.replacing(tmp_path / "out.txt"),
+        pytest.raises(OutputError, match="another process is writing .*out.txt; process"),
+    ):
+        outputs.check_file(tmp_path / "out.txt", overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "\udcff\udcfe", "a\nb", "..."])
+def test_names_of_all_kinds_are_written_and_locked(tmp_path, name):
+    with outputs.claims():
+        outputs.check_file(tmp_path / name, overwrite=False)
+        outputs.save_file(tmp_path / name, [b"ours"])
+    assert os.listdir(tmp_path) == [name]

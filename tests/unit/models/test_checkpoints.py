@@ -10,7 +10,7 @@ import pytest
 from rnnlm.errors import ModelError, OutputError, RnnlmWarning, UsageError
 from rnnlm.events import TrainingState
 from rnnlm.files import reading, writing
-from rnnlm.models import checkpoints
+from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.checkpoints import Run
 from support.failing_files import failing
 
@@ -164,3 +164,16 @@ def test_what_an_earlier_run_would_go_on_from_is_forgotten(folder):
     assert [path.name for path in (folder / "training").iterdir()] == [
         "owner.json"
     ] and not checkpoints.exists(folder)
+
+
+def test_nothing_is_written_or_deleted_through_a_link(folder, tmp_path):
+    """`training` of another model leads to these checkpoints."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "training").symlink_to(folder / "training")
+    with pytest.raises(OutputError, match="cannot write to .*training; it is a link"):
+        checkpoints.save(other, state(12), RUN)
+    checkpoints.remove(other)
+    assert steps(folder) == [3, 6, 9]
+    with pytest.raises(OutputError, match="cannot write to .*training; it is a link"):
+        model_folder.check_output(other, overwrite=True)

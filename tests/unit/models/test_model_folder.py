@@ -9,6 +9,7 @@ import pytest
 
 from rnnlm.errors import OutputError
 from rnnlm.models import info, model_folder
+from rnnlm.models.manifest import write_manifest
 from support.failing_files import failing
 from support.saved_models import (
     LINES,
@@ -117,6 +118,9 @@ def test_what_a_killed_writer_left_goes_with_the_next_save(tmp_path):
         "weights-00000002.safetensors",
         "weights-00000003.safetensors.new",
         "vocab-0a1b2c3d.txt",
+        f"config.json.{'0' * 16}.new",
+        f"README.md.{'1' * 16}.new",
+        f"adapt-unigram.json.{'2' * 16}.new",
     ):
         (tmp_path / name).write_text("cut off")
     manifest = save_unigram(tmp_path, 2.0, 4)
@@ -241,3 +245,33 @@ def test_what_was_kept_for_a_model_goes_with_it_unless_its_training_goes_on(tmp_
         (folder / name).write_text("{}", encoding="utf-8")
     assert save_again(True) == ["adapt-unigram.json", "notes.txt", "training"]
     assert save_again(False) == ["notes.txt"]
+
+
+def test_a_link_in_a_files_place_is_replaced(tmp_path):
+    """Also one that leads to the same content: a model is made of plain files."""
+    manifest = save_unigram(tmp_path / "m", 0.5, 1)
+    for name in manifest.files:
+        (tmp_path / name).write_bytes((tmp_path / "m" / name).read_bytes())
+        (tmp_path / "m" / name).unlink()
+        (tmp_path / "m" / name).symlink_to(tmp_path / name)
+    again = save_unigram(tmp_path / "m", 0.5, 1)
+    assert again.files == manifest.files
+    model_folder.load(tmp_path / "m", "cpu")
+
+
+def test_all_that_a_model_had_goes_with_it_and_nothing_else(tmp_path):
+    """By its own list: files of roles that the next kind of model does not know, and its log."""
+    manifest = save_unigram(tmp_path, 0.5, 1)
+    entry = manifest.files["vocab.txt"]
+    for name in ("pairs.json", "target-vocab.txt"):
+        (tmp_path / name).write_bytes((tmp_path / "vocab.txt").read_bytes())
+        manifest.files[name] = dataclasses.replace(entry, role=name)
+    write_manifest(tmp_path, manifest)
+    (tmp_path / "metrics.jsonl").write_text('{"event": "started"}\n')
+    (tmp_path / "target-labels.json").write_text("mine")
+    again = save_unigram(tmp_path, 2.0, 1)
+    assert names(tmp_path) == sorted([*again.files, "config.json", "target-labels.json"])
+    (tmp_path / "metrics.jsonl").write_text('{"mine": 1}\n')
+    (tmp_path / "pairs.json").write_text("mine")
+    save_unigram(tmp_path, 0.5, 1)
+    assert {"metrics.jsonl", "pairs.json"} <= set(names(tmp_path))

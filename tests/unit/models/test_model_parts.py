@@ -283,3 +283,21 @@ def test_a_damaged_model_is_not_copied(tmp_path, parts):
     with pytest.raises(ModelError, match="is damaged; weights-.* is missing or has changed"):
         model_parts.bundled(tmp_path / "mix", parts)
     assert model_folder.damaged_files(parts[0], manifest)
+
+
+def test_nothing_is_copied_through_a_link(tmp_path, parts):
+    """Not even what one keeps beside a model, where the link leads to that very model."""
+    (tmp_path / "mix").mkdir()
+    (tmp_path / "mix" / "part-1").symlink_to(tmp_path / "a")
+    shutil.copytree(parts[0], tmp_path / "tuned")
+    (tmp_path / "tuned" / "adapt-unigram.json").write_text("{}")
+    manifest = mixed(tmp_path / "mix", [tmp_path / "tuned", parts[1]], bundle=True)
+    its = manifest.parts[0]
+    assert its.path == f"part-1-{its.fingerprint}"
+    assert not (tmp_path / "a" / "adapt-unigram.json").exists()
+    shutil.rmtree(tmp_path / "mix" / its.path)
+    (tmp_path / "mix" / its.path).symlink_to(tmp_path / "b")
+    before = names(tmp_path / "b")
+    with pytest.raises(OutputError, match="it is a link"):
+        mixed(tmp_path / "mix", parts, bundle=True)
+    assert names(tmp_path / "b") == before

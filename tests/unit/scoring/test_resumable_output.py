@@ -1,8 +1,11 @@
+import contextlib
+
 import pytest
 
-from rnnlm.errors import OutputError, UsageError
+from rnnlm.errors import OutputError, RnnlmWarning, UsageError
 from rnnlm.scoring import resumable_output
 from rnnlm.scoring.sentences import Sentence
+from support.failing_files import failing
 
 RUN = {"model": "abc", "eos": "yes"}
 CHUNKS = [[Sentence(f"{part} {n} \udcff", n) for n in range(3)] for part in "abcd"]
@@ -41,7 +44,7 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_file(path, whole, written
         stream.write(torn)
     with open(path.with_name("scores.tsv.run"), "a") as stream:
         stream.write(torn and '{"sentences": 3, "byt')
-    file = resumable_output.resume(path, RUN)
+    file = resumable_output.resume(path, RUN, "header\n")
     assert file.done == 3 * written
     write(file, CHUNKS)
     file.finish()
@@ -51,7 +54,7 @@ def test_a_run_broken_off_anywhere_goes_on_to_the_same_file(path, whole, written
 def test_a_file_shorter_than_its_last_entry_goes_on_from_an_earlier_one(path, whole):
     write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:3])
     path.write_bytes(path.read_bytes()[:-5])
-    file = resumable_output.resume(path, RUN)
+    file = resumable_output.resume(path, RUN, "header\n")
     assert file.done == 6
     write(file, CHUNKS)
     assert path.read_bytes() == whole
@@ -61,12 +64,12 @@ def test_another_run_or_other_sentences_are_refused(path):
     write(resumable_output.begin(path, RUN, "header\n"), CHUNKS[:2])
     before = path.read_bytes()
     with pytest.raises(UsageError, match="model was abc, is xyz"):
-        resumable_output.resume(path, {**RUN, "model": "xyz"})
+        resumable_output.resume(path, {**RUN, "model": "xyz"}, "header\n")
     with pytest.raises(UsageError, match="other sentences"):
-        write(resumable_output.resume(path, RUN), [CHUNKS[0], CHUNKS[3]])
+        write(resumable_output.resume(path, RUN, "header\n"), [CHUNKS[0], CHUNKS[3]])
     with pytest.raises(UsageError, match="other sentences"):
-        write(resumable_output.resume(path, RUN), [CHUNKS[0][:2]])
-    file = resumable_output.resume(path, RUN)
+        write(resumable_output.resume(path, RUN, "header\n"), [CHUNKS[0][:2]])
+    file = resumable_output.resume(path, RUN, "header\n")
     write(file, CHUNKS[:1])
     with pytest.raises(UsageError, match="other sentences"):
         file.finish()
@@ -74,13 +77,11 @@ def test_another_run_or_other_sentences_are_refused(path):
 
 
 def test_what_cannot_be_gone_on_with_or_replaced_is_an_error(path, tmp_path):
-    with pytest.raises(OutputError, match="cannot resume"):
-        resumable_output.resume(path, RUN)
     path.write_text("mine")
     with pytest.raises(OutputError, match="already exists"):
         resumable_output.begin(path, RUN, "header\n")
     with pytest.raises(OutputError, match="cannot resume"):
-        resumable_output.resume(path, RUN)
+        resumable_output.resume(path, RUN, "header\n")
     assert path.read_text() == "mine"
     with pytest.raises(UsageError, match="compressed"):
         resumable_output.begin(tmp_path / "a.tsv.gz", RUN, "")
@@ -88,3 +89,27 @@ def test_what_cannot_be_gone_on_with_or_replaced_is_an_error(path, tmp_path):
         resumable_output.begin(tmp_path, RUN, "")
     resumable_output.begin(path, RUN, "header\n", overwrite=True)
     assert path.read_text() == "header\n"
+
+
+@pytest.mark.parametrize("call", range(9))
+def test_a_run_killed_as_it_begins_is_resumed(path, whole, call):
+    """Whatever call of the system was its last, also where it replaces an earlier file."""
+    path.write_text("an earlier file\n")
+    with (
+        contextlib.suppress(OutputError),
+        failing(path.parent, ("open", "write", "replace"), calls=range(call, 99)),
+    ):
+        resumable_output.begin(path, RUN, "header\n", overwrite=True)
+    if path.read_text() == "an earlier file\n" and not list(path.parent.glob("*.run")):
+        return
+    file = resumable_output.resume(path, RUN, "header\n")
+    assert file.done == 0
+    write(file, CHUNKS)
+    assert path.read_bytes() == whole
+
+
+def test_a_run_killed_before_it_began_begins(path, whole):
+    with pytest.warns(RnnlmWarning, match="nothing to resume at .*scores.tsv"):
+        file = resumable_output.resume(path, RUN, "header\n")
+    write(file, CHUNKS)
+    assert path.read_bytes() == whole

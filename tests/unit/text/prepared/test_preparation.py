@@ -290,7 +290,7 @@ def test_one_run_at_a_time_prepares_in_a_folder(tmp_path, text, prepared):
     running = rnnlm.prepare(text, tmp_path / "prepared", workers=0)
     next(running)
     for how in ({}, {"resume": True}, {"overwrite": True}):
-        with pytest.raises(OutputError, match="another preparation runs in .*prepared"):
+        with pytest.raises(OutputError, match="another process is writing .*prepared"):
             prepared(**how)
     list(running)
     prepared("other")

@@ -1,0 +1,159 @@
+"""Plain files that a person asks for: checked before time goes into them, locked while they are
+made, and written whole.
+
+The lock of a file is a file beside it, as :mod:`rnnlm.files.lock` says. :func:`check_file` takes
+it, inside of :func:`claims`, until the claims end: the command line holds them for a whole command,
+so that a second writer is refused before it computes what the first one is about to write.
+"""
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from pathlib import Path
+
+from rnnlm.errors import OutputError, UsageError
+from rnnlm.files import lock
+from rnnlm.files.compression import compressed
+from rnnlm.files.writing import STANDARD_OUTPUT, remove_unfinished, replace_file, writing
+
+
+class _Claims:
+    """The files that are owned until `locks` end."""
+
+    def __init__(self, locks: contextlib.ExitStack, names: frozenset[str]) -> None:
+        self.locks = locks
+        self.names = names
+
+
+_claims: ContextVar[_Claims | None] = ContextVar("claims", default=None)
+
+
+@contextlib.contextmanager
+def claims() -> Iterator[None]:
+    """Own all files that :func:`claim` and :func:`check_file` name meanwhile, until this ends."""
+    outer = _claims.get()
+    with contextlib.ExitStack() as locks:
+        token = _claims.set(_Claims(locks, outer.names if outer else frozenset()))
+        try:
+            yield
+        finally:
+            _claims.reset(token)
+
+
+def claim(path: Path) -> None:
+    """Own the file at `path` until the :func:`claims` end; where there are none, only make sure
+    that nobody else is writing it.
+
+    Raises:
+        OutputError: another process is.
+    """
+    held = _claims.get()
+    if held is None:
+        with owned(path):
+            return
+    if _name(path) not in held.names:
+        held.locks.enter_context(owned(path))
+        held.names |= {_name(path)}
+
+
+@contextlib.contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """Own the file at `path` while this lasts, unless it is claimed already.
+
+    Raises:
+        OutputError: another process is writing it.
+    """
+    held = _claims.get()
+    if is_stream(path) or (held is not None and _name(path) in held.names):
+        yield
+        return
+    with lock.file_held(path):
+        remove_unfinished(path)
+        yield
+
+
+def _name(path: Path) -> str:
+    """One name of a file, however it is named; of a link, the link's."""
+    return os.path.join(os.path.realpath(path.parent), path.name)
+
+
+def check_file(path: Path, overwrite: bool) -> None:
+    """Make sure that a file may be written to `path`, before time goes into it. Inside of
+    :func:`claims`, nobody else may write it until these end.
+
+    Raises:
+        OutputError: something is there that is not to be replaced, there is no such folder,
+            nothing can be written into it, or another process is writing it.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}", f"there is no folder {path.parent}")
+    if is_stream(path):
+        return
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(
+            f"cannot write {path}",
+            f"the folder {path.parent.absolute()} is read-only",
+            "choose another folder",
+        )
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {path}", "it is not a plain file")
+    claim(path)  # first: who writes it says more than that it is there
+    if path.exists() and not overwrite:
+        raise OutputError(
+            f"{path} already exists", hint="choose another name, or replace it with --overwrite"
+        )
+
+
+def check_apart(outputs: Iterable[Path], sources: Iterable[str]) -> None:
+    """Make sure that no two outputs are one file, and none of them a file that is read; a
+    UsageError names one that is."""
+    taken = {os.path.realpath(source) for source in sources}
+    for path in outputs:
+        place = os.path.realpath(path)
+        if place in taken and not is_stream(path):
+            raise UsageError(
+                f"{path} is also an input, or is written twice", hint="choose another name"
+            )
+        taken.add(place)
+
+
+def save_file(path: Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Write `pieces` to a file, compressed as its suffix says, whole or not at all; to a pipe, a
+    device or standard output (`-`) as they come.
+
+    Raises:
+        OutputError: it cannot be written; what was there is there still. BrokenPipeError: nobody
+            reads standard output any more.
+    """
+    if path == STANDARD_OUTPUT:
+        _write_to_standard_output(pieces)
+        return
+    with writing(path):
+        if is_stream(path):
+            with open(path, "wb") as stream:
+                stream.writelines(pieces)
+            return
+        with owned(path):
+            replace_file(path, compressed(pieces, path.suffix))
+
+
+def _write_to_standard_output(pieces: Iterable[bytes | memoryview]) -> None:
+    if not hasattr(sys.stdout, "buffer"):  # as in a notebook
+        raise OutputError(
+            "cannot write to standard output", "it takes no bytes here", "name a file"
+        )
+    sys.stdout.flush()
+    sys.stdout.buffer.writelines(pieces)
+    sys.stdout.buffer.flush()
+
+
+def is_stream(path: Path) -> bool:
+    """Whether what is at `path` takes bytes without keeping them: standard output, a pipe, a
+    terminal, a device."""
+    if path == STANDARD_OUTPUT:
+        return True
+    mode = path.stat().st_mode if path.exists() else 0
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)

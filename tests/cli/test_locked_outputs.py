@@ -1,0 +1,166 @@
+"""A second writer of a folder or a file is refused, whatever the two commands are: each one refuses
+what is locked, and holds the lock of all that it writes."""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rnnlm.files import lock, outputs
+from rnnlm.files.lock import OWNER
+from support.commands import TINY
+
+SHORT = (*TINY, "--budget", "2steps")
+# what each command is given, by what it writes; OUT is that
+FOLDERS = {
+    "train": ("train", "text.txt", "--model", "unigram", "-o", "OUT"),
+    "train, a network": ("train", "text.txt", *SHORT, "-o", "OUT"),
+    "grid": ("train", "text.txt", "--grid", "model=unigram,ngram", "-o", "OUT"),
+    "prepare": ("prepare", "text.txt", "-o", "OUT", "--workers", "1"),
+    "prune": ("prune", "-m", "kn", "-o", "OUT", "--max-order", "1"),
+    "export": ("export", "-m", "lstm", "--compact", "OUT"),
+    "import": ("import", "kn.arpa", "-o", "OUT"),
+    "mix": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT"),
+    "mix, a bundle": ("mix", "kn", "uni", "--weights", "0.5,0.5", "-o", "OUT", "--bundle"),
+    "tune": ("tune", "-m", "OUT", "--adapt", "unigram", "--on", "valid.txt"),
+    "cells": ("bench", "cells", "text.txt", "--budget", "1steps", "-o", "OUT"),
+}
+FILES = {
+    "count": ("count", "text.txt", "-o", "OUT.tsv"),
+    "score": ("score", "-m", "uni", "--input", "valid.txt", "-o", "OUT.tsv"),
+    "score, whole": ("score", "-m", "uni", "--input", "valid.txt", "-o", "OUT.parquet"),
+    "score, a plot": ("score", "-m", "uni", "the man", "--words", "--plot", "OUT.svg"),
+    "score, pairs": ("score", "-m", "uni", "--pairs", "pairs.tsv", "--pairs-details", "OUT.jsonl"),
+    "tag": ("tag", "-m", "tagger", "show flights", "-o", "OUT.conll"),
+    "classify": ("classify", "-m", "classifier", "show flights", "-o", "OUT.tsv"),
+    "translate": ("translate", "-m", "fra", "two", "-o", "OUT.txt"),
+    "translate, a plot": ("translate", "-m", "fra", "two", "--attention-plot", "OUT.svg"),
+    "eval": ("eval", "-m", "fra", "numbers.tsv", "-o", "OUT.txt"),
+    "eval, a plot": ("eval", "-m", "classifier", "labelled.tsv", "--plot", "OUT.svg"),
+    "embed": ("embed", "-m", "lstm", "--input", "valid.txt", "-o", "OUT.npy"),
+    "embed, words": ("embed", "-m", "lstm", "--input", "valid.txt", "--words", "-o", "OUT.npy"),
+    "vectors": ("vectors", "text.txt", "--method", "svd", "--width", "4", "-o", "OUT.vec"),
+    "rescore": ("rescore", "--tune", "lists.tsv", "-m", "uni", "--weights-output", "OUT.json"),
+    "compare": ("compare", "kn", "uni", "--on", "valid.txt", "--report", "OUT.html"),
+    "plot": ("plot", "lstm", "-o", "OUT.svg"),
+    "report": ("report", "lstm", "-o", "OUT.html"),
+    "inspect": ("inspect", "spectrum", "-m", "lstm", "--plot", "OUT.svg"),
+    "export, ARPA": ("export", "-m", "kn", "--arpa", "OUT.arpa.gz"),
+    "export, vectors": ("export", "-m", "lstm", "--vectors", "OUT.vec"),
+}
+GO_ON = ("tune", "cells")  # what is there is not replaced
+
+
+@pytest.fixture(scope="session")
+def place(trained, tagger, classifier, translator, tmp_path_factory):
+    """A folder with all that the commands read."""
+    folder = tmp_path_factory.mktemp("locked")
+    shutil.copytree(trained, folder, dirs_exist_ok=True)
+    for name, its in (("tagger", tagger), ("classifier", classifier), ("fra", translator)):
+        shutil.copytree(its.folder, folder / name)
+    shutil.copy(trained / "train.txt", folder / "text.txt")
+    shutil.copy(translator.valid, folder / "numbers.tsv")
+    shutil.copy(classifier.valid, folder / "labelled.tsv")
+    (folder / "pairs.tsv").write_text("good\tbad\nthe man\tman the\n", encoding="utf-8")
+    lists = "a\tREF\t\tthe man\na\t1\t0\tthe man\na\t2\t-1\tman the\n"
+    (folder / "lists.tsv").write_text(lists, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def inputs(place, here):
+    shutil.copytree(place, here, dirs_exist_ok=True)
+    return here
+
+
+@pytest.fixture
+def replaced(monkeypatch, here):
+    """The files that are put in place, each while its lock is held."""
+    seen, original = [], os.replace
+
+    def replace(new, path):
+        path = Path(os.path.abspath(path))
+        file = path.name.removesuffix(".run")  # what `score` goes on by is the scores' own
+        locks = [path.with_name(f".{file}.{OWNER}"), *(up / OWNER for up in path.parents)]
+        assert any(each.exists() for each in locks), f"{path} is not locked"
+        seen.append(path)
+        original(new, path)
+
+    monkeypatch.setattr(os, "replace", replace)
+    return seen
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def refusal(outcome, target: str) -> bool:
+    """Whether a command was refused, since this process is writing `target`."""
+    said = (
+        rf"error: another process is writing {re.escape(target)}\n  why: process {os.getpid()} on"
+    )
+    return outcome.code == 1 and re.search(said, outcome.err) is not None
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
+    if name == "grid":
+        (inputs / "OUT").mkdir()
+    elif name not in ("prepare", "cells"):
+        shutil.copytree(inputs / "uni", inputs / "OUT")
+    if name == "export":
+        shutil.rmtree(inputs / "OUT")
+    if name == "import":
+        assert rnnlm("export", "-m", "kn", "--arpa", "kn.arpa").code == 0
+    words = FOLDERS[name] if name in GO_ON else (*FOLDERS[name], "--overwrite")
+    with lock.held(inputs / "OUT", "a test"):
+        before = contents(inputs / "OUT")
+        assert refusal(rnnlm(*words), "OUT")
+        assert contents(inputs / "OUT") == before
+    if name == "cells":
+        return  # runs in processes of their own
+    replaced.clear()
+    done = rnnlm(*words)
+    assert done.code == 0, done.err
+    assert replaced and not list(inputs.rglob(f"*{OWNER}"))
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_written_by_one_command_alone(rnnlm, inputs, replaced, name):
+    words = FILES[name]
+    target = next(word for word in words if word.startswith("OUT"))
+    Path(target).write_text("mine")
+    with lock.file_held(Path(target)):
+        assert refusal(rnnlm(*words, "--overwrite"), target)
+        assert Path(target).read_text() == "mine"
+    assert [path.name for path in inputs.iterdir() if path.name.startswith((".", "OUT"))] == [
+        target
+    ]
+    done = rnnlm(*words, "--overwrite")
+    assert done.code == 0, done.err
+    assert Path(target).read_bytes() != b"mine" and not list(inputs.rglob(f"*{OWNER}"))
+
+
+def test_a_file_is_locked_before_models_are_loaded(rnnlm, inputs):
+    """A second writer is refused at once: what it would compute is lost."""
+    with outputs.owned(inputs / "out.tsv"):
+        refused = rnnlm("score", "-m", "nowhere", "--input", "valid.txt", "-o", "out.tsv")
+    assert refusal(refused, "out.tsv")
+
+
+def test_two_processes_do_not_write_one_file(inputs, start):
+    """Of two, started together, one is refused, or begins after the other has ended."""
+    lines = "".join(f"the man {number}\n" for number in range(4000))
+    (inputs / "many.txt").write_text(lines, encoding="utf-8")
+    command = ("score", "-m", "uni", "--input", "many.txt", "-o", "out.tsv", "--overwrite")
+    processes = [start(*command), start(*command)]
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    codes = sorted(process.returncode for process in processes)
+    assert codes in ([0, 1], [0, 0])
+    if codes == [0, 1]:
+        (refused,) = [err for err in said if "error: " in err]
+        assert "another process is writing out.tsv" in refused
+    assert len((inputs / "out.tsv").read_text().splitlines()) == 4001
+    assert not (inputs / "out.tsv.run").exists()
