@@ -63,6 +63,7 @@ _PUBLIC = {
     "TextMapping": "rnnlm.rescoring.features",
     "TextSettings": "rnnlm.text.lines",
     "TranslatedLine": "rnnlm.tasks.seq2seq.results",
+    "TrainingRun": "rnnlm.training.training_run",
     "Translation": "rnnlm.tasks.seq2seq.results",
     "Utterance": "rnnlm.rescoring.nbest",
     "Validated": "rnnlm.events",
@@ -224,6 +225,7 @@ if TYPE_CHECKING:
     from rnnlm.text.sources import SourceSettings
     from rnnlm.training.grid import GridFinished, GridRunEnded, GridRunStarted, train_grid
     from rnnlm.training.run import train
+    from rnnlm.training.training_run import TrainingRun
     from rnnlm.vectors.embedding import EmbeddedLines, EmbeddingSettings, embed, embed_chunks
     from rnnlm.vectors.learning import learn_vectors
     from rnnlm.vectors.word_vectors import WordVectors, read_vectors, save_vectors, word_vectors

@@ -103,6 +103,16 @@ def check(function: str, values: Mapping[str, Any], hints: Mapping[str, Any]) ->
         _checked(values[name], hints[name], name, function)
 
 
+def check_fields(settings: Any) -> None:
+    """Check the fields of settings against their annotations.
+
+    Raises:
+        ArgumentTypeError: one is of another type.
+    """
+    if found := _mismatch_of_fields(settings, "settings"):
+        raise found.error(type(settings).__name__)
+
+
 def token_ids(ids_BT: Any) -> Array:
     """`ids_BT`, an array of numpy or torch (lists become one of numpy), which holds token ids, T in
     each of B rows.

@@ -8,16 +8,20 @@ and `--set name=value` needs no section.
 """
 
 import dataclasses
+import functools
 import math
+import numbers
 import re
+import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from rnnlm import arguments
 from rnnlm.errors import ModelError, SettingsError, nearest, notice, shown
 
 Settings = TypeVar("Settings")
@@ -33,6 +37,18 @@ Natural = Annotated[int, Meta(ge=0)]
 Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Probability = Annotated[float, Meta(ge=0, lt=1)]
+
+
+class Checked:
+    """Base of settings that are made by hand in Python: each field keeps to the type and range of
+    its annotation, as one from the command line does. A class with a `__post_init__` of its own
+    calls this one first."""
+
+    def __post_init__(self) -> None:
+        arguments.check_fields(self)
+        own: Any = type(self)
+        for name, kind in _bounded_fields(own).items():
+            _converted(name, _plain_number(getattr(self, name)), kind, is_text=False)
 
 
 @dataclass(frozen=True)
@@ -112,8 +128,11 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     Raises:
         SettingsError: it is of another type, out of range, or not a finite number.
     """
-    if isinstance(value, str) and value.lower() in ("none", "null"):
-        value = None
+    is_none = isinstance(value, str) and value.lower() in ("none", "null")
+    return _converted(name, None if is_none else value, kind, is_text)
+
+
+def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     try:
         converted = msgspec.convert(value, kind, strict=not is_text)
     except (msgspec.ValidationError, UnicodeEncodeError):
@@ -121,7 +140,7 @@ def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
         schemas = _schemas(kind)
         # TOML's form of 650,650,400
         if _is_flat_list(value) and any("pattern" in schema for schema in schemas):
-            return convert(name, ",".join(map(str, value)), kind, is_text)
+            return _converted(name, ",".join(map(str, value)), kind, is_text)
         needed = " or ".join(map(_in_words, schemas))
         raise SettingsError(
             f"setting {name} = {shown(value)} is not valid",
@@ -266,6 +285,32 @@ class Budget:
         return cls(steps=int(number))
 
 
+@functools.cache
+def _bounded_fields(cls: Any) -> dict[str, Any]:
+    """The annotations of the fields whose values have a range, a pattern or a list of choices."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {name: kind for name, kind in hints.items() if _is_bounded(kind)}
+
+
+def _is_bounded(kind: Any) -> bool:
+    origin = typing.get_origin(kind)
+    if origin is Literal:
+        return True
+    if origin not in (Annotated, typing.Union, types.UnionType):
+        return False
+    bounds = [extra for extra in typing.get_args(kind) if isinstance(extra, Meta)]
+    if any(getattr(each, name) is not None for each in bounds for name in _BOUND_NAMES):
+        return True
+    return any(map(_is_bounded, typing.get_args(kind)))
+
+
+def _plain_number(value: Any) -> Any:
+    """Numpy's numbers, and others that are not Python's own, as those of Python."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
+
+
 def _is_flat_list(value: Any) -> bool:
     return isinstance(value, list) and not any(isinstance(each, (list, dict)) for each in value)
 
@@ -276,6 +321,7 @@ def _schemas(kind: Any) -> list[dict[str, Any]]:
     return schema.get("anyOf", [schema])
 
 
+_BOUND_NAMES = ("ge", "gt", "le", "lt", "pattern")
 _BOUNDS = {
     "minimum": "of at least {}",
     "exclusiveMinimum": "above {}",

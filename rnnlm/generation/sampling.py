@@ -23,7 +23,7 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from rnnlm.config import Count, Natural, NonNegative
+from rnnlm.config import Checked, Count, Natural, NonNegative
 from rnnlm.errors import UsageError
 
 BLOCK = 64  # a draw finds the block first, by the sums of blocks, then the token in it
@@ -34,7 +34,7 @@ _Share = Annotated[float, Meta(gt=0, le=1)]
 
 
 @dataclass(frozen=True)
-class SamplingSettings:
+class SamplingSettings(Checked):
     """How the next token is drawn, and how long a text may be."""
 
     temperature: Annotated[

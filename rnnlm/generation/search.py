@@ -24,7 +24,7 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm import arrays
-from rnnlm.config import Count
+from rnnlm.config import Checked, Count
 from rnnlm.errors import UsageError
 from rnnlm.generation.drawing import Found, Sample, Starts, encoded_prompt, read_prompt
 from rnnlm.generation.word_constraints import LOOK_BACK, Ban
@@ -143,7 +143,7 @@ FEW = 8  # tokens that are forbidden at every step, so many without a copy of th
 
 
 @dataclass(frozen=True)
-class SearchSettings:
+class SearchSettings(Checked):
     """How wide the beam is, how texts of different length compare, and how many are wanted."""
 
     beam: Annotated[
@@ -263,7 +263,7 @@ ROWS_PER_CALL = 128
 
 
 @dataclass(frozen=True)
-class BeamSettings:
+class BeamSettings(Checked):
     """How wide the beam is, and how texts of different length compare."""
 
     beam: Annotated[

@@ -5,10 +5,10 @@ words unknown to them. Each distinct text is scored once per model, or once per 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from rnnlm.config import Checked
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.inference import span_scoring
 from rnnlm.inference.prefixes import score_trie
@@ -17,7 +17,7 @@ from rnnlm.interface import LanguageModel
 from rnnlm.rescoring.nbest import Utterance
 from rnnlm.scoring.scorer import check
 from rnnlm.scoring.sentences import Sentence
-from rnnlm.text.lines import Progress, check_reserved, is_blank, silent, split_words
+from rnnlm.text.lines import Progress, SpecialSymbols, check_reserved, is_blank, silent, split_words
 from rnnlm.text.marks import count_marks, tell_unseen
 from rnnlm.text.normalisation import without_punctuation
 
@@ -28,7 +28,7 @@ _Text = tuple[str, str | None]  # with its source, if a model reads that
 
 
 @dataclass(frozen=True)
-class TextMapping:
+class TextMapping(Checked):
     """What becomes of a hypothesis, and of its source, before a model reads it.
 
     remove_punctuation: characters of Unicode's classes P and S become white space, but for
@@ -39,7 +39,7 @@ class TextMapping:
 
     lowercase: bool = False
     remove_punctuation: bool = False
-    special_symbols: Literal["error", "drop", "replace"] = "error"
+    special_symbols: SpecialSymbols = "error"
     normalise_wer: bool = False
 
     def mapped(self, text: str, where: str = "a hypothesis") -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rnnlm.config import Checked, Natural
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.evaluation.statistics import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
@@ -112,7 +113,7 @@ Models = Mapping[str, ScoringModel] | Sequence[str | Path]
 
 
 @dataclass(frozen=True)
-class RescoreSettings:
+class RescoreSettings(Checked):
     """What is tuned, and how. words, oov: whether these features have weights; seed: of restarts
     and resampling; skip_incomplete: utterances without reference are left out of tuning with a
     notice instead of being an error."""
@@ -120,8 +121,8 @@ class RescoreSettings:
     mapping: TextMapping = TextMapping()
     words: bool = True
     oov: bool = True
-    restarts: int = RESTARTS
-    seed: int = 1
+    restarts: Natural = RESTARTS
+    seed: Natural = 1
     skip_incomplete: bool = False
 
 

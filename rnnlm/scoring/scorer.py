@@ -29,7 +29,7 @@ from rnnlm.scoring.sentences import SURROGATE, Sentence, line_of, of_texts
 from rnnlm.scoring.word_scores import Seen, WordFrequencies, joined
 from rnnlm.text import encoding
 from rnnlm.text.encoding import LinesHash
-from rnnlm.text.lines import WORD_SPACE, check_reserved, is_blank
+from rnnlm.text.lines import WORD_SPACE, SpecialSymbols, check_reserved, is_blank
 from rnnlm.text.marks import count_marks, tell_unseen
 
 LINES_PER_CHUNK = 4096
@@ -65,7 +65,7 @@ def score_sentences(
     with_tokens: bool = False,
     with_words: bool = False, word_surprisal: Literal["exact", "naive"] = "exact",
     next_words: int = 0, eos: bool = True,
-    context: Context = "reset", special_symbols: str = "error",
+    context: Context = "reset", special_symbols: SpecialSymbols = "error",
     unscorable: Literal["raise", "null"] = "raise",
     split: Split = "whitespace", measures: Sequence[Measure] = (), regions: str | None = None,
     sources: str | Sequence[str] | None = None,

@@ -11,8 +11,9 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from rnnlm.config import Checked
 from rnnlm.errors import TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.reading import opened, shown_name, text_lines
@@ -27,7 +28,7 @@ from rnnlm.text.sources import SourceSettings, warn_of_repeats
 
 
 @dataclass(frozen=True)
-class SentenceSettings:
+class SentenceSettings(Checked):
     """How sentences are read.
 
     column, id_column, given_column: of tables. id_column None: the column `id` where there is one,
@@ -46,7 +47,7 @@ class SentenceSettings:
     given_column: str | None = None
     given: str = ""
     split: str = "train"
-    encoding_errors: str = "strict"
+    encoding_errors: Literal["strict", "replace"] = "strict"
     delimiter: str | None = None
     keep: tuple[str, ...] | None = None
     region_mark: str | None = None

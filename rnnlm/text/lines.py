@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from rnnlm.config import Checked
 from rnnlm.errors import TextError
 from rnnlm.files.reading import LONGEST_LINE, decode, opened, text_lines, too_long
 from rnnlm.interface import UNKNOWN
@@ -26,8 +27,11 @@ _RESERVED = re.compile(r"(?<![^ \t\r\0])</?s>(?![^ \t\r\0])")
 _RESERVED_WITH_SPACE = re.compile(r"(?:[ \t\r\0]</?s>)+$|(?<![^ \t\r\0])</?s>(?:[ \t\r\0]|$)")
 
 
+SpecialSymbols = Literal["error", "drop", "replace"]
+
+
 @dataclass(frozen=True)
-class TextSettings:
+class TextSettings(Checked):
     """How lines are read."""
 
     encoding_errors: Annotated[
@@ -38,8 +42,7 @@ class TextSettings:
         Meta(description="blank lines: skipped, one </s> each, or document borders"),
     ] = "skip"
     special_symbols: Annotated[
-        Literal["error", "drop", "replace"],
-        Meta(description="<s> or </s> in the text: error, dropped, or <unk>"),
+        SpecialSymbols, Meta(description="<s> or </s> in the text: error, dropped, or <unk>")
     ] = "error"
 
 

@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 import rnnlm.corpora as corpora
+from rnnlm.config import Checked
 from rnnlm.errors import SettingsError, TextError, UsageError, given, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
@@ -29,7 +30,7 @@ HUB = "hf:"
 
 
 @dataclass(frozen=True)
-class SourceSettings:
+class SourceSettings(Checked):
     """How tables and data sets are read."""
 
     column: Annotated[
@@ -42,6 +43,7 @@ class SourceSettings:
     ] = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         object.__setattr__(self, "delimiter", parse_delimiter(self.delimiter))
 
     def table_kind(self, source: str) -> str | None:

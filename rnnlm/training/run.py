@@ -46,6 +46,7 @@ from rnnlm.training import resume
 from rnnlm.training.plan import Plan, plan
 from rnnlm.training.request import STARTS, Request
 from rnnlm.training.texts import CountedText
+from rnnlm.training.training_run import TrainingRun, Work
 
 # ---- What a training run writes while it lasts: the best model, checkpoints to go on from, the log
 # of its events.
@@ -280,18 +281,27 @@ def train(
     stop: Callable[[], bool] = never,
     save: Callable[[], bool] = never,
     **request: Any,
-) -> Iterator[Event]:
-    """Train a model; the events of the run, as it lasts. The keywords are those of
-    :class:`Request`; other ones are settings: `train("text.txt", model="gru", hidden_size=300,
-    budget="5m")`. Asked at every step: whether to `stop`, and whether to `save` what the run could
-    go on from.
+) -> TrainingRun:
+    """Train a model. Iterate over the run that is returned: it trains, and yields its events.
+
+    The keywords are those of :class:`Request`; other ones are settings: `train("text.txt",
+    model="gru", hidden_size=300, budget="5m")`. Asked at every step: whether to `stop`, and whether
+    to `save` what the run could go on from.
+
+    The work is stored on `close()`, on leaving `with rnnlm.train(...) as run:`, when the run is
+    dropped, as by `break`, and at once when Ctrl-C interrupts it. The same call goes on from there.
 
     Raises:
-        RnnlmError: any of its kinds: the request, the text, the device, the output folder.
+        RnnlmError: any of its kinds: the request, the text, the device, the output folder. All but
+            those about the arguments themselves are raised by the first event.
     """
-    with planning_together():
-        planned = plan(request_of(text, request))
-    yield from run(planned, stop, save)
+    asked = request_of(text, request)
+
+    def planned() -> Plan:
+        with planning_together():
+            return plan(asked)
+
+    return TrainingRun(Work(planned, run, stop, save))
 
 
 def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str, Any]) -> Request:

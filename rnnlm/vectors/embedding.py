@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnlm.config import Checked
 from rnnlm.errors import ModelError, TextError, UsageError
 from rnnlm.inference.layer_outputs import (
     FEATURES,
@@ -26,7 +27,7 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
 from rnnlm.text.batches import by_length
-from rnnlm.text.lines import check_reserved, is_blank
+from rnnlm.text.lines import SpecialSymbols, check_reserved, is_blank
 
 # ---- From what a layer gives for the tokens of lines to one vector a line, or one a word.
 #
@@ -85,7 +86,7 @@ _POOLINGS = ("last", "mean", "max")
 
 
 @dataclass(frozen=True)
-class EmbeddingSettings:
+class EmbeddingSettings(Checked):
     """Which vectors are made.
 
     pooling: of a line "last", after its last token (each direction of a bidirectional layer after
@@ -100,7 +101,7 @@ class EmbeddingSettings:
     pooling: Pooling | None = None
     layer: str | int | None = None
     words: bool = False
-    special_symbols: str = "error"
+    special_symbols: SpecialSymbols = "error"
 
 
 @dataclass(frozen=True)

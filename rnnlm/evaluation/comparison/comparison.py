@@ -15,10 +15,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
+from rnnlm.config import Checked, Count, Natural
 from rnnlm.errors import ComparisonError, UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.calibration import Calibration, calibrate
@@ -425,18 +427,18 @@ TOP = 20
 
 
 @dataclass(frozen=True)
-class ComparisonSettings:
+class ComparisonSettings(Checked):
     """How models are compared. block_lines: lines resampled together (None: one, or as many as give
     10,000 blocks). resamples: of bootstrap and permutation test (None: RESAMPLES and PERMUTATIONS).
     top: lines and words listed for each model of a pair. calibration_tokens: how many tokens
     calibration is measured on, 0 for none."""
 
     context: Context = "carry"
-    block_lines: int | None = None
-    resamples: int | None = None
-    seed: int = 1
-    top: int = TOP
-    calibration_tokens: int = 0
+    block_lines: Count | None = None
+    resamples: Annotated[int, Meta(ge=1, le=10_000_000)] | None = None
+    seed: Natural = 1
+    top: Natural = TOP
+    calibration_tokens: Natural = 0
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from rnnlm.config import Count
+from rnnlm.config import Checked, Count
 from rnnlm.errors import UsageError, notice, visible
 from rnnlm.evaluation import plotting
 from rnnlm.generation.search import LengthPower
@@ -107,7 +107,7 @@ LONGER = 10  # tokens that a line may have beyond its factor of the source's
 
 
 @dataclass(frozen=True)
-class DecodingSettings:
+class DecodingSettings(Checked):
     """What is searched for and told. Properties give what follows where a setting is none.
 
     Raises:
@@ -144,6 +144,7 @@ class DecodingSettings:
     attention: Annotated[bool, Meta(description="tell what each token of a line looked at")] = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.beam is not None and self.beam < self.nbest:
             raise UsageError(
                 f"a beam of {self.beam} holds fewer than {self.nbest} lines",

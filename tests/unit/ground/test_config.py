@@ -1,11 +1,15 @@
+import dataclasses
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 from msgspec import Meta
 
+import rnnlm
 from rnnlm.config import (
     Budget,
+    Checked,
     Count,
     Layer,
     NonNegative,
@@ -16,7 +20,7 @@ from rnnlm.config import (
     parse_assignments,
     resolve,
 )
-from rnnlm.errors import ModelError, SettingsError
+from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError
 from rnnlm.files.reading import read_toml
 from rnnlm.ngram.settings import NgramSettings
 
@@ -164,3 +168,40 @@ def test_a_setting_that_may_be_a_list_says_so_where_it_is_none():
         SettingsError, match="prune = None is not valid; a text or a list is needed"
     ):
         resolve([NgramSettings], [Layer("--set", {"prune": "none"}, is_text=True)])
+
+
+OUT_OF_RANGE = [
+    (rnnlm.SamplingSettings, {"top_k": 0}, "a whole number of at least 1 or none"),
+    (rnnlm.SamplingSettings, {"temperature": -1}, "a number of at least 0"),
+    (rnnlm.SamplingSettings, {"top_p": 5}, "at most 1"),
+    (rnnlm.BeamSettings, {"beam": 0}, "at least 1"),
+    (rnnlm.DecodingSettings, {"nbest": 0}, "at least 1"),
+    (rnnlm.ComparisonSettings, {"resamples": 0}, "at least 1"),
+    (rnnlm.ScoringSettings, {"next_words": -1}, "at least 0"),
+    (rnnlm.ScoringSettings, {"word_surprisal": "exactly"}, "one of exact, naive"),
+    (rnnlm.SentenceSettings, {"encoding_errors": "ignore"}, "one of replace, strict"),
+    (rnnlm.TextSettings, {"blank_lines": "drop"}, "one of documents, keep, skip"),
+    (rnnlm.RescoreSettings, {"restarts": -1}, "at least 0"),
+    (rnnlm.EmbeddingSettings, {"special_symbols": "keep"}, "one of drop, error, replace"),
+]
+
+
+@pytest.mark.parametrize("cls, values, needed", OUT_OF_RANGE)
+def test_settings_made_in_python_keep_their_ranges(cls, values, needed):
+    [(name, _)] = values.items()
+    with pytest.raises(SettingsError, match=f"{name} = .* is not valid.*{needed}"):
+        cls(**values)
+    with pytest.raises(SettingsError):
+        dataclasses.replace(cls(), **values)
+
+
+def test_all_public_settings_check_themselves():
+    public = [name for name in rnnlm.__all__ if name.endswith("Settings") or name == "TextMapping"]
+    assert [name for name in public if not issubclass(getattr(rnnlm, name), Checked)] == []
+
+
+def test_numbers_of_numpy_are_settings_too():
+    made = rnnlm.SamplingSettings(top_k=np.int64(3), temperature=np.float32(0.5))
+    assert (made.top_k, made.temperature) == (3, 0.5)
+    with pytest.raises(ArgumentTypeError, match="top_k must be an int or None, not a str"):
+        rnnlm.SamplingSettings(top_k="3")

@@ -20,6 +20,7 @@ from rnnlm.ngram.arpa.writing import export_arpa, import_arpa
 from rnnlm.tasks.labels.texts import TaskTokenizerSettings
 from rnnlm.text.lines import TextSettings
 from rnnlm.training.run import train
+from support.killed_runs import cut_off
 from support.tiny_models import Lines
 
 LINES = [
@@ -131,7 +132,7 @@ def test_a_run_that_was_cut_off_goes_on_in_its_direction(folder, tmp_path):
     while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
         pass
     next(events)
-    events.close()
+    cut_off(events)
     with pytest.raises(UsageError, match="reversed"):
         list(train(folder / "train", **{**run, "reversed": False, "resume": True}))
     list(train(folder / "train", output=tmp_path / "m", valid=folder / "train", resume=True))

@@ -14,7 +14,7 @@ from rnnlm.files import writing
 from rnnlm.models import model_folder
 from rnnlm.recipes import recipe as recipes
 from rnnlm.training.run import train
-from support.killed_runs import outcome
+from support.killed_runs import cut_off, outcome
 
 RUN = {
     "hidden_size": 8, "embedding_size": 8, "batch_rows": 4, "bptt_tokens": 8, "precision": "fp32",
@@ -63,7 +63,7 @@ def cut(texts, tmp_path):
     while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
         pass
     next(events)  # by then it is stored
-    events.close()
+    cut_off(events)
     return tmp_path / "m"
 
 
@@ -126,12 +126,12 @@ def test_where_there_is_nothing_it_starts_also_if_it_was_cut_off_before_the_firs
 ):
     events = auto(texts, tmp_path / "m")
     assert next(events).step == 0
-    events.close()
+    cut_off(events)
     assert not (tmp_path / "m").exists()
     events = auto(texts, tmp_path / "m", save_every="1h")
     # it stops at the first one: the model is there, no checkpoint is
     assert any(isinstance(event, ModelSaved) for event in events)
-    events.close()
+    cut_off(events)
     started, *_ = auto(texts, tmp_path / "m")
     assert started.step == 0 and outcome(tmp_path / "m") == outcome(whole)
 
@@ -156,7 +156,7 @@ def test_a_run_from_other_weights_goes_on_by_the_same_command(texts, whole, tmp_
     while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
         pass
     next(events)
-    events.close()
+    cut_off(events)
     started, *_ = auto(texts, tmp_path / "m", **begun)
     assert started.step == 6
     list(auto(texts, tmp_path / "n", **begun))

@@ -1,0 +1,205 @@
+"""A training run as Python holds it: an iterator of events that stores its work however it is left.
+
+A generator that is dropped or interrupted in the middle of a step is gone, and with it the work
+since the last checkpoint. So nobody outside holds the generator of a run: a :class:`TrainingRun`
+asks it to stop at the next step and lets it store what there is, as Ctrl-C does on the command
+line. A notebook keeps the traceback of what was interrupted, and with it every object on the way.
+Therefore Ctrl-C is heard here, instead of waiting for the run to be dropped.
+"""
+
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Self
+
+from rnnlm.errors import TrainingError, notice
+from rnnlm.events import Event
+from rnnlm.training.plan import Plan
+
+Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool]], Iterator[Event]]
+
+
+class TrainingRun(Iterator[Event]):
+    """A run of :func:`rnnlm.train`. Iterate over it to train; it yields events.
+
+    The work is stored when the run ends, on `close()`, on leaving a `with`, when the run is
+    dropped, and at once when Ctrl-C interrupts the program. The same call then goes on from there
+    in the default folder, and with `resume="auto"` in any other. A count-based model has nothing to
+    store before it is complete.
+    """
+
+    def __init__(self, work: "Work") -> None:
+        self._work = work
+        self._finalizer = weakref.finalize(self, work.drop)
+
+    def __next__(self) -> Event:
+        return self._work.next()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that the model is saved in; None before the run has started."""
+        return self._work.plan.output if self._work.plan else None
+
+    def close(self) -> None:
+        """End the run here and store its work. Nothing happens where it has ended already.
+
+        Raises:
+            OutputError: the work cannot be written.
+        """
+        self._work.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and not self._work.is_started:
+            self._work.tell_unstarted()
+        self.close()
+
+
+class Work:
+    """What a :class:`TrainingRun` does. It knows nothing of that one, which can be dropped.
+
+    plan: None before the run has started. interruption: what is raised once the work is stored.
+    """
+
+    def __init__(
+        self,
+        make_plan: Callable[[], Plan],
+        runner: Runner,
+        stop: Callable[[], bool],
+        save: Callable[[], bool],
+    ) -> None:
+        self.make_plan = make_plan
+        self.runner = runner
+        self.stop = stop
+        self.save = save
+        self.plan: Plan | None = None
+        self.events = self._events()
+        self.process = os.getpid()
+        self.is_started = self.is_executing = self.is_closed = False
+        self.interruption: BaseException | None = None
+
+    def next(self) -> Event:
+        """Go on to the next event."""
+        if self.is_closed:
+            raise StopIteration
+        self.is_started = True
+        _hear(self)
+        self.is_executing = True
+        try:
+            event = next(self.events)
+        except BaseException:
+            self._over()
+            if self.interruption is None:
+                raise
+        finally:
+            self.is_executing = False
+        if self.interruption is not None:
+            self._store()
+            # Its traceback leads to everything the run holds, so the run does not hold it.
+            interruption, self.interruption = self.interruption, None
+            raise interruption
+        return event
+
+    def close(self) -> None:
+        """End the run, its work stored. Called by the run itself, it ends after this event."""
+        if self.is_executing:
+            self.interruption = self.interruption or StopIteration()
+        elif not self.is_closed:
+            self._store()
+
+    def drop(self) -> None:
+        """Do what is left to do when nobody holds the run any more."""
+        if os.getpid() != self.process:  # a copy of it, in a process that was forked
+            return
+        if not self.is_started and not self.is_closed:
+            self.tell_unstarted()
+        self.close()
+
+    def tell_unstarted(self) -> None:
+        """Tell the caller that nothing was trained."""
+        notice(
+            "a training run was never started, so nothing was trained: iterate over it, as in "
+            "`for event in rnnlm.train(...): ...`"
+        )
+
+    @property
+    def ends_in_order(self) -> bool:
+        """Whether the run can be asked to stop and store its work."""
+        return self.is_started and self.plan is not None and self.plan.kind.family == "neural"
+
+    def _events(self) -> Generator[Event, None, None]:
+        self.plan = self.make_plan()
+        yield from self.runner(self.plan, self._wants_end, self.save)
+
+    def _wants_end(self) -> bool:
+        """Whether the run is to stop; what the caller's own `stop` raises is such a wish, too."""
+        if self.is_closed or self.interruption is not None:
+            return True
+        try:
+            return self.stop() or self.interruption is not None
+        except (Exception, KeyboardInterrupt) as error:
+            self.interruption = error
+            return True
+
+    def _store(self) -> None:
+        """Let the run end in order; what cannot is abandoned."""
+        self.is_closed = self.is_executing = True
+        try:
+            if not self.ends_in_order:
+                self.events.close()
+            for _ in self.events:
+                pass
+        except TrainingError as error:  # it had not taken a step, or has diverged
+            notice(str(error))
+        finally:
+            self.is_executing = False
+            self._over()
+
+    def _over(self) -> None:
+        self.is_closed = True
+        _open_runs.discard(self)
+        if not _open_runs and signal.getsignal(signal.SIGINT) is _interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# ---- Ctrl-C, heard for all runs that were begun and have not ended. A program that handles it by
+# itself is left alone.
+
+_open_runs: set[Work] = set()
+
+
+def _hear(work: Work) -> None:
+    """Handle Ctrl-C while there are open runs."""
+    _open_runs.add(work)
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Store the work of all open runs, then interrupt as usual.
+
+    A run in the middle of a step takes note, and interrupts after that step. A second Ctrl-C
+    interrupts it at once.
+    """
+    executing = [work for work in _open_runs if work.is_executing]
+    waiting = [work for work in executing if work.ends_in_order and work.interruption is None]
+    for work in waiting:
+        work.interruption = KeyboardInterrupt()
+    if waiting:
+        return
+    for work in [work for work in _open_runs if not work.is_executing]:
+        work.interruption = KeyboardInterrupt()
+        work.close()
+    signal.default_int_handler(number, frame)

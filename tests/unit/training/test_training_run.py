@@ -1,0 +1,145 @@
+"""The run that `rnnlm.train` returns stores its work, however it is left."""
+
+import gc
+import os
+import signal
+import sys
+
+import pytest
+
+import rnnlm
+from rnnlm.errors import ArgumentTypeError, RnnlmWarning
+from rnnlm.events import Started, Validated
+from rnnlm.models import checkpoints
+from rnnlm.models.model_folder import read_manifest
+from support.small_runs import SMALL
+
+LONG = {**SMALL, "model": "gru", "threads": 1, "budget": "5000steps", "validate_every_steps": 2}
+
+
+@pytest.fixture
+def begin(text, tmp_path):
+    """Make a run in the folder m that would take long."""
+
+    def made(**request):
+        return rnnlm.train(text, output=tmp_path / "m", **{**LONG, **request})
+
+    return made
+
+
+@pytest.fixture
+def stored(tmp_path):
+    """Read after which step the run in the folder m was stored, and whether it may go on."""
+
+    def read():
+        assert read_manifest(tmp_path / "m").training["stopped"] == "request"
+        assert not (tmp_path / "m" / "training" / "owner.json").exists()
+        return checkpoints.load(tmp_path / "m").facts["step"]
+
+    return read
+
+
+def to_step(run, step):
+    """Iterate up to the validation after that step."""
+    return next(event for event in run if isinstance(event, Validated) and event.step == step)
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_is_closed_is_stored(begin, stored, tmp_path):
+    run = begin()
+    assert run.folder is None
+    to_step(run, 4)
+    assert run.folder == tmp_path / "m"
+    run.close()
+    assert stored() == 4
+    run.close()
+    assert list(run) == []
+
+
+def test_leaving_a_with_stores_the_run(begin, stored):
+    with pytest.raises(ZeroDivisionError), begin() as run:
+        to_step(run, 4)
+        raise ZeroDivisionError
+    assert stored() == 4
+
+
+def test_a_run_that_is_dropped_is_stored(begin, stored):
+    for event in begin():
+        if isinstance(event, Validated) and event.step == 6:
+            break
+    gc.collect()
+    assert stored() == 6
+
+
+def test_what_was_stored_goes_on(begin):
+    with begin() as run:
+        to_step(run, 4)
+    started, *_, finished = begin(resume=True, budget="8steps")
+    assert (started.step, finished.steps) == (4, 8)
+
+
+@pytest.mark.parametrize("signalled", [True, False])
+def test_an_interruption_inside_stores_at_once(begin, stored, signalled):
+    asked = 0
+
+    def stop():
+        nonlocal asked
+        asked += 1
+        if asked == 20:
+            if not signalled:
+                raise KeyboardInterrupt
+            interrupt()
+        return False
+
+    run = begin(stop=stop, validate_every_steps=None, min_validations=0)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        list(run)
+    sys.last_traceback = caught.tb  # as a notebook keeps it, and with it the run
+    assert stored() == 19
+    del sys.last_traceback
+
+
+def test_ctrl_c_in_the_body_stores_at_once(begin, stored):
+    kept = []
+    with pytest.raises(KeyboardInterrupt) as caught:
+        kept.append(begin())
+        to_step(kept[0], 4)
+        interrupt()
+    sys.last_traceback = caught.tb
+    assert stored() == 4
+    del sys.last_traceback
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_ctrl_c_does_not_wait(begin):
+    def stop():
+        interrupt()
+        interrupt()
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        list(begin(stop=stop))
+
+
+def test_a_run_closed_before_its_first_step_leaves_nothing(begin, tmp_path):
+    run = begin()
+    assert isinstance(next(run), Started)
+    with pytest.warns(RnnlmWarning, match="stopped before the first step"):
+        run.close()
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_run_that_nobody_started_warns(begin):
+    with pytest.warns(RnnlmWarning, match="never started"):
+        begin()
+        gc.collect()
+    with pytest.warns(RnnlmWarning, match="never started"), begin():
+        pass
+
+
+def test_wrong_arguments_are_refused_at_the_call():
+    with pytest.raises(ArgumentTypeError):
+        rnnlm.train("text.txt", output=5)
