@@ -3,11 +3,13 @@ running any code.
 
 Files are written under new names and fsynced, then config.json is replaced atomically, then old
 files go. config.json names each file that belongs to the model with its length and SHA-256;
-everything else in the folder is a companion.
+everything else in the folder is a companion. Before there is a config.json, unfinished.json names
+the files, so that what a killed writer has left is known as such.
 """
 
 import contextlib
 import dataclasses
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +22,7 @@ from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError, OutputError, SettingsError
 from rnnlm.files import lock, tensors
 from rnnlm.files import writing as safe_files
+from rnnlm.files.reading import decode_json, read_small
 from rnnlm.files.tensors import BF16
 from rnnlm.files.writing import STANDARD_OUTPUT, replace_file, writing
 from rnnlm.interface import Device, LanguageModel, Shapes, Tokenizer
@@ -45,6 +48,7 @@ __all__ = [
     "owned", "read_manifest", "save", "save_results",
 ]  # fmt: skip
 
+UNFINISHED_FILES = "unfinished.json"
 DEEPEST = 16  # models made of models made of models ...
 
 
@@ -74,7 +78,7 @@ def save(
         before = _files_of(folder)
         try:
             for role, path, pieces in _contents(folder, model, step, bits):
-                _write(role, path, pieces, files)
+                _write(role, path, pieces, files, before)
             entries = (model_parts.bundled if bundle else model_parts.referenced)(folder, parts)
             manifest = Manifest(
                 name,
@@ -88,18 +92,21 @@ def save(
             )
             write_manifest(folder, manifest)
         except BaseException:
-            _remove_unnamed(folder, files)
+            _remove_unnamed(folder, [*files, *before, UNFINISHED_FILES])
             with contextlib.suppress(OSError):
                 if is_new:
                     folder.rmdir()
             raise
         # What the model before had, and what writers that were killed have left.
+        listed = {UNFINISHED_FILES, *before}
         left = [
             name
             for name in os.listdir(folder)
-            if model_parts.is_data(name) or model_parts.is_unfinished(name)
+            if model_parts.is_data(name)
+            or model_parts.is_unfinished(name)
+            or safe_files.whole_name(name) in listed
         ]
-        _remove_unnamed(folder, [*before, *left])
+        _remove_unnamed(folder, left)
         if not goes_on:
             checkpoints.remove(folder)
             _remove_companions(folder)
@@ -117,10 +124,16 @@ def _contents(
 
 
 def _write(
-    role: str, path: Path, pieces: list[bytes | memoryview], files: dict[str, FileEntry]
+    role: str,
+    path: Path,
+    pieces: list[bytes | memoryview],
+    files: dict[str, FileEntry],
+    before: list[str],
 ) -> None:
-    """Write a file and enter it in `files`, before it is written; a file is immutable once
-    named."""
+    """Write a file and enter it in `files`, before it is written; a file is immutable once named.
+
+    before: files that were there, which stay listed until there is a config.json.
+    """
     digest = safe_files.digest(_in_passing(pieces))
     # a link in its place is replaced: what it leads to is not ours
     found = None if path.is_symlink() else safe_files.sha256(path)
@@ -128,8 +141,20 @@ def _write(
         path = path.with_stem(f"{path.stem}-{digest[:8]}")
         found = safe_files.sha256(path)
     files[path.name] = FileEntry(role, sum(map(len, pieces)), digest)
+    if not is_model(path.parent):
+        names = json.dumps(sorted({*files, *before}))
+        replace_file(path.parent / UNFINISHED_FILES, names.encode("utf-8", "backslashreplace"))
     if found != digest:
         replace_file(path, _in_passing(pieces))
+
+
+def unfinished_files(folder: Path) -> list[str]:
+    """Return the names of files that a writer has begun in `folder` before its config.json."""
+    try:
+        names = decode_json(read_small(folder / UNFINISHED_FILES), list[str])
+    except (OSError, ValueError):
+        return []
+    return [name for name in names if name == os.path.basename(name)]
 
 
 def save_results(
@@ -294,19 +319,24 @@ def holds_leftovers(folder: Path) -> bool:
     there was a model."""
     if not folder.is_dir():
         return False
+    names = os.listdir(folder)
+    listed = {UNFINISHED_FILES, *unfinished_files(folder)}
     rest = [
         name
-        for name in os.listdir(folder)
+        for name in names
         if name not in (lock.OWNER, checkpoints.FOLDER)
+        and safe_files.whole_name(name) not in listed
         and not (name == METRICS and is_of_a_run(folder))
     ]
-    return all(map(model_parts.is_ours, rest)) and (
-        not rest or any(name.startswith("weights-") for name in rest)
-    )
+    is_begun = any(name.startswith("weights-") for name in names)
+    return all(map(model_parts.is_ours, rest)) and (is_begun or not rest)
 
 
 def _files_of(folder: Path) -> list[str]:
-    """The files of the model that is there, by its own list; none where that cannot be read."""
+    """The files of the model that is there, or that a killed writer has begun, by its own list;
+    none where that cannot be read."""
+    if not is_model(folder):
+        return unfinished_files(folder)
     with contextlib.suppress(ModelError):
         return list(read_manifest(folder).files)
     return []

@@ -144,7 +144,9 @@ def test_files_are_synced_before_they_are_put_in_place(tmp_path, monkeypatch):
             os, what, lambda *a, what=what, original=original: (order.append(what), original(*a))[1]
         )
     save_unigram(tmp_path)
-    assert order == ["fsync", "replace", "fsync"] * 3
+    assert (
+        order == ["fsync", "replace", "fsync"] * 5
+    )  # two files, each after the list that names it; config.json
 
 
 def test_a_reader_whose_model_is_replaced_meanwhile_gets_the_new_one(tmp_path, monkeypatch):
