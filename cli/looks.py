@@ -607,7 +607,7 @@ data_options = options.section(
                  help="Data to test on. May be repeated.  [default: the test part of a bundled "
                       "corpus; else a fifth of the sentences]"),
     click.option("--texts", is_flag=True, help="The labels belong to whole texts, not to words."),
-    click.option("--format", metavar="FORMAT",
+    click.option("--input-format", "format", metavar="FORMAT",
                  help="As of rnnlm train: conllu, columns, slashes, tsv, csv, jsonl, ..."),
     click.option("--column", metavar="NAME", help="Column of the words or the text."),
     options.encoding_option,

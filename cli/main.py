@@ -21,7 +21,7 @@ import click
 from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
 
 from . import terminal
-from .options import write_sections
+from .options import RENAMED_OPTIONS, renamed_option, write_sections
 
 GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
     "Train and evaluate": (
@@ -184,6 +184,9 @@ def _exit_code(error: BaseException, command: str) -> int:
         return error.exit_code
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
+        return 2
+    if isinstance(error, click.NoSuchOption) and error.option_name in RENAMED_OPTIONS:
+        terminal.show_error(*renamed_option(error))
         return 2
     if isinstance(error, click.UsageError):
         terminal.show_error(

@@ -45,6 +45,21 @@ def section(title: str, *decorators: Decorator) -> Decorator:
     return apply
 
 
+# Options that have another name now, or two: refused for one release in words that name them.
+RENAMED_OPTIONS = {
+    "--format": {"--input-format": "of what is read", "--output-format": "of what is written"}
+}
+
+
+def renamed_option(error: click.NoSuchOption) -> tuple[str, str, str]:
+    """What is wrong with an option that has other names now, why, and which one to use."""
+    names = RENAMED_OPTIONS[error.option_name]
+    known = {name for option in error.ctx.command.params for name in option.opts}
+    here = [name for name in names if name in known]
+    why = "it is now " + " or ".join(f"{name} ({what})" for name, what in names.items())
+    return f"no option {error.option_name}", why, f"use {' or '.join(here)}" if here else ""
+
+
 def refuse_if(wrong: Any, why: str) -> None:
     """Wrong usage, if options contradict each other like that."""
     if wrong:
@@ -186,12 +201,10 @@ encoding_option = click.option(
     type=click.Choice(["strict", "replace"]),
     help="Bad UTF-8: an error, or U+FFFD.  [default: strict]",
 )
-source_options = stacked(
-    column_option,
-    delimiter_option,
-    click.option("--split", metavar="NAME", help="Split of a data set.  [default: train]"),
-    encoding_option,
+split_option = click.option(
+    "--split", metavar="NAME", help="Split of a data set.  [default: train]"
 )
+source_options = stacked(column_option, delimiter_option, split_option, encoding_option)
 text_options = section(
     "Text",
     source_options,
@@ -206,7 +219,8 @@ _LABELS = "Labels, of taggers and classifiers"
 label_options = section(
     _LABELS,
     click.option(
-        "--format",
+        "--input-format",
+        "format",
         metavar="FORMAT",
         help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext.",
     ),

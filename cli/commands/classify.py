@@ -27,8 +27,8 @@ _SUFFIXES = {".tsv": "tsv", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"
                  help="Texts, one a line, or those of a table (see --column); compressed or not; - "
                       "is "
                  "standard input."),
-    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto",
-                 metavar="NAME",
+    click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS]),
+                 default="auto", metavar="NAME",
                  help="text (a text a line), tsv, csv, jsonl or parquet.  [default: told by suffix "
                       "and content]"),
     click.option("--column", metavar="NAME",
@@ -92,7 +92,7 @@ def command(
 
 
 _ABOUT_INPUT = {
-    "--format": "form",
+    "--input-format": "form",
     "--column": "column",
     "--delimiter": "delimiter",
     "--encoding-errors": "encoding_errors",

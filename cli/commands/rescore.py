@@ -26,7 +26,7 @@ from ..options import (
 _OUTPUT = click.Path(path_type=Path, dir_okay=False)
 list_options = section(
     "Format of the lists",
-    click.option("--format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]),
+    click.option("--input-format", "format", type=click.Choice(["tsv", "json", "kaldi", "espnet"]),
                  help="Format of the lists.  [default: by content]"),
     click.option("--ref", "references", multiple=True, metavar="FILE",
                  help="References, `utt words...` a line; may be repeated."),

@@ -128,6 +128,7 @@ input_options = options.section(
                  "compressed or not; - is standard input. May be repeated."),
     options.column_option,
     options.delimiter_option,
+    options.split_option,
     options.encoding_option,
     click.option("--id-column", metavar="NAME",
                  help="Column of a table that names its rows.  [default: id, if there; else their "
@@ -152,11 +153,9 @@ result_options = options.section(
     click.option("--tokens", "with_tokens", is_flag=True, help="Each token's surprisal, in bits."),
     click.option("--words", "with_words", is_flag=True,
                  help="Each word's surprisal, in bits, whatever the model's tokens are."),
-    click.option("--split", "splits", multiple=True, metavar="NAME",
+    click.option("--word-split", type=click.Choice(_SPLITS),
                  help="Words are those between white space (whitespace) or those of the tokenizer, "
-                      "marks apart (tokens). Any other "
-                      "NAME is the split of a data set in --input. May be repeated.  [default: "
-                      "whitespace and train]"),
+                      "marks apart (tokens).  [default: whitespace]"),
     click.option("--with", "measures", metavar="NAME,...", callback=_measures,
                  help="Also, for each word, the entropy of the prediction or its frequency in "
                       "training (log10)."),
@@ -177,11 +176,11 @@ result_options = options.section(
 )  # fmt: skip
 output_options = options.section(
     "Output",
-    click.option("--format", "form", type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]),
-                 default=None,
+    click.option("--output-format", "form", default=None,
+                 type=click.Choice(["table", "tsv", "csv", "jsonl", "parquet"]),
                  help="A ranked table; or rows or records in input order.  [default: table; with "
                       "--output, by its suffix]"),
-    click.option("--json", "as_json", is_flag=True, help="The same as --format jsonl."),
+    click.option("--json", "as_json", is_flag=True, help="The same as --output-format jsonl."),
     click.option("--output", "-o", type=options.PATH, metavar="FILE",
                  help="Write rows or records there; - is standard output."),
     click.option("--resume", is_flag=True,
@@ -234,7 +233,8 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
     pairs = take_request(given, as_json, overwrite)
     if output == options.STANDARD_OUTPUT:
         output, form = None, form or "jsonl"
-    split, given["split"] = _splits(given.pop("splits"))
+    _check_split(given["split"])
+    split = given.pop("word_split")
     _check_input(sentences, inputs, given)
     form, plot = _format(form, as_json, output), None if pairs else given["plot"]
     _check_options(form, output, resume, overwrite and not pairs, rank, split, given)
@@ -322,7 +322,7 @@ def _check_side_by_side(
 def _format(form: str | None, as_json: bool, output: Path | None) -> str:
     options.refuse_if(
         as_json and form not in (None, "jsonl"),
-        f"--json and --format {form} contradict each other.",
+        f"--json and --output-format {form} contradict each other.",
     )
     chosen = (
         "jsonl"
@@ -331,7 +331,7 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> str:
     )
     why = (
         "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or "
-        "add --format csv, tsv, jsonl or parquet."
+        "add --output-format csv, tsv, jsonl or parquet."
     )
     options.refuse_if(chosen is None or (output and chosen == "table"), why)
     return chosen
@@ -368,27 +368,22 @@ def _check_options(
         form in ("tsv", "csv", "parquet") and given["with_tokens"] and (has_words or has_regions)
     )
     options.refuse_if(
-        is_one_table, "--tokens and words or regions are two tables: choose one, or --format jsonl."
+        is_one_table,
+        "--tokens and words or regions are two tables: choose one, or --output-format jsonl.",
     )
     options.refuse_if(given["measures"] and not has_words, "--with is about words: add --words.")
     options.refuse_if(
         split and not (has_words or has_regions or given["plot"]),
-        f"--split {split} is about words: add --words.",
+        f"--word-split {split} is about words: add --words.",
     )
 
 
-def _splits(values: tuple[str, ...]) -> tuple[str | None, str | None]:
-    """What splits words, and the split of a data set."""
-    chosen: list[str | None] = []
-    for what, names in (
-        ("words", [v for v in values if v in _SPLITS]),
-        ("a data set", [v for v in values if v not in _SPLITS]),
-    ):
-        options.refuse_if(
-            len(set(names)) > 1, f"--split {', --split '.join(names)}: choose one for {what}."
-        )
-        chosen.append(names[0] if names else None)
-    return chosen[0], chosen[1]
+def _check_split(split: str | None) -> None:
+    """Refuse, for one release, what --word-split is for now."""
+    options.refuse_if(
+        split in _SPLITS,
+        f"--split names the split of a data set; what words are, --word-split {split} says.",
+    )
 
 
 def _settings(given: dict[str, Any], split: Any) -> Any:

@@ -27,8 +27,8 @@ input_options = options.section(
     "Input",
     click.option("--input", "source", metavar="FILE",
                  help="A file to be tagged, compressed or not; - is standard input."),
-    click.option("--format", "form", type=click.Choice(["auto", *FORMATS, "text"]), default="auto",
-                 metavar="NAME",
+    click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS, "text"]),
+                 default="auto", metavar="NAME",
                  help="conllu, columns, slashes, jsonl, tsv, or text: raw text, one sentence a "
                       "line.  [default: told by its content]"),
     click.option("--column", metavar="NAME",
@@ -121,7 +121,7 @@ def _check(
     options.refuse_if(sentences and source is not None, "give sentences or --input, one of them.")
     idle = [
         option
-        for option in ("--format", "--column", "--encoding-errors")
+        for option in ("--input-format", "--column", "--encoding-errors")
         if given[_NAMES[option]] not in (None, "auto")
     ]
     options.refuse_if(
@@ -138,7 +138,7 @@ def _check(
     options.check_output(output, overwrite, source)
 
 
-_NAMES = {"--format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}
+_NAMES = {"--input-format": "form", "--column": "column", "--encoding-errors": "encoding_errors"}
 
 
 def _document(

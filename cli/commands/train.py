@@ -40,7 +40,8 @@ task_options = section(
     click.option("--valid-labels", multiple=True, metavar="FILE", help="Those of --valid."),
     click.option("--test-labels", multiple=True, metavar="FILE", help="Those of --test."),
     click.option(
-        "--format",
+        "--input-format",
+        "format",
         metavar="FORMAT",
         help="conllu, columns, slashes, tsv, csv, jsonl, parquet, label-first or fasttext.",
     ),

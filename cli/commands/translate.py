@@ -30,7 +30,7 @@ _SAMPLING = (
     "repetition_penalty",
 )
 _ABOUT_INPUT = {
-    "--format": "form",
+    "--input-format": "form",
     "--column": "column",
     "--delimiter": "delimiter",
     "--encoding-errors": "encoding_errors",
@@ -42,8 +42,8 @@ input_options = options.section(
                  help="Lines to translate, or a table of them (see --column); compressed or not; - "
                       "is "
                  "standard input."),
-    click.option("--format", "form", type=click.Choice(["auto", *FORMATS]), default="auto",
-                 metavar="NAME",
+    click.option("--input-format", "form", type=click.Choice(["auto", *FORMATS]),
+                 default="auto", metavar="NAME",
                  help="text (plain lines), tsv, csv, jsonl or parquet.  [default: told by suffix "
                       "and content]"),
     click.option("--column", metavar="NAME",
@@ -243,7 +243,7 @@ def _check(
         )
         about = [
             option
-            for option in ("--format", "--column", "--delimiter")
+            for option in ("--input-format", "--column", "--delimiter")
             if given[_ABOUT_INPUT[option]] not in (None, "auto")
         ]
         options.refuse_if(about, f"{', '.join(about)}: --interactive reads plain lines.")

@@ -435,7 +435,7 @@ def _usual(folder: Path, costs: bool) -> list[tuple[float, Path, bool | None]]:
                 "a text that is neither TSV nor JSON is taken for Kaldi's, with "
                 f"{', '.join(SCORES + COSTS)} beside it"
             ),
-            "name them: --scores FILE; or name the format: --format",
+            "name them: --scores FILE; or name the format: --input-format",
         )
     return [(1.0, found[0], True)]
 
@@ -448,7 +448,7 @@ def _utt_and_rank(key: str, where: str) -> tuple[str, int]:
         raise TextError(
             f"{where}: {key[:80]!r} is not the name of a hypothesis",
             why,
-            "name another format with --format",
+            "name another format with --input-format",
         )
     return utt, rank
 

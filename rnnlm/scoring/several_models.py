@@ -145,7 +145,7 @@ def check_same_tokens(models: Mapping[str, LanguageModel]) -> None:
             f"{name} {its.name}:{its.fingerprint}" for name, its in tokenizers.items()
         )
         hint = (
-            "rows of words (--words, without --split tokens) are the same for all models; "
+            "rows of words (--words, without --word-split tokens) are the same for all models; "
             "--json keeps the tokens of each apart"
         )
         raise ComparisonError("the tokens of these models cannot be shown side by side", why, hint)

@@ -155,7 +155,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
         # an empty file is for whoever asked for it to tell
         kind = tables.TSV if first is None else _by_line(first)
         if kind is None:
-            hint = "name its format with --format, or the file of the targets with --target"
+            hint = "name its format with --input-format, or the file of the targets with --target"
             raise TextError(
                 f"{source}: cannot tell how its pairs are written",
                 f"its first line is {shown(first)}",
@@ -456,7 +456,8 @@ def _check(
     ):
         why = "targets are in files of their own" if targets else "there is no file with targets"
         raise UsageError(
-            f"format {settings.format}: {why}", hint="--format parallel and --target go together"
+            f"format {settings.format}: {why}",
+            hint="--input-format parallel and --target go together",
         )
     if not targets:
         return
@@ -465,7 +466,8 @@ def _check(
     ):
         why = "targets are in files of their own, line by line"
         raise UsageError(
-            f"{table} is a table, {why}", hint="--format parallel reads each of its lines as a text"
+            f"{table} is a table, {why}",
+            hint="--input-format parallel reads each of its lines as a text",
         )
     if settings.column or settings.target_column or settings.delimiter:
         notice(

@@ -26,7 +26,7 @@ def other(tagger, tmp_path_factory):
         tagger.valid,
         "--task",
         "tagging",
-        "--format",
+        "--input-format",
         "columns",
         *sets,
         "-o",

@@ -80,9 +80,9 @@ def test_data_in_another_format_scheme_or_place_have_the_same_figures(figures, h
     ]
     (here / "iob1.conll").write_text(columns(iob1))
     for given in (
-        ("valid.jsonl", "--format", "jsonl", "--column", "words", "--label-column", "slots"),
+        ("valid.jsonl", "--input-format", "jsonl", "--column", "words", "--label-column", "slots"),
         ("words", "--labels", "labels"),
-        ("slashes", "--format", "slashes"), ("iob1.conll", "--scheme", "iob1"),
+        ("slashes", "--input-format", "slashes"), ("iob1.conll", "--scheme", "iob1"),
     ):  # fmt: skip
         found = figures(tagger.folder, *given)
         assert {name: found[name] for name in COUNTED} == {

@@ -54,3 +54,21 @@ def test_a_model_named_by_the_environment_may_have_spaces_in_its_path(
     (here / "my model").symlink_to(models.unigram)
     monkeypatch.setenv("RNNLM_MODEL", "my model")
     assert json.loads(rnnlm("info", "--json").out)["folder"] == "my model"
+
+
+@pytest.mark.parametrize(
+    "command, instead",
+    [
+        (["tag"], "--input-format or --output-format"),
+        (["score"], "--output-format"),
+        (["train"], "--input-format"),
+        (["rescore"], "--input-format"),
+        (["inspect", "probe"], "--input-format"),
+        (["count"], None),
+    ],
+)
+def test_a_format_is_that_of_the_input_or_output(rnnlm, command, instead):
+    ended = rnnlm(*command, "--format", "tsv")
+    lines = checked_error(ended, 2, "no option --format")
+    assert "--input-format (of what is read) or --output-format (of what is written)" in lines[1]
+    assert lines[2:] == ([f"  try: use {instead}"] if instead else [])

@@ -121,7 +121,7 @@ def test_words_have_their_surprisals_in_every_format(rnnlm, models):
     )
     assert [w["word"] for w in record["word_surprisals"]] == ["the", "zorp", "</s>"]
     rows = table(
-        rnnlm("score", "-m", models.lstm, "--format", "tsv", "--words", "the zorp", "").out
+        rnnlm("score", "-m", models.lstm, "--output-format", "tsv", "--words", "the zorp", "").out
     )
     assert [(row["id"], row["position"], row["word"], row["oov"]) for row in rows] == [
         ("1", "1", "the", "0"), ("1", "2", "zorp", "1"), ("1", "3", "</s>", "0"),
@@ -165,7 +165,7 @@ def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm,
         "--with",
         "entropy,frequency",
     ]
-    shown = rnnlm(*asked, "--format", "csv")
+    shown = rnnlm(*asked, "--output-format", "csv")
     rows = list(csv.DictReader(io.StringIO(shown.out, newline=""), strict=True))
     assert [*rows[0]] == [*PLACES, "entropy_bits", "log10_frequency", "region_index", "reason"]
     assert [[row[name] for name in PLACES[:8]] for row in rows[:4]] == [
@@ -175,7 +175,7 @@ def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm,
     ]  # fmt: skip
     assert [row["region_index"] for row in rows if row["id"] == "2"] == ["1", "1", "2", "2", ""]
     assert "zorp" in [row["word"] for row in rows if row["oov"] == "1" and row["id"] == "2"]
-    assert table(rnnlm(*asked, "--format", "tsv").out) == rows
+    assert table(rnnlm(*asked, "--output-format", "tsv").out) == rows
     for suffix in ("csv", "tsv", "jsonl", "parquet"):
         assert rnnlm(*asked, "-o", f"w.{suffix}").code == 0
     assert (here / "w.csv").read_text() == shown.out
@@ -199,7 +199,7 @@ def test_stimuli_become_rows_of_written_words_in_csv_tsv_parquet_and_json(rnnlm,
 def test_regions_have_rows_of_their_own_from_marks_or_from_columns(rnnlm, models, here):
     (here / "s.csv").write_text("cond,r1,r2,r3\na,The man,was,here\nb,The man,,here\n")
     columns = ["--input", "s.csv", "--region-columns", "r1, r2,r3"]
-    rows = table(rnnlm("score", "-m", models.lstm, *columns, "--format", "tsv").out)
+    rows = table(rnnlm("score", "-m", models.lstm, *columns, "--output-format", "tsv").out)
     assert [(row["id"], row["cond"], row["region_index"], row["region"], row["text"],
              row["words"]) for row in rows] == [
         ("1", "a", "1", "r1", "The man", "2"), ("1", "a", "2", "r2", "was", "1"),
@@ -211,7 +211,14 @@ def test_regions_have_rows_of_their_own_from_marks_or_from_columns(rnnlm, models
     ]  # fmt: skip
     marked = table(
         rnnlm(
-            "score", "-m", models.lstm, "The man / was / here", "--regions", "/", "--format", "tsv"
+            "score",
+            "-m",
+            models.lstm,
+            "The man / was / here",
+            "--regions",
+            "/",
+            "--output-format",
+            "tsv",
         ).out
     )
     assert [row["surprisal_bits"] for row in marked] == [
@@ -239,7 +246,9 @@ def test_columns_to_keep_are_chosen_by_name(rnnlm, models, here):
         (["--keep", "all"], ["item", "cond"]),
     ):
         (row, _) = table(
-            rnnlm("score", "-m", models.unigram, "--input", "s.csv", "--format", "tsv", *keep).out
+            rnnlm(
+                "score", "-m", models.unigram, "--input", "s.csv", "--output-format", "tsv", *keep
+            ).out
         )
         assert [*row] == [
             "id",
@@ -272,7 +281,7 @@ def test_split_chooses_what_words_are(rnnlm, models):
     asked = ["score", "-m", "apart", "--json", "--words", "the man, here"]
     for split, words in (
         ([], ["the", "man,", "here"]),
-        (["--split", "tokens"], ["the", "man", ",", "here"]),
+        (["--word-split", "tokens"], ["the", "man", ",", "here"]),
     ):
         (shown,) = records(rnnlm(*asked, *split))
         assert [word["word"] for word in shown["word_surprisals"]] == [*words, "</s>"]
@@ -282,7 +291,7 @@ def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_
     rnnlm, models, here
 ):
     (here / "text").write_bytes(b"the man\n\nbad \xff\nthe\tzorp\n<s>\n")
-    shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--format", "tsv")
+    shown = rnnlm("score", "-m", models.unigram, "--input", "text", "--output-format", "tsv")
     rows = table(shown.out)
     assert [row["id"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert [row["reason"] for row in rows] == [
@@ -305,7 +314,14 @@ def test_a_table_of_sentences_has_a_line_each_and_empty_cells_where_there_is_no_
         len(
             table(
                 rnnlm(
-                    "score", "-m", models.unigram, "--input", "text", "--format", "tsv", "--tokens"
+                    "score",
+                    "-m",
+                    models.unigram,
+                    "--input",
+                    "text",
+                    "--output-format",
+                    "tsv",
+                    "--tokens",
                 ).out
             )
         )
@@ -340,7 +356,7 @@ TEXTS = [
 
 @pytest.mark.parametrize(
     "options",
-    [["--format", "tsv"], [], ["--format", "tsv", "--tokens"], ["-o", "out.tsv"]],
+    [["--output-format", "tsv"], [], ["--output-format", "tsv", "--tokens"], ["-o", "out.tsv"]],
     ids=" ".join,
 )
 def test_tsv_is_read_back_row_by_row_whatever_quotes_tabs_and_newlines_it_holds(
@@ -367,7 +383,9 @@ def test_tsv_is_read_back_row_by_row_whatever_quotes_tabs_and_newlines_it_holds(
 def test_likely_next_words_stand_at_each_place(rnnlm, models):
     (record,) = records(rnnlm("score", "-m", models.lstm, "--json", "--next", 3, "the man"))
     assert [len(w["next"]) for w in record["word_surprisals"]] == [3, 3, 3]
-    rows = table(rnnlm("score", "-m", models.lstm, "--format", "tsv", "--next", 3, "the man").out)
+    rows = table(
+        rnnlm("score", "-m", models.lstm, "--output-format", "tsv", "--next", 3, "the man").out
+    )
     assert [row["next_word"] for row in rows[:3]] == [
         each["word"] for each in record["word_surprisals"][0]["next"]
     ]
@@ -473,17 +491,16 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(
 
 
 @pytest.mark.parametrize("options", [
-    ["--json", "--format", "tsv"], ["--output", "scores"],
-    ["--output", "s.jsonl", "--format", "table"], ["--resume"], ["--overwrite"],
+    ["--json", "--output-format", "tsv"], ["--output", "scores"],
+    ["--output", "s.jsonl", "--output-format", "table"], ["--resume"], ["--overwrite"],
     ["--input", "text"],
     ["--output", "s.tsv", "--resume", "--overwrite"], ["--rank", "word", "--json"],
-    ["--format", "tsv", "--tokens", "--words"],
-    ["--split", "tokens"], ["--split", "tokens", "--split", "whitespace", "--words"],
-    ["--split", "test", "--split", "valid"],
+    ["--output-format", "tsv", "--tokens", "--words"],
+    ["--word-split", "tokens"], ["--split", "tokens", "--words"],
     ["--split", "test"],
     ["--with", "entropy"], ["--with", "entropie", "--words"], ["--keep", "item"],
     ["--region-columns", "a,b"], ["--regions", " "],
-    ["--format", "parquet"], ["--output", "s.parquet", "--resume"],
+    ["--output-format", "parquet"], ["--output", "s.parquet", "--resume"],
     ["--output", "s.csv", "--tokens", "--regions", "|"],
     ["--given", "a", "--context", "carry"], ["--given-column", "before"],
     ["--column", "text", "--id-column", "id"],

@@ -169,7 +169,7 @@ def test_rows_of_words_hold_what_is_about_the_text_once_then_the_figures_of_each
         "--words",
         "--with",
         "entropy",
-        "--format",
+        "--output-format",
         form,
     )
     read = functools.partial(csv.DictReader, delimiter="\t" if form == "tsv" else ",")
@@ -221,8 +221,8 @@ def test_regions_and_parquet_have_the_figures_of_each_model_too(rnnlm, parts):
     "options",
     [
         ["--tokens"],
-        ["--words", "--split", "tokens", "--format", "csv"],
-        ["--plot", "x.svg", "--split", "tokens"],
+        ["--words", "--word-split", "tokens", "--output-format", "csv"],
+        ["--plot", "x.svg", "--word-split", "tokens"],
     ],
 )
 def test_rows_of_tokens_need_one_tokenizer_and_records_do_not(rnnlm, parts, options):

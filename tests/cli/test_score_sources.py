@@ -46,12 +46,22 @@ def test_pairs_are_scored_in_all_forms_and_from_wherever_they_come(rnnlm, fra, p
     ]  # fmt: skip
     nats = [each["logprob_nats"] for each in records]
     assert nats[2] is None and "</s>" in records[2]["reason"]
-    found = rows(rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--format", "tsv").out)
+    found = rows(
+        rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--output-format", "tsv").out
+    )
     assert [each["logprob_nats"] for each in found] == [repr(nats[0]), repr(nats[1]), ""]
     assert [each["english"] for each in found] == ["a dog", "the cat sat", "a dog"]
     beside = rows(
         rnnlm(
-            "score", "-m", fra, "--input", "test.en", "--target", "test.fr", "--format", "csv"
+            "score",
+            "-m",
+            fra,
+            "--input",
+            "test.en",
+            "--target",
+            "test.fr",
+            "--output-format",
+            "csv",
         ).out,
         ",",
     )
@@ -60,7 +70,15 @@ def test_pairs_are_scored_in_all_forms_and_from_wherever_they_come(rnnlm, fra, p
     ]
     piped = rows(
         rnnlm(
-            "score", "-m", fra, *COLUMNS, "--format", "tsv", "--keep", "item", stdin=TABLE.encode()
+            "score",
+            "-m",
+            fra,
+            *COLUMNS,
+            "--output-format",
+            "tsv",
+            "--keep",
+            "item",
+            stdin=TABLE.encode(),
         ).out
     )
     assert [*piped[0]][:3] == ["id", "english", "item"] and piped[1]["logprob_nats"] == repr(
@@ -68,13 +86,29 @@ def test_pairs_are_scored_in_all_forms_and_from_wherever_they_come(rnnlm, fra, p
     )
     words = rows(
         rnnlm(
-            "score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--words", "--format", "tsv"
+            "score",
+            "-m",
+            fra,
+            "--input",
+            "pairs.tsv",
+            *COLUMNS,
+            "--words",
+            "--output-format",
+            "tsv",
         ).out
     )
     assert [each["word"] for each in words] == ["un", "chien", "</s>", "le", "chat", "</s>", ""]
     tokens = rows(
         rnnlm(
-            "score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--tokens", "--format", "tsv"
+            "score",
+            "-m",
+            fra,
+            "--input",
+            "pairs.tsv",
+            *COLUMNS,
+            "--tokens",
+            "--output-format",
+            "tsv",
         ).out
     )
     assert [each["surprisal_bits"] for each in tokens] == pytest.approx(
@@ -107,7 +141,8 @@ def test_an_interrupted_run_goes_on_with_the_same_pairs(rnnlm, fra, pairs):
     assert rnnlm(*command).code == 0
     whole = (pairs / "scores.tsv").read_text()
     assert (
-        whole == rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--format", "tsv").out
+        whole
+        == rnnlm("score", "-m", fra, "--input", "pairs.tsv", *COLUMNS, "--output-format", "tsv").out
     )
     assert "cannot resume" in rnnlm(*command, "--resume").err
 

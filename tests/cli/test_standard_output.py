@@ -19,7 +19,7 @@ def inputs(here):
     ("command", "name"),
     [
         ("score the,man -o", "s.jsonl"),
-        ("score the,man --format tsv -o", "s.tsv"),
+        ("score the,man --output-format tsv -o", "s.tsv"),
         ("rescore --tune nbest.tsv --lowercase -o", "best.txt"),
         ("rescore --tune nbest.tsv --lowercase --nbest-output", "n.jsonl"),
         ("rescore --tune nbest.tsv --lowercase --weights-output", "w.json"),

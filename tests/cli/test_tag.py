@@ -99,7 +99,7 @@ def test_columns_are_written_again_with_the_labels_in_their_column(rnnlm, tagger
             tagger.folder,
             "--input",
             "in.conll",
-            "--format",
+            "--input-format",
             "columns",
             "-o",
             "out.conll",
@@ -178,7 +178,7 @@ def test_tables_keep_their_columns_and_take_probabilities(rnnlm, slot_tagger, he
 
 def test_labels_of_sentences_need_a_format_that_has_room(rnnlm, slot_tagger, here):
     (here / "in.conll").write_text("fly O\nme O\n")
-    asked = ("tag", "-m", slot_tagger.folder, "--input", "in.conll", "--format", "columns")
+    asked = ("tag", "-m", slot_tagger.folder, "--input", "in.conll", "--input-format", "columns")
     assert (
         rnnlm(*asked).errors[0]
         == "error: format columns has no place for labels of the whole sentence"
@@ -215,14 +215,22 @@ def test_words_are_pronounced(rnnlm, pronouncer, here):
         == "error: two.tsv, line 2: 2 words"
     )
     (here / "in.conll").write_text("sheep O\n")
-    shown = rnnlm("tag", "-m", pronouncer, "--input", "in.conll", "--format", "columns")
+    shown = rnnlm("tag", "-m", pronouncer, "--input", "in.conll", "--input-format", "columns")
     assert shown.code == 2 and shown.errors[0] == "error: format columns holds sentences"
 
 
 def test_a_file_is_whole_or_not_there_and_its_sentence_is_named(rnnlm, tagger, here):
     (here / "in.conll").write_text(columns(VALID) + "fly\n")
     shown = rnnlm(
-        "tag", "-m", tagger.folder, "--input", "in.conll", "--format", "columns", "-o", "out.conll"
+        "tag",
+        "-m",
+        tagger.folder,
+        "--input",
+        "in.conll",
+        "--input-format",
+        "columns",
+        "-o",
+        "out.conll",
     )
     assert (
         shown.code == 1

@@ -132,7 +132,7 @@ def test_the_runs_of_a_grid_have_the_figures_of_their_task_and_a_curve(rnnlm, he
         tagger.valid,
         "--task",
         "tagging",
-        "--format",
+        "--input-format",
         "columns",
         "--set",
         "hidden_size=4",

@@ -144,7 +144,7 @@ def _trained(place: Path, task: str, write: Any, suffix: str, *options: str) -> 
 def tagger(tmp_path_factory):
     """Learned the slots of CoNLL columns (train.conll, valid.conll): spans in BIO."""
     return _trained(
-        tmp_path_factory.mktemp("tagger"), "tagging", columns, ".conll", "--format", "columns"
+        tmp_path_factory.mktemp("tagger"), "tagging", columns, ".conll", "--input-format", "columns"
     )
 
 

@@ -90,7 +90,7 @@ def only_labels(word_labels: WordLabels) -> Sequence[str]:
         raise UsageError(
             "a word has room for one label behind its slash",
             f"there are {len(word_labels)}",
-            "another --format has room",
+            "another --output-format has room",
         )
     return next(iter(word_labels.values()))
 

@@ -65,7 +65,8 @@ def _check(files: Sequence[str], labels: Sequence[str], settings: LabelledSettin
     ):
         why = "labels are in files of their own" if labels else "there is no file with labels"
         raise UsageError(
-            f"format {settings.format}: {why}", hint="--format parallel and --labels go together"
+            f"format {settings.format}: {why}",
+            hint="--input-format parallel and --labels go together",
         )
 
 
@@ -99,7 +100,7 @@ def _check_columns(source: str, format: str, settings: LabelledSettings, task: T
         what = f"column {settings.column!r}" if settings.column else f"{len(names)} label columns"
         raise UsageError(
             f"{source}: {what}, but format {format} has words and one label",
-            hint="name none, or another --format",
+            hint="name none, or another --input-format",
         )
     if (
         format in ("slashes", "columns", "parallel")
@@ -167,9 +168,9 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
     ]
     found = _by_lines(lines, settings, task)
     if not found:
-        hint = "name it with --format; --labels names a file that holds only labels"
+        hint = "name it with --input-format; --labels names a file that holds only labels"
         hint = (
-            "name it with --format; label-first is for lines that begin with their label"
+            "name it with --input-format; label-first is for lines that begin with their label"
             if task == "classification"
             else hint
         )

@@ -28,7 +28,7 @@ FILES = {
 ROWS = [
     Bad(
         f"tag: {name}",
-        f"tag -m {{tagger}} --input f --format {form}",
+        f"tag -m {{tagger}} --input f --input-format {form}",
         what.replace("text, line", "f, line"),
         {"f": content},
     )
@@ -40,7 +40,7 @@ ROWS += [
     Bad("tag: nothing on stdin", "tag -m {tagger}", "no sentences in standard input"),
     Bad("tag: an empty sentence", "tag -m {tagger} 'go' ' '", "sentence 2 has no words"),
     Bad("tag: a file that is there", "tag -m {tagger} go -o f", "f already exists", {"f": b"mine"}),
-    Bad("tag: bad in the middle, to a file", "tag -m {tagger} --input f --format columns -o out",
+    Bad("tag: bad in the middle, to a file", "tag -m {tagger} --input f --input-format columns -o out",
         "f, line 5: 1 column",
         {"f": COLUMNS + b"go\n"}),
     Bad("tag: damaged labels", "tag -m m go", "the model at m is damaged",

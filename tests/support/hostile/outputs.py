@@ -46,7 +46,7 @@ WRITERS = {
 FILES = {
     "count": "count {text} -o OUT", "ARPA": "export -m {ngram} --arpa OUT",
     "report": "compare {unigram} {ngram} --on {valid} --report OUT",
-    "scores": "score -m {unigram} the --format tsv -o OUT",
+    "scores": "score -m {unigram} the --output-format tsv -o OUT",
     "1-best": "rescore -m {unigram} --tune {nbest} --output OUT",
     "n-best": "rescore -m {unigram} --tune {nbest} --nbest-output OUT",
     "weights": "rescore -m {unigram} --tune {nbest} --weights-output OUT",
@@ -114,7 +114,7 @@ ROWS += [
     usage("rescore: over its list",
           "rescore -m {unigram} --tune n.tsv --nbest-output n.tsv --overwrite", "",
           {"n.tsv": GOOD}),
-    usage("score: compressed", "score -m {unigram} the --format jsonl -o out.jsonl.gz",
+    usage("score: compressed", "score -m {unigram} the --output-format jsonl -o out.jsonl.gz",
           "out.jsonl.gz would be compressed"),
     Bad("score: nothing to go on with", "score -m {unigram} the -o out.jsonl --resume",
         "cannot resume out.jsonl",

@@ -304,7 +304,7 @@ def test_what_does_not_go_together_is_wrong_usage(read, tmp_path):
         read(TSV, format="parallel")
     with pytest.raises(UsageError, match="format csv: targets are in files of their own"):
         read("a", "b", format="csv")
-    with pytest.raises(UsageError, match="x.tsv is a table.*--format parallel"):
+    with pytest.raises(UsageError, match="x.tsv is a table.*--input-format parallel"):
         read("a\tb\n", "1\n", name="x.tsv")
     assert sides(read("a\tb\n", "1\n", name="x.tsv", format="parallel")) == [("a\tb", ("1",))]
     with pytest.raises(UsageError, match="x.jsonl has no delimiter"):
