@@ -88,6 +88,19 @@ def in_threads(
             yield waiting.popleft().result()
 
 
+@contextlib.contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads in this context."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def held_bytes() -> int:
     """How much memory this process holds now, where the system shows it; elsewhere the most it has
     held."""

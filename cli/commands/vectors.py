@@ -18,10 +18,10 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
     "Vectors",
     click.option(
         "--method",
-        type=click.Choice(["skipgram", "cbow", "svd"]),
-        default="skipgram",
+        type=click.Choice(["svd", "glove", "skipgram", "cbow"]),
+        default="svd",
         show_default=True,
-        help="Skip-gram or CBOW by gensim, or singular vectors of counts.",
+        help="Singular vectors of counts, GloVe, skip-gram or CBOW.",
     ),
     click.option(
         "--width",
@@ -51,19 +51,20 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
         "--epochs",
         type=int,
         metavar="N",
-        help="Of skip-gram and CBOW: how often the text is read.  [default: 5]",
+        help="How often GloVe goes through its counts, skip-gram and CBOW read the text.  "
+        "[default: 15; 5]",
     ),
     click.option(
         "--negative",
         type=int,
         metavar="N",
-        help="Of skip-gram and CBOW: words drawn for each word of the text.  [default: 5]",
+        help="Noise words for each pair of skip-gram and CBOW.  [default: 5]",
     ),
     click.option(
         "--learning-rate",
         type=float,
         metavar="X",
-        help="Of skip-gram and CBOW, at the start.  [default: 0.025]",
+        help="Of GloVe; of skip-gram and CBOW at the start.  [default: 0.05; 0.025]",
     ),
     click.option(
         "--seed",
@@ -71,9 +72,9 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
         default=1,
         show_default=True,
         metavar="N",
-        help="With one thread, the same seed gives the same vectors.",
+        help="The same seed gives the same vectors on the same number of threads.",
     ),
-    click.option("--threads", type=int, metavar="N", help="Of skip-gram and CBOW.  [default: 1]"),
+    click.option("--threads", type=int, metavar="N", help="Of all but svd.  [default: 1]"),
 )
 @section(
     "Words",
@@ -105,16 +106,16 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
 
     \b
     rnnlm vectors my.txt --lowercase --split-punctuation -o my.vec
-    rnnlm vectors my.txt --method svd -o counted.vec
+    rnnlm vectors my.txt --method glove -o glove.vec
     rnnlm train my.txt --embeddings my.vec --set embedding_size=100
     rnnlm inspect neighbours king queen --file my.vec
 
     TEXT: files, globs, - (standard input), hf:OWNER/NAME (a data set), the name of a bundled
     corpus, or a prepared text.
 
-    skipgram and cbow (Mikolov et al. 2013) need the package gensim: pip install 'rnnlm[vectors]'.
-    svd needs nothing more: positive pointwise mutual information of words and their contexts, and
-    its truncated singular value decomposition (Levy et al. 2015).
+    svd: positive pointwise mutual information of words and their contexts, and its truncated
+    singular value decomposition (Levy et al. 2015). glove: Pennington et al. 2014. skipgram and
+    cbow, with negative sampling: Mikolov et al. 2013.
     """
     from rnnlm.files import outputs
     from rnnlm.text import sources
@@ -128,8 +129,10 @@ def command(text: tuple[str, ...], output: Path, overwrite: bool, **given: Any) 
     if given["method"] == "svd":
         refuse_given(
             ("epochs", "negative", "learning_rate", "threads"),
-            "for skip-gram and CBOW; --method svd counts once.",
+            "not for --method svd, which counts once.",
         )
+    if given["method"] == "glove":
+        refuse_given(("negative",), "for skip-gram and CBOW; GloVe draws no noise words.")
     outputs.check_file(output, overwrite)
     names = named_text(text)
     if output != STANDARD_OUTPUT:

@@ -75,24 +75,30 @@ def svd_vectors(
 
 
 def cooccurrences(
-    ids_N: np.ndarray, line_offsets: np.ndarray, size: int, window: int, progress: Progress = silent
+    ids_N: np.ndarray,
+    line_offsets: np.ndarray,
+    size: int,
+    window: int,
+    progress: Progress = silent,
+    *,
+    by_distance: bool = False,
 ) -> Matrix:
-    """How often word c stands within `window` words of word w in the same line, (V, V), symmetric;
-    pairs at any distance count 1."""
+    """Count how often word c stands within `window` words of word w in the same line, (V, V),
+    symmetric. A pair counts 1, or with by_distance 1 / d where the words are d apart."""
     from scipy.sparse import coo_array, csr_array
 
-    total = csr_array((size, size), dtype=np.int64)
+    total = csr_array((size, size), dtype=np.float64 if by_distance else np.int64)
     line_N = np.repeat(np.arange(len(line_offsets) - 1), np.diff(line_offsets))
     for distance in range(1, window + 1):
         progress(f"words at distance {distance} of {window}")
+        weight = 1 / distance if by_distance else 1
         for start in range(0, len(ids_N) - distance, BLOCK_WORDS):
             end = min(start + BLOCK_WORDS, len(ids_N) - distance)
             here, there = slice(start, end), slice(start + distance, end + distance)
             is_pair = line_N[here] == line_N[there]
             pairs = ids_N[here][is_pair], ids_N[there][is_pair]
-            total += coo_array(
-                (np.ones(len(pairs[0]), dtype=np.int64), pairs), shape=(size, size)
-            ).tocsr()
+            weights = np.full(len(pairs[0]), weight, dtype=total.dtype)
+            total += coo_array((weights, pairs), shape=(size, size)).tocsr()
     return (total + total.T).tocsr()
 
 

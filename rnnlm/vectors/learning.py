@@ -1,16 +1,16 @@
-"""Word vectors learned from a text: skip-gram, CBOW, or singular vectors of counts."""
+"""Word vectors learned from a text: singular vectors of counts, GloVe, skip-gram or CBOW."""
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.errors import SettingsError, TextError, UsageError, nearest, require_package
+from rnnlm.errors import SettingsError, TextError, UsageError, nearest
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files.reading import shown_name
 from rnnlm.interface import Tokenizer
@@ -19,28 +19,34 @@ from rnnlm.text.corpus import Text
 from rnnlm.text.encoding import known_ids
 from rnnlm.text.lines import Progress, TextSettings, silent, watched
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.text.vectors import svd_vectors
+from rnnlm.text.vectors import cooccurrences, svd_vectors
 from rnnlm.vectors.word_vectors import WordVectors
 
 # ---- What can be asked of word vectors that are learned from text.
 
-Method = Literal["skipgram", "cbow", "svd"]
+Method = Literal["svd", "glove", "skipgram", "cbow"]
+# What each method that reads or goes through its counts again and again does by default.
+EPOCHS = {"glove": 15, "skipgram": 5, "cbow": 5}
+LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
 
 
 @dataclass(frozen=True)
 class LearningSettings:
-    """How word vectors are learned. window: the words on each side that count as context, of
-    skip-gram and CBOW at most: their window is drawn for each word, from 1 on. min_count: rarer
-    words get no vector. epochs, negative (words drawn for each word of the text), learning_rate and
-    seed are of skip-gram and CBOW."""
+    """How word vectors are learned.
 
-    method: Method = "skipgram"
+    window: the words on each side that count as context; skip-gram and CBOW draw the window of
+    each word, up to this one. min_count: rarer words get no vector. epochs, learning_rate: of
+    GloVe, skip-gram and CBOW; None: those of EPOCHS and LEARNING_RATES. negative: noise words for
+    each pair of skip-gram and CBOW. threads: of all but svd.
+    """
+
+    method: Method = "svd"
     width: int = 100
     window: int = 5
     min_count: int = 5
-    epochs: int = 5
+    epochs: int | None = None
     negative: int = 5
-    learning_rate: float = 0.025
+    learning_rate: float | None = None
     seed: int = 1
     threads: int = 1
 
@@ -49,11 +55,19 @@ class LearningSettings:
             raise SettingsError(
                 f"unknown method {self.method!r}", hint=nearest(self.method, get_args(Method))
             )
+
+        # What is not given is as usual for the method; svd uses neither.
+        if self.epochs is None:
+            object.__setattr__(self, "epochs", EPOCHS.get(self.method, 1))
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.method, 0.025))
+
         for name in ("width", "window", "min_count", "epochs", "negative", "threads"):
             if getattr(self, name) < 1:
                 raise SettingsError(
                     f"{name} = {getattr(self, name)} is not valid", "1 or more is needed"
                 )
+        assert self.learning_rate is not None
         if not 0 < self.learning_rate < 1:
             raise SettingsError(
                 f"learning_rate = {self.learning_rate} is not valid",
@@ -71,9 +85,10 @@ CORPUS = "english"  # where no text is named
 
 
 def learn_vectors(
-    text: str | Path | Sequence[str | Path] | Text | None = None, *, method: Method = "skipgram",
+    text: str | Path | Sequence[str | Path] | Text | None = None, *, method: Method = "svd",
     width: int = 100, window: int = 5,
-    min_count: int = 5, epochs: int = 5, negative: int = 5, learning_rate: float = 0.025,
+    min_count: int = 5, epochs: int | None = None, negative: int = 5,
+    learning_rate: float | None = None,
     tokenizer: TokenizerSettings | None = None,
     seed: int = 1, threads: int = 1, text_settings: TextSettings | None = None,
     progress: Progress = silent,
@@ -81,19 +96,20 @@ def learn_vectors(
     """Learn vectors of the words of a text: a path, several, the name of a bundled corpus, or a
     text; without one the bundled corpus.
 
-    method: "skipgram" or "cbow" (Mikolov et al. 2013), which need gensim; "svd": PPMI and its
-    truncated singular value decomposition (Levy, Goldberg & Dagan 2015). width: numbers of a
-    vector. window: words on each side that count as context; of skip-gram and CBOW at most, as
-    their window is drawn for each word, from 1 on, and frequent words are left out at random.
-    min_count: rarer words get no vector. epochs, negative, learning_rate: of skip-gram and CBOW.
-    tokenizer: how text becomes words; None: split on white space, or as the text is prepared.
-    threads: of skip-gram and CBOW; with one, the same seed gives the same vectors. progress: called
-    with how far it is.
+    method: "svd": PPMI and its truncated singular value decomposition (Levy, Goldberg & Dagan
+    2015); "glove" (Pennington, Socher & Manning 2014); "skipgram" or "cbow" (Mikolov et al. 2013).
+    width: numbers of a vector. window: words on each side that count as context; skip-gram and CBOW
+    draw the window of each word, up to this one, and leave frequent words out at random.
+    min_count: rarer words get no vector. epochs, learning_rate: of GloVe (None: 15 and 0.05),
+    skip-gram and CBOW (None: 5 and 0.025). negative: noise words for each pair of skip-gram and
+    CBOW. tokenizer: how text becomes words; None: split on white space, or as the text is prepared.
+    seed: the same one gives the same vectors on the same number of threads. threads: of all but
+    svd. progress: called with how far it is.
 
     Raises:
         SettingsError: a setting is out of range, or the width is more than the words allow.
-            TextError: the text cannot be read, or holds too few words. UsageError: gensim is needed
-            and not installed, or the text is prepared with another tokenizer.
+            TextError: the text cannot be read, or holds too few words. UsageError: the text is
+            prepared with another tokenizer.
     """
     settings = LearningSettings(
         method, width, window, min_count, epochs, negative, learning_rate, seed, threads
@@ -114,15 +130,9 @@ def learn_vectors(
         f"{len(stream.ids_N):,} words of text, {len(stream.words):,} different ones, read in "
         f"{time.monotonic() - began:.0f}s"
     )
-    if method == "svd":
-        matrix_VE = svd_vectors(
-            stream.ids_N, stream.line_offsets, len(stream.words), width, window, seed, progress
-        )
-    else:
-        matrix_VE = predicted_vectors(stream, settings, progress)
     return WordVectors(
         stream.words,
-        matrix_VE,
+        _learned(stream, settings, progress),
         f"{method} vectors of {', '.join(map(corpora.title, opened.sources))}",
     )
 
@@ -140,8 +150,6 @@ def named_text(names: Sequence[str | Path]) -> tuple[str, ...]:
 # ---- A text as the words that get a vector: rarer ones and special symbols are taken out of its
 # lines, before anything looks at what stands beside what (as word2vec does).
 
-BLOCK_WORDS = 1 << 20
-
 
 @dataclass(frozen=True)
 class WordStream:
@@ -152,27 +160,6 @@ class WordStream:
     counts_V: np.ndarray
     ids_N: np.ndarray
     line_offsets: np.ndarray
-
-    def sentences(self) -> Iterator[list[str]]:
-        """The words of each line that has any."""
-        words = np.array(self.words, dtype=object)
-        for lines in self._blocks():
-            first = lines[0]
-            read = words[self.ids_N[first : lines[-1]]].tolist()
-            for start, end in zip(
-                (lines[:-1] - first).tolist(), (lines[1:] - first).tolist(), strict=True
-            ):
-                if end > start:
-                    yield read[start:end]
-
-    def _blocks(self) -> Iterator[np.ndarray]:
-        """The offsets of lines that hold about a million words together, and their end."""
-        first, lines = 0, len(self.line_offsets) - 1
-        while first < lines:
-            last = int(np.searchsorted(self.line_offsets, self.line_offsets[first] + BLOCK_WORDS))
-            last = min(max(last, first + 1), lines)
-            yield self.line_offsets[first : last + 1]
-            first = last
 
 
 def word_stream(
@@ -211,55 +198,40 @@ def word_stream(
     )
 
 
-# ---- Skip-gram and CBOW with negative sampling (Mikolov et al. 2013a, 2013b), by gensim.
-#
-# As in word2vec, the window of each word is drawn from 1 to the one that is asked for, so that
-# nearer words count more; occurrences of words that are more than 1 in 1,000 of the text are left
-# out at random; noise words are drawn by counts to the power 0.75.
-
-SENTENCES_BETWEEN = 10_000  # two reports
+# ---- Each method, given what it needs.
 
 
-def predicted_vectors(
-    stream: WordStream, settings: LearningSettings, progress: Progress = silent
-) -> np.ndarray:
-    """Vectors (V, width) float32 of the words of a stream; with one thread the same for the same
-    stream and seed.
+def _learned(stream: WordStream, settings: LearningSettings, progress: Progress) -> np.ndarray:
+    """Learn the vectors (V, width) float32 of a stream by the method of the settings."""
+    text, size = (stream.ids_N, stream.line_offsets), len(stream.words)
+    if settings.method == "svd":
+        return svd_vectors(*text, size, settings.width, settings.window, settings.seed, progress)
 
-    Raises:
-        UsageError: gensim is not installed.
-    """
-    word2vec = require_package("gensim.models.word2vec", "vectors", "skip-gram and CBOW")
-    model = word2vec.Word2Vec(
-        vector_size=settings.width, window=settings.window, min_count=1,
-        sg=int(settings.method == "skipgram"), negative=settings.negative,
-        alpha=settings.learning_rate, min_alpha=min(0.0001, settings.learning_rate),
-        seed=settings.seed, workers=settings.threads,
-    )  # fmt: skip
-    model.build_vocab_from_freq(dict(zip(stream.words, stream.counts_V.tolist(), strict=True)))
-    sentences = _Sentences(stream, settings.epochs, progress)
-    model.train(
-        sentences,
-        total_examples=sentences.count,
-        total_words=len(stream.ids_N),
-        epochs=settings.epochs,
-    )
-    rows = [model.wv.key_to_index[word] for word in stream.words]
-    return np.ascontiguousarray(model.wv.vectors[rows], dtype=np.float32)
+    # torch is imported for the methods that learn by gradients alone.
+    from rnnlm.system import torch_threads
 
+    learning: dict[str, Any] = {
+        "width": settings.width,
+        "epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "seed": settings.seed,
+        "progress": progress,
+    }
+    if settings.method == "glove":
+        from rnnlm.vectors.glove import Cells, glove_vectors
 
-class _Sentences:
-    """The lines of a stream, to be read once an epoch, which `progress` is told of."""
+        counts_VV = cooccurrences(*text, size, settings.window, progress, by_distance=True)
+        with torch_threads(settings.threads):
+            return glove_vectors(Cells.of(counts_VV), size, **learning)
 
-    def __init__(self, stream: WordStream, epochs: int, progress: Progress) -> None:
-        self.stream, self.epochs, self.progress = stream, epochs, progress
-        self.count = int((np.diff(stream.line_offsets) > 0).sum())
-        self.epoch = 0
+    from rnnlm.vectors.negative_sampling import predicted_vectors
 
-    def __iter__(self) -> Iterator[list[str]]:
-        done, total = self.epoch * self.count, self.epochs * self.count
-        self.epoch += 1
-        for number, sentence in enumerate(self.stream.sentences(), start=1):
-            yield sentence
-            if number % SENTENCES_BETWEEN == 0 or number == self.count:
-                self.progress(f"epoch {self.epoch}: {done + number:,} of {total:,} lines")
+    with torch_threads(settings.threads):
+        return predicted_vectors(
+            *text,
+            stream.counts_V,
+            settings.method,
+            window=settings.window,
+            negative=settings.negative,
+            **learning,
+        )

@@ -48,7 +48,7 @@ def test_vectors_of_a_text_are_written_and_looked_at(rnnlm, models, here):
     checked_error(
         rnnlm("vectors", models.text, "--method", "svd", "--epochs", "2", "-o", "x.vec"),
         2,
-        "--epochs: for skip-gram and CBOW",
+        "--epochs: not for --method svd",
     )
     checked_error(rnnlm("vectors", "absent.txt", "-o", "x.vec"), 1, "no such file: absent.txt")
 

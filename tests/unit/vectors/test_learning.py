@@ -1,14 +1,12 @@
 """Word vectors learned from text."""
 
-import sys
-
 import numpy as np
 import pytest
 
 import rnnlm
 from rnnlm.errors import SettingsError, TextError, UsageError
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.vectors.learning import word_stream
+from rnnlm.vectors.learning import LearningSettings, word_stream
 from support.tiny_models import Lines
 
 
@@ -32,18 +30,17 @@ def planted(lines=400):
 def test_rare_words_and_special_symbols_are_out_of_the_lines_before_windows_are_taken():
     stream = word_stream(Lines(["a once b", "b <unk> a", "a b"]), TokenizerSettings(), 2)
     assert stream.words == ("a", "b") and stream.counts_V.tolist() == [3, 3]
-    assert list(stream.sentences()) == [["a", "b"], ["b", "a"], ["a", "b"]]
+    assert [stream.words[id] for id in stream.ids_N] == ["a", "b", "b", "a", "a", "b"]
+    assert stream.line_offsets.tolist() == [0, 2, 4, 6]
 
 
-@pytest.mark.parametrize("method", ["skipgram", "cbow", "svd"])
+@pytest.mark.parametrize("method", ["svd", "glove", "skipgram", "cbow"])
 def test_planted_groups_come_out_and_the_same_seed_gives_the_same_vectors(method):
-    if method != "svd":
-        pytest.importorskip("gensim")
     settings = {
         "method": method,
         "width": 6,
         "window": 2,
-        "epochs": 20,
+        "epochs": 60,
         "learning_rate": 0.1,
         "seed": 3,
     }
@@ -60,15 +57,11 @@ def test_planted_groups_come_out_and_the_same_seed_gives_the_same_vectors(method
     assert np.array_equal(vectors.matrix_VE, rnnlm.learn_vectors(planted(), **settings).matrix_VE)
 
 
-def test_progress_counts_the_lines_of_all_epochs_to_the_end():
-    pytest.importorskip("gensim")
+def test_progress_tells_of_each_epoch():
     said = []
-    rnnlm.learn_vectors(planted(30), width=4, epochs=3, progress=said.append)
-    assert said[-3:] == [
-        "epoch 1: 30 of 90 lines",
-        "epoch 2: 60 of 90 lines",
-        "epoch 3: 90 of 90 lines",
-    ]
+    rnnlm.learn_vectors(planted(30), method="skipgram", width=4, epochs=3, progress=said.append)
+    told = [line for line in said if line.startswith("epoch")]
+    assert told == [f"epoch {number} of 3: 0% of the text" for number in (1, 2, 3)]
 
 
 def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused():
@@ -80,13 +73,12 @@ def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused(
         rnnlm.learn_vectors(Lines(["a b c"]), method="svd")
 
 
-def test_without_gensim_the_message_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "gensim", None)
-    monkeypatch.setitem(sys.modules, "gensim.models.word2vec", None)
-    with pytest.raises(
-        UsageError, match=r"skip-gram and CBOW need the package gensim.*rnnlm\[vectors\]"
-    ):
-        rnnlm.learn_vectors(planted())
+def test_each_method_has_its_own_epochs_and_rate():
+    found = {method: LearningSettings(method) for method in ("glove", "skipgram", "cbow")}
+    assert {name: (one.epochs, one.learning_rate) for name, one in found.items()} == {
+        "glove": (15, 0.05), "skipgram": (5, 0.025), "cbow": (5, 0.025),
+    }  # fmt: skip
+    assert LearningSettings().method == "svd"
 
 
 def test_a_prepared_text_keeps_its_tokenizer(tmp_path):

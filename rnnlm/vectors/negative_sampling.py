@@ -1,0 +1,262 @@
+"""Skip-gram and CBOW with negative sampling (Mikolov et al. 2013a, 2013b).
+
+Skip-gram maximises, for each word w and each word c in its window,
+
+    log s(v_w . u_c) + sum over k noise words n of log s(-v_w . u_n)        (2013b, equation 4)
+
+with s the logistic function, v the input vectors and u the output vectors. CBOW has the mean of the
+window's input vectors in the place of v_w, and w itself in that of c (2013a, section 3.1).
+
+As in word2vec, the window of each word is drawn from 1 to the one asked for, so that nearer words
+count more; occurrences of words that are more than 1 in 1,000 of the text are left out at random;
+noise words are drawn by counts to the power 0.75; the learning rate falls linearly.
+
+word2vec takes one pair after the other. Here a step takes up to ROWS rows of ROW_WORDS words each
+and multiplies matrices (Ji et al. 2016), and the words of a row share their noise words. In one step
+the gradients of a frequent word add up, where word2vec would apply the first before it computes the
+second; LARGEST_STEP bounds the sum.
+
+Shapes: R rows, L words of a row, S = L + 2 window words around and in a row, K noise words of a
+row, E width, V vocabulary.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnlm.text.lines import Progress, silent
+
+ROWS = 8
+LEAST_STEPS = 512  # of an epoch, for short texts: fewer rows a step then
+ROW_WORDS = 32
+ROW_NOISE = 32
+BLOCK_WORDS = 1 << 20
+FREQUENT = 1e-3  # share of the text above which occurrences are left out at random
+NOISE_POWER = 0.75
+LEAST_RATE = 1e-4
+LARGEST_STEP = 1.0  # the learning rate times the pairs of a word in one step, at most
+NO_LINE = -1
+
+
+@dataclass(frozen=True)
+class Windows:
+    """One step's words and what stands around them.
+
+    words_RL: the words. around_RS: these and `window` words on both sides. is_pair_RLS: 1.0 where a
+    word around is in the window of a word, else 0.0. noise_RK: words drawn as noise.
+    """
+
+    words_RL: Tensor
+    around_RS: Tensor
+    is_pair_RLS: Tensor
+    noise_RK: Tensor
+
+
+@dataclass(frozen=True)
+class Gradient:
+    """What one step adds to some rows of a matrix of vectors.
+
+    rows: numbers of the vectors. values: what is added to each, (..., E). pairs: how much of the
+    learning rate each stands for, summed over its pairs; the curvature of the loss grows with it.
+    """
+
+    rows: Tensor
+    values: Tensor
+    pairs: Tensor
+
+
+def predicted_vectors(
+    ids_N: np.ndarray,
+    line_offsets: np.ndarray,
+    counts_V: np.ndarray,
+    method: Literal["skipgram", "cbow"],
+    *,
+    width: int,
+    window: int,
+    epochs: int,
+    negative: int,
+    learning_rate: float,
+    seed: int,
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Learn input vectors (V, width) float32 of the words of a text.
+
+    ids_N: the words of all lines. line_offsets: (lines + 1,) where each line begins, and the end.
+    counts_V: how often each word occurs. One seed gives the same vectors on one number of threads.
+    """
+    draw = torch.Generator().manual_seed(seed)
+    size = len(counts_V)
+    input_VE = (torch.rand(size, width, generator=draw) - 0.5) / width
+    output_VE = torch.zeros(size, width)
+    gradients = _skipgram if method == "skipgram" else _cbow
+    windows = _Reader(ids_N, line_offsets, counts_V, window, draw)
+
+    with torch.no_grad():
+        for epoch in range(epochs):
+            told = -1
+            for share, step in windows.epoch():
+                rate = max(LEAST_RATE, learning_rate * (1 - (epoch + share) / epochs))
+                of_input, of_output = gradients(input_VE, output_VE, step, negative, rate)
+                _add(input_VE, of_input)
+                _add(output_VE, of_output)
+
+                # Tell of each percent, not of each step.
+                percent = int(100 * share)
+                if percent > told:
+                    progress(f"epoch {epoch + 1} of {epochs}: {percent}% of the text")
+                    told = percent
+    return input_VE.numpy()
+
+
+class _Reader:
+    """Reads a text again and again as windows, with other draws each time."""
+
+    def __init__(
+        self,
+        ids_N: np.ndarray,
+        line_offsets: np.ndarray,
+        counts_V: np.ndarray,
+        window: int,
+        draw: torch.Generator,
+    ) -> None:
+        self.ids_N = torch.from_numpy(np.ascontiguousarray(ids_N, dtype=np.int64))
+        line_N = np.repeat(np.arange(len(line_offsets) - 1), np.diff(line_offsets))
+        self.line_N = torch.from_numpy(line_N)
+        self.window = window
+        self.draw = draw
+        self.rows = min(ROWS, max(1, len(ids_N) // (ROW_WORDS * LEAST_STEPS)))
+
+        # An occurrence of a word that is a share f of the text stays with this probability.
+        share_V = torch.from_numpy(counts_V / counts_V.sum())
+        self.kept_V = ((FREQUENT / share_V).sqrt() + FREQUENT / share_V).clamp(max=1)
+        noise_V = torch.from_numpy(counts_V.astype(np.float64)) ** NOISE_POWER
+        self.noise_bounds_V = noise_V.cumsum(0) / noise_V.sum()
+
+        # How far each word around a row is from each word of the row.
+        around_S = torch.arange(ROW_WORDS + 2 * window) - window
+        self.distance_LS = (around_S - torch.arange(ROW_WORDS).unsqueeze(1)).abs()
+
+    def epoch(self) -> Iterator[tuple[float, Windows]]:
+        """Yield the steps of one pass over the text, each with the share of the text before it."""
+        total = len(self.ids_N)
+        for start in range(0, total, BLOCK_WORDS):
+            end = min(start + BLOCK_WORDS, total)
+            for share_of_block, step in self._block(start, end):
+                yield (start + share_of_block * (end - start)) / total, step
+
+    def _block(self, start: int, end: int) -> Iterator[tuple[float, Windows]]:
+        """Yield the steps of the words from `start` to `end`, each with the share before it."""
+        window, draw = self.window, self.draw
+
+        # Leave out some occurrences of frequent words; their neighbours then stand side by side.
+        ids_n, line_n = self.ids_N[start:end], self.line_N[start:end]
+        is_kept_n = torch.rand(len(ids_n), generator=draw, dtype=torch.float64) < self.kept_V[ids_n]
+        ids_n, line_n = ids_n[is_kept_n], line_n[is_kept_n]
+        count = len(ids_n)
+        if not count:
+            return
+
+        # Lay the words out in rows; what fills them up belongs to no line.
+        rows = -(-count // ROW_WORDS)
+        padded = rows * ROW_WORDS + 2 * window
+        words_P = torch.zeros(padded, dtype=torch.int64)
+        line_P = torch.full((padded,), NO_LINE)
+        words_P[window : window + count] = ids_n
+        line_P[window : window + count] = line_n
+        around_RS = words_P.unfold(0, ROW_WORDS + 2 * window, ROW_WORDS)
+        line_RS = line_P.unfold(0, ROW_WORDS + 2 * window, ROW_WORDS)
+        reach_RL = torch.randint(1, window + 1, (rows, ROW_WORDS), generator=draw)
+        drawn_RK = torch.rand(rows, ROW_NOISE, generator=draw, dtype=torch.float64)
+        noise_RK = torch.searchsorted(self.noise_bounds_V, drawn_RK)
+        noise_RK.clamp_(max=len(self.noise_bounds_V) - 1)
+
+        for first in range(0, rows, self.rows):
+            part = slice(first, first + self.rows)
+            line_rS = line_RS[part]
+            line_rL = line_rS[:, window : window + ROW_WORDS]
+            is_pair_rLS = (
+                (self.distance_LS <= reach_RL[part].unsqueeze(2))
+                & (self.distance_LS > 0)
+                & (line_rL.unsqueeze(2) == line_rS.unsqueeze(1))
+                & (line_rL != NO_LINE).unsqueeze(2)
+            )
+            around_rS = around_RS[part]
+            words_rL = around_rS[:, window : window + ROW_WORDS]
+            step = Windows(words_rL, around_rS, is_pair_rLS.float(), noise_RK[part])
+            yield first / rows, step
+
+
+def _skipgram(
+    input_VE: Tensor, output_VE: Tensor, step: Windows, negative: int, rate: float
+) -> tuple[list[Gradient], list[Gradient]]:
+    """Compute one step of skip-gram: gradients of the input and of the output vectors, times the
+    rate."""
+    v_RLE = input_VE[step.words_RL]
+    u_RSE = output_VE[step.around_RS]
+    noise_RKE = output_VE[step.noise_RK]
+
+    # d/dx log s(x) = s(-x), of each pair; d/dx log s(-x) = -s(x), of each word and noise word. The
+    # K noise words of a row stand for the `negative` ones of each pair.
+    pull_RLS = torch.bmm(v_RLE, u_RSE.mT).neg_().sigmoid_().mul_(step.is_pair_RLS).mul_(rate)
+    pairs_RL = step.is_pair_RLS.sum(2)
+    share_RL = pairs_RL * (rate * negative / ROW_NOISE)
+    push_RLK = torch.bmm(v_RLE, noise_RKE.mT).sigmoid_().mul_(-share_RL.unsqueeze(2))
+
+    of_v_RLE = torch.bmm(pull_RLS, u_RSE).baddbmm_(push_RLK, noise_RKE)
+    of_u_RSE = torch.bmm(pull_RLS.mT, v_RLE)
+    of_noise_RKE = torch.bmm(push_RLK.mT, v_RLE)
+    noise_pairs_RK = share_RL.sum(1, keepdim=True).expand(-1, ROW_NOISE)
+    return (
+        [Gradient(step.words_RL, of_v_RLE, pairs_RL * (rate * (1 + negative)))],
+        [
+            Gradient(step.around_RS, of_u_RSE, step.is_pair_RLS.sum(1) * rate),
+            Gradient(step.noise_RK, of_noise_RKE, noise_pairs_RK),
+        ],
+    )
+
+
+def _cbow(
+    input_VE: Tensor, output_VE: Tensor, step: Windows, negative: int, rate: float
+) -> tuple[list[Gradient], list[Gradient]]:
+    """Compute one step of CBOW: gradients of the input and of the output vectors, times the
+    rate."""
+    u_RLE = output_VE[step.words_RL]
+    noise_RKE = output_VE[step.noise_RK]
+
+    # The mean of the window's vectors; words without a neighbour take no part.
+    neighbours_RL1 = step.is_pair_RLS.sum(2, keepdim=True)
+    takes_part_RL1 = (neighbours_RL1 > 0).float()
+    weight_RLS = step.is_pair_RLS / neighbours_RL1.clamp(min=1)
+    mean_RLE = torch.bmm(weight_RLS, input_VE[step.around_RS])
+
+    pull_RL1 = (mean_RLE * u_RLE).sum(2, keepdim=True).neg_().sigmoid_()
+    pull_RL1.mul_(takes_part_RL1 * rate)
+    share_RL1 = takes_part_RL1 * (rate * negative / ROW_NOISE)
+    push_RLK = torch.bmm(mean_RLE, noise_RKE.mT).sigmoid_().mul_(-share_RL1)
+
+    of_mean_RLE = torch.baddbmm(pull_RL1 * u_RLE, push_RLK, noise_RKE)
+    of_around_RSE = torch.bmm(weight_RLS.mT, of_mean_RLE)
+    of_noise_RKE = torch.bmm(push_RLK.mT, mean_RLE)
+    noise_pairs_RK = share_RL1.sum(1).expand(-1, ROW_NOISE)
+    return (
+        [Gradient(step.around_RS, of_around_RSE, weight_RLS.sum(1) * (rate * (1 + negative)))],
+        [
+            Gradient(step.words_RL, pull_RL1 * mean_RLE, takes_part_RL1.squeeze(2) * rate),
+            Gradient(step.noise_RK, of_noise_RKE, noise_pairs_RK),
+        ],
+    )
+
+
+def _add(vectors_VE: Tensor, gradients: list[Gradient]) -> None:
+    """Add gradients to the vectors; scale those of a word down whose pairs in this step would take
+    it further than LARGEST_STEP."""
+    rows_M = torch.cat([gradient.rows.flatten() for gradient in gradients])
+    values_ME = torch.cat([gradient.values.flatten(0, 1) for gradient in gradients])
+    pairs_M = torch.cat([gradient.pairs.flatten() for gradient in gradients])
+    pairs_V = torch.zeros(len(vectors_VE)).index_add_(0, rows_M, pairs_M)
+    scale_M = (LARGEST_STEP / pairs_V[rows_M]).clamp_(max=1)
+    vectors_VE.index_add_(0, rows_M, values_ME.mul_(scale_M.unsqueeze(1)))
