@@ -5,12 +5,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
 import rnnlm.corpora as corpora
-from rnnlm.errors import SettingsError, TextError, UsageError, nearest
+from rnnlm.config import Checked, Count
+from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files.reading import shown_name
 from rnnlm.interface import Tokenizer
@@ -31,7 +33,7 @@ LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
 
 
 @dataclass(frozen=True)
-class LearningSettings:
+class LearningSettings(Checked):
     """How word vectors are learned.
 
     window: the words on each side that count as context; skip-gram and CBOW draw the window of
@@ -41,42 +43,14 @@ class LearningSettings:
     """
 
     method: Method = "svd"
-    width: int = 100
-    window: int = 5
-    min_count: int = 5
-    epochs: int | None = None
-    negative: int = 5
-    learning_rate: float | None = None
-    seed: int = 1
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise SettingsError(
-                f"unknown method {self.method!r}", hint=nearest(self.method, get_args(Method))
-            )
-
-        # What is not given is as usual for the method; svd uses neither.
-        if self.epochs is None:
-            object.__setattr__(self, "epochs", EPOCHS.get(self.method, 1))
-        if self.learning_rate is None:
-            object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.method, 0.025))
-
-        for name in ("width", "window", "min_count", "epochs", "negative", "threads"):
-            if getattr(self, name) < 1:
-                raise SettingsError(
-                    f"{name} = {getattr(self, name)} is not valid", "1 or more is needed"
-                )
-        assert self.learning_rate is not None
-        if not 0 < self.learning_rate < 1:
-            raise SettingsError(
-                f"learning_rate = {self.learning_rate} is not valid",
-                "a number between 0 and 1 is needed",
-            )
-        if not 0 <= self.seed < 1 << 32:
-            raise SettingsError(
-                f"seed = {self.seed} is not valid", "0 or more, and less than 2^32, is needed"
-            )
+    width: Count = 100
+    window: Count = 5
+    min_count: Count = 5
+    epochs: Count | None = None
+    negative: Count = 5
+    learning_rate: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    seed: Annotated[int, Meta(ge=0, lt=1 << 32)] = 1
+    threads: Count = 1
 
 
 # ---- learning
@@ -212,8 +186,8 @@ def _learned(stream: WordStream, settings: LearningSettings, progress: Progress)
 
     learning: dict[str, Any] = {
         "width": settings.width,
-        "epochs": settings.epochs,
-        "learning_rate": settings.learning_rate,
+        "epochs": settings.epochs or EPOCHS[settings.method],
+        "learning_rate": settings.learning_rate or LEARNING_RATES[settings.method],
         "seed": settings.seed,
         "progress": progress,
     }

@@ -12,9 +12,9 @@ count more; occurrences of words that are more than 1 in 1,000 of the text are l
 noise words are drawn by counts to the power 0.75; the learning rate falls linearly.
 
 word2vec takes one pair after the other. Here a step takes up to ROWS rows of ROW_WORDS words each
-and multiplies matrices (Ji et al. 2016), and the words of a row share their noise words. In one step
-the gradients of a frequent word add up, where word2vec would apply the first before it computes the
-second; LARGEST_STEP bounds the sum.
+and multiplies matrices (Ji et al. 2016), and the words of a row share their noise words. In one
+step the gradients of a frequent word add up, where word2vec would apply the first before it
+computes the second; LARGEST_STEP bounds the sum.
 
 Shapes: R rows, L words of a row, S = L + 2 window words around and in a row, K noise words of a
 row, E width, V vocabulary.

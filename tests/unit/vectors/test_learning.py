@@ -6,7 +6,7 @@ import pytest
 import rnnlm
 from rnnlm.errors import SettingsError, TextError, UsageError
 from rnnlm.text.tokenizers import TokenizerSettings
-from rnnlm.vectors.learning import LearningSettings, word_stream
+from rnnlm.vectors.learning import word_stream
 from support.tiny_models import Lines
 
 
@@ -65,7 +65,7 @@ def test_progress_tells_of_each_epoch():
 
 
 def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused():
-    with pytest.raises(SettingsError, match=r"unknown method 'cbo'.*'cbow'"):
+    with pytest.raises(SettingsError, match=r"method = 'cbo' is not valid.*'cbow'"):
         rnnlm.learn_vectors(planted(), method="cbo")
     with pytest.raises(SettingsError, match="window = 0"):
         rnnlm.learn_vectors(planted(), window=0)
@@ -73,12 +73,20 @@ def test_settings_that_are_out_of_range_and_a_text_of_too_few_words_are_refused(
         rnnlm.learn_vectors(Lines(["a b c"]), method="svd")
 
 
-def test_each_method_has_its_own_epochs_and_rate():
-    found = {method: LearningSettings(method) for method in ("glove", "skipgram", "cbow")}
-    assert {name: (one.epochs, one.learning_rate) for name, one in found.items()} == {
-        "glove": (15, 0.05), "skipgram": (5, 0.025), "cbow": (5, 0.025),
-    }  # fmt: skip
-    assert LearningSettings().method == "svd"
+def test_each_method_has_its_own_epochs_and_rate(monkeypatch):
+    from rnnlm.vectors import glove, negative_sampling
+
+    asked = []
+
+    def watched(*_, **given):
+        asked.append((given["epochs"], given["learning_rate"]))
+        return np.zeros((13, 4), dtype=np.float32)
+
+    monkeypatch.setattr(glove, "glove_vectors", watched)
+    monkeypatch.setattr(negative_sampling, "predicted_vectors", watched)
+    for method in ("glove", "skipgram", "cbow"):
+        rnnlm.learn_vectors(planted(), method=method, width=4)
+    assert asked == [(15, 0.05), (5, 0.025), (5, 0.025)]
 
 
 def test_a_prepared_text_keeps_its_tokenizer(tmp_path):

@@ -86,8 +86,9 @@ def test_a_step_follows_the_objectives_gradient(small, monkeypatch, gradients, o
 
 def test_pairs_stay_in_line_and_window(small):
     lines = [[0, 1, 2], [3, 4, 5, 6, 0]]
+    words = [word for line in lines for word in line]
     steps = [step for _, step in all_kept(reader(lines)).epoch()]
-    assert torch.cat([step.words_RL for step in steps]).flatten()[:8].tolist() == sum(lines, [])
+    assert torch.cat([step.words_RL for step in steps]).flatten()[:8].tolist() == words
     line = [number for number, words in enumerate(lines) for _ in words]
     seen = set()
     first = 0
@@ -96,7 +97,7 @@ def test_pairs_stay_in_line_and_window(small):
             word = first + row * 4 + place
             other = word + around - place - 2
             assert line[word] == line[other] and 0 < abs(word - other) <= 2
-            assert step.around_RS[row, around] == sum(lines, [])[other]
+            assert step.around_RS[row, around] == words[other]
             seen.add(abs(word - other))
         first += 4 * len(step.words_RL)
     assert seen == {1, 2}
