@@ -23,14 +23,7 @@ _OF_WORDS = ("lowercase", "normalise", "split_punctuation", "remove_punctuation"
         show_default=True,
         help="Singular vectors of counts, GloVe, skip-gram or CBOW.",
     ),
-    click.option(
-        "--width",
-        type=int,
-        default=100,
-        show_default=True,
-        metavar="N",
-        help="Numbers of a vector.",
-    ),
+    click.option("--width", type=int, metavar="N", help="Numbers of a vector.  [default: 100]"),
     click.option(
         "--window",
         type=int,

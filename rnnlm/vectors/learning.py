@@ -12,7 +12,7 @@ from msgspec import Meta
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Checked, Count
-from rnnlm.errors import TextError, UsageError
+from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files.reading import shown_name
 from rnnlm.interface import Tokenizer
@@ -29,6 +29,7 @@ from rnnlm.vectors.word_vectors import WordVectors
 Method = Literal["svd", "glove", "skipgram", "cbow"]
 # What each method that reads or goes through its counts again and again does by default.
 EPOCHS = {"glove": 15, "skipgram": 5, "cbow": 5}
+WIDTH = 100
 LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
 
 
@@ -36,6 +37,7 @@ LEARNING_RATES = {"glove": 0.05, "skipgram": 0.025, "cbow": 0.025}
 class LearningSettings(Checked):
     """How word vectors are learned.
 
+    width: numbers of a vector; None: WIDTH, or as many as svd can have where a text has few words.
     window: the words on each side that count as context; skip-gram and CBOW draw the window of
     each word, up to this one. min_count: rarer words get no vector. epochs, learning_rate: of
     GloVe, skip-gram and CBOW; None: those of EPOCHS and LEARNING_RATES. negative: noise words for
@@ -43,7 +45,7 @@ class LearningSettings(Checked):
     """
 
     method: Method = "svd"
-    width: Count = 100
+    width: Count | None = None
     window: Count = 5
     min_count: Count = 5
     epochs: Count | None = None
@@ -60,7 +62,7 @@ CORPUS = "english"  # where no text is named
 
 def learn_vectors(
     text: str | Path | Sequence[str | Path] | Text | None = None, *, method: Method = "svd",
-    width: int = 100, window: int = 5,
+    width: int | None = None, window: int = 5,
     min_count: int = 5, epochs: int | None = None, negative: int = 5,
     learning_rate: float | None = None,
     tokenizer: TokenizerSettings | None = None,
@@ -72,8 +74,9 @@ def learn_vectors(
 
     method: "svd": PPMI and its truncated singular value decomposition (Levy, Goldberg & Dagan
     2015); "glove" (Pennington, Socher & Manning 2014); "skipgram" or "cbow" (Mikolov et al. 2013).
-    width: numbers of a vector. window: words on each side that count as context; skip-gram and CBOW
-    draw the window of each word, up to this one, and leave frequent words out at random.
+    width: numbers of a vector; None: 100, or as many as svd can have where a text has few words.
+    window: words on each side that count as context; skip-gram and CBOW draw the window of each
+    word, up to this one, and leave frequent words out at random.
     min_count: rarer words get no vector. epochs, learning_rate: of GloVe (None: 15 and 0.05),
     skip-gram and CBOW (None: 5 and 0.025). negative: noise words for each pair of skip-gram and
     CBOW. tokenizer: how text becomes words; None: split on white space, or as the text is prepared.
@@ -178,14 +181,18 @@ def word_stream(
 def _learned(stream: WordStream, settings: LearningSettings, progress: Progress) -> np.ndarray:
     """Learn the vectors (V, width) float32 of a stream by the method of the settings."""
     text, size = (stream.ids_N, stream.line_offsets), len(stream.words)
+    width = settings.width or WIDTH
     if settings.method == "svd":
-        return svd_vectors(*text, size, settings.width, settings.window, settings.seed, progress)
+        if settings.width is None and width >= size:
+            width = size - 1
+            notice(f"vectors of {width} numbers: svd can have no more with {size} words")
+        return svd_vectors(*text, size, width, settings.window, settings.seed, progress)
 
     # torch is imported for the methods that learn by gradients alone.
     from rnnlm.system import torch_threads
 
     learning: dict[str, Any] = {
-        "width": settings.width,
+        "width": width,
         "epochs": settings.epochs or EPOCHS[settings.method],
         "learning_rate": settings.learning_rate or LEARNING_RATES[settings.method],
         "seed": settings.seed,

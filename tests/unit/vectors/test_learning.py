@@ -89,6 +89,13 @@ def test_each_method_has_its_own_epochs_and_rate(monkeypatch):
     assert asked == [(15, 0.05), (5, 0.025), (5, 0.025)]
 
 
+def test_few_words_have_narrower_vectors():
+    with pytest.warns(rnnlm.RnnlmWarning, match="vectors of 12 numbers.*13 words"):
+        assert rnnlm.learn_vectors(planted()).matrix_VE.shape == (13, 12)
+    with pytest.raises(SettingsError, match="width = 13 is more than 13 words allow"):
+        rnnlm.learn_vectors(planted(), width=13)
+
+
 def test_a_prepared_text_keeps_its_tokenizer(tmp_path):
     (tmp_path / "text.txt").write_text(
         "".join(f"{line}\n" for line in planted(50).lines), encoding="utf-8"
