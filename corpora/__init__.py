@@ -27,6 +27,18 @@ FILES = {
     "travel": TABLES,
     "words-and-tags": ("test.conllu", "train.conllu", "valid.conllu"),
 }
+# The columns that hold text, in the files that are tables.
+TEXT_COLUMNS = {
+    "answers": dict.fromkeys(TABLES, ("remark", "reply")),
+    "dates": dict.fromkeys(TABLES, ("phrase", "iso")),
+    "english": {
+        "agreement.tsv": ("good", "bad"),
+        "cloze.tsv": ("text",),
+        "homophones.tsv": ("good", "bad"),
+    },
+    "opinions": dict.fromkeys(TABLES, ("text",)),
+    "travel": dict.fromkeys(TABLES, ("text",)),
+}
 TASKS = {
     "answers": ("seq2seq",),
     "dates": ("seq2seq",),

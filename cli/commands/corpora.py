@@ -11,8 +11,12 @@ from ..options import json_option
 @click.command()
 @json_option
 def command(as_json: bool) -> None:
-    """List the bundled corpora: tasks, licences, files."""
+    """List the bundled corpora: tasks, licences, files.
+
+    Words are those of the texts: of tables and CoNLL-U, labels, ids and tags do not count.
+    """
     from rnnlm import corpora
+    from rnnlm.tasks.bundled_data import words_of_text
 
     rows = []
     for name in corpora.names():
@@ -20,7 +24,7 @@ def command(as_json: bool) -> None:
             path = corpora.part(name, file)
             data = path.read_bytes()
             rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"),
-                         "words": len(data.split()),
+                         "words": words_of_text(name, file),
                          "bytes": len(data), "path": str(path),
                          "task": ", ".join(corpora.TASKS[name]),
                          "licence": corpora.LICENCE})  # fmt: skip

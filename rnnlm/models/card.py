@@ -38,6 +38,8 @@ FIGURES = (
 )  # fmt: skip
 # of what an encoder-decoder writes
 OF_PAIRS = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
+# what a run may take its first weights from, as its training is stored
+STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
 MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
 
 
@@ -145,7 +147,7 @@ def facts(manifest: Manifest, tokenizer: Tokenizer) -> Iterator[tuple[str, str]]
             "training text",
             f"{listed(training.get('text', []))}; {text}, hash `{training.get('train_data', '')}`",
         )
-        for name in ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from"):
+        for name in STARTS:
             if name in training:
                 yield name.replace("_", " "), f"`{training[name]}`"
         if "contextual" in training:

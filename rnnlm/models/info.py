@@ -189,6 +189,10 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
             if "stopped" in training
             else "so far: its run has not ended"
         )
+        # What its weights were before this run took time, too, which is not known here.
+        before = [training[name] for name in card.STARTS if name in training]
+        if seconds and before:
+            seconds += f" after the training of {' and '.join(before)}"
         yield "training", ", ".join(filter(None, [f"best at step {manifest.step:,} {of}", seconds]))
     elif seconds:
         yield "took", seconds

@@ -375,9 +375,9 @@ def distance(recipe: Recipe) -> tuple[float, bool] | None:
 
     The published one may be of PTB's test text alone, where ours, as always, is of the validation
     text. It is then multiplied by :func:`valid_over_test`. None where the two figures are not of
-    the same kind or data.
+    the same kind or data, or our run had a smaller budget than the recipe's, and did not end.
     """
-    if recipe.measured is None or not recipe.published:
+    if recipe.measured is None or not recipe.published or recipe.measured.was_cut_short:
         return None
     ours, theirs = recipe.measured, recipe.published[0]
     if ours.unit != theirs.unit:

@@ -15,16 +15,10 @@ from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
+from rnnlm.models.card import STARTS
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
-from rnnlm.training.request import (
-    DEMO_CORPUS,
-    DEMO_RECIPE,
-    OF_TASKS,
-    STARTS,
-    Request,
-    resolve_request,
-)
+from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, OF_TASKS, Request, resolve_request
 from rnnlm.training.texts import CountedText, Data, Opener, Overlap, held_out_share
 
 

@@ -16,8 +16,6 @@ from rnnlm.recipes import recipe as recipes
 from rnnlm.text.tokenizers import TokenizerSettings
 from rnnlm.training import resume as resuming
 
-# models whose weights a network starts from
-STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
 _OF_LABELS = ("tagging", "classification")
 OF_TASKS = {  # what only the requests for some tasks have
     "init_from": (registry.LANGUAGE_MODEL, *_OF_LABELS),

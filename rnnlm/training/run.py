@@ -37,6 +37,7 @@ from rnnlm.events import (
 from rnnlm.files import lock
 from rnnlm.interface import LanguageModel
 from rnnlm.models import card, checkpoints, loading, model_folder
+from rnnlm.models.card import STARTS
 from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.registry import LANGUAGE_MODEL
@@ -44,7 +45,7 @@ from rnnlm.system import current_rank, planning_together
 from rnnlm.text.tokenizers.vocabulary import as_stored
 from rnnlm.training import resume
 from rnnlm.training.plan import Plan, plan
-from rnnlm.training.request import STARTS, Request
+from rnnlm.training.request import Request
 from rnnlm.training.texts import CountedText
 from rnnlm.training.training_run import TrainingRun, Work
 

@@ -11,10 +11,21 @@ def test_the_bundled_corpus_is_listed_with_its_counts(rnnlm):
     assert (shown.code, shown.err) == (0, "")
     assert columns == ["corpus", "file", "lines", "words", "bytes", "path", "task", "licence"]
     assert {row[1]: row[3] for row in rows if row[0] == "english"} == {
-        "agreement.tsv": "7,512", "cloze.tsv": "4,388", "homophones.tsv": "6,836",
+        "agreement.tsv": "6,064", "cloze.tsv": "3,382", "homophones.tsv": "6,032",
         "test.txt": "18,698", "train.txt": "258,019",
         "valid.txt": "14,631",
     }  # fmt: skip
+
+
+def test_labels_ids_and_tags_are_no_words(rnnlm):
+    words = {(each["corpus"], each["file"]): each["words"]
+             for each in map(json.loads, rnnlm("corpora", "--json").out.splitlines())}  # fmt: skip
+    conllu = corpora.part("words-and-tags", "test").read_text().splitlines()
+    assert words["words-and-tags", "test.conllu"] == sum(
+        line.partition("\t")[0].isdigit() for line in conllu
+    )
+    rows = [line.split("\t") for line in corpora.part("travel", "valid").read_text().splitlines()]
+    assert words["travel", "valid.tsv"] == sum(len(text.split()) for _, text, _ in rows[1:])
 
 
 def test_json_has_one_line_per_file_and_paths_that_exist(rnnlm):

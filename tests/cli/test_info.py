@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from rnnlm import checkpoints
 from support.failures import checked_error
 from support.saved_models import edit_config
 
@@ -99,6 +100,12 @@ def of_many_parts(parts, rnnlm):
         == 0
     )
     return parts
+
+
+def test_of_a_run_with_a_start_the_time_is_its_own(rnnlm):
+    shown = dict(line.split("\t", 1) for line in rnnlm("info", "demo").out.splitlines())
+    assert shown["training"].endswith("356.2 s after the training of demo-long")
+    assert "in 44 and 6 minutes" in (checkpoints.FOLDER / "README.md").read_text()
 
 
 def test_whatever_a_model_is_it_has_20_lines_at_most(rnnlm, of_many_parts):
