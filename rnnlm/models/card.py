@@ -92,9 +92,13 @@ def settings_of(manifest: Manifest) -> dict[str, Any]:
     """The settings a model was made with: of one that comes from elsewhere only its kind, order and
     tokenizer are known. How the parts of a combination adapt is told with these."""
     if "imported_from" not in manifest.training:
-        return {
+        settings = {
             name: value for name, value in manifest.settings.items() if name != PART_ADAPTATIONS
         }
+        # Models that were stored without a prior have the only one that there was.
+        if settings.get("smoothing") == "additive":
+            settings.setdefault("additive_prior", "lower-order")
+        return settings
     return {"model": manifest.model, "order": manifest.settings.get("order"), **manifest.tokenizer}
 
 

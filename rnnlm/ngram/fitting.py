@@ -377,7 +377,7 @@ def _estimate_block(
     below, here = task.below, slice(block.start, block.end)
     contexts_M, words_M = split_keys(task.level.keys_M[here], task.size)
     seen = OrderCounts(
-        task.n, task.counts_M[here], contexts_M - block.first, block.last - block.first
+        task.n, task.counts_M[here], contexts_M - block.first, block.last - block.first, block.first
     )
     shares = task.smoothing.shares(seen)
     share_M, left_H, suffixes_M, of_M = (
@@ -469,4 +469,8 @@ def heldout_counts(counts: NgramCounts, ids_T: np.ndarray, boundary_id: int) -> 
         # all that end no line are followed by a word
         contexts_NT[n - 1, known] = counts.levels[n - 2].counts_M[before_T[known]]
         ngrams_NT[n - 1, found] = level.counts_M[numbers_T[found]]
-    return HeldoutCounts(ngrams_NT, contexts_NT, counts.size)
+    # The tokens of a line before a token, and <s>, are all that its contexts reach back to.
+    places_T = np.arange(len(ids_T))
+    begins_T = np.maximum.accumulate(np.where(is_first_T, places_T, 0))
+    longest_T = np.minimum(places_T - begins_T + 2, counts.order)
+    return HeldoutCounts(ngrams_NT, contexts_NT, counts.size, longest_T)

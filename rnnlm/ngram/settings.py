@@ -27,7 +27,12 @@ class UnigramSettings:
 class NgramSettings:
     """An n-gram model with backoff."""
 
-    NEEDS = MappingProxyType({"backoff_factor": {"smoothing": ("stupid",)}})
+    NEEDS = MappingProxyType(
+        {
+            "backoff_factor": {"smoothing": ("stupid",)},
+            "additive_prior": {"smoothing": ("additive",)},
+        }
+    )
 
     model: Annotated[Literal["ngram"], Meta(description="n-grams with backoff")] = "ngram"
     order: Annotated[
@@ -57,10 +62,17 @@ class NgramSettings:
     additive_k: Annotated[
         Positive | None,
         Meta(
-            description="added to every count, times V and the lower order's probability; none: "
-            "tuned on held-out text"
+            description="of additive: what is added to every count (1 is Laplace); none: tuned on "
+            "held-out text"
         ),
     ] = None
+    additive_prior: Annotated[
+        Literal["uniform", "lower-order"],
+        Meta(
+            description="of additive: k for every word, as in textbooks, or k V in all, shared out "
+            "as the lower order says"
+        ),
+    ] = "uniform"
     backoff_factor: Annotated[
         float, Meta(gt=0, lt=1, description="of stupid backoff, for each word of context given up")
     ] = 0.4

@@ -102,6 +102,14 @@ def of_many_parts(parts, rnnlm):
     return parts
 
 
+def test_an_additive_model_without_a_prior_had_the_lower_order(rnnlm, models, here):
+    options = ("--model", "ngram", "--order", 2, "--smoothing", "additive", "--set", "additive_k=1")
+    before = ("--set", "additive_prior=lower-order", "-o", "before")
+    assert rnnlm("train", models.text, *options, *before).code == 0
+    edit_config(here / "before", lambda config: config["settings"].pop("additive_prior"))
+    assert "additive_prior=lower-order" in rnnlm("info", "before").out
+
+
 def test_of_a_run_with_a_start_the_time_is_its_own(rnnlm):
     shown = dict(line.split("\t", 1) for line in rnnlm("info", "demo").out.splitlines())
     assert shown["training"].endswith("356.2 s after the training of demo-long")

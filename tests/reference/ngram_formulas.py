@@ -143,6 +143,17 @@ class Additive(Interpolated):
         return self.after[context][word] / (self.total(context) + self.k * self.size)
 
 
+class UniformAdditive(Additive):
+    """k for every word after every context, of which the longest that the line allows is taken."""
+
+    def lower(self, word, context):
+        return Fraction(1, self.size)
+
+    def recursion(self, word, context):
+        is_shortened = len(context) < self.order - 1 and context[:1] != (BEGIN,)
+        return self.lower(word, context) if is_shortened else super().recursion(word, context)
+
+
 class WittenBell(Interpolated):
     """Witten & Bell 1991, method C."""
 

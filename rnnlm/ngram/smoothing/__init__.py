@@ -60,13 +60,15 @@ class OrderCounts:
     there are.
 
     counts_M: raw or adjusted counts, as the estimator asked for; 0 for what is never predicted or
-    was never seen. contexts_M: the context of each n-gram, 0 <= context < H.
+    was never seen. contexts_M: the context of each n-gram, 0 <= context < H; the first
+    of them is number `first_context` of all.
     """
 
     order: int
     counts_M: np.ndarray
     contexts_M: np.ndarray
     contexts: int
+    first_context: int = 0
 
     def per_context(self, values_M: np.ndarray) -> np.ndarray:
         """Sums over the words after each context, float64, shape (H,)."""
@@ -91,11 +93,13 @@ class Shares:
 class HeldoutCounts:
     """Raw training counts of T held-out tokens: ngrams_NT[n - 1] how often the n-gram that ends at
     the token was seen in training, contexts_NT[n - 1] how often its first n-1 words were, a word
-    following (0: never, or reaching back too far)."""
+    following (0: never, or reaching back too far). longest_T: the order of the longest n-gram that
+    ends at the token and begins in its line, `<s>` included."""
 
     ngrams_NT: np.ndarray
     contexts_NT: np.ndarray
     size: int
+    longest_T: np.ndarray
 
 
 class Estimator:

@@ -11,18 +11,25 @@ from rnnlm.ngram.counting.counts import NgramCounts
 from rnnlm.ngram.settings import NgramSettings
 from rnnlm.ngram.smoothing import CountsOfCounts, Estimator, HeldoutCounts, OrderCounts, Shares
 from rnnlm.ngram.smoothing.kneser_ney import discount_of
+from rnnlm.ngram.tables import word_bits
 
-# ---- Additive smoothing (Lidstone 1920; Chen & Goodman 1999, section 2.1), each order's prior
-# being the next lower order (MacKay & Peto 1995).
+# ---- Additive smoothing (Lidstone 1920; Chen & Goodman 1999, section 2.1): k V imagined events
+# after every context.
 #
 # With c(hw) the count of hw, c(h) = sum over w of c(hw), and V words:
 #
 #     share(w|h) = c(hw) / (c(h) + k V)
-#     left(h)    = k V   / (c(h) + k V),   so   p(w|h) = (c(hw) + k V p(w|h')) / (c(h) + k V)
+#     left(h)    = k V   / (c(h) + k V)
 #
-# For unigrams that is (c(w) + k) / (N + k V): k is added to every count. Higher up, the k V
-# imagined events are shared out as the lower order says. One k serves all orders: the one given, or
-# else the one under which held-out text is most probable.
+# The prior says how the imagined events are shared out:
+#
+#     uniform:      p(w|h) = (c(hw) + k) / (c(h) + k V), which is 1/V after a context never seen
+#     lower-order:  p(w|h) = (c(hw) + k V p(w|h')) / (c(h) + k V)    (MacKay & Peto 1995)
+#
+# Every model is stored as one that backs off, exactly: with the uniform prior, lower orders hold
+# 1/V and leave all to the order below, but after contexts that begin with <s>. Those are as long as
+# the line allows, and nothing backs off to them. One k serves all orders: the one given, or else
+# the one under which held-out text is most probable.
 
 LOWEST, HIGHEST = -8.0, 4.0  # log10 k
 STEPS, SMALLEST_STEP = 6, 0.002
@@ -37,33 +44,56 @@ class Additive(Estimator):
         self, settings: NgramSettings, counts: NgramCounts, heldout: HeldoutCounts | None = None
     ) -> None:
         super().__init__(settings, counts, heldout)
+        self.is_uniform = settings.additive_prior == "uniform"
         if (k := settings.additive_k) is None:
             assert heldout is not None  # as `heldout` of the class asks for
-            k = best_k(heldout)
+            k = best_k(heldout, self.is_uniform)
         self.estimated["k"] = k
         self.added = k * counts.size
+        self.first_at_start_N = _first_at_start(counts)
 
     def shares(self, seen: OrderCounts) -> Shares:
         total_H = seen.per_context(seen.counts_M)
-        return Shares(
-            seen.counts_M / (total_H + self.added)[seen.contexts_M], 1 / (1 + total_H / self.added)
-        )
+        share_M = seen.counts_M / (total_H + self.added)[seen.contexts_M]
+        left_H = 1 / (1 + total_H / self.added)
+
+        # Of lower orders, the uniform prior takes the contexts that begin with <s> alone.
+        if self.is_uniform and seen.order < len(self.first_at_start_N):
+            numbers_H = np.arange(seen.contexts) + seen.first_context
+            is_at_start_H = numbers_H >= self.first_at_start_N[seen.order - 1]
+            share_M = np.where(is_at_start_H[seen.contexts_M], share_M, 0.0)
+            left_H = np.where(is_at_start_H, left_H, 1.0)
+        return Shares(share_M, left_H)
 
 
-def best_k(heldout: HeldoutCounts) -> float:
+def _first_at_start(counts: NgramCounts) -> list[int]:
+    """Of each order the number of the first context that begins with <s>: they come last."""
+    first = [1, counts.size]  # unigrams have one context, which is empty; <s> is the last word
+    bits = word_bits(counts.size)
+    for level in counts.levels[1:-1]:
+        first.append(int(np.searchsorted(level.keys_M, np.uint64(first[-1] << bits))))
+    return first[: counts.order]
+
+
+def best_k(heldout: HeldoutCounts, is_uniform: bool) -> float:
     """The k that makes the held-out text most probable, by ever finer steps in log k around the
     best so far."""
     low, high = LOWEST, HIGHEST
     while high - low > SMALLEST_STEP:
         grid = np.linspace(low, high, STEPS + 1)
-        best = int(np.argmax([logprob(heldout, 10.0**exponent) for exponent in grid]))
+        best = int(np.argmax([logprob(heldout, 10.0**exponent, is_uniform) for exponent in grid]))
         low, high = grid[max(0, best - 1)], grid[min(STEPS, best + 1)]
     return float(f"{10 ** ((low + high) / 2):.4g}")
 
 
-def logprob(heldout: HeldoutCounts, k: float) -> float:
+def logprob(heldout: HeldoutCounts, k: float, is_uniform: bool) -> float:
     """Of the held-out text, in nats."""
     added = k * heldout.size
+    if is_uniform:
+        longest_1T = heldout.longest_T[None] - 1
+        ngrams_T = np.take_along_axis(heldout.ngrams_NT, longest_1T, axis=0)[0]
+        contexts_T = np.take_along_axis(heldout.contexts_NT, longest_1T, axis=0)[0]
+        return float(np.log((ngrams_T + k) / (contexts_T + added)).sum())
     prob_T = 1 / heldout.size
     for ngrams_T, contexts_T in zip(heldout.ngrams_NT, heldout.contexts_NT, strict=True):
         prob_T = (ngrams_T + added * prob_T) / (contexts_T + added)

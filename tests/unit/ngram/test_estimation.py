@@ -11,7 +11,12 @@ from support.tiny_ngrams import BEGIN, END, Table, counts_of, fit, ids_of
 
 ESTIMATORS = {
     "mle": ("mle", {}, formulas.MaximumLikelihood),
-    "additive": ("additive", {"additive_k": 0.5}, formulas.Additive),
+    "additive": ("additive", {"additive_k": 0.5}, formulas.UniformAdditive),
+    "additive, lower order": (
+        "additive",
+        {"additive_k": 0.5, "additive_prior": "lower-order"},
+        formulas.Additive,
+    ),
     "witten-bell": ("witten-bell", {}, formulas.WittenBell),
     "absolute": ("absolute", {}, formulas.Absolute),
     "absolute, backing off": ("absolute", {"interpolate": False}, formulas.AbsoluteBackingOff),

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import rnnlm
 from reference import ngram_formulas as formulas
 from rnnlm.ngram.fitting import heldout_counts
 from rnnlm.ngram.smoothing import HeldoutCounts
@@ -13,9 +14,31 @@ A, B, C, END = 1, 2, 3, 0
 TEXT = [[A, B], [A]]
 
 
+PRIORS = ("uniform", "lower-order")
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_the_first_exercise_of_every_course(tmp_path, order):
+    (tmp_path / "text").write_text("the dog ran\nthe cat jumped\n")
+    request = {"model": "ngram", "order": order, "smoothing": "additive", "additive_k": 1}
+    list(rnnlm.train(tmp_path / "text", output=tmp_path / "model", **request))
+    model = rnnlm.load(tmp_path / "model")
+    [score] = rnnlm.score_sentences(model, ["the dog jumped"], with_words=True)
+    end = (1 + 1) / (1 + 7) if order == 2 else 1 / 7  # c(jumped </s>) = 1; "dog jumped" is new
+    # </s> and <unk> are events, too: V = 7. c(the dog) = c(dog) = 1, c(<s>) = c(the) = 2
+    assert [2**-word.surprisal_bits for word in score.word_scores] == pytest.approx(
+        [(2 + 1) / (2 + 7), (1 + 1) / (2 + 7), (0 + 1) / (1 + 7), end]
+    )
+    rnnlm.export_arpa(model, tmp_path / "model.arpa")
+    rnnlm.import_arpa(tmp_path / "model.arpa", tmp_path / "again")
+    [again] = rnnlm.score_sentences(str(tmp_path / "again"), ["the dog jumped"])
+    assert again.logprob_nats == pytest.approx(score.logprob_nats)
+
+
 @pytest.mark.parametrize("k", [1e-200, 1e300])
-def test_any_k_gives_finite_probabilities_that_sum_to_one(k):
-    model = fit("additive", TEXT, 4, order=3, additive_k=k)
+@pytest.mark.parametrize("prior", PRIORS)
+def test_any_k_gives_finite_probabilities_that_sum_to_one(k, prior):
+    model = fit("additive", TEXT, 4, order=3, additive_k=k, additive_prior=prior)
     for context in model.contexts():
         assert sum(model.p(word, context) for word in range(4)) == pytest.approx(1)
     assert (
@@ -24,17 +47,21 @@ def test_any_k_gives_finite_probabilities_that_sum_to_one(k):
     )
 
 
-def test_the_tuned_k_makes_the_held_out_text_most_probable():
+@pytest.mark.parametrize("prior", PRIORS)
+def test_the_tuned_k_makes_the_held_out_text_most_probable(prior):
     rng = np.random.default_rng(1)
     train, heldout = (
         [(1 + rng.geometric(0.3, size=12).cumsum() % 8).tolist() for _ in range(lines)]
         for lines in (30, 30)
     )
     seen = heldout_counts(counts_of(train, 9, 3), ids_of(heldout), END)
-    best = best_k(seen)
-    at_best = logprob(seen, best)
-    assert all(logprob(seen, k) <= at_best + 1e-3 for k in best * 1.01 ** np.arange(-300, 300))
-    model = fit("additive", train, 9, order=3, heldout=heldout)
+    is_uniform = prior == "uniform"
+    best = best_k(seen, is_uniform)
+    at_best = logprob(seen, best, is_uniform)
+    assert all(
+        logprob(seen, k, is_uniform) <= at_best + 1e-3 for k in best * 1.01 ** np.arange(-300, 300)
+    )
+    model = fit("additive", train, 9, order=3, heldout=heldout, additive_prior=prior)
     assert model.smoothing.report() == {"k": best}
     padded = [(BEGIN, *sentence, END) for sentence in heldout]
     total = sum(
@@ -43,19 +70,21 @@ def test_the_tuned_k_makes_the_held_out_text_most_probable():
     assert total == pytest.approx(at_best, rel=1e-5)
 
 
-def test_the_held_out_probability_is_that_of_the_formula():
+@pytest.mark.parametrize("of", [formulas.UniformAdditive, formulas.Additive])
+def test_the_held_out_probability_is_that_of_the_formula(of):
     train, heldout = [[1, 2, 2], [1, 1]], [[2, 1, 3]]
     seen = heldout_counts(counts_of(train, 4, 3), ids_of(heldout), END)
-    formula = formulas.Additive(train, 4, 3)
+    formula = of(train, 4, 3)
     expected = np.prod(
         [
             float(formula.p(word, context))
             for word, context in ((2, (BEGIN,)), (1, (BEGIN, 2)), (3, (2, 1)), (0, (1, 3)))
         ]
     )
-    assert logprob(seen, 0.5) == pytest.approx(np.log(expected))
+    assert logprob(seen, 0.5, of is formulas.UniformAdditive) == pytest.approx(np.log(expected))
 
 
 def test_a_text_held_out_from_itself_asks_for_hardly_any_smoothing_and_an_unknown_one_for_much():
-    assert best_k(HeldoutCounts(np.array([[9, 9]]), np.array([[9, 9]]), 3)) < 1e-7
-    assert best_k(HeldoutCounts(np.array([[0, 0]]), np.array([[9, 9]]), 3)) > 1e3
+    for ngrams, is_right in (([[9, 9]], lambda k: k < 1e-7), ([[0, 0]], lambda k: k > 1e3)):
+        seen = HeldoutCounts(np.array(ngrams), np.array([[9, 9]]), 3, np.array([1, 1]))
+        assert is_right(best_k(seen, True)) and is_right(best_k(seen, False))

@@ -25,7 +25,7 @@ EXAMPLES = [
     ("stupid", {}, [2 / 5, 1 / 5, 2 / 5, 0.4 / 4], [0.4 * 2 / 5, 1 / 2, 1 / 2, 0.4 * 0.4 / 4], 1,
      {"backoff factor": 0.4}),
     # k V = 2 and c(a) = 2: p(b|a) = (1 + 2 * 3/14) / 4, p(a|a) = 2 * 5/14 / 4
-    ("additive", {"additive_k": 0.5}, [2.5 / 7, 1.5 / 7, 2.5 / 7, 0.5 / 7],
+    ("additive", {"additive_k": 0.5, "additive_prior": "lower-order"}, [2.5 / 7, 1.5 / 7, 2.5 / 7, 0.5 / 7],
      [5 / 28, 5 / 14, 3 / 7, 1 / 28], (2 + 5 / 7) / 4, {"k": 0.5}),
     # unigrams: t_1 = 1, t_2 = 2, D = 1/5; bigrams: t_1 = 3, t_2 = 1, D = 3/5 left: 1/5 * 3 / 5 =
     # 0.12, shared out as 1/4 each: p(a) = 1.8/5 + 0.03, p(b) = 0.8/5 + 0.03, p(c) = 0.03 after a

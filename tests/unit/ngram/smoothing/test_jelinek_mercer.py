@@ -23,7 +23,7 @@ def test_by_hand():
     """Unigrams, held out: the words a and c. With weight x, a is drawn with 0.4 x / (0.4 x + 0.25
     (1 - x)), c never, so that EM ends where 3 x = 0.4 x / (0.25 + 0.15 x) + 1/2, or 0.45 x^2 +
     0.275 x - 0.125 = 0."""
-    heldout = HeldoutCounts(np.array([[2, 0]]), np.array([[5, 5]]), 4)
+    heldout = HeldoutCounts(np.array([[2, 0]]), np.array([[5, 5]]), 4, np.array([1, 1]))
     x = (-0.275 + np.sqrt(0.275**2 + 4 * 0.45 * 0.125)) / 0.9
     weights_NB = fitted_weights(heldout, 5)
     assert weights_NB[0, 3] == pytest.approx(x, abs=1e-4)
@@ -90,7 +90,9 @@ def test_no_weight_is_zero_or_one_however_one_sided_the_held_out_text():
 def test_buckets_without_held_out_words_get_a_weight_between_their_neighbours():
     contexts_T = np.repeat([1, 4], 100)  # buckets 1 and 3; 2, 4 and 5 stay empty
     ngrams_T = np.concatenate([np.repeat([0, 1], 50), np.repeat([0, 2], 50)])
-    weights_B = fitted_weights(HeldoutCounts(ngrams_T[None], contexts_T[None], 1000), 6)[0]
+    weights_B = fitted_weights(
+        HeldoutCounts(ngrams_T[None], contexts_T[None], 1000, np.ones_like(ngrams_T)), 6
+    )[0]
     assert weights_B[2] == pytest.approx((weights_B[1] + weights_B[3]) / 2)
     assert weights_B[4] == weights_B[5] == weights_B[3]
 
