@@ -22,7 +22,6 @@ X_MOST = 100.0
 POWER = 0.75
 CELLS = 8192
 LEAST_STEPS = 256  # of an epoch, for few counts: fewer cells a step then
-FIRST_SQUARES = 1.0  # what AdaGrad's sums of squares begin with: no first step is too long
 
 
 @dataclass(frozen=True)
@@ -42,19 +41,21 @@ class Cells:
 
 
 class Adagrad:
-    """AdaGrad over some rows of an array at a time: each number has a rate of its own, the initial
-    one divided by the root of its sum of squared gradients."""
+    """AdaGrad over some rows of an array at a time: a step is g / sqrt(1 / rate^2 + sum of g^2).
+
+    So the first steps have the learning rate `rate`, as in the authors' program. It falls as a
+    number's sum of squared gradients comes near 1 / rate^2.
+    """
 
     def __init__(self, values: Tensor, rate: float) -> None:
         self.values = values
-        self.rate = rate
-        self.squares = torch.full_like(values, FIRST_SQUARES)
+        self.squares = torch.full_like(values, rate**-2)
 
     def step(self, rows_M: Tensor, gradient_M: Tensor) -> None:
         """Take a step by gradients of the rows; rows that occur several times add up."""
         self.squares.index_add_(0, rows_M, gradient_M.square())
         scaled_M = gradient_M / self.squares[rows_M].sqrt()
-        self.values.index_add_(0, rows_M, scaled_M, alpha=-self.rate)
+        self.values.index_add_(0, rows_M, scaled_M, alpha=-1)
 
 
 def glove_vectors(

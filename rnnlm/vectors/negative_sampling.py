@@ -5,7 +5,8 @@ Skip-gram maximises, for each word w and each word c in its window,
     log s(v_w . u_c) + sum over k noise words n of log s(-v_w . u_n)        (2013b, equation 4)
 
 with s the logistic function, v the input vectors and u the output vectors. CBOW has the mean of the
-window's input vectors in the place of v_w, and w itself in that of c (2013a, section 3.1).
+window's input vectors in the place of v_w, and w itself in that of c (2013a, section 3.1); as in
+word2vec, each vector of the window moves by the whole gradient of the mean, not by its share.
 
 As in word2vec, the window of each word is drawn from 1 to the one asked for, so that nearer words
 count more; occurrences of words that are more than 1 in 1,000 of the text are left out at random;
@@ -239,11 +240,15 @@ def _cbow(
     push_RLK = torch.bmm(mean_RLE, noise_RKE.mT).sigmoid_().mul_(-share_RL1)
 
     of_mean_RLE = torch.baddbmm(pull_RL1 * u_RLE, push_RLK, noise_RKE)
-    of_around_RSE = torch.bmm(weight_RLS.mT, of_mean_RLE)
+    of_around_RSE = torch.bmm(step.is_pair_RLS.mT, of_mean_RLE)
     of_noise_RKE = torch.bmm(push_RLK.mT, mean_RLE)
     noise_pairs_RK = share_RL1.sum(1).expand(-1, ROW_NOISE)
     return (
-        [Gradient(step.around_RS, of_around_RSE, weight_RLS.sum(1) * (rate * (1 + negative)))],
+        [
+            Gradient(
+                step.around_RS, of_around_RSE, step.is_pair_RLS.sum(1) * (rate * (1 + negative))
+            )
+        ],
         [
             Gradient(step.words_RL, pull_RL1 * mean_RLE, takes_part_RL1.squeeze(2) * rate),
             Gradient(step.noise_RK, of_noise_RKE, noise_pairs_RK),

@@ -35,7 +35,7 @@ def test_one_step_is_adagrad_on_equation_eight(monkeypatch):
 
     draw = torch.Generator().manual_seed(2)
     values = ((torch.rand(2 * size, width, generator=draw) - 0.5) / width).requires_grad_()
-    squares = torch.full_like(values, glove.FIRST_SQUARES)
+    squares = torch.full_like(values, 1 / rate**2)
     total = torch.zeros_like(values)
     for i, j, x in zip(cells.words_N, cells.contexts_N, cells.counts_N, strict=True):
         error = values[i] @ values[size + j] - np.log(x)
@@ -43,7 +43,7 @@ def test_one_step_is_adagrad_on_equation_eight(monkeypatch):
         (gradient,) = torch.autograd.grad(half, values)
         squares += gradient**2
         total += gradient
-    after = (values - rate * total / squares.sqrt()).detach()
+    after = (values - total / squares.sqrt()).detach()
     np.testing.assert_allclose(found, (after[:size] + after[size:]).numpy(), rtol=1e-4, atol=1e-6)
 
 

@@ -60,7 +60,9 @@ def cbow_objective(input_VE, output_VE, step):
         for place, word in enumerate(step.words_RL[row]):
             around = step.is_pair_RLS[row, place].nonzero().flatten()
             if len(around):
-                mean_E = input_VE[step.around_RS[row, around]].mean(0)
+                sum_E = input_VE[step.around_RS[row, around]].sum(0)
+                # the mean in value, the sum in its gradient: each vector moves by the whole
+                mean_E = sum_E - (sum_E * (1 - 1 / len(around))).detach()
                 total = total + logsigmoid(mean_E @ output_VE[word])
                 noise_KE = output_VE[step.noise_RK[row]]
                 total = total + NEGATIVE * logsigmoid(-noise_KE @ mean_E).mean()
