@@ -1,12 +1,15 @@
 import json
 import os
 import shutil
+import subprocess
+import types
 
 import pytest
 
 from rnnlm.benchmarks import ngram, pairs, textbook, training
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
+from support.forked import Forked
 
 TINY = (
     "--set",
@@ -276,6 +279,13 @@ def without_kenlm(monkeypatch):
     )
 
 
+@pytest.fixture
+def forked(monkeypatch):
+    """The commands that are measured start at once."""
+    starts = types.SimpleNamespace(Popen=Forked, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(growth, "subprocess", starts)
+
+
 def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, monkeypatch):
     monkeypatch.setattr(ngram, "PARTS", (4, 1))
     shown = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1)
@@ -299,7 +309,7 @@ def fake(folder, name: str, body: str) -> None:
     path.chmod(0o755)
 
 
-def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, monkeypatch):
+def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, forked, monkeypatch):
     folder = tmp_path_factory.mktemp("bin")
     fake(
         folder,
@@ -329,7 +339,7 @@ def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, monkeypa
     assert calls[0].startswith("lmplz -o 2 -S 400M -T ")
 
 
-def test_a_failing_lmplz_is_told_and_left_out(rnnlm, models, tmp_path_factory, monkeypatch):
+def test_a_failing_lmplz_is_told_and_left_out(rnnlm, models, tmp_path_factory, forked, monkeypatch):
     folder = tmp_path_factory.mktemp("bin")
     fake(folder, "lmplz", "echo out of luck >&2\nexit 3")
     fake(folder, "build_binary", "exit 0")
@@ -509,7 +519,7 @@ FEW = (
 
 
 def test_cells_are_a_table_of_runs_in_processes_of_their_own_and_the_same_command_reads_it_again(
-    rnnlm, here, models
+    rnnlm, here, models, forked
 ):
     (here / "a.txt").write_text(models.text.read_text(encoding="utf-8"), encoding="utf-8")
     shown = rnnlm("bench", "cells", "a.txt", *FEW, "--cells", "elman", "-o", "c")

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import rnnlm as library
+from support.forked import Forked
 
 TINY = (
     "--set",
@@ -118,7 +119,7 @@ def test_on_a_terminal_there_is_a_live_display(models, here):
         "LINES": "24",
         "OMP_NUM_THREADS": "1",
     }
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
+    process = Forked(command, stdout=subprocess.PIPE, stderr=slave, env=environment)
     os.close(slave)
     seen = b""
     while chunk := _read(master):

@@ -16,6 +16,7 @@ from rnnlm import corpora
 from rnnlm.cli.main import run
 from rnnlm.evaluation import plotting
 from rnnlm.files import reading
+from support.forked import Forked
 
 TINY = ("--set", "hidden_size=8", "--set", "embedding_size=8", "--set", "batch_rows=4")
 
@@ -150,23 +151,25 @@ def terminal_of(monkeypatch):
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of a child process: one thread, no terminal settings of whoever runs the
-    tests."""
-    dropped = ("RNNLM_MODEL", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE")
-    kept = {name: value for name, value in os.environ.items() if name not in dropped}
-    return {**kept, "OMP_NUM_THREADS": "1", **more}
+    """The environment of a child process, which has one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
 def spawn(*arguments, cwd=None, stdin: bytes = b"", **more: str) -> Outcome:
     """Runs a command in a process of its own."""
-    command = [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)]
-    ended = subprocess.run(
-        command, input=stdin, capture_output=True, cwd=cwd, env=environment(**more), timeout=120
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = Forked(
+        [sys.executable, "-m", "rnnlm", *map(os.fsencode, arguments)],
+        cwd=cwd,
+        env=environment(**more),
+        **pipes,
     )
+    try:
+        out, err = process.communicate(stdin, timeout=120)
+    finally:
+        process.kill()
     return Outcome(
-        ended.returncode,
-        ended.stdout.decode("utf-8", "replace"),
-        ended.stderr.decode("utf-8", "replace"),
+        process.returncode, out.decode("utf-8", "replace"), err.decode("utf-8", "replace")
     )
 
 
@@ -185,7 +188,7 @@ def start(here):
     processes = []
 
     def command(*arguments, **more: str) -> subprocess.Popen:
-        process = subprocess.Popen(
+        process = Forked(
             [sys.executable, "-u", "-m", "rnnlm", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
             cwd=here, env=environment(**more),

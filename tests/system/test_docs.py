@@ -26,6 +26,7 @@ import rnnlm
 from rnnlm import checkpoints, corpora
 from rnnlm.cli.main import COMMANDS, run
 from rnnlm.models import model_folder
+from support.forked import command, door
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -90,10 +91,12 @@ def is_rnnlm(words: list[str]) -> bool:
 
 
 def made_small(arguments: list[str]) -> list[str]:
-    """A training with a budget of a few steps, in one process; a comparison with few resamples; a
-    look from few positions; other commands as they are."""
+    """A training with a budget of a few steps, in one process; a comparison with few resamples;
+    settings tuned on few tokens; a look from few positions; other commands as they are."""
     if arguments[0] == "compare":
         return [*arguments, "--resamples", "50"]
+    if arguments[0] == "tune":
+        return [*arguments, "--tokens", "200"]
     if arguments[0] == "inspect":
         return [*arguments, *FEW.get(arguments[1], ())]
     if arguments[0] != "train" or COUNTED & set(arguments):
@@ -150,11 +153,11 @@ def folder(tmp_path_factory):
         (folder / name).write_text(content, encoding="utf-8")
     for name in {*corpora.COLUMNS, *corpora.PAIRS}:
         shutil.copytree(corpora.FOLDER / name, folder / "corpora" / name, dirs_exist_ok=True)
-    for table in (folder / "corpora").glob("dates/*.tsv"):  # the others are small
-        table.write_text(
-            "".join(table.read_text(encoding="utf-8").splitlines(keepends=True)[:100]),
-            encoding="utf-8",
-        )
+    # The others are small. What is translated at the end takes longest.
+    for table in (folder / "corpora").glob("dates/*.tsv"):
+        rows = table.read_text(encoding="utf-8").splitlines(keepends=True)
+        few = rows[: 100 if table.stem == "train" else 10]
+        table.write_text("".join(few), encoding="utf-8")
     (folder / "docs" / "pictures").mkdir(parents=True)
     (folder / "mine.toml").write_text("layers = 1\n")
     vectors = (
@@ -177,7 +180,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
+def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, shell, page):
     monkeypatch.chdir(folder)
     monkeypatch.delenv("RNNLM_MODEL", raising=False)
     monkeypatch.setattr(corpora, "FOLDER", folder / "corpora")
@@ -188,7 +191,7 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
             "compared|demo|tests", block.before.partition("<!--")[2]
         ):
             for words in commands(block.code):
-                run_command(words, capsys)
+                run_command(words, capsys, shell)
         elif block.language == "python":
             small = re.sub(r'budget="[^"]*"', 'budget="3steps", embedding_size=16', block.code)
             exec(compile(small, page, "exec"), {"__name__": "page"})
@@ -196,10 +199,30 @@ def test_the_examples_of_a_page_run(folder, monkeypatch, capsys, page):
         assert ElementTree.parse(picture).getroot().tag.endswith("svg")
 
 
-def run_command(words: list[str], capsys) -> None:
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """Runs a line of bash, in which `rnnlm` is ours and starts at once."""
+    programs = tmp_path_factory.mktemp("bin")
+    command(programs)
+    path = f"{programs}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = {"PATH": path, **door()}
+
+    def run(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        called = ["bash", "-o", "pipefail", "-c", line]
+        environment = {**os.environ, **own}
+        return subprocess.run(
+            called, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        )
+
+    return run
+
+
+def run_command(words: list[str], capsys, shell) -> None:
     # "|" of --regions is no pipe
     if {"|", ">"} & {word for before, word in itertools.pairwise(words) if before != "--regions"}:
-        run_in_shell(words)
+        line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
+        ended = shell(line, Path.cwd())
+        assert ended.returncode in (0, 141), ended.stderr
     elif is_rnnlm(words) and words[1] == "bench":  # all that it does is proven by test_bench.py
         assert run([*words[1:], "--help"]) == 0
     elif is_rnnlm(words):
@@ -214,29 +237,13 @@ def run_command(words: list[str], capsys) -> None:
         assert words[0] in OTHER_PROGRAMS, words
 
 
-def run_in_shell(words: list[str]) -> None:
-    line = " ".join(word if word in ("|", ">") else shlex.quote(word) for word in words)
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    ended = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert ended.returncode in (0, 141), ended.stderr
-
-
 @pytest.mark.parametrize(
     "code",
     [block.code for block in ALL if block.language == "bash"],
     ids=lambda code: code.splitlines()[0],
 )
-def test_the_loops_of_the_pages_come_to_their_end(folder, code):
-    small = f'rnnlm() {{ {shlex.quote(sys.executable)} -m rnnlm "$@" {" ".join(SMALL)}; }}\n{code}'
-    ended = subprocess.run(
-        ["bash", "-c", small], cwd=folder, capture_output=True, text=True, timeout=120
-    )
+def test_the_loops_of_the_pages_come_to_their_end(folder, shell, code):
+    ended = shell(f'rnnlm() {{ command rnnlm "$@" {" ".join(SMALL)}; }}\n{code}', folder)
     assert ended.returncode == 0 and ended.stderr.count("all is saved") == 1, ended.stderr
 
 
