@@ -178,28 +178,17 @@ def test_a_part_can_run_alone_and_on_another_text(machine):
     assert machine.steps()["speed awd-lstm-fast bf16 on PTB"]["on"] == "PTB"
 
 
-def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once():
-    """pytest finds them in its own way, among the files that name such a device."""
-    words = re.compile("gpu|cuda|devices", re.IGNORECASE)
-    candidates = [
-        path
-        for path in (ROOT / "tests").rglob("test_*.py")
-        if path != Path(__file__) and words.search(path.read_text())
-    ]
-    called = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--collect-only",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-m",
-        "gpu",
-        *map(str, candidates),
-    ]
-    listed = subprocess.run(called, cwd=ROOT, capture_output=True, text=True).stdout
-    files = {line.partition("::")[0] for line in listed.splitlines() if "::" in line}
+def test_every_file_with_tests_for_a_gpu_is_checked_and_the_ranks_once(request):
+    """pytest finds them in its own way: where this file is run alone, in a process of its own."""
+    items = request.session.items
+    if {item.path for item in items} >= {ROOT / name for name in gpu.files_with_gpu_tests()}:
+        marked = [item for item in items if item.get_closest_marker("gpu")]
+        files = {item.path.relative_to(ROOT).as_posix() for item in marked}
+    else:
+        called = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "gpu"]
+        called += ["-p", "no:cacheprovider", "tests"]
+        listed = subprocess.run(called, cwd=ROOT, capture_output=True, text=True).stdout
+        files = {line.partition("::")[0] for line in listed.splitlines() if "::" in line}
     assert files - {gpu.RANKS} == set(gpu.files_with_gpu_tests())
     assert gpu.RANKS not in gpu.files_with_gpu_tests()
 
