@@ -1,0 +1,50 @@
+"""Which cases the suite takes of the contract of language models: every promise is asked of every
+feature, if not of every model. With `-m soak`, it is asked of the others, too."""
+
+import itertools
+from collections.abc import Hashable, Iterator
+
+import pytest
+
+SPREAD = 7  # each promise begins with other cases: all of them are asked for something
+
+
+def features(case: tuple) -> set[Hashable]:
+    """What a case is made of: its kind of model, what is around it, and its settings: each choice,
+    and each number, whatever it is."""
+    around, name, settings = case
+    choices = {(key, value) for key, value in settings.items() if str(value).isidentifier()}
+    return {around, name, *choices, *settings}
+
+
+def covering(items: list[pytest.Item], first: int) -> Iterator[pytest.Item]:
+    """As many of the tests of one promise, from one of them on, as have all features."""
+    seen: set[Hashable] = set()
+    for item in items[first:] + items[:first]:
+        own = features(item.callspec.params["case"])
+        if not own <= seen:
+            seen |= own
+            yield item
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    of_models = [
+        item
+        for item in items
+        if item.path.name == "test_language_models.py" and hasattr(item, "callspec")
+    ]
+    of_models.sort(key=lambda item: item.originalname)
+    taken: set[pytest.Item] = set()
+    for number, (_, of_one) in enumerate(
+        itertools.groupby(of_models, key=lambda item: item.originalname)
+    ):
+        tests = list(of_one)
+        taken.update(covering(tests, SPREAD * number % len(tests)))
+    for item in of_models:
+        if item not in taken:
+            item.add_marker("soak")
+    if "soak" not in config.option.markexpr:
+        left = [item for item in of_models if item not in taken]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in {*left}]
