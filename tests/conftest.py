@@ -12,6 +12,7 @@
 import os
 import re
 import signal
+import sys
 from typing import Any
 
 import pytest
@@ -23,10 +24,11 @@ UNSEEN = (
     "COLUMNS", "LINES", "TERM", "NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE",
     "TTY_COMPATIBLE", "TTY_INTERACTIVE",
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL", "RANK", "WORLD_SIZE",
-    "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT",
+    "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PYTHONDONTWRITEBYTECODE",
 )  # fmt: skip
 for name in UNSEEN:
     os.environ.pop(name, None)
+sys.dont_write_bytecode = False  # compiling the tests takes a worker 8 s: the next run finds them
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 

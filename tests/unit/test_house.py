@@ -4,6 +4,7 @@ that names all offenders."""
 import ast
 import functools
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -262,6 +263,19 @@ def test_files_open_with_what_they_do():
     assert [
         place(path) for path in [*LIBRARY, *COMMAND_LINE] if not ast.get_docstring(tree_of(path))
     ] == []
+
+
+MOST_WORDS = 8  # of a test's name, after `test_`
+LONGER_NAMES = 1615  # are still to be shortened
+
+
+def test_names_of_tests_are_short():
+    """No more of them have many words than there were when this rule came."""
+    files = (ROOT / "tests").rglob("*.py")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    names = re.findall(r"^ *def (test_\w+)", code, re.MULTILINE)
+    longer = [name for name in names if name.count("_") > MOST_WORDS]
+    assert len(longer) <= LONGER_NAMES, "shorten the name of a test for each one that you add"
 
 
 def test_the_rules_catch_what_they_are_for(tmp_path, monkeypatch):
