@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from rnnlm.benchmarks import ngram, pairs, textbook, training
+from rnnlm.benchmarks import growth, ngram, pairs, textbook, training
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 from support.forked import Forked

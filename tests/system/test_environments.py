@@ -32,7 +32,7 @@ NBEST = (
 )
 READING = {
     "eval": ["eval", "-m", "kn", TEXT],
-    "score": ["score", "-m", "kn", "the m\u00e4n", "--words", "--json"],
+    "score": ["score", "-m", "kn", "the m\u00e4n", "the man", "--words", "--json"],
     "generate": ["generate", "-m", "kn", "--num", "9"], "count": ["count", TEXT, "--order", "2"],
     "compare": ["compare", "kn", "uni", "--on", TEXT], "info": ["info", "kn"],
     "doctor": ["doctor", "kn"],

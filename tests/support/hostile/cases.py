@@ -65,6 +65,11 @@ def repeated(piece: bytes, times: int, suffix: str) -> bytes:
     return COMPRESS[suffix](piece) * times
 
 
+def large(make: Callable[[], bytes]) -> Maker:
+    """A file that takes a moment to make: not before it is needed."""
+    return lambda path, models: path.write_bytes(make()) and None
+
+
 def folder(**files: bytes) -> Maker:
     """A folder of such files; / in a name is written as __."""
 

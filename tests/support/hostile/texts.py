@@ -1,11 +1,12 @@
 """Texts: their encoding, their lines, their compression, where they are."""
 
+import functools
 import gzip
 import lzma
 import os
 import zlib
 
-from support.hostile.cases import COMPRESS, TINY, Bad, copy, fine, folder, repeated
+from support.hostile.cases import COMPRESS, TINY, Bad, copy, fine, folder, large, repeated
 
 GOOD = b"the man was here\nand the day was long\n" * 20
 LONG = b"a" * (1 << 20)  # of it, a line that does not end is made
@@ -51,10 +52,14 @@ COMMANDS = {
     "prune, counts": "prune -m {ngram} --cutoffs 0,1 --counts text -o out",
     "export": "export -m {lstm} --compact out --test text",
 }
-BOMBS = {suffix: repeated(LONG, 160, suffix) for suffix in (".gz", ".bz2", ".xz")} | {
-    ".zst": COMPRESS[".zst"](b"a" * (200 << 20))
+BOMBS = {
+    **{
+        suffix: large(functools.partial(repeated, LONG, 160, suffix))
+        for suffix in (".gz", ".bz2", ".xz")
+    },
+    ".zst": large(lambda: COMPRESS[".zst"](b"a" * (200 << 20))),
 }
-ZEROS = COMPRESS[".zst"](bytes(1 << 30))
+ZEROS = large(lambda: COMPRESS[".zst"](bytes(1 << 30)))
 
 
 def huge_dictionary() -> bytes:
