@@ -65,7 +65,7 @@ UNSUITED = {
         "tests/unit/inspection/test_gradcheck.py::test_a_wrong_backward_pass_is_found"
     ],
     "its bounds are for the random numbers of the CPU": [
-        "tests/unit/inspection/probing/test_probe.py::test_shuffled_labels_are_at_chance"
+        "tests/unit/inspection/test_probe.py::test_shuffled_labels_are_at_chance"
     ],
     "texts are drawn in other numbers of rows: on a GPU, always 128": [
         "tests/unit/generation/test_generator.py::test_without_a_prompt_pieces_begin_as_a_line_does",
