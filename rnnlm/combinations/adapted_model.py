@@ -9,6 +9,7 @@ import numpy as np
 from rnnlm.combinations.settings import describe, joined
 from rnnlm.errors import UsageError
 from rnnlm.interface import LanguageModel, keeps
+from rnnlm.models.model_folder import is_weights_only
 
 PART = "model."  # prefix of the inner model's arrays in a state's
 
@@ -30,6 +31,7 @@ class AdaptedModel:
         self.call_tokens = model.call_tokens
         self.precision = model.precision
         self.fingerprint = model.fingerprint
+        self.is_weights_only = is_weights_only(model)
         # what results depend on beside model and settings, for signatures
         self.also: dict[str, str] = {}
 

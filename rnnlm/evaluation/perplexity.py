@@ -207,7 +207,7 @@ def signature_of(
         eos=eos,
         prec=model.precision,
         adapt=model.adaptation,
-        model=model.fingerprint or "unsaved",
+        model=loading.fingerprint_in_signature(model),
         dir="reversed" if model.tokenizer.is_reversed else "",
     )
 

@@ -88,6 +88,14 @@ def called(model: LanguageModel | LabelModel | str | Path) -> str | None:
     return None if origin is None else str(origin[0])
 
 
+def fingerprint_in_signature(model: Any) -> str:
+    """What signatures call a model: its fingerprint, with `,weights` where it vouches for these
+    alone; "unsaved" where it has none."""
+    return (model.fingerprint or "unsaved") + (
+        ",weights" if model_folder.is_weights_only(model) else ""
+    )
+
+
 def task_of(model: LanguageModel | LabelModel | str | Path) -> str:
     """What a model, or the one of that name, was trained for: "language-model", "tagging" or
     "classification".

@@ -62,6 +62,20 @@ class Manifest:
     results: dict[str, dict[str, Any]] = field(default_factory=dict)
     parts: list[PartEntry] = field(default_factory=list)
     format_version: int = FORMAT_VERSION
+    settings_sha256: str = ""  # of what `seal` is about; models of before have none
+
+    @property
+    def seal(self) -> str:
+        """The SHA-256 of what shapes the model's numbers beside its files: kind, settings (such as
+        `activation`) and the rules of the tokenizer (such as `lowercase`)."""
+        shaping = [self.model, self.family, self.settings, self.tokenizer]
+        return hashlib.sha256(
+            json.dumps(msgspec.to_builtins(shaping), sort_keys=True).encode()
+        ).hexdigest()
+
+    def sealed(self) -> "Manifest":
+        """The same with its settings sealed, so that a change of them in config.json is noticed."""
+        return dataclasses.replace(self, settings_sha256=self.seal)
 
     @property
     def task(self) -> str:
@@ -125,7 +139,20 @@ def read_manifest(folder: Path) -> Manifest:
             raise ModelError(damaged, f"{CONFIG} names a file outside the folder: {name!r}")
     if manifest.task not in (LANGUAGE_MODEL, *TASKS):
         raise ModelError(damaged, f"{shown(manifest.task)} is not a task")
-    return dataclasses.replace(manifest, settings=renamed(manifest.settings))
+    today = dataclasses.replace(manifest, settings=renamed(manifest.settings))
+    if not manifest.settings_sha256:
+        return today
+    try:
+        is_whole = manifest.settings_sha256 == manifest.seal
+    except RecursionError as error:  # a nest that could just be read
+        raise ModelError(damaged, f"{CONFIG}: {error}") from None
+    if not is_whole:
+        raise ModelError(
+            damaged,
+            f"{CONFIG}: a setting was changed after the model was saved",
+            "undo the change, or make the model anew with the setting that you want",
+        )
+    return today.sealed()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

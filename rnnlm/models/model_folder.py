@@ -44,8 +44,8 @@ from rnnlm.models.metrics_log import METRICS, is_of_a_run
 from rnnlm.text import tokenizers
 
 __all__ = [
-    "Manifest", "check_output", "content", "damaged_files", "is_model", "load", "load_tokenizer",
-    "owned", "read_manifest", "save", "save_results",
+    "Manifest", "check_output", "content", "damaged_files", "is_model", "is_weights_only", "load",
+    "load_tokenizer", "owned", "read_manifest", "save", "save_results",
 ]  # fmt: skip
 
 UNFINISHED_FILES = "unfinished.json"
@@ -89,7 +89,7 @@ def save(
                 step,
                 training,
                 parts=entries,
-            )
+            ).sealed()
             write_manifest(folder, manifest)
         except BaseException:
             _remove_unnamed(folder, [*files, *before, UNFINISHED_FILES])
@@ -195,10 +195,17 @@ def load(
             manifest.settings, tokenizer, arrays, device, manifest.fingerprint, **made_of
         )
         model.origin = os.path.abspath(folder), str(device)
+        model.is_weights_only = not manifest.settings_sha256 or any(map(is_weights_only, parts))
         return model, manifest
     except ModelError as error:  # and no SettingsError: a wrong device is not the folder's fault
         with _naming(folder):
             raise error
+
+
+def is_weights_only(model: Any) -> bool:
+    """Whether the fingerprint of a model vouches for its weights and words alone: its folder was
+    written before settings were sealed."""
+    return bool(getattr(model, "is_weights_only", False))
 
 
 def _load_parts(

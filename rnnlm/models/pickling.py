@@ -18,11 +18,14 @@ class PickledByOrigin:
     """A model that pickles as the place it was loaded from.
 
     origin: its folder and the device that was asked for, set by
-    :func:`rnnlm.models.model_folder.load`; None: it was made in memory.
+    :func:`rnnlm.models.model_folder.load`; None: it was made in memory. is_weights_only: whether
+    its fingerprint vouches for its weights and words alone, as its folder was written before
+    settings were sealed.
     """
 
     origin: tuple[str, str] | None = None
     fingerprint: str | None
+    is_weights_only = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Raises:

@@ -39,9 +39,10 @@ def save_lstm(folder):
 
 
 def edit_config(folder, change):
-    """Apply `change` to the content of config.json."""
+    """Apply `change` to the content of config.json, as it was before settings were sealed."""
     path = folder / "config.json"
     content = json.loads(path.read_text())
+    content.pop("settings_sha256", None)
     change(content)
     path.write_text(json.dumps(content))
 

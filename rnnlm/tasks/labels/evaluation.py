@@ -184,7 +184,11 @@ def _figures(
     spans = {} if found.mode is None else {"mode": found.mode, "scheme": column.scheme}
     named = column.column if len(model.codec.columns) > 1 else ""
     signature = LabelSignature(
-        main, named, **spans, data=data.content_hash, model=model.fingerprint or ""
+        main,
+        named,
+        **spans,
+        data=data.content_hash,
+        model=loading.fingerprint_in_signature(model) if model.fingerprint else "",
     )
     return ColumnFigures(**vars(found), main=main, signature=str(signature))
 

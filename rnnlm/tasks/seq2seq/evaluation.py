@@ -369,7 +369,7 @@ def _signatures(
     }
     parts = how | {
         "data": data.lines_hash,
-        "model": model.fingerprint or "unsaved",
+        "model": loading.fingerprint_in_signature(model),
         "copy_unknown": "yes" if decoding.copy_unknown else "",
     }
     return {name: str(TranslationSignature.of(name, settings, **parts)) for name in WRITTEN}

@@ -203,6 +203,10 @@ class ConditionalModel:
         self.model.fingerprint = value
 
     @property
+    def is_weights_only(self) -> bool:
+        return self.model.is_weights_only
+
+    @property
     def device(self) -> torch.device:
         return self.model.device
 

@@ -1,7 +1,6 @@
 """Settings chosen on held-out text, kept beside the model, and used again."""
 
 import errno
-import os
 import shutil
 
 import numpy as np
@@ -18,6 +17,7 @@ from rnnlm.models import loading, model_folder, registry
 from rnnlm.models.loading import load_adapted
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.lines import TextSettings
+from support.failing_files import failing
 from support.tiny_models import LINES, Lines, fit, small_settings
 
 REPEATED = Lines(["speech speech dog speech", "dog speech speech"] * 4)
@@ -240,12 +240,11 @@ def test_what_has_no_hidden_states_is_called_by_its_name(name, words, kind):
 
 
 def test_a_folder_that_cannot_be_written_to_is_noticed_before_the_work(lstm, monkeypatch):
-    def refuse(**where):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(companions.tempfile, "TemporaryFile", refuse)
     monkeypatch.setattr(model_folder, "load", None)
-    with pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"):
+    with (
+        failing(lstm, ("open",), errno.EROFS),
+        pytest.raises(OutputError, match="cannot write to .*lstm; Read-only"),
+    ):
         tuned_of(lstm, "cache")
 
 

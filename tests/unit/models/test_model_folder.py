@@ -7,8 +7,10 @@ import os
 import numpy as np
 import pytest
 
-from rnnlm.errors import OutputError
-from rnnlm.models import info, model_folder
+import rnnlm
+from rnnlm import config
+from rnnlm.errors import ModelError, OutputError
+from rnnlm.models import info, loading, model_folder
 from rnnlm.models.manifest import write_manifest
 from support.failing_files import failing
 from support.saved_models import (
@@ -277,3 +279,52 @@ def test_all_that_a_model_had_goes_with_it_and_nothing_else(tmp_path):
     (tmp_path / "pairs.json").write_text("mine")
     save_unigram(tmp_path, 0.5, 1)
     assert {"metrics.jsonl", "pairs.json"} <= set(names(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("settings", {"activation": "relu"}),
+        ("tokenizer", {"lowercase": True}),
+        ("tokenizer", {"split_punctuation": True}),
+    ],
+    ids=["activation", "lowercase", "split_punctuation"],
+)
+def test_a_changed_setting_is_noticed(tmp_path, part, change):
+    save(tmp_path, fit("rnn"), "rnn")
+    path = tmp_path / "config.json"
+    content = json.loads(path.read_text())
+    content[part].update(change)
+    path.write_text(json.dumps(content))
+    for read in (model_folder.load, info.describe, loading.load_tokenizer):
+        with pytest.raises(ModelError, match="is damaged; config.json: a setting was changed"):
+            read(tmp_path)
+
+
+def test_a_model_of_before_loads_and_its_signature_says_so(tmp_path, monkeypatch):
+    def signature(name="m"):
+        return rnnlm.evaluate(str(tmp_path / name), "text.txt").signature
+
+    manifest = save_unigram(tmp_path / "m")
+    (tmp_path / "text.txt").write_text("the cat sat\n")
+    monkeypatch.chdir(tmp_path)
+    assert signature().endswith(f"|model:{manifest.fingerprint}")
+    edit_config(tmp_path / "m", lambda content: None)
+    assert signature().endswith(f"|model:{manifest.fingerprint},weights")
+    assert signature("m+unigram").endswith(f"|model:{manifest.fingerprint},weights")
+    rnnlm.mix([str(tmp_path / "m")] * 2, output=tmp_path / "mix", weights=[0.5, 0.5])
+    assert signature("mix").endswith(",weights")
+    again = model_folder.save_results(
+        tmp_path / "m", model_folder.read_manifest(tmp_path / "m"), {}, {}
+    )
+    assert not again.settings_sha256 and signature().endswith(",weights")
+
+
+def test_settings_stay_sealed_under_the_names_of_today(tmp_path, monkeypatch):
+    """A setting that is renamed by a later version is the one that was sealed."""
+    save_unigram(tmp_path)
+    monkeypatch.setattr(config, "RENAMED", {"additive_k": "k"})
+    found = model_folder.read_manifest(tmp_path)
+    assert found.settings["k"] == 0.5
+    model_folder.save_results(tmp_path, found, {}, {"seconds": 1})
+    assert model_folder.read_manifest(tmp_path).training == {"seconds": 1}

@@ -83,6 +83,7 @@ def made_before(folder):
 
     content = json.loads((folder / "config.json").read_text())
     of_before(content["settings"])
+    del content["settings_sha256"]
     (folder / "config.json").write_text(json.dumps(content))
     for path in sorted((folder / "training").glob("*.json")):
         facts = json.loads(path.read_text())

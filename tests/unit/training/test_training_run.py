@@ -33,7 +33,7 @@ def stored(tmp_path):
 
     def read():
         assert read_manifest(tmp_path / "m").training["stopped"] == "request"
-        assert not (tmp_path / "m" / "training" / "owner.json").exists()
+        assert not (tmp_path / "m" / "owner.json").exists()
         return checkpoints.load(tmp_path / "m").facts["step"]
 
     return read
