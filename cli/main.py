@@ -5,23 +5,26 @@ codes here.
 closed pipe).
 """
 
-import contextlib
-import importlib
-import io
-import os
-import signal
-import sys
-import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from typing import Any
+from .signals import leaving_at_ctrl_c
 
-import click
+with leaving_at_ctrl_c():  # before anything that takes time
+    import contextlib
+    import importlib
+    import io
+    import os
+    import signal
+    import sys
+    import traceback
+    import warnings
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
-from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
+    import click
 
-from . import terminal
-from .options import RENAMED_OPTIONS, renamed_option, write_sections
+    from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
+
+    from . import terminal
+    from .options import RENAMED_OPTIONS, renamed_option, write_sections
 
 GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
     "Train and evaluate": (
@@ -141,6 +144,14 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line of this process and leave with its exit code."""
+    try:
+        code = _run_of_this_process()
+    except KeyboardInterrupt:  # outside of what `run` catches
+        code = 130
+    sys.exit(code)
+
+
+def _run_of_this_process() -> int:
     _occupy_standard_streams()
     # None where the process was started with it closed
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
@@ -156,7 +167,7 @@ def main() -> None:
             signal.signal(getattr(signal, name), _raise_signalled)
     code = run(sys.argv[1:])
     _discard_unwritable_output()
-    sys.exit(code)
+    return code
 
 
 def run(arguments: Sequence[str]) -> int:

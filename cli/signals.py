@@ -4,6 +4,7 @@ from."""
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -14,6 +15,22 @@ SAVING = "SIGUSR1"
 # timeout, torchrun and a terminal that closes send the same signal twice: to the process, and to
 # its group
 ONE_WISH_SECONDS = 0.2
+
+
+@contextlib.contextmanager
+def leaving_at_ctrl_c() -> Iterator[None]:
+    """Leave the process at once at Ctrl-C, with its exit code and no traceback: while the command
+    line is imported, nobody catches it."""
+    before = signal.getsignal(signal.SIGINT)
+    is_main_thread = threading.current_thread() is threading.main_thread()
+    if before is not signal.default_int_handler or not is_main_thread:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: os._exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

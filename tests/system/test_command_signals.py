@@ -3,12 +3,15 @@ saves."""
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
 from rnnlm.cli.main import _raise_signalled, _Signalled
 from rnnlm.cli.signals import Signals, saving_ignored
+from support.commands import environment
 
 
 @pytest.fixture(autouse=True)
@@ -94,3 +97,21 @@ def test_what_was_ignored_stays_ignored():
             assert not signals.wants_end()
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.commands.recipes"])
+def test_ctrl_c_while_it_starts_leaves_no_traceback(module):
+    """The signal comes while that module is imported."""
+    code = f"""
+import os, signal, sys
+class Interrupting:
+    def find_spec(name, *more):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+from rnnlm.cli.main import main
+main()
+"""
+    command = [sys.executable, "-c", code, "recipes"]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment())
+    assert ended.returncode == 130 and "Traceback" not in ended.stderr
