@@ -116,6 +116,21 @@ def part(name: str, which: str) -> Path:
     return FOLDER / name / next((file for file in FILES[name] if Path(file).stem == which), which)
 
 
+def words_of_text(name: str, file: str) -> int:
+    """Count the words of the texts in a file of a corpus, its labels and names left out."""
+    path = part(name, file)
+    columns = TEXT_COLUMNS.get(name, {}).get(file)
+    if columns is not None:
+        from rnnlm.files import tables
+
+        rows = tables.rows(str(path))
+        return sum(len(row.values[column].split()) for row in rows for column in columns)
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".conllu":  # each word has a line, which begins with its number
+        return sum(line.partition("\t")[0].isdigit() for line in text.splitlines())
+    return len(text.split())
+
+
 def sources(names: Sequence[str | Path], which: str, known: Sequence[str]) -> tuple[str, ...]:
     """Texts by their names: that of a corpus among `known` stands for its part `which`, unless
     there is a file of that name."""

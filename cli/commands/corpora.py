@@ -16,7 +16,6 @@ def command(as_json: bool) -> None:
     Words are those of the texts: of tables and CoNLL-U, labels, ids and tags do not count.
     """
     from rnnlm import corpora
-    from rnnlm.tasks.bundled_data import words_of_text
 
     rows = []
     for name in corpora.names():
@@ -24,7 +23,7 @@ def command(as_json: bool) -> None:
             path = corpora.part(name, file)
             data = path.read_bytes()
             rows.append({"corpus": name, "file": file, "lines": data.count(b"\n"),
-                         "words": words_of_text(name, file),
+                         "words": corpora.words_of_text(name, file),
                          "bytes": len(data), "path": str(path),
                          "task": ", ".join(corpora.TASKS[name]),
                          "licence": corpora.LICENCE})  # fmt: skip
