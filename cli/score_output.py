@@ -12,7 +12,9 @@ from typing import Any
 import click
 
 from rnnlm.errors import TextError, visible
+from rnnlm.events import never
 from rnnlm.files import tables
+from rnnlm.files.reading import standard_input_waits
 from rnnlm.files.tables import cell_text
 from rnnlm.scoring.rows import MEASURES
 
@@ -33,7 +35,10 @@ def show(
     from rnnlm.scoring.several_models import score_chunks_of_models
 
     layout, sentences = _layout(models, sentences, settings, has_region_names)
-    chunks, about = score_chunks_of_models(models, sentences, settings), _About(models, settings)
+    about = _About(models, settings)
+    # Whoever writes line by line gets an answer before the next line; a table is ranked as a whole.
+    waits = never if form == "table" else standard_input_waits
+    chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
     scores, read, say = [], 0, terminal.Progress()
     header, text = form_of(form, settings, layout) if form != "table" else ("", None)
     click.echo(header, nl=False)

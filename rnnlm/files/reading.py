@@ -7,6 +7,7 @@ import functools
 import io
 import json
 import math
+import select
 import sys
 import tempfile
 import tomllib
@@ -130,9 +131,7 @@ def too_long(source: str, line: int) -> TextError:
 
 def _open(source: str) -> IO[bytes]:
     return (
-        io.BufferedReader(_Spooled(standard_input()), CHUNK_BYTES)
-        if source == STANDARD_INPUT
-        else open_decompressed(source)
+        ArrivingBytes(standard_input()) if source == STANDARD_INPUT else open_decompressed(source)
     )
 
 
@@ -158,36 +157,121 @@ class _CountedFile(io.FileIO):
         return count
 
 
-@functools.cache
-def standard_input() -> IO[bytes]:
-    """All of standard input, in a temporary file where it is long: it can be read once only, and a
-    text is read twice (vocabulary, then tokens)."""
-    if sys.stdin is None:
-        raise TextError("cannot read standard input", "it is closed")
-    # it is read until the process ends
-    spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115
-    while len(data := sys.stdin.buffer.read(CHUNK_BYTES)) == CHUNK_BYTES:
-        spool.write(data)
-    spool.write(data)  # less than was asked for is the end, which a terminal says once
-    return spool
+class StandardInput:
+    """Standard input as it arrives. All of it is kept, in a temporary file where it is long: it can
+    be read once only, and a text is read twice (vocabulary, then tokens)."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.stream = stream
+        # It is open until the process ends.
+        self.spool = tempfile.SpooledTemporaryFile(MOST_SMALL_BYTES)  # noqa: SIM115
+        self.size = 0
+        self.has_ended = False
+        self.newest: ArrivingBytes | None = None  # the reading that was begun last
+        try:
+            self.descriptor: int | None = stream.fileno()
+        except OSError:  # it is in memory, as in tests
+            self.descriptor = None
+
+    def read(self, position: int) -> bytes:
+        """Return some of the bytes from `position` on, which may have to be waited for; none at the
+        end."""
+        if position >= self.size and not self.has_ended:
+            self.take()
+        self.spool.seek(position)
+        return self.spool.read(CHUNK_BYTES)
+
+    def take(self) -> None:
+        """Keep what has arrived; wait where nothing has."""
+        data = self.stream.read1(CHUNK_BYTES)  # type: ignore[attr-defined]
+        self.has_ended = not data  # a terminal says it once
+        self.spool.seek(self.size)
+        self.spool.write(data)
+        self.size += len(data)
+
+    def has_more(self) -> bool:
+        """Whether `take` would not wait."""
+        if self.descriptor is None:
+            return True
+        return bool(select.select([self.descriptor], [], [], 0)[0])
 
 
-class _Spooled(io.RawIOBase):
-    """One reading of a file that several may read."""
+class ArrivingBytes(io.BufferedIOBase):
+    """One reading of standard input, from its beginning."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.position = 0
+    def __init__(self, source: StandardInput) -> None:
+        self.source = source
+        self.source.newest = self
+        self.position = 0  # in the source, behind what is held
+        self.held = bytearray()
+        self.at = 0  # in what is held
 
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
-        self.file.seek(self.position)
-        data = self.file.read(len(buffer))
-        buffer[: len(data)] = data
+    def peek(self, size: int = 0) -> bytes:
+        """Return some of what comes next, without reading it."""
+        if self.at == len(self.held):
+            self._extend()
+        return bytes(self.held[self.at : self.at + io.DEFAULT_BUFFER_SIZE])
+
+    def read(self, size: int | None = -1) -> bytes:
+        wanted = sys.maxsize if size is None or size < 0 else size
+        while len(self.held) - self.at < wanted and self._extend():
+            pass
+        return self._taken(min(len(self.held), self.at + wanted))
+
+    def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+        most = sys.maxsize if size is None or size < 0 else size
+        end = self.held.find(b"\n", self.at) + 1
+        while not end and len(self.held) - self.at < most:
+            searched = len(self.held) - self.at
+            if not self._extend():
+                break
+            end = self.held.find(b"\n", searched) + 1
+        return self._taken(min(end or len(self.held), self.at + most))
+
+    def waits(self) -> bool:
+        """Whether the next line has not arrived yet."""
+        source = self.source
+        while self.held.find(b"\n", self.at) < 0:
+            if self.position < source.size:
+                self._extend()
+            elif source.has_ended:
+                return False
+            elif source.has_more():
+                source.take()
+            else:
+                return True
+        return False
+
+    def _taken(self, end: int) -> bytes:
+        taken = bytes(self.held[self.at : end])
+        self.at = end
+        return taken
+
+    def _extend(self) -> bool:
+        """Hold more of the source, at least a byte but at its end."""
+        data = self.source.read(self.position)
+        del self.held[: self.at]
+        self.at = 0
+        self.held += data
         self.position += len(data)
-        return len(data)
+        return bool(data)
+
+
+@functools.cache
+def standard_input() -> StandardInput:
+    """Return what arrives on standard input: it is read until the process ends."""
+    if sys.stdin is None:
+        raise TextError("cannot read standard input", "it is closed")
+    return StandardInput(sys.stdin.buffer)
+
+
+def standard_input_waits() -> bool:
+    """Whether the next line of standard input, as it was opened last, has not arrived yet."""
+    newest = None if sys.stdin is None else standard_input().newest
+    return newest is not None and newest.waits()
 
 
 def read_small(path: Path, limit: int = MOST_SMALL_BYTES) -> bytes:

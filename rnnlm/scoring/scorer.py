@@ -9,7 +9,7 @@ a few thousand at a time, batched by length: scores depend neither on batch nor 
 import dataclasses
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, nearest, notice
 from rnnlm.evaluation.perplexity import Context, Signature, check_context, signature_of
+from rnnlm.events import never
 from rnnlm.files.reading import undecoded
 from rnnlm.inference import distributions, span_scoring
 from rnnlm.inference.next_word import WordSearch
@@ -144,11 +145,39 @@ def score_chunks(
             :func:`score_sentences`, while iterating.
     """
     model = scoring_model_of(model)
-    check_settings(model, settings)
     unseen_by = {name: model.tokenizer} if unseen_by is None else unseen_by
-    return _Scorer(
-        model, settings, most_lines or lines_per_chunk(model, settings), name, unseen_by
-    ).chunks(sentences, skip)
+    lists = cut(sentences, most_lines or lines_per_chunk(model, settings))
+    return score_lists(model, lists, settings, skip, name, unseen_by)
+
+
+def score_lists(
+    model: LanguageModel,
+    lists: Iterable[list[Sentence]],
+    settings: ScoringSettings,
+    skip: int,
+    name: str,
+    unseen_by: Mapping[str, Tokenizer],
+) -> Iterator[Chunk]:
+    """Score sentences that are cut into chunks already; see :func:`score_chunks`."""
+    check_settings(model, settings)
+    return _Scorer(model, settings, name, unseen_by).chunks(lists, skip)
+
+
+def cut(
+    sentences: Iterable[Sentence], most_lines: int, waits: Callable[[], bool] = never
+) -> Iterator[list[Sentence]]:
+    """Cut `sentences` into lists that are read together: of so many lines, or so many characters,
+    and before a sentence that has to be waited for."""
+    chunk: list[Sentence] = []
+    characters = 0
+    for sentence in sentences:
+        chunk.append(sentence)
+        characters += len(sentence.text) + len(sentence.given)
+        if len(chunk) >= most_lines or characters >= CHARACTERS_PER_CHUNK or waits():
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
 
 
 def lines_per_chunk(model: LanguageModel, settings: ScoringSettings) -> int:
@@ -165,13 +194,11 @@ class _Scorer:
         self,
         model: LanguageModel,
         settings: ScoringSettings,
-        most_lines: int,
         name: str,
         unseen_by: Mapping[str, Tokenizer],
     ) -> None:
         self.model = model
         self.settings = settings
-        self.most_lines = most_lines
         self.unseen_by = unseen_by
         # of all that is shown, which is in the order of reading
         self.tokenizer = model.tokenizer.in_direction(False)
@@ -188,9 +215,9 @@ class _Scorer:
                 "them: its words have no frequencies"
             )
 
-    def chunks(self, sentences: Iterable[Sentence], skip: int) -> Iterator[Chunk]:
+    def chunks(self, lists: Iterable[list[Sentence]], skip: int) -> Iterator[Chunk]:
         lines, read, marks = LinesHash(), 0, Counter[str]()
-        for chunk in self._cut(sentences):
+        for chunk in lists:
             checked, reasons = self._check(chunk)
             readable = [
                 each for each, reason in zip(checked, reasons, strict=True) if reason is None
@@ -214,19 +241,6 @@ class _Scorer:
                 signature_after(self.model, self.settings, lines),
             )
         tell_unseen(marks, self.unseen_by)
-
-    def _cut(self, sentences: Iterable[Sentence]) -> Iterator[list[Sentence]]:
-        """`sentences` in lists that are read together."""
-        chunk: list[Sentence] = []
-        characters = 0
-        for sentence in sentences:
-            chunk.append(sentence)
-            characters += len(sentence.text) + len(sentence.given)
-            if len(chunk) >= self.most_lines or characters >= CHARACTERS_PER_CHUNK:
-                yield chunk
-                chunk, characters = [], 0
-        if chunk:
-            yield chunk
 
     def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
         """The sentences as they are scored, and why one is not."""

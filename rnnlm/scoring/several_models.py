@@ -1,16 +1,17 @@
 """Sentences scored by several models, whose figures stand side by side."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparison import names_of
 from rnnlm.evaluation.perplexity import Signature
+from rnnlm.events import never
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import ScoringModel, scoring_model_of
 from rnnlm.scoring.records import ScoringSettings, SentenceScore
-from rnnlm.scoring.scorer import Chunk, describe_run, lines_per_chunk, score_chunks
+from rnnlm.scoring.scorer import Chunk, cut, describe_run, lines_per_chunk, score_lists
 from rnnlm.scoring.sentences import Sentence
 
 NamedModels = Mapping[str, ScoringModel]
@@ -80,9 +81,11 @@ def score_chunks_of_models(
     sentences: Iterable[Sentence],
     settings: ScoringSettings = ScoringSettings(),
     skip: int = 0,
+    waits: Callable[[], bool] = never,
 ) -> Iterator[ModelsChunk]:
     """The scores of `sentences` by several models, chunk by chunk. Each model reads a chunk before
-    the next one is taken, so that no more than a chunk is held.
+    the next one is taken, so that no more than a chunk is held. waits: whether the next sentence
+    has to be waited for, before which a chunk ends.
 
     Raises:
         UsageError: there is no model, or the settings contradict each other or a model. TextError,
@@ -91,14 +94,12 @@ def score_chunks_of_models(
     if not models:
         raise UsageError("there is no model to score with", hint="name at least one")
     most_lines = min(lines_per_chunk(model, settings) for model in models.values())
-    branches = itertools.tee(sentences, len(models))
+    branches = itertools.tee(cut(sentences, most_lines, waits), len(models))
     names = list(models) if len(models) > 1 else ["the model"]
     tokenizers = {name: model.tokenizer for name, model in zip(names, models.values(), strict=True)}
     read = [
         # one notice for all
-        score_chunks(
-            model, its, settings, skip, most_lines, name, tokenizers if name == names[0] else {}
-        )
+        score_lists(model, its, settings, skip, name, tokenizers if name == names[0] else {})
         for name, model, its in zip(names, models.values(), branches, strict=True)
     ]
     return (

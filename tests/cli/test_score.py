@@ -1,11 +1,14 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import pyarrow.parquet
 import pytest
 
 from rnnlm.cli.score_output import times
+from support.commands import environment
 
 
 def test_the_likeliest_sentence_comes_first_and_unknown_words_are_named(rnnlm, models):
@@ -508,3 +511,16 @@ def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(
 def test_options_that_contradict_each_other_are_wrong_usage(rnnlm, models, here, options):
     ended = rnnlm("score", "-m", models.unigram, *options, "the man")
     assert (ended.code, ended.out) == (2, "") and not list(here.iterdir())
+
+
+def test_a_line_is_answered_before_the_next_is_written(models, here):
+    command = [sys.executable, "-m", "rnnlm", "score", "-m", models.unigram, "--json"]
+    pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(command, **pipe, env=environment()) as process:
+        for lines in (["the man"], ["was here", "the dog"], ["a </s>"]):
+            process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+            process.stdin.flush()
+            for line in lines:
+                assert json.loads(process.stdout.readline())["text"] == line
+        process.stdin.close()
+        assert process.wait() == 0

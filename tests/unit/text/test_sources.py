@@ -91,6 +91,22 @@ def test_standard_input_can_be_read_twice(stdin, monkeypatch, most_in_memory):
     assert read("-") == LINES
 
 
+def test_standard_input_is_read_as_it_arrives(monkeypatch):
+    reading.standard_input.cache_clear()
+    here, there = os.pipe()
+    monkeypatch.setattr("sys.stdin", os.fdopen(here))
+    os.write(there, b"one\ntw")
+    with reading.opened("-") as stream:
+        assert stream.readline() == b"one\n" and reading.standard_input_waits()
+        os.write(there, b"o\nthree")
+        assert not reading.standard_input_waits() and stream.readline(1) == b"t"
+        assert stream.readline() == b"wo\n" and reading.standard_input_waits()
+        os.close(there)
+        assert not reading.standard_input_waits()
+        assert (stream.read(2), stream.readline(), stream.readline()) == (b"th", b"ree", b"")
+    reading.standard_input.cache_clear()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_without_permission_is_an_error(tmp_path):
     path = tmp_path / "secret.txt"
