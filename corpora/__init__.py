@@ -4,6 +4,7 @@ that states its licence.
 They are named here, so that what else lies in a checkout's corpora/ is never taken for one of them.
 """
 
+import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,10 +122,9 @@ def words_of_text(name: str, file: str) -> int:
     path = part(name, file)
     columns = TEXT_COLUMNS.get(name, {}).get(file)
     if columns is not None:
-        from rnnlm.files import tables
-
-        rows = tables.rows(str(path))
-        return sum(len(row.values[column].split()) for row in rows for column in columns)
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = csv.DictReader(file, delimiter="\t")
+            return sum(len(row[column].split()) for row in rows for column in columns)
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".conllu":  # each word has a line, which begins with its number
         return sum(line.partition("\t")[0].isdigit() for line in text.splitlines())

@@ -44,7 +44,7 @@ UNSCORABLE = {
 
 
 @pytest.mark.parametrize("name, data, reason", UNSCORABLE.values(), ids=UNSCORABLE)
-def test_when_no_line_can_be_scored_score_fails(rnnlm, models, here, name, data, reason):
+def test_score_fails_without_any_score(rnnlm, models, here, name, data, reason):
     (here / name).write_bytes(data)
     for asked in (["--json"], ["-o", "s.csv"], []):
         shown = rnnlm("score", "-m", models.unigram, "--input", name, *asked)
@@ -62,7 +62,7 @@ def workbook() -> bytes:
 
 
 @pytest.mark.parametrize("name", ["stimuli.xlsx", "stimuli.csv", "stimuli.xls"])
-def test_a_spreadsheet_is_named_wherever_it_is_read(rnnlm, models, here, name):
+def test_spreadsheets_are_named_everywhere(rnnlm, models, here, name):
     data = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" if name.endswith(".xls") else workbook()
     (here / name).write_bytes(data)
     for command in (

@@ -102,7 +102,7 @@ def of_many_parts(parts, rnnlm):
     return parts
 
 
-def test_an_additive_model_without_a_prior_had_the_lower_order(rnnlm, models, here):
+def test_a_stored_model_without_prior(rnnlm, models, here):
     options = ("--model", "ngram", "--order", 2, "--smoothing", "additive", "--set", "additive_k=1")
     before = ("--set", "additive_prior=lower-order", "-o", "before")
     assert rnnlm("train", models.text, *options, *before).code == 0
@@ -110,7 +110,7 @@ def test_an_additive_model_without_a_prior_had_the_lower_order(rnnlm, models, he
     assert "additive_prior=lower-order" in rnnlm("info", "before").out
 
 
-def test_of_a_run_with_a_start_the_time_is_its_own(rnnlm):
+def test_a_second_run_has_its_own_time(rnnlm):
     shown = dict(line.split("\t", 1) for line in rnnlm("info", "demo").out.splitlines())
     assert shown["training"].endswith("356.2 s after the training of demo-long")
     assert "in 44 and 6 minutes" in (checkpoints.FOLDER / "README.md").read_text()

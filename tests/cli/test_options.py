@@ -67,7 +67,7 @@ def test_a_model_named_by_the_environment_may_have_spaces_in_its_path(
         (["count"], None),
     ],
 )
-def test_a_format_is_that_of_the_input_or_output(rnnlm, command, instead):
+def test_formats_are_of_input_or_output(rnnlm, command, instead):
     ended = rnnlm(*command, "--format", "tsv")
     lines = checked_error(ended, 2, "no option --format")
     assert "--input-format (of what is read) or --output-format (of what is written)" in lines[1]

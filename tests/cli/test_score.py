@@ -513,7 +513,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(rnnlm, models, here,
     assert (ended.code, ended.out) == (2, "") and not list(here.iterdir())
 
 
-def test_a_line_is_answered_before_the_next_is_written(models, here):
+def test_each_line_is_answered_at_once(models, here):
     command = [sys.executable, "-m", "rnnlm", "score", "-m", models.unigram, "--json"]
     pipe = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **pipe, env=environment()) as process:

@@ -100,7 +100,7 @@ def test_what_was_ignored_stays_ignored():
 
 
 @pytest.mark.parametrize("module", ["click", "rnnlm.cli.options", "rnnlm.cli.commands.recipes"])
-def test_ctrl_c_while_it_starts_leaves_no_traceback(module):
+def test_ctrl_c_at_start_leaves_no_traceback(module):
     """The signal comes while that module is imported."""
     code = f"""
 import os, signal, sys

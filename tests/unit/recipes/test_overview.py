@@ -55,7 +55,7 @@ def test_a_figure_of_the_test_text_alone_is_carried_over_to_validation():
     )
 
 
-def test_a_run_that_was_cut_short_has_no_distance():
+def test_short_runs_have_no_distance():
     measured = Measured("PTB valid", 244.4, settings={"budget": "60m"})
     recipe = made(published=(Figure("PTB valid", 60.0),), measured=measured)
     assert overview.line_of(recipe).distance == "-"

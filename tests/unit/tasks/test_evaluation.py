@@ -167,7 +167,7 @@ def test_functions_of_language_models_say_what_else_a_model_is(tagger, ask):
             ask(model)
 
 
-def test_a_tagger_has_no_methods_of_language_models(model):
+def test_taggers_lack_methods_of_language_models(model):
     assert hasattr(model, "reading") and not hasattr(model, "score")
     with pytest.raises(AttributeError):
         model.predict
