@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from rnnlm.errors import TextError
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import PADDING
 
@@ -235,10 +236,35 @@ def with_boundary(ids: np.ndarray, boundary_id: int) -> np.ndarray:
     return np.concatenate([np.array([boundary_id], dtype=ids.dtype), ids])
 
 
+LONGEST_WHOLE = 1 << 15  # tokens of a line that is read as a whole: up to a gigabyte of states
+
+
+def check_lengths(lengths_N: np.ndarray | Sequence[int], first: int | None = None) -> None:
+    """Make sure that lines of so many tokens can be read as wholes. first: the number of the first
+    line, where lines have numbers.
+
+    Raises:
+        TextError: one is too long.
+    """
+    too_long = np.flatnonzero(np.asarray(lengths_N) > LONGEST_WHOLE)
+    if len(too_long):
+        which = "a line" if first is None else f"line {first + too_long[0]}"
+        raise TextError(
+            f"{which} has {lengths_N[too_long[0]]:,} tokens",
+            f"it is read as a whole, and the limit is {LONGEST_WHOLE:,}",
+            "break it into shorter lines",
+        )
+
+
 def by_length(lengths_N: np.ndarray, tokens: int, rows: int | None = None) -> Iterator[np.ndarray]:
     """The numbers of rows of such lengths, in batches of those of about the same length, the
     shortest first: each has about `tokens` tokens with its padding, one row at least, and no more
-    than `rows`."""
+    than `rows`.
+
+    Raises:
+        TextError: a row is too long to be read as a whole.
+    """
+    check_lengths(lengths_N)
     order, start = np.argsort(lengths_N, kind="stable"), 0
     while start < len(order):
         end, most = start + 1, len(order) if rows is None else min(len(order), start + rows)

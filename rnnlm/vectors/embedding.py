@@ -26,7 +26,7 @@ from rnnlm.inference.layer_outputs import (
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
-from rnnlm.text.batches import by_length
+from rnnlm.text.batches import by_length, check_lengths
 from rnnlm.text.lines import SpecialSymbols, check_reserved, is_blank
 
 # ---- From what a layer gives for the tokens of lines to one vector a line, or one a word.
@@ -201,6 +201,7 @@ class Embedder:
         for chunk in self._cut(lines):
             checked = [self._checked(line, first + place) for place, line in enumerate(chunk)]
             encoded = self.reader.encode(checked, with_words=self.settings.words)
+            check_lengths(encoded.lengths_L, first)
             words = encoded.words if self.settings.words else ()
             vectors_NH = self._words(encoded) if self.settings.words else self._lines(encoded)
             if not np.isfinite(vectors_NH).all():

@@ -24,7 +24,7 @@ STARTED = {
 
 
 @pytest.mark.parametrize("start", STARTED)
-def test_what_is_planted_in_the_folder_is_not_run(here, monkeypatch, start):
+def test_nothing_planted_in_the_folder_runs(here, monkeypatch, start):
     """Also where this process finds modules in it, as under `python -m rnnlm`."""
     for name in ("rnnlm", "torch", "numpy", "click", "pickle"):
         Path(f"{name}.py").write_text(PLANTED)

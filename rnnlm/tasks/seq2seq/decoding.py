@@ -21,6 +21,7 @@ from rnnlm.tasks.labels.tagging import Labeller, model_for, windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.results import Attention, DecodingSettings, TranslatedLine, Translation
+from rnnlm.text.batches import check_lengths
 from rnnlm.text.lines import is_blank, lines_with_ends, without_end
 from rnnlm.text.pairs import TRANSLATION, USUAL, ParallelSettings, ParallelText
 from rnnlm.text.sources import KINDS, check_length, no_column, text_of
@@ -179,6 +180,7 @@ class Translator:
         ]
         encoded = self.model.codec.source.encode(sources)
         lengths = np.diff(encoded.offsets)
+        check_lengths(lengths, first)
         worded = np.array(
             [
                 number

@@ -31,7 +31,7 @@ from rnnlm.tasks.seq2seq import settings as network_settings
 from rnnlm.tasks.seq2seq.batches import pair_tensors, source_arrays
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, rows
 from rnnlm.tasks.seq2seq.network import DecoderState, Memory, Seq2SeqNetwork
-from rnnlm.text.batches import by_length
+from rnnlm.text.batches import by_length, check_lengths
 
 # ---- What the layers of an encoder give for sources.
 
@@ -364,7 +364,12 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
         return self.states_of(rows(encoded, range(len(sources))))
 
     def states_of(self, sources: Sequence[np.ndarray]) -> ConditionalState:
-        """The same of sources as tokens, `</s>` at their end."""
+        """The same of sources as tokens, `</s>` at their end.
+
+        Raises:
+            TextError: a source is too long.
+        """
+        check_lengths(list(map(len, sources)))
         sources_SM, lengths_1M = (
             on_device(array, self.device) for array in source_arrays(list(sources))
         )

@@ -122,7 +122,7 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
         pass
 
 
-def test_a_link_in_the_place_of_the_lock_is_refused(tmp_path):
+def test_a_link_as_lock_is_refused(tmp_path):
     (tmp_path / "theirs").write_text("theirs")
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "owner.json").symlink_to(tmp_path / "theirs")

@@ -56,7 +56,7 @@ def test_a_failing_disk_is_told_by_the_file_that_was_asked_for(tmp_path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_new_file_is_never_one_that_is_there(tmp_path, monkeypatch):
+def test_a_new_file_replaces_no_other(tmp_path, monkeypatch):
     """Who guesses the name has a link there: it is not followed, and stays."""
     (tmp_path / "theirs").write_text("theirs")
     monkeypatch.setattr(writing.secrets, "token_hex", lambda size: "0" * 2 * size)
@@ -78,7 +78,7 @@ def test_a_link_is_replaced_and_not_followed(tmp_path):
         writing.open_appending(tmp_path / "log")
 
 
-def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
+def test_the_next_write_removes_leftovers(tmp_path):
     for name in ("out.txt", "other.txt"):
         writing.unfinished_path(tmp_path / name).write_text("cut off")
     (tmp_path / "out.txt.new").write_text("mine")
@@ -87,7 +87,7 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path):
     assert left[0].startswith("other.txt.") and left[1:] == ["out.txt", "out.txt.new"]
 
 
-def test_what_a_writer_is_at_work_on_stays(tmp_path):
+def test_an_unfinished_file_of_a_writer_stays(tmp_path):
     with (
         outputs.owned(tmp_path / "out.txt"),
         writing.replacing(tmp_path / "out.txt"),
@@ -98,7 +98,7 @@ def test_what_a_writer_is_at_work_on_stays(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "\udcff\udcfe", "a\nb", "..."])
-def test_names_of_all_kinds_are_written_and_locked(tmp_path, name):
+def test_odd_names_are_written_and_locked(tmp_path, name):
     with outputs.claims():
         outputs.check_file(tmp_path / name, overwrite=False)
         outputs.save_file(tmp_path / name, [b"ours"])

@@ -166,7 +166,7 @@ def test_what_an_earlier_run_would_go_on_from_is_forgotten(folder):
     ] and not checkpoints.exists(folder)
 
 
-def test_nothing_is_written_or_deleted_through_a_link(folder, tmp_path):
+def test_checkpoints_behind_a_link_are_left_alone(folder, tmp_path):
     """`training` of another model leads to these checkpoints."""
     other = tmp_path / "other"
     other.mkdir()

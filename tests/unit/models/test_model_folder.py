@@ -251,7 +251,7 @@ def test_what_was_kept_for_a_model_goes_with_it_unless_its_training_goes_on(tmp_
     assert save_again(False) == ["notes.txt"]
 
 
-def test_a_link_in_a_files_place_is_replaced(tmp_path):
+def test_links_to_files_are_replaced(tmp_path):
     """Also one that leads to the same content: a model is made of plain files."""
     manifest = save_unigram(tmp_path / "m", 0.5, 1)
     for name in manifest.files:
@@ -263,7 +263,7 @@ def test_a_link_in_a_files_place_is_replaced(tmp_path):
     model_folder.load(tmp_path / "m", "cpu")
 
 
-def test_all_that_a_model_had_goes_with_it_and_nothing_else(tmp_path):
+def test_all_files_of_a_replaced_model_go(tmp_path):
     """By its own list: files of roles that the next kind of model does not know, and its log."""
     manifest = save_unigram(tmp_path, 0.5, 1)
     entry = manifest.files["vocab.txt"]
@@ -301,7 +301,7 @@ def test_a_changed_setting_is_noticed(tmp_path, part, change):
             read(tmp_path)
 
 
-def test_a_model_of_before_loads_and_its_signature_says_so(tmp_path, monkeypatch):
+def test_a_signature_marks_a_model_of_before(tmp_path, monkeypatch):
     def signature(name="m"):
         return rnnlm.evaluate(str(tmp_path / name), "text.txt").signature
 
@@ -320,7 +320,7 @@ def test_a_model_of_before_loads_and_its_signature_says_so(tmp_path, monkeypatch
     assert not again.settings_sha256 and signature().endswith(",weights")
 
 
-def test_settings_stay_sealed_under_the_names_of_today(tmp_path, monkeypatch):
+def test_a_renamed_setting_stays_sealed(tmp_path, monkeypatch):
     """A setting that is renamed by a later version is the one that was sealed."""
     save_unigram(tmp_path)
     monkeypatch.setattr(config, "RENAMED", {"additive_k": "k"})
