@@ -188,15 +188,13 @@ def test_a_hundred_ends_that_a_signal_asks_for_break_no_process_down(start, mode
     )
 
 
-def test_what_is_wrong_is_said_once(here):
-    """By processes that Python starts, not forks, as a person's are."""
-    command = [sys.executable, "-m", "rnnlm", "train", "--model", "ngram", "--processes", "2"]
-    shown = subprocess.run([*command, "-o", "made"], capture_output=True, text=True, timeout=120)
-    errors = [line for line in shown.stderr.splitlines() if line.startswith("error")]
-    assert (shown.returncode, errors) == (
+def test_what_is_wrong_is_said_once(spawn):
+    shown = spawn("train", "--model", "ngram", "--processes", "2", "-o", "made")
+    assert (shown.code, shown.errors[0]) == (
         2,
-        ["error: a model of kind ngram is trained by one process"],
+        "error: a model of kind ngram is trained by one process",
     )
+    assert sum(line.startswith("error") for line in shown.err.splitlines()) == 1
 
 
 def test_the_standard_input_is_for_one_process_and_processes_are_started_once(rnnlm, monkeypatch):
