@@ -154,13 +154,13 @@ def _server() -> str:
     """Start the server, which ends with this process; the path of its socket."""
     path = os.path.join(tempfile.mkdtemp(prefix="rnnlm-forked-", dir="/tmp"), "door")
     leash, held = os.pipe()
-    here = str(Path(__file__).parents[1])
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": here, DOOR: path}
+    modules = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(modules), DOOR: path}
     code = f"from support.forked import start; start({path!r}, {leash})"
     server = subprocess.Popen(
         [sys.executable, "-P", "-c", code],
         pass_fds=[leash],
-        env=environment,
+        env=os.environ | own,
         stdin=subprocess.DEVNULL,
     )
     os.close(leash)
