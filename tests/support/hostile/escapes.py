@@ -66,7 +66,7 @@ ROWS = [
     fine("text: eval, JSON", f"eval -m {{unigram}} '{NAME}' --json", {NAME: EVIL}),
     fine("text: score", f"score -m {{unigram}} '{ESC}' 'the \x9b2J'"),
     fine("text: score, tokens", f"score -m {{unigram}} '{ESC}' --tokens --words --next 3"),
-    fine("text: score, TSV", f"score -m {{unigram}} 'the {ESC}' --input-format tsv --words"),
+    fine("text: score, TSV", f"score -m {{unigram}} 'the {ESC}' --output-format tsv --words"),
     fine("text: score, JSON-lines", f"score -m {{unigram}} '{ESC}' --json --tokens"),
     fine("text: score, given", f"score -m {{unigram}} 'the man' --given '{ESC}'"),
     fine("text: count", "count text --order 2", {"text": EVIL.replace("\u202e".encode(), b"")}),
