@@ -26,9 +26,9 @@ from .options import (
 # ---- What all `rnnlm inspect WHAT` share: how figures are shown.
 
 
-def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
+def show(inspection: Any, as_json: bool, plot: Path | None, verdict_first: bool = False) -> None:
     """Print tables and the verdict, or one JSON object with both; save the picture if one is asked
-    for."""
+    for. verdict_first: the tables are long."""
     if plot is not None:
         from rnnlm.evaluation import plotting
 
@@ -37,6 +37,8 @@ def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
     if as_json:
         terminal.print_json(inspection.to_dict() | {"verdict": inspection.verdict})
         return
+    if verdict_first:
+        click.echo(f"{inspection.verdict}\n")
     for number, table in enumerate(inspection.tables()):
         if number:
             click.echo()
@@ -50,7 +52,8 @@ def show(inspection: Any, as_json: bool, plot: Path | None) -> None:
         terminal.print_blocks(
             table.columns, [[_cell(value) for value in row] for row in table.rows], right=numeric
         )
-    click.echo(f"\n{inspection.verdict}")
+    if not verdict_first:
+        click.echo(f"\n{inspection.verdict}")
 
 
 def _is_numeric(values: Any) -> bool:
@@ -183,7 +186,7 @@ def show_gradients(
         texts = list(given.pop("texts")) or None
         with terminal.Progress() as said:
             found = inspect_gradients(models, texts, **given, device=device, progress=said)
-    show(found, as_json, plot)
+    show(found, as_json, plot, verdict_first=True)
 
 
 # ---- `rnnlm inspect spectrum`: eigenvalues, singular values and powers of recurrent weights.

@@ -1,5 +1,7 @@
 """`rnnlm compare`: models on one text, side by side."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,14 @@ from .. import terminal, translation_options
 from ..options import (
     PATH,
     Command,
+    check_plot,
     check_task,
     context_option,
     corpus_of,
     device_option,
     json_option,
     label_options,
+    refuse_if,
     section,
     take_label_options,
     text_flags,
@@ -22,7 +26,7 @@ from ..options import (
 )
 
 SHOWN = 3  # lines and words of each side on the terminal, unless --top says
-_OF_LANGUAGE_MODELS = ("context", "block_lines", "train", "report", "overwrite", "top")
+_OF_LANGUAGE_MODELS = ("context", "block_lines", "train", "report", "top")
 COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens", "logprob_nats")
 
 
@@ -69,14 +73,16 @@ COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens"
     "Output",
     click.option("--report", type=PATH, metavar="FILE.html",
                  help="Write all of it, with plots, as one page."),
-    click.option("--overwrite", is_flag=True, help="Replace the report that is there."),
+    click.option("--plot", type=PATH, metavar="FILE",
+                 help="Draw the differences with their intervals: .svg, .png or .pdf."),
+    click.option("--overwrite", is_flag=True, help="Replace the report or plot that is there."),
     click.option("--top", type=click.IntRange(0), metavar="N",
                  help="Lines and words listed for each model.  [default: 3; report and JSON 20]"),
     json_option,
 )  # fmt: skip
 def command(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None,
-    overwrite: bool, top: int | None,
+    plot: Path | None, overwrite: bool, top: int | None,
     device: str, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Compare models on a text, by perplexities, labels or BLEU.
@@ -100,23 +106,49 @@ def command(
     whatever tokens they read and write; their perplexities are compared where they are of the same
     tokens, words or characters.
     """
+    refuse_if(
+        overwrite and not (report or plot),
+        "--overwrite is for a report or a plot: name it with --report or --plot.",
+    )
     if report:
         _check(report, overwrite)
+    check_plot(plot, overwrite and plot is not None)
     task, resampling = _task_of(models), {name: given[name] for name in ("resamples", "seed")}
     if translation_options.check_task(task, models[0], _OF_LANGUAGE_MODELS):
-        _compare_pairs(models, on, resampling | translation_options.take(given), device, as_json)
-        return
-    if check_task(task, models[0], _OF_LANGUAGE_MODELS):
-        _compare_labels(models, on, resampling | take_label_options(given), device, as_json)
-        return
-    settings = {name: given.pop(name) for name in ("context", "block_lines", "resamples", "seed")}
-    result = _compare(models, on, train, report, settings | {"top": top}, text_flags(given), device)
-    if as_json:
-        terminal.print_json(result.to_dict())
+        given = resampling | translation_options.take(given)
+        result, show = _compare_pairs(models, on, given, device)
+    elif check_task(task, models[0], _OF_LANGUAGE_MODELS):
+        given = resampling | take_label_options(given)
+        result, show = _compare_labels(models, on, given, device)
     else:
-        _show(result, SHOWN if top is None else top)
+        names = ("context", "block_lines", "resamples", "seed")
+        settings = {name: given.pop(name) for name in names} | {"top": top}
+        result = _compare(models, on, train, report, settings, text_flags(given), device)
+        show = functools.partial(_show, top=SHOWN if top is None else top)
+
+    # The verdict comes first, then what it rests on.
+    verdicts = [each.verdict for each in result.contrasts]
+    if as_json:
+        terminal.print_json(result.to_dict() | {"verdicts": verdicts})
+    else:
+        click.echo("\n".join(map(terminal.visible, verdicts)) + "\n")
+        show(result)
+    if plot:
+        _draw(plot, result)
     if report:
         terminal.say(f"the report is in {report}")
+
+
+def _draw(plot: Path, result: Any) -> None:
+    from rnnlm.evaluation import plotting
+    from rnnlm.evaluation.comparison.verdict import figure_of
+
+    figure = figure_of(result.contrasts)
+    if figure is None:
+        terminal.say("note: no plot: none of the differences has a value")
+        return
+    plotting.save(figure, plot)
+    terminal.say(f"saved in {plot}")
 
 
 def _check(report: Path, overwrite: bool) -> None:
@@ -139,25 +171,23 @@ def _task_of(models: tuple[str, ...]) -> str:
 
 
 def _compare_labels(
-    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
-) -> None:
+    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str
+) -> tuple[Any, Callable[[Any], None]]:
     from rnnlm.tasks.labels.comparison import compare
 
     from ..metrics import show_label_differences
 
-    result = compare(models, on, device=device, **given)
-    terminal.print_json(result.to_dict()) if as_json else show_label_differences(result)
+    return compare(models, on, device=device, **given), show_label_differences
 
 
 def _compare_pairs(
-    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
-) -> None:
+    models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str
+) -> tuple[Any, Callable[[Any], None]]:
     from rnnlm.tasks.seq2seq.comparison import compare
 
     from ..metrics import show_translation_differences
 
-    result = compare(models, on, device=device, **given)
-    terminal.print_json(result.to_dict()) if as_json else show_translation_differences(result)
+    return compare(models, on, device=device, **given), show_translation_differences
 
 
 def _compare(

@@ -13,7 +13,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import msgspec
 
@@ -130,9 +130,9 @@ def too_long(source: str, line: int) -> TextError:
 
 
 def _open(source: str) -> IO[bytes]:
-    return (
-        ArrivingBytes(standard_input()) if source == STANDARD_INPUT else open_decompressed(source)
-    )
+    if source == STANDARD_INPUT:
+        return cast(IO[bytes], ArrivingBytes(standard_input()))
+    return open_decompressed(source)
 
 
 @contextlib.contextmanager
@@ -221,7 +221,7 @@ class ArrivingBytes(io.BufferedIOBase):
             pass
         return self._taken(min(len(self.held), self.at + wanted))
 
-    def readline(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def readline(self, size: int | None = -1) -> bytes:
         most = sys.maxsize if size is None or size < 0 else size
         end = self.held.find(b"\n", self.at) + 1
         while not end and len(self.held) - self.at < most:

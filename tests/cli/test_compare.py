@@ -1,4 +1,5 @@
 import json
+import re
 import warnings
 
 import pytest
@@ -12,10 +13,16 @@ def tables(out: str) -> list[list[list[str]]]:
     return [[line.split("\t") for line in part.splitlines()] for part in out.split("\n\n")]
 
 
-def test_figures_differences_and_tables_are_shown(rnnlm, parts):
-    shown = rnnlm("compare", "lstm", "kn", "--on", "valid.txt")
+def test_figures_differences_and_tables_are_shown(rnnlm, parts, pictures):
+    shown = rnnlm("compare", "lstm", "kn", "--on", "valid.txt", "--plot", "difference.svg")
     assert shown.code == 0
-    figures, differences, bands, positions, ngrams, lines, tokens, signatures = tables(shown.out)
+    verdict, figures, differences, bands, positions, ngrams, lines, tokens, signatures = tables(
+        shown.out
+    )
+    assert re.fullmatch(
+        r"kn is better than lstm by (\S+) bits a token, 95 % interval \S+ to \S+\.", verdict[0][0]
+    )
+    assert pictures["difference.svg"].axes[0].get_xlabel() == "difference in bits a token"
     assert figures[0] == ["measure", "lstm", "kn"]
     alone = [library.evaluate(library.load(name), "valid.txt").ppl_token for name in ("lstm", "kn")]
     cells = {row[0]: row[1:] for row in figures}["ppl_token"]
@@ -59,7 +66,7 @@ def test_unknown_tokens_that_reverse_a_comparison_are_reported(rnnlm, here):
         )
         assert trained.code == 0, trained.err
     shown = rnnlm("compare", "sharp", "flat", "--on", "test.txt", "--report", "page.html")
-    _, (header, with_all, without), *_ = tables(shown.out)
+    _, _, (header, with_all, without), *_ = tables(shown.out)
     assert (with_all[0], without[0]) == ("flat - sharp", "flat - sharp, no unknown tokens")
     assert (
         with_all[1].startswith("-")

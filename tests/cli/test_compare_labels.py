@@ -55,6 +55,9 @@ def test_differences_are_those_of_the_figures_and_have_intervals_and_p_values(rn
         second["signature"],
     ]
     lines = [line.split("\t") for line in rnnlm(*arguments).out.splitlines()]
+    assert (
+        lines[0][0].startswith("tagging is better than other by ") and "points of f1" in lines[0][0]
+    )
     assert ["measure", "other", "tagging"] in lines and ["tagging - other", "f1"] in [
         line[:2] for line in lines
     ]

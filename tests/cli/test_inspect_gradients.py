@@ -20,7 +20,7 @@ def test_gradients_are_tables_a_sentence_and_a_picture(rnnlm, models, pictures):
         "cpu",
     )
     shown = rnnlm(*asked, "--untrained", "--plot", "gradients.svg")
-    sizes, rates, exponents, verdict = shown.out.split("\n\n")
+    verdict, sizes, rates, exponents = shown.out.split("\n\n")
     assert shown.code == 0
     assert (
         sizes.splitlines()[1] == "model\tquantity\tlag\tmean (rms)\tstd. error\t10 %\tmedian\t90 %"

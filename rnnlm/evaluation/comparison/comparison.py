@@ -26,6 +26,7 @@ from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.calibration import Calibration, calibrate
 from rnnlm.evaluation.comparison import tables as difference_tables
 from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
+from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.perplexity import Context, Evaluation, Signature, spans_of, summary
 from rnnlm.evaluation.statistics import (
     LEVEL,
@@ -488,6 +489,14 @@ class Comparison:
     def per(self) -> str:
         """What the differences are per: token, word or character."""
         return UNITS[self.figure]
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """The differences of all pairs, in bits per unit."""
+        return tuple(
+            Contrast(each.first, each.second, f"bits a {self.per}", each.difference_bits)
+            for each in self.differences
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types, without the lines' surprisals."""

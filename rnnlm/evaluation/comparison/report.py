@@ -11,6 +11,7 @@ from rnnlm.evaluation import pages, plotting
 from rnnlm.evaluation.calibration import MOST_TOKENS as CALIBRATION_TOKENS
 from rnnlm.evaluation.comparison.comparison import Compared, Comparison
 from rnnlm.evaluation.comparison.tables import GroupRow
+from rnnlm.evaluation.comparison.verdict import figure_of
 from rnnlm.evaluation.learning_curves import learning_curve
 from rnnlm.evaluation.pages import Plot
 from rnnlm.evaluation.perplexity import Signature
@@ -80,28 +81,9 @@ def plots(comparison: Comparison) -> list[Plot]:
 
 
 def _differences(comparison: Comparison) -> Plot | None:
-    known = [
-        (each, each.difference_bits) for each in comparison.differences if each.difference_bits
-    ]
-    if not known:
+    figure = figure_of(comparison.contrasts)
+    if figure is None:
         return None
-    figure, axes = plotting.new_figure(
-        "", f"difference in bits per {comparison.per}", "", height=1.0 + 0.5 * len(known)
-    )
-    for row, (_, bits) in enumerate(known):
-        axes.errorbar(
-            bits.estimate,
-            row,
-            xerr=[[bits.estimate - bits.low], [bits.high - bits.estimate]],
-            fmt="o",
-            capsize=4,
-            color=plotting.COLOURS[0],
-        )
-    axes.axvline(0, color="#888888", linewidth=1)
-    axes.set_yticks(
-        range(len(known)), [short_name(f"{each.second} \u2212 {each.first}") for each, _ in known]
-    )
-    axes.set_ylim(len(known) - 0.5, -0.5)
     return Plot(
         "Differences",
         "With 95 % paired bootstrap intervals; left of 0 the first-named is better.",

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparison import names_of
+from rnnlm.evaluation.comparison.verdict import Contrast, in_points
 from rnnlm.evaluation.labels import Mode, differences, joint_exact_match, measures
 from rnnlm.evaluation.statistics import (
     PERMUTATIONS,
@@ -59,6 +60,21 @@ class TaskComparison:
     models: tuple[ComparedModel, ...]
     differences: tuple[TaskDifference, ...]
     seconds: float
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """The differences of all pairs by the main figure of the first column of labels."""
+        column = self.models[0].evaluation.columns[0]
+        return tuple(
+            Contrast(
+                each.first,
+                each.second,
+                f"points of {column.main}",
+                in_points(each.figures[column.column].get(column.main)),
+                higher_is_better=column.main != "word_error_rate",
+            )
+            for each in self.differences
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types."""

@@ -27,6 +27,7 @@ from rnnlm.evaluation.comparison.comparison import (
     lines_per_block,
     names_of,
 )
+from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.statistics import (
     PERMUTATIONS,
     RESAMPLES,
@@ -89,6 +90,19 @@ class PairComparison:
     refused: tuple[Refused, ...]
     seconds: float
     task: str = "seq2seq"
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """The differences of all pairs by BLEU; by perplexities where nothing was decoded."""
+        return tuple(self._contrast(each) for each in self.differences)
+
+    def _contrast(self, each: TranslatorDifference) -> Contrast:
+        if each.figures:
+            bleu = each.figures.get("bleu")
+            points = None if bleu is None else bleu.interval
+            return Contrast(each.first, each.second, "BLEU", points, higher_is_better=True)
+        bits = None if each.perplexity is None else each.perplexity.difference_bits
+        return Contrast(each.first, each.second, f"bits a {self.per or 'token'}", bits)
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types."""

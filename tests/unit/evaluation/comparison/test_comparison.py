@@ -348,7 +348,7 @@ def test_to_dict_is_all_but_the_lines_and_the_same_seed_gives_the_same(lstm, kn,
     ({"block_lines": 0}, "block_lines = 0"), ({"resamples": 0}, "resamples = 0"),
     ({"top": -1}, "top = -1"),
     ({"seed": -1}, "seed = -1"), ({"calibration_tokens": -1}, "calibration_tokens"),
-    ({"context": "rest"}, "unknown context"),
+    ({"context": "rest"}, "context = .rest. is not valid"),
 ])  # fmt: skip
 def test_settings_that_are_not_valid(settings, what, text):
     with pytest.raises(UsageError, match=what):
