@@ -30,11 +30,12 @@ def show(
     rank: str,
     with_ids: bool,
     has_region_names: bool,
+    is_long: bool = False,
 ) -> None:
     """Print the scores as `form` says: records as they come, or a table, ranked."""
     from rnnlm.scoring.several_models import score_chunks_of_models
 
-    layout, sentences = _layout(models, sentences, settings, has_region_names)
+    layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     about = _About(models, settings)
     # Whoever writes line by line gets an answer before the next line; a table is ranked as a whole.
     waits = never if form == "table" else standard_input_waits
@@ -73,17 +74,18 @@ def write(
     resume: bool,
     overwrite: bool,
     has_region_names: bool,
+    is_long: bool = False,
 ) -> None:
     """Write the scores to a file, chunk by chunk; with `resume`, behind those that an unfinished
     run has written. A Parquet file is written whole or not at all."""
     if form == "parquet":
-        _write_parquet(path, models, sentences, settings, overwrite, has_region_names)
+        _write_parquet(path, models, sentences, settings, overwrite, has_region_names, is_long)
         return
     from rnnlm.scoring import resumable_output
     from rnnlm.scoring.several_models import describe_run_of_models, score_chunks_of_models
 
     about = _About(models, settings)
-    layout, sentences = _layout(models, sentences, settings, has_region_names)
+    layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
     header, text = form_of(form, settings, layout)
     run = describe_run_of_models(models, settings) | {
         "format": form,
@@ -113,6 +115,7 @@ def _write_parquet(
     settings: Any,
     overwrite: bool,
     has_region_names: bool,
+    is_long: bool = False,
 ) -> None:
     from rnnlm.files.outputs import check_file
     from rnnlm.files.tables import save_parquet
@@ -120,7 +123,7 @@ def _write_parquet(
 
     check_file(path, overwrite)
     about, written, say = _About(models, settings), 0, terminal.Progress()
-    layout, sentences = _layout(models, sentences, settings, has_region_names)
+    layout, sentences = _layout(models, sentences, settings, has_region_names, is_long)
 
     def batches() -> Iterator[list[dict[str, Any]]]:
         nonlocal written
@@ -137,14 +140,19 @@ def _write_parquet(
 
 
 def _layout(
-    models: dict[str, Any], sentences: Iterator[Any], settings: Any, has_region_names: bool
+    models: dict[str, Any],
+    sentences: Iterator[Any],
+    settings: Any,
+    has_region_names: bool,
+    is_long: bool,
 ) -> tuple[Any, Iterator[Any]]:
     """The layout of the table, and the sentences, of which the first ones were read."""
-    from rnnlm.scoring.rows import SideBySide, layout
+    from rnnlm.scoring.rows import BelowEachOther, SideBySide, layout
     from rnnlm.scoring.sentences import first_columns
 
     carried, sentences = first_columns(sentences)
-    return SideBySide(layout(settings, carried, has_region_names), tuple(models)), sentences
+    kind = BelowEachOther if is_long else SideBySide
+    return kind(layout(settings, carried, has_region_names), tuple(models)), sentences
 
 
 class _About:

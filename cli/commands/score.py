@@ -181,6 +181,9 @@ output_options = options.section(
                  help="A ranked table; or rows or records in input order.  [default: table; with "
                       "--output, by its suffix]"),
     click.option("--json", "as_json", is_flag=True, help="The same as --output-format jsonl."),
+    click.option("--long", "is_long", is_flag=True,
+                 help="Rows of several models below each other, with a column `model`; all columns "
+                      "have names that R and Python take."),
     click.option("--output", "-o", type=options.PATH, metavar="FILE",
                  help="Write rows or records there; - is standard output."),
     click.option("--resume", is_flag=True,
@@ -245,13 +248,22 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
         show_pairs(models, pairs)
         return
     settings = _settings(given, split or "whitespace")
-    _check_side_by_side(models, settings, form, plot)
+    is_long = given["is_long"]
+    _check_side_by_side(models, settings, "jsonl" if is_long else form, plot)
     read, plotted = keeping(_sentences(sentences, inputs, given, form), plot)
     from .. import score_output
 
     if output:
         score_output.write(
-            output, models, read, settings, form, resume, overwrite, bool(given["region_columns"])
+            output,
+            models,
+            read,
+            settings,
+            form,
+            resume,
+            overwrite,
+            bool(given["region_columns"]),
+            is_long,
         )
     else:
         score_output.show(
@@ -262,6 +274,7 @@ def command(sentences: tuple[str, ...], model_names: tuple[str, ...], inputs: tu
             rank or "logprob",
             bool(inputs),
             bool(given["region_columns"]),
+            is_long,
         )
     if plot:
         draw(plot, models, plotted, settings)
@@ -361,6 +374,10 @@ def _check_options(
     options.refuse_if(
         form == "parquet" and resume,
         "--resume: a Parquet file is written when all is scored; choose csv, tsv or jsonl.",
+    )
+    options.refuse_if(
+        given["is_long"] and form in ("table", "jsonl"),
+        "--long is about rows: add --output-format csv or tsv, or -o FILE.csv.",
     )
     has_words = given["with_words"] or given["next_words"]
     has_regions = given["region_mark"] is not None or given["region_columns"]

@@ -8,6 +8,8 @@ that could not be read has one row, with its reason.
 
 import functools
 import itertools
+import keyword
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,6 +49,9 @@ _TYPES = {
     **dict.fromkeys(("text", "token", "word", "region", "next_word", "reason"), "string"),
     "oov": "bool",
 }  # fmt: skip
+
+
+_NO_IDENTIFIER = re.compile("[^A-Za-z0-9_]")
 
 
 @dataclass(frozen=True)
@@ -207,6 +212,50 @@ class SideBySide:
             for model, each in records.items()
         }
         return {name: first[name] for name in shared} | {"models": of_model}
+
+
+@dataclass(frozen=True)
+class BelowEachOther:
+    """Rows of sentences that several models have scored, in long format: the rows of one model
+    below those of another, with its name in the column `model`. All columns have names that are
+    identifiers in R and Python."""
+
+    layout: RowLayout
+    models: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns, in their order."""
+        return list(self.types)
+
+    @functools.cached_property
+    def types(self) -> dict[str, str | None]:
+        """The types of the columns, as :func:`rnnlm.files.tables.save_parquet` takes them."""
+        types = self.layout.types
+        return {"model": "string"} | {shown: types[name] for name, shown in self._shown.items()}
+
+    @functools.cached_property
+    def _shown(self) -> dict[str, str]:
+        """The names of the layout's columns with the identifiers that stand for them."""
+        shown: dict[str, str] = {}
+        taken = {"model", *self.layout.own, "id", "reason"}
+        for name in self.layout.columns:
+            its = name
+            if name in self.layout.carried:
+                its = _NO_IDENTIFIER.sub("_", name)
+                if not its[:1].isalpha() or keyword.iskeyword(its):
+                    its = f"input_{its}"
+                while its in taken:
+                    its += "_"
+                taken.add(its)
+            shown[name] = its
+        return shown
+
+    def rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
+        """The rows of a sentence that each of the models has scored."""
+        for model in self.models:
+            for row in self.layout.rows(scores[model]):
+                yield {"model": model} | {shown: row[name] for name, shown in self._shown.items()}
 
 
 def _in_order(words: Iterable[Row]) -> Iterator[Row]:

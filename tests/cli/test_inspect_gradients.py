@@ -64,7 +64,7 @@ def test_a_sentence_is_a_map_of_its_words(rnnlm, models, here):
         "--device",
         "cpu",
     )
-    title, columns, *rows, _, verdict = shown.out.splitlines()
+    verdict, _, title, columns, *rows = shown.out.splitlines()
     assert columns == "predicted\tsurprisal (nats)\t0 </s>\t1 the\t2 cat\t3 sat"
     assert [row.split("\t")[0] for row in rows] == ["the", "cat", "sat", "</s>"]
     assert (

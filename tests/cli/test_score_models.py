@@ -217,6 +217,25 @@ def test_regions_and_parquet_have_the_figures_of_each_model_too(rnnlm, parts):
     assert rows[0]["tokens.lower"] < rows[0]["tokens.chars"]
 
 
+def test_rows_of_models_in_long_format(rnnlm, two, here):
+    (here / "s.csv").write_text("text,item.no,1st,model\nthe man,7,a,b\n")
+    asked = ("score", *two, "--input", "s.csv", "--words", "--output-format", "csv")
+    long = list(csv.DictReader(io.StringIO(rnnlm(*asked, "--long").out)))
+    wide = list(csv.DictReader(io.StringIO(rnnlm(*asked).out)))
+    assert [(row["model"], row["word"]) for row in long] == [
+        (model, word) for model in ("tiny", "uni") for word in ("the", "man", "</s>")
+    ]
+    assert [row["surprisal_bits"] for row in long] == [
+        row[f"surprisal_bits.{model}"] for model in ("tiny", "uni") for row in wide
+    ]
+    assert all(name.isidentifier() and name.isascii() for name in long[0])
+    assert (long[0]["item_no"], long[0]["input_1st"], long[0]["model_"]) == ("7", "a", "b")
+    assert rnnlm("score", *two, "--long", "--json", "the man").code == 2
+    tokens = ("--tokens", "--long", "-o", "long.parquet")
+    assert rnnlm("score", *two, "--input", "s.csv", *tokens).code == 0
+    assert parquet.read_table("long.parquet").column_names[0] == "model"
+
+
 @pytest.mark.parametrize(
     "options",
     [
