@@ -14,7 +14,7 @@ def features(case: tuple) -> set[Hashable]:
     and each number, whatever it is."""
     around, name, settings = case
     choices = {(key, value) for key, value in settings.items() if str(value).isidentifier()}
-    return {around, name, *choices, *settings}
+    return {("around", around), ("model", name), ("both", around, name), *choices, *settings}
 
 
 def covering(items: list[pytest.Item], first: int) -> Iterator[pytest.Item]:
