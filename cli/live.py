@@ -48,18 +48,23 @@ def announce_counting(plan: Any) -> None:
 
 
 class PlainDisplay:
-    """One line per validation, and one now and then between them."""
+    """One line per validation, and one now and then between them.
+
+    evaluating: called with how far the exact evaluation is.
+    """
 
     def __init__(self, progress: terminal.Progress, task: str = LANGUAGE_MODEL) -> None:
         self.progress = progress
+        self.evaluating = terminal.Estimate(progress)
         self.task = task
 
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Validated):
             name, figure = criterion(event)
-            best = f" (best {shown_figure(event, event.best)})" if event.chooses else ""
+            part = f" on {event.share:.0%} of the text" if event.share < 1 else ""
+            best = f" (best {shown_figure(event, event.best)})"
             self.progress.say(
-                f"step {event.step:,}: validation {name} {shown_figure(event, figure)}{best}"
+                f"step {event.step:,}: validation {name} {shown_figure(event, figure)}{part}{best}"
             )
         elif isinstance(event, events.CheckpointSaved):
             self.progress.say(f"step {event.step:,}: checkpoint")
@@ -82,6 +87,7 @@ class CountingDisplay:
 
     def __init__(self, progress: terminal.Progress) -> None:
         self.progress = progress
+        self.evaluating = terminal.Estimate(progress)
 
     def show(self, event: events.Event) -> None:
         if isinstance(event, events.Started):
@@ -108,7 +114,8 @@ class CountingDisplay:
 
 
 class LiveDisplay:
-    """A progress bar with the figures below it, redrawn in place."""
+    """A progress bar with the figures below it, redrawn in place until the run is trained. How far
+    the exact evaluation is then stands below, line by line."""
 
     def __init__(self, console: Any, task: str = LANGUAGE_MODEL) -> None:
         from rich.live import Live
@@ -119,6 +126,15 @@ class LiveDisplay:
         self.live = Live(
             console=console, refresh_per_second=4, transient=False, get_renderable=self._panel
         )
+        self.progress: terminal.Progress | None = None
+
+    def evaluating(self, message: str) -> None:
+        """Show how far the exact evaluation is, and how long it may last."""
+        if self.progress is None:
+            self.live.stop()
+            self.progress = terminal.Progress()
+            self.estimate = terminal.Estimate(self.progress)
+        self.estimate(message)
 
     def show(self, event: events.Event) -> None:
         self.latest[type(event)] = event

@@ -131,6 +131,28 @@ class Progress:
             self.say_if_silent()
 
 
+class Estimate:
+    """Passes messages such as "1,479 of 2,958 tokens scored" on to `progress`, with how long the
+    rest may take. The time of a part counts from its first message."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.part = ""
+        self.began = self.done_before = 0.0
+
+    def __call__(self, message: str) -> None:
+        counts = [int(each.replace(",", "")) for each in next(iter(_OF.findall(message)), ())]
+        if len(counts) != 2 or not counts[1]:
+            self.progress(message)
+            return
+        done, wanted = counts
+        if (part := _FIGURES.sub("", message)) != self.part:
+            self.part, self.began, self.done_before = part, self.progress.clock(), done
+        rate = (done - self.done_before) / max(1e-9, self.progress.clock() - self.began)
+        left = f", {duration((wanted - done) / rate)} left" if rate and done < wanted else ""
+        self.progress(message + left)
+
+
 def _is_complete(message: str) -> bool:
     """Whether it ends in all of all: 1,479 of 1,479 segments."""
     counts = _OF.findall(message)

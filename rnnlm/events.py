@@ -133,21 +133,19 @@ class Validated:
     """The validation text was read. `improved`: `model` holds the best weights so far and should be
     saved now.
 
-    chooses: False where it only adds a point to the learning curve: its weights are not among those
-    that the best are chosen from.
+    share: how much of the validation text was read.
     """
 
     kind: ClassVar = "validated"
     step: int
     epoch: float
     figures: dict[str, float]  # what was found, by name
-    # the best of the criterion so far; None before the first validation that chooses
-    best: float | None
+    best: float | None  # of the criterion so far
     improved: bool
     seconds: float
     model: LanguageModel = field(repr=False)
     criterion: str = PERPLEXITY  # the name of the figure by which the best weights are chosen
-    chooses: bool = True
+    share: float = 1.0
     # of each recurrent layer, as neural/fitting/progress.py has it
     layers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -170,13 +168,8 @@ class Validated:
             f"best_{self.criterion}": self.best,
         }
         layers = {"layers": self.layers} if self.layers else {}
-        return {
-            **shown,
-            "improved": self.improved,
-            "chooses": self.chooses,
-            "seconds": self.seconds,
-            **layers,
-        }
+        share = {"share": round(self.share, 4)} if self.share < 1 else {}
+        return {**shown, "improved": self.improved, **share, "seconds": self.seconds, **layers}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import click
 from .. import terminal
 from ..options import PATH, json_option, refuse_if
 
-_POINT = ("steps", "tokens", "epochs", "seconds", "value", "chooses")
+_POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
 
 @click.command()
@@ -75,10 +75,5 @@ def command(
             [name, *(terminal.cell(value, 4, "d") for value in values)] for name, values in points
         ]
         measured = dict.fromkeys(curve.criterion for curve in curves if curve.points)
-        columns = [
-            "run",
-            *_POINT[:-2],
-            next(iter(measured)) if len(measured) == 1 else "figure",
-            _POINT[-1],
-        ]
+        columns = ["run", *_POINT[:-1], next(iter(measured)) if len(measured) == 1 else "figure"]
         terminal.print_table(columns, rows, right=columns[1:])

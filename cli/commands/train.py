@@ -273,12 +273,16 @@ def command(context: click.Context, **given: Any) -> None:
     seed, and DIR/grid.tsv and DIR/curves.svg tell what came of them. The same command again trains
     only what is missing.
 
-    The model is saved whenever it got better on the validation text. Ctrl-C, TERM or HUP end
-    training at once, all of it stored; USR1 stores it and training goes on. To be safe overnight,
-    repeat the same command with --resume auto until it ends well. When loss, gradients or weights
-    are no longer numbers, or the loss is far above a uniform guess, training goes back to its last
-    good state at half the learning rate, three times at most (--set rollbacks=3,
-    rollback_factor=0.5).
+    The model that is kept is the one of the best validation: each figure that is shown as one takes
+    part. Validations cost a tenth of training at most; in a short run they read a part of the
+    validation text, and a note says so. The exact evaluation at the end reads all of it.
+
+    Ctrl-C, TERM or HUP end training at once, all of it stored; USR1 stores it and training goes on.
+    To be safe overnight, repeat the same command with --resume auto until it ends well.
+
+    When loss, gradients or weights are no longer numbers, or the loss is far above a uniform guess,
+    training goes back to its last good state at half the learning rate, three times at most (--set
+    rollbacks=3, rollback_factor=0.5).
     """
     as_json, dry_run, count = (
         given.pop("as_json"),
@@ -398,7 +402,8 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
     with signals, display_for(plan.kind.family, plan.kind.task) as display:
-        for event in training.run(plan, signals.wants_end, signals.wants_saving):
+        wishes = signals.wants_end, signals.wants_saving
+        for event in training.run(plan, *wishes, display.evaluating):
             display.show(event)
             if isinstance(event, Evaluating):
                 signals.restore()

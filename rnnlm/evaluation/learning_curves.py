@@ -42,14 +42,13 @@ class CurvePoint:
     """What was found after so many steps. tokens: read by then. value: of the validation text, or
     of the training text since the point before (with dropout, so it may be the worse one):
     perplexity per token, or of a model of another task the figure that its best weights are chosen
-    by, which `criterion` names. chooses: whether the weights might have been kept."""
+    by, which `criterion` names."""
 
     steps: int
     tokens: int
     epochs: float
     seconds: float
     value: float
-    chooses: bool = True
     criterion: str = PERPLEXITY
 
     @property
@@ -166,7 +165,7 @@ def _point(
         return []
     epoch, seconds = float(epoch or 0), float(seconds or 0)
     tokens = event.get("tokens", round(epoch * started.get("train_tokens", 0)))
-    return [CurvePoint(step, tokens, epoch, seconds, value, event.get("chooses", True), criterion)]
+    return [CurvePoint(step, tokens, epoch, seconds, value, criterion)]
 
 
 def runs_of(name: str | Path) -> list[str | Path]:

@@ -42,6 +42,7 @@ from rnnlm.models.manifest import Manifest, ModelArrays, part_folders
 from rnnlm.models.metrics_log import MetricsLog
 from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
+from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizers.vocabulary import as_stored
 from rnnlm.training import resume
 from rnnlm.training.plan import Plan, plan
@@ -332,11 +333,15 @@ def request_of(text: str | Path | Sequence[str | Path] | None, request: dict[str
 
 
 def run(
-    plan: Plan, stop: Callable[[], bool] = never, save: Callable[[], bool] = never
+    plan: Plan,
+    stop: Callable[[], bool] = never,
+    save: Callable[[], bool] = never,
+    progress: Progress = silent,
 ) -> Iterator[Event]:
-    """Fit the model, save it whenever it got better, evaluate it exactly at the end. The folder is
-    locked meanwhile. Of several processes the first one writes; the others have done their part
-    once the model is fitted.
+    """Fit the model, save it whenever it got better, evaluate it exactly at the end.
+
+    The folder is locked meanwhile. Of several processes the first one writes; the others have done
+    their part once the model is fitted. progress: called with how far the exact evaluation is.
 
     Raises:
         TrainingError: the run diverged; its last good weights, if there were some, are saved.
@@ -358,7 +363,9 @@ def run(
         if plan.finished:
             log.go_on()
         for event in (
-            _end(plan, plan.finished, storage) if plan.finished else _work(plan, stop, storage)
+            _end(plan, plan.finished, storage, progress)
+            if plan.finished
+            else _work(plan, stop, storage, progress)
         ):
             log.add(event)
             yield event
@@ -379,9 +386,14 @@ def _take_part(plan: Plan, stop: Callable[[], bool], save: Callable[[], bool]) -
         raise ReportedElsewhere(TrainingError.exit_code)
 
 
-def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator[Event]:
+def _work(
+    plan: Plan, stop: Callable[[], bool], storage: RunStorage, progress: Progress
+) -> Iterator[Event]:
+    is_whole = True  # whether validations read all of the text
     for event in plan.kind.fit(plan.resolved, plan.data, stop, plan.initial, storage.save_signal):
         yield event
+        if isinstance(event, Validated):
+            is_whole = event.share == 1
         if not isinstance(event, Fitted):
             yield from storage.handle(event)
     began = time.perf_counter() - event.seconds  # of the run, with its earlier pieces
@@ -398,8 +410,9 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
     results = {}
     if event.stopped not in ("request", "diverged") and not stop() and (texts := _evaluated(plan)):
         yield Evaluating(tuple(texts))
-        results = _results(plan, event.model, manifest.fingerprint, texts)
-        _tell_growing_states(results, event.best_ppl_token)
+        results = _results(plan, event.model, manifest.fingerprint, texts, progress)
+        if is_whole:
+            _tell_growing_states(results, event.best_ppl_token)
         storage.save_results(manifest, results, _facts(plan, time.perf_counter() - began, event))
     if event.stopped == "diverged":
         _raise_diverged(plan, event, storage.log)
@@ -413,7 +426,9 @@ def _work(plan: Plan, stop: Callable[[], bool], storage: RunStorage) -> Iterator
     )
 
 
-def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]:
+def _end(
+    plan: Plan, finished: Manifest, storage: RunStorage, progress: Progress
+) -> Iterator[Event]:
     """The end of a run that was cut off when all but that was done: the exact evaluation, the model
     card, its word in the log."""
     results = finished.results
@@ -421,7 +436,7 @@ def _end(plan: Plan, finished: Manifest, storage: RunStorage) -> Iterator[Event]
         texts = _evaluated(plan)
         yield Evaluating(tuple(texts))
         model, _ = model_folder.load(plan.output, plan.resolved.values.get("device", "cpu"))
-        results = _results(plan, model, finished.fingerprint, texts)
+        results = _results(plan, model, finished.fingerprint, texts, progress)
     manifest = storage.save_results(
         finished, results, {**finished.training, "valid_data": storage.facts["valid_data"]}
     )
@@ -460,11 +475,11 @@ def _evaluated(plan: Plan) -> dict[str, CountedText]:
 
 
 def _results(
-    plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedText]
+    plan: Plan, model: Any, fingerprint: str, texts: dict[str, CountedText], progress: Progress
 ) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights."""
     model.fingerprint = fingerprint
-    return plan.kind.results(model, texts, plan.has_intervals)
+    return plan.kind.results(model, texts, plan.has_intervals, progress)
 
 
 def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:

@@ -20,7 +20,7 @@ from rnnlm.models.card import MUCH
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import HoldoutSettings, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
-from rnnlm.text.lines import Progress, TextSettings, no_text, watched
+from rnnlm.text.lines import Progress, TextSettings, no_text, prefixed, silent, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
@@ -269,13 +269,21 @@ def open_texts(
 
 
 def results(
-    model: LanguageModel, texts: dict[str, EncodedText], has_intervals: bool
+    model: LanguageModel,
+    texts: dict[str, EncodedText],
+    has_intervals: bool,
+    progress: Progress = silent,
 ) -> dict[str, dict[str, Any]]:
     """The exact evaluations of a model on texts by name: state carried, IEEE fp32. has_intervals:
     with 95 % intervals."""
-    if has_intervals:
-        return {name: evaluate_with_interval(model, text) for name, text in texts.items()}
-    return {name: evaluate(model, text).to_dict() for name, text in texts.items()}
+    found = {}
+    for name, text in texts.items():
+        of_text = prefixed(progress, name)
+        if has_intervals:
+            found[name] = evaluate_with_interval(model, text, of_text)
+        else:
+            found[name] = evaluate(model, text, progress=of_text).to_dict()
+    return found
 
 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:

@@ -17,7 +17,7 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from rnnlm.errors import TrainingError, notice
-from rnnlm.events import Event
+from rnnlm.events import Evaluating, Event
 from rnnlm.training.plan import Plan
 
 Runner = Callable[[Plan, Callable[[], bool], Callable[[], bool]], Iterator[Event]]
@@ -86,7 +86,7 @@ class Work:
         self.plan: Plan | None = None
         self.events = self._events()
         self.process = os.getpid()
-        self.is_started = self.is_executing = self.is_closed = False
+        self.is_started = self.is_executing = self.is_evaluating = self.is_closed = False
         self.interruption: BaseException | None = None
 
     def next(self) -> Event:
@@ -109,6 +109,7 @@ class Work:
             # Its traceback leads to everything the run holds, so the run does not hold it.
             interruption, self.interruption = self.interruption, None
             raise interruption
+        self.is_evaluating = isinstance(event, Evaluating)
         return event
 
     def close(self) -> None:
@@ -135,8 +136,11 @@ class Work:
 
     @property
     def ends_in_order(self) -> bool:
-        """Whether the run can be asked to stop and store its work."""
-        return self.is_started and self.plan is not None and self.plan.kind.family == "neural"
+        """Whether the run can be asked to stop and store its work. In the exact evaluation at its
+        end, all is stored already."""
+        if self.plan is None or self.is_evaluating:
+            return False
+        return self.is_started and self.plan.kind.family == "neural"
 
     def _events(self) -> Generator[Event, None, None]:
         self.plan = self.make_plan()

@@ -53,7 +53,7 @@ def drawn(width: int, *events, **settings) -> list[str]:
      ["25% done, 2m 00s left, step 1,200, epoch 2.50, 12,345 tokens/s",
                                     ("perplexity: train 148.4, valid 150.12, best 149.50, saved "
                                      "at step 1,100")]),
-    (80, [STEP, replace(VALIDATED, best=None, chooses=False)],
+    (80, [STEP, replace(VALIDATED, best=None)],
      ["perplexity: train 148.4, valid 150.12"]),
     (80, [STEP, VALIDATED, FITTED],
      ["100% done, 0s left, step 4,800, epoch 2.50, 12,345 tokens/s"]),

@@ -6,10 +6,8 @@ import json
 
 def test_points_are_a_table_or_json(rnnlm, models):
     rows = list(csv.DictReader(rnnlm("plot", models.lstm).out.splitlines(), delimiter="\t"))
-    assert [row["steps"] for row in rows][-1] == "30" and len(rows) >= 20
-    assert {row["chooses"] for row in rows} == {"True", "False"} and float(
-        rows[-1]["ppl_token"]
-    ) > 1
+    assert [row["steps"] for row in rows][-1] == "30"
+    assert float(rows[-1]["ppl_token"]) > 1
     (curve,) = map(json.loads, rnnlm("plot", models.lstm, "--json").out.splitlines())
     assert [point["steps"] for point in curve["points"]] == [
         int(row["steps"]) for row in rows

@@ -52,7 +52,7 @@ VARIANTS = {
                                    "plateau_factor": 0.3, "dropout_between": 0.2},
 }  # fmt: skip
 # the last: as of a report every so often
-TIMES = "seconds tokens_per_second read_at cost set_aside metrics_bytes last_loss".split()
+TIMES = "seconds tokens_per_second read_at cost spent set_aside metrics_bytes last_loss".split()
 # looks at layers, as far apart as their cost allows
 TIMES += "looked_after look_seconds spectral_radius saturated".split()
 MOST_STEPS = 4096

@@ -280,12 +280,14 @@ class LineSums:
         return counts[figure]
 
 
-def evaluate_with_interval(model: LanguageModel, encoded: EncodedText) -> dict[str, Any]:
+def evaluate_with_interval(
+    model: LanguageModel, encoded: EncodedText, progress: Progress = silent
+) -> dict[str, Any]:
     """The :class:`~rnnlm.evaluation.perplexity.Evaluation` of a text as a dictionary, the state
     carried across lines, with the bounds of the 95 % interval of its perplexity over lines:
     `ppl_token_low`, `ppl_token_high`; None where there is none."""
     began = time.perf_counter()
-    logprob_N = score_spans(model, encoded.ids, spans_of(encoded, "carry"))
+    logprob_N = score_spans(model, encoded.ids, spans_of(encoded, "carry"), report=progress)
     evaluation = summary(model, logprob_N, encoded, "carry", began)
     sums = LineSums.of(encoded, logprob_N).blocks(lines_per_block(encoded.sentences, None))
     interval = intervals_of(evaluation, sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")

@@ -7,7 +7,7 @@ accumulation can divide them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from torch import Tensor, nn
@@ -140,4 +140,19 @@ class Validation(Protocol):
 
     def run(self, stop: Callable[[], bool]) -> Verdict | None:
         """None where `stop`, asked again and again, cut it off."""
+        ...
+
+
+@runtime_checkable
+class Divisible(Protocol):
+    """A Validation that can read a part of its data.
+
+    tokens: that it reads. passes: how often it goes over each; decoding counts as several.
+    """
+
+    tokens: int
+    passes: float
+
+    def part(self, tokens: int) -> Validation:
+        """Return a validation on about so many tokens, spread evenly over the data."""
         ...

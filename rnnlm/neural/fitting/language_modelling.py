@@ -67,20 +67,41 @@ class CrossEntropy:
 
 class PerplexityValidation:
     """A Validation: `text` as several streams (or document by document), which the ranks share,
-    through `model`, in the precision of training. tokens: of a window in training, of which each
-    stream has one at least."""
+    through `model`, in the precision of training. window: tokens of one in training, of which each
+    stream has one at least. tokens: that are read, fewer where it is a part."""
+
+    passes = 1.0
 
     def __init__(
         self,
         text: EncodedText,
         model: NeuralLanguageModel,
-        tokens: int,
+        window: int,
         ranks: SingleProcess = SINGLE_PROCESS,
+        tokens: int | None = None,
     ) -> None:
         self.text = text
         self.model = model
+        self.window = window
         self.ranks = ranks
-        self.rows = fitting_rows(ROWS, text.tokens // tokens)
+        wanted = text.tokens if tokens is None else tokens
+        self.rows = fitting_rows(ROWS, wanted // window)
+        self.spans = self._spans(wanted)
+        self.tokens = int((self.spans[:, 1] - self.spans[:, 0]).sum())
+
+    def part(self, tokens: int) -> "PerplexityValidation":
+        """The beginnings of streams all over the text, or every so many-th document."""
+        return PerplexityValidation(self.text, self.model, self.window, self.ranks, tokens)
+
+    def _spans(self, wanted: int) -> np.ndarray:
+        """What is read: streams, or documents, of about so many tokens in all."""
+        text = self.text
+        if text.document_offsets is None:
+            spans = span_scoring.spans_between(stream_bounds(text.tokens, self.rows))
+            longest = -(-wanted // self.rows)
+            return np.stack([spans[:, 0], np.minimum(spans[:, 1], spans[:, 0] + longest)], axis=1)
+        spans = span_scoring.spans_between(text.document_offsets)
+        return spans[:: -(-text.tokens // max(1, wanted))]
 
     def __str__(self) -> str:
         how = (
@@ -95,7 +116,7 @@ class PerplexityValidation:
         self.ranks.synchronize()
         if stopped:
             return None
-        ppl = _perplexity(total, self.text.tokens)
+        ppl = _perplexity(total, self.tokens)
         return Verdict(math.log(ppl), ppl, PERPLEXITY)
 
     def read_some(self) -> None:
@@ -112,13 +133,7 @@ class PerplexityValidation:
 
     def _logprob(self, stop: Callable[[], bool]) -> float | None:
         """Of this rank's share, in nats; None where it was to stop."""
-        text, model = self.text, self.model
-        borders = (
-            stream_bounds(text.tokens, self.rows)
-            if text.document_offsets is None
-            else text.document_offsets
-        )
-        spans = span_scoring.spans_between(borders)
+        text, model, spans = self.text, self.model, self.spans
         logprob_N, scored = np.zeros(text.tokens), []
         for window in span_scoring.span_windows(
             text.ids,

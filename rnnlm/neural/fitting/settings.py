@@ -161,17 +161,17 @@ class OptimizationSettings:
     validate_every_steps: Annotated[
         Count | None,
         Meta(
-            description="steps between validations; none: every epoch, or by time at 5 % of its "
-            "cost"
+            description="steps between validations, each of the whole text, whatever they cost; "
+            "none: every epoch, or by time at 5 % of its cost, and min_validations"
         ),
     ] = None
     min_validations: Annotated[
         Natural,
         Meta(
-            description="validations of a run at least, where validate_every_steps is none: those "
-            "between epochs draw the learning curve "
-            "alone, and take a minute or a tenth of the time at most; 0: no more than choose the "
-            "model"
+            description="validations of a run at least, where validate_every_steps is none; all "
+            "together cost a tenth of training at most: else there are fewer, or they read a part "
+            "of the text. Each takes part in the choice of the model; schedules and patience "
+            "follow those at the ends of epochs alone. 0: no more than these"
         ),
     ] = 20
     cuda_graphs: Annotated[

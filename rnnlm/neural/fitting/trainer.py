@@ -71,7 +71,9 @@ class Trainer:
         self.averaging, self.fine_tuning = Averaging(settings, self.network), FineTuning(settings)
         self.clock = BudgetClock(Budget.parse(run.budget), ranks.now)
         self.best = BestWeights(self.network)
-        self.validation = ModelSelection(validation, self.best, settings, self.clock)
+        self.validation = ModelSelection(
+            validation, self.best, settings, self.clock, objective.is_exact
+        )
         self.curve = CurvePoints(self.validation)
         self.layers = LayerFigures(self.network, validation, self.clock)
         self.divergence = Divergence(objective.uniform_nats, objective.is_exact)
@@ -136,47 +138,38 @@ class Trainer:
             self.keep_state()
 
     def validation_due(self) -> bool:
+        self.validation.ration(self.step_count, self.source.epochs, self.source.tokens)
         return not self.divergence.fault and self.validation.due(
             self.step_count, self.source.epochs
         )
 
-    def validate(self, stop: Callable[[], bool]) -> Verdict | None:
+    def validate(self, stop: Callable[[], bool], steers: bool = True) -> Verdict | None:
         """None where `stop` cut it off, or the run has diverged."""
-        return None if self.divergence.fault else self.validation.run(self.step_count, stop)
+        if self.divergence.fault:
+            return None
+        return self.validation.run(self.step_count, stop, steers)
 
-    def validated(self, verdict: Verdict, chooses: bool = True) -> Validated:
-        best = verdict.figure if chooses and self.best.figure is None else self.best.figure
-        improved, figures = (
-            chooses and self.validation.improved,
-            {verdict.name: verdict.figure, **verdict.figures},
-        )
-        step, epochs, seconds, model = (
-            self.step_count,
-            self.source.epochs,
-            self.clock.elapsed(),
-            self.objective.model(),
-        )
+    def validated(self, verdict: Verdict) -> Validated:
         return Validated(
-            step,
-            epochs,
-            figures,
-            best,
-            improved,
-            seconds,
-            model,
-            verdict.name,
-            chooses,
-            self.layers.measure(self.step_count),
+            step=self.step_count,
+            epoch=self.source.epochs,
+            figures={verdict.name: verdict.figure, **verdict.figures},
+            best=verdict.figure if self.best.figure is None else self.best.figure,
+            improved=self.validation.improved,
+            seconds=self.clock.elapsed(),
+            model=self.objective.model(),
+            criterion=verdict.name,
+            share=self.validation.share,
+            layers=self.layers.measure(self.step_count),
         )
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
-        """A validation for the learning curve alone."""
+        """A validation that the run does not follow; its weights may be the best ones."""
         yield from self.pending_reports()
         with self.averaging.in_place():
-            if not self.divergence.fault and (
-                verdict := self.curve.run(self.step_count, self.source.epochs, stop)
-            ):
-                yield self.validated(verdict, chooses=False)
+            if verdict := self.validate(stop, steers=False):
+                self.curve.observe(self.step_count, self.source.epochs)
+                yield self.validated(verdict)
         self.meter.restart(self.source.tokens)
 
     def after_validation(self, verdict: Verdict | None, is_good: bool) -> None:
@@ -189,7 +182,7 @@ class Trainer:
         self.curve.observe(self.step_count, self.source.epochs)
         self.divergence.observe_validation(verdict.loss_nats, self.step_count)
         self.averaging.after_validation(verdict.cost, self.step_count)
-        if self.schedule.after_validation(verdict.loss_nats, self.validation.improved):
+        if self.schedule.after_validation(verdict.loss_nats, self.validation.gained):
             self.best.restore()
         if self.fine_tuning.after_validation(self.progress(), verdict.cost):
             self.best.restore()

@@ -1,19 +1,52 @@
-"""Validation during training: when it is due, and the best weights so far."""
+"""Validation during training: when it is due, how much of the text it reads, and the best weights.
+
+Every validation takes part in the choice of the best weights. Those that come by epochs, by
+`validate_every_steps` or, under a budget in time, by their cost also steer the run: rates, averages
+and early stopping follow them. Others lie between them, for the learning curve and the choice.
+
+All of them together cost at most a tenth of training. How many there are, and on how much of the
+text, follows from tokens alone where the budget is in steps or epochs: the same seed has to give
+the same weights, however fast the machine is.
+"""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
+from rnnlm.errors import notice
 from rnnlm.neural.fitting.budget import BudgetClock
-from rnnlm.neural.fitting.contracts import Numbers, Validation, Verdict
+from rnnlm.neural.fitting.contracts import Divisible, Numbers, Validation, Verdict
 from rnnlm.neural.fitting.settings import OptimizationSettings
 
-COST_SHARE = 0.05  # of a time budget that validations may cost
+COST_SHARE = 0.05  # of a time budget that the validations which steer may cost
+ALLOWED_SHARE = 0.1  # of training that all of them may cost
 # share of a time budget before the first one, but two minutes at most: it is also the first save
 FIRST = 0.1
 FIRST_SECONDS = 120
+# What a pass over a token costs, in training steps over a token: 0.24 to 0.52 were measured, of
+# losses on sampled words 3 with a vocabulary of 17,000.
+PASS_COST, PASS_COST_SAMPLED = 0.5, 4.0
+FEWEST = 10  # validations for which a run would rather read a part of the text
+GOOD_PART = 10_000  # tokens of such a part, unless the ends of epochs alone cost too much
+LEAST_PART = 1_000  # tokens that are read in any case
+RATIONED_AT = 0.02  # share of the budget after which it is decided
+
+
+def ration(text: int, affordable: int, ends: int, wanted: int) -> tuple[int, int]:
+    """Return how many tokens each validation reads, and how many validations there can be.
+
+    text: tokens of the validation text. affordable: tokens that validations may read in all. ends:
+    validations that there are in any case. wanted: how many there should be.
+    """
+    required = max(ends, min(wanted, FEWEST))
+    if required * text <= affordable:
+        return text, affordable // max(1, text)
+    good = min(GOOD_PART, affordable // ends)
+    part = min(text, max(affordable // required, good, LEAST_PART))
+    return part, max(ends, affordable // part)
 
 
 class BestWeights:
@@ -71,14 +104,18 @@ class BestWeights:
 
 
 class ModelSelection(Numbers):
-    """Validates when that is due, and ends a run whose validations find nothing better (early
-    stopping).
+    """Validates when that is due, keeps the best weights, and ends a run whose validations find
+    nothing better (early stopping).
 
-    validation: None where there is nothing to validate on. step: of the last one; 0 before the
-    first. improved: whether that was the best so far.
+    validation: None where there is nothing to validate on. step: of the last one that steers; 0
+    before the first. improved: whether the last one was the best so far; gained: whether the last
+    one that steers was the best of those. tokens: that each reads; 0 before it is decided. count:
+    how many of them can be afforded.
     """
 
-    STATE = ("step", "without_improvement", "read_at", "cost")
+    STATE = (
+        "step", "without_improvement", "read_at", "cost", "least", "spent", "tokens", "count",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -86,14 +123,29 @@ class ModelSelection(Numbers):
         best: BestWeights,
         settings: OptimizationSettings,
         clock: BudgetClock,
+        is_exact: bool = True,
     ) -> None:
-        self.validation = validation
+        self.validation = self.whole = validation
         self.best = best
         self.settings = settings
         self.clock = clock
-        self.step = self.without_improvement = 0
-        self.read_at = self.cost = 0.0
-        self.improved = False
+        self.pass_cost = PASS_COST if is_exact else PASS_COST_SAMPLED
+        self.step = self.without_improvement = self.tokens = self.count = 0
+        self.read_at = self.cost = self.spent = 0.0
+        self.least = math.inf
+        self.improved = self.gained = False
+
+    @property
+    def wanted(self) -> int:
+        """How many validations there should be; 0 where they come by steps."""
+        return 0 if self.settings.validate_every_steps else self.settings.min_validations
+
+    @property
+    def share(self) -> float:
+        """How much of the validation text each validation reads."""
+        if not isinstance(self.whole, Divisible) or not isinstance(self.validation, Divisible):
+            return 1.0
+        return self.validation.tokens / max(1, self.whole.tokens)
 
     def due(self, step: int, epochs: float) -> bool:
         """Whether to validate after `step` steps, `epochs` of the training text: every so many,
@@ -113,18 +165,67 @@ class ModelSelection(Numbers):
         """Whether there is something to validate on, and it was not yet done after `step` steps."""
         return self.validation is not None and step > self.step
 
-    def run(self, step: int, stop: Callable[[], bool]) -> Verdict | None:
+    def ration(self, step: int, epochs: float, tokens: int) -> None:
+        """Decide, once, how much each validation reads and how many there can be.
+
+        Called after each of the first steps; `tokens` have been trained on so far. Validations that
+        are asked for by steps read all of the text.
+        """
+        if self.tokens or not step or not isinstance(self.whole, Divisible):
+            return
+        if self.settings.validate_every_steps:
+            return
+        progress = self.clock.progress(step, epochs)
+        is_time = self.clock.budget.seconds is not None
+        decided_at = min(RATIONED_AT, 0.5 / max(1, self.wanted))
+        if not self.due(step, epochs) and (is_time or progress < decided_at):
+            return
+
+        # What is left of the run is worth as many tokens as the steps so far.
+        in_all = tokens / min(1.0, progress)
+        affordable = int(ALLOWED_SHARE * in_all / (self.pass_cost * self.whole.passes))
+        ends = 1 if is_time else max(1, math.ceil(epochs / min(1.0, progress) - 1e-6))
+        wanted = max(self.wanted, FEWEST) if is_time else self.wanted
+        self.tokens, self.count = ration(self.whole.tokens, affordable, ends, wanted)
+        self._take_part()
+        self._tell_ration(ends)
+
+    def _tell_ration(self, ends: int) -> None:
+        """Tell the caller where validations are fewer than wanted, or read a part of the text."""
+        assert isinstance(self.whole, Divisible)
+        assert isinstance(self.validation, Divisible)
+        of = f"so that all of them cost a tenth of training at most ({self.count:,} at most)"
+        if self.validation.tokens < self.whole.tokens:
+            notice(
+                f"validations read {self.validation.tokens:,} of the {self.whole.tokens:,} tokens "
+                f"of the validation text, {of}; the exact evaluation at the end reads all of it"
+            )
+        elif self.count < self.wanted and self.clock.budget.seconds is None:
+            notice(f"there are fewer than {self.wanted} validations, {of}")
+
+    def _take_part(self) -> None:
+        """Read no more of the text than what was decided."""
+        self.validation = self.whole
+        if isinstance(self.whole, Divisible) and 0 < self.tokens < self.whole.tokens:
+            self.validation = self.whole.part(self.tokens)
+
+    def run(self, step: int, stop: Callable[[], bool], steers: bool = True) -> Verdict | None:
         """Validate after `step` steps, and keep the weights if they are the best so far; None where
         `stop` cut it off: that leaves no trace."""
         began = self.clock.elapsed()
         verdict = None if self.validation is None else self.validation.run(stop)
         if verdict is None:
             return None
+        ended = self.clock.elapsed()
+        self.cost = ended - began
+        self.spent += self.cost
         self.improved = self.best.observe(verdict, step)
-        self.without_improvement = 0 if self.improved else self.without_improvement + 1
-        self.step, self.read_at = step, self.clock.elapsed()
-        self.cost = self.read_at - began
-        self.clock.set_aside = 1.1 * self.cost  # for the last one
+        if steers:
+            self.gained = verdict.cost < self.least
+            self.least = min(self.least, verdict.cost)
+            self.without_improvement = 0 if self.gained else self.without_improvement + 1
+            self.step, self.read_at = step, ended
+            self.clock.set_aside = 1.1 * self.cost  # for the last one
         return verdict
 
     @property
@@ -135,55 +236,44 @@ class ModelSelection(Numbers):
             and self.without_improvement >= self.settings.patience
         )
 
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Checkpoints of before hold no ration, and all their validations steered."""
+        before = {**self.state_dict(), "least": self.best.cost}
+        super().load_state_dict({**before, **state})
+        self._take_part()
 
-# ---- Validations between those that choose the best weights: they give the learning curve enough
-# points, and the run goes on as if there had been none. So steps, rates, early stopping, averages
-# and the model that is kept are the same with and without them.
 
-ALLOWED_SHARE = 0.1  # of the time that has passed: what they may take
-# that they may take in any case, unless the budget is in time: short runs have all of theirs
-ALLOWED_SECONDS = 60.0
+# ---- Validations between those that steer: they give the learning curve enough points, and the
+# choice more candidates. Otherwise the run goes on as if there had been none; but where a schedule
+# goes back to the best weights, these may be theirs.
 
 
 class CurvePoints(Numbers):
     """When one is due: `min_validations` of them, evenly over the budget, unless validations come
     by steps, or often enough by themselves.
 
-    step, epochs, seconds: of the last validation of either sort. spent: seconds taken.
+    step, epochs, seconds: of the last validation of either sort.
     """
 
-    STATE = ("step", "epochs", "seconds", "spent")
+    STATE = ("step", "epochs", "seconds")
 
     def __init__(self, selection: ModelSelection) -> None:
         self.selection = selection
         self.clock = selection.clock
-        settings = selection.settings
-        asked = selection.validation is not None and not settings.validate_every_steps
-        self.wanted = settings.min_validations if asked else 0
-        self.step, self.epochs, self.seconds, self.spent = 0, 0.0, 0.0, 0.0
-        self.cost = 0.0  # seconds that the last one took; 0 before the first
+        self.step, self.epochs, self.seconds = 0, 0.0, 0.0
 
     def due(self, step: int, epochs: float) -> bool:
         """Whether to validate after `step` steps, `epochs` of the training text. The last
         validation is not one of these."""
-        if not self.wanted or step <= self.step or self._is_often_enough(step, epochs):
+        if not self.selection.wanted or not self.selection.outdated(max(step, 1)):
+            return False
+        if step <= self.step or self._is_often_enough(step, epochs):
             return False
         seconds = self.clock.elapsed()
         progress = self.clock.progress(step, epochs, seconds)
-        is_passed = self._mark(progress, epochs) > self._mark(
-            self.clock.progress(self.step, self.epochs, self.seconds), self.epochs
-        )
+        last = self.clock.progress(self.step, self.epochs, self.seconds)
+        is_passed = self._place(progress, epochs) > self._place(last, self.epochs)
         return is_passed and progress < 1 and self._is_affordable(seconds)
-
-    def run(self, step: int, epochs: float, stop: Callable[[], bool]) -> Verdict | None:
-        """Validate after `step` steps; None where `stop` cut it off, which leaves no trace."""
-        began = self.clock.elapsed()
-        verdict = self.selection.validation.run(stop) if self.selection.validation else None
-        if verdict:
-            self.observe(step, epochs)
-            self.cost = self.seconds - began
-            self.spent += self.cost
-        return verdict
 
     def observe(self, step: int, epochs: float) -> None:
         """Take note of a validation of either sort."""
@@ -194,28 +284,33 @@ class CurvePoints(Numbers):
         super().load_state_dict({**self.state_dict(), **state})
 
     def _is_affordable(self, seconds: float) -> bool:
-        """Whether another one after so many seconds would stay within what they may take."""
-        cost = self.cost or self.selection.cost
-        if self.clock.budget.seconds is not None:
-            # what one costs is not found out at the budget's expense
-            return cost > 0 and self.spent + cost <= ALLOWED_SHARE * seconds
-        return self.spent + cost <= max(ALLOWED_SECONDS, ALLOWED_SHARE * seconds)
+        """Whether another one after so many seconds would stay within what they may take, where the
+        budget is in time."""
+        if self.clock.budget.seconds is None:
+            return True
+        cost, spent = self.selection.cost, self.selection.spent
+        # what one costs is not found out at the budget's expense
+        return cost > 0 and spent + cost <= ALLOWED_SHARE * seconds
 
     def _is_often_enough(self, step: int, epochs: float) -> bool:
-        """Whether the validations that choose are as many as are wanted: one an epoch, or under a
+        """Whether the validations that steer are as many as are wanted: one an epoch, or under a
         budget in time by their cost."""
-        budget = self.clock.budget
+        budget, wanted = self.clock.budget, self.selection.wanted
         if budget.seconds is not None:
-            return 0 < self.selection.cost * self.wanted / COST_SHARE <= budget.seconds
-        return epochs >= self.wanted * self.clock.progress(step, epochs)
+            return 0 < self.selection.cost * wanted / COST_SHARE <= budget.seconds
+        return epochs >= wanted * self.clock.progress(step, epochs)
 
-    def _mark(self, progress: float, epochs: float) -> int:
+    def _place(self, progress: float, epochs: float) -> int:
         """How many of the places where one is due have been passed; they include the ends of epochs
         where the budget is in epochs."""
-        budget_epochs = self.clock.budget.epochs
-        share = (
-            progress * self.wanted
-            if budget_epochs is None
-            else epochs * math.ceil(self.wanted / budget_epochs)
-        )
-        return math.floor(share + 1e-9)
+        wanted, budget = self.selection.wanted, self.clock.budget
+        count = self.selection.count if self.selection.tokens else sys.maxsize
+        if budget.epochs:
+            in_epoch = math.ceil(wanted / budget.epochs)
+            if in_epoch * budget.epochs > count:
+                in_epoch = math.floor(count / budget.epochs)
+            return math.floor(epochs * in_epoch + 1e-9)
+        if budget.seconds is None and progress > 0:
+            ends_of_epochs = math.ceil(epochs / progress - 1e-6) - 1
+            wanted = min(wanted, max(0, count - ends_of_epochs))
+        return math.floor(progress * wanted + 1e-9)

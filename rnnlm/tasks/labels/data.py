@@ -387,6 +387,21 @@ def encode_examples(codec: Codec, gold: LabelledText, learned: LabelledText) -> 
     )
 
 
+def every(codec: Codec, data: LabelledData, step: int) -> LabelledData:
+    """Return every `step`-th example of the data."""
+    examples = data.examples[::step]
+    bounds = np.cumsum([0, *(len(each.words) for each in data.examples)])
+    labels = []
+    for column, own in zip(codec.columns, data.labels, strict=True):
+        if column.level == WORD:
+            pieces = [own[bounds[i] : bounds[i + 1]] for i in range(0, len(data.examples), step)]
+            labels.append(np.concatenate(pieces))
+        else:
+            labels.append(own[::step])
+    words = encode_texts(codec, [each.words for each in examples])
+    return LabelledData(examples, words, tuple(labels), data.content_hash)
+
+
 def encode_labels(codec: Codec, examples: Sequence[Example]) -> tuple[np.ndarray, ...]:
     """The labels of each column as :class:`LabelledData` has them."""
     found: list[np.ndarray] = []

@@ -19,7 +19,7 @@ from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.tasks.batches import ExampleBatches, batch_tensors
 from rnnlm.tasks.labels import contextual, evaluation, transfer
-from rnnlm.tasks.labels.data import MULTI, LabelColumn, LabelledData, TaskData
+from rnnlm.tasks.labels.data import MULTI, LabelColumn, LabelledData, TaskData, every
 from rnnlm.tasks.labels.model import TaskModel
 from rnnlm.tasks.labels.network import make_network
 from rnnlm.tasks.labels.settings import KINDS, TaskFittingSettings
@@ -147,6 +147,8 @@ class TaskValidation:
     """A Validation: the figures of `data`, which each rank measures whole. criterion: of
     TaskFittingSettings."""
 
+    passes = 1.0
+
     def __init__(
         self,
         data: LabelledData,
@@ -155,6 +157,12 @@ class TaskValidation:
         ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
+        self.tokens = data.tokens
+
+    def part(self, tokens: int) -> "TaskValidation":
+        """Every so many-th example."""
+        data = every(self.model.codec, self.data, -(-self.tokens // tokens))
+        return TaskValidation(data, self.model, self.criterion, self.ranks)
 
     def __str__(self) -> str:
         return f"{self.data.sentences:,} examples, {self.model.precision}"

@@ -30,7 +30,7 @@ from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import LabelledSettings, LabelledText, Task, labels_in
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.lines import Block, Progress
+from rnnlm.text.lines import Block, Progress, silent
 from rnnlm.text.tokenizers import TokenizerSettings
 
 
@@ -118,13 +118,17 @@ def _check_task(settings: LabelledSettings, task: str) -> None:
 
 
 def results(
-    model: TaskModel, texts: dict[str, LabelledData], has_intervals: bool
+    model: TaskModel,
+    texts: dict[str, LabelledData],
+    has_intervals: bool,
+    progress: Progress = silent,
 ) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {
-        name: evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
-        for name, data in texts.items()
-    }
+    found = {}
+    for name, data in texts.items():
+        progress(f"{name}: evaluating {data.sentences:,} lines")
+        found[name] = evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
+    return found
 
 
 def _read(

@@ -3,6 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,14 @@ from rnnlm.tasks.language_model_layers import (
 )  # fmt: skip
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.batches import PairBatches, pair_tensors
-from rnnlm.tasks.seq2seq.data import DECODER, ENCODER, PairCodec, PairedData, PairTrainingData
+from rnnlm.tasks.seq2seq.data import (
+    DECODER,
+    ENCODER,
+    PairCodec,
+    PairedData,
+    PairTrainingData,
+    encode_pairs,
+)
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel, array_shapes
 from rnnlm.tasks.seq2seq.network import make_network
 from rnnlm.tasks.seq2seq.settings import CRITERIA, KINDS, Seq2SeqFittingSettings, Seq2SeqSettings
@@ -354,6 +362,9 @@ class TargetLoss:
         return Seq2SeqModel(self.network, self.reader.codec)
 
 
+DECODING_PASSES = 4.0  # what greedy decoding costs, in passes over the data
+
+
 class PairValidation:
     """A Validation: the loss on `data`, and where a figure of decoded text is the criterion that
     one, too. Each rank measures all of it."""
@@ -366,6 +377,15 @@ class PairValidation:
         ranks: SingleProcess = SINGLE_PROCESS,
     ) -> None:
         self.data, self.model, self.criterion, self.ranks = data, model, criterion, ranks
+        self.tokens = data.tokens
+        self.passes = 1.0 if criterion == "loss" else 1.0 + DECODING_PASSES
+
+    def part(self, tokens: int) -> "PairValidation":
+        """Every so many-th pair."""
+        text = self.data.text
+        pairs = text.pairs[:: -(-self.tokens // tokens)]
+        data = encode_pairs(self.model.codec, replace(text, pairs=pairs))
+        return PairValidation(data, self.model, self.criterion, self.ranks)
 
     def __str__(self) -> str:
         return f"{self.data.sentences:,} pairs, {self.model.precision}"

@@ -24,7 +24,7 @@ from rnnlm.tasks.seq2seq.data import (
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.corpus import HoldoutSettings
-from rnnlm.text.lines import Progress
+from rnnlm.text.lines import Progress, silent
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 
 TEXT_SETTINGS = (
@@ -86,13 +86,17 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
 
 
 def results(
-    model: Seq2SeqModel, texts: dict[str, PairedData], has_intervals: bool
+    model: Seq2SeqModel,
+    texts: dict[str, PairedData],
+    has_intervals: bool,
+    progress: Progress = silent,
 ) -> dict[str, dict[str, Any]]:
     """The figures of a model on data by name."""
-    return {
-        name: evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
-        for name, data in texts.items()
-    }
+    found = {}
+    for name, data in texts.items():
+        progress(f"{name}: evaluating {data.sentences:,} lines")
+        found[name] = evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
+    return found
 
 
 def is_spelled(text: ParallelText) -> bool:

@@ -53,13 +53,11 @@ def run(tmp_path):
 
 def test_a_curve_has_the_validations_with_the_tokens_read_by_then(run):
     curve = learning_curve(
-        run(
-            "a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0, chooses=False)
-        )
+        run("a", STARTED, validated(5, 80.0), validated(7, None), validated(10, 70.0))
     )
     assert [tuple(point.to_dict().values()) for point in curve.points] == [
-        (5, 500, 0.5, 2.5, 80.0, True),
-        (10, 1000, 1.0, 5.0, 70.0, False),
+        (5, 500, 0.5, 2.5, 80.0),
+        (10, 1000, 1.0, 5.0, 70.0),
     ]
 
 

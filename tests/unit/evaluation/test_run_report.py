@@ -61,7 +61,7 @@ def step(at, **more):
 
 def validated(at, ppl, **more):
     return {"event": "validated", "step": at, "epoch": at / 10, "ppl_token": ppl,
-            "best_ppl_token": ppl, "improved": True, "chooses": True,
+            "best_ppl_token": ppl, "improved": True,
             "seconds": at / 2, **more}  # fmt: skip
 
 

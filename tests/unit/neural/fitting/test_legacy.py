@@ -24,10 +24,11 @@ def before(request):
 def test_it_gets_the_keys_of_today(before, make_data, make_trainer, sentences):
     today = state_module.state_dict(make_trainer(make_data(sentences[:20], sentences[20:30])))
     read = state_module.checked(before)
-    # which may be missing
+    # which may be missing, as may be what validations cost
+    later = {"least", "spent", "tokens", "count"}
     assert read.facts.keys() - {"metrics_bytes"} == today.facts.keys() - {"curve", "layers"}
     assert all(
-        read.facts[key].keys() >= today.facts[key].keys()
+        read.facts[key].keys() >= today.facts[key].keys() - later
         for key in read.facts.keys() & today.facts
         if key != "step"
     )
