@@ -66,8 +66,9 @@ class CurvePoint:
 @dataclass(frozen=True)
 class LearningCurve:
     """The curve of one run. model: its kind. points: validations, in order. training: figures of
-    the training text, one in ten seconds or so; none where the loss is not the cross-entropy, or
-    perplexity is not what counts. criterion: the name of the figure of the points."""
+    the training text, one in ten seconds or so, in short runs 40 in all; none where the loss is not
+    the cross-entropy, or perplexity is not what counts. criterion: the name of the figure of the
+    points."""
 
     name: str
     folder: str

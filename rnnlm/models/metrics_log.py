@@ -11,7 +11,8 @@ from rnnlm.events import Event, Step, Validated
 from rnnlm.files.writing import open_appending
 
 METRICS = "metrics.jsonl"
-STEP_LOG_SECONDS = 10.0
+# a Step is noted after so long, or after this share of the budget: a short run has points, too
+STEP_LOG_SECONDS, STEP_LOG_SHARE = 10.0, 1 / 40
 
 
 class MetricsLog:
@@ -27,7 +28,7 @@ class MetricsLog:
         self.position = 0
         self.pending: list[bytes] = []
         self.is_open = False
-        self.last_step = -STEP_LOG_SECONDS
+        self.last_step, self.last_progress = -STEP_LOG_SECONDS, 0.0
         self.largest_norm = 0.0
 
     def add(self, event: Event) -> None:
@@ -35,10 +36,12 @@ class MetricsLog:
         if isinstance(event, Step):
             # NaN, which RolledBack reports, is never larger
             self.largest_norm = max(self.largest_norm, event.gradient_norm_max)
-            if event.seconds - self.last_step < STEP_LOG_SECONDS:
+            is_soon = event.seconds - self.last_step < STEP_LOG_SECONDS
+            if is_soon and event.progress - self.last_progress < STEP_LOG_SHARE - 1e-9:
                 return
             event = replace(event, gradient_norm_max=self.largest_norm)
             self.last_step, self.largest_norm = event.seconds, 0.0
+            self.last_progress = event.progress
         line = json.dumps({"event": event.kind, **_plain(event)}, ensure_ascii=False) + "\n"
         self.pending.append(line.encode("utf-8", "backslashreplace"))
         if self.is_open:

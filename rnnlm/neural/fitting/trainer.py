@@ -35,7 +35,7 @@ from rnnlm.neural.fitting.optimization import (
     make_optimizer,
     set_layer_factors,
 )
-from rnnlm.neural.fitting.progress import LayerFigures, Meter
+from rnnlm.neural.fitting.progress import REPORT_SHARE, LayerFigures, Meter
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import OptimizationSettings, RunSettings
 from rnnlm.neural.fitting.step import (
@@ -120,7 +120,7 @@ class Trainer:
                 if self.divergence.fault:
                     continue
             self.train_step()
-            if self.meter.due():
+            if self.meter.due(self.progress() - self.reported_at >= REPORT_SHARE - 1e-9):
                 yield self.report()
                 if self.rollbacks.interval.due(self.step_count, self.clock.elapsed()):
                     yield from self.pending_reports()
@@ -132,6 +132,7 @@ class Trainer:
     def begin(self) -> None:
         """What is counted and timed counts from here."""
         self.meter = Meter(self.device, self.source.tokens, self.network, self.ranks)
+        self.reported_at = self.progress()
         for interval in (self.saving, self.rollbacks.interval):
             interval.begin(self.step_count, self.clock.elapsed())
         if self.rollbacks.left or self.step_count:
@@ -303,6 +304,7 @@ class Trainer:
     def report(self) -> Step:
         rate, is_exact = self.optimizer.param_groups[0]["lr"], self.objective.is_exact
         progress, seconds = min(1.0, self.progress()), self.clock.elapsed()
+        self.reported_at = progress
         report = Step(step=self.step_count, epoch=self.source.epochs, learning_rate=rate,
                       progress=progress, seconds=seconds,
                       is_exact=is_exact, **self.meter.read())  # fmt: skip
@@ -317,6 +319,7 @@ class Trainer:
         self.divergence.forget()
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
+        self.reported_at = self.progress()
         count, left, factor = rollbacks.count, rollbacks.left, rollbacks.rate_factor
         return RolledBack(
             step, self.step_count, rollbacks.fault, count, left, factor, self.clock.elapsed()

@@ -1,5 +1,6 @@
 """A run: its events, what is saved when and where, models to start from, and how it may end."""
 
+import itertools
 import json
 import math
 import os
@@ -364,3 +365,11 @@ def test_a_stop_before_the_first_step_saves_nothing_and_leaves_what_was_there(te
 def test_an_empty_list_of_texts_is_not_the_bundled_corpus():
     with pytest.raises(UsageError, match="no text"):
         list(train([]))
+
+
+def test_a_short_run_has_a_curve_of_its_training(text):
+    list(rnnlm.train(text, output="m", **{**SMALL, "budget": "150steps"}))
+    curve = rnnlm.learning_curve("m")
+    steps = [point.steps for point in curve.training]
+    assert len(steps) >= 20 and steps == sorted(set(steps))
+    assert max(later - earlier for earlier, later in itertools.pairwise(steps)) <= 150 / 20
