@@ -115,6 +115,8 @@ def prepare(limits: Mapping[int, int], closed: Sequence[int], ignored: Sequence[
         signal.signal(number, signal.SIG_IGN)
     for number, most in limits.items():
         resource.setrlimit(number, (most, most))
+    # a limit to the size of files would cut off what Python caches, for all processes after it
+    sys.dont_write_bytecode |= resource.RLIMIT_FSIZE in limits
     for number in closed:
         os.close(number)
 
