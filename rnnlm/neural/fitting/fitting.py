@@ -16,7 +16,12 @@ from rnnlm.events import Event, Started, TrainingState, never
 from rnnlm.interface import Tokenizer
 from rnnlm.neural.device import keep_freed_memory, memory_errors, resolve_device, resolve_precision
 from rnnlm.neural.fitting import state
-from rnnlm.neural.fitting.language_modelling import CrossEntropy, PerplexityValidation, TextStreams
+from rnnlm.neural.fitting.language_modelling import (
+    CrossEntropy,
+    PerplexityValidation,
+    RareWords,
+    TextStreams,
+)
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess, join
 from rnnlm.neural.fitting.settings import (
     COUNTED,
@@ -195,8 +200,9 @@ def language_model_trainer(
     """
     tokenizer, device = data.tokenizer, next(network.parameters()).device
     multiple = settings.multiple(records_steps(settings, network, device, ranks.count))
+    rare = RareWords.of(data.train, tokenizer, settings.unknown_words, run.seed)
     streams = TextStreams(
-        data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows, multiple
+        data.train, tokenizer.boundary_id, settings, run.seed, device, ranks, rows, multiple, rare
     )
     model = NeuralLanguageModel(network, tokenizer, precision)
     validation = (

@@ -4,7 +4,7 @@ validation."""
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from rnnlm.errors import TrainingError, notice
 from rnnlm.events import PERPLEXITY
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.inference import span_scoring
-from rnnlm.interface import PADDING
+from rnnlm.interface import PADDING, Tokenizer
 from rnnlm.neural.fitting.contracts import Batch, Carry, Loss, Verdict
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.fitting.settings import FittingSettings
@@ -166,15 +166,64 @@ def _perplexity(logprob: float, tokens: int) -> float:
 #
 # The text lies on the device, or, where it is too large for memory, on disk.
 
+BLOCK_TOKENS = 1 << 20
 SHORTEST = 5  # tokens of a window whose length is drawn
-LINES = 1  # tells the random numbers that draw lines from those that draw windows
+# tell the random numbers that draw lines, and unknown words, from those that draw windows
+LINES, UNKNOWN_WORDS = 1, 2
 OnDevice = Callable[[np.ndarray], Tensor]  # copies an array to the device
+
+
+@dataclass(frozen=True)
+class RareWords:
+    """The words that occur once in a text, some of which an epoch reads as `<unk>`.
+
+    A network that never sees `<unk>` gives it next to no probability, and an unknown word then
+    decides between two sentences. The words seen once are the best evidence of what unknown words
+    are like: where they stand, and how often (Good 1953).
+
+    positions_M: where they stand in the text. chance: that an epoch reads one as `<unk>`.
+    """
+
+    positions_M: np.ndarray
+    unk_id: int
+    chance: float
+    seed: int
+
+    @classmethod
+    def of(
+        cls, text: EncodedText, tokenizer: Tokenizer, chance: float, seed: int
+    ) -> "RareWords | None":
+        """Find them; None where none are to be read as `<unk>`: there is no such symbol, or the
+        text has it already, as one with a cut vocabulary does."""
+        if not chance or tokenizer.unk_id is None:
+            return None
+        counts_V = np.zeros(tokenizer.size, dtype=np.int64)
+        for _, ids_n in _blocks(text.ids):
+            counts_V += np.bincount(ids_n, minlength=tokenizer.size)
+        if counts_V[tokenizer.unk_id]:
+            return None
+        is_rare_V = counts_V == 1
+        is_rare_V[tokenizer.boundary_id] = False
+        found = [start + np.flatnonzero(is_rare_V[ids_n]) for start, ids_n in _blocks(text.ids)]
+        return cls(np.concatenate(found), tokenizer.unk_id, chance, seed)
+
+    def drawn(self, epoch: int) -> np.ndarray:
+        """Draw the positions that are read as `<unk>` in that epoch, ascending."""
+        random = np.random.default_rng((self.seed, epoch, UNKNOWN_WORDS))
+        return self.positions_M[random.random(len(self.positions_M)) < self.chance]
+
+
+def _blocks(ids: np.ndarray | ChunkedArray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield a text's ids, a million at a time, each block with its start."""
+    for start in range(0, len(ids), BLOCK_TOKENS):
+        yield start, np.asarray(ids[start : start + BLOCK_TOKENS])
 
 
 class TextStreams:
     """A BatchSource: `text` as `rows` streams (None: `batch_rows` for each rank; fewer where it is
     too short, with a notice) in windows of `bptt_tokens`, of which each rank reads its share of
-    rows. multiple: window lengths are rounded to a multiple of this.
+    rows. multiple: window lengths are rounded to a multiple of this. rare: the words some of which
+    each epoch reads as `<unk>`.
 
     Raises:
         TrainingError: the text has no tokens, or there are fewer streams than ranks.
@@ -187,6 +236,7 @@ class TextStreams:
         self, text: EncodedText, boundary_id: int, settings: FittingSettings, seed: int,
         device: torch.device,
         ranks: SingleProcess = SINGLE_PROCESS, rows: int | None = None, multiple: int = 1,
+        rare: RareWords | None = None,
     ) -> None:  # fmt: skip
         if text.tokens < 1:
             raise TrainingError("there is nothing to train on", "the text has no tokens")
@@ -210,6 +260,7 @@ class TextStreams:
         self.text_tokens = text.tokens
         self.bounds = stream_bounds(text.tokens, self.rows)
         self.line_offsets, self.document_offsets = text.line_offsets, text.document_offsets
+        self.rare = rare
         self.reader: DiskReader | DeviceReader
         if isinstance(text.ids, ChunkedArray):
             self.reader = DiskReader(text.ids, boundary_id, self._on_device)
@@ -250,6 +301,8 @@ class TextStreams:
         where a document or a drawn line begins, and by the chance `state_reset`."""
         for epoch in itertools.count(int(epochs_done)):
             random = np.random.default_rng((self.seed, epoch))
+            if self.rare is not None:
+                self.reader.hide(self.rare.drawn(epoch), self.rare.unk_id)
             read, streams = 0, StreamWindows(self.bounds, self._borders(epoch))
             while window := streams.next(self._length(random)):
                 if self.settings.state_reset:
@@ -321,6 +374,16 @@ class DeviceReader:
     def __init__(self, stream: Tensor, on_device: OnDevice) -> None:
         self.stream = stream
         self.on_device = on_device
+        # the places that hold another id just now, and what belongs there
+        self.hidden_M = torch.zeros(0, dtype=torch.int64)
+        self.kept_M = torch.zeros(0, dtype=torch.int32)
+
+    def hide(self, positions_M: np.ndarray, id: int) -> None:
+        """Read these positions of the text as `id` from now on, and no others."""
+        self.stream[self.hidden_M] = self.kept_M
+        self.hidden_M = torch.from_numpy(positions_M + 1).to(self.stream.device)
+        self.kept_M = self.stream[self.hidden_M]
+        self.stream[self.hidden_M] = id
 
     def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
         """inputs_TB and targets_TB (int64) on the device, of that length; targets past a row's end
@@ -342,6 +405,12 @@ class DiskReader:
         self.ids = ids
         self.boundary_id = boundary_id
         self.on_device = on_device
+        self.hidden_M = np.zeros(0, dtype=np.int64)
+        self.hidden_id = 0
+
+    def hide(self, positions_M: np.ndarray, id: int) -> None:
+        """Read these positions of the text, ascending, as `id` from now on, and no others."""
+        self.hidden_M, self.hidden_id = positions_M, id
 
     def window(self, start_B: np.ndarray, end_B: np.ndarray, length: int) -> tuple[Tensor, Tensor]:
         inputs_BT = np.empty((len(start_B), length), dtype=np.int64)
@@ -358,6 +427,8 @@ class DiskReader:
         stream = np.empty(min(len(inputs_T), last - start + 1) + 1, dtype=np.int64)
         stream[0] = self.boundary_id
         self.ids.read_into(stream[start == 0 :], max(0, start - 1))
+        first, after = np.searchsorted(self.hidden_M, (start - 1, start - 1 + len(stream)))
+        stream[self.hidden_M[first:after] - (start - 1)] = self.hidden_id
         inputs_T[: len(stream) - 1] = stream[:-1]
         inputs_T[len(stream) - 1 :] = stream[-2]
         targets_T[:wanted] = stream[1 : wanted + 1]

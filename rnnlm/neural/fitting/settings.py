@@ -341,6 +341,13 @@ class FittingSettings(OptimizationSettings):
             "window before ends there"
         ),
     ] = 0.0
+    unknown_words: Annotated[
+        Share,
+        Meta(
+            description="chance that an epoch reads a word seen once as <unk>, so that unknown "
+            "words are learned; without effect where the text has <unk>"
+        ),
+    ] = 0.0
 
     @property
     def draws_lengths(self) -> bool:

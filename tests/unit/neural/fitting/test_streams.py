@@ -25,12 +25,13 @@ def on_device(array):
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
+@pytest.mark.parametrize("hidden", [[], [0, 5, 6, 30, 52]])
 @pytest.mark.parametrize("documents", [None, np.array([0, 3, 11, 40, 53])])
 @pytest.mark.parametrize(
     ("tokens", "rows", "length"), [(53, 4, 5), (53, 1, 60), (53, 7, 8), (1, 1, 3), (2, 2, 3)]
 )
 def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(
-    tokens, rows, length, documents
+    tokens, rows, length, documents, hidden
 ):
     ids = np.random.default_rng(1).integers(1, 90, tokens).astype(np.uint16)
     lengths = [tokens // 3, 0, tokens // 2, tokens - tokens // 3 - tokens // 2]
@@ -40,6 +41,9 @@ def test_windows_of_a_text_on_disk_are_those_of_the_text_on_the_device(
         DeviceReader(stream, on_device),
     )
     documents = documents if tokens == 53 else None
+    for texts in (disk, device):
+        texts.hide(np.array([9] if hidden and tokens > 9 else [], dtype=np.int64), 95)
+        texts.hide(np.array([each for each in hidden if each < tokens], dtype=np.int64), 99)
     for window in tbptt_windows(
         stream_bounds(tokens, rows),
         [length] * 100,

@@ -1,0 +1,66 @@
+"""Words seen once are read as `<unk>` now and then, so that a network learns what that is."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.neural.fitting.language_modelling import RareWords
+
+LINES = [*(["the cat sat on the mat", "the dog sat on the mat"] * 20), "a heron stood there"]
+ONCE = ("a", "heron", "stood", "there")
+
+
+def read(data, trainer, epochs):
+    """The ids that each epoch reads, in their order."""
+    streams = trainer.source
+    seen = [np.full(data.train.tokens, -1) for _ in range(epochs)]
+    for done, window in streams.windows():
+        epoch = int(np.ceil(done - 1e-9)) - 1
+        if epoch >= epochs:
+            return seen
+        inputs_TB, targets_TB = streams.batch(window).tensors
+        for row, (start, end) in enumerate(zip(window.start_B, window.end_B, strict=True)):
+            seen[epoch][start:end] = targets_TB[: end - start, row]
+            assert torch.equal(inputs_TB[1 : end - start, row], targets_TB[: end - start - 1, row])
+    return seen
+
+
+def test_each_epoch_draws_other_words(make_data, make_trainer):
+    data = make_data(LINES)
+    once = {data.tokenizer.symbols().index(word) for word in ONCE}
+    trainer = make_trainer(data, unknown_words=0.5, batch_rows=2)
+    epochs = read(data, trainer, 12)
+    hidden = []
+    for ids in epochs:
+        is_hidden = ids != data.train.ids
+        assert set(ids[is_hidden]) <= {data.tokenizer.unk_id}
+        assert set(np.asarray(data.train.ids)[is_hidden]) <= once
+        hidden.append(tuple(np.flatnonzero(is_hidden)))
+    assert len(set(hidden)) > 3 and 0.3 < sum(map(len, hidden)) / (12 * len(ONCE)) < 0.7
+    again = read(data, make_trainer(data, unknown_words=0.5, batch_rows=2), 12)
+    assert all(map(np.array_equal, epochs, again))
+
+
+@pytest.mark.parametrize("tokenizer, lines", [
+    ({}, [*LINES, "the <unk> sat"]), ({"min_count": 2}, LINES), ({"tokenizer": "byte"}, LINES),
+])  # fmt: skip
+def test_texts_that_have_unknown_words_are_read_as_they_are(make_data, tokenizer, lines):
+    data = make_data(lines, **tokenizer)
+    assert RareWords.of(data.train, data.tokenizer, 0.5, 1) is None
+
+
+def test_an_unknown_word_costs_less_by_far(make_data, make_trainer):
+    """After training on words seen once, <unk> has about the probability of such a word."""
+    data = make_data(LINES)
+
+    def unknown_logprob(share):
+        trainer = make_trainer(data, unknown_words=share, budget="150steps", learning_rate=0.01)
+        for _ in trainer.train(lambda: False):
+            pass
+        model = trainer.objective.model()
+        state = model.initial_state(1)
+        boundary = np.array([[data.tokenizer.boundary_id]])
+        logprob, _ = model.predict(boundary, state)
+        return float(np.asarray(logprob)[0, 0, data.tokenizer.unk_id])
+
+    assert unknown_logprob(0.5) > unknown_logprob(0.0) + 1
