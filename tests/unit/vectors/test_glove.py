@@ -13,8 +13,8 @@ from support.tiny_models import Lines
 
 
 def test_weights_are_equation_nine():
-    found = weights(np.array([1.0, 50.0, 100.0, 250.0]))
-    assert found == pytest.approx([0.01**0.75, 0.5**0.75, 1.0, 1.0])
+    found = weights(np.array([0.5, 5.0, 10.0, 25.0]))
+    assert found == pytest.approx([0.05**0.75, 0.5**0.75, 1.0, 1.0])
 
 
 def test_pairs_count_by_their_distance():
