@@ -44,7 +44,7 @@ def test_each_epoch_draws_other_words(make_data, make_trainer):
 @pytest.mark.parametrize("tokenizer, lines", [
     ({}, [*LINES, "the <unk> sat"]), ({"min_count": 2}, LINES), ({"tokenizer": "byte"}, LINES),
 ])  # fmt: skip
-def test_texts_that_have_unknown_words_are_read_as_they_are(make_data, tokenizer, lines):
+def test_texts_with_unknown_words_stay(make_data, tokenizer, lines):
     data = make_data(lines, **tokenizer)
     assert RareWords.of(data.train, data.tokenizer, 0.5, 1) is None
 
