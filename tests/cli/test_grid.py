@@ -3,12 +3,14 @@
 import csv
 import json
 import signal
+from pathlib import Path
 
 import pytest
 
 from rnnlm.cli import live
 from rnnlm.events import Validated
 
+ROOT = Path(__file__).parents[2]
 TINY = (
     "--set",
     "hidden_size=4",
@@ -57,6 +59,13 @@ def test_a_dry_run_shows_the_runs_and_in_what_they_differ(grid, here):
     )
     assert plan["differing"] == {} and plan["shared"]["learning_rate"] == 0.001
     assert plan["runs"][0]["parameters"] < plan["runs"][1]["parameters"]
+
+
+def test_the_page_quotes_the_note_of_today(rnnlm, models):
+    page = (ROOT / "docs" / "comparing-networks.md").read_text(encoding="utf-8")
+    shown = rnnlm("train", models.text, "--grid", "model=rnn,gru,lstm", "-o", "lesson", "--dry-run")
+    note = shown.err[shown.err.index("besides the grid") : shown.err.index("folder: ")]
+    assert note in page
 
 
 def test_a_grid_ends_with_a_table_and_a_signal_ends_it_in_order(grid, monkeypatch, here):
