@@ -1,5 +1,6 @@
 """`rnnlm train`: train a model on text."""
 
+import contextlib
 import os
 import warnings
 from typing import Any
@@ -379,17 +380,19 @@ def _request(given: dict[str, Any]) -> Any:
 
 def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     """Run the plan under the display, if this process is the one that `speaks`; the last event.
-    Signals are handled until the exact evaluation at the end, by when all is saved: it may be cut
-    off."""
-    from rnnlm.events import Evaluating
+    Signals are handled from the first step on, before which there is nothing to save, until the
+    exact evaluation at the end, by when all is saved: it may be cut off."""
+    from rnnlm.events import Evaluating, Started
     from rnnlm.training import run as training
 
     from ..live import announce_counting, display_for
 
     if not speaks:
-        with signals:
+        with contextlib.ExitStack() as trained:
             for event in training.run(plan, signals.wants_end, signals.wants_saving):
                 last = event  # and keep no other: some hold what a checkpoint holds
+                if isinstance(event, Started):
+                    trained.enter_context(signals)
         return last
     terminal.say(f"training: {plan.kind.name}" + (f", recipe {plan.recipe}" if plan.recipe else ""))
     if plan.finished:
@@ -401,10 +404,13 @@ def _train(plan: Any, signals: Any, speaks: bool = True) -> Any:
     announce_counting(plan)
     if plan.data.valid is not None:
         terminal.say(f"validation on {plan.valid_is}")
-    with signals, display_for(plan.kind.family, plan.kind.task) as display:
+    display_of_run = display_for(plan.kind.family, plan.kind.task)
+    with contextlib.ExitStack() as trained, display_of_run as display:
         wishes = signals.wants_end, signals.wants_saving
         for event in training.run(plan, *wishes, display.evaluating):
             display.show(event)
+            if isinstance(event, Started):
+                trained.enter_context(signals)
             if isinstance(event, Evaluating):
                 signals.restore()
     return event

@@ -42,6 +42,7 @@ def score_spans(
     if model.forgets_at_boundary and initial is None:
         spans = _joined(ids, spans, model.tokenizer.boundary_id)
     scored, done, wanted = [], 0, int((spans[:, 1] - spans[:, 0]).sum())
+    report(f"0 of {wanted:,} tokens scored")
     for window in windows(model, ids, spans, model.score, initial=initial):
         scored.append(window)  # copied from the device once all is computed
         if report is not silent:

@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -154,3 +155,17 @@ def test_a_model_of_an_unfinished_run_is_noted(rnnlm, models, here, command):
     shown = rnnlm(*command, "-m", "cut", *((models.valid,) if command == ("eval",) else ()))
     assert "the training run of cut was stopped before its end" in shown.err
     assert shown.code == 0
+
+
+def test_a_signal_before_the_first_step_ends_it(rnnlm, models, monkeypatch):
+    from rnnlm.neural.fitting import fitting
+
+    found, make_trainer = [], fitting.make_trainer
+
+    def recording(*arguments):
+        found.append(signal.getsignal(signal.SIGINT))
+        return make_trainer(*arguments)
+
+    monkeypatch.setattr(fitting, "make_trainer", recording)
+    assert rnnlm("train", models.text, "--valid", models.valid, *SHORT, "-o", "made").code == 0
+    assert found == [signal.default_int_handler]

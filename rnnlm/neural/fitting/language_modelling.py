@@ -139,7 +139,8 @@ class PerplexityValidation:
             text.ids,
             spans[self.ranks.share(len(spans))],
             model.tokenizer.boundary_id,
-            model.call_tokens,
+            # as far as one look at `stop` lasts, but all rows side by side
+            max(model.piece_tokens, self.rows * span_scoring.TOKENS_PER_ROW),
         ):
             if stop():
                 return None

@@ -7,7 +7,7 @@ A step never waits for a report: the copy is begun when one is due, and read onc
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnlm.config import Budget
+from rnnlm.events import never
 from rnnlm.neural.fitting.budget import BudgetClock, Interval
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.layers.layers import Layer
@@ -208,8 +209,9 @@ class LayerFigures:
         # at spectrum and units: as often as their cost allows
         self.looks = Interval(Budget(seconds=0.0))
 
-    def measure(self, step: int) -> dict[str, dict[str, Any]]:
-        """Return the figures of each layer after `step` steps, by the layer's name.
+    def measure(self, step: int, stop: Callable[[], bool] = never) -> dict[str, dict[str, Any]]:
+        """Return the figures of each layer after `step` steps, by the layer's name. A look that
+        `stop`, asked before each block of weights, cuts off is made up for by the next one.
 
         gradient_norm: of all its weights in the last step, before clipping. Where a look is due,
         spectral_radius by block of recurrent weights, and saturated, the share of its units. None
@@ -228,10 +230,11 @@ class LayerFigures:
         began = time.perf_counter()
         saturated = self._saturated()
         for name, layer in self.layers.items():
-            radii = {
-                block: _number(spectral_radius(weight_HH))
-                for block, weight_HH in recurrent_blocks(layer).items()
-            }
+            radii: dict[str, float | None] = {}
+            for block, weight_HH in recurrent_blocks(layer).items():
+                if stop():
+                    return found
+                radii[block] = _number(spectral_radius(weight_HH))
             found[name] |= {"spectral_radius": radii or None, "saturated": saturated.get(name)}
         self.looks.done(step, seconds, seconds + time.perf_counter() - began)
         return found

@@ -101,7 +101,7 @@ class Trainer:
                 is_good = self.is_good()
                 with self.averaging.in_place():
                     if verdict := self.validate(stop):
-                        yield self.validated(verdict)
+                        yield self.validated(verdict, stop)
                 self.after_validation(verdict, is_good)
             elif self.curve.due(self.step_count, self.source.epochs):
                 yield from self.curve_point(stop)
@@ -150,7 +150,7 @@ class Trainer:
             return None
         return self.validation.run(self.step_count, stop, steers)
 
-    def validated(self, verdict: Verdict) -> Validated:
+    def validated(self, verdict: Verdict, stop: Callable[[], bool] = never) -> Validated:
         return Validated(
             step=self.step_count,
             epoch=self.source.epochs,
@@ -161,7 +161,7 @@ class Trainer:
             model=self.objective.model(),
             criterion=verdict.name,
             share=self.validation.share,
-            layers=self.layers.measure(self.step_count),
+            layers=self.layers.measure(self.step_count, self.ranks.own_stop(stop)),
         )
 
     def curve_point(self, stop: Callable[[], bool]) -> Iterator[Event]:
@@ -170,7 +170,7 @@ class Trainer:
         with self.averaging.in_place():
             if verdict := self.validate(stop, steers=False):
                 self.curve.observe(self.step_count, self.source.epochs)
-                yield self.validated(verdict)
+                yield self.validated(verdict, stop)
         self.meter.restart(self.source.tokens)
 
     def after_validation(self, verdict: Verdict | None, is_good: bool) -> None:
@@ -345,7 +345,7 @@ class Trainer:
         ):
             with self.averaging.in_place():
                 if verdict := self.validate(stop):
-                    yield self.validated(verdict)
+                    yield self.validated(verdict, stop)
                     self.divergence.observe_validation(verdict.loss_nats, self.step_count)
             reason = reason if verdict else "request"  # it is made up for when the run goes on
         yield self.fitted(reason, kept)

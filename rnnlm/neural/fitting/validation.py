@@ -184,7 +184,7 @@ class ModelSelection(Numbers):
         # What is left of the run is worth as many tokens as the steps so far.
         in_all = tokens / min(1.0, progress)
         affordable = int(ALLOWED_SHARE * in_all / (self.pass_cost * self.whole.passes))
-        ends = 1 if is_time else max(1, math.ceil(epochs / min(1.0, progress) - 1e-6))
+        ends = 2 if is_time else max(1, math.ceil(epochs / min(1.0, progress) - 1e-6))
         wanted = max(self.wanted, FEWEST) if is_time else self.wanted
         self.tokens, self.count = ration(self.whole.tokens, affordable, ends, wanted)
         self._take_part()

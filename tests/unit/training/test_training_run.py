@@ -124,7 +124,7 @@ def test_a_second_ctrl_c_does_not_wait(begin):
         list(begin(stop=stop))
 
 
-def test_a_run_closed_before_its_first_step_leaves_nothing(begin, tmp_path):
+def test_a_run_closed_before_steps_leaves_nothing(begin, tmp_path):
     run = begin()
     assert isinstance(next(run), Started)
     with pytest.warns(RnnlmWarning, match="stopped before the first step"):

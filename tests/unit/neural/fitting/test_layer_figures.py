@@ -100,7 +100,7 @@ def test_weights_and_random_numbers_are_as_without_them(make, monkeypatch):
     settings = {"dropout_output": 0.3, "weight_drop": 0.2, "state_reset": 0.1}
     *events, fitted = make(**settings).train(never)
     random = torch.get_rng_state()
-    monkeypatch.setattr(LayerFigures, "measure", lambda self, step: {})
+    monkeypatch.setattr(LayerFigures, "measure", lambda self, step, stop: {})
     *_, plain = make(**settings).train(never)
     assert torch.equal(torch.get_rng_state(), random) and all(
         event.layers for event in validated(events)

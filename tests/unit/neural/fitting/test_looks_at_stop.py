@@ -1,0 +1,48 @@
+"""A large network is read in pieces, so that whoever asks a run to stop does not wait for long."""
+
+import numpy as np
+import pytest
+import torch
+
+from rnnlm.events import never
+from rnnlm.neural import language_model
+from rnnlm.neural.fitting.progress import LayerFigures
+from support.saved_models import make_lstm
+
+
+def test_pieces_give_the_scores_of_the_whole(monkeypatch):
+    lstm = make_lstm()
+    ids_BT = np.arange(60).reshape(3, 20) % lstm.tokenizer.size
+    whole, state = lstm.score(ids_BT, ids_BT, lstm.initial_state(3))
+    assert lstm.piece_tokens == lstm.call_tokens  # a small one is read at once
+    monkeypatch.setattr(language_model, "WORK_OF_A_SECOND", 12 * lstm._weights)
+    assert lstm.piece_tokens == 12
+    pieces, state_of_pieces = lstm.score(ids_BT, ids_BT, lstm.initial_state(3))
+    assert torch.allclose(whole, pieces, atol=1e-6)
+    for one, other in zip(state.tensors, state_of_pieces.tensors, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_a_validation_looks_once_a_second(make_data, make_trainer, sentences, monkeypatch):
+    data = make_data(sentences[:20], sentences * 3)
+    validation = make_trainer(data).validation.whole
+    looks = []
+
+    def stop():
+        looks.append(1)
+        return False
+
+    validation.run(stop)
+    few = len(looks)
+    monkeypatch.setattr(language_model, "WORK_OF_A_SECOND", 1.0)
+    validation.run(stop)
+    rows = validation.rows
+    assert len(looks) - few >= validation.tokens // (64 * rows) > few
+
+
+@pytest.mark.parametrize(("stop", "is_looked_at"), [(never, True), (lambda: True, False)])
+def test_a_look_at_the_layers_is_cut_off(make_data, make_trainer, sentences, stop, is_looked_at):
+    trainer = make_trainer(make_data(sentences[:20], sentences[:20]))
+    figures = LayerFigures(trainer.network, trainer.validation.whole, trainer.clock)
+    (layer,) = figures.measure(1, stop).values()
+    assert ("spectral_radius" in layer) == is_looked_at == (figures.looks.step == 1)
