@@ -69,6 +69,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def load() -> float:
+    """How many processors all programs kept busy in the last minute; 0 where the system does not
+    say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+
+
 def in_threads(
     function: Callable[[Any], Any], parts: Iterable[Any], threads: int | None = None
 ) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """`rnnlm generate`: text drawn from a model, or the likeliest text."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -25,6 +26,7 @@ _OF_TYPING = {"interactive", "prompt"}
 
 
 @click.command(cls=Command)
+@click.argument("texts", nargs=-1, metavar="")
 @options.section(
     "Model",
     options.model_or_demo_option,
@@ -100,6 +102,7 @@ _OF_TYPING = {"interactive", "prompt"}
     options.json_option,
 )
 def command(
+    texts: tuple[str, ...],
     model_name: str | None,
     device: str,
     kind: str | None,
@@ -118,6 +121,9 @@ def command(
     Restrictions of what is drawn work in the order in which they stand here, each on what is left:
     repetition penalty, temperature, top-k, top-p, min-p, typical-p.
     """
+    options.refuse_if(
+        texts, f"how samples begin is said with --prompt: --prompt {shlex.quote(' '.join(texts))}."
+    )
     _check_together(given, as_json)
     plan = _Plan(given)
     model = options.load_model(options.or_demo(model_name), device, kind, settings)

@@ -1,12 +1,14 @@
 """Opening a model by path or name: the door most callers come through."""
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import rnnlm.checkpoints as shipped_models
 from rnnlm.errors import ModelError, UsageError, nearest, notice
+from rnnlm.files.compression import without_suffix
 from rnnlm.interface import Device, LanguageModel, Tokenizer
 from rnnlm.models import model_folder, registry
 from rnnlm.models.manifest import Manifest, part_folders, read_manifest
@@ -17,6 +19,11 @@ from rnnlm.text.prepared.index import is_prepared, read_index
 # of those that score lines, or the name of one
 ScoringModel = LanguageModel | LabelModel | str | Path
 
+# what names of well-known models on the Hugging Face hub begin with
+_FAMILIES_OF_THE_HUB = (
+    "bert", "bloom", "distil", "falcon", "gemma", "gpt", "llama", "mistral", "opt-", "phi-",
+    "pythia", "qwen", "roberta", "t5",
+)  # fmt: skip
 SHIPPED = shipped_models.FOLDER / "demo"
 
 
@@ -220,6 +227,12 @@ def find(name: LanguageModel | str | Path) -> Path:
     for place in _places(name):
         if model_folder.is_model(place):
             return place
+    if Path(without_suffix(name)).suffix == ".arpa" and os.path.isfile(name):
+        target = Path(without_suffix(name)).stem
+        raise ModelError(
+            f"{name} is an ARPA file, not the folder of a model",
+            hint=f"import it: rnnlm import {shlex.quote(name)} -o {shlex.quote(target)}",
+        )
     if os.path.exists(name):
         model_folder.read_manifest(Path(name))
     mine = Path("checkpoints").iterdir() if Path("checkpoints").is_dir() else ()
@@ -235,6 +248,10 @@ def find(name: LanguageModel | str | Path) -> Path:
             f"{base} does not adapt itself by {kind!r}",
             nearest(kind, registry.ADAPTATIONS),
         )
+    if Path(name).name.lower().startswith(_FAMILIES_OF_THE_HUB):
+        why = "it looks like a name on the Hugging Face hub, and rnnlm reads its own models alone"
+        hint = f"score the text with that model's own program, or train one here; {hint}"
+        raise ModelError(f"no model at {name}", why, hint)
     raise ModelError(f"no model at {name}", "there is no such folder", hint)
 
 

@@ -200,6 +200,8 @@ class _Scorer:
         self.model = model
         self.settings = settings
         self.unseen_by = unseen_by
+        self.name = name
+        self.unknown_given = 0  # lines
         # of all that is shown, which is in the order of reading
         self.tokenizer = model.tokenizer.in_direction(False)
         self.finder = WordFinder(self.tokenizer)
@@ -241,6 +243,13 @@ class _Scorer:
                 signature_after(self.model, self.settings, lines),
             )
         tell_unseen(marks, self.unseen_by)
+        if self.unknown_given:
+            count = self.unknown_given
+            lines_have = "1 line has" if count == 1 else f"{count:,} lines have"
+            notice(
+                f"{lines_have} words in the given text that {self.name} does not know: it reads "
+                "them as <unk>"
+            )
 
     def _check(self, sentences: Sequence[Sentence]) -> tuple[list[Sentence], list[str | None]]:
         """The sentences as they are scored, and why one is not."""
@@ -282,6 +291,7 @@ class _Scorer:
         lines = [line_of(each) if each.given else each.text for each in sentences]
         encoded = tokenizer.encode(lines)
         begins = encoded.offsets[:-1] + self._given_tokens(sentences, encoded)
+        self._count_unknown_given(encoded, begins)
         words = self._with_places(self.finder.find(encoded, begins))
         shown = None
         if settings.needs_words:
@@ -306,6 +316,12 @@ class _Scorer:
             tokenizer, settings, sentences, lines, encoded, begins, logprob_N, words, shown, seen,
             frequency_W, self.search, initial
         )  # fmt: skip
+
+    def _count_unknown_given(self, encoded: Encoded, begins: np.ndarray) -> None:
+        """Count the lines whose given text holds unknown words."""
+        first_N = np.searchsorted(encoded.oov, encoded.offsets[:-1])
+        last_N = np.searchsorted(encoded.oov, begins)
+        self.unknown_given += int(np.count_nonzero(last_N > first_N))
 
     def _given_tokens(self, sentences: list[Sentence], encoded: Encoded) -> np.ndarray:
         """How many tokens of each line are given, (lines,).

@@ -10,7 +10,9 @@ import contextlib
 import glob
 import hashlib
 import os
+import socket
 import stat
+import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from rnnlm.files.reading import opened, shown_name
 
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
+HUB_SECONDS = 5  # to wait for an answer
 
 
 @dataclass(frozen=True)
@@ -231,16 +234,30 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
             f"{source} is a directory", "it holds no data set", f"name its files: '{name}/*.txt'"
         )
     try:
+        if source.startswith(HUB) and not os.path.isdir(name):
+            _check_hub_answers()
         rows = _load_dataset(name, revision, config, settings.split)
-        yield from _in_chunks(
-            _text_of(row, f"{source} [{settings.split}]", settings) for row in rows
-        )
+        where = f"{source} [{settings.split}]"
+        yield from _in_chunks(_texts_of((tables.Row(where, row) for row in rows), settings))
     except TextError:
         raise
     except Exception as error:
         # the datasets library raises many kinds; each is an unreadable source
         reason = str(error).strip() or type(error).__name__
         raise TextError(f"cannot load data set {source}", reason.splitlines()[0]) from None
+
+
+def _check_hub_answers() -> None:
+    """Raise an OSError at once where the hub cannot be reached: the datasets library tries for half
+    a minute."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
+        return
+    url = urllib.parse.urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    port = url.port or (80 if url.scheme == "http" else 443)
+    try:
+        socket.create_connection((url.hostname or "", port), HUB_SECONDS).close()
+    except OSError as error:
+        raise OSError(f"{url.hostname} cannot be reached: {error}") from None
 
 
 def _load_dataset(name: str, revision: str | None, config: str | None, split: str) -> Any:
@@ -293,9 +310,11 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
         raise TextError(
             f"{where}: no column {settings.column!r}", hint=nearest(settings.column, names)
         )
-    for usual in tables.USUAL_COLUMNS:
-        if usual in names:
-            return usual
+    usual = [name for name in tables.USUAL_COLUMNS if name in names]
+    if len(usual) > 1:
+        notice(f"{where}: the column {usual[0]} is read; --column {usual[1]} reads the other one")
+    if usual:
+        return usual[0]
     if len(names) == 1:
         return names[0]
     raise TextError(
@@ -318,11 +337,6 @@ def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[
         column = column_of(names, row.where, settings)
         settings = replace(settings, column=column)
         yield _as_text(row.values[column], row.where, column)
-
-
-def _text_of(row: dict[str, Any], where: str, settings: SourceSettings) -> str:
-    column = column_of([str(name) for name in row], where, settings)
-    return _as_text(row[column], where, column)
 
 
 def _as_text(value: Any, where: str, column: str) -> str:

@@ -167,7 +167,7 @@ def _common_settings(grid: GridRequest, runs: Sequence[Combination]) -> dict[str
     if (
         not grid.request.valid
         and grid.request.text
-        and len({run.kind.holds_out for run in runs}) > 1
+        and not all(run.kind.holds_out for run in runs)
         and "holdout" not in grid.axes
     ):
         # asked for, so that all hold it out

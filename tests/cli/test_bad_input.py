@@ -77,6 +77,47 @@ def test_spreadsheets_are_named_everywhere(rnnlm, models, here, name):
     checked_error(shown, 1, "standard input is a spreadsheet, not a text")
 
 
+def test_names_that_are_no_model_say_what_to_do(rnnlm, here):
+    (here / "x.arpa.gz").write_bytes(b"")
+    hint = checked_error(rnnlm("score", "-m", "x.arpa.gz", "a"), 1, "x.arpa.gz is an ARPA file")[-1]
+    assert hint == "  try: import it: rnnlm import x.arpa.gz -o x"
+    why = checked_error(rnnlm("eval", "-m", "gpt2", "a.txt"), 1, "no model at gpt2")[1]
+    assert "Hugging Face hub" in why
+
+
+def test_a_prompt_is_not_an_argument(rnnlm, here):
+    checked_error(rnnlm("generate", "the old man"), 2, "how samples begin is said with --prompt")
+
+
+def test_of_two_usual_columns_one_is_named(rnnlm, models, here):
+    (here / "t.csv").write_text("text,sentence\nthe man,the dog\nthe man,a dog\n")
+    shown = rnnlm("score", "-m", models.unigram, "--input", "t.csv", "--json")
+    assert shown.err.count("the column text is read; --column sentence reads the other one") == 1
+    shown = rnnlm("train", "t.csv", "--column", "sentence", "--model", "unigram", "-o", "made")
+    assert "reads the other one" not in shown.err
+
+
+def test_unknown_words_in_given_texts_are_told(rnnlm, models):
+    shown = rnnlm("score", "-m", models.unigram, "--given", "the zorp", "the man", "was here")
+    assert "2 lines have words in the given text that the model does not know" in shown.err
+
+
+def test_a_hub_that_does_not_answer_fails_at_once(rnnlm, here, monkeypatch):
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    why = checked_error(rnnlm("train", "hf:a/b"), 1, "cannot load data set hf:a/b")[1]
+    assert "127.0.0.1 cannot be reached" in why
+
+
+def test_busy_processors_are_told_before_training(rnnlm, models, here, monkeypatch):
+    monkeypatch.setattr("rnnlm.system.load", lambda: 9.5)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+    monkeypatch.setattr("rnnlm.neural.fitting.fitting.LONG_RUN_SECONDS", 1e9)
+    shown = rnnlm("train", models.text, "--valid", models.valid, *SHORT, "-o", "made")
+    assert "--threads 1 may be faster" in shown.err
+
+
 def test_a_line_of_many_megabytes(rnnlm, models, here):
     """As text8 is one line, of 100 megabytes."""
     assert LONGEST_LINE > 100_000_000

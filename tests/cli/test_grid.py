@@ -61,6 +61,13 @@ def test_a_dry_run_shows_the_runs_and_in_what_they_differ(grid, here):
     assert plan["runs"][0]["parameters"] < plan["runs"][1]["parameters"]
 
 
+def test_a_grid_of_n_grams_holds_text_out(rnnlm, models, here):
+    asked = ("train", models.text, "--model", "ngram", "--grid", "order=1,2", "-o", "orders")
+    assert rnnlm(*asked).code == 0
+    with open("orders/grid.tsv") as file:
+        assert all(float(row["valid_ppl"]) > 1 for row in csv.DictReader(file, delimiter="\t"))
+
+
 def test_the_page_quotes_the_note_of_today(rnnlm, models):
     page = (ROOT / "docs" / "comparing-networks.md").read_text(encoding="utf-8")
     shown = rnnlm("train", models.text, "--grid", "model=rnn,gru,lstm", "-o", "lesson", "--dry-run")
