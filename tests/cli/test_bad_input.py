@@ -77,7 +77,7 @@ def test_spreadsheets_are_named_everywhere(rnnlm, models, here, name):
     checked_error(shown, 1, "standard input is a spreadsheet, not a text")
 
 
-def test_names_that_are_no_model_say_what_to_do(rnnlm, here):
+def test_names_of_no_model_say_why(rnnlm, here):
     (here / "x.arpa.gz").write_bytes(b"")
     hint = checked_error(rnnlm("score", "-m", "x.arpa.gz", "a"), 1, "x.arpa.gz is an ARPA file")[-1]
     assert hint == "  try: import it: rnnlm import x.arpa.gz -o x"
@@ -102,7 +102,7 @@ def test_unknown_words_in_given_texts_are_told(rnnlm, models):
     assert "2 lines have words in the given text that the model does not know" in shown.err
 
 
-def test_a_hub_that_does_not_answer_fails_at_once(rnnlm, here, monkeypatch):
+def test_a_silent_hub_fails_at_once(rnnlm, here, monkeypatch):
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -105,14 +106,20 @@ def test_the_shell_can_complete_commands_and_options(spawn):
     assert completed("train --tokenizer ") == ["word", "char", "byte", "sentencepiece"]
 
 
-def test_the_shell_script_for_completion_is_printed(here):
+@pytest.mark.parametrize(
+    "shell, begins",
+    [("bash", "_rnnlm_completion()"), ("zsh", "#compdef rnnlm"), ("fish", "function _rnnlm")],
+)
+def test_the_script_for_completion_is_printed(here, shell, begins):
+    page = (Path(__file__).parents[2] / "docs" / "install.md").read_text(encoding="utf-8")
+    assert f"_RNNLM_COMPLETE={shell}_source rnnlm" in page
     code = "import sys; sys.argv = ['rnnlm']; from rnnlm.cli.main import main; main()"
-    environment = {**os.environ, "_RNNLM_COMPLETE": "zsh_source"}
+    environment = {**os.environ, "_RNNLM_COMPLETE": f"{shell}_source"}
     ended = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
     )
     assert ended.returncode == 0
-    assert ended.stdout.startswith("#compdef rnnlm")
+    assert ended.stdout.startswith(begins)
 
 
 def test_a_closed_pipe_ends_silently(start, models):
