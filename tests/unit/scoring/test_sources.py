@@ -233,8 +233,9 @@ def test_a_run_goes_on_only_with_the_same_sources(tmp_path):
     path, run = tmp_path / "scores.tsv", {"model": "m"}
     sentences = [Sentence("un chien", 1, source="a dog")]
     resumable_output.begin(path, run, "header\n").write(sentences, "row\n")
-    resumable_output.resume(path, run).write(sentences, "row\n")
+    resumable_output.resume(path, run, "header\n").write(sentences, "row\n")
     with pytest.raises(UsageError, match="other sentences"):
-        resumable_output.resume(path, run).write([replace(sentences[0], source="a cat")], "row\n")
+        other = [replace(sentences[0], source="a cat")]
+        resumable_output.resume(path, run, "header\n").write(other, "row\n")
     with pytest.raises(OutputError):
         resumable_output.begin(path, run, "header\n")
