@@ -320,6 +320,8 @@ class Trainer:
         self.update = self.make_update()
         self.meter.restart(self.source.tokens)
         self.reported_at = self.progress()
+        # The next checkpoint comes as soon, whether a report noticed the fault or a checkpoint.
+        self.saving.step = min(self.saving.step, self.step_count)
         count, left, factor = rollbacks.count, rollbacks.left, rollbacks.rate_factor
         return RolledBack(
             step, self.step_count, rollbacks.fault, count, left, factor, self.clock.elapsed()
