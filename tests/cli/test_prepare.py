@@ -67,7 +67,7 @@ def test_the_outcome_as_json(rnnlm, text):
 def test_a_signal_ends_it_soon_and_what_is_done_stays_to_go_on_from(
     start, spawn, here, corpus_lines, number, code
 ):
-    (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 300, encoding="utf-8")
+    (here / "text.txt").write_text(("\n".join(corpus_lines) + "\n") * 600, encoding="utf-8")
     process = start(
         "prepare",
         "text.txt",
