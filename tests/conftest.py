@@ -2,7 +2,7 @@
 
 * Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it
   looks for new ones, and for many.
-* Several workers (`-n 2`) have one thread each. A file of tests stays on one worker, which builds
+* Several workers (`-n 3`) have one thread each. A file of tests stays on one worker, which builds
   its models once, and so
   do all tests of tests/system, which start processes and wait for them.
 * Signals arrive, although whoever starts the tests in the background, or with nohup, has some of
@@ -13,6 +13,8 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +28,7 @@ UNSEEN = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL", "RANK", "WORLD_SIZE",
     "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PYTHONDONTWRITEBYTECODE",
 )  # fmt: skip
+CPU_CASES = 2  # of a test that is meant for the GPU
 for name in UNSEEN:
     os.environ.pop(name, None)
 sys.dont_write_bytecode = False  # compiling the tests takes a worker 8 s: the next run finds them
@@ -72,10 +75,28 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("soak")
 
 
+def mark_further_cases(items: list[pytest.Item]) -> None:
+    """Leave to the long proofs what a test of the GPU asks of the CPU beyond two cases: there it
+    shows that the test holds; what the CPU computes has tests of its own."""
+    of_gpu = {_function(item) for item in items if item.get_closest_marker("gpu")}
+    cases: Counter[tuple[Path, str]] = Counter()
+    for item in items:
+        function = _function(item)
+        if function in of_gpu and not item.get_closest_marker("gpu"):
+            cases[function] += 1
+            if cases[function] > CPU_CASES:
+                item.add_marker("soak")
+
+
+def _function(item: pytest.Item) -> tuple[Path, str]:
+    return item.path, getattr(item, "originalname", item.name)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long proofs run only when they are asked for; the fuzzing tests are long proofs too,
     then."""
+    mark_further_cases(items)
     for item in items:
         if "system" in item.path.parts:
             item.add_marker("system")
