@@ -196,7 +196,7 @@ class RareWords:
     ) -> "RareWords | None":
         """Find them; None where none are to be read as `<unk>`: there is no such symbol, or the
         text has it already, as one with a cut vocabulary does."""
-        if not chance or tokenizer.unk_id is None:
+        if not chance or tokenizer.unk_id is None or not text.tokens:
             return None
         counts_V = np.zeros(tokenizer.size, dtype=np.int64)
         for _, ids_n in _blocks(text.ids):

@@ -1,5 +1,7 @@
 """Words seen once are read as `<unk>` now and then, so that a network learns what that is."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,12 @@ def test_each_epoch_draws_other_words(make_data, make_trainer):
 def test_texts_with_unknown_words_stay(make_data, tokenizer, lines):
     data = make_data(lines, **tokenizer)
     assert RareWords.of(data.train, data.tokenizer, 0.5, 1) is None
+
+
+def test_an_empty_text_has_no_rare_words(make_data):
+    data = make_data(LINES)
+    empty = dataclasses.replace(data.train, ids=data.train.ids[:0])
+    assert RareWords.of(empty, data.tokenizer, 0.5, 1) is None
 
 
 def test_an_unknown_word_costs_less_by_far(make_data, make_trainer):
