@@ -15,7 +15,7 @@ import re
 import types
 import typing
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -63,20 +63,47 @@ class Layer:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The outcome of :func:`resolve`: every setting's value and where it came from."""
+    """The outcome of :func:`resolve`: every setting's value and where it came from.
 
-    values: dict[str, Any]
-    origins: dict[str, str]
+    Nothing in it can be changed. Who learns more about a run from its text or from a model returns
+    other settings: see :meth:`with_found`.
+    """
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
     classes: tuple[type, ...]
+    found: tuple[Layer, ...] = ()  # what texts and models brought, in order
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", types.MappingProxyType(dict(self.values)))
+        object.__setattr__(self, "origins", types.MappingProxyType(dict(self.origins)))
 
     @property
     def defaults(self) -> dict[str, Any]:
         """Every setting's default."""
         return _defaults(self.classes)
 
+    def is_asked(self, name: str) -> bool:
+        """Return whether a person asked for this value with this very run."""
+        return self.origins[name] in ASKED
+
     def make(self, cls: type[Settings]) -> Settings:
         """The settings of one class, as an instance of it."""
         return cls(**{field.name: self.values[field.name] for field in _fields(cls)})
+
+    def with_found(self, origin: str, values: Mapping[str, Any]) -> "Resolved":
+        """Return these settings with the `values` that a text or a model brings.
+
+        They are taken as they are: a column may be called "none".
+        """
+        assert values.keys() <= self.values.keys()
+        origins = dict.fromkeys(values, origin)
+        return replace(
+            self,
+            values=_in_one_spelling({**self.values, **values}, self.classes),
+            origins={**self.origins, **origins},
+            found=(*self.found, Layer(origin, values)),
+        )
 
 
 def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
@@ -101,12 +128,21 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
                 )
             values[name] = convert(name, value, kinds[name], layer.is_text)
             origins[name] = layer.origin
-    resolved = Resolved(values, origins, classes)
+    return Resolved(_in_one_spelling(values, classes), origins, classes)
+
+
+def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:
+    """Check `values` together, by making each class of them. Return them as the classes spell them.
+
+    Raises:
+        SettingsError: two of them contradict each other, or a class has no such value.
+    """
+    spelled = dict(values)
     for cls in classes:
-        made: Any = resolved.make(cls)
-        # a class may know one spelling of a value
-        values.update({field.name: getattr(made, field.name) for field in _fields(cls)})
-    return resolved
+        names = [field.name for field in _fields(cls)]
+        made = cls(**{name: values[name] for name in names})
+        spelled.update({name: getattr(made, name) for name in names})
+    return spelled
 
 
 def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:

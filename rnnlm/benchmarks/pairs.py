@@ -5,7 +5,7 @@ Each as :mod:`rnnlm.benchmarks.training` measures it.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -72,7 +72,7 @@ def _forms(assignments: dict[str, str]) -> list[dict[str, str]]:
     return forms
 
 
-def _precision(values: dict[str, Any]) -> str:
+def _precision(values: Mapping[str, Any]) -> str:
     from rnnlm.neural.device import resolve_device, resolve_precision
 
     return resolve_precision(values["precision"], resolve_device(values["device"]))

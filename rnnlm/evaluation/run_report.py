@@ -561,7 +561,7 @@ def _defaults(manifest: Manifest) -> dict[str, Any]:
     classes = dict.fromkeys(
         [*kind.settings_classes(), *kind.text_settings, TextSettings, TokenizerSettings]
     )
-    return resolve(classes, []).values
+    return dict(resolve(classes, []).values)
 
 
 def _recipe(manifest: Manifest) -> tuple[str, dict[str, Any]]:

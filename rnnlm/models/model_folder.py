@@ -54,7 +54,7 @@ DEEPEST = 16  # models made of models made of models ...
 
 def save(
     folder: Path, model: LanguageModel | model_parts.ModelArrays, name: str,
-    settings: dict[str, Any], step: int, training: dict[str, Any],
+    settings: Mapping[str, Any], step: int, training: dict[str, Any],
     parts: Sequence[Path] = (), bundle: bool = False, bits: int | None = None,
     goes_on: bool = False,
 ) -> Manifest:  # fmt: skip
@@ -83,7 +83,7 @@ def save(
             manifest = Manifest(
                 name,
                 family,
-                settings,
+                dict(settings),
                 model.tokenizer.to_settings(),
                 files,
                 step,

@@ -3,7 +3,7 @@ log-probabilities out."""
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -229,7 +229,7 @@ class NeuralLanguageModel(PickledByOrigin):
 
 
 def array_shapes(
-    settings: dict[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
+    settings: Mapping[str, Any], tokenizer: Tokenizer, stored: Shapes | None = None
 ) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
     nothing."""

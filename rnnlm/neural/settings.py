@@ -5,6 +5,7 @@ One class a kind of model, each with what all networks have (input_settings.py),
 and what is its own; the recurrent ones have the settings of their layers (recurrent_settings.py).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -542,7 +543,7 @@ KINDS: dict[str, type[NetworkSettings]] = {
 }  # fmt: skip
 
 
-def stored(settings: dict[str, Any]) -> NetworkSettings:
+def stored(settings: Mapping[str, Any]) -> NetworkSettings:
     """The network settings that a model folder stores.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnlm.config import ASKED, Resolved, as_text, describe, warn_of_idle
+from rnnlm.config import Resolved, as_text, describe, warn_of_idle
 from rnnlm.errors import ModelError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.files import lock
@@ -121,7 +121,7 @@ def plan(
     model_folder.check_output(output, is_there_allowed)
 
     texts = (opener or kind.open_texts)(request, resolved, kind, progress)
-    data = texts.data
+    data, resolved = texts.data, texts.resolved
     run = resuming.run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.defaults) if is_auto else None
     initial: dict[str, np.ndarray] | TrainingState | None = None
@@ -171,9 +171,7 @@ _INSTEAD = {
 def _warn_of_replaced_start(resolved: Resolved, request: Request) -> None:
     """Of two things that say how weights start, one has no effect."""
     idle = [
-        name
-        for name in resolved.values
-        if name.startswith("init_") and resolved.origins[name] in ASKED
+        name for name in resolved.values if name.startswith("init_") and resolved.is_asked(name)
     ]
     if request.init_from and idle:
         notice(

@@ -27,7 +27,9 @@ MAY_CHANGE_UNASKED = MAY_CHANGE - {"budget"}
 def run_of(recipe: str | None, resolved: Resolved, data: Any) -> Run:
     """Which run a plan's settings, text and tokenizer make."""
     valid = data.valid.lines_hash if data.valid else None
-    return Run(recipe, resolved.values, data.train.lines_hash, valid, data.tokenizer.fingerprint)
+    return Run(
+        recipe, dict(resolved.values), data.train.lines_hash, valid, data.tokenizer.fingerprint
+    )
 
 
 def settings_layer(folder: Path) -> Layer:

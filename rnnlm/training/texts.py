@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.config import ASKED, Resolved, as_text
+from rnnlm.config import Resolved, as_text
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.evaluation.comparison.comparison import evaluate_with_interval
 from rnnlm.evaluation.perplexity import evaluate
@@ -203,9 +203,13 @@ class Data(Protocol):
 
 @dataclass(frozen=True)
 class Texts:
-    """What is trained on and evaluated on. valid_is: the validation text in words. overlaps: how
-    much of the text called valid or test is in the training text."""
+    """What is trained on and evaluated on.
 
+    resolved: the settings with what the texts brought. valid_is: the validation text in words.
+    overlaps: how much of the text called valid or test is in the training text.
+    """
+
+    resolved: Resolved
     data: Data
     valid_is: str
     test: CountedText | None
@@ -218,9 +222,8 @@ Opener = Callable[[Request, Resolved, registry.Kind, Progress], Texts]
 def open_texts(
     request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
-    """Read and encode the texts of a :class:`Request`; `resolved` takes on the settings of a
-    tokenizer that is given. A notice says where much of what is evaluated on is in the training
-    text.
+    """Read and encode the texts of a :class:`Request`. A given tokenizer or a prepared text brings
+    its settings. A notice says where much of what is evaluated on is in the training text.
 
     Raises:
         TextError, ModelError: a text, or the model that the tokenizer is of, cannot be read.
@@ -228,12 +231,16 @@ def open_texts(
     """
     text = _open(request.text or _bundled(request, "train"), resolved)
     if text.tokenizer:
-        _take_over(text, text.tokenizer, request, resolved)
+        resolved = _with_prepared(text, text.tokenizer, request, resolved)
     names = [getattr(request, part) or _bundled(request, part) for part in ("valid", "test")]
     valid, test = (_open(each, resolved) if each else None for each in names)
     share = 0.0 if valid else held_out_share(kind, resolved)
     split = text.split(share, _is_share_asked(resolved))
-    tokenizer = text.tokenizer or _tokenizer(request, resolved, split, text, progress)
+    tokenizer = text.tokenizer
+    if tokenizer is None and request.tokenizer_from:
+        tokenizer, resolved = _given_tokenizer(request.tokenizer_from, request, resolved)
+    elif tokenizer is None:
+        tokenizer = _new_tokenizer(resolved, split, text, progress)
     if resolved.values.get("characters"):
         tokenizer = tokenizer.spelling()
     train, held_out = split.encode(tokenizer, progress)
@@ -265,7 +272,7 @@ def open_texts(
         )
     if held_out is not None and tested is not None and tested.lines_hash == held_out.lines_hash:
         notice("the test text is the validation text itself: its figures are no second opinion")
-    return Texts(TrainingData(tokenizer, train, held_out), valid_is, tested, found)
+    return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
 def results(
@@ -309,8 +316,10 @@ def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
     return open_text(names, resolved.make(TextSettings), resolved.make(SourceSettings))
 
 
-def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Resolved) -> None:
-    """How a prepared text was made is how it is: its settings go into `resolved`.
+def _with_prepared(
+    text: Text, tokenizer: Tokenizer, request: Request, resolved: Resolved
+) -> Resolved:
+    """Return the settings with those by which a prepared text was made.
 
     Raises:
         UsageError: something else was asked for.
@@ -328,7 +337,7 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
             hint=f"prepare the text with --tokenizer-from {request.tokenizer_from}",
         )
     for name in (field.name for field in fields(SourceSettings)):
-        if resolved.origins[name] in ASKED:
+        if resolved.is_asked(name):
             raise UsageError(
                 f"{folder} is a prepared text: {name} has no effect",
                 "it says how a text is read",
@@ -348,50 +357,52 @@ def _take_over(text: Text, tokenizer: Tokenizer, request: Request, resolved: Res
         **tokenizer.to_settings(),
         **{field.name: getattr(text.settings, field.name) for field in fields(TextSettings)},
     }
-    _adopt(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
+    return _with_stored(stored, resolved, f"{folder} is prepared with", f"prepared text {folder}")
 
 
-def _adopt(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str) -> None:
-    """Settings that come with a tokenizer or a prepared text go into `resolved`.
+def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str) -> Resolved:
+    """Return the settings with those that come with a tokenizer or a prepared text.
 
     Raises:
         UsageError: another one was asked for.
     """
     for name, value in stored.items():
-        if resolved.origins[name] in ASKED and resolved.values[name] != value:
+        if resolved.is_asked(name) and resolved.values[name] != value:
             raise UsageError(
                 f"{brings} {name} = {value}",
                 f"{resolved.values[name]} was asked for",
                 "give one of them",
             )
-    resolved.values.update(stored)
-    resolved.origins.update(dict.fromkeys(stored, origin))
+    return resolved.with_found(origin, stored)
 
 
-def _tokenizer(
-    request: Request, resolved: Resolved, split: Split, text: Text, progress: Progress
-) -> Tokenizer:
-    if request.tokenizer_from is None:
-        try:
-            settings = resolved.make(TokenizerSettings)
-            return tokenizers.train(
-                settings, watch_forms(watched(split.blocks(), progress), settings)
-            )
-        except SettingsError:
-            if not any(True for _ in text.blocks()):
-                raise no_text(text.sources) from None
-            raise
-    tokenizer = loading.load_tokenizer(request.tokenizer_from)
+def _new_tokenizer(resolved: Resolved, split: Split, text: Text, progress: Progress) -> Tokenizer:
+    """Make a tokenizer from the training text."""
+    settings = resolved.make(TokenizerSettings)
+    try:
+        return tokenizers.train(settings, watch_forms(watched(split.blocks(), progress), settings))
+    except SettingsError:
+        if not any(True for _ in text.blocks()):
+            raise no_text(text.sources) from None
+        raise
+
+
+def _given_tokenizer(
+    source: str, request: Request, resolved: Resolved
+) -> tuple[Tokenizer, Resolved]:
+    """Load the tokenizer of the model `source`. Return it, and the settings with its own.
+
+    Raises:
+        UsageError: another one was asked for.
+    """
+    tokenizer = loading.load_tokenizer(source)
     if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
         tokenizer = tokenizer.in_direction(resolved.values["reversed"])
     option = "--resume" if request.resume else "--tokenizer-from"
-    _adopt(
-        tokenizer.to_settings(),
-        resolved,
-        f"{option} brings",
-        f"tokenizer of {request.tokenizer_from}",
+    resolved = _with_stored(
+        tokenizer.to_settings(), resolved, f"{option} brings", f"tokenizer of {source}"
     )
-    return tokenizer
+    return tokenizer, resolved
 
 
 class SharedTexts:
@@ -400,7 +411,7 @@ class SharedTexts:
 
     def __init__(self, tokenizer_from: str | None) -> None:
         self.tokenizer_from = tokenizer_from
-        self.found: dict[str, tuple[Texts, dict[str, Any], dict[str, str]]] = {}
+        self.found: dict[str, Texts] = {}
 
     def __call__(
         self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
@@ -415,9 +426,14 @@ class SharedTexts:
         share = () if has_valid else (held_out_share(kind, resolved), _is_share_asked(resolved))
         shaping = () if kind.task == registry.LANGUAGE_MODEL else OF_DATA
         parts = (
-            [resolved.values[name] for name in (*names, *shaping) if name in resolved.values],
+            [
+                (resolved.values[name], resolved.is_asked(name))
+                for name in (*names, *shaping)
+                if name in resolved.values
+            ],
             share,
             bool(resolved.values.get("characters")),
+            "characters" in resolved.values and resolved.is_asked("characters"),
         )
         files = [
             getattr(request, part + beside)
@@ -426,14 +442,13 @@ class SharedTexts:
         ]
         key = repr((kind.task, request.text, request.valid, request.test, files, parts))
         if key not in self.found:
-            texts = kind.open_texts(
+            self.found[key] = kind.open_texts(
                 replace(request, tokenizer_from=self.tokenizer_from), resolved, kind, progress
             )
-            values, origins = (
-                {name: part[name] for name in names} for part in (resolved.values, resolved.origins)
-            )
-            self.found[key] = texts, values, origins
-        texts, values, origins = self.found[key]
-        resolved.values.update(values)
-        resolved.origins.update(origins)
-        return texts
+            return self.found[key]
+
+        # The same texts for this run: they bring it what they brought the first one.
+        texts = self.found[key]
+        for layer in texts.resolved.found:
+            resolved = resolved.with_found(layer.origin, layer.values)
+        return replace(texts, resolved=resolved)

@@ -33,18 +33,19 @@ def settings_of(name: str, **settings: Any) -> Resolved:
     return resolve((*kind.settings_classes(), *kind.text_settings), [Layer("test", values)])
 
 
-def data_of(
-    resolved: Resolved,
-    train: Rows = TRAIN,
-    valid: Rows | None = None,
-    request: Request | None = None,
-) -> PairTrainingData:
+def data_of(resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None) -> PairTrainingData:
     """Pairs as a network reads them."""
+    return opened(Request(), resolved, train, valid)[0]
+
+
+def opened(
+    request: Request, resolved: Resolved, train: Rows = TRAIN, valid: Rows | None = None
+) -> tuple[PairTrainingData, Resolved]:
+    """Pairs as a network reads them, and the settings with those of the tokenizers."""
     text = parallel_text(list(train))
-    codec = make_codec(request or Request(), resolved, text, {})
-    return PairTrainingData(
-        codec, encode_pairs(codec, text), valid and encode_pairs(codec, parallel_text(list(valid)))
-    )
+    codec, resolved = make_codec(request, resolved, text, {})
+    held_out = valid and encode_pairs(codec, parallel_text(list(valid)))
+    return PairTrainingData(codec, encode_pairs(codec, text), held_out), resolved
 
 
 def trainer_of(

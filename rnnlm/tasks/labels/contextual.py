@@ -198,9 +198,9 @@ class LayerMixture(nn.Module):
         )
 
 
-def opened(request: Any, resolved: Resolved) -> FrozenModels | None:
-    """The language models of `--contextual`, or of the run that goes on; `resolved` takes on what
-    they are. None where there are none.
+def opened(request: Any, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
+    """Load the language models of `--contextual`, or of the run that goes on. Return them, None
+    where there are none, and the settings, which name them.
 
     Raises:
         ModelError: one is missing or damaged. UsageError: one has no recurrent layers, or settings
@@ -218,20 +218,17 @@ def opened(request: Any, resolved: Resolved) -> FrozenModels | None:
                 "the language models are missing",
                 "name them with --contextual",
             )
-        return None
+        return None, resolved
     found = FrozenModels([model_folder.load(folder, "cpu")[0] for folder in folders], names)
     if not request.resume:
-        resolved.values["context_models"], resolved.origins["context_models"] = (
-            found.setting,
-            "--contextual",
-        )
+        resolved = resolved.with_found("--contextual", {"context_models": found.setting})
     elif resolved.values["context_models"] != found.setting:
         raise UsageError(
             f"{request.output} holds another run",
             "it reads other language models",
             "repeat its --contextual, or leave it out",
         )
-    return found
+    return found, resolved
 
 
 def loaded(settings: TaskSettings, parts: Sequence[Any]) -> FrozenModels | None:

@@ -1,7 +1,7 @@
 """A trained network of a task, as it is loaded, saved, and read with."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -253,7 +253,7 @@ class TaskModel(SavedModel[TaskNetwork, Codec]):
         return LineTrace(tokens, layers)
 
 
-def array_shapes(settings: dict[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
+def array_shapes(settings: Mapping[str, Any], codec: Codec, stored: Shapes | None = None) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
     nothing.
 

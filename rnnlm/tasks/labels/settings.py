@@ -5,7 +5,7 @@ A kind belongs to a task and a model: what recurrence there is (`rnn gru lstm qr
 (`bag`, `cnn`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -324,7 +324,7 @@ KINDS: dict[tuple[str, str], type[TaskSettings]] = {
 }  # fmt: skip
 
 
-def stored(task: str, settings: dict[str, Any]) -> TaskSettings:
+def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
     """The settings of a task's network that a model folder stores.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Meta
 
 import rnnlm.corpora as corpora
-from rnnlm.config import ASKED, Count, Resolved
+from rnnlm.config import Count, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
@@ -59,6 +59,7 @@ TEXT_SETTINGS = (TaskTokenizerSettings, LabelledSettings, HoldoutSettings)
 class Texts:
     """What is trained on and evaluated on, as :class:`rnnlm.training.texts.Texts` has it."""
 
+    resolved: Resolved
     data: TaskData
     valid_is: str
     test: LabelledData | None
@@ -66,19 +67,23 @@ class Texts:
 
 
 def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved`
-    what is found out on the way: format and columns of the data, and the settings of a tokenizer
-    that is given.
+    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
+    the way goes into the settings: format and columns of the data, and the settings of a given
+    tokenizer.
 
     Raises:
         TextError, ModelError: a file, or the model that the tokenizer is of, cannot be read.
             UsageError: what is given contradicts what is asked for.
     """
-    names = _parts(request, resolved, kind)
+    # The training data, which say how the others are read.
+    names, resolved = _parts(request, resolved, kind)
     settings = resolved.make(LabelledSettings)
     _check_task(settings, kind.task)
     train = _read(names, "train", request, settings, kind)
-    settings = _taken_over(train, settings, resolved)
+    resolved = _with_detected(train, resolved)
+    settings = resolved.make(LabelledSettings)
+
+    # The other parts.
     valid, test = (
         _read(names, part, request, settings, kind) if names[part] else None
         for part in ("valid", "test")
@@ -86,18 +91,21 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     if valid is None and (share := resolved.make(HoldoutSettings).holdout):
         train, valid, valid_is = _held_out(train, share)
+
+    # Labels and words as numbers.
     gold = {name: each for name, each in (("valid", valid), ("test", test)) if each is not None}
     learned, labelled = train, gold
     if settings.align:
         train, learned, labelled = sounds.with_labels(train, gold, progress)
-    codec = _codec(
-        request, resolved, settings, learned, splitting.details_of(train, names["train"], settings)
-    )
+    tokenizer, resolved = _tokenizer(request, resolved, learned)
+    details = splitting.details_of(train, names["train"], settings)
+    codec = _codec(tokenizer, resolved, settings, learned, details)
     for name, text in gold.items():
         notice_unseen_labels(codec, text, {"valid": "validation data", "test": "test data"}[name])
-    codec.beside = contextual.opened(request, resolved)
+    codec.beside, resolved = contextual.opened(request, resolved)
     others = {name: encode_examples(codec, gold[name], labelled[name]) for name in gold}
     return Texts(
+        resolved,
         TaskData(codec, encode_examples(codec, train, learned), others.get("valid")),
         valid_is,
         others.get("test"),
@@ -144,9 +152,11 @@ def _read(
     )
 
 
-def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, tuple[str, ...]]:
-    """The files of each part: those that are named, or those of a bundled corpus, whose columns
-    then go into `resolved`.
+def _parts(
+    request: Any, resolved: Resolved, kind: registry.Kind
+) -> tuple[dict[str, tuple[str, ...]], Resolved]:
+    """Return the files of each part, and the settings: those that are named, or those of a bundled
+    corpus with its columns.
 
     Raises:
         UsageError: the bundled corpus serves another task.
@@ -159,7 +169,7 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
     # a folder may be a model
     bundled = [corpora.labelled(name) for name in names["train"] if not Path(name).is_file()]
     if not bundled or (corpus := bundled[0]) is None:
-        return names
+        return names, resolved
     name = names["train"][0]
     if len(names["train"]) > 1:
         raise UsageError(
@@ -177,23 +187,17 @@ def _parts(request: Any, resolved: Resolved, kind: registry.Kind) -> dict[str, t
         "label_column": ",".join(words or corpus.text_columns),
         "sentence_label_column": ",".join(corpus.text_columns) if words else None,
     }
-    for setting, value in told.items():
-        if resolved.origins[setting] not in ASKED:
-            resolved.values[setting], resolved.origins[setting] = (
-                value or None,
-                "the bundled corpus",
-            )
-    return {
+    columns = {name: value or None for name, value in told.items() if not resolved.is_asked(name)}
+    files = {
         part: names[part] if part != "train" and names[part] else (str(getattr(corpus, part)),)
         for part in names
     }
+    return files, resolved.with_found("the bundled corpus", columns)
 
 
-def _taken_over(
-    text: LabelledText, settings: LabelledSettings, resolved: Resolved
-) -> LabelledSettings:
-    """Puts the format, columns and scheme that were detected in the training data into `resolved`,
-    so that all parts are read alike."""
+def _with_detected(text: LabelledText, resolved: Resolved) -> Resolved:
+    """Return the settings with the format, columns and scheme that were detected in the training
+    data, so that all parts are read alike."""
     scheme = next(iter(text.scheme.values()), schemes.NONE)
     same = len(set(text.scheme.values())) <= 1
     told = {
@@ -204,15 +208,19 @@ def _taken_over(
         else None,
         "scheme": scheme if same else "auto",
     }
-    for name, value in told.items():
-        if resolved.values[name] in (None, "auto") and value is not None:
-            resolved.values[name], resolved.origins[name] = value, "the data"
-    asked = {
-        origin for name, origin in resolved.origins.items() if name.startswith("character")
-    } - {"default"}
-    if settings.align and not asked:  # the words are letters
-        resolved.values["characters"], resolved.origins["characters"] = None, "--align"
-    return resolved.make(LabelledSettings)
+    detected = {
+        name: value
+        for name, value in told.items()
+        if value is not None and resolved.values[name] in (None, "auto")
+    }
+    resolved = resolved.with_found("the data", detected)
+
+    # The words of --align are letters, which have no characters of their own.
+    of_characters = [name for name in resolved.origins if name.startswith("character")]
+    is_default = all(resolved.origins[name] == "default" for name in of_characters)
+    if resolved.values["align"] and is_default:
+        resolved = resolved.with_found("--align", {"characters": None})
+    return resolved
 
 
 def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledText | None, str]:
@@ -244,10 +252,9 @@ def _held_out(text: LabelledText, share: float) -> tuple[LabelledText, LabelledT
 
 
 def _codec(
-    request: Any, resolved: Resolved, settings: LabelledSettings, train: LabelledText,
+    tokenizer: Tokenizer, resolved: Resolved, settings: LabelledSettings, train: LabelledText,
     details: dict[str, Any]
 ) -> Codec:  # fmt: skip
-    tokenizer = _tokenizer(request, resolved, train)
     if resolved.values.get("characters"):
         tokenizer = tokenizer.spelling()
     is_chained = resolved.values.get("output_layer") == "crf" or resolved.values.get("constrained")
@@ -273,12 +280,13 @@ def _codec(
     return Codec(tokenizer, columns, details)
 
 
-def _tokenizer(request: Any, resolved: Resolved, train: LabelledText) -> Tokenizer:
+def _tokenizer(request: Any, resolved: Resolved, train: LabelledText) -> tuple[Tokenizer, Resolved]:
+    """Make a tokenizer of the training data, or load the given one. Return it, and the settings
+    with its own."""
     source = request.tokenizer_from or request.init_from
     if source is None:
         lines = [" ".join(map(one_token, each.words)) for each in train.examples]
-        return tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
+        made = tokenizers.train(resolved.make(TaskTokenizerSettings), [Block(lines, [])])
+        return made, resolved
     tokenizer = loading.load_tokenizer(source).in_direction(False)
-    resolved.values.update(tokenizer.to_settings())
-    resolved.origins.update(dict.fromkeys(tokenizer.to_settings(), f"tokenizer of {source}"))
-    return tokenizer
+    return tokenizer, resolved.with_found(f"tokenizer of {source}", tokenizer.to_settings())

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from rnnlm.config import ASKED, Resolved, as_text, describe
+from rnnlm.config import Resolved, as_text, describe
 from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.files.reading import decode_json
 from rnnlm.interface import Encoded, Tokenizer
@@ -280,9 +280,9 @@ TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
 
 def make_codec(
     request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]
-) -> PairCodec:
-    """The tokenizers that are asked for, made from the training text or taken from models. What is
-    decided on the way goes into `resolved`.
+) -> tuple[PairCodec, Resolved]:
+    """Make the tokenizers that are asked for from the training text, or take them from models.
+    Return them, and the settings with what was decided on the way.
 
     Raises:
         SettingsError: the settings of the target contradict each other, or one vocabulary; the
@@ -302,15 +302,16 @@ def make_codec(
         codec = _taken_over(request.tokenizer_from, own.shared_vocabulary, details)
         brings = f"{'--resume' if request.resume else '--tokenizer-from'} brings"
         _check_asked("shared_vocabulary", codec.is_shared, brings, resolved)
-        _record(codec.source, "", brings, resolved)
+        resolved = _with_tokenizer(codec.source, "", brings, resolved)
         if not codec.is_shared:
-            _record(codec.target, OF_TARGET, brings, resolved)
+            resolved = _with_tokenizer(codec.target, OF_TARGET, brings, resolved)
         for name, value in codec.source.to_settings().items() if codec.is_shared else ():
             if resolved.values.get(OF_TARGET + name) is not None:
                 _check_asked(OF_TARGET + name, value, brings, resolved)
     else:
-        codec = _made(request, resolved, train, details)
-    resolved.values["shared_vocabulary"] = codec.is_shared
+        codec, resolved = _made(request, resolved, train, details)
+    if resolved.values["shared_vocabulary"] != codec.is_shared:
+        resolved = resolved.with_found("the tokenizer", {"shared_vocabulary": codec.is_shared})
     if resolved.values["tied_embeddings"] == "all" and not codec.is_shared:
         why = "the vectors of both sides are the same, and each side has a vocabulary of its own"
         raise SettingsError(
@@ -318,13 +319,14 @@ def make_codec(
             why,
             "set shared_vocabulary=true, or tied_embeddings=target",
         )
-    return codec
+    return codec, resolved
 
 
 def _made(
     request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]
-) -> PairCodec:
-    """Tokenizers of the language models that the network starts from, and of the training text."""
+) -> tuple[PairCodec, Resolved]:
+    """Take tokenizers from the language models that the network starts from, and make the others
+    from the training text."""
     sources = [each.source for each in train.pairs for _ in each.references]
     targets = [reference for each in train.pairs for reference in each.references]
     source, target = (
@@ -353,16 +355,16 @@ def _made(
         shared, brings = (
             source or target or (tokenizers.train(_plain(resolved), _blocks(sources, targets)), "")
         )
-        _record(shared, "", brings, resolved)
-        return PairCodec(shared, None, details)
+        return PairCodec(shared, None, details), _with_tokenizer(shared, "", brings, resolved)
     first, brings = source or (tokenizers.train(_plain(resolved), _blocks(sources)), "")
-    _record(first, "", brings, resolved)  # whose settings the target's are where it has none
+    # whose settings the target's are where it has none
+    resolved = _with_tokenizer(first, "", brings, resolved)
     second, brings = target or (
         tokenizers.train(TokenizerSettings(**_of_target(resolved)), _blocks(targets)),
         "",
     )
-    _record(second, OF_TARGET, brings, resolved)
-    return PairCodec(first, second, details)
+    resolved = _with_tokenizer(second, OF_TARGET, brings, resolved)
+    return PairCodec(first, second, details), resolved
 
 
 def _plain(resolved: Resolved) -> TokenizerSettings:
@@ -403,24 +405,28 @@ def _taken_over(name: str, is_shared: bool, details: dict[str, Any]) -> PairCode
     return PairCodec(loading.load_tokenizer(name).in_direction(False), None, details)
 
 
-def _record(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) -> None:
-    """What a tokenizer is goes into `resolved`. brings: says which model has it; "" where it was
-    made as asked for.
+def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Resolved) -> Resolved:
+    """Return the settings with those of a tokenizer, under names that begin with `prefix`.
+
+    brings: says which model has it; "" where it was made as asked for.
 
     Raises:
         UsageError: another one was asked for.
     """
+    differing = {}
     for name, value in tokenizer.to_settings().items():
-        if (setting := prefix + name) in resolved.values and resolved.values[setting] != value:
+        setting = prefix + name
+        if setting in resolved.values and resolved.values[setting] != value:
             if brings:
                 _check_asked(setting, value, brings, resolved)
-            resolved.values[setting], resolved.origins[setting] = value, "the tokenizer"
+            differing[setting] = value
+    return resolved.with_found("the tokenizer", differing)
 
 
 def _check_asked(setting: str, value: Any, brings: str, resolved: Resolved) -> None:
     """Raises UsageError: a person asked for another value of a setting than a model brings."""
     asked = resolved.values[setting]
-    if asked != value and resolved.origins[setting] in ASKED:
+    if asked != value and resolved.is_asked(setting):
         raise UsageError(
             f"{brings} {setting} = {as_text(value)}",
             f"{as_text(asked)} was asked for",

@@ -1,7 +1,7 @@
 """A trained encoder-decoder, as it is loaded, saved, and read with."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -434,7 +434,7 @@ class Seq2SeqModel(SavedModel[Seq2SeqNetwork, PairCodec]):
 
 
 def array_shapes(
-    settings: dict[str, Any], codec: PairCodec, stored: Shapes | None = None
+    settings: Mapping[str, Any], codec: PairCodec, stored: Shapes | None = None
 ) -> Shapes:
     """Name to (safetensors type, shape) of the arrays a model of these settings has; allocates
     nothing.
@@ -451,7 +451,7 @@ def array_shapes(
 
 
 def from_arrays(
-    settings: dict[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str,
+    settings: Mapping[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str,
     fingerprint: str | None,
     parts: Sequence[Any] = (),
 ) -> Seq2SeqModel:  # fmt: skip

@@ -5,6 +5,7 @@ The inherited settings of recurrent layers are those of the encoder; connections
 cell hold for the decoder, too.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
@@ -259,7 +260,7 @@ KINDS: dict[str, type[Seq2SeqSettings]] = {
 }
 
 
-def stored(settings: dict[str, Any]) -> Seq2SeqSettings:
+def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
     """The settings of an encoder-decoder that a model folder stores.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.config import ASKED, Resolved
+from rnnlm.config import Resolved
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.tasks.seq2seq import evaluation
@@ -39,6 +39,7 @@ TEXT_SETTINGS = (
 class Texts:
     """What is trained on and evaluated on, as :class:`rnnlm.training.texts.Texts` has it."""
 
+    resolved: Resolved
     data: PairTrainingData
     valid_is: str
     test: PairedData | None
@@ -46,9 +47,9 @@ class Texts:
 
 
 def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
-    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. Adds to `resolved`
-    what is found out on the way: format and columns of the data, and the settings of tokenizers
-    that are given.
+    """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
+    the way goes into the settings: format and columns of the data, and the settings of given
+    tokenizers.
 
     Raises:
         TextError, ModelError: a file, or the model that a tokenizer is of, cannot be read.
@@ -56,7 +57,10 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     """
     names = _parts(request)
     train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
-    settings = _taken_over(train, resolved)
+    resolved = _with_columns(train, resolved)
+    settings = resolved.make(ParallelSettings)
+    if train.format == "parallel":  # other parts may be in another format
+        settings = replace(settings, format="auto")
     valid, test = (
         _read(names[part], settings, getattr(request, f"{part}_target"))
         for part in ("valid", "test")
@@ -64,7 +68,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     valid_is = ", ".join(map(corpora.title, names["valid"])) or "none"
     if valid is None and (share := resolved.make(HoldoutSettings).holdout):
         train, valid, valid_is = _held_out(train, share)
-    codec = make_codec(
+    codec, resolved = make_codec(
         request, resolved, train, {"spelled": is_spelled(train), "column": train.source_name}
     )
     check_target(codec.target)
@@ -82,7 +86,7 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
             f"left out (longest={longest})"
         )
     others = [None if each is None else encode_pairs(codec, each) for each in (valid, test)]
-    return Texts(PairTrainingData(codec, encoded, others[0]), valid_is, others[1])
+    return Texts(resolved, PairTrainingData(codec, encoded, others[0]), valid_is, others[1])
 
 
 def results(
@@ -153,15 +157,14 @@ def _parts(request: Any) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _taken_over(text: ParallelText, resolved: Resolved) -> ParallelSettings:
-    """Puts the columns that were detected in the training data into `resolved`, so that all parts
-    are read alike, whatever the format of each."""
-    if text.format != "parallel":
-        for name, value in {"column": text.source_name, "target_column": text.target_name}.items():
-            if resolved.origins[name] not in ASKED:
-                resolved.values[name], resolved.origins[name] = value, "the data"
-    settings = resolved.make(ParallelSettings)
-    return replace(settings, format="auto") if text.format == "parallel" else settings
+def _with_columns(text: ParallelText, resolved: Resolved) -> Resolved:
+    """Return the settings with the columns that were detected in the training data, so that all
+    parts are read alike, whatever the format of each."""
+    if text.format == "parallel":
+        return resolved
+    columns = {"column": text.source_name, "target_column": text.target_name}
+    detected = {name: value for name, value in columns.items() if not resolved.is_asked(name)}
+    return resolved.with_found("the data", detected)
 
 
 def _held_out(text: ParallelText, share: float) -> tuple[ParallelText, ParallelText | None, str]:

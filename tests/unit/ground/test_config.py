@@ -63,6 +63,26 @@ def test_later_layers_win_and_origins_are_remembered():
     }  # fmt: skip
 
 
+def test_resolved_settings_cannot_be_changed():
+    resolved = resolve(CLASSES, [])
+    for part in (resolved.values, resolved.origins):
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            part["hidden_size"] = 300
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        resolved.values = {}
+
+
+def test_what_a_text_brings_makes_other_settings():
+    before = resolve(CLASSES, [Layer("--set", {"budget": "3m"}, is_text=True)])
+    after = before.with_found("the data", {"budget": "5m", "hidden_size": 300})
+    assert before.values["budget"] == "3m" and before.values["hidden_size"] == 256
+    assert after.values["budget"] == "5m" and after.values["hidden_size"] == 300
+    assert after.origins["hidden_size"] == "the data" and after.origins["tied"] == "default"
+    assert [layer.origin for layer in after.found] == ["the data"] and not before.found
+    with pytest.raises(SettingsError, match="soon"):
+        before.with_found("the data", {"budget": "soon"})
+
+
 @pytest.mark.parametrize(("name", "value"), [
     ("hidden_size", 0), ("hidden_size", -1), ("hidden_size", 2.5), ("hidden_size", "12"),
     ("hidden_size", True), ("hidden_size", None),

@@ -5,11 +5,18 @@ from rnnlm.training.request import Request, resolve_request
 from rnnlm.training.texts import SharedTexts
 
 
-def symbols_of(shared, path, output_layer):
-    given = {"output_layer": output_layer, "constrained": "false", "min_count": "1"}
-    request = Request(text=(str(path),), valid=(str(path),), task="tagging", assignments=given)
+def opened(shared, path, **given):
+    assignments = {"min_count": "1", **given}
+    request = Request(
+        text=(str(path),), valid=(str(path),), task="tagging", assignments=assignments
+    )
     _, kind, resolved = resolve_request(request)
-    return shared(request, resolved, kind, silent).data.tokenizer.columns[0].symbols
+    return shared(request, resolved, kind, silent)
+
+
+def symbols_of(shared, path, output_layer):
+    texts = opened(shared, path, output_layer=output_layer, constrained="false")
+    return texts.data.tokenizer.columns[0].symbols
 
 
 def test_a_tagger_with_a_crf_has_its_own_labels_beside_one_with_a_free_softmax(tmp_path):
@@ -18,3 +25,17 @@ def test_a_tagger_with_a_crf_has_its_own_labels_beside_one_with_a_free_softmax(t
     shared = SharedTexts(None)
     assert set(symbols_of(shared, path, "softmax")) == {"O", "B-LOC", "I-LOC"}
     assert "S-LOC" in symbols_of(shared, path, "crf")
+
+
+def test_letters_have_no_characters_in_any_run(tmp_path):
+    """The second run took the text of the first, but a network that reads characters."""
+    path, shared = tmp_path / "sounds.tsv", SharedTexts(None)
+    path.write_text(
+        "letters\tsounds\nc a t\tK AE T\nd o g\tD AO G\na c t\tAE K T\n", encoding="utf-8"
+    )
+    given = {"align": "true", "format": "tsv", "column": "letters", "label_column": "sounds"}
+    first, second = (opened(shared, path, seed=seed, **given) for seed in ("1", "2"))
+    assert second.data is first.data
+    assert first.resolved.values["characters"] is second.resolved.values["characters"] is None
+    asked = opened(shared, path, characters="cnn", **given)
+    assert asked.data is not first.data and asked.resolved.values["characters"] == "cnn"

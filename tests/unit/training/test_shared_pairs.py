@@ -11,7 +11,8 @@ def opened(shared, text, valid=(), **settings):
         text=text, valid=valid, task="seq2seq", assignments={"tokenizer": "word", **settings}
     )
     _, kind, resolved = resolve_request(request)
-    return shared(request, resolved, kind, silent).data.train, resolved
+    texts = shared(request, resolved, kind, silent)
+    return texts.data.train, texts.resolved
 
 
 def test_pairs_that_one_run_leaves_out_as_too_long_are_read_by_another(tmp_path):

@@ -15,7 +15,7 @@ from rnnlm.tasks.seq2seq.fitting import initial_weights, make_trainer
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.training.request import Request, resolve_request
 from support.random_language_models import LINES, SUBWORDS, language_model
-from support.tiny_pairs import data_of
+from support.tiny_pairs import opened
 
 PAIRS = [(line, line) for line in LINES]
 LINE = "show flights from new york unheard-of"
@@ -47,7 +47,7 @@ def started(task="seq2seq", **given) -> Started:
         **{name: str(value) for name, value in given.items()},
     )
     _, _, resolved = resolve_request(request)
-    data = data_of(resolved, PAIRS, request=request)
+    data, resolved = opened(request, resolved, PAIRS)
     trainer = make_trainer(resolved, data, initial_weights(request, resolved, data))
     trainer.network.eval()
     return Started(trainer.objective.model(), resolved)

@@ -26,7 +26,8 @@ def codec_of(folder, **settings):
         text=("pairs.tsv",), task="seq2seq", tokenizer_from=folder, assignments=settings
     )
     _, _, resolved = resolve_request(request)
-    return make_codec(request, resolved, parallel_text(TRAIN), {}), resolved.values
+    codec, resolved = make_codec(request, resolved, parallel_text(TRAIN), {})
+    return codec, resolved.values
 
 
 def test_whether_they_share_a_vocabulary_is_taken_over(model):
