@@ -29,7 +29,7 @@ _PUBLIC = {
     "EmbeddedLines": "rnnlm.vectors.embedding",
     "EmbeddingSettings": "rnnlm.vectors.embedding",
     "Estimated": "rnnlm.events",
-    "Evaluation": "rnnlm.evaluation.perplexity",
+    "Evaluation": "rnnlm.evaluation.metrics",
     "Finished": "rnnlm.events",
     "GridFinished": "rnnlm.training.grid",
     "GridRunEnded": "rnnlm.training.grid",
@@ -153,7 +153,7 @@ if TYPE_CHECKING:
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
     from rnnlm.evaluation.evaluation import compare, evaluate
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
-    from rnnlm.evaluation.perplexity import Evaluation
+    from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.run_report import report
     from rnnlm.evaluation.soundness import audit
     from rnnlm.events import (

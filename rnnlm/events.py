@@ -255,7 +255,7 @@ class Evaluating:
 @dataclass(frozen=True)
 class Finished:
     """The run is over. `results`: the exact evaluations, as
-    :class:`rnnlm.evaluation.perplexity.Evaluation` dictionaries."""
+    :class:`rnnlm.evaluation.metrics.Evaluation` dictionaries."""
 
     kind: ClassVar = "finished"
     folder: str

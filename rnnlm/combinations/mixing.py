@@ -24,7 +24,7 @@ from rnnlm.combinations.mixture import (
 )
 from rnnlm.errors import UsageError, nearest
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.perplexity import Context, Evaluation
+from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.inference import span_scoring
 from rnnlm.interface import Array, Device, LanguageModel
 from rnnlm.models import card, loading, model_folder, registry
@@ -177,7 +177,7 @@ class MixedModel:
     name: str
     fingerprint: str | None
     weight: float
-    evaluation: Evaluation | None
+    evaluation: TextEvaluation | None
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Mixed:
     kind: MixtureKind
     parts: tuple[MixedModel, ...]
     iterations: int | None
-    evaluation: Evaluation | None
+    evaluation: TextEvaluation | None
 
 
 def mix(
@@ -309,7 +309,7 @@ class _ScoredText:
         )
         return log_linear_weights(predictions.kept(), parts, report)
 
-    def evaluations(self, mixture: Mixture) -> list[Evaluation]:
+    def evaluations(self, mixture: Mixture) -> list[TextEvaluation]:
         """Of the mixture, and of each model alone."""
         if mixture.kind == "linear":
             is_counting_K = mixture.weights_K > 0

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnlm.errors import UsageError, notice
-from rnnlm.evaluation.perplexity import Evaluation, evaluate
+from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.models import card, loading, model_folder
 from rnnlm.ngram import pruning
 from rnnlm.ngram.counting.counts import count
@@ -52,7 +52,7 @@ class Size:
     ngrams: tuple[int, ...]
     vocabulary_size: int
     bytes: int
-    evaluation: Evaluation | None
+    evaluation: TextEvaluation | None
 
 
 @dataclass(frozen=True)

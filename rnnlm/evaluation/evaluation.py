@@ -10,8 +10,11 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import comparison
 from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
+from rnnlm.evaluation.label_evaluation import LabelEvaluation
 from rnnlm.evaluation.labels import Mode
-from rnnlm.evaluation.perplexity import Context, Evaluation
+from rnnlm.evaluation.metrics import Evaluation
+from rnnlm.evaluation.pair_evaluation import PairEvaluation
+from rnnlm.evaluation.perplexity import Context, TextEvaluation
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading, registry
 from rnnlm.models.registry import LabelModel
@@ -23,9 +26,7 @@ from rnnlm.text.pairs import ParallelText
 
 if TYPE_CHECKING:
     from rnnlm.tasks.labels.comparison import TaskComparison
-    from rnnlm.tasks.labels.evaluation import TaskEvaluation
     from rnnlm.tasks.seq2seq.comparison import PairComparison
-    from rnnlm.tasks.seq2seq.evaluation import PairEvaluation
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
     from rnnlm.tasks.seq2seq.results import DecodingSettings
 
@@ -54,7 +55,7 @@ def evaluate(
     model: LanguageModel, text: Given = None, *, context: Context | None = None,
     text_settings: TextSettings | None = None,
     progress: Progress | None = None,
-) -> Evaluation: ...  # fmt: skip
+) -> TextEvaluation: ...  # fmt: skip
 
 
 @overload
@@ -63,7 +64,7 @@ def evaluate(  # type: ignore[overload-overlap, unused-ignore]
     model: "Seq2SeqModel", text: Given = None, *, target: Sequence[str | Path] = (),
     decode: bool | None = None,
     decoding: "DecodingSettings | None" = None, reading: Mapping[str, Any] | None = None,
-) -> "PairEvaluation": ...  # fmt: skip
+) -> PairEvaluation: ...  # fmt: skip
 
 
 @overload
@@ -71,7 +72,7 @@ def evaluate(
     model: LabelModel, text: Given = None, *, labels: Sequence[str | Path] = (),
     mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None,
-) -> "TaskEvaluation": ...  # fmt: skip
+) -> LabelEvaluation: ...  # fmt: skip
 
 
 @overload
@@ -93,7 +94,7 @@ def evaluate(
     reading: Mapping[str, Any] | None = None, target: Sequence[str | Path] = (),
     decode: bool | None = None,
     decoding: Any = None,
-) -> "Evaluation | TaskEvaluation | PairEvaluation":  # fmt: skip
+) -> Evaluation:  # fmt: skip
     """Evaluate a model, itself or by its name, on a text or several, given as paths or opened: a
     language model as :func:`rnnlm.evaluation.perplexity.evaluate` does, with `context`,
     `text_settings` and `progress`; a model of labels on labelled data, with `labels`, `mode` and

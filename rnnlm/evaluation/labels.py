@@ -3,7 +3,7 @@ intervals and tests."""
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -11,12 +11,12 @@ import numpy as np
 
 from rnnlm.errors import ComparisonError, UsageError, nearest, shown
 from rnnlm.evaluation import plotting, translation
-from rnnlm.evaluation.perplexity import FigureSignature
-from rnnlm.evaluation.statistics import (
+from rnnlm.evaluation.metrics import (
     PERMUTATIONS,
     RESAMPLES,
     Counts,
     FigureDifference,
+    FigureSignature,
     Measure,
     figure_differences,
     ratio,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 # ---- Precision, recall and F1 of classes from the counts of what was right, predicted and there.
-# Shapes: those of :mod:`rnnlm.evaluation.statistics`.
+# Shapes: those of :mod:`rnnlm.evaluation.metrics`.
 
 Labels = Sequence[Sequence[str]]  # of sentences: one label for each word, or those of a text
 RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
@@ -612,7 +612,7 @@ class LabelFigures:
 
 def measures(predictions: Predictions) -> dict[str, Measure]:
     """The measures that apply, by the names of figures in :class:`LabelFigures`, to be resampled
-    (:mod:`rnnlm.evaluation.statistics`).
+    (:mod:`rnnlm.evaluation.metrics`).
 
     Raises:
         UsageError: the labels are not of the same words, or not of their scheme.
@@ -622,20 +622,18 @@ def measures(predictions: Predictions) -> dict[str, Measure]:
         found |= _of_sets(predictions) if predictions.multi_label else _of_words(predictions)
     if predictions.references is not None and predictions.symbols is not None:
         its = translation.error_counts(predictions.references, predictions.symbols)
-        found["word_error_rate"] = Measure(its, translation.word_error_rate, higher_is_better=False)
-        found["symbol_error_rate"] = Measure(
-            its, translation.symbol_error_rate, higher_is_better=False
-        )
+        found["word_error_rate"] = Measure(its, translation.word_error_rate)
+        found["symbol_error_rate"] = Measure(its, translation.symbol_error_rate)
     return found
 
 
-def report(predictions: Predictions) -> LabelFigures:
-    """The figures of a column of labels.
+def report(predictions: Predictions, measured: Mapping[str, Measure] | None = None) -> LabelFigures:
+    """The figures of a column of labels. measured: what :func:`measures` found, where it is known.
 
     Raises:
         UsageError: the labels are not of the same words, or not of their scheme.
     """
-    found = measures(predictions)
+    found = measures(predictions) if measured is None else measured
     is_tagging, known = predictions.task == "tagging", predictions.known
     names = {field.name for field in dataclasses.fields(LabelFigures)}
     figures: dict[str, Any] = dict.fromkeys(names) | {
@@ -682,7 +680,7 @@ def _of_words(predictions: Predictions) -> dict[str, Measure]:
         found["exact_match"] = joint_exact_match([predictions])
     if predictions.probabilities is not None:
         its = calibration_counts(gold, predicted, predictions.probabilities)
-        found["ece"] = Measure(its, expected_error, higher_is_better=False)
+        found["ece"] = Measure(its, expected_error)
     return found
 
 

@@ -4,19 +4,28 @@ context "carry": one stream, the state goes on across lines (how PTB and WikiTex
 given). context "reset": each line alone. With documents, the state is reset at each document.
 """
 
-import dataclasses
 import math
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.errors import UsageError, nearest
+from rnnlm.errors import UsageError, nearest, notice
+from rnnlm.evaluation.metrics import (
+    RESAMPLES,
+    Evaluation,
+    Interval,
+    Metric,
+    Trials,
+    by_block,
+    interval_of,
+    ratio_interval,
+)
 from rnnlm.inference import span_scoring
 from rnnlm.inference.span_scoring import perplexity
 from rnnlm.interface import LanguageModel
@@ -74,20 +83,131 @@ class Signature:
             raise UsageError(f"not a signature: {text!r}") from None
 
 
-# ---- perplexity
+# ---- What each line adds to perplexity, of which intervals and differences are drawn.
 
-Context = Literal["carry", "reset"]
+MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What a text costs under a model. Perplexities are None where a token has probability zero.
+class LineSums:
+    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown tokens,
+    and all that is counted. Words count each line's end; characters and bytes one more for it."""
+
+    logprob_S: np.ndarray
+    logprob_no_oov_S: np.ndarray
+    tokens_S: np.ndarray
+    oov_S: np.ndarray
+    words_S: np.ndarray
+    characters_S: np.ndarray
+    bytes_S: np.ndarray
+
+    @classmethod
+    def of(cls, encoded: EncodedText, logprob_N: np.ndarray) -> "LineSums":
+        """Add up the tokens of each line of a text."""
+        starts = encoded.line_offsets[:-1]
+        known_N = logprob_N.copy()
+        known_N[encoded.oov] = 0.0
+        is_oov_N = np.zeros(encoded.tokens, dtype=np.int64)
+        is_oov_N[encoded.oov] = 1
+        return cls(
+            logprob_S=np.add.reduceat(logprob_N, starts),
+            logprob_no_oov_S=np.add.reduceat(known_N, starts),
+            tokens_S=np.diff(encoded.line_offsets),
+            oov_S=np.add.reduceat(is_oov_N, starts),
+            words_S=encoded.words_L.astype(np.int64) + 1,
+            characters_S=encoded.characters_L.astype(np.int64),
+            bytes_S=encoded.bytes_L.astype(np.int64),
+        )
+
+    def blocks(self, lines: int) -> "LineSums":
+        """Return the sums of consecutive blocks of so many lines."""
+        if lines == 1:
+            return self
+        return LineSums(*(by_block(getattr(self, each.name), lines) for each in fields(self)))
+
+    def logprob_of(self, name: str) -> np.ndarray:
+        """Return the log-probabilities that go into the metric of that name."""
+        return self.logprob_no_oov_S if name.endswith(NO_OOV) else self.logprob_S
+
+    def counts_of(self, name: str) -> np.ndarray:
+        """Return what the metric of that name is taken per: tokens, words, characters or bytes."""
+        counts = {
+            "ppl_token": self.tokens_S,
+            "ppl_token_no_oov": self.tokens_S - self.oov_S,
+            "ppl_word": self.words_S,
+            # only given where words are tokens, or none is unknown
+            "ppl_word_no_oov": self.words_S - self.oov_S,
+            "bits_per_char": self.characters_S,
+            "bits_per_byte": self.bytes_S,
+        }
+        return counts[name]
+
+
+@dataclass(frozen=True)
+class PerEvent:
+    """What lines add to one metric: nats or bits per token, word, character or byte. block_lines:
+    how many of `sums` are always drawn together; None: as many as the trials say."""
+
+    sums: LineSums
+    name: str
+    block_lines: int | None = None
+
+    def interval(self, trials: Trials = Trials()) -> Interval | None:
+        """Return the 95 % interval of the metric; None where a bound is too large a number."""
+        lines = self.block_lines or lines_per_block(len(self.sums.tokens_S), trials.block_lines)
+        sums = self.sums.blocks(lines)
+        nats_S, counts_S = -sums.logprob_of(self.name), sums.counts_of(self.name)
+
+        # A line of unknown words alone adds nothing to what leaves them out.
+        held = counts_S > 0
+        is_perplexity = self.name.startswith("ppl")
+        with np.errstate(over="ignore"):
+            found = ratio_interval(
+                nats_S[held] if is_perplexity else nats_S[held] / math.log(2),
+                counts_S[held],
+                transform=np.exp if is_perplexity else None,
+                resamples=trials.resamples or RESAMPLES,
+                seed=trials.seed,
+            )
+        return found if math.isfinite(found.high) else None
+
+
+def lines_per_block(lines: int, wanted: int | None) -> int:
+    """Return how many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS
+    blocks at most. With a single block, a notice says so."""
+    length = wanted or -(-lines // MOST_BLOCKS)
+    if lines <= length:
+        notice(
+            "the text is a single block of lines, so nothing can be resampled: intervals have "
+            "no width and p is 1"
+        )
+    return length
+
+
+# ---- perplexity
+
+Context = Literal["carry", "reset"]
+NO_OOV = "_no_oov"  # what the names of metrics end in that leave unknown tokens out
+PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
+PER_WORD = ("ppl_word", "ppl_word_no_oov")
+PER_TEXT = ("bits_per_char", "bits_per_byte")
+METRICS = (*PER_TOKEN, *PER_WORD, *PER_TEXT)
+COUNTS = (
+    "tokens", "words", "characters", "bytes", "sentences", "oov_words", "zero_probability_tokens",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextEvaluation(Evaluation):
+    """What a text costs under a language model. Perplexities are None where a token has probability
+    zero.
 
     ppl_word = exp(-logprob_nats / (words + sentences)): each line's `</s>` counts as one.
     characters and bytes count each line plus one for its end. `_no_oov` leaves unknown tokens out
     of sum and count (ppl_word_no_oov is None where words are not tokens, and a part of a word may
     be unknown). bits_per_char and bits_per_byte are None, and closed_vocabulary is true, where
-    something was unknown or the tokenizer does not keep the text.
+    something was unknown or the tokenizer does not keep the text. lines: what each line adds, where
+    this was to be kept; block_lines: as in :class:`PerEvent`.
     """
 
     tokens: int
@@ -105,14 +225,84 @@ class Evaluation:
     bits_per_char: float | None
     bits_per_byte: float | None
     closed_vocabulary: bool
-    normalised: bool
+    normalised: bool = True
     context: Context
-    signature: str
-    seconds: float
+    lines: LineSums | None = field(default=None, repr=False, compare=False)
+    block_lines: int | None = field(default=None, repr=False, compare=False)
+    brief_counts: ClassVar[tuple[str, ...]] = ("tokens", "oov_words")
+    count_notes: ClassVar[Mapping[str, str]] = {"words": "split on white space"}
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return tuple(self._metric(name) for name in METRICS)
+
+    def _metric(self, name: str) -> Metric:
+        value, counts = getattr(self, name), None
+        if self.lines is not None and value is not None:
+            counts = PerEvent(self.lines, name, self.block_lines)
+        return Metric(
+            name,
+            value,
+            self.signature,
+            note=self._note(name),
+            counts=counts,
+            interval=self.intervals.get(("", name)),
+        )
+
+    def _note(self, name: str) -> str:
+        """What a reader must know about a perplexity, beside it."""
+        notes = []
+        if name in PER_WORD and self.closed_vocabulary:
+            notes.append("closed vocabulary")
+        if name == "ppl_token" and self.zero_probability_tokens:
+            notes.append("a token has probability zero")
+        if name == "ppl_token" and not self.normalised:
+            notes.append("not normalised")
+        return ", ".join(notes)
+
+    @property
+    def mains(self) -> tuple[Metric, ...]:
+        return (self._metric("ppl_token"),)
+
+    def counts_of(self, column: str = "") -> Mapping[str, int | None]:
+        return {name: getattr(self, name) for name in COUNTS}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        names = ("logprob_nats", "closed_vocabulary", "normalised", "context", "seconds")
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        return () if self.normalised else ("not normalised: these are no perplexities",)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures by name, in JSON's types."""
-        return dataclasses.asdict(self)
+        """All numbers by name, in JSON's types."""
+        found = {name: getattr(self, name) for name in (*COUNTS, "logprob_nats", *METRICS)}
+        found |= {
+            "closed_vocabulary": self.closed_vocabulary,
+            "normalised": self.normalised,
+            "context": self.context,
+            "signature": self.signature,
+            "seconds": self.seconds,
+        }
+        return found | self.bounds()
+
+    def bounds(self) -> dict[str, float | None]:
+        """Return the bounds of the interval of the perplexity, where there was to be one."""
+        return {
+            f"{name}_{end}": None if interval is None else getattr(interval, end)
+            for (_, name), interval in self.intervals.items()
+            for end in ("low", "high")
+        }
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        known = {each.name: stored[each.name] for each in fields(cls) if each.name in stored}
+        if "ppl_token_low" in stored:
+            interval = interval_of(stored, "ppl_token", "ppl_token_")
+            known["intervals"] = {("", "ppl_token"): interval}
+        return cls(**known)
 
 
 def evaluate(
@@ -122,13 +312,15 @@ def evaluate(
     context: Context = "carry",
     text_settings: TextSettings | None = None,
     progress: Progress = silent,
-) -> Evaluation:
+    keeps_lines: bool = False,
+) -> TextEvaluation:
     """Evaluate `model` on `text`: a path, several, a text, one that its tokenizer has encoded, or
     the folder of a prepared text.
 
     model: a language model, or the name of one, which is then loaded anew by each call. text: None
     stands for the test part of the bundled corpus that a named model was trained on. progress:
-    called with how far reading and scoring are.
+    called with how far reading and scoring are. keeps_lines: keep what each line adds, of which
+    intervals are drawn.
 
     Raises:
         UsageError: there is no such context, or no text. TextError: the text cannot be read or is
@@ -146,7 +338,7 @@ def evaluate(
     logprob_N = span_scoring.score_spans(
         model, encoded.ids, spans_of(encoded, context), report=progress
     )
-    return summary(model, logprob_N, encoded, context, began)
+    return summary(model, logprob_N, encoded, context, began, keeps_lines)
 
 
 def _bundled_test(model: LanguageModel | str | Path) -> Path:
@@ -227,8 +419,10 @@ def summary(
     encoded: EncodedText,
     context: Context,
     began: float,
-) -> Evaluation:
-    """The evaluation of a text whose tokens have these log-probabilities (nats).
+    keeps_lines: bool = False,
+) -> TextEvaluation:
+    """The evaluation of a text whose tokens have these log-probabilities (nats). keeps_lines: as
+    for :func:`evaluate`.
 
     Raises:
         ModelError: they are not numbers.
@@ -241,7 +435,7 @@ def summary(
     words_are_tokens = encoded.tokens == words or not len(encoded.oov)
     closed = bool(len(encoded.oov)) or not model.tokenizer.keeps_text
     bits = None if closed or zeros else -total / math.log(2)
-    return Evaluation(
+    return TextEvaluation(
         tokens=encoded.tokens,
         words=encoded.words,
         characters=encoded.characters,
@@ -263,60 +457,5 @@ def summary(
         context=context,
         signature=str(sign(model, encoded, context)),
         seconds=time.perf_counter() - began,
+        lines=LineSums.of(encoded, logprob_N) if keeps_lines else None,
     )
-
-
-# ---- The signature of a figure of a task: what was counted, by which convention, on which data,
-# for which model.
-
-
-@dataclass(frozen=True)
-class FigureSignature:
-    """What signatures of figures have in common: the figure, and parts with names, of which empty
-    ones are left out."""
-
-    figure: str
-    of_what: ClassVar[str]  # labels, translations
-    # parts by which figures that compare may differ
-    may_differ: ClassVar[frozenset[str]] = frozenset({"model"})
-
-    def __str__(self) -> str:
-        parts = [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
-        return "|".join(
-            [
-                _escaped(self.figure),
-                *(f"{name}:{_escaped(value)}" for name, value in parts if value),
-            ]
-        )
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """The inverse of str().
-
-        Raises:
-            UsageError: `text` is not a signature of this kind.
-        """
-        figure, *parts = text.split("|")
-        values = dict(part.partition(":")[::2] for part in parts)
-        if (
-            not figure
-            or ":" in figure
-            or not set(values) <= {field.name for field in fields(cls)[1:]}
-        ):
-            raise UsageError(f"not a signature of {cls.of_what}: {text!r}")
-        return cls(_read(figure), **{name: _read(value) for name, value in values.items()})
-
-    def differing(self, other: Self) -> list[str]:
-        """The names of parts by which the two figures are not of the same thing: none where they
-        compare."""
-        names = [field.name for field in fields(self) if field.name not in self.may_differ]
-        return [name for name in names if getattr(self, name) != getattr(other, name)]
-
-
-def _escaped(value: str) -> str:
-    """Columns are named by people; what divides the parts is written as URLs do."""
-    return value.replace("%", "%25").replace("|", "%7C").replace(":", "%3A")
-
-
-def _read(value: str) -> str:
-    return value.replace("%3A", ":").replace("%7C", "|").replace("%25", "%")

@@ -11,12 +11,12 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm.errors import ArgumentTypeError, ComparisonError, UsageError, given
-from rnnlm.evaluation.perplexity import FigureSignature
-from rnnlm.evaluation.statistics import (
+from rnnlm.evaluation.metrics import (
     PERMUTATIONS,
     RESAMPLES,
     Counts,
     FigureDifference,
+    FigureSignature,
     Measure,
     figure_differences,
     ratio,
@@ -280,7 +280,7 @@ def measure(translations: Translations) -> TranslationFigures:
 
 def measures(translations: Translations) -> dict[str, Measure]:
     """The same figures with what each sentence contributes to them, by the names in
-    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.statistics`).
+    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.metrics`).
 
     Raises:
         UsageError: the BLEU tokenizer needs a package that is not installed.
@@ -299,16 +299,13 @@ def _of_edits(translations: Translations) -> dict[str, Measure]:
     is_exact = [found in expected for found, expected in zip(found_words, words, strict=True)]
     by_word = error_counts(words, found_words)
     if translations.settings.spelled:
-        rates = Measure(by_word, word_error_rate, False), Measure(by_word, symbol_error_rate, False)
+        rates = Measure(by_word, word_error_rate), Measure(by_word, symbol_error_rate)
     else:
         by_character = error_counts(
             [[" ".join(each) for each in row] for row in words],
             [" ".join(each) for each in found_words],
         )
-        rates = (
-            Measure(by_word, symbol_error_rate, False),
-            Measure(by_character, symbol_error_rate, False),
-        )
+        rates = (Measure(by_word, symbol_error_rate), Measure(by_character, symbol_error_rate))
     exact = Measure(Counts.of_numbers(is_exact, [1] * len(is_exact)), ratio)
     return {"exact_match": exact, "word_error_rate": rates[0], "symbol_error_rate": rates[1]}
 

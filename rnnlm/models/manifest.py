@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -21,7 +21,10 @@ from rnnlm.files import writing
 from rnnlm.files.reading import read_json
 from rnnlm.files.writing import FileEntry, replace_file, whole_name
 from rnnlm.interface import Tokenizer
-from rnnlm.models.registry import LANGUAGE_MODEL, TASKS
+from rnnlm.models.registry import LANGUAGE_MODEL, TASKS, kind_of
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.metrics import Evaluation
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
@@ -81,6 +84,15 @@ class Manifest:
     def task(self) -> str:
         """What the model was trained for: "language-model", or one of the registry's TASKS."""
         return str(self.settings.get("task", LANGUAGE_MODEL))
+
+    @property
+    def evaluations(self) -> "dict[str, Evaluation]":
+        """What was measured of the model, by the names of texts.
+
+        Raises:
+            KeyError, TypeError, AttributeError: the results are of another form.
+        """
+        return kind_of(self.model, self.task).evaluations(self.results)
 
     @property
     def is_unfinished(self) -> bool:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.metrics import Evaluation
 
 LANGUAGE_MODEL = "language-model"
 # what networks are trained for, beside language models
@@ -35,8 +38,10 @@ class Kind:
     # what makes a kind that is not fitted to a text, but made of models that were
     made_with: str = "rnnlm train"
     task: str = LANGUAGE_MODEL
-    # module with open_texts, which reads what it is trained on, and results, its figures
+    # module with open_texts, which reads what it is trained on, and measure, which evaluates it
     texts: str = "rnnlm.training.texts"
+    # the class of what is measured of it
+    evaluation: str = "rnnlm.evaluation.perplexity:TextEvaluation"
     # module with codec(tokenizer, files), which adds what a model writes to the tokenizer of what
     # it reads
     labels: str | None = None
@@ -75,11 +80,25 @@ class Kind:
         :func:`rnnlm.training.texts.open_texts` does."""
         return resolve_name(f"{self.texts}:open_texts")
 
-    @property
-    def results(self) -> Callable[..., dict[str, dict[str, Any]]]:
-        """The function that gives the figures of a trained model on its validation and test
-        texts."""
-        return resolve_name(f"{self.texts}:results")
+    def results(
+        self, model: Any, texts: Mapping[str, Any], has_intervals: bool, progress: Any
+    ) -> dict[str, dict[str, Any]]:
+        """Evaluate a trained model on texts by name, for its manifest. has_intervals: with 95 %
+        intervals of the metrics that count."""
+        measure = resolve_name(f"{self.texts}:measure")
+        return {
+            name: measure(model, text, has_intervals, name, progress).to_dict()
+            for name, text in texts.items()
+        }
+
+    def evaluations(self, results: Mapping[str, Mapping[str, Any]]) -> "dict[str, Evaluation]":
+        """Read the results that a manifest holds, by the names of their texts.
+
+        Raises:
+            KeyError, TypeError, AttributeError: something else wrote them.
+        """
+        cls: type[Evaluation] = resolve_name(self.evaluation)
+        return {name: cls.from_dict(stored) for name, stored in results.items()}
 
     def codec(self, tokenizer: Any, files: dict[str, bytes]) -> Any:
         """The tokenizer of a model and, for a task, the labels that its folder's `files` hold."""
@@ -167,6 +186,7 @@ def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
         name, "neural", about, (*classes, _FITTING_SETTINGS[1]), "rnnlm.tasks.labels.fitting",
         "rnnlm.tasks.labels.model", holds_out=True,
         task=task, texts="rnnlm.tasks.labels.texts", labels="rnnlm.tasks.labels.data",
+        evaluation="rnnlm.evaluation.label_evaluation:LabelEvaluation",
     )  # fmt: skip
 
 
@@ -178,6 +198,7 @@ def _encoder_decoder(name: str, cell: str) -> Kind:
         "rnnlm.tasks.seq2seq.fitting",
         "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq",
         texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.data",
+        evaluation="rnnlm.evaluation.pair_evaluation:PairEvaluation",
     )  # fmt: skip
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm.config import Resolved, as_text
 from rnnlm.errors import SettingsError, UsageError, notice
-from rnnlm.evaluation.comparison.comparison import evaluate_with_interval
-from rnnlm.evaluation.perplexity import evaluate
+from rnnlm.evaluation.metrics import with_intervals
+from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
 from rnnlm.files.tensors import ChunkedArray
 from rnnlm.interface import LanguageModel, Tokenizer
 from rnnlm.models import loading, registry
@@ -20,7 +20,7 @@ from rnnlm.models.card import MUCH
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import HoldoutSettings, Split, Text, open_text
 from rnnlm.text.encoding import EncodedText, TrainingData
-from rnnlm.text.lines import Progress, TextSettings, no_text, prefixed, silent, watched
+from rnnlm.text.lines import Progress, TextSettings, no_text, prefixed, watched
 from rnnlm.text.marks import tell_unseen, watch_forms
 from rnnlm.text.sources import SourceSettings
 from rnnlm.text.tokenizers import TokenizerSettings
@@ -275,22 +275,14 @@ def open_texts(
     return Texts(resolved, TrainingData(tokenizer, train, held_out), valid_is, tested, found)
 
 
-def results(
-    model: LanguageModel,
-    texts: dict[str, EncodedText],
-    has_intervals: bool,
-    progress: Progress = silent,
-) -> dict[str, dict[str, Any]]:
-    """The exact evaluations of a model on texts by name: state carried, IEEE fp32. has_intervals:
-    with 95 % intervals."""
-    found = {}
-    for name, text in texts.items():
-        of_text = prefixed(progress, name)
-        if has_intervals:
-            found[name] = evaluate_with_interval(model, text, of_text)
-        else:
-            found[name] = evaluate(model, text, progress=of_text).to_dict()
-    return found
+def measure(
+    model: LanguageModel, text: EncodedText, has_intervals: bool, name: str, progress: Progress
+) -> TextEvaluation:
+    """Evaluate a model exactly on a text of that name: state carried, IEEE fp32. has_intervals:
+    with the 95 % interval of its perplexity."""
+    of_text = prefixed(progress, name)
+    found = evaluate(model, text, progress=of_text, keeps_lines=has_intervals)
+    return with_intervals(found) if has_intervals else found
 
 
 def held_out_share(kind: registry.Kind, resolved: Resolved) -> float:

@@ -189,7 +189,7 @@ def test_figures_are_of_labels_and_unknown_ones_count_as_wrong(case):
     rows = [(["fly", "me", "to", "mars"], ["O", "O", "O", "B-planet"], "escape"), *VALID[:4]]
     text = labelled(rows, task, settings.get("both", False))
     data = encode_examples(model.codec, text, text)
-    found = evaluation.evaluate_as_json(model, data)
+    found = evaluation.measure(model, data).to_dict()
     assert found["sentences"] == 5 and np.isfinite(found["loss_nats"]) and found["task"] == task
     assert len(found["columns"]) == len(model.codec.columns)
     assert all(

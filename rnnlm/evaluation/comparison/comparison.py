@@ -4,7 +4,7 @@ differ.
 All models read the same lines, and every token is scored exactly once; the figures are those of
 :mod:`rnnlm.evaluation.perplexity`. Intervals and p-values are over lines, or blocks of lines, that
 both models of a pair have read: Koehn (2004) for the paired bootstrap, Good (2005) for the
-permutation of signs; see :mod:`rnnlm.evaluation.statistics`. A p-value is of its pair alone,
+permutation of signs; see :mod:`rnnlm.evaluation.metrics`. A p-value is of its pair alone,
 whatever others are compared.
 """
 
@@ -13,7 +13,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,18 +27,30 @@ from rnnlm.evaluation.calibration import Calibration, calibrate
 from rnnlm.evaluation.comparison import tables as difference_tables
 from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.perplexity import Context, Evaluation, Signature, spans_of, summary
-from rnnlm.evaluation.statistics import (
+from rnnlm.evaluation.metrics import (
     LEVEL,
     PERMUTATIONS,
     RESAMPLES,
     Interval,
+    Trials,
     by_block,
+    intervals_of,
     permutation_p,
     ratio_interval,
 )
+from rnnlm.evaluation.perplexity import (
+    METRICS,
+    NO_OOV,
+    PER_TEXT,
+    PER_TOKEN,
+    PER_WORD,
+    Context,
+    LineSums,
+    Signature,
+    TextEvaluation,
+    lines_per_block,
+)
 from rnnlm.inference import span_scoring
-from rnnlm.inference.span_scoring import score_spans
 from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel, warn_if_trained_on
@@ -58,10 +70,6 @@ from rnnlm.text.marks import tell_unseen
 # difference to the events: either way the probabilities of a line's tokens multiply to that of the
 # line, so numbers of both directions compare, and signatures say which is which.
 
-PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
-PER_WORD = ("ppl_word", "ppl_word_no_oov")
-PER_TEXT = ("bits_per_char", "bits_per_byte")
-FIGURES = (*PER_TOKEN, *PER_WORD, *PER_TEXT)
 # of the figures that models are compared by
 UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}
 _HINT = {
@@ -119,7 +127,7 @@ class Comparable:
 
 
 def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
-    """The figures of FIGURES that compare between all of `subjects`. holds_unk: whether `<unk>`
+    """The metrics of perplexity that compare between all of `subjects`. holds_unk: whether `<unk>`
     stands in the text.
 
     Raises:
@@ -130,7 +138,7 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
             what = f"these models cannot be compared: the part {part} of their signatures differs"
             raise ComparisonError(what, _values(subjects, part), hint)
     if not _differ(subjects, "tok"):
-        return Comparable(FIGURES, FIGURES[0], ())
+        return Comparable(METRICS, METRICS[0], ())
     _check_same_words(subjects)
     why = f"tokens are different events: {_values(subjects, 'tok')}"
     refused = [Refused(figure, "tok", why) for figure in PER_TOKEN]
@@ -214,116 +222,6 @@ def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> lis
     ]
 
 
-# ---- Bootstrap intervals of the figures of an evaluation, over the lines of its text or blocks of
-# them.
-
-MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
-
-
-def lines_per_block(lines: int, wanted: int | None) -> int:
-    """How many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS blocks
-    at most. With a single block, a notice says so."""
-    length = wanted or -(-lines // MOST_BLOCKS)
-    if lines <= length:
-        notice(
-            "the text is a single block of lines, so nothing can be resampled: intervals have "
-            "no width and p is 1"
-        )
-    return length
-
-
-@dataclass(frozen=True)
-class LineSums:
-    """What S lines add to an evaluation: log-probabilities (nats), with and without unknown tokens,
-    and all that is counted. Words count each line's end; characters and bytes one more for it."""
-
-    logprob_S: np.ndarray
-    logprob_no_oov_S: np.ndarray
-    tokens_S: np.ndarray
-    oov_S: np.ndarray
-    words_S: np.ndarray
-    characters_S: np.ndarray
-    bytes_S: np.ndarray
-
-    @classmethod
-    def of(cls, encoded: EncodedText, logprob_N: np.ndarray) -> "LineSums":
-        starts = encoded.line_offsets[:-1]
-        known_N = logprob_N.copy()
-        known_N[encoded.oov] = 0.0
-        is_oov_N = np.zeros(encoded.tokens, dtype=np.int64)
-        is_oov_N[encoded.oov] = 1
-        return cls(
-            logprob_S=np.add.reduceat(logprob_N, starts),
-            logprob_no_oov_S=np.add.reduceat(known_N, starts),
-            tokens_S=np.diff(encoded.line_offsets),
-            oov_S=np.add.reduceat(is_oov_N, starts),
-            words_S=encoded.words_L.astype(np.int64) + 1,
-            characters_S=encoded.characters_L.astype(np.int64),
-            bytes_S=encoded.bytes_L.astype(np.int64),
-        )
-
-    def blocks(self, lines: int) -> "LineSums":
-        """The sums of consecutive blocks of so many lines."""
-        return LineSums(*(by_block(getattr(self, each.name), lines) for each in fields(self)))
-
-    def counts_S(self, figure: str) -> np.ndarray:
-        """What the figure of that name is taken per: tokens, words, characters or bytes."""
-        counts = {
-            "ppl_token": self.tokens_S,
-            "ppl_token_no_oov": self.tokens_S - self.oov_S,
-            "ppl_word": self.words_S,
-            # only given where words are tokens, or none is unknown
-            "ppl_word_no_oov": self.words_S - self.oov_S,
-            "bits_per_char": self.characters_S,
-            "bits_per_byte": self.bytes_S,
-        }
-        return counts[figure]
-
-
-def evaluate_with_interval(
-    model: LanguageModel, encoded: EncodedText, progress: Progress = silent
-) -> dict[str, Any]:
-    """The :class:`~rnnlm.evaluation.perplexity.Evaluation` of a text as a dictionary, the state
-    carried across lines, with the bounds of the 95 % interval of its perplexity over lines:
-    `ppl_token_low`, `ppl_token_high`; None where there is none."""
-    began = time.perf_counter()
-    logprob_N = score_spans(model, encoded.ids, spans_of(encoded, "carry"), report=progress)
-    evaluation = summary(model, logprob_N, encoded, "carry", began)
-    sums = LineSums.of(encoded, logprob_N).blocks(lines_per_block(encoded.sentences, None))
-    interval = intervals_of(evaluation, sums, ["ppl_token"], RESAMPLES, seed=1).get("ppl_token")
-    bounds = (interval.low, interval.high) if interval else (None, None)
-    return evaluation.to_dict() | dict(
-        zip(("ppl_token_low", "ppl_token_high"), bounds, strict=True)
-    )
-
-
-def intervals_of(
-    evaluation: Evaluation, sums: LineSums, figures: Sequence[str], resamples: int, seed: int
-) -> dict[str, Interval]:
-    """The interval of each of the `figures` that the evaluation has, over the units of `sums`; none
-    where a bound is too large."""
-    found = {
-        figure: _interval(sums, figure, resamples, seed)
-        for figure in figures
-        if getattr(evaluation, figure) is not None
-    }
-    return {figure: interval for figure, interval in found.items() if math.isfinite(interval.high)}
-
-
-def _interval(sums: LineSums, figure: str, resamples: int, seed: int) -> Interval:
-    nats_N = -(sums.logprob_no_oov_S if figure.endswith("_no_oov") else sums.logprob_S)
-    counts_N = sums.counts_S(figure)
-    held = counts_N > 0  # a line of unknown words alone adds nothing to what leaves them out
-    if figure.startswith("ppl"):
-        with np.errstate(over="ignore"):
-            return ratio_interval(
-                nats_N[held], counts_N[held], transform=np.exp, resamples=resamples, seed=seed
-            )
-    return ratio_interval(
-        nats_N[held] / math.log(2), counts_N[held], resamples=resamples, seed=seed
-    )
-
-
 # ---- By how much two models differ on the lines of a text, and how sure that is: with its unknown
 # tokens, and without them.
 #
@@ -332,7 +230,6 @@ def _interval(sums: LineSums, figure: str, resamples: int, seed: int) -> Interva
 # disagree one sentence says so.
 
 LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
-NO_OOV = "_no_oov"  # what the names of figures end in that leave unknown tokens out
 
 
 @dataclass(frozen=True)
@@ -381,13 +278,11 @@ def difference(
 def _measured(
     sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int
 ) -> Measured:
-    first, second = (
-        each.logprob_no_oov_S if figure.endswith(NO_OOV) else each.logprob_S for each in sums
-    )
+    first, second = (each.logprob_of(figure) for each in sums)
     if not (np.isfinite(first).all() and np.isfinite(second).all()):
         return Measured(None, None, None)
     bits_N = by_block((first - second) / math.log(2), block_lines)
-    counts_N = by_block(sums[0].counts_S(figure), block_lines)
+    counts_N = by_block(sums[0].counts_of(figure), block_lines)
     bits = ratio_interval(bits_N, counts_N, resamples=resamples or RESAMPLES, seed=seed)
     is_ratio = figure.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
     ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level) if is_ratio else None
@@ -451,9 +346,21 @@ class Compared:
 
     name: str
     folder: str | None
-    evaluation: Evaluation
+    evaluation: TextEvaluation
     intervals: dict[str, Interval]
     calibration: Calibration | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return {
+            "name": self.name,
+            "folder": self.folder,
+            "evaluation": self.evaluation.to_dict(),
+            "intervals": {name: vars(each) for name, each in self.intervals.items()},
+            "calibration": None
+            if self.calibration is None
+            else dataclasses.asdict(self.calibration),
+        }
 
 
 @dataclass(frozen=True)
@@ -507,7 +414,8 @@ class Comparison:
             for each in dataclasses.fields(self)
             if each.name != "bits_KS"
         }
-        return {name: _plain(value) for name, value in values.items()}
+        found = {name: _plain(value) for name, value in values.items() if name != "models"}
+        return {name: found.get(name, [each.to_dict() for each in self.models]) for name in values}
 
 
 def compare(
@@ -550,14 +458,15 @@ def compare(
             f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
             "count different numbers of words in them"
         )
-    sums = [
-        LineSums.of(encoded, scores)
-        for encoded, scores in zip(read.encoded, read.scores, strict=True)
+    found = [
+        perplexity.summary(model, scores, encoded, settings.context, began, keeps_lines=True)
+        for model, scores, encoded in zip(loaded, read.scores, read.encoded, strict=True)
     ]
+    sums = [each.lines for each in found if each.lines is not None]
     block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
     report("resampling lines")
     compared = [
-        _compared(k, read, sums[k], folder, block_lines, settings, began)
+        _compared(k, read, found[k], folder, block_lines, settings)
         for k, folder in enumerate(folders)
     ]
     tables = _tables(
@@ -663,21 +572,15 @@ def _encoded(text: Text, used: Sequence[Tokenizer]) -> list[EncodedText]:
 def _compared(
     k: int,
     read: _Read,
-    sums: LineSums,
+    found: TextEvaluation,
     folder: Path | None,
     block_lines: int,
     settings: ComparisonSettings,
-    began: float,
 ) -> Compared:
     model, encoded = read.models[k], read.encoded[k]
-    found = perplexity.summary(model, read.scores[k], encoded, settings.context, began)
-    intervals = intervals_of(
-        found,
-        sums.blocks(block_lines),
-        read.comparable.figures,
-        settings.resamples or RESAMPLES,
-        settings.seed,
-    )
+    trials = Trials(settings.resamples, settings.seed, block_lines)
+    compared = [each for each in found.metrics if each.name in read.comparable.figures]
+    intervals = intervals_of(compared, trials)
     wanted = settings.calibration_tokens
     calibration = calibrate(model, encoded, settings.context, wanted) if wanted else None
     return Compared(

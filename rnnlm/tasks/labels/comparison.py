@@ -11,8 +11,9 @@ from typing import Any, cast
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.comparison import names_of
 from rnnlm.evaluation.comparison.verdict import Contrast, in_points
+from rnnlm.evaluation.label_evaluation import ALL_COLUMNS, LabelEvaluation
 from rnnlm.evaluation.labels import Mode, differences, joint_exact_match, measures
-from rnnlm.evaluation.statistics import (
+from rnnlm.evaluation.metrics import (
     PERMUTATIONS,
     RESAMPLES,
     FigureDifference,
@@ -24,10 +25,8 @@ from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.registry import check_same_task
 from rnnlm.tasks.labels import evaluation
-from rnnlm.tasks.labels.evaluation import Labelled, TaskEvaluation, opened
+from rnnlm.tasks.labels.evaluation import Labelled, opened
 from rnnlm.tasks.labels.model import TaskModel
-
-ALL_COLUMNS = "all columns"  # what the exact match of all of them together is of
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class ComparedModel:
 
     name: str
     folder: str | None
-    evaluation: TaskEvaluation
+    evaluation: LabelEvaluation
     intervals: dict[str, dict[str, Interval]]
 
 
@@ -169,7 +168,7 @@ def _check_columns(models: Mapping[str, TaskModel]) -> None:
         )
 
 
-def _intervals(found: TaskEvaluation, resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
+def _intervals(found: LabelEvaluation, resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
     by_column = {}
     for each, figures_of in zip(found.predictions, found.columns, strict=True):
         shown = {
@@ -182,7 +181,7 @@ def _intervals(found: TaskEvaluation, resamples: int, seed: int) -> dict[str, di
 
 
 def _differences(
-    first: TaskEvaluation, second: TaskEvaluation, resamples: int | None, seed: int
+    first: LabelEvaluation, second: LabelEvaluation, resamples: int | None, seed: int
 ) -> dict[str, dict[str, FigureDifference]]:
     trials = {
         "resamples": resamples or RESAMPLES,

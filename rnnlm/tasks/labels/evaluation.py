@@ -5,15 +5,15 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
 
+from rnnlm.evaluation.label_evaluation import MAIN, ColumnFigures, LabelEvaluation
 from rnnlm.evaluation.labels import (
-    LabelFigures,
     LabelSignature,
     Mode,
     Predictions,
@@ -21,8 +21,8 @@ from rnnlm.evaluation.labels import (
     measures,
     report,
 )
+from rnnlm.evaluation.metrics import Measure
 from rnnlm.evaluation.soundness import TOLERANCE, Check
-from rnnlm.evaluation.statistics import figure_interval
 from rnnlm.events import never
 from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Device, Tokenizer
 from rnnlm.models import loading
@@ -45,9 +45,6 @@ from rnnlm.text.labelled.example import LabelledText, labels_in
 
 # ---- A model measured on labelled data: its loss, and accuracy, F1 or error rates for each label
 # column.
-
-# the figure that counts is the first of these that applies
-MAIN = ("f1", "word_error_rate", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -90,94 +87,45 @@ def columns_of(
     ]
 
 
-@dataclass(frozen=True)
-class ColumnFigures(LabelFigures):
-    """The figures of a column; main: the name of the one that counts, whose signature this is."""
-
-    main: str
-    signature: str
-
-
-@dataclass(frozen=True)
-class TaskEvaluation:
-    """The figures of a model on labelled data.
-
-    loss_nats: per word, or per text of a classifier; None where the data do not say which label
-    belongs to which word. columns: the figures of each column of labels. exact_match: of all
-    columns together. signature: of the first column. predictions: of each column, what the figures
-    were computed from.
-    """
-
-    task: str
-    sentences: int
-    words: int
-    loss_nats: float | None
-    columns: tuple[ColumnFigures, ...]
-    exact_match: float | None
-    signature: str
-    seconds: float
-    predictions: tuple[Predictions, ...] = field(repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures by name, in JSON's types."""
-        values = {
-            each.name: getattr(self, each.name)
-            for each in fields(self)
-            if each.name != "predictions"
-        }
-        return values | {"columns": [each.to_dict() for each in self.columns]}
-
-
 def measure(
     model: TaskModel, data: LabelledData, mode: Mode = "conlleval", search: Search | None = None
-) -> TaskEvaluation:
-    """The figures that `rnnlm eval` prints. mode: how spans are counted."""
+) -> LabelEvaluation:
+    """Evaluate a model on labelled data. mode: how spans are counted."""
     began = time.perf_counter()
     found = answers(model, data, search)
     assert found is not None  # nothing asked it to stop
     predictions = columns_of(model, data, found, mode)
-    columns = tuple(_figures(number, each, model, data) for number, each in enumerate(predictions))
+    by_column = [measures(each) for each in predictions]
+    columns = tuple(
+        _figures(number, each, by_column[number], model, data)
+        for number, each in enumerate(predictions)
+    )
     joint = joint_exact_match(predictions).value if len(predictions) > 1 else columns[0].exact_match
     has_labels = all(bool((labels != PADDING).any()) for labels in data.labels)
-    loss = _mean_loss(model, data, found) if has_labels else None
-    seconds = time.perf_counter() - began
-    return TaskEvaluation(
-        model.task,
-        data.sentences,
-        data.words,
-        loss,
-        columns,
-        joint,
-        columns[0].signature,
-        seconds,
-        tuple(predictions),
+    return LabelEvaluation(
+        task=model.task,
+        sentences=data.sentences,
+        words=data.words,
+        loss_nats=_mean_loss(model, data, found) if has_labels else None,
+        columns=columns,
+        exact_match=joint,
+        signature=columns[0].signature,
+        seconds=time.perf_counter() - began,
+        predictions=tuple(predictions),
+        measures=tuple(by_column),
     )
 
 
-def evaluate_as_json(
+def _figures(
+    number: int,
+    column: Predictions,
+    counted: Mapping[str, Measure],
     model: TaskModel,
     data: LabelledData,
-    mode: Mode = "conlleval",
-    search: Search | None = None,
-    has_intervals: bool = False,
-) -> dict[str, Any]:
-    """The same in JSON's types. has_intervals: with `low` and `high`, the 95 % interval of the
-    figure that counts, of each column."""
-    found = measure(model, data, mode, search)
-    result = found.to_dict()
-    for column, its in zip(
-        result["columns"], found.predictions if has_intervals else (), strict=has_intervals
-    ):
-        interval = figure_interval(measures(its)[column["main"]])
-        column |= {} if interval is None else {"low": interval.low, "high": interval.high}
-    return result
-
-
-def _figures(
-    number: int, column: Predictions, model: TaskModel, data: LabelledData
 ) -> ColumnFigures:
-    """Those of one of the codec's columns. Lemmas are no classes: there are no figures of each."""
-    found = report(column)
+    """Return the metrics of one of the codec's columns. Lemmas are no classes: there are no metrics
+    of each."""
+    found = report(column, counted)
     if model.codec.columns[number].form == EDIT:
         found = replace(found, macro_f1=None, by_type={})
     main = next(name for name in MAIN if getattr(found, name) is not None)
@@ -317,7 +265,7 @@ def evaluate(
     model: TaskModel | str | Path, data: Labelled | None = None, *,
     labels: Sequence[str | Path] = (), mode: Mode = "conlleval",
     reading: Mapping[str, Any] | None = None, device: str | Device = "auto",
-) -> TaskEvaluation:  # fmt: skip
+) -> LabelEvaluation:  # fmt: skip
     """The figures of a model, itself or by its name, on labelled data: files, which are read as its
     training data were, or examples.
 

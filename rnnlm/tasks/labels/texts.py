@@ -11,6 +11,8 @@ from msgspec import Meta
 import rnnlm.corpora as corpora
 from rnnlm.config import Count, Resolved
 from rnnlm.errors import SettingsError, UsageError, notice
+from rnnlm.evaluation.label_evaluation import LabelEvaluation
+from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.interface import Tokenizer
 from rnnlm.models import loading, registry
 from rnnlm.tasks.labels import contextual, evaluation, sounds, splitting
@@ -30,7 +32,7 @@ from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.labelled import schemes
 from rnnlm.text.labelled.example import LabelledSettings, LabelledText, Task, labels_in
 from rnnlm.text.labelled.reading import read_labelled
-from rnnlm.text.lines import Block, Progress, silent
+from rnnlm.text.lines import Block, Progress
 from rnnlm.text.tokenizers import TokenizerSettings
 
 
@@ -125,18 +127,14 @@ def _check_task(settings: LabelledSettings, task: str) -> None:
         )
 
 
-def results(
-    model: TaskModel,
-    texts: dict[str, LabelledData],
-    has_intervals: bool,
-    progress: Progress = silent,
-) -> dict[str, dict[str, Any]]:
-    """The figures of a model on data by name."""
-    found = {}
-    for name, data in texts.items():
-        progress(f"{name}: evaluating {data.sentences:,} lines")
-        found[name] = evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
-    return found
+def measure(
+    model: TaskModel, data: LabelledData, has_intervals: bool, name: str, progress: Progress
+) -> LabelEvaluation:
+    """Evaluate a model on data of that name. has_intervals: with 95 % intervals of the metrics that
+    count."""
+    progress(f"{name}: evaluating {data.sentences:,} lines")
+    found = evaluation.measure(model, data)
+    return with_intervals(found) if has_intervals else found
 
 
 def _read(

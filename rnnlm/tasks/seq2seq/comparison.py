@@ -23,34 +23,28 @@ from rnnlm.evaluation.comparison.comparison import (
     Subject,
     difference,
     find_comparable,
-    intervals_of,
     lines_per_block,
     names_of,
 )
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.statistics import (
+from rnnlm.evaluation.metrics import (
     PERMUTATIONS,
     RESAMPLES,
     FigureDifference,
     Interval,
     Measure,
+    Trials,
     figure_differences,
-    figure_intervals,
+    intervals_of,
 )
+from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.models.registry import check_same_task
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData
-from rnnlm.tasks.seq2seq.evaluation import (
-    GREEDY,
-    PairEvaluation,
-    Pairs,
-    Pathname,
-    opened,
-    references_of,
-)
+from rnnlm.tasks.seq2seq.evaluation import GREEDY, Pairs, Pathname, opened, references_of
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.results import DecodingSettings
 
@@ -221,15 +215,17 @@ def _perplexities(
 
 
 def _measures(found: PairEvaluation) -> Mapping[str, Measure]:
-    return {} if found.written is None else found.written.measures
+    if found.written is None:
+        return {}
+    return {name: found.written.measures[name] for name in found.written.names}
 
 
 def _intervals(
     found: PairEvaluation, that_compare: Comparable, resamples: int | None, seed: int
 ) -> dict[str, Interval]:
-    trials = resamples or RESAMPLES
-    of_perplexities = intervals_of(found.references, found.sums, that_compare.figures, trials, seed)
-    return of_perplexities | figure_intervals(_measures(found), resamples=trials, seed=seed)
+    names = (*that_compare.figures, *WRITTEN)
+    compared = [each for each in found.metrics if each.name in names]
+    return intervals_of(compared, Trials(resamples, seed))
 
 
 def _difference(
@@ -245,14 +241,11 @@ def _difference(
         "permutations": resamples or PERMUTATIONS,
         "seed": seed,
     }
-    figure, sums = that_compare.main, (ours.sums, theirs.sums)
-    of_perplexity = (
-        difference(
-            names, sums, figure, lines_per_block(len(ours.sums.logprob_S), 1), resamples, seed
-        )
-        if figure
-        else None
-    )
+    figure, sums = that_compare.main, (ours.references.lines, theirs.references.lines)
+    of_perplexity = None
+    if figure and sums[0] is not None and sums[1] is not None:
+        block_lines = lines_per_block(ours.sources, 1)
+        of_perplexity = difference(names, (sums[0], sums[1]), figure, block_lines, resamples, seed)
     return TranslatorDifference(
         *names, of_perplexity, figure_differences(_measures(ours), _measures(theirs), **trials)
     )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
@@ -14,14 +14,11 @@ from rnnlm import arrays
 from rnnlm.config import Layer, from_stored, resolve
 from rnnlm.errors import TextError, UsageError
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.comparison.comparison import LineSums, intervals_of
-from rnnlm.evaluation.perplexity import Evaluation
+from rnnlm.evaluation.pair_evaluation import WRITTEN, Decoded, PairEvaluation, Written
+from rnnlm.evaluation.perplexity import LineSums
 from rnnlm.evaluation.soundness import TOLERANCE, Check
-from rnnlm.evaluation.statistics import RESAMPLES, Measure, figure_interval
 from rnnlm.evaluation.translation import (
     BLEU_ORDER,
-    LengthFigures,
-    TranslationFigures,
     Translations,
     TranslationSettings,
     TranslationSignature,
@@ -177,93 +174,13 @@ def hypotheses(
 # ---- An encoder-decoder measured on pairs: perplexity of the references, and figures of what it
 # writes.
 
-# figures of what a model writes
-WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
-_DECODING = {
-    "beam": "width",
-    "length_power": "power",
-    "max_length": "max_length",
-    "copy_unknown": "copy_unknown",
-}
-
-
-@dataclass(frozen=True)
-class Written:
-    """What a model writes for sources, and how good that is.
-
-    main: the name of the figure that counts: word_error_rate of spelled sources, of others bleu, or
-    exact_match where no reference has the four words that BLEU looks for. by_length: by tokens of
-    the source, without `</s>`. of_tokenizer: the figures of references put through the target's
-    tokenizer, beyond which no model gets; None where it loses nothing. signatures: of each figure.
-    translations: in the order in which the sources first appear. lines: what it writes for each
-    pair that was read. measures: the figures with what each source contributes; without BLEU where
-    no reference is long enough for it.
-    """
-
-    figures: TranslationFigures
-    main: str
-    by_length: tuple[LengthFigures, ...]
-    of_tokenizer: TranslationFigures | None
-    decoding: DecodingSettings
-    signatures: Mapping[str, str]
-    translations: Translations = field(repr=False, compare=False)
-    lines: tuple[str, ...] = field(repr=False)
-    measures: Mapping[str, Measure] = field(repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures by name, in JSON's types."""
-        figures = self.figures.to_dict() | ({} if "bleu" in self.measures else {"bleu": None})
-        of_all = {name: figures.pop(name) for name in ("lowercase", "spelled")}
-        decoding = {name: getattr(self.decoding, place) for name, place in _DECODING.items()}
-        sacrebleu = {name: figures.pop(f"{name}_signature") for name in ("bleu", "chrf")}
-        return {
-            "main": self.main, **{name: figures[name] for name in WRITTEN}, **of_all,
-            "signatures": dict(self.signatures),
-            "sacrebleu_signatures": sacrebleu, "decoding": decoding,
-            "by_length": [each.to_dict() for each in self.by_length],
-            "of_tokenizer": None if self.of_tokenizer is None else {name: getattr(self.of_tokenizer,
-                name) for name in WRITTEN},
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class PairEvaluation:
-    """The figures of an encoder-decoder on pairs.
-
-    references: their perplexity given the sources, each reference a line of its own. written: None
-    where nothing was decoded. sums: what each source, with all its references, adds to the
-    perplexity.
-    """
-
-    references: Evaluation
-    written: Written | None
-    seconds: float
-    sums: LineSums = field(repr=False, compare=False)
-    task: str = "seq2seq"
-
-    @property
-    def signature(self) -> str:
-        """Of the perplexity."""
-        return self.references.signature
-
-    def to_dict(self) -> dict[str, Any]:
-        """All figures by name, in JSON's types; those of the references as for language models."""
-        written = {} if self.written is None else self.written.to_dict()
-        return {
-            "task": self.task,
-            "sources": len(self.sums.logprob_S),
-            **self.references.to_dict(),
-            **written,
-            "seconds": self.seconds,
-        }
-
 
 def measure(
     model: Seq2SeqModel, data: PairedData, decoding: DecodingSettings | None = GREEDY,
     lowercase: bool = False
 ) -> PairEvaluation:  # fmt: skip
-    """The figures that `rnnlm eval` prints. decoding: None where perplexity is enough. lowercase:
-    what is written is compared without upper case, as it is anyway where the model knows none.
+    """Evaluate a model on pairs. decoding: None where perplexity is enough. lowercase: what is
+    written is compared without upper case, as it is anyway where the model knows none.
 
     Raises:
         ModelError: the model's scores are not numbers. UsageError: the model cannot decode so.
@@ -274,32 +191,13 @@ def measure(
     encoded = references_of(data, model.codec.target)
     references = perplexity.summary(model.decoder, logprob_N, encoded, "reset", began)
     written = None if decoding is None else _written(model, data, decoding, lowercase)
-    sums = source_sums(data, encoded, logprob_N)
-    return PairEvaluation(references, written, time.perf_counter() - began, sums)
-
-
-def evaluate_as_json(
-    model: Seq2SeqModel, data: PairedData, has_intervals: bool = False
-) -> dict[str, Any]:
-    """The same in JSON's types. has_intervals: with the bounds of 95 % intervals, over sources:
-    `low` and `high` of the figure that counts, `ppl_token_low` and `ppl_token_high`."""
-    found = measure(model, data)
-    return found.to_dict() | (_bounds(found) if has_intervals else {})
-
-
-def _bounds(measured: PairEvaluation) -> dict[str, float | None]:
-    assert measured.written is not None  # training decodes
-    of_ppl = intervals_of(measured.references, measured.sums, ["ppl_token"], RESAMPLES, seed=1).get(
-        "ppl_token"
+    return PairEvaluation(
+        signature=references.signature,
+        seconds=time.perf_counter() - began,
+        sources=len(data.groups),
+        references=replace(references, lines=source_sums(data, encoded, logprob_N), block_lines=1),
+        written=written,
     )
-    of_main = figure_interval(measured.written.measures[measured.written.main])
-    found: dict[str, float | None] = {}
-    for name, its in (("", of_main), ("ppl_token_", of_ppl)):
-        found |= {
-            f"{name}low": None if its is None else its.low,
-            f"{name}high": None if its is None else its.high,
-        }
-    return found
 
 
 def decoded(
@@ -336,16 +234,19 @@ def _written(
     )
     lengths_N = np.diff(model.codec.source.encode(sources).offsets) - 1
     by_name, text_of = measures(translations), dict(zip(sources, texts, strict=True))
-    of_lengths = tuple(by_length(by_name, lengths_N))
     main = _main(model.codec, translations)
-    if main != "bleu" and not of_tokenizer.bleu:
-        del by_name["bleu"]
     return Written(
-        measure_translations(translations), main, of_lengths,
-        None if of_tokenizer.is_perfect else of_tokenizer, decoding,
+        measure_translations(translations),
+        main,
+        tuple(by_length(by_name, lengths_N)),
+        None if of_tokenizer.is_perfect else of_tokenizer,
+        Decoded(decoding.width, decoding.power, decoding.max_length, decoding.copy_unknown),
         _signatures(model, data, translations.settings, decoding),
-        translations, tuple(text_of[each.source] for each in data.text.pairs), by_name,
-    )  # fmt: skip
+        main == "bleu" or bool(of_tokenizer.bleu),
+        translations,
+        tuple(text_of[each.source] for each in data.text.pairs),
+        by_name,
+    )
 
 
 def _main(codec: PairCodec, translations: Translations) -> str:

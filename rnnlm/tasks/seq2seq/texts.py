@@ -10,6 +10,8 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm.config import Resolved
 from rnnlm.errors import TextError, UsageError, notice
+from rnnlm.evaluation.metrics import with_intervals
+from rnnlm.evaluation.pair_evaluation import PairEvaluation
 from rnnlm.models import registry
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import (
@@ -24,7 +26,7 @@ from rnnlm.tasks.seq2seq.data import (
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings
 from rnnlm.text.corpus import HoldoutSettings
-from rnnlm.text.lines import Progress, silent
+from rnnlm.text.lines import Progress
 from rnnlm.text.pairs import ParallelSettings, ParallelText, read_pairs
 
 TEXT_SETTINGS = (
@@ -89,18 +91,14 @@ def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: 
     return Texts(resolved, PairTrainingData(codec, encoded, others[0]), valid_is, others[1])
 
 
-def results(
-    model: Seq2SeqModel,
-    texts: dict[str, PairedData],
-    has_intervals: bool,
-    progress: Progress = silent,
-) -> dict[str, dict[str, Any]]:
-    """The figures of a model on data by name."""
-    found = {}
-    for name, data in texts.items():
-        progress(f"{name}: evaluating {data.sentences:,} lines")
-        found[name] = evaluation.evaluate_as_json(model, data, has_intervals=has_intervals)
-    return found
+def measure(
+    model: Seq2SeqModel, data: PairedData, has_intervals: bool, name: str, progress: Progress
+) -> PairEvaluation:
+    """Evaluate a model on data of that name. has_intervals: with 95 % intervals of the metrics that
+    count."""
+    progress(f"{name}: evaluating {data.sentences:,} lines")
+    found = evaluation.measure(model, data)
+    return with_intervals(found) if has_intervals else found
 
 
 def is_spelled(text: ParallelText) -> bool:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.statistics import by_block, permutation_p, ratio_interval
+from rnnlm.evaluation.metrics import by_block, permutation_p, ratio_interval
 
 
 def test_the_interval_of_a_mean_is_the_normal_one_where_there_are_many_units():

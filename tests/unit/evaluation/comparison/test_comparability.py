@@ -3,14 +3,8 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparison import (
-    FIGURES,
-    UNITS,
-    Subject,
-    find_comparable,
-    names_of,
-)
-from rnnlm.evaluation.perplexity import Signature
+from rnnlm.evaluation.comparison.comparison import UNITS, Subject, find_comparable, names_of
+from rnnlm.evaluation.perplexity import METRICS, Signature
 from support.tiny_models import Lines, make_tokenizer
 
 SIGNATURE = Signature(
@@ -31,7 +25,7 @@ def subject(
 @pytest.mark.parametrize("part", ["ctx", "prec", "adapt", "model"])
 def test_what_may_differ_forbids_nothing(part):
     found = find_comparable([subject("a", 3), subject("b", 3, **{part: "other"})])
-    assert (found.figures, found.main, found.refused) == (FIGURES, "ppl_token", ())
+    assert (found.figures, found.main, found.refused) == (METRICS, "ppl_token", ())
 
 
 @pytest.mark.parametrize("part", ["data", "case", "blank", "unk", "eos"])

@@ -7,7 +7,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import ComparisonError, ModelError, RnnlmWarning, TextError, UsageError
-from rnnlm.evaluation.comparison import comparison as figure_intervals
+from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import ComparisonSettings, compare
 from rnnlm.evaluation.comparison.tables import GroupRow
 from rnnlm.ngram.unigram import UnigramModel
@@ -313,7 +313,7 @@ def test_a_probability_of_zero_makes_null_and_is_counted(text):
 
 
 def test_a_long_text_is_resampled_in_blocks(text, monkeypatch):
-    monkeypatch.setattr(figure_intervals, "MOST_BLOCKS", 4)
+    monkeypatch.setattr(perplexity, "MOST_BLOCKS", 4)
     assert compare([unigram(P), unigram(Q)], text(*["a b"] * 9)).block_lines == 3
 
 

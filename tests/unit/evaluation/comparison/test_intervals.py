@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.comparison.comparison import LineSums, intervals_of
+from rnnlm.evaluation.metrics import Trials, intervals_of
+from rnnlm.evaluation.perplexity import LineSums, PerEvent
 from rnnlm.inference import span_scoring
 from support.tiny_models import Lines, fit
 
@@ -14,7 +15,7 @@ def sums(model, lines=LINES):
     encoded = text.encode(model.tokenizer)
     logprob_N = span_scoring.score_spans(model, encoded.ids, perplexity.spans_of(encoded, "carry"))
     return LineSums.of(encoded, logprob_N), perplexity.summary(
-        model, logprob_N, encoded, "carry", 0.0
+        model, logprob_N, encoded, "carry", 0.0, keeps_lines=True
     )
 
 
@@ -28,14 +29,8 @@ def test_what_lines_add_makes_the_evaluation(settings):
         whole.bytes,
     )
     assert found.words_S.tolist() == [4, 5, 3, 3]
-    for blocks in (found, found.blocks(3)):
-        intervals = intervals_of(
-            whole,
-            blocks,
-            ["ppl_token", "ppl_token_no_oov", "ppl_word", "bits_per_char", "bits_per_byte"],
-            100,
-            1,
-        )
+    for block_lines in (1, 3):
+        intervals = intervals_of(whole.metrics, Trials(100, block_lines=block_lines))
         assert intervals["ppl_token"].estimate == pytest.approx(whole.ppl_token)
         assert intervals["ppl_token_no_oov"].estimate == pytest.approx(whole.ppl_token_no_oov)
         assert ("bits_per_char" in intervals) == (whole.bits_per_char is not None)
@@ -44,9 +39,8 @@ def test_what_lines_add_makes_the_evaluation(settings):
 
 
 def test_an_interval_too_wide_for_a_number_is_left_out():
-    _, whole = sums(fit("unigram"))
     one = np.ones(2)
     huge = LineSums(
         np.array([-1.0, -2000.0]), np.array([-1.0, -2000.0]), one, one * 0, one, one, one
     )
-    assert intervals_of(whole, huge, ["ppl_token"], 200, 1) == {}
+    assert PerEvent(huge, "ppl_token").interval(Trials(200, block_lines=1)) is None

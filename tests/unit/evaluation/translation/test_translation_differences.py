@@ -5,7 +5,7 @@ import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.statistics import figure_intervals
+from rnnlm.evaluation.metrics import figure_intervals
 from rnnlm.evaluation.translation import (
     Translations,
     TranslationSettings,

@@ -7,6 +7,7 @@ import pytest
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
+from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.evaluation.translation import Translations, TranslationSettings, measure
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairCodec, encode_pairs
@@ -124,12 +125,12 @@ def test_the_figure_that_counts_is_one_that_the_data_can_have(model):
 
 def test_intervals_hold_the_figures_and_are_drawn_over_sources(model):
     data = encode_pairs(model.codec, parallel_text(ROWS))
-    found = evaluation.evaluate_as_json(model, data, has_intervals=True)
+    found = with_intervals(evaluation.measure(model, data)).to_dict()
     assert found["low"] <= found["bleu"] <= found["high"]
     assert found["ppl_token_low"] < found["ppl_token"] < found["ppl_token_high"]
-    one = evaluation.evaluate_as_json(
-        model, encode_pairs(model.codec, parallel_text(ROWS[1::2])), has_intervals=True
-    )  # two references of one source
+    # Two references of one source.
+    data = encode_pairs(model.codec, parallel_text(ROWS[1::2]))
+    one = with_intervals(evaluation.measure(model, data)).to_dict()
     assert one["ppl_token_low"] == one["ppl_token"] == one["ppl_token_high"]
 
 
@@ -203,11 +204,8 @@ def test_what_is_asked_for_must_go_with_the_model_and_the_files(model, translato
 
 
 def test_of_references_that_the_tokenizer_knows_nothing_of_the_figures_stay_numbers(model):
-    found = evaluation.evaluate_as_json(
-        model,
-        encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")])),
-        has_intervals=True,
-    )
+    data = encode_pairs(model.codec, parallel_text([("a dog", "b c d e f")]))
+    found = with_intervals(evaluation.measure(model, data)).to_dict()
     assert (
         found["main"] == "bleu"
         and found["bleu"] == found["low"] == found["of_tokenizer"]["bleu"] == 0

@@ -1,20 +1,222 @@
-"""Statistics over sentences: counts, bootstrap resampling, intervals, tests of significance."""
+"""Metrics and evaluations: what was measured of a model, printed, stored, resampled and compared in
+one way, whatever its task."""
 
 import warnings
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 
 from rnnlm.errors import UsageError
 
+# ---- One number, and all numbers of a model on one text.
+
+Unit = Literal["plain", "percent", "of_100"]  # as it is; a share of 1; from 0 to 100
+E = TypeVar("E", bound="Evaluation")
+
+OF_100 = ("bleu", "chrf")
+PER_EVENT = (  # perplexities, bits and nats
+    "ppl_token", "ppl_token_no_oov", "ppl_word", "ppl_word_no_oov", "bits_per_char",
+    "bits_per_byte", "loss_nats",
+)  # fmt: skip
+ERRORS = (*PER_EVENT, "word_error_rate", "symbol_error_rate", "ece")  # the lower the better
+HUGE = 1e9  # a number from there on is written with an exponent
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with the bounds of its confidence interval at `level`."""
+
+    estimate: float
+    low: float
+    high: float
+    level: float = LEVEL
+
+
+def unit_of(name: str) -> Unit:
+    """Return the unit of the metric of that name: all that is neither a score from 0 to 100 nor
+    counted per token, word or character is a share."""
+    if name in OF_100:
+        return "of_100"
+    return "plain" if name in PER_EVENT else "percent"
+
+
+def shown(value: float | None, unit: Unit = "plain", digits: int = 2) -> str:
+    """Write a value as people read it: a share in percent, with two digits; a dash for none."""
+    if value is None:
+        return "-"
+    if unit == "percent":
+        value, digits = 100 * value, 2
+    elif unit == "of_100":
+        digits = 2
+    return f"{value:,.{digits}f}" if abs(value) < HUGE else f"{value:.4g}"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number, with all that is needed to print it, resample it and compare it.
+
+    value: None where nothing was counted that it could be of. signature: how it was measured, on
+    what, and of which model. column: which labels, where there are several kinds. note: what a
+    reader must know about it. counts: what each line contributes; None where this is not known,
+    as of a result that was stored, so that no interval can be given. interval: as it was stored.
+    """
+
+    name: str
+    value: float | None
+    signature: str = ""
+    column: str = ""
+    note: str = ""
+    counts: "Resampled | None" = field(default=None, repr=False, compare=False)
+    interval: Interval | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def unit(self) -> Unit:
+        """How the value is written: as it is, in percent, or as a score from 0 to 100."""
+        return unit_of(self.name)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether the larger of two values is the better one."""
+        return self.name not in ERRORS
+
+    @property
+    def label(self) -> str:
+        """Its name, after that of its column."""
+        return f"{self.column} {self.name}" if self.column else self.name
+
+    def shown(self, digits: int = 2) -> str:
+        """Write the value as people read it; digits: of a perplexity or another plain number."""
+        return shown(self.value, self.unit, digits)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Details of an evaluation in rows and columns. left: how many columns are text; numbers
+    follow. remark: what is to be said below it."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    left: int = 1
+    remark: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(ABC):
+    """What was measured of a model on one text.
+
+    A subclass for each task has the numbers as fields with types; `metrics`, `counts` and `facts`
+    are the same numbers for all that does not ask which task it is. signature: how it was measured,
+    and on what. intervals: 95 % intervals by column and name of their metric, where they were asked
+    for; None where there is none.
+    """
+
+    signature: str
+    seconds: float
+    intervals: Mapping[tuple[str, str], Interval | None] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    # counts that a summary names, and what a reader must know about a count
+    brief_counts: ClassVar[tuple[str, ...]] = ()
+    count_notes: ClassVar[Mapping[str, str]] = {}
+
+    @property
+    @abstractmethod
+    def metrics(self) -> tuple[Metric, ...]:
+        """All metrics that apply; those of one column of labels stand together."""
+
+    @property
+    @abstractmethod
+    def mains(self) -> tuple[Metric, ...]:
+        """The metrics that have intervals; the first one is what models are compared by."""
+
+    @property
+    def joint(self) -> tuple[Metric, ...]:
+        """Metrics of all columns of labels together."""
+        return ()
+
+    @abstractmethod
+    def counts_of(self, column: str = "") -> Mapping[str, int | None]:
+        """Return what was counted, by name; column: of labels, where these are counted apart."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What else is told of the measurement, by name."""
+        return {}
+
+    @property
+    def signatures(self) -> Mapping[str, str]:
+        """The signature of each metric, by what it is of; metrics of one signature share it."""
+        return {"": self.signature}
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """What a reader must know about all of the metrics."""
+        return ()
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers by name, in JSON's types, as they are stored with a model."""
+
+    @classmethod
+    @abstractmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Make the evaluation again of what :meth:`to_dict` gave; what is resampled is lost."""
+
+    def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
+        """Yield the details. most_confusions: of labels, that are listed; None: the usual
+        number."""
+        yield from ()
+
+    def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
+        """Return :meth:`to_dict` with details that are not stored."""
+        return self.to_dict()
+
+    @property
+    def column_names(self) -> Sequence[str]:
+        """The columns of labels that the metrics are of; "" where there are no labels."""
+        return list(dict.fromkeys(each.column for each in self.metrics))
+
+    @property
+    def main(self) -> str:
+        """The name of the metric that counts most."""
+        return self.mains[0].name
+
+    def metric(self, name: str, column: str = "") -> Metric | None:
+        """Return the metric of that name and column; None where it does not apply."""
+        return next((m for m in self.metrics if (m.column, m.name) == (column, name)), None)
+
+
+def with_intervals(evaluation: E) -> E:
+    """Return the evaluation with the 95 % interval of each of its main metrics."""
+    found = {
+        (each.column, each.name): None if each.counts is None else each.counts.interval()
+        for each in evaluation.mains
+    }
+    return replace(evaluation, intervals=found)
+
+
+def interval_of(stored: Mapping[str, Any], name: str, prefix: str = "") -> Interval | None:
+    """Read the interval of a metric from what was stored beside it; None where it has none."""
+    low, high = stored.get(f"{prefix}low"), stored.get(f"{prefix}high")
+    return None if low is None or high is None else Interval(stored[name], low, high)
+
+
+def intervals_of(metrics: Iterable[Metric], trials: "Trials") -> dict[str, Interval]:
+    """Return the interval of each metric that has one, by name."""
+    found = {each.name: each.counts.interval(trials) for each in metrics if each.counts is not None}
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
 # ---- Counts for each sentence, and the figures that are computed from their sums.
 #
 # F1, BLEU and calibration errors are not means over sentences, but functions of counts that are
 # summed over all of them. Every such measure therefore gives its counts sentence by sentence, so
-# that sentences can be resampled and the figure computed anew (:mod:`rnnlm.evaluation.statistics`).
+# that sentences can be resampled and the figure computed anew.
 # Shapes: N sentences, R resamples, K kinds of counts, C classes.
 
 Numbers = Sequence[float] | np.ndarray
@@ -104,18 +306,39 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class Trials:
+    """How often something is resampled, and how. resamples: of the bootstrap and of permutations;
+    None: RESAMPLES and PERMUTATIONS. block_lines: how many lines of a text are drawn together;
+    None: as many as keep the work small."""
+
+    resamples: int | None = None
+    seed: int = 1
+    block_lines: int | None = None
+
+
+class Resampled(Protocol):
+    """What each line, sentence or source contributes to a metric."""
+
+    def interval(self, trials: Trials = ...) -> Interval | None:
+        """Return the 95 % interval of the metric; None where there is none."""
+
+
+@dataclass(frozen=True)
 class Measure:
-    """A figure and the counts it is made of."""
+    """Counts of each sentence, and the figure that is made of their sums."""
 
     counts: Counts
     figure: Figure
-    higher_is_better: bool = True
 
     @property
     def value(self) -> float | None:
         """The figure of all sentences; None where nothing was counted that it could be of."""
         value = float(self.figure(self.counts.sums())[0])
         return value if np.isfinite(value) else None
+
+    def interval(self, trials: Trials = Trials()) -> Interval | None:
+        """Return the 95 % interval of the figure; None where it has no value."""
+        return figure_interval(self, resamples=trials.resamples or RESAMPLES, seed=trials.seed)
 
 
 def ratio(sums_KRC: np.ndarray) -> np.ndarray:
@@ -134,18 +357,7 @@ def ratio(sums_KRC: np.ndarray) -> np.ndarray:
 
 RESAMPLES = 2000
 PERMUTATIONS = 9999
-LEVEL = 0.95
 BATCH_UNITS = 4_000_000  # units drawn at a time, which bounds the memory
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with the bounds of its confidence interval at `level`."""
-
-    estimate: float
-    low: float
-    high: float
-    level: float = LEVEL
 
 
 def ratio_interval(
@@ -272,7 +484,7 @@ def _check(numerator_N: np.ndarray, denominator_N: np.ndarray) -> None:
 # Berg-Kirkpatrick, Burkett & Klein 2012). The p-value is that of approximate randomisation (Noreen
 # 1989; Yeh 2000 for F1; Riezler & Maxwell 2005 for BLEU): in each trial what the two systems said
 # of a sentence changes sides or not. For figures that are means it is the permutation of signs that
-# language models are compared by; see :mod:`rnnlm.evaluation.statistics`.
+# language models are compared by; see :mod:`rnnlm.evaluation.metrics`.
 
 ROUNDING = 1e-12  # figures that differ by less are equal
 
@@ -438,3 +650,59 @@ def _randomisation_p(
 def _gap(measure: Measure, totals: np.ndarray, moved_KRC: np.ndarray | float) -> np.ndarray:
     """The second figure less the first once `moved_KRC` has gone from the second to the first."""
     return measure.figure(totals[1] - moved_KRC) - measure.figure(totals[0] + moved_KRC)
+
+
+# ---- The signature of a metric of a task: what was counted, by which convention, on which data,
+# and for which model.
+
+
+@dataclass(frozen=True)
+class FigureSignature:
+    """What signatures of figures have in common: the figure, and parts with names, of which empty
+    ones are left out."""
+
+    figure: str
+    of_what: ClassVar[str]  # labels, translations
+    # parts by which figures that compare may differ
+    may_differ: ClassVar[frozenset[str]] = frozenset({"model"})
+
+    def __str__(self) -> str:
+        parts = [(field.name, getattr(self, field.name)) for field in fields(self)[1:]]
+        return "|".join(
+            [
+                _escaped(self.figure),
+                *(f"{name}:{_escaped(value)}" for name, value in parts if value),
+            ]
+        )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The inverse of str().
+
+        Raises:
+            UsageError: `text` is not a signature of this kind.
+        """
+        figure, *parts = text.split("|")
+        values = dict(part.partition(":")[::2] for part in parts)
+        if (
+            not figure
+            or ":" in figure
+            or not set(values) <= {field.name for field in fields(cls)[1:]}
+        ):
+            raise UsageError(f"not a signature of {cls.of_what}: {text!r}")
+        return cls(_read(figure), **{name: _read(value) for name, value in values.items()})
+
+    def differing(self, other: Self) -> list[str]:
+        """The names of parts by which the two figures are not of the same thing: none where they
+        compare."""
+        names = [field.name for field in fields(self) if field.name not in self.may_differ]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
+
+
+def _escaped(value: str) -> str:
+    """Columns are named by people; what divides the parts is written as URLs do."""
+    return value.replace("%", "%25").replace("|", "%7C").replace(":", "%3A")
+
+
+def _read(value: str) -> str:
+    return value.replace("%3A", ":").replace("%7C", "|").replace("%25", "%")

@@ -1,0 +1,206 @@
+"""The evaluation of a tagger or classifier: the metrics of each column of labels, with confusions
+and the metrics of each type."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from rnnlm.evaluation.labels import (
+    ClassFigures,
+    Confusion,
+    LabelFigures,
+    Predictions,
+    confusion,
+    joint_exact_match,
+    plot,
+)
+from rnnlm.evaluation.metrics import Evaluation, Measure, Metric, Table, interval_of, shown
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = (
+    "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1",
+    "exact_match", "ece", "word_error_rate", "symbol_error_rate",
+)  # fmt: skip
+# the metric that counts is the first of these that applies
+MAIN = ("f1", "word_error_rate", "accuracy")
+OF_TYPES = ("precision", "recall", "f1")
+COUNTS_OF_TYPES = ("right", "predicted", "gold")
+ALL_COLUMNS = "all columns"  # what the exact match of all of them together is of
+MOST_CONFUSIONS = 10  # that are listed, unless another number is asked for
+MOST_TYPES = 40  # in a table
+
+
+@dataclass(frozen=True)
+class ColumnFigures(LabelFigures):
+    """The metrics of a column; main: the name of the one that counts, whose signature this is."""
+
+    main: str
+    signature: str
+
+    def signature_of(self, name: str) -> str:
+        """Return the signature of another metric of this column."""
+        _, bar, parts = self.signature.partition("|")
+        return f"{name}{bar}{parts}"
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        """Make the figures again of what was stored."""
+        known: dict[str, Any] = {each.name: stored.get(each.name) for each in fields(cls)}
+        types = stored["by_type"].items()
+        known["by_type"] = {name: ClassFigures(**figures) for name, figures in types}
+        return cls(**known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelEvaluation(Evaluation):
+    """The metrics of a model on labelled data.
+
+    loss_nats: per word, or per text of a classifier; None where the data do not say which label
+    belongs to which word. columns: the metrics of each column of labels. exact_match: of all
+    columns together. signature: of the first column. predictions, measures: of each column, what
+    the metrics were computed from; none of an evaluation that was stored.
+    """
+
+    task: str
+    sentences: int
+    words: int
+    loss_nats: float | None
+    columns: tuple[ColumnFigures, ...]
+    exact_match: float | None
+    predictions: tuple[Predictions, ...] = field(default=(), repr=False, compare=False)
+    measures: tuple[Mapping[str, Measure], ...] = field(default=(), repr=False, compare=False)
+    brief_counts: ClassVar[tuple[str, ...]] = ("sentences", "words")
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return tuple(
+            self._metric(number, name)
+            for number, column in enumerate(self.columns)
+            for name in METRICS
+            if getattr(column, name) is not None
+        )
+
+    def _metric(self, number: int, name: str) -> Metric:
+        column = self.columns[number]
+        return Metric(
+            name,
+            getattr(column, name),
+            column.signature_of(name),
+            column.column,
+            counts=self.measures[number][name] if self.measures else None,
+            interval=self.intervals.get((column.column, name)),
+        )
+
+    @property
+    def mains(self) -> tuple[Metric, ...]:
+        return tuple(self._metric(number, each.main) for number, each in enumerate(self.columns))
+
+    @property
+    def joint(self) -> tuple[Metric, ...]:
+        if len(self.columns) < 2:
+            return ()
+        counts = joint_exact_match(self.predictions) if self.predictions else None
+        return (Metric("exact_match", self.exact_match, column=ALL_COLUMNS, counts=counts),)
+
+    def counts_of(self, column: str = "") -> Mapping[str, int | None]:
+        its = next((each for each in self.columns if each.column == column), self.columns[0])
+        found = {"sentences": its.sentences, "words": its.words or None}
+        found |= {"words_unknown": its.words_unknown, "unseen_count": its.unseen_count or None}
+        return {name: count for name, count in found.items() if count is not None}
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        loss = {} if self.loss_nats is None else {"loss_nats": self.loss_nats}
+        return loss | {f"{each.column} right": each.shown() for each in self.joint}
+
+    @property
+    def signatures(self) -> Mapping[str, str]:
+        if len(self.columns) == 1:
+            return {"": self.signature}
+        return {each.column: each.signature for each in self.columns}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers by name, in JSON's types."""
+        return {
+            "task": self.task,
+            "sentences": self.sentences,
+            "words": self.words,
+            "loss_nats": self.loss_nats,
+            "columns": [self._stored(each) for each in self.columns],
+            "exact_match": self.exact_match,
+            "signature": self.signature,
+            "seconds": self.seconds,
+        }
+
+    def _stored(self, column: ColumnFigures) -> dict[str, Any]:
+        interval = self.intervals.get((column.column, column.main))
+        bounds = {} if interval is None else {"low": interval.low, "high": interval.high}
+        return column.to_dict() | bounds
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
+        columns = tuple(ColumnFigures.from_dict(each) for each in stored["columns"])
+        intervals = {
+            (each["column"], each["main"]): interval_of(each, each["main"])
+            for each in stored["columns"]
+            if "low" in each
+        }
+        names = ("task", "sentences", "words", "loss_nats", "exact_match", "signature", "seconds")
+        return cls(**{name: stored[name] for name in names}, columns=columns, intervals=intervals)
+
+    def tables(self, most_confusions: int | None = None) -> Iterator[Table]:
+        most = MOST_CONFUSIONS if most_confusions is None else most_confusions
+        for number, column in enumerate(self.columns):
+            of = f" of {column.column}" if len(self.columns) > 1 else ""
+            if len(column.by_type) > 1:
+                yield _types(column, of)
+            confused = self.confusion(number).most_frequent(most) if self.predictions else []
+            if confused:
+                rows = [[gold, predicted, f"{times:,}"] for gold, predicted, times in confused]
+                yield Table([f"gold{of}", "predicted", "times"], rows, left=2)
+
+    def with_details(self, most_confusions: int | None = None) -> dict[str, Any]:
+        """All numbers, with the most frequent confusions of each column."""
+        most = MOST_CONFUSIONS if most_confusions is None else most_confusions
+        found = self.to_dict()
+        for number, column in enumerate(found["columns"]):
+            column["confusions"] = [
+                {"gold": gold, "predicted": predicted, "count": count}
+                for gold, predicted, count in self.confusion(number).most_frequent(most)
+            ]
+        return found
+
+    def confusion(self, number: int) -> Confusion:
+        """Return which labels of a column are mistaken for which; the labels of a text that bears
+        several count as one."""
+        its = self.predictions[number]
+        gold, predicted = its.gold, its.predicted
+        if its.multi_label:
+            gold = [["|".join(sorted(each))] for each in gold]
+            predicted = [["|".join(sorted(each))] for each in predicted]
+        return confusion(gold, predicted)
+
+    def plots(self) -> "dict[str, Figure]":
+        """Draw the confusions of each column of labels; sounds have none."""
+        return {
+            column.column: plot(self.confusion(number), column.column)
+            for number, column in enumerate(self.columns)
+            if self.predictions[number].gold
+        }
+
+
+def _types(column: ColumnFigures, of: str) -> Table:
+    """Return the figures of each type of spans, or of each label, the most frequent first."""
+    types = sorted(column.by_type.items(), key=lambda pair: (-pair[1].gold, pair[0]))
+    rows = []
+    for name, its in types[:MOST_TYPES]:
+        shares = [shown(getattr(its, key), "percent") for key in OF_TYPES]
+        rows.append([name, *shares, *(f"{getattr(its, key):,}" for key in COUNTS_OF_TYPES)])
+    more = len(types) - MOST_TYPES
+    return Table(
+        [f"{'type' if column.mode else 'label'}{of}", *OF_TYPES, *COUNTS_OF_TYPES],
+        rows,
+        remark=f"and {more:,} rarer ones, which --json holds" if more > 0 else "",
+    )
