@@ -190,6 +190,11 @@ def _converted(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     return converted
 
 
+def names_of(classes: Iterable[type]) -> set[str]:
+    """The names of all settings of these classes."""
+    return {field.name for cls in classes for field in _fields(cls)}
+
+
 def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(cls)
 

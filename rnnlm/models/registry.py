@@ -75,6 +75,11 @@ class Kind:
         return tuple(resolve_name(f"{self.texts}:TEXT_SETTINGS"))
 
     @property
+    def all_settings(self) -> tuple[type[Any], ...]:
+        """The classes of all settings of a run: of the model, its training and its data."""
+        return (*self.settings_classes(), *self.text_settings)
+
+    @property
     def open_texts(self) -> Callable[..., Any]:
         """The function that reads and encodes what is asked for, as
         :func:`rnnlm.training.texts.open_texts` does."""

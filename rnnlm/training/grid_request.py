@@ -10,11 +10,11 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rnnlm.config import Layer, Resolved, as_text, renamed
+from rnnlm.config import Layer, Resolved, as_text, names_of, renamed
 from rnnlm.errors import RnnlmError, SettingsError, UsageError, notice
 from rnnlm.models import registry
 from rnnlm.models.manifest import is_model, read_manifest
@@ -24,7 +24,7 @@ from rnnlm.training.texts import TEXT_SETTINGS
 
 ORIGIN = "--grid"
 FIRST = "the first run of the grid"
-COMMON = {*(field.name for cls in TEXT_SETTINGS for field in fields(cls)), "budget", "seed"}
+COMMON = {*names_of(TEXT_SETTINGS), "budget", "seed"}
 LONGEST_NAME = 150  # characters of a folder's name
 
 
@@ -123,7 +123,7 @@ def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     for values in chosen:
         with naming(run_name(values)):
             kinds.append(_kind(grid.request, values))
-    known = [_settings_of(kind) for kind in kinds]
+    known = [names_of(kind.all_settings) for kind in kinds]
     left_out = {
         kind.name: _without_effect(grid.request, own, set().union(*known))
         for kind, own in zip(kinds, known, strict=True)
@@ -234,17 +234,8 @@ def _kind(request: Request, values: Mapping[str, str]) -> registry.Kind:
     """The kind of model of a run."""
     naming_it = {name: value for name, value in values.items() if name in ("model", "recipe")}
     assignments = {name: value for name, value in request.assignments.items() if name == "model"}
-    return resolve_request(replace(_placed(request, naming_it), assignments=assignments, flags={}))[
-        1
-    ]
-
-
-def _settings_of(kind: registry.Kind) -> set[str]:
-    return {
-        field.name
-        for cls in (*kind.settings_classes(), *kind.text_settings)
-        for field in fields(cls)
-    }
+    without_settings = replace(_placed(request, naming_it), assignments=assignments, flags={})
+    return resolve_request(without_settings).kind
 
 
 def _placed(request: Request, values: Mapping[str, str]) -> Request:
@@ -288,12 +279,12 @@ def _request(
 def _resolved(values: dict[str, str], request: Request) -> Combination:
     with naming(run_name(values)):
         try:
-            _, kind, resolved = resolve_request(replace(request, resume=False))
+            settled = resolve_request(replace(request, resume=False))
         except SettingsError as error:
             if "model" in values and f"({ORIGIN})" in error.what:
                 error.hint = f"train {values['model']} by itself, or in a grid without that setting"
             raise
-    return Combination(run_name(values), values, request, kind, resolved)
+    return Combination(run_name(values), values, request, settled.kind, settled.resolved)
 
 
 def _with(request: Request, shared: Mapping[str, Any], resolved: Resolved) -> Request:

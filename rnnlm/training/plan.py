@@ -300,7 +300,8 @@ def _folder_to_resume(request: Request) -> Path:
 
     The unfinished one; else the newest that has a checkpoint; else the default folder.
     """
-    usual = _usual_folder(*resolve_request(replace(request, resume=False))[:2])
+    settled = resolve_request(replace(request, resume=False))
+    usual = _usual_folder(settled.recipe, settled.kind)
     resumable = [folder for folder in _taken_folders(usual) if checkpoints.exists(folder)]
     if request.resume == "auto":  # which does nothing where the run in the default folder is over
         resumable = []

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Layer, Resolved, as_text, renamed, resolve
+from rnnlm.config import Layer, Resolved, as_text, names_of, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
@@ -26,6 +26,8 @@ OF_TASKS = {  # what only the requests for some tasks have
         ("seq2seq",),
     ),
 }
+# flags of all runs: where a kind of model has no such setting, a notice says so
+_GENERAL = {"budget", "device", "precision", "threads", "seed", "save_every"}
 DEMO_CORPUS, DEMO_RECIPE, DEFAULT_RECIPE = corpora.USUAL[registry.LANGUAGE_MODEL], "demo", "lstm"
 
 
@@ -65,12 +67,70 @@ class Request:
     init_decoder_from: str | None = None
 
 
-def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolved]:
-    """The recipe's name, the kind of model and all settings of a request.
+class Settled(NamedTuple):
+    """What a request comes to. recipe: its name; None: none is used."""
+
+    recipe: str | None
+    kind: registry.Kind
+    resolved: Resolved
+
+
+def resolve_request(request: Request) -> Settled:
+    """Settle the recipe, the kind of model and all settings of a request.
+
+    The layers of settings, later ones win: bundled corpus < recipe < language models to start from
+    < config file < grid < `--set` < named flags. A run that is resumed has stored all its settings:
+    they stand in the place of the first three.
 
     Raises:
         SettingsError: something is unknown or not valid.
     """
+    _check_recipe_and_model(request)
+
+    # What is said with this very run.
+    said = _said_layers(request)
+    stored: list[Layer] = []
+    if request.resume and request.output is not None:
+        stored.append(resuming.settings_layer(request.output))
+    chosen = [*stored, *said]
+
+    # The recipe. Where a run is resumed, it gives no more than its name: it may have changed since.
+    recipe = _recipe_for(request, chosen)
+    from_recipe: list[Layer] = []
+    if recipe is not None and not request.resume:
+        values = _with_tokenizer(recipes.load(recipe).settings, _topmost(chosen, "tokenizer"))
+        from_recipe.append(Layer(f"recipe {recipe}", values))
+    chosen = [*from_recipe, *chosen]
+
+    # What is learned, and what suits the text, if that is a bundled corpus.
+    task = _topmost(chosen, "task") or registry.LANGUAGE_MODEL
+    from_corpus: list[Layer] = []
+    if not request.resume:
+        suiting = corpora.suiting(task, request.text)
+        values = _with_tokenizer(suiting, _topmost(chosen, "tokenizer"))
+        from_corpus.append(Layer("the bundled corpus", values))
+
+    # The kind of model, and what its weights need if they start as those of language models.
+    name = _topmost([*from_corpus, *chosen], "model") or _model_to_start_from(request, task)
+    kind = registry.trained_kind(str(name or DEFAULT_RECIPE), task)
+    starts = _starts(request, kind)
+    from_starts = [start.layer for start in starts]
+
+    # All layers, the lowest first, without what has no meaning for this kind.
+    layers = [*from_corpus, *from_recipe, *from_starts, *stored, *said]
+    if kind.task == registry.LANGUAGE_MODEL:
+        _check_no_labels(request)
+        layers = [_without(layer, {"task"}) for layer in layers]
+    layers[-1] = _without(layers[-1], _ignored_flags(layers[-1].values, kind))
+    _check_names(layers, kind)
+
+    resolved = resolve(kind.all_settings, layers)
+    _check_starts(resolved, starts)
+    return Settled(recipe, kind, resolved)
+
+
+def _check_recipe_and_model(request: Request) -> None:
+    """Raises UsageError: a recipe is named, and a model of another kind than it makes."""
     if request.recipe and request.model:
         chosen = recipes.load(request.recipe).settings["model"]
         if chosen != request.model:
@@ -78,52 +138,87 @@ def resolve_request(request: Request) -> tuple[str | None, registry.Kind, Resolv
                 f"recipe {request.recipe} is of kind {chosen}, not {request.model}",
                 hint="leave one out",
             )
-    own = _own_layers(request)
-    if request.resume and request.output is not None:
-        own = [resuming.settings_layer(request.output), *own]
-    named = _topmost(own, "model")
-    is_task = _topmost(own, "task") not in (None, registry.LANGUAGE_MODEL)
-    recipe = request.recipe or (named if named in recipes.names() and not is_task else None)
-    if recipe is None and named is None and not is_task:
-        recipe = DEFAULT_RECIPE if request.text else DEMO_RECIPE
-    if named in recipes.names() and named not in registry.KINDS:
+
+
+def _said_layers(request: Request) -> list[Layer]:
+    """The settings that stand in the request itself, the lowest first."""
+    config = read_toml(request.config) if request.config else {}
+    flags = dict(request.flags)
+    if request.model:
+        flags["model"] = request.model
+    if request.task:
+        flags["task"] = request.task
+    layers = [
+        Layer(str(request.config or "--config"), config),
+        *request.extra_layers,
+        Layer("--set", request.assignments, is_text=True),
+        Layer("the command line", flags),
+    ]
+    return [replace(layer, values=renamed(layer.values, layer.origin)) for layer in layers]
+
+
+def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
+    """The name of the recipe: the one that is asked for, or the one that is called like the model,
+    or the default. The last two are recipes of language models.
+
+    Raises:
+        SettingsError: the model that is asked for is a recipe.
+    """
+    model = _topmost(chosen, "model")
+    if model in recipes.names() and model not in registry.KINDS:
         raise SettingsError(
-            f"{named} is a recipe, not a kind of model", hint=f"use --recipe {named}"
+            f"{model} is a recipe, not a kind of model", hint=f"use --recipe {model}"
         )
-    if request.resume:  # a run has all its settings; its recipe may have others by now
-        layers = own
-    else:
-        layers = [*_recipe_layer(recipe, _topmost(own, "tokenizer")), *own]
-    task = _topmost(layers, "task") or registry.LANGUAGE_MODEL
-    if not request.resume:
-        layers = [
-            Layer(
-                "the bundled corpus",
-                _with_tokenizer(corpora.suiting(task, request.text), _topmost(layers, "tokenizer")),
-            ),
-            *layers,
-        ]
-    kind = registry.trained_kind(
-        str(_topmost(layers, "model") or _model_to_start_from(request, task) or DEFAULT_RECIPE),
-        task,
-    )
-    start = _settings_to_start_from(request, kind)
-    layers = [*layers[: len(layers) - len(own)], *(layer for _, layer in start), *own]
-    if kind.task == registry.LANGUAGE_MODEL:
-        _check_no_labels(request)
-        layers = [
-            replace(
-                layer,
-                values={name: value for name, value in layer.values.items() if name != "task"},
-            )
-            for layer in layers
-        ]
-    classes = (*kind.settings_classes(), *kind.text_settings)
-    layers[-1] = Layer(layers[-1].origin, _applicable(layers[-1].values, classes, kind))
-    _check_names(layers, classes, kind)
-    resolved = resolve(classes, layers)
-    _check_start(resolved, start)
-    return recipe, kind, resolved
+    if request.recipe:
+        return request.recipe
+    if _topmost(chosen, "task") not in (None, registry.LANGUAGE_MODEL):
+        return None
+    if model is None:
+        return DEFAULT_RECIPE if request.text else DEMO_RECIPE
+    return model if model in recipes.names() else None
+
+
+def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
+    """`values` without the settings of their tokenizer, if `tokenizer` asks for another one."""
+    if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
+        return values
+    of_tokenizers = names_of([TokenizerSettings])
+    return {name: value for name, value in values.items() if name not in of_tokenizers}
+
+
+def _topmost(layers: list[Layer], name: str) -> Any:
+    """The value of a setting in the last layer that has it."""
+    for layer in reversed(layers):
+        if name in layer.values:
+            return layer.values[name]
+    return None
+
+
+def _without(layer: Layer, names: set[str]) -> Layer:
+    kept = {name: value for name, value in layer.values.items() if name not in names}
+    return replace(layer, values=kept)
+
+
+def _ignored_flags(flags: Mapping[str, Any], kind: registry.Kind) -> set[str]:
+    """The general flags that this kind of model has no use for. A notice names each."""
+    ignored = (flags.keys() & _GENERAL) - names_of(kind.all_settings)
+    for name in ignored:
+        notice(
+            f"--{name.replace('_', '-')} has no effect on a model of kind {kind.name}: it is "
+            "ignored"
+        )
+    return ignored
+
+
+# ---- Starting from language models.
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a task's network takes over of the settings of a language model. option: names it."""
+
+    option: str
+    layer: Layer
 
 
 def _model_to_start_from(request: Request, task: str) -> str | None:
@@ -133,145 +228,74 @@ def _model_to_start_from(request: Request, task: str) -> str | None:
     if name is None or task == registry.LANGUAGE_MODEL:
         return None
     model = model_folder.read_manifest(loading.find(name)).model
-    return (
-        model if model in {kind.name for kind in registry.TASK_KINDS if kind.task == task} else None
-    )
+    kinds = [kind.name for kind in registry.TASK_KINDS if kind.task == task]
+    return model if model in kinds else None
 
 
-def _settings_to_start_from(request: Request, kind: registry.Kind) -> list[tuple[str, Layer]]:
-    """What a task's network takes over of the settings of language models, above those of a recipe,
-    each with the option that names it."""
+def _starts(request: Request, kind: registry.Kind) -> list[_Start]:
+    """What a task's network takes over of the settings of language models."""
     if request.resume or kind.task == registry.LANGUAGE_MODEL:
         return []
     return [
-        (option, Layer(f"language model {name}", values))
+        _Start(option, Layer(f"language model {name}", values))
         for option, name, values in kind.initial_settings(request, kind)
     ]
 
 
-def _check_start(resolved: Resolved, start: list[tuple[str, Layer]]) -> None:
+def _check_starts(resolved: Resolved, starts: list[_Start]) -> None:
     """Raises UsageError: what is asked for differs from what the weights to start from need."""
-    for option, layer, name, value in (
-        (*each, *item) for each in start for item in each[1].values.items()
-    ):
-        if resolved.values[name] != value:
-            what = (
-                f"{name} = {as_text(resolved.values[name])} ({resolved.origins[name]}) "
-                f"does not fit {option}"
+    origins = {start.layer.origin for start in starts}
+    for start in starts:
+        for name, value in start.layer.values.items():
+            have, origin = resolved.values[name], resolved.origins[name]
+            if have == value:
+                continue
+            hint = f"leave {name} out: it is taken over"
+            if origin in origins:
+                hint = "start from one of them, or train both with the same settings"
+            raise UsageError(
+                f"{name} = {as_text(have)} ({origin}) does not fit {start.option}",
+                f"it is {as_text(value)} in the {start.layer.origin}",
+                hint,
             )
-            is_theirs = resolved.origins[name] in {each.origin for _, each in start}
-            hint = (
-                "start from one of them, or train both with the same settings"
-                if is_theirs
-                else f"leave {name} out: it is taken over"
-            )
-            raise UsageError(what, f"it is {as_text(value)} in the {layer.origin}", hint)
+
+
+# ---- What a model of this kind does not have.
 
 
 def _check_no_labels(request: Request) -> None:
-    given = next(
-        (name for name in ("labels", "valid_labels", "test_labels") if getattr(request, name)), None
-    )
-    if given:
-        raise UsageError(
-            f"--{given.replace('_', '-')} is of no use to a language model",
-            "it learns no labels",
-            "add --task tagging",
+    """Raises UsageError: files of labels are given, and a language model learns none."""
+    for name in ("labels", "valid_labels", "test_labels"):
+        if getattr(request, name):
+            raise UsageError(
+                f"--{name.replace('_', '-')} is of no use to a language model",
+                "it learns no labels",
+                "add --task tagging",
+            )
+
+
+def _check_names(layers: list[Layer], kind: registry.Kind) -> None:
+    """Raises SettingsError: a setting belongs to another kind of model, or to another task."""
+    known = names_of(kind.all_settings)
+    for layer in layers:
+        for name in layer.values:
+            if name not in known:
+                _check_owners(name, layer.origin, kind)
+
+
+def _check_owners(name: str, origin: str, kind: registry.Kind) -> None:
+    """Raises SettingsError: other kinds of models than this one have a setting of that name."""
+    others = [other for other in (*registry.KINDS.values(), *registry.TASK_KINDS) if other.fitting]
+    owners = [other for other in others if name in names_of(other.all_settings)]
+    alike = [other.name for other in owners if other.task == kind.task]
+    if alike:
+        raise SettingsError(
+            f"a model of kind {kind.name} has no setting {name!r} ({origin})",
+            f"it belongs to: {', '.join(alike)}",
+            f"add --model {alike[0]}",
         )
-
-
-def _check_names(layers: list[Layer], classes: tuple[type[Any], ...], kind: registry.Kind) -> None:
-    """Names the model, or the task, that an unknown setting belongs to, if there is one."""
-    known = {name for cls in classes for name in cls.__dataclass_fields__}
-    for name, origin in [
-        (name, layer.origin) for layer in layers for name in layer.values if name not in known
-    ]:
-        owners = [
-            other
-            for other in (*registry.KINDS.values(), *registry.TASK_KINDS)
-            if other.fitting and _has(other, name)
-        ]
-        alike = [other.name for other in owners if other.task == kind.task]
-        if alike:
-            what = f"a model of kind {kind.name} has no setting {name!r} ({origin})"
-            raise SettingsError(
-                what, f"it belongs to: {', '.join(alike)}", f"add --model {alike[0]}"
-            )
-        if owners:
-            whose = (
-                f"a model for {kind.task}" if kind.task in registry.TASKS else "a language model"
-            )
-            why, hint = resolve_name("rnnlm.tasks.refusals:of_setting")(
-                name, list(dict.fromkeys(other.task for other in owners))
-            )
-            raise SettingsError(f"{whose} has no setting {name!r} ({origin})", why, hint)
-
-
-def _has(kind: registry.Kind, name: str) -> bool:
-    """Whether there is a setting of that name, of the network, its training, or how its own task's
-    data are read."""
-    return any(
-        name in cls.__dataclass_fields__ for cls in (*kind.settings_classes(), *kind.text_settings)
-    )
-
-
-def _own_layers(request: Request) -> list[Layer]:
-    """What the request itself sets: config file < `--set` < named flags."""
-    flags = {
-        **request.flags,
-        **{
-            name: value
-            for name, value in (("model", request.model), ("task", request.task))
-            if value
-        },
-    }
-    layers = [
-        Layer(
-            str(request.config or "--config"), read_toml(request.config) if request.config else {}
-        ),
-        *request.extra_layers,
-        Layer("--set", request.assignments, is_text=True),
-        Layer("the command line", flags),
-    ]
-    return [replace(layer, values=renamed(layer.values, layer.origin)) for layer in layers]
-
-
-def _recipe_layer(recipe: str | None, tokenizer: Any) -> list[Layer]:
-    """A recipe's settings. tokenizer: the kind that is asked for, if any."""
-    return (
-        []
-        if recipe is None
-        else [Layer(f"recipe {recipe}", _with_tokenizer(recipes.load(recipe).settings, tokenizer))]
-    )
-
-
-def _with_tokenizer(values: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
-    """Settings, without those of a tokenizer of another kind than `tokenizer`, if that is asked
-    for: these go with theirs."""
-    if tokenizer in (None, values.get("tokenizer", TokenizerSettings.tokenizer)):
-        return values
-    return {
-        name: value
-        for name, value in values.items()
-        if name not in TokenizerSettings.__dataclass_fields__
-    }
-
-
-def _topmost(layers: list[Layer], name: str) -> Any:
-    """The value of setting `name` in the last layer that has it."""
-    return next((layer.values[name] for layer in reversed(layers) if name in layer.values), None)
-
-
-def _applicable(
-    flags: Mapping[str, Any], classes: tuple[type[Any], ...], kind: registry.Kind
-) -> dict[str, Any]:
-    """The named flags this kind of model has; a notice names general ones that it lacks."""
-    known = {name for cls in classes for name in cls.__dataclass_fields__}
-    general = {"budget", "device", "precision", "threads", "seed", "save_every"}
-    for name in flags.keys() - known:
-        if name in general:
-            notice(
-                f"--{name.replace('_', '-')} has no effect on a model of kind {kind.name}: it "
-                "is ignored"
-            )
-    return {name: value for name, value in flags.items() if name in known or name not in general}
+    if owners:
+        whose = f"a model for {kind.task}" if kind.task in registry.TASKS else "a language model"
+        tasks = list(dict.fromkeys(other.task for other in owners))
+        why, hint = resolve_name("rnnlm.tasks.refusals:of_setting")(name, tasks)
+        raise SettingsError(f"{whose} has no setting {name!r} ({origin})", why, hint)

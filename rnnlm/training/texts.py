@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Resolved, as_text
+from rnnlm.config import Resolved, as_text, names_of
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.evaluation.perplexity import TextEvaluation, evaluate
@@ -408,12 +408,7 @@ class SharedTexts:
     def __call__(
         self, request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
     ) -> Texts:
-        names = [
-            field.name
-            for cls in kind.text_settings
-            if cls is not HoldoutSettings
-            for field in fields(cls)
-        ]
+        names = sorted(names_of(cls for cls in kind.text_settings if cls is not HoldoutSettings))
         has_valid = request.valid or not request.text  # so that nothing is held out
         share = () if has_valid else (held_out_share(kind, resolved), _is_share_asked(resolved))
         shaping = () if kind.task == registry.LANGUAGE_MODEL else OF_DATA
