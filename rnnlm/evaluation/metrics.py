@@ -1,7 +1,6 @@
 """Metrics and evaluations: what was measured of a model, printed, stored, resampled and compared in
 one way, whatever its task."""
 
-import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -402,17 +401,16 @@ def percentile_bounds(
     """The bounds of the percentile bootstrap of any statistic of N units drawn with replacement.
     values: of each unit, (N,) each, which `statistic` takes with an `axis`. Where units drawn have
     no finite statistic they are left out."""
-    from scipy.stats import DegenerateDataWarning, bootstrap
-
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        # all equal: an interval without width
-        warnings.simplefilter("ignore", DegenerateDataWarning)
-        drawn = bootstrap(
-            values, statistic, n_resamples=resamples, method="percentile", paired=True,
-            vectorized=True,
-            batch=max(1, batch_units // len(values[0])), rng=np.random.default_rng(seed),
-        ).bootstrap_distribution  # fmt: skip
-    low, high = np.quantile(drawn[np.isfinite(drawn)], [(1 - level) / 2, (1 + level) / 2])
+    generator, units = np.random.default_rng(seed), len(values[0])
+    batch = max(1, batch_units // units)
+    drawn = []
+    with np.errstate(all="ignore"):
+        for start in range(0, resamples, batch):
+            places_RN = generator.integers(0, units, (min(batch, resamples - start), units))
+            drawn.append(statistic(*(each_N[places_RN] for each_N in values), axis=-1))
+    drawn_R = np.concatenate(drawn)
+    finite = drawn_R[np.isfinite(drawn_R)]
+    low, high = np.quantile(finite, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -430,18 +428,40 @@ def permutation_p(
     differing = difference_N[difference_N != 0]  # the sign of a zero makes no difference
     if len(differing) < 2:  # either sign of a single one is as far from zero
         return 1.0
-    from scipy.stats import permutation_test
 
-    def total(values: np.ndarray, axis: int = -1) -> np.ndarray:
-        return values.sum(axis=axis)
+    # Count the sums on either side of the observed one; sums that differ by rounding are equal.
+    observed, units = differing.sum(), len(differing)
+    tolerance = 100 * np.finfo(np.float64).eps * abs(observed)
+    is_exact = units < 63 and 1 << units <= resamples
+    signs = _all_signs(units) if is_exact else _drawn_signs(units, resamples, seed)
+    above = below = trials = 0
+    for signs_RN in signs:
+        total_R = (signs_RN * differing).sum(axis=-1)
+        above += int(np.count_nonzero(total_R >= observed - tolerance))
+        below += int(np.count_nonzero(total_R <= observed + tolerance))
+        trials += len(total_R)
 
-    batch = max(1, BATCH_UNITS // len(differing))
-    result = permutation_test(
-        (differing,), total, permutation_type="samples", vectorized=True, n_resamples=resamples,
-        batch=batch,
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return float(result.pvalue)
+    # Where signs are drawn, the observed ones count as one more draw (Phipson & Smyth 2010).
+    added = 0 if is_exact else 1
+    return min(1.0, 2 * (min(above, below) + added) / (trials + added))
+
+
+def _all_signs(units: int) -> Iterator[np.ndarray]:
+    """Yield every way to give so many units a sign, (R, N) at a time."""
+    ways, batch = 1 << units, max(1, BATCH_UNITS // units)
+    for start in range(0, ways, batch):
+        numbers_R = np.arange(start, min(start + batch, ways))
+        yield 1 - 2 * ((numbers_R[:, None] >> np.arange(units)) & 1)
+
+
+def _drawn_signs(units: int, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield signs drawn for so many units, (R, N) at a time. They are drawn as scipy's
+    `permutation_test` draws them, so that both give the same p-value."""
+    generator = np.random.default_rng(seed)
+    batch = min(draws, max(1, BATCH_UNITS // units))
+    both_RN2 = np.tile(np.array([1, -1]), (batch, units, 1))
+    for start in range(0, draws, batch):
+        yield generator.permuted(both_RN2, axis=-1)[: draws - start, :, 0]
 
 
 def by_block(values_N: np.ndarray, length: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+import scipy.stats
 
 from rnnlm.errors import UsageError
+from rnnlm.evaluation import metrics
 from rnnlm.evaluation.metrics import by_block, permutation_p, ratio_interval
 
 
@@ -59,6 +61,45 @@ def test_a_permutation_test_of_few_units_tries_all_signs():
     assert permutation_p(np.array([1.0, 1.0, 1.0, 1.0])) == pytest.approx(2 / 16)
     assert permutation_p(np.array([1.0, 1.0, 0.0, 1.0, 1.0])) == pytest.approx(2 / 16)
     assert permutation_p(np.zeros(7)) == permutation_p(np.array([0.0, 3.0])) == 1.0
+
+
+def units_with_ties(count):
+    return np.random.default_rng(count).normal(0.3, 1, count).round(1)
+
+
+@pytest.mark.parametrize("units, resamples", [(2, 99), (6, 99), (6, 63), (40, 999), (300, 99)])
+def test_permutation_is_scipys(monkeypatch, units, resamples):
+    """To the last bit, draw for draw, also where not all draws fit into the memory at once."""
+    monkeypatch.setattr(metrics, "BATCH_UNITS", 1000)
+    values = units_with_ties(units)
+    result = scipy.stats.permutation_test(
+        (values[values != 0],),
+        lambda values, axis: values.sum(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, 1000 // np.count_nonzero(values)),
+        rng=np.random.default_rng(3),
+    )
+    assert permutation_p(values, resamples=resamples, seed=3) == result.pvalue
+
+
+@pytest.mark.parametrize("units", [2, 30, 3000])
+def test_bootstrap_is_scipys(units):
+    values, weights = units_with_ties(units), np.arange(1.0, units + 1)
+    result = scipy.stats.bootstrap(
+        (values, weights),
+        lambda values, weights, axis: values.sum(axis=axis) / weights.sum(axis=axis),
+        n_resamples=500,
+        method="percentile",
+        paired=True,
+        vectorized=True,
+        rng=np.random.default_rng(3),
+    )
+    interval = ratio_interval(values, weights, resamples=500, seed=3)
+    tails = [(1 - metrics.LEVEL) / 2, (1 + metrics.LEVEL) / 2]
+    expected = np.quantile(result.bootstrap_distribution, tails)
+    assert [interval.low, interval.high] == list(expected)
 
 
 def test_p_values_of_equal_systems_are_spread_evenly():
