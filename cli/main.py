@@ -21,7 +21,7 @@ with leaving_at_ctrl_c():  # before anything that takes time
 
     import click
 
-    from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, nearest
+    from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, missing_package, nearest
 
     from . import terminal
     from .options import RENAMED_OPTIONS, renamed_option, write_sections
@@ -112,18 +112,22 @@ def _print_version(context: click.Context, option: click.Parameter, wanted: bool
         return
     import platform
 
-    import torch
-
     from rnnlm import __version__
+
+    click.echo(f"rnnlm {__version__} (Python {platform.python_version()}, {_torch_here()})")
+    context.exit()
+
+
+def _torch_here() -> str:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return "torch not installed"
+
     from rnnlm.neural.device import resolve_device
 
     device, threads = resolve_device("auto"), torch.get_num_threads()
-    python = platform.python_version()
-    click.echo(
-        f"rnnlm {__version__} (Python {python}, torch {torch.__version__}, device {device}, "
-        f"{threads} threads)"
-    )
-    context.exit()
+    return f"torch {torch.__version__}, device {device}, {threads} threads"
 
 
 @click.group(
@@ -190,6 +194,8 @@ def run(arguments: Sequence[str]) -> int:
 def _exit_code(error: BaseException, command: str) -> int:
     """Say what went wrong, and give its exit code. command: whose help to see where click does not
     say it."""
+    if isinstance(error, ModuleNotFoundError):
+        error = missing_package(error) or error
     if isinstance(error, RnnlmError):
         terminal.show_error(error.what, error.why, error.hint)
         return error.exit_code

@@ -175,3 +175,15 @@ def require_package(module: str, extra: str, use: str) -> ModuleType:
         raise UsageError(
             f"{use} need the package {package}", str(error), f"pip install 'rnnlm[{extra}]'"
         ) from None
+
+
+def missing_package(error: ModuleNotFoundError) -> RnnlmError | None:
+    """Turn the failed import of a package that is not installed into an error that says what to
+    install. Return None where the module is one of ours, of Python or inside of a package that is
+    there: then something else is wrong."""
+    package = error.name or ""
+    if not package or "." in package or package == "rnnlm" or package in sys.stdlib_module_names:
+        return None
+    return RnnlmError(
+        f"this needs the package {package}", "it is not installed", f"pip install {package}"
+    )

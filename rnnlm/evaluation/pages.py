@@ -39,6 +39,7 @@ def check(path: Path, overwrite: bool = False, what: str = "a report") -> None:
             "the report is a page of HTML",
             "name a FILE.html, or FILE.html.gz",
         )
+    import matplotlib  # noqa: F401 where it is not installed, say so before time goes into a page
 
 
 def write(path: Path, page: str, what: str = "a report") -> None:

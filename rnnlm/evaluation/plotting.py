@@ -122,6 +122,7 @@ def check_path(path: Path) -> None:
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} does not have a plot suffix", hint=nearest(path.suffix, SUFFIXES))
+    import matplotlib  # noqa: F401 where it is not installed, say so before time goes into a plot
 
 
 def check(path: Path, overwrite: bool) -> None:

@@ -239,7 +239,7 @@ def dataset_records(source: str, settings: SourceSettings) -> Iterator[list[str]
         rows = _load_dataset(name, revision, config, settings.split)
         where = f"{source} [{settings.split}]"
         yield from _in_chunks(_texts_of((tables.Row(where, row) for row in rows), settings))
-    except TextError:
+    except (TextError, ModuleNotFoundError):
         raise
     except Exception as error:
         # the datasets library raises many kinds; each is an unreadable source

@@ -1,17 +1,24 @@
 """What is not needed is not imported: help answers at once, and count-based models never wait for
 torch."""
 
+import importlib.metadata
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from setuptools.config.setupcfg import read_configuration
 
 from rnnlm import corpora
 from rnnlm.cli.main import COMMANDS
 from support.tiny_models import fit, save
 
+ROOT = Path(__file__).parents[2]
 HEAVY = {
     "torch",
     "datasets",
@@ -22,24 +29,55 @@ HEAVY = {
     "rich",
     "matplotlib",
 }
+
+
+def requirement_names(lines: list[str]) -> set[str]:
+    return {Requirement(line).name for line in lines if line and not line.startswith("#")}
+
+
+SMALL = requirement_names((ROOT / "requirements-ngram.txt").read_text("utf-8").splitlines())
+WHOLE = requirement_names(read_configuration(ROOT / "setup.cfg")["options"]["install_requires"])
 RUN = """
-import os, sys, time
+import contextlib, io, json, sys, time
 began = time.process_time()
+sys.path[:0] = {packages!r}
+class Missing:
+    def find_spec(name, path=None, target=None):
+        if name in {without!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing)
 from rnnlm.cli.main import run
 for arguments in {commands!r}:
-    sys.stdout = open(os.devnull, "w")
-    code = run(arguments)
-    sys.stdout = sys.__stdout__
-    print(code, time.process_time() - began, *sorted({heavy!r} & set(sys.modules)))
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+        code = run(arguments)
+    seconds = time.process_time() - began
+    imported = [name for name in {heavy!r} if name in sys.modules]
+    print(json.dumps([code, seconds, imported, said.getvalue()]))
 """
 
 
-def run_apart(*commands: list[str], cwd=None) -> list[list[str]]:
-    """Exit code, CPU seconds so far and heavy modules imported so far after each of the commands,
-    in one fresh process."""
-    code = RUN.format(commands=commands, heavy=HEAVY)
+class Ended(NamedTuple):
+    """A command of several in one process: the CPU seconds and heavy modules imported up to its
+    end, and what it said on stdout and stderr."""
+
+    code: int
+    seconds: float
+    imported: list[str]
+    said: str
+
+
+def run_apart(*commands: list[str], cwd=None, without=(), packages: Path | None = None):
+    """Run the commands in one fresh process. without: packages that it cannot import. packages: a
+    folder that holds all the packages that it can."""
+    isolated = [] if packages is None else ["-I", "-S"]
+    code = RUN.format(
+        commands=commands,
+        heavy=sorted(HEAVY),
+        without=sorted(without),
+        packages=[] if packages is None else [str(packages)],
+    )
     ended = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *isolated, "-c", code],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -47,60 +85,152 @@ def run_apart(*commands: list[str], cwd=None) -> list[list[str]]:
         timeout=120,
     )
     assert ended.returncode == 0, ended.stderr
-    return [line.split() for line in ended.stdout.splitlines()]
+    return [Ended(*json.loads(line)) for line in ended.stdout.splitlines()]
 
 
 def test_no_help_imports_anything_heavy():
     results = run_apart(
         ["--help"], *([command, "--help"] for command in COMMANDS), ["bench", "train", "--help"]
     )
-    assert [result[0] for result in results] == ["0"] * (len(COMMANDS) + 2)
-    assert [result[2:] for result in results] == [[]] * len(results)
-    assert float(results[-1][1]) < 0.3 * len(results)
+    assert [ended.code for ended in results] == [0] * (len(COMMANDS) + 2)
+    assert [ended.imported for ended in results] == [[]] * len(results)
+    assert results[-1].seconds < 0.3 * len(results)
 
 
 @pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["nonsense"], ["eval"]])
 def test_help_and_wrong_usage_answer_at_once(command):
-    (result,) = run_apart(command)
-    assert result[2:] == []
-    assert float(result[1]) < 0.3
+    (ended,) = run_apart(command)
+    assert ended.imported == []
+    assert ended.seconds < 0.3
 
 
-@pytest.mark.parametrize("kind", ["unigram", "ngram"])
-def test_n_gram_models_are_trained_evaluated_and_used_without_torch(tmp_path, kind):
-    text = str(corpora.part("english", "valid"))
-    commands = (
-        f"train TEXT --model {kind} -o uni", "eval -m uni TEXT",
-        "tune -m uni --adapt unigram --on TEXT",
-        "eval -m uni --adapt unigram TEXT",
-        "score -m uni --tokens the day", "generate -m uni --num 2", "info uni", "doctor uni",
-        "mix uni uni --on TEXT -o both --bundle",
-        "generate -m both", "doctor both",
-    )  # fmt: skip
-    results = run_apart(
-        *([text if word == "TEXT" else word for word in each.split()] for each in commands),
-        cwd=tmp_path,
-    )
-    assert [result[0] for result in results] == ["0"] * 11
-    assert not {"torch", "datasets", "sentencepiece"} & {
-        name for result in results for name in result[2:]
-    }
+# ---- The small install, of requirements-ngram.txt: all n-gram work, without torch.
+
+NGRAM_WORK = """
+--version
+train train.txt --valid valid.txt --model ngram --set order=3 -o kn
+train train.txt --model unigram --tokenizer-from kn -o uni
+tune -m kn --adapt unigram --on valid.txt
+eval -m kn --adapt unigram valid.txt
+score -m kn --words --tokens the day
+score -m kn --input train.txt --json
+score -m kn --pairs pairs.tsv
+compare kn uni --on valid.txt
+mix kn uni --on valid.txt -o both --bundle
+eval -m both valid.txt
+generate -m both --num 2
+rescore --tune list.tsv --apply list.tsv -m kn --output best.txt
+export -m kn --arpa kn.arpa.gz
+import kn.arpa.gz -o back
+prune -m kn --threshold 1e-4 --on valid.txt -o pruned
+count train.txt --order 2
+count train.txt -o counts
+prepare train.txt -o prepared --workers 1
+train prepared --model ngram -o again
+doctor both
+info kn
+"""
+NEEDS = {
+    "train train.txt -o lstm": "torch",
+    "eval -m demo valid.txt": "torch",
+    "info demo": "torch",
+    "vectors train.txt -o words.vec": "scipy",
+    "inspect cloze -m kn": "scipy",
+    "compare kn uni --on valid.txt --plot bits.svg": "matplotlib",
+    "compare kn uni --on valid.txt --report compared.html": "matplotlib",
+    "train train.txt --model ngram --tokenizer sentencepiece -o pieces": "sentencepiece",
+    "train saved --model ngram -o of-a-data-set": "datasets",
+}
+
+
+@pytest.fixture
+def texts(tmp_path):
+    """A folder with the files that these commands name."""
+    lines = corpora.part("english", "valid").read_text(encoding="utf-8").splitlines(keepends=True)
+    (tmp_path / "train.txt").write_text("".join(lines[:80]), encoding="utf-8")
+    (tmp_path / "valid.txt").write_text("".join(lines[80:100]), encoding="utf-8")
+    (tmp_path / "pairs.tsv").write_text("good\tbad\nthe day\tday the\n", encoding="utf-8")
+    nbest = "u1\tREF\t\tthe man\nu1\t1\t-1\tthe man\nu1\t2\t-2\ta man\n"
+    (tmp_path / "list.tsv").write_text(nbest, encoding="utf-8")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "state.json").write_text("{}")
+    (tmp_path / "saved" / "data.arrow").write_bytes(b"")
+    return tmp_path
+
+
+def check_small_install(texts: Path, **environment) -> None:
+    """See that n-gram work is done, and that the rest names the package it needs."""
+    work = NGRAM_WORK.strip().splitlines()
+    before = {path.name for path in texts.iterdir()}
+    results = run_apart(*(line.split() for line in [*work, *NEEDS]), cwd=texts, **environment)
+
+    # All of the work is done ...
+    for command, ended in zip(work, results, strict=False):
+        assert ended.code == 0 and "error:" not in ended.said, (command, ended.said)
+    assert "torch not installed" in results[0].said
+
+    # ... and everything else ends with what to install, leaving nothing behind.
+    for (command, package), ended in zip(NEEDS.items(), results[len(work) :], strict=True):
+        message = f"this needs the package {package}\n  why: it is not installed\n"
+        assert f"error: {message}  try: pip install {package}\n" in ended.said, command
+        assert (ended.code, "internal error" in ended.said) == (1, False), command
+    made = {path.name for path in texts.iterdir()} - before
+    outputs = "kn uni both best.txt kn.arpa.gz back pruned counts prepared again".split()
+    assert made == set(outputs)
+
+
+def test_ngram_work_needs_the_small_install_alone(texts):
+    check_small_install(texts, without=WHOLE - SMALL)
+
+
+@pytest.mark.soak
+def test_small_install_in_an_environment_of_its_own(texts, tmp_path_factory):
+    """Where nothing else is installed: not what torch or scipy bring along, either."""
+    packages = tmp_path_factory.mktemp("packages")
+    for name in with_requirements(SMALL):
+        files = importlib.metadata.distribution(name).files or []
+        for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(importlib.metadata.distribution(name).locate_file(top))
+    (packages / "rnnlm").mkdir()
+    inside = [*(ROOT / "rnnlm").iterdir(), ROOT / "cli", ROOT / "corpora", ROOT / "checkpoints"]
+    for path in inside:
+        (packages / "rnnlm" / path.name).symlink_to(path)
+    check_small_install(texts, packages=packages)
+
+
+def with_requirements(names: set[str]) -> set[str]:
+    """The packages and all that they require, by name."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name in found:
+            continue
+        found.add(name)
+        for line in importlib.metadata.requires(name) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(requirement.name)
+    return found
+
+
+# ---- What else is not imported.
 
 
 def test_a_networks_tokenizer_is_taken_over_without_torch(tmp_path):
     save(tmp_path / "lstm", fit("lstm"), "lstm")
     text = str(corpora.part("english", "valid"))
-    (result,) = run_apart(
+    (ended,) = run_apart(
         ["train", text, "--model", "ngram", "--tokenizer-from", "lstm", "-o", "kn"], cwd=tmp_path
     )
-    assert result[0] == "0"
-    assert "torch" not in result[2:]
+    assert ended.code == 0
+    assert "torch" not in ended.imported
 
 
 def test_lists_need_no_numpy(tmp_path):
     results = run_apart(["corpora"], ["corpora", "--json"])
-    assert [result[0] for result in results] == ["0", "0"]
-    assert not {"torch", "numpy"} & set(results[-1][2:])
+    assert [ended.code for ended in results] == [0, 0]
+    assert not {"torch", "numpy"} & set(results[-1].imported)
 
 
 def test_importing_the_library_imports_nothing_heavy():

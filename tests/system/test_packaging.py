@@ -180,3 +180,14 @@ def test_requirements_and_constraints_name_the_same_packages():
         if "==" in line
     }
     assert required <= constrained
+
+
+def test_small_install_requires_what_setup_does():
+    from setuptools.config.setupcfg import read_configuration
+
+    whole = set(read_configuration(ROOT / "setup.cfg")["options"]["install_requires"])
+    lines = (ROOT / "requirements-ngram.txt").read_text("utf-8").splitlines()
+    small = {line for line in lines if not line.startswith("#")}
+    left_out = {line.split(">=")[0] for line in whole - small}
+    assert small < whole
+    assert left_out == {"datasets", "matplotlib", "sacrebleu", "scipy", "sentencepiece", "torch"}

@@ -5,7 +5,7 @@ import pytest
 
 import rnnlm
 from rnnlm import events
-from rnnlm.errors import RnnlmError, UsageError, require_package, visible
+from rnnlm.errors import RnnlmError, UsageError, missing_package, require_package, visible
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,8 @@ def test_a_package_that_is_missing_is_named_with_the_extra_that_installs_it():
         match=r"CTC beam searches need the package no_such_thing; .*; pip install 'rnnlm\[plots\]'",
     ):
         require_package("no_such_thing.inside", "plots", "CTC beam searches")
+
+
+@pytest.mark.parametrize("name", ["rnnlm.none_such", "numpy.none_such", "_lzma", "rnnlm", None])
+def test_only_packages_are_to_be_installed(name):
+    assert missing_package(ModuleNotFoundError("no module", name=name)) is None
