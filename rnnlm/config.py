@@ -31,6 +31,8 @@ ASKED = ("--grid", "--set", "the command line")
 ANY: tuple[Any, ...] = ()  # of what a setting needs: whatever is neither zero, nor false, nor none
 # settings by the names that they had in models, runs and recipes of before
 RENAMED = {"output": "output_layer"}
+# beside a setting's description: the default that it came with, where that has changed since
+FORMER_DEFAULT = "former_default"
 
 Count = Annotated[int, Meta(ge=1)]
 Natural = Annotated[int, Meta(ge=0)]
@@ -86,6 +88,12 @@ class Resolved:
     def is_asked(self, name: str) -> bool:
         """Return whether a person asked for this value with this very run."""
         return self.origins[name] in ASKED
+
+    @property
+    def former_defaults(self) -> dict[str, Any]:
+        """What a run had that was stored before its settings were: every setting's default, as it
+        was when the setting came."""
+        return {**self.defaults, **former_defaults(self.classes)}
 
     def make(self, cls: type[Settings]) -> Settings:
         """The settings of one class, as an instance of it."""
@@ -404,6 +412,21 @@ def _hint(value: Any, schemas: list[dict[str, Any]]) -> str:
 
 def _defaults(classes: Iterable[type]) -> dict[str, Any]:
     return {field.name: _default(field) for cls in classes for field in _fields(cls)}
+
+
+def former_defaults(classes: Iterable[type]) -> dict[str, Any]:
+    """Return the settings of `classes` that had another default when they came, each with that
+    default.
+
+    Such a field has it beside its description: `Meta(..., extra={"former_default": 0.0})`.
+    """
+    former = {}
+    for cls in classes:
+        for name, kind in typing.get_type_hints(cls, include_extras=True).items():
+            for meta in getattr(kind, "__metadata__", ()):
+                if isinstance(meta, Meta) and meta.extra and FORMER_DEFAULT in meta.extra:
+                    former[name] = meta.extra[FORMER_DEFAULT]
+    return former
 
 
 def _default(field: dataclasses.Field) -> Any:

@@ -123,14 +123,14 @@ def plan(
     texts = (opener or kind.open_texts)(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
     run = resuming.run_of(recipe, resolved, data)
-    done = resuming.finished(output, run, resolved.defaults) if is_auto else None
+    done = resuming.finished(output, run, resolved.former_defaults) if is_auto else None
     initial: dict[str, np.ndarray] | TrainingState | None = None
     if is_unasked:
-        initial = resuming.unasked(output, run, resolved.defaults)
+        initial = resuming.unasked(output, run, resolved.former_defaults)
         if initial:
             request = _without_starts(replace(request, resume=True))
     elif request.resume:
-        initial = resuming.state_of(output, run, resolved.defaults, done)
+        initial = resuming.state_of(output, run, resolved.former_defaults, done)
     if initial is None and not request.resume:
         initial = _initial_weights(request, kind, resolved, data)
     return Plan(

@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 from typing import Any, Literal, NamedTuple
 
 import rnnlm.corpora as corpora
-from rnnlm.config import Layer, Resolved, as_text, names_of, renamed, resolve
+from rnnlm.config import Layer, Resolved, as_text, former_defaults, names_of, renamed, resolve
 from rnnlm.errors import SettingsError, UsageError, notice
 from rnnlm.files.reading import read_toml
 from rnnlm.models import loading, model_folder, registry
@@ -123,6 +123,10 @@ def resolve_request(request: Request) -> Settled:
         layers = [_without(layer, {"task"}) for layer in layers]
     layers[-1] = _without(layers[-1], _ignored_flags(layers[-1].values, kind))
     _check_names(layers, kind)
+
+    # A run that was stored before a setting came had the default that the setting came with.
+    if request.resume:
+        layers.insert(0, Layer("the default of that time", former_defaults(kind.all_settings)))
 
     resolved = resolve(kind.all_settings, layers)
     _check_starts(resolved, starts)

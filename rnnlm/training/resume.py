@@ -45,7 +45,7 @@ def state_of(
     folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None
 ) -> TrainingState | None:
     """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A
-    setting that came later had its default.
+    setting that came later had the default that it came with.
 
     Raises:
         UsageError: it is another one: the text, or a setting that may not change. ModelError: what
@@ -134,7 +134,7 @@ def _run_of_model(there: Manifest, run: Run) -> Run:
 
 def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | None:
     """The model in `folder` if `run` has come to its end there already; None where it has not, or
-    there is no model. A setting that came later had its default.
+    there is no model. A setting that came later had the default that it came with.
 
     Raises:
         OutputError: the model there is another run's. ModelError: it is damaged.

@@ -27,7 +27,7 @@ FITTING = {
     "batch_rows": 32, "bptt_tokens": 35, "optimizer": "adamw", "learning_rate": 0.003, "beta1": 0.9,
     "beta2": 0.99,
     "weight_decay": 0.0, "clip_norm": 1.0, "schedule": "cosine", "warmup": 0.02, "final_rate": 0.0,
-    "state_reset": 0.0,
+    "state_reset": 0.0, "unknown_words": 0.0,
 }  # fmt: skip
 
 

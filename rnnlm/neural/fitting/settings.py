@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Budget, Count, Natural, NonNegative, Positive, Probability
+from rnnlm.config import FORMER_DEFAULT, Budget, Count, Natural, NonNegative, Positive, Probability
 from rnnlm.errors import SettingsError
 from rnnlm.neural.settings import OF_FITTING, OF_RUNS, Width
 
@@ -345,9 +345,10 @@ class FittingSettings(OptimizationSettings):
         Share,
         Meta(
             description="chance that an epoch reads a word seen once as <unk>, so that unknown "
-            "words are learned; without effect where the text has <unk>"
+            "words are learned; without effect where the text has <unk>",
+            extra={FORMER_DEFAULT: 0.0},
         ),
-    ] = 0.0
+    ] = 0.5
 
     @property
     def draws_lengths(self) -> bool:

@@ -43,6 +43,15 @@ def auto(texts, folder, text="text", valid="valid", **changes):
     )
 
 
+def cut_run(texts, folder, **changes):
+    events = auto(texts, folder, **changes)
+    while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
+        pass
+    next(events)  # by then it is stored
+    cut_off(events)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def whole_folder(texts, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "m"
@@ -59,12 +68,7 @@ def whole(whole_folder, tmp_path):
 @pytest.fixture
 def cut(texts, tmp_path):
     """A run cut off after its second checkpoint."""
-    events = auto(texts, tmp_path / "m")
-    while not (isinstance(event := next(events), Checkpoint) and event.step == 6):
-        pass
-    next(events)  # by then it is stored
-    cut_off(events)
-    return tmp_path / "m"
+    return cut_run(texts, tmp_path / "m")
 
 
 def test_a_run_that_was_cut_off_goes_on(texts, cut, whole):
@@ -81,6 +85,15 @@ def made_before(folder):
         settings["output"] = settings.pop("output_layer")
         del settings["line_starts"]
 
+    change_settings(folder, of_before)
+
+
+def without(folder, setting):
+    """What is in `folder` as a run has left it that did not know that setting."""
+    change_settings(folder, lambda settings: settings.pop(setting))
+
+
+def change_settings(folder, of_before):
     content = json.loads((folder / "config.json").read_text())
     of_before(content["settings"])
     del content["settings_sha256"]
@@ -107,6 +120,15 @@ def test_a_run_begun_before_a_setting_was_renamed_or_came_goes_on(
     )
     started, *_ = train(texts / "text", valid=texts / "valid", output=cut, resume=resume, **RUN)
     assert started.step == 6 and outcome(cut) == outcome(whole)
+
+
+def test_settings_keep_their_former_default(texts, tmp_path):
+    """Where the run was stored before the setting came, and its default has changed since."""
+    folder = cut_run(texts, tmp_path / "m", unknown_words=0.0)
+    without(folder, "unknown_words")
+    *_, finished = auto(texts, folder)
+    assert finished.steps == 9
+    assert model_folder.read_manifest(folder).settings["unknown_words"] == 0.0
 
 
 def test_what_a_run_of_before_did_without_is_refused_to_it(texts, cut):
