@@ -2,9 +2,7 @@
 
 * Hypothesis runs the same few examples every time, however slow the machine is; with `-m soak` it
   looks for new ones, and for many.
-* Several workers (`-n 3`) have one thread each. A file of tests stays on one worker, which builds
-  its models once, and so
-  do all tests of tests/system, which start processes and wait for them.
+* Each process has one thread; `--workers 3` shares the tests between three.
 * Signals arrive, although whoever starts the tests in the background, or with nohup, has some of
   them ignored in every process below.
 """
@@ -15,7 +13,6 @@ import signal
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -32,8 +29,7 @@ CPU_CASES = 2  # of a test that is meant for the GPU
 for name in UNSEEN:
     os.environ.pop(name, None)
 sys.dont_write_bytecode = False  # compiling the tests takes a worker 8 s: the next run finds them
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
 
 pytest_plugins = [
     "support.commands",
@@ -43,6 +39,7 @@ pytest_plugins = [
     "support.tiny_tasks",
     "support.tiny_labellers",
     "support.tiny_translators",
+    "support.workers",
 ]
 
 settings.register_profile(
@@ -104,24 +101,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("soak")
         elif not is_soak(config) and item.get_closest_marker("soak"):
             item.add_marker(pytest.mark.skip(reason="long proof; run with -m soak"))
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With several workers, one of them has all system tests, and each other file is one worker's,
-    so that its models are made once.
-
-    (`--dist loadgroup` would do it by markers, but pytest-xdist 3.8 cannot mark the tests of pytest
-    9.2.)
-    """
-    from xdist.scheduler import LoadScopeScheduling
-
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            path, _, _ = nodeid.partition("::")
-            return "system" if path.startswith("tests/system/") else path
-
-    return ByFile(config, log)
 
 
 os.getloadavg = lambda: (0.0, 0.0, 0.0)  # what else this machine does, no test may see

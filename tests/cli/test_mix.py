@@ -18,7 +18,7 @@ def test_parts_weights_and_perplexities_are_shown(rnnlm, parts):
         for name in ("lstm", "kn", "uni")
     ]
     assert [float(row[2].replace(",", "")) for row in rows[:3]] == pytest.approx(alone, abs=1e-3)
-    assert float(rows[3][2]) <= min(alone)
+    assert float(rows[3][2]) <= min(alone) * (1 + 1e-6)  # EM stops a little before a weight of zero
     assert signature[0].startswith("signature: rnnlm:")
     assert shown.err == "the mixture is in checkpoints/mixture\n"
 

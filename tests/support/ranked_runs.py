@@ -40,7 +40,7 @@ LSTM = {
 NO_DROPOUT = {"dropout_input": 0.0, "dropout_between": 0.0, "dropout_output": 0.0}
 FITTING = {
     "bptt_tokens": 9, "optimizer": "sgd", "learning_rate": 2.0, "clip_norm": 0.3,
-    "schedule": "linear", "warmup": 0.0,
+    "schedule": "linear", "warmup": 0.0, "unknown_words": 0.0,
     "validate_every_steps": 6,
 }  # fmt: skip
 CASES = {
@@ -53,7 +53,7 @@ CASES = {
     "averaged": {
         "optimizer": "asgd", "nonmonotone_interval": 2, "fine_tune_after": 0.5,
         "output_layer": "mos", "mixture_components": 2,
-        "accumulation": 3,
+        "accumulation": 3, "unknown_words": 0.5,
     },
     "gru": {
         "model": "gru", "layers": 2, "optimizer": "adamw", "learning_rate": 0.01,

@@ -19,7 +19,7 @@ RUN = {
     "device": "cpu", "threads": 1,
     "validate_every_steps": 4,
     "budget": "9steps", "save_every": "3steps", "dropout_output": 0.2, "schedule": "constant",
-    "warmup": 0.0,
+    "warmup": 0.0, "unknown_words": 0.0,
 }  # fmt: skip
 FULL, QUOTA, BROKEN, READ_ONLY = errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS
 
