@@ -25,7 +25,7 @@ UNSEEN = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED", "RNNLM_MODEL", "RANK", "WORLD_SIZE",
     "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "PYTHONDONTWRITEBYTECODE",
 )  # fmt: skip
-CPU_CASES = 2  # of a test that is meant for the GPU
+CPU_CASES = 1  # of a test that is meant for the GPU
 for name in UNSEEN:
     os.environ.pop(name, None)
 sys.dont_write_bytecode = False  # compiling the tests takes a worker 8 s: the next run finds them
@@ -73,7 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def mark_further_cases(items: list[pytest.Item]) -> None:
-    """Leave to the long proofs what a test of the GPU asks of the CPU beyond two cases: there it
+    """Leave to the long proofs what a test of the GPU asks of the CPU beyond one case: there it
     shows that the test holds; what the CPU computes has tests of its own."""
     of_gpu = {_function(item) for item in items if item.get_closest_marker("gpu")}
     cases: Counter[tuple[Path, str]] = Counter()
