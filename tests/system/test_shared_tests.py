@@ -54,7 +54,9 @@ def test_reports_are_those_of_one_process(suite):
     assert (alone.returncode, shared.returncode) == (1, 1)
 
     def outcomes(output):
-        return re.findall(r"^(?:FAILED|SKIPPED|E  |\d+ failed).*(?= in )|^FAILED.*", output, re.MULTILINE)
+        return re.findall(
+            r"^(?:FAILED|SKIPPED|E  |\d+ failed).*(?= in )|^FAILED.*", output, re.MULTILINE
+        )
 
     assert sorted(outcomes(alone.stdout)) == sorted(outcomes(shared.stdout))
     assert "3 failed, 18 passed, 3 skipped, 3 warnings" in shared.stdout
