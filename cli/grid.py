@@ -1,18 +1,15 @@
 """`rnnlm train --grid`: the runs of a grid as they go on, and the table of what came of them."""
 
 import contextlib
-import functools
 import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 from rnnlm.errors import UsageError
-from rnnlm.events import OF_100
 
 from . import terminal
 from .live import announce_counting, display_for
-from .metrics import shown
 from .signals import Signals, saving_ignored
 
 
@@ -162,22 +159,16 @@ def _say_ended(event: Any) -> None:
             f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint
         )
     else:
-        figure = (
-            f"validation {_figure(event.result)}, " if event.result.of("valid") is not None else ""
-        )
+        metric = event.result.metrics.get("valid")
+        figure = "" if metric is None or metric.value is None else f"validation {_named(metric)}, "
         terminal.say(
             f"{event.result.run}: {figure}{terminal.cell(event.result.parameters)} parameters"
         )
 
 
-def _figure(result: Any) -> str:
-    """The figure of the validation text that counts, with its name."""
-    value, unit = result.of("valid"), "" if result.main in OF_100 else " %"
-    return (
-        f"{result.main} {shown(result.main, value)}{unit}"
-        if result.main
-        else f"perplexity {terminal.number(value)}"
-    )
+def _named(metric: Any) -> str:
+    """A metric with its name."""
+    return f"{metric.label} {metric.with_unit()}"
 
 
 @contextlib.contextmanager
@@ -235,9 +226,14 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         files = {name: getattr(finished, name) for name in ("folder", "stopped", "table", "curves")}
         terminal.print_json({**files, "runs": results, **_settings(planned)})
     elif finished.results:
-        has_test = any(each.test_signature for each in finished.results)
-        main = next((each.main for each in finished.results if each.main), None)
-        rows = [_row(result, has_test, main) for result in finished.results]
+        texts = ["valid", *(["test"] if any("test" in each.metrics for each in finished.results)
+                            else [])]  # fmt: skip
+        names = {
+            text: metric.label
+            for result in finished.results
+            for text, metric in result.metrics.items()
+        }
+        rows = [_row(result, texts, names) for result in finished.results]
         terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
     if finished.table:
         terminal.say(
@@ -245,17 +241,23 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         )
 
 
-def _row(result: Any, has_test: bool, main: str | None) -> dict[str, str]:
-    """main: the figure of labels that counts; None of language models."""
+def _row(result: Any, texts: list[str], names: dict[str, str]) -> dict[str, str]:
+    """names: of the metric of each text that counts."""
+    from rnnlm.evaluation.metrics import shown
+
     figures = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
     row = dict(result.values) | {
         name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()
     }
-    for text in ("valid", *(["test"] if has_test else [])):
-        low, high = (result.of(text, bound) for bound in ("low", "high"))
-        as_shown = functools.partial(shown, main) if main else terminal.number
-        row[f"{text}_{main or 'ppl'}"] = as_shown(result.of(text))
-        row[f"{text}_95%"] = "-" if low is None else f"[{as_shown(low)}, {as_shown(high)}]"
+    for text in texts:
+        metric = result.metrics.get(text)
+        interval = None if metric is None else metric.interval
+        bounds = "-"
+        if metric is not None and interval is not None:
+            low, high = (shown(end, metric.unit) for end in (interval.low, interval.high))
+            bounds = f"[{low}, {high}]"
+        row[f"{text}_{names.get(text, 'metric')}"] = "-" if metric is None else metric.shown()
+        row[f"{text}_95%"] = bounds
     return row
 
 

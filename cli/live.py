@@ -195,11 +195,10 @@ class LiveDisplay:
 
 def shown_figure(event: events.Validated, figure: float) -> str:
     """A perplexity, a loss or a figure from 0 to 100 as it is, a share in percent."""
-    return (
-        f"{figure:.2f}"
-        if event.criterion in (events.PERPLEXITY, "loss_nats", *events.OF_100)
-        else f"{figure:.2%}"
-    )
+    from rnnlm.evaluation.metrics import Metric
+
+    found = Metric(event.criterion, figure)
+    return found.shown() + ("%" if found.unit == "percent" else "")
 
 
 def criterion(event: events.Validated) -> tuple[str, float]:

@@ -14,7 +14,6 @@ import numpy as np
 from rnnlm.interface import LanguageModel
 
 PERPLEXITY = "ppl_token"  # the figure by which language models are chosen
-OF_100 = ("bleu", "chrf")  # figures from 0 to 100; others are shares of 1, perplexities or losses
 
 
 def never() -> bool:

@@ -2,12 +2,15 @@
 BLEU, and theirs."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import options, terminal, translation_options
 from ..options import Command, check_plot
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.metrics import Evaluation
 
 _OF_LANGUAGE_MODELS = ("context", "kind", "settings")
 
@@ -61,7 +64,9 @@ def command(
     """
     from rnnlm.models.loading import task_of
 
-    name = options.named(model_name)
+    from ..metrics import show_evaluation
+
+    name, confusions = options.named(model_name), given["confusions"]
     task = task_of(name)
     if translation_options.check_task(task, name, _OF_LANGUAGE_MODELS):
         evaluate = _evaluate_pairs
@@ -69,64 +74,46 @@ def command(
         evaluate = _evaluate_labels
     else:
         evaluate = _evaluate_language_model
-    evaluate(name, text, given, device, as_json)
+    found = evaluate(name, text, given, device)
+    if as_json:
+        terminal.print_json(found.with_details(confusions))
+    else:
+        show_evaluation(found, confusions)
 
 
 def _evaluate_language_model(
-    name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
-) -> None:
-    """Perplexity. given: how the text is read, and how the model adapts itself."""
+    name: str, text: tuple[str, ...], given: dict[str, Any], device: str
+) -> "Evaluation":
+    """given: how the text is read, and how the model adapts itself."""
     corpus = options.corpus_of(text, options.text_flags(given))
     model = options.load_model(name, device, given["kind"], given["settings"])
     from rnnlm.evaluation.perplexity import evaluate
 
-    result = evaluate(
-        model, corpus, context=given["context"], progress=terminal.Progress()
-    ).to_dict()
-    terminal.print_json(result) if as_json else _show(result)
-
-
-def _show(result: dict[str, Any]) -> None:
-    notes = _notes(result)
-    shown = result | {
-        name: "yes" if result[name] else "no" for name in ("closed_vocabulary", "normalised")
-    }
-    rows = [
-        [name, terminal.cell(value, 4) + notes.get(name, "")]
-        for name, value in shown.items()
-        if name != "signature"
-    ]
-    terminal.print_table(["measure", "value"], rows, right=["value"])
-    click.echo(f"signature: {result['signature']}")
+    return evaluate(model, corpus, context=given["context"], progress=terminal.Progress())
 
 
 def _evaluate_labels(
-    model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
-) -> None:
-    """The figures of a tagger or classifier. given: how the data are read, and what is shown."""
+    name: str, text: tuple[str, ...], given: dict[str, Any], device: str
+) -> "Evaluation":
+    """given: how the data are read, and where confusions are drawn."""
     from .. import metrics
 
     plot: Path | None = given.pop("plot")
-    overwrite, most = given.pop("overwrite"), given.pop("confusions")
+    overwrite = given.pop("overwrite")
+    given.pop("confusions")
     check_plot(plot, overwrite)
     from rnnlm.tasks.labels.evaluation import evaluate
 
-    found = evaluate(model_name, text, device=device, **options.take_label_options(given))
+    found = evaluate(name, text, device=device, **options.take_label_options(given))
     if plot:
         metrics.draw(found, plot, overwrite)
-    if as_json:
-        terminal.print_json(metrics.as_json(found, metrics.MOST if most is None else most))
-    else:
-        metrics.show_label_evaluation(found, most)
+    return found
 
 
 def _evaluate_pairs(
-    model_name: str, text: tuple[str, ...], given: dict[str, Any], device: str, as_json: bool
-) -> None:
-    """The figures of an encoder-decoder. given: how the data are read and decoded, and where what
-    it writes goes."""
-    from ..metrics import show_translation_evaluation
-
+    name: str, text: tuple[str, ...], given: dict[str, Any], device: str
+) -> "Evaluation":
+    """given: how the data are read and decoded, and where what it writes goes."""
     asked, output = translation_options.take(given), given["output"]
     options.refuse_if(
         output and not asked["decode"],
@@ -138,20 +125,8 @@ def _evaluate_pairs(
     options.check_output(output, given["overwrite"], None)
     from rnnlm.tasks.seq2seq.evaluation import evaluate
 
-    found = evaluate(model_name, text, device=device, **asked)
+    found = evaluate(name, text, device=device, **asked)
     if output:
         options.put((f"{line}\n" for line in found.written.lines), output)
         terminal.say(f"saved in {output}")
-    terminal.print_json(found.to_dict()) if as_json else show_translation_evaluation(found)
-
-
-def _notes(result: dict[str, Any]) -> dict[str, str]:
-    """What a reader must know about a figure, beside it."""
-    notes = {"words": " (split on white space)"}
-    if result["closed_vocabulary"]:
-        notes["ppl_word"] = notes["ppl_word_no_oov"] = " (closed vocabulary)"
-    if result["zero_probability_tokens"]:
-        notes["ppl_token"] = " (a token has probability zero)"
-    if not result["normalised"]:
-        notes["ppl_token"] = notes.get("ppl_token", "") + " (not normalised)"
-    return notes
+    return found

@@ -100,15 +100,6 @@ def _say_figures(folder: Path) -> None:
     """Of an encoder-decoder how good it was and is."""
     from rnnlm.models.manifest import read_manifest
 
-    from ..metrics import WRITTEN, shown
-
-    for text, result in read_manifest(folder).results.items():
-        if "main" in result:
-            figures = ", ".join(
-                f"{name} {shown(name, result[name])}"
-                for name in WRITTEN
-                if result[name] is not None
-            )
-            terminal.say(
-                f"{text}: perplexity {terminal.number(result['ppl_token'])} per token, {figures}"
-            )
+    for text, its in read_manifest(folder).evaluations.items():
+        for column in its.column_names:
+            terminal.say(f"{text}: {its.line(column)}")

@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from rnnlm.errors import RnnlmWarning, TrainingError, UsageError
-from rnnlm.models.registry import LANGUAGE_MODEL
 
 from .. import terminal
 from ..options import PATH, Command, json_option, refuse_if, section, text_flags, text_options
@@ -449,22 +448,9 @@ def _show_results(plan: Any, finished: Any, as_json: bool, signalled: bool = Fal
         return
     if not finished.results:
         return
-    if plan.kind.task != LANGUAGE_MODEL:
-        from .. import metrics
+    from ..metrics import show_results
 
-        if plan.kind.task == "seq2seq":
-            metrics.show_translation_metrics(finished.results)
-        else:
-            metrics.show_label_metrics(finished.results)
-        return
-    keys = ("tokens", "ppl_token", "ppl_token_no_oov", "ppl_word", "oov_words")
-    rows = [
-        [name, *(terminal.cell(result[key]) for key in keys)]
-        for name, result in finished.results.items()
-    ]
-    terminal.print_table(["text", *keys], rows, right=keys)
-    for name, result in finished.results.items():
-        click.echo(f"{name} signature: {result['signature']}")
+    show_results(plan.kind.evaluations(finished.results))
 
 
 def _show_plan(plan: Any, as_json: bool) -> None:

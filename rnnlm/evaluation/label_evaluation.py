@@ -3,7 +3,7 @@ and the metrics of each type."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rnnlm.evaluation.labels import (
     ClassFigures,
@@ -71,7 +71,6 @@ class LabelEvaluation(Evaluation):
     exact_match: float | None
     predictions: tuple[Predictions, ...] = field(default=(), repr=False, compare=False)
     measures: tuple[Mapping[str, Measure], ...] = field(default=(), repr=False, compare=False)
-    brief_counts: ClassVar[tuple[str, ...]] = ("sentences", "words")
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

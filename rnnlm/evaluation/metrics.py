@@ -22,6 +22,7 @@ PER_EVENT = (  # perplexities, bits and nats
     "bits_per_byte", "loss_nats",
 )  # fmt: skip
 ERRORS = (*PER_EVENT, "word_error_rate", "symbol_error_rate", "ece")  # the lower the better
+NO_OOV = "_no_oov"  # what the names of metrics end in that leave unknown tokens out
 HUGE = 1e9  # a number from there on is written with an exponent
 LEVEL = 0.95
 
@@ -91,6 +92,11 @@ class Metric:
     def shown(self, digits: int = 2) -> str:
         """Write the value as people read it; digits: of a perplexity or another plain number."""
         return shown(self.value, self.unit, digits)
+
+    def with_unit(self, digits: int = 2) -> str:
+        """Write the value as :meth:`shown` does, and say where it is in percent."""
+        is_share = self.unit == "percent" and self.value is not None
+        return self.shown(digits) + (" %" if is_share else "")
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,35 @@ class Evaluation(ABC):
     def main(self) -> str:
         """The name of the metric that counts most."""
         return self.mains[0].name
+
+    def main_of(self, column: str) -> Metric:
+        """Return the metric of a column of labels that counts most."""
+        return next(each for each in self.mains if each.column == column)
+
+    @property
+    def brief(self) -> tuple[Metric, ...]:
+        """The metrics that say something: without unknown tokens there is nothing to leave out."""
+        has_unknown = bool(self.counts_of().get("oov_words"))
+        return tuple(
+            each
+            for each in self.metrics
+            if (each.value is not None or each.note)
+            and (has_unknown or not each.name.endswith(NO_OOV))
+        )
+
+    @property
+    def summary(self) -> tuple[Metric, ...]:
+        """The metrics that stand in one line, as in a model card."""
+        return self.brief
+
+    def line(self, column: str = "") -> str:
+        """Return the summary of a column of labels as one line."""
+        metrics = [each for each in self.summary if each.column == column]
+        notes = [f" ({each.note})" if each.note else "" for each in metrics]
+        told = [f"{m.name} {m.shown()}{note}" for m, note in zip(metrics, notes, strict=True)]
+        counts = self.counts_of(column)
+        told += [f"{name} {counts[name]:,}" for name in self.brief_counts if counts.get(name)]
+        return ", ".join(told)
 
     def metric(self, name: str, column: str = "") -> Metric | None:
         """Return the metric of that name and column; None where it does not apply."""

@@ -3,7 +3,7 @@ writes."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from rnnlm.evaluation.metrics import Evaluation, Measure, Metric, Table, interval_of
 from rnnlm.evaluation.perplexity import TextEvaluation
@@ -113,7 +113,6 @@ class PairEvaluation(Evaluation):
     references: TextEvaluation
     written: Written | None
     task: str = "seq2seq"
-    brief_counts: ClassVar[tuple[str, ...]] = ("sources", "tokens")
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -138,6 +137,10 @@ class PairEvaluation(Evaluation):
     def mains(self) -> tuple[Metric, ...]:
         names = ["ppl_token"] if self.written is None else [self.written.main, "ppl_token"]
         return tuple(each for name in names for each in self.metrics if each.name == name)
+
+    @property
+    def summary(self) -> tuple[Metric, ...]:
+        return tuple(each for each in self.brief if each.name in ("ppl_token", *WRITTEN))
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         its = self.references

@@ -17,6 +17,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation.metrics import (
+    NO_OOV,
     RESAMPLES,
     Evaluation,
     Interval,
@@ -187,7 +188,6 @@ def lines_per_block(lines: int, wanted: int | None) -> int:
 # ---- perplexity
 
 Context = Literal["carry", "reset"]
-NO_OOV = "_no_oov"  # what the names of metrics end in that leave unknown tokens out
 PER_TOKEN = ("ppl_token", "ppl_token_no_oov")
 PER_WORD = ("ppl_word", "ppl_word_no_oov")
 PER_TEXT = ("bits_per_char", "bits_per_byte")
@@ -263,6 +263,10 @@ class TextEvaluation(Evaluation):
     @property
     def mains(self) -> tuple[Metric, ...]:
         return (self._metric("ppl_token"),)
+
+    @property
+    def summary(self) -> tuple[Metric, ...]:
+        return tuple(each for each in self.brief if each.name in (*PER_TOKEN, "ppl_word"))
 
     def counts_of(self, column: str = "") -> Mapping[str, int | None]:
         return {name: getattr(self, name) for name in COUNTS}

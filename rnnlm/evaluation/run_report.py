@@ -17,9 +17,10 @@ from rnnlm.evaluation.learning_curves import (
     curves_figure,
     learning_curve,
 )
+from rnnlm.evaluation.metrics import Evaluation
+from rnnlm.evaluation.metrics import shown as number
 from rnnlm.evaluation.pages import Plot
 from rnnlm.models import card, info, loading, registry
-from rnnlm.models.card import number
 from rnnlm.models.manifest import Manifest, is_model, read_manifest
 from rnnlm.models.metrics_log import METRICS, read_events
 from rnnlm.recipes import recipe as recipes
@@ -309,14 +310,6 @@ def _legend(figure: "Figure") -> None:
 
 WHAT = "a report of a run"
 MOST_VALIDATIONS = 200
-_OF_LANGUAGE_MODELS = (
-    "ppl_token",
-    "ppl_token_no_oov",
-    "ppl_word",
-    "bits_per_char",
-    "bits_per_byte",
-)
-_COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens")
 _STARTED = (
     ("model", "kind"), ("parameters", "parameters"), ("vocabulary_size", "vocabulary"),
     ("train_tokens", "training tokens"),
@@ -396,7 +389,7 @@ def _values(
         "name": folder.resolve().name or name,
         "verdict": _verdict(history, manifest, criterion),
         "about": _about(folder, history, manifest),
-        "figures": list(_figures(manifest.results)) if manifest else [],
+        "figures": list(_figures(manifest.evaluations)) if manifest else [],
         "plots": drawn,
         "without_plots": "" if drawn else _without_plots(history),
         "rollbacks": _cells(history.of("rolledback"),
@@ -457,36 +450,15 @@ def _about(folder: Path, history: RunHistory, manifest: Manifest | None) -> list
     return rows + [(label, shown(value)) for label, value in told]
 
 
-def _figures(results: dict[str, dict[str, Any]]) -> Iterator[Figures]:
-    """Of each text that a model was measured on, whatever its task."""
-    for text, found in results.items():
-        counts = [(name, shown(found[name])) for name in _COUNTS if found.get(name) is not None]
-        for column in found.get("columns", ()):
-            rows = [
-                (name, f"{column[name]:.4f}")
-                for name in card.FIGURES
-                if column.get(name) is not None
-            ]
-            yield Figures(f"{text}: {column['column']}", [*counts, *rows], [column["signature"]])
-        if "columns" in found:
-            continue
-        own = [
-            (name, f"{found[name]:,.4f}")
-            for name in _OF_LANGUAGE_MODELS
-            if found.get(name) is not None
-        ]
-        written = [
-            (name, card.number_of_pairs(name, found[name]))
-            for name in card.OF_PAIRS
-            if found.get(name) is not None
-        ]
-        of_pairs = [found["signatures"][found["main"]]] if "main" in found else []
-        rows = [*counts, *own, *written] + (
-            []
-            if found.get("normalised", True)
-            else [("normalised", "no: the figures are no perplexities")]
-        )
-        yield Figures(text, rows, [found["signature"], *of_pairs])
+def _figures(evaluations: Mapping[str, Evaluation]) -> Iterator[Figures]:
+    """What was measured on each text, or each column of labels of it."""
+    for text, its in evaluations.items():
+        for column in its.column_names:
+            rows = [(name, shown(count)) for name, count in its.counts_of(column).items()]
+            rows += [(each.name, each.with_unit(4)) for each in its.brief if each.column == column]
+            rows += [("note", remark) for remark in its.remarks]
+            signatures = [each.signature for each in its.mains if each.column == column]
+            yield Figures(f"{text}: {column}" if column else text, rows, signatures)
 
 
 def _without_plots(history: RunHistory) -> str:

@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlm.errors import visible
-from rnnlm.events import OF_100
 from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.manifest import PART_ADAPTATIONS
 from rnnlm.models.model_folder import Manifest
 from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.metrics import Evaluation
 
 _WHAT = {
     LANGUAGE_MODEL: "A language model",
@@ -31,13 +33,6 @@ _USE = {
 }
 # else labels
 _FORMS = {"edit": "edit scripts", "sounds": "sounds", "multi": "labels, any number of them"}
-FIGURES = (
-    "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1",
-    "word_error_rate", "symbol_error_rate",
-    "ece",
-)  # fmt: skip
-# of what an encoder-decoder writes
-OF_PAIRS = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
 # what a run may take its first weights from, as its training is stored
 STARTS = ("init_from", "init_from_reversed", "init_encoder_from", "init_decoder_from")
 MUCH = 0.2  # share of the lines of a text that makes its figures those of text that was seen
@@ -65,9 +60,7 @@ def text(name: str, manifest: Manifest, tokenizer: Tokenizer) -> str:
         "|---|---|",
         *(f"| {what} | {value} |" for what, value in facts(manifest, tokenizer)),
         "",
-        *{LANGUAGE_MODEL: _results, SEQ2SEQ: _of_pairs}.get(manifest.task, _figures)(
-            manifest.results
-        ),
+        *_numbers(manifest.evaluations),
         "## How to use it",
         "",
         "```",
@@ -220,87 +213,35 @@ def labels(codec: Any) -> Iterator[tuple[str, str]]:
             )
 
 
-def _results(results: dict[str, dict[str, Any]]) -> list[str]:
-    if not results:
+def _numbers(evaluations: "dict[str, Evaluation]") -> list[str]:
+    """The metrics of each text, and column of labels, in one table; then their signatures."""
+    if not evaluations:
         return []
-    lines = [
-        "## Numbers",
-        "",
-        "| text | tokens | ppl_token | ppl_token_no_oov | ppl_word | OOV words |",
-        "|---|---|---|---|---|---|",
+    pairs = [
+        (text, its, column) for text, its in evaluations.items() for column in its.column_names
     ]
-    for name, result in results.items():
-        numbers = " | ".join(
-            number(result[key]) for key in ("ppl_token", "ppl_token_no_oov", "ppl_word")
-        )
-        lines.append(f"| {name} | {result['tokens']:,} | {numbers} | {result['oov_words']:,} |")
-    lines += [
-        "",
-        "Signatures:",
-        "",
-        *(f"* {name}: `{result['signature']}`" for name, result in results.items()),
-        "",
-    ]
-    return lines
+    summaries = [each for its in evaluations.values() for each in its.summary]
+    counted = list(dict.fromkeys(name for _, its, _ in pairs for name in its.brief_counts))
+    names = list(dict.fromkeys(each.name for each in summaries))
+    has_columns = any(column for _, _, column in pairs)
 
+    # A row for each text and column of labels.
+    head = ["text", *(["labels"] if has_columns else []), *counted, *names]
+    lines = ["## Numbers", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for text, its, column in pairs:
+        counts, metrics = its.counts_of(column), [its.metric(name, column) for name in names]
+        cells = [f"{counts.get(name) or 0:,}" for name in counted]
+        cells += ["-" if each is None else each.shown() for each in metrics]
+        lines.append(f"| {' | '.join([text, *([column] if has_columns else []), *cells])} |")
 
-def _figures(results: dict[str, dict[str, Any]]) -> list[str]:
-    """The figures of a task, of each text and column of labels."""
-    if not results:
-        return []
-    lines = ["## Numbers", "", "| text | labels | figure | value |", "|---|---|---|---|"]
-    for name, result in results.items():
-        for column in result.get("columns", ()):
-            shown = {key: column[key] for key in FIGURES if column.get(key) is not None}
-            lines += [
-                f"| {name} | {column['column']} | {key} | {value:.4f} |"
-                for key, value in shown.items()
-            ]
-    columns = [
-        (name, each) for name, result in results.items() for each in result.get("columns", ())
-    ]
-    signatures = [f"* {name}, {each['column']}: `{each['signature']}`" for name, each in columns]
-    return [*lines, "", "Signatures:", "", *signatures, ""]
-
-
-def _of_pairs(results: dict[str, dict[str, Any]]) -> list[str]:
-    """The figures of an encoder-decoder on each text."""
-    if not results:
-        return []
-    lines = [
-        "## Numbers",
-        "",
-        "| text | ppl_token | " + " | ".join(OF_PAIRS) + " |",
-        "|---" * (2 + len(OF_PAIRS)) + "|",
-    ]
-    for name, result in results.items():
-        cells = [
-            number(result["ppl_token"]),
-            *(number_of_pairs(key, result[key]) for key in OF_PAIRS),
-        ]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += ["", "Error rates and exact_match are in percent.", "", "Signatures:", ""]
-    for name, result in results.items():
-        theirs = [
-            f"`{each}`"
-            for key, each in result["sacrebleu_signatures"].items()
-            if result[key] is not None
-        ]
-        lines.append(
-            f"* {name}: `{result['signature']}`, `{result['signatures'][result['main']]}`; of "
-            f"sacrebleu {', '.join(theirs)}"
-        )
+    # What the numbers are in, and how they were measured.
+    shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "percent"))
+    lines += ["", f"In percent: {', '.join(shares)}."] if shares else []
+    lines += ["", "Signatures:", ""]
+    for text, its in evaluations.items():
+        for of, signature in its.signatures.items():
+            lines.append(f"* {', '.join(filter(None, [text, of]))}: `{signature}`")
     return [*lines, ""]
-
-
-def number_of_pairs(name: str, value: float | None) -> str:
-    """A figure of :data:`OF_PAIRS`: from 0 to 100, or a share in percent."""
-    return number(value if value is None or name in OF_100 else 100 * value)
-
-
-def number(value: float | None) -> str:
-    """A figure; a dash where there is none."""
-    return "-" if value is None else f"{value:.2f}"
 
 
 def listed(names: list[str]) -> str:

@@ -5,7 +5,7 @@ import math
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlm.config import as_text, resolve
 from rnnlm.errors import ModelError
@@ -15,6 +15,9 @@ from rnnlm.text.lines import TextSettings
 from rnnlm.text.prepared import prepared_text
 from rnnlm.text.prepared.index import is_prepared
 from rnnlm.text.tokenizers import TokenizerSettings
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.metrics import Evaluation
 
 MOST_PARTS, MOST_RESULTS = 4, 2  # that a summary names
 # told even where they are the defaults
@@ -134,7 +137,7 @@ def _model(name: str, folder: Path) -> Iterator[tuple[str, str]]:
     yield from _origin(folder, manifest)
     yield from _run(manifest)
     yield from _settings(manifest)
-    yield from _results(manifest.results)
+    yield from _results(manifest.evaluations)
     yield from (("use it", command) for command in _commands(manifest, called))
 
 
@@ -229,45 +232,13 @@ def _changed(stored: dict[str, Any], *classes: type) -> list[str]:
     return [f"{name}={as_text(value)}" for name, value in shown.items()]
 
 
-def _results(results: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    for text, found in list(results.items())[-MOST_RESULTS:]:
-        if "columns" in found:
-            yield from _figures(text, found["columns"])
-            continue
-        if "main" in found:
-            shown = [
-                f"{name} {card.number_of_pairs(name, found[name])}"
-                for name in card.OF_PAIRS
-                if found[name] is not None
-            ]
-            yield (
-                text,
-                f"perplexity {card.number(found['ppl_token'])} per token, {', '.join(shown)}",
-            )
-            yield "signature", found["signatures"][found["main"]]
-            continue
-        per_token, per_word, known = (
-            card.number(found[key]) for key in ("ppl_token", "ppl_word", "ppl_token_no_oov")
-        )
-        told = f"perplexity {per_token} per token, {per_word} per word"
-        told += (
-            f"; {known} without its {found['oov_words']:,} unknown words"
-            if found["oov_words"]
-            else ""
-        )
-        told += "" if found.get("normalised", True) else " (not normalised)"
-        yield (text, told) if text in ("valid", "test") else ("result", f"{text}: {told}")
-        yield "signature", found["signature"]
-
-
-def _figures(text: str, columns: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Those of labels, in percent."""
-    for each in columns:
-        shown = [
-            f"{name} {100 * each[name]:.2f}" for name in card.FIGURES if each.get(name) is not None
-        ]
-        yield text, (f"{each['column']}: " if len(columns) > 1 else "") + ", ".join(shown)
-        yield "signature", each["signature"]
+def _results(evaluations: "dict[str, Evaluation]") -> Iterator[tuple[str, str]]:
+    for text, its in list(evaluations.items())[-MOST_RESULTS:]:
+        for column in its.column_names:
+            of_column = f"{column}: " if len(its.column_names) > 1 else ""
+            told = of_column + its.line(column)
+            yield (text, told) if text in ("valid", "test") else ("result", f"{text}: {told}")
+            yield "signature", its.main_of(column).signature
 
 
 def _prepared_text(name: str, about: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,6 @@ The same grid again goes on: runs that have ended are read from their folders, o
 goes on from its checkpoint.
 """
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,12 +16,12 @@ from typing import Any
 from rnnlm.errors import OutputError, RnnlmError, TrainingError, UsageError, notice
 from rnnlm.evaluation import plotting
 from rnnlm.evaluation.learning_curves import GRID_TABLE, curves_figure, learning_curve
+from rnnlm.evaluation.metrics import Evaluation, Metric
 from rnnlm.events import Event, Finished, never
 from rnnlm.files import lock, tables
 from rnnlm.files.tables import cell_text
 from rnnlm.files.writing import replace_file, writing
 from rnnlm.models import model_folder
-from rnnlm.models.card import FIGURES, OF_PAIRS
 from rnnlm.models.manifest import is_model
 from rnnlm.models.metrics_log import METRICS, fitted
 from rnnlm.system import current_rank
@@ -43,6 +42,8 @@ from rnnlm.training.texts import SharedTexts
 # ---- What came of the runs of a grid, as their folders tell it, and the table of it.
 
 BOUNDS = ("low", "high")  # of an interval
+_APART = ("figures", "main", "metrics")  # fields that are no columns of the table
+_LAST = ("bleu", "chrf", "exact_match")  # where the tables of grids always had them
 CLEARLY = 1.01  # a perplexity as many times another is not just about the same
 
 
@@ -54,7 +55,8 @@ class RunResult:
     perplexity per token, exact, with its 95 % bootstrap interval over lines; no_oov: without
     unknown tokens. Figures are None where there are none. figures: of another task than language
     modelling, those of each text by their names, such as valid_f1 or valid_bleu; main: the name,
-    without that of the text, of the one that counts, which has an interval."""
+    without that of the text, of the one that counts, which has an interval. metrics: the one that
+    counts of each text."""
 
     run: str
     folder: str
@@ -77,23 +79,14 @@ class RunResult:
     test_signature: str | None = None
     figures: dict[str, float] = field(default_factory=dict)
     main: str | None = None
+    metrics: dict[str, Metric] = field(default_factory=dict, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """All of it, as JSON can hold it: perplexities, or the figures of a task."""
-        shown = dataclasses.asdict(self)
-        figures, main = shown.pop("figures"), shown.pop("main")
-        return (
-            {name: value for name, value in shown.items() if "_ppl" not in name} | figures
-            if main
-            else shown
-        )
-
-    def of(self, text: str, part: str = "") -> float | None:
-        """The figure that counts on the text called valid or test. part: low or high, a bound of
-        its interval."""
+        shown = {name: value for name, value in vars(self).items() if name not in _APART}
         if self.main is None:
-            return getattr(self, f"{text}_ppl{part and '_'}{part}")
-        return self.figures.get(f"{text}_{self.main}{part and '_'}{part}")
+            return shown
+        return {name: value for name, value in shown.items() if "_ppl" not in name} | self.figures
 
     def row(self) -> dict[str, Any]:
         """Its row in the table: the settings of the grid have columns of their own, and its folder
@@ -130,31 +123,49 @@ def read(run: Combination, error: RnnlmError | None = None) -> RunResult:
             "step": manifest.step,
             "parameters": sum(math.prod(shape) for _, shape in shapes.values()),
         }
-        for text, result in manifest.results.items():
-            if "columns" in result or "main" in result:
-                known |= _of_task(text, result, known.setdefault("figures", {}))
-                continue
-            known |= {f"{text}_signature": result["signature"], f"{text}_ppl": result["ppl_token"]}
-            known |= {
-                f"{text}_ppl_{bound}": result.get(f"ppl_token_{bound}")
-                for bound in ("low", "high", "no_oov")
-            }
+        for text, evaluation in manifest.evaluations.items():
+            main = evaluation.mains[0]
+            known[f"{text}_signature"] = evaluation.signature
+            known.setdefault("metrics", {})[text] = main
+            # Perplexity has fields of its own.
+            if main.unit == "plain":
+                known |= _perplexities(text, evaluation)
+            else:
+                known.setdefault("figures", {}).update(_figures(text, evaluation))
+                known["main"] = _name(evaluation, main)
     return RunResult(run.name, str(folder), run.values, **known)
 
 
-def _of_task(text: str, result: dict[str, Any], figures: dict[str, float]) -> dict[str, Any]:
-    """What a result on a text says of labels, or of what is written, but for its figures, which go
-    into `figures`."""
-    columns = result.get("columns", [result])
-    prefixes = [f"{each['column']}_" if len(columns) > 1 else "" for each in columns]
-    for prefix, each in zip(prefixes, columns, strict=True):
-        shown = {name: each.get(name) for name in (*FIGURES, *OF_PAIRS)} | {
-            f"{each['main']}_{bound}": each.get(bound) for bound in BOUNDS
-        }
-        figures |= {
-            f"{text}_{prefix}{name}": value for name, value in shown.items() if value is not None
-        }
-    return {f"{text}_signature": result["signature"], "main": prefixes[0] + columns[0]["main"]}
+def _perplexities(text: str, evaluation: Evaluation) -> dict[str, float | None]:
+    """The perplexity per token on a text, with the bounds of its interval, as RunResult has it."""
+    main, without_oov = evaluation.mains[0], evaluation.metric(f"{evaluation.main}_no_oov")
+    return {
+        f"{text}_ppl": main.value,
+        f"{text}_ppl_low": None if main.interval is None else main.interval.low,
+        f"{text}_ppl_high": None if main.interval is None else main.interval.high,
+        f"{text}_ppl_no_oov": None if without_oov is None else without_oov.value,
+    }
+
+
+def _figures(text: str, evaluation: Evaluation) -> dict[str, float]:
+    """The shares and scores on a text, those of each column of labels followed by the bounds of the
+    main one."""
+    found: dict[str, float] = {}
+    for column in evaluation.column_names:
+        its = [each for each in evaluation.metrics if each.column == column]
+        scores = [each for each in its if each.unit != "plain" and each.value is not None]
+        for metric in sorted(scores, key=lambda each: each.name in _LAST):
+            found[f"{text}_{_name(evaluation, metric)}"] = metric.value or 0.0
+        main = evaluation.main_of(column)
+        for bound in BOUNDS if main.interval is not None else ():
+            found[f"{text}_{_name(evaluation, main)}_{bound}"] = getattr(main.interval, bound)
+    return found
+
+
+def _name(evaluation: Evaluation, metric: Metric) -> str:
+    """The name of a metric, after that of its column where there are several."""
+    has_several = len(evaluation.column_names) > 1
+    return f"{metric.column}_{metric.name}" if has_several else metric.name
 
 
 def notice_unknown_words(results: Sequence[RunResult]) -> None:

@@ -55,9 +55,7 @@ def test_for_people_it_is_the_lines_that_matter(rnnlm, models):
         == "embedding_size=8 hidden_size=8 dropout_input=0.5 dropout_output=0.5 layers=1"
     )
     assert "batch_rows=4" in shown["trained with"] and "budget=30steps" in shown["trained with"]
-    assert shown["test"].startswith(
-        f"perplexity {told['results']['test']['ppl_token']:.2f} per token, "
-    )
+    assert shown["test"].startswith(f"ppl_token {told['results']['test']['ppl_token']:.2f}, ")
     assert [row[1] for row in rows if row[0] == "signature"] == [
         result["signature"] for result in told["results"].values()
     ]

@@ -28,10 +28,10 @@ def test_stdout_has_the_results_and_stderr_the_progress(models):
     assert columns.split("\t") == [
         "text",
         "tokens",
+        "oov_words",
         "ppl_token",
         "ppl_token_no_oov",
         "ppl_word",
-        "oov_words",
     ]
     assert [valid.split("\t")[0], test.split("\t")[0]] == ["valid", "test"]
     assert [line.partition(" signature: rnnlm:0.1|data:")[0] for line in signatures] == [

@@ -29,6 +29,7 @@ from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Uni
 from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.metrics import (
     LEVEL,
+    NO_OOV,
     PERMUTATIONS,
     RESAMPLES,
     Interval,
@@ -40,7 +41,6 @@ from rnnlm.evaluation.metrics import (
 )
 from rnnlm.evaluation.perplexity import (
     METRICS,
-    NO_OOV,
     PER_TEXT,
     PER_TOKEN,
     PER_WORD,

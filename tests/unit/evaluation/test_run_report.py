@@ -283,7 +283,7 @@ def test_models_of_tasks_have_figures_of_their_own(tagger, classifier, translato
     assert f"valid: {column['column']}" in titles(of_tags) and column["signature"] in text_of(
         of_tags
     )
-    assert ["f1", f"{column['f1']:.4f}"] in cells(
+    assert ["f1", f"{100 * column['f1']:.2f} %"] in cells(
         of_tags, "Figures"
     ) and "layer 1 backward" in text_of(of_tags)
     assert (
