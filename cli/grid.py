@@ -133,7 +133,7 @@ def _train(planned: Any) -> tuple[Any, bool, int]:
                 _say_ended(event)
             elif isinstance(event, GridFinished):
                 return event, failed, current[-1].ending
-            else:
+            elif display is not None:
                 display.show(event)
                 if isinstance(event, Evaluating):
                     current[-1].restore()

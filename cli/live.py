@@ -29,7 +29,7 @@ def display_for(
         return
     from rich.console import Console
 
-    console = Console(file=terminal.Unfailing(sys.stderr))
+    console = Console(file=terminal.unfailing(sys.stderr))
     if not console.is_terminal or console.is_dumb_terminal:
         with terminal.Progress() as progress:
             yield PlainDisplay(progress, task)
@@ -62,7 +62,7 @@ class PlainDisplay:
         if isinstance(event, events.Validated):
             name, figure = criterion(event)
             part = f" on {event.share:.0%} of the text" if event.share < 1 else ""
-            best = f" (best {shown_figure(event, event.best)})"
+            best = "" if event.best is None else f" (best {shown_figure(event, event.best)})"
             self.progress.say(
                 f"step {event.step:,}: validation {name} {shown_figure(event, figure)}{part}{best}"
             )
@@ -104,11 +104,10 @@ class CountingDisplay:
                 f"n-grams kept {kept}, {megabytes(event.model_bytes)}; peak memory "
                 f"{megabytes(event.peak_bytes)}"
             )
-        elif isinstance(event, events.Validated):
+        elif isinstance(event, events.Validated) and event.ppl_token is not None:
+            is_finite = math.isfinite(event.ppl_token)
             ppl = (
-                f"{event.ppl_token:.3f}"
-                if math.isfinite(event.ppl_token)
-                else "infinite: a token has probability zero"
+                f"{event.ppl_token:.3f}" if is_finite else "infinite: a token has probability zero"
             )
             self.progress.say(f"validation perplexity {ppl}")
 
@@ -156,15 +155,13 @@ class LiveDisplay:
         bar = ProgressBar(total=1.0, completed=self.step.progress, width=width)
         narrow = self.console.width < terminal.NARROW_COLUMNS
         panel = Table.grid()
-        for part in (
-            bar,
-            *(Text(line, overflow="ellipsis", no_wrap=True) for line in self._lines(narrow)),
-        ):
-            panel.add_row(part)
+        panel.add_row(bar)
+        for line in self._lines(self.step, narrow):
+            panel.add_row(Text(line, overflow="ellipsis", no_wrap=True))
         return panel
 
-    def _lines(self, narrow: bool) -> list[str]:
-        step, left = self.step, terminal.duration(seconds_left(self.step))
+    def _lines(self, step: events.Step, narrow: bool) -> list[str]:
+        left = terminal.duration(seconds_left(step))
         progress = [f"{step.progress:.0%} done", f"{left} left"]
         speed = [
             f"step {step.step:,}",

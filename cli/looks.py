@@ -2,7 +2,7 @@
 results are shown."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -23,10 +23,15 @@ from .options import (
     stacked,
 )
 
+if TYPE_CHECKING:
+    from rnnlm.inspection.common import Inspection
+
 # ---- What all `rnnlm inspect WHAT` share: how figures are shown.
 
 
-def show(inspection: Any, as_json: bool, plot: Path | None, verdict_first: bool = False) -> None:
+def show(
+    inspection: "Inspection", as_json: bool, plot: Path | None, verdict_first: bool = False
+) -> None:
     """Print tables and the verdict, or one JSON object with both; save the picture if one is asked
     for. verdict_first: the tables are long."""
     if plot is not None:
@@ -174,6 +179,7 @@ def show_gradients(
     )
     check_plot(plot, overwrite)
     models = options.models_or_demo(model_names)
+    found: Inspection
     if sentence is not None:
         from rnnlm import inspect_sensitivity
 
@@ -648,12 +654,12 @@ def show_probe(
     untrained network of the same settings, and a control task, in which each word has a label drawn
     at random (Hewitt & Liang 2019). Selectivity is the accuracy minus that of the control.
     """
-    from rnnlm.inspection.probing import inspect_probe
+    from rnnlm.inspection.probing import Level, inspect_probe
 
     check_plot(plot, overwrite)
     names = ("format", "column", "encoding_errors")
     reading = {name: value for name in names if (value := given.pop(name)) is not None}
-    level = "text" if given.pop("texts") else None
+    level: Level | None = "text" if given.pop("texts") else None
     with terminal.Progress() as say:
         found = inspect_probe(
             options.or_demo(model_name),
@@ -669,7 +675,7 @@ def show_probe(
 
 # ---- `rnnlm inspect surface`: the error surface of one recurrent unit, and gradient descent on it.
 
-PAIR = {"nargs": 2, "type": float, "show_default": True}
+PAIR: dict[str, Any] = {"nargs": 2, "type": float, "show_default": True}
 
 
 @click.command()

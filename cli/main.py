@@ -21,10 +21,10 @@ with leaving_at_ctrl_c():  # before anything that takes time
 
     import click
 
-    from rnnlm.errors import RnnlmError, RnnlmWarning, UsageError, missing_package, nearest
+    from rnnlm.errors import RnnlmError, RnnlmWarning, missing_package
 
     from . import terminal
-    from .options import RENAMED_OPTIONS, renamed_option, write_sections
+    from .options import RENAMED_OPTIONS, CommandGroup, renamed_option
 
 GROUPS = {  # as `rnnlm --help` shows them: each command in one group, what is used most first
     "Train and evaluate": (
@@ -65,34 +65,17 @@ def _closed_pipe_told() -> Iterator[None]:
         raise _ClosedPipe from None
 
 
-class _Commands(click.Group):
-    """Finds commands by name in their files; shows them by group."""
+class _Commands(CommandGroup):
+    """Finds each command in its file."""
 
-    def list_commands(self, context: click.Context) -> list[str]:
+    groups, unknown = GROUPS, "no such command"
+
+    def list_commands(self, context: click.Context | None) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        return importlib.import_module(f".commands.{name}", __package__).command
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        width = formatter.width - max(map(len, COMMANDS)) - 6
-        groups = {
-            title: [
-                (name, self.get_command(context, name).get_short_help_str(width)) for name in names
-            ]
-            for title, names in GROUPS.items()
-        }
-        options = [option.get_help_record(context) for option in self.get_params(context)]
-        write_sections(formatter, groups | {"Options": options})
-
-    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
-        if arguments and arguments[0] not in COMMANDS and not context.resilient_parsing:
-            raise UsageError(
-                f"no such command {arguments[0]!r}", hint=nearest(arguments[0], COMMANDS)
-            )
-        return super().resolve_command(context, arguments)
+    def load(self, name: str) -> click.Command:
+        command: click.Command = importlib.import_module(f".commands.{name}", __package__).command
+        return command
 
     def make_context(self, *arguments: Any, **more: Any) -> click.Context:
         with _closed_pipe_told():  # help is printed here

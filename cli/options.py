@@ -5,14 +5,17 @@ import io
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.core import ParameterSource
 
-from rnnlm.errors import ModelError, TextError, visible
+from rnnlm.errors import ModelError, TextError, UsageError, nearest, visible
 
 from . import terminal
+
+if TYPE_CHECKING:
+    from rnnlm.config import Settings
 
 PATH = click.Path(path_type=Path)
 STANDARD_OUTPUT = Path("-")
@@ -54,7 +57,8 @@ RENAMED_OPTIONS = {
 def renamed_option(error: click.NoSuchOption) -> tuple[str, str, str]:
     """What is wrong with an option that has other names now, why, and which one to use."""
     names = RENAMED_OPTIONS[error.option_name]
-    known = {name for option in error.ctx.command.params for name in option.opts}
+    options = error.ctx.command.params if error.ctx else []
+    known = {name for option in options for name in option.opts}
     here = [name for name in names if name in known]
     why = "it is now " + " or ".join(f"{name} ({what})" for name, what in names.items())
     return f"no option {error.option_name}", why, f"use {' or '.join(here)}" if here else ""
@@ -104,8 +108,8 @@ class _ModelOption(click.Option):
     """`-m MODEL`, however often it stands there; by default the one model that its environment
     variable names."""
 
-    def __init__(self, *names: str, **more: Any) -> None:
-        super().__init__(*names, multiple=True, **more)
+    def __init__(self, names: Sequence[str], **more: Any) -> None:
+        super().__init__(names, multiple=True, **more)
 
     def type_cast_value(self, context: click.Context, value: Any) -> Any:
         return models_checked(context, self, super().type_cast_value(context, value))
@@ -324,6 +328,16 @@ def text_flags(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
+def settings_of(
+    kind: "type[Settings]", names: Iterable[str], given: Mapping[str, Any]
+) -> "Settings":
+    """Make settings of a class from the options with these names that were given."""
+    from rnnlm.config import Layer, resolve
+
+    values = {name: given[name] for name in names if given[name] is not None}
+    return resolve([kind], [Layer("the command line", values)]).make(kind)
+
+
 def corpus_of(texts: tuple[str, ...], flags: dict[str, Any]) -> Any:
     """The text of these sources, read as `flags` say, or the one that is prepared in a folder,
     which was read before."""
@@ -406,7 +420,8 @@ def argument_or_option(model: str | None, model_name: str | None) -> str | None:
 
 def named(model_name: str | None) -> str:
     """What `-m` or its environment variable names, which is needed."""
-    refuse_if(not model_name, "which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
+    if not model_name:
+        raise click.UsageError("which model? Name it with -m MODEL, or in $RNNLM_MODEL.")
     return model_name
 
 
@@ -460,8 +475,58 @@ class Command(click.Command):
         rest = "Other options" if titles else "Options"
         sections: dict[str, list[Record]] = {title: [] for title in (*titles, rest)}
         for option in options:
-            sections[getattr(option, "section", rest)].append(option.get_help_record(context))
+            sections[getattr(option, "section", rest)] += records_of([option], context)
         write_sections(formatter, sections)
+
+
+class CommandGroup(click.Group):
+    """Finds its commands when they are used, and shows them by group.
+
+    groups: the names of commands below each title. unknown: what is said of another name.
+    """
+
+    groups: ClassVar[Mapping[str, Sequence[str]]]
+    unknown: ClassVar[str]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all commands, in the order of the groups."""
+        return [name for names in self.groups.values() for name in names]
+
+    def load(self, name: str) -> click.Command:
+        """Import the command of that name."""
+        raise NotImplementedError
+
+    def list_commands(self, context: click.Context | None) -> list[str]:
+        return self.names
+
+    def get_command(self, context: click.Context | None, name: str) -> click.Command | None:
+        return self.load(name) if name in self.names else None
+
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        width = formatter.width - max(map(len, self.names)) - 6
+        sections = {
+            title: [(name, self.load(name).get_short_help_str(width)) for name in names]
+            for title, names in self.groups.items()
+        }
+        sections["Options"] = records_of(self.get_params(context), context)
+        write_sections(formatter, sections)
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        is_known = not arguments or arguments[0] in self.names
+        if not is_known and not context.resilient_parsing:
+            raise UsageError(
+                f"{self.unknown} {arguments[0]!r}", hint=nearest(arguments[0], self.names)
+            )
+        return super().resolve_command(context, arguments)
+
+
+def records_of(parameters: Iterable[click.Parameter], context: click.Context) -> list[Record]:
+    """Names and descriptions of the parameters that `--help` shows."""
+    records = [parameter.get_help_record(context) for parameter in parameters]
+    return [record for record in records if record is not None]
 
 
 def write_sections(

@@ -124,7 +124,8 @@ class _Processes:
                 if process.poll() is not None:
                     self.codes[rank] = process.returncode
                     del self.running[rank]
-                    process.stdin.close()
+                    if process.stdin is not None:
+                        process.stdin.close()
                     if self._is_failure(process.returncode):
                         self.deadline = min(self.deadline, time.monotonic() + GRACE_SECONDS)
             if time.monotonic() >= self.deadline:
@@ -134,7 +135,7 @@ class _Processes:
                 asked, self.deadline = True, time.monotonic() + TERM_SECONDS
             time.sleep(POLL_SECONDS)
 
-    def report(self, outputs: list[IO[bytes] | None]) -> int:
+    def report(self, outputs: Sequence[IO[bytes] | None]) -> int:
         """Report why the run failed, if it did and the first process has not reported it; its exit
         code."""
         own = {
@@ -143,7 +144,7 @@ class _Processes:
             if self._is_failure(code) and code != LOST and rank not in self.killed
         }
         rank, code = next(iter(own.items()), (0, 0))
-        who = f"process {rank + 1} of {self.count}"
+        who, kept = f"process {rank + 1} of {self.count}", outputs[rank]
         if code < 0 and self.codes.get(0) == 0:
             # the first one has come to its end, where all is saved: the other one broke down in
             # leaving
@@ -154,9 +155,9 @@ class _Processes:
                 "the others cannot go on without it, and have ended",
                 HINT,
             )
-        elif code and rank:
-            outputs[rank].seek(0)
-            for line in outputs[rank].read().decode("utf-8", "replace").splitlines():
+        elif code and kept is not None:
+            kept.seek(0)
+            for line in kept.read().decode("utf-8", "replace").splitlines():
                 terminal.say(line)
         elif not code and LOST in self.codes.values():
             names = " and ".join(f"process {rank + 1}" for rank in self.killed) or "one of them"

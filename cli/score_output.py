@@ -40,7 +40,8 @@ def show(
     # Whoever writes line by line gets an answer before the next line; a table is ranked as a whole.
     waits = never if form == "table" else standard_input_waits
     chunks = score_chunks_of_models(models, sentences, settings, waits=waits)
-    scores, read, say = [], 0, terminal.Progress()
+    scores: list[Scores] = []
+    read, say = 0, terminal.Progress()
     header, text = form_of(form, settings, layout) if form != "table" else ("", None)
     click.echo(header, nl=False)
     for chunk in chunks:
@@ -238,8 +239,11 @@ def show_table(
     )
     for score in ranked:
         _show_surprisals(score, settings)
-    if len(ranked) == 2 and unit == "logprob" and (said := odds(*ranked, settings.eos)):
-        click.echo(said)
+    if len(ranked) == 2 and unit == "logprob":
+        better, worse = ranked
+        said = odds(better, worse, settings.eos)
+        if said:
+            click.echo(said)
 
 
 _FIGURES = ("logprob_nats", "logprob_per_word", "logprob_per_token", "words", "ppl_word")
@@ -406,10 +410,11 @@ def show_side_by_side(
         _show_surprisals_side_by_side(each, settings)
     if len(ranked) == 2 and unit == "logprob":
         for name, its in by_model.items():
-            if said := odds(
-                *sorted(its, key=lambda score: _rank(score, unit, settings.eos), reverse=True),
-                settings.eos,
-            ):
+            better, worse = sorted(
+                its, key=lambda score: _rank(score, unit, settings.eos), reverse=True
+            )
+            said = odds(better, worse, settings.eos)
+            if said:
                 click.echo(f"{name}: {said}")
 
 
@@ -492,7 +497,8 @@ def _show_regions_side_by_side(by_model: dict[str, Any]) -> None:
 
 def _numbers(*names: str) -> dict[str, Cell]:
     """The columns of figures that have the names of what holds them."""
-    return {
-        name: lambda item, name=name: terminal.number(item and getattr(item, name))
-        for name in names
-    }
+
+    def cell_of(name: str) -> Cell:
+        return lambda item: terminal.number(item and getattr(item, name))
+
+    return {name: cell_of(name) for name in names}

@@ -1,7 +1,7 @@
 """Figures of several models in one table: what is the same for all stands once, and what is a
 model's own has its name behind a dot."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import terminal
@@ -9,7 +9,7 @@ from . import terminal
 Cell = Callable[[Any], str]
 
 
-def own(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[str, list[str]]:
+def own(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
     """The columns `cells` makes of the results of each model, one model after the other."""
     return {
         f"{title}.{name}": list(map(cell, its))
@@ -18,7 +18,7 @@ def own(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[str, 
     }
 
 
-def shared(cells: dict[str, Cell], results: dict[str, Sequence[Any]]) -> dict[str, list[str]]:
+def shared(cells: Mapping[str, Cell], results: Mapping[str, Sequence[Any]]) -> dict[str, list[str]]:
     """The columns that `cells` makes, each once where it is the same for all models, and not at all
     where it is empty."""
     columns: dict[str, list[str]] = {}

@@ -10,7 +10,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import IO, Any, cast
 
 import click
 
@@ -43,11 +43,16 @@ def say_signatures(signatures: dict[str, Any]) -> None:
         )
 
 
-class Unfailing:
+def unfailing(stream: IO[str]) -> IO[str]:
     """A stream that takes what it can: what is drawn on a terminal that is gone is lost, and
     nothing else."""
+    return cast(IO[str], _Unfailing(stream))
 
-    def __init__(self, stream: Any) -> None:
+
+class _Unfailing:
+    """The rest of :class:`typing.IO` is that of the stream."""
+
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:

@@ -6,7 +6,15 @@ from typing import Any
 
 import click
 
-from .options import CONFUSION_OPTIONS, LABEL_OPTIONS, PATH, refuse_given, refuse_if, section
+from .options import (
+    CONFUSION_OPTIONS,
+    LABEL_OPTIONS,
+    PATH,
+    refuse_given,
+    refuse_if,
+    section,
+    settings_of,
+)
 
 _PAIRS, _DECODING = "Pairs, of encoder-decoders", "Decoding, of encoder-decoders"
 pair_options = section(
@@ -96,7 +104,6 @@ def take(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _settings(values: dict[str, Any]) -> Any:
-    from rnnlm.config import Layer, resolve
     from rnnlm.tasks.seq2seq.results import DecodingSettings
 
-    return resolve([DecodingSettings], [Layer("the command line", values)]).make(DecodingSettings)
+    return settings_of(DecodingSettings, values, values)

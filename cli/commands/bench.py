@@ -3,7 +3,7 @@ remember; which cell is best."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from ..options import (
     or_demo,
     refuse_if,
 )
+
+if TYPE_CHECKING:
+    from rnnlm.benchmarks.ngram import Growth
 
 
 @click.group()
@@ -225,7 +228,8 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
     from rnnlm.benchmarks.ngram import Growth, bench_ngram
     from rnnlm.text.corpus import Corpus
 
-    sizes, sort_speed = [], None
+    sizes: list[Growth] = []
+    sort_speed: float | None = None
     for result in bench_ngram(
         Corpus(text or (str(corpora.part("english", "train")),)), order, rounds
     ):
@@ -237,10 +241,8 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
         else:
             sort_speed = result.keys_per_second
     if as_json:
-        sizes = [asdict(size) for size in sizes]
-        terminal.print_json(
-            {"order": order, "rounds": rounds, "sorted_keys_per_second": sort_speed, "sizes": sizes}
-        )
+        measured = {"sorted_keys_per_second": sort_speed, "sizes": list(map(asdict, sizes))}
+        terminal.print_json({"order": order, "rounds": rounds} | measured)
         return
     _show_growth(sizes, sort_speed)
 
@@ -402,13 +404,11 @@ def translate(
         DecodingSettings.max_length,
     )
     if model_name:
-        from rnnlm.tasks.labels.tagging import model_for
+        from rnnlm.tasks.seq2seq.decoding import encoder_decoder
         from rnnlm.text.corpus import Corpus
 
-        model, sources = (
-            model_for("translate", model_name, device),
-            translating.first_lines(Corpus(text), lines),
-        )
+        model = encoder_decoder(model_name, device)
+        sources = translating.first_lines(Corpus(text), lines)
     else:
         from rnnlm.config import parse_assignments
 
@@ -430,7 +430,7 @@ def _show_translating(done: list[Any], as_json: bool) -> None:
     terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=[])
 
 
-def _show_growth(sizes: list[Any], sort_speed: float) -> None:
+def _show_growth(sizes: "list[Growth]", sort_speed: float | None) -> None:
     records = [
         {"text": s.part, "tokens": f"{s.tokens:,}", "n-grams": f"{s.ngrams:,}",
          "seconds": terminal.number(s.seconds),
@@ -449,10 +449,10 @@ def _show_growth(sizes: list[Any], sort_speed: float) -> None:
                 "ratio": terminal.number(size.ratio, 3),
             }
     terminal.print_records(records, left=["text"])
-    click.echo(
-        f"calibration: numpy sorts {sort_speed / 1e6:,.1f} M 64-bit keys/s"
-        + ("" if compared else "; no lmplz beside it")
-    )
+    if sort_speed is not None:
+        beside = "" if compared else "; no lmplz beside it"
+        speed = f"{sort_speed / 1e6:,.1f} M 64-bit keys/s"
+        click.echo(f"calibration: numpy sorts {speed}{beside}")
 
 
 def _show(rounds: list[Any], summary: Any) -> None:

@@ -1,6 +1,7 @@
 """`rnnlm eval`: perplexity and its companions; of models of labels accuracy, of encoder-decoders
 BLEU, and theirs."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ def command(
 
     name, confusions = options.named(model_name), given["confusions"]
     task = task_of(name)
+    evaluate: Callable[[str, tuple[str, ...], dict[str, Any], str, bool], None]
     if translation_options.check_task(task, name, _OF_LANGUAGE_MODELS):
         evaluate = _evaluate_pairs
     elif options.check_task(task, name, _OF_LANGUAGE_MODELS, options.CONFUSION_OPTIONS):
@@ -126,7 +128,7 @@ def _evaluate_pairs(
     from rnnlm.tasks.seq2seq.evaluation import evaluate
 
     found = evaluate(name, text, device=device, **asked)
-    if output:
+    if output and found.written is not None:
         options.put((f"{line}\n" for line in found.written.lines), output)
         terminal.say(f"saved in {output}")
     return found

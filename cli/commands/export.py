@@ -11,7 +11,7 @@ from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, re
 
 @click.command()
 @model_option
-@click.option("--arpa", "file", metavar="FILE",
+@click.option("--arpa", "file", type=PATH, metavar="FILE",
               help="Write an ARPA file; compressed if it ends in .gz, .xz, .bz2 or .zst. - is "
                    "stdout.")  # fmt: skip
 @click.option(
@@ -41,7 +41,7 @@ from ..options import PATH, STANDARD_OUTPUT, load_model, model_option, named, re
 )
 @click.option("--overwrite", is_flag=True, help="Replace FILE, or the model in DIR.")
 def command(
-    model_name: str | None, file: str | None, compact: Path | None, bits: str | None,
+    model_name: str | None, file: Path | None, compact: Path | None, bits: str | None,
     test: str | None, vectors: Path | None,
     which: str | None, overwrite: bool,
 ) -> None:  # fmt: skip
@@ -73,12 +73,13 @@ def command(
         )
         _say_figures(compact)
         return
-    model = load_model(model_name, "cpu")
-    from rnnlm.ngram.arpa import writing
+    if file is not None:
+        from rnnlm.ngram.arpa import writing
 
-    writing.export_arpa(model, Path(file), overwrite, terminal.Progress())
-    if file != "-":
-        terminal.say(f"written to {file}")
+        model = load_model(model_name, "cpu")
+        writing.export_arpa(model, file, overwrite, terminal.Progress())
+        if file != STANDARD_OUTPUT:
+            terminal.say(f"written to {file}")
 
 
 def _write_vectors(name: str, file: Path, which: Any, overwrite: bool) -> None:

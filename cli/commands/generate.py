@@ -141,7 +141,6 @@ class _Plan:
     """What the options ask for; all of them are checked before a model is loaded."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        from rnnlm.config import Layer, resolve
         from rnnlm.generation.sampling import SamplingSettings
         from rnnlm.generation.search import BeamSettings
 
@@ -158,15 +157,12 @@ class _Plan:
             else CHECKED_SAMPLES
         )
         self.as_finished = given["as_finished"]
-
-        def settings_of(kind: type) -> Any:
-            values = {
-                name: given[name] for name in kind.__dataclass_fields__ if given[name] is not None
-            }
-            return resolve([kind], [Layer("the command line", values)]).make(kind)
-
-        self.beams = settings_of(BeamSettings) if given["beam"] is not None else None
-        self.sampling = settings_of(SamplingSettings)
+        self.beams = None
+        if given["beam"] is not None:
+            names = BeamSettings.__dataclass_fields__
+            self.beams = options.settings_of(BeamSettings, names, given)
+        names = SamplingSettings.__dataclass_fields__
+        self.sampling = options.settings_of(SamplingSettings, names, given)
 
     def texts(self, model: Any) -> Iterable[Any]:
         """The samples, or the likeliest texts."""

@@ -1,13 +1,10 @@
 """`rnnlm inspect WHAT`: what a model learned, and why. Each WHAT is a command of cli/looks.py."""
 
 import importlib
-from typing import Any
 
 import click
 
-from rnnlm.errors import UsageError, nearest
-
-from ..options import write_sections
+from ..options import CommandGroup
 
 GROUPS = {  # as `rnnlm inspect --help` shows them
     "Through time": ("gradients", "spectrum", "gates", "memory", "cloze"),
@@ -18,38 +15,16 @@ GROUPS = {  # as `rnnlm inspect --help` shows them
 WHATS = tuple(name for names in GROUPS.values() for name in names)
 
 
-class _Looks(click.Group):
+class _Looks(CommandGroup):
     """Finds each look in cli/looks.py."""
 
-    def list_commands(self, context: click.Context | None) -> list[str]:
-        return list(WHATS)
+    groups, unknown = GROUPS, "there is nothing to inspect called"
 
-    def get_command(self, context: click.Context | None, name: str) -> click.Command | None:
-        if name not in WHATS:
-            return None
-        return getattr(importlib.import_module("...looks", __name__), f"show_{name}")
-
-    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        width = formatter.width - max(map(len, WHATS)) - 6
-        groups = {
-            title: [
-                (name, self.get_command(context, name).get_short_help_str(width)) for name in names
-            ]
-            for title, names in GROUPS.items()
-        }
-        write_sections(
-            formatter,
-            groups
-            | {"Options": [option.get_help_record(context) for option in self.get_params(context)]},
+    def load(self, name: str) -> click.Command:
+        command: click.Command = getattr(
+            importlib.import_module("...looks", __name__), f"show_{name}"
         )
-
-    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
-        if arguments and arguments[0] not in WHATS and not context.resilient_parsing:
-            raise UsageError(
-                f"there is nothing to inspect called {arguments[0]!r}",
-                hint=nearest(arguments[0], WHATS),
-            )
-        return super().resolve_command(context, arguments)
+        return command
 
 
 @click.group(cls=_Looks)

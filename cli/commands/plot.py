@@ -1,11 +1,15 @@
 """`rnnlm plot`: the learning curves of runs."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import terminal
 from ..options import PATH, json_option, refuse_if
+
+if TYPE_CHECKING:
+    from rnnlm.evaluation.learning_curves import By
 
 _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 
@@ -30,7 +34,7 @@ _POINT = ("steps", "tokens", "epochs", "seconds", "value")
 def command(
     runs: tuple[str, ...],
     output: Path | None,
-    by: str | None,
+    by: "By | None",
     training: bool,
     overwrite: bool,
     as_json: bool,

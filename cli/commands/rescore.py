@@ -144,10 +144,8 @@ def command(
     outputs = _outputs(given, weights_file)
     beside = one_on_stdout(outputs.values(), as_json)
     if weights_file:
-        stages, (weights, rescored) = (
-            [],
-            _applied(weights_file, dict.fromkeys(names), device, given),
-        )
+        stages: list[Any] = []
+        weights, rescored = _applied(weights_file, dict.fromkeys(names), device, given)
     else:
         stages, rescored = _tuned(dict.fromkeys(names), device, given)
         weights = stages[-1].weights if stages else None

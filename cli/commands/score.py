@@ -337,16 +337,14 @@ def _format(form: str | None, as_json: bool, output: Path | None) -> str:
         as_json and form not in (None, "jsonl"),
         f"--json and --output-format {form} contradict each other.",
     )
-    chosen = (
-        "jsonl"
-        if as_json
-        else form or (_SUFFIXES.get(output.suffix.lower()) if output else "table")
-    )
+    by_name = _SUFFIXES.get(output.suffix.lower()) if output else "table"
+    chosen = "jsonl" if as_json else form or by_name
     why = (
         "--output holds rows or records: name a FILE.csv, .tsv, .jsonl or .parquet, or "
         "add --output-format csv, tsv, jsonl or parquet."
     )
-    options.refuse_if(chosen is None or (output and chosen == "table"), why)
+    if chosen is None or (output and chosen == "table"):
+        raise click.UsageError(why)
     return chosen
 
 

@@ -106,7 +106,11 @@ def command(
     elif sentences and not output and not given["output_form"]:
         show([each for _, each in found], model.codec, probabilities, nbest > 1)
     else:
-        options.put((files.written(model.codec, *each, document.format) for each in found), output)
+        lines = (
+            files.written(model.codec, sentence, labels, document.format)
+            for sentence, labels in found
+        )
+        options.put(lines, output)
 
 
 def _check(

@@ -178,15 +178,10 @@ def command(
     _check(lines, source, as_json, given)
     _check_outputs(output, plot, overwrite, source, given)
     settings, sampling = _settings(given)
-    from rnnlm.tasks.labels.tagging import model_for
-    from rnnlm.tasks.seq2seq.decoding import Translator
+    from rnnlm.tasks.seq2seq.decoding import Translator, encoder_decoder
 
-    translator = Translator(
-        model_for("translate", options.named(model_name), device),
-        settings,
-        sampling,
-        given["num"] or 1,
-    )
+    model = encoder_decoder(options.named(model_name), device)
+    translator = Translator(model, settings, sampling, given["num"] or 1)
     if given["interactive"]:
         _converse(translator, as_json, given)
         return
@@ -277,16 +272,14 @@ def _check_outputs(
 
 def _settings(given: dict[str, Any]) -> tuple[Any, Any]:
     """Those of the search, and those of samples, None where nobody asks for any."""
-    from rnnlm.config import Layer, resolve
     from rnnlm.generation.sampling import SamplingSettings
     from rnnlm.tasks.seq2seq.results import DecodingSettings
 
-    def settings_of(kind: type, names: Iterable[str]) -> Any:
-        values = {name: given[name] for name in names if given[name] is not None}
-        return resolve([kind], [Layer("the command line", values)]).make(kind)
-
-    sampling = settings_of(SamplingSettings, _SAMPLING[2:]) if _asked(given) else None
-    return settings_of(DecodingSettings, DecodingSettings.__dataclass_fields__), sampling
+    sampling = None
+    if _asked(given):
+        sampling = options.settings_of(SamplingSettings, _SAMPLING[2:], given)
+    decoding = options.settings_of(DecodingSettings, DecodingSettings.__dataclass_fields__, given)
+    return decoding, sampling
 
 
 def _of_arguments(lines: tuple[str, ...]) -> Iterator[str]:

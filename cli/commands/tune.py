@@ -50,15 +50,17 @@ def command(
     gradients by their root mean square on training text, which --statistics gathers and saves.
     """
     flags = options.text_flags(given)
-    options.refuse_if(not kind, "which adaptation? Name it: --adapt dynamic, cache or unigram.")
+    if not kind:
+        raise click.UsageError("which adaptation? Name it: --adapt dynamic, cache or unigram.")
     name = options.named(model_name)
     from rnnlm.combinations.tuning import Trial, tune
     from rnnlm.config import parse_assignments
 
     progress = terminal.Progress()
-    texts = [options.corpus_of(each, flags) if each else None for each in (on, statistics)]
+    text = options.corpus_of(on, flags)
+    training = options.corpus_of(statistics, flags) if statistics else None
     for event in tune(
-        name, kind, texts[0], given=parse_assignments(settings), statistics=texts[1], tokens=tokens,
+        name, kind, text, given=parse_assignments(settings), statistics=training, tokens=tokens,
         device=device,
         report=lambda done,
         segments: progress(f"gradient statistics: {done:,} of {segments:,} segments"),

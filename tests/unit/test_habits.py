@@ -46,6 +46,7 @@ def test_types_are_right_and_wrong_ones_seen(tmp_path):
     )
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     found = settings["tool"]["mypy"]
+    assert found["packages"] == ["rnnlm", "cli"]
     checked = [
         *found["packages"],
         *(f"tests/{name.replace('.', '/')}.py" for name in found["modules"]),

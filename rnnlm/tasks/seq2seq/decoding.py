@@ -16,8 +16,9 @@ from rnnlm.generation.drawing import Found, Starts, draw_samples
 from rnnlm.generation.sampling import SamplingSettings
 from rnnlm.generation.search import SearchSettings, search
 from rnnlm.interface import UNKNOWN, Device
+from rnnlm.models import loading, registry
 from rnnlm.tasks.labels.files import TEXT_LINES, TextFileSettings, detect_text_format
-from rnnlm.tasks.labels.tagging import Labeller, model_for, windows
+from rnnlm.tasks.labels.tagging import Labeller, windows
 from rnnlm.tasks.seq2seq.data import PairCodec, PairedData, joined, rows
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.results import Attention, DecodingSettings, TranslatedLine, Translation
@@ -289,10 +290,19 @@ def translate(
             samples and a beam are asked for. SettingsError: `num` is below 1. ModelError: there is
             no such model, or it is damaged. TextError: a source holds a newline.
     """
-    translator = Translator(
-        cast(Seq2SeqModel, model_for("translate", model, device)), settings, sampling, num
-    )
+    translator = Translator(encoder_decoder(model, device), settings, sampling, num)
     return list(translator.translate(sources))
+
+
+def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:
+    """The model that is to translate; given by path or name it is loaded.
+
+    Raises:
+        UsageError: it was trained for another task. ModelError: there is no such model, or it is
+            damaged. DeviceError: the device is not available.
+    """
+    registry.check_use("translate", loading.task_of(model), loading.called(model))
+    return cast(Seq2SeqModel, loading.opened(model, device))
 
 
 def batches(lengths_N: np.ndarray, chosen: np.ndarray, most: int) -> Iterator[np.ndarray]:
