@@ -1,7 +1,6 @@
 """`rnnlm eval`: perplexity and its companions; of models of labels accuracy, of encoder-decoders
 BLEU, and theirs."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +68,6 @@ def command(
 
     name, confusions = options.named(model_name), given["confusions"]
     task = task_of(name)
-    evaluate: Callable[[str, tuple[str, ...], dict[str, Any], str, bool], None]
     if translation_options.check_task(task, name, _OF_LANGUAGE_MODELS):
         evaluate = _evaluate_pairs
     elif options.check_task(task, name, _OF_LANGUAGE_MODELS, options.CONFUSION_OPTIONS):
