@@ -9,6 +9,7 @@ import click
 from . import terminal
 
 if TYPE_CHECKING:
+    from rnnlm.evaluation.comparison.pairing import ComparedModel, ModelComparison
     from rnnlm.evaluation.label_evaluation import LabelEvaluation
     from rnnlm.evaluation.metrics import Evaluation, Metric
 
@@ -41,7 +42,7 @@ def show_evaluation(found: "Evaluation", most_confusions: int | None = None) -> 
     tables = list(found.tables(most_confusions))
     for table in tables:
         click.echo()
-        terminal.print_table(table.columns, table.rows, right=table.columns[table.left :])
+        terminal.print_table(table.columns, table.rows, right=table.numbers)
         if table.remark:
             terminal.say(table.remark)
     if tables or len(found.signatures) > 1:
@@ -101,136 +102,44 @@ def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:
         terminal.say(f"saved in {file}")
 
 
-# ---- Models of one task side by side: figures with intervals, and the differences of each pair.
-
-KEYS = (
-    "f1", "precision", "recall", "accuracy", "accuracy_known", "accuracy_unknown", "macro_f1",
-    "exact_match", "ece", "word_error_rate", "symbol_error_rate",
-)  # fmt: skip
-WRITTEN = ("bleu", "chrf", "exact_match", "word_error_rate", "symbol_error_rate")
-OF_100 = ("bleu", "chrf")
+# ---- Several models side by side: metrics with intervals, and the differences of each pair.
 
 
-def show_label_differences(result: Any) -> None:
-    """The figures of a :class:`rnnlm.tasks.labels.comparison.TaskComparison` in percent, each with
-    its interval; differences, in points; the signatures last."""
-    names = [model.name for model in result.models]
-    columns = list(result.models[0].intervals)
-    rows = [
-        [
-            _named(key, column, columns),
-            *(
-                interval(model.intervals[column].get(key), ".2f", scale=100)
-                for model in result.models
-            ),
-        ]
-        for column in columns
-        for key in KEYS
-        if any(key in model.intervals[column] for model in result.models)
-    ]
+def show_comparison(result: "ModelComparison", top: int) -> None:
+    """Print counts and metrics of each model, each metric with its interval; differences; where the
+    models differ; the signatures last. top: lines and words that are listed of each side."""
+    models = result.compared
+    names = [model.name for model in models]
+    rows = []
+    columns = models[0].evaluation.column_names
+    counts = [model.evaluation.counts_of(columns[0]) for model in models]
+    for name in dict.fromkeys(name for its in counts for name in its):
+        rows.append([name, *(terminal.cell(its.get(name)) for its in counts)])
+    for column, name in result.keys:
+        label = f"{column} {name}" if len(columns) > 1 else name
+        rows.append([label, *(_with_interval(model, column, name) for model in models)])
     terminal.print_table(["measure", *names], rows, right=names)
+    for remark in result.remarks:
+        terminal.say(remark)
+
+    for table in (result.difference_table(), *result.tables(top)):
+        click.echo()
+        terminal.print_table(table.columns, table.rows, right=table.numbers)
     click.echo()
-    rows = [
-        [
-            f"{each.second} - {each.first}",
-            _named(key, column, columns),
-            interval(found[key].interval, "+.2f", scale=100),
-            f"{found[key].p:.4f}",
-        ]
-        for each in result.differences
-        for column, found in each.figures.items()
-        for key in KEYS
-        if key in found
-    ]
-    terminal.print_table(["difference", "measure", "points", "p"], rows, right=["points", "p"])
-    click.echo()
-    for model in result.models:
-        for column in model.evaluation.columns:
-            click.echo(f"signature of {terminal.visible(model.name)}: {column.signature}")
+    for model in models:
+        for each in model.evaluation.mains:
+            click.echo(f"signature of {terminal.visible(model.name)}: {each.signature}")
 
 
-def _named(key: str, column: str, columns: list[str]) -> str:
-    return key if columns == [column] else f"{column} {key}"
+def _with_interval(model: "ComparedModel[Any]", column: str, name: str) -> str:
+    """A metric with the bounds of its interval, where it has one."""
+    from rnnlm.evaluation.metrics import shown
 
-
-def interval(found: Any, form: str, shift: float = 0.0, scale: float = 1.0) -> str:
-    """A figure with the bounds of its interval; a dash where there is none. shift: is taken off;
-    scale: 100 of percentages."""
-    if found is None:
+    metric, found = model.evaluation.metric(name, column), model.found.get((column, name))
+    if metric is None:
         return "-"
-    estimate, low, high = (
-        format(scale * (value - shift), form) for value in (found.estimate, found.low, found.high)
-    )
-    return f"{estimate} [{low}, {high}]"
-
-
-# ---- Encoder-decoders side by side: figures with intervals, and the differences of each pair.
-
-
-def show_translation_differences(result: Any) -> None:
-    """The figures of a :class:`rnnlm.tasks.seq2seq.comparison.PairComparison`, each with its
-    interval; differences, of shares in points; the signatures last."""
-    names = [model.name for model in result.models]
-    has_oov = any(model.evaluation.references.oov_words for model in result.models)
-    keys = list(
-        dict.fromkeys(
-            key
-            for model in result.models
-            for key in model.intervals
-            if has_oov or not key.endswith("_no_oov")
-        )
-    )
-    rows = [
-        [
-            key,
-            *(
-                interval(model.intervals.get(key), _form(key), scale=_scale(key))
-                for model in result.models
-            ),
-        ]
-        for key in keys
-    ]
-    terminal.print_table(["measure", *names], rows, right=names)
-    for refused in result.refused:
-        terminal.say(f"{refused.figure} is not compared: {refused.why}")
-    click.echo()
-    terminal.print_table(
-        ["difference", "measure", "by", "p"], list(_differences(result)), right=["by", "p"]
-    )
-    click.echo()
-    for model in result.models:
-        name, evaluation = terminal.visible(model.name), model.evaluation.to_dict()
-        click.echo(f"signature of {name}: {evaluation['signature']}")
-        for figure in ("bleu", "chrf") if "signatures" in evaluation else ():
-            click.echo(f"signature of {name}, {figure}: {evaluation['signatures'][figure]}")
-
-
-def _differences(result: Any) -> Any:
-    for each in result.differences:
-        name = f"{each.second} - {each.first}"
-        if each.perplexity is not None:
-            of_all, p = each.perplexity, terminal.cell(each.perplexity.p, ".4f")
-            yield [name, f"bits per {result.per}", interval(of_all.difference_bits, "+.4f"), p]
-            yield [
-                name,
-                "perplexity, in %",
-                interval(of_all.ppl_ratio, "+.1f", shift=1, scale=100),
-                p,
-            ]
-        for key in WRITTEN:
-            if key in each.figures:
-                found = each.figures[key]
-                yield [
-                    name,
-                    key,
-                    interval(found.interval, "+.2f", scale=_scale(key)),
-                    f"{found.p:.4f}",
-                ]
-
-
-def _form(key: str) -> str:
-    return ".4f" if key.startswith("bits") else ".2f"
-
-
-def _scale(key: str) -> float:
-    return 100.0 if key in WRITTEN and key not in OF_100 else 1.0
+    digits = 4 if name.startswith("bits") else 2
+    if found is None:
+        return metric.shown(digits)
+    low, high = (shown(end, metric.unit, digits) for end in (found.low, found.high))
+    return f"{metric.shown(digits)} [{low}, {high}]"

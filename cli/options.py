@@ -399,7 +399,7 @@ def models_or_demo(names: tuple[str, ...]) -> tuple[str, ...]:
 def load_models(names: tuple[str, ...], device: str) -> dict[str, Any]:
     """What scores lines with the models of a repeatable `-m`, by the names that results call them;
     without any, the shipped one."""
-    from rnnlm.evaluation.comparison.comparison import names_of
+    from rnnlm.evaluation.comparison.pairing import names_of
     from rnnlm.models.loading import scoring_model_of
 
     given = models_or_demo(names)

@@ -1,9 +1,7 @@
 """`rnnlm compare`: models on one text, side by side."""
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,9 +23,11 @@ from ..options import (
     text_options,
 )
 
+if TYPE_CHECKING:
+    from rnnlm.evaluation.comparison.pairing import ModelComparison
+
 SHOWN = 3  # lines and words of each side on the terminal, unless --top says
 _OF_LANGUAGE_MODELS = ("context", "block_lines", "train", "report", "top")
-COUNTS = ("tokens", "words", "sentences", "oov_words", "zero_probability_tokens", "logprob_nats")
 
 
 @click.command(cls=Command)
@@ -115,16 +115,15 @@ def command(
     check_plot(plot, overwrite and plot is not None)
     task, resampling = _task_of(models), {name: given[name] for name in ("resamples", "seed")}
     if translation_options.check_task(task, models[0], _OF_LANGUAGE_MODELS):
-        given = resampling | translation_options.take(given)
-        result, show = _compare_pairs(models, on, given, device)
+        result = _compare_pairs(models, on, resampling | translation_options.take(given), device)
     elif check_task(task, models[0], _OF_LANGUAGE_MODELS):
-        given = resampling | take_label_options(given)
-        result, show = _compare_labels(models, on, given, device)
+        result = _compare_labels(models, on, resampling | take_label_options(given), device)
     else:
         names = ("context", "block_lines", "resamples", "seed")
         settings = {name: given.pop(name) for name in names} | {"top": top}
         result = _compare(models, on, train, report, settings, text_flags(given), device)
-        show = functools.partial(_show, top=SHOWN if top is None else top)
+
+    from ..metrics import show_comparison
 
     # The verdict comes first, then what it rests on.
     verdicts = [each.verdict for each in result.contrasts]
@@ -132,7 +131,7 @@ def command(
         terminal.print_json(result.to_dict() | {"verdicts": verdicts})
     else:
         click.echo("\n".join(map(terminal.visible, verdicts)) + "\n")
-        show(result)
+        show_comparison(result, SHOWN if top is None else top)
     if plot:
         _draw(plot, result)
     if report:
@@ -172,29 +171,25 @@ def _task_of(models: tuple[str, ...]) -> str:
 
 def _compare_labels(
     models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str
-) -> tuple[Any, Callable[[Any], None]]:
+) -> "ModelComparison":
     from rnnlm.tasks.labels.comparison import compare
 
-    from ..metrics import show_label_differences
-
-    return compare(models, on, device=device, **given), show_label_differences
+    return compare(models, on, device=device, **given)
 
 
 def _compare_pairs(
     models: tuple[str, ...], on: tuple[str, ...], given: dict[str, Any], device: str
-) -> tuple[Any, Callable[[Any], None]]:
+) -> "ModelComparison":
     from rnnlm.tasks.seq2seq.comparison import compare
 
-    from ..metrics import show_translation_differences
-
-    return compare(models, on, device=device, **given), show_translation_differences
+    return compare(models, on, device=device, **given)
 
 
 def _compare(
     models: tuple[str, ...], on: tuple[str, ...], train: tuple[str, ...], report: Path | None,
     given: dict[str, Any],
     flags: dict[str, Any], device: str,
-) -> Any:  # fmt: skip
+) -> "ModelComparison":  # fmt: skip
     """Language models side by side, with the report if one is asked for."""
     progress = terminal.Progress()
     corpus = corpus_of(on, flags)
@@ -215,96 +210,3 @@ def _compare(
     if report:
         comparison_report.write(report, result)
     return result
-
-
-def _show(result: Any, top: int) -> None:
-    names = [model.name for model in result.models]
-    rows = [
-        [figure, *(_figure(model, figure) for model in result.models)]
-        for figure in (*COUNTS, *result.figures)
-    ]
-    terminal.print_table(["measure", *names], rows, right=names)
-    if result.models[0].evaluation.closed_vocabulary:
-        terminal.say(
-            "closed vocabulary: ppl_word compares between these models, not with figures of "
-            "other tokenizers"
-        )
-    for refused in result.refused:
-        terminal.say(f"{refused.figure} is not compared: {refused.why}")
-    for model in result.models:
-        if not model.evaluation.normalised:
-            terminal.say(f"{model.name} is not normalised: its figures are not perplexities")
-    _show_differences(result)
-    groups = {
-        "training frequency": result.bands,
-        "position in line": result.positions,
-        "longest n-gram seen": result.ngrams,
-    }
-    for title, table in groups.items():
-        if table:
-            columns = [title, f"{result.unit}s", *(f"ppl {name}" for name in names)]
-            rows = [[row.group, f"{row.units:,}", *map(terminal.number, row.ppl)] for row in table]
-            click.echo()
-            terminal.print_table(columns, rows, right=columns[1:])
-    for what, number, apart in (
-        ("line", "number", result.lines_apart),
-        (result.unit, "count", result.words_apart),
-    ):
-        for each in apart:
-            _show_apart(what, number, each, top)
-    click.echo()
-    for model in result.models:
-        click.echo(f"signature of {terminal.visible(model.name)}: {model.evaluation.signature}")
-
-
-def _figure(model: Any, figure: str) -> str:
-    value = getattr(model.evaluation, figure)
-    if isinstance(value, int):
-        return f"{value:,}"
-    if figure not in model.intervals:
-        return terminal.number(value)
-    interval, digits = model.intervals[figure], 4 if figure.startswith("bits") else 2
-    return (
-        f"{terminal.number(value, digits)} [{terminal.number(interval.low, digits)}, "
-        f"{terminal.number(interval.high, digits)}]"
-    )
-
-
-def _show_differences(result: Any) -> None:
-    from ..metrics import interval
-
-    columns = ["difference", f"bits per {result.per}", "perplexity", "p"]
-    rows = []
-    for each in result.differences:
-        name = f"{each.second} - {each.first}"
-        measured = {name: each, f"{name}, no unknown tokens": each.no_oov}
-        rows += [
-            [
-                what,
-                interval(its.difference_bits, "+.4f"),
-                interval(its.ppl_ratio, "+.1%", shift=1),
-                terminal.cell(its.p, ".4f"),
-            ]
-            for what, its in measured.items()
-            if its
-        ]
-    click.echo()
-    terminal.print_table(columns, rows, right=columns[1:])
-    for each in result.differences:
-        if each.disagreement:
-            terminal.say(f"note: {each.disagreement}")
-
-
-def _show_apart(what: str, number: str, apart: Any, top: int) -> None:
-    rows = [[item, apart.first] for item in apart.for_first[:top]] + [
-        [item, apart.second] for item in apart.for_second[:top]
-    ]
-    if not rows:
-        return
-    click.echo()
-    columns = ["likelier under", number, "difference in bits", what]
-    cells = [
-        [name, f"{item.number:,}", f"{item.difference_bits:+,.2f}", item.text]
-        for item, name in rows
-    ]
-    terminal.print_table(columns, cells, right=columns[1:3])

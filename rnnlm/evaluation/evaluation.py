@@ -25,7 +25,7 @@ from rnnlm.text.lines import Progress, TextSettings
 from rnnlm.text.pairs import ParallelText
 
 if TYPE_CHECKING:
-    from rnnlm.tasks.labels.comparison import TaskComparison
+    from rnnlm.tasks.labels.comparison import LabelComparison
     from rnnlm.tasks.seq2seq.comparison import PairComparison
     from rnnlm.tasks.seq2seq.model import Seq2SeqModel
     from rnnlm.tasks.seq2seq.results import DecodingSettings
@@ -172,7 +172,7 @@ def compare(
     names: Sequence[str] | None = None,
     device: str | Device = "auto", labels: Sequence[str | Path] = (), mode: Mode | None = None,
     reading: Mapping[str, Any] | None = None,
-) -> "TaskComparison": ...  # fmt: skip
+) -> "LabelComparison": ...  # fmt: skip
 
 
 @overload

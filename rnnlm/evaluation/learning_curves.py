@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rnnlm.errors import ModelError, UsageError, nearest, notice
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.comparison.comparison import names_of
+from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.events import PERPLEXITY
 from rnnlm.files import tables
 from rnnlm.models import loading, registry

@@ -101,13 +101,19 @@ class Metric:
 
 @dataclass(frozen=True)
 class Table:
-    """Details of an evaluation in rows and columns. left: how many columns are text; numbers
-    follow. remark: what is to be said below it."""
+    """Details in rows and columns. left: how many columns are text; numbers follow, and text again
+    if it `ends_in_text`. remark: what is to be said below it."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     left: int = 1
     remark: str = ""
+    ends_in_text: bool = False
+
+    @property
+    def numbers(self) -> Sequence[str]:
+        """The columns that hold numbers."""
+        return self.columns[self.left : len(self.columns) - self.ends_in_text]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,7 +234,9 @@ class Evaluation(ABC):
 def with_intervals(evaluation: E) -> E:
     """Return the evaluation with the 95 % interval of each of its main metrics."""
     found = {
-        (each.column, each.name): None if each.counts is None else each.counts.interval()
+        (each.column, each.name): None
+        if each.counts is None or each.value is None
+        else each.counts.interval()
         for each in evaluation.mains
     }
     return replace(evaluation, intervals=found)
@@ -240,10 +248,15 @@ def interval_of(stored: Mapping[str, Any], name: str, prefix: str = "") -> Inter
     return None if low is None or high is None else Interval(stored[name], low, high)
 
 
-def intervals_of(metrics: Iterable[Metric], trials: "Trials") -> dict[str, Interval]:
-    """Return the interval of each metric that has one, by name."""
-    found = {each.name: each.counts.interval(trials) for each in metrics if each.counts is not None}
-    return {name: interval for name, interval in found.items() if interval is not None}
+def intervals_of(metrics: Iterable[Metric], trials: "Trials") -> dict[tuple[str, str], Interval]:
+    """Return the interval of each metric that has one, by column and name."""
+    found = {}
+    for each in metrics:
+        if each.counts is not None and each.value is not None:
+            interval = each.counts.interval(trials)
+            if interval is not None:
+                found[each.column, each.name] = interval
+    return found
 
 
 # ---- Counts for each sentence, and the figures that are computed from their sums.
@@ -356,6 +369,21 @@ class Resampled(Protocol):
     def interval(self, trials: Trials = ...) -> Interval | None:
         """Return the 95 % interval of the metric; None where there is none."""
 
+    def difference(self, other: Any, trials: Trials = ...) -> "MetricDifference | None":
+        """Return by how much the metric of `other`, over the same lines, exceeds this one."""
+
+
+class MetricDifference(Protocol):
+    """By how much a metric of the second model exceeds that of the first."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The difference with its 95 % interval; None where one of the two is no number."""
+
+    @property
+    def p(self) -> float | None:
+        """The two-sided p-value."""
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -373,6 +401,17 @@ class Measure:
     def interval(self, trials: Trials = Trials()) -> Interval | None:
         """Return the 95 % interval of the figure; None where it has no value."""
         return figure_interval(self, resamples=trials.resamples or RESAMPLES, seed=trials.seed)
+
+    def difference(self, other: "Measure", trials: Trials = Trials()) -> "FigureDifference | None":
+        """Return by how much the figure of `other` exceeds this one, as
+        :func:`figure_difference` does."""
+        return figure_difference(
+            self,
+            other,
+            resamples=trials.resamples or RESAMPLES,
+            permutations=trials.resamples or PERMUTATIONS,
+            seed=trials.seed,
+        )
 
 
 def ratio(sums_KRC: np.ndarray) -> np.ndarray:
@@ -605,41 +644,6 @@ def figure_difference(
         _randomisation_p(first, ours, theirs, permutations, seed),
         _bootstrap_p(drawn_R),
     )
-
-
-def figure_intervals(
-    measures: Mapping[str, Measure], *, resamples: int = RESAMPLES, seed: int = 1
-) -> dict[str, Interval]:
-    """The intervals of several figures, by name; those without a value are left out."""
-    found = {
-        name: figure_interval(each, resamples=resamples, seed=seed)
-        for name, each in measures.items()
-    }
-    return {name: interval for name, interval in found.items() if interval is not None}
-
-
-def figure_differences(
-    first: Mapping[str, Measure],
-    second: Mapping[str, Measure],
-    *,
-    resamples: int = RESAMPLES,
-    permutations: int = PERMUTATIONS,
-    seed: int = 1,
-) -> dict[str, FigureDifference]:
-    """By how much several figures of two systems differ, by name; those are left out that only one
-    system has, or that have no value.
-
-    Raises:
-        UsageError: the two are not of equally many sentences, or figures of one name are not the
-            same.
-    """
-    trials = {"resamples": resamples, "permutations": permutations, "seed": seed}
-    found = {
-        name: figure_difference(first[name], second[name], **trials)
-        for name in first
-        if name in second
-    }
-    return {name: difference for name, difference in found.items() if difference is not None}
 
 
 def _draws(counts: Counts, resamples: int, seed: int) -> Iterator[np.ndarray]:

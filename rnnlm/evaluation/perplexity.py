@@ -18,6 +18,7 @@ import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, nearest, notice
 from rnnlm.evaluation.metrics import (
     NO_OOV,
+    PERMUTATIONS,
     RESAMPLES,
     Evaluation,
     Interval,
@@ -25,6 +26,7 @@ from rnnlm.evaluation.metrics import (
     Trials,
     by_block,
     interval_of,
+    permutation_p,
     ratio_interval,
 )
 from rnnlm.inference import span_scoring
@@ -87,6 +89,7 @@ class Signature:
 # ---- What each line adds to perplexity, of which intervals and differences are drawn.
 
 MOST_BLOCKS = 10_000  # resampled; a text of more lines is resampled in blocks
+LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,42 @@ class PerEvent:
             )
         return found if math.isfinite(found.high) else None
 
+    def difference(self, other: "PerEvent", trials: Trials = Trials()) -> "Measured":
+        """Return by how much the metric of `other` exceeds this one, in bits."""
+        first, second = (each.sums.logprob_of(self.name) for each in (self, other))
+        if not (np.isfinite(first).all() and np.isfinite(second).all()):
+            return Measured(None, None, None)
+        lines = self.block_lines or lines_per_block(len(first), trials.block_lines)
+        bits_N = by_block((first - second) / math.log(2), lines)
+        counts_N = by_block(self.sums.counts_of(self.name), lines)
+        bits = ratio_interval(
+            bits_N, counts_N, resamples=trials.resamples or RESAMPLES, seed=trials.seed
+        )
+        p = permutation_p(bits_N, resamples=trials.resamples or PERMUTATIONS, seed=trials.seed)
+
+        # Of perplexities, the ratio, where it is a number.
+        ratio = None
+        if self.name.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS:
+            ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level)
+        return Measured(bits, ratio, p)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """difference_bits: bits per token, word or character, whatever the metric is taken per; of the
+    second model less the first; below 0 the second is better. ppl_ratio: the second's perplexity
+    over the first's, None where the metric is not a perplexity, or their ratio is not finite. All
+    are None where a token has probability zero."""
+
+    difference_bits: Interval | None
+    ppl_ratio: Interval | None
+    p: float | None
+
+    @property
+    def interval(self) -> Interval | None:
+        """The difference in bits."""
+        return self.difference_bits
+
 
 def lines_per_block(lines: int, wanted: int | None) -> int:
     """Return how many lines are resampled together: as many as are wanted, or as give MOST_BLOCKS
@@ -237,12 +276,12 @@ class TextEvaluation(Evaluation):
         return tuple(self._metric(name) for name in METRICS)
 
     def _metric(self, name: str) -> Metric:
-        value, counts = getattr(self, name), None
-        if self.lines is not None and value is not None:
+        counts = None
+        if self.lines is not None:
             counts = PerEvent(self.lines, name, self.block_lines)
         return Metric(
             name,
-            value,
+            getattr(self, name),
             self.signature,
             note=self._note(name),
             counts=counts,

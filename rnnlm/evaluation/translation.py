@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, get_a
 import numpy as np
 from msgspec import Meta
 
-from rnnlm.errors import ArgumentTypeError, ComparisonError, UsageError, given
-from rnnlm.evaluation.metrics import (
-    PERMUTATIONS,
-    RESAMPLES,
-    Counts,
-    FigureDifference,
-    FigureSignature,
-    Measure,
-    figure_differences,
-    ratio,
-)
+from rnnlm.errors import ArgumentTypeError, UsageError, given
+from rnnlm.evaluation.metrics import Counts, FigureSignature, Measure, ratio
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import split_words
 
@@ -175,47 +166,6 @@ class Translations:
     def words(self, text: str) -> list[str]:
         """What stands between white space, lower-cased where the settings say so."""
         return split_words(text.lower() if self.settings.lowercase else text)
-
-
-# ---- Two systems on the same sentences: every figure, by how much it differs, and how sure that
-# is.
-
-
-def differences(
-    first: Translations,
-    second: Translations,
-    *,
-    resamples: int = RESAMPLES,
-    permutations: int = PERMUTATIONS,
-    seed: int = 1,
-) -> dict[str, FigureDifference]:
-    """The figures of the second system less those of the first, by name, with the interval and
-    p-value of the paired bootstrap (Koehn
-    2004) and the p-value of approximate randomisation (Riezler & Maxwell 2005); figures that have
-          no value are left out.
-
-    Raises:
-        ComparisonError: the two are not measured alike, or not against the same references.
-        UsageError: the BLEU tokenizer needs a package that is not installed.
-    """
-    if first.settings != second.settings:
-        differing = [
-            name
-            for name, value in vars(first.settings).items()
-            if getattr(second.settings, name) != value
-        ]
-        raise ComparisonError(
-            "the figures do not compare",
-            f"they differ in {', '.join(differing)}",
-            "measure both alike",
-        )
-    if [list(each) for each in first.references] != [list(each) for each in second.references]:
-        raise ComparisonError(
-            "the figures do not compare", "the references differ", "measure both on the same pairs"
-        )
-    return figure_differences(
-        measures(first), measures(second), resamples=resamples, permutations=permutations, seed=seed
-    )
 
 
 # ---- The figures of what a model wrote, as `rnnlm eval` prints them, and the measures they come

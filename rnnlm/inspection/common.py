@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import TextError, UsageError
-from rnnlm.evaluation.comparison.comparison import names_of
+from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.interface import Device, LanguageModel
 from rnnlm.models import loading

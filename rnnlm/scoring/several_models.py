@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnnlm.errors import ComparisonError, UsageError
-from rnnlm.evaluation.comparison.comparison import names_of
+from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import Signature
 from rnnlm.events import never
 from rnnlm.interface import LanguageModel

@@ -9,13 +9,13 @@ whatever others are compared.
 """
 
 import dataclasses
+import functools
 import math
-import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from msgspec import Meta
@@ -25,20 +25,21 @@ from rnnlm.errors import ComparisonError, UsageError, notice
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.calibration import Calibration, calibrate
 from rnnlm.evaluation.comparison import tables as difference_tables
+from rnnlm.evaluation.comparison.pairing import (
+    HINTS,
+    Comparable,
+    ComparedModel,
+    Key,
+    ModelComparison,
+    Outcome,
+    Refused,
+    Side,
+    compare_models,
+    shown_interval,
+)
 from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import (
-    LEVEL,
-    NO_OOV,
-    PERMUTATIONS,
-    RESAMPLES,
-    Interval,
-    Trials,
-    by_block,
-    intervals_of,
-    permutation_p,
-    ratio_interval,
-)
+from rnnlm.evaluation.metrics import LEVEL, NO_OOV, Interval, MetricDifference, Table, Trials, shown
 from rnnlm.evaluation.perplexity import (
     METRICS,
     PER_TEXT,
@@ -46,6 +47,7 @@ from rnnlm.evaluation.perplexity import (
     PER_WORD,
     Context,
     LineSums,
+    Measured,
     Signature,
     TextEvaluation,
     lines_per_block,
@@ -53,7 +55,7 @@ from rnnlm.evaluation.perplexity import (
 from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
-from rnnlm.models.loading import ScoringModel, warn_if_trained_on
+from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.corpus import Text, TextInMemory
 from rnnlm.text.encoding import EncodedText
 from rnnlm.text.lines import Progress, TextSettings, prefixed, silent
@@ -70,15 +72,10 @@ from rnnlm.text.marks import tell_unseen
 # difference to the events: either way the probabilities of a line's tokens multiply to that of the
 # line, so numbers of both directions compare, and signatures say which is which.
 
+# parts of signatures, all of which `find_comparable` looks at
+PARTS = frozenset({"rnnlm", *(each.name for each in fields(Signature))})
 # of the figures that models are compared by
 UNITS = {"ppl_token": "token", "ppl_word": "word", "bits_per_char": "character"}
-_HINT = {
-    "data": "measure both on the same text",
-    "case": "compare models of which all keep the case, or none",
-    "blank": "read blank lines alike",
-    "unk": "compare models trained with the same literal_unk, or on a text without <unk>",
-    "eos": "count line ends alike",
-}
 
 
 @dataclass(frozen=True)
@@ -106,26 +103,6 @@ class Subject:
         return cls(name, signature, len(encoded.oov), tokenizer.keeps_text, cut)
 
 
-@dataclass(frozen=True)
-class Refused:
-    """A figure that cannot be compared, the part of the signature that differs (None: it is not
-    that), and why not."""
-
-    figure: str
-    part: str | None
-    why: str
-
-
-@dataclass(frozen=True)
-class Comparable:
-    """figures: those that compare. main: the one that models are compared by. refused: the
-    others."""
-
-    figures: tuple[str, ...]
-    main: str
-    refused: tuple[Refused, ...]
-
-
 def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comparable:
     """The metrics of perplexity that compare between all of `subjects`. holds_unk: whether `<unk>`
     stands in the text.
@@ -133,25 +110,24 @@ def find_comparable(subjects: Sequence[Subject], holds_unk: bool = True) -> Comp
     Raises:
         ComparisonError: none does; it names the part of the signatures that differs.
     """
-    for part, hint in _HINT.items():
+    for part, hint in HINTS.items():
         if _differ(subjects, part) and (part != "unk" or holds_unk):
             what = f"these models cannot be compared: the part {part} of their signatures differs"
             raise ComparisonError(what, _values(subjects, part), hint)
     if not _differ(subjects, "tok"):
-        return Comparable(METRICS, METRICS[0], ())
+        return Comparable(METRICS, METRICS[0], may_differ=PARTS)
     _check_same_words(subjects)
     why = f"tokens are different events: {_values(subjects, 'tok')}"
     refused = [Refused(figure, "tok", why) for figure in PER_TOKEN]
     changing = [subject.name for subject in subjects if not subject.keeps_text]
     if not changing:
-        return Comparable((*PER_WORD, *PER_TEXT), PER_TEXT[0], tuple(refused))
+        return Comparable((*PER_WORD, *PER_TEXT), PER_TEXT[0], tuple(refused), may_differ=PARTS)
     why = (
         f"{' and '.join(changing)} {'does' if len(changing) == 1 else 'do'} not keep the "
         "text as it is"
     )
-    return Comparable(
-        PER_WORD, PER_WORD[0], (*refused, *(Refused(figure, None, why) for figure in PER_TEXT))
-    )
+    refused += [Refused(figure, None, why) for figure in PER_TEXT]
+    return Comparable(PER_WORD, PER_WORD[0], tuple(refused), may_differ=PARTS)
 
 
 def _check_same_words(subjects: Sequence[Subject]) -> None:
@@ -193,55 +169,12 @@ def _values(subjects: Sequence[Subject], part: str) -> str:
     )
 
 
-def names_of(models: Sequence[ScoringModel], names: Sequence[str] | None) -> list[str]:
-    """A name for each model, all different: the last part of its folder, or as many parts as tell
-    it from the others.
-
-    Raises:
-        UsageError: the number of names is not that of the models.
-    """
-    if names is not None and len(names) != len(models):
-        raise UsageError(
-            f"{len(names)} names do not fit {len(models)} models", hint="give one for each"
-        )
-    given = list(
-        names
-        or (
-            str(model) if isinstance(model, (str, Path)) else f"model {k}"
-            for k, model in enumerate(models, start=1)
-        )
-    )
-    parts = [os.path.normpath(name).split(os.sep) for name in given]
-    for depth in range(1, 1 + max(map(len, parts), default=0) if names is None else 0):
-        short = [os.sep.join(each[-depth:]) for each in parts]
-        if len(set(short)) == len(short):
-            return short
-    return [
-        name if given.count(name) == 1 else f"{name} ({given[: k + 1].count(name)})"
-        for k, name in enumerate(given)
-    ]
-
-
 # ---- By how much two models differ on the lines of a text, and how sure that is: with its unknown
 # tokens, and without them.
 #
 # What a model gives to an unknown word says little about how it predicts words, and may decide a
 # comparison all the same: where a text has such words, both figures are given, and where they
 # disagree one sentence says so.
-
-LARGEST_BITS = 1000  # of a difference whose ratio of perplexities is a number
-
-
-@dataclass(frozen=True)
-class Measured:
-    """difference_bits: bits per token, word or character, as the comparison's `figure` has it, of
-    the second model less the first; below 0 the second is better. ppl_ratio: the second's
-    perplexity over the first's, None where the figure is not a perplexity, or their ratio is not
-    finite. All are None where a token has probability zero."""
-
-    difference_bits: Interval | None
-    ppl_ratio: Interval | None
-    p: float | None
 
 
 @dataclass(frozen=True)
@@ -257,38 +190,24 @@ class Difference(Measured):
 
 
 def difference(
-    names: tuple[str, str],
-    sums: tuple[LineSums, LineSums],
-    figure: str,
-    block_lines: int,
-    resamples: int | None,
-    seed: int,
+    names: tuple[str, str], found: Mapping[Key, MetricDifference], metric: str, unknown: int
 ) -> Difference:
-    """The difference of two models on the same lines, resampled in blocks of `block_lines`.
-    resamples: None for RESAMPLES and PERMUTATIONS."""
-    unknown = int(sums[0].oov_S.sum())
-    with_all = _measured(sums, figure, block_lines, resamples, seed)
-    no_oov = _measured(sums, figure + NO_OOV, block_lines, resamples, seed) if unknown else None
+    """Return the difference of two models by a metric. found: all differences between them.
+    unknown: how many tokens of the text are."""
+    nothing = Measured(None, None, None)
+    with_all = cast(Measured, found.get(("", metric), nothing))
+    no_oov = cast(Measured, found.get(("", metric + NO_OOV), nothing)) if unknown else None
     said = _disagreement(names, with_all, no_oov, unknown) if no_oov else None
     return Difference(
         with_all.difference_bits, with_all.ppl_ratio, with_all.p, *names, no_oov, said
     )
 
 
-def _measured(
-    sums: tuple[LineSums, LineSums], figure: str, block_lines: int, resamples: int | None, seed: int
-) -> Measured:
-    first, second = (each.logprob_of(figure) for each in sums)
-    if not (np.isfinite(first).all() and np.isfinite(second).all()):
-        return Measured(None, None, None)
-    bits_N = by_block((first - second) / math.log(2), block_lines)
-    counts_N = by_block(sums[0].counts_of(figure), block_lines)
-    bits = ratio_interval(bits_N, counts_N, resamples=resamples or RESAMPLES, seed=seed)
-    is_ratio = figure.startswith("ppl") and max(abs(bits.low), abs(bits.high)) < LARGEST_BITS
-    ratio = Interval(2**bits.estimate, 2**bits.low, 2**bits.high, bits.level) if is_ratio else None
-    return Measured(
-        bits, ratio, permutation_p(bits_N, resamples=resamples or PERMUTATIONS, seed=seed)
-    )
+def differing_by(metric: str, unknown: int) -> tuple[str, ...]:
+    """Return the metrics of which :func:`difference` needs the differences."""
+    if not metric:
+        return ()
+    return (metric, metric + NO_OOV) if unknown else (metric,)
 
 
 def _disagreement(
@@ -303,6 +222,15 @@ def _disagreement(
         f"with {tokens}, {verdicts[0]}; {without}, {verdicts[1]}: only the latter is about words "
         "that the models know"
     )
+
+
+def measured_cells(measured: Measured) -> list[str]:
+    """Return a difference as cells of a table: bits, the ratio of perplexities, and p."""
+    return [
+        shown_interval(measured.difference_bits, "+.4f"),
+        shown_interval(measured.ppl_ratio, "+.1%", shift=1),
+        "-" if measured.p is None else f"{measured.p:.4f}",
+    ]
 
 
 def _verdict(names: tuple[str, str], measured: Measured) -> str | None:
@@ -340,31 +268,30 @@ class ComparisonSettings(Checked):
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One of the models. folder: None of a model in memory. intervals: of the figures of
-    `evaluation` that compare, by name."""
+class Compared(ComparedModel[TextEvaluation]):
+    """One of the models; calibration: where it was asked for."""
 
-    name: str
-    folder: str | None
-    evaluation: TextEvaluation
-    intervals: dict[str, Interval]
-    calibration: Calibration | None
+    calibration: Calibration | None = None
+
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """The intervals of the metrics of `evaluation` that compare, by name."""
+        return self.by_name
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types."""
+        calibration = self.calibration
         return {
             "name": self.name,
             "folder": self.folder,
             "evaluation": self.evaluation.to_dict(),
             "intervals": {name: vars(each) for name, each in self.intervals.items()},
-            "calibration": None
-            if self.calibration is None
-            else dataclasses.asdict(self.calibration),
+            "calibration": None if calibration is None else dataclasses.asdict(calibration),
         }
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ModelComparison):
     """figure: what the models are compared by, one of `figures`, which compare; `refused` ones do
     not. unit: what the tables count, tokens or words. bits_KS: surprisal of each line under each
     model. lines_apart, words_apart: where models differ most from the first.
@@ -407,6 +334,67 @@ class Comparison:
             for each in self.differences
         )
 
+    @property
+    def compared(self) -> tuple[Compared, ...]:
+        return self.models
+
+    @property
+    def keys(self) -> list[Key]:
+        said = {each.name for model in self.models for each in model.evaluation.brief}
+        return [("", name) for name in self.figures if name in said]
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        found = [f"{each.figure} is not compared: {each.why}" for each in self.refused]
+        if self.models[0].evaluation.closed_vocabulary:
+            found.insert(
+                0,
+                "closed vocabulary: ppl_word compares between these models, not with figures of "
+                "other tokenizers",
+            )
+        for model in self.models:
+            if not model.evaluation.normalised:
+                found.append(f"{model.name} is not normalised: its figures are not perplexities")
+        found += [f"note: {each.disagreement}" for each in self.differences if each.disagreement]
+        return found
+
+    def difference_table(self) -> Table:
+        """Return the differences of all pairs, with unknown tokens and without them."""
+        rows = []
+        for each in self.differences:
+            name = f"{each.second} - {each.first}"
+            rows.append([name, *measured_cells(each)])
+            if each.no_oov is not None:
+                rows.append([f"{name}, no unknown tokens", *measured_cells(each.no_oov)])
+        return Table(["difference", f"bits per {self.per}", "perplexity", "p"], rows)
+
+    def tables(self, top: int) -> Iterator[Table]:
+        """Yield where the models differ: groups of tokens, lines, words; `top` of each side."""
+        groups = {
+            "training frequency": self.bands,
+            "position in line": self.positions,
+            "longest n-gram seen": self.ngrams,
+        }
+        for title, table in groups.items():
+            if table:
+                columns = [title, f"{self.unit}s", *(f"ppl {each.name}" for each in self.models)]
+                rows = [[row.group, f"{row.units:,}", *map(shown, row.ppl)] for row in table]
+                yield Table(columns, rows)
+        for what, number, pairs in (
+            ("line", "number", self.lines_apart),
+            (self.unit, "count", self.words_apart),
+        ):
+            for apart in pairs:
+                items = [(apart.first, item) for item in apart.for_first[:top]]
+                items += [(apart.second, item) for item in apart.for_second[:top]]
+                rows = [
+                    [name, f"{item.number:,}", f"{item.difference_bits:+,.2f}", item.text]
+                    for name, item in items
+                ]
+                if rows:
+                    columns = ["likelier under", number, "difference in bits", what]
+                    yield Table(columns, rows, ends_in_text=True)
+
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types, without the lines' surprisals."""
         values = {
@@ -438,66 +426,16 @@ def compare(
             nothing compares. TextError: a text cannot be read or is empty. ModelError: a model is
             missing or damaged. DeviceError.
     """
-    began = time.perf_counter()
-    names = names_of(models, names)
-    _check(names, settings)
-    opened = [
-        _opened(str(model), device) if isinstance(model, (str, Path)) else (model, None)
-        for model in models
-    ]
-    loaded, folders = [model for model, _ in opened], [folder for _, folder in opened]
-    text = TextInMemory.read(perplexity.as_text(text, text_settings), report)
-    read = _Read.of(loaded, names, text, settings.context, report)
-    stored = {name: folder for name, folder in zip(names, folders, strict=True) if folder}
-    warn_if_trained_on(read.encoded[0].lines_hash, stored, "perplexities")
-    units = difference_tables.units_of(
-        text, [model.tokenizer for model in loaded], read.encoded, read.scores
-    )
-    if units.unaligned_lines:
-        notice(
-            f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
-            "count different numbers of words in them"
-        )
-    found = [
-        perplexity.summary(model, scores, encoded, settings.context, began, keeps_lines=True)
-        for model, scores, encoded in zip(loaded, read.scores, read.encoded, strict=True)
-    ]
-    sums = [each.lines for each in found if each.lines is not None]
-    block_lines = lines_per_block(len(sums[0].logprob_S), settings.block_lines)
-    report("resampling lines")
-    compared = [
-        _compared(k, read, found[k], folder, block_lines, settings)
-        for k, folder in enumerate(folders)
-    ]
-    tables = _tables(
-        units, read, None if train is None else perplexity.as_text(train, text_settings), report
-    )
-    return Comparison(
-        figure=read.comparable.main, figures=read.comparable.figures,
-        refused=read.comparable.refused, context=settings.context,
-        lines=len(sums[0].logprob_S), block_lines=block_lines, unit=units.name,
-        units=len(units.ids_U),
-        unaligned_lines=units.unaligned_lines, models=tuple(compared),
-        differences=_differences(read, sums, block_lines, settings),
-        **tables, **_apart(units, names, sums, text, settings.top),
-        seconds=time.perf_counter() - began,
-        bits_KS=np.stack([each.logprob_S for each in sums]) / -math.log(2),
-    )  # fmt: skip
-
-
-def _opened(name: str, device: str | Device) -> tuple[LanguageModel, Path]:
-    """A model by name, and its folder; NAME+KIND is the model NAME with an adaptation of that
-    kind."""
-    return loading.load(name, device), loading.folder_of(name)
-
-
-def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
-    """What can be said before anything is read."""
     perplexity.check_context(settings.context)
-    if len(names) < 2:
-        raise UsageError(
-            "a comparison needs at least two models", f"there is {len(names)}", "name another one"
-        )
+    _check(settings)
+    trains_on = None if train is None else perplexity.as_text(train, text_settings)
+    comparing = _Comparing(perplexity.as_text(text, text_settings), trains_on, settings, report)
+    trials = Trials(settings.resamples, settings.seed)
+    return compare_models(models, comparing, names=names, trials=trials, device=device)
+
+
+def _check(settings: ComparisonSettings) -> None:
+    """What can be said before anything is read."""
     for name, least in (
         ("block_lines", 1),
         ("resamples", 1),
@@ -510,112 +448,123 @@ def _check(names: Sequence[str], settings: ComparisonSettings) -> None:
             raise UsageError(f"{name} = {value} is not valid", hint=f"{least} or more")
 
 
-@dataclass(frozen=True)
-class _Read:
-    """The models, the text as the tokenizer of each cuts it, and its log-probability (nats) of each
-    token."""
+_Side = Side[LanguageModel, EncodedText]
 
-    models: Sequence[LanguageModel]
-    names: Sequence[str]
-    text: Text
-    context: Context
-    encoded: list[EncodedText]
-    comparable: Comparable
-    scores: list[np.ndarray]
 
-    @classmethod
-    def of(
-        cls,
-        models: Sequence[LanguageModel],
-        names: Sequence[str],
-        text: Text,
-        context: Context,
-        report: Progress,
-    ) -> "_Read":
-        """Raises:
-        ComparisonError: nothing compares, which is found before anything is scored.
-        """
-        encoded = _encoded(text, [model.tokenizer for model in models])
-        tell_unseen(
-            encoded[0].marks,
-            {name: model.tokenizer for name, model in zip(names, models, strict=True)},
-        )
+class _Comparing:
+    """Language models on one text, which is read once, and encoded once for each tokenizer."""
+
+    def __init__(
+        self, text: Text, train: Text | None, settings: ComparisonSettings, report: Progress
+    ) -> None:
+        self.began = time.perf_counter()
+        self.unread, self.train, self.settings, self.report = text, train, settings, report
+        self.encoded: dict[str, EncodedText] = {}
+        self.spelling: set[str] = set()
+        self.scores: list[np.ndarray] = []
+
+    @functools.cached_property
+    def text(self) -> TextInMemory:
+        """The text, once it is needed."""
+        return TextInMemory.read(self.unread, self.report)
+
+    def read(self, model: LanguageModel, called: str) -> EncodedText:
+        # One that spells unseen words serves for its like, too.
+        tokenizer, fingerprint = model.tokenizer, model.tokenizer.fingerprint
+        is_needed = tokenizer.spells and fingerprint not in self.spelling
+        if is_needed or fingerprint not in self.encoded:
+            self.encoded[fingerprint] = self.text.encode(tokenizer)
+            self.spelling |= {fingerprint} if tokenizer.spells else set()
+        return self.encoded[fingerprint]
+
+    def comparable(self, sides: Sequence[_Side]) -> Comparable:
+        tell_unseen(sides[0].data.marks, {each.name: each.model.tokenizer for each in sides})
+        context = self.settings.context
         subjects = [
-            Subject.of(name, perplexity.sign(model, its, context), model.tokenizer, its)
-            for name, model, its in zip(names, models, encoded, strict=True)
-        ]
-        holds_unk = any(UNKNOWN in line.lower() for block in text.blocks() for line in block.lines)
-        comparable = find_comparable(subjects, holds_unk)
-        scores = []
-        for name, model, its in zip(names, models, encoded, strict=True):
-            report(f"{name} reads {its.tokens:,} tokens")
-            scores.append(
-                span_scoring.score_spans(
-                    model, its.ids, perplexity.spans_of(its, context), report=prefixed(report, name)
-                )
+            Subject.of(
+                each.name,
+                perplexity.sign(each.model, each.data, context),
+                each.model.tokenizer,
+                each.data,
             )
-            span_scoring.check_scores(scores[-1])
-        return cls(models, names, text, context, encoded, comparable, scores)
-
-
-def _encoded(text: Text, used: Sequence[Tokenizer]) -> list[EncodedText]:
-    """The text once for each different tokenizer; one that spells unseen words serves for its like,
-    too."""
-    chosen: dict[str, Tokenizer] = {}
-    for tokenizer in used:
-        if tokenizer.fingerprint not in chosen or tokenizer.spells:
-            chosen[tokenizer.fingerprint] = tokenizer
-    encoded = {fingerprint: text.encode(tokenizer) for fingerprint, tokenizer in chosen.items()}
-    return [encoded[tokenizer.fingerprint] for tokenizer in used]
-
-
-def _compared(
-    k: int,
-    read: _Read,
-    found: TextEvaluation,
-    folder: Path | None,
-    block_lines: int,
-    settings: ComparisonSettings,
-) -> Compared:
-    model, encoded = read.models[k], read.encoded[k]
-    trials = Trials(settings.resamples, settings.seed, block_lines)
-    compared = [each for each in found.metrics if each.name in read.comparable.figures]
-    intervals = intervals_of(compared, trials)
-    wanted = settings.calibration_tokens
-    calibration = calibrate(model, encoded, settings.context, wanted) if wanted else None
-    return Compared(
-        read.names[k], None if folder is None else str(folder), found, intervals, calibration
-    )
-
-
-def _differences(
-    read: _Read, sums: Sequence[LineSums], block_lines: int, settings: ComparisonSettings
-) -> tuple[Difference, ...]:
-    """Of each pair of models."""
-    pairs = [(i, j) for j in range(len(sums)) for i in range(j)]
-    return tuple(
-        difference(
-            (read.names[i], read.names[j]),
-            (sums[i], sums[j]),
-            read.comparable.main,
-            block_lines,
-            settings.resamples,
-            settings.seed,
+            for each in sides
+        ]
+        lines = (line for block in self.text.blocks() for line in block.lines)
+        found = find_comparable(subjects, any(UNKNOWN in line.lower() for line in lines))
+        unknown = len(sides[0].data.oov)
+        return replace(
+            found,
+            differing=differing_by(found.main, unknown),
+            block_lines=lines_per_block(sides[0].data.sentences, self.settings.block_lines),
         )
-        for i, j in sorted(pairs)
-    )
+
+    def measure(self, side: _Side) -> TextEvaluation:
+        model, encoded, context = side.model, side.data, self.settings.context
+        self.report(f"{side.name} reads {encoded.tokens:,} tokens")
+        progress = prefixed(self.report, side.name)
+        spans = perplexity.spans_of(encoded, context)
+        scores = span_scoring.score_spans(model, encoded.ids, spans, report=progress)
+        self.scores.append(scores)
+        return perplexity.summary(model, scores, encoded, context, self.began, keeps_lines=True)
+
+    def result(self, sides: Sequence[_Side], outcome: Outcome[TextEvaluation]) -> Comparison:
+        names, comparable = [each.name for each in sides], outcome.comparable
+        stored = {each.name: folder for each in sides if (folder := _folder(each))}
+        warn_if_trained_on(sides[0].data.lines_hash, stored, "perplexities")
+        tokenizers = [each.model.tokenizer for each in sides]
+        encoded = [each.data for each in sides]
+        units = difference_tables.units_of(self.text, tokenizers, encoded, self.scores)
+        if units.unaligned_lines:
+            notice(
+                f"{units.unaligned_lines:,} lines are one unit each in the tables: the tokenizers "
+                "count different numbers of words in them"
+            )
+        sums = [each.lines for each in outcome.evaluations if each.lines is not None]
+        return Comparison(
+            figure=comparable.main,
+            figures=comparable.figures,
+            refused=comparable.refused,
+            context=self.settings.context,
+            lines=sides[0].data.sentences,
+            block_lines=comparable.block_lines or 1,
+            unit=units.name,
+            units=len(units.ids_U),
+            unaligned_lines=units.unaligned_lines,
+            models=tuple(map(self._compared, sides, outcome.evaluations, outcome.intervals)),
+            differences=tuple(
+                difference((names[i], names[j]), found, comparable.main, int(sums[i].oov_S.sum()))
+                for (i, j), found in outcome.differences.items()
+            ),
+            **_tables(units, sides, self.train, self.report),
+            **_apart(units, names, sums, self.text, self.settings.top),
+            seconds=time.perf_counter() - self.began,
+            bits_KS=np.stack([each.logprob_S for each in sums]) / -math.log(2),
+        )
+
+    def _compared(
+        self, side: _Side, evaluation: TextEvaluation, found: dict[Key, Interval]
+    ) -> Compared:
+        wanted, calibration = self.settings.calibration_tokens, None
+        if wanted:
+            calibration = calibrate(side.model, side.data, self.settings.context, wanted)
+        folder = _folder(side)
+        called = None if folder is None else str(folder)
+        return Compared(side.name, called, evaluation, found, calibration)
 
 
-def _tables(units: Units, read: _Read, train: Text | None, report: Progress) -> dict[str, Any]:
+def _folder(side: _Side) -> Path | None:
+    """The folder of a model that was given by its name."""
+    return loading.folder_of(side.given) if isinstance(side.given, (str, Path)) else None
+
+
+def _tables(
+    units: Units, sides: Sequence[_Side], train: Text | None, report: Progress
+) -> dict[str, Any]:
     """Bands, positions and n-grams."""
     counts_V = units.counts_V
     ngrams: tuple[GroupRow, ...] = ()
     source = None
-    known = [
-        (name, model)
-        for name, model in zip(read.names, read.models, strict=True)
-        if hasattr(model, "longest_matches")
-    ]
+    known = [(each.name, each.model) for each in sides if hasattr(each.model, "longest_matches")]
     alike = [
         (name, model)
         for name, model in known

@@ -1,43 +1,57 @@
-"""Models of one task on the same labelled data: figures with intervals, and paired differences."""
+"""Taggers and classifiers on the same labelled data: figures with intervals, and paired
+differences."""
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 
-from rnnlm.errors import ComparisonError, UsageError
-from rnnlm.evaluation.comparison.comparison import names_of
+from rnnlm.errors import ComparisonError
+from rnnlm.evaluation.comparison.pairing import (
+    Comparable,
+    ComparedModel,
+    Key,
+    ModelComparison,
+    Outcome,
+    Side,
+    compare_models,
+    shown_interval,
+)
 from rnnlm.evaluation.comparison.verdict import Contrast, in_points
-from rnnlm.evaluation.label_evaluation import ALL_COLUMNS, LabelEvaluation
-from rnnlm.evaluation.labels import Mode, differences, joint_exact_match, measures
+from rnnlm.evaluation.label_evaluation import METRICS, LabelEvaluation
+from rnnlm.evaluation.labels import LabelSignature, Mode
 from rnnlm.evaluation.metrics import (
-    PERMUTATIONS,
-    RESAMPLES,
     FigureDifference,
     Interval,
-    figure_difference,
-    figure_intervals,
+    Metric,
+    MetricDifference,
+    Table,
+    Trials,
 )
 from rnnlm.interface import Device
 from rnnlm.models import loading
-from rnnlm.models.registry import check_same_task
 from rnnlm.tasks.labels import evaluation
+from rnnlm.tasks.labels.data import LabelledData
 from rnnlm.tasks.labels.evaluation import Labelled, opened
 from rnnlm.tasks.labels.model import TaskModel
 
+V = TypeVar("V")
+# the order in which --json has always had the metrics
+_ORDER = (
+    "accuracy", "accuracy_known", "accuracy_unknown", "precision", "recall", "f1", "macro_f1",
+    "exact_match", "ece", "word_error_rate", "symbol_error_rate",
+)  # fmt: skip
 
-@dataclass(frozen=True)
-class ComparedModel:
-    """One of the models. folder: None of a model in memory. intervals: of each column of labels
-    those of its figures, by name."""
 
-    name: str
-    folder: str | None
-    evaluation: LabelEvaluation
-    intervals: dict[str, dict[str, Interval]]
+class ComparedLabels(ComparedModel[LabelEvaluation]):
+    """One of the models."""
+
+    @property
+    def intervals(self) -> dict[str, dict[str, Interval]]:
+        """Of each column of labels the intervals of its metrics, by name."""
+        return _by_column(self.evaluation, self.found)
 
 
 @dataclass(frozen=True)
@@ -51,29 +65,45 @@ class TaskDifference:
 
 
 @dataclass(frozen=True)
-class TaskComparison:
+class LabelComparison(ModelComparison):
     """Models on the same labelled data, and the differences of each pair."""
 
     task: str
     sentences: int
-    models: tuple[ComparedModel, ...]
+    models: tuple[ComparedLabels, ...]
     differences: tuple[TaskDifference, ...]
     seconds: float
 
     @property
+    def compared(self) -> tuple[ComparedLabels, ...]:
+        return self.models
+
+    @property
     def contrasts(self) -> tuple[Contrast, ...]:
         """The differences of all pairs by the main figure of the first column of labels."""
-        column = self.models[0].evaluation.columns[0]
+        main = self.models[0].evaluation.mains[0]
         return tuple(
             Contrast(
                 each.first,
                 each.second,
-                f"points of {column.main}",
-                in_points(each.figures[column.column].get(column.main)),
-                higher_is_better=column.main != "word_error_rate",
+                f"points of {main.name}",
+                in_points(each.figures[main.column].get(main.name)),
+                higher_is_better=main.higher_is_better,
             )
             for each in self.differences
         )
+
+    def difference_table(self) -> Table:
+        rows = []
+        columns = self.models[0].evaluation.column_names
+        for each in self.differences:
+            for column, found in each.figures.items():
+                for name in (each for each in METRICS if each in found):
+                    its = found[name]
+                    label = Metric(name, None, column=column if columns[1:] else "").label
+                    points = shown_interval(its.interval, "+.2f", scale=100)
+                    rows.append([f"{each.second} - {each.first}", label, points, f"{its.p:.4f}"])
+        return Table(["difference", "measure", "points", "p"], rows, left=2)
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON's types."""
@@ -101,7 +131,7 @@ def compare(
     mode: Mode = "conlleval", reading: Mapping[str, Any] | None = None,
     resamples: int | None = None, seed: int = 1,
     device: str | Device = "auto",
-) -> TaskComparison:  # fmt: skip
+) -> LabelComparison:  # fmt: skip
     """Compare models, themselves or by their names, on labelled data; what is given is as for
     :func:`rnnlm.tasks.labels.evaluation.evaluate`.
 
@@ -113,92 +143,73 @@ def compare(
             columns of labels, or do not have the same gold labels. TextError, ModelError,
             DeviceError: as for :func:`rnnlm.tasks.labels.evaluation.evaluate`.
     """
-    began = time.perf_counter()
-    called = names_of(cast(Sequence[str], models), names)
-    if len(called) < 2:
-        raise UsageError(
-            "a comparison needs at least two models", f"there is {len(called)}", "name another one"
+    comparing = _Comparing(data, labels, mode, reading)
+    trials = Trials(resamples, seed)
+    return compare_models(models, comparing, names=names, trials=trials, device=device)
+
+
+_Side = Side[TaskModel, LabelledData]
+
+
+class _Comparing:
+    """Models of labels on the same data."""
+
+    def __init__(
+        self,
+        data: Labelled,
+        labels: Sequence[str | Path],
+        mode: Mode,
+        reading: Mapping[str, Any] | None,
+    ) -> None:
+        self.began = time.perf_counter()
+        self.data, self.labels, self.mode, self.reading = data, labels, mode, reading
+        self.columns: dict[str, list[tuple[str, str, str]]] = {}
+
+    def read(self, model: TaskModel, called: str) -> LabelledData:
+        # What models have learned is compared before what they have not learned is noticed.
+        its = [(each.name, each.level, each.form) for each in model.codec.columns]
+        self.columns[called] = its
+        if any(its != others for others in self.columns.values()):
+            raise ComparisonError(
+                "models of different labels do not compare",
+                ", ".join(
+                    f"{name} has learned {', '.join(column for column, _, _ in columns)}"
+                    for name, columns in self.columns.items()
+                ),
+                "name models that have learned the same columns",
+            )
+        return opened(model, self.data, self.labels, self.reading, called)
+
+    def comparable(self, sides: Sequence[_Side]) -> Comparable:
+        return Comparable(METRICS, "", differing=METRICS, may_differ=LabelSignature.may_differ)
+
+    def measure(self, side: _Side) -> LabelEvaluation:
+        return evaluation.measure(side.model, side.data, self.mode)
+
+    def result(self, sides: Sequence[_Side], outcome: Outcome[LabelEvaluation]) -> LabelComparison:
+        compared = tuple(
+            ComparedLabels(side.name, loading.called(side.model), its, found)
+            for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True)
         )
-    check_same_task(
-        {name: loading.task_of(model) for name, model in zip(called, models, strict=True)}
-    )
-    opened_models = [
-        cast(TaskModel, model if isinstance(model, TaskModel) else loading.load(model, device))
-        for model in models
-    ]
-    _check_columns(dict(zip(called, opened_models, strict=True)))
-    texts = [
-        opened(model, data, labels, reading, name)
-        for name, model in zip(called, opened_models, strict=True)
-    ]
-    found = [
-        evaluation.measure(model, its, mode)
-        for model, its in zip(opened_models, texts, strict=True)
-    ]
-    compared = tuple(
-        ComparedModel(
-            name, loading.called(model), its, _intervals(its, resamples or RESAMPLES, seed)
+        differences = tuple(
+            TaskDifference(
+                sides[i].name, sides[j].name, _by_column(compared[i].evaluation, _drawn(found))
+            )
+            for (i, j), found in outcome.differences.items()
         )
-        for name, model, its in zip(called, opened_models, found, strict=True)
-    )
-    pairs = itertools.combinations(compared, 2)
-    between = tuple(
-        TaskDifference(a.name, b.name, _differences(a.evaluation, b.evaluation, resamples, seed))
-        for a, b in pairs
-    )
-    return TaskComparison(
-        found[0].task, found[0].sentences, compared, between, time.perf_counter() - began
-    )
+        first = outcome.evaluations[0]
+        seconds = time.perf_counter() - self.began
+        return LabelComparison(first.task, first.sentences, compared, differences, seconds)
 
 
-def _check_columns(models: Mapping[str, TaskModel]) -> None:
-    columns = {
-        name: [(each.name, each.level, each.form) for each in model.codec.columns]
-        for name, model in models.items()
-    }
-    if len({tuple(each) for each in columns.values()}) > 1:
-        why = ", ".join(
-            f"{name} has learned {', '.join(column for column, _, _ in its)}"
-            for name, its in columns.items()
-        )
-        raise ComparisonError(
-            "models of different labels do not compare",
-            why,
-            "name models that have learned the same columns",
-        )
+def _by_column(evaluation: LabelEvaluation, found: Mapping[Key, V]) -> dict[str, dict[str, V]]:
+    """Return what was found of each metric by column, then by name."""
+    columns: dict[str, dict[str, V]] = {name: {} for name in evaluation.column_names}
+    for (column, name), value in sorted(found.items(), key=lambda pair: _ORDER.index(pair[0][1])):
+        columns.setdefault(column, {})[name] = value
+    return columns
 
 
-def _intervals(found: LabelEvaluation, resamples: int, seed: int) -> dict[str, dict[str, Interval]]:
-    by_column = {}
-    for each, figures_of in zip(found.predictions, found.columns, strict=True):
-        shown = {
-            name: measure
-            for name, measure in measures(each).items()
-            if getattr(figures_of, name) is not None
-        }
-        by_column[each.column] = figure_intervals(shown, resamples=resamples, seed=seed)
-    return by_column
-
-
-def _differences(
-    first: LabelEvaluation, second: LabelEvaluation, resamples: int | None, seed: int
-) -> dict[str, dict[str, FigureDifference]]:
-    trials = {
-        "resamples": resamples or RESAMPLES,
-        "permutations": resamples or PERMUTATIONS,
-        "seed": seed,
-    }
-    pairs = zip(first.predictions, second.predictions, strict=True)
-    found = {ours.column: differences(ours, theirs, **trials) for ours, theirs in pairs}
-    for column in first.columns:  # figures that say nothing of such labels
-        found[column.column] = {
-            name: its
-            for name, its in found[column.column].items()
-            if getattr(column, name) is not None
-        }
-    if len(found) > 1:
-        joint = figure_difference(
-            joint_exact_match(first.predictions), joint_exact_match(second.predictions), **trials
-        )
-        found |= {ALL_COLUMNS: {"exact_match": joint}} if joint is not None else {}
-    return found
+def _drawn(found: Mapping[Key, MetricDifference]) -> dict[Key, FigureDifference]:
+    """The differences, all of which are of metrics of labels."""
+    return {key: its for key, its in found.items() if isinstance(its, FigureDifference)}

@@ -6,42 +6,50 @@ models do (:mod:`rnnlm.evaluation.comparison.comparison`); figures of what is wr
 between any models.
 """
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from rnnlm.errors import ComparisonError, UsageError
+from rnnlm.errors import ComparisonError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison.comparison import (
+    PARTS,
     UNITS,
-    Comparable,
     Difference,
-    Refused,
     Subject,
     difference,
+    differing_by,
     find_comparable,
-    lines_per_block,
-    names_of,
+    measured_cells,
+)
+from rnnlm.evaluation.comparison.pairing import (
+    Comparable,
+    ComparedModel,
+    Key,
+    ModelComparison,
+    Outcome,
+    Refused,
+    Side,
+    compare_models,
+    shown_interval,
 )
 from rnnlm.evaluation.comparison.verdict import Contrast
 from rnnlm.evaluation.metrics import (
-    PERMUTATIONS,
-    RESAMPLES,
     FigureDifference,
     Interval,
-    Measure,
+    MetricDifference,
+    Table,
     Trials,
-    figure_differences,
-    intervals_of,
+    unit_of,
 )
 from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
+from rnnlm.evaluation.perplexity import lines_per_block
+from rnnlm.evaluation.translation import TranslationSignature
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
 from rnnlm.models.loading import warn_if_trained_on
-from rnnlm.models.registry import check_same_task
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import PairedData
 from rnnlm.tasks.seq2seq.evaluation import GREEDY, Pairs, Pathname, opened, references_of
@@ -49,15 +57,13 @@ from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.results import DecodingSettings
 
 
-@dataclass(frozen=True)
-class ComparedTranslator:
-    """One of the models. folder: None of a model in memory. intervals: of the perplexities that
-    compare and of what it writes, by name."""
+class ComparedTranslator(ComparedModel[PairEvaluation]):
+    """One of the models."""
 
-    name: str
-    folder: str | None
-    evaluation: PairEvaluation
-    intervals: dict[str, Interval]
+    @property
+    def intervals(self) -> dict[str, Interval]:
+        """Of the perplexities that compare and of what it writes, by name."""
+        return self.by_name
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class TranslatorDifference:
 
 
 @dataclass(frozen=True)
-class PairComparison:
+class PairComparison(ModelComparison):
     """Models on the same pairs, and the differences of each two of them. per: what the differences
     of perplexities are taken per: "token", "word" or "character"; None where these do not compare.
     refused: figures that do not compare, and why not."""
@@ -84,6 +90,28 @@ class PairComparison:
     refused: tuple[Refused, ...]
     seconds: float
     task: str = "seq2seq"
+
+    @property
+    def compared(self) -> tuple[ComparedTranslator, ...]:
+        return self.models
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        return [f"{each.figure} is not compared: {each.why}" for each in self.refused]
+
+    def difference_table(self) -> Table:
+        rows = []
+        for each in self.differences:
+            name = f"{each.second} - {each.first}"
+            if each.perplexity is not None:
+                bits, ratio, p = measured_cells(each.perplexity)
+                rows.append([name, f"bits per {self.per}", bits, p])
+                rows.append([name, "perplexity", ratio, p])
+            for metric, its in each.figures.items():
+                scale = 100 if unit_of(metric) == "percent" else 1
+                by = shown_interval(its.interval, "+.2f", scale=scale)
+                rows.append([name, metric, by, f"{its.p:.4f}"])
+        return Table(["difference", "measure", "by", "p"], rows, left=2)
 
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
@@ -133,119 +161,113 @@ def compare(
             do not read the same pairs, or nothing of them compares. TextError, ModelError,
             DeviceError: as for :func:`rnnlm.tasks.seq2seq.evaluation.evaluate`.
     """
-    began = time.perf_counter()
-    called = names_of(cast(Sequence[str], models), names)
-    if len(called) < 2:
-        raise UsageError(
-            "a comparison needs at least two models", f"there is {len(called)}", "name another one"
-        )
-    check_same_task(
-        {name: loading.task_of(model) for name, model in zip(called, models, strict=True)}
-    )
-    used = [
-        cast(
-            Seq2SeqModel, model if isinstance(model, Seq2SeqModel) else loading.load(model, device)
-        )
-        for model in models
-    ]
-    texts = [
-        opened(model, data, target, reading, name) for name, model in zip(called, used, strict=True)
-    ]
-    if len({text.lines_hash for text in texts}) > 1:
-        why = "they read other columns, or what is read is changed"
-        raise ComparisonError(
-            "the models do not read the same pairs",
-            why,
-            "name the columns with --column and --target-column",
-        )
-    stored = {
-        name: loading.find(folder)
-        for name, model in zip(called, models, strict=True)
-        if (folder := loading.called(model))
-    }
-    warn_if_trained_on(texts[0].lines_hash, stored, "figures")
-    that_compare = _perplexities(called, used, texts[0], decode)
-    lowercase = not all(model.codec.target.keeps_case for model in used)
     how = (decoding or GREEDY) if decode else None
-    found = [
-        evaluation.measure(model, text, how, lowercase)
-        for model, text in zip(used, texts, strict=True)
-    ]
-    compared = tuple(
-        ComparedTranslator(
-            name, loading.called(model), its, _intervals(its, that_compare, resamples, seed)
-        )
-        for name, model, its in zip(called, models, found, strict=True)
-    )
-    differences = tuple(
-        _difference(*pair, that_compare, resamples, seed)
-        for pair in itertools.combinations(compared, 2)
-    )
-    unit, seconds = UNITS.get(that_compare.main), time.perf_counter() - began
-    return PairComparison(
-        len(texts[0].groups), compared, differences, unit, that_compare.refused, seconds
-    )
+    comparing = _Comparing(data, target, reading, how)
+    trials = Trials(resamples, seed)
+    return compare_models(models, comparing, names=names, trials=trials, device=device)
 
 
-def _perplexities(
-    names: Sequence[str], models: Sequence[Seq2SeqModel], data: PairedData, decode: bool
-) -> Comparable:
-    """Which perplexities compare.
+_Side = Side[Seq2SeqModel, PairedData]
 
-    Raises:
-        ComparisonError: none does, and nothing is decoded.
-    """
-    subjects = []
-    for name, model in zip(names, models, strict=True):
-        encoded = references_of(data, model.codec.target)
-        subjects.append(
-            Subject.of(
-                name, perplexity.sign(model.decoder, encoded, "reset"), model.codec.target, encoded
+
+class _Comparing:
+    """Encoder-decoders on the same pairs."""
+
+    def __init__(
+        self,
+        data: Pairs,
+        target: Sequence[Pathname],
+        reading: Mapping[str, Any] | None,
+        decoding: DecodingSettings | None,
+    ) -> None:
+        self.began = time.perf_counter()
+        self.data, self.target, self.reading, self.decoding = data, target, reading, decoding
+        self.lowercase = False
+
+    def read(self, model: Seq2SeqModel, called: str) -> PairedData:
+        return opened(model, self.data, self.target, self.reading, called)
+
+    def comparable(self, sides: Sequence[_Side]) -> Comparable:
+        if len({each.data.lines_hash for each in sides}) > 1:
+            raise ComparisonError(
+                "the models do not read the same pairs",
+                "they read other columns, or what is read is changed",
+                "name the columns with --column and --target-column",
             )
+        stored = {
+            each.name: loading.find(folder)
+            for each in sides
+            if (folder := loading.called(each.given))
+        }
+        warn_if_trained_on(sides[0].data.lines_hash, stored, "figures")
+
+        # Of models that know no upper case, what is written is compared without it.
+        self.lowercase = not all(each.model.codec.target.keeps_case for each in sides)
+        found = self._perplexities(sides)
+        unknown = len(references_of(sides[0].data, sides[0].model.codec.target).oov)
+        return replace(
+            found,
+            figures=(*found.figures, *WRITTEN),
+            differing=(*differing_by(found.main, unknown), *WRITTEN),
+            may_differ=PARTS - {"data", "case"} | TranslationSignature.may_differ,
+            block_lines=lines_per_block(len(sides[0].data.groups), 1),
         )
-    holds_unk = any(
-        UNKNOWN in reference.lower() for pair in data.text.pairs for reference in pair.references
-    )
-    try:
-        return find_comparable(subjects, holds_unk)
-    except ComparisonError as error:
-        if not decode:
-            raise
-        return Comparable((), "", (Refused("perplexity", None, error.why),))
 
+    def _perplexities(self, sides: Sequence[_Side]) -> Comparable:
+        """Return which perplexities compare.
 
-def _measures(found: PairEvaluation) -> Mapping[str, Measure]:
-    if found.written is None:
-        return {}
-    return {name: found.written.measures[name] for name in found.written.names}
+        Raises:
+            ComparisonError: none does, and nothing is decoded.
+        """
+        subjects = []
+        for each in sides:
+            encoded = references_of(each.data, each.model.codec.target)
+            signature = perplexity.sign(each.model.decoder, encoded, "reset")
+            subjects.append(Subject.of(each.name, signature, each.model.codec.target, encoded))
+        references = (its for pair in sides[0].data.text.pairs for its in pair.references)
+        try:
+            return find_comparable(subjects, any(UNKNOWN in its.lower() for its in references))
+        except ComparisonError as error:
+            if self.decoding is None:
+                raise
+            return Comparable((), "", (Refused("perplexity", None, error.why),))
 
+    def measure(self, side: _Side) -> PairEvaluation:
+        return evaluation.measure(side.model, side.data, self.decoding, self.lowercase)
 
-def _intervals(
-    found: PairEvaluation, that_compare: Comparable, resamples: int | None, seed: int
-) -> dict[str, Interval]:
-    names = (*that_compare.figures, *WRITTEN)
-    compared = [each for each in found.metrics if each.name in names]
-    return intervals_of(compared, Trials(resamples, seed))
+    def result(self, sides: Sequence[_Side], outcome: Outcome[PairEvaluation]) -> PairComparison:
+        compared = tuple(
+            ComparedTranslator(side.name, loading.called(side.given), its, found)
+            for side, its, found in zip(sides, outcome.evaluations, outcome.intervals, strict=True)
+        )
+        main = outcome.comparable.main
+        return PairComparison(
+            outcome.evaluations[0].sources,
+            compared,
+            tuple(
+                _difference(compared[i], compared[j], found, main)
+                for (i, j), found in outcome.differences.items()
+            ),
+            UNITS.get(main),
+            outcome.comparable.refused,
+            time.perf_counter() - self.began,
+        )
 
 
 def _difference(
     first: ComparedTranslator,
     second: ComparedTranslator,
-    that_compare: Comparable,
-    resamples: int | None,
-    seed: int,
+    found: Mapping[Key, MetricDifference],
+    main: str,
 ) -> TranslatorDifference:
-    ours, theirs, names = first.evaluation, second.evaluation, (first.name, second.name)
-    trials = {
-        "resamples": resamples or RESAMPLES,
-        "permutations": resamples or PERMUTATIONS,
-        "seed": seed,
+    """main: the perplexity that compares; "" where none does."""
+    names, unknown = (first.name, second.name), 0
+    if first.evaluation.references.lines is not None:
+        unknown = int(first.evaluation.references.lines.oov_S.sum())
+    written = {
+        name: its
+        for (_, name), its in found.items()
+        if name in WRITTEN and isinstance(its, FigureDifference)
     }
-    figure, sums = that_compare.main, (ours.references.lines, theirs.references.lines)
-    of_perplexity = None
-    if figure and sums[0] is not None and sums[1] is not None:
-        block_lines = lines_per_block(ours.sources, 1)
-        of_perplexity = difference(names, (sums[0], sums[1]), figure, block_lines, resamples, seed)
-    return TranslatorDifference(
-        *names, of_perplexity, figure_differences(_measures(ours), _measures(theirs), **trials)
-    )
+    of_perplexity = difference(names, found, main, unknown) if main else None
+    return TranslatorDifference(*names, of_perplexity, written)

@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from rnnlm.errors import ComparisonError
-from rnnlm.evaluation.comparison.comparison import UNITS, Subject, find_comparable, names_of
+from rnnlm.evaluation.comparison.comparison import UNITS, Subject, find_comparable
+from rnnlm.evaluation.comparison.pairing import names_of
 from rnnlm.evaluation.perplexity import METRICS, Signature
 from support.tiny_models import Lines, make_tokenizer
 

@@ -30,7 +30,8 @@ def test_what_lines_add_makes_the_evaluation(settings):
     )
     assert found.words_S.tolist() == [4, 5, 3, 3]
     for block_lines in (1, 3):
-        intervals = intervals_of(whole.metrics, Trials(100, block_lines=block_lines))
+        drawn = intervals_of(whole.metrics, Trials(100, block_lines=block_lines))
+        intervals = {name: interval for (_, name), interval in drawn.items()}
         assert intervals["ppl_token"].estimate == pytest.approx(whole.ppl_token)
         assert intervals["ppl_token_no_oov"].estimate == pytest.approx(whole.ppl_token_no_oov)
         assert ("bits_per_char" in intervals) == (whole.bits_per_char is not None)
