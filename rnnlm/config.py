@@ -96,8 +96,8 @@ class Resolved:
         return {**self.defaults, **former_defaults(self.classes)}
 
     def make(self, cls: type[Settings]) -> Settings:
-        """The settings of one class, as an instance of it."""
-        return cls(**{field.name: self.values[field.name] for field in _fields(cls)})
+        """The settings of one class, as an instance of it; its parts are of the other classes."""
+        return _made(cls, self.values, self.classes)
 
     def with_found(self, origin: str, values: Mapping[str, Any]) -> "Resolved":
         """Return these settings with the `values` that a text or a model brings.
@@ -121,11 +121,7 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
         SettingsError: a name no class has, a value of the wrong type or out of range.
     """
     classes = tuple(classes)
-    kinds = {
-        name: kind
-        for cls in classes
-        for name, kind in typing.get_type_hints(cls, include_extras=True).items()
-    }
+    kinds = {name: kind for cls in classes for name, kind in _kinds(cls).items()}
     values = _defaults(classes)
     origins = dict.fromkeys(values, "default")
     for layer in layers:
@@ -147,10 +143,29 @@ def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict
     """
     spelled = dict(values)
     for cls in classes:
-        names = [field.name for field in _fields(cls)]
-        made = cls(**{name: values[name] for name in names})
-        spelled.update({name: getattr(made, name) for name in names})
+        made: Any = _made(cls, values, classes)
+        spelled.update({field.name: getattr(made, field.name) for field in _fields(cls)})
     return spelled
+
+
+def part(base: type[Settings]) -> Settings | None:
+    """A field that holds settings of another class, one of those that inherit from `base`.
+
+    In files and for `--set` they stand beside the others, under their own names.
+    """
+    found: Settings | None = dataclasses.field(default=None, metadata={_PART: base})
+    return found
+
+
+def _made(cls: type[Settings], values: Mapping[str, Any], classes: Iterable[type]) -> Settings:
+    """Make an instance of `cls` of the `values` of all `classes`; its parts are of those that a
+    field of it may hold."""
+    own = {field.name: values[field.name] for field in _fields(cls)}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for other in classes:
+            if _PART in field.metadata and issubclass(other, field.metadata[_PART]):
+                own[field.name] = _made(other, values, classes)
+    return cls(**own)
 
 
 def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
@@ -203,22 +218,34 @@ def names_of(classes: Iterable[type]) -> set[str]:
     return {field.name for cls in classes for field in _fields(cls)}
 
 
-def _fields(cls: Any) -> tuple[dataclasses.Field, ...]:
-    return dataclasses.fields(cls)
+_PART = "part"  # in the metadata of a field: the base of the classes that it may hold
 
 
-def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
+def _fields(cls: Any) -> list[dataclasses.Field]:
+    """The fields of a class that are settings: all but its parts."""
+    return [field for field in dataclasses.fields(cls) if _PART not in field.metadata]
+
+
+def _kinds(cls: type) -> dict[str, Any]:
+    """The annotation of each setting of a class."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in _fields(cls)}
+
+
+def from_stored(
+    cls: type[Settings], values: Mapping[str, Any], parts: Iterable[type] = ()
+) -> Settings:
     """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take
-    the default.
+    the default. parts: the classes of its parts.
 
     Raises:
         ModelError: a value is not valid.
     """
-    names = {field.name for field in _fields(cls)}
+    classes = [cls, *parts]
+    names = names_of(classes)
+    known = {name: value for name, value in values.items() if name in names}
     try:
-        return resolve(
-            [cls], [Layer("the model", {k: v for k, v in values.items() if k in names})]
-        ).make(cls)
+        return resolve(classes, [Layer("the model", known)]).make(cls)
     except SettingsError as error:
         raise ModelError(
             "the stored settings are damaged",
@@ -228,8 +255,7 @@ def from_stored(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
 
 def describe(cls: type) -> dict[str, str]:
     """The description of each field of a settings class."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    return {name: _description(kind) for name, kind in hints.items()}
+    return {name: _description(kind) for name, kind in _kinds(cls).items()}
 
 
 def needs_of(cls: Any) -> dict[str, Mapping[str, Collection[Any]]]:

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import torch
@@ -19,7 +19,7 @@ from rnnlm.files.writing import replace_file, writing
 from rnnlm.models.metrics_log import fitted
 from rnnlm.models.model_folder import read_manifest
 from rnnlm.neural.layers.layers import RecurrentStack
-from rnnlm.neural.settings import KINDS, RecurrentSettings
+from rnnlm.neural.settings import RecurrentSettings, network_settings
 
 # ---- The cells that are compared, and the width at which each has a given number of parameters.
 
@@ -59,7 +59,9 @@ def parameters_of(cell: str, width: int, embedding_size: int) -> int:
         "embedding_size": embedding_size,
     }
     with torch.device("meta"):
-        stack = RecurrentStack(cast(RecurrentSettings, KINDS[settings["model"]](**settings)))
+        shape = network_settings(settings["model"], **settings)
+        assert isinstance(shape, RecurrentSettings)
+        stack = RecurrentStack(shape)
     projection = (width + 1) * embedding_size if width != embedding_size else 0
     return sum(parameter.numel() for parameter in stack.parameters()) + projection
 

@@ -18,7 +18,7 @@ from rnnlm.neural.fitting.optimization import clip_gradients, make_optimizer
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.layers import RecurrentStack
-from rnnlm.neural.settings import ElmanCell, GruCell, LstmCell, RecurrentSettings
+from rnnlm.neural.settings import ElmanCell, RecurrentSettings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -205,11 +205,13 @@ def _checked(what: str, given: Sequence[str], known: dict[str, Any]) -> tuple[st
 # that gives the answers.
 
 CELLS: dict[str, RecurrentSettings] = {
-    "elman": ElmanCell("rnn", init_output="torch"),
+    "elman": RecurrentSettings("rnn", init_output="torch"),
     # Le et al. 2015
-    "irnn": ElmanCell("rnn", init_output="torch", activation="relu", init_recurrent="identity"),
-    "gru": GruCell("gru", init_output="torch"),
-    "lstm": LstmCell("lstm", init_output="torch"),
+    "irnn": RecurrentSettings(
+        "rnn", init_output="torch", init_recurrent="identity", cell=ElmanCell("relu")
+    ),
+    "gru": RecurrentSettings("gru", init_output="torch"),
+    "lstm": RecurrentSettings("lstm", init_output="torch"),
 }
 
 

@@ -16,8 +16,8 @@ from torch.nn import functional as F
 from torch.utils._pytree import tree_map
 
 from rnnlm.neural.device import training_products
-from rnnlm.neural.settings import ElmanSettings, NetworkSettings, RecurrentModelSettings
-from rnnlm.tasks.seq2seq.settings import LstmSeq2Seq, Seq2SeqFittingSettings, Seq2SeqSettings
+from rnnlm.neural.settings import ElmanCell, LstmCell, NetworkSettings, RecurrentModelSettings
+from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, Seq2SeqSettings
 
 KERNELS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 IN_TORCH: dict[str, tuple[Any, ...]] = {
@@ -39,7 +39,7 @@ def is_in_torch(settings: NetworkSettings) -> bool:
         len(set(settings.widths)) == 1 or settings.weight_drop > 0
     )
     return is_plain and all(
-        getattr(settings, name, forms[0]) in forms for name, forms in IN_TORCH.items()
+        getattr(settings.cell, name, forms[0]) in forms for name, forms in IN_TORCH.items()
     )
 
 
@@ -59,11 +59,8 @@ class _Network(nn.Module):
             self.decoder.weight = self.embedding.weight
 
     def _kernel(self, *shape: int, **more: Any) -> nn.RNNBase:
-        form = (
-            {"nonlinearity": self.settings.activation}
-            if isinstance(self.settings, ElmanSettings)
-            else {}
-        )
+        cell = self.settings.cell
+        form = {"nonlinearity": cell.activation} if isinstance(cell, ElmanCell) else {}
         return KERNELS[self.settings.model](*shape, **form, **more)
 
 
@@ -214,7 +211,7 @@ def are_pairs_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSetting
     """Whether tutorials have such a network and such training: LSTMs of one width on either side,
     attention by products or none."""
     if (
-        not isinstance(settings, LstmSeq2Seq)
+        not isinstance(settings.cell, LstmCell)
         or fitting.optimizer not in OPTIMIZERS
         or fitting.own_words
     ):
@@ -222,7 +219,8 @@ def are_pairs_in_torch(settings: Seq2SeqSettings, fitting: Seq2SeqFittingSetting
     if len(set(settings.widths)) > 1 or settings.layers != settings.decoder_layers:
         return False
     fits = settings.attention is not None or settings.features_width == settings.decoder_width
-    return fits and all(getattr(settings, name) in forms for name, forms in PAIRS_IN_TORCH.items())
+    values = {**vars(settings), **vars(settings.cell)}
+    return fits and all(values[name] in forms for name, forms in PAIRS_IN_TORCH.items())
 
 
 class TextbookPairs(nn.Module):

@@ -22,6 +22,7 @@ from rnnlm.inspection.untrained import with_starts
 from rnnlm.interface import Device
 from rnnlm.models.loading import SHIPPED
 from rnnlm.neural.layers.names import BY_NAME
+from rnnlm.neural.settings import RecurrentSettings
 from rnnlm.neural.spectrum import THROUGH_OUTPUT, RecurrentMatrix, recurrent_matrices
 
 if TYPE_CHECKING:
@@ -196,6 +197,8 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
 def _steepest(settings: Any) -> float | None:
     """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones,
     whose settings have none."""
+    if isinstance(settings, RecurrentSettings):
+        settings = settings.cell
     activation = getattr(settings, "activation", None)
     return None if activation is None else BY_NAME[activation].steepest
 

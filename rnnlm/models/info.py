@@ -204,11 +204,12 @@ def _run(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
 def _settings(manifest: model_folder.Manifest) -> Iterator[tuple[str, str]]:
     """Those of the model, then those of its training."""
     kind = registry.kind_of(manifest.model, manifest.task)
-    own, *others = kind.settings_classes()
+    own = kind.model_settings()
+    others = kind.settings_classes()[len(own) :]
     of_texts: list[type] = [TextSettings]
     if kind.task != registry.LANGUAGE_MODEL:
         of_texts = [each for each in kind.text_settings if not issubclass(each, TokenizerSettings)]
-    for what, classes in (("settings", [own]), ("trained with", [*others, *of_texts])):
+    for what, classes in (("settings", own), ("trained with", [*others, *of_texts])):
         if told := [
             each
             for each in _changed(card.settings_of(manifest), *classes)

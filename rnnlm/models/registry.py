@@ -45,10 +45,16 @@ class Kind:
     # module with codec(tokenizer, files), which adds what a model writes to the tokenizer of what
     # it reads
     labels: str | None = None
+    cell: str | None = None  # settings of the cells of recurrent layers
 
     def settings_classes(self) -> tuple[type[Any], ...]:
-        """The classes of its settings."""
-        return tuple(resolve_name(path) for path in self.settings)
+        """The classes of its settings: of the model, then of its training."""
+        return (*self.model_settings(), *map(resolve_name, self.settings[1:]))
+
+    def model_settings(self) -> tuple[type[Any], ...]:
+        """The classes of the settings of the model itself."""
+        own = (self.settings[0], self.cell) if self.cell else self.settings[:1]
+        return tuple(map(resolve_name, own))
 
     def check(self, resolved: Any, has_valid: bool) -> None:
         """Whether these settings can be trained here: the device, the precision, validation text
@@ -141,7 +147,18 @@ _FITTING_SETTINGS = tuple(
 )
 
 
-def _neural(name: str, about: str, settings: str) -> Kind:
+_CELLS = {
+    name: f"rnnlm.neural.settings:{cell}"
+    for name, cell in (
+        ("rnn", "ElmanCell"),
+        ("gru", "GruCell"),
+        ("lstm", "LstmCell"),
+        ("qrnn", "QrnnCell"),
+    )
+}
+
+
+def _neural(name: str, about: str, settings: str = "RecurrentModelSettings") -> Kind:
     classes = (f"rnnlm.neural.settings:{settings}", *_FITTING_SETTINGS)
     return Kind(
         name,
@@ -151,18 +168,19 @@ def _neural(name: str, about: str, settings: str) -> Kind:
         "rnnlm.neural.fitting.fitting",
         "rnnlm.neural.language_model",
         holds_out=True,
+        cell=_CELLS.get(name),
     )
 
 
 KINDS = {
     kind.name: kind
     for kind in (
-        _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)", "ElmanSettings"),
-        _neural("gru", "gated recurrent unit", "GruSettings"),
+        _neural("rnn", "Elman network (tanh, sigmoid, ReLU, leaky ReLU or ELU)"),
+        _neural("gru", "gated recurrent unit"),
         _neural("ffnn", "feed-forward network over a window of words", "FeedForwardSettings"),
         _neural("jordan", "recurrent network that reads its own last output", "JordanSettings"),
-        _neural("lstm", "long short-term memory", "LstmSettings"),
-        _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time", "QrnnSettings"),
+        _neural("lstm", "long short-term memory"),
+        _neural("qrnn", "quasi-recurrent network: convolutions, pooled over time"),
         Kind(
             "unigram", "ngram", "smoothed word frequencies",
             ("rnnlm.ngram.settings:UnigramSettings",),
@@ -192,11 +210,12 @@ def _of_task(task: str, name: str, about: str, settings: str) -> Kind:
         "rnnlm.tasks.labels.model", holds_out=True,
         task=task, texts="rnnlm.tasks.labels.texts", labels="rnnlm.tasks.labels.data",
         evaluation="rnnlm.evaluation.label_evaluation:LabelEvaluation",
+        cell=_CELLS.get(name),
     )  # fmt: skip
 
 
-def _encoder_decoder(name: str, cell: str) -> Kind:
-    classes = (f"{cell}Seq2Seq", "Seq2SeqFittingSettings")
+def _encoder_decoder(name: str) -> Kind:
+    classes = ("Seq2SeqSettings", "Seq2SeqFittingSettings")
     settings = (*(f"rnnlm.tasks.seq2seq.settings:{each}" for each in classes), _FITTING_SETTINGS[1])
     return Kind(
         name, "neural", f"{ABOUT['seq2seq']}: {KINDS[name].about}", settings,
@@ -204,6 +223,7 @@ def _encoder_decoder(name: str, cell: str) -> Kind:
         "rnnlm.tasks.seq2seq.model", holds_out=True, task="seq2seq",
         texts="rnnlm.tasks.seq2seq.texts", labels="rnnlm.tasks.seq2seq.data",
         evaluation="rnnlm.evaluation.pair_evaluation:PairEvaluation",
+        cell=_CELLS[name],
     )  # fmt: skip
 
 
@@ -212,12 +232,12 @@ ABOUT = {
     "classification": "classifies texts",
     "seq2seq": "reads a line and writes another",
 }
-_RECURRENT = {"rnn": "Elman", "gru": "Gru", "lstm": "Lstm", "qrnn": "Qrnn"}
+_SETTINGS = {"tagging": "TaggingSettings", "classification": "RecurrentClassifier"}
 TASK_KINDS = (
     *(
-        _of_task(task, name, f"{ABOUT[task]}: {KINDS[name].about}", f"{cell}{what}")
-        for task, what in (("tagging", "Tagger"), ("classification", "Classifier"))
-        for name, cell in _RECURRENT.items()
+        _of_task(task, name, f"{ABOUT[task]}: {KINDS[name].about}", settings)
+        for task, settings in _SETTINGS.items()
+        for name in _CELLS
     ),
     _of_task(
         "classification", "bag", "classifies texts: the mean of their word vectors", "BagClassifier"
@@ -225,7 +245,7 @@ TASK_KINDS = (
     _of_task(
         "classification", "cnn", "classifies texts: convolutions over their words", "CnnClassifier"
     ),
-    *(_encoder_decoder(name, cell) for name, cell in _RECURRENT.items()),
+    *map(_encoder_decoder, _CELLS),
 )
 
 

@@ -1,8 +1,8 @@
 """The shape of each kind of language model: what can be set, and what contradicts itself. It does
 not import torch.
 
-One class a kind of model, each with what all networks have (input_settings.py), the output layer,
-and what is its own; the recurrent ones have the settings of their layers (recurrent_settings.py).
+All networks read words and predict them. Recurrent ones add layers, whose cells have settings of
+their own: a part of the settings of any task's network.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, Count, NonNegative, Positive, Probability, from_stored
+from rnnlm.config import (
+    ANY,
+    Count,
+    Layer,
+    NonNegative,
+    Positive,
+    Probability,
+    from_stored,
+    part,
+    resolve,
+)
 from rnnlm.errors import ModelError, SettingsError
 
 # ---- Which settings of networks and their training have no effect without a certain value of
@@ -217,10 +227,104 @@ Pooling = Literal["f", "fo", "ifo"]
 OF_ACTIVATIONS = "; elu: alpha 1; leaky_relu: slope 0.01"
 
 
+class Cell:
+    """How the cells of a recurrent layer compute: each kind has settings of its own."""
+
+
+@dataclass(frozen=True)
+class ElmanCell(Cell):
+    """Elman's cell: the last output is read beside the input."""
+
+    activation: Annotated[
+        Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")
+    ] = "tanh"
+
+
+@dataclass(frozen=True)
+class GruCell(Cell):
+    """The gated recurrent unit: a reset and an update gate (Cho et al. 2014)."""
+
+    reset_gate: Annotated[
+        ResetGate,
+        Meta(
+            description="the reset gate acts after the recurrent product (cuDNN, torch) or before "
+            "it (Cho et al. 2014)"
+        ),
+    ] = "after"
+    update_gate: Annotated[
+        UpdateGate,
+        Meta(
+            description="an open update gate keeps the old state (Cho et al., torch) or renews it "
+            "(Chung et al.)"
+        ),
+    ] = "keep"
+
+
+@dataclass(frozen=True)
+class LstmCell(Cell):
+    """The long short-term memory: a cell behind three gates (Hochreiter & Schmidhuber 1997)."""
+
+    forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
+    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = (
+        False
+    )
+    coupled_gates: Annotated[
+        bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")
+    ] = False
+    mogrifier_rounds: Annotated[
+        Annotated[int, Meta(ge=0, le=100)],
+        Meta(
+            description="rounds in which input and last output gate each other (Melis et al. 2020)"
+        ),
+    ] = 0
+    mogrifier_rank: Annotated[
+        Width | None, Meta(description="rank of the matrices of these gates; none: full")
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.mogrifier_rank is not None and not self.mogrifier_rounds:
+            what = "mogrifier_rank needs the gates of a Mogrifier LSTM"
+            raise SettingsError(
+                what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none"
+            )
+
+
+@dataclass(frozen=True)
+class QrnnCell(Cell):
+    """The quasi-recurrent network: a convolution, pooled over time (Bradbury et al. 2017)."""
+
+    convolution_words: Annotated[
+        Annotated[int, Meta(ge=1, le=100)],
+        Meta(
+            description="words that the first layer's convolution reads; later layers read one "
+            "place"
+        ),
+    ] = 2
+    pooling: Annotated[
+        Pooling,
+        Meta(
+            description="gates that pool over time: forget; and output; and an input gate, where "
+            "it is 1 - forget otherwise"
+        ),
+    ] = "fo"
+
+
+CELLS: dict[str, type[Cell]] = {
+    "rnn": ElmanCell,
+    "gru": GruCell,
+    "lstm": LstmCell,
+    "qrnn": QrnnCell,
+}
+
+
 @dataclass(frozen=True)
 class RecurrentSettings(InputSettings):
-    """What all recurrent kinds share: a stack of recurrent layers."""
+    """What all recurrent kinds share: a stack of recurrent layers.
 
+    cell: of the class that CELLS has for the model; by default in its default form.
+    """
+
+    cell: Cell | None = part(Cell)
     layers: Annotated[Depth, Meta(description="recurrent layers")] = 1
     layer_sizes: Annotated[
         Sizes | None,
@@ -242,6 +346,8 @@ class RecurrentSettings(InputSettings):
     ] = 0.0
 
     def __post_init__(self) -> None:
+        if self.cell is None:
+            object.__setattr__(self, "cell", CELLS[self.model]())
         super().__post_init__()
         if self.layer_sizes is not None and len(self.widths) != self.layers:
             raise SettingsError(
@@ -273,85 +379,6 @@ class RecurrentSettings(InputSettings):
         if self.connections == "dense":
             return self.input_width + self.directions * sum(self.widths)
         return self.directions * self.widths[-1]
-
-
-@dataclass(frozen=True)
-class ElmanCell(RecurrentSettings):
-    """Of `rnn`."""
-
-    activation: Annotated[
-        Activation, Meta(description=f"activation of the hidden layers{OF_ACTIVATIONS}")
-    ] = "tanh"
-
-
-@dataclass(frozen=True)
-class GruCell(RecurrentSettings):
-    """Of `gru`."""
-
-    reset_gate: Annotated[
-        ResetGate,
-        Meta(
-            description="the reset gate acts after the recurrent product (cuDNN, torch) or before "
-            "it (Cho et al. 2014)"
-        ),
-    ] = "after"
-    update_gate: Annotated[
-        UpdateGate,
-        Meta(
-            description="an open update gate keeps the old state (Cho et al., torch) or renews it "
-            "(Chung et al.)"
-        ),
-    ] = "keep"
-
-
-@dataclass(frozen=True)
-class LstmCell(RecurrentSettings):
-    """Of `lstm`."""
-
-    forget_bias: Annotated[float, Meta(description="the forget gate's bias at the start")] = 1.0
-    peepholes: Annotated[bool, Meta(description="gates see the cell (Gers & Schmidhuber 2000)")] = (
-        False
-    )
-    coupled_gates: Annotated[
-        bool, Meta(description="input gate = 1 - forget gate (Greff et al. 2017)")
-    ] = False
-    mogrifier_rounds: Annotated[
-        Annotated[int, Meta(ge=0, le=100)],
-        Meta(
-            description="rounds in which input and last output gate each other (Melis et al. 2020)"
-        ),
-    ] = 0
-    mogrifier_rank: Annotated[
-        Width | None, Meta(description="rank of the matrices of these gates; none: full")
-    ] = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.mogrifier_rank is not None and not self.mogrifier_rounds:
-            what = "mogrifier_rank needs the gates of a Mogrifier LSTM"
-            raise SettingsError(
-                what, "mogrifier_rounds is 0", "set mogrifier_rounds=5, or mogrifier_rank=none"
-            )
-
-
-@dataclass(frozen=True)
-class QrnnCell(RecurrentSettings):
-    """Of `qrnn`."""
-
-    convolution_words: Annotated[
-        Annotated[int, Meta(ge=1, le=100)],
-        Meta(
-            description="words that the first layer's convolution reads; later layers read one "
-            "place"
-        ),
-    ] = 2
-    pooling: Annotated[
-        Pooling,
-        Meta(
-            description="gates that pool over time: forget; and output; and an input gate, where "
-            "it is 1 - forget otherwise"
-        ),
-    ] = "fo"
 
 
 # ---- settings
@@ -449,7 +476,7 @@ class NetworkSettings(InputSettings):
 
 @dataclass(frozen=True)
 class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
-    """What RNN, GRU, LSTM and QRNN share."""
+    """Settings of `--model rnn`, `gru`, `lstm` and `qrnn`."""
 
     activation_penalty: Annotated[
         NonNegative,
@@ -465,28 +492,8 @@ class RecurrentModelSettings(RecurrentSettings, NetworkSettings):
 
 
 @dataclass(frozen=True)
-class ElmanSettings(ElmanCell, RecurrentModelSettings):
-    """Of `rnn`."""
-
-
-@dataclass(frozen=True)
-class GruSettings(GruCell, RecurrentModelSettings):
-    """Of `gru`."""
-
-
-@dataclass(frozen=True)
-class LstmSettings(LstmCell, RecurrentModelSettings):
-    """Of `lstm`."""
-
-
-@dataclass(frozen=True)
-class QrnnSettings(QrnnCell, RecurrentModelSettings):
-    """Of `qrnn`."""
-
-
-@dataclass(frozen=True)
 class JordanSettings(NetworkSettings):
-    """Of `jordan`: the previous output feeds the hidden layer."""
+    """Settings of `--model jordan`: the previous output feeds the hidden layer."""
 
     activation: Annotated[
         Activation, Meta(description=f"activation of the hidden layer{OF_ACTIVATIONS}")
@@ -511,7 +518,7 @@ class JordanSettings(NetworkSettings):
 
 @dataclass(frozen=True)
 class FeedForwardSettings(NetworkSettings):
-    """Of `ffnn`: a window of words, no recurrence."""
+    """Settings of `--model ffnn`: a window of words, no recurrence."""
 
     context_words: Annotated[
         Annotated[int, Meta(ge=1, le=1000)], Meta(description="words of context (N - 1)")
@@ -537,10 +544,25 @@ class FeedForwardSettings(NetworkSettings):
 
 
 KINDS: dict[str, type[NetworkSettings]] = {
-    "rnn": ElmanSettings, "gru": GruSettings, "lstm": LstmSettings, "qrnn": QrnnSettings,
+    **dict.fromkeys(CELLS, RecurrentModelSettings),
     "jordan": JordanSettings,
     "ffnn": FeedForwardSettings,
-}  # fmt: skip
+}
+
+
+def parts_of(model: str) -> list[type]:
+    """The classes of settings that networks of this kind have beside their own: those of cells."""
+    return [CELLS[model]] if model in CELLS else []
+
+
+def network_settings(model: str, /, **values: Any) -> NetworkSettings:
+    """The settings of a network that is not trained by a command, of values by name.
+
+    Raises:
+        SettingsError: there is no such setting, or a value is not valid.
+    """
+    layer = Layer("the settings", {"model": model, **values})
+    return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 
 def stored(settings: Mapping[str, Any]) -> NetworkSettings:
@@ -554,4 +576,4 @@ def stored(settings: Mapping[str, Any]) -> NetworkSettings:
         raise ModelError(
             "the stored settings are damaged", f"model = {kind!r} is not a kind of network"
         )
-    return from_stored(KINDS[kind], settings)
+    return from_stored(KINDS[kind], settings, parts_of(kind))

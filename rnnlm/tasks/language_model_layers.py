@@ -1,6 +1,6 @@
 """The layers of a language model, as the network of a task takes them over."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,21 +11,8 @@ from rnnlm.interface import Shapes, Tokenizer
 from rnnlm.models import loading, model_folder, registry
 from rnnlm.neural import settings as network_settings
 from rnnlm.neural.layers.layers import HIGHWAY_BIAS
-from rnnlm.neural.settings import (
-    ElmanCell,
-    GruCell,
-    InputSettings,
-    LstmCell,
-    QrnnCell,
-    RecurrentSettings,
-)
+from rnnlm.neural.settings import CELLS, InputSettings, RecurrentSettings
 
-CELLS: dict[str, type[RecurrentSettings]] = {
-    "rnn": ElmanCell,
-    "gru": GruCell,
-    "lstm": LstmCell,
-    "qrnn": QrnnCell,
-}
 FORWARD, REVERSED = "--init-from", "--init-from-reversed"
 _OF_STACK = ("layers", "connections")
 _STARTS = {"forget_bias"}  # says how weights start, no more
@@ -79,12 +66,8 @@ def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> Re
 def form(own: RecurrentSettings) -> dict[str, Any]:
     """What the cells of a network's layers compute, as settings that cells of their kind alone
     have."""
-    names = (
-        {field.name for field in fields(CELLS[own.model])}
-        - {field.name for field in fields(RecurrentSettings)}
-        - _STARTS
-    )
-    return {name: getattr(own, name) for name in sorted(names)}
+    settings = vars(own.cell)
+    return {name: settings[name] for name in sorted(settings.keys() - _STARTS)}
 
 
 def layers_of(own: InputSettings) -> dict[str, Any]:

@@ -98,7 +98,11 @@ def test_every_layer_and_step_is_in_a_trace_by_what_it_computes(name, settings):
             out = cell if name == "qrnn" else cell.tanh()
             torch.testing.assert_close(h, gates["output"] * out if "output" in gates else out)
         elif gates:
-            z = gates["update"] if network.settings.update_gate == "keep" else 1 - gates["update"]
+            z = (
+                gates["update"]
+                if network.settings.cell.update_gate == "keep"
+                else 1 - gates["update"]
+            )
             torch.testing.assert_close(h[1:], (z * h.roll(1, 0) + (1 - z) * gates["candidate"])[1:])
         assert set(gates) - {f"round {number}" for number in range(1, 6)} in (
             set(), {"reset", "update", "candidate"}, {"input", "forget", "candidate", "output"},

@@ -32,10 +32,10 @@ def stack(settings, weights, x_TBE, state):
         if settings.model == "qrnn":
             c, before = (
                 state.pop(0)[0],
-                list(state.pop(0)) if number == 0 and settings.convolution_words > 1 else [],
+                list(state.pop(0)) if number == 0 and settings.cell.convolution_words > 1 else [],
             )
             y, c, before = quasi_recurrent_layer(
-                x_TBE, c, before, part["weight_ih"], part["bias_ih"], settings.pooling
+                x_TBE, c, before, part["weight_ih"], part["bias_ih"], settings.cell.pooling
             )
             after += [c[None], *([np.stack(before)] if before else [])]
             x_TBE = connect(settings, weights, number, x_TBE, y)
@@ -56,17 +56,26 @@ def stack(settings, weights, x_TBE, state):
 def layer_step(settings, part, x, state):
     U, W, b = part["weight_ih"], part["weight_hh"], part["bias_ih"]
     if settings.model == "rnn":
-        return [elman_step(x, state[0], U, W, b, settings.activation)]
+        return [elman_step(x, state[0], U, W, b, settings.cell.activation)]
     if settings.model == "gru":
         return [
             gru_step(
-                x, state[0], U, W, b, part["bias_hh"], settings.reset_gate, settings.update_gate
+                x,
+                state[0],
+                U,
+                W,
+                b,
+                part["bias_hh"],
+                settings.cell.reset_gate,
+                settings.cell.update_gate,
             )
         ]
     factors = [value for name, value in part.items() if name.startswith("mogrifier.")]
     if factors:
-        x, state[0] = mogrify(x, state[0], mogrifier_matrices(settings.mogrifier_rounds, factors))
-    return list(lstm_step(x, *state, U, W, b, part.get("peepholes"), settings.coupled_gates))
+        x, state[0] = mogrify(
+            x, state[0], mogrifier_matrices(settings.cell.mogrifier_rounds, factors)
+        )
+    return list(lstm_step(x, *state, U, W, b, part.get("peepholes"), settings.cell.coupled_gates))
 
 
 def connect(settings, weights, number, x, y):

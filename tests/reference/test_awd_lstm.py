@@ -12,7 +12,7 @@ from reference.awd_lstm import awd_loss
 from rnnlm.neural import network, words
 from rnnlm.neural.initialisation import activation_penalty, dropout
 from rnnlm.neural.layers import layers
-from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.settings import RecurrentModelSettings
 
 PIECES = {
     "layers": 3, "layer_sizes": "7,7,6", "embedding_size": 6, "tied": True, "locked_dropout": True,
@@ -179,10 +179,13 @@ def test_expected_values_are_kept(make_data, make_trainer, sentences, where):
 def test_ar_is_of_what_dropout_left_and_tar_of_what_there_was():
     y_TBE = torch.tensor([[[1.0, 2.0]], [[3.0, 2.0]], [[3.0, 6.0]]])
     dropped_TBE = y_TBE * torch.tensor([0.0, 2.0])
-    only_ar, only_tar = LstmSettings(activation_penalty=2.0), LstmSettings(temporal_penalty=3.0)
+    only_ar, only_tar = (
+        RecurrentModelSettings(activation_penalty=2.0),
+        RecurrentModelSettings(temporal_penalty=3.0),
+    )
     assert activation_penalty(only_ar, y_TBE, dropped_TBE) == 2.0 * (16 + 16 + 144) / 6
     assert activation_penalty(only_tar, y_TBE, dropped_TBE) == 3.0 * (4 + 0 + 0 + 16) / 4
-    assert activation_penalty(LstmSettings(), y_TBE, dropped_TBE) == 0.0
+    assert activation_penalty(RecurrentModelSettings(), y_TBE, dropped_TBE) == 0.0
     assert activation_penalty(only_tar, y_TBE[:1], dropped_TBE[:1]) == 0.0
 
 

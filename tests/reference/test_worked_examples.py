@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rnnlm.neural.layers.kernels import choice
 from rnnlm.neural.layers.layers import ElmanLayer, GruLayer, LstmLayer, RecurrentLayer
-from rnnlm.neural.settings import ElmanSettings, GruSettings, LstmSettings
+from rnnlm.neural.settings import ElmanCell, GruCell, LstmCell
 
 L = math.log(3)
 both_resets = pytest.mark.parametrize("reset_gate", ["after", "before"])
@@ -71,9 +71,7 @@ def outer(column: list[float], line: list[float]) -> list[list[float]]:
 
 
 def relu_elman(W: list) -> ElmanLayer:
-    return filled(
-        ElmanLayer(ElmanSettings(activation="relu"), 3, 2), [[[1, 1], [2, 0], [0.5, 1]]], [W]
-    )
+    return filled(ElmanLayer(ElmanCell(activation="relu"), 3, 2), [[[1, 1], [2, 0], [0.5, 1]]], [W])
 
 
 def test_worked_example_of_a_relu_elman_network():
@@ -127,7 +125,7 @@ def gru(reset_gate: str, update_gate: str) -> GruLayer:
     sign = 1 if update_gate == "keep" else -1
     U = [[[L, -L]], [[0, sign * L]], [[L, -L]]]
     W = [[[0, 5 * L / 2], [0, 0]], [[0, 0], [sign * 5 * L, 0]], [[0, -5 * L], [-10 * L, 0]]]
-    return filled(GruLayer(GruSettings(reset_gate=reset_gate, update_gate=update_gate), 1, 2), U, W)
+    return filled(GruLayer(GruCell(reset_gate=reset_gate, update_gate=update_gate), 1, 2), U, W)
 
 
 @both_updates
@@ -222,7 +220,7 @@ def test_worked_example_of_bptt_through_a_gru(reset_gate):
 def extreme_gru(reset_gate: str, update_gate: str, r: int, z: int) -> GruLayer:
     """Random weights, but r and z are 0 or 1, whatever they read; z is how much is kept."""
     torch.manual_seed(5)
-    layer = GruLayer(GruSettings(reset_gate=reset_gate, update_gate=update_gate), 3, 4)
+    layer = GruLayer(GruCell(reset_gate=reset_gate, update_gate=update_gate), 3, 4)
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.uniform_(-1, 1)
@@ -259,7 +257,7 @@ def test_with_both_gates_open_a_gru_is_an_elman_network(reset_gate, update_gate)
         torch.randn(5, 2, 3),
         torch.randn(1, 2, 4),
     )
-    elman = ElmanLayer(ElmanSettings(activation="tanh"), 3, 4)
+    elman = ElmanLayer(ElmanCell(activation="tanh"), 3, 4)
     bias = layer.bias_ih[8:] + layer.bias_hh[8:]
     elman.load_state_dict(
         {"weight_ih": layer.weight_ih[8:], "weight_hh": layer.weight_hh[8:], "bias_ih": bias}
@@ -277,7 +275,7 @@ def lstm() -> LstmLayer:
     (L, -L)."""
     U = [[[L, 0]], [[0, 0]], [[L, -L]], [[0, L]]]
     W = [[[0, 0], [K2, 0]], [[0, K1], [0, 0]], [[0, -K1], [-K2, 0]], [[K1, 0], [0, 0]]]
-    return filled(LstmLayer(LstmSettings(), 1, 2), U, W)
+    return filled(LstmLayer(LstmCell(), 1, 2), U, W)
 
 
 def test_worked_example_of_an_lstm():

@@ -6,11 +6,12 @@ import pytest
 import torch
 
 import rnnlm.corpora
+from rnnlm.config import names_of
 from rnnlm.neural.fitting import budget, divergence, progress
 from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.settings import KINDS
+from rnnlm.neural.settings import KINDS, parts_of, stored
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
 from rnnlm.text.encoding import TrainingData
@@ -76,23 +77,13 @@ def make_trainer():
     def make(
         data: TrainingData, *, precision="fp32", device="cpu", budget="10steps", seed=1, **settings
     ) -> Trainer:
-        shape = KINDS[settings.get("model", NETWORK["model"])]
-        if "activation" not in shape.__dataclass_fields__:
+        model = settings.get("model", NETWORK["model"])
+        names = names_of([KINDS[model], *parts_of(model)])
+        if "activation" not in names:
             settings.pop("activation", None)
-        own = {
-            **NETWORK,
-            **{
-                name: settings.pop(name)
-                for name in list(settings)
-                if name in shape.__dataclass_fields__
-            },
-        }
+        own = {name: settings.pop(name) for name in list(settings) if name in names}
         torch.manual_seed(seed)
-        network = start_network(
-            shape(**{k: v for k, v in own.items() if k in shape.__dataclass_fields__}),
-            data.tokenizer,
-            torch.device(device),
-        )
+        network = start_network(stored({**NETWORK, **own}), data.tokenizer, torch.device(device))
         return language_model_trainer(
             network,
             FittingSettings(**{**FITTING, **settings}),

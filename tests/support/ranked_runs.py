@@ -19,7 +19,7 @@ from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, join
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
-from rnnlm.neural.settings import KINDS
+from rnnlm.neural.settings import stored
 from rnnlm.tasks.labels import fitting as tasks_fitting
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import Corpus
@@ -112,13 +112,8 @@ def trainer_of(
         return task_trainer_of(**settings, ranks=ranks, budget=budget, initial=initial)
     settings = {**LSTM, **NO_DROPOUT, **FITTING, **settings}
     data = data_of(folder, settings.pop("documents", False))
-    shape = KINDS[settings["model"]]
     torch.manual_seed(1)
-    network = start_network(
-        shape(**{k: v for k, v in settings.items() if k in shape.__dataclass_fields__}),
-        data.tokenizer,
-        torch.device("cpu"),
-    )
+    network = start_network(stored(settings), data.tokenizer, torch.device("cpu"))
     ranks.seed_per_rank(1)
     fitting = FittingSettings(
         **{k: v for k, v in settings.items() if k in FittingSettings.__dataclass_fields__}

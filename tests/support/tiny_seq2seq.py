@@ -12,7 +12,7 @@ from rnnlm.models import model_folder
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork, make_network
-from rnnlm.tasks.seq2seq.settings import KINDS
+from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 SOURCE, TARGET = (
@@ -31,7 +31,7 @@ def tiny_network(
 ) -> Seq2SeqNetwork:
     """With weights so large that all parts matter."""
     torch.manual_seed(4)
-    network = make_network(KINDS[model](model=model, **{**SMALL, **settings}), source, TARGET).to(
+    network = make_network(network_settings(model, **{**SMALL, **settings}), source, TARGET).to(
         dtype
     )
     with torch.no_grad():

@@ -75,10 +75,10 @@ class RecurrentLayer(Layer):
     weight_hh: nn.Parameter
 
     def __init__(
-        self, settings: RecurrentSettings, input_width: int, width: int, gates: int = 1
+        self, input_width: int, width: int, gates: int = 1, weight_drop: float = 0.0
     ) -> None:
         super().__init__(input_width, width, width, gates)
-        self.weight_drop = settings.weight_drop
+        self.weight_drop = weight_drop
 
     def recurrent_weights(self) -> Tensor:
         """`weight_hh`; in training under DropConnect (Wan et al. 2013; Merity et al. 2018, section
@@ -90,10 +90,12 @@ class RecurrentLayer(Layer):
 class ElmanLayer(RecurrentLayer):
     """One bias: a second one would add nothing."""
 
-    def __init__(self, settings: ElmanCell, input_width: int, width: int) -> None:
-        super().__init__(settings, input_width, width)
-        self.activation = settings.activation
-        self.is_launched_step_by_step = not choice.torch_has_elman(settings.activation)
+    def __init__(
+        self, cell: ElmanCell, input_width: int, width: int, weight_drop: float = 0.0
+    ) -> None:
+        super().__init__(input_width, width, weight_drop=weight_drop)
+        self.activation = cell.activation
+        self.is_launched_step_by_step = not choice.torch_has_elman(cell.activation)
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih)
@@ -110,11 +112,13 @@ class ElmanLayer(RecurrentLayer):
 class GruLayer(RecurrentLayer):
     """Blocks r, z, n. `bias_hh` is inside what the reset gate multiplies, in torch's form."""
 
-    def __init__(self, settings: GruCell, input_width: int, width: int) -> None:
-        super().__init__(settings, input_width, width, gates=3)
+    def __init__(
+        self, cell: GruCell, input_width: int, width: int, weight_drop: float = 0.0
+    ) -> None:
+        super().__init__(input_width, width, gates=3, weight_drop=weight_drop)
         self.bias_hh = nn.Parameter(torch.zeros(3 * width))
-        self.reset_gate, self.update_gate = settings.reset_gate, settings.update_gate
-        self.is_launched_step_by_step = not choice.torch_has_gru(settings.reset_gate)
+        self.reset_gate, self.update_gate = cell.reset_gate, cell.update_gate
+        self.is_launched_step_by_step = not choice.torch_has_gru(cell.reset_gate)
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         weights = (self.weight_ih, self.recurrent_weights(), self.bias_ih, self.bias_hh)
@@ -133,17 +137,19 @@ class LstmLayer(RecurrentLayer):
 
     states = 2
 
-    def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
-        super().__init__(settings, input_width, width, gates=3 if settings.coupled_gates else 4)
-        self.coupled = settings.coupled_gates
+    def __init__(
+        self, cell: LstmCell, input_width: int, width: int, weight_drop: float = 0.0
+    ) -> None:
+        super().__init__(input_width, width, 3 if cell.coupled_gates else 4, weight_drop)
+        self.coupled = cell.coupled_gates
         self.is_launched_step_by_step = not choice.torch_has_lstm(
-            settings.peepholes, settings.coupled_gates
+            cell.peepholes, cell.coupled_gates
         )
         self.peepholes = (
-            nn.Parameter(torch.zeros((self.gates - 1) * width)) if settings.peepholes else None
+            nn.Parameter(torch.zeros((self.gates - 1) * width)) if cell.peepholes else None
         )
         with torch.no_grad():  # Gers et al. 2000; Jozefowicz et al. 2015
-            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = settings.forget_bias
+            self.bias_ih.view(self.gates, width)[0 if self.coupled else 1] = cell.forget_bias
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         h_BH, c_BH = state[0][0], state[1][0]
@@ -168,9 +174,11 @@ class MogrifierLayer(LstmLayer):
     (Melis et al. 2020). Odd rounds gate x by a matrix (E, H), even ones h' by one (H, E); of rank k
     it is the product of (., k) and (k, .)."""
 
-    def __init__(self, settings: LstmCell, input_width: int, width: int) -> None:
-        super().__init__(settings, input_width, width)
-        self.rounds, rank = settings.mogrifier_rounds, settings.mogrifier_rank
+    def __init__(
+        self, cell: LstmCell, input_width: int, width: int, weight_drop: float = 0.0
+    ) -> None:
+        super().__init__(cell, input_width, width, weight_drop)
+        self.rounds, rank = cell.mogrifier_rounds, cell.mogrifier_rank
         self.is_launched_step_by_step = True
         shapes = []
         for number in range(self.rounds):
@@ -288,14 +296,18 @@ def make_layers(settings: RecurrentSettings) -> nn.ModuleList:
 
 
 def make_layer(settings: RecurrentSettings, number: int, input_width: int, width: int) -> Layer:
-    if isinstance(settings, QrnnCell):
-        return QuasiRecurrentLayer(
-            settings, input_width, width, settings.convolution_words if number == 0 else 1
-        )
-    if isinstance(settings, LstmCell):
-        kind = MogrifierLayer if settings.mogrifier_rounds else LstmLayer
-        return kind(settings, input_width, width)
-    return {"rnn": ElmanLayer, "gru": GruLayer}[settings.model](settings, input_width, width)
+    """Layer `number` of a stack, from 0 on."""
+    cell = settings.cell
+    if isinstance(cell, QrnnCell):
+        words = cell.convolution_words if number == 0 else 1
+        return QuasiRecurrentLayer(cell, input_width, width, words, settings.weight_drop)
+    if isinstance(cell, LstmCell):
+        kind = MogrifierLayer if cell.mogrifier_rounds else LstmLayer
+        return kind(cell, input_width, width, settings.weight_drop)
+    if isinstance(cell, GruCell):
+        return GruLayer(cell, input_width, width, settings.weight_drop)
+    assert isinstance(cell, ElmanCell)
+    return ElmanLayer(cell, input_width, width, settings.weight_drop)
 
 
 def _highway(width: int) -> nn.Linear:
@@ -496,11 +508,12 @@ class QuasiRecurrentLayer(Layer):
     """
 
     def __init__(
-        self, settings: QrnnCell, input_width: int, width: int, convolution_words: int
-    ) -> None:
-        super().__init__(convolution_words * input_width, width, gates=1 + len(settings.pooling))
+        self, cell: QrnnCell, input_width: int, width: int, convolution_words: int,
+        weight_drop: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__(convolution_words * input_width, width, gates=1 + len(cell.pooling))
         self.input_width, self.words = input_width, convolution_words
-        self.pooling, self.weight_drop = settings.pooling, settings.weight_drop
+        self.pooling, self.weight_drop = cell.pooling, weight_drop
 
     def forward(self, x_TBE: Tensor, state: State) -> tuple[Tensor, State]:
         c_1BH, *before = state

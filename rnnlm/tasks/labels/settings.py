@@ -11,19 +11,17 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, NonNegative, Positive, Probability, from_stored
+from rnnlm.config import ANY, Layer, NonNegative, Positive, Probability, from_stored, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.neural.settings import (
+    CELLS,
     OF_NETWORKS,
-    ElmanCell,
-    GruCell,
     InputSettings,
-    LstmCell,
-    QrnnCell,
     RecurrentSettings,
     Sizes,
     Width,
+    parts_of,
     sizes,
 )
 
@@ -160,8 +158,8 @@ class RecurrentTaskSettings(TaskSettings, RecurrentSettings):
 
 
 @dataclass(frozen=True)
-class TaggingSettings(TaskSettings):
-    """What taggers have: a label for each word."""
+class TaggingSettings(RecurrentTaskSettings):
+    """Settings of `--task tagging`: a label for each word, by recurrent layers."""
 
     characters: Annotated[
         Literal["cnn", "lstm"] | None,
@@ -217,48 +215,14 @@ class ClassificationSettings(TaskSettings):
 
 
 @dataclass(frozen=True)
-class ElmanTagger(TaggingSettings, RecurrentTaskSettings, ElmanCell):
-    """Of `rnn`."""
-
-
-@dataclass(frozen=True)
-class GruTagger(TaggingSettings, RecurrentTaskSettings, GruCell):
-    """Of `gru`."""
-
-
-@dataclass(frozen=True)
-class LstmTagger(TaggingSettings, RecurrentTaskSettings, LstmCell):
-    """Of `lstm`."""
-
-
-@dataclass(frozen=True)
-class QrnnTagger(TaggingSettings, RecurrentTaskSettings, QrnnCell):
-    """Of `qrnn`."""
-
-
-@dataclass(frozen=True)
-class ElmanClassifier(ClassificationSettings, RecurrentTaskSettings, ElmanCell):
-    """Of `rnn`."""
-
-
-@dataclass(frozen=True)
-class GruClassifier(ClassificationSettings, RecurrentTaskSettings, GruCell):
-    """Of `gru`."""
-
-
-@dataclass(frozen=True)
-class LstmClassifier(ClassificationSettings, RecurrentTaskSettings, LstmCell):
-    """Of `lstm`."""
-
-
-@dataclass(frozen=True)
-class QrnnClassifier(ClassificationSettings, RecurrentTaskSettings, QrnnCell):
-    """Of `qrnn`."""
+class RecurrentClassifier(ClassificationSettings, RecurrentTaskSettings):
+    """Settings of `--task classification --model rnn`, `gru`, `lstm` and `qrnn`."""
 
 
 @dataclass(frozen=True)
 class BagClassifier(ClassificationSettings):
-    """Of `bag`: the mean of the word vectors, then layers (Iyyer et al. 2015)."""
+    """Settings of `--task classification --model bag`: the mean of the word vectors, then layers
+    (Iyyer et al. 2015)."""
 
     embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 200
     dropout_embedding: Annotated[
@@ -284,7 +248,8 @@ class BagClassifier(ClassificationSettings):
 
 @dataclass(frozen=True)
 class CnnClassifier(ClassificationSettings):
-    """Of `cnn`: filters over the words, each at its best place (Kim 2014)."""
+    """Settings of `--task classification --model cnn`: filters over the words, each at its best
+    place (Kim 2014)."""
 
     hidden_size: Annotated[Width, Meta(description="filters of each width")] = 100
     filter_widths: Annotated[
@@ -315,13 +280,22 @@ class CnnClassifier(ClassificationSettings):
 
 
 KINDS: dict[tuple[str, str], type[TaskSettings]] = {
-    ("tagging", "rnn"): ElmanTagger, ("tagging", "gru"): GruTagger, ("tagging", "lstm"): LstmTagger,
-    ("tagging", "qrnn"): QrnnTagger,
-    ("classification", "rnn"): ElmanClassifier, ("classification", "gru"): GruClassifier,
-    ("classification", "lstm"): LstmClassifier,
-    ("classification", "qrnn"): QrnnClassifier, ("classification", "bag"): BagClassifier,
+    **{("tagging", cell): TaggingSettings for cell in CELLS},
+    **{("classification", cell): RecurrentClassifier for cell in CELLS},
+    ("classification", "bag"): BagClassifier,
     ("classification", "cnn"): CnnClassifier,
-}  # fmt: skip
+}
+
+
+def network_settings(task: str, model: str, /, **values: Any) -> TaskSettings:
+    """The settings of a task's network that is not trained by a command, of values by name.
+
+    Raises:
+        SettingsError: there is no such setting, or a value is not valid.
+    """
+    kind = KINDS[task, model]
+    layer = Layer("the settings", {"model": model, **values})
+    return resolve([kind, *parts_of(model)], [layer]).make(kind)
 
 
 def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
@@ -336,7 +310,7 @@ def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
             "the stored settings are damaged",
             f"model = {kind!r} is not a kind of network for {task}",
         )
-    return from_stored(KINDS[task, kind], settings)
+    return from_stored(KINDS[task, kind], settings, parts_of(kind))
 
 
 # ---- How a task's network is trained. Knows nothing of torch.

@@ -23,7 +23,6 @@ from rnnlm.neural.fitting.settings import RunSettings
 from rnnlm.neural.fitting.trainer import Trainer
 from rnnlm.neural.settings import NetworkSettings, RecurrentSettings
 from rnnlm.tasks.language_model_layers import (
-    CELLS,
     REVERSED,
     TakenLayers,
     arrays_of,
@@ -45,7 +44,7 @@ from rnnlm.tasks.seq2seq.data import (
 )
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel, array_shapes
 from rnnlm.tasks.seq2seq.network import make_network
-from rnnlm.tasks.seq2seq.settings import CRITERIA, KINDS, Seq2SeqFittingSettings, Seq2SeqSettings
+from rnnlm.tasks.seq2seq.settings import CRITERIA, Seq2SeqFittingSettings, Seq2SeqSettings
 
 # ---- What an encoder-decoder takes over from language models: for each side its shape, its word
 # vectors and its recurrent layers.
@@ -96,7 +95,7 @@ def weights(
             "direction of the forward layers"
         )
         raise UsageError(f"{REVERSED} needs {ENCODER}", why, "name both")
-    shape = resolved.make(KINDS[resolved.values["model"]])
+    shape = resolved.make(Seq2SeqSettings)
     shapes = array_shapes(resolved.values, data.tokenizer)
     found: dict[str, np.ndarray] = {}
     if encoder is not None:
@@ -138,7 +137,7 @@ def _of_decoder(name: str, kind: registry.Kind) -> dict[str, Any]:
         )
     cell = form(own)
     if own.model != kind.name:  # the encoder's form is not the decoder's, which has the default one
-        usual = form(CELLS[own.model](model=own.model))
+        usual = form(RecurrentSettings(own.model))
         if differing := [setting for setting in cell if cell[setting] != usual[setting]]:
             its, here = (as_text(each[differing[0]]) for each in (cell, usual))
             why = f"{differing[0]} is {its} there; beside an encoder of {kind.name} it is {here}"
@@ -293,9 +292,7 @@ def make_trainer(
     stored = state.checked(initial) if isinstance(initial, TrainingState) else None
     codec = data.tokenizer
     with memory_errors(device):
-        network = make_network(
-            resolved.make(KINDS[resolved.values["model"]]), codec.source, codec.target
-        )
+        network = make_network(resolved.make(Seq2SeqSettings), codec.source, codec.target)
         if isinstance(initial, dict):
             network.load_state_dict(
                 {name: torch.from_numpy(array) for name, array in initial.items()}, strict=False

@@ -11,20 +11,10 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, Count, Positive, Probability, from_stored
+from rnnlm.config import ANY, Count, Layer, Positive, Probability, from_stored, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.settings import (
-    OF_NETWORKS,
-    Depth,
-    ElmanCell,
-    GruCell,
-    InputSettings,
-    LstmCell,
-    QrnnCell,
-    RecurrentSettings,
-    Width,
-)
+from rnnlm.neural.settings import CELLS, OF_NETWORKS, Depth, InputSettings, RecurrentSettings, Width
 
 AttentionKind = Literal["dot", "general", "additive"]
 
@@ -35,12 +25,6 @@ OF_SEQ2SEQ = {
     "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between"), ANY),
     "init_output": {"tied_embeddings": (None,)},
     "attention_size": {"attention": ("additive",)},
-}
-CELLS: dict[str, type[RecurrentSettings]] = {
-    "rnn": ElmanCell,
-    "gru": GruCell,
-    "lstm": LstmCell,
-    "qrnn": QrnnCell,
 }
 
 
@@ -222,42 +206,27 @@ class Seq2SeqSettings(RecurrentSettings):
     def decoder(self) -> RecurrentSettings:
         """The decoder's layers: of another cell than the encoder's in its default form, else in the
         encoder's."""
-        kind = CELLS[self.decoder_model or self.model]
-        common = RecurrentSettings if self.decoder_model not in (None, self.model) else kind
+        model = self.decoder_model or self.model
+        common = {each.name: getattr(self, each.name) for each in fields(RecurrentSettings)}
         own = {
-            "model": self.decoder_model or self.model,
+            "model": model,
+            "cell": self.cell if model == self.model else CELLS[model](),
             "embedding_size": self.target_width + self.fed_width,
-            "hidden_size": self.decoder_width, "layers": self.decoder_layers, "layer_sizes": None,
-        }  # fmt: skip
-        return kind(**{**{each.name: getattr(self, each.name) for each in fields(common)}, **own})
+            "hidden_size": self.decoder_width,
+            "layers": self.decoder_layers,
+            "layer_sizes": None,
+        }
+        return RecurrentSettings(**common | own)
 
 
-@dataclass(frozen=True)
-class ElmanSeq2Seq(Seq2SeqSettings, ElmanCell):
-    """Of `rnn`."""
+def network_settings(model: str, /, **values: Any) -> Seq2SeqSettings:
+    """The settings of an encoder-decoder that is not trained by a command, of values by name.
 
-
-@dataclass(frozen=True)
-class GruSeq2Seq(Seq2SeqSettings, GruCell):
-    """Of `gru`."""
-
-
-@dataclass(frozen=True)
-class LstmSeq2Seq(Seq2SeqSettings, LstmCell):
-    """Of `lstm`."""
-
-
-@dataclass(frozen=True)
-class QrnnSeq2Seq(Seq2SeqSettings, QrnnCell):
-    """Of `qrnn`."""
-
-
-KINDS: dict[str, type[Seq2SeqSettings]] = {
-    "rnn": ElmanSeq2Seq,
-    "gru": GruSeq2Seq,
-    "lstm": LstmSeq2Seq,
-    "qrnn": QrnnSeq2Seq,
-}
+    Raises:
+        SettingsError: there is no such setting, or a value is not valid.
+    """
+    layer = Layer("the settings", {"model": model, **values})
+    return resolve([Seq2SeqSettings, CELLS[model]], [layer]).make(Seq2SeqSettings)
 
 
 def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
@@ -267,11 +236,11 @@ def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
         ModelError: a value is not valid.
     """
     kind = settings.get("model")
-    if not isinstance(kind, str) or kind not in KINDS:
+    if not isinstance(kind, str) or kind not in CELLS:
         raise ModelError(
             "the stored settings are damaged", f"model = {kind!r} is not a kind of encoder-decoder"
         )
-    return from_stored(KINDS[kind], settings)
+    return from_stored(Seq2SeqSettings, settings, [CELLS[kind]])
 
 
 # ---- How an encoder-decoder is trained. Knows nothing of torch.

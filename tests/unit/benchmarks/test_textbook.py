@@ -8,7 +8,7 @@ import torch
 
 from rnnlm.benchmarks.textbook import TextbookNetwork, WeightDropNetwork, is_in_torch, make_loop
 from rnnlm.neural.network import make_network
-from rnnlm.neural.settings import KINDS
+from rnnlm.neural.settings import network_settings
 
 V = 13
 
@@ -20,7 +20,7 @@ V = 13
     ids=str,
 )
 def test_it_has_the_matrices_of_our_network(model, settings):
-    shape = KINDS[model](model=model, embedding_size=6, **settings)
+    shape = network_settings(model, embedding_size=6, **settings)
     tokenizer = SimpleNamespace(size=V, input_size=V, unk_id=1, counts_V=np.ones(V), spells=False)
     theirs, ours = TextbookNetwork(shape, V), make_network(shape, tokenizer)
     matrices = [
@@ -44,7 +44,7 @@ def test_it_has_the_matrices_of_our_network(model, settings):
     ("lstm", {"mogrifier_rounds": 2}, False), ("lstm", {"output_layer": "mos"}, False),
 ])  # fmt: skip
 def test_only_what_torch_has_is_compared_with(model, settings, expected):
-    shape = KINDS[model](model=model, **settings)
+    shape = network_settings(model, **settings)
     assert is_in_torch(shape) == expected
     if expected:
         kernel = TextbookNetwork(shape, V).kernel
@@ -60,7 +60,8 @@ def test_only_what_torch_has_is_compared_with(model, settings, expected):
 def test_it_learns_and_counts_its_tokens(kind, weight_drop, rate):
     torch.manual_seed(1)
     ids_TB = torch.arange(12).view(6, 2)
-    shape = KINDS["lstm"](
+    shape = network_settings(
+        "lstm",
         embedding_size=8,
         hidden_size=8,
         weight_drop=weight_drop,
@@ -87,7 +88,7 @@ AWD = {
 def pair(**settings):
     """Theirs and ours, with the same weights, not training; and two windows' inputs."""
     torch.manual_seed(1)
-    shape = KINDS["lstm"](**AWD | settings)
+    shape = network_settings("lstm", **AWD | settings)
     tokenizer = SimpleNamespace(
         size=V, input_size=V, unk_id=None, counts_V=np.ones(V), spells=False
     )
@@ -103,9 +104,9 @@ def pair(**settings):
 
 
 def test_layers_of_any_widths_are_in_torch_under_weight_drop():
-    assert is_in_torch(KINDS["lstm"](**AWD))
-    assert not is_in_torch(KINDS["lstm"](**AWD | {"weight_drop": 0.0}))
-    assert not is_in_torch(KINDS["lstm"](**AWD | {"connections": "dense"}))
+    assert is_in_torch(network_settings("lstm", **AWD))
+    assert not is_in_torch(network_settings("lstm", **AWD | {"weight_drop": 0.0}))
+    assert not is_in_torch(network_settings("lstm", **AWD | {"connections": "dense"}))
 
 
 def test_without_dropping_it_is_our_network():

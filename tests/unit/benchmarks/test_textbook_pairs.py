@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rnnlm.benchmarks.textbook import TextbookPairs, are_pairs_in_torch, make_pairs_loop, mean_loss
-from rnnlm.tasks.seq2seq.settings import KINDS, Seq2SeqFittingSettings
+from rnnlm.tasks.seq2seq.settings import Seq2SeqFittingSettings, network_settings
 from support.tiny_seq2seq import SOURCE, TARGET, batch, tiny_network
 
 FORMS = [
@@ -91,15 +91,20 @@ def test_it_has_as_many_weights_as_ours_but_for_a_second_bias_of_each_layer():
     ({"layers": 2, "decoder_layers": 2, "connections": "residual"}, False),
 ])  # fmt: skip
 def test_only_what_tutorials_have_is_compared_with(settings, expected):
-    shape = KINDS["lstm"](embedding_size=16, hidden_size=8, **settings)
+    shape = network_settings("lstm", embedding_size=16, hidden_size=8, **settings)
     assert are_pairs_in_torch(shape, Seq2SeqFittingSettings()) == expected
     assert not are_pairs_in_torch(shape, Seq2SeqFittingSettings(own_words=0.5))
 
 
 def test_it_learns_and_counts_the_tokens_of_both_sides():
     torch.manual_seed(1)
-    settings = KINDS["lstm"](
-        embedding_size=16, hidden_size=16, input_feeding=True, dropout_input=0.0, dropout_output=0.0
+    settings = network_settings(
+        "lstm",
+        embedding_size=16,
+        hidden_size=16,
+        input_feeding=True,
+        dropout_input=0.0,
+        dropout_output=0.0,
     )
     network = TextbookPairs(settings, SOURCE.size, TARGET.size)
     fitting = Seq2SeqFittingSettings(learning_rate=0.05, label_smoothing=0.0)

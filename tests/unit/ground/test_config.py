@@ -18,6 +18,7 @@ from rnnlm.config import (
     describe,
     from_stored,
     parse_assignments,
+    part,
     resolve,
 )
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError
@@ -65,11 +66,37 @@ def test_later_layers_win_and_origins_are_remembered():
 
 def test_resolved_settings_cannot_be_changed():
     resolved = resolve(CLASSES, [])
-    for part in (resolved.values, resolved.origins):
+    for values in (resolved.values, resolved.origins):
         with pytest.raises(TypeError, match="does not support item assignment"):
-            part["hidden_size"] = 300
+            values["hidden_size"] = 300
     with pytest.raises(dataclasses.FrozenInstanceError):
         resolved.values = {}
+
+
+class Shape:
+    pass
+
+
+@dataclass(frozen=True)
+class Round(Shape):
+    radius: Count = 1
+
+
+@dataclass(frozen=True)
+class Wheel:
+    spokes: Count = 8
+    shape: Shape | None = part(Shape)
+
+
+def test_a_part_holds_settings_that_stand_beside_the_others_by_name():
+    resolved = resolve([Wheel, Round], [Layer("--set", {"radius": "3"}, is_text=True)])
+    assert resolved.values == {"spokes": 8, "radius": 3}
+    assert resolved.make(Wheel) == Wheel(8, Round(3))
+    assert from_stored(Wheel, {"radius": 3, "spokes": 5}, [Round]) == Wheel(5, Round(3))
+    with pytest.raises(SettingsError, match="unknown setting 'shape'"):
+        resolve([Wheel, Round], [Layer("file.toml", {"shape": 1})])
+    with pytest.raises(SettingsError, match="unknown setting 'radius'"):
+        resolve([Wheel], [Layer("file.toml", {"radius": 1})])
 
 
 def test_what_a_text_brings_makes_other_settings():

@@ -11,22 +11,22 @@ from rnnlm.errors import UsageError
 from rnnlm.inspection.gates import changed, inspect_gates, most_varied, rewritten
 from rnnlm.neural.layers.layers import make_layers
 from rnnlm.neural.layers.names import activations_of
-from rnnlm.neural.settings import ElmanCell, GruCell, LstmCell, QrnnCell
+from rnnlm.neural.settings import network_settings
 from support import tiny_seq2seq, tiny_tasks
 from support.tiny_models import fit
 
 LINE = "the cat sat on the mat"
 CELLS = [
     *(
-        ElmanCell("rnn", activation=name)
+        network_settings("rnn", activation=name)
         for name in ("tanh", "relu", "sigmoid", "elu", "leaky_relu")
     ),
-    *(GruCell("gru", reset_gate=where) for where in ("after", "before")),
+    *(network_settings("gru", reset_gate=where) for where in ("after", "before")),
     *(
-        LstmCell("lstm", peepholes=is_coupled, coupled_gates=is_coupled)
+        network_settings("lstm", peepholes=is_coupled, coupled_gates=is_coupled)
         for is_coupled in (False, True)
     ),
-    *(QrnnCell("qrnn", pooling=pooling) for pooling in ("f", "fo", "ifo")),
+    *(network_settings("qrnn", pooling=pooling) for pooling in ("f", "fo", "ifo")),
 ]
 
 
@@ -53,13 +53,15 @@ def test_values_equal_the_trace():
 
 def test_the_share_rewritten_is_what_the_gates_do_not_keep():
     gate = np.array([[1.0, 0.5, 0.0], [0.9, 0.9, 0.6]])
-    keep, renew = (make_layers(GruCell("gru", update_gate=name))[0] for name in ("keep", "renew"))
+    keep, renew = (
+        make_layers(network_settings("gru", update_gate=name))[0] for name in ("keep", "renew")
+    )
     np.testing.assert_allclose(
-        rewritten({"forget": gate}, make_layers(LstmCell("lstm"))[0]), [0.5, 0.2]
+        rewritten({"forget": gate}, make_layers(network_settings("lstm"))[0]), [0.5, 0.2]
     )
     np.testing.assert_allclose(rewritten({"update": gate}, keep), [0.5, 0.2])
     np.testing.assert_allclose(rewritten({"update": gate}, renew), [0.5, 0.8])
-    assert rewritten({}, make_layers(ElmanCell("rnn"))[0]) is None
+    assert rewritten({}, make_layers(network_settings("rnn"))[0]) is None
 
 
 def test_the_change_of_a_state_is_its_step_beside_the_lengths_of_both():

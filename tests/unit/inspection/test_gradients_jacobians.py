@@ -21,7 +21,7 @@ from rnnlm.inspection.gradients.jacobians import (
 from rnnlm.neural.layers.names import BY_NAME
 from rnnlm.neural.layers.steps import ACTIVATIONS
 from rnnlm.neural.network import Network
-from rnnlm.neural.settings import KINDS
+from rnnlm.neural.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 LAGS, ROWS = 3, 2
@@ -54,7 +54,7 @@ def _network(model, **settings):
     torch.manual_seed(1)
     made = (
         Network(
-            KINDS[model](model=model, embedding_size=4, hidden_size=4, **settings), make_tokenizer()
+            network_settings(model, embedding_size=4, hidden_size=4, **settings), make_tokenizer()
         )
         .double()
         .eval()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from rnnlm.config import Layer, names_of, resolve
 from rnnlm.errors import SettingsError
 from rnnlm.models import registry
 
@@ -32,10 +33,9 @@ def test_the_kinds_are_those_documented():
 def test_each_kind_has_settings_with_its_name_and_shapes(kind):
     classes = kind.settings_classes()
     model_class = next(cls for cls in classes if "model" in cls.__dataclass_fields__)
-    settings = {name: field.default for name, field in model_class.__dataclass_fields__.items()} | {
-        "model": kind.name
-    }
-    model_class(**settings)
+    resolved = resolve(classes, [Layer("test", {"model": kind.name})])
+    assert resolved.make(model_class).model == kind.name
+    settings = resolved.values
     tokenizer = SimpleNamespace(size=10, input_size=10, unk_id=1, spells=False)
     shapes = kind.array_shapes(settings, tokenizer)
     if shapes is None:  # only counting tells
@@ -74,8 +74,7 @@ def test_setting_names_are_unique_over_the_classes_of_a_kind():
             SourceSettings,
             HoldoutSettings,
         )
-        names = [name for cls in classes for name in cls.__dataclass_fields__]
-        assert len(names) == len(set(names))
+        assert len(names_of(classes)) == sum(len(names_of([each])) for each in classes)
 
 
 @pytest.mark.parametrize(

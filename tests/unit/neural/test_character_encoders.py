@@ -7,7 +7,7 @@ import torch
 
 from reference import characters as reference
 from rnnlm.errors import SettingsError
-from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.settings import network_settings
 from rnnlm.neural.words import CharacterCNN, CharacterLSTM, Highway
 
 CASES = [
@@ -24,8 +24,8 @@ WORDS = [[0, 5, 1], [0, 7, 6, 5, 11, 1], [0, 3, 1], [0, *range(5, 12), *range(5,
 
 def make(characters, options):
     torch.manual_seed(5)
-    settings = LstmSettings(
-        characters=characters, **{"character_size": 4, "init_range": 0.8, **options}
+    settings = network_settings(
+        "lstm", characters=characters, **{"character_size": 4, "init_range": 0.8, **options}
     )
     return READERS[characters](settings, ALPHABET).double(), settings
 
@@ -118,7 +118,7 @@ def test_filters_and_highways_start_as_asked_for():
 
 def test_filters_of_which_there_are_none_are_wrong():
     with pytest.raises(SettingsError, match="has no filters"):
-        LstmSettings(characters="cnn", character_filters="0,0")
+        network_settings("lstm", characters="cnn", character_filters="0,0")
 
 
 def test_a_highway_lets_nearly_all_pass_at_its_start():

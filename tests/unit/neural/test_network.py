@@ -10,7 +10,7 @@ import torch
 from reference import recurrent_network
 from rnnlm.errors import SettingsError
 from rnnlm.neural.network import make_network as start
-from rnnlm.neural.settings import KINDS
+from rnnlm.neural.settings import network_settings
 
 V, T, B = 11, 5, 3
 PLAIN = {"embedding_size": 4, "hidden_size": 6, "dropout_input": 0.0, "dropout_output": 0.0}
@@ -37,7 +37,7 @@ def make_settings(model="lstm", **settings):
     if settings.get("direct_connections"):
         settings.pop("tied", None)
     between = {} if model in ("ffnn", "jordan") else {"dropout_between": 0.0}
-    return KINDS[model](model=model, **{**PLAIN, **between, **settings})
+    return network_settings(model, **{**PLAIN, **between, **settings})
 
 
 def begun(counts_V, model="lstm", **settings):
@@ -280,4 +280,4 @@ def test_an_irnn_at_its_start_is_a_running_sum_of_what_is_not_negative():
 ])  # fmt: skip
 def test_settings_that_contradict_each_other_are_refused(model, settings, what):
     with pytest.raises(SettingsError, match=what):
-        KINDS[model](model=model, **settings)
+        network_settings(model, **settings)

@@ -7,7 +7,7 @@ import torch
 from rnnlm.errors import SettingsError
 from rnnlm.neural.network import make_output
 from rnnlm.neural.outputs.softmax import SoftmaxOutput
-from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.settings import network_settings
 from support.output_layers import E, V, example
 
 
@@ -19,15 +19,15 @@ from support.output_layers import E, V, example
     ({"loss": "sampled"}, "SampledSoftmax"), ({"loss": "nce"}, "NoiseContrastiveSoftmax"),
 ])  # fmt: skip
 def test_settings_name_the_layer(settings, name):
-    layer = make_output(LstmSettings(**settings), 20, 8)
+    layer = make_output(network_settings("lstm", **settings), 20, 8)
     assert type(layer).__name__ == name
-    untied = make_output(LstmSettings(**settings, tied=False), 20, 8)
+    untied = make_output(network_settings("lstm", **settings, tied=False), 20, 8)
     assert type(untied) is type(layer) and any(matrix.shape[1] == 8 for matrix in untied.matrices())
 
 
 def shapes(settings, size):
     with torch.device("meta"):
-        layer = make_output(LstmSettings(**settings, tied=False), size, 64)
+        layer = make_output(network_settings("lstm", **settings, tied=False), size, 64)
     return {
         name: (tuple(tensor.shape), str(tensor.dtype))
         for name, tensor in layer.state_dict().items()
@@ -70,7 +70,7 @@ def test_shapes_of_what_is_stored():
 )
 def test_what_does_not_fit_the_vocabulary_is_an_error(settings):
     with pytest.raises(SettingsError):
-        make_output(LstmSettings(**settings), 50, 8)
+        make_output(network_settings("lstm", **settings), 50, 8)
 
 
 def test_a_tied_layer_has_no_weight_and_computes_with_the_word_vectors():

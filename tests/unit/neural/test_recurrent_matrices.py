@@ -6,7 +6,7 @@ import torch
 
 from rnnlm.neural.layers.names import named_layers
 from rnnlm.neural.network import make_network
-from rnnlm.neural.settings import KINDS
+from rnnlm.neural.settings import network_settings
 from rnnlm.neural.spectrum import recurrent_matrices
 from support import tiny_seq2seq
 from support.tiny_models import make_tokenizer
@@ -15,8 +15,8 @@ from support.tiny_models import make_tokenizer
 def network_of(model: str, **settings):
     torch.manual_seed(1)
     return make_network(
-        KINDS[model](
-            model=model, **{"embedding_size": 5, "hidden_size": 6, "init_range": 0.8, **settings}
+        network_settings(
+            model, **{"embedding_size": 5, "hidden_size": 6, "init_range": 0.8, **settings}
         ),
         make_tokenizer(),
     )
@@ -61,7 +61,7 @@ def test_the_rounds_of_a_mogrifier_have_their_products_and_do_not_map_the_state_
     ]
 
 
-@pytest.mark.parametrize("feedback", ["probabilities", "embedding"])
+@pytest.mark.parametrize("feedback", ["distribution", "embedding"])
 def test_a_jordan_layer_recurs_through_its_output_at_the_state_of_zeros(feedback):
     network = network_of("jordan", feedback=feedback, tied=False).double()
     [matrix] = recurrent_matrices(network)

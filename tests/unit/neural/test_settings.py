@@ -5,13 +5,13 @@ import re
 import pytest
 
 from rnnlm.errors import ModelError
-from rnnlm.neural.settings import KINDS, stored
+from rnnlm.neural.settings import KINDS, network_settings, stored
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_stored_settings_come_back(name):
-    assert stored({"model": name, "hidden_size": 7, "bptt_tokens": 3}) == KINDS[name](
-        model=name, hidden_size=7
+    assert stored({"model": name, "hidden_size": 7, "bptt_tokens": 3}) == network_settings(
+        name, hidden_size=7
     )
 
 

@@ -6,7 +6,7 @@ import torch
 
 from reference import characters as reference
 from rnnlm.neural import words
-from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.settings import network_settings
 from rnnlm.neural.words import WordInput
 from support.tiny_models import make_tokenizer
 
@@ -22,8 +22,13 @@ def make(characters, tokenizer, **options):
         "lstm": {"character_size": 4, "character_hidden_size": 5},
         None: {},
     }
-    settings = LstmSettings(
-        characters=characters, embedding_size=7, init_range=0.7, **own[characters], **options
+    settings = network_settings(
+        "lstm",
+        characters=characters,
+        embedding_size=7,
+        init_range=0.7,
+        **own[characters],
+        **options,
     )
     return WordInput(settings, tokenizer), settings
 

@@ -16,7 +16,7 @@ from rnnlm.scoring.several_models import score_models
 from rnnlm.tasks.seq2seq.data import PairCodec
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.network import make_network
-from rnnlm.tasks.seq2seq.settings import KINDS
+from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import fit, make_tokenizer
 from support.tiny_seq2seq import SMALL, SOURCE, TARGET, tiny_model
 
@@ -105,7 +105,7 @@ def test_words_entropies_and_next_words_are_those_after_the_source(model):
 def test_next_words_of_a_model_of_characters_cost_what_they_are_said_to_after_the_source():
     characters = make_tokenizer(["le chat", "un chat"], tokenizer="char")
     model = Seq2SeqModel(
-        make_network(KINDS["gru"](model="gru", **SMALL), SOURCE, characters).eval(),
+        make_network(network_settings("gru", **SMALL), SOURCE, characters).eval(),
         PairCodec(SOURCE, characters),
     )
     for source in ("a dog", "the cat sat on the mat"):

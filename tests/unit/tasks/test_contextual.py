@@ -13,7 +13,7 @@ from rnnlm.errors import RnnlmWarning, UsageError
 from rnnlm.models import loading, model_folder
 from rnnlm.tasks.labels.contextual import FrozenModels, LayerMixture
 from rnnlm.tasks.labels.model import predict
-from rnnlm.tasks.labels.settings import LstmTagger
+from rnnlm.tasks.labels.settings import TaggingSettings
 from rnnlm.training.run import train
 from support.random_language_models import SUBWORDS, language_model
 from support.tiny_tasks import TRAIN, VALID, columns, small, table
@@ -48,7 +48,7 @@ def test_what_is_read_of_a_word_are_the_layers_after_its_last_token(tmp_path, va
 
 
 def test_a_mixture_weighs_the_projected_layers():
-    settings = LstmTagger(context_models="0123456789ab:3+2,ba9876543210:4", context_size=5)
+    settings = TaggingSettings(context_models="0123456789ab:3+2,ba9876543210:4", context_size=5)
     mixture = LayerMixture(settings)
     with torch.no_grad():
         for weight in mixture.parameters():

@@ -6,9 +6,9 @@ import torch
 
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.neural.layers.layers import RecurrentStack, first_state, mirror, mirror_places
-from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
+from rnnlm.neural.settings import network_settings as language_model_settings
 from rnnlm.tasks.labels.encoders import Encoder
-from rnnlm.tasks.labels.settings import KINDS
+from rnnlm.tasks.labels.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the cat sat on the mat", "a dog"]
@@ -36,8 +36,9 @@ LENGTHS = [6, 1, 4, 2]
 
 def make_encoder(model, dtype=torch.float32, characters="cnn", **settings):
     torch.manual_seed(4)
-    shape = KINDS["tagging", model](
-        model=model,
+    shape = network_settings(
+        "tagging",
+        model,
         characters=characters,
         unknown_words=0.0,
         **{**SMALL, **OF_CHARACTERS[characters], **settings},
@@ -102,7 +103,7 @@ def test_a_bidirectional_network_equals_two_one_way_ones_run_by_hand(model, shap
 def test_forward_only_it_is_the_stack_of_a_language_model():
     encoder = make_encoder("lstm", layers=2, bidirectional=False)
     shape = {"characters": "cnn", "characters_beside": True, **OF_CHARACTERS["cnn"], **SMALL}
-    model = RecurrentStack(LANGUAGE_MODELS["lstm"](layers=2, **shape))
+    model = RecurrentStack(language_model_settings("lstm", layers=2, **shape))
     model.load_state_dict(encoder.body.state_dict())
     ids_TB = ids_of([5, 5])
     state = tuple(torch.zeros(places, 2, width) for places, width in model.state_shapes())

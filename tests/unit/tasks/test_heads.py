@@ -8,7 +8,7 @@ import torch
 
 from rnnlm.errors import UsageError
 from rnnlm.neural.layers.layers import LstmLayer
-from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.settings import LstmCell
 from rnnlm.tasks.labels.heads import CrfHead, FeedbackHead, SoftmaxHead, TaggingHead, TextHead
 
 T, B, H, K = 3, 3, 4, 3
@@ -24,7 +24,7 @@ ALLOWED = (
 def make_head(name: str, dtype=torch.float64, labels: int = K) -> TaggingHead:
     torch.manual_seed(1)
     if name == "feedback":
-        head = FeedbackHead(LstmLayer(LstmSettings(), H + 2, 5), labels, 2)
+        head = FeedbackHead(LstmLayer(LstmCell(), H + 2, 5), labels, 2)
     else:
         head = {"softmax": SoftmaxHead, "crf": CrfHead}[name](H, labels)
     for weight in head.parameters():

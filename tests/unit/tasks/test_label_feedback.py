@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rnnlm.neural.layers.layers import GruLayer, LstmLayer, QuasiRecurrentLayer
-from rnnlm.neural.settings import GruSettings, LstmSettings, QrnnSettings
+from rnnlm.neural.settings import GruCell, LstmCell, QrnnCell
 from rnnlm.tasks.labels.heads import LabelFeedback
 
 T, B, H, K, E = 4, 3, 3, 3, 2
@@ -23,8 +23,8 @@ ALLOWED = (
 def feedback(request) -> LabelFeedback:
     torch.manual_seed(1)
     layer = {
-        "lstm": LstmLayer(LstmSettings(), H + E, 4), "gru": GruLayer(GruSettings(), H + E, 4),
-        "qrnn": QuasiRecurrentLayer(QrnnSettings(), H + E, 4, 2),
+        "lstm": LstmLayer(LstmCell(), H + E, 4), "gru": GruLayer(GruCell(), H + E, 4),
+        "qrnn": QuasiRecurrentLayer(QrnnCell(), H + E, 4, 2),
     }[request.param]  # fmt: skip
     feedback = LabelFeedback(layer, K, E).double()
     for weight in feedback.parameters():

@@ -3,7 +3,7 @@
 import torch
 
 from rnnlm.tasks.labels.encoders import Encoder, LowerCasedForms
-from rnnlm.tasks.labels.settings import KINDS
+from rnnlm.tasks.labels.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 TEXT = ["the The THE cat the cat Paris Paris"]
@@ -34,8 +34,13 @@ def test_the_most_frequent_way_to_write_a_word_stands_for_all_of_them_unseen_one
 def test_words_that_differ_in_case_are_read_by_one_vector_and_their_own_characters():
     tokenizer = make_tokenizer(TEXT).spelling()
     torch.manual_seed(1)
-    settings = KINDS["tagging", "lstm"](
-        embedding_size=3, hidden_size=2, character_size=4, character_filters="0,16"
+    settings = network_settings(
+        "tagging",
+        "lstm",
+        embedding_size=3,
+        hidden_size=2,
+        character_size=4,
+        character_filters="0,16",
     )
     encoder = Encoder(settings, tokenizer).eval()
     both_21E = encoder.vectors(

@@ -8,15 +8,15 @@ import pytest
 from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
 from rnnlm.neural.settings import KINDS as LANGUAGE_MODELS
-from rnnlm.tasks.labels.settings import KINDS, stored
+from rnnlm.tasks.labels.settings import KINDS, TaggingSettings, network_settings, stored
 from rnnlm.tasks.refusals import refusal
 
 
 @pytest.mark.parametrize("task, model", KINDS)
 def test_stored_settings_come_back_and_each_is_described(task, model):
     kind = KINDS[task, model]
-    assert stored(task, {"model": model, "hidden_size": 7, "learning_rate": 3}) == kind(
-        model=model, hidden_size=7
+    assert stored(task, {"model": model, "hidden_size": 7, "learning_rate": 3}) == network_settings(
+        task, model, hidden_size=7
     )
     assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
     assert (kind(model=model).embedding_size, kind().dropout_output) != (256, 0.1)
@@ -44,7 +44,7 @@ def test_damaged_or_hostile_ones_are_an_error(values, what):
 ])  # fmt: skip
 def test_contradictions_are_said(task, model, values, what):
     with pytest.raises(SettingsError, match=re.escape(what)):
-        KINDS[task, model](model=model, **values)
+        network_settings(task, model, **values)
 
 
 def test_a_setting_without_effect_is_named():
@@ -59,7 +59,7 @@ def test_a_setting_without_effect_is_named():
         },
     )
     with pytest.warns(RnnlmWarning, match="label_size = 9 needs label_feedback = true") as caught:
-        warn_of_idle(resolve([KINDS["tagging", "gru"]], [asked]))
+        warn_of_idle(resolve([TaggingSettings], [asked]))
     assert "dropout_latent" not in str(caught[0].message)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from rnnlm.neural.initialisation import start_weights
 from rnnlm.tasks.labels.encoders import Encoder, Pooling, make_text_encoder
-from rnnlm.tasks.labels.settings import KINDS
+from rnnlm.tasks.labels.settings import network_settings
 from support.tiny_models import make_tokenizer
 
 LENGTHS = [5, 1, 3]
@@ -34,7 +34,7 @@ class PooledEncoder(Encoder):
 
 def make(model, dtype=torch.float64, **settings):
     torch.manual_seed(5)
-    shape = KINDS["classification", model](model=model, **{**SMALL, **settings})
+    shape = network_settings("classification", model, **{**SMALL, **settings})
     kind = make_text_encoder if model in ("bag", "cnn") else PooledEncoder
     encoder = kind(shape, make_tokenizer(["the cat sat", "on a mat"]).spelling()).to(dtype)
     start_weights(shape, encoder.matrices(), (), encoder.input.weight)
@@ -77,7 +77,7 @@ def test_forward_and_backward_run_on_the_meta_device(model, settings):
 @pytest.mark.parametrize("kind", POOLINGS)
 def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
     pooling = Pooling(
-        KINDS["classification", "lstm"](hidden_size=2, sentence_pooling=kind)
+        network_settings("classification", "lstm", hidden_size=2, sentence_pooling=kind)
     ).double()
     torch.manual_seed(2)
     features_TBH, lengths_B = torch.randn(5, 3, 4, dtype=torch.float64), torch.tensor(LENGTHS)
@@ -104,8 +104,14 @@ def test_pooling_equals_the_formulas_worked_out_by_hand(kind):
 
 
 def test_the_last_states_of_densely_connected_layers_are_each_direction_s_own():
-    settings = KINDS["classification", "lstm"](
-        embedding_size=2, layers=2, layer_sizes="1,3", connections="dense", sentence_pooling="last"
+    settings = network_settings(
+        "classification",
+        "lstm",
+        embedding_size=2,
+        layers=2,
+        layer_sizes="1,3",
+        connections="dense",
+        sentence_pooling="last",
     )
     features_TBH = torch.stack([torch.full((1, settings.output_width), float(t)) for t in range(4)])
     found = Pooling(settings)(features_TBH, torch.tensor([3]))

@@ -15,12 +15,17 @@ from rnnlm.neural.fitting.fitting import language_model_trainer, start_network
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, open_group
 from rnnlm.neural.fitting.settings import FittingSettings, RunSettings
 from rnnlm.neural.fitting.step import SharedStep
-from rnnlm.neural.settings import LstmSettings
+from rnnlm.neural.settings import network_settings
 from rnnlm.system import Rank
 from support.devices import ON_EACH_DEVICE
 
-NETWORK = LstmSettings(
-    hidden_size=16, embedding_size=16, dropout_input=0.0, dropout_between=0.0, dropout_output=0.0
+NETWORK = network_settings(
+    "lstm",
+    hidden_size=16,
+    embedding_size=16,
+    dropout_input=0.0,
+    dropout_between=0.0,
+    dropout_output=0.0,
 )
 FITTING = FittingSettings(
     batch_rows=4, bptt_tokens=12, optimizer="sgd", learning_rate=1.0, validate_every_steps=6

@@ -7,7 +7,7 @@ import torch
 
 from reference import recurrent_network
 from rnnlm.neural.layers.layers import RecurrentStack
-from rnnlm.neural.settings import KINDS
+from rnnlm.neural.settings import network_settings
 
 VARIANTS = [
     ("rnn", {"activation": "tanh"}), ("rnn", {"activation": "relu"}),
@@ -35,7 +35,7 @@ CASES = [(*each, SHAPES[2]) for each in VARIANTS] + [
 def make_stack(model, dtype=torch.float32, **settings):
     torch.manual_seed(3)
     settings = {"embedding_size": 5, "hidden_size": 7, "dropout_between": 0.0, **settings}
-    stack = RecurrentStack(KINDS[model](model=model, **settings)).to(dtype)
+    stack = RecurrentStack(network_settings(model, **settings)).to(dtype)
     with torch.no_grad():
         for parameter in stack.parameters():
             parameter.uniform_(-0.6, 0.6)
@@ -75,7 +75,7 @@ def test_a_single_layer_has_nothing_to_drop_between():
 @pytest.mark.parametrize("coupled", [False, True])
 def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(coupled):
     stack = RecurrentStack(
-        KINDS["lstm"](layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled)
+        network_settings("lstm", layers=2, hidden_size=7, forget_bias=1.5, coupled_gates=coupled)
     )
     for layer in stack.layers:
         blocks = list(layer.bias_ih.detach().split(7))
@@ -85,7 +85,7 @@ def test_forget_gates_start_at_the_bias_asked_for_and_the_others_at_zero(coupled
 
 
 def test_a_highway_starts_by_carrying_its_input():
-    stack = RecurrentStack(KINDS["gru"](model="gru", layers=2, connections="highway"))
+    stack = RecurrentStack(network_settings("gru", layers=2, connections="highway"))
     assert (stack.highways[0].bias < 0).all()
 
 

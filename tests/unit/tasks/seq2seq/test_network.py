@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from reference import encoder_decoder
+from rnnlm.neural.settings import CELLS
 from rnnlm.tasks.seq2seq.network import make_network
-from rnnlm.tasks.seq2seq.settings import KINDS
+from rnnlm.tasks.seq2seq.settings import network_settings
 from support.tiny_models import make_tokenizer
 from support.tiny_seq2seq import SOURCE_LENGTHS, TARGET, TARGET_LENGTHS, arrays, batch, tiny_network
 
@@ -86,7 +87,7 @@ def test_gradients_equal_finite_differences(model, shape):
 
 @pytest.mark.parametrize(
     "model, shape",
-    [(model, FED[1]) for model in KINDS] + [("lstm", shape) for shape in FED],
+    [(model, FED[1]) for model in CELLS] + [("lstm", shape) for shape in FED],
     ids=str,
 )
 def test_a_row_is_the_same_alone_and_in_any_batch(model, shape):
@@ -234,7 +235,7 @@ def test_dropout_is_drawn_in_training_alone_and_locked_once_a_row(feeds):
 
 
 def test_source_and_target_of_one_vocabulary_may_share_all_vectors():
-    network = make_network(KINDS["gru"](model="gru", tied_embeddings="all"), SHARED, SHARED)
+    network = make_network(network_settings("gru", tied_embeddings="all"), SHARED, SHARED)
     assert [name for name, value in network.named_parameters() if len(value) == SHARED.size] == [
         "target_words.embedding.weight", "output.bias",
     ]  # fmt: skip

@@ -7,44 +7,44 @@ import pytest
 
 from rnnlm.config import Layer, needs_of, resolve, warn_of_idle
 from rnnlm.errors import ModelError, RnnlmWarning, SettingsError
-from rnnlm.tasks.seq2seq.settings import KINDS, stored
+from rnnlm.neural.settings import CELLS
+from rnnlm.tasks.seq2seq.settings import Seq2SeqSettings, network_settings, stored
 
 
-@pytest.mark.parametrize("model", KINDS)
+@pytest.mark.parametrize("model", CELLS)
 def test_stored_settings_come_back_and_each_is_described(model):
-    kind = KINDS[model]
     assert stored(
         {"model": model, "decoder_layers": 3, "attention": None, "learning_rate": 3}
-    ) == kind(model=model, decoder_layers=3, attention=None)
-    assert set(needs_of(kind)) <= set(kind.__dataclass_fields__)
+    ) == network_settings(model, decoder_layers=3, attention=None)
+    assert set(needs_of(Seq2SeqSettings)) <= set(Seq2SeqSettings.__dataclass_fields__)
 
 
 def test_none_is_understood_as_text():
     settings = resolve(
-        [KINDS["gru"]],
+        [Seq2SeqSettings],
         [Layer("--set", {"attention": "none", "tied_embeddings": "none"}, is_text=True)],
-    ).make(KINDS["gru"])
+    ).make(Seq2SeqSettings)
     assert (settings.attention, settings.tied_embeddings) == (None, None)
 
 
 def test_the_decoder_is_as_wide_as_what_it_reads_and_of_the_encoders_kind_unless_told_otherwise():
-    settings = KINDS["lstm"](
-        model="lstm",
+    settings = network_settings(
+        "lstm",
         coupled_gates=True,
         connections="residual",
         input_feeding=True,
         target_embedding_size=100,
     )
     layers = settings.decoder
-    assert (layers.model, layers.hidden_size, layers.coupled_gates, layers.connections) == (
+    assert (layers.model, layers.hidden_size, layers.cell.coupled_gates, layers.connections) == (
         "lstm",
         512,
         True,
         "residual",
     )
     assert (layers.input_width, settings.features_width) == (100 + 100, 100)
-    other = KINDS["lstm"](
-        model="lstm",
+    other = network_settings(
+        "lstm",
         coupled_gates=True,
         decoder_model="gru",
         bidirectional=False,
@@ -78,7 +78,7 @@ def test_damaged_or_hostile_ones_are_an_error(values, what):
 ], ids=str)  # fmt: skip
 def test_contradictions_are_said(values, what):
     with pytest.raises(SettingsError) as caught:
-        KINDS["lstm"](**values)
+        network_settings("lstm", **values)
     assert re.search(what, f"{caught.value.what} {caught.value.why} {caught.value.hint}")
 
 
@@ -87,7 +87,7 @@ def test_a_setting_without_effect_is_named():
     with pytest.warns(
         RnnlmWarning, match="attention_size = 9 needs attention = additive"
     ) as caught:
-        warn_of_idle(resolve([KINDS["gru"]], [asked]))
+        warn_of_idle(resolve([Seq2SeqSettings], [asked]))
     assert "layers = 2 or more or decoder_layers = 2 or more" in str(
         caught[0].message
     ) and "init_output" in str(caught[0].message)
