@@ -159,16 +159,12 @@ def _say_ended(event: Any) -> None:
             f"{event.result.run}: {event.error.what}", event.error.why, event.error.hint
         )
     else:
-        metric = event.result.metrics.get("valid")
-        figure = "" if metric is None or metric.value is None else f"validation {_named(metric)}, "
+        metric, figure = event.result.metrics.get("valid"), ""
+        if metric is not None and metric.value is not None:
+            figure = f"validation {event.result.main or metric.name} {metric.with_unit()}, "
         terminal.say(
             f"{event.result.run}: {figure}{terminal.cell(event.result.parameters)} parameters"
         )
-
-
-def _named(metric: Any) -> str:
-    """A metric with its name."""
-    return f"{metric.label} {metric.with_unit()}"
 
 
 @contextlib.contextmanager
@@ -226,14 +222,10 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         files = {name: getattr(finished, name) for name in ("folder", "stopped", "table", "curves")}
         terminal.print_json({**files, "runs": results, **_settings(planned)})
     elif finished.results:
-        texts = ["valid", *(["test"] if any("test" in each.metrics for each in finished.results)
-                            else [])]  # fmt: skip
-        names = {
-            text: metric.label
-            for result in finished.results
-            for text, metric in result.metrics.items()
-        }
-        rows = [_row(result, texts, names) for result in finished.results]
+        has_test = any("test" in each.metrics for each in finished.results)
+        main = next((each.main for each in finished.results if each.main), "ppl")
+        texts = ["valid", "test"] if has_test else ["valid"]
+        rows = [_row(result, texts, main) for result in finished.results]
         terminal.print_records(rows, left=[*planned.request.axes, "stopped"])
     if finished.table:
         terminal.say(
@@ -241,8 +233,8 @@ def _show_results(planned: Any, finished: Any, as_json: bool) -> None:
         )
 
 
-def _row(result: Any, texts: list[str], names: dict[str, str]) -> dict[str, str]:
-    """names: of the metric of each text that counts."""
+def _row(result: Any, texts: list[str], main: str) -> dict[str, str]:
+    """main: what the table calls the metric that counts."""
     from rnnlm.evaluation.metrics import shown
 
     figures = {"parameters": 0, "steps": 0, "seconds": 1, "tokens_per_second": 0, "stopped": 0}
@@ -250,13 +242,13 @@ def _row(result: Any, texts: list[str], names: dict[str, str]) -> dict[str, str]
         name: terminal.cell(getattr(result, name), digits) for name, digits in figures.items()
     }
     for text in texts:
-        metric = result.metrics.get(text)
-        interval = None if metric is None else metric.interval
-        bounds = "-"
-        if metric is not None and interval is not None:
-            low, high = (shown(end, metric.unit) for end in (interval.low, interval.high))
+        metric, bounds = result.metrics.get(text), "-"
+        if metric is not None and metric.interval is not None:
+            low, high = (
+                shown(end, metric.unit) for end in (metric.interval.low, metric.interval.high)
+            )
             bounds = f"[{low}, {high}]"
-        row[f"{text}_{names.get(text, 'metric')}"] = "-" if metric is None else metric.shown()
+        row[f"{text}_{main}"] = "-" if metric is None else metric.shown()
         row[f"{text}_95%"] = bounds
     return row
 

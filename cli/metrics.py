@@ -55,19 +55,10 @@ def show_evaluation(found: "Evaluation", most_confusions: int | None = None) -> 
 def show_results(evaluations: "Mapping[str, Evaluation]") -> None:
     """Print a row for each text, and column of labels, that a model was measured on after its
     training; then the signatures."""
-    pairs = [
-        (text, its, column) for text, its in evaluations.items() for column in its.column_names
-    ]
-    counted = list(dict.fromkeys(name for _, its, _ in pairs for name in its.brief_counts))
-    names = list(dict.fromkeys(m.name for its in evaluations.values() for m in its.summary))
-    has_columns = any(column for _, _, column in pairs)
-    rows = []
-    for text, its, column in pairs:
-        counts, metrics = its.counts_of(column), [its.metric(name, column) for name in names]
-        cells = [*(terminal.cell(counts.get(name)) for name in counted), *map(_short, metrics)]
-        rows.append([text, *([column] if has_columns else []), *cells])
-    heads = ["text", *(["labels"] if has_columns else [])]
-    terminal.print_table([*heads, *counted, *names], rows, right=[*counted, *names])
+    from rnnlm.evaluation.metrics import summary_table
+
+    table = summary_table(evaluations)
+    terminal.print_table(table.columns, table.rows, right=table.numbers)
     for text, its in evaluations.items():
         for each in its.mains:
             of = "" if each.signature == its.signature else f" {each.label}"
@@ -78,10 +69,6 @@ def _cell(metric: "Metric | None") -> str:
     if metric is None:
         return "-"
     return metric.shown(4) + (f" ({metric.note})" if metric.note else "")
-
-
-def _short(metric: "Metric | None") -> str:
-    return "-" if metric is None else metric.shown()
 
 
 def draw(found: "LabelEvaluation", path: Path, overwrite: bool) -> None:

@@ -242,6 +242,29 @@ def with_intervals(evaluation: E) -> E:
     return replace(evaluation, intervals=found)
 
 
+def summary_table(evaluations: Mapping[str, Evaluation]) -> Table:
+    """Return the summaries of evaluations by the names of their texts: a row for each text and
+    column of labels."""
+    summaries = [each for its in evaluations.values() for each in its.summary]
+    names = list(dict.fromkeys(each.name for each in summaries))
+    counted = list(dict.fromkeys(n for its in evaluations.values() for n in its.brief_counts))
+    has_columns = any(each.column for each in summaries)
+
+    rows = []
+    for text, its in evaluations.items():
+        for column in its.column_names:
+            counts, metrics = its.counts_of(column), [its.metric(name, column) for name in names]
+            cells = [f"{counts.get(name) or 0:,}" for name in counted]
+            cells += ["-" if each is None else each.shown() for each in metrics]
+            rows.append([text, column, *cells] if has_columns else [text, *cells])
+    heads = ["text", "labels"] if has_columns else ["text"]
+
+    # Whoever reads the table must know which numbers are shares.
+    shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "percent"))
+    remark = f"In percent: {', '.join(shares)}." if shares else ""
+    return Table([*heads, *counted, *names], rows, left=len(heads), remark=remark)
+
+
 def interval_of(stored: Mapping[str, Any], name: str, prefix: str = "") -> Interval | None:
     """Read the interval of a metric from what was stored beside it; None where it has none."""
     low, high = stored.get(f"{prefix}low"), stored.get(f"{prefix}high")

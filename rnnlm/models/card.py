@@ -1,7 +1,7 @@
 """The model card: README.md of a model folder, for whoever finds the model later."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ from rnnlm.files import writing as safe_files
 from rnnlm.interface import Tokenizer
 from rnnlm.models.manifest import PART_ADAPTATIONS
 from rnnlm.models.model_folder import Manifest
-from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ
+from rnnlm.models.registry import LANGUAGE_MODEL, SEQ2SEQ, summary_table
 
 if TYPE_CHECKING:
     from rnnlm.evaluation.metrics import Evaluation
@@ -217,31 +217,20 @@ def _numbers(evaluations: "dict[str, Evaluation]") -> list[str]:
     """The metrics of each text, and column of labels, in one table; then their signatures."""
     if not evaluations:
         return []
-    pairs = [
-        (text, its, column) for text, its in evaluations.items() for column in its.column_names
-    ]
-    summaries = [each for its in evaluations.values() for each in its.summary]
-    counted = list(dict.fromkeys(name for _, its, _ in pairs for name in its.brief_counts))
-    names = list(dict.fromkeys(each.name for each in summaries))
-    has_columns = any(column for _, _, column in pairs)
-
-    # A row for each text and column of labels.
-    head = ["text", *(["labels"] if has_columns else []), *counted, *names]
-    lines = ["## Numbers", "", f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for text, its, column in pairs:
-        counts, metrics = its.counts_of(column), [its.metric(name, column) for name in names]
-        cells = [f"{counts.get(name) or 0:,}" for name in counted]
-        cells += ["-" if each is None else each.shown() for each in metrics]
-        lines.append(f"| {' | '.join([text, *([column] if has_columns else []), *cells])} |")
-
-    # What the numbers are in, and how they were measured.
-    shares = list(dict.fromkeys(each.name for each in summaries if each.unit == "percent"))
-    lines += ["", f"In percent: {', '.join(shares)}."] if shares else []
-    lines += ["", "Signatures:", ""]
+    table = summary_table(evaluations)
+    lines = ["## Numbers", "", _row(table.columns), "|---" * len(table.columns) + "|"]
+    lines += [*map(_row, table.rows), ""]
+    if table.remark:
+        lines += [table.remark, ""]
+    lines += ["Signatures:", ""]
     for text, its in evaluations.items():
         for of, signature in its.signatures.items():
             lines.append(f"* {', '.join(filter(None, [text, of]))}: `{signature}`")
     return [*lines, ""]
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def listed(names: list[str]) -> str:

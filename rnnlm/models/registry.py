@@ -12,7 +12,7 @@ from rnnlm.errors import ComparisonError, SettingsError, UsageError, nearest
 from rnnlm.system import current_rank
 
 if TYPE_CHECKING:
-    from rnnlm.evaluation.metrics import Evaluation
+    from rnnlm.evaluation.metrics import Evaluation, Table
 
 LANGUAGE_MODEL = "language-model"
 # what networks are trained for, beside language models
@@ -299,6 +299,13 @@ def task_function(task: str, path: str) -> Callable[..., Any]:
     """A function of the room of a task, given as "module:name", for those that do with its models
     what they do with language models."""
     return resolve_name(f"{_ROOMS.get(task, 'rnnlm.tasks.labels')}.{path}")
+
+
+def summary_table(evaluations: "Mapping[str, Evaluation]") -> "Table":
+    """What was measured of a model, in one table: see
+    :func:`rnnlm.evaluation.metrics.summary_table`."""
+    found: Table = resolve_name("rnnlm.evaluation.metrics:summary_table")(evaluations)
+    return found
 
 
 def check_companions(folder: Path) -> list[str]:
