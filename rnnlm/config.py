@@ -9,12 +9,13 @@ and `--set name=value` needs no section.
 
 import dataclasses
 import functools
+import inspect
 import math
 import numbers
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -258,15 +259,49 @@ def describe(cls: type) -> dict[str, str]:
     return {name: _description(kind) for name, kind in _kinds(cls).items()}
 
 
-def needs_of(cls: Any) -> dict[str, Mapping[str, Collection[Any]]]:
-    """What settings of the class need to have an effect, by name: of another setting one of these
-    values, or ANY; of several others, one is enough. A class says so in its attribute NEEDS, if it
-    has one."""
-    return {
-        name: needed
-        for name, needed in getattr(cls, "NEEDS", {}).items()
-        if name in cls.__dataclass_fields__
-    }
+Needs = Mapping[str, Collection[Any]]
+
+
+def needs(**others: Collection[Any]) -> dict[str, Needs]:
+    """What a setting needs to have an effect, for the `extra` of its :class:`msgspec.Meta`.
+
+    others: values of another setting, one of which is needed; ANY: whatever switches it on. Of
+    several others, one is enough.
+    """
+    return {_NEEDS: others}
+
+
+def belongs_to(owner: str, *choices: Any) -> dict[str, Any]:
+    """The same of a setting that may differ from its default only where `owner` is one of
+    `choices`. It is for the class to check that: see :func:`owners_of`."""
+    return {_NEEDS: {owner: choices}, _OWNER: owner}
+
+
+def needs_of(cls: type) -> dict[str, Needs]:
+    """What settings of the class need to have an effect, by name."""
+    return {name: extra[_NEEDS] for name, extra in _extras(cls).items() if _NEEDS in extra}
+
+
+def owners_of(cls: type) -> dict[str, tuple[str, Sequence[Any]]]:
+    """The settings of the class that belong to a choice: their owner and its choices, by name."""
+    owned = {name: extra for name, extra in _extras(cls).items() if _OWNER in extra}
+    return {name: (extra[_OWNER], extra[_NEEDS][extra[_OWNER]]) for name, extra in owned.items()}
+
+
+_NEEDS, _OWNER = "needs", "owner"  # in the `extra` of a Meta
+
+
+@functools.cache
+def _extras(cls: type) -> dict[str, dict[str, Any]]:
+    """The `extra` of each setting of a class. One that says nothing of it has that of the class
+    from which it inherits."""
+    found: dict[str, dict[str, Any]] = {}
+    for base in reversed(cls.__mro__):
+        for name, kind in inspect.get_annotations(base).items():
+            for meta in getattr(kind, "__metadata__", ()):
+                if isinstance(meta, Meta) and meta.extra:
+                    found[name] = {**found.get(name, {}), **meta.extra}
+    return found
 
 
 def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
@@ -277,25 +312,28 @@ def warn_of_idle(resolved: Resolved, config: str = "", **beside: Any) -> None:
     from their defaults; not what is switched off. beside: what is no setting, but needed by some,
     by name.
     """
-    values, idle = {**resolved.values, **beside}, []
-    for name, needed in (
-        (name, needed) for cls in resolved.classes for name, needed in needs_of(cls).items()
-    ):
+    values = {**resolved.values, **beside}
+    idle = []
+    for name, needed in _needs(resolved.classes):
         value, origin = resolved.values[name], resolved.origins[name]
         is_asked = origin in ASKED or (origin == config and value != resolved.defaults[name])
-        if (
-            is_asked
-            and value
-            and not any(_is_met(values.get(other), wanted) for other, wanted in needed.items())
-        ):
-            wanted = " or ".join(_requirement(other, its) for other, its in needed.items())
-            have = ", ".join(as_text(values.get(other)) for other in needed)
-            idle.append(
-                f"{name} = {as_text(value)} needs {wanted} "
-                f"({'it is' if len(needed) == 1 else 'they are'} {have})"
-            )
+        if not is_asked or not value:
+            continue
+        if any(_is_met(values.get(other), wanted) for other, wanted in needed.items()):
+            continue
+        # Name what this model has of it.
+        there = {other: wanted for other, wanted in needed.items() if other in values}
+        wanted = " or ".join(_requirement(other, its) for other, its in there.items())
+        have = ", ".join(as_text(values[other]) for other in there)
+        verb = "it is" if len(there) == 1 else "they are"
+        idle.append(f"{name} = {as_text(value)} needs {wanted} ({verb} {have})")
     if idle:
         notice(f"without effect: {'; '.join(idle)}")
+
+
+def _needs(classes: Iterable[type]) -> Iterator[tuple[str, Needs]]:
+    for cls in classes:
+        yield from needs_of(cls).items()
 
 
 def _is_met(value: Any, wanted: Collection[Any]) -> bool:
@@ -448,10 +486,9 @@ def former_defaults(classes: Iterable[type]) -> dict[str, Any]:
     """
     former = {}
     for cls in classes:
-        for name, kind in typing.get_type_hints(cls, include_extras=True).items():
-            for meta in getattr(kind, "__metadata__", ()):
-                if isinstance(meta, Meta) and meta.extra and FORMER_DEFAULT in meta.extra:
-                    former[name] = meta.extra[FORMER_DEFAULT]
+        for name, extra in _extras(cls).items():
+            if FORMER_DEFAULT in extra:
+                former[name] = extra[FORMER_DEFAULT]
     return former
 
 

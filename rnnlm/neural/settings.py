@@ -18,68 +18,15 @@ from rnnlm.config import (
     NonNegative,
     Positive,
     Probability,
+    as_text,
+    belongs_to,
     from_stored,
+    needs,
+    owners_of,
     part,
     resolve,
 )
 from rnnlm.errors import ModelError, SettingsError
-
-# ---- Which settings of networks and their training have no effect without a certain value of
-# another one.
-#
-# name -> {other setting: the values of it, one of which is needed}; several others: one of them is
-# enough. See :func:`rnnlm.config.needs_of`.
-
-OWNERS = {  # these differ from their defaults only where that is chosen
-    "characters_beside": ("characters", ("cnn", "lstm")),
-    "character_size": ("characters", ("cnn", "lstm")),
-    "character_filters": ("characters", ("cnn",)),
-    "character_highways": ("characters", ("cnn",)),
-    "character_overhang": ("characters", ("cnn",)),
-    "character_hidden_size": ("characters", ("lstm",)),
-    "samples": ("loss", ("sampled", "nce")),
-    "cutoffs": ("output_layer", ("adaptive",)),
-    "cluster_shrink": ("output_layer", ("adaptive",)),
-    "classes": ("output_layer", ("class",)),
-    "mixture_components": ("output_layer", ("mos",)),
-    "dropout_latent": ("output_layer", ("mos",)),
-    "init_output_bias": ("output_layer", ("softmax", "mos")),
-}
-WORD_VECTORS = {"characters": (None,), "characters_beside": (True,)}
-STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
-
-OF_NETWORKS = {
-    **{name: {owner: choices} for name, (owner, choices) in OWNERS.items()},
-    "embedding_size": {**WORD_VECTORS, "output_layer": ("mos",)},
-    "init_embedding": WORD_VECTORS,
-    "hidden_size": {"layer_sizes": (None,)},
-    "dropout_between": {"layers": range(2, 101)},
-    "locked_dropout": dict.fromkeys(
-        ("dropout_input", "dropout_output", "dropout_between", "dropout_latent"), ANY
-    ),
-    "init_range": {**dict.fromkeys(STARTS, ("uniform",)), "characters": ("cnn", "lstm")},
-    "init_gain": dict.fromkeys(STARTS, ("glorot", "he", "orthogonal", "identity")),
-}
-OF_FITTING = {
-    "rms_decay": {"optimizer": ("rmsprop",)},
-    "beta1": {"optimizer": ("adam", "adamw")},
-    "beta2": {"optimizer": ("adam", "adamw")},
-    "penalised": {"l1": ANY, "l2": ANY},
-    "plateau_factor": {"schedule": ("plateau",)},
-    "plateau_patience": {"schedule": ("plateau",)},
-    "plateau_gain": {"schedule": ("plateau",)},
-    "decay_after_epochs": {"schedule": ("step",)},
-    "decay_every_epochs": {"schedule": ("step",)},
-    "decay_factor": {"schedule": ("step",)},
-    "min_improvement": {"schedule": ("halving",)},
-    "final_rate": {"schedule": ("cosine", "linear")},
-    "rollback_factor": {"rollbacks": ANY},
-    "patience": {"valid": ANY, "holdout": ANY},
-    "validate_every_steps": {"valid": ANY, "holdout": ANY},
-    "min_validations": {"validate_every_steps": (None,)},
-}
-OF_RUNS = {"save_every": {"resumable": ANY}, "keep_checkpoints": {"resumable": ANY}}
-
 
 # ---- What all networks have that read words, whatever they make of them: word vectors, characters,
 # dropout, initialisation.
@@ -97,41 +44,70 @@ Sizes = Annotated[
     str, Meta(pattern=r"^\s*\d{1,7}(\s*,\s*\d{1,7}){0,99}\s*$", examples=["650,650,400"])
 ]
 
+# what some settings need: see rnnlm.config.needs
+WORD_VECTORS: dict[str, Any] = {"characters": (None,), "characters_beside": (True,)}
+DROPOUTS = ("dropout_input", "dropout_output", "dropout_between", "dropout_latent")
+STARTS = ("init_embedding", "init_input", "init_recurrent", "init_output")
+
 
 @dataclass(frozen=True)
 class InputSettings:
     """How words are read, and what is dropped and how weights start in any network."""
 
-    NEEDS = OF_NETWORKS
-
     model: Annotated[str, Meta(description="kind of model")] = "lstm"
-    embedding_size: Annotated[Width, Meta(description="width of the word vectors")] = 256
-    hidden_size: Annotated[Width, Meta(description="width of the hidden layers")] = 256
+    embedding_size: Annotated[
+        Width, Meta(description="width of the word vectors", extra=needs(**WORD_VECTORS))
+    ] = 256
+    hidden_size: Annotated[
+        Width, Meta(description="width of the hidden layers", extra=needs(layer_sizes=(None,)))
+    ] = 256
 
     characters: Annotated[
         Literal["cnn", "lstm"] | None,
         Meta(description="words are read character by character; none: word vectors alone"),
     ] = None
     characters_beside: Annotated[
-        bool, Meta(description="characters beside word vectors, not instead of them")
+        bool,
+        Meta(
+            description="characters beside word vectors, not instead of them",
+            extra=belongs_to("characters", "cnn", "lstm"),
+        ),
     ] = False
-    character_size: Annotated[Width, Meta(description="width of the character vectors")] = 15
+    character_size: Annotated[
+        Width,
+        Meta(
+            description="width of the character vectors",
+            extra=belongs_to("characters", "cnn", "lstm"),
+        ),
+    ] = 15
     character_filters: Annotated[
-        Sizes, Meta(description="characters=cnn: number of filters of width 1, 2, 3, ...")
+        Sizes,
+        Meta(
+            description="characters=cnn: number of filters of width 1, 2, 3, ...",
+            extra=belongs_to("characters", "cnn"),
+        ),
     ] = "25,50,75,100,125,150"
     character_highways: Annotated[
         Annotated[int, Meta(ge=0, le=100)],
-        Meta(description="characters=cnn: highway layers after the filters"),
+        Meta(
+            description="characters=cnn: highway layers after the filters",
+            extra=belongs_to("characters", "cnn"),
+        ),
     ] = 1
     character_overhang: Annotated[
         bool,
         Meta(
             description="characters=cnn: filters stand beyond a word's end, too, over zeros (as "
-            "the code of Kim et al. 2016 does)"
+            "the code of Kim et al. 2016 does)",
+            extra=belongs_to("characters", "cnn"),
         ),
     ] = False
     character_hidden_size: Annotated[
-        Width, Meta(description="characters=lstm: width in each direction")
+        Width,
+        Meta(
+            description="characters=lstm: width in each direction",
+            extra=belongs_to("characters", "lstm"),
+        ),
     ] = 100
 
     dropout_embedding: Annotated[
@@ -147,12 +123,15 @@ class InputSettings:
     )
     locked_dropout: Annotated[
         bool,
-        Meta(description="variational dropout: one mask for each row, at all places of a window"),
+        Meta(
+            description="variational dropout: one mask for each row, at all places of a window",
+            extra=needs(**dict.fromkeys(DROPOUTS, ANY)),
+        ),
     ] = False
 
-    init_embedding: Annotated[Initialisation, Meta(description="how word vectors start")] = (
-        "uniform"
-    )
+    init_embedding: Annotated[
+        Initialisation, Meta(description="how word vectors start", extra=needs(**WORD_VECTORS))
+    ] = "uniform"
     init_input: Annotated[
         Initialisation,
         Meta(description="how weights into hidden layers and character filters start"),
@@ -161,9 +140,19 @@ class InputSettings:
         "torch"
     )
     init_output: Annotated[Initialisation, Meta(description="how output weights start")] = "uniform"
-    init_range: Annotated[Positive, Meta(description="uniform: weights start in [-r, r]")] = 0.1
+    init_range: Annotated[
+        Positive,
+        Meta(
+            description="uniform: weights start in [-r, r]",
+            extra=needs(**dict.fromkeys(STARTS, ("uniform",)), characters=("cnn", "lstm")),
+        ),
+    ] = 0.1
     init_gain: Annotated[
-        Positive, Meta(description="glorot, he, orthogonal, identity: multiplies the weights")
+        Positive,
+        Meta(
+            description="glorot, he, orthogonal, identity: multiplies the weights",
+            extra=needs(**dict.fromkeys(STARTS, ("glorot", "he", "orthogonal", "identity"))),
+        ),
     ] = 1.0
 
     def __post_init__(self) -> None:
@@ -201,14 +190,11 @@ class InputSettings:
     def _check_owners(self) -> None:
         """A setting that differs from its default belongs to what was chosen."""
         defaults = {field.name: field.default for field in fields(self)}
-        for name, (owner, choices) in OWNERS.items():
-            if (
-                name in defaults
-                and getattr(self, name) != defaults[name]
-                and getattr(self, owner) not in choices
-            ):
+        for name, (owner, choices) in owners_of(type(self)).items():
+            is_changed = getattr(self, name) != defaults[name]
+            if is_changed and getattr(self, owner) not in choices:
                 what = f"{name} is a setting of {owner} = {' or '.join(choices)}"
-                hint = f"set {owner}={choices[0]}, or {name}={str(defaults[name]).lower()}"
+                hint = f"set {owner}={choices[0]}, or {name}={as_text(defaults[name])}"
                 raise SettingsError(what, f"{owner} is {str(getattr(self, owner)).lower()}", hint)
 
 
@@ -335,7 +321,8 @@ class RecurrentSettings(InputSettings):
         Meta(description="how layers connect to those below them"),
     ] = "plain"
     dropout_between: Annotated[
-        Probability, Meta(description="dropout between recurrent layers")
+        Probability,
+        Meta(description="dropout between recurrent layers", extra=needs(layers=range(2, 101))),
     ] = 0.1
     weight_drop: Annotated[
         Probability,
@@ -388,6 +375,13 @@ class RecurrentSettings(InputSettings):
 class NetworkSettings(InputSettings):
     """What every neural language model has: an output layer that predicts words."""
 
+    embedding_size: Annotated[
+        Width,
+        Meta(
+            description="width of the word vectors",
+            extra=needs(**WORD_VECTORS, output_layer=("mos",)),
+        ),
+    ] = 256
     output_layer: Annotated[
         Literal["softmax", "adaptive", "class", "hierarchical", "mos"],
         Meta(description="output layer; mos: a mixture of softmaxes"),
@@ -404,35 +398,54 @@ class NetworkSettings(InputSettings):
         Meta(description="output_layer=softmax: what is trained; evaluation is always exact"),
     ] = "full"
     samples: Annotated[
-        Width, Meta(description="loss=sampled, nce: noise words drawn for each window, V at most")
+        Width,
+        Meta(
+            description="loss=sampled, nce: noise words drawn for each window, V at most",
+            extra=belongs_to("loss", "sampled", "nce"),
+        ),
     ] = 1024
     cutoffs: Annotated[
         Sizes | None,
-        Meta(description="output_layer=adaptive: ranks at which clusters end; none: from V"),
+        Meta(
+            description="output_layer=adaptive: ranks at which clusters end; none: from V",
+            extra=belongs_to("output_layer", "adaptive"),
+        ),
     ] = None
     cluster_shrink: Annotated[
         Annotated[float, Meta(ge=1, le=1000)],
         Meta(
             description="output_layer=adaptive: each cluster is so many times narrower than the "
-            "one before"
+            "one before",
+            extra=belongs_to("output_layer", "adaptive"),
         ),
     ] = 4.0
     classes: Annotated[
         Count | None,
-        Meta(description="output_layer=class: number of classes; none: the square root of V"),
+        Meta(
+            description="output_layer=class: number of classes; none: the square root of V",
+            extra=belongs_to("output_layer", "class"),
+        ),
     ] = None
     mixture_components: Annotated[
         Annotated[int, Meta(ge=1, le=1000)],
-        Meta(description="output_layer=mos: softmaxes that are mixed"),
+        Meta(
+            description="output_layer=mos: softmaxes that are mixed",
+            extra=belongs_to("output_layer", "mos"),
+        ),
     ] = 15
     dropout_latent: Annotated[
-        Probability, Meta(description="output_layer=mos: dropout on what each softmax reads")
+        Probability,
+        Meta(
+            description="output_layer=mos: dropout on what each softmax reads",
+            extra=belongs_to("output_layer", "mos"),
+        ),
     ] = 0.0
     init_output_bias: Annotated[
         Literal["unigram", "zero"],
         Meta(
             description="output_layer=softmax, mos: biases start at the words' frequencies, or at "
-            "zero (for deep networks under SGD)"
+            "zero (for deep networks under SGD)",
+            extra=belongs_to("output_layer", "softmax", "mos"),
         ),
     ] = "unigram"
 

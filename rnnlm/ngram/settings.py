@@ -1,12 +1,11 @@
 """What can be asked of a count-based model."""
 
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import Count, Positive
+from rnnlm.config import Count, Positive, needs
 
 SmoothingName = Literal[
     "mkn", "kn", "witten-bell", "absolute", "additive", "jelinek-mercer", "katz", "stupid", "mle"
@@ -26,13 +25,6 @@ class UnigramSettings:
 @dataclass(frozen=True)
 class NgramSettings:
     """An n-gram model with backoff."""
-
-    NEEDS = MappingProxyType(
-        {
-            "backoff_factor": {"smoothing": ("stupid",)},
-            "additive_prior": {"smoothing": ("additive",)},
-        }
-    )
 
     model: Annotated[Literal["ngram"], Meta(description="n-grams with backoff")] = "ngram"
     order: Annotated[
@@ -70,11 +62,18 @@ class NgramSettings:
         Literal["uniform", "lower-order"],
         Meta(
             description="of additive: k for every word, as in textbooks, or k V in all, shared out "
-            "as the lower order says"
+            "as the lower order says",
+            extra=needs(smoothing=("additive",)),
         ),
     ] = "uniform"
     backoff_factor: Annotated[
-        float, Meta(gt=0, lt=1, description="of stupid backoff, for each word of context given up")
+        float,
+        Meta(
+            gt=0,
+            lt=1,
+            description="of stupid backoff, for each word of context given up",
+            extra=needs(smoothing=("stupid",)),
+        ),
     ] = 0.4
     threads: Annotated[
         Count | None, Meta(description="processors to count and estimate with; none: all")

@@ -11,12 +11,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Annotated, Protocol, runtime_checkable
 
 from msgspec import Meta
 
-from rnnlm.config import Probability
+from rnnlm.config import Probability, needs
 from rnnlm.errors import UsageError
 from rnnlm.interface import Tokenizer, keeps
 from rnnlm.text import sources
@@ -273,8 +272,10 @@ def open_text(
 class HoldoutSettings:
     """What is done where no validation text is named."""
 
-    NEEDS = MappingProxyType({"holdout": {"valid": (None,)}})
-
     holdout: Annotated[
-        Probability, Meta(description="share of the text held out for validation; 0: none")
+        Probability,
+        Meta(
+            description="share of the text held out for validation; 0: none",
+            extra=needs(valid=(None,)),
+        ),
     ] = 0.05

@@ -7,9 +7,19 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import FORMER_DEFAULT, Budget, Count, Natural, NonNegative, Positive, Probability
+from rnnlm.config import (
+    ANY,
+    FORMER_DEFAULT,
+    Budget,
+    Count,
+    Natural,
+    NonNegative,
+    Positive,
+    Probability,
+    needs,
+)
 from rnnlm.errors import SettingsError
-from rnnlm.neural.settings import OF_FITTING, OF_RUNS, Width
+from rnnlm.neural.settings import Width
 
 # ---- How a network is trained, whatever the task: batches, optimizer, schedule, validation. Knows
 # nothing of torch.
@@ -25,8 +35,6 @@ COUNTED = "svd"  # where a file of word vectors could be named: those of counts 
 @dataclass(frozen=True)
 class OptimizationSettings:
     """How a network is trained, whatever it is trained on: all that the trainer knows."""
-
-    NEEDS = OF_FITTING
 
     batch_rows: Annotated[
         Width, Meta(description="rows read side by side in a step, of each process")
@@ -57,7 +65,11 @@ class OptimizationSettings:
     momentum: Annotated[Probability, Meta(description="sgd, rmsprop: momentum")] = 0.0
     nesterov: Annotated[bool, Meta(description="sgd: Nesterov's momentum")] = False
     rms_decay: Annotated[
-        Probability, Meta(description="rmsprop: decay of the mean of squared gradients")
+        Probability,
+        Meta(
+            description="rmsprop: decay of the mean of squared gradients",
+            extra=needs(optimizer=("rmsprop",)),
+        ),
     ] = 0.99
     asgd_start: Annotated[Natural, Meta(description="asgd: steps before its average begins")] = 0
     nonmonotone_interval: Annotated[
@@ -85,17 +97,28 @@ class OptimizationSettings:
         ),
     ] = None
     beta1: Annotated[
-        Probability, Meta(description="adam, adamw: decay of the mean of gradients")
+        Probability,
+        Meta(
+            description="adam, adamw: decay of the mean of gradients",
+            extra=needs(optimizer=("adam", "adamw")),
+        ),
     ] = 0.9
     beta2: Annotated[
-        Probability, Meta(description="adam, adamw: decay of the mean of squared gradients")
+        Probability,
+        Meta(
+            description="adam, adamw: decay of the mean of squared gradients",
+            extra=needs(optimizer=("adam", "adamw")),
+        ),
     ] = 0.999
     weight_decay: Annotated[NonNegative, Meta(description="decay of weight matrices")] = 0.0
     l1: Annotated[NonNegative, Meta(description="penalty on weights: l1 |w|")] = 0.0
     l2: Annotated[NonNegative, Meta(description="penalty on weights: l2/2 |w|^2")] = 0.0
     penalised: Annotated[
         Literal["all", "recurrent"],
-        Meta(description="l1, l2: on all weight matrices, or on the recurrent ones"),
+        Meta(
+            description="l1, l2: on all weight matrices, or on the recurrent ones",
+            extra=needs(l1=ANY, l2=ANY),
+        ),
     ] = "all"
     clip_norm: Annotated[
         Positive | None, Meta(description="gradients are scaled down to this global norm")
@@ -114,32 +137,54 @@ class OptimizationSettings:
         Probability, Meta(description="share of the budget in which the learning rate rises")
     ] = 0.03
     plateau_factor: Annotated[
-        Fraction, Meta(description="plateau: factor when validation does not improve")
+        Fraction,
+        Meta(
+            description="plateau: factor when validation does not improve",
+            extra=needs(schedule=("plateau",)),
+        ),
     ] = 0.5
     plateau_patience: Annotated[
-        Natural, Meta(description="plateau: validations without improvement before that")
+        Natural,
+        Meta(
+            description="plateau: validations without improvement before that",
+            extra=needs(schedule=("plateau",)),
+        ),
     ] = 0
     plateau_gain: Annotated[
         NonNegative,
         Meta(
             description="plateau: improvement is a perplexity lower by this than the last one; 0: "
-            "a new best validation"
+            "a new best validation",
+            extra=needs(schedule=("plateau",)),
         ),
     ] = 0.0
     return_to_best: Annotated[
         bool, Meta(description="plateau: weights go back to the best ones when the rate is lowered")
     ] = False
-    decay_after_epochs: Annotated[Count, Meta(description="step: epochs before the rate falls")] = 4
+    decay_after_epochs: Annotated[
+        Count,
+        Meta(description="step: epochs before the rate falls", extra=needs(schedule=("step",))),
+    ] = 4
     decay_every_epochs: Annotated[
-        Count, Meta(description="step: epochs from one fall to the next")
+        Count,
+        Meta(description="step: epochs from one fall to the next", extra=needs(schedule=("step",))),
     ] = 1
-    decay_factor: Annotated[Factor, Meta(description="step: factor of each fall")] = 0.5
+    decay_factor: Annotated[
+        Factor, Meta(description="step: factor of each fall", extra=needs(schedule=("step",)))
+    ] = 0.5
     min_improvement: Annotated[
         Annotated[float, Meta(ge=1)],
-        Meta(description="halving: factor by which a validation's log-likelihood is to improve"),
+        Meta(
+            description="halving: factor by which a validation's log-likelihood is to improve",
+            extra=needs(schedule=("halving",)),
+        ),
     ] = 1.003
     final_rate: Annotated[
-        Share, Meta(description="cosine, linear: share of the rate left at the end")
+        Share,
+        Meta(
+            description="cosine, linear: share of the rate left at the end",
+            extra=needs(schedule=("cosine", "linear")),
+        ),
     ] = 0.0
     rollbacks: Annotated[
         Natural,
@@ -152,17 +197,25 @@ class OptimizationSettings:
         ),
     ] = 3
     rollback_factor: Annotated[
-        Factor, Meta(description="the learning rate is multiplied by it each time")
+        Factor,
+        Meta(
+            description="the learning rate is multiplied by it each time",
+            extra=needs(rollbacks=ANY),
+        ),
     ] = 0.5
     patience: Annotated[
         Count | None,
-        Meta(description="early stopping: validations without improvement; none: never"),
+        Meta(
+            description="early stopping: validations without improvement; none: never",
+            extra=needs(valid=ANY, holdout=ANY),
+        ),
     ] = None
     validate_every_steps: Annotated[
         Count | None,
         Meta(
             description="steps between validations, each of the whole text, whatever they cost; "
-            "none: every epoch, or by time at 5 % of its cost, and min_validations"
+            "none: every epoch, or by time at 5 % of its cost, and min_validations",
+            extra=needs(valid=ANY, holdout=ANY),
         ),
     ] = None
     min_validations: Annotated[
@@ -171,7 +224,8 @@ class OptimizationSettings:
             description="validations of a run at least, where validate_every_steps is none; all "
             "together cost a tenth of training at most: else there are fewer, or they read a part "
             "of the text. Each takes part in the choice of the model; schedules and patience "
-            "follow those at the ends of epochs alone. 0: no more than these"
+            "follow those at the ends of epochs alone. 0: no more than these",
+            extra=needs(validate_every_steps=(None,)),
         ),
     ] = 20
     cuda_graphs: Annotated[
@@ -373,8 +427,6 @@ class FittingSettings(OptimizationSettings):
 class RunSettings:
     """On what, how long and from which seed."""
 
-    NEEDS = OF_RUNS
-
     budget: Annotated[str, Meta(description="how long to train: 3m, 20epochs, 5000steps")] = (
         "20epochs"
     )
@@ -392,10 +444,13 @@ class RunSettings:
         str,
         Meta(
             description="how often what --resume needs is stored: 5m, 200steps; by time, at 1 % "
-            "of its cost at most"
+            "of its cost at most",
+            extra=needs(resumable=ANY),
         ),
     ] = "5m"
-    keep_checkpoints: Annotated[Count, Meta(description="so many of the last of these stay")] = 2
+    keep_checkpoints: Annotated[
+        Count, Meta(description="so many of the last of these stay", extra=needs(resumable=ANY))
+    ] = 2
     resumable: Annotated[
         bool,
         Meta(

@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, Layer, NonNegative, Positive, Probability, from_stored, resolve
+from rnnlm.config import ANY, Layer, NonNegative, Positive, Probability, from_stored, needs, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.fitting.settings import OptimizationSettings
 from rnnlm.neural.settings import (
     CELLS,
-    OF_NETWORKS,
     InputSettings,
     RecurrentSettings,
     Sizes,
@@ -30,22 +29,11 @@ ContextModels = Annotated[
 ]
 SentencePooling = Literal["last", "mean", "max", "sum", "attention"]
 
-OF_TASKS = {
-    **OF_NETWORKS,
-    "embedding_size": OF_NETWORKS["init_embedding"],
-    "lowercase_vectors": {"characters": ("cnn", "lstm")},
-    "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between"), ANY),
-    "label_size": {"label_feedback": (True,)},
-    "context_size": {"contextual": ANY},
-}
-
 
 @dataclass(frozen=True)
 class TaskSettings(InputSettings):
     """What all networks of tasks have. Their texts are small beside those of language models:
     narrower layers, more dropout."""
-
-    NEEDS = OF_TASKS
 
     task: Annotated[Literal["tagging", "classification"], Meta(description="what is learned")] = (
         "tagging"
@@ -80,7 +68,8 @@ class TaskSettings(InputSettings):
         bool,
         Meta(
             description="words that differ in case alone have one vector; their characters keep "
-            "the case"
+            "the case",
+            extra=needs(characters=("cnn", "lstm")),
         ),
     ] = True
     unknown_words: Annotated[
@@ -103,7 +92,11 @@ class TaskSettings(InputSettings):
         ),
     ] = None
     context_size: Annotated[
-        Width, Meta(description="width of what is read of each language model of --contextual")
+        Width,
+        Meta(
+            description="width of what is read of each language model of --contextual",
+            extra=needs(contextual=ANY),
+        ),
     ] = 200
     locked_dropout: Annotated[
         bool,
@@ -178,9 +171,13 @@ class TaggingSettings(RecurrentTaskSettings):
             description="output_layer=softmax: the label of the word before is read with each word"
         ),
     ] = False
-    label_size: Annotated[Width, Meta(description="label_feedback: width of the label vectors")] = (
-        25
-    )
+    label_size: Annotated[
+        Width,
+        Meta(
+            description="label_feedback: width of the label vectors",
+            extra=needs(label_feedback=(True,)),
+        ),
+    ] = 25
     constrained: Annotated[
         bool,
         Meta(
@@ -239,7 +236,9 @@ class BagClassifier(ClassificationSettings):
     activation: Annotated[Literal["tanh", "relu"], Meta(description="activation of the layers")] = (
         "relu"
     )
-    dropout_between: Annotated[Probability, Meta(description="dropout between layers")] = 0.3
+    dropout_between: Annotated[
+        Probability, Meta(description="dropout between layers", extra=needs(layers=range(2, 101)))
+    ] = 0.3
 
     @property
     def output_width(self) -> int:

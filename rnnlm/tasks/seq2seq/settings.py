@@ -11,21 +11,19 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from rnnlm.config import ANY, Count, Layer, Positive, Probability, from_stored, resolve
+from rnnlm.config import Count, Layer, Positive, Probability, from_stored, needs, resolve
 from rnnlm.errors import ModelError, SettingsError
 from rnnlm.neural.fitting.settings import OptimizationSettings
-from rnnlm.neural.settings import CELLS, OF_NETWORKS, Depth, InputSettings, RecurrentSettings, Width
+from rnnlm.neural.settings import (
+    CELLS,
+    Depth,
+    Initialisation,
+    InputSettings,
+    RecurrentSettings,
+    Width,
+)
 
 AttentionKind = Literal["dot", "general", "additive"]
-
-OF_SEQ2SEQ = {
-    **OF_NETWORKS,
-    "embedding_size": OF_NETWORKS["init_embedding"],
-    "dropout_between": {"layers": range(2, 101), "decoder_layers": range(2, 101)},
-    "locked_dropout": dict.fromkeys(("dropout_input", "dropout_output", "dropout_between"), ANY),
-    "init_output": {"tied_embeddings": (None,)},
-    "attention_size": {"attention": ("additive",)},
-}
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,6 @@ class TargetWords(InputSettings):
 class Seq2SeqSettings(RecurrentSettings):
     """What all encoder-decoders have. Widths of what is read and given follow from it: see the
     properties."""
-
-    NEEDS = OF_SEQ2SEQ
 
     task: Annotated[Literal["seq2seq"], Meta(description="what is learned")] = "seq2seq"
 
@@ -87,7 +83,8 @@ class Seq2SeqSettings(RecurrentSettings):
     attention_size: Annotated[
         Width | None,
         Meta(
-            description="attention=additive: width of what is compared; none: that of the decoder"
+            description="attention=additive: width of what is compared; none: that of the decoder",
+            extra=needs(attention=("additive",)),
         ),
     ] = None
     input_feeding: Annotated[
@@ -110,12 +107,20 @@ class Seq2SeqSettings(RecurrentSettings):
             "vectors, too (one vocabulary for both)"
         ),
     ] = "target"
+    init_output: Annotated[
+        Initialisation,
+        Meta(description="how output weights start", extra=needs(tied_embeddings=(None,))),
+    ] = "uniform"
     dropout_input: Annotated[
         Probability,
         Meta(description="dropout on the word vectors, and on what input feeding feeds"),
     ] = 0.2
     dropout_between: Annotated[
-        Probability, Meta(description="dropout between recurrent layers")
+        Probability,
+        Meta(
+            description="dropout between recurrent layers",
+            extra=needs(layers=range(2, 101), decoder_layers=range(2, 101)),
+        ),
     ] = 0.2
     dropout_output: Annotated[Probability, Meta(description="dropout before the output layer")] = (
         0.2

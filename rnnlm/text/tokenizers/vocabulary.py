@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from msgspec import Meta
 
-from rnnlm.config import Count
+from rnnlm.config import Count, needs
 from rnnlm.errors import ArgumentTypeError, ModelError, SettingsError, TextError, given
 from rnnlm.interface import Encoded, Tokenizer, keeps
 from rnnlm.text import encoding, normalisation
@@ -29,12 +28,6 @@ from rnnlm.text.normalisation import parse_forms
 class TokenizerSettings:
     """Settings of all tokenizers; each uses those that concern it."""
 
-    NEEDS = MappingProxyType({
-        "min_count": {"tokenizer": ("word", "char")}, "max_vocab": {"tokenizer": ("word", "char")},
-        "sentencepiece_model": {"tokenizer": ("sentencepiece",)},
-        "vocab_size": {"tokenizer": ("sentencepiece",)},
-    })  # fmt: skip
-
     tokenizer: Annotated[
         Literal["word", "char", "byte", "sentencepiece"],
         Meta(description="how text becomes tokens"),
@@ -43,19 +36,37 @@ class TokenizerSettings:
     split_punctuation: Annotated[
         bool, Meta(description="word: punctuation marks are tokens of their own")
     ] = False
-    min_count: Annotated[Count, Meta(description="word, char: rarer symbols become <unk>")] = 1
+    min_count: Annotated[
+        Count,
+        Meta(
+            description="word, char: rarer symbols become <unk>",
+            extra=needs(tokenizer=("word", "char")),
+        ),
+    ] = 1
     max_vocab: Annotated[
         Annotated[int, Meta(ge=3)] | None,
-        Meta(description="word, char: largest vocabulary, special symbols included"),
+        Meta(
+            description="word, char: largest vocabulary, special symbols included",
+            extra=needs(tokenizer=("word", "char")),
+        ),
     ] = None
     literal_unk: Annotated[
         Literal["symbol", "spell"],
         Meta(description="<unk> in the text: the unknown symbol, or ordinary text"),
     ] = "symbol"
     sentencepiece_model: Annotated[
-        Literal["unigram", "bpe"], Meta(description="sentencepiece: the kind of subword model")
+        Literal["unigram", "bpe"],
+        Meta(
+            description="sentencepiece: the kind of subword model",
+            extra=needs(tokenizer=("sentencepiece",)),
+        ),
     ] = "unigram"
-    vocab_size: Annotated[Count, Meta(description="sentencepiece: number of pieces")] = 4000
+    vocab_size: Annotated[
+        Count,
+        Meta(
+            description="sentencepiece: number of pieces", extra=needs(tokenizer=("sentencepiece",))
+        ),
+    ] = 4000
     normalise: Annotated[
         Annotated[str, Meta(pattern="[a-z]", examples=["quotes,dashes"])] | None,
         Meta(

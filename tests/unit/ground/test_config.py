@@ -8,15 +8,20 @@ from msgspec import Meta
 
 import rnnlm
 from rnnlm.config import (
+    ANY,
     Budget,
     Checked,
     Count,
     Layer,
     NonNegative,
     Positive,
+    belongs_to,
     convert,
     describe,
     from_stored,
+    needs,
+    needs_of,
+    owners_of,
     parse_assignments,
     part,
     resolve,
@@ -71,6 +76,25 @@ def test_resolved_settings_cannot_be_changed():
             values["hidden_size"] = 300
     with pytest.raises(dataclasses.FrozenInstanceError):
         resolved.values = {}
+
+
+@dataclass(frozen=True)
+class Base:
+    colour: Annotated[str | None, Meta(extra=belongs_to("paint", "oil", "water"))] = None
+    layers: Annotated[Count, Meta(extra=needs(colour=ANY))] = 1
+    paint: str = "none"
+
+
+@dataclass(frozen=True)
+class Heir(Base):
+    colour: Annotated[str | None, Meta(description="what it looks like")] = "red"
+    layers: Annotated[Count, Meta(extra=needs(paint=("oil",)))] = 2
+
+
+def test_what_a_setting_needs_stands_beside_it_and_is_inherited():
+    assert needs_of(Base) == {"colour": {"paint": ("oil", "water")}, "layers": {"colour": ANY}}
+    assert needs_of(Heir) == {"colour": {"paint": ("oil", "water")}, "layers": {"paint": ("oil",)}}
+    assert owners_of(Heir) == {"colour": ("paint", ("oil", "water"))}
 
 
 class Shape:

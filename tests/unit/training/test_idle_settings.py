@@ -6,6 +6,7 @@ import warnings
 import pytest
 
 from rnnlm import errors
+from rnnlm.config import names_of, needs_of
 from rnnlm.errors import RnnlmWarning
 from rnnlm.models import model_folder, registry
 from rnnlm.text.corpus import HoldoutSettings
@@ -154,6 +155,6 @@ def test_every_need_is_that_of_a_setting_and_met_by_another():
         cls for kind in registry.KINDS.values() if kind.fitting for cls in kind.settings_classes()
     }
     classes |= {TokenizerSettings, HoldoutSettings}
-    known = {name for cls in classes for name in cls.__dataclass_fields__} | {"valid"}
-    needs = {name: needed for cls in classes for name, needed in getattr(cls, "NEEDS", {}).items()}
+    known = names_of(classes) | {"valid"}
+    needs = {name: needed for cls in classes for name, needed in needs_of(cls).items()}
     assert needs and {*needs, *(other for needed in needs.values() for other in needed)} <= known
