@@ -516,10 +516,8 @@ def _texts(plan: Plan) -> dict[str, Any]:
 
 
 def _helpers(plan: Plan) -> dict[str, Any]:
-    """The language models that a task's network was made with, by name; those of a run that goes on
-    stay noted."""
-    if plan.kind.task == LANGUAGE_MODEL:
-        return {}
+    """The language models that the network began with or reads, by name; those of a run that goes
+    on stay noted."""
     names = (*STARTS, "contextual")
     found = {name: value for name in names if (value := getattr(plan.request, name))}
     if plan.request.resume and model_folder.is_model(plan.output):

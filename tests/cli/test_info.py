@@ -82,9 +82,8 @@ def test_settings_are_shown_as_train_takes_them(rnnlm, models):
     differing = {
         name for name in settings.keys() & ours.keys() if settings[name]["value"] != ours[name]
     }
-    assert {name for name in differing if not settings[name]["origin"].startswith("recipe")} == {
-        "threads"
-    }
+    asked = {name for name in differing if not settings[name]["origin"].startswith("recipe")}
+    assert asked <= {"threads"}  # which are those of the machine
 
 
 @pytest.fixture
@@ -110,8 +109,8 @@ def test_a_stored_model_without_prior(rnnlm, models, here):
 
 def test_a_second_run_has_its_own_time(rnnlm):
     shown = dict(line.split("\t", 1) for line in rnnlm("info", "demo").out.splitlines())
-    assert shown["training"].endswith("356.2 s after the training of demo-long")
-    assert "in 44 and 6 minutes" in (checkpoints.FOLDER / "README.md").read_text()
+    assert shown["training"].endswith("469.9 s after the training of demo-long")
+    assert "in 47 and 8 minutes" in (checkpoints.FOLDER / "README.md").read_text()
 
 
 def test_whatever_a_model_is_it_has_20_lines_at_most(rnnlm, of_many_parts):

@@ -182,6 +182,7 @@ def test_training_goes_on_from_the_weights_of_another_model(text):
     list(train(text, output="b", init_from="a", tokenizer_from="a", **tiny))
     first, second = numbers("a"), numbers("b")
     assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert model_folder.read_manifest(Path("b")).training["init_from"] == "a"
 
 
 @pytest.mark.parametrize(
