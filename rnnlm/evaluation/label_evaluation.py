@@ -14,7 +14,8 @@ from rnnlm.evaluation.labels import (
     joint_exact_match,
     plot,
 )
-from rnnlm.evaluation.metrics import Evaluation, Measure, Metric, Table, interval_of, shown
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, interval_of, shown
+from rnnlm.evaluation.resampling import Measure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,14 +11,15 @@ import numpy as np
 
 from rnnlm.errors import UsageError, nearest, shown
 from rnnlm.evaluation import plotting, translation
-from rnnlm.evaluation.metrics import Counts, FigureSignature, Measure, ratio
+from rnnlm.evaluation.metrics import FigureSignature
+from rnnlm.evaluation.resampling import Counts, Measure, ratio
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 # ---- Precision, recall and F1 of classes from the counts of what was right, predicted and there.
-# Shapes: those of :mod:`rnnlm.evaluation.metrics`.
+# Shapes: those of :mod:`rnnlm.evaluation.resampling`.
 
 Labels = Sequence[Sequence[str]]  # of sentences: one label for each word, or those of a text
 RIGHT, PREDICTED, GOLD = range(3)  # the kinds of counts by class
@@ -603,7 +604,7 @@ class LabelFigures:
 
 def measures(predictions: Predictions) -> dict[str, Measure]:
     """The measures that apply, by the names of figures in :class:`LabelFigures`, to be resampled
-    (:mod:`rnnlm.evaluation.metrics`).
+    (:mod:`rnnlm.evaluation.resampling`).
 
     Raises:
         UsageError: the labels are not of the same words, or not of their scheme.

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
-from rnnlm.evaluation.metrics import Evaluation, Measure, Metric, Table, interval_of
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, interval_of
 from rnnlm.evaluation.perplexity import TextEvaluation
+from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.translation import LengthFigures, TranslationFigures, Translations
 
 # metrics of what a model writes

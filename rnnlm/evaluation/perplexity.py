@@ -16,16 +16,13 @@ import numpy as np
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError, nearest, notice
-from rnnlm.evaluation.metrics import (
-    NO_OOV,
+from rnnlm.evaluation.metrics import NO_OOV, Evaluation, Metric, interval_of
+from rnnlm.evaluation.resampling import (
     PERMUTATIONS,
     RESAMPLES,
-    Evaluation,
     Interval,
-    Metric,
     Trials,
     by_block,
-    interval_of,
     permutation_p,
     ratio_interval,
 )

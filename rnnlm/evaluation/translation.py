@@ -11,7 +11,8 @@ import numpy as np
 from msgspec import Meta
 
 from rnnlm.errors import ArgumentTypeError, UsageError, given
-from rnnlm.evaluation.metrics import Counts, FigureSignature, Measure, ratio
+from rnnlm.evaluation.metrics import FigureSignature
+from rnnlm.evaluation.resampling import Counts, Measure, ratio
 from rnnlm.interface import Tokenizer
 from rnnlm.text.lines import split_words
 
@@ -230,7 +231,7 @@ def measure(translations: Translations) -> TranslationFigures:
 
 def measures(translations: Translations) -> dict[str, Measure]:
     """The same figures with what each sentence contributes to them, by the names in
-    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.metrics`).
+    :class:`TranslationFigures`, to be resampled (:mod:`rnnlm.evaluation.resampling`).
 
     Raises:
         UsageError: the BLEU tokenizer needs a package that is not installed.

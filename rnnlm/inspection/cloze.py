@@ -14,7 +14,7 @@ import rnnlm.corpora as corpora
 from rnnlm import arrays
 from rnnlm.errors import TextError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.metrics import LEVEL
+from rnnlm.evaluation.resampling import LEVEL
 from rnnlm.files import tables
 from rnnlm.inference.distributions import MOST_CELLS, score_and_look
 from rnnlm.inference.span_scoring import check_reads_forward, check_scores, spans_between

@@ -13,8 +13,8 @@ from rnnlm import arrays
 from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity as evaluation
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.metrics import ratio_interval
 from rnnlm.evaluation.perplexity import Context
+from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference import span_scoring
 from rnnlm.inspection import common
 from rnnlm.inspection.common import Models, Source, Subject, Table, plain, subjects

@@ -12,7 +12,7 @@ import numpy as np
 import rnnlm.corpora as corpora
 from rnnlm.config import Layer, resolve
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.metrics import Interval, ratio_interval
+from rnnlm.evaluation.resampling import Interval, ratio_interval
 from rnnlm.inference.layer_outputs import FEATURES, INPUT, LayerReader
 from rnnlm.inspection.common import Model, Table, plain, subjects
 from rnnlm.interface import Device

@@ -10,7 +10,7 @@ import numpy as np
 
 from rnnlm.errors import TextError
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.metrics import percentile_bounds, ratio_interval
+from rnnlm.evaluation.resampling import percentile_bounds, ratio_interval
 from rnnlm.inspection.common import Model, Table
 from rnnlm.inspection.neighbours import described, lower_cases, vectors_of
 from rnnlm.inspection.word_tables import Question, read_analogies, read_pairs

@@ -14,7 +14,7 @@ import numpy as np
 
 from rnnlm.config import Checked, Natural
 from rnnlm.errors import ModelError, UsageError, notice
-from rnnlm.evaluation.metrics import Interval, permutation_p, ratio_interval
+from rnnlm.evaluation.resampling import Interval, permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import ScoringModel, models_by_name
 from rnnlm.rescoring.features import LM, OOV, WORDS, FeatureTable, TextMapping, feature_table
@@ -86,7 +86,7 @@ def count_edits(reference: str, hypothesis: str) -> Edits:
 
 
 def word_error_rate(edits: Sequence[Edits], seed: int = 1) -> WordErrorRate:
-    """The rate over utterances, with its interval (see :mod:`rnnlm.evaluation.metrics`).
+    """The rate over utterances, with its interval (see :mod:`rnnlm.evaluation.resampling`).
 
     Raises:
         UsageError: there are no utterances.

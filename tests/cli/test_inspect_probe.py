@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from rnnlm.evaluation.metrics import ratio_interval
+from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inspection import probing
 
 DATA = ("words-and-tags", "--label-column", "upos", "--most-items", "60")

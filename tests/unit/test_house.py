@@ -265,6 +265,51 @@ def test_files_open_with_what_they_do():
     ] == []
 
 
+TASK_NAMES = {"language-model", "tagging", "classification", "seq2seq"}
+TASK_CONSTANTS = {"LANGUAGE_MODEL", "TAGGING", "CLASSIFICATION", "SEQ2SEQ", "task"}
+MOST_ASKING = 93  # lines that are still to ask an object instead
+
+
+def names_a_task(node: ast.AST) -> bool:
+    """Whether an expression is about which task something is of."""
+    for part in ast.walk(node):
+        name = part.id if isinstance(part, ast.Name) else getattr(part, "attr", None)
+        if name in TASK_CONSTANTS or getattr(part, "value", None) in TASK_NAMES:
+            return True
+    return False
+
+
+def asks_for_the_task(node: ast.AST) -> bool:
+    """Whether a comparison, a match or the keys of a dictionary tell tasks apart."""
+    if isinstance(node, ast.Dict):
+        return any(names_a_task(key) for key in node.keys if key is not None)
+    if isinstance(node, ast.Match):
+        return names_a_task(node.subject)
+    return isinstance(node, ast.Compare) and names_a_task(node)
+
+
+def test_no_more_places_ask_for_the_task():
+    """Outside tasks/ and the registry; a task answers through its object (HOUSE.md)."""
+    found = {
+        f"{place(path)}:{node.lineno}"
+        for path in [*LIBRARY, *COMMAND_LINE]
+        if not place(path).startswith("rnnlm/tasks/") and path.name != "registry.py"
+        for node in ast.walk(tree_of(path))
+        if asks_for_the_task(node)
+    }
+    assert len(found) <= MOST_ASKING, "\n".join(sorted(found))
+
+
+def test_nobody_tells_results_apart_by_their_keys():
+    """What is stored is read by the class that measured it: `Manifest.evaluations`."""
+    sniffs = re.compile(
+        r'"(columns|main|signatures|normalised)" (not )?in |\.get\("(columns|main)"'
+    )
+    texts = {place(path): path.read_text("utf-8") for path in [*LIBRARY, *COMMAND_LINE]}
+    found = [name for name, text in texts.items() if sniffs.search(text)]
+    assert found == ["rnnlm/evaluation/pair_evaluation.py"]  # whether sources were decoded
+
+
 MOST_WORDS = 8  # of a test's name, after `test_`
 LONGER_NAMES = 1615  # are still to be shortened
 

@@ -4,7 +4,7 @@ differ.
 All models read the same lines, and every token is scored exactly once; the figures are those of
 :mod:`rnnlm.evaluation.perplexity`. Intervals and p-values are over lines, or blocks of lines, that
 both models of a pair have read: Koehn (2004) for the paired bootstrap, Good (2005) for the
-permutation of signs; see :mod:`rnnlm.evaluation.metrics`. A p-value is of its pair alone,
+permutation of signs; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its pair alone,
 whatever others are compared.
 """
 
@@ -39,7 +39,7 @@ from rnnlm.evaluation.comparison.pairing import (
 )
 from rnnlm.evaluation.comparison.tables import GroupRow, LargestDifferences, Units
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import LEVEL, NO_OOV, Interval, MetricDifference, Table, Trials, shown
+from rnnlm.evaluation.metrics import NO_OOV, Table, shown
 from rnnlm.evaluation.perplexity import (
     METRICS,
     PER_TEXT,
@@ -52,6 +52,7 @@ from rnnlm.evaluation.perplexity import (
     TextEvaluation,
     lines_per_block,
 )
+from rnnlm.evaluation.resampling import LEVEL, Interval, MetricDifference, Trials
 from rnnlm.inference import span_scoring
 from rnnlm.interface import UNKNOWN, Device, LanguageModel, Tokenizer
 from rnnlm.models import loading
@@ -340,8 +341,8 @@ class Comparison(ModelComparison):
 
     @property
     def keys(self) -> list[Key]:
-        said = {each.name for model in self.models for each in model.evaluation.brief}
-        return [("", name) for name in self.figures if name in said]
+        said = {key for model in self.models for key in model.said}
+        return [("", name) for name in self.figures if ("", name) in said]
 
     @property
     def remarks(self) -> Sequence[str]:
@@ -509,8 +510,11 @@ class _Comparing:
 
     def result(self, sides: Sequence[_Side], outcome: Outcome[TextEvaluation]) -> Comparison:
         names, comparable = [each.name for each in sides], outcome.comparable
-        stored = {each.name: folder for each in sides if (folder := _folder(each))}
+        folders = {each.name: _folder(each) for each in sides}
+        stored = {name: folder for name, folder in folders.items() if folder is not None}
         warn_if_trained_on(sides[0].data.lines_hash, stored, "perplexities")
+
+        # Where the models differ is found in tokens, or in words where their tokenizers differ.
         tokenizers = [each.model.tokenizer for each in sides]
         encoded = [each.data for each in sides]
         units = difference_tables.units_of(self.text, tokenizers, encoded, self.scores)

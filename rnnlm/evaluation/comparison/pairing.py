@@ -2,8 +2,8 @@
 each line contributes to them resampled.
 
 Intervals and p-values are over lines, sentences or sources that both models of a pair have read:
-Koehn (2004) for the paired bootstrap; see :mod:`rnnlm.evaluation.metrics`. A p-value is of its pair
-alone, whatever others are compared.
+Koehn (2004) for the paired bootstrap; see :mod:`rnnlm.evaluation.resampling`. A p-value is of its
+pair alone, whatever others are compared.
 """
 
 import itertools
@@ -16,15 +16,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from rnnlm.errors import ComparisonError, UsageError
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import (
-    Evaluation,
-    Interval,
-    Metric,
-    MetricDifference,
-    Table,
-    Trials,
-    intervals_of,
-)
+from rnnlm.evaluation.metrics import Evaluation, Metric, Table, intervals_of
+from rnnlm.evaluation.resampling import Interval, MetricDifference, Trials
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.models.loading import ScoringModel
@@ -109,6 +102,11 @@ class ComparedModel(Generic[E]):
     found: Mapping[Key, Interval] = field(repr=False)
 
     @property
+    def said(self) -> list[Key]:
+        """The metrics that say something of the model, by column and name."""
+        return [(each.column, each.name) for each in self.evaluation.brief]
+
+    @property
     def by_name(self) -> dict[str, Interval]:
         """The intervals by name, of models without columns of labels."""
         return {name: interval for (_, name), interval in self.found.items()}
@@ -125,16 +123,12 @@ class ModelComparison(ABC):
     @property
     def keys(self) -> list[Key]:
         """The metrics that compare and say something, by column and name."""
-        found = {key for model in self.compared for key in model.found}
-        return [
-            key
-            for key in dict.fromkeys(
-                (each.column, each.name)
-                for model in self.compared
-                for each in model.evaluation.brief
-            )
-            if key in found
-        ]
+        said: dict[Key, None] = {}
+        found: set[Key] = set()
+        for model in self.compared:
+            said |= dict.fromkeys(model.said)
+            found |= model.found.keys()
+        return [key for key in said if key in found]
 
     @property
     @abstractmethod

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.metrics import FigureDifference, Interval
 from rnnlm.evaluation.plotting import short_name
+from rnnlm.evaluation.resampling import FigureDifference, Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,7 +19,7 @@ from typing import Literal
 
 import numpy as np
 
-from rnnlm.evaluation.metrics import LEVEL
+from rnnlm.evaluation.resampling import LEVEL
 
 Course = Literal["vanishes", "holds", "explodes", "undecided"]
 LOW, HIGH = 0.1, 0.9  # quantiles over positions

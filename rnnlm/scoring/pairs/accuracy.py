@@ -10,8 +10,8 @@ import numpy as np
 
 from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation import plotting
-from rnnlm.evaluation.metrics import permutation_p, ratio_interval
 from rnnlm.evaluation.perplexity import Signature, signature_of
+from rnnlm.evaluation.resampling import permutation_p, ratio_interval
 from rnnlm.interface import LanguageModel
 from rnnlm.models.loading import language_model_of
 from rnnlm.scoring.pairs.pair import WORD, Pair

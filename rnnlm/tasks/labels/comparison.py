@@ -22,14 +22,8 @@ from rnnlm.evaluation.comparison.pairing import (
 from rnnlm.evaluation.comparison.verdict import Contrast, in_points
 from rnnlm.evaluation.label_evaluation import METRICS, LabelEvaluation
 from rnnlm.evaluation.labels import LabelSignature, Mode
-from rnnlm.evaluation.metrics import (
-    FigureDifference,
-    Interval,
-    Metric,
-    MetricDifference,
-    Table,
-    Trials,
-)
+from rnnlm.evaluation.metrics import Metric, Table
+from rnnlm.evaluation.resampling import FigureDifference, Interval, MetricDifference, Trials
 from rnnlm.interface import Device
 from rnnlm.models import loading
 from rnnlm.tasks.labels import evaluation

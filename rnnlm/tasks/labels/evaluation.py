@@ -21,7 +21,7 @@ from rnnlm.evaluation.labels import (
     measures,
     report,
 )
-from rnnlm.evaluation.metrics import Measure
+from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.soundness import TOLERANCE, Check
 from rnnlm.events import never
 from rnnlm.interface import BOUNDARY, PADDING, UNKNOWN, Device, Tokenizer

@@ -36,16 +36,10 @@ from rnnlm.evaluation.comparison.pairing import (
     shown_interval,
 )
 from rnnlm.evaluation.comparison.verdict import Contrast
-from rnnlm.evaluation.metrics import (
-    FigureDifference,
-    Interval,
-    MetricDifference,
-    Table,
-    Trials,
-    unit_of,
-)
+from rnnlm.evaluation.metrics import Table, unit_of
 from rnnlm.evaluation.pair_evaluation import WRITTEN, PairEvaluation
 from rnnlm.evaluation.perplexity import lines_per_block
+from rnnlm.evaluation.resampling import FigureDifference, Interval, MetricDifference, Trials
 from rnnlm.evaluation.translation import TranslationSignature
 from rnnlm.interface import UNKNOWN, Device
 from rnnlm.models import loading
@@ -194,11 +188,8 @@ class _Comparing:
                 "they read other columns, or what is read is changed",
                 "name the columns with --column and --target-column",
             )
-        stored = {
-            each.name: loading.find(folder)
-            for each in sides
-            if (folder := loading.called(each.given))
-        }
+        called = {each.name: loading.called(each.given) for each in sides}
+        stored = {name: loading.find(folder) for name, folder in called.items() if folder}
         warn_if_trained_on(sides[0].data.lines_hash, stored, "figures")
 
         # Of models that know no upper case, what is written is compared without it.

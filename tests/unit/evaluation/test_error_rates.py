@@ -1,7 +1,7 @@
 import pytest
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.metrics import Measure
+from rnnlm.evaluation.resampling import Measure
 from rnnlm.evaluation.translation import error_counts, symbol_error_rate, word_error_rate
 
 

@@ -3,8 +3,8 @@ import pytest
 import scipy.stats
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation import metrics
-from rnnlm.evaluation.metrics import by_block, permutation_p, ratio_interval
+from rnnlm.evaluation import resampling
+from rnnlm.evaluation.resampling import by_block, permutation_p, ratio_interval
 
 
 def test_the_interval_of_a_mean_is_the_normal_one_where_there_are_many_units():
@@ -70,7 +70,7 @@ def units_with_ties(count):
 @pytest.mark.parametrize("units, resamples", [(2, 99), (6, 99), (6, 63), (40, 999), (300, 99)])
 def test_permutation_is_scipys(monkeypatch, units, resamples):
     """To the last bit, draw for draw, also where not all draws fit into the memory at once."""
-    monkeypatch.setattr(metrics, "BATCH_UNITS", 1000)
+    monkeypatch.setattr(resampling, "BATCH_UNITS", 1000)
     values = units_with_ties(units)
     result = scipy.stats.permutation_test(
         (values[values != 0],),
@@ -97,7 +97,7 @@ def test_bootstrap_is_scipys(units):
         rng=np.random.default_rng(3),
     )
     interval = ratio_interval(values, weights, resamples=500, seed=3)
-    tails = [(1 - metrics.LEVEL) / 2, (1 + metrics.LEVEL) / 2]
+    tails = [(1 - resampling.LEVEL) / 2, (1 + resampling.LEVEL) / 2]
     expected = np.quantile(result.bootstrap_distribution, tails)
     assert [interval.low, interval.high] == list(expected)
 

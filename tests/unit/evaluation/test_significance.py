@@ -5,7 +5,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels import Predictions, f1, measures
-from rnnlm.evaluation.metrics import (
+from rnnlm.evaluation.resampling import (
     Counts,
     Measure,
     figure_difference,

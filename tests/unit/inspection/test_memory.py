@@ -10,8 +10,8 @@ from rnnlm import arrays
 from rnnlm.combinations.settings import UnigramCacheSettings
 from rnnlm.combinations.unigram_cache import UnigramCache
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.metrics import ratio_interval
 from rnnlm.evaluation.perplexity import evaluate, spans_of
+from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inference.span_scoring import score_spans
 from rnnlm.inspection import memory as memory_module
 from rnnlm.inspection.memory import (

@@ -9,7 +9,7 @@ import torch
 
 import rnnlm
 from rnnlm.errors import TextError, UsageError
-from rnnlm.evaluation.metrics import ratio_interval
+from rnnlm.evaluation.resampling import ratio_interval
 from rnnlm.inspection import probing
 from rnnlm.inspection.probing import _Answers, _inspection, _Task, read_items
 from support import tiny_tasks

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from rnnlm.evaluation import perplexity
-from rnnlm.evaluation.metrics import Trials, intervals_of
+from rnnlm.evaluation.metrics import intervals_of
 from rnnlm.evaluation.perplexity import LineSums, PerEvent
+from rnnlm.evaluation.resampling import Trials
 from rnnlm.inference import span_scoring
 from support.tiny_models import Lines, fit
 

@@ -8,7 +8,8 @@ import pytest
 from rnnlm.errors import ComparisonError
 from rnnlm.evaluation.comparison.pairing import Comparable, check_signatures
 from rnnlm.evaluation.labels import LabelSignature, Predictions, measures
-from rnnlm.evaluation.metrics import Metric, Trials
+from rnnlm.evaluation.metrics import Metric
+from rnnlm.evaluation.resampling import Trials
 from rnnlm.evaluation.translation import TranslationSignature
 
 GOLD = [["B-X", "O"], ["O", "B-Y"], ["B-X", "I-X"]] * 4

@@ -3,7 +3,7 @@
 import pytest
 
 from rnnlm.evaluation.comparison.verdict import Contrast, figure_of
-from rnnlm.evaluation.metrics import Interval
+from rnnlm.evaluation.resampling import Interval
 
 
 @pytest.mark.parametrize(

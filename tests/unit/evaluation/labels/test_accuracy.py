@@ -2,7 +2,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels import accuracy_counts, by_class, label_counts, macro_f1
-from rnnlm.evaluation.metrics import Measure, ratio
+from rnnlm.evaluation.resampling import Measure, ratio
 
 GOLD = ["DET NOUN VERB".split(), ["NOUN"], []]
 PREDICTED = ["DET NOUN NOUN".split(), ["VERB"], []]

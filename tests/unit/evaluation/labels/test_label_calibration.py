@@ -2,7 +2,7 @@ import pytest
 
 from rnnlm.errors import UsageError
 from rnnlm.evaluation.labels import calibration_counts, expected_error
-from rnnlm.evaluation.metrics import Measure
+from rnnlm.evaluation.resampling import Measure
 
 
 def ece(right, probabilities):

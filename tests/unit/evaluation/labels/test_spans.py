@@ -19,7 +19,7 @@ from rnnlm.evaluation.labels import (
     span_counts,
     spans,
 )
-from rnnlm.evaluation.metrics import Counts, Measure
+from rnnlm.evaluation.resampling import Counts, Measure
 from rnnlm.text.labelled import schemes
 
 

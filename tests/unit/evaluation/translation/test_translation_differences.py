@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sacrebleu.metrics import BLEU, CHRF
 
-from rnnlm.evaluation.metrics import figure_difference, figure_interval
+from rnnlm.evaluation.resampling import figure_difference, figure_interval
 from rnnlm.evaluation.translation import Translations, TranslationSettings, measure, measures
 
 WORDS = "the a house cat dog sat ran on under mat".split()
