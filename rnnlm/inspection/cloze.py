@@ -23,7 +23,7 @@ from rnnlm.interface import Device, LanguageModel
 from rnnlm.models.loading import SHIPPED
 from rnnlm.scoring.scorer import score_sentences
 from rnnlm.text.lines import WORD_SPACE, check_reserved
-from rnnlm.text.sources import check_length, no_column, text_of
+from rnnlm.text.named_columns import check_length, no_column, text_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -16,7 +16,7 @@ from typing import Any
 from rnnlm.errors import TextError
 from rnnlm.files import tables
 from rnnlm.text.lines import lines_with_ends
-from rnnlm.text.sources import no_column
+from rnnlm.text.named_columns import no_column
 
 _TAG = re.compile(r"(?<=\w)(?:-[a-z]|[_/#][A-Za-z]{1,5})$")
 

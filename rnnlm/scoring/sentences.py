@@ -21,7 +21,8 @@ from rnnlm.files.tables import Row
 from rnnlm.scoring.word_scores import Region, check_mark, joined, split_regions
 from rnnlm.text import sources
 from rnnlm.text.lines import WORD_SPACE, is_blank, side_by_side
-from rnnlm.text.pairs import SOURCE, ParallelSettings, columns_of, values_of
+from rnnlm.text.named_columns import languages_of
+from rnnlm.text.pairs import SOURCE, ParallelSettings, columns_of
 from rnnlm.text.sources import SourceSettings, warn_of_repeats
 
 # ---- How sentences are read: of which columns, with what before them, and what goes along.
@@ -488,7 +489,7 @@ def _table(
             yield _Record("", None, reason=row.reason)
             continue
         if settings.are_pairs:
-            row = row._replace(values=dict(values_of(row.values, asked)))
+            row = row._replace(values=dict(languages_of(row.values, asked)))
         if columns is None:
             names = [str(name) for name in row.values if name is not None]
             columns = _columns_of(names, row.where, settings)

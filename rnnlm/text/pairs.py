@@ -1,7 +1,7 @@
 """Parallel text, a source and its targets: read from tables or from files side by side."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -22,7 +22,16 @@ from rnnlm.text.lines import (
     side_by_side,
     without_end,
 )
-from rnnlm.text.sources import KINDS, check_length, kind_with, no_column, parse_delimiter, text_of
+from rnnlm.text.named_columns import (
+    KINDS,
+    cell,
+    format_of,
+    languages_of,
+    no_column,
+    read_rows,
+    text_of,
+)
+from rnnlm.text.sources import kind_with, parse_delimiter
 
 # ---- The settings with which pairs are read.
 
@@ -161,7 +170,7 @@ def detect_format(source: str, settings: ParallelSettings) -> str:
                 f"its first line is {shown(first)}",
                 hint,
             )
-    return next(name for name, each in KINDS.items() if each == kind)
+    return format_of(kind)
 
 
 def _by_line(first: str) -> str | None:
@@ -243,9 +252,6 @@ def _merged(pairs: Sequence[Pair]) -> Pair:
 
 # ---- Tables of pairs: TSV, CSV, JSON-lines, Parquet. One column holds the sources, another the
 # targets; a list is several references.
-#
-# In JSON-lines and Parquet both may stand in an object called `translation`, one text for each
-# language, as data sets of the hub have them.
 
 USUAL = (
     ("source", "target"),
@@ -254,11 +260,9 @@ USUAL = (
     ("question", "answer"),
     ("prompt", "response"),
 )
-TRANSLATION = "translation"
 _SENTENCE_ENDS = tuple(".!?…。！？")
 _OPTIONS = "name them with --column and --target-column, by number where there is no header"
 
-Values = Mapping[Any, Any]
 Columns = tuple[str, str]  # of the sources, of the targets
 
 
@@ -271,35 +275,17 @@ def read_pair_table(source: str, format: str, collector: PairCollector) -> Colum
     settings = collector.settings
     columns: Columns | None = None
     asked = [name for name in (settings.column, settings.target_column) if name]
-    for row in _rows(source, format, settings, asked):
-        check_length(row)
-        values, where = values_of(row.values, asked), row.where
+    rows = read_rows(
+        source, format, settings, asked, settings.has_header, only_asked=len(asked) == 2
+    )
+    for row in rows:
+        values, where = languages_of(row.values, asked), row.where
         if columns is None:
             columns = columns_of([str(name) for name in values], where, settings)
             _check_header(columns, asked, source, format)
         texts = _texts(values, columns, where, settings)
         collector.add(texts, [where] * len(texts), row.number, source)
     return columns
-
-
-def _rows(
-    source: str, format: str, settings: ParallelSettings, asked: Sequence[str]
-) -> Iterator[tables.Row]:
-    kind = KINDS[format]
-    if (
-        kind == tables.PARQUET
-        and len(asked) == 2
-        and set(asked) <= set(tables.parquet_columns(source))
-    ):
-        return tables.parquet_rows(source, asked)
-    return tables.rows(
-        source,
-        kind,
-        settings.encoding_errors,
-        delimiter=settings.delimiter,
-        columns=asked,
-        has_header=settings.has_header,
-    )
 
 
 def _check_header(columns: Columns, asked: Sequence[str], source: str, format: str) -> None:
@@ -354,22 +340,13 @@ def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> 
     )
 
 
-def values_of(values: Values, asked: Sequence[str]) -> Values:
-    """The columns of a row: its own, or the languages of its `translation`. asked: the names of
-    columns that are asked for."""
-    inner = values.get(TRANSLATION)
-    return (
-        inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
-    )
-
-
-def _texts(values: Values, columns: Columns, where: str, settings: ParallelSettings) -> list[str]:
+def _texts(
+    values: Mapping[Any, Any], columns: Columns, where: str, settings: ParallelSettings
+) -> list[str]:
     """The source and the references of a row; "" where there is nothing in a cell."""
     texts: list[str] = []
     for name in columns:
-        if name not in values and not settings.skip_empty:
-            raise no_column(where, name, map(str, values))
-        value = values.get(name)
+        value = values.get(name) if settings.skip_empty else cell(values, name, where)
         if isinstance(value, str):
             texts.append(value)
         else:

@@ -22,10 +22,11 @@ from msgspec import Meta
 
 import rnnlm.corpora as corpora
 from rnnlm.config import Checked
-from rnnlm.errors import SettingsError, TextError, UsageError, given, nearest, notice, shown
+from rnnlm.errors import SettingsError, TextError, UsageError, nearest, notice, shown
 from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
 from rnnlm.files.reading import opened, shown_name
+from rnnlm.text.named_columns import check_length, usual_column
 
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
@@ -315,24 +316,13 @@ def column_of(names: list[str], where: str, settings: SourceSettings) -> str:
         notice(f"{where}: the column {usual[0]} is read; --column {usual[1]} reads the other one")
     if usual:
         return usual[0]
-    if len(names) == 1:
-        return names[0]
-    raise TextError(
-        f"{where}: which column holds the text?",
-        "it has " + ", ".join(names),
-        "name it with --column",
-    )
+    return usual_column(names, (), where, "the text", "--column")
 
 
 def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[str]:
     """The text of each row, in the column that the first of them decides on."""
     for row in rows:
-        if row.is_too_long:
-            hint = (
-                "a text that holds the delimiter needs quotation marks around it; "
-                "--delimiter names another one"
-            )
-            raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
+        check_length(row)
         names = [str(name) for name in row.values]
         column = column_of(names, row.where, settings)
         settings = replace(settings, column=column)
@@ -450,56 +440,3 @@ def _digest(path: str, size: int, pieces: int) -> bytes | str:
 def _in_words(names: Sequence[str]) -> str:
     different = dict.fromkeys(names)
     return " and ".join(different) if len(different) > 1 else f"{names[0]} ({len(names)} times)"
-
-
-# ---- The columns of tables and the texts in their cells: what tables with labels and tables of
-# pairs share.
-
-# by format
-KINDS = {
-    "tsv": tables.TSV,
-    "csv": tables.CSV,
-    "jsonl": tables.JSON_LINES,
-    "parquet": tables.PARQUET,
-}
-
-
-def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
-    """The error for a column that does not exist, which lists those that do."""
-    names = list(names)
-    hint = nearest(name, names)
-    listed = ", ".join(names) or "no columns"
-    return TextError(
-        f"{where}: no column {name!r}",
-        f"it has {listed}",
-        hint if hint.startswith("did you mean") else "",
-    )
-
-
-def check_length(row: tables.Row) -> None:
-    """Whether a row has no more cells than columns.
-
-    Raises:
-        TextError: it has more.
-    """
-    if row.is_too_long:
-        hint = (
-            "a text that holds the delimiter needs quotation marks around it; --delimiter "
-            "names another one"
-        )
-        raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
-
-
-def text_of(value: Any, where: str, column: str) -> str:
-    """What a cell holds, as text: numbers and truth values as JSON writes them.
-
-    Raises:
-        TextError: it holds something else.
-    """
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, (str, int)):
-        raise TextError(
-            f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed"
-        )
-    return str(value)

@@ -29,7 +29,7 @@ from rnnlm.text.labelled.labelled_tables import text_column, words_of
 from rnnlm.text.labelled.schemes import BIOES, NONE
 from rnnlm.text.labelled.splitting import SplitText, at_white_space
 from rnnlm.text.lines import lines_with_ends, without_end
-from rnnlm.text.sources import KINDS
+from rnnlm.text.named_columns import format_of, read_rows
 
 # ---- Files tagged: read sentence by sentence, and written again with labels and all else they
 # hold.
@@ -253,7 +253,7 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
     """
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind:
-        return next(name for name, each in KINDS.items() if each == kind)
+        return format_of(kind)
     if any(
         tables.is_json(line)
         for _, line in islice(lines_with_ends(source, settings.encoding_errors), 1)
@@ -351,14 +351,7 @@ def _lines(source: str, format: str, settings: TextFileSettings) -> Iterator[Tex
 def _rows(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
     column = None
     asked = [settings.column] if settings.column else []
-    for row in tables.rows(
-        source, KINDS[format], settings.encoding_errors, delimiter=settings.delimiter, columns=asked
-    ):
-        if row.is_too_long:
-            raise TextError(
-                f"{row.where}: {tables.TOO_LONG}",
-                hint="a text that holds the delimiter needs quotation marks around it",
-            )
+    for row in read_rows(source, format, settings, asked):
         column = column or text_column(
             [str(name) for name in row.values], row.where, LabelledSettings(column=settings.column)
         )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.results import Attention, DecodingSettings, TranslatedLine, Translation
 from rnnlm.text.batches import check_lengths
 from rnnlm.text.lines import is_blank, lines_with_ends, without_end
-from rnnlm.text.pairs import TRANSLATION, USUAL, ParallelSettings, ParallelText
-from rnnlm.text.sources import KINDS, check_length, no_column, text_of
+from rnnlm.text.named_columns import cell, languages_of, read_rows, text_of, usual_column
+from rnnlm.text.pairs import USUAL, ParallelSettings, ParallelText
 
 # ---- What the tokens of a line looked at in its source, and the source's words that are written in
 # place of `<unk>`.
@@ -348,33 +348,11 @@ def _cells(file: str, form: str, settings: TextFileSettings, usual: Sequence[str
     column = settings.column
     asked = [column] if column else []
     has_header = ParallelSettings(column=column).has_header
-    for row in tables.rows(
-        file, KINDS[form], settings.encoding_errors, "raise", settings.delimiter, asked, has_header
-    ):
-        check_length(row)
-        values = _values(row.values, asked)
-        column = column or _column([str(name) for name in values], row.where, usual)
-        if column not in values:
-            raise no_column(row.where, column, map(str, values))
-        cell = values[column]
-        text = "" if cell is None else text_of(cell, row.where, column)
+    for row in read_rows(file, form, settings, asked, has_header):
+        values = languages_of(row.values, asked)
+        if column is None:
+            names = [str(name) for name in values]
+            column = usual_column(names, usual, row.where, "the sources", "--column")
+        held = cell(values, column, row.where)
+        text = "" if held is None else text_of(held, row.where, column)
         yield " ".join(text.strip("\r\n").splitlines()) if "\n" in text else text
-
-
-def _values(values: dict[Any, Any], asked: Sequence[str]) -> dict[Any, Any]:
-    """The columns of a row: its own, or the languages of its `translation`."""
-    inner = values.get(TRANSLATION)
-    return (
-        inner if isinstance(inner, dict) and not any(name in values for name in asked) else values
-    )
-
-
-def _column(names: Sequence[str], where: str, usual: Sequence[str]) -> str:
-    found = next((name for name in usual if name in names), names[0] if len(names) == 1 else None)
-    if found is None:
-        raise TextError(
-            f"{where}: which column holds the sources?",
-            "it has " + (", ".join(names) or "none"),
-            "name it with --column",
-        )
-    return found

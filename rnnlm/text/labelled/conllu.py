@@ -14,7 +14,7 @@ from sys import intern
 from rnnlm.errors import TextError
 from rnnlm.text.labelled.example import Example, LabelledSettings, LabelledText, blocks, no_words
 from rnnlm.text.lines import Line, lines_with_ends
-from rnnlm.text.sources import no_column
+from rnnlm.text.named_columns import no_column
 
 FIELDS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 DEFAULT_LABEL = "upos"

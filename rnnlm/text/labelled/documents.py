@@ -18,7 +18,7 @@ from rnnlm.text.labelled.line_formats import Layout, is_document_start, place_of
 from rnnlm.text.labelled.reading import SAMPLE_LINES, is_word_of_conllu
 from rnnlm.text.labelled.splitting import SplitText, at_white_space
 from rnnlm.text.lines import WORD_SPACE, Line, is_blank, lines_with_ends, split_words, without_end
-from rnnlm.text.sources import KINDS, no_column
+from rnnlm.text.named_columns import cell, read_rows
 
 # ---- A sentence of a file into which labels are written.
 
@@ -460,24 +460,12 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
     """
     column = None
     names: list[str] = []
-    rows = tables.rows(
-        source,
-        KINDS[kind],
-        settings.encoding_errors,
-        columns=[settings.column] if settings.column else (),
-    )
-    for row in rows:
-        if row.is_too_long:
-            raise TextError(
-                f"{row.where}: {tables.TOO_LONG}",
-                hint="a text that holds a tab needs quotation marks around it",
-            )
+    asked = [settings.column] if settings.column else []
+    for row in read_rows(source, kind, settings, asked):
         is_first, names = column is None, names or [str(name) for name in row.values]
         column = column or text_column(names, row.where, settings)
-        if column not in row.values:
-            raise no_column(row.where, column, map(str, row.values))
-        cell = row.values[column]
-        words = words_of(cell, row.where, column, lists=is_list(cell))
+        held = cell(row.values, column, row.where)
+        words = words_of(held, row.where, column, lists=is_list(held))
         if not words:
             raise no_words(row.where)
         write = (
@@ -487,7 +475,7 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
             tuple(words),
             row.number,
             write,
-            cell if isinstance(cell, str) and not is_list(cell) else None,
+            held if isinstance(held, str) and not is_list(held) else None,
         )
 
 

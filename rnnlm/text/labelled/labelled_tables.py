@@ -24,7 +24,7 @@ from rnnlm.text.labelled.example import (
     unequal,
 )
 from rnnlm.text.lines import split_words
-from rnnlm.text.sources import KINDS, check_length, no_column, text_of
+from rnnlm.text.named_columns import cell, no_column, read_rows, text_of, usual_column
 
 USUAL_WORDS = ("words", "tokens")  # columns that are read where none are named
 USUAL_TEXT = (*USUAL_WORDS, *tables.USUAL_COLUMNS)
@@ -59,10 +59,8 @@ def read(
         for name in (settings.column, *settings.label_columns, *settings.sentence_label_columns)
         if name
     ]
-    for row in tables.rows(
-        source, KINDS[kind], settings.encoding_errors, delimiter=settings.delimiter, columns=asked
-    ):
-        check_length(row)
+    is_all = bool(settings.column and settings.label_columns)
+    for row in read_rows(source, kind, settings, asked, only_asked=is_all):
         columns = columns or columns_of(
             [str(name) for name in row.values], row.where, settings, task
         )
@@ -81,7 +79,7 @@ def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, tas
     labels = settings.label_columns
     if not labels and not (task == "classification" and settings.sentence_label_columns):
         others = [name for name in names if name not in (text, *settings.sentence_label_columns)]
-        labels = (_usual(others, USUAL_LABELS[task], where, "the labels", "--label-column"),)
+        labels = (usual_column(others, USUAL_LABELS[task], where, "the labels", "--label-column"),)
     for name in (*labels, *settings.sentence_label_columns):
         if name not in names:
             raise no_column(where, name, names)
@@ -100,22 +98,8 @@ def text_column(
     """
     if settings.column and settings.column not in names:
         raise no_column(where, settings.column, names)
-    return settings.column or _usual(
+    return settings.column or usual_column(
         names, USUAL_TEXT if task == "tagging" else USUAL_TEXT[::-1], where, "the text", "--column"
-    )
-
-
-def _usual(names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str) -> str:
-    """The column of `names` that is usually called so, or the only one."""
-    for name in usual:
-        if name in names:
-            return name
-    if len(names) == 1:
-        return names[0]
-    raise TextError(
-        f"{where}: which column holds {what}?",
-        "it has " + (", ".join(names) or "no other column"),
-        f"name it with {option}",
     )
 
 
@@ -142,12 +126,12 @@ def words_of(value: Any, where: str, column: str, lists: bool = False) -> list[s
     return words
 
 
-def json_list(cell: str) -> list[Any] | None:
+def json_list(text: str) -> list[Any] | None:
     """The list that a cell holds as JSON, None where it holds text."""
-    if not (cell.startswith("[") and cell.endswith("]")):
+    if not (text.startswith("[") and text.endswith("]")):
         return None
     try:
-        value = json.loads(cell)
+        value = json.loads(text)
     except (ValueError, RecursionError):
         return None
     return (
@@ -158,23 +142,22 @@ def json_list(cell: str) -> list[Any] | None:
 def _example(
     row: tables.Row, columns: Columns, settings: LabelledSettings, source: str, aligned: bool
 ) -> Example:
-    cells, where = row.values, row.where
-    if missing := next(
-        (name for name in (columns.text, *columns.words, *columns.texts) if name not in cells), None
-    ):
-        raise no_column(where, missing, map(str, cells))
-    label_cells = [cells[name] for name in columns.words]
-    lists = any(isinstance(cell, str) and json_list(cell) is not None for cell in label_cells)
-    words = words_of(cells[columns.text], where, columns.text, lists)
+    where = row.where
+    text = cell(row.values, columns.text, where)
+    label_cells = [cell(row.values, name, where) for name in columns.words]
+    lists = any(isinstance(each, str) and json_list(each) is not None for each in label_cells)
+    words = words_of(text, where, columns.text, lists)
     if not words:
         raise no_words(where)
     word_labels = []
-    for name, cell in zip(columns.words, label_cells, strict=True):
-        labels = words_of(cell, where, name, lists=True)
+    for name, each in zip(columns.words, label_cells, strict=True):
+        labels = words_of(each, where, name, lists=True)
         if aligned and len(labels) != len(words):
             raise unequal(where, len(labels), len(words), name)
         word_labels.append(tuple(map(intern, labels)))
-    text_labels = tuple(text_label(cells[name], where, name, settings) for name in columns.texts)
+    text_labels = tuple(
+        text_label(cell(row.values, name, where), where, name, settings) for name in columns.texts
+    )
     return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, row.number, source)
 
 

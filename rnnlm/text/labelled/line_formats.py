@@ -28,7 +28,7 @@ from rnnlm.text.lines import (
     split_words,
     without_end,
 )
-from rnnlm.text.sources import no_column
+from rnnlm.text.named_columns import no_column
 
 # ---- Columns as in the CoNLL shared tasks: one word per line with its labels, and a blank line
 # after each sentence.

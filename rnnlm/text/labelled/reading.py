@@ -14,7 +14,7 @@ from rnnlm.text.labelled.labelled_tables import USUAL_LABELS, USUAL_TEXT
 from rnnlm.text.labelled.line_formats import PREFIX, is_document_start
 from rnnlm.text.labelled.schemes import NONE, check_scheme, detect_scheme
 from rnnlm.text.lines import is_blank, lines_with_ends, split_words, without_end
-from rnnlm.text.sources import KINDS
+from rnnlm.text.named_columns import format_of
 
 _OF_WORDS = {
     "conllu": conllu.read,
@@ -161,7 +161,7 @@ def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
         return settings.format
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind in (tables.CSV, tables.JSON_LINES, tables.PARQUET):
-        return next(name for name, each in KINDS.items() if each == kind)
+        return format_of(kind)
     lines = [
         without_end(line)
         for _, line in islice(lines_with_ends(source, settings.encoding_errors), SAMPLE_LINES)

@@ -91,7 +91,7 @@ class Heir(Base):
     layers: Annotated[Count, Meta(extra=needs(paint=("oil",)))] = 2
 
 
-def test_what_a_setting_needs_stands_beside_it_and_is_inherited():
+def test_what_a_setting_needs_is_inherited():
     assert needs_of(Base) == {"colour": {"paint": ("oil", "water")}, "layers": {"colour": ANY}}
     assert needs_of(Heir) == {"colour": {"paint": ("oil", "water")}, "layers": {"paint": ("oil",)}}
     assert owners_of(Heir) == {"colour": ("paint", ("oil", "water"))}
@@ -112,7 +112,7 @@ class Wheel:
     shape: Shape | None = part(Shape)
 
 
-def test_a_part_holds_settings_that_stand_beside_the_others_by_name():
+def test_a_part_holds_settings_beside_the_others():
     resolved = resolve([Wheel, Round], [Layer("--set", {"radius": "3"}, is_text=True)])
     assert resolved.values == {"spokes": 8, "radius": 3}
     assert resolved.make(Wheel) == Wheel(8, Round(3))

@@ -1,0 +1,153 @@
+"""Tables of named columns: the one reader of texts with labels, of pairs, and of sources.
+
+Who reads a table says which columns it asks for and what others are usually called. Rows come
+checked, and a cell that is missing or unclear is an error that says what to name.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from rnnlm.errors import TextError, given, nearest
+from rnnlm.files import tables
+
+KINDS = {  # by what settings call the format
+    "tsv": tables.TSV,
+    "csv": tables.CSV,
+    "jsonl": tables.JSON_LINES,
+    "parquet": tables.PARQUET,
+}
+# In JSON-lines and Parquet the columns of pairs may stand in an object of this name, one text for
+# each language, as data sets of the hub have them.
+TRANSLATION = "translation"
+
+Values = Mapping[Any, Any]
+
+
+class TableSettings(Protocol):
+    """What settings say of tables, whatever is in them."""
+
+    @property
+    def encoding_errors(self) -> str: ...
+
+    @property
+    def delimiter(self) -> str | None: ...
+
+
+def format_of(kind: str) -> str:
+    """What settings call a kind of table."""
+    return next(name for name, each in KINDS.items() if each == kind)
+
+
+def read_rows(
+    source: str,
+    format: str,
+    settings: TableSettings,
+    asked: Sequence[str] = (),
+    has_header: bool = True,
+    only_asked: bool = False,
+) -> Iterator[tables.Row]:
+    """The rows of a table.
+
+    asked: the columns that are named, by which the delimiter of CSV is found. only_asked: no others
+    are needed, so that no others of a Parquet file are read.
+
+    Raises:
+        TextError: it cannot be read, or a row has more cells than columns.
+    """
+    kind = KINDS[format]
+    if only_asked and kind == tables.PARQUET and set(asked) <= set(tables.parquet_columns(source)):
+        rows = tables.parquet_rows(source, asked)
+    else:
+        rows = tables.rows(
+            source,
+            kind,
+            settings.encoding_errors,
+            delimiter=settings.delimiter,
+            columns=asked,
+            has_header=has_header,
+        )
+    for row in rows:
+        check_length(row)
+        yield row
+
+
+def languages_of(values: Values, asked: Sequence[str]) -> Values:
+    """The columns of a row of pairs: its own, or the languages of its `translation`."""
+    inner = values.get(TRANSLATION)
+    if isinstance(inner, dict) and not any(name in values for name in asked):
+        return inner
+    return values
+
+
+def cell(values: Values, column: str, where: str) -> Any:
+    """What a row holds in a column.
+
+    Raises:
+        TextError: it has no such column.
+    """
+    if column not in values:
+        raise no_column(where, column, map(str, values))
+    return values[column]
+
+
+def usual_column(
+    names: Sequence[str], usual: Sequence[str], where: str, what: str, option: str
+) -> str:
+    """The column of `names` that is usually called so, or the only one.
+
+    what: it holds, for messages. option: names it.
+
+    Raises:
+        TextError: it is not clear which one it is.
+    """
+    for name in usual:
+        if name in names:
+            return name
+    if len(names) == 1:
+        return names[0]
+    raise TextError(
+        f"{where}: which column holds {what}?",
+        "it has " + (", ".join(names) or "no other column"),
+        f"name it with {option}",
+    )
+
+
+def check_length(row: tables.Row) -> None:
+    """Whether a row has no more cells than columns.
+
+    Raises:
+        TextError: it has more.
+    """
+    if row.is_too_long:
+        hint = (
+            "a text that holds the delimiter needs quotation marks around it; --delimiter "
+            "names another one"
+        )
+        raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
+
+
+def text_of(value: Any, where: str, column: str) -> str:
+    """What a cell holds, as text: numbers and truth values as JSON writes them.
+
+    Raises:
+        TextError: it holds something else.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (str, int)):
+        raise TextError(
+            f"{where}: column {column!r} holds {given(value)}", "a text or a whole number is needed"
+        )
+    return str(value)
+
+
+def no_column(where: str, name: str, names: Iterable[str]) -> TextError:
+    """The error for a column that does not exist, which lists those that do."""
+    names = list(names)
+    hint = nearest(name, names)
+    listed = ", ".join(names) or "no columns"
+    return TextError(
+        f"{where}: no column {name!r}",
+        f"it has {listed}",
+        hint if hint.startswith("did you mean") else "",
+    )
