@@ -52,8 +52,8 @@ class _Mismatch(NamedTuple):
     """A value at a place (`sentences[0]`) that is not what the annotation there says."""
 
     where: str
-    hint: Any
-    value: Any
+    hint: object
+    value: object
 
     def error(self, function: str) -> ArgumentTypeError:
         what = f"{function}: {self.where} must be {_words(self.hint)}, not {given(self.value)}"
@@ -103,7 +103,7 @@ def check(function: str, values: Mapping[str, Any], hints: Mapping[str, Any]) ->
         _checked(values[name], hints[name], name, function)
 
 
-def check_fields(settings: Any) -> None:
+def check_fields(settings: object) -> None:
     """Check the fields of settings against their annotations.
 
     Raises:
@@ -140,7 +140,7 @@ def token_ids(ids_BT: Any) -> Array:
     )
 
 
-def check_state(state: Any, kind: type[Any]) -> None:
+def check_state(state: object, kind: type[Any]) -> None:
     """Check that a model was given a state of its own kind.
 
     Raises:
@@ -178,7 +178,7 @@ def check_shapes(
 
 
 @functools.cache
-def hints_of(source: Any) -> dict[str, Any]:
+def hints_of(source: object) -> dict[str, Any]:
     """The annotations of a function or a class; a name in them that only type checkers know is
     Any."""
     unknown: dict[str, Any] = {}
@@ -189,7 +189,7 @@ def hints_of(source: Any) -> dict[str, Any]:
             unknown[str(error.name)] = Any
 
 
-def _checked(value: Any, hint: Any, where: str, function: str) -> Any:
+def _checked(value: object, hint: object, where: str, function: str) -> Any:
     """`value`; an iterator as a list where several reads are expected, else as one that checks its
     items.
 
@@ -208,7 +208,7 @@ def _checked(value: Any, hint: Any, where: str, function: str) -> Any:
 
 
 def _items_as_they_come(
-    items: Iterator[Any], hint: Any, where: str, function: str
+    items: Iterator[Any], hint: object, where: str, function: str
 ) -> Iterator[Any]:
     [known] = typing.get_args(hint)
     for index, item in enumerate(items):
@@ -218,13 +218,13 @@ def _items_as_they_come(
 
 
 @functools.cache
-def _alternatives(hint: Any) -> tuple[Any, ...]:
+def _alternatives(hint: object) -> tuple[Any, ...]:
     """The members of a union, or the annotation alone."""
     return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 @functools.cache
-def _item_hint(hint: Any) -> Any:
+def _item_hint(hint: object) -> Any:
     """What the items of a collection are, where the annotation is of one that is not a mapping."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     is_several = (
@@ -235,7 +235,7 @@ def _item_hint(hint: Any) -> Any:
     return arguments[0] if is_several and arguments[1:] in ((), (...,)) else None
 
 
-def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
+def _mismatch(value: object, hint: object, where: str) -> _Mismatch | None:
     """What of `value` does not match the annotation. Unions of the same members are one to Python,
     in whatever order they were written.
 
@@ -260,32 +260,30 @@ def _mismatch(value: Any, hint: Any, where: str) -> _Mismatch | None:
     return inside or _Mismatch(where, hint, value)
 
 
-def _mismatch_of_one(value: Any, hint: Any, where: str) -> _Mismatch | None:
+def _mismatch_of_one(value: object, hint: object, where: str) -> _Mismatch | None:
     origin = typing.get_origin(hint)
     if item_hint := _item_hint(hint):
-        # of a table
-        is_whole = isinstance(value, (str, bytes, bytearray, Mapping, os.PathLike)) or hasattr(
-            value, "columns"
-        )
-        is_right = isinstance(value, Iterable) and not is_whole
-        inside = _mismatch_inside(value, item_hint, where) if is_right else None
+        is_text = isinstance(value, (str, bytes, bytearray, os.PathLike))
+        is_table = isinstance(value, Mapping) or hasattr(value, "columns")
+        if isinstance(value, Iterable) and not is_text and not is_table:
+            return _mismatch_inside(value, item_hint, where)
     elif isinstance(origin, type) and issubclass(origin, Mapping):
-        is_right = isinstance(value, Mapping)
-        inside = _mismatch_of_items(value, typing.get_args(hint), where) if is_right else None
-    else:
-        is_right, inside = _is_a(value, hint, origin), None
-    return inside if is_right else _Mismatch(where, hint, value)
+        if isinstance(value, Mapping):
+            return _mismatch_of_items(value, typing.get_args(hint), where)
+    elif _is_a(value, hint, origin):
+        return None
+    return _Mismatch(where, hint, value)
 
 
 def _mismatch_of_items(
-    value: Mapping[Any, Any], hints: tuple[Any, ...], where: str
+    value: Mapping[object, object], hints: tuple[object, ...], where: str
 ) -> _Mismatch | None:
     keys = (_mismatch(key, hints[0], f"a key of {where}") for key in value)
     values = (_mismatch(each, hints[-1], f"{where}[{key!r}]") for key, each in value.items())
     return next(filter(None, (*keys, *values)), None)
 
 
-def _mismatch_inside(items: Iterable[Any], hint: Any, where: str) -> _Mismatch | None:
+def _mismatch_inside(items: Iterable[object], hint: object, where: str) -> _Mismatch | None:
     if not isinstance(items, Collection) or hint in (Any, Ellipsis):
         return None
     unseen = set(map(type, items))
@@ -298,7 +296,7 @@ def _mismatch_inside(items: Iterable[Any], hint: Any, where: str) -> _Mismatch |
     return None
 
 
-def _is_a(value: Any, kind: Any, origin: Any) -> bool:
+def _is_a(value: object, kind: Any, origin: object) -> bool:
     """Whether `value` is of that class, or has the methods of that protocol."""
     if kind in (Any, object) or isinstance(kind, TypeVar):
         return True
@@ -317,7 +315,7 @@ def _is_a(value: Any, kind: Any, origin: Any) -> bool:
     return isinstance(value, _ACCEPTED.get(kind, kind))
 
 
-def _has_parts(value: Any, protocol: Any) -> bool:
+def _has_parts(value: object, protocol: type) -> bool:
     """Whether `value` has what every function needs of the protocol; which parts it can do without
     is its own matter."""
     # A model of another task is a model: the function itself says what it is, and what takes it.
@@ -329,7 +327,7 @@ def _has_parts(value: Any, protocol: Any) -> bool:
     return all(hasattr(value, part) for part in needed)
 
 
-def _mismatch_of_fields(value: Any, where: str) -> _Mismatch | None:
+def _mismatch_of_fields(value: object, where: str) -> _Mismatch | None:
     """The first wrong field of settings, or of settings in them."""
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return None
@@ -348,7 +346,7 @@ def _mismatch_of_fields(value: Any, where: str) -> _Mismatch | None:
     )
 
 
-def _words(hint: Any, several: bool = False) -> str:
+def _words(hint: object, several: bool = False) -> str:
     """What an annotation takes, in words; `several`: of such things."""
     named = list(_alternatives(hint))
     words: list[tuple[str, str]] = []
@@ -363,7 +361,7 @@ def _words(hint: Any, several: bool = False) -> str:
     return " or ".join([*([", ".join(chosen[:-1])] if chosen[1:] else []), chosen[-1]])
 
 
-def _words_of_one(hint: Any) -> tuple[str, str]:
+def _words_of_one(hint: object) -> tuple[str, str]:
     """One of it, and several."""
     origin = typing.get_origin(hint)
     if item_hint := _item_hint(hint):

@@ -34,7 +34,7 @@ def total(values: Array) -> float:
     return float(values.double().sum())
 
 
-def as_array_of(values: Any, reference: Array) -> Array:
+def as_array_of(values: object, reference: Array) -> Array:
     """`values` as the array type of `reference`, on its device."""
     if isinstance(reference, np.ndarray):
         return as_numpy(values) if hasattr(values, "detach") else np.asarray(values)

@@ -14,7 +14,6 @@ import sys
 import warnings
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
 
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxlong = _REPR.maxother = 200
@@ -125,12 +124,12 @@ def notice(message: str) -> None:
     warnings.warn(_cut(message), RnnlmWarning, stacklevel=level)
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value from a file as messages show it, however long and however deeply nested it is."""
     return _REPR.repr(value)
 
 
-def given(value: Any) -> str:
+def given(value: object) -> str:
     """What an argument is, as messages name it: "an int"."""
     if value is None or isinstance(value, type):
         return "None" if value is None else f"the class {value.__name__}"

@@ -22,7 +22,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from rnnlm.errors import (
     DeviceError,
@@ -32,6 +32,14 @@ from rnnlm.errors import (
     SettingsError,
     UsageError,
 )
+
+if TYPE_CHECKING:
+    from resource import struct_rusage
+
+    from torch.distributed import Store
+
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 START_SECONDS = 600  # within which all processes are to be there
 POLL_SECONDS = 0.05
@@ -76,8 +84,8 @@ def load() -> float:
 
 
 def in_threads(
-    function: Callable[[Any], Any], parts: Iterable[Any], threads: int | None = None
-) -> Iterator[Any]:
+    function: Callable[[Part], Result], parts: Iterable[Part], threads: int | None = None
+) -> Iterator[Result]:
     """`function` of each part, in their order, so many side by side (none: as many as there are
     processors); no more are under way, or wait to be taken."""
     threads = threads or processors()
@@ -85,7 +93,7 @@ def in_threads(
         yield from map(function, parts)
         return
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque[Future] = deque()
+        waiting: deque[Future[Result]] = deque()
         for part in parts:
             if len(waiting) == threads:
                 yield waiting.popleft().result()
@@ -115,7 +123,7 @@ def held_bytes() -> int:
     return peak_bytes()
 
 
-def peak_bytes(usage: Any = None) -> int:
+def peak_bytes(usage: "struct_rusage | None" = None) -> int:
     """The most memory held so far by this process, or by the one of that `usage`; 0 where the
     system does not show it."""
     if usage is None:
@@ -265,7 +273,7 @@ def planning_together() -> Iterator[None]:
 _plans = itertools.count()
 
 
-def _plan_code(place_to_meet: Any, run: int, rank: int) -> int:
+def _plan_code(place_to_meet: "Store", run: int, rank: int) -> int:
     """The exit code of a rank's planning, which may take as long as it likes."""
     key = f"plan{run}/{rank}"
     try:
@@ -278,12 +286,13 @@ def _plan_code(place_to_meet: Any, run: int, rank: int) -> int:
 
 
 @functools.cache
-def store() -> Any:
+def store() -> "Store":
     """What all processes can write to and read, until the one that holds it ends: torchrun, or rank
     0."""
     from torch.distributed import rendezvous
 
-    return next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
+    found: Store = next(rendezvous("env://", timeout=timedelta(seconds=START_SECONDS)))[0]
+    return found
 
 
 def farewell(name: str, here: Rank) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pkgutil import resolve_name
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rnnlm.errors import UsageError
 from rnnlm.models.registry import LANGUAGE_MODEL
@@ -21,7 +21,14 @@ from rnnlm.system import peak_bytes
 from rnnlm.text.encoding import EncodedText
 from rnnlm.training.plan import Plan
 
-Batches = list[tuple[tuple[Any, ...], int]]  # the tensors of each batch, and how many tokens it has
+if TYPE_CHECKING:
+    import torch
+
+    from rnnlm.neural.fitting.contracts import BatchSource
+    from rnnlm.neural.fitting.trainer import Trainer
+
+# the tensors of each batch, and how many tokens it has
+Batches = list[tuple[tuple["torch.Tensor", ...], int]]
 Loop = Callable[[], int]  # gives the tokens it has read
 START = {"tokens": 0, "epochs": 0.0}  # of a source's state: nothing is read
 
@@ -95,7 +102,7 @@ def bench_training(
     )
 
 
-def kernel_seconds(run: Callable[[], int], device: Any) -> float | None:
+def kernel_seconds(run: Callable[[], int], device: "torch.device") -> float | None:
     """Seconds in which kernels and copies ran while `run` did; None where there is no CUDA, or
     nobody can look into it."""
     if device.type != "cuda":
@@ -143,13 +150,13 @@ def _summary(done: list[Round], peak: int) -> Summary:
     )
 
 
-def _trainer(plan: Plan, steps: int) -> Any:
+def _trainer(plan: Plan, steps: int) -> "Trainer":
     """The trainer of `plan`, for `steps` steps at a time, without validation; nothing is kept for
     going on, which would be timed. Its budget is one step more: at the end of its budget a run
     reads the last batch once again, to see whether its weights are good."""
     from rnnlm.config import Budget
 
-    trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(
+    trainer: Trainer = resolve_name(f"{plan.kind.fitting}:make_trainer")(
         plan.resolved, replace(cast(Any, plan.data), valid=None)
     )
     trainer.clock.budget = Budget(steps=steps + 1)
@@ -158,7 +165,7 @@ def _trainer(plan: Plan, steps: int) -> Any:
     return trainer
 
 
-def _timed(loop: Loop, device: Any) -> float:
+def _timed(loop: Loop, device: "torch.device") -> float:
     """Tokens per second of `loop`."""
     import torch
 
@@ -169,20 +176,21 @@ def _timed(loop: Loop, device: Any) -> float:
     return tokens / (time.perf_counter() - began)
 
 
-def _ours(trainer: Any) -> int:
+def _ours(trainer: "Trainer") -> int:
     trainer.step_count = 0
     _rewind(trainer.source)
-    for _ in trainer.train(lambda: trainer.clock.budget.steps - trainer.step_count <= 1):
+    steps = trainer.clock.budget.steps or 0
+    for _ in trainer.train(lambda: steps - trainer.step_count <= 1):
         pass
     return trainer.source.tokens
 
 
-def _rewind(source: Any) -> None:
+def _rewind(source: "BatchSource") -> None:
     """Begin the text again; windows stay of the lengths that they have."""
     source.load_state_dict(source.state_dict() | START)
 
 
-def _batches(trainer: Any, steps: int) -> Iterator[tuple[tuple[Any, ...], int]]:
+def _batches(trainer: "Trainer", steps: int) -> "Iterator[tuple[tuple[torch.Tensor, ...], int]]":
     """What the trainer reads in one round."""
     _rewind(trainer.source)
     for _ in range(steps):
@@ -190,7 +198,7 @@ def _batches(trainer: Any, steps: int) -> Iterator[tuple[tuple[Any, ...], int]]:
         yield trainer.source.next().tensors, trainer.source.tokens - before
 
 
-def _products_loop(trainer: Any, batches: Batches) -> Loop:
+def _products_loop(trainer: "Trainer", batches: Batches) -> Loop:
     """The matrix products of one step, that of a batch of middling size, again and again."""
     from rnnlm.benchmarks.products import BareProducts
     from rnnlm.neural.device import training_products
@@ -214,7 +222,7 @@ def _products_loop(trainer: Any, batches: Batches) -> Loop:
     return loop
 
 
-def _plain_loop(plan: Plan, trainer: Any, batches: Batches, rows: int) -> Loop | None:
+def _plain_loop(plan: Plan, trainer: "Trainer", batches: Batches, rows: int) -> Loop | None:
     """The loop of the textbooks; None where torch has no such layers. For language models at `rows`
     rows, over as many windows of the same text; for others over the same batches."""
     if plan.kind.task == LANGUAGE_MODEL:

@@ -35,7 +35,7 @@ class AdaptedModel:
         # what results depend on beside model and settings, for signatures
         self.also: dict[str, str] = {}
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """The model within, as that pickles, and how it adapts."""
         return type(self), (self.model, self.settings)
 

@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -98,7 +97,7 @@ class DynamicEvaluation(AdaptedModel):
         )
         self.rates, self.decays = self._steps(statistics)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return _unpickled, (self.model, self.settings, self.also)
 
     def initial_state(self, rows: int) -> DynamicState:

@@ -262,7 +262,7 @@ def mix(
 
 
 def _check(
-    names: list[str], on: Any, kind: MixtureKind, weights: Sequence[float] | None, context: str
+    names: list[str], on: object, kind: MixtureKind, weights: Sequence[float] | None, context: str
 ) -> None:
     """What can be said before anything is read."""
     perplexity.check_context(context)

@@ -90,7 +90,7 @@ class Mixture(PickledByOrigin):
         self.tokenizer = shared_tokenizer([part.tokenizer for part in self.parts])
         self._counting = np.flatnonzero(self.weights_K).tolist()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Where it was loaded from, or the parts of one that was not."""
         return (
             super().__reduce__()

@@ -27,7 +27,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.files import lock
 from rnnlm.inference import span_scoring
-from rnnlm.interface import Device, HiddenStateModel, LanguageModel
+from rnnlm.interface import Array, Device, HiddenStateModel, LanguageModel, State
 from rnnlm.models import loading, model_folder
 from rnnlm.models.loading import warn_if_trained_on
 from rnnlm.text.batches import with_boundary
@@ -251,7 +251,9 @@ def _cache(model: Any, ids: np.ndarray) -> tuple[np.ndarray, CacheShares]:
         ids[None].astype(np.int64),
     )
 
-    def read(inputs_BT: np.ndarray, targets_BT: np.ndarray, state: Any) -> tuple[Any, Any]:
+    def read(
+        inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
+    ) -> tuple[tuple[Array, Array], State]:
         hidden_BTH, after = model.hidden(inputs_BT, state)
         return (hidden_BTH, model.score_hidden(hidden_BTH, targets_BT)), after
 

@@ -276,7 +276,7 @@ def save_parquet(
     save_file(path, [memoryview(file.getvalue())])
 
 
-def _column(values: list[Any]) -> Any:
+def _column(values: list[object]) -> Any:
     import pyarrow
 
     values = [cell_text(value) if isinstance(value, (dict, list)) else value for value in values]
@@ -289,7 +289,7 @@ def _column(values: list[Any]) -> Any:
         )
 
 
-def cell_text(value: Any) -> str:
+def cell_text(value: object) -> str:
     """A value as the text of a cell: nothing is empty, true and false are 1 and 0, lists and
     objects are JSON."""
     if isinstance(value, (dict, list)):

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import DTypeLike
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import ModelError
@@ -179,8 +180,8 @@ class ChunkedArray:
     """
 
     def __init__(
-        self, starts: Sequence[int] | np.ndarray, chunk: Callable[[int], np.ndarray], dtype: Any,
-        below: int | None = None,
+        self, starts: Sequence[int] | np.ndarray, chunk: Callable[[int], np.ndarray],
+        dtype: DTypeLike, below: int | None = None,
         sums: Sequence[int] = (),
     ) -> None:  # fmt: skip
         self.starts = np.asarray(starts, dtype=np.int64)
@@ -204,7 +205,7 @@ class ChunkedArray:
         self.read_into(found, start)
         return found[::step]
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         if copy is False:
             raise ValueError("a chunked array can only be joined by copying")
         return self[:].astype(dtype or self.dtype, copy=False)

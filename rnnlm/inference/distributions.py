@@ -71,7 +71,7 @@ class _Hidden:
 
     def step(
         self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
-    ) -> tuple[Any, State]:
+    ) -> tuple[tuple[Array, Array], State]:
         hidden_BTH, state = self.model.hidden(inputs_BT, state)
         return (self.model.score_hidden(hidden_BTH, targets_BT), hidden_BTH), state
 
@@ -94,7 +94,7 @@ class _Predicting:
 
     def step(
         self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
-    ) -> tuple[Any, State]:
+    ) -> tuple[tuple[Array, Array], State]:
         predicted_BTV, state = self.model.predict(inputs_BT, state)
         known_BT = np.maximum(known_ids(targets_BT, self.model.tokenizer), 0)
         rows_B1, times_T = np.arange(len(known_BT))[:, None], np.arange(known_BT.shape[1])

@@ -16,7 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from rnnlm.interface import Array, HiddenStateModel, LanguageModel, State
 from rnnlm.text.batches import with_boundary
 from rnnlm.text.encoding import known_ids
 
+P = TypeVar("P")  # a prefix, as a scorer keeps it
 UNBOUNDED = 2**31 - 1  # the order of a model that may remember everything
 CACHED_BYTES = 1 << 27  # of distributions, and the states after them
 FEWEST_CACHED = 16
@@ -36,7 +37,7 @@ LINES_AT_ONCE = 2048  # so many rows of state at most
 _LINE_END = b"\xff" * 4  # sorts behind every token: a line stands behind those that it begins
 
 
-class PrefixScorer(Protocol):
+class PrefixScorer(Protocol[P]):
     """Scores tokens after a prefix, in any thread. A prefix has `words`, which are equal where
     the model makes no difference between two prefixes. model: whose states :meth:`distribution`
     gives."""
@@ -44,32 +45,32 @@ class PrefixScorer(Protocol):
     order: int
     model: LanguageModel
 
-    def begin(self) -> Any:
+    def begin(self) -> P:
         """The prefix at the start of a line."""
         ...
 
-    def null(self) -> Any:
+    def null(self) -> P:
         """The prefix of which nothing is known."""
         ...
 
-    def extend(self, prefix: Any, token: int) -> tuple[float, int, Any]:
+    def extend(self, prefix: P, token: int) -> tuple[float, int, P]:
         """log p (nats) of a token, the length of the n-gram that gave it, and the prefix with the
         token."""
         ...
 
     def extend_all(
-        self, prefixes: Sequence[Any], tokens: Sequence[int]
-    ) -> list[tuple[float, int, Any]]:
+        self, prefixes: Sequence[P], tokens: Sequence[int]
+    ) -> list[tuple[float, int, P]]:
         """:meth:`extend` of each prefix with its token, side by side where that is quicker; equal
         to rounding."""
         ...
 
-    def line(self, prefix: Any, tokens: Sequence[int]) -> list[tuple[float, int]]:
+    def line(self, prefix: P, tokens: Sequence[int]) -> list[tuple[float, int]]:
         """The same for each of `tokens`, from the start of a line or the null prefix, without the
         prefixes."""
         ...
 
-    def distribution(self, prefix: Any) -> tuple[np.ndarray, State]:
+    def distribution(self, prefix: P) -> tuple[np.ndarray, State]:
         """log p (nats) of every token after `prefix`, (V,), and the model's state there."""
         ...
 

@@ -90,7 +90,9 @@ def read_on(model: LanguageModel, inputs_BT: np.ndarray, state: State) -> State:
     return state
 
 
-def place(logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: Any) -> None:
+def place(
+    logprob_N: np.ndarray, start_B: np.ndarray, end_B: np.ndarray, logprob_BT: object
+) -> None:
     """Each row's scores to their places."""
     position_BT, inside_BT = positions(start_B, end_B)
     logprob_N[position_BT[inside_BT]] = arrays.as_numpy(logprob_BT)[inside_BT]

@@ -318,7 +318,7 @@ class Cloze:
             )
         ]
 
-    def _rows(self) -> Iterator[tuple[Any, ...]]:
+    def _rows(self) -> Iterator[tuple[object, ...]]:
         for model in self.models:
             for each in model.figures:
                 shares = [

@@ -33,7 +33,7 @@ class Table:
     where there is nothing."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[Any, ...], ...]
+    rows: tuple[tuple[object, ...], ...]
     title: str = ""
 
 
@@ -54,7 +54,7 @@ class Inspection(Protocol):
         """The picture."""
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """A value as JSON can hold it: arrays and tensors become lists, numbers that are not finite
     None, keys text."""
     if isinstance(value, Mapping):
@@ -132,7 +132,7 @@ def _names(models: Sequence[Model]) -> list[str]:
     return names_of([str(loading.called(model) or "model") for model in models], None)
 
 
-def kind_in_memory(model: Any) -> str:
+def kind_in_memory(model: object) -> str:
     """The kind of a model that is opened, as its config.json has it."""
     if settings := getattr(getattr(model, "network", None), "settings", None):
         return str(settings.model)

@@ -10,7 +10,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation.plotting import new_panels
 from rnnlm.inspection.common import Model, Table, checked_sentence, subjects
 from rnnlm.inspection.heat_maps import draw_heat_map
-from rnnlm.interface import Device
+from rnnlm.interface import Array, Device
 from rnnlm.neural.layers.layers import GruLayer, Layer
 from rnnlm.neural.layers.names import (
     BACKWARD,
@@ -153,7 +153,7 @@ def _figures(name: str, activation: Activation, y: np.ndarray) -> ActivationFigu
     return ActivationFigures(name, activation.name, below, above, float(slopes.mean()), quantiles)
 
 
-def _array(values_TBH: Any) -> np.ndarray:
+def _array(values_TBH: Array) -> np.ndarray:
     return np.asarray(values_TBH[:, 0].detach().double().cpu().numpy())
 
 

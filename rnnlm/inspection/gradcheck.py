@@ -28,6 +28,13 @@ from rnnlm.tasks.seq2seq.evaluation import open_pairs
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from rnnlm.neural.language_model import NeuralLanguageModel
+    from rnnlm.neural.network import Network
+    from rnnlm.tasks.labels.model import TaskModel
+    from rnnlm.tasks.labels.network import TaskNetwork
+    from rnnlm.tasks.seq2seq.model import Seq2SeqModel
+    from rnnlm.tasks.seq2seq.network import Seq2SeqNetwork
+
 
 # ---- Gradients beside difference quotients: (f(w + h) - f(w - h)) / 2h, weight by weight.
 
@@ -176,6 +183,10 @@ def _quotient(
 Data = str | Path | Sequence[str | Path]
 
 
+# what computes the loss of a model of some task, and the number of its targets
+MakeLoss = Callable[[Any, Any, "Data", int], tuple[Callable[[], Tensor], int]]
+
+
 @dataclass(frozen=True)
 class FixedLoss:
     """The loss of `network`, a copy in float64 without dropout, on always the same data, in nats: a
@@ -207,13 +218,15 @@ def loss_of(subject: Subject, data: Data, tokens: int, seed: int) -> FixedLoss:
     if subject.model.device.type == "mps":  # which has no float64
         network = network.cpu()
     network = network.double().eval().requires_grad_()
-    compute, count = {"tagging": _labels, "classification": _labels, "seq2seq": _pairs}.get(
-        subject.task, _words
-    )(subject.model, network, data, tokens)
+    makers: dict[str, MakeLoss] = {"tagging": _labels, "classification": _labels, "seq2seq": _pairs}
+    make_loss = makers.get(subject.task, _words)
+    compute, count = make_loss(subject.model, network, data, tokens)
     return FixedLoss(network, compute, count, seed)
 
 
-def _words(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable[[], Tensor], int]:
+def _words(
+    model: "NeuralLanguageModel", network: "Network", data: Data, tokens: int
+) -> tuple[Callable[[], Tensor], int]:
     ids = np.asarray(common.opened(data).encode(model.tokenizer).ids[:tokens], dtype=np.int64)
     targets_T1 = torch.from_numpy(ids)[:, None].to(_device(network))
     inputs_T1 = torch.cat(
@@ -227,7 +240,9 @@ def _words(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable[
     return compute, len(ids)
 
 
-def _labels(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable[[], Tensor], int]:
+def _labels(
+    model: "TaskModel", network: "TaskNetwork", data: Data, tokens: int
+) -> tuple[Callable[[], Tensor], int]:
     examples = opened(model, data)
     words_E = np.diff(examples.words_encoded.word_offsets)
     chosen_B, device = _first(words_E, tokens), _device(network)
@@ -237,7 +252,9 @@ def _labels(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable
     return lambda: torch.stack(list(network.losses(network(inputs), labels))).sum() / count, count
 
 
-def _pairs(model: Any, network: Any, data: Data, tokens: int) -> tuple[Callable[[], Tensor], int]:
+def _pairs(
+    model: "Seq2SeqModel", network: "Seq2SeqNetwork", data: Data, tokens: int
+) -> tuple[Callable[[], Tensor], int]:
     pairs = open_pairs(model, [data] if isinstance(data, (str, Path)) else data)
     chosen_B = _first(pairs.target_lengths, tokens)
     sources_SB, lengths_1B, inputs_TB, targets_TB = pair_tensors(

@@ -253,7 +253,7 @@ class Memory:
             for title, kind in zip(titles, kinds, strict=True)
         ]
 
-    def _rows(self, kind: str) -> Iterator[tuple[Any, ...]]:
+    def _rows(self, kind: str) -> Iterator[tuple[object, ...]]:
         for model in self.models:
             for row in getattr(model, kind):
                 increases = map(_percent, (row.increase, row.increase_low, row.increase_high))

@@ -194,7 +194,7 @@ def _norm_of_power(W: np.ndarray, k: int) -> float:
     return float(np.linalg.norm(power, 2)) if np.isfinite(power).all() else math.inf
 
 
-def _steepest(settings: Any) -> float | None:
+def _steepest(settings: object) -> float | None:
     """The largest derivative of the activation of an Elman or Jordan layer; None of gated ones,
     whose settings have none."""
     if isinstance(settings, RecurrentSettings):

@@ -75,7 +75,7 @@ class State:
         self._begins_line = False  # only where the space before a word is a token of it
         self._scorer: PrefixScorer | None = None
 
-    def _key(self) -> tuple[Any, ...]:
+    def _key(self) -> tuple[object, ...]:
         words = () if self._prefix is None else self._prefix.words
         return self._prefix is not None, len(words), words, self._begins_line
 
@@ -97,7 +97,7 @@ class State:
         )
         return copied
 
-    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> "State":
+    def __deepcopy__(self, memo: dict[int, object] | None = None) -> "State":
         return self.__copy__()
 
 
@@ -220,7 +220,7 @@ class Model:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} from {os.path.basename(os.fsdecode(self.path))}>"
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         if not self.path:
             raise UsageError(
                 "this model cannot be pickled",
@@ -263,7 +263,7 @@ class Model:
         self._write(out_state, prefix, word == BOUNDARY)
         return total * LOG10_PER_NAT, length, not is_known
 
-    def _write(self, state: State, prefix: Any, begins_line: bool) -> None:
+    def _write(self, state: State, prefix: object, begins_line: bool) -> None:
         state._prefix = prefix
         state._begins_line = begins_line and self._words.is_spaced
         state._scorer = self._scorer

@@ -239,7 +239,7 @@ def listed(names: list[str]) -> str:
     return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _toml(value: Any) -> str:
+def _toml(value: object) -> str:
     return json.dumps(
         "none" if value is None else value, ensure_ascii=False
     )  # what JSON and TOML write alike: texts, numbers, truth values

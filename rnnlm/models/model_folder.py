@@ -202,7 +202,7 @@ def load(
             raise error
 
 
-def is_weights_only(model: Any) -> bool:
+def is_weights_only(model: object) -> bool:
     """Whether the fingerprint of a model vouches for its weights and words alone: its folder was
     written before settings were sealed."""
     return bool(getattr(model, "is_weights_only", False))

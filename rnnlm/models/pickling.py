@@ -27,7 +27,7 @@ class PickledByOrigin:
     fingerprint: str | None
     is_weights_only = False
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Raises:
         UsageError: the model was not loaded from a folder.
         """
@@ -42,7 +42,7 @@ class PickledByOrigin:
     def __copy__(self) -> Self:
         return self._copied(vars(self))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
         """The model as it is in memory, which may differ from that on disk."""
         return self._copied(copy.deepcopy(vars(self), memo))
 

@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,7 +30,7 @@ _ByModel = Mapping[str, Sequence[WordScore]]
 
 def plot_surprisals(
     scores: Iterable[SentenceScore | Mapping[str, SentenceScore]], path: str | Path | None = None
-) -> Any:
+) -> "Figure":
     """A matplotlib figure of the surprisal of each word, in bits, of sentences scored with words: a
     panel for each sentence, a line for each model.
 

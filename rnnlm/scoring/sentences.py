@@ -192,7 +192,7 @@ def _renamed(names: Sequence[str]) -> dict[str, str]:
     return shown
 
 
-def clean(value: Any) -> Any:
+def clean(value: object) -> Any:
     """`value` as it is shown, with U+FFFD for what is not UTF-8."""
     if isinstance(value, str):
         return value if value.isascii() else SURROGATE.sub("\ufffd", value)
@@ -201,7 +201,7 @@ def clean(value: Any) -> Any:
     return [clean(its) for its in value] if isinstance(value, list) else value
 
 
-def in_json(value: Any) -> Any:
+def in_json(value: object) -> Any:
     """`value`, which a table may hold, in JSON's types: what is not a number is null; dates and the
     like are texts."""
     if isinstance(value, float):
@@ -574,7 +574,7 @@ def _text_of(
     return text, (), None
 
 
-def _why_no_text(column: str | None, value: Any) -> str | None:
+def _why_no_text(column: str | None, value: object) -> str | None:
     return (
         None
         if isinstance(value, str)

@@ -51,7 +51,7 @@ class WordScorer:
         self._tokens = WordTokens(model.tokenizer)
         self._search = WordSearch(self._prefixes.model, WordFinder(model.tokenizer))
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         return WordScorer, (self.model,)
 
     def begin(self) -> WordPrefix:
@@ -170,7 +170,7 @@ class WordScorer:
                 "begin with begin()",
             )
 
-    def _prefix(self, read: Any, begins_line: bool = False) -> WordPrefix:
+    def _prefix(self, read: object, begins_line: bool = False) -> WordPrefix:
         return WordPrefix(read, begins_line and not self._search.tokens_are_words, self._prefixes)
 
 

@@ -126,7 +126,7 @@ def check_length(row: tables.Row) -> None:
         raise TextError(f"{row.where}: {tables.TOO_LONG}", hint=hint)
 
 
-def text_of(value: Any, where: str, column: str) -> str:
+def text_of(value: object, where: str, column: str) -> str:
     """What a cell holds, as text: numbers and truth values as JSON writes them.
 
     Raises:

@@ -329,7 +329,7 @@ def _texts_of(rows: Iterator[tables.Row], settings: SourceSettings) -> Iterator[
         yield _as_text(row.values[column], row.where, column)
 
 
-def _as_text(value: Any, where: str, column: str) -> str:
+def _as_text(value: object, where: str, column: str) -> str:
     if not isinstance(value, str):
         held = "nothing" if value is None else type(value).__name__
         raise TextError(f"{where}: column {column!r} holds {held}, not text")

@@ -43,7 +43,7 @@ class Plan:
     overlaps: Mapping[str, Overlap] = field(default_factory=dict)
     has_intervals: bool = False  # whether the exact evaluations at the end come with 95 % intervals
 
-    def describe(self) -> list[tuple[str, Any, str, str]]:
+    def describe(self) -> list[tuple[str, object, str, str]]:
         """(name, value, origin, description) of every setting."""
         about = {
             name: text for cls in self.resolved.classes for name, text in describe(cls).items()

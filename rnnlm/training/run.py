@@ -258,7 +258,7 @@ class RunStorage:
         )
 
 
-def _copied(model: Any) -> ModelArrays:
+def _copied(model: LanguageModel) -> ModelArrays:
     return ModelArrays(
         model.tokenizer, {name: np.array(array) for name, array in model.to_arrays().items()}
     )

@@ -368,13 +368,13 @@ def _of_bounds(layer: LayerGradients) -> str:
     return f", though {upper} would allow it to explode"
 
 
-def _number(value: Any) -> str:
+def _number(value: float | np.floating) -> str:
     return f"{float(value):.3g}"
 
 
 def _size_rows(
     name: str, what: str, curve: Curve, layers: Sequence[LayerGradients], bounded: bool
-) -> list[tuple[Any, ...]]:
+) -> list[tuple[object, ...]]:
     """bounded: whether there are columns for bounds, which are those of the state of an Elman
     layer."""
     bounds = next((layer.bounds for layer in layers if what == f"{layer.name}, state"), None)
@@ -399,7 +399,7 @@ def _size_rows(
 
 def _rate_row(
     name: str, what: str, curve: Curve, layers: Sequence[LayerGradients]
-) -> tuple[Any, ...]:
+) -> tuple[object, ...]:
     trend = curve.trend
     layer = next((layer for layer in layers if what.startswith(f"{layer.name},")), None)
     method = "exact"

@@ -9,7 +9,7 @@ numbers are facts, under the key of their part; tensors are arrays, named KEY.NA
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -20,8 +20,11 @@ from rnnlm.events import TrainingState
 from rnnlm.neural.fitting import legacy
 from rnnlm.neural.fitting.contracts import Part
 
+if TYPE_CHECKING:
+    from rnnlm.neural.fitting.trainer import Trainer
 
-def state_dict(trainer: Any) -> TrainingState:
+
+def state_dict(trainer: "Trainer") -> TrainingState:
     """What `trainer` (a :class:`~rnnlm.neural.fitting.trainer.Trainer`) would go on from; of
     several ranks, all ask, and each gets all of it."""
     facts: dict[str, Any] = {"step": trainer.step_count}
@@ -36,7 +39,7 @@ def state_dict(trainer: Any) -> TrainingState:
     return TrainingState(facts, arrays)
 
 
-def load_state_dict(trainer: Any, stored: TrainingState, but: Collection[str] = ()) -> None:
+def load_state_dict(trainer: "Trainer", stored: TrainingState, but: Collection[str] = ()) -> None:
     """`trainer` goes on where the one stood that `stored` is of; the parts called `but` stay as
     they are.
 
@@ -76,7 +79,7 @@ def checked(stored: TrainingState) -> TrainingState:
     return stored
 
 
-def _parts(trainer: Any) -> dict[str, Part]:
+def _parts(trainer: "Trainer") -> dict[str, Part]:
     """By the keys they are stored under; an average may need the weights, which come before it."""
     return {
         "network": _Weights(trainer), "optimizer": _Moments(trainer),
@@ -93,7 +96,7 @@ def _parts(trainer: Any) -> dict[str, Part]:
 class _OfTrainer:
     """A part that is no class of its own."""
 
-    trainer: Any
+    trainer: "Trainer"
 
 
 class _Weights(_OfTrainer):
@@ -180,14 +183,14 @@ def _of_rank(kind: str, rank: int) -> str:
     return f"{kind}.{rank}" if rank else kind
 
 
-def _storable(value: Any) -> Any:
+def _storable(value: object) -> object:
     """JSON has no infinity: it is stored as a text."""
     if isinstance(value, list):
         return [_storable(each) for each in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _number(stored: Any) -> Any:
+def _number(stored: object) -> object:
     if isinstance(stored, list):
         return [_number(each) for each in stored]
     return float(stored) if stored in ("inf", "-inf", "nan") else stored

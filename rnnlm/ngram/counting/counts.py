@@ -17,9 +17,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from rnnlm.arrays import drop_pages
 from rnnlm.errors import OutputError
@@ -54,7 +54,7 @@ class Workspace:
             1, NGRAMS // self.threads if buffer_bytes is None else buffer_bytes // BYTES_PER_NGRAM
         )
 
-    def empty(self, shape: int | tuple[int, ...], dtype: Any) -> np.ndarray:
+    def empty(self, shape: int | tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
         """An array of any content. Parts of it that are not written take no memory.
 
         Raises:

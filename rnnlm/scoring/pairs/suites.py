@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -247,7 +246,7 @@ class PredictionScore:
         return False
 
 
-def is_suite(value: Any) -> bool:
+def is_suite(value: object) -> bool:
     """Whether what a JSON file holds is meant to be a suite."""
     return (
         isinstance(value, dict)
@@ -256,7 +255,7 @@ def is_suite(value: Any) -> bool:
     )
 
 
-def suite_of(value: Any, where: str, name: str) -> Suite:
+def suite_of(value: object, where: str, name: str) -> Suite:
     """The suite that JSON holds; `name`: where it has none.
 
     Raises:

@@ -8,7 +8,6 @@ language model, `</s>` first.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from rnnlm.config import Resolved
 from rnnlm.errors import ModelError, UsageError, notice
+from rnnlm.interface import LanguageModel
 from rnnlm.models import loading, model_folder
 from rnnlm.models.manifest import part_folders
 from rnnlm.neural.language_model import NeuralLanguageModel
@@ -25,6 +25,7 @@ from rnnlm.neural.layers.layers import RecurrentStack
 from rnnlm.neural.network import Network
 from rnnlm.tasks.labels.data import EncodedWords, TaskData, encode_words, padded
 from rnnlm.tasks.labels.settings import TaskSettings
+from rnnlm.tasks.request import TrainingRequest
 
 # of states that a training run keeps; what would take more is read again in each step
 CACHE_BYTES = 1 << 30
@@ -38,7 +39,8 @@ class FrozenModels:
         UsageError: a model is of another kind.
     """
 
-    def __init__(self, models: Sequence[Any], names: Sequence[str]) -> None:
+    def __init__(self, models: Sequence[LanguageModel], names: Sequence[str]) -> None:
+        found = []
         for model, name in zip(models, names, strict=True):
             if task := getattr(model, "task", ""):
                 raise UsageError(
@@ -51,7 +53,8 @@ class FrozenModels:
                     f"--contextual {name}: it has no recurrent layers to read",
                     hint="train one with --model lstm, gru, rnn or qrnn",
                 )
-        self.models: tuple[NeuralLanguageModel, ...] = tuple(models)
+            found.append(model)
+        self.models = tuple(found)
         self.tokenizers = tuple(model.tokenizer.in_direction(False) for model in self.models)
 
     @property
@@ -198,7 +201,7 @@ class LayerMixture(nn.Module):
         )
 
 
-def opened(request: Any, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
+def opened(request: TrainingRequest, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
     """Load the language models of `--contextual`, or of the run that goes on. Return them, None
     where there are none, and the settings, which name them.
 
@@ -207,9 +210,9 @@ def opened(request: Any, resolved: Resolved) -> tuple[FrozenModels | None, Resol
             name some and the request none.
     """
     folders = [loading.find(name) for name in request.contextual]
-    names = list(request.contextual)
-    if not folders and request.resume and model_folder.is_model(request.output):
-        folders = part_folders(request.output, model_folder.read_manifest(request.output))
+    names, run = list(request.contextual), request.output if request.resume else None
+    if not folders and run is not None and model_folder.is_model(run):
+        folders = part_folders(run, model_folder.read_manifest(run))
         names = [str(folder) for folder in folders]
     if not folders:
         if resolved.values["context_models"]:
@@ -231,7 +234,7 @@ def opened(request: Any, resolved: Resolved) -> tuple[FrozenModels | None, Resol
     return found, resolved
 
 
-def loaded(settings: TaskSettings, parts: Sequence[Any]) -> FrozenModels | None:
+def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenModels | None:
     """The language models that a stored network reads.
 
     Raises:

@@ -314,7 +314,7 @@ def writer(format: str) -> Callable[[Row, bool], str]:
     )
 
 
-def cell(value: Any) -> str:
+def cell(value: object) -> str:
     """A value of a row as text; of several probabilities, joined as labels are."""
     if isinstance(value, float):
         return f"{value:.4f}"
@@ -323,7 +323,7 @@ def cell(value: Any) -> str:
     return tables.cell_text(value)
 
 
-def _best(found: ClassifiedText, name: str) -> tuple[str | None, Any]:
+def _best(found: ClassifiedText, name: str) -> tuple[str | None, float | tuple[float, ...] | None]:
     label = found.labels.get(name)
     if label is None:
         return None, None

@@ -27,6 +27,7 @@ from rnnlm.tasks.labels.data import (
 )
 from rnnlm.tasks.labels.evaluation_data import notice_unseen_labels
 from rnnlm.tasks.labels.model import TaskModel
+from rnnlm.tasks.request import TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.corpus import HoldoutSettings
 from rnnlm.text.labelled import schemes
@@ -68,7 +69,9 @@ class Texts:
     overlaps: dict[str, Any] = field(default_factory=dict)
 
 
-def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
+def open_texts(
+    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+) -> Texts:
     """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
     the way goes into the settings: format and columns of the data, and the settings of a given
     tokenizer.
@@ -140,7 +143,7 @@ def measure(
 def _read(
     names: dict[str, tuple[str, ...]],
     part: str,
-    request: Any,
+    request: TrainingRequest,
     settings: LabelledSettings,
     kind: registry.Kind,
 ) -> LabelledText:
@@ -151,7 +154,7 @@ def _read(
 
 
 def _parts(
-    request: Any, resolved: Resolved, kind: registry.Kind
+    request: TrainingRequest, resolved: Resolved, kind: registry.Kind
 ) -> tuple[dict[str, tuple[str, ...]], Resolved]:
     """Return the files of each part, and the settings: those that are named, or those of a bundled
     corpus with its columns.
@@ -278,7 +281,9 @@ def _codec(
     return Codec(tokenizer, columns, details)
 
 
-def _tokenizer(request: Any, resolved: Resolved, train: LabelledText) -> tuple[Tokenizer, Resolved]:
+def _tokenizer(
+    request: TrainingRequest, resolved: Resolved, train: LabelledText
+) -> tuple[Tokenizer, Resolved]:
     """Make a tokenizer of the training data, or load the given one. Return it, and the settings
     with its own."""
     source = request.tokenizer_from or request.init_from

@@ -27,6 +27,7 @@ from rnnlm.tasks.language_model_layers import (
     settings_of,
     stack_settings,
 )  # fmt: skip
+from rnnlm.tasks.request import TrainingRequest
 
 _OF_INPUT = ("embedding_size", "characters")
 _OF_CHARACTERS = {
@@ -41,7 +42,9 @@ _OF_CHARACTERS = {
 }
 
 
-def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:
+def settings(
+    request: TrainingRequest, kind: registry.Kind
+) -> list[tuple[str, str, dict[str, Any]]]:
     """What the network of a task has of the settings of the language model of `--init-from`, with
     that option and the model's name: they give the shapes of its weights, and what its layers
     compute. Nothing where none is asked for.
@@ -76,7 +79,9 @@ def _settings(name: str, kind: registry.Kind) -> dict[str, Any]:
     }
 
 
-def weights(request: Any, resolved: Resolved, data: TaskData) -> dict[str, np.ndarray] | None:
+def weights(
+    request: TrainingRequest, resolved: Resolved, data: TaskData
+) -> dict[str, np.ndarray] | None:
     """The weights that a network starts from, by name, of `--init-from` and `--init-from-reversed`;
     None where none are asked for.
 

@@ -17,6 +17,7 @@ from rnnlm.errors import ModelError, SettingsError, UsageError
 from rnnlm.files.reading import decode_json
 from rnnlm.interface import Encoded, Tokenizer
 from rnnlm.models import loading
+from rnnlm.tasks.request import TrainingRequest
 from rnnlm.text import tokenizers
 from rnnlm.text.lines import Block
 from rnnlm.text.pairs import Pair, ParallelText
@@ -255,7 +256,7 @@ class SourceTokenizerSettings(TokenizerSettings):
     ] = False
 
 
-def _target_fields() -> list[tuple[str, Any, Any]]:
+def _target_fields() -> list[tuple[str, object, object]]:
     hints, about = (
         typing.get_type_hints(TokenizerSettings, include_extras=True),
         describe(TokenizerSettings),
@@ -279,7 +280,7 @@ TargetTokenizerSettings: type[Any] = dataclasses.make_dataclass(
 
 
 def make_codec(
-    request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
 ) -> tuple[PairCodec, Resolved]:
     """Make the tokenizers that are asked for from the training text, or take them from models.
     Return them, and the settings with what was decided on the way.
@@ -323,7 +324,7 @@ def make_codec(
 
 
 def _made(
-    request: Any, resolved: Resolved, train: ParallelText, details: dict[str, Any]
+    request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
 ) -> tuple[PairCodec, Resolved]:
     """Take tokenizers from the language models that the network starts from, and make the others
     from the training text."""
@@ -423,7 +424,7 @@ def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Re
     return resolved.with_found("the tokenizer", differing)
 
 
-def _check_asked(setting: str, value: Any, brings: str, resolved: Resolved) -> None:
+def _check_asked(setting: str, value: object, brings: str, resolved: Resolved) -> None:
     """Raises UsageError: a person asked for another value of a setting than a model brings."""
     asked = resolved.values[setting]
     if asked != value and resolved.is_asked(setting):

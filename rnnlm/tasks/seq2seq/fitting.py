@@ -32,6 +32,7 @@ from rnnlm.tasks.language_model_layers import (
     settings_of,
     stack_settings,
 )  # fmt: skip
+from rnnlm.tasks.request import TrainingRequest
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.batches import PairBatches, pair_tensors
 from rnnlm.tasks.seq2seq.data import (
@@ -57,7 +58,9 @@ from rnnlm.tasks.seq2seq.settings import CRITERIA, Seq2SeqFittingSettings, Seq2S
 # the combination with its contexts, and the bridge start at random.
 
 
-def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str, Any]]]:
+def settings(
+    request: TrainingRequest, kind: registry.Kind
+) -> list[tuple[str, str, dict[str, Any]]]:
     """What a network has of the settings of the language models that a request names, each with its
     option and its name: they give the shapes of its weights, and what its layers compute.
 
@@ -75,7 +78,7 @@ def settings(request: Any, kind: registry.Kind) -> list[tuple[str, str, dict[str
 
 
 def weights(
-    request: Any, resolved: Resolved, data: PairTrainingData
+    request: TrainingRequest, resolved: Resolved, data: PairTrainingData
 ) -> dict[str, np.ndarray] | None:
     """The weights that a network starts from, by name; None where all are random. Notices say what
     is taken from which model.
@@ -102,7 +105,8 @@ def weights(
         found |= _encoder(encoder, backward, shape, data.tokenizer, shapes)
     if decoder is not None:
         taken = _decoder(decoder, shape, data.tokenizer, shapes)
-        _check_one_vocabulary(found, taken, encoder, decoder)
+        if encoder is not None:
+            _check_one_vocabulary(found, taken, encoder, decoder)
         found |= taken
     return found or None
 

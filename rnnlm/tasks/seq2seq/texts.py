@@ -13,6 +13,7 @@ from rnnlm.errors import TextError, UsageError, notice
 from rnnlm.evaluation.metrics import with_intervals
 from rnnlm.evaluation.pair_evaluation import PairEvaluation
 from rnnlm.models import registry
+from rnnlm.tasks.request import TrainingRequest
 from rnnlm.tasks.seq2seq import evaluation
 from rnnlm.tasks.seq2seq.data import (
     PairedData,
@@ -48,7 +49,9 @@ class Texts:
     overlaps: dict[str, Any] = field(default_factory=dict)
 
 
-def open_texts(request: Any, resolved: Resolved, kind: registry.Kind, progress: Progress) -> Texts:
+def open_texts(
+    request: TrainingRequest, resolved: Resolved, kind: registry.Kind, progress: Progress
+) -> Texts:
     """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
     the way goes into the settings: format and columns of the data, and the settings of given
     tokenizers.
@@ -125,7 +128,7 @@ def _read(
     return read_pairs(names, settings, [(each,) for each in targets])
 
 
-def _parts(request: Any) -> dict[str, tuple[str, ...]]:
+def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
     """The files of each part: those that are named, or those of a bundled corpus.
 
     Raises:

@@ -479,7 +479,7 @@ def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[S
         )
 
 
-def is_list(cell: Any) -> bool:
+def is_list(cell: object) -> bool:
     """Whether a cell holds a JSON list of words: one that begins with a bracket which is no word of
     its own."""
     return isinstance(cell, str) and cell.startswith('["') and json_list(cell) is not None

@@ -103,7 +103,7 @@ def text_column(
     )
 
 
-def words_of(value: Any, where: str, column: str, lists: bool = False) -> list[str]:
+def words_of(value: object, where: str, column: str, lists: bool = False) -> list[str]:
     """The words or labels of a cell: of a list, else of a text, which is a JSON list itself where
     `lists` says that it may be.
 
@@ -161,7 +161,7 @@ def _example(
     return Example(tuple(map(intern, words)), tuple(word_labels), text_labels, row.number, source)
 
 
-def text_label(value: Any, where: str, column: str, settings: LabelledSettings) -> str:
+def text_label(value: object, where: str, column: str, settings: LabelledSettings) -> str:
     """The label of a text, or its labels, joined.
 
     Raises:

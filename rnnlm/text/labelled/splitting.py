@@ -461,7 +461,7 @@ class Splitter:
         }
 
     @classmethod
-    def from_dict(cls, stored: Any) -> "Splitter":
+    def from_dict(cls, stored: object) -> "Splitter":
         """The splitter that was stored so.
 
         Raises:

@@ -54,7 +54,7 @@ class Processes(Executor):
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future:
         return self._threads.submit(self._call, (function, arguments, keywords))
 
-    def _call(self, call: tuple) -> Any:
+    def _call(self, call: tuple) -> object:
         process = self._idle.get()
         try:
             return process.call(call)
@@ -94,7 +94,7 @@ class WorkerProcess:
         self.calls: IO[bytes] = self.process.stdin
         self.results: IO[bytes] = self.process.stdout
 
-    def call(self, call: tuple) -> Any:
+    def call(self, call: tuple) -> object:
         """What the call gives there.
 
         Raises:
@@ -162,7 +162,7 @@ def _receive(stream: IO[bytes], calls: "queue.SimpleQueue[tuple]") -> None:
 
 def _outcome(
     function: Callable[..., Any], arguments: tuple, keywords: dict[str, Any]
-) -> tuple[Any, Exception | None]:
+) -> tuple[object, Exception | None]:
     try:
         return function(*arguments, **keywords), None
     except MemoryError:

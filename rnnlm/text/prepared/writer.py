@@ -195,7 +195,7 @@ def is_finished(folder: Path) -> bool:
     return (folder / INDEX).is_file()
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return (
         "none"
         if value is None

@@ -2,13 +2,20 @@
 folder."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlm.config import from_stored
 from rnnlm.errors import notice
 from rnnlm.interface import BOUNDARY, UNKNOWN, Tokenizer
 from rnnlm.text.lines import Block
 from rnnlm.text.tokenizers.vocabulary import TokenizerSettings
+
+if TYPE_CHECKING:
+    from rnnlm.text.tokenizers.characters import ByteTokenizer, CharTokenizer
+    from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
+    from rnnlm.text.tokenizers.word import WordTokenizer
+
+    AnyTokenizer = WordTokenizer | CharTokenizer | ByteTokenizer | SentencePieceTokenizer
 
 __all__ = ["TokenizerSettings", "load", "train"]
 
@@ -48,32 +55,32 @@ def load(stored: dict[str, Any], files: dict[str, bytes]) -> Tokenizer:
     return _class(settings.tokenizer).load(settings, files)
 
 
-def _class(name: str) -> Any:
-    loaders: dict[str, Callable[[], Any]] = {
+def _class(name: str) -> "type[AnyTokenizer]":
+    loaders: dict[str, Callable[[], type[AnyTokenizer]]] = {
         "word": _word, "char": _char, "byte": _byte, "sentencepiece": _sentencepiece,
     }  # fmt: skip
     return loaders[name]()
 
 
-def _word() -> Any:
+def _word() -> "type[WordTokenizer]":
     from rnnlm.text.tokenizers.word import WordTokenizer
 
     return WordTokenizer
 
 
-def _char() -> Any:
+def _char() -> "type[CharTokenizer]":
     from rnnlm.text.tokenizers.characters import CharTokenizer
 
     return CharTokenizer
 
 
-def _byte() -> Any:
+def _byte() -> "type[ByteTokenizer]":
     from rnnlm.text.tokenizers.characters import ByteTokenizer
 
     return ByteTokenizer
 
 
-def _sentencepiece() -> Any:
+def _sentencepiece() -> "type[SentencePieceTokenizer]":
     from rnnlm.text.tokenizers.sentencepiece import SentencePieceTokenizer
 
     return SentencePieceTokenizer

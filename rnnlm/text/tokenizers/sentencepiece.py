@@ -12,7 +12,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +29,9 @@ from rnnlm.text.tokenizers.vocabulary import (
     rewritten,
     stored_vocabulary,
 )
+
+if TYPE_CHECKING:
+    from sentencepiece import SentencePieceProcessor
 
 MODEL_FILE = "tokenizer.model"
 TRAINING_LINES = 1_000_000  # sentencepiece sees this many lines at most
@@ -213,7 +216,7 @@ def _possible_size(message: str, vocab_size: int) -> int:
     )
 
 
-def _processor(model: bytes) -> Any:
+def _processor(model: bytes) -> "SentencePieceProcessor":
     import sentencepiece
 
     try:

@@ -382,7 +382,7 @@ class VocabularyTokenizer:
     def spellings(self, start: int = 0) -> list[str]:
         return list(self.vocabulary.symbols[start:])
 
-    def spelling(self) -> "VocabularyTokenizer":
+    def spelling(self) -> Tokenizer:
         raise SettingsError(
             f"the {self.name} tokenizer has no words to spell",
             "its tokens are characters or bytes already",
