@@ -22,7 +22,7 @@ from ..options import (
 )
 
 if TYPE_CHECKING:
-    from rnnlm.benchmarks.ngram import Growth
+    from rnnlm.benchmarks.growth import NgramGrowth
 
 
 @click.group()
@@ -147,7 +147,7 @@ def _bench_loops(
 def _bench_pairs(
     text: tuple[str, ...], recipe: str | None, settings: dict[str, str], as_json: bool, **given: Any
 ) -> None:
-    from rnnlm.benchmarks.pairs import bench_pairs
+    from rnnlm.benchmarks.training import bench_pairs
 
     columns = [
         "input feeding",
@@ -225,15 +225,15 @@ def ngram(text: tuple[str, ...], order: int, rounds: int, as_json: bool) -> None
     they are on the PATH, in turns. Nothing is saved.
     """
     from rnnlm import corpora
-    from rnnlm.benchmarks.ngram import Growth, bench_ngram
+    from rnnlm.benchmarks.growth import NgramGrowth, bench_ngram
     from rnnlm.text.corpus import Corpus
 
-    sizes: list[Growth] = []
+    sizes: list[NgramGrowth] = []
     sort_speed: float | None = None
     for result in bench_ngram(
         Corpus(text or (str(corpora.part("english", "train")),)), order, rounds
     ):
-        if isinstance(result, Growth):
+        if isinstance(result, NgramGrowth):
             terminal.say(
                 f"{result.part} of the text: {result.tokens:,} tokens in {result.seconds:.2f} s"
             )
@@ -394,7 +394,7 @@ def translate(
         "a model and the lines that it is to read go together: name both, or neither.",
     )
     refuse_if(assignments and model_name, "--set is for random weights: leave it out, or --model.")
-    from rnnlm.benchmarks import pairs, translating
+    from rnnlm.benchmarks import training, translating
     from rnnlm.tasks.seq2seq.results import DecodingSettings
 
     device, lines, as_json, longest = (
@@ -413,7 +413,7 @@ def translate(
         from rnnlm.config import parse_assignments
 
         model = translating.random_model({"device": device} | parse_assignments(assignments))
-        sources, longest = pairs.random_sides()[0][:lines], translating.SHORT
+        sources, longest = training.random_sides()[0][:lines], translating.SHORT
     _show_translating(
         list(translating.bench_translating(model, sources, max_length=longest, **given)), as_json
     )
@@ -430,7 +430,7 @@ def _show_translating(done: list[Any], as_json: bool) -> None:
     terminal.print_json(*map(asdict, done)) if as_json else terminal.print_records(records, left=[])
 
 
-def _show_growth(sizes: "list[Growth]", sort_speed: float | None) -> None:
+def _show_growth(sizes: "list[NgramGrowth]", sort_speed: float | None) -> None:
     records = [
         {"text": s.part, "tokens": f"{s.tokens:,}", "n-grams": f"{s.ngrams:,}",
          "seconds": terminal.number(s.seconds),

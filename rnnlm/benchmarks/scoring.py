@@ -100,7 +100,7 @@ def _products(model: LanguageModel, lines: list[str]) -> Callable[[], None] | No
     one = np.array([[model.tokenizer.boundary_id]])
     if isinstance(model.score(one, one, model.initial_state(1))[0], np.ndarray):
         return None
-    from rnnlm.benchmarks.products import BareProducts
+    from rnnlm.benchmarks.textbook import BareProducts
 
     with BareProducts() as recorded:
         _score(model, lines)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from rnnlm.benchmarks.pairs import plan_pairs
+from rnnlm.benchmarks.training import plan_pairs
 from rnnlm.tasks.seq2seq.decoding import BATCH_LINES, Translator
 from rnnlm.tasks.seq2seq.model import Seq2SeqModel
 from rnnlm.tasks.seq2seq.results import DecodingSettings

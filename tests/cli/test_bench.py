@@ -6,7 +6,7 @@ import types
 
 import pytest
 
-from rnnlm.benchmarks import growth, ngram, pairs, textbook, training
+from rnnlm.benchmarks import growth, textbook, training
 from rnnlm.neural import device
 from rnnlm.neural.fitting import state
 from support.forked import Forked
@@ -166,8 +166,8 @@ TINY_PAIRS = (*TINY[:6], "--set", "decoder_hidden_size=8", "--rounds", 1, "--ste
 def test_encoder_decoders_are_timed_with_and_without_input_feeding_in_both_precisions(
     rnnlm, here, monkeypatch
 ):
-    monkeypatch.setattr(pairs, "PAIRS", 12)
-    monkeypatch.setattr(pairs, "VOCABULARY", 20)
+    monkeypatch.setattr(training, "PAIRS", 12)
+    monkeypatch.setattr(training, "VOCABULARY", 20)
     monkeypatch.setattr(device, "has_native_bf16", lambda device: True)
     shown = rnnlm("bench", "train", "--task", "seq2seq", *TINY_PAIRS)
     columns, *rows = [line.split("\t") for line in shown.out.splitlines()]
@@ -210,8 +210,8 @@ def test_of_encoder_decoders_what_is_set_is_not_varied(rnnlm, here):
 
 
 def test_writing_is_timed_in_batches_and_line_by_line(rnnlm, monkeypatch):
-    monkeypatch.setattr(pairs, "PAIRS", 12)
-    monkeypatch.setattr(pairs, "VOCABULARY", 20)
+    monkeypatch.setattr(training, "PAIRS", 12)
+    monkeypatch.setattr(training, "VOCABULARY", 20)
     asked = ("bench", "translate", *TINY[:4], "--lines", 6, "--rounds", 1)
     many, single = (json.loads(line) for line in rnnlm(*asked, "--json").out.splitlines())
     assert (many["beam"], many["at_once"], many["lines"], many["median_ms"]) == (1, 6, 6, None)
@@ -273,7 +273,7 @@ def without_kenlm(monkeypatch):
     """Programs of KenLM that this machine may have are not found."""
     found = shutil.which
     monkeypatch.setattr(
-        ngram.shutil,
+        growth.shutil,
         "which",
         lambda name: None if name in ("lmplz", "build_binary") else found(name),
     )
@@ -287,7 +287,7 @@ def forked(monkeypatch):
 
 
 def test_ngram_growth_is_shown_size_by_size(rnnlm, models, here, without_kenlm, monkeypatch):
-    monkeypatch.setattr(ngram, "PARTS", (4, 1))
+    monkeypatch.setattr(growth, "PARTS", (4, 1))
     shown = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1)
     columns, *rows, calibration = [line.split("\t") for line in shown.out.splitlines()]
     assert shown.code == 0
@@ -321,7 +321,7 @@ def test_lmplz_on_the_path_takes_turns(rnnlm, models, tmp_path_factory, forked, 
     )
     fake(folder, "build_binary", f'echo build_binary >> {folder}/calls\n[ "$(cat "$1")" = arpa ]')
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-    monkeypatch.setattr(ngram, "PARTS", (4, 1))
+    monkeypatch.setattr(growth, "PARTS", (4, 1))
     text = models.folder / "with-unk.txt"
     text.write_text("the <unk> sat\n" * 32)
     summary = json.loads(rnnlm("bench", "ngram", text, "--order", 2, "--rounds", 1, "--json").out)
@@ -344,7 +344,7 @@ def test_a_failing_lmplz_is_told_and_left_out(rnnlm, models, tmp_path_factory, f
     fake(folder, "lmplz", "echo out of luck >&2\nexit 3")
     fake(folder, "build_binary", "exit 0")
     monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
-    monkeypatch.setattr(ngram, "PARTS", (1,))
+    monkeypatch.setattr(growth, "PARTS", (1,))
     ended = rnnlm("bench", "ngram", models.text, "--order", 2, "--rounds", 1, "--json")
     (size,) = json.loads(ended.out)["sizes"]
     assert (ended.code, size["ratio"], size["lmplz_seconds"]) == (0, None, None)

@@ -4,7 +4,7 @@ repeated."""
 import pytest
 import torch
 
-from rnnlm.benchmarks.products import BareProducts
+from rnnlm.benchmarks.textbook import BareProducts
 
 
 def test_products_forward_and_backward_are_recorded_with_their_shapes_and_types():
