@@ -77,11 +77,11 @@ _PUBLIC = {
     "as_numpy": "rnnlm.arrays",
     "audit": "rnnlm.evaluation.soundness",
     "classify": "rnnlm.tasks.labels.tagging",
-    "compare": "rnnlm.evaluation.evaluation",
+    "compare": "rnnlm.tasks.evaluation",
     "cross_validate": "rnnlm.rescoring.rescorer",
     "embed": "rnnlm.vectors.embedding",
     "embed_chunks": "rnnlm.vectors.embedding",
-    "evaluate": "rnnlm.evaluation.evaluation",
+    "evaluate": "rnnlm.tasks.evaluation",
     "export_arpa": "rnnlm.ngram.arpa.writing",
     "gain_over": "rnnlm.rescoring.rescorer",
     "generate": "rnnlm.generation.drawing",
@@ -151,7 +151,6 @@ if TYPE_CHECKING:
     from rnnlm.combinations.tuning import tune
     from rnnlm.errors import RnnlmError, RnnlmWarning
     from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
-    from rnnlm.evaluation.evaluation import compare, evaluate
     from rnnlm.evaluation.learning_curves import LearningCurve, learning_curve, plot_curves
     from rnnlm.evaluation.metrics import Evaluation
     from rnnlm.evaluation.run_report import report
@@ -214,6 +213,7 @@ if TYPE_CHECKING:
     from rnnlm.scoring.sentences import Sentence, SentenceSettings, read_sentences
     from rnnlm.scoring.several_models import score_models
     from rnnlm.scoring.word_scorer import WordPrefix, WordScorer, scorer
+    from rnnlm.tasks.evaluation import compare, evaluate
     from rnnlm.tasks.labels.results import ClassifiedText, LabelSequence, TaggedSentence
     from rnnlm.tasks.labels.tagging import classify, tag
     from rnnlm.tasks.seq2seq.decoding import translate

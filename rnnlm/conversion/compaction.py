@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnlm.errors import UsageError
-from rnnlm.evaluation.evaluation import evaluate
 from rnnlm.evaluation.perplexity import as_text
 from rnnlm.models import card, loading, model_folder, registry
 from rnnlm.models.manifest import ModelArrays
+from rnnlm.tasks.evaluation import evaluate
 from rnnlm.text.corpus import Text
 
 BEFORE = "test, before"  # what the figures of the model that is written in compact form are called

@@ -10,6 +10,7 @@ from rnnlm.errors import UsageError
 from rnnlm.evaluation import perplexity
 from rnnlm.evaluation.comparison import comparison
 from rnnlm.evaluation.comparison.comparison import Comparison, ComparisonSettings
+from rnnlm.evaluation.comparison.pairing import ModelComparison
 from rnnlm.evaluation.label_evaluation import LabelEvaluation
 from rnnlm.evaluation.labels import Mode
 from rnnlm.evaluation.metrics import Evaluation
@@ -113,7 +114,7 @@ def evaluate(
         UsageError: what is given does not go with the model. TextError: a text cannot be read or is
             empty. ModelError: there is no such model, or it is damaged.
     """
-    task = loading.task_of(model)
+    task, its = loading.task_of(model), cast(Any, model)
     own = _applicable(
         task,
         context=context,
@@ -126,9 +127,16 @@ def evaluate(
         decode=decode,
         decoding=decoding,
     )
-    if task != registry.LANGUAGE_MODEL:
-        return registry.task_function(task, "evaluation:evaluate")(model, text, **own)
-    return perplexity.evaluate(cast(Any, model), cast(Any, text), **own)
+    if task == registry.LANGUAGE_MODEL:
+        return perplexity.evaluate(its, cast(Any, text), **own)
+    # Both import torch, which evaluating an n-gram model does without.
+    if task == registry.SEQ2SEQ:
+        from rnnlm.tasks.seq2seq import evaluation as pairs
+
+        return pairs.evaluate(its, cast(Any, text), **own)
+    from rnnlm.tasks.labels import evaluation as labelled
+
+    return labelled.evaluate(its, cast(Any, text), **own)
 
 
 def _applicable(task: str, **keywords: Any) -> dict[str, Any]:
@@ -198,7 +206,7 @@ def compare(
     reading: Mapping[str, Any] | None = None, target: Sequence[str | Path] = (),
     decode: bool | None = None,
     decoding: Any = None,
-) -> Any:  # fmt: skip
+) -> ModelComparison:  # fmt: skip
     """Compare models, themselves or by their names, on one text: language models as
     :func:`rnnlm.evaluation.comparison.comparison.compare` does; models of another task on data that
     are read as for :func:`evaluate`. Of `settings` these use `resamples` and `seed`.
@@ -225,11 +233,18 @@ def compare(
         decoding=decoding,
     )
     own |= {"names": names, "device": device}
+    its, data = cast(Any, models), cast(Any, text)
     if task == registry.LANGUAGE_MODEL:
-        return comparison.compare(cast(Any, models), cast(Any, text), settings=settings, **own)
+        return comparison.compare(its, data, settings=settings, **own)
     _check_resampling_alone(task, settings)
-    trials = {"resamples": settings.resamples, "seed": settings.seed}
-    return registry.task_function(task, "comparison:compare")(models, text, **trials, **own)
+    own |= {"resamples": settings.resamples, "seed": settings.seed}
+    if task == registry.SEQ2SEQ:
+        from rnnlm.tasks.seq2seq import comparison as of_pairs
+
+        return of_pairs.compare(its, data, **own)
+    from rnnlm.tasks.labels import comparison as of_labels
+
+    return of_labels.compare(its, data, **own)
 
 
 def _check_resampling_alone(task: str, settings: ComparisonSettings) -> None:
