@@ -24,7 +24,7 @@ SENTENCE_START = "<s>"  # a context, never predicted
 UNKNOWN = "<unk>"
 
 
-def keeps(*protocols: Any) -> Callable[[C], C]:
+def keeps(*protocols: type) -> Callable[[C], C]:
     """Says of a class that it keeps these protocols: methods and properties without docstrings of
     their own have those of the protocols."""
 

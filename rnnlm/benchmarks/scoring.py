@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -186,7 +186,10 @@ def _words(model: LanguageModel, lines: Sequence[list[str]]) -> Iterator[float]:
             yield milliseconds
 
 
-def _timed_call(call: Callable[..., Any], *arguments: Any) -> tuple[float, Any]:
+Given = TypeVar("Given")
+
+
+def _timed_call(call: Callable[..., Given], *arguments: object) -> tuple[float, Given]:
     """The milliseconds that a call takes, and what it gives."""
     began = time.perf_counter()
     given = call(*arguments)

@@ -181,7 +181,7 @@ class Mixture(PickledByOrigin):
         return max(FEWEST_TOKENS, MOST_CELLS // self.tokenizer.size)
 
     def _asked(
-        self, ask: Callable[[LanguageModel, Any], tuple[Array, State]], state: MixtureState
+        self, ask: Callable[[LanguageModel, State], tuple[Array, State]], state: MixtureState
     ) -> tuple[list[Array], MixtureState]:
         """What the parts that count answer, as arrays of one type, and the state with theirs
         afterwards."""

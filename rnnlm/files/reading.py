@@ -13,12 +13,15 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
 from rnnlm.errors import RnnlmError, SettingsError, TextError
 from rnnlm.files.compression import CHUNK_BYTES, decompressed, naming_errors, open_decompressed
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 T = TypeVar("T")
 
@@ -151,7 +154,7 @@ class _CountedFile(io.FileIO):
         super().__init__(path, "rb")
         self._on_read = on_read
 
-    def readinto(self, buffer: Any) -> int | None:
+    def readinto(self, buffer: "WriteableBuffer") -> int | None:
         count = super().readinto(buffer)
         self._on_read(count or 0)
         return count

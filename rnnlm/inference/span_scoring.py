@@ -9,7 +9,7 @@ span may be of any length; the result depends neither on the batch nor on the or
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,9 @@ from rnnlm.text.batches import gather, span_batches, with_boundary
 from rnnlm.text.lines import Progress, silent
 
 TOKENS_PER_ROW = 64  # rows are not made more than so short
-Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Any, Any]]  # the states are those of one model
+Result = TypeVar("Result")
+# the states are those of one model
+Step = Callable[[np.ndarray, np.ndarray, Any], tuple[Result, Any]]
 # the numbers of spans -> the state that each is read from, row by row
 Initial = Callable[[np.ndarray], State]
 
@@ -63,17 +65,17 @@ def score_on(model: LanguageModel, ids: np.ndarray, state: State) -> tuple[np.nd
     return logprob_N, carried.state
 
 
-class Carried:
+class Carried(Generic[Result]):
     """A step that goes on from the state that the last one left, whatever state it is given: so one
     stream is read in parts."""
 
-    def __init__(self, step: Step, state: State) -> None:
+    def __init__(self, step: Step[Result], state: State) -> None:
         self._step = step
         self.state = state
 
     def step(
         self, inputs_BT: np.ndarray, targets_BT: np.ndarray, state: State
-    ) -> tuple[Any, State]:
+    ) -> tuple[Result, State]:
         """What the step makes of the window, and the state after it."""
         result, self.state = self._step(inputs_BT, targets_BT, self.state)
         return result, self.state
@@ -165,10 +167,10 @@ def windows(
     model: LanguageModel,
     ids: np.ndarray,
     spans: np.ndarray,
-    step: Step,
+    step: Step[Result],
     call_tokens: int | None = None,
     initial: Initial | None = None,
-) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray, Result]]:
     """(start_B, end_B, what `step(inputs_BT, targets_BT, state)` made of it) of each window, the
     state carried.
 
@@ -234,7 +236,7 @@ def perplexity(logprob_nats: float, count: int) -> float | None:
 class Decoder(LanguageModel[Any], Protocol):
     """A language model of targets that are conditional on sources."""
 
-    def states(self, sources: Sequence[str]) -> State:
+    def states(self, sources: Sequence[str | None]) -> State:
         """The states in which targets of these sources begin, a row for each; the boundary is the
         first input."""
 
@@ -245,7 +247,7 @@ def reads_sources(model: LanguageModel) -> bool:
     return hasattr(model, "states")
 
 
-def initial_states(model: LanguageModel, sources: Sequence[Any]) -> Initial | None:
+def initial_states(model: LanguageModel, sources: Sequence[str | None]) -> Initial | None:
     """What lines of these sources begin with, as :func:`rnnlm.inference.span_scoring.score_spans`
     takes it; None: the model reads no sources. A source that several lines of a batch have is read
     once."""
@@ -254,7 +256,7 @@ def initial_states(model: LanguageModel, sources: Sequence[Any]) -> Initial | No
     decoder: Any = model
 
     def initial(lines: np.ndarray) -> State:
-        numbers: dict[str, int] = {}
+        numbers: dict[str | None, int] = {}
         rows = [numbers.setdefault(sources[line], len(numbers)) for line in lines.tolist()]
         state: State = decoder.states(list(numbers))
         return state if len(rows) == len(numbers) else state.select(rows)

@@ -157,7 +157,7 @@ def _array(values_TBH: Array) -> np.ndarray:
     return np.asarray(values_TBH[:, 0].detach().double().cpu().numpy())
 
 
-def _plain(values: np.ndarray | None) -> list[Any] | None:
+def _plain(values: np.ndarray | None) -> list[object] | None:
     return None if values is None else values.round(DECIMALS).tolist()
 
 

@@ -9,7 +9,7 @@ package lm_eval (the extra lm-eval). How contexts and continuations become token
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from rnnlm.errors import DeviceError, RnnlmError, UsageError, notice, require_package
 from rnnlm.generation.sampling import SamplingSettings
@@ -26,6 +26,17 @@ registry: Any = require_package("lm_eval.api.registry", "lm-eval", USE)
 LENGTHS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 MOST_TOKENS = 256  # where a task says nothing
 OTHERS = ("do_sample", "until", "temperature", "top_k", "top_p")
+
+Answer = TypeVar("Answer")
+Arguments_co = TypeVar("Arguments_co", covariant=True)
+
+
+class Request(Protocol[Arguments_co]):
+    """A question of the harness."""
+
+    @property
+    def args(self) -> Arguments_co:
+        """What it is about: a context and a continuation, for example."""
 
 
 @registry.register_model("rnnlm")
@@ -62,7 +73,7 @@ class HarnessModel(harness.LM):
         return f"rnnlm-{self.model.tokenizer.fingerprint}"
 
     def loglikelihood(
-        self, requests: Sequence[Any], disable_tqdm: bool = False
+        self, requests: Sequence[Request[tuple[str, str]]], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """(log p in nats, whether it is the likeliest) of the continuation of each (context,
         continuation)."""
@@ -74,7 +85,7 @@ class HarnessModel(harness.LM):
         )
 
     def loglikelihood_rolling(
-        self, requests: Sequence[Any], disable_tqdm: bool = False
+        self, requests: Sequence[Request[tuple[str]]], disable_tqdm: bool = False
     ) -> list[float]:
         """log p (nats) of each text, its end left out."""
         texts = [request.args[0] for request in requests]
@@ -84,7 +95,9 @@ class HarnessModel(harness.LM):
             continuations.score_texts(self.model, texts, self.special_symbols),
         )
 
-    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+    def generate_until(
+        self, requests: Sequence[Request[tuple[str, dict[str, Any]]]], disable_tqdm: bool = False
+    ) -> list[str]:
         """What the model writes after the context of each (context, settings): to the end of the
         line, or what the settings name in `until`. Likeliest tokens, or with do_sample drawn ones.
 
@@ -105,7 +118,9 @@ class HarnessModel(harness.LM):
                 written[number] = text
         return self._kept("generate_until", requests, written)
 
-    def _kept(self, question: str, requests: Sequence[Any], answers: list[Any]) -> list[Any]:
+    def _kept(
+        self, question: str, requests: Sequence[Request[tuple[object, ...]]], answers: list[Answer]
+    ) -> list[Answer]:
         """`answers`, in the harness's cache, too, if it has one."""
         for request, answer in zip(requests, answers, strict=True):
             self.cache_hook.add_partial(question, request.args, answer)

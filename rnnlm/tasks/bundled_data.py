@@ -2,15 +2,16 @@
 else is named."""
 
 from pathlib import Path
-from typing import Any
 
 import rnnlm.corpora as corpora
 from rnnlm.errors import UsageError
+from rnnlm.interface import LanguageModel
 from rnnlm.models import loading
 from rnnlm.models.manifest import read_manifest
+from rnnlm.models.registry import LabelModel
 
 
-def bundled_corpus_of(model: Any | str | Path, example: str) -> str:
+def bundled_corpus_of(model: LabelModel | LanguageModel | str | Path, example: str) -> str:
     """Its name. model: itself or by its name. example: a file that data could be in.
 
     Raises:

@@ -85,7 +85,7 @@ def axes_of(grid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     return dict(renamed(axes, "grid"))
 
 
-def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[Any]) -> None:
+def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[object]) -> None:
     texts = tuple(as_text(value).strip() for value in values)
     if name in axes:
         raise UsageError(

@@ -5,7 +5,7 @@ Settings, text and tokenizer are those of the run; its length and where it runs 
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rnnlm import arrays
 from rnnlm.config import Layer, Resolved, as_text
@@ -14,6 +14,9 @@ from rnnlm.events import TrainingState
 from rnnlm.models import checkpoints, model_folder
 from rnnlm.models.checkpoints import Run
 from rnnlm.models.manifest import ENDED, Manifest
+
+if TYPE_CHECKING:
+    from rnnlm.training.texts import Data
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints",
@@ -24,7 +27,7 @@ MAY_CHANGE = {
 MAY_CHANGE_UNASKED = MAY_CHANGE - {"budget"}
 
 
-def run_of(recipe: str | None, resolved: Resolved, data: Any) -> Run:
+def run_of(recipe: str | None, resolved: Resolved, data: "Data") -> Run:
     """Which run a plan's settings, text and tokenizer make."""
     valid = data.valid.lines_hash if data.valid else None
     return Run(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rnnlm.config import Budget
 from rnnlm.events import never
 from rnnlm.neural.fitting.budget import BudgetClock, Interval
+from rnnlm.neural.fitting.contracts import Validation
 from rnnlm.neural.fitting.ranks import SINGLE_PROCESS, SingleProcess
 from rnnlm.neural.layers.layers import Layer
 from rnnlm.neural.layers.names import CELL, DOUBLED, HIDDEN, activations_of, named_layers
@@ -199,7 +200,9 @@ class LayerFigures:
     step of this process, when those of the last step before it hold.
     """
 
-    def __init__(self, network: nn.Module, validation: Any, clock: BudgetClock) -> None:
+    def __init__(
+        self, network: nn.Module, validation: Validation | None, clock: BudgetClock
+    ) -> None:
         self.network = network
         self.validation = validation
         self.clock = clock

@@ -1,7 +1,7 @@
 """Minimal pairs: what a pair is, and the formats of files that hold them."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,13 +114,13 @@ def text(values: Values, names: Sequence[str]) -> str:
     return value
 
 
-def as_text(value: Any) -> str:
+def as_text(value: object) -> str:
     """What a cell holds, as text; of a list or an object, however deeply nested, no more than is
     needed to know it."""
     return shown(value) if isinstance(value, (list, dict)) else str(value)
 
 
-def named(columns: Any, names: Sequence[str]) -> str:
+def named(columns: Container[str], names: Sequence[str]) -> str:
     """The first of `names` that is a column; where none is, the first."""
     return next((name for name in names if name in columns), names[0])
 

@@ -15,19 +15,22 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from rnnlm import system
 from rnnlm.errors import RnnlmError
 
+Result = TypeVar("Result")
 HINT = "what is done is kept: go on with --resume, perhaps with fewer --workers"
 
 
 class Inline(Executor):
     """Runs each call at once, in the thread that submits it."""
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future:
-        future: Future = Future()
+    def submit(
+        self, function: Callable[..., Result], /, *arguments: object, **keywords: object
+    ) -> Future[Result]:
+        future: Future[Result] = Future()
         try:
             future.set_result(function(*arguments, **keywords))
         except Exception as error:  # whoever asks for the result gets it
@@ -51,10 +54,12 @@ class Processes(Executor):
             self.kill()
             raise
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Future:
+    def submit(
+        self, function: Callable[..., Result], /, *arguments: object, **keywords: object
+    ) -> Future[Result]:
         return self._threads.submit(self._call, (function, arguments, keywords))
 
-    def _call(self, call: tuple) -> object:
+    def _call(self, call: tuple) -> Any:
         process = self._idle.get()
         try:
             return process.call(call)
@@ -94,7 +99,7 @@ class WorkerProcess:
         self.calls: IO[bytes] = self.process.stdin
         self.results: IO[bytes] = self.process.stdout
 
-    def call(self, call: tuple) -> object:
+    def call(self, call: tuple) -> Any:
         """What the call gives there.
 
         Raises:
