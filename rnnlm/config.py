@@ -116,11 +116,7 @@ class Resolved:
 
 
 def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
-    """Merge `layers` (later ones win) over the defaults of the settings `classes`.
-
-    Raises:
-        SettingsError: a name no class has, a value of the wrong type or out of range.
-    """
+    """Merge `layers` (later ones win) over the defaults of the settings `classes`."""
     classes = tuple(classes)
     kinds = {name: kind for cls in classes for name, kind in _kinds(cls).items()}
     values = _defaults(classes)
@@ -137,11 +133,8 @@ def resolve(classes: Iterable[type], layers: Iterable[Layer]) -> Resolved:
 
 
 def _in_one_spelling(values: Mapping[str, Any], classes: Iterable[type]) -> dict[str, Any]:
-    """Check `values` together, by making each class of them. Return them as the classes spell them.
-
-    Raises:
-        SettingsError: two of them contradict each other, or a class has no such value.
-    """
+    """Check `values` together, by making each class of them. Return them as the classes spell
+    them."""
     spelled = dict(values)
     for cls in classes:
         made: Any = _made(cls, values, classes)
@@ -183,11 +176,7 @@ def renamed(values: Mapping[str, Any], written_in: str = "") -> dict[str, Any]:
 
 def convert(name: str, value: Any, kind: Any, is_text: bool) -> Any:
     """`value` as the type `kind`; text from the command line is parsed. "none" is None, which TOML
-    cannot say.
-
-    Raises:
-        SettingsError: it is of another type, out of range, or not a finite number.
-    """
+    cannot say."""
     is_none = isinstance(value, str) and value.lower() in ("none", "null")
     return _converted(name, None if is_none else value, kind, is_text)
 
@@ -237,11 +226,7 @@ def from_stored(
     cls: type[Settings], values: Mapping[str, Any], parts: Iterable[type] = ()
 ) -> Settings:
     """Settings of `cls` as a model folder stores them: unknown names are ignored, missing ones take
-    the default. parts: the classes of its parts.
-
-    Raises:
-        ModelError: a value is not valid.
-    """
+    the default. parts: the classes of its parts."""
     classes = [cls, *parts]
     names = names_of(classes)
     known = {name: value for name, value in values.items() if name in names}
@@ -375,11 +360,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str, name: str = "budget") -> "Budget":
-        """`90s`, `3m`, `1.5h`, `20epochs`, `5000steps`.
-
-        Raises:
-            SettingsError: the text has none of these forms, or is not above zero.
-        """
+        """`90s`, `3m`, `1.5h`, `20epochs`, `5000steps`."""
         match = re.fullmatch(
             r"\s*(\d{1,15}(?:\.\d{1,15})?)\s*(s|m|h|d|epochs?|steps?)\s*", text, re.ASCII
         )

@@ -67,11 +67,7 @@ def parameters_of(cell: str, width: int, embedding_size: int) -> int:
 
 
 def width_for(cell: str, parameters: int, embedding_size: int) -> int:
-    """The width whose number of parameters comes nearest to `parameters`.
-
-    Raises:
-        UsageError: even one unit has more, or too many units would be needed.
-    """
+    """The width whose number of parameters comes nearest to `parameters`."""
     low, high = 1, MOST_UNITS
     if (
         not parameters_of(cell, low, embedding_size)

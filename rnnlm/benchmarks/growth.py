@@ -60,12 +60,7 @@ def bench_growth(
     values: dict[str, tuple[int, ...]] | None = None,
 ) -> Iterator[Growth]:
     """Every value of every setting (`values`: VALUES), on texts of random words, as often as words
-    of that rank are (Zipf).
-
-    Raises:
-        UsageError: a setting is asked for that is varied. SettingsError: a setting is unknown.
-            RnnlmError: training failed.
-    """
+    of that rank are (Zipf)."""
     varied = sorted({*BASE, "embedding_size"} & assignments.keys())
     if varied:
         raise UsageError(f"{varied[0]} is varied by --growth", hint=f"leave {varied[0]} out")
@@ -246,11 +241,7 @@ class _Round:
 
 def bench_ngram(text: Text, order: int, rounds: int) -> Iterator[NgramGrowth | SortSpeed]:
     """Growth over the parts of `text`, then the calibration: last, as a process inherits the peak
-    of the one that starts it.
-
-    Raises:
-        TextError: the text cannot be read, or is empty. RnnlmError: training failed.
-    """
+    of the one that starts it."""
     with tempfile.TemporaryDirectory() as name:
         folder, before, with_lmplz = Path(name), None, True
         for part, path in _write_parts(text, folder):

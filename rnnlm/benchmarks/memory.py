@@ -158,12 +158,7 @@ def bench_memory(
 ) -> Iterator[Trained | Reach]:
     """Each training as it ends and, after the last one of a task and layer, how far that came. Of
     all tasks and layers where none is named; each lag begins anew with `budget`, the default one if
-    None.
-
-    Raises:
-        UsageError: there is no such task or layer, or a lag is too short; none is named twice.
-            DeviceError: there is no such device.
-    """
+    None."""
     from rnnlm.neural.device import resolve_device
 
     tasks, cells = _checked("task", tasks, TASKS), _checked("layer", cells, CELLS)

@@ -70,11 +70,7 @@ def bench_training(
     """`rounds` rounds of `steps` steps of each loop (`alone`: ours and its products), after one to
     warm up; then the summary.
 
-    `plain_rows`: parallel streams of the plain loop; None: as many as ours.
-
-    Raises:
-        UsageError: the plan's model is not trained step by step.
-    """
+    `plain_rows`: parallel streams of the plain loop; None: as many as ours."""
     if plan.kind.family != "neural":
         raise UsageError(
             f"a {plan.kind.name} has no training loop to time",
@@ -310,11 +306,7 @@ def bench_pairs(
     alone: bool = False,
 ) -> Iterator[FormSpeed]:
     """Each form that `assignments` leave open; one precision where the machine's own is fp32. text:
-    none: random pairs.
-
-    Raises:
-        SettingsError: a setting is unknown. RnnlmError: the text cannot be read.
-    """
+    none: random pairs."""
     with tempfile.TemporaryDirectory() as folder:
         done = set()
         for form in _forms(assignments):
@@ -355,11 +347,7 @@ def plan_pairs(
     text: tuple[str, ...], recipe: str | None, assignments: dict[str, str], folder: Path
 ) -> Plan:
     """What training an encoder-decoder on all pairs of a text would be; on random ones, which are
-    written to `folder`, where there is none.
-
-    Raises:
-        SettingsError: a setting is unknown. RnnlmError: the text cannot be read.
-    """
+    written to `folder`, where there is none."""
     settings = {"holdout": "0", **({} if text else SETTINGS), **assignments}
     path = folder / "pairs.tsv"
     if not text and not path.exists():

@@ -46,11 +46,7 @@ class WritingSpeed:
 
 
 def first_lines(text: Text, count: int) -> list[str]:
-    """The first lines of a text that have words, at most so many.
-
-    Raises:
-        TextError: there are none, or the text cannot be read.
-    """
+    """The first lines of a text that have words, at most so many."""
     lines = (line for block in text.blocks() for line in block.lines if not is_blank(line))
     if not (found := [*itertools.islice(lines, count)]):
         raise no_text(text.sources)
@@ -59,11 +55,7 @@ def first_lines(text: Text, count: int) -> list[str]:
 
 def random_model(assignments: dict[str, str]) -> Seq2SeqModel:
     """A model with random weights for random lines, of the default sizes unless `assignments` say
-    otherwise; to it `</s>` is impossible.
-
-    Raises:
-        SettingsError: a setting is unknown.
-    """
+    otherwise; to it `</s>` is impossible."""
     from rnnlm.tasks.seq2seq.fitting import make_trainer
 
     with tempfile.TemporaryDirectory() as folder:

@@ -159,11 +159,7 @@ def inspect_spectrum(
 def spectrum_of(
     matrix: RecurrentMatrix, model: str, steepest: float | None = None
 ) -> MatrixSpectrum:
-    """The spectrum of one matrix of the model called `model`.
-
-    Raises:
-        ModelError: it holds what is not a finite number.
-    """
+    """The spectrum of one matrix of the model called `model`."""
     W = matrix.values
     if not np.isfinite(W).all():
         what = f"{model}: the weights of {matrix.layer}, {matrix.name}, are not all finite"

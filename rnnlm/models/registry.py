@@ -103,11 +103,7 @@ class Kind:
         }
 
     def evaluations(self, results: Mapping[str, Mapping[str, Any]]) -> "dict[str, Evaluation]":
-        """Read the results that a manifest holds, by the names of their texts.
-
-        Raises:
-            KeyError, TypeError, AttributeError: something else wrote them.
-        """
+        """Read the results that a manifest holds, by the names of their texts."""
         cls: type[Evaluation] = resolve_name(self.evaluation)
         return {name: cls.from_dict(stored) for name, stored in results.items()}
 
@@ -250,11 +246,7 @@ TASK_KINDS = (
 
 
 def kind_of(name: str, task: str = LANGUAGE_MODEL) -> Kind:
-    """The kind of model called `name`, for a task.
-
-    Raises:
-        SettingsError: there is none of that name, or none of that task.
-    """
+    """The kind of model called `name`, for a task."""
     if task not in (LANGUAGE_MODEL, *TASKS):
         raise SettingsError(f"unknown task {task!r}", hint=nearest(str(task), TASKS))
     kinds = (
@@ -270,11 +262,7 @@ def kind_of(name: str, task: str = LANGUAGE_MODEL) -> Kind:
 
 
 def trained_kind(name: str, task: str = LANGUAGE_MODEL) -> Kind:
-    """The kind of model called `name`, which is fitted to a text.
-
-    Raises:
-        SettingsError: there is none of that name, none of that task, or it is made of other models.
-    """
+    """The kind of model called `name`, which is fitted to a text."""
     kind = kind_of(name, task)
     if kind.fitting is None:
         raise SettingsError(
@@ -413,22 +401,14 @@ _WHY = {  # what a model of another task does not do that a command for language
 
 
 def check_use(command: str, task: str, name: str | None) -> None:
-    """Whether a command does something with the models of a task. name: what the model is called;
-    None of one in memory.
-
-    Raises:
-        UsageError: it does not; the hint names the command that does.
-    """
+    """Refuse a command that does nothing with the models of a task. name: what the model is called;
+    None of one in memory."""
     if command in USES and task not in USES[command]:
         raise refusal(command, task, name)
 
 
 def check_is_language_model(task: str, name: str | None) -> None:
-    """Whether a model is a language model. name: what it is called; None of one in memory.
-
-    Raises:
-        UsageError: it is not; the hint names the command that does something with it.
-    """
+    """Refuse what is no language model. name: what it is called; None of one in memory."""
     if task != LANGUAGE_MODEL:
         raise refusal("mix", task, name)
 
@@ -450,11 +430,7 @@ def refusal(command: str, task: str, name: str | None) -> UsageError:
 
 
 def check_same_task(tasks: Mapping[str, str]) -> None:
-    """Whether models, each by its name, are of one task.
-
-    Raises:
-        ComparisonError: they are not.
-    """
+    """Refuse models of several tasks. tasks: of each model, by its name."""
     if len(set(tasks.values())) > 1:
         why = ", ".join(f"{name} is {WHAT[task]}" for name, task in tasks.items())
         raise ComparisonError(

@@ -188,7 +188,7 @@ class InputSettings:
         return self.hidden_size
 
     def _check_owners(self) -> None:
-        """A setting that differs from its default belongs to what was chosen."""
+        """Refuse a setting that differs from its default and belongs to what was not chosen."""
         defaults = {field.name: field.default for field in fields(self)}
         for name, (owner, choices) in owners_of(type(self)).items():
             is_changed = getattr(self, name) != defaults[name]
@@ -569,21 +569,13 @@ def parts_of(model: str) -> list[type]:
 
 
 def network_settings(model: str, /, **values: Any) -> NetworkSettings:
-    """The settings of a network that is not trained by a command, of values by name.
-
-    Raises:
-        SettingsError: there is no such setting, or a value is not valid.
-    """
+    """The settings of a network that is not trained by a command, of values by name."""
     layer = Layer("the settings", {"model": model, **values})
     return resolve([KINDS[model], *parts_of(model)], [layer]).make(KINDS[model])
 
 
 def stored(settings: Mapping[str, Any]) -> NetworkSettings:
-    """The network settings that a model folder stores.
-
-    Raises:
-        ModelError: a value is not valid.
-    """
+    """The network settings that a model folder stores."""
     kind = settings.get("model")
     if not isinstance(kind, str) or kind not in KINDS:
         raise ModelError(

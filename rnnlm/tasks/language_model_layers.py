@@ -19,11 +19,7 @@ _STARTS = {"forget_bias"}  # says how weights start, no more
 
 
 def settings_of(name: str, option: str) -> InputSettings:
-    """The settings of the neural language model called `name`, which `option` asks for.
-
-    Raises:
-        ModelError: there is no such model. UsageError: it is not a neural language model.
-    """
+    """The settings of the neural language model called `name`, which `option` asks for."""
     manifest = model_folder.read_manifest(loading.find(name))
     if manifest.task != registry.LANGUAGE_MODEL:
         what = f"it {registry.ABOUT[manifest.task]}"
@@ -41,11 +37,7 @@ def settings_of(name: str, option: str) -> InputSettings:
 
 
 def recurrent_settings_of(name: str, option: str, kind: str | None = None) -> RecurrentSettings:
-    """The same of a language model with recurrent layers, of that kind where one is named.
-
-    Raises:
-        ModelError, UsageError: as for :func:`settings_of`; or its layers are of another kind.
-    """
+    """The same of a language model with recurrent layers, of that kind where one is named."""
     own = settings_of(name, option)
     if own.model not in CELLS or own.model != (kind or own.model):
         wanted = kind or f"one of {', '.join(CELLS)}"
@@ -116,12 +108,7 @@ def arrays_of(
 ) -> dict[str, np.ndarray]:
     """The weights of a language model that reads lines from their end, or does not, and whose
     tokenizer is the given one. forward: the option for what reads in the other direction than
-    `--init-from-reversed` asks for.
-
-    Raises:
-        ModelError: there is no such model. UsageError: it reads from the other end, or its
-            tokenizer is another one.
-    """
+    `--init-from-reversed` asks for."""
     model, _ = model_folder.load(loading.find(name), "cpu")
     if model.tokenizer.is_reversed != is_reversed:
         why = (

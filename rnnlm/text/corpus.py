@@ -45,20 +45,11 @@ class Text(Protocol):
         ...
 
     def blocks(self) -> Iterator[Block]:
-        """The lines in order, a megabyte or so at a time.
-
-        Raises:
-            TextError: they cannot be read or decoded, hold a reserved symbol, or are not kept.
-        """
+        """The lines in order, a megabyte or so at a time."""
         ...
 
     def encode(self, tokenizer: Tokenizer, progress: Progress = silent) -> EncodedText:
-        """The ids of the text, in memory, and what is counted.
-
-        Raises:
-            TextError: it cannot be read, or holds no line with words. UsageError: it is encoded
-                already, with another tokenizer.
-        """
+        """The ids of the text, in memory, and what is counted."""
         ...
 
     def split(self, share: float, is_asked: bool = True) -> "Split":
@@ -132,11 +123,7 @@ class TextInMemory(BlockText):
 
     @classmethod
     def read(cls, text: Text, progress: Progress = silent) -> "TextInMemory":
-        """All of `text`.
-
-        Raises:
-            TextError: it cannot be read or decoded.
-        """
+        """All of `text`."""
         return cls(text.sources, text.settings, tuple(watched(text.blocks(), progress)))
 
     def blocks(self) -> Iterator[Block]:
@@ -247,12 +234,7 @@ def open_text(
     source_settings: SourceSettings = SourceSettings(),
 ) -> Text:
     """The text of these names: sources, read as the settings say, or one folder with a prepared
-    text. A notice names sources that are the same text.
-
-    Raises:
-        UsageError: a prepared text is named among others. ModelError: it is damaged, or not
-            finished.
-    """
+    text. A notice names sources that are the same text."""
     prepared = [name for name in names if is_prepared(name)]
     if not prepared:
         warn_of_repeats(list(map(str, names)))

@@ -50,9 +50,6 @@ def read_rows(
 
     asked: the columns that are named, by which the delimiter of CSV is found. only_asked: no others
     are needed, so that no others of a Parquet file are read.
-
-    Raises:
-        TextError: it cannot be read, or a row has more cells than columns.
     """
     kind = KINDS[format]
     if only_asked and kind == tables.PARQUET and set(asked) <= set(tables.parquet_columns(source)):
@@ -80,11 +77,7 @@ def languages_of(values: Values, asked: Sequence[str]) -> Values:
 
 
 def cell(values: Values, column: str, where: str) -> Any:
-    """What a row holds in a column.
-
-    Raises:
-        TextError: it has no such column.
-    """
+    """What a row holds in a column."""
     if column not in values:
         raise no_column(where, column, map(str, values))
     return values[column]
@@ -96,9 +89,6 @@ def usual_column(
     """The column of `names` that is usually called so, or the only one.
 
     what: it holds, for messages. option: names it.
-
-    Raises:
-        TextError: it is not clear which one it is.
     """
     for name in usual:
         if name in names:
@@ -113,11 +103,7 @@ def usual_column(
 
 
 def check_length(row: tables.Row) -> None:
-    """Whether a row has no more cells than columns.
-
-    Raises:
-        TextError: it has more.
-    """
+    """Refuse a row with more cells than columns."""
     if row.is_too_long:
         hint = (
             "a text that holds the delimiter needs quotation marks around it; --delimiter "
@@ -127,11 +113,7 @@ def check_length(row: tables.Row) -> None:
 
 
 def text_of(value: object, where: str, column: str) -> str:
-    """What a cell holds, as text: numbers and truth values as JSON writes them.
-
-    Raises:
-        TextError: it holds something else.
-    """
+    """What a cell holds, as text: numbers and truth values as JSON writes them."""
     if isinstance(value, bool):
         return str(value).lower()
     if not isinstance(value, (str, int)):

@@ -90,12 +90,7 @@ class PairCollector:
 
     def add(self, texts: Sequence[str], places: Sequence[str], line: int, file: str) -> None:
         """Add the pair that stands in that line of a file. texts: its source and its references;
-        places: where each of them stands.
-
-        Raises:
-            TextError: one has no words or holds a reserved symbol, or there is no reference, and
-                that is to be an error.
-        """
+        places: where each of them stands."""
         for text in texts:
             if "s>" in text or "\n" in text or not text.strip(WORD_SPACE):
                 texts = list(map(self._as_line, texts, places))
@@ -151,11 +146,7 @@ class PairCollector:
 
 
 def detect_format(source: str, settings: ParallelSettings) -> str:
-    """The format of a file that holds both sides, as :class:`ParallelSettings` calls it.
-
-    Raises:
-        TextError: it cannot be read, or looks like none of them.
-    """
+    """The format of a file that holds both sides, as :class:`ParallelSettings` calls it."""
     kind = KINDS[settings.format] if settings.format != "auto" else tables.kind_of(source)
     kind = kind_with(settings.delimiter, kind, source)
     if kind is None:
@@ -267,11 +258,7 @@ Columns = tuple[str, str]  # of the sources, of the targets
 
 
 def read_pair_table(source: str, format: str, collector: PairCollector) -> Columns | None:
-    """Collect the pairs of a table. Returns the names of their columns; None: it has no rows.
-
-    Raises:
-        TextError: it cannot be read, lacks a column, or a row lacks a source or a target.
-    """
+    """Collect the pairs of a table. Returns the names of their columns; None: it has no rows."""
     settings = collector.settings
     columns: Columns | None = None
     asked = [name for name in (settings.column, settings.target_column) if name]
@@ -289,11 +276,7 @@ def read_pair_table(source: str, format: str, collector: PairCollector) -> Colum
 
 
 def _check_header(columns: Columns, asked: Sequence[str], source: str, format: str) -> None:
-    """Whether what nobody named are names of columns, not the texts of a table without a header.
-
-    Raises:
-        TextError: one is several words, or ends as a sentence does.
-    """
+    """Refuse texts of a table without a header that would pass for the names of its columns."""
     text = next(
         (name for name in columns if " " in name.strip() or name.strip().endswith(_SENTENCE_ENDS)),
         None,
@@ -312,11 +295,7 @@ def _check_header(columns: Columns, asked: Sequence[str], source: str, format: s
 
 def columns_of(names: Sequence[str], where: str, settings: ParallelSettings) -> Columns:
     """The columns of sources and targets of a table that has columns of those `names`: those that
-    are named, else those that are usually called so, else the only two in their order.
-
-    Raises:
-        TextError: a column does not exist, or it is not clear which is which.
-    """
+    are named, else those that are usually called so, else the only two in their order."""
     source, target = settings.column, settings.target_column
     for name in (source, target):
         if name is not None and name not in names:
@@ -365,11 +344,7 @@ def read_parallel_files(
     source: str, targets: Sequence[str], collector: PairCollector
 ) -> tuple[str, str]:
     """Collect the pairs of a file of sources and one file of targets for each reference. Returns
-    the names of both sides.
-
-    Raises:
-        TextError: a file cannot be read, has more lines than another, or has an empty line.
-    """
+    the names of both sides."""
     files = (source, *targets)
     for line, texts in side_by_side(files, collector.settings.encoding_errors, "targets"):
         collector.add(texts, [f"{file}, line {line}" for file in files], line, source)

@@ -60,22 +60,14 @@ class SourceSettings(Checked):
 
 
 def kind_with(delimiter: str | None, kind: str | None, source: str) -> str | None:
-    """The kind of a table whose cells a `delimiter` is said to separate.
-
-    Raises:
-        UsageError: it is a table that has none.
-    """
+    """The kind of a table whose cells a `delimiter` is said to separate."""
     if delimiter and kind in (tables.JSON_LINES, tables.PARQUET):
         raise UsageError(f"{source} has no delimiter", f"it is {kind}", "leave --delimiter out")
     return tables.kind_with(delimiter, kind)
 
 
 def parse_delimiter(text: str | None) -> str | None:
-    """A delimiter as a person writes it: one character, or "tab" or "\\t".
-
-    Raises:
-        SettingsError: it is none.
-    """
+    """A delimiter as a person writes it: one character, or "tab" or "\\t"."""
     if text is None:
         return None
     character = "\t" if text in ("tab", "\\t") else text
@@ -89,11 +81,7 @@ def parse_delimiter(text: str | None) -> str | None:
 
 
 def expand(names: tuple[str, ...]) -> list[str]:
-    """The sources that `names` stand for: globs are expanded and sorted, `-` and `hf:...` kept.
-
-    Raises:
-        TextError: a file is missing, a glob matches nothing, a directory is no data set.
-    """
+    """The sources that `names` stand for: globs are expanded and sorted, `-` and `hf:...` kept."""
     sources = []
     for name in names:
         if name == "-" or name.startswith(HUB) or os.path.exists(name):
@@ -111,12 +99,7 @@ def expand(names: tuple[str, ...]) -> list[str]:
 
 def expand_files(names: Iterable[str | os.PathLike[str]], what: str, suffix: str) -> list[str]:
     """The files that `names` stand for, and `-`. what: what they hold; suffix: of such files; both
-    for messages.
-
-    Raises:
-        TextError: as :func:`expand`; or one is a directory. UsageError: one is a data set of the
-            hub.
-    """
+    for messages."""
     found = expand(tuple(os.fspath(name) for name in names))
     if hub := next((name for name in found if name.startswith(HUB)), None):
         raise UsageError(
@@ -137,11 +120,7 @@ def read(
     """The text of one source: chunks of bytes, or lists of records (bad UTF-8 in them treated as
     `errors` says).
 
-    on_read: called with the number of bytes read from a text file, each time some are read.
-
-    Raises:
-        TextError: it cannot be opened, read or decompressed, or lacks the column.
-    """
+    on_read: called with the number of bytes read from a text file, each time some are read."""
     if source.startswith(HUB) or os.path.isdir(source):
         yield from dataset_records(source, settings)
         return
@@ -282,11 +261,7 @@ def _load_dataset(name: str, revision: str | None, config: str | None, split: st
 
 
 def parse_hub_name(text: str) -> tuple[str, str | None, str | None]:
-    """`OWNER/NAME[@REVISION][#CONFIG]` as (name, revision, config).
-
-    Raises:
-        UsageError: the name is empty.
-    """
+    """`OWNER/NAME[@REVISION][#CONFIG]` as (name, revision, config)."""
     text, _, config = text.partition("#")
     name, _, revision = text.partition("@")
     if not name:

@@ -53,11 +53,7 @@ class Combination:
 
 def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """The axes of `name=value,value` texts. Values that hold commas are separated by semicolons:
-    `layer_sizes=400,400;650,650`.
-
-    Raises:
-        UsageError: a text has another form, or names a setting or a value twice.
-    """
+    `layer_sizes=400,400;650,650`."""
     axes: dict[str, tuple[str, ...]] = {}
     for text in texts:
         name, equals, values = text.partition("=")
@@ -68,11 +64,7 @@ def parse_axes(texts: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def axes_of(grid: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """The axes of settings and their values, each a sequence or a single one.
-
-    Raises:
-        UsageError: a setting has no value, or a value stands there twice.
-    """
+    """The axes of settings and their values, each a sequence or a single one."""
     axes: dict[str, tuple[str, ...]] = {}
     for name, values in grid.items():
         _add(
@@ -107,12 +99,7 @@ def _add(axes: dict[str, tuple[str, ...]], name: str, values: Sequence[object]) 
 
 def combinations(grid: GridRequest) -> tuple[list[Combination], dict[str, Any]]:
     """All runs of a grid, the values of its last setting changing fastest; and the settings that
-    all take from the first run.
-
-    Raises:
-        UsageError: a combination cannot be, which is named; a setting of the grid is given
-            elsewhere, too.
-    """
+    all take from the first run."""
     _check(grid)
     folder = grid.request.output or usual_folder(grid.request)
     chosen = [

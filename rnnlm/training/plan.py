@@ -81,12 +81,7 @@ def plan(
     kind of model does. announce: called with where the run saves before any text is read.
 
     A request that names no folder takes the default one. An unfinished run there is resumed if it
-    is of the same settings and text, and refused otherwise.
-
-    Raises:
-        RnnlmError: the request contradicts itself, a text cannot be read, the folder cannot be
-            written, the device is not here: all that can be known before hours go into training.
-    """
+    is of the same settings and text, and refused otherwise."""
     _check_going_on(request)
     is_auto = request.resume == "auto"
     if request.resume and request.output is None:

@@ -81,9 +81,6 @@ def resolve_request(request: Request) -> Settled:
     The layers of settings, later ones win: bundled corpus < recipe < language models to start from
     < config file < grid < `--set` < named flags. A run that is resumed has stored all its settings:
     they stand in the place of the first three.
-
-    Raises:
-        SettingsError: something is unknown or not valid.
     """
     _check_recipe_and_model(request)
 
@@ -163,11 +160,7 @@ def _said_layers(request: Request) -> list[Layer]:
 
 def _recipe_for(request: Request, chosen: list[Layer]) -> str | None:
     """The name of the recipe: the one that is asked for, or the one that is called like the model,
-    or the default. The last two are recipes of language models.
-
-    Raises:
-        SettingsError: the model that is asked for is a recipe.
-    """
+    or the default. The last two are recipes of language models."""
     model = _topmost(chosen, "model")
     if model in recipes.names() and model not in registry.KINDS:
         raise SettingsError(

@@ -36,11 +36,7 @@ def run_of(recipe: str | None, resolved: Resolved, data: "Data") -> Run:
 
 
 def settings_layer(folder: Path) -> Layer:
-    """The settings of the run in `folder`.
-
-    Raises:
-        UsageError: there is none to go on with. ModelError: it is damaged.
-    """
+    """The settings of the run in `folder`."""
     return Layer(f"the run in {folder}", checkpoints.load_run(folder).settings)
 
 
@@ -48,12 +44,7 @@ def state_of(
     folder: Path, run: Run, defaults: dict[str, Any], done: Manifest | None = None
 ) -> TrainingState | None:
     """What the run in `folder` goes on from, if `run` is that one; nothing where it is `done`. A
-    setting that came later had the default that it came with.
-
-    Raises:
-        UsageError: it is another one: the text, or a setting that may not change. ModelError: what
-            is stored is damaged.
-    """
+    setting that came later had the default that it came with."""
     stored = checkpoints.load_run(folder)
     if why := _difference(stored, run, defaults, MAY_CHANGE):
         raise _another(folder, why)
@@ -92,10 +83,6 @@ def unasked(folder: Path, run: Run, defaults: dict[str, Any]) -> TrainingState |
     """Return what the unfinished run in the default `folder` goes on from, if `run` is that one.
 
     None where it was cut off before its first checkpoint: then it starts over.
-
-    Raises:
-        OutputError: it is another one, or has nothing to go on from. ModelError: what is stored is
-            damaged.
     """
     there = model_folder.read_manifest(folder) if model_folder.is_model(folder) else None
     stored = None
@@ -137,11 +124,7 @@ def _run_of_model(there: Manifest, run: Run) -> Run:
 
 def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | None:
     """The model in `folder` if `run` has come to its end there already; None where it has not, or
-    there is no model. A setting that came later had the default that it came with.
-
-    Raises:
-        OutputError: the model there is another run's. ModelError: it is damaged.
-    """
+    there is no model. A setting that came later had the default that it came with."""
     if not model_folder.is_model(folder):
         return None
     there = model_folder.read_manifest(folder)
@@ -179,12 +162,8 @@ def finished(folder: Path, run: Run, defaults: dict[str, Any]) -> Manifest | Non
 
 
 def _check_unfinished(folder: Path, there: Manifest) -> None:
-    """A run without checkpoints may begin anew where it was cut off before the first one, and a
-    notice says so.
-
-    Raises:
-        OutputError: it has come to an end, so its model is not to be lost.
-    """
+    """Refuse to begin a run anew that came to an end: its model is not to be lost. A notice says so
+    of one that was cut off before its first checkpoint."""
     if "stopped" in there.training:
         hint = (
             f"start from its weights: --init-from {folder} --tokenizer-from {folder} -o "

@@ -223,12 +223,7 @@ def open_texts(
     request: Request, resolved: Resolved, kind: registry.Kind, progress: Progress
 ) -> Texts:
     """Read and encode the texts of a :class:`Request`. A given tokenizer or a prepared text brings
-    its settings. A notice says where much of what is evaluated on is in the training text.
-
-    Raises:
-        TextError, ModelError: a text, or the model that the tokenizer is of, cannot be read.
-            UsageError: what is given contradicts what is asked for.
-    """
+    its settings. A notice says where much of what is evaluated on is in the training text."""
     text = _open(request.text or _bundled(request, "train"), resolved)
     if text.tokenizer:
         resolved = _with_prepared(text, text.tokenizer, request, resolved)
@@ -311,11 +306,7 @@ def _open(names: tuple[str, ...], resolved: Resolved) -> Text:
 def _with_prepared(
     text: Text, tokenizer: Tokenizer, request: Request, resolved: Resolved
 ) -> Resolved:
-    """Return the settings with those by which a prepared text was made.
-
-    Raises:
-        UsageError: something else was asked for.
-    """
+    """Return the settings with those by which a prepared text was made."""
     folder = text.sources[0]
     brought = (
         loading.load_tokenizer(request.tokenizer_from).in_direction(tokenizer.is_reversed)
@@ -353,11 +344,7 @@ def _with_prepared(
 
 
 def _with_stored(stored: dict[str, Any], resolved: Resolved, brings: str, origin: str) -> Resolved:
-    """Return the settings with those that come with a tokenizer or a prepared text.
-
-    Raises:
-        UsageError: another one was asked for.
-    """
+    """Return the settings with those that come with a tokenizer or a prepared text."""
     for name, value in stored.items():
         if resolved.is_asked(name) and resolved.values[name] != value:
             raise UsageError(
@@ -382,11 +369,7 @@ def _new_tokenizer(resolved: Resolved, split: Split, text: Text, progress: Progr
 def _given_tokenizer(
     source: str, request: Request, resolved: Resolved
 ) -> tuple[Tokenizer, Resolved]:
-    """Load the tokenizer of the model `source`. Return it, and the settings with its own.
-
-    Raises:
-        UsageError: another one was asked for.
-    """
+    """Load the tokenizer of the model `source`. Return it, and the settings with its own."""
     tokenizer = loading.load_tokenizer(source)
     if resolved.origins["reversed"] != "default":  # both directions may share a vocabulary
         tokenizer = tokenizer.in_direction(resolved.values["reversed"])

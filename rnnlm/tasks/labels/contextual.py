@@ -33,11 +33,7 @@ TOKENS = 1 << 12  # read in one call, about
 
 
 class FrozenModels:
-    """Recurrent language models, each of which reads whole texts, from its initial state.
-
-    Raises:
-        UsageError: a model is of another kind.
-    """
+    """Recurrent language models, each of which reads whole texts, from its initial state."""
 
     def __init__(self, models: Sequence[LanguageModel], names: Sequence[str]) -> None:
         found = []
@@ -203,12 +199,7 @@ class LayerMixture(nn.Module):
 
 def opened(request: TrainingRequest, resolved: Resolved) -> tuple[FrozenModels | None, Resolved]:
     """Load the language models of `--contextual`, or of the run that goes on. Return them, None
-    where there are none, and the settings, which name them.
-
-    Raises:
-        ModelError: one is missing or damaged. UsageError: one has no recurrent layers, or settings
-            name some and the request none.
-    """
+    where there are none, and the settings, which name them."""
     folders = [loading.find(name) for name in request.contextual]
     names, run = list(request.contextual), request.output if request.resume else None
     if not folders and run is not None and model_folder.is_model(run):
@@ -235,11 +226,7 @@ def opened(request: TrainingRequest, resolved: Resolved) -> tuple[FrozenModels |
 
 
 def loaded(settings: TaskSettings, parts: Sequence[LanguageModel]) -> FrozenModels | None:
-    """The language models that a stored network reads.
-
-    Raises:
-        ModelError: they are not those that its settings name.
-    """
+    """The language models that a stored network reads."""
     if not parts and not settings.context_models:
         return None
     found = (

@@ -91,12 +91,7 @@ def _of_texts(
 
 
 def of_file(codec: Codec, source: str, settings: DocumentSettings) -> Document:
-    """The sentences of a file, or of standard input (`-`).
-
-    Raises:
-        TextError: it cannot be read, is not as its format has it, or holds no sentences.
-            UsageError: it holds words, and the model reads letters.
-    """
+    """The sentences of a file, or of standard input (`-`)."""
     labelled = LabelledSettings(column=settings.column, encoding_errors=settings.encoding_errors)
     format = (
         detect_document_format(source, labelled, _known_labels(codec))
@@ -155,11 +150,7 @@ def tagged(
 
 def written(codec: Codec, sentence: Sentence, found: TaggedSentence, format: str) -> str:
     """The sentence as its document holds it, with its labels, and their probabilities where they
-    were asked for.
-
-    Raises:
-        UsageError: the format has no place for them.
-    """
+    were asked for."""
     figure: Callable[[float], Any] = (
         (lambda p: round(p, DIGITS)) if format == "jsonl" else (lambda p: f"{p:.{DIGITS}f}")
     )
@@ -199,11 +190,7 @@ def _converted(sentences: Iterable[Sentence], output: str) -> Iterator[Sentence]
 def _spelled(
     sentences: Iterable[Sentence], split: Callable[[str], SplitText], source: str
 ) -> Iterator[Sentence]:
-    """The rows of a table, in which words stand as such or letter by letter, letter by letter.
-
-    Raises:
-        TextError: one has several words.
-    """
+    """The rows of a table, in which words stand as such or letter by letter, letter by letter."""
     for each in sentences:
         if all(len(word) == 1 for word in each.words):
             yield each
@@ -246,11 +233,7 @@ class Text:
 
 
 def detect_text_format(source: str, settings: TextFileSettings) -> str:
-    """The format of a file where nobody names it.
-
-    Raises:
-        TextError: it cannot be read; it has the name of no table, and a column is named.
-    """
+    """The format of a file where nobody names it."""
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
     if kind:
         return format_of(kind)
@@ -269,11 +252,7 @@ def detect_text_format(source: str, settings: TextFileSettings) -> str:
 
 
 def read_texts(source: str, format: str, settings: TextFileSettings) -> Iterator[Text]:
-    """The texts of a file, those without words, too.
-
-    Raises:
-        TextError: it cannot be read, lacks the column, or is not a table; it holds no texts.
-    """
+    """The texts of a file, those without words, too."""
     text = None
     for text in (_lines if format == TEXT_LINES else _rows)(source, format, settings):
         yield text

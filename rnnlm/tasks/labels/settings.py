@@ -287,22 +287,14 @@ KINDS: dict[tuple[str, str], type[TaskSettings]] = {
 
 
 def network_settings(task: str, model: str, /, **values: Any) -> TaskSettings:
-    """The settings of a task's network that is not trained by a command, of values by name.
-
-    Raises:
-        SettingsError: there is no such setting, or a value is not valid.
-    """
+    """The settings of a task's network that is not trained by a command, of values by name."""
     kind = KINDS[task, model]
     layer = Layer("the settings", {"model": model, **values})
     return resolve([kind, *parts_of(model)], [layer]).make(kind)
 
 
 def stored(task: str, settings: Mapping[str, Any]) -> TaskSettings:
-    """The settings of a task's network that a model folder stores.
-
-    Raises:
-        ModelError: a value is not valid.
-    """
+    """The settings of a task's network that a model folder stores."""
     kind = settings.get("model")
     if not isinstance(kind, str) or (task, kind) not in KINDS:
         raise ModelError(
@@ -382,11 +374,7 @@ class TaskFittingSettings(OptimizationSettings):
         )
 
     def weights_of(self, columns: int) -> tuple[float, ...]:
-        """The weight of the loss of each of so many columns.
-
-        Raises:
-            SettingsError: there is another number of weights.
-        """
+        """The weight of the loss of each of so many columns."""
         if self.loss_weights is None:
             return (1.0,) * columns
         weights = tuple(map(float, self.loss_weights.split(",")))

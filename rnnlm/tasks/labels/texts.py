@@ -74,12 +74,7 @@ def open_texts(
 ) -> Texts:
     """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
     the way goes into the settings: format and columns of the data, and the settings of a given
-    tokenizer.
-
-    Raises:
-        TextError, ModelError: a file, or the model that the tokenizer is of, cannot be read.
-            UsageError: what is given contradicts what is asked for.
-    """
+    tokenizer."""
     # The training data, which say how the others are read.
     names, resolved = _parts(request, resolved, kind)
     settings = resolved.make(LabelledSettings)
@@ -157,11 +152,7 @@ def _parts(
     request: TrainingRequest, resolved: Resolved, kind: registry.Kind
 ) -> tuple[dict[str, tuple[str, ...]], Resolved]:
     """Return the files of each part, and the settings: those that are named, or those of a bundled
-    corpus with its columns.
-
-    Raises:
-        UsageError: the bundled corpus serves another task.
-    """
+    corpus with its columns."""
     names = {
         "train": request.text or (corpora.USUAL[kind.task],),
         "valid": request.valid,

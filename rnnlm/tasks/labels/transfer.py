@@ -47,12 +47,7 @@ def settings(
 ) -> list[tuple[str, str, dict[str, Any]]]:
     """What the network of a task has of the settings of the language model of `--init-from`, with
     that option and the model's name: they give the shapes of its weights, and what its layers
-    compute. Nothing where none is asked for.
-
-    Raises:
-        ModelError: there is no such model. UsageError: it has no weights that a network of this
-            kind could start from.
-    """
+    compute. Nothing where none is asked for."""
     return (
         []
         if request.init_from is None
@@ -83,12 +78,7 @@ def weights(
     request: TrainingRequest, resolved: Resolved, data: TaskData
 ) -> dict[str, np.ndarray] | None:
     """The weights that a network starts from, by name, of `--init-from` and `--init-from-reversed`;
-    None where none are asked for.
-
-    Raises:
-        ModelError: there is no such model. UsageError: it does not fit the network, or the two do
-            not fit each other.
-    """
+    None where none are asked for."""
     if request.init_from is None:
         if request.init_from_reversed is not None:
             why = "the words' vectors come from a language model that reads them from the beginning"

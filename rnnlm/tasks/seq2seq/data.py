@@ -113,11 +113,7 @@ class _Stored(msgspec.Struct):
 
 
 def codec(tokenizer: Tokenizer, files: dict[str, bytes]) -> PairCodec:
-    """The codec whose `to_files()` are in a model's folder.
-
-    Raises:
-        ModelError: a file is missing or damaged.
-    """
+    """The codec whose `to_files()` are in a model's folder."""
     if FILE not in files:
         raise ModelError("the model has no tokenizer for its target", f"{FILE} is missing")
     try:
@@ -283,13 +279,7 @@ def make_codec(
     request: TrainingRequest, resolved: Resolved, train: ParallelText, details: dict[str, Any]
 ) -> tuple[PairCodec, Resolved]:
     """Make the tokenizers that are asked for from the training text, or take them from models.
-    Return them, and the settings with what was decided on the way.
-
-    Raises:
-        SettingsError: the settings of the target contradict each other, or one vocabulary; the
-            vectors of both sides are to be the same, and the vocabularies are not. ModelError: a
-            model cannot be read. UsageError: another tokenizer was asked for than a model brings.
-    """
+    Return them, and the settings with what was decided on the way."""
     own = resolved.make(SourceTokenizerSettings)
     of_target = _of_target(resolved)
     if own.shared_vocabulary and (
@@ -410,9 +400,6 @@ def _with_tokenizer(tokenizer: Tokenizer, prefix: str, brings: str, resolved: Re
     """Return the settings with those of a tokenizer, under names that begin with `prefix`.
 
     brings: says which model has it; "" where it was made as asked for.
-
-    Raises:
-        UsageError: another one was asked for.
     """
     differing = {}
     for name, value in tokenizer.to_settings().items():

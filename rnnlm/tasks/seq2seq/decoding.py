@@ -135,12 +135,7 @@ BATCH_TOKENS = 1 << 13  # of sources, padding counted
 @dataclass(frozen=True)
 class Translator:
     """A model and what it is asked for. sampling: lines are drawn, `num` for each source, instead
-    of searched for.
-
-    Raises:
-        UsageError: attention is asked for, and the model has none; samples are asked for, and a
-            beam.
-    """
+    of searched for."""
 
     model: Seq2SeqModel
     settings: DecodingSettings = DecodingSettings()
@@ -295,12 +290,7 @@ def translate(
 
 
 def encoder_decoder(model: Labeller, device: str | Device = "auto") -> Seq2SeqModel:
-    """The model that is to translate; given by path or name it is loaded.
-
-    Raises:
-        UsageError: it was trained for another task. ModelError: there is no such model, or it is
-            damaged. DeviceError: the device is not available.
-    """
+    """The model that is to translate; given by path or name it is loaded."""
     registry.check_use("translate", loading.task_of(model), loading.called(model))
     return cast(Seq2SeqModel, loading.opened(model, device))
 
@@ -325,11 +315,7 @@ def read_sources(
     file: str, settings: TextFileSettings, usual: Sequence[str] = USUAL_COLUMNS
 ) -> Iterator[str]:
     """The sources of a file, each as one line, those without words, too. usual: what their column
-    may be called where none is named.
-
-    Raises:
-        TextError: it cannot be read, lacks the column, or is not a table; it holds nothing.
-    """
+    may be called where none is named."""
     form = detect_text_format(file, settings) if settings.format == "auto" else settings.format
     source = None
     for source in (

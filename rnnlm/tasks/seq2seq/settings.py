@@ -225,21 +225,13 @@ class Seq2SeqSettings(RecurrentSettings):
 
 
 def network_settings(model: str, /, **values: Any) -> Seq2SeqSettings:
-    """The settings of an encoder-decoder that is not trained by a command, of values by name.
-
-    Raises:
-        SettingsError: there is no such setting, or a value is not valid.
-    """
+    """The settings of an encoder-decoder that is not trained by a command, of values by name."""
     layer = Layer("the settings", {"model": model, **values})
     return resolve([Seq2SeqSettings, CELLS[model]], [layer]).make(Seq2SeqSettings)
 
 
 def stored(settings: Mapping[str, Any]) -> Seq2SeqSettings:
-    """The settings of an encoder-decoder that a model folder stores.
-
-    Raises:
-        ModelError: a value is not valid.
-    """
+    """The settings of an encoder-decoder that a model folder stores."""
     kind = settings.get("model")
     if not isinstance(kind, str) or kind not in CELLS:
         raise ModelError(

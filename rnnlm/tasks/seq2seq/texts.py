@@ -54,12 +54,7 @@ def open_texts(
 ) -> Texts:
     """Read and encode what a :class:`rnnlm.training.request.Request` asks for. What is found out on
     the way goes into the settings: format and columns of the data, and the settings of given
-    tokenizers.
-
-    Raises:
-        TextError, ModelError: a file, or the model that a tokenizer is of, cannot be read.
-            UsageError: what is given contradicts what is asked for.
-    """
+    tokenizers."""
     names = _parts(request)
     train = read_pairs(names["train"], resolved.make(ParallelSettings), _targets(request.target))
     resolved = _with_columns(train, resolved)
@@ -129,11 +124,7 @@ def _read(
 
 
 def _parts(request: TrainingRequest) -> dict[str, tuple[str, ...]]:
-    """The files of each part: those that are named, or those of a bundled corpus.
-
-    Raises:
-        UsageError: the bundled corpus serves another task.
-    """
+    """The files of each part: those that are named, or those of a bundled corpus."""
     names = {
         "train": request.text or (corpora.USUAL["seq2seq"],),
         "valid": request.valid,

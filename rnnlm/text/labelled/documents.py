@@ -67,11 +67,7 @@ def end_of(line: str) -> str:
 
 
 def refuse(text_labels: TextLabels, format: str) -> None:
-    """Whether there are labels of the whole sentence, for which a format has no place.
-
-    Raises:
-        UsageError: there are.
-    """
+    """Refuse labels of the whole sentence, for which a format has no place."""
     if text_labels:
         raise UsageError(
             f"format {format} has no place for labels of the whole sentence",
@@ -81,11 +77,7 @@ def refuse(text_labels: TextLabels, format: str) -> None:
 
 
 def only_labels(word_labels: WordLabels) -> Sequence[str]:
-    """The labels of the one column.
-
-    Raises:
-        UsageError: there are several columns, or none.
-    """
+    """The labels of the one column."""
     if len(word_labels) != 1:
         raise UsageError(
             "a word has room for one label behind its slash",
@@ -106,11 +98,7 @@ _CELL = re.compile(f"[^{WORD_SPACE}\n]+")
 
 def read_conllu(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     """The sentences of a CoNLL-U file; comments, multiword ranges and empty nodes are written again
-    as they are.
-
-    Raises:
-        TextError: it is not as the format has it.
-    """
+    as they are."""
     word_column, _ = conllu.columns_of(source, LabelledSettings(column=settings.column))
     lines = lines_with_ends(source, settings.encoding_errors)
     for chunk in chunks(lines, lambda line: not line.startswith("#")):
@@ -166,11 +154,7 @@ class _ConlluWriter:
 
 def read_columns(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     """The sentences of a file with columns; white space and lines with -DOCSTART- are written again
-    as they are.
-
-    Raises:
-        TextError: lines have different numbers of columns, or a word is empty.
-    """
+    as they are."""
     layout = Layout(source)
     for chunk in chunks(
         lines_with_ends(source, settings.encoding_errors), lambda line: not is_document_start(line)
@@ -227,11 +211,7 @@ class _ColumnsWriter:
 
 def read_slashes(source: str, settings: LabelledSettings) -> Iterator[Sentence]:
     """The lines of a file of `word/TAG`, or of words alone: those of a line in which a word has no
-    tag.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    tag."""
     for chunk in chunks(
         _line_by_line(lines_with_ends(source, settings.encoding_errors)), lambda line: True
     ):
@@ -283,11 +263,7 @@ def detect_document_format(
 ) -> str:
     """The format of a file where nobody names it: CoNLL-U, JSON-lines and tables with their suffix
     are told, and columns and slashes by the labels they hold; all else is raw text. labels: those
-    that a model knows.
-
-    Raises:
-        TextError: it cannot be read.
-    """
+    that a model knows."""
     kind = tables.kind_of(source)
     if kind in (tables.TSV, tables.JSON_LINES):
         return "tsv" if kind == tables.TSV else "jsonl"
@@ -330,12 +306,7 @@ def open_document(
     labels or not.
 
     format: of FORMATS. settings: their `column` says where the words are. split, output: for raw
-    text, how it is split into words, and in which of the other formats it is written.
-
-    Raises:
-        UsageError: there is no such format. TextError: the file cannot be read, or is not as its
-            format has it.
-    """
+    text, how it is split into words, and in which of the other formats it is written."""
     if Path(source).is_dir():
         raise TextError(f"{source} is a directory", hint="name a file")
     for name, known in ((format, FORMATS), (output, FORMATS[:-1])):
@@ -361,11 +332,7 @@ def read_raw(
     output: str = "conllu"
 ) -> Iterator[Sentence]:  # fmt: skip
     """The lines of a file that are not blank. output: "conllu", "columns", "slashes", "jsonl" or
-    "tsv".
-
-    Raises:
-        TextError: it cannot be read or decoded.
-    """
+    "tsv"."""
     is_first = True
     for number, line in lines_with_ends(source, settings.encoding_errors):
         if not is_blank(without_end(line)) and (parts := split(without_end(line))).words:
@@ -453,11 +420,7 @@ class _RawWriter:
 
 def read_table(source: str, settings: LabelledSettings, kind: str) -> Iterator[Sentence]:
     """The rows of a table, "tsv" or "jsonl"; the text stands in the column that the settings name,
-    else in one of a usual name.
-
-    Raises:
-        TextError: it cannot be read, lacks the column, or a row lacks words.
-    """
+    else in one of a usual name."""
     column = None
     names: list[str] = []
     asked = [settings.column] if settings.column else []

@@ -47,11 +47,7 @@ class Columns:
 def read(
     source: str, settings: LabelledSettings, task: Task, kind: str, aligned: bool = True
 ) -> LabelledText:
-    """A table of one of the KINDS. aligned: whether each word has one label.
-
-    Raises:
-        TextError: it cannot be read, lacks a column, or a row lacks words or labels.
-    """
+    """A table of one of the KINDS. aligned: whether each word has one label."""
     columns: Columns | None = None
     examples = []
     asked = [
@@ -70,11 +66,7 @@ def read(
 
 
 def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, task: Task) -> Columns:
-    """The columns that are read of a table which has those `names`.
-
-    Raises:
-        TextError: one does not exist, or it is not clear which are meant.
-    """
+    """The columns that are read of a table which has those `names`."""
     text = text_column(names, where, settings, task)
     labels = settings.label_columns
     if not labels and not (task == "classification" and settings.sentence_label_columns):
@@ -91,11 +83,7 @@ def columns_of(names: Sequence[str], where: str, settings: LabelledSettings, tas
 def text_column(
     names: Sequence[str], where: str, settings: LabelledSettings, task: Task = "tagging"
 ) -> str:
-    """The column of the text; for tagging rather one in which it is split into words.
-
-    Raises:
-        TextError: it does not exist, or it is not clear which it is.
-    """
+    """The column of the text; for tagging rather one in which it is split into words."""
     if settings.column and settings.column not in names:
         raise no_column(where, settings.column, names)
     return settings.column or usual_column(
@@ -105,11 +93,7 @@ def text_column(
 
 def words_of(value: object, where: str, column: str, lists: bool = False) -> list[str]:
     """The words or labels of a cell: of a list, else of a text, which is a JSON list itself where
-    `lists` says that it may be.
-
-    Raises:
-        TextError: it holds something else.
-    """
+    `lists` says that it may be."""
     if isinstance(value, str):
         as_list = json_list(value) if lists else None
         if as_list is None:
@@ -162,11 +146,7 @@ def _example(
 
 
 def text_label(value: object, where: str, column: str, settings: LabelledSettings) -> str:
-    """The label of a text, or its labels, joined.
-
-    Raises:
-        TextError: there is none, or there are several where one is needed.
-    """
+    """The label of a text, or its labels, joined."""
     if isinstance(value, list):
         labels = [text_of(label, where, column) for label in value]
         if not settings.multi_label:

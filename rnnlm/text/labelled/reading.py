@@ -33,11 +33,6 @@ def read_labelled(
     paths: files, globs, `-`. labels: for each of the files one with its labels, line by line.
     aligned: whether each word needs one label; else the labels of an example may be more or fewer
     (letters and sounds that are yet to be aligned).
-
-    Raises:
-        TextError: a file cannot be read, its format cannot be told or is not kept, it lacks a
-            column, or holds no examples; a sentence has no words, or not as many labels.
-            UsageError: what is asked for does not go together.
     """
     files = sources.expand_files(paths, "labels", ".conllu")
     label_files = sources.expand_files(labels, "labels", ".conllu")
@@ -93,7 +88,7 @@ def _read(source: str, settings: LabelledSettings, task: Task, aligned: bool) ->
 
 
 def _check_columns(source: str, format: str, settings: LabelledSettings, task: Task) -> None:
-    """Whether no columns are asked for that a format does not have: most hold words and one label
+    """Refuse columns that a format does not have: most hold words and one label
     of each."""
     names = (*settings.label_columns, *settings.sentence_label_columns)
     if format in ("slashes", "parallel", *_OF_TEXTS) and (settings.column or names[1:]):
@@ -152,11 +147,7 @@ SAMPLE_LINES = 100
 
 
 def detect_format(source: str, settings: LabelledSettings, task: Task) -> str:
-    """The format of a file, as :class:`LabelledSettings` calls it.
-
-    Raises:
-        TextError: it cannot be read, or looks like none of them.
-    """
+    """The format of a file, as :class:`LabelledSettings` calls it."""
     if settings.format != "auto":
         return settings.format
     kind = tables.kind_with(settings.delimiter, tables.kind_of(source))
