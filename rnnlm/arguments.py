@@ -26,7 +26,7 @@ from rnnlm.interface import Array
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_ACCEPTED: dict[Any, tuple[type[Any], ...]] = {  # where an annotation means more than its class
+_ACCEPTED: dict[object, tuple[type, ...]] = {  # where an annotation means more than its class
     int: (numbers.Integral,), float: (numbers.Real,), bool: (numbers.Integral, np.bool_),
     Path: (os.PathLike,),
 }  # fmt: skip
@@ -43,7 +43,7 @@ _NEEDED = {
     "Tokenizer": ("boundary_id", "encode", "decode"),
 }
 # classes that keep a protocol, which takes a while to find out
-_KNOWN: set[tuple[type[Any], Any]] = set()
+_KNOWN: set[tuple[type, type]] = set()
 _NAME_OR_PATH = ("a name or path", "names or paths")
 _MODEL_OR_NAME = ("a language model or its name", "language models or their names")
 
@@ -140,7 +140,7 @@ def token_ids(ids_BT: Any) -> Array:
     )
 
 
-def check_state(state: object, kind: type[Any]) -> None:
+def check_state(state: object, kind: type) -> None:
     """Check that a model was given a state of its own kind.
 
     Raises:
@@ -208,8 +208,8 @@ def _checked(value: object, hint: object, where: str, function: str) -> Any:
 
 
 def _items_as_they_come(
-    items: Iterator[Any], hint: object, where: str, function: str
-) -> Iterator[Any]:
+    items: Iterator[object], hint: object, where: str, function: str
+) -> Iterator[object]:
     [known] = typing.get_args(hint)
     for index, item in enumerate(items):
         if type(item) is not known and (found := _mismatch(item, known, f"{where}[{index}]")):
@@ -218,13 +218,13 @@ def _items_as_they_come(
 
 
 @functools.cache
-def _alternatives(hint: object) -> tuple[Any, ...]:
+def _alternatives(hint: object) -> tuple[object, ...]:
     """The members of a union, or the annotation alone."""
     return typing.get_args(hint) if typing.get_origin(hint) in (Union, types.UnionType) else (hint,)
 
 
 @functools.cache
-def _item_hint(hint: object) -> Any:
+def _item_hint(hint: object) -> object:
     """What the items of a collection are, where the annotation is of one that is not a mapping."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     is_several = (

@@ -28,6 +28,7 @@ from rnnlm.training.request import Request
 
 if TYPE_CHECKING:
     import torch
+    from torch.autograd.profiler_util import FunctionEvent
 
     from rnnlm.neural.fitting.contracts import BatchSource
     from rnnlm.neural.fitting.trainer import Trainer
@@ -116,7 +117,7 @@ def kernel_seconds(run: Callable[[], int], device: "torch.device") -> float | No
     return busy_seconds(profile.events()) or None
 
 
-def busy_seconds(events: Iterable[Any]) -> float:
+def busy_seconds(events: "Iterable[FunctionEvent]") -> float:
     """Seconds covered by the `events` (torch's, times in microseconds) of the device: where some
     overlap, once."""
     from torch.autograd import DeviceType

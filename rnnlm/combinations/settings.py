@@ -3,11 +3,14 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
 from rnnlm.config import Count, NonNegative, Positive, Probability
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 CacheTokens = Annotated[int, Meta(ge=1, le=1 << 24)]
 
@@ -75,7 +78,9 @@ OF_RMS = {
 }  # the defaults of this rule: its steps have another scale
 
 
-def describe(kind: str, settings: Any, more: Mapping[str, str] = MappingProxyType({})) -> str:
+def describe(
+    kind: str, settings: "DataclassInstance", more: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Kind and settings, and what else results depend on, as a signature names them:
     `cache(tokens=2000,weight=0.1,flatness=0.3)`."""
     values = {

@@ -236,7 +236,7 @@ def _names(row: tables.Row) -> list[str]:
 
 
 def _cells(row: tables.Row, names: list[str]) -> list[str]:
-    values: Mapping[Any, Any] = row.values
+    values: Mapping[Any, object] = row.values
     missing = next((name for name in names if values.get(name) in (None, "")), None)
     if missing is not None:
         raise TextError(

@@ -186,7 +186,7 @@ class SideBySide:
 
     def _rows(self, scores: Mapping[str, SentenceScore]) -> Iterator[Row]:
         shared = [name for name in self.layout.own if name in _SHARED[self.layout.by]]
-        made: dict[tuple[Any, ...], Row] = {}
+        made: dict[tuple[object, ...], Row] = {}
         for model in self.models:
             for row in self.layout.rows(scores[model]):
                 place = tuple(

@@ -16,7 +16,7 @@ import urllib.parse
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from msgspec import Meta
 
@@ -27,6 +27,9 @@ from rnnlm.files import tables
 from rnnlm.files.compression import CHUNK_BYTES, without_suffix
 from rnnlm.files.reading import opened, shown_name
 from rnnlm.text.named_columns import check_length, usual_column
+
+if TYPE_CHECKING:
+    import datasets
 
 RECORDS_PER_CHUNK = 4096
 HUB = "hf:"
@@ -240,7 +243,9 @@ def _check_hub_answers() -> None:
         raise OSError(f"{url.hostname} cannot be reached: {error}") from None
 
 
-def _load_dataset(name: str, revision: str | None, config: str | None, split: str) -> Any:
+def _load_dataset(
+    name: str, revision: str | None, config: str | None, split: str
+) -> "datasets.Dataset | datasets.IterableDataset":
     import datasets
 
     datasets.disable_progress_bars()

@@ -21,7 +21,7 @@ from rnnlm.inference.layer_outputs import (
     Part,
 )
 from rnnlm.inference.words import Span
-from rnnlm.interface import Shapes, keeps
+from rnnlm.interface import LanguageModel, Shapes, keeps
 from rnnlm.neural.device import resolve_device
 from rnnlm.neural.trace import LineTrace
 from rnnlm.neural.words import WordRows, input_rows
@@ -278,7 +278,7 @@ def from_arrays(
     arrays: dict[str, np.ndarray],
     device: str,
     fingerprint: str | None,
-    parts: Sequence[Any] = (),
+    parts: Sequence[LanguageModel] = (),
 ) -> TaskModel:
     """The model whose `to_arrays()` gave `arrays`, on `device`. parts: the language models that it
     reads beside the words.

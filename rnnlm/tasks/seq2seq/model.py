@@ -19,7 +19,16 @@ from rnnlm.inference.layer_outputs import (
     Part,
     words_of_lines,
 )
-from rnnlm.interface import PADDING, Array, HiddenStateModel, Shapes, State, Tokenizer, keeps
+from rnnlm.interface import (
+    PADDING,
+    Array,
+    HiddenStateModel,
+    LanguageModel,
+    Shapes,
+    State,
+    Tokenizer,
+    keeps,
+)
 from rnnlm.neural.device import exact_products, resolve_device
 from rnnlm.neural.layers.layers import mirror, mirror_places
 from rnnlm.neural.trace import LineTrace
@@ -183,7 +192,7 @@ class ConditionalModel:
     forgets_at_boundary = False
     adaptation = "none"
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: "Seq2SeqModel") -> None:
         self.model = model
 
     @property
@@ -453,7 +462,7 @@ def array_shapes(
 def from_arrays(
     settings: Mapping[str, Any], codec: PairCodec, arrays: dict[str, np.ndarray], device: str,
     fingerprint: str | None,
-    parts: Sequence[Any] = (),
+    parts: Sequence[LanguageModel] = (),
 ) -> Seq2SeqModel:  # fmt: skip
     """The model whose `to_arrays()` gave `arrays`, on `device`.
 
