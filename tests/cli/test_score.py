@@ -455,7 +455,8 @@ def test_the_signature_on_stderr_is_that_of_eval(rnnlm, models):
 
 
 @pytest.mark.parametrize("name, options", [
-    ("s.csv", ["--words", "--regions", "|"]), ("s.jsonl", ["--tokens", "--context", "carry"]),
+    ("s.csv", ["--words", "--regions", "|"]),
+    pytest.param("s.jsonl", ["--tokens", "--context", "carry"], marks=pytest.mark.soak),
 ])  # fmt: skip
 def test_a_run_that_is_killed_goes_on_to_the_file_of_an_unbroken_one(
     rnnlm, models, here, start, corpus_lines, name, options

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -34,24 +33,12 @@ def test_files_are_formatted():
     assert run("ruff", "format", "--no-cache", "--check", "--quiet", *FOLDERS) == ""
 
 
-def test_types_are_right_and_wrong_ones_seen(tmp_path):
+def test_types_are_right_and_wrong_ones_seen(type_check):
     """Those of support/typed_models.py, too, where each model is a `LanguageModel`; so mypy would
     notice a model that is none. It looks at files that have changed since it last ran in this
     checkout."""
-    module = tmp_path / "wrong.py"
-    module.write_text(
-        "from rnnlm.interface import LanguageModel\nfrom rnnlm.ngram.tables import "
-        "BackoffLevel\n\n\n"
-        "def of(level: BackoffLevel) -> LanguageModel:\n    return level\n"
-    )
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    found = settings["tool"]["mypy"]
-    assert found["packages"] == ["rnnlm", "cli"]
-    checked = [
-        *found["packages"],
-        *(f"tests/{name.replace('.', '/')}.py" for name in found["modules"]),
-    ]
-    first, *rest = run("mypy", *checked, str(module)).splitlines()
+    assert type_check.checked == ["rnnlm", "cli", "tests/support/typed_models.py"]
+    first, *rest = type_check.findings()
     assert "wrong.py:6: error: Incompatible return value type" in first, first
     assert not [line for line in rest if ": error: " in line], rest
 
