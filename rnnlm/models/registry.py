@@ -91,16 +91,11 @@ class Kind:
         :func:`rnnlm.training.texts.open_texts` does."""
         return resolve_name(f"{self.texts}:open_texts")
 
-    def results(
-        self, model: Any, texts: Mapping[str, Any], has_intervals: bool, progress: Any
-    ) -> dict[str, dict[str, Any]]:
-        """Evaluate a trained model on texts by name, for its manifest. has_intervals: with 95 %
-        intervals of the metrics that count."""
-        measure = resolve_name(f"{self.texts}:measure")
-        return {
-            name: measure(model, text, has_intervals, name, progress).to_dict()
-            for name, text in texts.items()
-        }
+    @property
+    def measure(self) -> "Callable[..., Evaluation]":
+        """The function that evaluates a trained model on an encoded text, as
+        :func:`rnnlm.training.texts.measure` does."""
+        return resolve_name(f"{self.texts}:measure")
 
     def evaluations(self, results: Mapping[str, Mapping[str, Any]]) -> "dict[str, Evaluation]":
         """Read the results that a manifest holds, by the names of their texts."""

@@ -16,6 +16,7 @@ from rnnlm.events import TrainingState
 from rnnlm.files import lock
 from rnnlm.models import checkpoints, loading, model_folder, registry
 from rnnlm.models.card import STARTS
+from rnnlm.models.checkpoints import Run
 from rnnlm.text.lines import Progress, silent
 from rnnlm.training import resume as resuming
 from rnnlm.training.request import DEMO_CORPUS, DEMO_RECIPE, OF_TASKS, Request, resolve_request
@@ -117,7 +118,7 @@ def plan(
 
     texts = (opener or kind.open_texts)(request, resolved, kind, progress)
     data, resolved = texts.data, texts.resolved
-    run = resuming.run_of(recipe, resolved, data)
+    run = run_of(recipe, resolved, data)
     done = resuming.finished(output, run, resolved.former_defaults) if is_auto else None
     initial: dict[str, np.ndarray] | TrainingState | None = None
     if is_unasked:
@@ -198,6 +199,14 @@ def _check_helpers(request: Request, kind: registry.Kind) -> None:
             )
             why = "an encoder-decoder has two sides" if name == "init_from" else _WHY_NOT[kind.task]
             raise UsageError(what, why, hint)
+
+
+def run_of(recipe: str | None, resolved: Resolved, data: "Data") -> Run:
+    """Which run a plan's settings, text and tokenizer make."""
+    valid = data.valid.lines_hash if data.valid else None
+    return Run(
+        recipe, dict(resolved.values), data.train.lines_hash, valid, data.tokenizer.fingerprint
+    )
 
 
 def _as_there_is_something(request: Request) -> Request:

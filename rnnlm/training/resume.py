@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnlm import arrays
-from rnnlm.config import Layer, Resolved, as_text
+from rnnlm.config import Layer, as_text
 from rnnlm.errors import OutputError, UsageError, notice
 from rnnlm.events import TrainingState
 from rnnlm.models import checkpoints, model_folder
@@ -16,7 +16,7 @@ from rnnlm.models.checkpoints import Run
 from rnnlm.models.manifest import ENDED, Manifest
 
 if TYPE_CHECKING:
-    from rnnlm.training.texts import Data
+    pass
 
 MAY_CHANGE = {
     "budget", "device", "threads", "resumable", "cuda_graphs", "save_every", "keep_checkpoints",
@@ -25,14 +25,6 @@ MAY_CHANGE = {
 }  # fmt: skip
 # in the default folder: a command of another length is another run, until --resume says otherwise
 MAY_CHANGE_UNASKED = MAY_CHANGE - {"budget"}
-
-
-def run_of(recipe: str | None, resolved: Resolved, data: "Data") -> Run:
-    """Which run a plan's settings, text and tokenizer make."""
-    valid = data.valid.lines_hash if data.valid else None
-    return Run(
-        recipe, dict(resolved.values), data.train.lines_hash, valid, data.tokenizer.fingerprint
-    )
 
 
 def settings_layer(folder: Path) -> Layer:

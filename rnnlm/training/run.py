@@ -44,8 +44,7 @@ from rnnlm.models.registry import LANGUAGE_MODEL
 from rnnlm.system import current_rank, planning_together
 from rnnlm.text.lines import Progress, silent
 from rnnlm.text.tokenizers.vocabulary import as_stored
-from rnnlm.training import resume
-from rnnlm.training.plan import Plan, plan
+from rnnlm.training.plan import Plan, plan, run_of
 from rnnlm.training.request import Request
 from rnnlm.training.texts import CountedText
 from rnnlm.training.training_run import TrainingRun, Work
@@ -193,7 +192,7 @@ class RunStorage:
         if state is not None and self._is_of_the_folder():
             self.log.write()
             state = replace(state, facts={**state.facts, "metrics_bytes": self.log.position})
-            run = resume.run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
+            run = run_of(self.plan.recipe, self.plan.resolved, self.plan.data)
             run = replace(run, settings=as_stored(run.settings))
             checkpoints.save(self.folder, state, run, self.plan.resolved.values["keep_checkpoints"])
             self.stored_step = state.facts["step"]
@@ -479,7 +478,11 @@ def _results(
 ) -> dict[str, dict[str, Any]]:
     """The exact evaluations of the best weights."""
     model.fingerprint = fingerprint
-    return plan.kind.results(model, texts, plan.has_intervals, progress)
+    measure = plan.kind.measure
+    return {
+        name: measure(model, text, plan.has_intervals, name, progress).to_dict()
+        for name, text in texts.items()
+    }
 
 
 def _tell_growing_states(results: dict[str, dict[str, Any]], ppl_in_training: float | None) -> None:

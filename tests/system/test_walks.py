@@ -15,7 +15,7 @@ ROOMS_AT_MOST = {
     "train": 6, "train an n-gram model": 6, "eval": 5, "score": 6, "tag": 6, "inspect gates": 6,
 }  # fmt: skip
 MODULES_AT_MOST = {"train": 50, "eval": 28, "score": 34, "tag": 34, "inspect gates": 26}
-FUNCTIONS_AT_MOST = {"train": 530, "eval": 205, "score": 220, "tag": 220, "inspect gates": 150}
+FUNCTIONS_AT_MOST = {"train": 550, "eval": 225, "score": 220, "tag": 220, "inspect gates": 150}
 # The settings of a task extend those of a network, and a registry of tasks calls them by name.
 CALLED_BACK = {"tag"}
 WALK = """
